@@ -1,0 +1,85 @@
+"""The exception tree, and the one shape every message takes.
+
+    LyditeError
+    ├── InputError          a file, a model, an option or a name that the user gave
+    │   ├── UnitError       a quantity in the wrong unit or range
+    │   └── GraphError      a graph that contradicts itself
+    ├── StoreError          the performance database
+    └── BackendError        a backend that cannot run what it was asked to
+        └── MissingExtra    a backend or a format whose package is not installed
+
+Every one of them ends a command with a single message and exit code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LyditeError(Exception):
+    """What went wrong, where, what was allowed, and what to type next.
+
+    Args:
+        what: the fault, with the offending value.
+        where: file, operator or option in which it stands.
+        allowed: what would have been accepted.
+        hint: what to do next, best a command.
+    """
+
+    def __init__(
+        self, what: str, *, where: str = "", allowed: str = "", hint: str = ""
+    ) -> None:
+        self.what, self.where, self.allowed, self.hint = what, where, allowed, hint
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        if self.allowed:
+            text += f"; allowed: {self.allowed}"
+        if self.hint:
+            text += f"; {self.hint}"
+        return text
+
+
+class InputError(LyditeError):
+    """A file, a model, an option or a name that the user gave."""
+
+
+class UnitError(InputError):
+    """A quantity in the wrong unit or out of its range."""
+
+
+class GraphError(InputError):
+    """A graph that contradicts itself."""
+
+
+class StoreError(LyditeError):
+    """The performance database."""
+
+
+class BackendError(LyditeError):
+    """A backend that cannot run what it was asked to."""
+
+
+class MissingExtra(BackendError):
+    """A backend or a format whose package is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"the package '{package}' is not installed",
+            hint=f"type: pip install 'lydite[{extra}]'",
+        )
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> InputError:
+    """An error for a name that is not among the known ones, with the nearest match."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    allowed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    suggestion = f"did you mean '{near[0]}'?" if near else ""
+    return InputError(
+        f"unknown {kind} '{name}'",
+        allowed=allowed or "none",
+        hint="; ".join(part for part in (suggestion, hint) if part),
+    )

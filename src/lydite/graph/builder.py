@@ -1,0 +1,255 @@
+"""Build a graph operator by operator: shapes are inferred as you build, no weight is allocated.
+
+    g = Builder("tiny")
+    x = g.input("image", (1, 3, 224, 224))
+    x = g.relu(g.conv(x, 64, 7, stride=2, pad=3))
+    graph = g.build(g.linear(g.flatten(g.global_average_pool(x)), 1000))
+
+Any ONNX operator is called by its own name: `g.op("Softmax", x, axis=-1)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lydite.errors import GraphError
+from lydite.graph.graph import Attr, Graph, Initializer, Op
+from lydite.graph.infer import infer_outputs
+from lydite.graph.propagate import Values
+from lydite.opkey import Dim, TensorType
+
+Size = int | Sequence[int]
+
+
+class Tensor:
+    """A tensor of a graph under construction."""
+
+    def __init__(self, builder: Builder, name: str) -> None:
+        self.builder, self.name = builder, name
+
+    @property
+    def type(self) -> TensorType:
+        """Its inferred type."""
+        return self.builder.type_of(self)
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Its sizes.
+
+        Raises:
+            GraphError: the rank is unknown.
+        """
+        if self.type.shape is None:
+            raise GraphError("its rank is unknown", where=self.name)
+        return self.type.shape
+
+    def __add__(self, other: Tensor) -> Tensor:
+        return self.builder.op("Add", self, other)
+
+    def __mul__(self, other: Tensor) -> Tensor:
+        return self.builder.op("Mul", self, other)
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.type}"
+
+
+class Builder:
+    """Collects operators; `build` makes the graph.
+
+    Args:
+        name: the model's name.
+        dtype: element type of inputs and weights where not said otherwise.
+        opset: ONNX opset to build in.
+    """
+
+    def __init__(self, name: str, *, dtype: str = "float32", opset: int = 20) -> None:
+        self.name, self.dtype = name, dtype
+        self._opsets: dict[str, int] = {"": opset}
+        self._ops: list[Op] = []
+        self._tensors: dict[str, TensorType] = {}
+        self._inputs: list[str] = []
+        self._initializers: dict[str, Initializer] = {}
+        self._values = Values({})
+        self._counts: dict[str, int] = {}
+
+    def type_of(self, tensor: Tensor) -> TensorType:
+        """Inferred type of a tensor."""
+        return self._tensors[tensor.name]
+
+    def _fresh(self, stem: str) -> str:
+        count = self._counts.get(stem, 0)
+        self._counts[stem] = count + 1
+        return f"{stem}_{count}" if count else stem
+
+    def input(self, name: str, shape: Sequence[Dim], dtype: str | None = None) -> Tensor:
+        """A graph input of the given sizes (names for symbolic ones)."""
+        if name in self._tensors:
+            raise GraphError(f"there is a tensor '{name}' already", where=self.name)
+        self._tensors[name] = TensorType(dtype or self.dtype, tuple(shape))
+        self._inputs.append(name)
+        return Tensor(self, name)
+
+    def weight(self, shape: Sequence[int], name: str = "weight", dtype: str | None = None) -> Tensor:
+        """A weight of the given shape: declared, not allocated."""
+        full = self._fresh(name)
+        type_ = TensorType(dtype or self.dtype, tuple(shape))
+        self._tensors[full], self._initializers[full] = type_, Initializer(type_)
+        return Tensor(self, full)
+
+    def constant(self, value: Any, name: str = "const", dtype: str = "int64") -> Tensor:
+        """A small constant with its numbers."""
+        from lydite.graph.dtypes import numpy_dtype
+
+        full, array = self._fresh(name), np.asarray(value, numpy_dtype(dtype))
+        type_ = TensorType(dtype, tuple(array.shape))
+        self._tensors[full] = type_
+        self._initializers[full] = Initializer(type_, value=array)
+        self._values.learn(full, array)
+        return Tensor(self, full)
+
+    def ops(
+        self, op_type: str, *inputs: Tensor | None, outputs: int = 1, domain: str = "",
+        name: str = "", **attrs: Attr | list[int] | list[float] | None,
+    ) -> list[Tensor]:  # fmt: skip
+        """Append an operator with several outputs; attributes that are None are left out.
+
+        Raises:
+            GraphError: the inputs do not fit the operator (names it, and every input's type).
+        """
+        if domain:
+            self._opsets.setdefault(domain, 1)
+        label = self._fresh(name or op_type.lower())
+        given = {k: tuple(v) if isinstance(v, list) else v for k, v in attrs.items()}
+        out = tuple(f"{label}.{i}" if outputs > 1 else f"{label}.out" for i in range(outputs))
+        op = Op(
+            label, op_type, tuple(t.name if t else "" for t in inputs), out,
+            {k: v for k, v in given.items() if v is not None}, domain,
+        )  # fmt: skip
+        types = [t.type if t else None for t in inputs]
+        known = [self._values.get(t.name) if t else None for t in inputs]
+        found = infer_outputs(op, types, known, self._opsets, strict=True)
+        self._ops.append(op)
+        self._tensors |= dict(zip(out, found, strict=True))
+        self._values.record(op, self._tensors)
+        return [Tensor(self, n) for n in out]
+
+    def op(self, op_type: str, *inputs: Tensor | None, **rest: Any) -> Tensor:
+        """Append an operator with one output; see `ops`."""
+        return self.ops(op_type, *inputs, **rest)[0]
+
+    def conv(
+        self, x: Tensor, channels: int, kernel: Size, *, stride: Size = 1, pad: Size | str = 0,
+        dilation: Size = 1, group: int = 1, bias: bool = True, name: str = "conv",
+    ) -> Tensor:  # fmt: skip
+        """A convolution over the trailing dimensions; `pad` per side, as pairs, or "same"."""
+        if x.type.shape is None or len(x.shape) < 3:
+            raise GraphError(f"needs [batch, channels, ...], got {x.type}", where=f"{name} (Conv)")
+        rank = len(x.shape) - 2
+        size = _per_axis(kernel, rank)
+        if x.shape[1] % group or channels % group:
+            raise GraphError(
+                f"{x.shape[1]} input and {channels} output channels are not divisible into "
+                f"{group} groups",
+                where=f"{name} (Conv)",
+            )
+        weight = self.weight((channels, x.shape[1] // group, *size), f"{name}.weight")
+        biases = [self.weight((channels,), f"{name}.bias")] if bias else []
+        return self.op(
+            "Conv", x, weight, *biases, name=name, kernel_shape=size,
+            strides=_per_axis(stride, rank), dilations=_per_axis(dilation, rank), group=group,
+            **_pads(pad, rank),
+        )  # fmt: skip
+
+    def pool(
+        self, kind: str, x: Tensor, kernel: Size, *, stride: Size | None = None,
+        pad: Size | str = 0, ceil_mode: int = 0, **attrs: Any,
+    ) -> Tensor:  # fmt: skip
+        """`kind` "Max" or "Average"; the stride is the kernel unless said otherwise."""
+        rank = len(x.shape) - 2
+        size = _per_axis(kernel, rank)
+        return self.op(
+            f"{kind}Pool", x, kernel_shape=size, ceil_mode=ceil_mode or None,
+            strides=_per_axis(kernel if stride is None else stride, rank), **_pads(pad, rank), **attrs,
+        )  # fmt: skip
+
+    def linear(self, x: Tensor, features: int, *, bias: bool = True, name: str = "fc") -> Tensor:
+        """x W + b over the last axis: Gemm for matrices, MatMul and Add for more dimensions."""
+        width = x.shape[-1]
+        if len(x.shape) == 2:
+            weight = self.weight((features, width), f"{name}.weight")
+            biases = [self.weight((features,), f"{name}.bias")] if bias else []
+            return self.op("Gemm", x, weight, *biases, transB=1, name=name)
+        y = self.op("MatMul", x, self.weight((width, features), f"{name}.weight"), name=name)
+        return y + self.weight((features,), f"{name}.bias") if bias else y
+
+    def batch_norm(self, x: Tensor, *, eps: float = 1e-5, name: str = "bn") -> Tensor:
+        """Batch normalisation with stored statistics."""
+        parts = [
+            self.weight((x.shape[1],), f"{name}.{part}") for part in ("scale", "bias", "mean", "var")
+        ]
+        return self.op("BatchNormalization", x, *parts, epsilon=eps, name=name)
+
+    def layer_norm(self, x: Tensor, *, eps: float = 1e-12, name: str = "ln") -> Tensor:
+        """Layer normalisation over the last axis."""
+        parts = [self.weight((x.shape[-1],), f"{name}.{part}") for part in ("scale", "bias")]
+        return self.op("LayerNormalization", x, *parts, axis=-1, epsilon=eps, name=name)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """max(x, 0)."""
+        return self.op("Relu", x)
+
+    def clip(self, x: Tensor, low: float, high: float) -> Tensor:
+        """x limited to [low, high]; ReLU6 is clip(x, 0, 6)."""
+        bounds = [self.constant(v, "bound", x.type.dtype) for v in (low, high)]
+        return self.op("Clip", x, *bounds)
+
+    def global_average_pool(self, x: Tensor) -> Tensor:
+        """Mean over all positions: [N, C, ...] -> [N, C, 1, ...]."""
+        return self.op("GlobalAveragePool", x)
+
+    def flatten(self, x: Tensor, axis: int = 1) -> Tensor:
+        """Two dimensions: those before `axis`, and the rest."""
+        return self.op("Flatten", x, axis=axis)
+
+    def reshape(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        """New sizes; 0 keeps one, -1 takes what is left."""
+        return self.op("Reshape", x, self.constant(list(shape), "shape"))
+
+    def transpose(self, x: Tensor, perm: Sequence[int]) -> Tensor:
+        """Axes in a new order."""
+        return self.op("Transpose", x, perm=list(perm))
+
+    def concat(self, parts: Sequence[Tensor], axis: int) -> Tensor:
+        """Joined along an axis."""
+        return self.op("Concat", *parts, axis=axis)
+
+    def softmax(self, x: Tensor, axis: int = -1) -> Tensor:
+        """Softmax over one axis."""
+        return self.op("Softmax", x, axis=axis)
+
+    def build(self, *outputs: Tensor) -> Graph:
+        """The finished graph."""
+        return Graph(
+            name=self.name,
+            ops=tuple(self._ops),
+            tensors=dict(self._tensors),
+            inputs=tuple(self._inputs),
+            outputs=tuple(t.name for t in outputs),
+            initializers=dict(self._initializers),
+            opsets=dict(self._opsets),
+        )
+
+
+def _per_axis(value: Size, rank: int) -> list[int]:
+    return [value] * rank if isinstance(value, int) else list(value)
+
+
+def _pads(pad: Size | str, rank: int) -> dict[str, Any]:
+    if isinstance(pad, str):
+        return {"auto_pad": "SAME_UPPER"}
+    sides = _per_axis(pad, rank)
+    full = sides if len(sides) == 2 * rank else sides * 2
+    return {"pads": full} if any(full) else {}

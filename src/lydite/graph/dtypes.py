@@ -1,0 +1,86 @@
+"""Element types under their three names: ONNX's number, our text, numpy's dtype."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from lydite.errors import GraphError, unknown_name
+from lydite.opkey import TensorType
+
+
+@cache
+def _names() -> dict[str, int]:
+    table = {name.lower(): number for name, number in TensorProto.DataType.items() if number}
+    table |= {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+    return {k: v for k, v in table.items() if k not in ("float", "double")}
+
+
+@cache
+def _numbers() -> dict[int, str]:
+    return {number: name for name, number in _names().items()}
+
+
+def dtype_name(number: int) -> str:
+    """ "float32" for ONNX's 1; "" for an undefined type."""
+    return _numbers().get(number, "")
+
+
+def dtype_number(name: str) -> int:
+    """ONNX's number for a dtype name.
+
+    Raises:
+        InputError: no such dtype.
+    """
+    if name not in _names():
+        raise unknown_name("data type", name, _names())
+    return _names()[name]
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The numpy dtype (from ml_dtypes where numpy has none)."""
+    return helper.tensor_dtype_to_np_dtype(dtype_number(name))
+
+
+def type_from_proto(proto: onnx.TypeProto) -> TensorType:
+    """A `TensorType`; a dimension without a size or a name gets the name "?"."""
+    kind = proto.WhichOneof("value")
+    if kind in ("tensor_type", "sparse_tensor_type"):
+        tensor = getattr(proto, kind)
+        if not tensor.HasField("shape"):
+            return TensorType(dtype_name(tensor.elem_type), None)
+        dims = tuple(
+            dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0
+            else (dim.dim_param or "?")
+            for dim in tensor.shape.dim
+        )  # fmt: skip
+        return TensorType(dtype_name(tensor.elem_type), dims)
+    if kind in ("sequence_type", "optional_type"):
+        inner = type_from_proto(getattr(proto, kind).elem_type)
+        return TensorType(f"{'seq' if kind == 'sequence_type' else 'optional'}({inner.dtype})")
+    if kind == "map_type":
+        key, value = dtype_name(proto.map_type.key_type), type_from_proto(proto.map_type.value_type)
+        return TensorType(f"map({key},{value.dtype})")
+    return TensorType("", None)
+
+
+def type_to_proto(type_: TensorType) -> onnx.TypeProto:
+    """The inverse of `type_from_proto` for tensors, sequences and optionals.
+
+    Raises:
+        GraphError: the dtype is unknown.
+    """
+    for prefix, make in (
+        ("seq(", helper.make_sequence_type_proto),
+        ("optional(", helper.make_optional_type_proto),
+    ):
+        if type_.dtype.startswith(prefix):
+            return make(type_to_proto(TensorType(type_.dtype[len(prefix) : -1])))
+    if not type_.dtype:
+        raise GraphError("a tensor of unknown type cannot be written")
+    shape = None if type_.shape is None else [None if d == "?" else d for d in type_.shape]
+    return helper.make_tensor_type_proto(dtype_number(type_.dtype), shape)

@@ -1,0 +1,254 @@
+"""`Graph`: what is computed. Operators in ONNX's vocabulary, typed tensors, weights left where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from lydite.errors import GraphError
+from lydite.opkey import TensorType
+
+Attr: TypeAlias = "int | float | str | bytes | tuple[Any, ...] | np.ndarray | Graph | TensorType"
+"""An attribute's value; an `np.ndarray` is a tensor, a `Graph` the body of a Loop, If or Scan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operator call.
+
+    Attributes:
+        name: unique in its graph.
+        op_type, domain: as in ONNX; the standard's own domain is "".
+        inputs, outputs: tensor names; "" for an optional one that is left out.
+        attrs: attribute values by name.
+    """
+
+    name: str
+    op_type: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attrs: Mapping[str, Attr] = field(default_factory=dict)
+    domain: str = ""
+
+    @property
+    def qualified_type(self) -> str:
+        """The type with its domain: "com.microsoft:Gelu"; ONNX's own stand bare."""
+        return f"{self.domain}:{self.op_type}" if self.domain else self.op_type
+
+    @property
+    def subgraphs(self) -> list[Graph]:
+        """Bodies of control flow, in attribute order."""
+        return [value for value in self.attrs.values() if isinstance(value, Graph)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Initializer:
+    """A weight or constant: its type, and how to get the numbers if somebody needs them.
+
+    Attributes:
+        type: dtype and shape.
+        value: the array where it is small or was given.
+        load: reads the array from where it lies; None with no `value` means that nobody ever gave
+            numbers, and `array(seed)` draws them.
+    """
+
+    type: TensorType
+    value: np.ndarray | None = None
+    load: Callable[[], np.ndarray] | None = None
+
+    @property
+    def has_data(self) -> bool:
+        """Whether numbers exist (in memory or on disk)."""
+        return self.value is not None or self.load is not None
+
+    def array(self, seed: int = 0) -> np.ndarray:
+        """The numbers; drawn by `random_weight` where none were given."""
+        if self.value is not None:
+            return self.value
+        return self.load() if self.load is not None else random_weight(self.type, seed)
+
+
+def random_weight(type_: TensorType, seed: int) -> np.ndarray:
+    """Random numbers that keep activations finite through a deep net.
+
+    Matrices are uniform in +-sqrt(3 / fan_in) (LeCun's variance 1 / fan_in); vectors, which serve
+    as biases, scales and variances alike, are uniform in [0.5, 1.5]. Integers are zero. One block
+    of a million numbers is repeated: drawing a billion would take longer than the measurement.
+    """
+    from lydite.graph.dtypes import numpy_dtype
+
+    shape = type_.shape
+    if shape is None or not type_.is_static:
+        raise GraphError(f"no weights can be drawn for the open type {type_}")
+    dims = [int(dim) for dim in shape]
+    dtype, count = numpy_dtype(type_.dtype), int(np.prod(dims, dtype=np.int64))
+    if not type_.dtype.startswith(("float", "bfloat")):
+        return np.zeros(dims, dtype)
+    block = np.random.default_rng(seed).random(min(count, 1_000_003), dtype=np.float32)
+    if len(dims) < 2:
+        block += np.float32(0.5)
+    else:
+        fan_in = max(1, int(np.prod(dims[1:])) if len(dims) > 2 else dims[0])
+        block = (block * 2 - 1) * np.float32((3 / fan_in) ** 0.5)
+    return np.resize(block.astype(dtype), dims)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operators in topological order, with the types of all their tensors.
+
+    Attributes:
+        name: the model's name.
+        ops: topologically ordered (made so if they were not).
+        tensors: type by tensor name, for every input, initializer and operator output.
+        inputs, outputs: names, in order.
+        initializers: weights and constants by tensor name.
+        opsets: opset version by domain; "" is ONNX's own.
+        functions: model-local functions as `onnx.FunctionProto`, kept for writing.
+        outer: names taken from an enclosing graph (only in subgraphs).
+
+    Raises:
+        GraphError: when made from a cycle, an input that nothing produces, a tensor that is
+            produced twice, or an output that does not exist.
+    """
+
+    name: str
+    ops: tuple[Op, ...]
+    tensors: Mapping[str, TensorType]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    initializers: Mapping[str, Initializer] = field(default_factory=dict)
+    opsets: Mapping[str, int] = field(default_factory=lambda: {"": 20})
+    functions: tuple[Any, ...] = ()
+    outer: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ops", _sorted_ops(self))
+        for name in self.outputs:
+            if name not in self._known:
+                raise GraphError(f"nothing produces the output '{name}'", where=self.name)
+
+    @cached_property
+    def producers(self) -> dict[str, Op]:
+        """The operator that makes each tensor."""
+        return {name: op for op in self.ops for name in op.outputs if name}
+
+    @cached_property
+    def consumers(self) -> dict[str, list[Op]]:
+        """The operators that read each tensor."""
+        readers: dict[str, list[Op]] = {}
+        for op in self.ops:
+            for name in dict.fromkeys(op.inputs):
+                readers.setdefault(name, []).append(op)
+        return readers
+
+    @cached_property
+    def _known(self) -> set[str]:
+        return {*self.inputs, *self.initializers, *self.outer, *self.producers}
+
+    def type_of(self, name: str) -> TensorType:
+        """Type of a tensor; unknown dtype and shape where inference gave up."""
+        return self.tensors.get(name, UNKNOWN)
+
+    def input_types(self, op: Op) -> list[TensorType | None]:
+        """Types of an operator's inputs; None for one that is left out."""
+        return [self.type_of(name) if name else None for name in op.inputs]
+
+    def output_types(self, op: Op) -> list[TensorType]:
+        """Types of an operator's outputs, left-out ones skipped."""
+        return [self.type_of(name) for name in op.outputs if name]
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The numbers of a small constant that lies in memory, else None."""
+        found = self.initializers.get(name)
+        return found.value if found is not None else None
+
+    @property
+    def parameter_count(self) -> int:
+        """Elements in floating-point or quantised weights: all initializers but index constants."""
+        return sum(
+            init.type.numel or 0
+            for init in self.initializers.values()
+            if init.type.dtype not in ("int64", "bool", "string")
+        )
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of all initializers."""
+        return sum(init.type.nbytes or 0 for init in self.initializers.values())
+
+    @property
+    def open_dims(self) -> list[str]:
+        """Names of symbolic sizes in the inputs."""
+        names = (d for n in self.inputs for d in self.type_of(n).shape or () if isinstance(d, str))
+        return list(dict.fromkeys(names))
+
+    def renamed(self, name: str) -> Graph:
+        """The same graph under another name."""
+        return replace(self, name=name)
+
+    def walk(self) -> Iterator[Op]:
+        """All operators, those of subgraphs after the one that holds them."""
+        for op in self.ops:
+            yield op
+            for body in op.subgraphs:
+                yield from body.walk()
+
+
+UNKNOWN = TensorType("", None)
+
+
+def _outer_reads(op: Op) -> set[str]:
+    """Names that an operator's subgraphs take from the graphs around them."""
+    return {name for body in op.subgraphs for name in body.outer}
+
+
+def _sorted_ops(graph: Graph) -> tuple[Op, ...]:
+    ready = {*graph.inputs, *graph.initializers, *graph.outer}
+    made: dict[str, str] = {}
+    for op in graph.ops:
+        for name in op.outputs:
+            if name and (name in made or name in ready):
+                raise GraphError(
+                    f"the tensor '{name}' is made twice, by '{made.get(name, 'the inputs')}' and "
+                    f"by '{op.name}'",
+                    where=graph.name,
+                )
+            if name:
+                made[name] = op.name
+    for op in graph.ops:
+        for name in [*op.inputs, *sorted(_outer_reads(op))]:
+            if name and name not in made and name not in ready:
+                raise GraphError(
+                    f"operator '{op.name}' ({op.op_type}) reads '{name}', which nothing produces",
+                    where=graph.name,
+                )
+    return graph.ops if _in_order(graph.ops, ready) else _kahn(graph)
+
+
+def _in_order(ops: Sequence[Op], ready: set[str]) -> bool:
+    for op in ops:
+        if any(name and name not in ready for name in op.inputs) or not _outer_reads(op) <= ready:
+            return False
+        ready.update(op.outputs)
+    return True
+
+
+def _kahn(graph: Graph) -> tuple[Op, ...]:
+    index = {name: i for i, op in enumerate(graph.ops) for name in op.outputs if name}
+    reads = {
+        i: {index[name] for name in {*op.inputs, *_outer_reads(op)} if name in index}
+        for i, op in enumerate(graph.ops)
+    }
+    try:
+        return tuple(graph.ops[i] for i in TopologicalSorter(reads).static_order())
+    except CycleError as error:
+        names = ", ".join(f"'{graph.ops[i].name}'" for i in error.args[1][:4])
+        raise GraphError(
+            f"the operators {names} wait for each other in a cycle", where=graph.name
+        ) from error

@@ -1,0 +1,125 @@
+"""Output types of one operator: ONNX's own inference where it has one, a table where it has not.
+
+Operators outside the standard that backends emit (fused and blocked-layout ones of ONNX Runtime)
+are typed by `CONTRIB`: one row each, most of which say "as that standard operator" or "as input 0".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper, shape_inference
+
+from lydite.errors import GraphError
+from lydite.graph.attributes import attr_to_proto, schema
+from lydite.graph.contrib import CONTRIB
+from lydite.graph.dtypes import type_from_proto, type_to_proto
+from lydite.graph.graph import UNKNOWN, Attr, Graph, Op
+from lydite.opkey import TensorType
+
+IR_VERSION = 10
+SMALL = 1024
+"""Constants of at most this many elements are kept in memory and steer inference."""
+
+
+def infer_outputs(
+    op: Op,
+    inputs: Sequence[TensorType | None],
+    values: Sequence[np.ndarray | None],
+    opsets: Mapping[str, int],
+    *,
+    strict: bool = False,
+) -> list[TensorType]:
+    """Types of all outputs of `op`, in order ("" ones included).
+
+    Args:
+        op: the operator; its subgraphs must be typed already.
+        inputs: a type per input, None for one that is left out.
+        values: small constant values per input, None where unknown.
+        opsets: opset by domain.
+        strict: raise instead of answering UNKNOWN.
+
+    Raises:
+        GraphError: `strict`, and the shapes contradict the operator or nothing is known of it.
+    """
+    rule = CONTRIB.get((op.domain, op.op_type))
+    try:
+        if schema(op.op_type, op.domain, opsets.get(op.domain, 1)) is not None:
+            return _by_onnx(op, inputs, values, opsets)
+        if rule is not None:
+            return _padded(rule(op, inputs, _delegate(opsets, values)), len(op.outputs))
+        if op.domain == "":  # ONNX Runtime emits some newer operators under older opsets
+            return _by_onnx(op, inputs, values, {**opsets, "": onnx.defs.onnx_opset_version()})
+    except (shape_inference.InferenceError, IndexError, KeyError, TypeError, ValueError) as error:
+        if strict:
+            raise GraphError(_reason(error, inputs), where=f"{op.name} ({op.op_type})") from error
+        return [UNKNOWN] * len(op.outputs)
+    if strict:
+        raise GraphError("no rule knows its output types", where=f"{op.name} ({op.op_type})")
+    return [UNKNOWN] * len(op.outputs)
+
+
+def _reason(error: Exception, inputs: Sequence[TensorType | None]) -> str:
+    text = str(error).strip().splitlines()[-1] if str(error).strip() else "shapes do not fit"
+    return f"{text} (inputs: {', '.join(str(t) if t else '-' for t in inputs)})"
+
+
+def _padded(types: Sequence[TensorType], count: int) -> list[TensorType]:
+    return [*types[:count], *[UNKNOWN] * (count - len(types))]
+
+
+def _delegate(
+    opsets: Mapping[str, int], values: Sequence[np.ndarray | None]
+) -> Callable[..., list[TensorType]]:
+    """For rules that say "as that standard operator"."""
+    latest = {**opsets, "": max(opsets.get("", 0), 13)}
+
+    def as_standard(
+        op_type: str, inputs: Sequence[TensorType | None], attrs: Mapping[str, Attr], outputs: int = 1
+    ) -> list[TensorType]:
+        known = schema(op_type, "", latest[""])
+        kept = {k: v for k, v in attrs.items() if known is not None and k in known.attributes}
+        op = Op("as", op_type, tuple(f"i{n}" if t else "" for n, t in enumerate(inputs)),
+                tuple(f"o{n}" for n in range(outputs)), kept)  # fmt: skip
+        return _by_onnx(op, inputs, list(values)[: len(inputs)], latest)
+
+    return as_standard
+
+
+def _by_onnx(
+    op: Op,
+    inputs: Sequence[TensorType | None],
+    values: Sequence[np.ndarray | None],
+    opsets: Mapping[str, int],
+) -> list[TensorType]:
+    opset = opsets.get(op.domain, 1)
+    op_schema = schema(op.op_type, op.domain, opset)
+    if op_schema is None:
+        raise KeyError(f"{op.op_type} is not in opset {opset}")
+    if not all(op.outputs) or any(t is not None and not t.dtype for t in inputs):
+        if any(t is not None and not t.dtype for t in inputs):
+            return [UNKNOWN] * len(op.outputs)
+    node = helper.make_node(op.op_type, list(op.inputs), list(op.outputs), domain=op.domain)
+    node.attribute.extend(
+        attr_to_proto(k, v, _body_to_proto, op_schema) for k, v in op.attrs.items()
+    )
+    types = {n: type_to_proto(t) for n, t in zip(op.inputs, inputs, strict=True) if n and t}
+    data = {
+        n: numpy_helper.from_array(v)
+        for n, v in zip(op.inputs, values, strict=False)
+        if n and v is not None and v.size <= SMALL
+    }
+    found = shape_inference.infer_node_outputs(
+        op_schema, node, types, data,
+        opset_imports=[helper.make_opsetid(d, v) for d, v in opsets.items()],
+        ir_version=IR_VERSION,
+    )  # fmt: skip
+    return [type_from_proto(found[n]) if n in found else UNKNOWN for n in op.outputs]
+
+
+def _body_to_proto(graph: Graph) -> onnx.GraphProto:
+    from lydite.graph.onnx_writer import graph_to_proto
+
+    return graph_to_proto(graph)

@@ -1,0 +1,201 @@
+"""The key of an operator in a graph, and the operator of a key."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lydite.errors import GraphError
+from lydite.graph.attributes import default_attrs, schema
+from lydite.graph.graph import Attr, Graph, Initializer, Op
+from lydite.opkey import OpKey, Operand, TensorType
+
+STEERING_ELEMENTS = 64
+"""Integer constants up to this size (shapes, bounds, axes) belong to the key by value."""
+
+MODEL_DOMAIN = "lydite.model"
+
+
+def key_of(op: Op, graph: Graph) -> OpKey:
+    """The canonical identity of `op`: attributes at their default are dropped, constants marked.
+
+    Raises:
+        GraphError: an operand's type is unknown, so that the key would not be lossless.
+    """
+    opset = graph.opsets.get(op.domain, 1)
+    known = schema(op.op_type, op.domain, opset)
+    defaults = default_attrs(op.op_type, op.domain, opset)
+    attrs = {
+        name: _plain(value)
+        for name, value in op.attrs.items()
+        if name not in defaults or _plain(defaults[name]) != _plain(value)
+    }
+    version = int(known.since_version) if known is not None else opset
+    outputs = tuple(graph.output_types(op))
+    if any(not t.dtype for t in outputs) or any(
+        t is not None and not t.dtype for t in graph.input_types(op)
+    ):
+        raise GraphError(
+            f"the types of '{op.name}' ({op.qualified_type}) are not known", where=graph.name
+        )
+    return OpKey(op.op_type, _operands(op, graph), outputs, attrs, op.domain, version)
+
+
+def _operands(op: Op, graph: Graph) -> tuple[Operand, ...]:
+    first: dict[str, int] = {}
+    operands: list[Operand] = []
+    for index, name in enumerate(op.inputs):
+        if not name:
+            operands.append(Operand(None))
+        elif name in first:
+            operands.append(Operand(None, same_as=first[name]))
+        else:
+            first[name] = index
+            operands.append(
+                Operand(
+                    graph.type_of(name),
+                    const=name in graph.initializers,
+                    value=_steering(graph.constant(name)),
+                )
+            )
+    while operands and operands[-1] == Operand(None):
+        operands.pop()
+    return tuple(operands)
+
+
+def _steering(value: np.ndarray | None) -> tuple[Any, ...] | None:
+    if value is None:
+        return None
+    limit = STEERING_ELEMENTS if value.dtype.kind in "iub" else 1
+    if value.size > limit or value.dtype.kind not in "iubf":
+        return None
+    return tuple(value.ravel().tolist())
+
+
+def _plain(value: Attr) -> Any:
+    """An attribute as JSON, a tensor or a body by its content."""
+    if isinstance(value, np.ndarray):
+        raw = np.ascontiguousarray(value).tobytes() if value.dtype != object else str(value).encode()
+        content = value.ravel().tolist() if value.size <= 16 and value.dtype.kind in "iufb" else (
+            hashlib.sha256(raw).hexdigest()[:32]
+        )  # fmt: skip
+        return {"tensor": f"{value.dtype.name}{list(value.shape)}", "value": content}
+    if isinstance(value, Graph):
+        return {"graph": graph_digest(value)}
+    if isinstance(value, TensorType):
+        return {"type": str(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode()}
+    return value
+
+
+def graph_digest(graph: Graph) -> str:
+    """32 hexadecimal digits over everything that is computed, names of tensors left out."""
+    numbers: dict[str, int] = {}
+
+    def number(name: str) -> int:
+        return numbers.setdefault(name, len(numbers)) if name else -1
+
+    state = hashlib.sha256()
+    for name in graph.inputs:
+        state.update(f"in {number(name)} {graph.type_of(name)}\n".encode())
+    for op in graph.ops:
+        attrs = sorted((k, _plain(v)) for k, v in op.attrs.items())
+        operands = [(number(n), str(o)) for n, o in zip(op.inputs, _operands(op, graph), strict=False)]
+        outs = [(number(n), str(graph.type_of(n))) for n in op.outputs if n]
+        state.update(f"{op.qualified_type} {attrs} {operands} {outs}\n".encode())
+    state.update(f"out {[number(n) for n in graph.outputs]}".encode())
+    return state.hexdigest()[:32]
+
+
+def keys_of(graph: Graph) -> dict[str, OpKey]:
+    """Key by operator name, for every operator whose types are known."""
+    found: dict[str, OpKey] = {}
+    for op in graph.ops:
+        try:
+            found[op.name] = key_of(op, graph)
+        except GraphError:
+            continue
+    return found
+
+
+def model_key(graph: Graph) -> OpKey:
+    """A whole model as one operator, so that its time is kept like any other's."""
+    return OpKey(
+        op_type=graph.name,
+        inputs=tuple(Operand(graph.type_of(name)) for name in graph.inputs),
+        outputs=tuple(graph.type_of(name) for name in graph.outputs),
+        attrs={"graph": graph_digest(graph)},
+        domain=MODEL_DOMAIN,
+    )
+
+
+def graph_of_key(key: OpKey, *, opsets: Mapping[str, int] | None = None) -> Graph:
+    """The one-operator graph of a key: fed by inputs of its types, constants as initializers.
+
+    Raises:
+        GraphError: an attribute is a body or a large tensor, which a key keeps only by digest.
+    """
+    tensors: dict[str, TensorType] = {}
+    initializers: dict[str, Initializer] = {}
+    names: list[str] = []
+    for index, operand in enumerate(key.inputs):
+        if operand.same_as is not None:
+            names.append(names[operand.same_as])
+            continue
+        if operand.type is None:
+            names.append("")
+            continue
+        name = f"in{index}"
+        names.append(name)
+        tensors[name] = operand.type
+        if operand.const or operand.value is not None:
+            initializers[name] = Initializer(operand.type, value=_array(operand))
+    outputs = tuple(f"out{i}" for i in range(len(key.outputs)))
+    tensors |= dict(zip(outputs, key.outputs, strict=True))
+    attrs = {name: _attr(value, key) for name, value in key.attrs.items()}
+    op = Op("op", key.op_type, tuple(names), outputs, attrs, key.domain)
+    return Graph(
+        name=key.op_type,
+        ops=(op,),
+        tensors=tensors,
+        inputs=tuple(n for n in dict.fromkeys(names) if n and n not in initializers),
+        outputs=outputs,
+        initializers=initializers,
+        opsets=dict(opsets or {"": max(key.version, 7), key.domain: key.version}),
+    )
+
+
+def _array(operand: Operand) -> np.ndarray | None:
+    from lydite.graph.dtypes import numpy_dtype
+
+    if operand.value is None or operand.type is None or operand.type.shape is None:
+        return None
+    return np.array(operand.value, numpy_dtype(operand.type.dtype)).reshape(operand.type.shape)
+
+
+def _attr(value: Any, key: OpKey) -> Attr:
+    if isinstance(value, list):
+        return tuple(_attr(item, key) for item in value)
+    if not isinstance(value, dict):
+        return value
+    if "type" in value:
+        return TensorType.parse(value["type"])
+    if "bytes" in value:
+        return base64.b64decode(value["bytes"])
+    content = value.get("value")
+    if isinstance(content, list):
+        dtype, _, shape = value["tensor"].partition("[")
+        dims = [int(d) for d in shape.rstrip("]").split(",") if d.strip()]
+        return np.array(content, dtype).reshape(dims)
+    raise GraphError(
+        f"'{key.op_type}' holds a body or a large tensor, which its key keeps only by digest"
+    )
+
+

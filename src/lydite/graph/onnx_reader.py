@@ -1,0 +1,288 @@
+"""Read an ONNX model as a `Graph`: opset 7 and up, external data left on disk, functions kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, numpy_helper, shape_inference
+
+from lydite.errors import GraphError, InputError, unknown_name
+from lydite.files import inside
+from lydite.graph.attributes import attr_from_proto
+from lydite.graph.dtypes import dtype_name, type_from_proto
+from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
+from lydite.graph.infer import SMALL, infer_outputs
+from lydite.graph.propagate import Values
+from lydite.opkey import TensorType
+
+KNOWN_DOMAINS = (
+    "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training",
+    "com.microsoft", "com.microsoft.nchwc", "com.microsoft.experimental", "com.ms.internal.nhwc",
+    "org.pytorch.aten", "com.microsoft.dml",
+)  # fmt: skip
+OLDEST_OPSET = 7
+
+
+def read_onnx(path: Path | str, *, dims: Mapping[str, int] | None = None) -> Graph:
+    """Read a model file; `dims` binds symbolic sizes by name.
+
+    Raises:
+        InputError: no such file, not an ONNX model, an opset older than 7, a domain that nobody
+            knows, missing or escaping external data, or a name in `dims` that the model lacks.
+        GraphError: the graph contradicts itself.
+    """
+    path = Path(path)
+    try:
+        model = onnx.load_model(str(path), load_external_data=False)
+    except FileNotFoundError:
+        raise InputError("no such file", where=str(path)) from None
+    except IsADirectoryError:
+        raise InputError("is a folder, not a model", where=str(path)) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except (DecodeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            "not an ONNX model, or a truncated one", where=str(path), hint="export it again"
+        ) from error
+    if not model.HasField("graph") or not model.opset_import:
+        raise InputError(
+            "not an ONNX model: it has no graph or no opset", where=str(path), hint="export it again"
+        )
+    try:
+        return graph_from_model(model, folder=path.parent, dims=dims, where=str(path))
+    except GraphError as error:
+        raise GraphError(error.what, where=f"{path}: {error.where}") from error
+
+
+def graph_from_model(
+    model: onnx.ModelProto,
+    *,
+    folder: Path | None = None,
+    dims: Mapping[str, int] | None = None,
+    where: str = "model",
+) -> Graph:
+    """Read a model that lies in memory; see `read_onnx`."""
+    opsets = {imp.domain.replace("ai.onnx", "") if imp.domain == "ai.onnx" else imp.domain:
+              imp.version for imp in model.opset_import}  # fmt: skip
+    _check_domains(model, opsets, where)
+    _bind(model.graph, dict(dims or {}), where)
+    reader = _Reader(opsets, folder, where, model.functions)
+    shapes = _inferred(model)
+    return reader.graph(model.graph, shapes, name=model.graph.name or Path(where).stem)
+
+
+def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str) -> None:
+    own = {function.domain for function in model.functions}
+    standard = opsets.get("")
+    if standard is not None and not OLDEST_OPSET <= standard:
+        raise InputError(
+            f"opset {standard} is too old",
+            where=where,
+            allowed=f"{OLDEST_OPSET} and newer",
+            hint="convert it with onnx.version_converter",
+        )
+    for index, node in enumerate(model.graph.node):
+        if not node.op_type:
+            raise GraphError("a node has no operator type", where=f"{where}: node {index}")
+        if node.domain not in KNOWN_DOMAINS and node.domain not in own:
+            error = unknown_name("operator domain", node.domain, [d for d in KNOWN_DOMAINS if d])
+            raise InputError(
+                error.what, where=f"{where}: {node.name or node.op_type}", allowed=error.allowed
+            )
+
+
+def _bind(graph: onnx.GraphProto, dims: dict[str, int], where: str) -> None:
+    weights = {init.name for init in graph.initializer}
+    seen: set[str] = set()
+    for value in graph.input:
+        if value.name in weights or not value.type.HasField("tensor_type"):
+            continue
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.dim_param:
+                seen.add(dim.dim_param)
+                if dim.dim_param in dims:
+                    dim.dim_value = dims[dim.dim_param]
+            elif not dim.HasField("dim_value") or dim.dim_value < 0:
+                name = f"{value.name}.{axis}"
+                seen.add(name)
+                dim.dim_param = name
+                if name in dims:
+                    dim.dim_value = dims[name]
+    for name, size in dims.items():
+        if name not in seen:
+            raise InputError(
+                unknown_name("symbolic dimension", name, seen).args[0], where=where
+            )
+        if size < 1:
+            raise InputError(f"--dim {name}={size}: a size is at least 1", where=where)
+
+
+def _inferred(model: onnx.ModelProto) -> dict[str, TensorType]:
+    """Types from ONNX's own whole-graph inference, weights of any size taken by shape alone."""
+    light = onnx.ModelProto()
+    light.ir_version = max(model.ir_version, 4)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    source = model.graph
+    light.graph.name = source.name
+    light.graph.node.extend(source.node)
+    light.graph.value_info.extend(source.value_info)
+    light.graph.output.extend(source.output)
+    weights = {init.name for init in source.initializer}
+    light.graph.input.extend(value for value in source.input if value.name not in weights)
+    for init in source.initializer:
+        if np.prod(init.dims, dtype=np.int64) <= SMALL and not _is_external(init):
+            light.graph.initializer.append(init)
+        else:
+            shape = list(init.dims)
+            light.graph.input.append(
+                onnx.helper.make_tensor_value_info(init.name, init.data_type, shape)
+            )
+    try:
+        light = shape_inference.infer_shapes(light, data_prop=True)
+    except (RuntimeError, ValueError):  # too large for protobuf, or a rule that contradicts itself
+        pass
+    values: Iterable[Any] = (*light.graph.input, *light.graph.value_info, *light.graph.output)
+    return {value.name: type_from_proto(value.type) for value in values}
+
+
+def _is_external(tensor: TensorProto) -> bool:
+    return tensor.data_location == TensorProto.EXTERNAL
+
+
+class _Reader:
+    def __init__(
+        self, opsets: Mapping[str, int], folder: Path | None, where: str, functions: Iterable[Any]
+    ) -> None:
+        self.opsets, self.folder, self.where = opsets, folder, where
+        self.functions = tuple(functions)
+
+    def graph(
+        self,
+        proto: onnx.GraphProto,
+        shapes: Mapping[str, TensorType],
+        name: str,
+        outer: Mapping[str, TensorType] | None = None,
+    ) -> Graph:
+        """A graph, or with `outer` the body of control flow inside it."""
+        initializers = {init.name: self._initializer(init) for init in proto.initializer}
+        for sparse in proto.sparse_initializer:
+            dense = TensorType(dtype_name(sparse.values.data_type), tuple(sparse.dims))
+            initializers[sparse.values.name] = Initializer(dense)
+        inputs = [value for value in proto.input if value.name not in initializers]
+        tensors = {value.name: type_from_proto(value.type) for value in inputs}
+        tensors |= {key: init.type for key, init in initializers.items()}
+        visible = {**(outer or {}), **tensors}
+        values = Values({k: i.value for k, i in initializers.items() if i.value is not None})
+        ops: list[Op] = []
+        used: set[str] = set()
+        for index, node in enumerate(proto.node):
+            op = self._op(node, index, used, {**visible} if _has_body(node) else visible)
+            types = [shapes.get(n, UNKNOWN) if n else UNKNOWN for n in op.outputs]
+            if not all(t.is_static or not n for n, t in zip(op.outputs, types, strict=True)):
+                ins = [visible.get(n, UNKNOWN) if n else None for n in op.inputs]
+                own = infer_outputs(op, ins, [values.get(n) for n in op.inputs], self.opsets)
+                types = [_better(a, b) for a, b in zip(types, own, strict=True)]
+            found = {n: t for n, t in zip(op.outputs, types, strict=True) if n}
+            tensors |= found
+            visible |= found
+            values.record(op, visible)
+            ops.append(op)
+        made = {n for op in ops for n in op.outputs}
+        read = {n for op in ops for n in (*op.inputs, *(o for b in op.subgraphs for o in b.outer))}
+        outputs = tuple(value.name for value in proto.output)
+        free = ({*read, *outputs} - made - tensors.keys()) & (outer or {}).keys()
+        return Graph(
+            name=name,
+            ops=tuple(ops),
+            tensors=tensors,
+            inputs=tuple(value.name for value in inputs),
+            outputs=outputs,
+            initializers=initializers,
+            opsets=self.opsets,
+            functions=self.functions if outer is None else (),
+            outer=frozenset(free),
+        )
+
+    def _op(
+        self, node: onnx.NodeProto, index: int, used: set[str], visible: Mapping[str, TensorType]
+    ) -> Op:
+        name = node.name or f"{node.op_type}_{index}"
+        while name in used:
+            name = f"{name}_{index}"
+        used.add(name)
+        try:
+            attrs = {
+                a.name: attr_from_proto(a, lambda g: self.graph(g, {}, g.name or name, visible))
+                for a in node.attribute
+            }
+        except (ValueError, TypeError) as error:
+            raise GraphError(f"an attribute cannot be read: {error}", where=name) from error
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        return Op(name, node.op_type, tuple(node.input), tuple(node.output), attrs, domain)
+
+    def _initializer(self, proto: TensorProto) -> Initializer:
+        type_ = TensorType(dtype_name(proto.data_type), tuple(proto.dims))
+        if not type_.dtype or any(dim < 0 for dim in proto.dims):
+            raise GraphError("has no valid type", where=f"weight '{proto.name}'")
+        if _is_external(proto):
+            return Initializer(type_, load=self._external(proto, type_))
+        if (type_.numel or 0) <= SMALL:
+            return Initializer(type_, value=self._decode(proto))
+        return Initializer(type_, load=lambda: self._decode(proto))
+
+    def _decode(self, proto: TensorProto) -> np.ndarray:
+        try:
+            return numpy_helper.to_array(proto)
+        except (ValueError, TypeError) as error:
+            raise GraphError(
+                "its data do not fit its shape", where=f"weight '{proto.name}'"
+            ) from error
+
+    def _external(self, proto: TensorProto, type_: TensorType):
+        info = {entry.key: entry.value for entry in proto.external_data}
+        location, where = info.get("location", ""), f"{self.where}: weight '{proto.name}'"
+        if self.folder is None or not location:
+            raise InputError("its external data have no location", where=where)
+        path = inside(self.folder, location, where)
+        if not path.is_file():
+            raise InputError(
+                f"the external data file '{location}' is missing",
+                where=where,
+                hint="put it beside the model",
+            )
+        offset, nbytes = _number(info, "offset", where), type_.nbytes or 0
+        if path.stat().st_size < offset + nbytes:
+            raise InputError(f"the external data file '{location}' is truncated", where=where)
+
+        def load() -> np.ndarray:
+            with path.open("rb") as file:
+                file.seek(offset)
+                raw = file.read(nbytes)
+            filled = TensorProto(data_type=proto.data_type, dims=proto.dims, raw_data=raw)
+            return numpy_helper.to_array(filled)
+
+        return load
+
+
+def _number(info: Mapping[str, str], key: str, where: str) -> int:
+    text = info.get(key) or "0"
+    if not re.fullmatch(r"\d{1,18}", text):
+        raise InputError(f"{key} '{text}' is not a whole number", where=where)
+    return int(text)
+
+
+def _has_body(node: onnx.NodeProto) -> bool:
+    return any(a.HasField("g") or a.graphs for a in node.attribute)
+
+
+def _better(first: TensorType, second: TensorType) -> TensorType:
+    if second.is_static or not first.dtype or (first.shape is None and second.shape is not None):
+        return second if second.dtype else first
+    return first

@@ -1,0 +1,117 @@
+"""Write a `Graph` as an ONNX model; weights go to one external file beside it when they are large."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from lydite.errors import LyditeError
+from lydite.files import write_atomic
+from lydite.graph.attributes import attr_to_proto, schema
+from lydite.graph.dtypes import type_to_proto
+from lydite.graph.graph import Graph, Op
+from lydite.opkey import TensorType
+
+INLINE_BYTES = 1 << 20
+"""Weights above this size in total leave the model file."""
+
+
+def write_onnx(graph: Graph, path: Path | str, *, seed: int = 0) -> Path:
+    """Write `graph`, drawing weights by `seed` where it has none; data go to `path`.data if large.
+
+    Raises:
+        LyditeError: the folder cannot be written or the disk is full; older files stay intact.
+    """
+    path = Path(path)
+    external = graph.parameter_bytes > INLINE_BYTES
+    model = model_to_proto(graph, with_data=not external, seed=seed)
+    if external:
+        location = path.name + ".data"
+        _write_data(graph, model, path.with_name(location), location, seed)
+    return write_atomic(path, model.SerializeToString())
+
+
+def _write_data(graph: Graph, model: onnx.ModelProto, path: Path, location: str, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            for number, (name, init) in enumerate(graph.initializers.items()):
+                proto = _tensor(name, init.array(seed + number))
+                offset, raw = -(-file.tell() // 64) * 64, proto.raw_data
+                if len(raw) <= 1024:
+                    model.graph.initializer.append(proto)
+                    continue
+                file.seek(offset)
+                file.write(raw)
+                light = TensorProto(
+                    name=name, data_type=proto.data_type, dims=proto.dims,
+                    data_location=TensorProto.EXTERNAL,
+                )  # fmt: skip
+                for key, value in (("location", location), ("offset", offset), ("length", len(raw))):
+                    light.external_data.add(key=key, value=str(value))
+                model.graph.initializer.append(light)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise LyditeError(f"cannot write: {error.strerror}", where=str(path)) from error
+
+
+def _tensor(name: str, array: np.ndarray) -> TensorProto:
+    return numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+
+
+def model_to_proto(graph: Graph, *, with_data: bool = True, seed: int = 0) -> onnx.ModelProto:
+    """The protobuf; without data the large initializers are left out."""
+    proto = graph_to_proto(graph, with_data=with_data, seed=seed)
+    model = helper.make_model(
+        proto,
+        producer_name="lydite",
+        opset_imports=[helper.make_opsetid(d, v) for d, v in graph.opsets.items()],
+        functions=list(graph.functions),
+    )
+    model.ir_version = min(model.ir_version, 10)
+    return model
+
+
+def graph_to_proto(graph: Graph, *, with_data: bool = True, seed: int = 0) -> onnx.GraphProto:
+    """One graph or subgraph as protobuf."""
+    inputs = [_value(name, graph.type_of(name)) for name in graph.inputs]
+    weights: list[TensorProto] = []
+    for number, (name, init) in enumerate(graph.initializers.items()):
+        if with_data or init.value is not None:
+            weights.append(_tensor(name, init.array(seed + number)))
+    known_elsewhere = {*graph.inputs, *graph.outputs, *(weight.name for weight in weights)}
+    known = [
+        _value(name, type_)
+        for name, type_ in graph.tensors.items()
+        if name not in known_elsewhere and type_.dtype
+    ]
+    return helper.make_graph(
+        [node_to_proto(op, graph) for op in graph.ops],
+        graph.name or "graph",
+        inputs,
+        [_value(name, graph.type_of(name)) for name in graph.outputs],
+        initializer=weights,
+        value_info=known,
+    )
+
+
+def _value(name: str, type_: TensorType) -> onnx.ValueInfoProto:
+    if not type_.dtype:
+        return helper.make_empty_tensor_value_info(name)
+    return helper.make_value_info(name, type_to_proto(type_))
+
+
+def node_to_proto(op: Op, graph: Graph) -> onnx.NodeProto:
+    """One operator as protobuf."""
+    node = helper.make_node(
+        op.op_type, list(op.inputs), list(op.outputs), name=op.name, domain=op.domain
+    )
+    known = schema(op.op_type, op.domain, graph.opsets.get(op.domain, 1))
+    node.attribute.extend(attr_to_proto(k, v, graph_to_proto, known) for k, v in op.attrs.items())
+    return node
+

@@ -1,0 +1,89 @@
+"""Small known values, followed through the operators that compute shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lydite.graph.graph import Op
+from lydite.opkey import TensorType
+
+_LIMIT = 256
+_FOLDABLE = frozenset(
+    ("Add", "Sub", "Mul", "Div", "Cast", "Concat", "Gather", "Squeeze", "Unsqueeze", "Slice",
+     "Range", "Reshape", "Identity", "Max", "Min", "ReduceProd", "Equal", "Where", "Mod", "Neg",
+     "ConstantOfShape", "Expand", "Floor", "Ceil")
+)  # fmt: skip
+
+
+class Values:
+    """Known small tensors by name; shapes become values at `Shape` and are computed on from there.
+
+    What exporters write for a dynamic reshape (Shape, Gather, Mul, Concat) is folded here, so that
+    the types behind it are known once the input sizes are.
+    """
+
+    def __init__(self, known: Mapping[str, np.ndarray]) -> None:
+        self._known = dict(known)
+
+    def get(self, name: str) -> np.ndarray | None:
+        """The value of a tensor, None where it is not known."""
+        return self._known.get(name)
+
+    def learn(self, name: str, value: np.ndarray) -> None:
+        """A tensor's value, told from outside."""
+        self._known[name] = value
+
+    def record(self, op: Op, types: Mapping[str, TensorType]) -> None:
+        """Learn the outputs of `op` where they follow from what is known."""
+        if op.domain or not op.outputs:
+            return
+        if op.op_type == "Constant":
+            value = op.attrs.get("value")
+            for attr in ("value_int", "value_ints", "value_float", "value_floats"):
+                if attr in op.attrs:
+                    value = np.array(op.attrs[attr], np.int64 if "int" in attr else np.float32)
+            if isinstance(value, np.ndarray) and value.size <= _LIMIT:
+                self._known[op.outputs[0]] = value
+        elif op.op_type in ("Shape", "Size"):
+            self._shape(op, types.get(op.inputs[0]))
+        elif op.op_type in _FOLDABLE and all(not n or n in self._known for n in op.inputs):
+            self._fold(op, types)
+
+    def _shape(self, op: Op, source: TensorType | None) -> None:
+        if source is None or source.shape is None or not source.is_static:
+            return
+        dims = np.array(source.shape, np.int64)
+        if op.op_type == "Size":
+            self._known[op.outputs[0]] = np.array(dims.prod(), np.int64)
+            return
+        start, end = op.attrs.get("start", 0), op.attrs.get("end")
+        if isinstance(start, int) and (end is None or isinstance(end, int)):
+            self._known[op.outputs[0]] = dims[start:end]
+
+    def _fold(self, op: Op, types: Mapping[str, TensorType]) -> None:
+        out = types.get(op.outputs[0])
+        if out is not None and (out.numel or 0) > _LIMIT:
+            return
+        from onnx import helper
+        from onnx.reference import ReferenceEvaluator
+
+        from lydite.graph.attributes import attr_to_proto, schema
+        from lydite.graph.onnx_writer import graph_to_proto
+
+        opset = 13
+        known = schema(op.op_type, "", opset)
+        node = helper.make_node(op.op_type, list(op.inputs), list(op.outputs))
+        node.attribute.extend(
+            attr_to_proto(k, v, graph_to_proto, known) for k, v in op.attrs.items()
+        )
+        try:
+            results = ReferenceEvaluator(node).run(
+                None, {n: self._known[n] for n in op.inputs if n}
+            )
+        except (ValueError, TypeError, IndexError, RuntimeError, AttributeError):
+            return
+        for name, value in zip(op.outputs, results, strict=False):
+            if isinstance(value, np.ndarray) and value.size <= _LIMIT:
+                self._known[name] = value
