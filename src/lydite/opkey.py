@@ -205,3 +205,10 @@ class OpKey:
 
     def __hash__(self) -> int:
         return hash(self.text)
+
+
+CALL_KEY = OpKey("Call", domain="lydite.backend")
+"""Key of the cost of one call into a backend."""
+
+DISPATCH_KEY = OpKey("Dispatch", domain="lydite.backend")
+"""Key of the cost of dispatching one operator inside a call."""

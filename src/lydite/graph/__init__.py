@@ -1,4 +1,4 @@
-"""What is computed: `Graph`, its readers and writers, the building API and the work per operator."""
+"""What is computed: `Graph`, its readers and writers, the building API, the work per operator."""
 
 from lydite.graph.builder import Builder, Tensor
 from lydite.graph.graph import Graph, Initializer, Op
@@ -6,10 +6,11 @@ from lydite.graph.keys import key_of, keys_of, model_key
 from lydite.graph.onnx_reader import graph_from_model, read_onnx
 from lydite.graph.onnx_writer import model_to_proto, write_onnx
 from lydite.graph.retype import bind_dims, retyped
-from lydite.opkey import OpKey, Operand, TensorType
+from lydite.graph.work import GraphWork, Work, total_work, work_of, work_of_key
+from lydite.opkey import Operand, OpKey, TensorType
 
 __all__ = [
-    "Builder", "Graph", "Initializer", "Op", "OpKey", "Operand", "Tensor", "TensorType",
-    "bind_dims", "graph_from_model", "key_of", "keys_of", "model_key", "model_to_proto",
-    "read_onnx", "retyped", "write_onnx",
+    "Builder", "Graph", "GraphWork", "Initializer", "Op", "OpKey", "Operand", "Tensor",
+    "TensorType", "Work", "bind_dims", "graph_from_model", "key_of", "keys_of", "model_key",
+    "model_to_proto", "read_onnx", "retyped", "total_work", "work_of", "work_of_key", "write_onnx",
 ]  # fmt: skip

@@ -92,7 +92,9 @@ class Builder:
         self._inputs.append(name)
         return Tensor(self, name)
 
-    def weight(self, shape: Sequence[int], name: str = "weight", dtype: str | None = None) -> Tensor:
+    def weight(
+        self, shape: Sequence[int], name: str = "weight", dtype: str | None = None
+    ) -> Tensor:
         """A weight of the given shape: declared, not allocated."""
         full = self._fresh(name)
         type_ = TensorType(dtype or self.dtype, tuple(shape))
@@ -188,7 +190,8 @@ class Builder:
     def batch_norm(self, x: Tensor, *, eps: float = 1e-5, name: str = "bn") -> Tensor:
         """Batch normalisation with stored statistics."""
         parts = [
-            self.weight((x.shape[1],), f"{name}.{part}") for part in ("scale", "bias", "mean", "var")
+            self.weight((x.shape[1],), f"{name}.{part}")
+            for part in ("scale", "bias", "mean", "var")
         ]
         return self.op("BatchNormalization", x, *parts, epsilon=eps, name=name)
 

@@ -89,9 +89,7 @@ def _nchwc_conv(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
     depthwise = isinstance(weight[1], int) and weight[1] == 1 and group > 1
     fitted = (weight[0], 1 if depthwise else channels, *weight[2:])
     attrs = {**op.attrs, "group": channels if depthwise else 1}
-    return std(
-        "Conv", [TensorType("float32", data), TensorType("float32", fitted)], attrs
-    )
+    return std("Conv", [TensorType("float32", data), TensorType("float32", fitted)], attrs)
 
 
 def _reorder_input(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:

@@ -1,4 +1,4 @@
-"""`Graph`: what is computed. Operators in ONNX's vocabulary, typed tensors, weights left where they are."""
+"""`Graph`: what is computed. Operators in ONNX's vocabulary, typed tensors, weights on disk."""
 
 from __future__ import annotations
 
@@ -163,19 +163,39 @@ class Graph:
         """Types of an operator's outputs, left-out ones skipped."""
         return [self.type_of(name) for name in op.outputs if name]
 
+    def is_constant(self, name: str) -> bool:
+        """Whether a tensor is an initializer or comes from a Constant operator."""
+        return name in self.initializers or self._constant_op(name) is not None
+
     def constant(self, name: str) -> np.ndarray | None:
         """The numbers of a small constant that lies in memory, else None."""
         found = self.initializers.get(name)
-        return found.value if found is not None else None
+        if found is not None:
+            return found.value
+        op = self._constant_op(name)
+        value = op.attrs.get("value") if op is not None else None
+        return value if isinstance(value, np.ndarray) else None
 
-    @property
+    def _constant_op(self, name: str) -> Op | None:
+        op = self.producers.get(name)
+        return op if op is not None and op.qualified_type == "Constant" else None
+
+    @cached_property
     def parameter_count(self) -> int:
-        """Elements in floating-point or quantised weights: all initializers but index constants."""
-        return sum(
+        """Trained numbers: elements of the weights (see `is_parameter`), bodies included.
+
+        The running mean and variance of a batch normalisation are statistics and do not count, as
+        in the papers.
+        """
+        statistics = {
+            name for op in self.ops if op.op_type == "BatchNormalization" for name in op.inputs[3:5]
+        }
+        own = sum(
             init.type.numel or 0
-            for init in self.initializers.values()
-            if init.type.dtype not in ("int64", "bool", "string")
+            for name, init in self.initializers.items()
+            if name not in statistics and is_parameter(init.type)
         )
+        return own + sum(body.parameter_count for op in self.ops for body in op.subgraphs)
 
     @property
     def parameter_bytes(self) -> int:
@@ -201,6 +221,11 @@ class Graph:
 
 
 UNKNOWN = TensorType("", None)
+
+
+def is_parameter(type_: TensorType) -> bool:
+    """Whether a constant of this type is a weight: no index, no mask, no lone scalar."""
+    return type_.dtype not in ("int64", "bool", "string") and type_.shape != ()
 
 
 def _outer_reads(op: Op) -> set[str]:

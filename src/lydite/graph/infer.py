@@ -77,7 +77,10 @@ def _delegate(
     latest = {**opsets, "": max(opsets.get("", 0), 13)}
 
     def as_standard(
-        op_type: str, inputs: Sequence[TensorType | None], attrs: Mapping[str, Attr], outputs: int = 1
+        op_type: str,
+        inputs: Sequence[TensorType | None],
+        attrs: Mapping[str, Attr],
+        outputs: int = 1,
     ) -> list[TensorType]:
         known = schema(op_type, "", latest[""])
         kept = {k: v for k, v in attrs.items() if known is not None and k in known.attributes}

@@ -12,7 +12,7 @@ import numpy as np
 from lydite.errors import GraphError
 from lydite.graph.attributes import default_attrs, schema
 from lydite.graph.graph import Attr, Graph, Initializer, Op
-from lydite.opkey import OpKey, Operand, TensorType
+from lydite.opkey import Operand, OpKey, TensorType
 
 STEERING_ELEMENTS = 64
 """Integer constants up to this size (shapes, bounds, axes) belong to the key by value."""
@@ -30,9 +30,9 @@ def key_of(op: Op, graph: Graph) -> OpKey:
     known = schema(op.op_type, op.domain, opset)
     defaults = default_attrs(op.op_type, op.domain, opset)
     attrs = {
-        name: _plain(value)
+        name: plain_attr(value)
         for name, value in op.attrs.items()
-        if name not in defaults or _plain(defaults[name]) != _plain(value)
+        if name not in defaults or plain_attr(defaults[name]) != plain_attr(value)
     }
     version = int(known.since_version) if known is not None else opset
     outputs = tuple(graph.output_types(op))
@@ -58,7 +58,7 @@ def _operands(op: Op, graph: Graph) -> tuple[Operand, ...]:
             operands.append(
                 Operand(
                     graph.type_of(name),
-                    const=name in graph.initializers,
+                    const=graph.is_constant(name),
                     value=_steering(graph.constant(name)),
                 )
             )
@@ -76,10 +76,12 @@ def _steering(value: np.ndarray | None) -> tuple[Any, ...] | None:
     return tuple(value.ravel().tolist())
 
 
-def _plain(value: Attr) -> Any:
+def plain_attr(value: Attr) -> Any:
     """An attribute as JSON, a tensor or a body by its content."""
     if isinstance(value, np.ndarray):
-        raw = np.ascontiguousarray(value).tobytes() if value.dtype != object else str(value).encode()
+        raw = (
+            np.ascontiguousarray(value).tobytes() if value.dtype != object else str(value).encode()
+        )
         content = value.ravel().tolist() if value.size <= 16 and value.dtype.kind in "iufb" else (
             hashlib.sha256(raw).hexdigest()[:32]
         )  # fmt: skip
@@ -89,7 +91,7 @@ def _plain(value: Attr) -> Any:
     if isinstance(value, TensorType):
         return {"type": str(value)}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [plain_attr(item) for item in value]
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
     return value
@@ -106,8 +108,10 @@ def graph_digest(graph: Graph) -> str:
     for name in graph.inputs:
         state.update(f"in {number(name)} {graph.type_of(name)}\n".encode())
     for op in graph.ops:
-        attrs = sorted((k, _plain(v)) for k, v in op.attrs.items())
-        operands = [(number(n), str(o)) for n, o in zip(op.inputs, _operands(op, graph), strict=False)]
+        attrs = sorted((k, plain_attr(v)) for k, v in op.attrs.items())
+        operands = [
+            (number(n), str(o)) for n, o in zip(op.inputs, _operands(op, graph), strict=False)
+        ]
         outs = [(number(n), str(graph.type_of(n))) for n in op.outputs if n]
         state.update(f"{op.qualified_type} {attrs} {operands} {outs}\n".encode())
     state.update(f"out {[number(n) for n in graph.outputs]}".encode())
@@ -197,5 +201,3 @@ def _attr(value: Any, key: OpKey) -> Attr:
     raise GraphError(
         f"'{key.op_type}' holds a body or a large tensor, which its key keeps only by digest"
     )
-
-

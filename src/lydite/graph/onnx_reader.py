@@ -18,6 +18,7 @@ from lydite.graph.attributes import attr_from_proto
 from lydite.graph.dtypes import dtype_name, type_from_proto
 from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
 from lydite.graph.infer import SMALL, infer_outputs
+from lydite.graph.onnx_writer import UNALLOCATED
 from lydite.graph.propagate import Values
 from lydite.opkey import TensorType
 
@@ -52,7 +53,9 @@ def read_onnx(path: Path | str, *, dims: Mapping[str, int] | None = None) -> Gra
         ) from error
     if not model.HasField("graph") or not model.opset_import:
         raise InputError(
-            "not an ONNX model: it has no graph or no opset", where=str(path), hint="export it again"
+            "not an ONNX model: it has no graph or no opset",
+            where=str(path),
+            hint="export it again",
         )
     try:
         return graph_from_model(model, folder=path.parent, dims=dims, where=str(path))
@@ -80,7 +83,7 @@ def graph_from_model(
 def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str) -> None:
     own = {function.domain for function in model.functions}
     standard = opsets.get("")
-    if standard is not None and not OLDEST_OPSET <= standard:
+    if standard is not None and not standard >= OLDEST_OPSET:
         raise InputError(
             f"opset {standard} is too old",
             where=where,
@@ -116,9 +119,7 @@ def _bind(graph: onnx.GraphProto, dims: dict[str, int], where: str) -> None:
                     dim.dim_value = dims[name]
     for name, size in dims.items():
         if name not in seen:
-            raise InputError(
-                unknown_name("symbolic dimension", name, seen).args[0], where=where
-            )
+            raise InputError(unknown_name("symbolic dimension", name, seen).args[0], where=where)
         if size < 1:
             raise InputError(f"--dim {name}={size}: a size is at least 1", where=where)
 
@@ -248,6 +249,8 @@ class _Reader:
     def _external(self, proto: TensorProto, type_: TensorType):
         info = {entry.key: entry.value for entry in proto.external_data}
         location, where = info.get("location", ""), f"{self.where}: weight '{proto.name}'"
+        if location == UNALLOCATED:
+            return None
         if self.folder is None or not location:
             raise InputError("its external data have no location", where=where)
         path = inside(self.folder, location, where)

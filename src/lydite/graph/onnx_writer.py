@@ -11,24 +11,33 @@ from onnx import TensorProto, helper, numpy_helper
 from lydite.errors import LyditeError
 from lydite.files import write_atomic
 from lydite.graph.attributes import attr_to_proto, schema
-from lydite.graph.dtypes import type_to_proto
+from lydite.graph.dtypes import dtype_number, type_to_proto
 from lydite.graph.graph import Graph, Op
 from lydite.opkey import TensorType
+
+UNALLOCATED = "lydite:unallocated"
+"""Location of the external data of a weight that is declared but has no numbers."""
 
 INLINE_BYTES = 1 << 20
 """Weights above this size in total leave the model file."""
 
 
-def write_onnx(graph: Graph, path: Path | str, *, seed: int = 0) -> Path:
+def write_onnx(graph: Graph, path: Path | str, *, seed: int = 0, weights: bool = True) -> Path:
     """Write `graph`, drawing weights by `seed` where it has none; data go to `path`.data if large.
+
+    Without `weights` only small constants keep their numbers and the others are declared: a file
+    of a few kilobytes that `read_onnx` understands, though no runtime can run it.
 
     Raises:
         LyditeError: the folder cannot be written or the disk is full; older files stay intact.
     """
     path = Path(path)
+    if not weights:
+        return write_atomic(path, model_to_proto(graph, with_data=False).SerializeToString())
     external = graph.parameter_bytes > INLINE_BYTES
     model = model_to_proto(graph, with_data=not external, seed=seed)
     if external:
+        del model.graph.initializer[:]
         location = path.name + ".data"
         _write_data(graph, model, path.with_name(location), location, seed)
     return write_atomic(path, model.SerializeToString())
@@ -51,7 +60,11 @@ def _write_data(graph: Graph, model: onnx.ModelProto, path: Path, location: str,
                     name=name, data_type=proto.data_type, dims=proto.dims,
                     data_location=TensorProto.EXTERNAL,
                 )  # fmt: skip
-                for key, value in (("location", location), ("offset", offset), ("length", len(raw))):
+                for key, value in (
+                    ("location", location),
+                    ("offset", offset),
+                    ("length", len(raw)),
+                ):
                     light.external_data.add(key=key, value=str(value))
                 model.graph.initializer.append(light)
         temporary.replace(path)
@@ -60,12 +73,21 @@ def _write_data(graph: Graph, model: onnx.ModelProto, path: Path, location: str,
         raise LyditeError(f"cannot write: {error.strerror}", where=str(path)) from error
 
 
+def _declared(name: str, type_: TensorType) -> TensorProto:
+    proto = TensorProto(
+        name=name, data_type=dtype_number(type_.dtype), dims=[int(dim) for dim in type_.shape or ()],
+        data_location=TensorProto.EXTERNAL,
+    )  # fmt: skip
+    proto.external_data.add(key="location", value=UNALLOCATED)
+    return proto
+
+
 def _tensor(name: str, array: np.ndarray) -> TensorProto:
     return numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
 
 
 def model_to_proto(graph: Graph, *, with_data: bool = True, seed: int = 0) -> onnx.ModelProto:
-    """The protobuf; without data the large initializers are left out."""
+    """The protobuf; without data, large initializers are declared but hold no numbers."""
     proto = graph_to_proto(graph, with_data=with_data, seed=seed)
     model = helper.make_model(
         proto,
@@ -84,6 +106,8 @@ def graph_to_proto(graph: Graph, *, with_data: bool = True, seed: int = 0) -> on
     for number, (name, init) in enumerate(graph.initializers.items()):
         if with_data or init.value is not None:
             weights.append(_tensor(name, init.array(seed + number)))
+        else:
+            weights.append(_declared(name, init.type))
     known_elsewhere = {*graph.inputs, *graph.outputs, *(weight.name for weight in weights)}
     known = [
         _value(name, type_)
@@ -114,4 +138,3 @@ def node_to_proto(op: Op, graph: Graph) -> onnx.NodeProto:
     known = schema(op.op_type, op.domain, graph.opsets.get(op.domain, 1))
     node.attribute.extend(attr_to_proto(k, v, graph_to_proto, known) for k, v in op.attrs.items())
     return node
-

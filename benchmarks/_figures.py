@@ -1,0 +1,74 @@
+"""What every benchmark prints and writes: figures with their goal and their conditions."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from lydite.files import write_atomic
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured figure.
+
+    Attributes:
+        figure: what was measured.
+        value, unit: the result.
+        goal: what it must reach; None where it is only reported.
+        better: "lower" or "higher".
+        conditions: what it was measured under, as JSON values.
+    """
+
+    figure: str
+    value: float
+    unit: str
+    goal: float | None
+    better: str
+    conditions: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal is met; None without one."""
+        if self.goal is None:
+            return None
+        return self.value <= self.goal if self.better == "lower" else self.value >= self.goal
+
+
+def publish(name: str, figures: Sequence[Figure]) -> Path:
+    """Print the figures as a table, and write them to `results/NAME.json`."""
+    machine = {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    rows = [{**asdict(item), "conditions": {**machine, **item.conditions}} for item in figures]
+    path = write_atomic(RESULTS / f"{name}.json", json.dumps(rows, indent=1) + "\n")
+    width = max(len(item.figure) for item in figures)
+    for item in figures:
+        goal = "" if item.goal is None else f"  goal {_sign(item)} {item.goal:g}"
+        verdict = {True: "  reached", False: "  MISSED", None: ""}[item.reached]
+        print(f"{item.figure:<{width}}  {item.value:>12,.4g} {item.unit:<8}{goal}{verdict}")
+    print(f"\n{machine['cpu']}, load {machine['load_average'][0]}; written to {path}")
+    return path
+
+
+def _sign(item: Figure) -> str:
+    return "<=" if item.better == "lower" else ">="
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

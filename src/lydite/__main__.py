@@ -1,0 +1,5 @@
+"""`python -m lydite`."""
+
+from lydite.cli import main
+
+main()

@@ -1,0 +1,128 @@
+"""What a backend is: who can run a graph here, and what it really runs.
+
+    capabilities   what is installed, on which device, in which precisions
+    lower          the graph as the backend executes it, after its own fusion and layout
+    prepare        a graph loaded, with inputs bound, ready to run
+      run          one call
+      synchronize  wait until the device has finished
+      close        give everything back
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from lydite.graph import Graph, OpKey
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a graph is to be run.
+
+    Attributes:
+        threads: CPU threads inside an operator.
+        device: "cpu", "cuda", ...
+        seed: for weights and inputs that have no numbers.
+        optimise: whether the backend may fuse; off for a graph that it has lowered itself.
+    """
+
+    threads: int = 1
+    device: str = "cpu"
+    seed: int = 0
+    optimise: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do here.
+
+    Attributes:
+        available: whether it can run at all.
+        versions: package name -> version, of everything that decides its speed.
+        devices: what `Settings.device` may be.
+        dtypes: element types it computes in.
+        reason: why it is not available.
+        hint: the command that adds what is missing.
+    """
+
+    available: bool
+    versions: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    reason: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTime:
+    """One operator's execution inside a whole run, as the backend's own profiler saw it."""
+
+    op_name: str
+    start_s: float
+    seconds: float
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A loaded graph with its inputs bound."""
+
+    def run(self) -> None:
+        """One call."""
+        ...
+
+    def synchronize(self) -> None:
+        """Return when everything that was started has finished."""
+        ...
+
+    def close(self) -> None:
+        """Release memory and threads."""
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """See the module's docstring."""
+
+    name: str
+
+    def capabilities(self) -> Capabilities:
+        """What is here."""
+        ...
+
+    def lower(self, graph: Graph, settings: Settings) -> Graph:
+        """The graph as it is really executed.
+
+        Raises:
+            BackendError: the backend refuses the graph.
+        """
+        ...
+
+    def prepare(self, graph: Graph, settings: Settings) -> Prepared:
+        """Load a graph.
+
+        Raises:
+            BackendError: it cannot run, or would run elsewhere than asked.
+        """
+        ...
+
+    def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
+        """Load `copies` of one operator, each with weights of its own, run one after another.
+
+        Copies share inputs and reuse one output buffer, as neighbours in a graph do; their weights
+        are distinct, so that together they leave the caches that one copy would fit in.
+        """
+        ...
+
+    def prepare_calls(self, settings: Settings, copies: int) -> Prepared:
+        """Load a graph of `copies` operators that do next to nothing: what a call costs.
+
+        The time over `copies` is a line: its start is the cost of a call into the backend, its
+        slope the cost of dispatching one operator.
+        """
+        ...
+
+    def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
+        """The backend's own per-operator times of whole runs of a lowered graph."""
+        ...

@@ -1,0 +1,57 @@
+"""The graph that measures one operator: copies of it in a row, as they would stand in a net."""
+
+from __future__ import annotations
+
+from lydite.graph import Graph, Initializer, Op, OpKey
+from lydite.graph.keys import graph_of_key
+
+
+def replicated(key: OpKey, copies: int) -> Graph:
+    """A graph of `copies` calls of the operator.
+
+    All copies read the same inputs. Large weights are distinct per copy. Each output but the last
+    is read by a `Shape` operator, which costs one dispatch and touches no data: without a reader,
+    memory planners keep the outputs apart, and the copies would write to ever colder memory.
+
+    Raises:
+        GraphError: the key holds a body that cannot be rebuilt.
+    """
+    one = graph_of_key(key)
+    op = one.ops[0]
+    shared = {name for name, init in one.initializers.items() if init.has_data}
+    ops: list[Op] = []
+    tensors = {name: one.type_of(name) for name in (*one.inputs, *shared)}
+    initializers: dict[str, Initializer] = {name: one.initializers[name] for name in shared}
+    for copy in range(copies):
+        own = {name: f"{name}_{copy}" for name in one.initializers if name not in shared}
+        for name, fresh in own.items():
+            tensors[fresh] = one.type_of(name)
+            initializers[fresh] = Initializer(one.type_of(name))
+        outputs = tuple(f"{name}_{copy}" for name in op.outputs)
+        tensors |= {f: one.type_of(n) for n, f in zip(op.outputs, outputs, strict=True)}
+        inputs = tuple(own.get(name, name) for name in op.inputs)
+        ops.append(Op(f"op_{copy}", op.op_type, inputs, outputs, op.attrs, op.domain))
+        if copy < copies - 1:
+            ops.append(Op(f"tap_{copy}", "Shape", outputs[:1], (f"shape_{copy}",)))
+    opsets = {**one.opsets, "": max(one.opsets.get("", 7), 7)}
+    return Graph(
+        name=f"{key.op_type}_x{copies}",
+        ops=tuple(ops),
+        tensors=tensors,
+        inputs=one.inputs,
+        outputs=tuple(f"{name}_{copies - 1}" for name in op.outputs),
+        initializers=initializers,
+        opsets=opsets,
+    )
+
+
+def calls(copies: int) -> Graph:
+    """A graph of `copies` operators on one element each."""
+    from lydite.opkey import TensorType
+
+    scalar = TensorType("float32", (1,))
+    ops = tuple(
+        Op(f"op_{i}", "Shape", ("x",), (f"y_{i}",), {}) for i in range(copies)
+    )
+    tensors = {"x": scalar, **{f"y_{i}": TensorType("int64", (1,)) for i in range(copies)}}
+    return Graph("calls", ops, tensors, ("x",), (f"y_{copies - 1}",), opsets={"": 13})

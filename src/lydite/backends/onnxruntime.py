@@ -1,0 +1,265 @@
+"""ONNX Runtime: what it really runs, and how long that takes."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings
+from lydite.backends.isolate import calls, replicated
+from lydite.errors import BackendError, InputError, MissingExtra
+from lydite.graph import Graph, Initializer, Op, OpKey, TensorType, model_to_proto, read_onnx
+from lydite.graph.dtypes import numpy_dtype
+from lydite.graph.onnx_writer import UNALLOCATED
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider",
+              "rocm": "ROCMExecutionProvider", "dml": "DmlExecutionProvider"}  # fmt: skip
+
+
+class OnnxRuntimeBackend:
+    """ONNX Runtime with one execution provider; falling back to another is an error."""
+
+    name = "onnxruntime"
+
+    def __init__(self) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise MissingExtra("onnxruntime", "onnxruntime") from None
+        self._ort: Any = onnxruntime
+        onnxruntime.set_default_logger_severity(3)
+
+    def capabilities(self) -> Capabilities:
+        """Version, providers as devices, and the dtypes of the default kernels."""
+        present = self._ort.get_available_providers()
+        devices = tuple(name for name, provider in _PROVIDERS.items() if provider in present)
+        return Capabilities(
+            True,
+            {"onnxruntime": self._ort.__version__},
+            devices,
+            ("float32", "float16", "float64", "int8", "uint8"),
+        )
+
+    def lower(self, graph: Graph, settings: Settings) -> Graph:
+        """The optimised graph (fusions and NCHWc layout included), typed; weights unallocated."""
+        with tempfile.TemporaryDirectory(prefix="lydite-") as folder:
+            path = Path(folder) / "optimised.onnx"
+            options = self._options(settings)
+            options.optimized_model_filepath = str(path)
+            options.add_session_config_entry(
+                "session.optimized_model_external_initializers_file_name", "weights"
+            )
+            options.add_session_config_entry(
+                "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
+            )
+            self._session(graph, settings, options)
+            lowered = read_onnx(path)
+        types = self._missing_types(lowered, settings)
+        weights = {
+            name: Initializer(init.type, value=init.value)
+            for name, init in lowered.initializers.items()
+        }
+        used = {domain for domain in lowered.opsets} & {"", *(op.domain for op in lowered.ops)}
+        return replace(
+            lowered,
+            name=graph.name,
+            ops=_uniquely_named(lowered.ops),
+            tensors={**lowered.tensors, **types},
+            initializers=weights,
+            opsets={domain: lowered.opsets[domain] for domain in lowered.opsets if domain in used},
+        )
+
+    def _missing_types(self, graph: Graph, settings: Settings) -> dict[str, TensorType]:
+        """Types that inference left open, as seen in a run."""
+        unknown = [
+            name for op in graph.ops for name in op.outputs
+            if name and not graph.type_of(name).is_static and not graph.type_of(name).dtype[:1] == "s"
+        ]  # fmt: skip
+        if not unknown:
+            return {}
+        tapped = replace(graph, outputs=(*graph.outputs, *unknown))
+        session = self._session(tapped, replace(settings, optimise=False))
+        feeds = {n: _input_array(graph.type_of(n), settings.seed) for n in graph.inputs}
+        try:
+            values = session.run(unknown, feeds)
+        except _failures() as error:
+            raise BackendError(_first_line(error), where=graph.name) from error
+        return {
+            name: TensorType(value.dtype.name, tuple(value.shape))
+            for name, value in zip(unknown, values, strict=True)
+            if isinstance(value, np.ndarray)
+        }
+
+    def prepare(self, graph: Graph, settings: Settings) -> Prepared:
+        """A session with its inputs bound."""
+        session = self._session(graph, settings)
+        return _Session(session, graph, settings)
+
+    def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
+        """Copies of one operator, run as they are."""
+        return self.prepare(replicated(key, copies), replace(settings, optimise=False))
+
+    def prepare_calls(self, settings: Settings, copies: int) -> Prepared:
+        """Copies of an operator on one element."""
+        return self.prepare(calls(copies), replace(settings, optimise=False))
+
+    def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
+        """Kernel times of a lowered graph from ONNX Runtime's profiler, the first run left out."""
+        with tempfile.TemporaryDirectory(prefix="lydite-") as folder:
+            settings = replace(settings, optimise=False)
+            options = self._options(settings)
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "profile")
+            session = _Session(self._session(graph, settings, options), graph, settings)
+            for _ in range(runs + 1):
+                session.run()
+            events = json.loads(Path(session.end_profiling()).read_text())
+            session.close()
+        return _runs_of(events)[1:]
+
+    def _options(self, settings: Settings) -> Any:
+        ort = self._ort
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = settings.threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 4
+        level = "ORT_ENABLE_ALL" if settings.optimise else "ORT_DISABLE_ALL"
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+        return options
+
+    def _session(self, graph: Graph, settings: Settings, options: Any = None) -> Any:
+        provider = _PROVIDERS.get(settings.device, settings.device)
+        if provider not in self._ort.get_available_providers():
+            raise BackendError(
+                f"ONNX Runtime has no {provider} here",
+                allowed=", ".join(self.capabilities().devices),
+                hint="install the build of onnxruntime for that device",
+            )
+        if graph.open_dims:
+            names = " ".join(f"--dim {name}=N" for name in graph.open_dims)
+            raise InputError("symbolic sizes are not bound", where=graph.name, hint=f"add {names}")
+        options = options or self._options(settings)
+        model, arrays = _with_weights(graph, settings.seed)
+        values = [self._ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+        if arrays:
+            options.add_external_initializers(list(arrays), values)
+        try:
+            session = self._ort.InferenceSession(
+                model.SerializeToString(), options, providers=[provider]
+            )
+        except _failures() as error:
+            raise BackendError(_first_line(error), where=graph.name) from error
+        if session.get_providers()[0] != provider:
+            raise BackendError(
+                f"ONNX Runtime fell back from {provider} to {session.get_providers()[0]}",
+                where=graph.name,
+            )
+        return session
+
+
+def _with_weights(graph: Graph, seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """The model with its large weights declared, and their numbers."""
+    model = model_to_proto(graph, with_data=False)
+    arrays: dict[str, np.ndarray] = {}
+    numbers = {name: number for number, name in enumerate(graph.initializers)}
+    for proto in model.graph.initializer:
+        if proto.external_data and proto.external_data[0].value == UNALLOCATED:
+            proto.external_data[0].value = "weights"
+            array = graph.initializers[proto.name].array(seed + numbers[proto.name])
+            arrays[proto.name] = np.ascontiguousarray(array)
+    return model, arrays
+
+
+def _uniquely_named(ops: Sequence[Op]) -> tuple[Op, ...]:
+    seen: set[str] = set()
+    named: list[Op] = []
+    for index, op in enumerate(ops):
+        name = op.name if op.name not in seen else f"{op.name}_{index}"
+        seen.add(name)
+        named.append(replace(op, name=name))
+    return tuple(named)
+
+
+class _Session:
+    """A session whose inputs and outputs are bound once."""
+
+    def __init__(self, session: Any, graph: Graph, settings: Settings) -> None:
+        self._session = session
+        self._binding = session.io_binding()
+        for number, name in enumerate(graph.inputs):
+            array = _input_array(graph.type_of(name), settings.seed + number)
+            self._binding.bind_cpu_input(name, array)
+        for output in session.get_outputs():
+            self._binding.bind_output(output.name, "cpu")
+
+    def run(self) -> None:
+        """One inference; returns when the outputs are in host memory."""
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except _failures() as error:
+            raise BackendError(_first_line(error)) from error
+
+    def synchronize(self) -> None:
+        """Outputs bound to the host are complete when `run` returns; a device is waited for."""
+        self._binding.synchronize_outputs()
+
+    def outputs(self) -> list[np.ndarray]:
+        """The last outputs."""
+        return self._binding.copy_outputs_to_cpu()
+
+    def end_profiling(self) -> str:
+        """Path of the profile."""
+        return self._session.end_profiling()
+
+    def close(self) -> None:
+        """Drop the session."""
+        self._binding = self._session = None
+
+
+def _input_array(type_: TensorType, seed: int) -> np.ndarray:
+    """Numbers for an input: floats in [0, 1); ones for integers, which index small tables too."""
+    if type_.shape is None or not type_.is_static:
+        raise BackendError(f"an input of the open type {type_} cannot be made")
+    dims, dtype = [int(dim) for dim in type_.shape], numpy_dtype(type_.dtype)
+    if dtype.kind == "f" or type_.dtype == "bfloat16":
+        return np.random.default_rng(seed).random(dims, dtype=np.float32).astype(dtype)
+    if dtype == object:
+        return np.full(dims, "a", dtype=object)
+    return np.ones(dims, dtype)
+
+
+def _runs_of(events: Sequence[dict[str, Any]]) -> list[list[NodeTime]]:
+    runs: list[list[NodeTime]] = []
+    kernels: list[NodeTime] = []
+    suffix = "_kernel_time"
+    for event in sorted(events, key=lambda e: e.get("ts", 0) + e.get("dur", 0)):
+        name = event.get("name", "")
+        if event.get("cat") == "Node" and name.endswith(suffix):
+            seconds = event["dur"] * 1e-6
+            kernels.append(NodeTime(name[: -len(suffix)], event["ts"] * 1e-6, seconds))
+        elif name == "model_run":
+            runs.append(kernels)
+            kernels = []
+    return runs
+
+
+@cache
+def _failures() -> tuple[type[Exception], ...]:
+    """ONNX Runtime's exceptions, which share no base but `Exception`."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = [v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception)]
+    return (*own, RuntimeError, ValueError)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

@@ -1,0 +1,96 @@
+"""A backend that needs no hardware: it answers from recorded times.
+
+It runs graphs as they are given (nothing is fused) and "takes" the seconds that it was told, or
+that a simple law gives, without waiting for them; its clock is its own. Tests and examples use it
+where a real backend's times would differ from machine to machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings
+from lydite.errors import BackendError
+from lydite.graph import Graph, OpKey, keys_of
+
+
+class ReplayBackend:
+    """Recorded seconds by operator key digest.
+
+    Args:
+        seconds: times by `OpKey.digest`.
+        call_s, dispatch_s: cost of a call and of an operator that does nothing.
+    """
+
+    name = "replay"
+
+    def __init__(
+        self,
+        seconds: Mapping[str, float] | None = None,
+        *,
+        call_s: float = 2e-6,
+        dispatch_s: float = 2e-7,
+    ) -> None:
+        self.seconds = dict(seconds or {})
+        self.call_s, self.dispatch_s = call_s, dispatch_s
+        self.now_s = 0.0
+
+    def capabilities(self) -> Capabilities:
+        """Always there."""
+        return Capabilities(True, {"replay": "1"}, ("cpu",), ("float32",))
+
+    def lower(self, graph: Graph, settings: Settings) -> Graph:
+        """The graph itself."""
+        del settings
+        return graph
+
+    def prepare(self, graph: Graph, settings: Settings) -> Prepared:
+        """A run costs the call and the sum over the operators."""
+        del settings
+        times = [self._seconds(key) for key in self._keys(graph)]
+        return _Replayed(self, self.call_s + sum(times))
+
+    def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
+        """Copies of one operator."""
+        del settings
+        total = copies * self._seconds(key) + (copies - 1) * self.dispatch_s
+        return _Replayed(self, self.call_s + total)
+
+    def prepare_calls(self, settings: Settings, copies: int) -> Prepared:
+        """Copies of an operator that does nothing."""
+        del settings
+        return _Replayed(self, self.call_s + copies * self.dispatch_s)
+
+    def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
+        """The recorded times, one operator after another."""
+        del settings
+        nodes: list[NodeTime] = []
+        at = 0.0
+        for op, key in zip(graph.ops, self._keys(graph), strict=True):
+            nodes.append(NodeTime(op.name, at, self._seconds(key)))
+            at += nodes[-1].seconds
+        return [nodes] * runs
+
+    def _keys(self, graph: Graph) -> list[OpKey]:
+        keys = keys_of(graph)
+        return [keys[op.name] for op in graph.ops]
+
+    def _seconds(self, key: OpKey) -> float:
+        if key.digest not in self.seconds:
+            raise BackendError(f"nothing is recorded for {key.qualified_type}", where="replay")
+        return self.seconds[key.digest]
+
+
+class _Replayed:
+    def __init__(self, backend: ReplayBackend, seconds: float) -> None:
+        self._backend, self._seconds = backend, seconds
+
+    def run(self) -> None:
+        """Let the backend's clock pass."""
+        self._backend.now_s += self._seconds
+
+    def synchronize(self) -> None:
+        """Nothing runs behind."""
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,46 @@
+"""The command line: one file a command; heavy imports happen inside the command that needs them."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line: 0 when all is well, 2 with one clear line when it is not."""
+    import typer
+
+    from lydite.cli.app import app
+    from lydite.errors import LyditeError
+
+    try:
+        code = app(standalone_mode=False)
+    except LyditeError as error:
+        sys.exit(_refuse(str(error)))
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        print("lydite: interrupted; what was measured so far is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except MemoryError:
+        sys.exit(_refuse("not enough memory for this; take a smaller batch or model"))
+    except Exception as error:
+        sys.exit(_refuse_usage(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(message: str) -> int:
+    print(f"lydite: {message}", file=sys.stderr)
+    return 2
+
+
+def _refuse_usage(error: Exception) -> int:
+    """A usage error of the option parser; anything else is a fault of ours and is shown whole."""
+    show = getattr(error, "format_message", None)
+    if show is None:
+        raise error
+    return _refuse(f"{show()}; type: lydite --help")

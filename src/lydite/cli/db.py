@@ -1,0 +1,165 @@
+"""`lydite db`: look into the performance database, and move rows between databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lydite.cli import options
+
+app = typer.Typer(help="The database: query, stats, import, export, merge.", no_args_is_help=True,
+                  rich_markup_mode=None)  # fmt: skip
+
+_DeviceFilter = Annotated[str | None, typer.Option("--device", help="Only rows of this device.")]
+_TypeFilter = Annotated[str | None, typer.Option("--op-type", help="Only this operator type.")]
+_ScopeFilter = Annotated[
+    str | None, typer.Option("--scope", help="isolated, in_graph or model.")
+]
+
+
+def _filters(**given: Any) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@app.command()
+def stats(db: options.DatabaseTarget = None, json: options.Json = False) -> None:
+    """Count rows by device, backend, operator type and status."""
+    from lydite.cli.load import open_database
+    from lydite.cli.show import print_json, table
+
+    with open_database(db) as database:
+        document = database.stats()
+    if json:
+        print_json(document)
+        return
+    for name, value in document.items():
+        if isinstance(value, dict) and value:
+            rows = sorted(value.items(), key=lambda item: -item[1])
+            print(table("", [name, "rows"], [[str(k), str(v)] for k, v in rows[:25]]) + "\n")
+        elif not isinstance(value, dict):
+            print(f"{name}: {value}")
+
+
+@app.command()
+def query(
+    op_type: _TypeFilter = None,
+    device: _DeviceFilter = None,
+    scope: _ScopeFilter = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Newest rows shown.")] = 20,
+    db: options.DatabaseTarget = None,
+    json: options.Json = False,
+) -> None:
+    """Show measurements, newest first."""
+    from lydite.cli.load import open_database
+    from lydite.cli.show import print_json, table
+    from lydite.units import format_seconds
+
+    with open_database(db) as database:
+        found = list(
+            database.query(limit=limit, **_filters(op_type=op_type, device=device, scope=scope))
+        )
+    if json:
+        print_json({"measurements": [_document(row) for row in found]})
+        return
+    rows = [
+        [row.key.qualified_type, _first_input(row), row.device, str(row.conditions.threads),
+         row.conditions.cache, format_seconds(row.median_s) if row.status == "ok" else row.status]
+        for row in found
+    ]  # fmt: skip
+    print(table("", ["operator", "<input", "<device", "threads", "cache", "time"], rows))
+
+
+def _first_input(row: Any) -> str:
+    return str(row.key.inputs[0]) if row.key.inputs else ""
+
+
+def _document(row: Any) -> dict[str, Any]:
+    low, median, high = row.quantiles_s()
+    return {
+        "key": row.key.text, "device": row.device, "backend": row.software.backend,
+        "versions": dict(row.software.versions), "threads": row.conditions.threads,
+        "cache": row.conditions.cache, "scope": row.conditions.scope, "status": row.status,
+        "error": row.error, "median_s": median, "p05_s": low, "p95_s": high,
+        "samples_s": row.samples_s.tolist(), "energy_j": row.energy_j,
+        "environment": dict(row.environment), "measured_at": row.measured_at, "run": row.run,
+        "source": row.source,
+    }  # fmt: skip
+
+
+@app.command("export")
+def export(
+    path: Annotated[Path, typer.Argument(help="A .jsonl, .jsonl.gz or .parquet file.")],
+    op_type: _TypeFilter = None,
+    device: _DeviceFilter = None,
+    scope: _ScopeFilter = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    db: options.DatabaseTarget = None,
+    json: options.Json = False,
+) -> None:
+    """Write measurements to a file, with all samples."""
+    from lydite.cli.load import open_database
+    from lydite.cli.show import print_json
+    from lydite.errors import InputError
+    from lydite.store import export_file
+
+    if path.exists() and not force:
+        raise InputError("there is such a file already", where=str(path), hint="add --force")
+    with open_database(db) as database:
+        count = export_file(
+            database, path, **_filters(op_type=op_type, device=device, scope=scope)
+        )
+    if json:
+        print_json({"measurements": count, "path": str(path)})
+    else:
+        print(f"{count} measurements written to {path}")
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="An exported file, or AISim's operator JSON.")],
+    device: Annotated[
+        str | None, typer.Option("--device", help="AISim only: the device it was measured on.")
+    ] = None,
+    db: options.DatabaseTarget = None,
+    json: options.Json = False,
+) -> None:
+    """Take over measurements from a file: all of it, or nothing."""
+    from lydite.cli.load import open_database
+    from lydite.cli.show import print_json
+    from lydite.errors import InputError
+    from lydite.store import import_file, read_aisim
+
+    with open_database(db) as database:
+        if path.name.endswith(".json"):
+            if device is None:
+                raise InputError(
+                    "AISim's files do not say where they were measured", where=str(path),
+                    hint="add --device NAME",
+                )  # fmt: skip
+            added = {"measurements": database.add(read_aisim(path, device=device))}
+        else:
+            added = dict(import_file(database, path))
+    if json:
+        print_json({"added": added})
+    else:
+        print(f"{added['measurements']} new measurements from {path}")
+
+
+@app.command()
+def merge(
+    other: Annotated[str, typer.Argument(help="Another database: a file or a URL.")],
+    db: options.DatabaseTarget = None,
+    json: options.Json = False,
+) -> None:
+    """Copy everything that another database holds into this one; nothing is doubled."""
+    from lydite.cli.load import open_database
+    from lydite.cli.show import print_json
+
+    with open_database(db) as database, open_database(other, read_only=True) as source:
+        added = database.merge(source)
+    if json:
+        print_json({"added": added})
+    else:
+        print(f"{added['measurements']} new measurements from {other}")

@@ -1,0 +1,134 @@
+"""`lydite inspect`: what a model computes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from lydite.cli import options
+
+
+def inspect(
+    model: options.Model,
+    batch: options.Batch = None,
+    image_size: options.ImageSize = None,
+    sequence: options.Sequence = None,
+    dtype: options.Dtype = "float32",
+    dim: options.Dims = None,
+    ops: Annotated[bool, typer.Option("--ops", help="One line per operator.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Show a model: operators, shapes, parameters, FLOPs, bytes, arithmetic intensity."""
+    from lydite.cli.load import load_model
+    from lydite.cli.show import print_json, say, table
+    from lydite.graph.work import total_work, work_of
+    from lydite.units import format_bytes, format_si
+
+    graph = load_model(model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim)  # fmt: skip
+    work = total_work(graph)
+    document: dict[str, Any] = {
+        "model": graph.name,
+        "operators": len(graph.ops),
+        "parameters": graph.parameter_count,
+        "parameter_bytes": graph.parameter_bytes,
+        "flops": work.total.flops,
+        "read_bytes": work.total.bytes_read,
+        "written_bytes": work.total.bytes_written,
+        "arithmetic_intensity_flop_per_byte": work.total.arithmetic_intensity,
+        "unknown_operators": list(work.unknown),
+        "inputs": {n: str(graph.type_of(n)) for n in graph.inputs},
+        "outputs": {n: str(graph.type_of(n)) for n in graph.outputs},
+        "opsets": dict(graph.opsets),
+        "open_dims": graph.open_dims,
+    }
+    per_op = []
+    for op in graph.ops:
+        own = work_of(op, graph)
+        per_op.append(
+            {
+                "name": op.name,
+                "op_type": op.qualified_type,
+                "inputs": [str(t) if t else "" for t in graph.input_types(op)],
+                "outputs": [str(t) for t in graph.output_types(op)],
+                "flops": own.flops if own else None,
+                "read_bytes": own.bytes_read if own else None,
+                "written_bytes": own.bytes_written if own else None,
+                "parameters": own.parameters if own else None,
+            }
+        )
+    document["ops"] = per_op
+    if json:
+        print_json(document)
+        return
+    print(f"{graph.name}: {len(graph.ops)} operators, {format_si(graph.parameter_count, '')} parameters "
+          f"({format_bytes(graph.parameter_bytes)}), {format_si(work.total.flops, 'FLOP')}")  # fmt: skip
+    for label in ("inputs", "outputs"):
+        print(f"  {label}: " + ", ".join(f"{n} {t}" for n, t in document[label].items()))
+    print()
+    print(_op_table(per_op) if ops else _type_table(per_op))
+    for name in graph.open_dims:
+        say(f"symbolic size '{name}' is open: --dim {name}=SIZE binds it", quiet)
+    if work.unknown:
+        say(f"the work of {len(work.unknown)} operators is unknown: {', '.join(work.unknown[:5])}", quiet)
+
+
+def _op_table(per_op: list[dict[str, Any]]) -> str:
+    from lydite.cli.show import table
+
+    rows = [
+        [op["name"][-28:], op["op_type"], _shape(op["outputs"]), _si(op["flops"], "FLOP"),
+         _size(op, "read_bytes"), _size(op, "written_bytes"), _intensity(op)]
+        for op in per_op
+    ]  # fmt: skip
+    columns = ["operator", "<type", "<output", "work", "read", "written", "FLOP/B"]
+    return table("", columns, rows)
+
+
+def _type_table(per_op: list[dict[str, Any]]) -> str:
+    from lydite.cli.show import table
+
+    kinds: dict[str, dict[str, Any]] = {}
+    for op in per_op:
+        kind = kinds.setdefault(
+            op["op_type"],
+            {"count": 0, "flops": 0.0, "read_bytes": 0.0, "written_bytes": 0.0, "parameters": 0,
+             "unknown": 0},
+        )  # fmt: skip
+        kind["count"] += 1
+        for name in ("flops", "read_bytes", "written_bytes", "parameters"):
+            kind[name] += op[name] or 0
+        kind["unknown"] += op["flops"] is None
+    ordered = sorted(kinds.items(), key=lambda item: -item[1]["flops"])
+    rows = [
+        [name, str(k["count"]), _known(k, _si(k["flops"], "FLOP")), _known(k, _size(k, "read_bytes")),
+         _known(k, _size(k, "written_bytes")), _si(k["parameters"], ""), _known(k, _intensity(k))]
+        for name, k in ordered
+    ]  # fmt: skip
+    return table("", ["type", "count", "work", "read", "written", "parameters", "FLOP/B"], rows)
+
+
+def _known(kind: dict[str, Any], text: str) -> str:
+    return "unknown" if kind["unknown"] == kind["count"] else text + ("+" if kind["unknown"] else "")
+
+
+def _si(value: float | None, unit: str) -> str:
+    from lydite.units import format_si
+
+    return "unknown" if value is None else format_si(float(value), unit)
+
+
+def _size(op: dict[str, Any], name: str) -> str:
+    return _si(op[name], "B")
+
+
+def _intensity(op: dict[str, Any]) -> str:
+    if op["flops"] is None:
+        return "unknown"
+    moved = op["read_bytes"] + op["written_bytes"]
+    return f"{op['flops'] / moved:.1f}" if moved else "-"
+
+
+def _shape(outputs: list[str]) -> str:
+    return outputs[0] if outputs else "-"

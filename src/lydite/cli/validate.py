@@ -1,0 +1,109 @@
+"""`lydite validate`: predict and measure side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lydite.cli import options
+
+if TYPE_CHECKING:
+    from lydite.measure import Validation
+
+
+def validate(
+    model: options.Models,
+    backend: options.BackendName = "onnxruntime",
+    threads: options.Threads = 1,
+    batch: options.Batch = None,
+    image_size: options.ImageSize = None,
+    sequence: options.Sequence = None,
+    dtype: options.Dtype = "float32",
+    dim: options.Dims = None,
+    clock: options.ClockName = "wall",
+    budget: options.Budget = 20.0,
+    db: options.DatabaseTarget = None,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure operators and whole models in turn, and show how well the sum predicts the whole."""
+    from lydite.cli.load import load_model, open_database, recorded_run
+    from lydite.cli.session import make_session
+    from lydite.cli.show import print_json, progress_bar
+    from lydite.hardware import find_device
+    from lydite.measure import validate as run_validate
+
+    graphs = [
+        load_model(m, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim)
+        for m in model
+    ]
+    results: list[Validation] = []
+    arguments = {"models": model, "backend": backend, "threads": threads, "clock": clock}
+    with open_database(db) as database, recorded_run(database, "validate", arguments) as run:
+        with make_session(backend, database, threads=threads, clock=clock, budget=budget, seed=seed,
+                          run=run.id, rounds=9) as session:  # fmt: skip
+            for graph in graphs:
+                with progress_bar(f"validate {graph.name}", quiet or json) as progress:
+                    results.append(run_validate(graph, session, find_device("cpu"), progress=progress))
+                run.result = accuracy_document(results)
+    if json:
+        print_json({"device": session.device, "backend": backend, "threads": threads, **run.result})
+        return
+    print(accuracy_table(results))
+
+
+def accuracy_document(results: list[Validation]) -> dict[str, Any]:
+    """All comparisons and their summary."""
+    from lydite.estimate import Accuracy
+
+    points = [point_of(v) for v in results]
+    return {
+        "models": [
+            {
+                "model": v.prediction.model,
+                "measured_s": v.measured_s,
+                "predicted_s": v.paired_s,
+                "unpaired_predicted_s": v.prediction.total.seconds,
+                "low_s": p.low,
+                "high_s": p.high,
+                "error": p.error,
+                "inside_interval": p.inside,
+                "coverage": v.prediction.coverage.to_json(),
+                "failures": v.failures,
+            }
+            for v, p in zip(results, points, strict=True)
+        ],
+        "accuracy": Accuracy.of(points).to_json(),
+    }
+
+
+def point_of(validation: Validation) -> Any:
+    """The paired prediction against the measurement; bounds scaled from the unpaired ones."""
+    from lydite.estimate import Point
+
+    total, paired = validation.prediction.total, validation.paired_s
+    scale = paired / total.seconds
+    return Point(validation.prediction.model, paired, validation.measured_s,
+                 total.low * scale, total.high * scale)  # fmt: skip
+
+
+def accuracy_table(results: list[Validation]) -> str:
+    """The accuracy table with its summary."""
+    from lydite.cli.show import percent, signed_percent, table
+    from lydite.estimate import Accuracy
+    from lydite.units import format_seconds
+
+    points = [point_of(v) for v in results]
+    rows = [
+        [p.name, format_seconds(p.measured), format_seconds(p.predicted),
+         f"{format_seconds(p.low)} - {format_seconds(p.high)}", signed_percent(p.error),
+         percent(v.prediction.coverage.node_coverage), percent(v.prediction.coverage.time_share("measured"))]
+        for v, p in zip(results, points, strict=True)
+    ]  # fmt: skip
+    columns = ["model", "measured", "predicted", "90 % interval", "error", "nodes", "time measured"]
+    found = Accuracy.of(points)
+    return table("", columns, rows) + (
+        f"\n\nabsolute error: median {percent(found.median_abs)}, mean {percent(found.mean_abs)}, "
+        f"worst {percent(abs(found.worst.error))} ({found.worst.name}); bias "
+        f"{signed_percent(found.bias)}; within 10 %: {percent(found.within(0.1), 0)}"
+    )

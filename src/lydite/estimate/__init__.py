@@ -1,0 +1,14 @@
+"""How long operators take: the estimator protocol, its implementations, and the sum over a model."""
+
+from lydite.estimate.accuracy import Accuracy, Point
+from lydite.estimate.base import CONFIDENCE, SOURCES, Chain, Estimate, Estimator, Sum, add_up
+from lydite.estimate.interpolated import Interpolated
+from lydite.estimate.measured import Measured, Rows
+from lydite.estimate.predict import Coverage, Node, Prediction, coverage, predict
+from lydite.estimate.roofline import Efficiency, Roofline, fit_efficiency, roofline_seconds
+
+__all__ = [
+    "CONFIDENCE", "SOURCES", "Accuracy", "Chain", "Coverage", "Efficiency", "Estimate", "Estimator",
+    "Interpolated", "Measured", "Node", "Point", "Prediction", "Roofline", "Rows", "Sum", "add_up",
+    "coverage", "fit_efficiency", "predict", "roofline_seconds",
+]  # fmt: skip

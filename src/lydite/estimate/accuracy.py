@@ -1,0 +1,106 @@
+"""How good predictions are: errors against measured times, and what they do not say alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lydite.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One comparison, in seconds.
+
+    Raises:
+        InputError: a measured time that is zero, negative or missing: no error can be had from it.
+    """
+
+    name: str
+    predicted: float
+    measured: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.measured > 0 or not np.isfinite(self.measured):
+            raise InputError(f"a measured time of {self.measured} s", where=self.name, allowed="> 0")
+
+    @property
+    def error(self) -> float:
+        """Signed relative error, predicted over measured less 1."""
+        return self.predicted / self.measured - 1
+
+    @property
+    def inside(self) -> bool:
+        """Whether the measured time lies in the stated interval."""
+        return self.low <= self.measured <= self.high
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Summary over points: median, mean and worst absolute error, bias, hit rates, calibration."""
+
+    points: tuple[Point, ...]
+
+    @staticmethod
+    def of(points: Sequence[Point]) -> Accuracy:
+        """From points.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not points:
+            raise InputError("nothing to compare")
+        return Accuracy(tuple(points))
+
+    @property
+    def _errors(self) -> np.ndarray:
+        return np.array([point.error for point in self.points])
+
+    @property
+    def median_abs(self) -> float:
+        """Median absolute error."""
+        return float(np.median(np.abs(self._errors)))
+
+    @property
+    def mean_abs(self) -> float:
+        """Mean absolute percentage error (MAPE), as a share."""
+        return float(np.mean(np.abs(self._errors)))
+
+    @property
+    def worst(self) -> Point:
+        """The point with the largest absolute error."""
+        return max(self.points, key=lambda point: abs(point.error))
+
+    @property
+    def bias(self) -> float:
+        """Mean signed error."""
+        return float(np.mean(self._errors))
+
+    @property
+    def inside(self) -> float:
+        """Share of measured times within the stated interval."""
+        return float(np.mean([point.inside for point in self.points]))
+
+    def within(self, limit: float) -> float:
+        """Share of points with an absolute error of at most `limit`."""
+        return float(np.mean(np.abs(self._errors) <= limit))
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures, errors as shares of 1."""
+        return {
+            "points": len(self.points),
+            "median_abs_error": self.median_abs,
+            "mean_abs_error": self.mean_abs,
+            "worst_abs_error": abs(self.worst.error),
+            "worst": self.worst.name,
+            "bias": self.bias,
+            "within_5_percent": self.within(0.05),
+            "within_10_percent": self.within(0.10),
+            "within_15_percent": self.within(0.15),
+            "inside_interval": self.inside,
+        }

@@ -1,0 +1,74 @@
+"""The usual chain for a device: measured rows, then neighbours, then the fitted roofline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lydite.estimate.base import Chain, Estimate, Estimator
+from lydite.estimate.interpolated import Interpolated
+from lydite.estimate.measured import Measured, Rows, paced
+from lydite.estimate.roofline import ASSUMED_DISPATCH_S, Roofline, fit_efficiency
+from lydite.graph import OpKey
+from lydite.hardware import Device
+from lydite.opkey import CALL_KEY, DISPATCH_KEY
+from lydite.store import Database, Measurement
+
+class Neighbours:
+    """Interpolation, then roofline, over whatever rows of the wanted types the database holds.
+
+    The rows are read when the first unmeasured operator is asked for, and only of its type.
+    """
+
+    name = "neighbours"
+
+    def __init__(self, databases: Sequence[Database], rows: Rows, dispatch_s: float) -> None:
+        self._databases, self._select, self._dispatch_s = databases, rows, dispatch_s
+        self._known: dict[tuple[str, str], list[tuple[OpKey, float]]] = {}
+
+    def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
+        """Interpolated where the families allow, else roofline."""
+        rows = self._rows({(key.domain, key.op_type) for key in keys}, device)
+        threads = self._select.threads
+        fitted = fit_efficiency(rows, device, threads, self._dispatch_s)
+        chain = Chain(
+            [
+                Interpolated(rows, device, threads),
+                Roofline(threads=threads, dispatch_s=self._dispatch_s, efficiency=fitted),
+            ]
+        )
+        return chain.estimate(keys, device)
+
+    def _rows(self, types: set[tuple[str, str]], device: Device) -> list[tuple[OpKey, float]]:
+        missing = sorted(types - self._known.keys())
+        if missing:
+            found: dict[str, list[Measurement]] = {}
+            for database in self._databases:
+                for row in database.rows_for(
+                    missing, device=device.name, backend=self._select.backend,
+                    threads=self._select.threads, scope="isolated",
+                ):  # fmt: skip
+                    found.setdefault(row.key.digest, []).append(row)
+            self._known |= {kind: [] for kind in missing}
+            for rows in found.values():
+                chosen = self._select.select(rows)
+                if chosen:
+                    key = chosen[0].key
+                    seconds = sorted(float(x) for row in chosen for x in paced(row))
+                    self._known[key.domain, key.op_type].append((key, seconds[len(seconds) // 2]))
+        return [pair for kind in types for pair in self._known[kind]]
+
+
+def usual_chain(
+    databases: Sequence[Database], device: Device, rows: Rows
+) -> tuple[Estimator, Estimate | None]:
+    """The chain, and the cost of one call into the backend there (None where never measured).
+
+    Args:
+        databases: the first that has measured an operator answers for it; neighbours come from all.
+        device: where.
+        rows: which rows count.
+    """
+    measured = Chain([Measured(database, rows) for database in databases])
+    call, dispatch = measured.estimate([CALL_KEY, DISPATCH_KEY], device)
+    dispatch_s = dispatch.seconds if dispatch else ASSUMED_DISPATCH_S
+    return Chain([measured, Neighbours(databases, rows, dispatch_s)]), call

@@ -1,0 +1,115 @@
+"""The estimator protocol, and how estimates add up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lydite.errors import InputError
+from lydite.graph import OpKey
+from lydite.hardware import Device
+
+SOURCES = ("measured", "interpolated", "learned", "roofline", "simulated")
+CONFIDENCE = 0.9
+"""What `low` and `high` claim: the true value lies between them this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds for one operator call, with the interval that holds the truth 9 times in 10.
+
+    Attributes:
+        seconds: the estimate.
+        low, high: bounds of the 90 % interval.
+        source: one of `SOURCES`.
+        detail: where from: rows, neighbours, what bounds it.
+        shared: estimates that share this mark are wrong together (one model's bias), so that their
+            errors add up instead of averaging out; None when the error is this operator's own.
+
+    Raises:
+        InputError: not 0 < low <= seconds <= high < inf, or an unknown source.
+    """
+
+    seconds: float
+    low: float
+    high: float
+    source: str
+    detail: str = ""
+    shared: Hashable = None
+
+    def __post_init__(self) -> None:
+        if not (0 < self.low <= self.seconds <= self.high < math.inf):
+            raise InputError(
+                f"an estimate of {self.seconds} s within {self.low} to {self.high} s",
+                allowed="0 < low <= seconds <= high",
+            )
+        if self.source not in SOURCES:
+            raise InputError(f"source '{self.source}'", allowed=", ".join(SOURCES))
+
+
+class Estimator(Protocol):
+    """Says how long operators take on a device; None for what it does not know."""
+
+    name: str
+
+    def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
+        """One answer per key, in order. Many at once, so that it can be vectorised."""
+        ...
+
+
+class Chain:
+    """Estimators in order of trust: the first that knows an operator answers for it."""
+
+    name = "chain"
+
+    def __init__(self, estimators: Sequence[Estimator]) -> None:
+        self.estimators = tuple(estimators)
+
+    def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
+        """The first answer for each key."""
+        answers: list[Estimate | None] = [None] * len(keys)
+        for estimator in self.estimators:
+            open_ = [i for i, answer in enumerate(answers) if answer is None]
+            if not open_:
+                break
+            for i, answer in zip(
+                open_, estimator.estimate([keys[i] for i in open_], device), strict=True
+            ):
+                answers[i] = answer
+        return answers
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A sum of estimates with its own 90 % interval, in seconds."""
+
+    seconds: float
+    low: float
+    high: float
+
+
+def add_up(parts: Iterable[tuple[Estimate, int, Hashable]]) -> Sum:
+    """Sum of `count` calls of each estimate.
+
+    Errors of calls of one operator (same identity) and of estimates with the same `shared` mark go
+    together and add linearly; errors of different groups are independent and add as the root of
+    the sum of squares, downwards and upwards each by its own half-width.
+
+    Args:
+        parts: (estimate, number of calls, identity of the operator).
+    """
+    total = 0.0
+    down: dict[Hashable, float] = {}
+    up: dict[Hashable, float] = {}
+    for estimate, count, identity in parts:
+        group = ("shared", estimate.shared) if estimate.shared is not None else ("own", identity)
+        total += count * estimate.seconds
+        down[group] = down.get(group, 0.0) + count * (estimate.seconds - estimate.low)
+        up[group] = up.get(group, 0.0) + count * (estimate.high - estimate.seconds)
+    return Sum(
+        total,
+        max(0.0, total - math.sqrt(sum(v * v for v in down.values()))),
+        total + math.sqrt(sum(v * v for v in up.values())),
+    )

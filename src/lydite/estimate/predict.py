@@ -1,0 +1,137 @@
+"""A model's time from its operators: the sum over what the backend runs, and one call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lydite.errors import InputError
+from lydite.estimate.base import Estimate, Estimator, Sum, add_up
+from lydite.graph import Graph, OpKey, keys_of
+from lydite.hardware import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator of the graph with its estimate; None where nobody knows."""
+
+    name: str
+    op_type: str
+    key: OpKey | None
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a prediction rests on what.
+
+    Attributes:
+        nodes: number of operators by source; "unknown" among them.
+        types: number of operator types whose every node is known, and of all types.
+        seconds: predicted time by source.
+    """
+
+    nodes: dict[str, int]
+    types: tuple[int, int]
+    seconds: dict[str, float]
+    uncovered: dict[str, int]
+
+    @property
+    def node_coverage(self) -> float:
+        """Operators with a time over all (AISim's node coverage)."""
+        total = sum(self.nodes.values())
+        return (total - self.nodes.get("unknown", 0)) / total if total else 0.0
+
+    @property
+    def type_coverage(self) -> float:
+        """Types without a single miss over all types (AISim's OP coverage)."""
+        return self.types[0] / self.types[1] if self.types[1] else 0.0
+
+    def time_share(self, source: str) -> float:
+        """Share of the predicted time that comes from `source`."""
+        total = sum(self.seconds.values())
+        return self.seconds.get(source, 0.0) / total if total else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures."""
+        return {
+            "node_coverage": self.node_coverage,
+            "type_coverage": self.type_coverage,
+            "nodes_by_source": self.nodes,
+            "types_covered": self.types[0],
+            "types": self.types[1],
+            "seconds_by_source": self.seconds,
+            "uncovered_nodes_by_type": self.uncovered,
+        }
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A model's predicted time, operator by operator.
+
+    Attributes:
+        total: of all known operators, the call included, as a 90 % interval. It is a lower bound
+            while `coverage.uncovered` is not empty.
+        call: the cost of one call into the backend.
+    """
+
+    model: str
+    device: Device
+    nodes: tuple[Node, ...]
+    total: Sum
+    call: Estimate | None
+    coverage: Coverage
+
+    @property
+    def complete(self) -> bool:
+        """Whether every operator has a time."""
+        return not self.coverage.uncovered
+
+
+def predict(
+    graph: Graph, device: Device, estimator: Estimator, call: Estimate | None = None
+) -> Prediction:
+    """Predict a lowered graph on a device.
+
+    Raises:
+        InputError: the graph has no operators.
+    """
+    if not graph.ops:
+        raise InputError("has no operators", where=graph.name)
+    keys = keys_of(graph)
+    distinct = list(dict.fromkeys(keys.values()))
+    answers = dict(zip(distinct, estimator.estimate(distinct, device), strict=True))
+    nodes = tuple(
+        Node(op.name, op.qualified_type, keys.get(op.name), answers.get(keys[op.name]))
+        if op.name in keys
+        else Node(op.name, op.qualified_type, None, None)
+        for op in graph.ops
+    )
+    parts = list(_parts(nodes))
+    if call is not None:
+        parts.append((call, 1, "call"))
+    return Prediction(graph.name, device, nodes, add_up(parts), call, coverage(nodes))
+
+
+def _parts(nodes: Iterable[Node]) -> Iterable[tuple[Estimate, int, Hashable]]:
+    counts = Counter((node.key, node.estimate) for node in nodes if node.estimate is not None)
+    for (key, estimate), count in counts.items():
+        if estimate is not None:
+            yield estimate, count, key
+
+
+def coverage(nodes: Sequence[Node]) -> Coverage:
+    """Coverage by node, by type and by time."""
+    by_source = Counter(n.estimate.source if n.estimate else "unknown" for n in nodes)
+    seconds: dict[str, float] = {}
+    for node in nodes:
+        if node.estimate is not None:
+            source = node.estimate.source
+            seconds[source] = seconds.get(source, 0.0) + node.estimate.seconds
+    types = {node.op_type for node in nodes}
+    missed = Counter(node.op_type for node in nodes if node.estimate is None)
+    return Coverage(
+        dict(by_source), (len(types) - len(missed), len(types)), seconds, dict(missed.most_common())
+    )

@@ -1,0 +1,112 @@
+"""The roofline: no operator is faster than its arithmetic or its memory traffic allows.
+
+    t = max(FLOPs / peak, bytes / bandwidth) / efficiency + dispatch
+
+(Williams, Waterman and Patterson, CACM 52(4), 2009.) The efficiency of each operator type is fitted
+where the database holds measurements on the device; otherwise it is assumed, and the bounds say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lydite.estimate.base import Estimate
+from lydite.graph import OpKey
+from lydite.graph.work import Work, work_of_key
+from lydite.hardware import Device
+
+ASSUMED = (0.1, 0.5, 1.0)
+"""Efficiency assumed without measurements: lowest, likely, highest."""
+ASSUMED_DISPATCH_S = 1e-6
+_ENOUGH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """Share of the roofline reached: 5th percentile, median, 95th percentile, and over what."""
+
+    low: float
+    median: float
+    high: float
+    rows: int
+
+
+def roofline_seconds(work: Work, device: Device, dtype: str, threads: int | None) -> float:
+    """The time that peak arithmetic and memory bandwidth allow, without dispatch."""
+    bandwidth = device.memory_bandwidth
+    if device.kind == "cpu" and threads is not None:
+        bandwidth *= min(1.0, threads / device.units)
+    moved = (work.bytes_read + work.bytes_written) / bandwidth
+    return max(work.flops / device.peak(dtype, threads), moved)
+
+
+def key_dtype(key: OpKey) -> str:
+    """The dtype that the arithmetic runs in: of the first output, else of the first input."""
+    return next((t.dtype for t in (*key.outputs, *key.operand_types()) if t), "float32")
+
+
+def fit_efficiency(
+    rows: Sequence[tuple[OpKey, float]], device: Device, threads: int | None, dispatch_s: float
+) -> dict[str, Efficiency]:
+    """Efficiency by operator type from (key, seconds); types with fewer than 4 rows are left out."""
+    ratios: dict[str, list[float]] = {}
+    for key, seconds in rows:
+        work = work_of_key(key)
+        if work is None or seconds <= dispatch_s:
+            continue
+        bound = roofline_seconds(work, device, key_dtype(key), threads)
+        if bound > 0:
+            ratios.setdefault(key.qualified_type, []).append(bound / (seconds - dispatch_s))
+    return {
+        kind: Efficiency(*(float(x) for x in np.percentile(found, [5, 50, 95])), len(found))
+        for kind, found in ratios.items()
+        if len(found) >= _ENOUGH
+    }
+
+
+class Roofline:
+    """See the module's docstring.
+
+    Args:
+        threads: cores at work (CPUs).
+        dispatch_s: cost of dispatching one operator.
+        efficiency: fitted, by operator type.
+    """
+
+    name = "roofline"
+
+    def __init__(
+        self,
+        *,
+        threads: int | None = None,
+        dispatch_s: float = ASSUMED_DISPATCH_S,
+        efficiency: Mapping[str, Efficiency] | None = None,
+    ) -> None:
+        self._threads, self._dispatch_s = threads, dispatch_s
+        self._efficiency = dict(efficiency or {})
+
+    def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
+        """Answers for every operator whose work is known."""
+        return [self._answer(key, device) for key in keys]
+
+    def _answer(self, key: OpKey, device: Device) -> Estimate | None:
+        work = work_of_key(key)
+        if work is None:
+            return None
+        bound = roofline_seconds(work, device, key_dtype(key), self._threads)
+        fitted = self._efficiency.get(key.qualified_type)
+        low, median, high = (fitted.low, fitted.median, fitted.high) if fitted else ASSUMED
+        detail = f"efficiency {median:.2f} " + (
+            f"fitted over {fitted.rows} rows" if fitted else "assumed"
+        )
+        return Estimate(
+            bound / median + self._dispatch_s,
+            bound / high + self._dispatch_s * 0.5,
+            bound / low + self._dispatch_s * 2,
+            "roofline",
+            detail,
+            shared=("roofline", key.qualified_type if fitted else None),
+        )

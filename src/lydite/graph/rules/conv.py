@@ -1,0 +1,112 @@
+"""Convolutions: 2 x outputs x (input channels of a group x kernel volume), bias and activation.
+
+The weight's shape [out, in / group, kernel...] holds all of it, so that strides, dilations and
+groups need no reading. In the blocked layout of ONNX Runtime ("nchwc") channels are padded to the
+block, and the padding counts: it is computed.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lydite.graph.rules.call import FUNCTION, Call, Cost, Rule
+from lydite.graph.rules.elementwise import activation
+
+REQUANTISE = 5  # scale, round, shift, two limits
+_SAMPLE = 11  # bilinear: position of 2 coordinates, 3 interpolations of 3
+
+
+def _conv(call: Call, data: int, weight: int, bias: int, *, extra: float = 0) -> Cost:
+    """`extra` FLOPs for every output element."""
+    taps = math.prod(call.shape(weight)[1:])
+    per_output = 2 * taps + call.has(bias) + extra
+    return Cost(per_output * call.out_count())
+
+
+def _plain(call: Call) -> Cost:
+    return _conv(call, 0, 1, 2)
+
+
+def _fused(call: Call) -> Cost:
+    """With an activation by name, and a tensor that is added before it."""
+    extra = call.has(3) + activation(call.text("activation"))
+    return _conv(call, 0, 1, 2, extra=extra)
+
+
+def _channels_last(call: Call) -> Cost:
+    return _fused(call)
+
+
+def _transposed(call: Call) -> Cost:
+    """Every input element goes to (output channels of its group x kernel volume) places."""
+    taps = math.prod(call.shape(1)[1:])
+    return Cost(2 * taps * call.count(0) + call.has(2) * call.out_count())
+
+
+def _transposed_dynamic(call: Call) -> Cost:
+    taps = math.prod(call.shape(1)[1:])
+    return Cost(2 * taps * call.count(0) + call.has(3) * call.out_count())
+
+
+def _deformable(call: Call) -> Cost:
+    """A convolution over samples that are interpolated first, and weighed if there is a mask."""
+    taps = math.prod(call.shape(1)[1:])
+    positions = math.prod(call.out_shape()[2:]) * call.shape(0)[0]
+    samples = positions * call.shape(0)[1] * math.prod(call.shape(1)[2:])
+    flops = (2 * taps + call.has(3)) * call.out_count() + (_SAMPLE + call.has(4)) * samples
+    return Cost(flops)
+
+
+def _integer(call: Call) -> Cost:
+    """Zero points, where given, are subtracted first."""
+    shifted = call.has(2) * call.count(0) + call.has(3) * call.count(1)
+    return Cost(2 * math.prod(call.shape(1)[1:]) * call.out_count() + shifted)
+
+
+def _quantised(call: Call) -> Cost:
+    return _conv(call, 0, 3, 8, extra=REQUANTISE)
+
+
+def _quantised_transposed(call: Call) -> Cost:
+    taps = math.prod(call.shape(3)[1:])
+    return Cost(2 * taps * call.count(0) + (call.has(8) + REQUANTISE) * call.out_count())
+
+
+def _causal(call: Call) -> Cost:
+    """Depthwise over the past; the state that is carried is copied."""
+    taps = math.prod(call.shape(1)[1:])
+    extra = call.has(2) + activation(call.text("activation", "none"))
+    return Cost((2 * taps + extra) * call.out_count())
+
+
+def _word_embedding(call: Call) -> Cost:
+    """Characters looked up, a convolution over them with tanh, the largest kept."""
+    words = math.prod(call.shape(0)[:-1])
+    filters, _, window, size = call.shape(1)
+    places = max(1, call.shape(0)[-1] - window + 1)
+    each = 2 * window * size + 2 + FUNCTION
+    return Cost(words * places * filters * each)
+
+
+_MS, _NCHWC, _NHWC = "com.microsoft:", "com.microsoft.nchwc:", "com.ms.internal.nhwc:"
+
+RULES: dict[str, Rule] = {
+    "Conv": _plain,
+    "ConvTranspose": _transposed,
+    "DeformConv": _deformable,
+    "ConvInteger": _integer,
+    "QLinearConv": _quantised,
+    "CausalConvWithState": _causal,
+    _MS + "CausalConvWithState": _causal,
+    _MS + "FusedConv": _fused,
+    _MS + "NhwcConv": _channels_last,
+    _MS + "NhwcFusedConv": _channels_last,
+    _MS + "QLinearConv": _quantised,
+    _MS + "ConvTransposeWithDynamicPads": _transposed_dynamic,
+    _MS + "WordConvEmbedding": _word_embedding,
+    _NCHWC + "Conv": _fused,
+    _NHWC + "Conv": _fused,
+    _NHWC + "ConvTranspose": _transposed,
+    _NHWC + "QLinearConv": _quantised,
+    _NHWC + "QLinearConvTranspose": _quantised_transposed,
+}

@@ -1,0 +1,140 @@
+"""Operators that treat each element alone; broadcasting repeats an input, so outputs are counted."""
+
+from __future__ import annotations
+
+from lydite.graph.rules.call import DIVIDE, FUNCTION, SQRT, VIEW, Call, Cost, Rule, per_output
+
+EXP = LOG = TANH = ERF = FUNCTION
+SIGMOID = 2 + EXP + DIVIDE  # 1 / (1 + exp(-x))
+SOFTPLUS = EXP + 1 + LOG
+GELU_ERF = 4 + ERF  # x * 0.5 * (1 + erf(x * c))
+GELU_TANH = 8 + TANH  # x * 0.5 * (1 + tanh(c * (x + d * x * x * x)))
+
+FUNCTIONS: dict[str, float] = {
+    "Abs": 1, "Neg": 1, "Sign": 1, "Floor": 1, "Ceil": 1, "Round": 1, "Not": 1, "IsNaN": 1,
+    "IsInf": 1, "BitwiseNot": 1, "Relu": 1, "ThresholdedRelu": 1,
+    "Sqrt": SQRT, "Reciprocal": DIVIDE,
+    "Exp": EXP, "Log": LOG, "Erf": ERF, "Sin": FUNCTION, "Cos": FUNCTION, "Tan": FUNCTION,
+    "Asin": FUNCTION, "Acos": FUNCTION, "Atan": FUNCTION, "Sinh": FUNCTION, "Cosh": FUNCTION,
+    "Tanh": TANH, "Asinh": FUNCTION, "Acosh": FUNCTION, "Atanh": FUNCTION,
+    "LeakyRelu": 2, "PRelu": 2, "Shrink": 3, "Affine": 2, "ScaledTanh": 2 + TANH,
+    "Elu": 3 + EXP, "Selu": 4 + EXP, "Celu": 5 + DIVIDE + EXP,
+    "Sigmoid": SIGMOID, "HardSigmoid": 4, "HardSwish": 5, "Swish": SIGMOID + 2, "SiLU": SIGMOID + 1,
+    "SwiGLU": SIGMOID + 3, "Softplus": SOFTPLUS, "ParametricSoftplus": SOFTPLUS + 2,
+    "Softsign": 2 + DIVIDE, "Mish": SOFTPLUS + TANH + 1, "FastGelu": GELU_TANH,
+    "QuickGelu": SIGMOID + 2, "Identity": 0,
+}  # fmt: skip
+"""FLOPs per element of the functions of one variable, activations among them."""
+
+_BINARY: dict[str, float] = {
+    "Add": 1, "Sub": 1, "Mul": 1, "Div": DIVIDE, "Mod": DIVIDE,
+    "And": 1, "Or": 1, "Xor": 1, "BitwiseAnd": 1, "BitwiseOr": 1, "BitwiseXor": 1, "BitShift": 1,
+    "Equal": 1, "Greater": 1, "GreaterOrEqual": 1, "Less": 1, "LessOrEqual": 1,
+    "Where": 0, "Cast": 0,
+}  # fmt: skip
+
+
+def activation(name: str) -> float:
+    """FLOPs per element of an activation named in an attribute, in any case; 1 if nobody knows it."""
+    return _LOWER.get(name.lower(), 1) if name else 0
+
+
+_LOWER = {name.lower(): flops for name, flops in FUNCTIONS.items()} | {
+    "clip": 2, "gelu": GELU_ERF, "silu": SIGMOID + 1, "swish": SIGMOID + 1, "swiglu": SIGMOID + 3,
+    "identity": 0, "none": 0,
+}  # fmt: skip
+
+
+def _gelu(call: Call) -> Cost:
+    tanh = call.text("approximate", "none") == "tanh"
+    return Cost((GELU_TANH if tanh else GELU_ERF) * call.out_count())
+
+
+def _power(call: Call) -> Cost:
+    """A known small exponent is done by multiplications or a root."""
+    exponent = call.operands[1].value if call.has(1) else None
+    simple = {2: 1, 3: 2, 1: 0, 0.5: SQRT, -1: DIVIDE, -0.5: SQRT + DIVIDE}
+    each = simple.get(exponent[0], FUNCTION) if exponent and len(exponent) == 1 else FUNCTION
+    return Cost(each * call.out_count())
+
+
+def _clip(call: Call) -> Cost:
+    if call.version < 11:
+        return Cost(2 * call.out_count())
+    return Cost((call.has(1) + call.has(2)) * call.out_count())
+
+
+def _variadic(extra: float) -> Rule:
+    def rule(call: Call) -> Cost:
+        return Cost((max(0, len(call.ins) - 1) + extra) * call.out_count())
+
+    return rule
+
+
+def _dropout(call: Call) -> Cost:
+    """Nothing in inference; a comparison and a multiplication in training."""
+    if not call.has(2) or call.operands[2].value == (False,):
+        return VIEW
+    return Cost(2 * call.out_count())
+
+
+def _biased(flops: float) -> Rule:
+    """A bias, if there is one, and a function."""
+
+    def rule(call: Call) -> Cost:
+        return Cost((flops + call.has(1)) * call.out_count())
+
+    return rule
+
+
+_NO_DATA: dict[str, float] = {
+    "RandomNormal": 2 * FUNCTION + SQRT + 2, "RandomUniform": 2,
+    "RandomNormalLike": 2 * FUNCTION + SQRT + 2, "RandomUniformLike": 2,
+}  # fmt: skip
+"""Random numbers, the generator's own integer steps left out (Box-Muller for normal ones)."""
+
+
+def _filled(flops: float) -> Rule:
+    def rule(call: Call) -> Cost:
+        return Cost(flops * call.out_count(), read=0)
+
+    return rule
+
+
+_MS = "com.microsoft:"
+
+RULES: dict[str, Rule] = {
+    **{name: per_output(flops) for name, flops in FUNCTIONS.items()},
+    **{name: per_output(flops) for name, flops in _BINARY.items()},
+    **{name: _filled(flops) for name, flops in _NO_DATA.items()},
+    "Identity": lambda _: VIEW,
+    "BitCast": lambda _: VIEW,
+    "CastLike": lambda call: Cost(0, call.bytes_of(0)),
+    "Bernoulli": per_output(1),
+    "Gelu": _gelu,
+    "Pow": _power,
+    "Clip": _clip,
+    "Dropout": _dropout,
+    "Sum": _variadic(0),
+    "Max": _variadic(0),
+    "Min": _variadic(0),
+    "Mean": _variadic(DIVIDE),
+    "Scale": per_output(1),
+    "ImageScaler": per_output(2),
+    _MS + "Gelu": per_output(GELU_ERF),
+    _MS + "BiasGelu": per_output(1 + GELU_ERF),
+    _MS + "FastGelu": _biased(GELU_TANH),
+    _MS + "QuickGelu": per_output(SIGMOID + 2),
+    _MS + "BiasSplitGelu": per_output(3 + GELU_ERF),
+    _MS + "BiasAdd": per_output(2),
+    _MS + "BiasDropout": per_output(2),
+    _MS + "BitmaskDropout": per_output(2),
+    _MS + "BitmaskBiasDropout": per_output(4),
+    _MS + "ComplexMul": per_output(3),
+    _MS + "ComplexMulConj": per_output(3),
+    _MS + "GatedAdd": per_output(2),
+    _MS + "ScaledSiLU": per_output(SIGMOID + 2),
+    _MS + "LinearAttentionGate": per_output(SOFTPLUS + 2),
+    _MS + "MulInteger": per_output(3),
+    _MS + "IsAllFinite": lambda call: Cost(sum(call.count(i) for i in range(len(call.ins)))),
+}

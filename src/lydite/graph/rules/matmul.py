@@ -1,0 +1,191 @@
+"""Matrix products: 2 x output elements x the length that is summed over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lydite.graph.rules.call import Call, Cost, NotKnownError, Rule, at
+from lydite.graph.rules.elementwise import GELU_TANH, activation
+
+REQUANTISE = 5  # scale, round, shift, two limits
+DEQUANTISE = 2  # subtract the zero point, multiply by the scale
+QUANTISE_DYNAMIC = 10  # smallest, largest, then divide, round, shift, two limits
+
+
+def inner(call: Call, left: int = 0, *, transposed: bool = False) -> int:
+    """The length summed over, from the left operand (its last axis, or the one before)."""
+    dims = call.shape(left)
+    return dims[-2] if transposed and len(dims) > 1 else at(dims, -1)
+
+
+def matmul_flops(call: Call, left: int = 0) -> float:
+    """FLOPs of numpy's matmul, whatever the right operand's form."""
+    return 2 * inner(call, left) * call.out_count()
+
+
+def _product(extra: float = 0) -> Rule:
+    def rule(call: Call) -> Cost:
+        return Cost(matmul_flops(call) + extra * call.out_count())
+
+    return rule
+
+
+def _gemm(call: Call) -> Cost:
+    """Scaled by alpha and beta where they are not 1, with C and an activation if there are any."""
+    length = inner(call, transposed=bool(call.integer("transA", 0)))
+    each = 2 * length + (call.number("alpha", 1) != 1) + activation(call.text("activation"))
+    if call.has(2) and call.number("beta", 1) != 0:
+        each += 1 + (call.number("beta", 1) != 1)
+    return Cost(each * call.out_count())
+
+
+def _fused(call: Call) -> Cost:
+    """Operands may be transposed, the first of them also in its batch axes."""
+    dims = call.shape(0)
+    if call.integer("transBatchA", 0):
+        dims = (*dims[1:-1], dims[0], dims[-1])
+    length = dims[-2] if call.integer("transA", 0) and len(dims) > 1 else at(dims, -1)
+    each = 2 * length + (call.number("alpha", 1) != 1) + activation(call.text("activation"))
+    return Cost(each * call.out_count())
+
+
+def _integer(call: Call) -> Cost:
+    """Zero points, where given, are subtracted first."""
+    shifted = call.has(2) * call.count(0) + call.has(3) * call.count(1)
+    return Cost(matmul_flops(call) + shifted)
+
+
+def _to_float(call: Call) -> Cost:
+    return Cost(matmul_flops(call) + (DEQUANTISE + call.has(6)) * call.out_count())
+
+
+def _dynamic(call: Call) -> Cost:
+    """The left operand is quantised on the way in, the product scaled on the way out."""
+    flops = matmul_flops(call) + (DEQUANTISE + call.has(4)) * call.out_count()
+    return Cost(flops + QUANTISE_DYNAMIC * call.count(0))
+
+
+def _blocks(bias: int) -> Rule:
+    """A weight in blocks of few bits, which every call dequantises."""
+
+    def rule(call: Call) -> Cost:
+        length = call.integer("K", call.shape(0)[-1])
+        width = call.out_shape()[-1]
+        each = 2 * length + (call.has(bias) if bias else 0)
+        return Cost(each * call.out_count() + DEQUANTISE * length * width)
+
+    return rule
+
+
+def _quantised_gemm(call: Call) -> Cost:
+    length = inner(call, transposed=bool(call.integer("transA", 0)))
+    return Cost((2 * length + call.has(6) + REQUANTISE) * call.out_count())
+
+
+def _experts(matrices: Sequence[int], biases: Sequence[int], bits: str = "") -> Rule:
+    """Each token goes through its `k` best experts: an up and a down matrix, perhaps a gate.
+
+    Of the experts' weights only those are read that some token chose: at most tokens x k of them.
+    """
+
+    def rule(call: Call) -> Cost:
+        hidden, experts = call.shape(0)[-1], at(call.shape(1), -1)
+        routed = call.count(0) / max(1, hidden) * call.integer("k", 1)
+        packed = 8 / call.integer(bits, 4) if bits else 1
+        elements = [math.prod(call.shape(i)[1:]) * packed for i in matrices if call.has(i)]
+        width = elements[1] / max(1, hidden)
+        each = 2 * sum(elements) + activation(call.text("activation_type", "relu")) * width
+        each += sum(math.prod(call.shape(i)[1:]) for i in biases if call.has(i)) + 2 * hidden
+        used = min(1, routed / max(1, experts))
+        weights = call.bytes_of(*range(2, len(call.ins)))
+        return Cost(routed * each, call.bytes_of(0, 1) + used * weights)
+
+    return rule
+
+
+def _einsum(call: Call) -> Cost:
+    """Operands contracted from left to right, each index summed as soon as nobody needs it."""
+    terms, output = _equation(call)
+    size: dict[str, int] = {}
+    for index, term in enumerate(terms):
+        for label, dim in zip(term, call.shape(index), strict=True):
+            size[label] = max(dim, size.get(label, 1))
+    kept, flops = terms[0], 0.0
+    for position, term in enumerate(terms[1:] or [()], start=1):
+        together = list(dict.fromkeys((*kept, *term)))
+        later = {label for rest in terms[position + 1 :] for label in rest} | set(output)
+        kept = tuple(label for label in together if label in later)
+        volume = math.prod(size[label] for label in together)
+        flops += volume * ((len(terms) > 1) + (len(kept) < len(together)))
+    return Cost(flops)
+
+
+def _equation(call: Call) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """Labels of each operand and of the output; an ellipsis becomes numbered labels."""
+    left, arrow, right = call.text("equation").replace(" ", "").partition("->")
+    parts = left.split(",")
+    if not left or len(parts) != len(call.ins):
+        raise NotKnownError
+    spans = [len(call.shape(i)) - len(part.replace("...", "")) for i, part in enumerate(parts)]
+    widest = max((n for n, part in zip(spans, parts, strict=True) if "..." in part), default=0)
+
+    def labels(part: str, span: int) -> tuple[str, ...]:
+        before, dots, after = part.partition("...")
+        ranks = [f"{widest - span + i}" for i in range(span)] if dots else []
+        return (*before, *ranks, *after)
+
+    terms = [labels(part, n) for part, n in zip(parts, spans, strict=True)]
+    if any(len(term) != len(call.shape(i)) for i, term in enumerate(terms)):
+        raise NotKnownError
+    if arrow:
+        return terms, labels(right, widest)
+    joined = [label for term in terms for label in term]
+    once = sorted(x for x in set(joined) if joined.count(x) == 1 and x.isalpha())
+    return terms, (*map(str, range(widest)), *once)
+
+
+def _determinant(call: Call) -> Cost:
+    """Elimination: two thirds of the side's cube."""
+    return Cost(2 / 3 * at(call.shape(0), -1) * call.count(0))
+
+
+def _inverse(call: Call) -> Cost:
+    """Elimination of the matrix and of a unit matrix beside it: twice the side's cube."""
+    return Cost(2 * at(call.shape(0), -1) * call.count(0))
+
+
+def _sparse(call: Call) -> Cost:
+    """As if dense: how many zeros there are is not in the type."""
+    length = inner(call, transposed=bool(call.integer("transA", 0)))
+    return Cost(2 * length * call.out_count())
+
+
+_MS = "com.microsoft:"
+
+RULES: dict[str, Rule] = {
+    "MatMul": _product(),
+    "Gemm": _gemm,
+    "MatMulInteger": _integer,
+    "QLinearMatMul": _product(REQUANTISE),
+    "Einsum": _einsum,
+    "Det": _determinant,
+    _MS + "Inverse": _inverse,
+    _MS + "FusedGemm": _gemm,
+    _MS + "GemmFastGelu": _product(1 + GELU_TANH),
+    _MS + "GemmFloat8": _gemm,
+    _MS + "FusedMatMul": _fused,
+    _MS + "FusedMatMulActivation": _fused,
+    _MS + "TransposeMatMul": _fused,
+    _MS + "MatMulInteger16": _product(),
+    _MS + "MatMulIntegerToFloat": _to_float,
+    _MS + "DynamicQuantizeMatMul": _dynamic,
+    _MS + "MatMulNBits": _blocks(5),
+    _MS + "MatMulBnb4": _blocks(0),
+    _MS + "MatMulFpQ4": _blocks(0),
+    _MS + "QGemm": _quantised_gemm,
+    _MS + "QOrderedMatMul": _product(REQUANTISE),
+    _MS + "MoE": _experts((2, 4, 6), (3, 5, 7)),
+    _MS + "QMoE": _experts((2, 5, 8), (4, 7, 10), "expert_weight_bits"),
+    _MS + "SparseToDenseMatMul": _sparse,
+}

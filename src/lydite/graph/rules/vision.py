@@ -1,0 +1,101 @@
+"""Sampling of images: resizing, grids, regions, boxes."""
+
+from __future__ import annotations
+
+import math
+
+from lydite.graph.rules.call import DIVIDE, Call, Cost, NotKnownError, Rule, nbytes
+
+_LERP = 3  # subtract, multiply, add
+_IOU = 12 + DIVIDE  # overlap and union of two boxes
+_POSITION = 2  # from an output coordinate to an input coordinate
+
+
+def _taps(mode: str, scaled: int, widen: float) -> tuple[float, float]:
+    """Input elements per output element, and FLOPs per output element."""
+    if mode == "nearest":
+        return 1, 0
+    if mode == "cubic":
+        taps = (4 * widen) ** scaled
+        return taps, 2 * taps
+    if mode in ("linear", "bilinear"):
+        taps = (2 * widen) ** scaled
+        return taps, 2 * taps if widen > 1 else _LERP * (taps - 1)
+    raise NotKnownError
+
+
+def _resize(call: Call) -> Cost:
+    """Interpolated along each axis that changes; antialiasing widens the window when shrinking."""
+    before, after = call.shape(0), call.out_shape()
+    if len(before) != len(after):
+        raise NotKnownError
+    changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+    widen = 1.0
+    if call.integer("antialias", 0) and changed:
+        ratios = [max(1.0, a / b) for a, b in changed if b]
+        widen = math.prod(ratios) ** (1 / max(1, len(ratios)))
+    taps, flops = _taps(call.text("mode", "nearest"), len(changed), widen)
+    touched = min(call.count(0), taps * call.out_count())
+    read = nbytes(call.ins[0]) * touched / max(1, call.count(0))
+    return Cost(flops * call.out_count(), read)
+
+
+def _grid_sample(call: Call) -> Cost:
+    """Positions once per place, interpolation once per channel."""
+    dims = len(call.shape(0)) - 2
+    mode = call.text("mode", "linear")
+    taps, flops = _taps(mode, dims, 1)
+    places = call.count(1) / max(1, call.shape(1)[-1])
+    touched = min(call.count(0), taps * call.out_count())
+    read = nbytes(call.ins[0]) * touched / max(1, call.count(0)) + call.bytes_of(1)
+    return Cost(flops * call.out_count() + 3 * dims * places, read)
+
+
+def _affine_grid(call: Call) -> Cost:
+    """A row of theta times every position of the grid."""
+    return Cost(2 * call.shape(0)[-1] * call.out_count())
+
+
+def _roi_align(call: Call) -> Cost:
+    """Each bin averages (or takes the largest of) bilinear samples; the default ratio gives 4."""
+    ratio = call.integer("sampling_ratio", 0)
+    samples = ratio**2 if ratio else 4
+    each = samples * (3 * _LERP + 2 * _POSITION + 1) + DIVIDE
+    touched = min(call.count(0), 4 * samples * call.out_count())
+    read = nbytes(call.ins[0]) * touched / max(1, call.count(0)) + call.bytes_of(1, 2)
+    return Cost(each * call.out_count(), read)
+
+
+def _crop_resize(call: Call) -> Cost:
+    return Cost((3 * _LERP + 2 * _POSITION) * call.out_count())
+
+
+def _suppression(call: Call) -> Cost:
+    """Every class sorts its boxes, then compares each kept box with those kept before it.
+
+    How many survive depends on the numbers: this counts the most that `max_output_boxes_per_class`
+    lets through, each compared with half of the others.
+    """
+    batch, boxes, _ = call.shape(0)
+    classes = call.shape(1)[1]
+    kept = min(boxes, int(call.values(2)[0])) if call.has(2) else 0
+    sort = boxes * math.ceil(math.log2(max(2, boxes)))
+    return Cost(batch * classes * (boxes + sort + _IOU * kept * (kept - 1) / 2))
+
+
+_MS, _NHWC = "com.microsoft:", "com.ms.internal.nhwc:"
+
+RULES: dict[str, Rule] = {
+    "Resize": _resize,
+    "Upsample": _resize,
+    "GridSample": _grid_sample,
+    "AffineGrid": _affine_grid,
+    "RoiAlign": _roi_align,
+    "NonMaxSuppression": _suppression,
+    "com.microsoft.nchwc:Upsample": _resize,
+    _NHWC + "Resize": _resize,
+    _NHWC + "GridSample": _grid_sample,
+    _MS + "GridSample": _grid_sample,
+    _MS + "CropAndResize": _crop_resize,
+    _MS + "DynamicTimeWarping": lambda call: Cost(3 * call.count(0)),
+}

@@ -1,0 +1,234 @@
+"""Work of operators: floating-point operations, bytes and parameters.
+
+An operator's work follows from its key alone: types, attributes, and the values that steer it. What
+counts as one FLOP is said in `lydite.graph.rules.call`. Bytes are those that have to move once:
+inputs read, outputs written, no matter what caches do. Unknown is None and never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import onnx
+
+from lydite.errors import GraphError, InputError
+from lydite.graph.attributes import default_attrs
+from lydite.graph.graph import Graph, Op, is_parameter
+from lydite.graph.keys import key_of, plain_attr
+from lydite.graph.rules import Call, NotKnownError, rule_for
+from lydite.opkey import OpKey
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an operator or a model has to do.
+
+    Attributes:
+        flops: operations on numbers; a multiply-add is 2.
+        bytes_read: bytes of distinct inputs, or of the part that is touched.
+        bytes_written: bytes of outputs; 0 for a view.
+        parameters: trained numbers among the inputs.
+    """
+
+    flops: float = 0.0
+    bytes_read: float = 0.0
+    bytes_written: float = 0.0
+    parameters: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.flops + other.flops,
+            self.bytes_read + other.bytes_read,
+            self.bytes_written + other.bytes_written,
+            self.parameters + other.parameters,
+        )
+
+    def times(self, count: float) -> Work:
+        """The same done `count` times, with the same parameters."""
+        return Work(
+            self.flops * count, self.bytes_read * count, self.bytes_written * count, self.parameters
+        )
+
+    @property
+    def bytes_moved(self) -> float:
+        """Read and written."""
+        return self.bytes_read + self.bytes_written
+
+    @property
+    def arithmetic_intensity(self) -> float:
+        """FLOP per byte moved; 0 for a view, which does and moves nothing."""
+        return self.flops / self.bytes_moved if self.bytes_moved else 0.0
+
+
+@dataclass(frozen=True)
+class GraphWork:
+    """Work of a whole graph.
+
+    Attributes:
+        total: sum over the operators whose work is known; its parameters count shared weights once.
+        by_type: the same by qualified operator type.
+        unknown: names of the operators whose work is not known.
+    """
+
+    total: Work
+    by_type: Mapping[str, Work]
+    unknown: tuple[str, ...]
+
+
+def work_of_key(key: OpKey) -> Work | None:
+    """Work of the operator that a key describes; None if no rule knows it or a size is open."""
+    rule = rule_for(key.qualified_type)
+    if rule is None:
+        return None
+    call = Call(
+        op_type=key.op_type,
+        version=key.version,
+        attrs={**_defaults(key), **key.attrs},
+        operands=key.inputs,
+        ins=key.operand_types(),
+        outs=key.outputs,
+    )
+    try:
+        cost = rule(call)
+        return Work(
+            flops=float(cost.flops),
+            bytes_read=call.all_inputs() if cost.read is None else float(cost.read),
+            bytes_written=call.all_outputs() if cost.written is None else float(cost.written),
+            parameters=_parameters(key),
+        )
+    except (NotKnownError, ValueError, IndexError, ArithmeticError):
+        return None  # open sizes, or an operator that contradicts itself
+
+
+def _defaults(key: OpKey) -> dict[str, object]:
+    found = default_attrs(key.op_type, key.domain, key.version)
+    return {name: plain_attr(value) for name, value in found.items()}
+
+
+def _parameters(key: OpKey) -> int:
+    """Elements of constant inputs that are trained; statistics of a batch normalisation are not."""
+    trained = key.inputs[:3] if key.op_type == "BatchNormalization" else key.inputs
+    return sum(
+        operand.type.numel or 0
+        for operand in trained
+        if operand.const and operand.type is not None and is_parameter(operand.type)
+    )
+
+
+def work_of(op: Op, graph: Graph) -> Work | None:
+    """Work of an operator in its graph; None if it is not known.
+
+    Control flow counts its bodies: of an If the dearer branch (or the one that a constant chooses),
+    of a Loop the constant trip count times, of a Scan once per slice. A model's own function counts
+    as what it is made of.
+    """
+    if any(f.name == op.op_type and f.domain == op.domain for f in graph.functions):
+        return _function_work(op, graph)
+    if op.subgraphs:
+        counted = _BODIES.get(op.qualified_type, _with_inner_functions)
+        return counted(op, graph)
+    try:
+        return work_of_key(key_of(op, graph))
+    except GraphError:
+        return None
+
+
+def total_work(graph: Graph) -> GraphWork:
+    """Work of a graph: in total, by operator type, and what is not known."""
+    by_type: dict[str, Work] = {}
+    unknown: list[str] = []
+    for op in graph.ops:
+        work = work_of(op, graph)
+        if work is None:
+            unknown.append(op.name)
+        else:
+            by_type[op.qualified_type] = by_type.get(op.qualified_type, Work()) + work
+    total = sum(by_type.values(), Work())
+    return GraphWork(replace(total, parameters=graph.parameter_count), by_type, tuple(unknown))
+
+
+def _body_work(body: Graph) -> Work | None:
+    found = total_work(body)
+    return None if found.unknown else found.total
+
+
+def _if_work(op: Op, graph: Graph) -> Work | None:
+    chosen = graph.constant(op.inputs[0]) if op.inputs else None
+    names = ("then_branch", "else_branch")
+    if chosen is not None and chosen.size == 1:
+        names = names[:1] if chosen.item() else names[1:]
+    bodies = [body for name in names if isinstance(body := op.attrs.get(name), Graph)]
+    works = [_body_work(body) for body in bodies]
+    known = [work for work in works if work is not None]
+    if not known or len(known) < len(works):
+        return None
+    return max(known, key=lambda work: (work.flops, work.bytes_moved))
+
+
+def _loop_work(op: Op, graph: Graph) -> Work | None:
+    trips = graph.constant(op.inputs[0]) if op.inputs and op.inputs[0] else None
+    return _repeated(op, int(trips.item()) if trips is not None and trips.size == 1 else None)
+
+
+def _scan_work(op: Op, graph: Graph) -> Work | None:
+    """Slices along the scanned axis; before opset 9 the batch and the steps come first."""
+    count, axes = op.attrs.get("num_scan_inputs"), op.attrs.get("scan_input_axes") or (0,)
+    if (
+        not isinstance(count, int)
+        or not isinstance(axes, Sequence)
+        or not 0 < count <= len(op.inputs)
+    ):
+        return None
+    shape = graph.type_of(op.inputs[-count]).shape or ()
+    places = (0, 1) if graph.opsets.get("", 0) < 9 else (axes[0],)
+    if not all(isinstance(axis, int) and -len(shape) <= axis < len(shape) for axis in places):
+        return None
+    dims = [shape[axis] for axis in places]
+    fixed = [dim for dim in dims if isinstance(dim, int)]
+    return _repeated(op, math.prod(fixed) if len(fixed) == len(dims) else None)
+
+
+def _repeated(op: Op, trips: int | None) -> Work | None:
+    body = op.attrs.get("body")
+    work = _body_work(body) if isinstance(body, Graph) else None
+    return work.times(trips) if work is not None and trips is not None and trips >= 0 else None
+
+
+def _with_inner_functions(op: Op, graph: Graph) -> Work | None:
+    """An operator that applies small functions to what it has at hand: their FLOPs on top."""
+    plain = {name: value for name, value in op.attrs.items() if not isinstance(value, Graph)}
+    work = work_of(replace(op, attrs=plain), graph)
+    for body in op.subgraphs:
+        inner = _body_work(body)
+        if work is None or inner is None:
+            return None
+        work += Work(flops=inner.flops)
+    return work
+
+
+_BODIES = {"If": _if_work, "Loop": _loop_work, "Scan": _scan_work}
+
+
+def _function_work(op: Op, graph: Graph) -> Work | None:
+    """The call alone, its function put in its place."""
+    from lydite.graph.onnx_reader import graph_from_model
+    from lydite.graph.onnx_writer import model_to_proto
+
+    names = [name for name in dict.fromkeys(op.inputs) if name]
+    alone = Graph(
+        name=op.name,
+        ops=(op,),
+        tensors={name: graph.type_of(name) for name in (*names, *op.outputs) if name},
+        inputs=tuple(name for name in names if name not in graph.initializers),
+        outputs=tuple(name for name in op.outputs if name),
+        initializers={n: i for n, i in graph.initializers.items() if n in names},
+        opsets=graph.opsets,
+        functions=graph.functions,
+    )
+    try:
+        model = onnx.inliner.inline_local_functions(model_to_proto(alone, with_data=False))
+        return _body_work(graph_from_model(model))
+    except (InputError, RuntimeError, ValueError):  # open types, or a call that does not fit
+        return None

@@ -1,0 +1,7 @@
+"""Where things run: `Device` specs, the catalog of real ones, and this machine's."""
+
+from lydite.hardware.device import Cache, Device
+from lydite.hardware.local import local_device, physical_cores
+from lydite.hardware.spec import catalog, find_device, read_device
+
+__all__ = ["Cache", "Device", "catalog", "find_device", "local_device", "physical_cores", "read_device"]

@@ -1,0 +1,53 @@
+"""Accelerators of this machine, as their drivers tell; nothing is loaded where there is none."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from lydite.errors import InputError
+from lydite.hardware.spec import find_device
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """One board: the name of its catalog entry (or of its title), memory and driver."""
+
+    name: str
+    title: str
+    memory_bytes: int
+    driver: str
+
+
+def accelerators() -> list[Accelerator]:
+    """All NVIDIA boards that nvidia-smi lists, then all AMD ones that rocm-smi lists."""
+    found: list[Accelerator] = []
+    for line in _lines(
+        "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"
+    ):
+        title, memory, driver = (part.strip() for part in line.split(",")[:3])
+        found.append(Accelerator(_catalog_name(title), title, int(float(memory)) << 20, driver))
+    for line in _lines("rocm-smi", "--showproductname", "--csv"):
+        parts = [part.strip() for part in line.split(",")]
+        if parts[0].startswith("card") and len(parts) > 1:
+            found.append(Accelerator(_catalog_name(parts[1]), parts[1], 0, ""))
+    return found
+
+
+def _lines(*command: str) -> list[str]:
+    if shutil.which(command[0]) is None:
+        return []
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line for line in done.stdout.splitlines() if "," in line] if done.returncode == 0 else []
+
+
+def _catalog_name(title: str) -> str:
+    try:
+        return find_device(title).name
+    except InputError:
+        return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")

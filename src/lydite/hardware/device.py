@@ -1,0 +1,102 @@
+"""`Device`: what a chip can do at its best, each figure with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lydite.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """One level of cache: total bytes on the device, and bytes private to one core or unit."""
+
+    level: int
+    size_bytes: float
+    per_unit_bytes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Peaks of one device, dense (no sparsity) and decimal.
+
+    Attributes:
+        name: how it is asked for; also the key of its rows in the database.
+        title: the vendor's name.
+        kind: "cpu", "gpu" or "npu".
+        vendor: maker.
+        peak_flops: FLOP/s (OP/s for integers) by dtype, all units at work; "tf32" and
+            "float32_matrix" name the matrix units' modes for float32 data.
+        memory_bytes: capacity.
+        memory_bandwidth: bytes/s.
+        units: cores, SMs or compute units.
+        clock_hz: the clock at which the peaks hold.
+        power_w: board or socket limit in watts.
+        caches: from the nearest to the farthest.
+        isa: instruction-set extensions that matter (CPUs).
+        sources: where each figure comes from, by field name; "" is the source of all others.
+    """
+
+    name: str
+    title: str
+    kind: str
+    vendor: str
+    peak_flops: Mapping[str, float]
+    memory_bytes: float
+    memory_bandwidth: float
+    units: int = 1
+    clock_hz: float | None = None
+    power_w: float | None = None
+    caches: tuple[Cache, ...] = ()
+    isa: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def peak(self, dtype: str, threads: int | None = None) -> float:
+        """FLOP/s for a dtype with `threads` of the cores at work (all of a GPU).
+
+        A dtype that the device does not list runs at the rate of float32, as software does it.
+
+        Raises:
+            InputError: the device lists neither.
+        """
+        rate = self.peak_flops.get(dtype) or self.peak_flops.get("float32")
+        if rate is None:
+            raise InputError(
+                f"device '{self.name}' has no peak for {dtype}",
+                allowed=", ".join(sorted(self.peak_flops)),
+            )
+        if self.kind == "cpu" and threads is not None:
+            return rate * min(1.0, threads / self.units)
+        return rate
+
+    def source(self, field_name: str) -> str:
+        """Where a figure comes from."""
+        return self.sources.get(field_name, self.sources.get("", "unknown"))
+
+    @property
+    def private_cache_bytes(self) -> float:
+        """The largest cache that one core has to itself; 0 where none is known."""
+        return max((c.per_unit_bytes or 0 for c in self.caches), default=0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec with units in its keys."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "kind": self.kind,
+            "vendor": self.vendor,
+            "peak_flop_per_s": dict(self.peak_flops),
+            "memory_bytes": self.memory_bytes,
+            "memory_bandwidth_byte_per_s": self.memory_bandwidth,
+            "units": self.units,
+            "clock_hz": self.clock_hz,
+            "power_w": self.power_w,
+            "caches": [
+                {"level": c.level, "size_bytes": c.size_bytes, "per_unit_bytes": c.per_unit_bytes}
+                for c in self.caches
+            ],
+            "isa": list(self.isa),
+            "sources": dict(self.sources),
+        }

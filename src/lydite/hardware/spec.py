@@ -1,0 +1,153 @@
+"""Device files: YAML with units, checked by pydantic, turned into `Device`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lydite.errors import InputError, unknown_name
+from lydite.hardware.device import Cache, Device
+from lydite.units import parse_quantity
+
+
+class _CacheSpec(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    level: int = Field(ge=1, le=5)
+    size: str
+    per_unit: str | None = None
+
+
+class DeviceSpec(BaseModel):
+    """The fields of a device file; quantities are text with units ("900 GB/s")."""
+
+    model_config = ConfigDict(extra="forbid")
+    schema_version: int = Field(default=1, ge=1, le=1)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")
+    title: str
+    aliases: list[str] = []
+    kind: str = Field(pattern="^(cpu|gpu|npu)$")
+    vendor: str
+    peak: dict[str, str]
+    memory: str
+    memory_bandwidth: str
+    units: int = Field(ge=1)
+    clock: str | None = None
+    power: str | None = None
+    caches: list[_CacheSpec] = []
+    isa: list[str] = []
+    sources: dict[str, str]
+
+    def device(self, where: str) -> Device:
+        """As a `Device`, every quantity in SI.
+
+        Raises:
+            UnitError: a quantity in the wrong unit.
+        """
+
+        def read(text: str, unit: str, field: str) -> float:
+            return parse_quantity(text, unit, where=f"{where}: {field}")
+
+        return Device(
+            name=self.name,
+            title=self.title,
+            kind=self.kind,
+            vendor=self.vendor,
+            peak_flops={k: read(v, _rate_unit(v), f"peak.{k}") for k, v in self.peak.items()},
+            memory_bytes=read(self.memory, "B", "memory"),
+            memory_bandwidth=read(self.memory_bandwidth, "B/s", "memory_bandwidth"),
+            units=self.units,
+            clock_hz=read(self.clock, "Hz", "clock") if self.clock else None,
+            power_w=read(self.power, "W", "power") if self.power else None,
+            caches=tuple(
+                Cache(
+                    c.level,
+                    read(c.size, "B", "caches.size"),
+                    read(c.per_unit, "B", "caches.per_unit") if c.per_unit else None,
+                )
+                for c in self.caches
+            ),
+            isa=tuple(self.isa),
+            sources=self.sources,
+        )
+
+
+def _rate_unit(text: str) -> str:
+    return "OP/s" if text.strip().endswith("OP/s") and not text.strip().endswith("FLOP/s") else (
+        "FLOP/s"
+    )
+
+
+def read_device(path: Path | str) -> Device:
+    """Read a device file.
+
+    Raises:
+        InputError: not YAML, or a field that is missing, unknown or out of range (it is named).
+    """
+    return _parse(Path(path).read_text(), str(path))[0]
+
+
+def _parse(text: str, where: str) -> tuple[Device, list[str]]:
+    try:
+        raw: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=where) from error
+    if not isinstance(raw, dict):
+        raise InputError("not a device file", where=where, allowed="a mapping of fields")
+    try:
+        spec = DeviceSpec.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"field '{field}': {first['msg'].lower()}",
+            where=where,
+            allowed=", ".join(DeviceSpec.model_fields),
+        ) from error
+    return spec.device(where), [name.lower() for name in spec.aliases]
+
+
+@cache
+def _catalog() -> tuple[dict[str, Device], dict[str, str]]:
+    devices: dict[str, Device] = {}
+    aliases: dict[str, str] = {}
+    for entry in sorted(resources.files("lydite.hardware.catalog").iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".yaml"):
+            device, names = _parse(entry.read_text(), entry.name)
+            devices[device.name] = device
+            aliases |= dict.fromkeys(names, device.name)
+    return devices, aliases
+
+
+def catalog() -> dict[str, Device]:
+    """All devices of the catalog by name."""
+    return dict(_catalog()[0])
+
+
+def find_device(name: str) -> Device:
+    """A device by name: "cpu" is this machine's, else one of the catalog or a `.yaml` file.
+
+    Raises:
+        InputError: no such device (with the nearest name), or a bad file.
+    """
+    from lydite.hardware.local import local_device
+
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise InputError("no such device file", where=name)
+        return read_device(name)
+    devices, aliases = _catalog()
+    wanted = name.lower()
+    if wanted in ("cpu", "local", "here"):
+        return local_device()
+    wanted = aliases.get(wanted, wanted)
+    if wanted in devices:
+        return devices[wanted]
+    here = local_device()
+    if wanted == here.name:
+        return here
+    raise unknown_name("device", name, [*devices, *aliases, "cpu"])

@@ -1,0 +1,99 @@
+"""Profile a model: measure every distinct operator that the backend really runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lydite.backends import NodeTime
+from lydite.backends.lowered import lowered
+from lydite.graph import Graph, OpKey, keys_of
+from lydite.measure.isolation import footprint_bytes
+from lydite.measure.session import Failure, Progress, Session, silent
+from lydite.store import Conditions, Measurement
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a profile did.
+
+    Attributes:
+        graph: the lowered graph.
+        distinct: number of distinct operators.
+        measured: newly measured, successfully.
+        reused: already in the database, under the same software and conditions.
+        failures: operators that could not be measured.
+        untyped: operators without a key, since their types are not known.
+    """
+
+    graph: Graph
+    distinct: int
+    measured: int
+    reused: int
+    failures: tuple[Failure, ...]
+    untyped: tuple[str, ...]
+
+
+def profile(
+    graph: Graph, session: Session, *, again: bool = False, progress: Progress = silent
+) -> Profile:
+    """Measure the distinct operators of `graph` that the database does not hold yet.
+
+    Each row is committed before the next operator is touched, so that a run that was killed goes
+    on where it stopped.
+
+    Args:
+        again: measure also what is known.
+        progress: told before each operator.
+    """
+    low = lowered(session.backend, graph, session.settings)
+    keys = keys_of(low)
+    distinct = list(dict.fromkeys(keys.values()))
+    known = set() if again else session.known(distinct)
+    todo = [key for key in distinct if key not in known]
+    failures: list[Failure] = []
+    measured = 0
+    for done, key in enumerate(todo):
+        progress(done, len(todo), key.qualified_type)
+        if footprint_bytes(key, 1) > session.memory_bytes:
+            failures.append(Failure(key, "skipped", "does not fit in memory"))
+            continue
+        rows, _ = session.measure([key])
+        for row in rows:
+            measured += row.status == "ok"
+            if row.status != "ok":
+                failures.append(Failure(row.key, row.status, row.error))
+    progress(len(todo), len(todo), "")
+    return Profile(
+        low, len(distinct), measured, len(known), tuple(failures),
+        tuple(op.name for op in low.ops if op.name not in keys),
+    )  # fmt: skip
+
+
+def profile_in_graph(graph: Graph, session: Session, *, runs: int = 10) -> Sequence[Sequence[NodeTime]]:
+    """Keep the backend's own times of whole runs, by operator, with scope "in_graph".
+
+    A sample is the mean over the operators with the same key in one run.
+    """
+    low = lowered(session.backend, graph, session.settings)
+    keys = keys_of(low)
+    seen = session.backend.profile(low, session.settings, runs)
+    samples: dict[OpKey, list[float]] = {}
+    for nodes in seen:
+        own: dict[OpKey, list[float]] = {}
+        for node in nodes:
+            if node.op_name in keys:
+                own.setdefault(keys[node.op_name], []).append(node.seconds)
+        for key, times in own.items():
+            samples.setdefault(key, []).append(float(np.mean(times)))
+    session.database.add(
+        Measurement(
+            key, session.device, session.software,
+            Conditions(session.settings.threads, "hot", "in_graph"), np.array(times),
+            environment={"clock": "wall", "profiler": session.backend.name}, run=session.run,
+        )
+        for key, times in samples.items()
+    )  # fmt: skip
+    return seen

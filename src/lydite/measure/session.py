@@ -1,0 +1,177 @@
+"""A measuring session: one backend, device and set of conditions, its worker and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lydite.backends import Backend, Settings
+from lydite.errors import BackendError
+from lydite.graph import OpKey
+from lydite.measure.client import Worker, WorkerLost
+from lydite.measure.environment import platform_versions
+from lydite.measure.isolation import cache_state
+from lydite.measure.timing import Plan
+from lydite.measure.worker import MODEL, PACE, Request
+from lydite.opkey import CALL_KEY, DISPATCH_KEY
+from lydite.store import Conditions, Database, Measurement, Software
+
+_USUAL_QUANTILE = 25
+"""The usual pace of a machine is that of its quicker moments, when nobody disturbs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An operator that could not be measured."""
+
+    key: OpKey
+    status: str
+    error: str
+
+
+class Session:
+    """Measures operators in a worker process and commits each row as it comes.
+
+    Args:
+        backend: who runs.
+        database: where rows go.
+        device: name under which rows are kept.
+        settings: threads, device and seed.
+        plan: how much to measure per request.
+        cache: "hot", "rotated" or "cold".
+        run: id of the run in the database, for the rows.
+        timeout_s, memory_bytes: limits of the worker.
+    """
+
+    def __init__(
+        self, backend: Backend, database: Database, device: str, settings: Settings, plan: Plan,
+        *, cache: str = "rotated", run: str | None = None, timeout_s: float = 120.0,
+        memory_bytes: int | None = None,
+    ) -> None:  # fmt: skip
+        self.backend, self.database, self.device = backend, database, device
+        self.settings, self.plan, self.cache, self.run = settings, plan, cache, run
+        versions = {**backend.capabilities().versions, **platform_versions()}
+        self.software = Software(backend.name, versions)
+        self._worker = Worker(timeout_s=timeout_s, memory_bytes=memory_bytes)
+        self._costs: tuple[float, float] | None = None
+        self._paces: dict[str, list[float]] = {}
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.close()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Most memory that the worker may take."""
+        return self._worker.memory_bytes
+
+    def known(self, keys: Sequence[OpKey]) -> set[OpKey]:
+        """Keys that this very software has measured here, under these conditions, well or badly."""
+        rows = self.database.lookup(
+            keys, device=self.device, backend=self.backend.name, threads=self.settings.threads,
+            status=None,
+        )  # fmt: skip
+        return {
+            key for key in keys
+            if any(
+                row.software == self.software
+                and row.environment.get("clock") in (self.plan.clock, None)
+                and row.conditions.cache == cache_state(key, self.cache)
+                for row in rows.get(key.digest, [])
+            )
+        }  # fmt: skip
+
+    def measure(self, keys: Sequence[OpKey], model: str = "") -> tuple[list[Measurement], np.ndarray]:
+        """Measure operators together (and a whole model beside them); rows are committed.
+
+        An operator that takes the worker down becomes a failed row, and the others are measured
+        again without it.
+
+        Returns:
+            The rows, failures among them, and the model's samples in seconds (empty without one).
+
+        Raises:
+            BackendError: the model itself cannot be run.
+        """
+        left, rows = list(keys), []
+        while True:
+            request = Request(
+                self.backend.name, self.settings, self.plan, tuple(key.text for key in left),
+                self.cache, model, self._costs,
+            )  # fmt: skip
+            try:
+                results = self._worker.request(request)
+                break
+            except WorkerLost as lost:
+                culprit = next((key for key in left if key.text == lost.at), None)
+                if lost.at == MODEL or (culprit is None and len(left) <= 1):
+                    raise BackendError(f"the run ended with {lost.status}: {lost}") from lost
+                if culprit is None:  # while several were timed: measure them one by one
+                    parts = [self.measure([key], model) for key in left]
+                    return (
+                        rows + [row for part, _ in parts for row in part],
+                        np.concatenate([samples for _, samples in parts]),
+                    )
+                rows.append(self._failed(culprit, lost.status, str(lost)))
+                self.database.add(rows[-1:])
+                left.remove(culprit)
+                if not left and not model:
+                    return rows, np.array([])
+        fresh = [row for result in results if (row := self._row(result)) is not None]
+        self.database.add(fresh)
+        samples = next((r["samples_s"] for r in results if r["key"] == MODEL), [])
+        operators = [row for row in fresh if row.key not in (CALL_KEY, DISPATCH_KEY)]
+        return rows + operators, np.array(samples)
+
+    def costs(self) -> tuple[float, float]:
+        """Seconds of a call and of a dispatch; measured (and kept) at the first request."""
+        if self._costs is None:
+            self.measure([])
+        assert self._costs is not None
+        return self._costs
+
+    def _row(self, result: Mapping[str, Any]) -> Measurement | None:
+        name = result["key"]
+        environment = dict(result.get("environment", {}))
+        if name in (MODEL, PACE):
+            self._paces.setdefault(name, []).extend(result["samples_s"])
+            return None
+        key = OpKey.parse(name)
+        if result["status"] != "ok":
+            return self._failed(key, result["status"], result["error"])
+        median = float(np.median(result["samples_s"]))
+        if key == CALL_KEY:
+            self._costs = (median, 0.0)
+        elif key == DISPATCH_KEY and self._costs is not None:
+            self._costs = (self._costs[0], median)
+        if "pace_s" in environment:
+            every = [*self._paces.get(MODEL, []), *self._paces.get(PACE, []), *environment["pace_s"]]
+            environment["pace_usual_s"] = float(np.percentile(every, _USUAL_QUANTILE))
+        return Measurement(
+            key, self.device, self.software,
+            Conditions(self.settings.threads, cache_state(key, self.cache)),
+            np.array(result["samples_s"]), environment=environment, run=self.run,
+        )  # fmt: skip
+
+    def _failed(self, key: OpKey, status: str, error: str) -> Measurement:
+        return Measurement(
+            key, self.device, self.software,
+            Conditions(self.settings.threads, cache_state(key, self.cache)),
+            np.array([]), status=status, error=error, environment={"clock": self.plan.clock},
+            run=self.run,
+        )  # fmt: skip
+
+
+Progress = Callable[[int, int, str], None]
+"""Told (done, of how many, what comes next)."""
+
+
+def silent(_done: int, _total: int, _next: str) -> None:
+    """Progress that nobody wants to see."""
+
+

@@ -1,0 +1,200 @@
+"""The timing protocol: one for operators, models and everything that is compared.
+
+1. *Warm up* until the last calls agree, or a share of the budget is spent.
+2. *Calibrate* the loop: a sample spans enough calls that the timer's own cost and resolution stay
+   under 0.1 % of it.
+3. *Interleave*: what is compared is sampled round by round, in an order drawn anew each round, so
+   that a change of the machine's speed meets all alike.
+4. *Keep* every raw sample, with the state of the machine before and after.
+5. *Warn* when the samples do not agree, and say what to do.
+
+`synchronize` is called inside the timed region, once a sample.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from lydite.measure.environment import machine_state
+
+Clock = Literal["wall", "process"]
+_CLOCKS: dict[str, Callable[[], int]] = {
+    "wall": time.perf_counter_ns,
+    "process": time.process_time_ns,
+}
+
+
+class Runnable(Protocol):
+    """What can be timed."""
+
+    def run(self) -> None:
+        """One call."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait for what was started."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much to measure.
+
+    Attributes:
+        rounds: samples per item, at least.
+        budget_s: wall seconds for all items together, warm-up included; rounds stop early beyond.
+        sample_s: shortest span of one sample.
+        clock: "wall" (latency) or "process" (CPU time of all threads, for figures on noisy hosts).
+        seed: of the order within a round.
+        min_rounds: rounds that are made even when the budget is spent.
+        flush: called before each sample, untimed; samples are then single calls on cold caches.
+    """
+
+    rounds: int = 15
+    budget_s: float = 1.0
+    sample_s: float = 0.002
+    clock: Clock = "wall"
+    seed: int = 0
+    min_rounds: int = 3
+    flush: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was measured of one item.
+
+    Attributes:
+        samples_s: seconds per call, one per round.
+        calls: calls per sample.
+        warmup_calls: calls before the first sample.
+        environment: machine state before, and what changed until after.
+        warnings: what makes the figures doubtful, with advice.
+    """
+
+    samples_s: np.ndarray
+    calls: int
+    warmup_calls: int
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def median_s(self) -> float:
+        """Median seconds per call."""
+        return float(np.median(self.samples_s))
+
+
+@cache
+def clock_cost_s(clock: Clock) -> float:
+    """Seconds that reading the clock costs, or its resolution if that is coarser."""
+    read = _CLOCKS[clock]
+    start = read()
+    for _ in range(1000):
+        read()
+    return max((read() - start) * 1e-9 / 1000, time.get_clock_info(_info_name(clock)).resolution)
+
+
+def _info_name(clock: Clock) -> Literal["perf_counter", "process_time"]:
+    return "perf_counter" if clock == "wall" else "process_time"
+
+
+def sample(item: Runnable, calls: int, clock: Clock = "wall") -> float:
+    """Seconds per call over one sample of `calls` calls."""
+    read, run = _CLOCKS[clock], item.run
+    start = read()
+    for _ in range(calls):
+        run()
+    item.synchronize()
+    return (read() - start) * 1e-9 / calls
+
+
+def warm_up(item: Runnable, budget_s: float) -> tuple[int, float]:
+    """Call until the last three agree within 3 %, at least twice; calls made and seconds of the last.
+
+    The budget is wall time; a first call that takes longer than it ends the warm-up.
+    """
+    deadline = time.perf_counter() + budget_s
+    recent: list[float] = []
+    while True:
+        recent.append(sample(item, 1))
+        tail = recent[-3:]
+        settled = len(recent) >= 4 and max(tail) <= 1.03 * min(tail)
+        if settled or (len(recent) >= 2 and time.perf_counter() > deadline):
+            return len(recent), float(np.median(tail))
+        if len(recent) == 1 and recent[0] > max(budget_s, 1.0):
+            return 1, recent[0]
+
+
+def measure(items: Mapping[str, Runnable], plan: Plan) -> dict[str, Timing]:
+    """Time the items, interleaved; see the module's docstring for the protocol.
+
+    Returns:
+        A `Timing` for each item, all with the same number of samples, round for round.
+    """
+    before, began = machine_state(), time.perf_counter()
+    warm: dict[str, int] = {}
+    calls: dict[str, int] = {}
+    shortest = max(plan.sample_s, 1000 * clock_cost_s(plan.clock))
+    for name, item in items.items():
+        warm[name], latency = warm_up(item, plan.budget_s * 0.2 / len(items))
+        calls[name] = 1 if plan.flush else max(1, round(shortest / max(latency, 1e-9)))
+    samples: dict[str, list[float]] = {name: [] for name in items}
+    order, shuffle = list(items), random.Random(plan.seed)
+    for done in range(plan.rounds):
+        if done >= plan.min_rounds and time.perf_counter() - began > plan.budget_s:
+            break
+        shuffle.shuffle(order)
+        for name in order:
+            if plan.flush:
+                plan.flush()
+            elif calls[name] > 1 and len(order) > 1:
+                items[name].run()  # what ran before has taken the caches
+            samples[name].append(sample(items[name], calls[name], plan.clock))
+    after = machine_state()
+    environment = {
+        **before,
+        "clock": plan.clock,
+        "load_average_1min_after": after["load_average_1min"],
+        "steal_s": round(after["steal_s"] - before["steal_s"], 2),
+        "wall_s": round(time.perf_counter() - began, 4),
+    }
+    return {
+        name: Timing(
+            np.array(samples[name]), calls[name], warm[name], environment,
+            warnings_for(np.array(samples[name]), environment),
+        )
+        for name in items
+    }  # fmt: skip
+
+
+def warnings_for(samples_s: np.ndarray, environment: Mapping[str, Any]) -> tuple[str, ...]:
+    """What makes samples doubtful, each with what to do about it.
+
+    Outliers are judged by the median absolute deviation (Iglewicz and Hoaglin 1993: modified
+    z-score above 3.5), spread by the interquartile range over the median.
+    """
+    found: list[str] = []
+    median = float(np.median(samples_s))
+    low, high = np.percentile(samples_s, [25, 75])
+    if median > 0 and (high - low) / median > 0.1:
+        found.append(
+            f"unstable: the middle half of the samples spans {(high - low) / median:.0%} of the "
+            "median; close other programs or measure longer (--budget)"
+        )
+    deviation = float(np.median(np.abs(samples_s - median)))
+    if deviation > 0:
+        outliers = int(np.sum(0.6745 * np.abs(samples_s - median) / deviation > 3.5))
+        if outliers > max(1, len(samples_s) // 5):
+            found.append(
+                f"{outliers} of {len(samples_s)} samples are outliers; something else runs here"
+            )
+    wall = float(environment.get("wall_s", 0.0))
+    if wall > 0 and float(environment.get("steal_s", 0.0)) > 0.05 * wall:
+        found.append("the hypervisor took over 5 % of the time; repeat, or move to a quiet host")
+    return tuple(found)

@@ -1,0 +1,187 @@
+"""A whole model: measured as users run it, and beside the sum of its operators."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from lydite.backends import Backend, Settings
+from lydite.backends.lowered import lowered
+from lydite.estimate import Prediction, Rows, predict
+from lydite.estimate.assemble import usual_chain
+from lydite.graph import Graph, OpKey, keys_of, model_key, write_onnx
+from lydite.hardware import Device
+from lydite.measure.isolation import copies_for, footprint_bytes
+from lydite.measure.session import Progress, Session, silent
+from lydite.measure.timing import Plan, Timing, measure
+from lydite.store import Conditions, Measurement
+
+_TOGETHER = 40
+"""Operators that are measured beside one model in one process."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Latency of whole calls.
+
+    Attributes:
+        timing: raw samples and warnings.
+        load_s: seconds from the graph to a session that can run.
+        memory_bytes: growth of resident memory by loading and running.
+        batch: first size of the first input.
+    """
+
+    model: str
+    timing: Timing
+    load_s: float
+    memory_bytes: int
+    batch: int
+
+    def percentile(self, share: float) -> float:
+        """Seconds below which `share` percent of the samples lie."""
+        return float(np.percentile(self.timing.samples_s, share))
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures, units in the keys."""
+        samples = self.timing.samples_s
+        return {
+            "model": self.model,
+            "batch": self.batch,
+            "latency_median_s": self.timing.median_s,
+            "latency_p50_s": self.percentile(50),
+            "latency_p90_s": self.percentile(90),
+            "latency_p99_s": self.percentile(99),
+            "latency_min_s": float(samples.min()),
+            "latency_max_s": float(samples.max()),
+            "latency_iqr_s": self.percentile(75) - self.percentile(25),
+            "throughput_per_s": self.batch / self.timing.median_s,
+            "load_s": self.load_s,
+            "memory_bytes": self.memory_bytes,
+            "samples": len(samples),
+            "warmup_calls": self.timing.warmup_calls,
+            "warnings": list(self.timing.warnings),
+            "environment": dict(self.timing.environment),
+            "samples_s": samples.tolist(),
+        }
+
+
+def bench(graph: Graph, backend: Backend, settings: Settings, plan: Plan) -> Bench:
+    """Measure whole calls of a model in this process, one sample per call or a few."""
+    process = psutil.Process()
+    before, start = process.memory_info().rss, time.perf_counter()
+    prepared = backend.prepare(graph, settings)
+    load_s = time.perf_counter() - start
+    try:
+        timing = measure({graph.name: prepared}, plan)[graph.name]
+        memory = process.memory_info().rss - before
+    finally:
+        prepared.close()
+    return Bench(graph.name, timing, load_s, max(0, memory), batch_of(graph))
+
+
+def batch_of(graph: Graph) -> int:
+    """First size of the first input; 1 where there is none."""
+    shape = graph.type_of(graph.inputs[0]).shape if graph.inputs else None
+    return shape[0] if shape and isinstance(shape[0], int) else 1
+
+
+def model_row(graph: Graph, samples_s: np.ndarray, session: Session, environment: Any) -> Measurement:
+    """A whole model's samples as a row of the database."""
+    return Measurement(
+        model_key(graph), session.device, session.software,
+        Conditions(session.settings.threads, "hot", "model"), samples_s,
+        environment={"clock": session.plan.clock, **environment}, run=session.run,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A model predicted from its operators and measured whole, in the same minutes.
+
+    Attributes:
+        prediction: from the rows that were just measured.
+        paired_s: the prediction with the machine's drift taken out: each operator's samples are
+            set against the model's samples of the same round.
+        samples_s: the model's own times, all rounds.
+    """
+
+    prediction: Prediction
+    paired_s: float
+    samples_s: np.ndarray
+    failures: int
+
+    @property
+    def measured_s(self) -> float:
+        """Median of the whole model."""
+        return float(np.median(self.samples_s))
+
+
+def validate(
+    graph: Graph, session: Session, device: Device, *, progress: Progress = silent
+) -> Validation:
+    """Measure a model's operators with the model itself between them, then predict it."""
+    low = lowered(session.backend, graph, session.settings)
+    counts = Counter(keys_of(low).values())
+    groups = _groups(list(counts))
+    samples: list[np.ndarray] = []
+    ratios: dict[OpKey, float] = {}
+    failures = done = 0
+    call_s = session.costs()[0]
+    with tempfile.TemporaryDirectory(prefix="lydite-") as folder:
+        path = write_onnx(graph, Path(folder) / "model.onnx", weights=graph_has_data(graph))
+        for group in groups:
+            progress(done, len(counts), group[0].qualified_type)
+            rows, whole = session.measure(group, str(path))
+            samples.append(whole)
+            for row in rows:
+                if row.status == "ok":
+                    ratios[row.key] = float(np.median(row.samples_s / whole))
+                failures += row.status != "ok"
+            done += len(group)
+    progress(done, len(counts), "")
+    every = np.concatenate(samples)
+    session.database.add([model_row(graph, every, session, {})])
+    rows = Rows(session.backend.name, session.settings.threads, session.plan.clock)
+    estimator, call = usual_chain([session.database], device, rows)
+    prediction = predict(low, device, estimator, call)
+    median = float(np.median(every))
+    paired = sum(
+        counts[key] * ratio for key, ratio in ratios.items()
+    ) * median + call_s + _unmeasured(prediction, ratios)  # fmt: skip
+    return Validation(prediction, paired, every, failures)
+
+
+def graph_has_data(graph: Graph) -> bool:
+    """Whether some large weight has numbers of its own."""
+    return any(init.load is not None for init in graph.initializers.values())
+
+
+def _unmeasured(prediction: Prediction, ratios: dict[OpKey, float]) -> float:
+    return sum(
+        node.estimate.seconds
+        for node in prediction.nodes
+        if node.estimate is not None and node.key not in ratios
+    )
+
+
+def _groups(keys: Sequence[OpKey], most_bytes: int = 2 << 30) -> list[list[OpKey]]:
+    """Slices whose operators fit in memory together."""
+    groups: list[list[OpKey]] = []
+    used = 0
+    for key in keys:
+        need = footprint_bytes(key, copies_for(key, "rotated"))
+        if not groups or len(groups[-1]) >= _TOGETHER or used + need > most_bytes:
+            groups.append([])
+            used = 0
+        groups[-1].append(key)
+        used += need
+    return groups
+

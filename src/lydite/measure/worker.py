@@ -1,0 +1,164 @@
+"""The process in which things are measured, so that a crash, a hang or a greed for memory is theirs.
+
+It reads one JSON request a line from standard input and answers with JSON lines: `{"at": name}`
+before each thing it touches, then `{"results": [...]}`. Run by `lydite.measure.client`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from lydite.backends import Backend, Prepared, Settings, find_backend
+from lydite.errors import LyditeError
+from lydite.graph import OpKey, read_onnx
+from lydite.measure.isolation import PACE_KEY, CallCosts, call_costs, copies_for, corrected
+from lydite.measure.timing import Plan, Timing, measure
+from lydite.opkey import CALL_KEY, DISPATCH_KEY
+
+MODEL = "model"
+PACE = "pace"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure, together and interleaved.
+
+    Attributes:
+        backend: its name.
+        settings: how to run.
+        plan: how much to measure.
+        keys: operators, as canonical texts.
+        cache: "hot", "rotated" or "cold".
+        model: path of a model that is run whole beside the operators; "" for none. Without one, a
+            small matrix product runs beside them, so that the machine's pace is known.
+        costs: call and dispatch cost in seconds; measured in the worker when None.
+    """
+
+    backend: str
+    settings: Settings = field(default_factory=Settings)
+    plan: Plan = field(default_factory=Plan)
+    keys: tuple[str, ...] = ()
+    cache: str = "rotated"
+    model: str = ""
+    costs: tuple[float, float] | None = None
+
+    def to_json(self) -> str:
+        """One line."""
+        record = asdict(self)
+        return json.dumps(record)
+
+    @staticmethod
+    def from_json(text: str) -> Request:
+        """The inverse of `to_json`."""
+        record = json.loads(text)
+        costs = record["costs"]
+        return Request(
+            **{k: record[k] for k in ("backend", "cache", "model")},
+            settings=Settings(**record["settings"]),
+            plan=Plan(**record["plan"]),
+            keys=tuple(record["keys"]),
+            costs=tuple(costs) if costs else None,
+        )
+
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+def serve(request: Request, backend: Backend, tell: Tell) -> list[dict[str, Any]]:
+    """Measure what is asked; one result per item, failures among them."""
+    results: list[dict[str, Any]] = []
+    items: dict[str, Prepared] = {}
+    copies: dict[str, int] = {}
+    plan = replace(request.plan, flush=_flusher()) if request.cache == "cold" else request.plan
+    try:
+        costs = _costs(request, backend, results)
+        if request.model:
+            tell({"at": MODEL})
+            items[MODEL] = backend.prepare(read_onnx(request.model), request.settings)
+        else:
+            items[PACE] = backend.prepare_op(PACE_KEY, request.settings, 1)
+        for text in request.keys:
+            tell({"at": text})
+            key = OpKey.parse(text)
+            copies[text] = 1 if request.cache == "cold" else copies_for(key, request.cache)
+            try:
+                prepared = backend.prepare_op(key, request.settings, copies[text])
+                prepared.run()
+            except LyditeError as error:
+                results.append({"key": text, "status": "error", "error": str(error)})
+                continue
+            items[text] = prepared
+        tell({"at": request.keys[0] if len(request.keys) == 1 else ""})
+        timings = measure(items, plan)
+        pace = timings[MODEL if request.model else PACE].samples_s.tolist()
+        for name, timing in timings.items():
+            results.append(_result(name, timing, copies.get(name, 0), costs, pace))
+    finally:
+        for item in items.values():
+            item.close()
+    return results
+
+
+def _costs(request: Request, backend: Backend, results: list[dict[str, Any]]) -> CallCosts:
+    if request.costs is not None:
+        return CallCosts(np.array([request.costs[0]]), np.array([request.costs[1]]))
+    costs = call_costs(backend, request.settings, replace(request.plan, rounds=25, budget_s=1.0))
+    for key, samples in ((CALL_KEY, costs.call_s), (DISPATCH_KEY, costs.dispatch_s)):
+        results.append({"key": key.text, "status": "ok", "samples_s": samples.tolist(),
+                        "environment": {"clock": request.plan.clock}})  # fmt: skip
+    return costs
+
+
+def _result(
+    name: str, timing: Timing, copies: int, costs: CallCosts, pace: list[float]
+) -> dict[str, Any]:
+    environment = {**timing.environment, "calls_per_sample": timing.calls,
+                   "warmup_calls": timing.warmup_calls}  # fmt: skip
+    if timing.warnings:
+        environment["warnings"] = list(timing.warnings)
+    samples = timing.samples_s
+    if name not in (MODEL, PACE):
+        samples = corrected(timing, copies, costs)
+        environment["pace_s"] = pace
+        environment |= {"copies": copies, "call_s": float(np.median(costs.call_s)),
+                        "dispatch_s": float(np.median(costs.dispatch_s))}  # fmt: skip
+    return {"key": name, "status": "ok", "samples_s": samples.tolist(), "environment": environment}
+
+
+def _flusher(size_bytes: int = 64 << 20) -> Callable[[], None]:
+    block = np.zeros(size_bytes // 8)
+
+    def flush() -> None:
+        np.add(block, 1.0, out=block)
+
+    return flush
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
+
+    def tell(record: dict[str, Any]) -> None:
+        answers.write(json.dumps(record) + "\n")
+
+    backends: dict[str, Backend] = {}
+    for line in sys.stdin:
+        request = Request.from_json(line)
+        try:
+            if request.backend not in backends:
+                backends[request.backend] = find_backend(request.backend)
+            tell({"results": serve(request, backends[request.backend], tell)})
+        except LyditeError as error:
+            tell({"failed": str(error)})
+
+
+if __name__ == "__main__":
+    main()

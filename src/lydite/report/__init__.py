@@ -1,0 +1,6 @@
+"""What people look at: self-contained pages, plots, Perfetto traces."""
+
+from lydite.report.page import Section, write_page
+from lydite.report.trace import Slice, write_trace
+
+__all__ = ["Section", "Slice", "write_page", "write_trace"]

@@ -1,0 +1,119 @@
+"""The pictures of a report, as plotly figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lydite.errors import MissingExtra
+from lydite.estimate import Point
+from lydite.hardware import Device
+from lydite.units import format_seconds, format_si
+
+_COLOURS = ("#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#dd4477", "#66aa00",
+            "#b82e2e", "#316395")  # fmt: skip
+Figure = Any
+
+
+def _go() -> Any:
+    try:
+        import plotly.graph_objects as go
+    except ImportError:
+        raise MissingExtra("plotly", "report") from None
+    return go
+
+
+def roofline(
+    device: Device, threads: int, dots: Sequence[tuple[str, str, float, float, float]]
+) -> Figure:
+    """Every operator on the device's roofline.
+
+    Args:
+        device: whose roof.
+        threads: cores at work.
+        dots: (model, label, FLOP per byte, FLOP/s, seconds), one per operator with work.
+    """
+    go = _go()
+    share = min(1.0, threads / device.units) if device.kind == "cpu" else 1.0
+    peak, bandwidth = device.peak("float32", threads), device.memory_bandwidth * share
+    figure = go.Figure()
+    low = min([0.05, *(d[2] for d in dots if d[2] > 0)]) / 2
+    high = max([1000.0, *(d[2] for d in dots)]) * 2
+    x = np.geomspace(low, high, 200)
+    figure.add_scatter(
+        x=x, y=np.minimum(peak, x * bandwidth), mode="lines", line={"color": "#444", "width": 2},
+        name=f"roof: {format_si(peak, 'FLOP/s')}, {format_si(bandwidth, 'B/s')}", hoverinfo="skip",
+    )  # fmt: skip
+    for number, model in enumerate(dict.fromkeys(d[0] for d in dots)):
+        own = [d for d in dots if d[0] == model and d[2] > 0]
+        figure.add_scatter(
+            x=[d[2] for d in own], y=[d[3] for d in own], mode="markers", name=model,
+            marker={"color": _COLOURS[number % len(_COLOURS)], "size": 8, "opacity": 0.75},
+            text=[f"{d[1]}<br>{format_seconds(d[4])}, {format_si(d[3], 'FLOP/s')}, "
+                  f"{d[2]:.2f} FLOP/B" for d in own],
+            hoverinfo="text",
+        )  # fmt: skip
+    figure.update_xaxes(type="log", title="arithmetic intensity, FLOP per byte")
+    figure.update_yaxes(type="log", title="FLOP/s", exponentformat="SI")
+    return _styled(figure, "Roofline: every operator that ran")
+
+
+def time_by_type(times: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Stacked bars: seconds by operator type, one bar a model (model -> type -> seconds)."""
+    go = _go()
+    totals: dict[str, float] = {}
+    for kinds in times.values():
+        for kind, seconds in kinds.items():
+            totals[kind] = totals.get(kind, 0.0) + seconds
+    figure = go.Figure()
+    ordered = sorted(totals, key=lambda kind: -totals[kind])
+    for number, kind in enumerate(ordered[:9]):
+        figure.add_bar(
+            name=kind, y=list(times), orientation="h",
+            x=[1e3 * times[m].get(kind, 0.0) for m in times],
+            marker_color=_COLOURS[number],
+        )  # fmt: skip
+    if ordered[9:]:
+        figure.add_bar(
+            name="other", y=list(times), orientation="h", marker_color="#aaa",
+            x=[1e3 * sum(times[m].get(kind, 0.0) for kind in ordered[9:]) for m in times],
+        )  # fmt: skip
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(title="milliseconds")
+    return _styled(figure, "Time by operator type", height=120 + 90 * len(times))
+
+
+def predicted_against_measured(points: Sequence[Point]) -> Figure:
+    """Predicted over measured, with the 90 % interval as an error bar; the diagonal is exact."""
+    go = _go()
+    figure = go.Figure()
+    ends = [min(p.measured for p in points) * 0.6e3, max(p.measured for p in points) * 1.6e3]
+    figure.add_scatter(
+        x=ends, y=ends, mode="lines", line={"color": "#888", "dash": "dash"}, name="exact",
+        hoverinfo="skip",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[1e3 * p.measured for p in points],
+        y=[1e3 * p.predicted for p in points],
+        error_y={
+            "type": "data",
+            "array": [1e3 * max(0.0, p.high - p.predicted) for p in points],
+            "arrayminus": [1e3 * max(0.0, p.predicted - p.low) for p in points],
+        },
+        mode="markers+text", text=[p.name for p in points], textposition="bottom right",
+        marker={"size": 11, "color": _COLOURS[0]}, name="models, 90 % interval",
+        hovertext=[f"{p.name}: {100 * p.error:+.1f} %" for p in points], hoverinfo="text",
+    )  # fmt: skip
+    figure.update_xaxes(type="log", title="measured, ms")
+    figure.update_yaxes(type="log", title="predicted, ms")
+    return _styled(figure, "Predicted against measured")
+
+
+def _styled(figure: Figure, title: str, height: int = 520) -> Figure:
+    figure.update_layout(
+        title=title, template="plotly_white", height=height, margin={"l": 70, "r": 20, "t": 60},
+        legend={"orientation": "h", "y": -0.2}, font={"family": "system-ui, sans-serif"},
+    )  # fmt: skip
+    return figure

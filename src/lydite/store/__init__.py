@@ -1,0 +1,28 @@
+"""The performance database: what was measured, where, by whom and under what.
+
+`Database.open` opens a SQLite file or a PostgreSQL server; `Measurement` and `Run` are what it
+keeps. `export_file` and `import_file` speak Parquet and JSON Lines, `read_aisim` reads AISim's
+operator times, and `open_shipped` finds the databases that come with the package.
+"""
+
+from lydite.store.aisim import read_aisim
+from lydite.store.database import Database, Filters
+from lydite.store.exchange import export_file, import_file
+from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software, utc_now
+from lydite.store.shipped import open_shipped, shipped_devices
+
+__all__ = [
+    "Conditions",
+    "Database",
+    "DeviceRecord",
+    "Filters",
+    "Measurement",
+    "Run",
+    "Software",
+    "export_file",
+    "import_file",
+    "open_shipped",
+    "read_aisim",
+    "shipped_devices",
+    "utc_now",
+]

@@ -1,0 +1,239 @@
+"""From a file name or a URL to an engine, and from a driver's complaint to one message."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from lydite.errors import MissingExtra, StoreError
+
+ENVIRONMENT_VARIABLE = "LYDITE_DB"
+
+_WRITES = "lydite_writes"
+_POSTGRES_LOCK = 0x6C79646974650001  # "lydite" and 1: any number that nobody else locks
+_CONNECT_TIMEOUT_S = 10
+_SQLITE_CACHE_KIB = 65536
+
+_SQLITE_FAULTS = {
+    sqlite3.SQLITE_BUSY: ("is locked by another process", "try again when that has finished"),
+    sqlite3.SQLITE_LOCKED: ("is locked by another process", "try again when that has finished"),
+    sqlite3.SQLITE_READONLY: ("is read-only", "nothing was changed"),
+    sqlite3.SQLITE_PERM: ("is not yours to open", "check who owns the file"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check that folder and file may be read"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "nothing was changed; free some space"),
+    sqlite3.SQLITE_IOERR: ("the disk reports an error", "nothing was changed"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "restore a copy, or import an export"),
+    sqlite3.SQLITE_NOTADB: ("is not a database", "name another file"),
+    sqlite3.SQLITE_CONSTRAINT: ("refuses a row that names a run it does not have", "add the run"),
+}
+_POSTGRES_FAULTS = {
+    "55P03": ("is locked by another process", "try again when that has finished"),
+    "25006": ("is read-only", "nothing was changed"),
+    "53100": ("the disk is full", "nothing was changed; free some space"),
+    "23503": ("refuses a row that names a run it does not have", "add the run"),
+    "XX001": ("is damaged", "restore a copy, or import an export"),
+    "XX002": ("is damaged", "restore a copy, or import an export"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a database is: a SQLite file, or a PostgreSQL server."""
+
+    path: Path | None
+    url: URL | None = None
+
+    def __str__(self) -> str:
+        return self.url.render_as_string(hide_password=True) if self.url else str(self.path)
+
+
+def resolve(target: str | os.PathLike[str] | None) -> Target:
+    """The database meant: what was given, else $LYDITE_DB, else the user's own file.
+
+    Raises:
+        StoreError: a URL that is neither SQLite's nor PostgreSQL's.
+    """
+    if target is None:
+        target = os.environ.get(ENVIRONMENT_VARIABLE) or (
+            platformdirs.user_data_path("lydite", appauthor=False) / "lydite.db"
+        )
+    words = os.fspath(target)
+    scheme, separator, _ = words.partition("://")
+    if not separator:
+        return Target(Path(words).expanduser())
+    allowed = "a file, or postgresql://USER:PASSWORD@HOST/DATABASE"
+    try:
+        url = make_url(words)
+    except (ArgumentError, ValueError) as error:
+        # The text may hold a password, so it is not repeated.
+        raise StoreError(f"a {scheme} URL that cannot be read", allowed=allowed) from error
+    if scheme == "sqlite" and url.database:
+        return Target(Path(url.database))
+    if scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise StoreError(f"'{scheme}' is not a database that Lydite knows", allowed=allowed)
+    return Target(None, url.set(drivername="postgresql+psycopg"))
+
+
+def make_engine(target: Target, *, read_only: bool, busy_timeout_s: float) -> Engine:
+    """An engine whose connections wait `busy_timeout_s` for other writers.
+
+    Raises:
+        StoreError: a folder, or a file that is to be read and is not there.
+        MissingExtra: PostgreSQL without its driver.
+    """
+    if target.url is not None:
+        return _postgres_engine(target.url, read_only, busy_timeout_s)
+    path = target.path
+    assert path is not None
+    try:
+        if path.is_dir():
+            raise StoreError("is a folder", where=str(path), allowed="a file")
+        if read_only and not (path.is_file() and path.stat().st_size):
+            raise StoreError("there is no database here", where=str(path))
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        uri = path.absolute().as_uri()
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot be opened: {error}", where=str(path)) from error
+    return _sqlite_engine(lambda: _open_file(uri, path, read_only, busy_timeout_s))
+
+
+def memory_engine(busy_timeout_s: float) -> Engine:
+    """An engine for one new database in memory, which lives until the engine is disposed of."""
+    uri = f"file:/lydite-{uuid.uuid4()}?vfs=memdb"
+    return _sqlite_engine(lambda: _prepare(_raw(uri, busy_timeout_s)))
+
+
+def _sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
+    # The pool never gives back its last connection, so what is in memory stays.
+    engine = create_engine(
+        "sqlite+pysqlite://", creator=connect, poolclass=QueuePool, paramstyle="named"
+    )
+
+    # Writers take the lock at once: a reader that turns writer later could not wait for it.
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def write_transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction, alone among the writers: all of it is kept, or nothing."""
+    with engine.connect() as connection:
+        connection = connection.execution_options(**{_WRITES: True})
+        with connection.begin():
+            if engine.dialect.name == "postgresql":
+                # As on SQLite: otherwise two writers of the same rows could deadlock.
+                connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:number)"), {"number": _POSTGRES_LOCK}
+                )
+            yield connection
+
+
+@contextmanager
+def one_message(where: str) -> Iterator[None]:
+    """Turn whatever the driver raises into one StoreError."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _store_error(error, where) from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"cannot be used: {error}", where=where) from error
+
+
+def _store_error(error: DBAPIError, where: str) -> StoreError:
+    origin = error.orig
+    said = " ".join(str(origin).split())
+    if isinstance(origin, sqlite3.Error):
+        code = getattr(origin, "sqlite_errorcode", None)
+        fault = None if code is None else _SQLITE_FAULTS.get(code & 0xFF)
+    else:
+        state = getattr(origin, "sqlstate", None)
+        fault = _POSTGRES_FAULTS.get(state or "")
+        if fault is None and (state is None or error.connection_invalidated):
+            fault = ("the server cannot be reached", "check that it runs, and the URL")
+    if fault is None:
+        return StoreError(f"the database refuses: {said}", where=where)
+    what, hint = fault
+    return StoreError(f"{what} ({said})", where=where, hint=hint)
+
+
+def _postgres_engine(url: URL, read_only: bool, busy_timeout_s: float) -> Engine:
+    options = f"-c lock_timeout={max(1, round(busy_timeout_s * 1000))}"
+    if read_only:
+        options += " -c default_transaction_read_only=on"
+    try:
+        return create_engine(
+            url, connect_args={"options": options, "connect_timeout": _CONNECT_TIMEOUT_S}
+        )
+    except ImportError as error:
+        raise MissingExtra("psycopg", "postgres") from error
+
+
+def _open_file(uri: str, path: Path, read_only: bool, timeout_s: float) -> sqlite3.Connection:
+    if not read_only:
+        return _prepare(_raw(f"{uri}?mode=rwc", timeout_s), wal_timeout_s=timeout_s)
+    connection = _raw(f"{uri}?mode=ro", timeout_s)
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+        return connection
+    except sqlite3.OperationalError as error:
+        connection.close()
+        # A folder that cannot be written: SQLite may not put its shared memory beside the file.
+        unwritable = error.sqlite_errorcode & 0xFF in (
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_READONLY,
+        )
+        if not unwritable or path.with_name(path.name + "-wal").exists():
+            raise
+    return _raw(f"{uri}?mode=ro&immutable=1", timeout_s)
+
+
+def _raw(uri: str, timeout_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
+    )
+    connection.execute(f"PRAGMA cache_size=-{_SQLITE_CACHE_KIB}")
+    return connection
+
+
+def _prepare(
+    connection: sqlite3.Connection, wal_timeout_s: float | None = None
+) -> sqlite3.Connection:
+    try:
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        if wal_timeout_s is not None:
+            _write_ahead(connection, wal_timeout_s)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _write_ahead(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Switch to WAL. SQLite does not wait here while another process makes the same file."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

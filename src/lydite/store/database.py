@@ -1,0 +1,326 @@
+"""The performance database: what was measured, where, by whom, and in which run.
+
+One schema in a SQLite file, by default the user's own, or on a PostgreSQL server. Any number of
+processes may write at once: each call that writes is one transaction, kept whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self, Unpack
+
+from sqlalchemy import Connection, Engine, Row, Select, and_, select
+
+from lydite.errors import InputError, StoreError
+from lydite.opkey import OpKey
+from lydite.store import connect, queries, rows, schema
+from lydite.store.queries import Filters
+from lydite.store.records import (
+    RUN_STATUSES,
+    DeviceRecord,
+    Measurement,
+    Run,
+    canonical_json,
+    utc_now,
+)
+from lydite.store.writer import Writer
+
+BUSY_TIMEOUT_S = 30.0
+
+_KEYS_PER_QUERY = 10_000  # SQLite takes 32,766 parameters, PostgreSQL 65,535
+_ROWS_PER_FETCH = 1000
+
+
+class Database:
+    """A performance database, open until `close` or the end of its `with` block.
+
+    Every method raises StoreError when the database is locked for longer than its time-out,
+    read-only, damaged, out of space or out of reach; what it held before stays intact.
+
+    Attributes:
+        where: the file, or the URL without its password.
+    """
+
+    def __init__(self, engine: Engine, where: str) -> None:
+        self.where = where
+        self._engine = engine
+        if engine.dialect.name == "postgresql":
+            # A dump or a merge reads several tables, and all at one moment.
+            self._reader = engine.execution_options(isolation_level="REPEATABLE READ")
+        else:
+            self._reader = engine
+
+    @classmethod
+    def open(
+        cls,
+        target: str | os.PathLike[str] | None = None,
+        *,
+        read_only: bool = False,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+    ) -> Self:
+        """Open a database; a new one is made, and an older one migrated, unless `read_only`.
+
+        Args:
+            target: a file, or a URL such as postgresql://user@host/name; without it $LYDITE_DB,
+                else `lydite.db` in the user's data folder.
+            read_only: refuse every change.
+            busy_timeout_s: seconds to wait for other writers.
+
+        Raises:
+            StoreError: not a database of Lydite's, or of a newer one, or not to be opened.
+            MissingExtra: PostgreSQL without its driver.
+        """
+        place = connect.resolve(target)
+        engine = connect.make_engine(place, read_only=read_only, busy_timeout_s=busy_timeout_s)
+        database = cls(engine, str(place))
+        try:
+            database._ready(read_only)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """A new database that is gone when it is closed.
+
+        It has no write-ahead log: whoever writes waits until every query has been read to its end.
+        """
+        database = cls(connect.memory_engine(BUSY_TIMEOUT_S), "memory")
+        database._ready(read_only=False)
+        return database
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, measurements: Iterable[Measurement]) -> int:
+        """Keep measurements, all or none, and say how many were new.
+
+        Raises:
+            InputError: an environment holds something that is no JSON value.
+            StoreError: also a run that the database does not have.
+        """
+        return self.load(measurements)["measurements"]
+
+    def load(self, items: Iterable[Measurement | Run | DeviceRecord]) -> dict[str, int]:
+        """Keep records of every kind, all or none: a run before the measurements that name it.
+
+        Returns:
+            How many rows of each table were new.
+        """
+        with self._writing() as connection:
+            writer = Writer(connection)
+            writer.put_all(items)
+        return {table: writer.added[table] for table in schema.metadata.tables if table != "meta"}
+
+    def merge(self, other: Database) -> dict[str, int]:
+        """Take over whatever `other` holds and this one does not; the same twice changes nothing.
+
+        Returns:
+            How many rows of each table were new.
+        """
+        with self._writing() as connection, other._reading() as source:
+            writer = Writer(connection)
+            for table in schema.metadata.sorted_tables:
+                if table is not schema.meta:
+                    for part in other._stream(source, select(table)):
+                        writer.put_rows(table, [dict(row._mapping) for row in part])
+        return {table: writer.added[table] for table in schema.metadata.tables if table != "meta"}
+
+    def lookup(
+        self,
+        keys: Sequence[OpKey],
+        *,
+        device: str,
+        backend: str | None = None,
+        threads: int | None = None,
+        scope: str | None = "isolated",
+        cache: str | None = None,
+        status: str | None = "ok",
+    ) -> dict[str, list[Measurement]]:
+        """What is known of exactly these operators, by the digest of their key, newest first.
+
+        An argument that is None may be anything. Operators without a row are not in the answer.
+        """
+        known = {key.digest: key for key in keys}
+        digests = list(known)
+        conditions = queries.exactly(
+            device=device, threads=threads, scope=scope, cache=cache, status=status
+        )
+        found: dict[str, list[Measurement]] = {}
+        with self._reading() as connection:
+            softwares = queries.softwares(connection, backend)
+            decoder = rows.Decoder(softwares, known)
+            conditions = and_(conditions, queries.by_software(softwares))
+            for start in range(0, len(digests), _KEYS_PER_QUERY):
+                chosen = schema.measurements.c.op.in_(digests[start : start + _KEYS_PER_QUERY])
+                query = select(*rows.MEASUREMENT_COLUMNS).where(conditions, chosen)
+                for part in self._stream(connection, query):
+                    for item in decoder.measurements(part):
+                        found.setdefault(item.key.digest, []).append(item)
+        for several in found.values():
+            several.sort(key=_moment, reverse=True)
+        return found
+
+    def rows_for(
+        self,
+        op_types: Sequence[tuple[str, str]],
+        *,
+        device: str,
+        backend: str | None = None,
+        threads: int | None = None,
+        scope: str | None = "isolated",
+        cache: str | None = None,
+        status: str | None = "ok",
+    ) -> list[Measurement]:
+        """Everything known of operators of these types, newest first, to interpolate between.
+
+        Args:
+            op_types: pairs of domain and type.
+            device, backend, threads, scope, cache, status: as for `lookup`.
+        """
+        conditions = queries.exactly(
+            device=device, threads=threads, scope=scope, cache=cache, status=status
+        )
+        with self._reading() as connection:
+            softwares = queries.softwares(connection, backend)
+            conditions = and_(
+                conditions,
+                queries.of_types(op_types),
+                queries.by_software(softwares),
+            )
+            found = self._stream(connection, queries.with_keys().where(conditions))
+            return sorted(queries.decode(found, softwares), key=_moment, reverse=True)
+
+    def query(
+        self, *, limit: int | None = None, **filters: Unpack[Filters]
+    ) -> Iterator[Measurement]:
+        """Measurements that fit, newest first, read as they are asked for."""
+        newest = (schema.measurements.c.measured_at.desc(), schema.measurements.c.id)
+        query = queries.with_keys().where(queries.fitting(filters)).order_by(*newest).limit(limit)
+        with self._reading() as connection:
+            yield from queries.decode(
+                self._stream(connection, query), queries.softwares(connection)
+            )
+
+    def dump(self, **filters: Unpack[Filters]) -> Iterator[Run | DeviceRecord | Measurement]:
+        """All that an export needs, as of one moment: runs, devices, then measurements.
+
+        With filters, only the runs and devices that the chosen measurements name.
+        """
+        m, chosen = schema.measurements.c, queries.fitting(filters)
+        runs, devices = select(schema.runs), select(schema.devices)
+        if filters:
+            runs = runs.where(schema.runs.c.id.in_(select(m.run).where(chosen)))
+            devices = devices.where(schema.devices.c.name.in_(select(m.device).where(chosen)))
+        query = queries.with_keys().where(chosen).order_by(m.device, m.op, m.measured_at, m.id)
+        with self._reading() as connection:
+            order = (schema.runs.c.started_at, schema.runs.c.id)
+            yield from map(rows.read_run, connection.execute(runs.order_by(*order)).all())
+            for row in connection.execute(devices.order_by(schema.devices.c.name)).all():
+                yield rows.read_device(row.name, row.spec)
+            yield from queries.decode(
+                self._stream(connection, query), queries.softwares(connection)
+            )
+
+    def stats(self) -> dict[str, Any]:
+        """Counts of rows, in all and by device, backend, operator type and status; size_bytes."""
+        with self._reading() as connection:
+            return queries.statistics(connection)
+
+    def devices(self) -> list[DeviceRecord]:
+        """Every device that the database names, by name."""
+        with self._reading() as connection:
+            found = connection.execute(select(schema.devices).order_by(schema.devices.c.name))
+            return [rows.read_device(row.name, row.spec) for row in found]
+
+    def add_device(self, name: str, spec: Mapping[str, Any]) -> None:
+        """Keep the specification of a device, in place of an older one.
+
+        Raises:
+            InputError: a specification that is no JSON.
+        """
+        record = DeviceRecord(name, spec)
+        values = rows.device_row(record)
+        with self._writing() as connection:
+            Writer(connection).put_all([record])
+            table = schema.devices
+            connection.execute(table.update().where(table.c.name == name).values(values))
+
+    def start_run(self, command: str, arguments: Mapping[str, Any]) -> str:
+        """Note that a command has begun, and return the id of its run."""
+        run = Run(command, arguments)
+        self.load([run])
+        return run.id
+
+    def finish_run(self, run_id: str, status: str, result: Mapping[str, Any] | None = None) -> None:
+        """Note how a run ended: "done", "failed" or "interrupted".
+
+        Raises:
+            StoreError: no such run is running.
+        """
+        if status not in RUN_STATUSES[1:]:
+            raise InputError(f"status is {status!r}", allowed=", ".join(RUN_STATUSES[1:]))
+        table = schema.runs
+        values = {
+            "status": status,
+            "finished_at": utc_now(),
+            "result": None if result is None else canonical_json(result, "result"),
+        }
+        running = and_(table.c.id == run_id, table.c.status == "running")
+        with self._writing() as connection:
+            if not connection.execute(table.update().where(running).values(values)).rowcount:
+                raise StoreError(f"no run '{run_id}' is running", where=self.where)
+
+    def runs(self, limit: int | None = None) -> list[Run]:
+        """The runs, newest first."""
+        order = (schema.runs.c.started_at.desc(), schema.runs.c.id)
+        with self._reading() as connection:
+            found = connection.execute(select(schema.runs).order_by(*order).limit(limit))
+            return [rows.read_run(row) for row in found]
+
+    def _ready(self, read_only: bool) -> None:
+        with connect.one_message(self.where), self._engine.connect() as connection:
+            version = schema.stored_version(connection, self.where)
+        if version == schema.SCHEMA_VERSION:
+            return
+        if read_only:
+            state = "is empty" if version is None else f"has the older schema version {version}"
+            raise StoreError(state, where=self.where, hint="open it once for writing")
+        with self._writing() as connection:
+            schema.bring_up(connection, self.where)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with (
+            connect.one_message(self.where),
+            connect.write_transaction(self._engine) as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with (
+            connect.one_message(self.where),
+            rows.sound_rows(self.where),
+            self._reader.connect() as connection,
+        ):
+            yield connection
+
+    def _stream(self, connection: Connection, query: Select[Any]) -> Iterator[Sequence[Row[Any]]]:
+        with connect.one_message(self.where):
+            options = {"yield_per": _ROWS_PER_FETCH}
+            yield from connection.execute(query, execution_options=options).partitions()
+
+
+def _moment(item: Measurement) -> str:
+    return item.measured_at

@@ -1,0 +1,163 @@
+"""Records as plain dictionaries, the form in which every export holds them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lydite.errors import InputError, LyditeError
+from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
+from lydite.store.rows import parse_key
+
+FORMAT_VERSION = 1
+
+# An export is ordered by operator, so that a few keys at a time are enough.
+_key = lru_cache(maxsize=256)(parse_key)
+_software = lru_cache(maxsize=256)(lambda backend, versions: Software(backend, dict(versions)))
+
+_MEASUREMENT_FIELDS = frozenset(
+    {"key", "device", "backend", "versions", "threads", "cache", "scope", "samples_s", "status",
+     "error", "energy_j", "environment", "measured_at", "run", "source"}
+)  # fmt: skip
+_RUN_FIELDS = frozenset(
+    {"id", "command", "arguments", "started_at", "finished_at", "status", "result"}
+)
+_DEVICE_FIELDS = frozenset({"name", "spec"})
+
+
+def measurement_document(item: Measurement) -> dict[str, Any]:
+    """A measurement as a dictionary of JSON values; the key is its canonical text."""
+    return {
+        "key": item.key.text,
+        "device": item.device,
+        "backend": item.software.backend,
+        "versions": dict(item.software.versions),
+        "threads": item.conditions.threads,
+        "cache": item.conditions.cache,
+        "scope": item.conditions.scope,
+        "samples_s": item.samples_s.tolist(),
+        "status": item.status,
+        "error": item.error,
+        "energy_j": item.energy_j,
+        "environment": item.environment,
+        "measured_at": item.measured_at,
+        "run": item.run,
+        "source": item.source,
+    }
+
+
+def read_measurement(document: Mapping[str, Any]) -> Measurement:
+    """Read what `measurement_document` made.
+
+    Raises:
+        InputError: a field lacks, is unknown, or has a wrong value.
+    """
+    fields = _exactly(document, _MEASUREMENT_FIELDS)
+    samples, versions = fields.pop("samples_s"), fields.pop("versions")
+    if not isinstance(samples, list) or not all(type(x) in (int, float) for x in samples):
+        raise InputError("samples_s is not a list of numbers")
+    try:
+        seconds = np.array(samples, dtype=np.float64)
+    except OverflowError as error:
+        raise InputError("samples_s holds a number out of range") from error
+    if not isinstance(versions, Mapping) or not all(isinstance(v, str) for v in versions.values()):
+        raise InputError("versions are not names to texts")
+    key, backend = fields.pop("key"), fields.pop("backend")
+    if not isinstance(key, str) or not isinstance(backend, str):
+        raise InputError("key and backend are not both text")
+    conditions = Conditions(fields.pop("threads"), fields.pop("cache"), fields.pop("scope"))
+    return Measurement(
+        key=_key(key),
+        software=_software(backend, frozenset(versions.items())),
+        conditions=conditions,
+        samples_s=seconds,
+        **fields,
+    )
+
+
+def run_document(item: Run) -> dict[str, Any]:
+    """A run as a dictionary of JSON values."""
+    return {name: getattr(item, name) for name in sorted(_RUN_FIELDS)}
+
+
+def read_run(document: Mapping[str, Any]) -> Run:
+    """Read what `run_document` made.
+
+    Raises:
+        InputError: a field lacks, is unknown, or has a wrong value.
+    """
+    return Run(**_exactly(document, _RUN_FIELDS))
+
+
+def device_document(item: DeviceRecord) -> dict[str, Any]:
+    """A device as a dictionary of JSON values."""
+    return {"name": item.name, "spec": item.spec}
+
+
+def read_device(document: Mapping[str, Any]) -> DeviceRecord:
+    """Read what `device_document` made.
+
+    Raises:
+        InputError: a field lacks, is unknown, or has a wrong value.
+    """
+    return DeviceRecord(**_exactly(document, _DEVICE_FIELDS))
+
+
+def check_version(version: object, where: str) -> None:
+    """Refuse an export of a newer Lydite.
+
+    Raises:
+        InputError: not a version, or a newer one.
+    """
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
+        raise InputError(
+            f"has format version {version!r}", where=where, allowed=f"1 to {FORMAT_VERSION}"
+        )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well.
+
+    Raises:
+        LyditeError: the disk is full or the folder cannot be written; an older file stays intact.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise LyditeError(
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            hint="nothing was changed",
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _exactly(document: object, fields: frozenset[str]) -> dict[str, Any]:
+    if not isinstance(document, Mapping):
+        raise InputError("is not an object")
+    names = set(document)
+    if names != fields:
+        lacking = ", ".join(sorted(fields - names))
+        odd = ", ".join(sorted(names - fields))
+        faults = [f"lacks {lacking}" if lacking else "", f"has unknown fields {odd}" if odd else ""]
+        raise InputError(" and ".join(filter(None, faults)))
+    return dict(document)

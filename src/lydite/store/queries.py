@@ -1,0 +1,127 @@
+"""The statements with which the database is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypedDict
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    Select,
+    and_,
+    func,
+    or_,
+    select,
+    text,
+    true,
+)
+
+from lydite.store import rows, schema
+from lydite.store.records import Measurement, Software
+
+_m, _s, _o = schema.measurements.c, schema.softwares.c, schema.ops.c
+
+
+class Filters(TypedDict, total=False):
+    """What a query may ask for; what is left out may be anything."""
+
+    device: str
+    backend: str
+    op_type: str
+    domain: str
+    threads: int
+    scope: str
+    cache: str
+    status: str
+    source: str
+    run: str
+
+
+def exactly(**wanted: object) -> ColumnElement[bool]:
+    """Measurements whose columns have these values; None may be anything."""
+    given = [_m[name] == value for name, value in wanted.items() if value is not None]
+    return and_(true(), *given)
+
+
+def fitting(filters: Filters) -> ColumnElement[bool]:
+    """Measurements that fit."""
+    conditions: list[ColumnElement[bool]] = [true()]
+    for name, value in filters.items():
+        if name == "backend":
+            conditions.append(_m.software.in_(select(_s.digest).where(_s.backend == value)))
+        elif name in ("op_type", "domain"):
+            conditions.append(_m.op.in_(select(_o.digest).where(_o[name] == value)))
+        else:
+            conditions.append(_m[name] == value)
+    return and_(*conditions)
+
+
+def by_software(wanted: Mapping[str, Software]) -> ColumnElement[bool]:
+    """Measurements of these softwares."""
+    # Not the bare column: SQLite would then search the index once for every pair of an operator
+    # and a software, which takes many times as long as reading past the few that are not wanted.
+    return _m.software.concat("").in_(wanted)
+
+
+def of_types(op_types: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
+    """Operators of one of these pairs of domain and type."""
+    return or_(*(and_(_o.domain == domain, _o.op_type == name) for domain, name in op_types))
+
+
+def with_keys() -> Select[Any]:
+    """Measurements together with the text of their operator, for `decode`."""
+    joined = schema.measurements.join(schema.ops)
+    return select(*rows.MEASUREMENT_COLUMNS, _o.text).select_from(joined)
+
+
+def decode(
+    found: Iterable[Sequence[Row[Any]]], softwares: Mapping[str, Software]
+) -> Iterator[Measurement]:
+    """The measurements in parts of the rows of `with_keys`."""
+    decoder = rows.Decoder(softwares)
+    for part in found:
+        yield from decoder.measurements(part)
+
+
+def softwares(connection: Connection, backend: str | None = None) -> dict[str, Software]:
+    """Every software, or those of one backend, by digest."""
+    chosen = true() if backend is None else _s.backend == backend
+    return {
+        digest: rows.read_software(name, versions)
+        for digest, name, versions in connection.execute(select(schema.softwares).where(chosen))
+    }
+
+
+def statistics(connection: Connection) -> dict[str, Any]:
+    """Counts of rows, in all and by device, backend, operator type and status; size_bytes."""
+
+    def count(query: Executable) -> dict[str, int]:
+        pairs = [(str(row[0]), int(row[1])) for row in connection.execute(query)]
+        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+
+    def total(query: Executable) -> int:
+        return int(connection.execute(query).scalar_one())
+
+    per_op = select(_m.op, func.count().label("n")).group_by(_m.op).subquery()
+    by_type = select(_o.op_type, func.sum(per_op.c.n)).join(per_op, per_op.c.op == _o.digest)
+    by_software = select(_s.backend, func.count()).join(
+        schema.measurements, _m.software == _s.digest
+    )
+    if connection.dialect.name == "postgresql":
+        size = "SELECT pg_database_size(current_database())"
+    else:
+        size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    return {
+        "measurements": total(select(func.count()).select_from(schema.measurements)),
+        "operators": total(select(func.count()).select_from(schema.ops)),
+        "runs": total(select(func.count()).select_from(schema.runs)),
+        "by_device": count(select(_m.device, func.count()).group_by(_m.device)),
+        "by_backend": count(by_software.group_by(_s.backend)),
+        "by_op_type": count(by_type.group_by(_o.op_type)),
+        "by_status": count(select(_m.status, func.count()).group_by(_m.status)),
+        "size_bytes": total(text(size)),
+        "schema_version": schema.SCHEMA_VERSION,
+    }

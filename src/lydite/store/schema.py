@@ -1,0 +1,162 @@
+"""The tables, their version, and how an older database becomes a present one.
+
+Rows are content-addressed: an operator, a software and a measurement are named by the digest of
+what they say. So writing a row twice changes nothing, merging two databases is an insert-or-ignore
+of every table, and writers need not agree on any number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    inspect,
+    select,
+)
+
+from lydite.errors import StoreError
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+ops = Table(
+    "ops",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("domain", Text, nullable=False),
+    Column("op_type", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("ops_by_type", "op_type", "domain"),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("spec", Text),
+)
+
+softwares = Table(
+    "softwares",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("backend", Text, nullable=False),
+    Column("versions", Text, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("command", Text, nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("finished_at", Text),
+    Column("status", Text, nullable=False),
+    Column("result", Text),
+)
+
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("op", Text, ForeignKey("ops.digest"), nullable=False),
+    Column("device", Text, ForeignKey("devices.name"), nullable=False),
+    Column("software", Text, ForeignKey("softwares.digest"), nullable=False),
+    Column("run", Text, ForeignKey("runs.id")),
+    Column("scope", Text, nullable=False),
+    Column("threads", Integer, nullable=False),
+    Column("cache", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("n_samples", Integer, nullable=False),
+    Column("median_s", Double),
+    Column("low_s", Double),
+    Column("high_s", Double),
+    Column("samples", LargeBinary, nullable=False),
+    Column("energy_j", Double),
+    Column("source", Text, nullable=False),
+    Column("environment", Text, nullable=False),
+    Column("measured_at", Text, nullable=False),
+    # Everything a look-up filters by, so that only rows that are wanted are read.
+    Index("measurements_by_op", "device", "op", "scope", "status", "threads", "software", "cache"),
+)
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+"""What turns a database of each older version into the next one, in the same transaction."""
+
+
+def stored_version(connection: Connection, where: str) -> int | None:
+    """Schema version of the database; None while it is empty.
+
+    Raises:
+        StoreError: a database of something else, or of a newer Lydite.
+    """
+    tables = set(inspect(connection).get_table_names())
+    if not tables:
+        return None
+    foreign = StoreError("is a database, but not one of Lydite's", where=where)
+    if meta.name not in tables or _columns(connection, meta.name) != {"key", "value"}:
+        raise foreign
+    text = connection.scalar(select(meta.c.value).where(meta.c.key == "schema_version"))
+    if not isinstance(text, str) or not (text.isascii() and text.isdigit()):
+        raise foreign
+    version = int(text)
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"has schema version {version}, and this Lydite knows up to {SCHEMA_VERSION}",
+            where=where,
+            hint="type: pip install --upgrade lydite",
+        )
+    if version == SCHEMA_VERSION and not tables >= set(metadata.tables):
+        missing = ", ".join(sorted(set(metadata.tables) - tables))
+        raise StoreError(f"lacks the table {missing}", where=where)
+    return version
+
+
+def bring_up(connection: Connection, where: str) -> None:
+    """Make the tables, or migrate older ones, within the caller's write transaction.
+
+    Raises:
+        StoreError: see `stored_version`; also a version that nothing leads on from.
+    """
+    version = stored_version(connection, where)
+    if version is None:
+        metadata.create_all(connection)
+        connection.execute(meta.insert().values(key="schema_version", value=str(SCHEMA_VERSION)))
+        return
+    for step in range(version, SCHEMA_VERSION):
+        if step not in MIGRATIONS:
+            raise StoreError(
+                f"has schema version {step}, which is too old to migrate",
+                where=where,
+                hint="export it with the Lydite that wrote it, and import the export",
+            )
+        MIGRATIONS[step](connection)
+    if version < SCHEMA_VERSION:
+        connection.execute(
+            meta.update().where(meta.c.key == "schema_version").values(value=str(SCHEMA_VERSION))
+        )
+
+
+def _columns(connection: Connection, table: str) -> set[str]:
+    columns: list[Mapping[str, object]] = list(inspect(connection).get_columns(table))
+    return {str(column["name"]) for column in columns}

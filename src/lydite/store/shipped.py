@@ -1,0 +1,47 @@
+"""Databases of well-known devices that come with the package, found by the name of the device.
+
+Each is one export in the folder `shipped`, named after its device: `h100-sxm.jsonl.gz`. Characters
+that a file name cannot have are percent-encoded, as in a URL.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from importlib.resources.abc import Traversable
+from urllib.parse import quote, unquote
+
+from lydite.store.database import Database
+from lydite.store.exchange import import_file
+
+_SUFFIX = ".jsonl.gz"
+
+
+def shipped_devices() -> list[str]:
+    """Names of the devices whose measurements come with the package."""
+    folder = _folder()
+    if not folder.is_dir():
+        return []
+    names = (file.name for file in folder.iterdir() if file.name.endswith(_SUFFIX))
+    return sorted(unquote(name.removesuffix(_SUFFIX)) for name in names)
+
+
+def open_shipped(device: str) -> Database | None:
+    """The measurements of this device that come with the package, in memory; None without any.
+
+    Raises:
+        InputError: the shipped file is damaged.
+    """
+    if device not in shipped_devices():
+        return None
+    database = Database.in_memory()
+    try:
+        with resources.as_file(_folder() / (quote(device, safe=" ") + _SUFFIX)) as path:
+            import_file(database, path)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _folder() -> Traversable:
+    return resources.files("lydite.store") / "shipped"

@@ -1,0 +1,99 @@
+"""Writing into a database: rows gathered and put in by the thousand, within one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Table, and_
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lydite.store import rows, schema
+from lydite.store.records import DeviceRecord, Measurement, Run, Software
+
+CHUNK = 5000
+
+_ORDER = (schema.devices, schema.softwares, schema.runs, schema.ops, schema.measurements)
+"""Each table after those that it refers to."""
+
+
+class Writer:
+    """Puts records into the database of `connection`; what is there already is left alone.
+
+    Attributes:
+        added: rows that were really added, by table name.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.added: Counter[str] = Counter()
+        self._connection = connection
+        self._insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        self._waiting: dict[str, dict[str, dict[str, Any]]] = {t.name: {} for t in _ORDER}
+        self._softwares: dict[Software, str] = {}
+
+    def put_all(self, items: Iterable[Measurement | Run | DeviceRecord]) -> None:
+        """Put records of any kind, a run before the measurements that name it.
+
+        Raises:
+            InputError: a record holds something that is no JSON value.
+        """
+        for item in items:
+            if isinstance(item, Measurement):
+                self._put_measurement(item)
+            elif isinstance(item, Run):
+                self._waiting["runs"][item.id] = rows.run_row(item)
+            else:
+                self._waiting["devices"][item.name] = rows.device_row(item)
+            if len(self._waiting["measurements"]) >= CHUNK:
+                self._flush()
+        self._flush()
+
+    def put_rows(self, table: Table, chunk: list[dict[str, Any]]) -> None:
+        """Put rows of one table as they are."""
+        self.added[table.name] += max(0, self._execute(table, chunk).rowcount)
+
+    def _put_measurement(self, item: Measurement) -> None:
+        digest = self._softwares.get(item.software)
+        if digest is None:
+            digest = self._softwares[item.software] = item.software.digest
+        # On every flush anew: the set of all operators ever put could outgrow the memory.
+        if digest not in self._waiting["softwares"]:
+            self._waiting["softwares"][digest] = rows.software_row(item.software)
+        if item.key.digest not in self._waiting["ops"]:
+            self._waiting["ops"][item.key.digest] = rows.op_row(item.key)
+        self._waiting["devices"].setdefault(item.device, {"name": item.device, "spec": None})
+        row = rows.measurement_row(item, digest)
+        self._waiting["measurements"][row["id"]] = row
+
+    def _flush(self) -> None:
+        for table in _ORDER:
+            waiting = self._waiting[table.name]
+            if waiting:
+                self.put_rows(table, list(waiting.values()))
+                waiting.clear()
+
+    def _execute(self, table: Table, chunk: list[dict[str, Any]]) -> CursorResult[Any]:
+        statement = self._insert(table)
+        new = statement.excluded
+        if table is schema.runs:
+            ended = and_(schema.runs.c.status == "running", new.status != "running")
+            statement = statement.on_conflict_do_update(
+                index_elements=["id"],
+                set_={name: new[name] for name in ("status", "finished_at", "result")},
+                where=ended,
+            )
+            return self._connection.execute(statement, chunk)
+        if table is schema.devices:
+            unknown = and_(schema.devices.c.spec.is_(None), new.spec.is_not(None))
+            statement = statement.on_conflict_do_update(
+                index_elements=["name"], set_={"spec": new.spec}, where=unknown
+            )
+            return self._connection.execute(statement, chunk)
+        if table is schema.measurements:
+            # Neighbours in the index are then written together.
+            chunk.sort(key=lambda row: (row["device"], row["op"]))
+        # These rows need no conversion, and SQLAlchemy's own takes half of an insert's time.
+        statement = statement.on_conflict_do_nothing()
+        words = str(statement.compile(dialect=self._connection.dialect))
+        return self._connection.exec_driver_sql(words, chunk)
