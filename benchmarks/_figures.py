@@ -56,9 +56,13 @@ def publish(name: str, figures: Sequence[Figure]) -> Path:
     for item in figures:
         goal = "" if item.goal is None else f"  goal {_sign(item)} {item.goal:g}"
         verdict = {True: "  reached", False: "  MISSED", None: ""}[item.reached]
-        print(f"{item.figure:<{width}}  {item.value:>12,.4g} {item.unit:<8}{goal}{verdict}")
+        print(f"{item.figure:<{width}}  {_number(item.value):>12} {item.unit:<8}{goal}{verdict}")
     print(f"\n{machine['cpu']}, load {machine['load_average'][0]}; written to {path}")
     return path
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _sign(item: Figure) -> str:

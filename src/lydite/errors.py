@@ -27,9 +27,7 @@ class LyditeError(Exception):
         hint: what to do next, best a command.
     """
 
-    def __init__(
-        self, what: str, *, where: str = "", allowed: str = "", hint: str = ""
-    ) -> None:
+    def __init__(self, what: str, *, where: str = "", allowed: str = "", hint: str = "") -> None:
         self.what, self.where, self.allowed, self.hint = what, where, allowed, hint
         super().__init__(str(self))
 

@@ -123,9 +123,7 @@ class Operand:
             return Operand(None, same_as=int(text[1:]))
         const = text.startswith("const ")
         head, _, value = text.removeprefix("const ").partition("=")
-        return Operand(
-            TensorType.parse(head), const, tuple(json.loads(value)) if value else None
-        )
+        return Operand(TensorType.parse(head), const, tuple(json.loads(value)) if value else None)
 
 
 @dataclass(frozen=True)

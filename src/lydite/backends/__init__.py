@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 
 from lydite.backends.base import Backend, Capabilities, NodeTime, Prepared, Settings
-from lydite.errors import unknown_name
+from lydite.errors import MissingExtra, unknown_name
 
 GROUP = "lydite.backends"
 _OWN = {
@@ -35,7 +35,10 @@ def find_backend(name: str) -> Backend:
     entry = _entries().get(name)
     if entry is None:
         raise unknown_name("backend", name, backend_names())
-    return entry.load()()
+    try:
+        return entry.load()()
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or name, name) from None
 
 
 __all__ = [

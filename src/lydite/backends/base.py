@@ -1,11 +1,11 @@
 """What a backend is: who can run a graph here, and what it really runs.
 
-    capabilities   what is installed, on which device, in which precisions
-    lower          the graph as the backend executes it, after its own fusion and layout
-    prepare        a graph loaded, with inputs bound, ready to run
-      run          one call
-      synchronize  wait until the device has finished
-      close        give everything back
+capabilities   what is installed, on which device, in which precisions
+lower          the graph as the backend executes it, after its own fusion and layout
+prepare        a graph loaded, with inputs bound, ready to run
+  run          one call
+  synchronize  wait until the device has finished
+  close        give everything back
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from lydite.graph import Graph, OpKey
+from lydite.graph import Graph, OpKey, Operand, TensorType
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,20 @@ class Prepared(Protocol):
         ...
 
 
+def square_product(op_type: str, domain: str = "", version: int = 13) -> OpKey:
+    """A product of two 256 x 256 matrices under the name that a backend gives it: its pace."""
+    square = TensorType("float32", (256, 256))
+    operands = (Operand(square), Operand(square, const=True))
+    return OpKey(op_type, operands, (square,), domain=domain, version=version)
+
+
 @runtime_checkable
 class Backend(Protocol):
     """See the module's docstring."""
 
     name: str
+    pace_key: OpKey
+    """The reference that runs beside every operator: how fast the machine is at that moment."""
 
     def capabilities(self) -> Capabilities:
         """What is here."""
@@ -115,11 +124,14 @@ class Backend(Protocol):
         """
         ...
 
-    def prepare_calls(self, settings: Settings, copies: int) -> Prepared:
+    def prepare_calls(
+        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
+    ) -> Prepared:
         """Load a graph of `copies` operators that do next to nothing: what a call costs.
 
         The time over `copies` is a line: its start is the cost of a call into the backend, its
-        slope the cost of dispatching one operator.
+        slope the cost of dispatching one operator. `cold` puts an operator that sweeps the private
+        caches before each, and `evict` leaves only those.
         """
         ...
 

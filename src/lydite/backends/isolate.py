@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lydite.graph import Graph, Initializer, Op, OpKey
+from lydite.graph import Graph, Initializer, Op, OpKey, TensorType
 from lydite.graph.keys import graph_of_key
 
 
@@ -45,13 +45,32 @@ def replicated(key: OpKey, copies: int) -> Graph:
     )
 
 
-def calls(copies: int) -> Graph:
-    """A graph of `copies` operators on one element each."""
-    from lydite.opkey import TensorType
+EVICTED_ELEMENTS = 1 << 19
+"""An operator over this many floats reads and writes 2 MiB each: more than a private cache holds."""
 
-    scalar = TensorType("float32", (1,))
-    ops = tuple(
-        Op(f"op_{i}", "Shape", ("x",), (f"y_{i}",), {}) for i in range(copies)
-    )
-    tensors = {"x": scalar, **{f"y_{i}": TensorType("int64", (1,)) for i in range(copies)}}
-    return Graph("calls", ops, tensors, ("x",), (f"y_{copies - 1}",), opsets={"": 13})
+
+def calls(copies: int, *, cold: bool = False, evict: bool = False) -> Graph:
+    """A graph of `copies` operators on one element each.
+
+    Args:
+        copies: how many.
+        cold: put an operator before each that sweeps the private caches.
+        evict: leave the small operators out, so that only the sweepers are left.
+    """
+    scalar, wide = TensorType("float32", (1,)), TensorType("float32", (EVICTED_ELEMENTS,))
+    ops: list[Op] = []
+    tensors = {"x": scalar}
+    last = "w"
+    if cold:
+        tensors["w"] = wide
+    for i in range(copies):
+        if cold:
+            ops.append(Op(f"sweep_{i}", "Relu", (last,), (f"w_{i}",)))
+            last = f"w_{i}"
+            tensors[last] = wide
+        if not evict:
+            ops.append(Op(f"op_{i}", "Abs", ("x",), (f"y_{i}",)))
+            tensors[f"y_{i}"] = scalar
+    ends = ([last] if cold else []) + ([] if evict else [f"y_{copies - 1}"])
+    inputs = tuple(name for name in ("x", "w") if name in tensors and not (evict and name == "x"))
+    return Graph("calls", tuple(ops), tensors, inputs, tuple(ends), opsets={"": 13})

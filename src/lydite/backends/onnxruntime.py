@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings
+from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings, square_product
 from lydite.backends.isolate import calls, replicated
 from lydite.errors import BackendError, InputError, MissingExtra
 from lydite.graph import Graph, Initializer, Op, OpKey, TensorType, model_to_proto, read_onnx
@@ -28,6 +28,7 @@ class OnnxRuntimeBackend:
     """ONNX Runtime with one execution provider; falling back to another is an error."""
 
     name = "onnxruntime"
+    pace_key = square_product("MatMul")
 
     def __init__(self) -> None:
         try:
@@ -107,9 +108,12 @@ class OnnxRuntimeBackend:
         """Copies of one operator, run as they are."""
         return self.prepare(replicated(key, copies), replace(settings, optimise=False))
 
-    def prepare_calls(self, settings: Settings, copies: int) -> Prepared:
+    def prepare_calls(
+        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
+    ) -> Prepared:
         """Copies of an operator on one element."""
-        return self.prepare(calls(copies), replace(settings, optimise=False))
+        graph = calls(copies, cold=cold, evict=evict)
+        return self.prepare(graph, replace(settings, optimise=False))
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
         """Kernel times of a lowered graph from ONNX Runtime's profiler, the first run left out."""

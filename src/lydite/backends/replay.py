@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings
+from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings, square_product
 from lydite.errors import BackendError
 from lydite.graph import Graph, OpKey, keys_of
 
@@ -23,6 +23,7 @@ class ReplayBackend:
     """
 
     name = "replay"
+    pace_key = square_product("MatMul")
 
     def __init__(
         self,
@@ -31,7 +32,7 @@ class ReplayBackend:
         call_s: float = 2e-6,
         dispatch_s: float = 2e-7,
     ) -> None:
-        self.seconds = dict(seconds or {})
+        self.seconds = {self.pace_key.digest: 2e-4, **(seconds or {})}
         self.call_s, self.dispatch_s = call_s, dispatch_s
         self.now_s = 0.0
 
@@ -56,10 +57,13 @@ class ReplayBackend:
         total = copies * self._seconds(key) + (copies - 1) * self.dispatch_s
         return _Replayed(self, self.call_s + total)
 
-    def prepare_calls(self, settings: Settings, copies: int) -> Prepared:
-        """Copies of an operator that does nothing."""
+    def prepare_calls(
+        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
+    ) -> Prepared:
+        """Copies of an operator that does nothing; a sweep takes as long as a dispatch."""
         del settings
-        return _Replayed(self, self.call_s + copies * self.dispatch_s)
+        ops = copies * (int(cold) + int(not evict))
+        return _Replayed(self, self.call_s + ops * self.dispatch_s)
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
         """The recorded times, one operator after another."""

@@ -46,7 +46,12 @@ def bench(
             result = run_bench(graph, session.backend, session.settings, plan)
             row = model_row(graph, result.timing.samples_s, session, result.timing.environment)
             database.add([row])
-        document = {**result.to_json(), "device": session.device, "backend": backend, "threads": threads}
+        document = {
+            **result.to_json(),
+            "device": session.device,
+            "backend": backend,
+            "threads": threads,
+        }
         run.result = {k: v for k, v in document.items() if k != "samples_s"}
     if json:
         print_json(document)
@@ -57,7 +62,9 @@ def bench(
     print(f"  latency     {'  '.join(each)}  (min {format_seconds(result.percentile(0))}, "
           f"IQR {format_seconds(document['latency_iqr_s'])}, {document['samples']} samples)")  # fmt: skip
     print(f"  throughput  {format_si(document['throughput_per_s'], 'samples/s')}")
-    print(f"  load        {format_seconds(result.load_s)}, memory {format_bytes(result.memory_bytes)}")
+    print(
+        f"  load        {format_seconds(result.load_s)}, memory {format_bytes(result.memory_bytes)}"
+    )
     for warning in result.timing.warnings:
         say(f"warning: {warning}")
     say(f"\nNext: lydite validate {model} shows how well its operators explain this time", quiet)

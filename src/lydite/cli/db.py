@@ -14,9 +14,7 @@ app = typer.Typer(help="The database: query, stats, import, export, merge.", no_
 
 _DeviceFilter = Annotated[str | None, typer.Option("--device", help="Only rows of this device.")]
 _TypeFilter = Annotated[str | None, typer.Option("--op-type", help="Only this operator type.")]
-_ScopeFilter = Annotated[
-    str | None, typer.Option("--scope", help="isolated, in_graph or model.")
-]
+_ScopeFilter = Annotated[str | None, typer.Option("--scope", help="isolated, in_graph or model.")]
 
 
 def _filters(**given: Any) -> dict[str, Any]:
@@ -107,9 +105,7 @@ def export(
     if path.exists() and not force:
         raise InputError("there is such a file already", where=str(path), hint="add --force")
     with open_database(db) as database:
-        count = export_file(
-            database, path, **_filters(op_type=op_type, device=device, scope=scope)
-        )
+        count = export_file(database, path, **_filters(op_type=op_type, device=device, scope=scope))
     if json:
         print_json({"measurements": count, "path": str(path)})
     else:

@@ -126,10 +126,19 @@ def _write(
     for graph, nodes in zip(graphs, traces, strict=True):
         origin = nodes[0].start_s if nodes else 0.0
         slices += [
-            Slice(graph.name, node.op_name, node.start_s - origin, node.seconds, {"source": "measured"})
+            Slice(
+                graph.name,
+                node.op_name,
+                node.start_s - origin,
+                node.seconds,
+                {"source": "measured"},
+            )
             for node in nodes
         ]
-    return [page, write_trace(folder / "trace.pftrace", slices, process="lydite demo, in-graph times")]
+    return [
+        page,
+        write_trace(folder / "trace.pftrace", slices, process="lydite demo, in-graph times"),
+    ]
 
 
 def _times(results: list[Validation]) -> dict[str, dict[str, float]]:

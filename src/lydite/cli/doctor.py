@@ -52,7 +52,9 @@ def _backends() -> list[dict[str, Any]]:
         try:
             capabilities = find_backend(name).capabilities()
         except LyditeError as error:
-            found.append({"name": name, "available": False, "reason": error.what, "hint": error.hint})
+            found.append(
+                {"name": name, "available": False, "reason": error.what, "hint": error.hint}
+            )
             continue
         found.append(
             {
@@ -75,7 +77,10 @@ def _power_sensors() -> list[dict[str, Any]]:
 
     zones = sorted(Path("/sys/class/powercap").glob("intel-rapl:*"))
     return [
-        {"name": (zone / "name").read_text().strip(), "readable": os.access(zone / "energy_uj", os.R_OK)}
+        {
+            "name": (zone / "name").read_text().strip(),
+            "readable": os.access(zone / "energy_uj", os.R_OK),
+        }
         for zone in zones
         if (zone / "name").exists()
     ]

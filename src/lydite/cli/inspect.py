@@ -71,7 +71,10 @@ def inspect(
     for name in graph.open_dims:
         say(f"symbolic size '{name}' is open: --dim {name}=SIZE binds it", quiet)
     if work.unknown:
-        say(f"the work of {len(work.unknown)} operators is unknown: {', '.join(work.unknown[:5])}", quiet)
+        say(
+            f"the work of {len(work.unknown)} operators is unknown: {', '.join(work.unknown[:5])}",
+            quiet,
+        )
 
 
 def _op_table(per_op: list[dict[str, Any]]) -> str:
@@ -110,7 +113,9 @@ def _type_table(per_op: list[dict[str, Any]]) -> str:
 
 
 def _known(kind: dict[str, Any], text: str) -> str:
-    return "unknown" if kind["unknown"] == kind["count"] else text + ("+" if kind["unknown"] else "")
+    return (
+        "unknown" if kind["unknown"] == kind["count"] else text + ("+" if kind["unknown"] else "")
+    )
 
 
 def _si(value: float | None, unit: str) -> str:

@@ -13,15 +13,21 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder for the files th
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, inputs and orders.")]
 DatabaseTarget = Annotated[
     str | None,
-    typer.Option("--db", help="Database: a file or postgresql:// URL (else LYDITE_DB, else yours)."),
+    typer.Option(
+        "--db", help="Database: a file or postgresql:// URL (else LYDITE_DB, else yours)."
+    ),
 ]
 Models = Annotated[
     list[str], typer.Argument(metavar="MODEL...", help="Names of the model set, or .onnx files.")
 ]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, or an .onnx file.")]
-BackendName = Annotated[str, typer.Option("--backend", help="Who runs: onnxruntime, torch, replay.")]
+BackendName = Annotated[
+    str, typer.Option("--backend", help="Who runs: onnxruntime, torch, replay.")
+]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads inside an operator.")]
-On = Annotated[str, typer.Option("--on", help="Device: cpu, a name of the catalog, or a .yaml file.")]
+On = Annotated[
+    str, typer.Option("--on", help="Device: cpu, a name of the catalog, or a .yaml file.")
+]
 Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Batch size.")]
 ImageSize = Annotated[int | None, typer.Option("--image-size", min=1, help="Image side, pixels.")]
 Sequence = Annotated[int | None, typer.Option("--sequence", min=1, help="Sequence length, tokens.")]

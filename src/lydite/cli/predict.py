@@ -41,7 +41,9 @@ def predict(
         prediction = predicted(graph, on, backend, threads, clock, database)
     if strict and not prediction.complete:
         missing = ", ".join(f"{t} ({n})" for t, n in prediction.coverage.uncovered.items())
-        raise InputError(f"no estimate for {missing}", where=prediction.model, hint="lydite profile")
+        raise InputError(
+            f"no estimate for {missing}", where=prediction.model, hint="lydite profile"
+        )
     if json:
         print_json(prediction_document(prediction, threads))
         return

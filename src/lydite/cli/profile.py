@@ -83,7 +83,12 @@ def profile(
         return
     columns = ["model", "operators", "distinct", "measured", "reused", "failed", "untyped"]
     rows = [
-        [r["model"], *[str(r[c]) for c in columns[1:5]], str(len(r["failed"])), str(len(r["untyped"]))]
+        [
+            r["model"],
+            *[str(r[c]) for c in columns[1:5]],
+            str(len(r["failed"])),
+            str(len(r["untyped"])),
+        ]
         for r in results
     ]
     print(table("", columns, rows))

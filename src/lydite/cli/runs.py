@@ -11,7 +11,9 @@ from lydite.cli import options
 
 def runs(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Newest runs shown.")] = 20,
-    show: Annotated[str | None, typer.Option("--show", help="Print one run's result by id.")] = None,
+    show: Annotated[
+        str | None, typer.Option("--show", help="Print one run's result by id.")
+    ] = None,
     db: options.DatabaseTarget = None,
     json: options.Json = False,
 ) -> None:

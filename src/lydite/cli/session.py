@@ -40,7 +40,9 @@ def make_session(
     found = find_backend(backend)
     capabilities = found.capabilities()
     if not capabilities.available:
-        raise BackendError(f"{backend} cannot run here: {capabilities.reason}", hint=capabilities.hint)
+        raise BackendError(
+            f"{backend} cannot run here: {capabilities.reason}", hint=capabilities.hint
+        )
     if device not in capabilities.devices:
         raise BackendError(
             f"{backend} has no device '{device}' here", allowed=", ".join(capabilities.devices)

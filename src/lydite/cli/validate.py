@@ -44,7 +44,9 @@ def validate(
                           run=run.id, rounds=9) as session:  # fmt: skip
             for graph in graphs:
                 with progress_bar(f"validate {graph.name}", quiet or json) as progress:
-                    results.append(run_validate(graph, session, find_device("cpu"), progress=progress))
+                    results.append(
+                        run_validate(graph, session, find_device("cpu"), progress=progress)
+                    )
                 run.result = accuracy_document(results)
     if json:
         print_json({"device": session.device, "backend": backend, "threads": threads, **run.result})

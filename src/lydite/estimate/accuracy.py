@@ -27,7 +27,9 @@ class Point:
 
     def __post_init__(self) -> None:
         if not self.measured > 0 or not np.isfinite(self.measured):
-            raise InputError(f"a measured time of {self.measured} s", where=self.name, allowed="> 0")
+            raise InputError(
+                f"a measured time of {self.measured} s", where=self.name, allowed="> 0"
+            )
 
     @property
     def error(self) -> float:

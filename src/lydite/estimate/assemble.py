@@ -13,6 +13,7 @@ from lydite.hardware import Device
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
 from lydite.store import Database, Measurement
 
+
 class Neighbours:
     """Interpolation, then roofline, over whatever rows of the wanted types the database holds.
 

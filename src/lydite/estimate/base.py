@@ -90,7 +90,7 @@ class Sum:
     high: float
 
 
-def add_up(parts: Iterable[tuple[Estimate, int, Hashable]]) -> Sum:
+def add_up(parts: Iterable[tuple[Estimate, int, Hashable]], systematic: float = 0.0) -> Sum:
     """Sum of `count` calls of each estimate.
 
     Errors of calls of one operator (same identity) and of estimates with the same `shared` mark go
@@ -99,6 +99,7 @@ def add_up(parts: Iterable[tuple[Estimate, int, Hashable]]) -> Sum:
 
     Args:
         parts: (estimate, number of calls, identity of the operator).
+        systematic: relative half-width of an error of the method itself, which the whole sum shares.
     """
     total = 0.0
     down: dict[Hashable, float] = {}
@@ -108,6 +109,7 @@ def add_up(parts: Iterable[tuple[Estimate, int, Hashable]]) -> Sum:
         total += count * estimate.seconds
         down[group] = down.get(group, 0.0) + count * (estimate.seconds - estimate.low)
         up[group] = up.get(group, 0.0) + count * (estimate.high - estimate.seconds)
+    down["systematic",] = up["systematic",] = systematic * total
     return Sum(
         total,
         max(0.0, total - math.sqrt(sum(v * v for v in down.values()))),

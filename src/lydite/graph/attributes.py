@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import onnx
@@ -66,7 +67,8 @@ def attr_to_proto(
 
 def _declared_type(op_schema: object, name: str) -> int | None:
     if isinstance(op_schema, defs.OpSchema) and name in op_schema.attributes:
-        return int(op_schema.attributes[name].type.value)
+        kind: Any = op_schema.attributes[name].type
+        return int(kind.value)
     return None
 
 

@@ -72,7 +72,7 @@ class Builder:
         self._tensors: dict[str, TensorType] = {}
         self._inputs: list[str] = []
         self._initializers: dict[str, Initializer] = {}
-        self._values = Values({})
+        self._values = Values({}, opset)
         self._counts: dict[str, int] = {}
 
     def type_of(self, tensor: Tensor) -> TensorType:
@@ -174,7 +174,8 @@ class Builder:
         size = _per_axis(kernel, rank)
         return self.op(
             f"{kind}Pool", x, kernel_shape=size, ceil_mode=ceil_mode or None,
-            strides=_per_axis(kernel if stride is None else stride, rank), **_pads(pad, rank), **attrs,
+            strides=_per_axis(kernel if stride is None else stride, rank),
+            **_pads(pad, rank), **attrs,
         )  # fmt: skip
 
     def linear(self, x: Tensor, features: int, *, bias: bool = True, name: str = "fc") -> Tensor:

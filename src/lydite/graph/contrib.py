@@ -155,7 +155,7 @@ def _attention(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     return [TensorType(source.dtype, (*dims[:2], hidden)), present][: len(op.outputs)]
 
 
-def _multi_head_attention(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def _multi_head_attention(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     query = _need(inputs, 0)
     dims = _dims(inputs, 0)
     if len(dims) == 5:  # packed: batch, sequence, heads, 3, head size
@@ -165,9 +165,10 @@ def _multi_head_attention(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     hidden = dims[2]
     if value is not None and value.shape is not None:
         v = value.shape
-        hidden = v[2] if len(v) == 3 else (
-            v[1] * v[3] if len(v) == 4 and isinstance(v[1], int) and isinstance(v[3], int) else hidden
-        )  # fmt: skip
+        if len(v) == 3:
+            hidden = v[2]
+        elif len(v) == 4 and isinstance(v[1], int) and isinstance(v[3], int):
+            hidden = v[1] * v[3]
     return [TensorType(query.dtype, (dims[0], dims[1], hidden))]
 
 
@@ -194,13 +195,13 @@ def _as_float(op_type: str) -> Rule:
     return rule
 
 
-def _qlinear_binary(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
+def _qlinear_binary(_op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
     out = std("Add", [TensorType("float32", _dims(inputs, i)) for i in (0, 3)], {})[0]
     return [TensorType(_need(inputs, 0).dtype, out.shape)]
 
 
 def _cast_like(index: int, dtype: str | None = None) -> Rule:
-    def rule(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+    def rule(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
         return [TensorType(dtype or _need(inputs, index).dtype, _dims(inputs, 0))]
 
     return rule
@@ -246,7 +247,9 @@ CONTRIB: dict[tuple[str, str], Rule] = {
             "Gelu", "FastGelu", "BiasGelu", "QuickGelu", "BiasAdd", "BiasSoftmax", "BiasDropout",
             "RotaryEmbedding", "SkipGroupNorm", "GroupNorm", "QLinearSigmoid", "QLinearLeakyRelu",
             "QLinearSoftmax", "Inverse", "Trilu", "DynamicTimeWarping", "ParametricSoftplus",
-            "ScaledTanh", "Affine", "ThresholdedRelu", "ScaledTanh", "Softplus",
+            "ScaledTanh", "Affine", "ThresholdedRelu", "Softplus", "ScaledSiLU", "GatedAdd",
+            "GatedRMSNorm", "BranchwiseRMSNorm", "MRotaryEmbedding",
+            "DecoderMaskedMultiHeadAttention",
         )
     },
 }  # fmt: skip

@@ -10,7 +10,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from lydite.errors import GraphError, unknown_name
-from lydite.opkey import TensorType
+from lydite.opkey import Dim, TensorType
+
+_MADE_UP = "unk__"
 
 
 @cache
@@ -53,12 +55,7 @@ def type_from_proto(proto: onnx.TypeProto) -> TensorType:
         tensor = getattr(proto, kind)
         if not tensor.HasField("shape"):
             return TensorType(dtype_name(tensor.elem_type), None)
-        dims = tuple(
-            dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0
-            else (dim.dim_param or "?")
-            for dim in tensor.shape.dim
-        )  # fmt: skip
-        return TensorType(dtype_name(tensor.elem_type), dims)
+        return TensorType(dtype_name(tensor.elem_type), tuple(map(_dim, tensor.shape.dim)))
     if kind in ("sequence_type", "optional_type"):
         inner = type_from_proto(getattr(proto, kind).elem_type)
         return TensorType(f"{'seq' if kind == 'sequence_type' else 'optional'}({inner.dtype})")
@@ -66,6 +63,13 @@ def type_from_proto(proto: onnx.TypeProto) -> TensorType:
         key, value = dtype_name(proto.map_type.key_type), type_from_proto(proto.map_type.value_type)
         return TensorType(f"map({key},{value.dtype})")
     return TensorType("", None)
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
+    """A size; "?" where there is no name, or only one that ONNX's inference made up."""
+    if dim.HasField("dim_value") and dim.dim_value >= 0:
+        return dim.dim_value
+    return dim.dim_param if not dim.dim_param.startswith(_MADE_UP) and dim.dim_param else "?"
 
 
 def type_to_proto(type_: TensorType) -> onnx.TypeProto:

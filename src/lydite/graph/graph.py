@@ -105,7 +105,7 @@ class Graph:
     Attributes:
         name: the model's name.
         ops: topologically ordered (made so if they were not).
-        tensors: type by tensor name, for every input, initializer and operator output.
+        tensors: type by tensor name, for every input, initializer, operator output and outer name.
         inputs, outputs: names, in order.
         initializers: weights and constants by tensor name.
         opsets: opset version by domain; "" is ONNX's own.
@@ -173,8 +173,7 @@ class Graph:
         if found is not None:
             return found.value
         op = self._constant_op(name)
-        value = op.attrs.get("value") if op is not None else None
-        return value if isinstance(value, np.ndarray) else None
+        return constant_value(op) if op is not None else None
 
     def _constant_op(self, name: str) -> Op | None:
         op = self.producers.get(name)
@@ -190,11 +189,9 @@ class Graph:
         statistics = {
             name for op in self.ops if op.op_type == "BatchNormalization" for name in op.inputs[3:5]
         }
-        own = sum(
-            init.type.numel or 0
-            for name, init in self.initializers.items()
-            if name not in statistics and is_parameter(init.type)
-        )
+        constants = {n for op in self.ops if op.qualified_type == "Constant" for n in op.outputs}
+        types = (self.type_of(n) for n in {*self.initializers, *constants} - statistics)
+        own = sum(type_.numel or 0 for type_ in types if is_parameter(type_))
         return own + sum(body.parameter_count for op in self.ops for body in op.subgraphs)
 
     @property
@@ -221,6 +218,17 @@ class Graph:
 
 
 UNKNOWN = TensorType("", None)
+
+
+def constant_value(op: Op) -> np.ndarray | None:
+    """The tensor that a Constant operator makes; None for a text or a sparse one."""
+    value = op.attrs.get("value")
+    if isinstance(value, np.ndarray):
+        return value
+    for attr in ("value_int", "value_ints", "value_float", "value_floats"):
+        if attr in op.attrs:
+            return np.array(op.attrs[attr], np.int64 if "int" in attr else np.float32)
+    return None
 
 
 def is_parameter(type_: TensorType) -> bool:

@@ -101,9 +101,8 @@ def _by_onnx(
     op_schema = schema(op.op_type, op.domain, opset)
     if op_schema is None:
         raise KeyError(f"{op.op_type} is not in opset {opset}")
-    if not all(op.outputs) or any(t is not None and not t.dtype for t in inputs):
-        if any(t is not None and not t.dtype for t in inputs):
-            return [UNKNOWN] * len(op.outputs)
+    if any(t is not None and not t.dtype for t in inputs):
+        return [UNKNOWN] * len(op.outputs)
     node = helper.make_node(op.op_type, list(op.inputs), list(op.outputs), domain=op.domain)
     node.attribute.extend(
         attr_to_proto(k, v, _body_to_proto, op_schema) for k, v in op.attrs.items()

@@ -11,6 +11,7 @@ import numpy as np
 
 from lydite.errors import GraphError
 from lydite.graph.attributes import default_attrs, schema
+from lydite.graph.control import is_function_call
 from lydite.graph.graph import Attr, Graph, Initializer, Op
 from lydite.opkey import Operand, OpKey, TensorType
 
@@ -34,6 +35,8 @@ def key_of(op: Op, graph: Graph) -> OpKey:
         for name, value in op.attrs.items()
         if name not in defaults or plain_attr(defaults[name]) != plain_attr(value)
     }
+    if is_function_call(op, graph):
+        attrs["function"] = {"graph": _functions_digest(graph)}
     version = int(known.since_version) if known is not None else opset
     outputs = tuple(graph.output_types(op))
     if any(not t.dtype for t in outputs) or any(
@@ -105,6 +108,7 @@ def graph_digest(graph: Graph) -> str:
         return numbers.setdefault(name, len(numbers)) if name else -1
 
     state = hashlib.sha256()
+    state.update(f"{sorted(graph.opsets.items())} {_functions_digest(graph)}\n".encode())
     for name in graph.inputs:
         state.update(f"in {number(name)} {graph.type_of(name)}\n".encode())
     for op in graph.ops:
@@ -115,6 +119,14 @@ def graph_digest(graph: Graph) -> str:
         outs = [(number(n), str(graph.type_of(n))) for n in op.outputs if n]
         state.update(f"{op.qualified_type} {attrs} {operands} {outs}\n".encode())
     state.update(f"out {[number(n) for n in graph.outputs]}".encode())
+    return state.hexdigest()[:32]
+
+
+def _functions_digest(graph: Graph) -> str:
+    """Over all of the model's own functions, as one may call another."""
+    state = hashlib.sha256()
+    for function in graph.functions:
+        state.update(function.SerializeToString(deterministic=True))
     return state.hexdigest()[:32]
 
 
@@ -181,7 +193,8 @@ def _array(operand: Operand) -> np.ndarray | None:
 
     if operand.value is None or operand.type is None or operand.type.shape is None:
         return None
-    return np.array(operand.value, numpy_dtype(operand.type.dtype)).reshape(operand.type.shape)
+    dims = [int(dim) for dim in operand.type.shape]
+    return np.array(operand.value, numpy_dtype(operand.type.dtype)).reshape(dims)
 
 
 def _attr(value: Any, key: OpKey) -> Attr:

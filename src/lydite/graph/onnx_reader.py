@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from onnx import TensorProto, numpy_helper, shape_inference
 from lydite.errors import GraphError, InputError, unknown_name
 from lydite.files import inside
 from lydite.graph.attributes import attr_from_proto
+from lydite.graph.control import typed
 from lydite.graph.dtypes import dtype_name, type_from_proto
 from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
-from lydite.graph.infer import SMALL, infer_outputs
+from lydite.graph.infer import SMALL
 from lydite.graph.onnx_writer import UNALLOCATED
 from lydite.graph.propagate import Values
 from lydite.opkey import TensorType
@@ -74,9 +77,10 @@ def graph_from_model(
     opsets = {imp.domain.replace("ai.onnx", "") if imp.domain == "ai.onnx" else imp.domain:
               imp.version for imp in model.opset_import}  # fmt: skip
     _check_domains(model, opsets, where)
-    _bind(model.graph, dict(dims or {}), where)
+    inputs = _bound_inputs(model.graph, dims or {}, where)
     reader = _Reader(opsets, folder, where, model.functions)
-    shapes = _inferred(model)
+    shapes = _inferred(model, inputs)
+    shapes |= {value.name: type_from_proto(value.type) for value in inputs}
     return reader.graph(model.graph, shapes, name=model.graph.name or Path(where).stem)
 
 
@@ -100,31 +104,40 @@ def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str
             )
 
 
-def _bind(graph: onnx.GraphProto, dims: dict[str, int], where: str) -> None:
+def _bound_inputs(
+    graph: onnx.GraphProto, dims: Mapping[str, int], where: str
+) -> list[onnx.ValueInfoProto]:
+    """The inputs that are no weights, with symbolic sizes bound; nameless ones get a name."""
     weights = {init.name for init in graph.initializer}
+    inputs: list[onnx.ValueInfoProto] = []
     seen: set[str] = set()
-    for value in graph.input:
-        if value.name in weights or not value.type.HasField("tensor_type"):
+    for given in graph.input:
+        if given.name in weights:
+            continue
+        value = onnx.ValueInfoProto()
+        value.CopyFrom(given)
+        inputs.append(value)
+        if not value.type.HasField("tensor_type"):
             continue
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-            if dim.dim_param:
-                seen.add(dim.dim_param)
-                if dim.dim_param in dims:
-                    dim.dim_value = dims[dim.dim_param]
-            elif not dim.HasField("dim_value") or dim.dim_value < 0:
-                name = f"{value.name}.{axis}"
-                seen.add(name)
-                dim.dim_param = name
-                if name in dims:
-                    dim.dim_value = dims[name]
+            if dim.HasField("dim_value") and dim.dim_value >= 0:
+                continue
+            name = dim.dim_param or f"{value.name}.{axis}"
+            seen.add(name)
+            dim.dim_param = name
+            if name in dims:
+                dim.dim_value = dims[name]
     for name, size in dims.items():
         if name not in seen:
             raise InputError(unknown_name("symbolic dimension", name, seen).args[0], where=where)
         if size < 1:
             raise InputError(f"--dim {name}={size}: a size is at least 1", where=where)
+    return inputs
 
 
-def _inferred(model: onnx.ModelProto) -> dict[str, TensorType]:
+def _inferred(
+    model: onnx.ModelProto, inputs: Iterable[onnx.ValueInfoProto]
+) -> dict[str, TensorType]:
     """Types from ONNX's own whole-graph inference, weights of any size taken by shape alone."""
     light = onnx.ModelProto()
     light.ir_version = max(model.ir_version, 4)
@@ -132,11 +145,10 @@ def _inferred(model: onnx.ModelProto) -> dict[str, TensorType]:
     light.functions.extend(model.functions)
     source = model.graph
     light.graph.name = source.name
-    light.graph.node.extend(source.node)
+    light.graph.node.extend(_ordered(source))
     light.graph.value_info.extend(source.value_info)
     light.graph.output.extend(source.output)
-    weights = {init.name for init in source.initializer}
-    light.graph.input.extend(value for value in source.input if value.name not in weights)
+    light.graph.input.extend(inputs)
     for init in source.initializer:
         if np.prod(init.dims, dtype=np.int64) <= SMALL and not _is_external(init):
             light.graph.initializer.append(init)
@@ -145,10 +157,9 @@ def _inferred(model: onnx.ModelProto) -> dict[str, TensorType]:
             light.graph.input.append(
                 onnx.helper.make_tensor_value_info(init.name, init.data_type, shape)
             )
-    try:
+    # it may be too large for protobuf, or contradict a rule
+    with contextlib.suppress(RuntimeError, ValueError):
         light = shape_inference.infer_shapes(light, data_prop=True)
-    except (RuntimeError, ValueError):  # too large for protobuf, or a rule that contradicts itself
-        pass
     values: Iterable[Any] = (*light.graph.input, *light.graph.value_info, *light.graph.output)
     return {value.name: type_from_proto(value.type) for value in values}
 
@@ -177,18 +188,21 @@ class _Reader:
             dense = TensorType(dtype_name(sparse.values.data_type), tuple(sparse.dims))
             initializers[sparse.values.name] = Initializer(dense)
         inputs = [value for value in proto.input if value.name not in initializers]
-        tensors = {value.name: type_from_proto(value.type) for value in inputs}
+        tensors = {
+            value.name: shapes.get(value.name) or type_from_proto(value.type) for value in inputs
+        }
         tensors |= {key: init.type for key, init in initializers.items()}
         visible = {**(outer or {}), **tensors}
-        values = Values({k: i.value for k, i in initializers.items() if i.value is not None})
+        known = {k: i.value for k, i in initializers.items() if i.value is not None}
+        values = Values(known, self.opsets.get("", 1))
         ops: list[Op] = []
         used: set[str] = set()
-        for index, node in enumerate(proto.node):
+        for index, node in enumerate(_ordered(proto)):
             op = self._op(node, index, used, {**visible} if _has_body(node) else visible)
             types = [shapes.get(n, UNKNOWN) if n else UNKNOWN for n in op.outputs]
-            if not all(t.is_static or not n for n, t in zip(op.outputs, types, strict=True)):
-                ins = [visible.get(n, UNKNOWN) if n else None for n in op.inputs]
-                own = infer_outputs(op, ins, [values.get(n) for n in op.inputs], self.opsets)
+            static = all(t.is_static or not n for n, t in zip(op.outputs, types, strict=True))
+            if op.subgraphs or not static:
+                op, own = typed(op, visible, values, self.opsets)
                 types = [_better(a, b) for a, b in zip(types, own, strict=True)]
             found = {n: t for n, t in zip(op.outputs, types, strict=True) if n}
             tensors |= found
@@ -198,7 +212,9 @@ class _Reader:
         made = {n for op in ops for n in op.outputs}
         read = {n for op in ops for n in (*op.inputs, *(o for b in op.subgraphs for o in b.outer))}
         outputs = tuple(value.name for value in proto.output)
-        free = ({*read, *outputs} - made - tensors.keys()) & (outer or {}).keys()
+        around = outer or {}
+        free = ({*read, *outputs} - made - tensors.keys()) & around.keys()
+        tensors |= {n: around[n] for n in sorted(free)}
         return Graph(
             name=name,
             ops=tuple(ops),
@@ -279,6 +295,30 @@ def _number(info: Mapping[str, str], key: str, where: str) -> int:
     if not re.fullmatch(r"\d{1,18}", text):
         raise InputError(f"{key} '{text}' is not a whole number", where=where)
     return int(text)
+
+
+def _ordered(graph: onnx.GraphProto) -> Sequence[onnx.NodeProto]:
+    """The nodes, sorted if they do not stand in an order in which they can run.
+
+    A cycle is left as it is: `Graph` names it.
+    """
+    made = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
+    reads = [{made[name] for name in _reads(node) if name in made} for node in graph.node]
+    if all(all(i < index for i in found) for index, found in enumerate(reads)):
+        return graph.node
+    with contextlib.suppress(CycleError):
+        return [graph.node[i] for i in TopologicalSorter(dict(enumerate(reads))).static_order()]
+    return graph.node
+
+
+def _reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Names that a node takes, those of its bodies included (and their own, which do not harm)."""
+    yield from node.input
+    for attribute in node.attribute:
+        for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+            for inner in body.node:
+                yield from _reads(inner)
+            yield from (value.name for value in body.output)
 
 
 def _has_body(node: onnx.NodeProto) -> bool:

@@ -1,4 +1,4 @@
-"""Write a `Graph` as an ONNX model; weights go to one external file beside it when they are large."""
+"""Write a `Graph` as an ONNX model; large weights go to one external file beside it."""
 
 from __future__ import annotations
 
@@ -75,9 +75,11 @@ def _write_data(graph: Graph, model: onnx.ModelProto, path: Path, location: str,
 
 def _declared(name: str, type_: TensorType) -> TensorProto:
     proto = TensorProto(
-        name=name, data_type=dtype_number(type_.dtype), dims=[int(dim) for dim in type_.shape or ()],
+        name=name,
+        data_type=dtype_number(type_.dtype),
+        dims=[int(dim) for dim in type_.shape or ()],
         data_location=TensorProto.EXTERNAL,
-    )  # fmt: skip
+    )
     proto.external_data.add(key="location", value=UNALLOCATED)
     return proto
 
@@ -108,7 +110,7 @@ def graph_to_proto(graph: Graph, *, with_data: bool = True, seed: int = 0) -> on
             weights.append(_tensor(name, init.array(seed + number)))
         else:
             weights.append(_declared(name, init.type))
-    known_elsewhere = {*graph.inputs, *graph.outputs, *(weight.name for weight in weights)}
+    known_elsewhere = {*graph.inputs, *graph.outputs, *graph.initializers, *graph.outer}
     known = [
         _value(name, type_)
         for name, type_ in graph.tensors.items()

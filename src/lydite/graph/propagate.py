@@ -6,15 +6,24 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lydite.graph.graph import Op
+from lydite.graph.graph import Op, constant_value
 from lydite.opkey import TensorType
 
 _LIMIT = 256
 _FOLDABLE = frozenset(
-    ("Add", "Sub", "Mul", "Div", "Cast", "Concat", "Gather", "Squeeze", "Unsqueeze", "Slice",
-     "Range", "Reshape", "Identity", "Max", "Min", "ReduceProd", "Equal", "Where", "Mod", "Neg",
-     "ConstantOfShape", "Expand", "Floor", "Ceil")
+    ("Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal",
+     "Exp", "Expand", "Floor", "Gather", "GatherElements", "GatherND", "Greater", "GreaterOrEqual",
+     "Identity", "Less", "LessOrEqual", "Log", "Max", "Min", "Mod", "Mul", "Neg", "NonZero", "Not",
+     "Or", "Pow", "Range", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape", "Round",
+     "ScatterElements", "ScatterND", "Sign", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Sum",
+     "Tile", "Transpose", "Unsqueeze", "Where", "Xor")
 )  # fmt: skip
+
+
+_REFUSED = (
+    ValueError, TypeError, LookupError, RuntimeError, AttributeError, ArithmeticError,
+)  # fmt: skip
+"""What the reference raises on inputs that contradict an operator."""
 
 
 class Values:
@@ -22,10 +31,14 @@ class Values:
 
     What exporters write for a dynamic reshape (Shape, Gather, Mul, Concat) is folded here, so that
     the types behind it are known once the input sizes are.
+
+    Args:
+        known: values that are given.
+        opset: version of the standard's operators.
     """
 
-    def __init__(self, known: Mapping[str, np.ndarray]) -> None:
-        self._known = dict(known)
+    def __init__(self, known: Mapping[str, np.ndarray], opset: int) -> None:
+        self._known, self._opset = dict(known), opset
 
     def get(self, name: str) -> np.ndarray | None:
         """The value of a tensor, None where it is not known."""
@@ -40,14 +53,11 @@ class Values:
         if op.domain or not op.outputs:
             return
         if op.op_type == "Constant":
-            value = op.attrs.get("value")
-            for attr in ("value_int", "value_ints", "value_float", "value_floats"):
-                if attr in op.attrs:
-                    value = np.array(op.attrs[attr], np.int64 if "int" in attr else np.float32)
-            if isinstance(value, np.ndarray) and value.size <= _LIMIT:
+            value = constant_value(op)
+            if value is not None and value.size <= _LIMIT:
                 self._known[op.outputs[0]] = value
         elif op.op_type in ("Shape", "Size"):
-            self._shape(op, types.get(op.inputs[0]))
+            self._shape(op, types.get(op.inputs[0]) if op.inputs else None)
         elif op.op_type in _FOLDABLE and all(not n or n in self._known for n in op.inputs):
             self._fold(op, types)
 
@@ -66,24 +76,38 @@ class Values:
         out = types.get(op.outputs[0])
         if out is not None and (out.numel or 0) > _LIMIT:
             return
-        from onnx import helper
-        from onnx.reference import ReferenceEvaluator
-
-        from lydite.graph.attributes import attr_to_proto, schema
-        from lydite.graph.onnx_writer import graph_to_proto
-
-        opset = 13
-        known = schema(op.op_type, "", opset)
-        node = helper.make_node(op.op_type, list(op.inputs), list(op.outputs))
-        node.attribute.extend(
-            attr_to_proto(k, v, graph_to_proto, known) for k, v in op.attrs.items()
-        )
-        try:
-            results = ReferenceEvaluator(node).run(
-                None, {n: self._known[n] for n in op.inputs if n}
-            )
-        except (ValueError, TypeError, IndexError, RuntimeError, AttributeError):
-            return
-        for name, value in zip(op.outputs, results, strict=False):
+        inputs = {name: self._known[name] for name in op.inputs if name}
+        for name, value in zip(op.outputs, _evaluated(op, inputs, self._opset), strict=False):
             if isinstance(value, np.ndarray) and value.size <= _LIMIT:
                 self._known[name] = value
+
+
+def _evaluated(op: Op, inputs: Mapping[str, np.ndarray], opset: int) -> list[object]:
+    """Outputs as ONNX's reference computes them; nothing where it cannot."""
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    from lydite.graph.attributes import attr_to_proto, schema
+    from lydite.graph.onnx_writer import graph_to_proto
+
+    known = schema(op.op_type, "", opset)
+    node = helper.make_node(op.op_type, list(op.inputs), list(op.outputs))
+    node.attribute.extend(attr_to_proto(k, v, graph_to_proto, known) for k, v in op.attrs.items())
+    names = [name for name in op.outputs if name]
+    function = helper.make_function(
+        "lydite", "fold", list(inputs), names, [node], [helper.make_opsetid("", opset)]
+    )
+    try:
+        with np.errstate(all="ignore"):
+            found = ReferenceEvaluator(function).run(op.outputs, dict(inputs), attributes={})
+    except (
+        ValueError,
+        TypeError,
+        IndexError,
+        KeyError,
+        RuntimeError,
+        AttributeError,
+        ArithmeticError,
+    ):
+        return []
+    return list(found)

@@ -8,15 +8,15 @@ inputs read, outputs written, no matter what caches do. Unknown is None and neve
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import onnx
-
-from lydite.errors import GraphError, InputError
+from lydite.errors import GraphError
 from lydite.graph.attributes import default_attrs
+from lydite.graph.control import inlined, is_function_call
 from lydite.graph.graph import Graph, Op, is_parameter
 from lydite.graph.keys import key_of, plain_attr
+from lydite.graph.propagate import Values
 from lydite.graph.rules import Call, NotKnownError, rule_for
 from lydite.opkey import OpKey
 
@@ -124,7 +124,7 @@ def work_of(op: Op, graph: Graph) -> Work | None:
     of a Loop the constant trip count times, of a Scan once per slice. A model's own function counts
     as what it is made of.
     """
-    if any(f.name == op.op_type and f.domain == op.domain for f in graph.functions):
+    if is_function_call(op, graph):
         return _function_work(op, graph)
     if op.subgraphs:
         counted = _BODIES.get(op.qualified_type, _with_inner_functions)
@@ -174,20 +174,14 @@ def _loop_work(op: Op, graph: Graph) -> Work | None:
 
 def _scan_work(op: Op, graph: Graph) -> Work | None:
     """Slices along the scanned axis; before opset 9 the batch and the steps come first."""
-    count, axes = op.attrs.get("num_scan_inputs"), op.attrs.get("scan_input_axes") or (0,)
-    if (
-        not isinstance(count, int)
-        or not isinstance(axes, Sequence)
-        or not 0 < count <= len(op.inputs)
-    ):
+    count, axes = op.attrs.get("num_scan_inputs"), op.attrs.get("scan_input_axes")
+    if not isinstance(count, int) or not 0 < count <= len(op.inputs):
         return None
     shape = graph.type_of(op.inputs[-count]).shape or ()
-    places = (0, 1) if graph.opsets.get("", 0) < 9 else (axes[0],)
-    if not all(isinstance(axis, int) and -len(shape) <= axis < len(shape) for axis in places):
-        return None
-    dims = [shape[axis] for axis in places]
+    axis = axes[0] if isinstance(axes, tuple) and axes else 0
+    dims = shape[:2] if graph.opsets.get("", 0) < 9 else shape[axis:][:1]
     fixed = [dim for dim in dims if isinstance(dim, int)]
-    return _repeated(op, math.prod(fixed) if len(fixed) == len(dims) else None)
+    return _repeated(op, math.prod(fixed) if fixed and len(fixed) == len(dims) else None)
 
 
 def _repeated(op: Op, trips: int | None) -> Work | None:
@@ -212,23 +206,6 @@ _BODIES = {"If": _if_work, "Loop": _loop_work, "Scan": _scan_work}
 
 
 def _function_work(op: Op, graph: Graph) -> Work | None:
-    """The call alone, its function put in its place."""
-    from lydite.graph.onnx_reader import graph_from_model
-    from lydite.graph.onnx_writer import model_to_proto
-
-    names = [name for name in dict.fromkeys(op.inputs) if name]
-    alone = Graph(
-        name=op.name,
-        ops=(op,),
-        tensors={name: graph.type_of(name) for name in (*names, *op.outputs) if name},
-        inputs=tuple(name for name in names if name not in graph.initializers),
-        outputs=tuple(name for name in op.outputs if name),
-        initializers={n: i for n, i in graph.initializers.items() if n in names},
-        opsets=graph.opsets,
-        functions=graph.functions,
-    )
-    try:
-        model = onnx.inliner.inline_local_functions(model_to_proto(alone, with_data=False))
-        return _body_work(graph_from_model(model))
-    except (InputError, RuntimeError, ValueError):  # open types, or a call that does not fit
-        return None
+    known = {name: value for name in op.inputs if (value := graph.constant(name)) is not None}
+    body = inlined(op, graph.tensors, Values(known, graph.opsets.get("", 1)), graph)
+    return _body_work(body) if body is not None else None

@@ -4,4 +4,12 @@ from lydite.hardware.device import Cache, Device
 from lydite.hardware.local import local_device, physical_cores
 from lydite.hardware.spec import catalog, find_device, read_device
 
-__all__ = ["Cache", "Device", "catalog", "find_device", "local_device", "physical_cores", "read_device"]
+__all__ = [
+    "Cache",
+    "Device",
+    "catalog",
+    "find_device",
+    "local_device",
+    "physical_cores",
+    "read_device",
+]

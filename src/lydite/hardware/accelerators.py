@@ -25,7 +25,9 @@ def accelerators() -> list[Accelerator]:
     """All NVIDIA boards that nvidia-smi lists, then all AMD ones that rocm-smi lists."""
     found: list[Accelerator] = []
     for line in _lines(
-        "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"
+        "nvidia-smi",
+        "--query-gpu=name,memory.total,driver_version",
+        "--format=csv,noheader,nounits",
     ):
         title, memory, driver = (part.strip() for part in line.split(",")[:3])
         found.append(Accelerator(_catalog_name(title), title, int(float(memory)) << 20, driver))
@@ -43,7 +45,9 @@ def _lines(*command: str) -> list[str]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return [line for line in done.stdout.splitlines() if "," in line] if done.returncode == 0 else []
+    return (
+        [line for line in done.stdout.splitlines() if "," in line] if done.returncode == 0 else []
+    )
 
 
 def _catalog_name(title: str) -> str:

@@ -77,8 +77,10 @@ class DeviceSpec(BaseModel):
 
 
 def _rate_unit(text: str) -> str:
-    return "OP/s" if text.strip().endswith("OP/s") and not text.strip().endswith("FLOP/s") else (
-        "FLOP/s"
+    return (
+        "OP/s"
+        if text.strip().endswith("OP/s") and not text.strip().endswith("FLOP/s")
+        else ("FLOP/s")
     )
 
 

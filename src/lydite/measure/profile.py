@@ -72,7 +72,9 @@ def profile(
     )  # fmt: skip
 
 
-def profile_in_graph(graph: Graph, session: Session, *, runs: int = 10) -> Sequence[Sequence[NodeTime]]:
+def profile_in_graph(
+    graph: Graph, session: Session, *, runs: int = 10
+) -> Sequence[Sequence[NodeTime]]:
     """Keep the backend's own times of whole runs, by operator, with scope "in_graph".
 
     A sample is the mean over the operators with the same key in one run.

@@ -56,7 +56,7 @@ class Session:
         versions = {**backend.capabilities().versions, **platform_versions()}
         self.software = Software(backend.name, versions)
         self._worker = Worker(timeout_s=timeout_s, memory_bytes=memory_bytes)
-        self._costs: tuple[float, float] | None = None
+        self._costs: tuple[float, ...] | None = None
         self._paces: dict[str, list[float]] = {}
 
     def __enter__(self) -> Session:
@@ -86,7 +86,9 @@ class Session:
             )
         }  # fmt: skip
 
-    def measure(self, keys: Sequence[OpKey], model: str = "") -> tuple[list[Measurement], np.ndarray]:
+    def measure(
+        self, keys: Sequence[OpKey], model: str = ""
+    ) -> tuple[list[Measurement], np.ndarray]:
         """Measure operators together (and a whole model beside them); rows are committed.
 
         An operator that takes the worker down becomes a failed row, and the others are measured
@@ -128,8 +130,8 @@ class Session:
         operators = [row for row in fresh if row.key not in (CALL_KEY, DISPATCH_KEY)]
         return rows + operators, np.array(samples)
 
-    def costs(self) -> tuple[float, float]:
-        """Seconds of a call and of a dispatch; measured (and kept) at the first request."""
+    def costs(self) -> tuple[float, ...]:
+        """Seconds of call, dispatch and tap; measured (and kept) at the first request."""
         if self._costs is None:
             self.measure([])
         assert self._costs is not None
@@ -146,11 +148,15 @@ class Session:
             return self._failed(key, result["status"], result["error"])
         median = float(np.median(result["samples_s"]))
         if key == CALL_KEY:
-            self._costs = (median, 0.0)
+            self._costs = (median, 0.0, 0.0)
         elif key == DISPATCH_KEY and self._costs is not None:
-            self._costs = (self._costs[0], median)
+            self._costs = (self._costs[0], median, environment["tap_s"])
         if "pace_s" in environment:
-            every = [*self._paces.get(MODEL, []), *self._paces.get(PACE, []), *environment["pace_s"]]
+            every = [
+                *self._paces.get(MODEL, []),
+                *self._paces.get(PACE, []),
+                *environment["pace_s"],
+            ]
             environment["pace_usual_s"] = float(np.percentile(every, _USUAL_QUANTILE))
         return Measurement(
             key, self.device, self.software,
@@ -173,5 +179,3 @@ Progress = Callable[[int, int, str], None]
 
 def silent(_done: int, _total: int, _next: str) -> None:
     """Progress that nobody wants to see."""
-
-

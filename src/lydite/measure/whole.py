@@ -93,7 +93,9 @@ def batch_of(graph: Graph) -> int:
     return shape[0] if shape and isinstance(shape[0], int) else 1
 
 
-def model_row(graph: Graph, samples_s: np.ndarray, session: Session, environment: Any) -> Measurement:
+def model_row(
+    graph: Graph, samples_s: np.ndarray, session: Session, environment: Any
+) -> Measurement:
     """A whole model's samples as a row of the database."""
     return Measurement(
         model_key(graph), session.device, session.software,
@@ -184,4 +186,3 @@ def _groups(keys: Sequence[OpKey], most_bytes: int = 2 << 30) -> list[list[OpKey
         groups[-1].append(key)
         used += need
     return groups
-

@@ -18,7 +18,7 @@ import numpy as np
 from lydite.backends import Backend, Prepared, Settings, find_backend
 from lydite.errors import LyditeError
 from lydite.graph import OpKey, read_onnx
-from lydite.measure.isolation import PACE_KEY, CallCosts, call_costs, copies_for, corrected
+from lydite.measure.isolation import CallCosts, call_costs, copies_for, corrected
 from lydite.measure.timing import Plan, Timing, measure
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
 
@@ -38,7 +38,7 @@ class Request:
         cache: "hot", "rotated" or "cold".
         model: path of a model that is run whole beside the operators; "" for none. Without one, a
             small matrix product runs beside them, so that the machine's pace is known.
-        costs: call and dispatch cost in seconds; measured in the worker when None.
+        costs: seconds of call, dispatch and tap; measured in the worker when None.
     """
 
     backend: str
@@ -47,7 +47,7 @@ class Request:
     keys: tuple[str, ...] = ()
     cache: str = "rotated"
     model: str = ""
-    costs: tuple[float, float] | None = None
+    costs: tuple[float, ...] | None = None
 
     def to_json(self) -> str:
         """One line."""
@@ -83,7 +83,7 @@ def serve(request: Request, backend: Backend, tell: Tell) -> list[dict[str, Any]
             tell({"at": MODEL})
             items[MODEL] = backend.prepare(read_onnx(request.model), request.settings)
         else:
-            items[PACE] = backend.prepare_op(PACE_KEY, request.settings, 1)
+            items[PACE] = backend.prepare_op(backend.pace_key, request.settings, 1)
         for text in request.keys:
             tell({"at": text})
             key = OpKey.parse(text)
@@ -108,11 +108,13 @@ def serve(request: Request, backend: Backend, tell: Tell) -> list[dict[str, Any]
 
 def _costs(request: Request, backend: Backend, results: list[dict[str, Any]]) -> CallCosts:
     if request.costs is not None:
-        return CallCosts(np.array([request.costs[0]]), np.array([request.costs[1]]))
-    costs = call_costs(backend, request.settings, replace(request.plan, rounds=25, budget_s=1.0))
+        return CallCosts(*(np.array([seconds]) for seconds in request.costs))
+    costs = call_costs(
+        backend, request.settings, replace(request.plan, rounds=25, budget_s=1.5, flush=None)
+    )
     for key, samples in ((CALL_KEY, costs.call_s), (DISPATCH_KEY, costs.dispatch_s)):
         results.append({"key": key.text, "status": "ok", "samples_s": samples.tolist(),
-                        "environment": {"clock": request.plan.clock}})  # fmt: skip
+                        "environment": {"clock": request.plan.clock, "tap_s": costs.medians()[2]}})  # fmt: skip
     return costs
 
 
@@ -127,8 +129,8 @@ def _result(
     if name not in (MODEL, PACE):
         samples = corrected(timing, copies, costs)
         environment["pace_s"] = pace
-        environment |= {"copies": copies, "call_s": float(np.median(costs.call_s)),
-                        "dispatch_s": float(np.median(costs.dispatch_s))}  # fmt: skip
+        environment["copies"] = copies
+        environment |= dict(zip(("call_s", "dispatch_s", "tap_s"), costs.medians(), strict=True))
     return {"key": name, "status": "ok", "samples_s": samples.tolist(), "environment": environment}
 
 

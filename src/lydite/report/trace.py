@@ -32,7 +32,9 @@ def write_trace(path: Path, slices: Sequence[Slice], *, process: str) -> Path:
     except ImportError:
         raise MissingExtra("perfetto", "report") from None
     builder = TraceProtoBuilder()
-    tracks = {name: number + 2 for number, name in enumerate(dict.fromkeys(s.track for s in slices))}
+    tracks = {
+        name: number + 2 for number, name in enumerate(dict.fromkeys(s.track for s in slices))
+    }
     _describe(builder, 1, process, None)
     for name, uuid in tracks.items():
         _describe(builder, uuid, name, 1)

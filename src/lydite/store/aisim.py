@@ -180,9 +180,11 @@ def _variances(beside: Path, given: str | Path | None) -> dict[str, float]:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes(), object_pairs_hook=_no_name_twice)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path)) from error
+    try:
+        document = json.loads(raw, object_pairs_hook=_no_name_twice)
     except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON: {error}", where=str(path)) from error
     except InputError as error:

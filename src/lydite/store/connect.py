@@ -97,6 +97,8 @@ def make_engine(target: Target, *, read_only: bool, busy_timeout_s: float) -> En
     path = target.path
     assert path is not None
     try:
+        if "\0" in str(path):
+            raise ValueError("its name holds a NUL character")
         if path.is_dir():
             raise StoreError("is a folder", where=str(path), allowed="a file")
         if read_only and not (path.is_file() and path.stat().st_size):
@@ -112,7 +114,7 @@ def make_engine(target: Target, *, read_only: bool, busy_timeout_s: float) -> En
 def memory_engine(busy_timeout_s: float) -> Engine:
     """An engine for one new database in memory, which lives until the engine is disposed of."""
     uri = f"file:/lydite-{uuid.uuid4()}?vfs=memdb"
-    return _sqlite_engine(lambda: _prepare(_raw(uri, busy_timeout_s)))
+    return _sqlite_engine(lambda: _raw(uri, busy_timeout_s, "PRAGMA foreign_keys=ON"))
 
 
 def _sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
@@ -151,6 +153,10 @@ def one_message(where: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _store_error(error, where) from error
+    except UnicodeDecodeError as error:
+        # What SQLite says of a damaged file quotes it, and Python cannot read the quotation.
+        what, hint = _SQLITE_FAULTS[sqlite3.SQLITE_CORRUPT]
+        raise StoreError(what, where=where, hint=hint) from error
     except SQLAlchemyError as error:
         raise StoreError(f"cannot be used: {error}", where=where) from error
 
@@ -186,40 +192,32 @@ def _postgres_engine(url: URL, read_only: bool, busy_timeout_s: float) -> Engine
 
 def _open_file(uri: str, path: Path, read_only: bool, timeout_s: float) -> sqlite3.Connection:
     if not read_only:
-        return _prepare(_raw(f"{uri}?mode=rwc", timeout_s), wal_timeout_s=timeout_s)
-    connection = _raw(f"{uri}?mode=ro", timeout_s)
-    try:
-        connection.execute("PRAGMA schema_version").fetchone()
+        setup = ("PRAGMA foreign_keys=ON", "PRAGMA synchronous=NORMAL")
+        connection = _raw(f"{uri}?mode=rwc", timeout_s, *setup)
+        try:
+            _write_ahead(connection, timeout_s)
+        except (sqlite3.Error, UnicodeDecodeError):
+            connection.close()
+            raise
         return connection
+    try:
+        return _raw(f"{uri}?mode=ro", timeout_s, "PRAGMA schema_version")
     except sqlite3.OperationalError as error:
-        connection.close()
         # A folder that cannot be written: SQLite may not put its shared memory beside the file.
-        unwritable = error.sqlite_errorcode & 0xFF in (
-            sqlite3.SQLITE_CANTOPEN,
-            sqlite3.SQLITE_READONLY,
-        )
-        if not unwritable or path.with_name(path.name + "-wal").exists():
+        refused = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if error.sqlite_errorcode & 0xFF not in refused or Path(f"{path}-wal").exists():
             raise
     return _raw(f"{uri}?mode=ro&immutable=1", timeout_s)
 
 
-def _raw(uri: str, timeout_s: float) -> sqlite3.Connection:
+def _raw(uri: str, timeout_s: float, *setup: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
     )
-    connection.execute(f"PRAGMA cache_size=-{_SQLITE_CACHE_KIB}")
-    return connection
-
-
-def _prepare(
-    connection: sqlite3.Connection, wal_timeout_s: float | None = None
-) -> sqlite3.Connection:
     try:
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        if wal_timeout_s is not None:
-            _write_ahead(connection, wal_timeout_s)
-    except sqlite3.Error:
+        for statement in (f"PRAGMA cache_size=-{_SQLITE_CACHE_KIB}", *setup):
+            connection.execute(statement).fetchone()
+    except (sqlite3.Error, UnicodeDecodeError):
         connection.close()
         raise
     return connection

@@ -29,7 +29,6 @@ from lydite.store.writer import Writer
 
 BUSY_TIMEOUT_S = 30.0
 
-_KEYS_PER_QUERY = 10_000  # SQLite takes 32,766 parameters, PostgreSQL 65,535
 _ROWS_PER_FETCH = 1000
 
 
@@ -152,21 +151,20 @@ class Database:
         An argument that is None may be anything. Operators without a row are not in the answer.
         """
         known = {key.digest: key for key in keys}
-        digests = list(known)
-        conditions = queries.exactly(
-            device=device, threads=threads, scope=scope, cache=cache, status=status
-        )
         found: dict[str, list[Measurement]] = {}
         with self._reading() as connection:
             softwares = queries.softwares(connection, backend)
+            query = select(*rows.MEASUREMENT_COLUMNS).where(
+                queries.of_operators(connection, list(known)),
+                queries.by_software(softwares),
+                queries.exactly(
+                    device=device, threads=threads, scope=scope, cache=cache, status=status
+                ),
+            )
             decoder = rows.Decoder(softwares, known)
-            conditions = and_(conditions, queries.by_software(softwares))
-            for start in range(0, len(digests), _KEYS_PER_QUERY):
-                chosen = schema.measurements.c.op.in_(digests[start : start + _KEYS_PER_QUERY])
-                query = select(*rows.MEASUREMENT_COLUMNS).where(conditions, chosen)
-                for part in self._stream(connection, query):
-                    for item in decoder.measurements(part):
-                        found.setdefault(item.key.digest, []).append(item)
+            for part in self._stream(connection, query):
+                for item in decoder.measurements(part):
+                    found.setdefault(item.key.digest, []).append(item)
         for several in found.values():
             several.sort(key=_moment, reverse=True)
         return found
@@ -188,18 +186,17 @@ class Database:
             op_types: pairs of domain and type.
             device, backend, threads, scope, cache, status: as for `lookup`.
         """
-        conditions = queries.exactly(
-            device=device, threads=threads, scope=scope, cache=cache, status=status
-        )
         with self._reading() as connection:
             softwares = queries.softwares(connection, backend)
-            conditions = and_(
-                conditions,
+            query = queries.with_keys().where(
                 queries.of_types(op_types),
                 queries.by_software(softwares),
+                queries.exactly(
+                    device=device, threads=threads, scope=scope, cache=cache, status=status
+                ),
             )
-            found = self._stream(connection, queries.with_keys().where(conditions))
-            return sorted(queries.decode(found, softwares), key=_moment, reverse=True)
+            found = queries.decode(self._stream(connection, query), softwares)
+            return sorted(found, key=_moment, reverse=True)
 
     def query(
         self, *, limit: int | None = None, **filters: Unpack[Filters]

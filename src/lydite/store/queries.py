@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Connection,
     Executable,
     Row,
     Select,
+    Text,
     and_,
+    any_,
+    false,
     func,
+    literal,
     or_,
     select,
     text,
@@ -59,6 +65,15 @@ def fitting(filters: Filters) -> ColumnElement[bool]:
     return and_(*conditions)
 
 
+def of_operators(connection: Connection, digests: list[str]) -> ColumnElement[bool]:
+    """Measurements of any of these operators."""
+    # One parameter instead of thousands, which SQLAlchemy would write out one by one.
+    if connection.dialect.name == "postgresql":
+        return _m.op == any_(literal(digests, ARRAY(Text)))
+    listed = func.json_each(json.dumps(digests)).table_valued("value")
+    return _m.op.in_(select(listed.c.value))
+
+
 def by_software(wanted: Mapping[str, Software]) -> ColumnElement[bool]:
     """Measurements of these softwares."""
     # Not the bare column: SQLite would then search the index once for every pair of an operator
@@ -68,7 +83,9 @@ def by_software(wanted: Mapping[str, Software]) -> ColumnElement[bool]:
 
 def of_types(op_types: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
     """Operators of one of these pairs of domain and type."""
-    return or_(*(and_(_o.domain == domain, _o.op_type == name) for domain, name in op_types))
+    return or_(
+        false(), *(and_(_o.domain == domain, _o.op_type == name) for domain, name in op_types)
+    )
 
 
 def with_keys() -> Select[Any]:

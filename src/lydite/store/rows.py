@@ -41,9 +41,10 @@ def measurement_row(item: Measurement, software_digest: str) -> dict[str, Any]:
     """
     environment = canonical_json(item.environment, "environment")
     known = item.status == "ok"
+    samples = item.samples_bytes()
     low, median, high = item.quantiles_s() if known else (None, None, None)
     return {
-        "id": item.content_id(environment, software_digest),
+        "id": item.content_id(environment, software_digest, samples),
         "op": item.key.digest,
         "device": item.device,
         "software": software_digest,
@@ -57,7 +58,7 @@ def measurement_row(item: Measurement, software_digest: str) -> dict[str, Any]:
         "median_s": median,
         "low_s": low,
         "high_s": high,
-        "samples": item.samples_s.astype("<f8", copy=False).tobytes(),
+        "samples": samples,
         "energy_j": item.energy_j,
         "source": item.source,
         "environment": environment,

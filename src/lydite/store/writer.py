@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from lydite.store import rows, schema
 from lydite.store.records import DeviceRecord, Measurement, Run, Software
 
-CHUNK = 5000
+CHUNK = 20_000
 
 _ORDER = (schema.devices, schema.softwares, schema.runs, schema.ops, schema.measurements)
 """Each table after those that it refers to."""
@@ -27,10 +27,10 @@ class Writer:
 
     def __init__(self, connection: Connection) -> None:
         self.added: Counter[str] = Counter()
-        self._connection = connection
+        self._connection = connection.execution_options(preserve_rowcount=True)
         self._insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
         self._waiting: dict[str, dict[str, dict[str, Any]]] = {t.name: {} for t in _ORDER}
-        self._softwares: dict[Software, str] = {}
+        self._softwares: dict[int, tuple[Software, str]] = {}
 
     def put_all(self, items: Iterable[Measurement | Run | DeviceRecord]) -> None:
         """Put records of any kind, a run before the measurements that name it.
@@ -54,9 +54,11 @@ class Writer:
         self.added[table.name] += max(0, self._execute(table, chunk).rowcount)
 
     def _put_measurement(self, item: Measurement) -> None:
-        digest = self._softwares.get(item.software)
-        if digest is None:
-            digest = self._softwares[item.software] = item.software.digest
+        # Known by identity, as comparing versions takes longer; kept, so that no id comes twice.
+        known = self._softwares.get(id(item.software))
+        if known is None:
+            known = self._softwares[id(item.software)] = (item.software, item.software.digest)
+        digest = known[1]
         # On every flush anew: the set of all operators ever put could outgrow the memory.
         if digest not in self._waiting["softwares"]:
             self._waiting["softwares"][digest] = rows.software_row(item.software)

@@ -37,13 +37,29 @@ TABLES = (
     signal, classic, train, aten,
 )  # fmt: skip
 
+_GENERATES = "runs a model as often as what it generates is long"
+_BY_VALUE = "what it skips depends on the numbers"
+
 UNKNOWN: dict[str, str] = {
     "ImageDecoder": "the work of decoding depends on the picture",
     "RegexFullMatch": "the work of matching depends on the expression and the texts",
-    "ai.onnx.preview.training:Gradient": "stands for a graph that is not there",
     "SequenceMap": "how often its body runs is the length of a sequence, which has no type",
+    "ai.onnx.preview.training:Gradient": "stands for a graph that is not there",
+    "com.microsoft:BeamSearch": _GENERATES,
+    "com.microsoft:GreedySearch": _GENERATES,
+    "com.microsoft:Sampling": _GENERATES,
+    "com.microsoft:WhisperBeamSearch": _GENERATES,
+    "com.microsoft:BifurcationDetector": _BY_VALUE,
+    "com.microsoft:NGramHashMapping": _BY_VALUE,
+    "com.microsoft:NGramRepeatBlock": _BY_VALUE,
+    "com.microsoft:VarlenNGramHashMapping": _BY_VALUE,
+    "com.microsoft:SparseAttention": _BY_VALUE,
+    "com.microsoft:AttnLSTM": "nobody has written its rule",
 }
-"""Operators of the standard whose work does not follow from types and attributes, and why."""
+"""Operators whose work does not follow from types and attributes, and why.
+
+Of the standard and of what ONNX Runtime's CPU provider runs, all others have a rule.
+"""
 
 CONTROL_FLOW = ("If", "Loop", "Scan")
 """Counted through their bodies, by `work_of`."""

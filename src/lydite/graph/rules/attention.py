@@ -118,11 +118,10 @@ def _grouped(call: Call) -> Cost:
     size = width // (heads if call.has(1) else heads + 2 * shared)
     present = call.out_shape(1) if len(call.outs) > 1 else None
     keys = present[2] if present else queries + _past_length(call, 3)
-    rotary = (
-        ROTARY * batch * queries * (heads + shared) * size if call.integer("do_rotary", 0) else 0
-    )
+    rotated = batch * queries * (heads + shared) * size if call.integer("do_rotary", 0) else 0
     capped = FUNCTION + 2 if call.number("softcap", 0) else 0
-    return Cost(scores_flops(batch * heads * queries * keys, size, size, capped) + rotary)
+    attended = scores_flops(batch * heads * queries * keys, size, size, capped)
+    return Cost(attended + ROTARY * rotated)
 
 
 def _linear(call: Call) -> Cost:

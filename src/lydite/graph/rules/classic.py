@@ -22,9 +22,13 @@ _NODE_BYTES = 24  # feature, threshold, mode, two children
 
 def _post(call: Call) -> float:
     """FLOPs per score of `post_transform`."""
-    steps = {"NONE": 0, "SOFTMAX": 3 + FUNCTION + DIVIDE, "LOGISTIC": 2 + FUNCTION + DIVIDE,
-             "SOFTMAX_ZERO": 3 + FUNCTION + DIVIDE, "PROBIT": FUNCTION}  # fmt: skip
-    return steps.get(call.text("post_transform", "NONE"), 0)
+    softmax, logistic = 3 + FUNCTION + DIVIDE, 2 + FUNCTION + DIVIDE
+    by_number = (0, softmax, logistic, softmax, FUNCTION)
+    names = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+    given = call.attrs.get("post_transform", "NONE")
+    if given in names:
+        return by_number[names.index(given)]
+    return by_number[given] if isinstance(given, int) else 0
 
 
 def _items(call: Call, *names: str) -> int:
@@ -54,7 +58,7 @@ def _linear(call: Call) -> Cost:
 
 
 def _support_vectors(call: Call) -> Cost:
-    """A kernel with every support vector, then the sum of coefficients; linear ones are products."""
+    """A kernel with every support vector, then the coefficients; linear ones are products."""
     vectors = _items(call, "support_vectors", "coefficients")
     weights = _items(call, "coefficients")
     kernel = {"LINEAR": 0, "RBF": FUNCTION + 1, "POLY": FUNCTION + 2, "SIGMOID": FUNCTION + 2}

@@ -16,7 +16,7 @@ REQUANTISE = 5  # scale, round, shift, two limits
 _SAMPLE = 11  # bilinear: position of 2 coordinates, 3 interpolations of 3
 
 
-def _conv(call: Call, data: int, weight: int, bias: int, *, extra: float = 0) -> Cost:
+def _conv(call: Call, weight: int, bias: int, *, extra: float = 0) -> Cost:
     """`extra` FLOPs for every output element."""
     taps = math.prod(call.shape(weight)[1:])
     per_output = 2 * taps + call.has(bias) + extra
@@ -24,17 +24,13 @@ def _conv(call: Call, data: int, weight: int, bias: int, *, extra: float = 0) ->
 
 
 def _plain(call: Call) -> Cost:
-    return _conv(call, 0, 1, 2)
+    return _conv(call, 1, 2)
 
 
 def _fused(call: Call) -> Cost:
     """With an activation by name, and a tensor that is added before it."""
     extra = call.has(3) + activation(call.text("activation"))
-    return _conv(call, 0, 1, 2, extra=extra)
-
-
-def _channels_last(call: Call) -> Cost:
-    return _fused(call)
+    return _conv(call, 1, 2, extra=extra)
 
 
 def _transposed(call: Call) -> Cost:
@@ -64,7 +60,7 @@ def _integer(call: Call) -> Cost:
 
 
 def _quantised(call: Call) -> Cost:
-    return _conv(call, 0, 3, 8, extra=REQUANTISE)
+    return _conv(call, 3, 8, extra=REQUANTISE)
 
 
 def _quantised_transposed(call: Call) -> Cost:
@@ -99,8 +95,8 @@ RULES: dict[str, Rule] = {
     "CausalConvWithState": _causal,
     _MS + "CausalConvWithState": _causal,
     _MS + "FusedConv": _fused,
-    _MS + "NhwcConv": _channels_last,
-    _MS + "NhwcFusedConv": _channels_last,
+    _MS + "NhwcConv": _fused,
+    _MS + "NhwcFusedConv": _fused,
     _MS + "QLinearConv": _quantised,
     _MS + "ConvTransposeWithDynamicPads": _transposed_dynamic,
     _MS + "WordConvEmbedding": _word_embedding,

@@ -1,4 +1,4 @@
-"""Operators that treat each element alone; broadcasting repeats an input, so outputs are counted."""
+"""Operators that treat each element alone: outputs are counted, as broadcasting repeats inputs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BINARY: dict[str, float] = {
 
 
 def activation(name: str) -> float:
-    """FLOPs per element of an activation named in an attribute, in any case; 1 if nobody knows it."""
+    """FLOPs per element of an activation named in an attribute; 1 if nobody knows the name."""
     return _LOWER.get(name.lower(), 1) if name else 0
 
 

@@ -125,7 +125,7 @@ def _equation(call: Call) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     """Labels of each operand and of the output; an ellipsis becomes numbered labels."""
     left, arrow, right = call.text("equation").replace(" ", "").partition("->")
     parts = left.split(",")
-    if not left or len(parts) != len(call.ins):
+    if len(parts) != len(call.ins):
         raise NotKnownError
     spans = [len(call.shape(i)) - len(part.replace("...", "")) for i, part in enumerate(parts)]
     widest = max((n for n, part in zip(spans, parts, strict=True) if "..." in part), default=0)

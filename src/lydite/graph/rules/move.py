@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lydite.graph.rules.call import VIEW, Call, Cost, NotKnownError, Rule, itemsize
+from lydite.graph.rules.call import VIEW, Call, Cost, Rule, itemsize
 
 
 def _moved(_: Call) -> Cost:
@@ -21,7 +21,7 @@ def _taken(call: Call) -> Cost:
 
 
 def _written_only(_: Call) -> Cost:
-    """Made from nothing: constants, ramps, diagonals."""
+    """Made from nothing but a shape."""
     return Cost(0, read=0)
 
 
@@ -73,23 +73,18 @@ def _gathered_blocks(call: Call) -> Cost:
     return Cost(2 * out, packed + scales + call.bytes_of(1), written)
 
 
-def _unfolded(call: Call) -> Cost:
-    return Cost(0, call.bytes_of(0))
+def _handed_over(index: int) -> Rule:
+    """One of the inputs is copied, into a sequence or in pieces."""
+
+    def rule(call: Call) -> Cost:
+        moved = call.bytes_of(index)
+        return Cost(0, moved, moved)
+
+    return rule
 
 
 def _sequence_made(call: Call) -> Cost:
-    """Tensors are copied into the sequence."""
     moved = call.all_inputs()
-    return Cost(0, moved, moved)
-
-
-def _sequence_put(call: Call) -> Cost:
-    moved = call.bytes_of(1)
-    return Cost(0, moved, moved)
-
-
-def _sequence_split(call: Call) -> Cost:
-    moved = call.bytes_of(0)
     return Cost(0, moved, moved)
 
 
@@ -98,15 +93,10 @@ def _sequence_taken(call: Call) -> Cost:
     return Cost(0, moved, moved)
 
 
-def _optional_taken(call: Call) -> Cost:
-    if any(type_.dtype.startswith(("seq(", "optional(")) for type_ in call.outs):
-        raise NotKnownError
-    return VIEW
-
-
 _MS, _NCHWC = "com.microsoft:", "com.microsoft.nchwc:"
 _VIEWS = (
-    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Shape", "Size", "Optional", "OptionalHasElement",
+    "Constant", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Shape", "Size",
+    "Optional", "OptionalHasElement", "OptionalGetElement",
     "SequenceLength", "SequenceEmpty", "SequenceErase", _MS + "ExpandDims",
 )  # fmt: skip
 _COPIES = (
@@ -114,6 +104,7 @@ _COPIES = (
     "StringConcat", "MemcpyFromHost", "MemcpyToHost",
     _NCHWC + "ReorderInput", _NCHWC + "ReorderOutput",
     _MS + "RemovePadding", _MS + "RestorePadding",
+    "com.ms.internal.nhwc:DepthToSpace", "com.ms.internal.nhwc:SpaceToDepth",
 )  # fmt: skip
 _TAKEN = (
     "Gather", "GatherElements", "GatherND", "Slice", "Split", "Crop", "DynamicSlice",
@@ -125,10 +116,19 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_COPIES, _moved),
     **dict.fromkeys(_TAKEN, _taken),
     **dict.fromkeys(
-        ("Tile", "Expand", "Pad", "Trilu", "CenterCropPad", _MS + "Pad", _MS + "Trilu"),
+        (
+            "Tile",
+            "Expand",
+            "Pad",
+            "Trilu",
+            "CenterCropPad",
+            _MS + "Pad",
+            _MS + "Trilu",
+            _MS + "UnfoldTensor",
+        ),
         _first_in(0),
     ),
-    **dict.fromkeys(("Constant", "ConstantOfShape", "EyeLike"), _written_only),
+    **dict.fromkeys(("ConstantOfShape", "EyeLike"), _written_only),
     **dict.fromkeys(("Range", _MS + "Range"), _ramp),
     **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), _scatter(0, 1, 2)),
     "TensorScatter": _cache_write,
@@ -136,11 +136,9 @@ RULES: dict[str, Rule] = {
     "Col2Im": _col2im,
     "NonZero": lambda call: Cost(call.count(0)),
     "SequenceConstruct": _sequence_made,
-    "SequenceInsert": _sequence_put,
+    "SequenceInsert": _handed_over(1),
     "SequenceAt": _sequence_taken,
     "ConcatFromSequence": _sequence_taken,
-    "SplitToSequence": _sequence_split,
-    "OptionalGetElement": _optional_taken,
+    "SplitToSequence": _handed_over(0),
     _MS + "GatherBlockQuantized": _gathered_blocks,
-    _MS + "UnfoldTensor": _unfolded,
 }

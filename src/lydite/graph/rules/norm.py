@@ -91,6 +91,12 @@ def _gated(call: Call) -> Cost:
     return Cost((RMS_NORM + gate) * call.count(0))
 
 
+def _engram(call: Call) -> Cost:
+    """Two normalised vectors multiplied into one gate a row, which scales the value."""
+    rows = call.count(0) / max(1, at(call.shape(0), -1))
+    return Cost((2 * RMS_NORM + 2) * call.count(0) + call.out_count() + SIGMOID * rows)
+
+
 _MS = "com.microsoft:"
 
 RULES: dict[str, Rule] = {
@@ -115,11 +121,7 @@ RULES: dict[str, Rule] = {
     _MS + "SkipGroupNorm": _skip_group,
     _MS + "BranchwiseRMSNorm": _per_element(RMS_NORM),
     _MS + "GatedRMSNorm": _gated,
-    _MS + "EngramGate": lambda call: Cost(
-        (2 * RMS_NORM + 2) * call.count(0)
-        + call.out_count()
-        + SIGMOID * call.count(0) / max(1, call.shape(0)[-1])
-    ),  # fmt: skip
+    _MS + "EngramGate": _engram,
     _MS + "HyperConnectionPreMix": lambda call: Cost(2 * call.count(0)),
     _MS + "HyperConnectionPostMix": lambda call: Cost(
         2 * call.out_count() * (1 + (call.shape(3)[-1] if call.has(3) else 0))

@@ -71,16 +71,11 @@ def _crop_resize(call: Call) -> Cost:
 
 
 def _suppression(call: Call) -> Cost:
-    """Every class sorts its boxes, then compares each kept box with those kept before it.
-
-    How many survive depends on the numbers: this counts the most that `max_output_boxes_per_class`
-    lets through, each compared with half of the others.
-    """
+    """Every class sorts its boxes, then compares each with those kept before it: half of them."""
     batch, boxes, _ = call.shape(0)
-    classes = call.shape(1)[1]
-    kept = min(boxes, int(call.values(2)[0])) if call.has(2) else 0
+    classes, kept = call.shape(1)[1], call.out_shape()[0]
     sort = boxes * math.ceil(math.log2(max(2, boxes)))
-    return Cost(batch * classes * (boxes + sort + _IOU * kept * (kept - 1) / 2))
+    return Cost(batch * classes * (boxes + sort) + _IOU * boxes * kept / 2)
 
 
 _MS, _NHWC = "com.microsoft:", "com.ms.internal.nhwc:"

@@ -1,0 +1,385 @@
+"""PyTorch, eager: what it runs are the aten operators that `torch.export` records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings, square_product
+from lydite.errors import BackendError, InputError, MissingExtra
+from lydite.graph import Graph, Initializer, Op, OpKey, TensorType
+
+try:
+    import torch
+
+    from lydite.backends.torch_ops import RULES, STEERING, tensor_type, torch_dtype
+except ImportError:
+    raise MissingExtra("torch", "torch") from None
+
+DOMAIN = "aten"
+
+
+class TorchBackend:
+    """Eager PyTorch on the CPU, or on CUDA timed with events."""
+
+    name = "torch"
+    pace_key = square_product("mm.default", DOMAIN, 1)
+
+    def capabilities(self) -> Capabilities:
+        """Version, and CUDA where a device is visible."""
+        versions = {"torch": torch.__version__}
+        devices = ("cpu",)
+        if torch.cuda.is_available():
+            devices = ("cpu", "cuda")
+            versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+        return Capabilities(True, versions, devices, ("float32", "float16", "bfloat16", "float64"))
+
+    def lower(self, graph: Graph, settings: Settings) -> Graph:
+        """The aten graph that `torch.export` makes of the net."""
+        self._check(settings)
+        module = _Net(graph, settings)
+        with torch.no_grad():
+            try:
+                program = torch.export.export(module, tuple(module.feeds), strict=False)
+            except (RuntimeError, ValueError, TypeError, torch._dynamo.exc.TorchDynamoException) as error:
+                reason = str(error).strip().splitlines()[0][:300]
+                raise BackendError(f"torch.export refuses it: {reason}", where=graph.name) from error
+        return _aten_graph(program, graph.name)
+
+    def prepare(self, graph: Graph, settings: Settings) -> Prepared:
+        """A net in ONNX operators as a module, or a lowered one call by call."""
+        self._check(settings)
+        if any(op.domain == DOMAIN for op in graph.ops):
+            return _Calls(_lowered_calls(graph, settings), settings)
+        module = _Net(graph, settings)
+        return _Calls([lambda: module(*module.feeds)], settings)
+
+    def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
+        """Copies of one aten operator with an operator on one element between them."""
+        self._check(settings)
+        tap = _tap(settings)
+        shared = [_operand(operand_type, settings) for operand_type in key.operand_types()]
+        calls: list[Callable[[], Any]] = []
+        for copy in range(copies):
+            tensors = [
+                _operand(operand.type, settings) if operand.const and copy else shared[index]
+                for index, operand in enumerate(key.inputs)
+            ]
+            calls.append(_call(key.op_type, key.attrs, tensors))
+            if copy < copies - 1:
+                calls.append(tap)
+        return _Calls(calls, settings)
+
+    def prepare_calls(
+        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
+    ) -> Prepared:
+        """Copies of an operator on one element, with sweeps of the caches between on demand."""
+        self._check(settings)
+        tap = _tap(settings)
+        wide = torch.zeros(1 << 19, device=settings.device)
+        calls: list[Callable[[], Any]] = []
+        for _ in range(copies):
+            if cold:
+                calls.append(lambda: torch.ops.aten.relu.default(wide))
+            if not evict:
+                calls.append(tap)
+        return _Calls(calls, settings)
+
+    def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
+        """Each operator of a lowered graph timed inside whole runs, by its own clock readings."""
+        import time
+
+        self._check(settings)
+        calls = _lowered_calls(graph, settings)
+        found: list[list[NodeTime]] = []
+        with torch.inference_mode(), _threads(settings):
+            for _ in range(runs + 1):
+                nodes: list[NodeTime] = []
+                for op, call in zip(graph.ops, calls, strict=True):
+                    start = time.perf_counter()
+                    call()
+                    if settings.device == "cuda":
+                        torch.cuda.synchronize()
+                    nodes.append(NodeTime(op.name, start, time.perf_counter() - start))
+                found.append(nodes)
+        return found[1:]
+
+    def _check(self, settings: Settings) -> None:
+        if settings.device not in self.capabilities().devices:
+            raise BackendError(
+                f"PyTorch has no device '{settings.device}' here",
+                allowed=", ".join(self.capabilities().devices),
+            )
+
+
+class _threads:
+    """PyTorch's thread count while something runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._wanted = settings.threads
+
+    def __enter__(self) -> None:
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(self._wanted)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._before)
+
+
+class _Calls:
+    """Calls one after another; on CUDA with a timer on the device."""
+
+    def __init__(self, calls: Sequence[Callable[[], Any]], settings: Settings) -> None:
+        self._calls, self._settings = list(calls), settings
+        torch.set_num_threads(settings.threads)
+        if settings.device == "cuda":
+            self.device_seconds = self._device_seconds
+
+    def run(self) -> None:
+        """All calls once; on CUDA they may still run when this returns."""
+        try:
+            with torch.inference_mode():
+                for call in self._calls:
+                    call()
+        except (RuntimeError, TypeError, IndexError, NotImplementedError) as error:
+            reason = str(error).strip().splitlines()[0][:300]
+            raise BackendError(f"PyTorch: {reason}") from error
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        if self._settings.device == "cuda":
+            torch.cuda.synchronize()
+
+    def _device_seconds(self, calls: int) -> float:
+        """Seconds per call between two events on the stream."""
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        for _ in range(calls):
+            self.run()
+        end.record()
+        torch.cuda.synchronize()
+        return start.elapsed_time(end) * 1e-3 / calls
+
+    def close(self) -> None:
+        """Drop the tensors."""
+        self._calls = []
+
+
+class _Net(torch.nn.Module):
+    """A graph of ONNX operators as a module; weights are drawn where the graph has no numbers."""
+
+    def __init__(self, graph: Graph, settings: Settings) -> None:
+        super().__init__()
+        self.eval()
+        unknown = next((op for op in graph.ops if op.domain or op.op_type not in RULES), None)
+        if unknown is not None:
+            raise BackendError(
+                f"no translation to PyTorch for the operator {unknown.qualified_type}",
+                where=f"{graph.name}: {unknown.name}",
+                hint="use --backend onnxruntime",
+            )
+        if graph.open_dims:
+            raise InputError("symbolic sizes are not bound", where=graph.name, hint="add --dim")
+        self._graph = graph
+        self._names: dict[str, str] = {}
+        read = {name for op in graph.ops for name in op.inputs}
+        for number, (name, init) in enumerate(graph.initializers.items()):
+            if name in read:
+                self._names[name] = f"w{number}"
+                tensor = torch.from_numpy(_writable(init, settings.seed + number))
+                self.register_buffer(f"w{number}", tensor.to(settings.device))
+        self._dead_after = _last_reads(graph)
+        self.feeds = [
+            _operand(graph.type_of(name), settings, ones=True) for name in graph.inputs
+        ]
+
+    def forward(self, *feeds: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """All outputs."""
+        values: dict[str, Any] = dict(zip(self._graph.inputs, feeds, strict=True))
+        for name, attribute in self._names.items():
+            values[name] = getattr(self, attribute)
+        for op in self._graph.ops:
+            given = [self._given(op, index, values) for index in range(len(op.inputs))]
+            result = RULES[op.op_type](given, op.attrs)
+            results = result if isinstance(result, tuple | list) else (result,)
+            values.update(zip(op.outputs, results, strict=False))
+            for name in self._dead_after[op.name]:
+                values.pop(name, None)  # memory goes back at once, as in a hand-written module
+        return tuple(values[name] for name in self._graph.outputs)
+
+
+    def _given(self, op: Op, index: int, values: dict[str, Any]) -> Any:
+        """An input: None, a constant that steers the call as an array, else a tensor."""
+        name = op.inputs[index]
+        if not name:
+            return None
+        fixed = self._graph.constant(name)
+        if fixed is not None:
+            picks_one = op.op_type == "Gather" and index == 1 and fixed.ndim == 0
+            if picks_one or index in STEERING.get(op.op_type, ()):
+                return fixed
+        return values[name]
+
+
+def _last_reads(graph: Graph) -> dict[str, list[str]]:
+    """By operator: the tensors that nobody reads after it."""
+    last = {name: op.name for op in graph.ops for name in (*op.outputs, *op.inputs)}
+    dead: dict[str, list[str]] = {op.name: [] for op in graph.ops}
+    for name, op_name in last.items():
+        if name not in graph.outputs and name not in graph.initializers:
+            dead[op_name].append(name)
+    return dead
+
+
+def _writable(init: Initializer, seed: int) -> Any:
+    import numpy as np
+
+    return np.array(init.array(seed))
+
+
+def _operand(type_: TensorType | None, settings: Settings, ones: bool = True) -> Any:
+    """A tensor of a type, or None; integers are ones, which index small tables too."""
+    if type_ is None:
+        return None
+    if type_.shape is None or not type_.is_static:
+        raise BackendError(f"an operand of the open type {type_} cannot be made")
+    shape, dtype = [int(size) for size in type_.shape], torch_dtype(type_.dtype)
+    if type_.layout.startswith("strides:"):
+        strides = [int(s) for s in type_.layout.removeprefix("strides:").split(".")]
+        extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+        flat = torch.rand(max(extent, 1), device=settings.device).to(dtype)
+        return flat.as_strided(shape, strides)
+    if dtype.is_floating_point:
+        scale = 1 / math.sqrt(max(1, shape[-1])) if shape else 1.0
+        made = (torch.rand(shape, device=settings.device) * scale).to(dtype)
+    else:
+        made = torch.full(shape, int(ones), dtype=dtype, device=settings.device)
+    channels_last = type_.layout == "channels_last"
+    return made.contiguous(memory_format=torch.channels_last) if channels_last else made
+
+
+def _tap(settings: Settings) -> Callable[[], Any]:
+    one = torch.zeros(1, device=settings.device)
+    return lambda: torch.ops.aten.neg.default(one)
+
+
+def _aten_graph(program: Any, name: str) -> Graph:
+    """The exported program as a `Graph` of domain "aten"; weights are declared, not kept."""
+    signature = program.graph_signature
+    weights = {*signature.inputs_to_parameters, *signature.inputs_to_buffers,
+               *signature.inputs_to_lifted_tensor_constants}  # fmt: skip
+    tensors: dict[str, TensorType] = {}
+    initializers: dict[str, Initializer] = {}
+    inputs: list[str] = []
+    ops: list[Op] = []
+    outputs: tuple[str, ...] = ()
+    parts: dict[str, list[str]] = {}
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if node.op == "placeholder":
+            tensors[node.name] = tensor_type(value)
+            if node.name in weights:
+                initializers[node.name] = Initializer(tensors[node.name])
+            else:
+                inputs.append(node.name)
+        elif node.op == "call_function" and node.target.__name__ == "getitem":
+            parts[node.args[0].name][node.args[1]] = node.name
+            tensors[node.name] = tensor_type(value)
+        elif node.op == "call_function" and value is not None:
+            several = isinstance(value, tuple | list)
+            values = list(value) if several else [value]
+            names = [f"{node.name}.{i}" for i in range(len(values))] if several else [node.name]
+            parts[node.name] = names
+            for part, tensor in zip(names, values, strict=True):
+                if isinstance(tensor, torch.Tensor):
+                    tensors[part] = tensor_type(tensor)
+            ops.append(_aten_op(node, names))
+        elif node.op == "output":
+            outputs = tuple(arg.name for arg in node.args[0] if hasattr(arg, "name"))
+    ops = _with_parts(ops, parts)
+    return Graph(name, tuple(ops), tensors, tuple(inputs), outputs, initializers, {DOMAIN: 1})
+
+
+def _with_parts(ops: Sequence[Op], parts: dict[str, list[str]]) -> list[Op]:
+    return [Op(op.name, op.op_type, op.inputs, tuple(parts[op.name]), op.attrs, op.domain) for op in ops]
+
+
+def _aten_op(node: Any, outputs: Sequence[str]) -> Op:
+    """One call: tensors become inputs in schema order, everything else an attribute by name."""
+    inputs: list[str] = []
+    attrs: dict[str, Any] = {}
+    schema = node.target._schema
+    given = dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | dict(node.kwargs)
+    for argument in schema.arguments:
+        value = given.get(argument.name)
+        kind = str(argument.type)
+        if "List[" in kind and "Tensor" in kind:
+            values = list(value or [])
+            attrs[f"{argument.name}_count"] = len(values)
+            inputs += [v.name if v is not None else "" for v in values]
+        elif "Tensor" in kind:
+            inputs.append(value.name if hasattr(value, "name") else "")
+        elif argument.name in given and value is not None and argument.name != "device":
+            attrs[argument.name] = _plain(value)
+    while inputs and not inputs[-1]:
+        inputs.pop()
+    name = node.target.__name__
+    return Op(node.name, name, tuple(inputs), tuple(outputs), attrs, DOMAIN)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_plain(item) for item in value)
+    if isinstance(value, bool):
+        return int(value)
+    return value if isinstance(value, int | float | str) else str(value)
+
+
+def _lowered_calls(graph: Graph, settings: Settings) -> list[Callable[[], Any]]:
+    """A call per operator of a lowered graph, each on tensors of its own."""
+    made: dict[str, Any] = {}
+
+    def tensor(name: str) -> Any:
+        if name and name not in made:
+            made[name] = _operand(graph.type_of(name), settings)
+        return made.get(name)
+
+    return [_call(op.op_type, op.attrs, [tensor(name) for name in op.inputs]) for op in graph.ops]
+
+
+def _call(op_type: str, attrs: Any, tensors: Sequence[Any]) -> Callable[[], Any]:
+    """The call that an aten operator's name, attributes and tensors stand for."""
+    packet, _, overload = op_type.partition(".")
+    found = getattr(getattr(torch.ops.aten, packet, None), overload or "default", None)
+    if found is None:
+        raise BackendError(f"PyTorch {torch.__version__} has no operator aten.{op_type}")
+    rest = list(tensors)
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for argument in found._schema.arguments:
+        kind = str(argument.type)
+        if "List[" in kind and "Tensor" in kind:
+            count = int(attrs.get(f"{argument.name}_count", 0))
+            value, rest = rest[:count], rest[count:]
+        elif "Tensor" in kind:
+            value = rest.pop(0) if rest else None
+        elif argument.name in attrs:
+            value = _revived(attrs[argument.name], kind)
+        elif argument.has_default_value():
+            value = argument.default_value
+        else:
+            value = None
+        if argument.kwarg_only:
+            named[argument.name] = value
+        else:
+            positional.append(value)
+    return lambda: found(*positional, **named)
+
+
+def _revived(value: Any, kind: str) -> Any:
+    if isinstance(value, str) and value.startswith("torch."):
+        return getattr(torch, value.removeprefix("torch."))
+    if kind == "bool":
+        return bool(value)
+    return list(value) if isinstance(value, tuple | list) else value

@@ -1,0 +1,279 @@
+"""ONNX operators in PyTorch: one row each, from inputs and attributes to a tensor (or several)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+
+from lydite.graph import TensorType
+
+Inputs: TypeAlias = Sequence[Any]
+Attrs: TypeAlias = Mapping[str, Any]
+Rule: TypeAlias = Callable[[Inputs, Attrs], Any]
+
+
+STEERING: Mapping[str, tuple[int, ...]] = {
+    "Clip": (1, 2), "Expand": (1,), "ReduceMean": (1,), "Reshape": (1,), "Slice": (1, 2, 3, 4),
+    "Split": (1,), "Squeeze": (1,), "Unsqueeze": (1,),
+}  # fmt: skip
+"""Inputs that are numbers of the call rather than data: constants there are given as arrays."""
+
+
+def _integers(value: Any) -> list[int]:
+    return [int(item) for item in value.flatten().tolist()]
+
+
+def _spatial_padding(x: Any, attrs: Attrs, kernel: Sequence[int], value: float = 0.0) -> tuple[Any, Any]:
+    """The input, padded where torch's own argument cannot say it, and the symmetric padding left."""
+    rank = len(kernel)
+    pads = list(attrs.get("pads", [0] * (2 * rank)))
+    strides = list(attrs.get("strides", [1] * rank))
+    dilations = list(attrs.get("dilations", [1] * rank))
+    if attrs.get("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER"):
+        upper = attrs["auto_pad"] == "SAME_UPPER"
+        for axis in range(rank):
+            size = x.shape[2 + axis]
+            reach = (kernel[axis] - 1) * dilations[axis] + 1
+            total = max(0, (-(-size // strides[axis]) - 1) * strides[axis] + reach - size)
+            low = total // 2 if upper else total - total // 2
+            pads[axis], pads[rank + axis] = low, total - low
+    if pads[:rank] == pads[rank:]:
+        return x, pads[:rank]
+    flat = [side for axis in reversed(range(rank)) for side in (pads[axis], pads[rank + axis])]
+    return F.pad(x, flat, value=value), [0] * rank
+
+
+def _conv(inputs: Inputs, attrs: Attrs) -> Any:
+    x, weight, bias = (*inputs, None)[:3]
+    x, padding = _spatial_padding(x, attrs, weight.shape[2:])
+    rank = weight.dim() - 2
+    function = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[rank]
+    return function(
+        x, weight, bias, list(attrs.get("strides", [1] * rank)), padding,
+        list(attrs.get("dilations", [1] * rank)), attrs.get("group", 1),
+    )  # fmt: skip
+
+
+def _max_pool(inputs: Inputs, attrs: Attrs) -> Any:
+    kernel = list(attrs["kernel_shape"])
+    x, padding = _spatial_padding(inputs[0], attrs, kernel, float("-inf"))
+    return F.max_pool2d(
+        x, kernel, list(attrs.get("strides", [1] * len(kernel))), padding,
+        ceil_mode=bool(attrs.get("ceil_mode", 0)),
+    )  # fmt: skip
+
+
+def _average_pool(inputs: Inputs, attrs: Attrs) -> Any:
+    kernel = list(attrs["kernel_shape"])
+    x, padding = _spatial_padding(inputs[0], attrs, kernel)
+    return F.avg_pool2d(
+        x, kernel, list(attrs.get("strides", [1] * len(kernel))), padding,
+        ceil_mode=bool(attrs.get("ceil_mode", 0)),
+        count_include_pad=bool(attrs.get("count_include_pad", 0)),
+    )  # fmt: skip
+
+
+def _gemm(inputs: Inputs, attrs: Attrs) -> Any:
+    a, b, c = (*inputs, None)[:3]
+    a = a.t() if attrs.get("transA") else a
+    if attrs.get("transB") and attrs.get("alpha", 1.0) == 1.0 and attrs.get("beta", 1.0) == 1.0:
+        return F.linear(a, b, c)
+    b = b.t() if attrs.get("transB") else b
+    product = attrs.get("alpha", 1.0) * (a @ b)
+    return product if c is None else product + attrs.get("beta", 1.0) * c
+
+
+def _batch_norm(inputs: Inputs, attrs: Attrs) -> Any:
+    x, scale, bias, mean, var = inputs[:5]
+    return F.batch_norm(x, mean, var, scale, bias, False, 0.0, attrs.get("epsilon", 1e-5))
+
+
+def _layer_norm(inputs: Inputs, attrs: Attrs) -> Any:
+    x, scale, bias = (*inputs, None)[:3]
+    axis = attrs.get("axis", -1) % x.dim()
+    return F.layer_norm(x, list(x.shape[axis:]), scale, bias, attrs.get("epsilon", 1e-5))
+
+
+def _clip(inputs: Inputs, attrs: Attrs) -> Any:
+    low = inputs[1] if len(inputs) > 1 else attrs.get("min")
+    high = inputs[2] if len(inputs) > 2 else attrs.get("max")
+    return torch.clamp(inputs[0], _scalar(low), _scalar(high))
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _reshape(inputs: Inputs, attrs: Attrs) -> Any:
+    x, target = inputs[0], _integers(inputs[1])
+    if not attrs.get("allowzero"):
+        target = [x.shape[i] if size == 0 else size for i, size in enumerate(target)]
+    return x.reshape(target)
+
+
+def _flatten(inputs: Inputs, attrs: Attrs) -> Any:
+    x, axis = inputs[0], attrs.get("axis", 1)
+    if axis == 1:
+        return torch.flatten(x, 1)
+    rows = 1
+    for size in x.shape[: axis % (x.dim() + 1)]:
+        rows *= size
+    return x.reshape(rows, -1)
+
+
+def _gather(inputs: Inputs, attrs: Attrs) -> Any:
+    data, indices = inputs[:2]
+    axis = attrs.get("axis", 0)
+    if axis == 0 and data.dim() == 2 and indices.ndim > 0:
+        return F.embedding(indices, data)
+    if indices.ndim == 0:
+        return data.select(axis, int(indices))
+    shape = (*data.shape[:axis], *indices.shape, *data.shape[axis:][1:])
+    return data.index_select(axis, indices.flatten()).reshape(shape)
+
+
+def _slice(inputs: Inputs, attrs: Attrs) -> Any:
+    x = inputs[0]
+    if len(inputs) > 1:
+        starts, ends = _integers(inputs[1]), _integers(inputs[2])
+        axes = _integers(inputs[3]) if len(inputs) > 3 and inputs[3] is not None else None
+        steps = _integers(inputs[4]) if len(inputs) > 4 and inputs[4] is not None else None
+    else:
+        starts, ends = list(attrs["starts"]), list(attrs["ends"])
+        axes, steps = attrs.get("axes"), None
+    for n, axis in enumerate(axes or range(len(starts))):
+        step = steps[n] if steps else 1
+        x = torch.ops.aten.slice.Tensor(x, axis, starts[n], ends[n], step)
+    return x
+
+
+def _softmax(inputs: Inputs, attrs: Attrs) -> Any:
+    return F.softmax(inputs[0], attrs.get("axis", -1))
+
+
+def _sum(inputs: Inputs, _: Attrs) -> Any:
+    total = inputs[0]
+    for other in inputs[1:]:
+        total = total + other
+    return total
+
+
+def _axes(inputs: Inputs, attrs: Attrs) -> list[int]:
+    return _integers(inputs[1]) if len(inputs) > 1 else list(attrs["axes"])
+
+
+def _unsqueeze(inputs: Inputs, attrs: Attrs) -> Any:
+    x = inputs[0]
+    for axis in sorted(_axes(inputs, attrs)):
+        x = x.unsqueeze(axis)
+    return x
+
+
+def _squeeze(inputs: Inputs, attrs: Attrs) -> Any:
+    return inputs[0].squeeze(_axes(inputs, attrs))
+
+
+def _reduce_mean(inputs: Inputs, attrs: Attrs) -> Any:
+    return inputs[0].mean(_axes(inputs, attrs), keepdim=bool(attrs.get("keepdims", 1)))
+
+
+def _split(inputs: Inputs, attrs: Attrs) -> Any:
+    x, axis = inputs[0], attrs.get("axis", 0)
+    sizes = _integers(inputs[1]) if len(inputs) > 1 else list(attrs.get("split", ()))
+    parts = attrs.get("num_outputs", 2)
+    return x.split(sizes or -(-x.shape[axis] // parts), axis)
+
+
+def _lrn(inputs: Inputs, attrs: Attrs) -> Any:
+    return F.local_response_norm(
+        inputs[0], attrs["size"], attrs.get("alpha", 1e-4), attrs.get("beta", 0.75),
+        attrs.get("bias", 1.0),
+    )  # fmt: skip
+
+
+def _cast(inputs: Inputs, attrs: Attrs) -> Any:
+    from lydite.graph.dtypes import dtype_name
+
+    return inputs[0].to(torch_dtype(dtype_name(attrs["to"])))
+
+
+def _unary(function: Callable[[Any], Any]) -> Rule:
+    return lambda inputs, _: function(inputs[0])
+
+
+def _binary(function: Callable[[Any, Any], Any]) -> Rule:
+    return lambda inputs, _: function(inputs[0], inputs[1])
+
+
+RULES: dict[str, Rule] = {
+    "Conv": _conv,
+    "MaxPool": _max_pool,
+    "AveragePool": _average_pool,
+    "GlobalAveragePool": _unary(lambda x: F.adaptive_avg_pool2d(x, 1)),
+    "Gemm": _gemm,
+    "MatMul": _binary(torch.matmul),
+    "BatchNormalization": _batch_norm,
+    "LayerNormalization": _layer_norm,
+    "LRN": _lrn,
+    "Relu": _unary(F.relu),
+    "Clip": _clip,
+    "Sigmoid": _unary(torch.sigmoid),
+    "Tanh": _unary(torch.tanh),
+    "Erf": _unary(torch.erf),
+    "Sqrt": _unary(torch.sqrt),
+    "Exp": _unary(torch.exp),
+    "Neg": _unary(torch.neg),
+    "Abs": _unary(torch.abs),
+    "Identity": _unary(lambda x: x),
+    "Dropout": _unary(lambda x: x),
+    "Gelu": lambda inputs, attrs: F.gelu(inputs[0], approximate=attrs.get("approximate", "none")),
+    "Softmax": _softmax,
+    "Add": _binary(torch.add),
+    "Sub": _binary(torch.sub),
+    "Mul": _binary(torch.mul),
+    "Div": _binary(torch.div),
+    "Pow": _binary(torch.pow),
+    "Sum": _sum,
+    "Where": lambda inputs, _: torch.where(*inputs),
+    "Equal": _binary(torch.eq),
+    "Reshape": _reshape,
+    "Flatten": _flatten,
+    "Transpose": lambda inputs, attrs: inputs[0].permute(
+        list(attrs.get("perm", reversed(range(inputs[0].dim()))))
+    ),
+    "Concat": lambda inputs, attrs: torch.cat(list(inputs), attrs["axis"]),
+    "Split": _split,
+    "Gather": _gather,
+    "Slice": _slice,
+    "Expand": lambda inputs, _: inputs[0]
+    * torch.ones(_integers(inputs[1]), dtype=inputs[0].dtype, device=inputs[0].device),
+    "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze,
+    "ReduceMean": _reduce_mean,
+    "Cast": _cast,
+    "Shape": _unary(lambda x: torch.tensor(x.shape)),
+}
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """torch's dtype for ours; complex and 4-bit types have none that runs."""
+    return getattr(torch, name)
+
+
+def dtype_text(dtype: torch.dtype) -> str:
+    """Our name for torch's dtype."""
+    return str(dtype).removeprefix("torch.")
+
+
+def tensor_type(tensor: torch.Tensor) -> TensorType:
+    """A tensor's type; a layout other than row-major is named by its strides' order."""
+    shape = tuple(int(size) for size in tensor.shape)
+    layout = "" if tensor.is_contiguous() else (
+        "channels_last"
+        if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+        else "strides:" + ",".join(str(int(s)) for s in tensor.stride())
+    )  # fmt: skip
+    return TensorType(dtype_text(tensor.dtype), shape, layout.replace(",", "."))

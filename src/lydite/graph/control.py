@@ -1,0 +1,210 @@
+"""Types of what holds graphs itself: control flow, and calls of a model's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from lydite.errors import InputError
+from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
+from lydite.graph.infer import infer_outputs
+from lydite.graph.propagate import Values
+from lydite.opkey import Dim, TensorType
+
+_OPEN = "?"
+
+
+def typed(
+    op: Op, visible: Mapping[str, TensorType], values: Values, opsets: Mapping[str, int]
+) -> tuple[Op, list[TensorType]]:
+    """The operator, its bodies typed anew, and the types of its outputs.
+
+    Args:
+        op: an operator of any kind.
+        visible: types by name, those of enclosing graphs too.
+        values: known values by name.
+        opsets: opset by domain.
+    """
+    ins = [visible.get(name, UNKNOWN) if name else None for name in op.inputs]
+    known = [values.get(name) for name in op.inputs]
+    if not op.subgraphs:
+        return op, infer_outputs(op, ins, known, opsets)
+    rule = {"If": _if, "Loop": _loop, "Scan": _scan}.get(op.qualified_type)
+    if rule is not None:
+        found = rule(op, ins, visible, values)
+        if found is not None:
+            return found
+    scores = _scores(op, ins)
+    op = _with_bodies(op, {name: scores for name in _bodies(op)}, visible, values)
+    return op, infer_outputs(op, ins, known, opsets)
+
+
+def _bodies(op: Op) -> dict[str, Graph]:
+    return {name: value for name, value in op.attrs.items() if isinstance(value, Graph)}
+
+
+def _with_bodies(
+    op: Op,
+    inputs: Mapping[str, Sequence[TensorType]],
+    visible: Mapping[str, TensorType],
+    values: Values,
+) -> Op:
+    from lydite.graph.retype import retyped
+
+    fresh = {
+        name: retyped(
+            body,
+            {n: t for n, t in zip(body.inputs, inputs.get(name, ()), strict=False) if t.dtype},
+            visible=visible,
+            values=values,
+        )
+        for name, body in _bodies(op).items()
+    }
+    return replace(op, attrs={**op.attrs, **fresh})
+
+
+def _if(
+    op: Op, _: Sequence[TensorType | None], visible: Mapping[str, TensorType], values: Values
+) -> tuple[Op, list[TensorType]]:
+    """The branch that is known to be taken, else what both branches have in common."""
+    op = _with_bodies(op, {}, visible, values)
+    chosen = values.get(op.inputs[0]) if op.inputs else None
+    names = ("then_branch", "else_branch")
+    if chosen is not None and chosen.size == 1:
+        names = names[:1] if chosen.item() else names[1:]
+    branches = [body for name in names if (body := _bodies(op).get(name)) is not None]
+    columns = zip(*(map(body.type_of, body.outputs) for body in branches), strict=False)
+    return op, _filled([_common(column) for column in columns], op)
+
+
+def _common(types: Sequence[TensorType]) -> TensorType:
+    """The type that covers all of these."""
+    first = types[0]
+    for other in types[1:]:
+        if other.dtype != first.dtype:
+            return UNKNOWN
+        first = TensorType(first.dtype, _covering(first.shape, other.shape))
+    return first
+
+
+def _covering(
+    first: tuple[Dim, ...] | None, second: tuple[Dim, ...] | None
+) -> tuple[Dim, ...] | None:
+    if first is None or second is None or len(first) != len(second):
+        return None
+    return tuple(a if a == b else _OPEN for a, b in zip(first, second, strict=True))
+
+
+def _loop(
+    op: Op, ins: Sequence[TensorType | None], visible: Mapping[str, TensorType], values: Values
+) -> tuple[Op, list[TensorType]] | None:
+    """What the loop carries keeps its type; sizes that a pass changes are open."""
+    if not isinstance(op.attrs.get("body"), Graph):
+        return None
+    fixed = (TensorType("int64", ()), TensorType("bool", ()))
+    carried = [type_ or UNKNOWN for type_ in ins[2:]]
+    made: list[TensorType] = []
+    for _ in range(3):
+        op = _with_bodies(op, {"body": (*fixed, *carried)}, visible, values)
+        body = _bodies(op)["body"]
+        made = [body.type_of(name) for name in body.outputs[1:]]
+        wider = [_common((before, after)) for before, after in zip(carried, made, strict=False)]
+        if wider == carried:
+            break
+        carried = wider
+    trips = values.get(op.inputs[0]) if op.inputs and op.inputs[0] else None
+    count: Dim = int(trips.item()) if trips is not None and trips.size == 1 else _OPEN
+    scanned = [_stacked(type_, count, 0) for type_ in made[len(carried) :]]
+    return op, _filled([*carried, *scanned], op)
+
+
+def _scan(
+    op: Op, ins: Sequence[TensorType | None], visible: Mapping[str, TensorType], values: Values
+) -> tuple[Op, list[TensorType]] | None:
+    """States keep their type; slices lose the scanned axis, and results gain it."""
+    slices, body = op.attrs.get("num_scan_inputs"), op.attrs.get("body")
+    if not isinstance(slices, int) or not isinstance(body, Graph) or not 0 < slices <= len(ins):
+        return None
+    if len(body.inputs) != len(ins):  # before opset 9 the lengths come first
+        return None
+    states = [type_ or UNKNOWN for type_ in ins[:-slices]]
+    axes = _axes(op, "scan_input_axes", slices)
+    cut = [_sliced(type_ or UNKNOWN, axis) for type_, axis in zip(ins[-slices:], axes, strict=True)]
+    op = _with_bodies(op, {"body": [*states, *(type_ for type_, _ in cut)]}, visible, values)
+    outputs = [_bodies(op)["body"].type_of(name) for name in body.outputs][len(states) :]
+    into = _axes(op, "scan_output_axes", len(outputs))
+    scanned = [_stacked(t, cut[0][1], axis) for t, axis in zip(outputs, into, strict=True)]
+    return op, _filled([*states, *scanned], op)
+
+
+def _axes(op: Op, name: str, count: int) -> list[int]:
+    given = op.attrs.get(name)
+    axes = [axis for axis in given if isinstance(axis, int)] if isinstance(given, tuple) else []
+    return axes if len(axes) == count else [0] * count
+
+
+def _sliced(type_: TensorType, axis: int) -> tuple[TensorType, Dim]:
+    """One slice, and how many there are."""
+    shape = type_.shape
+    if shape is None or not -len(shape) <= axis < len(shape):
+        return TensorType(type_.dtype), _OPEN
+    axis %= len(shape)
+    return TensorType(type_.dtype, shape[:axis] + shape[axis + 1 :]), shape[axis]
+
+
+def _stacked(type_: TensorType, count: Dim, axis: int) -> TensorType:
+    if type_.shape is None:
+        return type_
+    place = axis % (len(type_.shape) + 1)
+    return TensorType(type_.dtype, (*type_.shape[:place], count, *type_.shape[place:]))
+
+
+def _filled(types: Sequence[TensorType], op: Op) -> list[TensorType]:
+    return [*types[: len(op.outputs)], *[UNKNOWN] * (len(op.outputs) - len(types))]
+
+
+def _scores(op: Op, ins: Sequence[TensorType | None]) -> list[TensorType]:
+    """What FlexAttention gives its functions: scores [batch, heads, queries, keys]."""
+    shapes = [type_.shape if type_ is not None else None for type_ in ins[:2]]
+    if op.op_type != "FlexAttention" or len(shapes) < 2:
+        return []
+    query, key = shapes
+    if query is None or key is None or len(query) != 4 or len(key) != 4 or not ins[0]:
+        return []
+    dtype = "float64" if ins[0].dtype == "float64" else "float32"
+    if "softmax_precision" in op.attrs:
+        from lydite.graph.dtypes import dtype_name
+
+        precision = op.attrs["softmax_precision"]
+        dtype = dtype_name(precision) if isinstance(precision, int) else dtype
+    return [TensorType(dtype, (*query[:3], key[2]))]
+
+
+def is_function_call(op: Op, graph: Graph) -> bool:
+    """Whether an operator calls one of the model's own functions."""
+    return any(f.name == op.op_type and f.domain == op.domain for f in graph.functions)
+
+
+def inlined(op: Op, types: Mapping[str, TensorType], values: Values, around: Graph) -> Graph | None:
+    """The call of a function as the graph that it stands for; None if it does not fit."""
+    from onnx import inliner
+
+    from lydite.graph.onnx_reader import graph_from_model
+    from lydite.graph.onnx_writer import model_to_proto
+
+    names = [name for name in dict.fromkeys(op.inputs) if name]
+    known = {name: value for name in names if (value := values.get(name)) is not None}
+    alone = Graph(
+        name=op.name,
+        ops=(op,),
+        tensors={name: types.get(name, UNKNOWN) for name in (*names, *op.outputs) if name},
+        inputs=tuple(name for name in names if name not in known),
+        outputs=tuple(name for name in op.outputs if name),
+        initializers={n: Initializer(types.get(n, UNKNOWN), value=v) for n, v in known.items()},
+        opsets=around.opsets,
+        functions=around.functions,
+    )
+    try:
+        return graph_from_model(inliner.inline_local_functions(model_to_proto(alone)))
+    except (InputError, RuntimeError, ValueError):
+        return None

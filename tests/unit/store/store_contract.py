@@ -1,0 +1,439 @@
+"""What every database must do, whatever it is kept in: run on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import sqlalchemy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lydite.errors import InputError, StoreError
+from lydite.opkey import Operand, OpKey, TensorType
+from lydite.store import (
+    Conditions,
+    Database,
+    DeviceRecord,
+    Measurement,
+    Run,
+    Software,
+    schema,
+)
+from lydite.store.records import CACHES, SCOPES, STATUSES
+
+SOFTWARE = Software("onnxruntime", {"onnxruntime": "1.23.2"})
+
+
+def key_of(size: int, op_type: str = "Relu", domain: str = "") -> OpKey:
+    data = TensorType("float32", (1, size))
+    return OpKey(op_type, (Operand(data),), (data,), domain=domain)
+
+
+def measured(size: int = 1, seconds: float = 1e-3, **changes) -> Measurement:
+    fields = {
+        "key": key_of(size),
+        "device": "cpu-a",
+        "software": SOFTWARE,
+        "conditions": Conditions(),
+        "samples_s": np.array([seconds]),
+        "measured_at": "2025-11-22T04:30:00.000000Z",
+    }
+    return Measurement(**(fields | changes))
+
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+environments = st.dictionaries(st.text(), json_values, max_size=3)
+seconds = st.floats(0, allow_nan=False, allow_infinity=False)
+types = st.builds(
+    TensorType,
+    st.sampled_from(["float32", "int8", "seq(float32)", ""]),
+    st.none() | st.lists(st.integers(0, 2**40) | st.sampled_from(["N", "seq"])).map(tuple),
+    st.sampled_from(["", "nchwc8"]),
+)
+keys = st.builds(
+    OpKey,
+    op_type=text,
+    domain=text | st.just(""),
+    inputs=st.lists(st.builds(Operand, types, st.booleans()), max_size=3).map(tuple),
+    outputs=st.lists(types, max_size=2).map(tuple),
+    attrs=environments,
+    fused=st.lists(text, max_size=2).map(tuple),
+)
+moments = st.datetimes(timezones=st.just(__import__("datetime").UTC)).map(lambda t: t.isoformat())
+
+
+@st.composite
+def measurements(draw: st.DrawFn) -> Measurement:
+    status = draw(st.sampled_from(STATUSES))
+    return Measurement(
+        key=draw(keys),
+        device=draw(text),
+        software=draw(st.builds(Software, text, st.dictionaries(text, text, max_size=2))),
+        conditions=draw(
+            st.builds(
+                Conditions,
+                st.integers(1, 2**31 - 1),
+                st.sampled_from(CACHES),
+                st.sampled_from(SCOPES),
+            )
+        ),
+        samples_s=np.array(draw(st.lists(seconds, min_size=int(status == "ok"), max_size=5))),
+        status=status,
+        error=draw(st.text()),
+        energy_j=draw(st.none() | seconds),
+        environment=draw(environments),
+        measured_at=draw(moments),
+        source=draw(text),
+    )
+
+
+def same(found: Measurement, wanted: Measurement) -> bool:
+    """Whether every field came back, not only the digest of them."""
+    names = set(Measurement.__slots__) - {"samples_s", "key"}
+    return (
+        all(getattr(found, name) == getattr(wanted, name) for name in names)
+        and found.samples_s.tobytes() == wanted.samples_s.tobytes()
+        and found.key.text == wanted.key.text
+        and found == wanted
+    )
+
+
+def write_many(target: str, writer: int, count: int) -> None:
+    """One of several processes: rows of its own, rows that all share, in many transactions."""
+    with Database.open(target) as database:
+        run = database.start_run("profile", {"writer": writer})
+        for number in range(count):
+            database.add([measured(number), measured(number, environment={"writer": writer})])
+        database.finish_run(run, "done", {})
+
+
+class StoreContract:
+    """Tests that need a fixture `target`: where a new, empty database may be made."""
+
+    @pytest.fixture
+    def database(self, target):
+        with Database.open(target) as database:
+            yield database
+
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    @given(items=st.lists(measurements(), min_size=1, max_size=4))
+    def test_what_goes_in_comes_out(self, database, items):
+        database.add(items)
+        assert database.add(items) == 0
+        for item in items:
+            found = database.lookup([item.key], device=item.device, scope=None, status=None)
+            assert [m for m in found[item.key.digest] if same(m, item)]
+            by_type = (item.key.domain, item.key.op_type)
+            parsed = database.rows_for([by_type], device=item.device, scope=None, status=None)
+            assert [m for m in parsed if same(m, item)]
+
+    def test_adding_says_how_many_were_new(self, database):
+        assert database.add([measured(1), measured(2), measured(1)]) == 2
+        assert database.add([measured(2), measured(3)]) == 1
+        assert database.add([]) == 0
+
+    def test_more_rows_than_one_statement_takes(self, database, monkeypatch):
+        monkeypatch.setattr("lydite.store.writer.CHUNK", 7)
+        assert database.add(measured(size) for size in range(50)) == 50
+        found = database.lookup([key_of(size) for size in range(60)], device="cpu-a")
+        assert len(found) == 50
+
+    def test_lookup_narrows(self, database):
+        other = Software("torch", {"torch": "2.6"})
+        wanted = measured(conditions=Conditions(2, "cold"))
+        database.add(
+            [
+                wanted,
+                measured(conditions=Conditions(1, "cold")),
+                measured(conditions=Conditions(2, "hot")),
+                measured(conditions=Conditions(2, "cold", "in_graph")),
+                measured(conditions=Conditions(2, "cold"), device="cpu-b"),
+                measured(conditions=Conditions(2, "cold"), software=other),
+                measured(
+                    conditions=Conditions(2, "cold"), samples_s=np.array([]), status="timeout"
+                ),
+                measured(2, conditions=Conditions(2, "cold")),
+            ]
+        )
+        found = database.lookup(
+            [key_of(1), key_of(99)], device="cpu-a", backend="onnxruntime", threads=2, cache="cold"
+        )
+        assert found == {key_of(1).digest: [wanted]}
+        assert len(database.lookup([key_of(1)], device="cpu-a")[key_of(1).digest]) == 4
+        everything = database.lookup([key_of(1)], device="cpu-a", scope=None, status=None)
+        assert len(everything[key_of(1).digest]) == 6
+        assert database.lookup([key_of(1)], device="cpu-a", backend="tvm") == {}
+        assert database.lookup([], device="cpu-a") == {}
+
+    def test_newest_first(self, database):
+        days = ["2025-11-03", "2025-11-01", "2025-11-02"]
+        database.add(measured(measured_at=f"{day}T00:00:00Z") for day in days)
+        wanted = [f"{day}T00:00:00.000000Z" for day in sorted(days, reverse=True)]
+        (found,) = database.lookup([key_of(1)], device="cpu-a").values()
+        assert [m.measured_at for m in found] == wanted
+        assert [m.measured_at for m in database.query()] == wanted
+        assert [m.measured_at for m in database.rows_for([("", "Relu")], device="cpu-a")] == wanted
+        assert [m.measured_at for m in database.query(limit=2)] == wanted[:2]
+
+    def test_rows_for_types(self, database):
+        conv, own = key_of(1, "Conv"), key_of(1, "Conv", "com.microsoft")
+        database.add([measured(key=conv), measured(key=own), measured(3)])
+        found = database.rows_for([("com.microsoft", "Conv"), ("", "Relu")], device="cpu-a")
+        assert {m.key for m in found} == {own, key_of(3)}
+        assert database.rows_for([], device="cpu-a") == []
+        assert database.rows_for([("", "Conv")], device="cpu-a", backend="tvm") == []
+
+    def test_query_filters(self, database):
+        run = database.start_run("profile", {})
+        odd = measured(
+            key=key_of(1, "Conv", "com.microsoft"),
+            device="gpu",
+            software=Software("torch"),
+            conditions=Conditions(3, "cold", "in_graph"),
+            status="crash",
+            source="imported:aisim",
+            run=run,
+        )
+        database.add([odd, measured(1), measured(2)])
+        for name, value in {
+            "device": "gpu", "backend": "torch", "op_type": "Conv", "domain": "com.microsoft",
+            "threads": 3, "scope": "in_graph", "cache": "cold", "status": "crash",
+            "source": "imported:aisim", "run": run,
+        }.items():  # fmt: skip
+            assert list(database.query(**{name: value})) == [odd]
+        assert list(database.query(device="gpu", backend="onnxruntime")) == []
+
+    @pytest.mark.parametrize(
+        "name", ["x'; DROP TABLE measurements; --", "%s", ":device", "\\", "ß"]
+    )
+    def test_names_are_no_statements(self, database, name):
+        item = measured(device=name, software=Software(name), key=key_of(1, name), source=name)
+        database.add([item])
+        (found,) = database.lookup([item.key], device=name, backend=name).values()
+        assert same(found[0], item)
+        assert list(database.query(device=name, op_type=name, source=name)) == [item]
+
+    def test_an_error_keeps_nothing(self, database):
+        def failing():
+            yield from (measured(size) for size in range(10))
+            raise InputError("line 11 is wrong")
+
+        with pytest.raises(InputError, match="line 11"):
+            database.add(failing())
+        with pytest.raises(InputError, match="JSON"):
+            database.add([measured(1), measured(2, environment={"load": math.nan})])
+        assert database.stats()["measurements"] == 0
+        assert database.add([measured(1)]) == 1
+
+    def test_a_run_must_be_there(self, database):
+        with pytest.raises(StoreError, match="run it does not have"):
+            database.add([measured(1), measured(2, run="nowhere")])
+        assert database.stats()["measurements"] == 0
+
+    def test_runs(self, database):
+        first = database.start_run("profile", {"models": ["resnet50"]})
+        second = database.start_run("bench", {})
+        database.finish_run(first, "done", {"measured": 53})
+        runs = {run.id: run for run in database.runs()}
+        assert runs[first].result == {"measured": 53}
+        assert runs[first].arguments == {"models": ["resnet50"]}
+        assert runs[first].finished_at >= runs[first].started_at
+        assert (runs[second].status, runs[second].finished_at) == ("running", None)
+        assert [run.id for run in database.runs(limit=1)] == [second]
+        with pytest.raises(StoreError, match="no run"):
+            database.finish_run(first, "failed")
+        with pytest.raises(InputError, match="status"):
+            database.finish_run(second, "running")
+        database.finish_run(second, "interrupted")
+        assert database.runs(limit=1)[0].result is None
+
+    def test_devices(self, database):
+        database.add([measured(1)])
+        assert database.devices() == [DeviceRecord("cpu-a", None)]
+        database.add_device("cpu-a", {"cores": 2})
+        database.add_device("gpu", {"watts": 300})
+        database.add_device("gpu", {"watts": 350})
+        database.add([measured(2)])
+        assert database.devices() == [
+            DeviceRecord("cpu-a", {"cores": 2}),
+            DeviceRecord("gpu", {"watts": 350}),
+        ]
+
+    def test_stats(self, database):
+        database.start_run("profile", {})
+        failed = measured(3, samples_s=np.array([]), status="crash")
+        database.add([measured(1), measured(1, 2e-3), failed, measured(key=key_of(1, "Conv"))])
+        stats = database.stats()
+        assert stats.pop("size_bytes") > 0
+        assert stats == {
+            "measurements": 4,
+            "operators": 3,
+            "runs": 1,
+            "by_device": {"cpu-a": 4},
+            "by_backend": {"onnxruntime": 4},
+            "by_op_type": {"Relu": 3, "Conv": 1},
+            "by_status": {"ok": 3, "crash": 1},
+            "schema_version": schema.SCHEMA_VERSION,
+        }
+
+    def test_merge(self, database):
+        run = Run("profile", status="done", finished_at="2025-11-22T05:00:00Z", result={"n": 1})
+        with Database.in_memory() as other:
+            started = replace(run, status="running", finished_at=None, result=None)
+            other.load([run, DeviceRecord("cpu-a", {"cores": 2}), measured(1), measured(2)])
+            other.add([measured(3, run=run.id)])
+            database.load([started, measured(2), measured(4)])
+            counts = database.merge(other)
+            assert counts == {"measurements": 2, "ops": 2, "runs": 1, "devices": 1, "softwares": 0}
+            assert set(database.merge(other).values()) == {0}
+            other.merge(database)
+            assert list(other.dump()) == list(database.dump())
+        assert database.runs() == [run]
+        assert database.devices() == [DeviceRecord("cpu-a", {"cores": 2})]
+        assert {m.key for m in database.query()} == {key_of(size) for size in (1, 2, 3, 4)}
+
+    def test_a_run_that_ended_stays_ended(self, database):
+        ended = Run("profile", status="failed", finished_at="2025-11-22T05:00:00Z", result={})
+        database.load([ended])
+        database.load([replace(ended, status="running", finished_at=None, result=None)])
+        assert database.runs() == [ended]
+
+    def test_dump_with_filters(self, database):
+        ids = [database.start_run("profile", {}) for _ in range(2)]
+        chosen = measured(1, device="gpu", run=ids[0])
+        database.add([chosen, measured(2, run=ids[1])])
+        kinds = [type(item) for item in database.dump()]
+        assert kinds == [Run, Run, DeviceRecord, DeviceRecord, Measurement, Measurement]
+        run, device, item = database.dump(device="gpu")
+        assert (run.id, device.name) == (ids[0], "gpu")
+        assert same(item, chosen)
+
+    def test_reading_while_writing(self, target):
+        with Database.open(target) as writer, Database.open(target) as reader:
+            writer.add(measured(size) for size in range(3000))
+            reading = reader.query()
+            next(reading)
+            assert writer.add([measured(5000)]) == 1
+            assert len(list(reading)) == 2999
+
+    def test_read_only(self, target):
+        with Database.open(target) as database:
+            database.add([measured(1)])
+        with Database.open(target, read_only=True) as database:
+            assert list(database.query()) == [measured(1)]
+            with pytest.raises(StoreError, match="read-only"):
+                database.add([measured(2)])
+            with pytest.raises(StoreError, match="read-only"):
+                database.start_run("profile", {})
+        with Database.open(target) as database:
+            assert database.stats()["measurements"] == 1
+
+    def test_locked(self, target):
+        with (
+            Database.open(target) as holder,
+            Database.open(target, busy_timeout_s=0.05) as other,
+            holder._writing(),
+        ):
+            assert list(other.query()) == []
+            with pytest.raises(StoreError, match="locked by another process"):
+                other.add([measured(1)])
+
+    def test_newer_schema(self, target):
+        with Database.open(target) as database, database._writing() as connection:
+            connection.execute(schema.meta.update().values(value="99"))
+        with pytest.raises(StoreError, match=r"schema version 99.*pip install --upgrade"):
+            Database.open(target)
+
+    def test_migration(self, target, monkeypatch):
+        """An older schema, in which measurements had no energy."""
+        with Database.open(target) as database:
+            database.add([measured(1)])
+            with database._writing() as connection:
+                connection.execute(sqlalchemy.text("ALTER TABLE measurements DROP energy_j"))
+                connection.execute(schema.meta.update().values(value="0"))
+        with pytest.raises(StoreError, match="version 0, which is too old"):
+            Database.open(target)
+        with pytest.raises(StoreError, match=r"older schema version 0.*open it once for writing"):
+            Database.open(target, read_only=True)
+
+        def add_energy(connection: sqlalchemy.Connection) -> None:
+            words = "ALTER TABLE measurements ADD energy_j DOUBLE PRECISION"
+            connection.execute(sqlalchemy.text(words))
+
+        monkeypatch.setitem(schema.MIGRATIONS, 0, add_energy)
+        with Database.open(target) as database:
+            database.add([measured(2, energy_j=0.5)])
+            assert {m.energy_j for m in database.query()} == {None, 0.5}
+        with Database.open(target, read_only=True) as database:
+            assert database.stats()["schema_version"] == schema.SCHEMA_VERSION
+
+    def test_a_failed_migration_changes_nothing(self, target, monkeypatch):
+        with Database.open(target) as database, database._writing() as connection:
+            connection.execute(schema.meta.update().values(value="0"))
+
+        def half(connection: sqlalchemy.Connection) -> None:
+            connection.execute(sqlalchemy.text("ALTER TABLE measurements ADD novelty TEXT"))
+            connection.execute(sqlalchemy.text("ALTER TABLE nowhere ADD novelty TEXT"))
+
+        monkeypatch.setitem(schema.MIGRATIONS, 0, half)
+        with pytest.raises(StoreError, match="nowhere"):
+            Database.open(target)
+        monkeypatch.setitem(schema.MIGRATIONS, 0, lambda connection: None)
+        with Database.open(target) as database, database._reading() as connection:
+            columns = sqlalchemy.inspect(connection).get_columns("measurements")
+            assert "novelty" not in {column["name"] for column in columns}
+
+    def test_somebody_elses_database(self, target):
+        with Database.open(target) as database, database._writing() as connection:
+            connection.execute(sqlalchemy.text("DROP TABLE meta"))
+        with pytest.raises(StoreError, match="not one of Lydite's"):
+            Database.open(target)
+
+    def test_a_table_gone(self, target):
+        with Database.open(target) as database, database._writing() as connection:
+            connection.execute(sqlalchemy.text("DROP TABLE measurements"))
+        with pytest.raises(StoreError, match="lacks the table measurements"):
+            Database.open(target)
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [("samples", b"123"), ("environment", "{"), ("environment", "1,2"), ("op", "text")],
+    )
+    def test_a_damaged_row(self, target, column, value):
+        with Database.open(target) as database:
+            database.add([measured(1)])
+            table = schema.ops if column == "op" else schema.measurements
+            field = "text" if column == "op" else column
+            with database._writing() as connection:
+                connection.execute(table.update().values({field: value}))
+            with pytest.raises(StoreError, match="damaged row"):
+                list(database.query())
+
+    def test_four_processes_write_at_once(self, target):
+        count = 25
+        spawn = multiprocessing.get_context("spawn")
+        arguments = [(str(target), writer, count) for writer in range(4)]
+        processes = [spawn.Process(target=write_many, args=each) for each in arguments]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0] * 4
+        with Database.open(target) as database:
+            assert database.stats()["measurements"] == 5 * count
+            assert {run.status for run in database.runs()} == {"done"}
+            assert len(database.runs()) == 4
