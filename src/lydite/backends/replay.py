@@ -1,12 +1,13 @@
 """A backend that needs no hardware: it answers from recorded times.
 
-It runs graphs as they are given (nothing is fused) and "takes" the seconds that it was told, or
-that a simple law gives, without waiting for them; its clock is its own. Tests and examples use it
-where a real backend's times would differ from machine to machine.
+It runs graphs as they are given (nothing is fused) and each call "takes" the recorded seconds, told
+by a timer of its own, so that nothing is waited for and every figure comes out the same on every
+machine. The times are those of a performance database (`LYDITE_REPLAY` names it), or are given.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings, square_product
@@ -14,11 +15,16 @@ from lydite.errors import BackendError
 from lydite.graph import Graph, OpKey, keys_of
 
 
+RECORDING = "LYDITE_REPLAY"
+"""Environment variable that names the database to replay."""
+
+
 class ReplayBackend:
     """Recorded seconds by operator key digest.
 
     Args:
-        seconds: times by `OpKey.digest`.
+        seconds: times by `OpKey.digest`; by default the medians of the isolated rows of the
+            database that the environment names.
         call_s, dispatch_s: cost of a call and of an operator that does nothing.
     """
 
@@ -32,9 +38,9 @@ class ReplayBackend:
         call_s: float = 2e-6,
         dispatch_s: float = 2e-7,
     ) -> None:
-        self.seconds = {self.pace_key.digest: 2e-4, **(seconds or {})}
+        found = _recorded() if seconds is None else seconds
+        self.seconds = {self.pace_key.digest: 2e-4, **found}
         self.call_s, self.dispatch_s = call_s, dispatch_s
-        self.now_s = 0.0
 
     def capabilities(self) -> Capabilities:
         """Always there."""
@@ -49,13 +55,13 @@ class ReplayBackend:
         """A run costs the call and the sum over the operators."""
         del settings
         times = [self._seconds(key) for key in self._keys(graph)]
-        return _Replayed(self, self.call_s + sum(times))
+        return _Replayed(self.call_s + sum(times))
 
     def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
         """Copies of one operator."""
         del settings
         total = copies * self._seconds(key) + (copies - 1) * self.dispatch_s
-        return _Replayed(self, self.call_s + total)
+        return _Replayed(self.call_s + total)
 
     def prepare_calls(
         self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
@@ -63,7 +69,7 @@ class ReplayBackend:
         """Copies of an operator that does nothing; a sweep takes as long as a dispatch."""
         del settings
         ops = copies * (int(cold) + int(not evict))
-        return _Replayed(self, self.call_s + ops * self.dispatch_s)
+        return _Replayed(self.call_s + ops * self.dispatch_s)
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
         """The recorded times, one operator after another."""
@@ -85,13 +91,31 @@ class ReplayBackend:
         return self.seconds[key.digest]
 
 
+def _recorded() -> dict[str, float]:
+    target = os.environ.get(RECORDING)
+    if target is None:
+        return {}
+    from lydite.store import Database
+
+    with Database.open(target, read_only=True) as database:
+        rows = database.query(scope="isolated", status="ok")
+        found: dict[str, float] = {}
+        for row in rows:
+            found.setdefault(row.key.digest, row.median_s)
+        return found
+
+
 class _Replayed:
-    def __init__(self, backend: ReplayBackend, seconds: float) -> None:
-        self._backend, self._seconds = backend, seconds
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
     def run(self) -> None:
-        """Let the backend's clock pass."""
-        self._backend.now_s += self._seconds
+        """Nothing happens; `device_seconds` says what it took."""
+
+    def device_seconds(self, calls: int) -> float:
+        """Recorded seconds per call."""
+        del calls
+        return self._seconds
 
     def synchronize(self) -> None:
         """Nothing runs behind."""

@@ -34,6 +34,12 @@ def attr_from_proto(proto: AttributeProto, read_graph: Callable[[onnx.GraphProto
         return type_from_proto(proto.tp)
     if kind == _A.SPARSE_TENSOR:
         return proto.sparse_tensor.SerializeToString()
+    if kind == _A.TENSORS:
+        return tuple(numpy_helper.to_array(item) for item in proto.tensors)
+    if kind == _A.TYPE_PROTOS:
+        return tuple(type_from_proto(item) for item in proto.type_protos)
+    if kind not in (_A.INT, _A.FLOAT, _A.INTS, _A.FLOATS):
+        raise ValueError(f"'{proto.name}' has the unknown type {kind}")
     value = helper.get_attribute_value(proto)
     return tuple(value) if kind in (_A.INTS, _A.FLOATS) else value
 
@@ -49,20 +55,34 @@ def attr_to_proto(
     name: str, value: Attr, write_graph: Callable[[Graph], onnx.GraphProto], op_schema: object
 ) -> AttributeProto:
     """The protobuf of an attribute; the schema settles the type of an empty list."""
-    if isinstance(value, Graph):
-        return helper.make_attribute(name, write_graph(value))
-    if isinstance(value, TensorType):
-        return helper.make_attribute(name, type_to_proto(value))
-    if isinstance(value, np.ndarray):
-        return helper.make_attribute(name, numpy_helper.from_array(value))
     declared = _declared_type(op_schema, name)
-    if isinstance(value, tuple) and not value:
-        return helper.make_attribute(name, [], attr_type=declared or _A.INTS)
+    if isinstance(value, tuple):
+        items = [_to_proto(item, write_graph, declared) for item in value]
+        if items:
+            return helper.make_attribute(name, items)
+        return helper.make_attribute(
+            name, items, attr_type=declared if declared in _LISTS else _A.INTS
+        )
+    return helper.make_attribute(name, _to_proto(value, write_graph, declared))
+
+
+_LISTS = (_A.INTS, _A.FLOATS, _A.STRINGS, _A.TENSORS, _A.GRAPHS, _A.TYPE_PROTOS)
+
+
+def _to_proto(
+    value: Attr, write_graph: Callable[[Graph], onnx.GraphProto], declared: int | None
+) -> Any:
+    if isinstance(value, Graph):
+        return write_graph(value)
+    if isinstance(value, TensorType):
+        return type_to_proto(value)
+    if isinstance(value, np.ndarray):
+        return numpy_helper.from_array(value)
     if declared == _A.SPARSE_TENSOR and isinstance(value, bytes):
-        return helper.make_attribute(name, onnx.SparseTensorProto.FromString(value))
-    if declared == _A.FLOAT and isinstance(value, int):
-        value = float(value)
-    return helper.make_attribute(name, list(value) if isinstance(value, tuple) else value)
+        return onnx.SparseTensorProto.FromString(value)
+    if declared in (_A.FLOAT, _A.FLOATS) and isinstance(value, int):
+        return float(value)
+    return value
 
 
 def _declared_type(op_schema: object, name: str) -> int | None:

@@ -205,6 +205,7 @@ def inlined(op: Op, types: Mapping[str, TensorType], values: Values, around: Gra
         functions=around.functions,
     )
     try:
-        return graph_from_model(inliner.inline_local_functions(model_to_proto(alone)))
+        body = graph_from_model(inliner.inline_local_functions(model_to_proto(alone)))
     except (InputError, RuntimeError, ValueError):
         return None
+    return None if any(is_function_call(inner, body) for inner in body.walk()) else body

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper, shape_inference
+from onnx import checker, helper, numpy_helper, shape_inference
 
 from lydite.errors import GraphError
 from lydite.graph.attributes import attr_to_proto, schema
@@ -22,6 +22,13 @@ from lydite.opkey import TensorType
 IR_VERSION = 10
 SMALL = 1024
 """Constants of at most this many elements are kept in memory and steer inference."""
+
+
+_REFUSED = (
+    shape_inference.InferenceError, checker.ValidationError, RuntimeError, LookupError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What ONNX's inference and the rules raise on inputs that contradict an operator."""
 
 
 def infer_outputs(
@@ -52,7 +59,7 @@ def infer_outputs(
             return _padded(rule(op, inputs, _delegate(opsets, values)), len(op.outputs))
         if op.domain == "":  # ONNX Runtime emits some newer operators under older opsets
             return _by_onnx(op, inputs, values, {**opsets, "": onnx.defs.onnx_opset_version()})
-    except (shape_inference.InferenceError, IndexError, KeyError, TypeError, ValueError) as error:
+    except _REFUSED as error:
         if strict:
             raise GraphError(_reason(error, inputs), where=f"{op.name} ({op.op_type})") from error
         return [UNKNOWN] * len(op.outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -74,14 +75,46 @@ def graph_from_model(
     where: str = "model",
 ) -> Graph:
     """Read a model that lies in memory; see `read_onnx`."""
-    opsets = {imp.domain.replace("ai.onnx", "") if imp.domain == "ai.onnx" else imp.domain:
-              imp.version for imp in model.opset_import}  # fmt: skip
+    _check_text(model, where)
+    opsets = {
+        "" if item.domain == "ai.onnx" else item.domain: item.version for item in model.opset_import
+    }
     _check_domains(model, opsets, where)
     inputs = _bound_inputs(model.graph, dims or {}, where)
     reader = _Reader(opsets, folder, where, model.functions)
     shapes = _inferred(model, inputs)
     shapes |= {value.name: type_from_proto(value.type) for value in inputs}
     return reader.graph(model.graph, shapes, name=model.graph.name or Path(where).stem)
+
+
+def _check_text(model: onnx.ModelProto, where: str) -> None:
+    """Names must be printable: protobuf hands over one that is no UTF-8 as bytes."""
+    names = itertools.chain(
+        (item.domain for item in model.opset_import),
+        (name for function in model.functions for name in (function.domain, function.name)),
+        _names(model.graph),
+    )
+    if not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise InputError(
+            "holds a name that is no printable text", where=where, hint="export it again"
+        )
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
+    yield graph.name
+    for values in (graph.input, graph.output, graph.value_info):
+        for value in values:
+            yield value.name
+            yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    for weight in graph.initializer:
+        yield weight.name
+        yield from (text for entry in weight.external_data for text in (entry.key, entry.value))
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            if attribute.HasField("g"):
+                yield from _names(attribute.g)
 
 
 def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str) -> None:
@@ -100,7 +133,10 @@ def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str
         if node.domain not in KNOWN_DOMAINS and node.domain not in own:
             error = unknown_name("operator domain", node.domain, [d for d in KNOWN_DOMAINS if d])
             raise InputError(
-                error.what, where=f"{where}: {node.name or node.op_type}", allowed=error.allowed
+                error.what,
+                where=f"{where}: {node.name or node.op_type}",
+                allowed=error.allowed,
+                hint=error.hint,
             )
 
 
@@ -158,7 +194,7 @@ def _inferred(
                 onnx.helper.make_tensor_value_info(init.name, init.data_type, shape)
             )
     # it may be too large for protobuf, or contradict a rule
-    with contextlib.suppress(RuntimeError, ValueError):
+    with contextlib.suppress(shape_inference.InferenceError, RuntimeError, ValueError):
         light = shape_inference.infer_shapes(light, data_prop=True)
     values: Iterable[Any] = (*light.graph.input, *light.graph.value_info, *light.graph.output)
     return {value.name: type_from_proto(value.type) for value in values}
@@ -239,7 +275,7 @@ class _Reader:
                 a.name: attr_from_proto(a, lambda g: self.graph(g, {}, g.name or name, visible))
                 for a in node.attribute
             }
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, LookupError) as error:
             raise GraphError(f"an attribute cannot be read: {error}", where=name) from error
         domain = "" if node.domain == "ai.onnx" else node.domain
         return Op(name, node.op_type, tuple(node.input), tuple(node.output), attrs, domain)
@@ -281,9 +317,15 @@ class _Reader:
             raise InputError(f"the external data file '{location}' is truncated", where=where)
 
         def load() -> np.ndarray:
-            with path.open("rb") as file:
-                file.seek(offset)
-                raw = file.read(nbytes)
+            try:
+                with path.open("rb") as file:
+                    file.seek(offset)
+                    raw = file.read(nbytes)
+            except OSError as error:
+                raise InputError(
+                    f"the external data file '{location}' cannot be read: {error.strerror}",
+                    where=where,
+                ) from error
             filled = TensorProto(data_type=proto.data_type, dims=proto.dims, raw_data=raw)
             return numpy_helper.to_array(filled)
 

@@ -17,6 +17,9 @@ from lydite.errors import BackendError
 from lydite.measure.worker import Request
 
 _POLL_S = 0.1
+_ENVIRONMENT = {"NUMPY_MADVISE_HUGEPAGE": "0"}
+"""A backend's own buffers lie in small pages; numpy's must too, or an operator that is fed from
+numpy misses the address translations that it would cost inside a net."""
 
 
 class WorkerLost(Exception):
@@ -93,6 +96,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env={**os.environ, **_ENVIRONMENT},
             )
         return self._process
 

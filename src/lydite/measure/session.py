@@ -86,6 +86,10 @@ class Session:
             )
         }  # fmt: skip
 
+    def new_model(self) -> None:
+        """Forget the pace of the model that was measured before."""
+        self._paces.pop(MODEL, None)
+
     def measure(
         self, keys: Sequence[OpKey], model: str = ""
     ) -> tuple[list[Measurement], np.ndarray]:
@@ -124,6 +128,9 @@ class Session:
                 left.remove(culprit)
                 if not left and not model:
                     return rows, np.array([])
+        for result in results:
+            if result["key"] in (MODEL, PACE):  # before the rows, which are set against it
+                self._paces.setdefault(result["key"], []).extend(result["samples_s"])
         fresh = [row for result in results if (row := self._row(result)) is not None]
         self.database.add(fresh)
         samples = next((r["samples_s"] for r in results if r["key"] == MODEL), [])
@@ -141,7 +148,6 @@ class Session:
         name = result["key"]
         environment = dict(result.get("environment", {}))
         if name in (MODEL, PACE):
-            self._paces.setdefault(name, []).extend(result["samples_s"])
             return None
         key = OpKey.parse(name)
         if result["status"] != "ok":
@@ -152,11 +158,7 @@ class Session:
         elif key == DISPATCH_KEY and self._costs is not None:
             self._costs = (self._costs[0], median, environment["tap_s"])
         if "pace_s" in environment:
-            every = [
-                *self._paces.get(MODEL, []),
-                *self._paces.get(PACE, []),
-                *environment["pace_s"],
-            ]
+            every = self._paces[environment["pace_of"]]
             environment["pace_usual_s"] = float(np.percentile(every, _USUAL_QUANTILE))
         return Measurement(
             key, self.device, self.software,

@@ -137,6 +137,7 @@ def validate(
     ratios: dict[OpKey, float] = {}
     failures = done = 0
     call_s = session.costs()[0]
+    session.new_model()
     with tempfile.TemporaryDirectory(prefix="lydite-") as folder:
         path = write_onnx(graph, Path(folder) / "model.onnx", weights=graph_has_data(graph))
         for group in groups:

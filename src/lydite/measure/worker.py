@@ -97,9 +97,10 @@ def serve(request: Request, backend: Backend, tell: Tell) -> list[dict[str, Any]
             items[text] = prepared
         tell({"at": request.keys[0] if len(request.keys) == 1 else ""})
         timings = measure(items, plan)
-        pace = timings[MODEL if request.model else PACE].samples_s.tolist()
+        pace = MODEL if request.model else PACE
+        beside = {"pace_of": pace, "pace_s": timings[pace].samples_s.tolist()}
         for name, timing in timings.items():
-            results.append(_result(name, timing, copies.get(name, 0), costs, pace))
+            results.append(_result(name, timing, copies.get(name, 0), costs, beside))
     finally:
         for item in items.values():
             item.close()
@@ -119,7 +120,7 @@ def _costs(request: Request, backend: Backend, results: list[dict[str, Any]]) ->
 
 
 def _result(
-    name: str, timing: Timing, copies: int, costs: CallCosts, pace: list[float]
+    name: str, timing: Timing, copies: int, costs: CallCosts, beside: dict[str, Any]
 ) -> dict[str, Any]:
     environment = {**timing.environment, "calls_per_sample": timing.calls,
                    "warmup_calls": timing.warmup_calls}  # fmt: skip
@@ -128,7 +129,7 @@ def _result(
     samples = timing.samples_s
     if name not in (MODEL, PACE):
         samples = corrected(timing, copies, costs)
-        environment["pace_s"] = pace
+        environment |= beside
         environment["copies"] = copies
         environment |= dict(zip(("call_s", "dispatch_s", "tap_s"), costs.medians(), strict=True))
     return {"key": name, "status": "ok", "samples_s": samples.tolist(), "environment": environment}

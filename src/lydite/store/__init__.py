@@ -8,8 +8,9 @@ operator times, and `open_shipped` finds the databases that come with the packag
 from lydite.store.aisim import read_aisim
 from lydite.store.database import Database, Filters
 from lydite.store.exchange import export_file, import_file
-from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software, utc_now
+from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
 from lydite.store.shipped import open_shipped, shipped_devices
+from lydite.store.values import utc_now
 
 __all__ = [
     "Conditions",

@@ -25,6 +25,7 @@ _POSTGRES_LOCK = 0x6C79646974650001  # "lydite" and 1: any number that nobody el
 _CONNECT_TIMEOUT_S = 10
 _SQLITE_CACHE_KIB = 65536
 
+_NO_SUCH_RUN = ("refuses a row that names a run it does not have", "add the run first")
 _SQLITE_FAULTS = {
     sqlite3.SQLITE_BUSY: ("is locked by another process", "try again when that has finished"),
     sqlite3.SQLITE_LOCKED: ("is locked by another process", "try again when that has finished"),
@@ -35,13 +36,13 @@ _SQLITE_FAULTS = {
     sqlite3.SQLITE_IOERR: ("the disk reports an error", "nothing was changed"),
     sqlite3.SQLITE_CORRUPT: ("is damaged", "restore a copy, or import an export"),
     sqlite3.SQLITE_NOTADB: ("is not a database", "name another file"),
-    sqlite3.SQLITE_CONSTRAINT: ("refuses a row that names a run it does not have", "add the run"),
+    sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: _NO_SUCH_RUN,
 }
 _POSTGRES_FAULTS = {
     "55P03": ("is locked by another process", "try again when that has finished"),
     "25006": ("is read-only", "nothing was changed"),
     "53100": ("the disk is full", "nothing was changed; free some space"),
-    "23503": ("refuses a row that names a run it does not have", "add the run"),
+    "23503": _NO_SUCH_RUN,
     "XX001": ("is damaged", "restore a copy, or import an export"),
     "XX002": ("is damaged", "restore a copy, or import an export"),
 }
@@ -166,13 +167,13 @@ def _store_error(error: DBAPIError, where: str) -> StoreError:
     said = " ".join(str(origin).split())
     if isinstance(origin, sqlite3.Error):
         code = getattr(origin, "sqlite_errorcode", None)
-        fault = None if code is None else _SQLITE_FAULTS.get(code & 0xFF)
+        fault = code and (_SQLITE_FAULTS.get(code) or _SQLITE_FAULTS.get(code & 0xFF))
     else:
         state = getattr(origin, "sqlstate", None)
         fault = _POSTGRES_FAULTS.get(state or "")
         if fault is None and (state is None or error.connection_invalidated):
             fault = ("the server cannot be reached", "check that it runs, and the URL")
-    if fault is None:
+    if not fault:
         return StoreError(f"the database refuses: {said}", where=where)
     what, hint = fault
     return StoreError(f"{what} ({said})", where=where, hint=hint)

@@ -22,9 +22,8 @@ from lydite.store.records import (
     DeviceRecord,
     Measurement,
     Run,
-    canonical_json,
-    utc_now,
 )
+from lydite.store.values import canonical_json, utc_now
 from lydite.store.writer import Writer
 
 BUSY_TIMEOUT_S = 30.0
@@ -216,7 +215,7 @@ class Database:
         """
         m, chosen = schema.measurements.c, queries.fitting(filters)
         runs, devices = select(schema.runs), select(schema.devices)
-        if filters:
+        if any(value is not None for value in filters.values()):
             runs = runs.where(schema.runs.c.id.in_(select(m.run).where(chosen)))
             devices = devices.where(schema.devices.c.name.in_(select(m.device).where(chosen)))
         query = queries.with_keys().where(chosen).order_by(m.device, m.op, m.measured_at, m.id)

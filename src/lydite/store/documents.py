@@ -110,16 +110,23 @@ def read_device(document: Mapping[str, Any]) -> DeviceRecord:
     return DeviceRecord(**_exactly(document, _DEVICE_FIELDS))
 
 
-def check_version(version: object, where: str) -> None:
+def check_version(version: object) -> None:
     """Refuse an export of a newer Lydite.
 
     Raises:
         InputError: not a version, or a newer one.
     """
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
-        raise InputError(
-            f"has format version {version!r}", where=where, allowed=f"1 to {FORMAT_VERSION}"
-        )
+        raise InputError(f"has format version {version!r}", allowed=f"1 to {FORMAT_VERSION}")
+
+
+@contextmanager
+def at(where: str) -> Iterator[None]:
+    """Say of an InputError where it arose."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.what, where=where, allowed=error.allowed) from error
 
 
 @contextmanager

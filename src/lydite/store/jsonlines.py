@@ -94,7 +94,8 @@ def _check_header(line: bytes, where: str) -> None:
     header = _object(line, where)
     if header.get("kind") != "lydite":
         raise InputError("is not an export of Lydite's", where=where)
-    documents.check_version(header.get("version"), where)
+    with documents.at(where):
+        documents.check_version(header.get("version"))
 
 
 def _record(line: bytes, where: str) -> Run | DeviceRecord | Measurement:
@@ -103,7 +104,5 @@ def _record(line: bytes, where: str) -> Run | DeviceRecord | Measurement:
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         raise InputError(f"is of kind {kind!r}", where=where, allowed=", ".join(_READERS))
-    try:
+    with documents.at(where):
         return reader(record)
-    except InputError as error:
-        raise InputError(error.what, where=where, allowed=error.allowed) from error

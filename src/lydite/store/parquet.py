@@ -15,7 +15,8 @@ from typing import Any
 
 from lydite.errors import InputError, MissingExtra
 from lydite.store import documents
-from lydite.store.records import DeviceRecord, Measurement, Run, canonical_json
+from lydite.store.records import DeviceRecord, Measurement, Run
+from lydite.store.values import canonical_json
 
 _ROWS_PER_GROUP = 10_000
 _METADATA = b"lydite"
@@ -118,14 +119,13 @@ def _row(item: Measurement) -> dict[str, Any]:
 
 
 def _measurement(row: dict[str, Any], where: str) -> Measurement:
-    try:
-        for name in _JSON_COLUMNS:
-            row[name] = json.loads(row[name])
+    with documents.at(where):
+        try:
+            for name in _JSON_COLUMNS:
+                row[name] = json.loads(row[name])
+        except (ValueError, TypeError, RecursionError, KeyError) as error:
+            raise InputError(f"is damaged: {error}") from error
         return documents.read_measurement(row)
-    except InputError as error:
-        raise InputError(error.what, where=where, allowed=error.allowed) from error
-    except (ValueError, TypeError, RecursionError, KeyError) as error:
-        raise InputError(f"is damaged: {error}", where=where) from error
 
 
 def _described(
@@ -133,11 +133,12 @@ def _described(
 ) -> Iterator[tuple[str, Run | DeviceRecord | Measurement]]:
     if _METADATA not in metadata:
         raise InputError("is not an export of Lydite's", where=where)
-    try:
-        described = json.loads(metadata[_METADATA])
-        documents.check_version(described["version"], where)
-        runs = [documents.read_run(document) for document in described["runs"]]
-        devices = [documents.read_device(document) for document in described["devices"]]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"has damaged metadata: {error}", where=where) from error
+    with documents.at(where):
+        try:
+            described = json.loads(metadata[_METADATA])
+            documents.check_version(described["version"])
+            runs = [documents.read_run(document) for document in described["runs"]]
+            devices = [documents.read_device(document) for document in described["devices"]]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise InputError(f"has damaged metadata: {error}") from error
     yield from ((where, item) for item in (*runs, *devices))

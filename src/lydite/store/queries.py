@@ -32,18 +32,18 @@ _m, _s, _o = schema.measurements.c, schema.softwares.c, schema.ops.c
 
 
 class Filters(TypedDict, total=False):
-    """What a query may ask for; what is left out may be anything."""
+    """What a query may ask for; what is left out or None may be anything."""
 
-    device: str
-    backend: str
-    op_type: str
-    domain: str
-    threads: int
-    scope: str
-    cache: str
-    status: str
-    source: str
-    run: str
+    device: str | None
+    backend: str | None
+    op_type: str | None
+    domain: str | None
+    threads: int | None
+    scope: str | None
+    cache: str | None
+    status: str | None
+    source: str | None
+    run: str | None
 
 
 def exactly(**wanted: object) -> ColumnElement[bool]:
@@ -56,6 +56,8 @@ def fitting(filters: Filters) -> ColumnElement[bool]:
     """Measurements that fit."""
     conditions: list[ColumnElement[bool]] = [true()]
     for name, value in filters.items():
+        if value is None:
+            continue
         if name == "backend":
             conditions.append(_m.software.in_(select(_s.digest).where(_s.backend == value)))
         elif name in ("op_type", "domain"):
@@ -122,10 +124,12 @@ def statistics(connection: Connection) -> dict[str, Any]:
     def total(query: Executable) -> int:
         return int(connection.execute(query).scalar_one())
 
-    per_op = select(_m.op, func.count().label("n")).group_by(_m.op).subquery()
+    # Grouped as the index is ordered, for otherwise a million rows would be sorted.
+    per_op = select(_m.op, func.count().label("n")).group_by(_m.device, _m.op).subquery()
     by_type = select(_o.op_type, func.sum(per_op.c.n)).join(per_op, per_op.c.op == _o.digest)
-    by_software = select(_s.backend, func.count()).join(
-        schema.measurements, _m.software == _s.digest
+    per_software = select(_m.software, func.count().label("n")).group_by(_m.software).subquery()
+    by_backend = select(_s.backend, func.sum(per_software.c.n)).join(
+        per_software, per_software.c.software == _s.digest
     )
     if connection.dialect.name == "postgresql":
         size = "SELECT pg_database_size(current_database())"
@@ -136,7 +140,7 @@ def statistics(connection: Connection) -> dict[str, Any]:
         "operators": total(select(func.count()).select_from(schema.ops)),
         "runs": total(select(func.count()).select_from(schema.runs)),
         "by_device": count(select(_m.device, func.count()).group_by(_m.device)),
-        "by_backend": count(by_software.group_by(_s.backend)),
+        "by_backend": count(by_backend.group_by(_s.backend)),
         "by_op_type": count(by_type.group_by(_o.op_type)),
         "by_status": count(select(_m.status, func.count()).group_by(_m.status)),
         "size_bytes": total(text(size)),

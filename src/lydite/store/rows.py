@@ -19,8 +19,8 @@ from lydite.store.records import (
     Measurement,
     Run,
     Software,
-    canonical_json,
 )
+from lydite.store.values import canonical_json
 
 _m = schema.measurements.c
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from store_contract import StoreContract, key_of, measured
+from store_contract import StoreContract
+from store_samples import key_of, measured
 
 from lydite.errors import StoreError
 from lydite.store import Database

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC
 
 import numpy as np
 import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from store_samples import key_of, measured, write_many
 
 from lydite.errors import InputError, StoreError
 from lydite.opkey import Operand, OpKey, TensorType
@@ -24,26 +27,6 @@ from lydite.store import (
     schema,
 )
 from lydite.store.records import CACHES, SCOPES, STATUSES
-
-SOFTWARE = Software("onnxruntime", {"onnxruntime": "1.23.2"})
-
-
-def key_of(size: int, op_type: str = "Relu", domain: str = "") -> OpKey:
-    data = TensorType("float32", (1, size))
-    return OpKey(op_type, (Operand(data),), (data,), domain=domain)
-
-
-def measured(size: int = 1, seconds: float = 1e-3, **changes) -> Measurement:
-    fields = {
-        "key": key_of(size),
-        "device": "cpu-a",
-        "software": SOFTWARE,
-        "conditions": Conditions(),
-        "samples_s": np.array([seconds]),
-        "measured_at": "2025-11-22T04:30:00.000000Z",
-    }
-    return Measurement(**(fields | changes))
-
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 json_values = st.recursive(
@@ -69,7 +52,7 @@ keys = st.builds(
     attrs=environments,
     fused=st.lists(text, max_size=2).map(tuple),
 )
-moments = st.datetimes(timezones=st.just(__import__("datetime").UTC)).map(lambda t: t.isoformat())
+moments = st.datetimes(timezones=st.just(UTC)).map(lambda t: t.isoformat())
 
 
 @st.composite
@@ -108,15 +91,6 @@ def same(found: Measurement, wanted: Measurement) -> bool:
     )
 
 
-def write_many(target: str, writer: int, count: int) -> None:
-    """One of several processes: rows of its own, rows that all share, in many transactions."""
-    with Database.open(target) as database:
-        run = database.start_run("profile", {"writer": writer})
-        for number in range(count):
-            database.add([measured(number), measured(number, environment={"writer": writer})])
-        database.finish_run(run, "done", {})
-
-
 class StoreContract:
     """Tests that need a fixture `target`: where a new, empty database may be made."""
 
@@ -128,7 +102,11 @@ class StoreContract:
     @settings(
         max_examples=60,
         deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+            HealthCheck.differing_executors,  # both kinds of database run this one test
+        ],
     )
     @given(items=st.lists(measurements(), min_size=1, max_size=4))
     def test_what_goes_in_comes_out(self, database, items):
@@ -422,6 +400,14 @@ class StoreContract:
                 connection.execute(table.update().values({field: value}))
             with pytest.raises(StoreError, match="damaged row"):
                 list(database.query())
+
+    def test_threads_share_a_database(self, database):
+        def work(number: int) -> int:
+            added = database.add([measured(number), measured(-1)])
+            return added + len(database.lookup([key_of(number)], device="cpu-a"))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(work, range(40))) == 40 + 40 + 1
 
     def test_four_processes_write_at_once(self, target):
         count = 25

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from store_contract import key_of, measured, measurements, moments, seconds
+from store_contract import measurements, moments, seconds
+from store_samples import key_of, measured
 
 from lydite.errors import InputError
 from lydite.opkey import OpKey
 from lydite.store import Conditions, Measurement, Run, Software, utc_now
-from lydite.store.records import canonical_json, parse_utc
+from lydite.store.values import canonical_json, parse_utc
 
 
 @given(st.lists(seconds.filter(lambda s: s < 1e300), min_size=1, max_size=50))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from store_contract import key_of, measured
+from store_samples import key_of, measured
 
 from lydite.errors import InputError
 from lydite.store import Database, export_file, open_shipped, shipped, shipped_devices

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from store_contract import StoreContract, measured
+from store_contract import StoreContract
+from store_samples import measured
 
 from lydite.errors import MissingExtra, StoreError
 from lydite.store import Database, Run
@@ -176,7 +177,7 @@ def test_disk_full(filled, monkeypatch):
 _WRITER = """
 import sys
 sys.path[:0] = sys.argv[2].split(":")
-from store_contract import measured
+from store_samples import measured
 from lydite.store import Database
 with Database.open(sys.argv[1]) as database:
     for number in range(10**6):

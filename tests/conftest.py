@@ -1,0 +1,20 @@
+"""What all tests share: nothing of the user's is read or written, and plug-ins are found."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGINS = str(Path(__file__).parent / "plugins")
+sys.path.insert(0, PLUGINS)
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("LYDITE_DB", str(tmp_path / "lydite.db"))
+    monkeypatch.delenv("LYDITE_REPLAY", raising=False)
+    paths = [PLUGINS, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(p for p in paths if p))
