@@ -64,12 +64,27 @@ def figures(found: dict[str, Validation], threads: int) -> list[Figure]:
     goals = (0.05, 0.10, 1.0) if threads == 1 else (None, None, None)
     label = f"{len(found)} models, {threads} thread{'s' * (threads > 1)}"
     return [
-        Figure(f"median absolute error, {label}", accuracy.median_abs, "share", goals[0], "lower", notes),
-        Figure(f"worst absolute error, {label}", abs(accuracy.worst.error), "share", goals[1], "lower",
-               {"worst": accuracy.worst.name}),
+        Figure(
+            f"median absolute error, {label}",
+            accuracy.median_abs,
+            "share",
+            goals[0],
+            "lower",
+            notes,
+        ),
+        Figure(
+            f"worst absolute error, {label}",
+            abs(accuracy.worst.error),
+            "share",
+            goals[1],
+            "lower",
+            {"worst": accuracy.worst.name},
+        ),
         Figure(f"least coverage (time measured), {label}", covered, "share", goals[2], "higher"),
-        Figure(f"measured inside the 90 % interval, {label}", accuracy.inside, "share", None, "higher"),
-    ]  # fmt: skip
+        Figure(
+            f"measured inside the 90 % interval, {label}", accuracy.inside, "share", None, "higher"
+        ),
+    ]
 
 
 def main() -> None:

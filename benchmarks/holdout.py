@@ -37,7 +37,9 @@ def rows(database: Database, device: Device) -> list[tuple[OpKey, float]]:
     return sorted(found.items(), key=lambda pair: pair[0].digest)
 
 
-def judge(pairs: list[tuple[OpKey, float]], device: Device) -> dict[str, list[tuple[float, bool, float]]]:
+def judge(
+    pairs: list[tuple[OpKey, float]], device: Device
+) -> dict[str, list[tuple[float, bool, float]]]:
     """(error, inside, seconds) by source over three folds, each third held out once."""
     judged: dict[str, list[tuple[float, bool, float]]] = defaultdict(list)
     for fold in range(3):
@@ -95,7 +97,7 @@ def main() -> None:
     publish(
         "holdout",
         [
-            Figure("median absolute error, held-out keys", float(np.nanmedian(errors)), "share", 0.10,
+            Figure("median absolute error, held-out keys", float(np.nanmedian(errors)), "share", 0.1,
                    "lower", notes),
             Figure("true time inside the 90 % interval", float(np.mean([w for _, w, _ in every])),
                    "share", 0.90, "higher"),

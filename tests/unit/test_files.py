@@ -12,7 +12,7 @@ def test_replaces_and_leaves_no_trace(tmp_path):
     write_atomic(path, "old")
     write_atomic(path, b"new")
     assert path.read_text() == "new"
-    assert os.listdir(path.parent) == ["b.txt"]
+    assert [p.name for p in path.parent.iterdir()] == ["b.txt"]
 
 
 def test_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
@@ -26,7 +26,7 @@ def test_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(LyditeError, match=r"kept\.txt: cannot write: No space left on device"):
         write_atomic(path, "new")
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["kept.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["kept.txt"]
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "link/x"])

@@ -51,7 +51,13 @@ def test_printing_is_read_back(value):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.00123, "1.23 ms"), (999.96e-6, "1.00 ms"), (0.0, "0 s"), (59.0, "59.0 s"), (2.5e-7, "250 ns")],
+    [
+        (0.00123, "1.23 ms"),
+        (999.96e-6, "1.00 ms"),
+        (0.0, "0 s"),
+        (59.0, "59.0 s"),
+        (2.5e-7, "250 ns"),
+    ],
 )
 def test_format_seconds(seconds, text):
     assert format_seconds(seconds) == text

@@ -1,4 +1,4 @@
-"""Who can run a graph here. A backend is found by name; outside packages add theirs by entry point."""
+"""Who can run a graph here. Backends are found by name; outside packages add entry points."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from lydite.graph import Graph, OpKey, Operand, TensorType
+from lydite.graph import Graph, Operand, OpKey, TensorType
 
 
 @dataclass(frozen=True, slots=True)

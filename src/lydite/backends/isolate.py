@@ -46,7 +46,7 @@ def replicated(key: OpKey, copies: int) -> Graph:
 
 
 EVICTED_ELEMENTS = 1 << 19
-"""An operator over this many floats reads and writes 2 MiB each: more than a private cache holds."""
+"""An operator over this many floats reads and writes 2 MiB each: more than a private cache."""
 
 
 def calls(copies: int, *, cold: bool = False, evict: bool = False) -> Graph:

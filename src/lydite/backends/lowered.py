@@ -15,7 +15,7 @@ from lydite.graph.keys import graph_digest
 
 
 def lowered(backend: Backend, graph: Graph, settings: Settings) -> Graph:
-    """`backend.lower(graph, settings)`, kept by graph, versions and settings in the cache folder."""
+    """`backend.lower(graph, settings)`, kept by graph, versions and settings."""
     identity = json.dumps(
         [graph_digest(graph), backend.name, dict(backend.capabilities().versions), asdict(settings)]
     )

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,13 @@ class OnnxRuntimeBackend:
     def _missing_types(self, graph: Graph, settings: Settings) -> dict[str, TensorType]:
         """Types that inference left open, as seen in a run."""
         unknown = [
-            name for op in graph.ops for name in op.outputs
-            if name and not graph.type_of(name).is_static and not graph.type_of(name).dtype[:1] == "s"
-        ]  # fmt: skip
+            name
+            for op in graph.ops
+            for name in op.outputs
+            if name
+            and not graph.type_of(name).is_static
+            and not graph.type_of(name).dtype.startswith("s")
+        ]
         if not unknown:
             return {}
         tapped = replace(graph, outputs=(*graph.outputs, *unknown))
@@ -226,7 +231,7 @@ class _Session:
 
     def close(self) -> None:
         """Drop the session."""
-        self._binding = self._session = None
+        del self._binding, self._session
 
 
 def _input_array(type_: TensorType, seed: int) -> np.ndarray:
@@ -236,7 +241,7 @@ def _input_array(type_: TensorType, seed: int) -> np.ndarray:
     dims, dtype = [int(dim) for dim in type_.shape], numpy_dtype(type_.dtype)
     if dtype.kind == "f" or type_.dtype == "bfloat16":
         return np.random.default_rng(seed).random(dims, dtype=np.float32).astype(dtype)
-    if dtype == object:
+    if dtype.kind == "O":
         return np.full(dims, "a", dtype=object)
     return np.ones(dims, dtype)
 
@@ -259,8 +264,7 @@ def _runs_of(events: Sequence[dict[str, Any]]) -> list[list[NodeTime]]:
 @cache
 def _failures() -> tuple[type[Exception], ...]:
     """ONNX Runtime's exceptions, which share no base but `Exception`."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
+    state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     own = [v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception)]
     return (*own, RuntimeError, ValueError)
 

@@ -14,7 +14,6 @@ from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings, squ
 from lydite.errors import BackendError
 from lydite.graph import Graph, OpKey, keys_of
 
-
 RECORDING = "LYDITE_REPLAY"
 """Environment variable that names the database to replay."""
 

@@ -12,6 +12,7 @@ from lydite.graph import Graph, Initializer, Op, OpKey, TensorType
 
 try:
     import torch
+    from torch._dynamo.exc import TorchDynamoException
 
     from lydite.backends.torch_ops import RULES, STEERING, tensor_type, torch_dtype
 except ImportError:
@@ -32,7 +33,10 @@ class TorchBackend:
         devices = ("cpu",)
         if torch.cuda.is_available():
             devices = ("cpu", "cuda")
-            versions |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+            versions |= {
+                "cuda": str(torch.version.cuda),
+                "cudnn": str(torch.backends.cudnn.version()),
+            }
         return Capabilities(True, versions, devices, ("float32", "float16", "bfloat16", "float64"))
 
     def lower(self, graph: Graph, settings: Settings) -> Graph:
@@ -42,9 +46,11 @@ class TorchBackend:
         with torch.no_grad():
             try:
                 program = torch.export.export(module, tuple(module.feeds), strict=False)
-            except (RuntimeError, ValueError, TypeError, torch._dynamo.exc.TorchDynamoException) as error:
+            except (RuntimeError, ValueError, TypeError, TorchDynamoException) as error:
                 reason = str(error).strip().splitlines()[0][:300]
-                raise BackendError(f"torch.export refuses it: {reason}", where=graph.name) from error
+                raise BackendError(
+                    f"torch.export refuses it: {reason}", where=graph.name
+                ) from error
         return _aten_graph(program, graph.name)
 
     def prepare(self, graph: Graph, settings: Settings) -> Prepared:
@@ -190,9 +196,7 @@ class _Net(torch.nn.Module):
                 tensor = torch.from_numpy(_writable(init, settings.seed + number))
                 self.register_buffer(f"w{number}", tensor.to(settings.device))
         self._dead_after = _last_reads(graph)
-        self.feeds = [
-            _operand(graph.type_of(name), settings, ones=True) for name in graph.inputs
-        ]
+        self.feeds = [_operand(graph.type_of(name), settings, ones=True) for name in graph.inputs]
 
     def forward(self, *feeds: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """All outputs."""
@@ -207,7 +211,6 @@ class _Net(torch.nn.Module):
             for name in self._dead_after[op.name]:
                 values.pop(name, None)  # memory goes back at once, as in a hand-written module
         return tuple(values[name] for name in self._graph.outputs)
-
 
     def _given(self, op: Op, index: int, values: dict[str, Any]) -> Any:
         """An input: None, a constant that steers the call as an array, else a tensor."""
@@ -302,7 +305,9 @@ def _aten_graph(program: Any, name: str) -> Graph:
 
 
 def _with_parts(ops: Sequence[Op], parts: dict[str, list[str]]) -> list[Op]:
-    return [Op(op.name, op.op_type, op.inputs, tuple(parts[op.name]), op.attrs, op.domain) for op in ops]
+    return [
+        Op(op.name, op.op_type, op.inputs, tuple(parts[op.name]), op.attrs, op.domain) for op in ops
+    ]
 
 
 def _aten_op(node: Any, outputs: Sequence[str]) -> Op:
@@ -310,9 +315,11 @@ def _aten_op(node: Any, outputs: Sequence[str]) -> Op:
     inputs: list[str] = []
     attrs: dict[str, Any] = {}
     schema = node.target._schema
-    given = dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | dict(node.kwargs)
+    given = dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | dict(
+        node.kwargs
+    )
     for argument in schema.arguments:
-        value = given.get(argument.name)
+        value: Any = given.get(argument.name)
         kind = str(argument.type)
         if "List[" in kind and "Tensor" in kind:
             values = list(value or [])

@@ -26,8 +26,10 @@ def _integers(value: Any) -> list[int]:
     return [int(item) for item in value.flatten().tolist()]
 
 
-def _spatial_padding(x: Any, attrs: Attrs, kernel: Sequence[int], value: float = 0.0) -> tuple[Any, Any]:
-    """The input, padded where torch's own argument cannot say it, and the symmetric padding left."""
+def _spatial_padding(
+    x: Any, attrs: Attrs, kernel: Sequence[int], value: float = 0.0
+) -> tuple[Any, Any]:
+    """The input, padded where torch's argument cannot say it, and the symmetric padding left."""
     rank = len(kernel)
     pads = list(attrs.get("pads", [0] * (2 * rank)))
     strides = list(attrs.get("strides", [1] * rank))
@@ -46,8 +48,13 @@ def _spatial_padding(x: Any, attrs: Attrs, kernel: Sequence[int], value: float =
     return F.pad(x, flat, value=value), [0] * rank
 
 
+def _three(inputs: Inputs) -> tuple[Any, Any, Any]:
+    """Three inputs, the last of which may be left out."""
+    return inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None
+
+
 def _conv(inputs: Inputs, attrs: Attrs) -> Any:
-    x, weight, bias = (*inputs, None)[:3]
+    x, weight, bias = _three(inputs)
     x, padding = _spatial_padding(x, attrs, weight.shape[2:])
     rank = weight.dim() - 2
     function = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[rank]
@@ -77,7 +84,7 @@ def _average_pool(inputs: Inputs, attrs: Attrs) -> Any:
 
 
 def _gemm(inputs: Inputs, attrs: Attrs) -> Any:
-    a, b, c = (*inputs, None)[:3]
+    a, b, c = _three(inputs)
     a = a.t() if attrs.get("transA") else a
     if attrs.get("transB") and attrs.get("alpha", 1.0) == 1.0 and attrs.get("beta", 1.0) == 1.0:
         return F.linear(a, b, c)
@@ -92,7 +99,7 @@ def _batch_norm(inputs: Inputs, attrs: Attrs) -> Any:
 
 
 def _layer_norm(inputs: Inputs, attrs: Attrs) -> Any:
-    x, scale, bias = (*inputs, None)[:3]
+    x, scale, bias = _three(inputs)
     axis = attrs.get("axis", -1) % x.dim()
     return F.layer_norm(x, list(x.shape[axis:]), scale, bias, attrs.get("epsilon", 1e-5))
 
@@ -248,8 +255,9 @@ RULES: dict[str, Rule] = {
     "Split": _split,
     "Gather": _gather,
     "Slice": _slice,
-    "Expand": lambda inputs, _: inputs[0]
-    * torch.ones(_integers(inputs[1]), dtype=inputs[0].dtype, device=inputs[0].device),
+    "Expand": lambda inputs, _: (
+        inputs[0] * torch.ones(_integers(inputs[1]), dtype=inputs[0].dtype, device=inputs[0].device)
+    ),
     "Unsqueeze": _unsqueeze,
     "Squeeze": _squeeze,
     "ReduceMean": _reduce_mean,

@@ -36,12 +36,23 @@ def bench(
     from lydite.measure.whole import model_row
     from lydite.units import format_bytes, format_seconds, format_si
 
-    graph = load_model(model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim)  # fmt: skip
+    graph = load_model(
+        model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim
+    )
     check_memory(3 * graph.parameter_bytes, graph.name)
     arguments = {"model": model, "backend": backend, "threads": threads, "batch": batch}
     with open_database(db) as database, recorded_run(database, "bench", arguments) as run:
-        with make_session(backend, database, threads=threads, device=device, clock=clock,
-                          budget=budget, seed=seed, run=run.id, rounds=rounds) as session:  # fmt: skip
+        with make_session(
+            backend,
+            database,
+            threads=threads,
+            device=device,
+            clock=clock,
+            budget=budget,
+            seed=seed,
+            run=run.id,
+            rounds=rounds,
+        ) as session:
             plan = session.plan
             result = run_bench(graph, session.backend, session.settings, plan)
             row = model_row(graph, result.timing.samples_s, session, result.timing.environment)
@@ -59,8 +70,10 @@ def bench(
     each = [f"p{p} {format_seconds(result.percentile(p))}" for p in (50, 90, 99)]
     print(f"{graph.name} on {session.device} ({backend}, {threads} thread{'s' * (threads > 1)}, "
           f"batch {result.batch})")  # fmt: skip
-    print(f"  latency     {'  '.join(each)}  (min {format_seconds(result.percentile(0))}, "
-          f"IQR {format_seconds(document['latency_iqr_s'])}, {document['samples']} samples)")  # fmt: skip
+    print(
+        f"  latency     {'  '.join(each)}  (min {format_seconds(result.percentile(0))}, "
+        f"IQR {format_seconds(document['latency_iqr_s'])}, {document['samples']} samples)"
+    )
     print(f"  throughput  {format_si(document['throughput_per_s'], 'samples/s')}")
     print(
         f"  load        {format_seconds(result.load_s)}, memory {format_bytes(result.memory_bytes)}"

@@ -22,11 +22,13 @@ def inspect(
 ) -> None:
     """Show a model: operators, shapes, parameters, FLOPs, bytes, arithmetic intensity."""
     from lydite.cli.load import load_model
-    from lydite.cli.show import print_json, say, table
+    from lydite.cli.show import print_json, say
     from lydite.graph.work import total_work, work_of
     from lydite.units import format_bytes, format_si
 
-    graph = load_model(model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim)  # fmt: skip
+    graph = load_model(
+        model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim
+    )
     work = total_work(graph)
     document: dict[str, Any] = {
         "model": graph.name,
@@ -62,8 +64,11 @@ def inspect(
     if json:
         print_json(document)
         return
-    print(f"{graph.name}: {len(graph.ops)} operators, {format_si(graph.parameter_count, '')} parameters "
-          f"({format_bytes(graph.parameter_bytes)}), {format_si(work.total.flops, 'FLOP')}")  # fmt: skip
+    print(
+        f"{graph.name}: {len(graph.ops)} operators, {format_si(graph.parameter_count, '')} parameters"
+        " "
+        f"({format_bytes(graph.parameter_bytes)}), {format_si(work.total.flops, 'FLOP')}"
+    )
     for label in ("inputs", "outputs"):
         print(f"  {label}: " + ", ".join(f"{n} {t}" for n, t in document[label].items()))
     print()
@@ -105,10 +110,17 @@ def _type_table(per_op: list[dict[str, Any]]) -> str:
         kind["unknown"] += op["flops"] is None
     ordered = sorted(kinds.items(), key=lambda item: -item[1]["flops"])
     rows = [
-        [name, str(k["count"]), _known(k, _si(k["flops"], "FLOP")), _known(k, _size(k, "read_bytes")),
-         _known(k, _size(k, "written_bytes")), _si(k["parameters"], ""), _known(k, _intensity(k))]
+        [
+            name,
+            str(k["count"]),
+            _known(k, _si(k["flops"], "FLOP")),
+            _known(k, _size(k, "read_bytes")),
+            _known(k, _size(k, "written_bytes")),
+            _si(k["parameters"], ""),
+            _known(k, _intensity(k)),
+        ]
         for name, k in ordered
-    ]  # fmt: skip
+    ]
     return table("", ["type", "count", "work", "read", "written", "parameters", "FLOP/B"], rows)
 
 

@@ -32,7 +32,7 @@ def load_model(
 
         if dims:
             raise InputError(
-                f"--dim binds sizes of .onnx files; '{name}' takes --batch, --image-size, --sequence"
+                f"--dim is for .onnx files; '{name}' takes --batch, --image-size, --sequence"
             )
         return build_model(
             name, batch=batch or 1, image_size=image_size, sequence=sequence, dtype=dtype

@@ -31,10 +31,15 @@ def models(json: options.Json = False, quiet: options.Quiet = False) -> None:
         print_json({"models": rows})
         return
     cells = [
-        [str(r["model"]), format_si(float(str(r["parameters"])), ""), format_si(float(str(r["flops"])), "FLOP"),
-         str(r["operators"]), _first(r["inputs"])]
+        [
+            str(r["model"]),
+            format_si(float(str(r["parameters"])), ""),
+            format_si(float(str(r["flops"])), "FLOP"),
+            str(r["operators"]),
+            _first(r["inputs"]),
+        ]
         for r in rows
-    ]  # fmt: skip
+    ]
     print(table("", ["model", "parameters", "work", "operators", "<input"], cells))
     say("\nNext: lydite inspect resnet50; any .onnx file is a model too.", quiet)
 

@@ -36,7 +36,9 @@ def predict(
     from lydite.cli.show import print_json, say
     from lydite.errors import InputError
 
-    graph = load_model(model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim)  # fmt: skip
+    graph = load_model(
+        model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim
+    )
     with open_database(db) as database:
         prediction = predicted(graph, on, backend, threads, clock, database)
     if strict and not prediction.complete:

@@ -50,11 +50,21 @@ def make_session(
     spec = find_device("cpu" if device == "cpu" else accelerator_name(device))
     database.add_device(spec.name, spec.to_json())
     return Session(
-        found, database, spec.name, Settings(threads=threads, device=device, seed=seed),
-        Plan(rounds=rounds, budget_s=budget, clock="wall" if clock == "wall" else "process", seed=seed),
-        cache=cache, run=run, timeout_s=timeout,
+        found,
+        database,
+        spec.name,
+        Settings(threads=threads, device=device, seed=seed),
+        Plan(
+            rounds=rounds,
+            budget_s=budget,
+            clock="wall" if clock == "wall" else "process",
+            seed=seed,
+        ),
+        cache=cache,
+        run=run,
+        timeout_s=timeout,
         memory_bytes=int(parse_quantity(memory, "B", where="--memory")) if memory else None,
-    )  # fmt: skip
+    )
 
 
 def accelerator_name(device: str) -> str:

@@ -87,10 +87,10 @@ def progress_bar(label: str, quiet: bool) -> Iterator[Progress]:
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=None, now="")
 
-        def report(done: int, total: int, now: str) -> None:
+        def update(done: int, total: int, now: str, /) -> None:
             bar.update(task, completed=done, total=total, now=now)
 
-        yield report
+        yield update
 
 
 @contextmanager
@@ -101,6 +101,7 @@ def _lines(label: str) -> Iterator[Progress]:
     start, said = time.monotonic(), [0]
 
     def report(done: int, total: int, now: str) -> None:
+        del now
         quarter = 4 * done // total if total else 0
         if quarter > said[0]:
             said[0] = quarter

@@ -97,11 +97,17 @@ def accuracy_table(results: list[Validation]) -> str:
 
     points = [point_of(v) for v in results]
     rows = [
-        [p.name, format_seconds(p.measured), format_seconds(p.predicted),
-         f"{format_seconds(p.low)} - {format_seconds(p.high)}", signed_percent(p.error),
-         percent(v.prediction.coverage.node_coverage), percent(v.prediction.coverage.time_share("measured"))]
+        [
+            p.name,
+            format_seconds(p.measured),
+            format_seconds(p.predicted),
+            f"{format_seconds(p.low)} - {format_seconds(p.high)}",
+            signed_percent(p.error),
+            percent(v.prediction.coverage.node_coverage),
+            percent(v.prediction.coverage.time_share("measured")),
+        ]
         for v, p in zip(results, points, strict=True)
-    ]  # fmt: skip
+    ]
     columns = ["model", "measured", "predicted", "90 % interval", "error", "nodes", "time measured"]
     found = Accuracy.of(points)
     return table("", columns, rows) + (

@@ -99,7 +99,7 @@ def add_up(parts: Iterable[tuple[Estimate, int, Hashable]], systematic: float = 
 
     Args:
         parts: (estimate, number of calls, identity of the operator).
-        systematic: relative half-width of an error of the method itself, which the whole sum shares.
+        systematic: relative half-width of an error of the method itself, shared by all.
     """
     total = 0.0
     down: dict[Hashable, float] = {}

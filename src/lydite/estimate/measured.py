@@ -46,7 +46,7 @@ class Rows:
 class Measured:
     """The median of the newest rows; the interval spans their samples' middle 90 %.
 
-    At least 2 % each way is claimed, since samples of one minute know nothing of the next. Rows that
+    At least 2 % each way is claimed: samples of one minute know nothing of the next. Rows that
     carry a pace (how fast a fixed reference ran beside them) are brought to the pace of `pace_s`.
     """
 

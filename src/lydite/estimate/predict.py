@@ -12,7 +12,6 @@ from lydite.estimate.base import Estimate, Estimator, Sum, add_up
 from lydite.graph import Graph, OpKey, keys_of
 from lydite.hardware import Device
 
-
 ISOLATION_ERROR = 0.08
 """Half-width of what the method itself can be off: operators timed alone, in rows of themselves,
 do not meet each other's traces in caches and predictors. Nine models in ten lie within it

@@ -21,7 +21,7 @@ from lydite.hardware import Device
 ASSUMED = (0.05, 0.4, 1.5)
 """Efficiency assumed without measurements: lowest, likely, highest (caches can beat the roof)."""
 _L2_BYTES_PER_CYCLE = 32
-"""Sustained bandwidth of a core's private cache (Intel Optimization Reference Manual, table 2-17)."""
+"""Sustained bandwidth of a core's private cache (Intel Optimization Reference Manual)."""
 ASSUMED_DISPATCH_S = 1e-6
 _ENOUGH = 4
 
@@ -56,7 +56,7 @@ def key_dtype(key: OpKey) -> str:
 def fit_efficiency(
     rows: Sequence[tuple[OpKey, float]], device: Device, threads: int | None, dispatch_s: float
 ) -> dict[str, Efficiency]:
-    """Efficiency by operator type from (key, seconds); types with fewer than 4 rows are left out."""
+    """Efficiency by operator type from (key, seconds); fewer than 4 rows are too few."""
     ratios: dict[str, list[float]] = {}
     for key, seconds in rows:
         work = work_of_key(key)
@@ -65,11 +65,12 @@ def fit_efficiency(
         bound = roofline_seconds(work, device, key_dtype(key), threads)
         if bound > 0:
             ratios.setdefault(key.qualified_type, []).append(bound / (seconds - dispatch_s))
-    return {
-        kind: Efficiency(*(float(x) for x in np.percentile(found, [5, 50, 95])), len(found))
-        for kind, found in ratios.items()
-        if len(found) >= _ENOUGH
-    }
+    fitted: dict[str, Efficiency] = {}
+    for kind, found in ratios.items():
+        if len(found) >= _ENOUGH:
+            low, median, high = (float(x) for x in np.percentile(found, [5, 50, 95]))
+            fitted[kind] = Efficiency(low, median, high, len(found))
+    return fitted
 
 
 class Roofline:

@@ -25,8 +25,25 @@ from platformdirs import user_cache_path
 from lydite.files import write_atomic
 from lydite.hardware.device import Cache, Device
 
-_ISA = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16",
-        "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "sve", "sve2", "i8mm", "bf16")  # fmt: skip
+_ISA = (
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "sve",
+    "sve2",
+    "i8mm",
+    "bf16",
+)
 _DEFAULT_CLOCK_HZ = 2.0e9
 
 
@@ -61,7 +78,7 @@ def local_device() -> Device:
             "": "detected on this machine",
             "peak_flops": peaks_source,
             "clock_hz": clock_source,
-            "memory_bandwidth": "measured here: copy of 64 MiB arrays by one thread, times the cores",
+            "memory_bandwidth": "measured here: copy of 64 MiB by one thread, times the cores",
         },
     )
 

@@ -1,4 +1,4 @@
-"""The parent's side of a measuring process: limits on its time and memory, and what became of it."""
+"""The parent's side of a measuring process: limits on time and memory, and what became of it."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def sample(item: Runnable, calls: int, clock: Clock = "wall") -> float:
 
 
 def warm_up(item: Runnable, budget_s: float) -> tuple[int, float]:
-    """Call until the last three agree within 3 %, at least twice; calls made and seconds of the last.
+    """Call until the last three agree within 3 %, at least twice; calls, and seconds of the last.
 
     The budget is wall time; a first call that takes longer than it ends the warm-up.
     """

@@ -1,4 +1,4 @@
-"""The process in which things are measured, so that a crash, a hang or a greed for memory is theirs.
+"""The process in which things are measured: a crash, a hang or greed for memory stays its own.
 
 It reads one JSON request a line from standard input and answers with JSON lines: `{"at": name}`
 before each thing it touches, then `{"results": [...]}`. Run by `lydite.measure.client`.
@@ -114,8 +114,14 @@ def _costs(request: Request, backend: Backend, results: list[dict[str, Any]]) ->
         backend, request.settings, replace(request.plan, rounds=25, budget_s=1.5, flush=None)
     )
     for key, samples in ((CALL_KEY, costs.call_s), (DISPATCH_KEY, costs.dispatch_s)):
-        results.append({"key": key.text, "status": "ok", "samples_s": samples.tolist(),
-                        "environment": {"clock": request.plan.clock, "tap_s": costs.medians()[2]}})  # fmt: skip
+        results.append(
+            {
+                "key": key.text,
+                "status": "ok",
+                "samples_s": samples.tolist(),
+                "environment": {"clock": request.plan.clock, "tap_s": costs.medians()[2]},
+            }
+        )
     return costs
 
 

@@ -12,7 +12,7 @@ from lydite.files import write_atomic
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Something that ran: on which track, called what, from when (seconds), how long, and details."""
+    """Something that ran: on which track, its name, when (seconds), how long, and details."""
 
     track: str
     name: str

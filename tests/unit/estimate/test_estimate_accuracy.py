@@ -6,7 +6,11 @@ from lydite.estimate import Accuracy, Point
 
 def test_summary_by_hand():
     found = Accuracy.of(
-        [Point("a", 1.1, 1.0, 0.9, 1.2), Point("b", 0.8, 1.0, 0.7, 0.9), Point("c", 3.06, 3.0, 3, 3.1)]
+        [
+            Point("a", 1.1, 1.0, 0.9, 1.2),
+            Point("b", 0.8, 1.0, 0.7, 0.9),
+            Point("c", 3.06, 3.0, 3, 3.1),
+        ]
     )
     assert found.median_abs == pytest.approx(0.10)
     assert found.mean_abs == pytest.approx((0.1 + 0.2 + 0.02) / 3)

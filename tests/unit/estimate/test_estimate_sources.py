@@ -10,7 +10,7 @@ from lydite.estimate.roofline import roofline_seconds
 from lydite.graph import Builder, keys_of
 from lydite.graph.work import work_of_key
 from lydite.hardware import Device, find_device
-from lydite.opkey import CALL_KEY, DISPATCH_KEY, OpKey, Operand, TensorType
+from lydite.opkey import CALL_KEY, DISPATCH_KEY, Operand, OpKey, TensorType
 from lydite.store import Conditions, Database, Measurement, Software
 
 CPU = Device("toy", "Toy", "cpu", "nobody", {"float32": 1e11}, 8e9, 1e10, units=2, clock_hz=2e9)

@@ -15,7 +15,11 @@ def estimate(seconds, half, shared=None):
 
 def test_independent_errors_add_as_monte_carlo_says():
     """90 % half-widths of independent normal errors: the simulated sum's own 90 % half-width."""
-    parts = [(estimate(1.0, 0.1), 3, "a"), (estimate(2.0, 0.3), 1, "b"), (estimate(0.5, 0.2), 2, "c")]
+    parts = [
+        (estimate(1.0, 0.1), 3, "a"),
+        (estimate(2.0, 0.3), 1, "b"),
+        (estimate(0.5, 0.2), 2, "c"),
+    ]
     total = add_up(parts)
     z = 1.6448536
     rng = np.random.default_rng(1)

@@ -1,8 +1,8 @@
-import os
 import signal
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from lydite.measure.client import Worker, WorkerLost
 from lydite.measure.isolation import call_costs, copies_for, corrected, weight_bytes
 from lydite.measure.timing import measure
 from lydite.measure.worker import Request
-from lydite.opkey import CALL_KEY, DISPATCH_KEY, OpKey, Operand, TensorType
+from lydite.opkey import CALL_KEY, DISPATCH_KEY, Operand, OpKey, TensorType
 from lydite.store import Conditions, Database, Measurement, Software
 
 QUICK = Plan(rounds=3, budget_s=0.2)
@@ -55,7 +55,10 @@ def session(db, backend="villain", **options):
 @pytest.mark.parametrize("cache", ["hot", "rotated"])
 def test_copies_call_and_taps_are_taken_out_exactly(cache):
     wide = OpKey(
-        "MatMul", (Operand(T), Operand(TensorType("float32", (256, 64)), const=True)), (T,), version=13
+        "MatMul",
+        (Operand(T), Operand(TensorType("float32", (256, 64)), const=True)),
+        (T,),
+        version=13,
     )
     backend = ReplayBackend({wide.digest: 7e-5}, call_s=3e-6, dispatch_s=4e-7)
     costs = call_costs(backend, Settings(), QUICK)
@@ -66,7 +69,9 @@ def test_copies_call_and_taps_are_taken_out_exactly(cache):
 
 
 def test_rotation_leaves_the_private_caches():
-    wide = OpKey("MatMul", (Operand(T), Operand(TensorType("float32", (512, 512)), const=True)), (T,))
+    wide = OpKey(
+        "MatMul", (Operand(T), Operand(TensorType("float32", (512, 512)), const=True)), (T,)
+    )
     assert copies_for(wide, "rotated") * weight_bytes(wide) >= 16 << 20
     assert copies_for(wide, "hot") == 1
 
@@ -159,7 +164,7 @@ with session(db) as s:
 
 def test_kill_9_loses_nothing_and_the_run_goes_on(tmp_path):
     path = tmp_path / "killed.db"
-    code = KILLED.format(plugins=os.path.dirname(__file__), db=str(path))
+    code = KILLED.format(plugins=str(Path(__file__).parent), db=str(path))
     ended = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL
     with Database.open(path) as db, session(db) as s:
