@@ -17,6 +17,7 @@ from lydite.graph.attributes import attr_to_proto, schema
 from lydite.graph.contrib import CONTRIB
 from lydite.graph.dtypes import type_from_proto, type_to_proto
 from lydite.graph.graph import UNKNOWN, Attr, Graph, Op
+from lydite.graph.guard import check_node
 from lydite.opkey import TensorType
 
 IR_VERSION = 10
@@ -114,6 +115,7 @@ def _by_onnx(
     node.attribute.extend(
         attr_to_proto(k, v, _body_to_proto, op_schema) for k, v in op.attrs.items()
     )
+    check_node(node, opsets)
     types = {n: type_to_proto(t) for n, t in zip(op.inputs, inputs, strict=True) if n and t}
     data = {
         n: numpy_helper.from_array(v)

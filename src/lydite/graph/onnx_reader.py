@@ -21,6 +21,7 @@ from lydite.graph.attributes import attr_from_proto
 from lydite.graph.control import typed
 from lydite.graph.dtypes import dtype_name, type_from_proto
 from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
+from lydite.graph.guard import safe_as_a_whole
 from lydite.graph.infer import SMALL
 from lydite.graph.onnx_writer import UNALLOCATED
 from lydite.graph.propagate import Values
@@ -82,9 +83,11 @@ def graph_from_model(
     _check_domains(model, opsets, where)
     inputs = _bound_inputs(model.graph, dims or {}, where)
     reader = _Reader(opsets, folder, where, model.functions)
-    shapes = _inferred(model, inputs)
+    weights = reader.initializers(model.graph)
+    shapes = _inferred(model, inputs, opsets)
     shapes |= {value.name: type_from_proto(value.type) for value in inputs}
-    return reader.graph(model.graph, shapes, name=model.graph.name or Path(where).stem)
+    name = model.graph.name or Path(where).stem
+    return reader.graph(model.graph, shapes, name, weights)
 
 
 def _check_text(model: onnx.ModelProto, where: str) -> None:
@@ -172,7 +175,7 @@ def _bound_inputs(
 
 
 def _inferred(
-    model: onnx.ModelProto, inputs: Iterable[onnx.ValueInfoProto]
+    model: onnx.ModelProto, inputs: Iterable[onnx.ValueInfoProto], opsets: Mapping[str, int]
 ) -> dict[str, TensorType]:
     """Types from ONNX's own whole-graph inference, weights of any size taken by shape alone."""
     light = onnx.ModelProto()
@@ -193,10 +196,16 @@ def _inferred(
             light.graph.input.append(
                 onnx.helper.make_tensor_value_info(init.name, init.data_type, shape)
             )
+    if not safe_as_a_whole(light, opsets):
+        return _types(light.graph)
     # it may be too large for protobuf, or contradict a rule
     with contextlib.suppress(shape_inference.InferenceError, RuntimeError, ValueError):
         light = shape_inference.infer_shapes(light, data_prop=True)
-    values: Iterable[Any] = (*light.graph.input, *light.graph.value_info, *light.graph.output)
+    return _types(light.graph)
+
+
+def _types(graph: onnx.GraphProto) -> dict[str, TensorType]:
+    values = itertools.chain(graph.input, graph.value_info, graph.output)
     return {value.name: type_from_proto(value.type) for value in values}
 
 
@@ -211,18 +220,23 @@ class _Reader:
         self.opsets, self.folder, self.where = opsets, folder, where
         self.functions = tuple(functions)
 
+    def initializers(self, proto: onnx.GraphProto) -> dict[str, Initializer]:
+        """The weights of a graph, small ones with their numbers."""
+        found = {init.name: self._initializer(init) for init in proto.initializer}
+        for sparse in proto.sparse_initializer:
+            dense = TensorType(dtype_name(sparse.values.data_type), tuple(sparse.dims))
+            found[sparse.values.name] = Initializer(dense)
+        return found
+
     def graph(
         self,
         proto: onnx.GraphProto,
         shapes: Mapping[str, TensorType],
         name: str,
+        initializers: Mapping[str, Initializer],
         outer: Mapping[str, TensorType] | None = None,
     ) -> Graph:
         """A graph, or with `outer` the body of control flow inside it."""
-        initializers = {init.name: self._initializer(init) for init in proto.initializer}
-        for sparse in proto.sparse_initializer:
-            dense = TensorType(dtype_name(sparse.values.data_type), tuple(sparse.dims))
-            initializers[sparse.values.name] = Initializer(dense)
         inputs = [value for value in proto.input if value.name not in initializers]
         tensors = {
             value.name: shapes.get(value.name) or type_from_proto(value.type) for value in inputs
@@ -270,11 +284,12 @@ class _Reader:
         while name in used:
             name = f"{name}_{index}"
         used.add(name)
+
+        def read_body(body: onnx.GraphProto) -> Graph:
+            return self.graph(body, {}, body.name or name, self.initializers(body), visible)
+
         try:
-            attrs = {
-                a.name: attr_from_proto(a, lambda g: self.graph(g, {}, g.name or name, visible))
-                for a in node.attribute
-            }
+            attrs = {a.name: attr_from_proto(a, read_body) for a in node.attribute}
         except (ValueError, TypeError, LookupError) as error:
             raise GraphError(f"an attribute cannot be read: {error}", where=name) from error
         domain = "" if node.domain == "ai.onnx" else node.domain
