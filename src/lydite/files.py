@@ -4,36 +4,50 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lydite.errors import InputError, LyditeError
 
 
-def write_atomic(path: Path, data: bytes | str) -> Path:
-    """Write `data` to `path` through a temporary file beside it, made durable and then renamed.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well.
 
     Raises:
         LyditeError: the disk is full or the folder cannot be written; an older file stays intact.
     """
-    raw = data.encode() if isinstance(data, str) else data
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise LyditeError(f"cannot write: {error.strerror}", where=str(path)) from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise LyditeError(
-            f"cannot write: {error.strerror}", where=str(path), hint="nothing was changed"
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            hint="nothing was changed",
         ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes | str) -> Path:
+    """Write `data` to `path`, wholly or not at all.
+
+    Raises:
+        LyditeError: as `replacing`.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
     return path
 
 

@@ -18,14 +18,15 @@ def main() -> None:
         sys.exit(_refuse(str(error)))
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):  # the option parser turns the latter into the former
         print("lydite: interrupted; what was measured so far is kept", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(_refuse(f"{where}{error.strerror or error}"))
     except MemoryError:
         sys.exit(_refuse("not enough memory for this; take a smaller batch or model"))
     except Exception as error:

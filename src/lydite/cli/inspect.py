@@ -65,8 +65,7 @@ def inspect(
         print_json(document)
         return
     print(
-        f"{graph.name}: {len(graph.ops)} operators, {format_si(graph.parameter_count, '')}"
-        " "
+        f"{graph.name}: {len(graph.ops)} operators, {format_si(graph.parameter_count, '')} parameters "
         f"({format_bytes(graph.parameter_bytes)}), {format_si(work.total.flops, 'FLOP')}"
     )
     for label in ("inputs", "outputs"):

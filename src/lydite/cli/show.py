@@ -121,5 +121,5 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def signed_percent(value: float) -> str:
-    """0.0532 -> "+5.3 %"."""
-    return f"{100 * value:+.1f} %"
+    """0.0532 -> "+5.3 %"; what rounds to nothing is +0.0 %."""
+    return f"{round(100 * value, 1) + 0.0:+.1f} %"

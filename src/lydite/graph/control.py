@@ -187,7 +187,7 @@ def is_function_call(op: Op, graph: Graph) -> bool:
 
 def inlined(op: Op, types: Mapping[str, TensorType], values: Values, around: Graph) -> Graph | None:
     """The call of a function as the graph that it stands for; None if it does not fit."""
-    from onnx import inliner
+    from onnx import checker, inliner
 
     from lydite.graph.onnx_reader import graph_from_model
     from lydite.graph.onnx_writer import model_to_proto
@@ -206,6 +206,6 @@ def inlined(op: Op, types: Mapping[str, TensorType], values: Values, around: Gra
     )
     try:
         body = graph_from_model(inliner.inline_local_functions(model_to_proto(alone)))
-    except (InputError, RuntimeError, ValueError):
+    except (InputError, checker.ValidationError, RuntimeError, ValueError):
         return None
     return None if any(is_function_call(inner, body) for inner in body.walk()) else body

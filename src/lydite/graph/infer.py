@@ -17,10 +17,9 @@ from lydite.graph.attributes import attr_to_proto, schema
 from lydite.graph.contrib import CONTRIB
 from lydite.graph.dtypes import type_from_proto, type_to_proto
 from lydite.graph.graph import UNKNOWN, Attr, Graph, Op
-from lydite.graph.guard import check_node
+from lydite.graph.guard import IR_VERSION, check_node
 from lydite.opkey import TensorType
 
-IR_VERSION = 10
 SMALL = 1024
 """Constants of at most this many elements are kept in memory and steer inference."""
 

@@ -8,8 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lydite.errors import LyditeError
-from lydite.files import write_atomic
+from lydite.files import replacing, write_atomic
 from lydite.graph.attributes import attr_to_proto, schema
 from lydite.graph.dtypes import dtype_number, type_to_proto
 from lydite.graph.graph import Graph, Op
@@ -44,43 +43,29 @@ def write_onnx(graph: Graph, path: Path | str, *, seed: int = 0, weights: bool =
 
 
 def _write_data(graph: Graph, model: onnx.ModelProto, path: Path, location: str, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            for number, (name, init) in enumerate(graph.initializers.items()):
-                proto = _tensor(name, init.array(seed + number))
-                offset, raw = -(-file.tell() // 64) * 64, proto.raw_data
-                if len(raw) <= 1024:
-                    model.graph.initializer.append(proto)
-                    continue
-                file.seek(offset)
-                file.write(raw)
-                light = TensorProto(
-                    name=name, data_type=proto.data_type, dims=proto.dims,
-                    data_location=TensorProto.EXTERNAL,
-                )  # fmt: skip
-                for key, value in (
-                    ("location", location),
-                    ("offset", offset),
-                    ("length", len(raw)),
-                ):
-                    light.external_data.add(key=key, value=str(value))
-                model.graph.initializer.append(light)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise LyditeError(f"cannot write: {error.strerror}", where=str(path)) from error
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for number, (name, init) in enumerate(graph.initializers.items()):
+            proto = _tensor(name, init.array(seed + number))
+            offset, raw = -(-file.tell() // 64) * 64, proto.raw_data
+            if len(raw) <= 1024:
+                model.graph.initializer.append(proto)
+                continue
+            file.seek(offset)
+            file.write(raw)
+            light = _declared(name, init.type, location)
+            for key, value in (("offset", offset), ("length", len(raw))):
+                light.external_data.add(key=key, value=str(value))
+            model.graph.initializer.append(light)
 
 
-def _declared(name: str, type_: TensorType) -> TensorProto:
+def _declared(name: str, type_: TensorType, location: str = UNALLOCATED) -> TensorProto:
     proto = TensorProto(
         name=name,
         data_type=dtype_number(type_.dtype),
         dims=[int(dim) for dim in type_.shape or ()],
         data_location=TensorProto.EXTERNAL,
     )
-    proto.external_data.add(key="location", value=UNALLOCATED)
+    proto.external_data.add(key="location", value=location)
     return proto
 
 

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
+
 from lydite.errors import InputError
 from lydite.graph import Builder, Tensor
 
 
 def adaptive_pool(g: Builder, x: Tensor, size: int) -> Tensor:
-    """Average to `size` x `size` positions, where equal windows do it.
+    """Average to `size` x `size` positions, as PyTorch's adaptive pooling does.
 
     Raises:
-        InputError: the positions do not divide into equal windows.
+        InputError: that takes windows of different sizes, which ONNX has no operator for.
     """
-    height, width = x.shape[2:]
-    if height == width == size:
+    positions = x.shape[2]
+    if positions == size:
         return x
-    if height % size or width % size or not height:
+    if size % positions == 0:
+        scales = g.constant([1, 1, size // positions, size // positions], "scales", "float32")
+        attrs = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return g.op("Resize", x, None, scales, mode="nearest", **attrs)
+    starts = [i * positions // size for i in range(size)]
+    windows = {-(-(i + 1) * positions // size) - starts[i] for i in range(size)}
+    strides = {later - earlier for earlier, later in itertools.pairwise(starts)}
+    if len(windows) > 1 or len(strides) > 1:
         raise InputError(
-            f"the image leaves {height}x{width} positions before the classifier",
+            f"the image leaves {positions}x{positions} positions before the classifier, which do "
+            f"not divide into {size}x{size} equal windows",
             where=g.name,
-            allowed=f"multiples of {size}x{size}",
-            hint=f"the usual image size leaves {size}x{size}",
+            hint=f"take an image size that leaves {size}x{size} or a multiple",
         )
-    return g.pool("Average", x, (height // size, width // size))
+    return g.pool("Average", x, windows.pop(), stride=strides.pop())
 
 
 def conv_bn(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lydite.errors import InputError, LyditeError
+from lydite.errors import InputError
 from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
 from lydite.store.rows import parse_key
 
@@ -127,35 +124,6 @@ def at(where: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(error.what, where=where, allowed=error.allowed) from error
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well.
-
-    Raises:
-        LyditeError: the disk is full or the folder cannot be written; an older file stays intact.
-    """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise LyditeError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            hint="nothing was changed",
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
 
 
 def _exactly(document: object, fields: frozenset[str]) -> dict[str, Any]:

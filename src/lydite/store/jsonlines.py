@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lydite.errors import InputError
+from lydite.files import replacing
 from lydite.store import documents
 from lydite.store.records import DeviceRecord, Measurement, Run
 
@@ -36,7 +37,7 @@ def write(path: Path, items: Iterable[Run | DeviceRecord | Measurement]) -> int:
         LyditeError: the file cannot be written.
     """
     count = 0
-    with documents.replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         packed = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if path.suffix == ".gz" else None
         with io.TextIOWrapper(packed or file, encoding="ascii", newline="\n") as text:
             text.write(_line({"kind": "lydite", "version": documents.FORMAT_VERSION}))

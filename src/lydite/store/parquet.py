@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from lydite.errors import InputError, MissingExtra
+from lydite.files import replacing
 from lydite.store import documents
 from lydite.store.records import DeviceRecord, Measurement, Run
 from lydite.store.values import canonical_json
@@ -50,7 +51,7 @@ def write(path: Path, items: Iterable[Run | DeviceRecord | Measurement]) -> int:
     measured = (item for item in chain(first, rest) if isinstance(item, Measurement))
     count = 0
     with (
-        documents.replacing(path) as temporary,
+        replacing(path) as temporary,
         ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
         while group := [_row(item) for item in islice(measured, _ROWS_PER_GROUP)]:

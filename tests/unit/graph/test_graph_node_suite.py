@@ -14,7 +14,13 @@ from onnx import ModelProto, SequenceProto, TensorProto, helper, numpy_helper
 
 from lydite.errors import InputError
 from lydite.graph import (
-    Graph, OpKey, graph_from_model, keys_of, model_to_proto, total_work, work_of_key,
+    Graph,
+    OpKey,
+    graph_from_model,
+    keys_of,
+    model_to_proto,
+    total_work,
+    work_of_key,
 )  # fmt: skip
 from lydite.graph.dtypes import dtype_name
 from lydite.graph.rules import UNKNOWN

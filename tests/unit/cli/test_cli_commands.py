@@ -1,0 +1,405 @@
+"""Every command through the real entry point, on a machine that answers from a recording."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from lydite import __version__
+from lydite.cli.app import app
+from lydite.cli.show import signed_percent, table
+from lydite.models import model_names
+from lydite.store import Database
+
+COMMANDS = {
+    "lydite": "--version",
+    "lydite bench": "model --backend --threads --batch --image-size --sequence --dtype --dim "
+    "--budget --rounds --clock --device --db --seed --json --quiet/-q",
+    "lydite db": "",
+    "lydite db export": "path --op-type --device --scope --force --db --json",
+    "lydite db import": "path --device --db --json",
+    "lydite db merge": "other --db --json",
+    "lydite db query": "--op-type --device --scope --limit --db --json",
+    "lydite db stats": "--db --json",
+    "lydite demo": "--out --db --seed --json --quiet/-q",
+    "lydite doctor": "--json",
+    "lydite inspect": "model --batch --image-size --sequence --dtype --dim --ops --json --quiet/-q",
+    "lydite models": "--json --quiet/-q",
+    "lydite predict": "model --on --backend --threads --batch --image-size --sequence --dtype "
+    "--dim --clock --ops --strict --db --json --quiet/-q",
+    "lydite profile": "model --backend --threads --batch --image-size --sequence --dtype --dim "
+    "--cache --clock --budget --in-graph --again --timeout --memory --device --db --seed --json "
+    "--quiet/-q",
+    "lydite runs": "--limit --show --db --json",
+    "lydite validate": "model --backend --threads --batch --image-size --sequence --dtype --dim "
+    "--clock --budget --db --seed --json --quiet/-q",
+}
+TOTAL_S = 2 * 4e-4 + 2 * 1e-4 + 5e-5 + 1e-5 + 2e-4 + 2e-6
+QUICK = ("--backend", "replay", "--budget", "0.05")
+HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "sqlalchemy", "pydantic", "plotly", "pyarrow",
+         "pandas", "perfetto", "psycopg", "yaml", "psutil")  # fmt: skip
+
+
+def commands(command, name):
+    options = ["/".join(p.opts) if p.param_type_name == "option" else p.name
+               for p in command.params]  # fmt: skip
+    yield name, " ".join(options)
+    for sub, found in getattr(command, "commands", {}).items():
+        yield from commands(found, f"{name} {sub}")
+
+
+def test_commands_and_options_are_these():
+    assert dict(commands(typer.main.get_command(app), "lydite")) == COMMANDS
+
+
+def named(text: str) -> str:
+    return text.strip("\n") + "\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_for_itself_and_each_option(lydite, name):
+    ran = lydite(*name.split()[1:], "--help")
+    assert ran.code == 0
+    assert ran.err == ""
+    for option in COMMANDS[name].split():
+        assert option.split("/")[0] in ran.out.replace("MODEL", "model").lower()
+    assert "No such" not in ran.out
+
+
+def test_version(lydite):
+    assert lydite("--version").out == f"lydite {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["db", "--help"]])
+def test_help_loads_nothing_heavy(arguments):
+    code = (
+        "import sys\nfrom lydite.cli import main\n"
+        f"sys.argv = ['lydite', *{arguments!r}]\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_models_lists_the_set(lydite):
+    ran = lydite("models")
+    assert [line.split()[0] for line in ran.out.splitlines()[2:]] == model_names()
+    assert re.search(r"^resnet50 +25\.6 M +8\.\d+ GFLOP +\d+ +image float32\[1,3,224,224\]$",
+                     ran.out, re.MULTILINE)  # fmt: skip
+    assert "Next: lydite inspect" in ran.err
+    assert lydite("models", "--quiet").err == ""
+
+
+def test_models_as_json(lydite):
+    found = json.loads(lydite("models", "--json").out)["models"]
+    by_name = {row["model"]: row for row in found}
+    assert by_name["alexnet"]["parameters"] == 61_100_840
+    assert all(row["source"] and row["flops"] > 0 for row in found)
+
+
+INSPECTED = """
+small: 7 operators, 898 parameters (3.51 KiB), 1.66 MFLOP
+  inputs: image float32[1,3,32,32]
+  outputs: fc.out float32[1,10]
+
+type               count        work     read  written  parameters  FLOP/B
+-----------------  -----  ----------  -------  -------  ----------  ------
+Conv                   2  1.64 MFLOP  48.3 kB  65.5 kB         808    14.4
+Relu                   2  16.4 kFLOP  65.5 kB  65.5 kB           0     0.1
+GlobalAveragePool      1  8.22 kFLOP  32.8 kB   32.0 B           0     0.3
+Gemm                   1    170 FLOP    392 B   40.0 B        90.0     0.4
+Flatten                1      0 FLOP      0 B      0 B           0       -
+"""
+
+INSPECTED_OPS = """
+small: 7 operators, 898 parameters (3.51 KiB), 1.66 MFLOP
+  inputs: image float32[1,3,32,32]
+  outputs: fc.out float32[1,10]
+
+operator           type               output                    work     read  written  FLOP/B
+-----------------  -----------------  ------------------  ----------  -------  -------  ------
+conv               Conv               float32[1,8,32,32]   451 kFLOP  13.2 kB  32.8 kB     9.8
+relu               Relu               float32[1,8,32,32]  8.19 kFLOP  32.8 kB  32.8 kB     0.1
+conv_1             Conv               float32[1,8,32,32]  1.19 MFLOP  35.1 kB  32.8 kB    17.5
+relu_1             Relu               float32[1,8,32,32]  8.19 kFLOP  32.8 kB  32.8 kB     0.1
+globalaveragepool  GlobalAveragePool  float32[1,8,1,1]    8.22 kFLOP  32.8 kB   32.0 B     0.3
+flatten            Flatten            float32[1,8]            0 FLOP      0 B      0 B       -
+fc                 Gemm               float32[1,10]         170 FLOP    392 B   40.0 B     0.4
+"""
+
+
+@pytest.mark.parametrize(("flags", "text"), [((), INSPECTED), (("--ops",), INSPECTED_OPS)])
+def test_inspect_a_file(lydite, net, flags, text):
+    ran = lydite("inspect", net, *flags)
+    assert (ran.code, ran.out, ran.err) == (0, named(text), "")
+
+
+def test_inspect_a_name_with_sizes(lydite):
+    found = json.loads(lydite("inspect", "AlexNet", "--batch", 4, "--json").out)
+    assert found["model"] == "alexnet"
+    assert found["inputs"] == {"image": "float32[4,3,224,224]"}
+    assert found["operators"] == len(found["ops"])
+    assert found["flops"] == pytest.approx(sum(op["flops"] for op in found["ops"]))
+    assert found["unknown_operators"] == []
+
+
+def test_inspect_says_what_is_open(lydite, tmp_path):
+    from conftest import small_net
+
+    from lydite.graph import write_onnx
+
+    path = write_onnx(small_net("N"), tmp_path / "open.onnx", weights=False)
+    ran = lydite("inspect", path)
+    assert "--dim N=SIZE" in ran.err
+    bound = json.loads(lydite("inspect", path, "--dim", "N=2", "--json").out)
+    same = json.loads(lydite("inspect", path, "--batch", 2, "--json").out)
+    assert bound["inputs"] == same["inputs"] == {"image": "float32[2,3,32,32]"}
+    assert bound["open_dims"] == []
+
+
+PROFILED = """
+model  operators  distinct  measured  reused  failed  untyped
+-----  ---------  --------  --------  ------  ------  -------
+small          7         6         6       0       0        0
+"""
+
+PREDICTED = """
+small on toy-cpu: 1.26 ms (1.16 ms to 1.36 ms, 90 %)
+
+type               count     time   share  source
+-----------------  -----  -------  ------  --------
+Conv                   2   800 us  63.4 %  measured
+Relu                   2   200 us  15.8 %  measured
+Gemm                   1   200 us  15.8 %  measured
+GlobalAveragePool      1  50.0 us   4.0 %  measured
+Flatten                1  10.0 us   0.8 %  measured
+(call)                 1  2.00 us   0.2 %  measured
+
+coverage: nodes 100.0 %, types 100.0 %; time: measured 100.0 %
+"""
+
+
+def test_profile_then_predict(lydite, net, recording):
+    ran = lydite("profile", net, *QUICK, "--quiet")
+    assert (ran.code, ran.out, ran.err) == (0, named(PROFILED), "")
+    again = json.loads(lydite("profile", net, *QUICK, "--json").out)
+    assert again["device"] == "toy-cpu"
+    assert (again["models"][0]["measured"], again["models"][0]["reused"]) == (0, 6)
+
+    ran = lydite("predict", net, "--backend", "replay")
+    assert (ran.code, ran.out, ran.err) == (0, named(PREDICTED), "")
+    found = json.loads(lydite("predict", net, "--backend", "replay", "--strict", "--json").out)
+    assert found["total_s"] == pytest.approx(TOTAL_S, rel=1e-6)
+    assert found["low_s"] < found["total_s"] < found["high_s"]
+    assert found["call_s"] == pytest.approx(2e-6)
+    assert found["complete"] is True
+    assert found["coverage"]["nodes_by_source"] == {"measured": 7}
+    assert [op["op_type"] for op in found["ops"]][:2] == ["Conv", "Relu"]
+    assert {op["source"] for op in found["ops"]} == {"measured"}
+
+
+def test_in_graph_times_are_kept_beside(lydite, net, recording, tmp_path):
+    assert lydite("profile", net, *QUICK, "--in-graph", "--quiet").code == 0
+    found = json.loads(lydite("db", "query", "--scope", "in_graph", "--json").out)
+    assert {row["scope"] for row in found["measurements"]} == {"in_graph"}
+    assert len(found["measurements"]) == 6
+
+
+def test_predict_for_a_device_that_is_elsewhere(lydite, net):
+    ran = lydite("predict", net, "--on", "h100", "--ops")
+    lines = ran.out.splitlines()
+    assert re.fullmatch(r"small on nvidia-h100-sxm5-80gb: [\d.]+ us \([\d.]+ us to [\d.]+ us, 90 "
+                        r"%\)", lines[0])  # fmt: skip
+    assert lines[2].split("  ")[0] == "operator"
+    body = lines[4:11]
+    assert [line.split()[0] for line in body] == [
+        "conv", "relu", "conv_1", "relu_1", "globalaveragepool", "flatten", "fc"
+    ]  # fmt: skip
+    assert all(line.endswith("roofline") for line in body)
+    assert lines[-1] == "coverage: nodes 100.0 %, types 100.0 %; time: roofline 100.0 %"
+    assert "Next: lydite profile" in ran.err
+    assert lydite("predict", net, "--on", "h100", "--quiet").err == ""
+
+
+def test_faster_devices_are_predicted_faster(lydite):
+    times = {
+        name: json.loads(lydite("predict", "resnet50", "--on", name, "--batch", 32, "--json").out)
+        for name in ("t4", "a100", "h100")
+    }
+    assert times["t4"]["total_s"] > times["a100"]["total_s"] > times["h100"]["total_s"]
+    assert times["a100"]["device"] == "nvidia-a100-sxm4-40gb"
+
+
+def test_predict_strict_refuses_what_nobody_knows(lydite, refused, tmp_path):
+    import onnx
+    from onnx import helper
+
+    sides = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [4]) for n in "xy"]
+    node = helper.make_node("Mystery", ["x"], ["y"], name="m", domain="com.nobody")
+    graph = helper.make_graph([node], "g", sides[:1], sides[1:])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.nobody", 1)]
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets).SerializeToString())
+    ran = lydite("predict", path, "--on", "h100")
+    assert ran.code == 0
+    assert "at least" in ran.out.splitlines()[0]
+    assert "not covered: com.nobody:Mystery(1)" in ran.out
+    line = refused("predict", path, "--on", "h100", "--strict")
+    assert line == "odd: no estimate for com.nobody:Mystery (1); lydite profile"
+
+
+def test_bench(lydite, net, recording):
+    ran = lydite("bench", net, *QUICK, "--rounds", 5)
+    lines = ran.out.splitlines()
+    assert lines[0] == "small on toy-cpu (replay, 1 thread, batch 1)"
+    assert lines[1] == (
+        "  latency     p50 1.26 ms  p90 1.26 ms  p99 1.26 ms  (min 1.26 ms, IQR 0 s, 5 samples)"
+    )
+    assert lines[2] == "  throughput  792 samples/s"
+    found = json.loads(lydite("bench", net, *QUICK, "--rounds", 5, "--json").out)
+    assert found["samples_s"] == pytest.approx([TOTAL_S] * 5)
+    assert found["throughput_per_s"] == pytest.approx(1 / TOTAL_S)
+    assert {"latency_p99_s", "load_s", "memory_bytes", "environment"} <= found.keys()
+
+
+VALIDATED = """
+model  measured  predicted      90 % interval   error    nodes  time measured
+-----  --------  ---------  -----------------  ------  -------  -------------
+small   1.26 ms    1.26 ms  1.16 ms - 1.36 ms  +0.0 %  100.0 %        100.0 %
+
+absolute error: median 0.0 %, mean 0.0 %, worst 0.0 % (small); bias +0.0 %; within 10 %: 100 %
+"""
+
+
+def test_validate(lydite, net, recording):
+    ran = lydite("validate", net, *QUICK, "--quiet")
+    assert (ran.code, ran.out, ran.err) == (0, named(VALIDATED), "")
+    found = json.loads(lydite("validate", net, *QUICK, "--json").out)
+    assert found["models"][0]["inside_interval"] is True
+    assert found["models"][0]["measured_s"] == pytest.approx(TOTAL_S)
+    assert found["accuracy"]["points"] == 1
+
+
+def test_runs(lydite, net, recording):
+    assert len(lydite("runs").out.splitlines()) == 2
+    lydite("bench", net, *QUICK, "--rounds", 3)
+    lydite("profile", net, *QUICK)
+    ran = lydite("runs")
+    rows = [line.split() for line in ran.out.splitlines()[2:]]
+    assert [(row[2], row[3]) for row in rows] == [("profile", "done"), ("bench", "done")]
+    assert len(lydite("runs", "--limit", 1).out.splitlines()) == 3
+    shown = json.loads(lydite("runs", "--show", rows[1][0]).out)
+    assert shown["command"] == "bench"
+    assert shown["result"]["latency_median_s"] == pytest.approx(TOTAL_S)
+    assert len(json.loads(lydite("runs", "--json").out)["runs"]) == 2
+
+
+def test_a_failed_run_is_kept_as_such(lydite, net, recording, refused):
+    refused("profile", net, "--backend", "replay", "--cache", "lukewarm")
+    (found,) = json.loads(lydite("runs", "--json").out)["runs"]
+    assert (found["command"], found["status"]) == ("profile", "failed")
+
+
+def test_db_stats_and_query(lydite, database):
+    ran = lydite("db", "stats")
+    assert ran.out.startswith("measurements: 1\noperators: 1\n")
+    assert re.search(r"^toy-cpu +1$", ran.out, re.MULTILINE)
+    assert json.loads(lydite("db", "stats", "--json").out)["by_status"] == {"ok": 1}
+    assert lydite("db", "query").out == named("""
+operator  input               device   threads  cache     time
+--------  ------------------  -------  -------  -----  -------
+Conv      float32[1,3,32,32]  toy-cpu        1    hot  1.00 ms
+""")
+    (row,) = json.loads(lydite("db", "query", "--op-type", "Conv", "--json").out)["measurements"]
+    assert row["samples_s"] == [1e-3]
+    assert row["key"].startswith('{"attrs"')
+    assert json.loads(lydite("db", "query", "--device", "none", "--json").out) == {
+        "measurements": []
+    }
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
+def test_db_export_import_merge(lydite, database, tmp_path, suffix, refused):
+    path, other, third = tmp_path / f"rows{suffix}", tmp_path / "other.db", tmp_path / "third.db"
+    assert lydite("db", "export", path).out == f"1 measurements written to {path}\n"
+    assert "add --force" in refused("db", "export", path)
+    exported = json.loads(lydite("db", "export", path, "--force", "--json").out)
+    assert exported == {"measurements": 1, "path": str(path)}
+    assert lydite("db", "import", path, "--db", other).out == f"1 new measurements from {path}\n"
+    added = json.loads(lydite("db", "import", path, "--db", other, "--json").out)["added"]
+    assert added["measurements"] == 0
+    assert lydite("db", "merge", other, "--db", third).out == f"1 new measurements from {other}\n"
+    assert json.loads(lydite("db", "merge", other, "--db", third, "--json").out)["added"][
+        "measurements"
+    ] == 0  # fmt: skip
+    with Database.open(third, read_only=True) as opened, Database.open(database) as first:
+        assert list(opened.query()) == list(first.query())
+
+
+def test_db_import_of_aisim(lydite, tmp_path):
+    path = tmp_path / "db.json"
+    path.write_text('{"Conv2D%input%[8,3,32,32]%input%[5,5,3,64]%T%1%": {"avg": 123.4}}')
+    assert lydite("db", "import", path, "--device", "v100").out.startswith("1 new measurements")
+    (row,) = json.loads(lydite("db", "query", "--json").out)["measurements"]
+    assert row["median_s"] == pytest.approx(123.4e-6)
+    assert row["device"] == "v100"
+
+
+def test_doctor(lydite, toy):
+    found = json.loads(lydite("doctor", "--json").out)
+    assert found["cpu"]["name"] == "toy-cpu"
+    assert found["cpu"]["memory_bytes"] == 8e9
+    assert found["cpu"]["peak_flop_per_s"] == {"float32": 1e11}
+    backends = {backend["name"]: backend for backend in found["backends"]}
+    assert {"onnxruntime", "replay", "torch"} <= backends.keys()
+    assert backends["onnxruntime"]["available"] is True
+    assert found["state"]["memory_available_bytes"] > 0
+    ran = lydite("doctor")
+    assert ran.out.startswith("CPU          Toy CPU: 2 cores, 1.00 GHz\n  name       toy-cpu\n")
+    assert re.search(r"^backend      onnxruntime  [\d.]+ on cpu", ran.out, re.MULTILINE)
+    assert all(len(line) <= 100 for line in ran.out.splitlines() if "missing:" not in line)
+
+
+def test_doctor_names_the_command_for_what_is_missing(lydite, toy, monkeypatch):
+    from importlib import util
+
+    found = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "pynvml" else found(name))
+    assert "missing      pynvml    type: pip install 'lydite[nvidia]'" in lydite("doctor").out
+
+
+def test_what_is_no_result_goes_to_standard_error(lydite, net, recording):
+    for command in (["bench", net, *QUICK], ["validate", net, *QUICK], ["inspect", net]):
+        json.loads(lydite(*command, "--json").out)
+
+
+TABLES = (["models"], ["inspect", "inceptionv3"], ["inspect", "bert-base", "--ops"],
+          ["predict", "inceptionv3", "--on", "t4", "--ops"], ["db", "query"], ["runs"])  # fmt: skip
+
+
+@pytest.mark.parametrize("command", TABLES, ids=" ".join)
+def test_tables_fit_in_a_hundred_columns(lydite, database, command):
+    ran = lydite(*command)
+    assert ran.code == 0
+    assert max(len(line) for line in ran.out.splitlines()) <= 100
+
+
+def test_a_table_cuts_what_is_too_wide():
+    text = table("", ["a", "<b", "c"], [["x" * 80, "y" * 70, "1"], ["x", "y", "22"]])
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "…" in lines[2]
+    assert lines[2].endswith(" 1")
+    assert lines[3].endswith("22")
+
+
+def test_signs():
+    assert [signed_percent(v) for v in (0.0532, -0.1, -1e-9, 0.0)] == [
+        "+5.3 %", "-10.0 %", "+0.0 %", "+0.0 %"
+    ]  # fmt: skip

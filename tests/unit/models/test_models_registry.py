@@ -1,0 +1,174 @@
+"""The table of models: what it lists, builds and refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+import lydite.models as models
+from lydite.errors import InputError, LyditeError
+from lydite.graph import Builder, Graph, graph_from_model, keys_of, model_to_proto, total_work
+from lydite.models import ModelInfo, build_model, describe, model_names
+
+VISION = ("alexnet", "inceptionv3", "mobilenetv2", "resnet50", "vgg16")
+TEXT = ("bert-base", "bert-large")
+
+
+def test_the_first_set_is_listed():
+    assert model_names() == sorted([*VISION, *TEXT])
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_a_model_says_where_it_comes_from(name):
+    info = describe(name)
+    assert info.name == name
+    assert info.family
+    assert "arXiv:" in info.source
+    assert info.about
+    assert set(info.defaults) <= {"image_size", "sequence"}
+
+
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [("ResNet-50", "resnet50"), ("MobileNet_V2", "mobilenetv2"), ("BERT_base", "bert-base"),
+     ("Inception-v3", "inceptionv3")],
+)  # fmt: skip
+def test_spelling_is_free_in_case_and_dashes(spelled, name):
+    assert describe(spelled).name == name
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(InputError, match=r"unknown model 'resnet51'.*did you mean 'resnet50'") as e:
+        build_model("resnet51")
+    assert ".onnx" in str(e.value)
+
+
+REFUSED = [
+    ("resnet50", {"sequence": 128}, "takes no sequence; allowed: batch, image_size, dtype"),
+    ("bert-base", {"image_size": 224}, "takes no image_size; allowed: batch, sequence, dtype"),
+    ("bert-base", {"sequence": 513}, "sequence 513 is impossible; allowed: 1 to 512"),
+    ("bert-base", {"sequence": 0}, "sequence 0 is impossible"),
+    ("resnet50", {"batch": 0}, "batch 0 is impossible; allowed: 1 and more"),
+    ("inceptionv3", {"image_size": 74}, "image_size 74 is impossible; allowed: 75 and more"),
+    ("vgg16", {"image_size": 330}, "image leaves 10x10 positions before the classifier"),
+    ("resnet50", {"dtype": "float23"}, "unknown precision 'float23'"),
+    ("resnet50", {"dtype": "int8"}, "unknown precision 'int8'; allowed: bfloat16, float16"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "message"), REFUSED)
+def test_options_that_do_not_fit(name, options, message):
+    with pytest.raises(InputError) as caught:
+        build_model(name, **options)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", VISION)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_batch_and_precision_reach_every_tensor(name, dtype):
+    graph = build_model(name, batch=3, dtype=dtype)
+    assert graph.name == name
+    assert graph.type_of(graph.inputs[0]).shape[0] == 3
+    assert str(graph.type_of(graph.outputs[0])) == f"{dtype}[3,1000]"
+    floats = {t.dtype for t in graph.tensors.values() if "float" in t.dtype}
+    assert floats == {dtype}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_bert_takes_tokens_and_gives_states_and_a_summary(dtype):
+    graph = build_model("bert-base", batch=2, sequence=9, dtype=dtype)
+    assert graph.inputs == ("input_ids", "attention_mask", "token_type_ids")
+    assert {str(graph.type_of(name)) for name in graph.inputs} == {"int64[2,9]"}
+    assert [str(graph.type_of(n)) for n in graph.outputs] == [
+        f"{dtype}[2,9,768]", f"{dtype}[2,768]",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "size"), [("alexnet", 96), ("vgg16", 32), ("resnet50", 65)])
+def test_other_image_sizes(name, size):
+    graph = build_model(name, image_size=size)
+    assert graph.type_of(graph.inputs[0]).shape == (1, 3, size, size)
+    assert graph.type_of(graph.outputs[0]).shape == (1, 1000)
+    assert graph.parameter_count == build_model(name).parameter_count
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_all_work_is_known_and_grows_with_the_batch(name):
+    one, four = (total_work(build_model(name, batch=n)) for n in (1, 4))
+    assert one.unknown == four.unknown == ()
+    assert four.total.flops == pytest.approx(4 * one.total.flops, rel=1e-3)
+    assert four.total.parameters == one.total.parameters
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_no_weight_is_allocated(name):
+    graph = build_model(name)
+    allocated = sum(i.type.numel for i in graph.initializers.values() if i.has_data)
+    assert allocated < 2000
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_writing_and_reading_gives_the_same_graph(name):
+    graph = build_model(name)
+    again = graph_from_model(model_to_proto(graph, with_data=False))
+    assert again.ops == graph.ops
+    assert again.tensors == graph.tensors
+    assert (again.inputs, again.outputs) == (graph.inputs, graph.outputs)
+    assert keys_of(again) == keys_of(graph)
+    assert total_work(again) == total_work(graph)
+
+
+def test_listing_names_imports_neither_onnx_nor_numpy():
+    code = (
+        "import sys, lydite.models as m; m.model_names(); m.describe('resnet50');"
+        "sys.exit(bool({'onnx', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def tiny(batch: int, dtype: str) -> Graph:
+    g = Builder("whatever", dtype=dtype)
+    return g.build(g.relu(g.input("x", (batch, 3))))
+
+
+TINY = ModelInfo("tiny", "Tiny", tiny, {}, "a test")
+
+
+def entry(name: str, value: str) -> EntryPoint:
+    return EntryPoint(name, f"{__name__}:{value}", "lydite.models")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """A way to pretend that packages with models are installed."""
+
+    def install(*entries: EntryPoint) -> None:
+        found = EntryPoints(entries)
+        monkeypatch.setattr(models, "entry_points", lambda **q: found.select(**q))
+
+    return install
+
+
+def test_a_package_adds_a_model(installed):
+    installed(entry("tiny", "TINY"))
+    assert "tiny" in model_names()
+    graph = build_model("tiny", batch=2)
+    assert (graph.name, str(graph.type_of(graph.outputs[0]))) == ("tiny", "float32[2,3]")
+    with pytest.raises(InputError, match="takes no image_size"):
+        build_model("tiny", image_size=8)
+
+
+def test_two_packages_with_one_name_are_told_apart_by_an_error(installed):
+    installed(entry("resnet50", "TINY"))
+    with pytest.raises(LyditeError, match="two packages give a model of this name"):
+        describe("resnet50")
+    assert describe("vgg16").name == "vgg16"
+
+
+def test_an_entry_that_is_no_model(installed):
+    installed(entry("tiny", "tiny"))
+    with pytest.raises(LyditeError, match="is no ModelInfo"):
+        describe("tiny")

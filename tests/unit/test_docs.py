@@ -1,0 +1,63 @@
+"""What the documents say is so: sample output, links, commands and options."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from lydite.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def commands():
+    """Every `lydite ...` line in a code block, with its page."""
+    for page in PAGES:
+        for block in re.findall(r"^```\n(.*?)^```", page.read_text(), re.M | re.S):
+            for line in block.splitlines():
+                text = line.removeprefix("$ ").split("#")[0].split(">")[0].strip()
+                if text.startswith("lydite "):
+                    yield pytest.param(text, id=f"{page.stem}: {text}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("text", list(commands()))
+def test_commands_and_options_exist(text):
+    words = shlex.split(text)[1:]
+    found = typer.main.get_command(app)
+    while getattr(found, "commands", None):
+        assert words[0] in found.commands, text
+        found = found.commands[words.pop(0)]
+    known = {name for parameter in found.params for name in parameter.opts}
+    known |= {"--help", "-h"}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+def test_the_readme_shows_what_inspect_prints(capsys, monkeypatch):
+    from lydite.cli import main
+
+    block = re.search(
+        r"\$ lydite inspect mobilenetv2\n(.*?)```", (ROOT / "README.md").read_text(), re.S
+    )
+    assert block is not None
+    monkeypatch.setattr(sys, "argv", ["lydite", "inspect", "mobilenetv2"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.strip() == block[1].strip()
+
+
+def test_the_changelog_knows_this_version():
+    from lydite import __version__
+
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
