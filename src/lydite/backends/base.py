@@ -14,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+import psutil
+
+from lydite.errors import BackendError, InputError
 from lydite.graph import Graph, Operand, OpKey, TensorType
 
 
@@ -86,6 +89,25 @@ def square_product(op_type: str, domain: str = "", version: int = 13) -> OpKey:
     square = TensorType("float32", (256, 256))
     operands = (Operand(square), Operand(square, const=True))
     return OpKey(op_type, operands, (square,), domain=domain, version=version)
+
+
+def check_runnable(graph: Graph) -> None:
+    """Refuse, before anything is allocated, what cannot be run anywhere here.
+
+    Raises:
+        InputError: a size is a name that is not bound.
+        BackendError: the weights and the copy that a backend packs do not fit in memory.
+    """
+    if graph.open_dims:
+        names = " ".join(f"--dim {name}=SIZE" for name in graph.open_dims)
+        raise InputError("symbolic sizes are not bound", where=graph.name, hint=f"add {names}")
+    needed, free = 2 * graph.parameter_bytes, psutil.virtual_memory().available
+    if needed > free:
+        raise BackendError(
+            f"needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free",
+            where=graph.name,
+            hint="take a smaller batch or model",
+        )
 
 
 @runtime_checkable

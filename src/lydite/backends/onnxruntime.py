@@ -14,9 +14,16 @@ from typing import Any
 import numpy as np
 import onnx
 
-from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings, square_product
+from lydite.backends.base import (
+    Capabilities,
+    NodeTime,
+    Prepared,
+    Settings,
+    check_runnable,
+    square_product,
+)
 from lydite.backends.isolate import calls, replicated
-from lydite.errors import BackendError, InputError, MissingExtra
+from lydite.errors import BackendError, MissingExtra
 from lydite.graph import Graph, Initializer, Op, OpKey, TensorType, model_to_proto, read_onnx
 from lydite.graph.dtypes import numpy_dtype
 from lydite.graph.onnx_writer import UNALLOCATED
@@ -153,12 +160,10 @@ class OnnxRuntimeBackend:
                 allowed=", ".join(self.capabilities().devices),
                 hint="install the build of onnxruntime for that device",
             )
-        if graph.open_dims:
-            names = " ".join(f"--dim {name}=N" for name in graph.open_dims)
-            raise InputError("symbolic sizes are not bound", where=graph.name, hint=f"add {names}")
+        check_runnable(graph)
         options = options or self._options(settings)
         model, arrays = _with_weights(graph, settings.seed)
-        values = [self._ort.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+        values = [_ort_value(array) for array in arrays.values()]
         if arrays:
             options.add_external_initializers(list(arrays), values)
         try:
@@ -206,7 +211,10 @@ class _Session:
         self._binding = session.io_binding()
         for number, name in enumerate(graph.inputs):
             array = _input_array(graph.type_of(name), settings.seed + number)
-            self._binding.bind_cpu_input(name, array)
+            if array.dtype.kind == "O":  # strings
+                self._binding.bind_cpu_input(name, array)
+            else:
+                self._binding.bind_ortvalue_input(name, _ort_value(array))
         for output in session.get_outputs():
             self._binding.bind_output(output.name, "cpu")
 
@@ -232,6 +240,16 @@ class _Session:
     def close(self) -> None:
         """Drop the session."""
         del self._binding, self._session
+
+
+def _ort_value(array: np.ndarray) -> Any:
+    """The array as ONNX Runtime takes it; types that numpy lacks go by their bits."""
+    from onnxruntime import OrtValue
+
+    if array.dtype.kind == "V" or array.dtype.name == "bfloat16":
+        number = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        return OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), number)
+    return OrtValue.ortvalue_from_numpy(array)
 
 
 def _input_array(type_: TensorType, seed: int) -> np.ndarray:

@@ -10,7 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings, square_product
+from lydite.backends.base import (
+    Capabilities,
+    NodeTime,
+    Prepared,
+    Settings,
+    check_runnable,
+    square_product,
+)
 from lydite.errors import BackendError
 from lydite.graph import Graph, OpKey, keys_of
 
@@ -48,11 +55,13 @@ class ReplayBackend:
     def lower(self, graph: Graph, settings: Settings) -> Graph:
         """The graph itself."""
         del settings
+        check_runnable(graph)
         return graph
 
     def prepare(self, graph: Graph, settings: Settings) -> Prepared:
         """A run costs the call and the sum over the operators."""
         del settings
+        check_runnable(graph)
         times = [self._seconds(key) for key in self._keys(graph)]
         return _Replayed(self.call_s + sum(times))
 

@@ -6,7 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lydite.backends.base import Capabilities, NodeTime, Prepared, Settings, square_product
+from lydite.backends.base import (
+    Capabilities,
+    NodeTime,
+    Prepared,
+    Settings,
+    check_runnable,
+    square_product,
+)
 from lydite.errors import BackendError, InputError, MissingExtra
 from lydite.graph import Graph, Initializer, Op, OpKey, TensorType
 
@@ -185,8 +192,7 @@ class _Net(torch.nn.Module):
                 where=f"{graph.name}: {unknown.name}",
                 hint="use --backend onnxruntime",
             )
-        if graph.open_dims:
-            raise InputError("symbolic sizes are not bound", where=graph.name, hint="add --dim")
+        check_runnable(graph)
         self._graph = graph
         self._names: dict[str, str] = {}
         read = {name for op in graph.ops for name in op.inputs}

@@ -13,14 +13,13 @@ def main() -> None:
     from lydite.errors import LyditeError
 
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="lydite", standalone_mode=False)
     except LyditeError as error:
         sys.exit(_refuse(str(error)))
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
-    except (typer.Abort, KeyboardInterrupt):  # the option parser turns the latter into the former
-        print("lydite: interrupted; what was measured so far is kept", file=sys.stderr)
-        sys.exit(130)
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
@@ -31,6 +30,8 @@ def main() -> None:
         sys.exit(_refuse("not enough memory for this; take a smaller batch or model"))
     except Exception as error:
         sys.exit(_refuse_usage(error))
+    if code == 130:  # the option parser gives this back for a KeyboardInterrupt
+        print("lydite: interrupted; what was measured so far is kept", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -44,4 +45,7 @@ def _refuse_usage(error: Exception) -> int:
     show = getattr(error, "format_message", None)
     if show is None:
         raise error
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(show(), file=sys.stderr)
+        return 2
     return _refuse(f"{show()}; type: lydite --help")

@@ -24,13 +24,14 @@ def bench(
     device: Annotated[str, typer.Option("--device", help="Where: cpu or cuda.")] = "cpu",
     db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
+    out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure a model as it is used: latency distribution, throughput, memory."""
     from lydite.cli.load import load_model, open_database, recorded_run
     from lydite.cli.session import make_session
-    from lydite.cli.show import print_json, say
+    from lydite.cli.show import deliver, say
     from lydite.measure import bench as run_bench
     from lydite.measure.environment import check_memory
     from lydite.measure.whole import model_row
@@ -64,8 +65,7 @@ def bench(
             "threads": threads,
         }
         run.result = {k: v for k, v in document.items() if k != "samples_s"}
-    if json:
-        print_json(document)
+    if deliver("bench", document, out, as_json=json):
         return
     each = [f"p{p} {format_seconds(result.percentile(p))}" for p in (50, 90, 99)]
     print(f"{graph.name} on {session.device} ({backend}, {threads} thread{'s' * (threads > 1)}, "

@@ -17,7 +17,14 @@ _TypeFilter = Annotated[str | None, typer.Option("--op-type", help="Only this op
 _ScopeFilter = Annotated[str | None, typer.Option("--scope", help="isolated, in_graph or model.")]
 
 
+_SCOPES = ("isolated", "in_graph", "model")
+
+
 def _filters(**given: Any) -> dict[str, Any]:
+    from lydite.errors import unknown_name
+
+    if given.get("scope") is not None and given["scope"] not in _SCOPES:
+        raise unknown_name("scope", given["scope"], _SCOPES)
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -83,7 +83,7 @@ def _write(
     folder: Path, machine: dict[str, Any], session: Session, graphs: list[Graph],
     results: list[Validation], traces: list[list[NodeTime]],
 ) -> list[Path]:  # fmt: skip
-    from lydite.cli.doctor import _lines
+    from lydite.cli.doctor import report_lines
     from lydite.cli.show import percent, signed_percent
     from lydite.cli.validate import point_of
     from lydite.hardware import find_device
@@ -117,7 +117,7 @@ def _write(
             "stay in the caches can lie above the slope, which is that of main memory.",
             figure=roofline(device, session.settings.threads, _dots(results)),
         ),
-        Section("Machine", f"Software: {versions}.", pre="\n".join(_lines(machine))),
+        Section("Machine", f"Software: {versions}.", pre="\n".join(report_lines(machine))),
     ]  # fmt: skip
     page = write_page(
         folder / "report.html", "Lydite demo", f"{device.title}, {utc_now()}; measured", sections

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from lydite.cli import options
 
 
-def doctor(json: options.Json = False) -> None:
+def doctor(
+    out: options.Out = None, json: options.Json = False, quiet: options.Quiet = False
+) -> None:
     """Look at this machine: processor, memory, accelerators, backends, sensors, packages."""
-    from lydite.cli.show import print_json
+    from lydite.cli.show import deliver
 
     document = examine()
-    if json:
-        print_json(document)
+    if deliver("doctor", document, out, as_json=json):
         return
-    for line in _lines(document):
-        print(line)
+    for line in report_lines(document):
+        if not (quiet and line.startswith("missing")):
+            print(line)
 
 
 def examine() -> dict[str, Any]:
@@ -100,23 +103,30 @@ def _packages() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _lines(document: dict[str, Any]) -> list[str]:
+def report_lines(document: dict[str, Any]) -> list[str]:
+    """The findings for people, in lines of at most 100 columns."""
     from lydite.units import format_bytes, format_si
 
     cpu, state = document["cpu"], document["state"]
-    peaks = ", ".join(f"{k} {format_si(v, 'FLOP/s')}" for k, v in cpu["peak_flop_per_s"].items())
+    peaks = ", ".join(
+        f"{dtype} {format_si(rate, 'OP/s' if 'int' in dtype else 'FLOP/s')}"
+        for dtype, rate in cpu["peak_flop_per_s"].items()
+    )
     caches = ", ".join(f"L{c['level']} {format_bytes(c['size_bytes'])}" for c in cpu["caches"])
     clock = f", {format_si(cpu['clock_hz'], 'Hz')}" if cpu["clock_hz"] else ""
+    sources = defaultdict(lambda: cpu["sources"].get("", "unknown"), cpu["sources"])
     lines = [
         f"CPU          {cpu['title']}: {cpu['units']} cores{clock}",
         f"  name       {cpu['name']}",
-        f"  ISA        {' '.join(cpu['isa']) or 'unknown'}",
+        *_wrapped("ISA", " ".join(cpu["isa"]) or "unknown"),
         f"  caches     {caches or 'unknown'}",
-        f"  peaks      {peaks}",
-        f"             ({cpu['sources']['peak_flops']})",
-        f"  memory     {format_bytes(cpu['memory_bytes'])}, "
-        f"{format_si(cpu['memory_bandwidth_byte_per_s'], 'B/s')} "
-        f"({cpu['sources']['memory_bandwidth']})",
+        *_wrapped("peaks", f"{peaks} ({sources['peak_flops']})"),
+        *_wrapped(
+            "memory",
+            f"{format_bytes(cpu['memory_bytes'])}, "
+            f"{format_si(cpu['memory_bandwidth_byte_per_s'], 'B/s')} "
+            f"({sources['memory_bandwidth']})",
+        ),
         f"  now        load {state['load_average_1min']}, "
         f"{format_bytes(state['memory_available_bytes'])} free",
     ]
@@ -135,6 +145,22 @@ def _lines(document: dict[str, Any]) -> list[str]:
     for package in missing:
         lines.append(f"missing      {package['name']:<9} type: {package['hint']}")
     return lines
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    import textwrap
+
+    from lydite.cli.show import WIDTH
+
+    indent = " " * 13
+    first = f"  {label:<11}"
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=indent)
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(text, 100, initial_indent=label, subsequent_indent=" " * len(label))
 
 
 def _backend_line(backend: dict[str, Any]) -> str:

@@ -17,12 +17,13 @@ def inspect(
     dtype: options.Dtype = "float32",
     dim: options.Dims = None,
     ops: Annotated[bool, typer.Option("--ops", help="One line per operator.")] = False,
+    out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Show a model: operators, shapes, parameters, FLOPs, bytes, arithmetic intensity."""
     from lydite.cli.load import load_model
-    from lydite.cli.show import print_json, say
+    from lydite.cli.show import deliver, say
     from lydite.graph.work import total_work, work_of
     from lydite.units import format_bytes, format_si
 
@@ -61,11 +62,11 @@ def inspect(
             }
         )
     document["ops"] = per_op
-    if json:
-        print_json(document)
+    if deliver("inspect", document, out, as_json=json):
         return
     print(
-        f"{graph.name}: {len(graph.ops)} operators, {format_si(graph.parameter_count, '')} parameters "
+        f"{graph.name}: {len(graph.ops)} operators, "
+        f"{format_si(graph.parameter_count, '')} parameters "
         f"({format_bytes(graph.parameter_bytes)}), {format_si(work.total.flops, 'FLOP')}"
     )
     for label in ("inputs", "outputs"):

@@ -52,7 +52,7 @@ def load_model(
 
 def _dim(text: str) -> tuple[str, int]:
     name, equals, size = text.rpartition("=")
-    if not equals or not size.isdigit():
+    if not (name and equals and size.isdecimal() and int(size) < 2**31):
         raise InputError(f"'{text}' binds nothing", where="--dim", allowed="NAME=SIZE")
     return name, int(size)
 

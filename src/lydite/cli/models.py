@@ -5,9 +5,11 @@ from __future__ import annotations
 from lydite.cli import options
 
 
-def models(json: options.Json = False, quiet: options.Quiet = False) -> None:
+def models(
+    out: options.Out = None, json: options.Json = False, quiet: options.Quiet = False
+) -> None:
     """List the model set: parameters, FLOPs and default input of each."""
-    from lydite.cli.show import print_json, say, table
+    from lydite.cli.show import deliver, say, table
     from lydite.graph.work import total_work
     from lydite.models import build_model, describe, model_names
     from lydite.units import format_si
@@ -27,8 +29,7 @@ def models(json: options.Json = False, quiet: options.Quiet = False) -> None:
                 "source": info.source,
             }
         )
-    if json:
-        print_json({"models": rows})
+    if deliver("models", {"models": rows}, out, as_json=json):
         return
     cells = [
         [

@@ -9,6 +9,7 @@ import typer
 from lydite.cli import options
 
 if TYPE_CHECKING:
+    from lydite.backends import Settings
     from lydite.estimate import Prediction
 
 
@@ -28,45 +29,52 @@ def predict(
         bool, typer.Option("--strict", help="Refuse where an operator is unknown to all.")
     ] = False,
     db: options.DatabaseTarget = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Predict a model from its operators: time with bounds, where from, and coverage."""
+    from lydite.backends import Settings
     from lydite.cli.load import load_model, open_database
-    from lydite.cli.show import print_json, say
+    from lydite.cli.show import deliver, say
     from lydite.errors import InputError
 
     graph = load_model(
         model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim
     )
     with open_database(db) as database:
-        prediction = predicted(graph, on, backend, threads, clock, database)
+        prediction = predicted(
+            graph, on, backend, Settings(threads=threads, seed=seed), clock, database
+        )
     if strict and not prediction.complete:
         missing = ", ".join(f"{t} ({n})" for t, n in prediction.coverage.uncovered.items())
         raise InputError(
             f"no estimate for {missing}", where=prediction.model, hint="lydite profile"
         )
-    if json:
-        print_json(prediction_document(prediction, threads))
+    if deliver("predict", prediction_document(prediction, threads), out, as_json=json):
         return
     print(headline(prediction))
     print()
     print(_op_table(prediction) if ops else _type_table(prediction))
     print()
     print(coverage_line(prediction))
-    if prediction.coverage.time_share("measured") < 0.999:
+    if prediction.device.kind != "cpu":
+        say("\nThe graph was taken as it is given, not as a backend on that device would fuse it.")
+        say("Next: lydite db import FILE brings measurements of that device", quiet)
+    elif prediction.coverage.time_share("measured") < 0.999:
         say(f"\nNext: lydite profile {model} measures what is only estimated here", quiet)
 
 
 def predicted(
-    graph: Any, on: str, backend: str, threads: int, clock: str, database: Any
+    graph: Any, on: str, backend: str, settings: Settings, clock: str, database: Any
 ) -> Prediction:
     """The prediction that the options ask for.
 
     On a CPU the graph is what the backend runs here, fused and laid out; for another device it is
     the graph as it was given.
     """
-    from lydite.backends import Settings, find_backend
+    from lydite.backends import find_backend
     from lydite.backends.lowered import lowered
     from lydite.cli.session import CLOCKS
     from lydite.errors import unknown_name
@@ -81,10 +89,10 @@ def predicted(
     device = find_device(on)
     low = graph
     if device.kind == "cpu":
-        low = lowered(find_backend(backend), graph, Settings(threads=threads))
+        low = lowered(find_backend(backend), graph, settings)
     shipped = open_shipped(device.name)
     sources = [database] if shipped is None else [database, shipped]
-    estimator, call = usual_chain(sources, device, Rows(backend, threads, clock))
+    estimator, call = usual_chain(sources, device, Rows(backend, settings.threads, clock))
     return run_predict(low, device, estimator, call)
 
 

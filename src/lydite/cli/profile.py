@@ -34,13 +34,14 @@ def profile(
     device: Annotated[str, typer.Option("--device", help="Where: cpu or cuda.")] = "cpu",
     db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
+    out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure operators into the database; what is known already is not measured again."""
     from lydite.cli.load import load_model, open_database, recorded_run
     from lydite.cli.session import make_session, reported_device
-    from lydite.cli.show import print_json, progress_bar, say, table
+    from lydite.cli.show import deliver, progress_bar, say, table
     from lydite.measure import profile as run_profile
     from lydite.measure import profile_in_graph
 
@@ -78,8 +79,7 @@ def profile(
                 )  # fmt: skip
                 run.result = {"models": results}
         document = {"device": reported_device(session), "backend": backend, "models": results}
-    if json:
-        print_json(document)
+    if deliver("profile", document, out, as_json=json):
         return
     columns = ["model", "operators", "distinct", "measured", "reused", "failed", "untyped"]
     rows = [

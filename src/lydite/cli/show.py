@@ -7,9 +7,12 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from lydite.files import write_atomic
 
 if TYPE_CHECKING:
     from lydite.measure import Progress
@@ -19,7 +22,25 @@ WIDTH = 100
 
 def print_json(document: Any) -> None:
     """One JSON document; what is not a number is null."""
-    typer.echo(json.dumps(_finite(document), indent=1, ensure_ascii=False))
+    typer.echo(_json(document))
+
+
+def deliver(name: str, document: Any, out: Path | None, *, as_json: bool) -> bool:
+    """Write the result into the folder `out` as NAME.json, and print it if JSON was asked for.
+
+    Returns:
+        Whether it was printed, so that nothing else should be.
+    """
+    if out is not None:
+        path = write_atomic(out / f"{name}.json", _json(document) + "\n")
+        say(f"written: {path}")
+    if as_json:
+        typer.echo(_json(document))
+    return as_json
+
+
+def _json(document: Any) -> str:
+    return json.dumps(_finite(document), indent=1, ensure_ascii=False)
 
 
 def _finite(value: Any) -> Any:

@@ -23,13 +23,14 @@ def validate(
     budget: options.Budget = 20.0,
     db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
+    out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Measure operators and whole models in turn, and show how well the sum predicts the whole."""
     from lydite.cli.load import load_model, open_database, recorded_run
     from lydite.cli.session import make_session
-    from lydite.cli.show import print_json, progress_bar
+    from lydite.cli.show import deliver, progress_bar
     from lydite.hardware import find_device
     from lydite.measure import validate as run_validate
 
@@ -48,8 +49,8 @@ def validate(
                         run_validate(graph, session, find_device("cpu"), progress=progress)
                     )
                 run.result = accuracy_document(results)
-    if json:
-        print_json({"device": session.device, "backend": backend, "threads": threads, **run.result})
+    document = {"device": session.device, "backend": backend, "threads": threads, **run.result}
+    if deliver("validate", document, out, as_json=json):
         return
     print(accuracy_table(results))
 

@@ -27,6 +27,8 @@ _MOST = 1500
 _LENGTHS = (0.5, 1.0, 2.0, 4.0)
 _NOISES = (0.02, 0.05, 0.1, 0.2)
 _WIDEST = 3.0
+_SMALL_SAMPLE = 3.0
+"""The intervals of small families are wider: their length scale was chosen on the same few rows."""
 
 
 def family(key: OpKey) -> tuple[object, ...]:
@@ -40,7 +42,7 @@ def features(key: OpKey, device: Device, threads: int | None) -> np.ndarray | No
     work = work_of_key(key)
     if work is None or not key.outputs:
         return None
-    bound = roofline_seconds(work, device, key_dtype(key), threads)
+    bound = roofline_seconds(work, device, key_dtype(key), threads, caches=False)
     types = key.operand_types()
     first = _dims(types[0].shape if types and types[0] is not None else ())
     second = _dims(types[1].shape if len(types) > 1 and types[1] is not None else ())
@@ -141,7 +143,7 @@ def _candidate(
     score = float(np.sum(-0.5 * np.log(variance) - 0.5 * error**2 / variance))
     ranked = np.sort(np.abs(error) / np.sqrt(variance))
     index = min(len(ranked) - 1, math.ceil(CONFIDENCE * (len(ranked) + 1)) - 1)
-    width = float(max(ranked[index], 1.0))
+    width = float(max(ranked[index], 1.0)) * (1 + _SMALL_SAMPLE / len(ranked))
     centre, scale, trend = rest
     return score, Process(
         points, centre, scale, trend, length, amplitude, noise, weights, factor, width

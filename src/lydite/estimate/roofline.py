@@ -18,7 +18,7 @@ from lydite.graph import OpKey
 from lydite.graph.work import Work, work_of_key
 from lydite.hardware import Device
 
-ASSUMED = (0.05, 0.4, 1.5)
+ASSUMED = (0.02, 0.3, 1.5)
 """Efficiency assumed without measurements: lowest, likely, highest (caches can beat the roof)."""
 _L2_BYTES_PER_CYCLE = 32
 """Sustained bandwidth of a core's private cache (Intel Optimization Reference Manual)."""
@@ -36,14 +36,18 @@ class Efficiency:
     rows: int
 
 
-def roofline_seconds(work: Work, device: Device, dtype: str, threads: int | None) -> float:
+def roofline_seconds(
+    work: Work, device: Device, dtype: str, threads: int | None, *, caches: bool = True
+) -> float:
     """The time that peak arithmetic and memory bandwidth allow, without dispatch.
 
-    On a CPU, an operator whose bytes fit in the private caches moves them at cache speed.
+    On a CPU, an operator whose bytes fit in the private caches moves them at cache speed, unless
+    `caches` is off.
     """
     cores = min(threads or device.units, device.units) if device.kind == "cpu" else device.units
     bandwidth = device.memory_bandwidth * cores / device.units
-    if 0 < work.bytes_moved <= device.private_cache_bytes * cores and device.clock_hz:
+    fits = 0 < work.bytes_moved <= device.private_cache_bytes * cores
+    if caches and fits and device.clock_hz:
         bandwidth = max(bandwidth, cores * device.clock_hz * _L2_BYTES_PER_CYCLE)
     return max(work.flops / device.peak(dtype, threads), work.bytes_moved / bandwidth)
 
@@ -110,8 +114,8 @@ class Roofline:
         )
         return Estimate(
             bound / median + self._dispatch_s,
-            bound / high + self._dispatch_s * 0.3,
-            bound / low + self._dispatch_s * 4,
+            bound / high + self._dispatch_s * 0.2,
+            bound / low + self._dispatch_s * 8,
             "roofline",
             detail,
             shared=("roofline", key.qualified_type if fitted else None),

@@ -15,33 +15,22 @@ from lydite.graph.graph import Attr, Graph
 from lydite.opkey import TensorType
 
 _A = AttributeProto
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def attr_from_proto(proto: AttributeProto, read_graph: Callable[[onnx.GraphProto], Graph]) -> Attr:
-    """An attribute as int, float, str, bytes, tuple, array, `Graph` or `TensorType`."""
-    kind = proto.type
-    if kind == _A.STRING:
-        return _text(proto.s)
-    if kind == _A.STRINGS:
-        return tuple(_text(item) for item in proto.strings)
-    if kind == _A.TENSOR:
-        return numpy_helper.to_array(proto.t)
-    if kind == _A.GRAPH:
+    """An attribute as int, float, str, bytes, tuple, array, `Graph` or `TensorType`.
+
+    Raises:
+        ValueError: an attribute of no type that is known, or a tensor that contradicts itself.
+    """
+    if proto.type == _A.GRAPH:
         return read_graph(proto.g)
-    if kind == _A.GRAPHS:
+    if proto.type == _A.GRAPHS:
         return tuple(read_graph(item) for item in proto.graphs)
-    if kind == _A.TYPE_PROTO:
-        return type_from_proto(proto.tp)
-    if kind == _A.SPARSE_TENSOR:
-        return proto.sparse_tensor.SerializeToString()
-    if kind == _A.TENSORS:
-        return tuple(numpy_helper.to_array(item) for item in proto.tensors)
-    if kind == _A.TYPE_PROTOS:
-        return tuple(type_from_proto(item) for item in proto.type_protos)
-    if kind not in (_A.INT, _A.FLOAT, _A.INTS, _A.FLOATS):
-        raise ValueError(f"'{proto.name}' has the unknown type {kind}")
-    value = helper.get_attribute_value(proto)
-    return tuple(value) if kind in (_A.INTS, _A.FLOATS) else value
+    if proto.type not in _READ:
+        raise ValueError(f"'{proto.name}' has the unknown type {proto.type}")
+    return _READ[proto.type](proto)
 
 
 def _text(raw: bytes) -> str | bytes:
@@ -49,6 +38,26 @@ def _text(raw: bytes) -> str | bytes:
         return raw.decode()
     except UnicodeDecodeError:
         return raw
+
+
+_READ: dict[int, Callable[[AttributeProto], Attr]] = {
+    _A.INT: lambda proto: proto.i,
+    _A.INTS: lambda proto: tuple(proto.ints),
+    _A.FLOAT: lambda proto: short_float(proto.f),
+    _A.FLOATS: lambda proto: tuple(map(short_float, proto.floats)),
+    _A.STRING: lambda proto: _text(proto.s),
+    _A.STRINGS: lambda proto: tuple(map(_text, proto.strings)),
+    _A.TENSOR: lambda proto: numpy_helper.to_array(proto.t),
+    _A.TENSORS: lambda proto: tuple(map(numpy_helper.to_array, proto.tensors)),
+    _A.TYPE_PROTO: lambda proto: type_from_proto(proto.tp),
+    _A.TYPE_PROTOS: lambda proto: tuple(map(type_from_proto, proto.type_protos)),
+    _A.SPARSE_TENSOR: lambda proto: proto.sparse_tensor.SerializeToString(),
+}
+
+
+def short_float(value: float) -> float:
+    """The shortest decimal of the same float32, which attributes are: 1e-05, not 9.9999997e-06."""
+    return float(str(np.float32(value))) if abs(value) <= _LARGEST else value
 
 
 def attr_to_proto(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lydite.errors import GraphError
-from lydite.graph.attributes import default_attrs, schema
+from lydite.graph.attributes import default_attrs, schema, short_float
 from lydite.graph.control import is_function_call
 from lydite.graph.graph import Attr, Graph, Initializer, Op
 from lydite.opkey import Operand, OpKey, TensorType
@@ -95,6 +95,8 @@ def plain_attr(value: Attr) -> Any:
         return {"type": str(value)}
     if isinstance(value, tuple):
         return [plain_attr(item) for item in value]
+    if isinstance(value, float):
+        return short_float(value)
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
     return value

@@ -90,7 +90,12 @@ def read_device(path: Path | str) -> Device:
     Raises:
         InputError: not YAML, or a field that is missing, unknown or out of range (it is named).
     """
-    return _parse(Path(path).read_text(), str(path))[0]
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise InputError(f"cannot be read: {reason}", where=str(path)) from error
+    return _parse(text, str(path))[0]
 
 
 def _parse(text: str, where: str) -> tuple[Device, list[str]]:

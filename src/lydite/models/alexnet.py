@@ -6,8 +6,8 @@ convolutions over two GPUs (groups of two), had local response normalisation and
 
 from __future__ import annotations
 
-from lydite.graph import Builder, Graph
-from lydite.models.parts import adaptive_pool
+from lydite.graph import Graph
+from lydite.models.parts import adaptive_pool, vision
 
 _CONVOLUTIONS = (  # channels, kernel, stride, pad, pooled after
     (64, 11, 4, 2, True),
@@ -20,8 +20,7 @@ _CONVOLUTIONS = (  # channels, kernel, stride, pad, pooled after
 
 def alexnet(batch: int, image_size: int, dtype: str) -> Graph:
     """AlexNet for 1000 classes."""
-    g = Builder("alexnet", dtype=dtype)
-    x = g.input("image", (batch, 3, image_size, image_size))
+    g, x = vision("alexnet", dtype, batch, image_size)
     for channels, kernel, stride, pad, pooled in _CONVOLUTIONS:
         x = g.relu(g.conv(x, channels, kernel, stride=stride, pad=pad))
         if pooled:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from lydite.graph import Builder, Graph, Tensor
-from lydite.models.parts import classifier, conv_bn
+from lydite.models.parts import classifier, conv_bn, vision
 
 
 def inception_v3(batch: int, image_size: int, dtype: str) -> Graph:
     """Inception v3 for 1000 classes, in evaluation: without the auxiliary head."""
-    g = Builder("inceptionv3", dtype=dtype)
-    x = g.input("image", (batch, 3, image_size, image_size))
+    g, x = vision("inceptionv3", dtype, batch, image_size)
     x = _unit(g, x, 32, 3, stride=2)
     x = _unit(g, x, 32, 3)
     x = _unit(g, x, 64, 3, pad=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lydite.graph import Builder, Graph, Tensor
-from lydite.models.parts import classifier, conv_bn
+from lydite.models.parts import classifier, conv_bn, vision
 
 _STAGES = (  # expansion, channels, blocks, stride of the first
     (1, 16, 1, 1),
@@ -18,8 +18,7 @@ _STAGES = (  # expansion, channels, blocks, stride of the first
 
 def mobilenet_v2(batch: int, image_size: int, dtype: str) -> Graph:
     """MobileNetV2 of width 1.0 for 1000 classes."""
-    g = Builder("mobilenetv2", dtype=dtype)
-    x = g.input("image", (batch, 3, image_size, image_size))
+    g, x = vision("mobilenetv2", dtype, batch, image_size)
     x = _relu6(g, conv_bn(g, x, 32, 3, stride=2, pad=1))
     for expansion, channels, blocks, first_stride in _STAGES:
         for block in range(blocks):

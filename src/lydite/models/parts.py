@@ -8,6 +8,12 @@ from lydite.errors import InputError
 from lydite.graph import Builder, Tensor
 
 
+def vision(name: str, dtype: str, batch: int, image_size: int) -> tuple[Builder, Tensor]:
+    """A builder and its input, colour images; convolutions know bfloat16 since opset 22."""
+    g = Builder(name, dtype=dtype, opset=22 if dtype == "bfloat16" else 20)
+    return g, g.input("image", (batch, 3, image_size, image_size))
+
+
 def adaptive_pool(g: Builder, x: Tensor, size: int) -> Tensor:
     """Average to `size` x `size` positions, as PyTorch's adaptive pooling does.
 
@@ -18,9 +24,9 @@ def adaptive_pool(g: Builder, x: Tensor, size: int) -> Tensor:
     if positions == size:
         return x
     if size % positions == 0:
-        scales = g.constant([1, 1, size // positions, size // positions], "scales", "float32")
+        sizes = g.constant([*x.shape[:2], size, size], "sizes")
         attrs = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        return g.op("Resize", x, None, scales, mode="nearest", **attrs)
+        return g.op("Resize", x, None, None, sizes, mode="nearest", **attrs)
     starts = [i * positions // size for i in range(size)]
     windows = {-(-(i + 1) * positions // size) - starts[i] for i in range(size)}
     strides = {later - earlier for earlier, later in itertools.pairwise(starts)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lydite.graph import Builder, Graph, Tensor
-from lydite.models.parts import classifier, conv_bn
+from lydite.models.parts import classifier, conv_bn, vision
 
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # width, blocks
 _EXPANSION = 4
@@ -11,8 +11,7 @@ _EXPANSION = 4
 
 def resnet50(batch: int, image_size: int, dtype: str) -> Graph:
     """ResNet-50 for 1000 classes."""
-    g = Builder("resnet50", dtype=dtype)
-    x = g.input("image", (batch, 3, image_size, image_size))
+    g, x = vision("resnet50", dtype, batch, image_size)
     x = g.relu(conv_bn(g, x, 64, 7, stride=2, pad=3))
     x = g.pool("Max", x, 3, stride=2, pad=1)
     for stage, (width, blocks) in enumerate(_STAGES):

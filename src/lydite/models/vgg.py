@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from lydite.graph import Builder, Graph
-from lydite.models.parts import adaptive_pool
+from lydite.graph import Graph
+from lydite.models.parts import adaptive_pool, vision
 
 _STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels, convolutions
 
 
 def vgg16(batch: int, image_size: int, dtype: str) -> Graph:
     """VGG-16 (configuration D, without batch normalisation) for 1000 classes."""
-    g = Builder("vgg16", dtype=dtype)
-    x = g.input("image", (batch, 3, image_size, image_size))
+    g, x = vision("vgg16", dtype, batch, image_size)
     for channels, count in _STAGES:
         for _ in range(count):
             x = g.relu(g.conv(x, channels, 3, pad=1))

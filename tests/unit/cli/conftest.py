@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import lydite.hardware.local
-import lydite.hardware.spec
+from lydite import hardware
 from lydite.cli import main
 from lydite.graph import Builder, Graph, keys_of, write_onnx
 from lydite.hardware import Device
@@ -59,7 +58,7 @@ def lydite(monkeypatch, capsys):
 def refused(lydite):
     """Call a command that must fail: exit code 2 and one line, which is given back."""
 
-    def call(*arguments, first: bool = False) -> str:
+    def call(*arguments) -> str:
         ran = lydite(*arguments)
         assert ran.code == 2, ran
         assert ran.out == ""
@@ -102,7 +101,7 @@ def recording(tmp_path, monkeypatch, toy) -> Path:
 @pytest.fixture
 def toy(monkeypatch) -> Device:
     """This machine is a toy with two cores."""
-    for module in (lydite.hardware, lydite.hardware.local):
+    for module in (hardware, hardware.local):
         monkeypatch.setattr(module, "local_device", lambda: TOY)
         monkeypatch.setattr(module, "physical_cores", lambda: 2)
     return TOY
