@@ -187,7 +187,7 @@ class Graph:
         in the papers.
         """
         statistics = {
-            name for op in self.ops if op.op_type == "BatchNormalization" for name in op.inputs[3:5]
+            name for op in self.ops if is_batch_norm(op.op_type) for name in op.inputs[3:5]
         }
         constants = {n for op in self.ops if op.qualified_type == "Constant" for n in op.outputs}
         types = (self.type_of(n) for n in {*self.initializers, *constants} - statistics)
@@ -229,6 +229,11 @@ def constant_value(op: Op) -> np.ndarray | None:
         if attr in op.attrs:
             return np.array(op.attrs[attr], np.int64 if "int" in attr else np.float32)
     return None
+
+
+def is_batch_norm(op_type: str) -> bool:
+    """Whether an operator's fourth and fifth input are running statistics (ONNX's or aten's)."""
+    return op_type == "BatchNormalization" or "batch_norm" in op_type
 
 
 def is_parameter(type_: TensorType) -> bool:

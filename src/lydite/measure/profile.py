@@ -24,7 +24,7 @@ class Profile:
         distinct: number of distinct operators.
         measured: newly measured, successfully.
         reused: already in the database, under the same software and conditions.
-        failures: operators that could not be measured.
+        failures: operators that could not be measured, now or before.
         untyped: operators without a key, since their types are not known.
     """
 
@@ -51,9 +51,9 @@ def profile(
     low = lowered(session.backend, graph, session.settings)
     keys = keys_of(low)
     distinct = list(dict.fromkeys(keys.values()))
-    known = set() if again else session.known(distinct)
+    known = {} if again else session.known(distinct)
     todo = [key for key in distinct if key not in known]
-    failures: list[Failure] = []
+    failures = [Failure(k, row.status, row.error) for k, row in known.items() if row.status != "ok"]
     measured = 0
     for done, key in enumerate(todo):
         progress(done, len(todo), key.qualified_type)

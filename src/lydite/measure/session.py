@@ -70,21 +70,22 @@ class Session:
         """Most memory that the worker may take."""
         return self._worker.memory_bytes
 
-    def known(self, keys: Sequence[OpKey]) -> set[OpKey]:
-        """Keys that this very software has measured here, under these conditions, well or badly."""
+    def known(self, keys: Sequence[OpKey]) -> dict[OpKey, Measurement]:
+        """What this software measured here under these conditions, well or badly; the newest."""
         rows = self.database.lookup(
             keys, device=self.device, backend=self.backend.name, threads=self.settings.threads,
             status=None,
         )  # fmt: skip
-        return {
-            key for key in keys
-            if any(
-                row.software == self.software
-                and row.environment.get("clock") in (self.plan.clock, None)
-                and row.conditions.cache == cache_state(key, self.cache)
-                for row in rows.get(key.digest, [])
-            )
-        }  # fmt: skip
+        found: dict[OpKey, Measurement] = {}
+        for key in keys:
+            for row in rows.get(key.digest, []):
+                if (
+                    row.software == self.software
+                    and row.environment.get("clock") in (self.plan.clock, None)
+                    and row.conditions.cache == cache_state(key, self.cache)
+                ):
+                    found.setdefault(key, row)
+        return found
 
     def new_model(self) -> None:
         """Forget the pace of the model that was measured before."""
