@@ -14,7 +14,7 @@ from lydite.backends.base import (
     check_runnable,
     square_product,
 )
-from lydite.errors import BackendError, InputError, MissingExtra
+from lydite.errors import BackendError, MissingExtra
 from lydite.graph import Graph, Initializer, Op, OpKey, TensorType
 
 try:

@@ -157,12 +157,6 @@ def _wrapped(label: str, text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=indent)
 
 
-def _wrapped(label: str, text: str) -> list[str]:
-    from textwrap import wrap
-
-    return wrap(text, 100, initial_indent=label, subsequent_indent=" " * len(label))
-
-
 def _backend_line(backend: dict[str, Any]) -> str:
     if not backend["available"]:
         return f"{backend['name']:<12} missing: {backend['reason']}; {backend['hint']}"

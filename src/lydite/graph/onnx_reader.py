@@ -25,6 +25,7 @@ from lydite.graph.guard import safe_as_a_whole
 from lydite.graph.infer import SMALL
 from lydite.graph.onnx_writer import UNALLOCATED
 from lydite.graph.propagate import Values
+from lydite.graph.rules import rules
 from lydite.opkey import TensorType
 
 KNOWN_DOMAINS = (
@@ -122,6 +123,7 @@ def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
 
 def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str) -> None:
     own = {function.domain for function in model.functions}
+    own |= {name.rpartition(":")[0] for name in rules()}
     standard = opsets.get("")
     if standard is not None and not standard >= OLDEST_OPSET:
         raise InputError(

@@ -23,7 +23,7 @@ def backend():
 
 @pytest.fixture(scope="module")
 def alexnet():
-    return find_backend("torch").lower(build_model("alexnet", image_size=96), Settings())
+    return find_backend("torch").lower(build_model("alexnet"), Settings())
 
 
 def test_alexnet_becomes_aten_operators(alexnet):
@@ -48,7 +48,7 @@ def test_each_aten_operator_runs_alone_and_has_its_work(backend, alexnet):
 def test_flops_are_those_of_the_onnx_graph(alexnet):
     from lydite.graph import total_work
 
-    onnx = total_work(build_model("alexnet", image_size=96)).total.flops
+    onnx = total_work(build_model("alexnet")).total.flops
     assert total_work(alexnet).total.flops == pytest.approx(onnx, rel=0.01)
 
 
@@ -78,7 +78,8 @@ def test_numbers_agree_with_onnx_runtime(name, monkeypatch):
         graph = _bert("bert", 1, 16, "float32", layers=2, hidden=128)
     else:
         graph = build_model(name, image_size=64)
-    from lydite.backends import onnxruntime, torch as torch_backend
+    from lydite.backends import onnxruntime
+    from lydite.backends import torch as torch_backend
 
     # Both get the same floats: each draws its own otherwise.
     def floats(type_, *_, **__):
@@ -130,5 +131,5 @@ def test_refusals_are_one_line(backend):
         "odd", (Op("r", "FusedThing", ("x",), ("y",), {}, "com.microsoft"),), {"x": t, "y": t},
         ("x",), ("y",), opsets={"": 20, "com.microsoft": 1},
     )  # fmt: skip
-    with pytest.raises(BackendError, match="no translation to PyTorch .*use --backend onnxrun"):
+    with pytest.raises(BackendError, match=r"no translation to PyTorch .*use --backend onnxrun"):
         backend.lower(bad, Settings())

@@ -71,7 +71,7 @@ def test_a_backend_fits_the_protocol(name):
 
 
 def test_a_typo_gets_the_nearest_name():
-    with pytest.raises(InputError, match="unknown backend 'torh'.*did you mean 'torch'"):
+    with pytest.raises(InputError, match=r"unknown backend 'torh'.*did you mean 'torch'"):
         find_backend("torh")
 
 

@@ -19,7 +19,7 @@ from lydite.store import Database
 COMMANDS = {
     "lydite": "--version",
     "lydite bench": "model --backend --threads --batch --image-size --sequence --dtype --dim "
-    "--budget --rounds --clock --device --db --seed --json --quiet/-q",
+    "--budget --rounds --clock --device --db --seed --out --json --quiet/-q",
     "lydite db": "",
     "lydite db export": "path --op-type --device --scope --force --db --json",
     "lydite db import": "path --device --db --json",
@@ -27,17 +27,18 @@ COMMANDS = {
     "lydite db query": "--op-type --device --scope --limit --db --json",
     "lydite db stats": "--db --json",
     "lydite demo": "--out --db --seed --json --quiet/-q",
-    "lydite doctor": "--json",
-    "lydite inspect": "model --batch --image-size --sequence --dtype --dim --ops --json --quiet/-q",
-    "lydite models": "--json --quiet/-q",
-    "lydite predict": "model --on --backend --threads --batch --image-size --sequence --dtype "
-    "--dim --clock --ops --strict --db --json --quiet/-q",
-    "lydite profile": "model --backend --threads --batch --image-size --sequence --dtype --dim "
-    "--cache --clock --budget --in-graph --again --timeout --memory --device --db --seed --json "
+    "lydite doctor": "--out --json --quiet/-q",
+    "lydite inspect": "model --batch --image-size --sequence --dtype --dim --ops --out --json "
     "--quiet/-q",
+    "lydite models": "--out --json --quiet/-q",
+    "lydite predict": "model --on --backend --threads --batch --image-size --sequence --dtype "
+    "--dim --clock --ops --strict --db --seed --out --json --quiet/-q",
+    "lydite profile": "model --backend --threads --batch --image-size --sequence --dtype --dim "
+    "--cache --clock --budget --in-graph --again --timeout --memory --device --db --seed --out "
+    "--json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
     "lydite validate": "model --backend --threads --batch --image-size --sequence --dtype --dim "
-    "--clock --budget --db --seed --json --quiet/-q",
+    "--clock --budget --db --seed --out --json --quiet/-q",
 }
 TOTAL_S = 2 * 4e-4 + 2 * 1e-4 + 5e-5 + 1e-5 + 2e-4 + 2e-6
 QUICK = ("--backend", "replay", "--budget", "0.05")
@@ -223,8 +224,9 @@ def test_predict_for_a_device_that_is_elsewhere(lydite, net):
     ]  # fmt: skip
     assert all(line.endswith("roofline") for line in body)
     assert lines[-1] == "coverage: nodes 100.0 %, types 100.0 %; time: roofline 100.0 %"
-    assert "Next: lydite profile" in ran.err
-    assert lydite("predict", net, "--on", "h100", "--quiet").err == ""
+    assert "The graph was taken as it is given" in ran.err
+    assert "Next: lydite db import" in ran.err
+    assert "Next:" not in lydite("predict", net, "--on", "h100", "--quiet").err
 
 
 def test_faster_devices_are_predicted_faster(lydite):
@@ -403,3 +405,14 @@ def test_signs():
     assert [signed_percent(v) for v in (0.0532, -0.1, -1e-9, 0.0)] == [
         "+5.3 %", "-10.0 %", "+0.0 %", "+0.0 %"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["models", "inspect", "predict", "doctor", "bench"])
+def test_out_keeps_the_document(lydite, net, recording, tmp_path, command):
+    more = {"inspect": [net], "predict": [net, "--on", "h100"], "bench": [net, *QUICK]}
+    ran = lydite(command, *more.get(command, []), "--out", tmp_path / "out", "--quiet")
+    assert ran.code == 0
+    (path,) = (tmp_path / "out").iterdir()
+    assert path.name.startswith(command)
+    assert path.suffix == ".json"
+    assert isinstance(json.loads(path.read_text()), dict)

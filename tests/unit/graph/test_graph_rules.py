@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from importlib.metadata import EntryPoint, EntryPoints
 
 import numpy as np
 import onnx
@@ -12,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+import lydite.graph.rules as table
+from lydite.errors import InputError
 from lydite.graph import (
     Operand,
     OpKey,
     TensorType,
+    Work,
     bind_dims,
     graph_from_model,
     key_of,
@@ -23,7 +27,7 @@ from lydite.graph import (
     work_of,
     work_of_key,
 )  # fmt: skip
-from lydite.graph.rules import CONTROL_FLOW, TABLES, UNKNOWN, rule_for, rules
+from lydite.graph.rules import CONTROL_FLOW, TABLES, UNKNOWN, Cost, rule_for, rules
 
 FUSED_BY_ONNXRUNTIME = (
     "FusedConv", "FusedGemm", "FusedMatMul", "Attention", "MultiHeadAttention",
@@ -289,3 +293,21 @@ def test_flex_attention_adds_the_work_of_its_own_functions():
         works.append(work_of(graph.ops[0], graph))
     assert works[1].flops - works[0].flops == 2 * 6 * 6 * 8
     assert works[1].bytes_moved == works[0].bytes_moved
+
+
+TRIPLE = {"example.org:Triple": lambda call: Cost(3 * call.out_count())}
+
+
+def test_a_package_adds_operators(monkeypatch):
+    node = helper.make_node("Triple", ["x"], ["y"], domain="example.org")
+    opset = helper.make_opsetid("example.org", 1)
+    made = model([node], [value("x", [2, 5])], [value("y", [2, 5])], opsets=[opset])
+    with pytest.raises(InputError, match="unknown operator domain"):
+        graph_from_model(made)
+    entry = EntryPoint("mine", f"{__name__}:TRIPLE", "lydite.operators")
+    monkeypatch.setattr(table, "entry_points", lambda **q: EntryPoints([entry]).select(**q))
+    rules.cache_clear()
+    try:
+        assert total_work(graph_from_model(made)).total == Work(30, 40, 40, 0)
+    finally:
+        rules.cache_clear()

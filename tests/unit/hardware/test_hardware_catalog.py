@@ -181,8 +181,10 @@ def test_files_that_are_not_there(tmp_path):
         read_device(tmp_path)
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("h10", "h100"), ("a100-8", "a100-80"),
-                                              ("mi25", "mi250"), ("rtx2080", "rtx2080ti")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("h10", "h100"), ("a100-8", "a100-80"), ("mi25", "mi250"), ("rtx2080", "rtx2080ti")],
+)
 def test_a_typo_gets_the_nearest_name(typed, meant):
     with pytest.raises(InputError, match=f"unknown device '{typed}'.*did you mean '{meant}'"):
         find_device(typed)
