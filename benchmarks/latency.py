@@ -80,7 +80,7 @@ def main() -> None:
         differences.append(abs(difference))
         spread = [float(x) for x in np.percentile(ratios - 1, [25, 75])]
         figures.append(
-            Figure(f"difference to the plain loop, {graph.name}", difference, "share", None, "lower",
+            Figure(f"difference to a plain loop, {graph.name}", difference, "share", None, "lower",
                    {"iqr": spread, "rounds": ROUNDS})
         )  # fmt: skip
     figures.append(

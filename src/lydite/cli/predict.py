@@ -60,7 +60,7 @@ def predict(
     print()
     print(coverage_line(prediction))
     if prediction.device.kind != "cpu":
-        say("\nThe graph was taken as it is given, not as a backend on that device would fuse it.")
+        say("\nThe graph was taken as given, not as a backend on that device would fuse it.", quiet)
         say("Next: lydite db import FILE brings measurements of that device", quiet)
     elif prediction.coverage.time_share("measured") < 0.999:
         say(f"\nNext: lydite profile {model} measures what is only estimated here", quiet)
