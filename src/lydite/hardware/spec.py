@@ -130,7 +130,7 @@ def _catalog() -> tuple[dict[str, Device], dict[str, str]]:
     return devices, aliases
 
 
-def catalog() -> dict[str, Device]:
+def known_devices() -> dict[str, Device]:
     """All devices of the catalog by name."""
     return dict(_catalog()[0])
 

@@ -224,7 +224,7 @@ def test_predict_for_a_device_that_is_elsewhere(lydite, net):
     ]  # fmt: skip
     assert all(line.endswith("roofline") for line in body)
     assert lines[-1] == "coverage: nodes 100.0 %, types 100.0 %; time: roofline 100.0 %"
-    assert "The graph was taken as it is given" in ran.err
+    assert "The graph was taken as given" in ran.err
     assert "Next: lydite db import" in ran.err
     assert "Next:" not in lydite("predict", net, "--on", "h100", "--quiet").err
 
