@@ -10,6 +10,7 @@ from lydite.errors import InputError
 
 if TYPE_CHECKING:
     from lydite.graph import Graph
+    from lydite.hardware import Device
     from lydite.store import Database
 
 
@@ -76,6 +77,21 @@ def open_database(target: str | None, *, read_only: bool = False) -> Iterator[Da
 
     with Database.open(target, read_only=read_only) as database:
         yield database
+
+
+def device_named(name: str, databases: Sequence[Database]) -> Device:
+    """A device by name: this machine's, one of the catalog, or one that a database has rows of.
+
+    Raises:
+        InputError: nobody knows it (with the nearest name).
+    """
+    from lydite.hardware import Device, find_device, local_device
+
+    for database in databases:
+        for record in database.devices():
+            if record.name == name and record.spec and name != local_device().name:
+                return Device.from_json(record.spec)
+    return find_device(name)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -76,24 +77,27 @@ def predicted(
     """
     from lydite.backends import find_backend
     from lydite.backends.lowered import lowered
+    from lydite.cli.load import device_named
     from lydite.cli.session import CLOCKS
     from lydite.errors import unknown_name
     from lydite.estimate import Rows
     from lydite.estimate import predict as run_predict
     from lydite.estimate.assemble import usual_chain
-    from lydite.hardware import find_device
+    from lydite.hardware import local_device
     from lydite.store import open_shipped
 
     if clock not in CLOCKS:
         raise unknown_name("clock", clock, CLOCKS)
-    device = find_device(on)
-    low = graph
-    if device.kind == "cpu":
-        low = lowered(find_backend(backend), graph, settings)
-    shipped = open_shipped(device.name)
-    sources = [database] if shipped is None else [database, shipped]
-    estimator, call = usual_chain(sources, device, Rows(backend, settings.threads, clock))
-    return run_predict(low, device, estimator, call)
+    named = local_device().name if on in ("cpu", "local", "here") else on
+    shipped = open_shipped(named)
+    with shipped or nullcontext():
+        sources = [database] if shipped is None else [database, shipped]
+        device = device_named(on, sources)
+        low = graph
+        if device.kind == "cpu":
+            low = lowered(find_backend(backend), graph, settings)
+        estimator, call = usual_chain(sources, device, Rows(backend, settings.threads, clock))
+        return run_predict(low, device, estimator, call)
 
 
 def prediction_document(prediction: Prediction, threads: int) -> dict[str, Any]:

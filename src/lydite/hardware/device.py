@@ -80,6 +80,32 @@ class Device:
         """The largest cache that one core has to itself; 0 where none is known."""
         return max((c.per_unit_bytes or 0 for c in self.caches), default=0)
 
+    @staticmethod
+    def from_json(spec: Mapping[str, Any]) -> Device:
+        """Read what `to_json` gave.
+
+        Raises:
+            InputError: a field is missing or of the wrong kind.
+        """
+        try:
+            return Device(
+                name=str(spec["name"]),
+                title=str(spec["title"]),
+                kind=str(spec["kind"]),
+                vendor=str(spec["vendor"]),
+                peak_flops={k: float(v) for k, v in spec["peak_flop_per_s"].items()},
+                memory_bytes=float(spec["memory_bytes"]),
+                memory_bandwidth=float(spec["memory_bandwidth_byte_per_s"]),
+                units=int(spec["units"]),
+                clock_hz=spec["clock_hz"],
+                power_w=spec["power_w"],
+                caches=tuple(Cache(**cache) for cache in spec["caches"]),
+                isa=tuple(spec["isa"]),
+                sources=dict(spec["sources"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"not a device's spec: {error}", where="database") from error
+
     def to_json(self) -> dict[str, Any]:
         """The spec with units in its keys."""
         return {

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import typer
@@ -13,8 +14,9 @@ import typer
 from lydite import __version__
 from lydite.cli.app import app
 from lydite.cli.show import signed_percent, table
+from lydite.hardware import Device
 from lydite.models import model_names
-from lydite.store import Database
+from lydite.store import Database, Software
 
 COMMANDS = {
     "lydite": "--version",
@@ -416,3 +418,16 @@ def test_out_keeps_the_document(lydite, net, recording, tmp_path, command):
     assert path.name.startswith(command)
     assert path.suffix == ".json"
     assert isinstance(json.loads(path.read_text()), dict)
+
+
+def test_a_device_that_only_the_database_knows(lydite, net, recording):
+    far = Device("far-cpu", "Far", "cpu", "nobody", {"float32": 1e11}, 8e9, 1e10)
+    with Database.open(recording) as source, Database.open() as database:
+        database.add_device(far.name, far.to_json())
+        rows = [replace(row, device=far.name) for row in source.query()]
+        database.add(replace(row, software=Software("replay", {})) for row in rows)
+    ran = lydite("predict", net, "--on", "far-cpu", "--backend", "replay", "--json")
+    found = json.loads(ran.out)
+    assert found["device"] == "far-cpu"
+    assert found["total_s"] == pytest.approx(2 * 4e-4 + 2 * 1e-4 + 5e-5 + 1e-5 + 2e-4)
+    assert found["coverage"]["nodes_by_source"] == {"measured": 7}

@@ -215,3 +215,14 @@ def test_units_are_in_the_keys_of_the_json():
     assert found["memory_bandwidth_byte_per_s"] == 3350e9
     assert (found["clock_hz"], found["power_w"]) == (1.83e9, 700)
     assert found["caches"] == [{"level": 2, "size_bytes": 50e6, "per_unit_bytes": None}]
+
+
+def test_a_device_survives_the_database():
+    for device in known_devices().values():
+        assert Device.from_json(device.to_json()) == device
+
+
+@pytest.mark.parametrize("spec", [{}, {"name": "x"}, {"name": "x", "caches": 3}])
+def test_a_spec_that_is_none_is_refused(spec):
+    with pytest.raises(InputError, match="not a device's spec"):
+        Device.from_json(spec)
