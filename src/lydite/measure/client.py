@@ -17,6 +17,8 @@ from lydite.errors import BackendError
 from lydite.measure.worker import Request
 
 _POLL_S = 0.1
+_STARTING_S = 60.0
+"""A process that has just been started may take this long before it says its first word."""
 _ENVIRONMENT = {"NUMPY_MADVISE_HUGEPAGE": "0"}
 """A backend's own buffers lie in small pages; numpy's must too, or an operator that is fed from
 numpy misses the address translations that it would cost inside a net."""
@@ -70,7 +72,7 @@ class Worker:
             process.stdin.flush()
         except BrokenPipeError:
             raise self._lost("crash", at) from None
-        deadline = time.monotonic() + self.timeout_s
+        deadline = time.monotonic() + max(self.timeout_s, _STARTING_S)
         while True:
             line = self._line(process)
             if line:

@@ -161,6 +161,7 @@ def main() -> None:
     backends: dict[str, Backend] = {}
     for line in sys.stdin:
         request = Request.from_json(line)
+        tell({"at": ""})
         try:
             if request.backend not in backends:
                 backends[request.backend] = find_backend(request.backend)
