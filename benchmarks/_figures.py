@@ -76,3 +76,39 @@ def _cpu() -> str:
         return platform.processor()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor())
+
+
+def markdown() -> str:
+    """All results as the page `docs/reference/figures.md`."""
+    lines = [
+        "# Figures",
+        "",
+        "Each was measured by the command named, on the machine in its results file",
+        "(`benchmarks/results/NAME.json`, which also holds load, versions and each model's error).",
+        "`python benchmarks/_figures.py` writes this page from those files.",
+        "",
+    ]
+    for path in sorted(RESULTS.glob("*.json")):
+        rows = json.loads(path.read_text())
+        machine = rows[0]["conditions"]
+        lines += [
+            f"## `make bench NAME={path.stem}`",
+            "",
+            f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}",
+            "",
+            "| figure | value | goal | |",
+            "|---|---|---|---|",
+        ]
+        for row in rows:
+            item = Figure(**{name: row[name] for name in Figure.__dataclass_fields__})
+            goal = "" if item.goal is None else f"{_sign(item)} {item.goal:g} {item.unit}"
+            verdict = {True: "reached", False: "**missed**", None: ""}[item.reached]
+            lines.append(
+                f"| {item.figure} | {_number(item.value)} {item.unit} | {goal} | {verdict} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    write_atomic(RESULTS.parents[1] / "docs" / "reference" / "figures.md", markdown())

@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def test_the_readme_shows_what_inspect_prints(capsys, monkeypatch):
         main()
     assert ended.value.code == 0
     assert capsys.readouterr().out.strip() == block[1].strip()
+
+
+def test_the_page_of_figures_says_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    figures = import_module("_figures")
+    assert (ROOT / "docs" / "reference" / "figures.md").read_text() == figures.markdown()
 
 
 def test_the_changelog_knows_this_version():

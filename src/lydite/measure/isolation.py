@@ -97,4 +97,4 @@ def footprint_bytes(key: OpKey, copies: int) -> int:
     """Memory that measuring takes, roughly: weights twice (packed), activations, outputs."""
     types: list[TensorType | None] = [*key.operand_types(), *key.outputs]
     activations = sum(t.nbytes or 0 for t in types if t is not None)
-    return 2 * copies * weight_bytes(key) + 3 * activations
+    return 2 * copies * weight_bytes(key) + 5 * activations
