@@ -92,18 +92,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="*", default=[1])
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8])
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--budget", type=float, default=12.0)
+    parser.add_argument("--budget", type=float, default=6.0)
     parser.add_argument("--db", type=Path)
     options = parser.parse_args()
-    results: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         with Database.open(options.db or Path(folder) / "accuracy.db") as database:
             for threads in options.threads:
                 found = run(database, threads, options.batches, options.only, options.budget)
                 print("\n" + accuracy_table(list(found.values())) + "\n")
-                results += figures(found, threads)
-    name = "accuracy" if not options.only else "accuracy-part"
-    publish(name, results)
+                name = "accuracy" + (f"-{threads}-threads" if threads > 1 else "")
+                publish(name if not options.only else "accuracy-part", figures(found, threads))
 
 
 if __name__ == "__main__":
