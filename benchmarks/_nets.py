@@ -37,7 +37,7 @@ def light_model(path: Path, batch: int = 1) -> Graph:
         for name in inputs
     }
     net = Graph(
-        path.stem.removeprefix("light_"), ops, {**graph.tensors, **types}, inputs, graph.outputs,
+        path.stem, ops, {**graph.tensors, **types}, inputs, graph.outputs,
         {**kept, **weights}, graph.opsets,
     )  # fmt: skip
     return retyped(net, types)

@@ -77,6 +77,13 @@ def fit_efficiency(
     return fitted
 
 
+def _copy_seconds(key: OpKey, work: Work, device: Device) -> float:
+    """What a view costs where a backend copies it after all."""
+    if work.bytes_moved:
+        return 0.0
+    return 2 * sum(t.nbytes or 0 for t in key.outputs) / device.memory_bandwidth
+
+
 class Roofline:
     """See the module's docstring.
 
@@ -115,7 +122,7 @@ class Roofline:
         return Estimate(
             bound / median + self._dispatch_s,
             bound / high + self._dispatch_s * 0.2,
-            bound / low + self._dispatch_s * 8,
+            bound / low + _copy_seconds(key, work, device) + self._dispatch_s * 8,
             "roofline",
             detail,
             shared=("roofline", key.qualified_type if fitted else None),
