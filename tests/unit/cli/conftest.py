@@ -84,6 +84,12 @@ def net(tmp_path) -> Path:
 
 
 @pytest.fixture
+def open_net(tmp_path) -> Path:
+    """The small net with its batch left open, as N."""
+    return write_onnx(small_net("N"), tmp_path / "open.onnx", weights=False)
+
+
+@pytest.fixture
 def recording(tmp_path, monkeypatch, toy) -> Path:
     """The small net as an imaginary machine ran it; the replay backend answers from it."""
     path = tmp_path / "recorded.db"

@@ -152,12 +152,8 @@ def test_inspect_a_name_with_sizes(lydite):
     assert found["unknown_operators"] == []
 
 
-def test_inspect_says_what_is_open(lydite, tmp_path):
-    from conftest import small_net
-
-    from lydite.graph import write_onnx
-
-    path = write_onnx(small_net("N"), tmp_path / "open.onnx", weights=False)
+def test_inspect_says_what_is_open(lydite, open_net):
+    path = open_net
     ran = lydite("inspect", path)
     assert "--dim N=SIZE" in ran.err
     bound = json.loads(lydite("inspect", path, "--dim", "N=2", "--json").out)
