@@ -92,7 +92,7 @@ def markdown() -> str:
         rows = json.loads(path.read_text())
         machine = rows[0]["conditions"]
         lines += [
-            f"## `make bench NAME={path.stem}`",
+            f"## {path.stem} (`benchmarks/{path.stem.partition('-')[0]}.py`)",
             "",
             f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}",
             "",

@@ -148,6 +148,8 @@ class OnnxRuntimeBackend:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 4
+        if settings.threads > 1:  # threads of a session that rests must not spin beside the others
+            options.add_session_config_entry("session.force_spinning_stop", "1")
         level = "ORT_ENABLE_ALL" if settings.optimise else "ORT_DISABLE_ALL"
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
         return options
