@@ -92,12 +92,14 @@ def work_of_key(key: OpKey) -> Work | None:
     )
     try:
         cost = rule(call)
-        return Work(
+        found = Work(
             flops=float(cost.flops),
             bytes_read=call.all_inputs() if cost.read is None else float(cost.read),
             bytes_written=call.all_outputs() if cost.written is None else float(cost.written),
             parameters=_parameters(key),
         )
+        # a nonsensical attribute, such as a kernel of -1, contradicts the operator
+        return found if min(found.flops, found.bytes_read, found.bytes_written) >= 0 else None
     except (NotKnownError, ValueError, IndexError, ArithmeticError):
         return None  # open sizes, or an operator that contradicts itself
 

@@ -14,12 +14,13 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from lydite.errors import InputError, LyditeError, unknown_name
-from lydite.models.table import FLOATS, MODELS, ModelInfo
+from lydite.models.info import FLOATS, ModelInfo, Published
+from lydite.models.table import MODELS
 
 if TYPE_CHECKING:
     from lydite.graph import Graph
 
-__all__ = ["ModelInfo", "build_model", "describe", "model_names"]
+__all__ = ["ModelInfo", "Published", "build_model", "describe", "model_names"]
 
 GROUP = "lydite.models"
 
@@ -55,45 +56,47 @@ def _plain(name: str) -> str:
 
 
 def build_model(
-    name: str,
-    *,
-    batch: int = 1,
-    image_size: int | None = None,
-    sequence: int | None = None,
-    dtype: str = "float32",
+    name: str, *, batch: int = 1, dtype: str = "float32", **options: int | str | None
 ) -> Graph:
-    """Build a model of the set; a size left out takes the paper's.
+    """Build a model of the set.
 
     Args:
         name: one of `model_names`.
         batch: samples at once.
-        image_size: height and width in pixels, for models that see.
-        sequence: tokens a sample, for models that read.
         dtype: element type of weights and activations: float32, float16 or bfloat16.
+        options: what the model's row lists under `defaults`, such as `image_size` (height and
+            width in pixels), `sequence` (tokens a sample) or `phase`; None takes the default.
 
     Raises:
-        InputError: an unknown name or dtype, an option that the model does not take, or a size
+        InputError: an unknown name or dtype, an option that the model does not take, or a value
             that does not fit it.
     """
     info = describe(name)
-    given = {"image_size": image_size, "sequence": sequence}
-    for option, value in given.items():
-        if value is not None and option not in info.defaults:
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given:
+        if option not in info.defaults:
             raise InputError(f"takes no {option}", where=info.name, allowed=_options(info))
-    sizes = {"batch": batch, **info.defaults}
-    sizes |= {option: value for option, value in given.items() if value is not None}
-    for option, value in sizes.items():
-        low, high = info.limits.get(option, (1, None))
-        if value < low or (high is not None and value > high):
-            bounds = f"{low} to {high}" if high is not None else f"{low} and more"
-            raise InputError(f"{option} {value} is impossible", where=info.name, allowed=bounds)
+    values = {"batch": batch, **info.defaults, **given}
+    for option, value in values.items():
+        _check(info, option, value)
     if dtype not in FLOATS:
         raise unknown_name("precision", dtype, FLOATS)
     build = info.build
     if isinstance(build, str):
         module, _, function = build.partition(":")
         build = getattr(import_module(module), function)
-    return build(**sizes, dtype=dtype).renamed(info.name)
+    return build(**values, dtype=dtype).renamed(info.name)
+
+
+def _check(info: ModelInfo, option: str, value: int | str) -> None:
+    if isinstance(value, str) or option in info.choices:
+        if value not in info.choices.get(option, ()):
+            raise unknown_name(option, str(value), info.choices.get(option, ()))
+        return
+    low, high = info.limits.get(option, (1, None))
+    if value < low or (high is not None and value > high):
+        bounds = f"{low} to {high}" if high is not None else f"{low} and more"
+        raise InputError(f"{option} {value} is impossible", where=info.name, allowed=bounds)
 
 
 def _options(info: ModelInfo) -> str:
