@@ -21,6 +21,7 @@ try:
     import torch
     from torch._dynamo.exc import TorchDynamoException
 
+    from lydite.backends import torch_sequence, torch_training
     from lydite.backends.torch_ops import RULES, STEERING, tensor_type, torch_dtype
 except ImportError:
     raise MissingExtra("torch", "torch") from None
@@ -185,7 +186,7 @@ class _Net(torch.nn.Module):
     def __init__(self, graph: Graph, settings: Settings) -> None:
         super().__init__()
         self.eval()
-        unknown = next((op for op in graph.ops if op.domain or op.op_type not in RULES), None)
+        unknown = next((op for op in graph.ops if _rule_of(op) is None), None)
         if unknown is not None:
             raise BackendError(
                 f"no translation to PyTorch for the operator {unknown.qualified_type}",
@@ -211,7 +212,9 @@ class _Net(torch.nn.Module):
             values[name] = getattr(self, attribute)
         for op in self._graph.ops:
             given = [self._given(op, index, values) for index in range(len(op.inputs))]
-            result = RULES[op.op_type](given, op.attrs)
+            rule = _rule_of(op)
+            assert rule is not None
+            result = rule(given, op.attrs)
             results = result if isinstance(result, tuple | list) else (result,)
             values.update(zip(op.outputs, results, strict=False))
             for name in self._dead_after[op.name]:
@@ -225,10 +228,19 @@ class _Net(torch.nn.Module):
             return None
         fixed = self._graph.constant(name)
         if fixed is not None:
-            picks_one = op.op_type == "Gather" and index == 1 and fixed.ndim == 0
-            if picks_one or index in STEERING.get(op.op_type, ()):
+            picks_one = op.op_type in ("Gather", "GatherGrad") and index == 1 and fixed.ndim == 0
+            if picks_one or index in STEERING.get(op.qualified_type, ()):
                 return fixed
         return values[name]
+
+
+def _rule_of(op: Op) -> Any:
+    """The translation of an operator: of the form with so many outputs, or of its type."""
+    for name in (f"{op.qualified_type}:{len(op.outputs)}", op.qualified_type):
+        for table in (RULES, torch_sequence.RULES, torch_training.RULES):
+            if name in table:
+                return table[name]
+    return None
 
 
 def _last_reads(graph: Graph) -> dict[str, list[str]]:

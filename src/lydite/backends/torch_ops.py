@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -16,8 +17,11 @@ Rule: TypeAlias = Callable[[Inputs, Attrs], Any]
 
 
 STEERING: Mapping[str, tuple[int, ...]] = {
-    "Clip": (1, 2), "Expand": (1,), "ReduceMean": (1,), "Reshape": (1,), "Slice": (1, 2, 3, 4),
-    "Split": (1,), "Squeeze": (1,), "Unsqueeze": (1,),
+    "Clip": (1, 2), "ConstantOfShape": (0,), "Expand": (1,), "Pad": (1, 2, 3), "ReduceMax": (1,),
+    "ReduceMean": (1,), "ReduceSum": (1,), "Reshape": (1,), "Resize": (1, 2, 3),
+    "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Tile": (1,), "Unsqueeze": (1,),
+    "lydite:ClipGrad": (2, 3), "lydite:SliceGrad": (1, 2, 3, 4), "lydite:GradientDescent": (0,),
+    **{f"ai.onnx.preview.training:{name}": (0, 1) for name in ("Adam", "Adagrad", "Momentum")},
 }  # fmt: skip
 """Inputs that are numbers of the call rather than data: constants there are given as arrays."""
 
@@ -26,22 +30,28 @@ def _integers(value: Any) -> list[int]:
     return [int(item) for item in value.flatten().tolist()]
 
 
-def _spatial_padding(
-    x: Any, attrs: Attrs, kernel: Sequence[int], value: float = 0.0
-) -> tuple[Any, Any]:
-    """The input, padded where torch's argument cannot say it, and the symmetric padding left."""
+def full_pads(spatial: Sequence[int], attrs: Attrs, kernel: Sequence[int]) -> list[int]:
+    """Padding before each axis, then after each, for an input of these spatial sizes."""
     rank = len(kernel)
     pads = list(attrs.get("pads", [0] * (2 * rank)))
     strides = list(attrs.get("strides", [1] * rank))
     dilations = list(attrs.get("dilations", [1] * rank))
     if attrs.get("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER"):
         upper = attrs["auto_pad"] == "SAME_UPPER"
-        for axis in range(rank):
-            size = x.shape[2 + axis]
+        for axis, size in enumerate(spatial):
             reach = (kernel[axis] - 1) * dilations[axis] + 1
             total = max(0, (-(-size // strides[axis]) - 1) * strides[axis] + reach - size)
             low = total // 2 if upper else total - total // 2
             pads[axis], pads[rank + axis] = low, total - low
+    return pads
+
+
+def _spatial_padding(
+    x: Any, attrs: Attrs, kernel: Sequence[int], value: float = 0.0
+) -> tuple[Any, Any]:
+    """The input, padded where torch's argument cannot say it, and the symmetric padding left."""
+    rank = len(kernel)
+    pads = full_pads(x.shape[2:], attrs, kernel)
     if pads[:rank] == pads[rank:]:
         return x, pads[:rank]
     flat = [side for axis in reversed(range(rank)) for side in (pads[axis], pads[rank + axis])]
@@ -67,9 +77,10 @@ def _conv(inputs: Inputs, attrs: Attrs) -> Any:
 def _max_pool(inputs: Inputs, attrs: Attrs) -> Any:
     kernel = list(attrs["kernel_shape"])
     x, padding = _spatial_padding(inputs[0], attrs, kernel, float("-inf"))
-    return F.max_pool2d(
+    function = F.max_pool1d if len(kernel) == 1 else F.max_pool2d
+    return function(
         x, kernel, list(attrs.get("strides", [1] * len(kernel))), padding,
-        ceil_mode=bool(attrs.get("ceil_mode", 0)),
+        list(attrs.get("dilations", [1] * len(kernel))), ceil_mode=bool(attrs.get("ceil_mode", 0)),
     )  # fmt: skip
 
 
@@ -102,6 +113,74 @@ def _layer_norm(inputs: Inputs, attrs: Attrs) -> Any:
     x, scale, bias = _three(inputs)
     axis = attrs.get("axis", -1) % x.dim()
     return F.layer_norm(x, list(x.shape[axis:]), scale, bias, attrs.get("epsilon", 1e-5))
+
+
+def _saving_layer_norm(inputs: Inputs, attrs: Attrs) -> Any:
+    x, scale, bias = _three(inputs)
+    axis = attrs.get("axis", -1) % x.dim()
+    shape = list(x.shape[axis:])
+    return torch.native_layer_norm(x, shape, scale, bias, attrs.get("epsilon", 1e-5))
+
+
+def _rms_norm(inputs: Inputs, attrs: Attrs) -> Any:
+    x, axis = inputs[0], attrs.get("axis", -1) % inputs[0].dim()
+    return F.rms_norm(x, list(x.shape[axis:]), inputs[1], attrs.get("epsilon", 1e-5))
+
+
+def _group_norm(inputs: Inputs, attrs: Attrs) -> Any:
+    return F.group_norm(
+        inputs[0], attrs["num_groups"], inputs[1], inputs[2], attrs.get("epsilon", 1e-5)
+    )
+
+
+def _conv_transpose(inputs: Inputs, attrs: Attrs) -> Any:
+    x, weight, bias = _three(inputs)
+    rank = weight.dim() - 2
+    pads = list(attrs.get("pads", [0] * (2 * rank)))
+    extra = list(attrs.get("output_padding", [0] * rank))
+    if pads[:rank] != pads[rank:]:
+        extra = [
+            e + low - high for e, low, high in zip(extra, pads[:rank], pads[rank:], strict=True)
+        ]
+    function = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[rank]
+    return function(
+        x, weight, bias, list(attrs.get("strides", [1] * rank)), pads[:rank], extra,
+        attrs.get("group", 1), list(attrs.get("dilations", [1] * rank)),
+    )  # fmt: skip
+
+
+def _resize(inputs: Inputs, attrs: Attrs) -> Any:
+    """Nearest and linear to sizes or by factors; torch has one way of laying out coordinates."""
+    x = inputs[0]
+    sizes = _integers(inputs[3])[2:] if len(inputs) > 3 and inputs[3] is not None else None
+    if sizes is None:
+        factors = inputs[2].flatten().tolist()[2:]
+        sizes = [int(size * factor) for size, factor in zip(x.shape[2:], factors, strict=True)]
+    if attrs.get("mode", "nearest") == "nearest":
+        return F.interpolate(x, sizes, mode="nearest")
+    aligned = attrs.get("coordinate_transformation_mode") == "align_corners"
+    mode = {"linear": "bilinear", "cubic": "bicubic"}[attrs["mode"]]
+    return F.interpolate(x, sizes, mode=mode, align_corners=aligned)
+
+
+def _fused_matmul(inputs: Inputs, attrs: Attrs) -> Any:
+    a, b = inputs[0], inputs[1]
+    a = a.transpose(-2, -1) if attrs.get("transA") else a
+    b = b.transpose(-2, -1) if attrs.get("transB") else b
+    product = torch.matmul(a, b)
+    return product if attrs.get("alpha", 1.0) == 1.0 else product * attrs["alpha"]
+
+
+def _reduce(function: Callable[[Any, list[int], bool], Any]) -> Rule:
+    return lambda inputs, attrs: function(inputs[0], *_reduced(inputs, attrs))
+
+
+def _pad(inputs: Inputs, attrs: Attrs) -> Any:
+    x, pads = inputs[0], _integers(inputs[1])
+    value = _scalar(inputs[2]) if len(inputs) > 2 and inputs[2] is not None else 0.0
+    rank = x.dim()
+    flat = [side for axis in reversed(range(rank)) for side in (pads[axis], pads[rank + axis])]
+    return F.pad(x, flat, attrs.get("mode", "constant"), float(value))
 
 
 def _clip(inputs: Inputs, attrs: Attrs) -> Any:
@@ -172,6 +251,12 @@ def _axes(inputs: Inputs, attrs: Attrs) -> list[int]:
     return _integers(inputs[1]) if len(inputs) > 1 else list(attrs["axes"])
 
 
+def _reduced(inputs: Inputs, attrs: Attrs) -> tuple[list[int], bool]:
+    """The axes that a reduction goes over, all where none are named, and whether they stay."""
+    named = _axes(inputs, attrs) if len(inputs) > 1 or "axes" in attrs else []
+    return named or list(range(inputs[0].dim())), bool(attrs.get("keepdims", 1))
+
+
 def _unsqueeze(inputs: Inputs, attrs: Attrs) -> Any:
     x = inputs[0]
     for axis in sorted(_axes(inputs, attrs)):
@@ -181,10 +266,6 @@ def _unsqueeze(inputs: Inputs, attrs: Attrs) -> Any:
 
 def _squeeze(inputs: Inputs, attrs: Attrs) -> Any:
     return inputs[0].squeeze(_axes(inputs, attrs))
-
-
-def _reduce_mean(inputs: Inputs, attrs: Attrs) -> Any:
-    return inputs[0].mean(_axes(inputs, attrs), keepdim=bool(attrs.get("keepdims", 1)))
 
 
 def _split(inputs: Inputs, attrs: Attrs) -> Any:
@@ -207,6 +288,20 @@ def _cast(inputs: Inputs, attrs: Attrs) -> Any:
     return inputs[0].to(torch_dtype(dtype_name(attrs["to"])))
 
 
+def _depth_to_space(x: Any, block: int) -> Any:
+    batch, channels, height, width = x.shape
+    apart = x.reshape(batch, block, block, channels // block**2, height, width)
+    mixed = apart.permute(0, 3, 4, 1, 5, 2)
+    return mixed.reshape(batch, channels // block**2, height * block, width * block)
+
+
+def _space_to_depth(x: Any, block: int) -> Any:
+    batch, channels, height, width = x.shape
+    apart = x.reshape(batch, channels, height // block, block, width // block, block)
+    mixed = apart.permute(0, 3, 5, 1, 2, 4)
+    return mixed.reshape(batch, channels * block**2, height // block, width // block)
+
+
 def _unary(function: Callable[[Any], Any]) -> Rule:
     return lambda inputs, _: function(inputs[0])
 
@@ -217,6 +312,7 @@ def _binary(function: Callable[[Any, Any], Any]) -> Rule:
 
 RULES: dict[str, Rule] = {
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "GlobalAveragePool": _unary(lambda x: F.adaptive_avg_pool2d(x, 1)),
@@ -224,6 +320,14 @@ RULES: dict[str, Rule] = {
     "MatMul": _binary(torch.matmul),
     "BatchNormalization": _batch_norm,
     "LayerNormalization": _layer_norm,
+    "LayerNormalization:3": _saving_layer_norm,
+    "RMSNormalization": _rms_norm,
+    "GroupNormalization": _group_norm,
+    "InstanceNormalization": lambda inputs, attrs: F.instance_norm(
+        inputs[0], None, None, inputs[1], inputs[2], eps=attrs.get("epsilon", 1e-5)
+    ),
+    "com.microsoft:FusedMatMul": _fused_matmul,
+    "Einsum": lambda inputs, attrs: torch.einsum(attrs["equation"], *inputs),
     "LRN": _lrn,
     "Relu": _unary(F.relu),
     "Clip": _clip,
@@ -231,6 +335,26 @@ RULES: dict[str, Rule] = {
     "Tanh": _unary(torch.tanh),
     "Erf": _unary(torch.erf),
     "Sqrt": _unary(torch.sqrt),
+    "Log": _unary(torch.log),
+    "Sin": _unary(torch.sin),
+    "Cos": _unary(torch.cos),
+    "Reciprocal": _unary(torch.reciprocal),
+    "Mish": _unary(F.mish),
+    "Softplus": _unary(F.softplus),
+    "Softsign": _unary(F.softsign),
+    "HardSwish": _unary(F.hardswish),
+    "HardSigmoid": lambda inputs, attrs: torch.clamp(
+        inputs[0] * attrs.get("alpha", 0.2) + attrs.get("beta", 0.5), 0, 1
+    ),
+    "LeakyRelu": lambda inputs, attrs: F.leaky_relu(inputs[0], attrs.get("alpha", 0.01)),
+    "Elu": lambda inputs, attrs: F.elu(inputs[0], attrs.get("alpha", 1.0)),
+    "Selu": _unary(F.selu),
+    "PRelu": _binary(lambda x, slope: torch.where(x > 0, x, slope * x)),
+    "Swish": lambda inputs, attrs: (
+        F.silu(inputs[0])
+        if attrs.get("alpha", 1.0) == 1.0
+        else inputs[0] * torch.sigmoid(attrs["alpha"] * inputs[0])
+    ),
     "Exp": _unary(torch.exp),
     "Neg": _unary(torch.neg),
     "Abs": _unary(torch.abs),
@@ -246,6 +370,10 @@ RULES: dict[str, Rule] = {
     "Sum": _sum,
     "Where": lambda inputs, _: torch.where(*inputs),
     "Equal": _binary(torch.eq),
+    "Less": _binary(torch.lt),
+    "Greater": _binary(torch.gt),
+    "Not": _unary(torch.logical_not),
+    "And": _binary(torch.logical_and),
     "Reshape": _reshape,
     "Flatten": _flatten,
     "Transpose": lambda inputs, attrs: inputs[0].permute(
@@ -260,7 +388,19 @@ RULES: dict[str, Rule] = {
     ),
     "Unsqueeze": _unsqueeze,
     "Squeeze": _squeeze,
-    "ReduceMean": _reduce_mean,
+    "ReduceMean": _reduce(torch.mean),
+    "ReduceSum": _reduce(torch.sum),
+    "ReduceMax": _reduce(torch.amax),
+    "GlobalMaxPool": _unary(lambda x: F.adaptive_max_pool2d(x, 1)),
+    "LogSoftmax": lambda inputs, attrs: F.log_softmax(inputs[0], attrs.get("axis", -1)),
+    "Max": lambda inputs, _: functools.reduce(torch.maximum, inputs),
+    "Min": lambda inputs, _: functools.reduce(torch.minimum, inputs),
+    "Resize": _resize,
+    "Pad": _pad,
+    "Tile": lambda inputs, _: inputs[0].repeat(_integers(inputs[1])),
+    "ConstantOfShape": lambda inputs, _: torch.zeros(_integers(inputs[0])),
+    "DepthToSpace": lambda inputs, attrs: _depth_to_space(inputs[0], attrs["blocksize"]),
+    "SpaceToDepth": lambda inputs, attrs: _space_to_depth(inputs[0], attrs["blocksize"]),
     "Cast": _cast,
     "Shape": _unary(lambda x: torch.tensor(x.shape)),
 }

@@ -74,15 +74,56 @@ class Builder:
         self._initializers: dict[str, Initializer] = {}
         self._values = Values({}, opset)
         self._counts: dict[str, int] = {}
+        self._taken: set[str] = set()
+
+    @classmethod
+    def on(cls, graph: Graph, name: str = "") -> Builder:
+        """A builder that goes on where `graph` ends; `tensor` takes up its tensors by name."""
+        made = cls(name or graph.name, opset=graph.opsets.get("", 1))
+        made._opsets, made._ops, made._tensors = (
+            dict(graph.opsets), list(graph.ops), dict(graph.tensors),
+        )  # fmt: skip
+        made._inputs, made._initializers = list(graph.inputs), dict(graph.initializers)
+        floats = [t.dtype for t in graph.tensors.values() if "float" in t.dtype]
+        made.dtype = max(set(floats), key=floats.count) if floats else made.dtype
+        for full, init in graph.initializers.items():
+            if init.value is not None:
+                made._values.learn(full, init.value)
+        for op in graph.ops:
+            made._values.record(op, made._tensors)
+        made._taken = {*graph.tensors, *(op.name for op in graph.ops)}
+        return made
+
+    def tensor(self, name: str) -> Tensor:
+        """A tensor that is there, by name.
+
+        Raises:
+            GraphError: there is none.
+        """
+        if name not in self._tensors:
+            raise GraphError(f"there is no tensor '{name}'", where=self.name)
+        return Tensor(self, name)
+
+    @property
+    def last(self) -> Op:
+        """The operator that was appended last."""
+        return self._ops[-1]
+
+    def value_of(self, tensor: Tensor) -> np.ndarray | None:
+        """A small tensor's numbers where they follow from constants, else None."""
+        return self._values.get(tensor.name)
 
     def type_of(self, tensor: Tensor) -> TensorType:
         """Inferred type of a tensor."""
         return self._tensors[tensor.name]
 
     def _fresh(self, stem: str) -> str:
-        count = self._counts.get(stem, 0)
-        self._counts[stem] = count + 1
-        return f"{stem}_{count}" if count else stem
+        while True:
+            count = self._counts.get(stem, 0)
+            self._counts[stem] = count + 1
+            label = f"{stem}_{count}" if count else stem
+            if label not in self._taken:
+                return label
 
     def input(self, name: str, shape: Sequence[Dim], dtype: str | None = None) -> Tensor:
         """A graph input of the given sizes (names for symbolic ones)."""

@@ -180,18 +180,29 @@ class Graph:
         return op if op is not None and op.qualified_type == "Constant" else None
 
     @cached_property
-    def parameter_count(self) -> int:
-        """Trained numbers: elements of the weights (see `is_parameter`), bodies included.
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the trained weights among the initializers, in order (see `is_parameter`).
 
-        The running mean and variance of a batch normalisation are statistics and do not count, as
-        in the papers.
+        What an operator takes as its setting, and no training changes, does not count (see
+        `FIXED_INPUTS`), as in the papers.
         """
-        statistics = {
-            name for op in self.ops if is_batch_norm(op.op_type) for name in op.inputs[3:5]
-        }
+        fixed = self._fixed
+        return tuple(
+            name for name, init in self.initializers.items()
+            if is_parameter(init.type) and name not in fixed
+        )  # fmt: skip
+
+    @cached_property
+    def _fixed(self) -> set[str]:
+        return {name for op in self.ops for name in op.inputs[fixed_inputs(op.op_type)]}
+
+    @cached_property
+    def parameter_count(self) -> int:
+        """Trained numbers: elements of `parameters` and Constant operators, bodies included."""
         constants = {n for op in self.ops if op.qualified_type == "Constant" for n in op.outputs}
-        types = (self.type_of(n) for n in {*self.initializers, *constants} - statistics)
+        types = [self.type_of(n) for n in constants - self._fixed]
         own = sum(type_.numel or 0 for type_ in types if is_parameter(type_))
+        own += sum(self.type_of(name).numel or 0 for name in self.parameters)
         return own + sum(body.parameter_count for op in self.ops for body in op.subgraphs)
 
     @property
@@ -231,9 +242,21 @@ def constant_value(op: Op) -> np.ndarray | None:
     return None
 
 
-def is_batch_norm(op_type: str) -> bool:
-    """Whether an operator's fourth and fifth input are running statistics (ONNX's or aten's)."""
-    return op_type == "BatchNormalization" or "batch_norm" in op_type
+FIXED_INPUTS: Mapping[str, slice] = {
+    "BatchNormalization": slice(3, 5),
+    "BatchNormalizationTraining": slice(3, 5),
+    "Resize": slice(1, 4),
+    "RotaryEmbedding": slice(1, 4),
+    "Upsample": slice(1, 2),
+}
+"""Inputs of numbers that are settings, by operator type (of any domain): running statistics,
+factors, tables of angles."""
+
+
+def fixed_inputs(op_type: str) -> slice:
+    """The inputs of an operator (ONNX's or aten's) that are no weights even if they are numbers."""
+    found = FIXED_INPUTS.get(op_type)
+    return found or (slice(3, 5) if "batch_norm" in op_type else slice(0))
 
 
 def is_parameter(type_: TensorType) -> bool:

@@ -51,7 +51,7 @@ def infer_outputs(
     Raises:
         GraphError: `strict`, and the shapes contradict the operator or nothing is known of it.
     """
-    rule = CONTRIB.get((op.domain, op.op_type))
+    rule = _typing_rule(op)
     try:
         if schema(op.op_type, op.domain, opsets.get(op.domain, 1)) is not None:
             return _by_onnx(op, inputs, values, opsets)
@@ -66,6 +66,14 @@ def infer_outputs(
     if strict:
         raise GraphError("no rule knows its output types", where=f"{op.name} ({op.op_type})")
     return [UNKNOWN] * len(op.outputs)
+
+
+def _typing_rule(op: Op) -> Callable[..., list[TensorType]] | None:
+    if op.domain == "lydite":
+        from lydite.graph.training.typing import TYPES
+
+        return TYPES.get(op.op_type)
+    return CONTRIB.get((op.domain, op.op_type))
 
 
 def _reason(error: Exception, inputs: Sequence[TensorType | None]) -> str:

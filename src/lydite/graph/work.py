@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from lydite.errors import GraphError
 from lydite.graph.attributes import default_attrs
 from lydite.graph.control import inlined, is_function_call
-from lydite.graph.graph import Graph, Op, is_batch_norm, is_parameter
+from lydite.graph.graph import Graph, Op, fixed_inputs, is_parameter
 from lydite.graph.keys import key_of, plain_attr
 from lydite.graph.propagate import Values
 from lydite.graph.rules import Call, NotKnownError, rule_for
@@ -110,13 +110,14 @@ def _defaults(key: OpKey) -> dict[str, object]:
 
 
 def _parameters(key: OpKey) -> int:
-    """Elements of constant inputs that are trained; statistics of a batch normalisation are not."""
-    trained = key.inputs[:3] if is_batch_norm(key.op_type) else key.inputs
+    """Elements of constant inputs that are trained; settings such as statistics are not."""
+    fixed = range(len(key.inputs))[fixed_inputs(key.op_type)]
     return sum(
         operand.type.numel or 0
-        for operand in trained
-        if operand.const and operand.type is not None and is_parameter(operand.type)
-    )
+        for index, operand in enumerate(key.inputs)
+        if index not in fixed
+        and operand.const and operand.type is not None and is_parameter(operand.type)
+    )  # fmt: skip
 
 
 def work_of(op: Op, graph: Graph) -> Work | None:

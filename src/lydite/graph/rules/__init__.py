@@ -17,6 +17,7 @@ from lydite.graph.rules import (
     classic,
     conv,
     elementwise,
+    gradient,
     matmul,
     move,
     norm,
@@ -34,7 +35,7 @@ __all__ = ["TABLES", "UNKNOWN", "Call", "Cost", "NotKnownError", "Rule", "rule_f
 
 TABLES = (
     elementwise, move, reduce, pool, conv, matmul, norm, attention, recurrent, quantise, vision,
-    signal, classic, train, aten,
+    signal, classic, train, gradient, aten,
 )  # fmt: skip
 
 _GENERATES = "runs a model as often as what it generates is long"

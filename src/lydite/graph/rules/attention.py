@@ -21,7 +21,7 @@ def scores_flops(pairs: float, key: float, value: float, extra: float = 0) -> fl
     return pairs * (2 * key + 2 * value + 1 + SOFTMAX + extra)
 
 
-def _heads(call: Call, index: int, count: int) -> tuple[int, int, int, int]:
+def heads_of(call: Call, index: int, count: int) -> tuple[int, int, int, int]:
     """Batch, heads, length, head size of [B, H, L, D] or [B, L, H * D]."""
     dims = call.shape(index)
     if len(dims) == 4:
@@ -39,8 +39,8 @@ def _past_length(call: Call, index: int) -> int:
 def _standard(call: Call) -> Cost:
     """ONNX's Attention: query, key, value, mask, past key, past value."""
     heads = call.integer("q_num_heads", 0)
-    batch, heads, queries, key_size = _heads(call, 0, heads)
-    _, _, keys, value_size = _heads(call, 2, call.integer("kv_num_heads", 0))
+    batch, heads, queries, key_size = heads_of(call, 0, heads)
+    _, _, keys, value_size = heads_of(call, 2, call.integer("kv_num_heads", 0))
     keys += _past_length(call, 4)
     capped = FUNCTION + 2 if call.number("softcap", 0) else 0
     pairs = batch * heads * queries * keys
@@ -51,8 +51,8 @@ def _flex(call: Call) -> Cost:
     """With the user's own functions of scores or probabilities, whose work a key does not tell."""
     if "score_mod" in call.attrs or "prob_mod" in call.attrs:
         raise NotKnownError
-    batch, heads, queries, key_size = _heads(call, 0, 0)
-    _, _, keys, value_size = _heads(call, 2, 0)
+    batch, heads, queries, key_size = heads_of(call, 0, 0)
+    _, _, keys, value_size = heads_of(call, 2, 0)
     return Cost(scores_flops(batch * heads * queries * keys, key_size, value_size))
 
 

@@ -1,0 +1,150 @@
+"""The domain "lydite": what training adds to ONNX (see `lydite.graph.training`).
+
+A gradient of a product takes as many multiply-adds as the product, the data's and the weights'
+each; attention's computes its scores again and takes five products instead of two, as PyTorch's
+counter says too.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lydite.graph.rules import attention, recurrent
+from lydite.graph.rules.attention import heads_of
+from lydite.graph.rules.call import (
+    DIVIDE,
+    FUNCTION,
+    Call,
+    Cost,
+    Rule,
+    per_input,
+    per_output,
+)  # fmt: skip
+from lydite.graph.rules.elementwise import ERF, EXP, SIGMOID, SOFTPLUS, TANH
+from lydite.graph.rules.norm import LAYER_NORM
+
+_EACH: dict[str, float] = {
+    "Relu": 1, "Sigmoid": 3, "Tanh": 3, "Exp": 1, "Sqrt": 1 + DIVIDE, "Reciprocal": 3,
+    "Gelu": 8 + ERF + EXP, "LeakyRelu": 2, "Elu": 3 + EXP, "Selu": 4 + EXP,
+    "Celu": 4 + EXP + DIVIDE,
+    "HardSigmoid": 3, "HardSwish": 6, "Swish": SIGMOID + 5, "Softplus": SIGMOID + 1,
+    "Softsign": 3 + DIVIDE, "Mish": SOFTPLUS + TANH + SIGMOID + 6, "ThresholdedRelu": 1,
+    "Erf": 3 + EXP, "Log": DIVIDE, "Abs": 2, "Sin": 1 + FUNCTION, "Cos": 1 + FUNCTION,
+    "Clip": 3, "Pow": 3 + FUNCTION, "PRelu": 4, "Softmax": 4, "LogSoftmax": 3 + EXP,
+    "LRN": 9 + FUNCTION + DIVIDE,
+}  # fmt: skip
+"""FLOPs per element of a function's gradient, the product with dy included."""
+
+_NORM = 9
+"""Per element: the normalised value again (2), two sums (3), and dx from them (4)."""
+
+
+def _conv_data(call: Call) -> Cost:
+    return Cost(2 * math.prod(call.shape(1)[1:]) * call.count(0))
+
+
+def _conv_weight(call: Call) -> Cost:
+    return Cost(2 * math.prod(call.integers("shape")[1:]) * call.count(0))
+
+
+def _max_pool(call: Call) -> Cost:
+    return Cost(call.count(0), call.bytes_of(0, 2))
+
+
+def _average_pool(call: Call) -> Cost:
+    window = math.prod(call.integers("kernel_shape"))
+    return Cost((window + DIVIDE) * call.count(0))
+
+
+def _added_up(call: Call) -> Cost:
+    """Every element of dy is added to where it came from."""
+    return Cost(call.count(0), call.bytes_of(0, 1))
+
+
+def _put(call: Call) -> Cost:
+    return Cost(0, call.bytes_of(0))
+
+
+def _resize(call: Call) -> Cost:
+    taps = 1 if call.text("mode", "nearest") == "nearest" else 4
+    return Cost((2 * taps - 1) * call.count(0))
+
+
+def _likelihood(call: Call) -> Cost:
+    return Cost(call.count(1), call.bytes_of(0, 1))
+
+
+def _saving(forward: Rule) -> Rule:
+    """What the plain operator does; more is written."""
+
+    def rule(call: Call) -> Cost:
+        return Cost(forward(call).flops)
+
+    return rule
+
+
+def _gate_products(call: Call, gates: int) -> float:
+    """FLOPs of the products over all steps: state length from Y, input length from X."""
+    steps, batch, length = call.shape(0) if len(call.shape(0)) == 3 else call.shape(1)
+    directions, hidden = _state(call)
+    return 2.0 * steps * batch * directions * gates * hidden * (length + hidden)
+
+
+def _state(call: Call) -> tuple[int, int]:
+    """Directions and state length, of Y [steps, directions, batch, hidden]."""
+    dims = call.shape(4) if len(call.shape(0)) == 3 else call.shape(2)
+    return dims[1], dims[3]
+
+
+def _through_time(gates: int) -> Rule:
+    def rule(call: Call) -> Cost:
+        steps, directions, batch, hidden = call.shape(4)
+        each = 4 * gates + 2 * TANH * (gates > 1)  # a gate's slope, and the cell's tanh again
+        return Cost(_gate_products(call, gates) + each * steps * directions * batch * hidden)
+
+    return rule
+
+
+def _over_steps(gates: int) -> Rule:
+    def rule(call: Call) -> Cost:
+        bias = call.count(0) if len(call.outs) > 2 else 0
+        return Cost(_gate_products(call, gates) + bias)
+
+    return rule
+
+
+def _attention(call: Call) -> Cost:
+    batch, heads, queries, size = heads_of(call, 0, call.integer("q_num_heads", 0))
+    _, _, keys, value = heads_of(call, 2, call.integer("kv_num_heads", 0))
+    pairs = batch * heads * queries * keys
+    return Cost(pairs * (2 * (3 * size + 2 * value) + EXP + 6 + call.has(3)))
+
+
+_GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+
+_SHIFTED = ("Layer", "Group", "Instance")
+
+_ROWS: dict[str, Rule] = {
+    **{f"{name}Grad": per_output(flops) for name, flops in _EACH.items()},
+    **{f"{name}NormalizationGrad": per_input(_NORM, 1) for name in ("Batch", "RMS")},
+    **dict.fromkeys((f"{name}NormalizationGrad" for name in _SHIFTED), per_input(_NORM + 2, 1)),
+    "BatchNormalizationTraining": per_input(LAYER_NORM - 1),
+    "GroupNormalizationTraining": per_input(LAYER_NORM),
+    "InstanceNormalizationTraining": per_input(LAYER_NORM),
+    "ConvInputGrad": _conv_data,
+    "ConvWeightGrad": _conv_weight,
+    "MaxPoolGrad": _max_pool,
+    "AveragePoolGrad": _average_pool,
+    "GatherGrad": _added_up,
+    "SliceGrad": _put,
+    "ResizeGrad": _resize,
+    "NegativeLogLikelihoodLossGrad": _likelihood,
+    **{f"{name}Training": _saving(recurrent.RULES[name]) for name in _GATES},
+    **{f"{name}InputGrad": _through_time(gates) for name, gates in _GATES.items()},
+    **{f"{name}WeightGrad": _over_steps(gates) for name, gates in _GATES.items()},
+    "AttentionTraining": _saving(attention.RULES["Attention"]),
+    "AttentionGrad": _attention,
+    "GradientDescent": per_input(2, 1),
+}  # fmt: skip
+
+RULES: dict[str, Rule] = {f"lydite:{name}": rule for name, rule in _ROWS.items()}

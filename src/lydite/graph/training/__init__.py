@@ -1,0 +1,16 @@
+"""Training: the graph of a whole step, what it keeps in memory, and recomputation.
+
+    step = training_step(build_model("resnet50", batch=32), optimizer="adam")
+    step.graph                      # forward, loss, backward, optimiser: a Graph like any other
+    step.gradients["conv.weight"]   # the tensor that holds a weight's gradient
+    memory_of(step).peak_bytes      # and what it is made of
+
+Gradient operators that ONNX does not have live in the domain "lydite"; docs/reference/training.md
+lists them.
+"""
+
+from lydite.graph.training.memory import Memory, memory_of
+from lydite.graph.training.optimizers import OPTIMIZERS
+from lydite.graph.training.step import LOSSES, TrainingStep, training_step
+
+__all__ = ["LOSSES", "OPTIMIZERS", "Memory", "TrainingStep", "memory_of", "training_step"]

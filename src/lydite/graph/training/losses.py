@@ -1,0 +1,84 @@
+"""Losses: what is minimised, built behind a model's outputs, and where its gradient begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lydite.errors import GraphError
+from lydite.graph.builder import Builder, Tensor
+from lydite.graph.training.call import GradientCall, GradientRule
+
+LABELS = "labels"
+
+
+def cross_entropy(g: Builder, outputs: Sequence[Tensor]) -> Tensor:
+    """Mean of -log softmax at the label, of scores [N, C], [N, S, C] or [N, C, H, W]."""
+    scores = outputs[0]
+    if len(scores.shape) not in (2, 3, 4):
+        raise GraphError(f"cross entropy needs classes, not {scores.type}", where=scores.name)
+    labels_shape = (
+        scores.shape[:-1] if len(scores.shape) == 3 else (scores.shape[0], *scores.shape[2:])
+    )
+    labels = g.input(LABELS, labels_shape, "int64")
+    if len(scores.shape) == 3:  # tokens of all samples are rows
+        rows = scores.shape[0] * scores.shape[1]
+        scores = g.op("Reshape", scores, g.constant([rows, scores.shape[2]]), name="loss/reshape")
+        labels = g.op("Reshape", labels, g.constant([rows]), name="loss/reshape")
+    logs = g.op("LogSoftmax", scores, axis=1, name="loss/log_softmax")
+    return g.op("NegativeLogLikelihoodLoss", logs, labels, name="loss")
+
+
+def mean_square(g: Builder, outputs: Sequence[Tensor]) -> Tensor:
+    """Sum over the outputs of the mean squared difference to a target of the same shape."""
+    total: Tensor | None = None
+    for number, output in enumerate(outputs):
+        if "float" not in output.type.dtype:
+            continue
+        target = g.input(f"target_{number}", output.shape, output.type.dtype)
+        apart = g.op("Sub", output, target, name="loss/difference")
+        two = g.constant(2.0, "two", output.type.dtype)
+        part = g.op(
+            "ReduceMean", g.op("Pow", apart, two, name="loss/square"), keepdims=0, name="loss/mean"
+        )
+        total = part if total is None else g.op("Add", total, part, name="loss")
+    if total is None:
+        raise GraphError("no output of numbers that a loss could be made of", where=g.name)
+    return total
+
+
+def total(g: Builder, outputs: Sequence[Tensor]) -> Tensor:
+    """The sum of all outputs' elements: the cheapest loss, for measuring."""
+    parts = [
+        g.op("ReduceSum", out, keepdims=0, name="loss/sum")
+        for out in outputs
+        if "float" in out.type.dtype
+    ]
+    if not parts:
+        raise GraphError("no output of numbers that a loss could be made of", where=g.name)
+    found = parts[0]
+    for part in parts[1:]:
+        found = g.op("Add", found, part, name="loss")
+    return found
+
+
+LOSSES: dict[str, Callable[[Builder, Sequence[Tensor]], Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "mean_square": mean_square,
+    "sum": total,
+}
+
+
+def usual_loss(outputs: Sequence[Tensor]) -> str:
+    """Cross entropy for one matrix of scores (or one for every token), else mean square."""
+    single = len(outputs) == 1 and len(outputs[0].shape) in (2, 3)
+    return "cross_entropy" if single else "mean_square"
+
+
+def _likelihood(call: GradientCall) -> Sequence[Tensor | None]:
+    found = call.emit(
+        "NegativeLogLikelihoodLossGrad", call.dy(), call.x(1), call.x(0), **call.attrs
+    )
+    return [found]
+
+
+RULES: dict[str, GradientRule] = {"NegativeLogLikelihoodLoss": _likelihood}

@@ -1,0 +1,155 @@
+"""Memory of a graph: which tensor is alive when, what the peak is made of.
+
+Operators run in the graph's order. A tensor's storage is taken when its operator starts and given
+back after its last reader; weights, optimiser states and inputs are there all the time, gradients
+and outputs to the end. Views share the storage they look into, in-place updates reuse it, an
+optimiser's update holds a few tensors of the weight's size: all as in eager PyTorch. Workspaces of
+kernels are not counted, nor what an allocator rounds up or keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lydite.errors import GraphError
+from lydite.graph.graph import Graph
+from lydite.graph.training.optimizers import OPTIMIZERS
+from lydite.graph.training.step import TrainingStep
+
+KINDS = ("weights", "gradients", "optimizer", "inputs", "activations", "temporaries")
+
+VIEWS = frozenset(
+    (
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Identity",
+        "Dropout",
+        "Expand",
+        "Slice",
+        "Split",
+    )
+)
+"""Operators whose outputs are windows into their first input. Transposing makes a copy here: the
+product or reshape behind it needs the numbers in order."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is alive when.
+
+    Attributes:
+        names: operators, in the order in which they run.
+        bytes_by_kind: by kind (see `KINDS`), bytes alive while each operator runs: float64[ops].
+    """
+
+    names: tuple[str, ...]
+    bytes_by_kind: Mapping[str, np.ndarray]
+
+    @property
+    def bytes_alive(self) -> np.ndarray:
+        """All kinds together, while each operator runs."""
+        return np.sum([self.bytes_by_kind[kind] for kind in KINDS], axis=0)
+
+    @property
+    def peak_index(self) -> int:
+        """Which operator runs at the peak."""
+        return int(np.argmax(self.bytes_alive))
+
+    @property
+    def peak_bytes(self) -> float:
+        """The most that is alive at once."""
+        return float(self.bytes_alive[self.peak_index])
+
+    @property
+    def at_peak(self) -> dict[str, float]:
+        """Bytes by kind at the peak."""
+        return {kind: float(self.bytes_by_kind[kind][self.peak_index]) for kind in KINDS}
+
+
+def memory_of(what: TrainingStep | Graph) -> Memory:
+    """Memory of a training step, or of a net in inference.
+
+    Raises:
+        GraphError: a tensor's size is not known, or there is no operator.
+    """
+    step = what if isinstance(what, TrainingStep) else None
+    graph = step.graph if step is not None else what
+    assert isinstance(graph, Graph)
+    if not graph.ops:
+        raise GraphError("has no operators", where=graph.name)
+    root = _storages(graph, step)
+    kept = [*graph.outputs, *(step.gradients.values() if step is not None else ())]
+    first, last = _lifetimes(graph, root, kept)
+    kinds = _kinds(graph, step)
+    rows = {kind: np.zeros(len(graph.ops) + 1) for kind in KINDS}
+    for name, start in first.items():
+        size, row = _bytes(graph, name), rows[kinds.get(name, "temporaries")]
+        row[start] += size
+        row[last[name] + 1] -= size
+    alive = {kind: np.cumsum(row)[:-1] for kind, row in rows.items()}
+    if step is not None and step.optimizer is not None:
+        alive["temporaries"] += _update_temporaries(graph, step)
+    return Memory(tuple(op.name for op in graph.ops), alive)
+
+
+def _update_temporaries(graph: Graph, step: TrainingStep) -> np.ndarray:
+    """What an optimiser's update holds besides its operands, by operator."""
+    count = OPTIMIZERS[str(step.optimizer)].temporaries
+    found = np.zeros(len(graph.ops))
+    for i, op in enumerate(graph.ops):
+        if step.phases[op.name] == "optimizer":
+            found[i] = count * _bytes(graph, op.outputs[0])
+    return found
+
+
+def _bytes(graph: Graph, name: str) -> float:
+    size = graph.type_of(name).nbytes
+    if size is None:
+        raise GraphError(f"the size of '{name}' is not known", where=graph.name)
+    return size
+
+
+def _storages(graph: Graph, step: TrainingStep | None) -> dict[str, str]:
+    """By tensor, the tensor whose storage it lies in."""
+    root: dict[str, str] = {name: name for name in (*graph.inputs, *graph.initializers)}
+    for op in graph.ops:
+        shared = dict(step.in_place.get(op.name, ())) if step is not None else {}
+        view = op.inputs[0] if op.inputs and not op.domain and op.op_type in VIEWS else None
+        for name in op.outputs:
+            source = shared.get(name, view)
+            root[name] = root[source] if source else name
+    return root
+
+
+def _lifetimes(
+    graph: Graph, root: Mapping[str, str], kept: Sequence[str]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """By storage, the first and the last operator while which it is alive."""
+    end = len(graph.ops) - 1
+    first = dict.fromkeys([*graph.inputs, *graph.initializers], 0)
+    last = dict.fromkeys([*graph.inputs, *graph.initializers], end)
+    for i, op in enumerate(graph.ops):
+        for name in (*op.inputs, *op.outputs):
+            if name:
+                first.setdefault(root[name], i)
+                last[root[name]] = max(last.get(root[name], 0), i)
+    for name in kept:
+        last[root[name]] = end
+    return first, last
+
+
+def _kinds(graph: Graph, step: TrainingStep | None) -> dict[str, str]:
+    kinds = dict.fromkeys(graph.initializers, "weights") | dict.fromkeys(graph.inputs, "inputs")
+    early = ("forward", "loss", "recompute")
+    for op in graph.ops:
+        if step is None or step.phases[op.name] in early:
+            kinds |= dict.fromkeys(op.outputs, "activations")
+    if step is not None:
+        kinds |= dict.fromkeys(step.states, "optimizer")
+        kinds |= dict.fromkeys(step.gradients.values(), "gradients")
+    return kinds

@@ -1,0 +1,80 @@
+"""Optimiser steps: one operator for each weight, its states beside it.
+
+ONNX's own Adam, Adagrad and Momentum (domain ai.onnx.preview.training) where they fit; plain
+descent is `lydite:GradientDescent`. All of them write in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lydite.graph.builder import Builder, Tensor
+from lydite.graph.training.call import DOMAIN
+
+_ONNX = "ai.onnx.preview.training"
+_LEARNING_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """One row.
+
+    Attributes:
+        op_type, domain: the operator that updates a weight.
+        states: names of the tensors of the weight's size that it keeps.
+        attrs: attributes of the operator.
+        counts: whether it is told the number of the step.
+        temporaries: tensors of the weight's size that eager PyTorch's step holds at once.
+    """
+
+    op_type: str
+    domain: str = _ONNX
+    states: tuple[str, ...] = ()
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    counts: bool = True
+    temporaries: int = 0
+
+
+_MOMENTUM = {"alpha": 0.9, "beta": 1.0, "mode": "standard", "norm_coefficient": 0.0}
+_ADAM = {"alpha": 0.9, "beta": 0.999, "epsilon": 1e-8, "norm_coefficient": 0.0}
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": Optimizer("GradientDescent", DOMAIN, counts=False),
+    "momentum": Optimizer("Momentum", states=("momentum",), attrs=_MOMENTUM),
+    "nesterov": Optimizer(
+        "Momentum", states=("momentum",), attrs=_MOMENTUM | {"mode": "nesterov"}, temporaries=1
+    ),
+    "adagrad": Optimizer("Adagrad", states=("square",), attrs={"epsilon": 1e-10}, temporaries=1),
+    "adam": Optimizer("Adam", states=("mean", "square"), attrs=_ADAM, temporaries=2),
+    "adamw": Optimizer(
+        "Adam", states=("mean", "square"),
+        attrs=_ADAM | {"norm_coefficient_post": _LEARNING_RATE * 1e-2}, temporaries=2,
+    ),
+}  # fmt: skip
+
+
+def append_updates(
+    g: Builder, optimizer: Optimizer, gradients: Mapping[str, Tensor]
+) -> tuple[list[Tensor], dict[str, str]]:
+    """Append the update of every weight.
+
+    Returns:
+        The updated weights and states, and the weight that each state belongs to.
+    """
+    rate = g.constant(_LEARNING_RATE, "learning_rate", "float32")
+    step = [g.constant(0, "step_number")] if optimizer.counts else []
+    updated: list[Tensor] = []
+    owners: dict[str, str] = {}
+    for name, gradient in gradients.items():
+        weight = g.tensor(name)
+        states = [
+            g.weight(weight.shape, f"{name}/{part}", weight.type.dtype) for part in optimizer.states
+        ]
+        owners |= {state.name: name for state in states}
+        updated += g.ops(
+            optimizer.op_type, rate, *step, weight, gradient, *states, domain=optimizer.domain,
+            name=f"{name}/{optimizer.op_type}", outputs=1 + len(states), **optimizer.attrs,
+        )  # fmt: skip
+    return updated, owners

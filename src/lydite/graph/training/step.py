@@ -1,0 +1,209 @@
+"""The graph of a training step: forward, loss, backward, optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from lydite.errors import GraphError, unknown_name
+from lydite.graph.builder import Builder, Tensor
+from lydite.graph.graph import Graph, Op
+from lydite.graph.infer import infer_outputs
+from lydite.graph.training.call import GradientCall
+from lydite.graph.training.losses import LOSSES, usual_loss
+from lydite.graph.training.optimizers import OPTIMIZERS, append_updates
+from lydite.graph.training.recompute import Recall
+from lydite.graph.training.rules import NO_GRADIENT, SAVING, gradient_rules
+
+PHASES = ("forward", "loss", "backward", "recompute", "optimizer")
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """A training step.
+
+    Attributes:
+        graph: all of it; its outputs are the loss, then the updated weights and states (or, without
+            an optimiser, the gradients).
+        loss: which of `LOSSES`.
+        optimizer: which of `OPTIMIZERS`, None for none.
+        gradients: by weight, the tensor of its gradient.
+        states: by tensor that the optimiser keeps, the weight that it belongs to.
+        phases: by operator name, one of "forward", "loss", "backward", "recompute", "optimizer".
+        in_place: by operator name, pairs of an output and the input that it overwrites.
+    """
+
+    graph: Graph
+    loss: str
+    optimizer: str | None
+    gradients: Mapping[str, str]
+    states: Mapping[str, str]
+    phases: Mapping[str, str]
+    in_place: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
+
+    def ops_of(self, phase: str) -> list[Op]:
+        """The operators of one phase, in order."""
+        return [op for op in self.graph.ops if self.phases[op.name] == phase]
+
+
+def training_step(
+    graph: Graph, *, loss: str | None = None, optimizer: str | None = None, recompute: int = 0
+) -> TrainingStep:
+    """The training step of a net.
+
+    Every trained weight (see `Graph.parameters`) gets a gradient. Operators that save something for
+    it take their training form: batch normalisation uses the batch's own statistics.
+
+    Args:
+        graph: a net of static shapes; its dropout stays off.
+        loss: one of `LOSSES`; None takes cross entropy for a single matrix of scores (or one per
+            token), else the mean squared difference to targets.
+        optimizer: one of `OPTIMIZERS`; None stops at the gradients.
+        recompute: forward segments whose inner tensors are dropped and computed again when the
+            backward pass needs them (Chen et al., arXiv:1604.06174); 0 keeps everything.
+
+    Raises:
+        InputError: an unknown loss or optimiser.
+        GraphError: an operator without a gradient lies between a weight and the loss (all of them
+            are named), a size is open, or there is nothing to train.
+    """
+    if optimizer is not None and optimizer not in OPTIMIZERS:
+        raise unknown_name("optimizer", optimizer, OPTIMIZERS)
+    if loss is not None and loss not in LOSSES:
+        raise unknown_name("loss", loss, LOSSES)
+    if graph.open_dims:
+        raise GraphError(
+            f"training needs every size; open: {', '.join(graph.open_dims)}", where=graph.name,
+            hint="bind symbolic sizes with --dim NAME=SIZE",
+        )  # fmt: skip
+    forward = _saving(graph)
+    g = Builder.on(forward, f"{graph.name}-train")
+    outputs = [g.tensor(name) for name in graph.outputs]
+    loss = loss or usual_loss(outputs)
+    lost = LOSSES[loss](g, outputs)
+    phases = {op.name: "forward" for op in forward.ops}
+    built = g.build(lost)
+    phases |= {op.name: "loss" for op in built.ops if op.name not in phases}
+    walk = _Backward(g, built, Recall(g, forward, recompute, phases))
+    gradients = walk.run(lost, graph.parameters)
+    for op in g.build(lost).ops:
+        phases.setdefault(op.name, "backward")
+    updated, owners = list(gradients.values()), {}
+    if optimizer is not None:
+        updated, owners = append_updates(g, OPTIMIZERS[optimizer], gradients)
+    whole = g.build(lost, *updated)
+    for op in whole.ops:
+        phases.setdefault(op.name, "optimizer")
+    return TrainingStep(
+        whole, loss, optimizer, {name: t.name for name, t in gradients.items()}, owners, phases,
+        walk.in_place | _updates_in_place(whole, phases, optimizer),
+    )  # fmt: skip
+
+
+def _saving(graph: Graph) -> Graph:
+    """The forward pass with operators in their training form."""
+    ops: list[Op] = []
+    tensors, opsets = dict(graph.tensors), dict(graph.opsets)
+    for op in graph.ops:
+        form = SAVING.get(op.qualified_type)
+        if form is None or (op.op_type == "LayerNormalization" and opsets[""] < 17):
+            ops.append(op)
+            continue
+        domain, op_type, count = form
+        opsets.setdefault(domain, 1)
+        names = [*op.outputs, *[""] * (count - len(op.outputs))][:count]
+        outputs = tuple(name or f"{op.name}.saved{i}" for i, name in enumerate(names))
+        saving = replace(op, op_type=op_type, domain=domain, outputs=outputs)
+        types = infer_outputs(
+            saving,
+            graph.input_types(op),
+            [graph.constant(n) for n in op.inputs],
+            opsets,
+            strict=True,
+        )
+        tensors |= dict(zip(outputs, types, strict=True))
+        ops.append(saving)
+    return replace(graph, ops=tuple(ops), tensors=tensors, opsets=opsets)
+
+
+class _Backward:
+    """Walks the operators from the loss to the weights and adds up gradients."""
+
+    def __init__(self, g: Builder, graph: Graph, recall: Recall) -> None:
+        self._g, self._graph, self._recall = g, graph, recall
+        self._rules = gradient_rules()
+        self._found: dict[str, Tensor] = {}
+        self.in_place: dict[str, list[tuple[str, str]]] = {}
+
+    def run(self, loss: Tensor, parameters: Sequence[str]) -> dict[str, Tensor]:
+        """Gradients by weight, in the order in which they are finished."""
+        needed = self._needed(parameters)
+        if loss.name not in needed:
+            raise GraphError(
+                "no weight leads to the loss: nothing to train", where=self._graph.name
+            )
+        trained, done = set(parameters), {}
+        readers = {name: sum(op.inputs.count(name) for op in self._graph.ops) for name in trained}
+        self._found[loss.name] = self._g.constant(1.0, "loss_gradient", loss.type.dtype)
+        for op in reversed(self._graph.ops):
+            dys = [self._found.pop(name, None) if name else None for name in op.outputs]
+            if any(dy is not None for dy in dys) and any(name in needed for name in op.inputs):
+                self._one(op, dys, needed)
+            for name in op.inputs:
+                if name in trained:
+                    readers[name] -= 1
+                    if not readers[name] and name in self._found:
+                        done[name] = self._found.pop(name)
+        return done
+
+    def _one(self, op: Op, dys: Sequence[Tensor | None], needed: set[str]) -> None:
+        wanted = [name in needed for name in op.inputs]
+        call = GradientCall(self._g, op, dys, wanted, self._recall)
+        found = self._rules[op.qualified_type](call)
+        for name, gradient in zip(op.inputs, found, strict=False):
+            if gradient is not None and name in needed:
+                self._add(name, gradient, op)
+
+    def _add(self, name: str, gradient: Tensor, op: Op) -> None:
+        """Summed in place with what other readers of the tensor gave, as autograd does."""
+        before = self._found.get(name)
+        if before is None:
+            self._found[name] = gradient
+            return
+        total = self._g.op("Add", before, gradient, name=f"{op.name}/accumulate")
+        self.in_place[total.name.removesuffix(".out")] = [(total.name, before.name)]
+        self._found[name] = total
+
+    def _needed(self, parameters: Sequence[str]) -> set[str]:
+        """Tensors that a weight leads to: those whose gradient the walk computes."""
+        needed, unknown = set(parameters), []
+        for op in self._graph.ops:
+            if not any(name in needed for name in op.inputs) or op.qualified_type in NO_GRADIENT:
+                continue
+            floats = [n for n in op.outputs if n and "float" in self._graph.type_of(n).dtype]
+            if floats and op.qualified_type not in self._rules:
+                unknown.append(op)
+            needed.update(floats)
+        if unknown:
+            types = ", ".join(sorted({op.qualified_type for op in unknown}))
+            raise GraphError(
+                f"no gradient is known for {types}, which lies between a weight and the loss",
+                where=f"{self._graph.name}: {unknown[0].name}",
+            )
+        return needed
+
+
+def _updates_in_place(
+    graph: Graph, phases: Mapping[str, str], optimizer: str | None
+) -> dict[str, list[tuple[str, str]]]:
+    """An update overwrites its weight and states: outputs are weight, states in order of inputs."""
+    if optimizer is None:
+        return {}
+    states = len(OPTIMIZERS[optimizer].states)
+    found: dict[str, list[tuple[str, str]]] = {}
+    for op in graph.ops:
+        if phases[op.name] == "optimizer":
+            first = len(op.inputs) - states - 2
+            written = [op.inputs[first], *op.inputs[first + 2 :]]
+            found[op.name] = list(zip(op.outputs, written, strict=True))
+    return found

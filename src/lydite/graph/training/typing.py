@@ -1,0 +1,149 @@
+"""Output types of the domain "lydite": one row an operator.
+
+A gradient is typed as the tensor that it is the gradient of: one of the inputs, or the attribute
+`shape` where that tensor itself is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from lydite.graph.graph import Op
+from lydite.graph.training.elementwise import SAVED
+from lydite.opkey import TensorType
+
+Inputs: TypeAlias = Sequence[TensorType | None]
+Rule: TypeAlias = Callable[..., list[TensorType]]
+
+GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+
+
+def _at(inputs: Inputs, index: int) -> TensorType:
+    found = inputs[index] if index < len(inputs) else None
+    if found is None or found.shape is None:
+        raise ValueError(f"input {index} is missing or has no known rank")
+    return found
+
+
+def _dims(inputs: Inputs, index: int) -> tuple[int, ...]:
+    type_ = _at(inputs, index)
+    if not type_.is_static:
+        raise ValueError(f"input {index} has an open size: {type_}")
+    return tuple(int(dim) for dim in type_.shape or ())
+
+
+def _like(*indices: int) -> Rule:
+    """Each output as one of the inputs."""
+
+    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+        return [_at(inputs, index) for index in indices[: len(op.outputs)]]
+
+    return rule
+
+
+def _by_shape(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+    shape = op.attrs.get("shape")
+    if not isinstance(shape, tuple):
+        raise ValueError("the attribute shape is missing")
+    return [TensorType(_at(inputs, 0).dtype, tuple(int(dim) for dim in shape))]
+
+
+def _statistics(kept: Callable[[tuple[int, ...], Op], Sequence[int]]) -> Rule:
+    """The first input, and its mean and inverse deviation."""
+
+    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+        saved = TensorType("float32", tuple(kept(_dims(inputs, 0), op)))
+        return [_at(inputs, 0), saved, saved]
+
+    return rule
+
+
+def _forward(name: str) -> Rule:
+    """A recurrent layer: Y, its last states, and what its gradient needs."""
+
+    def rule(_op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+        (steps, batch, _length), (directions, _rows, hidden) = _dims(inputs, 0), _dims(inputs, 2)
+        dtype = _at(inputs, 0).dtype
+        whole = TensorType(dtype, (steps, directions, batch, hidden))
+        last = TensorType(dtype, (directions, batch, hidden))
+        # of a GRU also the state's part of the new gate, before it is reset
+        gates = TensorType(dtype, (steps, directions, batch, 4 * hidden))
+        return {
+            "RNN": [whole, last], "GRU": [whole, last, gates],
+            "LSTM": [whole, last, last, gates, whole],
+        }[name]  # fmt: skip
+
+    return rule
+
+
+def _data_gradient(name: str) -> Rule:
+    """Gradients of X, of the gates, and of the first states."""
+
+    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+        steps, directions, batch, hidden = _dims(inputs, 4)
+        dtype = _at(inputs, 0).dtype
+        width = {"RNN": 1, "GRU": 4, "LSTM": 4}[name] * hidden
+        gates = TensorType(dtype, (steps, directions, batch, width))
+        first = TensorType(dtype, (directions, batch, hidden))
+        return [_at(inputs, 0), gates, first, first][: len(op.outputs)]
+
+    return rule
+
+
+def _weight_gradient(name: str) -> Rule:
+    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+        _steps, directions, _batch, hidden = _dims(inputs, 2)
+        rows, dtype = GATES[name] * hidden, _at(inputs, 1).dtype
+        shapes = [(directions, rows, _dims(inputs, 1)[2]), (directions, rows, hidden),
+                  (directions, 2 * rows)]  # fmt: skip
+        return [TensorType(dtype, shape) for shape in shapes][: len(op.outputs)]
+
+    return rule
+
+
+def heads(inputs: Inputs, op: Op, index: int, attr: str) -> tuple[int, int, int, int]:
+    """Batch, heads, length and size of [B, H, L, D] or [B, L, H * D]."""
+    dims = _dims(inputs, index)
+    if len(dims) == 4:
+        return dims[0], dims[1], dims[2], dims[3]
+    count = op.attrs.get(attr)
+    if not isinstance(count, int) or len(dims) != 3 or dims[2] % count:
+        raise ValueError(f"input {index} does not divide into {attr}")
+    return dims[0], count, dims[1], dims[2] // count
+
+
+def _attention(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+    batch, count, length, _size = heads(inputs, op, 0, "q_num_heads")
+    *_rest, value = heads(inputs, op, 2, "kv_num_heads")
+    flat = len(_dims(inputs, 0)) == 3
+    shape = (batch, length, count * value) if flat else (batch, count, length, value)
+    out = TensorType(_at(inputs, 0).dtype, shape)
+    return [out, TensorType("float32", (batch, count, length))]
+
+
+_NORMALISATIONS = ("Batch", "Group", "Instance", "Layer", "RMS")
+
+TYPES: dict[str, Rule] = {
+    **{f"{name}Grad": _like(0) for name in (*SAVED, "Softmax", "LogSoftmax", "Clip", "Pow", "LRN")},
+    "PReluGrad": _like(0, 0),
+    **dict.fromkeys(
+        ("ConvInputGrad", "ConvWeightGrad", "AveragePoolGrad", "GatherGrad", "SliceGrad",
+         "ResizeGrad"), _by_shape,
+    ),
+    "MaxPoolGrad": _like(1),
+    "NegativeLogLikelihoodLossGrad": _like(2),
+    "BatchNormalizationTraining": _statistics(lambda dims, _: dims[1:2]),
+    "InstanceNormalizationTraining": _statistics(lambda dims, _: dims[:2]),
+    "GroupNormalizationTraining": _statistics(
+        lambda dims, op: (dims[0], int(str(op.attrs["num_groups"])))
+    ),
+    **{f"{name}NormalizationGrad": _like(1, 2, 2) for name in _NORMALISATIONS},
+    **{f"{name}Training": _forward(name) for name in GATES},
+    **{f"{name}InputGrad": _data_gradient(name) for name in GATES},
+    **{f"{name}WeightGrad": _weight_gradient(name) for name in GATES},
+    "AttentionTraining": _attention,
+    "AttentionGrad": _like(0, 1, 2),
+    "GradientDescent": _like(1),
+}  # fmt: skip
+"""Typing rule by operator type."""
