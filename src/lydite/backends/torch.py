@@ -305,12 +305,17 @@ def _aten_graph(program: Any, name: str) -> Graph:
             else:
                 inputs.append(node.name)
         elif node.op == "call_function" and node.target.__name__ == "getitem":
-            parts[node.args[0].name][node.args[1]] = node.name
-            tensors[node.name] = tensor_type(value)
+            if isinstance(value, torch.Tensor):
+                parts[node.args[0].name][node.args[1]] = node.name
+                tensors[node.name] = tensor_type(value)
         elif node.op == "call_function" and value is not None:
             several = isinstance(value, tuple | list)
             values = list(value) if several else [value]
             names = [f"{node.name}.{i}" for i in range(len(values))] if several else [node.name]
+            names = [
+                name if isinstance(part, torch.Tensor) else ""  # a gradient that nobody asked for
+                for name, part in zip(names, values, strict=True)
+            ]
             parts[node.name] = names
             for part, tensor in zip(names, values, strict=True):
                 if isinstance(tensor, torch.Tensor):

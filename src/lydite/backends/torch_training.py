@@ -202,7 +202,7 @@ def _likelihood(inputs: Inputs, attrs: Attrs) -> Any:
     dy, labels, logs = inputs
     reduction = {"none": 0, "mean": 1, "sum": 2}[attrs.get("reduction", "mean")]
     ignored = attrs.get("ignore_index", -100)
-    count = torch.tensor(float(labels.numel()), dtype=logs.dtype, device=logs.device)
+    count = logs.new_full((), labels.numel())
     backward = _aten.nll_loss2d_backward if logs.dim() > 2 else _aten.nll_loss_backward
     return backward(dy, logs, labels, None, reduction, ignored, count)
 

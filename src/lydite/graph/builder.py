@@ -167,17 +167,34 @@ class Builder:
         label = self._fresh(name or op_type.lower())
         given = {k: tuple(v) if isinstance(v, list) else v for k, v in attrs.items()}
         out = tuple(f"{label}.{i}" if outputs > 1 else f"{label}.out" for i in range(outputs))
-        op = Op(
-            label, op_type, tuple(t.name if t else "" for t in inputs), out,
-            {k: v for k, v in given.items() if v is not None}, domain,
-        )  # fmt: skip
-        types = [t.type if t else None for t in inputs]
-        known = [self._values.get(t.name) if t else None for t in inputs]
+        names = tuple(t.name if t else "" for t in inputs)
+        kept = {k: v for k, v in given.items() if v is not None}
+        return self.append(Op(label, op_type, names, out, kept, domain))
+
+    def append(self, op: Op) -> list[Tensor]:
+        """Append an operator as it is, its inputs named; types of its outputs are inferred.
+
+        Raises:
+            GraphError: its inputs do not fit it.
+        """
+        types = [self._tensors[name] if name else None for name in op.inputs]
+        known = [self._values.get(name) for name in op.inputs]
         found = infer_outputs(op, types, known, self._opsets, strict=True)
         self._ops.append(op)
-        self._tensors |= dict(zip(out, found, strict=True))
+        self._tensors |= {n: t for n, t in zip(op.outputs, found, strict=True) if n}
         self._values.record(op, self._tensors)
-        return [Tensor(self, n) for n in out]
+        return [Tensor(self, n) for n in op.outputs]
+
+    def allow(self, domain: str, version: int = 1) -> None:
+        """Import a domain of operators, unless it is."""
+        self._opsets.setdefault(domain, version)
+
+    def declare(self, name: str, init: Initializer) -> Tensor:
+        """A weight of another graph, under its name, with its numbers if it has some."""
+        self._tensors[name], self._initializers[name] = init.type, init
+        if init.value is not None:
+            self._values.learn(name, init.value)
+        return Tensor(self, name)
 
     def op(self, op_type: str, *inputs: Tensor | None, **rest: Any) -> Tensor:
         """Append an operator with one output; see `ops`."""

@@ -240,6 +240,11 @@ CONTRIB: dict[tuple[str, str], Rule] = {
     (_MS, "SkipLayerNormalization"): _skip_norm,
     (_MS, "SkipSimplifiedLayerNormalization"): _skip_norm,
     ("", "SimplifiedLayerNormalization"): _layer_norm,
+    **{
+        key: like(0)
+        for key in (("smaug", "Switch"), ("smaug", "Merge"), ("tensorflow", "Wait"),
+                    ("aisim", "Wait"))
+    },
     (_MS, "LayerNormalization"): _layer_norm,
     **{
         (_MS, name): like(0)
@@ -249,7 +254,7 @@ CONTRIB: dict[tuple[str, str], Rule] = {
             "QLinearSoftmax", "Inverse", "Trilu", "DynamicTimeWarping", "ParametricSoftplus",
             "ScaledTanh", "Affine", "ThresholdedRelu", "Softplus", "ScaledSiLU", "GatedAdd",
             "GatedRMSNorm", "BranchwiseRMSNorm", "MRotaryEmbedding",
-            "DecoderMaskedMultiHeadAttention",
+            "DecoderMaskedMultiHeadAttention", "MoE",
         )
     },
 }  # fmt: skip

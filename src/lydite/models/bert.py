@@ -9,35 +9,38 @@ from __future__ import annotations
 
 from lydite.graph import Builder, Graph, Tensor
 from lydite.graph.dtypes import dtype_number
+from lydite.models.dimensions import Encoder
+from lydite.models.transformer import activated
 
-_VOCABULARY, _POSITIONS, _TOKEN_TYPES = 30522, 512, 2
-_HEAD = 64
 _MASKED = -10000.0
 
 
-def bert_base(batch: int, sequence: int, dtype: str) -> Graph:
-    """BERT base: 12 layers of width 768."""
-    return _bert("bert-base", batch, sequence, dtype, layers=12, hidden=768)
-
-
-def bert_large(batch: int, sequence: int, dtype: str) -> Graph:
-    """BERT large: 24 layers of width 1024."""
-    return _bert("bert-large", batch, sequence, dtype, layers=24, hidden=1024)
+def bert(size: Encoder, *, batch: int, sequence: int, dtype: str = "float32") -> Graph:
+    """A BERT encoder of the given dimensions; see `Encoder` for its heads."""
+    g = Builder("bert", dtype=dtype)
+    kinds = ["token_type_ids"] + (["task_type_ids"] if size.task_types else [])
+    ids, mask, *types = (
+        g.input(part, (batch, sequence), "int64")
+        for part in ("input_ids", "attention_mask", *kinds)
+    )
+    penalty = _mask_penalty(g, mask)
+    x = _embedding(g, size, ids, types)
+    for _ in range(size.layers):
+        x = g.layer_norm(_self_attention(g, size, x, penalty) + x, eps=size.eps)
+        x = g.layer_norm(_feed_forward(g, size, x) + x, eps=size.eps)
+    if size.head == "answer":
+        return g.build(*_answer(g, x))
+    first = g.op("Gather", x, g.constant(0, "first"), axis=1)
+    return g.build(x, g.op("Tanh", g.linear(first, size.hidden, name="pooler")))
 
 
 def _bert(name: str, batch: int, sequence: int, dtype: str, *, layers: int, hidden: int) -> Graph:
-    g = Builder(name, dtype=dtype)
-    ids, mask, kinds = (
-        g.input(part, (batch, sequence), "int64")
-        for part in ("input_ids", "attention_mask", "token_type_ids")
-    )
-    penalty = _mask_penalty(g, mask)
-    x = _embedding(g, ids, kinds, hidden)
-    for _ in range(layers):
-        x = g.layer_norm(_self_attention(g, x, penalty) + x)
-        x = g.layer_norm(_feed_forward(g, x) + x)
-    first = g.op("Gather", x, g.constant(0, "first"), axis=1)
-    return g.build(x, g.op("Tanh", g.linear(first, hidden, name="pooler")))
+    """BERT's own dimensions but for depth and width."""
+    size = Encoder(
+        layers=layers, hidden=hidden, heads=hidden // 64, feed_forward=4 * hidden,
+        vocabulary=30522, positions=512,
+    )  # fmt: skip
+    return bert(size, batch=batch, sequence=sequence, dtype=dtype).renamed(name)
 
 
 def _mask_penalty(g: Builder, mask: Tensor) -> Tensor:
@@ -49,27 +52,42 @@ def _mask_penalty(g: Builder, mask: Tensor) -> Tensor:
     return missing * g.constant(_MASKED, "penalty", g.dtype)
 
 
-def _embedding(g: Builder, ids: Tensor, kinds: Tensor, hidden: int) -> Tensor:
-    words = g.op("Gather", g.weight((_VOCABULARY, hidden), "word_embedding"), ids)
-    kind = g.op("Gather", g.weight((_TOKEN_TYPES, hidden), "token_type_embedding"), kinds)
+def _embedding(g: Builder, size: Encoder, ids: Tensor, types: list[Tensor]) -> Tensor:
+    words = g.op("Gather", g.weight((size.vocabulary, size.hidden), "word_embedding"), ids)
+    kinds = [
+        g.op("Gather", g.weight((rows, size.hidden), f"{kind}_type_embedding"), given)
+        for kind, rows, given in zip(
+            ("token", "task"), (size.token_types, size.task_types), types, strict=False
+        )
+    ]
     order = g.constant([range(ids.shape[1])], "position_ids")
-    places = g.op("Gather", g.weight((_POSITIONS, hidden), "position_embedding"), order)
-    return g.layer_norm((words + places) + kind)
+    places = g.op("Gather", g.weight((size.positions, size.hidden), "position_embedding"), order)
+    x = words + places
+    for kind in kinds:
+        x = x + kind
+    return g.layer_norm(x, eps=size.eps)
 
 
-def _self_attention(g: Builder, x: Tensor, penalty: Tensor) -> Tensor:
-    hidden = x.shape[2]
-    heads = hidden // _HEAD
+def _self_attention(g: Builder, size: Encoder, x: Tensor, penalty: Tensor) -> Tensor:
+    width = size.hidden // size.heads
     query, key, value = (
-        g.transpose(g.reshape(g.linear(x, hidden, name=part), [0, 0, heads, _HEAD]), perm)
+        g.transpose(g.reshape(g.linear(x, size.hidden, name=part), [0, 0, size.heads, width]), perm)
         for part, perm in (("query", (0, 2, 1, 3)), ("key", (0, 2, 3, 1)), ("value", (0, 2, 1, 3)))
     )
     scores = g.op("MatMul", query, key)
-    scores = g.op("Div", scores, g.constant(_HEAD**0.5, "scale", g.dtype)) + penalty
+    scores = g.op("Div", scores, g.constant(width**0.5, "scale", g.dtype)) + penalty
     mixed = g.transpose(g.op("MatMul", g.softmax(scores), value), (0, 2, 1, 3))
-    return g.linear(g.reshape(mixed, [0, 0, hidden]), hidden, name="attention")
+    return g.linear(g.reshape(mixed, [0, 0, size.hidden]), size.hidden, name="attention")
 
 
-def _feed_forward(g: Builder, x: Tensor) -> Tensor:
-    hidden = x.shape[2]
-    return g.linear(g.op("Gelu", g.linear(x, 4 * hidden, name="up")), hidden, name="down")
+def _feed_forward(g: Builder, size: Encoder, x: Tensor) -> Tensor:
+    inner = activated(g, g.linear(x, size.feed_forward, name="up"), size.activation)
+    return g.linear(inner, size.hidden, name="down")
+
+
+def _answer(g: Builder, x: Tensor) -> list[Tensor]:
+    """Scores of where the answer starts and where it ends: two of [batch, sequence]."""
+    both = g.linear(x, 2, name="answer")
+    axis = g.constant([-1], "axis")
+    parts = g.ops("Split", both, g.constant([1, 1], "widths"), axis=-1, outputs=2)
+    return [g.op("Squeeze", part, axis) for part in parts]

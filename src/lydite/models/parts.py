@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from lydite.errors import InputError
-from lydite.graph import Builder, Tensor
+from lydite.graph import Builder, Graph, Tensor
 
 
 def vision(name: str, dtype: str, batch: int, image_size: int) -> tuple[Builder, Tensor]:
@@ -52,3 +54,19 @@ def conv_bn(
 def classifier(g: Builder, x: Tensor, classes: int = 1000) -> Tensor:
     """Global average, then one dense layer."""
     return g.linear(g.flatten(g.global_average_pool(x)), classes)
+
+
+def with_names(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """The same graph with some of its tensors called otherwise: {old name: new name}."""
+
+    def named(tensors: Iterable[str]) -> tuple[str, ...]:
+        return tuple(names.get(name, name) for name in tensors)
+
+    return replace(
+        graph,
+        ops=tuple(
+            replace(op, inputs=named(op.inputs), outputs=named(op.outputs)) for op in graph.ops
+        ),
+        tensors={names.get(name, name): type_ for name, type_ in graph.tensors.items()},
+        outputs=named(graph.outputs),
+    )

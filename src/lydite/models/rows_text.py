@@ -1,22 +1,239 @@
-"""Models that read, write or listen."""
+"""Transformers: models that read and write, and those that see and paint with the same layers."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from lydite.models.dimensions import (
+    PHASES,
+    Decoder,
+    Encoder,
+    TextEncoder,
+    VisionEncoder,
+    lazily,
+)
 from lydite.models.info import ModelInfo, Published
 
+_COUNTED = "transformers' modules, FlopCounterMode"
+
+
+def _encoder(
+    name: str, family: str, size: Encoder, sequence: int, published: Published, source: str,
+    about: str,
+) -> ModelInfo:  # fmt: skip
+    return ModelInfo(
+        name, family, lazily("lydite.models.bert:bert", size), {"sequence": sequence}, source,
+        about, {"sequence": (1, size.positions)}, published=published,
+    )  # fmt: skip
+
+
+_BERT = "Devlin et al., BERT, arXiv:1810.04805"
+_BASE: dict[str, Any] = {"layers": 12, "hidden": 768, "heads": 12, "feed_forward": 3072}
+_LARGE: dict[str, Any] = {"layers": 24, "hidden": 1024, "heads": 16, "feed_forward": 4096}
+_WORDS: dict[str, Any] = {"vocabulary": 30522, "positions": 512}
+_ERNIE: dict[str, Any] = {"vocabulary": 40000, "positions": 2048, "token_types": 4, "task_types": 3}
+
+_ENCODERS = (
+    _encoder(
+        "bert-base", "BERT", Encoder(**_BASE, **_WORDS), 128,
+        Published(109_482_240, 11_174_215_680, _COUNTED),
+        f"{_BERT}: 12 layers of width 768, uncased vocabulary",
+        "transformer encoder with pooler, no head",
+    ),
+    _encoder(
+        "bert-large", "BERT", Encoder(**_LARGE, **_WORDS), 128,
+        Published(335_141_888, 39_461_060_608, _COUNTED),
+        f"{_BERT}: 24 layers of width 1024, uncased vocabulary",
+        "transformer encoder with pooler, no head",
+    ),
+    _encoder(
+        "bert-large-squad", "BERT", Encoder(**_LARGE, **_WORDS, head="answer"), 384,
+        Published(334_094_338, 123_212_660_736, _COUNTED),
+        f"{_BERT}, with the question-answering head of MLPerf Inference's bert-99",
+        "where in a text the answer starts and ends",
+    ),
+    _encoder(
+        "ernie3", "ERNIE", Encoder(**_BASE, **_ERNIE), 256,
+        Published(117_944_832, 22_951_821_312, _COUNTED),
+        "Sun et al., ERNIE 3.0, arXiv:2107.02137 (ernie-3.0-base-zh)",
+        "BERT base with a Chinese vocabulary and task embeddings",
+    ),
+)  # fmt: skip
+
+
+def _language_model(
+    name: str, family: str, size: Decoder, source: str, published: Published, about: str = ""
+) -> ModelInfo:
+    limit = size.windowed or size.positions
+    return ModelInfo(
+        name, family, lazily("lydite.models.decoder:decoder", size),
+        {"phase": "prefill", "sequence": 0, "context": 0},
+        source, about or f"{size.layers} layers of width {size.hidden}",
+        {"sequence": (0, limit), "context": (0, limit - 1)}, {"phase": PHASES}, published,
+    )  # fmt: skip
+
+
+def _gpt(layers: int, hidden: int, heads: int, positions: int) -> Decoder:
+    return Decoder(
+        layers=layers, hidden=hidden, heads=heads, feed_forward=4 * hidden, vocabulary=50257,
+        positions=positions, activation="gelu_tanh", packed=True,
+    )  # fmt: skip
+
+
+def _opt(layers: int, hidden: int, heads: int) -> Decoder:
+    return Decoder(
+        layers=layers, hidden=hidden, heads=heads, feed_forward=4 * hidden, vocabulary=50272,
+        positions=2048, position_offset=2, activation="relu",
+    )  # fmt: skip
+
+
+def _llama(
+    layers: int, hidden: int, heads: int, kv_heads: int, feed_forward: int, *,
+    vocabulary: int = 32000, positions: int = 4096, theta: float = 1e4, **rest: Any,
+) -> Decoder:  # fmt: skip
+    """Llama and its descendants: root mean square norms, gated dense part, no biases."""
+    given: dict[str, Any] = {
+        "eps": 1e-5, "qkv_bias": False, "output_bias": False, "dense_bias": False, "tied": False,
+    } | rest  # fmt: skip
+    return Decoder(
+        layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads, feed_forward=feed_forward,
+        vocabulary=vocabulary, positions=positions, rope_theta=theta, norm="rms",
+        activation="silu", gated=True, **given,
+    )  # fmt: skip
+
+
+_GPT2 = "Radford et al., Language Models are Unsupervised Multitask Learners, OpenAI 2019"
+_GPT3 = "Brown et al., Language Models are Few-Shot Learners, arXiv:2005.14165, table 2.1"
+_OPT = "Zhang et al., OPT: Open Pre-trained Transformer Language Models, arXiv:2205.01068, table 1"
+_LLAMA2 = "Touvron et al., Llama 2, arXiv:2307.09288"
+_LLAMA3 = "Grattafiori et al., The Llama 3 Herd of Models, arXiv:2407.21783, table 3 (Llama 3.1)"
+_MIXTRAL = "Jiang et al., Mixtral of Experts, arXiv:2401.04088, table 1"
+_MISTRAL = "Jiang et al., Mistral 7B, arXiv:2310.06825 (version 0.3: vocabulary 32768, no window)"
+_QWEN2 = "Yang et al., Qwen2 Technical Report, arXiv:2407.10671, table 1"
+_LONG: dict[str, Any] = {"vocabulary": 128256, "positions": 131072, "theta": 5e5}
+_QWEN: dict[str, Any] = {"positions": 131072, "theta": 1e6, "eps": 1e-6, "qkv_bias": True}
+
+_SIZES = (  # name, family, dimensions, source, parameters, multiply-adds of 512 tokens' prefill
+    ("gpt2", "GPT-2", _gpt(12, 768, 12, 1024), _GPT2, 124_439_808, 48_356_979_456),
+    ("gpt2-medium", "GPT-2", _gpt(24, 1024, 16, 1024), _GPT2, 354_823_168, 167_555_187_712),
+    ("gpt2-large", "GPT-2", _gpt(36, 1280, 20, 1024), _GPT2, 774_030_080, 386_611_385_600),
+    ("gpt2-xl", "GPT-2", _gpt(48, 1600, 25, 1024), _GPT2, 1_557_611_200, 795_320_449_600),
+    ("opt-125m", "OPT", _opt(12, 768, 12), _OPT, 125_239_296, 48_356_990_976),
+    ("opt-1.3b", "OPT", _opt(24, 2048, 32), _OPT, 1_315_758_080, 644_348_051_456),
+    ("opt-6.7b", "OPT", _opt(32, 4096, 32), _OPT, 6_658_473_984, 3_367_460_274_176),
+    ("opt-13b", "OPT", _opt(40, 5120, 40), _OPT, 12_853_473_280, 6_550_082_519_040),
+    ("opt-30b", "OPT", _opt(48, 7168, 56), _OPT, 29_974_540_288, 15_333_393_596_416),
+    ("opt-66b", "OPT", _opt(64, 9216, 72), _OPT, 65_719_701_504, 33_707_366_645_760),
+    ("opt-175b", "OPT", _opt(96, 12288, 96), _OPT, 174_604_468_224, 89_679_534_882_816),
+    ("llama2-7b", "Llama", _llama(32, 4096, 32, 32, 11008), _LLAMA2,
+     6_738_415_616, 3_384_565_301_248),
+    ("llama2-13b", "Llama", _llama(40, 5120, 40, 40, 13824), _LLAMA2,
+     13_015_864_320, 6_603_676_057_600),
+    ("llama2-70b", "Llama", _llama(80, 8192, 64, 8, 28672), _LLAMA2,
+     68_976_648_192, 35_390_792_663_040),
+    ("llama3-8b", "Llama", _llama(32, 4096, 32, 8, 14336, **_LONG), _LLAMA3,
+     8_030_261_248, 3_642_657_603_584),
+    ("llama3-70b", "Llama", _llama(80, 8192, 64, 8, 28672, **_LONG), _LLAMA3,
+     70_553_706_496, 35_391_581_192_192),
+    ("llama3-405b", "Llama", _llama(126, 16384, 128, 8, 53248, **_LONG), _LLAMA3,
+     405_853_388_800, 206_727_467_237_376),
+    ("mistral-7b", "Mistral",
+     _llama(32, 4096, 32, 8, 14336, vocabulary=32768, positions=32768, theta=1e6), _MISTRAL,
+     7_248_023_552, 3_642_266_484_736),
+    ("qwen2-0.5b", "Qwen2",
+     _llama(24, 896, 14, 2, 4864, vocabulary=151936, tied=True, **_QWEN), _QWEN2,
+     494_032_768, 194_617_622_528),
+    ("qwen2-7b", "Qwen2", _llama(28, 3584, 28, 4, 18944, vocabulary=152064, **_QWEN), _QWEN2,
+     7_615_616_512, 3_394_106_032_128),
+    ("mixtral-8x7b", "Mixtral",
+     _llama(32, 4096, 32, 8, 14336, positions=32768, theta=1e6, experts=8, experts_per_token=2),
+     _MIXTRAL, 46_702_792_704, 6_529_018_232_832),
+)  # fmt: skip
+
+_GPT3_SIZES = (  # name, layers, width, heads, parameters as rounded in the paper
+    ("gpt3-1.3b", 24, 2048, 16, 1_300_000_000),
+    ("gpt3-6.7b", 32, 4096, 32, 6_700_000_000),
+    ("gpt3-13b", 40, 5120, 40, 13_000_000_000),
+    ("gpt3-175b", 96, 12288, 96, 175_000_000_000),
+)
+"""Heads of 128 that fill the width: the table's 24 heads of the first, and 5140 of the third, do
+not multiply to its parameters. Its sparse layers are dense here."""
+
+_CLIP_TEXT: dict[str, Any] = {"vocabulary": 49408, "positions": 77, "activation": "quick_gelu"}
+_CLIP = "Radford et al., CLIP, arXiv:2103.00020"
+
+
+def _clip_text(name: str, size: TextEncoder, source: str, published: Published) -> ModelInfo:
+    return ModelInfo(
+        name, "CLIP", lazily("lydite.models.vit:text_encoder", size), {"sequence": 77}, source,
+        "causal text encoder", {"sequence": (1, size.positions)}, published=published,
+    )  # fmt: skip
+
+
+def _vision(
+    name: str, family: str, size: VisionEncoder, source: str, published: Published
+) -> ModelInfo:
+    return ModelInfo(
+        name, family, lazily("lydite.models.vit:vision_transformer", size),
+        {"image_size": size.image_size}, source, "transformer over patches of an image",
+        {"image_size": (size.image_size, size.image_size)}, published=published,
+    )  # fmt: skip
+
+
+_VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, arXiv:2010.11929: ViT-B/16"
+_SD = "Rombach et al., High-Resolution Image Synthesis with Latent Diffusion, arXiv:2112.10752"
+_PAINTED = "diffusers' modules, FlopCounterMode"
+
+_IMAGES = (
+    _vision(
+        "vit", "ViT", VisionEncoder(**_BASE, patch=16, classes=1000, eps=1e-6), _VIT,
+        Published(86_567_656, 17_563_828_224, _COUNTED),
+    ),
+    _vision(
+        "clip-image", "CLIP",
+        VisionEncoder(**_BASE, patch=32, classes=512, activation="quick_gelu", clip=True),
+        f"{_CLIP}: openai/clip-vit-base-patch32", Published(87_849_216, 4_408_811_520, _COUNTED),
+    ),
+    ModelInfo(
+        "sd15-unet", "Stable Diffusion", "lydite.models.diffusion:unet",
+        {"image_size": 512, "sequence": 77}, f"{_SD}: version 1.5",
+        "one step of denoising: convolutions, and attention over positions and to a text",
+        {"image_size": (64, None), "sequence": (1, None)},
+        published=Published(859_520_964, 401_636_720_640, _PAINTED),
+    ),
+    ModelInfo(
+        "sd15-vae-decoder", "Stable Diffusion", "lydite.models.diffusion:vae_decoder",
+        {"image_size": 512}, f"{_SD}: version 1.5", "latents to pixels: convolutions at full size",
+        {"image_size": (8, None)},
+        published=Published(49_490_199, 1_257_259_466_752, _PAINTED),
+    ),
+)  # fmt: skip
+
 ROWS = (
-    ModelInfo(
-        "bert-base", "BERT", "lydite.models.bert:bert_base", {"sequence": 128},
-        "Devlin et al., BERT, arXiv:1810.04805: 12 layers of width 768, uncased vocabulary",
-        "transformer encoder with pooler, no head",
-        {"sequence": (1, 512)},
-        published=Published(109_482_240, None, "transformers' BertModel"),
+    *_ENCODERS,
+    *(
+        _language_model(name, family, size, source, Published(count, macs, _COUNTED))
+        for name, family, size, source, count, macs in _SIZES
     ),
-    ModelInfo(
-        "bert-large", "BERT", "lydite.models.bert:bert_large", {"sequence": 128},
-        "Devlin et al., BERT, arXiv:1810.04805: 24 layers of width 1024, uncased vocabulary",
-        "transformer encoder with pooler, no head",
-        {"sequence": (1, 512)},
-        published=Published(335_141_888, None, "transformers' BertModel"),
+    *(
+        _language_model(
+            name, "GPT-3", _gpt(layers, hidden, heads, 2048), _GPT3,
+            Published(count, None, "the paper's table, rounded", 0.013),
+        )
+        for name, layers, hidden, heads, count in _GPT3_SIZES
     ),
+    _clip_text(
+        "clip-text",
+        TextEncoder(
+            layers=12, hidden=512, heads=8, feed_forward=2048, projection=512, **_CLIP_TEXT
+        ),
+        f"{_CLIP}: openai/clip-vit-base-patch32", Published(63_428_096, 2_979_770_368, _COUNTED),
+    ),
+    _clip_text(
+        "sd15-text-encoder",
+        TextEncoder(layers=12, hidden=768, heads=12, feed_forward=3072, **_CLIP_TEXT),
+        f"{_CLIP}: ViT-L/14's, as in Stable Diffusion 1.5",
+        Published(123_060_480, 6_649_251_840, _COUNTED),
+    ),
+    *_IMAGES,
 )  # fmt: skip

@@ -13,10 +13,12 @@ from importlib.metadata import entry_points
 
 from lydite.graph.rules import (
     aten,
+    aten_training,
     attention,
     classic,
     conv,
     elementwise,
+    foreign,
     gradient,
     matmul,
     move,
@@ -36,6 +38,7 @@ __all__ = ["TABLES", "UNKNOWN", "Call", "Cost", "NotKnownError", "Rule", "rule_f
 TABLES = (
     elementwise, move, reduce, pool, conv, matmul, norm, attention, recurrent, quantise, vision,
     signal, classic, train, gradient, aten,
+    aten_training, foreign,
 )  # fmt: skip
 
 _GENERATES = "runs a model as often as what it generates is long"

@@ -127,6 +127,12 @@ def _dropout(call: Call) -> Cost:
     return Cost(2 * call.out_count()) if call.attrs.get("train") else VIEW
 
 
+def _batch_norm(call: Call) -> Cost:
+    """In training the batch's own mean and variance come first."""
+    training = call.attrs.get("training") or call.attrs.get("train")
+    return Cost((6 if training else 2) * call.count(0))
+
+
 def _filled(_: Call) -> Cost:
     return Cost(0, read=0)
 
@@ -204,7 +210,7 @@ _ROWS: dict[str, Rule] = {
     **dict.fromkeys(
         ("batch_norm", "native_batch_norm", "cudnn_batch_norm",
          "_native_batch_norm_legit_no_training", "_batch_norm_no_update"),
-        per_input(2),
+        _batch_norm,
     ),
     "gelu": _gelu,
     "pow": _power,

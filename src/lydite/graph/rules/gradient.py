@@ -35,7 +35,7 @@ _EACH: dict[str, float] = {
 }  # fmt: skip
 """FLOPs per element of a function's gradient, the product with dy included."""
 
-_NORM = 9
+NORM = 9
 """Per element: the normalised value again (2), two sums (3), and dx from them (4)."""
 
 
@@ -113,11 +113,15 @@ def _over_steps(gates: int) -> Rule:
     return rule
 
 
+def attention_flops(pairs: float, key: float, value: float) -> float:
+    """FLOPs of attention's gradient over so many query-key pairs of all heads and samples."""
+    return pairs * (2 * (3 * key + 2 * value) + EXP + 6)
+
+
 def _attention(call: Call) -> Cost:
     batch, heads, queries, size = heads_of(call, 0, call.integer("q_num_heads", 0))
     _, _, keys, value = heads_of(call, 2, call.integer("kv_num_heads", 0))
-    pairs = batch * heads * queries * keys
-    return Cost(pairs * (2 * (3 * size + 2 * value) + EXP + 6 + call.has(3)))
+    return Cost(attention_flops(batch * heads * queries * keys, size, value))
 
 
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
@@ -126,8 +130,8 @@ _SHIFTED = ("Layer", "Group", "Instance")
 
 _ROWS: dict[str, Rule] = {
     **{f"{name}Grad": per_output(flops) for name, flops in _EACH.items()},
-    **{f"{name}NormalizationGrad": per_input(_NORM, 1) for name in ("Batch", "RMS")},
-    **dict.fromkeys((f"{name}NormalizationGrad" for name in _SHIFTED), per_input(_NORM + 2, 1)),
+    **{f"{name}NormalizationGrad": per_input(NORM, 1) for name in ("Batch", "RMS")},
+    **dict.fromkeys((f"{name}NormalizationGrad" for name in _SHIFTED), per_input(NORM + 2, 1)),
     "BatchNormalizationTraining": per_input(LAYER_NORM - 1),
     "GroupNormalizationTraining": per_input(LAYER_NORM),
     "InstanceNormalizationTraining": per_input(LAYER_NORM),

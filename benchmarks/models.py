@@ -1,0 +1,55 @@
+"""The table of the model set in `docs/reference/models.md`: `python benchmarks/models.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lydite.files import write_atomic
+from lydite.graph import Graph
+from lydite.models import ModelInfo, build_model, describe, model_names
+from lydite.models.counts import multiply_adds
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "models.md"
+BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
+HEAD = (
+    "| model | default input | operators | parameters | multiply-adds | published parameters | "
+    "published multiply-adds | follows; published by |\n|---|---|---|---|---|---|---|---|\n"
+)
+
+
+def table(build: Callable[[str], Graph] = build_model) -> str:
+    """The rows of all models, built at their defaults by `build`."""
+    return HEAD + "".join(_row(describe(name), build(name)) for name in model_names())
+
+
+def with_table(page: str, rows: str) -> str:
+    """A page with `rows` between its two marks."""
+    before, _, rest = page.partition(BEGIN)
+    return before + BEGIN + rows + END + rest.partition(END)[2]
+
+
+def _row(info: ModelInfo, graph: Graph) -> str:
+    shape = graph.type_of(graph.inputs[0]).shape or ()
+    words = [str(value) for value in info.defaults.values() if isinstance(value, str)]
+    given = ", ".join([" x ".join(map(str, shape)), *words])
+    macs, published = multiply_adds(graph), info.published
+    source = info.source + (f"; {published.source}" if published else "")
+    return (
+        f"| {info.name} | {given} | {len(graph.ops)} | {graph.parameter_count:,} | {_giga(macs)} | "
+        f"{_compared(published and published.parameters, graph.parameter_count, '{:,}'.format)} | "
+        f"{_compared(published and published.multiply_adds, macs, _giga)} | {source} |\n"
+    )
+
+
+def _compared(theirs: float | None, ours: float, shown: Callable[[float], str]) -> str:
+    """Their figure, and by how much ours differs."""
+    return "-" if theirs is None else f"{shown(theirs)} ({100 * (ours / theirs - 1):+.2f} %)"
+
+
+def _giga(count: float) -> str:
+    return f"{count / 1e9:,.3f} G"
+
+
+if __name__ == "__main__":
+    write_atomic(PAGE, with_table(PAGE.read_text(), table()))

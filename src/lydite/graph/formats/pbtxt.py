@@ -1,0 +1,320 @@
+"""Protobuf's text format, read without its schema: a tree in which every value knows its line."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lydite.errors import InputError
+
+MAX_DEPTH = 100
+"""Messages nest at most so deep: the files come from anywhere."""
+
+_TOKEN = re.compile(
+    r"(?:\s+|\#[^\n]*)*(?:"
+    r"(?P<string>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
+    r"|(?P<number>-?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[fF]?)(?![\w.]))"
+    r"|(?P<name>-?[A-Za-z_]\w*)"
+    r"|(?P<mark>[{}<>\[\]:;,])"
+    r"|(?P<end>\Z)|(?P<other>.))",
+    re.S,
+)
+_ESCAPE = re.compile(rb"\\([0-7]{1,3}|[xX][0-9a-fA-F]{1,2}|.)", re.S)
+_PLAIN = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+_CLOSING = {"{": "}", "<": ">", "[": "]"}
+
+
+@dataclass(slots=True)
+class Value:
+    """A scalar (number, `Name` or the bytes of a string) or a message, and its line."""
+
+    value: int | float | Name | bytes | Message
+    line: int
+
+
+class Name(str):
+    """A bare word: an enumeration's name, `true` or `false`."""
+
+
+@dataclass(slots=True)
+class Message:
+    """The fields of one message, each with all its values in order.
+
+    Attributes:
+        where: the file, for errors.
+        line: where the message begins, from 1.
+        fields: values by field name.
+    """
+
+    where: str
+    line: int
+    fields: dict[str, list[Value]] = field(default_factory=dict)
+
+    def error(self, what: str, line: int | None = None, allowed: str = "") -> InputError:
+        """An error that says where in the file."""
+        place = f"{self.where}, line {self.line if line is None else line}"
+        return InputError(what, where=place, allowed=allowed)
+
+    def all(self, name: str) -> list[Value]:
+        """Every value of a field."""
+        return self.fields.get(name, [])
+
+    def messages(self, name: str) -> list[Message]:
+        """A repeated message field.
+
+        Raises:
+            InputError: a value is a scalar.
+        """
+        return [self._as(v, name, Message, "a message { ... }") for v in self.all(name)]
+
+    def message(self, name: str) -> Message | None:
+        """A message field, the last one if there are several; None if there is none."""
+        found = self.messages(name)
+        return found[-1] if found else None
+
+    def texts(self, name: str) -> list[str]:
+        """A repeated string field.
+
+        Raises:
+            InputError: a value is no string, or no UTF-8.
+        """
+        found = []
+        for value in self.all(name):
+            raw = self._as(value, name, bytes, "a string in quotes")
+            try:
+                text = raw.decode()
+            except UnicodeDecodeError:
+                raise self.error(f"'{name}' is no UTF-8 text", value.line) from None
+            if not text.isprintable():
+                raise self.error(f"'{name}' is no printable text", value.line)
+            found.append(text)
+        return found
+
+    def text(self, name: str, default: str = "") -> str:
+        """A string field."""
+        found = self.texts(name)
+        return found[-1] if found else default
+
+    def ints(self, name: str) -> list[int]:
+        """A repeated integer field.
+
+        Raises:
+            InputError: a value is none, or lies outside 64 bits.
+        """
+        found = [(self._as(v, name, int, "an integer"), v.line) for v in self.all(name)]
+        for number, line in found:
+            if not -(1 << 63) <= number < 1 << 64:
+                raise self.error(f"'{name}: {number}' has more than 64 bits", line)
+        return [number for number, _ in found]
+
+    def numbers(self, name: str) -> list[float]:
+        """A repeated floating-point field."""
+        named = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
+        found: list[float] = []
+        for value in self.all(name):
+            if isinstance(value.value, Name) and value.value.lower() in named:
+                found.append(named[value.value.lower()])
+            else:
+                found.append(float(self._as(value, name, (int, float), "a number")))
+        return found
+
+    def name(self, field_name: str, allowed: Iterable[str] = ()) -> str:
+        """An enumeration field; "" if it is not there.
+
+        Raises:
+            InputError: not a bare word, or none of those allowed.
+        """
+        values = self.all(field_name)
+        if not values:
+            return ""
+        found = str(self._as(values[-1], field_name, Name, "a name without quotes"))
+        known = list(allowed)
+        if known and found not in known:
+            raise self.error(f"unknown {field_name} '{found}'", values[-1].line, ", ".join(known))
+        return found
+
+    def _as(self, value: Value, name: str, kind: Any, expected: str) -> Any:
+        if not isinstance(value.value, kind) or isinstance(value.value, bool):
+            raise self.error(f"'{name}' is not what was expected", value.line, expected)
+        return value.value
+
+
+def read_pbtxt(path: Path | str) -> Message:
+    """Parse a file.
+
+    Raises:
+        InputError: no such file, no text, or malformed (with the line and what was expected).
+    """
+    return parse_pbtxt(read_text(path), str(path))
+
+
+def read_text(path: Path | str) -> str:
+    """A text file's content.
+
+    Raises:
+        InputError: no such file, a folder, unreadable, or no UTF-8.
+    """
+    try:
+        return Path(path).read_bytes().decode()
+    except FileNotFoundError:
+        raise InputError("no such file", where=str(path)) from None
+    except IsADirectoryError:
+        raise InputError("is a folder, not a file", where=str(path)) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"is no text: byte {error.start} is no UTF-8", where=str(path)) from None
+
+
+def parse_pbtxt(text: str, where: str = "text") -> Message:
+    """Parse a text; see `read_pbtxt`."""
+    return _Parser(text, where).run()
+
+
+class _Parser:
+    """A loop over tokens with a stack of its own, so that depth costs no recursion."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self.text, self.where = text, where
+        self.breaks = [match.start() for match in re.finditer("\n", text)]
+        self.tokens = self._tokens()
+        self.root = Message(where, 1)
+
+    def _tokens(self) -> Iterator[tuple[str, str, int]]:
+        position = 0
+        while True:
+            match = _TOKEN.match(self.text, position)
+            assert match is not None and match.lastgroup is not None
+            position = match.end()
+            yield match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)
+            if match.lastgroup == "end":
+                return
+
+    def run(self) -> Message:
+        stack: list[tuple[str, Message, str, int]] = [("", self.root, "", 0)]
+        token = next(self.tokens)
+        while True:
+            opener, message, name, opened = stack[-1]
+            kind, text, at = token
+            if opener and text == _CLOSING[opener] and kind == "mark":
+                stack.pop()
+                token = self._after(next(self.tokens))
+            elif kind == "end":
+                if opener:
+                    line = self._line(opened)
+                    raise self._error(token, f"'{_CLOSING[opener]}' for '{opener}' of line {line}")
+                return self.root
+            elif opener == "[":
+                token = self._value(token, message, name, stack)
+            elif kind != "name" or text.startswith("-"):
+                close = f" or '{_CLOSING[opener]}'" if opener else ""
+                raise self._error(token, f"a field's name{close}")
+            else:
+                token = self._field(text, message, stack)
+            if len(stack) > MAX_DEPTH:
+                raise message.error(f"messages nest more than {MAX_DEPTH} deep", self._line(at))
+
+    def _field(self, name: str, message: Message, stack: list) -> tuple[str, str, int]:
+        token = next(self.tokens)
+        colon = token[1] == ":" and token[0] == "mark"
+        if colon:
+            token = next(self.tokens)
+        if token[0] == "mark" and token[1] == "[" and colon:
+            message.fields.setdefault(name, [])
+            stack.append(("[", message, name, token[2]))
+            return next(self.tokens)
+        if not colon and not (token[0] == "mark" and token[1] in "{<"):
+            raise self._error(token, f"':' or '{{' after '{name}'")
+        return self._value(token, message, name, stack)
+
+    def _value(
+        self, token: tuple[str, str, int], message: Message, name: str, stack: list
+    ) -> tuple[str, str, int]:
+        kind, text, at = token
+        line, values = self._line(at), message.fields.setdefault(name, [])
+        if kind == "mark" and text in "{<":
+            inner = Message(self.where, line)
+            values.append(Value(inner, line))
+            stack.append((text, inner, "", at))
+            return next(self.tokens)
+        if kind == "string":
+            joined = b""
+            while token[0] == "string":
+                joined += _unescaped(token[1][1:-1])
+                token = next(self.tokens)
+            values.append(Value(joined, line))
+            return self._after(token)
+        if kind == "number":
+            values.append(Value(self._number(token), line))
+        elif kind == "name":
+            values.append(Value(Name(text), line))
+        else:
+            raise self._error(token, f"a value for '{name}'")
+        return self._after(next(self.tokens))
+
+    def _after(self, token: tuple[str, str, int]) -> tuple[str, str, int]:
+        """Skip the one separator that may follow a value."""
+        return next(self.tokens) if token[0] == "mark" and token[1] in ";," else token
+
+    def _number(self, token: tuple[str, str, int]) -> int | float:
+        text = token[1]
+        try:
+            if "x" in text.lower():
+                return int(text, 16)
+            return int(text) if text.lstrip("-").isdigit() else float(text.rstrip("fF"))
+        except ValueError:  # more digits than Python converts
+            raise self._error(token, "a number of sensible length") from None
+
+    def _line(self, at: int) -> int:
+        return bisect_right(self.breaks, at - 1) + 1
+
+    def _error(self, token: tuple[str, str, int], expected: str) -> InputError:
+        kind, text, at = token
+        seen = "the file ends" if kind == "end" else f"found {text[:40]!r}"
+        if kind == "other" and text in "\"'":
+            seen = "found a string that does not end"
+        return InputError(
+            f"{seen} where {expected} was expected", where=f"{self.where}, line {self._line(at)}"
+        )
+
+
+def _unescaped(text: str) -> bytes:
+    raw = text.encode()
+    return _ESCAPE.sub(_character, raw) if b"\\" in raw else raw
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    if code[:1] in b"01234567":
+        return bytes([int(code, 8) & 255])
+    if code[:1] in b"xX" and len(code) > 1:
+        return bytes([int(code[1:], 16)])
+    return _PLAIN.get(code, code)
+
+
+Fields = Sequence[tuple[str, Any]]
+"""A message to write: field names with a str (quoted), `Name`, int, float, or fields again."""
+
+
+def format_pbtxt(fields: Fields, indent: int = 0) -> str:
+    """The text of a message, as protobuf prints it."""
+    pad, lines = "  " * indent, []
+    for name, value in fields:
+        if isinstance(value, list | tuple):
+            inner = format_pbtxt(value, indent + 1)
+            lines.append(f"{pad}{name} {{\n{inner}{pad}}}\n")
+        else:
+            lines.append(f"{pad}{name}: {_scalar(value)}\n")
+    return "".join(lines)
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, Name):
+        return str(value)
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    return repr(value)

@@ -1,0 +1,173 @@
+"""Nodes of a TensorFlow GraphDef in text form: names, inputs and decoded attributes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lydite.graph.formats.pbtxt import Message, Name, Value
+from lydite.graph.graph import Attr
+
+DTYPES = {
+    "DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_INT32": "int32", "DT_UINT8": "uint8",
+    "DT_INT16": "int16", "DT_INT8": "int8", "DT_STRING": "string", "DT_COMPLEX64": "complex64",
+    "DT_INT64": "int64", "DT_BOOL": "bool", "DT_BFLOAT16": "bfloat16", "DT_UINT16": "uint16",
+    "DT_COMPLEX128": "complex128", "DT_HALF": "float16", "DT_UINT32": "uint32",
+    "DT_UINT64": "uint64",
+}  # fmt: skip
+"""Element types; others, such as DT_RESOURCE, are no tensors of numbers."""
+
+_VALUES = {
+    "float32": "float_val", "float64": "double_val", "int32": "int_val", "int16": "int_val",
+    "int8": "int_val", "uint8": "int_val", "uint16": "int_val", "int64": "int64_val",
+    "bool": "bool_val", "uint32": "uint32_val", "uint64": "uint64_val", "float16": "half_val",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class TfNode:
+    """One node.
+
+    Attributes:
+        inputs: (node, output) of every data input, in order.
+        controls: nodes that must run before.
+        attrs: decoded; what cannot be decoded is kept as text.
+        line: in the file.
+    """
+
+    name: str
+    op: str
+    inputs: list[tuple[str, int]]
+    controls: list[str]
+    attrs: dict[str, Attr]
+    line: int
+
+
+def node_of(message: Message) -> TfNode:
+    """Decode a node.
+
+    Raises:
+        InputError: no name, no operator, or an input that cannot be read (with the line).
+    """
+    name, op = message.text("name"), message.text("op")
+    if not name or not op:
+        raise message.error("a node needs a name and an op")
+    node = TfNode(name, op, [], [], {}, message.line)
+    for text in message.texts("input"):
+        if text.startswith("^"):
+            node.controls.append(text[1:])
+            continue
+        source, colon, index = text.rpartition(":")
+        if colon and not (index.isdecimal() and index.isascii() and len(index) < 6 and source):
+            raise message.error(f"'{name}' has the input '{text}'", allowed="node or node:number")
+        node.inputs.append((source, int(index)) if colon else (text, 0))
+    for entry in message.messages("attr"):
+        value = entry.message("value")
+        if value is not None and entry.text("key"):
+            node.attrs[entry.text("key")] = attr_of(value)
+    return node
+
+
+def attr_of(value: Message) -> Attr:
+    """An attribute: number, text, type name, shape (-1 for an open size), tuple or array."""
+    for kind, read in _READ.items():
+        if value.all(kind):
+            return read(value)
+    if (inner := value.message("list")) is not None:
+        return tuple(
+            _scalar_or_shape(item, kind) for kind, items in inner.fields.items() for item in items
+        )
+    return as_text(value)
+
+
+def _scalar_or_shape(item: Value, kind: str) -> Any:
+    holder = Message("", item.line, {kind: [item]})
+    return _READ[kind](holder) if kind in _READ else as_text(holder)
+
+
+def _bool(value: Message) -> bool:
+    return value.name("b", ("true", "false")) == "true"
+
+
+def _string(value: Message) -> str:
+    raw = value.all("s")[-1].value
+    return raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else str(raw)
+
+
+def _type(value: Message) -> str:
+    return DTYPES.get(value.name("type"), value.name("type"))
+
+
+def _shape(value: Message) -> tuple[int, ...] | str:
+    shape = value.message("shape")
+    return shape_of(shape) if shape is not None else ""
+
+
+def shape_of(shape: Message) -> tuple[int, ...] | str:
+    """Sizes of a TensorShapeProto, -1 for an open one; "unknown" where the rank is."""
+    if shape.name("unknown_rank") == "true":
+        return "unknown"
+    sizes = ((dim.ints("size") or [0])[-1] for dim in shape.messages("dim"))
+    return tuple(size if size >= 0 else -1 for size in sizes)
+
+
+def _tensor(value: Message) -> np.ndarray | str:
+    tensor = value.message("tensor")
+    assert tensor is not None
+    dtype, shape = DTYPES.get(tensor.name("dtype"), ""), tensor.message("tensor_shape")
+    dims = shape_of(shape) if shape is not None else ()
+    if dtype not in _VALUES or isinstance(dims, str) or -1 in dims or math.prod(dims) > 1 << 26:
+        return as_text(tensor)
+    count = math.prod(dims)
+    content = b"".join(v.value for v in tensor.all("tensor_content") if isinstance(v.value, bytes))
+    if content:
+        flat = (
+            np.frombuffer(content, dtype)
+            if len(content) == count * np.dtype(dtype).itemsize
+            else None
+        )
+    else:
+        flat = _listed(tensor, dtype, count)
+    if flat is None:
+        raise tensor.error(f"its content does not fill {dtype}{list(dims)}")
+    return flat.reshape(dims)
+
+
+def _listed(tensor: Message, dtype: str, count: int) -> np.ndarray | None:
+    """Values that are listed; the last one stands for all that are left out."""
+    field = _VALUES[dtype]
+    values = [float(v.value == "true") if isinstance(v.value, Name) and v.value in ("true", "false")
+              else None for v in tensor.all(field)]  # fmt: skip
+    numbers = tensor.numbers(field) if None in values else [v for v in values if v is not None]
+    if len(numbers) > count:
+        return None
+    numbers = [*numbers, *[numbers[-1] if numbers else 0.0] * (count - len(numbers))]
+    with np.errstate(all="ignore"):
+        if dtype == "float16":
+            return np.array(numbers).astype(np.uint16).view(np.float16)
+        return np.array(numbers).astype(dtype)
+
+
+def as_text(message: Message) -> str:
+    """A message that nobody decodes, on one line."""
+    parts = []
+    for name, values in message.fields.items():
+        for value in values:
+            inner = value.value
+            if isinstance(inner, Message):
+                parts.append(f"{name} {{ {as_text(inner)} }}")
+            else:
+                text = (
+                    inner.decode("utf-8", "backslashreplace") if isinstance(inner, bytes) else inner
+                )
+                parts.append(f"{name}: {text}")
+    return " ".join(parts)
+
+
+_READ: dict[str, Any] = {
+    "type": _type, "shape": _shape, "s": _string, "i": lambda value: value.ints("i")[-1],
+    "f": lambda value: value.numbers("f")[-1], "b": _bool, "tensor": _tensor,
+}  # fmt: skip

@@ -1,0 +1,209 @@
+"""Read a PyTorch module as a `Graph`: torch.export, then PyTorch's own translation to ONNX.
+
+Weights stay where they are: an initializer's `load` looks at the module's tensor. A module on the
+meta device has none, and its weights are declared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lydite.errors import GraphError, InputError, MissingExtra
+from lydite.graph.graph import Graph, Initializer
+from lydite.graph.onnx_reader import graph_from_model
+
+_TARGET = re.compile(r"Error when translating node .*?target=torch\.ops\.([\w.]+)")
+_LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+
+
+def read_torch(
+    module: Any, *args: Any, dynamic: Any = None, kwargs: Mapping[str, Any] | None = None
+) -> Graph:
+    """Export a module as it is called with `args`.
+
+    Args:
+        module: a `torch.nn.Module`, in the mode (train or eval) that is meant.
+        args: example inputs; moved to the meta device if the module is there.
+        dynamic: open sizes, as torch.export's `dynamic_shapes`.
+        kwargs: example inputs by name.
+
+    Raises:
+        MissingExtra: torch, onnx's script or its intermediate form is not installed.
+        GraphError: the module cannot be exported, or an operator has no translation (names it,
+            the module and the line of Python that called it).
+    """
+    torch = _torch()
+    args, kwargs = _placed(torch, module, (args, dict(kwargs or {})))
+    name = type(module).__name__
+    with _quiet():
+        try:
+            program = torch.export.export(
+                module, args, kwargs, dynamic_shapes=dynamic, strict=False
+            )
+        except Exception as error:  # whatever the module's own code raises
+            raise GraphError(f"cannot be exported: {_first_line(error)}", where=name) from error
+    return read_exported(program).renamed(name)
+
+
+def read_exported(program: Any) -> Graph:
+    """An exported program (`torch.export.export`) as a graph.
+
+    Raises:
+        InputError: a path; loading a `.pt2` runs what the file says, so that must be done outside.
+        MissingExtra, GraphError: as `read_torch`.
+    """
+    if isinstance(program, str | Path):
+        raise refused_pt2(program)
+    torch = _torch()
+    if not isinstance(program, torch.export.ExportedProgram):
+        raise InputError(f"{type(program).__name__} is no exported program")
+    name = "exported"
+    with _quiet():
+        try:
+            model = torch.onnx.export(program, dynamo=True, verbose=False, optimize=False).model
+        except torch.onnx.OnnxExporterError as error:
+            raise _untranslated(program, error) from error
+        weights = _detached(model)
+        proto = _optimised(model)
+    graph = graph_from_model(proto, where=name)
+    return _with_weights(graph, weights)
+
+
+def refused_pt2(path: Path | str) -> InputError:
+    """Why a saved program is not loaded: PyTorch unpickles parts of it, which can run anything."""
+    return InputError(
+        "is not loaded: torch.export.load unpickles the file's inputs and constants, which can "
+        "run any code",
+        where=str(path),
+        hint="if you trust it, pass torch.export.load(path) to read_exported",
+    )
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtra("torch", "torch") from None
+    for package in ("onnxscript", "onnx_ir"):
+        try:
+            __import__(package)
+        except ImportError:
+            raise MissingExtra(package, "torch") from None
+    return torch
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """PyTorch's exporter talks of packages that nobody asked for."""
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+
+
+def _placed(torch: Any, module: Any, given: Any) -> Any:
+    """Example inputs on the meta device, if the module is there."""
+    tensors = [*module.parameters(), *module.buffers()]
+    if not any(tensor.is_meta for tensor in tensors):
+        return given
+    return torch.utils._pytree.tree_map_only(torch.Tensor, lambda t: t.to("meta"), given)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _untranslated(program: Any, error: BaseException) -> GraphError:
+    """What PyTorch could not translate, and where the module calls it."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__
+    told = _TARGET.search("\n".join(str(item) for item in causes))
+    if told is None:
+        return GraphError(f"cannot be translated: {_first_line(causes[-1])}", where="exported")
+    target = told[1]
+    places = [
+        _place(node) for node in program.graph.nodes
+        if node.op == "call_function" and _plain(str(node.target)) == _plain(target)
+    ]  # fmt: skip
+    where = places[0] if places else "exported"
+    return GraphError(f"PyTorch has no translation of {target} to ONNX", where=where)
+
+
+def _plain(target: str) -> str:
+    """ "aten._linalg_eigh.default", into which "aten.linalg_eigh.default" is taken apart, alike."""
+    return target.replace("._", ".")
+
+
+def _place(node: Any) -> str:
+    """The module's path and the line of Python behind a node."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path = stack[-1][0] if stack else ""
+    calls = [line.strip() for line in (node.stack_trace or "").splitlines() if "File " in line]
+    return ", ".join(part for part in (path or "the module", calls[-1] if calls else "") if part)
+
+
+def _detached(model: Any) -> dict[str, Any]:
+    """Turn the weights of an onnx_ir model into inputs, so that nobody touches their numbers."""
+    weights = {}
+    for name, value in list(model.graph.initializers.items()):
+        weights[name] = getattr(value.const_value, "raw", None)
+        value.const_value = None
+        del model.graph.initializers[name]
+        model.graph.inputs.append(value)
+    return weights
+
+
+def _optimised(model: Any) -> Any:
+    """Constants folded, and as protobuf."""
+    import onnx_ir
+    from onnxscript import optimizer
+
+    optimizer.optimize_ir(model)
+    return onnx_ir.serde.serialize_model(model)
+
+
+def _with_weights(graph: Graph, tensors: Mapping[str, Any]) -> Graph:
+    """The inputs that are weights as initializers."""
+    weights = {
+        name: Initializer(graph.type_of(name), load=_loader(tensor))
+        for name, tensor in tensors.items()
+        if name in graph.inputs and graph.consumers.get(name)
+    }
+    inputs = tuple(name for name in graph.inputs if name not in tensors)
+    return replace(graph, inputs=inputs, initializers={**weights, **graph.initializers})
+
+
+def _loader(tensor: Any):
+    if tensor is None or tensor.is_meta:
+        return None
+
+    def load() -> np.ndarray:
+        import torch
+
+        held = tensor.detach().cpu().contiguous()
+        if held.dtype is not torch.bfloat16:
+            return held.numpy()
+        from lydite.graph.dtypes import numpy_dtype
+
+        return held.view(torch.int16).numpy().view(numpy_dtype("bfloat16"))
+
+    return load

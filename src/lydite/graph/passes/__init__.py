@@ -1,0 +1,11 @@
+"""Passes: a graph goes in, another that computes the same (or nearly) comes out.
+
+in_precision(graph, "autocast-bfloat16")   # as torch.autocast casts
+in_precision(graph, "int8")                # QuantizeLinear and DequantizeLinear around products
+fused(graph)                               # as runtimes fuse, where no runtime can be asked
+"""
+
+from lydite.graph.passes.fuse import fused
+from lydite.graph.passes.precision import PRECISIONS, in_precision
+
+__all__ = ["PRECISIONS", "fused", "in_precision"]

@@ -1,0 +1,150 @@
+"""Find attention that is written out, and make it one operator.
+
+    query, key, value: Reshape to heads, Transpose -> MatMul -> Div or Mul -> Add (mask) -> Softmax
+    -> MatMul -> Transpose -> Reshape
+
+becomes `com.microsoft:MultiHeadAttention` on the tensors before the reshapes, which then have no
+reader and go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lydite.graph.graph import Graph, Op
+from lydite.graph.passes.rewrite import Rewriter
+
+_TO_HEADS = (0, 2, 1, 3)
+_TO_KEYS = (0, 2, 3, 1)
+
+
+@dataclass(frozen=True)
+class _Match:
+    """One written-out attention: its last operator, and what goes into the fused one."""
+
+    end: Op
+    query: str
+    key: str
+    value: str
+    mask: str
+    heads: int
+    scale: float
+
+
+def with_attention(graph: Graph) -> Graph:
+    """The graph with `com.microsoft:MultiHeadAttention` where attention was written out."""
+    matches = {
+        match.end.name: match for op in graph.ops
+        if op.qualified_type == "Softmax" and (match := _match(graph, op)) is not None
+    }  # fmt: skip
+    if not matches:
+        return graph
+
+    masks: dict[str, str] = {}
+
+    def rewrite(new: Rewriter, op: Op) -> None:
+        match = matches.get(op.name)
+        if match is None:
+            new.keep(op)
+            return
+        new.g.allow("com.microsoft")
+        if match.mask and match.mask not in masks:
+            masks[match.mask] = _every_query(new, match)
+        mask = ("", "", masks[match.mask]) if match.mask else ()
+        inputs = (match.query, match.key, match.value, *mask)
+        attrs = {"num_heads": match.heads, "scale": match.scale}
+        domain, op_type = "com.microsoft", "MultiHeadAttention"
+        new.keep(replace(op, op_type=op_type, domain=domain, inputs=inputs, attrs=attrs))
+
+    return without_dead(Rewriter(graph).run(rewrite))
+
+
+def _every_query(new: Rewriter, match: _Match) -> str:
+    """The mask with a row for each query, which the operator asks for."""
+    mask = new.tensor(match.mask)
+    queries = new.tensor(match.query).shape[1]
+    if mask.shape[2] == queries:
+        return mask.name
+    shape = new.g.constant([*mask.shape[:2], queries, mask.shape[3]], "shape")
+    return new.g.op("Expand", mask, shape, name=f"{match.mask}/rows").name
+
+
+def without_dead(graph: Graph) -> Graph:
+    """Without operators whose outputs nobody reads."""
+    read = set(graph.outputs)
+    kept: list[Op] = []
+    for op in reversed(graph.ops):
+        if any(name in read for name in op.outputs):
+            kept.append(op)
+            read.update(op.inputs)
+    alive = {*read, *graph.inputs, *(name for op in kept for name in op.outputs)}
+    return replace(
+        graph, ops=tuple(reversed(kept)),
+        initializers={k: v for k, v in graph.initializers.items() if k in read},
+        tensors={k: v for k, v in graph.tensors.items() if k in alive},
+    )  # fmt: skip
+
+
+def _match(graph: Graph, softmax: Op) -> _Match | None:
+    rank = len(graph.type_of(softmax.inputs[0]).shape or ())
+    if rank != 4 or softmax.attrs.get("axis", -1) not in (-1, 3):
+        return None
+    scores, scale, mask = _scores(graph, softmax.inputs[0])
+    mixed = _reader(graph, softmax.outputs[0], "MatMul")
+    if scores is None or mixed is None or mixed.inputs[0] != softmax.outputs[0]:
+        return None
+    back = _reader(graph, mixed.outputs[0], "Transpose")
+    flat = _reader(graph, back.outputs[0], "Reshape") if back is not None else None
+    if back is None or flat is None or tuple(_ints(back, "perm")) != _TO_HEADS:
+        return None
+    found = [
+        _before_heads(graph, name, perm)
+        for name, perm in zip(
+            (*scores.inputs, mixed.inputs[1]), (_TO_HEADS, _TO_KEYS, _TO_HEADS), strict=True
+        )
+    ]
+    shape = graph.type_of(scores.inputs[0]).shape
+    if None in found or shape is None or not isinstance(shape[1], int):
+        return None
+    query, key, value = (name or "" for name in found)
+    return _Match(flat, query, key, value, mask, shape[1], scale)
+
+
+def _scores(graph: Graph, name: str) -> tuple[Op | None, float, str]:
+    """The product of query and key, its scale, and the mask that is added."""
+    op, mask, scale = graph.producers.get(name), "", 1.0
+    if op is not None and op.qualified_type == "Add":
+        fits = [len(graph.type_of(n).shape or ()) == 4 for n in op.inputs]
+        if all(fits):
+            name, mask = op.inputs
+            op = graph.producers.get(name)
+    if op is not None and op.qualified_type in ("Div", "Mul"):
+        factor = graph.constant(op.inputs[1])
+        if factor is None or factor.size != 1:
+            return None, scale, mask
+        scale = float(factor.item()) if op.op_type == "Mul" else 1 / float(factor.item())
+        op = graph.producers.get(op.inputs[0])
+    return (op if op is not None and op.qualified_type == "MatMul" else None), scale, mask
+
+
+def _before_heads(graph: Graph, name: str, perm: tuple[int, ...]) -> str | None:
+    """The tensor [batch, length, heads x size] that was split into heads."""
+    turned = graph.producers.get(name)
+    if turned is None or turned.qualified_type != "Transpose" or _ints(turned, "perm") != perm:
+        return None
+    split = graph.producers.get(turned.inputs[0])
+    if split is None or split.qualified_type != "Reshape":
+        return None
+    before = graph.type_of(split.inputs[0]).shape
+    return split.inputs[0] if before is not None and len(before) == 3 else None
+
+
+def _reader(graph: Graph, name: str, op_type: str) -> Op | None:
+    readers = graph.consumers.get(name, [])
+    fits = len(readers) == 1 and readers[0].qualified_type == op_type and name not in graph.outputs
+    return readers[0] if fits else None
+
+
+def _ints(op: Op, name: str) -> tuple[int, ...]:
+    value = op.attrs.get(name, ())
+    return tuple(int(item) for item in value) if isinstance(value, tuple) else ()

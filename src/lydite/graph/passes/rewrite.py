@@ -1,0 +1,77 @@
+"""Rebuild a graph operator by operator, with a rule that may replace each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+from lydite.errors import GraphError
+from lydite.graph.builder import Builder, Tensor
+from lydite.graph.graph import Graph, Initializer, Op
+
+Rewrite: TypeAlias = Callable[["Rewriter", Op], None]
+"""Appends what stands for an operator: `keep`, or other operators and `rename`."""
+
+
+class Rewriter:
+    """The graph under construction, and what has become of the old one's tensors.
+
+    Args:
+        graph: the old graph.
+        opset: at least this version of the standard's operators.
+        initializers: the weights; the old graph's unless given.
+    """
+
+    def __init__(
+        self, graph: Graph, *, opset: int = 0, initializers: Mapping[str, Initializer] | None = None
+    ) -> None:
+        if graph.functions or any(op.subgraphs for op in graph.ops):
+            raise GraphError(
+                "has control flow or functions, which passes leave alone", where=graph.name
+            )
+        self.graph = graph
+        weights = graph.initializers if initializers is None else initializers
+        empty = replace(
+            graph, ops=(), outputs=(), initializers=weights,
+            opsets={**graph.opsets, "": max(opset, graph.opsets.get("", 1))},
+            tensors={
+                **{name: graph.type_of(name) for name in graph.inputs},
+                **{name: init.type for name, init in weights.items()},
+            },
+        )  # fmt: skip
+        self.g = Builder.on(empty)
+        self._now: dict[str, str] = {}
+
+    def run(self, rewrite: Rewrite) -> Graph:
+        """The new graph; its outputs keep their names and types keep their places."""
+        for op in self.graph.ops:
+            rewrite(self, op)
+        outputs = [self.tensor(name) for name in self.graph.outputs]
+        return _pruned(self.g.build(*outputs))
+
+    def tensor(self, name: str) -> Tensor:
+        """What an old tensor has become."""
+        return self.g.tensor(self._now.get(name, name))
+
+    def inputs(self, op: Op) -> list[Tensor | None]:
+        """What an operator's inputs have become."""
+        return [self.tensor(name) if name else None for name in op.inputs]
+
+    def rename(self, old: str, new: Tensor) -> None:
+        """Readers of `old` read `new` from now on."""
+        self._now[old] = new.name
+
+    def keep(self, op: Op, inputs: list[Tensor | None] | None = None) -> None:
+        """The operator as it is, on what its inputs have become or on those given."""
+        taken = self.inputs(op) if inputs is None else inputs
+        self.g.append(replace(op, inputs=tuple(t.name if t else "" for t in taken)))
+
+
+def _pruned(graph: Graph) -> Graph:
+    """Without weights that nobody reads any more."""
+    read = {name for op in graph.ops for name in op.inputs} | set(graph.outputs)
+    kept = {name: init for name, init in graph.initializers.items() if name in read}
+    gone = set(graph.initializers) - set(kept)
+    tensors = {name: type_ for name, type_ in graph.tensors.items() if name not in gone}
+    return replace(graph, initializers=kept, tensors=tensors)

@@ -1,0 +1,116 @@
+"""Multiply-adds of a graph: half the FLOPs that PyTorch's FlopCounterMode counts.
+
+Products only, without bias, activation, norm or softmax: convolutions, matrix products, the two
+products of attention, the matrices of experts and of recurrent layers. This is the figure that
+papers and libraries publish; every operation is in `lydite.graph.total_work`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from lydite.errors import GraphError
+from lydite.graph import Graph, Op
+
+Shape: TypeAlias = tuple[int, ...]
+Count: TypeAlias = Callable[[Op, Sequence[Shape], int], int]
+"""Of an operator, its inputs' shapes (empty for one left out) and its first output's elements."""
+
+
+def multiply_adds(graph: Graph) -> int:
+    """Multiply-adds of all products of a graph, those of its bodies once.
+
+    Raises:
+        GraphError: a product's sizes are open.
+    """
+    found = 0
+    for op in graph.ops:
+        found += sum(multiply_adds(body) for body in op.subgraphs)
+        count = _COUNTS.get(op.qualified_type)
+        if count is not None:
+            shapes = [_shape(graph, name, op) for name in op.inputs]
+            found += count(op, shapes, math.prod(_shape(graph, op.outputs[0], op)))
+    return found
+
+
+def _shape(graph: Graph, name: str, op: Op) -> Shape:
+    if not name:
+        return ()
+    type_ = graph.type_of(name)
+    if type_.shape is None or not type_.is_static:
+        raise GraphError(f"the sizes of '{name}' are open", where=f"{op.name} ({op.op_type})")
+    return tuple(int(dim) for dim in type_.shape)
+
+
+def _conv(_: Op, ins: Sequence[Shape], out: int) -> int:
+    """Every output sums over the input channels of its group and the kernel."""
+    return math.prod(ins[1][1:]) * out
+
+
+def _conv_transpose(_op: Op, ins: Sequence[Shape], _out: int) -> int:
+    return math.prod(ins[1][1:]) * math.prod(ins[0])
+
+
+def _matmul(_: Op, ins: Sequence[Shape], out: int) -> int:
+    return ins[0][-1] * out
+
+
+def _gemm(op: Op, ins: Sequence[Shape], out: int) -> int:
+    return ins[0][0 if op.attrs.get("transA") else 1] * out
+
+
+def _einsum(op: Op, ins: Sequence[Shape], _out: int) -> int:
+    """Two operands without an ellipsis: the sizes of all their labels."""
+    equation = op.attrs["equation"]
+    left = str(equation).replace(" ", "").partition("->")[0]
+    terms = left.split(",")
+    if len(terms) != 2 or "." in left:
+        raise GraphError(f"'{equation}' is no product of two", where=f"{op.name} (Einsum)")
+    sizes = {
+        label: dim
+        for term, dims in zip(terms, ins, strict=True)
+        for label, dim in zip(term, dims, strict=True)
+    }
+    return math.prod(sizes.values())
+
+
+def _attention(op: Op, ins: Sequence[Shape], _out: int) -> int:
+    """Scores and weighted sum over all pairs, those that a causal mask hides too."""
+    query, value = ins[0], ins[2]
+    if len(query) == 3:  # [batch, tokens, heads x size]
+        heads, shared = _int(op, "q_num_heads"), _int(op, "kv_num_heads")
+        query = (query[0], heads, query[1], query[2] // heads)
+        value = (value[0], shared, value[1], value[2] // shared)
+    past = ins[4][2] if len(ins) > 4 and ins[4] else 0
+    return math.prod(query[:3]) * (value[2] + past) * (query[3] + value[3])
+
+
+def _experts(op: Op, ins: Sequence[Shape], _out: int) -> int:
+    """Up, down and perhaps gate of the experts that each token goes through."""
+    tokens = math.prod(ins[0][:-1])
+    matrices = (math.prod(ins[i][1:]) for i in (2, 4, 6) if len(ins) > i and ins[i])
+    return tokens * _int(op, "k") * sum(matrices)
+
+
+def _recurrent(_op: Op, ins: Sequence[Shape], _out: int) -> int:
+    """Weights of input and state, once for every step and sample; the first axis is directions."""
+    return math.prod(ins[0][:2]) * (math.prod(ins[1]) + math.prod(ins[2]))
+
+
+def _int(op: Op, name: str) -> int:
+    value: Any = op.attrs.get(name, 1)
+    return int(value)
+
+
+_COUNTS: dict[str, Count] = {
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "Einsum": _einsum,
+    "Attention": _attention,
+    "com.microsoft:MoE": _experts,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
+}

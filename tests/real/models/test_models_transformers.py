@@ -1,0 +1,259 @@
+"""The modules of transformers and diffusers: equal parameters, FLOPs and outputs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from lydite.graph import Graph, Initializer, model_to_proto
+from lydite.models import diffusion
+from lydite.models.bert import bert
+from lydite.models.counts import multiply_adds
+from lydite.models.dimensions import Encoder
+from lydite.models.huggingface import graph_from_config
+
+torch = pytest.importorskip("torch")
+hf = pytest.importorskip("transformers")
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+NETS = {
+    "gpt2": ("GPT2Config", "GPT2LMHeadModel"),
+    "opt": ("OPTConfig", "OPTForCausalLM"),
+    "llama": ("LlamaConfig", "LlamaForCausalLM"),
+    "mistral": ("MistralConfig", "MistralForCausalLM"),
+    "mixtral": ("MixtralConfig", "MixtralForCausalLM"),
+    "qwen2": ("Qwen2Config", "Qwen2ForCausalLM"),
+    "bert": ("BertConfig", "BertModel"),
+    "vit": ("ViTConfig", "ViTForImageClassification"),
+    "clip_text_model": ("CLIPTextConfig", "CLIPTextModelWithProjection"),
+    "clip_vision_model": ("CLIPVisionConfig", "CLIPVisionModelWithProjection"),
+}
+"""Config and module by model_type."""
+
+VISION = ("vit", "clip_vision_model")
+OTHERS = ("bert", *VISION, "clip_text_model")
+
+_LAYERS = {
+    "hidden_size": 32, "intermediate_size": 80, "num_hidden_layers": 2, "num_attention_heads": 4,
+}  # fmt: skip
+_SMALL = {**_LAYERS, "vocab_size": 99, "bos_token_id": 1, "eos_token_id": 98}
+_ENCODER = {
+    "layers": 2, "hidden": 32, "heads": 4, "feed_forward": 80, "vocabulary": 99, "positions": 512,
+}  # fmt: skip
+TINY = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 99, "bos_token_id": 1,
+             "eos_token_id": 98},
+    "opt": {**_SMALL, "ffn_dim": 80, "word_embed_proj_dim": 32},
+    "llama": {**_SMALL, "num_key_value_heads": 2, "head_dim": 8, "attention_bias": True},
+    "mistral": {**_SMALL, "num_key_value_heads": 2, "head_dim": 16},
+    "mixtral": {**_SMALL, "num_key_value_heads": 2},
+    "qwen2": {**_SMALL, "num_key_value_heads": 1, "tie_word_embeddings": True},
+    "bert": _SMALL,
+    "vit": {**_LAYERS, "image_size": 32, "patch_size": 8, "num_labels": 5},
+    "clip_text_model": {**_SMALL, "projection_dim": 24},
+    "clip_vision_model": {**_LAYERS, "image_size": 32, "patch_size": 8, "projection_dim": 24},
+}  # fmt: skip
+TINY["opt"].pop("intermediate_size")
+
+
+def made(model_type: str, **fields):
+    """Config and module, without weights on the meta device and with drawn ones elsewhere."""
+    config, module = (getattr(hf, name) for name in NETS[model_type])
+    config = config(**fields)
+    return config, module(config).eval()
+
+
+def inputs_of(graph: Graph) -> dict[str, np.ndarray]:
+    """Numbers by input name; token ids end with the highest, no mask hides anything."""
+    rng = np.random.default_rng(0)
+    found: dict[str, np.ndarray] = {}
+    for name in graph.inputs:
+        type_ = graph.type_of(name)
+        if name == "input_ids":
+            found[name] = rng.integers(2, 98, type_.shape)
+            found[name][:, -1] = 98
+        elif type_.dtype == "int64":
+            found[name] = np.full(type_.shape, name == "attention_mask", np.int64)
+        else:
+            found[name] = rng.standard_normal(type_.shape).astype(np.float32)
+    return found
+
+
+def called_parameters(net, *args, **kwargs):
+    """Parameters in the order in which a forward pass uses them, and what the pass gives."""
+    seen: dict[int, tuple[np.ndarray, bool]] = {}
+
+    def record(module, *_):
+        for parameter in module.parameters(recurse=False):
+            linear = isinstance(module, torch.nn.Linear)
+            seen.setdefault(id(parameter), (parameter.detach().numpy(), linear))
+
+    hooks = [module.register_forward_hook(record) for module in net.modules()]
+    with torch.no_grad():
+        result = net(*args, **kwargs)
+    for hook in hooks:
+        hook.remove()
+    return list(seen.values()), result
+
+
+def with_weights(graph: Graph, theirs: list[tuple[np.ndarray, bool]]) -> Graph:
+    """The graph with their weights: each of ours takes the next of theirs that fits it."""
+    given = dict(graph.initializers)
+    left = list(theirs)
+    for name in graph.parameters:
+        shape, reader = graph.type_of(name).shape, graph.consumers[name][0].op_type
+        for index, (array, linear) in enumerate(left):
+            turned = array.T if linear and reader == "MatMul" and array.ndim == 2 else array
+            if np.squeeze(turned).shape == tuple(dim for dim in shape if dim != 1):
+                given[name] = Initializer(graph.type_of(name), value=turned.reshape(shape).copy())
+                del left[index]
+                break
+        else:
+            raise AssertionError(f"nothing fits {name} {shape}")
+    assert not left
+    return replace(graph, initializers=given)
+
+
+def interleaved(graph: Graph) -> Graph:
+    """Rows of gate and up in turn, as ONNX Runtime's MoE reads them, not one after the other."""
+    given = dict(graph.initializers)
+    for name, init in given.items():
+        if name.startswith("experts.gate_up"):
+            experts, rows, hidden = init.type.shape
+            halves = init.value.reshape(experts, 2, rows // 2, hidden)
+            value = halves.swapaxes(1, 2).reshape(init.value.shape).copy()
+            given[name] = Initializer(init.type, value=value)
+    return replace(graph, initializers=given)
+
+
+def run(graph: Graph, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    model = model_to_proto(graph).SerializeToString()
+    return ort.InferenceSession(model, options, ["CPUExecutionProvider"]).run(None, inputs)
+
+
+def lively(net):
+    """Random parameters large enough that every one of them matters."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            shift = 1 if "norm" in name.lower() and name.endswith("weight") else 0
+            fan_in = parameter[0].numel()
+            scale = (2 / fan_in) ** 0.5 if parameter.ndim > 1 else 0.2
+            parameter.normal_(shift, scale, generator=generator)
+    return net
+
+
+def their_outputs(model_type: str, result) -> list:
+    if model_type == "bert":
+        return [result.last_hidden_state, result.pooler_output]
+    if model_type == "clip_text_model":
+        return [result.text_embeds]
+    return [result.image_embeds if model_type == "clip_vision_model" else result.logits]
+
+
+@pytest.mark.parametrize("model_type", NETS)
+def test_equal_weights_give_equal_outputs(model_type, tmp_path):
+    config, net = made(model_type, **TINY[model_type])
+    config.save_pretrained(tmp_path)
+    options = {} if model_type in VISION else {"sequence": 9}
+    options |= {} if model_type in OTHERS else {"phase": "forward"}
+    graph = graph_from_config(tmp_path, batch=2, **options)
+    inputs = inputs_of(graph)
+    names = {"image": "pixel_values"}
+    theirs = {names.get(name, name): torch.tensor(array) for name, array in inputs.items()}
+    parameters, result = called_parameters(lively(net), **theirs)
+    graph = interleaved(with_weights(graph, parameters))
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    for ours, expected in zip(run(graph, inputs), their_outputs(model_type, result), strict=True):
+        assert_equal(ours, expected)
+
+
+def test_the_question_answering_head_of_bert():
+    net = hf.BertForQuestionAnswering(hf.BertConfig(**_SMALL)).eval()
+    graph = bert(Encoder(**_ENCODER, head="answer"), batch=2, sequence=7)
+    inputs = inputs_of(graph)
+    theirs = {name: torch.tensor(array) for name, array in inputs.items()}
+    parameters, result = called_parameters(lively(net), **theirs)
+    outputs = run(with_weights(graph, parameters), inputs)
+    for ours, expected in zip(outputs, (result.start_logits, result.end_logits), strict=True):
+        assert_equal(ours, expected)
+
+
+def test_ernie_adds_an_embedding_of_the_task():
+    fields = {**_SMALL, "use_task_id": True, "task_type_vocab_size": 3, "type_vocab_size": 4}
+    net = hf.ErnieModel(hf.ErnieConfig(**fields)).eval()
+    graph = bert(Encoder(**_ENCODER, token_types=4, task_types=3), batch=2, sequence=7)
+    inputs = inputs_of(graph)
+    inputs["task_type_ids"][:] = 2
+    inputs["token_type_ids"][1, 3:] = 1
+    theirs = {name: torch.tensor(array) for name, array in inputs.items()}
+    parameters, result = called_parameters(lively(net), **theirs)
+    outputs = run(with_weights(graph, parameters), inputs)
+    assert_equal(outputs[0], result.last_hidden_state)
+    assert_equal(outputs[1], result.pooler_output)
+
+
+@pytest.mark.parametrize("model_type", NETS)
+def test_the_library_s_own_config_has_its_parameters_and_flops(model_type, tmp_path):
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"):
+            config, net = made(model_type)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.to_dict()))
+    options = {} if model_type in VISION else {"sequence": 48}
+    options |= {} if model_type in OTHERS else {"phase": "forward"}
+    graph = graph_from_config(path, batch=2, **options)
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    if model_type == "mixtral":  # FlopCounterMode does not know the usual grouped product
+        net.set_experts_implementation("batched_mm")
+    image = torch.zeros(2, 3, 224, 224, device="meta", dtype=torch.bfloat16)
+    ids = torch.zeros(2, 48, device="meta", dtype=torch.int64)
+    given = {"pixel_values": image} if model_type in VISION else {"input_ids": ids}
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(**given)
+    assert 2 * multiply_adds(graph) == pytest.approx(counter.get_total_flops(), rel=5e-3)
+
+
+def test_the_u_net_is_that_of_diffusers(monkeypatch):
+    nets = pytest.importorskip("diffusers")
+    widths = (32, 64, 64, 64)
+    monkeypatch.setattr(diffusion, "_WIDTHS", widths)
+    net = nets.UNet2DConditionModel(
+        sample_size=8, cross_attention_dim=768, attention_head_dim=8, block_out_channels=widths
+    ).eval()
+    graph = diffusion.unet(2, 64, 5, "float32")
+    inputs = {**inputs_of(graph), "timestep": np.array([3, 801], np.float32)}
+    theirs = [torch.tensor(inputs[name]) for name in ("latents", "timestep", "text")]
+    parameters, result = called_parameters(lively(net), *theirs)
+    assert_equal(run(with_weights(graph, parameters), inputs)[0], result.sample)
+
+
+def test_the_decoder_of_latents_is_that_of_diffusers(monkeypatch):
+    nets = pytest.importorskip("diffusers")
+    monkeypatch.setattr(diffusion, "_DECODER_WIDTHS", (64, 64, 64, 32))
+    net = nets.AutoencoderKL(
+        block_out_channels=(32, 64, 64, 64), down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2, latent_channels=4,
+    ).eval()  # fmt: skip
+    net.forward = net.decode
+    graph = diffusion.vae_decoder(2, 64, "float32")
+    inputs = inputs_of(graph)
+    parameters, result = called_parameters(lively(net), torch.tensor(inputs["latents"]))
+    outputs = run(with_weights(graph, parameters), inputs)
+    assert outputs[0].shape == (2, 3, 64, 64)
+    assert_equal(outputs[0], result.sample)
+
+
+def assert_equal(ours: np.ndarray, theirs) -> None:
+    scale = np.abs(theirs.numpy()).max()
+    assert theirs.numpy().std() > 0.01 * scale
+    np.testing.assert_allclose(ours / scale, theirs.numpy() / scale, atol=1e-4)
