@@ -57,6 +57,7 @@ class _Steps:
         self.y = one(y)
         zero = torch.zeros_like(self.y[0])
         self.dy = one(dy) if dy is not None else torch.zeros_like(self.y)
+        self.begun = firsts[0] is not None
         self.lasts = [z[d] if z is not None else zero for z in lasts]
         self.firsts = [z[d] if z is not None else zero for z in firsts]
         self.gates, self.cells = one(saved[0]), one(saved[1])
@@ -66,8 +67,10 @@ def _rnn(steps: _Steps, state: Any) -> tuple[Any, tuple[Any, ...]]:
     dh, slopes = steps.lasts[0], []
     for t in reversed(range(steps.y.shape[0])):
         slope = (steps.dy[t] + dh) * (1 - steps.y[t] ** 2)
-        dh = slope @ state
         slopes.append(slope)
+        if not t and not steps.begun:
+            return torch.stack(slopes[::-1]), ()
+        dh = slope @ state
     return torch.stack(slopes[::-1]), (dh,)
 
 
@@ -83,8 +86,10 @@ def _lstm(steps: _Steps, state: Any) -> tuple[Any, tuple[Any, ...]]:
             (dc * g * i * (1 - i), dh * squashed * o * (1 - o), dc * before * f * (1 - f),
              dc * i * (1 - g**2)), -1,
         )  # fmt: skip
-        dh, dc = slope @ state, dc * f
         slopes.append(slope)
+        if not t and not steps.begun:
+            return torch.stack(slopes[::-1]), ()
+        dh, dc = slope @ state, dc * f
     return torch.stack(slopes[::-1]), (dh, dc)
 
 
@@ -99,6 +104,8 @@ def _gru(steps: _Steps, state: Any) -> tuple[Any, tuple[Any, ...]]:
         update = dh * (before - n) * z * (1 - z)
         reset = new * recurrent * r * (1 - r)
         slopes.append(torch.cat((update, reset, new, new * r), -1))
+        if not t and not steps.begun:
+            return torch.stack(slopes[::-1]), ()
         dh = dh * z + torch.cat((update, reset, new * r), -1) @ state
     return torch.stack(slopes[::-1]), (dh,)
 

@@ -9,15 +9,12 @@ import typer
 from lydite.cli import options
 
 
+@options.takes_model_options
 def bench(
     model: options.Model,
     backend: options.BackendName = "onnxruntime",
     threads: options.Threads = 1,
-    batch: options.Batch = None,
-    image_size: options.ImageSize = None,
-    sequence: options.Sequence = None,
-    dtype: options.Dtype = "float32",
-    dim: options.Dims = None,
+    shape: options.ModelOptions = options.AS_IT_IS,
     budget: options.Budget = 10.0,
     rounds: Annotated[int, typer.Option("--rounds", min=3, help="Samples at most.")] = 1000,
     clock: options.ClockName = "wall",
@@ -37,11 +34,9 @@ def bench(
     from lydite.measure.whole import model_row
     from lydite.units import format_bytes, format_seconds, format_si
 
-    graph = load_model(
-        model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim
-    )
+    graph = load_model(model, shape)
     check_memory(3 * graph.parameter_bytes, graph.name)
-    arguments = {"model": model, "backend": backend, "threads": threads, "batch": batch}
+    arguments = {"model": model, "backend": backend, "threads": threads, "batch": shape.batch}
     with open_database(db) as database, recorded_run(database, "bench", arguments) as run:
         with make_session(
             backend,

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from textwrap import fill
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lydite.cli import options
 
+if TYPE_CHECKING:
+    from lydite.graph import Graph
+    from lydite.graph.training import TrainingStep
 
+
+@options.takes_model_options
 def inspect(
     model: options.Model,
-    batch: options.Batch = None,
-    image_size: options.ImageSize = None,
-    sequence: options.Sequence = None,
-    dtype: options.Dtype = "float32",
-    dim: options.Dims = None,
+    shape: options.ModelOptions = options.AS_IT_IS,
     ops: Annotated[bool, typer.Option("--ops", help="One line per operator.")] = False,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Show a model: operators, shapes, parameters, FLOPs, bytes, arithmetic intensity."""
-    from lydite.cli.load import load_model
+    from lydite.cli.load import load_step
     from lydite.cli.show import deliver, say
     from lydite.graph.work import total_work, work_of
     from lydite.units import format_bytes, format_si
 
-    graph = load_model(
-        model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim
-    )
+    plain, step = load_step(model, shape)
+    graph = step.graph if step is not None else plain
     work = total_work(graph)
     document: dict[str, Any] = {
         "model": graph.name,
         "operators": len(graph.ops),
-        "parameters": graph.parameter_count,
-        "parameter_bytes": graph.parameter_bytes,
+        "parameters": plain.parameter_count,
+        "parameter_bytes": plain.parameter_bytes,
         "flops": work.total.flops,
         "read_bytes": work.total.bytes_read,
         "written_bytes": work.total.bytes_written,
@@ -61,16 +62,24 @@ def inspect(
                 "parameters": own.parameters if own else None,
             }
         )
+    document["memory"] = _memory(step if step is not None else graph)
+    if step is not None:
+        document["training"] = _training(step)
     document["ops"] = per_op
     if deliver("inspect", document, out, as_json=json):
         return
     print(
         f"{graph.name}: {len(graph.ops)} operators, "
-        f"{format_si(graph.parameter_count, '')} parameters "
-        f"({format_bytes(graph.parameter_bytes)}), {format_si(work.total.flops, 'FLOP')}"
+        f"{format_si(plain.parameter_count, '')} parameters "
+        f"({format_bytes(plain.parameter_bytes)}), {format_si(work.total.flops, 'FLOP')}"
     )
     for label in ("inputs", "outputs"):
-        print(f"  {label}: " + ", ".join(f"{n} {t}" for n, t in document[label].items()))
+        print(_wrapped(f"{label}: {_listed(document[label])}"))
+    if document["memory"] is not None:
+        print(_wrapped(f"memory: {_memory_line(document['memory'])}"))
+    if step is not None:
+        print()
+        print(_phase_table(document["training"]))
     print()
     print(_op_table(per_op) if ops else _type_table(per_op))
     for name in graph.open_dims:
@@ -80,6 +89,75 @@ def inspect(
             f"the work of {len(work.unknown)} operators is unknown: {', '.join(work.unknown[:5])}",
             quiet,
         )
+
+
+def _wrapped(text: str) -> str:
+    from lydite.cli.show import WIDTH
+
+    return fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+
+
+def _listed(types: dict[str, str], most: int = 3) -> str:
+    """The first few; a language model's cache is a hundred of them."""
+    shown = [f"{name} {type_}" for name, type_ in types.items()][:most]
+    rest = len(types) - len(shown)
+    return ", ".join(shown) + (f", and {rest} more" if rest else "")
+
+
+def _memory(what: TrainingStep | Graph) -> dict[str, Any] | None:
+    """The peak and what it is made of; None where a size is not known."""
+    from lydite.errors import GraphError
+    from lydite.graph.training import memory_of
+
+    try:
+        found = memory_of(what)
+    except GraphError:
+        return None
+    return {
+        "peak_bytes": found.peak_bytes,
+        "peak_at": found.names[found.peak_index],
+        "at_peak_bytes": found.at_peak,
+    }
+
+
+def _memory_line(memory: dict[str, Any]) -> str:
+    from lydite.units import format_bytes
+
+    parts = ", ".join(
+        f"{kind} {format_bytes(size)}" for kind, size in memory["at_peak_bytes"].items() if size
+    )
+    return f"{format_bytes(memory['peak_bytes'])} at most ({parts})"
+
+
+def _training(step: TrainingStep) -> dict[str, Any]:
+    """Loss, optimiser, and the work of each phase."""
+    from lydite.graph.training.step import PHASES
+    from lydite.graph.work import Work, work_of
+
+    phases: dict[str, Any] = {}
+    for phase in PHASES:
+        ops = step.ops_of(phase)
+        works = [work_of(op, step.graph) for op in ops]
+        total = sum((work for work in works if work is not None), Work())
+        if ops:
+            phases[phase] = {
+                "operators": len(ops), "flops": total.flops, "read_bytes": total.bytes_read,
+                "written_bytes": total.bytes_written, "unknown": works.count(None),
+            }  # fmt: skip
+    return {"loss": step.loss, "optimizer": step.optimizer, "phases": phases,
+            "gradients": dict(step.gradients)}  # fmt: skip
+
+
+def _phase_table(training: dict[str, Any]) -> str:
+    from lydite.cli.show import table
+
+    title = f"training step: loss {training['loss']}, optimizer {training['optimizer'] or 'none'}"
+    rows = [
+        [name, str(p["operators"]), _si(p["flops"], "FLOP"), _size(p, "read_bytes"),
+         _size(p, "written_bytes")]
+        for name, p in training["phases"].items()
+    ]  # fmt: skip
+    return table(title, ["phase", "operators", "work", "read", "written"], rows)
 
 
 def _op_table(per_op: list[dict[str, Any]]) -> str:

@@ -4,51 +4,126 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lydite.errors import InputError
 
 if TYPE_CHECKING:
+    from lydite.cli.options import ModelOptions
     from lydite.graph import Graph
+    from lydite.graph.training import TrainingStep
     from lydite.hardware import Device
     from lydite.store import Database
 
 
-def load_model(
-    name: str,
-    *,
-    batch: int | None = None,
-    image_size: int | None = None,
-    sequence: int | None = None,
-    dtype: str = "float32",
-    dims: Sequence[str] | None = None,
-) -> Graph:
-    """A model of the set by name, or an ONNX file by path.
+def load_model(name: str, shape: ModelOptions) -> Graph:
+    """A model by name or path, as the options want it.
 
     Raises:
         InputError: unknown name, bad file, or an option that this model does not take.
     """
-    if not name.endswith(".onnx"):
-        from lydite.models import build_model
+    graph, step = load_step(name, shape)
+    return step.graph if step is not None else graph
 
-        if dims:
+
+def load_step(name: str, shape: ModelOptions) -> tuple[Graph, TrainingStep | None]:
+    """The model, and its training step with --train.
+
+    Raises:
+        InputError: see `load_model`; an option of training without --train.
+    """
+    from lydite.graph.training import training_step
+
+    given = {"--optimizer": shape.optimizer, "--loss": shape.loss, "--recompute": shape.recompute}
+    for option, value in given.items():
+        if value is not None and not shape.train:
+            raise InputError(f"{option} {value} asks for training", hint="add --train")
+    language = {"phase": "forward"} if shape.train and shape.phase is None else {}
+    graph = _inference(name, shape, language)
+    if not shape.train:
+        return graph, None
+    step = training_step(
+        graph, loss=shape.loss, optimizer=shape.optimizer, recompute=shape.recompute or 0
+    )
+    return graph, step
+
+
+def _inference(name: str, shape: ModelOptions, usual: dict[str, str]) -> Graph:
+    if _is_config(name):
+        return _from_config(name, shape, usual)
+    if Path(name).suffix in (".onnx", ".pbtxt", ".json", ".pt2") or Path(name).exists():
+        return _from_file(name, shape)
+    from lydite.models import build_model, describe
+    from lydite.models.info import FLOATS
+
+    for option in ("dim", "params"):
+        if getattr(shape, option):
             raise InputError(
-                f"--dim is for .onnx files; '{name}' takes --batch, --image-size, --sequence"
+                f"--{option} is for files; '{name}' is a model of the set", hint="lydite models"
             )
-        return build_model(
-            name, batch=batch or 1, image_size=image_size, sequence=sequence, dtype=dtype
-        )
-    from pathlib import Path
+    takes = describe(name).defaults
+    options = {
+        option: value for option, value in {**usual, **_sizes(shape)}.items()
+        if option in takes or option not in usual
+    }  # fmt: skip
+    dtype = shape.dtype or "float32"
+    graph = build_model(
+        name, batch=shape.batch or 1, dtype=dtype if dtype in FLOATS else "float32", **options
+    )
+    return graph if dtype in FLOATS else _in_precision(graph, dtype)
 
-    from lydite.graph import read_onnx
 
-    if image_size is not None or sequence is not None or dtype != "float32":
-        raise InputError("a file has its own sizes and precision", where=name, hint="use --dim")
-    bound = dict(_dim(text) for text in dims or [])
-    graph = read_onnx(name, dims=bound).renamed(Path(name).stem)
-    if batch is not None:
-        graph = _with_batch(graph, batch)
-    return graph
+def _sizes(shape: ModelOptions) -> dict[str, int | str | None]:
+    return {
+        "image_size": shape.image_size, "sequence": shape.sequence, "context": shape.context,
+        **({"phase": shape.phase} if shape.phase else {}),
+    }  # fmt: skip
+
+
+def _is_config(name: str) -> bool:
+    path = Path(name)
+    return path.name == "config.json" or (path / "config.json").is_file()
+
+
+def _from_config(name: str, shape: ModelOptions, usual: dict[str, str]) -> Graph:
+    """A Hugging Face config; other precisions than the plain floats are made by a pass."""
+    from lydite.models.huggingface import graph_from_config
+    from lydite.models.info import FLOATS
+
+    for option in ("dim", "params", "image_size"):
+        if getattr(shape, option):
+            dashed = option.replace("_", "-")
+            raise InputError(f"--{dashed} is not for a config.json", where=name)
+    plain = shape.dtype is None or shape.dtype in FLOATS
+    graph = graph_from_config(
+        name, batch=shape.batch or 1, sequence=shape.sequence, context=shape.context,
+        phase=shape.phase or usual.get("phase"), dtype=shape.dtype if plain else "float32",
+    )  # fmt: skip
+    return graph if plain else _in_precision(graph, str(shape.dtype))
+
+
+def _from_file(name: str, shape: ModelOptions) -> Graph:
+    from lydite.graph.formats import read_file
+
+    for option, value in _sizes(shape).items():
+        if value is not None:
+            dashed = option.replace("_", "-")
+            raise InputError(
+                f"a file has its own sizes, --{dashed} is for the model set", where=name,
+                hint="use --dim NAME=SIZE for symbolic sizes",
+            )  # fmt: skip
+    bound = dict(_dim(text) for text in shape.dim or [])
+    graph = read_file(name, dims=bound, params=shape.params).renamed(Path(name).stem)
+    if shape.batch is not None:
+        graph = _with_batch(graph, shape.batch)
+    return graph if shape.dtype is None else _in_precision(graph, shape.dtype)
+
+
+def _in_precision(graph: Graph, dtype: str) -> Graph:
+    from lydite.graph.passes import in_precision
+
+    return in_precision(graph, dtype)
 
 
 def _dim(text: str) -> tuple[str, int]:

@@ -1,9 +1,17 @@
-"""Options that mean the same in every command."""
+"""Options that mean the same in every command.
+
+What says how a model is built is one dataclass, `ModelOptions`: a command decorated with
+`takes_model_options` declares a parameter of that type and gets every field as an option.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -18,22 +26,24 @@ DatabaseTarget = Annotated[
     ),
 ]
 Models = Annotated[
-    list[str], typer.Argument(metavar="MODEL...", help="Names of the model set, or .onnx files.")
+    list[str],
+    typer.Argument(
+        metavar="MODEL...", help="Names of the model set, or files (see `lydite inspect -h`)."
+    ),
 ]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, or an .onnx file.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model's name; an .onnx, .pbtxt, .json or .pt2 file; or a config.json.",
+    ),
+]
 BackendName = Annotated[
     str, typer.Option("--backend", help="Who runs: onnxruntime, torch, replay.")
 ]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads inside an operator.")]
 On = Annotated[
     str, typer.Option("--on", help="Device: cpu, a name of the catalog, or a .yaml file.")
-]
-Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Batch size.")]
-ImageSize = Annotated[int | None, typer.Option("--image-size", min=1, help="Image side, pixels.")]
-Sequence = Annotated[int | None, typer.Option("--sequence", min=1, help="Sequence length, tokens.")]
-Dtype = Annotated[str, typer.Option("--dtype", help="float32, float16 or bfloat16.")]
-Dims = Annotated[
-    list[str] | None, typer.Option("--dim", help="NAME=SIZE binds a symbolic size (repeatable).")
 ]
 Budget = Annotated[
     float, typer.Option("--budget", min=0.01, help="Seconds to spend on each thing measured.")
@@ -42,3 +52,83 @@ ClockName = Annotated[str, typer.Option("--clock", help="wall (latency) or proce
 Cache = Annotated[
     str, typer.Option("--cache", help="Weights before a call: rotated (as in a net), hot or cold.")
 ]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a model is built or read, and what becomes of it."""
+
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Batch size.")] = None
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", min=1, help="Image side, pixels.")
+    ] = None
+    sequence: Annotated[
+        int | None, typer.Option("--sequence", min=1, help="Sequence length, (new) tokens.")
+    ] = None
+    phase: Annotated[
+        str | None, typer.Option("--phase", help="Language models: forward, prefill or decode.")
+    ] = None
+    context: Annotated[
+        int | None, typer.Option("--context", min=0, help="Tokens that lie in the KV cache.")
+    ] = None
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype",
+            help="float32, float16, bfloat16, autocast-float16, autocast-bfloat16 or int8.",
+        ),
+    ] = None
+    dim: Annotated[
+        list[str] | None,
+        typer.Option("--dim", help="NAME=SIZE binds a symbolic size (repeatable)."),
+    ] = None
+    params: Annotated[
+        Path | None, typer.Option("--params", help="The weights beside a SMAUG topology.")
+    ] = None
+    train: Annotated[
+        bool, typer.Option("--train", help="A training step: forward, loss, backward.")
+    ] = False
+    optimizer: Annotated[
+        str | None,
+        typer.Option("--optimizer", help="With --train: sgd, momentum, adagrad, adam, adamw, ..."),
+    ] = None
+    loss: Annotated[
+        str | None, typer.Option("--loss", help="With --train: cross_entropy, mean_square or sum.")
+    ] = None
+    recompute: Annotated[
+        int | None,
+        typer.Option("--recompute", min=2, help="With --train: segments to compute again."),
+    ] = None
+
+
+AS_IT_IS = ModelOptions()
+
+
+def takes_model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for each field of its parameter of type `ModelOptions`."""
+    hints = get_type_hints(command, include_extras=True)
+    own = inspect.signature(command).parameters.values()
+    (spot,) = (p.name for p in own if hints[p.name] is ModelOptions)
+    types = get_type_hints(ModelOptions, include_extras=True)
+    options = [
+        inspect.Parameter(
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=types[f.name]
+        )
+        for f in fields(ModelOptions)
+    ]
+    parameters = []
+    for parameter in own:
+        if parameter.name == spot:
+            parameters += options
+        else:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(parameter.replace(annotation=hints[parameter.name], kind=kind))
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        chosen = {option.name: given.pop(option.name) for option in options}
+        command(**given, **{spot: ModelOptions(**chosen)})
+
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    return called

@@ -12,18 +12,16 @@ from lydite.cli import options
 if TYPE_CHECKING:
     from lydite.backends import Settings
     from lydite.estimate import Prediction
+    from lydite.graph import Graph
 
 
+@options.takes_model_options
 def predict(
     model: options.Model,
     on: options.On = "cpu",
     backend: options.BackendName = "onnxruntime",
     threads: options.Threads = 1,
-    batch: options.Batch = None,
-    image_size: options.ImageSize = None,
-    sequence: options.Sequence = None,
-    dtype: options.Dtype = "float32",
-    dim: options.Dims = None,
+    shape: options.ModelOptions = options.AS_IT_IS,
     clock: options.ClockName = "wall",
     ops: Annotated[bool, typer.Option("--ops", help="One line per operator.")] = False,
     strict: Annotated[
@@ -41,9 +39,7 @@ def predict(
     from lydite.cli.show import deliver, say
     from lydite.errors import InputError
 
-    graph = load_model(
-        model, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim
-    )
+    graph = load_model(model, shape)
     with open_database(db) as database:
         prediction = predicted(
             graph, on, backend, Settings(threads=threads, seed=seed), clock, database
@@ -61,19 +57,19 @@ def predict(
     print()
     print(coverage_line(prediction))
     if prediction.device.kind != "cpu":
-        say("\nThe graph was taken as given, not as a backend on that device would fuse it.", quiet)
+        say("\nThe graph was fused as runtimes usually do; no backend for it is here to ask.", quiet)
         say("Next: lydite db import FILE brings measurements of that device", quiet)
     elif prediction.coverage.time_share("measured") < 0.999:
         say(f"\nNext: lydite profile {model} measures what is only estimated here", quiet)
 
 
 def predicted(
-    graph: Any, on: str, backend: str, settings: Settings, clock: str, database: Any
+    graph: Graph, on: str, backend: str, settings: Settings, clock: str, database: Any
 ) -> Prediction:
     """The prediction that the options ask for.
 
     On a CPU the graph is what the backend runs here, fused and laid out; for another device it is
-    the graph as it was given.
+    fused as runtimes usually do (see `lydite.graph.passes.fused`).
     """
     from lydite.backends import find_backend
     from lydite.backends.lowered import lowered
@@ -93,11 +89,23 @@ def predicted(
     with shipped or nullcontext():
         sources = [database] if shipped is None else [database, shipped]
         device = device_named(on, sources)
-        low = graph
         if device.kind == "cpu":
             low = lowered(find_backend(backend), graph, settings)
+        else:
+            low = _usually_fused(graph)
         estimator, call = usual_chain(sources, device, Rows(backend, settings.threads, clock))
         return run_predict(low, device, estimator, call)
+
+
+def _usually_fused(graph: Graph) -> Graph:
+    """As runtimes usually fuse; as it is where control flow forbids it."""
+    from lydite.errors import GraphError
+    from lydite.graph.passes import fused
+
+    try:
+        return fused(graph)
+    except GraphError:
+        return graph
 
 
 def prediction_document(prediction: Prediction, threads: int) -> dict[str, Any]:

@@ -9,15 +9,12 @@ import typer
 from lydite.cli import options
 
 
+@options.takes_model_options
 def profile(
     model: options.Models,
     backend: options.BackendName = "onnxruntime",
     threads: options.Threads = 1,
-    batch: options.Batch = None,
-    image_size: options.ImageSize = None,
-    sequence: options.Sequence = None,
-    dtype: options.Dtype = "float32",
-    dim: options.Dims = None,
+    shape: options.ModelOptions = options.AS_IT_IS,
     cache: options.Cache = "rotated",
     clock: options.ClockName = "wall",
     budget: options.Budget = 0.5,
@@ -45,13 +42,10 @@ def profile(
     from lydite.measure import profile as run_profile
     from lydite.measure import profile_in_graph
 
-    graphs = [
-        load_model(m, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim)
-        for m in model
-    ]
+    graphs = [load_model(m, shape) for m in model]
     results: list[dict[str, Any]] = []
     arguments = {"models": model, "backend": backend, "threads": threads, "cache": cache,
-                 "batch": batch, "clock": clock}  # fmt: skip
+                 "batch": shape.batch, "clock": clock}  # fmt: skip
     with open_database(db) as database, recorded_run(database, "profile", arguments) as run:
         with make_session(
             backend, database, threads=threads, device=device, cache=cache, clock=clock,

@@ -10,15 +10,12 @@ if TYPE_CHECKING:
     from lydite.measure import Validation
 
 
+@options.takes_model_options
 def validate(
     model: options.Models,
     backend: options.BackendName = "onnxruntime",
     threads: options.Threads = 1,
-    batch: options.Batch = None,
-    image_size: options.ImageSize = None,
-    sequence: options.Sequence = None,
-    dtype: options.Dtype = "float32",
-    dim: options.Dims = None,
+    shape: options.ModelOptions = options.AS_IT_IS,
     clock: options.ClockName = "wall",
     budget: options.Budget = 20.0,
     db: options.DatabaseTarget = None,
@@ -34,10 +31,7 @@ def validate(
     from lydite.hardware import find_device
     from lydite.measure import validate as run_validate
 
-    graphs = [
-        load_model(m, batch=batch, image_size=image_size, sequence=sequence, dtype=dtype, dims=dim)
-        for m in model
-    ]
+    graphs = [load_model(m, shape) for m in model]
     results: list[Validation] = []
     arguments = {"models": model, "backend": backend, "threads": threads, "clock": clock}
     with open_database(db) as database, recorded_run(database, "validate", arguments) as run:

@@ -261,7 +261,7 @@ def fixed_inputs(op_type: str) -> slice:
 
 def is_parameter(type_: TensorType) -> bool:
     """Whether a constant of this type is a weight: no index, no mask, no lone scalar."""
-    return type_.dtype not in ("int64", "bool", "string") and type_.shape != ()
+    return type_.dtype not in ("int32", "int64", "bool", "string") and type_.shape != ()
 
 
 def _outer_reads(op: Op) -> set[str]:

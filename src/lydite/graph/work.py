@@ -109,8 +109,14 @@ def _defaults(key: OpKey) -> dict[str, object]:
     return {name: plain_attr(value) for name, value in found.items()}
 
 
+_UPDATES = ("Adam", "Adagrad", "Momentum", "GradientDescent")
+"""Optimisers' operators: the weights that they change are counted where they are used."""
+
+
 def _parameters(key: OpKey) -> int:
     """Elements of constant inputs that are trained; settings such as statistics are not."""
+    if key.op_type in _UPDATES:
+        return 0
     fixed = range(len(key.inputs))[fixed_inputs(key.op_type)]
     return sum(
         operand.type.numel or 0

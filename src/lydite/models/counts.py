@@ -99,10 +99,50 @@ def _recurrent(_op: Op, ins: Sequence[Shape], _out: int) -> int:
     return math.prod(ins[0][:2]) * (math.prod(ins[1]) + math.prod(ins[2]))
 
 
+def _fused_matmul(op: Op, ins: Sequence[Shape], out: int) -> int:
+    return ins[0][-2 if op.attrs.get("transA") else -1] * out
+
+
+def _conv_input_gradient(_op: Op, ins: Sequence[Shape], _out: int) -> int:
+    """dy [N, M, ...] and weight [M, C, ...]."""
+    return math.prod(ins[1][1:]) * math.prod(ins[0])
+
+
+def _conv_weight_gradient(op: Op, ins: Sequence[Shape], _out: int) -> int:
+    shape: Any = op.attrs["shape"]
+    return math.prod(shape[1:]) * math.prod(ins[0])
+
+
+def _attention_gradient(op: Op, ins: Sequence[Shape], _out: int) -> int:
+    """Scores again, then two products each for value and probabilities, query and key."""
+    query, value = ins[0], ins[2]
+    if len(query) == 3:
+        heads, shared = _int(op, "q_num_heads"), _int(op, "kv_num_heads")
+        query = (query[0], heads, query[1], query[2] // heads)
+        value = (value[0], shared, value[1], value[2] // shared)
+    return math.prod(query[:3]) * value[2] * (3 * query[3] + 2 * value[3])
+
+
+def _recurrent_input_gradient(op: Op, ins: Sequence[Shape], _out: int) -> int:
+    """X, W, R: as many as forward, but for the state before the first step if that is zero."""
+    steps, batch = ins[0][:2]
+    inside = steps if len(op.outputs) > 2 else steps - 1
+    return batch * (steps * math.prod(ins[1]) + inside * math.prod(ins[2]))
+
+
+def _recurrent_weight_gradient(op: Op, ins: Sequence[Shape], _out: int) -> int:
+    """Gradients of the gates [steps, directions, batch, ...], X and Y."""
+    gates = _GATES[op.op_type.removesuffix("WeightGrad")]
+    _, directions, _, hidden = ins[2]
+    return math.prod(ins[1][:2]) * directions * gates * hidden * (ins[1][2] + hidden)
+
+
 def _int(op: Op, name: str) -> int:
     value: Any = op.attrs.get(name, 1)
     return int(value)
 
+
+_GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 _COUNTS: dict[str, Count] = {
     "Conv": _conv,
@@ -113,4 +153,13 @@ _COUNTS: dict[str, Count] = {
     "Attention": _attention,
     "com.microsoft:MoE": _experts,
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
+    # what training adds
+    "com.microsoft:FusedMatMul": _fused_matmul,
+    "lydite:ConvInputGrad": _conv_input_gradient,
+    "lydite:ConvWeightGrad": _conv_weight_gradient,
+    "lydite:AttentionTraining": _attention,
+    "lydite:AttentionGrad": _attention_gradient,
+    **{f"lydite:{name}Training": _recurrent for name in _GATES},
+    **{f"lydite:{name}InputGrad": _recurrent_input_gradient for name in _GATES},
+    **{f"lydite:{name}WeightGrad": _recurrent_weight_gradient for name in _GATES},
 }

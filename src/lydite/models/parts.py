@@ -10,10 +10,41 @@ from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
 
 
-def vision(name: str, dtype: str, batch: int, image_size: int) -> tuple[Builder, Tensor]:
-    """A builder and its input, colour images; convolutions know bfloat16 since opset 22."""
-    g = Builder(name, dtype=dtype, opset=22 if dtype == "bfloat16" else 20)
-    return g, g.input("image", (batch, 3, image_size, image_size))
+def classic(name: str, dtype: str) -> Builder:
+    """A builder of convolutional and recurrent nets, which know bfloat16 since opset 22."""
+    return Builder(name, dtype=dtype, opset=22 if dtype == "bfloat16" else 20)
+
+
+def vision(
+    name: str, dtype: str, batch: int, height: int, width: int | None = None
+) -> tuple[Builder, Tensor]:
+    """A builder and its input, colour images; as wide as they are high where not said otherwise."""
+    g = classic(name, dtype)
+    return g, g.input("image", (batch, 3, height, width or height))
+
+
+def divisible(image_size: int, multiple: int, name: str) -> int:
+    """The image size itself, if it is a multiple.
+
+    Raises:
+        InputError: it is none (names the nearest).
+    """
+    if image_size % multiple:
+        nearest = max(round(image_size / multiple), 1) * multiple
+        raise InputError(
+            f"image_size {image_size} is impossible", where=name,
+            allowed=f"a multiple of {multiple}", hint=f"the nearest is {nearest}",
+        )  # fmt: skip
+    return image_size
+
+
+def resized(g: Builder, x: Tensor, scale: int, mode: str = "nearest") -> Tensor:
+    """`scale` times the height and width: of the nearest position, or "linear" between them."""
+    batch, channels, height, width = x.shape
+    sizes = g.constant([batch, channels, scale * height, scale * width], "sizes")
+    nearest = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    attrs = nearest if mode == "nearest" else {"coordinate_transformation_mode": "half_pixel"}
+    return g.op("Resize", x, None, None, sizes, mode=mode, **attrs)
 
 
 def adaptive_pool(g: Builder, x: Tensor, size: int) -> Tensor:
@@ -26,9 +57,7 @@ def adaptive_pool(g: Builder, x: Tensor, size: int) -> Tensor:
     if positions == size:
         return x
     if size % positions == 0:
-        sizes = g.constant([*x.shape[:2], size, size], "sizes")
-        attrs = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        return g.op("Resize", x, None, None, sizes, mode="nearest", **attrs)
+        return resized(g, x, size // positions)
     starts = [i * positions // size for i in range(size)]
     windows = {-(-(i + 1) * positions // size) - starts[i] for i in range(size)}
     strides = {later - earlier for earlier, later in itertools.pairwise(starts)}

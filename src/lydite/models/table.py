@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from lydite.models import rows_smaug, rows_text, rows_vision
+from lydite.models import rows_recurrent, rows_smaug, rows_text, rows_vision
 
-MODELS = {row.name: row for field in (rows_vision, rows_text, rows_smaug) for row in field.ROWS}
+_FIELDS = (rows_vision, rows_text, rows_recurrent, rows_smaug)
+
+MODELS = {row.name: row for field in _FIELDS for row in field.ROWS}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from lydite.errors import GraphError
+from lydite.graph.formats.smaug_layout import WEIGHT_INPUTS
+from lydite.graph.formats.smaug_network import Node
 from lydite.smaug.graph import Graph, Tensor, add_node, get_graph, misfit
 
 Branch = Callable[[], Tensor | Sequence[Tensor]]
@@ -38,7 +41,10 @@ def cond(
 
 
 def _branch(pred: Tensor, port: int, build: Branch, name: str) -> list[Tensor]:
-    """Build a branch as a part of the open graph; what comes from outside passes a switch."""
+    """Build a branch as a part of the open graph; what comes from outside passes a switch.
+
+    Weights do not: a layer is dead with its input.
+    """
     graph = get_graph()
     with Graph(name, graph.backend, graph.mem_policy) as part:
         part.layout_trans_enabled = graph.layout_trans_enabled
@@ -48,7 +54,8 @@ def _branch(pred: Tensor, port: int, build: Branch, name: str) -> list[Tensor]:
         own = {node.name for node in nodes}
         for node in nodes:
             for index, (parent, output) in enumerate(node.parents):
-                if parent not in own and not _switches(part, parent):
+                weight = index in WEIGHT_INPUTS.get(node.op, ())
+                if parent not in own and not weight and not _switches(part, parent):
                     outside = _tensor(part, parent, output)
                     passed = switch(outside, pred)[port]
                     assert passed.source is not None and passed.name is not None
@@ -61,19 +68,20 @@ def _branch(pred: Tensor, port: int, build: Branch, name: str) -> list[Tensor]:
         ]  # fmt: skip
 
 
-def _node(graph: Graph, name: str):
-    while True:
-        for node in graph.network.nodes:
+def _node(graph: Graph, name: str) -> Node:
+    """A node of this graph or of one around it."""
+    found: Graph | None = graph
+    while found is not None:
+        for node in found.network.nodes:
             if node.name == name:
                 return node
-        assert graph.parent is not None
-        graph = graph.parent
+        found = found.parent
+    raise GraphError(f"there is no node '{name}'", where=graph.name)
 
 
 def _switches(graph: Graph, name: str) -> bool:
-    return _node(graph, name).op == "Switch" and any(
-        node.name == name for node in graph.network.nodes
-    )
+    """Whether a node is a switch of this very graph."""
+    return any(node.name == name and node.op == "Switch" for node in graph.network.nodes)
 
 
 def _tensor(graph: Graph, name: str, index: int) -> Tensor:

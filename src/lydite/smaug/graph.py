@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,13 @@ from lydite.graph.formats.smaug_reader import graph_of_network
 from lydite.graph.formats.smaug_writer import write_network
 
 _ACTIVE: ContextVar[Graph | None] = ContextVar("smaug_graph", default=None)
+
+
+class Shape(NamedTuple):
+    """Sizes and layout, under SMAUG's names."""
+
+    dims: list[int]
+    layout: str
 
 
 class Tensor:
@@ -55,6 +62,11 @@ class Tensor:
         self.data, self.source = tensor_data, source
         self.data_op: Tensor | None = None
         self.reordered: dict[str, Tensor] = {}
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes and layout."""
+        return Shape(list(self.dims), self.layout)
 
     def __str__(self) -> str:
         return f"{self.dtype} {self.layout} {list(self.dims)}"

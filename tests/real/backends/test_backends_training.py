@@ -52,7 +52,8 @@ def recurrent(op_type, gates, direction, **attrs):
         n = 2 if direction == "bidirectional" else 1
         weights = [g.weight((n, gates * 4, 6), "w"), g.weight((n, gates * 4, 4), "r"),
                    g.weight((n, 2 * gates * 4), "b")]  # fmt: skip
-        states = [g.weight((n, 2, 4), "h")] + ([g.weight((n, 2, 4), "c")] if gates == 4 else [])
+        names = ("h", "c") if gates == 4 else ("h",)
+        states = [g.weight((n, 2, 4), name) for name in names if direction != "forward"]
         found = g.ops(op_type, x, *weights, None, *states, outputs=3 if gates == 4 else 2,
                       hidden_size=4, direction=direction, **attrs)  # fmt: skip
         return [found[0], *found[1:]]

@@ -207,6 +207,30 @@ def test_tensors_are_decoded(text, expected):
     np.testing.assert_array_equal(attr_of(parse_pbtxt(f"tensor {{ {text} }}")), expected)
 
 
+def test_a_repeated_value_takes_no_memory():
+    text = "tensor { dtype: DT_FLOAT tensor_shape { dim { size: 1099511627775 } } float_val: 2 }"
+    found = attr_of(parse_pbtxt(text))
+    assert found.shape == (1099511627775,)
+    assert found[-1] == 2
+
+
+def test_an_operator_without_its_inputs_stays_tensorflows():
+    graph = graph_of([node("x", "Identity"), node("y", "MatMul", "x")])
+    assert {op.qualified_type for op in graph.ops} == {"tensorflow:Identity", "tensorflow:MatMul"}
+    assert graph.type_of("x").shape is None
+
+
+def test_impossible_sizes_are_unknown():
+    nodes = [
+        node("x", "Placeholder", dtype=FLOAT, shape=(1, 2, 2, 3)),
+        node("w", "VariableV2", dtype=FLOAT, shape=(5, 5, 3, 4)),
+        node("y", "Conv2D", "x", "w", strides=[1, 1, 1, 1], padding="VALID"),
+        const("axis", 0), node("z", "Split", "axis", "x", num_split=10**9),
+    ]  # fmt: skip
+    graph = graph_of(nodes)
+    assert graph.type_of("y").shape is graph.type_of("z").shape is None
+
+
 REFUSED = [
     ([node("a", "Relu", "b")], r"line 1: a \(Relu\): unknown input 'b'"),
     ([node("a", "Relu", "a")], "wait for each other in a cycle"),

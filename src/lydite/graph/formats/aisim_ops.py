@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -41,7 +42,7 @@ class Call:
     def number(self, name: str, default: float) -> float:
         """A numeric attribute."""
         value = self.attrs.get(name, default)
-        if not isinstance(value, int | float):
+        if not isinstance(value, int | float) or not math.isfinite(value):
             raise GraphError(f"{name} is {value!r}", allowed="a number")
         return float(value)
 

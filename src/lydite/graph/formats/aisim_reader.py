@@ -159,7 +159,8 @@ class _Reader:
             ) from None  # fmt: skip
 
     def _add(self, node: AisimNode) -> None:
-        given = not node.inputs and len(node.outputs) == 1
+        fed = any(self.made[source] for source in node.sources)
+        given = not node.inputs and len(node.outputs) == 1 and not fed
         if given and node.op in (node.name, "placeholder"):
             self._source(
                 node, self.out.input(node.name, node.outputs[0].dtype, node.outputs[0].shape)

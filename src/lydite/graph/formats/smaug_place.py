@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,6 +49,7 @@ class Placer:
         self.made: dict[str, dict[str, Place]] = {}
         self.stored: dict[str, str] = {}
         self.fused: set[str] = set()
+        self.next = {one.name: other for one, other in itertools.pairwise(graph.ops)}
         self.flat: dict[str, tuple[int, int, int]] = {}
 
     def refuse(self, op: Op, what: str, allowed: str = "") -> InputError:
@@ -164,8 +166,7 @@ class Placer:
     def _fused_activation(self, op: Op) -> Op | None:
         if op.op_type not in _FUSING or op.outputs != (f"{op.name}.out",):
             return None
-        at = self.graph.ops.index(op) + 1
-        after = self.graph.ops[at] if at < len(self.graph.ops) else None
+        after = self.next.get(op.name)
         if (
             after is None
             or self.graph.consumers.get(op.outputs[0]) != [after]

@@ -92,12 +92,22 @@ class _Translator:
             self.names[source] = self.out.input(node.name, spec.dtype, logical_dims(spec))
 
     def _only_weight(self, source: tuple[str, int]) -> bool:
-        readers = self.readers.get(source, [])
+        """Whether a tensor is read, and only as a weight."""
+        readers = self._seen_through(source, _is_view)
         return bool(readers) and all(
-            position in WEIGHT_INPUTS.get(reader.op, ())
-            or (_is_view(reader) and self._only_weight((reader.name, 0)))
-            for reader, position in readers
+            position in WEIGHT_INPUTS.get(reader.op, ()) for reader, position in readers
         )
+
+    def _seen_through(
+        self, source: tuple[str, int], passes: Callable[[Node], bool]
+    ) -> list[tuple[Node, int]]:
+        """The readers of a tensor, in place of those that `passes` the readers of their output."""
+        waiting, found = [source], []
+        while waiting:
+            readers = self.readers.get(waiting.pop(), [])
+            waiting += [(reader.name, 0) for reader, _ in readers if passes(reader)]
+            found += [(reader, position) for reader, position in readers if not passes(reader)]
+        return found
 
     def _weight(
         self, source: tuple[str, int], form: str = "",
@@ -209,13 +219,19 @@ class _Translator:
         self.emit(node, BINARY[node.op], sides)
 
     def convolution(self, node: Node) -> None:
-        x, weight = self.operand(node, 0), self.operand(node, 1)
-        dims = [int(dim) for dim in self.out.tensors[weight].shape or ()]
+        x = self.operand(node, 0)
         group = 1
-        if node.op == "ConvolutionDepthwise" and node.parents[1] in self.data:
-            group = dims[1]
-            dims = [dims[1], dims[0], *dims[2:]]
-            weight = self._weight(node.parents[1], "depthwise", lambda a: a.swapaxes(0, 1), dims)
+        if node.op == "ConvolutionDepthwise" and len(node.parents) == 2:
+            if node.parents[1] not in self.data:
+                raise self.network.error(node, "needs its weights from a Data node")
+            _, group, *kernel = logical_dims(node.inputs[1])
+            shape = (group, 1, *kernel)
+            weight = self._weight(
+                node.parents[1], "depthwise", lambda array: array.swapaxes(0, 1), shape
+            )
+        else:
+            weight = self.operand(node, 1)
+        dims = [int(dim) for dim in self.out.tensors[weight].shape or ()]
         kernel = dims[2:]
         pads = same_pads(kernel) if node.params.get("padding") == "SamePadding" else []
         attrs: dict[str, Any] = {
@@ -229,7 +245,7 @@ class _Translator:
     def two(self, node: Node, name: str) -> tuple[int, ...]:
         """A parameter for rows and columns."""
         found = node.params.get(name, ())
-        if len(found) != 2 or min(found) < 1:
+        if len(found) != 2 or not all(0 < size < 1 << 31 for size in found):
             raise self.network.error(node, f"{name} {list(found)}", "two positive numbers")
         return found
 
@@ -278,14 +294,14 @@ class _Translator:
 
     def _feeds_only_dense(self, source: tuple[str, int]) -> bool:
         """Whether what is flattened only reaches dense layers whose weights can be permuted."""
-        readers = self.readers.get(source, [])
+        readers = self._seen_through(source, lambda node: node.op in UNARY and node.op != "Softmax")
         return bool(readers) and all(
-            (reader.op == "InnerProduct" and position == 0 and reader.parents[1] != source
-             and self._is_stored_weight(reader.parents[1]))
-            or (reader.op in UNARY and reader.op != "Softmax"
-                and self._feeds_only_dense((reader.name, 0)))
+            reader.op == "InnerProduct"
+            and position == 0
+            and len(reader.parents) > 1
+            and self._is_stored_weight(reader.parents[1])
             for reader, position in readers
-        )  # fmt: skip
+        )
 
     def _is_stored_weight(self, source: tuple[str, int]) -> bool:
         node = self.nodes[source[0]]
@@ -343,7 +359,7 @@ class _Translator:
 
     def padding(self, node: Node) -> None:
         sizes, rank = node.params.get("padding_size", ()), len(node.inputs[0].dims)
-        if len(sizes) != 2 * rank or min(sizes) < 0:
+        if len(sizes) != 2 * rank or not all(0 <= size < 1 << 31 for size in sizes):
             raise self.network.error(node, f"padding_size {list(sizes)}", f"{2 * rank} sizes")
         order = TO_LOGICAL.get(node.inputs[0].layout, range(rank))
         pads = [sizes[2 * axis + side] for side in (0, 1) for axis in order]

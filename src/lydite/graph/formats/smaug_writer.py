@@ -146,7 +146,9 @@ class _Writer(Placer):
             raise self.refuse(op, "has a bias or is not over images", "images, no bias")
         if (group != 1 and not depthwise) or any(d != 1 for d in _ints(op, "dilations", 1)):
             raise self.refuse(op, "has groups or a dilation", "neither, or one group a channel")
-        params = {"padding": self._padding(op, kernel), "stride": _ints(op, "strides", 1)}
+        params: dict[str, Any] = {
+            "padding": self._padding(op, kernel), "stride": _ints(op, "strides", 1),
+        }  # fmt: skip
         source = self.want(op, 0, self.image)
         if depthwise:
             weight = self._weight(
@@ -193,19 +195,20 @@ class _Writer(Placer):
             raise self.refuse(op, "has padding, a dilation or rounds up", "none of them")
         kind = "MaxPooling" if op.op_type == "MaxPool" else "AveragePooling"
         source = self.want(op, 0, self.image)
-        sizes = {"stride": _ints(op, "strides", 1), "pool_size": _ints(op, "kernel_shape", 1)}
+        sizes: dict[str, Any] = {
+            "stride": _ints(op, "strides", 1), "pool_size": _ints(op, "kernel_shape", 1),
+        }  # fmt: skip
         self.emit(op, kind, [source], self.image, **sizes)
 
     def dense(self, op: Op) -> None:
+        x, w, *bias = op.inputs
         scaled = op.attrs.get("alpha", 1.0) != 1 or op.attrs.get("transA", 0)
-        if len(op.inputs) > 2 or scaled or not op.attrs.get("transB", 0):
+        if bias or scaled or not op.attrs.get("transB", 0):
             raise self.refuse(op, "is not x W^T", "transB, no bias, no factor")
-        source = self.want(op, 0, "NC")
-        chw = self._flattened(op.inputs[0])
-        if chw is not None and op.inputs[1] in self.graph.initializers:
-            dims = self.dims(op.inputs[1])
+        source, chw = self.want(op, 0, "NC"), self._flattened(x)
+        if chw is not None and w in self.graph.initializers:
             weight = self._weight(
-                op, 1, self.weights, dims, lambda array: columns_to_nhwc(array, chw)
+                op, 1, self.weights, self.dims(w), lambda array: columns_to_nhwc(array, chw)
             )
         else:
             weight = self.want(op, 1, self.weights)
@@ -219,15 +222,23 @@ class _Writer(Placer):
         return self.flat.get(op.name) if op is not None else None
 
     def _only_dense(self, name: str) -> bool:
-        readers = self.graph.consumers.get(name, [])
-        return bool(readers) and name not in self.graph.outputs and all(
-            (reader.qualified_type == "Gemm" and reader.inputs[0] == name != reader.inputs[1]
-             and reader.inputs[1] in self.graph.initializers
-             and self.looks_like_weight(reader.inputs[1]))
-            or (reader.qualified_type in ACTIVATIONS and reader.op_type != "Softmax"
-                and self._only_dense(reader.outputs[0]))
-            for reader in readers
-        )  # fmt: skip
+        """Whether a tensor only reaches dense layers whose weights can be permuted."""
+        waiting, layers = [name], []
+        while waiting:
+            read = waiting.pop()
+            readers = self.graph.consumers.get(read, [])
+            if not readers or read in self.graph.outputs:
+                return False
+            unary = [op for op in readers if op.op_type in ACTIVATIONS and op.op_type != "Softmax"]
+            waiting += [op.outputs[0] for op in unary]
+            layers += [(op, read) for op in readers if op not in unary]
+        return all(
+            op.qualified_type == "Gemm"
+            and op.inputs[0] == read != op.inputs[1]
+            and op.inputs[1] in self.graph.initializers
+            and self.looks_like_weight(op.inputs[1])
+            for op, read in layers
+        )
 
     def flatten(self, op: Op) -> None:
         name = op.inputs[0]
@@ -259,7 +270,8 @@ class _Writer(Placer):
             self.emit(op, "Reorder", [source], "NCT" if source[2].layout == "NTC" else "NTC")
         elif (
             perm == FROM_LOGICAL["NHWC"] and len(readers) == 1
-            and readers[0].op_type in ("Flatten", "Reshape") and op.name == f"{readers[0].name}.nhwc"
+            and readers[0].op_type in ("Flatten", "Reshape")
+            and op.name == f"{readers[0].name}.nhwc"
         ):  # fmt: skip
             self.stored[op.outputs[0]] = op.inputs[0]
         else:

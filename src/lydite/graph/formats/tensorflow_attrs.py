@@ -119,7 +119,7 @@ def _tensor(value: Message) -> np.ndarray | str:
     assert tensor is not None
     dtype, shape = DTYPES.get(tensor.name("dtype"), ""), tensor.message("tensor_shape")
     dims = shape_of(shape) if shape is not None else ()
-    if dtype not in _VALUES or isinstance(dims, str) or -1 in dims or math.prod(dims) > 1 << 26:
+    if dtype not in _VALUES or isinstance(dims, str) or -1 in dims or math.prod(dims) >= 1 << 40:
         return as_text(tensor)
     count = math.prod(dims)
     content = b"".join(v.value for v in tensor.all("tensor_content") if isinstance(v.value, bytes))
@@ -131,24 +131,29 @@ def _tensor(value: Message) -> np.ndarray | str:
         )
     else:
         flat = _listed(tensor, dtype, count)
-    if flat is None:
+    if flat is None or flat.size != count:
         raise tensor.error(f"its content does not fill {dtype}{list(dims)}")
-    return flat.reshape(dims)
+    return np.broadcast_to(flat[0], dims) if 0 in flat.strides and count else flat.reshape(dims)
 
 
 def _listed(tensor: Message, dtype: str, count: int) -> np.ndarray | None:
-    """Values that are listed; the last one stands for all that are left out."""
+    """Values that are listed; the last one stands for all that are left out, without memory."""
     field = _VALUES[dtype]
-    values = [float(v.value == "true") if isinstance(v.value, Name) and v.value in ("true", "false")
-              else None for v in tensor.all(field)]  # fmt: skip
-    numbers = tensor.numbers(field) if None in values else [v for v in values if v is not None]
+    words = {"true": 1.0, "false": 0.0}
+    if any(isinstance(value.value, Name) and value.value in words for value in tensor.all(field)):
+        numbers = [words.get(str(value.value), 0.0) for value in tensor.all(field)]
+    else:
+        numbers = tensor.numbers(field)
     if len(numbers) > count:
         return None
-    numbers = [*numbers, *[numbers[-1] if numbers else 0.0] * (count - len(numbers))]
     with np.errstate(all="ignore"):
-        if dtype == "float16":
-            return np.array(numbers).astype(np.uint16).view(np.float16)
-        return np.array(numbers).astype(dtype)
+        given = np.array(numbers or [0.0])
+        found = (
+            given.astype(np.uint16).view(np.float16) if dtype == "float16" else given.astype(dtype)
+        )
+    if len(numbers) <= 1:
+        return np.broadcast_to(found[0], (count,))
+    return np.pad(found, (0, min(count - len(numbers), 1 << 20)), mode="edge")
 
 
 def as_text(message: Message) -> str:

@@ -45,7 +45,7 @@ class Known:
             LookupError: not a constant.
         """
         value = self.values[index]
-        if value is None:
+        if value is None or value.size > 4096:
             raise LookupError(index)
         return [int(number) for number in value.ravel()]
 
@@ -234,6 +234,8 @@ def _gathered(known: Known) -> list[TensorType]:
 def _split(known: Known) -> list[TensorType]:
     count, dims, (axis,) = int(known.attr("num_split", 1)), known.dims(1), known.ints(0)
     dims[axis] //= count
+    if count > dims[axis] * count:
+        raise ValueError(count)
     return [known.like(1, dims)] * count
 
 
@@ -285,6 +287,8 @@ def output_types(known: Known) -> list[TensorType] | None:
     if rule is None:
         return None
     try:
-        return rule(known)
+        types = rule(known)
+        return [UNKNOWN if any(isinstance(d, int) and d < 0 for d in t.shape or ()) else t
+                for t in types]  # fmt: skip
     except (LookupError, ValueError, TypeError, ArithmeticError, OverflowError):
         return [UNKNOWN]

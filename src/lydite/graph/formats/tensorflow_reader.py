@@ -210,7 +210,7 @@ class _Reader:
         names = [node.name if i == 0 else f"{node.name}:{i}" for i in range(len(types))]
         self.out.op(op_type, inputs, names, name=node.name, domain=domain, types=types, attrs=attrs)
         self.made[node.name] = names
-        if op_type == "Identity" and inputs[0] in self.values:
+        if op_type == "Identity" and inputs and inputs[0] in self.values:
             self.values[names[0]] = self.values[inputs[0]]
 
     def _inferred(

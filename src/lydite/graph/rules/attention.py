@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.rules.call import FUNCTION, Call, Cost, NotKnownError, Rule, at
+from lydite.graph.rules.call import FUNCTION, Call, Cost, NotKnownError, Rule, at, nbytes
 from lydite.graph.rules.reduce import SOFTMAX
 
 ROTARY = 3  # per element: two multiplications and an addition
@@ -37,14 +37,19 @@ def _past_length(call: Call, index: int) -> int:
 
 
 def _standard(call: Call) -> Cost:
-    """ONNX's Attention: query, key, value, mask, past key, past value."""
+    """ONNX's Attention: query, key, value, mask, past key, past value.
+
+    Of the keys and values that come out only the new ones have to be written: behind the old ones.
+    """
     heads = call.integer("q_num_heads", 0)
     batch, heads, queries, key_size = heads_of(call, 0, heads)
     _, _, keys, value_size = heads_of(call, 2, call.integer("kv_num_heads", 0))
     keys += _past_length(call, 4)
     capped = FUNCTION + 2 if call.number("softcap", 0) else 0
     pairs = batch * heads * queries * keys
-    return Cost(scores_flops(pairs, key_size, value_size, call.has(3) + capped))
+    written = nbytes(call.outs[0]) + (call.bytes_of(1, 2) if len(call.outs) > 1 else 0)
+    flops = scores_flops(pairs, key_size, value_size, call.has(3) + capped)
+    return Cost(flops, written=written)
 
 
 def _flex(call: Call) -> Cost:

@@ -83,32 +83,26 @@ def _saving(forward: Rule) -> Rule:
     return rule
 
 
-def _gate_products(call: Call, gates: int) -> float:
-    """FLOPs of the products over all steps: state length from Y, input length from X."""
-    steps, batch, length = call.shape(0) if len(call.shape(0)) == 3 else call.shape(1)
-    directions, hidden = _state(call)
-    return 2.0 * steps * batch * directions * gates * hidden * (length + hidden)
-
-
-def _state(call: Call) -> tuple[int, int]:
-    """Directions and state length, of Y [steps, directions, batch, hidden]."""
-    dims = call.shape(4) if len(call.shape(0)) == 3 else call.shape(2)
-    return dims[1], dims[3]
-
-
 def _through_time(gates: int) -> Rule:
+    """Inputs X, W, R, B, Y: back through all steps, to a first state only if there is one."""
+
     def rule(call: Call) -> Cost:
-        steps, directions, batch, hidden = call.shape(4)
+        (steps, batch, length), (_, directions, _, hidden) = call.shape(0), call.shape(4)
+        inside = steps if len(call.outs) > 2 else steps - 1
+        products = 2 * batch * directions * gates * hidden * (steps * length + inside * hidden)
         each = 4 * gates + 2 * TANH * (gates > 1)  # a gate's slope, and the cell's tanh again
-        return Cost(_gate_products(call, gates) + each * steps * directions * batch * hidden)
+        return Cost(products + each * steps * directions * batch * hidden)
 
     return rule
 
 
 def _over_steps(gates: int) -> Rule:
+    """Gradients of the gates, X, Y."""
+
     def rule(call: Call) -> Cost:
-        bias = call.count(0) if len(call.outs) > 2 else 0
-        return Cost(_gate_products(call, gates) + bias)
+        (steps, batch, length), (_, directions, _, hidden) = call.shape(1), call.shape(2)
+        products = 2 * steps * batch * directions * gates * hidden * (length + hidden)
+        return Cost(products + (call.count(0) if len(call.outs) > 2 else 0))
 
     return rule
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lydite.errors import GraphError
-from lydite.graph.graph import Graph
+from lydite.graph.graph import Graph, Op
 from lydite.graph.training.optimizers import OPTIMIZERS
 from lydite.graph.training.step import TrainingStep
 
@@ -87,8 +87,11 @@ def memory_of(what: TrainingStep | Graph) -> Memory:
     first, last = _lifetimes(graph, root, kept)
     kinds = _kinds(graph, step)
     rows = {kind: np.zeros(len(graph.ops) + 1) for kind in KINDS}
+    sizes = {name: _bytes(graph, name) for name in first}
+    for name in (name for op in graph.ops for name in _cache(op)):  # it comes out longer
+        sizes[root[name]] = max(sizes[root[name]], _bytes(graph, name))
     for name, start in first.items():
-        size, row = _bytes(graph, name), rows[kinds.get(name, "temporaries")]
+        size, row = sizes[name], rows[kinds.get(name, "temporaries")]
         row[start] += size
         row[last[name] + 1] -= size
     alive = {kind: np.cumsum(row)[:-1] for kind, row in rows.items()}
@@ -119,11 +122,19 @@ def _storages(graph: Graph, step: TrainingStep | None) -> dict[str, str]:
     root: dict[str, str] = {name: name for name in (*graph.inputs, *graph.initializers)}
     for op in graph.ops:
         shared = dict(step.in_place.get(op.name, ())) if step is not None else {}
+        shared |= _cache(op)
         view = op.inputs[0] if op.inputs and not op.domain and op.op_type in VIEWS else None
         for name in op.outputs:
             source = shared.get(name, view)
             root[name] = root[source] if source else name
     return root
+
+
+def _cache(op: Op) -> dict[str, str]:
+    """A decoder's keys and values are appended in the storage of those before."""
+    if op.qualified_type != "Attention" or len(op.inputs) < 6 or len(op.outputs) < 3:
+        return {}
+    return dict(zip(op.outputs[1:3], op.inputs[4:6], strict=True))
 
 
 def _lifetimes(

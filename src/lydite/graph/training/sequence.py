@@ -32,9 +32,9 @@ def _recurrent(call: GradientCall) -> Sequence[Tensor | None]:
     bias = call.x(3) if call.has(3) else None
     found = call.emit(
         f"{name}InputGrad", call.x(0), call.x(1), call.x(2), bias, call.y(0), *first, *dys, *saved,
-        outputs=2 + states, **attrs,
+        outputs=2 + (states if any(first) else 0), **attrs,
     )  # fmt: skip
-    data, gates, *firsts = found
+    data, gates, *firsts = found  # nobody asks for the gradient of a first state of zeros
     weights = call.emit(
         f"{name}WeightGrad", gates, call.x(0), call.y(0), first[0], outputs=3 if bias else 2,
         **attrs,
