@@ -1,16 +1,22 @@
-"""The table of the model set in `docs/reference/models.md`: `python benchmarks/models.py`."""
+"""The figures of the model set: `python benchmarks/models.py` writes the table of
+`docs/reference/models.md` and what `lydite models` lists, `src/lydite/models/figures.json`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from lydite.files import write_atomic
 from lydite.graph import Graph
 from lydite.models import ModelInfo, build_model, describe, model_names
-from lydite.models.counts import multiply_adds
+from lydite.models.counts import figures_of, multiply_adds
+from lydite.models.table import MODELS
 
-PAGE = Path(__file__).parents[1] / "docs" / "reference" / "models.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reference" / "models.md"
+FIGURES = ROOT / "src" / "lydite" / "models" / "figures.json"
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 HEAD = (
     "| model | default input | operators | parameters | multiply-adds | published parameters | "
@@ -21,6 +27,12 @@ HEAD = (
 def table(build: Callable[[str], Graph] = build_model) -> str:
     """The rows of all models, built at their defaults by `build`."""
     return HEAD + "".join(_row(describe(name), build(name)) for name in model_names())
+
+
+def figures(build: Callable[[str], Graph] = build_model) -> str:
+    """What `lydite models` lists of our own models: a line each."""
+    lines = [f"{json.dumps(name)}: {json.dumps(figures_of(build(name)))}" for name in MODELS]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def with_table(page: str, rows: str) -> str:
@@ -52,4 +64,6 @@ def _giga(count: float) -> str:
 
 
 if __name__ == "__main__":
-    write_atomic(PAGE, with_table(PAGE.read_text(), table()))
+    built = cache(build_model)
+    write_atomic(PAGE, with_table(PAGE.read_text(), table(built)))
+    write_atomic(FIGURES, figures(built))

@@ -85,13 +85,17 @@ def _max_pool(inputs: Inputs, attrs: Attrs) -> Any:
 
 
 def _average_pool(inputs: Inputs, attrs: Attrs) -> Any:
-    kernel = list(attrs["kernel_shape"])
-    x, padding = _spatial_padding(inputs[0], attrs, kernel)
-    return F.avg_pool2d(
-        x, kernel, list(attrs.get("strides", [1] * len(kernel))), padding,
-        ceil_mode=bool(attrs.get("ceil_mode", 0)),
-        count_include_pad=bool(attrs.get("count_include_pad", 0)),
-    )  # fmt: skip
+    """Where sides are padded unevenly, sums are divided by how many numbers a window has."""
+    x, kernel = inputs[0], list(attrs["kernel_shape"])
+    strides = list(attrs.get("strides", [1] * len(kernel)))
+    ceil, counted = bool(attrs.get("ceil_mode", 0)), bool(attrs.get("count_include_pad", 0))
+    function = F.avg_pool1d if len(kernel) == 1 else F.avg_pool2d
+    padded, padding = _spatial_padding(x, attrs, kernel)
+    found = function(padded, kernel, strides, padding, ceil_mode=ceil, count_include_pad=counted)
+    if padded is x or counted:
+        return found
+    ones, _ = _spatial_padding(torch.ones_like(x[:1, :1]), attrs, kernel)
+    return found / function(ones, kernel, strides, padding, ceil_mode=ceil)
 
 
 def _gemm(inputs: Inputs, attrs: Attrs) -> Any:

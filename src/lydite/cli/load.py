@@ -82,8 +82,12 @@ def _sizes(shape: ModelOptions) -> dict[str, int | str | None]:
 
 
 def _is_config(name: str) -> bool:
+    """A Hugging Face config: by its name, by what a folder holds, or by its field `model_type`."""
     path = Path(name)
-    return path.name == "config.json" or (path / "config.json").is_file()
+    if path.suffix != ".json" or path.name == "config.json" or not path.is_file():
+        return path.name == "config.json" or (path / "config.json").is_file()
+    with path.open("rb") as file:
+        return b'"model_type"' in file.read(1 << 16)
 
 
 def _from_config(name: str, shape: ModelOptions, usual: dict[str, str]) -> Graph:

@@ -35,7 +35,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A model's name; an .onnx, .pbtxt, .json or .pt2 file; or a config.json.",
+        help="A model's name; an .onnx, .pbtxt or .json file; a config.json.",
     ),
 ]
 BackendName = Annotated[

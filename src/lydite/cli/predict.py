@@ -57,7 +57,7 @@ def predict(
     print()
     print(coverage_line(prediction))
     if prediction.device.kind != "cpu":
-        say("\nThe graph was fused as runtimes usually do; no backend for it is here to ask.", quiet)
+        say("\nThe graph was fused as runtimes usually do: no backend there to ask.", quiet)
         say("Next: lydite db import FILE brings measurements of that device", quiet)
     elif prediction.coverage.time_share("measured") < 0.999:
         say(f"\nNext: lydite profile {model} measures what is only estimated here", quiet)

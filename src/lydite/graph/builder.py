@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lydite.errors import GraphError
+from lydite.graph.attributes import short_float
 from lydite.graph.graph import Attr, Graph, Initializer, Op
 from lydite.graph.infer import infer_outputs
 from lydite.graph.propagate import Values
@@ -165,7 +166,7 @@ class Builder:
         if domain:
             self._opsets.setdefault(domain, 1)
         label = self._fresh(name or op_type.lower())
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in attrs.items()}
+        given = {k: _plain(tuple(v) if isinstance(v, list) else v) for k, v in attrs.items()}
         out = tuple(f"{label}.{i}" if outputs > 1 else f"{label}.out" for i in range(outputs))
         names = tuple(t.name if t else "" for t in inputs)
         kept = {k: v for k, v in given.items() if v is not None}
@@ -303,6 +304,13 @@ class Builder:
             initializers=dict(self._initializers),
             opsets=dict(self._opsets),
         )
+
+
+def _plain(value: Any) -> Any:
+    """A number as it reads back from a file, where attributes are float32."""
+    if isinstance(value, float):
+        return short_float(value)
+    return tuple(_plain(item) for item in value) if isinstance(value, tuple) else value
 
 
 def _per_axis(value: Size, rank: int) -> list[int]:

@@ -9,9 +9,11 @@ group "lydite.models": the entry's name is the model's, its object a `ModelInfo`
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.models.info import FLOATS, ModelInfo, Published
@@ -20,7 +22,7 @@ from lydite.models.table import MODELS
 if TYPE_CHECKING:
     from lydite.graph import Graph
 
-__all__ = ["ModelInfo", "Published", "build_model", "describe", "model_names"]
+__all__ = ["ModelInfo", "Published", "build_model", "describe", "figures", "model_names"]
 
 GROUP = "lydite.models"
 
@@ -49,6 +51,20 @@ def describe(name: str) -> ModelInfo:
             where=f"model '{full}' of the entry points '{GROUP}'",
         )
     return found[0]
+
+
+def figures() -> dict[str, dict[str, Any]]:
+    """Parameters, FLOPs, multiply-adds, operators and inputs of all models at their defaults.
+
+    Our own are kept in a file, so that listing them builds none; those of other packages are built.
+    """
+    known = json.loads(Path(__file__).with_name("figures.json").read_text("utf-8"))
+    others = [name for name in model_names() if name not in known]
+    if others:
+        from lydite.models.counts import figures_of
+
+        known |= {name: figures_of(build_model(name)) for name in others}
+    return {name: known[name] for name in model_names()}
 
 
 def _plain(name: str) -> str:

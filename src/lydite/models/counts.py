@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from lydite.errors import GraphError
-from lydite.graph import Graph, Op
+from lydite.graph import Graph, Op, total_work
 
 Shape: TypeAlias = tuple[int, ...]
 Count: TypeAlias = Callable[[Op, Sequence[Shape], int], int]
@@ -33,6 +33,17 @@ def multiply_adds(graph: Graph) -> int:
             shapes = [_shape(graph, name, op) for name in op.inputs]
             found += count(op, shapes, math.prod(_shape(graph, op.outputs[0], op)))
     return found
+
+
+def figures_of(graph: Graph) -> dict[str, Any]:
+    """What a list of models shows of one: parameters, FLOPs, multiply-adds, operators, inputs."""
+    return {
+        "parameters": graph.parameter_count,
+        "flops": total_work(graph).total.flops,
+        "multiply_adds": multiply_adds(graph),
+        "operators": len(graph.ops),
+        "inputs": {name: str(graph.type_of(name)) for name in graph.inputs[:3]},
+    }
 
 
 def _shape(graph: Graph, name: str, op: Op) -> Shape:

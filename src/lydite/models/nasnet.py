@@ -97,7 +97,10 @@ def _fitted(g: Builder, previous: Tensor, x: Tensor, filters: int) -> Tensor:
 
 def _halved(g: Builder, x: Tensor, filters: int) -> Tensor:
     """Every second position, and those one further right and down, each with half the filters."""
-    moved = g.op("Pad", x, g.constant([0, 0, -1, -1, 0, 0, 1, 1], "pads"))
+    # Padded, then cut: ONNX Runtime folds a Pad right before a pool into one that it refuses.
+    padded = g.op("Pad", x, g.constant([0] * 6 + [1, 1], "pads"))
+    bounds = ((1, 1), padded.shape[2:], (2, 3))
+    moved = g.op("Slice", padded, *(g.constant(bound, "bound") for bound in bounds))
     paths = [
         g.conv(g.pool("Average", part, 1, stride=2), filters // 2, 1, bias=False)
         for part in (x, moved)

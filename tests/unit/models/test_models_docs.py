@@ -19,6 +19,13 @@ def test_the_table_of_models_is_the_one_that_the_benchmark_writes(default_graph)
     )
 
 
+def test_the_listed_figures_are_those_that_the_benchmark_writes(default_graph):
+    tool = runpy.run_path(str(ROOT / "benchmarks" / "models.py"))
+    assert tool["FIGURES"].read_text() == tool["figures"](default_graph), (
+        "type: python benchmarks/models.py"
+    )
+
+
 def test_every_model_has_a_row():
     first = [line.split(" | ")[0].removeprefix("| ") for line in PAGE.read_text().splitlines()]
     names = model_names()

@@ -88,15 +88,12 @@ def _pbtxt(path: Path, params: Path | None) -> Graph:
 
 
 def _json(path: Path, _: Path | None) -> Graph:
-    """A list is AISim's; objects are told apart by the rows of `_OBJECTS`."""
+    """AISim's is a list of nodes."""
     try:
         content: Any = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise InputError(f"is no JSON: {error}", where=str(path)) from error
     if isinstance(content, dict):
-        for field, read in _OBJECTS.items():
-            if field in content:
-                return read(path, None)
         raise InputError(
             "an object that nobody reads", where=str(path), allowed="AISim's list of nodes"
         )
@@ -112,9 +109,6 @@ def _pt2(path: Path, _: Path | None) -> Graph:
 
     raise refused_pt2(path)
 
-
-_OBJECTS: dict[str, Reader] = {}
-"""By a field that tells the format: readers of JSON objects ("model_type" is Hugging Face's)."""
 
 _FORMATS: tuple[tuple[str, str, bool, Reader], ...] = (
     ("ONNX", ".onnx", True, _onnx),
