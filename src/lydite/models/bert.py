@@ -34,15 +34,6 @@ def bert(size: Encoder, *, batch: int, sequence: int, dtype: str = "float32") ->
     return g.build(x, g.op("Tanh", g.linear(first, size.hidden, name="pooler")))
 
 
-def _bert(name: str, batch: int, sequence: int, dtype: str, *, layers: int, hidden: int) -> Graph:
-    """BERT's own dimensions but for depth and width."""
-    size = Encoder(
-        layers=layers, hidden=hidden, heads=hidden // 64, feed_forward=4 * hidden,
-        vocabulary=30522, positions=512,
-    )  # fmt: skip
-    return bert(size, batch=batch, sequence=sequence, dtype=dtype).renamed(name)
-
-
 def _mask_penalty(g: Builder, mask: Tensor) -> Tensor:
     """0 where a token counts and -10,000 where it does not: [batch, 1, 1, sequence]."""
     for axis in (1, 2):

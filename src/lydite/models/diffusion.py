@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 
-from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
 from lydite.graph.dtypes import dtype_number
+from lydite.models.parts import divisible, resized
 from lydite.models.transformer import OPSET
 
 _LATENT, _SCALE, _GROUPS, _HEADS, _TEXT = 4, 8, 32, 8, 768
@@ -31,7 +31,7 @@ def unet(batch: int, image_size: int, sequence: int, dtype: str) -> Graph:
     Raises:
         InputError: the image does not halve six times.
     """
-    side = _side(image_size, 64, "sd15-unet")
+    side = divisible(image_size, 64, "sd15-unet") // _SCALE
     g = Builder("sd15-unet", dtype=dtype, opset=OPSET)
     x = g.input("latents", (batch, _LATENT, side, side))
     time = _time(g, g.input("timestep", (batch,)))
@@ -63,7 +63,7 @@ def vae_decoder(batch: int, image_size: int, dtype: str) -> Graph:
     Raises:
         InputError: the image does not halve three times.
     """
-    side = _side(image_size, _SCALE, "sd15-vae-decoder")
+    side = divisible(image_size, _SCALE, "sd15-vae-decoder") // _SCALE
     g = Builder("sd15-vae-decoder", dtype=dtype, opset=OPSET)
     x = g.conv(g.input("latents", (batch, _LATENT, side, side)), _LATENT, 1)
     x = g.conv(x, _DECODER_WIDTHS[0], 3, pad=1)
@@ -74,15 +74,6 @@ def vae_decoder(batch: int, image_size: int, dtype: str) -> Graph:
             x = _residual(g, x, width, eps=1e-6)
         x = _doubled(g, x) if level < 3 else x
     return g.build(g.conv(_swish(g, _group_norm(g, x, 1e-6)), 3, 3, pad=1))
-
-
-def _side(image_size: int, multiple: int, name: str) -> int:
-    if image_size % multiple:
-        raise InputError(
-            f"image_size {image_size} is impossible", where=name,
-            allowed=f"a multiple of {multiple}",
-        )  # fmt: skip
-    return image_size // _SCALE
 
 
 def _time(g: Builder, step: Tensor) -> Tensor:
@@ -116,11 +107,7 @@ def _group_norm(g: Builder, x: Tensor, eps: float = 1e-5) -> Tensor:
 
 def _doubled(g: Builder, x: Tensor) -> Tensor:
     """Twice the height and width, then a convolution."""
-    batch, channels, height, width = x.shape
-    sizes = g.constant([batch, channels, 2 * height, 2 * width], "sizes")
-    attrs = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    x = g.op("Resize", x, None, None, sizes, mode="nearest", **attrs)
-    return g.conv(x, channels, 3, pad=1)
+    return g.conv(resized(g, x, 2), x.shape[1], 3, pad=1)
 
 
 def _residual(

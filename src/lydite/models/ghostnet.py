@@ -8,7 +8,7 @@ from __future__ import annotations
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.parts import conv_bn, vision
 
-_SIXTH = 0.16666667  # attributes have single precision
+_SIXTH = 1 / 6
 _BLOCKS = (  # kernel, expanded channels, channels, squeezes, stride
     (3, 16, 16, False, 1),
     (3, 48, 24, False, 2),

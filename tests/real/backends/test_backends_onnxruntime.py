@@ -11,7 +11,12 @@ from lydite.backends.lowered import lowered
 from lydite.errors import BackendError, InputError
 from lydite.graph import Builder, Graph, Op, keys_of
 from lydite.models import build_model
-from lydite.models.bert import _bert
+from lydite.models.bert import bert
+from lydite.models.dimensions import Encoder
+
+TWO_LAYERS = Encoder(
+    layers=2, hidden=128, heads=2, feed_forward=512, vocabulary=30522, positions=512
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +64,7 @@ def graph_called(name: str) -> Graph:
     if name == "convolutions":
         return convolutions()
     if name == "bert":
-        return _bert("bert", 1, 16, "float32", layers=2, hidden=128)
+        return bert(TWO_LAYERS, batch=1, sequence=16)
     return build_model(name, image_size=64)
 
 

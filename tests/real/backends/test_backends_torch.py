@@ -13,7 +13,12 @@ from lydite.errors import BackendError, InputError  # noqa: E402
 from lydite.graph import Builder, Op, keys_of, work_of_key  # noqa: E402
 from lydite.graph.graph import Graph  # noqa: E402
 from lydite.models import build_model  # noqa: E402
-from lydite.models.bert import _bert  # noqa: E402
+from lydite.models.bert import bert  # noqa: E402
+from lydite.models.dimensions import Encoder  # noqa: E402
+
+TWO_LAYERS = Encoder(
+    layers=2, hidden=128, heads=2, feed_forward=512, vocabulary=30522, positions=512
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +80,7 @@ def outputs_of(name, graph):
 @pytest.mark.parametrize("name", ["mobilenetv2", "bert"])
 def test_numbers_agree_with_onnx_runtime(name, monkeypatch):
     if name == "bert":
-        graph = _bert("bert", 1, 16, "float32", layers=2, hidden=128)
+        graph = bert(TWO_LAYERS, batch=1, sequence=16)
     else:
         graph = build_model(name, image_size=64)
     from lydite.backends import onnxruntime

@@ -166,6 +166,7 @@ LAYERS = {
     "Slice": sliced,
     "Split": split,
     "Pad": lambda g: g.op("Pad", image(g), g.constant([0, 0, 1, 2, 0, 0, 0, 1])),
+    "Pad, cut off": lambda g: g.op("Pad", image(g), g.constant([0, 0, 1, -2, 0, 0, -3, 1])),
     "Expand": lambda g: g.op("Expand", g.op("Exp", g.weight((3, 1))), g.constant([2, 3, 4])),
     "Tile": lambda g: g.op("Tile", rows(g), g.constant([2, 3])),
     "Gather rows": lambda g: g.op("Gather", g.weight((7, 4), "table"),

@@ -56,13 +56,11 @@ def _slice(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def _pad(call: GradientCall) -> Sequence[Tensor | None]:
-    """What was padded around is cut off again."""
-    pads, rank = call.value(1), len(call.shape(0))
+    """The other way round: what was added is cut off, what was cut off is filled with zeros."""
+    pads = call.value(1)
     if pads is None or call.attr("mode", "constant") != "constant" or call.has(3):
         raise GraphError("no gradient for this way of padding", where=f"{call.op.name} (Pad)")
-    starts = pads[:rank].tolist()
-    ends = [start + size for start, size in zip(starts, call.shape(0), strict=True)]
-    return [call.std("Slice", call.dy(), call.integers(starts), call.integers(ends))]
+    return [call.std("Pad", call.dy(), call.integers([-int(side) for side in pads]))]
 
 
 def _expand(call: GradientCall) -> Sequence[Tensor | None]:

@@ -1,0 +1,76 @@
+"""Columns of numbers, checked once and as the compiled kernels want them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lydite.errors import InputError
+
+LIMIT_PS = 2**62 - 1
+"""No time may be later (53 days); twice it still fits 64 bits, so a sum cannot wrap."""
+
+
+def column(
+    values: npt.ArrayLike, dtype: npt.DTypeLike, size: int | None, where: str
+) -> np.ndarray[Any, Any]:
+    """`values` as one contiguous column of `dtype`; a single number fills all of it.
+
+    Args:
+        values: numbers, or one number.
+        dtype: what the kernels want.
+        size: how many; None takes as many as there are.
+        where: the column's name, for the error message.
+
+    Raises:
+        InputError: of another length, not numbers, or not whole numbers where those are wanted.
+    """
+    given = np.asarray(values)
+    wanted = np.dtype(dtype)
+    if given.size == 0:
+        given = given.astype(wanted)
+    allowed = {"i": "biu", "f": "biuf", "b": "b"}[wanted.kind]
+    if given.ndim > 1 or given.dtype.kind not in allowed:
+        kind = {"i": "whole numbers", "f": "numbers", "b": "truth values"}[wanted.kind]
+        raise InputError("not a column", where=where, allowed=f"{kind}, in one dimension")
+    if given.ndim == 0 and size is not None:
+        given = np.full(size, given)
+    if size is not None and given.shape != (size,):
+        raise InputError(f"has {given.size} entries", where=where, allowed=str(size))
+    made = np.ascontiguousarray(given, wanted)
+    if wanted.kind == "i" and given.dtype != wanted and not np.array_equal(made, given):
+        raise InputError(f"does not fit {wanted}", where=where)
+    return made
+
+
+def refuse(bad: np.ndarray[Any, Any], what: str, where: str, allowed: str = "") -> None:
+    """Raise for the first entry that is bad, with how many there are.
+
+    Args:
+        bad: one truth value an entry.
+        what, where: the message; `{}` in `where` is the entry's number.
+        allowed: what would have been accepted.
+
+    Raises:
+        InputError: at least one entry is bad.
+    """
+    if bad.any():
+        count = int(bad.sum())
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        raise InputError(what + more, where=where.format(int(bad.argmax())), allowed=allowed)
+
+
+def offsets(values: npt.ArrayLike, total: int, size: int | None, where: str) -> np.ndarray:
+    """Where each row of a ragged table begins, and after the last where it ends.
+
+    Raises:
+        InputError: does not begin at 0, falls, or does not end at `total`.
+    """
+    made = column(values, np.int64, size, where)
+    if made.size == 0 or made[0] != 0 or made[-1] != total or (np.diff(made) < 0).any():
+        raise InputError(
+            "is not a list of offsets", where=where, allowed=f"rising from 0 to {total}"
+        )
+    return made

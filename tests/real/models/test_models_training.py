@@ -1,0 +1,38 @@
+"""Training graphs against PyTorch: FLOPs, gradient shapes, memory (see benchmarks/training.py)."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+pytest.importorskip("transformers", reason="needs transformers: pip install transformers")
+
+CASES = ("alexnet", "resnet50", "bert-base", "lstm", "llama3-8b, 4 layers")
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    folder = str(Path(__file__).parents[3] / "benchmarks")
+    sys.path.insert(0, folder)
+    yield importlib.import_module("training")
+    sys.path.remove(folder)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", CASES)
+def test_backward_flops_and_gradient_shapes_are_those_of_autograd(benchmark, name):
+    backward, forward, apart = benchmark.flops(name)
+    assert backward == pytest.approx(1, rel=0.01)
+    assert forward == pytest.approx(1, rel=1e-6)
+    assert apart == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["resnet50", "bert-base"])
+def test_peak_memory_of_a_step_is_what_pytorch_allocates(benchmark, name):
+    ours, theirs = benchmark.memory(name)
+    assert ours == pytest.approx(theirs, rel=0.1)
