@@ -162,6 +162,7 @@ class OnnxRuntimeBackend:
                 allowed=", ".join(self.capabilities().devices),
                 hint="install the build of onnxruntime for that device",
             )
+        _check_kernels(graph)
         check_runnable(graph)
         options = options or self._options(settings)
         model, arrays = _with_weights(graph, settings.seed)
@@ -291,3 +292,19 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+
+
+def _check_kernels(graph: Graph) -> None:
+    """Refuse operators of domains that ONNX Runtime's own kernels do not know.
+
+    Raises:
+        BackendError: names the first of them.
+    """
+    foreign = ("lydite", "ai.onnx.preview.training", "aten", "smaug", "tensorflow", "aisim")
+    found = next((op for op in graph.ops if op.domain in foreign), None)
+    if found is not None:
+        raise BackendError(
+            f"ONNX Runtime has no kernel for {found.qualified_type}",
+            where=f"{graph.name}: {found.name}",
+            hint="add --backend torch for a training step",
+        )

@@ -350,6 +350,8 @@ def _aten_op(node: Any, outputs: Sequence[str]) -> Op:
             inputs += [v.name if v is not None else "" for v in values]
         elif "Tensor" in kind:
             inputs.append(value.name if hasattr(value, "name") else "")
+            if isinstance(value, int | float):  # a number where a tensor may stand
+                attrs[argument.name] = _plain(value)
         elif argument.name in given and value is not None and argument.name != "device":
             attrs[argument.name] = _plain(value)
     while inputs and not inputs[-1]:
@@ -394,6 +396,7 @@ def _call(op_type: str, attrs: Any, tensors: Sequence[Any]) -> Callable[[], Any]
             value, rest = rest[:count], rest[count:]
         elif "Tensor" in kind:
             value = rest.pop(0) if rest else None
+            value = attrs.get(argument.name) if value is None else value
         elif argument.name in attrs:
             value = _revived(attrs[argument.name], kind)
         elif argument.has_default_value():

@@ -104,8 +104,9 @@ def _gemm(inputs: Inputs, attrs: Attrs) -> Any:
     if attrs.get("transB") and attrs.get("alpha", 1.0) == 1.0 and attrs.get("beta", 1.0) == 1.0:
         return F.linear(a, b, c)
     b = b.t() if attrs.get("transB") else b
-    product = attrs.get("alpha", 1.0) * (a @ b)
-    return product if c is None else product + attrs.get("beta", 1.0) * c
+    product, alpha, beta = a @ b, attrs.get("alpha", 1.0), attrs.get("beta", 1.0)
+    product = product if alpha == 1.0 else alpha * product
+    return product if c is None else product + (c if beta == 1.0 else beta * c)
 
 
 def _batch_norm(inputs: Inputs, attrs: Attrs) -> Any:

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from lydite.errors import InputError
 
-LIMIT_PS = 2**62 - 1
-"""No time may be later (53 days); twice it still fits 64 bits, so a sum cannot wrap."""
+LIMIT_PS = 2**61 - 1
+"""No time may be later (26 days); three times that still fits 64 bits, so no sum can wrap."""
 
 
 def column(

@@ -134,6 +134,9 @@ class Network:
         capped = self.stored() & np.isfinite(self.path_cap)
         refuse(capped, "has a rate cap over FIFO links", "path {}")
 
+        late = np.add.reduceat(self.latency_ps.astype(float)[self.path_links], self.path_start[:-1])
+        refuse(late > LIMIT_PS, "latency out of range", "path {}", f"0 to {LIMIT_PS} ps")
+
     def _paths(self, owner: np.ndarray[Any, Any], bad: np.ndarray[Any, Any]) -> np.ndarray:
         return np.bincount(owner[bad], minlength=self.path_cap.size) > 0
 

@@ -153,30 +153,75 @@ def _offers(fair: Fair) -> int:
 
 
 @njit(nogil=True, error_model="numpy")
-def _least(fair: Fair, size: int) -> tuple[int, int]:
-    """Take all items whose offers are least and equal; how many, and the heap's size then.
+def _least(fair: Fair, size: int) -> tuple[float, int, int]:
+    """Take all items whose offers are least and equal: the offer, how many, the heap's size then.
 
     What a link offers only grows as flows are fixed, so an old offer is renewed when it comes up.
     """
-    count = 0
-    while size > 0 and (count == 0 or fair.key[0] == fair.key[size]):
+    least, count = 0.0, 0
+    while size > 0 and (count == 0 or fair.key[0] == least):
         item = fair.item[0]
-        if item >= 0:
-            spent = fair.load[item] == 0
-            offer = fair.key[0] if spent else fair.left[item] / fair.load[item]
-            if offer != fair.key[0] and not (count == 0 and size == 1):
+        if item >= 0 and fair.load[item] > 0:
+            offer = fair.left[item] / fair.load[item]
+            if offer != fair.key[0]:
                 fair.key[0] = offer
                 _sink(fair, 0, size)
                 continue
-            fair.key[0] = offer
-        else:
-            spent = fair.fixed[-1 - item]
-        offer = fair.key[0]
+        if fair.load[item] > 0 if item >= 0 else not fair.fixed[-1 - item]:
+            least = fair.key[0]
+            fair.equal[count] = item
+            count += 1
         size -= 1
         fair.key[0], fair.item[0] = fair.key[size], fair.item[size]
         _sink(fair, 0, size)
-        if not spent:
-            fair.equal[count] = item
-            count += 1
-        fair.key[size] = offer
-    return count, size
+    return least, count, size
+
+
+@njit(nogil=True, error_model="numpy")
+def _fix(fair: Fair, path: int, rate: float) -> int:
+    if fair.fixed[path]:
+        return 0
+    fair.fixed[path] = True
+    fair.rate[path] = rate
+    flows = fair.flows[path]
+    for hop in range(fair.path_start[path], fair.path_start[path + 1]):
+        link = fair.path_links[hop]
+        fair.left[link] -= rate * flows
+        fair.load[link] -= flows
+    return 1
+
+
+@njit(nogil=True, error_model="numpy")
+def fill(fair: Fair) -> None:
+    """Work out the rates of `fair.paths[:fair.found[1]]`, all that the changes can reach."""
+    unfixed = _spread(fair)
+    size = _offers(fair)
+    while unfixed > 0:
+        rate, count, size = _least(fair, size)
+        for i in range(count):
+            item = fair.equal[i]
+            if item < 0:
+                unfixed -= _fix(fair, -1 - item, rate)
+                continue
+            begin = fair.link_start[item]
+            for at in range(begin, begin + fair.busy[item]):
+                unfixed -= _fix(fair, fair.hop_path[fair.hops[at]], rate)
+
+
+@njit(nogil=True, error_model="numpy")
+def forget(fair: Fair) -> None:
+    """Be done with the last filling."""
+    for i in range(fair.found[0]):
+        fair.in_links[fair.links[i]] = False
+    for i in range(fair.found[1]):
+        fair.in_paths[fair.paths[i]] = False
+    fair.found[:] = 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def rates(fair: Fair, flows: Array) -> None:
+    """Fill the whole network at once, with `flows` on each path; the answer is `fair.rate`."""
+    for path in range(len(flows)):
+        if flows[path] > 0:
+            change(fair, path, flows[path])
+    fill(fair)

@@ -26,7 +26,7 @@ from numba import njit
 from lydite.engine.kernels.tables import sort_few
 
 Array = np.ndarray[Any, Any]
-LIMIT = 2**62 - 1
+LIMIT = 2**61 - 1
 
 
 class Queues(NamedTuple):

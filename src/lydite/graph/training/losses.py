@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from lydite.errors import GraphError
 from lydite.graph.builder import Builder, Tensor
+from lydite.graph.dtypes import dtype_number
 from lydite.graph.training.call import GradientCall, GradientRule
 
 LABELS = "labels"
@@ -30,31 +31,42 @@ def cross_entropy(g: Builder, outputs: Sequence[Tensor]) -> Tensor:
 
 def mean_square(g: Builder, outputs: Sequence[Tensor]) -> Tensor:
     """Sum over the outputs of the mean squared difference to a target of the same shape."""
-    total: Tensor | None = None
-    for number, output in enumerate(outputs):
-        if "float" not in output.type.dtype:
-            continue
+    parts: list[Tensor] = []
+    for number, output in enumerate(_numbers(g, outputs)):
         target = g.input(f"target_{number}", output.shape, output.type.dtype)
         apart = g.op("Sub", output, target, name="loss/difference")
         two = g.constant(2.0, "two", output.type.dtype)
-        part = g.op(
-            "ReduceMean", g.op("Pow", apart, two, name="loss/square"), keepdims=0, name="loss/mean"
-        )
-        total = part if total is None else g.op("Add", total, part, name="loss")
-    if total is None:
-        raise GraphError("no output of numbers that a loss could be made of", where=g.name)
-    return total
+        square = g.op("Pow", apart, two, name="loss/square")
+        parts.append(g.op("ReduceMean", square, keepdims=0, name="loss/mean"))
+    return _added(g, parts)
 
 
 def total(g: Builder, outputs: Sequence[Tensor]) -> Tensor:
     """The sum of all outputs' elements: the cheapest loss, for measuring."""
-    parts = [
-        g.op("ReduceSum", out, keepdims=0, name="loss/sum")
-        for out in outputs
-        if "float" in out.type.dtype
-    ]
-    if not parts:
+    return _added(
+        g, [g.op("ReduceSum", out, keepdims=0, name="loss/sum") for out in _numbers(g, outputs)]
+    )
+
+
+def _numbers(g: Builder, outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The outputs that a loss can be made of, in float32 where they differ in type.
+
+    Raises:
+        GraphError: there is none.
+    """
+    found = [out for out in outputs if "float" in out.type.dtype]
+    if not found:
         raise GraphError("no output of numbers that a loss could be made of", where=g.name)
+    if len({out.type.dtype for out in found}) == 1:
+        return found
+    number = dtype_number("float32")
+    return [
+        out if out.type.dtype == "float32" else g.op("Cast", out, to=number, name="loss/cast")
+        for out in found
+    ]
+
+
+def _added(g: Builder, parts: Sequence[Tensor]) -> Tensor:
     found = parts[0]
     for part in parts[1:]:
         found = g.op("Add", found, part, name="loss")

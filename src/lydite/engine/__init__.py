@@ -1,0 +1,13 @@
+"""The discrete-event core: tasks on servers and links, in integer picoseconds."""
+
+from lydite.engine.build import NetworkBuilder, TaskBuilder
+from lydite.engine.columns import LIMIT_PS
+from lydite.engine.simulate import max_min_rates, simulate
+from lydite.engine.system import Interference, Network, Servers
+from lydite.engine.tasks import NOWHERE, Tasks
+from lydite.engine.timeline import Timeline
+
+__all__ = [
+    "LIMIT_PS", "NOWHERE", "Interference", "Network", "NetworkBuilder", "Servers", "TaskBuilder",
+    "Tasks", "Timeline", "max_min_rates", "simulate",
+]  # fmt: skip

@@ -1,0 +1,77 @@
+"""The compiled kernels: loaded when first wanted, and kept on disk once compiled.
+
+numba notices a change of the file that holds a kernel, but not of the files whose functions the
+kernel calls. So the cache stands in a folder named after all that the machine code depends on:
+every source file here, the versions of numba and numpy, and the processor. It is beside the sources
+where that can be written, in the user's cache folder otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+_SOURCES = Path(__file__).parent / "kernels"
+_KERNELS = {"queueing": ("play", 5), "sharing": ("play", 25), "fair": ("rates", 4), "tables": ("transpose", 1)}
+
+Notify = Callable[[str], None]
+
+
+def on_stderr(line: str) -> None:
+    """Print a notice where progress goes."""
+    print(line, file=sys.stderr)
+
+
+@cache
+def folder() -> Path:
+    """Where the machine code is kept."""
+    import llvmlite.binding
+    import numba
+    import numpy as np
+
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
+    digest.update(llvmlite.binding.get_host_cpu_name().encode())
+    for source in sorted(_SOURCES.glob("*.py")):
+        digest.update(source.read_bytes())
+    base = _SOURCES / "__pycache__"
+    if not os.access(base if base.exists() else _SOURCES, os.W_OK):
+        from platformdirs import user_cache_path
+
+        base = user_cache_path("lydite", appauthor=False) / "engine"
+    return base / digest.hexdigest()[:16]
+
+
+@cache
+def kernel(name: str) -> ModuleType:
+    """The module of kernels `name`, whose compiled functions are kept in `folder()`."""
+    import numba
+
+    # Read by numba when it decorates a function, so it is set for this import alone.
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder())
+    try:
+        return importlib.import_module(f"lydite.engine.kernels.{name}")
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@cache
+def _announced(name: str) -> list[bool]:
+    return []
+
+
+def load(name: str, notify: Notify = on_stderr) -> ModuleType:
+    """As `kernel`, and say so once if its first call will have to compile it."""
+    module = kernel(name)
+    function, seconds = _KERNELS[name]
+    said = _announced(name)
+    if not said:
+        said.append(True)
+        if not any(folder().rglob(f"{name}.{function}-*.nbi")):
+            notify(f"compiling the engine: {name} (once, ~{seconds} s)")
+    return module

@@ -1,0 +1,90 @@
+"""The switches between hosts: one switch, leaves and spines, or rails; a third level when needed.
+
+Each cable between switches is its own link, so that flows hashed onto one cable share it as they do
+in a real fabric. Leaves, spines and cores have `radix` ports. Up to `radix` leaves, every leaf goes
+to every spine; beyond, leaves stand in pods with spines of their own, and spine k of each pod goes
+to the cores of group k (a folded Clos network; Al-Fares et al., SIGCOMM 2008).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lydite.errors import InputError
+from lydite.hardware.cluster.columns import Columns
+from lydite.hardware.cluster.design import Fabric, Host
+from lydite.hardware.cluster.topology import CORE, LEAF, SPINE, SWITCH, Ints, Level
+
+
+def build_fabric(
+    fabric: Fabric | None, host: Host, hosts: int, where: str
+) -> tuple[Columns, Ints, tuple[Level, ...]]:
+    """Switches with their links, the switch of each card [hosts, cards], and the levels above hosts.
+
+    Raises:
+        InputError: a switch has too few ports.
+    """
+    columns = Columns()
+    cards = len(host.cards.under) if host.cards is not None and fabric is not None else 0
+    if fabric is None or not cards:
+        return columns, np.zeros((hosts, 0), np.int32), ()
+    if fabric.kind == "switch":
+        columns.add(SWITCH, 1)
+        return columns, np.zeros((hosts, cards), np.int32), ()
+    rails = cards if fabric.kind == "rail-optimised" else 1
+    down = fabric.hosts_per_leaf * cards // rails
+    up = max(1, round(down / fabric.oversubscription))
+    if down + up > fabric.radix:
+        raise InputError(
+            f"a leaf needs {down} ports down and {up} up, and has {fabric.radix}",
+            where=f"{where}: fabric",
+            allowed="a larger radix, fewer hosts_per_leaf or more oversubscription",
+        )
+    groups = math.ceil(hosts / fabric.hosts_per_leaf)
+    group = np.arange(hosts, dtype=np.int32)[:, None] // fabric.hosts_per_leaf
+    rail = np.arange(cards, dtype=np.int32)[None, :] * rails // cards
+    leaves = columns.add(LEAF, groups * rails)
+    if len(leaves) > 1:
+        _spines(columns, fabric, np.array(leaves), up, rails, where)
+    out = up * rails * fabric.wire.bandwidth_bytes_per_s
+    ranks = fabric.hosts_per_leaf * host.devices
+    levels = (Level("leaf", groups, ranks, out, fabric.wire.latency_s),) if groups > 1 else ()
+    return columns, (group * rails + rail).astype(np.int32), levels
+
+
+def _spines(
+    columns: Columns, fabric: Fabric, leaves: np.ndarray, up: int, rails: int, where: str
+) -> None:
+    if len(leaves) <= fabric.radix:
+        spines = np.array(columns.add(SPINE, math.ceil(len(leaves) * up / fabric.radix)))
+        _cables(columns, leaves, spines, up, fabric)
+        return
+    per_pod = fabric.radix // 2 // rails * rails
+    if per_pod == 0:
+        raise InputError(
+            f"{rails} rails do not fit in half of {fabric.radix} ports", where=f"{where}: fabric"
+        )
+    pods = math.ceil(len(leaves) / per_pod)
+    if pods > fabric.radix:
+        raise InputError(
+            f"{len(leaves)} leaves need {pods} pods, three levels hold {fabric.radix}",
+            where=f"{where}: fabric",
+            allowed="a larger radix or fewer hosts",
+        )
+    spines = np.array(columns.add(SPINE, pods * up)).reshape(pods, up)
+    for pod in range(pods):
+        _cables(columns, leaves[pod * per_pod : (pod + 1) * per_pod], spines[pod], up, fabric)
+    cores_of_group = math.ceil(pods * per_pod / fabric.radix)
+    cores = np.array(columns.add(CORE, up * cores_of_group)).reshape(up, cores_of_group)
+    for at in range(up):
+        _cables(columns, spines[:, at], cores[at], per_pod, fabric)
+
+
+def _cables(
+    columns: Columns, low: np.ndarray, high: np.ndarray, each: int, fabric: Fabric
+) -> None:
+    """`each` cables from every one of `low`, dealt out over `high` in turn."""
+    one = np.repeat(low, each)
+    columns.connect(one, high[np.arange(len(one)) % len(high)], fabric.wire)

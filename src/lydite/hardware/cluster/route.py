@@ -1,0 +1,250 @@
+"""Paths between nodes, as link numbers.
+
+A regular cluster is never searched as a whole: a path between hosts is one within the first host to
+a network card, one over the switches, one within the second host. The card is the one with the
+fewest hops in all; devices that share cards take them in turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from lydite.errors import InputError
+from lydite.hardware.cluster.search import FAR, Search, Seeds, mix
+from lydite.hardware.cluster.topology import (
+    DEVICE,
+    NIC,
+    Bools,
+    Cluster,
+    Floats,
+    Ints,
+    Layout,
+    Links,
+    Nodes,
+)
+
+_CHUNK = 16384
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """Paths as CSR: path p goes over `links[start[p]:start[p + 1]]`, in this order."""
+
+    start: npt.NDArray[np.int64]
+    links: Ints
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    def __getitem__(self, path: int) -> Ints:
+        return self.links[self.start[path] : self.start[path + 1]]
+
+    @property
+    def hops(self) -> npt.NDArray[np.int64]:
+        """[paths] links of each."""
+        return np.diff(self.start)
+
+
+def paths(
+    cluster: Cluster, sources: npt.ArrayLike, targets: npt.ArrayLike, channel: npt.ArrayLike = 0
+) -> Paths:
+    """The path from each source node to its target node.
+
+    Args:
+        cluster: whose links are numbered.
+        sources, targets: node numbers, as many of each.
+        channel: spreads messages between the same two nodes over paths that are equally good.
+
+    Raises:
+        InputError: two nodes without a path, by name.
+    """
+    one, other, lane = np.broadcast_arrays(*(np.atleast_1d(a) for a in (sources, targets, channel)))
+    one, other = one.astype(np.int32), other.astype(np.int32)
+    reached = cluster.router.reachable(one, other)
+    if not reached.all():
+        bad = int(np.argmin(reached))
+        ends = [cluster.node_name(int(node)) for node in (one[bad], other[bad])]
+        raise InputError(f"no path from {ends[0]} to {ends[1]}", where=cluster.name)
+    return cluster.router.paths(one, other, lane.astype(np.int64))
+
+
+def path_cost(cluster: Cluster, found: Paths) -> tuple[Floats, Floats]:
+    """[paths] bandwidth of the narrowest link (inf for an empty path), and latency of all links."""
+    bandwidth = np.full(len(found), np.inf)
+    latency = np.zeros(len(found))
+    some = found.hops > 0
+    first = found.start[:-1][some]
+    if some.any():
+        bandwidth[some] = np.minimum.reduceat(cluster.links.bandwidth_bytes_per_s[found.links], first)
+        latency[some] = np.add.reduceat(cluster.links.latency_s[found.links], first)
+    return bandwidth, latency
+
+
+class Router:
+    """Paths of one graph; what was searched is kept."""
+
+    def __init__(self, nodes: Nodes, links: Links, layout: Layout | None = None) -> None:
+        self.nodes, self.links, self.layout = nodes, links, layout
+
+    @cached_property
+    def _inside(self) -> tuple[Search, Search]:
+        """Searches within a host (or the whole graph): devices pass nothing on, and they do."""
+        if self.layout is None:
+            return Search(self.nodes, self.links), Search(self.nodes, self.links, True)
+        graph = self.layout.template, self.layout.template_links
+        return Search(*graph), Search(*graph, True)
+
+    @cached_property
+    def _between(self) -> Search:
+        assert self.layout is not None
+        switches = len(self.nodes) - self.layout.first_switch
+        nothing = np.zeros(switches, np.int32)
+        return Search(Nodes(nothing.astype(np.int8) + 1, nothing, nothing), self.layout.switch_links)
+
+    @cached_property
+    def cards(self) -> Cards:
+        """Which cards serve which node of a host."""
+        assert self.layout is not None
+        return Cards(self.layout, self._inside[0])
+
+    def reachable(self, sources: Ints, targets: Ints) -> Bools:
+        """[pairs] whether there is a path."""
+        here, there = self._local(sources), self._local(targets)
+        within = self._inside[1].distance(here, there) < FAR
+        if self.layout is None:
+            return within
+        same = self._host(sources) == self._host(targets)
+        if not self.layout.cards:
+            return within & same
+        out, back = self.cards.hops_out[here].min(1) < FAR, self.cards.hops_in[there].min(1) < FAR
+        return (within & same) | (out & back)
+
+    def paths(self, sources: Ints, targets: Ints, channel: npt.NDArray[np.int64]) -> Paths:
+        """As `paths`, for pairs that are reachable."""
+        parts = [
+            self._part(sources[at : at + _CHUNK], targets[at : at + _CHUNK], channel[at : at + _CHUNK])
+            for at in range(0, len(sources), _CHUNK)
+        ]
+        counts = np.concatenate([np.zeros(1, np.int64), *(count for count, _ in parts)])
+        links = np.concatenate([np.zeros(0, np.int32), *(link for _, link in parts)])
+        return Paths(np.cumsum(counts), links)
+
+    def _part(
+        self, sources: Ints, targets: Ints, channel: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], Ints]:
+        seeds = mix(
+            mix(mix(sources.astype(np.uint64)) ^ targets.astype(np.uint64))
+            ^ channel.astype(np.uint64)
+        )
+        here, there = self._local(sources), self._local(targets)
+        strict = self._inside[0]
+        direct = strict.distance(here, there) < FAR
+        if self.layout is not None:
+            direct &= self._host(sources) == self._host(targets)
+        cards = np.zeros_like(direct)
+        if self.layout is not None and self.layout.cards:
+            cards = ~direct & (self.cards.hops_out[here].min(1) < FAR)
+            cards &= self.cards.hops_in[there].min(1) < FAR
+        table = np.full((len(sources), 0), -1, np.int32)
+        for search, chosen in ((strict, direct), (self._inside[1], ~direct & ~cards)):
+            at = np.flatnonzero(chosen)
+            if len(at):
+                base = self._first_link(sources[at])
+                columns = _raised(search.walk(here[at], there[at], seeds[at]), base)
+                table = _placed(table, at, columns)
+        at = np.flatnonzero(cards)
+        if len(at):
+            table = _placed(table, at, self._over(sources[at], targets[at], seeds[at], channel[at]))
+        kept = table >= 0
+        return kept.sum(1), table[kept]
+
+    def _over(
+        self, sources: Ints, targets: Ints, seeds: Seeds, channel: npt.NDArray[np.int64]
+    ) -> list[Ints]:
+        """Paths that leave one host by a card and enter the other by a card."""
+        layout, cards, strict = self.layout, self.cards, self._inside[0]
+        assert layout is not None
+        here, there = self._local(sources), self._local(targets)
+        out_host, in_host = self._host(sources), self._host(targets)
+        between = self._between
+        leave, enter = layout.card_switch[out_host], layout.card_switch[in_host]  # [pairs, cards]
+        far = between.distance(leave[:, :, None], enter[:, None, :])
+        hops = cards.hops_out[here][:, :, None] + far + cards.hops_in[there][:, None, :]
+        out = cards.pick(hops.min(2), here, channel)
+        lines = np.arange(len(here))
+        back = cards.pick(hops[lines, out], there, channel)
+        up = layout.first_cable + 2 * (out_host * layout.cards + out)
+        down = layout.first_cable + 2 * (in_host * layout.cards + back) + 1
+        return [
+            *_raised(strict.walk(here, cards.node[out], seeds), self._first_link(sources)),
+            up.astype(np.int32),
+            *_raised(
+                between.walk(leave[lines, out], enter[lines, back], seeds),
+                np.full(len(here), layout.first_switch_link, np.int32),
+            ),
+            down.astype(np.int32),
+            *_raised(strict.walk(cards.node[back], there, seeds), self._first_link(targets)),
+        ]
+
+    def _host(self, nodes: Ints) -> Ints:
+        assert self.layout is not None
+        return nodes // np.int32(len(self.layout.template))
+
+    def _local(self, nodes: Ints) -> Ints:
+        return nodes if self.layout is None else nodes % np.int32(len(self.layout.template))
+
+    def _first_link(self, nodes: Ints) -> Ints:
+        if self.layout is None:
+            return np.zeros(len(nodes), np.int32)
+        return self._host(nodes) * np.int32(len(self.layout.template_links))
+
+
+class Cards:
+    """How far each node of a host is from its network cards.
+
+    Attributes:
+        node: [cards] node of each card in its host.
+        hops_out, hops_in: [nodes, cards] links to and from each card.
+    """
+
+    def __init__(self, layout: Layout, search: Search) -> None:
+        nodes = np.arange(len(layout.template), dtype=np.int32)
+        self.node = nodes[layout.template.kind == NIC]
+        self.hops_out = search.distance(nodes[:, None], self.node[None, :])
+        self.hops_in = search.distance(self.node[None, :], nodes[:, None])
+        near = self.hops_out == self.hops_out.min(1, keepdims=True, initial=FAR)
+        device = layout.template.kind == DEVICE
+        same = (near[:, None, :] == near[None, :, :]).all(2) & device[:, None] & device[None, :]
+        self.sharers = np.maximum(same.sum(1), 1)
+        self.turn = np.tril(same, -1).sum(1)
+
+    def pick(self, hops: np.ndarray, nodes: Ints, channel: npt.NDArray[np.int64]) -> Ints:
+        """[pairs] one of the cards with the fewest hops, in turn among the devices that share them."""
+        good = hops == hops.min(1, keepdims=True)
+        turn = (self.turn[nodes] + channel * self.sharers[nodes]) % good.sum(1)
+        return (good.cumsum(1) > turn[:, None]).argmax(1).astype(np.int32)
+
+    def of(self, node: int) -> list[int]:
+        """The cards that a node of a host has for itself, or its turn of those it shares."""
+        near = np.flatnonzero(self.hops_out[node] == self.hops_out[node].min(initial=FAR))
+        step, first = int(self.sharers[node]), int(self.turn[node])
+        spread = range(max(1, len(near) // step))
+        return list(dict.fromkeys(int(near[(first + at * step) % len(near)]) for at in spread))
+
+
+def _raised(columns: list[Ints], base: Ints) -> list[Ints]:
+    return [np.where(column >= 0, column + base, np.int32(-1)) for column in columns]
+
+
+def _placed(table: Ints, at: npt.NDArray[np.int64], columns: list[Ints]) -> Ints:
+    """The table with `columns` in rows `at`, made wider where needed."""
+    if len(columns) > table.shape[1]:
+        more = np.full((len(table), len(columns) - table.shape[1]), -1, np.int32)
+        table = np.hstack([table, more])
+    if columns:
+        table[at, : len(columns)] = np.stack(columns, 1)
+    return table

@@ -1,0 +1,297 @@
+"""`Cluster`: hosts, devices and the directed links between them, as columns.
+
+A node is a device, a switch, a network card, a CPU (the root of a PCIe tree), a leaf, a spine or a
+core switch. A link goes one way and has a twin that goes back. Every bandwidth is that of one
+direction: NVLink's "900 GB/s" counts both, so an H100 has 450 GB/s here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lydite.errors import InputError
+from lydite.hardware.device import Device
+
+if TYPE_CHECKING:
+    from lydite.hardware.cluster.route import Router
+
+Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+NODE_KINDS = ("device", "switch", "pcie", "cpu", "nic", "leaf", "spine", "core")
+LINK_KINDS = ("nvlink", "nvswitch", "xgmi", "pcie", "cpu", "nic", "ib", "ethernet")
+DEVICE, SWITCH, PCIE, CPU, NIC, LEAF, SPINE, CORE = range(8)
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Columns over nodes.
+
+    Attributes:
+        kind: index into `NODE_KINDS`.
+        host: the host it stands in; -1 for switches of the fabric.
+        index: its number among the nodes of its kind in its host (or in the fabric).
+    """
+
+    kind: npt.NDArray[np.int8]
+    host: Ints
+    index: Ints
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """Columns over directed links.
+
+    Attributes:
+        source, target: node numbers.
+        bandwidth_bytes_per_s, latency_s: of this direction.
+        kind: index into `LINK_KINDS`.
+        fifo: one message at a time; else messages share it fairly.
+        twin: the link back; -1 where there is none.
+    """
+
+    source: Ints
+    target: Ints
+    bandwidth_bytes_per_s: Floats
+    latency_s: Floats
+    kind: npt.NDArray[np.int8]
+    fifo: Bools
+    twin: Ints
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of a regular cluster, from devices outwards.
+
+    Attributes:
+        name: "device", "cpu", "host", "leaf" or "pod".
+        groups: how many there are.
+        ranks_per_group: devices in each (the last may have fewer).
+        out_bytes_per_s: what one group can send to the others.
+        latency_s: of one link out.
+    """
+
+    name: str
+    groups: int
+    ranks_per_group: int
+    out_bytes_per_s: float
+    latency_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How the columns of a regular cluster are laid out: what is known without looking at them.
+
+    Nodes of host h are `h * len(template) + i`; after them the switches of the fabric. Links of
+    host h are `h * len(template_links) + i`; then two for each network card (up, down), card k of
+    host h first at `first_cable + 2 * (h * cards + k)`; then those between switches.
+    """
+
+    hosts: int
+    template: Nodes
+    template_links: Links
+    card_switch: Ints  # [hosts, cards]: the switch of each card, counted from the first switch
+    switch_links: Links  # between switches, nodes counted from the first switch
+    levels: tuple[Level, ...]
+
+    @property
+    def cards(self) -> int:
+        """Network cards of a host."""
+        return self.card_switch.shape[1]
+
+    @property
+    def first_switch(self) -> int:
+        """Number of the fabric's first node."""
+        return self.hosts * len(self.template)
+
+    @property
+    def first_cable(self) -> int:
+        """Number of the first link that leaves a host."""
+        return self.hosts * len(self.template_links)
+
+    @property
+    def first_switch_link(self) -> int:
+        """Number of the first link between switches."""
+        return self.first_cable + 2 * self.card_switch.size
+
+
+@dataclass(frozen=True, slots=True)
+class Economics:
+    """What an hour costs; None where nobody said.
+
+    Attributes:
+        price_per_device_hour_usd: rent of one device with its share of the host.
+        grid_kg_per_kwh: CO2 of a kilowatt hour.
+        pue: power of the data centre over that of its machines.
+        host_power_w: rated power of a whole host, devices included.
+    """
+
+    price_per_device_hour_usd: float | None = None
+    grid_kg_per_kwh: float | None = None
+    pue: float | None = None
+    host_power_w: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Cluster:
+    """Hosts of equal devices and what links them.
+
+    Attributes:
+        name, title: how it is asked for, and what it is.
+        device: of every rank.
+        nodes, links: the graph; the links' bandwidth is what is left of it after `degraded`.
+        device_node: [ranks] node of each rank, host by host.
+        device_factor: [ranks] speed of each rank over that of `device`.
+        router: paths; shared by clusters that differ in speeds only.
+        layout: how it is built, if regular.
+        economics: price, grid, power.
+        sources: where each figure comes from, by field name; "" is the source of all others.
+        labels: names of nodes as a file gave them.
+        performance: [nodes] AISim's `average_performance` in bit/s, NaN where a node has none.
+        warnings: what a file had that is unusual.
+    """
+
+    name: str
+    title: str
+    device: Device
+    nodes: Nodes
+    links: Links
+    device_node: Ints
+    device_factor: Floats
+    router: Router
+    layout: Layout | None = None
+    economics: Economics = Economics()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+    performance: Floats | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ranks(self) -> int:
+        """Devices in use."""
+        return len(self.device_node)
+
+    @cached_property
+    def host_of_rank(self) -> Ints:
+        """[ranks] host of each rank."""
+        return self.nodes.host[self.device_node]
+
+    @property
+    def hosts(self) -> int:
+        """Hosts that have a rank."""
+        return len(np.unique(self.host_of_rank))
+
+    @property
+    def devices_per_host(self) -> int:
+        """Ranks of the fullest host."""
+        return int(np.bincount(self.host_of_rank).max())
+
+    def rank_node(self, rank: int) -> int:
+        """Node of a rank.
+
+        Raises:
+            InputError: there is no such rank.
+        """
+        if not 0 <= rank < self.ranks:
+            raise InputError(f"no rank {rank} in '{self.name}'", allowed=f"0 to {self.ranks - 1}")
+        return int(self.device_node[rank])
+
+    def node_name(self, node: int) -> str:
+        """A node as AISim writes it: "/server/host0/GPU/3/", "/switch/leaf2/"."""
+        if self.labels is not None:
+            return self.labels[node]
+        kind, host, index = (int(c[node]) for c in (self.nodes.kind, self.nodes.host, self.nodes.index))
+        if kind in (DEVICE, CPU):
+            return f"/server/host{host}/{'GPU' if kind == DEVICE else 'CPU'}/{index}/"
+        return f"/switch/{f'host{host}/' if host >= 0 else ''}{NODE_KINDS[kind]}{index}/"
+
+    def link_name(self, link: int) -> str:
+        """A link by its two ends."""
+        ends = self.links.source[link], self.links.target[link]
+        return " -> ".join(self.node_name(int(end)) for end in ends)
+
+    def source(self, field_name: str) -> str:
+        """Where a figure comes from."""
+        return self.sources.get(field_name, self.sources.get("", "unknown"))
+
+    @property
+    def bisection_bytes_per_s(self) -> float | None:
+        """What one half of the hosts (of the devices, in one host) can send to the other.
+
+        The least over the levels of the cluster; None for a cluster that is not regular.
+        """
+        if self.layout is None:
+            return None
+        return min(
+            (level.groups // 2 * level.out_bytes_per_s for level in self.layout.levels if level.groups > 1),
+            default=None,
+        )
+
+    def first(self, devices: int) -> Cluster:
+        """The same cluster with only its first devices in use.
+
+        Raises:
+            InputError: it has fewer.
+        """
+        if not 1 <= devices <= self.ranks:
+            raise InputError(
+                f"{devices} devices asked for, '{self.name}' has {self.ranks}",
+                allowed=f"1 to {self.ranks}",
+                hint=f"more hosts: '{self.name.split(' x ')[0]} x N'",
+            )
+        return replace(
+            self,
+            device_node=self.device_node[:devices],
+            device_factor=self.device_factor[:devices],
+        )
+
+
+def degraded(
+    cluster: Cluster,
+    device_factors: Mapping[int, float] | None = None,
+    link_factors: Mapping[int, float] | None = None,
+) -> Cluster:
+    """The cluster with some devices or links slower (factor 0.9: nine tenths of the speed).
+
+    Paths stay as they are: routing tables do not know of a bad cable.
+
+    Args:
+        cluster: left as it is.
+        device_factors: by rank.
+        link_factors: by link number; the twin keeps its speed unless named too.
+
+    Raises:
+        InputError: an unknown rank or link, or a factor that is not above 0.
+    """
+    devices = _scaled(cluster.device_factor, device_factors or {}, "rank", cluster.name)
+    bandwidth = _scaled(
+        cluster.links.bandwidth_bytes_per_s, link_factors or {}, "link", cluster.name
+    )
+    links = replace(cluster.links, bandwidth_bytes_per_s=bandwidth)
+    return replace(cluster, device_factor=devices, links=links)
+
+
+def _scaled(column: Floats, factors: Mapping[int, float], what: str, where: str) -> Floats:
+    column = column.copy()
+    for number, factor in factors.items():
+        if not 0 <= number < len(column):
+            raise InputError(
+                f"no {what} {number}", where=where, allowed=f"0 to {len(column) - 1}"
+            )
+        if not 0 < factor < float("inf"):
+            raise InputError(f"factor {factor:g} of {what} {number}", where=where, allowed="> 0")
+        column[number] *= factor
+    return column
