@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from lydite import __version__
-from lydite.cli import bench, db, demo, doctor, inspect, models, predict, profile, runs, validate
+from lydite.cli import (
+    bench,
+    db,
+    demo,
+    doctor,
+    inspect,
+    models,
+    predict,
+    profile,
+    runs,
+    simulate,
+    validate,
+)
 
 app = typer.Typer(
     name="lydite",
@@ -44,5 +56,6 @@ app.command("profile")(profile.profile)
 app.command("predict")(predict.predict)
 app.command("bench")(bench.bench)
 app.command("validate")(validate.validate)
+app.command("simulate")(simulate.simulate)
 app.command("runs")(runs.runs)
 app.add_typer(db.app, name="db")

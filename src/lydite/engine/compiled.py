@@ -18,7 +18,12 @@ from pathlib import Path
 from types import ModuleType
 
 _SOURCES = Path(__file__).parent / "kernels"
-_KERNELS = {"queueing": ("play", 5), "sharing": ("play", 25), "fair": ("rates", 4), "tables": ("transpose", 1)}
+_KERNELS = {
+    "queueing": ("play", 5),
+    "sharing": ("play", 25),
+    "fair": ("rates", 4),
+    "tables": ("transpose", 1),
+}
 
 Notify = Callable[[str], None]
 
@@ -60,18 +65,15 @@ def kernel(name: str) -> ModuleType:
         numba.config.CACHE_DIR = before
 
 
-@cache
-def _announced(name: str) -> list[bool]:
-    return []
+_announced: set[str] = set()
 
 
 def load(name: str, notify: Notify = on_stderr) -> ModuleType:
     """As `kernel`, and say so once if its first call will have to compile it."""
     module = kernel(name)
     function, seconds = _KERNELS[name]
-    said = _announced(name)
-    if not said:
-        said.append(True)
+    if name not in _announced:
+        _announced.add(name)
         if not any(folder().rglob(f"{name}.{function}-*.nbi")):
             notify(f"compiling the engine: {name} (once, ~{seconds} s)")
     return module

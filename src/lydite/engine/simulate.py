@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from lydite.engine.columns import LIMIT_PS, column, refuse
 from lydite.engine.compiled import Notify, load, on_stderr
+from lydite.engine.kernels import layout
 from lydite.engine.system import Interference, Network, Servers
 from lydite.engine.tasks import Tasks
 from lydite.engine.timeline import Timeline
@@ -67,9 +69,10 @@ def max_min_rates(network: Network, flows: Array, *, notify: Notify = on_stderr)
     wanted = column(flows, np.int32, network.path_cap.size, "flows")
     refuse(wanted < 0, "negative number of flows", "path {}")
     refuse((wanted > 0) & network.stored(), "flows over FIFO links", "path {}", "fair links")
-    state = _fair(network, notify)
-    load("fair", notify).rates(state, wanted)
-    return state.rate
+    links, paths, hops, offers = _fair(network, notify)
+    kernel = load("fair", notify)
+    kernel.rates(links, paths, hops, offers, np.zeros(11, np.int64), wanted)
+    return paths["rate"].copy()
 
 
 def _check(
@@ -89,28 +92,28 @@ def _queue(tasks: Tasks, servers: Servers, notify: Notify) -> tuple[Array, Array
     kernel = load("queueing", notify)
     n = len(tasks)
     begins, successors = _successors(tasks, notify)
-    release_ps, released = _releases(tasks)
-    record = np.empty((n, 4), np.int64)
+    gate = np.empty((n, 2), np.int32)
+    gate[:, 0], gate[:, 1] = tasks.resource, _pending(tasks)
+    record = np.empty((n, 2), np.int64)
     word = record.view(np.int32)
     record[:, 0] = tasks.duration_ps
-    word[:, 2] = tasks.resource
-    word[:, 3] = np.diff(tasks.dep_start) + (tasks.release_ps > 0)
-    word[:, 4], word[:, 5] = begins[:-1], begins[1:]
-    word[:, 6] = tasks.priority
-    counts = np.bincount(tasks.resource[tasks.resource >= 0], minlength=len(servers))
-    queues = _queues(kernel, servers, counts, 0)
-    begin = np.cumsum(counts) - counts
-    queues.first[:] = queues.last[:] = np.where(servers.by_priority, 0, begin)
-    at_once = _slots(servers, counts)
-    events = at_once + int(((tasks.resource < 0) & (tasks.duration_ps > 0)).sum())
-    _, late = kernel.play(
-        record.reshape(-1), word.reshape(-1), successors,
-        queues._replace(items=np.empty(counts.sum(), np.int32)),
-        release_ps, released, np.empty(events + 1, np.int64), np.empty(events + 1, np.int32),
+    word[:, 2], word[:, 3] = begins[:-1], begins[1:]
+    counts = _counts(tasks, servers)
+    at_once = int(np.minimum(servers.slots, counts).sum())
+    stations, urgent = _stations(servers, counts, 0)
+    queued = np.where(servers.by_priority, 0, counts)
+    stations["first"] = stations["last"] = np.where(
+        servers.by_priority, 0, np.cumsum(queued) - queued
+    )
+    room = at_once + int(((tasks.resource < 0) & (tasks.duration_ps > 0)).sum()) + 1
+    late = kernel.play(
+        gate.reshape(-1), record.reshape(-1), word.reshape(-1), tasks.priority, successors,
+        stations, np.empty(queued.sum(), np.int32), urgent, *_releases(tasks),
+        np.empty(room, np.int64), np.empty(room, np.int32),
         np.empty(n, np.int32), np.empty(at_once, np.int32),
     )  # fmt: skip
     start = record[:, 0].copy()
-    return start, start + tasks.duration_ps, word[:, 3], late
+    return start, start + tasks.duration_ps, gate[:, 1], late
 
 
 def _share(
@@ -118,69 +121,48 @@ def _share(
 ) -> tuple[Array, Array, Array, int]:
     """As `_queue`, with flows and interference."""
     kernel = load("sharing", notify)
-    n, links = len(tasks), len(network)
-    begins, successors = _successors(tasks, notify)
-    release_ps, released = _releases(tasks)
-    stored = network.stored()
-    hop_latency = network.latency_ps[network.path_links]
-    latency = np.zeros(network.path_cap.size, np.int64)
-    np.add.at(latency, network.hop_path(), hop_latency)
-    latency[stored] = 0
-    none = np.full(len(servers), -1, np.int32)
-    group = servers.group if len(slow.rates) else none
-    plan = kernel.Plan(
-        tasks.duration_ps, tasks.resource, tasks.priority, tasks.category, tasks.path, tasks.bytes,
-        begins, successors, release_ps, released, latency, stored, network.latency_ps, group,
-    )  # fmt: skip
-    stations = len(servers) + links
-    state = kernel.State(
-        start=np.full(n, -1, np.int64),
-        end=np.full(n, -1, np.int64),
-        pending=(np.diff(tasks.dep_start) + (tasks.release_ps > 0)).astype(np.int32),
-        stage=np.zeros(n, np.int32),
-        wave=np.empty(n, np.int32),
-        touched=np.empty(stations, np.int32),
-        is_touched=np.zeros(stations, np.bool_),
-        count=np.array([0, n, 0, 0, 0], np.int64),
-    )
-    counts = np.bincount(tasks.resource[tasks.resource >= 0], minlength=len(servers))
-    events = int((tasks.resource < 0).sum()) + _slots(servers, counts)
-    heap = kernel.Heap(
-        np.empty(events + 1, np.int64), np.empty(events + 1, np.int32),
-        np.full(n, -1, np.int32), np.zeros(1, np.int64),
-    )  # fmt: skip
-    after = np.empty(n, np.int32)
-    queues = _queues(kernel, servers, counts, links)._replace(items=after)
-    queues.first[:] = -1
-    queues.last[:] = 0
+    n, paths = len(tasks), network.path_cap.size
     groups, categories = slow.rates.shape[:2]
-    bundles = network.path_cap.size + groups * categories
-    running = kernel.Bundles(
-        head=np.full(bundles, -1, np.int32),
-        members=np.zeros(bundles, np.int32),
-        rate=np.concatenate([np.zeros(network.path_cap.size), np.ones(groups * categories)]),
-        changed=np.empty(bundles, np.int32),
-        is_changed=np.zeros(bundles, np.bool_),
-        # A task that waits in a queue is in no bundle.
-        after=after,
-        before=np.empty(n, np.int32),
-        left=np.empty(n),
-        since=np.empty(n, np.int64),
-        count=np.array([0, -1], np.int64),
-    )
-    busy = kernel.Groups(
-        slow.rates, np.zeros((groups, categories), np.int32),
-        np.zeros((groups, categories), np.int8), np.empty(groups, np.int32),
-        np.zeros(groups, np.bool_),
+    begins, successors = _successors(tasks, notify)
+    table = np.zeros(n + 1, layout.TASK)
+    table["start"][:n] = table["place"][:n] = -1
+    table["left"][:n] = tasks.bytes
+    table["pending"][:n] = _pending(tasks)
+    table["resource"][:n], table["path"][:n] = tasks.resource, tasks.path
+    table["succ"] = begins
+    counts = _counts(tasks, servers)
+    stations, urgent = _stations(servers, counts, len(network))
+    stations["first"] = -1
+    stations["group"] = -1
+    if groups:
+        stations["group"][: len(servers)] = servers.group
+    bundles = np.zeros(paths + groups * categories, layout.BUNDLE)
+    bundles["head"] = -1
+    bundles["rate"][paths:] = 1.0
+    waits = (tasks.resource < 0) & ((tasks.path >= 0) | (tasks.duration_ps > 0))
+    room = int(waits.sum() + np.minimum(servers.slots, counts).sum()) + 1
+    links, path_table, hops, offers = _fair(network, notify)
+    count = np.zeros(11, np.int64)
+    count[layout.BOTTOM], count[layout.LATE] = n, -1
+    world = layout.World(
+        table, tasks.duration_ps, tasks.priority, tasks.category, successors,
+        stations, links, path_table, hops, bundles, np.zeros(groups, layout.GROUP), slow.rates,
+        np.empty(room, np.int64), np.empty(room, np.int32), np.empty(n, np.int32),
+        offers, urgent, count,
     )  # fmt: skip
-    fair = _fair(network, notify)
-    _, late = kernel.play(kernel.World(plan, state, heap, queues, running, fair, busy))
-    return state.start, state.end, state.pending, late
+    late = kernel.play(world, *_releases(tasks))
+    rows = table[:n]
+    return rows["start"].copy(), rows["since"].copy(), rows["pending"], late
+
+
+def _pending(tasks: Tasks) -> Array:
+    """What each task waits for: its dependencies, its release, and that play begins."""
+    return np.diff(tasks.dep_start) + (tasks.release_ps > 0) + 1
 
 
 def _successors(tasks: Tasks, notify: Notify) -> tuple[Array, Array]:
     """Where each task's successors begin, and the successors, in rising order."""
-    begins = np.zeros(len(tasks) + 2, np.int64)
+    begins = np.zeros(len(tasks) + 2, np.int32)
     successors = np.empty(tasks.deps.size, np.int32)
     load("tables", notify).transpose(
         tasks.dep_start, tasks.deps, begins, successors, np.empty(0, np.int32)
@@ -195,62 +177,43 @@ def _releases(tasks: Tasks) -> tuple[Array, Array]:
     return tasks.release_ps[released], released.astype(np.int32)
 
 
-def _slots(servers: Servers, counts: Array) -> int:
-    """How many tasks can hold a server at once."""
-    return int(np.minimum(servers.slots, counts).sum())
+def _counts(tasks: Tasks, servers: Servers) -> Array:
+    """How many tasks each server has."""
+    return np.bincount(tasks.resource[tasks.resource >= 0], minlength=len(servers))
 
 
-def _queues(kernel: Any, servers: Servers, counts: Array, links: int) -> Any:
-    """Empty queues of the servers and, behind them, of the FIFO links."""
+def _stations(servers: Servers, counts: Array, links: int) -> tuple[Array, Array]:
+    """The servers, behind them the links, without their queues; and room for queues by priority."""
     urgent = np.where(servers.by_priority, counts, 0)
-    stations = len(servers) + links
-    return kernel.Queues(
-        free=np.concatenate([servers.slots, np.ones(links, np.int32)]),
-        first=np.empty(stations, np.int32),
-        last=np.empty(stations, np.int32),
-        items=np.empty(0, np.int32),
-        base=(np.cumsum(urgent) - urgent).astype(np.int32),
-        urgent=np.concatenate([servers.by_priority, np.zeros(links, np.bool_)]),
-        keys=np.empty(urgent.sum(), np.int64),
-        arrived=np.empty(urgent.sum(), np.int32),
-        count=np.zeros(1, np.int64),
-    )
+    stations = np.zeros(len(servers) + links, layout.STATION)
+    stations["free"] = 1
+    stations["free"][: len(servers)] = servers.slots
+    stations["base"][: len(servers)] = np.cumsum(urgent) - urgent
+    stations["by_priority"][: len(servers)] = servers.by_priority
+    return stations, np.empty(urgent.sum(), layout.URGENT)
 
 
-def _fair(network: Network, notify: Notify) -> Any:
-    """An empty network, for filling."""
-    links, paths, hops = len(network), network.path_cap.size, network.path_links.size
-    begins = np.zeros(links + 2, np.int64)
-    place = np.empty(hops, np.int32)
+def _fair(network: Network, notify: Notify) -> tuple[Array, Array, Array, Array]:
+    """Links, paths, hops and offers of a network without flows."""
+    size = network.path_links.size
+    begins = np.zeros(len(network) + 2, np.int32)
+    hops = np.zeros(size, layout.HOP)
+    at_link, place = np.empty(size, np.int32), np.empty(size, np.int32)
     load("tables", notify).transpose(
-        np.arange(hops + 1), network.path_links, begins, np.empty(hops, np.int32), place
+        np.arange(size + 1), network.path_links, begins, at_link, place
     )
-    at = np.empty(hops, np.int32)
-    at[place] = np.arange(hops, dtype=np.int32)
-    return load("fair", notify).Fair(
-        bandwidth=network.bandwidth,
-        path_start=network.path_start,
-        path_links=network.path_links,
-        cap=network.path_cap,
-        link_start=begins[:-1],
-        hops=at,
-        place=place,
-        hop_path=network.hop_path(),
-        busy=np.zeros(links, np.int32),
-        flows=np.zeros(paths, np.int32),
-        rate=np.zeros(paths),
-        links=np.empty(links, np.int32),
-        paths=np.empty(paths, np.int32),
-        found=np.zeros(2, np.int64),
-        in_links=np.zeros(links, np.bool_),
-        in_paths=np.zeros(paths, np.bool_),
-        left=np.empty(links),
-        load=np.empty(links, np.int32),
-        key=np.empty(links + paths),
-        item=np.empty(links + paths, np.int32),
-        equal=np.empty(links + paths, np.int32),
-        fixed=np.empty(paths, np.bool_),
-    )
+    hops["link"], hops["path"] = network.path_links, network.hop_path()
+    hops["at_link"], hops["place"] = at_link, place
+    links = np.zeros(len(network), layout.LINK)
+    links["bandwidth"], links["latency"] = network.bandwidth, network.latency_ps
+    links["begin"] = begins[:-2]
+    paths = np.zeros(network.path_cap.size, layout.PATH)
+    paths["cap"], paths["is_stored"] = network.path_cap, network.stored()
+    paths["begin"], paths["end"] = network.path_start[:-1], network.path_start[1:]
+    latency = np.zeros(paths.size, np.int64)
+    np.add.at(latency, network.hop_path(), network.latency_ps[network.path_links])
+    paths["latency"] = np.where(paths["is_stored"], 0, latency)
+    return links, paths, hops, np.zeros(links.size + paths.size, layout.OFFER)
 
 
 def _circle(tasks: Tasks, pending: Array) -> InputError:
@@ -260,7 +223,9 @@ def _circle(tasks: Tasks, pending: Array) -> InputError:
         seen.append(task)
         task = next(int(d) for d in tasks.needs(task) if pending[d] > 0)
     circle = [*seen[seen.index(task) :], task]
-    waits = [f"{tasks.label(a)} for {tasks.label(b)}" for a, b in zip(circle, circle[1:], strict=False)]
+    waits = [
+        f"{tasks.label(a)} for {tasks.label(b)}" for a, b in zip(circle, circle[1:], strict=False)
+    ]
     more = f" and so on, {len(waits)} in all" if len(waits) > 4 else ""
     return InputError(
         f"tasks wait for each other: {', '.join(waits[:4])}{more}",

@@ -186,6 +186,10 @@ class Builder:
         self._values.record(op, self._tensors)
         return [Tensor(self, n) for n in op.outputs]
 
+    def retype_input(self, name: str, type_: TensorType) -> None:
+        """Give an input that no operator has read yet another type."""
+        self._tensors[name] = type_
+
     def allow(self, domain: str, version: int = 1) -> None:
         """Import a domain of operators, unless it is."""
         self._opsets.setdefault(domain, version)

@@ -24,6 +24,9 @@ SMALL = 1024
 """Constants of at most this many elements are kept in memory and steer inference."""
 
 
+UPDATES = "ai.onnx.preview.training"
+"""ONNX's domain of optimisers."""
+
 _REFUSED = (
     shape_inference.InferenceError, checker.ValidationError, RuntimeError, LookupError, TypeError,
     ValueError,
@@ -53,6 +56,8 @@ def infer_outputs(
     """
     rule = _typing_rule(op)
     try:
+        if op.domain == UPDATES and rule is not None:  # ONNX's own know no half precision
+            return _padded(rule(op, inputs, None), len(op.outputs))
         if schema(op.op_type, op.domain, opsets.get(op.domain, 1)) is not None:
             return _by_onnx(op, inputs, values, opsets)
         if rule is not None:
@@ -69,7 +74,7 @@ def infer_outputs(
 
 
 def _typing_rule(op: Op) -> Callable[..., list[TensorType]] | None:
-    if op.domain == "lydite":
+    if op.domain in ("lydite", UPDATES):
         from lydite.graph.training.typing import TYPES
 
         return TYPES.get(op.op_type)

@@ -46,6 +46,13 @@ def test_an_optimiser_keeps_so_many_numbers_a_weight(optimizer):
     assert total_work(step.graph).unknown == ()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_kept_by_weights_gradients_and_states(dtype):
+    step = training_step(build_model("gpt2", phase="forward", dtype=dtype), optimizer="adam")
+    tensors = (*step.gradients, *step.gradients.values(), *step.states)
+    assert {step.graph.type_of(name).dtype for name in tensors} == {dtype}
+
+
 def test_phases_follow_each_other_and_cover_every_operator():
     step = training_step(build_model("resnet50"), optimizer="adam")
     order = [step.phases[op.name] for op in step.graph.ops]

@@ -7,109 +7,81 @@ its end is the instant at which the rest is done, to the nearest picosecond.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
-from numba import njit
 
-from lydite.engine.kernels.heap import Heap, put
-
-Array = np.ndarray[Any, Any]
-LIMIT = 2**61 - 1
+from lydite.engine.kernels.heap import put
+from lydite.engine.kernels.jit import inlined
+from lydite.engine.kernels.layout import CHANGED, LATE, LIMIT, World
 
 
-class Bundles(NamedTuple):
-    """Linked lists of tasks, newest first.
-
-    Attributes:
-        head, members: int32[bundles].
-        rate: float64[bundles], bytes/ps, or work done per ps.
-        changed: int32[bundles], those that tasks joined or left in this wave; is_changed: bool.
-        after, before: int32[tasks]; left: float64[tasks], bytes or ps at `since`: int64[tasks].
-        count: int64[2]: of `changed`; and the first task that would end beyond the limit, or -1.
-    """
-
-    head: Array
-    members: Array
-    rate: Array
-    changed: Array
-    is_changed: Array
-    after: Array
-    before: Array
-    left: Array
-    since: Array
-    count: Array
+@inlined
+def _mark(w: World, bundle: int) -> None:
+    if not w.bundles[bundle].is_changed:
+        w.bundles[bundle].is_changed = True
+        w.bundles[w.count[CHANGED]].list_changed = bundle
+        w.count[CHANGED] += 1
 
 
-@njit(nogil=True, error_model="numpy")
-def _mark(bundles: Bundles, bundle: int) -> None:
-    if not bundles.is_changed[bundle]:
-        bundles.is_changed[bundle] = True
-        bundles.changed[bundles.count[0]] = bundle
-        bundles.count[0] += 1
-
-
-@njit(nogil=True, error_model="numpy")
-def join(bundles: Bundles, bundle: int, task: int, amount: float) -> None:
-    """Add a task with so much to do; `begin_joined` gives it its end."""
-    first = bundles.head[bundle]
-    bundles.after[task], bundles.before[task] = first, -1
+@inlined
+def join(w: World, bundle: int, task: int) -> None:
+    """Add a task, with its `left` to do; `begin_joined` gives it its end."""
+    first = w.bundles[bundle].head
+    w.tasks[task].after, w.tasks[task].before = first, -1
     if first >= 0:
-        bundles.before[first] = task
-    bundles.head[bundle] = task
-    bundles.members[bundle] += 1
-    bundles.left[task] = amount
-    _mark(bundles, bundle)
+        w.tasks[first].before = task
+    w.bundles[bundle].head = task
+    w.bundles[bundle].members += 1
+    _mark(w, bundle)
 
 
-@njit(nogil=True, error_model="numpy")
-def leave(bundles: Bundles, bundle: int, task: int) -> None:
+@inlined
+def leave(w: World, bundle: int, task: int) -> None:
     """Take a task out."""
-    after, before = bundles.after[task], bundles.before[task]
+    after, before = w.tasks[task].after, w.tasks[task].before
     if before >= 0:
-        bundles.after[before] = after
+        w.tasks[before].after = after
     else:
-        bundles.head[bundle] = after
+        w.bundles[bundle].head = after
     if after >= 0:
-        bundles.before[after] = before
-    bundles.members[bundle] -= 1
-    _mark(bundles, bundle)
+        w.tasks[after].before = before
+    w.bundles[bundle].members -= 1
+    _mark(w, bundle)
 
 
-@njit(nogil=True, error_model="numpy")
-def _schedule(bundles: Bundles, heap: Heap, task: int, rate: float, now: int) -> None:
-    bundles.since[task] = now
-    span = np.rint(bundles.left[task] / rate)
-    if span > LIMIT - now:
-        bundles.count[1] = task
+@inlined
+def _schedule(w: World, task: int, rate: float, now: int) -> None:
+    w.tasks[task].since = now
+    span = np.rint(w.tasks[task].left / rate)
+    if span > LIMIT:
+        w.count[LATE] = task
     else:
-        put(heap, task, now + np.int64(span))
+        put(w.times, w.events, w.tasks, w.count, task, now + np.int64(span))
 
 
-@njit(nogil=True, error_model="numpy")
-def set_rate(bundles: Bundles, heap: Heap, bundle: int, rate: float, now: int) -> None:
+@inlined
+def set_rate(w: World, bundle: int, rate: float, now: int) -> None:
     """From now on the bundle goes at `rate`."""
-    before = bundles.rate[bundle]
+    before = w.bundles[bundle].rate
     if rate == before:
         return
-    bundles.rate[bundle] = rate
-    task = bundles.head[bundle]
+    w.bundles[bundle].rate = rate
+    task = w.bundles[bundle].head
     while task >= 0:
-        if heap.place[task] >= 0:
-            done = (now - bundles.since[task]) * before
-            bundles.left[task] = max(0.0, bundles.left[task] - done)
-            _schedule(bundles, heap, task, rate, now)
-        task = bundles.after[task]
+        if w.tasks[task].place >= 0:
+            done = (now - w.tasks[task].since) * before
+            w.tasks[task].left = max(0.0, w.tasks[task].left - done)
+            _schedule(w, task, rate, now)
+        task = w.tasks[task].after
 
 
-@njit(nogil=True, error_model="numpy")
-def begin_joined(bundles: Bundles, heap: Heap, now: int) -> None:
+@inlined
+def begin_joined(w: World, now: int) -> None:
     """Give the tasks that joined their ends, once all rates are settled."""
-    for i in range(bundles.count[0]):
-        bundle = bundles.changed[i]
-        bundles.is_changed[bundle] = False
-        task = bundles.head[bundle]
-        while task >= 0 and heap.place[task] < 0:
-            _schedule(bundles, heap, task, bundles.rate[bundle], now)
-            task = bundles.after[task]
-    bundles.count[0] = 0
+    for i in range(w.count[CHANGED]):
+        bundle = w.bundles[i].list_changed
+        w.bundles[bundle].is_changed = False
+        task = w.bundles[bundle].head
+        while task >= 0 and w.tasks[task].place < 0:
+            _schedule(w, task, w.bundles[bundle].rate, now)
+            task = w.tasks[task].after
+    w.count[CHANGED] = 0

@@ -10,218 +10,177 @@ changes a bit of the result.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
-from numba import njit
 
-Array = np.ndarray[Any, Any]
-
-
-class Fair(NamedTuple):
-    """Links, paths, and room to fill them.
-
-    Attributes:
-        bandwidth: float64[links]; path_start, path_links: as in `Network`; cap: float64[paths].
-        link_start: int64[links + 1]; link l's hops stand in `hops[link_start[l]:]`, those of paths
-            with flows first.
-        hops: int32, indices into `path_links`; place: int32, where each hop stands in `hops`.
-        hop_path: int32, the path of each hop.
-        busy: int32[links], how many of a link's paths have flows.
-        flows: int32[paths], at the last filling.
-        rate: float64[paths], bytes/s of each flow on it.
-        links, paths: int32, those being filled; found: int64[2], how many; ...
-        in_links, in_paths: bool, whether they are among them.
-        left, load: float64 and int32[links], bandwidth and flows still without a rate.
-        key, item: heap of offers: float64 and int32[links + paths]; a path's item is -1 - path.
-        equal: int32[links + paths], items whose offers are equal.
-        fixed: bool[paths].
-    """
-
-    bandwidth: Array
-    path_start: Array
-    path_links: Array
-    cap: Array
-    link_start: Array
-    hops: Array
-    place: Array
-    hop_path: Array
-    busy: Array
-    flows: Array
-    rate: Array
-    links: Array
-    paths: Array
-    found: Array
-    in_links: Array
-    in_paths: Array
-    left: Array
-    load: Array
-    key: Array
-    item: Array
-    equal: Array
-    fixed: Array
+from lydite.engine.kernels.jit import inlined, kernel
+from lydite.engine.kernels.layout import LINKS, PATHS, Array
 
 
-@njit(nogil=True, error_model="numpy")
-def _swap(fair: Fair, hop: int, at: int) -> None:
+@inlined
+def _swap(hops: Array, hop: int, at: int) -> None:
     """Move a hop to position `at` of its link, and what was there to where it was."""
-    here, other = fair.place[hop], fair.hops[at]
-    fair.hops[at], fair.hops[here] = hop, other
-    fair.place[hop], fair.place[other] = at, here
+    here, other = hops[hop].place, hops[at].at_link
+    hops[at].at_link, hops[here].at_link = hop, other
+    hops[hop].place, hops[other].place = at, here
 
 
-@njit(nogil=True, error_model="numpy")
-def _reach(fair: Fair, link: int) -> None:
-    if not fair.in_links[link]:
-        fair.in_links[link] = True
-        fair.links[fair.found[0]] = link
-        fair.found[0] += 1
+@inlined
+def _reach(links: Array, count: Array, link: int) -> None:
+    if not links[link].is_reached:
+        links[link].is_reached = True
+        links[count[LINKS]].list_reached = link
+        count[LINKS] += 1
 
 
-@njit(nogil=True, error_model="numpy")
-def change(fair: Fair, path: int, flows: int) -> None:
-    """Note that `path` has another number of flows; its links are filled by the next `fill`."""
-    before = fair.flows[path]
-    fair.flows[path] = flows
-    for hop in range(fair.path_start[path], fair.path_start[path + 1]):
-        link = fair.path_links[hop]
+@inlined
+def change(links: Array, paths: Array, hops: Array, count: Array, path: int, flows: int) -> None:
+    """Note that `path` has another number of flows; the next `fill` fills its links."""
+    before = paths[path].flows
+    paths[path].flows = flows
+    for hop in range(paths[path].begin, paths[path].end):
+        link = hops[hop].link
         if before == 0:
-            _swap(fair, hop, fair.link_start[link] + fair.busy[link])
-            fair.busy[link] += 1
+            _swap(hops, hop, links[link].begin + links[link].busy)
+            links[link].busy += 1
         elif flows == 0:
-            fair.busy[link] -= 1
-            _swap(fair, hop, fair.link_start[link] + fair.busy[link])
-        _reach(fair, link)
-    if flows == 0:
-        fair.rate[path] = 0.0
+            links[link].busy -= 1
+            _swap(hops, hop, links[link].begin + links[link].busy)
+        _reach(links, count, link)
 
 
-@njit(nogil=True, error_model="numpy")
-def _spread(fair: Fair) -> int:
-    """Find all links and paths that the changed links reach; how many of the paths are unfixed."""
-    at = 0
-    while at < fair.found[0]:
-        link = fair.links[at]
-        at += 1
-        fair.left[link], fair.load[link] = fair.bandwidth[link], 0
-        begin = fair.link_start[link]
-        for i in range(begin, begin + fair.busy[link]):
-            path = fair.hop_path[fair.hops[i]]
-            fair.load[link] += fair.flows[path]
-            if not fair.in_paths[path]:
-                fair.in_paths[path] = True
-                fair.fixed[path] = False
-                fair.paths[fair.found[1]] = path
-                fair.found[1] += 1
-                for hop in range(fair.path_start[path], fair.path_start[path + 1]):
-                    _reach(fair, fair.path_links[hop])
-    return fair.found[1]
+@inlined
+def _spread(links: Array, paths: Array, hops: Array, count: Array) -> None:
+    """Find all links and paths that the changed links reach."""
+    i = 0
+    while i < count[LINKS]:
+        link = links[i].list_reached
+        i += 1
+        load, begin = 0, links[link].begin
+        for at in range(begin, begin + links[link].busy):
+            path = hops[hops[at].at_link].path
+            load += paths[path].flows
+            if not paths[path].is_reached:
+                paths[path].is_reached = True
+                paths[path].is_fixed = False
+                paths[count[PATHS]].list_reached = path
+                count[PATHS] += 1
+                for hop in range(paths[path].begin, paths[path].end):
+                    _reach(links, count, hops[hop].link)
+        links[link].left, links[link].load = links[link].bandwidth, load
 
 
-@njit(nogil=True, error_model="numpy")
-def _sink(fair: Fair, at: int, size: int) -> None:
-    key, item = fair.key[at], fair.item[at]
+@inlined
+def _sink(offers: Array, size: int, at: int, rate: float, item: int) -> None:
     below = 2 * at + 1
     while below < size:
-        if below + 1 < size and fair.key[below + 1] < fair.key[below]:
+        if below + 1 < size and offers[below + 1].rate < offers[below].rate:
             below += 1
-        if fair.key[below] >= key:
+        if offers[below].rate >= rate:
             break
-        fair.key[at], fair.item[at] = fair.key[below], fair.item[below]
+        offers[at].rate, offers[at].item = offers[below].rate, offers[below].item
         at = below
         below = 2 * at + 1
-    fair.key[at], fair.item[at] = key, item
+    offers[at].rate, offers[at].item = rate, item
 
 
-@njit(nogil=True, error_model="numpy")
-def _offers(fair: Fair) -> int:
+@inlined
+def _offer(links: Array, paths: Array, offers: Array, count: Array) -> int:
     """Heap what each link offers each of its flows, and the caps; the heap's size."""
     size = 0
-    for i in range(fair.found[0]):
-        link = fair.links[i]
-        if fair.load[link] > 0:
-            fair.key[size], fair.item[size] = fair.left[link] / fair.load[link], link
+    for i in range(count[LINKS]):
+        link = links[i].list_reached
+        if links[link].load > 0:
+            # Most links of a large network carry one flow; a division costs more than a test.
+            offers[size].rate = links[link].left
+            if links[link].load > 1:
+                offers[size].rate /= links[link].load
+            offers[size].item = link
             size += 1
-    for i in range(fair.found[1]):
-        path = fair.paths[i]
-        if fair.cap[path] < np.inf:
-            fair.key[size], fair.item[size] = fair.cap[path], -1 - path
+    for i in range(count[PATHS]):
+        path = paths[i].list_reached
+        if paths[path].cap < np.inf:
+            offers[size].rate, offers[size].item = paths[path].cap, -1 - path
             size += 1
     for at in range((size >> 1) - 1, -1, -1):
-        _sink(fair, at, size)
+        _sink(offers, size, at, offers[at].rate, offers[at].item)
     return size
 
 
-@njit(nogil=True, error_model="numpy")
-def _least(fair: Fair, size: int) -> tuple[float, int, int]:
+@inlined
+def _least(links: Array, paths: Array, offers: Array, size: int) -> tuple[float, int, int]:
     """Take all items whose offers are least and equal: the offer, how many, the heap's size then.
 
     What a link offers only grows as flows are fixed, so an old offer is renewed when it comes up.
     """
-    least, count = 0.0, 0
-    while size > 0 and (count == 0 or fair.key[0] == least):
-        item = fair.item[0]
-        if item >= 0 and fair.load[item] > 0:
-            offer = fair.left[item] / fair.load[item]
-            if offer != fair.key[0]:
-                fair.key[0] = offer
-                _sink(fair, 0, size)
-                continue
-        if fair.load[item] > 0 if item >= 0 else not fair.fixed[-1 - item]:
-            least = fair.key[0]
-            fair.equal[count] = item
-            count += 1
+    least, equal = 0.0, 0
+    while size > 0 and (equal == 0 or offers[0].rate == least):
+        item, rate = offers[0].item, offers[0].rate
+        if item < 0:
+            counts = not paths[-1 - item].is_fixed
+        else:
+            counts = links[item].load > 0
+            if counts:
+                offer = links[item].left / links[item].load
+                if offer != rate:
+                    _sink(offers, size, 0, offer, item)
+                    continue
+        if counts:
+            least = rate
+            offers[equal].list_equal = item
+            equal += 1
         size -= 1
-        fair.key[0], fair.item[0] = fair.key[size], fair.item[size]
-        _sink(fair, 0, size)
-    return least, count, size
+        _sink(offers, size, 0, offers[size].rate, offers[size].item)
+    return least, equal, size
 
 
-@njit(nogil=True, error_model="numpy")
-def _fix(fair: Fair, path: int, rate: float) -> int:
-    if fair.fixed[path]:
+@inlined
+def _fix(links: Array, paths: Array, hops: Array, path: int, rate: float) -> int:
+    if paths[path].is_fixed:
         return 0
-    fair.fixed[path] = True
-    fair.rate[path] = rate
-    flows = fair.flows[path]
-    for hop in range(fair.path_start[path], fair.path_start[path + 1]):
-        link = fair.path_links[hop]
-        fair.left[link] -= rate * flows
-        fair.load[link] -= flows
+    paths[path].is_fixed = True
+    paths[path].rate = rate
+    flows = paths[path].flows
+    for hop in range(paths[path].begin, paths[path].end):
+        link = hops[hop].link
+        links[link].left -= rate * flows
+        links[link].load -= flows
     return 1
 
 
-@njit(nogil=True, error_model="numpy")
-def fill(fair: Fair) -> None:
-    """Work out the rates of `fair.paths[:fair.found[1]]`, all that the changes can reach."""
-    unfixed = _spread(fair)
-    size = _offers(fair)
+@inlined
+def fill(links: Array, paths: Array, hops: Array, offers: Array, count: Array) -> None:
+    """Work out the rates of all paths that the changes reach: the list of `count[PATHS]`."""
+    _spread(links, paths, hops, count)
+    size = _offer(links, paths, offers, count)
+    unfixed = count[PATHS]
     while unfixed > 0:
-        rate, count, size = _least(fair, size)
-        for i in range(count):
-            item = fair.equal[i]
+        rate, equal, size = _least(links, paths, offers, size)
+        for i in range(equal):
+            item = offers[i].list_equal
             if item < 0:
-                unfixed -= _fix(fair, -1 - item, rate)
+                unfixed -= _fix(links, paths, hops, -1 - item, rate)
                 continue
-            begin = fair.link_start[item]
-            for at in range(begin, begin + fair.busy[item]):
-                unfixed -= _fix(fair, fair.hop_path[fair.hops[at]], rate)
+            begin = links[item].begin
+            for at in range(begin, begin + links[item].busy):
+                unfixed -= _fix(links, paths, hops, hops[hops[at].at_link].path, rate)
 
 
-@njit(nogil=True, error_model="numpy")
-def forget(fair: Fair) -> None:
+@inlined
+def forget(links: Array, paths: Array, count: Array) -> None:
     """Be done with the last filling."""
-    for i in range(fair.found[0]):
-        fair.in_links[fair.links[i]] = False
-    for i in range(fair.found[1]):
-        fair.in_paths[fair.paths[i]] = False
-    fair.found[:] = 0
+    for i in range(count[LINKS]):
+        links[links[i].list_reached].is_reached = False
+    for i in range(count[PATHS]):
+        paths[paths[i].list_reached].is_reached = False
+    count[LINKS] = count[PATHS] = 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def rates(fair: Fair, flows: Array) -> None:
-    """Fill the whole network at once, with `flows` on each path; the answer is `fair.rate`."""
+@kernel
+def rates(
+    links: Array, paths: Array, hops: Array, offers: Array, count: Array, flows: Array
+) -> None:
+    """Fill the whole network at once, with `flows` on each path; the answer is their `rate`."""
     for path in range(len(flows)):
         if flows[path] > 0:
-            change(fair, path, flows[path])
-    fill(fair)
+            change(links, paths, hops, count, path, flows[path])
+    fill(links, paths, hops, offers, count)

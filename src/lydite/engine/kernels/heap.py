@@ -2,80 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
-from numba import njit
-
-Array = np.ndarray[Any, Any]
+from lydite.engine.kernels.jit import inlined
+from lydite.engine.kernels.layout import EVENTS, Array
 
 
-class Heap(NamedTuple):
-    """A binary heap.
-
-    Attributes:
-        time: int64, room for all tasks.
-        task: int32.
-        place: int32[tasks], where a task stands, -1 if it does not.
-        size: int64[1].
-    """
-
-    time: Array
-    task: Array
-    place: Array
-    size: Array
-
-
-@njit(nogil=True, error_model="numpy")
-def _rise(heap: Heap, at: int, time: int, task: int) -> None:
+@inlined
+def _rise(times: Array, events: Array, tasks: Array, at: int, time: int, task: int) -> None:
     while at > 0:
         above = (at - 1) >> 1
-        if heap.time[above] <= time:
+        if times[above] <= time:
             break
-        heap.time[at], heap.task[at] = heap.time[above], heap.task[above]
-        heap.place[heap.task[at]] = at
+        times[at], events[at] = times[above], events[above]
+        tasks[events[at]].place = at
         at = above
-    heap.time[at], heap.task[at] = time, task
-    heap.place[task] = at
+    times[at], events[at] = time, task
+    tasks[task].place = at
 
 
-@njit(nogil=True, error_model="numpy")
-def _sink(heap: Heap, at: int, time: int, task: int) -> None:
-    size = heap.size[0]
+@inlined
+def _sink(
+    times: Array, events: Array, tasks: Array, size: int, at: int, time: int, task: int
+) -> None:
     below = 2 * at + 1
     while below < size:
-        if below + 1 < size and heap.time[below + 1] < heap.time[below]:
+        if below + 1 < size and times[below + 1] < times[below]:
             below += 1
-        if heap.time[below] >= time:
+        if times[below] >= time:
             break
-        heap.time[at], heap.task[at] = heap.time[below], heap.task[below]
-        heap.place[heap.task[at]] = at
+        times[at], events[at] = times[below], events[below]
+        tasks[events[at]].place = at
         at = below
         below = 2 * at + 1
-    heap.time[at], heap.task[at] = time, task
-    heap.place[task] = at
+    times[at], events[at] = time, task
+    tasks[task].place = at
 
 
-@njit(nogil=True, error_model="numpy")
-def put(heap: Heap, task: int, time: int) -> None:
+@inlined
+def put(times: Array, events: Array, tasks: Array, count: Array, task: int, time: int) -> None:
     """Set the time of the task's event, whether it had one or not."""
-    at = heap.place[task]
+    at = tasks[task].place
     if at < 0:
-        heap.size[0] += 1
-        _rise(heap, heap.size[0] - 1, time, task)
-    elif time < heap.time[at]:
-        _rise(heap, at, time, task)
+        at = count[EVENTS]
+        count[EVENTS] += 1
+        _rise(times, events, tasks, at, time, task)
+    elif time < times[at]:
+        _rise(times, events, tasks, at, time, task)
     else:
-        _sink(heap, at, time, task)
+        _sink(times, events, tasks, count[EVENTS], at, time, task)
 
 
-@njit(nogil=True, error_model="numpy")
-def pop(heap: Heap) -> int:
+@inlined
+def pop(times: Array, events: Array, tasks: Array, count: Array) -> int:
     """Take the task whose event comes first."""
-    top = heap.task[0]
-    heap.place[top] = -1
-    heap.size[0] -= 1
-    last = heap.size[0]
+    top = events[0]
+    tasks[top].place = -1
+    count[EVENTS] -= 1
+    last = count[EVENTS]
     if last > 0:
-        _sink(heap, 0, heap.time[last], heap.task[last])
+        _sink(times, events, tasks, last, 0, times[last], events[last])
     return top

@@ -10,376 +10,320 @@ The waves are those of `queueing`; after each, the rates that it changed are wor
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
-from numba import njit
 
-from lydite.engine.kernels.bundles import Bundles, begin_joined, join, leave, set_rate
-from lydite.engine.kernels.fair import Fair, change, fill, forget
-from lydite.engine.kernels.heap import Heap, pop, put
-from lydite.engine.kernels.queueing import Queues, pop_urgent, push_urgent
+from lydite.engine.kernels.bundles import begin_joined, join, leave, set_rate
+from lydite.engine.kernels.fair import change, fill, forget
+from lydite.engine.kernels.heap import pop, put
+from lydite.engine.kernels.jit import inlined, kernel
+from lydite.engine.kernels.layout import (
+    ARRIVALS,
+    BOTTOM,
+    CHANGED,
+    ENDED,
+    EVENTS,
+    FRESH,
+    GROUPS,
+    LATE,
+    LIMIT,
+    LINKS,
+    PATHS,
+    TOUCHED,
+    Array,
+    World,
+)  # fmt: skip
 from lydite.engine.kernels.tables import sort_few
-
-Array = np.ndarray[Any, Any]
-LIMIT = 2**61 - 1
-FRESH, BOTTOM, TOUCHED, GROUPS, ENDED = range(5)
+from lydite.engine.kernels.urgent import pop_urgent, push_urgent
 
 
-class Plan(NamedTuple):
-    """What is given: the columns of `Tasks`, and successors.
-
-    Attributes:
-        latency: int64[paths], before a fair path's bytes; 0 for a stored one.
-        stored: bool[paths]; link_latency: int64[links]; group: int32[servers].
-    """
-
-    duration: Array
-    resource: Array
-    priority: Array
-    category: Array
-    path: Array
-    bytes: Array
-    succ_start: Array
-    successors: Array
-    release_ps: Array
-    released: Array
-    latency: Array
-    stored: Array
-    link_latency: Array
-    group: Array
+@inlined
+def _add_fresh(w: World, task: int) -> None:
+    w.wave[w.count[FRESH]] = task
+    w.count[FRESH] += 1
 
 
-class State(NamedTuple):
-    """What changes.
-
-    Attributes:
-        start, end: int64[tasks]; the start is -1 until then.
-        pending: int32[tasks], dependencies and releases still to come.
-        stage: int32[tasks]; of a flow over a fair path 1 while bytes move; over a stored one
-            2 * hop on the way to that hop's link, 2 * hop + 1 on the link.
-        wave: int32[tasks], what became ready from the front, what ends at once from the back.
-        touched: int32[stations], those to take from their queues; is_touched: bool.
-        count: int64[5]: FRESH, BOTTOM, TOUCHED, GROUPS, ENDED.
-    """
-
-    start: Array
-    end: Array
-    pending: Array
-    stage: Array
-    wave: Array
-    touched: Array
-    is_touched: Array
-    count: Array
+@inlined
+def _add_ended(w: World, task: int) -> None:
+    w.count[BOTTOM] -= 1
+    w.wave[w.count[BOTTOM]] = task
 
 
-class Groups(NamedTuple):
-    """Who is busy in each group, and what that does to the others.
-
-    Attributes:
-        rates: float64[groups, categories, categories].
-        busy: int32[groups, categories], tasks that hold a server.
-        level: int8[groups, categories], busy at the last settling, at most 2.
-        changed: int32[groups]; is_changed: bool[groups].
-    """
-
-    rates: Array
-    busy: Array
-    level: Array
-    changed: Array
-    is_changed: Array
+@inlined
+def _touch(w: World, station: int) -> None:
+    if not w.stations[station].is_touched:
+        w.stations[station].is_touched = True
+        w.stations[w.count[TOUCHED]].list_touched = station
+        w.count[TOUCHED] += 1
 
 
-class World(NamedTuple):
-    """All of it."""
-
-    plan: Plan
-    state: State
-    heap: Heap
-    queues: Queues
-    bundles: Bundles
-    fair: Fair
-    groups: Groups
+@inlined
+def _wait(w: World, task: int, time: int) -> None:
+    put(w.times, w.events, w.tasks, w.count, task, time)
 
 
-@njit(nogil=True, error_model="numpy")
-def _add_fresh(state: State, task: int) -> None:
-    state.wave[state.count[FRESH]] = task
-    state.count[FRESH] += 1
-
-
-@njit(nogil=True, error_model="numpy")
-def _add_ended(state: State, task: int) -> None:
-    state.count[BOTTOM] -= 1
-    state.wave[state.count[BOTTOM]] = task
-
-
-@njit(nogil=True, error_model="numpy")
-def _touch(state: State, station: int) -> None:
-    if not state.is_touched[station]:
-        state.is_touched[station] = True
-        state.touched[state.count[TOUCHED]] = station
-        state.count[TOUCHED] += 1
-
-
-@njit(nogil=True, error_model="numpy")
-def _hop_link(world: World, task: int) -> int:
+@inlined
+def _hop_link(w: World, task: int) -> int:
     """The link of the hop that a stored flow is at, -1 when it has passed the last."""
-    path = world.plan.path[task]
-    at = world.fair.path_start[path] + (world.state.stage[task] >> 1)
-    return world.fair.path_links[at] if at < world.fair.path_start[path + 1] else -1
+    path = w.paths[w.tasks[task].path]
+    hop = path.begin + (w.tasks[task].stage >> 1)
+    return w.hops[hop].link if hop < path.end else -1
 
 
-@njit(nogil=True, error_model="numpy")
-def _arrive(world: World, task: int) -> None:
+@inlined
+def _group(w: World, task: int) -> int:
+    """The group of a task's server, -1 for none."""
+    server = w.tasks[task].resource
+    return w.stations[server].group if server >= 0 else -1
+
+
+@inlined
+def _work_bundle(w: World, task: int) -> int:
+    """The bundle of work that others can slow, -1 for other work."""
+    group = _group(w, task)
+    if group < 0 or w.duration[task] == 0:
+        return -1
+    return len(w.paths) + group * w.rates.shape[1] + w.category[task]
+
+
+@inlined
+def _arrive(w: World, task: int) -> None:
     """A flow comes to where its bytes move: to its path, or to its next link, or to its end."""
-    path = world.plan.path[task]
-    if world.plan.stored[path]:
-        if _hop_link(world, task) >= 0:
-            _add_fresh(world.state, task)
+    path = w.tasks[task].path
+    if w.paths[path].is_stored:
+        if _hop_link(w, task) >= 0:
+            _add_fresh(w, task)
         else:
-            _add_ended(world.state, task)
-    elif world.plan.bytes[task] > 0:
-        world.state.stage[task] = 1
-        join(world.bundles, path, task, world.plan.bytes[task])
+            _add_ended(w, task)
+    elif w.tasks[task].left > 0:
+        w.tasks[task].stage = 1
+        join(w, path, task)
     else:
-        _add_ended(world.state, task)
+        _add_ended(w, task)
 
 
-@njit(nogil=True, error_model="numpy")
-def _begin(world: World, task: int, now: int) -> int:
+@inlined
+def _begin(w: World, task: int, now: int) -> int:
     """Note the start; how long until its next event, -1 if its bundle will say."""
-    plan = world.plan
-    world.state.start[task] = now
-    if plan.path[task] >= 0:
-        return plan.duration[task] + plan.latency[plan.path[task]]
-    server = plan.resource[task]
-    group = plan.group[server] if server >= 0 else -1
-    if group < 0 or plan.duration[task] == 0:
-        return plan.duration[task]
-    bundle = _work_bundle(world, task, group)
-    join(world.bundles, bundle, task, float(plan.duration[task]))
+    w.tasks[task].start = now
+    path = w.tasks[task].path
+    if path >= 0:
+        return w.duration[task] + w.paths[path].latency
+    bundle = _work_bundle(w, task)
+    if bundle < 0:
+        return w.duration[task]
+    w.tasks[task].left = w.duration[task]
+    join(w, bundle, task)
     return -1
 
 
-@njit(nogil=True, error_model="numpy")
-def _work_bundle(world: World, task: int, group: int) -> int:
-    categories = world.groups.rates.shape[1]
-    return len(world.plan.latency) + group * categories + world.plan.category[task]
-
-
-@njit(nogil=True, error_model="numpy")
-def _ready(world: World, task: int, now: int) -> None:
-    """All that it depends on has ended."""
-    if world.plan.resource[task] >= 0:
-        _add_fresh(world.state, task)
-        return
-    span = _begin(world, task, now)
-    if span > 0:
-        put(world.heap, task, now + span)
-    elif world.plan.path[task] >= 0:
-        _arrive(world, task)
-    else:
-        _add_ended(world.state, task)
-
-
-@njit(nogil=True, error_model="numpy")
-def _happen(world: World, task: int, now: int) -> None:
-    """A task's event: what it was at is over."""
-    plan, state = world.plan, world.state
-    path, server = plan.path[task], plan.resource[task]
-    if path < 0:
-        group = plan.group[server] if server >= 0 else -1
-        if group >= 0 and plan.duration[task] > 0:
-            leave(world.bundles, _work_bundle(world, task, group), task)
-        _add_ended(state, task)
-    elif not plan.stored[path] and state.stage[task] == 1:
-        leave(world.bundles, path, task)
-        _add_ended(state, task)
-    elif state.stage[task] & 1:
-        link = _hop_link(world, task)
-        station = len(plan.group) + link
-        world.queues.free[station] += 1
-        _touch(state, station)
-        state.stage[task] += 1
-        if plan.link_latency[link] > 0:
-            put(world.heap, task, now + plan.link_latency[link])
-        else:
-            _arrive(world, task)
-    else:
-        _arrive(world, task)
-
-
-@njit(nogil=True, error_model="numpy")
-def _come(world: World, task: int, now: int) -> None:
+@inlined
+def _come(w: World, task: int, now: int) -> None:
     """One thing less to wait for."""
-    world.state.pending[task] -= 1
-    if world.state.pending[task] == 0:
-        _ready(world, task, now)
+    w.tasks[task].pending -= 1
+    if w.tasks[task].pending > 0:
+        return
+    if w.tasks[task].resource >= 0:
+        _add_fresh(w, task)
+        return
+    span = _begin(w, task, now)
+    if span > 0:
+        _wait(w, task, now + span)
+    elif w.tasks[task].path >= 0:
+        _arrive(w, task)
+    else:
+        _add_ended(w, task)
 
 
-@njit(nogil=True, error_model="numpy")
-def _end(world: World, task: int, now: int) -> None:
-    plan, state = world.plan, world.state
-    state.end[task] = now
-    state.count[ENDED] += 1
-    server = plan.resource[task]
-    if server >= 0:
-        world.queues.free[server] += 1
-        _touch(state, server)
-        _count_busy(world, task, server, -1)
-    for at in range(plan.succ_start[task], plan.succ_start[task + 1]):
-        _come(world, plan.successors[at], now)
-
-
-@njit(nogil=True, error_model="numpy")
-def _count_busy(world: World, task: int, server: int, step: int) -> None:
-    group = world.plan.group[server]
-    if group >= 0:
-        groups, count = world.groups, world.state.count
-        groups.busy[group, world.plan.category[task]] += step
-        if not groups.is_changed[group]:
-            groups.is_changed[group] = True
-            groups.changed[count[GROUPS]] = group
-            count[GROUPS] += 1
-
-
-@njit(nogil=True, error_model="numpy")
-def _queue_fresh(world: World) -> None:
-    plan, state, queues = world.plan, world.state, world.queues
-    sort_few(state.wave, state.count[FRESH])
-    for i in range(state.count[FRESH]):
-        task = state.wave[i]
-        station = plan.resource[task]
-        if state.start[task] >= 0:
-            station = len(plan.group) + _hop_link(world, task)
-        if queues.urgent[station]:
-            push_urgent(queues, station, plan.priority[task], task)
-        elif queues.first[station] < 0:
-            queues.first[station] = queues.last[station] = task
-            queues.items[task] = -1
+@inlined
+def _happen(w: World, task: int, now: int) -> None:
+    """A task's event: what it was at is over."""
+    path = w.tasks[task].path
+    if path < 0:
+        bundle = _work_bundle(w, task)
+        if bundle >= 0:
+            leave(w, bundle, task)
+        _add_ended(w, task)
+    elif w.tasks[task].stage & 1 == 0:
+        _arrive(w, task)
+    elif w.paths[path].is_stored:
+        link = _hop_link(w, task)
+        station = len(w.stations) - len(w.links) + link
+        w.stations[station].free += 1
+        _touch(w, station)
+        w.tasks[task].stage += 1
+        if w.links[link].latency > 0:
+            _wait(w, task, now + w.links[link].latency)
         else:
-            queues.items[queues.last[station]] = task
-            queues.last[station] = task
-            queues.items[task] = -1
-        _touch(state, station)
-    state.count[FRESH] = 0
+            _arrive(w, task)
+    else:
+        leave(w, path, task)
+        _add_ended(w, task)
 
 
-@njit(nogil=True, error_model="numpy")
-def _take(queues: Queues, station: int) -> int:
+@inlined
+def _count_busy(w: World, task: int, step: int) -> None:
+    group = _group(w, task)
+    if group < 0:
+        return
+    w.bundles[len(w.paths) + group * w.rates.shape[1] + w.category[task]].busy += step
+    if not w.groups[group].is_changed:
+        w.groups[group].is_changed = True
+        w.groups[w.count[GROUPS]].list_changed = group
+        w.count[GROUPS] += 1
+
+
+@inlined
+def _end(w: World, task: int, now: int) -> None:
+    w.tasks[task].since = now
+    w.count[ENDED] += 1
+    server = w.tasks[task].resource
+    if server >= 0:
+        w.stations[server].free += 1
+        _touch(w, server)
+        _count_busy(w, task, -1)
+    for at in range(w.tasks[task].succ, w.tasks[task + 1].succ):
+        _come(w, w.successors[at], now)
+
+
+@inlined
+def _queue_fresh(w: World) -> None:
+    sort_few(w.wave, w.count[FRESH])
+    for i in range(w.count[FRESH]):
+        task = w.wave[i]
+        station = w.tasks[task].resource
+        if w.tasks[task].start >= 0:
+            station = len(w.stations) - len(w.links) + _hop_link(w, task)
+        at = w.stations[station]
+        _touch(w, station)
+        if at.by_priority:
+            arrival = w.count[ARRIVALS]
+            w.count[ARRIVALS] += 1
+            push_urgent(w.urgent, at.base, at.last, w.priority[task], arrival, task)
+            at.last += 1
+            continue
+        w.tasks[task].after = -1
+        if at.first < 0:
+            at.first = task
+        else:
+            w.tasks[at.last].after = task
+        at.last = task
+    w.count[FRESH] = 0
+
+
+@inlined
+def _take(w: World, station: int) -> int:
     """The next task of a queue, -1 if it is empty."""
-    if queues.urgent[station]:
-        return pop_urgent(queues, station) if queues.last[station] > 0 else -1
-    task = queues.first[station]
+    at = w.stations[station]
+    if at.by_priority:
+        if at.last == 0:
+            return -1
+        at.last -= 1
+        return pop_urgent(w.urgent, at.base, at.last)
+    task = at.first
     if task >= 0:
-        queues.first[station] = queues.items[task]
+        at.first = w.tasks[task].after
     return task
 
 
-@njit(nogil=True, error_model="numpy")
-def _serve(world: World, station: int, now: int) -> None:
+@inlined
+def _serve(w: World, station: int, now: int) -> None:
     """Let a server's slots, or a FIFO link, take from the queue."""
-    plan, state, queues = world.plan, world.state, world.queues
-    servers = len(plan.group)
-    while queues.free[station] > 0:
-        task = _take(queues, station)
+    servers = len(w.stations) - len(w.links)
+    while w.stations[station].free > 0:
+        task = _take(w, station)
         if task < 0:
             break
-        queues.free[station] -= 1
+        w.stations[station].free -= 1
         if station < servers:
-            _count_busy(world, task, station, 1)
-            span = _begin(world, task, now)
+            _count_busy(w, task, 1)
+            span = _begin(w, task, now)
         else:
-            state.stage[task] += 1
-            seconds = plan.bytes[task] / world.fair.bandwidth[station - servers]
-            picoseconds = np.rint(seconds * 1e12)
-            if picoseconds > LIMIT:
-                world.bundles.count[1] = task
-            span = np.int64(min(picoseconds, float(LIMIT)))
+            w.tasks[task].stage += 1
+            exact = np.rint(w.tasks[task].left / (w.links[station - servers].bandwidth * 1e-12))
+            if exact > LIMIT:
+                w.count[LATE] = task
+            span = np.int64(min(exact, float(LIMIT)))
         if span >= 0:
-            put(world.heap, task, now + span)
+            _wait(w, task, now + span)
 
 
-@njit(nogil=True, error_model="numpy")
-def _settle_group(world: World, group: int, now: int) -> None:
-    groups = world.groups
-    categories = groups.rates.shape[1]
+@inlined
+def _settle_group(w: World, group: int, now: int) -> None:
+    categories = w.rates.shape[1]
+    begin = len(w.paths) + group * categories
     same = True
-    for b in range(categories):
-        level = min(groups.busy[group, b], 2)
-        same &= level == groups.level[group, b]
-        groups.level[group, b] = level
+    for b in range(begin, begin + categories):
+        level = min(w.bundles[b].busy, 2)
+        same &= level == w.bundles[b].level
+        w.bundles[b].level = level
     if same:
         return
     for a in range(categories):
         rate = 1.0
         for b in range(categories):
-            if groups.level[group, b] > (1 if a == b else 0):
-                rate *= groups.rates[group, a, b]
-        bundle = len(world.plan.latency) + group * categories + a
-        set_rate(world.bundles, world.heap, bundle, rate, now)
+            if w.bundles[begin + b].level > (1 if a == b else 0):
+                rate *= w.rates[group, a, b]
+        set_rate(w, begin + a, rate, now)
 
 
-@njit(nogil=True, error_model="numpy")
-def _settle(world: World, now: int) -> None:
+@inlined
+def _settle(w: World, now: int) -> None:
     """Work out the rates that this wave changed, and give what began its end."""
-    state, bundles, fair, heap = world.state, world.bundles, world.fair, world.heap
-    for i in range(state.count[GROUPS]):
-        group = world.groups.changed[i]
-        world.groups.is_changed[group] = False
-        _settle_group(world, group, now)
-    state.count[GROUPS] = 0
-    for i in range(bundles.count[0]):
-        path = bundles.changed[i]
-        if path < len(fair.flows) and bundles.members[path] != fair.flows[path]:
-            change(fair, path, bundles.members[path])
-    if fair.found[0] > 0:
-        fill(fair)
-        for i in range(fair.found[1]):
-            path = fair.paths[i]
-            set_rate(bundles, heap, path, fair.rate[path] * 1e-12, now)
-        forget(fair)
-    begin_joined(bundles, heap, now)
+    for i in range(w.count[GROUPS]):
+        group = w.groups[i].list_changed
+        w.groups[group].is_changed = False
+        _settle_group(w, group, now)
+    w.count[GROUPS] = 0
+    for i in range(w.count[CHANGED]):
+        path = w.bundles[i].list_changed
+        if path < len(w.paths) and w.bundles[path].members != w.paths[path].flows:
+            change(w.links, w.paths, w.hops, w.count, path, w.bundles[path].members)
+    if w.count[LINKS] > 0:
+        fill(w.links, w.paths, w.hops, w.offers, w.count)
+        for i in range(w.count[PATHS]):
+            path = w.paths[i].list_reached
+            set_rate(w, path, w.paths[path].rate * 1e-12, now)
+        forget(w.links, w.paths, w.count)
+    begin_joined(w, now)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def play(world: World) -> tuple[int, int]:
-    """Play all tasks; their times come to stand in `state`.
+@kernel
+def play(w: World, release_ps: Array, released: Array) -> int:
+    """Play all tasks; their times come to stand in `tasks`, as `start` and `since`.
+
+    Args:
+        w: nothing begun yet; `pending` one too high for all tasks.
+        release_ps, released: int64 times, rising, and the tasks released at them.
 
     Returns:
-        How many tasks ended, and the task whose end is beyond the limit, or -1.
+        The task whose end is beyond the limit, or -1.
     """
-    plan, state, heap = world.plan, world.state, world.heap
-    n, coming, now = len(state.start), 0, 0
+    n, coming, now = len(w.wave), 0, 0
     for task in range(n):
-        if state.pending[task] == 0:
-            _ready(world, task, now)
+        _come(w, task, now)
     while True:
-        while heap.size[0] > 0 and heap.time[0] == now:
-            _happen(world, pop(heap), now)
-        while coming < len(plan.released) and plan.release_ps[coming] == now:
-            _come(world, plan.released[coming], now)
+        while w.count[EVENTS] > 0 and w.times[0] == now:
+            _happen(w, pop(w.times, w.events, w.tasks, w.count), now)
+        while coming < len(released) and release_ps[coming] == now:
+            _come(w, released[coming], now)
             coming += 1
-        while state.count[BOTTOM] < n:
-            task = state.wave[state.count[BOTTOM]]
-            state.count[BOTTOM] += 1
-            _end(world, task, now)
-        _queue_fresh(world)
-        for i in range(state.count[TOUCHED]):
-            state.is_touched[state.touched[i]] = False
-            _serve(world, state.touched[i], now)
-        state.count[TOUCHED] = 0
-        _settle(world, now)
-        if world.bundles.count[1] >= 0:
-            return state.count[ENDED], world.bundles.count[1]
-        if heap.size[0] > 0 and (
-            coming == len(plan.released) or heap.time[0] <= plan.release_ps[coming]
-        ):
-            now = heap.time[0]
-        elif coming < len(plan.released):
-            now = plan.release_ps[coming]
+        while w.count[BOTTOM] < n:
+            w.count[BOTTOM] += 1
+            _end(w, w.wave[w.count[BOTTOM] - 1], now)
+        _queue_fresh(w)
+        for i in range(w.count[TOUCHED]):
+            station = w.stations[i].list_touched
+            w.stations[station].is_touched = False
+            _serve(w, station, now)
+        w.count[TOUCHED] = 0
+        _settle(w, now)
+        if w.count[LATE] >= 0:
+            return w.count[LATE]
+        if w.count[EVENTS] > 0 and (coming == len(released) or w.times[0] <= release_ps[coming]):
+            now = w.times[0]
+            if now > LIMIT:
+                return w.events[0]
+        elif coming < len(released):
+            now = release_ps[coming]
         else:
-            return state.count[ENDED], -1
-        if now > LIMIT:
-            return state.count[ENDED], heap.task[0]
+            return -1

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from lydite.engine.kernels.jit import called, inlined, kernel
 
 Array = np.ndarray[Any, Any]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@kernel
 def transpose(starts: Array, items: Array, begins: Array, owners: Array, places: Array) -> None:
     """Turn rows of items into, for each item, the rows that hold it, in order of row.
 
     Args:
         starts, items: row r holds `items[starts[r]:starts[r + 1]]`.
-        begins: int64 zeros, two more than items; item i's rows come to stand at
+        begins: int32 zeros, two more than items; item i's rows come to stand at
             `owners[begins[i]:begins[i + 1]]`.
         owners: int32, as long as `items`; the rows.
         places: int32; where in `owners` each of `items` went; may be empty.
@@ -34,20 +35,37 @@ def transpose(starts: Array, items: Array, begins: Array, owners: Array, places:
             begins[item] += 1
 
 
-@njit(nogil=True)
+@called
+def _heap_sort(items: Array, count: int) -> None:
+    """In place and in n log n whatever the order; numba's own sort takes memory at every call."""
+    for begin in range(count // 2 - 1 + count, 0, -1):
+        at = max(0, begin - count)
+        size = min(begin, count)
+        if begin < count:
+            items[0], items[begin] = items[begin], items[0]
+        item, below = items[at], 2 * at + 1
+        while below < size:
+            if below + 1 < size and items[below + 1] > items[below]:
+                below += 1
+            if items[below] <= item:
+                break
+            items[at] = items[below]
+            at = below
+            below = 2 * at + 1
+        items[at] = item
+
+
+@inlined
 def sort_few(items: Array, count: int) -> None:
     """Sort the first `count` items, which are few or in order already, most of the time."""
-    for i in range(1, count):
-        if items[i] < items[i - 1]:
-            break
-    else:
-        return
-    if count > 24:
-        items[:count].sort()
-        return
+    steps = 0
     for i in range(1, count):
         item, at = items[i], i
         while at > 0 and items[at - 1] > item:
             items[at] = items[at - 1]
             at -= 1
         items[at] = item
+        steps += i - at
+        if steps > 32 * count:
+            _heap_sort(items, count)
+            return

@@ -14,6 +14,7 @@ from lydite.graph.rules.attention import heads_of
 from lydite.graph.rules.call import (
     DIVIDE,
     FUNCTION,
+    VIEW,
     Call,
     Cost,
     Rule,
@@ -143,6 +144,9 @@ _ROWS: dict[str, Rule] = {
     "AttentionTraining": _saving(attention.RULES["Attention"]),
     "AttentionGrad": _attention,
     "GradientDescent": per_input(2, 1),
+    # sums over ranks are done where they are sent; what crosses the network is not memory traffic
+    **dict.fromkeys(("AllReduce", "AllGather", "ReduceScatter", "AllToAll"), lambda _: Cost(0)),
+    **dict.fromkeys(("Replicate", "Scatter"), lambda _: VIEW),
 }  # fmt: skip
 
 RULES: dict[str, Rule] = {f"lydite:{name}": rule for name, rule in _ROWS.items()}

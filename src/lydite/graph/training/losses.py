@@ -8,6 +8,7 @@ from lydite.errors import GraphError
 from lydite.graph.builder import Builder, Tensor
 from lydite.graph.dtypes import dtype_number
 from lydite.graph.training.call import GradientCall, GradientRule
+from lydite.opkey import TensorType
 
 LABELS = "labels"
 
@@ -80,9 +81,9 @@ LOSSES: dict[str, Callable[[Builder, Sequence[Tensor]], Tensor]] = {
 }
 
 
-def usual_loss(outputs: Sequence[Tensor]) -> str:
+def usual_loss(outputs: Sequence[TensorType]) -> str:
     """Cross entropy for one matrix of scores (or one for every token), else mean square."""
-    single = len(outputs) == 1 and len(outputs[0].shape) in (2, 3)
+    single = len(outputs) == 1 and len(outputs[0].shape or ()) in (2, 3)
     return "cross_entropy" if single else "mean_square"
 
 

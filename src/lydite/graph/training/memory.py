@@ -110,6 +110,25 @@ def _update_temporaries(graph: Graph, step: TrainingStep) -> np.ndarray:
     return found
 
 
+def saved_for_backward(step: TrainingStep) -> dict[str, float]:
+    """Bytes that wait for the backward pass, by the operator of the forward pass that made them.
+
+    Raises:
+        GraphError: a tensor's size is not known.
+    """
+    graph, root = step.graph, _storages(step.graph, step)
+    late = ("backward", "recompute")
+    read = {
+        root[name] for op in graph.ops if step.phases[op.name] in late for name in op.inputs if name
+    }
+    found: dict[str, float] = {}
+    for op in graph.ops:
+        if step.phases[op.name] in ("forward", "loss"):
+            own = [name for name in op.outputs if name and root[name] == name and name in read]
+            found[op.name] = sum(_bytes(graph, name) for name in own)
+    return found
+
+
 def _bytes(graph: Graph, name: str) -> float:
     size = graph.type_of(name).nbytes
     if size is None:

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 
-from lydite.graph.training import elementwise, linear, losses, move, norm, sequence
+from lydite.graph.training import (
+    collective,
+    elementwise,
+    linear,
+    losses,
+    move,
+    norm,
+    sequence,
+)
 from lydite.graph.training.call import DOMAIN, GradientRule
 
-_TABLES = (elementwise, linear, move, norm, sequence, losses)
+_TABLES = (elementwise, linear, move, norm, sequence, losses, collective)
 
 SAVING: Mapping[str, tuple[str, str, int]] = {
     "BatchNormalization": (DOMAIN, "BatchNormalizationTraining", 3),

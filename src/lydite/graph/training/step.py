@@ -57,7 +57,7 @@ def training_step(
     Args:
         graph: a net of static shapes; its dropout stays off.
         loss: one of `LOSSES`; None takes cross entropy for a single matrix of scores (or one per
-            token), else the mean squared difference to targets.
+            token), else the mean squared difference to targets; "given": the output is the loss.
         optimizer: one of `OPTIMIZERS`; None stops at the gradients.
         recompute: forward segments whose inner tensors are dropped and computed again when the
             backward pass needs them (Chen et al., arXiv:1604.06174); 0 keeps everything.
@@ -69,21 +69,21 @@ def training_step(
     """
     if optimizer is not None and optimizer not in OPTIMIZERS:
         raise unknown_name("optimizer", optimizer, OPTIMIZERS)
-    if loss is not None and loss not in LOSSES:
+    if loss is not None and loss not in ("given", *LOSSES):
         raise unknown_name("loss", loss, LOSSES)
     if graph.open_dims:
         raise GraphError(
             f"training needs every size; open: {', '.join(graph.open_dims)}", where=graph.name,
             hint="bind symbolic sizes with --dim NAME=SIZE",
         )  # fmt: skip
-    forward = _saving(graph)
+    loss = loss or usual_loss([graph.type_of(name) for name in graph.outputs])
+    whole = with_loss(graph, loss)
+    forward = _saving(whole)
     g = Builder.on(forward, f"{graph.name}-train")
-    outputs = [g.tensor(name) for name in graph.outputs]
-    loss = loss or usual_loss(outputs)
-    lost = LOSSES[loss](g, outputs)
-    phases = {op.name: "forward" for op in forward.ops}
+    own = {op.name for op in graph.ops}
+    phases = {op.name: "forward" if op.name in own else "loss" for op in forward.ops}
+    lost = g.tensor(forward.outputs[0])
     built = g.build(lost)
-    phases |= {op.name: "loss" for op in built.ops if op.name not in phases}
     walk = _Backward(g, built, Recall(g, forward, recompute, phases))
     gradients = walk.run(lost, graph.parameters)
     for op in g.build(lost).ops:
@@ -98,6 +98,18 @@ def training_step(
         whole, loss, optimizer, {name: t.name for name, t in gradients.items()}, owners, phases,
         walk.in_place | _updates_in_place(whole, phases, optimizer),
     )  # fmt: skip
+
+
+def with_loss(graph: Graph, loss: str) -> Graph:
+    """The net with a loss behind it, its single output; "given" where that is one already.
+
+    Raises:
+        GraphError: the outputs do not fit the loss.
+    """
+    if loss == "given":
+        return graph
+    g = Builder.on(graph)
+    return g.build(LOSSES[loss](g, [g.tensor(name) for name in graph.outputs]))
 
 
 def _saving(graph: Graph) -> Graph:

@@ -122,6 +122,39 @@ def _attention(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
     return [out, TensorType("float32", (batch, count, length))]
 
 
+def _updated(states: int) -> Rule:
+    """Rate, step, then weights, gradients and states in groups: weights and states come out."""
+
+    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+        count = (len(inputs) - 2) // (2 + states)
+        kept = [*range(2, 2 + count), *range(2 + 2 * count, len(inputs))]
+        for weight, gradient in zip(kept, range(2 + count, 2 + 2 * count), strict=False):
+            if _at(inputs, weight).shape != _at(inputs, gradient).shape:
+                raise ValueError("a gradient has another shape than its weight")
+        return [_at(inputs, index) for index in kept[: len(op.outputs)]]
+
+    return rule
+
+
+def _resized(factor: Callable[[int, int], int]) -> Rule:
+    """The axis `axis` is `size` times as long, or as short."""
+
+    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+        axis, size, dims = op.attrs.get("axis"), op.attrs.get("size"), list(_dims(inputs, 0))
+        if not isinstance(axis, int) or not isinstance(size, int) or size < 1:
+            raise ValueError("the attributes axis and size are missing")
+        dims[axis] = factor(dims[axis], size)
+        return [TensorType(_at(inputs, 0).dtype, tuple(dims))]
+
+    return rule
+
+
+def _shared(dim: int, size: int) -> int:
+    if dim % size:
+        raise ValueError(f"{dim} is not divisible among {size} ranks")
+    return dim // size
+
+
 _NORMALISATIONS = ("Batch", "Group", "Instance", "Layer", "RMS")
 
 TYPES: dict[str, Rule] = {
@@ -145,5 +178,9 @@ TYPES: dict[str, Rule] = {
     "AttentionTraining": _attention,
     "AttentionGrad": _like(0, 1, 2),
     "GradientDescent": _like(1),
+    **{name: _updated(states) for name, states in (("Adam", 2), ("Adagrad", 1), ("Momentum", 1))},
+    **dict.fromkeys(("AllReduce", "Replicate", "AllToAll"), _like(0)),
+    "AllGather": _resized(lambda dim, size: dim * size),
+    **dict.fromkeys(("ReduceScatter", "Scatter"), _resized(_shared)),
 }  # fmt: skip
 """Typing rule by operator type."""

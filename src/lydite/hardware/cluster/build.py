@@ -55,7 +55,9 @@ def build_cluster(
     if hosts > 1 and (fabric is None or not cards):
         missing = "fabric" if fabric is None else "nics"
         raise InputError(
-            f"{hosts} hosts cannot reach each other: no {missing}", where=name, hint=f"give '{missing}'"
+            f"{hosts} hosts cannot reach each other: no {missing}",
+            where=name,
+            hint=f"give '{missing}'",
         )
     switches, card_switch, levels = build_fabric(fabric, host, hosts, name)
     layout = Layout(
@@ -97,8 +99,10 @@ def check_reachable(cluster: Cluster) -> None:
     """
     layout = cluster.layout
     # Hosts are equal: the first and the last stand for all.
-    near = len(cluster.device_node) if layout is None else min(
-        cluster.ranks, cluster.ranks // layout.hosts
+    near = (
+        len(cluster.device_node)
+        if layout is None
+        else min(cluster.ranks, cluster.ranks // layout.hosts)
     )
     others = np.unique(np.r_[cluster.device_node[:near], cluster.device_node[-near:]])
     first = np.full(len(others), cluster.device_node[0])
@@ -142,7 +146,8 @@ def _pcie(columns: Columns, host: Host) -> list[int]:
     for cpu, under in zip(cpus, pcie.cpus, strict=True):
         columns.connect([switches[at] if switches else at for at in under], cpu, pcie.wire)
     if pcie.between is not None and len(cpus) > 1:
-        columns.connect(*np.array(list(combinations(cpus, 2))).T, pcie.between)
+        one, other = np.array(list(combinations(cpus, 2))).T
+        columns.connect(one, other, pcie.between)
     return switches or cpus
 
 
@@ -153,9 +158,21 @@ def _host_levels(host: Host, hosts: int) -> list[Level]:
     if host.switch is not None:
         inside = _level("device", devices, 1, host.switch, 1)
     elif host.mesh is not None and _connected(host.mesh, host.devices):
-        inside = _level("half", hosts * 2, host.devices // 2, host.mesh.wire, _narrowest(host.mesh, host.devices))
+        inside = _level(
+            "half",
+            hosts * 2,
+            host.devices // 2,
+            host.mesh.wire,
+            _narrowest(host.mesh, host.devices),
+        )
     elif host.pcie is not None and host.pcie.between is not None and len(host.pcie.cpus) > 1:
-        inside = _level("cpu", hosts * len(host.pcie.cpus), host.devices // len(host.pcie.cpus), host.pcie.between, 1)
+        inside = _level(
+            "cpu",
+            hosts * len(host.pcie.cpus),
+            host.devices // len(host.pcie.cpus),
+            host.pcie.between,
+            1,
+        )
     elif host.pcie is not None:
         inside = _level("device", devices, 1, host.pcie.wire, 1)
     levels = [inside] if inside is not None else []
@@ -179,6 +196,9 @@ def _connected(mesh: Mesh, devices: int) -> bool:
 
 
 def _narrowest(mesh: Mesh, devices: int) -> int:
-    """Links between two equal halves, over all ways to halve them."""
-    halves = ({0, *rest} for rest in combinations(range(1, devices), devices // 2 - 1))
+    """Links between two equal halves, over all ways to halve them (neighbours only, beyond 16)."""
+    if devices <= 16:
+        halves = ({0, *rest} for rest in combinations(range(1, devices), devices // 2 - 1))
+    else:
+        halves = ({(at + n) % devices for n in range(devices // 2)} for at in range(devices))
     return min(sum(n for a, b, n in mesh.links if (a in half) != (b in half)) for half in halves)

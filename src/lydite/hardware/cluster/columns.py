@@ -106,7 +106,9 @@ def shifted(links: Links, nodes: int, first: int) -> Links:
 
 def join_nodes(*parts: Nodes) -> Nodes:
     """One after the other."""
-    return Nodes(*(np.concatenate([getattr(p, c) for p in parts]) for c in ("kind", "host", "index")))
+    return Nodes(
+        *(np.concatenate([getattr(p, c) for p in parts]) for c in ("kind", "host", "index"))
+    )
 
 
 def join_links(*parts: Links) -> Links:

@@ -46,8 +46,8 @@ class Cards:
 
     Attributes:
         wire: the cable that leaves each.
-        under: PCIe switch of each (CPU, where there are no switches); without a PCIe tree the
-            cards are shared out evenly among the devices, and this is only as long as they are many.
+        under: PCIe switch of each (CPU, where there are no switches). Without a PCIe tree the
+            cards are shared out evenly among the devices, and only its length counts.
     """
 
     wire: Wire

@@ -21,7 +21,7 @@ from lydite.hardware.cluster.topology import CORE, LEAF, SPINE, SWITCH, Ints, Le
 def build_fabric(
     fabric: Fabric | None, host: Host, hosts: int, where: str
 ) -> tuple[Columns, Ints, tuple[Level, ...]]:
-    """Switches with their links, the switch of each card [hosts, cards], and the levels above hosts.
+    """Switches and their links, the switch of each card [hosts, cards], the levels above hosts.
 
     Raises:
         InputError: a switch has too few ports.
@@ -82,9 +82,7 @@ def _spines(
         _cables(columns, spines[:, at], cores[at], per_pod, fabric)
 
 
-def _cables(
-    columns: Columns, low: np.ndarray, high: np.ndarray, each: int, fabric: Fabric
-) -> None:
+def _cables(columns: Columns, low: np.ndarray, high: np.ndarray, each: int, fabric: Fabric) -> None:
     """`each` cables from every one of `low`, dealt out over `high` in turn."""
     one = np.repeat(low, each)
     columns.connect(one, high[np.arange(len(one)) % len(high)], fabric.wire)

@@ -1,8 +1,9 @@
 """Paths between nodes, as link numbers.
 
-A regular cluster is never searched as a whole: a path between hosts is one within the first host to
-a network card, one over the switches, one within the second host. The card is the one with the
-fewest hops in all; devices that share cards take them in turn.
+A regular cluster is never searched as a whole: a path between hosts is one within the first host
+to a network card, one over the switches, one within the second host. The card is the nearest one in
+its host; of several as near, one with the fewest hops over the switches; of those, devices take
+turns.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import numpy.typing as npt
 from lydite.errors import InputError
 from lydite.hardware.cluster.search import FAR, Search, Seeds, mix
 from lydite.hardware.cluster.topology import (
+    CORE,
     DEVICE,
+    LEAF,
     NIC,
+    SPINE,
     Bools,
     Cluster,
     Floats,
@@ -79,7 +83,9 @@ def path_cost(cluster: Cluster, found: Paths) -> tuple[Floats, Floats]:
     some = found.hops > 0
     first = found.start[:-1][some]
     if some.any():
-        bandwidth[some] = np.minimum.reduceat(cluster.links.bandwidth_bytes_per_s[found.links], first)
+        bandwidth[some] = np.minimum.reduceat(
+            cluster.links.bandwidth_bytes_per_s[found.links], first
+        )
         latency[some] = np.add.reduceat(cluster.links.latency_s[found.links], first)
     return bandwidth, latency
 
@@ -103,13 +109,38 @@ class Router:
         assert self.layout is not None
         switches = len(self.nodes) - self.layout.first_switch
         nothing = np.zeros(switches, np.int32)
-        return Search(Nodes(nothing.astype(np.int8) + 1, nothing, nothing), self.layout.switch_links)
+        return Search(
+            Nodes(nothing.astype(np.int8) + 1, nothing, nothing), self.layout.switch_links
+        )
 
     @cached_property
     def cards(self) -> Cards:
         """Which cards serve which node of a host."""
         assert self.layout is not None
         return Cards(self.layout, self._inside[0])
+
+    @cached_property
+    def bundle(self) -> npt.NDArray[np.int64]:
+        """[links] the first link of those that adaptive routing makes one of.
+
+        They are all cables from a leaf to its spines, all to it, and the same of a pod and the
+        cores; any other link stands for itself.
+        """
+        bundle = np.arange(len(self.links))
+        if self.layout is None:
+            return bundle
+        source, target = self.links.source, self.links.target
+        lowest = np.arange(len(self.nodes))  # of a spine: the first leaf of its pod
+        climbs = (self.nodes.kind[source] == LEAF) & (self.nodes.kind[target] == SPINE)
+        np.minimum.at(lowest, target[climbs], source[climbs])
+        for low, high, ends in ((LEAF, SPINE, (source, target)), (LEAF, SPINE, (target, source)),
+                                (SPINE, CORE, (source, target)), (SPINE, CORE, (target, source))):  # fmt: skip
+            at = np.flatnonzero(
+                (self.nodes.kind[ends[0]] == low) & (self.nodes.kind[ends[1]] == high)
+            )
+            _, first, of = np.unique(lowest[ends[0][at]], return_index=True, return_inverse=True)
+            bundle[at] = at[first][of]
+        return bundle
 
     def reachable(self, sources: Ints, targets: Ints) -> Bools:
         """[pairs] whether there is a path."""
@@ -126,7 +157,9 @@ class Router:
     def paths(self, sources: Ints, targets: Ints, channel: npt.NDArray[np.int64]) -> Paths:
         """As `paths`, for pairs that are reachable."""
         parts = [
-            self._part(sources[at : at + _CHUNK], targets[at : at + _CHUNK], channel[at : at + _CHUNK])
+            self._part(
+                sources[at : at + _CHUNK], targets[at : at + _CHUNK], channel[at : at + _CHUNK]
+            )
             for at in range(0, len(sources), _CHUNK)
         ]
         counts = np.concatenate([np.zeros(1, np.int64), *(count for count, _ in parts)])
@@ -173,7 +206,8 @@ class Router:
         between = self._between
         leave, enter = layout.card_switch[out_host], layout.card_switch[in_host]  # [pairs, cards]
         far = between.distance(leave[:, :, None], enter[:, None, :])
-        hops = cards.hops_out[here][:, :, None] + far + cards.hops_in[there][:, None, :]
+        inside = cards.hops_out[here][:, :, None] + cards.hops_in[there][:, None, :]
+        hops = inside.astype(np.int64) * int(FAR) + far
         out = cards.pick(hops.min(2), here, channel)
         lines = np.arange(len(here))
         back = cards.pick(hops[lines, out], there, channel)
@@ -223,9 +257,10 @@ class Cards:
         self.turn = np.tril(same, -1).sum(1)
 
     def pick(self, hops: np.ndarray, nodes: Ints, channel: npt.NDArray[np.int64]) -> Ints:
-        """[pairs] one of the cards with the fewest hops, in turn among the devices that share them."""
+        """[pairs] one of the cards with the fewest hops; devices that share them take turns."""
         good = hops == hops.min(1, keepdims=True)
-        turn = (self.turn[nodes] + channel * self.sharers[nodes]) % good.sum(1)
+        count, sharers = good.sum(1), self.sharers[nodes]
+        turn = (self.turn[nodes] + np.where(sharers < count, channel * sharers, 0)) % count
         return (good.cumsum(1) > turn[:, None]).argmax(1).astype(np.int32)
 
     def of(self, node: int) -> list[int]:

@@ -213,7 +213,9 @@ class Cluster:
         """A node as AISim writes it: "/server/host0/GPU/3/", "/switch/leaf2/"."""
         if self.labels is not None:
             return self.labels[node]
-        kind, host, index = (int(c[node]) for c in (self.nodes.kind, self.nodes.host, self.nodes.index))
+        kind, host, index = (
+            int(c[node]) for c in (self.nodes.kind, self.nodes.host, self.nodes.index)
+        )
         if kind in (DEVICE, CPU):
             return f"/server/host{host}/{'GPU' if kind == DEVICE else 'CPU'}/{index}/"
         return f"/switch/{f'host{host}/' if host >= 0 else ''}{NODE_KINDS[kind]}{index}/"
@@ -236,7 +238,11 @@ class Cluster:
         if self.layout is None:
             return None
         return min(
-            (level.groups // 2 * level.out_bytes_per_s for level in self.layout.levels if level.groups > 1),
+            (
+                level.groups // 2 * level.out_bytes_per_s
+                for level in self.layout.levels
+                if level.groups > 1
+            ),
             default=None,
         )
 
@@ -288,9 +294,7 @@ def _scaled(column: Floats, factors: Mapping[int, float], what: str, where: str)
     column = column.copy()
     for number, factor in factors.items():
         if not 0 <= number < len(column):
-            raise InputError(
-                f"no {what} {number}", where=where, allowed=f"0 to {len(column) - 1}"
-            )
+            raise InputError(f"no {what} {number}", where=where, allowed=f"0 to {len(column) - 1}")
         if not 0 < factor < float("inf"):
             raise InputError(f"factor {factor:g} of {what} {number}", where=where, allowed="> 0")
         column[number] *= factor

@@ -1,0 +1,170 @@
+"""A graph in blocks: what repeats is kept once and counted, so that depth costs nothing.
+
+A net of 80 equal layers becomes head, one layer (80 times) and tail. Everything behind works on
+that short graph: sharing out, backward pass, estimates. A net without repetition is cut where a
+single tensor crosses, when a pipeline asks for stages.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lydite.errors import InputError
+from lydite.graph import Graph, Op
+from lydite.graph.training.recompute import cut_points
+
+_LEAST_OPS = 4
+"""A shorter pattern is no layer."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A run of operators.
+
+    Attributes:
+        name: "head", "layer", "tail" or "part 3".
+        count: how often the net has it, one behind the other.
+        ops: names of its operators in the short graph.
+    """
+
+    name: str
+    count: int
+    ops: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A graph, each repeated block in it once, and the blocks in order."""
+
+    graph: Graph
+    blocks: tuple[Block, ...]
+
+    @property
+    def depth(self) -> int:
+        """Blocks, repetitions counted."""
+        return sum(block.count for block in self.blocks)
+
+
+def in_blocks(graph: Graph, parts: int = 1) -> Blocks:
+    """The graph in blocks.
+
+    Args:
+        graph: a net in inference, before its loss.
+        parts: into how many to cut a net that does not repeat.
+
+    Raises:
+        InputError: it has fewer places to cut.
+    """
+    start, period, count = repetition(graph)
+    if count * period > len(graph.ops) / 2:
+        return _folded(graph, start, period, count)
+    names = [op.name for op in graph.ops]
+    if parts == 1:
+        return Blocks(graph, (Block("net", 1, tuple(names)),))
+    try:
+        cuts = [0, *cut_points(graph, parts), len(names)]
+    except InputError as error:
+        raise InputError(
+            f"cannot be cut into {parts} stages", where=graph.name, hint="take a smaller --pp"
+        ) from error
+    pieces = [names[a:b] for a, b in itertools.pairwise(cuts)]
+    return Blocks(graph, tuple(Block(f"part {i}", 1, tuple(p)) for i, p in enumerate(pieces)))
+
+
+def repetition(graph: Graph) -> tuple[int, int, int]:
+    """Where the longest repetition begins, how many operators it repeats, and how often.
+
+    Two operators are the same if type, attributes and all operand types are.
+    """
+    numbers: dict[object, int] = {}
+    marks = np.array([numbers.setdefault(_mark(graph, op), len(numbers)) for op in graph.ops])
+    best = (0, len(marks), 1)
+    covered = 0
+    for period in range(_LEAST_OPS, len(marks) // 2 + 1):
+        start, length = _longest_run(marks[:-period] == marks[period:])
+        count = length // period + 1
+        if count > 1 and count * period > covered + period // 2:
+            best, covered = (start, period, count), count * period
+    return _aligned(graph, *best)
+
+
+def _mark(graph: Graph, op: Op) -> object:
+    attrs = tuple(sorted((k, str(v)) for k, v in op.attrs.items()))
+    types = tuple(str(t) for t in (*graph.input_types(op), *graph.output_types(op)))
+    return op.qualified_type, attrs, types
+
+
+def _longest_run(equal: np.ndarray) -> tuple[int, int]:
+    """Start and length of the longest run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], equal.view(np.int8), [0]))))
+    starts, ends = edges[::2], edges[1::2]
+    if not len(starts):
+        return 0, 0
+    longest = int(np.argmax(ends - starts))
+    return int(starts[longest]), int(ends[longest] - starts[longest])
+
+
+def _aligned(graph: Graph, start: int, period: int, count: int) -> tuple[int, int, int]:
+    """Shifted so that as few tensors as possible cross from one repetition to the next."""
+    if count < 2:
+        return start, period, count
+    spare = _run_length(graph, start, period) - count * period
+    best = min(
+        range(min(period, max(spare, 0) + 1)),
+        key=lambda shift: _crossing(graph, start + shift + period),
+    )
+    return start + best, period, count
+
+
+def _run_length(graph: Graph, start: int, period: int) -> int:
+    ops, end = graph.ops, start
+    while end + period < len(ops) and _mark(graph, ops[end]) == _mark(graph, ops[end + period]):
+        end += 1
+    return end - start + period
+
+
+def _crossing(graph: Graph, position: int) -> int:
+    """Tensors made before a position and read from it on."""
+    before = {name for op in graph.ops[:position] for name in op.outputs}
+    return len({n for op in graph.ops[position:] for n in op.inputs if n in before})
+
+
+def _folded(graph: Graph, start: int, period: int, count: int) -> Blocks:
+    """Without all repetitions but the first; the tail reads what the first one gives."""
+    end, skipped = start + count * period, (count - 1) * period
+    same: dict[str, str] = {}
+    for last, first in zip(graph.ops[end - period : end], graph.ops[start:], strict=False):
+        same |= dict(zip(last.outputs, first.outputs, strict=True))
+    gone = [op for op in graph.ops[start + period : end]]
+    dropped = {name for op in gone for name in op.outputs}
+    tail = [
+        replace(op, inputs=tuple(same.get(name, name) for name in op.inputs))
+        for op in graph.ops[end:]
+    ]
+    ops = (*graph.ops[: start + period], *tail)
+    read = {name for op in ops for name in op.inputs}
+    outputs = [same.get(name, name) for name in graph.outputs]
+    only_gone = {name for op in gone for name in op.inputs} - read
+    short = replace(
+        graph, ops=ops,
+        inputs=tuple(name for name in graph.inputs if name not in only_gone),
+        outputs=tuple(dict.fromkeys(n for n in outputs if n not in dropped)),
+        initializers={k: v for k, v in graph.initializers.items() if k in read},
+        tensors={k: v for k, v in graph.tensors.items() if k not in dropped and k not in only_gone},
+    )  # fmt: skip
+    assert len(ops) == len(graph.ops) - skipped
+    return Blocks(short, _named(ops, start, period, count))
+
+
+def _named(ops: Sequence[Op], start: int, period: int, count: int) -> tuple[Block, ...]:
+    names = [op.name for op in ops]
+    found = (
+        Block("head", 1, tuple(names[:start])),
+        Block("layer", count, tuple(names[start : start + period])),
+        Block("tail", 1, tuple(names[start + period :])),
+    )
+    return tuple(block for block in found if block.ops)

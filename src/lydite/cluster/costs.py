@@ -1,0 +1,244 @@
+"""What one rank does for one micro-batch, block by block: seconds, bytes sent, bytes kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lydite.cluster.blocks import Block, Blocks
+from lydite.errors import InputError
+from lydite.estimate.base import Estimate, Estimator
+from lydite.graph import Graph, Op, key_of, work_of
+from lydite.graph.training.collective import COLLECTIVES
+from lydite.graph.training.memory import saved_for_backward
+from lydite.graph.training.step import TrainingStep
+from lydite.hardware import Device
+
+_VIEWS = ("Replicate", "Scatter")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One collective: which, of how many bytes on each rank (the whole result), in which group."""
+
+    kind: str
+    bytes: float
+    group: str
+
+
+@dataclass
+class Part:
+    """One phase of a block.
+
+    Attributes:
+        seconds, low, high: of its operators, one after the other, with the bounds of the estimates.
+        flops: of its operators.
+        operators: how many are launched.
+        messages: collectives, in order.
+        by_source: seconds by where the estimate comes from.
+    """
+
+    seconds: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    flops: float = 0.0
+    operators: int = 0
+    messages: list[Message] = field(default_factory=list)
+    by_source: dict[str, float] = field(default_factory=dict)
+
+
+PARTS = ("forward", "data", "weights", "optimizer")
+"""Phases: forward (with the loss), gradients of data, gradients of weights, updates."""
+
+
+@dataclass
+class BlockCost:
+    """A block of the net on one rank.
+
+    Attributes:
+        block: which.
+        parts: by phase (see `PARTS`).
+        weights: bytes by weight, in the order in which gradients are finished.
+        parameters: their elements.
+        saved_bytes: what a micro-batch leaves for the backward pass.
+        boundary_bytes: what the block hands on.
+    """
+
+    block: Block
+    parts: dict[str, Part] = field(default_factory=lambda: {name: Part() for name in PARTS})
+    weights: list[float] = field(default_factory=list)
+    parameters: int = 0
+    saved_bytes: float = 0.0
+    boundary_bytes: float = 0.0
+
+
+def block_costs(
+    blocks: Blocks, step: TrainingStep | None, graph: Graph, estimator: Estimator, device: Device
+) -> list[BlockCost]:
+    """The cost of each block.
+
+    Args:
+        blocks: of the net, before it was shared out.
+        step: its training step on one rank; None for inference.
+        graph: the step's graph, or one rank's net.
+        estimator, device: who says how long operators take there.
+
+    Raises:
+        InputError: nobody knows an operator's time (all of them are named).
+    """
+    found = [BlockCost(block) for block in blocks.blocks]
+    home = _Homes(blocks, graph)
+    estimates = _estimates(graph, estimator, device)
+    own = _weight_ops(step) if step is not None else set()
+    for op in graph.ops:
+        cost = found[home.of(op)]
+        phase = _phase(op, step, own)
+        if op.domain == "lydite" and op.op_type in COLLECTIVES:
+            cost.parts[phase].messages.append(_message(op, graph))
+        elif not (op.domain == "lydite" and op.op_type in _VIEWS):
+            _add(cost.parts[phase], op, graph, estimates)
+    for name in _weights_in_order(step, graph):
+        cost, type_ = found[home.of_weight(name)], graph.type_of(name)
+        cost.weights.append(type_.nbytes or 0.0)
+        cost.parameters += type_.numel or 0
+    if step is not None:
+        for name, size in saved_for_backward(step).items():
+            found[home.of_name(name)].saved_bytes += size
+    _boundaries(found, blocks, graph)
+    return found
+
+
+def _phase(op: Op, step: TrainingStep | None, own: set[str]) -> str:
+    kind = step.phases[op.name] if step is not None else "forward"
+    if kind == "optimizer":
+        return kind
+    if kind == "backward":
+        return "weights" if op.name in own else "data"
+    return "forward"
+
+
+def _message(op: Op, graph: Graph) -> Message:
+    """Of a gather the joined tensor, of a reduce-scatter the whole one: nccl-tests' sizes."""
+    sizes = [t.nbytes or 0.0 for t in (graph.type_of(op.inputs[0]), graph.type_of(op.outputs[0]))]
+    return Message(op.op_type, max(sizes), str(op.attrs.get("group", "tp")))
+
+
+def _add(part: Part, op: Op, graph: Graph, estimates: Mapping[str, Estimate]) -> None:
+    estimate, work = estimates[op.name], work_of(op, graph)
+    part.flops += work.flops if work is not None else 0.0
+    if work is not None and not work.flops and not work.bytes_moved:
+        return  # a view is no kernel
+    part.operators += 1
+    part.seconds += estimate.seconds
+    part.low += estimate.low
+    part.high += estimate.high
+    part.by_source[estimate.source] = part.by_source.get(estimate.source, 0.0) + estimate.seconds
+
+
+def _estimates(graph: Graph, estimator: Estimator, device: Device) -> dict[str, Estimate]:
+    """By operator; equal operators are asked for once."""
+    ops = [op for op in graph.ops if not (op.domain == "lydite" and op.op_type in COLLECTIVES)]
+    keys = {op.name: key_of(op, graph) for op in ops}
+    distinct = list({key.digest: key for key in keys.values()}.values())
+    answers = dict(
+        zip((k.digest for k in distinct), estimator.estimate(distinct, device), strict=True)
+    )
+    found, unknown = {}, set()
+    for op in ops:
+        answer = answers[keys[op.name].digest]
+        if answer is None:
+            unknown.add(op.qualified_type)
+        else:
+            found[op.name] = answer
+    if unknown:
+        raise InputError(
+            f"nobody knows the time of {', '.join(sorted(unknown))}", where=graph.name,
+            hint="lydite profile measures them, or name another model",
+        )  # fmt: skip
+    return found
+
+
+_FINISHING = ("Reshape", "ReduceSum", "Cast", "Add", "Transpose")
+"""What a weight's gradient still goes through once its product is done."""
+
+
+def _weight_ops(step: TrainingStep) -> set[str]:
+    """Backward operators that make a weight's gradient: nothing of the data's waits for them."""
+    wanted, own = set(step.gradients.values()), set[str]()
+    readers = step.graph.consumers
+    for op in reversed(step.ops_of("backward")):
+        outputs = [name for name in op.outputs if name]
+        finished = any(name in wanted for name in outputs)
+        behind = [r for name in outputs for r in readers.get(name, ())]
+        passing = behind and all(r.name in own and r.op_type in _FINISHING for r in behind)
+        several = len(outputs) > 1 and not all(name in wanted for name in outputs)
+        if (finished and not several) or (passing and not finished):
+            own.add(op.name)
+    return own
+
+
+def _weights_in_order(step: TrainingStep | None, graph: Graph) -> Sequence[str]:
+    return list(step.gradients) if step is not None else graph.parameters
+
+
+class _Homes:
+    """The block of each operator of a step: of the forward operator that it is named after."""
+
+    def __init__(self, blocks: Blocks, graph: Graph) -> None:
+        self._of = {
+            name: number for number, block in enumerate(blocks.blocks) for name in block.ops
+        }
+        for op in blocks.graph.ops:
+            for name in op.outputs:
+                self._of.setdefault(name, self._of[op.name])
+        self._last = len(blocks.blocks) - 1
+        for op in graph.ops:
+            for name in op.inputs:
+                if name in graph.initializers and self._stem(op.name) in self._of:
+                    self._of.setdefault(name, self._of[self._stem(op.name)])
+
+    def of(self, op: Op) -> int:
+        """The block of an operator; losses belong to the last."""
+        return self.of_name(op.name)
+
+    def of_weight(self, name: str) -> int:
+        """The block that reads a weight first."""
+        return self._of.get(name, self._last)
+
+    def of_name(self, name: str) -> int:
+        """The block that a name belongs to."""
+        return self._of.get(self._stem(name), self._last)
+
+    def _stem(self, name: str) -> str:
+        while name not in self._of and "/" in name:
+            name = name.rpartition("/")[0]
+        return name
+
+
+def _boundaries(found: Sequence[BlockCost], blocks: Blocks, graph: Graph) -> None:
+    """The largest tensor that a block makes and later ones read, as it is on one rank."""
+    later: set[str] = set()
+    made_by = {name: i for i, block in enumerate(blocks.blocks) for name in block.ops}
+    readers = blocks.graph.consumers
+    for op in blocks.graph.ops:
+        number = made_by[op.name]
+        repeated = blocks.blocks[number].count > 1
+        for name in op.outputs:
+            crosses = any(made_by[r.name] > number for r in readers.get(name, ()))
+            if crosses or (repeated and name in graph.outputs):
+                later.add(name)
+                size = _on_rank(graph, name)
+                found[number].boundary_bytes = max(found[number].boundary_bytes, size)
+
+
+def _on_rank(graph: Graph, name: str) -> float:
+    """The bytes of a tensor after sharing: what stands for it last."""
+    for kind in ("ReduceScatter", "AllReduce"):
+        part = f"{name}/part/{kind}.out"
+        if part in graph.tensors:
+            return graph.type_of(part).nbytes or 0.0
+    return graph.type_of(name).nbytes or 0.0
+
+
+Pricing = Callable[[Message], float]
+"""Seconds of a collective."""

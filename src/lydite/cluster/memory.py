@@ -1,0 +1,82 @@
+"""Memory of a rank, by kind, against what its device has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lydite.cluster.plan import Plan
+from lydite.cluster.schedules import in_flight
+from lydite.cluster.stages import Unit
+
+KINDS = ("weights", "gradients", "optimizer", "activations", "buffers")
+
+
+@dataclass(frozen=True)
+class States:
+    """Bytes that each trained number keeps besides the weight itself.
+
+    Attributes:
+        gradient: of its gradient.
+        optimizer: of the optimiser's states and, in half precision, the master weight.
+    """
+
+    gradient: float
+    optimizer: float
+
+
+def states_of(dtype: str, states: int) -> States:
+    """Mixed precision keeps float32 masters, states and sums of gradients (arXiv:1710.03740).
+
+    Args:
+        dtype: of the weights.
+        states: tensors that the optimiser keeps for a weight.
+    """
+    half = dtype in ("float16", "bfloat16")
+    return States(4.0, 4.0 * states + (4.0 if half else 0.0))
+
+
+def memory_by_stage(
+    stages: Sequence[Sequence[Unit]], plan: Plan, states: States, *, training: bool = True
+) -> list[dict[str, float]]:
+    """Bytes by kind on a rank of each pipeline stage.
+
+    Args:
+        stages: units of each virtual stage; rank s holds s, s + pp, ...
+        plan: what is replicated, shared out, recomputed.
+        states: what a weight keeps in training.
+        training: without, weights and one micro-batch's activations.
+    """
+    return [_rank(stages, plan, states, rank, training) for rank in range(plan.pp)]
+
+
+def _rank(
+    stages: Sequence[Sequence[Unit]], plan: Plan, states: States, rank: int, training: bool
+) -> dict[str, float]:
+    units = [unit for units in stages[rank :: plan.pp] for unit in units]
+    numbers = sum(unit.parameters for unit in units)
+    share = [plan.dp if plan.zero >= level else 1 for level in (3, 2, 1)]
+    largest = max((unit.weight_bytes for unit in units), default=0.0)
+    found: dict[str, float] = {kind: 0.0 for kind in KINDS}
+    found["weights"] = sum(unit.weight_bytes for unit in units) / share[0]
+    found["buffers"] = 2 * largest if plan.zero == 3 else 0.0
+    if not training:
+        found["activations"] = max((unit.boundary_bytes for unit in units), default=0.0)
+        return found
+    found["gradients"] = numbers * states.gradient / share[1]
+    found["optimizer"] = numbers * states.optimizer / share[2]
+    found["activations"] = _activations(stages, plan, rank)
+    return found
+
+
+def _activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> float:
+    """Of the micro-batches in flight; recomputed ones keep their input, and one layer's at work."""
+    alive = in_flight(plan.schedule, rank, plan.pp, plan.micro_batches, plan.chunks)
+    own = stages[rank :: plan.pp]
+    units = [unit for chunk in own for unit in chunk]
+    if plan.recompute == "full":
+        kept = sum(unit.boundary_bytes for unit in units)
+        working = max((unit.saved_bytes for unit in units), default=0.0)
+    else:
+        kept, working = sum(unit.saved_bytes for unit in units), 0.0
+    return alive * kept / len(own) + working

@@ -1,0 +1,126 @@
+"""Parallel plans: how a model's step is shared out over ranks, and whether that divides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lydite.errors import InputError, unknown_name
+
+SCHEDULES = ("gpipe", "1f1b", "interleaved", "zero-bubble")
+RECOMPUTE = ("none", "selective", "full")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Degrees of parallelism and what goes with them.
+
+    Attributes:
+        dp, tp, pp: ranks along data, tensor and pipeline parallelism; their product is all ranks.
+        micro_batch: samples that go through the pipeline at once, on each data-parallel rank.
+        batch: samples of a step over all ranks; 0 takes one micro-batch each.
+        sequence_parallel: whether norms and residuals are shared among the tensor-parallel ranks.
+        schedule: one of `SCHEDULES`.
+        chunks: model chunks of a rank in the interleaved schedule.
+        zero: 0 replicates everything; 1 shares out the optimiser's states among the data-parallel
+            ranks, 2 also gradients, 3 also weights (FSDP).
+        recompute: one of `RECOMPUTE`.
+        bucket_bytes: gradients are sent together in buckets of this size (PyTorch's DDP: 25 MiB).
+    """
+
+    dp: int = 1
+    tp: int = 1
+    pp: int = 1
+    micro_batch: int = 1
+    batch: int = 0
+    sequence_parallel: bool = False
+    schedule: str = "1f1b"
+    chunks: int = 1
+    zero: int = 0
+    recompute: str = "none"
+    bucket_bytes: int = 25 << 20
+
+    def __post_init__(self) -> None:
+        for name in ("dp", "tp", "pp", "micro_batch", "chunks", "bucket_bytes"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} {getattr(self, name)}", allowed="1 and more")
+        if self.schedule not in SCHEDULES:
+            raise unknown_name("schedule", self.schedule, SCHEDULES)
+        if self.recompute not in RECOMPUTE:
+            raise unknown_name("recomputation", self.recompute, RECOMPUTE)
+        if not 0 <= self.zero <= 3:
+            raise InputError(f"--zero {self.zero}", allowed="0, 1, 2 or 3")
+        if self.chunks > 1 and self.schedule != "interleaved":
+            raise InputError(
+                f"{self.chunks} chunks with the schedule {self.schedule}",
+                hint="add --schedule interleaved",
+            )
+
+    @property
+    def ranks(self) -> int:
+        """All of them."""
+        return self.dp * self.tp * self.pp
+
+    @property
+    def micro_batches(self) -> int:
+        """How many a data-parallel rank works through in a step."""
+        return max(1, self.batch // (self.dp * self.micro_batch)) if self.batch else 1
+
+    @property
+    def samples(self) -> int:
+        """Samples of a step."""
+        return self.dp * self.micro_batch * self.micro_batches
+
+
+def checked(plan: Plan, ranks: int, depth: int) -> Plan:
+    """The plan, its data parallelism filled in, if it divides.
+
+    Args:
+        plan: `dp` 0 is not allowed; take `filled` for that.
+        ranks: devices of the cluster.
+        depth: layers that a pipeline can share out.
+
+    Raises:
+        InputError: names the factor that does not divide, and the nearest that does.
+    """
+    if plan.ranks > ranks:
+        raise InputError(
+            f"dp {plan.dp} x tp {plan.tp} x pp {plan.pp} = {plan.ranks} ranks are more than the "
+            f"cluster's {ranks}", hint="take more hosts or a smaller plan",
+        )  # fmt: skip
+    if plan.batch and plan.batch % (plan.dp * plan.micro_batch):
+        one = plan.dp * plan.micro_batch
+        near = max(one, round(plan.batch / one) * one)
+        raise InputError(
+            f"a batch of {plan.batch} does not divide into dp {plan.dp} x micro-batch "
+            f"{plan.micro_batch}", allowed=f"multiples of {one}; the nearest is {near}",
+        )  # fmt: skip
+    stages = plan.pp * plan.chunks
+    if stages > depth:
+        raise InputError(
+            f"pp {plan.pp} x {plan.chunks} chunks need {stages} layers, and the model has {depth}",
+            allowed=f"pp up to {depth // plan.chunks}",
+        )
+    if plan.schedule == "interleaved" and plan.micro_batches % plan.pp:
+        raise InputError(
+            f"the interleaved schedule needs micro-batches in multiples of pp {plan.pp}, not "
+            f"{plan.micro_batches}", hint="change --batch or --micro-batch",
+        )  # fmt: skip
+    return plan
+
+
+def filled(ranks: int, *, tp: int = 1, pp: int = 1, dp: int | None = None, **rest: object) -> Plan:
+    """A plan over all ranks: what tensor and pipeline parallelism leave is data parallelism.
+
+    Raises:
+        InputError: they do not divide the ranks (names the nearest that do).
+    """
+    if dp is None:
+        if ranks % (tp * pp):
+            fits = [n for n in range(1, ranks + 1) if ranks % n == 0]
+            near = min(fits, key=lambda n: abs(n - tp * pp))
+            raise InputError(
+                f"tp {tp} x pp {pp} = {tp * pp} does not divide {ranks} ranks",
+                allowed=f"divisors of {ranks}; the nearest is {near}",
+            )
+        dp = ranks // (tp * pp)
+    return replace(Plan(dp=dp, tp=tp, pp=pp), **rest)  # type: ignore[arg-type]

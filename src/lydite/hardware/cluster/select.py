@@ -1,0 +1,209 @@
+"""Clusters by name: the catalog, files, and "DEVICE x N"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lydite.errors import InputError, unknown_name
+from lydite.hardware.cluster.aisim import is_resource_pool, pool_cluster
+from lydite.hardware.cluster.build import build_cluster
+from lydite.hardware.cluster.design import Cards, Fabric, Host, Wire
+from lydite.hardware.cluster.spec import (
+    MAX_HOSTS,
+    WORLD_GRID_KG_PER_KWH,
+    WORLD_GRID_SOURCE,
+    Plan,
+    parse_spec,
+)
+from lydite.hardware.cluster.topology import Cluster, Economics
+from lydite.hardware.device import Device
+from lydite.hardware.spec import find_device, known_devices
+
+_TIMES = re.compile(r"^(.*\S)\s+[x×*]\s*(\d+)$")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# What a device without a cluster of its own is given: one 400 Gb/s port each.
+PORT_BYTES_PER_S = 50e9
+PORT_LATENCY_S = 1e-6
+
+
+def read_cluster(text: str, devices: int | None = None, *, device: str | None = None) -> Cluster:
+    """A cluster by what a user types.
+
+    Args:
+        text: "dgx-a100", "h100-superpod x 64" (hosts), "my.yaml", "my.yaml x 4", AISim's
+            "resource_pool.yaml", or "DEVICE x 64": that many of a device on one switch.
+        devices: ranks in use, the first ones; all if not given.
+        device: puts this device in place of the cluster's own. AISim's files need it.
+
+    Raises:
+        InputError: unknown names (with the nearest), a bad file, or more devices than there are.
+    """
+    match = _TIMES.match(text.strip())
+    name, times = (match[1], int(match[2])) if match else (text.strip(), None)
+    if times is not None and not 1 <= times <= MAX_HOSTS:
+        raise InputError(f"'{text}' has {times} hosts", allowed=f"1 to {MAX_HOSTS}")
+    other = None if device is None else find_device(device)
+    cluster = _selected(name, times, other)
+    return cluster if devices is None else cluster.first(devices)
+
+
+def known_clusters() -> dict[str, Plan]:
+    """All clusters of the catalog by name."""
+    return dict(_catalog()[0])
+
+
+def make_cluster(
+    device: Device | str,
+    hosts: int,
+    devices_per_host: int,
+    intra_bandwidth: float,
+    inter_bandwidth: float,
+    intra_latency: float = 1e-6,
+    inter_latency: float = 2e-6,
+    nics_per_host: int = 1,
+    name: str = "",
+) -> Cluster:
+    """A plain cluster: a switch in each host, cards shared by its devices, one switch for hosts.
+
+    Args:
+        device: or its name.
+        hosts: how many.
+        devices_per_host: in each.
+        intra_bandwidth: bytes/s of a device to the switch of its host, each way.
+        inter_bandwidth: bytes/s of a network card, each way.
+        intra_latency: seconds from device to device of a host.
+        inter_latency: seconds from card to card.
+        nics_per_host: network cards.
+        name: for messages.
+
+    Raises:
+        InputError: a count below 1, a rate that is not above 0, or a negative latency.
+    """
+    counts = {"hosts": hosts, "devices_per_host": devices_per_host, "nics_per_host": nics_per_host}
+    rates = {"intra_bandwidth": intra_bandwidth, "inter_bandwidth": inter_bandwidth}
+    delays = {"intra_latency": intra_latency, "inter_latency": inter_latency}
+    for field, value in (counts | rates | delays).items():
+        least = 1 if field in counts else 0
+        if not least <= value < float("inf") or (field in rates and value == 0):
+            raise InputError(
+                f"{field} is {value:g}", allowed="1 or more" if field in counts else
+                "> 0" if field in rates else ">= 0",
+            )  # fmt: skip
+    found = find_device(device) if isinstance(device, str) else device
+    inside = Wire("nvswitch", intra_bandwidth, intra_latency / 2)
+    cable = Wire("ib", inter_bandwidth, inter_latency / 2)
+    host = Host(
+        devices_per_host,
+        switch=inside if devices_per_host > 1 else None,
+        cards=Cards(cable, tuple(range(nics_per_host))) if hosts > 1 else None,
+    )
+    title = f"{hosts} x {devices_per_host} {found.title}"
+    fabric = Fabric("switch", cable) if hosts > 1 else None
+    sources = {"": "given", "grid": WORLD_GRID_SOURCE}
+    economics = Economics(grid_kg_per_kwh=WORLD_GRID_KG_PER_KWH)
+    return build_cluster(name or title, title, found, hosts, host, fabric, economics, sources)
+
+
+def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
+    plans, aliases = _catalog()
+    plan = plans.get(aliases.get(name.lower(), name.lower()))
+    if plan is None and name.endswith((".yaml", ".yml")):
+        raw = _loaded(Path(name))
+        if is_resource_pool(raw):
+            return _pool(raw, name, times, device)
+        if not (isinstance(raw, dict) and "peak" in raw):
+            plan = _beside(parse_spec(raw, name), name)
+    if plan is not None:
+        return _built(plan, times, device)
+    try:
+        found = find_device(name)
+    except InputError as error:
+        if name.endswith((".yaml", ".yml")):
+            raise
+        known = [*plans, *aliases, *known_devices()]
+        raise unknown_name("cluster", name, known, "a .yaml file or 'DEVICE x N'") from error
+    if times is None:
+        boxes = [
+            plan.name for plan in plans.values() if find_device(plan.device).name == found.name
+        ]
+        raise InputError(
+            f"'{name}' is a device, not a cluster",
+            allowed=", ".join([*boxes, f"'{name} x N'"]),
+        )
+    cluster = make_cluster(
+        found, times, 1, PORT_BYTES_PER_S, PORT_BYTES_PER_S, inter_latency=PORT_LATENCY_S,
+        name=f"{name} x {times}",
+    )  # fmt: skip
+    assumed = "assumed: one 400 Gb/s port a device, 1 us from card to card, one switch"
+    return replace(cluster, sources={**cluster.sources, "": assumed})
+
+
+def _beside(plan: Plan, name: str) -> Plan:
+    """The plan of a file, its device looked up; a device file may stand in the same folder."""
+    near = Path(name).parent / plan.device
+    device = (
+        str(near) if plan.device.endswith((".yaml", ".yml")) and near.is_file() else plan.device
+    )
+    try:
+        find_device(device)
+    except InputError as error:
+        where = f"{name}: {error.where or 'device'}"
+        raise InputError(error.what, where=where, allowed=error.allowed, hint=error.hint) from error
+    return replace(plan, device=device)
+
+
+def _built(plan: Plan, times: int | None, device: Device | None) -> Cluster:
+    hosts = times or plan.hosts
+    name = plan.name if times is None else f"{plan.name} x {hosts}"
+    return build_cluster(
+        name,
+        plan.title,
+        device or find_device(plan.device),
+        hosts,
+        plan.host,
+        plan.fabric,
+        plan.economics,
+        plan.sources,
+    )
+
+
+def _pool(raw: Mapping[str, Any], name: str, times: int | None, device: Device | None) -> Cluster:
+    if times is not None:
+        raise InputError("AISim's resource pools cannot be multiplied", where=name)
+    if device is None:
+        raise InputError(
+            "AISim's resource pools name no device", where=name, allowed="a device beside it"
+        )
+    return pool_cluster(raw, name, device)
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise InputError(f"cannot be read: {reason}", where=str(path)) from error
+    except yaml.YAMLError as error:
+        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=str(path)) from error
+
+
+@cache
+def _catalog() -> tuple[dict[str, Plan], dict[str, str]]:
+    plans: dict[str, Plan] = {}
+    aliases: dict[str, str] = {}
+    folder = resources.files("lydite.hardware") / "catalog_clusters"
+    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".yaml"):
+            plan = parse_spec(yaml.load(entry.read_text(), Loader=_LOADER), entry.name)
+            plans[plan.name] = plan
+            aliases |= dict.fromkeys(plan.aliases, plan.name)
+    return plans, aliases

@@ -1,0 +1,312 @@
+"""Cluster files: YAML with units, checked by pydantic, turned into a design."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lydite.errors import InputError, UnitError
+from lydite.hardware.cluster.design import Cards, Fabric, Host, Mesh, Pcie, Wire
+from lydite.hardware.cluster.topology import Economics
+from lydite.units import parse_quantity
+
+Sharing = Literal["fair", "fifo"]
+MAX_HOSTS = 1 << 16
+Count = Annotated[int, Field(ge=1, le=1024)]
+Index = Annotated[int, Field(ge=0)]
+
+# Ember, Global Electricity Review 2024: the world's average of 2023.
+WORLD_GRID_KG_PER_KWH = 0.480
+WORLD_GRID_SOURCE = "world average of 2023, Ember, Global Electricity Review 2024"
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SwitchSpec(_Spec):
+    """One switch for all devices of a host; the bandwidth is that of one device, each way."""
+
+    kind: Literal["nvswitch", "xgmi", "pcie", "ethernet"] = "nvswitch"
+    bandwidth_each_way: str
+    latency: str
+    sharing: Sharing = "fair"
+
+
+class MeshSpec(_Spec):
+    """Direct links between devices: [device, device, how many]."""
+
+    kind: Literal["nvlink", "xgmi", "pcie", "ethernet"] = "nvlink"
+    link_bandwidth_each_way: str
+    latency: str
+    sharing: Sharing = "fair"
+    links: Annotated[list[tuple[Index, Index, Count]], Field(min_length=1)]
+
+
+class PcieSpec(_Spec):
+    """A PCIe tree; `cpus` lists the switches of each CPU (its devices, without switches)."""
+
+    bandwidth_each_way: str
+    latency: str
+    sharing: Sharing = "fair"
+    switches: list[list[Index]] = []
+    cpus: list[list[Index]]
+    cpu_bandwidth_each_way: str | None = None
+    cpu_latency: str | None = None
+
+
+class NicSpec(_Spec):
+    """Network cards of a host; `under` gives the PCIe switch (or CPU) of each."""
+
+    count: Count
+    kind: Literal["ib", "ethernet"] = "ib"
+    rate: str
+    latency: str
+    sharing: Sharing = "fair"
+    under: list[Index] | None = None
+
+
+class FabricSpec(_Spec):
+    """What joins the hosts; links between switches have the rate of the cards unless told."""
+
+    kind: Literal["none", "switch", "leaf-spine", "rail-optimised"]
+    latency: str = "0 s"
+    rate: str | None = None
+    sharing: Sharing = "fair"
+    hosts_per_leaf: Count = 32
+    oversubscription: Annotated[float, Field(gt=0, le=1024)] = 1.0
+    radix: Annotated[int, Field(ge=2)] = 64
+
+
+class ClusterSpec(_Spec):
+    """The fields of a cluster file; quantities are text with units ("300 GB/s", "2 us")."""
+
+    schema_version: int = Field(default=1, ge=1, le=1)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")
+    title: str
+    aliases: list[str] = []
+    device: str
+    devices_per_host: Count
+    hosts: Annotated[int, Field(ge=1, le=MAX_HOSTS)] = 1
+    switch: SwitchSpec | None = None
+    mesh: MeshSpec | None = None
+    pcie: PcieSpec | None = None
+    nics: NicSpec | None = None
+    fabric: FabricSpec | None = None
+    host_power: str | None = None
+    price_per_device_hour: str | None = None
+    grid: str | None = None
+    pue: Annotated[float, Field(ge=1, le=10)] | None = None
+    sources: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A cluster file read: everything but the device's figures."""
+
+    name: str
+    title: str
+    aliases: tuple[str, ...]
+    device: str
+    hosts: int
+    host: Host
+    fabric: Fabric | None
+    economics: Economics
+    sources: dict[str, str]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a cluster file, for editors."""
+    return ClusterSpec.model_json_schema()
+
+
+def parse_spec(raw: Any, where: str) -> Plan:
+    """Check the mapping of a cluster file.
+
+    Raises:
+        InputError: a field that is missing, unknown or out of range (it is named, with what it may
+            hold), or numbers that do not fit each other.
+        UnitError: a quantity in the wrong unit, or a rate that is not above 0.
+    """
+    if not isinstance(raw, dict):
+        raise InputError("not a cluster file", where=where, allowed="a mapping of fields")
+    try:
+        spec = ClusterSpec.model_validate(raw)
+    except ValidationError as error:
+        raise _named(error, where) from error
+    return _Reader(spec, where).plan()
+
+
+def _named(error: ValidationError, where: str) -> InputError:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    allowed = ""
+    if first["type"] in ("extra_forbidden", "missing"):
+        model: Any = ClusterSpec
+        for part in first["loc"][:-1]:
+            model = _SECTIONS.get(str(part), model)
+        allowed = ", ".join(model.model_fields)
+    return InputError(f"field '{field}': {first['msg'].lower()}", where=where, allowed=allowed)
+
+
+_SECTIONS: dict[str, type[_Spec]] = {
+    "switch": SwitchSpec,
+    "mesh": MeshSpec,
+    "pcie": PcieSpec,
+    "nics": NicSpec,
+    "fabric": FabricSpec,
+}
+
+
+class _Reader:
+    """Turns the text of one file into SI units."""
+
+    def __init__(self, spec: ClusterSpec, where: str) -> None:
+        self.spec, self.where = spec, where
+
+    def plan(self) -> Plan:
+        spec = self.spec
+        sources = dict(spec.sources)
+        if spec.grid is None:
+            sources.setdefault("grid", WORLD_GRID_SOURCE)
+        return Plan(
+            name=spec.name,
+            title=spec.title,
+            aliases=tuple(name.lower() for name in spec.aliases),
+            device=spec.device,
+            hosts=spec.hosts,
+            host=Host(spec.devices_per_host, self.switch(), self.mesh(), self.pcie(), self.cards()),
+            fabric=self.fabric(),
+            economics=Economics(
+                self.optional(spec.price_per_device_hour, "USD/h", "price_per_device_hour"),
+                WORLD_GRID_KG_PER_KWH
+                if spec.grid is None
+                else self.optional(spec.grid, "g/kWh", "grid") / 1000,  # type: ignore[operator]
+                spec.pue,
+                self.optional(spec.host_power, "W", "host_power"),
+            ),
+            sources=sources,
+        )
+
+    def optional(self, text: str | None, unit: str, field: str) -> float | None:
+        return None if text is None else parse_quantity(text, unit, where=self.at(field))
+
+    def at(self, field: str) -> str:
+        return f"{self.where}: {field}"
+
+    def wire(self, kind: str, rate: str, latency: str, sharing: str, field: str) -> Wire:
+        bandwidth = parse_quantity(rate, "B/s", where=self.at(field))
+        if bandwidth <= 0:
+            raise UnitError(f"'{rate}' moves nothing", where=self.at(field), allowed="> 0")
+        section = field.split(".")[0]
+        seconds = parse_quantity(latency, "s", where=self.at(f"{section}.latency"))
+        return Wire(kind, bandwidth, seconds, sharing == "fifo")
+
+    def switch(self) -> Wire | None:
+        s = self.spec.switch
+        if s is None:
+            return None
+        return self.wire(
+            s.kind, s.bandwidth_each_way, s.latency, s.sharing, "switch.bandwidth_each_way"
+        )
+
+    def mesh(self) -> Mesh | None:
+        m = self.spec.mesh
+        if m is None:
+            return None
+        self.known(chain.from_iterable(link[:2] for link in m.links), "device", "mesh.links")
+        ends = [frozenset(link[:2]) for link in m.links]
+        for at, (end, link) in enumerate(zip(ends, m.links, strict=True)):
+            if len(end) == 1 or end in ends[:at]:
+                fault = "joins a device to itself" if len(end) == 1 else "is listed twice"
+                raise InputError(
+                    f"link {list(link)} {fault}",
+                    where=self.at("mesh.links"),
+                    allowed="each pair of devices once; links go both ways",
+                )
+        wire = self.wire(
+            m.kind, m.link_bandwidth_each_way, m.latency, m.sharing, "mesh.link_bandwidth_each_way"
+        )
+        return Mesh(wire, tuple(m.links))
+
+    def pcie(self) -> Pcie | None:
+        p = self.spec.pcie
+        if p is None:
+            return None
+        self.once(p.switches, "device", "pcie.switches")
+        under = len(p.switches) if p.switches else self.spec.devices_per_host
+        self.once(p.cpus, "switch" if p.switches else "device", "pcie.cpus", under)
+        between = None
+        if p.cpu_bandwidth_each_way is not None:
+            between = self.wire(
+                "cpu",
+                p.cpu_bandwidth_each_way,
+                p.cpu_latency or p.latency,
+                p.sharing,
+                "pcie.cpu_bandwidth_each_way",
+            )
+        elif len(p.cpus) > 1:
+            raise InputError(
+                f"{len(p.cpus)} CPUs that nothing joins",
+                where=self.at("pcie"),
+                allowed="cpu_bandwidth_each_way",
+            )
+        wire = self.wire(
+            "pcie", p.bandwidth_each_way, p.latency, p.sharing, "pcie.bandwidth_each_way"
+        )
+        return Pcie(wire, tuple(map(tuple, p.switches)), tuple(map(tuple, p.cpus)), between)
+
+    def cards(self) -> Cards | None:
+        n, p = self.spec.nics, self.spec.pcie
+        if n is None:
+            return None
+        places = len(p.switches or p.cpus) if p is not None else n.count
+        under = (
+            n.under if n.under is not None else [at * places // n.count for at in range(n.count)]
+        )
+        if len(under) != n.count:
+            raise InputError(
+                f"{len(under)} places for {n.count} cards", where=self.at("nics.under")
+            )
+        self.known(under, "PCIe switch" if p is None or p.switches else "CPU", "nics.under", places)
+        return Cards(self.wire(n.kind, n.rate, n.latency, n.sharing, "nics.rate"), tuple(under))
+
+    def fabric(self) -> Fabric | None:
+        f, n = self.spec.fabric, self.spec.nics
+        if f is None or f.kind == "none":
+            return None
+        if n is None:
+            raise InputError(
+                "a fabric needs network cards", where=self.at("fabric"), allowed="nics"
+            )
+        wire = self.wire(n.kind, f.rate or n.rate, f.latency, f.sharing, "fabric.rate")
+        return Fabric(f.kind, wire, f.hosts_per_leaf, f.oversubscription, f.radix)
+
+    def known(self, numbers: Any, what: str, field: str, count: int | None = None) -> None:
+        count = self.spec.devices_per_host if count is None else count
+        for number in numbers:
+            if number >= count:
+                raise InputError(
+                    f"no {what} {number}", where=self.at(field), allowed=f"0 to {count - 1}"
+                )
+
+    def once(
+        self, groups: list[list[int]], what: str, field: str, count: int | None = None
+    ) -> None:
+        """Every number below `count` stands in one group."""
+        if not groups:
+            return
+        numbers = list(chain.from_iterable(groups))
+        self.known(numbers, what, field, count)
+        count = self.spec.devices_per_host if count is None else count
+        for number in range(count):
+            if numbers.count(number) != 1:
+                times = "twice" if number in numbers else "nowhere"
+                raise InputError(
+                    f"{what} {number} stands {times}",
+                    where=self.at(field),
+                    allowed=f"each of 0 to {count - 1} once",
+                )
