@@ -157,12 +157,12 @@ def rings() -> list[Figure]:
     figures: list[Figure] = []
     kinds = (("own links", own_links), ("shared switches", shared_links), ("one bus", one_bus))
     for gpus, goal in ((32, 20.0), (256, 3000.0)):
-        tasks, servers = ring(gpus), Servers.of(0)
+        tasks = ring(gpus)
         for name, made in kinds:
             network = made(gpus)
 
             def run(network: Network = network, tasks: Tasks = tasks) -> object:
-                return simulate(tasks, servers, network)
+                return simulate(tasks, Servers.of(0), network)
 
             held = {"tasks": len(tasks), "links": len(network)}
             took = cpu_seconds(run, 3) * 1e3

@@ -102,7 +102,7 @@ def _slices(result: StepResult) -> list[Slice]:
 
     tasks, timeline = result.played.tasks, result.timeline
     found: list[Slice] = []
-    for task in timeline.span_ps.nonzero()[0]:
+    for task in timeline.span_ps.nonzero()[0].tolist():
         track = result.played.server_names[tasks.resource[task]]
         start, span = timeline.start_ps[task] * 1e-12, timeline.span_ps[task] * 1e-12
         kind = {"kind": CATEGORIES[tasks.category[task]]}

@@ -63,16 +63,26 @@ def in_blocks(graph: Graph, parts: int = 1) -> Blocks:
     if count * period > len(graph.ops) / 2:
         return _folded(graph, start, period, count)
     names = [op.name for op in graph.ops]
-    if parts == 1:
+    cuts = [0, *_cuts(graph, parts), len(names)]
+    if len(cuts) == 2:
         return Blocks(graph, (Block("net", 1, tuple(names)),))
-    try:
-        cuts = [0, *cut_points(graph, parts), len(names)]
-    except InputError as error:
-        raise InputError(
-            f"cannot be cut into {parts} stages", where=graph.name, hint="take a smaller --pp"
-        ) from error
     pieces = [names[a:b] for a, b in itertools.pairwise(cuts)]
     return Blocks(graph, tuple(Block(f"part {i}", 1, tuple(p)) for i, p in enumerate(pieces)))
+
+
+def _cuts(graph: Graph, parts: int) -> list[int]:
+    """Where to cut: into a multiple of `parts`, fine enough that gradients are sent in time."""
+    for factor in (16, 8, 4, 2, 1):
+        if factor * parts > 1:
+            try:
+                return cut_points(graph, factor * parts)
+            except InputError:
+                continue
+    if parts > 1:
+        raise InputError(
+            f"cannot be cut into {parts} stages", where=graph.name, hint="take a smaller --pp"
+        )
+    return []
 
 
 def repetition(graph: Graph) -> tuple[int, int, int]:

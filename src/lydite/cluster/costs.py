@@ -62,6 +62,7 @@ class BlockCost:
         parameters: their elements.
         saved_bytes: what a micro-batch leaves for the backward pass.
         boundary_bytes: what the block hands on.
+        cache_bytes: keys and values that it keeps for the next tokens.
     """
 
     block: Block
@@ -70,6 +71,7 @@ class BlockCost:
     parameters: int = 0
     saved_bytes: float = 0.0
     boundary_bytes: float = 0.0
+    cache_bytes: float = 0.0
 
 
 def block_costs(
@@ -97,6 +99,9 @@ def block_costs(
             cost.parts[phase].messages.append(_message(op, graph))
         elif not (op.domain == "lydite" and op.op_type in _VIEWS):
             _add(cost.parts[phase], op, graph, estimates)
+        if op.qualified_type == "Attention":
+            grown = op.outputs[1:3] or op.inputs[4:6]
+            cost.cache_bytes += sum(graph.type_of(name).nbytes or 0.0 for name in grown if name)
     for name in _weights_in_order(step, graph):
         cost, type_ = found[home.of_weight(name)], graph.type_of(name)
         cost.weights.append(type_.nbytes or 0.0)

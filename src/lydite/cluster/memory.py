@@ -9,7 +9,7 @@ from lydite.cluster.plan import Plan
 from lydite.cluster.schedules import in_flight
 from lydite.cluster.stages import Unit
 
-KINDS = ("weights", "gradients", "optimizer", "activations", "buffers")
+KINDS = ("weights", "gradients", "optimizer", "activations", "cache", "buffers")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def _rank(
     found["buffers"] = 2 * largest if plan.zero == 3 else 0.0
     if not training:
         found["activations"] = max((unit.boundary_bytes for unit in units), default=0.0)
+        found["cache"] = sum(unit.cache_bytes for unit in units)
         return found
     found["gradients"] = numbers * states.gradient / share[1]
     found["optimizer"] = numbers * states.optimizer / share[2]

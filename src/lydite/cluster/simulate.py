@@ -150,7 +150,7 @@ def _units(
 ) -> tuple[list[Unit], list[BlockCost], str]:  # fmt: skip
     blocks = in_blocks(graph, plan.pp * plan.chunks)
     layers = max(block.count for block in blocks.blocks)
-    checked(plan, cluster.ranks, layers if layers > 1 else blocks.depth)
+    checked(plan, cluster.ranks, layers if layers > 1 else len(blocks.blocks))
     short, step = blocks.graph, None
     if optimizer is not None:
         kind = loss or usual_loss([short.type_of(name) for name in short.outputs])
@@ -249,6 +249,7 @@ def fitting(result: StepResult) -> str:
         "gradients": "--zero 2, or more --tp or --pp",
         "weights": "--zero 3, or more --tp or --pp",
         "buffers": "more --tp or --pp",
+        "cache": "a shorter --context, a smaller --batch or more --tp",
     }[largest]
     return f"{over / 2**30:.1f} GiB more than a device has; {largest} are the most: {advice}"
 

@@ -25,6 +25,7 @@ class Unit:
         weight_bytes, parameters: of its weights on this rank.
         saved_bytes: what a micro-batch leaves for the backward pass.
         boundary_bytes: what it hands on.
+        cache_bytes: keys and values that it keeps.
         flops: forward, and forward and backward without recomputation.
         launch_s: by how much launches are longer than the work, forward and backward.
         cost: what it was made from.
@@ -42,6 +43,7 @@ class Unit:
     parameters: int
     saved_bytes: float
     boundary_bytes: float
+    cache_bytes: float
     flops: tuple[float, float]
     launch_s: float
     cost: BlockCost
@@ -89,7 +91,7 @@ def _unit(
         _ps(sent["data"] + (sent["forward"] if again else 0)),
         _ps(work["weights"] + sent["weights"]), _ps(work["optimizer"]),
         gradient, weight_bytes, cost.parameters,
-        cost.saved_bytes, cost.boundary_bytes,
+        cost.saved_bytes, cost.boundary_bytes, cost.cache_bytes,
         (flops, flops + parts["data"].flops + parts["weights"].flops),
         sum(work[n] - parts[n].seconds for n in ("forward", "data", "weights")), cost,
     )  # fmt: skip

@@ -223,9 +223,7 @@ def _circle(tasks: Tasks, pending: Array) -> InputError:
         seen.append(task)
         task = next(int(d) for d in tasks.needs(task) if pending[d] > 0)
     circle = [*seen[seen.index(task) :], task]
-    waits = [
-        f"{tasks.label(a)} for {tasks.label(b)}" for a, b in zip(circle, circle[1:], strict=False)
-    ]
+    waits = [f"{tasks.label(a)} for {tasks.label(b)}" for a, b in pairwise(circle)]
     more = f" and so on, {len(waits)} in all" if len(waits) > 4 else ""
     return InputError(
         f"tasks wait for each other: {', '.join(waits[:4])}{more}",

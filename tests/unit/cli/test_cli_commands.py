@@ -40,9 +40,9 @@ COMMANDS = {
     "--cache --clock --budget --in-graph --again --timeout --memory --device --db --seed --out "
     "--json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
-    "lydite simulate": "model --on --devices --train --tp --pp --dp --batch --micro-batch --schedule "
-    "--chunks --zero --recompute --sequence-parallel --sequence --image-size --phase --context "
-    "--dtype --optimizer --loss --strict --trace --db --out --json --quiet/-q",
+    "lydite simulate": "model --on --devices --train --tp --pp --dp --batch --micro-batch "
+    "--schedule --chunks --zero --recompute --sequence-parallel --sequence --image-size --phase "
+    "--context --dtype --optimizer --loss --strict --trace --db --out --json --quiet/-q",
     "lydite validate": f"model --backend --threads {SHAPE} "
     "--clock --budget --db --seed --out --json --quiet/-q",
 }

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+Array = Any
+"""An array. numba reads the fields of a record as attributes, which type checkers do not know."""
 
 LIMIT = 2**61 - 1
 

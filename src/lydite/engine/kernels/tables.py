@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
 from lydite.engine.kernels.jit import called, inlined, kernel
-
-Array = np.ndarray[Any, Any]
+from lydite.engine.kernels.layout import Array
 
 
 @kernel

@@ -114,10 +114,10 @@ class Router:
         )
 
     @cached_property
-    def cards(self) -> Cards:
+    def cards(self) -> NearCards:
         """Which cards serve which node of a host."""
         assert self.layout is not None
-        return Cards(self.layout, self._inside[0])
+        return NearCards(self.layout, self._inside[0])
 
     @cached_property
     def bundle(self) -> npt.NDArray[np.int64]:
@@ -133,13 +133,12 @@ class Router:
         lowest = np.arange(len(self.nodes))  # of a spine: the first leaf of its pod
         climbs = (self.nodes.kind[source] == LEAF) & (self.nodes.kind[target] == SPINE)
         np.minimum.at(lowest, target[climbs], source[climbs])
-        for low, high, ends in ((LEAF, SPINE, (source, target)), (LEAF, SPINE, (target, source)),
-                                (SPINE, CORE, (source, target)), (SPINE, CORE, (target, source))):  # fmt: skip
-            at = np.flatnonzero(
-                (self.nodes.kind[ends[0]] == low) & (self.nodes.kind[ends[1]] == high)
-            )
-            _, first, of = np.unique(lowest[ends[0][at]], return_index=True, return_inverse=True)
-            bundle[at] = at[first][of]
+        for low, high in ((LEAF, SPINE), (SPINE, CORE)):
+            for one, other in ((source, target), (target, source)):
+                chosen = (self.nodes.kind[one] == low) & (self.nodes.kind[other] == high)
+                at = np.flatnonzero(chosen)
+                _, first, of = np.unique(lowest[one[at]], return_index=True, return_inverse=True)
+                bundle[at] = at[first][of]
         return bundle
 
     def reachable(self, sources: Ints, targets: Ints) -> Bools:
@@ -237,7 +236,7 @@ class Router:
         return self._host(nodes) * np.int32(len(self.layout.template_links))
 
 
-class Cards:
+class NearCards:
     """How far each node of a host is from its network cards.
 
     Attributes:

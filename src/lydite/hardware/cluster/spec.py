@@ -182,9 +182,7 @@ class _Reader:
             fabric=self.fabric(),
             economics=Economics(
                 self.optional(spec.price_per_device_hour, "USD/h", "price_per_device_hour"),
-                WORLD_GRID_KG_PER_KWH
-                if spec.grid is None
-                else self.optional(spec.grid, "g/kWh", "grid") / 1000,  # type: ignore[operator]
+                self.grid(),
                 spec.pue,
                 self.optional(spec.host_power, "W", "host_power"),
             ),
@@ -193,6 +191,10 @@ class _Reader:
 
     def optional(self, text: str | None, unit: str, field: str) -> float | None:
         return None if text is None else parse_quantity(text, unit, where=self.at(field))
+
+    def grid(self) -> float:
+        grams = self.optional(self.spec.grid, "g/kWh", "grid")
+        return WORLD_GRID_KG_PER_KWH if grams is None else grams / 1000
 
     def at(self, field: str) -> str:
         return f"{self.where}: {field}"

@@ -1,0 +1,207 @@
+"""Steps on clusters: closed forms, conservation, what folding keeps, what plans refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lydite.cluster import Group, Plan, checked, filled, fitting, simulate_step, tensor_parallel
+from lydite.cluster.blocks import Block, in_blocks, repetition
+from lydite.cluster.costs import BlockCost, block_costs
+from lydite.cluster.schedules import in_flight, steps_of
+from lydite.cluster.stages import Unit
+from lydite.cluster.tasks import step_tasks
+from lydite.engine import simulate as play
+from lydite.errors import InputError
+from lydite.estimate.roofline import Roofline
+from lydite.graph import total_work
+from lydite.graph.training import training_step
+from lydite.graph.training.step import with_loss
+from lydite.hardware.cluster import read_cluster
+from lydite.models import build_model
+from lydite.models.counts import multiply_adds
+
+ALONE = Group(1, float("inf"), 0.0)
+UNIT = Unit(
+    "layer", 10, 0, 12, 0, 8, 0, gradient_bytes=0, weight_bytes=0, parameters=0, saved_bytes=1,
+    boundary_bytes=0, cache_bytes=0, flops=(0, 0), launch_s=0,
+    cost=BlockCost(Block("layer", 2, ())),
+)  # fmt: skip
+
+
+def makespan(plan: Plan, units: int = 1) -> int:
+    stages = [[UNIT] * units for _ in range(plan.pp * plan.chunks)]
+    played = step_tasks(stages, plan, ALONE, ALONE)
+    return play(played.tasks, played.servers).makespan_ps
+
+
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+@pytest.mark.parametrize(("stages", "batches"), [(1, 1), (1, 5), (4, 4), (4, 9), (8, 3)])
+def test_the_bubble_of_gpipe_and_1f1b(schedule, stages, batches):
+    """(m + p - 1) (F + B): arXiv:1811.06965 and 2006.09503."""
+    plan = Plan(pp=stages, batch=batches, schedule=schedule)
+    assert makespan(plan) == (batches + stages - 1) * 30
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 4])
+def test_the_bubble_of_the_interleaved_schedule(chunks):
+    """m (F + B) v + (p - 1) (F + B), of chunks: arXiv:2104.04473, section 2.2.2."""
+    plan = Plan(pp=4, batch=8, schedule="interleaved" if chunks > 1 else "1f1b", chunks=chunks)
+    assert makespan(plan) == 8 * 30 * chunks + 3 * 30
+
+
+def test_weights_gradients_fill_the_bubble():
+    plain, filling = (makespan(Plan(pp=4, batch=8, schedule=s)) for s in ("1f1b", "zero-bubble"))
+    assert 8 * 30 < filling < plain
+
+
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "zero-bubble"])
+@pytest.mark.parametrize("stage", range(4))
+def test_every_micro_batch_goes_forward_before_it_comes_back(schedule, stage):
+    steps = steps_of(schedule, stage, 4, 6)
+    kinds = ("F", "B", "W") if schedule == "zero-bubble" else ("F", "B")
+    for batch in range(6):
+        places = [steps.index((kind, batch, 0)) for kind in kinds]
+        assert places == sorted(places)
+    assert len(steps) == 6 * len(kinds)
+
+
+def test_micro_batches_in_flight():
+    assert [in_flight("gpipe", stage, 4, 8) for stage in range(4)] == [8, 8, 8, 8]
+    assert [in_flight("1f1b", stage, 4, 8) for stage in range(4)] == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rounds"), [("AllReduce", 2), ("AllGather", 1), ("ReduceScatter", 1), ("AllToAll", 1)]
+)
+@pytest.mark.parametrize("ranks", [2, 3, 8])
+def test_rings_send_so_many_shares(kind, rounds, ranks):
+    """Bandwidth term rounds (n - 1) / n of the bytes; latency term rounds (n - 1)."""
+    slow, late = Group(ranks, 1e9, 0.0), Group(ranks, 1e30, 1e-6)
+    start = Group(ranks, 1e30, 0.0).seconds(kind, 1e9)
+    sent = (slow.seconds(kind, 2e9) - slow.seconds(kind, 1e9)) * 0.85
+    assert sent == pytest.approx(rounds * (ranks - 1) / ranks)
+    assert late.seconds(kind, 1e9) - start == pytest.approx(rounds * (ranks - 1) * 1e-6)
+    assert Group(1, 1e9, 0.0).seconds(kind, 1e9) == 0
+
+
+LAYERS = {"gpt2": 12, "llama3-8b": 32, "bert-base": 12, "mixtral-8x7b": 32, "vit": 12}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_found(name):
+    blocks = in_blocks(build_model(name))
+    assert [b.name for b in blocks.blocks] == ["head", "layer", "tail"]
+    assert blocks.blocks[1].count == LAYERS[name]
+    assert sum(len(b.ops) * b.count for b in blocks.blocks) == len(build_model(name).ops)
+
+
+def test_what_does_not_repeat_is_left_whole():
+    assert repetition(build_model("vgg16"))[2] == 1
+    assert {b.name[:4] for b in in_blocks(build_model("resnet50")).blocks} == {"part"}
+
+
+@pytest.mark.parametrize("name", ["gpt2", "resnet50"])
+def test_folding_keeps_time_work_and_weights(name):
+    """A short graph's blocks, counted, are the whole graph."""
+    graph = build_model(name, **({"phase": "forward"} if name == "gpt2" else {}))
+    device = read_cluster("dgx-a100").device
+    whole = training_step(graph, optimizer="adam")
+    blocks = in_blocks(graph)
+    short = training_step(with_loss(blocks.graph, "cross_entropy"), loss="given", optimizer="adam")
+    costs = block_costs(blocks, short, short.graph, Roofline(), device)
+    parts = [(p, c.block.count) for c in costs for p in c.parts.values()]
+    flops = sum(p.flops * n for p, n in parts)
+    assert flops == pytest.approx(total_work(whole.graph).total.flops, rel=1e-6)
+    assert sum(c.parameters * c.block.count for c in costs) == graph.parameter_count
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+@pytest.mark.parametrize(("name", "ranks"), [("gpt2", 4), ("llama3-8b", 8), ("bert-base", 4)])
+def test_ranks_share_work_and_weights_evenly(name, ranks, sequence):
+    phase = {} if name == "bert-base" else {"phase": "forward"}
+    graph = build_model(name, **phase)
+    share = tensor_parallel(graph, ranks, sequence=sequence)
+    assert multiply_adds(share) * ranks == pytest.approx(multiply_adds(graph), rel=1e-3)
+    assert share.parameter_count * ranks == pytest.approx(graph.parameter_count, rel=0.03)
+    assert total_work(share).unknown == ()
+
+
+def test_megatron_sends_four_all_reduces_a_layer():
+    """Two forward and two backward (arXiv:1909.08053, section 3); three are the loss's rows."""
+    graph = with_loss(build_model("llama3-8b", phase="forward"), "cross_entropy")
+    step = training_step(tensor_parallel(graph, 4), loss="given")
+    sums = [op for op in step.graph.ops if op.op_type == "AllReduce"]
+    assert len(sums) == 4 * 32 + 1 + 1 + 3
+    shared = training_step(tensor_parallel(graph, 4, sequence=True), loss="given")
+    kinds = [op.op_type for op in shared.graph.ops]
+    assert kinds.count("ReduceScatter") == kinds.count("AllGather") == 4 * 32 + 2
+
+
+REFUSED = [
+    (
+        {"tp": 3},
+        "tp 3 x pp 1 = 3 does not divide 8 ranks; allowed: divisors of 8; the nearest is 2",
+    ),
+    ({"tp": 2, "pp": 2, "dp": 4}, "= 16 ranks are more than the cluster's 8"),
+    ({"batch": 30, "micro_batch": 4}, "does not divide into dp 8 x micro-batch 4; allowed: multip"),
+    ({"pp": 8, "dp": 1, "schedule": "interleaved", "chunks": 2}, "16 layers, and the model has 12"),
+    ({"schedule": "1f1c"}, "unknown schedule '1f1c'"),
+    ({"recompute": "ful"}, "unknown recomputation 'ful'"),
+    ({"chunks": 2}, "2 chunks with the schedule 1f1b; add --schedule interleaved"),
+    ({"pp": 2, "schedule": "interleaved", "chunks": 2, "batch": 12}, "multiples of pp 2, not 3"),
+]
+
+
+@pytest.mark.parametrize(("plan", "text"), REFUSED)
+def test_plans_that_do_not_divide(plan, text):
+    with pytest.raises(InputError) as caught:
+        checked(filled(8, **plan), 8, 12)
+    assert text in str(caught.value)
+
+
+def test_heads_that_do_not_divide():
+    with pytest.raises(InputError, match=r"2304 cannot be shared among 5 ranks.*nearest is 4"):
+        tensor_parallel(build_model("gpt2"), 5)
+    with pytest.raises(InputError, match="nothing of it can be shared among 2 ranks"):
+        tensor_parallel(build_model("mobilenetv2", image_size=64), 2)
+
+
+def run(cluster: str, devices: int | None = None, name: str = "gpt2", **plan: object):
+    found = read_cluster(cluster, devices)
+    chosen = filled(found.ranks, **plan)
+    phase = {"phase": "forward"} if name == "gpt2" else {}
+    return simulate_step(
+        build_model(name, batch=chosen.micro_batch, **phase), found, chosen, Roofline()
+    )
+
+
+def test_time_is_accounted_for():
+    result = run("dgx-a100", tp=2, pp=2, batch=16, micro_batch=2)
+    spent = [v for k, v in result.breakdown_s.items() if k != "of it launches"]
+    assert sum(spent) == pytest.approx(result.seconds, rel=1e-9)
+    assert min(spent) >= 0
+    assert 0 < result.mfu < 1
+    assert sum(result.by_source.values()) == pytest.approx(1)
+
+
+def test_more_copies_take_as_long_and_do_more():
+    one, eight = (run("dgx-a100", n, dp=n, batch=4 * n, micro_batch=4) for n in (1, 8))
+    assert one.seconds < eight.seconds < 1.2 * one.seconds
+    assert eight.samples == 8 * one.samples
+    assert eight.hidden_s > 0
+
+
+def test_states_shared_out_take_less_memory():
+    memory = [run("dgx-a100", dp=8, zero=z).peak_memory_bytes for z in range(4)]
+    assert memory[0] > memory[1] > memory[2] > memory[3]
+    full = run("dgx-a100", dp=8, zero=0, recompute="full")
+    assert full.memory[0]["activations"] < run("dgx-a100", dp=8).memory[0]["activations"]
+    assert full.seconds > run("dgx-a100", dp=8).seconds
+
+
+def test_what_does_not_fit_says_by_how_much_and_what_helps():
+    result = run("dgx-a100", dp=8)
+    assert fitting(result) == ""
+    assert "optimizer are the most: --zero 1" in fitting(replace(result, capacity_bytes=1e9))
