@@ -20,6 +20,11 @@ from lydite.hardware import Device
 
 ASSUMED = (0.02, 0.3, 1.5)
 """Efficiency assumed without measurements: lowest, likely, highest (caches can beat the roof)."""
+ASSUMED_PRODUCTS = (0.02, 0.6, 1.5)
+"""Of an accelerator where arithmetic bounds: whole steps of Megatron-LM reach 0.44 to 0.52 of an
+A100's peak (arXiv:2104.04473, table 1), their products more."""
+ASSUMED_STREAMS = (0.02, 0.7, 1.5)
+"""Of an accelerator where memory bounds: large streams reach 0.8 to 0.9, small ones less."""
 _L2_BYTES_PER_CYCLE = 32
 """Sustained bandwidth of a core's private cache (Intel Optimization Reference Manual)."""
 ASSUMED_DISPATCH_S = 1e-6
@@ -84,6 +89,15 @@ def _copy_seconds(key: OpKey, work: Work, device: Device) -> float:
     return 2 * sum(t.nbytes or 0 for t in key.outputs) / device.memory_bandwidth
 
 
+def _assumed(work: Work, device: Device, key: OpKey) -> tuple[float, float, float]:
+    """Without measurements: processors vary most, accelerators by what bounds them."""
+    if device.kind == "cpu":
+        return ASSUMED
+    arithmetic = work.flops / device.peak(key_dtype(key))
+    bound = arithmetic >= work.bytes_moved / device.memory_bandwidth
+    return ASSUMED_PRODUCTS if bound else ASSUMED_STREAMS
+
+
 class Roofline:
     """See the module's docstring.
 
@@ -115,7 +129,9 @@ class Roofline:
             return None
         bound = roofline_seconds(work, device, key_dtype(key), self._threads)
         fitted = self._efficiency.get(key.qualified_type)
-        low, median, high = (fitted.low, fitted.median, fitted.high) if fitted else ASSUMED
+        low, median, high = (
+            (fitted.low, fitted.median, fitted.high) if fitted else _assumed(work, device, key)
+        )
         detail = f"efficiency {median:.2f} " + (
             f"fitted over {fitted.rows} rows" if fitted else "assumed"
         )

@@ -165,7 +165,7 @@ def test_heads_that_do_not_divide():
     with pytest.raises(InputError, match=r"2304 cannot be shared among 5 ranks.*nearest is 4"):
         tensor_parallel(build_model("gpt2"), 5)
     with pytest.raises(InputError, match="nothing of it can be shared among 2 ranks"):
-        tensor_parallel(build_model("mobilenetv2", image_size=64), 2)
+        tensor_parallel(build_model("cifar100-elu"), 2)
 
 
 def run(cluster: str, devices: int | None = None, name: str = "gpt2", **plan: object):
