@@ -18,6 +18,7 @@ from lydite.graph.contrib import CONTRIB
 from lydite.graph.dtypes import type_from_proto, type_to_proto
 from lydite.graph.graph import UNKNOWN, Attr, Graph, Op
 from lydite.graph.guard import IR_VERSION, check_node
+from lydite.graph.own_types import TYPES
 from lydite.opkey import TensorType
 
 SMALL = 1024
@@ -75,8 +76,6 @@ def infer_outputs(
 
 def _typing_rule(op: Op) -> Callable[..., list[TensorType]] | None:
     if op.domain in ("lydite", UPDATES):
-        from lydite.graph.training.typing import TYPES
-
         return TYPES.get(op.op_type)
     return CONTRIB.get((op.domain, op.op_type))
 

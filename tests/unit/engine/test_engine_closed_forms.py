@@ -5,7 +5,14 @@ import pytest
 import simpy
 
 from lydite.engine import (
-    Interference, Network, NetworkBuilder, Servers, TaskBuilder, Tasks, max_min_rates, simulate,
+    Interference,
+    Network,
+    NetworkBuilder,
+    Servers,
+    TaskBuilder,
+    Tasks,
+    max_min_rates,
+    simulate,
 )  # fmt: skip
 
 S = 10**12

@@ -5,8 +5,16 @@ import numpy as np
 import pytest
 
 from lydite.engine import (
-    LIMIT_PS, Interference, Network, NetworkBuilder, Servers, TaskBuilder, Tasks, compiled,
-    max_min_rates, simulate,
+    LIMIT_PS,
+    Interference,
+    Network,
+    NetworkBuilder,
+    Servers,
+    TaskBuilder,
+    Tasks,
+    compiled,
+    max_min_rates,
+    simulate,
 )  # fmt: skip
 from lydite.errors import InputError
 

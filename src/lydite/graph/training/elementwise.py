@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lydite.graph.builder import Tensor
+from lydite.graph.own_types import SAVED
 from lydite.graph.training.call import GradientCall, GradientRule
-
-_BY_OUTPUT = ("Relu", "Sigmoid", "Tanh", "Exp", "Sqrt", "Reciprocal")
-_BY_INPUT = (
-    "Gelu", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Swish", "Softplus",
-    "Softsign", "Mish", "ThresholdedRelu", "Erf", "Log", "Abs", "Sin", "Cos",
-)  # fmt: skip
-"""Functions whose gradient follows from what came out, and from what went in: the tensor that an
-operator `lydite:<name>Grad` reads beside the gradient of the output, as PyTorch saves them."""
-
-SAVED = {**dict.fromkeys(_BY_OUTPUT, "output"), **dict.fromkeys(_BY_INPUT, "input")}
 
 
 def _function(call: GradientCall) -> Sequence[Tensor | None]:

@@ -10,11 +10,20 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from lydite.graph.graph import Op
-from lydite.graph.training.elementwise import SAVED
 from lydite.opkey import TensorType
 
 Inputs: TypeAlias = Sequence[TensorType | None]
 Rule: TypeAlias = Callable[..., list[TensorType]]
+
+_BY_OUTPUT = ("Relu", "Sigmoid", "Tanh", "Exp", "Sqrt", "Reciprocal")
+_BY_INPUT = (
+    "Gelu", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Swish", "Softplus",
+    "Softsign", "Mish", "ThresholdedRelu", "Erf", "Log", "Abs", "Sin", "Cos",
+)  # fmt: skip
+"""Functions whose gradient follows from what came out, and from what went in: the tensor that an
+operator `lydite:<name>Grad` reads beside the gradient of the output, as PyTorch saves them."""
+
+SAVED = {**dict.fromkeys(_BY_OUTPUT, "output"), **dict.fromkeys(_BY_INPUT, "input")}
 
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
