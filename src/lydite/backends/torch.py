@@ -15,7 +15,7 @@ from lydite.backends.base import (
     square_product,
 )
 from lydite.errors import BackendError, MissingExtra
-from lydite.graph import Graph, Initializer, Op, OpKey, TensorType
+from lydite.graph import Graph, Initializer, Op, Operand, OpKey, TensorType
 
 try:
     import torch
@@ -70,7 +70,7 @@ class TorchBackend:
         return _Calls([lambda: module(*module.feeds)], settings)
 
     def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
-        """Copies of one aten operator with an operator on one element between them."""
+        """Copies of one operator, aten's or one with a translation, with a small one between."""
         self._check(settings)
         tap = _tap(settings)
         shared = [_operand(operand_type, settings) for operand_type in key.operand_types()]
@@ -80,7 +80,7 @@ class TorchBackend:
                 _operand(operand.type, settings) if operand.const and copy else shared[index]
                 for index, operand in enumerate(key.inputs)
             ]
-            calls.append(_call(key.op_type, key.attrs, tensors))
+            calls.append(_call_of(key, tensors))
             if copy < copies - 1:
                 calls.append(tap)
         return _Calls(calls, settings)
@@ -378,6 +378,38 @@ def _lowered_calls(graph: Graph, settings: Settings) -> list[Callable[[], Any]]:
         return made.get(name)
 
     return [_call(op.op_type, op.attrs, [tensor(name) for name in op.inputs]) for op in graph.ops]
+
+
+def _call_of(key: OpKey, tensors: Sequence[Any]) -> Callable[[], Any]:
+    """The call of a key: aten's own, or the translation of an operator of the graph.
+
+    Raises:
+        BackendError: there is no translation.
+    """
+    if key.domain == DOMAIN:
+        return _call(key.op_type, key.attrs, tensors)
+    names = tuple(f"i{i}" if t is not None else "" for i, t in enumerate(tensors))
+    outputs = tuple(f"o{i}" for i in range(len(key.outputs)))
+    op = Op("key", key.op_type, names, outputs, key.attrs, key.domain)
+    rule = _rule_of(op)
+    if rule is None:
+        raise BackendError(f"no translation to PyTorch for the operator {key.qualified_type}")
+    steering = STEERING.get(key.qualified_type, ())
+    given = [
+        _array(operand) if index in steering and operand.value is not None else tensor
+        for index, (operand, tensor) in enumerate(zip(key.inputs, tensors, strict=True))
+    ]
+    attrs = {name: tuple(v) if isinstance(v, list) else v for name, v in key.attrs.items()}
+    return lambda: rule(given, attrs)
+
+
+def _array(operand: Operand) -> Any:
+    """The numbers of a constant that steers a call."""
+    import numpy as np
+
+    shape = [int(size) for size in (operand.type.shape or ())] if operand.type else []
+    dtype = operand.type.dtype if operand.type else "int64"
+    return np.array(operand.value, dtype).reshape(shape)
 
 
 def _call(op_type: str, attrs: Any, tensors: Sequence[Any]) -> Callable[[], Any]:

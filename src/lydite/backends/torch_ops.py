@@ -17,7 +17,7 @@ Rule: TypeAlias = Callable[[Inputs, Attrs], Any]
 
 
 STEERING: Mapping[str, tuple[int, ...]] = {
-    "Clip": (1, 2), "ConstantOfShape": (0,), "Expand": (1,), "Pad": (1, 2, 3), "ReduceMax": (1,),
+    "Clip": (1, 2), "ConstantOfShape": (0,), "Expand": (1,), "Pad": (1, 2, 3), "Range": (0, 1, 2), "ReduceMax": (1,),
     "ReduceMean": (1,), "ReduceSum": (1,), "Reshape": (1,), "Resize": (1, 2, 3),
     "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Tile": (1,), "Unsqueeze": (1,),
     "lydite:ClipGrad": (2, 3), "lydite:SliceGrad": (1, 2, 3, 4), "lydite:GradientDescent": (0,),
@@ -404,6 +404,7 @@ RULES: dict[str, Rule] = {
     "Pad": _pad,
     "Tile": lambda inputs, _: inputs[0].repeat(_integers(inputs[1])),
     "ConstantOfShape": lambda inputs, _: torch.zeros(_integers(inputs[0])),
+    "Range": lambda inputs, _: torch.arange(*(_scalar(bound) for bound in inputs)),
     "DepthToSpace": lambda inputs, attrs: _depth_to_space(inputs[0], attrs["blocksize"]),
     "SpaceToDepth": lambda inputs, attrs: _space_to_depth(inputs[0], attrs["blocksize"]),
     "Cast": _cast,

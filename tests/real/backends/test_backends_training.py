@@ -8,7 +8,10 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
 from training_oracle import compare  # noqa: E402
 
-from lydite.graph import Builder  # noqa: E402
+from lydite.backends.base import Settings  # noqa: E402
+from lydite.backends.torch import TorchBackend  # noqa: E402
+from lydite.graph import Builder, key_of  # noqa: E402
+from lydite.graph.training import training_step  # noqa: E402
 from lydite.models import build_model  # noqa: E402
 
 NETS = [
@@ -205,3 +208,22 @@ def test_cross_entropy(shape):
     x = g.input("x", shape)
     y = g.conv(x, 5, 1) if len(shape) == 4 else g.linear(x, 5)
     compare(g.build(y), loss="cross_entropy")
+
+
+MEASURED = {
+    "resnet50": {"image_size": 64}, "bert-base": {"sequence": 8}, "lstm": {"sequence": 5},
+    "gpt2": {"sequence": 8, "phase": "forward"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_every_operator_of_a_step_runs_by_its_key(name):
+    step = training_step(build_model(name, **MEASURED[name]), optimizer="adam")
+    firsts = {}
+    for op in step.graph.ops:
+        firsts.setdefault(op.qualified_type, op)
+    for op in firsts.values():
+        key = key_of(op, step.graph)
+        prepared = TorchBackend().prepare_op(key, Settings(), 2)
+        prepared.run()
+        prepared.close()
