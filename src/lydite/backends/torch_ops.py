@@ -17,7 +17,8 @@ Rule: TypeAlias = Callable[[Inputs, Attrs], Any]
 
 
 STEERING: Mapping[str, tuple[int, ...]] = {
-    "Clip": (1, 2), "ConstantOfShape": (0,), "Expand": (1,), "Pad": (1, 2, 3), "Range": (0, 1, 2), "ReduceMax": (1,),
+    "Clip": (1, 2), "ConstantOfShape": (0,), "Expand": (1,), "Pad": (1, 2, 3),
+    "Range": (0, 1, 2), "ReduceMax": (1,),
     "ReduceMean": (1,), "ReduceSum": (1,), "Reshape": (1,), "Resize": (1, 2, 3),
     "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Tile": (1,), "Unsqueeze": (1,),
     "lydite:ClipGrad": (2, 3), "lydite:SliceGrad": (1, 2, 3, 4), "lydite:GradientDescent": (0,),

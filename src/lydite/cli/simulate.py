@@ -159,14 +159,15 @@ def text(result: StepResult) -> str:
     from lydite.units import format_bytes, format_seconds
 
     plan, whole = result.plan, result.seconds
-    head = (
+    head = [
         f"{result.model} on {result.cluster.name}: {format_seconds(whole)} a step "
-        f"({format_seconds(result.low)} to {format_seconds(result.high)} by its operators), "
-        f"{result.samples / whole:.4g} samples/s, MFU {percent(result.mfu)}\n"
+        f"({format_seconds(result.low)} to {format_seconds(result.high)})",
+        f"  {result.samples / whole:.4g} samples/s, MFU {percent(result.mfu)}",
         f"  {plan.ranks} ranks: dp {plan.dp}, tp {plan.tp}, pp {plan.pp}; {plan.micro_batches} "
-        f"micro-batches of {plan.micro_batch}, {plan.schedule}, zero {plan.zero}, recompute "
-        f"{plan.recompute}\n"
-    )
+        f"micro-batches of {plan.micro_batch}, {plan.schedule}",
+        f"  zero {plan.zero}, recompute {plan.recompute}",
+        "",
+    ]
     rows = [
         [_TITLES[name], format_seconds(seconds), percent(seconds / whole)]
         for name, seconds in result.breakdown_s.items() if name in _TITLES and seconds > 0
@@ -177,7 +178,7 @@ def text(result: StepResult) -> str:
     used = percent(result.peak_memory_bytes / result.capacity_bytes)
     sources = ", ".join(f"{name} {percent(share)}" for name, share in result.by_source.items())
     lines = [
-        head, table("", ["mean over the stages", "time", "share"], rows), "",
+        *head, table("", ["mean over the stages", "time", "share"], rows), "",
         f"memory of the fullest rank: {format_bytes(result.peak_memory_bytes)}, {used} of a device",
         f"  {kinds}",
         f"operators' time: {sources}",
@@ -205,4 +206,4 @@ def _economics(result: StepResult) -> list[str]:
         found.append(f"{result.cost_usd:.4g} USD at {price} USD a device hour")
     if result.co2_kg is not None:
         found.append(f"{result.co2_kg:.4g} kg CO2 at {economics.grid_kg_per_kwh} kg/kWh")
-    return [f"a step takes (modelled): {', '.join(found)}"] if found else []
+    return ["a step takes (modelled)", *(f"  {line}" for line in found)] if found else []

@@ -22,6 +22,8 @@ SHAPE = ("--batch --image-size --sequence --phase --context --dtype --dim --para
          "--optimizer --loss --recompute")  # fmt: skip
 COMMANDS = {
     "lydite": "--version",
+    "lydite aisim": "config more --models/-m --skip-coverage --skip-accuracy --nccl-logs --launch "
+    "--compute-slowdown --exchange-slowdown --out --json --quiet/-q",
     "lydite bench": f"model --backend --threads {SHAPE} "
     "--budget --rounds --clock --device --db --seed --out --json --quiet/-q",
     "lydite db": "",
@@ -433,3 +435,26 @@ def test_a_device_that_only_the_database_knows(lydite, net, recording):
     assert found["device"] == "far-cpu"
     assert found["total_s"] == pytest.approx(2 * 4e-4 + 2 * 1e-4 + 5e-5 + 1e-5 + 2e-4)
     assert found["coverage"]["nodes_by_source"] == {"measured": 7}
+
+
+def test_simulate_accounts_for_the_whole_step(lydite):
+    ran = lydite("simulate", "gpt2", "--train", "--batch", 64, "--tp", 2, "--json")
+    found = json.loads(ran.out)
+    assert ran.code == 0
+    assert found["kind"] == "modelled"
+    assert (found["ranks"], found["samples"], found["fits"]) == (8, 64, True)
+    spent = sum(v for k, v in found["breakdown_s"].items() if k != "of it launches")
+    assert abs(spent - found["step_s"]) < 1e-6 * found["step_s"]
+    assert found["low_s"] < found["step_s"] < found["high_s"]
+
+
+def test_simulate_shows_time_and_memory_and_writes_a_trace(lydite, tmp_path):
+    ran = lydite(
+        "simulate", "resnet50", "--train", "--batch", 64, "--trace", tmp_path / "t.pftrace"
+    )
+    assert ran.code == 0
+    assert re.search(r"^resnet50 on dgx-a100: [\d.]+ m?s a step", ran.out)
+    assert re.search(r"MFU [\d.]+ %$", ran.out, re.M)
+    assert "memory of the fullest rank" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 100
+    assert (tmp_path / "t.pftrace").stat().st_size > 1000
