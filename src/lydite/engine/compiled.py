@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 _SOURCES = Path(__file__).parent / "kernels"
 _KERNELS = {
@@ -55,14 +56,15 @@ def folder() -> Path:
 @cache
 def kernel(name: str) -> ModuleType:
     """The module of kernels `name`, whose compiled functions are kept in `folder()`."""
-    import numba
+    from numba.core import config
 
     # Read by numba when it decorates a function, so it is set for this import alone.
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder())
+    settings: Any = config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, str(folder())
     try:
         return importlib.import_module(f"lydite.engine.kernels.{name}")
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
 
 
 _announced: set[str] = set()

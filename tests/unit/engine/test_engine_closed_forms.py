@@ -103,6 +103,16 @@ def test_priority_goes_first_but_does_not_preempt():
     assert ends(tasks, Servers.of(1)) == [10, 20, 30, 40]
 
 
+@pytest.mark.parametrize("slow", [None, Interference.of([[1.0]], 1)])
+def test_what_becomes_ready_together_is_queued_by_number(slow):
+    tasks = TaskBuilder()
+    first, second = tasks.work(0, 10), tasks.work(1, 10)
+    for server, before in ((2, [first, second]), (3, [second, first])):
+        for task in before:
+            tasks.work(server, 1, [task])
+    assert ends(tasks, Servers.of(4), interference=slow) == [10, 10, 11, 12, 11, 12]
+
+
 @pytest.mark.parametrize(("slots", "by_priority"), [(1, False), (3, False), (2, True)])
 def test_simpy_agrees_on_a_queue(slots, by_priority):
     rng = np.random.default_rng(1)

@@ -49,28 +49,37 @@ def leave(w: World, bundle: int, task: int) -> None:
 
 
 @inlined
-def _schedule(w: World, task: int, rate: float, now: int) -> None:
+def _until(w: World, task: int, rate: float, now: int) -> int:
+    """When the task ends at that rate."""
     w.tasks[task].since = now
     span = np.rint(w.tasks[task].left / rate)
     if span > LIMIT:
         w.count[LATE] = task
-    else:
-        put(w.times, w.events, w.tasks, w.count, task, now + np.int64(span))
+        return now
+    return now + int(span)
 
 
 @inlined
-def set_rate(w: World, bundle: int, rate: float, now: int) -> None:
-    """From now on the bundle goes at `rate`."""
+def set_rate(w: World, bundle: int, rate: float, now: int, lazily: bool) -> None:
+    """From now on the bundle goes at `rate`.
+
+    `lazily` writes the new times where the old ones stand in the heap; `restore` it afterwards.
+    """
     before = w.bundles[bundle].rate
     if rate == before:
         return
     w.bundles[bundle].rate = rate
     task = w.bundles[bundle].head
     while task >= 0:
-        if w.tasks[task].place >= 0:
+        place = w.tasks[task].place
+        if place >= 0:
             done = (now - w.tasks[task].since) * before
             w.tasks[task].left = max(0.0, w.tasks[task].left - done)
-            _schedule(w, task, rate, now)
+            time = _until(w, task, rate, now)
+            if lazily:
+                w.times[place] = time
+            else:
+                put(w.times, w.events, w.tasks, w.count, task, time)
         task = w.tasks[task].after
 
 
@@ -82,6 +91,7 @@ def begin_joined(w: World, now: int) -> None:
         w.bundles[bundle].is_changed = False
         task = w.bundles[bundle].head
         while task >= 0 and w.tasks[task].place < 0:
-            _schedule(w, task, w.bundles[bundle].rate, now)
+            time = _until(w, task, w.bundles[bundle].rate, now)
+            put(w.times, w.events, w.tasks, w.count, task, time)
             task = w.tasks[task].after
     w.count[CHANGED] = 0

@@ -102,7 +102,9 @@ def _offer(links: Array, paths: Array, offers: Array, count: Array) -> int:
             offers[size].rate, offers[size].item = paths[path].cap, -1 - path
             size += 1
     for at in range((size >> 1) - 1, -1, -1):
-        _sink(offers, size, at, offers[at].rate, offers[at].item)
+        below, rate = 2 * at + 1, offers[at].rate
+        if offers[below].rate < rate or (below + 1 < size and offers[below + 1].rate < rate):
+            _sink(offers, size, at, rate, offers[at].item)
     return size
 
 

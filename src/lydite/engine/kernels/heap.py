@@ -61,3 +61,13 @@ def pop(times: Array, events: Array, tasks: Array, count: Array) -> int:
     if last > 0:
         _sink(times, events, tasks, last, 0, times[last], events[last])
     return top
+
+
+@inlined
+def restore(times: Array, events: Array, tasks: Array, count: Array) -> None:
+    """Make a heap again of one whose times were overwritten."""
+    size = count[EVENTS]
+    for at in range((size >> 1) - 1, -1, -1):
+        below = 2 * at + 1
+        if times[below] < times[at] or (below + 1 < size and times[below + 1] < times[at]):
+            _sink(times, events, tasks, size, at, times[at], events[at])

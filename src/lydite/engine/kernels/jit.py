@@ -7,8 +7,12 @@ inlined always, because handing over a dozen arrays costs more than most of them
 
 from __future__ import annotations
 
+from typing import Any
+
 from numba import njit
 
-kernel = njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
-inlined = njit(nogil=True, error_model="numpy", _nrt=False, forceinline=True)
-called = njit(nogil=True, error_model="numpy", _nrt=False)
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+
+kernel = njit(cache=True, **_OPTIONS)
+inlined = njit(forceinline=True, **_OPTIONS)
+called = njit(**_OPTIONS)
