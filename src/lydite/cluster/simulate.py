@@ -126,7 +126,7 @@ def simulate_step(
         GraphError: the net cannot be trained or shared out.
     """
     training = optimizer is not None
-    units, costs, dtype = _units(graph, cluster, plan, estimator, loss, optimizer, dispatch_s)
+    units, costs, dtype = rank_units(graph, cluster, plan, estimator, loss, optimizer, dispatch_s)
     stages = shared_out(units, plan.pp * plan.chunks)
     groups = groups_of(cluster, plan)
     played = step_tasks(stages, plan, groups["dp"], groups["pp"], training=training)
@@ -144,10 +144,11 @@ def simulate_step(
     )  # fmt: skip
 
 
-def _units(
+def rank_units(
     graph: Graph, cluster: Cluster, plan: Plan, estimator: Estimator, loss: str | None,
-    optimizer: str | None, dispatch_s: float,
+    optimizer: str | None, dispatch_s: float = DISPATCH_S,
 ) -> tuple[list[Unit], list[BlockCost], str]:  # fmt: skip
+    """A rank's layers, what they were made from, and the weights' dtype; see `simulate_step`."""
     blocks = in_blocks(graph, plan.pp * plan.chunks)
     layers = max(block.count for block in blocks.blocks)
     checked(plan, cluster.ranks, layers if layers > 1 else len(blocks.blocks))
