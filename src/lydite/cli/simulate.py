@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,8 @@ from lydite.cli import options
 
 if TYPE_CHECKING:
     from lydite.cluster import StepResult
+    from lydite.graph import Graph
+    from lydite.hardware.cluster import Cluster
     from lydite.report.trace import Slice
 
 
@@ -48,6 +51,9 @@ def simulate(
     dtype: Annotated[str | None, typer.Option("--dtype", help="As for inspect.")] = None,
     optimizer: Annotated[str, typer.Option("--optimizer", help="With --train.")] = "adam",
     loss: Annotated[str | None, typer.Option("--loss", help="With --train.")] = None,
+    search: Annotated[
+        bool, typer.Option("--search", help="The best plans that fit, with --train and --batch.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what does not fit.")] = False,
     trace: Annotated[Path | None, typer.Option("--trace", help="Perfetto trace to write.")] = None,
     db: options.DatabaseTarget = None,
@@ -64,6 +70,10 @@ def simulate(
     from lydite.hardware.cluster import read_cluster
 
     cluster = read_cluster(on, devices)
+    if search:
+        shape = options.ModelOptions(sequence=sequence, image_size=image_size, dtype=dtype)
+        _searched(model, shape, cluster, batch, loss, optimizer, db, out, json, quiet)
+        return
     plan = filled(
         cluster.ranks, tp=tp, pp=pp, dp=dp, batch=batch, schedule=schedule, chunks=chunks,
         zero=zero, recompute=recompute, sequence_parallel=sequence_parallel,
@@ -93,6 +103,48 @@ def simulate(
     missing = fitting(result)
     if missing:
         say(f"does not fit: {missing}", quiet)
+
+
+def _searched(
+    model: str, shape: options.ModelOptions, cluster: Cluster, batch: int, loss: str | None,
+    optimizer: str, db: str | None, out: Path | None, json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Search, and show the best plans as a table."""
+    from lydite.cli.load import load_model, open_database
+    from lydite.cli.show import deliver, percent, progress_bar, table
+    from lydite.cluster.search import search
+    from lydite.errors import InputError
+    from lydite.estimate import Rows
+    from lydite.estimate.assemble import usual_chain
+    from lydite.units import format_bytes, format_seconds
+
+    if not batch:
+        raise InputError("a search needs the samples of a step", hint="add --batch N")
+    phase = "forward" if _takes_phase(model) else None
+
+    def build(micro_batch: int) -> Graph:
+        return load_model(model, replace(shape, batch=micro_batch, phase=phase))
+
+    with open_database(db) as database, progress_bar("search", quiet) as progress:
+        estimator, _ = usual_chain([database], cluster.device, Rows("torch", 1, "wall"))
+        found = search(
+            build, cluster, batch, estimator, loss=loss, optimizer=optimizer, progress=progress
+        )
+    plans = {"considered": found.considered, "fitting": found.fitting,
+             "best": [document(result) for result in found.best]}  # fmt: skip
+    if deliver("search", plans, out, as_json=json):
+        return
+    print(f"{found.considered} plans divide, {found.fitting} of them fit; the best, played:\n")
+    rows = [
+        [format_seconds(r.seconds), percent(r.mfu), format_bytes(r.peak_memory_bytes),
+         f"{r.plan.dp}", f"{r.plan.tp}", f"{r.plan.pp}", f"{r.plan.micro_batch}",
+         f"{r.plan.schedule}" + (f" x {r.plan.chunks}" if r.plan.chunks > 1 else ""),
+         f"{r.plan.zero}", r.plan.recompute, "yes" if r.plan.sequence_parallel else "no"]
+        for r in found.best
+    ]  # fmt: skip
+    columns = ["step", "MFU", "memory", "dp", "tp", "pp", "micro", "<schedule", "zero",
+               "<recompute", "<sequence"]  # fmt: skip
+    print(table("", columns, rows))
 
 
 def _slices(result: StepResult) -> list[Slice]:

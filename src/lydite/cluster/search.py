@@ -25,7 +25,7 @@ from lydite.graph import Graph
 from lydite.graph.training import OPTIMIZERS
 from lydite.hardware.cluster import Cluster
 
-MICRO_BATCHES = (1, 2, 4, 8)
+MICRO_BATCHES = (1, 2, 3, 4, 6, 8, 16)
 CHUNKS = (1, 2, 3, 4, 6, 8)
 
 
@@ -153,10 +153,11 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
                     base.pp == 1 or layers % (base.pp * chunks) or base.micro_batches % base.pp
                 ):
                     continue
-                schedule = "interleaved" if chunks > 1 else "1f1b"
-                yield replace(
-                    base, recompute=recompute, zero=zero, chunks=chunks, schedule=schedule
-                )
+                plain = ("1f1b", "zero-bubble") if base.pp > 1 else ("1f1b",)
+                for schedule in ("interleaved",) if chunks > 1 else plain:
+                    yield replace(
+                        base, recompute=recompute, zero=zero, chunks=chunks, schedule=schedule
+                    )
 
 
 def _candidate(

@@ -44,7 +44,7 @@ COMMANDS = {
     "lydite runs": "--limit --show --db --json",
     "lydite simulate": "model --on --devices --train --tp --pp --dp --batch --micro-batch "
     "--schedule --chunks --zero --recompute --sequence-parallel --sequence --image-size --phase "
-    "--context --dtype --optimizer --loss --strict --trace --db --out --json --quiet/-q",
+    "--context --dtype --optimizer --loss --search --strict --trace --db --out --json --quiet/-q",
     "lydite validate": f"model --backend --threads {SHAPE} "
     "--clock --budget --db --seed --out --json --quiet/-q",
 }
@@ -458,3 +458,12 @@ def test_simulate_shows_time_and_memory_and_writes_a_trace(lydite, tmp_path):
     assert "memory of the fullest rank" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 100
     assert (tmp_path / "t.pftrace").stat().st_size > 1000
+
+
+def test_simulate_searches_plans(lydite):
+    ran = lydite("simulate", "gpt2", "--train", "--batch", 64, "--search", "--json", "--quiet")
+    found = json.loads(ran.out)
+    times = [plan["step_s"] for plan in found["best"]]
+    assert times == sorted(times)
+    assert found["considered"] >= found["fitting"] >= len(times) > 0
+    assert all(plan["fits"] and plan["ranks"] == 8 for plan in found["best"])
