@@ -240,6 +240,7 @@ CONTRIB: dict[tuple[str, str], Rule] = {
     (_MS, "SkipLayerNormalization"): _skip_norm,
     (_MS, "SkipSimplifiedLayerNormalization"): _skip_norm,
     ("", "SimplifiedLayerNormalization"): _layer_norm,
+    ("", "GroupNormalization"): like(0),  # ONNX has no inference of its own for it
     **{
         key: like(0)
         for key in (("smaug", "Switch"), ("smaug", "Merge"), ("tensorflow", "Wait"),

@@ -60,7 +60,9 @@ def infer_outputs(
         if op.domain == UPDATES and rule is not None:  # ONNX's own know no half precision
             return _padded(rule(op, inputs, None), len(op.outputs))
         if schema(op.op_type, op.domain, opsets.get(op.domain, 1)) is not None:
-            return _by_onnx(op, inputs, values, opsets)
+            found = _by_onnx(op, inputs, values, opsets)
+            if rule is None or (found and found[0].shape is not None):
+                return found
         if rule is not None:
             return _padded(rule(op, inputs, _delegate(opsets, values)), len(op.outputs))
         if op.domain == "":  # ONNX Runtime emits some newer operators under older opsets
