@@ -8,6 +8,7 @@ import typer
 
 from lydite import __version__
 from lydite.cli import (
+    aisim,
     bench,
     db,
     demo,
@@ -57,5 +58,6 @@ app.command("predict")(predict.predict)
 app.command("bench")(bench.bench)
 app.command("validate")(validate.validate)
 app.command("simulate")(simulate.simulate)
+app.command("aisim")(aisim.aisim)
 app.command("runs")(runs.runs)
 app.add_typer(db.app, name="db")

@@ -101,7 +101,7 @@ def read_device(path: Path | str) -> Device:
 def _parse(text: str, where: str) -> tuple[Device, list[str]]:
     try:
         raw: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=where) from error
     if not isinstance(raw, dict):
         raise InputError("not a device file", where=where, allowed="a mapping of fields")

@@ -67,7 +67,7 @@ def read_resource_pool(path: Path | str, device: Device) -> Cluster:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise InputError(f"cannot be read: {reason}", where=str(path)) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2001-99-99
         raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=str(path)) from error
     if not is_resource_pool(raw):
         raise InputError("not a resource pool", where=str(path), allowed="Server, Switch")
@@ -204,6 +204,8 @@ def _link(
 ) -> tuple[int, float, float, int, bool]:
     if not isinstance(link, dict) or set(link) != set(_FIELDS):
         raise InputError("a link with other fields", where=where, allowed=", ".join(_FIELDS))
+    link = {field: value if isinstance(value, str | int | float) else str(value)
+            for field, value in link.items()}  # fmt: skip
     if link["dest"] not in number:
         raise unknown_name("destination", str(link["dest"]), number, f"in a link of {where}")
     for field, known in (("type", _TYPES), ("scheduler", _SCHEDULERS)):

@@ -192,7 +192,7 @@ def _loaded(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise InputError(f"cannot be read: {reason}", where=str(path)) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=str(path)) from error
 
 

@@ -1,0 +1,127 @@
+"""Predicted against measured step times, beside what needs no simulator at all.
+
+    accuracy = predicted / baseline,  loss = |1 - accuracy|,  averages are plain means   (AISim's)
+
+The null models: the sum of the operators of the one-GPU graph at every count, and that sum times
+one constant, which is fitted to the very baselines it is judged by, in its favour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lydite.cluster.aisim.step import Step
+from lydite.estimate import Accuracy, Point
+
+SIMULATED, SUM, CONSTANT = "simulated", "sum of operators", "one constant efficiency"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One model in one environment.
+
+    Attributes:
+        environment, gpus, model: which.
+        step: what was simulated.
+        sum_s: of the one-GPU graph's operators.
+        deviation_s: standard deviation of the step's operators, taken as independent.
+        exchange_source: where the exchanges' times come from; "" without any.
+        baseline_s: measured; None if it is missing or refused.
+        why_not: the reason why it does not count; "" if it does.
+    """
+
+    environment: str
+    gpus: int
+    model: str
+    step: Step
+    sum_s: float
+    deviation_s: float
+    exchange_source: str
+    baseline_s: float | None
+    why_not: str
+
+    @property
+    def predicted_s(self) -> float:
+        """The step's time; a lower bound if `is_lower_bound`."""
+        return self.step.seconds
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether some node's time is unknown."""
+        return bool(self.step.unknown)
+
+    @property
+    def error(self) -> float | None:
+        """Signed relative error; None where nothing is to compare."""
+        if self.why_not or self.baseline_s is None:
+            return None
+        return self.predicted_s / self.baseline_s - 1
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures, units in the keys."""
+        return {
+            "environment": self.environment,
+            "gpus": self.gpus,
+            "model": self.model,
+            "predicted_s": self.predicted_s,
+            "is_lower_bound": self.is_lower_bound,
+            "unknown_nodes": list(self.step.unknown),
+            "compute_s": self.step.compute_s,
+            "exchange_s": self.step.exchange_s,
+            "exposed_exchange_s": self.step.exposed_s,
+            "exchange_source": self.exchange_source,
+            "operators_deviation_s": self.deviation_s,
+            "sum_of_operators_s": self.sum_s,
+            "baseline_s": self.baseline_s,
+            "accuracy": None if self.error is None else 1 + self.error,
+            "error": self.error,
+            "not_compared": self.why_not,
+        }
+
+
+def summaries(cells: Sequence[Cell]) -> dict[str, Accuracy]:
+    """Accuracy of the simulation and of both null models over the same cells; {} without any."""
+    counted = [cell for cell in cells if cell.error is not None]
+    if not counted:
+        return {}
+    factor = _constant(counted)
+    predicted = {
+        SIMULATED: [cell.predicted_s for cell in counted],
+        SUM: [cell.sum_s for cell in counted],
+        CONSTANT: [factor * cell.sum_s for cell in counted],
+    }
+    return {
+        name: Accuracy.of([_point(c, s) for c, s in zip(counted, seconds, strict=True)])
+        for name, seconds in predicted.items()
+    }
+
+
+def average_loss(cells: Sequence[Cell]) -> float | None:
+    """Mean absolute error of the cells that count; None without any."""
+    errors = [abs(cell.error) for cell in cells if cell.error is not None]
+    return float(np.mean(errors)) if errors else None
+
+
+def summary_json(found: Mapping[str, Accuracy]) -> dict[str, Any]:
+    """Each method's figures, as shares of 1; these predictions have no intervals."""
+    documents = {name: accuracy.to_json() for name, accuracy in found.items()}
+    for document in documents.values():
+        del document["inside_interval"]
+    return documents
+
+
+def _constant(cells: Sequence[Cell]) -> float:
+    """The factor on the sums with the least mean absolute error: it makes one of them exact."""
+    baselines = np.array([cell.baseline_s for cell in cells], float)
+    sums = np.array([cell.sum_s for cell in cells])
+    factors = baselines[sums > 0] / sums[sums > 0]
+    return min(factors.tolist(), key=lambda f: np.abs(f * sums / baselines - 1).sum(), default=1.0)
+
+
+def _point(cell: Cell, seconds: float) -> Point:
+    assert cell.baseline_s is not None
+    return Point(f"{cell.model} on {cell.environment}", seconds, cell.baseline_s, seconds, seconds)
