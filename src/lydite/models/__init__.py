@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.models.info import FLOATS, ModelInfo, Published
-from lydite.models.table import MODELS
+from lydite.models.table import ALIASES, MODELS
 
 if TYPE_CHECKING:
     from lydite.graph import Graph
@@ -35,14 +35,17 @@ def model_names() -> list[str]:
 def describe(name: str) -> ModelInfo:
     """What a model is; spelling is free in case, "-" and "_" ("ResNet-50" is "resnet50").
 
+    Names that other systems have for it are known too (`lydite.models.table.ALIASES`).
+
     Raises:
         InputError: no such model (names the nearest).
         LyditeError: a package's model has the name of another, or is no `ModelInfo`.
     """
-    known = {_plain(known): known for known in model_names()}
+    known = {_plain(alias): full for alias, full in ALIASES.items()}
+    known |= {_plain(known): known for known in model_names()}
     full = known.get(_plain(name))
     if full is None:
-        raise unknown_name("model", name, known.values(), "or give the path of an .onnx file")
+        raise unknown_name("model", name, model_names(), "or give the path of an .onnx file")
     found = [MODELS[full]] if full in MODELS else []
     found += [entry.load() for entry in entry_points(group=GROUP, name=full)]
     if len(found) > 1 or not isinstance(found[0], ModelInfo):

@@ -40,7 +40,8 @@ def test_a_model_says_where_it_comes_from(name):
 @pytest.mark.parametrize(
     ("spelled", "name"),
     [("ResNet-50", "resnet50"), ("MobileNet_V2", "mobilenetv2"), ("BERT_base", "bert-base"),
-     ("Inception-v3", "inceptionv3")],
+     ("Inception-v3", "inceptionv3"), ("bert", "bert-base"), ("inception3", "inceptionv3"),
+     ("bert_large", "bert-large"), ("deepspeech", "deepspeech2")],
 )  # fmt: skip
 def test_spelling_is_free_in_case_and_dashes(spelled, name):
     assert describe(spelled).name == name
