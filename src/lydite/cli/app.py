@@ -10,6 +10,7 @@ from lydite import __version__
 from lydite.cli import (
     aisim,
     bench,
+    coverage,
     db,
     demo,
     doctor,
@@ -55,6 +56,7 @@ app.command("models")(models.models)
 app.command("inspect")(inspect.inspect)
 app.command("profile")(profile.profile)
 app.command("predict")(predict.predict)
+app.command("coverage")(coverage.coverage)
 app.command("bench")(bench.bench)
 app.command("validate")(validate.validate)
 app.command("simulate")(simulate.simulate)

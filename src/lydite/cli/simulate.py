@@ -54,6 +54,9 @@ def simulate(
     search: Annotated[
         bool, typer.Option("--search", help="The best plans that fit, with --train and --batch.")
     ] = False,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="What 10 % more of each resource buys.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse what does not fit.")] = False,
     trace: Annotated[Path | None, typer.Option("--trace", help="Perfetto trace to write.")] = None,
     db: options.DatabaseTarget = None,
@@ -63,8 +66,9 @@ def simulate(
 ) -> None:
     """Simulate a training or inference step: time, where it goes, memory, energy, cost."""
     from lydite.cli.load import load_model, open_database
-    from lydite.cli.show import deliver, say
+    from lydite.cli.show import deliver, percent, say
     from lydite.cluster import filled, fitting, require_fit, simulate_step
+    from lydite.cluster.sensitivity import sensitivity as buys
     from lydite.estimate import Rows
     from lydite.estimate.assemble import usual_chain
     from lydite.hardware.cluster import read_cluster
@@ -88,18 +92,23 @@ def simulate(
     graph = load_model(model, shape)
     with open_database(db) as database:
         estimator, _ = usual_chain([database], cluster.device, Rows("torch", 1, "wall"))
-        result = simulate_step(
-            graph, cluster, plan, estimator, loss=loss, optimizer=optimizer if train else None
-        )
+        wanted: dict[str, Any] = {"loss": loss, "optimizer": optimizer if train else None}
+        result = simulate_step(graph, cluster, plan, estimator, **wanted)
+        bought = buys(graph, cluster, plan, estimator, **wanted) if sensitivity else {}
     if strict:
         require_fit(result)
     if trace is not None:
         from lydite.report.trace import write_trace
 
         say(f"written: {write_trace(trace, _slices(result), process=result.model)}", quiet)
-    if deliver("simulate", document(result), out, as_json=json):
+    found = document(result) | ({"ten_percent_more_saves": bought} if bought else {})
+    if deliver("simulate", found, out, as_json=json):
         return
     print(text(result))
+    if bought:
+        print("\n10 % more of it saves of the step:")
+        for name, share in sorted(bought.items(), key=lambda item: -item[1]):
+            print(f"  {name:<20} {percent(share)}")
     missing = fitting(result)
     if missing:
         say(f"does not fit: {missing}", quiet)

@@ -26,6 +26,8 @@ COMMANDS = {
     "--compute-slowdown --exchange-slowdown --out --json --quiet/-q",
     "lydite bench": f"model --backend --threads {SHAPE} "
     "--budget --rounds --clock --device --db --seed --out --json --quiet/-q",
+    "lydite coverage": f"model --on --backend --threads {SHAPE} --clock --db --out --json "
+    "--quiet/-q",
     "lydite db": "",
     "lydite db export": "path --op-type --device --scope --force --db --json",
     "lydite db import": "path --device --db --json",
@@ -44,7 +46,8 @@ COMMANDS = {
     "lydite runs": "--limit --show --db --json",
     "lydite simulate": "model --on --devices --train --tp --pp --dp --batch --micro-batch "
     "--schedule --chunks --zero --recompute --sequence-parallel --sequence --image-size --phase "
-    "--context --dtype --optimizer --loss --search --strict --trace --db --out --json --quiet/-q",
+    "--context --dtype --optimizer --loss --search --sensitivity --strict --trace --db --out "
+    "--json --quiet/-q",
     "lydite validate": f"model --backend --threads {SHAPE} "
     "--clock --budget --db --seed --out --json --quiet/-q",
 }
@@ -467,3 +470,20 @@ def test_simulate_searches_plans(lydite):
     assert times == sorted(times)
     assert found["considered"] >= found["fitting"] >= len(times) > 0
     assert all(plan["fits"] and plan["ranks"] == 8 for plan in found["best"])
+
+
+def test_coverage_counts_what_is_measured(lydite, net):
+    bare = json.loads(lydite("coverage", net, "--backend", "replay", "--json").out)["models"][0]
+    lydite("profile", net, *QUICK)
+    full = json.loads(lydite("coverage", net, "--backend", "replay", "--json").out)["models"][0]
+    assert (full["nodes"], full["types"]) == (7, 5)
+    assert full["nodes_measured"] >= bare["nodes_measured"]
+    assert full["node_coverage"] == full["nodes_measured"] / 7
+    assert sum(full["not_measured"].values()) == 7 - full["nodes_measured"]
+    assert full["types_measured"] == 5 - len(full["not_measured"])
+
+
+def test_coverage_of_a_device_that_nobody_measured(lydite, net):
+    ran = lydite("coverage", net, "--on", "h100")
+    assert re.search(r"^small +0/5 +0\.0 % +0/4 +0\.0 % +0\.0 %", ran.out, re.M)
+    assert "never 0" in ran.err

@@ -10,6 +10,7 @@ from lydite.cluster import Group, Plan, checked, filled, fitting, simulate_step,
 from lydite.cluster.blocks import Block, in_blocks, repetition
 from lydite.cluster.costs import BlockCost, block_costs
 from lydite.cluster.schedules import in_flight, steps_of
+from lydite.cluster.sensitivity import sensitivity
 from lydite.cluster.stages import Unit
 from lydite.cluster.tasks import step_tasks
 from lydite.engine import simulate as play
@@ -205,3 +206,15 @@ def test_what_does_not_fit_says_by_how_much_and_what_helps():
     result = run("dgx-a100", dp=8)
     assert fitting(result) == ""
     assert "optimizer are the most: --zero 1" in fitting(replace(result, capacity_bytes=1e9))
+
+
+def test_what_bounds_a_step_is_what_buys_time():
+    """Two hosts that share each product are bound by what lies between them; one copy is not."""
+    pair, one = read_cluster("dgx-a100 x 2"), read_cluster("dgx-a100", 1)
+    graph = build_model("gpt2", batch=1, phase="forward")
+    apart = sensitivity(graph, pair, filled(pair.ranks, tp=4, batch=4), Roofline())
+    alone = sensitivity(graph, one, filled(1), Roofline())
+    assert all(-1e-9 < share < 0.1 for share in (*apart.values(), *alone.values()))
+    assert apart["links within a host"] > 0
+    assert alone["links within a host"] == alone["links between hosts"] == 0
+    assert alone["compute"] + alone["memory bandwidth"] + alone["launch"] > 0.08
