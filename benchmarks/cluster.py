@@ -16,6 +16,7 @@ import numpy as np
 from _figures import Figure, publish
 
 from lydite.cluster import Plan, filled, simulate_step
+from lydite.cluster.search import search
 from lydite.estimate.roofline import Roofline
 from lydite.graph import Graph
 from lydite.hardware.cluster import read_cluster
@@ -67,6 +68,18 @@ def vtrain() -> tuple[np.ndarray, np.ndarray]:
     return ours, theirs
 
 
+def plans() -> tuple[float, int, int]:
+    """CPU seconds of a plan search for GPT-3 175B on 1,024 GPUs, plans that divide, that fit."""
+    start = time.process_time()
+    found = search(
+        lambda batch: build_model(
+            "gpt3-175b", batch=batch, sequence=2048, phase="forward", dtype="bfloat16"
+        ),
+        read_cluster("h100-superpod x 128"), 1536, Roofline(),
+    )  # fmt: skip
+    return time.process_time() - start, found.considered, found.fitting
+
+
 def main() -> None:
     llama(4, 1)  # compiles the engine
     figures: list[Figure] = []
@@ -74,6 +87,10 @@ def main() -> None:
         seconds, tasks = llama(hosts, dp)
         what = f"Llama-70B step, 3D parallel, {8 * hosts:,} GPUs folded, CPU"
         figures.append(Figure(what, seconds, "s", goal, "lower", {"tasks": tasks, "dp": dp}))
+    seconds, considered, fitting = plans()
+    at = {"plans": considered, "fitting": fitting, "played": 10}
+    what = "plan search, GPT-3 175B on 1,024 GPUs, at least 5,000 plans, CPU"
+    figures.append(Figure(what, seconds, "s", 30.0, "lower", at))
     if STEPS.exists():
         ours, theirs = vtrain()
         error = float(np.mean(np.abs(ours / theirs - 1)))

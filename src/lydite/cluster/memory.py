@@ -47,12 +47,13 @@ def memory_by_stage(
         states: what a weight keeps in training.
         training: without, weights and one micro-batch's activations.
     """
-    return [_rank(stages, plan, states, rank, training) for rank in range(plan.pp)]
+    return [memory_of_rank(stages, plan, states, rank, training) for rank in range(plan.pp)]
 
 
-def _rank(
-    stages: Sequence[Sequence[Unit]], plan: Plan, states: States, rank: int, training: bool
+def memory_of_rank(
+    stages: Sequence[Sequence[Unit]], plan: Plan, states: States, rank: int, training: bool = True
 ) -> dict[str, float]:
+    """Bytes by kind on one rank; see `memory_by_stage`."""
     units = [unit for units in stages[rank :: plan.pp] for unit in units]
     numbers = sum(unit.parameters for unit in units)
     share = [plan.dp if plan.zero >= level else 1 for level in (3, 2, 1)]

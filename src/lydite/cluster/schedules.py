@@ -13,6 +13,7 @@ A step is (kind, micro-batch, chunk): "F" forward, "B" backward (all of it, or o
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TypeAlias
 
 Step: TypeAlias = tuple[str, int, int]
@@ -79,6 +80,7 @@ def _interleaved(stage: int, stages: int, batches: int, chunks: int) -> list[Ste
     return found + [unit(i, forward=False) for i in range(total - warm, total)]
 
 
+@cache
 def in_flight(schedule: str, stage: int, stages: int, batches: int, chunks: int = 1) -> int:
     """Most micro-batches (of one chunk each) whose activations a rank holds at once."""
     alive = most = 0

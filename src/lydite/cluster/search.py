@@ -11,11 +11,11 @@ simulations of a rank's graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lydite.cluster.collectives import Group
-from lydite.cluster.memory import States, memory_by_stage, states_of
+from lydite.cluster.memory import States, memory_of_rank, states_of
 from lydite.cluster.plan import Plan
 from lydite.cluster.simulate import StepResult, groups_of, rank_units, simulate_step
 from lydite.cluster.stages import Unit, shared_out
@@ -25,8 +25,8 @@ from lydite.graph import Graph
 from lydite.graph.training import OPTIMIZERS
 from lydite.hardware.cluster import Cluster
 
-MICRO_BATCHES = (1, 2, 3, 4, 6, 8, 16)
-CHUNKS = (1, 2, 3, 4, 6, 8)
+MICRO_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16)
+CHUNKS = (1, 2, 3, 4, 6, 8, 12)
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,13 @@ class Found:
         considered: plans that divide.
         fitting: of them, those that have room.
         best: the fastest of these, played, fastest first.
+        guessed: seconds by the closed form, of the plans that were played.
     """
 
     considered: int
     fitting: int
     best: Sequence[StepResult]
+    guessed: Mapping[Plan, float]
 
 
 def search(
@@ -79,7 +81,9 @@ def search(
     graphs: dict[int, Graph] = {}
     for number, (tp, micro, sequence) in enumerate(wanted):
         progress(number, len(wanted), f"tp {tp}, micro-batch {micro}")
-        graph = graphs.setdefault(micro, build(micro))
+        if micro not in graphs:
+            graphs[micro] = build(micro)
+        graph = graphs[micro]
         plan = Plan(tp=tp, micro_batch=micro, sequence_parallel=sequence)
         try:
             units, _, dtype = rank_units(graph, cluster, plan, estimator, loss, optimizer)
@@ -97,7 +101,9 @@ def search(
         )
         for c in room[:keep]
     ]
-    return Found(len(candidates), len(room), sorted(played, key=lambda result: result.seconds))
+    played.sort(key=lambda result: result.seconds)
+    guessed = {c.plan: c.seconds for c in room[:keep]}
+    return Found(len(candidates), len(room), played, guessed)
 
 
 def _none(candidates: Sequence[Candidate], cluster: Cluster) -> InputError:
@@ -153,7 +159,7 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
                     base.pp == 1 or layers % (base.pp * chunks) or base.micro_batches % base.pp
                 ):
                     continue
-                plain = ("1f1b", "zero-bubble") if base.pp > 1 else ("1f1b",)
+                plain = ("1f1b", "zero-bubble", "gpipe") if base.pp > 1 else ("1f1b",)
                 for schedule in ("interleaved",) if chunks > 1 else plain:
                     yield replace(
                         base, recompute=recompute, zero=zero, chunks=chunks, schedule=schedule
@@ -179,7 +185,7 @@ def _candidate(
     if plan.pp > 1:
         edge = max(unit.boundary_bytes for unit in own)
         whole += 2 * batches * groups["pp"].seconds("Send", edge) * 0.1
-    memory = memory_by_stage(stages, plan, states)[0]
+    memory = memory_of_rank(stages, plan, states, 0)
     total = whole + max(0.0, sent - hidden) + update
     return Candidate(plan, total, sum(memory.values()))
 

@@ -10,6 +10,7 @@ from lydite.cluster import Group, Plan, checked, filled, fitting, simulate_step,
 from lydite.cluster.blocks import Block, in_blocks, repetition
 from lydite.cluster.costs import BlockCost, block_costs
 from lydite.cluster.schedules import in_flight, steps_of
+from lydite.cluster.search import search
 from lydite.cluster.sensitivity import sensitivity
 from lydite.cluster.stages import Unit
 from lydite.cluster.tasks import step_tasks
@@ -218,3 +219,20 @@ def test_what_bounds_a_step_is_what_buys_time():
     assert apart["links within a host"] > 0
     assert alone["links within a host"] == alone["links between hosts"] == 0
     assert alone["compute"] + alone["memory bandwidth"] + alone["launch"] > 0.08
+
+
+def test_the_closed_form_of_a_search_ranks_as_the_played_steps_do():
+    cluster = read_cluster("dgx-a100")
+    found = search(
+        lambda batch: build_model("gpt2", batch=batch, phase="forward"), cluster, 32, Roofline(),
+        keep=60,
+    )  # fmt: skip
+    assert found.considered >= found.fitting >= len(found.best) > 20
+    assert all(result.fits and result.samples == 32 for result in found.best)
+    ratios = [result.seconds / found.guessed[result.plan] for result in found.best]
+    assert max(ratios) / min(ratios) < 1.5
+    few = search(
+        lambda batch: build_model("gpt2", batch=batch, phase="forward"), cluster, 32, Roofline(),
+        keep=5,
+    )  # fmt: skip
+    assert few.best[0].seconds == found.best[0].seconds
