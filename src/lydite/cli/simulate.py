@@ -202,6 +202,7 @@ def document(result: StepResult) -> dict[str, Any]:
         "mfu": result.mfu,
         "breakdown_s": dict(result.breakdown_s),
         "hidden_communication_s": result.hidden_s,
+        "critical_path_s": result.critical_s,
         "memory_bytes": [dict(stage) for stage in result.memory],
         "peak_memory_bytes": result.peak_memory_bytes,
         "capacity_bytes": result.capacity_bytes,
@@ -242,10 +243,20 @@ def text(result: StepResult) -> str:
         *head, table("", ["mean over the stages", "time", "share"], rows), "",
         f"memory of the fullest rank: {format_bytes(result.peak_memory_bytes)}, {used} of a device",
         f"  {kinds}",
+        f"critical path: {_path(result)}",
         f"operators' time: {sources}",
         *_economics(result),
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _path(result: StepResult) -> str:
+    """What the step's length hangs on, in words."""
+    from lydite.cli.show import percent
+
+    found = {k: v for k, v in result.critical_s.items() if v > 0}
+    parts = [f"{kind} {percent(s / result.seconds)}" for kind, s in found.items()]
+    return ", ".join(parts[:4]) + (", ..." if len(parts) > 4 else "")
 
 
 _TITLES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lydite.cluster.blocks import Block, Blocks
@@ -243,7 +243,3 @@ def _on_rank(graph: Graph, name: str) -> float:
         if part in graph.tensors:
             return graph.type_of(part).nbytes or 0.0
     return graph.type_of(name).nbytes or 0.0
-
-
-Pricing = Callable[[Message], float]
-"""Seconds of a collective."""

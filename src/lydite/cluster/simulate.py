@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lydite.cluster.blocks import in_blocks
 from lydite.cluster.collectives import Group, group_of, link_between
@@ -61,7 +61,16 @@ class StepResult:
     by_source: Mapping[str, float]
     samples: int
     dtype: str = "float32"
-    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def critical_s(self) -> dict[str, float]:
+        """Seconds by category along the critical path: what would have to be faster."""
+        found: dict[str, float] = {}
+        for task in self.timeline.critical_path():
+            category = CATEGORIES[self.played.tasks.category[task]]
+            seconds = float(self.timeline.span_ps[task]) * 1e-12
+            found[category] = found.get(category, 0.0) + seconds
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     @property
     def mfu(self) -> float:

@@ -185,6 +185,7 @@ def test_time_is_accounted_for():
     assert sum(spent) == pytest.approx(result.seconds, rel=1e-9)
     assert min(spent) >= 0
     assert 0 < result.mfu < 1
+    assert sum(result.critical_s.values()) == pytest.approx(result.seconds, rel=1e-9)
     assert sum(result.by_source.values()) == pytest.approx(1)
 
 
