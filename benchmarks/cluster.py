@@ -1,7 +1,8 @@
 """The step simulator: how long it takes to simulate, and vTrain's measured steps as they come.
 
-vTrain's rows (2 and 4 A100s) are read through LYDITE_REFERENCE_DATA; nothing is fitted to them:
-operators come from the roofline with assumed efficiency, so the error is that of a spec sheet.
+vTrain's rows (2 and 4 A100s) are read through LYDITE_REFERENCE_DATA. No constant is fitted to them,
+but the round efficiencies that the roofline assumes of accelerators (0.6 and 0.7, before 0.3) were
+chosen after their error on these rows had been seen: the figure is not a blind one.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The closed form of a plan is that of its schedule (see `lydite.cluster.schedules`),
 
-    (m + (p - 1) / v) (F + B) + what gradients take longer than the last backward pass + update
+    (m + (p - 1) / v) (F + B) + 2 (p - 1) sends + what gradients take longer than the last backward
+    pass + update
 
 with F and B of the slowest stage. What a layer costs depends on the tensor-parallel degree, the
 micro-batch and the sharing of sequences alone, so that thousands of plans need a few dozen
@@ -182,9 +183,9 @@ def _candidate(
     sent = _gradients(plan, own, groups["dp"])
     hidden = sum(_backward(unit) for unit in own)
     update = sum(unit.optimizer_ps for unit in own) * 1e-12 / (plan.dp if plan.zero else 1)
-    if plan.pp > 1:
+    if plan.pp > 1:  # while the pipeline fills and drains nothing hides what is handed on
         edge = max(unit.boundary_bytes for unit in own)
-        whole += 2 * batches * groups["pp"].seconds("Send", edge) * 0.1
+        whole += 2 * (plan.pp - 1) * groups["pp"].seconds("Send", edge)
     memory = memory_of_rank(stages, plan, states, 0)
     total = whole + max(0.0, sent - hidden) + update
     return Candidate(plan, total, sum(memory.values()))

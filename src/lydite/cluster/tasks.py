@@ -37,7 +37,7 @@ class _Rank:
     steps: list[Step]
     place: int = 0
     last: int | None = None
-    graduated: list[int] = field(default_factory=list)
+    worked: list[int | None] = field(default_factory=list)
 
 
 def step_tasks(
@@ -171,10 +171,9 @@ class _Writer:
     def _gather(self, number: int, unit: Unit, rank: _Rank, label: str) -> int:
         """ZeRO-3: a unit's weights come from all ranks; they are fetched one unit ahead."""
         seconds = self.data.seconds("AllGather", unit.weight_bytes)
-        before = rank.graduated[-2] if len(rank.graduated) > 1 else None
-        rank.graduated.append(rank.last if rank.last is not None else 0)
-        after = [before] if len(self.tasks) else []
-        return self._work(number, "data", _ps(seconds), after, "data", f"{label} gather")
+        before = rank.worked[-2] if len(rank.worked) > 1 else None
+        rank.worked.append(rank.last)
+        return self._work(number, "data", _ps(seconds), [before], "data", f"{label} gather")
 
     def _gradient(self, number: int, rank: _Rank, unit: Unit, batch: int) -> None:
         """Sent as soon as it is finished: after the last micro-batch (with ZeRO-3 after each)."""

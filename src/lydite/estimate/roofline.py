@@ -24,7 +24,7 @@ ASSUMED_PRODUCTS = (0.02, 0.6, 1.5)
 """Of an accelerator where arithmetic bounds: whole steps of Megatron-LM reach 0.44 to 0.52 of an
 A100's peak (arXiv:2104.04473, table 1), their products more."""
 ASSUMED_STREAMS = (0.02, 0.7, 1.5)
-"""Of an accelerator where memory bounds: large streams reach 0.8 to 0.9, small ones less."""
+"""Of an accelerator where memory bounds (assumed, without a source)."""
 _L2_BYTES_PER_CYCLE = 32
 """Sustained bandwidth of a core's private cache (Intel Optimization Reference Manual)."""
 ASSUMED_DISPATCH_S = 1e-6

@@ -54,7 +54,7 @@ ROWS = (
     ),
     ModelInfo(
         "smaug-bilstm", "LSTM", "lydite.models.smaug:smaug_bilstm", {"sequence": 4},
-        f"{_SMAUG} bidi-lstm", "one layer of 32 units in both directions, unrolled",
+        f"{_SMAUG} bidi-lstm", "one layer of 32 units in both directions, unrolled (sizes assumed)",
         {"sequence": (1, 1024)},
         published=Published(16_384, 65_536, "4 * 32 * (32 + 32) weights a direction, used a step"),
     ),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
+import onnxruntime as ort  # noqa: E402
 from training_oracle import compare  # noqa: E402
 
 from lydite.backends.base import Settings  # noqa: E402
-from lydite.backends.torch import TorchBackend  # noqa: E402
-from lydite.graph import Builder, key_of  # noqa: E402
+from lydite.backends.torch import TorchBackend, _Net  # noqa: E402
+from lydite.graph import Builder, key_of, model_to_proto  # noqa: E402
 from lydite.graph.training import training_step  # noqa: E402
 from lydite.models import build_model  # noqa: E402
 
@@ -208,6 +212,32 @@ def test_cross_entropy(shape):
     x = g.input("x", shape)
     y = g.conv(x, 5, 1) if len(shape) == 4 else g.linear(x, 5)
     compare(g.build(y), loss="cross_entropy")
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_forward_operators_compute_what_onnxruntime_does(name):
+    """What autograd differentiates above is ONNX's operator, not a relative of it."""
+    g = Builder(name, opset=24)
+    found = LAYERS[name](g)
+    graph = g.build(*(found if isinstance(found, list) else [found]))
+    torch.manual_seed(0)
+    drawn = {
+        weight: init if init.has_data else replace(init, value=some(init, weight))
+        for weight, init in graph.initializers.items()
+    }
+    graph = replace(graph, initializers=drawn)
+    net = _Net(graph, Settings())
+    feeds = [torch.randn_like(x) if x.is_floating_point() else x for x in net.feeds]
+    session = ort.InferenceSession(model_to_proto(graph).SerializeToString())
+    given = {name: x.numpy() for name, x in zip(graph.inputs, feeds, strict=True)}
+    for ours, theirs in zip(net(*feeds), session.run(None, given), strict=True):
+        assert ours.shape == theirs.shape
+        assert np.abs(ours.numpy() - theirs).max() <= 1e-4 * (np.abs(theirs).max() + 1e-6)
+
+
+def some(init, name):
+    drawn = 0.4 * torch.randn([int(size) for size in init.type.shape])
+    return (drawn.abs() if name.endswith("var") else drawn).numpy()
 
 
 MEASURED = {
