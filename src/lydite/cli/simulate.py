@@ -158,7 +158,7 @@ def _searched(
 
 def _slices(result: StepResult) -> list[Slice]:
     """Every task that took time, on its stage's stream."""
-    from lydite.cluster.tasks import CATEGORIES
+    from lydite.cluster.program import CATEGORIES
     from lydite.report.trace import Slice
 
     tasks, timeline = result.played.tasks, result.timeline

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lydite.cluster.blocks import Block, Blocks
 from lydite.errors import InputError
 from lydite.estimate.base import Estimate, Estimator
 from lydite.graph import Graph, Op, key_of, work_of
+from lydite.graph.passes.attention import REPEATED, SPARED
 from lydite.graph.training.collective import COLLECTIVES
 from lydite.graph.training.memory import saved_for_backward
 from lydite.graph.training.step import TrainingStep
@@ -19,11 +21,30 @@ _VIEWS = ("Replicate", "Scatter")
 
 @dataclass(frozen=True)
 class Message:
-    """One collective: which, of how many bytes on each rank (the whole result), in which group."""
+    """One collective: which, of how many bytes on each rank (the whole result), in which group.
+
+    `after` counts the phase's operators that come before it.
+    """
 
     kind: str
     bytes: float
     group: str
+    after: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of a block on one rank that one group has in common.
+
+    Attributes:
+        bytes: of them.
+        gradient_bytes: of their gradients, as they are sent.
+        parameters: their elements.
+    """
+
+    bytes: float = 0.0
+    gradient_bytes: float = 0.0
+    parameters: int = 0
 
 
 @dataclass
@@ -31,24 +52,31 @@ class Part:
     """One phase of a block.
 
     Attributes:
-        seconds, low, high: of its operators, one after the other, with the bounds of the estimates.
+        kernels: seconds of its operators, in order.
+        low, high: the bounds of the estimates, summed.
         flops: of its operators.
-        operators: how many are launched.
         messages: collectives, in order.
         by_source: seconds by where the estimate comes from.
     """
 
-    seconds: float = 0.0
+    kernels: list[float] = field(default_factory=list)
     low: float = 0.0
     high: float = 0.0
     flops: float = 0.0
-    operators: int = 0
     messages: list[Message] = field(default_factory=list)
     by_source: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Of all operators, one after the other."""
+        return sum(self.kernels)
 
 
 PARTS = ("forward", "data", "weights", "optimizer")
 """Phases: forward (with the loss), gradients of data, gradients of weights, updates."""
+
+AGAIN = "again"
+"""The part of "forward" that selective recomputation repeats: attention between its products."""
 
 
 @dataclass
@@ -57,26 +85,29 @@ class BlockCost:
 
     Attributes:
         block: which.
-        parts: by phase (see `PARTS`).
-        weights: bytes by weight, in the order in which gradients are finished.
-        parameters: their elements.
+        parts: by phase (see `PARTS`), and `AGAIN`.
+        held: weights by the group that has the same ones: "dp", experts "edp".
         saved_bytes: what a micro-batch leaves for the backward pass.
+        attention_bytes: what of it selective recomputation does without.
         boundary_bytes: what the block hands on.
         cache_bytes: keys and values that it keeps for the next tokens.
     """
 
     block: Block
-    parts: dict[str, Part] = field(default_factory=lambda: {name: Part() for name in PARTS})
-    weights: list[float] = field(default_factory=list)
-    parameters: int = 0
+    parts: dict[str, Part] = field(
+        default_factory=lambda: {name: Part() for name in (*PARTS, AGAIN)}
+    )
+    held: dict[str, Weights] = field(default_factory=dict)
     saved_bytes: float = 0.0
+    attention_bytes: float = 0.0
     boundary_bytes: float = 0.0
     cache_bytes: float = 0.0
 
 
 def block_costs(
-    blocks: Blocks, step: TrainingStep | None, graph: Graph, estimator: Estimator, device: Device
-) -> list[BlockCost]:
+    blocks: Blocks, step: TrainingStep | None, graph: Graph, estimator: Estimator, device: Device,
+    wire_bytes: float | None = None,
+) -> list[BlockCost]:  # fmt: skip
     """The cost of each block.
 
     Args:
@@ -84,6 +115,7 @@ def block_costs(
         step: its training step on one rank; None for inference.
         graph: the step's graph, or one rank's net.
         estimator, device: who says how long operators take there.
+        wire_bytes: of a gradient's element as it is sent; None for the weight's own.
 
     Raises:
         InputError: nobody knows an operator's time (all of them are named).
@@ -94,23 +126,40 @@ def block_costs(
     own = _weight_ops(step) if step is not None else set()
     for op in graph.ops:
         cost = found[home.of(op)]
-        phase = _phase(op, step, own)
+        part = cost.parts[_phase(op, step, own)]
         if op.domain == "lydite" and op.op_type in COLLECTIVES:
-            cost.parts[phase].messages.append(_message(op, graph))
+            part.messages.append(_message(op, graph, len(part.kernels)))
         elif not (op.domain == "lydite" and op.op_type in _VIEWS):
-            _add(cost.parts[phase], op, graph, estimates)
+            _add(part, op, graph, estimates)
+            if part is cost.parts["forward"] and op.name.endswith(REPEATED):
+                _add(cost.parts[AGAIN], op, graph, estimates)
         if op.qualified_type == "Attention":
             grown = op.outputs[1:3] or op.inputs[4:6]
             cost.cache_bytes += sum(graph.type_of(name).nbytes or 0.0 for name in grown if name)
-    for name in _weights_in_order(step, graph):
-        cost, type_ = found[home.of_weight(name)], graph.type_of(name)
-        cost.weights.append(type_.nbytes or 0.0)
-        cost.parameters += type_.numel or 0
+    _hold(found, home, step, graph, wire_bytes)
     if step is not None:
         for name, size in saved_for_backward(step).items():
-            found[home.of_name(name)].saved_bytes += size
+            cost = found[home.of_name(name)]
+            cost.saved_bytes += size
+            if name.endswith(SPARED):
+                cost.attention_bytes += size
     _boundaries(found, blocks, graph)
     return found
+
+
+def _hold(
+    found: Sequence[BlockCost], home: _Homes, step: TrainingStep | None, graph: Graph,
+    wire_bytes: float | None,
+) -> None:  # fmt: skip
+    """Each weight to its block, and there to the group that has the same one."""
+    experts = {n for op in graph.ops if op.op_type in ("MoE", "MoETraining") for n in op.inputs[2:]}
+    for name in _weights_in_order(step, graph):
+        held, type_ = found[home.of_weight(name)].held, graph.type_of(name)
+        size, count = type_.nbytes or 0.0, type_.numel or 0
+        sent = size if wire_bytes is None else count * wire_bytes
+        group = "edp" if name in experts else "dp"
+        old = held.get(group, Weights())
+        held[group] = Weights(old.bytes + size, old.gradient_bytes + sent, old.parameters + count)
 
 
 def _phase(op: Op, step: TrainingStep | None, own: set[str]) -> str:
@@ -122,10 +171,11 @@ def _phase(op: Op, step: TrainingStep | None, own: set[str]) -> str:
     return "forward"
 
 
-def _message(op: Op, graph: Graph) -> Message:
+def _message(op: Op, graph: Graph, after: int) -> Message:
     """Of a gather the joined tensor, of a reduce-scatter the whole one: nccl-tests' sizes."""
     sizes = [t.nbytes or 0.0 for t in (graph.type_of(op.inputs[0]), graph.type_of(op.outputs[0]))]
-    return Message(op.op_type, max(sizes), str(op.attrs.get("group", "tp")))
+    copies: Any = op.attrs.get("copies", 1)
+    return Message(op.op_type, max(sizes) * copies, str(op.attrs.get("group", "tp")), after)
 
 
 def _add(part: Part, op: Op, graph: Graph, estimates: Mapping[str, Estimate]) -> None:
@@ -133,8 +183,7 @@ def _add(part: Part, op: Op, graph: Graph, estimates: Mapping[str, Estimate]) ->
     part.flops += work.flops if work is not None else 0.0
     if work is not None and not work.flops and not work.bytes_moved:
         return  # a view is no kernel
-    part.operators += 1
-    part.seconds += estimate.seconds
+    part.kernels.append(estimate.seconds)
     part.low += estimate.low
     part.high += estimate.high
     part.by_source[estimate.source] = part.by_source.get(estimate.source, 0.0) + estimate.seconds

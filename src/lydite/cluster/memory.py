@@ -55,18 +55,19 @@ def memory_of_rank(
 ) -> dict[str, float]:
     """Bytes by kind on one rank; see `memory_by_stage`."""
     units = [unit for units in stages[rank :: plan.pp] for unit in units]
-    numbers = sum(unit.parameters for unit in units)
-    share = [plan.dp if plan.zero >= level else 1 for level in (3, 2, 1)]
     largest = max((unit.weight_bytes for unit in units), default=0.0)
     found: dict[str, float] = {kind: 0.0 for kind in KINDS}
-    found["weights"] = sum(unit.weight_bytes for unit in units) / share[0]
     found["buffers"] = 2 * largest if plan.zero == 3 else 0.0
+    for group, held in ((g, h) for unit in units for g, h in unit.held.items()):
+        share = [plan.groups[group][1] if plan.zero >= level else 1 for level in (3, 2, 1)]
+        found["weights"] += held.bytes / share[0]
+        if training:
+            found["gradients"] += held.parameters * states.gradient / share[1]
+            found["optimizer"] += held.parameters * states.optimizer / share[2]
     if not training:
         found["activations"] = max((unit.boundary_bytes for unit in units), default=0.0)
         found["cache"] = sum(unit.cache_bytes for unit in units)
         return found
-    found["gradients"] = numbers * states.gradient / share[1]
-    found["optimizer"] = numbers * states.optimizer / share[2]
     found["activations"] = _activations(stages, plan, rank)
     return found
 
@@ -76,9 +77,5 @@ def _activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> flo
     alive = in_flight(plan.schedule, rank, plan.pp, plan.micro_batches, plan.chunks)
     own = stages[rank :: plan.pp]
     units = [unit for chunk in own for unit in chunk]
-    if plan.recompute == "full":
-        kept = sum(unit.boundary_bytes for unit in units)
-        working = max((unit.saved_bytes for unit in units), default=0.0)
-    else:
-        kept, working = sum(unit.saved_bytes for unit in units), 0.0
-    return alive * kept / len(own) + working
+    working = max((unit.saved_bytes - unit.kept_bytes for unit in units), default=0.0)
+    return alive * sum(unit.kept_bytes for unit in units) / len(own) + max(0.0, working)

@@ -8,6 +8,7 @@ from lydite.errors import InputError, unknown_name
 
 SCHEDULES = ("gpipe", "1f1b", "interleaved", "zero-bubble")
 RECOMPUTE = ("none", "selective", "full")
+ATTENTION = ("fused", "written")
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,10 @@ class Plan:
     """Degrees of parallelism and what goes with them.
 
     Attributes:
-        dp, tp, pp: ranks along data, tensor and pipeline parallelism; their product is all ranks.
+        dp, tp, pp, cp: ranks along data, tensor, pipeline and context parallelism (of a sequence's
+            tokens); their product is all ranks.
+        ep: ranks among which a layer's experts are shared out; they are among the dp x cp ranks
+            that otherwise hold the same weights.
         micro_batch: samples that go through the pipeline at once, on each data-parallel rank.
         batch: samples of a step over all ranks; 0 takes one micro-batch each.
         sequence_parallel: whether norms and residuals are shared among the tensor-parallel ranks.
@@ -25,11 +29,16 @@ class Plan:
             ranks, 2 also gradients, 3 also weights (FSDP).
         recompute: one of `RECOMPUTE`.
         bucket_bytes: gradients are sent together in buckets of this size (PyTorch's DDP: 25 MiB).
+        attention: "fused" in one kernel that keeps no scores, or "written" out as products and
+            softmax, which selective recomputation is for.
+        overlap: whether gradients are sent while the backward pass goes on; without, after it.
     """
 
     dp: int = 1
     tp: int = 1
     pp: int = 1
+    cp: int = 1
+    ep: int = 1
     micro_batch: int = 1
     batch: int = 0
     sequence_parallel: bool = False
@@ -38,15 +47,19 @@ class Plan:
     zero: int = 0
     recompute: str = "none"
     bucket_bytes: int = 25 << 20
+    attention: str = "fused"
+    overlap: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("dp", "tp", "pp", "micro_batch", "chunks", "bucket_bytes"):
+        for name in ("dp", "tp", "pp", "cp", "ep", "micro_batch", "chunks", "bucket_bytes"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} {getattr(self, name)}", allowed="1 and more")
         if self.schedule not in SCHEDULES:
             raise unknown_name("schedule", self.schedule, SCHEDULES)
         if self.recompute not in RECOMPUTE:
             raise unknown_name("recomputation", self.recompute, RECOMPUTE)
+        if self.attention not in ATTENTION:
+            raise unknown_name("attention", self.attention, ATTENTION)
         if not 0 <= self.zero <= 3:
             raise InputError(f"--zero {self.zero}", allowed="0, 1, 2 or 3")
         if self.chunks > 1 and self.schedule != "interleaved":
@@ -54,11 +67,39 @@ class Plan:
                 f"{self.chunks} chunks with the schedule {self.schedule}",
                 hint="add --schedule interleaved",
             )
+        if self.replicas % self.ep:
+            fits = [n for n in range(1, self.replicas + 1) if self.replicas % n == 0]
+            near = min(fits, key=lambda n: abs(n - self.ep))
+            raise InputError(
+                f"--ep {self.ep} does not divide dp {self.dp} x cp {self.cp}",
+                allowed=f"divisors of {self.replicas}; the nearest is {near}",
+            )
 
     @property
     def ranks(self) -> int:
         """All of them."""
-        return self.dp * self.tp * self.pp
+        return self.dp * self.tp * self.pp * self.cp
+
+    @property
+    def replicas(self) -> int:
+        """Ranks with the same dense weights."""
+        return self.dp * self.cp
+
+    @property
+    def groups(self) -> dict[str, tuple[int, int]]:
+        """Who talks with whom: by group the stride between its ranks, and how many they are.
+
+        Rank = tp index + tp * (cp index + cp * (dp index + dp * stage)), as Megatron-LM places
+        them; experts are shared out among neighbouring replicas ("ep"), and their gradients summed
+        over the others ("edp").
+        """
+        return {
+            "tp": (1, self.tp),
+            "cp": (self.tp, self.cp),
+            "ep": (self.tp, self.ep),
+            "dp": (self.tp, self.replicas),
+            "edp": (self.tp * self.ep, self.replicas // self.ep),
+        }
 
     @property
     def micro_batches(self) -> int:
@@ -84,8 +125,8 @@ def checked(plan: Plan, ranks: int, depth: int) -> Plan:
     """
     if plan.ranks > ranks:
         raise InputError(
-            f"dp {plan.dp} x tp {plan.tp} x pp {plan.pp} = {plan.ranks} ranks are more than the "
-            f"cluster's {ranks}", hint="take more hosts or a smaller plan",
+            f"{degrees(plan)} = {plan.ranks} ranks are more than the cluster's {ranks}",
+            hint="take more hosts or a smaller plan",
         )  # fmt: skip
     if plan.batch and plan.batch % (plan.dp * plan.micro_batch):
         one = plan.dp * plan.micro_batch
@@ -108,19 +149,29 @@ def checked(plan: Plan, ranks: int, depth: int) -> Plan:
     return plan
 
 
-def filled(ranks: int, *, tp: int = 1, pp: int = 1, dp: int | None = None, **rest: object) -> Plan:
+def degrees(plan: Plan) -> str:
+    """ "dp 2 x tp 4 x pp 1", with the context where it is shared out."""
+    context = f" x cp {plan.cp}" if plan.cp > 1 else ""
+    return f"dp {plan.dp} x tp {plan.tp} x pp {plan.pp}{context}"
+
+
+def filled(
+    ranks: int, *, tp: int = 1, pp: int = 1, cp: int = 1, dp: int | None = None, **rest: object
+) -> Plan:
     """A plan over all ranks: what tensor and pipeline parallelism leave is data parallelism.
 
     Raises:
         InputError: they do not divide the ranks (names the nearest that do).
     """
     if dp is None:
-        if ranks % (tp * pp):
+        taken = tp * pp * cp
+        if ranks % taken:
             fits = [n for n in range(1, ranks + 1) if ranks % n == 0]
-            near = min(fits, key=lambda n: abs(n - tp * pp))
+            near = min(fits, key=lambda n: abs(n - taken))
+            context = f" x cp {cp}" if cp > 1 else ""
             raise InputError(
-                f"tp {tp} x pp {pp} = {tp * pp} does not divide {ranks} ranks",
+                f"tp {tp} x pp {pp}{context} = {taken} does not divide {ranks} ranks",
                 allowed=f"divisors of {ranks}; the nearest is {near}",
             )
-        dp = ranks // (tp * pp)
-    return replace(Plan(dp=dp, tp=tp, pp=pp), **rest)  # type: ignore[arg-type]
+        dp = ranks // taken
+    return replace(Plan(dp=dp, tp=tp, pp=pp, cp=cp), **rest)  # type: ignore[arg-type]

@@ -16,14 +16,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lydite.cluster.collectives import Group
+from lydite.cluster.constants import ASSUMED
+from lydite.cluster.costs import BlockCost
 from lydite.cluster.memory import States, memory_of_rank, states_of
 from lydite.cluster.plan import Plan
-from lydite.cluster.simulate import StepResult, groups_of, rank_units, simulate_step
-from lydite.cluster.stages import Unit, shared_out
+from lydite.cluster.simulate import (
+    RankStep,
+    StepResult,
+    groups_of,
+    played_step,
+    rank_costs,
+    rank_step,
+)
+from lydite.cluster.stages import Unit, shared_out, units_of
 from lydite.errors import GraphError, InputError
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
-from lydite.graph.training import OPTIMIZERS
 from lydite.hardware.cluster import Cluster
 
 MICRO_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -31,12 +39,22 @@ CHUNKS = (1, 2, 3, 4, 6, 8, 12)
 
 
 @dataclass(frozen=True)
+class _Kind:
+    """What ranks of one tensor- and expert-parallel degree do with a micro-batch."""
+
+    plan: Plan
+    rank: RankStep
+    costs: Sequence[BlockCost]
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """A plan, its closed form and its memory."""
+    """A plan, its closed form and its memory, and the ranks that it is made of."""
 
     plan: Plan
     seconds: float
     memory_bytes: float
+    kind: _Kind
 
 
 @dataclass(frozen=True)
@@ -74,34 +92,31 @@ def search(
     Raises:
         InputError: no plan divides, or none fits in memory (by how much the nearest misses).
     """
-    kinds: dict[tuple[int, int, bool], tuple[list[Unit], str]] = {}
     wanted = [
-        (tp, micro, sequence) for micro in MICRO_BATCHES for tp in _powers(cluster.devices_per_host)
+        (micro, tp, sequence) for micro in MICRO_BATCHES for tp in _powers(cluster.devices_per_host)
         for sequence in (False, True) if (tp > 1 or not sequence) and batch % micro == 0
     ]  # fmt: skip
     graphs: dict[int, Graph] = {}
-    for number, (tp, micro, sequence) in enumerate(wanted):
+    kinds: list[_Kind] = []
+    for number, (micro, tp, sequence) in enumerate(wanted):
         progress(number, len(wanted), f"tp {tp}, micro-batch {micro}")
         if micro not in graphs:
             graphs[micro] = build(micro)
-        graph = graphs[micro]
-        plan = Plan(tp=tp, micro_batch=micro, sequence_parallel=sequence)
-        try:
-            units, _, dtype = rank_units(graph, cluster, plan, estimator, loss, optimizer)
-        except (InputError, GraphError):
-            continue  # heads or widths do not divide
-        kinds[tp, micro, sequence] = units, dtype
-    candidates = list(_candidates(kinds, cluster, batch, len(OPTIMIZERS[optimizer].states)))
+        for ep in _powers(_experts(graphs[micro])):
+            if cluster.ranks % (tp * ep):
+                continue
+            plan = Plan(dp=ep, ep=ep, tp=tp, micro_batch=micro, sequence_parallel=sequence)
+            try:
+                rank = rank_step(graphs[micro], plan, loss=loss, optimizer=optimizer)
+                kinds.append(_Kind(plan, rank, rank_costs(rank, estimator, cluster.device)))
+            except (InputError, GraphError):
+                continue  # heads, widths or experts do not divide
+    candidates = [c for kind in kinds for c in _candidates(kind, cluster, batch)]
     room = [c for c in candidates if c.memory_bytes <= cluster.device.memory_bytes]
     if not room:
         raise _none(candidates, cluster)
     room.sort(key=lambda candidate: candidate.seconds)
-    played = [
-        simulate_step(
-            graphs[c.plan.micro_batch], cluster, c.plan, estimator, loss=loss, optimizer=optimizer
-        )
-        for c in room[:keep]
-    ]
+    played = [played_step(c.kind.rank, c.kind.costs, cluster, c.plan) for c in room[:keep]]
     played.sort(key=lambda result: result.seconds)
     guessed = {c.plan: c.seconds for c in room[:keep]}
     return Found(len(candidates), len(room), played, guessed)
@@ -125,25 +140,30 @@ def _powers(most: int) -> Iterator[int]:
         value *= 2
 
 
-def _candidates(
-    kinds: dict[tuple[int, int, bool], tuple[list[Unit], str]], cluster: Cluster, batch: int,
-    states: int,
-) -> Iterator[Candidate]:  # fmt: skip
-    groups: dict[tuple[int, int], dict[str, Group]] = {}
-    for (tp, micro, sequence), (units, dtype) in kinds.items():
-        layers = max(1, sum(unit.cost.block.count > 1 for unit in units))
-        for pp in _divisors(layers):
-            if cluster.ranks % (tp * pp):
-                continue
-            dp = cluster.ranks // (tp * pp)
-            if batch % (dp * micro):
-                continue
-            base = Plan(
-                dp=dp, tp=tp, pp=pp, micro_batch=micro, batch=batch, sequence_parallel=sequence
-            )
-            found = groups.setdefault((tp, pp), groups_of(cluster, base))
-            for plan in _variants(base, layers):
-                yield _candidate(plan, units, found, states_of(dtype, states))
+def _experts(graph: Graph) -> int:
+    """Experts of a layer; 1 for a net without."""
+    found = [op.inputs[2] for op in graph.ops if op.op_type == "MoE"]
+    return int((graph.type_of(found[0]).shape or (1,))[0]) if found else 1
+
+
+def _candidates(kind: _Kind, cluster: Cluster, batch: int) -> Iterator[Candidate]:
+    states = states_of(kind.rank.dtype, kind.rank.states)
+    layers = max(1, sum(cost.block.count for cost in kind.costs if cost.block.count > 1))
+    tensor = groups_of(cluster, kind.plan)
+    units = {
+        again: units_of(kind.costs, replace(kind.plan, recompute=again), tensor,
+                        dispatch_s=ASSUMED.dispatch_s)
+        for again in ("none", "full")
+    }  # fmt: skip
+    micro, tp, ep = kind.plan.micro_batch, kind.plan.tp, kind.plan.ep
+    for pp in _divisors(layers):
+        dp = cluster.ranks // (tp * pp)
+        if cluster.ranks % (tp * pp) or batch % (dp * micro) or dp % ep:
+            continue
+        base = replace(kind.plan, dp=dp, pp=pp, batch=batch)
+        groups = groups_of(cluster, base)
+        for plan in _variants(base, layers):
+            yield _candidate(plan, units[plan.recompute], groups, states, kind)
 
 
 def _divisors(count: int) -> list[int]:
@@ -168,42 +188,32 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
 
 
 def _candidate(
-    plan: Plan, units: list[Unit], groups: dict[str, Group], states: States
+    plan: Plan, units: list[Unit], groups: Mapping[str, Group], states: States, kind: _Kind
 ) -> Candidate:
-    again = plan.recompute == "full"
     stages = shared_out(units, plan.pp * plan.chunks)
     slowest = max(
-        sum(_forward(unit) * (2 if again else 1) + _backward(unit) for unit in stage)
+        sum(u.forward.seconds + u.recompute.seconds + u.backward_s for u in stage)
         for stage in stages
     )
     batches = plan.micro_batches * plan.chunks + plan.pp - 1
     whole = batches * slowest
-    last = stages[:: plan.pp]
-    own = [unit for stage in last for unit in stage]
-    sent = _gradients(plan, own, groups["dp"])
-    hidden = sum(_backward(unit) for unit in own)
-    update = sum(unit.optimizer_ps for unit in own) * 1e-12 / (plan.dp if plan.zero else 1)
+    own = [unit for stage in stages[:: plan.pp] for unit in stage]
+    sent = sum(_gradients(plan, own, groups[name], name) for name in ("dp", "edp"))
+    hidden = sum(unit.backward_s for unit in own)
+    update = sum(u.optimizer.seconds for u in own) / (plan.replicas if plan.zero else 1)
     if plan.pp > 1:  # while the pipeline fills and drains nothing hides what is handed on
         edge = max(unit.boundary_bytes for unit in own)
         whole += 2 * (plan.pp - 1) * groups["pp"].seconds("Send", edge)
     memory = memory_of_rank(stages, plan, states, 0)
     total = whole + max(0.0, sent - hidden) + update
-    return Candidate(plan, total, sum(memory.values()))
+    return Candidate(plan, total, sum(memory.values()), kind)
 
 
-def _forward(unit: Unit) -> float:
-    return (unit.forward_ps + unit.forward_tensor_ps) * 1e-12
-
-
-def _backward(unit: Unit) -> float:
-    return (unit.data_ps + unit.data_tensor_ps + unit.weights_ps) * 1e-12
-
-
-def _gradients(plan: Plan, units: Sequence[Unit], data: Group) -> float:
-    size = sum(unit.gradient_bytes for unit in units)
+def _gradients(plan: Plan, units: Sequence[Unit], group: Group, name: str) -> float:
+    held = [unit.held[name] for unit in units if name in unit.held]
+    size = sum(weights.gradient_bytes for weights in held)
     if plan.zero == 0:
-        return data.seconds("AllReduce", size)
-    weights = sum(unit.weight_bytes for unit in units)
-    gathered = data.seconds("AllGather", weights)
+        return group.seconds("AllReduce", size)
+    gathered = group.seconds("AllGather", sum(weights.bytes for weights in held))
     times = 2 * plan.micro_batches if plan.zero == 3 else 1
-    return data.seconds("ReduceScatter", size) + gathered * times
+    return group.seconds("ReduceScatter", size) + gathered * times

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.plan import Plan
-from lydite.cluster.simulate import DISPATCH_S, simulate_step
+from lydite.cluster.simulate import simulate_step
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
 from lydite.hardware.cluster import LINK_KINDS, Cluster
@@ -53,7 +54,7 @@ _BETTER: Mapping[str, Callable[[Cluster], Cluster]] = {
 
 def sensitivity(
     graph: Graph, cluster: Cluster, plan: Plan, estimator: Estimator, *,
-    loss: str | None = None, optimizer: str | None = "adam",
+    loss: str | None = None, optimizer: str | None = "adam", constants: Constants = ASSUMED,
 ) -> dict[str, float]:  # fmt: skip
     """By resource, the share of the step that ten per cent more of it saves; see `simulate_step`.
 
@@ -61,11 +62,12 @@ def sensitivity(
     buy nothing here.
     """
 
-    def seconds(changed: Cluster, dispatch_s: float = DISPATCH_S) -> float:
+    def seconds(changed: Cluster, host: Constants = constants) -> float:
         return simulate_step(
-            graph, changed, plan, estimator, loss=loss, optimizer=optimizer, dispatch_s=dispatch_s
+            graph, changed, plan, estimator, loss=loss, optimizer=optimizer, constants=host
         ).seconds
 
     before = seconds(cluster)
     found = {name: 1 - seconds(better(cluster)) / before for name, better in _BETTER.items()}
-    return found | {"launch": 1 - seconds(cluster, DISPATCH_S / MORE) / before}
+    faster = replace(constants, dispatch_s=constants.dispatch_s / MORE)
+    return found | {"launch": 1 - seconds(cluster, faster) / before}

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lydite.cluster.blocks import in_blocks
+from lydite.cluster.blocks import Blocks, in_blocks
 from lydite.cluster.collectives import Group, group_of, link_between
+from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import PARTS, BlockCost, block_costs
 from lydite.cluster.memory import memory_by_stage, states_of
 from lydite.cluster.plan import Plan, checked
+from lydite.cluster.program import CATEGORIES, SENT, STREAMS, WORK, Played, folded
+from lydite.cluster.program import unfolded as all_ranks
 from lydite.cluster.stages import Unit, shared_out, units_of
-from lydite.cluster.tasks import CATEGORIES, Played, step_tasks
+from lydite.cluster.tasks import step_programs
 from lydite.cluster.tensor import tensor_parallel
+from lydite.cluster.tokens import context_parallel, expert_parallel
 from lydite.engine import Timeline
 from lydite.engine import simulate as play
 from lydite.errors import InputError
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
+from lydite.graph.passes.attention import written_out
 from lydite.graph.training import OPTIMIZERS, training_step
 from lydite.graph.training.losses import usual_loss
-from lydite.graph.training.step import with_loss
+from lydite.graph.training.step import TrainingStep, with_loss
+from lydite.hardware import Device
 from lydite.hardware.cluster import Cluster
-
-DISPATCH_S = 4e-6
-"""What launching an operator takes on the host's processor (assumed)."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class StepResult:
         flops: of the model in a step over all ranks, without recomputation.
         by_source: share of the operators' time by where the estimate comes from.
         samples: of a step.
+        dtype: of the weights.
+        constants: what no operator has.
     """
 
     model: str
@@ -61,6 +66,7 @@ class StepResult:
     by_source: Mapping[str, float]
     samples: int
     dtype: str = "float32"
+    constants: Constants = ASSUMED
 
     @property
     def critical_s(self) -> dict[str, float]:
@@ -113,85 +119,148 @@ class StepResult:
         return None if grid is None or energy is None else grid * energy / 3.6e6
 
 
-def simulate_step(
-    graph: Graph, cluster: Cluster, plan: Plan, estimator: Estimator, *,
-    loss: str | None = None, optimizer: str | None = "adam", dispatch_s: float = DISPATCH_S,
-) -> StepResult:  # fmt: skip
-    """Simulate a training step, or a forward pass where `optimizer` is None.
+@dataclass(frozen=True)
+class RankStep:
+    """What one rank computes, before anybody said how long that takes.
 
-    Ranks with the same work are played once: one rank of each pipeline stage stands for all data-
-    and tensor-parallel ones.
+    Attributes:
+        name: of the net.
+        blocks: of the net, before it was shared out.
+        step: its training step; None for inference.
+        graph: all operators.
+        dtype: of the weights.
+        states: tensors that the optimiser keeps for a weight.
+    """
 
-    Args:
-        graph: the net in inference, at the micro-batch's size.
-        cluster: where.
-        plan: how it is shared out.
-        estimator: who says how long an operator takes on a device of the cluster.
-        loss, optimizer: as `training_step`.
-        dispatch_s: seconds that launching one operator takes.
+    name: str
+    blocks: Blocks
+    step: TrainingStep | None
+    graph: Graph
+    dtype: str
+    states: int
+
+
+def rank_step(
+    graph: Graph, plan: Plan, *, loss: str | None = None, optimizer: str | None = "adam"
+) -> RankStep:
+    """One rank's share of a net; see `simulate_step`.
 
     Raises:
-        InputError: the plan does not divide or fits no cluster, or an operator is unknown.
+        InputError: heads, widths, experts or layers do not divide.
         GraphError: the net cannot be trained or shared out.
     """
-    training = optimizer is not None
-    units, costs, dtype = rank_units(graph, cluster, plan, estimator, loss, optimizer, dispatch_s)
-    stages = shared_out(units, plan.pp * plan.chunks)
-    groups = groups_of(cluster, plan)
-    played = step_tasks(stages, plan, groups["dp"], groups["pp"], training=training)
-    timeline = play(played.tasks, played.servers)
-    seconds = timeline.makespan_ps * 1e-12
-    spread = _spread(costs)
-    states = states_of(dtype, len(OPTIMIZERS[optimizer].states) if optimizer else 0)
-    memory = memory_by_stage(stages, plan, states, training=training)
-    breakdown, hidden = _breakdown(timeline, plan, stages)
-    model_flops = sum(unit.flops[1 if training else 0] for unit in units)
-    return StepResult(
-        graph.name, cluster, plan, seconds, seconds * spread[0], seconds * spread[1],
-        timeline, played, breakdown, hidden, memory, cluster.device.memory_bytes,
-        model_flops * plan.tp * plan.dp * plan.micro_batches, _sources(costs), plan.samples, dtype,
-    )  # fmt: skip
-
-
-def rank_units(
-    graph: Graph, cluster: Cluster, plan: Plan, estimator: Estimator, loss: str | None,
-    optimizer: str | None, dispatch_s: float = DISPATCH_S,
-) -> tuple[list[Unit], list[BlockCost], str]:  # fmt: skip
-    """A rank's layers, what they were made from, and the weights' dtype; see `simulate_step`."""
     blocks = in_blocks(graph, plan.pp * plan.chunks)
-    layers = max(block.count for block in blocks.blocks)
-    checked(plan, cluster.ranks, layers if layers > 1 else len(blocks.blocks))
     short, step = blocks.graph, None
     if optimizer is not None:
         kind = loss or usual_loss([short.type_of(name) for name in short.outputs])
         short = with_loss(short, kind)
     short = tensor_parallel(short, plan.tp, sequence=plan.sequence_parallel)
+    short = context_parallel(expert_parallel(short, plan.ep), plan.cp)
+    if plan.attention == "written":
+        short = written_out(short)
     if optimizer is not None:
         step = training_step(short, loss="given", optimizer=optimizer)
-    whole = step.graph if step is not None else short
-    costs = block_costs(blocks, step, whole, estimator, cluster.device)
     floats = [graph.type_of(name).dtype for name in graph.parameters]
     dtype = max(set(floats), key=floats.count) if floats else "float32"
-    wire = 4.0 if dtype in ("float16", "bfloat16") else None
-    groups = {"tp": groups_of(cluster, plan)["tp"]}
-    units = units_of(costs, plan, groups, dispatch_s=dispatch_s, gradient_bytes_each=wire)
-    return units, costs, dtype
+    states = len(OPTIMIZERS[optimizer].states) if optimizer else 0
+    return RankStep(graph.name, blocks, step, step.graph if step else short, dtype, states)
+
+
+def rank_costs(rank: RankStep, estimator: Estimator, device: Device) -> list[BlockCost]:
+    """How long the blocks of a rank take on a device.
+
+    Raises:
+        InputError: nobody knows an operator's time.
+    """
+    wire = 4.0 if rank.dtype in ("float16", "bfloat16") else None
+    return block_costs(rank.blocks, rank.step, rank.graph, estimator, device, wire)
+
+
+def simulate_step(
+    graph: Graph, cluster: Cluster, plan: Plan, estimator: Estimator, *,
+    loss: str | None = None, optimizer: str | None = "adam", constants: Constants = ASSUMED,
+    unfolded: bool = False,
+) -> StepResult:  # fmt: skip
+    """Simulate a training step, or a forward pass where `optimizer` is None.
+
+    Ranks with the same work are played once: one rank of each pipeline stage stands for all others
+    of the stage, unless devices differ in speed or `unfolded` asks for all.
+
+    Args:
+        graph: the net in inference, at the micro-batch's size; with context parallelism, of the
+            tokens of one rank.
+        cluster: where.
+        plan: how it is shared out.
+        estimator: who says how long an operator takes on a device of the cluster.
+        loss, optimizer: as `training_step`.
+        constants: launches and what else no operator has.
+        unfolded: play every kernel and every message of every rank.
+
+    Raises:
+        InputError: the plan does not divide or fits no cluster, or an operator is unknown.
+        GraphError: the net cannot be trained or shared out.
+    """
+    layers = depth(graph, plan)
+    checked(plan, cluster.ranks, layers)
+    rank = rank_step(graph, plan, loss=loss, optimizer=optimizer)
+    costs = rank_costs(rank, estimator, cluster.device)
+    return played_step(rank, costs, cluster, plan, constants, unfolded=unfolded)
+
+
+def depth(graph: Graph, plan: Plan) -> int:
+    """Layers that a pipeline can share out."""
+    blocks = in_blocks(graph, plan.pp * plan.chunks).blocks
+    layers = max(block.count for block in blocks)
+    return layers if layers > 1 else len(blocks)
+
+
+def played_step(
+    rank: RankStep, costs: Sequence[BlockCost], cluster: Cluster, plan: Plan,
+    constants: Constants = ASSUMED, *, unfolded: bool = False,
+) -> StepResult:  # fmt: skip
+    """A step from what one rank's blocks cost; see `simulate_step`."""
+    training = rank.step is not None
+    groups = groups_of(cluster, plan)
+    units = units_of(costs, plan, groups, dispatch_s=constants.dispatch_s)
+    stages = shared_out(units, plan.pp * plan.chunks)
+    programs = step_programs(
+        stages, plan, groups, training=training, detail=unfolded,
+        constant_s=constants.step_s if training else 0.0,
+    )  # fmt: skip
+    factors = cluster.device_factor[: plan.ranks]
+    if unfolded or (factors != 1).any():
+        played = all_ranks(programs, plan, factors)
+    else:
+        played = folded(programs)
+    timeline = play(played.tasks, played.servers)
+    seconds = timeline.makespan_ps * 1e-12
+    spread = _spread(costs)
+    states = states_of(rank.dtype, rank.states)
+    memory = memory_by_stage(stages, plan, states, training=training)
+    breakdown, hidden = _breakdown(timeline, played, stages, plan)
+    flops = sum(unit.flops[1 if training else 0] for unit in units)
+    return StepResult(
+        rank.name, cluster, plan, seconds, seconds * spread[0], seconds * spread[1],
+        timeline, played, breakdown, hidden, memory, cluster.device.memory_bytes,
+        flops * plan.tp * plan.replicas * plan.micro_batches, _sources(costs), plan.samples,
+        rank.dtype, constants,
+    )  # fmt: skip
 
 
 def groups_of(cluster: Cluster, plan: Plan) -> dict[str, Group]:
-    """Who talks with whom: neighbours are tensor-parallel, then data-, then pipeline-parallel.
+    """Who talks with whom (see `Plan.groups`), and "pp": from a stage to the next.
 
-    Rank = tp index + tp * (dp index + dp * stage), as Megatron-LM places them.
+    Of each kind those groups are looked at that begin in the first host: they share its links.
     """
-    tp, dp, pp = plan.tp, plan.dp, plan.pp
-    host = cluster.devices_per_host
-    tensor = [[first + i for i in range(tp)] for first in range(0, min(host, tp * dp), tp)]
-    data = [[first + tp * i for i in range(dp)] for first in range(min(tp, host))]
-    found = {"tp": group_of(cluster, tensor or [[0]]), "dp": group_of(cluster, data)}
+    wide, host = plan.tp * plan.replicas, cluster.devices_per_host
+    found: dict[str, Group] = {}
+    for name, (stride, size) in plan.groups.items():
+        firsts = [r for r in range(min(host, wide)) if r // stride % size == 0]
+        found[name] = group_of(cluster, [[r + i * stride for i in range(size)] for r in firsts])
     found["pp"] = Group(1, float("inf"), 0.0)
-    if pp > 1:
-        senders = list(range(min(tp * dp, host)))
-        found["pp"] = link_between(cluster, senders, [rank + tp * dp for rank in senders])
+    if plan.pp > 1:
+        senders = list(range(min(wide, host)))
+        found["pp"] = link_between(cluster, senders, [rank + wide for rank in senders])
     return found
 
 
@@ -215,34 +284,34 @@ def _sources(costs: Sequence[BlockCost]) -> dict[str, float]:
     return {source: seconds / total for source, seconds in found.items()}
 
 
-_COMPUTE = tuple(CATEGORIES.index(name) for name in ("forward", "backward", "weights", "optimizer"))
-
-
 def _breakdown(
-    timeline: Timeline, plan: Plan, stages: Sequence[Sequence[Unit]]
+    timeline: Timeline, played: Played, stages: Sequence[Sequence[Unit]], plan: Plan
 ) -> tuple[dict[str, float], float]:
-    """Seconds by what they went to, mean over ranks, and what communication was hidden."""
-    names = ("forward", "backward", "weights", "optimizer", "tensor", "data", "pipeline", "bubble")
-    found: dict[str, float] = {name: 0.0 for name in names}
-    hidden, ranks, per_rank = 0.0, plan.pp, len(timeline.servers) // plan.pp
-    tensor, data, pipe = (CATEGORIES.index(n) for n in ("tensor", "data", "pipeline"))
-    for rank in range(ranks):
-        own = list(range(rank * per_rank, (rank + 1) * per_rank))
-        spent = 0.0
-        for name in ("forward", "backward", "weights", "optimizer"):
-            seconds = timeline.covered_ps(CATEGORIES.index(name), own) * 1e-12
-            found[name] += seconds / ranks
-            spent += seconds
-        behind = [*_COMPUTE]
-        for name, category in (("tensor", tensor), ("data", data), ("pipeline", pipe)):
-            seconds = timeline.exposed_ps(category, behind, own) * 1e-12
-            found[name] += seconds / ranks
-            hidden += (timeline.covered_ps(category, own) * 1e-12 - seconds) / ranks
+    """Seconds by what they went to, mean over ranks, and what communication was hidden.
+
+    Where all ranks were played, it is the mean over one rank of each stage.
+    """
+    found: dict[str, float] = {name: 0.0 for name in (*CATEGORIES, "bubble")}
+    hidden, wide = 0.0, played.ranks // plan.pp
+    whole = timeline.makespan_ps * 1e-12
+    for stage in range(plan.pp):
+        first = stage * wide * len(STREAMS)
+        own = list(range(first, first + len(STREAMS)))
+        spent: dict[str, float] = {}
+        for name in WORK:
+            spent[name] = timeline.covered_ps(CATEGORIES.index(name), own) * 1e-12
+        behind = [CATEGORIES.index(name) for name in WORK]
+        for name in SENT:
+            category = CATEGORIES.index(name)
+            spent[name] = timeline.exposed_ps(category, behind, own) * 1e-12
+            hidden += (timeline.covered_ps(category, own) * 1e-12 - spent[name]) / plan.pp
             behind.append(category)
-            spent += seconds
-        found["bubble"] += (timeline.makespan_ps * 1e-12 - spent) / ranks
-    launch = sum(u.launch_s for units in stages for u in units) * plan.micro_batches / plan.pp
-    found["of it launches"] = launch
+        for name, seconds in spent.items():
+            found[name] += seconds / plan.pp
+        found["bubble"] += (whole - sum(spent.values())) / plan.pp
+    phases = [p for units in stages for u in units for p in (u.forward, u.recompute, u.data,
+                                                             u.weights)]  # fmt: skip
+    found["of it launches"] = sum(p.launch_s for p in phases) * plan.micro_batches / plan.pp
     return found, hidden
 
 

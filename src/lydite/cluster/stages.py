@@ -3,14 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import numpy as np
+
 from lydite.cluster.collectives import Group
-from lydite.cluster.costs import BlockCost, Part
+from lydite.cluster.costs import BlockCost, Part, Weights
 from lydite.cluster.plan import Plan
 
 _PS = 1e12
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A collective between two kernels.
+
+    Attributes:
+        after: how many kernels come before it.
+        group: whose.
+        steps: messages that each rank sends, one behind the other.
+        span_ps: of all of them.
+    """
+
+    after: int
+    group: str
+    steps: int
+    span_ps: int
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a layer does in one phase of a micro-batch.
+
+    Attributes:
+        work_ps: of its kernels, launches included.
+        sent: the collectives inside, which nothing hides.
+        kernels_ps: of each; together `work_ps`.
+        launch_s: by how much launches are longer than the work.
+    """
+
+    work_ps: int = 0
+    sent: tuple[Sent, ...] = ()
+    kernels_ps: tuple[int, ...] = ()
+    launch_s: float = 0.0
+
+    @property
+    def sent_ps(self) -> int:
+        """Of all collectives."""
+        return sum(sent.span_ps for sent in self.sent)
+
+    @property
+    def seconds(self) -> float:
+        """Kernels and collectives."""
+        return (self.work_ps + self.sent_ps) * 1e-12
+
+
+NOTHING = Phase()
 
 
 @dataclass(frozen=True)
@@ -19,90 +68,97 @@ class Unit:
 
     Attributes:
         name: "layer 17".
-        forward_ps, data_ps, weights_ps, optimizer_ps: of its operators, launches included.
-        forward_tensor_ps, data_tensor_ps: of the collectives inside, which nothing hides.
-        gradient_bytes: of its weights, as they are sent.
-        weight_bytes, parameters: of its weights on this rank.
+        forward, recompute, data, weights, optimizer: what it does.
+        held: its weights by the group that has the same ("dp"; experts: "edp").
         saved_bytes: what a micro-batch leaves for the backward pass.
+        kept_bytes: what of it stays with the plan's recomputation.
         boundary_bytes: what it hands on.
         cache_bytes: keys and values that it keeps.
         flops: forward, and forward and backward without recomputation.
-        launch_s: by how much launches are longer than the work, forward and backward.
         cost: what it was made from.
     """
 
     name: str
-    forward_ps: int
-    forward_tensor_ps: int
-    data_ps: int
-    data_tensor_ps: int
-    weights_ps: int
-    optimizer_ps: int
-    gradient_bytes: float
-    weight_bytes: float
-    parameters: int
-    saved_bytes: float
-    boundary_bytes: float
-    cache_bytes: float
-    flops: tuple[float, float]
-    launch_s: float
+    forward: Phase
+    data: Phase
+    weights: Phase
     cost: BlockCost
+    optimizer: Phase = NOTHING
+    recompute: Phase = NOTHING
+    held: Mapping[str, Weights] = field(default_factory=dict)
+    saved_bytes: float = 0.0
+    kept_bytes: float = 0.0
+    boundary_bytes: float = 0.0
+    cache_bytes: float = 0.0
+    flops: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def weight_bytes(self) -> float:
+        """Of all its weights on this rank."""
+        return sum(weights.bytes for weights in self.held.values())
+
+    @property
+    def backward_s(self) -> float:
+        """Of its gradients, without recomputation."""
+        return self.data.seconds + self.weights.seconds
 
 
 def units_of(
-    costs: Sequence[BlockCost], plan: Plan, groups: Mapping[str, Group], *, dispatch_s: float,
-    gradient_bytes_each: float | None = None,
-) -> list[Unit]:  # fmt: skip
+    costs: Sequence[BlockCost], plan: Plan, groups: Mapping[str, Group], *, dispatch_s: float
+) -> list[Unit]:
     """All blocks in order, repetitions written out.
 
     Args:
         costs: by block.
-        plan: recomputation adds a forward pass to the backward pass.
+        plan: what is recomputed.
         groups: who talks, by the messages' group.
         dispatch_s: what launching an operator takes on the processor; a device that is faster
             than that waits.
-        gradient_bytes_each: bytes of a gradient's element on the wire; None for the weight's own.
     """
     found: list[Unit] = []
     for cost in costs:
-        unit = _unit(cost, plan, groups, dispatch_s, gradient_bytes_each)
+        unit = _unit(cost, plan, groups, dispatch_s)
         for number in range(cost.block.count):
             name = cost.block.name if cost.block.count == 1 else f"{cost.block.name} {number}"
             found.append(replace(unit, name=name))
     return found
 
 
-def _unit(
-    cost: BlockCost, plan: Plan, groups: Mapping[str, Group], dispatch_s: float,
-    gradient_bytes_each: float | None,
-) -> Unit:  # fmt: skip
-    parts = cost.parts
-    work = {name: max(part.seconds, part.operators * dispatch_s) for name, part in parts.items()}
-    sent = {name: _sent(part, groups) for name, part in parts.items()}
-    again = plan.recompute == "full"
-    weight_bytes = sum(cost.weights)
-    gradient = weight_bytes if gradient_bytes_each is None else (
-        cost.parameters * gradient_bytes_each
-    )  # fmt: skip
-    flops = parts["forward"].flops
+def _unit(cost: BlockCost, plan: Plan, groups: Mapping[str, Group], dispatch_s: float) -> Unit:
+    made = {name: _phase(part, groups, dispatch_s) for name, part in cost.parts.items()}
+    again = {"none": NOTHING, "selective": made["again"], "full": made["forward"]}[plan.recompute]
+    kept = {
+        "none": cost.saved_bytes,
+        "selective": cost.saved_bytes - cost.attention_bytes,
+        "full": cost.boundary_bytes,
+    }[plan.recompute]
+    flops = {name: part.flops for name, part in cost.parts.items()}
     return Unit(
-        cost.block.name, _ps(work["forward"]), _ps(sent["forward"]),
-        _ps(work["data"] + (work["forward"] if again else 0)),
-        _ps(sent["data"] + (sent["forward"] if again else 0)),
-        _ps(work["weights"] + sent["weights"]), _ps(work["optimizer"]),
-        gradient, weight_bytes, cost.parameters,
-        cost.saved_bytes, cost.boundary_bytes, cost.cache_bytes,
-        (flops, flops + parts["data"].flops + parts["weights"].flops),
-        sum(work[n] - parts[n].seconds for n in ("forward", "data", "weights")), cost,
+        cost.block.name, made["forward"], made["data"], made["weights"], cost, made["optimizer"],
+        again, cost.held, cost.saved_bytes, kept, cost.boundary_bytes, cost.cache_bytes,
+        (flops["forward"], flops["forward"] + flops["data"] + flops["weights"]),
     )  # fmt: skip
 
 
-def _sent(part: Part, groups: Mapping[str, Group]) -> float:
-    return sum(groups[m.group].seconds(m.kind, m.bytes) for m in part.messages)
+def ring_steps(kind: str, ranks: int) -> int:
+    """Messages that a rank of a ring sends for a collective, one behind the other."""
+    return (2 if kind == "AllReduce" else 1) * (ranks - 1)
 
 
-def _ps(seconds: float) -> int:
-    return round(seconds * _PS)
+def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float) -> Phase:
+    work = max(part.seconds, len(part.kernels) * dispatch_s)
+    total = round(work * _PS)
+    pace = total / part.seconds if part.seconds else 0.0
+    reach = np.rint(np.cumsum([0.0, *part.kernels]) * pace).astype(np.int64)
+    if part.kernels:
+        reach[-1] = total  # rounding in the sum
+    sent = [
+        Sent(m.after, m.group, ring_steps(m.kind, groups[m.group].ranks),
+             round(groups[m.group].seconds(m.kind, m.bytes) * _PS))
+        for m in part.messages if groups[m.group].ranks > 1
+    ]  # fmt: skip
+    kernels = tuple(np.diff(reach).tolist())
+    return Phase(total, tuple(sent), kernels, work - part.seconds)
 
 
 def shared_out(units: Sequence[Unit], stages: int) -> list[list[Unit]]:

@@ -1,33 +1,29 @@
-"""The tasks of a step: one rank of each pipeline stage, its streams, and what they wait for."""
+"""The tasks of a step: what a rank of each pipeline stage does, and what it waits for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from lydite.cluster.collectives import Group
 from lydite.cluster.plan import Plan
+from lydite.cluster.program import (
+    BEFORE,
+    BEHIND,
+    GROUPS,
+    OWN,
+    Program,
+    Ref,
+    everyone,
+    left,
+)
 from lydite.cluster.schedules import Step, steps_of
-from lydite.cluster.stages import Unit
-from lydite.engine import Servers, TaskBuilder, Tasks
+from lydite.cluster.stages import Phase, Sent, Unit, ring_steps
 from lydite.errors import InputError
 
-CATEGORIES = (
-    "forward", "backward", "weights", "recompute", "tensor", "data", "pipeline", "optimizer",
-)  # fmt: skip
-"""What a task belongs to; "tensor", "data" and "pipeline" are communication."""
-
-_STREAMS = ("compute", "data", "onward", "back")
 _PS = 1e12
-
-
-@dataclass(frozen=True)
-class Played:
-    """Tasks with the names of their servers."""
-
-    tasks: Tasks
-    servers: Servers
-    server_names: tuple[str, ...]
 
 
 @dataclass
@@ -35,62 +31,73 @@ class _Rank:
     """A stage's program and how far it has come."""
 
     steps: list[Step]
+    program: Program = field(default_factory=Program)
     place: int = 0
     last: int | None = None
     worked: list[int | None] = field(default_factory=list)
+    waiting: list[Unit] = field(default_factory=list)
+    sending: list[Ref] = field(default_factory=list)
+
+    @property
+    def own(self) -> Ref | None:
+        """What it did last."""
+        return None if self.last is None else (OWN, self.last)
 
 
-def step_tasks(
-    stages: Sequence[Sequence[Unit]], plan: Plan, data: Group, pipe: Group, *, training: bool = True
-) -> Played:
-    """All tasks of a step.
+def step_programs(
+    stages: Sequence[Sequence[Unit]], plan: Plan, groups: Mapping[str, Group], *,
+    training: bool = True, detail: bool = False, constant_s: float = 0.0,
+) -> list[Program]:  # fmt: skip
+    """What a rank of each pipeline stage does in a step.
 
     Args:
         stages: units of each virtual stage.
         plan: the schedule, micro-batches, what is sent when.
-        data: the data-parallel group.
-        pipe: from a stage to the next.
+        groups: "dp", "edp" and, from a stage to the next, "pp".
         training: without, forward passes only.
+        detail: every kernel and every message of a ring is a task; without, a layer's phase is one
+            task and a collective another.
+        constant_s: what a step takes besides, at its end.
 
     Raises:
         InputError: the schedule waits for itself (names who waits for what).
     """
-    return _Writer(stages, plan, data, pipe, training).write()
+    return _Writer(stages, plan, groups, training, detail, constant_s).write()
 
 
 class _Writer:
     def __init__(
-        self, stages: Sequence[Sequence[Unit]], plan: Plan, data: Group, pipe: Group, training: bool
-    ) -> None:
-        self.stages, self.plan, self.data, self.pipe = stages, plan, data, pipe
-        self.tasks = TaskBuilder()
-        self.ranks = [_Rank(self._program(rank, training)) for rank in range(plan.pp)]
-        self.arrived: dict[tuple[str, int, int], int] = {}
-        self.gathered: dict[int, int] = {}
-        self.training = training
+        self, stages: Sequence[Sequence[Unit]], plan: Plan, groups: Mapping[str, Group],
+        training: bool, detail: bool, constant_s: float,
+    ) -> None:  # fmt: skip
+        self.stages, self.plan, self.groups = stages, plan, groups
+        self.training, self.detail, self.constant_s = training, detail, constant_s
+        self.ranks = [_Rank(self._steps(rank)) for rank in range(plan.pp)]
+        self.arrived: dict[tuple[str, int, int], tuple[int, int]] = {}
 
-    def _program(self, rank: int, training: bool) -> list[Step]:
+    def _steps(self, rank: int) -> list[Step]:
         plan = self.plan
         steps = steps_of(plan.schedule, rank, plan.pp, plan.micro_batches, plan.chunks)
-        return steps if training else [step for step in steps if step[0] == "F"]
+        return steps if self.training else [step for step in steps if step[0] == "F"]
 
-    def write(self) -> Played:
+    def write(self) -> list[Program]:
         """Rounds over the ranks; each goes on as long as what it waits for has been written."""
-        left = sum(len(rank.steps) for rank in self.ranks)
-        while left:
-            before = left
+        left_over = sum(len(rank.steps) for rank in self.ranks)
+        while left_over:
+            before = left_over
             for number, rank in enumerate(self.ranks):
                 while rank.place < len(rank.steps) and self._ready(number, rank):
                     self._step(number, rank)
                     rank.place += 1
-                    left -= 1
-            if left == before:
+                    left_over -= 1
+            if left_over == before:
                 raise self._deadlock()
-        if self.training:
-            for number, rank in enumerate(self.ranks):
+        for number, rank in enumerate(self.ranks):
+            if self.training:
                 self._update(number, rank)
-        names = [f"stage {rank} {stream}" for rank in range(self.plan.pp) for stream in _STREAMS]
-        return Played(self.tasks.build(), Servers.of(len(names)), tuple(names))
+            if self.constant_s:
+                self._work(rank, _ps(self.constant_s), [rank.own], "optimizer", "step's constant")
+        return [rank.program for rank in self.ranks]
 
     def _virtual(self, rank: int, chunk: int) -> int:
         return chunk * self.plan.pp + rank
@@ -115,114 +122,175 @@ class _Writer:
         ]  # fmt: skip
         return InputError(f"the schedule waits for itself: {'; '.join(waits[:4])}")
 
-    def _server(self, rank: int, stream: str) -> int:
-        return rank * len(_STREAMS) + _STREAMS.index(stream)
-
     def _work(
-        self,
-        rank: int,
-        stream: str,
-        duration_ps: int,
-        after: Sequence[int | None],
-        kind: str,
-        name: str,
-    ) -> int:
-        return self.tasks.work(
-            self._server(rank, stream), duration_ps, [a for a in after if a is not None],
-            category=CATEGORIES.index(kind), name=name,
-        )  # fmt: skip
+        self, rank: _Rank, duration_ps: int, after: Sequence[Ref | None], category: str, name: str
+    ) -> None:
+        rank.last = rank.program.add("compute", duration_ps, after, category, name)
 
     def _step(self, number: int, rank: _Rank) -> None:
         kind, batch, chunk = rank.steps[rank.place]
         needed = self._needs(number, rank)
-        came = self.arrived[needed] if needed is not None else None
+        came = self._from(number, self.arrived[needed]) if needed is not None else None
         stage = self._virtual(number, chunk)
         units = self.stages[stage]
         for unit in units if kind == "F" else reversed(units):
-            self._unit(number, rank, unit, kind, batch, came)
+            self._unit(rank, unit, kind, batch, came)
             came = None
         self._hand_on(number, rank, kind, stage, batch)
 
-    def _unit(
-        self, number: int, rank: _Rank, unit: Unit, kind: str, batch: int, came: int | None
-    ) -> None:
+    def _from(self, number: int, sent: tuple[int, int]) -> Ref:
+        """Something that another stage sent, as this one names it."""
+        source, place = sent
+        if source == number:
+            return OWN, place
+        return (BEFORE if (source + 1) % self.plan.pp == number else BEHIND), place
+
+    def _unit(self, rank: _Rank, unit: Unit, kind: str, batch: int, came: Ref | None) -> None:
         label = f"{unit.name} {kind}{batch}"
         if kind == "W":
-            rank.last = self._work(
-                number, "compute", unit.weights_ps, [rank.last], "weights", label
-            )
-            self._gradient(number, rank, unit, batch)
+            self._phase(rank, unit.weights, [], "weights", label)
+            self._gradient(rank, unit, batch)
             return
-        gathered = self._gather(number, unit, rank, label) if self.plan.zero == 3 else None
-        work, sent = (
-            (unit.forward_ps, unit.forward_tensor_ps) if kind == "F"
-            else (unit.data_ps, unit.data_tensor_ps)
-        )  # fmt: skip
-        phase = "forward" if kind == "F" else "backward"
-        rank.last = self._work(number, "compute", work, [rank.last, came, gathered], phase, label)
-        if sent:
-            rank.last = self._work(number, "compute", sent, [rank.last], "tensor", f"{label} tp")
-        if kind == "B" and self.plan.schedule != "zero-bubble":
-            rank.last = self._work(
-                number, "compute", unit.weights_ps, [rank.last], "weights", f"{label} weights"
-            )
-            self._gradient(number, rank, unit, batch)
+        gathered = self._gather(unit, rank, label) if self.plan.zero == 3 else None
+        waits = [came, gathered]
+        if kind == "F":
+            self._phase(rank, unit.forward, waits, "forward", label)
+            return
+        if unit.recompute.work_ps:
+            self._phase(rank, unit.recompute, waits, "recompute", f"{label} again")
+            waits = []
+        self._phase(rank, unit.data, waits, "backward", label)
+        if self.plan.schedule != "zero-bubble":
+            self._phase(rank, unit.weights, [], "weights", f"{label} weights")
+            self._gradient(rank, unit, batch)
 
-    def _gather(self, number: int, unit: Unit, rank: _Rank, label: str) -> int:
+    def _phase(
+        self, rank: _Rank, phase: Phase, after: Sequence[Ref | None], category: str, label: str
+    ) -> None:
+        """A layer's kernels, and what the ranks exchange between them."""
+        if not self.detail:
+            self._work(rank, phase.work_ps, [rank.own, *after], category, label)
+            for group in {sent.group: None for sent in phase.sent}:
+                span = sum(sent.span_ps for sent in phase.sent if sent.group == group)
+                self._collective(rank, Sent(0, group, 1, span), f"{label} {group}")
+            return
+        done = 0
+        for sent in (*phase.sent, None):
+            until = len(phase.kernels_ps) if sent is None else sent.after
+            for number in range(done, until):
+                name = f"{label} kernel {number}"
+                self._work(rank, phase.kernels_ps[number], [rank.own, *after], category, name)
+                after = []
+            done = max(done, until)
+            if sent is not None:
+                if after:  # nothing before it that could wait
+                    self._work(rank, 0, [rank.own, *after], category, label)
+                    after = []
+                self._collective(rank, sent, f"{label} {sent.group}")
+
+    def _collective(self, rank: _Rank, sent: Sent, label: str) -> None:
+        """What the next kernel waits for."""
+        begin: list[Ref | None] = [rank.own]
+        if rank.last is not None and not self.detail:
+            begin = [everyone(sent.group, rank.last)]
+        rank.last = self._messages(rank, "tensor", sent, begin, label)
+
+    def _messages(
+        self, rank: _Rank, stream: str, sent: Sent, begin: Sequence[Ref | None], label: str
+    ) -> int:
+        """One task, or the messages of a ring: each rank passes on what came from its left."""
+        category = GROUPS[sent.group]
+        if not self.detail:
+            return rank.program.add(stream, sent.span_ps, begin, category, label)
+        reach = np.rint(np.linspace(0, sent.span_ps, sent.steps + 1)).astype(np.int64)
+        after = list(begin)
+        place = -1
+        for number, span in enumerate(np.diff(reach).tolist()):
+            place = rank.program.add(stream, span, after, category, f"{label} message {number}")
+            after = [(OWN, place), left(sent.group, place)]
+        return rank.program.add(stream, 0, after, category, f"{label} arrived")
+
+    def _gather(self, unit: Unit, rank: _Rank, label: str) -> Ref | None:
         """ZeRO-3: a unit's weights come from all ranks; they are fetched one unit ahead."""
-        seconds = self.data.seconds("AllGather", unit.weight_bytes)
         before = rank.worked[-2] if len(rank.worked) > 1 else None
         rank.worked.append(rank.last)
-        return self._work(number, "data", _ps(seconds), [before], "data", f"{label} gather")
+        place = None
+        for group, held in unit.held.items():
+            if self.groups[group].ranks > 1:
+                place = self._exchange(
+                    rank, "AllGather", group, held.bytes, before, f"{label} gather"
+                )
+        return None if place is None else (OWN, place)
 
-    def _gradient(self, number: int, rank: _Rank, unit: Unit, batch: int) -> None:
+    def _exchange(
+        self, rank: _Rank, kind: str, group: str, size: float, after: int | None, label: str
+    ) -> int:
+        """A collective beside the computation."""
+        span = _ps(self._bucketed(self.groups[group], kind, size))
+        steps = ring_steps(kind, self.groups[group].ranks)
+        begin: list[Ref | None] = []
+        if after is not None:
+            begin = [(OWN, after) if self.detail else everyone(group, after)]
+        return self._messages(rank, "data", Sent(0, group, steps, span), begin, label)
+
+    def _gradient(self, rank: _Rank, unit: Unit, batch: int) -> None:
         """Sent as soon as it is finished: after the last micro-batch (with ZeRO-3 after each)."""
         last = batch == self._last_batch()
-        if self.data.ranks < 2 or not (last or self.plan.zero == 3):
+        if not (last or self.plan.zero == 3):
             return
+        if self.plan.overlap or self.plan.zero == 3:
+            self._send_gradient(rank, unit, rank.last)
+        else:
+            rank.waiting.append(unit)
+
+    def _send_gradient(self, rank: _Rank, unit: Unit, after: int | None) -> None:
         kind = "AllReduce" if self.plan.zero == 0 else "ReduceScatter"
-        seconds = self._bucketed(kind, unit.gradient_bytes)
-        self._work(number, "data", _ps(seconds), [rank.last], "data", f"{unit.name} gradients")
+        for group, held in unit.held.items():
+            if self.groups[group].ranks > 1:
+                label = f"{unit.name} gradients"
+                place = self._exchange(rank, kind, group, held.gradient_bytes, after, label)
+                rank.sending.append((OWN, place))
 
     def _last_batch(self) -> int:
         return 0 if self.plan.schedule == "gpipe" else self.plan.micro_batches - 1
 
-    def _bucketed(self, kind: str, size: float) -> float:
+    def _bucketed(self, group: Group, kind: str, size: float) -> float:
         """In buckets, each of which starts anew."""
         full, rest = divmod(size, self.plan.bucket_bytes)
-        return full * self.data.seconds(kind, self.plan.bucket_bytes) + self.data.seconds(
-            kind, rest
-        )
+        return full * group.seconds(kind, self.plan.bucket_bytes) + group.seconds(kind, rest)
 
     def _hand_on(self, number: int, rank: _Rank, kind: str, stage: int, batch: int) -> None:
         onward = kind == "F"
         target = stage + 1 if onward else stage - 1
         if kind == "W" or not 0 <= target < len(self.stages):
             return
-        source = self.stages[stage] if onward else self.stages[target]
-        seconds = self.pipe.seconds("Send", source[-1].boundary_bytes)
         if self.plan.pp == 1:
-            self.arrived[kind, target, batch] = rank.last or 0
+            self.arrived[kind, target, batch] = number, rank.last or 0
             return
+        source = self.stages[stage] if onward else self.stages[target]
+        seconds = self.groups["pp"].seconds("Send", source[-1].boundary_bytes)
         stream = "onward" if onward else "back"
-        sent = self._work(
-            number, stream, _ps(seconds), [rank.last], "pipeline", f"send {kind}{batch}"
-        )
-        self.arrived[kind, target, batch] = sent
+        sent = rank.program.add(stream, _ps(seconds), [rank.own], "pipeline", f"send {kind}{batch}")
+        self.arrived[kind, target, batch] = number, sent
 
     def _update(self, number: int, rank: _Rank) -> None:
         """The optimiser waits for the last gradients; with ZeRO 1 and 2 weights are gathered."""
+        for unit in rank.waiting:
+            self._send_gradient(rank, unit, rank.last)
         units = [u for units in self.stages[number :: self.plan.pp] for u in units]
-        share = self.plan.dp if self.plan.zero else 1
-        barrier = self._work(number, "data", 0, [rank.last], "data", "gradients ready")
-        seconds_ps = sum(unit.optimizer_ps for unit in units) // share
-        done = self._work(
-            number, "compute", seconds_ps, [rank.last, barrier], "optimizer", "update"
-        )
-        if self.plan.zero in (1, 2) and self.data.ranks > 1:
-            size = sum(unit.weight_bytes for unit in units)
-            gather = _ps(self._bucketed("AllGather", size))
-            self._work(number, "data", gather, [done], "data", "weights gather")
+        share = self.plan.replicas if self.plan.zero else 1
+        waits = [rank.own, *rank.sending]
+        ready = rank.program.add("data", 0, waits, "data", "gradients ready")
+        update_ps = sum(unit.optimizer.work_ps for unit in units) // share
+        self._work(rank, update_ps, [(OWN, ready)], "optimizer", "update")
+        if self.plan.zero in (1, 2):
+            held: dict[str, float] = {}
+            for unit in units:
+                for group, weights in unit.held.items():
+                    held[group] = held.get(group, 0.0) + weights.bytes
+            for group, size in held.items():
+                if self.groups[group].ranks > 1:
+                    self._exchange(rank, "AllGather", group, size, rank.last, "weights gather")
 
 
 def _ps(seconds: float) -> int:

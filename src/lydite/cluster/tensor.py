@@ -135,6 +135,10 @@ class _Share:
             self._joined[name] = self._emit(new, "AllGather", new.tensor(name), axis=axis)
         return self._joined[name]
 
+    def replicated(self, new: Rewriter, x: Tensor) -> Tensor:
+        """A whole tensor that a shared part reads, whatever it was made from."""
+        return self._emit(new, "Replicate", x)
+
     def scattered(self, new: Rewriter, name: str, axis: int) -> Tensor:
         """A rank's part of a tensor that all have: free forward, gathered backward."""
         return self._emit(new, "Scatter", new.tensor(name), axis=axis)
@@ -414,7 +418,25 @@ def _embedding(share: _Share, new: Rewriter, op: Op) -> bool:
     return True
 
 
+def _experts(share: _Share, new: Rewriter, op: Op) -> bool:
+    """Each rank has a part of every expert's inner width; the outputs are summed."""
+    tokens, router, up, up_bias, down, *rest = (*op.inputs, "", "", "")[: max(5, len(op.inputs))]
+    if up_bias or any(rest):
+        return False
+    share.products += 1
+    parts = [share.weight(new, up, 1, op), None, share.weight(new, down, 2, op)]
+    scores = share.joined(new, router)
+    inputs = [share.whole(new, tokens), share.replicated(new, scores), *parts]
+    made = new.g.append(
+        replace(op, inputs=tuple(t.name if t else "" for t in inputs),
+                outputs=(f"{op.outputs[0]}/part",))
+    )[0]  # fmt: skip
+    share.summed(new, op, made)
+    return True
+
+
 _RULES: dict[str, _Rule] = {
+    "com.microsoft:MoE": _experts,
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Reshape": _reshape,

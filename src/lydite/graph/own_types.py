@@ -131,6 +131,16 @@ def _attention(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
     return [out, TensorType("float32", (batch, count, length))]
 
 
+def _experts(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+    """Tokens, and what comes out of the first product for each that each token chose."""
+    tokens, (_count, rows, hidden) = _at(inputs, 0), _dims(inputs, 2)
+    chosen = op.attrs.get("k", 1)
+    if not isinstance(chosen, int):
+        raise ValueError("the attribute k is no number")
+    routed = (tokens.numel or 0) // hidden * chosen
+    return [tokens, TensorType(tokens.dtype, (routed, rows))]
+
+
 def _updated(states: int) -> Rule:
     """Rate, step, then weights, gradients and states in groups: weights and states come out."""
 
@@ -186,6 +196,9 @@ TYPES: dict[str, Rule] = {
     **{f"{name}WeightGrad": _weight_gradient(name) for name in GATES},
     "AttentionTraining": _attention,
     "AttentionGrad": _like(0, 1, 2),
+    "MoETraining": _experts,
+    "MoEInputGrad": _like(0, 1, 4),
+    "MoEWeightGrad": _like(1, 2),
     "GradientDescent": _like(1),
     **{name: _updated(states) for name, states in (("Adam", 2), ("Adagrad", 1), ("Momentum", 1))},
     **dict.fromkeys(("AllReduce", "Replicate", "AllToAll"), _like(0)),

@@ -11,9 +11,12 @@ import pytest
 
 from lydite.graph import Builder, Graph, model_to_proto, total_work
 from lydite.graph.passes import fused, in_precision
+from lydite.graph.passes.attention import written_out
 from lydite.graph.passes.fold import folded
 from lydite.graph.passes.quantise import quantised
 from lydite.models import build_model
+from lydite.models.decoder import decoder
+from lydite.models.dimensions import Decoder
 
 NETS = {
     "resnet50": {"image_size": 64},
@@ -133,3 +136,16 @@ def test_attention_with_a_mask_for_all_queries_and_one_for_each():
         assert [op.op_type for op in found.ops].count("MultiHeadAttention") == 1
         assert "Softmax" not in {op.op_type for op in found.ops}
         assert difference(run(found), run(net)) < 1e-5
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_attention_written_out_changes_no_number(kv_heads):
+    size = Decoder(
+        layers=2, hidden=32, heads=4, kv_heads=kv_heads, feed_forward=64, vocabulary=50,
+        positions=16,
+    )  # fmt: skip
+    graph = with_numbers(decoder(size, batch=2, sequence=8, phase="forward"))
+    found = written_out(graph)
+    assert "Attention" in {op.op_type for op in graph.ops}
+    assert "Attention" not in {op.op_type for op in found.ops}
+    assert difference(run(found), run(graph)) < 1e-5

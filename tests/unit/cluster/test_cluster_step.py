@@ -12,8 +12,9 @@ from lydite.cluster.costs import BlockCost, block_costs
 from lydite.cluster.schedules import in_flight, steps_of
 from lydite.cluster.search import search
 from lydite.cluster.sensitivity import sensitivity
-from lydite.cluster.stages import Unit
-from lydite.cluster.tasks import step_tasks
+from lydite.cluster.program import folded
+from lydite.cluster.stages import Phase, Unit
+from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play
 from lydite.errors import InputError
 from lydite.estimate.roofline import Roofline
@@ -26,15 +27,13 @@ from lydite.models.counts import multiply_adds
 
 ALONE = Group(1, float("inf"), 0.0)
 UNIT = Unit(
-    "layer", 10, 0, 12, 0, 8, 0, gradient_bytes=0, weight_bytes=0, parameters=0, saved_bytes=1,
-    boundary_bytes=0, cache_bytes=0, flops=(0, 0), launch_s=0,
-    cost=BlockCost(Block("layer", 2, ())),
-)  # fmt: skip
+    "layer", Phase(10), Phase(12), Phase(8), BlockCost(Block("layer", 2, ())), saved_bytes=1
+)
 
 
 def makespan(plan: Plan, units: int = 1) -> int:
     stages = [[UNIT] * units for _ in range(plan.pp * plan.chunks)]
-    played = step_tasks(stages, plan, ALONE, ALONE)
+    played = folded(step_programs(stages, plan, dict.fromkeys(("dp", "edp", "pp"), ALONE)))
     return play(played.tasks, played.servers).makespan_ps
 
 
@@ -116,7 +115,8 @@ def test_folding_keeps_time_work_and_weights(name):
     parts = [(p, c.block.count) for c in costs for p in c.parts.values()]
     flops = sum(p.flops * n for p, n in parts)
     assert flops == pytest.approx(total_work(whole.graph).total.flops, rel=1e-6)
-    assert sum(c.parameters * c.block.count for c in costs) == graph.parameter_count
+    held = sum(h.parameters * c.block.count for c in costs for h in c.held.values())
+    assert held == graph.parameter_count
 
 
 @pytest.mark.parametrize("sequence", [False, True])

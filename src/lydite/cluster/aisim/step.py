@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lydite.cluster.aisim.nodes import ALLREDUCE, COMPUTE, RECV, Node, in_order
-from lydite.cluster.simulate import DISPATCH_S
+from lydite.cluster.constants import ASSUMED
 from lydite.engine import LIMIT_PS, Interference, Servers, TaskBuilder, Timeline
 from lydite.engine import simulate as play
 from lydite.errors import InputError, UnitError
@@ -41,7 +41,7 @@ class Execution:
         UnitError: a negative launch, a factor below 1.
     """
 
-    launch_s: float = DISPATCH_S
+    launch_s: float = ASSUMED.dispatch_s
     compute_slowdown: float = 1.3
     exchange_slowdown: float = 2.2
 

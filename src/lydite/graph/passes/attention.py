@@ -1,21 +1,32 @@
-"""Find attention that is written out, and make it one operator.
+"""Attention as one operator and written out, and the way from each to the other.
 
     query, key, value: Reshape to heads, Transpose -> MatMul -> Div or Mul -> Add (mask) -> Softmax
     -> MatMul -> Transpose -> Reshape
 
-becomes `com.microsoft:MultiHeadAttention` on the tensors before the reshapes, which then have no
-reader and go.
+`with_attention` makes of it `com.microsoft:MultiHeadAttention` on the tensors before the reshapes,
+which then have no reader and go. `written_out` takes the standard's `Attention` apart, as it runs
+where no fused kernel keeps the scores on the chip.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+
+from lydite.errors import GraphError
+from lydite.graph.builder import Builder, Tensor
 from lydite.graph.graph import Graph, Op
 from lydite.graph.passes.rewrite import Rewriter
 
 _TO_HEADS = (0, 2, 1, 3)
 _TO_KEYS = (0, 2, 3, 1)
+
+SPARED = ("/scores", "/masked", "/softmax")
+"""Ends of the names of those operators of `written_out` whose results are [.., queries, keys]."""
+REPEATED = (*SPARED, "/context")
+"""And of what selective recomputation repeats (arXiv:2205.05198, section 5)."""
 
 
 @dataclass(frozen=True)
@@ -148,3 +159,82 @@ def _reader(graph: Graph, name: str, op_type: str) -> Op | None:
 def _ints(op: Op, name: str) -> tuple[int, ...]:
     value = op.attrs.get(name, ())
     return tuple(int(item) for item in value) if isinstance(value, tuple) else ()
+
+
+def written_out(graph: Graph) -> Graph:
+    """The graph with products, softmax and products where it had the standard's `Attention`.
+
+    Raises:
+        GraphError: an `Attention` with a cache, a mask or a capped score.
+    """
+
+    masks: dict[tuple[int, int], Tensor] = {}
+
+    def rewrite(new: Rewriter, op: Op) -> None:
+        if op.qualified_type == "Attention":
+            _write_out(new, op, masks)
+        else:
+            new.keep(op)
+
+    return Rewriter(graph).run(rewrite)
+
+
+def _write_out(new: Rewriter, op: Op, masks: dict[tuple[int, int], Tensor]) -> None:
+    """Query, key and value [batch, length, heads x size] by heads; keys may have fewer heads."""
+    if (
+        any(op.inputs[3:])
+        or len([name for name in op.outputs if name]) > 1
+        or (op.attrs.get("softcap"))
+    ):
+        raise GraphError(
+            "attention with a cache, a mask or capped scores is not written out",
+            where=f"{new.graph.name}: {op.name}",
+        )
+    g, name = new.g, op.name
+    query, key, value = (new.tensor(n) for n in op.inputs[:3])
+    if len(query.shape) != 3:
+        raise GraphError("is not [batch, length, width]", where=f"{new.graph.name}: {op.name}")
+    heads, own = (_count(op, attr) for attr in ("q_num_heads", "kv_num_heads"))
+    batch, length, width = (int(dim) for dim in query.shape)
+    keys, size = int(key.shape[1]), width // heads
+    several = [heads // own] if heads != own else []
+
+    def by_heads(x: Tensor, rows: int, group: list[int], last: tuple[int, int], to: str) -> Tensor:
+        shape = [batch, rows, own, *group, int(x.shape[-1]) // own // (group[0] if group else 1)]
+        axes = (0, 2, *(3 for _ in group), *((1, len(shape) - 1)[i] for i in last))
+        sizes = g.constant(shape, f"{name}/{to}/shape")
+        split = g.op("Reshape", x, sizes, name=f"{name}/{to}/heads")
+        return g.op("Transpose", split, perm=list(axes), name=f"{name}/{to}")
+
+    one = [1 for _ in several]
+    factor: Any = op.attrs.get("scale") or size**-0.5
+    scale = g.constant(factor, f"{name}/scale", query.type.dtype)
+    scaled = g.op("Mul", query, scale, name=f"{name}/scaled")
+    rows = by_heads(scaled, length, several, (0, 1), "query")
+    columns = by_heads(key, keys, one, (1, 0), "key")
+    scores = g.op("MatMul", rows, columns, name=f"{name}/scores")
+    if op.attrs.get("is_causal"):
+        if (length, keys) not in masks:
+            masks[length, keys] = _later(g, name, length, keys, query.type.dtype)
+        scores = g.op("Add", scores, masks[length, keys], name=f"{name}/masked")
+    shares = g.op("Softmax", scores, axis=-1, name=f"{name}/softmax")
+    values = by_heads(value, keys, one, (0, 1), "value")
+    mixed = g.op("MatMul", shares, values, name=f"{name}/context")
+    back = [0, 2, 1, 3] if not several else [0, 3, 1, 2, 4]
+    turned = g.op("Transpose", mixed, perm=back, name=f"{name}/back")
+    flat = g.constant([batch, length, heads * int(mixed.shape[-1])], f"{name}/flat/shape")
+    new.rename(op.outputs[0], g.op("Reshape", turned, flat, name=f"{name}/flat"))
+
+
+def _later(g: Builder, name: str, queries: int, keys: int, dtype: str) -> Tensor:
+    """[queries, keys]: 0, and far below it where a key comes after the query."""
+    own = g.constant(np.arange(queries)[:, None] + keys - queries, f"{name}/queries")
+    others = g.constant(np.arange(keys), f"{name}/keys")
+    later = g.op("Less", own, others, name=f"{name}/later")
+    far, zero = (g.constant(v, f"{name}/far", dtype) for v in (-1e4, 0))
+    return g.op("Where", later, far, zero, name=f"{name}/mask")
+
+
+def _count(op: Op, attr: str) -> int:
+    value: Any = op.attrs.get(attr, 0)
+    return int(value)

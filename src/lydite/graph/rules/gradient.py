@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.rules import attention, recurrent
+from lydite.graph.rules import attention, matmul, recurrent
 from lydite.graph.rules.attention import heads_of
 from lydite.graph.rules.call import (
     DIVIDE,
@@ -119,6 +119,17 @@ def _attention(call: Call) -> Cost:
     return Cost(attention_flops(batch * heads * queries * keys, size, value))
 
 
+def _experts(saved: int, first: int, second: int) -> Rule:
+    """Of the data or of the weights: two FLOPs for each element of both matrices and each token."""
+
+    def rule(call: Call) -> Cost:
+        routed = call.shape(saved)[0]
+        elements = sum(math.prod(call.shape(i)[1:]) for i in (first, second))
+        return Cost(2 * routed * elements)
+
+    return rule
+
+
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 _SHIFTED = ("Layer", "Group", "Instance")
@@ -143,6 +154,9 @@ _ROWS: dict[str, Rule] = {
     **{f"{name}WeightGrad": _over_steps(gates) for name, gates in _GATES.items()},
     "AttentionTraining": _saving(attention.RULES["Attention"]),
     "AttentionGrad": _attention,
+    "MoETraining": _saving(matmul.RULES["com.microsoft:MoE"]),
+    "MoEInputGrad": _experts(4, 2, 3),
+    "MoEWeightGrad": _experts(3, 1, 2),
     "GradientDescent": per_input(2, 1),
     # sums over ranks are done where they are sent; what crosses the network is not memory traffic
     **dict.fromkeys(("AllReduce", "AllGather", "ReduceScatter", "AllToAll"), lambda _: Cost(0)),

@@ -29,11 +29,13 @@ SAVING: Mapping[str, tuple[str, str, int]] = {
     "GRU": (DOMAIN, "GRUTraining", 3),
     "RNN": (DOMAIN, "RNNTraining", 2),
     "Attention": (DOMAIN, "AttentionTraining", 2),
+    "com.microsoft:MoE": (DOMAIN, "MoETraining", 2),
 }
 """Operators whose training form has further outputs: domain, type and number of outputs.
 
 Normalisations save mean and inverse deviation, pooling its indices, recurrent layers their gates
-(and LSTM its cells), attention the logarithm of each row's sum of exponentials.
+(and LSTM its cells), attention the logarithm of each row's sum of exponentials, experts what comes
+out of their first product.
 """
 
 NO_GRADIENT = frozenset(

@@ -1,4 +1,4 @@
-"""Gradients of recurrent layers and attention.
+"""Gradients of recurrent layers, attention and experts.
 
 A recurrent layer's two, as in cuDNN: the data's runs back through time and makes the gradient of
 every gate; the weights' is one product over all steps.
@@ -58,8 +58,24 @@ def _rotary(call: GradientCall) -> Sequence[Tensor | None]:
     return [call.std("RotaryEmbedding", call.dy(), call.x(1), back, *rest, **call.attrs)]
 
 
+def _experts(call: GradientCall) -> Sequence[Tensor | None]:
+    """Inputs tokens, router, up, (bias), down; the data's and the weights' part apart."""
+    if call.has(3) or any(call.has(i) for i in range(5, len(call.op.inputs))):
+        raise GraphError("no gradient with biases or a third matrix", where=f"{call.op.name} (MoE)")
+    data, router, inner = call.emit(
+        "MoEInputGrad", call.x(0), call.x(1), call.x(2), call.x(4), call.y(1), call.dy(),
+        outputs=3, **call.attrs,
+    )  # fmt: skip
+    up, down = call.emit(
+        "MoEWeightGrad", call.x(0), call.x(2), call.x(4), call.y(1), inner, call.dy(), outputs=2,
+        **call.attrs,
+    )  # fmt: skip
+    return [data, router, up, None, down]
+
+
 RULES: dict[str, GradientRule] = {
     **{f"lydite:{name}Training": _recurrent for name in ("LSTM", "GRU", "RNN")},
     "lydite:AttentionTraining": _attention,
+    "lydite:MoETraining": _experts,
     "RotaryEmbedding": _rotary,
 }

@@ -1,0 +1,201 @@
+"""What a rank does, written once for all ranks that do the same, and put together for a cluster.
+
+A program is a list of tasks on a rank's streams. What a task waits for is named by whom and by the
+place in *that* rank's program: its own, the same rank of the stage before or behind, its left
+neighbour in a group, or every member of a group. Ranks of one stage have one program, so it holds
+for one rank (folded: every neighbour is the rank itself) as for all of them (unfolded).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from lydite.cluster.plan import Plan
+from lydite.engine import Servers, Tasks
+
+CATEGORIES = (
+    "forward", "recompute", "backward", "weights", "optimizer",
+    "tensor", "context", "expert", "data", "pipeline",
+)  # fmt: skip
+"""What a task belongs to: work, then communication."""
+
+WORK, SENT = CATEGORIES[:5], CATEGORIES[5:]
+
+STREAMS = ("compute", "tensor", "data", "onward", "back")
+"""Of a rank: kernels, what they wait for, what goes on beside them, and the pipeline's two ways."""
+
+GROUPS = {"tp": "tensor", "cp": "context", "ep": "expert", "dp": "data", "edp": "data"}
+"""What a group's messages belong to."""
+_PLACES = list(GROUPS)
+OWN, BEFORE, BEHIND = 0, 1, 2
+Ref: TypeAlias = tuple[int, int]
+"""Whom, and the place in their program."""
+
+
+def left(group: str, place: int) -> Ref:
+    """A task of the left neighbour in a group's ring."""
+    return 3 + 2 * _PLACES.index(group), place
+
+
+def everyone(group: str, place: int) -> Ref:
+    """A task of all members of a group, oneself included."""
+    return 4 + 2 * _PLACES.index(group), place
+
+
+class Program:
+    """Collects a rank's tasks; see the module's docstring."""
+
+    def __init__(self) -> None:
+        self.duration_ps, self.stream = array("q"), array("b")
+        self.category, self.dep_start = array("b"), array("q", [0])
+        self.whom, self.place = array("b"), array("i")
+        self.names: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.duration_ps)
+
+    def add(
+        self, stream: str, duration_ps: int, after: Iterable[Ref | None], category: str, name: str
+    ) -> int:
+        """A task; its place."""
+        self.duration_ps.append(duration_ps)
+        self.stream.append(STREAMS.index(stream))
+        self.category.append(CATEGORIES.index(category))
+        for ref in after:
+            if ref is not None:
+                self.whom.append(ref[0])
+                self.place.append(ref[1])
+        self.dep_start.append(len(self.place))
+        self.names.append(name)
+        return len(self) - 1
+
+
+@dataclass(frozen=True)
+class Names(Sequence[str]):
+    """Names of all tasks, without a string for each: those of the programs, and the rank's."""
+
+    programs: Sequence[Program]
+    first: np.ndarray
+    ranks_per_stage: int
+
+    def __len__(self) -> int:
+        return int(self.first[-1])
+
+    def __getitem__(self, task: int) -> str:  # type: ignore[override]
+        if not 0 <= task < len(self):
+            raise IndexError(task)
+        stage = int(np.searchsorted(self.first, task, "right")) - 1
+        rank, place = divmod(task - int(self.first[stage]), len(self.programs[stage]))
+        name = self.programs[stage].names[place]
+        whole = stage * self.ranks_per_stage + rank
+        return name if self.ranks_per_stage == 1 else f"rank {whole}: {name}"
+
+
+@dataclass(frozen=True)
+class Played:
+    """Tasks with the names of their servers.
+
+    Attributes:
+        tasks, servers, server_names: for the engine; a rank's servers follow each other.
+        ranks: how many are played.
+    """
+
+    tasks: Tasks
+    servers: Servers
+    server_names: tuple[str, ...]
+    ranks: int
+
+
+def folded(programs: Sequence[Program]) -> Played:
+    """One rank of each stage stands for all."""
+    names = tuple(f"stage {s} {stream}" for s in range(len(programs)) for stream in STREAMS)
+    return _assembled(programs, Plan(pp=len(programs)), None, names)
+
+
+def unfolded(programs: Sequence[Program], plan: Plan, factors: np.ndarray | None = None) -> Played:
+    """Every rank plays.
+
+    Args:
+        programs: of each stage.
+        plan: how many ranks a stage has, and who is whose neighbour.
+        factors: [ranks] speed of each over the usual; None for 1.
+    """
+    names = tuple(f"rank {r} {stream}" for r in range(plan.ranks) for stream in STREAMS)
+    return _assembled(programs, plan, factors, names)
+
+
+def _assembled(
+    programs: Sequence[Program], plan: Plan, factors: np.ndarray | None, names: tuple[str, ...]
+) -> Played:
+    wide = plan.tp * plan.replicas
+    lengths = np.array([len(p) for p in programs])
+    first = np.concatenate(([0], np.cumsum(lengths * wide)))
+    base = np.concatenate([f + n * np.arange(wide) for f, n in zip(first, lengths, strict=False)])
+    columns: list[tuple[np.ndarray, ...]] = []
+    for stage, program in enumerate(programs):
+        ranks = stage * wide + np.arange(wide)
+        duration = np.frombuffer(program.duration_ps, np.int64)
+        stream = np.frombuffer(program.stream, np.int8)
+        durations = np.tile(duration, wide)
+        if factors is not None:
+            durations = _slowed(duration, stream, factors[ranks])
+        resource = (ranks[:, None] * len(STREAMS) + stream).astype(np.int32).ravel()
+        counts, deps = _dependencies(program, plan, ranks, base)
+        category = np.tile(np.frombuffer(program.category, np.int8).astype(np.int16), wide)
+        columns.append((durations, resource, category, np.tile(counts, wide), deps))
+    duration, resource, category, counts, deps = (
+        np.concatenate(column) for column in zip(*columns, strict=True)
+    )
+    starts = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
+    tasks = Tasks.of(
+        duration, resource, dep_start=starts, deps=deps, category=category,
+        names=Names(programs, first, wide),
+    )  # fmt: skip
+    return Played(tasks, Servers.of(len(names)), names, plan.ranks)
+
+
+def _slowed(duration: np.ndarray, stream: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Kernels take longer on slow devices; messages do not."""
+    pace = np.where(stream == STREAMS.index("compute"), 1 / factors[:, None], 1.0)
+    return np.rint(duration * pace).astype(np.int64).ravel()
+
+
+def _dependencies(
+    program: Program, plan: Plan, ranks: np.ndarray, base: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many tasks each task of the program waits for, and those of all ranks."""
+    whom = np.frombuffer(program.whom, np.int8).astype(np.int64)
+    place = np.frombuffer(program.place, np.int32)
+    sizes = np.array([plan.groups[group][1] for group in GROUPS])
+    many = (whom >= 3) & (whom % 2 == 0)
+    times = np.where(many, sizes[np.where(many, (whom - 4) // 2, 0)], 1)
+    start = np.frombuffer(program.dep_start, np.int64)
+    reach = np.concatenate(([0], np.cumsum(times)))
+    counts = np.diff(reach[start])
+    member = np.arange(reach[-1]) - np.repeat(reach[:-1], times)
+    code = np.repeat(whom, times) * (int(sizes.max()) + 1) + member
+    kinds, index = np.unique(code, return_inverse=True)
+    table = np.array(
+        [_neighbours(int(c) // (int(sizes.max()) + 1), int(c) % (int(sizes.max()) + 1), plan, ranks)
+         for c in kinds], np.int64,
+    ).reshape(len(kinds), len(ranks))  # fmt: skip
+    found = base[table].astype(np.int32)[index] + np.repeat(place, times)[:, None]
+    return counts, np.ascontiguousarray(found.T).ravel()
+
+
+def _neighbours(whom: int, member: int, plan: Plan, ranks: np.ndarray) -> np.ndarray:
+    """Of each rank the one that a reference means."""
+    wide = plan.tp * plan.replicas
+    if whom == OWN:
+        return ranks
+    if whom in (BEFORE, BEHIND):
+        return (ranks + (wide if whom == BEHIND else -wide)) % (wide * plan.pp)
+    stride, size = plan.groups[_PLACES[(whom - 3) // 2]]
+    own = ranks // stride % size
+    wanted = (own - 1) % size if whom % 2 else member
+    return ranks + (wanted - own) * stride

@@ -1,0 +1,116 @@
+"""Ranks with different tokens: how they share a layer's experts, and a long sequence.
+
+Both passes work on one rank's graph, built for its own tokens.
+
+- Experts (GShard, arXiv:2006.16668): each rank has some experts of every layer. Tokens go to the
+  ranks of the experts that they chose, and come back: an all-to-all before and one behind, both of
+  every token as often as it chose an expert. Routing is taken as even.
+- Context (Llama 3, arXiv:2407.21783, section 3.3.2): each rank has some tokens of every sequence.
+  Only attention looks at others': keys and values are gathered before it. Chunks are dealt out from
+  both ends, so that causal masks leave every rank the same work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from lydite.errors import InputError
+from lydite.graph import Graph, Initializer, Op
+from lydite.graph.builder import Tensor
+from lydite.graph.passes.rewrite import Rewriter
+from lydite.opkey import TensorType
+
+
+def expert_parallel(graph: Graph, ranks: int) -> Graph:
+    """The graph with a rank's share of the experts.
+
+    Args:
+        graph: of one rank.
+        ranks: how many share them.
+
+    Raises:
+        InputError: there are no experts, or they do not divide (names the nearest that do).
+    """
+    if ranks == 1:
+        return graph
+    if not any(op.op_type == "MoE" for op in graph.ops):
+        raise InputError("has no experts to share out", where=graph.name, hint="leave --ep out")
+
+    def rewrite(new: Rewriter, op: Op) -> None:
+        if op.op_type != "MoE":
+            new.keep(op)
+            return
+        tokens, router, *weights = new.inputs(op)
+        assert tokens is not None and router is not None
+        parts = [_part(new, w, ranks, op) if w is not None else None for w in weights]
+        chosen: Any = op.attrs.get("k", 1)
+        sent = _exchanged(new, tokens, op, "dispatch", chosen, ranks)
+        own = new.g.op(
+            "Scatter", router, domain="lydite", name=f"{op.name}/own", group="ep", size=ranks,
+            axis=1,
+        )  # fmt: skip
+        made = new.g.append(
+            replace(op, inputs=tuple(t.name if t else "" for t in (sent, own, *parts)),
+                    outputs=(f"{op.outputs[0]}/own",))
+        )[0]  # fmt: skip
+        new.rename(op.outputs[0], _exchanged(new, made, op, "combine", chosen, ranks))
+
+    return Rewriter(graph).run(rewrite)
+
+
+def _exchanged(new: Rewriter, x: Tensor, op: Op, what: str, copies: int, ranks: int) -> Tensor:
+    return new.g.op(
+        "AllToAll", x, domain="lydite", name=f"{op.name}/{what}", group="ep", size=ranks,
+        copies=copies,
+    )  # fmt: skip
+
+
+def _part(new: Rewriter, weight: Tensor, ranks: int, op: Op) -> Tensor:
+    shape = [int(dim) for dim in weight.shape]
+    if shape[0] % ranks:
+        fits = [n for n in range(1, shape[0] + 1) if shape[0] % n == 0]
+        near = min(fits, key=lambda n: abs(n - ranks))
+        raise InputError(
+            f"{shape[0]} experts cannot be shared among {ranks} ranks",
+            where=f"{new.graph.name}: {op.name}",
+            allowed=f"divisors of {shape[0]}; the nearest is {near}",
+        )
+    type_ = TensorType(weight.type.dtype, (shape[0] // ranks, *shape[1:]))
+    return new.g.declare(f"{weight.name}/own", Initializer(type_))
+
+
+def context_parallel(graph: Graph, ranks: int) -> Graph:
+    """The graph with keys and values gathered before each attention.
+
+    Args:
+        graph: of one rank, built for its tokens: the sequence over `ranks`.
+        ranks: how many share the sequence.
+
+    Raises:
+        InputError: there is no attention, or one that has a cache or is written out.
+    """
+    if ranks == 1:
+        return graph
+    found = [op for op in graph.ops if op.qualified_type == "Attention"]
+    if not found or any(len(op.outputs) > 1 or any(op.inputs[3:]) for op in found):
+        raise InputError(
+            "context parallelism needs attention as one operator, without mask and cache",
+            where=graph.name, hint="take a decoder in the phase forward, or leave --cp out",
+        )  # fmt: skip
+
+    def rewrite(new: Rewriter, op: Op) -> None:
+        if op.qualified_type != "Attention":
+            new.keep(op)
+            return
+        query, *others = new.inputs(op)
+        whole = [_gathered(new, x, ranks) if x is not None else None for x in others]
+        new.keep(op, [query, *whole])
+
+    return Rewriter(graph).run(rewrite)
+
+
+def _gathered(new: Rewriter, x: Tensor, ranks: int) -> Tensor:
+    return new.g.op(
+        "AllGather", x, domain="lydite", name=f"{x.name}/context", group="cp", size=ranks, axis=1
+    )
