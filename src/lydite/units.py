@@ -18,7 +18,8 @@ _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0
 _PREFIX = _DECIMAL | _BINARY
 _SYNONYM = {"bps": "b/s", "FLOPS": "FLOP/s", "flops": "FLOP/s", "OPS": "OP/s", "sec": "s"}
 _NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S*)\s*$")
-_DURATIONS = {"min": 60.0, "h": 3600.0, "d": 86400.0}
+_YEAR_S = 365.25 * 86400.0
+_DURATIONS = {"min": 60.0, "h": 3600.0, "d": 86400.0, "year": _YEAR_S, "years": _YEAR_S}
 
 
 def parse_quantity(text: str | float, unit: str, *, where: str = "") -> float:
@@ -78,6 +79,19 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
 def format_seconds(value: float) -> str:
     """Print a duration: 0.00123 -> "1.23 ms"."""
     return format_si(value, "s")
+
+
+def format_duration(value: float) -> str:
+    """Print a duration as people say it, from seconds to years: 5400 -> "90 min"."""
+    for name in ("years", "d", "h", "min"):
+        if value >= 2 * _DURATIONS[name]:
+            return f"{value / _DURATIONS[name]:.3g} {name}"
+    return format_seconds(value)
+
+
+def format_percent(share: float, digits: int = 1) -> str:
+    """Print a share of 1: 0.0532 -> "5.3 %"."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def format_bytes(value: float) -> str:

@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lydite.errors import UnitError
-from lydite.units import format_bytes, format_seconds, format_si, parse_quantity
+from lydite.units import (
+    format_bytes,
+    format_duration,
+    format_percent,
+    format_seconds,
+    format_si,
+    parse_quantity,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +27,8 @@ from lydite.units import format_bytes, format_seconds, format_si, parse_quantity
         ("624 TOP/s", "OP/s", 624e12),
         ("1.41 GHz", "Hz", 1.41e9),
         ("5 min", "s", 300.0),
+        ("1 year", "s", 31_557_600.0),  # 365.25 days: the Julian year
+        ("2.5 years", "s", 2.5 * 31_557_600.0),
         ("1_000 W", "W", 1000.0),
         (3, "s", 3.0),
         ("7", "B", 7.0),
@@ -65,3 +74,15 @@ def test_format_seconds(seconds, text):
 
 def test_format_bytes():
     assert [format_bytes(n) for n in (12, 2048, 3 << 20)] == ["12 B", "2.00 KiB", "3.00 MiB"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5400, "90 min"), (119, "119 s"), (7200, "2 h"), (1.6e6, "18.5 d"), (157_788_000, "5 years")],
+)
+def test_format_duration(seconds, text):
+    assert format_duration(seconds) == text
+
+
+def test_format_percent():
+    assert [format_percent(0.0532), format_percent(1.0, 0)] == ["5.3 %", "100 %"]

@@ -13,6 +13,7 @@ from lydite.cli import options
 
 if TYPE_CHECKING:
     from lydite.cluster.aisim import Cell, Coverage, Report
+    from lydite.cluster.aisim.accuracy import Compared
 
 
 def aisim(
@@ -81,7 +82,7 @@ def text(report: Report) -> str:
         if found:
             parts.append(_coverage(f"Coverage of database using {graph} graph", found))
     if report.cells:
-        parts += [_steps(report.cells), _summary(report.cells)]
+        parts += [_steps(report.cells), summary(report.cells)]
     parts += [fill(note, 100, subsequent_indent="  ") for note in report.notes]
     return "\n\n".join(part for part in parts if part)
 
@@ -154,7 +155,8 @@ def _loss(cells: Sequence[Cell]) -> str:
     return "none" if loss is None else percent(loss)
 
 
-def _summary(cells: Sequence[Cell]) -> str:
+def summary(cells: Sequence[Compared]) -> str:
+    """Accuracy of the simulation and of what needs none, as a table."""
     from lydite.cli.show import percent, signed_percent, table
     from lydite.cluster.aisim import summaries
 

@@ -10,6 +10,7 @@ from lydite import __version__
 from lydite.cli import (
     aisim,
     bench,
+    calibrate,
     coverage,
     db,
     demo,
@@ -60,6 +61,7 @@ app.command("coverage")(coverage.coverage)
 app.command("bench")(bench.bench)
 app.command("validate")(validate.validate)
 app.command("simulate")(simulate.simulate)
+app.command("calibrate")(calibrate.calibrate)
 app.command("aisim")(aisim.aisim)
 app.command("runs")(runs.runs)
 app.add_typer(db.app, name="db")

@@ -9,7 +9,7 @@ import typer
 from lydite.cli import options
 
 
-@options.takes_model_options
+@options.takes_options
 def bench(
     model: options.Model,
     backend: options.BackendName = "onnxruntime",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lydite.estimate import Prediction
 
 
-@options.takes_model_options
+@options.takes_options
 def coverage(
     model: options.Models,
     on: options.On = "cpu",

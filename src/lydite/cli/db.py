@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lydite.cli import options
+
+if TYPE_CHECKING:
+    from lydite.store import Measurement
 
 app = typer.Typer(help="The database: query, stats, import, export, merge.", no_args_is_help=True,
                   rich_markup_mode=None)  # fmt: skip
@@ -121,9 +124,19 @@ def export(
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="An exported file, or AISim's operator JSON.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="An exported file, AISim's operator .json, or a .log, .txt or .csv of nccl-tests."
+        ),
+    ],
     device: Annotated[
-        str | None, typer.Option("--device", help="AISim only: the device it was measured on.")
+        str | None,
+        typer.Option("--device", help="AISim and nccl-tests: the device it was measured on."),
+    ] = None,
+    ranks: Annotated[
+        int | None,
+        typer.Option("--ranks", min=2, help="nccl-tests: how many ranks, if the log has no list."),
     ] = None,
     db: options.DatabaseTarget = None,
     json: options.Json = False,
@@ -131,23 +144,37 @@ def import_(
     """Take over measurements from a file: all of it, or nothing."""
     from lydite.cli.load import open_database
     from lydite.cli.show import print_json
-    from lydite.errors import InputError
-    from lydite.store import import_file, read_aisim
+    from lydite.store import import_file
 
     with open_database(db) as database:
-        if path.name.endswith(".json"):
-            if device is None:
-                raise InputError(
-                    "AISim's files do not say where they were measured", where=str(path),
-                    hint="add --device NAME",
-                )  # fmt: skip
-            added = {"measurements": database.add(read_aisim(path, device=device))}
+        if path.name.endswith(_FOREIGN):
+            added = {"measurements": database.add(_foreign(path, device, ranks))}
         else:
             added = dict(import_file(database, path))
     if json:
         print_json({"added": added})
     else:
         print(f"{added['measurements']} new measurements from {path}")
+
+
+_LOGS = (".log", ".txt", ".csv")
+_FOREIGN = (".json", *_LOGS)
+
+
+def _foreign(path: Path, device: str | None, ranks: int | None) -> list[Measurement]:
+    from lydite.errors import InputError
+    from lydite.store import read_aisim, read_nccl_measurements
+
+    is_log = path.name.endswith(_LOGS)
+    if device is None:
+        whose = "nccl-tests' logs" if is_log else "AISim's files"
+        raise InputError(
+            f"{whose} do not say where they were measured", where=str(path),
+            hint="add --device NAME",
+        )  # fmt: skip
+    if is_log:
+        return read_nccl_measurements(path, device=device, ranks=ranks)
+    return read_aisim(path, device=device)
 
 
 @app.command()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lydite.graph.training import TrainingStep
 
 
-@options.takes_model_options
+@options.takes_options
 def inspect(
     model: options.Model,
     shape: options.ModelOptions = options.AS_IT_IS,

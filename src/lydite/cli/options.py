@@ -1,7 +1,7 @@
 """Options that mean the same in every command.
 
-What says how a model is built is one dataclass, `ModelOptions`: a command decorated with
-`takes_model_options` declares a parameter of that type and gets every field as an option.
+Options that belong together are the fields of one dataclass, such as `ModelOptions`: a command
+decorated with `takes_options` declares a parameter of that type and gets every field as an option.
 """
 
 from __future__ import annotations
@@ -54,8 +54,12 @@ Cache = Annotated[
 ]
 
 
+class Options:
+    """Fields that `takes_options` makes options of."""
+
+
 @dataclass(frozen=True)
-class ModelOptions:
+class ModelOptions(Options):
     """How a model is built or read, and what becomes of it."""
 
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Batch size.")] = None
@@ -104,31 +108,38 @@ class ModelOptions:
 AS_IT_IS = ModelOptions()
 
 
-def takes_model_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for each field of its parameter of type `ModelOptions`."""
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for each field of its parameters that are `Options`."""
     hints = get_type_hints(command, include_extras=True)
-    own = inspect.signature(command).parameters.values()
-    (spot,) = (p.name for p in own if hints[p.name] is ModelOptions)
-    types = get_type_hints(ModelOptions, include_extras=True)
-    options = [
-        inspect.Parameter(
-            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=types[f.name]
-        )
-        for f in fields(ModelOptions)
-    ]
-    parameters = []
-    for parameter in own:
-        if parameter.name == spot:
-            parameters += options
+    kinds: dict[str, type[Any]] = {}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        hint = hints[parameter.name]
+        if isinstance(hint, type) and issubclass(hint, Options):
+            kinds[parameter.name] = hint
+            parameters += _as_parameters(hint)
         else:
             kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(parameter.replace(annotation=hints[parameter.name], kind=kind))
+            parameters.append(parameter.replace(annotation=hint, kind=kind))
 
     @functools.wraps(command)
     def called(**given: Any) -> None:
-        chosen = {option.name: given.pop(option.name) for option in options}
-        command(**given, **{spot: ModelOptions(**chosen)})
+        made = {
+            spot: kind(**{f.name: given.pop(f.name) for f in fields(kind)})
+            for spot, kind in kinds.items()
+        }
+        command(**given, **made)
 
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     return called
+
+
+def _as_parameters(kind: type[Any]) -> list[inspect.Parameter]:
+    types = get_type_hints(kind, include_extras=True)
+    return [
+        inspect.Parameter(
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=types[f.name]
+        )
+        for f in fields(kind)
+    ]

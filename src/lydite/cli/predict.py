@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lydite.graph import Graph
 
 
-@options.takes_model_options
+@options.takes_options
 def predict(
     model: options.Model,
     on: options.On = "cpu",

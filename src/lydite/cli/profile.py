@@ -9,7 +9,7 @@ import typer
 from lydite.cli import options
 
 
-@options.takes_model_options
+@options.takes_options
 def profile(
     model: options.Models,
     backend: options.BackendName = "onnxruntime",

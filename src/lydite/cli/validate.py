@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from lydite.cli import options
+from lydite.errors import InputError
 
 if TYPE_CHECKING:
     from lydite.measure import Validation
 
 
-@options.takes_model_options
+@options.takes_options
 def validate(
-    model: options.Models,
+    model: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL...", help="As for `lydite inspect`; with --baseline, only these."
+        ),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", help="Measured training steps: AISim's baseline.json."),
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help="With --baseline: the cluster they ran on.")
+    ] = None,
+    constants: Annotated[
+        Path | None, typer.Option("--constants", help="With --baseline: what calibrate wrote.")
+    ] = None,
     backend: options.BackendName = "onnxruntime",
     threads: options.Threads = 1,
     shape: options.ModelOptions = options.AS_IT_IS,
@@ -24,13 +43,26 @@ def validate(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure operators and whole models in turn, and show how well the sum predicts the whole."""
+    """Measure operators and whole models in turn, and show how well the sum predicts the whole.
+
+    With --baseline, simulate training steps on a cluster and compare them with measured ones.
+    """
+    if baseline is not None or on is not None:
+        from lydite.cli.baseline import validate_baseline
+
+        validate_baseline(
+            *_both(baseline, on), model or [], shape, constants, db=db, out=out, json=json,
+            quiet=quiet,
+        )  # fmt: skip
+        return
     from lydite.cli.load import load_model, open_database, recorded_run
     from lydite.cli.session import make_session
     from lydite.cli.show import deliver, progress_bar
     from lydite.hardware import find_device
     from lydite.measure import validate as run_validate
 
+    if not model:
+        raise InputError("no model is named", allowed="MODEL..., or --baseline FILE --on CLUSTER")
     graphs = [load_model(m, shape) for m in model]
     results: list[Validation] = []
     arguments = {"models": model, "backend": backend, "threads": threads, "clock": clock}
@@ -47,6 +79,14 @@ def validate(
     if deliver("validate", document, out, as_json=json):
         return
     print(accuracy_table(results))
+
+
+def _both(baseline: Path | None, on: str | None) -> tuple[Path, str]:
+    if baseline is None:
+        raise InputError(f"--on {on} is for baselines", hint="add --baseline FILE")
+    if on is None:
+        raise InputError(f"--baseline {baseline} names no cluster", hint="add --on CLUSTER")
+    return baseline, on
 
 
 def accuracy_document(results: list[Validation]) -> dict[str, Any]:

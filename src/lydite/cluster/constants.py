@@ -1,24 +1,104 @@
-"""What a step takes that no operator has: one place, each figure with where it comes from."""
+"""What a step takes that nobody measured operator by operator: one place, kept as JSON.
+
+`lydite calibrate` fits these figures to measured steps; each stays within what physics allows.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lydite.cluster.collectives import Calibration
+from lydite.errors import InputError, unknown_name
+from lydite.estimate import Reached
+from lydite.files import write_atomic
 
 
 @dataclass(frozen=True)
 class Constants:
-    """Figures of the host and the framework.
+    """Figures of the host, the framework and the device.
 
     Attributes:
         dispatch_s: what launching an operator takes on the host's processor.
         step_s: what a training step takes once, besides operators and messages: reading the
             batch, scaling and clipping, synchronisation.
+        reached: what the device's arithmetic, memory and kernels reach.
+        collectives: what NCCL's model leaves out (see `lydite.cluster.collectives.calibrate`);
+            None for what the device's memory bandwidth says.
         source: where they come from.
     """
 
     dispatch_s: float = 4e-6
     step_s: float = 0.0
+    reached: Reached = field(default_factory=Reached)
+    collectives: Calibration | None = None
     source: str = "assumed"
 
+    @property
+    def values(self) -> dict[str, float]:
+        """All figures by name."""
+        own = {name: getattr(self, name) for name in ("dispatch_s", "step_s")}
+        return own | {name: getattr(self.reached, name) for name in REACHED}
+
+    def with_values(self, values: Mapping[str, float], source: str) -> Constants:
+        """The same with other figures.
+
+        Raises:
+            InputError: an unknown name, or a figure out of its range.
+        """
+        for name, value in values.items():
+            if name not in LIMITS:
+                raise unknown_name("constant", name, tuple(LIMITS))
+            low, high = LIMITS[name]
+            if not low <= value <= high:
+                raise InputError(f"{name} is {value:g}", allowed=f"{low:g} to {high:g}")
+        device = {n: v for n, v in values.items() if n in REACHED}
+        own: dict[str, Any] = {n: v for n, v in values.items() if n not in REACHED}
+        reached = replace(self.reached, **device, source=source)
+        return replace(self, **own, reached=reached, source=source)
+
+
+REACHED = ("products", "streams", "misaligned", "kernel_s")
+
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "dispatch_s": (0.0, 1e-3), "step_s": (0.0, 10.0), "kernel_s": (0.0, 1e-3),
+    "products": (0.01, 1.0), "streams": (0.01, 1.0), "misaligned": (0.01, 1.0),
+}  # fmt: skip
+"""What each figure may be: no share above 1, no time below 0."""
 
 ASSUMED = Constants()
+
+
+def write_constants(path: Path, constants: Constants) -> Path:
+    """Write them as JSON."""
+    document: dict[str, Any] = {**constants.values, "source": constants.source}
+    if constants.collectives is not None:
+        document["collectives"] = constants.collectives.to_json()
+    return write_atomic(path, json.dumps(document, indent=2) + "\n")
+
+
+def read_constants(path: Path) -> Constants:
+    """Read what `write_constants` wrote; figures that are not there stay assumed.
+
+    Raises:
+        InputError: no such file, no JSON object, an unknown name or a figure out of its range.
+    """
+    try:
+        document = json.loads(path.read_text())
+    except OSError as problem:
+        raise InputError(f"cannot be read: {problem.strerror}", where=str(path)) from None
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise InputError("is no JSON object of constants", where=str(path))
+    source = str(document.pop("source", path.name))
+    sent = document.pop("collectives", None)
+    for name, value in document.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"{name} is no number", where=str(path))
+    found = ASSUMED.with_values(document, source)
+    calibration = None if sent is None else Calibration.from_json(sent, f"{path}: collectives")
+    return replace(found, collectives=calibration)

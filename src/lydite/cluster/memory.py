@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lydite.cluster.plan import Plan
-from lydite.cluster.schedules import in_flight
+from lydite.cluster.schedules import steps_of
 from lydite.cluster.stages import Unit
 
 KINDS = ("weights", "gradients", "optimizer", "activations", "cache", "buffers")
@@ -73,9 +73,26 @@ def memory_of_rank(
 
 
 def _activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> float:
-    """Of the micro-batches in flight; recomputed ones keep their input, and one layer's at work."""
-    alive = in_flight(plan.schedule, rank, plan.pp, plan.micro_batches, plan.chunks)
+    """The most that is held at once, walking through the rank's schedule.
+
+    Recomputed layers keep what recomputation begins with; what it makes again goes with the layer,
+    or, where the weights' gradients wait, with those.
+    """
     own = stages[rank :: plan.pp]
-    units = [unit for chunk in own for unit in chunk]
-    working = max((unit.saved_bytes - unit.kept_bytes for unit in units), default=0.0)
-    return alive * sum(unit.kept_bytes for unit in units) / len(own) + max(0.0, working)
+    kept = [sum(unit.kept_bytes for unit in units) for units in own]
+    again = [[max(0.0, unit.saved_bytes - unit.kept_bytes) for unit in units] for units in own]
+    waits = plan.schedule == "zero-bubble"
+    held = most = 0.0
+    for kind, _, chunk in steps_of(plan.schedule, rank, plan.pp, plan.micro_batches, plan.chunks):
+        if kind == "F":
+            held += kept[chunk]
+            most = max(most, held)
+        elif kind == "B" and waits:
+            held += sum(again[chunk])
+            most = max(most, held)
+        elif kind == "B":
+            most = max(most, held + max(again[chunk], default=0.0))
+            held -= kept[chunk]
+        else:
+            held -= kept[chunk] + sum(again[chunk])
+    return most

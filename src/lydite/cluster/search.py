@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lydite.cluster.collectives import Group
-from lydite.cluster.constants import ASSUMED
+from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import BlockCost
 from lydite.cluster.memory import States, memory_of_rank, states_of
 from lydite.cluster.plan import Plan
@@ -76,7 +76,8 @@ class Found:
 
 def search(
     build: Callable[[int], Graph], cluster: Cluster, batch: int, estimator: Estimator, *,
-    loss: str | None = None, optimizer: str = "adam", keep: int = 10,
+    loss: str | None = None, optimizer: str = "adam", constants: Constants = ASSUMED,
+    keep: int = 10,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> Found:  # fmt: skip
     """The best training plans over all ranks of a cluster.
@@ -85,7 +86,7 @@ def search(
         build: makes the net for a micro-batch.
         cluster: all of it is used.
         batch: samples of a step over all ranks.
-        estimator, loss, optimizer: as `simulate_step`.
+        estimator, loss, optimizer, constants: as `simulate_step`.
         keep: how many to play and give back.
         progress: told how many kinds of ranks are done.
 
@@ -111,12 +112,14 @@ def search(
                 kinds.append(_Kind(plan, rank, rank_costs(rank, estimator, cluster.device)))
             except (InputError, GraphError):
                 continue  # heads, widths or experts do not divide
-    candidates = [c for kind in kinds for c in _candidates(kind, cluster, batch)]
+    candidates = [c for kind in kinds for c in _candidates(kind, cluster, batch, constants)]
     room = [c for c in candidates if c.memory_bytes <= cluster.device.memory_bytes]
     if not room:
         raise _none(candidates, cluster)
     room.sort(key=lambda candidate: candidate.seconds)
-    played = [played_step(c.kind.rank, c.kind.costs, cluster, c.plan) for c in room[:keep]]
+    played = [
+        played_step(c.kind.rank, c.kind.costs, cluster, c.plan, constants) for c in room[:keep]
+    ]
     played.sort(key=lambda result: result.seconds)
     guessed = {c.plan: c.seconds for c in room[:keep]}
     return Found(len(candidates), len(room), played, guessed)
@@ -146,13 +149,15 @@ def _experts(graph: Graph) -> int:
     return int((graph.type_of(found[0]).shape or (1,))[0]) if found else 1
 
 
-def _candidates(kind: _Kind, cluster: Cluster, batch: int) -> Iterator[Candidate]:
+def _candidates(
+    kind: _Kind, cluster: Cluster, batch: int, constants: Constants
+) -> Iterator[Candidate]:
     states = states_of(kind.rank.dtype, kind.rank.states)
     layers = max(1, sum(cost.block.count for cost in kind.costs if cost.block.count > 1))
-    tensor = groups_of(cluster, kind.plan)
+    tensor = groups_of(cluster, kind.plan, constants.collectives)
     units = {
         again: units_of(kind.costs, replace(kind.plan, recompute=again), tensor,
-                        dispatch_s=ASSUMED.dispatch_s)
+                        dispatch_s=constants.dispatch_s)
         for again in ("none", "full")
     }  # fmt: skip
     micro, tp, ep = kind.plan.micro_batch, kind.plan.tp, kind.plan.ep
@@ -161,7 +166,7 @@ def _candidates(kind: _Kind, cluster: Cluster, batch: int) -> Iterator[Candidate
         if cluster.ranks % (tp * pp) or batch % (dp * micro) or dp % ep:
             continue
         base = replace(kind.plan, dp=dp, pp=pp, batch=batch)
-        groups = groups_of(cluster, base)
+        groups = groups_of(cluster, base, constants.collectives)
         for plan in _variants(base, layers):
             yield _candidate(plan, units[plan.recompute], groups, states, kind)
 

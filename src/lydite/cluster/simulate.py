@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lydite.cluster.blocks import Blocks, in_blocks
-from lydite.cluster.collectives import Group, group_of, link_between
+from lydite.cluster.collectives import Calibration, Group, group_of, link_between
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import PARTS, BlockCost, block_costs
 from lydite.cluster.memory import memory_by_stage, states_of
@@ -48,6 +48,7 @@ class StepResult:
         samples: of a step.
         dtype: of the weights.
         constants: what no operator has.
+        stages: units of each virtual stage, as they were played.
     """
 
     model: str
@@ -67,6 +68,7 @@ class StepResult:
     samples: int
     dtype: str = "float32"
     constants: Constants = ASSUMED
+    stages: Sequence[Sequence[Unit]] = ()
 
     @property
     def critical_s(self) -> dict[str, float]:
@@ -220,7 +222,7 @@ def played_step(
 ) -> StepResult:  # fmt: skip
     """A step from what one rank's blocks cost; see `simulate_step`."""
     training = rank.step is not None
-    groups = groups_of(cluster, plan)
+    groups = groups_of(cluster, plan, constants.collectives)
     units = units_of(costs, plan, groups, dispatch_s=constants.dispatch_s)
     stages = shared_out(units, plan.pp * plan.chunks)
     programs = step_programs(
@@ -243,11 +245,13 @@ def played_step(
         rank.name, cluster, plan, seconds, seconds * spread[0], seconds * spread[1],
         timeline, played, breakdown, hidden, memory, cluster.device.memory_bytes,
         flops * plan.tp * plan.replicas * plan.micro_batches, _sources(costs), plan.samples,
-        rank.dtype, constants,
+        rank.dtype, constants, stages,
     )  # fmt: skip
 
 
-def groups_of(cluster: Cluster, plan: Plan) -> dict[str, Group]:
+def groups_of(
+    cluster: Cluster, plan: Plan, calibration: Calibration | None = None
+) -> dict[str, Group]:
     """Who talks with whom (see `Plan.groups`), and "pp": from a stage to the next.
 
     Of each kind those groups are looked at that begin in the first host: they share its links.
@@ -256,11 +260,12 @@ def groups_of(cluster: Cluster, plan: Plan) -> dict[str, Group]:
     found: dict[str, Group] = {}
     for name, (stride, size) in plan.groups.items():
         firsts = [r for r in range(min(host, wide)) if r // stride % size == 0]
-        found[name] = group_of(cluster, [[r + i * stride for i in range(size)] for r in firsts])
+        members = [[r + i * stride for i in range(size)] for r in firsts]
+        found[name] = group_of(cluster, members, calibration)
     found["pp"] = Group(1, float("inf"), 0.0)
     if plan.pp > 1:
         senders = list(range(min(wide, host)))
-        found["pp"] = link_between(cluster, senders, [rank + wide for rank in senders])
+        found["pp"] = link_between(cluster, senders, [rank + wide for rank in senders], calibration)
     return found
 
 

@@ -112,8 +112,8 @@ def units_of(
         costs: by block.
         plan: what is recomputed.
         groups: who talks, by the messages' group.
-        dispatch_s: what launching an operator takes on the processor; a device that is faster
-            than that waits.
+        dispatch_s: what launching an operator or a collective takes on the processor; a device
+            that is faster than that waits.
     """
     found: list[Unit] = []
     for cost in costs:
@@ -146,19 +146,21 @@ def ring_steps(kind: str, ranks: int) -> int:
 
 
 def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float) -> Phase:
-    work = max(part.seconds, len(part.kernels) * dispatch_s)
-    total = round(work * _PS)
-    pace = total / part.seconds if part.seconds else 0.0
-    reach = np.rint(np.cumsum([0.0, *part.kernels]) * pace).astype(np.int64)
-    if part.kernels:
-        reach[-1] = total  # rounding in the sum
     sent = [
         Sent(m.after, m.group, ring_steps(m.kind, groups[m.group].ranks),
              round(groups[m.group].seconds(m.kind, m.bytes) * _PS))
         for m in part.messages if groups[m.group].ranks > 1
     ]  # fmt: skip
-    kernels = tuple(np.diff(reach).tolist())
-    return Phase(total, tuple(sent), kernels, work - part.seconds)
+    # the processor launches ahead while the device works or waits for others
+    launching = (len(part.kernels) + len(sent)) * dispatch_s
+    busy = part.seconds + sum(one.span_ps for one in sent) / _PS
+    late = max(0.0, launching - busy) if part.kernels else 0.0
+    total = round((part.seconds + late) * _PS)
+    pace = total / part.seconds if part.seconds else 0.0
+    reach = np.rint(np.cumsum([0.0, *part.kernels]) * pace).astype(np.int64)
+    if part.kernels:
+        reach[-1] = total  # rounding in the sum
+    return Phase(total, tuple(sent), tuple(np.diff(reach).tolist()), late)
 
 
 def shared_out(units: Sequence[Unit], stages: int) -> list[list[Unit]]:

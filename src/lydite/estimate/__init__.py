@@ -5,10 +5,10 @@ from lydite.estimate.base import CONFIDENCE, SOURCES, Chain, Estimate, Estimator
 from lydite.estimate.interpolated import Interpolated
 from lydite.estimate.measured import Measured, Rows
 from lydite.estimate.predict import Coverage, Node, Prediction, coverage, predict
-from lydite.estimate.roofline import Efficiency, Roofline, fit_efficiency, roofline_seconds
+from lydite.estimate.roofline import Efficiency, Reached, Roofline, fit_efficiency, roofline_seconds
 
 __all__ = [
     "CONFIDENCE", "SOURCES", "Accuracy", "Chain", "Coverage", "Efficiency", "Estimate", "Estimator",
-    "Interpolated", "Measured", "Node", "Point", "Prediction", "Roofline", "Rows", "Sum", "add_up",
-    "coverage", "fit_efficiency", "predict", "roofline_seconds",
+    "Interpolated", "Measured", "Node", "Point", "Prediction", "Reached", "Roofline", "Rows", "Sum",
+    "add_up", "coverage", "fit_efficiency", "predict", "roofline_seconds",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lydite.estimate.base import Chain, Estimate, Estimator
 from lydite.estimate.interpolated import Interpolated
 from lydite.estimate.measured import Measured, Rows, paced
-from lydite.estimate.roofline import ASSUMED_DISPATCH_S, Roofline, fit_efficiency
+from lydite.estimate.roofline import Reached, Roofline, fit_efficiency
 from lydite.graph import OpKey
 from lydite.hardware import Device
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
@@ -22,8 +22,11 @@ class Neighbours:
 
     name = "neighbours"
 
-    def __init__(self, databases: Sequence[Database], rows: Rows, dispatch_s: float) -> None:
-        self._databases, self._select, self._dispatch_s = databases, rows, dispatch_s
+    def __init__(
+        self, databases: Sequence[Database], rows: Rows, dispatch_s: float, reached: Reached
+    ) -> None:
+        self._databases, self._select = databases, rows
+        self._dispatch_s, self._reached = dispatch_s, reached
         self._known: dict[tuple[str, str], list[tuple[OpKey, float]]] = {}
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
@@ -34,7 +37,10 @@ class Neighbours:
         chain = Chain(
             [
                 Interpolated(rows, device, threads),
-                Roofline(threads=threads, dispatch_s=self._dispatch_s, efficiency=fitted),
+                Roofline(
+                    threads=threads, dispatch_s=self._dispatch_s, efficiency=fitted,
+                    reached=self._reached,
+                ),
             ]
         )
         return chain.estimate(keys, device)
@@ -60,7 +66,7 @@ class Neighbours:
 
 
 def usual_chain(
-    databases: Sequence[Database], device: Device, rows: Rows
+    databases: Sequence[Database], device: Device, rows: Rows, reached: Reached | None = None
 ) -> tuple[Estimator, Estimate | None]:
     """The chain, and the cost of one call into the backend there (None where never measured).
 
@@ -68,8 +74,10 @@ def usual_chain(
         databases: the first that has measured an operator answers for it; neighbours come from all.
         device: where.
         rows: which rows count.
+        reached: what an accelerator reaches where nothing was measured.
     """
     measured = Chain([Measured(database, rows) for database in databases])
     call, dispatch = measured.estimate([CALL_KEY, DISPATCH_KEY], device)
-    dispatch_s = dispatch.seconds if dispatch else ASSUMED_DISPATCH_S
-    return Chain([measured, Neighbours(databases, rows, dispatch_s)]), call
+    reached = reached or Reached()
+    dispatch_s = dispatch.seconds if dispatch else reached.kernel_s
+    return Chain([measured, Neighbours(databases, rows, dispatch_s, reached)]), call

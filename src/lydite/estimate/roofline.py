@@ -17,18 +17,40 @@ from lydite.estimate.base import Estimate
 from lydite.graph import OpKey
 from lydite.graph.work import Work, work_of_key
 from lydite.hardware import Device
+from lydite.opkey import TensorType
 
 ASSUMED = (0.02, 0.3, 1.5)
 """Efficiency assumed without measurements: lowest, likely, highest (caches can beat the roof)."""
-ASSUMED_PRODUCTS = (0.02, 0.6, 1.5)
-"""Of an accelerator where arithmetic bounds: whole steps of Megatron-LM reach 0.44 to 0.52 of an
-A100's peak (arXiv:2104.04473, table 1), their products more."""
-ASSUMED_STREAMS = (0.02, 0.7, 1.5)
-"""Of an accelerator where memory bounds (assumed, without a source)."""
 _L2_BYTES_PER_CYCLE = 32
 """Sustained bandwidth of a core's private cache (Intel Optimization Reference Manual)."""
 ASSUMED_DISPATCH_S = 1e-6
 _ENOUGH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What an accelerator reaches where none of its operators was measured.
+
+    Attributes:
+        products: share of peak arithmetic. Whole steps of Megatron-LM reach 0.44 to 0.52 of an
+            A100's peak (arXiv:2104.04473, table 1), their products more.
+        streams: share of memory bandwidth (assumed, without a source).
+        misaligned: what a product of matrices keeps of `products` where a row is no multiple of 16
+            bytes, which tensor cores want (NVIDIA, Matrix Multiplication Background, section 3.1);
+            1 knows of no such loss.
+        kernel_s: the least that a kernel takes (assumed).
+        source: where the shares come from.
+    """
+
+    products: float = 0.6
+    streams: float = 0.7
+    misaligned: float = 1.0
+    kernel_s: float = ASSUMED_DISPATCH_S
+    source: str = "assumed"
+
+
+_MATRICES = ("MatMul", "Gemm", "com.microsoft:FusedMatMul")
+_ROW_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +111,23 @@ def _copy_seconds(key: OpKey, work: Work, device: Device) -> float:
     return 2 * sum(t.nbytes or 0 for t in key.outputs) / device.memory_bandwidth
 
 
-def _assumed(work: Work, device: Device, key: OpKey) -> tuple[float, float, float]:
-    """Without measurements: processors vary most, accelerators by what bounds them."""
+def _assumed(work: Work, device: Device, key: OpKey, reached: Reached, bound: float) -> float:
+    """The share of the roofline without measurements: on accelerators by what bounds them."""
     if device.kind == "cpu":
-        return ASSUMED
-    arithmetic = work.flops / device.peak(key_dtype(key))
-    bound = arithmetic >= work.bytes_moved / device.memory_bandwidth
-    return ASSUMED_PRODUCTS if bound else ASSUMED_STREAMS
+        return ASSUMED[1]
+    products = reached.products * (reached.misaligned if _misaligned(key) else 1.0)
+    arithmetic = work.flops / device.peak(key_dtype(key)) / products
+    likely = max(arithmetic, work.bytes_moved / device.memory_bandwidth / reached.streams)
+    return bound / likely if likely else 1.0
+
+
+def _misaligned(key: OpKey) -> bool:
+    """Whether a row of a product's operands or of its result is no multiple of 16 bytes."""
+    if key.qualified_type not in _MATRICES:
+        return False
+    types = [t for t in (*key.operand_types(), *key.outputs) if t is not None and t.is_static]
+    rows = [TensorType(t.dtype, (t.shape or ())[-1:]) for t in types]
+    return any((row.nbytes or 0) % _ROW_BYTES for row in rows if row.shape and row.shape[0] != 1)
 
 
 class Roofline:
@@ -105,6 +137,7 @@ class Roofline:
         threads: cores at work (CPUs).
         dispatch_s: cost of dispatching one operator.
         efficiency: fitted, by operator type.
+        reached: what an accelerator reaches otherwise.
     """
 
     name = "roofline"
@@ -115,7 +148,9 @@ class Roofline:
         threads: int | None = None,
         dispatch_s: float = ASSUMED_DISPATCH_S,
         efficiency: Mapping[str, Efficiency] | None = None,
+        reached: Reached = Reached(),
     ) -> None:
+        self._reached = reached
         self._threads, self._dispatch_s = threads, dispatch_s
         self._efficiency = dict(efficiency or {})
 
@@ -129,12 +164,14 @@ class Roofline:
             return None
         bound = roofline_seconds(work, device, key_dtype(key), self._threads)
         fitted = self._efficiency.get(key.qualified_type)
-        low, median, high = (
-            (fitted.low, fitted.median, fitted.high) if fitted else _assumed(work, device, key)
-        )
-        detail = f"efficiency {median:.2f} " + (
-            f"fitted over {fitted.rows} rows" if fitted else "assumed"
-        )
+        if fitted:
+            low, median, high = fitted.low, fitted.median, fitted.high
+            detail = f"efficiency {median:.2f} fitted over {fitted.rows} rows"
+        else:
+            low, _, high = ASSUMED
+            median = _assumed(work, device, key, self._reached, bound)
+            source = "assumed" if device.kind == "cpu" else self._reached.source
+            detail = f"efficiency {median:.2f} {source}"
         return Estimate(
             bound / median + self._dispatch_s,
             bound / high + self._dispatch_s * 0.2,

@@ -17,7 +17,12 @@ _COLOURS = ("#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#
 Figure = Any
 
 
-def _go() -> Any:
+def graph_objects() -> Any:
+    """Plotly's figures.
+
+    Raises:
+        MissingExtra: plotly is not installed.
+    """
     try:
         import plotly.graph_objects as go
     except ImportError:
@@ -35,7 +40,7 @@ def roofline(
         threads: cores at work.
         dots: (model, label, FLOP per byte, FLOP/s, seconds), one per operator with work.
     """
-    go = _go()
+    go = graph_objects()
     share = min(1.0, threads / device.units) if device.kind == "cpu" else 1.0
     peak, bandwidth = device.peak("float32", threads), device.memory_bandwidth * share
     figure = go.Figure()
@@ -57,12 +62,12 @@ def roofline(
         )  # fmt: skip
     figure.update_xaxes(type="log", title="arithmetic intensity, FLOP per byte")
     figure.update_yaxes(type="log", title="FLOP/s", exponentformat="SI")
-    return _styled(figure, "Roofline: every operator that ran")
+    return styled(figure, "Roofline: every operator that ran")
 
 
 def time_by_type(times: Mapping[str, Mapping[str, float]]) -> Figure:
     """Stacked bars: seconds by operator type, one bar a model (model -> type -> seconds)."""
-    go = _go()
+    go = graph_objects()
     totals: dict[str, float] = {}
     for kinds in times.values():
         for kind, seconds in kinds.items():
@@ -82,12 +87,12 @@ def time_by_type(times: Mapping[str, Mapping[str, float]]) -> Figure:
         )  # fmt: skip
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title="milliseconds")
-    return _styled(figure, "Time by operator type", height=120 + 90 * len(times))
+    return styled(figure, "Time by operator type", height=120 + 90 * len(times))
 
 
 def predicted_against_measured(points: Sequence[Point]) -> Figure:
     """Predicted over measured, with the 90 % interval as an error bar; the diagonal is exact."""
-    go = _go()
+    go = graph_objects()
     figure = go.Figure()
     ends = [min(p.measured for p in points) * 0.6e3, max(p.measured for p in points) * 1.6e3]
     figure.add_scatter(
@@ -108,10 +113,11 @@ def predicted_against_measured(points: Sequence[Point]) -> Figure:
     )  # fmt: skip
     figure.update_xaxes(type="log", title="measured, ms")
     figure.update_yaxes(type="log", title="predicted, ms")
-    return _styled(figure, "Predicted against measured")
+    return styled(figure, "Predicted against measured")
 
 
-def _styled(figure: Figure, title: str, height: int = 520) -> Figure:
+def styled(figure: Figure, title: str, height: int = 520) -> Figure:
+    """The figure with a title, a height in pixels and what all of them share."""
     figure.update_layout(
         title=title, template="plotly_white", height=height, margin={"l": 70, "r": 20, "t": 60},
         legend={"orientation": "h", "y": -0.2}, font={"family": "system-ui, sans-serif"},

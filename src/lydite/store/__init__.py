@@ -2,12 +2,14 @@
 
 `Database.open` opens a SQLite file or a PostgreSQL server; `Measurement` and `Run` are what it
 keeps. `export_file` and `import_file` speak Parquet and JSON Lines, `read_aisim` reads AISim's
-operator times, and `open_shipped` finds the databases that come with the package.
+operator times, `read_nccl_measurements` nccl-tests' logs, and `open_shipped` finds the databases
+that come with the package.
 """
 
 from lydite.store.aisim import read_aisim
 from lydite.store.database import Database, Filters
 from lydite.store.exchange import export_file, import_file
+from lydite.store.nccl import read_nccl_measurements
 from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
 from lydite.store.shipped import open_shipped, shipped_devices
 from lydite.store.values import utc_now
@@ -24,6 +26,7 @@ __all__ = [
     "import_file",
     "open_shipped",
     "read_aisim",
+    "read_nccl_measurements",
     "shipped_devices",
     "utc_now",
 ]

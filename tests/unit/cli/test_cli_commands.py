@@ -26,11 +26,12 @@ COMMANDS = {
     "--compute-slowdown --exchange-slowdown --out --json --quiet/-q",
     "lydite bench": f"model --backend --threads {SHAPE} "
     "--budget --rounds --clock --device --db --seed --out --json --quiet/-q",
+    "lydite calibrate": "steps --on --constants --rounds --db --json --quiet/-q",
     "lydite coverage": f"model --on --backend --threads {SHAPE} --clock --db --out --json "
     "--quiet/-q",
     "lydite db": "",
     "lydite db export": "path --op-type --device --scope --force --db --json",
-    "lydite db import": "path --device --db --json",
+    "lydite db import": "path --device --ranks --db --json",
     "lydite db merge": "other --db --json",
     "lydite db query": "--op-type --device --scope --limit --db --json",
     "lydite db stats": "--db --json",
@@ -44,11 +45,13 @@ COMMANDS = {
     "--cache --clock --budget --in-graph --again --timeout --memory --device --db --seed --out "
     "--json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
-    "lydite simulate": "model --on --devices --train --tp --pp --dp --batch --micro-batch "
-    "--schedule --chunks --zero --recompute --sequence-parallel --sequence --image-size --phase "
-    "--context --dtype --optimizer --loss --search --sensitivity --strict --trace --db --out "
-    "--json --quiet/-q",
-    "lydite validate": f"model --backend --threads {SHAPE} "
+    "lydite simulate": "model --on --devices --slow --slow-link --constants --price --grid "
+    "--train --sequence --image-size --phase --context --dtype --optimizer --loss "
+    "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
+    "--attention --sequence-parallel --overlap --bucket "
+    "--mtbf --checkpoint-interval --checkpoint-write --restart "
+    "--search --sensitivity --unfolded --strict --trace --report --db --out --json --quiet/-q",
+    "lydite validate": f"model --baseline --on --constants --backend --threads {SHAPE} "
     "--clock --budget --db --seed --out --json --quiet/-q",
 }
 TOTAL_S = 2 * 4e-4 + 2 * 1e-4 + 5e-5 + 1e-5 + 2e-4 + 2e-6

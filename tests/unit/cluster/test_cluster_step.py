@@ -9,10 +9,10 @@ import pytest
 from lydite.cluster import Group, Plan, checked, filled, fitting, simulate_step, tensor_parallel
 from lydite.cluster.blocks import Block, in_blocks, repetition
 from lydite.cluster.costs import BlockCost, block_costs
+from lydite.cluster.program import folded
 from lydite.cluster.schedules import in_flight, steps_of
 from lydite.cluster.search import search
 from lydite.cluster.sensitivity import sensitivity
-from lydite.cluster.program import folded
 from lydite.cluster.stages import Phase, Unit
 from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play

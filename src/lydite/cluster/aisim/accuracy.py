@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,40 @@ from lydite.cluster.aisim.step import Step
 from lydite.estimate import Accuracy, Point
 
 SIMULATED, SUM, CONSTANT = "simulated", "sum of operators", "one constant efficiency"
+
+
+class Compared(Protocol):
+    """A step as it was simulated and measured."""
+
+    @property
+    def model(self) -> str:
+        """Which."""
+        ...
+
+    @property
+    def environment(self) -> str:
+        """Where."""
+        ...
+
+    @property
+    def predicted_s(self) -> float:
+        """The step's time."""
+        ...
+
+    @property
+    def sum_s(self) -> float:
+        """Of its operators on one GPU."""
+        ...
+
+    @property
+    def baseline_s(self) -> float | None:
+        """Measured; None if it is missing or refused."""
+        ...
+
+    @property
+    def error(self) -> float | None:
+        """Signed and relative; None where nothing is to compare."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +117,7 @@ class Cell:
         }
 
 
-def summaries(cells: Sequence[Cell]) -> dict[str, Accuracy]:
+def summaries(cells: Sequence[Compared]) -> dict[str, Accuracy]:
     """Accuracy of the simulation and of both null models over the same cells; {} without any."""
     counted = [cell for cell in cells if cell.error is not None]
     if not counted:
@@ -100,7 +134,7 @@ def summaries(cells: Sequence[Cell]) -> dict[str, Accuracy]:
     }
 
 
-def average_loss(cells: Sequence[Cell]) -> float | None:
+def average_loss(cells: Sequence[Compared]) -> float | None:
     """Mean absolute error of the cells that count; None without any."""
     errors = [abs(cell.error) for cell in cells if cell.error is not None]
     return float(np.mean(errors)) if errors else None
@@ -114,7 +148,7 @@ def summary_json(found: Mapping[str, Accuracy]) -> dict[str, Any]:
     return documents
 
 
-def _constant(cells: Sequence[Cell]) -> float:
+def _constant(cells: Sequence[Compared]) -> float:
     """The factor on the sums with the least mean absolute error: it makes one of them exact."""
     baselines = np.array([cell.baseline_s for cell in cells], float)
     sums = np.array([cell.sum_s for cell in cells])
@@ -122,6 +156,6 @@ def _constant(cells: Sequence[Cell]) -> float:
     return min(factors.tolist(), key=lambda f: np.abs(f * sums / baselines - 1).sum(), default=1.0)
 
 
-def _point(cell: Cell, seconds: float) -> Point:
+def _point(cell: Compared, seconds: float) -> Point:
     assert cell.baseline_s is not None
     return Point(f"{cell.model} on {cell.environment}", seconds, cell.baseline_s, seconds, seconds)

@@ -1,9 +1,7 @@
 """How long an exchange of gradients takes: nccl-tests' logs, else a closed form on the links.
 
-A log's rows give time by size: `size count type redop [root] time algbw busbw #wrong`, and the last
-four once more for the exchange in place, which is what data parallelism does. Between two sizes the
-time is interpolated linearly; beyond the largest it grows as the bytes (its bandwidth stays); below
-the smallest it stays what it is there, since latency does not shrink with the message.
+Of a log the times in place count, which is what data parallelism does; between and beyond the sizes
+measured see `Curve.at`.
 """
 
 from __future__ import annotations
@@ -13,80 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from lydite.cluster.collectives import Group, group_of
+from lydite.cluster.collectives import Curve, Group, group_of, read_nccl_log
 from lydite.errors import InputError
-from lydite.graph.formats.pbtxt import read_text
 from lydite.hardware import Device
 from lydite.hardware.cluster import Cluster, read_resource_pool
 
 LOGS, DATABASE, CLOSED_FORM, NOTHING = "nccl-tests log", "database", "closed form", "unknown"
-
-_ROW = re.compile(r"\s*\d+\s+\d+\s+[a-z]\w*\s")
-_RANK = re.compile(r"#\s+Rank\s+(\d+)\b")
-_US = 1e-6
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Time by size.
-
-    Attributes:
-        sizes_bytes, seconds: [points], sizes ascending.
-    """
-
-    sizes_bytes: np.ndarray
-    seconds: np.ndarray
-
-    @classmethod
-    def of(cls, points: Mapping[float, float]) -> Curve:
-        """From seconds by bytes; there is at least one."""
-        sizes = np.array(sorted(points), float)
-        return cls(sizes, np.array([points[size] for size in sizes]))
-
-    def at(self, size_bytes: float) -> float:
-        """Seconds for so many bytes."""
-        last = self.sizes_bytes[-1]
-        if size_bytes > last:
-            return float(self.seconds[-1] * size_bytes / last)
-        return float(np.interp(size_bytes, self.sizes_bytes, self.seconds))
-
-
-def read_nccl_log(path: Path) -> tuple[int | None, Curve]:
-    """One log of nccl-tests' all_reduce_perf.
-
-    Returns:
-        how many ranks the log lists (None if it lists none), and the times in place.
-
-    Raises:
-        InputError: no such file, no rows, or a row that cannot be read (with its line).
-    """
-    points: dict[float, float] = {}
-    ranks: set[str] = set()
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if rank := _RANK.match(line):
-            ranks.add(rank[1])
-        elif _ROW.match(line):
-            size, seconds = _row(line, f"{path}, line {number}")
-            points[size] = seconds
-    if not points:
-        raise InputError("no rows of nccl-tests", where=str(path), allowed="size count type ...")
-    return len(ranks) or None, Curve.of(points)
-
-
-def _row(line: str, where: str) -> tuple[float, float]:
-    columns = line.split()
-    try:
-        size, seconds = float(columns[0]), float(columns[-4]) * _US
-        if len(columns) not in (12, 13) or not (0 <= size < 1e18 and 0 < seconds < 1e6):
-            raise ValueError
-    except ValueError:
-        raise InputError(
-            "is no row of nccl-tests", where=where,
-            allowed="size count type redop [root] and twice time algbw busbw #wrong",
-        ) from None  # fmt: skip
-    return size, seconds
 
 
 def read_nccl_logs(folder: Path) -> dict[int, Curve]:

@@ -1,0 +1,204 @@
+"""Options of a step on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lydite.cli.options import ModelOptions, Options
+
+if TYPE_CHECKING:
+    from lydite.cluster import Plan
+    from lydite.cluster.constants import Constants
+    from lydite.hardware.cluster import Cluster
+
+
+@dataclass(frozen=True)
+class NetOptions(Options):
+    """What is computed."""
+
+    train: Annotated[bool, typer.Option("--train", help="A training step.")] = False
+    sequence: Annotated[int | None, typer.Option("--sequence", min=1, help="Tokens.")] = None
+    image_size: Annotated[int | None, typer.Option("--image-size", min=1, help="Pixels.")] = None
+    phase: Annotated[str | None, typer.Option("--phase", help="Without --train.")] = None
+    context: Annotated[int | None, typer.Option("--context", min=0, help="Cached tokens.")] = None
+    dtype: Annotated[str | None, typer.Option("--dtype", help="As for inspect.")] = None
+    optimizer: Annotated[str, typer.Option("--optimizer", help="With --train.")] = "adam"
+    loss: Annotated[str | None, typer.Option("--loss", help="With --train.")] = None
+
+    def shape(self, model: str, batch: int | None, cp: int = 1) -> ModelOptions:
+        """How the model is built for one rank.
+
+        Raises:
+            InputError: the tokens do not divide among the ranks of the context.
+        """
+        from lydite.errors import InputError
+
+        sequence = self.sequence
+        if cp > 1 and (sequence is None or sequence % cp):
+            raise InputError(
+                f"--cp {cp} does not divide the sequence", allowed=f"multiples of {cp}",
+                hint="add --sequence TOKENS",
+            )  # fmt: skip
+        phase = self.phase
+        if self.train and phase is None and takes_phase(model):
+            phase = "forward"
+        return ModelOptions(
+            batch=batch, sequence=sequence // cp if sequence else None, phase=phase,
+            image_size=self.image_size, context=self.context, dtype=self.dtype,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PlanOptions(Options):
+    """How it is shared out; names as in `lydite.cluster.Plan`."""
+
+    dp: Annotated[int | None, typer.Option("--dp", min=1, help="Copies; default: the rest.")] = None
+    tp: Annotated[int, typer.Option("--tp", min=1, help="Ranks that share each product.")] = 1
+    pp: Annotated[int, typer.Option("--pp", min=1, help="Stages of the pipeline.")] = 1
+    cp: Annotated[int, typer.Option("--cp", min=1, help="Ranks that share a sequence.")] = 1
+    ep: Annotated[int, typer.Option("--ep", min=1, help="Ranks that share the experts.")] = 1
+    batch: Annotated[int, typer.Option("--batch", min=0, help="Samples of a step, over all.")] = 0
+    micro_batch: Annotated[
+        int | None, typer.Option("--micro-batch", min=1, help="Samples through the pipe at once.")
+    ] = None
+    schedule: Annotated[
+        str, typer.Option("--schedule", help="gpipe, 1f1b, interleaved or zero-bubble.")
+    ] = "1f1b"
+    chunks: Annotated[int, typer.Option("--chunks", min=1, help="Of a rank, interleaved.")] = 1
+    zero: Annotated[int, typer.Option("--zero", min=0, max=3, help="What copies share out.")] = 0
+    recompute: Annotated[str, typer.Option("--recompute", help="none, selective or full.")] = "none"
+    attention: Annotated[
+        str, typer.Option("--attention", help="fused, or written out as products and softmax.")
+    ] = "fused"
+    sequence_parallel: Annotated[
+        bool, typer.Option("--sequence-parallel", help="With --tp: share norms out too.")
+    ] = False
+    overlap: Annotated[
+        bool, typer.Option("--overlap/--no-overlap", help="Gradients sent while backward goes on.")
+    ] = True
+    bucket: Annotated[str, typer.Option("--bucket", help="Gradients sent at once.")] = "25 MiB"
+
+    def plan(self, ranks: int) -> Plan:
+        """The plan over all ranks.
+
+        Raises:
+            InputError: it does not divide.
+        """
+        from lydite.cluster import filled
+        from lydite.units import parse_quantity
+
+        chosen = {name: getattr(self, name) for name in _AS_THEY_ARE}
+        return filled(
+            ranks, tp=self.tp, pp=self.pp, cp=self.cp, dp=self.dp, **chosen,
+            micro_batch=self.micro_batch or max(1, self._even(ranks)),
+            bucket_bytes=int(parse_quantity(self.bucket, "B", where="--bucket")),
+        )  # fmt: skip
+
+    def _even(self, ranks: int) -> int:
+        """All of a copy's samples at once, where there is no pipeline."""
+        copies = self.dp or max(1, ranks // (self.tp * self.pp * self.cp))
+        return self.batch // copies if self.batch and self.pp == 1 else 1
+
+
+_AS_THEY_ARE = ("ep", "batch", "schedule", "chunks", "zero", "recompute", "attention",
+                "sequence_parallel", "overlap")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HostOptions(Options):
+    """Where it runs, and what that costs."""
+
+    on: Annotated[
+        str, typer.Option("--on", help='Cluster: a name, "NAME x HOSTS", or a .yaml file.')
+    ] = "dgx-a100"
+    devices: Annotated[int | None, typer.Option("--devices", min=1, help="Use so many.")] = None
+    slow: Annotated[
+        list[str] | None, typer.Option("--slow", help="RANK=FACTOR of its speed (repeatable).")
+    ] = None
+    slow_link: Annotated[
+        list[str] | None,
+        typer.Option("--slow-link", help="LINK=FACTOR of its bandwidth (repeatable)."),
+    ] = None
+    constants: Annotated[
+        Path | None, typer.Option("--constants", help="What lydite calibrate wrote.")
+    ] = None
+    price: Annotated[float | None, typer.Option("--price", min=0, help="USD a device hour.")] = None
+    grid: Annotated[float | None, typer.Option("--grid", min=0, help="kg CO2 a kWh.")] = None
+
+    def cluster(self) -> Cluster:
+        """The cluster, degraded and priced as asked for.
+
+        Raises:
+            InputError: no such cluster, rank or link.
+        """
+        from dataclasses import replace
+
+        from lydite.hardware.cluster import degraded, read_cluster
+
+        found = read_cluster(self.on, self.devices)
+        if self.slow or self.slow_link:
+            found = degraded(
+                found, _factors("--slow", self.slow), _factors("--slow-link", self.slow_link)
+            )
+        given = {"price_per_device_hour_usd": self.price, "grid_kg_per_kwh": self.grid}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return replace(found, economics=replace(found.economics, **chosen))
+
+    def known_constants(self) -> Constants:
+        """Those of the file, or the assumed ones.
+
+        Raises:
+            InputError: the file is not one of constants.
+        """
+        from lydite.cluster.constants import ASSUMED, read_constants
+
+        return ASSUMED if self.constants is None else read_constants(self.constants)
+
+
+def _factors(option: str, given: Sequence[str] | None) -> dict[int, float]:
+    from lydite.errors import InputError
+
+    found: dict[int, float] = {}
+    for text in given or ():
+        number, _, factor = text.partition("=")
+        try:
+            found[int(number)] = float(factor)
+        except ValueError:
+            raise InputError(
+                f"'{text}' names no factor", where=option, allowed="NUMBER=FACTOR, such as 3=0.8"
+            ) from None
+    return found
+
+
+@dataclass(frozen=True)
+class FailureOptions(Options):
+    """How often it fails, and what that costs."""
+
+    mtbf: Annotated[
+        str | None, typer.Option("--mtbf", help='Of one device, such as "5 years": goodput.')
+    ] = None
+    checkpoint_interval: Annotated[
+        str | None, typer.Option("--checkpoint-interval", help="Default: the best one.")
+    ] = None
+    checkpoint_write: Annotated[
+        str, typer.Option("--checkpoint-write", help="Of one device, to storage.")
+    ] = "1 GB/s"
+    restart: Annotated[str, typer.Option("--restart", help="After a failure.")] = "10 min"
+
+
+def takes_phase(model: str) -> bool:
+    """Whether a model is built in phases."""
+    from lydite.errors import LyditeError
+    from lydite.models import describe
+
+    if model.endswith("config.json") or (Path(model) / "config.json").is_file():
+        return True
+    try:
+        return "phase" in describe(model).defaults
+    except LyditeError:
+        return False

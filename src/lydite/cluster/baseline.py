@@ -1,0 +1,172 @@
+"""Simulated data-parallel training steps against a file of measured ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from lydite.cluster.aisim.accuracy import average_loss, summaries, summary_json
+from lydite.cluster.aisim.folder import Baselines
+from lydite.cluster.constants import ASSUMED, Constants
+from lydite.cluster.plan import filled
+from lydite.cluster.simulate import fitting, simulate_step
+from lydite.errors import InputError, LyditeError, unknown_name
+from lydite.estimate.base import Estimator
+from lydite.graph import Graph
+from lydite.hardware.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One model on so many devices.
+
+    Attributes:
+        model, devices: which, as the file has them.
+        predicted_s, low_s, high_s: of the step; the bounds are those of the operators' estimates.
+        sum_s: of the step's operators on one device.
+        baseline_s: measured.
+    """
+
+    model: str
+    devices: int
+    predicted_s: float
+    low_s: float
+    high_s: float
+    sum_s: float
+    baseline_s: float
+
+    @property
+    def environment(self) -> str:
+        """Where."""
+        return f"{self.devices} devices" if self.devices > 1 else "1 device"
+
+    @property
+    def error(self) -> float:
+        """Signed relative error."""
+        return self.predicted_s / self.baseline_s - 1
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures, units in the keys."""
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {
+            "error": self.error, "inside_bounds": self.low_s <= self.baseline_s <= self.high_s,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything that was compared, and what was not.
+
+    Attributes:
+        steps: by model, then by devices.
+        not_compared: what does not count, each with its reason.
+        notes: what a reader should know of those that count.
+    """
+
+    steps: Sequence[Compared]
+    not_compared: Sequence[str]
+    notes: Sequence[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, units in the keys, errors as shares of 1."""
+        return {
+            "steps": [step.to_json() for step in self.steps],
+            "average_loss": average_loss(self.steps),
+            "accuracy": summary_json(summaries(self.steps)),
+            "not_compared": list(self.not_compared),
+            "notes": list(self.notes),
+            "kind": "simulated",
+        }
+
+
+def compare(
+    baselines: Baselines, cluster: Cluster, build: Callable[[str], Graph], estimator: Estimator, *,
+    models: Sequence[str] = (), batch: int = 1, loss: str | None = None, optimizer: str = "adam",
+    constants: Constants = ASSUMED, progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> Comparison:  # fmt: skip
+    """Simulate a data-parallel training step for every measured one.
+
+    Args:
+        baselines: measured steps by devices and model.
+        cluster: its first devices are used, as many as each baseline says.
+        build: makes a model of that name, a batch of `batch`.
+        estimator, loss, optimizer, constants: as `simulate_step`.
+        models: only these; all of the file without any.
+        batch: samples of a device and step.
+        progress: told how many models are done.
+
+    Raises:
+        InputError: a model that the file does not have (with the nearest), or nothing to compare
+            (with the reasons).
+    """
+    known = dict.fromkeys(model for _, model in (*baselines.seconds, *baselines.refused))
+    for model in models:
+        if model not in known:
+            raise unknown_name("model", model, known, "as the baselines name them")
+    run = _Runner(baselines, cluster, build, estimator, batch, loss, optimizer, constants)
+    measured = [model for model in dict.fromkeys(models or known) if run.has_times(model)]
+    for number, model in enumerate(measured):
+        progress(number, len(measured), model)
+        run.model(model)
+    if not run.steps:
+        raise InputError(f"nothing to compare: {'; '.join(run.not_compared) or 'no baselines'}")
+    return Comparison(run.steps, run.not_compared, run.notes)
+
+
+class _Runner:
+    def __init__(
+        self, baselines: Baselines, cluster: Cluster, build: Callable[[str], Graph],
+        estimator: Estimator, batch: int, loss: str | None, optimizer: str, constants: Constants,
+    ) -> None:  # fmt: skip
+        self.baselines, self.cluster, self.build = baselines, cluster, build
+        self.estimator, self.batch, self.constants = estimator, batch, constants
+        self.counts = sorted({devices for devices, _ in (*baselines.seconds, *baselines.refused)})
+        self.training = {"loss": loss, "optimizer": optimizer}
+        self.steps: list[Compared] = []
+        self.not_compared: list[str] = []
+        self.notes: list[str] = []
+
+    def has_times(self, model: str) -> bool:
+        """Whether any of its baselines is a time; names those that are none."""
+        reasons = [self.baselines.why_not(devices, model) for devices in self.counts]
+        self.not_compared += [reason for reason in reasons if reason]
+        return not all(reasons)
+
+    def model(self, model: str) -> None:
+        """All counts of a model; what is wrong with the model concerns no other."""
+        try:
+            self.steps.extend(self._steps(model))
+        except LyditeError as error:
+            nearest = error.hint.partition("; ")[0]
+            self.not_compared.append("; ".join(filter(None, [f"{model}: {error.what}", nearest])))
+
+    def _steps(self, model: str) -> Iterator[Compared]:
+        graph = self.build(model)
+        one = self.cluster.first(1)
+        alone = simulate_step(
+            graph, one, filled(1, micro_batch=self.batch), self.estimator, **self.training,
+            constants=replace(self.constants, dispatch_s=0.0, step_s=0.0),
+        )  # fmt: skip
+        for devices in self.counts:
+            measured = self.baselines.seconds.get((devices, model))
+            if measured is None:
+                continue
+            if not 1 <= devices <= self.cluster.ranks:
+                self.not_compared.append(
+                    f"{model} on {devices}: '{self.cluster.name}' has {self.cluster.ranks} devices"
+                )
+                continue
+            plan = filled(devices, micro_batch=self.batch)
+            result = simulate_step(
+                graph,
+                self.cluster.first(devices),
+                plan,
+                self.estimator,
+                **self.training,
+                constants=self.constants,
+            )
+            if not result.fits:
+                self.notes.append(f"{model} on {devices} does not fit: {fitting(result)}")
+            yield Compared(
+                model, devices, result.seconds, result.low, result.high, alone.seconds, measured
+            )

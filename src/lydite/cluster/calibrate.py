@@ -1,0 +1,116 @@
+"""Constants from measured steps: the few figures that fit them best, within physics.
+
+The fit lowers the mean of |log(simulated / measured)| by Nelder and Mead's simplex (Computer
+Journal 7(4), 1965) over the logarithms of the figures, each held within `LIMITS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lydite.cluster.constants import ASSUMED, LIMITS, Constants
+from lydite.cluster.plan import Plan
+from lydite.cluster.simulate import RankStep, played_step, rank_costs
+from lydite.errors import InputError
+from lydite.estimate.base import Estimator
+from lydite.hardware.cluster import Cluster
+
+START = {
+    "products": 0.75, "streams": 0.75, "misaligned": 0.5, "kernel_s": 2e-6, "dispatch_s": 2e-5,
+    "step_s": 2e-3,
+}  # fmt: skip
+"""Where the fit begins."""
+
+_LEAST = {"kernel_s": 1e-7, "dispatch_s": 1e-7, "step_s": 1e-7}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A measured step.
+
+    Attributes:
+        rank: what one rank computed.
+        cluster, plan: where, and how it was shared out.
+        seconds: of the step.
+    """
+
+    rank: RankStep
+    cluster: Cluster
+    plan: Plan
+    seconds: float
+
+
+EstimatorOf = Callable[[Constants], Estimator]
+
+
+def simulated(
+    observed: Sequence[Observed], constants: Constants, estimator_of: EstimatorOf
+) -> np.ndarray:
+    """Simulated seconds of measured steps; float64[steps]. Equal ranks are costed once."""
+    estimator = estimator_of(constants)
+    costs = {}
+    found: list[float] = []
+    for one in observed:
+        key = id(one.rank), one.cluster.device.name
+        if key not in costs:
+            costs[key] = rank_costs(one.rank, estimator, one.cluster.device)
+        found.append(played_step(one.rank, costs[key], one.cluster, one.plan, constants).seconds)
+    return np.array(found)
+
+
+def calibrated(
+    observed: Sequence[Observed], estimator_of: EstimatorOf, *, rounds: int = 160,
+    start: Constants = ASSUMED, source: str = "calibrated",
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> Constants:  # fmt: skip
+    """The constants that fit measured steps best.
+
+    Args:
+        observed: at least as many steps as there are figures.
+        estimator_of: says how long operators take, given the constants.
+        start: what is not fitted here, such as the collectives, is taken from it.
+        rounds: how often the steps are simulated.
+        source: what the constants say of themselves.
+        progress: told rounds done, of how many, and the error so far.
+
+    Raises:
+        InputError: too few steps, or one that took no time.
+    """
+    if len(observed) < len(START):
+        raise InputError(
+            f"{len(observed)} measured steps for {len(START)} constants",
+            allowed=f"{len(START)} and more, of several sizes and plans",
+        )
+    measured = np.array([one.seconds for one in observed])
+    if not (measured > 0).all():
+        raise InputError("a measured step took no time", where=f"step {int(measured.argmin())}")
+    from scipy.optimize import minimize
+
+    names = list(START)
+    low = np.log([max(LIMITS[n][0], _LEAST.get(n, 0.0)) for n in names])
+    high = np.log([LIMITS[n][1] for n in names])
+    done = [0]
+
+    def constants_at(point: np.ndarray) -> Constants:
+        values = np.exp(np.clip(point, low, high)).tolist()
+        return start.with_values(dict(zip(names, values, strict=True)), source)
+
+    def error(point: np.ndarray) -> float:
+        found = simulated(observed, constants_at(point), estimator_of)
+        outside = np.maximum(0, point - high) + np.maximum(0, low - point)
+        wrong = float(np.abs(np.log(found / measured)).mean())
+        done[0] += 1
+        progress(min(done[0], rounds), rounds, f"error {wrong:.1%}")
+        return wrong + float(outside.sum())
+
+    begin = np.log([START[n] for n in names])
+    shares = np.array([n in ("products", "streams", "misaligned") for n in names])
+    steps = np.diag(np.where(shares, -0.3, 0.4))
+    simplex = np.vstack([begin, begin + steps])
+    found = minimize(
+        error, begin, method="Nelder-Mead", options={"maxfev": rounds, "initial_simplex": simplex}
+    )
+    return constants_at(found.x)

@@ -1,0 +1,85 @@
+"""What NCCL's model leaves out, as two numbers: fitted to one's own nccl-tests, or assumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lydite.errors import InputError
+from lydite.files import write_atomic
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Seconds on top of NCCL's model: launch_s + local_s_per_byte x bytes.
+
+    Attributes:
+        launch_s: what every collective takes more, at least 0.
+        local_s_per_byte: of an all-reduce, for each byte of the local tensor: reading, adding and
+            writing it in memory where the links do not hide it; at least 0.
+        ranks: on which it was fitted; none where it was assumed.
+        points: measured times that it was fitted to.
+        error: geometric mean of how far it is from them, as a share; None where assumed.
+    """
+
+    launch_s: float = 0.0
+    local_s_per_byte: float = 0.0
+    ranks: tuple[int, ...] = ()
+    points: int = 0
+    error: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("launch_s", "local_s_per_byte"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise InputError(f"{name} is {value:g}", where="calibration", allowed="0 or more")
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(document: Any, where: str = "calibration") -> Calibration:
+        """From JSON values.
+
+        Raises:
+            InputError: other fields, or values of the wrong kind.
+        """
+        fields = Calibration.__dataclass_fields__
+        if not isinstance(document, dict) or set(document) != set(fields):
+            raise InputError("no calibration", where=where, allowed=f"an object of {list(fields)}")
+        try:
+            error = document["error"]
+            return Calibration(
+                float(document["launch_s"]), float(document["local_s_per_byte"]),
+                tuple(int(count) for count in document["ranks"]), int(document["points"]),
+                None if error is None else float(error),
+            )  # fmt: skip
+        except (TypeError, ValueError) as fault:
+            raise InputError(f"no calibration: {fault}", where=where, allowed="numbers") from fault
+
+
+def write_calibration(calibration: Calibration, path: Path | str) -> Path:
+    """Write it as JSON.
+
+    Raises:
+        LyditeError: the file cannot be written.
+    """
+    return write_atomic(Path(path), json.dumps(calibration.to_json(), indent=1) + "\n")
+
+
+def read_calibration(path: Path | str) -> Calibration:
+    """Read what `write_calibration` wrote.
+
+    Raises:
+        InputError: no such file, or no calibration.
+    """
+    try:
+        document = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"is not JSON: {error}", where=str(path)) from error
+    return Calibration.from_json(document, str(path))

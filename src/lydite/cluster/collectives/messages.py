@@ -1,0 +1,215 @@
+"""Collectives as messages between ranks, and what each message waits for.
+
+Rings, halving, pairwise exchange and their combinations go in rounds, in each of which a rank sends
+at most one message. A message waits for the one its sender sent before, and for all that its sender
+received since. Trees and chains send piece after piece: a piece waits for the piece before it on
+the same link, and for the same piece from below (from above, on the way back).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lydite.cluster.collectives.forms import (
+    depth,
+    hosts_of,
+    known_algorithm,
+    require_power_of_two,
+)
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+PIECE_BYTES = 2**19
+"""Of a tree or a chain: an eighth of NCCL's buffer of 4 MiB."""
+
+MOST_PIECES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Messages:
+    """Columns over messages, and who waits for whom.
+
+    Attributes:
+        ranks: how many talk, numbered from 0.
+        source, target: [messages] ranks.
+        bytes: [messages] of each.
+        waits, waited: [edges] message `waits` begins when message `waited` has arrived; a number
+            from the count of messages on stands for the end of a rank (rank 0 first).
+    """
+
+    ranks: int
+    source: Ints
+    target: Ints
+    bytes: Floats
+    waits: Ints
+    waited: Ints
+
+    def __len__(self) -> int:
+        return self.source.size
+
+
+def messages(
+    kind: str, algorithm: str, ranks: int, size_bytes: float, inside_ranks: int = 1
+) -> Messages:
+    """The messages of a collective over ranks in the order 0, 1, ...
+
+    Args:
+        kind, algorithm: as `closed_form`.
+        ranks: two or more.
+        size_bytes: of the whole tensor.
+        inside_ranks: of a host, neighbours in that order; hierarchical only.
+
+    Raises:
+        InputError: as `closed_form`.
+    """
+    known_algorithm(kind, algorithm)
+    share = size_bytes / ranks
+    if algorithm == "tree" or kind == "Broadcast":
+        return _trees(kind, algorithm, ranks, size_bytes)
+    if algorithm == "direct":
+        return _rounds(np.array([[1, -1]]), [size_bytes])
+    if algorithm == "ring":
+        count = (2 if kind == "AllReduce" else 1) * (ranks - 1)
+        return _rounds(np.tile(np.roll(np.arange(ranks), -1), (count, 1)), [share] * count)
+    if algorithm == "pairwise":
+        at = np.arange(ranks)
+        return _rounds((at + np.arange(1, ranks)[:, None]) % ranks, [share] * (ranks - 1))
+    if algorithm == "halving":
+        return _halving(kind, ranks, size_bytes)
+    return _hierarchical(ranks, inside_ranks, size_bytes)
+
+
+def joined(parts: Sequence[Messages]) -> Messages:
+    """Several schedules of the same ranks beside each other: each rank ends when all of it has."""
+    counts = [len(part) for part in parts]
+    before, total = np.cumsum([0, *counts[:-1]]), sum(counts)
+    waits = [
+        np.where(part.waits < count, part.waits + first, part.waits - count + total)
+        for part, count, first in zip(parts, counts, before, strict=True)
+    ]
+    return Messages(
+        parts[0].ranks,
+        np.concatenate([part.source for part in parts]),
+        np.concatenate([part.target for part in parts]),
+        np.concatenate([part.bytes for part in parts]),
+        np.concatenate(waits),
+        np.concatenate([part.waited + at for part, at in zip(parts, before, strict=True)]),
+    )
+
+
+def _halving(kind: str, ranks: int, size_bytes: float) -> Messages:
+    require_power_of_two(ranks)
+    bits = 1 << np.arange(depth(ranks))
+    far = {"ReduceScatter": bits[::-1], "AllGather": bits}.get(kind, np.append(bits[::-1], bits))
+    return _rounds(np.arange(ranks) ^ far[:, None], size_bytes * far / ranks)
+
+
+def _hierarchical(ranks: int, inside: int, size_bytes: float) -> Messages:
+    hosts = hosts_of(ranks, inside)
+    at = np.arange(ranks)
+    near = at // inside * inside + (at + 1) % inside
+    far = (at + inside) % ranks
+    within, across = [near] * (inside - 1), [far] * (2 * (hosts - 1))
+    shares = [size_bytes / inside] * (inside - 1)
+    rounds = np.array([*within, *across, *within]).reshape(-1, ranks)
+    return _rounds(rounds, [*shares, *[size_bytes / ranks] * len(across), *shares])
+
+
+def _rounds(target: Ints, share: npt.ArrayLike) -> Messages:
+    """Rounds of messages.
+
+    Args:
+        target: [rounds, ranks] to whom each rank sends; -1 where it does not.
+        share: [rounds] bytes of each message.
+    """
+    count, ranks = target.shape
+    turn, source = np.nonzero(target >= 0)
+    to = target[turn, source]
+    number = np.full((count + 1, ranks), len(source), np.int64)
+    number[turn, source] = np.arange(len(source))
+    number[count] = len(source) + np.arange(ranks)  # the end of each rank
+    # [rounds + 1, ranks] the next that a rank sends, from that round on; at last its end.
+    following = np.minimum.accumulate(
+        np.where(np.vstack([target, target[:1]]) >= 0, number, number[count] + ranks)[::-1]
+    )[::-1]
+    following = np.minimum(following, number[count])
+    return Messages(
+        ranks, source, to, np.asarray(share, float)[turn],
+        np.concatenate([following[turn + 1, source], following[turn + 1, to]]),
+        np.tile(np.arange(len(source)), 2),
+    )  # fmt: skip
+
+
+def _trees(kind: str, algorithm: str, ranks: int, size_bytes: float) -> Messages:
+    if algorithm == "ring":
+        return tree(np.arange(-1, ranks - 1), size_bytes, up=False)
+    if kind == "Broadcast":
+        # From rank 0, which hands each half to the root of another tree of the ranks behind it.
+        halves = [np.append(-1, np.where(p < 0, 0, p + 1)) for p in two_trees(ranks - 1)]
+        return joined([tree(parent, size_bytes / 2, up=False) for parent in halves])
+    return joined([tree(parent, size_bytes / 2, up=True) for parent in two_trees(ranks)])
+
+
+def two_trees(ranks: int) -> list[Ints]:
+    """[ranks] the parent of each rank in two binary trees, -1 of the root.
+
+    Rank r with lowest bit b stands b's level above the leaves: its parent has the next bit set, if
+    there is such a rank, in place of b. The other tree is mirrored (shifted, if the ranks are odd
+    in number), so that the leaves of one are inside the other, but for one rank.
+    """
+    at = np.arange(1, ranks)
+    bit = at & -at
+    parent = (at & ~bit) | (bit << 1)
+    parent = np.append(-1, np.where(parent < ranks, parent, at & ~bit))
+    if ranks % 2 == 0:
+        other = np.where(parent < 0, -1, ranks - 1 - parent)[::-1]
+    else:
+        other = np.roll(np.where(parent < 0, -1, (parent + 1) % ranks), 1)
+    return [parent, other]
+
+
+def tree(parent: Ints, size_bytes: float, *, up: bool) -> Messages:
+    """Pieces down a tree from its root, if `up` after all have come up to it.
+
+    Args:
+        parent: [ranks] of each rank, -1 of the root.
+        size_bytes: of the whole tensor.
+        up: an all-reduce; else a broadcast.
+    """
+    ranks = len(parent)
+    child = np.flatnonzero(parent >= 0)
+    above = parent[child]
+    edges = len(child)
+    pieces = int(np.clip(np.ceil(size_bytes / PIECE_BYTES), 1, MOST_PIECES))
+    link = np.full(ranks, -1)  # of each rank to its parent
+    link[child] = np.arange(edges)
+    top, inner = np.flatnonzero(parent[above] < 0), np.flatnonzero(parent[above] >= 0)
+    lower = link[above[inner]]  # the link above each inner link
+    start = edges if up else 0  # of the way down, within a piece
+    pairs = [(start + inner, start + lower)]  # (waits, waited) within a piece
+    if up:
+        pairs += [(lower, inner), (start + np.repeat(top, len(top)), np.tile(top, len(top)))]
+    total = pieces * (start + edges)
+    each = np.arange(pieces)[:, None] * (start + edges)
+    last = np.arange(start + edges)[None, :]
+    ends = total + np.append(above if up else [], np.append(child, above)).astype(np.int64)
+    lasts = np.concatenate([np.arange(edges)] * (3 if up else 2))
+    lasts[len(lasts) - 2 * edges :] += start
+    waits = [
+        *((each + one).ravel() for one, _ in pairs), (each[1:] + last).ravel(), ends,
+    ]  # fmt: skip
+    waited = [
+        *((each + other).ravel() for _, other in pairs), (each[:-1] + last).ravel(),
+        lasts + total - (start + edges),
+    ]  # fmt: skip
+    source = np.concatenate([child, above]) if up else above
+    target = np.concatenate([above, child]) if up else child
+    return Messages(
+        ranks, np.tile(source, pieces), np.tile(target, pieces),
+        np.full(total, size_bytes / pieces), np.concatenate(waits), np.concatenate(waited),
+    )  # fmt: skip

@@ -1,0 +1,160 @@
+"""Which algorithm and protocol NCCL takes, and how long: its own cost model on the real links.
+
+A candidate's time is latency + S / rate; NCCL takes the least. Over n ranks on h hosts,
+
+    ring, k = 2 (n - 1) steps (all-reduce; else n - 1), of which 2 (h - 1) or h - 1 leave a host:
+        base + inside hops + hops across,  rate B n / k
+    tree (all-reduce only):
+        base + 2 ((n / h - 1) inside hops + log2 h hops across),  rate 0.92 B / 2
+
+with B what the rings pass on at best. The protocols: LL sends a flag with every 4 bytes, LL128 one
+with every 120 (over NVLink only), Simple signals once a piece. Trees fall short of that rate for
+middle sizes, by a table. Constants: NVIDIA/nccl, src/graph/tuning.cc of NCCL 2.2x (BSD-3), those of
+the Ampere generation where they differ; its caps by channel and NVLS are left out. Between powers
+of two the table is interpolated, so that more bytes never take less time.
+
+On top comes what NCCL leaves out: packets, B = link's rate x what packets leave for data; the
+local tensor, which each rank reads and writes once, not hidden behind the links; and a launch.
+AMD's RCCL is a fork of NCCL, and gets the same model.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+NVLINK, PCIE, NETWORK = "nvlink", "pcie", "network"
+PROTOCOLS = ("LL", "LL128", "Simple")
+
+PACKET_EFFICIENCY = {NVLINK: 16 / 17, PCIE: 256 / 280, NETWORK: 4096 / 4138}
+"""Payload over packet: NVLink's 16 flits of 16 bytes behind one of header; PCIe's 256 bytes behind
+24 of header, framing and checksum; InfiniBand's 4,096 behind 42. The formats' own, not fitted."""
+
+LOCAL_PASSES = 2.0
+"""How often an all-reduce passes over the local tensor in memory: one read, one write."""
+
+_US, _GB = 1e-6, 1e9
+_BASE_US = {"tree": (6.8, 14.0, 8.4), "ring": (6.6, 14.0, 8.4)}
+_HOP_US = {
+    ("tree", NVLINK): (0.6, 1.25, 4.0), ("ring", NVLINK): (0.6, 1.9, 3.4),
+    ("tree", PCIE): (1.0, 1.9, 4.0), ("ring", PCIE): (1.0, 2.5, 5.7),
+    ("tree", NETWORK): (5.0, 8.5, 14.0), ("ring", NETWORK): (2.7, 4.0, 14.0),
+}  # fmt: skip
+_LL_INSIDE = 1.8  # LL's hops inside hosts are that much longer where the group spans several
+_PLATEAU = 1.4  # Simple rings across hosts
+_LL_MOST = (87.7, 22.5, 19.0)  # GB/s with one host, two, more
+_TREE = 0.92
+# By powers of two from 64 bytes on.
+_TREE_CORRECTION = {
+    "LL": (1, 1, 1, 1, .9, .8, .7, .7, .7, .7, .6, .5, .4, .4, .5, .6, .7, .8, .9, 1),
+    "LL128": (1, 1, 1, 1, 1, .9, .8, .8, .8, .7, .6, .6, .6, .6, .6, .6, .8, .9, .9, .9, .9, 1),
+    "Simple": (.9, .9, .9, .9, .9, .9, .9, .8, .7, .6, .6, .5, .5, .5, .5, .6, .7, .8, .7, .7, .8,
+               .9),
+}  # fmt: skip
+
+
+class Ranks(NamedTuple):
+    """Who talks: how many ranks on how many hosts, over what.
+
+    Attributes:
+        ranks, hosts: how many; hosts hold equally many.
+        link: inside a host: "nvlink" (NVSwitch, xGMI), "pcie" or "network".
+        bandwidth_bytes_per_s: data from each rank to the next, packets' headers taken off.
+        latency_s: of the slowest hop, on the wire; counts between hosts only.
+    """
+
+    ranks: int
+    hosts: int
+    link: str
+    bandwidth_bytes_per_s: float
+    latency_s: float
+
+
+class Candidate(NamedTuple):
+    """One way to run a collective."""
+
+    algorithm: str
+    protocol: str
+    latency_s: float
+    s_per_byte: float
+
+    def seconds(self, size_bytes: float) -> float:
+        """For so many bytes."""
+        short = _correction(self.protocol, size_bytes) if self.algorithm == "tree" else 1.0
+        return self.latency_s + size_bytes * self.s_per_byte / short
+
+
+def best(group: Ranks, kind: str, size_bytes: float) -> tuple[Candidate, float]:
+    """The candidate that NCCL takes, and its seconds, without launch and local tensor."""
+    found = [(one.seconds(size_bytes), one) for one in candidates(group, kind)]
+    seconds, one = min(found, key=lambda item: item[0])
+    return one, seconds
+
+
+@lru_cache(maxsize=4096)
+def candidates(group: Ranks, kind: str) -> tuple[Candidate, ...]:
+    """All that come into question."""
+    algorithms = {"AllReduce": ("ring", "tree"), "AllToAll": ("pairwise",), "Send": ("direct",)}
+    return tuple(
+        Candidate(
+            algorithm, protocol, _latency(group, kind, algorithm, protocol),
+            _volume(group, kind, algorithm) / _rate(group, algorithm, protocol),
+        )
+        for algorithm in algorithms.get(kind, ("ring",)) for protocol in PROTOCOLS
+        if protocol != "LL128" or (group.link == NVLINK and algorithm in ("ring", "tree"))
+    )  # fmt: skip
+
+
+def _latency(group: Ranks, kind: str, algorithm: str, protocol: str) -> float:
+    at = PROTOCOLS.index(protocol)
+    family = "tree" if algorithm == "tree" else "ring"
+    inside = _HOP_US[family, group.link][at] * _US
+    # NCCL's hops are those of a network in one hall; a longer wire is waited for.
+    across = max(_HOP_US[family, NETWORK][at] * _US, group.latency_s)
+    if group.hosts > 1 and protocol == "LL":
+        inside *= _LL_INSIDE
+    base = _BASE_US[family][at] * _US
+    if algorithm == "tree":
+        levels = math.floor(math.log2(group.hosts))
+        return base + 2 * ((group.ranks // group.hosts - 1) * inside + levels * across)
+    if algorithm == "direct":
+        return base + (across if group.hosts > 1 else inside)
+    ways = 2 if kind == "AllReduce" else 1
+    leaving = group.hosts - 1
+    latency = base + ways * ((group.ranks - 1 - leaving) * inside + leaving * across)
+    plateau = group.hosts > 1 and protocol == "Simple" and kind == "AllReduce"
+    return latency * (_PLATEAU if plateau else 1.0)
+
+
+def _rate(group: Ranks, algorithm: str, protocol: str) -> float:
+    """Bytes/s over the narrowest place, of what `_volume` counts."""
+    rate, most = group.bandwidth_bytes_per_s, _LL_MOST[min(group.hosts, 3) - 1] * _GB
+    if algorithm == "tree":
+        rate *= _TREE
+        wide = 7 / 9 if group.hosts == 1 else 120 / 128
+        return {"LL": min(rate / 3.8, most), "LL128": rate * wide, "Simple": rate}[protocol]
+    wide = 0.7 if group.hosts == group.ranks else 0.92
+    return {"LL": min(rate / 2, most), "LL128": rate * wide, "Simple": rate}[protocol]
+
+
+def _volume(group: Ranks, kind: str, algorithm: str) -> float:
+    """Bytes over the narrowest place for every byte of the tensor."""
+    n = group.ranks
+    if algorithm == "tree":
+        return 2.0
+    if kind in ("Send", "Broadcast"):
+        return 1.0
+    if kind == "AllToAll" and group.hosts > 1:
+        # The cards of a host carry all that its ranks send to other hosts.
+        inside = n / group.hosts
+        return inside * (n - inside) / n
+    return (2.0 if kind == "AllReduce" else 1.0) * (n - 1) / n
+
+
+def _correction(protocol: str, size_bytes: float) -> float:
+    table = _TREE_CORRECTION[protocol]
+    place = min(max(math.log2(size_bytes / 64), 0.0), len(table) - 1.0)
+    low = int(place)
+    high = min(low + 1, len(table) - 1)
+    return table[low] + (table[high] - table[low]) * (place - low)

@@ -1,0 +1,201 @@
+"""Goodput: what failures, checkpoints and restarts leave of a job's time.
+
+Failures come at random, at a constant rate (exponential), with a mean time of M between two of the
+whole job. It computes for tau, writes a checkpoint in C, and so on; a failure throws it back to the
+last checkpoint and costs a restart of R, which may fail in turn. A stretch of tau then takes
+
+    T = M e^(R/M) (e^((tau + C)/M) - 1)         Daly, FGCS 22(3), 2006
+
+of which tau is progress, C the checkpoint, M (e^(R/M) - 1) (e^((tau + C)/M) - 1) restarts, and the
+rest rework. The interval that loses least:
+
+    sqrt(2 C M)                                             Young, CACM 17(9), 1974
+    sqrt(2 C M) (1 + sqrt(C/2M)/3 + (C/2M)/9) - C           Daly; M where C >= 2 M
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from lydite.errors import InputError
+from lydite.units import format_duration, format_percent
+
+_HOPELESS = 600.0
+"""Of e^x: a job that needs so many times the mean time between failures never gets on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goodput:
+    """What is left of a job, and what is lost; modelled.
+
+    Attributes:
+        step_s, samples: of a step that nothing disturbs.
+        devices: any of which stops the job when it fails.
+        mtbf_device_s: mean time between failures of one of them.
+        checkpoint_s: in which nothing else goes on.
+        restart_s: from a failure to the next step.
+        interval_s: of computing between two checkpoints.
+        given: whether somebody chose that interval; else it is Daly's, or a step if that is longer.
+    """
+
+    step_s: float
+    samples: int
+    devices: int
+    mtbf_device_s: float
+    checkpoint_s: float
+    restart_s: float
+    interval_s: float
+    given: bool
+
+    @property
+    def mtbf_s(self) -> float:
+        """Mean time between two failures of the whole job."""
+        return self.mtbf_device_s / self.devices
+
+    @property
+    def expected_s(self) -> float:
+        """What a stretch between two checkpoints takes, the second one included."""
+        return self.interval_s + sum(self.lost_s.values())
+
+    @property
+    def lost_s(self) -> dict[str, float]:
+        """Seconds lost in such a stretch, by kind."""
+        mean, stretch = self.mtbf_s, self.interval_s + self.checkpoint_s
+        failures = math.expm1(stretch / mean)
+        return {
+            "checkpoints": self.checkpoint_s,
+            "rework": mean * failures - stretch,
+            "restarts": mean * failures * math.expm1(self.restart_s / mean),
+        }
+
+    @property
+    def lost_shares(self) -> dict[str, float]:
+        """Shares of the job's time lost, by kind; with `useful_share` they add up to 1."""
+        return {kind: seconds / self.expected_s for kind, seconds in self.lost_s.items()}
+
+    @property
+    def useful_share(self) -> float:
+        """Share of the job's time that is progress."""
+        return self.interval_s / self.expected_s
+
+    @property
+    def samples_per_s(self) -> float:
+        """Expected, over a long time."""
+        return self.samples / self.step_s * self.useful_share
+
+
+def goodput(
+    step_s: float, samples: int, devices: int, *, mtbf_device_s: float, checkpoint_s: float,
+    restart_s: float, interval_s: float | None = None,
+) -> Goodput:  # fmt: skip
+    """What failures leave of a job.
+
+    Args:
+        step_s, samples: of a step that nothing disturbs.
+        devices: of the job.
+        mtbf_device_s: mean time between failures of one device, with what fails beside it.
+        checkpoint_s: see `checkpoint_seconds`.
+        restart_s: from a failure to the next step: notice, replace, start, read the checkpoint.
+        interval_s: of computing between two checkpoints; None for Daly's optimum.
+
+    Raises:
+        InputError: a quantity out of its range, an interval shorter than a step, or a job that
+            fails so often that it never gets on.
+    """
+    above_zero = {"step": step_s, "samples": samples, "devices": devices,
+                  "mean time between failures": mtbf_device_s}  # fmt: skip
+    for name, value in above_zero.items():
+        _refuse(name, value, value > 0, "> 0")
+    for name, value in {"checkpoint": checkpoint_s, "restart": restart_s}.items():
+        _refuse(name, value, value >= 0, ">= 0")
+    mean = mtbf_device_s / devices
+    if interval_s is not None:
+        _refuse("checkpoint interval", interval_s, interval_s > 0, "> 0")
+        if interval_s < step_s:
+            raise InputError(
+                f"a checkpoint every {format_duration(interval_s)}, and a step takes "
+                f"{format_duration(step_s)}", allowed="a step and more",
+            )  # fmt: skip
+    interval = interval_s or max(step_s, daly_interval_s(checkpoint_s, mean))
+    if (interval + checkpoint_s + restart_s) / mean > _HOPELESS:
+        raise InputError(
+            f"a failure every {format_duration(mean)} lets no stretch of "
+            f"{format_duration(interval + checkpoint_s)} come to its end",
+            hint="fewer devices, faster checkpoints or shorter intervals",
+        )
+    return Goodput(step_s, samples, devices, mtbf_device_s, checkpoint_s, restart_s, interval,
+                   interval_s is not None)  # fmt: skip
+
+
+def _refuse(name: str, value: float, good: bool, allowed: str) -> None:
+    if not (good and math.isfinite(value)):
+        raise InputError(f"{name} {value:g}", where="goodput", allowed=f"{allowed}, finite")
+
+
+def young_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
+    """First-order optimum of the time between checkpoints."""
+    return math.sqrt(2 * checkpoint_s * mtbf_s)
+
+
+def daly_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
+    """Higher-order optimum; see the module's formulas."""
+    if checkpoint_s >= 2 * mtbf_s:
+        return mtbf_s
+    part = checkpoint_s / (2 * mtbf_s)
+    more = 1 + math.sqrt(part) / 3 + part / 9
+    return young_interval_s(checkpoint_s, mtbf_s) * more - checkpoint_s
+
+
+def checkpoint_bytes(memory: Sequence[Mapping[str, float]]) -> float:
+    """Weights and optimiser states of the fullest rank.
+
+    Args:
+        memory: bytes by kind on a rank of each stage, as a `StepResult` has them.
+    """
+    return max(stage["weights"] + stage["optimizer"] for stage in memory)
+
+
+def checkpoint_seconds(memory: Sequence[Mapping[str, float]], write_bytes_per_s: float) -> float:
+    """Time of a checkpoint that all ranks write at once, each at that rate.
+
+    Raises:
+        InputError: a rate that is not above 0.
+    """
+    _refuse("checkpoint write rate", write_bytes_per_s, write_bytes_per_s > 0, "> 0")
+    return checkpoint_bytes(memory) / write_bytes_per_s
+
+
+def document(found: Goodput) -> dict[str, Any]:
+    """All figures, units in the keys, shares of 1."""
+    return {
+        **{field.name: getattr(found, field.name) for field in fields(found)},
+        "mtbf_s": found.mtbf_s,
+        "young_interval_s": young_interval_s(found.checkpoint_s, found.mtbf_s),
+        "daly_interval_s": daly_interval_s(found.checkpoint_s, found.mtbf_s),
+        "useful_share": found.useful_share,
+        "lost_shares": found.lost_shares,
+        "samples_per_s": found.samples_per_s,
+        "kind": "modelled",
+    }
+
+
+def goodput_lines(found: Goodput) -> list[str]:
+    """What people read."""
+    lost = ", ".join(f"{kind} {format_percent(s)}" for kind, s in found.lost_shares.items())
+    optimum = format_duration(daly_interval_s(found.checkpoint_s, found.mtbf_s))
+    chosen = f"given; Daly's optimum is {optimum}" if found.given else "Daly's optimum"
+    if not found.given and found.interval_s == found.step_s:
+        chosen = "after each step"
+    return [
+        f"goodput (modelled): {format_percent(found.useful_share)} of the time is progress, "
+        f"{found.samples_per_s:.4g} samples/s",
+        f"  a failure every {format_duration(found.mtbf_s)}: {found.devices} devices, each once "
+        f"in {format_duration(found.mtbf_device_s)}",
+        f"  a checkpoint of {format_duration(found.checkpoint_s)} every "
+        f"{format_duration(found.interval_s)} ({chosen}), a restart takes "
+        f"{format_duration(found.restart_s)}",
+        f"  lost: {lost}",
+    ]

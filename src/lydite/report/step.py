@@ -1,0 +1,267 @@
+"""A simulated step as one self-contained page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from lydite.cluster.collectives import EFFICIENCY, LAUNCH_S
+from lydite.cluster.live import Course, memory_course
+from lydite.cluster.program import CATEGORIES
+from lydite.cluster.simulate import StepResult, fitting, groups_of
+from lydite.report.page import Section, write_page
+from lydite.report.step_plots import (
+    Bars,
+    bars_of,
+    breakdown_figure,
+    memory_figure,
+    timeline_figure,
+)
+from lydite.units import format_bytes, format_percent, format_seconds, format_si
+
+TITLES = {
+    "forward": "forward", "recompute": "forward, again", "backward": "backward, data",
+    "weights": "backward, weights", "optimizer": "optimizer",
+    "tensor": "tensor-parallel communication", "context": "context-parallel communication",
+    "expert": "expert-parallel communication", "data": "data-parallel communication, exposed",
+    "pipeline": "pipeline communication, exposed", "bubble": "bubble",
+}  # fmt: skip
+"""What the parts of a step's breakdown are called."""
+
+_MOST_COURSES = 8
+_ASSUMED = "assumed"
+_APART = 1e-3
+
+
+def write_step_page(result: StepResult, path: Path) -> Path:
+    """Write the page; it is a file of its own that fetches nothing.
+
+    Args:
+        result: of `simulate_step`.
+        path: of the page.
+
+    Raises:
+        MissingExtra: plotly is not installed.
+        LyditeError: the file cannot be written.
+    """
+    sections = [
+        _figures(result),
+        _timeline(bars_of(result)),
+        _breakdown(result),
+        _memory(result),
+        _critical_path(result),
+        _sources(result),
+        _plan(result),
+        _cluster(result),
+        _assumed(result),
+    ]
+    return write_page(
+        path, f"{result.model} on {result.cluster.name}",
+        "A step, modelled: simulated from estimates of its operators, from links' figures and from "
+        "the assumptions named below; nothing of it was measured as a whole.", sections,
+    )  # fmt: skip
+
+
+def _figures(result: StepResult) -> Section:
+    used = result.peak_memory_bytes / result.capacity_bytes
+    energy, cost, co2 = result.energy_j, result.cost_usd, result.co2_kg
+    rows = [
+        ["step", format_seconds(result.seconds), f"{format_seconds(result.low)} to "
+         f"{format_seconds(result.high)}, by the bounds of the operators' estimates"],
+        ["samples", f"{result.samples / result.seconds:.4g} per s", f"{result.samples} a step"],
+        ["MFU", format_percent(result.mfu), "of the model's FLOPs, recomputation not counted"],
+        ["memory", format_bytes(result.peak_memory_bytes), f"of the fullest rank: "
+         f"{format_percent(used)} of a device; {fitting(result) or 'fits'}"],
+        ["energy", *_known(energy and energy / 3.6e6, "kWh", "a step, at rated power")],
+        ["cost", *_known(cost, "USD", "a step, at the price of a device hour")],
+        ["CO2", *_known(co2, "kg", "a step, of that energy")],
+    ]  # fmt: skip
+    return Section("Figures (modelled)", columns=["figure", "value", ""], rows=rows)
+
+
+def _known(value: float | None, unit: str, source: str) -> tuple[str, str]:
+    """A figure and where it comes from."""
+    if value is None:
+        return "unknown", "the cluster's file does not say"
+    return f"{value:.4g} {unit}", source
+
+
+def _timeline(bars: Bars) -> Section:
+    folded = bool(bars.rows) and bars.rows[0].startswith("stage ")
+    text = "One rank of each stage stands for all that do the same." if folded else ""
+    if bars.window_s:
+        text += (
+            f" There are too many tasks to draw: those of one kind that begin within "
+            f"{format_seconds(bars.window_s)} on one stream are one bar, as long as they together."
+        )
+    if bars.hidden:
+        text += f" {bars.hidden} more stages or ranks are not drawn."
+    return Section("Timeline", text, figure=timeline_figure(bars))
+
+
+def _breakdown(result: StepResult) -> Section:
+    parts = {
+        name: (TITLES.get(name, name), seconds) for name, seconds in result.breakdown_s.items()
+        if seconds > 0 and not name.startswith("of it")
+    }  # fmt: skip
+    rows = [[title, format_seconds(seconds), format_percent(seconds / result.seconds)]
+            for title, seconds in parts.values()]  # fmt: skip
+    rows.append(["(hidden communication)", format_seconds(result.hidden_s), ""])
+    launches = result.breakdown_s.get("of it launches", 0.0)
+    return Section(
+        "Where the step goes",
+        f"Mean over the stages. Of the computation {format_seconds(launches)} are launches that "
+        "the device waits for.",
+        ["part", "time", "share"], rows, breakdown_figure(parts, result.hidden_s),
+    )  # fmt: skip
+
+
+def _memory(result: StepResult) -> Section:
+    kinds = [kind for kind in result.memory[0] if any(stage[kind] for stage in result.memory)]
+    columns = ["stage", *kinds, "all", "of a device"]
+    rows = []
+    for number, stage in enumerate(result.memory):
+        whole = sum(stage.values())
+        rows.append([
+            str(number), *(format_bytes(stage[kind]) for kind in kinds), format_bytes(whole),
+            format_percent(whole / result.capacity_bytes),
+        ])  # fmt: skip
+    text = f"Of one rank of each stage; a device has {format_bytes(result.capacity_bytes)}."
+    courses = memory_course(result)
+    for row, course in zip(rows, courses, strict=True):
+        row.append(format_bytes(course.peak_bytes))
+    fullest = sorted(range(len(courses)), key=lambda at: -courses[at].peak_bytes)
+    shown = {at: courses[at] for at in sorted(fullest[:_MOST_COURSES])}
+    figure = memory_figure(shown, result.capacity_bytes)
+    text += _over_time(result, courses, len(shown))
+    return Section("Memory", text, [*columns, "highest as played"], rows, figure)
+
+
+def _over_time(result: StepResult, courses: Sequence[Course], shown: int) -> str:
+    """What the picture shows, and where it is not what the table says."""
+    text = (
+        " What a layer keeps of a micro-batch comes when its forward pass ends and goes when its "
+        "last gradient is done."
+    )
+    if shown < len(courses):
+        text += f" The picture has the {shown} fullest of {len(courses)} stages."
+    over = [
+        course.peak_bytes / sum(kinds.values()) - 1
+        for course, kinds in zip(courses, result.memory, strict=True)
+    ]
+    if max(over) > _APART:
+        text += (
+            f" As played, a stage holds up to {format_percent(max(over))} more than the table's "
+            "closed form says."
+        )
+    if min(over) < -_APART:
+        text += (
+            f" The table's closed form is an upper bound: as played, a stage holds up to "
+            f"{format_percent(-min(over))} less."
+        )
+    return text
+
+
+def _critical_path(result: StepResult) -> Section:
+    tasks, timeline = result.played.tasks, result.timeline
+    path = timeline.critical_path()
+    path = path[timeline.span_ps[path] > 0]
+    category = tasks.category[path]
+    rows, words = [], []
+    for name, seconds in result.critical_s.items():
+        own = path[category == CATEGORIES.index(name)]
+        if not own.size:
+            continue
+        share = format_percent(seconds / result.seconds)
+        longest = int(own[np.argmax(timeline.span_ps[own])])
+        words.append(f"{share} {name}")
+        rows.append([
+            name, format_seconds(seconds), share, str(own.size), tasks.names[longest],
+            format_seconds(float(timeline.span_ps[longest]) * 1e-12),
+        ])  # fmt: skip
+    servers = [result.played.server_names[at] for at in tasks.resource[path].tolist()]
+    places = list(dict.fromkeys(name.rpartition(" ")[0] for name in servers))
+    more = f" and {len(places) - 6} more" if len(places) > 6 else ""
+    text = (
+        f"The step waits for a chain of {path.size} tasks, one after the other, through "
+        f"{', '.join(places[:6])}{more}: {', '.join(words)}. Whatever is not on it could be "
+        "faster, and the step would not be shorter."
+    )
+    columns = ["what", "time", "share", "tasks", "longest task", "of"]
+    return Section("Critical path", text, columns, rows)
+
+
+def _sources(result: StepResult) -> Section:
+    rows = [[source, format_percent(share)] for source, share in result.by_source.items()]
+    return Section(
+        "Where the operators' times come from",
+        "Shares of their time. The bounds of the step are theirs.", ["source", "share"], rows,
+    )  # fmt: skip
+
+
+def _plan(result: StepResult) -> Section:
+    plan = result.plan
+    rows = [[field.name.replace("_", " "), str(getattr(plan, field.name))]
+            for field in fields(plan)]  # fmt: skip
+    rows += [["ranks", str(plan.ranks)], ["micro-batches", str(plan.micro_batches)]]
+    return Section("Plan", columns=["", "value"], rows=rows)
+
+
+def _cluster(result: StepResult) -> Section:
+    cluster, device, economics = result.cluster, result.cluster.device, result.cluster.economics
+    hosts = f"{cluster.hosts} hosts" if cluster.hosts > 1 else "one host"
+    rows = [
+        ["cluster", cluster.title, cluster.source("")],
+        ["devices", f"{cluster.ranks} in {hosts}", "as asked for"],
+        ["device", device.title, device.source("")],
+        ["peak", f"{format_si(device.peak(result.dtype), 'FLOP/s')} in {result.dtype}",
+         device.source("peak_flops")],
+        ["memory", format_bytes(device.memory_bytes), device.source("memory_bytes")],
+        ["memory bandwidth", format_si(device.memory_bandwidth, "B/s"),
+         device.source("memory_bandwidth")],
+        ["host's power", *_known(economics.host_power_w, "W", cluster.source("host_power"))],
+        ["device hour", *_known(economics.price_per_device_hour_usd, "USD",
+                                cluster.source("price_per_device_hour"))],
+        ["grid", *_known(economics.grid_kg_per_kwh, "kg CO2/kWh", cluster.source("grid"))],
+    ]  # fmt: skip
+    shown = {"", "host_power", "price_per_device_hour", "grid"}
+    rows += [[name, "", source] for name, source in cluster.sources.items()
+             if name not in shown and not source.startswith(_ASSUMED)]  # fmt: skip
+    return Section("Cluster", columns=["figure", "value", "source"], rows=rows)
+
+
+def _assumed(result: StepResult) -> Section:
+    constants = result.constants
+    rows = [
+        [name.removesuffix("_s").replace("_", " "),
+         format_seconds(value) if name.endswith("_s") else format_percent(value), constants.source]
+        for name, value in constants.values.items()
+    ]  # fmt: skip
+    rows += _collectives(result)
+    rows += [
+        ["bucket of gradients", format_bytes(result.plan.bucket_bytes), "as PyTorch's DDP"],
+        ["ranks", "equally fast, unless the cluster's file says else", "assumed"],
+        ["failures", "none", "assumed"],
+    ]
+    for owner in (result.cluster, result.cluster.device):
+        rows += [[f"{owner.name}: {name}", "", source]
+                 for name, source in owner.sources.items()
+                 if source.startswith(_ASSUMED)]  # fmt: skip
+    return Section("What is assumed", "", ["constant", "value", "source"], rows)
+
+
+def _collectives(result: StepResult) -> list[list[str]]:
+    """What the groups' times rest on."""
+    groups = [g for g in groups_of(result.cluster, result.plan).values() if g.ranks > 1]
+    rows = []
+    if any(group.model == "nccl" for group in groups):
+        rows.append(["collectives", "the fastest of those that NCCL chooses from", "NCCL's model"])
+    if any(group.model == "plain" for group in groups):
+        rows += [
+            ["start of a collective", format_seconds(LAUNCH_S), _ASSUMED],
+            ["share of a link's rate that reaches the user", format_percent(EFFICIENCY), _ASSUMED],
+        ]
+    return rows

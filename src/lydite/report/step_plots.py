@@ -1,0 +1,199 @@
+"""The pictures of a step: who ran what when, where the time went, what the memory held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from lydite.cluster.live import Course
+from lydite.cluster.program import CATEGORIES
+from lydite.cluster.simulate import StepResult
+from lydite.report.plots import Figure, graph_objects, styled
+from lydite.units import format_bytes
+
+COLOURS = {
+    "forward": "#3366cc", "backward": "#109618", "weights": "#66aa00", "recompute": "#0099c6",
+    "optimizer": "#990099", "tensor": "#ff9900", "data": "#dc3912", "pipeline": "#b82e2e",
+    "bubble": "#dddddd",
+}  # fmt: skip
+_OTHER = "#888888"
+MOST_BARS = 4000
+MOST_PLACES = 8
+MOST_POINTS = 2000
+
+
+@dataclass(frozen=True)
+class Bars:
+    """What a timeline draws, one entry a bar, ordered by row and start.
+
+    Attributes:
+        rows: names of the rows, from top to bottom.
+        row, category: of each bar; numbers of `rows` and `CATEGORIES`.
+        start_s, span_s: of each bar.
+        names: what it stands for.
+        window_s: tasks of one row and category that begin within so much are one bar; 0 for none.
+        hidden: stages or ranks that are left out.
+    """
+
+    rows: Sequence[str]
+    row: np.ndarray
+    category: np.ndarray
+    start_s: np.ndarray
+    span_s: np.ndarray
+    names: Sequence[str]
+    window_s: float
+    hidden: int
+
+
+def bars_of(result: StepResult, most: int = MOST_BARS) -> Bars:
+    """At most so many bars: all tasks that took time, or those that begin together as one.
+
+    A joined bar is as long as its tasks together and starts with the first of them, so that every
+    stream shows the right sum of each category; it may stand off by the window's width.
+    """
+    tasks, timeline = result.played.tasks, result.timeline
+    names, hidden = _row_names(result)
+    rows = [name for name in dict.fromkeys(names) if name]
+    number = {name: at for at, name in enumerate(rows)}
+    row_of = np.array([number.get(name, -1) for name in names])
+    row = row_of[tasks.resource * len(CATEGORIES) + tasks.category]
+    chosen = np.flatnonzero((timeline.span_ps > 0) & (row >= 0))
+    chosen = chosen[np.lexsort((timeline.start_ps[chosen], row[chosen]))]
+    row, category = row[chosen], tasks.category[chosen]
+    start, span = timeline.start_ps[chosen] * 1e-12, timeline.span_ps[chosen] * 1e-12
+    if len(chosen) <= most:
+        found = [tasks.names[int(task)] for task in chosen]
+        return _without_empty(Bars(rows, row, category, start, span, found, 0.0, hidden))
+    window = result.seconds * len(rows) / (4 * most)
+    while True:
+        joined = _joined(row, category, start, span, window)
+        if len(joined[0]) <= most or window > result.seconds:
+            break
+        window *= 1.25
+    at, span, counts = joined
+    found = [f"{count} tasks" if count > 1 else tasks.names[int(chosen[first])]
+             for first, count in zip(at.tolist(), counts.tolist(), strict=True)]  # fmt: skip
+    start = _laid_out(row[at], start[at], span, window)
+    return _without_empty(Bars(rows, row[at], category[at], start, span, found, window, hidden))
+
+
+def _row_names(result: StepResult) -> tuple[list[str], int]:
+    """The row of each (server, category), "" for none, and how many places have no row.
+
+    What a compute stream waits for is drawn under it.
+    """
+    servers = [name.rpartition(" ") for name in result.played.server_names]
+    places = list(dict.fromkeys(place for place, _, _ in servers))
+    shown = set(places[:: -(-len(places) // MOST_PLACES)])
+    names = [
+        f"{place} {'tensor' if category == 'tensor' else stream}" if place in shown else ""
+        for place, _, stream in servers for category in CATEGORIES
+    ]  # fmt: skip
+    return names, len(places) - len(shown)
+
+
+def _joined(
+    row: np.ndarray, category: np.ndarray, start: np.ndarray, span: np.ndarray, window: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First task, sum of spans and number of tasks of each (row, window, category)."""
+    keys = np.stack([row, np.floor(start / window).astype(np.int64), category])
+    _, first, group = np.unique(keys, axis=1, return_index=True, return_inverse=True)
+    group = group.ravel()
+    order = np.argsort(first, kind="stable")
+    spans, counts = np.bincount(group, span), np.bincount(group)
+    return first[order], spans[order], counts[order]
+
+
+def _laid_out(row: np.ndarray, start: np.ndarray, span: np.ndarray, window: float) -> np.ndarray:
+    """Starts such that bars of one window and row follow each other."""
+    laid = start.copy()
+    place = np.floor(start / window)
+    for at in range(1, len(start)):
+        if row[at] == row[at - 1] and place[at] == place[at - 1]:
+            laid[at] = max(start[at], laid[at - 1] + span[at - 1])
+    return laid
+
+
+def _without_empty(bars: Bars) -> Bars:
+    used, row = np.unique(bars.row, return_inverse=True)
+    return replace(bars, rows=[bars.rows[at] for at in used.tolist()], row=row)
+
+
+def timeline_figure(bars: Bars) -> Figure:
+    """A bar a task, a row a stream, a colour a category."""
+    figure = graph_objects().Figure()
+    for number, category in enumerate(CATEGORIES):
+        own = np.flatnonzero(bars.category == number)
+        if own.size:
+            figure.add_bar(
+                name=category, orientation="h", y=bars.row[own].astype(np.int16), width=0.8,
+                base=(bars.start_s[own] * 1e3).astype(np.float32),
+                x=(bars.span_s[own] * 1e3).astype(np.float32),
+                marker={"color": COLOURS.get(category, _OTHER), "line": {"width": 0}},
+                hovertext=[bars.names[at] for at in own.tolist()],
+                hovertemplate=f"%{{hovertext}}<br>{category}, %{{x:.4g}} ms<extra></extra>",
+            )  # fmt: skip
+    rows = len(bars.rows)
+    figure.update_xaxes(title="milliseconds")
+    figure.update_yaxes(
+        range=[rows - 0.5, -0.5], tickvals=list(range(rows)), ticktext=list(bars.rows),
+        automargin=True,
+    )  # fmt: skip
+    styled(figure, "Timeline (modelled)", height=190 + 22 * max(4, rows))
+    return figure.update_layout(
+        barmode="overlay", bargap=0, margin={"t": 110}, legend={"y": 1, "yanchor": "bottom"}
+    )
+
+
+def breakdown_figure(parts: Mapping[str, tuple[str, float]], hidden_s: float) -> Figure:
+    """Stacked: parts of the step (category -> title and seconds); hidden communication beside."""
+    figure = graph_objects().Figure()
+    rows = ["the step", "behind computation"]
+    for category, (title, seconds) in parts.items():
+        figure.add_bar(name=title, orientation="h", y=rows[:1], x=[1e3 * seconds],
+                       marker_color=COLOURS.get(category, _OTHER))  # fmt: skip
+    if hidden_s > 0:
+        figure.add_bar(name="hidden communication", orientation="h", y=rows[1:],
+                       x=[1e3 * hidden_s], marker_color="#f4b6a8")  # fmt: skip
+    figure.update_xaxes(title="milliseconds")
+    figure.update_yaxes(autorange="reversed")
+    styled(figure, "Where the step goes, mean over the stages (modelled)", height=340)
+    return figure.update_layout(barmode="stack", legend={"traceorder": "normal", "y": -0.4})
+
+
+def memory_figure(courses: Mapping[int, Course], capacity_bytes: float) -> Figure:
+    """Bytes over the step on a rank of each stage given, against what a device has."""
+    figure = graph_objects().Figure()
+    for stage, course in courses.items():
+        seconds, held = thinned(course.seconds, course.bytes)
+        figure.add_scatter(
+            x=seconds * 1e3, y=held / 2**30, mode="lines", name=f"stage {stage}",
+            line={"shape": "hv", "width": 1.5},
+        )  # fmt: skip
+    ends = [0.0, max(float(course.seconds[-1]) for course in courses.values()) * 1e3]
+    figure.add_scatter(
+        x=ends, y=[capacity_bytes / 2**30] * 2, mode="lines", hoverinfo="skip",
+        name=f"a device has {format_bytes(capacity_bytes)}",
+        line={"color": "#444", "dash": "dash"},
+    )  # fmt: skip
+    figure.update_xaxes(title="milliseconds")
+    figure.update_yaxes(title="GiB", rangemode="tozero")
+    return styled(figure, "Memory over the step (modelled)")
+
+
+def thinned(
+    seconds: np.ndarray, values: np.ndarray, most: int = MOST_POINTS
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many points: of neighbours the lowest and the highest, first and last as well."""
+    if len(seconds) <= most:
+        return seconds, values
+    edges = np.linspace(0, len(values), most // 2, dtype=int)
+    keep = {0, len(values) - 1}
+    for begin, end in pairwise(edges.tolist()):
+        part = values[begin:end]
+        keep |= {int(begin + part.argmin()), int(begin + part.argmax())}
+    chosen = sorted(keep)
+    return seconds[chosen], values[chosen]

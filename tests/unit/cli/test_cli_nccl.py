@@ -1,0 +1,39 @@
+"""`lydite db import` of nccl-tests' logs."""
+
+from __future__ import annotations
+
+import json
+
+CSV = """\
+size(B),count,type,time(ns),busbw(GB/s),time(ns),busbw(GB/s)
+4096,1024,float,12000,0.3,10000,0.4
+8192,2048,float,22000,0.3,30000,0.2
+"""
+
+
+def test_a_log_is_taken_over_once(lydite, tmp_path):
+    path, db = tmp_path / "all_reduce.csv", tmp_path / "rows.db"
+    path.write_text(CSV)
+    command = ("db", "import", path, "--device", "A100", "--ranks", "4", "--db", db)
+    assert lydite(*command).out == f"2 new measurements from {path}\n"
+    assert lydite(*command).out == f"0 new measurements from {path}\n"
+    shown = lydite("db", "query", "--op-type", "AllReduce", "--json", "--db", db).out
+    rows = json.loads(shown)["measurements"]
+    assert sorted(row["median_s"] for row in rows) == [10e-6, 30e-6]
+    assert {(row["device"], row["backend"], row["source"]) for row in rows} == {
+        ("A100", "nccl", "imported:nccl-tests")
+    }
+
+
+def test_what_is_missing_is_said(refused, tmp_path):
+    path = tmp_path / "all_reduce.log"
+    path.write_text(CSV)
+    assert refused("db", "import", path) == (
+        f"{path}: nccl-tests' logs do not say where they were measured; add --device NAME"
+    )
+    line = refused("db", "import", path, "--device", "A100")
+    assert line == f"{path}: lists no ranks; add --ranks N"
+    path.write_text("# nothing\n")
+    assert "no rows of nccl-tests" in refused("db", "import", path, "--device", "A100")
+    missing = tmp_path / "none.txt"
+    assert refused("db", "import", missing, "--device", "x") == f"{missing}: no such file"
