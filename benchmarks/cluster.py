@@ -1,32 +1,21 @@
-"""The step simulator: how long it takes to simulate, and vTrain's measured steps as they come.
-
-vTrain's rows (2 and 4 A100s) are read through LYDITE_REFERENCE_DATA. No constant is fitted to them,
-but the round efficiencies that the roofline assumes of accelerators (0.6 and 0.7, before 0.3) were
-chosen after their error on these rows had been seen: the figure is not a blind one.
-"""
+"""The step simulator: how long it takes to simulate (vTrain's steps: `vtrain.py`)."""
 
 from __future__ import annotations
 
-import csv
-import os
 import time
-from functools import cache
 from pathlib import Path
 
-import numpy as np
 from _figures import Figure, publish
 
-from lydite.cluster import Plan, filled, simulate_step
+from lydite.cluster import filled, simulate_step
+from lydite.cluster.program import unfolded
 from lydite.cluster.search import search
+from lydite.cluster.simulate import groups_of, played_step, rank_costs, rank_step
+from lydite.cluster.tasks import step_programs
+from lydite.engine import simulate as play
 from lydite.estimate.roofline import Roofline
-from lydite.graph import Graph
 from lydite.hardware.cluster import read_cluster
 from lydite.models import build_model
-from lydite.models.decoder import decoder
-from lydite.models.dimensions import Decoder
-
-DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", "../shared/data"))
-STEPS = DATA / "vtrain" / "step_times_2_and_4_gpus.csv"
 
 
 def llama(hosts: int, dp: int) -> tuple[float, int]:
@@ -41,32 +30,36 @@ def llama(hosts: int, dp: int) -> tuple[float, int]:
     return time.process_time() - start, len(result.timeline.start_ps)
 
 
-@cache
-def _gpt(hidden: int, heads: int, layers: int, sequence: int, batch: int) -> Graph:
-    size = Decoder(
-        layers=layers, hidden=hidden, heads=heads, feed_forward=4 * hidden, vocabulary=51200,
-        positions=sequence,
-    )  # fmt: skip
-    return decoder(size, batch=batch, sequence=sequence, phase="forward", dtype="float16")
+def every_rank(micro_batches: int) -> tuple[float, int, float, bool]:
+    """The same 1,024 GPUs, every kernel and every message of every rank played.
+
+    Returns:
+        tasks a CPU second, tasks, bytes a task beyond those of the tasks themselves, and whether
+        the step takes as long as the folded one, to the picosecond.
+    """
+    cluster = read_cluster("h100-superpod x 128")
+    plan = filled(1024, tp=8, pp=4, batch=32 * micro_batches, zero=1, recompute="full")
+    graph = build_model("llama3-70b", sequence=4096, phase="forward", dtype="bfloat16")
+    rank = rank_step(graph, plan)
+    costs = rank_costs(rank, Roofline(), cluster.device)
+    short = played_step(rank, costs, cluster, plan)
+    groups = groups_of(cluster, plan)
+    programs = step_programs(short.stages, plan, groups, detail=True)
+    played = unfolded(programs, plan)
+    before = memory_bytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    start = time.process_time()
+    timeline = play(played.tasks, played.servers)
+    seconds = time.process_time() - start
+    count = len(played.tasks)
+    each = (memory_bytes("VmHWM") - before) / count
+    return count / seconds, count, each, timeline.makespan_ps == short.timeline.makespan_ps
 
 
-def vtrain() -> tuple[np.ndarray, np.ndarray]:
-    """Simulated and measured milliseconds of the measured steps, every sixth row."""
-    clusters = {n: read_cluster("dgx-a100", n) for n in (2, 4)}
-    found: list[tuple[float, float]] = []
-    with STEPS.open() as file:
-        for row in list(csv.DictReader(file))[::6]:
-            numbers = [int(row[name]) for name in ("hidden size", "attention heads", "# layers",
-                                                   "sequence length", "micro batch")]  # fmt: skip
-            plan = Plan(
-                dp=int(row["data parallelism"]), tp=int(row["tensor parallelism"]),
-                pp=int(row["pipeline parallelism"]), micro_batch=numbers[-1],
-                batch=int(row["global batch"]), recompute="full",
-            )  # fmt: skip
-            result = simulate_step(_gpt(*numbers), clusters[int(row["# GPUs"])], plan, Roofline())
-            found.append((1e3 * result.seconds, float(row["iteration time (ms)"])))
-    ours, theirs = np.array(found).T
-    return ours, theirs
+def memory_bytes(field: str) -> float:
+    """Of this process, as Linux tells."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 def plans() -> tuple[float, int, int]:
@@ -92,15 +85,13 @@ def main() -> None:
     at = {"plans": considered, "fitting": fitting, "played": 10}
     what = "plan search, GPT-3 175B on 1,024 GPUs, at least 5,000 plans, CPU"
     figures.append(Figure(what, seconds, "s", 30.0, "lower", at))
-    if STEPS.exists():
-        ours, theirs = vtrain()
-        error = float(np.mean(np.abs(ours / theirs - 1)))
-        one = float(np.median(theirs / ours))
-        at = {"rows": len(ours), "one_constant": float(np.mean(np.abs(one * ours / theirs - 1)))}
-        what = "vTrain's steps on 2 and 4 A100s from the spec sheet alone, mean error"
-        figures.append(Figure(what, error, "share", None, "lower", at))
-    else:
-        print(f"no vTrain rows: {STEPS} is not there (LYDITE_REFERENCE_DATA)")
+    rate, tasks, each, equal = every_rank(8)
+    at = {"tasks": tasks, "micro_batches": 8, "equal_to_folded_to_the_picosecond": equal}
+    what = "the same 1,024 GPUs, every kernel and message played"
+    figures += [
+        Figure(f"{what}, tasks a CPU second", rate, "tasks/s", 1e6, "higher", at),
+        Figure(f"{what}, memory a task beyond the tasks", each, "B", 100.0, "lower", at),
+    ]
     publish("cluster", figures)
 
 

@@ -95,7 +95,7 @@ def text(result: StepResult) -> str:
 
 
 def _degrees(plan: Plan) -> str:
-    """"dp 4, tp 2, pp 1", and what else is above 1."""
+    """ "dp 4, tp 2, pp 1", and what else is above 1."""
     more = [f"{name} {getattr(plan, name)}" for name in ("cp", "ep") if getattr(plan, name) > 1]
     return ", ".join([f"dp {plan.dp}", f"tp {plan.tp}", f"pp {plan.pp}", *more])
 

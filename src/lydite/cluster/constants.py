@@ -25,6 +25,8 @@ class Constants:
         dispatch_s: what launching an operator takes on the host's processor.
         step_s: what a training step takes once, besides operators and messages: reading the
             batch, scaling and clipping, synchronisation.
+        compute_slowdown: by how much longer kernels take while gradients are sent beside them.
+        exchange_slowdown: and those messages while kernels run.
         reached: what the device's arithmetic, memory and kernels reach.
         collectives: what NCCL's model leaves out (see `lydite.cluster.collectives.calibrate`);
             None for what the device's memory bandwidth says.
@@ -33,6 +35,8 @@ class Constants:
 
     dispatch_s: float = 4e-6
     step_s: float = 0.0
+    compute_slowdown: float = 1.0
+    exchange_slowdown: float = 1.0
     reached: Reached = field(default_factory=Reached)
     collectives: Calibration | None = None
     source: str = "assumed"
@@ -40,7 +44,7 @@ class Constants:
     @property
     def values(self) -> dict[str, float]:
         """All figures by name."""
-        own = {name: getattr(self, name) for name in ("dispatch_s", "step_s")}
+        own = {name: getattr(self, name) for name in OWN}
         return own | {name: getattr(self.reached, name) for name in REACHED}
 
     def with_values(self, values: Mapping[str, float], source: str) -> Constants:
@@ -61,13 +65,15 @@ class Constants:
         return replace(self, **own, reached=reached, source=source)
 
 
+OWN = ("dispatch_s", "step_s", "compute_slowdown", "exchange_slowdown")
 REACHED = ("products", "streams", "misaligned", "kernel_s")
 
 LIMITS: Mapping[str, tuple[float, float]] = {
     "dispatch_s": (0.0, 1e-3), "step_s": (0.0, 10.0), "kernel_s": (0.0, 1e-3),
+    "compute_slowdown": (1.0, 100.0), "exchange_slowdown": (1.0, 100.0),
     "products": (0.01, 1.0), "streams": (0.01, 1.0), "misaligned": (0.01, 1.0),
 }  # fmt: skip
-"""What each figure may be: no share above 1, no time below 0."""
+"""What each figure may be: no share above 1, no time below 0, no help from interference."""
 
 ASSUMED = Constants()
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lydite.cluster.blocks import Block, Blocks
 from lydite.errors import InputError
-from lydite.estimate.base import Estimate, Estimator
-from lydite.graph import Graph, Op, key_of, work_of
+from lydite.estimate.base import Estimator
+from lydite.graph import Graph, Op, OpKey, key_of, work_of
 from lydite.graph.passes.attention import REPEATED, SPARED
 from lydite.graph.training.collective import COLLECTIVES
 from lydite.graph.training.memory import saved_for_backward
@@ -104,38 +104,61 @@ class BlockCost:
     cache_bytes: float = 0.0
 
 
-def block_costs(
-    blocks: Blocks, step: TrainingStep | None, graph: Graph, estimator: Estimator, device: Device,
-    wire_bytes: float | None = None,
-) -> list[BlockCost]:  # fmt: skip
-    """The cost of each block.
+@dataclass(frozen=True)
+class Outline:
+    """What a rank's blocks consist of, before anybody said how long that takes.
+
+    Attributes:
+        name: of the graph.
+        costs: of each block, without the times of its kernels.
+        keys: of the operators, each distinct one once.
+        slots: of each kernel in order: its block, its part, and which of `keys` it is.
+    """
+
+    name: str
+    costs: Sequence[BlockCost]
+    keys: Sequence[OpKey]
+    slots: Sequence[tuple[int, str, int]]
+
+
+def outline(
+    blocks: Blocks, step: TrainingStep | None, graph: Graph, wire_bytes: float | None = None
+) -> Outline:
+    """The blocks of a rank.
 
     Args:
         blocks: of the net, before it was shared out.
         step: its training step on one rank; None for inference.
         graph: the step's graph, or one rank's net.
-        estimator, device: who says how long operators take there.
         wire_bytes: of a gradient's element as it is sent; None for the weight's own.
-
-    Raises:
-        InputError: nobody knows an operator's time (all of them are named).
     """
     found = [BlockCost(block) for block in blocks.blocks]
     home = _Homes(blocks, graph)
-    estimates = _estimates(graph, estimator, device)
     own = _weight_ops(step) if step is not None else set()
+    numbers: dict[str, int] = {}
+    keys: list[OpKey] = []
+    slots: list[tuple[int, str, int]] = []
+    kernels: dict[tuple[int, str], int] = {}
     for op in graph.ops:
-        cost = found[home.of(op)]
-        part = cost.parts[_phase(op, step, own)]
+        block, phase = home.of(op), _phase(op, step, own)
         if op.domain == "lydite" and op.op_type in COLLECTIVES:
-            part.messages.append(_message(op, graph, len(part.kernels)))
+            after = kernels.get((block, phase), 0)
+            found[block].parts[phase].messages.append(_message(op, graph, after))
         elif not (op.domain == "lydite" and op.op_type in _VIEWS):
-            _add(part, op, graph, estimates)
-            if part is cost.parts["forward"] and op.name.endswith(REPEATED):
-                _add(cost.parts[AGAIN], op, graph, estimates)
+            work = work_of(op, graph)
+            if work is None or work.flops or work.bytes_moved:  # else a view, which is no kernel
+                key = key_of(op, graph)
+                number = numbers.setdefault(key.digest, len(numbers))
+                keys += [key] if number == len(keys) else []
+                again = phase == "forward" and op.name.endswith(REPEATED)
+                for name in (phase, AGAIN) if again else (phase,):
+                    slots.append((block, name, number))
+                    kernels[block, name] = kernels.get((block, name), 0) + 1
+                    found[block].parts[name].flops += work.flops if work is not None else 0.0
         if op.qualified_type == "Attention":
             grown = op.outputs[1:3] or op.inputs[4:6]
-            cost.cache_bytes += sum(graph.type_of(name).nbytes or 0.0 for name in grown if name)
+            sizes = [graph.type_of(name).nbytes or 0.0 for name in grown if name]
+            found[block].cache_bytes += sum(sizes)
     _hold(found, home, step, graph, wire_bytes)
     if step is not None:
         for name, size in saved_for_backward(step).items():
@@ -144,7 +167,37 @@ def block_costs(
             if name.endswith(SPARED):
                 cost.attention_bytes += size
     _boundaries(found, blocks, graph)
-    return found
+    return Outline(graph.name, found, keys, slots)
+
+
+def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCost]:
+    """The cost of each block on a device.
+
+    Raises:
+        InputError: nobody knows an operator's time (all of them are named).
+    """
+    answers = estimator.estimate(shape.keys, device)
+    unknown = {k.qualified_type for k, a in zip(shape.keys, answers, strict=True) if a is None}
+    if unknown:
+        raise InputError(
+            f"nobody knows the time of {', '.join(sorted(unknown))}", where=shape.name,
+            hint="lydite profile measures them, or name another model",
+        )  # fmt: skip
+    parts = [
+        {
+            name: replace(part, kernels=[], by_source={}, low=0.0, high=0.0)
+            for name, part in cost.parts.items()
+        }
+        for cost in shape.costs
+    ]
+    for block, name, number in shape.slots:
+        part, answer = parts[block][name], answers[number]
+        assert answer is not None
+        part.kernels.append(answer.seconds)
+        part.low += answer.low
+        part.high += answer.high
+        part.by_source[answer.source] = part.by_source.get(answer.source, 0.0) + answer.seconds
+    return [replace(cost, parts=own) for cost, own in zip(shape.costs, parts, strict=True)]
 
 
 def _hold(
@@ -176,40 +229,6 @@ def _message(op: Op, graph: Graph, after: int) -> Message:
     sizes = [t.nbytes or 0.0 for t in (graph.type_of(op.inputs[0]), graph.type_of(op.outputs[0]))]
     copies: Any = op.attrs.get("copies", 1)
     return Message(op.op_type, max(sizes) * copies, str(op.attrs.get("group", "tp")), after)
-
-
-def _add(part: Part, op: Op, graph: Graph, estimates: Mapping[str, Estimate]) -> None:
-    estimate, work = estimates[op.name], work_of(op, graph)
-    part.flops += work.flops if work is not None else 0.0
-    if work is not None and not work.flops and not work.bytes_moved:
-        return  # a view is no kernel
-    part.kernels.append(estimate.seconds)
-    part.low += estimate.low
-    part.high += estimate.high
-    part.by_source[estimate.source] = part.by_source.get(estimate.source, 0.0) + estimate.seconds
-
-
-def _estimates(graph: Graph, estimator: Estimator, device: Device) -> dict[str, Estimate]:
-    """By operator; equal operators are asked for once."""
-    ops = [op for op in graph.ops if not (op.domain == "lydite" and op.op_type in COLLECTIVES)]
-    keys = {op.name: key_of(op, graph) for op in ops}
-    distinct = list({key.digest: key for key in keys.values()}.values())
-    answers = dict(
-        zip((k.digest for k in distinct), estimator.estimate(distinct, device), strict=True)
-    )
-    found, unknown = {}, set()
-    for op in ops:
-        answer = answers[keys[op.name].digest]
-        if answer is None:
-            unknown.add(op.qualified_type)
-        else:
-            found[op.name] = answer
-    if unknown:
-        raise InputError(
-            f"nobody knows the time of {', '.join(sorted(unknown))}", where=graph.name,
-            hint="lydite profile measures them, or name another model",
-        )  # fmt: skip
-    return found
 
 
 _FINISHING = ("Reshape", "ReduceSum", "Cast", "Add", "Transpose")

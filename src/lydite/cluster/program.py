@@ -156,7 +156,8 @@ def _assembled(
         duration, resource, dep_start=starts, deps=deps, category=category,
         names=Names(programs, first, wide),
     )  # fmt: skip
-    return Played(tasks, Servers.of(len(names)), names, plan.ranks)
+    group = np.repeat(np.arange(plan.ranks, dtype=np.int32), len(STREAMS))
+    return Played(tasks, Servers.of(len(names), group=group), names, plan.ranks)
 
 
 def _slowed(duration: np.ndarray, stream: np.ndarray, factors: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.plan import Plan
-from lydite.cluster.simulate import simulate_step
+from lydite.cluster.simulate import played_step, rank_costs, rank_step
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
 from lydite.hardware.cluster import LINK_KINDS, Cluster
@@ -58,14 +58,16 @@ def sensitivity(
 ) -> dict[str, float]:  # fmt: skip
     """By resource, the share of the step that ten per cent more of it saves; see `simulate_step`.
 
+    NCCL's own latencies stand for those of links between GPUs: shorter wires buy little there.
     Measured operators do not follow the device's figures: with them compute and memory bandwidth
     buy nothing here.
     """
 
+    rank = rank_step(graph, plan, loss=loss, optimizer=optimizer)
+
     def seconds(changed: Cluster, host: Constants = constants) -> float:
-        return simulate_step(
-            graph, changed, plan, estimator, loss=loss, optimizer=optimizer, constants=host
-        ).seconds
+        costs = rank_costs(rank, estimator, changed.device)
+        return played_step(rank, costs, changed, plan, host).seconds
 
     before = seconds(cluster)
     found = {name: 1 - seconds(better(cluster)) / before for name, better in _BETTER.items()}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lydite.cluster.blocks import Blocks, in_blocks
+import numpy as np
+
+from lydite.cluster.blocks import in_blocks
 from lydite.cluster.collectives import Calibration, Group, group_of, link_between
 from lydite.cluster.constants import ASSUMED, Constants
-from lydite.cluster.costs import PARTS, BlockCost, block_costs
+from lydite.cluster.costs import PARTS, BlockCost, Outline, outline, timed
 from lydite.cluster.memory import memory_by_stage, states_of
 from lydite.cluster.plan import Plan, checked
 from lydite.cluster.program import CATEGORIES, SENT, STREAMS, WORK, Played, folded
@@ -17,7 +19,7 @@ from lydite.cluster.stages import Unit, shared_out, units_of
 from lydite.cluster.tasks import step_programs
 from lydite.cluster.tensor import tensor_parallel
 from lydite.cluster.tokens import context_parallel, expert_parallel
-from lydite.engine import Timeline
+from lydite.engine import Interference, Timeline
 from lydite.engine import simulate as play
 from lydite.errors import InputError
 from lydite.estimate.base import Estimator
@@ -25,7 +27,7 @@ from lydite.graph import Graph
 from lydite.graph.passes.attention import written_out
 from lydite.graph.training import OPTIMIZERS, training_step
 from lydite.graph.training.losses import usual_loss
-from lydite.graph.training.step import TrainingStep, with_loss
+from lydite.graph.training.step import with_loss
 from lydite.hardware import Device
 from lydite.hardware.cluster import Cluster
 
@@ -127,17 +129,15 @@ class RankStep:
 
     Attributes:
         name: of the net.
-        blocks: of the net, before it was shared out.
-        step: its training step; None for inference.
-        graph: all operators.
+        shape: its blocks, operators and messages.
+        training: whether it is a training step.
         dtype: of the weights.
         states: tensors that the optimiser keeps for a weight.
     """
 
     name: str
-    blocks: Blocks
-    step: TrainingStep | None
-    graph: Graph
+    shape: Outline
+    training: bool
     dtype: str
     states: int
 
@@ -165,7 +165,9 @@ def rank_step(
     floats = [graph.type_of(name).dtype for name in graph.parameters]
     dtype = max(set(floats), key=floats.count) if floats else "float32"
     states = len(OPTIMIZERS[optimizer].states) if optimizer else 0
-    return RankStep(graph.name, blocks, step, step.graph if step else short, dtype, states)
+    wire = 4.0 if dtype in ("float16", "bfloat16") else None
+    shape = outline(blocks, step, step.graph if step else short, wire)
+    return RankStep(graph.name, shape, step is not None, dtype, states)
 
 
 def rank_costs(rank: RankStep, estimator: Estimator, device: Device) -> list[BlockCost]:
@@ -174,8 +176,7 @@ def rank_costs(rank: RankStep, estimator: Estimator, device: Device) -> list[Blo
     Raises:
         InputError: nobody knows an operator's time.
     """
-    wire = 4.0 if rank.dtype in ("float16", "bfloat16") else None
-    return block_costs(rank.blocks, rank.step, rank.graph, estimator, device, wire)
+    return timed(rank.shape, estimator, device)
 
 
 def simulate_step(
@@ -221,7 +222,7 @@ def played_step(
     constants: Constants = ASSUMED, *, unfolded: bool = False,
 ) -> StepResult:  # fmt: skip
     """A step from what one rank's blocks cost; see `simulate_step`."""
-    training = rank.step is not None
+    training = rank.training
     groups = groups_of(cluster, plan, constants.collectives)
     units = units_of(costs, plan, groups, dispatch_s=constants.dispatch_s)
     stages = shared_out(units, plan.pp * plan.chunks)
@@ -234,7 +235,7 @@ def played_step(
         played = all_ranks(programs, plan, factors)
     else:
         played = folded(programs)
-    timeline = play(played.tasks, played.servers)
+    timeline = play(played.tasks, played.servers, None, interference(constants, played.ranks))
     seconds = timeline.makespan_ps * 1e-12
     spread = _spread(costs)
     states = states_of(rank.dtype, rank.states)
@@ -247,6 +248,20 @@ def played_step(
         flops * plan.tp * plan.replicas * plan.micro_batches, _sources(costs), plan.samples,
         rank.dtype, constants, stages,
     )  # fmt: skip
+
+
+def interference(constants: Constants, ranks: int) -> Interference | None:
+    """Who slows whom on a rank; None where nobody does."""
+    if constants.compute_slowdown == constants.exchange_slowdown == 1:
+        return None
+    rates = np.ones((len(CATEGORIES), len(CATEGORIES)))
+    sent = CATEGORIES.index("data")
+    for name in WORK:
+        rates[CATEGORIES.index(name), sent] = 1 / constants.compute_slowdown
+    # several kinds of work never run at once, so the factors do not multiply
+    for name in WORK:
+        rates[sent, CATEGORIES.index(name)] = 1 / constants.exchange_slowdown
+    return Interference.of(rates, ranks)
 
 
 def groups_of(

@@ -466,6 +466,56 @@ def test_simulate_shows_time_and_memory_and_writes_a_trace(lydite, tmp_path):
     assert (tmp_path / "t.pftrace").stat().st_size > 1000
 
 
+def test_simulate_plays_every_rank_and_writes_a_page(lydite, tmp_path):
+    ran = lydite(
+        "simulate", "gpt2", "--train", "--batch", 16, "--tp", 2, "--unfolded", "--price", 2,
+        "--slow", "3=0.5", "--mtbf", "1 year", "--report", tmp_path / "step.html",
+    )  # fmt: skip
+    assert ran.code == 0
+    assert "goodput (modelled)" in ran.out
+    assert "8 ranks: dp 4, tp 2, pp 1" in ran.out
+    assert (tmp_path / "step.html").stat().st_size > 100_000
+    even = lydite("simulate", "gpt2", "--train", "--batch", 16, "--tp", 2, "--json")
+    slow = lydite("simulate", "gpt2", "--train", "--batch", 16, "--tp", 2, "--slow", "3=0.5",
+                  "--json")  # fmt: skip
+    one, other = (json.loads(each.out) for each in (even, slow))
+    assert (one["ranks_played"], other["ranks_played"]) == (1, 8)
+    assert other["step_s"] > 1.3 * one["step_s"]
+
+
+def test_simulate_shares_experts_and_sequences(lydite):
+    sparse = json.loads(
+        lydite("simulate", "mixtral-8x7b", "--train", "--batch", 8, "--ep", 8, "--sequence", 64,
+               "--dtype", "bfloat16", "--json").out
+    )  # fmt: skip
+    assert sparse["breakdown_s"]["expert"] > 0
+    long = json.loads(
+        lydite("simulate", "gpt2", "--train", "--cp", 4, "--sequence", 256, "--json").out
+    )
+    assert long["breakdown_s"]["context"] > 0
+    assert long["plan"]["dp"] == 2
+
+
+def test_calibrate_fits_and_simulate_takes_it(lydite, tmp_path):
+    rows = ["model,devices,tp,dp,batch,micro_batch,sequence,step_ms"]
+    for batch in (1, 2, 4, 8, 16, 32, 64, 128):
+        ran = lydite("simulate", "gpt2", "--train", "--devices", 2, "--sequence", 64, "--batch",
+                     2 * batch, "--json")  # fmt: skip
+        step_ms = 1.5e3 * json.loads(ran.out)["step_s"]
+        rows.append(f"gpt2,2,1,2,{2 * batch},{batch},64,{step_ms}")
+    (tmp_path / "steps.csv").write_text("\n".join(rows))
+    made = tmp_path / "constants.json"
+    ran = lydite("calibrate", tmp_path / "steps.csv", "--on", "dgx-a100", "--constants", made,
+                 "--rounds", 60, "--json")  # fmt: skip
+    found = json.loads(ran.out)
+    assert ran.code == 0
+    assert found["errors"]["kept aside"]["mean_abs_error"] < 0.05
+    assert found["errors"]["assumed"]["mean_abs_error"] == pytest.approx(1 - 1 / 1.5, abs=1e-3)
+    ran = lydite("simulate", "gpt2", "--train", "--devices", 2, "--sequence", 64, "--batch", 16,
+                 "--constants", made)  # fmt: skip
+    assert "constants fitted to steps.csv" in ran.out
+
+
 def test_simulate_searches_plans(lydite):
     ran = lydite("simulate", "gpt2", "--train", "--batch", 64, "--search", "--json", "--quiet")
     found = json.loads(ran.out)

@@ -8,7 +8,7 @@ import pytest
 
 from lydite.cluster import Group, Plan, checked, filled, fitting, simulate_step, tensor_parallel
 from lydite.cluster.blocks import Block, in_blocks, repetition
-from lydite.cluster.costs import BlockCost, block_costs
+from lydite.cluster.costs import BlockCost, outline, timed
 from lydite.cluster.program import folded
 from lydite.cluster.schedules import in_flight, steps_of
 from lydite.cluster.search import search
@@ -111,7 +111,7 @@ def test_folding_keeps_time_work_and_weights(name):
     whole = training_step(graph, optimizer="adam")
     blocks = in_blocks(graph)
     short = training_step(with_loss(blocks.graph, "cross_entropy"), loss="given", optimizer="adam")
-    costs = block_costs(blocks, short, short.graph, Roofline(), device)
+    costs = timed(outline(blocks, short, short.graph), Roofline(), device)
     parts = [(p, c.block.count) for c in costs for p in c.parts.values()]
     flops = sum(p.flops * n for p, n in parts)
     assert flops == pytest.approx(total_work(whole.graph).total.flops, rel=1e-6)
