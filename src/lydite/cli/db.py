@@ -124,10 +124,12 @@ def export(
 
 @app.command("import")
 def import_(
-    path: Annotated[
-        Path,
+    file: Annotated[
+        list[str],
         typer.Argument(
-            help="An exported file, AISim's operator .json, or a .log, .txt or .csv of nccl-tests."
+            metavar="[KIND] FILE",
+            help="An exported file, AISim's operator .json, or a .log, .txt or .csv of nccl-tests; "
+            "KIND (lydite, aisim, nccl-tests) where the name does not tell.",
         ),
     ],
     device: Annotated[
@@ -146,9 +148,11 @@ def import_(
     from lydite.cli.show import print_json
     from lydite.store import import_file
 
+    kind, path = _kind_and_path(file)
     with open_database(db) as database:
-        if path.name.endswith(_FOREIGN):
-            added = {"measurements": database.add(_foreign(path, device, ranks))}
+        if kind != "lydite":
+            rows = _foreign(path, kind == "nccl-tests", device, ranks)
+            added = {"measurements": database.add(rows)}
         else:
             added = dict(import_file(database, path))
     if json:
@@ -157,15 +161,26 @@ def import_(
         print(f"{added['measurements']} new measurements from {path}")
 
 
-_LOGS = (".log", ".txt", ".csv")
-_FOREIGN = (".json", *_LOGS)
+_KINDS = ("lydite", "aisim", "nccl-tests")
+_BY_SUFFIX = {".json": "aisim", **dict.fromkeys((".log", ".txt", ".csv"), "nccl-tests")}
 
 
-def _foreign(path: Path, device: str | None, ranks: int | None) -> list[Measurement]:
+def _kind_and_path(given: list[str]) -> tuple[str, Path]:
+    """Which form a file has: as told, else by its suffix."""
+    from lydite.errors import InputError, unknown_name
+
+    if len(given) > 2:
+        raise InputError(f"{len(given)} arguments", allowed="[KIND] FILE, one file at a time")
+    path = Path(given[-1])
+    if len(given) == 2 and given[0] not in _KINDS:
+        raise unknown_name("kind of file", given[0], _KINDS)
+    return (given[0] if len(given) == 2 else _BY_SUFFIX.get(path.suffix, "lydite")), path
+
+
+def _foreign(path: Path, is_log: bool, device: str | None, ranks: int | None) -> list[Measurement]:
     from lydite.errors import InputError
     from lydite.store import read_aisim, read_nccl_measurements
 
-    is_log = path.name.endswith(_LOGS)
     if device is None:
         whose = "nccl-tests' logs" if is_log else "AISim's files"
         raise InputError(

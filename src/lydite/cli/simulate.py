@@ -46,6 +46,7 @@ def simulate(
     from lydite.cli.show import deliver, percent, say
     from lydite.cli.step_text import document, text
     from lydite.cluster import fitting, require_fit, simulate_step
+    from lydite.cluster.constants import with_curves
     from lydite.cluster.goodput import document as goodput_document
     from lydite.cluster.goodput import goodput_lines
     from lydite.cluster.sensitivity import sensitivity as buys
@@ -56,11 +57,12 @@ def simulate(
     if search:
         _searched(model, host, net, degrees, db, out, json, quiet)
         return
-    plan = degrees.plan(cluster.ranks)
+    plan = degrees.plan(cluster.ranks, training=net.train)
     graph = load_model(model, net.shape(model, plan.micro_batch, plan.cp))
     rows = Rows("torch", 1, "wall")
     with open_database(db) as database:
         estimator, _ = usual_chain([database], cluster.device, rows, constants.reached)
+        constants = with_curves(constants, database, cluster)
         wanted: dict[str, Any] = {
             "loss": net.loss, "optimizer": net.optimizer if net.train else None,
             "constants": constants,
@@ -126,17 +128,18 @@ def _searched(
 ) -> None:  # fmt: skip
     """Search, and show the best plans as a table."""
     from lydite.cli.load import load_model, open_database
-    from lydite.cli.show import deliver, percent, progress_bar, table
+    from lydite.cli.show import deliver, percent, progress_bar, say, table
     from lydite.cli.step_text import document
+    from lydite.cluster.constants import with_curves
     from lydite.cluster.search import search
-    from lydite.errors import InputError
     from lydite.estimate import Rows
     from lydite.estimate.assemble import usual_chain
     from lydite.units import format_bytes, format_seconds
 
-    if not degrees.batch:
-        raise InputError("a search needs the samples of a step", hint="add --batch N")
     cluster, constants = host.cluster(), host.known_constants()
+    batch = degrees.batch or 2 * cluster.ranks
+    if not degrees.batch:
+        say(f"no --batch: {batch} samples a step, two for each device", quiet)
 
     def build(micro_batch: int) -> Graph:
         return load_model(model, replace(net, train=True).shape(model, micro_batch))
@@ -144,8 +147,9 @@ def _searched(
     rows = Rows("torch", 1, "wall")
     with open_database(db) as database, progress_bar("search", quiet) as progress:
         estimator, _ = usual_chain([database], cluster.device, rows, constants.reached)
+        constants = with_curves(constants, database, cluster)
         found = search(
-            build, cluster, degrees.batch, estimator, loss=net.loss, optimizer=net.optimizer,
+            build, cluster, batch, estimator, loss=net.loss, optimizer=net.optimizer,
             constants=constants, progress=progress,
         )  # fmt: skip
     plans = {"considered": found.considered, "fitting": found.fitting,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,8 +83,8 @@ class PlanOptions(Options):
     ] = True
     bucket: Annotated[str, typer.Option("--bucket", help="Gradients sent at once.")] = "25 MiB"
 
-    def plan(self, ranks: int) -> Plan:
-        """The plan over all ranks.
+    def plan(self, ranks: int, *, training: bool = True) -> Plan:
+        """The plan over all ranks; a pipeline in training gets work for four times its stages.
 
         Raises:
             InputError: it does not divide.
@@ -93,11 +93,14 @@ class PlanOptions(Options):
         from lydite.units import parse_quantity
 
         chosen = {name: getattr(self, name) for name in _AS_THEY_ARE}
-        return filled(
+        found = filled(
             ranks, tp=self.tp, pp=self.pp, cp=self.cp, dp=self.dp, **chosen,
             micro_batch=self.micro_batch or max(1, self._even(ranks)),
             bucket_bytes=int(parse_quantity(self.bucket, "B", where="--bucket")),
         )  # fmt: skip
+        if self.batch or self.pp == 1 or not training:
+            return found
+        return replace(found, batch=4 * found.pp * found.dp * found.micro_batch)
 
     def _even(self, ranks: int) -> int:
         """All of a copy's samples at once, where there is no pipeline."""
@@ -136,8 +139,6 @@ class HostOptions(Options):
         Raises:
             InputError: no such cluster, rank or link.
         """
-        from dataclasses import replace
-
         from lydite.hardware.cluster import degraded, read_cluster
 
         found = read_cluster(self.on, self.devices)

@@ -52,6 +52,16 @@ def document(result: StepResult) -> dict[str, Any]:
         "co2_kg": result.co2_kg,
         "time_by_source": dict(result.by_source),
         "constants": {**result.constants.values, "source": result.constants.source},
+        "collectives": {
+            name: {
+                "ranks": group.ranks,
+                "hosts": group.hosts,
+                "model": group.model,
+                "measured": sorted(group.measured),
+            }
+            for name, group in result.groups.items()
+            if group.ranks > 1
+        },
         "ranks_played": result.played.ranks,
         "kind": "modelled",
     }
@@ -78,6 +88,7 @@ def text(result: StepResult) -> str:
         [TITLES[name], format_seconds(seconds), percent(seconds / whole)]
         for name, seconds in result.breakdown_s.items() if name in TITLES and seconds > 0
     ]  # fmt: skip
+    rows.append(["(of it launches)", format_seconds(result.breakdown_s["of it launches"]), ""])
     rows.append(["(hidden communication)", format_seconds(result.hidden_s), ""])
     memory = max(result.memory, key=lambda stage: sum(stage.values()))
     kinds = ", ".join(f"{kind} {format_bytes(size)}" for kind, size in memory.items() if size)

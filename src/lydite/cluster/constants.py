@@ -11,10 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lydite.cluster.collectives import Calibration
+from lydite.cluster.collectives import Calibration, Curve, curves_in
+from lydite.cluster.collectives.forms import KINDS
 from lydite.errors import InputError, unknown_name
 from lydite.estimate import Reached
 from lydite.files import write_atomic
+from lydite.hardware.cluster import Cluster
+from lydite.store import Database
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Constants:
         reached: what the device's arithmetic, memory and kernels reach.
         collectives: what NCCL's model leaves out (see `lydite.cluster.collectives.calibrate`);
             None for what the device's memory bandwidth says.
+        curves: measured times of collectives inside a host, by kind and ranks; not kept as JSON.
         source: where they come from.
     """
 
@@ -39,6 +43,7 @@ class Constants:
     exchange_slowdown: float = 1.0
     reached: Reached = field(default_factory=Reached)
     collectives: Calibration | None = None
+    curves: Mapping[str, Mapping[int, Curve]] = field(default_factory=dict, compare=False)
     source: str = "assumed"
 
     @property
@@ -108,3 +113,14 @@ def read_constants(path: Path) -> Constants:
     found = ASSUMED.with_values(document, source)
     calibration = None if sent is None else Calibration.from_json(sent, f"{path}: collectives")
     return replace(found, collectives=calibration)
+
+
+def with_curves(constants: Constants, database: Database, cluster: Cluster) -> Constants:
+    """With the collectives that a database has measured on a cluster, or on its device."""
+    found: dict[str, Mapping[int, Curve]] = {}
+    for kind in KINDS:
+        for name in (cluster.name.partition(" x ")[0], cluster.device.name):
+            curves = curves_in(database, name, kind)
+            if curves and kind not in found:
+                found[kind] = curves
+    return replace(constants, curves=found)

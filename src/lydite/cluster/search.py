@@ -154,7 +154,7 @@ def _candidates(
 ) -> Iterator[Candidate]:
     states = states_of(kind.rank.dtype, kind.rank.states)
     layers = max(1, sum(cost.block.count for cost in kind.costs if cost.block.count > 1))
-    tensor = groups_of(cluster, kind.plan, constants.collectives)
+    tensor = groups_of(cluster, kind.plan, constants)
     units = {
         again: units_of(kind.costs, replace(kind.plan, recompute=again), tensor,
                         dispatch_s=constants.dispatch_s)
@@ -166,7 +166,7 @@ def _candidates(
         if cluster.ranks % (tp * pp) or batch % (dp * micro) or dp % ep:
             continue
         base = replace(kind.plan, dp=dp, pp=pp, batch=batch)
-        groups = groups_of(cluster, base, constants.collectives)
+        groups = groups_of(cluster, base, constants)
         for plan in _variants(base, layers):
             yield _candidate(plan, units[plan.recompute], groups, states, kind)
 

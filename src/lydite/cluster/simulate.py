@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lydite.cluster.blocks import in_blocks
-from lydite.cluster.collectives import Calibration, Group, group_of, link_between
+from lydite.cluster.collectives import Group, group_of, link_between, with_measured
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import PARTS, BlockCost, Outline, outline, timed
 from lydite.cluster.memory import memory_by_stage, states_of
@@ -51,6 +51,7 @@ class StepResult:
         dtype: of the weights.
         constants: what no operator has.
         stages: units of each virtual stage, as they were played.
+        groups: who talked with whom.
     """
 
     model: str
@@ -71,6 +72,7 @@ class StepResult:
     dtype: str = "float32"
     constants: Constants = ASSUMED
     stages: Sequence[Sequence[Unit]] = ()
+    groups: Mapping[str, Group] = field(default_factory=dict)
 
     @property
     def critical_s(self) -> dict[str, float]:
@@ -223,7 +225,7 @@ def played_step(
 ) -> StepResult:  # fmt: skip
     """A step from what one rank's blocks cost; see `simulate_step`."""
     training = rank.training
-    groups = groups_of(cluster, plan, constants.collectives)
+    groups = groups_of(cluster, plan, constants)
     units = units_of(costs, plan, groups, dispatch_s=constants.dispatch_s)
     stages = shared_out(units, plan.pp * plan.chunks)
     programs = step_programs(
@@ -246,7 +248,7 @@ def played_step(
         rank.name, cluster, plan, seconds, seconds * spread[0], seconds * spread[1],
         timeline, played, breakdown, hidden, memory, cluster.device.memory_bytes,
         flops * plan.tp * plan.replicas * plan.micro_batches, _sources(costs), plan.samples,
-        rank.dtype, constants, stages,
+        rank.dtype, constants, stages, groups,
     )  # fmt: skip
 
 
@@ -264,9 +266,7 @@ def interference(constants: Constants, ranks: int) -> Interference | None:
     return Interference.of(rates, ranks)
 
 
-def groups_of(
-    cluster: Cluster, plan: Plan, calibration: Calibration | None = None
-) -> dict[str, Group]:
+def groups_of(cluster: Cluster, plan: Plan, constants: Constants = ASSUMED) -> dict[str, Group]:
     """Who talks with whom (see `Plan.groups`), and "pp": from a stage to the next.
 
     Of each kind those groups are looked at that begin in the first host: they share its links.
@@ -276,12 +276,22 @@ def groups_of(
     for name, (stride, size) in plan.groups.items():
         firsts = [r for r in range(min(host, wide)) if r // stride % size == 0]
         members = [[r + i * stride for i in range(size)] for r in firsts]
-        found[name] = group_of(cluster, members, calibration)
+        found[name] = _measured(group_of(cluster, members, constants.collectives), constants)
     found["pp"] = Group(1, float("inf"), 0.0)
     if plan.pp > 1:
         senders = list(range(min(wide, host)))
-        found["pp"] = link_between(cluster, senders, [rank + wide for rank in senders], calibration)
+        found["pp"] = link_between(
+            cluster, senders, [rank + wide for rank in senders], constants.collectives
+        )
     return found
+
+
+def _measured(group: Group, constants: Constants) -> Group:
+    """With the curves of as many ranks in one host, if there are any."""
+    for kind, curves in constants.curves.items():
+        if group.hosts == 1 and group.ranks in curves:
+            group = with_measured(group, curves[group.ranks], kind)
+    return group
 
 
 def _spread(costs: Sequence[BlockCost]) -> tuple[float, float]:

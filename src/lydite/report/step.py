@@ -11,7 +11,7 @@ import numpy as np
 from lydite.cluster.collectives import EFFICIENCY, LAUNCH_S
 from lydite.cluster.live import Course, memory_course
 from lydite.cluster.program import CATEGORIES
-from lydite.cluster.simulate import StepResult, fitting, groups_of
+from lydite.cluster.simulate import StepResult, fitting
 from lydite.report.page import Section, write_page
 from lydite.report.step_plots import (
     Bars,
@@ -255,7 +255,7 @@ def _assumed(result: StepResult) -> Section:
 
 def _collectives(result: StepResult) -> list[list[str]]:
     """What the groups' times rest on."""
-    groups = [g for g in groups_of(result.cluster, result.plan).values() if g.ranks > 1]
+    groups = [g for g in result.groups.values() if g.ranks > 1]
     rows = []
     if any(group.model == "nccl" for group in groups):
         rows.append(["collectives", "the fastest of those that NCCL chooses from", "NCCL's model"])

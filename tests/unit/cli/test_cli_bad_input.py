@@ -226,7 +226,7 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         (["inspect", "NET", "--batch", "2"], "small: its batch is fixed; export it with a"),
         (["simulate", "gpt2", "--train", "--tp", "3"], "tp 3 x pp 1 = 3 does not divide"),
         (["simulate", "gpt2", "--train", "--tp", "8"], "gpt2: attention (Attention):"),
-        (["simulate", "gpt2", "--search"], "a search needs the samples of a step; add --batch N"),
+        (["db", "import", "ncl", "a.log"], "unknown kind of file 'ncl'; allowed: aisim, lydite, n"),
         (["simulate", "gpt2", "--on", "dgx-a101"], "unknown cluster 'dgx-a101'"),
         (["simulate", "gpt2", "--devices", "9"], "9 devices asked for, 'dgx-a100' has 8"),
         (["simulate", "gpt2", "--train", "--schedule", "2f2b"], "unknown schedule '2f2b'"),

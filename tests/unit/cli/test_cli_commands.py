@@ -31,7 +31,7 @@ COMMANDS = {
     "--quiet/-q",
     "lydite db": "",
     "lydite db export": "path --op-type --device --scope --force --db --json",
-    "lydite db import": "path --device --ranks --db --json",
+    "lydite db import": "file --device --ranks --db --json",
     "lydite db merge": "other --db --json",
     "lydite db query": "--op-type --device --scope --limit --db --json",
     "lydite db stats": "--db --json",

@@ -37,3 +37,26 @@ def test_what_is_missing_is_said(refused, tmp_path):
     assert "no rows of nccl-tests" in refused("db", "import", path, "--device", "A100")
     missing = tmp_path / "none.txt"
     assert refused("db", "import", missing, "--device", "x") == f"{missing}: no such file"
+
+
+def test_a_step_takes_what_was_measured(lydite, tmp_path):
+    """All-reduces ten times as long as modelled, of eight devices; others stay modelled."""
+    step = ("simulate", "gpt2", "--train", "--batch", 64, "--no-overlap", "--json")
+    before = json.loads(lydite(*step).out)
+    assert before["collectives"]["dp"] == {
+        "ranks": 8, "hosts": 1, "model": "nccl", "measured": []
+    }  # fmt: skip
+    rows = []
+    for size in (1 << k for k in range(20, 31)):
+        time_ns = int(1e5 + 2.5e-2 * size)
+        rows.append(f"{size},{size // 4},float,{time_ns},1,{time_ns},1")
+    log = tmp_path / "slow.csv"
+    log.write_text(
+        "size(B),count,type,time(ns),busbw(GB/s),time(ns),busbw(GB/s)\n" + "\n".join(rows)
+    )
+    ran = lydite("db", "import", "nccl-tests", log, "--ranks", 8, "--device",
+                 "nvidia-a100-sxm4-40gb")  # fmt: skip
+    assert ran.code == 0, ran.err
+    after = json.loads(lydite(*step).out)
+    assert after["collectives"]["dp"]["measured"] == ["AllReduce"]
+    assert after["breakdown_s"]["data"] > 3 * before["breakdown_s"]["data"]
