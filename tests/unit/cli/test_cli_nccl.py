@@ -59,4 +59,4 @@ def test_a_step_takes_what_was_measured(lydite, tmp_path):
     assert ran.code == 0, ran.err
     after = json.loads(lydite(*step).out)
     assert after["collectives"]["dp"]["measured"] == ["AllReduce"]
-    assert after["breakdown_s"]["data"] > 3 * before["breakdown_s"]["data"]
+    assert after["breakdown_s"]["data"] > 2 * before["breakdown_s"]["data"]
