@@ -1,0 +1,160 @@
+"""A network on a chip: laid out, played, and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lydite.chip.plan import ChipPlan, LayerCost
+from lydite.chip.smv.plan import smv_plan
+from lydite.chip.soc import CATEGORIES, SocResult, play_soc
+from lydite.chip.systolic.plan import systolic_plan
+from lydite.graph import Graph
+from lydite.graph.passes import fused
+from lydite.hardware.chip import Chip, SmvArray, SystolicArray
+
+
+@dataclass(frozen=True, eq=False)
+class ChipResult:
+    """What a network takes on a chip.
+
+    Attributes:
+        model, chip: which.
+        plan: its layers and invocations.
+        soc: the system as played; None where only the array was looked at.
+        seconds: of the network: of the system, or of the accelerator alone.
+    """
+
+    model: str
+    chip: Chip
+    plan: ChipPlan
+    soc: SocResult | None
+    seconds: float
+
+    @property
+    def cycles(self) -> float:
+        """Of the accelerators' clock."""
+        return self.seconds * self.chip.clock_hz
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates of the network."""
+        return sum(cost.macs for cost in self.plan.costs)
+
+    @property
+    def utilisation(self) -> float:
+        """Multiply-accumulates over what all arrays could do in that time."""
+        peak = self.chip.array.macs * self.chip.accelerators * self.cycles
+        return self.macs / peak if peak else 0.0
+
+    def stalls(self) -> list[dict[str, float]]:
+        """Of each layer the cycles of its span by what it waited for; they add up to the span.
+
+        Computation counts first, then weights and drains, then what no computation hides: data in
+        flight, flushes, the processor; the rest is waiting for others.
+        """
+        if self.soc is None:
+            return [dict(cost.cycles) for cost in self.plan.costs]
+        return _attributed(self, self.soc)
+
+    def by_part(self) -> Mapping[str, float]:
+        """`stalls` of all layers together."""
+        found: dict[str, float] = {}
+        for layer in self.stalls():
+            for name, cycles in layer.items():
+                found[name] = found.get(name, 0.0) + cycles
+        return found
+
+
+def run_chip(
+    graph: Graph, chip: Chip, *, threads: int = 1, soc: bool = True, fuse: bool = True
+) -> ChipResult:
+    """A network on a chip.
+
+    Args:
+        graph: with fixed sizes.
+        chip: where.
+        threads: of the processor, that copy tiles.
+        soc: whether processor, transfers and memory play; without, memory never stalls and
+            operators that the processor runs are left out of the time (they stay in the list).
+        fuse: whether activations, norms and attention are fused before (systolic arrays; SMV's
+            lowering fuses what SMAUG fuses).
+
+    Raises:
+        InputError: a scratchpad is too small for an operator (named).
+        GraphError: a tensor of open size.
+    """
+    if isinstance(chip.array, SmvArray):
+        plan = smv_plan(graph, chip)
+    else:
+        plan = systolic_plan(fused(graph) if fuse else graph, chip)
+    if not soc:
+        return ChipResult(graph.name, chip, plan, None, plan.cycles / chip.clock_hz)
+    played = play_soc(chip, plan.jobs, plan.layers, threads=threads)
+    return ChipResult(graph.name, chip, plan, played, played.seconds)
+
+
+def varied(chip: Chip, **changes: object) -> Chip:
+    """The chip with other sizes of its array, or other parts.
+
+    Args:
+        chip: left as it is.
+        changes: fields of `Chip`, or of its array (`pes`, `rows`, `dataflow`, ...).
+    """
+    own = {k: v for k, v in changes.items() if k in chip.array.__dataclass_fields__}
+    rest = {k: v for k, v in changes.items() if k not in own}
+    array: SmvArray | SystolicArray = replace(chip.array, **own)  # type: ignore[arg-type]
+    return replace(chip, array=array, **rest)  # type: ignore[arg-type]
+
+
+_ORDER = ("compute", "load", "store", "flush", "host", "finish", "prepare", "launch")
+
+
+def _attributed(result: ChipResult, soc: SocResult) -> list[dict[str, float]]:
+    """See `ChipResult.stalls`."""
+    clock = result.chip.clock_hz * 1e-12
+    timeline = soc.timeline
+    found: list[dict[str, float]] = []
+    for number, cost in enumerate(result.plan.costs):
+        mine = np.flatnonzero(soc.layer_of_task == number)
+        parts = _layer_parts(
+            timeline.start_ps[mine], timeline.end_ps[mine], timeline.tasks.category[mine],
+            [CATEGORIES.index(name) for name in _ORDER],
+        )  # fmt: skip
+        names: list[str] = [*_ORDER, "waiting"]
+        named = {name: part * clock for name, part in zip(names, parts, strict=True)}
+        found.append(_split(named, cost))
+    return found
+
+
+def _layer_parts(
+    start: np.ndarray, end: np.ndarray, category: np.ndarray, order: list[int]
+) -> list[float]:
+    """How long each category went on that none before it in the order covered, then the rest."""
+    if not len(start):
+        return [0.0] * (len(order) + 1)
+    edges = np.unique(np.concatenate([start, end]))
+    level = np.full(len(edges) - 1, len(order))
+    for rank in range(len(order) - 1, -1, -1):
+        mine = category == order[rank]
+        low, high = np.searchsorted(edges, start[mine]), np.searchsorted(edges, end[mine])
+        change = np.zeros(len(edges))
+        np.add.at(change, low, 1)
+        np.add.at(change, high, -1)
+        level[np.cumsum(change)[:-1] > 0] = rank
+    spans = np.diff(edges)
+    return [float(spans[level == rank].sum()) for rank in range(len(order) + 1)]
+
+
+_INSIDE = ("weight load", "fill and drain", "convert", "activation", "vector")
+
+
+def _split(parts: dict[str, float], cost: LayerCost) -> dict[str, float]:
+    """Computation by what the array does in it, in proportion."""
+    compute = parts.pop("compute")
+    inside = {k: v for k, v in cost.cycles.items() if k in (*_INSIDE, "compute", "loops")}
+    whole = sum(inside.values())
+    shares = {k: compute * v / whole for k, v in inside.items()} if whole else {"compute": compute}
+    return {k: v for k, v in {**shares, **parts}.items() if v}

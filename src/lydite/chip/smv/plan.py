@@ -1,0 +1,99 @@
+"""A network on SMV: SMAUG's tiles and invocations, with what each of them takes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
+from lydite.chip.smv.invocations import Invocations
+from lydite.chip.smv.limits import smv_constraints
+from lydite.chip.smv.program import HostOp, SmvOp
+from lydite.chip.smv.schedule import Schedule, schedule_graph
+from lydite.chip.smv.timing import CONV, PRODUCT, Cycles, cycles_of, kind_of
+from lydite.chip.soc import Jobs, Layer
+from lydite.graph import Graph
+from lydite.hardware.chip import Chip, SmvArray
+
+_VIEWS = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"))
+
+
+def smv_schedule(graph: Graph, chip: Chip) -> Schedule:
+    """SMAUG's schedule at the chip's sizes; its scratchpads hold fp32, its tiles fp16."""
+    array = chip.array
+    assert isinstance(array, SmvArray)
+    tile_bytes = min(pad.bytes for pad in chip.scratchpads) // 2
+    constraints = smv_constraints(tile_bytes, array.pes, array.vectors * array.lanes)
+    return schedule_graph(graph, constraints, chip.accelerators)
+
+
+def smv_plan(graph: Graph, chip: Chip, schedule: Schedule | None = None) -> ChipPlan:
+    """All layers of a network on a chip with an SMV.
+
+    Args:
+        graph: with fixed sizes.
+        chip: where.
+        schedule: of this graph on this chip, if it is known already.
+
+    Raises:
+        InputError: a scratchpad is too small for an operator's smallest tile.
+        GraphError: a tensor of open size.
+    """
+    made = smv_schedule(graph, chip) if schedule is None else schedule
+    inv = made.invocations
+    cycles = cycles_of(inv, chip)
+    costs: list[LayerCost] = []
+    layers: list[Layer] = []
+    place = np.zeros(len(inv.layers), np.int64)
+    number = 0
+    for step in made.program.steps:
+        if isinstance(step, SmvOp):
+            place[number] = len(costs)
+            cost, layer = _on_array(step, graph, inv, cycles, inv.layer == number)
+            number += 1
+        else:
+            cost, layer = _on_host(step, graph, chip)
+        costs.append(cost)
+        layers.append(layer)
+    return ChipPlan(costs, _jobs(inv, cycles, chip, place), layers)
+
+
+def _jobs(inv: Invocations, cycles: Cycles, chip: Chip, place: np.ndarray) -> Jobs:
+    second = 1 / chip.clock_hz
+    return Jobs(
+        place[inv.layer] if len(inv) else inv.layer, inv.accelerator, inv.group, inv.waits,
+        (cycles.head + cycles.flush) * second, inv.input_load_bytes + inv.weight_load_bytes,
+        (cycles.input + cycles.weights) * second,
+        (cycles.convert + cycles.loops + cycles.activation) * second, inv.store_bytes,
+        cycles.store * second,
+    )  # fmt: skip
+
+
+def _on_array(
+    step: SmvOp, graph: Graph, inv: Invocations, cycles: Cycles, mine: np.ndarray
+) -> tuple[LayerCost, Layer]:
+    parts = {name: float(column[mine].sum()) for name, column in cycles.parts.items()}
+    kind = kind_of(int(inv.kernel[mine][0])) if mine.any() else ""
+    output = graph.type_of(step.output) if step.output in graph.tensors else None
+    elements = float((output.numel if output is not None else 0) or np.prod(step.dims))
+    weights = step.problem.weights
+    each = float(np.prod(weights[1:])) if kind in (CONV, PRODUCT) else 0.0
+    source = graph.type_of(step.inputs[0]).numel or 0
+    load = float((inv.input_load_bytes + inv.weight_load_bytes)[mine].sum())
+    cost = LayerCost(
+        step.name, step.problem.kind, step.kernel, ARRAY if each else VECTOR, int(mine.sum()),
+        parts, elements * each, load, float(inv.store_bytes[mine].sum()),
+    )  # fmt: skip
+    return cost, Layer(step.name, 2.0 * source, 2.0 * elements)
+
+
+def _on_host(step: HostOp, graph: Graph, chip: Chip) -> tuple[LayerCost, Layer]:
+    op = step.op
+    if op.op_type in _VIEWS:
+        return LayerCost(op.name, op.op_type, "", VIEW), Layer(op.name)
+    if step.is_bias:
+        size = 2.0 * float(graph.type_of(op.outputs[0]).numel or 0)
+        seconds = 2 * size / chip.cpu.memory_bytes_per_s
+    else:
+        seconds = host_seconds(op, graph, chip)
+    cost = LayerCost(op.name, op.op_type, "", CPU, host_s=seconds, why=step.reason)
+    return cost, Layer(op.name, host_s=seconds)

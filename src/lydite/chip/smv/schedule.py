@@ -1,0 +1,180 @@
+"""In which order SMV's accelerators are invoked, on which tiles, and what each fetches and sends.
+
+Loops: harvard-acc/smaug, smaug/operators/smv/smv_*_op.cpp and smv_accel_pool.cpp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from lydite.chip.smv.invocations import KERNELS, Invocations, joined
+from lydite.chip.smv.limits import SMV, VECTOR
+from lydite.chip.smv.loops import COMPARES, LOOPS, Loop, Work, number
+from lydite.chip.smv.lower import lower
+from lydite.chip.smv.program import HostOp, Program, SmvOp
+from lydite.chip.tiling.constraints import Constraints
+from lydite.chip.tiling.problem import Kind
+from lydite.chip.tiling.search import stored
+from lydite.chip.tiling.tiler import tile
+from lydite.chip.tiling.tiles import Grid, Tiling
+from lydite.errors import InputError
+from lydite.graph.graph import Graph
+
+Columns = np.ndarray
+MOST_ACCELERATORS = 8
+"""As many as SMAUG's --num-accels takes."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a graph does on SMV.
+
+    Attributes:
+        program: its operators.
+        invocations: of the operators that SMV runs; `layers` are `program.ops`, in order.
+        host: the operators that are left to the CPU, with the reason for each.
+    """
+
+    program: Program
+    invocations: Invocations
+    host: tuple[HostOp, ...]
+
+
+def schedule_graph(
+    graph: Graph | Program, constraints: Constraints = SMV, accelerators: int = 1
+) -> Schedule:
+    """The invocations of a graph, operator by operator in the graph's order.
+
+    Raises:
+        InputError: a scratchpad too small for an operator's smallest tile (named), or a number of
+            accelerators that SMAUG has not.
+        GraphError: a tensor of open shape.
+    """
+    program = lower(graph) if isinstance(graph, Graph) else graph
+    parts = []
+    for op in program.ops:
+        try:
+            parts.append(schedule(op, constraints, accelerators))
+        except InputError as error:
+            where = f"{program.name}: {op.name}: {error.where}"
+            raise InputError(error.what, where=where, allowed=error.allowed) from error
+    return Schedule(program, joined(parts, [op.name for op in program.ops]), tuple(program.host))
+
+
+def schedule(
+    op: SmvOp, constraints: Constraints = SMV, accelerators: int = 1, tiling: Tiling | None = None
+) -> Invocations:
+    """The invocations of one operator.
+
+    Args:
+        op: what is run.
+        constraints: of the accelerator.
+        accelerators: how many take turns, 1 to 8.
+        tiling: how it is cut; SMAUG's way where none is given.
+
+    Raises:
+        InputError: a scratchpad too small for the smallest tile, or too many accelerators.
+    """
+    if not 1 <= accelerators <= MOST_ACCELERATORS:
+        raise InputError(
+            f"{accelerators} accelerators", where="smv", allowed=f"1 to {MOST_ACCELERATORS}"
+        )
+    work = Work(op.problem, op.kernel, op.activation is not None, constraints, accelerators)
+    return joined([_known(work) if tiling is None else _columns(work, tiling)], [op.name])
+
+
+@lru_cache(maxsize=4096)
+def _known(work: Work) -> Invocations:
+    return _columns(work, tile(work.problem, work.constraints))
+
+
+def _columns(work: Work, tiling: Tiling) -> Invocations:
+    found = LOOPS[work.problem.kind](work, tiling)
+    return _assembled(work, tiling, found)
+
+
+# --- what follows from the loops --------------------------------------------------------------
+
+
+def _sizes(grid: Grid, at: tuple[Columns, ...]) -> Columns:
+    """Sizes of tiles as four columns; a matrix has its two as the first and the last."""
+    found = np.ones((len(at[0]), 4), np.int64)
+    for column, size, index in zip((0, 3) if len(at) == 2 else range(4), grid.sizes, at,
+                                   strict=True):  # fmt: skip
+        found[:, column] = size[index]
+    return found
+
+
+def _pads_of(tiling: Tiling, loop: Loop) -> Columns:
+    """Zeros above, below, left and right of each invocation's input tile."""
+    if tiling.pads is None:
+        return np.zeros((len(loop.input[0]), 4), np.int64)
+    places = (loop.input[1], loop.input[1], loop.input[2], loop.input[2])
+    return np.stack([pad[at] for pad, at in zip(tiling.pads, places, strict=True)], axis=1)
+
+
+def _assembled(work: Work, tiling: Tiling, loop: Loop) -> Invocations:
+    rows, constraints = len(loop.input[0]), work.constraints
+    zero = np.zeros(rows, np.int64)
+    given = {
+        name: np.broadcast_to(np.asarray(value), rows)
+        for name, value in (loop.columns or {}).items()
+    }
+    second = tiling.weights.grid if tiling.weights is not None else tiling.input.grid
+    inputs, outputs = _sizes(tiling.input.grid, loop.input), _sizes(tiling.output.grid, loop.output)
+    weights = _sizes(second, loop.weights) if loop.weights else np.zeros((rows, 4), np.int64)
+    sends = given["sends"]
+    pads = _pads_of(tiling, loop)
+
+    def bytes_of(sizes: Columns, where: Columns, element_bytes: int) -> Columns:
+        return np.where(where, stored(sizes, constraints.alignment) * element_bytes, 0)
+
+    size, false = constraints.element_bytes, zero.astype(bool)
+    sent = outputs
+    if work.problem.kind is Kind.INNER_PRODUCT and work.accelerators > 1:
+        sent = outputs.copy()
+        sent[:, 3] = np.minimum(weights[:, 0], outputs[:, 3])
+    columns = {
+        "layer": zero, "kernel": zero + KERNELS.index(work.kernel),
+        "input_dims": inputs, "weight_dims": weights, "output_dims": outputs,
+        "input_tile": number(tiling.input.grid, loop.input),
+        "weight_tile": number(second, loop.weights) if loop.weights else zero,
+        "output_tile": number(tiling.output.grid, loop.output),
+        "input_load_bytes": bytes_of(inputs, given["reads_input"], size),
+        "weight_load_bytes": bytes_of(weights, given.get("reads_weights", false), size),
+        "store_bytes": bytes_of(sent, sends, 1 if work.kernel in COMPARES else size),
+        "activates": sends & work.activates, "pads": pads,
+        **dict.fromkeys(("accelerator", "group", "input_start", "output_start"), zero),
+        **dict.fromkeys(("reads_weights", "accumulates", "waits"), false),
+        **given, **_trips(work, inputs, weights, outputs, pads),
+    }  # fmt: skip
+    return Invocations(layers=("",), **columns)
+
+
+def _trips(
+    work: Work, inputs: Columns, weights: Columns, outputs: Columns, pads: Columns
+) -> dict[str, Columns]:
+    """How often the kernel's loops run."""
+    problem, kind = work.problem, work.problem.kind
+    pes, maccs = work.block
+    one = np.ones(len(inputs), np.int64)
+    ofmaps, k_rows, k_cols, rows, cols = one, one, one, inputs[:, 0] * inputs[:, 1], inputs[:, 2]
+    channels = -(-inputs[:, 3] // VECTOR)
+    if kind in (Kind.CONVOLUTION, Kind.POOLING):
+        k_rows, k_cols = one * problem.kernel[0], one * problem.kernel[1]
+        rows = (inputs[:, 1] + pads[:, 0] + pads[:, 1] - k_rows) // problem.stride[0] + 1
+        cols = (inputs[:, 2] + pads[:, 2] + pads[:, 3] - k_cols) // problem.stride[1] + 1
+    if kind is Kind.CONVOLUTION:
+        ofmaps = -(-np.minimum(weights[:, 0], outputs[:, 3]) // pes)
+        channels = -(-weights[:, 3] // maccs)
+    if kind is Kind.INNER_PRODUCT:
+        ofmaps, channels = -(-weights[:, 0] // pes), -(-weights[:, 3] // maccs)
+    if kind is Kind.BATCH_NORM and len(problem.input) == 2:
+        channels = -(-weights[:, 3] // VECTOR)
+    return {
+        "ofmap_blocks": ofmaps, "k_rows": k_rows, "k_cols": k_cols, "channel_blocks": channels,
+        "out_rows": rows, "out_cols": cols,
+    }  # fmt: skip

@@ -1,0 +1,228 @@
+"""Cycles of SMV's invocations: transfers line by line, then loops whose pace the scratchpads set.
+
+    head + flush of all lines + transfers + conversion + loops + activation
+
+- A transfer is flushed or invalidated out of the processor's caches line by line, moved, and turned
+  between fp16 (memory) and fp32 (scratchpad), 1.5 cycles a vector of eight.
+- Convolution: every output position takes 4 cycles (four activation vectors come through the one
+  port of one bank), a row and a pass over the tile something to begin and to drain.
+- Inner product: each step reads PEs x vectors weight vectors through the port of one bank.
+- Pooling: each output position and four channel groups begin a window.
+
+The forms follow SMAUG's kernels and Aladdin's scheduling (gem5-aladdin, smv/kernels); what memory
+and loop overheads take was fitted to 912 invocations of gem5-Aladdin (see `benchmarks/smv.py`,
+which fits them again without each network in turn).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lydite.chip.smv.invocations import KERNELS, Invocations
+from lydite.errors import InputError
+from lydite.hardware.chip import Chip, SmvArray
+
+Columns = np.ndarray
+
+HEAD_CYCLES = 9.0
+CONVERT_CYCLES = 1.5
+"""A vector of eight between fp16 and fp32: exact in Aladdin's logs (385.5 for 256 vectors)."""
+CONV_CYCLES = 4.0
+"""Between two output positions of a convolution; measured, also with one vector a PE."""
+VECTOR_BYTES = 16
+_REFERENCE_BYTES_PER_S = 6.1e9
+"""What streams of 32-byte lines get of the fitted runs' LPDDR4-3200."""
+
+CONV, PRODUCT, POOL, NORM, LINE = "convolution", "product", "pooling", "norm", "line"
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Nanoseconds (transfers) and cycles (loops) of one kind of kernel.
+
+    Attributes:
+        input_line, weight_line, store_line: of a cache line moved, beyond its flush.
+        outer: of a pass over the output tile (an output block of a product; of pooling nothing).
+        row: of an output row (pooling: of an output position and four channel groups).
+        activation: of an output vector.
+        constant: of an invocation.
+    """
+
+    input_line: float = 6.3
+    weight_line: float = 9.4
+    store_line: float = 0.9
+    outer: float = 0.0
+    row: float = 0.0
+    activation: float = 1.8
+    constant: float = 84.0
+
+
+FITTED: Mapping[str, Coefficients] = {
+    CONV: Coefficients(6.275, 9.362, 0.9, 14.63, 13.195, 1.809, 83.78),
+    PRODUCT: Coefficients(2.436, 8.04, 24.77, 11.0, 0.0, 0.0, 22.6),
+    POOL: Coefficients(5.05, 5.05, 0.0, 0.0, 15.13, 0.0, 350.0),
+    NORM: Coefficients(6.3, 9.4, 0.9, 0.0, 0.0, 1.8, 84.0),
+    LINE: Coefficients(6.3, 6.3, 0.9, 0.0, 0.0, 1.8, 84.0),
+}
+"""On all rows. Norms and lines of elements have no rows to speak of: their memory terms are the
+convolution's, their loops one vector a cycle and lane conflict (assumed)."""
+
+_KIND = {0: CONV, 1: PRODUCT, 2: POOL, 3: POOL, 4: NORM, 5: NORM}
+
+
+def kind_of(kernel: int) -> str:
+    """Which coefficients a kernel takes."""
+    return _KIND.get(kernel, LINE)
+
+
+@dataclass(frozen=True, eq=False)
+class Cycles:
+    """Cycles of each invocation, by what they go to; float64[invocations].
+
+    Attributes:
+        head: to begin.
+        flush: lines put out of the processor's caches.
+        input, weights, store: lines moved.
+        convert: between fp16 and fp32.
+        loops: arithmetic, with what begins and drains.
+        activation: over the outputs.
+    """
+
+    head: Columns
+    flush: Columns
+    input: Columns
+    weights: Columns
+    store: Columns
+    convert: Columns
+    loops: Columns
+    activation: Columns
+
+    @property
+    def total(self) -> Columns:
+        """All of them, rounded to whole cycles."""
+        return np.rint(self.exact)
+
+    @property
+    def exact(self) -> Columns:
+        """All of them."""
+        return np.sum(list(self.parts.values()), axis=0)
+
+    @property
+    def parts(self) -> dict[str, Columns]:
+        """By name."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @property
+    def memory(self) -> Columns:
+        """Moving data."""
+        return self.flush + self.input + self.weights + self.store
+
+
+def cycles_of(
+    invocations: Invocations, chip: Chip, coefficients: Mapping[str, Coefficients] = FITTED
+) -> Cycles:
+    """Cycles of invocations on a chip with nothing else to do.
+
+    Args:
+        invocations: of the chip's sizes.
+        chip: its array is an SMV's; sizes, clock, interface and DRAM scale the terms.
+        coefficients: by kind of kernel.
+
+    Raises:
+        InputError: another kind of array.
+    """
+    array = chip.array
+    if not isinstance(array, SmvArray):
+        raise InputError("has no SMV", where=chip.name, hint="take a systolic dataflow")
+    kinds = np.array([kind_of(int(kernel)) for kernel in invocations.kernel])
+    table = {name: _column(kinds, coefficients, name) for name in Coefficients.__dataclass_fields__}
+    line = chip.interface.line_bytes
+    loads, weights, stores = (
+        np.ceil(size / line) for size in
+        (invocations.input_load_bytes, invocations.weight_load_bytes, invocations.store_bytes)
+    )  # fmt: skip
+    ns = chip.clock_hz * 1e-9
+    warm, cold = _lines(chip, table)
+    flushes = chip.interface.kind == "dma"
+    flush = np.zeros(len(kinds))
+    if flushes:
+        flush = chip.interface.flush_cycles * (loads + weights)
+        flush = flush + chip.interface.invalidate_cycles * stores
+    pages = sum(np.ceil(size * line / chip.dma.page_bytes) for size in (loads, weights, stores))
+    vectors = (
+        invocations.input_load_bytes + invocations.weight_load_bytes + invocations.store_bytes
+    ) / VECTOR_BYTES
+    loops, activation = _loops(invocations, chip, array, kinds, table)
+    return Cycles(
+        np.full(len(kinds), HEAD_CYCLES), flush + chip.dma.setup_cycles * pages,
+        warm * loads * ns, cold * weights * ns, table["store_line"] * stores * ns,
+        CONVERT_CYCLES * vectors, loops, activation,
+    )  # fmt: skip
+
+
+def _lines(chip: Chip, table: Mapping[str, Columns]) -> tuple[Columns, Columns]:
+    """Nanoseconds of a line of inputs and of weights: the path, and DRAM's share at its rate."""
+    rate = chip.dram.stream_bytes_per_s(chip.interface.line_bytes)
+    slower = chip.interface.line_bytes / 32 * _REFERENCE_BYTES_PER_S / rate
+    warm, cold = table["input_line"], table["weight_line"]
+    path = np.minimum(warm, cold)
+    scale = chip.interface.line_bytes / 32
+    grown = [path * scale + (own - path) * slower for own in (warm, cold)]
+    return grown[0], grown[1]
+
+
+def _column(kinds: Columns, coefficients: Mapping[str, Coefficients], name: str) -> Columns:
+    found = np.zeros(len(kinds))
+    for kind in set(kinds.tolist()):
+        found[kinds == kind] = getattr(coefficients[kind], name)
+    return found
+
+
+def _loops(
+    inv: Invocations, chip: Chip, array: SmvArray, kinds: Columns, table: Mapping[str, Columns]
+) -> tuple[Columns, Columns]:
+    ports = chip.scratchpads[0].ports
+    passes = inv.ofmap_blocks * inv.k_rows * inv.k_cols * inv.channel_blocks
+    positions = inv.out_rows * inv.out_cols
+    vectors = np.prod(inv.output_dims, axis=1) / array.lanes
+    conv = passes * (
+        inv.out_rows * (CONV_CYCLES / ports * inv.out_cols + table["row"]) + table["outer"]
+    )
+    step = array.pes * array.vectors / ports
+    product = inv.out_rows * inv.ofmap_blocks * (step * inv.channel_blocks + table["outer"])
+    pool = positions * np.ceil(inv.channel_blocks / 4) * table["row"]
+    line = vectors * (2.0 / ports)
+    chosen = [kinds == kind for kind in (CONV, PRODUCT, POOL)]
+    loops = np.select(chosen, [conv, product, pool], line) + table["constant"]
+    return loops, inv.activates * vectors * table["activation"]
+
+
+def features(invocations: Invocations, chip: Chip, kind: str) -> tuple[Columns, Columns]:
+    """What a kind's cycles are linear in, and the part that is not fitted.
+
+    Returns:
+        float64[rows, 5]: input lines, weight lines, passes, rows of passes (pooling: positions and
+        groups), activated vectors, ones as the coefficients' fields name them; and the known
+        cycles: head, flush, conversion, the pace of the loops. Rows of other kinds are left out.
+    """
+    base = {
+        name: replace(one, input_line=0.0, weight_line=0.0, outer=0.0, row=0.0, activation=0.0,
+                      constant=0.0)
+        for name, one in FITTED.items()
+    }  # fmt: skip
+    mine = np.array([kind_of(int(k)) == kind for k in invocations.kernel])
+    known = cycles_of(invocations, chip, base).exact
+    columns: list[Columns] = []
+    for name in TERMS:
+        one = {**base, kind: replace(base[kind], **{name: 1.0})}
+        columns.append(cycles_of(invocations, chip, one).exact - known)
+    return np.stack(columns, axis=1)[mine], known[mine]
+
+
+TERMS = ("input_line", "weight_line", "outer", "row", "activation", "constant")
+"""Fields of `Coefficients` that a fit may move."""
+
+assert len(KERNELS) > max(_KIND)

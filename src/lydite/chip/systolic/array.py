@@ -1,0 +1,236 @@
+"""Cycles, utilisation and SRAM accesses of matrix products on a systolic array, in closed form.
+
+An array of R rows and C columns multiplies an M x K matrix (ofmap pixels by window) with a K x N
+one (window by filters). Two of the three dimensions lie on the array, the third is streamed:
+
+    dataflow  on the rows (SR)  on the columns (SC)  in time (T)
+    ws        K                 N                    M
+    is        K                 M                    N
+    os        M                 N                    K
+
+What does not fit is cut into folds, ceil(SR / R) x ceil(SC / C) of them; an edge fold costs as much
+as a full one. Every function takes numbers or numpy columns, which broadcast: many layers on many
+arrays at once.
+
+Sources: Samajdar et al., "A Systematic Methodology for Characterizing Scalability of DNN
+Accelerators using SCALE-Sim" (ISPASS 2020) for the folds; SCALE-Sim 3.0.0 for what it counts; Ham
+et al., "ONNXim" (IEEE CAL 2024) and its systolic core for overlapped folds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from lydite.errors import InputError, unknown_name
+
+Column: TypeAlias = "int | np.ndarray"
+"""A whole number, or an integer array that broadcasts with the others."""
+
+Numbers: TypeAlias = "float | np.number | np.ndarray"
+"""A result: an array if anything it comes from was one."""
+
+DATAFLOWS = ("ws", "os", "is")
+OVERLAPS = ("none", "preload")
+ISSUE_CYCLES = 4
+"""ONNXim: an instruction holds the array's input for at least so long, so has so many rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A systolic array.
+
+    Attributes:
+        rows, columns: processing elements, each a multiply-accumulate per cycle.
+        dataflow: what stays in the array: "ws" weights, "is" inputs, "os" outputs.
+        overlap: "none": a fold begins when the one before has drained, as in SCALE-Sim;
+            "preload": the next fold's stationary operand is loaded while this one computes, and its
+            rows follow at once, as in ONNXim.
+
+    Raises:
+        InputError: an unknown dataflow or overlap, no processing element, or "preload" with
+            outputs stationary, where nothing is loaded before a fold.
+    """
+
+    rows: Column
+    columns: Column
+    dataflow: str = "ws"
+    overlap: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.dataflow not in DATAFLOWS:
+            raise unknown_name("dataflow", self.dataflow, DATAFLOWS)
+        if self.overlap not in OVERLAPS:
+            raise unknown_name("fold overlap", self.overlap, OVERLAPS)
+        if self.overlap == "preload" and self.dataflow == "os":
+            raise InputError(
+                "an output-stationary array has no operand to preload",
+                allowed="overlap none, or dataflow ws or is",
+            )
+        _positive("systolic array", rows=self.rows, columns=self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A matrix product, M x K by K x N.
+
+    Attributes:
+        m: ofmap pixels of the whole batch, or rows of the left operand.
+        k: what is summed over: a filter's window times its channels.
+        n: filters, or columns of the right operand.
+        count: how many such products, one after the other: a convolution's groups, a batch of
+            pairs of matrices.
+
+    Raises:
+        InputError: a size below 1.
+    """
+
+    m: Column
+    k: Column
+    n: Column
+    count: Column = 1
+
+    def __post_init__(self) -> None:
+        _positive("matrix product", m=self.m, k=self.k, n=self.n, count=self.count)
+
+    @property
+    def macs(self) -> Numbers:
+        """Multiply-accumulates."""
+        return np.int64(1) * self.m * self.k * self.n * self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What products take on an array; every attribute is a column.
+
+    Attributes:
+        cycles: from the first operand that enters to the last result that leaves.
+        folds: how often the array is filled.
+        weight_load_cycles: the stationary operand enters and nothing else happens.
+        fill_drain_cycles: the pipeline fills and empties.
+        compute_cycles: a row enters in each of them; the three parts add up to `cycles`.
+        utilisation_percent: multiply-accumulates over `cycles` x processing elements.
+        mapping_percent: processing elements that have work, the mean over folds.
+        compute_percent: the same, weighed with the share of a fold's cycles in which they work.
+        ifmap_reads, filter_reads, ofmap_writes: elements between SRAM and array.
+    """
+
+    cycles: Numbers
+    folds: Numbers
+    weight_load_cycles: Numbers
+    fill_drain_cycles: Numbers
+    compute_cycles: Numbers
+    utilisation_percent: Numbers
+    mapping_percent: Numbers
+    compute_percent: Numbers
+    ifmap_reads: Numbers
+    filter_reads: Numbers
+    ofmap_writes: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A product as it lies on an array: see the module's table for SR, SC and T."""
+
+    on_rows: Column
+    on_columns: Column
+    in_time: Column
+    row_folds: Column
+    column_folds: Column
+
+
+def shape_on(array: Array, product: Product) -> Shape:
+    """How one of the product's `count` lies on the array."""
+    on_rows, on_columns, in_time = {
+        "ws": (product.k, product.n, product.m),
+        "is": (product.k, product.m, product.n),
+        "os": (product.m, product.n, product.k),
+    }[array.dataflow]
+    row_folds, column_folds = -(-on_rows // array.rows), -(-on_columns // array.columns)
+    return Shape(on_rows, on_columns, in_time, row_folds, column_folds)
+
+
+def run_on(array: Array, product: Product, *, compat: bool = False) -> Run:
+    """Cycles, utilisation and SRAM accesses, with memory that never stalls.
+
+    Args:
+        array: where.
+        product: what.
+        compat: count as SCALE-Sim 3.0.0 does: the last cycle's index for the cycles of a product,
+            the skew twice in the compute utilisation of ws and is, and in os R + C ofmap writes too
+            many in each fold.
+
+    Raises:
+        InputError: `compat` for an array whose folds overlap, which SCALE-Sim does not have.
+    """
+    if compat and array.overlap != "none":
+        raise InputError(f"SCALE-Sim has no fold overlap '{array.overlap}'", allowed="overlap none")
+    shape, elements = shape_on(array, product), np.int64(1) * array.rows * array.columns
+    folds = shape.row_folds * shape.column_folds
+    load, fill = (_apart if array.overlap == "none" else _preloaded)(array, shape)
+    compute = folds * shape.in_time
+    cycles = load + fill + compute - compat
+    mapped = shape.on_rows * shape.on_columns / elements / folds
+    skew = array.columns - 1 if compat and array.dataflow != "os" else 0
+    busy = shape.in_time / ((load + fill + compute) / folds + skew)
+    return Run(
+        product.count * cycles,
+        product.count * folds,
+        product.count * load,
+        product.count * fill,
+        product.count * compute,
+        100 * shape.on_rows * shape.on_columns * shape.in_time / (cycles * elements),
+        100 * mapped,
+        100 * mapped * busy,
+        *(product.count * accesses for accesses in _accesses(array, shape, compat)),
+    )
+
+
+def _apart(array: Array, shape: Shape) -> tuple[Column, Column]:
+    """Cycles of all folds in load, and in fill and drain, when each waits for the one before."""
+    folds = shape.row_folds * shape.column_folds
+    load = 0 if array.dataflow == "os" else array.rows
+    return folds * load, folds * (array.rows + array.columns - 2)
+
+
+def _preloaded(array: Array, shape: Shape) -> tuple[Column, Column]:
+    """The same when only the first load and the last drain are seen, and short folds wait.
+
+    ONNXim's rule: an instruction has up to C rows and takes R + C - 2 + max(rows, 4); the next
+    begins max(rows, 4) later, or max(rows, 4, R) if it brings a new operand; an empty pipe adds
+    2 R - 1. So a fold waits only after its last instruction.
+    """
+    folds = shape.row_folds * shape.column_folds
+    last = (shape.in_time - 1) % np.maximum(array.columns, ISSUE_CYCLES) + 1
+    held = np.maximum(last, ISSUE_CYCLES)
+    waits = (folds - 1) * (np.maximum(held, array.rows) - last)
+    fill = array.rows + array.columns - 2 + held - last
+    return 2 * array.rows - 1 + waits, fill
+
+
+def _accesses(array: Array, shape: Shape, compat: bool) -> tuple[Column, Column, Column]:
+    """Reads of ifmap and filter, writes of ofmap, in elements.
+
+    What is streamed passes once for each fold of the other side; partial sums leave the array at
+    each fold of the rows.
+    """
+    streamed = shape.in_time * shape.on_rows * shape.column_folds
+    held = shape.on_rows * shape.on_columns
+    across = shape.in_time * shape.on_columns * shape.row_folds
+    if array.dataflow == "ws":
+        return streamed, held, across
+    if array.dataflow == "is":
+        return held, streamed, across
+    extra = shape.row_folds * shape.column_folds * (array.rows + array.columns)
+    return streamed, across, held + (extra if compat else 0)
+
+
+def _positive(where: str, **sizes: Column) -> None:
+    for name, size in sizes.items():
+        found = np.asarray(size)
+        if found.dtype.kind not in "iu":
+            raise InputError(f"{name} is {size}", where=where, allowed="whole numbers")
+        if found.size and found.min() < 1:
+            raise InputError(f"{name} is {found.min()}", where=where, allowed="at least 1")

@@ -1,0 +1,182 @@
+"""A network on a systolic array: products in tiles through double buffers, the rest beside it.
+
+A product's tiles fill half of each scratchpad while the other half serves the array. The filter's
+tiles are the outer loop; what fits whole is fetched once. What is no product and has a rule runs on
+the vector unit, a pass over its operands; what the chip has nothing for goes to the processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
+from lydite.chip.soc import Jobs, Layer
+from lydite.chip.systolic.array import Array, Product, run_on
+from lydite.chip.systolic.products import product_of
+from lydite.errors import InputError
+from lydite.graph import Graph, Op, work_of
+from lydite.hardware.chip import Chip, SystolicArray
+
+ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
+SUM_BYTES = 4
+"""Of a partial sum."""
+
+_HOST = frozenset(("NonMaxSuppression", "TopK", "Unique", "NonZero", "Loop", "If", "Scan", "Sort"))
+_SPECIAL = frozenset(
+    ("Exp", "Log", "Sqrt", "Tanh", "Sigmoid", "Erf", "Gelu", "Softmax", "LogSoftmax", "Div", "Pow",
+     "LayerNormalization", "RMSNormalization", "Elu", "Selu", "Swish", "HardSwish", "Mish")
+)  # fmt: skip
+"""What takes a table or an iteration for each element."""
+
+
+@dataclass
+class _Row:
+    """An invocation in the making."""
+
+    layer: int
+    load: float
+    compute: float
+    store: float
+
+
+def systolic_plan(graph: Graph, chip: Chip) -> ChipPlan:
+    """All layers of a network on a chip with a systolic array.
+
+    Raises:
+        InputError: a scratchpad too small for one fold of an operator (names what it needs).
+        GraphError: a tensor of open size.
+    """
+    costs: list[LayerCost] = []
+    rows: list[_Row] = []
+    layers: list[Layer] = []
+    for op in graph.ops:
+        number = len(costs)
+        product = product_of(op, graph)
+        if product is not None:
+            cost, made = _product(op, graph, chip, product, number)
+        elif op.op_type in _HOST:
+            seconds = host_seconds(op, graph, chip)
+            cost, made = LayerCost(op.name, op.op_type, "", CPU, host_s=seconds,
+                                   why=f"no unit has {op.op_type}"), []  # fmt: skip
+        else:
+            cost, made = _vector(op, graph, chip, number)
+        costs.append(cost)
+        rows += made
+        layers.append(Layer(op.name, host_s=cost.host_s))
+    return ChipPlan(costs, _jobs(rows, chip), layers)
+
+
+def _jobs(rows: Sequence[_Row], chip: Chip) -> Jobs:
+    second = 1 / chip.clock_hz
+    load, compute, store = (
+        np.array([getattr(row, name) for row in rows], float) for name in
+        ("load", "compute", "store")
+    )  # fmt: skip
+    layer = np.array([row.layer for row in rows], np.int64)
+    accelerator = np.arange(len(rows)) % chip.accelerators
+    rate = chip.dram.stream_bytes_per_s(chip.dma.chunk_bytes)
+    setup = chip.dma.setup_cycles * second
+    zero = np.zeros(len(rows))
+    return Jobs(
+        layer, accelerator, layer, zero.astype(bool), zero, load,
+        load / rate + setup * (load > 0), compute * second, store,
+        store / rate + setup * (store > 0), ahead=True,
+    )  # fmt: skip
+
+
+def array_of(chip: Chip) -> Array:
+    """The chip's array as the closed forms take it."""
+    array = chip.array
+    if not isinstance(array, SystolicArray):
+        raise InputError("has no systolic array", where=chip.name)
+    return Array(array.rows, array.columns, array.dataflow, array.overlap)
+
+
+def _product(
+    op: Op, graph: Graph, chip: Chip, product: Product, number: int
+) -> tuple[LayerCost, list[_Row]]:
+    m, k, n, count = (int(size) for size in (product.m, product.k, product.n, product.count))
+    size = ELEMENT_BYTES[chip.dtype]
+    tm, tk, tn = tile_sizes(chip, m, k, n, f"{graph.name}: {op.name}")
+    ms, ks, ns = (_parts(whole, part) for whole, part in ((m, tm), (k, tk), (n, tn)))
+    grid = [(a, b, c) for c in ns for a in ms for b in ks]
+    tiles = Product(*(np.array(column, np.int64) for column in zip(*grid, strict=True)), count=1)
+    run = run_on(array_of(chip), tiles)
+    source = graph.type_of(op.inputs[0]).numel or 0
+    whole_input = source * size / count
+    share = min(1.0, whole_input / (m * k * size))
+    fits = whole_input <= chip.scratchpad("ifmap").bytes / 2
+    rows: list[_Row] = []
+    before = None
+    for index, (a, b, c) in enumerate(grid):
+        weights = (c, b, index // (len(ms) * len(ks)), index % len(ks))
+        load = a * b * size * share if not fits or index < len(ms) * len(ks) else 0.0
+        if weights != before:
+            load += b * c * size
+            before = weights
+        last = index % len(ks) == len(ks) - 1
+        cycles = float(np.asarray(run.cycles).ravel()[index])
+        rows.append(_Row(number, count * load, count * cycles, count * a * c * size * last))
+    parts = {
+        "weight load": float(np.sum(run.weight_load_cycles)) * count,
+        "fill and drain": float(np.sum(run.fill_drain_cycles)) * count,
+        "compute": float(np.sum(run.compute_cycles)) * count,
+    }
+    cost = LayerCost(
+        op.name, op.op_type, array_of(chip).dataflow, ARRAY, len(rows), parts,
+        float(m) * k * n * count, sum(r.load for r in rows), sum(r.store for r in rows),
+    )  # fmt: skip
+    return cost, rows
+
+
+def tile_sizes(chip: Chip, m: int, k: int, n: int, where: str) -> tuple[int, int, int]:
+    """The largest tile that half of each scratchpad holds: whole windows first, then filters.
+
+    Raises:
+        InputError: not even one fold fits.
+    """
+    array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
+    half = {name: chip.scratchpad(name).bytes // 2 for name in ("ifmap", "filter", "ofmap")}
+    rows, columns = int(array.rows), int(array.columns)
+    tn = min(n, columns)
+    tk = min(k, _whole(half["filter"] // (tn * size), rows))
+    tm = min(m, half["ifmap"] // (max(1, tk) * size), half["ofmap"] // (tn * SUM_BYTES))
+    if tk < min(k, rows) or tm < 1:
+        need = min(k, rows) * tn * size
+        raise InputError(
+            f"a fold of {min(k, rows)} x {tn} needs {2 * need} bytes of 'filter', "
+            f"{2 * min(k, rows) * size} of 'ifmap' and {2 * tn * SUM_BYTES} of 'ofmap'",
+            where=f"{where} on {chip.name}", allowed="scratchpads that hold two of it",
+        )  # fmt: skip
+    wider = min(n, half["filter"] // (tk * size), half["ofmap"] // (min(tm, m) * SUM_BYTES))
+    return tm, tk, max(tn, _whole(wider, columns))
+
+
+def _whole(size: int, step: int) -> int:
+    """Rounded down to whole steps, if there is one."""
+    return size // step * step if size >= step else size
+
+
+def _parts(whole: int, part: int) -> list[int]:
+    count = -(-whole // part)
+    return [part] * (count - 1) + [whole - part * (count - 1)]
+
+
+def _vector(op: Op, graph: Graph, chip: Chip, number: int) -> tuple[LayerCost, list[_Row]]:
+    """A pass over the operands; unknown work is a pass as well, never nothing."""
+    work = work_of(op, graph)
+    types = [t for t in (*graph.input_types(op), *graph.output_types(op)) if t is not None]
+    if work is not None and not work.flops and not work.bytes_moved:
+        return LayerCost(op.name, op.op_type, "", VIEW), []
+    elements = float(max((t.numel or 0 for t in types), default=0))
+    flops = work.flops if work is not None else elements
+    special = chip.vector.special_cycles if op.op_type in _SPECIAL else 1.0
+    cycles = max(elements * special, flops / 2) / chip.vector.lanes
+    size = ELEMENT_BYTES[chip.dtype]
+    load = size * float(sum(t.numel or 0 for t in graph.input_types(op) if t is not None))
+    store = size * float(sum(t.numel or 0 for t in graph.output_types(op) if t is not None))
+    cost = LayerCost(op.name, op.op_type, "vector", VECTOR, 1, {"vector": cycles}, 0.0, load, store)
+    return cost, [_Row(number, load, cycles, store)]

@@ -1,0 +1,142 @@
+"""Cycles that a systolic array waits for its memory.
+
+Each operand has an SRAM of its own, in two halves: one serves the array while the other is filled
+from DRAM (or emptied to it), over a port of its own. What the array will want is prefetched in one
+fixed order, half a buffer at a time; when an element is wanted that the serving half does not hold,
+the window moves on, round the whole operand if need be, the array waits for the refill, and the
+half that is free takes the next. This is SCALE-Sim's memory (USER mode) with its order of prefetch.
+
+Where the window moves depends on what is wanted and not on time, so a faster port for an operand
+never makes a run slower, as long as results do not fill their buffer: a drain begins with a result,
+and so may begin later. A larger buffer can be slower, as the window meets its end elsewhere.
+Results find room as soon as half a buffer begins to drain, not when it has: so much is simplified.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lydite.chip.systolic.array import Array, Product, shape_on
+from lydite.errors import InputError
+
+_MOST = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The SRAMs of the three operands, and their ports to DRAM.
+
+    Attributes:
+        ifmap_words, filter_words, ofmap_words: sizes in elements, both halves together.
+        ifmap_words_per_cycle, filter_words_per_cycle, ofmap_words_per_cycle: rates.
+
+    Raises:
+        InputError: a rate that is no whole number above 0, or a buffer of less than two words.
+    """
+
+    ifmap_words: int
+    filter_words: int
+    ofmap_words: int
+    ifmap_words_per_cycle: int
+    filter_words_per_cycle: int
+    ofmap_words_per_cycle: int
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            least, value = 1 if name.endswith("cycle") else 2, getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name} is {value}", allowed=f"whole numbers from {least}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """A run on a memory with limits.
+
+    Attributes:
+        cycles: all of them.
+        stall_cycles: those in which the array waits.
+        ifmap_stall_cycles, filter_stall_cycles, ofmap_stall_cycles: the same by the port that held
+            it up longest, the first of them where two did.
+        ifmap_refills, filter_refills: halves of a buffer that were fetched after the first.
+    """
+
+    cycles: int
+    stall_cycles: int
+    ifmap_stall_cycles: int
+    filter_stall_cycles: int
+    ofmap_stall_cycles: int
+    ifmap_refills: int
+    filter_refills: int
+
+
+def stalled_run(
+    array: Array,
+    product: Product,
+    memory: Memory,
+    *,
+    ifmap: np.ndarray | None = None,
+    compat: bool = False,
+) -> Stalled:
+    """Cycles of one product on one array, whose folds do not overlap.
+
+    Args:
+        array: with numbers, not columns, for its sizes; the product likewise.
+        product: each of its `count` repetitions takes as long.
+        memory: SRAMs and ports.
+        ifmap: integer [m, k], where the elements of the unfolded ifmap lie (see `unfolded`); what
+            has one address is one element, and -1 is never fetched. All are distinct without it.
+        compat: count as SCALE-Sim 3.0.0 does, whose ways are listed in docs/reference/systolic.md.
+
+    Raises:
+        InputError: overlapping folds, columns, an `ifmap` that is not of the product's size, or an
+            operand of 2^31 elements.
+    """
+    from lydite.chip.systolic import kernels, ports
+
+    if array.overlap != "none":
+        raise InputError(f"stalls are not known for fold overlap '{array.overlap}'", allowed="none")
+    shape = shape_on(array, product)
+    addresses = _addresses(array, product, ifmap)
+    first, second = ports.operands_on(array, *addresses, distinct=ifmap is None)
+    one = ports.operand_port(
+        array, first, memory.ifmap_words, memory.ifmap_words_per_cycle, compat=compat
+    )
+    two = ports.operand_port(
+        array, second, memory.filter_words, memory.filter_words_per_cycle, compat=compat
+    )
+    results = ports.results_port(memory.ofmap_words, memory.ofmap_words_per_cycle)
+    writes = ports.results_by_line(array, product)
+    plan = np.array([compat, shape.column_folds, shape.row_folds, first.folds, second.folds])
+    begun = np.full((64, 2), -1)
+    found = kernels.play(plan, one.state, two.state, results, one.arrays, two.arrays, writes, begun)
+    *late, last, last_write = map(int, found)
+    cycles = int(shape.row_folds * shape.column_folds) * writes.shape[2] + sum(late)
+    if compat:
+        cycles += last_write - last - 1
+    each = (cycles, sum(late), *late, one.refills, two.refills)
+    return Stalled(*(int(product.count) * number for number in each))
+
+
+def _addresses(
+    array: Array, product: Product, ifmap: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Addresses of the ifmap [m, k] and of the filters [k, n]."""
+    sizes = (array.rows, array.columns, product.m, product.k, product.n, product.count)
+    if any(np.ndim(size) for size in sizes):
+        raise InputError("stalls are counted for one product on one array", allowed="no columns")
+    m, k, n = int(product.m), int(product.k), int(product.n)
+    if k * max(m, n) > _MOST:
+        raise InputError(
+            f"a product of m={m}, k={k}, n={n} is too large to follow its elements",
+            allowed=f"operands of at most {_MOST:,} elements",
+        )
+    if ifmap is None:
+        ifmap = np.arange(m * k, dtype=np.int32).reshape(m, k)
+    elif ifmap.shape != (m, k):
+        raise InputError(
+            f"an ifmap of shape {ifmap.shape}", allowed=f"({m}, {k}), as the product has it"
+        )
+    filters = np.arange(k * n, dtype=np.int32).reshape(k, n)
+    return ifmap.astype(np.int32, copy=False), filters

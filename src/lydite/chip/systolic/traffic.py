@@ -1,0 +1,123 @@
+"""Bytes between DRAM and the operands' SRAMs, with the reuse that their sizes allow.
+
+Half of each buffer serves the array while the other is refilled. What fits in a half is fetched
+once; what does not is fetched at each pass, because passes go round and the oldest makes way. The
+folds of the rows are the inner loop (as in SCALE-Sim), so per dataflow, with the product's SR, SC
+and T and their folds (see `array`):
+
+    stationary operand (ws filter, is ifmap)    once
+    streamed along the rows (ws and os ifmap,   once if all of it fits, else at each fold of the
+        is filter)                              columns
+    streamed along the columns (os filter)      once if T x C fits, else at each fold of the rows
+    results of os                               once
+    results of ws and is                        once if T x C partial sums fit, else each sum is
+                                                written at each fold of the rows, and read again
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lydite.chip.systolic.array import Array, Column, Numbers, Product, Shape, shape_on
+from lydite.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """SRAM sizes in bytes, both halves together, and the bytes of an element.
+
+    Raises:
+        InputError: a size that is not positive.
+    """
+
+    ifmap_bytes: Column
+    filter_bytes: Column
+    ofmap_bytes: Column
+    element_bytes: float = 1
+    partial_sum_bytes: float = 4
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if np.min(getattr(self, name)) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}", allowed="more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """DRAM bytes; every attribute is a column.
+
+    Attributes:
+        ifmap_read_bytes, filter_read_bytes: of the operands.
+        ofmap_write_bytes: results, and partial sums that do not fit.
+        ofmap_read_bytes: those partial sums again.
+    """
+
+    ifmap_read_bytes: Numbers
+    filter_read_bytes: Numbers
+    ofmap_write_bytes: Numbers
+    ofmap_read_bytes: Numbers
+
+
+def traffic_of(
+    array: Array, product: Product, buffers: Buffers, *, ifmap_elements: Column | None = None
+) -> Traffic:
+    """DRAM bytes of products, each `count` times over.
+
+    Args:
+        array, product, buffers: where, what, and in how much SRAM.
+        ifmap_elements: distinct elements of one product's ifmap; m x k without it. A convolution's
+            windows overlap: if all of it fits it is fetched as it lies, else as it is unfolded.
+    """
+    shape = shape_on(array, product)
+    size = buffers.element_bytes
+    unfolded, filters = product.m * product.k * size, product.k * product.n * size
+    distinct = unfolded if ifmap_elements is None else ifmap_elements * size
+    half_ifmap, half_filter = buffers.ifmap_bytes / 2, buffers.filter_bytes / 2
+    column_folds, row_folds = shape.column_folds, shape.row_folds
+    if array.dataflow == "is":
+        ifmap = np.where(distinct <= half_ifmap, distinct, unfolded)
+        filters = filters * np.where(filters <= half_filter, 1, column_folds)
+    else:
+        ifmap = np.where(distinct <= half_ifmap, distinct, unfolded * column_folds)
+        if array.dataflow == "os":
+            block = shape.in_time * np.minimum(array.columns, shape.on_columns) * size
+            filters = filters * np.where(block <= half_filter, 1, row_folds)
+    spilled = _spilled_sums(array, shape, buffers)
+    results = product.m * product.n * size
+    partial = product.m * product.n * buffers.partial_sum_bytes * spilled
+    return Traffic(*(product.count * b for b in (ifmap, filters, results + partial, partial)))
+
+
+def _spilled_sums(array: Array, shape: Shape, buffers: Buffers) -> Numbers:
+    """How often each partial sum goes out to DRAM and comes back."""
+    if array.dataflow == "os":
+        return 0
+    block = shape.in_time * np.minimum(array.columns, shape.on_columns)
+    fits = block * buffers.partial_sum_bytes <= buffers.ofmap_bytes / 2
+    return np.where(fits, 0, shape.row_folds - 1)
+
+
+def edge_cycles(array: Array, product: Product, words_per_cycle: float) -> Numbers:
+    """Cycles in which the operands of the first fold come and the results of the last one leave.
+
+    Nothing computes in them, however well the folds between overlap with their transfers.
+
+    Args:
+        array, product: where and what, with weights or inputs stationary; once for each `count`.
+        words_per_cycle: elements that all operands together move in a cycle.
+
+    Raises:
+        InputError: outputs stationary.
+    """
+    if array.dataflow == "os":
+        raise InputError("folds with outputs stationary do not overlap", allowed="ws or is")
+    shape = shape_on(array, product)
+    rows, columns = (
+        np.minimum(array.rows, shape.on_rows),
+        np.minimum(array.columns, shape.on_columns),
+    )
+    last = (shape.on_columns - 1) % array.columns + 1
+    words = rows * columns + shape.in_time * (rows + last)
+    return product.count * np.ceil(words / words_per_cycle).astype(np.int64)

@@ -1,0 +1,58 @@
+"""The tiling of least cost: all strategies and shapes that fit, not the first fullest alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lydite.chip.tiling.constraints import Constraints
+from lydite.chip.tiling.problem import Kind, Problem
+from lydite.chip.tiling.search import Candidates, candidates, first_fullest, smaug_candidates
+from lydite.chip.tiling.strategies import every_plan, one_image, roles_of
+from lydite.chip.tiling.tiler import tile, tiling_of
+from lydite.chip.tiling.tiles import Tiling
+from lydite.errors import InputError
+
+Cost = Callable[[Candidates], np.ndarray]
+"""Cost of each candidate, in any unit; infinite for one that the dataflow cannot run."""
+
+
+def best_tiling(problem: Problem, constraints: Constraints, cost: Cost) -> Tiling:
+    """The tiling whose cost is least, SMAUG's own where nothing is cheaper.
+
+    Lines and rows of elements leave nothing to choose and are cut as SMAUG does.
+
+    Raises:
+        InputError: a scratchpad too small for the smallest tile, or a cost that is no number for
+            each candidate.
+    """
+    if problem.kind in (Kind.FLAT, Kind.ROWS):
+        return tile(problem, constraints)
+    found = every_candidate(problem, constraints)
+    costs = np.asarray(cost(found), dtype=float)
+    if costs.shape != (len(found),) or np.isnan(costs).any():
+        raise InputError(
+            f"the cost of {len(found)} candidates has the shape {costs.shape} or is no number",
+            where=str(problem), allowed="a number for each candidate",
+        )  # fmt: skip
+    return tiling_of(problem, constraints, found.row(int(costs.argmin())))
+
+
+def every_candidate(problem: Problem, constraints: Constraints) -> Candidates:
+    """SMAUG's choice, then every shape under every combination of strategies that fits.
+
+    Raises:
+        InputError: a scratchpad too small for the smallest tile.
+    """
+    roles = roles_of(problem, constraints)
+    chosen = first_fullest(smaug_candidates(problem, constraints), constraints)
+    alone = one_image(problem, roles)
+    found = [chosen]
+    found += [candidates(alone, constraints, plan) for plan in every_plan(alone, roles)]
+    return Candidates(
+        np.concatenate([one.input for one in found]),
+        np.concatenate([one.weights for one in found]),
+        np.concatenate([one.output for one in found]),
+        tuple(plan for one in found for plan in one.plans),
+    )

@@ -1,0 +1,120 @@
+"""What is cut into tiles: the shapes of an operator, images as NHWC, matrices as NC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from lydite.errors import InputError
+
+Dims = tuple[int, ...]
+Padding = Literal["same", "valid"]
+
+
+class Kind(StrEnum):
+    """Kinds of operators that are cut differently."""
+
+    CONVOLUTION = "convolution"
+    INNER_PRODUCT = "inner_product"
+    POOLING = "pooling"
+    BATCH_NORM = "batch_norm"
+    FLAT = "flat"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The shapes of one operator.
+
+    Attributes:
+        kind: how it is cut; FLAT is element-wise, ROWS works on whole rows (softmax).
+        input, output: [N, H, W, C] or [N, C].
+        weights: convolution [output channels, rows, columns, input channels]; inner product
+            [outputs, inputs]; batch norm [4, channels]; else empty.
+        kernel, stride: rows and columns of the window.
+        pads: zeros above, below, left and right of the image.
+    """
+
+    kind: Kind
+    input: Dims
+    output: Dims
+    weights: Dims = ()
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        if min((*self.input, *self.output, *self.weights, *self.stride), default=0) < 1:
+            raise InputError(f"an empty tensor or stride cannot be tiled: {self}")
+
+    def __str__(self) -> str:
+        window = f" window {self.kernel} stride {self.stride} pads {self.pads}"
+        weights = f" * {list(self.weights)}" if self.weights else ""
+        shown = window if self.kernel != (1, 1) or self.stride != (1, 1) else ""
+        return f"{self.kind} {list(self.input)}{weights} -> {list(self.output)}{shown}"
+
+
+def same_pads(kernel: tuple[int, int]) -> tuple[int, int, int, int]:
+    """SMAUG's "same": kernel - 1 zeros in all whatever the stride, the larger half first."""
+    rows, cols = kernel
+    return rows // 2, rows - 1 - rows // 2, cols // 2, cols - 1 - cols // 2
+
+
+def out_size(size: int, kernel: int, stride: int, pad: int = 0) -> int:
+    """Positions of a window of `kernel` on `size` elements and `pad` zeros."""
+    return (size + pad - kernel) // stride + 1
+
+
+def convolution(
+    image: Dims, channels: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+) -> Problem:  # fmt: skip
+    """A dense convolution of an image [N, H, W, C] with `channels` output channels."""
+    rows, cols = _window(image, kernel, stride, pads)
+    weights = (channels, *kernel, image[3])
+    output = (image[0], rows, cols, channels)
+    return Problem(Kind.CONVOLUTION, image, output, weights, kernel, stride, pads)
+
+
+def pooling(image: Dims, kernel: tuple[int, int], stride: tuple[int, int]) -> Problem:
+    """A pooling of an image [N, H, W, C] without padding."""
+    rows, cols = _window(image, kernel, stride, (0, 0, 0, 0))
+    output = (image[0], rows, cols, image[3])
+    return Problem(Kind.POOLING, image, output, (), kernel, stride)
+
+
+def inner_product(matrix: Dims, outputs: int) -> Problem:
+    """A matrix [N, C] times the transpose of weights [outputs, C]."""
+    return Problem(
+        Kind.INNER_PRODUCT, matrix, (matrix[0], outputs), weights=(outputs, matrix[1])
+    )  # fmt: skip
+
+
+def batch_norm(tensor: Dims) -> Problem:
+    """A batch norm of [N, H, W, C] or [N, C]; its four vectors are one matrix [4, C]."""
+    return Problem(Kind.BATCH_NORM, tensor, tensor, weights=(4, tensor[-1]))
+
+
+def flat(elements: int) -> Problem:
+    """An element-wise operator on so many stored elements."""
+    return Problem(Kind.FLAT, (1, elements), (1, elements))
+
+
+def rows(matrix: Dims) -> Problem:
+    """An operator on whole rows of a matrix [N, C]."""
+    return Problem(Kind.ROWS, matrix, matrix)
+
+
+def _window(
+    image: Dims, kernel: tuple[int, int], stride: tuple[int, int], pads: tuple[int, int, int, int]
+) -> tuple[int, int]:
+    if len(image) != 4:
+        raise InputError(f"the image {list(image)}", allowed="[N, H, W, C]")
+    sizes = (
+        out_size(image[1], kernel[0], stride[0], pads[0] + pads[1]),
+        out_size(image[2], kernel[1], stride[1], pads[2] + pads[3]),
+    )
+    if min(*sizes, *kernel) < 1:
+        raise InputError(f"a window of {kernel} does not fit the image {list(image)}, pads {pads}")
+    return sizes

@@ -1,0 +1,251 @@
+"""A chip that need not exist: its array, scratchpads, memory system and processor, in SI units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lydite.errors import InputError, unknown_name
+from lydite.hardware.chip.dram import Dram
+
+
+@dataclass(frozen=True, slots=True)
+class SmvArray:
+    """SMAUG's vector engine: PEs that each make an output channel.
+
+    Attributes:
+        pes: processing elements.
+        vectors: multiply-accumulate vectors of a PE.
+        lanes: multipliers of a vector.
+    """
+
+    pes: int = 8
+    vectors: int = 4
+    lanes: int = 8
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates a cycle."""
+        return self.pes * self.vectors * self.lanes
+
+
+@dataclass(frozen=True, slots=True)
+class SystolicArray:
+    """A systolic array.
+
+    Attributes:
+        rows, columns: processing elements.
+        dataflow: what stays: "ws" weights, "is" inputs, "os" outputs.
+        overlap: "none": a fold begins when the one before has drained; "preload": what stays for
+            the next fold is loaded meanwhile.
+    """
+
+    rows: int
+    columns: int
+    dataflow: str = "ws"
+    overlap: str = "preload"
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates a cycle."""
+        return self.rows * self.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Scratchpad:
+    """On-chip memory that the program manages.
+
+    Attributes:
+        name: what it holds.
+        bytes: of it.
+        banks: that can be read in the same cycle.
+        ports: of a bank.
+        word_bytes: that a port gives in a cycle.
+    """
+
+    name: str
+    bytes: int
+    banks: int = 8
+    ports: int = 1
+    word_bytes: int = 4
+
+    @property
+    def bytes_per_cycle(self) -> int:
+        """Of all banks and ports."""
+        return self.banks * self.ports * self.word_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VectorUnit:
+    """What is not a product: `lanes` elements a cycle, of `special` functions fewer."""
+
+    lanes: int = 8
+    special_cycles: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dma:
+    """Who moves data between memory and scratchpads.
+
+    Attributes:
+        channels: transfers at once.
+        chunk_bytes: of one request.
+        page_bytes: a transfer is cut into pages of this size.
+        setup_cycles: before each page.
+        requests: in flight.
+        pipelined: whether a page's flush overlaps the transfer of the one before.
+    """
+
+    channels: int = 1
+    chunk_bytes: int = 64
+    page_bytes: int = 4096
+    setup_cycles: int = 0
+    requests: int = 16
+    pipelined: bool = True
+
+
+INTERFACES = ("dma", "acp", "cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """How accelerator and processor keep the same view of memory.
+
+    Attributes:
+        kind: "dma": the processor's caches are flushed and invalidated line by line; "acp": the
+            accelerator asks the last-level cache, coherently; "cache": it has one of its own.
+        line_bytes: of a cache line.
+        flush_cycles, invalidate_cycles: of a line.
+        acp_latency_cycles, acp_requests: of the coherent port, and how many are in flight.
+    """
+
+    kind: str = "dma"
+    line_bytes: int = 32
+    flush_cycles: int = 12
+    invalidate_cycles: int = 12
+    acp_latency_cycles: int = 20
+    acp_requests: int = 16
+
+    def __post_init__(self) -> None:
+        if self.kind not in INTERFACES:
+            raise unknown_name("interface", self.kind, INTERFACES)
+
+
+@dataclass(frozen=True, slots=True)
+class LastLevelCache:
+    """The cache that processor and accelerators share."""
+
+    bytes: int
+    ways: int = 16
+    hit_cycles: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """The processor that prepares tiles, launches invocations and runs what the array cannot.
+
+    Attributes:
+        cores: of which one launches.
+        clock_hz: of them.
+        copy_bytes_per_cycle: that a core moves when it scatters or gathers a tile.
+        flops_per_cycle: of a core, for operators that it runs itself.
+        launch_cycles: of one invocation.
+        operator_cycles: of an operator: looking it up, allocating, waking threads.
+        memory_bytes_per_s: that all cores together reach.
+    """
+
+    cores: int = 1
+    clock_hz: float = 1e9
+    copy_bytes_per_cycle: float = 1.0
+    flops_per_cycle: float = 2.0
+    launch_cycles: int = 2700
+    operator_cycles: int = 1000
+    memory_bytes_per_s: float = 6.4e9
+
+
+@dataclass(frozen=True)
+class Chip:
+    """All of it.
+
+    Attributes:
+        name, title: how it is asked for, and what it is.
+        clock_hz: of the accelerator.
+        dtype: of the data that it computes with.
+        array: what multiplies.
+        scratchpads: by what they hold; `scratchpad` finds one.
+        vector: what is not a product.
+        dma, interface, cache, dram, cpu: the system around it.
+        accelerators: how many there are, each with its own scratchpads.
+        bus_bytes_per_s: between memory and all accelerators.
+        node_nm: technology, for energy and area.
+        sources: where each figure comes from, by field name; "" is the source of all others.
+    """
+
+    name: str
+    title: str
+    clock_hz: float
+    dtype: str
+    array: SmvArray | SystolicArray
+    scratchpads: tuple[Scratchpad, ...]
+    dram: Dram
+    vector: VectorUnit = VectorUnit()
+    dma: Dma = Dma()
+    interface: Interface = Interface()
+    cache: LastLevelCache | None = None
+    cpu: Cpu = Cpu()
+    accelerators: int = 1
+    bus_bytes_per_s: float = float("inf")
+    node_nm: float = 40.0
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def peak_flops(self) -> float:
+        """FLOP/s of all arrays, two for a multiply-accumulate."""
+        return 2.0 * self.array.macs * self.clock_hz * self.accelerators
+
+    @property
+    def scratchpad_bytes(self) -> int:
+        """Of one accelerator."""
+        return sum(pad.bytes for pad in self.scratchpads)
+
+    def scratchpad(self, name: str) -> Scratchpad:
+        """The scratchpad of that name.
+
+        Raises:
+            InputError: there is none (with the nearest name).
+        """
+        for pad in self.scratchpads:
+            if pad.name == name:
+                return pad
+        raise unknown_name("scratchpad", name, [pad.name for pad in self.scratchpads])
+
+    def source(self, field_name: str) -> str:
+        """Where a figure comes from."""
+        return self.sources.get(field_name, self.sources.get("", "unknown"))
+
+
+MOST_ACCELERATORS = 64
+
+
+def checked(chip: Chip) -> Chip:
+    """The chip, if it holds together.
+
+    Raises:
+        InputError: scratchpads with one name, more accelerators than the engine plays, a transfer
+            larger than a page.
+    """
+    names = [pad.name for pad in chip.scratchpads]
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise InputError(f"two scratchpads '{double}'", where=chip.name)
+    if not 1 <= chip.accelerators <= MOST_ACCELERATORS:
+        raise InputError(
+            f"{chip.accelerators} accelerators", where=chip.name,
+            allowed=f"1 to {MOST_ACCELERATORS}",
+        )  # fmt: skip
+    if chip.dma.chunk_bytes > chip.dma.page_bytes:
+        raise InputError(
+            f"chunks of {chip.dma.chunk_bytes} bytes in pages of {chip.dma.page_bytes}",
+            where=f"{chip.name}: dma", allowed="chunks no larger than a page",
+        )  # fmt: skip
+    return chip

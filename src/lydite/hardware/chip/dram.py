@@ -1,0 +1,99 @@
+"""DRAM by its timings: what a stream of requests gets of the pins' rate, and what a byte costs.
+
+    rate = pins x (request / burst bytes) x (1 - tRFC / tREFI), and at most one row of `row_bytes`
+    in max(tRRD, tFAW / 4) for each channel
+
+A request smaller than a burst wastes the rest of it. Row misses of one stream hide behind other
+banks unless activations come faster than the device allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lydite.errors import unknown_name
+
+
+@dataclass(frozen=True, slots=True)
+class Dram:
+    """One memory system.
+
+    Attributes:
+        name: of the row.
+        pins_bytes_per_s: of all channels.
+        channels: of them.
+        burst_bytes: the least that one access moves.
+        row_bytes: of a row, in one channel.
+        banks: of a channel.
+        latency_s: of a first access: controller, activate, read, burst.
+        t_rrd_s, t_faw_s: between activations, and for four of them.
+        t_rfc_s, t_refi_s: a refresh, and how often.
+        pj_per_bit: of a bit moved, low, likely and high.
+        source: of the timings.
+        energy_source: of the energy, and what it includes.
+    """
+
+    name: str
+    pins_bytes_per_s: float
+    channels: int
+    burst_bytes: int
+    row_bytes: int
+    banks: int
+    latency_s: float
+    t_rrd_s: float
+    t_faw_s: float
+    t_rfc_s: float
+    t_refi_s: float
+    pj_per_bit: tuple[float, float, float]
+    source: str
+    energy_source: str
+
+    def stream_bytes_per_s(self, request_bytes: int) -> float:
+        """What streams of requests of that size get at most."""
+        useful = min(1.0, request_bytes / self.burst_bytes)
+        refreshed = 1 - self.t_rfc_s / self.t_refi_s
+        rows = self.channels * self.row_bytes / max(self.t_rrd_s, self.t_faw_s / 4)
+        return min(self.pins_bytes_per_s * useful, rows) * refreshed
+
+    @property
+    def bytes_per_burst_wasted(self) -> float:
+        """Of a request of 32 bytes."""
+        return max(0.0, self.burst_bytes - 32)
+
+
+_GEM5 = "gem5, src/mem/DRAMInterface.py"
+_NS = 1e-9
+_PLUGIN = "Accelergy-style plug-in tables; device and I/O, without controller"
+_O_CONNOR = "O'Connor et al., MICRO 2017, as Accelergy-style plug-ins quote it; device and I/O"
+_HBM3 = "no primary source: 3 to 7 pJ/bit are quoted of HBM3 and HBM3E; assumed"
+
+DRAMS: dict[str, Dram] = {
+    row.name: row
+    for row in (
+        # name, pins, channels, burst, row, banks, latency, tRRD, tFAW, tRFC, tREFI
+        Dram("lpddr4-3200", 12.8e9, 1, 64, 4096, 8, 75.5 * _NS, 10 * _NS, 40 * _NS, 180 * _NS,
+             3904 * _NS, (6.0, 8.0, 10.0), f"{_GEM5}: LPDDR4_3200_2x16", _PLUGIN),
+        Dram("ddr4-2400", 19.2e9, 1, 64, 8192, 16, 58.7 * _NS, 3.332 * _NS, 21 * _NS, 350 * _NS,
+             7800 * _NS, (15.0, 20.0, 25.0), f"{_GEM5}: DDR4_2400_8x8", "weakly sourced: 20"),
+        Dram("ddr5-4800", 38.4e9, 2, 64, 8192, 32, 60 * _NS, 5 * _NS, 13.333 * _NS, 295 * _NS,
+             3900 * _NS, (11.0, 15.0, 20.0), "JESD79-5, from memory", "assumed"),
+        Dram("hbm2", 256e9, 8, 32, 2048, 16, 55 * _NS, 4 * _NS, 16 * _NS, 350 * _NS, 3900 * _NS,
+             (3.0, 3.9, 5.0), f"{_GEM5}: HBM_2000_4H_1x64, tRRD and tFAW from memory", _O_CONNOR),
+        Dram("hbm2e", 460.8e9, 8, 32, 2048, 16, 55 * _NS, 4 * _NS, 16 * _NS, 350 * _NS,
+             3900 * _NS, (3.0, 3.9, 5.0), "JESD235C, from memory", _O_CONNOR),
+        Dram("hbm3", 819.2e9, 16, 32, 1024, 16, 50 * _NS, 3 * _NS, 12 * _NS, 350 * _NS,
+             3900 * _NS, (3.0, 3.5, 7.0), "JESD238, from memory", _HBM3),
+    )
+}  # fmt: skip
+"""By name."""
+
+
+def dram_named(name: str) -> Dram:
+    """A row of `DRAMS`.
+
+    Raises:
+        InputError: there is none (with the nearest).
+    """
+    if name.lower() not in DRAMS:
+        raise unknown_name("dram", name, tuple(DRAMS))
+    return DRAMS[name.lower()]
