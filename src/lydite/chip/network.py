@@ -11,6 +11,7 @@ from lydite.chip.plan import ChipPlan, LayerCost
 from lydite.chip.smv.plan import smv_plan
 from lydite.chip.soc import CATEGORIES, SocResult, play_soc
 from lydite.chip.systolic.plan import systolic_plan
+from lydite.errors import unknown_name
 from lydite.graph import Graph
 from lydite.graph.passes import fused
 from lydite.hardware.chip import Chip, SmvArray, SystolicArray
@@ -68,9 +69,13 @@ class ChipResult:
         return found
 
 
+TILINGS = ("smaug", "best")
+
+
 def run_chip(
-    graph: Graph, chip: Chip, *, threads: int = 1, soc: bool = True, fuse: bool = True
-) -> ChipResult:
+    graph: Graph, chip: Chip, *, threads: int = 1, soc: bool = True, fuse: bool = True,
+    tiling: str = "smaug",
+) -> ChipResult:  # fmt: skip
     """A network on a chip.
 
     Args:
@@ -81,13 +86,16 @@ def run_chip(
             operators that the processor runs are left out of the time (they stay in the list).
         fuse: whether activations, norms and attention are fused before (systolic arrays; SMV's
             lowering fuses what SMAUG fuses).
+        tiling: of SMV: "smaug", or "best" for tilings that take less time.
 
     Raises:
         InputError: a scratchpad is too small for an operator (named).
         GraphError: a tensor of open size.
     """
+    if tiling not in TILINGS:
+        raise unknown_name("tiling", tiling, TILINGS)
     if isinstance(chip.array, SmvArray):
-        plan = smv_plan(graph, chip)
+        plan = smv_plan(graph, chip, best=tiling == "best")
     else:
         plan = systolic_plan(fused(graph) if fuse else graph, chip)
     if not soc:

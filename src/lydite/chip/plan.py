@@ -25,6 +25,8 @@ class LayerCost:
         cycles: of the accelerator, by what they go to; they add up.
         macs: multiply-accumulates that it needs.
         load_bytes, store_bytes: between memory and scratchpads.
+        sram_bytes: between scratchpads and units, transfers included.
+        vector_ops: operations of the vector unit.
         host_s: of the processor, where it runs there.
         why: the reason for that.
     """
@@ -38,6 +40,8 @@ class LayerCost:
     macs: float = 0.0
     load_bytes: float = 0.0
     store_bytes: float = 0.0
+    sram_bytes: float = 0.0
+    vector_ops: float = 0.0
     host_s: float = 0.0
     why: str = ""
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from lydite.engine import NetworkBuilder, Servers, TaskBuilder, Timeline
+from lydite.engine import NOWHERE, Network, Servers, Tasks, Timeline
 from lydite.engine import simulate as play
 from lydite.hardware.chip import Chip
 
@@ -125,129 +126,193 @@ def play_soc(chip: Chip, jobs: Jobs, layers: Sequence[Layer], *, threads: int = 
     return _Writer(chip, jobs, layers, min(threads, chip.cpu.cores)).play()
 
 
+@dataclass(frozen=True)
+class _Names(Sequence[str]):
+    """Names of all tasks; those of jobs are made when somebody asks."""
+
+    layers: Sequence[str]
+    jobs: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.layers) + len(_STEPS) * len(self.jobs)
+
+    def __getitem__(self, task: int) -> str:  # type: ignore[override]
+        if task < len(self.layers):
+            return self.layers[task]
+        job, step = divmod(task - len(self.layers), len(_STEPS))
+        return f"{self.jobs[job]} {_STEPS[step]} {job}"
+
+
+_STEPS = ("launch", "flush", "load", "compute", "store")
+"""Tasks of a job, in this order."""
+
+
+@dataclass
+class _Task:
+    """A task of the processor for a whole layer."""
+
+    server: int
+    seconds: float
+    after: list[int]
+    kind: str
+    name: str
+    layer: int
+
+
 class _Writer:
+    """The tasks of layers first, one by one; then those of jobs, as columns."""
+
     def __init__(self, chip: Chip, jobs: Jobs, layers: Sequence[Layer], threads: int) -> None:
         self.chip, self.jobs, self.layers, self.threads = chip, jobs, layers, threads
-        self.tasks, self.network = TaskBuilder(), NetworkBuilder()
-        rate = chip.dram.stream_bytes_per_s(chip.interface.line_bytes)
-        self.links = [self.network.link(rate)]
-        if np.isfinite(chip.bus_bytes_per_s):
-            self.links.append(self.network.link(chip.bus_bytes_per_s))
-        self.layer_of: list[int] = []
-        self.job_of: list[int] = []
-        self.last_cpu: int | None = None
-        used = int(jobs.accelerator.max(initial=0)) + 1
-        self.count = max(chip.accelerators, used)
-        self.sent: list[int | None] = [None] * self.count
-        self.computed: list[tuple[int | None, int | None]] = [(None, None)] * self.count
+        bounds = np.searchsorted(jobs.layer, np.arange(len(layers) + 1))
+        self.bounds = list(pairwise(bounds.tolist()))
+        self.count = max(chip.accelerators, int(jobs.accelerator.max(initial=0)) + 1)
+        self.tasks: list[_Task] = []
+        self.first_job = sum(self._tasks_of(layer, b > a) for layer, (a, b) in
+                             zip(layers, self.bounds, strict=True))  # fmt: skip
+        self.last: list[int] = []
+        self.ready = np.full(len(jobs), -1, np.int64)
+
+    def _tasks_of(self, layer: Layer, works: bool) -> int:
+        copies = sum(self.threads + 1 for size in (layer.prepare_bytes, layer.finish_bytes) if size)
+        return 1 + bool(layer.host_s) + works + copies
 
     def play(self) -> SocResult:
-        bounds = np.searchsorted(self.jobs.layer, np.arange(len(self.layers) + 1))
-        for number, layer in enumerate(self.layers):
-            self._layer(number, layer, range(int(bounds[number]), int(bounds[number + 1])))
-        slots = [1] * (self.threads + 2 * self.count)
+        for number, (layer, bounds) in enumerate(zip(self.layers, self.bounds, strict=True)):
+            self._layer(number, layer, *bounds)
+        assert len(self.tasks) == self.first_job
+        tasks, network = self._columns()
         names = [f"cpu {i}" for i in range(self.threads)]
         names += [f"accelerator {i}" for i in range(self.count)]
         names += [f"dma {i}" for i in range(self.count)]
-        servers = Servers.of(len(slots), slots=slots, names=names)
-        timeline = play(self.tasks.build(), servers, self.network.build())
+        timeline = play(tasks, Servers.of(len(names), names=names), network)
+        own = np.repeat(np.arange(len(self.jobs)), len(_STEPS))
+        nobody = np.full(self.first_job, -1)
+        layer_of = np.concatenate([[task.layer for task in self.tasks], self.jobs.layer[own]])
         return SocResult(
-            timeline, self.layers, np.array(self.layer_of), np.array(self.job_of), tuple(names)
-        )
-
-    def _mark(self, task: int, layer: int, job: int = -1) -> int:
-        self.layer_of += [layer] * (task + 1 - len(self.layer_of))
-        self.job_of += [job] * (task + 1 - len(self.job_of))
-        return task
-
-    def _cpu(
-        self, core: int, seconds: float, after: Sequence[int | None], kind: str, name: str,
-        layer: int, job: int = -1,
-    ) -> int:  # fmt: skip
-        task = self.tasks.work(
-            core, round(seconds * _PS), [a for a in after if a is not None],
-            category=CATEGORIES.index(kind), name=name,
+            timeline, self.layers, layer_of.astype(np.int64), np.concatenate([nobody, own]),
+            tuple(names),
         )  # fmt: skip
-        return self._mark(task, layer, job)
+
+    def _layer(self, number: int, layer: Layer, first: int, end: int) -> None:
+        setup = self.chip.cpu.operator_cycles / self.chip.cpu.clock_hz
+        self._cpu(setup, "prepare", layer.name, number)
+        if layer.host_s:
+            self._cpu(layer.host_s, "host", layer.name, number)
+        if layer.prepare_bytes:
+            self._copies(layer.prepare_bytes, "prepare", f"{layer.name} tiles", number)
+        if end > first:
+            self.ready[first] = self.last[0]
+            used = self.jobs.accelerator[first:end][::-1]
+            _, back = np.unique(used, return_index=True)
+            ends = [self._job(end - 1 - int(at), "store") for at in back]
+            ends.append(self._job(end - 1, "launch"))
+            self._add(NOWHERE, 0.0, ends, "prepare", layer.name, number)
+        if layer.finish_bytes:
+            self._copies(layer.finish_bytes, "finish", f"{layer.name} together", number)
+
+    def _job(self, job: int, step: str) -> int:
+        return self.first_job + len(_STEPS) * job + _STEPS.index(step)
+
+    def _cpu(self, seconds: float, kind: str, name: str, layer: int) -> None:
+        self._add(0, seconds, self.last, kind, name, layer)
+
+    def _add(
+        self, server: int, seconds: float, after: list[int], kind: str, name: str, layer: int
+    ) -> None:
+        self.tasks.append(_Task(server, seconds, after, kind, name, layer))
+        self.last = [len(self.tasks) - 1]
 
     def _copies(self, size: float, kind: str, name: str, layer: int) -> None:
         """Tiles copied on all threads, which then wait for each other."""
         cpu = self.chip.cpu
         rate = min(cpu.copy_bytes_per_cycle * cpu.clock_hz, cpu.memory_bytes_per_s / self.threads)
-        share = size / self.threads / rate
-        done = [
-            self._cpu(core, share, [self.last_cpu], kind, name, layer)
-            for core in range(self.threads)
+        before, place = self.last, len(self.tasks)
+        for core in range(self.threads):
+            self._add(core, size / self.threads / rate, before, kind, name, layer)
+        self._add(NOWHERE, 0.0, list(range(place, place + self.threads)), kind, name, layer)
+
+    def _columns(self) -> tuple[Tasks, Network]:
+        own, jobs = self.tasks, self.jobs
+        n, width = len(jobs), len(_STEPS)
+        launch = np.full(n, self.chip.cpu.launch_cycles / self.chip.cpu.clock_hz)
+        alone = [jobs.load_s, jobs.store_s]
+        sizes = [jobs.load_bytes, jobs.store_bytes]
+        network, paths = self._network(sizes, alone)
+        still = [
+            np.where(path < 0, seconds, 0.0) for path, seconds in zip(paths, alone, strict=True)
         ]
-        self.last_cpu = self._mark(self.tasks.join(done, name=name), layer)
-
-    def _layer(self, number: int, layer: Layer, jobs: range) -> None:
-        cpu = self.chip.cpu
-        setup = cpu.operator_cycles / cpu.clock_hz
-        self.last_cpu = self._cpu(0, setup, [self.last_cpu], "prepare", layer.name, number)
-        if layer.host_s:
-            self.last_cpu = self._cpu(0, layer.host_s, [self.last_cpu], "host", layer.name, number)
-        if layer.prepare_bytes:
-            self._copies(layer.prepare_bytes, "prepare", f"{layer.name} tiles", number)
-        group = -1
-        for job in jobs:
-            self._job(number, layer, job, group != int(self.jobs.group[job]))
-            group = int(self.jobs.group[job])
-        ends = [task for task in self.sent if task is not None]
-        if jobs and ends:
-            self.last_cpu = self._mark(
-                self.tasks.join([*ends, *_known(self.last_cpu)], name=layer.name), number
-            )
-        if layer.finish_bytes:
-            self._copies(layer.finish_bytes, "finish", f"{layer.name} together", number)
-
-    def _job(self, number: int, layer: Layer, job: int, switched: bool) -> None:
-        jobs, cpu = self.jobs, self.chip.cpu
-        unit = int(jobs.accelerator[job])
-        waited = self.sent[unit] if switched else None
-        launch = self._cpu(
-            0, cpu.launch_cycles / cpu.clock_hz, [self.last_cpu, waited], "launch",
-            f"{layer.name} launch {job}", number, job,
+        seconds = np.stack([launch, jobs.begin_s, still[0], jobs.compute_s, still[1]], axis=1)
+        unit = self.threads + jobs.accelerator
+        mover = unit + (self.count if jobs.ahead else 0)
+        server = np.stack([np.zeros(n, np.int64), mover, mover, unit, mover], axis=1)
+        path, size = np.full((n, width), NOWHERE), np.zeros((n, width))
+        for step, which in ((2, 0), (4, 1)):
+            path[:, step] = paths[which]
+            size[:, step] = np.where(paths[which] >= 0, sizes[which], 0.0)
+        needs = self._needs()
+        known = needs >= 0
+        kinds = np.array([CATEGORIES.index(step) for step in _STEPS])
+        counts = np.concatenate([[len(t.after) for t in own], known.sum(axis=1)]).astype(np.int64)
+        tasks = Tasks.of(
+            np.concatenate([[round(t.seconds * _PS) for t in own],
+                            np.rint(seconds.ravel() * _PS)]).astype(np.int64),
+            np.concatenate([[t.server for t in own], server.ravel()]).astype(np.int32),
+            dep_start=np.concatenate(([0], np.cumsum(counts))),
+            deps=np.concatenate([[d for t in own for d in t.after], needs[known]]).astype(np.int32),
+            category=np.concatenate([[CATEGORIES.index(t.kind) for t in own],
+                                     np.tile(kinds, n)]).astype(np.int16),
+            path=np.concatenate([np.full(len(own), NOWHERE), path.ravel()]).astype(np.int32),
+            bytes=np.concatenate([np.zeros(len(own)), size.ravel()]),
+            names=_Names([t.name for t in own], [self.layers[i].name for i in jobs.layer]),
         )  # fmt: skip
-        self.last_cpu = launch
-        server = mover = self.threads + unit
-        free, last = self.sent[unit], self.computed[unit][1]
-        if jobs.ahead:  # two buffers: it loads while the one before computes
-            mover, free = server + self.count, self.computed[unit][0]
-        begin = self._on(mover, jobs.begin_s[job], [launch, free], "flush", number, job)
-        load, store = (jobs.load_bytes, jobs.load_s), (jobs.store_bytes, jobs.store_s)
-        moved = self._move(mover, load, begin, "load", number, job)
-        done = self._on(server, jobs.compute_s[job], [moved, last], "compute", number, job)
-        self.computed[unit] = (last, done)
-        self.sent[unit] = self._move(mover, store, done, "store", number, job)
-        if jobs.waits[job]:
-            self.last_cpu = self.sent[unit]
+        return tasks, network
 
-    def _on(
-        self, server: int, seconds: float, after: Sequence[int | None], kind: str, layer: int,
-        job: int,
-    ) -> int:  # fmt: skip
-        task = self.tasks.work(
-            server, round(float(seconds) * _PS), [a for a in after if a is not None],
-            category=CATEGORIES.index(kind), name=f"{self.layers[layer].name} {kind} {job}",
+    def _network(
+        self, sizes: Sequence[np.ndarray], alone: Sequence[np.ndarray]
+    ) -> tuple[Network, list[np.ndarray]]:
+        """Bus and DRAM, and for each transfer its path: one for every rate that one has alone."""
+        rates = [self.chip.dram.stream_bytes_per_s(self.chip.interface.line_bytes)]
+        rates += [self.chip.bus_bytes_per_s] if np.isfinite(self.chip.bus_bytes_per_s) else []
+        with np.errstate(divide="ignore", invalid="ignore"):
+            caps = [np.where(s > 0, s / t, 0.0) for s, t in zip(sizes, alone, strict=True)]
+        known = np.unique(np.concatenate(caps))
+        known = known[known > 0]
+        paths = [np.where(cap > 0, np.searchsorted(known, cap), NOWHERE) for cap in caps]
+        links = np.tile(np.arange(len(rates)), len(known))
+        starts = np.arange(len(known) + 1) * len(rates)
+        return Network.of(rates, starts, links, path_cap=known), paths
+
+    def _needs(self) -> np.ndarray:
+        """What each task of each job waits for, at most three each, -1 for nothing; [tasks, 3]."""
+        jobs, n, width = self.jobs, len(self.jobs), len(_STEPS)
+        base = self.first_job + width * np.arange(n)
+        launch, flush, load, compute, store = (base + i for i in range(width))
+        before, earlier = _before(jobs.accelerator), np.full(n, -1)
+        known = before >= 0
+        earlier[known] = before[before[known]]
+        needs = np.full((n, width, 3), -1, np.int64)
+        follows = np.arange(n) - 1
+        same = (follows >= 0) & (self.ready < 0)
+        waited = same & np.concatenate([[False], jobs.waits[:-1]])
+        needs[:, 0, 0] = np.where(same, launch[follows], self.ready)
+        needs[:, 0, 1] = np.where(waited, store[follows], -1)
+        switched = np.concatenate([[True], np.diff(jobs.group) != 0]) | ~same
+        needs[:, 0, 2] = np.where(switched & known, store[before], -1)
+        free = np.where(earlier >= 0, compute[earlier], -1) if jobs.ahead else np.where(
+            known, store[before], -1
         )  # fmt: skip
-        return self._mark(task, layer, job)
-
-    def _move(
-        self, server: int, what: tuple[np.ndarray, np.ndarray], after: int, kind: str, layer: int,
-        job: int,
-    ) -> int:  # fmt: skip
-        """A transfer: alone as long as said, longer where others use the bus or DRAM."""
-        size, alone_s = float(what[0][job]), float(what[1][job])
-        if not size:
-            return self._on(server, alone_s, [after], kind, layer, job)
-        task = self.tasks.flow(
-            self.network.path(self.links, cap=size / alone_s if alone_s else float("inf")), size,
-            [after], resource=server, category=CATEGORIES.index(kind),
-            name=f"{self.layers[layer].name} {kind} {job}",
-        )  # fmt: skip
-        return self._mark(task, layer, job)
+        needs[:, 1, 0], needs[:, 1, 1] = launch, free
+        needs[:, 2, 0], needs[:, 4, 0] = flush, compute
+        needs[:, 3, 0] = load
+        needs[:, 3, 1] = np.where(known, compute[before], -1)
+        return needs.reshape(n * width, 3)
 
 
-def _known(task: int | None) -> list[int]:
-    return [] if task is None else [task]
+def _before(accelerator: np.ndarray) -> np.ndarray:
+    """The job before each on the same accelerator; -1 for its first."""
+    found = np.full(len(accelerator), -1)
+    for unit in np.unique(accelerator):
+        mine = np.flatnonzero(accelerator == unit)
+        found[mine[1:]] = mine[:-1]
+    return found

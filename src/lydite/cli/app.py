@@ -11,6 +11,7 @@ from lydite.cli import (
     aisim,
     bench,
     calibrate,
+    chip,
     coverage,
     db,
     demo,
@@ -61,6 +62,7 @@ app.command("coverage")(coverage.coverage)
 app.command("bench")(bench.bench)
 app.command("validate")(validate.validate)
 app.command("simulate")(simulate.simulate)
+app.command("chip")(chip.chip)
 app.command("calibrate")(calibrate.calibrate)
 app.command("aisim")(aisim.aisim)
 app.command("runs")(runs.runs)

@@ -33,14 +33,13 @@ def validate_baseline(
     Raises:
         InputError: a bad file or cluster, or nothing to compare.
     """
-    from lydite.cli.load import load_model, open_database
+    from lydite.cli.load import chain_for, load_model, open_database
     from lydite.cli.show import deliver, progress_bar
     from lydite.cluster.aisim.folder import read_baselines
     from lydite.cluster.baseline import compare
     from lydite.cluster.constants import ASSUMED, read_constants
     from lydite.errors import InputError
     from lydite.estimate import Rows
-    from lydite.estimate.assemble import usual_chain
     from lydite.hardware.cluster import read_cluster
 
     measured, cluster = read_baselines(baseline), read_cluster(on)
@@ -53,7 +52,7 @@ def validate_baseline(
     with open_database(db) as database, progress_bar("simulate", quiet or json) as progress:
         known = ASSUMED if constants is None else read_constants(constants)
         rows = Rows("torch", 1, "wall")
-        estimator, _ = usual_chain([database], cluster.device, rows, known.reached)
+        estimator, _ = chain_for([database], cluster.device, rows, known.reached)
         try:
             found = compare(
                 measured, cluster, build, estimator, models=models, batch=batch, loss=shape.loss,

@@ -39,12 +39,11 @@ def calibrate(
     chunks, zero, recompute, attention, overlap, sequence_parallel, sequence, image_size, dtype,
     optimizer, loss. Operators that the database has measured stay as measured.
     """
-    from lydite.cli.load import open_database
+    from lydite.cli.load import chain_for, open_database
     from lydite.cli.show import percent, print_json, progress_bar, say, table
     from lydite.cluster.calibrate import calibrated
     from lydite.cluster.constants import ASSUMED, write_constants
     from lydite.estimate import Rows
-    from lydite.estimate.assemble import usual_chain
 
     observed = _observed(steps, on)
     device = observed[0].cluster.device
@@ -52,7 +51,7 @@ def calibrate(
     with open_database(db) as database:
 
         def estimator_of(known: Constants) -> Estimator:
-            return usual_chain([database], device, Rows("torch", 1, "wall"), known.reached)[0]
+            return chain_for([database], device, Rows("torch", 1, "wall"), known.reached)[0]
 
         with progress_bar("calibrate", quiet or json) as progress:
             found = calibrated(

@@ -11,6 +11,7 @@ from lydite.errors import InputError
 
 if TYPE_CHECKING:
     from lydite.cli.options import ModelOptions
+    from lydite.estimate import Estimate, Estimator, Reached, Rows
     from lydite.graph import Graph
     from lydite.graph.training import TrainingStep
     from lydite.hardware import Device
@@ -171,6 +172,19 @@ def device_named(name: str, databases: Sequence[Database]) -> Device:
             if record.name == name and record.spec and name != local_device().name:
                 return Device.from_json(record.spec)
     return find_device(name)
+
+
+def chain_for(
+    databases: Sequence[Database], device: Device, rows: Rows, reached: Reached | None = None
+) -> tuple[Estimator, Estimate | None]:
+    """Who says how long operators take: of a chip's design the simulator, else the usual chain."""
+    from lydite.estimate.assemble import usual_chain
+
+    if device.chip is None:
+        return usual_chain(databases, device, rows, reached)
+    from lydite.chip import ChipEstimator
+
+    return ChipEstimator(device.chip), None
 
 
 @contextmanager

@@ -73,12 +73,11 @@ def predicted(
     """
     from lydite.backends import find_backend
     from lydite.backends.lowered import lowered
-    from lydite.cli.load import device_named
+    from lydite.cli.load import chain_for, device_named
     from lydite.cli.session import CLOCKS
     from lydite.errors import unknown_name
     from lydite.estimate import Rows
     from lydite.estimate import predict as run_predict
-    from lydite.estimate.assemble import usual_chain
     from lydite.hardware import local_device
     from lydite.store import open_shipped
 
@@ -93,7 +92,7 @@ def predicted(
             low = lowered(find_backend(backend), graph, settings)
         else:
             low = _usually_fused(graph)
-        estimator, call = usual_chain(sources, device, Rows(backend, settings.threads, clock))
+        estimator, call = chain_for(sources, device, Rows(backend, settings.threads, clock))
         return run_predict(low, device, estimator, call)
 
 

@@ -42,7 +42,7 @@ def simulate(
     quiet: options.Quiet = False,
 ) -> None:
     """Simulate a training or inference step: time, where it goes, memory, energy, cost."""
-    from lydite.cli.load import load_model, open_database
+    from lydite.cli.load import chain_for, load_model, open_database
     from lydite.cli.show import deliver, percent, say
     from lydite.cli.step_text import document, text
     from lydite.cluster import fitting, require_fit, simulate_step
@@ -51,7 +51,6 @@ def simulate(
     from lydite.cluster.goodput import goodput_lines
     from lydite.cluster.sensitivity import sensitivity as buys
     from lydite.estimate import Rows
-    from lydite.estimate.assemble import usual_chain
 
     cluster, constants = host.cluster(), host.known_constants()
     if search:
@@ -61,7 +60,7 @@ def simulate(
     graph = load_model(model, net.shape(model, plan.micro_batch, plan.cp))
     rows = Rows("torch", 1, "wall")
     with open_database(db) as database:
-        estimator, _ = usual_chain([database], cluster.device, rows, constants.reached)
+        estimator, _ = chain_for([database], cluster.device, rows, constants.reached)
         constants = with_curves(constants, database, cluster)
         wanted: dict[str, Any] = {
             "loss": net.loss, "optimizer": net.optimizer if net.train else None,
@@ -127,13 +126,12 @@ def _searched(
     out: Path | None, json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Search, and show the best plans as a table."""
-    from lydite.cli.load import load_model, open_database
+    from lydite.cli.load import chain_for, load_model, open_database
     from lydite.cli.show import deliver, percent, progress_bar, say, table
     from lydite.cli.step_text import document
     from lydite.cluster.constants import with_curves
     from lydite.cluster.search import search
     from lydite.estimate import Rows
-    from lydite.estimate.assemble import usual_chain
     from lydite.units import format_bytes, format_seconds
 
     cluster, constants = host.cluster(), host.known_constants()
@@ -146,7 +144,7 @@ def _searched(
 
     rows = Rows("torch", 1, "wall")
     with open_database(db) as database, progress_bar("search", quiet) as progress:
-        estimator, _ = usual_chain([database], cluster.device, rows, constants.reached)
+        estimator, _ = chain_for([database], cluster.device, rows, constants.reached)
         constants = with_curves(constants, database, cluster)
         found = search(
             build, cluster, batch, estimator, loss=net.loss, optimizer=net.optimizer,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lydite.errors import InputError
+
+if TYPE_CHECKING:
+    from lydite.hardware.chip.design import Chip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Device:
         caches: from the nearest to the farthest.
         isa: instruction-set extensions that matter (CPUs).
         sources: where each figure comes from, by field name; "" is the source of all others.
+        chip: the design, of a device that is simulated; not in `to_json`.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Device:
     caches: tuple[Cache, ...] = ()
     isa: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    chip: Chip | None = None
 
     def peak(self, dtype: str, threads: int | None = None) -> float:
         """FLOP/s for a dtype with `threads` of the cores at work (all of a GPU).

@@ -135,18 +135,33 @@ def known_devices() -> dict[str, Device]:
     return dict(_catalog()[0])
 
 
+def _is_chip(path: Path) -> bool:
+    """Whether a file has the fields of a chip; what cannot be read is no chip's file."""
+    try:
+        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError):
+        return False
+    return isinstance(raw, dict) and "array" in raw
+
+
 def find_device(name: str) -> Device:
     """A device by name: "cpu" is this machine's, else one of the catalog or a `.yaml` file.
+
+    Chips, of their catalog or in a file, are devices too.
 
     Raises:
         InputError: no such device (with the nearest name), or a bad file.
     """
+    from lydite.hardware.chip import known_chips, read_chip
+    from lydite.hardware.chip.device import device_of
     from lydite.hardware.local import local_device
 
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
             raise InputError("no such device file", where=name)
-        return read_device(name)
+        return device_of(read_chip(name)) if _is_chip(Path(name)) else read_device(name)
+    if name.lower() in known_chips():
+        return device_of(known_chips()[name.lower()])
     devices, aliases = _catalog()
     wanted = name.lower()
     if wanted in ("cpu", "local", "here"):

@@ -11,6 +11,7 @@ import numpy as np
 from lydite.cluster.live import Course
 from lydite.cluster.program import CATEGORIES
 from lydite.cluster.simulate import StepResult
+from lydite.engine import Timeline
 from lydite.report.plots import Figure, graph_objects, styled
 from lydite.units import format_bytes
 
@@ -54,12 +55,28 @@ def bars_of(result: StepResult, most: int = MOST_BARS) -> Bars:
     A joined bar is as long as its tasks together and starts with the first of them, so that every
     stream shows the right sum of each category; it may stand off by the window's width.
     """
-    tasks, timeline = result.played.tasks, result.timeline
+    tasks = result.played.tasks
     names, hidden = _row_names(result)
     rows = [name for name in dict.fromkeys(names) if name]
     number = {name: at for at, name in enumerate(rows)}
     row_of = np.array([number.get(name, -1) for name in names])
     row = row_of[tasks.resource * len(CATEGORIES) + tasks.category]
+    return bars_in_rows(result.timeline, rows, row, most, hidden)
+
+
+def bars_in_rows(
+    timeline: Timeline, rows: Sequence[str], row: np.ndarray, most: int = MOST_BARS, hidden: int = 0
+) -> Bars:
+    """As `bars_of`, of any timeline.
+
+    Args:
+        timeline: whose tasks have names and categories.
+        rows: names, from top to bottom; those without bars are left out.
+        row: of each task, its number in `rows`; -1 where it is not drawn.
+        most: bars at most.
+        hidden: what the caller has left out.
+    """
+    tasks, seconds = timeline.tasks, timeline.makespan_ps * 1e-12
     chosen = np.flatnonzero((timeline.span_ps > 0) & (row >= 0))
     chosen = chosen[np.lexsort((timeline.start_ps[chosen], row[chosen]))]
     row, category = row[chosen], tasks.category[chosen]
@@ -67,10 +84,10 @@ def bars_of(result: StepResult, most: int = MOST_BARS) -> Bars:
     if len(chosen) <= most:
         found = [tasks.names[int(task)] for task in chosen]
         return _without_empty(Bars(rows, row, category, start, span, found, 0.0, hidden))
-    window = result.seconds * len(rows) / (4 * most)
+    window = seconds * len(rows) / (4 * most)
     while True:
         joined = _joined(row, category, start, span, window)
-        if len(joined[0]) <= most or window > result.seconds:
+        if len(joined[0]) <= most or window > seconds:
             break
         window *= 1.25
     at, span, counts = joined
@@ -122,17 +139,20 @@ def _without_empty(bars: Bars) -> Bars:
     return replace(bars, rows=[bars.rows[at] for at in used.tolist()], row=row)
 
 
-def timeline_figure(bars: Bars) -> Figure:
+def timeline_figure(
+    bars: Bars, categories: Sequence[str] = CATEGORIES, colours: Mapping[str, str] = COLOURS,
+    title: str = "Timeline (modelled)",
+) -> Figure:  # fmt: skip
     """A bar a task, a row a stream, a colour a category."""
     figure = graph_objects().Figure()
-    for number, category in enumerate(CATEGORIES):
+    for number, category in enumerate(categories):
         own = np.flatnonzero(bars.category == number)
         if own.size:
             figure.add_bar(
                 name=category, orientation="h", y=bars.row[own].astype(np.int16), width=0.8,
                 base=(bars.start_s[own] * 1e3).astype(np.float32),
                 x=(bars.span_s[own] * 1e3).astype(np.float32),
-                marker={"color": COLOURS.get(category, _OTHER), "line": {"width": 0}},
+                marker={"color": colours.get(category, _OTHER), "line": {"width": 0}},
                 hovertext=[bars.names[at] for at in own.tolist()],
                 hovertemplate=f"%{{hovertext}}<br>{category}, %{{x:.4g}} ms<extra></extra>",
             )  # fmt: skip
@@ -142,7 +162,7 @@ def timeline_figure(bars: Bars) -> Figure:
         range=[rows - 0.5, -0.5], tickvals=list(range(rows)), ticktext=list(bars.rows),
         automargin=True,
     )  # fmt: skip
-    styled(figure, "Timeline (modelled)", height=190 + 22 * max(4, rows))
+    styled(figure, title, height=190 + 22 * max(4, rows))
     return figure.update_layout(
         barmode="overlay", bargap=0, margin={"t": 110}, legend={"y": 1, "yanchor": "bottom"}
     )

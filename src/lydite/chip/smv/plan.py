@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
+from lydite.chip.smv.best import best_schedule
 from lydite.chip.smv.invocations import Invocations
 from lydite.chip.smv.limits import smv_constraints
 from lydite.chip.smv.program import HostOp, SmvOp
@@ -17,28 +18,33 @@ from lydite.hardware.chip import Chip, SmvArray
 _VIEWS = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"))
 
 
-def smv_schedule(graph: Graph, chip: Chip) -> Schedule:
-    """SMAUG's schedule at the chip's sizes; its scratchpads hold fp32, its tiles fp16."""
+def smv_schedule(graph: Graph, chip: Chip, *, best: bool = False) -> Schedule:
+    """SMAUG's schedule at the chip's sizes, or a faster one.
+
+    Its scratchpads hold fp32, its tiles fp16.
+    """
     array = chip.array
     assert isinstance(array, SmvArray)
     tile_bytes = min(pad.bytes for pad in chip.scratchpads) // 2
     constraints = smv_constraints(tile_bytes, array.pes, array.vectors * array.lanes)
+    if best:
+        return best_schedule(graph, chip, constraints)
     return schedule_graph(graph, constraints, chip.accelerators)
 
 
-def smv_plan(graph: Graph, chip: Chip, schedule: Schedule | None = None) -> ChipPlan:
+def smv_plan(graph: Graph, chip: Chip, *, best: bool = False) -> ChipPlan:
     """All layers of a network on a chip with an SMV.
 
     Args:
         graph: with fixed sizes.
         chip: where.
-        schedule: of this graph on this chip, if it is known already.
+        best: whether to look for tilings that take less time than SMAUG's.
 
     Raises:
         InputError: a scratchpad is too small for an operator's smallest tile.
         GraphError: a tensor of open size.
     """
-    made = smv_schedule(graph, chip) if schedule is None else schedule
+    made = smv_schedule(graph, chip, best=best)
     inv = made.invocations
     cycles = cycles_of(inv, chip)
     costs: list[LayerCost] = []
@@ -79,11 +85,30 @@ def _on_array(
     each = float(np.prod(weights[1:])) if kind in (CONV, PRODUCT) else 0.0
     source = graph.type_of(step.inputs[0]).numel or 0
     load = float((inv.input_load_bytes + inv.weight_load_bytes)[mine].sum())
+    store = float(inv.store_bytes[mine].sum())
     cost = LayerCost(
         step.name, step.problem.kind, step.kernel, ARRAY if each else VECTOR, int(mine.sum()),
-        parts, elements * each, load, float(inv.store_bytes[mine].sum()),
+        parts, elements * each, load, store, _moved(inv, mine, kind) + 3 * (load + store),
+        0.0 if each else elements,
     )  # fmt: skip
     return cost, Layer(step.name, 2.0 * source, 2.0 * elements)
+
+
+VECTOR_BYTES = 32
+"""Of eight lanes in fp32, as scratchpads hold them."""
+
+
+def _moved(inv: Invocations, mine: np.ndarray, kind: str) -> float:
+    """Bytes between scratchpads and lanes: activations, partial sums in and out, weights."""
+    blocks, passes = inv.ofmap_blocks, inv.k_rows * inv.k_cols * inv.channel_blocks
+    positions = inv.out_rows * inv.out_cols
+    if kind == CONV:
+        vectors = blocks * passes * (positions * 6 + 32)
+    elif kind == PRODUCT:
+        vectors = blocks * passes * 36
+    else:
+        vectors = 3 * np.prod(inv.output_dims, axis=1) / 8
+    return float(VECTOR_BYTES * vectors[mine].sum())
 
 
 def _on_host(step: HostOp, graph: Graph, chip: Chip) -> tuple[LayerCost, Layer]:

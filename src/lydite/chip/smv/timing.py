@@ -61,7 +61,7 @@ class Coefficients:
 
 
 FITTED: Mapping[str, Coefficients] = {
-    CONV: Coefficients(6.275, 9.362, 0.9, 14.63, 13.195, 1.809, 83.78),
+    CONV: Coefficients(6.25, 8.143, 0.9, 33.56, 13.366, 1.675, 67.8),
     PRODUCT: Coefficients(2.436, 8.04, 24.77, 11.0, 0.0, 0.0, 22.6),
     POOL: Coefficients(5.05, 5.05, 0.0, 0.0, 15.13, 0.0, 350.0),
     NORM: Coefficients(6.3, 9.4, 0.9, 0.0, 0.0, 1.8, 84.0),

@@ -14,7 +14,7 @@ import numpy as np
 
 from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
 from lydite.chip.soc import Jobs, Layer
-from lydite.chip.systolic.array import Array, Product, run_on
+from lydite.chip.systolic.array import Array, Product, Run, run_on
 from lydite.chip.systolic.products import product_of
 from lydite.errors import InputError
 from lydite.graph import Graph, Op, work_of
@@ -57,6 +57,8 @@ def systolic_plan(graph: Graph, chip: Chip) -> ChipPlan:
         product = product_of(op, graph)
         if product is not None:
             cost, made = _product(op, graph, chip, product, number)
+        elif (inside := attention_products(op, graph)) is not None:
+            cost, made = _attention(op, graph, chip, inside, number)
         elif op.op_type in _HOST:
             seconds = host_seconds(op, graph, chip)
             cost, made = LayerCost(op.name, op.op_type, "", CPU, host_s=seconds,
@@ -101,6 +103,7 @@ def _product(
     m, k, n, count = (int(size) for size in (product.m, product.k, product.n, product.count))
     size = ELEMENT_BYTES[chip.dtype]
     tm, tk, tn = tile_sizes(chip, m, k, n, f"{graph.name}: {op.name}")
+    tm = min(tm, -(-m // chip.accelerators))  # work for each of them
     ms, ks, ns = (_parts(whole, part) for whole, part in ((m, tm), (k, tk), (n, tn)))
     grid = [(a, b, c) for c in ns for a in ms for b in ks]
     tiles = Product(*(np.array(column, np.int64) for column in zip(*grid, strict=True)), count=1)
@@ -128,8 +131,15 @@ def _product(
     cost = LayerCost(
         op.name, op.op_type, array_of(chip).dataflow, ARRAY, len(rows), parts,
         float(m) * k * n * count, sum(r.load for r in rows), sum(r.store for r in rows),
+        count * _accessed(run, size) + sum(r.load + r.store for r in rows),
     )  # fmt: skip
     return cost, rows
+
+
+def _accessed(run: Run, size: int) -> float:
+    """Bytes between array and scratchpads: operands, and partial sums in and out."""
+    operands = float(np.sum(run.ifmap_reads) + np.sum(run.filter_reads))
+    return size * operands + 2 * SUM_BYTES * float(np.sum(run.ofmap_writes))
 
 
 def tile_sizes(chip: Chip, m: int, k: int, n: int, where: str) -> tuple[int, int, int]:
@@ -165,6 +175,59 @@ def _parts(whole: int, part: int) -> list[int]:
     return [part] * (count - 1) + [whole - part * (count - 1)]
 
 
+_ATTENTION = {"Attention": 2, "MultiHeadAttention": 2, "GroupQueryAttention": 2,
+              "AttentionTraining": 2, "AttentionGrad": 5}  # fmt: skip
+"""Products of queries by keys, or of scores by values, that each type takes."""
+
+
+def attention_products(op: Op, graph: Graph) -> list[Product] | None:
+    """The products inside attention, one pair of head and sample after the other; None of others.
+
+    The gradient has five (scores again, and the gradients of value, scores, query and key).
+    """
+    count = _ATTENTION.get(op.op_type)
+    shapes = [t.shape if t is not None else None for t in graph.input_types(op)[:2]]
+    if count is None or len(shapes) < 2 or None in shapes:
+        return None
+    query, key = ([int(dim) for dim in shape or ()] for shape in shapes)
+    given = op.attrs.get("q_num_heads") or op.attrs.get("num_heads") or 0
+    heads = query[1] if len(query) == 4 else int(str(given))
+    if not heads or len(query) not in (3, 4):
+        return None
+    size = query[-1] if len(query) == 4 else query[-1] // heads
+    past = graph.type_of(op.inputs[4]).shape if len(op.inputs) > 4 and op.inputs[4] else None
+    keys = key[-2] + (int(str(past[2])) if past is not None and len(past) == 4 else 0)
+    pairs = query[0] * heads
+    by_keys, by_values = (
+        Product(query[-2], size, keys, pairs), Product(query[-2], keys, size, pairs)
+    )  # fmt: skip
+    return [by_keys, by_values] + [by_values] * (count - 2)
+
+
+def _attention(
+    op: Op, graph: Graph, chip: Chip, products: Sequence[Product], number: int
+) -> tuple[LayerCost, list[_Row]]:
+    """Its products on the array and its softmax beside them; scores stay on the chip."""
+    array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
+    parts, sram = {"weight load": 0.0, "fill and drain": 0.0, "compute": 0.0}, 0.0
+    for product in products:
+        run = run_on(array, product)
+        parts["weight load"] += float(np.sum(run.weight_load_cycles))
+        parts["fill and drain"] += float(np.sum(run.fill_drain_cycles))
+        parts["compute"] += float(np.sum(run.compute_cycles))
+        sram += _accessed(run, size)
+    scores = float(np.sum(products[0].macs)) / float(products[0].k)
+    parts["vector"] = scores * chip.vector.special_cycles / chip.vector.lanes
+    load = size * float(sum(t.numel or 0 for t in graph.input_types(op) if t is not None))
+    store = size * float(sum(t.numel or 0 for t in graph.output_types(op) if t is not None))
+    macs = sum(float(np.sum(product.macs)) for product in products)
+    cost = LayerCost(
+        op.name, op.op_type, array.dataflow, ARRAY, 1, parts, macs, load, store,
+        sram + load + store, scores,
+    )  # fmt: skip
+    return cost, [_Row(number, load, cost.total_cycles, store)]
+
+
 def _vector(op: Op, graph: Graph, chip: Chip, number: int) -> tuple[LayerCost, list[_Row]]:
     """A pass over the operands; unknown work is a pass as well, never nothing."""
     work = work_of(op, graph)
@@ -178,5 +241,8 @@ def _vector(op: Op, graph: Graph, chip: Chip, number: int) -> tuple[LayerCost, l
     size = ELEMENT_BYTES[chip.dtype]
     load = size * float(sum(t.numel or 0 for t in graph.input_types(op) if t is not None))
     store = size * float(sum(t.numel or 0 for t in graph.output_types(op) if t is not None))
-    cost = LayerCost(op.name, op.op_type, "vector", VECTOR, 1, {"vector": cycles}, 0.0, load, store)
+    cost = LayerCost(
+        op.name, op.op_type, "vector", VECTOR, 1, {"vector": cycles}, 0.0, load, store,
+        2 * (load + store), elements,
+    )  # fmt: skip
     return cost, [_Row(number, load, cycles, store)]

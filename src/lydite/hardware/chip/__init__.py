@@ -12,10 +12,14 @@ from lydite.hardware.chip.design import (
     VectorUnit,
 )
 from lydite.hardware.chip.dram import DRAMS, Dram, dram_named
-from lydite.hardware.chip.spec import chip_json_schema, known_chips, parse_chip, read_chip
+from lydite.hardware.chip.files import read_chip
+from lydite.hardware.chip.parse import known_chips, parse_chip
+from lydite.hardware.chip.scalesim import read_scalesim_chip
+from lydite.hardware.chip.smaug import read_smaug_chip
+from lydite.hardware.chip.spec import chip_json_schema
 
 __all__ = [
     "DRAMS", "Chip", "Cpu", "Dma", "Dram", "Interface", "LastLevelCache", "Scratchpad", "SmvArray",
     "SystolicArray", "VectorUnit", "chip_json_schema", "dram_named", "known_chips", "parse_chip",
-    "read_chip",
+    "read_chip", "read_scalesim_chip", "read_smaug_chip",
 ]  # fmt: skip

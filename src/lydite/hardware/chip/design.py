@@ -178,6 +178,7 @@ class Chip:
         accelerators: how many there are, each with its own scratchpads.
         bus_bytes_per_s: between memory and all accelerators.
         node_nm: technology, for energy and area.
+        registers_bytes: of one accelerator, beside its scratchpads; 0 where nobody counted them.
         sources: where each figure comes from, by field name; "" is the source of all others.
     """
 
@@ -196,6 +197,7 @@ class Chip:
     accelerators: int = 1
     bus_bytes_per_s: float = float("inf")
     node_nm: float = 40.0
+    registers_bytes: int = 0
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -227,25 +229,45 @@ class Chip:
 MOST_ACCELERATORS = 64
 
 
-def checked(chip: Chip) -> Chip:
+_NEEDED = {SmvArray: ("inputs", "weights", "results"), SystolicArray: ("ifmap", "filter", "ofmap")}
+
+
+def checked(chip: Chip, where: str = "") -> Chip:
     """The chip, if it holds together.
 
+    Args:
+        chip: to look at.
+        where: its file, for the error message; its name if none.
+
     Raises:
-        InputError: scratchpads with one name, more accelerators than the engine plays, a transfer
-            larger than a page.
+        InputError: a scratchpad that its array needs is missing, two of one name, one with more
+            banks than words; a data type that its array does not compute; more accelerators than
+            the engine plays; a request larger than a page.
     """
+    where = where or chip.name
     names = [pad.name for pad in chip.scratchpads]
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
-        raise InputError(f"two scratchpads '{double}'", where=chip.name)
+        raise InputError(f"two scratchpads '{double}'", where=where)
+    missing = [name for name in _NEEDED[type(chip.array)] if name not in names]
+    if missing:
+        raise InputError(f"no scratchpad '{missing[0]}'", where=where,
+                         allowed=", ".join(_NEEDED[type(chip.array)]))  # fmt: skip
+    for pad in chip.scratchpads:
+        if pad.banks * pad.word_bytes > pad.bytes:
+            raise InputError(
+                f"{pad.banks} banks with words of {pad.word_bytes} bytes in {pad.bytes} bytes",
+                where=f"{where}: scratchpads.{pad.name}", allowed="a word in each bank",
+            )  # fmt: skip
+    if isinstance(chip.array, SmvArray) and chip.dtype != "float16":
+        raise InputError(f"SMV does not compute {chip.dtype}", where=f"{where}: dtype",
+                         allowed="float16")  # fmt: skip
     if not 1 <= chip.accelerators <= MOST_ACCELERATORS:
-        raise InputError(
-            f"{chip.accelerators} accelerators", where=chip.name,
-            allowed=f"1 to {MOST_ACCELERATORS}",
-        )  # fmt: skip
+        raise InputError(f"{chip.accelerators} accelerators", where=where,
+                         allowed=f"1 to {MOST_ACCELERATORS}")  # fmt: skip
     if chip.dma.chunk_bytes > chip.dma.page_bytes:
         raise InputError(
             f"chunks of {chip.dma.chunk_bytes} bytes in pages of {chip.dma.page_bytes}",
-            where=f"{chip.name}: dma", allowed="chunks no larger than a page",
+            where=f"{where}: dma", allowed="chunks no larger than a page",
         )  # fmt: skip
     return chip

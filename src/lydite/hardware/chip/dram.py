@@ -31,6 +31,7 @@ class Dram:
         pj_per_bit: of a bit moved, low, likely and high.
         source: of the timings.
         energy_source: of the energy, and what it includes.
+        bytes: capacity of all channels.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dram:
     pj_per_bit: tuple[float, float, float]
     source: str
     energy_source: str
+    bytes: float = 8 * 2.0**30
 
     def stream_bytes_per_s(self, request_bytes: int) -> float:
         """What streams of requests of that size get at most."""
@@ -63,6 +65,7 @@ class Dram:
 
 _GEM5 = "gem5, src/mem/DRAMInterface.py"
 _NS = 1e-9
+_GIB = 2.0**30
 _PLUGIN = "Accelergy-style plug-in tables; device and I/O, without controller"
 _O_CONNOR = "O'Connor et al., MICRO 2017, as Accelergy-style plug-ins quote it; device and I/O"
 _HBM3 = "no primary source: 3 to 7 pJ/bit are quoted of HBM3 and HBM3E; assumed"
@@ -72,17 +75,20 @@ DRAMS: dict[str, Dram] = {
     for row in (
         # name, pins, channels, burst, row, banks, latency, tRRD, tFAW, tRFC, tREFI
         Dram("lpddr4-3200", 12.8e9, 1, 64, 4096, 8, 75.5 * _NS, 10 * _NS, 40 * _NS, 180 * _NS,
-             3904 * _NS, (6.0, 8.0, 10.0), f"{_GEM5}: LPDDR4_3200_2x16", _PLUGIN),
+             3904 * _NS, (6.0, 8.0, 10.0), f"{_GEM5}: LPDDR4_3200_2x16", _PLUGIN, 4 * _GIB),
         Dram("ddr4-2400", 19.2e9, 1, 64, 8192, 16, 58.7 * _NS, 3.332 * _NS, 21 * _NS, 350 * _NS,
-             7800 * _NS, (15.0, 20.0, 25.0), f"{_GEM5}: DDR4_2400_8x8", "weakly sourced: 20"),
+             7800 * _NS, (15.0, 20.0, 25.0), f"{_GEM5}: DDR4_2400_8x8", "weakly sourced: 20",
+             16 * _GIB),
         Dram("ddr5-4800", 38.4e9, 2, 64, 8192, 32, 60 * _NS, 5 * _NS, 13.333 * _NS, 295 * _NS,
-             3900 * _NS, (11.0, 15.0, 20.0), "JESD79-5, from memory", "assumed"),
+             3900 * _NS, (11.0, 15.0, 20.0), "JESD79-5, from memory", "assumed",
+             32 * _GIB),
         Dram("hbm2", 256e9, 8, 32, 2048, 16, 55 * _NS, 4 * _NS, 16 * _NS, 350 * _NS, 3900 * _NS,
-             (3.0, 3.9, 5.0), f"{_GEM5}: HBM_2000_4H_1x64, tRRD and tFAW from memory", _O_CONNOR),
+             (3.0, 3.9, 5.0), f"{_GEM5}: HBM_2000_4H_1x64, tRRD and tFAW from memory", _O_CONNOR,
+             32 * _GIB),
         Dram("hbm2e", 460.8e9, 8, 32, 2048, 16, 55 * _NS, 4 * _NS, 16 * _NS, 350 * _NS,
-             3900 * _NS, (3.0, 3.9, 5.0), "JESD235C, from memory", _O_CONNOR),
+             3900 * _NS, (3.0, 3.9, 5.0), "JESD235C, from memory", _O_CONNOR, 64 * _GIB),
         Dram("hbm3", 819.2e9, 16, 32, 1024, 16, 50 * _NS, 3 * _NS, 12 * _NS, 350 * _NS,
-             3900 * _NS, (3.0, 3.5, 7.0), "JESD238, from memory", _HBM3),
+             3900 * _NS, (3.0, 3.5, 7.0), "JESD238, from memory", _HBM3, 80 * _GIB),
     )
 }  # fmt: skip
 """By name."""

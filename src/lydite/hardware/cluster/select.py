@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from lydite.errors import InputError, unknown_name
+from lydite.hardware.chip import known_chips
 from lydite.hardware.cluster.aisim import is_resource_pool, pool_cluster
 from lydite.hardware.cluster.build import build_cluster
 from lydite.hardware.cluster.design import Cards, Fabric, Host, Wire
@@ -120,7 +121,7 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
         raw = _loaded(Path(name))
         if is_resource_pool(raw):
             return _pool(raw, name, times, device)
-        if not (isinstance(raw, dict) and "peak" in raw):
+        if not (isinstance(raw, dict) and ("peak" in raw or "array" in raw)):
             plan = _beside(parse_spec(raw, name), name)
     if plan is not None:
         return _built(plan, times, device)
@@ -129,7 +130,7 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
     except InputError as error:
         if name.endswith((".yaml", ".yml")):
             raise
-        known = [*plans, *aliases, *known_devices()]
+        known = [*plans, *aliases, *known_devices(), *known_chips()]
         raise unknown_name("cluster", name, known, "a .yaml file or 'DEVICE x N'") from error
     if times is None:
         boxes = [

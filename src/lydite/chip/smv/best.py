@@ -1,0 +1,87 @@
+"""Tilings for SMV that take less time than SMAUG's.
+
+All shapes under all strategies are ranked by the lines that they fetch and the invocations that
+they need; the first few, and SMAUG's own, are scheduled and timed, and the fastest is kept: never
+slower than SMAUG's with one accelerator and nothing else on the bus.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lydite.chip.smv.invocations import Invocations, joined
+from lydite.chip.smv.lower import lower
+from lydite.chip.smv.program import SmvOp
+from lydite.chip.smv.schedule import Schedule, schedule
+from lydite.chip.smv.timing import cycles_of
+from lydite.chip.tiling.best import every_candidate
+from lydite.chip.tiling.constraints import Constraints
+from lydite.chip.tiling.problem import Kind, Problem
+from lydite.chip.tiling.search import Candidates
+from lydite.chip.tiling.tiler import tiling_of
+from lydite.errors import InputError
+from lydite.graph import Graph
+from lydite.hardware.chip import Chip
+
+TRIED = 24
+"""How many tilings of an operator are scheduled."""
+
+_INVOCATION_LINES = 40
+"""What an invocation costs besides, as lines fetched: head, constants and launch (a rough weight,
+for the ranking alone)."""
+
+
+def best_schedule(graph: Graph, chip: Chip, constraints: Constraints) -> Schedule:
+    """The invocations of a graph, each operator in the fastest tiling found.
+
+    Raises:
+        InputError: a scratchpad too small for an operator's smallest tile (named).
+        GraphError: a tensor of open size.
+    """
+    program = lower(graph)
+    known: dict[object, Invocations] = {}
+    parts: list[Invocations] = []
+    for op in program.ops:
+        key = op.problem, op.kernel, op.activation is not None
+        if key not in known:
+            known[key] = _fastest(op, chip, constraints)
+        parts.append(known[key])
+    return Schedule(program, joined(parts, [op.name for op in program.ops]), tuple(program.host))
+
+
+def _fastest(op: SmvOp, chip: Chip, constraints: Constraints) -> Invocations:
+    usual = schedule(op, constraints, chip.accelerators)
+    if op.problem.kind in (Kind.FLAT, Kind.ROWS):
+        return usual
+    found = every_candidate(op.problem, constraints)
+    tried = [usual]
+    for row in np.argsort(_rough(op.problem, found), kind="stable")[:TRIED].tolist():
+        try:
+            tiling = tiling_of(op.problem, constraints, found.row(row))
+            tried.append(schedule(op, constraints, chip.accelerators, tiling))
+        except InputError:
+            continue  # tiles that do not meet, such as channels of two operands
+    totals = [cycles_of(each, chip).exact.sum() for each in tried]
+    return tried[int(np.argmin(totals))]
+
+
+def _rough(problem: Problem, found: Candidates) -> np.ndarray:
+    """Lines fetched, and invocations; float64[candidates]."""
+
+    def tiles(whole: tuple[int, ...], shapes: np.ndarray) -> np.ndarray:
+        return -(-np.array(whole, np.int64) // np.maximum(shapes, 1))
+
+    inputs, outputs = tiles(problem.input, found.input), tiles(problem.output, found.output)
+    weights = np.ones(len(found), np.int64)
+    passes, channels = inputs.prod(axis=1), np.ones(len(found), np.int64)
+    if problem.weights:
+        each = tiles(problem.weights, found.weights)
+        channels = each[:, -1]
+        weights = each[:, 0]
+        rows = np.maximum(inputs, outputs)[:, :-1].prod(axis=1)
+        passes = rows * weights * channels
+    fetched = np.where(channels > 1, passes, inputs.prod(axis=1)) * found.input.prod(axis=1)
+    if problem.weights:
+        again = np.where(weights * channels > 1, passes, 1)
+        fetched = fetched + again * found.weights.prod(axis=1)
+    return fetched / 16 + _INVOCATION_LINES * passes

@@ -1,0 +1,325 @@
+"""What Aladdin counts of SMV's invocations: iterations executed, accesses of banks, units used.
+
+Loops: harvard-acc/smaug, smv/kernels. The counts of scratchpad accesses follow from them; those of
+units and registers are rules that reproduce what gem5-Aladdin printed for 912 invocations (exactly
+or nearly: `benchmarks/smv.py` says how nearly), written so that they grow with the array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from lydite.chip.smv.invocations import KERNELS, Invocations
+from lydite.chip.smv.timing import CONV, NORM, POOL, PRODUCT, kind_of
+from lydite.errors import unknown_name
+from lydite.hardware.chip import Chip, SmvArray
+
+Columns = np.ndarray
+
+LEVELS = ("no", "low", "medium", "high", "very_high")
+"""SMAUG's --sample-level: each samples what the one before does, and more."""
+
+
+def kinds_of(invocations: Invocations) -> Columns:
+    """`timing.kind_of` of each row."""
+    return np.array([kind_of(int(kernel)) for kernel in invocations.kernel])
+
+
+def sampled(invocations: Invocations, level: str) -> Invocations:
+    """The invocations with the iterations that a sampled run executes (--sample-num 1).
+
+    low: one block of output channels of a convolution; medium: one tap of its window; high: one
+    block of input channels; very_high: one row and two columns of it, two steps of an inner
+    product, one window of a pooling, one vector of a batch norm. Lines are never sampled.
+
+    Raises:
+        InputError: another level.
+    """
+    if level not in LEVELS:
+        raise unknown_name("sample level", level, LEVELS)
+    depth, kinds = LEVELS.index(level), kinds_of(invocations)
+    conv, changes = kinds == CONV, {}
+
+    def at_most(name: str, count: int, rows: Columns) -> None:
+        column = changes.get(name, getattr(invocations, name))
+        changes[name] = np.where(rows, np.minimum(column, count), column)
+
+    for reached, names in ((1, ("ofmap_blocks",)), (2, ("k_rows", "k_cols")),
+                           (3, ("channel_blocks",)), (4, ("out_rows",))):  # fmt: skip
+        for name in names if depth >= reached else ():
+            at_most(name, 1, conv)
+    if depth == 4:
+        at_most("out_cols", 2, conv)
+        at_most("channel_blocks", 2, kinds == PRODUCT)
+        for name in ("out_rows", "out_cols", "channel_blocks"):
+            at_most(name, 1, (kinds == POOL) | (kinds == NORM))
+    return replace(invocations, **changes)
+
+
+# --- iterations -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Iterations:
+    """What an invocation executes, by kind of kernel 0 where there is none; float64[invocations].
+
+    Attributes:
+        loaded, stored: vectors moved and converted.
+        positions: output positions of all passes of a convolution.
+        rows: output rows of all its passes.
+        multiplies: vector multiplications.
+        steps: what costs registers and adders: of convolutions and products the multiplications,
+            of pooling the vectors in its windows, else the vectors gone through.
+        activated: output vectors through an activation.
+    """
+
+    loaded: Columns
+    stored: Columns
+    positions: Columns
+    rows: Columns
+    multiplies: Columns
+    steps: Columns
+    activated: Columns
+
+
+_MULTIPLIES = {KERNELS[4]: 2.0, KERNELS[5]: 2.0, KERNELS[7]: 1.0}
+"""Of a vector, in batch norms (by the deviation, by gamma) and element-wise products."""
+
+
+def iterations(invocations: Invocations, chip: Chip, level: str = "no") -> Iterations:
+    """What invocations execute at a sample level."""
+    inv, (pes, vectors, lanes) = sampled(invocations, level), _sizes(chip)
+    kinds = kinds_of(inv)
+    passes = inv.k_rows * inv.k_cols * inv.channel_blocks
+    positions = np.where(kinds == CONV, inv.ofmap_blocks * passes * inv.out_rows * inv.out_cols, 0)
+    channels = np.minimum(_outputs(inv), pes * inv.ofmap_blocks)
+    conv = passes * inv.out_rows * inv.out_cols * channels * vectors
+    product = inv.out_rows * inv.ofmap_blocks * pes * inv.channel_blocks * vectors
+    windows = inv.out_rows * inv.out_cols * inv.channel_blocks * inv.k_rows * inv.k_cols
+    each = np.array([_MULTIPLIES.get(KERNELS[int(k)], 0.0) for k in inv.kernel])
+    line = _vectors(inv.output_dims, lanes)
+    line = np.where(kinds == NORM, inv.out_rows * inv.out_cols * inv.channel_blocks, line)
+    known = [kinds == CONV, kinds == PRODUCT]
+    loaded = (inv.input_load_bytes + inv.weight_load_bytes) / (2 * lanes)
+    return Iterations(
+        loaded, inv.store_bytes / (2 * lanes), positions,
+        np.where(kinds == CONV, inv.ofmap_blocks * passes * inv.out_rows, 0),
+        np.select([*known, kinds == POOL], [conv, product, 0], each * line),
+        np.select([*known, kinds == POOL], [conv, product, windows], line),
+        inv.activates * _vectors(inv.output_dims, lanes),
+    )  # fmt: skip
+
+
+def _sizes(chip: Chip) -> tuple[int, int, int]:
+    array = chip.array
+    assert isinstance(array, SmvArray)
+    return array.pes, array.vectors, array.lanes
+
+
+def _vectors(dims: Columns, lanes: int) -> Columns:
+    """Of tiles of that shape, the innermost dimension padded."""
+    return np.prod(dims[:, :3], axis=1) * np.ceil(dims[:, 3] / lanes)
+
+
+def _outputs(inv: Invocations) -> Columns:
+    """Output channels that a convolution or product makes."""
+    return np.minimum(inv.weight_dims[:, 0], inv.output_dims[:, 3])
+
+
+# --- scratchpad accesses ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Accesses:
+    """Reads and writes of scratchpads; float64[invocations].
+
+    Attributes:
+        word_reads, word_writes: by the DMA, of 4 bytes.
+        half_reads, half_writes: vectors of fp16, in conversion.
+        vector_reads, vector_writes: vectors of 32 bits a lane.
+    """
+
+    word_reads: Columns
+    word_writes: Columns
+    half_reads: Columns
+    half_writes: Columns
+    vector_reads: Columns
+    vector_writes: Columns
+
+    def reads(self, lanes: int | None = None) -> Columns:
+        """Accesses of words; as Aladdin counts, a vector is one, unless lanes are given."""
+        half, whole = (1, 1) if lanes is None else (lanes / 2, lanes)
+        return self.word_reads + half * self.half_reads + whole * self.vector_reads
+
+    def writes(self, lanes: int | None = None) -> Columns:
+        """As `reads`."""
+        half, whole = (1, 1) if lanes is None else (lanes / 2, lanes)
+        return self.word_writes + half * self.half_writes + whole * self.vector_writes
+
+
+_READS = {KERNELS[12]: 1, KERNELS[13]: 3}
+"""Of a vector, in activations and softmax (largest, sum, quotient); others read two inputs."""
+
+
+def accesses(invocations: Invocations, chip: Chip, level: str = "no") -> Accesses:
+    """What invocations access at a sample level: transfers, conversion, loops and activation.
+
+    A convolution reads the weights of a pass once, at each position the activation vectors that
+    lie inside the image and, except in the first pass over an output, the partial sum, which it
+    writes back. A product reads all weights and, for each block, the input.
+    """
+    inv, (pes, vectors, lanes) = sampled(invocations, level), _sizes(chip)
+    done, kinds = iterations(invocations, chip, level), kinds_of(inv)
+    depth = np.minimum(np.ceil(inv.weight_dims[:, 3] / lanes), vectors * inv.channel_blocks)
+    channels = np.minimum(_outputs(inv), pes * inv.ofmap_blocks)
+    pixels, blocks = inv.out_rows * inv.out_cols, inv.ofmap_blocks
+    inside = _inside(inv, invocations, 1) * _inside(inv, invocations, 2)
+    first = np.where(inv.accumulates, 0, blocks)
+    taps = inv.k_rows * inv.k_cols
+    partial = pixels * (blocks * taps * inv.channel_blocks - first)
+    line = np.array([_READS.get(KERNELS[int(k)], 2) for k in inv.kernel])
+    line = np.where(kinds == NORM, 1, line)
+    chosen = [kinds == CONV, kinds == PRODUCT, kinds == POOL]
+    reads = np.select(chosen, [
+        channels * depth * taps + inside * depth * blocks + partial,
+        inv.out_rows * depth * (blocks + inv.weight_dims[:, 0]), done.steps,
+    ], line * done.steps)  # fmt: skip
+    writes = np.select(
+        chosen, [done.positions, inv.out_rows * blocks, pixels * inv.channel_blocks], done.steps
+    )
+    own = np.where((kinds == CONV) | (kinds == PRODUCT), done.activated, 0)
+    return Accesses(
+        inv.store_bytes / 4, (inv.input_load_bytes + inv.weight_load_bytes) / 4, done.loaded,
+        done.stored, reads + done.stored + own, writes + done.loaded + own,
+    )  # fmt: skip
+
+
+def _inside(executed: Invocations, whole: Invocations, axis: int) -> Columns:
+    """Positions along rows (1) or columns (2) that lie inside the image, over the taps executed.
+
+    The stride is the longest under which the window fits as often.
+    """
+    size, before = whole.input_dims[:, axis], whole.pads[:, 2 * axis - 2]
+    rows = axis == 1
+    count, taps = (executed.out_rows, executed.k_rows) if rows else (
+        executed.out_cols, executed.k_cols)  # fmt: skip
+    span = size + before + whole.pads[:, 2 * axis - 1] - (whole.k_rows if rows else whole.k_cols)
+    stride = np.maximum(1, span // np.maximum(1, (whole.out_rows if rows else whole.out_cols) - 1))
+    found = np.zeros(len(whole), np.int64)
+    for tap in range(int(taps.max(initial=0))):
+        low = np.maximum(0, -((tap - before) // stride))
+        high = np.minimum(count - 1, (size - 1 + before - tap) // stride)
+        found += np.where(tap < taps, np.maximum(0, high - low + 1), 0)
+    return found
+
+
+# --- functional units -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Functional units of 32 bits that invocations need, as Aladdin counts; float64[invocations].
+
+    Attributes:
+        multipliers, adders, bitwise, shifters, registers: of each.
+    """
+
+    multipliers: Columns
+    adders: Columns
+    bitwise: Columns
+    shifters: Columns
+    registers: Columns
+
+    @property
+    def columns(self) -> dict[str, Columns]:
+        """By name."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+_COLUMNS = (1.0, 2.0, 4.0, 8.0, 16.0, 24.0)
+_BURST = (65.0, 129.0, 155.0, 231.0, 237.0, 238.0)
+_PACED = (48.5, 75.0, 98.0, 118.0, 128.0, 140.0)
+"""Registers that a cycle of a convolution's loop reads at most (and writes as many), by the columns
+of the output, with 8 PEs of 4 vectors: read off the rows; 65 is drawn out."""
+
+
+def units_of(invocations: Invocations, chip: Chip, level: str = "no") -> Units:
+    """Functional units of each invocation.
+
+    A convolution's positions follow each other in a burst where vectors of zeros need no port:
+    fewer channels than vectors, or padding; then all vectors of a PE multiply in the same cycle,
+    else one. Conversion adds adders and shifters of its own, and registers for whole pages. Norms
+    and lines have no rows to derive rules from: they take pooling's, less or more by the one row
+    that is known of a batch norm.
+    """
+    inv, (pes, vectors, lanes) = sampled(invocations, level), _sizes(chip)
+    kinds = kinds_of(inv)
+    chosen = [kinds == CONV, kinds == PRODUCT, kinds == POOL]
+    loads = (inv.input_load_bytes + inv.weight_load_bytes > 0).astype(float)
+    stored = np.ceil(inv.store_bytes / (2 * lanes))
+    sends = (stored > 0).astype(float)
+    used = np.minimum(pes, _outputs(inv))
+    short = np.ceil(inv.weight_dims[:, 3] / lanes) < vectors
+    pads = inv.pads if LEVELS.index(level) < 2 else inv.pads * np.array([1, 0, 1, 0])
+    padded = pads.any(axis=1)
+    run = short | pads[:, :2].any(axis=1)
+    burst = run | padded
+    # Multiplications of addresses that fall together with the vectors'.
+    many = np.where(padded, run & (inv.out_cols >= 8), inv.out_rows * inv.out_cols > 1)
+    index = 1 + loads + sends + np.where(short, 2, many)
+    tiny = np.where((stored > 0) & (stored <= 2), 10, 0)
+    product = 6 + (inv.input_load_bytes > 0) + 2 * sends
+    multipliers = np.select(chosen, [
+        np.maximum(tiny, used * np.where(burst, vectors, 1) + index),
+        np.maximum(tiny, product), 6 + sends,
+    ], 5 * np.ones(len(inv)))  # fmt: skip
+    converts = sends * np.clip(2 * stored, 4, 16)
+    # A PE's adders: its vectors, the lanes of their sum, the partial sum and two addresses.
+    tree = vectors - 1 + lanes - 1 + 3
+    adders = np.select(
+        chosen, [2 + used * tree + 16 * loads, pes * (tree + 3.0), 23.0], 18.0
+    ) + converts  # fmt: skip
+    bitwise = np.select(chosen, [9 + loads, 4.0 * pes + 1, 2.0], 2.0) + 2 * sends
+    shifters = np.select(chosen, [3 + used + 6 * loads, pes + 6.0, 7.0], 8.0) + 4 * sends
+    return Units(
+        multipliers, adders, bitwise, shifters, _registers(inv, chip, chosen, run, used, stored)
+    )
+
+
+def _registers(
+    inv: Invocations, chip: Chip, chosen: list[Columns], run: Columns, used: Columns,
+    stored: Columns,
+) -> Columns:  # fmt: skip
+    """The most that a cycle reads and the most that a cycle writes.
+
+    Conversion before a store reads all pages but the last at once.
+    """
+    _, vectors, lanes = _sizes(chip)
+    page = chip.dma.page_bytes / (2 * lanes)
+    pages = np.ceil(stored / page)
+    sent = np.where(pages > 1, page * (pages - 1), stored) + 3 * np.maximum(pages, 2) + 6
+    sent = np.where(stored > 0, sent, 0)
+    columns = np.where(
+        run, np.interp(inv.out_cols, _COLUMNS, _BURST), np.interp(inv.out_cols, _COLUMNS, _PACED)
+    )
+    loop = np.rint(columns * used / 8 * vectors / 4)
+    ragged = np.where(_outputs(inv) % 8 > 0, 2, 1)
+    return np.select(chosen, [
+        np.maximum(loop, sent) + loop, ragged * (np.maximum(39, sent) + 15), np.maximum(20, sent),
+    ], np.maximum(20, sent))  # fmt: skip
+
+
+def units_built(chip: Chip) -> Units:
+    """Functional units of an accelerator, every lane counted; scalars.
+
+    The largest need of any kernel. Registers are those of the convolution's loop at full pace, a
+    vector's with all its lanes; pages converted at once are Aladdin's way to count, not built.
+    """
+    pes, vectors, lanes = _sizes(chip)
+    products = pes * vectors * lanes
+    tree = (vectors - 1) * lanes + lanes - 1 + 3
+    loop = 2 * _BURST[-1] * pes / 8 * vectors / 4
+    found = (products + 5, 2 + pes * tree + 32, max(12, 4 * pes + 3), pes + 13, loop * lanes)
+    return Units(*(np.array(float(one)) for one in found))

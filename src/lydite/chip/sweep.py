@@ -1,0 +1,235 @@
+"""Many designs of one chip over one network: latency, power, area, and which are worth having.
+
+A design is a choice of values for a few parameters. All cores are used; each design is kept as soon
+as it is done, in a file of JSON lines, so that a sweep goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lydite.chip.network import run_chip, varied
+from lydite.errors import InputError, LyditeError, unknown_name
+from lydite.graph import Graph
+from lydite.hardware.chip import Chip, dram_named
+from lydite.units import parse_quantity
+
+Value = int | float | str
+
+
+def _scratchpads(chip: Chip, value: Value) -> Chip:
+    size = int(value)
+    return replace(chip, scratchpads=tuple(replace(p, bytes=size) for p in chip.scratchpads))
+
+
+def _ports(chip: Chip, value: Value) -> Chip:
+    return replace(chip, scratchpads=tuple(replace(p, ports=int(value)) for p in chip.scratchpads))
+
+
+_UNITS = {"spad": "B", "clock": "Hz", "dram-bandwidth": "B/s", "bus": "B/s"}
+_CHANGES: Mapping[str, Callable[[Chip, Value], Chip]] = {
+    **{
+        name: (lambda chip, value, field=name: varied(chip, **{field: int(value)}))
+        for name in ("pes", "vectors", "lanes", "rows", "columns", "accelerators")
+    },
+    **{
+        name: (lambda chip, value, field=name: varied(chip, **{field: str(value)}))
+        for name in ("dataflow", "overlap")
+    },
+    "spad": _scratchpads,
+    "ports": _ports,
+    "clock": lambda chip, value: replace(chip, clock_hz=float(value)),
+    "dram": lambda chip, value: replace(chip, dram=dram_named(str(value))),
+    "dram-bandwidth": lambda chip, value: replace(
+        chip, dram=replace(chip.dram, pins_bytes_per_s=float(value))
+    ),
+    "bus": lambda chip, value: replace(chip, bus_bytes_per_s=float(value)),
+    "interface": lambda chip, value: replace(
+        chip, interface=replace(chip.interface, kind=str(value))
+    ),
+    "cores": lambda chip, value: replace(chip, cpu=replace(chip.cpu, cores=int(value))),
+    "dma-channels": lambda chip, value: replace(chip, dma=replace(chip.dma, channels=int(value))),
+}
+"""What can be varied, by the name that users type."""
+
+_TEXT = ("dataflow", "overlap", "dram", "interface")
+
+
+def parse_vary(texts: Sequence[str]) -> dict[str, list[Value]]:
+    """ "pes=4,8,16" as {"pes": [4, 8, 16]}; sizes carry units ("spad=16KiB,32KiB").
+
+    Raises:
+        InputError: an unknown parameter (with the nearest), no values, or one that is none.
+    """
+    found: dict[str, list[Value]] = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        if name not in _CHANGES:
+            raise unknown_name("parameter to vary", name, tuple(_CHANGES))
+        if not values:
+            raise InputError(f"'{text}' has no values", where="--vary", allowed=f"{name}=A,B,C")
+        found[name] = [_value(name, one.strip()) for one in values.split(",")]
+    return found
+
+
+def _value(name: str, text: str) -> Value:
+    if name in _TEXT:
+        return text
+    if name in _UNITS:
+        if text.replace(".", "", 1).isdigit():
+            raise InputError(f"'{text}' has no unit", where=f"--vary {name}",
+                             allowed=f"such as '64 Ki{_UNITS[name]}'")  # fmt: skip
+        return parse_quantity(text, _UNITS[name], where=f"--vary {name}")
+    if not text.isdigit() or int(text) < 1:
+        raise InputError(f"'{text}'", where=f"--vary {name}", allowed="whole numbers from 1")
+    return int(text)
+
+
+def designs(vary: Mapping[str, Sequence[Value]]) -> list[dict[str, Value]]:
+    """All combinations."""
+    return [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
+
+
+def designed(chip: Chip, design: Mapping[str, Value]) -> Chip:
+    """The chip with a design's values.
+
+    Raises:
+        InputError: the chip has no such part, or cannot have that value.
+    """
+    for name, value in design.items():
+        try:
+            chip = _CHANGES[name](chip, value)
+        except TypeError:
+            raise InputError(
+                f"a chip with this array has no '{name}'", where=chip.name,
+                allowed=", ".join(n for n in _CHANGES if n in chip.array.__dataclass_fields__),
+            ) from None  # fmt: skip
+    return chip
+
+
+def _one(graph: Graph, chip: Chip, design: Mapping[str, Value], threads: int) -> dict[str, Any]:
+    try:
+        made = designed(chip, design)
+        result = run_chip(graph, made, threads=threads)
+    except LyditeError as error:
+        return {**design, "error": str(error)}
+    from lydite.chip.energy import energy_of
+
+    used = energy_of(result)
+    return {
+        **design, "seconds": result.seconds, "utilisation": result.utilisation,
+        "energy_j": used.joules, "power_w": used.joules / result.seconds,
+        "area_mm2": used.area_mm2,
+    }  # fmt: skip
+
+
+_WORK: dict[str, Any] = {}
+
+
+def _begin(graph: Graph, chip: Chip, threads: int) -> None:
+    _WORK.update(graph=graph, chip=chip, threads=threads)
+
+
+def _next(design: dict[str, Value]) -> dict[str, Any]:
+    return _one(_WORK["graph"], _WORK["chip"], design, _WORK["threads"])
+
+
+def sweep(
+    graph: Graph, chip: Chip, vary: Mapping[str, Sequence[Value]], *, threads: int = 1,
+    kept: Path | None = None, jobs: int | None = None,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Every design's latency, utilisation, energy, power and area; designs that fail say why.
+
+    Args:
+        graph: with fixed sizes.
+        chip: what is varied.
+        vary: values by parameter.
+        threads: of the chip's processor.
+        kept: file of JSON lines with designs that are done already; new ones are added.
+        jobs: processes; as many as there are cores if not given.
+        progress: told how many designs are done.
+
+    Raises:
+        InputError: a parameter that this chip has not.
+    """
+    wanted = designs(vary)
+    for design in wanted[:1]:
+        designed(chip, design)
+    mark = _mark(graph, chip, threads)
+    done = _kept(kept, mark)
+    left = [design for design in wanted if _key(design) not in done]
+    results = dict(done)
+    for number, found in enumerate(_run(graph, chip, left, threads, jobs), 1):
+        results[_key({k: found[k] for k in vary})] = found
+        if kept is not None:
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"of": mark, **found}) + "\n")
+        progress(len(wanted) - len(left) + number, len(wanted), "designs")
+    return [results[_key(design)] for design in wanted]
+
+
+def _run(
+    graph: Graph, chip: Chip, left: Sequence[dict[str, Value]], threads: int, jobs: int | None
+) -> Iterator[dict[str, Any]]:
+    workers = min(jobs or os.cpu_count() or 1, max(1, len(left) // 8))
+    if workers < 2:
+        yield from (_one(graph, chip, design, threads) for design in left)
+        return
+    context = get_context("spawn")
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin, initargs=(graph, chip, threads)
+    ) as pool:
+        yield from pool.map(_next, left, chunksize=8)
+
+
+def _key(design: Mapping[str, Value]) -> str:
+    return json.dumps(dict(sorted(design.items())))
+
+
+def _mark(graph: Graph, chip: Chip, threads: int) -> str:
+    """What a kept result was made from."""
+    ops = [(op.qualified_type, op.attrs, op.inputs) for op in graph.ops]
+    shapes = [str(graph.type_of(name)) for name in (*graph.inputs, *graph.outputs)]
+    text = repr((graph.name, ops, shapes, chip, threads))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _kept(path: Path | None, mark: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    if path is None or not path.exists():
+        return found
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # a line that a crash cut short
+        if isinstance(row, dict) and row.pop("of", None) == mark:
+            design = {k: v for k, v in row.items() if k in _CHANGES}
+            found[_key(design)] = row
+    return found
+
+
+def pareto(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> np.ndarray:
+    """Which rows nothing beats in all of the columns at once; bool[rows]. Failed ones are not."""
+    good = np.array(["error" not in row for row in rows])
+    values = np.array(
+        [[float(row.get(name, np.inf)) for name in by] for row in rows]
+    ).reshape(len(rows), len(by))  # fmt: skip
+    best = good.copy()
+    for at in np.flatnonzero(good):
+        no_worse = (values <= values[at]).all(axis=1) & good
+        better = (values < values[at]).any(axis=1)
+        best[at] = not (no_worse & better).any()
+    return best

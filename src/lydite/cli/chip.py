@@ -1,0 +1,184 @@
+"""`lydite chip`: a network on an accelerator that need not exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lydite.cli import options
+
+if TYPE_CHECKING:
+    from lydite.chip import ChipResult
+    from lydite.graph import Graph
+    from lydite.hardware.chip import Chip
+    from lydite.report.trace import Slice
+
+
+@dataclass(frozen=True)
+class DesignOptions(options.Options):
+    """Which chip, and what of it is other than in its file."""
+
+    chip: Annotated[
+        str, typer.Option("--chip", help="A name of the catalog, a .yaml file, SMAUG's .cfg.")
+    ] = "smv"
+    dataflow: Annotated[str | None, typer.Option("--dataflow", help="Systolic: ws, os or is.")] = (
+        None
+    )
+    overlap: Annotated[str | None, typer.Option("--overlap", help="Systolic: none or preload.")] = (
+        None
+    )
+    accelerators: Annotated[int | None, typer.Option("--accelerators", min=1, help="How many.")] = (
+        None
+    )
+    interface: Annotated[str | None, typer.Option("--interface", help="dma, acp or cache.")] = None
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Of the chip's processor, that copy tiles.")
+    ] = 1
+
+    def design(self) -> Chip:
+        """The chip as asked for.
+
+        Raises:
+            InputError: no such chip, or it has no such part.
+        """
+        from lydite.chip.sweep import designed
+        from lydite.hardware.chip import read_chip
+
+        found = read_chip(self.chip)
+        wanted = {name: getattr(self, name) for name in ("dataflow", "overlap", "accelerators",
+                                                         "interface")}  # fmt: skip
+        found = designed(found, {name: v for name, v in wanted.items() if v is not None})
+        if self.threads > found.cpu.cores:
+            return replace(found, cpu=replace(found.cpu, cores=self.threads))
+        return found
+
+
+@options.takes_options
+def chip(
+    model: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[sweep] MODEL", help="A model as for inspect, or SCALE-Sim's topology .csv."
+        ),
+    ],
+    design: DesignOptions,
+    shape: options.ModelOptions = options.AS_IT_IS,
+    tiling: Annotated[str, typer.Option("--tiling", help="SMV: smaug or best.")] = "smaug",
+    array_only: Annotated[
+        bool, typer.Option("--array-only", help="Without processor and memory: never stalls.")
+    ] = False,
+    compat: Annotated[
+        str | None, typer.Option("--compat", help="Count as scalesim or smaug does, bugs included.")
+    ] = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="What 10 % more of each part buys.")
+    ] = False,
+    vary: Annotated[
+        list[str] | None, typer.Option("--vary", help="With sweep: NAME=A,B,C (repeatable).")
+    ] = None,
+    trace: Annotated[Path | None, typer.Option("--trace", help="Perfetto trace to write.")] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Simulate a network on a chip: cycles by layer, what it waits for, power, area."""
+    from lydite.chip import run_chip
+    from lydite.cli.load import load_model
+    from lydite.cli.show import deliver
+    from lydite.errors import InputError, unknown_name
+
+    made, name = design.design(), model[-1]
+    if len(model) > 2 or (len(model) == 2 and model[0] != "sweep"):
+        raise InputError(f"{len(model)} models", allowed="[sweep] MODEL")
+    if compat is not None and compat not in ("scalesim", "smaug"):
+        raise unknown_name("compatibility", compat, ("scalesim", "smaug"))
+    if compat == "scalesim":
+        from lydite.cli.chip_text import scalesim
+
+        scalesim(name, shape, made, out, json)
+        return
+    graph = load_model(name, shape)
+    if len(model) == 2:
+        _swept(graph, made, design, vary or [], out, json, quiet)
+        return
+    if vary:
+        raise InputError("--vary is for sweeps", hint="lydite chip sweep MODEL --vary NAME=A,B,C")
+    result = run_chip(graph, made, threads=design.threads, soc=not array_only, tiling=tiling)
+    _write(result, trace, report, quiet)
+    from lydite.cli.chip_text import document, text
+
+    found = document(result, compat)
+    if sensitivity:
+        from lydite.chip.sensitivity import sensitivity as buys
+
+        found["ten_percent_more_saves"] = buys(graph, made, threads=design.threads)
+    if deliver("chip", found, out, as_json=json):
+        return
+    print(text(result, found))
+
+
+def _swept(
+    graph: Graph, made: Chip, design: DesignOptions, vary: list[str], out: Path | None,
+    json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """All designs, and which of them nothing beats."""
+    from lydite.chip.sweep import pareto, parse_vary, sweep
+    from lydite.cli.chip_text import sweep_text, write_sweep_page
+    from lydite.cli.show import deliver, progress_bar, say
+    from lydite.errors import InputError
+
+    chosen = parse_vary(vary)
+    if not chosen:
+        raise InputError("a sweep varies nothing", hint="add --vary pes=4,8,16")
+    kept = None if out is None else out / "sweep.jsonl"
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    with progress_bar("sweep", quiet or json) as progress:
+        rows = sweep(graph, made, chosen, threads=design.threads, kept=kept, progress=progress)
+    best = pareto(rows, ("seconds", "energy_j", "area_mm2"))
+    for row, good in zip(rows, best, strict=True):
+        row["pareto"] = bool(good)
+    document = {"model": graph.name, "chip": made.name, "varied": list(chosen), "designs": rows}
+    if out is not None:
+        say(f"written: {write_sweep_page(document, out / 'sweep.html')}", quiet)
+    if deliver("sweep", document, out, as_json=json):
+        return
+    print(sweep_text(document))
+
+
+def _write(result: ChipResult, trace: Path | None, report: Path | None, quiet: bool) -> None:
+    from lydite.cli.show import say
+    from lydite.errors import InputError
+
+    if (trace is not None or report is not None) and result.soc is None:
+        raise InputError("--array-only plays nothing to show", hint="leave it out")
+    if trace is not None:
+        from lydite.report.trace import write_trace
+
+        say(f"written: {write_trace(trace, _slices(result), process=result.model)}", quiet)
+    if report is not None:
+        from lydite.report.chip import write_chip_page
+
+        say(f"written: {write_chip_page(result, report)}", quiet)
+
+
+def _slices(result: ChipResult) -> list[Slice]:
+    """Every task that took time, on its server."""
+    from lydite.chip.soc import CATEGORIES
+    from lydite.report.trace import Slice
+
+    soc = result.soc
+    assert soc is not None
+    tasks, timeline = soc.timeline.tasks, soc.timeline
+    found: list[Slice] = []
+    for task in timeline.span_ps.nonzero()[0].tolist():
+        server = int(tasks.resource[task])
+        track = soc.server_names[server] if server >= 0 else "joins"
+        start, span = timeline.start_ps[task] * 1e-12, timeline.span_ps[task] * 1e-12
+        kind: dict[str, Any] = {"kind": CATEGORIES[tasks.category[task]]}
+        found.append(Slice(track, tasks.names[task], float(start), float(span), kind))
+    return found

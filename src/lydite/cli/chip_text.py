@@ -1,0 +1,195 @@
+"""A network on a chip as a document and as text; sweeps; SCALE-Sim's own table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lydite.chip import ChipResult
+    from lydite.cli.options import ModelOptions
+    from lydite.hardware.chip import Chip
+
+_SHOWN = 40
+
+
+def document(result: ChipResult, compat: str | None = None) -> dict[str, Any]:
+    """The whole result, units in the keys."""
+    from lydite.chip.energy import energy_of
+
+    used = energy_of(result)
+    layers = [
+        {
+            "name": cost.name, "op_type": cost.op_type, "on": cost.on, "kernel": cost.kernel,
+            "invocations": cost.invocations, "cycles": sum(parts.values()), "macs": cost.macs,
+            "cycles_by_part": parts, "load_bytes": cost.load_bytes,
+            "store_bytes": cost.store_bytes, "host_s": cost.host_s, "why": cost.why,
+        }
+        for cost, parts in zip(result.plan.costs, result.stalls(), strict=True)
+    ]  # fmt: skip
+    return {
+        "model": result.model,
+        "chip": result.chip.name,
+        "kind": "simulated",
+        "seconds": result.seconds,
+        "cycles": result.cycles,
+        "accelerator_cycles": result.plan.cycles,
+        "macs": result.macs,
+        "utilisation": result.utilisation,
+        "cycles_by_part": dict(result.by_part()),
+        "energy_j": used.joules,
+        "energy_by_component_j": dict(used.by_component_j),
+        "power_w": used.joules / result.seconds if result.seconds else None,
+        "area_mm2": used.area_mm2,
+        "area_by_component_mm2": dict(used.area_by_component_mm2),
+        "energy_scope": used.scope,
+        "layers": layers,
+        "invocations": invocations(result, compat),
+        "on_processor": [{"name": c.name, "op_type": c.op_type, "why": c.why, "seconds": c.host_s}
+                         for c in result.plan.host],
+    }  # fmt: skip
+
+
+def invocations(result: ChipResult, compat: str | None) -> list[dict[str, Any]]:
+    """Each invocation of an accelerator."""
+    jobs, clock = result.plan.jobs, result.chip.clock_hz
+    costs = result.plan.costs
+    found: list[dict[str, Any]] = []
+    for at in range(len(jobs)):
+        cost = costs[int(jobs.layer[at])]
+        seconds = jobs.begin_s[at] + jobs.load_s[at] + jobs.compute_s[at] + jobs.store_s[at]
+        found.append({
+            "layer": cost.name, "kernel": cost.kernel, "cycles": round(float(seconds) * clock),
+            "accelerator": int(jobs.accelerator[at]), "load_bytes": float(jobs.load_bytes[at]),
+            "store_bytes": float(jobs.store_bytes[at]),
+        })  # fmt: skip
+    del compat
+    return found
+
+
+def text(result: ChipResult, found: dict[str, Any]) -> str:
+    """What people read."""
+    from lydite.cli.show import percent, table
+    from lydite.units import format_seconds, format_si
+
+    head = [
+        f"{result.model} on {result.chip.name}: {format_seconds(result.seconds)}, "
+        f"{result.cycles:,.0f} cycles",
+        f"  {format_si(result.macs, 'MAC')}, {percent(result.utilisation)} of the arrays; "
+        f"{found['energy_j'] * 1e3:.3g} mJ, {found['power_w'] or 0:.3g} W, "
+        f"{found['area_mm2']:.3g} mm2 (modelled)", "",
+    ]  # fmt: skip
+    whole = sum(found["cycles_by_part"].values()) or 1.0
+    parts = sorted(found["cycles_by_part"].items(), key=lambda item: -item[1])
+    rows = [[name, f"{cycles:,.0f}", percent(cycles / whole)] for name, cycles in parts]
+    lines = [*head, table("", ["what it does or waits for", "cycles", "share"], rows), ""]
+    layers = sorted(found["layers"], key=lambda layer: -layer["cycles"])
+    shown = [layer for layer in layers if layer["cycles"] > 0][:_SHOWN]
+    rows = [
+        [one["name"], one["op_type"], one["on"], str(one["invocations"]), f"{one['cycles']:,.0f}",
+         percent(one["cycles"] / whole), max(one["cycles_by_part"], key=one["cycles_by_part"].get)]
+        for one in shown
+    ]  # fmt: skip
+    columns = ["layer", "<type", "<on", "calls", "cycles", "share", "<most"]
+    lines.append(table("", columns, rows))
+    if len(layers) > len(shown):
+        lines.append(f"  and {len(layers) - len(shown)} more (--json has all)")
+    host = found["on_processor"]
+    if host:
+        names = ", ".join(f"{one['name']} ({one['why']})" for one in host[:6])
+        lines += ["", f"on the processor: {names}" + (", ..." if len(host) > 6 else "")]
+    bought = found.get("ten_percent_more_saves")
+    if bought:
+        lines += ["", "10 % more of it saves of the time:"]
+        known = {k: v for k, v in bought.items() if v is not None}
+        for name, share in sorted(known.items(), key=lambda item: -item[1]):
+            lines.append(f"  {name:<36} {percent(share)}")
+    return "\n".join(lines)
+
+
+def sweep_text(found: dict[str, Any]) -> str:
+    """The designs that nothing beats, fastest first."""
+    from lydite.cli.show import percent, table
+    from lydite.units import format_seconds
+
+    rows = [row for row in found["designs"] if row["pareto"]]
+    failed = [row for row in found["designs"] if "error" in row]
+    rows.sort(key=lambda row: row["seconds"])
+    lines = [
+        [*(f"{row[name]:g}" if isinstance(row[name], float) else str(row[name])
+           for name in found["varied"]),
+         format_seconds(row["seconds"]), f"{row['power_w']:.3g} W",
+         f"{row['energy_j'] * 1e3:.3g} mJ", f"{row['area_mm2']:.3g}", percent(row["utilisation"])]
+        for row in rows[:_SHOWN]
+    ]  # fmt: skip
+    columns = [*found["varied"], "time", "power", "energy", "mm2", "arrays"]
+    head = (
+        f"{found['model']} on {found['chip']}: {len(found['designs'])} designs, {len(rows)} of "
+        f"them beaten by none in time, energy and area together"
+    )
+    tail = [f"{len(failed)} do not run: {failed[0]['error']}"] if failed else []
+    return "\n".join([head, "", table("", columns, lines), *tail])
+
+
+def write_sweep_page(found: dict[str, Any], path: Path) -> Path:
+    """Time against energy and area, those that nothing beats marked."""
+    from lydite.report.page import Section, write_page
+    from lydite.report.plots import graph_objects
+
+    rows = [row for row in found["designs"] if "error" not in row]
+    go = graph_objects()
+    sections: list[Section] = []
+    for name, title in (("energy_j", "energy, J"), ("area_mm2", "area, mm2")):
+        figure = go.Figure()
+        for good, label in ((False, "beaten"), (True, "beaten by none")):
+            some = [row for row in rows if row["pareto"] == good]
+            hover = [", ".join(f"{k} {row[k]}" for k in found["varied"]) for row in some]
+            figure.add_scatter(
+                x=[row["seconds"] for row in some], y=[row[name] for row in some], text=hover,
+                mode="markers", name=label,
+            )  # fmt: skip
+        figure.update_layout(xaxis_title="time, s", yaxis_title=title)
+        sections.append(Section(f"Time and {title.partition(',')[0]}", figure=figure))
+    columns = [*found["varied"], "seconds", "energy_j", "area_mm2", "utilisation", "pareto"]
+    table = [[str(row[name]) for name in columns] for row in rows]
+    sections.append(Section("Designs", "All that run; simulated.", columns, table))
+    return write_page(
+        path, f"{found['model']} on {found['chip']}", "Designs, simulated; energy modelled",
+        sections,
+    )  # fmt: skip
+
+
+def scalesim(name: str, shape: ModelOptions, chip: Chip, out: Path | None, json: bool) -> None:
+    """SCALE-Sim 3.0.0's columns, its bugs included."""
+    import numpy as np
+
+    from lydite.chip.systolic import Array, products_of, read_topology, run_on, stacked
+    from lydite.chip.systolic.plan import array_of
+    from lydite.cli.load import load_model
+    from lydite.cli.show import deliver, table
+
+    found = array_of(chip)
+    array = Array(found.rows, found.columns, found.dataflow, "none")
+    if name.endswith(".csv"):
+        products = {layer.name: layer.product for layer in read_topology(Path(name))}
+    else:
+        products = products_of(load_model(name, shape))
+    run = run_on(array, stacked(list(products.values())), compat=True)
+    names = ("cycles", "utilisation_percent", "mapping_percent", "compute_percent", "ifmap_reads",
+             "filter_reads", "ofmap_writes")  # fmt: skip
+    columns = {key: np.broadcast_to(getattr(run, key), len(products)).tolist() for key in names}
+    rows = [
+        {"layer": layer, **{key: columns[key][i] for key in names}}
+        for i, layer in enumerate(products)
+    ]
+    total = float(np.sum(run.cycles))
+    if deliver("scalesim", {"layers": rows, "cycles": total}, out, as_json=json):
+        return
+    lines = [
+        [row["layer"], f"{row['cycles']:,.0f}", f"{row['utilisation_percent']:.2f}",
+         f"{row['mapping_percent']:.2f}", f"{row['compute_percent']:.2f}"]
+        for row in rows
+    ]  # fmt: skip
+    print(f"{name} on {array.rows} x {array.columns} {array.dataflow}, as SCALE-Sim 3.0.0 counts")
+    print(table("", ["layer", "cycles", "overall util %", "mapping %", "compute util %"], lines))
+    print(f"\n{total:,.0f} cycles")

@@ -1,0 +1,109 @@
+"""Configuration files of other simulators, line by line: every value knows where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lydite.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A `name = value` (or `name: value`) under a `[section]`, or the heading itself.
+
+    Attributes:
+        section: under which it stands.
+        name: in lower case; "" of a heading.
+        spelling: the name as it stands there.
+        value: without blanks around it.
+        where: file and line.
+    """
+
+    section: str
+    name: str
+    spelling: str
+    value: str
+    where: str
+
+    def whole(self, least: int = 1) -> int:
+        """The value as a whole number, its first where several follow each other."""
+        return whole_number(self.value.partition(",")[0], self.name, self.where, least)
+
+    def choice(self, allowed: dict[str, str]) -> str:
+        """What the value stands for, whatever its case.
+
+        Raises:
+            InputError: it is none of the allowed.
+        """
+        if self.value.lower() not in allowed:
+            raise InputError(
+                f"{self.name} is '{self.value}'", where=self.where, allowed=", ".join(allowed)
+            )
+        return allowed[self.value.lower()]
+
+    def truth(self) -> bool:
+        """The value as Python's configparser reads a truth."""
+        words = {"1": "1", "yes": "1", "true": "1", "on": "1", "0": "", "no": "", "false": "",
+                 "off": ""}  # fmt: skip
+        return bool(self.choice(words))
+
+
+def read_lines(path: Path) -> list[str]:
+    """A text file's lines.
+
+    Raises:
+        InputError: it cannot be read, or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise InputError("not a text file", where=str(path)) from error
+
+
+def read_entries(path: Path) -> Iterator[Entry]:
+    """Headings and fields of an INI-like file, in order; comments begin with # or ;.
+
+    Raises:
+        InputError: cannot be read, a line that is none of these, a field twice in its section.
+    """
+    section, seen = "", set[tuple[str, str]]()
+    for number, line in enumerate(read_lines(path), start=1):
+        text, where = line.strip(), f"{path}:{number}"
+        if not text or text[0] in "#;":
+            continue
+        if text[0] == "[" and text[-1] == "]":
+            section = text[1:-1].strip()
+            yield Entry(section, "", section, "", where)
+            continue
+        cut = min((text.find(mark) for mark in ":=" if mark in text), default=-1)
+        if not section or cut < 1:
+            raise InputError(f"'{text}' is not a field", where=where,
+                             allowed="'name: value' under a [section]")  # fmt: skip
+        spelling = text[:cut].strip()
+        found = Entry(section, spelling.lower(), spelling, text[cut + 1 :].strip(), where)
+        if (section, found.name) in seen:
+            raise InputError(f"'{spelling}' stands twice", where=where)
+        seen.add((section, found.name))
+        yield found
+
+
+def whole_number(text: str, what: str, where: str, least: int = 1) -> int:
+    """A whole number of at least so much.
+
+    Raises:
+        InputError: something else.
+    """
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 15 or int(digits) < least:
+        raise InputError(f"{what} is '{text}'", where=where,
+                         allowed=f"a whole number from {least}")  # fmt: skip
+    return int(digits)
+
+
+def placed(error: InputError, where: str) -> InputError:
+    """The same error, with the place where it stands."""
+    return InputError(error.what, where=where, allowed=error.allowed, hint=error.hint)

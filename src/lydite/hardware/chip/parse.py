@@ -1,0 +1,105 @@
+"""Chips from YAML text, with errors that name the place; and the catalog."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lydite.errors import InputError, unknown_name
+from lydite.hardware.chip.configs import placed
+from lydite.hardware.chip.design import Chip
+from lydite.hardware.chip.spec import SECTIONS, ChipSpec
+
+
+def parse_chip(text: str, where: str) -> Chip:
+    """A chip from YAML text.
+
+    Raises:
+        InputError: not a chip file; its field is named.
+    """
+    try:
+        raw = _loaded(text, where)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=where) from error
+    if not isinstance(raw, dict):
+        raise InputError("not a chip file", where=where, allowed="a mapping of fields")
+    try:
+        spec = ChipSpec.model_validate(raw)
+    except ValidationError as error:
+        raise _named(error, where) from error
+    return spec.chip(where)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key stands twice: the last would hide the others."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                place = f"{key.start_mark.name}:{key.start_mark.line + 1}"
+                raise InputError(f"'{key.value}' stands twice", where=place)
+            seen.add(str(key.value) if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep)
+
+
+def _loaded(text: str, where: str) -> Any:
+    loader = _Loader(text)
+    loader.name = where
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def _named(error: ValidationError, where: str) -> InputError:
+    """The first fault, with what would have been accepted in its place."""
+    first = error.errors(include_url=False)[0]
+    *path, last = (str(part) for part in first["loc"])
+    spec: type[BaseModel] = next(
+        (SECTIONS[part] for part in reversed(path) if part in SECTIONS), ChipSpec
+    )
+    if first["type"] == "extra_forbidden":
+        unknown = unknown_name(f"field of {'.'.join(path) or 'a chip'}", last, spec.model_fields)
+        return placed(unknown, where)
+    context = first.get("ctx", {})
+    choices = re.findall("'([^']+)'", str(context.get("expected", context.get("expected_tags"))))
+    value = context.get("tag", first["input"])
+    if choices and isinstance(value, str):
+        return placed(unknown_name(".".join([*path, last]), value, choices), where)
+    allowed = ", ".join(spec.model_fields) if first["type"] == "missing" else ""
+    return InputError(f"field '{'.'.join([*path, last])}': {first['msg'].lower()}", where=where,
+                      allowed=allowed)  # fmt: skip
+
+
+@cache
+def _catalog() -> Mapping[str, Chip]:
+    entries = resources.files("lydite.hardware.catalog_chips").iterdir()
+    found = (
+        parse_chip(entry.read_text(), entry.name)
+        for entry in sorted(entries, key=lambda e: e.name) if entry.name.endswith(".yaml")
+    )  # fmt: skip
+    return {chip.name: chip for chip in found}
+
+
+def known_chips() -> dict[str, Chip]:
+    """All chips of the catalog by name."""
+    return dict(_catalog())
+
+
+def catalog_chip(name: str) -> Chip:
+    """A chip of the catalog.
+
+    Raises:
+        InputError: there is none of that name (with the nearest).
+    """
+    if name.lower() not in _catalog():
+        raise unknown_name("chip", name, tuple(_catalog()),
+                           "or give the path of a .yaml or .cfg file")  # fmt: skip
+    return _catalog()[name.lower()]

@@ -1,0 +1,111 @@
+"""The pictures of a network on a chip: what layers wait for, the chip's roofline, who ran when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lydite.chip import ChipResult
+from lydite.chip.soc import CATEGORIES
+from lydite.hardware.chip import Chip
+from lydite.report.plots import Figure, graph_objects, styled
+from lydite.report.step_plots import Bars, bars_in_rows, timeline_figure
+from lydite.units import format_si
+
+COLOURS = {
+    "compute": "#3366cc", "loops": "#3366cc", "vector": "#0099c6", "weight load": "#ff9900",
+    "fill and drain": "#990099", "convert": "#66aa00", "activation": "#0099c6", "load": "#109618",
+    "store": "#5574a6", "flush": "#dc3912", "host": "#dd4477", "prepare": "#aaaa11",
+    "finish": "#8b6d3f", "launch": "#316395", "waiting": "#dddddd",
+}  # fmt: skip
+_OTHER = "#888888"
+MOST_LAYERS = 60
+MOST_ROWS = 24
+
+
+def layers_figure(names: Sequence[str], stalls: Sequence[Mapping[str, float]]) -> Figure:
+    """Stacked bars: cycles of each layer by what it does or waits for."""
+    figure = graph_objects().Figure()
+    rows = list(range(len(names)))
+    known = [part for part in COLOURS if any(part in one for one in stalls)]
+    others = {part for one in stalls for part in one} - COLOURS.keys()
+    for part in [*known, *sorted(others)]:
+        figure.add_bar(
+            name=part, orientation="h", y=rows, x=[one.get(part, 0.0) for one in stalls],
+            marker={"color": COLOURS.get(part, _OTHER), "line": {"width": 0}}, hovertext=names,
+            hovertemplate=f"%{{hovertext}}<br>{part}, %{{x:,.0f}} cycles<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title="cycles of the accelerator's clock")
+    figure.update_yaxes(
+        range=[len(names) - 0.5, -0.5], tickvals=rows, ticktext=names, automargin=True
+    )
+    styled(figure, "What layers wait for (simulated)", height=220 + 20 * max(6, len(names)))
+    return figure.update_layout(
+        barmode="stack",
+        margin={"t": 110},
+        legend={"y": 1, "yanchor": "bottom", "traceorder": "normal"},
+    )
+
+
+def reached(chip: Chip) -> float:
+    """Bytes per second that all transfers together get of DRAM and bus."""
+    return min(chip.dram.stream_bytes_per_s(chip.interface.line_bytes), chip.bus_bytes_per_s)
+
+
+def roofline_figure(result: ChipResult, cycles: Sequence[float]) -> Figure:
+    """Every layer that multiplies on the chip's roofline.
+
+    Args:
+        result: of the network.
+        cycles: of each layer, waiting included.
+    """
+    chip = result.chip
+    peak, bandwidth = chip.array.macs * chip.clock_hz * chip.accelerators, reached(chip)
+    dots = [
+        (cost.name, cost.macs / (cost.load_bytes + cost.store_bytes),
+         cost.macs * chip.clock_hz / own)
+        for cost, own in zip(result.plan.costs, cycles, strict=True)
+        if cost.macs and cost.load_bytes + cost.store_bytes and own
+    ]  # fmt: skip
+    low = min([peak / bandwidth / 10, *(dot[1] for dot in dots)]) / 2
+    high = max([peak / bandwidth * 10, *(dot[1] for dot in dots)]) * 2
+    x = np.geomspace(low, high, 200)
+    figure = graph_objects().Figure()
+    figure.add_scatter(
+        x=x, y=np.minimum(peak, x * bandwidth), mode="lines", line={"color": "#444", "width": 2},
+        name=f"roof: {format_si(peak, 'MAC/s')}, {format_si(bandwidth, 'B/s')}", hoverinfo="skip",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[dot[1] for dot in dots], y=[dot[2] for dot in dots], mode="markers", name="layers",
+        marker={"color": "#3366cc", "size": 9, "opacity": 0.75}, hoverinfo="text",
+        text=[f"{name}<br>{format_si(rate, 'MAC/s')}, {intensity:.3g} MAC/B"
+              for name, intensity, rate in dots],
+    )  # fmt: skip
+    figure.update_xaxes(type="log", title="multiply-accumulates per byte moved")
+    figure.update_yaxes(type="log", title="MAC/s", exponentformat="SI")
+    return styled(figure, "The chip's roofline (simulated)")
+
+
+def chip_bars(result: ChipResult) -> Bars:
+    """The timeline's bars, a row a server; of many servers as many as can be read.
+
+    Raises:
+        ValueError: nothing was played.
+    """
+    soc = result.soc
+    if soc is None:
+        raise ValueError("nothing was played")
+    names = soc.server_names
+    shown = np.arange(0, len(names), -(-len(names) // MOST_ROWS))
+    place = np.full(len(names), -1)
+    place[shown] = np.arange(len(shown))
+    resource = soc.timeline.tasks.resource
+    row = np.where(resource < 0, -1, place[resource])
+    rows = [names[at] for at in shown.tolist()]
+    return bars_in_rows(soc.timeline, rows, row, hidden=len(names) - len(rows))
+
+
+def chip_timeline(bars: Bars) -> Figure:
+    """A bar a task, a row a processor core, an accelerator or its mover."""
+    return timeline_figure(bars, CATEGORIES, COLOURS, "Timeline (simulated)")

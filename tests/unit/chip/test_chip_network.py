@@ -1,0 +1,221 @@
+"""Networks on chips: what adds up, what never slows, what is never free."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lydite.chip import ChipEstimator, run_chip, varied
+from lydite.chip.network import _layer_parts
+from lydite.chip.plan import CPU
+from lydite.chip.sensitivity import DOUBLED, sensitivity
+from lydite.chip.soc import CATEGORIES, Jobs, Layer, play_soc
+from lydite.chip.sweep import designed, pareto, parse_vary
+from lydite.chip.systolic import Product, run_on
+from lydite.chip.systolic.plan import array_of, attention_products, tile_sizes
+from lydite.errors import InputError
+from lydite.graph import Builder, key_of
+from lydite.hardware.chip import known_chips, read_chip
+from lydite.models import build_model
+from lydite.models.counts import multiply_adds
+
+SMV, SYSTOLIC = read_chip("smv"), read_chip("systolic-128")
+
+
+def jobs(count: int, accelerators: int = 1, **columns: float) -> Jobs:
+    """As many equal invocations of one layer, in turns."""
+    each = {"begin_s": 0.0, "load_bytes": 0.0, "load_s": 0.0, "compute_s": 1e-6,
+            "store_bytes": 0.0, "store_s": 0.0} | columns  # fmt: skip
+    filled = {name: np.full(count, value) for name, value in each.items()}
+    zero = np.zeros(count, np.int64)
+    turns = np.arange(count) % accelerators
+    return Jobs(layer=zero, accelerator=turns, group=zero, waits=zero.astype(bool), **filled)
+
+
+def free(chip):
+    """A processor that takes no time."""
+    return replace(chip, cpu=replace(chip.cpu, launch_cycles=0, operator_cycles=0))
+
+
+def test_one_accelerator_takes_one_after_the_other():
+    soc = play_soc(free(SMV), jobs(7, compute_s=2e-6, begin_s=1e-6), [Layer("a")])
+    assert soc.seconds == pytest.approx(7 * 3e-6)
+    assert soc.seconds_by_category()["compute"] == pytest.approx(14e-6)
+
+
+def test_accelerators_share_what_dram_gives():
+    """Four that alone would each take half of it: together twice as long as alone."""
+    rate = SMV.dram.stream_bytes_per_s(SMV.interface.line_bytes)
+    alone = play_soc(free(SMV), jobs(1, load_bytes=rate * 1e-3, load_s=2e-3), [Layer("a")])
+    four = play_soc(free(SMV), jobs(4, 4, load_bytes=rate * 1e-3, load_s=2e-3), [Layer("a")])
+    assert alone.seconds == pytest.approx(2e-3 + 1e-6)
+    assert four.seconds == pytest.approx(4e-3 + 1e-6, rel=1e-6)
+
+
+def test_two_buffers_hide_loads_behind_computation():
+    """max(load, compute) each, and one load before (two of them fill both buffers)."""
+    columns = {"load_bytes": 1e3, "load_s": 1e-6, "compute_s": 3e-6}
+    one_after = play_soc(free(SMV), jobs(10, **columns), [Layer("a")]).seconds
+    ahead = replace(jobs(10, **columns), ahead=True)
+    assert one_after == pytest.approx(10 * 4e-6)
+    assert play_soc(free(SMV), ahead, [Layer("a")]).seconds == pytest.approx(1e-6 + 10 * 3e-6)
+
+
+def test_the_processor_launches_one_after_the_other():
+    cpu = replace(SMV.cpu, launch_cycles=5000, operator_cycles=0, clock_hz=1e9)
+    soc = play_soc(replace(SMV, cpu=cpu), jobs(8, 8, compute_s=1e-9), [Layer("a")])
+    assert soc.seconds == pytest.approx(8 * 5e-6 + 1e-9)
+
+
+@pytest.mark.parametrize(("name", "chip"), [("minerva", SMV), ("lenet5", SMV),
+                                            ("resnet18", SYSTOLIC)])  # fmt: skip
+def test_what_a_layer_waits_for_adds_up_to_its_span(name, chip):
+    result = run_chip(build_model(name), chip)
+    assert result.soc is not None
+    spans = result.soc.layer_spans_s()
+    for parts, (start, end) in zip(result.stalls(), spans, strict=True):
+        assert sum(parts.values()) == pytest.approx((end - start) * chip.clock_hz, abs=1)
+        assert min(parts.values(), default=0) >= 0
+    assert result.seconds == pytest.approx(spans[:, 1].max())
+    assert 0 < result.utilisation < 1
+
+
+def test_covering_by_hand():
+    """[0, 10) of kind 1 and [5, 20) of kind 0, which comes first; [25, 30) of kind 1."""
+    start, end = np.array([0, 5, 25]), np.array([10, 20, 30])
+    assert _layer_parts(start, end, np.array([1, 0, 1]), [0, 1]) == [15, 10, 5]
+
+
+def test_multiply_adds_are_those_of_the_network():
+    for name, chip in (("minerva", SMV), ("resnet18", SYSTOLIC)):
+        graph = build_model(name)
+        assert run_chip(graph, chip, soc=False).macs == pytest.approx(
+            multiply_adds(graph), rel=0.01
+        )
+
+
+def seconds(name: str, chip, **kw: object) -> float:
+    return run_chip(build_model(name), chip, **kw).seconds
+
+
+def test_more_never_slows():
+    """Accelerators, threads, bandwidth, a coherent port: of SMV on a convolutional network."""
+    base = seconds("lenet5", SMV)
+    assert seconds("lenet5", designed(SMV, {"accelerators": 4})) < base
+    assert seconds("lenet5", designed(SMV, {"cores": 4}), threads=4) < base
+    assert seconds("lenet5", designed(SMV, {"interface": "acp"})) < base
+    assert seconds("lenet5", designed(SMV, {"dram-bandwidth": 50e9})) < base
+    wide = designed(SYSTOLIC, {"dram-bandwidth": 1e12})
+    assert seconds("resnet18", wide) <= seconds("resnet18", SYSTOLIC)
+
+
+def test_without_the_system_it_is_never_slower():
+    for chip in (SMV, SYSTOLIC):
+        assert seconds("lenet5", chip, soc=False) < seconds("lenet5", chip)
+
+
+def test_what_the_array_cannot_run_is_costed_on_the_processor():
+    result = run_chip(build_model("resnet50"), SMV)
+    names = {cost.op_type for cost in result.plan.host}
+    assert "MaxPool" in names  # with padding
+    assert all(cost.on == CPU and cost.host_s > 0 and cost.why for cost in result.plan.host)
+    assert result.by_part()["host"] > 0
+
+
+def test_a_product_that_fits_takes_as_long_as_the_closed_form():
+    g = Builder("net", dtype="float16")
+    graph = g.build(g.linear(g.input("x", (512, 256)), 128, bias=False))
+    found = run_chip(graph, SYSTOLIC, soc=False)
+    assert found.cycles == float(run_on(array_of(SYSTOLIC), Product(512, 256, 128)).cycles)
+
+
+@pytest.mark.parametrize("sizes", [(12544, 147, 64), (49, 4608, 512), (3, 100_000, 7)])
+@pytest.mark.parametrize("name", ["systolic-128", "gemmini-like", "nvdla-small"])
+def test_tiles_fit_half_of_each_scratchpad(name, sizes):
+    chip = known_chips()[name]
+    m, k, n = tile_sizes(chip, *sizes, "here")
+    size = 1 if chip.dtype == "int8" else 2
+    assert 1 <= m <= sizes[0]
+    assert 1 <= k <= sizes[1]
+    assert 1 <= n <= sizes[2]
+    assert m * k * size <= chip.scratchpad("ifmap").bytes / 2
+    assert k * n * size <= chip.scratchpad("filter").bytes / 2
+    assert m * n * 4 <= chip.scratchpad("ofmap").bytes / 2
+
+
+def test_a_scratchpad_too_small_names_what_it_needs():
+    tiny = designed(SYSTOLIC, {"spad": 64})
+    with pytest.raises(InputError, match=r"a fold of 128 x 64 needs 32768 bytes of 'filter'"):
+        run_chip(build_model("resnet18"), tiny)
+    with pytest.raises(InputError, match="conv"):
+        run_chip(build_model("lenet5"), designed(SMV, {"spad": 256}))
+
+
+def test_attention_is_two_products_of_each_head():
+    graph = build_model("gpt2", phase="forward", sequence=32)
+    op = next(op for op in graph.ops if op.op_type == "Attention")
+    found = attention_products(op, graph)
+    assert found is not None
+    assert [(p.m, p.k, p.n, p.count) for p in found] == [(32, 64, 32, 12), (32, 32, 64, 12)]
+    assert attention_products(graph.ops[0], graph) is None
+
+
+def test_the_chip_as_an_estimator():
+    graph = build_model("lenet5")
+    keys = [key_of(op, graph) for op in graph.ops]
+    for chip in (SMV, SYSTOLIC):
+        answers = ChipEstimator(chip).estimate(keys, None)  # type: ignore[arg-type]
+        assert all(answer is not None and answer.source == "simulated" for answer in answers)
+        assert all(a.low < a.seconds < a.high for a in answers if a)
+        total = sum(a.seconds for a in answers if a)
+        assert total == pytest.approx(run_chip(graph, free(chip), fuse=False).seconds, rel=0.5)
+
+
+def test_more_of_what_binds_buys_time():
+    found = sensitivity(build_model("lenet5"), SMV)
+    assert found["clock of the accelerator"] and 0 < found["clock of the accelerator"] < 0.1
+    assert found["processor"] and 0 < found["processor"] < 0.1
+    assert found[DOUBLED] is not None
+
+
+def test_designs_are_parsed_and_refused():
+    assert parse_vary(["pes=8,16", "spad=16KiB"]) == {"pes": [8, 16], "spad": [16384.0]}
+    for text, told in [("pes", "has no values"), ("pse=4", "did you mean 'pes'"),
+                       ("spad=16", "'16' has no unit"), ("pes=0", "whole numbers from 1"),
+                       ("clock=2 GB", "is not in Hz")]:  # fmt: skip
+        with pytest.raises(InputError, match=told):
+            parse_vary([text])
+    with pytest.raises(InputError, match="has no 'pes'; allowed: rows, columns"):
+        designed(SYSTOLIC, {"pes": 8})
+    assert varied(SMV, pes=16).array.macs == 2 * SMV.array.macs
+
+
+def test_pareto_by_brute_force():
+    rng = np.random.default_rng(1)
+    rows = [dict(zip("ab", map(float, rng.integers(0, 6, 2)), strict=True)) for _ in range(60)]
+    rows.append({"error": "x"})  # type: ignore[dict-item]
+    found = pareto(rows, ("a", "b"))
+    for row, good in zip(rows[:-1], found, strict=False):
+        beaten = any(o["a"] <= row["a"] and o["b"] <= row["b"] and o != row for o in rows[:-1])
+        assert good != beaten
+    assert not found[-1]
+
+
+def test_tasks_of_every_category_are_named():
+    result = run_chip(build_model("lenet5"), SMV)
+    assert result.soc is not None
+    tasks = result.soc.timeline.tasks
+    assert tasks.category.max() < len(CATEGORIES)
+    assert len(result.soc.layer_of_task) == len(tasks)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "cifar100-elu", "minerva"])
+def test_the_best_tiling_is_never_slower(name):
+    graph = build_model(name)
+    usual, best = (run_chip(graph, SMV, soc=False, tiling=t) for t in ("smaug", "best"))
+    assert best.cycles <= usual.cycles
+    each = zip(usual.plan.costs, best.plan.costs, strict=True)
+    assert all(b.total_cycles <= a.total_cycles + 1 for a, b in each)
+    assert best.macs == usual.macs

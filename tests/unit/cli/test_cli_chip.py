@@ -1,0 +1,116 @@
+"""`lydite chip`: a network on an accelerator, sweeps, SCALE-Sim's table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+TOPOLOGY = """\
+Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,
+Conv1,27,27,5,5,96,256,1,
+"""
+
+
+def test_cycles_by_layer_and_what_they_wait_for(lydite):
+    ran = lydite("chip", "minerva", "--chip", "smv")
+    assert ran.code == 0, ran.err
+    assert ran.out.startswith("minerva on smv: ")
+    assert "what it does or waits for" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 100
+    found = json.loads(lydite("chip", "minerva", "--chip", "smv", "--json").out)
+    assert found["kind"] == "simulated"
+    assert len(found["invocations"]) == 25
+    assert {"layer", "kernel", "cycles"} <= set(found["invocations"][0])
+    assert sum(one["cycles"] for one in found["invocations"]) == pytest.approx(529140, rel=0.01)
+    spent = sum(layer["cycles"] for layer in found["layers"])
+    assert spent == pytest.approx(found["cycles"], rel=1e-6)
+    assert sum(found["energy_by_component_j"].values()) == pytest.approx(found["energy_j"])
+
+
+def test_more_accelerators_and_a_coherent_port(lydite):
+    def seconds(*options: object) -> float:
+        return json.loads(lydite("chip", "lenet5", *options, "--json").out)["seconds"]
+
+    assert seconds("--accelerators", 4) < seconds()
+    assert seconds("--interface", "acp") < seconds()
+    assert seconds("--threads", 4) < seconds()
+    assert seconds("--array-only") < seconds()
+    assert seconds("--tiling", "best") <= seconds()
+
+
+def test_scalesim_counts_as_scalesim_does(lydite, tmp_path):
+    """AlexNet's second layer on 32 x 32, ws: 373,799 cycles by SCALE-Sim 3.0.0."""
+    path = tmp_path / "net.csv"
+    path.write_text(TOPOLOGY)
+    ran = lydite("chip", path, "--chip", "systolic-32", "--compat", "scalesim", "--json")
+    assert json.loads(ran.out)["cycles"] == 373799
+    text = lydite("chip", path, "--chip", "systolic-32", "--compat", "scalesim").out
+    assert "373,799" in text
+    assert "as SCALE-Sim 3.0.0 counts" in text
+
+
+def test_sensitivity_says_what_would_help(lydite):
+    found = json.loads(lydite("chip", "lenet5", "--sensitivity", "--json").out)
+    assert found["ten_percent_more_saves"]["clock of the accelerator"] > 0
+    assert "10 % more of it saves" in lydite("chip", "lenet5", "--sensitivity").out
+
+
+def test_a_sweep_goes_on_where_it_stopped(lydite, tmp_path):
+    command = ("chip", "sweep", "lenet5", "--vary", "pes=8,16", "--vary", "spad=64KiB,1KiB",
+               "--out", tmp_path, "--quiet")  # fmt: skip
+    ran = lydite(*command)
+    assert ran.code == 0, ran.err
+    assert "4 designs" in ran.out
+    assert "2 do not run" in ran.out
+    kept = tmp_path / "sweep.jsonl"
+    lines = kept.read_text().splitlines()
+    assert len(lines) == 4
+    kept.write_text("\n".join([*lines[:2], lines[2][:20]]) + "\n")  # a crash in the third
+    again = lydite(*command)
+    assert again.out == ran.out
+    assert len(kept.read_text().splitlines()) == 5
+    designs = json.loads((tmp_path / "sweep.json").read_text())["designs"]
+    good = [row for row in designs if "error" not in row]
+    assert {row["pes"] for row in good} == {8, 16}
+    assert all(row["energy_j"] > 0 and row["area_mm2"] > 0 for row in good)
+    assert (tmp_path / "sweep.html").stat().st_size > 1000
+
+
+def test_a_chip_is_a_device_and_part_of_a_cluster(lydite):
+    found = json.loads(lydite("predict", "lenet5", "--on", "systolic-128", "--json").out)
+    assert found["coverage"]["nodes_by_source"] == {"simulated": 6}
+    step = json.loads(
+        lydite("simulate", "gpt2", "--on", "systolic-128 x 4", "--tp", 4, "--phase", "prefill",
+               "--sequence", 32, "--json").out
+    )  # fmt: skip
+    assert step["time_by_source"] == {"simulated": 1.0}
+
+
+def test_a_trace_of_the_system(lydite, tmp_path):
+    ran = lydite("chip", "lenet5", "--trace", tmp_path / "t.pftrace")
+    assert ran.code == 0
+    assert (tmp_path / "t.pftrace").stat().st_size > 1000
+
+
+REFUSED = [
+    (["--chip", "smw"], "unknown chip 'smw'; allowed: gemmini-like, nvdla-large,"),
+    (["--dataflow", "ws"], "smv: a chip with this array has no 'dataflow'"),
+    (["--interface", "axi"], "unknown interface 'axi'; allowed: acp, cache, dma"),
+    (["--compat", "gem5"], "unknown compatibility 'gem5'; allowed:"),
+    (["--compat", "scalesim"], "smv: has no systolic array"),
+    (["--tiling", "worst"], "unknown tiling 'worst'; allowed: best, smaug"),
+    (["--vary", "pes=4"], "--vary is for sweeps; lydite chip sweep MODEL"),
+    (["--accelerators", "9"], "smv: 9 accelerators; allowed: 1 to 8"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "text"), REFUSED)
+def test_what_a_chip_does_not_take(refused, arguments, text):
+    assert text in refused("chip", "lenet5", *arguments)
+
+
+def test_what_a_sweep_does_not_take(refused):
+    assert "a sweep varies nothing" in refused("chip", "sweep", "lenet5")
+    assert "did you mean 'pes'" in refused("chip", "sweep", "lenet5", "--vary", "pse=1")
+    assert "2 models" in refused("chip", "sweap", "lenet5")
