@@ -94,10 +94,10 @@ ALADDIN: Mapping[str, tuple[Unit, ...]] = {
         (1.3226e-3, 1.792126e-4, 7.395312e-5, 5.981433),
         (5.53531e-4, 0.0, 7.358945e-5, 5.981433),
     ),
-    "fp32 add": (Unit(2.537098, 3.022642, 5.311069e-2, 4361.094, stages=3),),
-    "fp32 mul": (Unit(5.050183, 6.723213, 0.1198412, 8967.113, stages=3),),
-    "fp64 add": (Unit(6.530689, 8.053947, 0.1332011, 9884.79, stages=3),),
-    "fp64 mul": (Unit(15.37875, 22.54211, 0.276376, 22269.51, stages=3),),
+    "float32 add": (Unit(2.537098, 3.022642, 5.311069e-2, 4361.094, stages=3),),
+    "float32 mul": (Unit(5.050183, 6.723213, 0.1198412, 8967.113, stages=3),),
+    "float64 add": (Unit(6.530689, 8.053947, 0.1332011, 9884.79, stages=3),),
+    "float64 mul": (Unit(15.37875, 22.54211, 0.276376, 22269.51, stages=3),),
 }  # fmt: skip
 """Aladdin's units by the period that they are built for; floating point at 1 ns only.
 
@@ -182,7 +182,8 @@ class Node:
 
 
 def _aladdin_pj() -> dict[str, float]:
-    names = {"int32 mul": "mul", "int32 add": "add", "fp32 mul": "fp32 mul", "fp32 add": "fp32 add"}
+    names = {"int32 mul": "mul", "int32 add": "add"}
+    names |= {name: name for name in ("float32 mul", "float32 add", "float64 mul", "float64 add")}
     return {name: ALADDIN[own][0].energy_pj for name, own in names.items()}
 
 
@@ -194,16 +195,16 @@ NODES: Mapping[float, Node] = {
         "a unit as synthesised; a whole bank",
     ),
     45: Node(
-        {"int8 mul": 0.2, "int8 add": 0.03, "int32 mul": 3.1, "int32 add": 0.1, "fp16 mul": 1.1,
-         "fp16 add": 0.4, "fp32 mul": 3.7, "fp32 add": 0.9},
+        {"int8 mul": 0.2, "int8 add": 0.03, "int32 mul": 3.1, "int32 add": 0.1, "float16 mul": 1.1,
+         "float16 add": 0.4, "float32 mul": 3.7, "float32 add": 0.9},
         ((8192.0, 10.0), (32768.0, 20.0), (2.0**20, 100.0)),
-        "Horowitz, ISSCC 2014, as papers quote it (0.9 V); fp16 mul from memory",
+        "Horowitz, ISSCC 2014, as papers quote it (0.9 V); float16 mul from memory",
         "bare operation: no registers, clock or control",
     ),
     7: Node(
         {"int8 mul": 0.07, "int8 add": 0.007, "int32 mul": 1.48, "int32 add": 0.03,
-         "bfloat16 mul": 0.21, "bfloat16 add": 0.11, "fp16 mul": 0.34, "fp16 add": 0.16,
-         "fp32 mul": 1.31, "fp32 add": 0.38},
+         "bfloat16 mul": 0.21, "bfloat16 add": 0.11, "float16 mul": 0.34, "float16 add": 0.16,
+         "float32 mul": 1.31, "float32 add": 0.38},
         ((8192.0, 7.5), (32768.0, 8.5), (2.0**20, 14.0)),
         "Jouppi et al., ISCA 2021, table 2, from memory: unconfirmed",
         "bare operation: no registers, clock or control",

@@ -138,7 +138,7 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     net = replace(NetOptions(train=True), **_typed(NetOptions, given))
     degrees: PlanOptions = replace(PlanOptions(), **_typed(PlanOptions, given))
     plan = degrees.plan(cluster.ranks)
-    shape = net.shape(given.get("model", ""), plan.micro_batch, plan.cp)
+    shape = net.shape(given.get("model", ""), plan.micro_batch, plan.cp, cluster.device)
     same = replace(plan, dp=plan.ep, batch=0, zero=0, schedule="1f1b", chunks=1, recompute="none",
                    overlap=True, micro_batch=1)  # fmt: skip
     key = given.get("model"), shape, same, plan.chunks, net.loss, net.optimizer

@@ -57,7 +57,8 @@ def simulate(
         _searched(model, host, net, degrees, db, out, json, quiet)
         return
     plan = degrees.plan(cluster.ranks, training=net.train)
-    graph = load_model(model, net.shape(model, plan.micro_batch, plan.cp))
+    shape = net.shape(model, plan.micro_batch, plan.cp, cluster.device)
+    graph = load_model(model, shape)
     rows = Rows("torch", 1, "wall")
     with open_database(db) as database:
         estimator, _ = chain_for([database], cluster.device, rows, constants.reached)
@@ -72,12 +73,13 @@ def simulate(
     if strict:
         require_fit(result)
     _write(result, trace, report, quiet)
-    found = document(result) | ({"ten_percent_more_saves": bought} if bought else {})
+    length = shape.sequence * plan.cp if shape.sequence else None
+    found = document(result, length) | ({"ten_percent_more_saves": bought} if bought else {})
     if lasting is not None:
         found["goodput"] = goodput_document(lasting)
     if deliver("simulate", found, out, as_json=json):
         return
-    print(text(result))
+    print(text(result, length))
     if lasting is not None:
         print("\n".join(goodput_lines(lasting)))
     if bought:
@@ -140,7 +142,8 @@ def _searched(
         say(f"no --batch: {batch} samples a step, two for each device", quiet)
 
     def build(micro_batch: int) -> Graph:
-        return load_model(model, replace(net, train=True).shape(model, micro_batch))
+        trained = replace(net, train=True)
+        return load_model(model, trained.shape(model, micro_batch, 1, cluster.device))
 
     rows = Rows("torch", 1, "wall")
     with open_database(db) as database, progress_bar("search", quiet) as progress:

@@ -14,6 +14,7 @@ from lydite.cli.options import ModelOptions, Options
 if TYPE_CHECKING:
     from lydite.cluster import Plan
     from lydite.cluster.constants import Constants
+    from lydite.hardware import Device
     from lydite.hardware.cluster import Cluster
 
 
@@ -26,31 +27,42 @@ class NetOptions(Options):
     image_size: Annotated[int | None, typer.Option("--image-size", min=1, help="Pixels.")] = None
     phase: Annotated[str | None, typer.Option("--phase", help="Without --train.")] = None
     context: Annotated[int | None, typer.Option("--context", min=0, help="Cached tokens.")] = None
-    dtype: Annotated[str | None, typer.Option("--dtype", help="As for inspect.")] = None
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="As for inspect; language models: half.")
+    ] = None
     optimizer: Annotated[str, typer.Option("--optimizer", help="With --train.")] = "adam"
     loss: Annotated[str | None, typer.Option("--loss", help="With --train.")] = None
 
-    def shape(self, model: str, batch: int | None, cp: int = 1) -> ModelOptions:
+    def shape(self, model: str, batch: int | None, cp: int, device: Device) -> ModelOptions:
         """How the model is built for one rank.
+
+        Language models are in half precision where the device has it, and are trained on as many
+        tokens as they take, at most 4,096, unless told otherwise.
 
         Raises:
             InputError: the tokens do not divide among the ranks of the context.
         """
         from lydite.errors import InputError
 
-        sequence = self.sequence
+        sequence = self.sequence or (trained_length(model) if self.train else None)
         if cp > 1 and (sequence is None or sequence % cp):
             raise InputError(
-                f"--cp {cp} does not divide the sequence", allowed=f"multiples of {cp}",
-                hint="add --sequence TOKENS",
+                f"--cp {cp} does not divide the sequence of {sequence or 'unknown'} tokens",
+                allowed=f"multiples of {cp}", hint="add --sequence TOKENS",
             )  # fmt: skip
         phase = self.phase
         if self.train and phase is None and takes_phase(model):
             phase = "forward"
         return ModelOptions(
             batch=batch, sequence=sequence // cp if sequence else None, phase=phase,
-            image_size=self.image_size, context=self.context, dtype=self.dtype,
+            image_size=self.image_size, context=self.context,
+            dtype=self.dtype or (_half(device) if takes_phase(model) else None),
         )  # fmt: skip
+
+
+def _half(device: Device) -> str | None:
+    """What large language models are trained and served in on a device."""
+    return next((dtype for dtype in ("bfloat16", "float16") if dtype in device.peak_flops), None)
 
 
 @dataclass(frozen=True)
@@ -190,6 +202,22 @@ class FailureOptions(Options):
         str, typer.Option("--checkpoint-write", help="Of one device, to storage.")
     ] = "1 GB/s"
     restart: Annotated[str, typer.Option("--restart", help="After a failure.")] = "10 min"
+
+
+USUAL_LENGTH = 4096
+
+
+def trained_length(model: str) -> int | None:
+    """Tokens of a sequence that a language model is trained on; None of others and of files."""
+    from lydite.errors import LyditeError
+    from lydite.models import describe
+
+    try:
+        found = describe(model)
+    except LyditeError:
+        return None
+    most = found.limits.get("sequence", (1, None))[1]
+    return min(most or USUAL_LENGTH, USUAL_LENGTH) if "phase" in found.defaults else None
 
 
 def takes_phase(model: str) -> bool:

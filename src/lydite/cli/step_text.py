@@ -24,7 +24,7 @@ def slices(result: StepResult) -> list[Slice]:
     return found
 
 
-def document(result: StepResult) -> dict[str, Any]:
+def document(result: StepResult, sequence: int | None = None) -> dict[str, Any]:
     """The whole result, units in the keys."""
     plan = result.plan
     return {
@@ -39,7 +39,10 @@ def document(result: StepResult) -> dict[str, Any]:
         "low_s": result.low,
         "high_s": result.high,
         "samples_per_s": result.samples / result.seconds,
+        "sequence": sequence,
+        "tokens_per_s": sequence and sequence * result.samples / result.seconds,
         "mfu": result.mfu,
+        "dtype": result.dtype,
         "breakdown_s": dict(result.breakdown_s),
         "hidden_communication_s": result.hidden_s,
         "critical_path_s": result.critical_s,
@@ -67,17 +70,20 @@ def document(result: StepResult) -> dict[str, Any]:
     }
 
 
-def text(result: StepResult) -> str:
+def text(result: StepResult, sequence: int | None = None) -> str:
     """What people read."""
     from lydite.cli.show import percent, table
     from lydite.report.step import TITLES
     from lydite.units import format_bytes, format_seconds
 
     plan, whole = result.plan, result.seconds
+    rate = f"{sequence * result.samples / whole:,.0f}" if sequence else ""
+    tokens = f" of {sequence} tokens ({rate} tokens/s)" if sequence else ""
     head = [
         f"{result.model} on {result.cluster.name}: {format_seconds(whole)} a step "
         f"({format_seconds(result.low)} to {format_seconds(result.high)})",
-        f"  {result.samples / whole:.4g} samples/s, MFU {percent(result.mfu)}",
+        f"  {result.samples / whole:.4g} samples/s{tokens}, MFU {percent(result.mfu)}, weights in "
+        f"{result.dtype}",
         f"  {plan.ranks} ranks: {_degrees(plan)}; {plan.micro_batches} micro-batches of "
         f"{plan.micro_batch}, {plan.schedule}",
         f"  zero {plan.zero}, recompute {plan.recompute}, attention {plan.attention}"

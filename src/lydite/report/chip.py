@@ -168,7 +168,7 @@ def _chip(chip: Chip) -> Section:
     rows = [
         ["chip", chip.title, chip.source("")],
         ["accelerators", str(chip.accelerators), chip.source("accelerators")],
-        ["clock", format_si(chip.clock_hz, "Hz"), chip.source("clock_hz")],
+        ["clock", format_si(chip.clock_hz, "Hz"), chip.source("clock")],
         ["array", multipliers, chip.source("array")],
         ["peak", format_si(array.macs * chip.clock_hz * chip.accelerators, "MAC/s"),
          f"array and clock, in {chip.dtype}"],
@@ -176,7 +176,7 @@ def _chip(chip: Chip) -> Section:
            f"{pad.ports} ports, words of {pad.word_bytes} B", chip.source("scratchpads")]
           for pad in chip.scratchpads),
         ["registers", format_bytes(chip.registers_bytes) if chip.registers_bytes else "unknown",
-         chip.source("registers_bytes")],
+         chip.source("registers")],
         ["vector unit", f"{chip.vector.lanes} lanes", chip.source("vector")],
         ["DMA", f"{dma.channels} channels, {dma.requests} requests of "
          f"{format_bytes(dma.chunk_bytes)}, setup of {dma.setup_cycles} cycles a page of "

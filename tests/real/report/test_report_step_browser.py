@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import html
-import json
-import re
-import shutil
-import subprocess
-
 import pytest
+from browser import BROWSER, shown
 
 from lydite.cluster import filled, simulate_step
 from lydite.estimate.roofline import Roofline
@@ -17,28 +12,6 @@ from lydite.models import build_model
 from lydite.report.step import write_step_page
 from lydite.report.step_plots import bars_of
 from lydite.units import format_percent, format_seconds
-
-_KNOWN = ("chromium", "chromium-browser", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, _KNOWN)), "")
-LISTEN = """<script>
-window.complaints = [];
-addEventListener("error", e => complaints.push(String(e.message || e.target.src)), true);
-addEventListener("unhandledrejection", e => complaints.push(String(e.reason)));
-for (const kind of ["error", "warn"]) console[kind] = (...said) => complaints.push(said.join(" "));
-</script>"""
-TELL = """<script>addEventListener("load", () => setTimeout(() => {
-  const told = document.createElement("pre");
-  told.id = "told";
-  told.textContent = JSON.stringify({
-    complaints, text: document.body.innerText,
-    asked: performance.getEntriesByType("resource").map(e => e.name),
-    bars: [...document.querySelectorAll(".js-plotly-plot")].map(
-      plot => plot.querySelectorAll(".barlayer .point").length),
-    lines: document.querySelectorAll(".scatterlayer .js-line").length,
-    legend: [...document.querySelectorAll(".legendtext")].map(e => e.textContent),
-  });
-  document.body.append(told);
-}, 500));</script>"""
 
 
 @pytest.mark.skipif(not BROWSER, reason="no Chromium on this machine")
@@ -49,16 +22,7 @@ def test_the_page_in_a_browser(tmp_path):
     result = simulate_step(graph, cluster, plan, Roofline())
     path = tmp_path / "step.html"
     write_step_page(result, path)
-    page = path.read_text().replace("<head>", "<head>" + LISTEN, 1)
-    path.write_text(page.replace("</body></html>", TELL + "</body></html>"))
-
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-               f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000",
-               "--dump-dom", path.as_uri()]  # fmt: skip
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    told = re.search(r'<pre id="told">(.*?)</pre>', shown, re.DOTALL)
-    assert told is not None, shown[-2000:]
-    found = json.loads(html.unescape(told[1]))
+    found = shown(path)
 
     assert found["complaints"] == []
     assert found["asked"] == []

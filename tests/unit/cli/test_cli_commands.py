@@ -463,7 +463,7 @@ def test_simulate_shows_time_and_memory_and_writes_a_trace(lydite, tmp_path):
     )
     assert ran.code == 0
     assert re.search(r"^resnet50 on dgx-a100: [\d.]+ m?s a step", ran.out)
-    assert re.search(r"MFU [\d.]+ %$", ran.out, re.M)
+    assert re.search(r"MFU [\d.]+ %, weights in float32$", ran.out, re.M)
     assert "memory of the fullest rank" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 100
     assert (tmp_path / "t.pftrace").stat().st_size > 1000

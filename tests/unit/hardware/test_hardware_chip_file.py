@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,8 @@ def test_the_catalog_is_whole():
 def test_every_figure_has_a_source(name):
     chip = known_chips()[name]
     assert len(chip.source("")) > 20
-    for figure in chip.__dataclass_fields__:
-        assert chip.source(figure) != "unknown"
-    assert set(chip.sources) <= {"", *chip.__dataclass_fields__}
+    assert set(chip.sources) <= {"", *CATALOG[name]}
+    assert all(len(text) > 6 for text in chip.sources.values())
     assert chip.dram.source
     assert chip.dram.energy_source
 
@@ -86,7 +86,7 @@ def test_the_fields_of_a_file_mean_what_they_say():
     assert (chip.bus_bytes_per_s, chip.node_nm, chip.registers_bytes) == (32e9, 16, 0)
     assert chip.peak_flops == 2 * 1024 * 8e8 * 2
     assert "two channels" in chip.source("dram")
-    assert "all of it assumed" in chip.source("clock_hz")
+    assert "all of it assumed" in chip.source("clock")
 
 
 def test_the_example_shows_every_section():
@@ -121,10 +121,11 @@ def test_what_is_left_out_has_a_default():
         ("lpddr4-3200,", "lpddr4-320,", "dram.kind: unknown dram 'lpddr4-320'; .* 'lpddr4-3200'"),
         ("rows: 32", "row: 32", "field 'array.systolic.rows': field required; allowed: kind, rows"),
         ("kind: systolic", "kind: systolc", "unknown array 'systolc'; .* did you mean 'systolic'"),
-        ("kind: systolic", "kind: [systolic]", "field 'array'"),
+        ("kind: systolic", "kind: 3", "unknown array '3'"),
+        ("  dram: two", "  drum: two", "x.yaml: sources: unknown field 'drum'; .* mean 'dram'"),
         ("channels: 2}", "chanels: 2}", "unknown field of dram 'chanels'; .* mean 'channels'"),
         ("node_nm: 16", "nodes: 16", "unknown field of a chip 'nodes'; .* did you mean 'node_nm'"),
-        ("  filter:", "  ifmap:", "x.yaml:20: 'ifmap' stands twice"),
+        ("  filter:", "  ifmap:", "x.yaml:21: 'ifmap' stands twice"),
         ("  filter:", "  filters:", "no scratchpad 'filter'; allowed: ifmap, filter, ofmap"),
         ("accelerators: 2", "accelerators: 65", "x.yaml: 65 accelerators; allowed: 1 to 64"),
         ("accelerators: 2", "accelerators: 0", "field 'accelerators': input should be greater"),
@@ -145,7 +146,9 @@ def test_a_wrong_file_is_one_clear_line(old, new, words):
 
 def test_a_data_type_that_smv_lacks():
     text = yaml.safe_dump({**CATALOG["smv"], "dtype": "int8"})
-    with pytest.raises(InputError, match="x.yaml: dtype: SMV does not compute int8; allowed: floa"):
+    with pytest.raises(
+        InputError, match=r"x\.yaml: dtype: SMV does not compute int8; allowed: floa"
+    ):
         parse_chip(text, "x.yaml")
 
 
@@ -159,7 +162,7 @@ def test_aliases_that_grow_stay_small():
     names = [chr(ord("a") + at) for at in range(16)]
     lines = ["a: &a [x, x, x, x, x, x, x, x]"]
     lines += [f"{new}: &{new} [{', '.join(8 * [f'*{old}'])}]"
-              for old, new in zip(names, names[1:], strict=False)]  # fmt: skip
+              for old, new in pairwise(names)]  # fmt: skip
     with pytest.raises(InputError) as caught:
         parse_chip("\n".join([*lines, "name: *p", "sources: {x: *p}", "array: *p"]), "bomb.yaml")
     assert len(str(caught.value)) < 500
@@ -176,9 +179,9 @@ def test_files_that_cannot_be_read(tmp_path):
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not a text file"):
         read_chip(str(binary))
-    with pytest.raises(InputError, match="unknown chip 'systolic-64'; .* did you mean 'systolic-"):
+    with pytest.raises(InputError, match=r"unknown chip 'systolic-64'; .* did you mean 'systolic-"):
         read_chip("systolic-64")
-    with pytest.raises(InputError, match="unknown scratchpad 'weight'; .* mean 'weights'"):
+    with pytest.raises(InputError, match=r"unknown scratchpad 'weight'; .* mean 'weights'"):
         read_chip("smv").scratchpad("weight")
 
 
@@ -199,13 +202,9 @@ def accepts(schema, value, root):
         return False
     if "pattern" in schema and not re.search(schema["pattern"], value):
         return False
-    if (
-        not schema.get("minimum", value) <= value <= schema.get("maximum", value)
-        if isinstance(value, int | float)
-        else False
-    ):
-        return False
-    if schema.get("type") != "object":
+    if isinstance(value, int | float):
+        return schema.get("minimum", value) <= value <= schema.get("maximum", value)
+    if not isinstance(value, dict):
         return True
     known, rest = schema.get("properties", {}), schema.get("additionalProperties", {})
     if not set(schema.get("required", ())) <= value.keys():

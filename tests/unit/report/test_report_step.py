@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from pages import cells
 
 from lydite.cluster import filled, simulate_step
 from lydite.cluster.live import memory_course
@@ -51,14 +51,6 @@ def page(small, tmp_path_factory):
     path = tmp_path_factory.mktemp("step") / "step.html"
     assert write_step_page(small, path) == path
     return path.read_text()
-
-
-def cells(page, title):
-    """The rows of the table under a heading."""
-    section = page.partition(f"<h2>{title}</h2>")[2].partition("<h2>")[0]
-    table = section[: section.index("</table>")]
-    rows = re.findall(r"<tr>(.*?)</tr>", table)[1:]
-    return [[html.unescape(c) for c in re.findall(r"<td>(.*?)</td>", row)] for row in rows]
 
 
 def test_the_figures_of_a_step(page, small):

@@ -55,7 +55,7 @@ class Costs:
 
 ENERGY_PJ: Mapping[str, Costs] = {
     CONV: Costs(2.986, 4.86, 7.334, 0.0, 16.94, 372.0),
-    PRODUCT: Costs(2.986, 4.86, 9.348, 0.0, 0.0, 54.6),
+    PRODUCT: Costs(2.986, 4.86, 9.347, 0.0, 0.0, 54.6),
     POOL: Costs(2.986, 4.86, 2.586, 0.0, 0.0, 162.0),
     NORM: Costs(2.986, 4.86, 2.586, 0.0, 0.0, 162.0),
     LINE: Costs(2.986, 4.86, 2.586, 0.0, 0.0, 162.0),
@@ -65,10 +65,10 @@ stores to convolutions, and taken over. Norms and lines have no rows: pooling's 
 
 BUSY_CYCLES: Mapping[str, Costs] = {
     CONV: Costs(1.514, 1.515, 0.0, 3.955, 10.68, 29.2),
-    PRODUCT: Costs(1.514, 1.515, 0.9, 0.0, 0.0, 0.0),
-    POOL: Costs(1.514, 1.515, 1.3, 0.0, 0.0, 0.0),
-    NORM: Costs(1.514, 1.515, 1.3, 0.0, 0.0, 0.0),
-    LINE: Costs(1.514, 1.515, 1.3, 0.0, 0.0, 0.0),
+    PRODUCT: Costs(1.514, 1.515, 1.003, 0.0, 0.0, 0.0),
+    POOL: Costs(1.514, 1.515, 1.349, 0.0, 0.0, 7.2),
+    NORM: Costs(1.514, 1.515, 1.349, 0.0, 0.0, 7.2),
+    LINE: Costs(1.514, 1.515, 1.349, 0.0, 0.0, 7.2),
 }
 """Cycles in which any functional unit works: fitted likewise."""
 

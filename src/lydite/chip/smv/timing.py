@@ -61,11 +61,11 @@ class Coefficients:
 
 
 FITTED: Mapping[str, Coefficients] = {
-    CONV: Coefficients(6.25, 8.143, 0.9, 33.56, 13.366, 1.675, 67.8),
-    PRODUCT: Coefficients(2.436, 8.04, 24.77, 11.0, 0.0, 0.0, 22.6),
-    POOL: Coefficients(5.05, 5.05, 0.0, 0.0, 15.13, 0.0, 350.0),
-    NORM: Coefficients(6.3, 9.4, 0.9, 0.0, 0.0, 1.8, 84.0),
-    LINE: Coefficients(6.3, 6.3, 0.9, 0.0, 0.0, 1.8, 84.0),
+    CONV: Coefficients(6.255, 8.15, 0.9, 33.56, 13.366, 1.675, 67.82),
+    PRODUCT: Coefficients(2.438, 8.046, 24.77, 11.0, 0.0, 0.0, 22.6),
+    POOL: Coefficients(5.05, 5.05, 0.0, 0.0, 15.146, 0.0, 350.0),
+    NORM: Coefficients(6.255, 8.15, 0.9, 0.0, 0.0, 1.675, 67.82),
+    LINE: Coefficients(6.255, 6.255, 0.9, 0.0, 0.0, 1.675, 67.82),
 }
 """On all rows. Norms and lines of elements have no rows to speak of: their memory terms are the
 convolution's, their loops one vector a cycle and lane conflict (assumed)."""

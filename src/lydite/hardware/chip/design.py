@@ -179,7 +179,8 @@ class Chip:
         bus_bytes_per_s: between memory and all accelerators.
         node_nm: technology, for energy and area.
         registers_bytes: of one accelerator, beside its scratchpads; 0 where nobody counted them.
-        sources: where each figure comes from, by field name; "" is the source of all others.
+        sources: where each figure comes from, by its name in a chip file; "" is the source of all
+            others.
     """
 
     name: str

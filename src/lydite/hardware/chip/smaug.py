@@ -50,7 +50,7 @@ def read_smaug_chip(
         replace(pad, ports=ports.whole() if ports else pad.ports)
         for pad in accelerator.pads.values()
     )
-    stated = ("scratchpads", "registers_bytes", *(("clock_hz",) if cycle else ()))
+    stated = ("scratchpads", "registers", *(("clock",) if cycle else ()))
     sources = {**smv.sources, **dict.fromkeys(stated, f"{accelerator_cfg.name} (SMAUG)")}
     chip = replace(
         smv, name=accelerator_cfg.stem.lower(), title=f"SMV as {accelerator_cfg.name} has it",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from lydite.errors import InputError
+from lydite.errors import InputError, unknown_name
 from lydite.hardware.chip.configs import placed
 from lydite.hardware.chip.design import (
     Chip,
@@ -156,6 +156,9 @@ class ChipSpec(_Spec):
         Raises:
             InputError: a quantity in the wrong unit, or parts that do not go together.
         """
+        unknown = next((name for name in self.sources if name not in ("", *_FIELDS)), None)
+        if unknown is not None:
+            raise placed(unknown_name("field", unknown, _FIELDS), f"{where}: sources")
         read = _Reader(where)
         array, cache, cpu, dma, interface = (
             self.array, self.cache, self.cpu, self.dma, self.interface
@@ -199,6 +202,9 @@ class ChipSpec(_Spec):
         if given.size is not None:
             found = replace(found, bytes=read.size(given.size, "dram.size"))
         return found if given.channels is None else replace(found, channels=given.channels)
+
+
+_FIELDS = tuple(ChipSpec.model_fields)
 
 
 @dataclass(frozen=True)
