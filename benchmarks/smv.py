@@ -58,7 +58,7 @@ FREE = {
 ENERGY_FREE = {CONV: ("load", "store", "step", "row", "constant"), PRODUCT: ("step", "constant"),
                POOL: ("step", "constant")}  # fmt: skip
 BUSY_FREE = {CONV: ("load", "store", "position", "row", "constant"),
-             PRODUCT: ("step", "constant"), POOL: ("step", "constant")}  # fmt: skip
+             PRODUCT: ("position", "constant"), POOL: ("step", "constant")}  # fmt: skip
 REPEATS = 5
 SEED = {"cycles": 89771, "power": 132.997, "area": 1.91503e6}
 

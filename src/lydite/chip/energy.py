@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from lydite.chip.network import ChipResult
+from lydite.chip.smv.energy import Power, power_of
+from lydite.chip.smv.invocations import Invocations
+from lydite.chip.smv.timing import cycles_of
 from lydite.chip.technology import SOURCES, Technology
+from lydite.chip.units import ALADDIN_NM
+from lydite.errors import InputError
 from lydite.hardware.chip import Chip
 
 SCOPE = (
     "arrays, vector unit, scratchpads and DRAM; without processor, bus, clock tree and pads. "
     + "; ".join(f"{name}: {source}" for name, source in SOURCES.items())
+)
+
+
+SMV_SCOPE = (
+    "functional units, registers, scratchpads, cache and DRAM; without processor and bus. "
+    "gem5-Aladdin's tables at 40 nm and CACTI's bank, every lane counted"
 )
 
 
@@ -49,6 +62,9 @@ def energy_of(result: ChipResult) -> Used:
     scratchpads at the scratchpads' size; bytes to and from memory at the DRAM's likely energy;
     leakage of scratchpads and arrays over the whole run.
     """
+    inv = result.plan.invocations
+    if isinstance(inv, Invocations) and result.chip.node_nm == ALADDIN_NM:
+        return _of_smv(result)
     chip, node = result.chip, Technology(result.chip.node_nm)
     mac = node.mac_joules(chip.dtype)
     biggest = max((pad.bytes for pad in chip.scratchpads), default=8192)
@@ -66,6 +82,41 @@ def energy_of(result: ChipResult) -> Used:
     }  # fmt: skip
     layers = tuple(sum(each) for each in zip(products, others, sram, dram, strict=True))
     return Used(parts, layers, area_of(chip))
+
+
+def smv_power(result: ChipResult, *, level: str = "no", compat: bool = False) -> Power:
+    """Power of each invocation of a network on SMV; see `lydite.chip.smv.energy.power_of`.
+
+    Raises:
+        InputError: the chip has no SMV, or no tables of units for its node.
+    """
+    inv = result.plan.invocations
+    if not isinstance(inv, Invocations):
+        raise InputError("has no SMV", where=result.chip.name)
+    cycles = cycles_of(inv, result.chip).total
+    return power_of(inv, result.chip, cycles, level=level, compat=compat)
+
+
+def _of_smv(result: ChipResult) -> Used:
+    """By functional units, scratchpads, cache and DRAM, as the invocations use them."""
+    power = smv_power(result)
+    parts = dict(power.by_component())
+    running = parts.pop("unit_leakage", 0.0) + parts.pop("memory_leakage", 0.0)
+    own = power.seconds.sum()
+    parts["leakage"] = running / own * result.seconds * result.chip.accelerators if own else 0.0
+    names = {"multipliers": "arrays", "others": "registers and adders", "memory": "scratchpads",
+             "cache": "cache", "dram": "DRAM"}  # fmt: skip
+    dynamic = [(power.units_dynamic + power.memory + sum(
+        (one for one in (power.cache, power.dram) if one is not None), np.zeros(1)
+    )) * 1e-3 * power.seconds]  # fmt: skip
+    layers = np.bincount(result.plan.jobs.layer, dynamic[0], len(result.plan.costs))
+    areas = {
+        "arrays": float(power.unit_area_um2.max(initial=0)),
+        "scratchpads": float(power.memory_area_um2.max(initial=0)),
+    }
+    whole = {name: 1e-6 * area * result.chip.accelerators for name, area in areas.items()}
+    energies = {names.get(name, name): joules for name, joules in parts.items()}
+    return Used(energies, tuple(layers.tolist()), whole, SMV_SCOPE)
 
 
 def area_of(chip: Chip) -> dict[str, float]:

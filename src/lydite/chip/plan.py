@@ -58,11 +58,13 @@ class ChipPlan:
     Attributes:
         costs: of its layers, in order.
         jobs, layers: what the system plays; `layers` has an entry for each cost.
+        invocations: of SMV, as `lydite.chip.smv.Invocations`, a row for each job.
     """
 
     costs: Sequence[LayerCost]
     jobs: Jobs
     layers: Sequence[Layer]
+    invocations: object = None
 
     @property
     def cycles(self) -> float:

@@ -12,27 +12,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_HOROWITZ = "Horowitz, ISSCC 2014, 45 nm, 0.9 V (fp16 multiplication and bfloat16 from memory)"
-_JOUPPI = "Jouppi et al., ISCA 2021, table 2, 7 nm, from memory"
+from lydite.chip.units import CACTI_BANK, CACTI_BYTES, NODES, sram_access_pj
 
-MAC_PJ: Mapping[float, Mapping[str, float]] = {
-    45.0: {"int8": 0.23, "float16": 1.5, "bfloat16": 1.3, "float32": 4.6},
-    7.0: {"int8": 0.077, "float16": 0.50, "bfloat16": 0.32, "float32": 1.69},
-}
-"""Of a multiplication and an addition."""
+_ANCHORS = (45, 7)
 
-SRAM_PJ_PER_64_BITS: Mapping[float, Mapping[float, float]] = {
-    45.0: {8.0: 10.0, 32.0: 20.0, 1024.0: 100.0},
-    7.0: {8.0: 7.5, 32.0: 8.5, 1024.0: 14.0},
-}
-"""Of one access, by the array's size in KiB; between sizes by their logarithms."""
+_BFLOAT16_45_PJ = 1.3
+"""No table has it: assumed between int8 and float16, by its significand."""
+
+
+def _mac_pj(nm: int) -> dict[str, float]:
+    """A multiplication and an addition by dtype."""
+    of = {"bfloat16 mul": _BFLOAT16_45_PJ, "bfloat16 add": 0.0, **NODES[nm].operations_pj}
+    dtypes = ("int8", "float16", "bfloat16", "float32")
+    return {dtype: of[f"{dtype} mul"] + of[f"{dtype} add"] for dtype in dtypes}
+
+
+MAC_PJ: Mapping[int, Mapping[str, float]] = {nm: _mac_pj(nm) for nm in _ANCHORS}
 
 OVERHEAD = 2.0
 """Of a processing element over its multiply-add: registers, control and clock (assumed)."""
 
-SRAM_UM2_PER_BYTE_40 = 20355.1 / 8192
-"""CACTI's bank of 8 KiB at 40 nm, as gem5-Aladdin prints it."""
-SRAM_MW_PER_BYTE_40 = 0.337696 / 8192
+SRAM_UM2_PER_BYTE_40 = CACTI_BANK.area_um2 / CACTI_BYTES
+SRAM_MW_PER_BYTE_40 = CACTI_BANK.leakage_mw / CACTI_BYTES
 MAC_UM2_40: Mapping[str, float] = {
     "int8": 1000.0, "float16": 3900.0, "bfloat16": 3000.0, "float32": 13328.0,
 }  # fmt: skip
@@ -43,9 +44,10 @@ MAC_MW_40: Mapping[str, float] = {
 }  # fmt: skip
 """Leakage, alike."""
 
+_TABLES = "; ".join(NODES[nm].source for nm in _ANCHORS)
 SOURCES = {
-    "multiply-adds": f"{_HOROWITZ}; {_JOUPPI}; doubled for the rest of a PE (assumed)",
-    "SRAM": f"{_HOROWITZ}; {_JOUPPI}",
+    "multiply-adds": f"{_TABLES}; doubled for the rest of a PE (assumed)",
+    "SRAM": _TABLES,
     "area": "gem5-Aladdin's CACTI bank and float32 units at 40 nm, scaled with the node's square",
 }
 
@@ -66,11 +68,7 @@ class Technology:
 
     def sram_joules_per_byte(self, size_bytes: float) -> float:
         """Of one byte out of an array of that size."""
-        kib = np.log(max(1.0, size_bytes / 1024))
-        at = {
-            node: float(np.interp(kib, np.log(list(row)), list(row.values())))
-            for node, row in SRAM_PJ_PER_64_BITS.items()
-        }
+        at = {nm: sram_access_pj(nm, size_bytes) for nm in _ANCHORS}
         return 1e-12 * self._between(at) / 8
 
     def sram_area_mm2(self, size_bytes: float) -> float:
@@ -90,7 +88,7 @@ class Technology:
     def _shrunk(self) -> float:
         return (self.node_nm / 40.0) ** 2
 
-    def _between(self, at: Mapping[float, float]) -> float:
+    def _between(self, at: Mapping[int, float]) -> float:
         nodes = sorted(at)
         logs = np.log(nodes)
         values = np.log([at[node] for node in nodes])

@@ -70,6 +70,12 @@ def chip(
     array_only: Annotated[
         bool, typer.Option("--array-only", help="Without processor and memory: never stalls.")
     ] = False,
+    sample_level: Annotated[
+        str, typer.Option("--sample-level", help="SMAUG's: no, low, medium, high, very_high.")
+    ] = "no",
+    aladdin_results: Annotated[
+        bool, typer.Option("--aladdin-results", help="SMV: SMAUG's block of each invocation.")
+    ] = False,
     compat: Annotated[
         str | None, typer.Option("--compat", help="Count as scalesim or smaug does, bugs included.")
     ] = None,
@@ -109,14 +115,17 @@ def chip(
         raise InputError("--vary is for sweeps", hint="lydite chip sweep MODEL --vary NAME=A,B,C")
     result = run_chip(graph, made, threads=design.threads, soc=not array_only, tiling=tiling)
     _write(result, trace, report, quiet)
-    from lydite.cli.chip_text import document, text
+    from lydite.cli.chip_text import blocks, document, text
 
-    found = document(result, compat)
+    found = document(result, compat == "smaug", sample_level)
     if sensitivity:
         from lydite.chip.sensitivity import sensitivity as buys
 
         found["ten_percent_more_saves"] = buys(graph, made, threads=design.threads)
     if deliver("chip", found, out, as_json=json):
+        return
+    if aladdin_results:
+        print(blocks(result, compat == "smaug", sample_level))
         return
     print(text(result, found))
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _SHOWN = 40
 
 
-def document(result: ChipResult, compat: str | None = None) -> dict[str, Any]:
-    """The whole result, units in the keys."""
+def document(result: ChipResult, compat: bool = False, level: str = "no") -> dict[str, Any]:
+    """The whole result, units in the keys; power of SMV's invocations as asked for."""
     from lydite.chip.energy import energy_of
 
     used = energy_of(result)
@@ -44,14 +44,31 @@ def document(result: ChipResult, compat: str | None = None) -> dict[str, Any]:
         "area_by_component_mm2": dict(used.area_by_component_mm2),
         "energy_scope": used.scope,
         "layers": layers,
-        "invocations": invocations(result, compat),
+        "invocations": invocations(result, compat, level),
         "on_processor": [{"name": c.name, "op_type": c.op_type, "why": c.why, "seconds": c.host_s}
                          for c in result.plan.host],
     }  # fmt: skip
 
 
-def invocations(result: ChipResult, compat: str | None) -> list[dict[str, Any]]:
-    """Each invocation of an accelerator."""
+def blocks(result: ChipResult, compat: bool, level: str) -> str:
+    """SMAUG's "Aladdin Results" of every invocation."""
+    from lydite.chip.energy import smv_power
+    from lydite.chip.smv.energy import aladdin_results
+
+    power = smv_power(result, level=level, compat=compat)
+    inv: Any = result.plan.invocations
+    names = inv.kernel_names
+    return "\n".join(aladdin_results(power, row, names[row]) for row in range(len(names)))
+
+
+def invocations(result: ChipResult, compat: bool, level: str) -> list[dict[str, Any]]:
+    """Each invocation of an accelerator, SMV's with their power."""
+    from lydite.chip.energy import smv_power
+    from lydite.chip.units import ALADDIN_NM
+
+    power = None
+    if result.plan.invocations is not None and result.chip.node_nm == ALADDIN_NM:
+        power = smv_power(result, level=level, compat=compat)
     jobs, clock = result.plan.jobs, result.chip.clock_hz
     costs = result.plan.costs
     found: list[dict[str, Any]] = []
@@ -63,7 +80,13 @@ def invocations(result: ChipResult, compat: str | None) -> list[dict[str, Any]]:
             "accelerator": int(jobs.accelerator[at]), "load_bytes": float(jobs.load_bytes[at]),
             "store_bytes": float(jobs.store_bytes[at]),
         })  # fmt: skip
-    del compat
+        if power is not None:
+            found[-1] |= {
+                "average_power_mw": float(power.average[at]),
+                "upsampled_cycles": float(power.upsampled_cycles[at]),
+                "area_um2": float(power.area_um2[at]),
+                **{name: round(float(c[at])) for name, c in power.units.columns.items()},
+            }
     return found
 
 

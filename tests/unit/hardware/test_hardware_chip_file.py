@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lydite.chip import run_chip
 from lydite.errors import InputError
 from lydite.hardware.chip import (
+    DRAMS,
     Scratchpad,
     SmvArray,
     SystolicArray,
@@ -20,6 +22,7 @@ from lydite.hardware.chip import (
     parse_chip,
     read_chip,
 )
+from lydite.models import build_model
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "my_npu.yaml"
@@ -239,3 +242,38 @@ def test_the_json_schema_refuses_what_the_reader_refuses(old, new):
 
 def test_the_array_of_smv():
     assert parse_chip(yaml.safe_dump(CATALOG["smv"]), "x.yaml").array == SmvArray(8, 4, 8)
+
+
+def test_the_example_runs_on_both_accelerators():
+    result = run_chip(build_model("lenet5"), read_chip(str(EXAMPLE)))
+    assert set(result.plan.jobs.accelerator) == {0, 1}
+    assert 0 < result.seconds < 0.01
+
+
+def rows_of(page):
+    """Cells of a page's tables by what stands first."""
+    lines = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    return {cells[0].strip("`"): cells[1:] for cells in lines}
+
+
+def test_the_page_says_what_the_code_has():
+    page = (ROOT / "docs" / "reference" / "chips.md").read_text()
+    rows = rows_of(page)
+    for name, chip in known_chips().items():
+        array, dtype, _, _, _, kind, dram, accelerators, node = rows[name]
+        assert [dtype, kind, dram] == [chip.dtype, chip.interface.kind, f"`{chip.dram.name}`"]
+        assert (int(accelerators), float(node)) == (chip.accelerators, chip.node_nm)
+        assert str(getattr(chip.array, "rows", 8)) in array
+    for name, dram in DRAMS.items():
+        pins, channels, burst, lines, pages = (float(cell) for cell in rows[name][:5])
+        assert (pins, channels, burst) == (
+            dram.pins_bytes_per_s / 1e9,
+            dram.channels,
+            dram.burst_bytes,
+        )
+        assert lines == pytest.approx(dram.stream_bytes_per_s(32) / 1e9, abs=0.05)
+        assert pages == pytest.approx(dram.stream_bytes_per_s(4096) / 1e9, abs=0.05)
+    schema = chip_json_schema()
+    parts = [schema, *schema["$defs"].values()]
+    told = set(re.findall(r"\w+", page))
+    assert {name for part in parts for name in part["properties"]} <= told

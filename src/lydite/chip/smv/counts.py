@@ -67,7 +67,8 @@ class Iterations:
 
     Attributes:
         loaded, stored: vectors moved and converted.
-        positions: output positions of all passes of a convolution.
+        positions: output positions of all passes of a convolution; weight vectors that a product
+            reads.
         rows: output rows of all its passes.
         multiplies: vector multiplications.
         steps: what costs registers and adders: of convolutions and products the multiplications,
@@ -93,7 +94,12 @@ def iterations(invocations: Invocations, chip: Chip, level: str = "no") -> Itera
     inv, (pes, vectors, lanes) = sampled(invocations, level), _sizes(chip)
     kinds = kinds_of(inv)
     passes = inv.k_rows * inv.k_cols * inv.channel_blocks
-    positions = np.where(kinds == CONV, inv.ofmap_blocks * passes * inv.out_rows * inv.out_cols, 0)
+    depth = np.minimum(np.ceil(inv.weight_dims[:, 3] / lanes), vectors * inv.channel_blocks)
+    positions = np.select(
+        [kinds == CONV, kinds == PRODUCT],
+        [inv.ofmap_blocks * passes * inv.out_rows * inv.out_cols,
+         inv.out_rows * inv.weight_dims[:, 0] * depth],
+    )  # fmt: skip
     channels = np.minimum(_outputs(inv), pes * inv.ofmap_blocks)
     conv = passes * inv.out_rows * inv.out_cols * channels * vectors
     product = inv.out_rows * inv.ofmap_blocks * pes * inv.channel_blocks * vectors
@@ -184,7 +190,7 @@ def accesses(invocations: Invocations, chip: Chip, level: str = "no") -> Accesse
     chosen = [kinds == CONV, kinds == PRODUCT, kinds == POOL]
     reads = np.select(chosen, [
         channels * depth * taps + inside * depth * blocks + partial,
-        inv.out_rows * depth * (blocks + inv.weight_dims[:, 0]), done.steps,
+        inv.out_rows * depth * blocks + done.positions, done.steps,
     ], line * done.steps)  # fmt: skip
     writes = np.select(
         chosen, [done.positions, inv.out_rows * blocks, pixels * inv.channel_blocks], done.steps

@@ -41,7 +41,7 @@ class Costs:
     Attributes:
         load, store: of a vector moved and converted.
         step: of a vector multiplied (`Iterations.steps`), in registers and adders.
-        position, row: of an output position of a convolution's pass, and of a row of it.
+        position, row: of `Iterations.positions` and `rows`.
         constant: of an invocation.
     """
 
@@ -65,7 +65,7 @@ stores to convolutions, and taken over. Norms and lines have no rows: pooling's 
 
 BUSY_CYCLES: Mapping[str, Costs] = {
     CONV: Costs(1.514, 1.515, 0.0, 3.955, 10.68, 29.2),
-    PRODUCT: Costs(1.514, 1.515, 1.003, 0.0, 0.0, 0.0),
+    PRODUCT: Costs(1.514, 1.515, 0.0, 0.995, 0.0, 34.2),
     POOL: Costs(1.514, 1.515, 1.349, 0.0, 0.0, 7.2),
     NORM: Costs(1.514, 1.515, 1.349, 0.0, 0.0, 7.2),
     LINE: Costs(1.514, 1.515, 1.349, 0.0, 0.0, 7.2),

@@ -60,7 +60,7 @@ def smv_plan(graph: Graph, chip: Chip, *, best: bool = False) -> ChipPlan:
             cost, layer = _on_host(step, graph, chip)
         costs.append(cost)
         layers.append(layer)
-    return ChipPlan(costs, _jobs(inv, cycles, chip, place), layers)
+    return ChipPlan(costs, _jobs(inv, cycles, chip, place), layers, inv)
 
 
 def _jobs(inv: Invocations, cycles: Cycles, chip: Chip, place: np.ndarray) -> Jobs:
