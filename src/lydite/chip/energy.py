@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lydite.chip.network import ChipResult
-from lydite.chip.smv.energy import Power, power_of
+from lydite.chip.smv.counts import units_built
+from lydite.chip.smv.energy import Power, power_of, scratchpads_cost, units_cost
 from lydite.chip.smv.invocations import Invocations
 from lydite.chip.smv.timing import cycles_of
 from lydite.chip.technology import SOURCES, Technology
@@ -110,11 +111,12 @@ def _of_smv(result: ChipResult) -> Used:
         (one for one in (power.cache, power.dram) if one is not None), np.zeros(1)
     )) * 1e-3 * power.seconds]  # fmt: skip
     layers = np.bincount(result.plan.jobs.layer, dynamic[0], len(result.plan.costs))
+    chip = result.chip
     areas = {
-        "arrays": float(power.unit_area_um2.max(initial=0)),
-        "scratchpads": float(power.memory_area_um2.max(initial=0)),
+        "arrays": float(units_cost(units_built(chip), chip)[1][0]),
+        "scratchpads": scratchpads_cost(chip)[1],
     }
-    whole = {name: 1e-6 * area * result.chip.accelerators for name, area in areas.items()}
+    whole = {name: 1e-6 * area * chip.accelerators for name, area in areas.items()}
     energies = {names.get(name, name): joules for name, joules in parts.items()}
     return Used(energies, tuple(layers.tolist()), whole, SMV_SCOPE)
 

@@ -103,9 +103,9 @@ def chip(
     if compat is not None and compat not in ("scalesim", "smaug"):
         raise unknown_name("compatibility", compat, ("scalesim", "smaug"))
     if compat == "scalesim":
-        from lydite.cli.chip_text import scalesim
+        from lydite.cli.chip_scalesim import scalesim
 
-        scalesim(name, shape, made, out, json)
+        scalesim(name, shape, design.chip, made, out, json)
         return
     graph = load_model(name, shape)
     if len(model) == 2:

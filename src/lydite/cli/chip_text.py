@@ -1,4 +1,4 @@
-"""A network on a chip as a document and as text; sweeps; SCALE-Sim's own table."""
+"""A network on a chip as a document and as text; sweeps."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lydite.chip import ChipResult
-    from lydite.cli.options import ModelOptions
-    from lydite.hardware.chip import Chip
 
 _SHOWN = 40
 
@@ -180,39 +178,3 @@ def write_sweep_page(found: dict[str, Any], path: Path) -> Path:
         path, f"{found['model']} on {found['chip']}", "Designs, simulated; energy modelled",
         sections,
     )  # fmt: skip
-
-
-def scalesim(name: str, shape: ModelOptions, chip: Chip, out: Path | None, json: bool) -> None:
-    """SCALE-Sim 3.0.0's columns, its bugs included."""
-    import numpy as np
-
-    from lydite.chip.systolic import Array, products_of, read_topology, run_on, stacked
-    from lydite.chip.systolic.plan import array_of
-    from lydite.cli.load import load_model
-    from lydite.cli.show import deliver, table
-
-    found = array_of(chip)
-    array = Array(found.rows, found.columns, found.dataflow, "none")
-    if name.endswith(".csv"):
-        products = {layer.name: layer.product for layer in read_topology(Path(name))}
-    else:
-        products = products_of(load_model(name, shape))
-    run = run_on(array, stacked(list(products.values())), compat=True)
-    names = ("cycles", "utilisation_percent", "mapping_percent", "compute_percent", "ifmap_reads",
-             "filter_reads", "ofmap_writes")  # fmt: skip
-    columns = {key: np.broadcast_to(getattr(run, key), len(products)).tolist() for key in names}
-    rows = [
-        {"layer": layer, **{key: columns[key][i] for key in names}}
-        for i, layer in enumerate(products)
-    ]
-    total = float(np.sum(run.cycles))
-    if deliver("scalesim", {"layers": rows, "cycles": total}, out, as_json=json):
-        return
-    lines = [
-        [row["layer"], f"{row['cycles']:,.0f}", f"{row['utilisation_percent']:.2f}",
-         f"{row['mapping_percent']:.2f}", f"{row['compute_percent']:.2f}"]
-        for row in rows
-    ]  # fmt: skip
-    print(f"{name} on {array.rows} x {array.columns} {array.dataflow}, as SCALE-Sim 3.0.0 counts")
-    print(table("", ["layer", "cycles", "overall util %", "mapping %", "compute util %"], lines))
-    print(f"\n{total:,.0f} cycles")

@@ -221,6 +221,12 @@ def test_the_systems_file_finds_the_accelerators(read, tmp_path):
     assert read_chip(str(tmp_path / "smv-accel.cfg")).interface.flush_cycles == 12
 
 
+def test_another_accelerators_file_than_the_systems_is_told(read):
+    assert not any("config_file_name" in note for note in read(system=SYSTEM)[1])
+    _, notes = read(system=SYSTEM.replace("smv-accel.cfg", "other.cfg"))
+    assert "config_file_name is %(input_dir)s/other.cfg, but" in notes[-1]
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [

@@ -51,13 +51,13 @@ class Coefficients:
         constant: of an invocation.
     """
 
-    input_line: float = 6.3
-    weight_line: float = 9.4
-    store_line: float = 0.9
-    outer: float = 0.0
-    row: float = 0.0
-    activation: float = 1.8
-    constant: float = 84.0
+    input_line: float
+    weight_line: float
+    store_line: float
+    outer: float
+    row: float
+    activation: float
+    constant: float
 
 
 FITTED: Mapping[str, Coefficients] = {

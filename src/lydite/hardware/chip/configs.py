@@ -57,11 +57,14 @@ def read_lines(path: Path) -> list[str]:
         InputError: it cannot be read, or is no text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
     except UnicodeDecodeError as error:
         raise InputError("not a text file", where=str(path)) from error
+    if "\0" in text:
+        raise InputError("not a text file", where=str(path))
+    return text.splitlines()
 
 
 def read_entries(path: Path) -> Iterator[Entry]:

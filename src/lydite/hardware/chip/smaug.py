@@ -44,6 +44,10 @@ def read_smaug_chip(
         raise InputError("has no SMV", where=base)
     accelerator = read_arrays(accelerator_cfg)
     system, notes = ({}, []) if gem5_cfg is None else _read_system(gem5_cfg)
+    named = system.get("config_file_name")
+    if named is not None and Path(named.value).name != accelerator_cfg.name:
+        notes.append(f"{named.where}: config_file_name is {named.value}, but {accelerator_cfg} was "
+                     "read")  # fmt: skip
     cycle = _agreed(accelerator.settings.get("cycle_time"), system.get("cycle_time"))
     ports = _agreed(accelerator.settings.get("scratchpad_ports"), system.get("spad_ports"))
     pads = tuple(
