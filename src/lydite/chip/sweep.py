@@ -23,6 +23,7 @@ from lydite.chip.network import run_chip, varied
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.graph import Graph
 from lydite.hardware.chip import Chip, dram_named
+from lydite.hardware.chip.design import checked
 from lydite.units import parse_quantity
 
 Value = int | float | str
@@ -115,7 +116,7 @@ def designed(chip: Chip, design: Mapping[str, Value]) -> Chip:
                 f"a chip with this array has no '{name}'", where=chip.name,
                 allowed=", ".join(n for n in _CHANGES if n in chip.array.__dataclass_fields__),
             ) from None  # fmt: skip
-    return chip
+    return checked(chip)
 
 
 def _one(graph: Graph, chip: Chip, design: Mapping[str, Value], threads: int) -> dict[str, Any]:

@@ -156,6 +156,8 @@ def find_device(name: str) -> Device:
     from lydite.hardware.chip.device import device_of
     from lydite.hardware.local import local_device
 
+    if name.endswith(".cfg"):
+        return device_of(read_chip(name))
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
             raise InputError("no such device file", where=name)

@@ -146,7 +146,7 @@ def test_tiles_fit_half_of_each_scratchpad(name, sizes):
 
 
 def test_a_scratchpad_too_small_names_what_it_needs():
-    tiny = designed(SYSTOLIC, {"spad": 64})
+    tiny = designed(SYSTOLIC, {"spad": 1024})
     with pytest.raises(InputError, match=r"a fold of 128 x 64 needs 32768 bytes of 'filter'"):
         run_chip(build_model("resnet18"), tiny)
     with pytest.raises(InputError, match="conv"):

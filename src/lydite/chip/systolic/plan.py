@@ -7,6 +7,7 @@ the vector unit, a pass over its operands; what the chip has nothing for goes to
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ from lydite.graph import Graph, Op, work_of
 from lydite.hardware.chip import Chip, SystolicArray
 
 ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
+TURNS = 4
+"""Into how many tiles a dimension is cut at least where that costs no traffic, so that one tile
+loads while another is at work."""
 SUM_BYTES = 4
 """Of a partial sum."""
 
@@ -40,6 +44,7 @@ class _Row:
     load: float
     compute: float
     store: float
+    accelerator: int = 0
 
 
 def systolic_plan(graph: Graph, chip: Chip) -> ChipPlan:
@@ -78,7 +83,7 @@ def _jobs(rows: Sequence[_Row], chip: Chip) -> Jobs:
         ("load", "compute", "store")
     )  # fmt: skip
     layer = np.array([row.layer for row in rows], np.int64)
-    accelerator = np.arange(len(rows)) % chip.accelerators
+    accelerator = np.array([row.accelerator for row in rows], np.int64)
     rate = chip.dram.stream_bytes_per_s(chip.dma.chunk_bytes)
     setup = chip.dma.setup_cycles * second
     zero = np.zeros(len(rows))
@@ -102,31 +107,38 @@ def _product(
 ) -> tuple[LayerCost, list[_Row]]:
     m, k, n, count = (int(size) for size in (product.m, product.k, product.n, product.count))
     size = ELEMENT_BYTES[chip.dtype]
-    tm, tk, tn = tile_sizes(chip, m, k, n, f"{graph.name}: {op.name}")
-    tm = min(tm, -(-m // chip.accelerators))  # work for each of them
-    ms, ks, ns = (_parts(whole, part) for whole, part in ((m, tm), (k, tk), (n, tn)))
-    grid = [(a, b, c) for c in ns for a in ms for b in ks]
-    tiles = Product(*(np.array(column, np.int64) for column in zip(*grid, strict=True)), count=1)
-    run = run_on(array_of(chip), tiles)
     source = graph.type_of(op.inputs[0]).numel or 0
     whole_input = source * size / count
     share = min(1.0, whole_input / (m * k * size))
     fits = whole_input <= chip.scratchpad("ifmap").bytes / 2
+    tm, tk, tn = tile_sizes(chip, m, k, n, f"{graph.name}: {op.name}")
+    array = array_of(chip)
+    tm = min(tm, max(int(array.rows), -(-m // (TURNS * chip.accelerators))))
+    if fits:  # else each block of filters fetches the ifmap anew
+        tn = min(tn, max(int(array.columns), _whole(-(-n // TURNS), int(array.columns))))
+    ms, ks, ns = (_parts(whole, part) for whole, part in ((m, tm), (k, tk), (n, tn)))
+    places = list(itertools.product(range(len(ns)), range(len(ms)), range(len(ks))))
+    tiles = Product(*(np.array([sizes[p[at]] for p in places], np.int64)
+                      for sizes, at in ((ms, 1), (ks, 2), (ns, 0))))  # fmt: skip
+    run = run_on(array, tiles)
+    units = [p[1] % chip.accelerators for p in places]  # rows stay with their accelerator
+    cycles = _in_turn(array, run, units)
     rows: list[_Row] = []
-    before = None
-    for index, (a, b, c) in enumerate(grid):
-        weights = (c, b, index // (len(ms) * len(ks)), index % len(ks))
-        load = a * b * size * share if not fits or index < len(ms) * len(ks) else 0.0
-        if weights != before:
+    held: dict[int, tuple[int, int]] = {}
+    for (of_n, of_m, of_k), unit, took in zip(places, units, cycles.tolist(), strict=True):
+        a, b, c = ms[of_m], ks[of_k], ns[of_n]
+        load = a * b * size * share if not fits or of_n == 0 else 0.0
+        if held.get(unit) != (of_n, of_k):
             load += b * c * size
-            before = weights
-        last = index % len(ks) == len(ks) - 1
-        cycles = float(np.asarray(run.cycles).ravel()[index])
-        rows.append(_Row(number, count * load, count * cycles, count * a * c * size * last))
+            held[unit] = of_n, of_k
+        store = a * c * size * (of_k == len(ks) - 1)
+        rows.append(_Row(number, count * load, count * took, count * store, unit))
+    compute = float(np.sum(run.compute_cycles))
+    load = min(float(np.sum(run.weight_load_cycles)), float(cycles.sum()) - compute)
     parts = {
-        "weight load": float(np.sum(run.weight_load_cycles)) * count,
-        "fill and drain": float(np.sum(run.fill_drain_cycles)) * count,
-        "compute": float(np.sum(run.compute_cycles)) * count,
+        "weight load": load * count,
+        "fill and drain": (float(cycles.sum()) - compute - load) * count,
+        "compute": compute * count,
     }
     cost = LayerCost(
         op.name, op.op_type, array_of(chip).dataflow, ARRAY, len(rows), parts,
@@ -134,6 +146,21 @@ def _product(
         count * _accessed(run, size) + sum(r.load + r.store for r in rows),
     )  # fmt: skip
     return cost, rows
+
+
+def _in_turn(array: Array, run: Run, units: Sequence[int]) -> np.ndarray:
+    """Cycles of tiles one behind the other on each accelerator; float64[tiles].
+
+    Where the next fold's operand is loaded meanwhile, a tile begins while the one before drains:
+    only the first on an accelerator sees the array fill.
+    """
+    cycles = np.broadcast_to(np.asarray(run.cycles, float), len(units)).copy()
+    if array.overlap == "preload":
+        _, first = np.unique(units, return_index=True)
+        later = np.setdiff1d(np.arange(len(units)), first)
+        hidden = 2 * array.rows - 1 + array.rows + array.columns - 2
+        cycles[later] = np.maximum(cycles[later] - hidden, 1.0)
+    return cycles
 
 
 def _accessed(run: Run, size: int) -> float:
