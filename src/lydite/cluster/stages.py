@@ -110,28 +110,30 @@ def units_of(
 
     Args:
         costs: by block.
-        plan: what is recomputed.
+        plan: what is recomputed; of a net with layers the layers alone, not its head and tail.
         groups: who talks, by the messages' group.
         dispatch_s: what launching an operator or a collective takes on the processor; a device
             that is faster than that waits.
     """
     found: list[Unit] = []
+    repeats = any(cost.block.count > 1 for cost in costs)
     for cost in costs:
-        unit = _unit(cost, plan, groups, dispatch_s)
+        again = plan.recompute if cost.block.count > 1 or not repeats else "none"
+        unit = _unit(cost, again, groups, dispatch_s)
         for number in range(cost.block.count):
             name = cost.block.name if cost.block.count == 1 else f"{cost.block.name} {number}"
             found.append(replace(unit, name=name))
     return found
 
 
-def _unit(cost: BlockCost, plan: Plan, groups: Mapping[str, Group], dispatch_s: float) -> Unit:
+def _unit(cost: BlockCost, recompute: str, groups: Mapping[str, Group], dispatch_s: float) -> Unit:
     made = {name: _phase(part, groups, dispatch_s) for name, part in cost.parts.items()}
-    again = {"none": NOTHING, "selective": made["again"], "full": made["forward"]}[plan.recompute]
+    again = {"none": NOTHING, "selective": made["again"], "full": made["forward"]}[recompute]
     kept = {
         "none": cost.saved_bytes,
         "selective": cost.saved_bytes - cost.attention_bytes,
         "full": cost.boundary_bytes,
-    }[plan.recompute]
+    }[recompute]
     flops = {name: part.flops for name, part in cost.parts.items()}
     return Unit(
         cost.block.name, made["forward"], made["data"], made["weights"], cost, made["optimizer"],
