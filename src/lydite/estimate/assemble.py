@@ -38,7 +38,9 @@ class Neighbours:
             [
                 Interpolated(rows, device, threads),
                 Roofline(
-                    threads=threads, dispatch_s=self._dispatch_s, efficiency=fitted,
+                    threads=threads,
+                    dispatch_s=self._dispatch_s,
+                    efficiency=fitted,
                     reached=self._reached,
                 ),
             ]

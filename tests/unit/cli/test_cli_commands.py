@@ -28,8 +28,8 @@ COMMANDS = {
     "--budget --rounds --clock --device --db --seed --out --json --quiet/-q",
     "lydite calibrate": "steps --on --constants --rounds --db --json --quiet/-q",
     "lydite chip": "model --chip --dataflow --overlap --accelerators --interface --threads "
-    f"{SHAPE} --tiling --array-only --sample-level --aladdin-results --compat --sensitivity --vary --trace --report --out --json "
-    "--quiet/-q",
+    f"{SHAPE} --tiling --array-only --sample-level --aladdin-results --compat --sensitivity "
+    "--vary --trace --report --out --json --quiet/-q",
     "lydite coverage": f"model --on --backend --threads {SHAPE} --clock --db --out --json "
     "--quiet/-q",
     "lydite db": "",
