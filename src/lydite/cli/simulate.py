@@ -12,6 +12,8 @@ from lydite.cli import options
 from lydite.cli.step_options import FailureOptions, HostOptions, NetOptions, PlanOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lydite.cluster import StepResult
     from lydite.cluster.goodput import Goodput
     from lydite.graph import Graph
@@ -52,7 +54,7 @@ def simulate(
     from lydite.cluster.sensitivity import sensitivity as buys
     from lydite.estimate import Rows
 
-    cluster, constants = host.cluster(), host.known_constants()
+    cluster, constants, told = host.cluster(), host.known_constants(), failures.seconds()
     if search:
         _searched(model, host, net, degrees, db, out, json, quiet)
         return
@@ -69,7 +71,7 @@ def simulate(
         }  # fmt: skip
         result = simulate_step(graph, cluster, plan, estimator, **wanted, unfolded=unfolded)
         bought = buys(graph, cluster, plan, estimator, **wanted) if sensitivity else {}
-    lasting = _goodput(result, failures)
+    lasting = _goodput(result, told)
     if strict:
         require_fit(result)
     _write(result, trace, report, quiet)
@@ -91,21 +93,17 @@ def simulate(
         say(f"does not fit: {missing}", quiet)
 
 
-def _goodput(result: StepResult, failures: FailureOptions) -> Goodput | None:
+def _goodput(result: StepResult, told: Mapping[str, float | None]) -> Goodput | None:
     """What failures leave of the job, if somebody said how often devices fail."""
     from lydite.cluster.goodput import checkpoint_seconds, goodput
-    from lydite.units import parse_quantity
 
-    if failures.mtbf is None:
+    every, rate = told["mtbf"], told["checkpoint_write"]
+    if every is None or rate is None:
         return None
-    every = failures.checkpoint_interval
-    rate = parse_quantity(failures.checkpoint_write, "B/s", where="--checkpoint-write")
     return goodput(
-        result.seconds, result.samples, result.plan.ranks,
-        mtbf_device_s=parse_quantity(failures.mtbf, "s", where="--mtbf"),
-        checkpoint_s=checkpoint_seconds(result.memory, rate),
-        restart_s=parse_quantity(failures.restart, "s", where="--restart"),
-        interval_s=(every and parse_quantity(every, "s", where="--checkpoint-interval")) or None,
+        result.seconds, result.samples, result.plan.ranks, mtbf_device_s=every,
+        checkpoint_s=checkpoint_seconds(result.memory, rate), restart_s=told["restart"] or 0.0,
+        interval_s=told["checkpoint_interval"],
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -202,6 +202,21 @@ class FailureOptions(Options):
         str, typer.Option("--checkpoint-write", help="Of one device, to storage.")
     ] = "1 GB/s"
     restart: Annotated[str, typer.Option("--restart", help="After a failure.")] = "10 min"
+
+    def seconds(self) -> dict[str, float | None]:
+        """Seconds (of `checkpoint_write` bytes/s) by field; None where nothing was said.
+
+        Raises:
+            UnitError: a quantity in the wrong unit.
+        """
+        from lydite.units import parse_quantity
+
+        found: dict[str, float | None] = {}
+        for field in fields(self):
+            text, unit = getattr(self, field.name), "B/s" if "write" in field.name else "s"
+            where = f"--{field.name.replace('_', '-')}"
+            found[field.name] = None if text is None else parse_quantity(text, unit, where=where)
+        return found
 
 
 USUAL_LENGTH = 4096

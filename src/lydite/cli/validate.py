@@ -147,6 +147,6 @@ def accuracy_table(results: list[Validation]) -> str:
     found = Accuracy.of(points)
     return table("", columns, rows) + (
         f"\n\nabsolute error: median {percent(found.median_abs)}, mean {percent(found.mean_abs)}, "
-        f"worst {percent(abs(found.worst.error))} ({found.worst.name}); bias "
-        f"{signed_percent(found.bias)}; within 10 %: {percent(found.within(0.1), 0)}"
+        f"worst {percent(abs(found.worst.error))} ({found.worst.name})\n"
+        f"  bias {signed_percent(found.bias)}; within 10 %: {percent(found.within(0.1), 0)}"
     )

@@ -290,7 +290,8 @@ model  measured  predicted      90 % interval   error    nodes  time measured
 -----  --------  ---------  -----------------  ------  -------  -------------
 small   1.26 ms    1.26 ms  1.16 ms - 1.36 ms  +0.0 %  100.0 %        100.0 %
 
-absolute error: median 0.0 %, mean 0.0 %, worst 0.0 % (small); bias +0.0 %; within 10 %: 100 %
+absolute error: median 0.0 %, mean 0.0 %, worst 0.0 % (small)
+  bias +0.0 %; within 10 %: 100 %
 """
 
 
