@@ -11,7 +11,7 @@ from lydite.chip.plan import ChipPlan, LayerCost
 from lydite.chip.smv.plan import smv_plan
 from lydite.chip.soc import CATEGORIES, SocResult, play_soc
 from lydite.chip.systolic.plan import systolic_plan
-from lydite.errors import unknown_name
+from lydite.errors import InputError, unknown_name
 from lydite.graph import Graph
 from lydite.graph.passes import fused
 from lydite.hardware.chip import Chip, SmvArray, SystolicArray
@@ -94,14 +94,27 @@ def run_chip(
     """
     if tiling not in TILINGS:
         raise unknown_name("tiling", tiling, TILINGS)
+    if tiling == "best" and not isinstance(chip.array, SmvArray):
+        raise InputError("--tiling best is for SMV", where=chip.name, allowed="smaug, its default")
     if isinstance(chip.array, SmvArray):
         plan = smv_plan(graph, chip, best=tiling == "best")
     else:
         plan = systolic_plan(fused(graph) if fuse else graph, chip)
     if not soc:
-        return ChipResult(graph.name, chip, plan, None, plan.cycles / chip.clock_hz)
+        return ChipResult(graph.name, chip, plan, None, _alone_s(plan, chip))
     played = play_soc(chip, plan.jobs, plan.layers, threads=threads)
     return ChipResult(graph.name, chip, plan, played, played.seconds)
+
+
+def _alone_s(plan: ChipPlan, chip: Chip) -> float:
+    """Layer by layer, each as long as its busiest accelerator, memory of systolic arrays free."""
+    jobs, count = plan.jobs, max(1, chip.accelerators)
+    each = jobs.compute_s
+    if not jobs.ahead:
+        each = jobs.begin_s + jobs.load_s + jobs.compute_s + jobs.store_s
+    place = jobs.layer * count + jobs.accelerator
+    busy = np.bincount(place, each, len(plan.costs) * count).reshape(-1, count)
+    return float(busy.max(axis=1).sum()) if len(jobs) else 0.0
 
 
 def varied(chip: Chip, **changes: object) -> Chip:

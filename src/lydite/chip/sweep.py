@@ -119,10 +119,12 @@ def designed(chip: Chip, design: Mapping[str, Value]) -> Chip:
     return checked(chip)
 
 
-def _one(graph: Graph, chip: Chip, design: Mapping[str, Value], threads: int) -> dict[str, Any]:
+def _one(
+    graph: Graph, chip: Chip, design: Mapping[str, Value], settings: Mapping[str, Any]
+) -> dict[str, Any]:
     try:
         made = designed(chip, design)
-        result = run_chip(graph, made, threads=threads)
+        result = run_chip(graph, made, **settings)
     except LyditeError as error:
         return {**design, "error": str(error)}
     from lydite.chip.energy import energy_of
@@ -138,16 +140,17 @@ def _one(graph: Graph, chip: Chip, design: Mapping[str, Value], threads: int) ->
 _WORK: dict[str, Any] = {}
 
 
-def _begin(graph: Graph, chip: Chip, threads: int) -> None:
-    _WORK.update(graph=graph, chip=chip, threads=threads)
+def _begin(graph: Graph, chip: Chip, settings: Mapping[str, Any]) -> None:
+    _WORK.update(graph=graph, chip=chip, settings=settings)
 
 
 def _next(design: dict[str, Value]) -> dict[str, Any]:
-    return _one(_WORK["graph"], _WORK["chip"], design, _WORK["threads"])
+    return _one(_WORK["graph"], _WORK["chip"], design, _WORK["settings"])
 
 
 def sweep(
-    graph: Graph, chip: Chip, vary: Mapping[str, Sequence[Value]], *, threads: int = 1,
+    graph: Graph, chip: Chip, vary: Mapping[str, Sequence[Value]], *,
+    settings: Mapping[str, Any] | None = None,
     kept: Path | None = None, jobs: int | None = None,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> list[dict[str, Any]]:  # fmt: skip
@@ -157,7 +160,7 @@ def sweep(
         graph: with fixed sizes.
         chip: what is varied.
         vary: values by parameter.
-        threads: of the chip's processor.
+        settings: of `run_chip`, such as `threads` and `tiling`.
         kept: file of JSON lines with designs that are done already; new ones are added.
         jobs: processes; as many as there are cores if not given.
         progress: told how many designs are done.
@@ -168,11 +171,12 @@ def sweep(
     wanted = designs(vary)
     for design in wanted[:1]:
         designed(chip, design)
-    mark = _mark(graph, chip, threads)
+    settings = dict(settings or {})
+    mark = _mark(graph, chip, settings)
     done = _kept(kept, mark)
     left = [design for design in wanted if _key(design) not in done]
     results = dict(done)
-    for number, found in enumerate(_run(graph, chip, left, threads, jobs), 1):
+    for number, found in enumerate(_run(graph, chip, left, settings, jobs), 1):
         results[_key({k: found[k] for k in vary})] = found
         if kept is not None:
             with kept.open("a", encoding="utf-8") as file:
@@ -182,15 +186,19 @@ def sweep(
 
 
 def _run(
-    graph: Graph, chip: Chip, left: Sequence[dict[str, Value]], threads: int, jobs: int | None
+    graph: Graph,
+    chip: Chip,
+    left: Sequence[dict[str, Value]],
+    settings: Mapping[str, Any],
+    jobs: int | None,
 ) -> Iterator[dict[str, Any]]:
     workers = min(jobs or os.cpu_count() or 1, max(1, len(left) // 8))
     if workers < 2:
-        yield from (_one(graph, chip, design, threads) for design in left)
+        yield from (_one(graph, chip, design, settings) for design in left)
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin, initargs=(graph, chip, threads)
+        workers, mp_context=context, initializer=_begin, initargs=(graph, chip, settings)
     ) as pool:
         yield from pool.map(_next, left, chunksize=8)
 
@@ -199,11 +207,11 @@ def _key(design: Mapping[str, Value]) -> str:
     return json.dumps(dict(sorted(design.items())))
 
 
-def _mark(graph: Graph, chip: Chip, threads: int) -> str:
+def _mark(graph: Graph, chip: Chip, settings: Mapping[str, Any]) -> str:
     """What a kept result was made from."""
     ops = [(op.qualified_type, op.attrs, op.inputs) for op in graph.ops]
     shapes = [str(graph.type_of(name)) for name in (*graph.inputs, *graph.outputs)]
-    text = repr((graph.name, ops, shapes, chip, threads))
+    text = repr((graph.name, ops, shapes, chip, sorted(settings.items())))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -125,7 +125,7 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     from lydite.cli.step_options import NetOptions, PlanOptions
     from lydite.cluster.calibrate import Observed
     from lydite.cluster.simulate import rank_step
-    from lydite.errors import unknown_name
+    from lydite.errors import InputError, unknown_name
 
     kinds = {NetOptions: {"train"}, PlanOptions: set[str]()}
     known = {f.name for kind, less in kinds.items() for f in fields(kind) if f.name not in less}
@@ -144,7 +144,10 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     key = given.get("model"), shape, same, plan.chunks, net.loss, net.optimizer
     graph = _once(made, (given.get("model"), shape), lambda: load_model(given["model"], shape))
     rank = _once(made, key, lambda: rank_step(graph, plan, loss=net.loss, optimizer=net.optimizer))
-    return Observed(rank, cluster, plan, 1e-3 * _number(given, "step_ms"))
+    step_ms = _number(given, "step_ms")
+    if not 0 < step_ms < float("inf"):
+        raise InputError(f"step_ms is {given['step_ms']}", allowed="a time above 0")
+    return Observed(rank, cluster, plan, 1e-3 * step_ms)
 
 
 def _cluster(on: str, devices: int | None) -> Cluster:

@@ -103,17 +103,28 @@ def chip(
     if compat is not None and compat not in ("scalesim", "smaug"):
         raise unknown_name("compatibility", compat, ("scalesim", "smaug"))
     if compat == "scalesim":
+        played = {"--trace": trace, "--report": report, "--sensitivity": sensitivity}
+        _refuse_together("--compat scalesim", {**played, "--vary": vary})
         from lydite.cli.chip_scalesim import scalesim
 
         scalesim(name, shape, design.chip, made, out, json)
         return
+    if shape.dtype is not None and shape.dtype != made.dtype:
+        raise InputError(
+            f"{made.name} computes {made.dtype}, not {shape.dtype}", hint="leave --dtype out"
+        )
+    if compat == "smaug" and not made.has_smv:
+        raise InputError("--compat smaug is for SMV", where=made.name)
     graph = load_model(name, shape)
+    settings = {"threads": design.threads, "soc": not array_only, "tiling": tiling}
     if len(model) == 2:
-        _swept(graph, made, design, vary or [], out, json, quiet)
+        _refuse_together("a sweep", {"--trace": trace, "--report": report,
+                                     "--sensitivity": sensitivity})  # fmt: skip
+        _swept(graph, made, settings, vary or [], out, json, quiet)
         return
     if vary:
         raise InputError("--vary is for sweeps", hint="lydite chip sweep MODEL --vary NAME=A,B,C")
-    result = run_chip(graph, made, threads=design.threads, soc=not array_only, tiling=tiling)
+    result = run_chip(graph, made, **settings)
     _write(result, trace, report, quiet)
     from lydite.cli.chip_text import blocks, document, text
 
@@ -130,8 +141,17 @@ def chip(
     print(text(result, found))
 
 
+def _refuse_together(what: str, given: dict[str, object]) -> None:
+    """Options that would do nothing are refused, not dropped."""
+    from lydite.errors import InputError
+
+    for option, value in given.items():
+        if value:
+            raise InputError(f"{what} takes no {option}", hint=f"leave {option} out")
+
+
 def _swept(
-    graph: Graph, made: Chip, design: DesignOptions, vary: list[str], out: Path | None,
+    graph: Graph, made: Chip, settings: dict[str, Any], vary: list[str], out: Path | None,
     json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """All designs, and which of them nothing beats."""
@@ -147,7 +167,9 @@ def _swept(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     with progress_bar("sweep", quiet or json) as progress:
-        rows = sweep(graph, made, chosen, threads=design.threads, kept=kept, progress=progress)
+        rows = sweep(graph, made, chosen, settings=settings, kept=kept, progress=progress)
+    if all("error" in row for row in rows):
+        raise InputError(f"none of {len(rows)} designs runs: {rows[0]['error']}")
     best = pareto(rows, ("seconds", "energy_j", "area_mm2"))
     for row, good in zip(rows, best, strict=True):
         row["pareto"] = bool(good)

@@ -174,6 +174,17 @@ def device_named(name: str, databases: Sequence[Database]) -> Device:
     return find_device(name)
 
 
+def as_run(graph: Graph) -> Graph:
+    """As runtimes usually fuse; as it is where control flow forbids it."""
+    from lydite.errors import GraphError
+    from lydite.graph.passes import fused
+
+    try:
+        return fused(graph)
+    except GraphError:
+        return graph
+
+
 def chain_for(
     databases: Sequence[Database], device: Device, rows: Rows, reached: Reached | None = None
 ) -> tuple[Estimator, Estimate | None]:

@@ -73,7 +73,7 @@ def predicted(
     """
     from lydite.backends import find_backend
     from lydite.backends.lowered import lowered
-    from lydite.cli.load import chain_for, device_named
+    from lydite.cli.load import as_run, chain_for, device_named
     from lydite.cli.session import CLOCKS
     from lydite.errors import unknown_name
     from lydite.estimate import Rows
@@ -91,20 +91,9 @@ def predicted(
         if device.kind == "cpu":
             low = lowered(find_backend(backend), graph, settings)
         else:
-            low = _usually_fused(graph)
+            low = as_run(graph)
         estimator, call = chain_for(sources, device, Rows(backend, settings.threads, clock))
         return run_predict(low, device, estimator, call)
-
-
-def _usually_fused(graph: Graph) -> Graph:
-    """As runtimes usually fuse; as it is where control flow forbids it."""
-    from lydite.errors import GraphError
-    from lydite.graph.passes import fused
-
-    try:
-        return fused(graph)
-    except GraphError:
-        return graph
 
 
 def prediction_document(prediction: Prediction, threads: int) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def simulate(
     quiet: options.Quiet = False,
 ) -> None:
     """Simulate a training or inference step: time, where it goes, memory, energy, cost."""
-    from lydite.cli.load import chain_for, load_model, open_database
+    from lydite.cli.load import as_run, chain_for, load_model, open_database
     from lydite.cli.show import deliver, percent, say
     from lydite.cli.step_text import document, text
     from lydite.cluster import fitting, require_fit, simulate_step
@@ -61,6 +61,8 @@ def simulate(
     plan = degrees.plan(cluster.ranks, training=net.train)
     shape = net.shape(model, plan.micro_batch, plan.cp, cluster.device)
     graph = load_model(model, shape)
+    if not net.train and plan.tp == 1:
+        graph = as_run(graph)
     rows = Rows("torch", 1, "wall")
     with open_database(db) as database:
         estimator, _ = chain_for([database], cluster.device, rows, constants.reached)
@@ -135,6 +137,9 @@ def _searched(
     from lydite.units import format_bytes, format_seconds
 
     cluster, constants = host.cluster(), host.known_constants()
+    degrees.refuse_for_search()
+    if not net.train:
+        say("plans of a training step (--train)", quiet)
     batch = degrees.batch or 2 * cluster.ranks
     if not degrees.batch:
         say(f"no --batch: {batch} samples a step, two for each device", quiet)

@@ -51,6 +51,8 @@ class NetOptions(Options):
                 allowed=f"multiples of {cp}", hint="add --sequence TOKENS",
             )  # fmt: skip
         phase = self.phase
+        if self.train and phase not in (None, "forward"):
+            raise InputError(f"--train with --phase {phase}", allowed="forward")
         if self.train and phase is None and takes_phase(model):
             phase = "forward"
         return ModelOptions(
@@ -102,13 +104,12 @@ class PlanOptions(Options):
             InputError: it does not divide.
         """
         from lydite.cluster import filled
-        from lydite.units import parse_quantity
 
         chosen = {name: getattr(self, name) for name in _AS_THEY_ARE}
         found = filled(
             ranks, tp=self.tp, pp=self.pp, cp=self.cp, dp=self.dp, **chosen,
             micro_batch=self.micro_batch or max(1, self._even(ranks)),
-            bucket_bytes=int(parse_quantity(self.bucket, "B", where="--bucket")),
+            bucket_bytes=max(1, int(told(self.bucket, "B", "--bucket"))),
         )  # fmt: skip
         if self.batch or self.pp == 1 or not training:
             return found
@@ -118,6 +119,20 @@ class PlanOptions(Options):
         """All of a copy's samples at once, where there is no pipeline."""
         copies = self.dp or max(1, ranks // (self.tp * self.pp * self.cp))
         return self.batch // copies if self.batch and self.pp == 1 else 1
+
+    def refuse_for_search(self) -> None:
+        """What a search chooses itself is not taken.
+
+        Raises:
+            InputError: something of it was given.
+        """
+        from lydite.errors import InputError
+
+        free = {"batch", "attention", "overlap", "bucket"}
+        for field in fields(self):
+            if field.name not in free and getattr(self, field.name) != field.default:
+                raise InputError(f"--search chooses --{field.name.replace('_', '-')} itself",
+                                 hint="leave it out")  # fmt: skip
 
 
 _AS_THEY_ARE = ("ep", "batch", "schedule", "chunks", "zero", "recompute", "attention",
@@ -132,6 +147,9 @@ class HostOptions(Options):
         str, typer.Option("--on", help='Cluster: a name, "NAME x HOSTS", or a .yaml file.')
     ] = "dgx-a100"
     devices: Annotated[int | None, typer.Option("--devices", min=1, help="Use so many.")] = None
+    device: Annotated[
+        str | None, typer.Option("--device", help="In place of its own; AISim's pools need it.")
+    ] = None
     slow: Annotated[
         list[str] | None, typer.Option("--slow", help="RANK=FACTOR of its speed (repeatable).")
     ] = None
@@ -153,7 +171,7 @@ class HostOptions(Options):
         """
         from lydite.hardware.cluster import degraded, read_cluster
 
-        found = read_cluster(self.on, self.devices)
+        found = read_cluster(self.on, self.devices, device=self.device)
         if self.slow or self.slow_link:
             found = degraded(
                 found, _factors("--slow", self.slow), _factors("--slow-link", self.slow_link)
@@ -209,14 +227,32 @@ class FailureOptions(Options):
         Raises:
             UnitError: a quantity in the wrong unit.
         """
-        from lydite.units import parse_quantity
+        from lydite.errors import InputError
 
         found: dict[str, float | None] = {}
         for field in fields(self):
             text, unit = getattr(self, field.name), "B/s" if "write" in field.name else "s"
             where = f"--{field.name.replace('_', '-')}"
-            found[field.name] = None if text is None else parse_quantity(text, unit, where=where)
+            found[field.name] = None if text is None else told(text, unit, where)
+        if self.mtbf is None and self.checkpoint_interval is not None:
+            raise InputError("--checkpoint-interval says nothing without failures",
+                             hint="add --mtbf TIME")  # fmt: skip
         return found
+
+
+def told(text: str, unit: str, where: str) -> float:
+    """A quantity with its unit: a bare number could be anything.
+
+    Raises:
+        UnitError: no unit, or the wrong one.
+    """
+    from lydite.errors import UnitError
+    from lydite.units import parse_quantity
+
+    found = parse_quantity(text, unit, where=where)
+    if text.strip().replace(".", "", 1).isdigit():
+        raise UnitError(f"'{text}' has no unit", where=where, allowed=f"such as '2 {unit}'")
+    return found
 
 
 USUAL_LENGTH = 4096

@@ -60,7 +60,7 @@ def in_blocks(graph: Graph, parts: int = 1) -> Blocks:
         InputError: it has fewer places to cut.
     """
     start, period, count = repetition(graph)
-    if count * period > len(graph.ops) / 2:
+    if count > 1 and count * period > len(graph.ops) / 2:
         return _folded(graph, start, period, count)
     names = [op.name for op in graph.ops]
     cuts = [0, *_cuts(graph, parts), len(names)]

@@ -9,6 +9,7 @@ from typing import Any
 from lydite.cluster.blocks import Block, Blocks
 from lydite.errors import InputError
 from lydite.estimate.base import Estimator
+from lydite.estimate.roofline import key_dtype
 from lydite.graph import Graph, Op, OpKey, key_of, work_of
 from lydite.graph.passes.attention import REPEATED, SPARED
 from lydite.graph.training.collective import COLLECTIVES
@@ -91,6 +92,7 @@ class BlockCost:
         attention_bytes: what of it selective recomputation does without.
         boundary_bytes: what the block hands on.
         cache_bytes: keys and values that it keeps for the next tokens.
+        peak_bytes: the most that one of its operators reads and writes, weights apart.
     """
 
     block: Block
@@ -102,6 +104,7 @@ class BlockCost:
     attention_bytes: float = 0.0
     boundary_bytes: float = 0.0
     cache_bytes: float = 0.0
+    peak_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,12 +113,14 @@ class Outline:
 
     Attributes:
         name: of the graph.
+        dtype: in which most of its arithmetic is done.
         costs: of each block, without the times of its kernels.
         keys: of the operators, each distinct one once.
         slots: of each kernel in order: its block, its part, and which of `keys` it is.
     """
 
     name: str
+    dtype: str
     costs: Sequence[BlockCost]
     keys: Sequence[OpKey]
     slots: Sequence[tuple[int, str, int]]
@@ -139,6 +144,7 @@ def outline(
     keys: list[OpKey] = []
     slots: list[tuple[int, str, int]] = []
     kernels: dict[tuple[int, str], int] = {}
+    flops: dict[str, float] = {"float32": 0.0}
     for op in graph.ops:
         block, phase = home.of(op), _phase(op, step, own)
         if op.domain == "lydite" and op.op_type in COLLECTIVES:
@@ -150,13 +156,21 @@ def outline(
                 key = key_of(op, graph)
                 number = numbers.setdefault(key.digest, len(numbers))
                 keys += [key] if number == len(keys) else []
+                done = found[block].block.count * (work.flops if work is not None else 0.0)
+                flops[key_dtype(key)] = flops.get(key_dtype(key), 0.0) + done
                 again = phase == "forward" and op.name.endswith(REPEATED)
                 for name in (phase, AGAIN) if again else (phase,):
                     slots.append((block, name, number))
                     kernels[block, name] = kernels.get((block, name), 0) + 1
                     found[block].parts[name].flops += work.flops if work is not None else 0.0
-        if op.qualified_type == "Attention":
-            grown = op.outputs[1:3] or op.inputs[4:6]
+        types = [
+            graph.type_of(n) for n in (*op.inputs, *op.outputs) if n and n not in graph.initializers
+        ]
+        here = sum(t.nbytes or 0.0 for t in types)
+        found[block].peak_bytes = max(found[block].peak_bytes, here)
+        grown = [name for name in op.outputs if name.startswith("present_")]
+        if op.qualified_type == "Attention" or grown:
+            grown = grown or [*(op.outputs[1:3] or op.inputs[4:6])]
             sizes = [graph.type_of(name).nbytes or 0.0 for name in grown if name]
             found[block].cache_bytes += sum(sizes)
     _hold(found, home, step, graph, wire_bytes)
@@ -167,7 +181,7 @@ def outline(
             if name.endswith(SPARED):
                 cost.attention_bytes += size
     _boundaries(found, blocks, graph)
-    return Outline(graph.name, found, keys, slots)
+    return Outline(graph.name, max(flops, key=lambda d: flops[d]), found, keys, slots)
 
 
 def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCost]:

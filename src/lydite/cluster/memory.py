@@ -65,7 +65,9 @@ def memory_of_rank(
             found["gradients"] += held.parameters * states.gradient / share[1]
             found["optimizer"] += held.parameters * states.optimizer / share[2]
     if not training:
-        found["activations"] = max((unit.boundary_bytes for unit in units), default=0.0)
+        found["activations"] = max(
+            (max(unit.boundary_bytes, unit.peak_bytes) for unit in units), default=0.0
+        )
         found["cache"] = sum(unit.cache_bytes for unit in units)
         return found
     found["activations"] = _activations(stages, plan, rank)

@@ -23,7 +23,7 @@ from lydite.engine import Interference, Timeline
 from lydite.engine import simulate as play
 from lydite.errors import InputError
 from lydite.estimate.base import Estimator
-from lydite.graph import Graph
+from lydite.graph import Graph, work_of
 from lydite.graph.passes.attention import written_out
 from lydite.graph.training import OPTIMIZERS, training_step
 from lydite.graph.training.losses import usual_loss
@@ -52,6 +52,7 @@ class StepResult:
         constants: what no operator has.
         stages: units of each virtual stage, as they were played.
         groups: who talked with whom.
+        arithmetic: the dtype in which most of it is done, whose peak MFU is of.
     """
 
     model: str
@@ -73,6 +74,7 @@ class StepResult:
     constants: Constants = ASSUMED
     stages: Sequence[Sequence[Unit]] = ()
     groups: Mapping[str, Group] = field(default_factory=dict)
+    arithmetic: str = "float32"
 
     @property
     def critical_s(self) -> dict[str, float]:
@@ -87,7 +89,7 @@ class StepResult:
     @property
     def mfu(self) -> float:
         """Model FLOPs over what all devices could do in that time (PaLM, arXiv:2204.02311)."""
-        peak = self.cluster.device.peak(self.dtype) * self.plan.ranks
+        peak = self.cluster.device.peak(self.arithmetic) * self.plan.ranks
         return self.flops / (self.seconds * peak)
 
     @property
@@ -135,6 +137,7 @@ class RankStep:
         training: whether it is a training step.
         dtype: of the weights.
         states: tensors that the optimiser keeps for a weight.
+        forward_flops: of the net's forward pass for one micro-batch, not shared out.
     """
 
     name: str
@@ -142,6 +145,7 @@ class RankStep:
     training: bool
     dtype: str
     states: int
+    forward_flops: float
 
 
 def rank_step(
@@ -169,7 +173,11 @@ def rank_step(
     states = len(OPTIMIZERS[optimizer].states) if optimizer else 0
     wire = 4.0 if dtype in ("float16", "bfloat16") else None
     shape = outline(blocks, step, step.graph if step else short, wire)
-    return RankStep(graph.name, shape, step is not None, dtype, states)
+    whole = context_parallel(blocks.graph, plan.cp)
+    counts = {name: block.count for block in blocks.blocks for name in block.ops}
+    work = [(work_of(op, whole), counts.get(op.name, 1)) for op in whole.ops]
+    flops = sum(count * one.flops for one, count in work if one is not None)
+    return RankStep(graph.name, shape, step is not None, dtype, states, flops)
 
 
 def rank_costs(rank: RankStep, estimator: Estimator, device: Device) -> list[BlockCost]:
@@ -243,12 +251,13 @@ def played_step(
     states = states_of(rank.dtype, rank.states)
     memory = memory_by_stage(stages, plan, states, training=training)
     breakdown, hidden = _breakdown(timeline, played, stages, plan)
-    flops = sum(unit.flops[1 if training else 0] for unit in units)
+    forward, all_of_it = (sum(unit.flops[i] for unit in units) for i in (0, 1))
+    times = all_of_it / forward if training and forward else 1.0
     return StepResult(
         rank.name, cluster, plan, seconds, seconds * spread[0], seconds * spread[1],
         timeline, played, breakdown, hidden, memory, cluster.device.memory_bytes,
-        flops * plan.tp * plan.replicas * plan.micro_batches, _sources(costs), plan.samples,
-        rank.dtype, constants, stages, groups,
+        rank.forward_flops * times * plan.replicas * plan.micro_batches, _sources(costs),
+        plan.samples, rank.dtype, constants, stages, groups, rank.shape.dtype,
     )  # fmt: skip
 
 

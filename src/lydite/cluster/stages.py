@@ -74,6 +74,7 @@ class Unit:
         kept_bytes: what of it stays with the plan's recomputation.
         boundary_bytes: what it hands on.
         cache_bytes: keys and values that it keeps.
+        peak_bytes: the most that one of its operators reads and writes, weights apart.
         flops: forward, and forward and backward without recomputation.
         cost: what it was made from.
     """
@@ -91,6 +92,7 @@ class Unit:
     boundary_bytes: float = 0.0
     cache_bytes: float = 0.0
     flops: tuple[float, float] = (0.0, 0.0)
+    peak_bytes: float = 0.0
 
     @property
     def weight_bytes(self) -> float:
@@ -138,7 +140,7 @@ def _unit(cost: BlockCost, recompute: str, groups: Mapping[str, Group], dispatch
     return Unit(
         cost.block.name, made["forward"], made["data"], made["weights"], cost, made["optimizer"],
         again, cost.held, cost.saved_bytes, kept, cost.boundary_bytes, cost.cache_bytes,
-        (flops["forward"], flops["forward"] + flops["data"] + flops["weights"]),
+        (flops["forward"], flops["forward"] + flops["data"] + flops["weights"]), cost.peak_bytes,
     )  # fmt: skip
 
 

@@ -255,7 +255,9 @@ class _Writer:
         return 0 if self.plan.schedule == "gpipe" else self.plan.micro_batches - 1
 
     def _bucketed(self, group: Group, kind: str, size: float) -> float:
-        """In buckets, each of which starts anew."""
+        """All-reduces in buckets, each of which starts anew; a layer's other collectives whole."""
+        if kind != "AllReduce":
+            return group.seconds(kind, size)
         full, rest = divmod(size, self.plan.bucket_bytes)
         return full * group.seconds(kind, self.plan.bucket_bytes) + group.seconds(kind, rest)
 

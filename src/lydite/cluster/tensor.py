@@ -79,7 +79,8 @@ class _Share:
             if rule is None or not rule(self, new, op):
                 self._together(new, op)
         for name in self.graph.outputs:
-            if self.graph.producers[name].op_type != "Attention":  # a cache stays where it is
+            cached = name.startswith("present_")
+            if not cached and self.graph.producers[name].op_type != "Attention":
                 new.rename(name, self.joined(new, name))
         return new.run(lambda *_: None)
 

@@ -101,6 +101,9 @@ REFUSED = [
     (["--compat", "scalesim"], "smv: has no systolic array"),
     (["--tiling", "worst"], "unknown tiling 'worst'; allowed: best, smaug"),
     (["--vary", "pes=4"], "--vary is for sweeps; lydite chip sweep MODEL"),
+    (["--dtype", "int8"], "smv computes float16, not int8"),
+    (["--chip", "systolic-32", "--tiling", "best"], "--tiling best is for SMV"),
+    (["--chip", "systolic-32", "--compat", "smaug"], "--compat smaug is for SMV"),
     (["--accelerators", "9"], "smv: 9 accelerators; allowed: 1 to 8"),
 ]
 
@@ -113,4 +116,10 @@ def test_what_a_chip_does_not_take(refused, arguments, text):
 def test_what_a_sweep_does_not_take(refused):
     assert "a sweep varies nothing" in refused("chip", "sweep", "lenet5")
     assert "did you mean 'pes'" in refused("chip", "sweep", "lenet5", "--vary", "pse=1")
+    assert "none of 1 designs runs" in refused(
+        "chip", "sweep", "lenet5", "--vary", "spad=1KiB", "--quiet"
+    )
+    assert "a sweep takes no --sensitivity" in refused(
+        "chip", "sweep", "lenet5", "--vary", "pes=8", "--sensitivity"
+    )
     assert "2 models" in refused("chip", "sweap", "lenet5")

@@ -48,8 +48,8 @@ COMMANDS = {
     "--cache --clock --budget --in-graph --again --timeout --memory --device --db --seed --out "
     "--json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
-    "lydite simulate": "model --on --devices --slow --slow-link --constants --price --grid "
-    "--train --sequence --image-size --phase --context --dtype --optimizer --loss "
+    "lydite simulate": "model --on --devices --device --slow --slow-link --constants --price "
+    "--grid --train --sequence --image-size --phase --context --dtype --optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
     "--attention --sequence-parallel --overlap --bucket "
     "--mtbf --checkpoint-interval --checkpoint-write --restart "

@@ -237,3 +237,32 @@ def test_the_closed_form_of_a_search_ranks_as_the_played_steps_do():
         keep=5,
     )  # fmt: skip
     assert few.best[0].seconds == found.best[0].seconds
+
+
+def test_flops_are_those_of_the_model_however_it_is_shared():
+    """Convolutions that every rank repeats count once; MFU is of the arithmetic's dtype."""
+    alone, shared = (
+        run("dgx-a100", 8, "resnet50", tp=tp, batch=64, micro_batch=8) for tp in (1, 8)
+    )
+    assert alone.flops / alone.samples == pytest.approx(shared.flops / shared.samples, rel=1e-4)
+    one, four = (run("dgx-a100", 4, tp=tp, batch=8, micro_batch=2) for tp in (1, 4))
+    assert one.flops == pytest.approx(four.flops, rel=1e-2)
+
+
+def test_nets_that_are_chains_go_through_a_pipeline():
+    assert run("dgx-a100", 8, "vgg16", pp=4, batch=32).breakdown_s["bubble"] > 0
+
+
+def test_gathered_layers_go_whole():
+    """ZeRO-3 on twice as many ranks gathers the same bytes: no slower by a multiple."""
+    few, many = (run("dgx-a100 x 16", n, dp=n, zero=3, batch=n).seconds for n in (16, 128))
+    assert many < 2.5 * few
+
+
+def test_prefill_keeps_keys_and_values():
+    """Twelve layers, two tensors, 64 tokens, 768 numbers of four bytes."""
+    cluster = read_cluster("dgx-a100", 1)
+    graph = build_model("gpt2", phase="prefill", sequence=64)
+    result = simulate_step(graph, cluster, filled(1), Roofline(), optimizer=None)
+    assert result.memory[0]["cache"] == 12 * 2 * 64 * 768 * 4
+    assert result.memory[0]["activations"] > 64 * 3072 * 4

@@ -19,6 +19,7 @@ from lydite.chip.systolic.array import Array, Product, Run, run_on
 from lydite.chip.systolic.products import product_of
 from lydite.errors import InputError
 from lydite.graph import Graph, Op, work_of
+from lydite.graph.work import Work
 from lydite.hardware.chip import Chip, SystolicArray
 
 ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
@@ -255,19 +256,31 @@ def _attention(
     return cost, [_Row(number, load, cost.total_cycles, store)]
 
 
+def _touched(op: Op, graph: Graph, work: Work | None, size: int) -> tuple[float, float]:
+    """Bytes in and out at the chip's element size: what is read, not what could be (a table)."""
+    ins, outs = (
+        [t for t in types if t is not None]
+        for types in (graph.input_types(op), graph.output_types(op))
+    )
+    if work is None:
+        return tuple(size * float(sum(t.numel or 0 for t in some)) for some in (ins, outs))  # type: ignore[return-value]
+    floats = [t for t in (*outs, *ins) if t.dtype.startswith(("float", "bfloat")) and t.numel]
+    scale = size * (floats[0].numel or 1) / (floats[0].nbytes or 1) if floats else 1.0
+    return scale * work.bytes_read, scale * work.bytes_written
+
+
 def _vector(op: Op, graph: Graph, chip: Chip, number: int) -> tuple[LayerCost, list[_Row]]:
     """A pass over the operands; unknown work is a pass as well, never nothing."""
     work = work_of(op, graph)
-    types = [t for t in (*graph.input_types(op), *graph.output_types(op)) if t is not None]
     if work is not None and not work.flops and not work.bytes_moved:
         return LayerCost(op.name, op.op_type, "", VIEW), []
-    elements = float(max((t.numel or 0 for t in types), default=0))
+    outputs = [t for t in graph.output_types(op) if t is not None]
+    elements = float(max((t.numel or 0 for t in outputs), default=0))
     flops = work.flops if work is not None else elements
     special = chip.vector.special_cycles if op.op_type in _SPECIAL else 1.0
     cycles = max(elements * special, flops / 2) / chip.vector.lanes
     size = ELEMENT_BYTES[chip.dtype]
-    load = size * float(sum(t.numel or 0 for t in graph.input_types(op) if t is not None))
-    store = size * float(sum(t.numel or 0 for t in graph.output_types(op) if t is not None))
+    load, store = _touched(op, graph, work, size)
     cost = LayerCost(
         op.name, op.op_type, "vector", VECTOR, 1, {"vector": cycles}, 0.0, load, store,
         2 * (load + store), elements,

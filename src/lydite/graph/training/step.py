@@ -108,6 +108,8 @@ def with_loss(graph: Graph, loss: str) -> Graph:
     """
     if loss == "given":
         return graph
+    if loss not in LOSSES:
+        raise unknown_name("loss", loss, tuple(LOSSES))
     g = Builder.on(graph)
     return g.build(LOSSES[loss](g, [g.tensor(name) for name in graph.outputs]))
 

@@ -207,6 +207,11 @@ class Chip:
         return 2.0 * self.array.macs * self.clock_hz * self.accelerators
 
     @property
+    def has_smv(self) -> bool:
+        """Whether its array is SMAUG's."""
+        return isinstance(self.array, SmvArray)
+
+    @property
     def scratchpad_bytes(self) -> int:
         """Of one accelerator."""
         return sum(pad.bytes for pad in self.scratchpads)
