@@ -11,15 +11,14 @@ from lydite.chip.network import ChipResult
 from lydite.chip.smv.counts import units_built
 from lydite.chip.smv.energy import Power, power_of, scratchpads_cost, units_cost
 from lydite.chip.smv.invocations import Invocations
-from lydite.chip.smv.timing import cycles_of
 from lydite.chip.technology import SOURCES, Technology
 from lydite.chip.units import ALADDIN_NM
 from lydite.errors import InputError
 from lydite.hardware.chip import Chip
 
 SCOPE = (
-    "arrays, vector unit, scratchpads and DRAM; without processor, bus, clock tree and pads. "
-    + "; ".join(f"{name}: {source}" for name, source in SOURCES.items())
+    "arrays, vector unit, scratchpads, hits in the cache and DRAM; without processor, bus, clock "
+    "tree and pads. " + "; ".join(f"{name}: {source}" for name, source in SOURCES.items())
 )
 
 
@@ -74,14 +73,19 @@ def energy_of(result: ChipResult) -> Used:
     products = [cost.macs * mac for cost in result.plan.costs]
     others = [0.5 * cost.vector_ops * mac for cost in result.plan.costs]
     sram = [cost.sram_bytes * byte for cost in result.plan.costs]
-    dram = [8 * (cost.load_bytes + cost.store_bytes) * bit for cost in result.plan.costs]
+    dram = [
+        8 * (cost.load_bytes - cost.hit_bytes + cost.store_bytes) * bit
+        for cost in result.plan.costs
+    ]
+    line = node.sram_joules_per_byte(chip.cache.bytes) if chip.cache is not None else 0.0
+    cache = [cost.hit_bytes * line for cost in result.plan.costs]
     whole = chip.accelerators
     leakage = node.leakage_w(chip.scratchpad_bytes, chip.array.macs, chip.dtype) * whole
     parts = {
         "arrays": sum(products), "vector unit": sum(others), "scratchpads": sum(sram),
-        "DRAM": sum(dram), "leakage": leakage * result.seconds,
+        "cache": sum(cache), "DRAM": sum(dram), "leakage": leakage * result.seconds,
     }  # fmt: skip
-    layers = tuple(sum(each) for each in zip(products, others, sram, dram, strict=True))
+    layers = tuple(sum(each) for each in zip(products, others, sram, cache, dram, strict=True))
     return Used(parts, layers, area_of(chip))
 
 
@@ -94,7 +98,8 @@ def smv_power(result: ChipResult, *, level: str = "no", compat: bool = False) ->
     inv = result.plan.invocations
     if not isinstance(inv, Invocations):
         raise InputError("has no SMV", where=result.chip.name)
-    cycles = cycles_of(inv, result.chip).total
+    cycles = result.plan.invocation_cycles
+    assert cycles is not None
     return power_of(inv, result.chip, cycles, level=level, compat=compat)
 
 
@@ -125,8 +130,9 @@ def area_of(chip: Chip) -> dict[str, float]:
     """Square millimetres by component."""
     node = Technology(chip.node_nm)
     each = node.mac_area_mm2(chip.dtype)
+    lanes = 0 if chip.has_smv else chip.vector.lanes
     return {
         "arrays": each * chip.array.macs * chip.accelerators,
-        "vector unit": each * chip.vector.lanes * chip.accelerators,
+        "vector unit": each * lanes * chip.accelerators,
         "scratchpads": node.sram_area_mm2(chip.scratchpad_bytes) * chip.accelerators,
     }

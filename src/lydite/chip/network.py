@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lydite.chip.memory import check_weights_fit
 from lydite.chip.plan import ChipPlan, LayerCost
 from lydite.chip.smv.plan import smv_plan
 from lydite.chip.soc import CATEGORIES, SocResult, play_soc
@@ -14,7 +16,7 @@ from lydite.chip.systolic.plan import systolic_plan
 from lydite.errors import InputError, unknown_name
 from lydite.graph import Graph
 from lydite.graph.passes import fused
-from lydite.hardware.chip import Chip, SmvArray, SystolicArray
+from lydite.hardware.chip import Chip, Scratchpad, SmvArray, SystolicArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,13 +91,15 @@ def run_chip(
         tiling: of SMV: "smaug", or "best" for tilings that take less time.
 
     Raises:
-        InputError: a scratchpad is too small for an operator (named).
+        InputError: a scratchpad too small for an operator (named); weights that DRAM cannot hold.
         GraphError: a tensor of open size.
     """
     if tiling not in TILINGS:
         raise unknown_name("tiling", tiling, TILINGS)
     if tiling == "best" and not isinstance(chip.array, SmvArray):
         raise InputError("--tiling best is for SMV", where=chip.name, allowed="smaug, its default")
+    if soc:
+        check_weights_fit(graph, chip)
     if isinstance(chip.array, SmvArray):
         plan = smv_plan(graph, chip, best=tiling == "best")
     else:
@@ -122,12 +126,22 @@ def varied(chip: Chip, **changes: object) -> Chip:
 
     Args:
         chip: left as it is.
-        changes: fields of `Chip`, or of its array (`pes`, `rows`, `dataflow`, ...).
+        changes: fields of `Chip`, or of its array (`pes`, `rows`, `dataflow`, ...); with a larger
+            systolic array the scratchpads get as many more banks.
     """
     own = {k: v for k, v in changes.items() if k in chip.array.__dataclass_fields__}
     rest = {k: v for k, v in changes.items() if k not in own}
     array: SmvArray | SystolicArray = replace(chip.array, **own)  # type: ignore[arg-type]
-    return replace(chip, array=array, **rest)  # type: ignore[arg-type]
+    return replace(chip, array=array, **{"scratchpads": _widened(chip, array), **rest})  # type: ignore[arg-type]
+
+
+def _widened(chip: Chip, array: SmvArray | SystolicArray) -> tuple[Scratchpad, ...]:
+    """Scratchpads with as many more banks as a systolic array has grown."""
+    old = chip.array
+    if not (isinstance(array, SystolicArray) and isinstance(old, SystolicArray)):
+        return chip.scratchpads
+    grown = max(array.rows / old.rows, array.columns / old.columns, 1.0)
+    return tuple(replace(pad, banks=math.ceil(pad.banks * grown)) for pad in chip.scratchpads)
 
 
 _ORDER = ("compute", "load", "store", "flush", "host", "finish", "prepare", "launch")
@@ -169,7 +183,7 @@ def _layer_parts(
     return [float(spans[level == rank].sum()) for rank in range(len(order) + 1)]
 
 
-_INSIDE = ("weight load", "fill and drain", "convert", "activation", "vector")
+_INSIDE = ("weight load", "fill and drain", "bank conflict", "convert", "activation", "vector")
 
 
 def _split(parts: dict[str, float], cost: LayerCost) -> dict[str, float]:

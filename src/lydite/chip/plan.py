@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from lydite.chip.soc import Jobs, Layer
 from lydite.graph import Graph, Op, work_of
 from lydite.hardware.chip import Chip
@@ -25,6 +27,7 @@ class LayerCost:
         cycles: of the accelerator, by what they go to; they add up.
         macs: multiply-accumulates that it needs.
         load_bytes, store_bytes: between memory and scratchpads.
+        hit_bytes: of the loads, that the last-level cache gives.
         sram_bytes: between scratchpads and units, transfers included.
         vector_ops: operations of the vector unit.
         host_s: of the processor, where it runs there.
@@ -44,6 +47,7 @@ class LayerCost:
     vector_ops: float = 0.0
     host_s: float = 0.0
     why: str = ""
+    hit_bytes: float = 0.0
 
     @property
     def total_cycles(self) -> float:
@@ -59,12 +63,14 @@ class ChipPlan:
         costs: of its layers, in order.
         jobs, layers: what the system plays; `layers` has an entry for each cost.
         invocations: of SMV, as `lydite.chip.smv.Invocations`, a row for each job.
+        invocation_cycles: of each of them.
     """
 
     costs: Sequence[LayerCost]
     jobs: Jobs
     layers: Sequence[Layer]
     invocations: object = None
+    invocation_cycles: np.ndarray | None = None
 
     @property
     def cycles(self) -> float:

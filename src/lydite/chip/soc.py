@@ -14,6 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from lydite.chip.memory import in_flight_bytes, request_bytes, round_trip_s
+from lydite.chip.noc import Links, way
 from lydite.engine import NOWHERE, Network, Servers, Tasks, Timeline
 from lydite.engine import simulate as play
 from lydite.hardware.chip import Chip
@@ -33,11 +35,12 @@ class Jobs:
         accelerator: which runs it.
         group: rises where an accelerator must first be waited for.
         waits: whether the processor waits for it before it goes on.
-        begin_s: before data move: head and flushes.
-        load_bytes, store_bytes: moved.
+        begin_s: before data move: head, flushes, and what the cache gives.
+        load_bytes, store_bytes: moved to and from DRAM.
         load_s, store_s: what moving them takes alone.
         compute_s: all else.
-        ahead: whether its load may go on while the one before computes (double buffers).
+        ahead: whether its load may go on while the one before computes (double buffers); with two
+            DMA channels stores go beside loads.
     """
 
     layer: np.ndarray
@@ -185,6 +188,7 @@ class _Writer:
         names = [f"cpu {i}" for i in range(self.threads)]
         names += [f"accelerator {i}" for i in range(self.count)]
         names += [f"dma {i}" for i in range(self.count)]
+        names += [f"dma {i} out" for i in range(self.count)]
         timeline = play(tasks, Servers.of(len(names), names=names), network)
         own = np.repeat(np.arange(len(self.jobs)), len(_STEPS))
         nobody = np.full(self.first_job, -1)
@@ -245,7 +249,8 @@ class _Writer:
         seconds = np.stack([launch, jobs.begin_s, still[0], jobs.compute_s, still[1]], axis=1)
         unit = self.threads + jobs.accelerator
         mover = unit + (self.count if jobs.ahead else 0)
-        server = np.stack([np.zeros(n, np.int64), mover, mover, unit, mover], axis=1)
+        out = mover + (self.count if jobs.ahead and self.chip.dma.channels > 1 else 0)
+        server = np.stack([np.zeros(n, np.int64), mover, mover, unit, out], axis=1)
         path, size = np.full((n, width), NOWHERE), np.zeros((n, width))
         for step, which in ((2, 0), (4, 1)):
             path[:, step] = paths[which]
@@ -271,17 +276,35 @@ class _Writer:
     def _network(
         self, sizes: Sequence[np.ndarray], alone: Sequence[np.ndarray]
     ) -> tuple[Network, list[np.ndarray]]:
-        """Bus and DRAM, and for each transfer its path: one for every rate that one has alone."""
-        rates = [self.chip.dram.stream_bytes_per_s(self.chip.interface.line_bytes)]
-        rates += [self.chip.bus_bytes_per_s] if np.isfinite(self.chip.bus_bytes_per_s) else []
+        """DRAM, bus and network on chip, and for each transfer its path.
+
+        There is one path for every rate that a transfer has alone, way and direction.
+        """
+        chip, noc = self.chip, self.chip.noc
+        streams = chip.accelerators * (2 if self.jobs.ahead else 1)
+        rates = [chip.dram.stream_bytes_per_s(request_bytes(chip), streams)]
+        rates += [chip.bus_bytes_per_s] if np.isfinite(chip.bus_bytes_per_s) else []
         with np.errstate(divide="ignore", invalid="ignore"):
             caps = [np.where(s > 0, s / t, 0.0) for s, t in zip(sizes, alone, strict=True)]
-        known = np.unique(np.concatenate(caps))
-        known = known[known > 0]
-        paths = [np.where(cap > 0, np.searchsorted(known, cap), NOWHERE) for cap in caps]
-        links = np.tile(np.arange(len(rates)), len(known))
-        starts = np.arange(len(known) + 1) * len(rates)
-        return Network.of(rates, starts, links, path_cap=known), paths
+        first, ways = list(range(len(rates))), [[]]
+        place = [np.zeros(len(self.jobs), np.int64)] * 2
+        if noc is not None:
+            links, ends = Links(len(rates)), [way(noc, a, self.count) for a in range(self.count)]
+            ways = [links.along(nodes) for nodes in ends]
+            ways += [links.along(nodes[::-1]) for nodes in ends]
+            rates += [noc.link_bytes_per_s] * len(links.by_ends)
+            hops = 2 * noc.hop_cycles / chip.clock_hz * np.array([len(n) - 1 for n in ends])
+            most = in_flight_bytes(chip) / (round_trip_s(chip) + hops)
+            caps = [np.minimum(cap, most[self.jobs.accelerator]) for cap in caps]
+            place = [self.jobs.accelerator, self.count + self.jobs.accelerator]
+        keys = [np.where(cap > 0, cap, 0.0) + 1j * at for cap, at in zip(caps, place, strict=True)]
+        known = np.unique(np.concatenate(keys))
+        known = known[known.real > 0]
+        paths = [np.where(k.real > 0, np.searchsorted(known, k), NOWHERE) for k in keys]
+        routes = [first + ways[int(at)] for at in known.imag]
+        starts = np.concatenate(([0], np.cumsum([len(route) for route in routes], dtype=np.int64)))
+        hop = np.array([link for route in routes for link in route], np.int64)
+        return Network.of(rates, starts, hop, path_cap=known.real), paths
 
     def _needs(self) -> np.ndarray:
         """What each task of each job waits for, at most three each, -1 for nothing; [tasks, 3]."""

@@ -23,7 +23,7 @@ from lydite.chip.network import run_chip, varied
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.graph import Graph
 from lydite.hardware.chip import Chip, dram_named
-from lydite.hardware.chip.design import checked
+from lydite.hardware.chip.check import checked
 from lydite.units import parse_quantity
 
 Value = int | float | str

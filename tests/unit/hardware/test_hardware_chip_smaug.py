@@ -101,7 +101,6 @@ def test_arrays_become_scratchpads_and_registers(read):
         ("max_dma_requests = 40", "dma", "requests", 40),
         ("num_dma_channels = 4", "dma", "channels", 4),
         ("dma_chunk_size = 128", "dma", "chunk_bytes", 128),
-        ("pipelined_dma = no", "dma", "pipelined", False),
         ("cache_line_sz = 64", "interface", "line_bytes", 64),
         ("memory_type = CACHE", "interface", "kind", "cache"),
         ("cacheline_flush_latency = 84", "interface", "flush_cycles", 84),

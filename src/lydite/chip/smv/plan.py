@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lydite.chip.memory import Cached
 from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
 from lydite.chip.smv.best import best_schedule
 from lydite.chip.smv.invocations import Invocations
@@ -46,7 +47,8 @@ def smv_plan(graph: Graph, chip: Chip, *, best: bool = False) -> ChipPlan:
     """
     made = smv_schedule(graph, chip, best=best)
     inv = made.invocations
-    cycles = cycles_of(inv, chip)
+    hits = _hits(made, graph, chip)
+    cycles = cycles_of(inv, chip, hits=hits)
     costs: list[LayerCost] = []
     layers: list[Layer] = []
     place = np.zeros(len(inv.layers), np.int64)
@@ -54,20 +56,62 @@ def smv_plan(graph: Graph, chip: Chip, *, best: bool = False) -> ChipPlan:
     for step in made.program.steps:
         if isinstance(step, SmvOp):
             place[number] = len(costs)
-            cost, layer = _on_array(step, graph, inv, cycles, inv.layer == number)
+            cost, layer = _on_array(step, graph, inv, cycles, inv.layer == number, hits)
             number += 1
         else:
             cost, layer = _on_host(step, graph, chip)
         costs.append(cost)
         layers.append(layer)
-    return ChipPlan(costs, _jobs(inv, cycles, chip, place), layers, inv)
+    return ChipPlan(costs, _jobs(inv, cycles, chip, place, hits), layers, inv, cycles.total)
 
 
-def _jobs(inv: Invocations, cycles: Cycles, chip: Chip, place: np.ndarray) -> Jobs:
+def _hits(made: Schedule, graph: Graph, chip: Chip) -> np.ndarray:
+    """Share of inputs and weights that the cache gives; float64[invocations, 2].
+
+    The processor has just written a layer's tiles; weights are there if they fit and come again.
+    """
+    cached, inv = Cached(chip), made.invocations
+    found = np.zeros((len(inv), 2))
+    if not cached.capacity:
+        return found
+    number = 0
+    for step in made.program.steps:
+        if not isinstance(step, SmvOp):
+            for name in step.op.outputs:
+                cached.written(name, _numbers(graph, name))
+            continue
+        mine = inv.layer == number
+        number += 1
+        tiles = f"tiles of {step.name}"
+        cached.written(tiles, _numbers(graph, step.inputs[0]))
+        for column, (name, size, loads) in enumerate((
+            (tiles, _numbers(graph, step.inputs[0]), inv.input_load_bytes),
+            (step.inputs[-1], _weight_bytes(step), inv.weight_load_bytes),
+        )):  # fmt: skip
+            loaded = float(loads[mine].sum())
+            hits = cached.read(name, size, loaded) if loaded else 0.0
+            found[mine, column] = hits / loaded if loaded else 0.0
+        cached.written(step.output, 2.0 * float(np.prod(step.dims)))
+    return found
+
+
+def _numbers(graph: Graph, name: str) -> float:
+    """Bytes of a tensor in fp16."""
+    return 2.0 * float((graph.type_of(name).numel or 0) if name in graph.tensors else 0)
+
+
+def _weight_bytes(step: SmvOp) -> float:
+    return 2.0 * float(np.prod(step.problem.weights)) if step.problem.weights else 0.0
+
+
+def _jobs(
+    inv: Invocations, cycles: Cycles, chip: Chip, place: np.ndarray, hits: np.ndarray
+) -> Jobs:
     second = 1 / chip.clock_hz
     return Jobs(
         place[inv.layer] if len(inv) else inv.layer, inv.accelerator, inv.group, inv.waits,
-        (cycles.head + cycles.flush) * second, inv.input_load_bytes + inv.weight_load_bytes,
+        (cycles.head + cycles.flush + cycles.cache) * second,
+        inv.input_load_bytes * (1 - hits[:, 0]) + inv.weight_load_bytes * (1 - hits[:, 1]),
         (cycles.input + cycles.weights) * second,
         (cycles.convert + cycles.loops + cycles.activation) * second, inv.store_bytes,
         cycles.store * second,
@@ -75,7 +119,7 @@ def _jobs(inv: Invocations, cycles: Cycles, chip: Chip, place: np.ndarray) -> Jo
 
 
 def _on_array(
-    step: SmvOp, graph: Graph, inv: Invocations, cycles: Cycles, mine: np.ndarray
+    step: SmvOp, graph: Graph, inv: Invocations, cycles: Cycles, mine: np.ndarray, hits: np.ndarray
 ) -> tuple[LayerCost, Layer]:
     parts = {name: float(column[mine].sum()) for name, column in cycles.parts.items()}
     kind = kind_of(int(inv.kernel[mine][0])) if mine.any() else ""
@@ -84,12 +128,13 @@ def _on_array(
     weights = step.problem.weights
     each = float(np.prod(weights[1:])) if kind in (CONV, PRODUCT) else 0.0
     source = graph.type_of(step.inputs[0]).numel or 0
-    load = float((inv.input_load_bytes + inv.weight_load_bytes)[mine].sum())
+    loads = np.stack([inv.input_load_bytes, inv.weight_load_bytes], axis=1)[mine]
+    load, hit = float(loads.sum()), float((loads * hits[mine]).sum())
     store = float(inv.store_bytes[mine].sum())
     cost = LayerCost(
         step.name, step.problem.kind, step.kernel, ARRAY if each else VECTOR, int(mine.sum()),
         parts, elements * each, load, store, _moved(inv, mine, kind) + 3 * (load + store),
-        0.0 if each else elements,
+        0.0 if each else elements, hit_bytes=hit,
     )  # fmt: skip
     return cost, Layer(step.name, 2.0 * source, 2.0 * elements)
 

@@ -3,11 +3,14 @@
     head + flush of all lines + transfers + conversion + loops + activation
 
 - A transfer is flushed or invalidated out of the processor's caches line by line, moved, and turned
-  between fp16 (memory) and fp32 (scratchpad), 1.5 cycles a vector of eight.
+  between fp16 (memory) and fp32 (scratchpad), 1.5 cycles a vector of eight. Through a coherent port
+  nothing is flushed, and lines that the last-level cache holds take what its port takes.
 - Convolution: every output position takes 4 cycles (four activation vectors come through the one
   port of one bank), a row and a pass over the tile something to begin and to drain.
 - Inner product: each step reads PEs x vectors weight vectors through the port of one bank.
 - Pooling: each output position and four channel groups begin a window.
+- A vector is charged to the bank of its first word, so vectors side by side share a bank until
+  banks x word exceeds a vector of fp32; then as many more go at once (assumed, as with ports).
 
 The forms follow SMAUG's kernels and Aladdin's scheduling (gem5-aladdin, smv/kernels); what memory
 and loop overheads take was fitted to 912 invocations of gem5-Aladdin (see `benchmarks/smv.py`,
@@ -21,6 +24,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lydite.chip.memory import hit_bytes_per_s, in_flight_bytes_per_s, setup_cycles
 from lydite.chip.smv.invocations import KERNELS, Invocations
 from lydite.errors import InputError
 from lydite.hardware.chip import Chip, SmvArray
@@ -85,6 +89,7 @@ class Cycles:
     Attributes:
         head: to begin.
         flush: lines put out of the processor's caches.
+        cache: lines that the last-level cache gives.
         input, weights, store: lines moved.
         convert: between fp16 and fp32.
         loops: arithmetic, with what begins and drains.
@@ -93,6 +98,7 @@ class Cycles:
 
     head: Columns
     flush: Columns
+    cache: Columns
     input: Columns
     weights: Columns
     store: Columns
@@ -118,18 +124,21 @@ class Cycles:
     @property
     def memory(self) -> Columns:
         """Moving data."""
-        return self.flush + self.input + self.weights + self.store
+        return self.flush + self.cache + self.input + self.weights + self.store
 
 
 def cycles_of(
-    invocations: Invocations, chip: Chip, coefficients: Mapping[str, Coefficients] = FITTED
-) -> Cycles:
+    invocations: Invocations, chip: Chip, coefficients: Mapping[str, Coefficients] = FITTED, *,
+    hits: Columns | None = None,
+) -> Cycles:  # fmt: skip
     """Cycles of invocations on a chip with nothing else to do.
 
     Args:
         invocations: of the chip's sizes.
         chip: its array is an SMV's; sizes, clock, interface and DRAM scale the terms.
         coefficients: by kind of kernel.
+        hits: float64[invocations, 2], the share of inputs and of weights that the last-level cache
+            gives; nothing if None.
 
     Raises:
         InputError: another kind of array.
@@ -145,20 +154,25 @@ def cycles_of(
         (invocations.input_load_bytes, invocations.weight_load_bytes, invocations.store_bytes)
     )  # fmt: skip
     ns = chip.clock_hz * 1e-9
-    warm, cold = _lines(chip, table)
+    found = np.zeros((len(kinds), 2)) if hits is None else hits
+    hit_inputs, hit_weights = found[:, 0] * loads, found[:, 1] * weights
+    port = line / hit_bytes_per_s(chip) * 1e9
+    late = line * 1e9 * max(0.0, 1 / in_flight_bytes_per_s(chip) - 1 / _REFERENCE_BYTES_PER_S)
+    warm, cold = (own + late for own in _lines(chip, table))
     flushes = chip.interface.kind == "dma"
     flush = np.zeros(len(kinds))
     if flushes:
         flush = chip.interface.flush_cycles * (loads + weights)
         flush = flush + chip.interface.invalidate_cycles * stores
-    pages = sum(np.ceil(size * line / chip.dma.page_bytes) for size in (loads, weights, stores))
+    setups = sum(setup_cycles(chip, size * line) for size in (loads, weights, stores))
     vectors = (
         invocations.input_load_bytes + invocations.weight_load_bytes + invocations.store_bytes
     ) / VECTOR_BYTES
     loops, activation = _loops(invocations, chip, array, kinds, table)
     return Cycles(
-        np.full(len(kinds), HEAD_CYCLES), flush + chip.dma.setup_cycles * pages,
-        warm * loads * ns, cold * weights * ns, table["store_line"] * stores * ns,
+        np.full(len(kinds), HEAD_CYCLES), flush + setups,
+        port * (hit_inputs + hit_weights) * ns, warm * (loads - hit_inputs) * ns,
+        cold * (weights - hit_weights) * ns, table["store_line"] * stores * ns,
         CONVERT_CYCLES * vectors, loops, activation,
     )  # fmt: skip
 
@@ -184,7 +198,8 @@ def _column(kinds: Columns, coefficients: Mapping[str, Coefficients], name: str)
 def _loops(
     inv: Invocations, chip: Chip, array: SmvArray, kinds: Columns, table: Mapping[str, Columns]
 ) -> tuple[Columns, Columns]:
-    ports = chip.scratchpads[0].ports
+    pad = chip.scratchpads[0]
+    ports = pad.ports * max(1, pad.banks * pad.word_bytes // (4 * array.lanes))
     passes = inv.ofmap_blocks * inv.k_rows * inv.k_cols * inv.channel_blocks
     positions = inv.out_rows * inv.out_cols
     vectors = np.prod(inv.output_dims, axis=1) / array.lanes

@@ -8,26 +8,38 @@ the vector unit, a pass over its operands; what the chip has nothing for goes to
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lydite.chip.memory import (
+    ELEMENT_BYTES,
+    Cached,
+    hit_bytes_per_s,
+    miss_bytes_per_s,
+    setup_cycles,
+)
 from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
 from lydite.chip.soc import Jobs, Layer
-from lydite.chip.systolic.array import Array, Product, Run, run_on
-from lydite.chip.systolic.products import product_of
-from lydite.errors import InputError
+from lydite.chip.systolic.array import Product, Run, run_on
+from lydite.chip.systolic.products import attention_products, operands_of, product_of
+from lydite.chip.systolic.tiles import (
+    SUM_BYTES,
+    array_of,
+    conflict_cycles,
+    in_turn,
+    parts,
+    tile_sizes,
+    whole,
+)
 from lydite.graph import Graph, Op, work_of
 from lydite.graph.work import Work
-from lydite.hardware.chip import Chip, SystolicArray
+from lydite.hardware.chip import Chip
 
-ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 TURNS = 4
 """Into how many tiles a dimension is cut at least where that costs no traffic, so that one tile
 loads while another is at work."""
-SUM_BYTES = 4
-"""Of a partial sum."""
 
 _HOST = frozenset(("NonMaxSuppression", "TopK", "Unique", "NonZero", "Loop", "If", "Scan", "Sort"))
 _SPECIAL = frozenset(
@@ -37,15 +49,25 @@ _SPECIAL = frozenset(
 """What takes a table or an iteration for each element."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Row:
-    """An invocation in the making."""
+    """An invocation; `hits` of its `load` bytes come from the cache."""
 
-    layer: int
     load: float
     compute: float
     store: float
     accelerator: int = 0
+    hits: float = 0.0
+    flush: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """A layer: its cost, its invocations, and bytes loaded by tensor."""
+
+    cost: LayerCost
+    rows: Sequence[_Row] = ()
+    loaded: Sequence[tuple[str, float]] = ()
 
 
 def systolic_plan(graph: Graph, chip: Chip) -> ChipPlan:
@@ -55,113 +77,131 @@ def systolic_plan(graph: Graph, chip: Chip) -> ChipPlan:
         InputError: a scratchpad too small for one fold of an operator (names what it needs).
         GraphError: a tensor of open size.
     """
-    costs: list[LayerCost] = []
-    rows: list[_Row] = []
-    layers: list[Layer] = []
-    for op in graph.ops:
-        number = len(costs)
-        product = product_of(op, graph)
-        if product is not None:
-            cost, made = _product(op, graph, chip, product, number)
-        elif (inside := attention_products(op, graph)) is not None:
-            cost, made = _attention(op, graph, chip, inside, number)
-        elif op.op_type in _HOST:
-            seconds = host_seconds(op, graph, chip)
-            cost, made = LayerCost(op.name, op.op_type, "", CPU, host_s=seconds,
-                                   why=f"no unit has {op.op_type}"), []  # fmt: skip
-        else:
-            cost, made = _vector(op, graph, chip, number)
-        costs.append(cost)
-        rows += made
-        layers.append(Layer(op.name, host_s=cost.host_s))
-    return ChipPlan(costs, _jobs(rows, chip), layers)
+    laid = [_lay(op, graph, chip) for op in graph.ops]
+    laid = _through_memory(laid, graph, chip)
+    numbers = [number for number, one in enumerate(laid) for _ in one.rows]
+    jobs = _jobs([row for one in laid for row in one.rows], numbers, chip)
+    layers = [Layer(one.cost.name, host_s=one.cost.host_s) for one in laid]
+    return ChipPlan([one.cost for one in laid], jobs, layers)
 
 
-def _jobs(rows: Sequence[_Row], chip: Chip) -> Jobs:
+def _lay(op: Op, graph: Graph, chip: Chip) -> _Laid:
+    product = product_of(op, graph)
+    if product is not None:
+        return _product(op, graph, chip, product)
+    if (inside := attention_products(op, graph)) is not None:
+        return _attention(op, graph, chip, inside)
+    if op.op_type in _HOST:
+        seconds = host_seconds(op, graph, chip)
+        why = f"no unit has {op.op_type}"
+        return _Laid(LayerCost(op.name, op.op_type, "", CPU, host_s=seconds, why=why))
+    return _vector(op, graph, chip)
+
+
+def _through_memory(laid: Sequence[_Laid], graph: Graph, chip: Chip) -> list[_Laid]:
+    """What the cache gives of each layer's loads, and what is flushed of the processor's.
+
+    With plain DMA the processor flushes what it wrote (the network's inputs, results of its own
+    operators) and invalidates what it will read; the rest never was in its caches.
+    """
+    cached, size = Cached(chip), ELEMENT_BYTES[chip.dtype]
+    dma, interface = chip.interface.kind == "dma", chip.interface
+    own = set(graph.inputs)
+    on_host = [op for op, one in zip(graph.ops, laid, strict=True) if one.cost.on == CPU]
+    own |= {name for op in on_host for name in op.outputs}
+    read = {name for op in on_host for name in op.inputs} | set(graph.outputs)
+    found: list[_Laid] = []
+    for op, one in zip(graph.ops, laid, strict=True):
+        total = sum(row.load for row in one.rows)
+        hits = sum(cached.read(name, _bytes(graph, [name], size), loaded)
+                   for name, loaded in one.loaded)  # fmt: skip
+        for name in op.outputs:
+            cached.written(name, _bytes(graph, [name], size))
+        flushed = _bytes(graph, own.intersection(op.inputs), size) / interface.line_bytes
+        taken = _bytes(graph, read.intersection(op.outputs), size) / interface.line_bytes
+        cycles = interface.flush_cycles * flushed + interface.invalidate_cycles * taken
+        rows = [
+            replace(row, hits=hits * row.load / total if total else 0.0,
+                    flush=dma * cycles / len(one.rows))
+            for row in one.rows
+        ]  # fmt: skip
+        found.append(replace(one, rows=rows, cost=replace(one.cost, hit_bytes=min(hits, total))))
+    return found
+
+
+def _bytes(graph: Graph, names: Iterable[str], size: int) -> float:
+    """Of tensors, at the chip's element size."""
+    return size * float(sum(graph.type_of(name).numel or 0 for name in names if name))
+
+
+def _jobs(rows: Sequence[_Row], numbers: Sequence[int], chip: Chip) -> Jobs:
     second = 1 / chip.clock_hz
-    load, compute, store = (
-        np.array([getattr(row, name) for row in rows], float) for name in
-        ("load", "compute", "store")
-    )  # fmt: skip
-    layer = np.array([row.layer for row in rows], np.int64)
+    column = {name: np.array([getattr(row, name) for row in rows], float)
+              for name in ("load", "compute", "store", "hits", "flush")}  # fmt: skip
+    layer = np.array(numbers, np.int64)
     accelerator = np.array([row.accelerator for row in rows], np.int64)
-    rate = chip.dram.stream_bytes_per_s(chip.dma.chunk_bytes)
-    setup = chip.dma.setup_cycles * second
-    zero = np.zeros(len(rows))
+    rate = miss_bytes_per_s(chip)
+    load, store = np.maximum(column["load"] - column["hits"], 0.0), column["store"]
+
+    def alone(size: np.ndarray) -> np.ndarray:
+        return size / rate + second * setup_cycles(chip, size) + chip.dram.latency_s * (size > 0)
+
     return Jobs(
-        layer, accelerator, layer, zero.astype(bool), zero, load,
-        load / rate + setup * (load > 0), compute * second, store,
-        store / rate + setup * (store > 0), ahead=True,
+        layer, accelerator, layer, np.zeros(len(rows), bool),
+        column["flush"] * second + column["hits"] / hit_bytes_per_s(chip), load, alone(load),
+        column["compute"] * second, store, alone(store), ahead=True,
     )  # fmt: skip
 
 
-def array_of(chip: Chip) -> Array:
-    """The chip's array as the closed forms take it."""
-    array = chip.array
-    if not isinstance(array, SystolicArray):
-        raise InputError("has no systolic array", where=chip.name)
-    return Array(array.rows, array.columns, array.dataflow, array.overlap)
-
-
-def _product(
-    op: Op, graph: Graph, chip: Chip, product: Product, number: int
-) -> tuple[LayerCost, list[_Row]]:
+def _product(op: Op, graph: Graph, chip: Chip, product: Product) -> _Laid:
     m, k, n, count = (int(size) for size in (product.m, product.k, product.n, product.count))
-    size = ELEMENT_BYTES[chip.dtype]
-    source = graph.type_of(op.inputs[0]).numel or 0
-    whole_input = source * size / count
-    share = min(1.0, whole_input / (m * k * size))
-    fits = whole_input <= chip.scratchpad("ifmap").bytes / 2
+    size, names = ELEMENT_BYTES[chip.dtype], operands_of(op)
+    assert names is not None
+    # What overlaps in windows is fetched once, and added up before it is stored.
+    left, right, out = (
+        min(1.0, (graph.type_of(name).numel or 0) / (count * matrix))
+        for name, matrix in zip((*names, op.outputs[0]), (m * k, k * n, m * n), strict=True)
+    )
+    fits = left * m * k * size <= chip.scratchpad("ifmap").bytes / 2
     tm, tk, tn = tile_sizes(chip, m, k, n, f"{graph.name}: {op.name}")
     array = array_of(chip)
     tm = min(tm, max(int(array.rows), -(-m // (TURNS * chip.accelerators))))
     if fits:  # else each block of filters fetches the ifmap anew
-        tn = min(tn, max(int(array.columns), _whole(-(-n // TURNS), int(array.columns))))
-    ms, ks, ns = (_parts(whole, part) for whole, part in ((m, tm), (k, tk), (n, tn)))
+        tn = min(tn, max(int(array.columns), whole(-(-n // TURNS), int(array.columns))))
+    ms, ks, ns = (parts(length, part) for length, part in ((m, tm), (k, tk), (n, tn)))
     places = list(itertools.product(range(len(ns)), range(len(ms)), range(len(ks))))
     tiles = Product(*(np.array([sizes[p[at]] for p in places], np.int64)
                       for sizes, at in ((ms, 1), (ks, 2), (ns, 0))))  # fmt: skip
     run = run_on(array, tiles)
     units = [p[1] % chip.accelerators for p in places]  # rows stay with their accelerator
-    cycles = _in_turn(array, run, units)
+    conflicts = np.broadcast_to(conflict_cycles(chip, run), len(places))
+    cycles = in_turn(array, run, units)
     rows: list[_Row] = []
     held: dict[int, tuple[int, int]] = {}
-    for (of_n, of_m, of_k), unit, took in zip(places, units, cycles.tolist(), strict=True):
+    loaded = [0.0, 0.0]
+    for (of_n, of_m, of_k), unit, took in zip(
+        places, units, (cycles + conflicts).tolist(), strict=True
+    ):
         a, b, c = ms[of_m], ks[of_k], ns[of_n]
-        load = a * b * size * share if not fits or of_n == 0 else 0.0
-        if held.get(unit) != (of_n, of_k):
-            load += b * c * size
-            held[unit] = of_n, of_k
-        store = a * c * size * (of_k == len(ks) - 1)
-        rows.append(_Row(number, count * load, count * took, count * store, unit))
+        ifmap = a * b * size * left if not fits or of_n == 0 else 0.0
+        filters = b * c * size * right if held.get(unit) != (of_n, of_k) else 0.0
+        held[unit] = of_n, of_k
+        store = a * c * size * out * (of_k == len(ks) - 1)
+        loaded = [loaded[0] + count * ifmap, loaded[1] + count * filters]
+        rows.append(_Row(count * (ifmap + filters), count * took, count * store, unit))
     compute = float(np.sum(run.compute_cycles))
     load = min(float(np.sum(run.weight_load_cycles)), float(cycles.sum()) - compute)
-    parts = {
+    split = {
         "weight load": load * count,
         "fill and drain": (float(cycles.sum()) - compute - load) * count,
-        "compute": compute * count,
-    }
+        "compute": compute * count, "bank conflict": float(conflicts.sum()) * count,
+    }  # fmt: skip
+    moved, stored = sum(r.load for r in rows), sum(r.store for r in rows)
     cost = LayerCost(
-        op.name, op.op_type, array_of(chip).dataflow, ARRAY, len(rows), parts,
-        float(m) * k * n * count, sum(r.load for r in rows), sum(r.store for r in rows),
-        count * _accessed(run, size) + sum(r.load + r.store for r in rows),
+        op.name, op.op_type, array.dataflow, ARRAY, len(rows), split, float(m) * k * n * count,
+        moved, stored, count * _accessed(run, size) + moved + stored,
     )  # fmt: skip
-    return cost, rows
-
-
-def _in_turn(array: Array, run: Run, units: Sequence[int]) -> np.ndarray:
-    """Cycles of tiles one behind the other on each accelerator; float64[tiles].
-
-    Where the next fold's operand is loaded meanwhile, a tile begins while the one before drains:
-    only the first on an accelerator sees the array fill.
-    """
-    cycles = np.broadcast_to(np.asarray(run.cycles, float), len(units)).copy()
-    if array.overlap == "preload":
-        _, first = np.unique(units, return_index=True)
-        later = np.setdiff1d(np.arange(len(units)), first)
-        hidden = 2 * array.rows - 1 + array.rows + array.columns - 2
-        cycles[later] = np.maximum(cycles[later] - hidden, 1.0)
-    return cycles
+    return _Laid(cost, rows, list(zip(names, loaded, strict=True)))
 
 
 def _accessed(run: Run, size: int) -> float:
@@ -170,90 +210,39 @@ def _accessed(run: Run, size: int) -> float:
     return size * operands + 2 * SUM_BYTES * float(np.sum(run.ofmap_writes))
 
 
-def tile_sizes(chip: Chip, m: int, k: int, n: int, where: str) -> tuple[int, int, int]:
-    """The largest tile that half of each scratchpad holds: whole windows first, then filters.
-
-    Raises:
-        InputError: not even one fold fits.
-    """
-    array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
-    half = {name: chip.scratchpad(name).bytes // 2 for name in ("ifmap", "filter", "ofmap")}
-    rows, columns = int(array.rows), int(array.columns)
-    tn = min(n, columns)
-    tk = min(k, _whole(half["filter"] // (tn * size), rows))
-    tm = min(m, half["ifmap"] // (max(1, tk) * size), half["ofmap"] // (tn * SUM_BYTES))
-    if tk < min(k, rows) or tm < 1:
-        need = min(k, rows) * tn * size
-        raise InputError(
-            f"a fold of {min(k, rows)} x {tn} needs {2 * need} bytes of 'filter', "
-            f"{2 * min(k, rows) * size} of 'ifmap' and {2 * tn * SUM_BYTES} of 'ofmap'",
-            where=f"{where} on {chip.name}", allowed="scratchpads that hold two of it",
-        )  # fmt: skip
-    wider = min(n, half["filter"] // (tk * size), half["ofmap"] // (min(tm, m) * SUM_BYTES))
-    return tm, tk, max(tn, _whole(wider, columns))
-
-
-def _whole(size: int, step: int) -> int:
-    """Rounded down to whole steps, if there is one."""
-    return size // step * step if size >= step else size
-
-
-def _parts(whole: int, part: int) -> list[int]:
-    count = -(-whole // part)
-    return [part] * (count - 1) + [whole - part * (count - 1)]
-
-
-_ATTENTION = {"Attention": 2, "MultiHeadAttention": 2, "GroupQueryAttention": 2,
-              "AttentionTraining": 2, "AttentionGrad": 5}  # fmt: skip
-"""Products of queries by keys, or of scores by values, that each type takes."""
-
-
-def attention_products(op: Op, graph: Graph) -> list[Product] | None:
-    """The products inside attention, one pair of head and sample after the other; None of others.
-
-    The gradient has five (scores again, and the gradients of value, scores, query and key).
-    """
-    count = _ATTENTION.get(op.op_type)
-    shapes = [t.shape if t is not None else None for t in graph.input_types(op)[:2]]
-    if count is None or len(shapes) < 2 or None in shapes:
-        return None
-    query, key = ([int(dim) for dim in shape or ()] for shape in shapes)
-    given = op.attrs.get("q_num_heads") or op.attrs.get("num_heads") or 0
-    heads = query[1] if len(query) == 4 else int(str(given))
-    if not heads or len(query) not in (3, 4):
-        return None
-    size = query[-1] if len(query) == 4 else query[-1] // heads
-    past = graph.type_of(op.inputs[4]).shape if len(op.inputs) > 4 and op.inputs[4] else None
-    keys = key[-2] + (int(str(past[2])) if past is not None and len(past) == 4 else 0)
-    pairs = query[0] * heads
-    by_keys, by_values = (
-        Product(query[-2], size, keys, pairs), Product(query[-2], keys, size, pairs)
-    )  # fmt: skip
-    return [by_keys, by_values] + [by_values] * (count - 2)
-
-
-def _attention(
-    op: Op, graph: Graph, chip: Chip, products: Sequence[Product], number: int
-) -> tuple[LayerCost, list[_Row]]:
+def _attention(op: Op, graph: Graph, chip: Chip, products: Sequence[Product]) -> _Laid:
     """Its products on the array and its softmax beside them; scores stay on the chip."""
     array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
-    parts, sram = {"weight load": 0.0, "fill and drain": 0.0, "compute": 0.0}, 0.0
+    names = ("weight load", "fill and drain", "compute", "bank conflict")
+    split: dict[str, float] = dict.fromkeys(names, 0.0)
+    sram = 0.0
     for product in products:
         run = run_on(array, product)
-        parts["weight load"] += float(np.sum(run.weight_load_cycles))
-        parts["fill and drain"] += float(np.sum(run.fill_drain_cycles))
-        parts["compute"] += float(np.sum(run.compute_cycles))
+        split["weight load"] += float(np.sum(run.weight_load_cycles))
+        split["fill and drain"] += float(np.sum(run.fill_drain_cycles))
+        split["compute"] += float(np.sum(run.compute_cycles))
+        split["bank conflict"] += float(np.sum(conflict_cycles(chip, run)))
         sram += _accessed(run, size)
     scores = float(np.sum(products[0].macs)) / float(products[0].k)
-    parts["vector"] = scores * chip.vector.special_cycles / chip.vector.lanes
-    load = size * float(sum(t.numel or 0 for t in graph.input_types(op) if t is not None))
-    store = size * float(sum(t.numel or 0 for t in graph.output_types(op) if t is not None))
+    split["vector"] = scores * chip.vector.special_cycles / chip.vector.lanes
+    inputs = [name for name in op.inputs if name]
+    load, store = _bytes(graph, inputs, size), _bytes(graph, op.outputs, size)
     macs = sum(float(np.sum(product.macs)) for product in products)
+    rows = _shared(load, sum(split.values()), store, int(products[0].count), chip)
     cost = LayerCost(
-        op.name, op.op_type, array.dataflow, ARRAY, 1, parts, macs, load, store,
+        op.name, op.op_type, array.dataflow, ARRAY, len(rows), split, macs, load, store,
         sram + load + store, scores,
     )  # fmt: skip
-    return cost, [_Row(number, load, cost.total_cycles, store)]
+    return _Laid(cost, rows, [(name, _bytes(graph, [name], size)) for name in inputs])
+
+
+def _shared(load: float, cycles: float, store: float, pieces: int, chip: Chip) -> list[_Row]:
+    """Work in equal pieces, over as many accelerators as get one."""
+    found: list[_Row] = []
+    for unit in range(min(pieces, chip.accelerators)):
+        part = len(range(unit, pieces, chip.accelerators)) / pieces
+        found.append(_Row(part * load, part * cycles, part * store, unit))
+    return found
 
 
 def _touched(op: Op, graph: Graph, work: Work | None, size: int) -> tuple[float, float]:
@@ -269,11 +258,11 @@ def _touched(op: Op, graph: Graph, work: Work | None, size: int) -> tuple[float,
     return scale * work.bytes_read, scale * work.bytes_written
 
 
-def _vector(op: Op, graph: Graph, chip: Chip, number: int) -> tuple[LayerCost, list[_Row]]:
+def _vector(op: Op, graph: Graph, chip: Chip) -> _Laid:
     """A pass over the operands; unknown work is a pass as well, never nothing."""
     work = work_of(op, graph)
     if work is not None and not work.flops and not work.bytes_moved:
-        return LayerCost(op.name, op.op_type, "", VIEW), []
+        return _Laid(LayerCost(op.name, op.op_type, "", VIEW))
     outputs = [t for t in graph.output_types(op) if t is not None]
     elements = float(max((t.numel or 0 for t in outputs), default=0))
     flops = work.flops if work is not None else elements
@@ -281,8 +270,12 @@ def _vector(op: Op, graph: Graph, chip: Chip, number: int) -> tuple[LayerCost, l
     cycles = max(elements * special, flops / 2) / chip.vector.lanes
     size = ELEMENT_BYTES[chip.dtype]
     load, store = _touched(op, graph, work, size)
+    rows = _shared(load, cycles, store, max(1, int(elements) // chip.vector.lanes), chip)
     cost = LayerCost(
-        op.name, op.op_type, "vector", VECTOR, 1, {"vector": cycles}, 0.0, load, store,
+        op.name, op.op_type, "vector", VECTOR, len(rows), {"vector": cycles}, 0.0, load, store,
         2 * (load + store), elements,
     )  # fmt: skip
-    return cost, [_Row(number, load, cycles, store)]
+    names = [name for name in op.inputs if name]
+    whole_load = _bytes(graph, names, size)
+    share = load / whole_load if whole_load else 0.0
+    return _Laid(cost, rows, [(name, share * _bytes(graph, [name], size)) for name in names])

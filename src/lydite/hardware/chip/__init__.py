@@ -6,6 +6,7 @@ from lydite.hardware.chip.design import (
     Dma,
     Interface,
     LastLevelCache,
+    Noc,
     Scratchpad,
     SmvArray,
     SystolicArray,
@@ -19,7 +20,7 @@ from lydite.hardware.chip.smaug import read_smaug_chip
 from lydite.hardware.chip.spec import chip_json_schema
 
 __all__ = [
-    "DRAMS", "Chip", "Cpu", "Dma", "Dram", "Interface", "LastLevelCache", "Scratchpad", "SmvArray",
-    "SystolicArray", "VectorUnit", "chip_json_schema", "dram_named", "known_chips", "parse_chip",
-    "read_chip", "read_scalesim_chip", "read_smaug_chip",
+    "DRAMS", "Chip", "Cpu", "Dma", "Dram", "Interface", "LastLevelCache", "Noc", "Scratchpad",
+    "SmvArray", "SystolicArray", "VectorUnit", "chip_json_schema", "dram_named", "known_chips",
+    "parse_chip", "read_chip", "read_scalesim_chip", "read_smaug_chip",
 ]  # fmt: skip

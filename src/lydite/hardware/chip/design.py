@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lydite.errors import InputError, unknown_name
+from lydite.errors import unknown_name
 from lydite.hardware.chip.dram import Dram
 
 
@@ -91,9 +91,8 @@ class Dma:
         channels: transfers at once.
         chunk_bytes: of one request.
         page_bytes: a transfer is cut into pages of this size.
-        setup_cycles: before each page.
-        requests: in flight.
-        pipelined: whether a page's flush overlaps the transfer of the one before.
+        setup_cycles: before each page, on its channel.
+        requests: in flight, of each channel.
     """
 
     channels: int = 1
@@ -101,7 +100,6 @@ class Dma:
     page_bytes: int = 4096
     setup_cycles: int = 0
     requests: int = 16
-    pipelined: bool = True
 
 
 INTERFACES = ("dma", "acp", "cache")
@@ -112,11 +110,13 @@ class Interface:
     """How accelerator and processor keep the same view of memory.
 
     Attributes:
-        kind: "dma": the processor's caches are flushed and invalidated line by line; "acp": the
-            accelerator asks the last-level cache, coherently; "cache": it has one of its own.
+        kind: "dma": what the processor's caches hold is flushed and invalidated line by line;
+            "acp": the accelerator asks the last-level cache, coherently; "cache": that cache is its
+            own, without the port's latency.
         line_bytes: of a cache line.
         flush_cycles, invalidate_cycles: of a line.
-        acp_latency_cycles, acp_requests: of the coherent port, and how many are in flight.
+        acp_latency_cycles, acp_requests: of the coherent port, and how many lines are in flight
+            (of "cache" as well).
     """
 
     kind: str = "dma"
@@ -133,11 +133,35 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class LastLevelCache:
-    """The cache that processor and accelerators share."""
+    """The cache that processor and accelerators share; tensors are in it whole or not at all."""
 
     bytes: int
-    ways: int = 16
     hit_cycles: int = 20
+
+
+TOPOLOGIES = ("mesh", "ring", "crossbar")
+
+
+@dataclass(frozen=True, slots=True)
+class Noc:
+    """A network on chip between the memory's port and the accelerators.
+
+    Attributes:
+        topology: "mesh": rows of `columns` nodes, along the row first; "ring": the shorter way;
+            "crossbar": a link for each accelerator.
+        link_bytes_per_s: of a link, each way.
+        hop_cycles: of a link, at the accelerators' clock.
+        columns: of a mesh; 0 for the smallest square that holds all.
+    """
+
+    topology: str
+    link_bytes_per_s: float
+    hop_cycles: int = 1
+    columns: int = 0
+
+    def __post_init__(self) -> None:
+        if self.topology not in TOPOLOGIES:
+            raise unknown_name("topology", self.topology, TOPOLOGIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +201,7 @@ class Chip:
         dma, interface, cache, dram, cpu: the system around it.
         accelerators: how many there are, each with its own scratchpads.
         bus_bytes_per_s: between memory and all accelerators.
+        noc: what lies between that bus and each of them, if anything does.
         node_nm: technology, for energy and area.
         registers_bytes: of one accelerator, beside its scratchpads; 0 where nobody counted them.
         sources: where each figure comes from, by its name in a chip file; "" is the source of all
@@ -199,6 +224,7 @@ class Chip:
     bus_bytes_per_s: float = float("inf")
     node_nm: float = 40.0
     registers_bytes: int = 0
+    noc: Noc | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -230,50 +256,3 @@ class Chip:
     def source(self, field_name: str) -> str:
         """Where a figure comes from."""
         return self.sources.get(field_name, self.sources.get("", "unknown"))
-
-
-MOST_ACCELERATORS = 64
-
-
-_NEEDED = {SmvArray: ("inputs", "weights", "results"), SystolicArray: ("ifmap", "filter", "ofmap")}
-
-
-def checked(chip: Chip, where: str = "") -> Chip:
-    """The chip, if it holds together.
-
-    Args:
-        chip: to look at.
-        where: its file, for the error message; its name if none.
-
-    Raises:
-        InputError: a scratchpad that its array needs is missing, two of one name, one with more
-            banks than words; a data type that its array does not compute; more accelerators than
-            the engine plays; a request larger than a page.
-    """
-    where = where or chip.name
-    names = [pad.name for pad in chip.scratchpads]
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        raise InputError(f"two scratchpads '{double}'", where=where)
-    missing = [name for name in _NEEDED[type(chip.array)] if name not in names]
-    if missing:
-        raise InputError(f"no scratchpad '{missing[0]}'", where=where,
-                         allowed=", ".join(_NEEDED[type(chip.array)]))  # fmt: skip
-    for pad in chip.scratchpads:
-        if pad.banks * pad.word_bytes > pad.bytes:
-            raise InputError(
-                f"{pad.banks} banks with words of {pad.word_bytes} bytes in {pad.bytes} bytes",
-                where=f"{where}: scratchpads.{pad.name}", allowed="a word in each bank",
-            )  # fmt: skip
-    if isinstance(chip.array, SmvArray) and chip.dtype != "float16":
-        raise InputError(f"SMV does not compute {chip.dtype}", where=f"{where}: dtype",
-                         allowed="float16")  # fmt: skip
-    if not 1 <= chip.accelerators <= MOST_ACCELERATORS:
-        raise InputError(f"{chip.accelerators} accelerators", where=where,
-                         allowed=f"1 to {MOST_ACCELERATORS}")  # fmt: skip
-    if chip.dma.chunk_bytes > chip.dma.page_bytes:
-        raise InputError(
-            f"chunks of {chip.dma.chunk_bytes} bytes in pages of {chip.dma.page_bytes}",
-            where=f"{where}: dma", allowed="chunks no larger than a page",
-        )  # fmt: skip
-    return chip

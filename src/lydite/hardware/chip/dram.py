@@ -1,10 +1,11 @@
 """DRAM by its timings: what a stream of requests gets of the pins' rate, and what a byte costs.
 
-    rate = pins x (request / burst bytes) x (1 - tRFC / tREFI), and at most one row of `row_bytes`
-    in max(tRRD, tFAW / 4) for each channel
+    rate = pins x (request / burst bytes) x (1 - tRFC / tREFI), and at most one activation in
+    max(tRRD, tFAW / 4) for each channel
 
-A request smaller than a burst wastes the rest of it. Row misses of one stream hide behind other
-banks unless activations come faster than the device allows.
+A request smaller than a burst wastes the rest of it. An activation serves a row's bytes while each
+stream has a bank to itself; of streams beyond the banks each request opens its row again. Row
+misses hide behind other banks unless activations come faster than the device allows.
 """
 
 from __future__ import annotations
@@ -50,12 +51,14 @@ class Dram:
     energy_source: str
     bytes: float = 8 * 2.0**30
 
-    def stream_bytes_per_s(self, request_bytes: int) -> float:
-        """What streams of requests of that size get at most."""
+    def stream_bytes_per_s(self, request_bytes: int, streams: int = 1) -> float:
+        """What streams of requests of that size get at most, all of them together."""
         useful = min(1.0, request_bytes / self.burst_bytes)
         refreshed = 1 - self.t_rfc_s / self.t_refi_s
-        rows = self.channels * self.row_bytes / max(self.t_rrd_s, self.t_faw_s / 4)
-        return min(self.pins_bytes_per_s * useful, rows) * refreshed
+        per_activation = self.channels / max(self.t_rrd_s, self.t_faw_s / 4)
+        hits = min(1.0, self.banks * self.channels / streams)
+        row = 1 / (hits / self.row_bytes + (1 - hits) / min(request_bytes, self.row_bytes))
+        return min(self.pins_bytes_per_s * useful, per_activation * row) * refreshed
 
     @property
     def bytes_per_burst_wasted(self) -> float:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lydite.errors import InputError, unknown_name
+from lydite.hardware.chip.check import checked
 from lydite.hardware.chip.configs import Entry, placed, read_entries
-from lydite.hardware.chip.design import Chip, Scratchpad, SystolicArray, checked
+from lydite.hardware.chip.design import Chip, Scratchpad, SystolicArray
 from lydite.hardware.chip.parse import catalog_chip
 
 _DATAFLOWS = ("ws", "os", "is")

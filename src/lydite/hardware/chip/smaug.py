@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lydite.errors import InputError, unknown_name
+from lydite.hardware.chip.check import checked
 from lydite.hardware.chip.configs import Entry, placed, read_entries
-from lydite.hardware.chip.design import Chip, Interface, SmvArray, checked
+from lydite.hardware.chip.design import Chip, Interface, SmvArray
 from lydite.hardware.chip.parse import catalog_chip
 from lydite.hardware.chip.smaug_arrays import read_arrays
 from lydite.hardware.chip.smaug_names import HONOURED, IGNORED, OF_CACHES, REFUSED, WITH_CACHE
@@ -178,7 +179,6 @@ def _with_system(chip: Chip, fields: Mapping[str, Entry], source: str) -> Chip:
         chip.dma, channels=whole("num_dma_channels", chip.dma.channels),
         chunk_bytes=whole("dma_chunk_size", chip.dma.chunk_bytes),
         requests=whole("max_dma_requests", chip.dma.requests),
-        pipelined=on("pipelined_dma", chip.dma.pipelined),
     )  # fmt: skip
     sources = {**chip.sources, "dma": source, "interface": source, "accelerators": source}
     return replace(chip, dma=dma, interface=_interface(chip, fields, whole, on),

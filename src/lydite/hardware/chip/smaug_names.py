@@ -60,7 +60,7 @@ HONOURED = (
     "accelerator_id", "cache_line_sz", "cacheline_flush_latency", "cacheline_invalidate_latency",
     "config_file_name", "cycle_time", "dma_chunk_size", "ignore_cache_flush",
     "invalidate_on_dma_store", "max_dma_requests", "memory_type", "num_dma_channels",
-    "pipelined_dma", "acp_cache_mshrs", "spad_ports",
+    "acp_cache_mshrs", "spad_ports",
 )  # fmt: skip
 """Fields of `gem5.cfg` that make the chip."""
 
@@ -82,9 +82,10 @@ _CACHES = (
 )  # fmt: skip
 OF_CACHES = frozenset((*_TLBS, *_CACHES))
 """Fields that only `memory_type = cache` would use; what is said of them there follows."""
-WITH_CACHE = "the cache interface is simulated without sizes and misses"
+WITH_CACHE = "the cache interface is simulated with the chip's cache, whole tensors in it or out"
 IGNORED: Mapping[str, str] = {
     "dma_setup_overhead": "the original reads it and never charges it",
+    "pipelined_dma": "runs with it on show no overlap of flushes and transfers to take away",
     "enable_acp": "the port is there, but networks choose who takes it: set the chip's interface",
     "acp_cache_size": _BUFFER, "acp_cache_latency": _BUFFER,
     **dict.fromkeys(("input_dir", "bench_name", "trace_file_name", "use_db", "experiment_name",

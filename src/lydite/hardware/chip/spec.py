@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lydite.errors import InputError, unknown_name
+from lydite.hardware.chip.check import checked
 from lydite.hardware.chip.configs import placed
 from lydite.hardware.chip.design import (
     Chip,
@@ -16,11 +17,11 @@ from lydite.hardware.chip.design import (
     Dma,
     Interface,
     LastLevelCache,
+    Noc,
     Scratchpad,
     SmvArray,
     SystolicArray,
     VectorUnit,
-    checked,
 )
 from lydite.hardware.chip.dram import Dram, dram_named
 from lydite.units import parse_quantity
@@ -85,7 +86,6 @@ class DmaSpec(_Spec):
     page: Quantity = "4 KiB"
     setup_cycles: Cycles = 0
     requests: Count = 16
-    pipelined: bool = True
 
 
 class InterfaceSpec(_Spec):
@@ -103,8 +103,16 @@ class CacheSpec(_Spec):
     """The last-level cache."""
 
     size: Quantity
-    ways: Count = 16
     hit_cycles: Cycles = 20
+
+
+class NocSpec(_Spec):
+    """A network on chip."""
+
+    topology: Literal["mesh", "ring", "crossbar"]
+    link: Quantity
+    hop_cycles: Cycles = 1
+    columns: Count | None = None
 
 
 class DramSpec(_Spec):
@@ -138,7 +146,7 @@ class ChipSpec(_Spec):
     dtype: Dtype = "float16"
     array: Annotated[SmvSpec | SystolicSpec, Field(discriminator="kind")]
     scratchpads: dict[str, ScratchpadSpec]
-    vector: VectorSpec = VectorSpec()
+    vector: VectorSpec | None = None
     dma: DmaSpec = DmaSpec()
     interface: InterfaceSpec = InterfaceSpec()
     cache: CacheSpec | None = None
@@ -146,6 +154,7 @@ class ChipSpec(_Spec):
     cpu: CpuSpec = CpuSpec()
     accelerators: Count = 1
     bus: Quantity | None = None
+    noc: NocSpec | None = None
     node_nm: Annotated[float, Field(ge=1, le=250)] = 40.0
     registers: Quantity | None = None
     sources: dict[str, str]
@@ -173,22 +182,40 @@ class ChipSpec(_Spec):
             SmvArray(array.pes, array.vectors, array.lanes) if isinstance(array, SmvSpec)
             else SystolicArray(array.rows, array.columns, array.dataflow, array.overlap),
             pads, self._dram(read),
-            VectorUnit(self.vector.lanes, self.vector.special_cycles),
+            self._vector(where),
             Dma(dma.channels, read.size(dma.chunk, "dma.chunk"), read.size(dma.page, "dma.page"),
-                dma.setup_cycles, dma.requests, dma.pipelined),
+                dma.setup_cycles, dma.requests),
             Interface(interface.kind, read.size(interface.line, "interface.line"),
                       interface.flush_cycles, interface.invalidate_cycles,
                       interface.acp_latency_cycles, interface.acp_requests),
             None if cache is None else LastLevelCache(
-                read.size(cache.size, "cache.size"), cache.ways, cache.hit_cycles),
+                read.size(cache.size, "cache.size"), cache.hit_cycles),
             Cpu(cpu.cores, read.quantity(cpu.clock, "Hz", "cpu.clock"), cpu.copy_bytes_per_cycle,
                 cpu.flops_per_cycle, cpu.launch_cycles, cpu.operator_cycles,
                 read.quantity(cpu.memory_bandwidth, "B/s", "cpu.memory_bandwidth")),
             self.accelerators,
             float("inf") if self.bus is None else read.quantity(self.bus, "B/s", "bus"),
             self.node_nm, 0 if self.registers is None else read.size(self.registers, "registers"),
-            self.sources,
+            self._noc(read), self.sources,
         ), where)  # fmt: skip
+
+    def _vector(self, where: str) -> VectorUnit:
+        if self.vector is None:
+            return VectorUnit()
+        if isinstance(self.array, SmvSpec):
+            raise InputError("SMV's lanes do what is no product", where=f"{where}: vector",
+                             allowed="none beside them")  # fmt: skip
+        return VectorUnit(self.vector.lanes, self.vector.special_cycles)
+
+    def _noc(self, read: _Reader) -> Noc | None:
+        noc = self.noc
+        if noc is None:
+            return None
+        if noc.columns is not None and noc.topology != "mesh":
+            raise InputError(f"a {noc.topology} has no columns", where=f"{read.where}: noc.columns",
+                             allowed="of a mesh only")  # fmt: skip
+        rate = read.quantity(noc.link, "B/s", "noc.link")
+        return Noc(noc.topology, rate, noc.hop_cycles, noc.columns or 0)
 
     def _dram(self, read: _Reader) -> Dram:
         given = self.dram
@@ -244,8 +271,8 @@ def _is_number(text: str) -> bool:
 
 SECTIONS: Mapping[str, type[_Spec]] = {
     "smv": SmvSpec, "systolic": SystolicSpec, "scratchpads": ScratchpadSpec, "vector": VectorSpec,
-    "dma": DmaSpec, "interface": InterfaceSpec, "cache": CacheSpec, "dram": DramSpec,
-    "cpu": CpuSpec,
+    "dma": DmaSpec, "interface": InterfaceSpec, "cache": CacheSpec, "noc": NocSpec,
+    "dram": DramSpec, "cpu": CpuSpec,
 }  # fmt: skip
 """Parts of a file by the name under which they stand; an array by its kind."""
 

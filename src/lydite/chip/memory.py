@@ -1,0 +1,121 @@
+"""What one accelerator gets of memory: requests in flight, and the cache behind a coherent port.
+
+    rate = min(DRAM's rate for such requests, bus, bytes in flight / round trip)
+
+The last is Little's law. DMA goes past the caches. A coherent port (or a cache of its own) finds in
+the last-level cache what was written or read lately: tensors are in it whole or not at all, the
+least recently used go first, and one that is larger than the cache never stays.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+
+from lydite.errors import InputError
+from lydite.graph import Graph
+from lydite.hardware.chip import Chip
+
+ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
+"""By the data type that a chip computes."""
+
+
+def request_bytes(chip: Chip) -> int:
+    """Of one request to memory."""
+    line = chip.interface.line_bytes
+    return min(line, chip.dma.chunk_bytes) if chip.interface.kind == "dma" else line
+
+
+def round_trip_s(chip: Chip) -> float:
+    """From a request to its data, DRAM's included, the network on chip left out."""
+    return _asking_s(chip) + chip.dram.latency_s
+
+
+def in_flight_bytes(chip: Chip) -> int:
+    """That one accelerator has asked for and not got yet, at most."""
+    if chip.interface.kind == "dma":
+        return chip.dma.channels * chip.dma.requests * chip.dma.chunk_bytes
+    return chip.interface.acp_requests * chip.interface.line_bytes
+
+
+def in_flight_bytes_per_s(chip: Chip) -> float:
+    """What the requests in flight allow, were DRAM endlessly fast behind its latency."""
+    return in_flight_bytes(chip) / round_trip_s(chip)
+
+
+def miss_bytes_per_s(chip: Chip) -> float:
+    """What one accelerator alone gets of DRAM."""
+    dram = chip.dram.stream_bytes_per_s(request_bytes(chip))
+    return min(dram, chip.bus_bytes_per_s, in_flight_bytes_per_s(chip))
+
+
+def hit_bytes_per_s(chip: Chip) -> float:
+    """What it gets of the last-level cache."""
+    asking = _asking_s(chip)
+    return min(chip.bus_bytes_per_s, in_flight_bytes(chip) / asking if asking else float("inf"))
+
+
+def _asking_s(chip: Chip) -> float:
+    """Of a request until the cache has answered, or not found it."""
+    if chip.interface.kind == "dma":
+        return 0.0
+    port = chip.interface.acp_latency_cycles if chip.interface.kind == "acp" else 0
+    return (port + (chip.cache.hit_cycles if chip.cache else 0)) / chip.clock_hz
+
+
+class Cached:
+    """Which tensors the last-level cache holds, layer after layer; none with plain DMA."""
+
+    def __init__(self, chip: Chip) -> None:
+        coherent = chip.cache is not None and chip.interface.kind != "dma"
+        self.capacity = chip.cache.bytes if coherent and chip.cache else 0
+        self._held: OrderedDict[str, float] = OrderedDict()
+
+    def written(self, name: str, size: float) -> None:
+        """A tensor was written through the cache."""
+        if not self.capacity or not name:
+            return
+        self._held.pop(name, None)
+        if size > self.capacity:
+            return
+        self._held[name] = size
+        while sum(self._held.values()) > self.capacity:
+            self._held.popitem(last=False)
+
+    def read(self, name: str, size: float, loaded: float) -> float:
+        """A tensor of that size is loaded, parts of it more than once.
+
+        Returns:
+            Bytes of `loaded` that the cache gives: all if it holds the tensor, what is loaded again
+            if the tensor fits, else none.
+        """
+        if not self.capacity or size > self.capacity:
+            return 0.0
+        hits = loaded if name in self._held else max(0.0, loaded - size)
+        self.written(name, size)
+        return hits
+
+
+def setup_cycles(chip: Chip, size: np.ndarray) -> np.ndarray:
+    """Of DMA transfers: each page is set up on the next channel; a coherent port has none."""
+    if chip.interface.kind != "dma":
+        return np.zeros(size.shape)
+    each = np.ceil(np.ceil(size / chip.dma.page_bytes) / chip.dma.channels)
+    return chip.dma.setup_cycles * each
+
+
+def check_weights_fit(graph: Graph, chip: Chip) -> None:
+    """Weights at the chip's precision against its DRAM.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    numbers = sum(weight.type.numel or 0 for weight in graph.initializers.values())
+    size = numbers * ELEMENT_BYTES[chip.dtype]
+    if size > chip.dram.bytes:
+        raise InputError(
+            f"{graph.name} has {size / 1e9:.3g} GB of weights in {chip.dtype}",
+            where=f"{chip.name}: dram", allowed=f"{chip.dram.bytes / 1e9:.3g} GB, what it holds",
+            hint="say dram: {size: ...}, or take several: lydite simulate MODEL --on 'CHIP x N'",
+        )  # fmt: skip

@@ -1,0 +1,48 @@
+"""Networks on chip: which links lie between the memory's port and each accelerator.
+
+The port is node 0, accelerators are the nodes after it. A mesh goes along the row first, then along
+the column; a ring the shorter way; a crossbar has a link for each accelerator. Links are directed:
+loads and stores do not share one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from lydite.hardware.chip import Noc
+
+
+@dataclass
+class Links:
+    """Links by the pair of nodes that they join, numbered as they are asked for.
+
+    Attributes:
+        first: number of the first.
+        by_ends: what has been numbered.
+    """
+
+    first: int = 0
+    by_ends: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def along(self, nodes: list[int]) -> list[int]:
+        """The links of a way over nodes."""
+        return [
+            self.by_ends.setdefault(ends, self.first + len(self.by_ends))
+            for ends in pairwise(nodes)
+        ]
+
+
+def way(noc: Noc, accelerator: int, accelerators: int) -> list[int]:
+    """Nodes from the memory's port to an accelerator."""
+    goal, count = accelerator + 1, accelerators + 1
+    if noc.topology == "crossbar":
+        return [0, goal]
+    if noc.topology == "ring":
+        if goal <= count - goal:
+            return list(range(goal + 1))
+        return [0, *range(count - 1, goal - 1, -1)]
+    columns = noc.columns or math.ceil(math.sqrt(count))
+    row, column = divmod(goal, columns)
+    return [*range(column + 1), *(column + columns * down for down in range(1, row + 1))]
