@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench docs lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lydite demo $(ARGS)
@@ -38,9 +38,14 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml
 	$(PIP) -e '.[report]'
 	touch $@
 
-$(VENV)/.dev: $(BIN)/python pyproject.toml
-	$(PIP) -e '.[dev]' '$(TORCH)'
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -c constraints.txt -e '.[dev]' '$(TORCH)'
 	touch $@ $(VENV)/.demo
+
+# Newest releases of everything that the checks use; commit what changes once they pass.
+lock: clean $(BIN)/python
+	$(PIP) -e '.[dev]' '$(TORCH)'
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^torch==' > constraints.txt
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis

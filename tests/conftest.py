@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from lydite.engine import compiled
+
 settings.register_profile("fixed", derandomize=True)
 settings.register_profile("search", max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
@@ -17,6 +19,7 @@ sys.path.insert(0, PLUGINS)
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "_announced", set(compiled._KERNELS))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("LYDITE_DB", str(tmp_path / "lydite.db"))

@@ -16,7 +16,19 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, units in its keys.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no advice.")]
+
+
+def _hushed(quiet: bool) -> bool:
+    if quiet:
+        from lydite.engine.compiled import hush
+
+        hush()
+    return quiet
+
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=_hushed, help="No progress, no advice.")
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the files that are written.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, inputs and orders.")]
 DatabaseTarget = Annotated[

@@ -70,6 +70,11 @@ def kernel(name: str) -> ModuleType:
 _announced: set[str] = set()
 
 
+def hush() -> None:
+    """Compile without a word, for those who asked for quiet."""
+    _announced.update(_KERNELS)
+
+
 def load(name: str, notify: Notify = on_stderr) -> ModuleType:
     """As `kernel`, and say so once if its first call will have to compile it."""
     module = kernel(name)

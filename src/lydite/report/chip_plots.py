@@ -88,7 +88,7 @@ def roofline_figure(result: ChipResult, cycles: Sequence[float]) -> Figure:
 
 
 def chip_bars(result: ChipResult) -> Bars:
-    """The timeline's bars, a row a server; of many servers as many as can be read.
+    """The timeline's bars, a row a server that works; of many as many as can be read.
 
     Raises:
         ValueError: nothing was played.
@@ -96,14 +96,14 @@ def chip_bars(result: ChipResult) -> Bars:
     soc = result.soc
     if soc is None:
         raise ValueError("nothing was played")
-    names = soc.server_names
-    shown = np.arange(0, len(names), -(-len(names) // MOST_ROWS))
-    place = np.full(len(names), -1)
+    timeline, resource = soc.timeline, soc.timeline.tasks.resource
+    busy = np.unique(resource[(timeline.span_ps > 0) & (resource >= 0)])
+    shown = busy[:: max(1, -(-len(busy) // MOST_ROWS))]
+    place = np.full(len(soc.server_names), -1)
     place[shown] = np.arange(len(shown))
-    resource = soc.timeline.tasks.resource
     row = np.where(resource < 0, -1, place[resource])
-    rows = [names[at] for at in shown.tolist()]
-    return bars_in_rows(soc.timeline, rows, row, hidden=len(names) - len(rows))
+    rows = [soc.server_names[at] for at in shown.tolist()]
+    return bars_in_rows(timeline, rows, row, hidden=len(busy) - len(rows))
 
 
 def chip_timeline(bars: Bars) -> Figure:

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from lydite.cli import options
 from lydite.engine import (
     LIMIT_PS,
     Interference,
@@ -103,6 +104,19 @@ def test_the_engine_is_compiled_into_one_folder_and_says_so_once(tmp_path, monke
     assert said == ["compiling the engine: tables (once, ~1 s)"]
     monkeypatch.setattr(compiled, "_announced", set())
     (tmp_path / "tables.transpose-1.py311.nbi").touch()
+    compiled.load("tables", said.append)
+    assert len(said) == 1
+
+
+def test_who_asked_for_quiet_is_not_told_of_compiling(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled, "folder", lambda: tmp_path)
+    monkeypatch.setattr(compiled, "_announced", set())
+    options._hushed(False)
+    said = []
+    compiled.load("tables", said.append)
+    assert said
+    monkeypatch.setattr(compiled, "_announced", set())
+    options._hushed(True)
     compiled.load("tables", said.append)
     assert len(said) == 1
 

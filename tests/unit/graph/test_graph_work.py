@@ -234,6 +234,42 @@ FLOPS = {
         work, ("SoftmaxCrossEntropyLoss", [x(8, 10), x(8, dtype="int64")], [t()]), {},
         80 * (4 + EXP) + 8 * 2,
     ),
+    "a gated delta net by tokens of all sequences": (
+        work,
+        ("GatedDeltaNet",
+         [x(20, 4, 64), x(20, 4, 64), x(20, 8, 32), w(3, dtype="int32"), x(20, 8), x(20, 8),
+          x(2, 8, 32, 64)],
+         [t(20, 8, 32), t(2, 8, 32, 64)]),
+        {"domain": MS, "version": 1},
+        20 * 8 * (64 * 32 * (2 + 1 + 2 + 2) + 32 * 2 + 32),
+    ),
+    "a gated delta net without a state": (
+        work,
+        ("GatedDeltaNet", [x(2, 10, 4, 64), x(2, 10, 4, 64), x(2, 10, 8, 32)],
+         [t(2, 10, 8, 32)], {"update_rule": "linear"}),
+        {"domain": MS, "version": 1},
+        20 * 8 * (64 * 32 * (2 + 2) + 32),
+    ),
+    "a causal convolution over packed sequences": (
+        work,
+        ("VarlenCausalConvWithState",
+         [x(20, 16), w(16, 1, 4), w(3, dtype="int32"), w(16), x(2, 16, 3)],
+         [t(20, 16), t(2, 16, 3)]),
+        {"domain": MS, "version": 1},
+        20 * 16 * (2 * 4 + 1),
+    ),
+    "a router of experts with its own projection": (
+        work,
+        ("MoEGroupRouter", [x(20, 256), w(8), w(8, 256)], [t(20, 8), t(20, 8)]),
+        {"domain": MS, "version": 1},
+        20 * 8 * (2 * 256 + 2 + EXP + DIV + 1),
+    ),
+    "a router that chooses two of eight experts": (
+        work,
+        ("MoEGroupRouter", [x(20, 8), w(8)], [t(20, 8)], {"top_k": 2}),
+        {"domain": MS, "version": 1},
+        20 * (8 * (2 + EXP + DIV + 1 + 1 + 1) + 2 * EXP),
+    ),
 }  # fmt: skip
 
 
@@ -279,6 +315,11 @@ BYTES = {
         work("MoE", [x(2, 16), x(2, 8), w(8, 32, 16), NONE, w(8, 16, 32)], [t(2, 16)],
              {"k": 1}, domain=MS, version=1),
         ((2 * 16 + 2 * 8) * F + 2 / 8 * (8 * 32 * 16 * 2) * F, 2 * 16 * F)),
+    "rows of packed bytes": (
+        work("GatherPacked", [w(1000, 36, dtype="uint8"), x(2, 5, dtype="int64")],
+             [t(2, 5, 64)], domain=MS, version=1),
+        (10 * 36 + 10 * I64, 10 * 64 * F),
+    ),
 }  # fmt: skip
 
 

@@ -135,12 +135,27 @@ def _linear(call: Call) -> Cost:
     heads, shared = call.integer("q_num_heads"), call.integer("kv_num_heads")
     key = width // max(1, heads)
     value = at(call.shape(2), -1) // max(1, shared)
-    rule = call.text("update_rule", "gated_delta")
-    update = (
-        2 + ("gated" in rule) + (2 + 2 / key) * ("delta" in rule)
-    )  # outer product, decay, delta
-    flops = batch * tokens * key * value * (shared * update + heads * 2)
+    flops = batch * tokens * key * value * (shared * _state_update(call, key) + heads * 2)
     return Cost(flops + batch * tokens * heads * value)
+
+
+def _state_update(call: Call, key: int) -> float:
+    """FLOPs for an element of the state and a token: outer product, decay, delta."""
+    rule = call.text("update_rule", "gated_delta")
+    return 2 + ("gated" in rule) + (2 + 2 / key) * ("delta" in rule)
+
+
+def _delta_net(call: Call) -> Cost:
+    """As `_linear`, by tokens of all sequences: the state stands by value head, (B, H, E, D)."""
+    if call.has(6):
+        _, heads, value, key = call.shape(6)
+        tokens = call.out_count() / max(1, heads * value)
+    else:
+        key = at(call.shape(0), -1)
+        heads, value = call.shape(2)[-2:]
+        tokens = math.prod(call.shape(2)[:-2])
+    each = key * value * (_state_update(call, key) + 2) + value
+    return Cost(tokens * heads * each)
 
 
 def _rotary(cosine: int, sine: int) -> Rule:
@@ -170,6 +185,7 @@ RULES: dict[str, Rule] = {
     _MS + "DecoderMaskedMultiHeadAttention": _multi_head(bias=10, added=4, past=5),
     _MS + "GroupQueryAttention": _grouped,
     _MS + "LinearAttention": _linear,
+    _MS + "GatedDeltaNet": _delta_net,
     _MS + "RotaryEmbedding": _rotary(2, 3),
     _MS + "MRotaryEmbedding": _rotary(2, 3),
     _MS + "GemmaRotaryEmbedding": lambda call: Cost(ROTARY * call.out_count()),

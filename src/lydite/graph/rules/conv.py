@@ -68,11 +68,15 @@ def _quantised_transposed(call: Call) -> Cost:
     return Cost(2 * taps * call.count(0) + (call.has(8) + REQUANTISE) * call.out_count())
 
 
-def _causal(call: Call) -> Cost:
+def _causal(bias: int) -> Rule:
     """Depthwise over the past; the state that is carried is copied."""
-    taps = math.prod(call.shape(1)[1:])
-    extra = call.has(2) + activation(call.text("activation", "none"))
-    return Cost((2 * taps + extra) * call.out_count())
+
+    def rule(call: Call) -> Cost:
+        taps = math.prod(call.shape(1)[1:])
+        extra = call.has(bias) + activation(call.text("activation", "none"))
+        return Cost((2 * taps + extra) * call.out_count())
+
+    return rule
 
 
 def _word_embedding(call: Call) -> Cost:
@@ -92,8 +96,9 @@ RULES: dict[str, Rule] = {
     "DeformConv": _deformable,
     "ConvInteger": _integer,
     "QLinearConv": _quantised,
-    "CausalConvWithState": _causal,
-    _MS + "CausalConvWithState": _causal,
+    "CausalConvWithState": _causal(2),
+    _MS + "CausalConvWithState": _causal(2),
+    _MS + "VarlenCausalConvWithState": _causal(3),
     _MS + "FusedConv": _fused,
     _MS + "NhwcConv": _fused,
     _MS + "NhwcFusedConv": _fused,

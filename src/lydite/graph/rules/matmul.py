@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lydite.graph.rules.call import Call, Cost, NotKnownError, Rule, at
-from lydite.graph.rules.elementwise import GELU_TANH, activation
+from lydite.graph.rules.call import FUNCTION, Call, Cost, NotKnownError, Rule, at
+from lydite.graph.rules.elementwise import GELU_TANH, SIGMOID, activation
 
 REQUANTISE = 5  # scale, round, shift, two limits
 DEQUANTISE = 2  # subtract the zero point, multiply by the scale
@@ -145,6 +145,24 @@ def _equation(call: Call) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
     return terms, (*map(str, range(widest)), *once)
 
 
+def _router(call: Call) -> Cost:
+    """Probabilities of every expert with its bias, after a projection where weights are given.
+
+    A score costs a sigmoid, an addition and, where experts are chosen here, a comparison in its
+    group and one among those kept, and a logarithm for what is kept.
+    """
+    experts = call.count(1)
+    if call.has(2):
+        tokens, width = call.shape(0)
+    else:
+        tokens, width = call.count(0) / max(1, experts), 0
+    flops = tokens * experts * (2 * width + SIGMOID + 1)
+    if len(call.outs) == 1:
+        kept = call.integer("top_k", 1)
+        flops += tokens * (experts * (1 + math.ceil(math.log2(max(2, kept)))) + FUNCTION * kept)
+    return Cost(flops)
+
+
 def _determinant(call: Call) -> Cost:
     """Elimination: two thirds of the side's cube."""
     return Cost(2 / 3 * at(call.shape(0), -1) * call.count(0))
@@ -187,5 +205,6 @@ RULES: dict[str, Rule] = {
     _MS + "QOrderedMatMul": _product(REQUANTISE),
     _MS + "MoE": _experts((2, 4, 6), (3, 5, 7)),
     _MS + "QMoE": _experts((2, 5, 8), (4, 7, 10), "expert_weight_bits"),
+    _MS + "MoEGroupRouter": _router,
     _MS + "SparseToDenseMatMul": _sparse,
 }

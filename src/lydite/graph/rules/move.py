@@ -73,6 +73,12 @@ def _gathered_blocks(call: Call) -> Cost:
     return Cost(2 * out, packed + scales + call.bytes_of(1), written)
 
 
+def _gathered_packed(call: Call) -> Cost:
+    """Rows of a table of packed bytes, dequantised as blocks are."""
+    out, written = call.out_count(), call.all_outputs()
+    return Cost(2 * out, call.count(1) * call.shape(0)[1] + call.bytes_of(1), written)
+
+
 def _handed_over(index: int) -> Rule:
     """One of the inputs is copied, into a sequence or in pieces."""
 
@@ -141,4 +147,5 @@ RULES: dict[str, Rule] = {
     "ConcatFromSequence": _sequence_taken,
     "SplitToSequence": _handed_over(0),
     _MS + "GatherBlockQuantized": _gathered_blocks,
+    _MS + "GatherPacked": _gathered_packed,
 }
