@@ -89,6 +89,16 @@ def energy_of(result: ChipResult) -> Used:
     return Used(parts, layers, area_of(chip))
 
 
+def figures_of(result: ChipResult) -> dict[str, float]:
+    """Time, utilisation, energy, mean power and area of a run, units in the names."""
+    used = energy_of(result)
+    return {
+        "seconds": result.seconds, "utilisation": result.utilisation, "energy_j": used.joules,
+        "power_w": used.joules / result.seconds if result.seconds else 0.0,
+        "area_mm2": used.area_mm2,
+    }  # fmt: skip
+
+
 def smv_power(result: ChipResult, *, level: str = "no", compat: bool = False) -> Power:
     """Power of each invocation of a network on SMV; see `lydite.chip.smv.energy.power_of`.
 

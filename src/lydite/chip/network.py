@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lydite.chip.memory import check_weights_fit
-from lydite.chip.plan import ChipPlan, LayerCost
+from lydite.chip.plan import ChipPlan
 from lydite.chip.smv.plan import smv_plan
-from lydite.chip.soc import CATEGORIES, SocResult, play_soc
+from lydite.chip.soc import SocResult, play_soc
+from lydite.chip.stalls import stalls_of
 from lydite.chip.systolic.plan import systolic_plan
 from lydite.errors import InputError, unknown_name
 from lydite.graph import Graph
@@ -53,14 +54,13 @@ class ChipResult:
         return self.macs / peak if peak else 0.0
 
     def stalls(self) -> list[dict[str, float]]:
-        """Of each layer the cycles of its span by what it waited for; they add up to the span.
+        """Of each layer the cycles of its span by what it did or waited for, as `stalls_of` says.
 
-        Computation counts first, then weights and drains, then what no computation hides: data in
-        flight, flushes, the processor; the rest is waiting for others.
+        Without the system, what the accelerator alone takes by part.
         """
         if self.soc is None:
             return [dict(cost.cycles) for cost in self.plan.costs]
-        return _attributed(self, self.soc)
+        return stalls_of(self.plan, self.chip, self.soc)
 
     def by_part(self) -> Mapping[str, float]:
         """`stalls` of all layers together."""
@@ -142,54 +142,3 @@ def _widened(chip: Chip, array: SmvArray | SystolicArray) -> tuple[Scratchpad, .
         return chip.scratchpads
     grown = max(array.rows / old.rows, array.columns / old.columns, 1.0)
     return tuple(replace(pad, banks=math.ceil(pad.banks * grown)) for pad in chip.scratchpads)
-
-
-_ORDER = ("compute", "load", "store", "flush", "host", "finish", "prepare", "launch")
-
-
-def _attributed(result: ChipResult, soc: SocResult) -> list[dict[str, float]]:
-    """See `ChipResult.stalls`."""
-    clock = result.chip.clock_hz * 1e-12
-    timeline = soc.timeline
-    found: list[dict[str, float]] = []
-    for number, cost in enumerate(result.plan.costs):
-        mine = np.flatnonzero(soc.layer_of_task == number)
-        parts = _layer_parts(
-            timeline.start_ps[mine], timeline.end_ps[mine], timeline.tasks.category[mine],
-            [CATEGORIES.index(name) for name in _ORDER],
-        )  # fmt: skip
-        names: list[str] = [*_ORDER, "waiting"]
-        named = {name: part * clock for name, part in zip(names, parts, strict=True)}
-        found.append(_split(named, cost))
-    return found
-
-
-def _layer_parts(
-    start: np.ndarray, end: np.ndarray, category: np.ndarray, order: list[int]
-) -> list[float]:
-    """How long each category went on that none before it in the order covered, then the rest."""
-    if not len(start):
-        return [0.0] * (len(order) + 1)
-    edges = np.unique(np.concatenate([start, end]))
-    level = np.full(len(edges) - 1, len(order))
-    for rank in range(len(order) - 1, -1, -1):
-        mine = category == order[rank]
-        low, high = np.searchsorted(edges, start[mine]), np.searchsorted(edges, end[mine])
-        change = np.zeros(len(edges))
-        np.add.at(change, low, 1)
-        np.add.at(change, high, -1)
-        level[np.cumsum(change)[:-1] > 0] = rank
-    spans = np.diff(edges)
-    return [float(spans[level == rank].sum()) for rank in range(len(order) + 1)]
-
-
-_INSIDE = ("weight load", "fill and drain", "bank conflict", "convert", "activation", "vector")
-
-
-def _split(parts: dict[str, float], cost: LayerCost) -> dict[str, float]:
-    """Computation by what the array does in it, in proportion."""
-    compute = parts.pop("compute")
-    inside = {k: v for k, v in cost.cycles.items() if k in (*_INSIDE, "compute", "loops")}
-    whole = sum(inside.values())
-    shares = {k: compute * v / whole for k, v in inside.items()} if whole else {"compute": compute}
-    return {k: v for k, v in {**shares, **parts}.items() if v}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
+from lydite.chip.energy import figures_of
 from lydite.chip.network import run_chip, varied
 from lydite.errors import LyditeError
 from lydite.graph import Graph
@@ -22,14 +25,37 @@ def _dram(chip: Chip) -> Chip:
     return replace(chip, dram=replace(chip.dram, pins_bytes_per_s=rate))
 
 
-def _dma(chip: Chip) -> Chip:
-    """Less to set up, flush and invalidate."""
-    dma = replace(chip.dma, setup_cycles=round(chip.dma.setup_cycles / MORE))
+def _port(chip: Chip) -> Chip:
+    """More requests in flight; less to set up, flush, invalidate and wait for at the port."""
+    dma = replace(
+        chip.dma, requests=math.ceil(chip.dma.requests * MORE),
+        setup_cycles=round(chip.dma.setup_cycles / MORE),
+    )  # fmt: skip
     interface = replace(
         chip.interface, flush_cycles=round(chip.interface.flush_cycles / MORE),
         invalidate_cycles=round(chip.interface.invalidate_cycles / MORE),
+        acp_latency_cycles=round(chip.interface.acp_latency_cycles / MORE),
+        acp_requests=math.ceil(chip.interface.acp_requests * MORE),
     )  # fmt: skip
     return replace(chip, dma=dma, interface=interface)
+
+
+def _bus(chip: Chip) -> Chip | None:
+    if math.isinf(chip.bus_bytes_per_s):
+        return None
+    return replace(chip, bus_bytes_per_s=chip.bus_bytes_per_s * MORE)
+
+
+def _noc(chip: Chip) -> Chip | None:
+    if chip.noc is None:
+        return None
+    return replace(chip, noc=replace(chip.noc, link_bytes_per_s=chip.noc.link_bytes_per_s * MORE))
+
+
+def _cache(chip: Chip) -> Chip | None:
+    if chip.cache is None or chip.interface.kind == "dma":
+        return None
+    return replace(chip, cache=replace(chip.cache, bytes=int(chip.cache.bytes * MORE)))
 
 
 def _scratchpads(chip: Chip) -> Chip:
@@ -37,43 +63,72 @@ def _scratchpads(chip: Chip) -> Chip:
     return replace(chip, scratchpads=pads)
 
 
+def _vector(chip: Chip) -> Chip | None:
+    if chip.has_smv:
+        return None
+    return replace(chip, vector=replace(chip.vector, lanes=2 * chip.vector.lanes))
+
+
 def _cpu(chip: Chip) -> Chip:
     return replace(chip, cpu=replace(chip.cpu, clock_hz=chip.cpu.clock_hz * MORE))
 
 
 def _elements(chip: Chip) -> Chip:
-    """Twice as many, as tenths of a PE there are none; the gain is scaled down by the caller."""
     if isinstance(chip.array, SmvArray):
         return varied(chip, pes=2 * chip.array.pes)
     return varied(chip, columns=2 * chip.array.columns)
 
 
-BETTER: Mapping[str, Callable[[Chip], Chip]] = {
+DOUBLED = "processing elements (twice as many)"
+BETTER: Mapping[str, Callable[[Chip], Chip | None]] = {
     "clock of the accelerator": _clock,
     "DRAM bandwidth": _dram,
-    "DMA and flushes": _dma,
+    "requests, setup and flushes": _port,
+    "bus": _bus,
+    "network on chip": _noc,
+    "cache": _cache,
     "scratchpads": _scratchpads,
     "processor": _cpu,
+    "vector lanes (twice as many)": _vector,
+    DOUBLED: _elements,
 }
-DOUBLED = "processing elements (twice as many)"
+"""By part, the better chip; None where this one has no such part, or no limit of it."""
 
 
-def sensitivity(graph: Graph, chip: Chip, *, threads: int = 1) -> dict[str, float | None]:
-    """By part, the share of the time that ten per cent more of it saves.
+def sensitivity(
+    graph: Graph, chip: Chip, settings: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, float] | None]:
+    """By part, what ten per cent more of it changes: "time", "power", "area", "energy".
 
-    Processing elements are doubled, for there are no tenths of them; None where a network does not
-    run on the changed chip.
+    Shares of what was before: -0.04 is four per cent less. Lanes and processing elements are
+    doubled, for there are no tenths of them. None where the network does not run on the changed
+    chip.
+
+    Args:
+        graph: with fixed sizes.
+        chip: what is changed.
+        settings: of `run_chip`.
     """
 
-    def seconds(changed: Chip) -> float | None:
-        try:
-            return run_chip(graph, changed, threads=threads).seconds
-        except LyditeError:
-            return None
+    def figures(changed: Chip) -> dict[str, float]:
+        return figures_of(run_chip(graph, changed, **(settings or {})))
 
-    before = run_chip(graph, chip, threads=threads).seconds
-    found: dict[str, float | None] = {}
-    for name, better in {**BETTER, DOUBLED: _elements}.items():
-        after = seconds(better(chip))
-        found[name] = None if after is None else 1 - after / before
+    before = figures(chip)
+    found: dict[str, dict[str, float] | None] = {}
+    for name, better in BETTER.items():
+        changed = better(chip)
+        if changed is None:
+            continue
+        try:
+            after = figures(changed)
+        except LyditeError:
+            found[name] = None
+            continue
+        found[name] = {
+            what: after[key] / before[key] - 1 if before[key] else 0.0
+            for what, key in _FIGURES.items()
+        }
     return found
+
+
+_FIGURES = {"time": "seconds", "power": "power_w", "area": "area_mm2", "energy": "energy_j"}

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from lydite.chip.energy import figures_of
 from lydite.chip.network import run_chip, varied
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.graph import Graph
@@ -127,14 +128,7 @@ def _one(
         result = run_chip(graph, made, **settings)
     except LyditeError as error:
         return {**design, "error": str(error)}
-    from lydite.chip.energy import energy_of
-
-    used = energy_of(result)
-    return {
-        **design, "seconds": result.seconds, "utilisation": result.utilisation,
-        "energy_j": used.joules, "power_w": used.joules / result.seconds,
-        "area_mm2": used.area_mm2,
-    }  # fmt: skip
+    return {**design, **figures_of(result)}
 
 
 _WORK: dict[str, Any] = {}

@@ -80,7 +80,7 @@ def chip(
         str | None, typer.Option("--compat", help="Count as scalesim or smaug does, bugs included.")
     ] = None,
     sensitivity: Annotated[
-        bool, typer.Option("--sensitivity", help="What 10 % more of each part buys.")
+        bool, typer.Option("--sensitivity", help="What 10 % more of each part buys and costs.")
     ] = False,
     vary: Annotated[
         list[str] | None, typer.Option("--vary", help="With sweep: NAME=A,B,C (repeatable).")
@@ -132,7 +132,7 @@ def chip(
     if sensitivity:
         from lydite.chip.sensitivity import sensitivity as buys
 
-        found["ten_percent_more_saves"] = buys(graph, made, threads=design.threads)
+        found["ten_percent_more_changes"] = buys(graph, made, settings)
     if deliver("chip", found, out, as_json=json):
         return
     if aladdin_results:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def invocations(result: ChipResult, compat: bool, level: str) -> list[dict[str, 
 
 def text(result: ChipResult, found: dict[str, Any]) -> str:
     """What people read."""
-    from lydite.cli.show import percent, table
+    from lydite.cli.show import WIDTH, percent, table
     from lydite.units import format_seconds, format_si
 
     head = [
@@ -118,14 +119,24 @@ def text(result: ChipResult, found: dict[str, Any]) -> str:
     host = found["on_processor"]
     if host:
         names = ", ".join(f"{one['name']} ({one['why']})" for one in host[:6])
-        lines += ["", f"on the processor: {names}" + (", ..." if len(host) > 6 else "")]
-    bought = found.get("ten_percent_more_saves")
-    if bought:
-        lines += ["", "10 % more of it saves of the time:"]
-        known = {k: v for k, v in bought.items() if v is not None}
-        for name, share in sorted(known.items(), key=lambda item: -item[1]):
-            lines.append(f"  {name:<36} {percent(share)}")
+        told = f"on the processor: {names}" + (", ..." if len(host) > 6 else "")
+        lines += ["", *wrap(told, WIDTH, subsequent_indent="  ")]
+    if found.get("ten_percent_more_changes"):
+        lines += ["", _changes_text(found["ten_percent_more_changes"])]
     return "\n".join(lines)
+
+
+def _changes_text(changes: dict[str, dict[str, float] | None]) -> str:
+    """What saves most time first; what does not run, last."""
+    from lydite.cli.show import signed_percent, table
+
+    known = {name: change for name, change in changes.items() if change is not None}
+    rows = [
+        [name, *(signed_percent(change[what]) for what in ("time", "power", "area"))]
+        for name, change in sorted(known.items(), key=lambda item: item[1]["time"])
+    ]
+    rows += [[name, "does not run", "", ""] for name in changes if name not in known]
+    return table("", ["10 % more of", "time", "power", "area"], rows)
 
 
 def sweep_text(found: dict[str, Any]) -> str:

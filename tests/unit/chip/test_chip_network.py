@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from lydite.chip import ChipEstimator, run_chip, varied
-from lydite.chip.network import _layer_parts
 from lydite.chip.plan import CPU
 from lydite.chip.sensitivity import DOUBLED, sensitivity
 from lydite.chip.soc import CATEGORIES, Jobs, Layer, play_soc
+from lydite.chip.stalls import layer_parts
 from lydite.chip.sweep import designed, pareto, parse_vary
 from lydite.chip.systolic import Product, run_on
 from lydite.chip.systolic.plan import array_of, attention_products, tile_sizes
 from lydite.errors import InputError
 from lydite.graph import Builder, key_of
-from lydite.hardware.chip import known_chips, read_chip
+from lydite.hardware.chip import LastLevelCache, Noc, known_chips, read_chip
 from lydite.models import build_model
 from lydite.models.counts import multiply_adds
 
@@ -85,7 +85,7 @@ def test_what_a_layer_waits_for_adds_up_to_its_span(name, chip):
 def test_covering_by_hand():
     """[0, 10) of kind 1 and [5, 20) of kind 0, which comes first; [25, 30) of kind 1."""
     start, end = np.array([0, 5, 25]), np.array([10, 20, 30])
-    assert _layer_parts(start, end, np.array([1, 0, 1]), [0, 1]) == [15, 10, 5]
+    assert layer_parts(start, end, np.array([1, 0, 1]), [0, 1]) == [15, 10, 5]
 
 
 def test_multiply_adds_are_those_of_the_network():
@@ -175,9 +175,36 @@ def test_the_chip_as_an_estimator():
 
 def test_more_of_what_binds_buys_time():
     found = sensitivity(build_model("lenet5"), SMV)
-    assert found["clock of the accelerator"] and 0 < found["clock of the accelerator"] < 0.1
-    assert found["processor"] and 0 < found["processor"] < 0.1
-    assert found[DOUBLED] is not None
+    clock, processor, pads, pes = (
+        found[name] for name in ("clock of the accelerator", "processor", "scratchpads", DOUBLED)
+    )
+    assert clock and processor and pads and pes
+    assert -0.1 < clock["time"] < 0
+    assert -0.1 < processor["time"] < 0
+    assert processor["area"] == clock["area"] == 0
+    assert clock["power"] > 0
+    assert 0 < pads["area"] < 0.1 < pes["area"] < 1
+    for change in (clock, processor, pads, pes):
+        power = (1 + change["energy"]) / (1 + change["time"]) - 1
+        assert change["power"] == pytest.approx(power, abs=1e-12)
+    assert not found.keys() & {"network on chip", "cache", "vector lanes (twice as many)"}
+
+
+def test_parts_that_a_chip_has_are_tried_and_those_that_do_not_run_said():
+    chip = replace(
+        SYSTOLIC,
+        accelerators=2,
+        bus_bytes_per_s=1e9,
+        noc=Noc("ring", 2e9),
+        cache=LastLevelCache(1 << 20),
+    )
+    found = sensitivity(build_model("lenet5"), chip, {"threads": 2})
+    assert found["bus"] and found["bus"]["time"] < -0.01
+    assert found["network on chip"] and found["cache"] and found["vector lanes (twice as many)"]
+    fold = 2 * 128 * 128 * 2  # two of it, in float16: enough for this array's folds, no wider ones
+    pads = [replace(p, bytes=fold) if p.name == "filter" else p for p in chip.scratchpads]
+    small = replace(chip, scratchpads=tuple(pads))
+    assert sensitivity(build_model("resnet18"), small)[DOUBLED] is None
 
 
 def test_designs_are_parsed_and_refused():

@@ -52,8 +52,12 @@ def test_scalesim_counts_as_scalesim_does(lydite, tmp_path):
 
 def test_sensitivity_says_what_would_help(lydite):
     found = json.loads(lydite("chip", "lenet5", "--sensitivity", "--json").out)
-    assert found["ten_percent_more_saves"]["clock of the accelerator"] > 0
-    assert "10 % more of it saves" in lydite("chip", "lenet5", "--sensitivity").out
+    changes = found["ten_percent_more_changes"]
+    assert changes["clock of the accelerator"]["time"] < 0
+    lines = lydite("chip", "lenet5", "--sensitivity").out.splitlines()
+    table = lines[next(i for i, line in enumerate(lines) if line.startswith("10 % more of")) :]
+    assert table[0].split()[-3:] == ["time", "power", "area"]
+    assert {line.split("  ")[0] for line in table[2:]} == changes.keys()
 
 
 def test_a_sweep_goes_on_where_it_stopped(lydite, tmp_path):

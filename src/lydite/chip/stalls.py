@@ -1,0 +1,107 @@
+"""What each layer does or waits for, cycle by cycle of its span, from the system as played.
+
+Computation counts first, then data in flight that no computation hides, flushes and the processor;
+the rest is waiting for others. Data in flight is put down to the accelerator's own side ("DMA":
+requests in flight, page setup, latency of the port) as far as it would have waited with memory to
+itself, and beyond that to the slowest of what all share ("DRAM", "bus", "network on chip").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lydite.chip.memory import hit_bytes_per_s, request_bytes
+from lydite.chip.noc import way
+from lydite.chip.plan import ChipPlan, LayerCost
+from lydite.chip.soc import CATEGORIES, Jobs, SocResult
+from lydite.hardware.chip import Chip
+
+_ORDER = ("compute", "load", "store", "flush", "host", "finish", "prepare", "launch")
+_COMPUTE = (
+    "compute", "loops", "vector", "weight load", "fill and drain", "bank conflict", "convert",
+    "activation",
+)  # fmt: skip
+
+
+def stalls_of(plan: ChipPlan, chip: Chip, soc: SocResult) -> list[dict[str, float]]:
+    """Of each layer the cycles of its span by part; they add up to the span."""
+    clock = chip.clock_hz * 1e-12
+    timeline, category = soc.timeline, soc.timeline.tasks.category
+    order = [CATEGORIES.index(name) for name in _ORDER]
+    moving = _own_side(plan.jobs, chip, soc, len(plan.costs))
+    begun = np.bincount(plan.jobs.layer, plan.jobs.begin_s, len(plan.costs))
+    hits = np.array([cost.hit_bytes for cost in plan.costs]) / hit_bytes_per_s(chip)
+    cached = np.divide(hits, begun, out=np.zeros(len(hits)), where=begun > 0)
+    found: list[dict[str, float]] = []
+    for number, cost in enumerate(plan.costs):
+        mine = np.flatnonzero(soc.layer_of_task == number)
+        spans = layer_parts(
+            timeline.start_ps[mine], timeline.end_ps[mine], category[mine], order
+        )  # fmt: skip
+        parts = dict(zip((*_ORDER, "waiting"), (span * clock for span in spans), strict=True))
+        _split(parts, "compute", _shares(cost))
+        own = min(1.0, float(moving[number]))
+        data = parts.pop("load") + parts.pop("store")
+        parts["DMA"], parts[shared_by(chip)] = data * own, data * (1 - own)
+        hit = min(1.0, float(cached[number]))
+        _split(parts, "flush", {"flush": 1 - hit, "cache": hit})
+        found.append({name: cycles for name, cycles in parts.items() if cycles > 0})
+    return found
+
+
+def shared_by(chip: Chip) -> str:
+    """The slowest of what transfers share: of a network on chip, its links at the memory's port."""
+    rates = {"DRAM": chip.dram.stream_bytes_per_s(request_bytes(chip)), "bus": chip.bus_bytes_per_s}
+    if chip.noc is not None:
+        ways = (way(chip.noc, at, chip.accelerators) for at in range(chip.accelerators))
+        rates["network on chip"] = len({one[1] for one in ways}) * chip.noc.link_bytes_per_s
+    return min(rates, key=rates.__getitem__)
+
+
+def _own_side(jobs: Jobs, chip: Chip, soc: SocResult, layers: int) -> np.ndarray:
+    """Of each layer's transfers, the share of their time that they would have waited alone."""
+    rate = min(chip.dram.stream_bytes_per_s(request_bytes(chip)), chip.bus_bytes_per_s)
+    rate = min(rate, chip.noc.link_bytes_per_s) if chip.noc is not None else rate
+    own, whole = np.zeros(layers), np.zeros(layers)
+    for size, alone, kind in (
+        (jobs.load_bytes, jobs.load_s, "load"), (jobs.store_bytes, jobs.store_s, "store"),
+    ):  # fmt: skip
+        mine = soc.timeline.tasks.category == CATEGORIES.index(kind)
+        spans = soc.timeline.span_ps[mine] * 1e-12
+        own += np.bincount(jobs.layer, np.maximum(alone - size / rate, 0.0), layers)
+        whole += np.bincount(soc.layer_of_task[mine], spans, layers)
+    return np.divide(own, whole, out=np.zeros(layers), where=whole > 0)
+
+
+def _shares(cost: LayerCost) -> Mapping[str, float]:
+    """Of computation, by what the array does in it."""
+    inside = {name: cost.cycles[name] for name in _COMPUTE if cost.cycles.get(name)}
+    whole = sum(inside.values())
+    return {name: cycles / whole for name, cycles in inside.items()} if whole else {"compute": 1.0}
+
+
+def _split(parts: dict[str, float], name: str, shares: Mapping[str, float]) -> None:
+    whole = parts.pop(name)
+    for part, share in shares.items():
+        parts[part] = whole * share
+
+
+def layer_parts(
+    start: np.ndarray, end: np.ndarray, category: np.ndarray, order: Sequence[int]
+) -> list[float]:
+    """How long each category went on that none before it in the order covered, then the rest."""
+    if not len(start):
+        return [0.0] * (len(order) + 1)
+    edges = np.unique(np.concatenate([start, end]))
+    level = np.full(len(edges) - 1, len(order))
+    for rank in range(len(order) - 1, -1, -1):
+        mine = category == order[rank]
+        low, high = np.searchsorted(edges, start[mine]), np.searchsorted(edges, end[mine])
+        change = np.zeros(len(edges))
+        np.add.at(change, low, 1)
+        np.add.at(change, high, -1)
+        level[np.cumsum(change)[:-1] > 0] = rank
+    spans = np.diff(edges)
+    return [float(spans[level == rank].sum()) for rank in range(len(order) + 1)]
