@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lydite.chip.network import ChipResult
+from lydite.chip.plan import LayerCost
 from lydite.chip.smv.counts import units_built
 from lydite.chip.smv.energy import Power, power_of, scratchpads_cost, units_cost
 from lydite.chip.smv.invocations import Invocations
@@ -15,6 +16,9 @@ from lydite.chip.technology import SOURCES, Technology
 from lydite.chip.units import ALADDIN_NM
 from lydite.errors import InputError
 from lydite.hardware.chip import Chip
+
+if TYPE_CHECKING:
+    from lydite.chip.network import ChipResult
 
 SCOPE = (
     "arrays, vector unit, scratchpads, hits in the cache and DRAM; without processor, bus, clock "
@@ -65,28 +69,36 @@ def energy_of(result: ChipResult) -> Used:
     inv = result.plan.invocations
     if isinstance(inv, Invocations) and result.chip.node_nm == ALADDIN_NM:
         return _of_smv(result)
-    chip, node = result.chip, Technology(result.chip.node_nm)
+    each = [layer_joules(result.chip, cost) for cost in result.plan.costs]
+    parts = {name: sum(one[name] for one in each) for name in _PARTS}
+    parts["leakage"] = leakage_w(result.chip) * result.seconds
+    layers = tuple(sum(one.values()) for one in each)
+    return Used(parts, layers, area_of(result.chip))
+
+
+_PARTS = ("arrays", "vector unit", "scratchpads", "cache", "DRAM")
+
+
+def layer_joules(chip: Chip, cost: LayerCost) -> dict[str, float]:
+    """Energy of a layer by component, without leakage."""
+    node = Technology(chip.node_nm)
     mac = node.mac_joules(chip.dtype)
     biggest = max((pad.bytes for pad in chip.scratchpads), default=8192)
     byte = node.sram_joules_per_byte(biggest)
-    bit = chip.dram.pj_per_bit[1] * 1e-12
-    products = [cost.macs * mac for cost in result.plan.costs]
-    others = [0.5 * cost.vector_ops * mac for cost in result.plan.costs]
-    sram = [cost.sram_bytes * byte for cost in result.plan.costs]
-    dram = [
-        8 * (cost.load_bytes - cost.hit_bytes + cost.store_bytes) * bit
-        for cost in result.plan.costs
-    ]
     line = node.sram_joules_per_byte(chip.cache.bytes) if chip.cache is not None else 0.0
-    cache = [cost.hit_bytes * line for cost in result.plan.costs]
-    whole = chip.accelerators
-    leakage = node.leakage_w(chip.scratchpad_bytes, chip.array.macs, chip.dtype) * whole
-    parts = {
-        "arrays": sum(products), "vector unit": sum(others), "scratchpads": sum(sram),
-        "cache": sum(cache), "DRAM": sum(dram), "leakage": leakage * result.seconds,
-    }  # fmt: skip
-    layers = tuple(sum(each) for each in zip(products, others, sram, cache, dram, strict=True))
-    return Used(parts, layers, area_of(chip))
+    bit = chip.dram.pj_per_bit[1] * 1e-12
+    each = (
+        cost.macs * mac, 0.5 * cost.vector_ops * mac, cost.sram_bytes * byte,
+        cost.hit_bytes * line, 8 * (cost.load_bytes - cost.hit_bytes + cost.store_bytes) * bit,
+    )  # fmt: skip
+    return dict(zip(_PARTS, each, strict=True))
+
+
+def leakage_w(chip: Chip) -> float:
+    """Of scratchpads and arrays, of all accelerators."""
+    node = Technology(chip.node_nm)
+    each = node.leakage_w(chip.scratchpad_bytes, chip.array.macs, chip.dtype)
+    return each * chip.accelerators
 
 
 def figures_of(result: ChipResult) -> dict[str, float]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lydite.chip.memory import check_weights_fit
-from lydite.chip.plan import ChipPlan
+from lydite.chip.plan import ChipPlan, LayerCost
 from lydite.chip.smv.plan import smv_plan
-from lydite.chip.soc import SocResult, play_soc
+from lydite.chip.soc import Jobs, Layer, SocResult, play_soc
 from lydite.chip.stalls import stalls_of
+from lydite.chip.systolic.best import Price
 from lydite.chip.systolic.plan import systolic_plan
-from lydite.errors import InputError, unknown_name
+from lydite.errors import unknown_name
 from lydite.graph import Graph
 from lydite.graph.passes import fused
 from lydite.hardware.chip import Chip, Scratchpad, SmvArray, SystolicArray
@@ -71,12 +72,12 @@ class ChipResult:
         return found
 
 
-TILINGS = ("smaug", "best")
+TILINGS = ("usual", "best", "best-energy")
 
 
 def run_chip(
     graph: Graph, chip: Chip, *, threads: int = 1, soc: bool = True, fuse: bool = True,
-    tiling: str = "smaug",
+    tiling: str = "usual",
 ) -> ChipResult:  # fmt: skip
     """A network on a chip.
 
@@ -88,7 +89,8 @@ def run_chip(
             operators that the processor runs are left out of the time (they stay in the list).
         fuse: whether activations, norms and attention are fused before (systolic arrays; SMV's
             lowering fuses what SMAUG fuses).
-        tiling: of SMV: "smaug", or "best" for tilings that take less time.
+        tiling: "usual" (SMAUG's, and as large as they fit on systolic arrays); "best" or
+            "best-energy": searched for each layer, and never more time or energy than the usual.
 
     Raises:
         InputError: a scratchpad too small for an operator (named); weights that DRAM cannot hold.
@@ -96,18 +98,43 @@ def run_chip(
     """
     if tiling not in TILINGS:
         raise unknown_name("tiling", tiling, TILINGS)
-    if tiling == "best" and not isinstance(chip.array, SmvArray):
-        raise InputError("--tiling best is for SMV", where=chip.name, allowed="smaug, its default")
     if soc:
         check_weights_fit(graph, chip)
+    usual = _run(graph, chip, threads, soc, fuse, "usual")
+    if tiling == "usual":
+        return usual
+    from lydite.chip.energy import energy_of
+
+    found = usual, _run(graph, chip, threads, soc, fuse, tiling)
+    if tiling == "best":
+        return min(found, key=lambda result: result.seconds)
+    return min(found, key=lambda result: energy_of(result).joules)
+
+
+def _run(
+    graph: Graph, chip: Chip, threads: int, soc: bool, fuse: bool, tiling: str
+) -> ChipResult:  # fmt: skip
     if isinstance(chip.array, SmvArray):
-        plan = smv_plan(graph, chip, best=tiling == "best")
+        plan = smv_plan(graph, chip, tiling)
     else:
-        plan = systolic_plan(fused(graph) if fuse else graph, chip)
+        plan = systolic_plan(fused(graph) if fuse else graph, chip, _price(chip, tiling))
     if not soc:
         return ChipResult(graph.name, chip, plan, None, _alone_s(plan, chip))
     played = play_soc(chip, plan.jobs, plan.layers, threads=threads)
     return ChipResult(graph.name, chip, plan, played, played.seconds)
+
+
+def _price(chip: Chip, tiling: str) -> Price | None:
+    """Time or energy of a layer played alone."""
+    from lydite.chip.energy import layer_joules, leakage_w
+
+    def seconds(cost: LayerCost, jobs: Jobs) -> float:
+        return play_soc(chip, jobs, [Layer(cost.name)]).seconds
+
+    def joules(cost: LayerCost, jobs: Jobs) -> float:
+        return sum(layer_joules(chip, cost).values()) + leakage_w(chip) * seconds(cost, jobs)
+
+    return {"usual": None, "best": seconds, "best-energy": joules}[tiling]
 
 
 def _alone_s(plan: ChipPlan, chip: Chip) -> float:

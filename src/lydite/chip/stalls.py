@@ -37,15 +37,15 @@ def stalls_of(plan: ChipPlan, chip: Chip, soc: SocResult) -> list[dict[str, floa
     found: list[dict[str, float]] = []
     for number, cost in enumerate(plan.costs):
         mine = np.flatnonzero(soc.layer_of_task == number)
-        spans = layer_parts(
-            timeline.start_ps[mine], timeline.end_ps[mine], category[mine], order
-        )  # fmt: skip
-        parts = dict(zip((*_ORDER, "waiting"), (span * clock for span in spans), strict=True))
+        spans = clock * np.array(
+            layer_parts(timeline.start_ps[mine], timeline.end_ps[mine], category[mine], order)
+        )
+        parts: dict[str, float] = dict(zip((*_ORDER, "waiting"), spans.tolist(), strict=True))
         _split(parts, "compute", _shares(cost))
         own = min(1.0, float(moving[number]))
         data = parts.pop("load") + parts.pop("store")
         parts["DMA"], parts[shared_by(chip)] = data * own, data * (1 - own)
-        hit = min(1.0, float(cached[number]))
+        hit = min(1.0, round(float(cached[number]), 9))
         _split(parts, "flush", {"flush": 1 - hit, "cache": hit})
         found.append({name: cycles for name, cycles in parts.items() if cycles > 0})
     return found

@@ -23,9 +23,9 @@ from lydite.chip.energy import figures_of
 from lydite.chip.network import run_chip, varied
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.graph import Graph
-from lydite.hardware.chip import Chip, dram_named
+from lydite.hardware.chip import Chip, LastLevelCache, Noc, dram_named
 from lydite.hardware.chip.check import checked
-from lydite.units import parse_quantity
+from lydite.units import format_bytes, format_si, parse_quantity
 
 Value = int | float | str
 
@@ -39,7 +39,29 @@ def _ports(chip: Chip, value: Value) -> Chip:
     return replace(chip, scratchpads=tuple(replace(p, ports=int(value)) for p in chip.scratchpads))
 
 
-_UNITS = {"spad": "B", "clock": "Hz", "dram-bandwidth": "B/s", "bus": "B/s"}
+def _banks(chip: Chip, value: Value) -> Chip:
+    return replace(chip, scratchpads=tuple(replace(p, banks=int(value)) for p in chip.scratchpads))
+
+
+def _cache(chip: Chip, value: Value) -> Chip:
+    cache = chip.cache or LastLevelCache(int(value))
+    return replace(chip, cache=replace(cache, bytes=int(value)))
+
+
+def _noc(chip: Chip, value: Value) -> Chip:
+    """Links as wide as the DRAM's pins if the chip has no network yet."""
+    noc = chip.noc or Noc("mesh", chip.dram.pins_bytes_per_s)
+    return replace(chip, noc=replace(noc, topology=str(value)))
+
+
+def _requests(chip: Chip, value: Value) -> Chip:
+    """In flight: of DMA or of the coherent port, whichever the chip has."""
+    if chip.interface.kind == "dma":
+        return replace(chip, dma=replace(chip.dma, requests=int(value)))
+    return replace(chip, interface=replace(chip.interface, acp_requests=int(value)))
+
+
+_UNITS = {"spad": "B", "clock": "Hz", "dram-bandwidth": "B/s", "bus": "B/s", "cache": "B"}
 _CHANGES: Mapping[str, Callable[[Chip, Value], Chip]] = {
     **{
         name: (lambda chip, value, field=name: varied(chip, **{field: int(value)}))
@@ -51,6 +73,10 @@ _CHANGES: Mapping[str, Callable[[Chip, Value], Chip]] = {
     },
     "spad": _scratchpads,
     "ports": _ports,
+    "banks": _banks,
+    "cache": _cache,
+    "noc": _noc,
+    "requests": _requests,
     "clock": lambda chip, value: replace(chip, clock_hz=float(value)),
     "dram": lambda chip, value: replace(chip, dram=dram_named(str(value))),
     "dram-bandwidth": lambda chip, value: replace(
@@ -65,7 +91,7 @@ _CHANGES: Mapping[str, Callable[[Chip, Value], Chip]] = {
 }
 """What can be varied, by the name that users type."""
 
-_TEXT = ("dataflow", "overlap", "dram", "interface")
+_TEXT = ("dataflow", "overlap", "dram", "interface", "noc")
 
 
 def parse_vary(texts: Sequence[str]) -> dict[str, list[Value]]:
@@ -96,6 +122,16 @@ def _value(name: str, text: str) -> Value:
     if not text.isdigit() or int(text) < 1:
         raise InputError(f"'{text}'", where=f"--vary {name}", allowed="whole numbers from 1")
     return int(text)
+
+
+def value_text(name: str, value: object) -> str:
+    """A parameter's value as users read it: "16.00 KiB", "1.50 GHz", "8"."""
+    unit = _UNITS.get(name)
+    if isinstance(value, float):
+        if unit == "B":
+            return format_bytes(value)
+        return format_si(value, unit) if unit else f"{value:.6g}"
+    return str(value)
 
 
 def designs(vary: Mapping[str, Sequence[Value]]) -> list[dict[str, Value]]:

@@ -66,7 +66,9 @@ def chip(
     ],
     design: DesignOptions,
     shape: options.ModelOptions = options.AS_IT_IS,
-    tiling: Annotated[str, typer.Option("--tiling", help="SMV: smaug or best.")] = "smaug",
+    tiling: Annotated[
+        str, typer.Option("--tiling", help="usual (SMV: SMAUG's), best (time) or best-energy.")
+    ] = "usual",
     array_only: Annotated[
         bool, typer.Option("--array-only", help="Without processor and memory: never stalls.")
     ] = False,

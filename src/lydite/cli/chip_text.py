@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ def document(result: ChipResult, compat: bool = False, level: str = "no") -> dic
         {
             "name": cost.name, "op_type": cost.op_type, "on": cost.on, "kernel": cost.kernel,
             "invocations": cost.invocations, "cycles": sum(parts.values()), "macs": cost.macs,
-            "cycles_by_part": parts, "load_bytes": cost.load_bytes,
+            "cycles_by_part": _keyed(parts), "load_bytes": cost.load_bytes,
             "store_bytes": cost.store_bytes, "host_s": cost.host_s, "why": cost.why,
         }
         for cost, parts in zip(result.plan.costs, result.stalls(), strict=True)
@@ -35,18 +36,23 @@ def document(result: ChipResult, compat: bool = False, level: str = "no") -> dic
         "accelerator_cycles": result.plan.cycles,
         "macs": result.macs,
         "utilisation": result.utilisation,
-        "cycles_by_part": dict(result.by_part()),
+        "cycles_by_part": _keyed(result.by_part()),
         "energy_j": used.joules,
-        "energy_by_component_j": dict(used.by_component_j),
+        "energy_by_component_j": _keyed(used.by_component_j),
         "power_w": used.joules / result.seconds if result.seconds else None,
         "area_mm2": used.area_mm2,
-        "area_by_component_mm2": dict(used.area_by_component_mm2),
+        "area_by_component_mm2": _keyed(used.area_by_component_mm2),
         "energy_scope": used.scope,
         "layers": layers,
         "invocations": invocations(result, compat, level),
         "on_processor": [{"name": c.name, "op_type": c.op_type, "why": c.why, "seconds": c.host_s}
                          for c in result.plan.host],
     }  # fmt: skip
+
+
+def _keyed(parts: Mapping[str, float]) -> dict[str, float]:
+    """Names that people read as keys: "weight load" as "weight_load"."""
+    return {name.lower().replace(" ", "_"): value for name, value in parts.items()}
 
 
 def blocks(result: ChipResult, compat: bool, level: str) -> str:
@@ -101,16 +107,18 @@ def text(result: ChipResult, found: dict[str, Any]) -> str:
         f"{found['energy_j'] * 1e3:.3g} mJ, {found['power_w'] or 0:.3g} W, "
         f"{found['area_mm2']:.3g} mm2 (modelled)", "",
     ]  # fmt: skip
-    whole = sum(found["cycles_by_part"].values()) or 1.0
-    parts = sorted(found["cycles_by_part"].items(), key=lambda item: -item[1])
+    by_part = result.by_part()
+    whole = sum(by_part.values()) or 1.0
+    parts = sorted(by_part.items(), key=lambda item: -item[1])
     rows = [[name, f"{cycles:,.0f}", percent(cycles / whole)] for name, cycles in parts]
     lines = [*head, table("", ["what it does or waits for", "cycles", "share"], rows), ""]
-    layers = sorted(found["layers"], key=lambda layer: -layer["cycles"])
-    shown = [layer for layer in layers if layer["cycles"] > 0][:_SHOWN]
+    stalls = zip(found["layers"], result.stalls(), strict=True)
+    layers = sorted(stalls, key=lambda layer: -layer[0]["cycles"])
+    shown = [layer for layer in layers if layer[0]["cycles"] > 0][:_SHOWN]
     rows = [
         [one["name"], one["op_type"], one["on"], str(one["invocations"]), f"{one['cycles']:,.0f}",
-         percent(one["cycles"] / whole), max(one["cycles_by_part"], key=one["cycles_by_part"].get)]
-        for one in shown
+         percent(one["cycles"] / whole), max(waits, key=waits.__getitem__)]
+        for one, waits in shown
     ]  # fmt: skip
     columns = ["layer", "<type", "<on", "calls", "cycles", "share", "<most"]
     lines.append(table("", columns, rows))
@@ -141,15 +149,15 @@ def _changes_text(changes: dict[str, dict[str, float] | None]) -> str:
 
 def sweep_text(found: dict[str, Any]) -> str:
     """The designs that nothing beats, fastest first."""
-    from lydite.cli.show import percent, table
+    from lydite.chip.sweep import value_text
+    from lydite.cli.show import WIDTH, percent, table
     from lydite.units import format_seconds
 
     rows = [row for row in found["designs"] if row["pareto"]]
     failed = [row for row in found["designs"] if "error" in row]
     rows.sort(key=lambda row: row["seconds"])
     lines = [
-        [*(f"{row[name]:g}" if isinstance(row[name], float) else str(row[name])
-           for name in found["varied"]),
+        [*(value_text(name, row[name]) for name in found["varied"]),
          format_seconds(row["seconds"]), f"{row['power_w']:.3g} W",
          f"{row['energy_j'] * 1e3:.3g} mJ", f"{row['area_mm2']:.3g}", percent(row["utilisation"])]
         for row in rows[:_SHOWN]
@@ -160,11 +168,13 @@ def sweep_text(found: dict[str, Any]) -> str:
         f"them beaten by none in time, energy and area together"
     )
     tail = [f"{len(failed)} do not run: {failed[0]['error']}"] if failed else []
+    tail = [line for one in tail for line in wrap(one, WIDTH, subsequent_indent="  ")]
     return "\n".join([head, "", table("", columns, lines), *tail])
 
 
 def write_sweep_page(found: dict[str, Any], path: Path) -> Path:
     """Time against energy and area, those that nothing beats marked."""
+    from lydite.chip.sweep import value_text
     from lydite.report.page import Section, write_page
     from lydite.report.plots import graph_objects
 
@@ -175,7 +185,9 @@ def write_sweep_page(found: dict[str, Any], path: Path) -> Path:
         figure = go.Figure()
         for good, label in ((False, "beaten"), (True, "beaten by none")):
             some = [row for row in rows if row["pareto"] == good]
-            hover = [", ".join(f"{k} {row[k]}" for k in found["varied"]) for row in some]
+            hover = [
+                ", ".join(f"{k} {value_text(k, row[k])}" for k in found["varied"]) for row in some
+            ]
             figure.add_scatter(
                 x=[row["seconds"] for row in some], y=[row[name] for row in some], text=hover,
                 mode="markers", name=label,
@@ -183,7 +195,7 @@ def write_sweep_page(found: dict[str, Any], path: Path) -> Path:
         figure.update_layout(xaxis_title="time, s", yaxis_title=title)
         sections.append(Section(f"Time and {title.partition(',')[0]}", figure=figure))
     columns = [*found["varied"], "seconds", "energy_j", "area_mm2", "utilisation", "pareto"]
-    table = [[str(row[name]) for name in columns] for row in rows]
+    table = [[value_text(name, row[name]) for name in columns] for row in rows]
     sections.append(Section("Designs", "All that run; simulated.", columns, table))
     return write_page(
         path, f"{found['model']} on {found['chip']}", "Designs, simulated; energy modelled",

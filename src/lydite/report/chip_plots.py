@@ -15,9 +15,11 @@ from lydite.units import format_si
 
 COLOURS = {
     "compute": "#3366cc", "loops": "#3366cc", "vector": "#0099c6", "weight load": "#ff9900",
-    "fill and drain": "#990099", "convert": "#66aa00", "activation": "#0099c6", "load": "#109618",
-    "store": "#5574a6", "flush": "#dc3912", "host": "#dd4477", "prepare": "#aaaa11",
-    "finish": "#8b6d3f", "launch": "#316395", "waiting": "#dddddd",
+    "fill and drain": "#990099", "bank conflict": "#b82e2e", "convert": "#66aa00",
+    "activation": "#0099c6", "DRAM": "#109618", "bus": "#109618", "network on chip": "#109618",
+    "load": "#109618", "DMA": "#22aa99", "store": "#5574a6", "cache": "#6633cc",
+    "flush": "#dc3912", "host": "#dd4477", "prepare": "#aaaa11", "finish": "#8b6d3f",
+    "launch": "#316395", "waiting": "#dddddd",
 }  # fmt: skip
 _OTHER = "#888888"
 MOST_LAYERS = 60

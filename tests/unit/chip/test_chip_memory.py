@@ -185,3 +185,20 @@ def test_vector_work_is_shared_by_all_accelerators():
         if cost.on == "vector":
             assert other.invocations == 2
             assert other.total_cycles == cost.total_cycles
+
+
+def test_what_data_wait_for_is_what_was_made_scarce():
+    """Of a net whose data wait, by what there is least of."""
+    net = NETS["systolic-128"]
+    slow = {
+        "DMA": part(DMA, "dma", requests=2),
+        "DRAM": part(DMA, "dram", pins_bytes_per_s=2e9),
+        "bus": replace(DMA, bus_bytes_per_s=2e9),
+        "network on chip": replace(DMA, noc=Noc("mesh", 2e9)),
+    }
+    usual = run_chip(net, DMA).by_part()
+    for name, chip in slow.items():
+        found = run_chip(net, chip).by_part()
+        assert found[name] > 2 * usual.get(name, 0.0)
+        assert found[name] > 0.5 * sum(found.values())
+        assert max(found, key=found.__getitem__) == name

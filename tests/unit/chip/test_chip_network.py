@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from lydite.chip import ChipEstimator, run_chip, varied
+from lydite.chip.energy import energy_of
+from lydite.chip.network import TILINGS
 from lydite.chip.plan import CPU
 from lydite.chip.sensitivity import DOUBLED, sensitivity
 from lydite.chip.soc import CATEGORIES, Jobs, Layer, play_soc
 from lydite.chip.stalls import layer_parts
-from lydite.chip.sweep import designed, pareto, parse_vary
+from lydite.chip.sweep import designed, pareto, parse_vary, value_text
 from lydite.chip.systolic import Product, run_on
-from lydite.chip.systolic.plan import array_of, attention_products, tile_sizes
+from lydite.chip.systolic.plan import array_of, attention_products
+from lydite.chip.systolic.tiles import Matrices, ranked_sizes
 from lydite.errors import InputError
 from lydite.graph import Builder, key_of
 from lydite.hardware.chip import LastLevelCache, Noc, known_chips, read_chip
@@ -135,14 +138,21 @@ def test_a_product_that_fits_takes_as_long_as_the_closed_form():
 @pytest.mark.parametrize("name", ["systolic-128", "gemmini-like", "nvdla-small"])
 def test_tiles_fit_half_of_each_scratchpad(name, sizes):
     chip = known_chips()[name]
-    m, k, n = tile_sizes(chip, *sizes, "here")
     size = 1 if chip.dtype == "int8" else 2
-    assert 1 <= m <= sizes[0]
-    assert 1 <= k <= sizes[1]
-    assert 1 <= n <= sizes[2]
-    assert m * k * size <= chip.scratchpad("ifmap").bytes / 2
-    assert k * n * size <= chip.scratchpad("filter").bytes / 2
-    assert m * n * 4 <= chip.scratchpad("ofmap").bytes / 2
+    found = ranked_sizes(chip, Matrices(*sizes, 1, 1.0, 1.0, 1.0), "here")
+    assert len(set(found)) == len(found)
+    for m, k, n in found:
+        assert 1 <= m <= sizes[0]
+        assert 1 <= k <= sizes[1]
+        assert 1 <= n <= sizes[2]
+        assert m * k * size <= chip.scratchpad("ifmap").bytes / 2
+        assert k * n * size <= chip.scratchpad("filter").bytes / 2
+        assert m * n * 4 <= chip.scratchpad("ofmap").bytes / 2
+
+
+def test_all_of_a_small_product_is_one_tile():
+    """Nothing is fetched twice: no smaller tile is better."""
+    assert ranked_sizes(SYSTOLIC, Matrices(64, 96, 80, 1, 1.0, 1.0, 1.0), "here")[0] == (64, 96, 80)
 
 
 def test_a_scratchpad_too_small_names_what_it_needs():
@@ -216,6 +226,16 @@ def test_designs_are_parsed_and_refused():
             parse_vary([text])
     with pytest.raises(InputError, match="has no 'pes'; allowed: rows, columns"):
         designed(SYSTOLIC, {"pes": 8})
+    wide = designed(SYSTOLIC, {"noc": "ring", "cache": 1 << 20, "requests": 8, "banks": 16})
+    assert wide.noc == Noc("ring", SYSTOLIC.dram.pins_bytes_per_s)
+    assert wide.cache and wide.cache.bytes == 1 << 20
+    assert wide.interface.acp_requests == designed(SMV, {"requests": 8}).dma.requests == 8
+    assert {pad.banks for pad in wide.scratchpads} == {16}
+    with pytest.raises(InputError, match="unknown topology 'star'; allowed: crossbar, mesh, ring"):
+        designed(SYSTOLIC, {"noc": "star"})
+    assert [value_text(*one) for one in (("spad", 16384.0), ("clock", 1.5e9), ("pes", 8))] == [
+        "16.00 KiB", "1.50 GHz", "8"
+    ]  # fmt: skip
     assert varied(SMV, pes=16).array.macs == 2 * SMV.array.macs
 
 
@@ -241,8 +261,23 @@ def test_tasks_of_every_category_are_named():
 @pytest.mark.parametrize("name", ["lenet5", "cifar100-elu", "minerva"])
 def test_the_best_tiling_is_never_slower(name):
     graph = build_model(name)
-    usual, best = (run_chip(graph, SMV, soc=False, tiling=t) for t in ("smaug", "best"))
+    usual, best = (run_chip(graph, SMV, soc=False, tiling=t) for t in ("usual", "best"))
     assert best.cycles <= usual.cycles
     each = zip(usual.plan.costs, best.plan.costs, strict=True)
     assert all(b.total_cycles <= a.total_cycles + 1 for a, b in each)
     assert best.macs == usual.macs
+
+
+@pytest.mark.parametrize(("name", "chip"), [
+    ("lenet5", "smv"), ("resnet18", "systolic-32"), ("mobilenetv2", "tpu-like"),
+    ("resnet18", "nvdla-large"),
+])  # fmt: skip
+def test_neither_time_nor_energy_is_more_than_the_usual(name, chip):
+    graph, where = build_model(name), read_chip(chip)
+    usual, fast, frugal = (run_chip(graph, where, tiling=t) for t in TILINGS)
+    joules = [energy_of(result).joules for result in (usual, fast, frugal)]
+    assert fast.seconds < usual.seconds
+    assert fast.seconds <= frugal.seconds
+    assert joules[2] < joules[0]
+    assert joules[2] <= joules[1]
+    assert fast.macs == frugal.macs == usual.macs

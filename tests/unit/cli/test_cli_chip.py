@@ -103,10 +103,9 @@ REFUSED = [
     (["--interface", "axi"], "unknown interface 'axi'; allowed: acp, cache, dma"),
     (["--compat", "gem5"], "unknown compatibility 'gem5'; allowed:"),
     (["--compat", "scalesim"], "smv: has no systolic array"),
-    (["--tiling", "worst"], "unknown tiling 'worst'; allowed: best, smaug"),
+    (["--tiling", "worst"], "unknown tiling 'worst'; allowed: best, best-energy, usual"),
     (["--vary", "pes=4"], "--vary is for sweeps; lydite chip sweep MODEL"),
     (["--dtype", "int8"], "smv computes float16, not int8"),
-    (["--chip", "systolic-32", "--tiling", "best"], "--tiling best is for SMV"),
     (["--chip", "systolic-32", "--compat", "smaug"], "--compat smaug is for SMV"),
     (["--accelerators", "9"], "smv: 9 accelerators; allowed: 1 to 8"),
 ]

@@ -1,14 +1,15 @@
-"""Tilings for SMV that take less time than SMAUG's.
+"""Tilings for SMV that take less time or energy than SMAUG's.
 
 All shapes under all strategies are ranked by the lines that they fetch and the invocations that
-they need; the first few, and SMAUG's own, are scheduled and timed, and the fastest is kept: never
-slower than SMAUG's with one accelerator and nothing else on the bus.
+they need; the first few, and SMAUG's own, are scheduled and priced, and the cheapest is kept: never
+more than SMAUG's with one accelerator and nothing else on the bus.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from lydite.chip.smv.energy import power_of
 from lydite.chip.smv.invocations import Invocations, joined
 from lydite.chip.smv.lower import lower
 from lydite.chip.smv.program import SmvOp
@@ -31,8 +32,16 @@ _INVOCATION_LINES = 40
 for the ranking alone)."""
 
 
-def best_schedule(graph: Graph, chip: Chip, constraints: Constraints) -> Schedule:
+def best_schedule(
+    graph: Graph, chip: Chip, constraints: Constraints, *, energy: bool = False
+) -> Schedule:
     """The invocations of a graph, each operator in the fastest tiling found.
+
+    Args:
+        graph: with fixed sizes.
+        chip: whose cycles and energies count.
+        constraints: of its scratchpads.
+        energy: to spend least instead: units, scratchpads, cache, DRAM and leakage meanwhile.
 
     Raises:
         InputError: a scratchpad too small for an operator's smallest tile (named).
@@ -44,12 +53,12 @@ def best_schedule(graph: Graph, chip: Chip, constraints: Constraints) -> Schedul
     for op in program.ops:
         key = op.problem, op.kernel, op.activation is not None
         if key not in known:
-            known[key] = _fastest(op, chip, constraints)
+            known[key] = _cheapest(op, chip, constraints, energy)
         parts.append(known[key])
     return Schedule(program, joined(parts, [op.name for op in program.ops]), tuple(program.host))
 
 
-def _fastest(op: SmvOp, chip: Chip, constraints: Constraints) -> Invocations:
+def _cheapest(op: SmvOp, chip: Chip, constraints: Constraints, energy: bool) -> Invocations:
     usual = schedule(op, constraints, chip.accelerators)
     if op.problem.kind in (Kind.FLAT, Kind.ROWS):
         return usual
@@ -61,8 +70,14 @@ def _fastest(op: SmvOp, chip: Chip, constraints: Constraints) -> Invocations:
             tried.append(schedule(op, constraints, chip.accelerators, tiling))
         except InputError:
             continue  # tiles that do not meet, such as channels of two operands
-    totals = [cycles_of(each, chip).exact.sum() for each in tried]
-    return tried[int(np.argmin(totals))]
+    return tried[int(np.argmin([_price(each, chip, energy) for each in tried]))]
+
+
+def _price(invocations: Invocations, chip: Chip, energy: bool) -> float:
+    cycles = cycles_of(invocations, chip)
+    if not energy:
+        return float(cycles.exact.sum())
+    return sum(power_of(invocations, chip, cycles.total).by_component().values())
 
 
 def _rough(problem: Problem, found: Candidates) -> np.ndarray:

@@ -19,7 +19,7 @@ from lydite.hardware.chip import Chip, SmvArray
 _VIEWS = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"))
 
 
-def smv_schedule(graph: Graph, chip: Chip, *, best: bool = False) -> Schedule:
+def smv_schedule(graph: Graph, chip: Chip, tiling: str = "usual") -> Schedule:
     """SMAUG's schedule at the chip's sizes, or a faster one.
 
     Its scratchpads hold fp32, its tiles fp16.
@@ -28,24 +28,24 @@ def smv_schedule(graph: Graph, chip: Chip, *, best: bool = False) -> Schedule:
     assert isinstance(array, SmvArray)
     tile_bytes = min(pad.bytes for pad in chip.scratchpads) // 2
     constraints = smv_constraints(tile_bytes, array.pes, array.vectors * array.lanes)
-    if best:
-        return best_schedule(graph, chip, constraints)
+    if tiling != "usual":
+        return best_schedule(graph, chip, constraints, energy=tiling == "best-energy")
     return schedule_graph(graph, constraints, chip.accelerators)
 
 
-def smv_plan(graph: Graph, chip: Chip, *, best: bool = False) -> ChipPlan:
+def smv_plan(graph: Graph, chip: Chip, tiling: str = "usual") -> ChipPlan:
     """All layers of a network on a chip with an SMV.
 
     Args:
         graph: with fixed sizes.
         chip: where.
-        best: whether to look for tilings that take less time than SMAUG's.
+        tiling: "usual", SMAUG's; "best" or "best-energy" to look for less time or energy.
 
     Raises:
         InputError: a scratchpad is too small for an operator's smallest tile.
         GraphError: a tensor of open size.
     """
-    made = smv_schedule(graph, chip, best=best)
+    made = smv_schedule(graph, chip, tiling)
     inv = made.invocations
     hits = _hits(made, graph, chip)
     cycles = cycles_of(inv, chip, hits=hits)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from lydite.chip.memory import ELEMENT_BYTES
+from lydite.chip.memory import ELEMENT_BYTES, miss_bytes_per_s
 from lydite.chip.systolic.array import Array, Run
 from lydite.errors import InputError
 from lydite.hardware.chip import Chip, SystolicArray
@@ -23,32 +24,99 @@ def array_of(chip: Chip) -> Array:
     return Array(array.rows, array.columns, array.dataflow, array.overlap)
 
 
-def tile_sizes(chip: Chip, m: int, k: int, n: int, where: str) -> tuple[int, int, int]:
-    """The largest tile that half of each scratchpad holds: whole windows first, then filters.
+Sizes = tuple[int, int, int]
+"""Of a tile along m, k and n."""
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """A product of an operator, and how much of each matrix is distinct.
+
+    Attributes:
+        m, k, n, count: sizes, and how often.
+        left, right, out: distinct elements by those of all matrices: what overlaps in windows is
+            fetched once, and added up before it is stored.
+    """
+
+    m: int
+    k: int
+    n: int
+    count: int
+    left: float
+    right: float
+    out: float
+
+
+def fits_whole(chip: Chip, of: Matrices) -> bool:
+    """Whether half of its scratchpad holds all of the ifmap, which then is fetched once."""
+    size = ELEMENT_BYTES[chip.dtype]
+    return of.left * of.m * of.k * size <= chip.scratchpad("ifmap").bytes / 2
+
+
+def usual_sizes(chip: Chip, of: Matrices, where: str) -> Sizes:
+    """The tile that fits and promises to take least time.
+
+    Raises:
+        InputError: not even one fold fits.
+    """
+    return ranked_sizes(chip, of, where)[0]
+
+
+def ranked_sizes(chip: Chip, of: Matrices, where: str) -> list[Sizes]:
+    """Tiles that fit half of each scratchpad, those that promise to take least time first.
+
+    Dimensions are cut into 1, 2, 3, 4, 6, 8, 12, ... parts of whole folds; rows of the ifmap (they
+    are streamed) into parts no shorter than the array.
 
     Raises:
         InputError: not even one fold fits.
     """
     array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
-    half = {name: chip.scratchpad(name).bytes // 2 for name in ("ifmap", "filter", "ofmap")}
     rows, columns = int(array.rows), int(array.columns)
-    tn = min(n, columns)
-    tk = min(k, whole(half["filter"] // (tn * size), rows))
-    tm = min(m, half["ifmap"] // (max(1, tk) * size), half["ofmap"] // (tn * SUM_BYTES))
-    if tk < min(k, rows) or tm < 1:
-        need = min(k, rows) * tn * size
+    half = {name: chip.scratchpad(name).bytes // 2 for name in ("ifmap", "filter", "ofmap")}
+    most = min(half["ifmap"] // (min(of.k, rows) * size),
+               half["ofmap"] // (min(of.n, columns) * SUM_BYTES))  # fmt: skip
+    least = max(1, min(of.m, rows, most))
+    m, k, n = np.meshgrid(
+        _cuts(of.m, 1, least), _cuts(of.k, rows, 1), _cuts(of.n, columns, 1), indexing="ij"
+    )
+    fits = m * k * size <= half["ifmap"]
+    fits &= k * n * size <= half["filter"]
+    fits &= m * n * SUM_BYTES <= half["ofmap"]
+    found = np.stack([m[fits], k[fits], n[fits]], axis=1)
+    if not len(found):
+        of_k, of_n = min(of.k, rows), min(of.n, columns)
         raise InputError(
-            f"a fold of {min(k, rows)} x {tn} needs {2 * need} bytes of 'filter', "
-            f"{2 * min(k, rows) * size} of 'ifmap' and {2 * tn * SUM_BYTES} of 'ofmap'",
+            f"a fold of {of_k} x {of_n} needs {2 * of_k * of_n * size} bytes of 'filter', "
+            f"{2 * of_k * size} of 'ifmap' and {2 * of_n * SUM_BYTES} of 'ofmap'",
             where=f"{where} on {chip.name}", allowed="scratchpads that hold two of it",
         )  # fmt: skip
-    wider = min(n, half["filter"] // (tk * size), half["ofmap"] // (min(tm, m) * SUM_BYTES))
-    return tm, tk, max(tn, whole(wider, columns))
+    order = np.argsort(_promised_s(chip, of, *found.T), kind="stable")
+    return [(int(m), int(k), int(n)) for m, k, n in found[order].tolist()]
 
 
-def whole(size: int, step: int) -> int:
-    """Rounded down to whole steps, if there is one."""
-    return size // step * step if size >= step else size
+def _cuts(length: int, step: int, least: int) -> np.ndarray:
+    """Parts of a dimension, in whole steps or all of it, down to the least."""
+    counts = np.array([base << shift for shift in range(length.bit_length()) for base in (2, 3)])
+    cut = -(-length // np.concatenate([[1], counts]))
+    cut = np.minimum(-(-cut // step) * step, length)
+    return np.unique(np.concatenate([cut[cut >= least], [least if step == 1 else cut.min()]]))
+
+
+def _promised_s(
+    chip: Chip, of: Matrices, m: np.ndarray, k: np.ndarray, n: np.ndarray
+) -> np.ndarray:
+    """The longest of launches, traffic and folds, and one tile's traffic and folds at the ends."""
+    array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
+    of_m, of_k, of_n = -(-of.m // m), -(-of.k // k), -(-of.n // n)
+    tiles, used = of_m * of_k * of_n, np.minimum(of_m, chip.accelerators)
+    ifmap = np.where(fits_whole(chip, of), 1, of_n) * of.m * of.k * of.left
+    filters = np.where(of_k > 1, of_m, used) * of.k * of.n * of.right
+    moved = of.count * (ifmap + filters + of.m * of.n * of.out) * size / miss_bytes_per_s(chip)
+    folds = tiles * -(-k // int(array.rows)) * -(-n // int(array.columns))
+    computed = of.count * folds * np.maximum(m, int(array.rows)) / used / chip.clock_hz
+    launched = tiles * chip.cpu.launch_cycles / chip.cpu.clock_hz
+    return np.maximum(np.maximum(moved, computed), launched) + (moved + computed) / tiles
 
 
 def parts(size: int, part: int) -> list[int]:
@@ -65,8 +133,8 @@ def in_turn(array: Array, run: Run, units: Sequence[int]) -> np.ndarray:
     """
     cycles = np.broadcast_to(np.asarray(run.cycles, float), len(units)).copy()
     if array.overlap == "preload":
-        _, first = np.unique(units, return_index=True)
-        later = np.setdiff1d(np.arange(len(units)), first)
+        later = np.ones(len(units), bool)
+        later[np.unique(units, return_index=True)[1]] = False
         hidden = 2 * array.rows - 1 + array.rows + array.columns - 2
         cycles[later] = np.maximum(cycles[later] - hidden, 1.0)
     return cycles
