@@ -172,15 +172,20 @@ class Builder:
         kept = {k: v for k, v in given.items() if v is not None}
         return self.append(Op(label, op_type, names, out, kept, domain))
 
-    def append(self, op: Op) -> list[Tensor]:
-        """Append an operator as it is, its inputs named; types of its outputs are inferred.
+    def append(self, op: Op, found: Sequence[TensorType] | None = None) -> list[Tensor]:
+        """Append an operator as it is, its inputs named.
+
+        Args:
+            op: the operator.
+            found: types of its outputs where they are known; inferred if None.
 
         Raises:
             GraphError: its inputs do not fit it.
         """
-        types = [self._tensors[name] if name else None for name in op.inputs]
-        known = [self._values.get(name) for name in op.inputs]
-        found = infer_outputs(op, types, known, self._opsets, strict=True)
+        if found is None:
+            types = [self._tensors[name] if name else None for name in op.inputs]
+            known = [self._values.get(name) for name in op.inputs]
+            found = infer_outputs(op, types, known, self._opsets, strict=True)
         self._ops.append(op)
         self._tensors |= {n: t for n, t in zip(op.outputs, found, strict=True) if n}
         self._values.record(op, self._tensors)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lydite.chip.memory import ELEMENT_BYTES, miss_bytes_per_s
+from lydite.chip.memory import ELEMENT_BYTES, in_flight_bytes_per_s, request_bytes
 from lydite.chip.systolic.array import Array, Run
 from lydite.errors import InputError
 from lydite.hardware.chip import Chip, SystolicArray
@@ -106,17 +106,29 @@ def _cuts(length: int, step: int, least: int) -> np.ndarray:
 def _promised_s(
     chip: Chip, of: Matrices, m: np.ndarray, k: np.ndarray, n: np.ndarray
 ) -> np.ndarray:
-    """The longest of launches, traffic and folds, and one tile's traffic and folds at the ends."""
+    """The longest of launches, traffic and folds, and one tile's traffic and folds at the ends.
+
+    Each tile's transfer waits for memory once, and on one channel its results' too.
+    """
     array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
     of_m, of_k, of_n = -(-of.m // m), -(-of.k // k), -(-of.n // n)
     tiles, used = of_m * of_k * of_n, np.minimum(of_m, chip.accelerators)
     ifmap = np.where(fits_whole(chip, of), 1, of_n) * of.m * of.k * of.left
     filters = np.where(of_k > 1, of_m, used) * of.k * of.n * of.right
-    moved = of.count * (ifmap + filters + of.m * of.n * of.out) * size / miss_bytes_per_s(chip)
+    moved = of.count * (ifmap + filters + of.m * of.n * of.out) * size / _rate(chip, used)
+    waits = tiles / used + (of_m * of_n / used if chip.dma.channels == 1 else 0)
+    moved = moved + waits * chip.dram.latency_s
     folds = tiles * -(-k // int(array.rows)) * -(-n // int(array.columns))
     computed = of.count * folds * np.maximum(m, int(array.rows)) / used / chip.clock_hz
     launched = tiles * chip.cpu.launch_cycles / chip.cpu.clock_hz
     return np.maximum(np.maximum(moved, computed), launched) + (moved + computed) / tiles
+
+
+def _rate(chip: Chip, used: np.ndarray) -> np.ndarray:
+    """What so many accelerators together get of memory."""
+    link = chip.noc.link_bytes_per_s if chip.noc is not None else np.inf
+    shared = min(chip.dram.stream_bytes_per_s(request_bytes(chip)), chip.bus_bytes_per_s)
+    return np.minimum(shared, used * min(in_flight_bytes_per_s(chip), link))
 
 
 def parts(size: int, part: int) -> list[int]:

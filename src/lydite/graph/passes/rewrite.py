@@ -9,6 +9,7 @@ from typing import TypeAlias
 from lydite.errors import GraphError
 from lydite.graph.builder import Builder, Tensor
 from lydite.graph.graph import Graph, Initializer, Op
+from lydite.opkey import TensorType
 
 Rewrite: TypeAlias = Callable[["Rewriter", Op], None]
 """Appends what stands for an operator: `keep`, or other operators and `rename`."""
@@ -42,6 +43,7 @@ class Rewriter:
         )  # fmt: skip
         self.g = Builder.on(empty)
         self._now: dict[str, str] = {}
+        self._moved = opset > graph.opsets.get("", 1)
 
     def run(self, rewrite: Rewrite) -> Graph:
         """The new graph; its outputs keep their names and types keep their places."""
@@ -65,7 +67,25 @@ class Rewriter:
     def keep(self, op: Op, inputs: list[Tensor | None] | None = None) -> None:
         """The operator as it is, on what its inputs have become or on those given."""
         taken = self.inputs(op) if inputs is None else inputs
-        self.g.append(replace(op, inputs=tuple(t.name if t else "" for t in taken)))
+        names = tuple(t.name if t else "" for t in taken)
+        self.g.append(replace(op, inputs=names), self._same_types(op, taken))
+
+    def _same_types(self, op: Op, taken: list[Tensor | None]) -> list[TensorType] | None:
+        """Types of its outputs, if it reads what it read before or numbers of the same type."""
+        if len(taken) != len(op.inputs) or self._moved:
+            return None
+        for name, new in zip(op.inputs, taken, strict=True):
+            if new is None or not name:
+                if new is not None or name:
+                    return None
+                continue
+            if new.type != self.graph.type_of(name):
+                return None
+            if new.name != name and not new.type.dtype.startswith(("float", "bfloat")):
+                return None  # sizes may hang on its values
+        found = [self.graph.tensors.get(name) for name in op.outputs]
+        known = [t for t in found if t is not None and t.shape is not None]
+        return known if len(known) == len(found) else None
 
 
 def _pruned(graph: Graph) -> Graph:
