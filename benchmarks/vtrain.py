@@ -26,7 +26,7 @@ import numpy as np
 from _figures import Figure, publish
 
 from lydite.cluster import Plan
-from lydite.cluster.calibrate import Observed, calibrated, simulated
+from lydite.cluster.calibrate import Observed, calibrated, simulated, with_spread
 from lydite.cluster.collectives import calibrate, read_nccl_log
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.simulate import RankStep, rank_step
@@ -109,6 +109,9 @@ def main() -> None:
     zero_shot = errors(simulated(test, ASSUMED, roofline), judge)
     fitted = calibrated(train, roofline, start=start, source="fitted to vTrain on 2 GPUs")
     found = errors(simulated(test, fitted, roofline), judge)
+    aside = [observed(row) for i, row in enumerate(two) if i % EVERY]
+    low, high = with_spread(fitted, aside, roofline).reached.spread
+    inside = (low * (1 + found) <= 1) & (high * (1 + found) >= 1)
     one = np.median([r["iteration time (ms)"] * 1e-3 / flops_s(r) for r in two[::EVERY]])
     null = errors(one * np.array([flops_s(row) for row in four]), judge)
     at = {
@@ -125,6 +128,11 @@ def main() -> None:
             "vTrain's steps on 4 A100s from the spec sheet alone, mean error",
             float(np.abs(zero_shot).mean()), "share", None, "lower",
             {"rows": len(four), "bias": float(zero_shot.mean()), **ASSUMED.values},
+        ),
+        Figure(
+            "of these steps within the bounds of 2 GPUs' rows that the fit has not seen",
+            float(inside.mean()), "share", None, "higher",
+            {"rows": len(four), "low": low, "high": high, "from_rows": len(aside)},
         ),
     ]  # fmt: skip
     publish("vtrain", figures)

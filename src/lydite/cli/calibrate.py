@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 KEPT_ASIDE = 4
 """Every fourth row judges the fit and takes no part in it."""
 
+JUDGES = 8
+"""With fewer of them the bounds come from all rows."""
+
 
 def calibrate(
     steps: Annotated[Path, typer.Argument(metavar="STEPS.csv", help="One measured step a row.")],
@@ -41,7 +44,7 @@ def calibrate(
     """
     from lydite.cli.load import chain_for, open_database
     from lydite.cli.show import percent, print_json, progress_bar, say, table
-    from lydite.cluster.calibrate import calibrated
+    from lydite.cluster.calibrate import calibrated, with_spread
     from lydite.cluster.constants import ASSUMED, write_constants
     from lydite.estimate import Rows
 
@@ -58,22 +61,31 @@ def calibrate(
                 fitted_to, estimator_of, rounds=rounds, source=f"fitted to {steps.name}",
                 progress=progress,
             )  # fmt: skip
+        rows = _rows(observed)
+        judges = rows["kept aside"] if len(rows["kept aside"]) >= JUDGES else observed
+        found = with_spread(found, judges, estimator_of)
         judged = {
-            name: _accuracy(rows, found if name != "assumed" else ASSUMED, estimator_of)
-            for name, rows in _rows(observed).items() if rows
+            name: _accuracy(some, found if name != "assumed" else ASSUMED, estimator_of)
+            for name, some in rows.items() if some
         }  # fmt: skip
     write_constants(constants, found)
     if json:
         errors = {name: accuracy.to_json() for name, accuracy in judged.items()}
-        print_json({"constants": found.values, "rows": len(observed), "errors": errors})
+        print_json({
+            "constants": found.values, "bounds_over_step": list(found.reached.spread),
+            "rows": len(observed), "errors": errors,
+        })  # fmt: skip
         return
     lines = [[n, f"{ASSUMED.values[n]:.3g}", f"{v:.3g}"] for n, v in found.values.items()]
     print(table("", ["constant", "assumed", "fitted"], lines) + "\n")
     lines = [
-        [name, str(len(_rows(observed)[name])), percent(a.mean_abs), percent(abs(a.worst.error))]
+        [name, str(len(rows[name])), percent(a.mean_abs), percent(abs(a.worst.error))]
         for name, a in judged.items()
     ]
     print(table("", ["rows", "count", "mean error", "worst"], lines))
+    low, high = found.reached.spread
+    judge = "rows kept aside" if judges is not observed else "all rows"
+    print(f"\nnine of ten steps take {low:.2f} to {high:.2f} of what is simulated ({judge})")
     say(f"written: {constants}", quiet)
 
 

@@ -7,7 +7,7 @@ Journal 7(4), 1965) over the logarithms of the figures, each held within `LIMITS
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -114,3 +114,20 @@ def calibrated(
         error, begin, method="Nelder-Mead", options={"maxfev": rounds, "initial_simplex": simplex}
     )
     return constants_at(found.x)
+
+
+def with_spread(
+    constants: Constants, observed: Sequence[Observed], estimator_of: EstimatorOf
+) -> Constants:
+    """With the bounds that hold nine of ten measured steps, over what is simulated of them.
+
+    Args:
+        constants: fitted.
+        observed: measured steps, best such as the fit has not seen.
+        estimator_of: as for `calibrated`.
+    """
+    measured = np.array([one.seconds for one in observed])
+    ratios = measured / simulated(observed, constants, estimator_of)
+    low, high = (float(share) for share in np.percentile(ratios, [5, 95]))
+    reached = replace(constants.reached, spread=(min(low, 1.0), max(high, 1.0)))
+    return replace(constants, reached=reached)

@@ -86,6 +86,8 @@ ASSUMED = Constants()
 def write_constants(path: Path, constants: Constants) -> Path:
     """Write them as JSON."""
     document: dict[str, Any] = {**constants.values, "source": constants.source}
+    if constants.reached.spread:
+        document["spread"] = list(constants.reached.spread)
     if constants.collectives is not None:
         document["collectives"] = constants.collectives.to_json()
     return write_atomic(path, json.dumps(document, indent=2) + "\n")
@@ -107,12 +109,27 @@ def read_constants(path: Path) -> Constants:
         raise InputError("is no JSON object of constants", where=str(path))
     source = str(document.pop("source", path.name))
     sent = document.pop("collectives", None)
+    spread = _spread(document.pop("spread", None), path)
     for name, value in document.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InputError(f"{name} is no number", where=str(path))
     found = ASSUMED.with_values(document, source)
     calibration = None if sent is None else Calibration.from_json(sent, f"{path}: collectives")
-    return replace(found, collectives=calibration)
+    reached = replace(found.reached, spread=spread)
+    return replace(found, collectives=calibration, reached=reached)
+
+
+def _spread(given: object, path: Path) -> tuple[float, ...]:
+    """Bounds of a step over the step."""
+    if given is None:
+        return ()
+    numbers = given if isinstance(given, list) else []
+    known = [float(n) for n in numbers if isinstance(n, (int, float)) and not isinstance(n, bool)]
+    if len(known) != 2 or len(numbers) != 2 or not 0 < known[0] <= 1 <= known[1] < float("inf"):
+        raise InputError(
+            f"spread is {given}", where=str(path), allowed="two numbers, 0 < low <= 1 <= high"
+        )
+    return known[0], known[1]
 
 
 def with_curves(constants: Constants, database: Database, cluster: Cluster) -> Constants:

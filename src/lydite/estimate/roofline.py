@@ -34,11 +34,19 @@ class Reached:
     Attributes:
         products: share of peak arithmetic. Whole steps of Megatron-LM reach 0.44 to 0.52 of an
             A100's peak (arXiv:2104.04473, table 1), their products more.
-        streams: share of memory bandwidth (assumed, without a source).
+        streams: share of memory bandwidth. Medians of NeuSight's float32 rows on five GPUs
+            (github.com/sitar-lab/NeuSight, MIT): 0.73 element by element, 0.49 layer norms, 0.57
+            softmax.
         misaligned: what a product of matrices keeps of `products` where a row is no multiple of 16
             bytes, which tensor cores want (NVIDIA, Matrix Multiplication Background, section 3.1);
             1 knows of no such loss.
         kernel_s: the least that a kernel takes (assumed).
+        product_bounds, stream_bounds: what nine products and streams of ten reach. Of NeuSight's
+            rows whose roofline is above 20 us: 0.17 to 0.81 of matrices, 0.15 to 1.28 of
+            convolutions (fewer multiplications in Winograd's form), 0.31 to 0.87 of streams; a
+            tenth below for tensor cores, which are harder to feed (assumed).
+        spread: bounds of a step's time over the time itself, where steps were measured; () where
+            none were, and the bounds above hold.
         source: where the shares come from.
     """
 
@@ -46,6 +54,9 @@ class Reached:
     streams: float = 0.7
     misaligned: float = 1.0
     kernel_s: float = ASSUMED_DISPATCH_S
+    product_bounds: tuple[float, float] = (0.1, 1.3)
+    stream_bounds: tuple[float, float] = (0.3, 0.9)
+    spread: tuple[float, ...] = ()
     source: str = "assumed"
 
 
@@ -111,14 +122,21 @@ def _copy_seconds(key: OpKey, work: Work, device: Device) -> float:
     return 2 * sum(t.nbytes or 0 for t in key.outputs) / device.memory_bandwidth
 
 
-def _assumed(work: Work, device: Device, key: OpKey, reached: Reached, bound: float) -> float:
-    """The share of the roofline without measurements: on accelerators by what bounds them."""
-    if device.kind == "cpu":
-        return ASSUMED[1]
-    products = reached.products * (reached.misaligned if _misaligned(key) else 1.0)
-    arithmetic = work.flops / device.peak(key_dtype(key)) / products
-    likely = max(arithmetic, work.bytes_moved / device.memory_bandwidth / reached.streams)
-    return bound / likely if likely else 1.0
+def _reached(
+    work: Work, device: Device, key: OpKey, reached: Reached, bound: float
+) -> tuple[float, float, float]:
+    """Shares of an accelerator's roofline without measurements: likely, most and least."""
+    worse = reached.misaligned if _misaligned(key) else 1.0
+    arithmetic = work.flops / device.peak(key_dtype(key))
+    moved = work.bytes_moved / device.memory_bandwidth
+
+    def share(products: float, streams: float) -> float:
+        seconds = max(arithmetic / products, moved / streams)
+        return bound / seconds if seconds else 1.0
+
+    likely = share(reached.products * worse, reached.streams)
+    (least, most), (slow, fast) = reached.product_bounds, reached.stream_bounds
+    return likely, max(likely, share(most, fast)), min(likely, share(least * worse, slow))
 
 
 def _misaligned(key: OpKey) -> bool:
@@ -164,19 +182,26 @@ class Roofline:
             return None
         bound = roofline_seconds(work, device, key_dtype(key), self._threads)
         fitted = self._efficiency.get(key.qualified_type)
+        mark = ("roofline", key.qualified_type if fitted else None)
         if fitted:
-            low, median, high = fitted.low, fitted.median, fitted.high
-            detail = f"efficiency {median:.2f} fitted over {fitted.rows} rows"
+            shares = fitted.median, fitted.high, fitted.low
+            detail = f"efficiency {fitted.median:.2f} fitted over {fitted.rows} rows"
+        elif device.kind == "cpu":
+            shares = ASSUMED[1], ASSUMED[2], ASSUMED[0]
+            detail = f"efficiency {ASSUMED[1]:.2f} assumed"
         else:
-            low, _, high = ASSUMED
-            median = _assumed(work, device, key, self._reached, bound)
-            source = "assumed" if device.kind == "cpu" else self._reached.source
-            detail = f"efficiency {median:.2f} {source}"
+            shares = _reached(work, device, key, self._reached, bound)
+            detail = f"efficiency {shares[0]:.2f} {self._reached.source}"
+            if self._reached.spread:
+                seconds = bound / shares[0] + self._dispatch_s
+                low, high = (seconds * factor for factor in self._reached.spread)
+                return Estimate(seconds, low, high, "roofline", detail, shared=mark)
+        likely, fastest, slowest = (bound / share for share in shares)
         return Estimate(
-            bound / median + self._dispatch_s,
-            bound / high + self._dispatch_s * 0.2,
-            bound / low + _copy_seconds(key, work, device) + self._dispatch_s * 8,
+            likely + self._dispatch_s,
+            fastest + self._dispatch_s * 0.2,
+            slowest + _copy_seconds(key, work, device) + self._dispatch_s * 8,
             "roofline",
             detail,
-            shared=("roofline", key.qualified_type if fitted else None),
+            shared=mark,
         )

@@ -518,6 +518,12 @@ def test_calibrate_fits_and_simulate_takes_it(lydite, tmp_path):
     ran = lydite("simulate", "gpt2", "--train", "--devices", 2, "--sequence", 64, "--batch", 16,
                  "--constants", made)  # fmt: skip
     assert "constants fitted to steps.csv" in ran.out
+    low, high = found["bounds_over_step"]
+    assert json.loads(made.read_text())["spread"] == [low, high]
+    told = json.loads(lydite("simulate", "gpt2", "--train", "--devices", 2, "--sequence", 64,
+                             "--batch", 16, "--constants", made, "--json").out)  # fmt: skip
+    assert told["low_s"] == pytest.approx(low * told["step_s"])
+    assert told["high_s"] == pytest.approx(high * told["step_s"])
 
 
 def test_simulate_searches_plans(lydite):

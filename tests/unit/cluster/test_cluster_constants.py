@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lydite.cluster import Plan, simulate_step
-from lydite.cluster.calibrate import START, Observed, calibrated, simulated
+from lydite.cluster.calibrate import START, Observed, calibrated, simulated, with_spread
 from lydite.cluster.collectives import Calibration
 from lydite.cluster.constants import ASSUMED, LIMITS, read_constants, write_constants
 from lydite.cluster.simulate import rank_step
@@ -30,6 +30,8 @@ def test_what_is_written_is_read(tmp_path):
         ASSUMED.with_values({"products": 0.8, "step_s": 2e-3}, "measured"), collectives=sent
     )
     assert read_constants(write_constants(tmp_path / "c.json", wanted)) == wanted
+    wanted = replace(wanted, reached=replace(wanted.reached, spread=(0.9, 1.2)))
+    assert read_constants(write_constants(tmp_path / "c.json", wanted)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,8 @@ def test_what_is_written_is_read(tmp_path):
     [('{"products": 1.2}', "products is 1.2; allowed: 0.01 to 1"),
      ('{"product": 1}', "unknown constant 'product'.*did you mean 'products'"),
      ('{"step_s": "1"}', "step_s is no number"), ("[]", "is no JSON object of constants"),
+     ('{"spread": [0.9]}', "spread is .* allowed: two numbers"),
+     ('{"spread": [1.1, 1.2]}', "0 < low <= 1 <= high"), ('{"spread": 1}', "spread is 1"),
      ("{", "is no JSON object of constants"), ('{"dispatch_s": -1}', "dispatch_s is -1")],
 )  # fmt: skip
 def test_what_is_no_constant(tmp_path, text, told):
@@ -76,6 +80,26 @@ def test_constants_are_found_again_in_the_steps_that_they_made():
     assert all(low <= found.values[n] <= high for n, (low, high) in LIMITS.items())
     assert told[-1][0] == 90
     assert found.source == "calibrated"
+
+
+def test_bounds_of_a_step_are_those_of_the_steps_that_were_measured():
+    steps = observations(ASSUMED)
+    off = np.linspace(0.8, 1.5, len(steps))
+    late = [replace(one, seconds=one.seconds * f) for one, f in zip(steps, off, strict=True)]
+    found = with_spread(ASSUMED, late, roofline).reached.spread
+    assert found == pytest.approx(np.percentile(off, [5, 95]), rel=1e-6)
+    faster = [replace(one, seconds=0.5 * one.seconds) for one in steps]
+    assert with_spread(ASSUMED, faster, roofline).reached.spread == pytest.approx((0.5, 1.0))
+    known = replace(ASSUMED, reached=replace(ASSUMED.reached, spread=(0.9, 1.2)))
+    plan, cluster = Plan(dp=8, micro_batch=4), read_cluster("dgx-a100")
+    graph = build_model("gpt2", batch=4, sequence=128, phase="forward")
+    told, bare = (
+        simulate_step(graph, cluster, plan, roofline(c), constants=c) for c in (known, ASSUMED)
+    )
+    assert told.seconds == bare.seconds
+    assert told.low == pytest.approx(0.9 * told.seconds)
+    assert told.high == pytest.approx(1.2 * told.seconds)
+    assert bare.low < told.low < told.high < bare.high
 
 
 def test_a_fit_needs_more_steps_than_figures():
