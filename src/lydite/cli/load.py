@@ -109,6 +109,7 @@ def _from_config(name: str, shape: ModelOptions, usual: dict[str, str]) -> Graph
 
 
 def _from_file(name: str, shape: ModelOptions) -> Graph:
+    from lydite.graph import rebatched
     from lydite.graph.formats import read_file
 
     for option, value in _sizes(shape).items():
@@ -121,7 +122,7 @@ def _from_file(name: str, shape: ModelOptions) -> Graph:
     bound = dict(_dim(text) for text in shape.dim or [])
     graph = read_file(name, dims=bound, params=shape.params).renamed(Path(name).stem)
     if shape.batch is not None:
-        graph = _with_batch(graph, shape.batch)
+        graph = rebatched(graph, shape.batch)
     return graph if shape.dtype is None else _in_precision(graph, shape.dtype)
 
 
@@ -136,18 +137,6 @@ def _dim(text: str) -> tuple[str, int]:
     if not (name and equals and size.isdecimal() and int(size) < 2**31):
         raise InputError(f"'{text}' binds nothing", where="--dim", allowed="NAME=SIZE")
     return name, int(size)
-
-
-def _with_batch(graph: Graph, batch: int) -> Graph:
-    """The batch of a file: the symbolic first size of its first input."""
-    from lydite.graph import bind_dims
-
-    shape = graph.type_of(graph.inputs[0]).shape if graph.inputs else None
-    if not shape or not isinstance(shape[0], str):
-        raise InputError(
-            "its batch is fixed", where=graph.name, hint="export it with a symbolic batch"
-        )
-    return bind_dims(graph, {shape[0]: batch})
 
 
 @contextmanager

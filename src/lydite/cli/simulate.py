@@ -77,7 +77,7 @@ def simulate(
     if strict:
         require_fit(result)
     _write(result, trace, report, quiet)
-    length = shape.sequence * plan.cp if shape.sequence else None
+    length = _tokens(graph, plan.cp)
     found = document(result, length) | ({"ten_percent_more_saves": bought} if bought else {})
     if lasting is not None:
         found["goodput"] = goodput_document(lasting)
@@ -93,6 +93,14 @@ def simulate(
     missing = fitting(result)
     if missing:
         say(f"does not fit: {missing}", quiet)
+
+
+def _tokens(graph: Graph, cp: int) -> int | None:
+    """Of a sample, over the ranks of its context: the second size of the first whole numbers."""
+    for type_ in map(graph.type_of, graph.inputs):
+        if type_.dtype in ("int64", "int32") and type_.shape and len(type_.shape) == 2:
+            return int(type_.shape[1]) * cp
+    return None
 
 
 def _goodput(result: StepResult, told: Mapping[str, float | None]) -> Goodput | None:

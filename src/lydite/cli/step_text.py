@@ -78,7 +78,8 @@ def text(result: StepResult, sequence: int | None = None) -> str:
 
     plan, whole = result.plan, result.seconds
     rate = f"{sequence * result.samples / whole:,.0f}" if sequence else ""
-    tokens = f" of {sequence} tokens ({rate} tokens/s)" if sequence else ""
+    plural = "token" if sequence == 1 else "tokens"
+    tokens = f" of {sequence} {plural} ({rate} tokens/s)" if sequence else ""
     head = [
         f"{result.model} on {result.cluster.name}: {format_seconds(whole)} a step "
         f"({format_seconds(result.low)} to {format_seconds(result.high)})",

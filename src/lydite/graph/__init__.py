@@ -5,12 +5,13 @@ from lydite.graph.graph import Graph, Initializer, Op
 from lydite.graph.keys import key_of, keys_of, model_key
 from lydite.graph.onnx_reader import graph_from_model, read_onnx
 from lydite.graph.onnx_writer import model_to_proto, write_onnx
-from lydite.graph.retype import bind_dims, retyped
+from lydite.graph.retype import bind_dims, rebatched, retyped
 from lydite.graph.work import GraphWork, Work, total_work, work_of, work_of_key
 from lydite.opkey import Operand, OpKey, TensorType
 
 __all__ = [
     "Builder", "Graph", "GraphWork", "Initializer", "Op", "OpKey", "Operand", "Tensor",
     "TensorType", "Work", "bind_dims", "graph_from_model", "key_of", "keys_of", "model_key",
-    "model_to_proto", "read_onnx", "retyped", "total_work", "work_of", "work_of_key", "write_onnx",
+    "model_to_proto", "read_onnx", "rebatched", "retyped", "total_work", "work_of", "work_of_key",
+    "write_onnx",
 ]  # fmt: skip

@@ -223,7 +223,6 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         (["inspect", "NET", "--train", "--loss", "l2"], "unknown loss 'l2'; allowed: cross_ent"),
         (["inspect", "NET", "--train", "--recompute", "99"], "small: cannot cut into 99 segments"),
         (["inspect", "gpt2", "--phase", "decod"], "unknown phase 'decod'; allowed: decode, forw"),
-        (["inspect", "NET", "--batch", "2"], "small: its batch is fixed; export it with a"),
         (["simulate", "gpt2", "--train", "--tp", "3"], "tp 3 x pp 1 = 3 does not divide"),
         (["simulate", "gpt2", "--train", "--tp", "8"], "gpt2: attention (Attention):"),
         (["db", "import", "ncl", "a.log"], "unknown kind of file 'ncl'; allowed: aisim, lydite, n"),

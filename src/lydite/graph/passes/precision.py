@@ -20,6 +20,7 @@ from lydite.graph.graph import Graph, Initializer, Op
 from lydite.graph.passes.quantise import quantised
 from lydite.graph.passes.rewrite import Rewriter
 from lydite.graph.retype import retyped
+from lydite.graph.upgrade import OPSET, upgraded
 from lydite.opkey import TensorType
 
 PRECISIONS = (
@@ -63,6 +64,7 @@ def in_precision(graph: Graph, precision: str) -> Graph:
     """
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
+    graph = upgraded(graph)
     if precision == "int8":
         return quantised(graph)
     mode, _, dtype = precision.rpartition("-")
@@ -79,7 +81,7 @@ def _whole(graph: Graph, dtype: str) -> Graph:
     }  # fmt: skip
     tensors = {**graph.tensors, **{name: init.type for name, init in changed.items()}}
     ops = tuple(_cast_to(op, graph, dtype) for op in graph.ops)
-    opset = max(graph.opsets.get("", 1), _BFLOAT16_OPSET if dtype == "bfloat16" else 13)
+    opset = max(graph.opsets.get("", 1), _BFLOAT16_OPSET if dtype == "bfloat16" else OPSET)
     whole = replace(
         graph, ops=ops, tensors=tensors, initializers={**graph.initializers, **changed},
         opsets={**graph.opsets, "": opset},
@@ -141,7 +143,7 @@ class _Autocast:
 
     def run(self, graph: Graph) -> Graph:
         """The graph with casts."""
-        opset = _BFLOAT16_OPSET if self._low == "bfloat16" else 13
+        opset = _BFLOAT16_OPSET if self._low == "bfloat16" else OPSET
         return Rewriter(graph, opset=opset).run(self._op)
 
     def _op(self, new: Rewriter, op: Op) -> None:

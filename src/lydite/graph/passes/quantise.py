@@ -16,6 +16,7 @@ from lydite.graph.builder import Tensor
 from lydite.graph.graph import Graph, Initializer, Op
 from lydite.graph.passes.fold import folded
 from lydite.graph.passes.rewrite import Rewriter
+from lydite.graph.upgrade import OPSET, upgraded
 from lydite.opkey import TensorType
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
@@ -41,7 +42,7 @@ def quantised(graph: Graph, largest: Mapping[str, float] | None = None) -> Graph
     Raises:
         GraphError: there is control flow.
     """
-    return _Quantiser(folded(graph), largest or {}).run()
+    return _Quantiser(folded(upgraded(graph)), largest or {}).run()
 
 
 class _Quantiser:
@@ -55,7 +56,7 @@ class _Quantiser:
 
     def run(self) -> Graph:
         """The quantised graph."""
-        return Rewriter(self._graph, opset=13).run(self._op)
+        return Rewriter(self._graph, opset=OPSET).run(self._op)
 
     def _op(self, new: Rewriter, op: Op) -> None:
         if op.domain or op.op_type not in (*PRODUCTS, *PASSING) or not self._eligible(op):

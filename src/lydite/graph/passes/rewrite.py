@@ -9,6 +9,7 @@ from typing import TypeAlias
 from lydite.errors import GraphError
 from lydite.graph.builder import Builder, Tensor
 from lydite.graph.graph import Graph, Initializer, Op
+from lydite.graph.upgrade import OPSET, upgraded
 from lydite.opkey import TensorType
 
 Rewrite: TypeAlias = Callable[["Rewriter", Op], None]
@@ -31,6 +32,8 @@ class Rewriter:
             raise GraphError(
                 "has control flow or functions, which passes leave alone", where=graph.name
             )
+        self._moved = opset > graph.opsets.get("", 1)
+        graph = upgraded(graph, min(opset, OPSET))
         self.graph = graph
         weights = graph.initializers if initializers is None else initializers
         empty = replace(
@@ -43,7 +46,6 @@ class Rewriter:
         )  # fmt: skip
         self.g = Builder.on(empty)
         self._now: dict[str, str] = {}
-        self._moved = opset > graph.opsets.get("", 1)
 
     def run(self, rewrite: Rewrite) -> Graph:
         """The new graph; its outputs keep their names and types keep their places."""

@@ -14,6 +14,7 @@ from lydite.graph.training.losses import LOSSES, usual_loss
 from lydite.graph.training.optimizers import OPTIMIZERS, append_updates
 from lydite.graph.training.recompute import Recall
 from lydite.graph.training.rules import NO_GRADIENT, SAVING, gradient_rules
+from lydite.graph.upgrade import upgraded
 
 PHASES = ("forward", "loss", "backward", "recompute", "optimizer")
 
@@ -76,6 +77,7 @@ def training_step(
             f"training needs every size; open: {', '.join(graph.open_dims)}", where=graph.name,
             hint="bind symbolic sizes with --dim NAME=SIZE",
         )  # fmt: skip
+    graph = upgraded(graph)
     loss = loss or usual_loss([graph.type_of(name) for name in graph.outputs])
     whole = with_loss(graph, loss)
     forward = _saving(whole)
@@ -110,6 +112,7 @@ def with_loss(graph: Graph, loss: str) -> Graph:
         return graph
     if loss not in LOSSES:
         raise unknown_name("loss", loss, tuple(LOSSES))
+    graph = upgraded(graph)
     g = Builder.on(graph)
     return g.build(LOSSES[loss](g, [g.tensor(name) for name in graph.outputs]))
 
