@@ -32,11 +32,11 @@ class Reached:
     """What an accelerator reaches where none of its operators was measured.
 
     Attributes:
-        products: share of peak arithmetic. Whole steps of Megatron-LM reach 0.44 to 0.52 of an
-            A100's peak (arXiv:2104.04473, table 1), their products more.
-        streams: share of memory bandwidth. Medians of NeuSight's float32 rows on five GPUs
-            (github.com/sitar-lab/NeuSight, MIT): 0.73 element by element, 0.49 layer norms, 0.57
-            softmax.
+        products: share of peak arithmetic. Medians of NeuSight's float32 rows by a weight whose
+            roofline is above 20 us (github.com/sitar-lab/NeuSight, MIT): 0.69 on an A100, 0.74 on
+            a V100, less on smaller GPUs.
+        streams: share of memory bandwidth. Medians of the same on five GPUs: 0.73 element by
+            element, 0.49 layer norms, 0.57 softmax.
         misaligned: what a product of matrices keeps of `products` where a row is no multiple of 16
             bytes, which tensor cores want (NVIDIA, Matrix Multiplication Background, section 3.1);
             1 knows of no such loss.
@@ -50,7 +50,7 @@ class Reached:
         source: where the shares come from.
     """
 
-    products: float = 0.6
+    products: float = 0.7
     streams: float = 0.7
     misaligned: float = 1.0
     kernel_s: float = ASSUMED_DISPATCH_S
