@@ -2,8 +2,8 @@
 
 Korthikanti et al., Reducing Activation Recomputation in Large Transformer Models
 (arXiv:2205.05198), table 3 for the models and table 5 for the seconds: all of a layer computed
-again, and attention alone with sequence parallelism. The null model takes the one share of peak that
-fits them best.
+again, and attention alone with sequence parallelism. The null model takes the one share of peak
+that fits them best.
 
 No constant was fitted to these rows, but one was seen with them: with products at 0.6 of peak, as
 assumed before, the mean error is 16.1 %. 0.7 is the median of others' rows (`Reached.products`).

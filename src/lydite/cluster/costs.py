@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lydite.cluster.blocks import Block, Blocks
+from lydite.cluster.tensor import GROUP
 from lydite.errors import InputError
 from lydite.estimate.base import Estimator
 from lydite.estimate.roofline import key_dtype
@@ -145,10 +146,14 @@ def outline(
     slots: list[tuple[int, str, int]] = []
     kernels: dict[tuple[int, str], int] = {}
     flops: dict[str, float] = {"float32": 0.0}
+    gathered = _gathered(step)
     for op in graph.ops:
         block, phase = home.of(op), _phase(op, step, own)
         if op.domain == "lydite" and op.op_type in COLLECTIVES:
             after = kernels.get((block, phase), 0)
+            if phase == "data" and op.name.removesuffix(_BACK) in gathered:
+                again = replace(op, op_type="AllGather")
+                found[block].parts[phase].messages.append(_message(again, graph, after))
             found[block].parts[phase].messages.append(_message(op, graph, after))
         elif not (op.domain == "lydite" and op.op_type in _VIEWS):
             work = work_of(op, graph)
@@ -176,7 +181,7 @@ def outline(
     _hold(found, home, step, graph, wire_bytes)
     if step is not None:
         for name, size in saved_for_backward(step).items():
-            cost = found[home.of_name(name)]
+            cost, size = found[home.of_name(name)], size / gathered.get(name, 1)
             cost.saved_bytes += size
             if name.endswith(SPARED):
                 cost.attention_bytes += size
@@ -243,6 +248,24 @@ def _message(op: Op, graph: Graph, after: int) -> Message:
     sizes = [t.nbytes or 0.0 for t in (graph.type_of(op.inputs[0]), graph.type_of(op.outputs[0]))]
     copies: Any = op.attrs.get("copies", 1)
     return Message(op.op_type, max(sizes) * copies, str(op.attrs.get("group", "tp")), after)
+
+
+_BACK = "/ReduceScatter"
+
+
+def _gathered(step: TrainingStep | None) -> dict[str, int]:
+    """Gathers of tokens before a product, and among how many ranks.
+
+    A rank keeps its own part for the backward pass and gathers again there (sequence parallelism,
+    arXiv:2205.05198, section 4.2.2).
+    """
+    forward = step.ops_of("forward") if step is not None else []
+    return {
+        op.name: int(op.attrs["size"])  # type: ignore[arg-type]
+        for op in forward
+        if (op.domain, op.op_type) == ("lydite", "AllGather")
+        and (op.attrs["group"], op.attrs.get("axis")) == (GROUP, 1)
+    }
 
 
 _FINISHING = ("Reshape", "ReduceSum", "Cast", "Add", "Transpose")

@@ -13,6 +13,7 @@ from lydite.cluster.program import folded
 from lydite.cluster.schedules import in_flight, steps_of
 from lydite.cluster.search import search
 from lydite.cluster.sensitivity import sensitivity
+from lydite.cluster.simulate import rank_step
 from lydite.cluster.stages import Phase, Unit
 from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play
@@ -24,6 +25,8 @@ from lydite.graph.training.step import with_loss
 from lydite.hardware.cluster import read_cluster
 from lydite.models import build_model
 from lydite.models.counts import multiply_adds
+from lydite.models.decoder import decoder
+from lydite.models.dimensions import Decoder
 
 ALONE = Group(1, float("inf"), 0.0)
 UNIT = Unit(
@@ -35,6 +38,31 @@ def makespan(plan: Plan, units: int = 1) -> int:
     stages = [[UNIT] * units for _ in range(plan.pp * plan.chunks)]
     played = folded(step_programs(stages, plan, dict.fromkeys(("dp", "edp", "pp"), ALONE)))
     return play(played.tasks, played.servers).makespan_ps
+
+
+@pytest.mark.parametrize("attention", ["written", "fused"])
+@pytest.mark.parametrize("ranks", [2, 8])
+def test_what_a_layer_keeps_for_the_backward_pass(ranks, attention):
+    """s b h (10 + 24/t + 5 a s/(h t)), with sequence parallelism s b h/t (34 + 5 a s/h).
+
+    arXiv:2205.05198, equations 2 and 4, less the masks of dropout (2 s b h and 3 a s^2 b), which
+    these nets have not; scores are not kept where attention is fused, but 4 bytes a row and head.
+    """
+    s, b, h, a = 1024, 2, 4096, 32
+    size = Decoder(layers=8, hidden=h, heads=a, feed_forward=4 * h, packed=True, vocabulary=51200,
+                   positions=s)  # fmt: skip
+    net = decoder(size, batch=b, sequence=s, phase="forward", dtype="float16")
+    scores = 2 * a * s / h if attention == "written" else 4 * a / h
+    for sequence, expected in (
+        (False, s * b * h * (8 + (24 + scores) / ranks)),
+        (True, s * b * h / ranks * (32 + scores)),
+    ):
+        plan = Plan(tp=ranks, sequence_parallel=sequence, attention=attention)
+        costs = rank_step(net, plan).shape.costs
+        layer = max(costs, key=lambda cost: cost.block.count)
+        assert layer.saved_bytes == pytest.approx(expected, rel=1e-3)
+        again = [m for m in layer.parts["data"].messages if m.kind == "AllGather"]
+        assert len(again) == (4 if sequence else 0)  # two of gradients, two of what was not kept
 
 
 @pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
