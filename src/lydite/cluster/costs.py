@@ -247,7 +247,8 @@ def _message(op: Op, graph: Graph, after: int) -> Message:
     """Of a gather the joined tensor, of a reduce-scatter the whole one: nccl-tests' sizes."""
     sizes = [t.nbytes or 0.0 for t in (graph.type_of(op.inputs[0]), graph.type_of(op.outputs[0]))]
     copies: Any = op.attrs.get("copies", 1)
-    return Message(op.op_type, max(sizes) * copies, str(op.attrs.get("group", "tp")), after)
+    parts: Any = op.attrs.get("parts", 1)
+    return Message(op.op_type, max(sizes) * copies / parts, str(op.attrs.get("group", "tp")), after)
 
 
 _BACK = "/ReduceScatter"

@@ -163,7 +163,8 @@ def rank_step(
         kind = loss or usual_loss([short.type_of(name) for name in short.outputs])
         short = with_loss(short, kind)
     short = tensor_parallel(short, plan.tp, sequence=plan.sequence_parallel)
-    short = context_parallel(expert_parallel(short, plan.ep), plan.cp)
+    parts = plan.tp if plan.sequence_parallel else 1
+    short = context_parallel(expert_parallel(short, plan.ep, parts=parts), plan.cp)
     if plan.attention == "written":
         short = written_out(short)
     if optimizer is not None:

@@ -22,12 +22,14 @@ from lydite.graph.passes.rewrite import Rewriter
 from lydite.opkey import TensorType
 
 
-def expert_parallel(graph: Graph, ranks: int) -> Graph:
+def expert_parallel(graph: Graph, ranks: int, *, parts: int = 1) -> Graph:
     """The graph with a rank's share of the experts.
 
     Args:
         graph: of one rank.
         ranks: how many share them.
+        parts: how many ranks have the same tokens and send a part of them each (sequence
+            parallelism); without it each sends all of its tokens.
 
     Raises:
         InputError: there are no experts, or they do not divide (names the nearest that do).
@@ -43,26 +45,28 @@ def expert_parallel(graph: Graph, ranks: int) -> Graph:
             return
         tokens, router, *weights = new.inputs(op)
         assert tokens is not None and router is not None
-        parts = [_part(new, w, ranks, op) if w is not None else None for w in weights]
+        own_weights = [_part(new, w, ranks, op) if w is not None else None for w in weights]
         chosen: Any = op.attrs.get("k", 1)
-        sent = _exchanged(new, tokens, op, "dispatch", chosen, ranks)
+        sent = _exchanged(new, tokens, op, "dispatch", chosen, ranks, parts)
         own = new.g.op(
             "Scatter", router, domain="lydite", name=f"{op.name}/own", group="ep", size=ranks,
             axis=1,
         )  # fmt: skip
         made = new.g.append(
-            replace(op, inputs=tuple(t.name if t else "" for t in (sent, own, *parts)),
+            replace(op, inputs=tuple(t.name if t else "" for t in (sent, own, *own_weights)),
                     outputs=(f"{op.outputs[0]}/own",))
         )[0]  # fmt: skip
-        new.rename(op.outputs[0], _exchanged(new, made, op, "combine", chosen, ranks))
+        new.rename(op.outputs[0], _exchanged(new, made, op, "combine", chosen, ranks, parts))
 
     return Rewriter(graph).run(rewrite)
 
 
-def _exchanged(new: Rewriter, x: Tensor, op: Op, what: str, copies: int, ranks: int) -> Tensor:
+def _exchanged(
+    new: Rewriter, x: Tensor, op: Op, what: str, copies: int, ranks: int, parts: int
+) -> Tensor:
     return new.g.op(
         "AllToAll", x, domain="lydite", name=f"{op.name}/{what}", group="ep", size=ranks,
-        copies=copies,
+        copies=copies, parts=parts,
     )  # fmt: skip
 
 

@@ -139,6 +139,17 @@ def test_tokens_go_to_their_experts_and_back():
     assert {group for _, group, _ in found} == {"ep"}
 
 
+def test_ranks_that_share_the_tokens_send_a_part_each():
+    """With tensor parallelism each sends all, with sequence parallelism half."""
+    all_of_them, parts = (
+        {m[2] for m in messages(SPARSE, tp=2, dp=4, ep=4, sequence_parallel=sequence)
+         if m[0] == "AllToAll"}
+        for sequence in (False, True)
+    )  # fmt: skip
+    assert all_of_them == {4 * 128 * 2 * 256 * 2.0}
+    assert parts == {4 * 128 * 2 * 256 * 2.0 / 2}
+
+
 def test_keys_and_values_are_gathered_and_their_gradients_summed():
     found = [m for m in messages(DENSE, cp=4) if m[1] == "cp"]
     assert [kind for kind, *_ in found].count("AllGather") == 2
