@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.device import Cache, Device
+from lydite.hardware.faults import fault
 from lydite.units import parse_quantity
 
 
@@ -108,13 +109,7 @@ def _parse(text: str, where: str) -> tuple[Device, list[str]]:
     try:
         spec = DeviceSpec.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"field '{field}': {first['msg'].lower()}",
-            where=where,
-            allowed=", ".join(DeviceSpec.model_fields),
-        ) from error
+        raise fault(error, where, "a device", DeviceSpec, {"caches": _CacheSpec}) from error
     return spec.device(where), [name.lower() for name in spec.aliases]
 
 

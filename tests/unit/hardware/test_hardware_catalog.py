@@ -128,7 +128,7 @@ def test_a_file_of_the_users_own(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "kind", "words"),
     [
-        ({"colour": "red"}, InputError, "field 'colour'"),
+        ({"colour": "red"}, InputError, "unknown field of a device 'colour'"),
         ({"memory": None}, InputError, "field 'memory'"),
         ({"peak": None}, InputError, "field 'peak'"),
         ({"sources": None}, InputError, "field 'sources'"),

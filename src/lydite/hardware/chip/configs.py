@@ -105,8 +105,3 @@ def whole_number(text: str, what: str, where: str, least: int = 1) -> int:
         raise InputError(f"{what} is '{text}'", where=where,
                          allowed=f"a whole number from {least}")  # fmt: skip
     return int(digits)
-
-
-def placed(error: InputError, where: str) -> InputError:
-    """The same error, with the place where it stands."""
-    return InputError(error.what, where=where, allowed=error.allowed, hint=error.hint)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from lydite.errors import InputError, unknown_name
-from lydite.hardware.chip.configs import placed
 from lydite.hardware.chip.design import Chip
 from lydite.hardware.chip.spec import SECTIONS, ChipSpec
+from lydite.hardware.faults import fault
 
 
 def parse_chip(text: str, where: str) -> Chip:
@@ -32,7 +31,7 @@ def parse_chip(text: str, where: str) -> Chip:
     try:
         spec = ChipSpec.model_validate(raw)
     except ValidationError as error:
-        raise _named(error, where) from error
+        raise fault(error, where, "a chip", ChipSpec, SECTIONS) from error
     return spec.chip(where)
 
 
@@ -56,26 +55,6 @@ def _loaded(text: str, where: str) -> Any:
         return loader.get_single_data()
     finally:
         loader.dispose()
-
-
-def _named(error: ValidationError, where: str) -> InputError:
-    """The first fault, with what would have been accepted in its place."""
-    first = error.errors(include_url=False)[0]
-    *path, last = (str(part) for part in first["loc"])
-    spec: type[BaseModel] = next(
-        (SECTIONS[part] for part in reversed(path) if part in SECTIONS), ChipSpec
-    )
-    if first["type"] == "extra_forbidden":
-        unknown = unknown_name(f"field of {'.'.join(path) or 'a chip'}", last, spec.model_fields)
-        return placed(unknown, where)
-    context = first.get("ctx", {})
-    choices = re.findall("'([^']+)'", str(context.get("expected", context.get("expected_tags"))))
-    value = context.get("tag", first["input"])
-    if choices and isinstance(value, str):
-        return placed(unknown_name(".".join([*path, last]), value, choices), where)
-    allowed = ", ".join(spec.model_fields) if first["type"] == "missing" else ""
-    return InputError(f"field '{'.'.join([*path, last])}': {first['msg'].lower()}", where=where,
-                      allowed=allowed)  # fmt: skip
 
 
 @cache

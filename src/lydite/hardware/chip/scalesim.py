@@ -12,9 +12,10 @@ from pathlib import Path
 
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.chip.check import checked
-from lydite.hardware.chip.configs import Entry, placed, read_entries
+from lydite.hardware.chip.configs import Entry, read_entries
 from lydite.hardware.chip.design import Chip, Scratchpad, SystolicArray
 from lydite.hardware.chip.parse import catalog_chip
+from lydite.hardware.faults import placed
 
 _DATAFLOWS = ("ws", "os", "is")
 

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.chip.check import checked
-from lydite.hardware.chip.configs import Entry, placed, read_entries
+from lydite.hardware.chip.configs import Entry, read_entries
 from lydite.hardware.chip.design import Chip, Interface, SmvArray
 from lydite.hardware.chip.parse import catalog_chip
 from lydite.hardware.chip.smaug_arrays import read_arrays
 from lydite.hardware.chip.smaug_names import HONOURED, IGNORED, OF_CACHES, REFUSED, WITH_CACHE
+from lydite.hardware.faults import placed
 
 
 def read_smaug_chip(

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lydite.errors import InputError, unknown_name
-from lydite.hardware.chip.configs import Entry, placed, read_lines, whole_number
+from lydite.hardware.chip.configs import Entry, read_lines, whole_number
 from lydite.hardware.chip.design import Scratchpad
 from lydite.hardware.chip.smaug_names import REFUSED, REGISTERS, SCRATCHPADS, modelled_loops
+from lydite.hardware.faults import placed
 
 
 @dataclass

@@ -10,7 +10,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.chip.check import checked
-from lydite.hardware.chip.configs import placed
 from lydite.hardware.chip.design import (
     Chip,
     Cpu,
@@ -24,6 +23,7 @@ from lydite.hardware.chip.design import (
     VectorUnit,
 )
 from lydite.hardware.chip.dram import Dram, dram_named
+from lydite.hardware.faults import placed
 from lydite.units import parse_quantity
 
 Count = Annotated[int, Field(ge=1, le=1 << 20)]

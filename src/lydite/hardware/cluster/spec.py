@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lydite.errors import InputError, UnitError
 from lydite.hardware.cluster.design import Cards, Fabric, Host, Mesh, Pcie, Wire
 from lydite.hardware.cluster.topology import Economics
+from lydite.hardware.faults import fault
 from lydite.units import parse_quantity
 
 Sharing = Literal["fair", "fifo"]
@@ -136,20 +137,8 @@ def parse_spec(raw: Any, where: str) -> Plan:
     try:
         spec = ClusterSpec.model_validate(raw)
     except ValidationError as error:
-        raise _named(error, where) from error
+        raise fault(error, where, "a cluster", ClusterSpec, _SECTIONS) from error
     return _Reader(spec, where).plan()
-
-
-def _named(error: ValidationError, where: str) -> InputError:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    allowed = ""
-    if first["type"] in ("extra_forbidden", "missing"):
-        model: Any = ClusterSpec
-        for part in first["loc"][:-1]:
-            model = _SECTIONS.get(str(part), model)
-        allowed = ", ".join(model.model_fields)
-    return InputError(f"field '{field}': {first['msg'].lower()}", where=where, allowed=allowed)
 
 
 _SECTIONS: dict[str, type[_Spec]] = {
