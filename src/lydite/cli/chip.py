@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from lydite.chip import ChipResult
     from lydite.graph import Graph
     from lydite.hardware.chip import Chip
-    from lydite.report.trace import Slice
 
 
 @dataclass(frozen=True)
@@ -189,29 +188,14 @@ def _write(result: ChipResult, trace: Path | None, report: Path | None, quiet: b
 
     if (trace is not None or report is not None) and result.soc is None:
         raise InputError("--array-only plays nothing to show", hint="leave it out")
-    if trace is not None:
-        from lydite.report.trace import write_trace
+    soc = result.soc
+    if trace is not None and soc is not None:
+        from lydite.chip.soc import CATEGORIES
+        from lydite.report.trace import slices_of, write_trace
 
-        say(f"written: {write_trace(trace, _slices(result), process=result.model)}", quiet)
+        found = slices_of(soc.timeline, soc.server_names, CATEGORIES)
+        say(f"written: {write_trace(trace, found, process=result.model)}", quiet)
     if report is not None:
         from lydite.report.chip import write_chip_page
 
         say(f"written: {write_chip_page(result, report)}", quiet)
-
-
-def _slices(result: ChipResult) -> list[Slice]:
-    """Every task that took time, on its server."""
-    from lydite.chip.soc import CATEGORIES
-    from lydite.report.trace import Slice
-
-    soc = result.soc
-    assert soc is not None
-    tasks, timeline = soc.timeline.tasks, soc.timeline
-    found: list[Slice] = []
-    for task in timeline.span_ps.nonzero()[0].tolist():
-        server = int(tasks.resource[task])
-        track = soc.server_names[server] if server >= 0 else "joins"
-        start, span = timeline.start_ps[task] * 1e-12, timeline.span_ps[task] * 1e-12
-        kind: dict[str, Any] = {"kind": CATEGORIES[tasks.category[task]]}
-        found.append(Slice(track, tasks.names[task], float(start), float(span), kind))
-    return found

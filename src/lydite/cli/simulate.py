@@ -121,10 +121,11 @@ def _write(result: StepResult, trace: Path | None, report: Path | None, quiet: b
     from lydite.cli.show import say
 
     if trace is not None:
-        from lydite.cli.step_text import slices
-        from lydite.report.trace import write_trace
+        from lydite.cluster.program import CATEGORIES
+        from lydite.report.trace import slices_of, write_trace
 
-        say(f"written: {write_trace(trace, slices(result), process=result.model)}", quiet)
+        found = slices_of(result.timeline, result.played.server_names, CATEGORIES)
+        say(f"written: {write_trace(trace, found, process=result.model)}", quiet)
     if report is not None:
         from lydite.report.step import write_step_page
 

@@ -6,22 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lydite.cluster import Plan, StepResult
-    from lydite.report.trace import Slice
-
-
-def slices(result: StepResult) -> list[Slice]:
-    """Every task that took time, on its rank's stream."""
-    from lydite.cluster.program import CATEGORIES
-    from lydite.report.trace import Slice
-
-    tasks, timeline = result.played.tasks, result.timeline
-    found: list[Slice] = []
-    for task in timeline.span_ps.nonzero()[0].tolist():
-        track = result.played.server_names[tasks.resource[task]]
-        start, span = timeline.start_ps[task] * 1e-12, timeline.span_ps[task] * 1e-12
-        kind = {"kind": CATEGORIES[tasks.category[task]]}
-        found.append(Slice(track, tasks.names[task], float(start), float(span), kind))
-    return found
 
 
 def document(result: StepResult, sequence: int | None = None) -> dict[str, Any]:

@@ -75,6 +75,53 @@ class Program:
         return len(self) - 1
 
 
+class Passage:
+    """A run of tasks as written once, to be written again elsewhere in the same program.
+
+    Args:
+        program: that holds it, at its end.
+        start, first_dep: where its tasks and their references begin.
+        before: the place that its first task waits for; the only one outside it, but for `came`.
+        came: what else the first task waits for.
+        token: what its names say of this time.
+    """
+
+    def __init__(
+        self, program: Program, start: int, first_dep: int, before: int, came: Ref | None,
+        token: str,
+    ) -> None:  # fmt: skip
+        self._columns = [
+            (column, column[start:])
+            for column in (program.duration_ps, program.stream, program.category)
+        ]
+        self._program, self._whom = program, program.whom[first_dep:]
+        self._steps = [end - first_dep for end in program.dep_start[start + 1 :]]
+        places = program.place[first_dep:]
+        self._inside = [place - start if place >= start else None for place in places]
+        self._came = None
+        if came is not None:
+            self._came = next(
+                i for i in range(1, self._steps[0]) if (self._whom[i], places[i]) == came
+            )  # fmt: skip
+        outside = [i for i, place in enumerate(self._inside) if place is None and i != self._came]
+        assert all(places[i] == before for i in outside)
+        self._names = [name.partition(token)[::2] for name in program.names[start:]]
+
+    def again(self, before: int, came: Ref | None, token: str) -> int:
+        """Write it behind what the program has; where it begins."""
+        program, start = self._program, len(self._program)
+        for column, own in self._columns:
+            column.extend(own)
+        first = len(program.place)
+        program.dep_start.extend([first + step for step in self._steps])
+        program.whom.extend(self._whom)
+        program.place.extend([before if place is None else start + place for place in self._inside])
+        if came is not None and self._came is not None:
+            program.whom[first + self._came], program.place[first + self._came] = came
+        program.names.extend([head + token + tail for head, tail in self._names])
+        return start
+
+
 @dataclass(frozen=True)
 class Names(Sequence[str]):
     """Names of all tasks, without a string for each: those of the programs, and the rank's."""

@@ -79,11 +79,10 @@ class StepResult:
     @property
     def critical_s(self) -> dict[str, float]:
         """Seconds by category along the critical path: what would have to be faster."""
-        found: dict[str, float] = {}
-        for task in self.timeline.critical_path():
-            category = CATEGORIES[self.played.tasks.category[task]]
-            seconds = float(self.timeline.span_ps[task]) * 1e-12
-            found[category] = found.get(category, 0.0) + seconds
+        path = self.timeline.critical_path()
+        category = self.played.tasks.category[path]
+        seconds = np.bincount(category, self.timeline.span_ps[path] * 1e-12, len(CATEGORIES))
+        found = {CATEGORIES[at]: float(seconds[at]) for at in np.unique(category).tolist()}
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     @property

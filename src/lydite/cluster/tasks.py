@@ -14,6 +14,7 @@ from lydite.cluster.program import (
     BEHIND,
     GROUPS,
     OWN,
+    Passage,
     Program,
     Ref,
     everyone,
@@ -37,6 +38,7 @@ class _Rank:
     worked: list[int | None] = field(default_factory=list)
     waiting: list[Unit] = field(default_factory=list)
     sending: list[Ref] = field(default_factory=list)
+    known: dict[tuple[str, int], tuple[Passage, int]] = field(default_factory=dict)
 
     @property
     def own(self) -> Ref | None:
@@ -132,11 +134,45 @@ class _Writer:
         needed = self._needs(number, rank)
         came = self._from(number, self.arrived[needed]) if needed is not None else None
         stage = self._virtual(number, chunk)
-        units = self.stages[stage]
+        ordinary = self._ordinary(kind, batch)
+        if not (ordinary and self._as_before(rank, kind, batch, chunk, came)):
+            self._units(rank, kind, batch, chunk, came, self.stages[stage])
+        self._hand_on(number, rank, kind, stage, batch)
+
+    def _ordinary(self, kind: str, batch: int) -> bool:
+        """Whether a step sends no gradients and fetches no weights, as most do."""
+        return self.plan.zero != 3 and (kind == "F" or batch != self._last_batch())
+
+    def _as_before(
+        self, rank: _Rank, kind: str, batch: int, chunk: int, came: Ref | None
+    ) -> bool:  # fmt: skip
+        """Whether another micro-batch has been written, and so this one as well."""
+        passage = rank.known.get((kind, chunk))
+        if passage is None or rank.last is None:
+            return False
+        known, last = passage
+        rank.last = known.again(rank.last, came, f" {kind}{batch}") + last
+        return True
+
+    def _units(
+        self, rank: _Rank, kind: str, batch: int, chunk: int, came: Ref | None,
+        units: Sequence[Unit],
+    ) -> None:  # fmt: skip
+        """All of a step, kept for the micro-batches to come."""
+        program, before = rank.program, rank.last
+        start, first_dep, arrived = len(program), len(program.place), came
         for unit in units if kind == "F" else reversed(units):
             self._unit(rank, unit, kind, batch, came)
             came = None
-        self._hand_on(number, rank, kind, stage, batch)
+        if (
+            self._ordinary(kind, batch)
+            and before is not None
+            and rank.last is not None
+            and len(program) > start
+        ):
+            token = f" {kind}{batch}"
+            passage = Passage(program, start, first_dep, before, arrived, token)
+            rank.known[kind, chunk] = passage, rank.last - start
 
     def _from(self, number: int, sent: tuple[int, int]) -> Ref:
         """Something that another stage sent, as this one names it."""

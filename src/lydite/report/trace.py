@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from lydite.engine import Timeline
 from lydite.errors import MissingExtra
 from lydite.files import write_atomic
 
@@ -19,6 +21,27 @@ class Slice:
     start_s: float
     seconds: float
     details: dict[str, str]
+
+
+def slices_of(
+    timeline: Timeline, tracks: Sequence[str], kinds: Sequence[str]
+) -> list[Slice]:  # fmt: skip
+    """Every task that took time.
+
+    Args:
+        timeline: as the engine played it.
+        tracks: names of its servers; what had none stands under "joins".
+        kinds: names of its categories.
+    """
+    tasks, chosen = timeline.tasks, timeline.span_ps.nonzero()[0]
+    columns = (chosen, tasks.resource[chosen], tasks.category[chosen])
+    times = (1e-12 * ps[chosen] for ps in (timeline.start_ps, timeline.span_ps))
+    rows: Any = zip(*(column.tolist() for column in (*columns, *times)), strict=True)
+    return [
+        Slice(tracks[server] if server >= 0 else "joins", tasks.names[task], start, seconds,
+              {"kind": kinds[category]})
+        for task, server, category, start, seconds in rows
+    ]  # fmt: skip
 
 
 def write_trace(path: Path, slices: Sequence[Slice], *, process: str) -> Path:

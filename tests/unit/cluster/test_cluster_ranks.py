@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from lydite.cluster import Plan, simulate_step
-from lydite.cluster.program import CATEGORIES, Program, everyone, left, unfolded
-from lydite.cluster.simulate import rank_costs, rank_step
+from lydite.cluster.constants import ASSUMED
+from lydite.cluster.program import CATEGORIES, Passage, Program, everyone, left, unfolded
+from lydite.cluster.simulate import groups_of, rank_costs, rank_step
+from lydite.cluster.stages import shared_out, units_of
+from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play
 from lydite.errors import GraphError, InputError
 from lydite.estimate.roofline import Roofline
@@ -209,3 +212,36 @@ def test_experts_that_do_not_divide():
 
 def test_every_category_is_one_of_a_kind():
     assert len(set(CATEGORIES)) == len(CATEGORIES)
+
+
+@pytest.mark.parametrize("detail", [False, True])
+@pytest.mark.parametrize(("degrees", "rest"), [
+    ({"pp": 4, "batch": 16}, {}), ({"pp": 4, "batch": 16}, {"schedule": "gpipe"}),
+    ({"pp": 4, "batch": 16}, {"schedule": "zero-bubble"}),
+    ({"pp": 4, "batch": 16, "chunks": 2}, {"schedule": "interleaved"}),
+    ({"tp": 2, "dp": 2, "batch": 16}, {"recompute": "full", "zero": 1}),
+    ({"dp": 4, "batch": 32}, {"zero": 3}),
+])  # fmt: skip
+def test_a_micro_batch_is_written_as_the_one_before(monkeypatch, degrees, rest, detail):
+    """Byte for byte what writing each of them anew gives."""
+
+    def programs():
+        plan = Plan(**degrees, **rest)
+        rank = rank_step(net(DENSE, plan), plan)
+        cluster = read_cluster("dgx-a100", plan.ranks)
+        costs = rank_costs(rank, Roofline(), cluster.device)
+        groups = groups_of(cluster, plan, ASSUMED)
+        stages = shared_out(units_of(costs, plan, groups, dispatch_s=4e-6), plan.pp * plan.chunks)
+        return [
+            (*(bytes(column) for column in (p.duration_ps, p.stream, p.category, p.dep_start,
+                                            p.whom, p.place)), p.names)
+            for p in step_programs(stages, plan, groups, detail=detail)
+        ]  # fmt: skip
+
+    again = []
+    known = Passage.again
+    monkeypatch.setattr(Passage, "again", lambda *a: again.append(1) or known(*a))
+    quick = programs()
+    assert bool(again) == (rest.get("zero") != 3)
+    monkeypatch.setattr("lydite.cluster.tasks._Writer._as_before", lambda *_: False)
+    assert quick == programs()
