@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,8 @@ def slices_of(
     tasks, chosen = timeline.tasks, timeline.span_ps.nonzero()[0]
     columns = (chosen, tasks.resource[chosen], tasks.category[chosen])
     times = (1e-12 * ps[chosen] for ps in (timeline.start_ps, timeline.span_ps))
-    rows: Any = zip(*(column.tolist() for column in (*columns, *times)), strict=True)
+    made: Any = zip(*(column.tolist() for column in (*columns, *times)), strict=True)
+    rows: Iterable[tuple[int, int, int, float, float]] = made
     return [
         Slice(tracks[server] if server >= 0 else "joins", tasks.names[task], start, seconds,
               {"kind": kinds[category]})
