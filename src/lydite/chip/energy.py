@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lydite.chip.plan import LayerCost
+from lydite.chip.result import ChipResult
 from lydite.chip.smv.counts import units_built
 from lydite.chip.smv.energy import Power, power_of, scratchpads_cost, units_cost
 from lydite.chip.smv.invocations import Invocations
@@ -16,9 +16,6 @@ from lydite.chip.technology import SOURCES, Technology
 from lydite.chip.units import ALADDIN_NM
 from lydite.errors import InputError
 from lydite.hardware.chip import Chip
-
-if TYPE_CHECKING:
-    from lydite.chip.network import ChipResult
 
 SCOPE = (
     "arrays, vector unit, scratchpads, hits in the cache and DRAM; without processor, bus, clock "

@@ -3,74 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from lydite.chip.energy import energy_of, layer_joules, leakage_w
 from lydite.chip.memory import check_weights_fit
 from lydite.chip.plan import ChipPlan, LayerCost
+from lydite.chip.result import ChipResult
 from lydite.chip.smv.plan import smv_plan
-from lydite.chip.soc import Jobs, Layer, SocResult, play_soc
-from lydite.chip.stalls import stalls_of
+from lydite.chip.soc import Jobs, Layer, play_soc
 from lydite.chip.systolic.best import Price
 from lydite.chip.systolic.plan import systolic_plan
 from lydite.errors import unknown_name
 from lydite.graph import Graph
 from lydite.graph.passes import fused
 from lydite.hardware.chip import Chip, Scratchpad, SmvArray, SystolicArray
-
-
-@dataclass(frozen=True, eq=False)
-class ChipResult:
-    """What a network takes on a chip.
-
-    Attributes:
-        model, chip: which.
-        plan: its layers and invocations.
-        soc: the system as played; None where only the array was looked at.
-        seconds: of the network: of the system, or of the accelerator alone.
-    """
-
-    model: str
-    chip: Chip
-    plan: ChipPlan
-    soc: SocResult | None
-    seconds: float
-
-    @property
-    def cycles(self) -> float:
-        """Of the accelerators' clock."""
-        return self.seconds * self.chip.clock_hz
-
-    @property
-    def macs(self) -> float:
-        """Multiply-accumulates of the network."""
-        return sum(cost.macs for cost in self.plan.costs)
-
-    @property
-    def utilisation(self) -> float:
-        """Multiply-accumulates over what all arrays could do in that time."""
-        peak = self.chip.array.macs * self.chip.accelerators * self.cycles
-        return self.macs / peak if peak else 0.0
-
-    def stalls(self) -> list[dict[str, float]]:
-        """Of each layer the cycles of its span by what it did or waited for, as `stalls_of` says.
-
-        Without the system, what the accelerator alone takes by part.
-        """
-        if self.soc is None:
-            return [dict(cost.cycles) for cost in self.plan.costs]
-        return stalls_of(self.plan, self.chip, self.soc)
-
-    def by_part(self) -> Mapping[str, float]:
-        """`stalls` of all layers together."""
-        found: dict[str, float] = {}
-        for layer in self.stalls():
-            for name, cycles in layer.items():
-                found[name] = found.get(name, 0.0) + cycles
-        return found
-
 
 TILINGS = ("usual", "best", "best-energy")
 
@@ -103,8 +51,6 @@ def run_chip(
     usual = _run(graph, chip, threads, soc, fuse, "usual")
     if tiling == "usual":
         return usual
-    from lydite.chip.energy import energy_of
-
     found = usual, _run(graph, chip, threads, soc, fuse, tiling)
     if tiling == "best":
         return min(found, key=lambda result: result.seconds)
@@ -126,7 +72,6 @@ def _run(
 
 def _price(chip: Chip, tiling: str) -> Price | None:
     """Time or energy of a layer played alone."""
-    from lydite.chip.energy import layer_joules, leakage_w
 
     def seconds(cost: LayerCost, jobs: Jobs) -> float:
         return play_soc(chip, jobs, [Layer(cost.name)]).seconds

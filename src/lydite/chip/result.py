@@ -1,0 +1,62 @@
+"""What a network took on a chip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lydite.chip.plan import ChipPlan
+from lydite.chip.soc import SocResult
+from lydite.chip.stalls import stalls_of
+from lydite.hardware.chip import Chip
+
+
+@dataclass(frozen=True, eq=False)
+class ChipResult:
+    """What a network takes on a chip.
+
+    Attributes:
+        model, chip: which.
+        plan: its layers and invocations.
+        soc: the system as played; None where only the array was looked at.
+        seconds: of the network: of the system, or of the accelerator alone.
+    """
+
+    model: str
+    chip: Chip
+    plan: ChipPlan
+    soc: SocResult | None
+    seconds: float
+
+    @property
+    def cycles(self) -> float:
+        """Of the accelerators' clock."""
+        return self.seconds * self.chip.clock_hz
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates of the network."""
+        return sum(cost.macs for cost in self.plan.costs)
+
+    @property
+    def utilisation(self) -> float:
+        """Multiply-accumulates over what all arrays could do in that time."""
+        peak = self.chip.array.macs * self.chip.accelerators * self.cycles
+        return self.macs / peak if peak else 0.0
+
+    def stalls(self) -> list[dict[str, float]]:
+        """Of each layer the cycles of its span by what it did or waited for, as `stalls_of` says.
+
+        Without the system, what the accelerator alone takes by part.
+        """
+        if self.soc is None:
+            return [dict(cost.cycles) for cost in self.plan.costs]
+        return stalls_of(self.plan, self.chip, self.soc)
+
+    def by_part(self) -> Mapping[str, float]:
+        """`stalls` of all layers together."""
+        found: dict[str, float] = {}
+        for layer in self.stalls():
+            for name, cycles in layer.items():
+                found[name] = found.get(name, 0.0) + cycles
+        return found
