@@ -91,9 +91,19 @@ def text(result: StepResult, sequence: int | None = None) -> str:
         f"  {kinds}",
         f"critical path: {_path(result)}",
         f"operators' time: {sources}; constants {result.constants.source}",
+        *_of_two_widths(result),
         *_economics(result),
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def _of_two_widths(result: StepResult) -> list[str]:
+    """A chip has one data type, the graph may have another."""
+    chip = result.cluster.device.chip
+    if chip is None or chip.dtype == result.dtype:
+        return []
+    return [f"{chip.name} computes {chip.dtype}; weights, memory and messages count as "
+            f"{result.dtype}"]  # fmt: skip
 
 
 def _degrees(plan: Plan) -> str:

@@ -97,6 +97,13 @@ def test_a_trace_of_the_system(lydite, tmp_path):
     assert (tmp_path / "t.pftrace").stat().st_size > 1000
 
 
+def test_a_chip_of_another_width_than_the_graph_says_so(lydite):
+    told = lydite("simulate", "lenet5", "--on", "gemmini-like x 4", "--batch", 4).out
+    assert "gemmini-like computes int8; weights, memory and messages count as float32" in told
+    same = lydite("simulate", "gpt2", "--on", "tpu-like x 4", "--phase", "prefill").out
+    assert "computes" not in same
+
+
 REFUSED = [
     (["--chip", "smw"], "unknown chip 'smw'; allowed: gemmini-like, nvdla-large,"),
     (["--dataflow", "ws"], "smv: a chip with this array has no 'dataflow'"),
