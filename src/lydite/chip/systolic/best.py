@@ -32,4 +32,4 @@ def cheapest_sizes(op: Op, chip: Chip, of: Matrices, where: str, price: Price) -
         laid = lay_product(op, chip, of, sizes)
         return price(laid.cost, jobs_of(laid.rows, [0] * len(laid.rows), chip))
 
-    return min(ranked_sizes(chip, of, where)[:TRIED], key=priced)
+    return min(ranked_sizes(chip, of, where, most=TRIED), key=priced)

@@ -59,11 +59,15 @@ def usual_sizes(chip: Chip, of: Matrices, where: str) -> Sizes:
     Raises:
         InputError: not even one fold fits.
     """
-    return ranked_sizes(chip, of, where)[0]
+    return ranked_sizes(chip, of, where, most=1)[0]
 
 
-def ranked_sizes(chip: Chip, of: Matrices, where: str) -> list[Sizes]:
+def ranked_sizes(
+    chip: Chip, of: Matrices, where: str, *, most: int | None = None
+) -> list[Sizes]:  # fmt: skip
     """Tiles that fit half of each scratchpad, those that promise to take least time first.
+
+    At most so many, all if None.
 
     Dimensions are cut into 1, 2, 3, 4, 6, 8, 12, ... parts of whole folds; rows of the ifmap (they
     are streamed) into parts no shorter than the array.
@@ -74,9 +78,9 @@ def ranked_sizes(chip: Chip, of: Matrices, where: str) -> list[Sizes]:
     array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
     rows, columns = int(array.rows), int(array.columns)
     half = {name: chip.scratchpad(name).bytes // 2 for name in ("ifmap", "filter", "ofmap")}
-    most = min(half["ifmap"] // (min(of.k, rows) * size),
-               half["ofmap"] // (min(of.n, columns) * SUM_BYTES))  # fmt: skip
-    least = max(1, min(of.m, rows, most))
+    longest = min(half["ifmap"] // (min(of.k, rows) * size),
+                  half["ofmap"] // (min(of.n, columns) * SUM_BYTES))  # fmt: skip
+    least = max(1, min(of.m, rows, longest))
     m, k, n = np.meshgrid(
         _cuts(of.m, 1, least), _cuts(of.k, rows, 1), _cuts(of.n, columns, 1), indexing="ij"
     )
@@ -91,7 +95,7 @@ def ranked_sizes(chip: Chip, of: Matrices, where: str) -> list[Sizes]:
             f"{2 * of_k * size} of 'ifmap' and {2 * of_n * SUM_BYTES} of 'ofmap'",
             where=f"{where} on {chip.name}", allowed="scratchpads that hold two of it",
         )  # fmt: skip
-    order = np.argsort(_promised_s(chip, of, *found.T), kind="stable")
+    order = np.argsort(_promised_s(chip, of, *found.T), kind="stable")[:most]
     return [(int(m), int(k), int(n)) for m, k, n in found[order].tolist()]
 
 
