@@ -43,7 +43,9 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	touch $@ $(VENV)/.demo
 
 # Newest releases of everything that the checks use; commit what changes once they pass.
-lock: clean $(BIN)/python
+lock:
+	$(MAKE) clean
+	$(MAKE) $(BIN)/python
 	$(PIP) -e '.[dev]' '$(TORCH)'
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^torch==' > constraints.txt
 

@@ -17,7 +17,7 @@ import numpy as np
 from _figures import Figure, publish
 
 from lydite.estimate.roofline import Roofline
-from lydite.graph import Builder, key_of
+from lydite.graph import Builder, Tensor, key_of
 from lydite.hardware import Device, find_device
 from lydite.opkey import OpKey
 
@@ -88,8 +88,8 @@ def softmax(row: Row) -> OpKey:
     return _last(g, g.op("Softmax", g.input("x", (b, h)), axis=-1))
 
 
-def _last(g: Builder, out: object) -> OpKey:
-    graph = g.build(out)  # type: ignore[arg-type]
+def _last(g: Builder, out: Tensor) -> OpKey:
+    graph = g.build(out)
     return key_of(graph.ops[-1], graph)
 
 

@@ -37,7 +37,7 @@ def run_chip(
             operators that the processor runs are left out of the time (they stay in the list).
         fuse: whether activations, norms and attention are fused before (systolic arrays; SMV's
             lowering fuses what SMAUG fuses).
-        tiling: "usual" (SMAUG's, and as large as they fit on systolic arrays); "best" or
+        tiling: "usual" (SMAUG's; on systolic arrays those that promise least time); "best" or
             "best-energy": searched for each layer, and never more time or energy than the usual.
 
     Raises:

@@ -100,11 +100,12 @@ def text(result: ChipResult, found: dict[str, Any]) -> str:
     from lydite.cli.show import WIDTH, percent, table
     from lydite.units import format_seconds, format_si
 
+    power = "power unknown" if found["power_w"] is None else f"{found['power_w']:.3g} W"
     head = [
         f"{result.model} on {result.chip.name}: {format_seconds(result.seconds)}, "
         f"{result.cycles:,.0f} cycles",
         f"  {format_si(result.macs, 'MAC')}, {percent(result.utilisation)} of the arrays; "
-        f"{found['energy_j'] * 1e3:.3g} mJ, {found['power_w'] or 0:.3g} W, "
+        f"{found['energy_j'] * 1e3:.3g} mJ, {power}, "
         f"{found['area_mm2']:.3g} mm2 (modelled)", "",
     ]  # fmt: skip
     by_part = result.by_part()

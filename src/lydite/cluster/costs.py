@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -260,13 +260,13 @@ def _gathered(step: TrainingStep | None) -> dict[str, int]:
     A rank keeps its own part for the backward pass and gathers again there (sequence parallelism,
     arXiv:2205.05198, section 4.2.2).
     """
-    forward = step.ops_of("forward") if step is not None else []
-    return {
-        op.name: int(op.attrs["size"])  # type: ignore[arg-type]
-        for op in forward
-        if (op.domain, op.op_type) == ("lydite", "AllGather")
-        and (op.attrs["group"], op.attrs.get("axis")) == (GROUP, 1)
-    }
+    found: dict[str, int] = {}
+    for op in step.ops_of("forward") if step is not None else []:
+        attrs: Mapping[str, Any] = op.attrs
+        of_tokens = (attrs.get("group"), attrs.get("axis")) == (GROUP, 1)
+        if op.qualified_type == "lydite:AllGather" and of_tokens:
+            found[op.name] = attrs["size"]
+    return found
 
 
 _FINISHING = ("Reshape", "ReduceSum", "Cast", "Add", "Transpose")

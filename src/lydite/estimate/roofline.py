@@ -43,8 +43,8 @@ class Reached:
         kernel_s: the least that a kernel takes (assumed).
         product_bounds, stream_bounds: what nine products and streams of ten reach. Of NeuSight's
             rows whose roofline is above 20 us: 0.17 to 0.81 of matrices, 0.15 to 1.28 of
-            convolutions (fewer multiplications in Winograd's form), 0.31 to 0.87 of streams; a
-            tenth below for tensor cores, which are harder to feed (assumed).
+            convolutions (fewer multiplications in Winograd's form), 0.31 to 0.87 of streams.
+            Rounded outwards, and down to 0.1 for tensor cores, which are harder to feed (assumed).
         spread: bounds of a step's time over the time itself, where steps were measured; () where
             none were, and the bounds above hold.
         source: where the shares come from.

@@ -54,11 +54,12 @@ def rebatched(graph: Graph, batch: int) -> Graph:
         return graph
     if isinstance(size, str):
         return bind_dims(graph, {size: batch})
-    wanted = {name: graph.type_of(name) for name in graph.inputs}
-    found = retyped(_reshaping(graph, size, batch), {
+    types = {name: graph.type_of(name) for name in graph.inputs}
+    inputs = {
         name: replace(type_, shape=(batch, *(type_.shape or ())[1:]))
-        for name, type_ in wanted.items()
-    })  # fmt: skip
+        for name, type_ in types.items()
+    }
+    found = retyped(_reshaping(graph, size, batch), inputs)
     for op in found.ops:
         if _holds_batch(op, found, graph):
             raise InputError(
@@ -70,25 +71,23 @@ def rebatched(graph: Graph, batch: int) -> Graph:
 
 
 def _reshaping(graph: Graph, size: int, batch: int) -> Graph:
-    """With the new batch in constants that make (batch, ...) of (batch, ...)."""
-    weights = dict(graph.initializers)
+    """With the new batch in constants that make (batch, ...) of what moves with the inputs."""
+    weights, moving = dict(graph.initializers), set(graph.inputs)
     ops: list[Op] = []
     for op in graph.ops:
-        target = graph.constant(op.inputs[1]) if op.op_type == "Reshape" and not op.domain else None
-        source = graph.type_of(op.inputs[0]).shape
+        if moving.intersection(op.inputs):
+            moving.update(op.outputs)
+        target = graph.constant(op.inputs[1]) if op.qualified_type == "Reshape" else None
+        source = graph.type_of(op.inputs[0]).shape if target is not None else None
         if (
-            target is None
-            or not len(target)
-            or not source
-            or source[0] != size
-            or target[0] != size
-        ):
-            ops.append(op)
-            continue
-        name = f"{op.name}.shape"
-        made = np.array([batch, *target[1:]], np.int64)
-        weights[name] = Initializer(TensorType("int64", made.shape), value=made)
-        ops.append(replace(op, inputs=(op.inputs[0], name)))
+            target is not None and source and op.inputs[0] in moving
+            and [source[0], *target[:1]] == [size, size]
+        ):  # fmt: skip
+            made = np.array([batch, *target[1:]], np.int64)
+            name = f"{op.name}.shape"
+            weights[name] = Initializer(TensorType("int64", made.shape), value=made)
+            op = replace(op, inputs=(op.inputs[0], name))
+        ops.append(op)
     tensors = {**graph.tensors, **{n: init.type for n, init in weights.items()}}
     return replace(graph, ops=tuple(ops), initializers=weights, tensors=tensors)
 

@@ -269,11 +269,11 @@ def test_the_best_tiling_is_never_slower(name):
 
 
 @pytest.mark.parametrize(("name", "chip"), [
-    ("lenet5", "smv"), ("resnet18", "systolic-32"), ("mobilenetv2", "tpu-like"),
-    ("resnet18", "nvdla-large"),
+    ("lenet5", SMV), ("lenet5", replace(SMV, node_nm=16)), ("resnet18", "systolic-32"),
+    ("mobilenetv2", "tpu-like"), ("resnet18", "nvdla-large"),
 ])  # fmt: skip
 def test_neither_time_nor_energy_is_more_than_the_usual(name, chip):
-    graph, where = build_model(name), read_chip(chip)
+    graph, where = build_model(name), read_chip(chip) if isinstance(chip, str) else chip
     usual, fast, frugal = (run_chip(graph, where, tiling=t) for t in TILINGS)
     joules = [energy_of(result).joules for result in (usual, fast, frugal)]
     assert fast.seconds < usual.seconds

@@ -51,6 +51,15 @@ def test_a_constant_that_begins_with_the_batch_gets_the_new_one():
     assert rebatched(flattening([-1, 24]), 5).type_of("relu.out").shape == (5, 24)
 
 
+def test_a_weight_that_is_reshaped_has_no_batch():
+    g = Builder("net")
+    x = g.input("x", (1, 8, 4, 4))
+    bias = g.op("Reshape", g.weight((1, 8), "b"), g.constant([1, 8, 1, 1], "sizes"))
+    found = rebatched(g.build(g.op("Add", x, bias)), 5)
+    assert found.type_of("add.out").shape == (5, 8, 4, 4)
+    assert found.type_of("reshape.out").shape == (1, 8, 1, 1)
+
+
 def test_a_batch_that_an_operator_holds_is_refused():
     with pytest.raises(InputError, match=r"net: its batch of 1 is fixed: reshape \(Reshape\) hold"):
         rebatched(flattening([4, 6]), 5)

@@ -7,6 +7,8 @@ more than SMAUG's with one accelerator and nothing else on the bus.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lydite.chip.smv.energy import power_of
@@ -20,6 +22,7 @@ from lydite.chip.tiling.constraints import Constraints
 from lydite.chip.tiling.problem import Kind, Problem
 from lydite.chip.tiling.search import Candidates
 from lydite.chip.tiling.tiler import tiling_of
+from lydite.chip.units import ALADDIN_NM
 from lydite.errors import InputError
 from lydite.graph import Graph
 from lydite.hardware.chip import Chip
@@ -77,7 +80,9 @@ def _price(invocations: Invocations, chip: Chip, energy: bool) -> float:
     cycles = cycles_of(invocations, chip)
     if not energy:
         return float(cycles.exact.sum())
-    return sum(power_of(invocations, chip, cycles.total).by_component().values())
+    # Ranked by the one node that has tables; the network's energy is compared at its own.
+    known = replace(chip, node_nm=ALADDIN_NM)
+    return sum(power_of(invocations, known, cycles.total).by_component().values())
 
 
 def _rough(problem: Problem, found: Candidates) -> np.ndarray:

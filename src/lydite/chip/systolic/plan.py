@@ -160,7 +160,8 @@ def _touched(op: Op, graph: Graph, work: Work | None, size: int) -> tuple[float,
         for types in (graph.input_types(op), graph.output_types(op))
     )
     if work is None:
-        return tuple(size * float(sum(t.numel or 0 for t in some)) for some in (ins, outs))  # type: ignore[return-value]
+        read, written = (size * float(sum(t.numel or 0 for t in some)) for some in (ins, outs))
+        return read, written
     floats = [t for t in (*outs, *ins) if t.dtype.startswith(("float", "bfloat")) and t.numel]
     scale = size * (floats[0].numel or 1) / (floats[0].nbytes or 1) if floats else 1.0
     return scale * work.bytes_read, scale * work.bytes_written
