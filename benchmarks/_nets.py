@@ -37,9 +37,14 @@ def light_model(path: Path, batch: int = 1) -> Graph:
         for name in inputs
     }
     net = Graph(
-        path.stem, ops, {**graph.tensors, **types}, inputs, graph.outputs,
-        {**kept, **weights}, graph.opsets,
-    )  # fmt: skip
+        path.stem,
+        ops,
+        {**graph.tensors, **types},
+        inputs,
+        graph.outputs,
+        {**kept, **weights},
+        graph.opsets,
+    )
     return retyped(net, types)
 
 

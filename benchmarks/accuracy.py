@@ -52,9 +52,13 @@ def figures(found: dict[str, Validation], threads: int) -> list[Figure]:
     accuracy = Accuracy.of([point_of(result) for result in found.values()])
     covered = min(r.prediction.coverage.time_share("measured") for r in found.values())
     per_model = {
-        name: {"error": point_of(r).error, "measured_s": r.measured_s,
-               "inside_interval": point_of(r).inside} for name, r in found.items()
-    }  # fmt: skip
+        name: {
+            "error": point_of(r).error,
+            "measured_s": r.measured_s,
+            "inside_interval": point_of(r).inside,
+        }
+        for name, r in found.items()
+    }
     notes = {
         "threads": threads,
         "clock": "process" if threads == 1 else "wall",

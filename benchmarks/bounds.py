@@ -23,9 +23,10 @@ from lydite.opkey import OpKey
 
 DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", "../shared/data")) / "neusight"
 DEVICES = {
-    "Tesla V100-PCIE-32GB": "nvidia-v100-pcie-32gb", "Tesla T4": "nvidia-t4",
+    "Tesla V100-PCIE-32GB": "nvidia-v100-pcie-32gb",
+    "Tesla T4": "nvidia-t4",
     "NVIDIA A100-PCIE-40GB": "nvidia-a100-sxm4-40gb",
-}  # fmt: skip
+}
 EACH = 400
 LAUNCH_S = 20e-6
 """Rows whose roofline is shorter measure launches."""
@@ -94,10 +95,13 @@ def _last(g: Builder, out: Tensor) -> OpKey:
 
 
 KINDS: Mapping[str, tuple[str, Callable[[Row], OpKey | None]]] = {
-    "linear": ("linear/{}.csv.gz", linear), "bmm": ("bmm/{}.csv.gz", bmm),
-    "conv": ("conv/{}.csv.gz", conv), "elementwise": ("elem.csv.gz", elementwise),
-    "layer norm": ("ln.csv.gz", norm), "softmax": ("softmax.csv.gz", softmax),
-}  # fmt: skip
+    "linear": ("linear/{}.csv.gz", linear),
+    "bmm": ("bmm/{}.csv.gz", bmm),
+    "conv": ("conv/{}.csv.gz", conv),
+    "elementwise": ("elem.csv.gz", elementwise),
+    "layer norm": ("ln.csv.gz", norm),
+    "softmax": ("softmax.csv.gz", softmax),
+}
 
 
 def rows_of(pattern: str, device: str) -> Iterator[Row]:
@@ -111,9 +115,7 @@ def rows_of(pattern: str, device: str) -> Iterator[Row]:
         yield found[at]
 
 
-def judged(
-    kind: str, name: str, device: Device
-) -> list[tuple[bool, float]]:  # fmt: skip
+def judged(kind: str, name: str, device: Device) -> list[tuple[bool, float]]:
     """Whether each row lies within the bounds, and the estimate over the measured time."""
     pattern, made = KINDS[kind]
     found: list[tuple[bool, float]] = []
@@ -142,9 +144,11 @@ def main() -> None:
         ]
         ratios = np.array([ratio for _, ratio in found])
         at = {
-            "rows": len(found), "median_ratio": float(np.median(ratios)),
-            "median_error": float(np.median(np.abs(ratios - 1))), "devices": list(DEVICES),
-        }  # fmt: skip
+            "rows": len(found),
+            "median_ratio": float(np.median(ratios)),
+            "median_error": float(np.median(np.abs(ratios - 1))),
+            "devices": list(DEVICES),
+        }
         inside = float(np.mean([one for one, _ in found]))
         what = f"{kind}, float32, three GPUs: within the bounds of the data sheet alone"
         figures.append(Figure(what, inside, "share", 0.9, "higher", at))

@@ -15,12 +15,20 @@ from lydite.models import build_model
 ONNXIM_RESNET18_S = 5.50
 """CPU seconds of ONNXim's ResNet-18 on one core with its simple DRAM (reference runs)."""
 
-SMV_DESIGNS = ["pes=8,16,24,32,40", "spad=64KiB,96KiB,128KiB,192KiB,256KiB", "accelerators=1,2,4,8",
-               "dram-bandwidth=12.8GB/s,25.6GB/s", "interface=dma,acp", "ports=1,2"]  # fmt: skip
+SMV_DESIGNS = [
+    "pes=8,16,24,32,40",
+    "spad=64KiB,96KiB,128KiB,192KiB,256KiB",
+    "accelerators=1,2,4,8",
+    "dram-bandwidth=12.8GB/s,25.6GB/s",
+    "interface=dma,acp",
+    "ports=1,2",
+]
 SYSTOLIC_DESIGNS = [
-    "rows=32,64,96,128,160,192,224,256,288,320", "columns=32,64,96,128,160,192,224,256,288,320",
-    "spad=512KiB,1MiB,2MiB,4MiB,8MiB", "dram-bandwidth=256GB/s,512GB/s",
-]  # fmt: skip
+    "rows=32,64,96,128,160,192,224,256,288,320",
+    "columns=32,64,96,128,160,192,224,256,288,320",
+    "spad=512KiB,1MiB,2MiB,4MiB,8MiB",
+    "dram-bandwidth=256GB/s,512GB/s",
+]
 
 
 def cpu_s(run: Callable[[], object], times: int = 5) -> float:
@@ -37,10 +45,12 @@ def cpu_s(run: Callable[[], object], times: int = 5) -> float:
 def networks() -> list[Figure]:
     figures: list[Figure] = []
     rows = (
-        ("cifar10-vgg", "smv", True, 1.0), ("resnet50", "systolic-128", False, 0.05),
-        ("resnet50", "systolic-128", True, 1.0), ("resnet18", "systolic-128", True, None),
+        ("cifar10-vgg", "smv", True, 1.0),
+        ("resnet50", "systolic-128", False, 0.05),
+        ("resnet50", "systolic-128", True, 1.0),
+        ("resnet18", "systolic-128", True, None),
         ("resnet50", "smv", True, None),
-    )  # fmt: skip
+    )
     for model, name, soc, goal in rows:
         graph, chip = build_model(model), read_chip(name)
         took = cpu_s(lambda g=graph, c=chip, s=soc: run_chip(g, c, soc=s))

@@ -69,8 +69,10 @@ def plans() -> tuple[float, int, int]:
         lambda batch: build_model(
             "gpt3-175b", batch=batch, sequence=2048, phase="forward", dtype="bfloat16"
         ),
-        read_cluster("h100-superpod x 128"), 1536, Roofline(),
-    )  # fmt: skip
+        read_cluster("h100-superpod x 128"),
+        1536,
+        Roofline(),
+    )
     return time.process_time() - start, found.considered, found.fitting
 
 

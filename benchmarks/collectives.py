@@ -49,8 +49,9 @@ def foretold(gpu: str, name: str) -> list[Figure]:
     fitted = calibrate({2: curves[2]}, cluster)
     found: list[Figure] = []
     for what, constants, goal in (
-        ("from 2 GPUs", fitted, GOAL), ("from the specification alone", None, None),
-    ):  # fmt: skip
+        ("from 2 GPUs", fitted, GOAL),
+        ("from the specification alone", None, None),
+    ):
         ratio = ratios(cluster, 4, curves[4], constants)
         small = ratio[curves[4].sizes_bytes <= 32 * 2**20]
         held: dict[str, object] = {

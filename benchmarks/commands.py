@@ -24,16 +24,22 @@ def cpu_seconds(*arguments: str, environment: dict[str, str]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-m", "lydite", *arguments],
-        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
-    )  # fmt: skip
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "LYDITE_DB": str(Path(folder) / "lydite.db"),
-                       "XDG_CACHE_HOME": folder}  # fmt: skip
+        environment = {
+            **os.environ,
+            "LYDITE_DB": str(Path(folder) / "lydite.db"),
+            "XDG_CACHE_HOME": folder,
+        }
         start = time.perf_counter()
         cpu_seconds("profile", "resnet50", environment=environment)
         profiling = time.perf_counter() - start
@@ -48,12 +54,22 @@ def main() -> None:
         "commands",
         [
             Figure("lydite --help, CPU", statistics.median(helps), "s", 0.3, "lower"),
-            Figure("lydite predict resnet50, filled database, CPU",
-                   statistics.median(predictions), "s", 2.0, "lower"),
-            Figure("lydite profile resnet50, all distinct operators, wall", profiling, "s", 60.0,
-                   "lower"),
+            Figure(
+                "lydite predict resnet50, filled database, CPU",
+                statistics.median(predictions),
+                "s",
+                2.0,
+                "lower",
+            ),
+            Figure(
+                "lydite profile resnet50, all distinct operators, wall",
+                profiling,
+                "s",
+                60.0,
+                "lower",
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

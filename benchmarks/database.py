@@ -112,14 +112,22 @@ def fill_and_look_up(path: Path) -> list[Figure]:
         Figure("bulk insert, SQLite, CPU time", ROWS / cpu, "rows/s", None, "higher", insert),
         Figure("bulk insert, SQLite, slowest batch", min(rates), "rows/s", None, "higher", insert),
         Figure(
-            "1,000 keys, one device, backend and thread count", one, "ms", 50, "lower",
+            "1,000 keys, one device, backend and thread count",
+            one,
+            "ms",
+            50,
+            "lower",
             look | {"rows_found": one_rows},
         ),
         Figure(
-            "1,000 keys, everything of one device", every, "ms", None, "lower",
+            "1,000 keys, everything of one device",
+            every,
+            "ms",
+            None,
+            "lower",
             look | {"rows_found": every_rows},
         ),
-    ]  # fmt: skip
+    ]
 
 
 def write_some(target: str, writer: int) -> None:

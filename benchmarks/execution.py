@@ -44,9 +44,11 @@ def run(name: str) -> dict[str, Any]:
     promised = [list(graph.type_of(output).shape or ()) for output in graph.outputs]
     finite = all(np.isfinite(out).all() for out in found if out.dtype.kind == "f")
     return {
-        "model": name, "shapes": [list(out.shape) for out in found] == promised,
-        "finite": bool(finite), "cpu_s": round(time.process_time() - start, 2),
-    }  # fmt: skip
+        "model": name,
+        "shapes": [list(out.shape) for out in found] == promised,
+        "finite": bool(finite),
+        "cpu_s": round(time.process_time() - start, 2),
+    }
 
 
 def _feeds(graph: Graph) -> dict[str, np.ndarray]:
@@ -56,9 +58,11 @@ def _feeds(graph: Graph) -> dict[str, np.ndarray]:
         type_ = graph.type_of(name)
         shape = tuple(int(dim) for dim in type_.shape or ())
         whole = type_.dtype.startswith("int")
-        feeds[name] = np.ones(shape, type_.dtype) if whole else (
-            rng.standard_normal(shape).astype(type_.dtype)
-        )  # fmt: skip
+        feeds[name] = (
+            np.ones(shape, type_.dtype)
+            if whole
+            else (rng.standard_normal(shape).astype(type_.dtype))
+        )
     return feeds
 
 
@@ -70,9 +74,18 @@ def main() -> None:
         ran = subprocess.run(
             [sys.executable, __file__, "--one", name], capture_output=True, text=True, check=False
         )
-        row = json.loads(ran.stdout) if not ran.returncode else (
-            {"model": name, "shapes": False, "finite": False, "error": ran.stderr.strip()[-300:]}
-        )  # fmt: skip
+        row = (
+            json.loads(ran.stdout)
+            if not ran.returncode
+            else (
+                {
+                    "model": name,
+                    "shapes": False,
+                    "finite": False,
+                    "error": ran.stderr.strip()[-300:],
+                }
+            )
+        )
         rows.append(row)
         print(json.dumps(row), flush=True)
     good = [row for row in rows if row["shapes"] and row["finite"]]

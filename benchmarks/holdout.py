@@ -87,25 +87,40 @@ def main() -> None:
     for kind, found in sorted(judged.items(), key=lambda item: -len(item[1])):
         errors = np.abs([error for error, _, _ in found])
         inside = np.mean([within for _, within, _ in found])
-        print(f"{kind:<45} {len(found):5d}  median {np.nanmedian(errors):6.1%}  "
-              f"p90 {np.nanpercentile(errors, 90):6.1%}  inside {inside:6.1%}")  # fmt: skip
+        print(
+            f"{kind:<45} {len(found):5d}  median {np.nanmedian(errors):6.1%}  "
+            f"p90 {np.nanpercentile(errors, 90):6.1%}  inside {inside:6.1%}"
+        )
     every = [item for kind in ("interpolated", "roofline", "unknown") for item in judged[kind]]
     errors = np.abs([error for error, _, _ in every])
     median = float(np.nanmedian(errors))
     weights = np.array([seconds for _, _, seconds in every])
-    notes = {"keys": len(pairs), "interpolated": len(judged["interpolated"]),
-             "roofline": len(judged["roofline"]), "unknown": len(judged["unknown"])}  # fmt: skip
+    notes = {
+        "keys": len(pairs),
+        "interpolated": len(judged["interpolated"]),
+        "roofline": len(judged["roofline"]),
+        "unknown": len(judged["unknown"]),
+    }
     publish(
         "holdout",
         [
-            Figure("median absolute error, held-out keys", median, "share", 0.10,
-                   "lower", notes),
-            Figure("true time inside the 90 % interval", float(np.mean([w for _, w, _ in every])),
-                   "share", 0.90, "higher"),
-            Figure("time-weighted absolute error, held-out keys",
-                   float(np.nansum(errors * weights) / weights.sum()), "share", None, "lower"),
+            Figure("median absolute error, held-out keys", median, "share", 0.10, "lower", notes),
+            Figure(
+                "true time inside the 90 % interval",
+                float(np.mean([w for _, w, _ in every])),
+                "share",
+                0.90,
+                "higher",
+            ),
+            Figure(
+                "time-weighted absolute error, held-out keys",
+                float(np.nansum(errors * weights) / weights.sum()),
+                "share",
+                None,
+                "lower",
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -80,9 +80,15 @@ def main() -> None:
         differences.append(abs(difference))
         spread = [float(x) for x in np.percentile(ratios - 1, [25, 75])]
         figures.append(
-            Figure(f"difference to a plain loop, {graph.name}", difference, "share", None, "lower",
-                   {"iqr": spread, "rounds": ROUNDS})
-        )  # fmt: skip
+            Figure(
+                f"difference to a plain loop, {graph.name}",
+                difference,
+                "share",
+                None,
+                "lower",
+                {"iqr": spread, "rounds": ROUNDS},
+            )
+        )
     figures.append(
         Figure("largest difference to the plain loop", max(differences), "share", 0.02, "lower")
     )

@@ -29,32 +29,89 @@ from lydite.models.dimensions import Decoder
 
 LENGTH, VOCABULARY = 2048, 51200
 ROWS: tuple[tuple[str, Mapping[str, int], float, float], ...] = (
-    ("22B", {"heads": 64, "hidden": 6144, "layers": 48, "pp": 1, "chunks": 1, "batch": 4,
-             "micro_batch": 4}, 1.42, 1.10),
-    ("175B", {"heads": 96, "hidden": 12288, "layers": 96, "pp": 8, "chunks": 3, "batch": 64,
-              "micro_batch": 1}, 18.13, 13.75),
-    ("530B", {"heads": 128, "hidden": 20480, "layers": 105, "pp": 35, "chunks": 3, "batch": 280,
-              "micro_batch": 1}, 49.05, 37.83),
-    ("1T", {"heads": 160, "hidden": 25600, "layers": 128, "pp": 64, "chunks": 1, "batch": 512,
-            "micro_batch": 1}, 94.42, 71.49),
-)  # fmt: skip
+    (
+        "22B",
+        {
+            "heads": 64,
+            "hidden": 6144,
+            "layers": 48,
+            "pp": 1,
+            "chunks": 1,
+            "batch": 4,
+            "micro_batch": 4,
+        },
+        1.42,
+        1.10,
+    ),
+    (
+        "175B",
+        {
+            "heads": 96,
+            "hidden": 12288,
+            "layers": 96,
+            "pp": 8,
+            "chunks": 3,
+            "batch": 64,
+            "micro_batch": 1,
+        },
+        18.13,
+        13.75,
+    ),
+    (
+        "530B",
+        {
+            "heads": 128,
+            "hidden": 20480,
+            "layers": 105,
+            "pp": 35,
+            "chunks": 3,
+            "batch": 280,
+            "micro_batch": 1,
+        },
+        49.05,
+        37.83,
+    ),
+    (
+        "1T",
+        {
+            "heads": 160,
+            "hidden": 25600,
+            "layers": 128,
+            "pp": 64,
+            "chunks": 1,
+            "batch": 512,
+            "micro_batch": 1,
+        },
+        94.42,
+        71.49,
+    ),
+)
 """Model, sizes (tensor parallelism is 8), seconds with everything and with attention recomputed."""
 
 
 def simulated_s(row: Mapping[str, int], recompute: str) -> float:
     """A step of one row."""
     plan = Plan(
-        tp=8, pp=row["pp"], chunks=row["chunks"], micro_batch=row["micro_batch"],
-        batch=row["batch"], schedule="interleaved" if row["chunks"] > 1 else "1f1b",
-        recompute=recompute, sequence_parallel=recompute == "selective", attention="written",
-    )  # fmt: skip
+        tp=8,
+        pp=row["pp"],
+        chunks=row["chunks"],
+        micro_batch=row["micro_batch"],
+        batch=row["batch"],
+        schedule="interleaved" if row["chunks"] > 1 else "1f1b",
+        recompute=recompute,
+        sequence_parallel=recompute == "selective",
+        attention="written",
+    )
     size = Decoder(
-        layers=row["layers"], hidden=row["hidden"], heads=row["heads"],
-        feed_forward=4 * row["hidden"], packed=True, vocabulary=VOCABULARY, positions=LENGTH,
-    )  # fmt: skip
-    net = decoder(
-        size, batch=plan.micro_batch, sequence=LENGTH, phase="forward", dtype="float16"
-    )  # fmt: skip
+        layers=row["layers"],
+        hidden=row["hidden"],
+        heads=row["heads"],
+        feed_forward=4 * row["hidden"],
+        packed=True,
+        vocabulary=VOCABULARY,
+        positions=LENGTH,
+    )
+    net = decoder(size, batch=plan.micro_batch, sequence=LENGTH, phase="forward", dtype="float16")
     cluster = read_cluster(f"a100-superpod x {plan.pp}" if plan.pp > 1 else "dgx-a100-80gb")
     known = ASSUMED
     model = Roofline(reached=known.reached, dispatch_s=known.reached.kernel_s)
@@ -74,21 +131,28 @@ def main() -> None:
     for name, row, *measured in ROWS:
         for recompute, seconds in zip(("full", "selective"), measured, strict=True):
             ours = simulated_s(row, recompute)
-            found.append({
-                "model": name, "recompute": recompute, "measured_s": seconds, "simulated_s": ours,
-                "error": ours / seconds - 1, "null": null_s(row, recompute) / seconds,
-            })  # fmt: skip
+            found.append(
+                {
+                    "model": name,
+                    "recompute": recompute,
+                    "measured_s": seconds,
+                    "simulated_s": ours,
+                    "error": ours / seconds - 1,
+                    "null": null_s(row, recompute) / seconds,
+                }
+            )
             print(name, recompute, seconds, round(ours, 3), f"{ours / seconds - 1:+.1%}")
     errors = np.array([one["error"] for one in found])
     null = np.array([one["null"] for one in found])
     at = {
-        "rows": found, "bias": float(errors.mean()), "worst": float(np.abs(errors).max()),
-        "one_constant": float(np.abs(null / np.median(null) - 1).mean()), **ASSUMED.values,
-    }  # fmt: skip
+        "rows": found,
+        "bias": float(errors.mean()),
+        "worst": float(np.abs(errors).max()),
+        "one_constant": float(np.abs(null / np.median(null) - 1).mean()),
+        **ASSUMED.values,
+    }
     what = "Megatron's steps of 22B to 1T on 8 to 512 A100s, from the spec sheet, mean error"
-    publish("megatron", [
-        Figure(what, float(np.abs(errors).mean()), "share", None, "lower", at)
-    ])  # fmt: skip
+    publish("megatron", [Figure(what, float(np.abs(errors).mean()), "share", None, "lower", at)])
 
 
 if __name__ == "__main__":

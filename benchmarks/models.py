@@ -44,8 +44,10 @@ def _differences(build: Callable[[str], Graph]) -> list[Figure]:
         graph, published = build(name), describe(name).published
         if published is None:
             continue
-        pairs = ((graph.parameter_count, published.parameters),
-                 (multiply_adds(graph), published.multiply_adds))  # fmt: skip
+        pairs = (
+            (graph.parameter_count, published.parameters),
+            (multiply_adds(graph), published.multiply_adds),
+        )
         off |= {f"{name} {i}": abs(a / b - 1) for i, (a, b) in enumerate(pairs) if b}
     far = sorted(name for name, share in off.items() if share > 0.005)
     at = {"figures": len(off), "models": len(model_names()), "beyond": far}
@@ -53,9 +55,15 @@ def _differences(build: Callable[[str], Graph]) -> list[Figure]:
     return [
         Figure("published figures that differ by more than 0.5 %", len(far), "", 0, "lower", at),
         Figure("published figures that are met exactly", equal, "share", None, "higher", at),
-        Figure("largest difference to a published figure", max(off.values()), "share", 0.02,
-               "lower", at),
-    ]  # fmt: skip
+        Figure(
+            "largest difference to a published figure",
+            max(off.values()),
+            "share",
+            0.02,
+            "lower",
+            at,
+        ),
+    ]
 
 
 def with_table(page: str, rows: str) -> str:

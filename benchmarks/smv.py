@@ -55,10 +55,16 @@ FREE = {
     PRODUCT: ("input_line", "weight_line", "store_line", "constant"),
     POOL: ("row",),
 }
-ENERGY_FREE = {CONV: ("load", "store", "step", "row", "constant"), PRODUCT: ("step", "constant"),
-               POOL: ("step", "constant")}  # fmt: skip
-BUSY_FREE = {CONV: ("load", "store", "position", "row", "constant"),
-             PRODUCT: ("position", "constant"), POOL: ("step", "constant")}  # fmt: skip
+ENERGY_FREE = {
+    CONV: ("load", "store", "step", "row", "constant"),
+    PRODUCT: ("step", "constant"),
+    POOL: ("step", "constant"),
+}
+BUSY_FREE = {
+    CONV: ("load", "store", "position", "row", "constant"),
+    PRODUCT: ("position", "constant"),
+    POOL: ("step", "constant"),
+}
 REPEATS = 5
 SEED = {"cycles": 89771, "power": 132.997, "area": 1.91503e6}
 
@@ -151,9 +157,11 @@ def fit_cycles(nets: Sequence[Net]) -> dict[str, Coefficients]:
 
 
 def fit_costs(
-    nets: Sequence[Net], goals: Sequence[np.ndarray], multiplier: float,
+    nets: Sequence[Net],
+    goals: Sequence[np.ndarray],
+    multiplier: float,
     free: Mapping[str, Sequence[str]],
-) -> dict[str, Costs]:  # fmt: skip
+) -> dict[str, Costs]:
     """`ENERGY_PJ` or `BUSY_CYCLES`: loads and stores from convolutions, the rest by kind."""
     found: dict[str, Costs] = {}
     base = Costs(0.0, 0.0, 0.0)
@@ -207,21 +215,25 @@ def held_out(nets: Mapping[str, Net], left: str) -> list[Figure]:
     held: dict[str, object] = {"rows": len(goal), "cycles": float(goal.sum())}
     held |= {
         f"mean_error_{kind}": errors(made[net.kinds == kind], goal[net.kinds == kind])[0]
-        for kind in KINDS if (net.kinds == kind).any()
-    }  # fmt: skip
+        for kind in KINDS
+        if (net.kinds == kind).any()
+    }
     power = power_of(net.invocations, CHIP, made, level="high", compat=True)
     costs = fit_costs(others, [energies(one) for one in others], MUL_PJ, ENERGY_FREE)
     dynamic = priced(net.done, net.kinds, costs) + MUL_PJ * net.done.multiplies
     average = power.average - power.units_dynamic + dynamic / made
-    idle = goal - priced(net.done, net.kinds, fit_costs(
-        others, [busy(one) for one in others], 0.0, BUSY_FREE))  # fmt: skip
+    idle = goal - priced(
+        net.done, net.kinds, fit_costs(others, [busy(one) for one in others], 0.0, BUSY_FREE)
+    )
     watts, worst_watts = errors(average, net.of("avg_power"))
     unit_mean, unit_worst = errors(dynamic, energies(net))
     whole = abs(made.sum() / goal.sum() - 1)
     more = {
-        "worst": worst_watts, "units_dynamic_mean": unit_mean, "units_dynamic_worst": unit_worst,
+        "worst": worst_watts,
+        "units_dynamic_mean": unit_mean,
+        "units_dynamic_worst": unit_worst,
         "idle_cycles_mean": errors(idle, net.of("idle_fu"))[0],
-    }  # fmt: skip
+    }
     return [
         Figure(
             f"{left} left out: cycles of the network, error", whole, "share", 0.02, "lower", held
@@ -242,8 +254,12 @@ def counted(nets: Mapping[str, Net]) -> list[Figure]:
         power = power_of(net.invocations, CHIP, net.of("cycles"), level="high", compat=True)
         printed = Units(*(net.of(name) for name in ("mul", "add", "bit", "shift", "reg")))
         leakage, area = units_cost(printed, CHIP)
-        pairs = ((leakage, "fu_leak"), (area, "fu_area"), (power.memory_leakage, "mem_leak"),
-                 (power.memory_area_um2, "mem_area"))  # fmt: skip
+        pairs = (
+            (leakage, "fu_leak"),
+            (area, "fu_area"),
+            (power.memory_leakage, "mem_leak"),
+            (power.memory_area_um2, "mem_area"),
+        )
         given = max(given, *(errors(made, net.of(name))[1] for made, name in pairs))
         own = max(own, errors(power.area_um2, net.of("fu_area") + net.of("mem_area"))[1])
         for name, column in power.units.columns.items():
@@ -252,10 +268,16 @@ def counted(nets: Mapping[str, Net]) -> list[Figure]:
     held: dict[str, object] = {f"equal_{name}": n for name, n in equal.items()}
     held |= {"rows": rows, "registers_mean_error": float(np.concatenate(registers).mean())}
     return [
-        Figure("area and leakage from printed counts of units, worst error", given, "share", 1e-5,
-               "lower", {"rows": rows}),
+        Figure(
+            "area and leakage from printed counts of units, worst error",
+            given,
+            "share",
+            1e-5,
+            "lower",
+            {"rows": rows},
+        ),
         Figure("area from our counts of units, worst error", own, "share", None, "lower", held),
-    ]  # fmt: skip
+    ]
 
 
 def on_all(nets: Mapping[str, Net]) -> list[Figure]:
@@ -265,27 +287,46 @@ def on_all(nets: Mapping[str, Net]) -> list[Figure]:
     goal = np.concatenate([net.of("cycles") for net in every])
     again = fit_cycles(every)
     fits = {
-        "cycles": {kind: {name: getattr(again[kind], name) for name in FREE[kind]}
-                   for kind in KINDS},
+        "cycles": {
+            kind: {name: getattr(again[kind], name) for name in FREE[kind]} for kind in KINDS
+        },
         "energy_pj": _told(fit_costs(every, [energies(n) for n in every], MUL_PJ, ENERGY_FREE)),
         "busy_cycles": _told(fit_costs(every, [busy(n) for n in every], 0.0, BUSY_FREE)),
-    }  # fmt: skip
+    }
     refit = np.concatenate([cycles_of(net.invocations, CHIP, again).exact for net in every])
     powers = [
-        power_of(net.invocations, CHIP, cycles_of(net.invocations, CHIP).total, level="high",
-                 compat=True)
+        power_of(
+            net.invocations, CHIP, cycles_of(net.invocations, CHIP).total, level="high", compat=True
+        )
         for net in every
-    ]  # fmt: skip
+    ]
     average = np.concatenate([power.average for power in powers])
     mean, worst = errors(average, np.concatenate([net.of("avg_power") for net in every]))
     return [
-        Figure("constants of the package: cycles, mean error", errors(made, goal)[0], "share", None,
-               "lower", {"worst": errors(made, goal)[1], **fits}),
-        Figure("constants of the package: cycles beside a fit to all rows, worst",
-               errors(made, refit)[1], "share", None, "lower"),
-        Figure("constants of the package: average power, mean error", mean, "share", 0.05, "lower",
-               {"worst": worst}),
-    ]  # fmt: skip
+        Figure(
+            "constants of the package: cycles, mean error",
+            errors(made, goal)[0],
+            "share",
+            None,
+            "lower",
+            {"worst": errors(made, goal)[1], **fits},
+        ),
+        Figure(
+            "constants of the package: cycles beside a fit to all rows, worst",
+            errors(made, refit)[1],
+            "share",
+            None,
+            "lower",
+        ),
+        Figure(
+            "constants of the package: average power, mean error",
+            mean,
+            "share",
+            0.05,
+            "lower",
+            {"worst": worst},
+        ),
+    ]
 
 
 def _told(costs: Mapping[str, Costs]) -> dict[str, dict[str, float]]:
@@ -303,10 +344,16 @@ def seed() -> list[Figure]:
     made = {"cycles": cycles[0], "power": power.average[0], "area": power.area_um2[0]}
     goals = {"cycles": 0.03, "power": 0.05, "area": 0.03}
     return [
-        Figure(f"SMAUG's tutorial, unsampled: {name}, error", abs(float(made[name]) / goal - 1),
-               "share", goals[name], "lower", {"ours": float(made[name]), "printed": goal})
+        Figure(
+            f"SMAUG's tutorial, unsampled: {name}, error",
+            abs(float(made[name]) / goal - 1),
+            "share",
+            goals[name],
+            "lower",
+            {"ours": float(made[name]), "printed": goal},
+        )
         for name, goal in SEED.items()
-    ]  # fmt: skip
+    ]
 
 
 def timed() -> Figure:

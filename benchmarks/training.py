@@ -29,8 +29,13 @@ BATCH = 4
 
 def alexnet() -> nn.Module:
     """Krizhevsky 2014, in one tower."""
-    widths = ((3, 64, 11, 4, 2), (64, 192, 5, 1, 2), (192, 384, 3, 1, 1), (384, 256, 3, 1, 1),
-              (256, 256, 3, 1, 1))  # fmt: skip
+    widths = (
+        (3, 64, 11, 4, 2),
+        (64, 192, 5, 1, 2),
+        (192, 384, 3, 1, 1),
+        (384, 256, 3, 1, 1),
+        (256, 256, 3, 1, 1),
+    )
     layers: list[nn.Module] = []
     for number, (inputs, outputs, kernel, stride, pad) in enumerate(widths):
         layers += [nn.Conv2d(inputs, outputs, kernel, stride, pad), nn.ReLU()]
@@ -48,13 +53,19 @@ class Bottleneck(nn.Module):
         self.a, self.b, self.c = (
             nn.Sequential(nn.Conv2d(*sizes, bias=False), nn.BatchNorm2d(sizes[1]))
             for sizes in (
-                (inputs, width, 1), (width, width, 3, stride, 1), (width, 4 * width, 1),
+                (inputs, width, 1),
+                (width, width, 3, stride, 1),
+                (width, 4 * width, 1),
             )
-        )  # fmt: skip
+        )
         plain = stride == 1 and inputs == 4 * width
-        self.skip = nn.Identity() if plain else nn.Sequential(
-            nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
-        )  # fmt: skip
+        self.skip = (
+            nn.Identity()
+            if plain
+            else nn.Sequential(
+                nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
+            )
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.relu(self.b(F.relu(self.a(x), inplace=True)), inplace=True)
@@ -64,9 +75,11 @@ class Bottleneck(nn.Module):
 def resnet50() -> nn.Module:
     """He et al., with the stride in the 3x3 convolution."""
     layers: list[nn.Module] = [
-        nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True),
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(inplace=True),
         nn.MaxPool2d(3, 2, 1),
-    ]  # fmt: skip
+    ]
     inputs = 64
     for stage, (width, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
         for block in range(blocks):
@@ -92,16 +105,30 @@ def bert() -> nn.Module:
     from transformers import BertConfig, BertModel
 
     plain: dict[str, Any] = {
-        "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0, "attn_implementation": "eager",
-    }  # fmt: skip
+        "hidden_dropout_prob": 0,
+        "attention_probs_dropout_prob": 0,
+        "attn_implementation": "eager",
+    }
     return BertModel(BertConfig(**plain))
 
 
 LLAMA = Decoder(
-    layers=4, hidden=4096, heads=32, kv_heads=8, feed_forward=14336, vocabulary=128256,
-    positions=8192, rope_theta=500000.0, norm="rms", activation="silu", gated=True,
-    qkv_bias=False, output_bias=False, dense_bias=False, tied=False,
-)  # fmt: skip
+    layers=4,
+    hidden=4096,
+    heads=32,
+    kv_heads=8,
+    feed_forward=14336,
+    vocabulary=128256,
+    positions=8192,
+    rope_theta=500000.0,
+    norm="rms",
+    activation="silu",
+    gated=True,
+    qkv_bias=False,
+    output_bias=False,
+    dense_bias=False,
+    tied=False,
+)
 
 
 def llama() -> nn.Module:
@@ -109,10 +136,14 @@ def llama() -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes: dict[str, Any] = {
-        "num_hidden_layers": 4, "hidden_size": 4096, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256,
+        "num_hidden_layers": 4,
+        "hidden_size": 4096,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "intermediate_size": 14336,
+        "vocab_size": 128256,
         "attn_implementation": "eager",
-    }  # fmt: skip
+    }
     return LlamaForCausalLM(LlamaConfig(**sizes))
 
 
@@ -146,25 +177,35 @@ CASES = {
     "alexnet": Case(lambda: build_model("alexnet", batch=BATCH), alexnet, _image),
     "resnet50": Case(lambda: build_model("resnet50", batch=BATCH), resnet50, _image),
     "bert-base": Case(
-        lambda: build_model("bert-base", batch=BATCH), bert, _ids(128, 30000),
-        lambda out: [out[0], out[1]], "mean_square",
+        lambda: build_model("bert-base", batch=BATCH),
+        bert,
+        _ids(128, 30000),
+        lambda out: [out[0], out[1]],
+        "mean_square",
     ),
     "bert-base, 384 tokens": Case(
-        lambda: build_model("bert-base", batch=BATCH, sequence=384), bert, _ids(384, 30000),
-        lambda out: [out[0], out[1]], "mean_square",
+        lambda: build_model("bert-base", batch=BATCH, sequence=384),
+        bert,
+        _ids(384, 30000),
+        lambda out: [out[0], out[1]],
+        "mean_square",
     ),
     "lstm": Case(lambda: build_model("lstm", batch=BATCH), Language, _ids(35, 10000)),
     "llama3-8b, 4 layers": Case(
-        lambda: decoder(LLAMA, batch=BATCH, sequence=512, phase="forward"), llama,
-        _ids(512, 128256), lambda out: [out.logits],
+        lambda: decoder(LLAMA, batch=BATCH, sequence=512, phase="forward"),
+        llama,
+        _ids(512, 128256),
+        lambda out: [out.logits],
     ),
-}  # fmt: skip
+}
 
 
 MEASURED = (
-    ("resnet50", "adam"), ("bert-base", "adam"),
-    ("resnet50", None), ("bert-base, 384 tokens", None),
-)  # fmt: skip
+    ("resnet50", "adam"),
+    ("bert-base", "adam"),
+    ("resnet50", None),
+    ("bert-base, 384 tokens", None),
+)
 """Nets whose memory is compared; updates of large tables are most of BERT's peak with Adam."""
 
 
@@ -190,9 +231,11 @@ def flops(name: str) -> tuple[float, float, int]:
             loss.backward()
     theirs = _shapes([p.grad.shape for p in net.parameters() if p.grad is not None])
     ours = _shapes([step.graph.type_of(g).shape or () for g in step.gradients.values()])
-    return 2 * backward / back.get_total_flops(), 2 * forward / ahead.get_total_flops(), (
-        sum(abs(ours.get(k, 0) - theirs.get(k, 0)) for k in {*ours, *theirs})
-    )  # fmt: skip
+    return (
+        2 * backward / back.get_total_flops(),
+        2 * forward / ahead.get_total_flops(),
+        (sum(abs(ours.get(k, 0) - theirs.get(k, 0)) for k in {*ours, *theirs})),
+    )
 
 
 def _shapes(found: Sequence[Sequence[Any]]) -> dict[tuple[int, ...], int]:

@@ -50,9 +50,14 @@ def rows() -> list[dict[str, float]]:
 @cache
 def _rank(hidden: int, heads: int, layers: int, length: int, plan: Plan) -> RankStep:
     size = Decoder(
-        layers=layers, hidden=hidden, heads=heads, feed_forward=4 * hidden, packed=True,
-        vocabulary=VOCABULARY, positions=length,
-    )  # fmt: skip
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        feed_forward=4 * hidden,
+        packed=True,
+        vocabulary=VOCABULARY,
+        positions=length,
+    )
     net = decoder(size, batch=plan.micro_batch, sequence=length, phase="forward", dtype="float16")
     return rank_step(net, plan)
 
@@ -61,10 +66,15 @@ def observed(row: dict[str, float]) -> Observed:
     """A row as a measured step."""
     number = {name: int(value) for name, value in row.items()}
     plan = Plan(
-        dp=number["data parallelism"], tp=number["tensor parallelism"],
-        pp=number["pipeline parallelism"], micro_batch=number["micro batch"],
-        batch=number["global batch"], recompute="full", attention="written", overlap=False,
-    )  # fmt: skip
+        dp=number["data parallelism"],
+        tp=number["tensor parallelism"],
+        pp=number["pipeline parallelism"],
+        micro_batch=number["micro batch"],
+        batch=number["global batch"],
+        recompute="full",
+        attention="written",
+        overlap=False,
+    )
     sizes = [number[n] for n in ("hidden size", "attention heads", "# layers", "sequence length")]
     hidden, heads, layers, length = sizes
     rank = _rank(hidden, heads, layers, length, replace(plan, dp=1, batch=0))
@@ -115,26 +125,40 @@ def main() -> None:
     one = np.median([r["iteration time (ms)"] * 1e-3 / flops_s(r) for r in two[::EVERY]])
     null = errors(one * np.array([flops_s(row) for row in four]), judge)
     at = {
-        "rows": len(four), "fitted_to_rows": len(train), "bias": float(found.mean()),
-        "median": float(np.median(np.abs(found))), "worst": float(np.abs(found).max()),
-        "one_constant_and_bubble": float(np.abs(null).mean()), **fitted.values,
-    }  # fmt: skip
+        "rows": len(four),
+        "fitted_to_rows": len(train),
+        "bias": float(found.mean()),
+        "median": float(np.median(np.abs(found))),
+        "worst": float(np.abs(found).max()),
+        "one_constant_and_bubble": float(np.abs(null).mean()),
+        **fitted.values,
+    }
     figures = [
         Figure(
             "vTrain's steps on 4 A100s, calibrated on 2, mean error",
-            float(np.abs(found).mean()), "share", 0.084, "lower", at,
+            float(np.abs(found).mean()),
+            "share",
+            0.084,
+            "lower",
+            at,
         ),
         Figure(
             "vTrain's steps on 4 A100s from the spec sheet alone, mean error",
-            float(np.abs(zero_shot).mean()), "share", None, "lower",
+            float(np.abs(zero_shot).mean()),
+            "share",
+            None,
+            "lower",
             {"rows": len(four), "bias": float(zero_shot.mean()), **ASSUMED.values},
         ),
         Figure(
             "of these steps within the bounds of 2 GPUs' rows that the fit has not seen",
-            float(inside.mean()), "share", None, "higher",
+            float(inside.mean()),
+            "share",
+            None,
+            "higher",
             {"rows": len(four), "low": low, "high": high, "from_rows": len(aside)},
         ),
-    ]  # fmt: skip
+    ]
     publish("vtrain", figures)
 
 

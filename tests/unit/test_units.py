@@ -40,9 +40,20 @@ def test_parse(text, unit, value):
 
 @pytest.mark.parametrize(
     ("text", "unit"),
-    [("900 GB", "B/s"), ("fast", "s"), ("-1 s", "s"), ("1e999 s", "s"), ("2 XB", "B"), ("", "s"),
-     ("nan", "s"), (float("nan"), "s"), (float("inf"), "s"), ("5 GB/s", "s"), ("3 ms", "B")],
-)  # fmt: skip
+    [
+        ("900 GB", "B/s"),
+        ("fast", "s"),
+        ("-1 s", "s"),
+        ("1e999 s", "s"),
+        ("2 XB", "B"),
+        ("", "s"),
+        ("nan", "s"),
+        (float("nan"), "s"),
+        (float("inf"), "s"),
+        ("5 GB/s", "s"),
+        ("3 ms", "B"),
+    ],
+)
 def test_refused(text, unit):
     with pytest.raises(UnitError):
         parse_quantity(text, unit, where="field 'x'")

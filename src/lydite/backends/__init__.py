@@ -42,6 +42,12 @@ def find_backend(name: str) -> Backend:
 
 
 __all__ = [
-    "GROUP", "Backend", "Capabilities", "NodeTime", "Prepared", "Settings", "backend_names",
+    "GROUP",
+    "Backend",
+    "Capabilities",
+    "NodeTime",
+    "Prepared",
+    "Settings",
+    "backend_names",
     "find_backend",
-]  # fmt: skip
+]

@@ -28,8 +28,12 @@ from lydite.graph import Graph, Initializer, Op, OpKey, TensorType, model_to_pro
 from lydite.graph.dtypes import numpy_dtype
 from lydite.graph.onnx_writer import UNALLOCATED
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider",
-              "rocm": "ROCMExecutionProvider", "dml": "DmlExecutionProvider"}  # fmt: skip
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "dml": "DmlExecutionProvider",
+}
 
 
 class OnnxRuntimeBackend:

@@ -288,8 +288,11 @@ def _tap(settings: Settings) -> Callable[[], Any]:
 def _aten_graph(program: Any, name: str) -> Graph:
     """The exported program as a `Graph` of domain "aten"; weights are declared, not kept."""
     signature = program.graph_signature
-    weights = {*signature.inputs_to_parameters, *signature.inputs_to_buffers,
-               *signature.inputs_to_lifted_tensor_constants}  # fmt: skip
+    weights = {
+        *signature.inputs_to_parameters,
+        *signature.inputs_to_buffers,
+        *signature.inputs_to_lifted_tensor_constants,
+    }
     tensors: dict[str, TensorType] = {}
     initializers: dict[str, Initializer] = {}
     inputs: list[str] = []

@@ -17,13 +17,26 @@ Rule: TypeAlias = Callable[[Inputs, Attrs], Any]
 
 
 STEERING: Mapping[str, tuple[int, ...]] = {
-    "Clip": (1, 2), "ConstantOfShape": (0,), "Expand": (1,), "Pad": (1, 2, 3),
-    "Range": (0, 1, 2), "ReduceMax": (1,),
-    "ReduceMean": (1,), "ReduceSum": (1,), "Reshape": (1,), "Resize": (1, 2, 3),
-    "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Tile": (1,), "Unsqueeze": (1,),
-    "lydite:ClipGrad": (2, 3), "lydite:SliceGrad": (1, 2, 3, 4), "lydite:GradientDescent": (0,),
+    "Clip": (1, 2),
+    "ConstantOfShape": (0,),
+    "Expand": (1,),
+    "Pad": (1, 2, 3),
+    "Range": (0, 1, 2),
+    "ReduceMax": (1,),
+    "ReduceMean": (1,),
+    "ReduceSum": (1,),
+    "Reshape": (1,),
+    "Resize": (1, 2, 3),
+    "Slice": (1, 2, 3, 4),
+    "Split": (1,),
+    "Squeeze": (1,),
+    "Tile": (1,),
+    "Unsqueeze": (1,),
+    "lydite:ClipGrad": (2, 3),
+    "lydite:SliceGrad": (1, 2, 3, 4),
+    "lydite:GradientDescent": (0,),
     **{f"ai.onnx.preview.training:{name}": (0, 1) for name in ("Adam", "Adagrad", "Momentum")},
-}  # fmt: skip
+}
 """Inputs that are numbers of the call rather than data: constants there are given as arrays."""
 
 
@@ -70,9 +83,14 @@ def _conv(inputs: Inputs, attrs: Attrs) -> Any:
     rank = weight.dim() - 2
     function = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[rank]
     return function(
-        x, weight, bias, list(attrs.get("strides", [1] * rank)), padding,
-        list(attrs.get("dilations", [1] * rank)), attrs.get("group", 1),
-    )  # fmt: skip
+        x,
+        weight,
+        bias,
+        list(attrs.get("strides", [1] * rank)),
+        padding,
+        list(attrs.get("dilations", [1] * rank)),
+        attrs.get("group", 1),
+    )
 
 
 def _max_pool(inputs: Inputs, attrs: Attrs) -> Any:
@@ -80,9 +98,13 @@ def _max_pool(inputs: Inputs, attrs: Attrs) -> Any:
     x, padding = _spatial_padding(inputs[0], attrs, kernel, float("-inf"))
     function = F.max_pool1d if len(kernel) == 1 else F.max_pool2d
     return function(
-        x, kernel, list(attrs.get("strides", [1] * len(kernel))), padding,
-        list(attrs.get("dilations", [1] * len(kernel))), ceil_mode=bool(attrs.get("ceil_mode", 0)),
-    )  # fmt: skip
+        x,
+        kernel,
+        list(attrs.get("strides", [1] * len(kernel))),
+        padding,
+        list(attrs.get("dilations", [1] * len(kernel))),
+        ceil_mode=bool(attrs.get("ceil_mode", 0)),
+    )
 
 
 def _average_pool(inputs: Inputs, attrs: Attrs) -> Any:
@@ -150,9 +172,15 @@ def _conv_transpose(inputs: Inputs, attrs: Attrs) -> Any:
         ]
     function = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[rank]
     return function(
-        x, weight, bias, list(attrs.get("strides", [1] * rank)), pads[:rank], extra,
-        attrs.get("group", 1), list(attrs.get("dilations", [1] * rank)),
-    )  # fmt: skip
+        x,
+        weight,
+        bias,
+        list(attrs.get("strides", [1] * rank)),
+        pads[:rank],
+        extra,
+        attrs.get("group", 1),
+        list(attrs.get("dilations", [1] * rank)),
+    )
 
 
 def _resize(inputs: Inputs, attrs: Attrs) -> Any:
@@ -283,9 +311,12 @@ def _split(inputs: Inputs, attrs: Attrs) -> Any:
 
 def _lrn(inputs: Inputs, attrs: Attrs) -> Any:
     return F.local_response_norm(
-        inputs[0], attrs["size"], attrs.get("alpha", 1e-4), attrs.get("beta", 0.75),
+        inputs[0],
+        attrs["size"],
+        attrs.get("alpha", 1e-4),
+        attrs.get("beta", 0.75),
         attrs.get("bias", 1.0),
-    )  # fmt: skip
+    )
 
 
 def _cast(inputs: Inputs, attrs: Attrs) -> Any:
@@ -426,9 +457,13 @@ def dtype_text(dtype: torch.dtype) -> str:
 def tensor_type(tensor: torch.Tensor) -> TensorType:
     """A tensor's type; a layout other than row-major is named by its strides' order."""
     shape = tuple(int(size) for size in tensor.shape)
-    layout = "" if tensor.is_contiguous() else (
-        "channels_last"
-        if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-        else "strides:" + ",".join(str(int(s)) for s in tensor.stride())
-    )  # fmt: skip
+    layout = (
+        ""
+        if tensor.is_contiguous()
+        else (
+            "channels_last"
+            if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+            else "strides:" + ",".join(str(int(s)) for s in tensor.stride())
+        )
+    )
     return TensorType(dtype_text(tensor.dtype), shape, layout.replace(",", "."))

@@ -83,9 +83,14 @@ def _lstm(steps: _Steps, state: Any) -> tuple[Any, tuple[Any, ...]]:
         dh = dh + steps.dy[t]
         dc = dc + dh * o * (1 - squashed**2)
         slope = torch.cat(
-            (dc * g * i * (1 - i), dh * squashed * o * (1 - o), dc * before * f * (1 - f),
-             dc * i * (1 - g**2)), -1,
-        )  # fmt: skip
+            (
+                dc * g * i * (1 - i),
+                dh * squashed * o * (1 - o),
+                dc * before * f * (1 - f),
+                dc * i * (1 - g**2),
+            ),
+            -1,
+        )
         slopes.append(slope)
         if not t and not steps.begun:
             return torch.stack(slopes[::-1]), ()
@@ -134,11 +139,13 @@ def _weights(cell: str) -> Rule:
             into, inside = slopes[..., :rows], slopes[..., :rows]
             if cell == "GRU":
                 inside = torch.cat((slopes[..., : 2 * hidden], slopes[..., 3 * hidden :]), -1)
-            found.append([
-                into.flatten(0, 1).t() @ x.flatten(0, 1),
-                inside.flatten(0, 1).t() @ before.flatten(0, 1),
-                torch.cat((into.sum((0, 1)), inside.sum((0, 1)))),
-            ])  # fmt: skip
+            found.append(
+                [
+                    into.flatten(0, 1).t() @ x.flatten(0, 1),
+                    inside.flatten(0, 1).t() @ before.flatten(0, 1),
+                    torch.cat((into.sum((0, 1)), inside.sum((0, 1)))),
+                ]
+            )
         return [torch.stack(parts) for parts in zip(*found, strict=True)]
 
     return rule

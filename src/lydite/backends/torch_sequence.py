@@ -83,14 +83,25 @@ def _attention_training(inputs: Inputs, attrs: Attrs) -> Any:
     heads = _Heads(inputs, attrs)
     if heads.query.is_cuda:
         out = torch.ops.aten._scaled_dot_product_efficient_attention(
-            heads.query, heads.key, heads.value, heads.mask, True, 0.0, heads.causal,
+            heads.query,
+            heads.key,
+            heads.value,
+            heads.mask,
+            True,
+            0.0,
+            heads.causal,
             scale=heads.scale,
-        )  # fmt: skip
+        )
     else:
         out = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            heads.query, heads.key, heads.value, 0.0, heads.causal, attn_mask=heads.mask,
+            heads.query,
+            heads.key,
+            heads.value,
+            0.0,
+            heads.causal,
+            attn_mask=heads.mask,
             scale=heads.scale,
-        )  # fmt: skip
+        )
     return heads.joined(out[0]), out[1]
 
 
@@ -103,14 +114,33 @@ def _attention_gradient(inputs: Inputs, attrs: Attrs) -> Any:
     if heads.query.is_cuda:
         seed = torch.zeros((), dtype=torch.int64, device=heads.query.device)
         found = torch.ops.aten._scaled_dot_product_efficient_attention_backward(
-            dy, heads.query, heads.key, heads.value, heads.mask, out, inputs[6], seed, seed, 0.0,
-            [True, True, True, False], heads.causal, scale=heads.scale,
-        )  # fmt: skip
+            dy,
+            heads.query,
+            heads.key,
+            heads.value,
+            heads.mask,
+            out,
+            inputs[6],
+            seed,
+            seed,
+            0.0,
+            [True, True, True, False],
+            heads.causal,
+            scale=heads.scale,
+        )
     else:
         found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            dy, heads.query, heads.key, heads.value, out, inputs[6], 0.0, heads.causal,
-            attn_mask=heads.mask, scale=heads.scale,
-        )  # fmt: skip
+            dy,
+            heads.query,
+            heads.key,
+            heads.value,
+            out,
+            inputs[6],
+            0.0,
+            heads.causal,
+            attn_mask=heads.mask,
+            scale=heads.scale,
+        )
     return heads.joined(found[0]), heads.shared(found[1]), heads.shared(found[2])
 
 
@@ -154,11 +184,11 @@ def _forward(cell: str, saving: bool) -> Rule:
             steps = _steps(cell, x.flip(0) if backwards else x, inputs, direction, states.shape[-1])
             found.append([part.flip(0) if backwards else part for part in steps])
         lasts = [
-            torch.stack([
-                parts[k][0 if _backwards(attrs, d) else -1] for d, parts in enumerate(found)
-            ])
+            torch.stack(
+                [parts[k][0 if _backwards(attrs, d) else -1] for d, parts in enumerate(found)]
+            )
             for k in ((0, -1) if cell == "LSTM" else (0,))
-        ]  # fmt: skip
+        ]
         whole = [torch.stack(parts, 1) for parts in zip(*found, strict=True)]
         return (whole[0], *lasts, *(whole[1:] if saving else ()))
 

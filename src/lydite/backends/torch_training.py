@@ -38,14 +38,25 @@ def _conv_input(inputs: Inputs, attrs: Attrs) -> Any:
     pads = full_pads(shape[2:], attrs, weight.shape[2:])
     low, high = pads[:rank], pads[rank:]
     even = low == high
-    whole = shape if even else [
-        *shape[:2], *(s + a + b for s, a, b in zip(shape[2:], low, high, strict=True))
-    ]  # fmt: skip
+    whole = (
+        shape
+        if even
+        else [*shape[:2], *(s + a + b for s, a, b in zip(shape[2:], low, high, strict=True))]
+    )
     padding = low if even else [0] * rank
     found = _aten.convolution_backward(
-        dy, dy.new_empty(whole), weight, None, strides, padding, dilations, False, [0] * rank,
-        group, [True, False, False],
-    )[0]  # fmt: skip
+        dy,
+        dy.new_empty(whole),
+        weight,
+        None,
+        strides,
+        padding,
+        dilations,
+        False,
+        [0] * rank,
+        group,
+        [True, False, False],
+    )[0]
     if not even:
         for axis, (start, size) in enumerate(zip(low, shape[2:], strict=True)):
             found = found.narrow(2 + axis, start, size)
@@ -61,9 +72,18 @@ def _conv_weight(inputs: Inputs, attrs: Attrs) -> Any:
         flat = [side for axis in reversed(range(rank)) for side in (pads[axis], pads[rank + axis])]
         x, pads = F.pad(x, flat), [0] * rank
     return _aten.convolution_backward(
-        dy, x, dy.new_empty(shape), None, strides, pads[:rank], dilations, False, [0] * rank, group,
+        dy,
+        x,
+        dy.new_empty(shape),
+        None,
+        strides,
+        pads[:rank],
+        dilations,
+        False,
+        [0] * rank,
+        group,
         [False, True, False],
-    )[1]  # fmt: skip
+    )[1]
 
 
 def _max_pool_saving(inputs: Inputs, attrs: Attrs) -> Any:
@@ -135,9 +155,15 @@ def _group_norm(inputs: Inputs, attrs: Attrs) -> Any:
     groups = attrs.get("num_groups") or x.shape[1]
     per_channel = x.shape[1]
     return _aten.native_group_norm(
-        x, scale, bias, x.shape[0], per_channel, math.prod(x.shape[2:]), groups,
+        x,
+        scale,
+        bias,
+        x.shape[0],
+        per_channel,
+        math.prod(x.shape[2:]),
+        groups,
         attrs.get("epsilon", 1e-5),
-    )  # fmt: skip
+    )
 
 
 def _group_norm_gradient(inputs: Inputs, attrs: Attrs) -> Any:
@@ -209,9 +235,11 @@ def _likelihood(inputs: Inputs, attrs: Attrs) -> Any:
 
 def _likelihood_loss(inputs: Inputs, attrs: Attrs) -> Any:
     return F.nll_loss(
-        inputs[0], inputs[1], reduction=attrs.get("reduction", "mean"),
+        inputs[0],
+        inputs[1],
+        reduction=attrs.get("reduction", "mean"),
         ignore_index=attrs.get("ignore_index", -100),
-    )  # fmt: skip
+    )
 
 
 def _softmax(function: Any) -> Rule:

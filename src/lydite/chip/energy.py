@@ -85,9 +85,12 @@ def layer_joules(chip: Chip, cost: LayerCost) -> dict[str, float]:
     line = node.sram_joules_per_byte(chip.cache.bytes) if chip.cache is not None else 0.0
     bit = chip.dram.pj_per_bit[1] * 1e-12
     each = (
-        cost.macs * mac, 0.5 * cost.vector_ops * mac, cost.sram_bytes * byte,
-        cost.hit_bytes * line, 8 * (cost.load_bytes - cost.hit_bytes + cost.store_bytes) * bit,
-    )  # fmt: skip
+        cost.macs * mac,
+        0.5 * cost.vector_ops * mac,
+        cost.sram_bytes * byte,
+        cost.hit_bytes * line,
+        8 * (cost.load_bytes - cost.hit_bytes + cost.store_bytes) * bit,
+    )
     return dict(zip(_PARTS, each, strict=True))
 
 
@@ -102,10 +105,12 @@ def figures_of(result: ChipResult) -> dict[str, float]:
     """Time, utilisation, energy, mean power and area of a run, units in the names."""
     used = energy_of(result)
     return {
-        "seconds": result.seconds, "utilisation": result.utilisation, "energy_j": used.joules,
+        "seconds": result.seconds,
+        "utilisation": result.utilisation,
+        "energy_j": used.joules,
         "power_w": used.joules / result.seconds if result.seconds else 0.0,
         "area_mm2": used.area_mm2,
-    }  # fmt: skip
+    }
 
 
 def smv_power(result: ChipResult, *, level: str = "no", compat: bool = False) -> Power:
@@ -129,11 +134,22 @@ def _of_smv(result: ChipResult) -> Used:
     running = parts.pop("unit_leakage", 0.0) + parts.pop("memory_leakage", 0.0)
     own = power.seconds.sum()
     parts["leakage"] = running / own * result.seconds * result.chip.accelerators if own else 0.0
-    names = {"multipliers": "arrays", "others": "registers and adders", "memory": "scratchpads",
-             "cache": "cache", "dram": "DRAM"}  # fmt: skip
-    dynamic = [(power.units_dynamic + power.memory + sum(
-        (one for one in (power.cache, power.dram) if one is not None), np.zeros(1)
-    )) * 1e-3 * power.seconds]  # fmt: skip
+    names = {
+        "multipliers": "arrays",
+        "others": "registers and adders",
+        "memory": "scratchpads",
+        "cache": "cache",
+        "dram": "DRAM",
+    }
+    dynamic = [
+        (
+            power.units_dynamic
+            + power.memory
+            + sum((one for one in (power.cache, power.dram) if one is not None), np.zeros(1))
+        )
+        * 1e-3
+        * power.seconds
+    ]
     layers = np.bincount(result.plan.jobs.layer, dynamic[0], len(result.plan.costs))
     chip = result.chip
     areas = {

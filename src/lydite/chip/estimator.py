@@ -50,6 +50,10 @@ class ChipEstimator:
         seconds = max(result.seconds, 1 / self._chip.clock_hz)
         where = ", ".join(dict.fromkeys(cost.on for cost in result.plan.costs))
         return Estimate(
-            seconds, seconds / UNSURE, seconds * UNSURE, "simulated",
-            f"{self._chip.name}: {where}", shared=("simulated", None),
-        )  # fmt: skip
+            seconds,
+            seconds / UNSURE,
+            seconds * UNSURE,
+            "simulated",
+            f"{self._chip.name}: {where}",
+            shared=("simulated", None),
+        )

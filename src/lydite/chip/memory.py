@@ -116,6 +116,7 @@ def check_weights_fit(graph: Graph, chip: Chip) -> None:
     if size > chip.dram.bytes:
         raise InputError(
             f"{graph.name} has {size / 1e9:.3g} GB of weights in {chip.dtype}",
-            where=f"{chip.name}: dram", allowed=f"{chip.dram.bytes / 1e9:.3g} GB, what it holds",
+            where=f"{chip.name}: dram",
+            allowed=f"{chip.dram.bytes / 1e9:.3g} GB, what it holds",
             hint="say dram: {size: ...}, or take several: lydite simulate MODEL --on 'CHIP x N'",
-        )  # fmt: skip
+        )

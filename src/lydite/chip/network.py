@@ -24,9 +24,14 @@ TILINGS = ("usual", "best", "best-energy")
 
 
 def run_chip(
-    graph: Graph, chip: Chip, *, threads: int = 1, soc: bool = True, fuse: bool = True,
+    graph: Graph,
+    chip: Chip,
+    *,
+    threads: int = 1,
+    soc: bool = True,
+    fuse: bool = True,
     tiling: str = "usual",
-) -> ChipResult:  # fmt: skip
+) -> ChipResult:
     """A network on a chip.
 
     Args:
@@ -57,9 +62,7 @@ def run_chip(
     return min(found, key=lambda result: energy_of(result).joules)
 
 
-def _run(
-    graph: Graph, chip: Chip, threads: int, soc: bool, fuse: bool, tiling: str
-) -> ChipResult:  # fmt: skip
+def _run(graph: Graph, chip: Chip, threads: int, soc: bool, fuse: bool, tiling: str) -> ChipResult:
     if isinstance(chip.array, SmvArray):
         plan = smv_plan(graph, chip, tiling)
     else:

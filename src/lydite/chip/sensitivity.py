@@ -28,15 +28,17 @@ def _dram(chip: Chip) -> Chip:
 def _port(chip: Chip) -> Chip:
     """More requests in flight; less to set up, flush, invalidate and wait for at the port."""
     dma = replace(
-        chip.dma, requests=math.ceil(chip.dma.requests * MORE),
+        chip.dma,
+        requests=math.ceil(chip.dma.requests * MORE),
         setup_cycles=round(chip.dma.setup_cycles / MORE),
-    )  # fmt: skip
+    )
     interface = replace(
-        chip.interface, flush_cycles=round(chip.interface.flush_cycles / MORE),
+        chip.interface,
+        flush_cycles=round(chip.interface.flush_cycles / MORE),
         invalidate_cycles=round(chip.interface.invalidate_cycles / MORE),
         acp_latency_cycles=round(chip.interface.acp_latency_cycles / MORE),
         acp_requests=math.ceil(chip.interface.acp_requests * MORE),
-    )  # fmt: skip
+    )
     return replace(chip, dma=dma, interface=interface)
 
 

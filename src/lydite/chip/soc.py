@@ -171,8 +171,9 @@ class _Writer:
         self.bounds = list(pairwise(bounds.tolist()))
         self.count = max(chip.accelerators, int(jobs.accelerator.max(initial=0)) + 1)
         self.tasks: list[_Task] = []
-        self.first_job = sum(self._tasks_of(layer, b > a) for layer, (a, b) in
-                             zip(layers, self.bounds, strict=True))  # fmt: skip
+        self.first_job = sum(
+            self._tasks_of(layer, b > a) for layer, (a, b) in zip(layers, self.bounds, strict=True)
+        )
         self.last: list[int] = []
         self.ready = np.full(len(jobs), -1, np.int64)
 
@@ -194,9 +195,12 @@ class _Writer:
         nobody = np.full(self.first_job, -1)
         layer_of = np.concatenate([[task.layer for task in self.tasks], self.jobs.layer[own]])
         return SocResult(
-            timeline, self.layers, layer_of.astype(np.int64), np.concatenate([nobody, own]),
+            timeline,
+            self.layers,
+            layer_of.astype(np.int64),
+            np.concatenate([nobody, own]),
             tuple(names),
-        )  # fmt: skip
+        )
 
     def _layer(self, number: int, layer: Layer, first: int, end: int) -> None:
         setup = self.chip.cpu.operator_cycles / self.chip.cpu.clock_hz
@@ -260,17 +264,19 @@ class _Writer:
         kinds = np.array([CATEGORIES.index(step) for step in _STEPS])
         counts = np.concatenate([[len(t.after) for t in own], known.sum(axis=1)]).astype(np.int64)
         tasks = Tasks.of(
-            np.concatenate([[round(t.seconds * _PS) for t in own],
-                            np.rint(seconds.ravel() * _PS)]).astype(np.int64),
+            np.concatenate(
+                [[round(t.seconds * _PS) for t in own], np.rint(seconds.ravel() * _PS)]
+            ).astype(np.int64),
             np.concatenate([[t.server for t in own], server.ravel()]).astype(np.int32),
             dep_start=np.concatenate(([0], np.cumsum(counts))),
             deps=np.concatenate([[d for t in own for d in t.after], needs[known]]).astype(np.int32),
-            category=np.concatenate([[CATEGORIES.index(t.kind) for t in own],
-                                     np.tile(kinds, n)]).astype(np.int16),
+            category=np.concatenate(
+                [[CATEGORIES.index(t.kind) for t in own], np.tile(kinds, n)]
+            ).astype(np.int16),
             path=np.concatenate([np.full(len(own), NOWHERE), path.ravel()]).astype(np.int32),
             bytes=np.concatenate([np.zeros(len(own)), size.ravel()]),
             names=_Names([t.name for t in own], [self.layers[i].name for i in jobs.layer]),
-        )  # fmt: skip
+        )
         return tasks, network
 
     def _network(
@@ -322,9 +328,11 @@ class _Writer:
         needs[:, 0, 1] = np.where(waited, store[follows], -1)
         switched = np.concatenate([[True], np.diff(jobs.group) != 0]) | ~same
         needs[:, 0, 2] = np.where(switched & known, store[before], -1)
-        free = np.where(earlier >= 0, compute[earlier], -1) if jobs.ahead else np.where(
-            known, store[before], -1
-        )  # fmt: skip
+        free = (
+            np.where(earlier >= 0, compute[earlier], -1)
+            if jobs.ahead
+            else np.where(known, store[before], -1)
+        )
         needs[:, 1, 0], needs[:, 1, 1] = launch, free
         needs[:, 2, 0], needs[:, 4, 0] = flush, compute
         needs[:, 3, 0] = load

@@ -20,9 +20,15 @@ from lydite.hardware.chip import Chip
 
 _ORDER = ("compute", "load", "store", "flush", "host", "finish", "prepare", "launch")
 _COMPUTE = (
-    "compute", "loops", "vector", "weight load", "fill and drain", "bank conflict", "convert",
+    "compute",
+    "loops",
+    "vector",
+    "weight load",
+    "fill and drain",
+    "bank conflict",
+    "convert",
     "activation",
-)  # fmt: skip
+)
 
 
 def stalls_of(plan: ChipPlan, chip: Chip, soc: SocResult) -> list[dict[str, float]]:
@@ -66,8 +72,9 @@ def _own_side(jobs: Jobs, chip: Chip, soc: SocResult, layers: int) -> np.ndarray
     rate = min(rate, chip.noc.link_bytes_per_s) if chip.noc is not None else rate
     own, whole = np.zeros(layers), np.zeros(layers)
     for size, alone, kind in (
-        (jobs.load_bytes, jobs.load_s, "load"), (jobs.store_bytes, jobs.store_s, "store"),
-    ):  # fmt: skip
+        (jobs.load_bytes, jobs.load_s, "load"),
+        (jobs.store_bytes, jobs.store_s, "store"),
+    ):
         mine = soc.timeline.tasks.category == CATEGORIES.index(kind)
         spans = soc.timeline.span_ps[mine] * 1e-12
         own += np.bincount(jobs.layer, np.maximum(alone - size / rate, 0.0), layers)

@@ -116,8 +116,11 @@ def _value(name: str, text: str) -> Value:
         return text
     if name in _UNITS:
         if text.replace(".", "", 1).isdigit():
-            raise InputError(f"'{text}' has no unit", where=f"--vary {name}",
-                             allowed=f"such as '64 Ki{_UNITS[name]}'")  # fmt: skip
+            raise InputError(
+                f"'{text}' has no unit",
+                where=f"--vary {name}",
+                allowed=f"such as '64 Ki{_UNITS[name]}'",
+            )
         return parse_quantity(text, _UNITS[name], where=f"--vary {name}")
     if not text.isdigit() or int(text) < 1:
         raise InputError(f"'{text}'", where=f"--vary {name}", allowed="whole numbers from 1")
@@ -150,9 +153,10 @@ def designed(chip: Chip, design: Mapping[str, Value]) -> Chip:
             chip = _CHANGES[name](chip, value)
         except TypeError:
             raise InputError(
-                f"a chip with this array has no '{name}'", where=chip.name,
+                f"a chip with this array has no '{name}'",
+                where=chip.name,
                 allowed=", ".join(n for n in _CHANGES if n in chip.array.__dataclass_fields__),
-            ) from None  # fmt: skip
+            ) from None
     return checked(chip)
 
 
@@ -179,11 +183,15 @@ def _next(design: dict[str, Value]) -> dict[str, Any]:
 
 
 def sweep(
-    graph: Graph, chip: Chip, vary: Mapping[str, Sequence[Value]], *,
+    graph: Graph,
+    chip: Chip,
+    vary: Mapping[str, Sequence[Value]],
+    *,
     settings: Mapping[str, Any] | None = None,
-    kept: Path | None = None, jobs: int | None = None,
+    kept: Path | None = None,
+    jobs: int | None = None,
     progress: Callable[[int, int, str], None] = lambda *_: None,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Every design's latency, utilisation, energy, power and area; designs that fail say why.
 
     Args:
@@ -263,9 +271,9 @@ def _kept(path: Path | None, mark: str) -> dict[str, dict[str, Any]]:
 def pareto(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> np.ndarray:
     """Which rows nothing beats in all of the columns at once; bool[rows]. Failed ones are not."""
     good = np.array(["error" not in row for row in rows])
-    values = np.array(
-        [[float(row.get(name, np.inf)) for name in by] for row in rows]
-    ).reshape(len(rows), len(by))  # fmt: skip
+    values = np.array([[float(row.get(name, np.inf)) for name in by] for row in rows]).reshape(
+        len(rows), len(by)
+    )
     best = good.copy()
     for at in np.flatnonzero(good):
         no_worse = (values <= values[at]).all(axis=1) & good

@@ -35,13 +35,19 @@ OVERHEAD = 2.0
 SRAM_UM2_PER_BYTE_40 = CACTI_BANK.area_um2 / CACTI_BYTES
 SRAM_MW_PER_BYTE_40 = CACTI_BANK.leakage_mw / CACTI_BYTES
 MAC_UM2_40: Mapping[str, float] = {
-    "int8": 1000.0, "float16": 3900.0, "bfloat16": 3000.0, "float32": 13328.0,
-}  # fmt: skip
+    "int8": 1000.0,
+    "float16": 3900.0,
+    "bfloat16": 3000.0,
+    "float32": 13328.0,
+}
 """float32: Aladdin's adder and multiplier at 40 nm and 1 ns; the others by the square of their
 significands' widths, rounded (assumed)."""
 MAC_MW_40: Mapping[str, float] = {
-    "int8": 0.013, "float16": 0.05, "bfloat16": 0.04, "float32": 0.173,
-}  # fmt: skip
+    "int8": 0.013,
+    "float16": 0.05,
+    "bfloat16": 0.04,
+    "float32": 0.173,
+}
 """Leakage, alike."""
 
 _TABLES = "; ".join(NODES[nm].source for nm in _ANCHORS)

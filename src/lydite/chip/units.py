@@ -53,9 +53,12 @@ def _columns(*rows: tuple[float, float, float, float]) -> tuple[Unit, ...]:
 
 ALADDIN: Mapping[str, tuple[Unit, ...]] = {
     "mul": _columns(
-        (4.979808, 7.703601, 7.786052e-2, 6351.338), (1.748818, 3.028611, 4.831147e-2, 5137.736),
-        (1.125718, 1.808644, 4.668189e-2, 4974.349), (0.8601815, 1.305749, 4.853217e-2, 4619.555),
-        (0.6866739, 1.038409, 4.817683e-2, 4595.0), (0.5725752, 0.866289, 4.817683e-2, 4595.0),
+        (4.979808, 7.703601, 7.786052e-2, 6351.338),
+        (1.748818, 3.028611, 4.831147e-2, 5137.736),
+        (1.125718, 1.808644, 4.668189e-2, 4974.349),
+        (0.8601815, 1.305749, 4.853217e-2, 4619.555),
+        (0.6866739, 1.038409, 4.817683e-2, 4595.0),
+        (0.5725752, 0.866289, 4.817683e-2, 4595.0),
         (0.3459049, 0.5337095, 4.817683e-2, 4595.0),
     ),
     "add": _columns(
@@ -98,7 +101,7 @@ ALADDIN: Mapping[str, tuple[Unit, ...]] = {
     "float32 mul": (Unit(5.050183, 6.723213, 0.1198412, 8967.113, stages=3),),
     "float64 add": (Unit(6.530689, 8.053947, 0.1332011, 9884.79, stages=3),),
     "float64 mul": (Unit(15.37875, 22.54211, 0.276376, 22269.51, stages=3),),
-}  # fmt: skip
+}
 """Aladdin's units by the period that they are built for; floating point at 1 ns only.
 
 Source: harvard-acc/ALADDIN, power_func.h, "normalized to a commercial 40g". Scope: a unit as it was
@@ -154,9 +157,10 @@ def sram_bank(size_bytes: float, word_bytes: float = 4, ports: int = 1) -> Bank:
     """
     if not (size_bytes > 0 and word_bytes > 0 and ports > 0):
         raise InputError(
-            f"a bank of {size_bytes} bytes, words of {word_bytes}, {ports} ports", where="SRAM",
+            f"a bank of {size_bytes} bytes, words of {word_bytes}, {ports} ports",
+            where="SRAM",
             allowed="sizes above 0",
-        )  # fmt: skip
+        )
     size = size_bytes / CACTI_BYTES
     access, whole = math.sqrt(size) * word_bytes / 4, size * ports
     one = CACTI_BANK
@@ -195,21 +199,38 @@ NODES: Mapping[float, Node] = {
         "a unit as synthesised; a whole bank",
     ),
     45: Node(
-        {"int8 mul": 0.2, "int8 add": 0.03, "int32 mul": 3.1, "int32 add": 0.1, "float16 mul": 1.1,
-         "float16 add": 0.4, "float32 mul": 3.7, "float32 add": 0.9},
+        {
+            "int8 mul": 0.2,
+            "int8 add": 0.03,
+            "int32 mul": 3.1,
+            "int32 add": 0.1,
+            "float16 mul": 1.1,
+            "float16 add": 0.4,
+            "float32 mul": 3.7,
+            "float32 add": 0.9,
+        },
         ((8192.0, 10.0), (32768.0, 20.0), (2.0**20, 100.0)),
         "Horowitz, ISSCC 2014, as papers quote it (0.9 V); float16 mul from memory",
         "bare operation: no registers, clock or control",
     ),
     7: Node(
-        {"int8 mul": 0.07, "int8 add": 0.007, "int32 mul": 1.48, "int32 add": 0.03,
-         "bfloat16 mul": 0.21, "bfloat16 add": 0.11, "float16 mul": 0.34, "float16 add": 0.16,
-         "float32 mul": 1.31, "float32 add": 0.38},
+        {
+            "int8 mul": 0.07,
+            "int8 add": 0.007,
+            "int32 mul": 1.48,
+            "int32 add": 0.03,
+            "bfloat16 mul": 0.21,
+            "bfloat16 add": 0.11,
+            "float16 mul": 0.34,
+            "float16 add": 0.16,
+            "float32 mul": 1.31,
+            "float32 add": 0.38,
+        },
         ((8192.0, 7.5), (32768.0, 8.5), (2.0**20, 14.0)),
         "Jouppi et al., ISCA 2021, table 2, from memory: unconfirmed",
         "bare operation: no registers, clock or control",
     ),
-}  # fmt: skip
+}
 """By nm."""
 
 

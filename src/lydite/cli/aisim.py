@@ -61,9 +61,13 @@ def aisim(
         parse_quantity(launch, "s", where="--launch"), compute_slowdown, exchange_slowdown
     )
     report = run_benchmark(
-        read_benchmark(config), [*(models or []), *(more or [])], coverage=not skip_coverage,
-        accuracy=not skip_accuracy, nccl_logs=nccl_logs, execution=assumed,
-    )  # fmt: skip
+        read_benchmark(config),
+        [*(models or []), *(more or [])],
+        coverage=not skip_coverage,
+        accuracy=not skip_accuracy,
+        nccl_logs=nccl_logs,
+        execution=assumed,
+    )
     if deliver("aisim", report.to_json(), out, as_json=json):
         return
     print(text(report))
@@ -165,12 +169,14 @@ def summary(cells: Sequence[Compared]) -> str:
         return "No step has a baseline: nothing is compared."
     rows = [
         [
-            name, percent(a.mean_abs), signed_percent(a.bias),
+            name,
+            percent(a.mean_abs),
+            signed_percent(a.bias),
             *(percent(a.within(limit), 0) for limit in (0.05, 0.10, 0.15)),
             f"{signed_percent(a.worst.error)} {a.worst.name}",
         ]
         for name, a in found.items()
-    ]  # fmt: skip
+    ]
     columns = ["method", "MAPE", "bias", "in 5 %", "in 10 %", "in 15 %", "<worst case"]
     points = len(next(iter(found.values())).points)
     title = f"Accuracy over {points} steps; the constant is fitted to these very baselines:"

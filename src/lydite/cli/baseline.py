@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 
 
 def validate_baseline(
-    baseline: Path, on: str, models: Sequence[str], shape: ModelOptions,
-    constants: Path | None, *, db: str | None,
-    out: Path | None, json: bool, quiet: bool,
-) -> None:  # fmt: skip
+    baseline: Path,
+    on: str,
+    models: Sequence[str],
+    shape: ModelOptions,
+    constants: Path | None,
+    *,
+    db: str | None,
+    out: Path | None,
+    json: bool,
+    quiet: bool,
+) -> None:
     """Simulate every measured step of the file on the cluster, and show how near that comes.
 
     Args:
@@ -55,15 +62,28 @@ def validate_baseline(
         estimator, _ = chain_for([database], cluster.device, rows, known.reached)
         try:
             found = compare(
-                measured, cluster, build, estimator, models=models, batch=batch, loss=shape.loss,
-                optimizer=optimizer, constants=known, progress=progress,
-            )  # fmt: skip
+                measured,
+                cluster,
+                build,
+                estimator,
+                models=models,
+                batch=batch,
+                loss=shape.loss,
+                optimizer=optimizer,
+                constants=known,
+                progress=progress,
+            )
         except InputError as error:
             raise InputError(
                 error.what, where=str(baseline), allowed=error.allowed, hint=error.hint
             ) from error
-    setting = {"baseline": str(baseline), "cluster": cluster.name, "device": cluster.device.name,
-               "batch_per_device": batch, "optimizer": optimizer}  # fmt: skip
+    setting = {
+        "baseline": str(baseline),
+        "cluster": cluster.name,
+        "device": cluster.device.name,
+        "batch_per_device": batch,
+        "optimizer": optimizer,
+    }
     if deliver("validate", setting | found.to_json(), out, as_json=json):
         return
     print(f"Training steps on {cluster.title}, batch {batch} a device, {optimizer}; simulated")
@@ -84,10 +104,16 @@ def text(found: Comparison) -> str:
     from lydite.units import format_seconds
 
     rows = [
-        [s.model, str(s.devices), format_seconds(s.baseline_s), format_seconds(s.predicted_s),
-         f"{format_seconds(s.low_s)} - {format_seconds(s.high_s)}", signed_percent(s.error)]
+        [
+            s.model,
+            str(s.devices),
+            format_seconds(s.baseline_s),
+            format_seconds(s.predicted_s),
+            f"{format_seconds(s.low_s)} - {format_seconds(s.high_s)}",
+            signed_percent(s.error),
+        ]
         for s in found.steps
-    ]  # fmt: skip
+    ]
     columns = ["model", "devices", "measured", "simulated", "bounds", "error"]
     lines = [table("", columns, rows), summary(found.steps), *found.notes]
     lines += [f"not compared: {reason}" for reason in found.not_compared]

@@ -63,8 +63,10 @@ def bench(
     if deliver("bench", document, out, as_json=json):
         return
     each = [f"p{p} {format_seconds(result.percentile(p))}" for p in (50, 90, 99)]
-    print(f"{graph.name} on {session.device} ({backend}, {threads} thread{'s' * (threads > 1)}, "
-          f"batch {result.batch})")  # fmt: skip
+    print(
+        f"{graph.name} on {session.device} ({backend}, {threads} thread{'s' * (threads > 1)}, "
+        f"batch {result.batch})"
+    )
     print(
         f"  latency     {'  '.join(each)}  (min {format_seconds(result.percentile(0))}, "
         f"IQR {format_seconds(document['latency_iqr_s'])}, {document['samples']} samples)"

@@ -58,23 +58,31 @@ def calibrate(
 
         with progress_bar("calibrate", quiet or json) as progress:
             found = calibrated(
-                fitted_to, estimator_of, rounds=rounds, source=f"fitted to {steps.name}",
+                fitted_to,
+                estimator_of,
+                rounds=rounds,
+                source=f"fitted to {steps.name}",
                 progress=progress,
-            )  # fmt: skip
+            )
         rows = _rows(observed)
         judges = rows["kept aside"] if len(rows["kept aside"]) >= JUDGES else observed
         found = with_spread(found, judges, estimator_of)
         judged = {
             name: _accuracy(some, found if name != "assumed" else ASSUMED, estimator_of)
-            for name, some in rows.items() if some
-        }  # fmt: skip
+            for name, some in rows.items()
+            if some
+        }
     write_constants(constants, found)
     if json:
         errors = {name: accuracy.to_json() for name, accuracy in judged.items()}
-        print_json({
-            "constants": found.values, "bounds_over_step": list(found.reached.spread),
-            "rows": len(observed), "errors": errors,
-        })  # fmt: skip
+        print_json(
+            {
+                "constants": found.values,
+                "bounds_over_step": list(found.reached.spread),
+                "rows": len(observed),
+                "errors": errors,
+            }
+        )
         return
     lines = [[n, f"{ASSUMED.values[n]:.3g}", f"{v:.3g}"] for n, v in found.values.items()]
     print(table("", ["constant", "assumed", "fitted"], lines) + "\n")
@@ -101,9 +109,11 @@ def _accuracy(rows: list[Observed], constants: Constants, estimator_of: Any) -> 
 
     found = simulated(rows, constants, estimator_of).tolist()
     return Accuracy.of(
-        [Point(one.rank.name, seconds, one.seconds, 0, 0)
-         for one, seconds in zip(rows, found, strict=True)]
-    )  # fmt: skip
+        [
+            Point(one.rank.name, seconds, one.seconds, 0, 0)
+            for one, seconds in zip(rows, found, strict=True)
+        ]
+    )
 
 
 def _observed(steps: Path, on: str) -> list[Observed]:
@@ -151,8 +161,17 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     degrees: PlanOptions = replace(PlanOptions(), **_typed(PlanOptions, given))
     plan = degrees.plan(cluster.ranks)
     shape = net.shape(given.get("model", ""), plan.micro_batch, plan.cp, cluster.device)
-    same = replace(plan, dp=plan.ep, batch=0, zero=0, schedule="1f1b", chunks=1, recompute="none",
-                   overlap=True, micro_batch=1)  # fmt: skip
+    same = replace(
+        plan,
+        dp=plan.ep,
+        batch=0,
+        zero=0,
+        schedule="1f1b",
+        chunks=1,
+        recompute="none",
+        overlap=True,
+        micro_batch=1,
+    )
     key = given.get("model"), shape, same, plan.chunks, net.loss, net.optimizer
     graph = _once(made, (given.get("model"), shape), lambda: load_model(given["model"], shape))
     rank = _once(made, key, lambda: rank_step(graph, plan, loss=net.loss, optimizer=net.optimizer))

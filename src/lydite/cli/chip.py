@@ -47,8 +47,10 @@ class DesignOptions(options.Options):
         from lydite.hardware.chip import read_chip
 
         found = read_chip(self.chip)
-        wanted = {name: getattr(self, name) for name in ("dataflow", "overlap", "accelerators",
-                                                         "interface")}  # fmt: skip
+        wanted = {
+            name: getattr(self, name)
+            for name in ("dataflow", "overlap", "accelerators", "interface")
+        }
         found = designed(found, {name: v for name, v in wanted.items() if v is not None})
         if self.threads > found.cpu.cores:
             return replace(found, cpu=replace(found.cpu, cores=self.threads))
@@ -119,8 +121,9 @@ def chip(
     graph = load_model(name, shape)
     settings = {"threads": design.threads, "soc": not array_only, "tiling": tiling}
     if len(model) == 2:
-        _refuse_together("a sweep", {"--trace": trace, "--report": report,
-                                     "--sensitivity": sensitivity})  # fmt: skip
+        _refuse_together(
+            "a sweep", {"--trace": trace, "--report": report, "--sensitivity": sensitivity}
+        )
         _swept(graph, made, settings, vary or [], out, json, quiet)
         return
     if vary:
@@ -152,9 +155,14 @@ def _refuse_together(what: str, given: dict[str, object]) -> None:
 
 
 def _swept(
-    graph: Graph, made: Chip, settings: dict[str, Any], vary: list[str], out: Path | None,
-    json: bool, quiet: bool,
-) -> None:  # fmt: skip
+    graph: Graph,
+    made: Chip,
+    settings: dict[str, Any],
+    vary: list[str],
+    out: Path | None,
+    json: bool,
+    quiet: bool,
+) -> None:
     """All designs, and which of them nothing beats."""
     from lydite.chip.sweep import pareto, parse_vary, sweep
     from lydite.cli.chip_text import sweep_text, write_sweep_page

@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     from lydite.cli.options import ModelOptions
     from lydite.hardware.chip import Chip
 
-_COLUMNS = ("cycles", "utilisation_percent", "mapping_percent", "compute_percent", "ifmap_reads",
-            "filter_reads", "ofmap_writes")  # fmt: skip
+_COLUMNS = (
+    "cycles",
+    "utilisation_percent",
+    "mapping_percent",
+    "compute_percent",
+    "ifmap_reads",
+    "filter_reads",
+    "ofmap_writes",
+)
 
 
 def scalesim(
@@ -42,10 +49,14 @@ def scalesim(
     if deliver("scalesim", document, out, as_json=json):
         return
     lines = [
-        [row["layer"], f"{row['cycles']:,.0f}", f"{row['stall_cycles']:,.0f}",
-         *(f"{row[key]:.2f}" for key in _COLUMNS[1:4])]
+        [
+            row["layer"],
+            f"{row['cycles']:,.0f}",
+            f"{row['stall_cycles']:,.0f}",
+            *(f"{row[key]:.2f}" for key in _COLUMNS[1:4]),
+        ]
         for row in rows
-    ]  # fmt: skip
+    ]
     print(f"{name} on {array.rows} x {array.columns} {array.dataflow}, as SCALE-Sim 3.0.0 counts")
     columns = ["layer", "cycles", "stalls", "overall util %", "mapping %", "compute util %"]
     print(table("", columns, lines))

@@ -20,13 +20,21 @@ def document(result: ChipResult, compat: bool = False, level: str = "no") -> dic
     used = energy_of(result)
     layers = [
         {
-            "name": cost.name, "op_type": cost.op_type, "on": cost.on, "kernel": cost.kernel,
-            "invocations": cost.invocations, "cycles": sum(parts.values()), "macs": cost.macs,
-            "cycles_by_part": _keyed(parts), "load_bytes": cost.load_bytes,
-            "store_bytes": cost.store_bytes, "host_s": cost.host_s, "why": cost.why,
+            "name": cost.name,
+            "op_type": cost.op_type,
+            "on": cost.on,
+            "kernel": cost.kernel,
+            "invocations": cost.invocations,
+            "cycles": sum(parts.values()),
+            "macs": cost.macs,
+            "cycles_by_part": _keyed(parts),
+            "load_bytes": cost.load_bytes,
+            "store_bytes": cost.store_bytes,
+            "host_s": cost.host_s,
+            "why": cost.why,
         }
         for cost, parts in zip(result.plan.costs, result.stalls(), strict=True)
-    ]  # fmt: skip
+    ]
     return {
         "model": result.model,
         "chip": result.chip.name,
@@ -45,9 +53,11 @@ def document(result: ChipResult, compat: bool = False, level: str = "no") -> dic
         "energy_scope": used.scope,
         "layers": layers,
         "invocations": invocations(result, compat, level),
-        "on_processor": [{"name": c.name, "op_type": c.op_type, "why": c.why, "seconds": c.host_s}
-                         for c in result.plan.host],
-    }  # fmt: skip
+        "on_processor": [
+            {"name": c.name, "op_type": c.op_type, "why": c.why, "seconds": c.host_s}
+            for c in result.plan.host
+        ],
+    }
 
 
 def _keyed(parts: Mapping[str, float]) -> dict[str, float]:
@@ -80,11 +90,16 @@ def invocations(result: ChipResult, compat: bool, level: str) -> list[dict[str, 
     for at in range(len(jobs)):
         cost = costs[int(jobs.layer[at])]
         seconds = jobs.begin_s[at] + jobs.load_s[at] + jobs.compute_s[at] + jobs.store_s[at]
-        found.append({
-            "layer": cost.name, "kernel": cost.kernel, "cycles": round(float(seconds) * clock),
-            "accelerator": int(jobs.accelerator[at]), "load_bytes": float(jobs.load_bytes[at]),
-            "store_bytes": float(jobs.store_bytes[at]),
-        })  # fmt: skip
+        found.append(
+            {
+                "layer": cost.name,
+                "kernel": cost.kernel,
+                "cycles": round(float(seconds) * clock),
+                "accelerator": int(jobs.accelerator[at]),
+                "load_bytes": float(jobs.load_bytes[at]),
+                "store_bytes": float(jobs.store_bytes[at]),
+            }
+        )
         if power is not None:
             found[-1] |= {
                 "average_power_mw": float(power.average[at]),
@@ -106,8 +121,9 @@ def text(result: ChipResult, found: dict[str, Any]) -> str:
         f"{result.cycles:,.0f} cycles",
         f"  {format_si(result.macs, 'MAC')}, {percent(result.utilisation)} of the arrays; "
         f"{found['energy_j'] * 1e3:.3g} mJ, {power}, "
-        f"{found['area_mm2']:.3g} mm2 (modelled)", "",
-    ]  # fmt: skip
+        f"{found['area_mm2']:.3g} mm2 (modelled)",
+        "",
+    ]
     by_part = result.by_part()
     whole = sum(by_part.values()) or 1.0
     parts = sorted(by_part.items(), key=lambda item: -item[1])
@@ -117,10 +133,17 @@ def text(result: ChipResult, found: dict[str, Any]) -> str:
     layers = sorted(stalls, key=lambda layer: -layer[0]["cycles"])
     shown = [layer for layer in layers if layer[0]["cycles"] > 0][:_SHOWN]
     rows = [
-        [one["name"], one["op_type"], one["on"], str(one["invocations"]), f"{one['cycles']:,.0f}",
-         percent(one["cycles"] / whole), max(waits, key=waits.__getitem__)]
+        [
+            one["name"],
+            one["op_type"],
+            one["on"],
+            str(one["invocations"]),
+            f"{one['cycles']:,.0f}",
+            percent(one["cycles"] / whole),
+            max(waits, key=waits.__getitem__),
+        ]
         for one, waits in shown
-    ]  # fmt: skip
+    ]
     columns = ["layer", "<type", "<on", "calls", "cycles", "share", "<most"]
     lines.append(table("", columns, rows))
     if len(layers) > len(shown):
@@ -158,11 +181,16 @@ def sweep_text(found: dict[str, Any]) -> str:
     failed = [row for row in found["designs"] if "error" in row]
     rows.sort(key=lambda row: row["seconds"])
     lines = [
-        [*(value_text(name, row[name]) for name in found["varied"]),
-         format_seconds(row["seconds"]), f"{row['power_w']:.3g} W",
-         f"{row['energy_j'] * 1e3:.3g} mJ", f"{row['area_mm2']:.3g}", percent(row["utilisation"])]
+        [
+            *(value_text(name, row[name]) for name in found["varied"]),
+            format_seconds(row["seconds"]),
+            f"{row['power_w']:.3g} W",
+            f"{row['energy_j'] * 1e3:.3g} mJ",
+            f"{row['area_mm2']:.3g}",
+            percent(row["utilisation"]),
+        ]
         for row in rows[:_SHOWN]
-    ]  # fmt: skip
+    ]
     columns = [*found["varied"], "time", "power", "energy", "mm2", "arrays"]
     head = (
         f"{found['model']} on {found['chip']}: {len(found['designs'])} designs, {len(rows)} of "
@@ -190,15 +218,20 @@ def write_sweep_page(found: dict[str, Any], path: Path) -> Path:
                 ", ".join(f"{k} {value_text(k, row[k])}" for k in found["varied"]) for row in some
             ]
             figure.add_scatter(
-                x=[row["seconds"] for row in some], y=[row[name] for row in some], text=hover,
-                mode="markers", name=label,
-            )  # fmt: skip
+                x=[row["seconds"] for row in some],
+                y=[row[name] for row in some],
+                text=hover,
+                mode="markers",
+                name=label,
+            )
         figure.update_layout(xaxis_title="time, s", yaxis_title=title)
         sections.append(Section(f"Time and {title.partition(',')[0]}", figure=figure))
     columns = [*found["varied"], "seconds", "energy_j", "area_mm2", "utilisation", "pareto"]
     table = [[value_text(name, row[name]) for name in columns] for row in rows]
     sections.append(Section("Designs", "All that run; simulated.", columns, table))
     return write_page(
-        path, f"{found['model']} on {found['chip']}", "Designs, simulated; energy modelled",
+        path,
+        f"{found['model']} on {found['chip']}",
+        "Designs, simulated; energy modelled",
         sections,
-    )  # fmt: skip
+    )

@@ -32,10 +32,13 @@ def coverage(
 
     with open_database(db) as database:
         rows = [
-            _row(predicted(load_model(name, shape), on, backend, Settings(threads=threads), clock,
-                           database))
+            _row(
+                predicted(
+                    load_model(name, shape), on, backend, Settings(threads=threads), clock, database
+                )
+            )
             for name in model
-        ]  # fmt: skip
+        ]
     means = {
         what: sum(row[what] for row in rows) / len(rows)
         for what in ("node_coverage", "type_coverage", "time_coverage")
@@ -43,11 +46,17 @@ def coverage(
     if deliver("coverage", {"models": rows, "mean": means}, out, as_json=json):
         return
     cells = [
-        [row["model"], f"{row['nodes_measured']}/{row['nodes']}", percent(row["node_coverage"]),
-         f"{row['types_measured']}/{row['types']}", percent(row["type_coverage"]),
-         percent(row["time_coverage"]), _named(row["not_measured"])]
+        [
+            row["model"],
+            f"{row['nodes_measured']}/{row['nodes']}",
+            percent(row["node_coverage"]),
+            f"{row['types_measured']}/{row['types']}",
+            percent(row["type_coverage"]),
+            percent(row["time_coverage"]),
+            _named(row["not_measured"]),
+        ]
         for row in rows
-    ]  # fmt: skip
+    ]
     columns = ["model", "nodes", "share", "types", "share", "of time", "<not measured"]
     print(table(f"measured on {rows[0]['device']}", columns, cells))
     if len(rows) > 1:
@@ -60,9 +69,10 @@ def coverage(
 def _row(prediction: Prediction) -> dict[str, Any]:
     """AISim's definitions, over measured operators: nodes, and types without a single miss."""
     missed = Counter(
-        node.op_type for node in prediction.nodes
+        node.op_type
+        for node in prediction.nodes
         if node.estimate is None or node.estimate.source != "measured"
-    )  # fmt: skip
+    )
     nodes, types = len(prediction.nodes), {node.op_type for node in prediction.nodes}
     return {
         "model": prediction.model,

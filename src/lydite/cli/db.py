@@ -12,8 +12,11 @@ from lydite.cli import options
 if TYPE_CHECKING:
     from lydite.store import Measurement
 
-app = typer.Typer(help="The database: query, stats, import, export, merge.", no_args_is_help=True,
-                  rich_markup_mode=None)  # fmt: skip
+app = typer.Typer(
+    help="The database: query, stats, import, export, merge.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 _DeviceFilter = Annotated[str | None, typer.Option("--device", help="Only rows of this device.")]
 _TypeFilter = Annotated[str | None, typer.Option("--op-type", help="Only this operator type.")]
@@ -72,10 +75,16 @@ def query(
         print_json({"measurements": [_document(row) for row in found]})
         return
     rows = [
-        [row.key.qualified_type, _first_input(row), row.device, str(row.conditions.threads),
-         row.conditions.cache, format_seconds(row.median_s) if row.status == "ok" else row.status]
+        [
+            row.key.qualified_type,
+            _first_input(row),
+            row.device,
+            str(row.conditions.threads),
+            row.conditions.cache,
+            format_seconds(row.median_s) if row.status == "ok" else row.status,
+        ]
         for row in found
-    ]  # fmt: skip
+    ]
     print(table("", ["operator", "<input", "<device", "threads", "cache", "time"], rows))
 
 
@@ -86,14 +95,25 @@ def _first_input(row: Any) -> str:
 def _document(row: Any) -> dict[str, Any]:
     low, median, high = row.quantiles_s()
     return {
-        "key": row.key.text, "device": row.device, "backend": row.software.backend,
-        "versions": dict(row.software.versions), "threads": row.conditions.threads,
-        "cache": row.conditions.cache, "scope": row.conditions.scope, "status": row.status,
-        "error": row.error, "median_s": median, "p05_s": low, "p95_s": high,
-        "samples_s": row.samples_s.tolist(), "energy_j": row.energy_j,
-        "environment": dict(row.environment), "measured_at": row.measured_at, "run": row.run,
+        "key": row.key.text,
+        "device": row.device,
+        "backend": row.software.backend,
+        "versions": dict(row.software.versions),
+        "threads": row.conditions.threads,
+        "cache": row.conditions.cache,
+        "scope": row.conditions.scope,
+        "status": row.status,
+        "error": row.error,
+        "median_s": median,
+        "p05_s": low,
+        "p95_s": high,
+        "samples_s": row.samples_s.tolist(),
+        "energy_j": row.energy_j,
+        "environment": dict(row.environment),
+        "measured_at": row.measured_at,
+        "run": row.run,
         "source": row.source,
-    }  # fmt: skip
+    }
 
 
 @app.command("export")
@@ -184,9 +204,10 @@ def _foreign(path: Path, is_log: bool, device: str | None, ranks: int | None) ->
     if device is None:
         whose = "nccl-tests' logs" if is_log else "AISim's files"
         raise InputError(
-            f"{whose} do not say where they were measured", where=str(path),
+            f"{whose} do not say where they were measured",
+            where=str(path),
             hint="add --device NAME",
-        )  # fmt: skip
+        )
     if is_log:
         return read_nccl_measurements(path, device=device, ranks=ranks)
     return read_aisim(path, device=device)

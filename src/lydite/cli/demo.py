@@ -45,8 +45,9 @@ def demo(
     traces: list[list[NodeTime]] = []
     arguments = {"models": list(MODELS), "out": str(folder)}
     with open_database(db) as database, recorded_run(database, "demo", arguments) as run:
-        with make_session("onnxruntime", database, threads=1, budget=16.0, seed=seed, run=run.id,
-                          rounds=7) as session:  # fmt: skip
+        with make_session(
+            "onnxruntime", database, threads=1, budget=16.0, seed=seed, run=run.id, rounds=7
+        ) as session:
             for graph in graphs:
                 with progress_bar(f"{graph.name:<12}", hush) as progress:
                     results.append(validate(graph, session, device, progress=progress))
@@ -61,28 +62,39 @@ def demo(
     print()
     print(_coverage_table(results))
     print(f"\nwritten: {files[0]} (open it in a browser), {files[1]} (open it in ui.perfetto.dev)")
-    say(f"took {took:.0f} s\n\nNext: lydite inspect resnet50        what a model computes\n"
+    say(
+        f"took {took:.0f} s\n\nNext: lydite inspect resnet50        what a model computes\n"
         "      lydite predict resnet50 --on h100   a device you do not own\n"
         "      lydite profile your.onnx            measure your own model's operators\n"
-        "      lydite runs                         everything that was run", hush)  # fmt: skip
+        "      lydite runs                         everything that was run",
+        hush,
+    )
 
 
 def _coverage_table(results: list[Validation]) -> str:
     from lydite.cli.show import percent, table
 
     rows = [
-        [v.prediction.model, str(sum(v.prediction.coverage.nodes.values())),
-         percent(v.prediction.coverage.node_coverage), percent(v.prediction.coverage.type_coverage),
-         percent(v.prediction.coverage.time_share("measured"))]
+        [
+            v.prediction.model,
+            str(sum(v.prediction.coverage.nodes.values())),
+            percent(v.prediction.coverage.node_coverage),
+            percent(v.prediction.coverage.type_coverage),
+            percent(v.prediction.coverage.time_share("measured")),
+        ]
         for v in results
-    ]  # fmt: skip
+    ]
     return table("", ["coverage", "operators", "nodes", "types", "time measured"], rows)
 
 
 def _write(
-    folder: Path, machine: dict[str, Any], session: Session, graphs: list[Graph],
-    results: list[Validation], traces: list[list[NodeTime]],
-) -> list[Path]:  # fmt: skip
+    folder: Path,
+    machine: dict[str, Any],
+    session: Session,
+    graphs: list[Graph],
+    results: list[Validation],
+    traces: list[list[NodeTime]],
+) -> list[Path]:
     from lydite.cli.doctor import report_lines
     from lydite.cli.show import percent, signed_percent
     from lydite.cli.validate import point_of
@@ -102,10 +114,15 @@ def _write(
             "are medians; the interval claims 90 %.",
             ["model", "measured", "predicted", "90 % interval", "error", "nodes", "time measured"],
             [
-                [p.name, format_seconds(p.measured), format_seconds(p.predicted),
-                 f"{format_seconds(p.low)} - {format_seconds(p.high)}", signed_percent(p.error),
-                 percent(v.prediction.coverage.node_coverage),
-                 percent(v.prediction.coverage.time_share("measured"))]
+                [
+                    p.name,
+                    format_seconds(p.measured),
+                    format_seconds(p.predicted),
+                    f"{format_seconds(p.low)} - {format_seconds(p.high)}",
+                    signed_percent(p.error),
+                    percent(v.prediction.coverage.node_coverage),
+                    percent(v.prediction.coverage.time_share("measured")),
+                ]
                 for v, p in zip(results, points, strict=True)
             ],
             predicted_against_measured(points),
@@ -118,7 +135,7 @@ def _write(
             figure=roofline(device, session.settings.threads, _dots(results)),
         ),
         Section("Machine", f"Software: {versions}.", pre="\n".join(report_lines(machine))),
-    ]  # fmt: skip
+    ]
     page = write_page(
         folder / "report.html", "Lydite demo", f"{device.title}, {utc_now()}; measured", sections
     )
@@ -161,6 +178,13 @@ def _dots(results: list[Validation]) -> list[tuple[str, str, float, float, float
             if work and work.flops and node.estimate is not None:
                 rate = work.flops / node.estimate.seconds
                 label = f"{node.op_type} {node.name}"
-                dots.append((result.prediction.model, label, work.arithmetic_intensity, rate,
-                             node.estimate.seconds))  # fmt: skip
+                dots.append(
+                    (
+                        result.prediction.model,
+                        label,
+                        work.arithmetic_intensity,
+                        rate,
+                        node.estimate.seconds,
+                    )
+                )
     return dots

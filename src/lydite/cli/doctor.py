@@ -89,18 +89,27 @@ def _power_sensors() -> list[dict[str, Any]]:
     ]
 
 
-_EXTRAS = {"plotly": "report", "perfetto": "report", "pyarrow": "parquet", "psycopg": "postgres",
-           "torch": "torch", "pynvml": "nvidia"}  # fmt: skip
+_EXTRAS = {
+    "plotly": "report",
+    "perfetto": "report",
+    "pyarrow": "parquet",
+    "psycopg": "postgres",
+    "torch": "torch",
+    "pynvml": "nvidia",
+}
 
 
 def _packages() -> list[dict[str, Any]]:
     from importlib.util import find_spec
 
     return [
-        {"name": name, "installed": find_spec(name) is not None,
-         "hint": "" if find_spec(name) else f"pip install 'lydite[{extra}]'"}
+        {
+            "name": name,
+            "installed": find_spec(name) is not None,
+            "hint": "" if find_spec(name) else f"pip install 'lydite[{extra}]'",
+        }
         for name, extra in _EXTRAS.items()
-    ]  # fmt: skip
+    ]
 
 
 def report_lines(document: dict[str, Any]) -> list[str]:

@@ -141,11 +141,18 @@ def _training(step: TrainingStep) -> dict[str, Any]:
         total = sum((work for work in works if work is not None), Work())
         if ops:
             phases[phase] = {
-                "operators": len(ops), "flops": total.flops, "read_bytes": total.bytes_read,
-                "written_bytes": total.bytes_written, "unknown": works.count(None),
-            }  # fmt: skip
-    return {"loss": step.loss, "optimizer": step.optimizer, "phases": phases,
-            "gradients": dict(step.gradients)}  # fmt: skip
+                "operators": len(ops),
+                "flops": total.flops,
+                "read_bytes": total.bytes_read,
+                "written_bytes": total.bytes_written,
+                "unknown": works.count(None),
+            }
+    return {
+        "loss": step.loss,
+        "optimizer": step.optimizer,
+        "phases": phases,
+        "gradients": dict(step.gradients),
+    }
 
 
 def _phase_table(training: dict[str, Any]) -> str:
@@ -153,10 +160,15 @@ def _phase_table(training: dict[str, Any]) -> str:
 
     title = f"training step: loss {training['loss']}, optimizer {training['optimizer'] or 'none'}"
     rows = [
-        [name, str(p["operators"]), _si(p["flops"], "FLOP"), _size(p, "read_bytes"),
-         _size(p, "written_bytes")]
+        [
+            name,
+            str(p["operators"]),
+            _si(p["flops"], "FLOP"),
+            _size(p, "read_bytes"),
+            _size(p, "written_bytes"),
+        ]
         for name, p in training["phases"].items()
-    ]  # fmt: skip
+    ]
     return table(title, ["phase", "operators", "work", "read", "written"], rows)
 
 
@@ -164,10 +176,17 @@ def _op_table(per_op: list[dict[str, Any]]) -> str:
     from lydite.cli.show import table
 
     rows = [
-        [op["name"][-28:], op["op_type"], _shape(op["outputs"]), _si(op["flops"], "FLOP"),
-         _size(op, "read_bytes"), _size(op, "written_bytes"), _intensity(op)]
+        [
+            op["name"][-28:],
+            op["op_type"],
+            _shape(op["outputs"]),
+            _si(op["flops"], "FLOP"),
+            _size(op, "read_bytes"),
+            _size(op, "written_bytes"),
+            _intensity(op),
+        ]
         for op in per_op
-    ]  # fmt: skip
+    ]
     columns = ["operator", "<type", "<output", "work", "read", "written", "FLOP/B"]
     return table("", columns, rows)
 
@@ -179,9 +198,15 @@ def _type_table(per_op: list[dict[str, Any]]) -> str:
     for op in per_op:
         kind = kinds.setdefault(
             op["op_type"],
-            {"count": 0, "flops": 0.0, "read_bytes": 0.0, "written_bytes": 0.0, "parameters": 0,
-             "unknown": 0},
-        )  # fmt: skip
+            {
+                "count": 0,
+                "flops": 0.0,
+                "read_bytes": 0.0,
+                "written_bytes": 0.0,
+                "parameters": 0,
+                "unknown": 0,
+            },
+        )
         kind["count"] += 1
         for name in ("flops", "read_bytes", "written_bytes", "parameters"):
             kind[name] += op[name] or 0

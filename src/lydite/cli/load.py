@@ -65,9 +65,10 @@ def _inference(name: str, shape: ModelOptions, usual: dict[str, str]) -> Graph:
             )
     takes = describe(name).defaults
     options = {
-        option: value for option, value in {**usual, **_sizes(shape)}.items()
+        option: value
+        for option, value in {**usual, **_sizes(shape)}.items()
         if option in takes or option not in usual
-    }  # fmt: skip
+    }
     dtype = shape.dtype or "float32"
     graph = build_model(
         name, batch=shape.batch or 1, dtype=dtype if dtype in FLOATS else "float32", **options
@@ -77,9 +78,11 @@ def _inference(name: str, shape: ModelOptions, usual: dict[str, str]) -> Graph:
 
 def _sizes(shape: ModelOptions) -> dict[str, int | str | None]:
     return {
-        "image_size": shape.image_size, "sequence": shape.sequence, "context": shape.context,
+        "image_size": shape.image_size,
+        "sequence": shape.sequence,
+        "context": shape.context,
         **({"phase": shape.phase} if shape.phase else {}),
-    }  # fmt: skip
+    }
 
 
 def _is_config(name: str) -> bool:
@@ -102,9 +105,13 @@ def _from_config(name: str, shape: ModelOptions, usual: dict[str, str]) -> Graph
             raise InputError(f"--{dashed} is not for a config.json", where=name)
     plain = shape.dtype is None or shape.dtype in FLOATS
     graph = graph_from_config(
-        name, batch=shape.batch or 1, sequence=shape.sequence, context=shape.context,
-        phase=shape.phase or usual.get("phase"), dtype=shape.dtype if plain else "float32",
-    )  # fmt: skip
+        name,
+        batch=shape.batch or 1,
+        sequence=shape.sequence,
+        context=shape.context,
+        phase=shape.phase or usual.get("phase"),
+        dtype=shape.dtype if plain else "float32",
+    )
     return graph if plain else _in_precision(graph, str(shape.dtype))
 
 
@@ -116,9 +123,10 @@ def _from_file(name: str, shape: ModelOptions) -> Graph:
         if value is not None:
             dashed = option.replace("_", "-")
             raise InputError(
-                f"a file has its own sizes, --{dashed} is for the model set", where=name,
+                f"a file has its own sizes, --{dashed} is for the model set",
+                where=name,
                 hint="use --dim NAME=SIZE for symbolic sizes",
-            )  # fmt: skip
+            )
     bound = dict(_dim(text) for text in shape.dim or [])
     graph = read_file(name, dims=bound, params=shape.params).renamed(Path(name).stem)
     if shape.batch is not None:

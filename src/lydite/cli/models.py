@@ -19,18 +19,27 @@ def models(
     for name, found in figures().items():
         info = describe(name)
         rows.append(
-            {"model": name, "family": info.family, "about": info.about, "source": info.source,
-             "options": dict(info.defaults), **found}
-        )  # fmt: skip
+            {
+                "model": name,
+                "family": info.family,
+                "about": info.about,
+                "source": info.source,
+                "options": dict(info.defaults),
+                **found,
+            }
+        )
     if deliver("models", {"models": rows}, out, as_json=json):
         return
     cells = [
         [
-            r["model"], format_si(r["parameters"], ""), format_si(r["flops"], "FLOP"),
-            str(r["operators"]), _first(r["inputs"]),
+            r["model"],
+            format_si(r["parameters"], ""),
+            format_si(r["flops"], "FLOP"),
+            str(r["operators"]),
+            _first(r["inputs"]),
         ]
         for r in rows
-    ]  # fmt: skip
+    ]
     print(table("", ["model", "parameters", "work", "operators", "<input"], cells))
     say("\nNext: lydite inspect resnet50; files are models too: see lydite inspect -h.", quiet)
 

@@ -161,11 +161,17 @@ def _op_table(prediction: Prediction) -> str:
     from lydite.units import format_seconds
 
     rows = [
-        [node.name[-32:], node.op_type, format_seconds(e.seconds),
-         f"{format_seconds(e.low)} - {format_seconds(e.high)}", e.source]
-        if (e := node.estimate) else [node.name[-32:], node.op_type, "unknown", "", "unknown"]
+        [
+            node.name[-32:],
+            node.op_type,
+            format_seconds(e.seconds),
+            f"{format_seconds(e.low)} - {format_seconds(e.high)}",
+            e.source,
+        ]
+        if (e := node.estimate)
+        else [node.name[-32:], node.op_type, "unknown", "", "unknown"]
         for node in prediction.nodes
-    ]  # fmt: skip
+    ]
     return table("", ["operator", "<type", "time", "90 % interval", "<source"], rows)
 
 
@@ -184,8 +190,15 @@ def _type_table(prediction: Prediction) -> str:
         known = [e for e in found if e]
         seconds = sum(e.seconds for e in known)
         sources = ", ".join(sorted({e.source for e in known})) or "unknown"
-        rows.append([kind, str(len(found)), format_seconds(seconds) if known else "unknown",
-                     percent(seconds / total) if total else "-", sources])  # fmt: skip
+        rows.append(
+            [
+                kind,
+                str(len(found)),
+                format_seconds(seconds) if known else "unknown",
+                percent(seconds / total) if total else "-",
+                sources,
+            ]
+        )
     if prediction.call is not None:
         seconds = prediction.call.seconds
         rows.append(["(call)", "1", format_seconds(seconds), percent(seconds / total), "measured"])

@@ -44,13 +44,28 @@ def profile(
 
     graphs = [load_model(m, shape) for m in model]
     results: list[dict[str, Any]] = []
-    arguments = {"models": model, "backend": backend, "threads": threads, "cache": cache,
-                 "batch": shape.batch, "clock": clock}  # fmt: skip
+    arguments = {
+        "models": model,
+        "backend": backend,
+        "threads": threads,
+        "cache": cache,
+        "batch": shape.batch,
+        "clock": clock,
+    }
     with open_database(db) as database, recorded_run(database, "profile", arguments) as run:
         with make_session(
-            backend, database, threads=threads, device=device, cache=cache, clock=clock,
-            budget=budget, seed=seed, run=run.id, timeout=timeout, memory=memory,
-        ) as session:  # fmt: skip
+            backend,
+            database,
+            threads=threads,
+            device=device,
+            cache=cache,
+            clock=clock,
+            budget=budget,
+            seed=seed,
+            run=run.id,
+            timeout=timeout,
+            memory=memory,
+        ) as session:
             for graph in graphs:
                 with progress_bar(f"profile {graph.name}", quiet or json) as progress:
                     done = run_profile(graph, session, again=again, progress=progress)
@@ -64,13 +79,17 @@ def profile(
                         "measured": done.measured,
                         "reused": done.reused,
                         "failed": [
-                            {"op_type": f.key.qualified_type, "status": f.status, "error": f.error,
-                             "key": f.key.text}
+                            {
+                                "op_type": f.key.qualified_type,
+                                "status": f.status,
+                                "error": f.error,
+                                "key": f.key.text,
+                            }
                             for f in done.failures
                         ],
                         "untyped": list(done.untyped),
                     }
-                )  # fmt: skip
+                )
                 run.result = {"models": results}
         document = {"device": reported_device(session), "backend": backend, "models": results}
     if deliver("profile", document, out, as_json=json):

@@ -26,12 +26,16 @@ def runs(
         found = database.runs(None if show else limit)
     documents = [
         {
-            "id": run.id, "command": run.command, "arguments": dict(run.arguments),
-            "started_at": run.started_at, "finished_at": run.finished_at, "status": run.status,
+            "id": run.id,
+            "command": run.command,
+            "arguments": dict(run.arguments),
+            "started_at": run.started_at,
+            "finished_at": run.finished_at,
+            "status": run.status,
             "result": run.result,
         }
         for run in found
-    ]  # fmt: skip
+    ]
     if show is not None:
         chosen = [d for d in documents if str(d["id"]).startswith(show)]
         if not chosen:
@@ -42,10 +46,15 @@ def runs(
         print_json({"runs": documents})
         return
     rows = [
-        [str(d["id"])[:8], str(d["started_at"])[:19], str(d["command"]), str(d["status"]),
-         _arguments(d["arguments"])]
+        [
+            str(d["id"])[:8],
+            str(d["started_at"])[:19],
+            str(d["command"]),
+            str(d["status"]),
+            _arguments(d["arguments"]),
+        ]
         for d in documents
-    ]  # fmt: skip
+    ]
     print(table("", ["id", "<started (UTC)", "<command", "<status", "<arguments"], rows))
 
 

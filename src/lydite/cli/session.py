@@ -15,10 +15,20 @@ CACHES = ("rotated", "hot", "cold")
 
 
 def make_session(
-    backend: str, database: Database, *, threads: int, device: str = "cpu", cache: str = "rotated",
-    clock: str = "wall", budget: float = 0.5, seed: int = 0, run: str | None = None,
-    timeout: float = 120.0, memory: str | None = None, rounds: int = 15,
-) -> Session:  # fmt: skip
+    backend: str,
+    database: Database,
+    *,
+    threads: int,
+    device: str = "cpu",
+    cache: str = "rotated",
+    clock: str = "wall",
+    budget: float = 0.5,
+    seed: int = 0,
+    run: str | None = None,
+    timeout: float = 120.0,
+    memory: str | None = None,
+    rounds: int = 15,
+) -> Session:
     """A session; every option is checked here.
 
     Raises:

@@ -68,10 +68,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     lines = [title] if title else []
     for number, row in enumerate(cells):
         parts = [
-            _fit(cell, width).ljust(width) if i == 0 or columns[i].startswith("<")
+            _fit(cell, width).ljust(width)
+            if i == 0 or columns[i].startswith("<")
             else _fit(cell, width).rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]  # fmt: skip
+        ]
         lines.append("  ".join(parts).rstrip())
         if number == 0:
             lines.append("  ".join("-" * width for width in widths))
@@ -103,8 +104,13 @@ def progress_bar(label: str, quiet: bool) -> Iterator[Progress]:
         with _lines(label) as report:
             yield report
         return
-    columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(),
-               TimeRemainingColumn(compact=True), TextColumn("{task.fields[now]}"))  # fmt: skip
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[now]}"),
+    )
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=None, now="")
 

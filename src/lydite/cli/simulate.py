@@ -68,9 +68,10 @@ def simulate(
         estimator, _ = chain_for([database], cluster.device, rows, constants.reached)
         constants = with_curves(constants, database, cluster)
         wanted: dict[str, Any] = {
-            "loss": net.loss, "optimizer": net.optimizer if net.train else None,
+            "loss": net.loss,
+            "optimizer": net.optimizer if net.train else None,
             "constants": constants,
-        }  # fmt: skip
+        }
         result = simulate_step(graph, cluster, plan, estimator, **wanted, unfolded=unfolded)
         bought = buys(graph, cluster, plan, estimator, **wanted) if sensitivity else {}
     lasting = _goodput(result, told)
@@ -111,10 +112,14 @@ def _goodput(result: StepResult, told: Mapping[str, float | None]) -> Goodput | 
     if every is None or rate is None:
         return None
     return goodput(
-        result.seconds, result.samples, result.plan.ranks, mtbf_device_s=every,
-        checkpoint_s=checkpoint_seconds(result.memory, rate), restart_s=told["restart"] or 0.0,
+        result.seconds,
+        result.samples,
+        result.plan.ranks,
+        mtbf_device_s=every,
+        checkpoint_s=checkpoint_seconds(result.memory, rate),
+        restart_s=told["restart"] or 0.0,
         interval_s=told["checkpoint_interval"],
-    )  # fmt: skip
+    )
 
 
 def _write(result: StepResult, trace: Path | None, report: Path | None, quiet: bool) -> None:
@@ -133,9 +138,15 @@ def _write(result: StepResult, trace: Path | None, report: Path | None, quiet: b
 
 
 def _searched(
-    model: str, host: HostOptions, net: NetOptions, degrees: PlanOptions, db: str | None,
-    out: Path | None, json: bool, quiet: bool,
-) -> None:  # fmt: skip
+    model: str,
+    host: HostOptions,
+    net: NetOptions,
+    degrees: PlanOptions,
+    db: str | None,
+    out: Path | None,
+    json: bool,
+    quiet: bool,
+) -> None:
     """Search, and show the best plans as a table."""
     from lydite.cli.load import chain_for, load_model, open_database
     from lydite.cli.show import deliver, percent, progress_bar, say, table
@@ -162,21 +173,52 @@ def _searched(
         estimator, _ = chain_for([database], cluster.device, rows, constants.reached)
         constants = with_curves(constants, database, cluster)
         found = search(
-            build, cluster, batch, estimator, loss=net.loss, optimizer=net.optimizer,
-            constants=constants, progress=progress,
-        )  # fmt: skip
-    plans = {"considered": found.considered, "fitting": found.fitting,
-             "best": [document(result) for result in found.best]}  # fmt: skip
+            build,
+            cluster,
+            batch,
+            estimator,
+            loss=net.loss,
+            optimizer=net.optimizer,
+            constants=constants,
+            progress=progress,
+        )
+    plans = {
+        "considered": found.considered,
+        "fitting": found.fitting,
+        "best": [document(result) for result in found.best],
+    }
     if deliver("search", plans, out, as_json=json):
         return
     print(f"{found.considered} plans divide, {found.fitting} of them fit; the best, played:\n")
     lines = [
-        [format_seconds(r.seconds), percent(r.mfu), format_bytes(r.peak_memory_bytes),
-         f"{r.plan.dp}", f"{r.plan.tp}", f"{r.plan.pp}", f"{r.plan.ep}", f"{r.plan.micro_batch}",
-         f"{r.plan.schedule}" + (f" x {r.plan.chunks}" if r.plan.chunks > 1 else ""),
-         f"{r.plan.zero}", r.plan.recompute, "yes" if r.plan.sequence_parallel else "no"]
+        [
+            format_seconds(r.seconds),
+            percent(r.mfu),
+            format_bytes(r.peak_memory_bytes),
+            f"{r.plan.dp}",
+            f"{r.plan.tp}",
+            f"{r.plan.pp}",
+            f"{r.plan.ep}",
+            f"{r.plan.micro_batch}",
+            f"{r.plan.schedule}" + (f" x {r.plan.chunks}" if r.plan.chunks > 1 else ""),
+            f"{r.plan.zero}",
+            r.plan.recompute,
+            "yes" if r.plan.sequence_parallel else "no",
+        ]
         for r in found.best
-    ]  # fmt: skip
-    columns = ["step", "MFU", "memory", "dp", "tp", "pp", "ep", "micro", "<schedule", "zero",
-               "<recompute", "<sequence"]  # fmt: skip
+    ]
+    columns = [
+        "step",
+        "MFU",
+        "memory",
+        "dp",
+        "tp",
+        "pp",
+        "ep",
+        "micro",
+        "<schedule",
+        "zero",
+        "<recompute",
+        "<sequence",
+    ]
     print(table("", columns, lines))

@@ -48,18 +48,22 @@ class NetOptions(Options):
         if cp > 1 and (sequence is None or sequence % cp):
             raise InputError(
                 f"--cp {cp} does not divide the sequence of {sequence or 'unknown'} tokens",
-                allowed=f"multiples of {cp}", hint="add --sequence TOKENS",
-            )  # fmt: skip
+                allowed=f"multiples of {cp}",
+                hint="add --sequence TOKENS",
+            )
         phase = self.phase
         if self.train and phase not in (None, "forward"):
             raise InputError(f"--train with --phase {phase}", allowed="forward")
         if self.train and phase is None and takes_phase(model):
             phase = "forward"
         return ModelOptions(
-            batch=batch, sequence=sequence // cp if sequence else None, phase=phase,
-            image_size=self.image_size, context=self.context,
+            batch=batch,
+            sequence=sequence // cp if sequence else None,
+            phase=phase,
+            image_size=self.image_size,
+            context=self.context,
             dtype=self.dtype or (_half(device) if takes_phase(model) else None),
-        )  # fmt: skip
+        )
 
 
 def _half(device: Device) -> str | None:
@@ -107,10 +111,15 @@ class PlanOptions(Options):
 
         chosen = {name: getattr(self, name) for name in _AS_THEY_ARE}
         found = filled(
-            ranks, tp=self.tp, pp=self.pp, cp=self.cp, dp=self.dp, **chosen,
+            ranks,
+            tp=self.tp,
+            pp=self.pp,
+            cp=self.cp,
+            dp=self.dp,
+            **chosen,
             micro_batch=self.micro_batch or max(1, self._even(ranks)),
             bucket_bytes=max(1, int(told(self.bucket, "B", "--bucket"))),
-        )  # fmt: skip
+        )
         if self.batch or self.pp == 1 or not training:
             return found
         return replace(found, batch=4 * found.pp * found.dp * found.micro_batch)
@@ -131,12 +140,22 @@ class PlanOptions(Options):
         free = {"batch", "attention", "overlap", "bucket"}
         for field in fields(self):
             if field.name not in free and getattr(self, field.name) != field.default:
-                raise InputError(f"--search chooses --{field.name.replace('_', '-')} itself",
-                                 hint="leave it out")  # fmt: skip
+                raise InputError(
+                    f"--search chooses --{field.name.replace('_', '-')} itself", hint="leave it out"
+                )
 
 
-_AS_THEY_ARE = ("ep", "batch", "schedule", "chunks", "zero", "recompute", "attention",
-                "sequence_parallel", "overlap")  # fmt: skip
+_AS_THEY_ARE = (
+    "ep",
+    "batch",
+    "schedule",
+    "chunks",
+    "zero",
+    "recompute",
+    "attention",
+    "sequence_parallel",
+    "overlap",
+)
 
 
 @dataclass(frozen=True)
@@ -235,8 +254,9 @@ class FailureOptions(Options):
             where = f"--{field.name.replace('_', '-')}"
             found[field.name] = None if text is None else told(text, unit, where)
         if self.mtbf is None and self.checkpoint_interval is not None:
-            raise InputError("--checkpoint-interval says nothing without failures",
-                             hint="add --mtbf TIME")  # fmt: skip
+            raise InputError(
+                "--checkpoint-interval says nothing without failures", hint="add --mtbf TIME"
+            )
         return found
 
 

@@ -77,8 +77,9 @@ def text(result: StepResult, sequence: int | None = None) -> str:
     ]
     rows = [
         [TITLES[name], format_seconds(seconds), percent(seconds / whole)]
-        for name, seconds in result.breakdown_s.items() if name in TITLES and seconds > 0
-    ]  # fmt: skip
+        for name, seconds in result.breakdown_s.items()
+        if name in TITLES and seconds > 0
+    ]
     rows.append(["(of it launches)", format_seconds(result.breakdown_s["of it launches"]), ""])
     rows.append(["(hidden communication)", format_seconds(result.hidden_s), ""])
     memory = max(result.memory, key=lambda stage: sum(stage.values()))
@@ -86,14 +87,16 @@ def text(result: StepResult, sequence: int | None = None) -> str:
     used = percent(result.peak_memory_bytes / result.capacity_bytes)
     sources = ", ".join(f"{name} {percent(share)}" for name, share in result.by_source.items())
     lines = [
-        *head, table("", ["mean over the stages", "time", "share"], rows), "",
+        *head,
+        table("", ["mean over the stages", "time", "share"], rows),
+        "",
         f"memory of the fullest rank: {format_bytes(result.peak_memory_bytes)}, {used} of a device",
         f"  {kinds}",
         f"critical path: {_path(result)}",
         f"operators' time: {sources}; constants {result.constants.source}",
         *_of_two_widths(result),
         *_economics(result),
-    ]  # fmt: skip
+    ]
     return "\n".join(lines)
 
 
@@ -102,8 +105,9 @@ def _of_two_widths(result: StepResult) -> list[str]:
     chip = result.cluster.device.chip
     if chip is None or chip.dtype == result.dtype:
         return []
-    return [f"{chip.name} computes {chip.dtype}; weights, memory and messages count as "
-            f"{result.dtype}"]  # fmt: skip
+    return [
+        f"{chip.name} computes {chip.dtype}; weights, memory and messages count as {result.dtype}"
+    ]
 
 
 def _degrees(plan: Plan) -> str:

@@ -51,9 +51,15 @@ def validate(
         from lydite.cli.baseline import validate_baseline
 
         validate_baseline(
-            *_both(baseline, on), model or [], shape, constants, db=db, out=out, json=json,
+            *_both(baseline, on),
+            model or [],
+            shape,
+            constants,
+            db=db,
+            out=out,
+            json=json,
             quiet=quiet,
-        )  # fmt: skip
+        )
         return
     from lydite.cli.load import load_model, open_database, recorded_run
     from lydite.cli.session import make_session
@@ -67,8 +73,16 @@ def validate(
     results: list[Validation] = []
     arguments = {"models": model, "backend": backend, "threads": threads, "clock": clock}
     with open_database(db) as database, recorded_run(database, "validate", arguments) as run:
-        with make_session(backend, database, threads=threads, clock=clock, budget=budget, seed=seed,
-                          run=run.id, rounds=9) as session:  # fmt: skip
+        with make_session(
+            backend,
+            database,
+            threads=threads,
+            clock=clock,
+            budget=budget,
+            seed=seed,
+            run=run.id,
+            rounds=9,
+        ) as session:
             for graph in graphs:
                 with progress_bar(f"validate {graph.name}", quiet or json) as progress:
                     results.append(
@@ -120,8 +134,13 @@ def point_of(validation: Validation) -> Any:
 
     total, paired = validation.prediction.total, validation.paired_s
     scale = paired / total.seconds
-    return Point(validation.prediction.model, paired, validation.measured_s,
-                 total.low * scale, total.high * scale)  # fmt: skip
+    return Point(
+        validation.prediction.model,
+        paired,
+        validation.measured_s,
+        total.low * scale,
+        total.high * scale,
+    )
 
 
 def accuracy_table(results: list[Validation]) -> str:

@@ -12,6 +12,18 @@ from lydite.cluster.simulate import (
 from lydite.cluster.tensor import tensor_parallel
 
 __all__ = [
-    "RECOMPUTE", "SCHEDULES", "Group", "Plan", "StepResult", "checked", "filled", "fitting",
-    "group_of", "groups_of", "link_between", "require_fit", "simulate_step", "tensor_parallel",
-]  # fmt: skip
+    "RECOMPUTE",
+    "SCHEDULES",
+    "Group",
+    "Plan",
+    "StepResult",
+    "checked",
+    "filled",
+    "fitting",
+    "group_of",
+    "groups_of",
+    "link_between",
+    "require_fit",
+    "simulate_step",
+    "tensor_parallel",
+]

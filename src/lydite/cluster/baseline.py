@@ -49,8 +49,9 @@ class Compared:
     def to_json(self) -> dict[str, Any]:
         """All figures, units in the keys."""
         return {field.name: getattr(self, field.name) for field in fields(self)} | {
-            "error": self.error, "inside_bounds": self.low_s <= self.baseline_s <= self.high_s,
-        }  # fmt: skip
+            "error": self.error,
+            "inside_bounds": self.low_s <= self.baseline_s <= self.high_s,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,18 @@ class Comparison:
 
 
 def compare(
-    baselines: Baselines, cluster: Cluster, build: Callable[[str], Graph], estimator: Estimator, *,
-    models: Sequence[str] = (), batch: int = 1, loss: str | None = None, optimizer: str = "adam",
-    constants: Constants = ASSUMED, progress: Callable[[int, int, str], None] = lambda *_: None,
-) -> Comparison:  # fmt: skip
+    baselines: Baselines,
+    cluster: Cluster,
+    build: Callable[[str], Graph],
+    estimator: Estimator,
+    *,
+    models: Sequence[str] = (),
+    batch: int = 1,
+    loss: str | None = None,
+    optimizer: str = "adam",
+    constants: Constants = ASSUMED,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> Comparison:
     """Simulate a data-parallel training step for every measured one.
 
     Args:
@@ -115,9 +124,16 @@ def compare(
 
 class _Runner:
     def __init__(
-        self, baselines: Baselines, cluster: Cluster, build: Callable[[str], Graph],
-        estimator: Estimator, batch: int, loss: str | None, optimizer: str, constants: Constants,
-    ) -> None:  # fmt: skip
+        self,
+        baselines: Baselines,
+        cluster: Cluster,
+        build: Callable[[str], Graph],
+        estimator: Estimator,
+        batch: int,
+        loss: str | None,
+        optimizer: str,
+        constants: Constants,
+    ) -> None:
         self.baselines, self.cluster, self.build = baselines, cluster, build
         self.estimator, self.batch, self.constants = estimator, batch, constants
         self.counts = sorted({devices for devices, _ in (*baselines.seconds, *baselines.refused)})
@@ -144,9 +160,13 @@ class _Runner:
         graph = self.build(model)
         one = self.cluster.first(1)
         alone = simulate_step(
-            graph, one, filled(1, micro_batch=self.batch), self.estimator, **self.training,
+            graph,
+            one,
+            filled(1, micro_batch=self.batch),
+            self.estimator,
+            **self.training,
             constants=replace(self.constants, dispatch_s=0.0, step_s=0.0),
-        )  # fmt: skip
+        )
         for devices in self.counts:
             measured = self.baselines.seconds.get((devices, model))
             if measured is None:

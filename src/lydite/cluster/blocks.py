@@ -160,12 +160,13 @@ def _folded(graph: Graph, start: int, period: int, count: int) -> Blocks:
     outputs = [same.get(name, name) for name in graph.outputs]
     only_gone = {name for op in gone for name in op.inputs} - read
     short = replace(
-        graph, ops=ops,
+        graph,
+        ops=ops,
         inputs=tuple(name for name in graph.inputs if name not in only_gone),
         outputs=tuple(dict.fromkeys(n for n in outputs if n not in dropped)),
         initializers={k: v for k, v in graph.initializers.items() if k in read},
         tensors={k: v for k, v in graph.tensors.items() if k not in dropped and k not in only_gone},
-    )  # fmt: skip
+    )
     assert len(ops) == len(graph.ops) - skipped
     return Blocks(short, _named(ops, start, period, count))
 

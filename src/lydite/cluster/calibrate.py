@@ -19,9 +19,13 @@ from lydite.estimate.base import Estimator
 from lydite.hardware.cluster import Cluster
 
 START = {
-    "products": 0.75, "streams": 0.75, "misaligned": 0.5, "kernel_s": 2e-6, "dispatch_s": 2e-5,
+    "products": 0.75,
+    "streams": 0.75,
+    "misaligned": 0.5,
+    "kernel_s": 2e-6,
+    "dispatch_s": 2e-5,
     "step_s": 2e-3,
-}  # fmt: skip
+}
 """Where the fit begins."""
 
 _LEAST = {"kernel_s": 1e-7, "dispatch_s": 1e-7, "step_s": 1e-7}
@@ -62,10 +66,14 @@ def simulated(
 
 
 def calibrated(
-    observed: Sequence[Observed], estimator_of: EstimatorOf, *, rounds: int = 160,
-    start: Constants = ASSUMED, source: str = "calibrated",
+    observed: Sequence[Observed],
+    estimator_of: EstimatorOf,
+    *,
+    rounds: int = 160,
+    start: Constants = ASSUMED,
+    source: str = "calibrated",
     progress: Callable[[int, int, str], None] = lambda *_: None,
-) -> Constants:  # fmt: skip
+) -> Constants:
     """The constants that fit measured steps best.
 
     Args:

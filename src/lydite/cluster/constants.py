@@ -74,10 +74,15 @@ OWN = ("dispatch_s", "step_s", "compute_slowdown", "exchange_slowdown")
 REACHED = ("products", "streams", "misaligned", "kernel_s")
 
 LIMITS: Mapping[str, tuple[float, float]] = {
-    "dispatch_s": (0.0, 1e-3), "step_s": (0.0, 10.0), "kernel_s": (0.0, 1e-3),
-    "compute_slowdown": (1.0, 100.0), "exchange_slowdown": (1.0, 100.0),
-    "products": (0.01, 1.0), "streams": (0.01, 1.0), "misaligned": (0.01, 1.0),
-}  # fmt: skip
+    "dispatch_s": (0.0, 1e-3),
+    "step_s": (0.0, 10.0),
+    "kernel_s": (0.0, 1e-3),
+    "compute_slowdown": (1.0, 100.0),
+    "exchange_slowdown": (1.0, 100.0),
+    "products": (0.01, 1.0),
+    "streams": (0.01, 1.0),
+    "misaligned": (0.01, 1.0),
+}
 """What each figure may be: no share above 1, no time below 0, no help from interference."""
 
 ASSUMED = Constants()

@@ -199,9 +199,10 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
     unknown = {k.qualified_type for k, a in zip(shape.keys, answers, strict=True) if a is None}
     if unknown:
         raise InputError(
-            f"nobody knows the time of {', '.join(sorted(unknown))}", where=shape.name,
+            f"nobody knows the time of {', '.join(sorted(unknown))}",
+            where=shape.name,
             hint="lydite profile measures them, or name another model",
-        )  # fmt: skip
+        )
     parts = [
         {
             name: replace(part, kernels=[], by_source={}, low=0.0, high=0.0)
@@ -220,9 +221,12 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
 
 
 def _hold(
-    found: Sequence[BlockCost], home: _Homes, step: TrainingStep | None, graph: Graph,
+    found: Sequence[BlockCost],
+    home: _Homes,
+    step: TrainingStep | None,
+    graph: Graph,
     wire_bytes: float | None,
-) -> None:  # fmt: skip
+) -> None:
     """Each weight to its block, and there to the group that has the same one."""
     experts = {n for op in graph.ops if op.op_type in ("MoE", "MoETraining") for n in op.inputs[2:]}
     for name in _weights_in_order(step, graph):

@@ -88,9 +88,15 @@ class Goodput:
 
 
 def goodput(
-    step_s: float, samples: int, devices: int, *, mtbf_device_s: float, checkpoint_s: float,
-    restart_s: float, interval_s: float | None = None,
-) -> Goodput:  # fmt: skip
+    step_s: float,
+    samples: int,
+    devices: int,
+    *,
+    mtbf_device_s: float,
+    checkpoint_s: float,
+    restart_s: float,
+    interval_s: float | None = None,
+) -> Goodput:
     """What failures leave of a job.
 
     Args:
@@ -105,8 +111,12 @@ def goodput(
         InputError: a quantity out of its range, an interval shorter than a step, or a job that
             fails so often that it never gets on.
     """
-    above_zero = {"step": step_s, "samples": samples, "devices": devices,
-                  "mean time between failures": mtbf_device_s}  # fmt: skip
+    above_zero = {
+        "step": step_s,
+        "samples": samples,
+        "devices": devices,
+        "mean time between failures": mtbf_device_s,
+    }
     for name, value in above_zero.items():
         _refuse(name, value, value > 0, "> 0")
     for name, value in {"checkpoint": checkpoint_s, "restart": restart_s}.items():
@@ -117,8 +127,9 @@ def goodput(
         if interval_s < step_s:
             raise InputError(
                 f"a checkpoint every {format_duration(interval_s)}, and a step takes "
-                f"{format_duration(step_s)}", allowed="a step and more",
-            )  # fmt: skip
+                f"{format_duration(step_s)}",
+                allowed="a step and more",
+            )
     interval = interval_s or max(step_s, daly_interval_s(checkpoint_s, mean))
     if (interval + checkpoint_s + restart_s) / mean > _HOPELESS:
         raise InputError(
@@ -126,8 +137,16 @@ def goodput(
             f"{format_duration(interval + checkpoint_s)} come to its end",
             hint="fewer devices, faster checkpoints or shorter intervals",
         )
-    return Goodput(step_s, samples, devices, mtbf_device_s, checkpoint_s, restart_s, interval,
-                   interval_s is not None)  # fmt: skip
+    return Goodput(
+        step_s,
+        samples,
+        devices,
+        mtbf_device_s,
+        checkpoint_s,
+        restart_s,
+        interval,
+        interval_s is not None,
+    )
 
 
 def _refuse(name: str, value: float, good: bool, allowed: str) -> None:

@@ -127,14 +127,15 @@ def checked(plan: Plan, ranks: int, depth: int) -> Plan:
         raise InputError(
             f"{degrees(plan)} = {plan.ranks} ranks are more than the cluster's {ranks}",
             hint="take more hosts or a smaller plan",
-        )  # fmt: skip
+        )
     if plan.batch and plan.batch % (plan.dp * plan.micro_batch):
         one = plan.dp * plan.micro_batch
         near = max(one, round(plan.batch / one) * one)
         raise InputError(
             f"a batch of {plan.batch} does not divide into dp {plan.dp} x micro-batch "
-            f"{plan.micro_batch}", allowed=f"multiples of {one}; the nearest is {near}",
-        )  # fmt: skip
+            f"{plan.micro_batch}",
+            allowed=f"multiples of {one}; the nearest is {near}",
+        )
     stages = plan.pp * plan.chunks
     if stages > depth:
         raise InputError(
@@ -144,8 +145,9 @@ def checked(plan: Plan, ranks: int, depth: int) -> Plan:
     if plan.schedule == "interleaved" and plan.micro_batches % plan.pp:
         raise InputError(
             f"the interleaved schedule needs micro-batches in multiples of pp {plan.pp}, not "
-            f"{plan.micro_batches}", hint="change --batch or --micro-batch",
-        )  # fmt: skip
+            f"{plan.micro_batches}",
+            hint="change --batch or --micro-batch",
+        )
     return plan
 
 

@@ -19,9 +19,17 @@ from lydite.cluster.plan import Plan
 from lydite.engine import Servers, Tasks
 
 CATEGORIES = (
-    "forward", "recompute", "backward", "weights", "optimizer",
-    "tensor", "context", "expert", "data", "pipeline",
-)  # fmt: skip
+    "forward",
+    "recompute",
+    "backward",
+    "weights",
+    "optimizer",
+    "tensor",
+    "context",
+    "expert",
+    "data",
+    "pipeline",
+)
 """What a task belongs to: work, then communication."""
 
 WORK, SENT = CATEGORIES[:5], CATEGORIES[5:]
@@ -87,9 +95,14 @@ class Passage:
     """
 
     def __init__(
-        self, program: Program, start: int, first_dep: int, before: int, came: Ref | None,
+        self,
+        program: Program,
+        start: int,
+        first_dep: int,
+        before: int,
+        came: Ref | None,
         token: str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._columns = [
             (column, column[start:])
             for column in (program.duration_ps, program.stream, program.category)
@@ -102,7 +115,7 @@ class Passage:
         if came is not None:
             self._came = next(
                 i for i in range(1, self._steps[0]) if (self._whom[i], places[i]) == came
-            )  # fmt: skip
+            )
         outside = [i for i, place in enumerate(self._inside) if place is None and i != self._came]
         assert all(places[i] == before for i in outside)
         self._names = [name.partition(token)[::2] for name in program.names[start:]]
@@ -200,9 +213,13 @@ def _assembled(
     )
     starts = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
     tasks = Tasks.of(
-        duration, resource, dep_start=starts, deps=deps, category=category,
+        duration,
+        resource,
+        dep_start=starts,
+        deps=deps,
+        category=category,
         names=Names(programs, first, wide),
-    )  # fmt: skip
+    )
     group = np.repeat(np.arange(plan.ranks, dtype=np.int32), len(STREAMS))
     return Played(tasks, Servers.of(len(names), group=group), names, plan.ranks)
 
@@ -229,9 +246,14 @@ def _dependencies(
     code = np.repeat(whom, times) * (int(sizes.max()) + 1) + member
     kinds, index = np.unique(code, return_inverse=True)
     table = np.array(
-        [_neighbours(int(c) // (int(sizes.max()) + 1), int(c) % (int(sizes.max()) + 1), plan, ranks)
-         for c in kinds], np.int64,
-    ).reshape(len(kinds), len(ranks))  # fmt: skip
+        [
+            _neighbours(
+                int(c) // (int(sizes.max()) + 1), int(c) % (int(sizes.max()) + 1), plan, ranks
+            )
+            for c in kinds
+        ],
+        np.int64,
+    ).reshape(len(kinds), len(ranks))
     found = base[table].astype(np.int32)[index] + np.repeat(place, times)[:, None]
     return counts, np.ascontiguousarray(found.T).ravel()
 

@@ -75,11 +75,17 @@ class Found:
 
 
 def search(
-    build: Callable[[int], Graph], cluster: Cluster, batch: int, estimator: Estimator, *,
-    loss: str | None = None, optimizer: str = "adam", constants: Constants = ASSUMED,
+    build: Callable[[int], Graph],
+    cluster: Cluster,
+    batch: int,
+    estimator: Estimator,
+    *,
+    loss: str | None = None,
+    optimizer: str = "adam",
+    constants: Constants = ASSUMED,
     keep: int = 10,
     progress: Callable[[int, int, str], None] = lambda *_: None,
-) -> Found:  # fmt: skip
+) -> Found:
     """The best training plans over all ranks of a cluster.
 
     Args:
@@ -94,9 +100,12 @@ def search(
         InputError: no plan divides, or none fits in memory (by how much the nearest misses).
     """
     wanted = [
-        (micro, tp, sequence) for micro in MICRO_BATCHES for tp in _powers(cluster.devices_per_host)
-        for sequence in (False, True) if (tp > 1 or not sequence) and batch % micro == 0
-    ]  # fmt: skip
+        (micro, tp, sequence)
+        for micro in MICRO_BATCHES
+        for tp in _powers(cluster.devices_per_host)
+        for sequence in (False, True)
+        if (tp > 1 or not sequence) and batch % micro == 0
+    ]
     graphs: dict[int, Graph] = {}
     kinds: list[_Kind] = []
     for number, (micro, tp, sequence) in enumerate(wanted):
@@ -131,9 +140,11 @@ def _none(candidates: Sequence[Candidate], cluster: Cluster) -> InputError:
     least = min(candidates, key=lambda c: c.memory_bytes)
     return InputError(
         f"none of {len(candidates)} plans fits: the nearest needs {least.memory_bytes / 2**30:.1f} "
-        f"GiB on a device", where=cluster.name,
-        allowed=f"{cluster.device.memory_bytes / 2**30:.1f} GiB", hint="take more hosts",
-    )  # fmt: skip
+        f"GiB on a device",
+        where=cluster.name,
+        allowed=f"{cluster.device.memory_bytes / 2**30:.1f} GiB",
+        hint="take more hosts",
+    )
 
 
 def _powers(most: int) -> Iterator[int]:
@@ -156,10 +167,11 @@ def _candidates(
     layers = max(1, sum(cost.block.count for cost in kind.costs if cost.block.count > 1))
     tensor = groups_of(cluster, kind.plan, constants)
     units = {
-        again: units_of(kind.costs, replace(kind.plan, recompute=again), tensor,
-                        dispatch_s=constants.dispatch_s)
+        again: units_of(
+            kind.costs, replace(kind.plan, recompute=again), tensor, dispatch_s=constants.dispatch_s
+        )
         for again in ("none", "full")
-    }  # fmt: skip
+    }
     micro, tp, ep = kind.plan.micro_batch, kind.plan.tp, kind.plan.ep
     for pp in _divisors(layers):
         dp = cluster.ranks // (tp * pp)

@@ -53,9 +53,15 @@ _BETTER: Mapping[str, Callable[[Cluster], Cluster]] = {
 
 
 def sensitivity(
-    graph: Graph, cluster: Cluster, plan: Plan, estimator: Estimator, *,
-    loss: str | None = None, optimizer: str | None = "adam", constants: Constants = ASSUMED,
-) -> dict[str, float]:  # fmt: skip
+    graph: Graph,
+    cluster: Cluster,
+    plan: Plan,
+    estimator: Estimator,
+    *,
+    loss: str | None = None,
+    optimizer: str | None = "adam",
+    constants: Constants = ASSUMED,
+) -> dict[str, float]:
     """By resource, the share of the step that ten per cent more of it saves; see `simulate_step`.
 
     NCCL's own latencies stand for those of links between GPUs: shorter wires buy little there.

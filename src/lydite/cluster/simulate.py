@@ -190,10 +190,16 @@ def rank_costs(rank: RankStep, estimator: Estimator, device: Device) -> list[Blo
 
 
 def simulate_step(
-    graph: Graph, cluster: Cluster, plan: Plan, estimator: Estimator, *,
-    loss: str | None = None, optimizer: str | None = "adam", constants: Constants = ASSUMED,
+    graph: Graph,
+    cluster: Cluster,
+    plan: Plan,
+    estimator: Estimator,
+    *,
+    loss: str | None = None,
+    optimizer: str | None = "adam",
+    constants: Constants = ASSUMED,
     unfolded: bool = False,
-) -> StepResult:  # fmt: skip
+) -> StepResult:
     """Simulate a training step, or a forward pass where `optimizer` is None.
 
     Ranks with the same work are played once: one rank of each pipeline stage stands for all others
@@ -228,18 +234,27 @@ def depth(graph: Graph, plan: Plan) -> int:
 
 
 def played_step(
-    rank: RankStep, costs: Sequence[BlockCost], cluster: Cluster, plan: Plan,
-    constants: Constants = ASSUMED, *, unfolded: bool = False,
-) -> StepResult:  # fmt: skip
+    rank: RankStep,
+    costs: Sequence[BlockCost],
+    cluster: Cluster,
+    plan: Plan,
+    constants: Constants = ASSUMED,
+    *,
+    unfolded: bool = False,
+) -> StepResult:
     """A step from what one rank's blocks cost; see `simulate_step`."""
     training = rank.training
     groups = groups_of(cluster, plan, constants)
     units = units_of(costs, plan, groups, dispatch_s=constants.dispatch_s)
     stages = shared_out(units, plan.pp * plan.chunks)
     programs = step_programs(
-        stages, plan, groups, training=training, detail=unfolded,
+        stages,
+        plan,
+        groups,
+        training=training,
+        detail=unfolded,
         constant_s=constants.step_s if training else 0.0,
-    )  # fmt: skip
+    )
     factors = cluster.device_factor[: plan.ranks]
     if unfolded or (factors != 1).any():
         played = all_ranks(programs, plan, factors)
@@ -254,11 +269,27 @@ def played_step(
     forward, all_of_it = (sum(unit.flops[i] for unit in units) for i in (0, 1))
     times = all_of_it / forward if training and forward else 1.0
     return StepResult(
-        rank.name, cluster, plan, seconds, seconds * spread[0], seconds * spread[1],
-        timeline, played, breakdown, hidden, memory, cluster.device.memory_bytes,
-        rank.forward_flops * times * plan.replicas * plan.micro_batches, _sources(costs),
-        plan.samples, rank.dtype, constants, stages, groups, rank.shape.dtype,
-    )  # fmt: skip
+        rank.name,
+        cluster,
+        plan,
+        seconds,
+        seconds * spread[0],
+        seconds * spread[1],
+        timeline,
+        played,
+        breakdown,
+        hidden,
+        memory,
+        cluster.device.memory_bytes,
+        rank.forward_flops * times * plan.replicas * plan.micro_batches,
+        _sources(costs),
+        plan.samples,
+        rank.dtype,
+        constants,
+        stages,
+        groups,
+        rank.shape.dtype,
+    )
 
 
 def interference(constants: Constants, ranks: int) -> Interference | None:
@@ -348,8 +379,9 @@ def _breakdown(
         for name, seconds in spent.items():
             found[name] += seconds / plan.pp
         found["bubble"] += (whole - sum(spent.values())) / plan.pp
-    phases = [p for units in stages for u in units for p in (u.forward, u.recompute, u.data,
-                                                             u.weights)]  # fmt: skip
+    phases = [
+        p for units in stages for u in units for p in (u.forward, u.recompute, u.data, u.weights)
+    ]
     found["of it launches"] = sum(p.launch_s for p in phases) * plan.micro_batches / plan.pp
     return found, hidden
 

@@ -138,10 +138,21 @@ def _unit(cost: BlockCost, recompute: str, groups: Mapping[str, Group], dispatch
     }[recompute]
     flops = {name: part.flops for name, part in cost.parts.items()}
     return Unit(
-        cost.block.name, made["forward"], made["data"], made["weights"], cost, made["optimizer"],
-        again, cost.held, cost.saved_bytes, kept, cost.boundary_bytes, cost.cache_bytes,
-        (flops["forward"], flops["forward"] + flops["data"] + flops["weights"]), cost.peak_bytes,
-    )  # fmt: skip
+        cost.block.name,
+        made["forward"],
+        made["data"],
+        made["weights"],
+        cost,
+        made["optimizer"],
+        again,
+        cost.held,
+        cost.saved_bytes,
+        kept,
+        cost.boundary_bytes,
+        cost.cache_bytes,
+        (flops["forward"], flops["forward"] + flops["data"] + flops["weights"]),
+        cost.peak_bytes,
+    )
 
 
 def ring_steps(kind: str, ranks: int) -> int:
@@ -151,10 +162,15 @@ def ring_steps(kind: str, ranks: int) -> int:
 
 def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float) -> Phase:
     sent = [
-        Sent(m.after, m.group, ring_steps(m.kind, groups[m.group].ranks),
-             round(groups[m.group].seconds(m.kind, m.bytes) * _PS))
-        for m in part.messages if groups[m.group].ranks > 1
-    ]  # fmt: skip
+        Sent(
+            m.after,
+            m.group,
+            ring_steps(m.kind, groups[m.group].ranks),
+            round(groups[m.group].seconds(m.kind, m.bytes) * _PS),
+        )
+        for m in part.messages
+        if groups[m.group].ranks > 1
+    ]
     # the processor launches ahead while the device works or waits for others
     launching = (len(part.kernels) + len(sent)) * dispatch_s
     busy = part.seconds + sum(one.span_ps for one in sent) / _PS

@@ -47,9 +47,14 @@ class _Rank:
 
 
 def step_programs(
-    stages: Sequence[Sequence[Unit]], plan: Plan, groups: Mapping[str, Group], *,
-    training: bool = True, detail: bool = False, constant_s: float = 0.0,
-) -> list[Program]:  # fmt: skip
+    stages: Sequence[Sequence[Unit]],
+    plan: Plan,
+    groups: Mapping[str, Group],
+    *,
+    training: bool = True,
+    detail: bool = False,
+    constant_s: float = 0.0,
+) -> list[Program]:
     """What a rank of each pipeline stage does in a step.
 
     Args:
@@ -69,9 +74,14 @@ def step_programs(
 
 class _Writer:
     def __init__(
-        self, stages: Sequence[Sequence[Unit]], plan: Plan, groups: Mapping[str, Group],
-        training: bool, detail: bool, constant_s: float,
-    ) -> None:  # fmt: skip
+        self,
+        stages: Sequence[Sequence[Unit]],
+        plan: Plan,
+        groups: Mapping[str, Group],
+        training: bool,
+        detail: bool,
+        constant_s: float,
+    ) -> None:
         self.stages, self.plan, self.groups = stages, plan, groups
         self.training, self.detail, self.constant_s = training, detail, constant_s
         self.ranks = [_Rank(self._steps(rank)) for rank in range(plan.pp)]
@@ -120,8 +130,9 @@ class _Writer:
     def _deadlock(self) -> InputError:
         waits = [
             f"stage {number} at {rank.steps[rank.place]} for {self._needs(number, rank)}"
-            for number, rank in enumerate(self.ranks) if rank.place < len(rank.steps)
-        ]  # fmt: skip
+            for number, rank in enumerate(self.ranks)
+            if rank.place < len(rank.steps)
+        ]
         return InputError(f"the schedule waits for itself: {'; '.join(waits[:4])}")
 
     def _work(
@@ -143,9 +154,7 @@ class _Writer:
         """Whether a step sends no gradients and fetches no weights, as most do."""
         return self.plan.zero != 3 and (kind == "F" or batch != self._last_batch())
 
-    def _as_before(
-        self, rank: _Rank, kind: str, batch: int, chunk: int, came: Ref | None
-    ) -> bool:  # fmt: skip
+    def _as_before(self, rank: _Rank, kind: str, batch: int, chunk: int, came: Ref | None) -> bool:
         """Whether another micro-batch has been written, and so this one as well."""
         passage = rank.known.get((kind, chunk))
         if passage is None or rank.last is None:
@@ -155,9 +164,14 @@ class _Writer:
         return True
 
     def _units(
-        self, rank: _Rank, kind: str, batch: int, chunk: int, came: Ref | None,
+        self,
+        rank: _Rank,
+        kind: str,
+        batch: int,
+        chunk: int,
+        came: Ref | None,
         units: Sequence[Unit],
-    ) -> None:  # fmt: skip
+    ) -> None:
         """All of a step, kept for the micro-batches to come."""
         program, before = rank.program, rank.last
         start, first_dep, arrived = len(program), len(program.place), came

@@ -29,9 +29,25 @@ Cut: TypeAlias = "int | None"
 """Along which axis a tensor is cut; None where every rank has all of it."""
 
 _UNARY = frozenset(
-    ("Relu", "Gelu", "Tanh", "Sigmoid", "Swish", "Erf", "Cast", "Neg", "Sqrt", "Exp", "Identity",
-     "LeakyRelu", "Elu", "HardSwish", "Clip", "Dropout")
-)  # fmt: skip
+    (
+        "Relu",
+        "Gelu",
+        "Tanh",
+        "Sigmoid",
+        "Swish",
+        "Erf",
+        "Cast",
+        "Neg",
+        "Sqrt",
+        "Exp",
+        "Identity",
+        "LeakyRelu",
+        "Elu",
+        "HardSwish",
+        "Clip",
+        "Dropout",
+    )
+)
 _BINARY = frozenset(("Add", "Sub", "Mul", "Div", "Pow", "Where"))
 
 
@@ -54,9 +70,10 @@ def tensor_parallel(graph: Graph, ranks: int, *, sequence: bool = False) -> Grap
     found = share.run()
     if not share.products:
         raise InputError(
-            f"nothing of it can be shared among {ranks} ranks", where=graph.name,
+            f"nothing of it can be shared among {ranks} ranks",
+            where=graph.name,
             hint="tensor parallelism needs products of weights over the last axis; take --dp",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -153,18 +170,27 @@ class _Share:
 
     def _emit(self, new: Rewriter, op_type: str, x: Tensor, **attrs: Any) -> Tensor:
         return new.g.op(
-            op_type, x, domain="lydite", name=f"{x.name}/{op_type}", group=GROUP, size=self.ranks,
+            op_type,
+            x,
+            domain="lydite",
+            name=f"{x.name}/{op_type}",
+            group=GROUP,
+            size=self.ranks,
             **attrs,
-        )  # fmt: skip
+        )
 
     def _put(self, new: Rewriter, op: Op, made: Tensor, cut: Cut) -> None:
         new.rename(op.outputs[0], made)
         self.cuts[op.outputs[0]] = cut
 
     def emit(
-        self, new: Rewriter, op: Op, inputs: Sequence[Tensor | None], cuts: Sequence[Cut],
+        self,
+        new: Rewriter,
+        op: Op,
+        inputs: Sequence[Tensor | None],
+        cuts: Sequence[Cut],
         **changed: Any,
-    ) -> list[Tensor]:  # fmt: skip
+    ) -> list[Tensor]:
         """The operator on a rank's share, with some attributes changed; its outputs' cuts."""
         made = new.g.append(
             replace(
@@ -218,9 +244,13 @@ def _by_weight(share: _Share, new: Rewriter, op: Op, last: int, rows_axis: int) 
         part = share.weight(new, weight, rows_axis, op)
         rest = [new.tensor(name) for name in bias]
         made = new.g.append(
-            replace(op, name=f"{op.name}", outputs=(f"{op.outputs[0]}/part",),
-                    inputs=(new.tensor(data).name, part.name, *(t.name for t in rest)))
-        )[0]  # fmt: skip
+            replace(
+                op,
+                name=f"{op.name}",
+                outputs=(f"{op.outputs[0]}/part",),
+                inputs=(new.tensor(data).name, part.name, *(t.name for t in rest)),
+            )
+        )[0]
         share.summed(new, op, made)
         return True
     part = share.weight(new, weight, 1 - rows_axis, op)
@@ -244,9 +274,9 @@ def _elementwise(share: _Share, new: Rewriter, op: Op) -> bool:
     out = _dims(share, op.outputs[0])
     axes = {
         share.cut(name) + len(out) - len(_dims(share, name))  # type: ignore[operator]
-        for name in op.inputs if name and share.cut(name) is not None
-        and name not in share.graph.initializers
-    }  # fmt: skip
+        for name in op.inputs
+        if name and share.cut(name) is not None and name not in share.graph.initializers
+    }
     if not axes:
         return _with_whole_weights(share, new, op)
     if len(axes) > 1:
@@ -350,9 +380,12 @@ def _likelihood(share: _Share, new: Rewriter, op: Op) -> bool:
     if share.cut(op.inputs[0]) != 1:
         return False
     made = new.g.append(
-        replace(op, inputs=tuple(t.name for t in new.inputs(op) if t),
-                outputs=(f"{op.outputs[0]}/part",))
-    )[0]  # fmt: skip
+        replace(
+            op,
+            inputs=tuple(t.name for t in new.inputs(op) if t),
+            outputs=(f"{op.outputs[0]}/part",),
+        )
+    )[0]
     share._put(new, op, share._emit(new, "AllReduce", made), None)
     return True
 
@@ -412,9 +445,12 @@ def _embedding(share: _Share, new: Rewriter, op: Op) -> bool:
         return False
     part = share.weight(new, table, 0, op)
     made = new.g.append(
-        replace(op, inputs=(part.name, new.tensor(op.inputs[1]).name),
-                outputs=(f"{op.outputs[0]}/part",))
-    )[0]  # fmt: skip
+        replace(
+            op,
+            inputs=(part.name, new.tensor(op.inputs[1]).name),
+            outputs=(f"{op.outputs[0]}/part",),
+        )
+    )[0]
     share.summed(new, op, made)
     return True
 
@@ -429,9 +465,12 @@ def _experts(share: _Share, new: Rewriter, op: Op) -> bool:
     scores = share.joined(new, router)
     inputs = [share.whole(new, tokens), share.replicated(new, scores), *parts]
     made = new.g.append(
-        replace(op, inputs=tuple(t.name if t else "" for t in inputs),
-                outputs=(f"{op.outputs[0]}/part",))
-    )[0]  # fmt: skip
+        replace(
+            op,
+            inputs=tuple(t.name if t else "" for t in inputs),
+            outputs=(f"{op.outputs[0]}/part",),
+        )
+    )[0]
     share.summed(new, op, made)
     return True
 

@@ -49,13 +49,21 @@ def expert_parallel(graph: Graph, ranks: int, *, parts: int = 1) -> Graph:
         chosen: Any = op.attrs.get("k", 1)
         sent = _exchanged(new, tokens, op, "dispatch", chosen, ranks, parts)
         own = new.g.op(
-            "Scatter", router, domain="lydite", name=f"{op.name}/own", group="ep", size=ranks,
+            "Scatter",
+            router,
+            domain="lydite",
+            name=f"{op.name}/own",
+            group="ep",
+            size=ranks,
             axis=1,
-        )  # fmt: skip
+        )
         made = new.g.append(
-            replace(op, inputs=tuple(t.name if t else "" for t in (sent, own, *own_weights)),
-                    outputs=(f"{op.outputs[0]}/own",))
-        )[0]  # fmt: skip
+            replace(
+                op,
+                inputs=tuple(t.name if t else "" for t in (sent, own, *own_weights)),
+                outputs=(f"{op.outputs[0]}/own",),
+            )
+        )[0]
         new.rename(op.outputs[0], _exchanged(new, made, op, "combine", chosen, ranks, parts))
 
     return Rewriter(graph).run(rewrite)
@@ -65,9 +73,15 @@ def _exchanged(
     new: Rewriter, x: Tensor, op: Op, what: str, copies: int, ranks: int, parts: int
 ) -> Tensor:
     return new.g.op(
-        "AllToAll", x, domain="lydite", name=f"{op.name}/{what}", group="ep", size=ranks,
-        copies=copies, parts=parts,
-    )  # fmt: skip
+        "AllToAll",
+        x,
+        domain="lydite",
+        name=f"{op.name}/{what}",
+        group="ep",
+        size=ranks,
+        copies=copies,
+        parts=parts,
+    )
 
 
 def _part(new: Rewriter, weight: Tensor, ranks: int, op: Op) -> Tensor:
@@ -100,8 +114,9 @@ def context_parallel(graph: Graph, ranks: int) -> Graph:
     if not found or any(len(op.outputs) > 1 or any(op.inputs[3:]) for op in found):
         raise InputError(
             "context parallelism needs attention as one operator, without mask and cache",
-            where=graph.name, hint="take a decoder in the phase forward, or leave --cp out",
-        )  # fmt: skip
+            where=graph.name,
+            hint="take a decoder in the phase forward, or leave --cp out",
+        )
 
     def rewrite(new: Rewriter, op: Op) -> None:
         if op.qualified_type != "Attention":

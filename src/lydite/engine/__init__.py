@@ -8,6 +8,15 @@ from lydite.engine.tasks import NOWHERE, Tasks
 from lydite.engine.timeline import Timeline
 
 __all__ = [
-    "LIMIT_PS", "NOWHERE", "Interference", "Network", "NetworkBuilder", "Servers", "TaskBuilder",
-    "Tasks", "Timeline", "max_min_rates", "simulate",
-]  # fmt: skip
+    "LIMIT_PS",
+    "NOWHERE",
+    "Interference",
+    "Network",
+    "NetworkBuilder",
+    "Servers",
+    "TaskBuilder",
+    "Tasks",
+    "Timeline",
+    "max_min_rates",
+    "simulate",
+]

@@ -107,11 +107,20 @@ def _queue(tasks: Tasks, servers: Servers, notify: Notify) -> tuple[Array, Array
     )
     room = at_once + int(((tasks.resource < 0) & (tasks.duration_ps > 0)).sum()) + 1
     late = kernel.play(
-        gate.reshape(-1), record.reshape(-1), word.reshape(-1), tasks.priority, successors,
-        stations, np.empty(queued.sum(), np.int32), urgent, *_releases(tasks),
-        np.empty(room, np.int64), np.empty(room, np.int32),
-        np.empty(n, np.int32), np.empty(at_once, np.int32),
-    )  # fmt: skip
+        gate.reshape(-1),
+        record.reshape(-1),
+        word.reshape(-1),
+        tasks.priority,
+        successors,
+        stations,
+        np.empty(queued.sum(), np.int32),
+        urgent,
+        *_releases(tasks),
+        np.empty(room, np.int64),
+        np.empty(room, np.int32),
+        np.empty(n, np.int32),
+        np.empty(at_once, np.int32),
+    )
     start = record[:, 0].copy()
     return start, start + tasks.duration_ps, gate[:, 1], late
 
@@ -145,11 +154,25 @@ def _share(
     count = np.zeros(11, np.int64)
     count[layout.BOTTOM], count[layout.LATE] = n, -1
     world = layout.World(
-        table, tasks.duration_ps, tasks.priority, tasks.category, successors,
-        stations, links, path_table, hops, bundles, np.zeros(groups, layout.GROUP), slow.rates,
-        np.empty(room, np.int64), np.empty(room, np.int32), np.empty(n, np.int32),
-        offers, urgent, count,
-    )  # fmt: skip
+        table,
+        tasks.duration_ps,
+        tasks.priority,
+        tasks.category,
+        successors,
+        stations,
+        links,
+        path_table,
+        hops,
+        bundles,
+        np.zeros(groups, layout.GROUP),
+        slow.rates,
+        np.empty(room, np.int64),
+        np.empty(room, np.int32),
+        np.empty(n, np.int32),
+        offers,
+        urgent,
+        count,
+    )
     late = kernel.play(world, *_releases(tasks))
     rows = table[:n]
     return rows["start"].copy(), rows["since"].copy(), rows["pending"], late

@@ -8,7 +8,26 @@ from lydite.estimate.predict import Coverage, Node, Prediction, coverage, predic
 from lydite.estimate.roofline import Efficiency, Reached, Roofline, fit_efficiency, roofline_seconds
 
 __all__ = [
-    "CONFIDENCE", "SOURCES", "Accuracy", "Chain", "Coverage", "Efficiency", "Estimate", "Estimator",
-    "Interpolated", "Measured", "Node", "Point", "Prediction", "Reached", "Roofline", "Rows", "Sum",
-    "add_up", "coverage", "fit_efficiency", "predict", "roofline_seconds",
-]  # fmt: skip
+    "CONFIDENCE",
+    "SOURCES",
+    "Accuracy",
+    "Chain",
+    "Coverage",
+    "Efficiency",
+    "Estimate",
+    "Estimator",
+    "Interpolated",
+    "Measured",
+    "Node",
+    "Point",
+    "Prediction",
+    "Reached",
+    "Roofline",
+    "Rows",
+    "Sum",
+    "add_up",
+    "coverage",
+    "fit_efficiency",
+    "predict",
+    "roofline_seconds",
+]

@@ -53,9 +53,12 @@ class Neighbours:
             found: dict[str, list[Measurement]] = {}
             for database in self._databases:
                 for row in database.rows_for(
-                    missing, device=device.name, backend=self._select.backend,
-                    threads=self._select.threads, scope="isolated",
-                ):  # fmt: skip
+                    missing,
+                    device=device.name,
+                    backend=self._select.backend,
+                    threads=self._select.threads,
+                    scope="isolated",
+                ):
                     found.setdefault(row.key.digest, []).append(row)
             self._known |= {kind: [] for kind in missing}
             for rows in found.values():

@@ -47,9 +47,14 @@ def features(key: OpKey, device: Device, threads: int | None) -> np.ndarray | No
     first = _dims(types[0].shape if types and types[0] is not None else ())
     second = _dims(types[1].shape if len(types) > 1 and types[1] is not None else ())
     numbers = [
-        max(bound, 1e-9) * 1e9, work.flops + 1, work.bytes_read + 1, work.bytes_written + 1,
-        *first, *second, *_dims(key.outputs[0].shape),
-    ]  # fmt: skip
+        max(bound, 1e-9) * 1e9,
+        work.flops + 1,
+        work.bytes_read + 1,
+        work.bytes_written + 1,
+        *first,
+        *second,
+        *_dims(key.outputs[0].shape),
+    ]
     return np.array([*np.log(numbers), *_attributes(key)])
 
 
@@ -121,9 +126,13 @@ def fit(rows: np.ndarray, log_seconds: np.ndarray) -> Process:
     for length in _LENGTHS:
         for noise in _NOISES:
             score, process = _candidate(
-                points, residual, length * span, noise, amplitude,
+                points,
+                residual,
+                length * span,
+                noise,
+                amplitude,
                 (centre, scale, trend),
-            )  # fmt: skip
+            )
             if best is None or score > best[0]:
                 best = score, process
     assert best is not None
@@ -131,9 +140,13 @@ def fit(rows: np.ndarray, log_seconds: np.ndarray) -> Process:
 
 
 def _candidate(
-    points: np.ndarray, residual: np.ndarray, length: float, noise: float, amplitude: float,
+    points: np.ndarray,
+    residual: np.ndarray,
+    length: float,
+    noise: float,
+    amplitude: float,
     rest: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> tuple[float, Process]:  # fmt: skip
+) -> tuple[float, Process]:
     covariance = amplitude * _kernel(points, points, length) + noise**2 * np.eye(len(points))
     factor = np.linalg.cholesky(covariance)
     inverse = np.linalg.inv(covariance)

@@ -10,8 +10,27 @@ from lydite.graph.work import GraphWork, Work, total_work, work_of, work_of_key
 from lydite.opkey import Operand, OpKey, TensorType
 
 __all__ = [
-    "Builder", "Graph", "GraphWork", "Initializer", "Op", "OpKey", "Operand", "Tensor",
-    "TensorType", "Work", "bind_dims", "graph_from_model", "key_of", "keys_of", "model_key",
-    "model_to_proto", "read_onnx", "rebatched", "retyped", "total_work", "work_of", "work_of_key",
+    "Builder",
+    "Graph",
+    "GraphWork",
+    "Initializer",
+    "Op",
+    "OpKey",
+    "Operand",
+    "Tensor",
+    "TensorType",
+    "Work",
+    "bind_dims",
+    "graph_from_model",
+    "key_of",
+    "keys_of",
+    "model_key",
+    "model_to_proto",
+    "read_onnx",
+    "rebatched",
+    "retyped",
+    "total_work",
+    "work_of",
+    "work_of_key",
     "write_onnx",
-]  # fmt: skip
+]

@@ -82,8 +82,10 @@ class Builder:
         """A builder that goes on where `graph` ends; `tensor` takes up its tensors by name."""
         made = cls(name or graph.name, opset=graph.opsets.get("", 1))
         made._opsets, made._ops, made._tensors = (
-            dict(graph.opsets), list(graph.ops), dict(graph.tensors),
-        )  # fmt: skip
+            dict(graph.opsets),
+            list(graph.ops),
+            dict(graph.tensors),
+        )
         made._inputs, made._initializers = list(graph.inputs), dict(graph.initializers)
         floats = [t.dtype for t in graph.tensors.values() if "float" in t.dtype]
         made.dtype = max(set(floats), key=floats.count) if floats else made.dtype
@@ -155,9 +157,14 @@ class Builder:
         return Tensor(self, full)
 
     def ops(
-        self, op_type: str, *inputs: Tensor | None, outputs: int = 1, domain: str = "",
-        name: str = "", **attrs: Attr | list[int] | list[float] | None,
-    ) -> list[Tensor]:  # fmt: skip
+        self,
+        op_type: str,
+        *inputs: Tensor | None,
+        outputs: int = 1,
+        domain: str = "",
+        name: str = "",
+        **attrs: Attr | list[int] | list[float] | None,
+    ) -> list[Tensor]:
         """Append an operator with several outputs; attributes that are None are left out.
 
         Raises:
@@ -211,9 +218,18 @@ class Builder:
         return self.ops(op_type, *inputs, **rest)[0]
 
     def conv(
-        self, x: Tensor, channels: int, kernel: Size, *, stride: Size = 1, pad: Size | str = 0,
-        dilation: Size = 1, group: int = 1, bias: bool = True, name: str = "conv",
-    ) -> Tensor:  # fmt: skip
+        self,
+        x: Tensor,
+        channels: int,
+        kernel: Size,
+        *,
+        stride: Size = 1,
+        pad: Size | str = 0,
+        dilation: Size = 1,
+        group: int = 1,
+        bias: bool = True,
+        name: str = "conv",
+    ) -> Tensor:
         """A convolution over the trailing dimensions; `pad` per side, as pairs, or "same"."""
         if x.type.shape is None or len(x.shape) < 3:
             raise GraphError(f"needs [batch, channels, ...], got {x.type}", where=f"{name} (Conv)")
@@ -228,23 +244,41 @@ class Builder:
         weight = self.weight((channels, x.shape[1] // group, *size), f"{name}.weight")
         biases = [self.weight((channels,), f"{name}.bias")] if bias else []
         return self.op(
-            "Conv", x, weight, *biases, name=name, kernel_shape=size,
-            strides=_per_axis(stride, rank), dilations=_per_axis(dilation, rank), group=group,
+            "Conv",
+            x,
+            weight,
+            *biases,
+            name=name,
+            kernel_shape=size,
+            strides=_per_axis(stride, rank),
+            dilations=_per_axis(dilation, rank),
+            group=group,
             **_pads(pad, rank),
-        )  # fmt: skip
+        )
 
     def pool(
-        self, kind: str, x: Tensor, kernel: Size, *, stride: Size | None = None,
-        pad: Size | str = 0, ceil_mode: int = 0, **attrs: Any,
-    ) -> Tensor:  # fmt: skip
+        self,
+        kind: str,
+        x: Tensor,
+        kernel: Size,
+        *,
+        stride: Size | None = None,
+        pad: Size | str = 0,
+        ceil_mode: int = 0,
+        **attrs: Any,
+    ) -> Tensor:
         """`kind` "Max" or "Average"; the stride is the kernel unless said otherwise."""
         rank = len(x.shape) - 2
         size = _per_axis(kernel, rank)
         return self.op(
-            f"{kind}Pool", x, kernel_shape=size, ceil_mode=ceil_mode or None,
+            f"{kind}Pool",
+            x,
+            kernel_shape=size,
+            ceil_mode=ceil_mode or None,
             strides=_per_axis(kernel if stride is None else stride, rank),
-            **_pads(pad, rank), **attrs,
-        )  # fmt: skip
+            **_pads(pad, rank),
+            **attrs,
+        )
 
     def linear(self, x: Tensor, features: int, *, bias: bool = True, name: str = "fc") -> Tensor:
         """x W + b over the last axis: Gemm for matrices, MatMul and Add for more dimensions."""

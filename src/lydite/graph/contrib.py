@@ -36,9 +36,10 @@ def standard(op_type: str, keep: Sequence[int], *, dtype_of: int | None = None) 
         first = _need(inputs, keep[0])
         taken = [
             TensorType(first.dtype if first.dtype.startswith("f") else "float32", t.shape)
-            if (t := _at(inputs, i)) else None
+            if (t := _at(inputs, i))
+            else None
             for i in keep
-        ]  # fmt: skip
+        ]
         while taken and taken[-1] is None:
             taken.pop()
         out = std(op_type, taken, op.attrs)[0]
@@ -243,20 +244,46 @@ CONTRIB: dict[tuple[str, str], Rule] = {
     ("", "GroupNormalization"): like(0),  # ONNX has no inference of its own for it
     **{
         key: like(0)
-        for key in (("smaug", "Switch"), ("smaug", "Merge"), ("tensorflow", "Wait"),
-                    ("aisim", "Wait"))
+        for key in (
+            ("smaug", "Switch"),
+            ("smaug", "Merge"),
+            ("tensorflow", "Wait"),
+            ("aisim", "Wait"),
+        )
     },
     (_MS, "LayerNormalization"): _layer_norm,
     **{
         (_MS, name): like(0)
         for name in (
-            "Gelu", "FastGelu", "BiasGelu", "QuickGelu", "BiasAdd", "BiasSoftmax", "BiasDropout",
-            "RotaryEmbedding", "SkipGroupNorm", "GroupNorm", "QLinearSigmoid", "QLinearLeakyRelu",
-            "QLinearSoftmax", "Inverse", "Trilu", "DynamicTimeWarping", "ParametricSoftplus",
-            "ScaledTanh", "Affine", "ThresholdedRelu", "Softplus", "ScaledSiLU", "GatedAdd",
-            "GatedRMSNorm", "BranchwiseRMSNorm", "MRotaryEmbedding",
-            "DecoderMaskedMultiHeadAttention", "MoE",
+            "Gelu",
+            "FastGelu",
+            "BiasGelu",
+            "QuickGelu",
+            "BiasAdd",
+            "BiasSoftmax",
+            "BiasDropout",
+            "RotaryEmbedding",
+            "SkipGroupNorm",
+            "GroupNorm",
+            "QLinearSigmoid",
+            "QLinearLeakyRelu",
+            "QLinearSoftmax",
+            "Inverse",
+            "Trilu",
+            "DynamicTimeWarping",
+            "ParametricSoftplus",
+            "ScaledTanh",
+            "Affine",
+            "ThresholdedRelu",
+            "Softplus",
+            "ScaledSiLU",
+            "GatedAdd",
+            "GatedRMSNorm",
+            "BranchwiseRMSNorm",
+            "MRotaryEmbedding",
+            "DecoderMaskedMultiHeadAttention",
+            "MoE",
         )
     },
-}  # fmt: skip
+}
 """Typing rule by (domain, operator type)."""

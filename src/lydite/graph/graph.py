@@ -188,9 +188,10 @@ class Graph:
         """
         fixed = self._fixed
         return tuple(
-            name for name, init in self.initializers.items()
+            name
+            for name, init in self.initializers.items()
             if is_parameter(init.type) and name not in fixed
-        )  # fmt: skip
+        )
 
     @cached_property
     def _fixed(self) -> set[str]:

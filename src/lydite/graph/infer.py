@@ -29,9 +29,13 @@ UPDATES = "ai.onnx.preview.training"
 """ONNX's domain of optimisers."""
 
 _REFUSED = (
-    shape_inference.InferenceError, checker.ValidationError, RuntimeError, LookupError, TypeError,
+    shape_inference.InferenceError,
+    checker.ValidationError,
+    RuntimeError,
+    LookupError,
+    TypeError,
     ValueError,
-)  # fmt: skip
+)
 """What ONNX's inference and the rules raise on inputs that contradict an operator."""
 
 
@@ -105,8 +109,13 @@ def _delegate(
     ) -> list[TensorType]:
         known = schema(op_type, "", latest[""])
         kept = {k: v for k, v in attrs.items() if known is not None and k in known.attributes}
-        op = Op("as", op_type, tuple(f"i{n}" if t else "" for n, t in enumerate(inputs)),
-                tuple(f"o{n}" for n in range(outputs)), kept)  # fmt: skip
+        op = Op(
+            "as",
+            op_type,
+            tuple(f"i{n}" if t else "" for n, t in enumerate(inputs)),
+            tuple(f"o{n}" for n in range(outputs)),
+            kept,
+        )
         return _by_onnx(op, inputs, list(values)[: len(inputs)], latest)
 
     return as_standard
@@ -136,10 +145,13 @@ def _by_onnx(
         if n and v is not None and v.size <= SMALL
     }
     found = shape_inference.infer_node_outputs(
-        op_schema, node, types, data,
+        op_schema,
+        node,
+        types,
+        data,
         opset_imports=[helper.make_opsetid(d, v) for d, v in opsets.items()],
         ir_version=IR_VERSION,
-    )  # fmt: skip
+    )
     return [type_from_proto(found[n]) if n in found else UNKNOWN for n in op.outputs]
 
 

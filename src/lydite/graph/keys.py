@@ -85,9 +85,11 @@ def plain_attr(value: Attr) -> Any:
         raw = (
             np.ascontiguousarray(value).tobytes() if value.dtype != object else str(value).encode()
         )
-        content = value.ravel().tolist() if value.size <= 16 and value.dtype.kind in "iufb" else (
-            hashlib.sha256(raw).hexdigest()[:32]
-        )  # fmt: skip
+        content = (
+            value.ravel().tolist()
+            if value.size <= 16 and value.dtype.kind in "iufb"
+            else (hashlib.sha256(raw).hexdigest()[:32])
+        )
         return {"tensor": f"{value.dtype.name}{list(value.shape)}", "value": content}
     if isinstance(value, Graph):
         return {"graph": graph_digest(value)}

@@ -29,10 +29,19 @@ from lydite.graph.rules import rules
 from lydite.opkey import TensorType
 
 KNOWN_DOMAINS = (
-    "", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training",
-    "com.microsoft", "com.microsoft.nchwc", "com.microsoft.experimental", "com.ms.internal.nhwc",
-    "org.pytorch.aten", "com.microsoft.dml",
-)  # fmt: skip
+    "",
+    "ai.onnx",
+    "ai.onnx.ml",
+    "ai.onnx.training",
+    "ai.onnx.preview",
+    "ai.onnx.preview.training",
+    "com.microsoft",
+    "com.microsoft.nchwc",
+    "com.microsoft.experimental",
+    "com.ms.internal.nhwc",
+    "org.pytorch.aten",
+    "com.microsoft.dml",
+)
 OLDEST_OPSET = 7
 
 

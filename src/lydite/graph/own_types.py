@@ -17,9 +17,24 @@ Rule: TypeAlias = Callable[..., list[TensorType]]
 
 _BY_OUTPUT = ("Relu", "Sigmoid", "Tanh", "Exp", "Sqrt", "Reciprocal")
 _BY_INPUT = (
-    "Gelu", "LeakyRelu", "Elu", "Selu", "Celu", "HardSigmoid", "HardSwish", "Swish", "Softplus",
-    "Softsign", "Mish", "ThresholdedRelu", "Erf", "Log", "Abs", "Sin", "Cos",
-)  # fmt: skip
+    "Gelu",
+    "LeakyRelu",
+    "Elu",
+    "Selu",
+    "Celu",
+    "HardSigmoid",
+    "HardSwish",
+    "Swish",
+    "Softplus",
+    "Softsign",
+    "Mish",
+    "ThresholdedRelu",
+    "Erf",
+    "Log",
+    "Abs",
+    "Sin",
+    "Cos",
+)
 """Functions whose gradient follows from what came out, and from what went in: the tensor that an
 operator `lydite:<name>Grad` reads beside the gradient of the output, as PyTorch saves them."""
 
@@ -79,9 +94,10 @@ def _forward(name: str) -> Rule:
         # of a GRU also the state's part of the new gate, before it is reset
         gates = TensorType(dtype, (steps, directions, batch, 4 * hidden))
         return {
-            "RNN": [whole, last], "GRU": [whole, last, gates],
+            "RNN": [whole, last],
+            "GRU": [whole, last, gates],
             "LSTM": [whole, last, last, gates, whole],
-        }[name]  # fmt: skip
+        }[name]
 
     return rule
 
@@ -104,8 +120,11 @@ def _weight_gradient(name: str) -> Rule:
     def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
         _steps, directions, _batch, hidden = _dims(inputs, 2)
         rows, dtype = GATES[name] * hidden, _at(inputs, 1).dtype
-        shapes = [(directions, rows, _dims(inputs, 1)[2]), (directions, rows, hidden),
-                  (directions, 2 * rows)]  # fmt: skip
+        shapes = [
+            (directions, rows, _dims(inputs, 1)[2]),
+            (directions, rows, hidden),
+            (directions, 2 * rows),
+        ]
         return [TensorType(dtype, shape) for shape in shapes][: len(op.outputs)]
 
     return rule
@@ -180,8 +199,15 @@ TYPES: dict[str, Rule] = {
     **{f"{name}Grad": _like(0) for name in (*SAVED, "Softmax", "LogSoftmax", "Clip", "Pow", "LRN")},
     "PReluGrad": _like(0, 0),
     **dict.fromkeys(
-        ("ConvInputGrad", "ConvWeightGrad", "AveragePoolGrad", "GatherGrad", "SliceGrad",
-         "ResizeGrad"), _by_shape,
+        (
+            "ConvInputGrad",
+            "ConvWeightGrad",
+            "AveragePoolGrad",
+            "GatherGrad",
+            "SliceGrad",
+            "ResizeGrad",
+        ),
+        _by_shape,
     ),
     "MaxPoolGrad": _like(1),
     "NegativeLogLikelihoodLossGrad": _like(2),
@@ -204,5 +230,5 @@ TYPES: dict[str, Rule] = {
     **dict.fromkeys(("AllReduce", "Replicate", "AllToAll"), _like(0)),
     "AllGather": _resized(lambda dim, size: dim * size),
     **dict.fromkeys(("ReduceScatter", "Scatter"), _resized(_shared)),
-}  # fmt: skip
+}
 """Typing rule by operator type."""

@@ -64,9 +64,10 @@ def rebatched(graph: Graph, batch: int) -> Graph:
         if _holds_batch(op, found, graph):
             raise InputError(
                 f"its batch of {size} is fixed: {op.name} ({op.op_type}) holds it",
-                where=graph.name, allowed=f"a batch of {size}",
+                where=graph.name,
+                allowed=f"a batch of {size}",
                 hint="export it with a symbolic batch",
-            )  # fmt: skip
+            )
     return found
 
 
@@ -80,9 +81,11 @@ def _reshaping(graph: Graph, size: int, batch: int) -> Graph:
         target = graph.constant(op.inputs[1]) if op.qualified_type == "Reshape" else None
         source = graph.type_of(op.inputs[0]).shape if target is not None else None
         if (
-            target is not None and source and op.inputs[0] in moving
+            target is not None
+            and source
+            and op.inputs[0] in moving
             and [source[0], *target[:1]] == [size, size]
-        ):  # fmt: skip
+        ):
             made = np.array([batch, *target[1:]], np.int64)
             name = f"{op.name}.shape"
             weights[name] = Initializer(TensorType("int64", made.shape), value=made)

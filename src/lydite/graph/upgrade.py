@@ -37,11 +37,15 @@ def upgraded(graph: Graph, opset: int = OPSET) -> Graph:
     except (RuntimeError, version_converter.ConvertError, ValueError) as problem:
         raise GraphError(
             f"is of opset {old} and cannot be brought to {opset}: {str(problem).splitlines()[0]}",
-            where=graph.name, hint="export it again with a newer opset",
-        ) from problem  # fmt: skip
+            where=graph.name,
+            hint="export it again with a newer opset",
+        ) from problem
     found = graph_from_model(model, where=graph.name)
     inputs = tuple(name for name in found.inputs if name not in weights)
     return replace(
-        found, name=graph.name, inputs=inputs, initializers={**found.initializers, **weights},
+        found,
+        name=graph.name,
+        inputs=inputs,
+        initializers={**found.initializers, **weights},
         opsets={**graph.opsets, **found.opsets},
-    )  # fmt: skip
+    )

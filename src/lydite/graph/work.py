@@ -122,8 +122,10 @@ def _parameters(key: OpKey) -> int:
         operand.type.numel or 0
         for index, operand in enumerate(key.inputs)
         if index not in fixed
-        and operand.const and operand.type is not None and is_parameter(operand.type)
-    )  # fmt: skip
+        and operand.const
+        and operand.type is not None
+        and is_parameter(operand.type)
+    )
 
 
 def work_of(op: Op, graph: Graph) -> Work | None:

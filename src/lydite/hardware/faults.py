@@ -11,9 +11,12 @@ from lydite.errors import InputError, unknown_name
 
 
 def fault(
-    error: ValidationError, where: str, what: str, root: type[BaseModel],
+    error: ValidationError,
+    where: str,
+    what: str,
+    root: type[BaseModel],
     sections: Mapping[str, type[BaseModel]] | None = None,
-) -> InputError:  # fmt: skip
+) -> InputError:
     """The first fault, an unknown field before others, for it is often why another is missing.
 
     Args:
@@ -26,9 +29,7 @@ def fault(
     found = error.errors(include_url=False)
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     *path, last = (str(part) for part in first["loc"])
-    spec = next(
-        (known for part in reversed(path) if (known := (sections or {}).get(part))), root
-    )  # fmt: skip
+    spec = next((known for part in reversed(path) if (known := (sections or {}).get(part))), root)
     if first["type"] == "extra_forbidden":
         return placed(
             unknown_name(f"field of {'.'.join(path) or what}", last, spec.model_fields), where
@@ -41,9 +42,10 @@ def fault(
         return placed(unknown_name(name, value, choices), where)
     if first["type"] == "string_type" and isinstance(value, int | float):
         return InputError(
-            f"field '{name}': {value} has no unit", where=where,
+            f"field '{name}': {value} has no unit",
+            where=where,
             allowed="text, with its unit where it is a quantity",
-        )  # fmt: skip
+        )
     allowed = ", ".join(spec.model_fields) if first["type"] == "missing" else ""
     return InputError(f"field '{name}': {first['msg'].lower()}", where=where, allowed=allowed)
 

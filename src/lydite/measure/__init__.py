@@ -6,6 +6,17 @@ from lydite.measure.timing import Plan, Timing, measure
 from lydite.measure.whole import Bench, Validation, bench, validate
 
 __all__ = [
-    "Bench", "Failure", "Plan", "Profile", "Progress", "Session", "Timing", "Validation", "bench",
-    "measure", "profile", "profile_in_graph", "validate",
-]  # fmt: skip
+    "Bench",
+    "Failure",
+    "Plan",
+    "Profile",
+    "Progress",
+    "Session",
+    "Timing",
+    "Validation",
+    "bench",
+    "measure",
+    "profile",
+    "profile_in_graph",
+    "validate",
+]

@@ -67,9 +67,13 @@ def profile(
                 failures.append(Failure(row.key, row.status, row.error))
     progress(len(todo), len(todo), "")
     return Profile(
-        low, len(distinct), measured, len(known), tuple(failures),
+        low,
+        len(distinct),
+        measured,
+        len(known),
+        tuple(failures),
         tuple(op.name for op in low.ops if op.name not in keys),
-    )  # fmt: skip
+    )
 
 
 def profile_in_graph(
@@ -92,10 +96,14 @@ def profile_in_graph(
             samples.setdefault(key, []).append(float(np.mean(times)))
     session.database.add(
         Measurement(
-            key, session.device, session.software,
-            Conditions(session.settings.threads, "hot", "in_graph"), np.array(times),
-            environment={"clock": "wall", "profiler": session.backend.name}, run=session.run,
+            key,
+            session.device,
+            session.software,
+            Conditions(session.settings.threads, "hot", "in_graph"),
+            np.array(times),
+            environment={"clock": "wall", "profiler": session.backend.name},
+            run=session.run,
         )
         for key, times in samples.items()
-    )  # fmt: skip
+    )
     return seen

@@ -47,10 +47,18 @@ class Session:
     """
 
     def __init__(
-        self, backend: Backend, database: Database, device: str, settings: Settings, plan: Plan,
-        *, cache: str = "rotated", run: str | None = None, timeout_s: float = 120.0,
+        self,
+        backend: Backend,
+        database: Database,
+        device: str,
+        settings: Settings,
+        plan: Plan,
+        *,
+        cache: str = "rotated",
+        run: str | None = None,
+        timeout_s: float = 120.0,
         memory_bytes: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.backend, self.database, self.device = backend, database, device
         self.settings, self.plan, self.cache, self.run = settings, plan, cache, run
         versions = {**backend.capabilities().versions, **platform_versions()}
@@ -73,9 +81,12 @@ class Session:
     def known(self, keys: Sequence[OpKey]) -> dict[OpKey, Measurement]:
         """What this software measured here under these conditions, well or badly; the newest."""
         rows = self.database.lookup(
-            keys, device=self.device, backend=self.backend.name, threads=self.settings.threads,
+            keys,
+            device=self.device,
+            backend=self.backend.name,
+            threads=self.settings.threads,
             status=None,
-        )  # fmt: skip
+        )
         found: dict[OpKey, Measurement] = {}
         for key in keys:
             for row in rows.get(key.digest, []):
@@ -108,9 +119,14 @@ class Session:
         left, rows = list(keys), []
         while True:
             request = Request(
-                self.backend.name, self.settings, self.plan, tuple(key.text for key in left),
-                self.cache, model, self._costs,
-            )  # fmt: skip
+                self.backend.name,
+                self.settings,
+                self.plan,
+                tuple(key.text for key in left),
+                self.cache,
+                model,
+                self._costs,
+            )
             try:
                 results = self._worker.request(request)
                 break
@@ -162,18 +178,27 @@ class Session:
             every = self._paces[environment["pace_of"]]
             environment["pace_usual_s"] = float(np.percentile(every, _USUAL_QUANTILE))
         return Measurement(
-            key, self.device, self.software,
+            key,
+            self.device,
+            self.software,
             Conditions(self.settings.threads, cache_state(key, self.cache)),
-            np.array(result["samples_s"]), environment=environment, run=self.run,
-        )  # fmt: skip
+            np.array(result["samples_s"]),
+            environment=environment,
+            run=self.run,
+        )
 
     def _failed(self, key: OpKey, status: str, error: str) -> Measurement:
         return Measurement(
-            key, self.device, self.software,
+            key,
+            self.device,
+            self.software,
             Conditions(self.settings.threads, cache_state(key, self.cache)),
-            np.array([]), status=status, error=error, environment={"clock": self.plan.clock},
+            np.array([]),
+            status=status,
+            error=error,
+            environment={"clock": self.plan.clock},
             run=self.run,
-        )  # fmt: skip
+        )
 
 
 Progress: TypeAlias = Callable[[int, int, str], None]

@@ -178,11 +178,14 @@ def measure(items: Mapping[str, Runnable], plan: Plan) -> dict[str, Timing]:
     }
     return {
         name: Timing(
-            np.array(samples[name]), calls[name], warm[name], environment,
+            np.array(samples[name]),
+            calls[name],
+            warm[name],
+            environment,
             warnings_for(np.array(samples[name]), environment),
         )
         for name in items
-    }  # fmt: skip
+    }
 
 
 def warnings_for(samples_s: np.ndarray, environment: Mapping[str, Any]) -> tuple[str, ...]:

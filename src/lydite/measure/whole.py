@@ -98,10 +98,14 @@ def model_row(
 ) -> Measurement:
     """A whole model's samples as a row of the database."""
     return Measurement(
-        model_key(graph), session.device, session.software,
-        Conditions(session.settings.threads, "hot", "model"), samples_s,
-        environment={"clock": session.plan.clock, **environment}, run=session.run,
-    )  # fmt: skip
+        model_key(graph),
+        session.device,
+        session.software,
+        Conditions(session.settings.threads, "hot", "model"),
+        samples_s,
+        environment={"clock": session.plan.clock, **environment},
+        run=session.run,
+    )
 
 
 @dataclass(frozen=True)
@@ -156,9 +160,11 @@ def validate(
     estimator, call = usual_chain([session.database], device, rows)
     prediction = predict(low, device, estimator, call)
     median = float(np.median(every))
-    paired = sum(
-        counts[key] * ratio for key, ratio in ratios.items()
-    ) * median + call_s + _unmeasured(prediction, ratios)  # fmt: skip
+    paired = (
+        sum(counts[key] * ratio for key, ratio in ratios.items()) * median
+        + call_s
+        + _unmeasured(prediction, ratios)
+    )
     return Validation(prediction, paired, every, failures)
 
 

@@ -128,8 +128,11 @@ def _costs(request: Request, backend: Backend, results: list[dict[str, Any]]) ->
 def _result(
     name: str, timing: Timing, copies: int, costs: CallCosts, beside: dict[str, Any]
 ) -> dict[str, Any]:
-    environment = {**timing.environment, "calls_per_sample": timing.calls,
-                   "warmup_calls": timing.warmup_calls}  # fmt: skip
+    environment = {
+        **timing.environment,
+        "calls_per_sample": timing.calls,
+        "warmup_calls": timing.warmup_calls,
+    }
     if timing.warnings:
         environment["warnings"] = list(timing.warnings)
     samples = timing.samples_s

@@ -14,9 +14,14 @@ USUAL = 512
 
 
 def decoder(
-    size: Decoder, *, batch: int, sequence: int = 0, context: int = 0, phase: str = "prefill",
+    size: Decoder,
+    *,
+    batch: int,
+    sequence: int = 0,
+    context: int = 0,
+    phase: str = "prefill",
     dtype: str = "float32",
-) -> Graph:  # fmt: skip
+) -> Graph:
     """A causal language model in one of its phases; token ids go in as int64 [batch, sequence].
 
     - "forward": logits of all tokens [batch, sequence, vocabulary], no cache: training, scoring.

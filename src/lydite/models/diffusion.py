@@ -131,9 +131,7 @@ def _transformer(g: Builder, x: Tensor, text: Tensor) -> Tensor:
     y = y + _attention(g, z, z)
     y = y + _attention(g, g.layer_norm(y, eps=1e-5), text)
     up = g.linear(g.layer_norm(y, eps=1e-5), 8 * channels, name="up")
-    value, gate = g.ops(
-        "Split", up, g.constant([4 * channels] * 2, "widths"), axis=-1, outputs=2
-    )  # fmt: skip
+    value, gate = g.ops("Split", up, g.constant([4 * channels] * 2, "widths"), axis=-1, outputs=2)
     y = y + g.linear(value * g.op("Gelu", gate), channels, name="down")
     y = g.reshape(g.transpose(y, (0, 2, 1)), [batch, channels, height, width])
     return x + g.conv(y, channels, 1, name="proj_out")

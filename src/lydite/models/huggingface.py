@@ -55,9 +55,15 @@ def read_config(path: Path | str, *, part: str = "") -> tuple[ConfigType, Any, s
 
 
 def graph_from_config(
-    path: Path | str, *, batch: int = 1, sequence: int | None = None, context: int | None = None,
-    phase: str | None = None, dtype: str | None = None, part: str = "",
-) -> Graph:  # fmt: skip
+    path: Path | str,
+    *,
+    batch: int = 1,
+    sequence: int | None = None,
+    context: int | None = None,
+    phase: str | None = None,
+    dtype: str | None = None,
+    part: str = "",
+) -> Graph:
     """Build the graph that a config describes.
 
     Args:
@@ -132,9 +138,10 @@ def _of_part(data: dict[str, Any], part: str, where: str) -> dict[str, Any]:
     inner = data.get(f"{part}_config")
     if part not in ("text", "vision") or not isinstance(inner, dict):
         raise InputError(
-            "the model_type 'clip' has two parts, each a config of its own", where=where,
+            "the model_type 'clip' has two parts, each a config of its own",
+            where=where,
             allowed="part 'text' (text_config) or 'vision' (vision_config)",
-        )  # fmt: skip
+        )
     common = {k: data[k] for k in ("projection_dim", "dtype", "torch_dtype") if k in data}
     return {**inner, **common, "model_type": f"clip_{part}_model"}
 

@@ -28,9 +28,14 @@ def inception_v3(batch: int, image_size: int, dtype: str) -> Graph:
 
 
 def _unit(
-    g: Builder, x: Tensor, channels: int, kernel: int | tuple[int, int], *, stride: int = 1,
+    g: Builder,
+    x: Tensor,
+    channels: int,
+    kernel: int | tuple[int, int],
+    *,
+    stride: int = 1,
     pad: int | tuple[int, int] = 0,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     return g.relu(conv_bn(g, x, channels, kernel, stride=stride, pad=pad, eps=1e-3))
 
 
@@ -57,9 +62,12 @@ def _chain(g: Builder, x: Tensor, width: int, count: int, last: int) -> Tensor:
     for step in range(count):
         wide = (count == 2) == (step % 2 == 0)
         x = _unit(
-            g, x, last if step == count - 1 else width,
-            (1, 7) if wide else (7, 1), pad=(0, 3) if wide else (3, 0),
-        )  # fmt: skip
+            g,
+            x,
+            last if step == count - 1 else width,
+            (1, 7) if wide else (7, 1),
+            pad=(0, 3) if wide else (3, 0),
+        )
     return x
 
 

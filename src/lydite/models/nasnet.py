@@ -61,9 +61,13 @@ def _reduced(g: Builder, x: Tensor, previous: Tensor | None, filters: int) -> Te
 
 
 def _states(
-    g: Builder, x: Tensor, previous: Tensor | None, filters: int, steps: tuple[Step, ...],
+    g: Builder,
+    x: Tensor,
+    previous: Tensor | None,
+    filters: int,
+    steps: tuple[Step, ...],
     stride: int,
-) -> list[Tensor]:  # fmt: skip
+) -> list[Tensor]:
     """A cell's two inputs, then a state for each step; what halves are the two inputs."""
     before = x if previous is None else _fitted(g, previous, x, filters)
     states = [conv_bn(g, g.relu(x), filters, 1, eps=_EPS), before]
@@ -79,9 +83,7 @@ def _operation(g: Builder, kind: str | int, x: Tensor, filters: int, stride: int
         return g.pool(kind, x, 3, stride=stride, pad="same") if kind else x
     for step in (stride, 1):
         channels = x.shape[1]
-        x = g.conv(
-            g.relu(x), channels, kind, stride=step, pad="same", group=channels, bias=False
-        )  # fmt: skip
+        x = g.conv(g.relu(x), channels, kind, stride=step, pad="same", group=channels, bias=False)
         x = conv_bn(g, x, filters, 1, eps=_EPS)
     return x
 

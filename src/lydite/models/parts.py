@@ -32,9 +32,11 @@ def divisible(image_size: int, multiple: int, name: str) -> int:
     if image_size % multiple:
         nearest = max(round(image_size / multiple), 1) * multiple
         raise InputError(
-            f"image_size {image_size} is impossible", where=name,
-            allowed=f"a multiple of {multiple}", hint=f"the nearest is {nearest}",
-        )  # fmt: skip
+            f"image_size {image_size} is impossible",
+            where=name,
+            allowed=f"a multiple of {multiple}",
+            hint=f"the nearest is {nearest}",
+        )
     return image_size
 
 
@@ -72,9 +74,16 @@ def adaptive_pool(g: Builder, x: Tensor, size: int) -> Tensor:
 
 
 def conv_bn(
-    g: Builder, x: Tensor, channels: int, kernel: int | tuple[int, int], *, stride: int = 1,
-    pad: int | tuple[int, int] = 0, group: int = 1, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
+    g: Builder,
+    x: Tensor,
+    channels: int,
+    kernel: int | tuple[int, int],
+    *,
+    stride: int = 1,
+    pad: int | tuple[int, int] = 0,
+    group: int = 1,
+    eps: float = 1e-5,
+) -> Tensor:
     """A convolution without bias, then batch normalisation."""
     x = g.conv(x, channels, kernel, stride=stride, pad=pad, group=group, bias=False)
     return g.batch_norm(x, eps=eps)

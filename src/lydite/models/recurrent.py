@@ -95,9 +95,14 @@ def _lstm(
     ]
     start = (None, *state) if state else ()
     y, last, cell = g.ops(
-        "LSTM", x, *weights, *start, outputs=3, hidden_size=hidden,
+        "LSTM",
+        x,
+        *weights,
+        *start,
+        outputs=3,
+        hidden_size=hidden,
         direction="bidirectional" if both_ways else "forward",
-    )  # fmt: skip
+    )
     y = g.transpose(y, (0, 2, 1, 3)) if both_ways else y
     return g.reshape(y, [x.shape[0], x.shape[1], directions * hidden]), (last, cell)
 

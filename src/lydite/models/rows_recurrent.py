@@ -10,7 +10,8 @@ _STEPS = {"sequence": (1, None)}
 
 ROWS = (
     ModelInfo(
-        "lstm", "LSTM",
+        "lstm",
+        "LSTM",
         lazily(
             "lydite.models.recurrent:language_model",
             LanguageModel(layers=2, hidden=1500, vocabulary=10_000),
@@ -22,7 +23,8 @@ ROWS = (
         published=Published(66_000_000, None, "the paper, rounded"),
     ),
     ModelInfo(
-        "seq2seq", "LSTM",
+        "seq2seq",
+        "LSTM",
         lazily(
             "lydite.models.recurrent:translator",
             Translator(layers=2, hidden=1024, vocabulary=32_000),
@@ -34,7 +36,8 @@ ROWS = (
         _STEPS,
     ),
     ModelInfo(
-        "deepspeech2", "Deep Speech",
+        "deepspeech2",
+        "Deep Speech",
         lazily(
             "lydite.models.recurrent:deep_speech",
             Speech(layers=5, hidden=800, filters=32, frequencies=161, characters=29),
@@ -44,4 +47,4 @@ ROWS = (
         "two convolutions over a spectrogram, five LSTM layers in both directions",
         _STEPS,
     ),
-)  # fmt: skip
+)

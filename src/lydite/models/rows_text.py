@@ -18,13 +18,24 @@ _COUNTED = "transformers' modules, FlopCounterMode"
 
 
 def _encoder(
-    name: str, family: str, size: Encoder, sequence: int, published: Published, source: str,
+    name: str,
+    family: str,
+    size: Encoder,
+    sequence: int,
+    published: Published,
+    source: str,
     about: str,
-) -> ModelInfo:  # fmt: skip
+) -> ModelInfo:
     return ModelInfo(
-        name, family, lazily("lydite.models.bert:bert", size), {"sequence": sequence}, source,
-        about, {"sequence": (1, size.positions)}, published=published,
-    )  # fmt: skip
+        name,
+        family,
+        lazily("lydite.models.bert:bert", size),
+        {"sequence": sequence},
+        source,
+        about,
+        {"sequence": (1, size.positions)},
+        published=published,
+    )
 
 
 _BERT = "Devlin et al., BERT, arXiv:1810.04805"
@@ -35,30 +46,42 @@ _ERNIE: dict[str, Any] = {"vocabulary": 40000, "positions": 2048, "token_types":
 
 _ENCODERS = (
     _encoder(
-        "bert-base", "BERT", Encoder(**_BASE, **_WORDS), 128,
+        "bert-base",
+        "BERT",
+        Encoder(**_BASE, **_WORDS),
+        128,
         Published(109_482_240, 11_174_215_680, _COUNTED),
         f"{_BERT}: 12 layers of width 768, uncased vocabulary",
         "transformer encoder with pooler, no head",
     ),
     _encoder(
-        "bert-large", "BERT", Encoder(**_LARGE, **_WORDS), 128,
+        "bert-large",
+        "BERT",
+        Encoder(**_LARGE, **_WORDS),
+        128,
         Published(335_141_888, 39_461_060_608, _COUNTED),
         f"{_BERT}: 24 layers of width 1024, uncased vocabulary",
         "transformer encoder with pooler, no head",
     ),
     _encoder(
-        "bert-large-squad", "BERT", Encoder(**_LARGE, **_WORDS, head="answer"), 384,
+        "bert-large-squad",
+        "BERT",
+        Encoder(**_LARGE, **_WORDS, head="answer"),
+        384,
         Published(334_094_338, 123_212_660_736, _COUNTED),
         f"{_BERT}, with the question-answering head of MLPerf Inference's bert-99",
         "where in a text the answer starts and ends",
     ),
     _encoder(
-        "ernie3", "ERNIE", Encoder(**_BASE, **_ERNIE), 256,
+        "ernie3",
+        "ERNIE",
+        Encoder(**_BASE, **_ERNIE),
+        256,
         Published(117_944_832, 22_951_821_312, _COUNTED),
         "Sun et al., ERNIE 3.0, arXiv:2107.02137 (ernie-3.0-base-zh)",
         "BERT base with a Chinese vocabulary and task embeddings",
     ),
-)  # fmt: skip
+)
 
 
 def _language_model(
@@ -66,40 +89,78 @@ def _language_model(
 ) -> ModelInfo:
     limit = size.windowed or size.positions
     return ModelInfo(
-        name, family, lazily("lydite.models.decoder:decoder", size),
+        name,
+        family,
+        lazily("lydite.models.decoder:decoder", size),
         {"phase": "prefill", "sequence": 0, "context": 0},
-        source, about or f"{size.layers} layers of width {size.hidden}",
-        {"sequence": (0, limit), "context": (0, limit - 1)}, {"phase": PHASES}, published,
-    )  # fmt: skip
+        source,
+        about or f"{size.layers} layers of width {size.hidden}",
+        {"sequence": (0, limit), "context": (0, limit - 1)},
+        {"phase": PHASES},
+        published,
+    )
 
 
 def _gpt(layers: int, hidden: int, heads: int, positions: int) -> Decoder:
     return Decoder(
-        layers=layers, hidden=hidden, heads=heads, feed_forward=4 * hidden, vocabulary=50257,
-        positions=positions, activation="gelu_tanh", packed=True,
-    )  # fmt: skip
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        feed_forward=4 * hidden,
+        vocabulary=50257,
+        positions=positions,
+        activation="gelu_tanh",
+        packed=True,
+    )
 
 
 def _opt(layers: int, hidden: int, heads: int) -> Decoder:
     return Decoder(
-        layers=layers, hidden=hidden, heads=heads, feed_forward=4 * hidden, vocabulary=50272,
-        positions=2048, position_offset=2, activation="relu",
-    )  # fmt: skip
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        feed_forward=4 * hidden,
+        vocabulary=50272,
+        positions=2048,
+        position_offset=2,
+        activation="relu",
+    )
 
 
 def _llama(
-    layers: int, hidden: int, heads: int, kv_heads: int, feed_forward: int, *,
-    vocabulary: int = 32000, positions: int = 4096, theta: float = 1e4, **rest: Any,
-) -> Decoder:  # fmt: skip
+    layers: int,
+    hidden: int,
+    heads: int,
+    kv_heads: int,
+    feed_forward: int,
+    *,
+    vocabulary: int = 32000,
+    positions: int = 4096,
+    theta: float = 1e4,
+    **rest: Any,
+) -> Decoder:
     """Llama and its descendants: root mean square norms, gated dense part, no biases."""
     given: dict[str, Any] = {
-        "eps": 1e-5, "qkv_bias": False, "output_bias": False, "dense_bias": False, "tied": False,
-    } | rest  # fmt: skip
+        "eps": 1e-5,
+        "qkv_bias": False,
+        "output_bias": False,
+        "dense_bias": False,
+        "tied": False,
+    } | rest
     return Decoder(
-        layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads, feed_forward=feed_forward,
-        vocabulary=vocabulary, positions=positions, rope_theta=theta, norm="rms",
-        activation="silu", gated=True, **given,
-    )  # fmt: skip
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=kv_heads,
+        feed_forward=feed_forward,
+        vocabulary=vocabulary,
+        positions=positions,
+        rope_theta=theta,
+        norm="rms",
+        activation="silu",
+        gated=True,
+        **given,
+    )
 
 
 _GPT2 = "Radford et al., Language Models are Unsupervised Multitask Learners, OpenAI 2019"
@@ -125,30 +186,87 @@ _SIZES = (  # name, family, dimensions, source, parameters, multiply-adds of 512
     ("opt-30b", "OPT", _opt(48, 7168, 56), _OPT, 29_974_540_288, 15_333_393_596_416),
     ("opt-66b", "OPT", _opt(64, 9216, 72), _OPT, 65_719_701_504, 33_707_366_645_760),
     ("opt-175b", "OPT", _opt(96, 12288, 96), _OPT, 174_604_468_224, 89_679_534_882_816),
-    ("llama2-7b", "Llama", _llama(32, 4096, 32, 32, 11008), _LLAMA2,
-     6_738_415_616, 3_384_565_301_248),
-    ("llama2-13b", "Llama", _llama(40, 5120, 40, 40, 13824), _LLAMA2,
-     13_015_864_320, 6_603_676_057_600),
-    ("llama2-70b", "Llama", _llama(80, 8192, 64, 8, 28672), _LLAMA2,
-     68_976_648_192, 35_390_792_663_040),
-    ("llama3-8b", "Llama", _llama(32, 4096, 32, 8, 14336, **_LONG), _LLAMA3,
-     8_030_261_248, 3_642_657_603_584),
-    ("llama3-70b", "Llama", _llama(80, 8192, 64, 8, 28672, **_LONG), _LLAMA3,
-     70_553_706_496, 35_391_581_192_192),
-    ("llama3-405b", "Llama", _llama(126, 16384, 128, 8, 53248, **_LONG), _LLAMA3,
-     405_853_388_800, 206_727_467_237_376),
-    ("mistral-7b", "Mistral",
-     _llama(32, 4096, 32, 8, 14336, vocabulary=32768, positions=32768, theta=1e6), _MISTRAL,
-     7_248_023_552, 3_642_266_484_736),
-    ("qwen2-0.5b", "Qwen2",
-     _llama(24, 896, 14, 2, 4864, vocabulary=151936, tied=True, **_QWEN), _QWEN2,
-     494_032_768, 194_617_622_528),
-    ("qwen2-7b", "Qwen2", _llama(28, 3584, 28, 4, 18944, vocabulary=152064, **_QWEN), _QWEN2,
-     7_615_616_512, 3_394_106_032_128),
-    ("mixtral-8x7b", "Mixtral",
-     _llama(32, 4096, 32, 8, 14336, positions=32768, theta=1e6, experts=8, experts_per_token=2),
-     _MIXTRAL, 46_702_792_704, 6_529_018_232_832),
-)  # fmt: skip
+    (
+        "llama2-7b",
+        "Llama",
+        _llama(32, 4096, 32, 32, 11008),
+        _LLAMA2,
+        6_738_415_616,
+        3_384_565_301_248,
+    ),
+    (
+        "llama2-13b",
+        "Llama",
+        _llama(40, 5120, 40, 40, 13824),
+        _LLAMA2,
+        13_015_864_320,
+        6_603_676_057_600,
+    ),
+    (
+        "llama2-70b",
+        "Llama",
+        _llama(80, 8192, 64, 8, 28672),
+        _LLAMA2,
+        68_976_648_192,
+        35_390_792_663_040,
+    ),
+    (
+        "llama3-8b",
+        "Llama",
+        _llama(32, 4096, 32, 8, 14336, **_LONG),
+        _LLAMA3,
+        8_030_261_248,
+        3_642_657_603_584,
+    ),
+    (
+        "llama3-70b",
+        "Llama",
+        _llama(80, 8192, 64, 8, 28672, **_LONG),
+        _LLAMA3,
+        70_553_706_496,
+        35_391_581_192_192,
+    ),
+    (
+        "llama3-405b",
+        "Llama",
+        _llama(126, 16384, 128, 8, 53248, **_LONG),
+        _LLAMA3,
+        405_853_388_800,
+        206_727_467_237_376,
+    ),
+    (
+        "mistral-7b",
+        "Mistral",
+        _llama(32, 4096, 32, 8, 14336, vocabulary=32768, positions=32768, theta=1e6),
+        _MISTRAL,
+        7_248_023_552,
+        3_642_266_484_736,
+    ),
+    (
+        "qwen2-0.5b",
+        "Qwen2",
+        _llama(24, 896, 14, 2, 4864, vocabulary=151936, tied=True, **_QWEN),
+        _QWEN2,
+        494_032_768,
+        194_617_622_528,
+    ),
+    (
+        "qwen2-7b",
+        "Qwen2",
+        _llama(28, 3584, 28, 4, 18944, vocabulary=152064, **_QWEN),
+        _QWEN2,
+        7_615_616_512,
+        3_394_106_032_128,
+    ),
+    (
+        "mixtral-8x7b",
+        "Mixtral",
+        _llama(32, 4096, 32, 8, 14336, positions=32768, theta=1e6, experts=8, experts_per_token=2),
+        _MIXTRAL,
+        46_702_792_704,
+        6_529_018_232_832,
+    ),
+)
 
 _GPT3_SIZES = (  # name, layers, width, heads, parameters as rounded in the paper
     ("gpt3-1.3b", 24, 2048, 16, 1_300_000_000),
@@ -165,19 +283,30 @@ _CLIP = "Radford et al., CLIP, arXiv:2103.00020"
 
 def _clip_text(name: str, size: TextEncoder, source: str, published: Published) -> ModelInfo:
     return ModelInfo(
-        name, "CLIP", lazily("lydite.models.vit:text_encoder", size), {"sequence": 77}, source,
-        "causal text encoder", {"sequence": (1, size.positions)}, published=published,
-    )  # fmt: skip
+        name,
+        "CLIP",
+        lazily("lydite.models.vit:text_encoder", size),
+        {"sequence": 77},
+        source,
+        "causal text encoder",
+        {"sequence": (1, size.positions)},
+        published=published,
+    )
 
 
 def _vision(
     name: str, family: str, size: VisionEncoder, source: str, published: Published
 ) -> ModelInfo:
     return ModelInfo(
-        name, family, lazily("lydite.models.vit:vision_transformer", size),
-        {"image_size": size.image_size}, source, "transformer over patches of an image",
-        {"image_size": (size.image_size, size.image_size)}, published=published,
-    )  # fmt: skip
+        name,
+        family,
+        lazily("lydite.models.vit:vision_transformer", size),
+        {"image_size": size.image_size},
+        source,
+        "transformer over patches of an image",
+        {"image_size": (size.image_size, size.image_size)},
+        published=published,
+    )
 
 
 _VIT = "Dosovitskiy et al., An Image is Worth 16x16 Words, arXiv:2010.11929: ViT-B/16"
@@ -186,28 +315,40 @@ _PAINTED = "diffusers' modules, FlopCounterMode"
 
 _IMAGES = (
     _vision(
-        "vit", "ViT", VisionEncoder(**_BASE, patch=16, classes=1000, eps=1e-6), _VIT,
+        "vit",
+        "ViT",
+        VisionEncoder(**_BASE, patch=16, classes=1000, eps=1e-6),
+        _VIT,
         Published(86_567_656, 17_563_828_224, _COUNTED),
     ),
     _vision(
-        "clip-image", "CLIP",
+        "clip-image",
+        "CLIP",
         VisionEncoder(**_BASE, patch=32, classes=512, activation="quick_gelu", clip=True),
-        f"{_CLIP}: openai/clip-vit-base-patch32", Published(87_849_216, 4_408_811_520, _COUNTED),
+        f"{_CLIP}: openai/clip-vit-base-patch32",
+        Published(87_849_216, 4_408_811_520, _COUNTED),
     ),
     ModelInfo(
-        "sd15-unet", "Stable Diffusion", "lydite.models.diffusion:unet",
-        {"image_size": 512, "sequence": 77}, f"{_SD}: version 1.5",
+        "sd15-unet",
+        "Stable Diffusion",
+        "lydite.models.diffusion:unet",
+        {"image_size": 512, "sequence": 77},
+        f"{_SD}: version 1.5",
         "one step of denoising: convolutions, and attention over positions and to a text",
         {"image_size": (64, None), "sequence": (1, None)},
         published=Published(859_520_964, 401_636_720_640, _PAINTED),
     ),
     ModelInfo(
-        "sd15-vae-decoder", "Stable Diffusion", "lydite.models.diffusion:vae_decoder",
-        {"image_size": 512}, f"{_SD}: version 1.5", "latents to pixels: convolutions at full size",
+        "sd15-vae-decoder",
+        "Stable Diffusion",
+        "lydite.models.diffusion:vae_decoder",
+        {"image_size": 512},
+        f"{_SD}: version 1.5",
+        "latents to pixels: convolutions at full size",
         {"image_size": (8, None)},
         published=Published(49_490_199, 1_257_259_466_752, _PAINTED),
     ),
-)  # fmt: skip
+)
 
 ROWS = (
     *_ENCODERS,
@@ -217,7 +358,10 @@ ROWS = (
     ),
     *(
         _language_model(
-            name, "GPT-3", _gpt(layers, hidden, heads, 2048), _GPT3,
+            name,
+            "GPT-3",
+            _gpt(layers, hidden, heads, 2048),
+            _GPT3,
             Published(count, None, "the paper's table, rounded", 0.013),
         )
         for name, layers, hidden, heads, count in _GPT3_SIZES
@@ -227,7 +371,8 @@ ROWS = (
         TextEncoder(
             layers=12, hidden=512, heads=8, feed_forward=2048, projection=512, **_CLIP_TEXT
         ),
-        f"{_CLIP}: openai/clip-vit-base-patch32", Published(63_428_096, 2_979_770_368, _COUNTED),
+        f"{_CLIP}: openai/clip-vit-base-patch32",
+        Published(63_428_096, 2_979_770_368, _COUNTED),
     ),
     _clip_text(
         "sd15-text-encoder",
@@ -236,4 +381,4 @@ ROWS = (
         Published(123_060_480, 6_649_251_840, _COUNTED),
     ),
     *_IMAGES,
-)  # fmt: skip
+)

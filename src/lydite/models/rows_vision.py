@@ -13,50 +13,70 @@ _SIDE = {"image_size": (32, None)}
 
 def _vgg(name: str, convolutions: tuple[int, ...], published: Published) -> ModelInfo:
     return ModelInfo(
-        name, "VGG", lazily("lydite.models.vgg:vgg", convolutions), {"image_size": 224},
+        name,
+        "VGG",
+        lazily("lydite.models.vgg:vgg", convolutions),
+        {"image_size": 224},
         "Simonyan and Zisserman, Very Deep Convolutional Networks, arXiv:1409.1556, table 1",
         f"{sum(convolutions)} equal 3x3 convolutions: bound by arithmetic",
-        _SIDE, published=published,
-    )  # fmt: skip
+        _SIDE,
+        published=published,
+    )
 
 
 def _resnet(size: ResNet, published: Published) -> ModelInfo:
     version = (
         "; v1.5: the stride stands in the 3x3 convolution, as in torchvision and MLPerf"
-        if size.bottleneck else ""
-    )  # fmt: skip
+        if size.bottleneck
+        else ""
+    )
     return ModelInfo(
-        f"resnet{size.depth}", "ResNet", lazily("lydite.models.resnet:resnet", size),
+        f"resnet{size.depth}",
+        "ResNet",
+        lazily("lydite.models.resnet:resnet", size),
         {"image_size": 224},
         f"He et al., Deep Residual Learning, arXiv:1512.03385{version}",
         f"{'bottleneck' if size.bottleneck else 'basic'} blocks with residual connections",
-        _SIDE, published=published,
-    )  # fmt: skip
+        _SIDE,
+        published=published,
+    )
 
 
 def _nasnet(
     name: str, size: NASNet, image_size: int, published: Published, about: str
 ) -> ModelInfo:
     return ModelInfo(
-        name, "NASNet", lazily("lydite.models.nasnet:nasnet", size), {"image_size": image_size},
+        name,
+        "NASNet",
+        lazily("lydite.models.nasnet:nasnet", size),
+        {"image_size": image_size},
         "Zoph et al., Learning Transferable Architectures, arXiv:1707.07012: NASNet-A "
         f"({size.cells} @ {24 * size.filters}), without the auxiliary head",
-        about, _SIDE, published=published,
-    )  # fmt: skip
+        about,
+        _SIDE,
+        published=published,
+    )
 
 
 def _yolov5(name: str, size: YOLOv5, published: Published) -> ModelInfo:
     return ModelInfo(
-        name, "YOLO", lazily("lydite.models.yolo:yolov5", size), {"image_size": 640},
+        name,
+        "YOLO",
+        lazily("lydite.models.yolo:yolov5", size),
+        {"image_size": 640},
         "Jocher, Ultralytics YOLOv5 (version 6), doi:10.5281/zenodo.3908559",
         "detector: three sizes up and down, boxes decoded to pixels",
-        _SIDE, published=published,
-    )  # fmt: skip
+        _SIDE,
+        published=published,
+    )
 
 
 ROWS = (
     ModelInfo(
-        "alexnet", "AlexNet", "lydite.models.alexnet:alexnet", {"image_size": 224},
+        "alexnet",
+        "AlexNet",
+        "lydite.models.alexnet:alexnet",
+        {"image_size": 224},
         "Krizhevsky, One weird trick for parallelizing convolutional neural networks, "
         "arXiv:1404.5997 (as torchvision builds it)",
         "five convolutions; 94 % of the weights in three dense layers",
@@ -73,14 +93,20 @@ ROWS = (
     _resnet(ResNet((3, 4, 23, 3), True), Published(44_549_160, 7.80e9, _TORCHVISION)),
     _resnet(ResNet((3, 8, 36, 3), True), Published(60_192_808, 11.51e9, _TORCHVISION)),
     ModelInfo(
-        "mobilenetv2", "MobileNet", "lydite.models.mobilenet:mobilenet_v2", {"image_size": 224},
+        "mobilenetv2",
+        "MobileNet",
+        "lydite.models.mobilenet:mobilenet_v2",
+        {"image_size": 224},
         "Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, arXiv:1801.04381",
         "depthwise convolutions: bound by memory",
         _SIDE,
         published=Published(3_504_872, 301000000.0, _TORCHVISION),
     ),
     ModelInfo(
-        "inceptionv3", "Inception", "lydite.models.inception:inception_v3", {"image_size": 299},
+        "inceptionv3",
+        "Inception",
+        "lydite.models.inception:inception_v3",
+        {"image_size": 299},
         "Szegedy et al., Rethinking the Inception Architecture, arXiv:1512.00567 (as torchvision "
         "builds it, without the auxiliary head)",
         "many small branches, 1x7 and 7x1 convolutions",
@@ -88,17 +114,24 @@ ROWS = (
         published=Published(23_834_568, 5.71e9, "torchvision, less its auxiliary head"),
     ),
     _nasnet(
-        "nasnet-mobile", NASNet(4, 44, 32, False), 224,
+        "nasnet-mobile",
+        NASNet(4, 44, 32, False),
+        224,
         Published(5_289_978, 564000000.0, "Keras's NASNetMobile; the paper's table 2"),
         "cells of many small separable convolutions: bound by launches",
     ),
     _nasnet(
-        "nasnet-large", NASNet(6, 168, 96, True), 331,
+        "nasnet-large",
+        NASNet(6, 168, 96, True),
+        331,
         Published(88_753_150, 23.8e9, "timm's nasnetalarge; the paper's table 2"),
         "cells of many separable convolutions",
     ),
     ModelInfo(
-        "ghostnet", "GhostNet", "lydite.models.ghostnet:ghostnet", {"image_size": 640},
+        "ghostnet",
+        "GhostNet",
+        "lydite.models.ghostnet:ghostnet",
+        {"image_size": 640},
         "Han et al., GhostNet: More Features from Cheap Operations, arXiv:1911.11907: width 1.0",
         "half of the channels by depthwise convolutions: bound by memory",
         _SIDE,
@@ -107,18 +140,24 @@ ROWS = (
     _yolov5("yolov5n", YOLOv5(1 / 3, 1 / 4), Published(1_872_157, 2.25e9, _ULTRALYTICS, 0.02)),
     _yolov5("yolov5s", YOLOv5(1 / 3, 1 / 2), Published(7_235_389, 8.2e9, _ULTRALYTICS, 0.02)),
     ModelInfo(
-        "bisenetv2", "BiSeNet", "lydite.models.bisenet:bisenet_v2", {"image_size": 1024},
+        "bisenetv2",
+        "BiSeNet",
+        "lydite.models.bisenet:bisenet_v2",
+        {"image_size": 1024},
         "Yu et al., BiSeNet V2, arXiv:2004.02147 (as CoinCheung/BiSeNet builds it), without the "
         "heads of training",
         "19 classes of every pixel, from an image twice as wide as high",
         _SIDE,
     ),
     ModelInfo(
-        "unet", "U-Net", "lydite.models.unet:unet", {"image_size": 640},
+        "unet",
+        "U-Net",
+        "lydite.models.unet:unet",
+        {"image_size": 640},
         "Ronneberger et al., U-Net, arXiv:1505.04597 (as milesial/Pytorch-UNet builds it, with "
         "transposed convolutions)",
         "two classes of every pixel; large activations",
         {"image_size": (16, None)},
         published=Published(31_037_698, None, "counts of milesial's module with two classes"),
     ),
-)  # fmt: skip
+)

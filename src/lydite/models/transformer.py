@@ -18,10 +18,15 @@ Cache = tuple[Tensor, Tensor]
 
 
 def stack(
-    g: Builder, x: Tensor, size: Stack, *, causal: bool = True,
-    angles: tuple[Tensor, Tensor] | None = None, past: list[Cache] | None = None,
+    g: Builder,
+    x: Tensor,
+    size: Stack,
+    *,
+    causal: bool = True,
+    angles: tuple[Tensor, Tensor] | None = None,
+    past: list[Cache] | None = None,
     cached: bool = False,
-) -> tuple[Tensor, list[Cache]]:  # fmt: skip
+) -> tuple[Tensor, list[Cache]]:
     """All layers over x [batch, tokens, hidden], without the norm after the last.
 
     Args:
@@ -115,8 +120,19 @@ def _experts(g: Builder, x: Tensor, size: Stack) -> Tensor:
     gate_up = g.weight((size.experts, 2 * inner, hidden), "experts.gate_up")
     down = g.weight((size.experts, hidden, inner), "experts.down")
     y = g.op(
-        "MoE", tokens, router, gate_up, None, down, domain="com.microsoft", name="experts",
-        k=size.experts_per_token, activation_type="swiglu", swiglu_fusion=1,
-        activation_alpha=1.0, activation_beta=0.0, normalize_routing_weights=1,
-    )  # fmt: skip
+        "MoE",
+        tokens,
+        router,
+        gate_up,
+        None,
+        down,
+        domain="com.microsoft",
+        name="experts",
+        k=size.experts_per_token,
+        activation_type="swiglu",
+        swiglu_fusion=1,
+        activation_alpha=1.0,
+        activation_beta=0.0,
+        normalize_routing_weights=1,
+    )
     return g.reshape(y, list(x.shape))

@@ -91,9 +91,7 @@ def _pyramid(g: Builder, x: Tensor) -> Tensor:
     return _conv(g, g.concat(parts, 1), x.shape[1], 1)
 
 
-def _detected(
-    g: Builder, x: Tensor, stride: int, anchors: tuple[tuple[int, int], ...]
-) -> Tensor:  # fmt: skip
+def _detected(g: Builder, x: Tensor, stride: int, anchors: tuple[tuple[int, int], ...]) -> Tensor:
     """Boxes of one level in pixels: [batch, anchors x height x width, 85]."""
     batch, _, height, width = x.shape
     x = g.conv(x, len(anchors) * _OUTPUTS, 1, name="detect")

@@ -54,10 +54,12 @@ def write_chip_page(result: ChipResult, path: Path) -> Path:
         _assumed(result),
     ]
     return write_page(
-        path, f"{result.model} on {result.chip.name}",
+        path,
+        f"{result.model} on {result.chip.name}",
         "A chip, simulated: cycles come from models of its dataflow, its transfers and its "
-        "processor, energy and area from tables; nothing of it was measured.", sections,
-    )  # fmt: skip
+        "processor, energy and area from tables; nothing of it was measured.",
+        sections,
+    )
 
 
 def _figures(result: ChipResult, used: Used) -> Section:
@@ -71,16 +73,22 @@ def _figures(result: ChipResult, used: Used) -> Section:
         ["latency", format_seconds(result.seconds), alone],
         ["cycles", f"{result.cycles:,.0f}", f"at {format_si(chip.clock_hz, 'Hz')}"],
         ["multiply-accumulates", format_si(result.macs, "MAC"), ""],
-        ["utilisation", format_percent(result.utilisation),
-         f"of {chip.array.macs * chip.accelerators:,} a cycle"],
-        ["moved", format_bytes(moved), f"{format_percent(rate / reached(chip))} of what DRAM and "
-         "bus pass in that time"],
+        [
+            "utilisation",
+            format_percent(result.utilisation),
+            f"of {chip.array.macs * chip.accelerators:,} a cycle",
+        ],
+        [
+            "moved",
+            format_bytes(moved),
+            f"{format_percent(rate / reached(chip))} of what DRAM and bus pass in that time",
+        ],
         ["invocations", f"{len(plan.jobs):,}", f"accelerators: {chip.accelerators}"],
         ["on the processor", format_seconds(host), f"{len(plan.host)} operators"],
         ["energy", format_si(used.joules, "J"), "modelled; components below"],
         ["power", format_si(power, "W"), "energy over latency"],
         ["area", f"{used.area_mm2:.3g} mm2", "modelled; components below"],
-    ]  # fmt: skip
+    ]
     return Section("Figures (simulated)", columns=["figure", "value", ""], rows=rows)
 
 
@@ -92,8 +100,9 @@ def _parts(result: ChipResult) -> Section:
         "Where the time goes",
         "Cycles of all layers by what they do or wait for. Computation counts first, then what no "
         "computation hides: data in flight, flushes, the processor; the rest is waiting.",
-        ["part", "cycles", "share"], rows,
-    )  # fmt: skip
+        ["part", "cycles", "share"],
+        rows,
+    )
 
 
 def _slowest(
@@ -127,18 +136,27 @@ def _timeline(result: ChipResult) -> list[Section]:
 def _layers(result: ChipResult, used: Used, cycles: Sequence[float]) -> Section:
     per_cycle = result.chip.array.macs * result.chip.accelerators
     rows = [
-        [cost.name, cost.op_type, cost.on, f"{cost.invocations:,}", f"{own:,.0f}",
-         format_percent(cost.macs / (own * per_cycle)) if own and cost.macs else "",
-         format_bytes(cost.load_bytes + cost.store_bytes), format_si(joules, "J")]
+        [
+            cost.name,
+            cost.op_type,
+            cost.on,
+            f"{cost.invocations:,}",
+            f"{own:,.0f}",
+            format_percent(cost.macs / (own * per_cycle)) if own and cost.macs else "",
+            format_bytes(cost.load_bytes + cost.store_bytes),
+            format_si(joules, "J"),
+        ]
         for cost, own, joules in zip(result.plan.costs, cycles, used.by_layer_j, strict=True)
-    ]  # fmt: skip
+    ]
     columns = ["layer", "type", "on", "invocations", "cycles", "utilisation", "moved", "energy"]
     return Section("Layers", "Energy is without leakage.", columns, rows)
 
 
 def _host(result: ChipResult) -> Section:
-    rows = [[cost.name, cost.op_type, cost.why, format_seconds(cost.host_s)]
-            for cost in result.plan.host]  # fmt: skip
+    rows = [
+        [cost.name, cost.op_type, cost.why, format_seconds(cost.host_s)]
+        for cost in result.plan.host
+    ]
     text = "" if rows else "None: the chip runs every operator."
     return Section("Operators on the processor", text, ["operator", "type", "reason", "time"], rows)
 
@@ -148,12 +166,21 @@ def _components(used: Used) -> Section:
     rows = []
     for name in names:
         joules, area = used.by_component_j.get(name), used.area_by_component_mm2.get(name)
-        rows.append([
-            name, *(["", ""] if joules is None else
-                    [format_si(joules, "J"), format_percent(joules / (used.joules or 1.0))]),
-            *(["", ""] if area is None else
-              [f"{area:.3g} mm2", format_percent(area / (used.area_mm2 or 1.0))]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                *(
+                    ["", ""]
+                    if joules is None
+                    else [format_si(joules, "J"), format_percent(joules / (used.joules or 1.0))]
+                ),
+                *(
+                    ["", ""]
+                    if area is None
+                    else [f"{area:.3g} mm2", format_percent(area / (used.area_mm2 or 1.0))]
+                ),
+            ]
+        )
     columns = ["component", "energy", "share", "area", "share"]
     return Section("Energy and area (modelled)", f"Of {used.scope}.", columns, rows)
 
@@ -162,36 +189,66 @@ def _chip(chip: Chip) -> Section:
     array, dma, cpu, dram = chip.array, chip.dma, chip.cpu, chip.dram
     multipliers = (
         f"SMV: {array.pes} PEs of {array.vectors} vectors of {array.lanes} lanes"
-        if isinstance(array, SmvArray) else
-        f"systolic, {array.rows} x {array.columns}, {array.dataflow}, overlap {array.overlap}"
-    )  # fmt: skip
+        if isinstance(array, SmvArray)
+        else f"systolic, {array.rows} x {array.columns}, {array.dataflow}, overlap {array.overlap}"
+    )
     rows = [
         ["chip", chip.title, chip.source("")],
         ["accelerators", str(chip.accelerators), chip.source("accelerators")],
         ["clock", format_si(chip.clock_hz, "Hz"), chip.source("clock")],
         ["array", multipliers, chip.source("array")],
-        ["peak", format_si(array.macs * chip.clock_hz * chip.accelerators, "MAC/s"),
-         f"array and clock, in {chip.dtype}"],
-        *([f"scratchpad {pad.name}", f"{format_bytes(pad.bytes)}, {pad.banks} banks, "
-           f"{pad.ports} ports, words of {pad.word_bytes} B", chip.source("scratchpads")]
-          for pad in chip.scratchpads),
-        ["registers", format_bytes(chip.registers_bytes) if chip.registers_bytes else "unknown",
-         chip.source("registers")],
+        [
+            "peak",
+            format_si(array.macs * chip.clock_hz * chip.accelerators, "MAC/s"),
+            f"array and clock, in {chip.dtype}",
+        ],
+        *(
+            [
+                f"scratchpad {pad.name}",
+                f"{format_bytes(pad.bytes)}, {pad.banks} banks, "
+                f"{pad.ports} ports, words of {pad.word_bytes} B",
+                chip.source("scratchpads"),
+            ]
+            for pad in chip.scratchpads
+        ),
+        [
+            "registers",
+            format_bytes(chip.registers_bytes) if chip.registers_bytes else "unknown",
+            chip.source("registers"),
+        ],
         ["vector unit", f"{chip.vector.lanes} lanes", chip.source("vector")],
-        ["DMA", f"{dma.channels} channels, {dma.requests} requests of "
-         f"{format_bytes(dma.chunk_bytes)}, setup of {dma.setup_cycles} cycles a page of "
-         f"{format_bytes(dma.page_bytes)}", chip.source("dma")],
-        ["interface", f"{chip.interface.kind}, lines of {chip.interface.line_bytes} B",
-         chip.source("interface")],
-        ["last-level cache", format_bytes(chip.cache.bytes) if chip.cache else "none",
-         chip.source("cache")],
-        ["DRAM", f"{dram.name}, {format_si(dram.pins_bytes_per_s, 'B/s')} at the pins",
-         dram.source],
-        ["bus", "as fast as DRAM" if chip.bus_bytes_per_s == float("inf")
-         else format_si(chip.bus_bytes_per_s, "B/s"), chip.source("bus")],
+        [
+            "DMA",
+            f"{dma.channels} channels, {dma.requests} requests of "
+            f"{format_bytes(dma.chunk_bytes)}, setup of {dma.setup_cycles} cycles a page of "
+            f"{format_bytes(dma.page_bytes)}",
+            chip.source("dma"),
+        ],
+        [
+            "interface",
+            f"{chip.interface.kind}, lines of {chip.interface.line_bytes} B",
+            chip.source("interface"),
+        ],
+        [
+            "last-level cache",
+            format_bytes(chip.cache.bytes) if chip.cache else "none",
+            chip.source("cache"),
+        ],
+        [
+            "DRAM",
+            f"{dram.name}, {format_si(dram.pins_bytes_per_s, 'B/s')} at the pins",
+            dram.source,
+        ],
+        [
+            "bus",
+            "as fast as DRAM"
+            if chip.bus_bytes_per_s == float("inf")
+            else format_si(chip.bus_bytes_per_s, "B/s"),
+            chip.source("bus"),
+        ],
         ["processor", f"{cpu.cores} cores at {format_si(cpu.clock_hz, 'Hz')}", chip.source("cpu")],
         ["technology", f"{chip.node_nm:g} nm", chip.source("node_nm")],
-    ]  # fmt: skip
+    ]
     return Section("Chip", columns=["figure", "value", "source"], rows=rows)
 
 
@@ -205,7 +262,10 @@ def _assumed(result: ChipResult) -> Section:
         ["operator", f"{cpu.operator_cycles:,} cycles of the processor before each layer"],
         ["layers", "one after the other; transfers share bus and DRAM fairly"],
         ["DRAM's energy", f"{chip.dram.pj_per_bit[1]:g} pJ/bit: {chip.dram.energy_source}"],
-        *([name or "chip", text] for name, text in chip.sources.items()
-          if _ASSUMED in text or name.startswith("note ")),
-    ]  # fmt: skip
+        *(
+            [name or "chip", text]
+            for name, text in chip.sources.items()
+            if _ASSUMED in text or name.startswith("note ")
+        ),
+    ]
     return Section("What is assumed", "", ["of", "what"], rows)

@@ -14,13 +14,28 @@ from lydite.report.step_plots import Bars, bars_in_rows, timeline_figure
 from lydite.units import format_si
 
 COLOURS = {
-    "compute": "#3366cc", "loops": "#3366cc", "vector": "#0099c6", "weight load": "#ff9900",
-    "fill and drain": "#990099", "bank conflict": "#b82e2e", "convert": "#66aa00",
-    "activation": "#0099c6", "DRAM": "#109618", "bus": "#109618", "network on chip": "#109618",
-    "load": "#109618", "DMA": "#22aa99", "store": "#5574a6", "cache": "#6633cc",
-    "flush": "#dc3912", "host": "#dd4477", "prepare": "#aaaa11", "finish": "#8b6d3f",
-    "launch": "#316395", "waiting": "#dddddd",
-}  # fmt: skip
+    "compute": "#3366cc",
+    "loops": "#3366cc",
+    "vector": "#0099c6",
+    "weight load": "#ff9900",
+    "fill and drain": "#990099",
+    "bank conflict": "#b82e2e",
+    "convert": "#66aa00",
+    "activation": "#0099c6",
+    "DRAM": "#109618",
+    "bus": "#109618",
+    "network on chip": "#109618",
+    "load": "#109618",
+    "DMA": "#22aa99",
+    "store": "#5574a6",
+    "cache": "#6633cc",
+    "flush": "#dc3912",
+    "host": "#dd4477",
+    "prepare": "#aaaa11",
+    "finish": "#8b6d3f",
+    "launch": "#316395",
+    "waiting": "#dddddd",
+}
 _OTHER = "#888888"
 MOST_LAYERS = 60
 MOST_ROWS = 24
@@ -34,10 +49,14 @@ def layers_figure(names: Sequence[str], stalls: Sequence[Mapping[str, float]]) -
     others = {part for one in stalls for part in one} - COLOURS.keys()
     for part in [*known, *sorted(others)]:
         figure.add_bar(
-            name=part, orientation="h", y=rows, x=[one.get(part, 0.0) for one in stalls],
-            marker={"color": COLOURS.get(part, _OTHER), "line": {"width": 0}}, hovertext=names,
+            name=part,
+            orientation="h",
+            y=rows,
+            x=[one.get(part, 0.0) for one in stalls],
+            marker={"color": COLOURS.get(part, _OTHER), "line": {"width": 0}},
+            hovertext=names,
             hovertemplate=f"%{{hovertext}}<br>{part}, %{{x:,.0f}} cycles<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_xaxes(title="cycles of the accelerator's clock")
     figure.update_yaxes(
         range=[len(names) - 0.5, -0.5], tickvals=rows, ticktext=names, automargin=True
@@ -65,25 +84,38 @@ def roofline_figure(result: ChipResult, cycles: Sequence[float]) -> Figure:
     chip = result.chip
     peak, bandwidth = chip.array.macs * chip.clock_hz * chip.accelerators, reached(chip)
     dots = [
-        (cost.name, cost.macs / (cost.load_bytes + cost.store_bytes),
-         cost.macs * chip.clock_hz / own)
+        (
+            cost.name,
+            cost.macs / (cost.load_bytes + cost.store_bytes),
+            cost.macs * chip.clock_hz / own,
+        )
         for cost, own in zip(result.plan.costs, cycles, strict=True)
         if cost.macs and cost.load_bytes + cost.store_bytes and own
-    ]  # fmt: skip
+    ]
     low = min([peak / bandwidth / 10, *(dot[1] for dot in dots)]) / 2
     high = max([peak / bandwidth * 10, *(dot[1] for dot in dots)]) * 2
     x = np.geomspace(low, high, 200)
     figure = graph_objects().Figure()
     figure.add_scatter(
-        x=x, y=np.minimum(peak, x * bandwidth), mode="lines", line={"color": "#444", "width": 2},
-        name=f"roof: {format_si(peak, 'MAC/s')}, {format_si(bandwidth, 'B/s')}", hoverinfo="skip",
-    )  # fmt: skip
+        x=x,
+        y=np.minimum(peak, x * bandwidth),
+        mode="lines",
+        line={"color": "#444", "width": 2},
+        name=f"roof: {format_si(peak, 'MAC/s')}, {format_si(bandwidth, 'B/s')}",
+        hoverinfo="skip",
+    )
     figure.add_scatter(
-        x=[dot[1] for dot in dots], y=[dot[2] for dot in dots], mode="markers", name="layers",
-        marker={"color": "#3366cc", "size": 9, "opacity": 0.75}, hoverinfo="text",
-        text=[f"{name}<br>{format_si(rate, 'MAC/s')}, {intensity:.3g} MAC/B"
-              for name, intensity, rate in dots],
-    )  # fmt: skip
+        x=[dot[1] for dot in dots],
+        y=[dot[2] for dot in dots],
+        mode="markers",
+        name="layers",
+        marker={"color": "#3366cc", "size": 9, "opacity": 0.75},
+        hoverinfo="text",
+        text=[
+            f"{name}<br>{format_si(rate, 'MAC/s')}, {intensity:.3g} MAC/B"
+            for name, intensity, rate in dots
+        ],
+    )
     figure.update_xaxes(type="log", title="multiply-accumulates per byte moved")
     figure.update_yaxes(type="log", title="MAC/s", exponentformat="SI")
     return styled(figure, "The chip's roofline (simulated)")

@@ -12,8 +12,18 @@ from lydite.estimate import Point
 from lydite.hardware import Device
 from lydite.units import format_seconds, format_si
 
-_COLOURS = ("#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#dd4477", "#66aa00",
-            "#b82e2e", "#316395")  # fmt: skip
+_COLOURS = (
+    "#3366cc",
+    "#dc3912",
+    "#ff9900",
+    "#109618",
+    "#990099",
+    "#0099c6",
+    "#dd4477",
+    "#66aa00",
+    "#b82e2e",
+    "#316395",
+)
 Figure = Any
 
 
@@ -48,18 +58,27 @@ def roofline(
     high = max([1000.0, *(d[2] for d in dots)]) * 2
     x = np.geomspace(low, high, 200)
     figure.add_scatter(
-        x=x, y=np.minimum(peak, x * bandwidth), mode="lines", line={"color": "#444", "width": 2},
-        name=f"roof: {format_si(peak, 'FLOP/s')}, {format_si(bandwidth, 'B/s')}", hoverinfo="skip",
-    )  # fmt: skip
+        x=x,
+        y=np.minimum(peak, x * bandwidth),
+        mode="lines",
+        line={"color": "#444", "width": 2},
+        name=f"roof: {format_si(peak, 'FLOP/s')}, {format_si(bandwidth, 'B/s')}",
+        hoverinfo="skip",
+    )
     for number, model in enumerate(dict.fromkeys(d[0] for d in dots)):
         own = [d for d in dots if d[0] == model and d[2] > 0]
         figure.add_scatter(
-            x=[d[2] for d in own], y=[d[3] for d in own], mode="markers", name=model,
+            x=[d[2] for d in own],
+            y=[d[3] for d in own],
+            mode="markers",
+            name=model,
             marker={"color": _COLOURS[number % len(_COLOURS)], "size": 8, "opacity": 0.75},
-            text=[f"{d[1]}<br>{format_seconds(d[4])}, {format_si(d[3], 'FLOP/s')}, "
-                  f"{d[2]:.2f} FLOP/B" for d in own],
+            text=[
+                f"{d[1]}<br>{format_seconds(d[4])}, {format_si(d[3], 'FLOP/s')}, {d[2]:.2f} FLOP/B"
+                for d in own
+            ],
             hoverinfo="text",
-        )  # fmt: skip
+        )
     figure.update_xaxes(type="log", title="arithmetic intensity, FLOP per byte")
     figure.update_yaxes(type="log", title="FLOP/s", exponentformat="SI")
     return styled(figure, "Roofline: every operator that ran")
@@ -76,15 +95,20 @@ def time_by_type(times: Mapping[str, Mapping[str, float]]) -> Figure:
     ordered = sorted(totals, key=lambda kind: -totals[kind])
     for number, kind in enumerate(ordered[:9]):
         figure.add_bar(
-            name=kind, y=list(times), orientation="h",
+            name=kind,
+            y=list(times),
+            orientation="h",
             x=[1e3 * times[m].get(kind, 0.0) for m in times],
             marker_color=_COLOURS[number],
-        )  # fmt: skip
+        )
     if ordered[9:]:
         figure.add_bar(
-            name="other", y=list(times), orientation="h", marker_color="#aaa",
+            name="other",
+            y=list(times),
+            orientation="h",
+            marker_color="#aaa",
             x=[1e3 * sum(times[m].get(kind, 0.0) for kind in ordered[9:]) for m in times],
-        )  # fmt: skip
+        )
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title="milliseconds")
     return styled(figure, "Time by operator type", height=120 + 90 * len(times))
@@ -96,9 +120,13 @@ def predicted_against_measured(points: Sequence[Point]) -> Figure:
     figure = go.Figure()
     ends = [min(p.measured for p in points) * 0.6e3, max(p.measured for p in points) * 1.6e3]
     figure.add_scatter(
-        x=ends, y=ends, mode="lines", line={"color": "#888", "dash": "dash"}, name="exact",
+        x=ends,
+        y=ends,
+        mode="lines",
+        line={"color": "#888", "dash": "dash"},
+        name="exact",
         hoverinfo="skip",
-    )  # fmt: skip
+    )
     figure.add_scatter(
         x=[1e3 * p.measured for p in points],
         y=[1e3 * p.predicted for p in points],
@@ -107,10 +135,14 @@ def predicted_against_measured(points: Sequence[Point]) -> Figure:
             "array": [1e3 * max(0.0, p.high - p.predicted) for p in points],
             "arrayminus": [1e3 * max(0.0, p.predicted - p.low) for p in points],
         },
-        mode="markers+text", text=[p.name for p in points], textposition="bottom right",
-        marker={"size": 11, "color": _COLOURS[0]}, name="models, 90 % interval",
-        hovertext=[f"{p.name}: {100 * p.error:+.1f} %" for p in points], hoverinfo="text",
-    )  # fmt: skip
+        mode="markers+text",
+        text=[p.name for p in points],
+        textposition="bottom right",
+        marker={"size": 11, "color": _COLOURS[0]},
+        name="models, 90 % interval",
+        hovertext=[f"{p.name}: {100 * p.error:+.1f} %" for p in points],
+        hoverinfo="text",
+    )
     figure.update_xaxes(type="log", title="measured, ms")
     figure.update_yaxes(type="log", title="predicted, ms")
     return styled(figure, "Predicted against measured")
@@ -119,7 +151,11 @@ def predicted_against_measured(points: Sequence[Point]) -> Figure:
 def styled(figure: Figure, title: str, height: int = 520) -> Figure:
     """The figure with a title, a height in pixels and what all of them share."""
     figure.update_layout(
-        title=title, template="plotly_white", height=height, margin={"l": 70, "r": 20, "t": 60},
-        legend={"orientation": "h", "y": -0.2}, font={"family": "system-ui, sans-serif"},
-    )  # fmt: skip
+        title=title,
+        template="plotly_white",
+        height=height,
+        margin={"l": 70, "r": 20, "t": 60},
+        legend={"orientation": "h", "y": -0.2},
+        font={"family": "system-ui, sans-serif"},
+    )
     return figure

@@ -23,12 +23,18 @@ from lydite.report.step_plots import (
 from lydite.units import format_bytes, format_percent, format_seconds, format_si
 
 TITLES = {
-    "forward": "forward", "recompute": "forward, again", "backward": "backward, data",
-    "weights": "backward, weights", "optimizer": "optimizer",
-    "tensor": "tensor-parallel communication", "context": "context-parallel communication",
-    "expert": "expert-parallel communication", "data": "data-parallel communication, exposed",
-    "pipeline": "pipeline communication, exposed", "bubble": "bubble",
-}  # fmt: skip
+    "forward": "forward",
+    "recompute": "forward, again",
+    "backward": "backward, data",
+    "weights": "backward, weights",
+    "optimizer": "optimizer",
+    "tensor": "tensor-parallel communication",
+    "context": "context-parallel communication",
+    "expert": "expert-parallel communication",
+    "data": "data-parallel communication, exposed",
+    "pipeline": "pipeline communication, exposed",
+    "bubble": "bubble",
+}
 """What the parts of a step's breakdown are called."""
 
 _MOST_COURSES = 8
@@ -59,26 +65,35 @@ def write_step_page(result: StepResult, path: Path) -> Path:
         _assumed(result),
     ]
     return write_page(
-        path, f"{result.model} on {result.cluster.name}",
+        path,
+        f"{result.model} on {result.cluster.name}",
         "A step, modelled: simulated from estimates of its operators, from links' figures and from "
-        "the assumptions named below; nothing of it was measured as a whole.", sections,
-    )  # fmt: skip
+        "the assumptions named below; nothing of it was measured as a whole.",
+        sections,
+    )
 
 
 def _figures(result: StepResult) -> Section:
     used = result.peak_memory_bytes / result.capacity_bytes
     energy, cost, co2 = result.energy_j, result.cost_usd, result.co2_kg
     rows = [
-        ["step", format_seconds(result.seconds), f"{format_seconds(result.low)} to "
-         f"{format_seconds(result.high)}, by the bounds of the operators' estimates"],
+        [
+            "step",
+            format_seconds(result.seconds),
+            f"{format_seconds(result.low)} to "
+            f"{format_seconds(result.high)}, by the bounds of the operators' estimates",
+        ],
         ["samples", f"{result.samples / result.seconds:.4g} per s", f"{result.samples} a step"],
         ["MFU", format_percent(result.mfu), "of the model's FLOPs, recomputation not counted"],
-        ["memory", format_bytes(result.peak_memory_bytes), f"of the fullest rank: "
-         f"{format_percent(used)} of a device; {fitting(result) or 'fits'}"],
+        [
+            "memory",
+            format_bytes(result.peak_memory_bytes),
+            f"of the fullest rank: {format_percent(used)} of a device; {fitting(result) or 'fits'}",
+        ],
         ["energy", *_known(energy and energy / 3.6e6, "kWh", "a step, at rated power")],
         ["cost", *_known(cost, "USD", "a step, at the price of a device hour")],
         ["CO2", *_known(co2, "kg", "a step, of that energy")],
-    ]  # fmt: skip
+    ]
     return Section("Figures (modelled)", columns=["figure", "value", ""], rows=rows)
 
 
@@ -104,19 +119,24 @@ def _timeline(bars: Bars) -> Section:
 
 def _breakdown(result: StepResult) -> Section:
     parts = {
-        name: (TITLES.get(name, name), seconds) for name, seconds in result.breakdown_s.items()
+        name: (TITLES.get(name, name), seconds)
+        for name, seconds in result.breakdown_s.items()
         if seconds > 0 and not name.startswith("of it")
-    }  # fmt: skip
-    rows = [[title, format_seconds(seconds), format_percent(seconds / result.seconds)]
-            for title, seconds in parts.values()]  # fmt: skip
+    }
+    rows = [
+        [title, format_seconds(seconds), format_percent(seconds / result.seconds)]
+        for title, seconds in parts.values()
+    ]
     rows.append(["(hidden communication)", format_seconds(result.hidden_s), ""])
     launches = result.breakdown_s.get("of it launches", 0.0)
     return Section(
         "Where the step goes",
         f"Mean over the stages. Of the computation {format_seconds(launches)} are launches that "
         "the device waits for.",
-        ["part", "time", "share"], rows, breakdown_figure(parts, result.hidden_s),
-    )  # fmt: skip
+        ["part", "time", "share"],
+        rows,
+        breakdown_figure(parts, result.hidden_s),
+    )
 
 
 def _memory(result: StepResult) -> Section:
@@ -125,10 +145,14 @@ def _memory(result: StepResult) -> Section:
     rows = []
     for number, stage in enumerate(result.memory):
         whole = sum(stage.values())
-        rows.append([
-            str(number), *(format_bytes(stage[kind]) for kind in kinds), format_bytes(whole),
-            format_percent(whole / result.capacity_bytes),
-        ])  # fmt: skip
+        rows.append(
+            [
+                str(number),
+                *(format_bytes(stage[kind]) for kind in kinds),
+                format_bytes(whole),
+                format_percent(whole / result.capacity_bytes),
+            ]
+        )
     text = f"Of one rank of each stage; a device has {format_bytes(result.capacity_bytes)}."
     courses = memory_course(result)
     for row, course in zip(rows, courses, strict=True):
@@ -178,10 +202,16 @@ def _critical_path(result: StepResult) -> Section:
         share = format_percent(seconds / result.seconds)
         longest = int(own[np.argmax(timeline.span_ps[own])])
         words.append(f"{share} {name}")
-        rows.append([
-            name, format_seconds(seconds), share, str(own.size), tasks.names[longest],
-            format_seconds(float(timeline.span_ps[longest]) * 1e-12),
-        ])  # fmt: skip
+        rows.append(
+            [
+                name,
+                format_seconds(seconds),
+                share,
+                str(own.size),
+                tasks.names[longest],
+                format_seconds(float(timeline.span_ps[longest]) * 1e-12),
+            ]
+        )
     servers = [result.played.server_names[at] for at in tasks.resource[path].tolist()]
     places = list(dict.fromkeys(name.rpartition(" ")[0] for name in servers))
     more = f" and {len(places) - 6} more" if len(places) > 6 else ""
@@ -198,14 +228,17 @@ def _sources(result: StepResult) -> Section:
     rows = [[source, format_percent(share)] for source, share in result.by_source.items()]
     return Section(
         "Where the operators' times come from",
-        "Shares of their time. The bounds of the step are theirs.", ["source", "share"], rows,
-    )  # fmt: skip
+        "Shares of their time. The bounds of the step are theirs.",
+        ["source", "share"],
+        rows,
+    )
 
 
 def _plan(result: StepResult) -> Section:
     plan = result.plan
-    rows = [[field.name.replace("_", " "), str(getattr(plan, field.name))]
-            for field in fields(plan)]  # fmt: skip
+    rows = [
+        [field.name.replace("_", " "), str(getattr(plan, field.name))] for field in fields(plan)
+    ]
     rows += [["ranks", str(plan.ranks)], ["micro-batches", str(plan.micro_batches)]]
     return Section("Plan", columns=["", "value"], rows=rows)
 
@@ -217,29 +250,45 @@ def _cluster(result: StepResult) -> Section:
         ["cluster", cluster.title, cluster.source("")],
         ["devices", f"{cluster.ranks} in {hosts}", "as asked for"],
         ["device", device.title, device.source("")],
-        ["peak", f"{format_si(device.peak(result.dtype), 'FLOP/s')} in {result.dtype}",
-         device.source("peak_flops")],
+        [
+            "peak",
+            f"{format_si(device.peak(result.dtype), 'FLOP/s')} in {result.dtype}",
+            device.source("peak_flops"),
+        ],
         ["memory", format_bytes(device.memory_bytes), device.source("memory_bytes")],
-        ["memory bandwidth", format_si(device.memory_bandwidth, "B/s"),
-         device.source("memory_bandwidth")],
+        [
+            "memory bandwidth",
+            format_si(device.memory_bandwidth, "B/s"),
+            device.source("memory_bandwidth"),
+        ],
         ["host's power", *_known(economics.host_power_w, "W", cluster.source("host_power"))],
-        ["device hour", *_known(economics.price_per_device_hour_usd, "USD",
-                                cluster.source("price_per_device_hour"))],
+        [
+            "device hour",
+            *_known(
+                economics.price_per_device_hour_usd, "USD", cluster.source("price_per_device_hour")
+            ),
+        ],
         ["grid", *_known(economics.grid_kg_per_kwh, "kg CO2/kWh", cluster.source("grid"))],
-    ]  # fmt: skip
+    ]
     shown = {"", "host_power", "price_per_device_hour", "grid"}
-    rows += [[name, "", source] for name, source in cluster.sources.items()
-             if name not in shown and not source.startswith(_ASSUMED)]  # fmt: skip
+    rows += [
+        [name, "", source]
+        for name, source in cluster.sources.items()
+        if name not in shown and not source.startswith(_ASSUMED)
+    ]
     return Section("Cluster", columns=["figure", "value", "source"], rows=rows)
 
 
 def _assumed(result: StepResult) -> Section:
     constants = result.constants
     rows = [
-        [name.removesuffix("_s").replace("_", " "),
-         format_seconds(value) if name.endswith("_s") else format_percent(value), constants.source]
+        [
+            name.removesuffix("_s").replace("_", " "),
+            format_seconds(value) if name.endswith("_s") else format_percent(value),
+            constants.source,
+        ]
         for name, value in constants.values.items()
-    ]  # fmt: skip
+    ]
     rows += _collectives(result)
     rows += [
         ["bucket of gradients", format_bytes(result.plan.bucket_bytes), "as PyTorch's DDP"],
@@ -247,9 +296,11 @@ def _assumed(result: StepResult) -> Section:
         ["failures", "none", "assumed"],
     ]
     for owner in (result.cluster, result.cluster.device):
-        rows += [[f"{owner.name}: {name}", "", source]
-                 for name, source in owner.sources.items()
-                 if source.startswith(_ASSUMED)]  # fmt: skip
+        rows += [
+            [f"{owner.name}: {name}", "", source]
+            for name, source in owner.sources.items()
+            if source.startswith(_ASSUMED)
+        ]
     return Section("What is assumed", "", ["constant", "value", "source"], rows)
 
 

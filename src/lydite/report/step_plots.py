@@ -16,10 +16,16 @@ from lydite.report.plots import Figure, graph_objects, styled
 from lydite.units import format_bytes
 
 COLOURS = {
-    "forward": "#3366cc", "backward": "#109618", "weights": "#66aa00", "recompute": "#0099c6",
-    "optimizer": "#990099", "tensor": "#ff9900", "data": "#dc3912", "pipeline": "#b82e2e",
+    "forward": "#3366cc",
+    "backward": "#109618",
+    "weights": "#66aa00",
+    "recompute": "#0099c6",
+    "optimizer": "#990099",
+    "tensor": "#ff9900",
+    "data": "#dc3912",
+    "pipeline": "#b82e2e",
     "bubble": "#dddddd",
-}  # fmt: skip
+}
 _OTHER = "#888888"
 MOST_BARS = 4000
 MOST_PLACES = 8
@@ -91,8 +97,10 @@ def bars_in_rows(
             break
         window *= 1.25
     at, span, counts = joined
-    found = [f"{count} tasks" if count > 1 else tasks.names[int(chosen[first])]
-             for first, count in zip(at.tolist(), counts.tolist(), strict=True)]  # fmt: skip
+    found = [
+        f"{count} tasks" if count > 1 else tasks.names[int(chosen[first])]
+        for first, count in zip(at.tolist(), counts.tolist(), strict=True)
+    ]
     start = _laid_out(row[at], start[at], span, window)
     return _without_empty(Bars(rows, row[at], category[at], start, span, found, window, hidden))
 
@@ -107,8 +115,9 @@ def _row_names(result: StepResult) -> tuple[list[str], int]:
     shown = set(places[:: -(-len(places) // MOST_PLACES)])
     names = [
         f"{place} {'tensor' if category == 'tensor' else stream}" if place in shown else ""
-        for place, _, stream in servers for category in CATEGORIES
-    ]  # fmt: skip
+        for place, _, stream in servers
+        for category in CATEGORIES
+    ]
     return names, len(places) - len(shown)
 
 
@@ -140,28 +149,35 @@ def _without_empty(bars: Bars) -> Bars:
 
 
 def timeline_figure(
-    bars: Bars, categories: Sequence[str] = CATEGORIES, colours: Mapping[str, str] = COLOURS,
+    bars: Bars,
+    categories: Sequence[str] = CATEGORIES,
+    colours: Mapping[str, str] = COLOURS,
     title: str = "Timeline (modelled)",
-) -> Figure:  # fmt: skip
+) -> Figure:
     """A bar a task, a row a stream, a colour a category."""
     figure = graph_objects().Figure()
     for number, category in enumerate(categories):
         own = np.flatnonzero(bars.category == number)
         if own.size:
             figure.add_bar(
-                name=category, orientation="h", y=bars.row[own].astype(np.int16), width=0.8,
+                name=category,
+                orientation="h",
+                y=bars.row[own].astype(np.int16),
+                width=0.8,
                 base=(bars.start_s[own] * 1e3).astype(np.float32),
                 x=(bars.span_s[own] * 1e3).astype(np.float32),
                 marker={"color": colours.get(category, _OTHER), "line": {"width": 0}},
                 hovertext=[bars.names[at] for at in own.tolist()],
                 hovertemplate=f"%{{hovertext}}<br>{category}, %{{x:.4g}} ms<extra></extra>",
-            )  # fmt: skip
+            )
     rows = len(bars.rows)
     figure.update_xaxes(title="milliseconds")
     figure.update_yaxes(
-        range=[rows - 0.5, -0.5], tickvals=list(range(rows)), ticktext=list(bars.rows),
+        range=[rows - 0.5, -0.5],
+        tickvals=list(range(rows)),
+        ticktext=list(bars.rows),
         automargin=True,
-    )  # fmt: skip
+    )
     styled(figure, title, height=190 + 22 * max(4, rows))
     return figure.update_layout(
         barmode="overlay", bargap=0, margin={"t": 110}, legend={"y": 1, "yanchor": "bottom"}
@@ -173,11 +189,21 @@ def breakdown_figure(parts: Mapping[str, tuple[str, float]], hidden_s: float) ->
     figure = graph_objects().Figure()
     rows = ["the step", "behind computation"]
     for category, (title, seconds) in parts.items():
-        figure.add_bar(name=title, orientation="h", y=rows[:1], x=[1e3 * seconds],
-                       marker_color=COLOURS.get(category, _OTHER))  # fmt: skip
+        figure.add_bar(
+            name=title,
+            orientation="h",
+            y=rows[:1],
+            x=[1e3 * seconds],
+            marker_color=COLOURS.get(category, _OTHER),
+        )
     if hidden_s > 0:
-        figure.add_bar(name="hidden communication", orientation="h", y=rows[1:],
-                       x=[1e3 * hidden_s], marker_color="#f4b6a8")  # fmt: skip
+        figure.add_bar(
+            name="hidden communication",
+            orientation="h",
+            y=rows[1:],
+            x=[1e3 * hidden_s],
+            marker_color="#f4b6a8",
+        )
     figure.update_xaxes(title="milliseconds")
     figure.update_yaxes(autorange="reversed")
     styled(figure, "Where the step goes, mean over the stages (modelled)", height=340)
@@ -190,15 +216,21 @@ def memory_figure(courses: Mapping[int, Course], capacity_bytes: float) -> Figur
     for stage, course in courses.items():
         seconds, held = thinned(course.seconds, course.bytes)
         figure.add_scatter(
-            x=seconds * 1e3, y=held / 2**30, mode="lines", name=f"stage {stage}",
+            x=seconds * 1e3,
+            y=held / 2**30,
+            mode="lines",
+            name=f"stage {stage}",
             line={"shape": "hv", "width": 1.5},
-        )  # fmt: skip
+        )
     ends = [0.0, max(float(course.seconds[-1]) for course in courses.values()) * 1e3]
     figure.add_scatter(
-        x=ends, y=[capacity_bytes / 2**30] * 2, mode="lines", hoverinfo="skip",
+        x=ends,
+        y=[capacity_bytes / 2**30] * 2,
+        mode="lines",
+        hoverinfo="skip",
         name=f"a device has {format_bytes(capacity_bytes)}",
         line={"color": "#444", "dash": "dash"},
-    )  # fmt: skip
+    )
     figure.update_xaxes(title="milliseconds")
     figure.update_yaxes(title="GiB", rangemode="tozero")
     return styled(figure, "Memory over the step (modelled)")

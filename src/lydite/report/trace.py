@@ -23,9 +23,7 @@ class Slice:
     details: dict[str, str]
 
 
-def slices_of(
-    timeline: Timeline, tracks: Sequence[str], kinds: Sequence[str]
-) -> list[Slice]:  # fmt: skip
+def slices_of(timeline: Timeline, tracks: Sequence[str], kinds: Sequence[str]) -> list[Slice]:
     """Every task that took time.
 
     Args:
@@ -39,10 +37,15 @@ def slices_of(
     made: Any = zip(*(column.tolist() for column in (*columns, *times)), strict=True)
     rows: Iterable[tuple[int, int, int, float, float]] = made
     return [
-        Slice(tracks[server] if server >= 0 else "joins", tasks.names[task], start, seconds,
-              {"kind": kinds[category]})
+        Slice(
+            tracks[server] if server >= 0 else "joins",
+            tasks.names[task],
+            start,
+            seconds,
+            {"kind": kinds[category]},
+        )
         for task, server, category, start, seconds in rows
-    ]  # fmt: skip
+    ]
 
 
 def write_trace(path: Path, slices: Sequence[Slice], *, process: str) -> Path:

@@ -31,10 +31,31 @@ from lydite.smaug.types import (
     Int32,
     Int64,
     N,
-)  # fmt: skip
+)
 
 __all__ = [
-    "CN", "NC", "NCHW", "NCT", "NHWC", "NTC", "AllAcp", "AllAcpWithDmaForWeights", "AllDma",
-    "Bool", "Float16", "Float32", "Float64", "Graph", "Int32", "Int64", "N", "Tensor", "array",
-    "control_flow", "input_data", "math", "nn", "tensor",
-]  # fmt: skip
+    "CN",
+    "NC",
+    "NCHW",
+    "NCT",
+    "NHWC",
+    "NTC",
+    "AllAcp",
+    "AllAcpWithDmaForWeights",
+    "AllDma",
+    "Bool",
+    "Float16",
+    "Float32",
+    "Float64",
+    "Graph",
+    "Int32",
+    "Int64",
+    "N",
+    "Tensor",
+    "array",
+    "control_flow",
+    "input_data",
+    "math",
+    "nn",
+    "tensor",
+]

@@ -61,10 +61,15 @@ def _activate(op: str, tensor: Tensor, name: str, **numbers: float) -> Tensor:
 
 
 _ACTIVATIONS: dict[str, tuple[str, Callable[..., Tensor]]] = {
-    "relu": ("ReLU", relu), "lrelu": ("LReLU", lrelu), "elu": ("ELU", elu),
-    "selu": ("SELU", selu), "tanh": ("Tanh", tanh), "hard_tanh": ("HardTanh", hard_tanh),
-    "sigmoid": ("Sigmoid", sigmoid), "softmax": ("Softmax", softmax),
-}  # fmt: skip
+    "relu": ("ReLU", relu),
+    "lrelu": ("LReLU", lrelu),
+    "elu": ("ELU", elu),
+    "selu": ("SELU", selu),
+    "tanh": ("Tanh", tanh),
+    "hard_tanh": ("HardTanh", hard_tanh),
+    "sigmoid": ("Sigmoid", sigmoid),
+    "softmax": ("Softmax", softmax),
+}
 
 
 def named(activation: str) -> Callable[..., Tensor]:

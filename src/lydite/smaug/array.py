@@ -9,9 +9,13 @@ from lydite.smaug.graph import Tensor, add_node, get_graph, misfit
 
 _FLAT = {("NCHW", "NC"), ("NHWC", "NC")}
 _MOVES = {
-    ("NCHW", "NHWC"): (0, 2, 3, 1), ("NHWC", "NCHW"): (0, 3, 1, 2), ("NTC", "NCT"): (0, 2, 1),
-    ("NCT", "NTC"): (0, 2, 1), ("NC", "CN"): (1, 0), ("CN", "NC"): (1, 0),
-}  # fmt: skip
+    ("NCHW", "NHWC"): (0, 2, 3, 1),
+    ("NHWC", "NCHW"): (0, 3, 1, 2),
+    ("NTC", "NCT"): (0, 2, 1),
+    ("NCT", "NTC"): (0, 2, 1),
+    ("NC", "CN"): (1, 0),
+    ("CN", "NC"): (1, 0),
+}
 
 
 def reorder(input_tensor: Tensor, target_layout: str, name: str = "reorder") -> Tensor:
@@ -78,9 +82,11 @@ def concat(input_tensors: Sequence[Tensor], axis: int = 0, name: str = "concat")
 
 
 def split(
-    input_tensor: Tensor, num_or_size_splits: int | Sequence[int], axis: int = 0,
+    input_tensor: Tensor,
+    num_or_size_splits: int | Sequence[int],
+    axis: int = 0,
     name: str = "split",
-) -> list[Tensor]:  # fmt: skip
+) -> list[Tensor]:
     """A tensor cut along an axis into equal parts, or into parts of the given sizes.
 
     Raises:

@@ -20,9 +20,13 @@ class BahdanauAttention:
     """
 
     def __init__(
-        self, memory: Tensor, w_encoder: Tensor, w_decoder: Tensor, w_alignment: Tensor,
+        self,
+        memory: Tensor,
+        w_encoder: Tensor,
+        w_decoder: Tensor,
+        w_alignment: Tensor,
         name: str = "bahdanau_attention",
-    ) -> None:  # fmt: skip
+    ) -> None:
         if memory.layout != "NTC":
             raise misfit(name, "BahdanauAttention", "a memory NTC", memory)
         self.name = f"{name}:"

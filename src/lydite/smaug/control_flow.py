@@ -62,10 +62,11 @@ def _branch(pred: Tensor, port: int, build: Branch, name: str) -> list[Tensor]:
                     node.parents[index] = (passed.source[0].name, port)
                     node.inputs[index] = passed.source[0].outputs[port]
         return [
-            result if result.source is not None and result.source[0].name in own
+            result
+            if result.source is not None and result.source[0].name in own
             else switch(result, pred)[port]
             for result in results
-        ]  # fmt: skip
+        ]
 
 
 def _node(graph: Graph, name: str) -> Node:

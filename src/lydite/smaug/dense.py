@@ -10,9 +10,12 @@ from lydite.smaug.graph import Tensor, add_node, get_graph, misfit
 
 
 def mat_mul(
-    input_tensor: Tensor, weight_tensor: Tensor, activation: str | None = None,
-    activation_params: Mapping[str, float] | None = None, name: str = "mat_mul",
-) -> Tensor:  # fmt: skip
+    input_tensor: Tensor,
+    weight_tensor: Tensor,
+    activation: str | None = None,
+    activation_params: Mapping[str, float] | None = None,
+    name: str = "mat_mul",
+) -> Tensor:
     """A matrix [N, C] times weights, which are NC [units, C] or CN [C, units].
 
     Raises:

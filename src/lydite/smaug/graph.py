@@ -40,11 +40,15 @@ class Tensor:
     """
 
     def __init__(
-        self, dims: Sequence[int] | None = None, name: str | None = None,
-        data_layout: str = "NCHW", data_type: str | None = None, *,
+        self,
+        dims: Sequence[int] | None = None,
+        name: str | None = None,
+        data_layout: str = "NCHW",
+        data_type: str | None = None,
+        *,
         tensor_data: np.ndarray | None = None,
         source: tuple[Node, int] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if tensor_data is not None:
             dims, data_type = tensor_data.shape, tensor_data.dtype.name
         if data_layout not in LAYOUTS:
@@ -55,8 +59,9 @@ class Tensor:
         if len(sizes) != LAYOUTS[data_layout] or min(sizes, default=0) < 1:
             raise InputError(
                 f"the sizes {list(sizes)} do not fit the layout {data_layout}",
-                where=name or "tensor", allowed=f"{LAYOUTS[data_layout]} positive sizes",
-            )  # fmt: skip
+                where=name or "tensor",
+                allowed=f"{LAYOUTS[data_layout]} positive sizes",
+            )
         self.dims, self.name, self.layout = sizes, name, data_layout
         self.dtype: str = data_type
         self.data, self.source = tensor_data, source
@@ -141,9 +146,13 @@ class Graph:
         return unique
 
     def add_node(
-        self, name: str, op: str, inputs: Sequence[Tensor],
-        outputs: Sequence[tuple[Sequence[int], str, str]], params: dict[str, Any] | None = None,
-    ) -> list[Tensor]:  # fmt: skip
+        self,
+        name: str,
+        op: str,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[tuple[Sequence[int], str, str]],
+        params: dict[str, Any] | None = None,
+    ) -> list[Tensor]:
         """Append a node whose outputs have the given (sizes, layout, element type)."""
         alignment = ALIGNMENT[self.backend]
         node = Node(self.create_unique_name(name), op, [], [], [], params or {})
@@ -220,9 +229,15 @@ def get_graph() -> Graph:
 
 
 def add_node(
-    name: str, op: str, inputs: Sequence[Tensor], dims: Sequence[Sequence[int]], *,
-    layout: str | None = None, dtype: str | None = None, params: dict[str, Any] | None = None,
-) -> list[Tensor]:  # fmt: skip
+    name: str,
+    op: str,
+    inputs: Sequence[Tensor],
+    dims: Sequence[Sequence[int]],
+    *,
+    layout: str | None = None,
+    dtype: str | None = None,
+    params: dict[str, Any] | None = None,
+) -> list[Tensor]:
     """Append a node to the open graph; Data nodes are made for inputs that have no source."""
     graph = get_graph()
     ready = [t if t.source is not None else graph.data_node(t) for t in inputs]

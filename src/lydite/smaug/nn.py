@@ -16,7 +16,7 @@ from lydite.smaug.activations import (
     sigmoid,
     softmax,
     tanh,
-)  # fmt: skip
+)
 from lydite.smaug.array import image_layout, laid_out
 from lydite.smaug.attention import BahdanauAttention
 from lydite.smaug.dense import mat_mul
@@ -24,18 +24,35 @@ from lydite.smaug.graph import Tensor, add_node, misfit
 from lydite.smaug.recurrent import LSTM, BidirectionalLSTM
 
 __all__ = [
-    "LSTM", "BahdanauAttention", "BidirectionalLSTM", "batch_norm", "convolution", "elu",
-    "hard_tanh", "lrelu", "mat_mul", "max_pool", "relu", "selu", "sigmoid", "softmax", "tanh",
-]  # fmt: skip
+    "LSTM",
+    "BahdanauAttention",
+    "BidirectionalLSTM",
+    "batch_norm",
+    "convolution",
+    "elu",
+    "hard_tanh",
+    "lrelu",
+    "mat_mul",
+    "max_pool",
+    "relu",
+    "selu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
 
 _PADDINGS = {"same": "SamePadding", "valid": "ValidPadding"}
 
 
 def convolution(
-    input_tensor: Tensor, filter_tensor: Tensor, stride: Sequence[int], padding: str,
-    activation: str | None = None, activation_params: Mapping[str, float] | None = None,
+    input_tensor: Tensor,
+    filter_tensor: Tensor,
+    stride: Sequence[int],
+    padding: str,
+    activation: str | None = None,
+    activation_params: Mapping[str, float] | None = None,
     name: str = "conv",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """A convolution of an image with filters of as many channels.
 
     Args:
@@ -71,10 +88,15 @@ def convolution(
 
 
 def batch_norm(
-    input_tensor: Tensor, mean_tensor: Tensor, var_tensor: Tensor, gamma_tensor: Tensor,
-    beta_tensor: Tensor, activation: str | None = None,
-    activation_params: Mapping[str, float] | None = None, name: str = "batch_norm",
-) -> Tensor:  # fmt: skip
+    input_tensor: Tensor,
+    mean_tensor: Tensor,
+    var_tensor: Tensor,
+    gamma_tensor: Tensor,
+    beta_tensor: Tensor,
+    activation: str | None = None,
+    activation_params: Mapping[str, float] | None = None,
+    name: str = "batch_norm",
+) -> Tensor:
     """Batch normalisation of an image or a matrix with four parameters [1, channels].
 
     As SMAUG has it, `var_tensor` holds 1 / sqrt(variance + epsilon).

@@ -25,9 +25,12 @@ class LSTM:
     """
 
     def __init__(
-        self, weight_tensors: Sequence[Tensor], activation: str = "tanh",
-        activation_params: Mapping[str, float] | None = None, name: str = "lstm",
-    ) -> None:  # fmt: skip
+        self,
+        weight_tensors: Sequence[Tensor],
+        activation: str = "tanh",
+        activation_params: Mapping[str, float] | None = None,
+        name: str = "lstm",
+    ) -> None:
         if len(weight_tensors) != 2:
             raise GraphError(f"got {len(weight_tensors)} weights", where=name, allowed="two")
         self.name = f"{name}:"
@@ -35,10 +38,13 @@ class LSTM:
         self._activation, self._params = named(activation), dict(activation_params or {})
         units = self.kernel.dims[0 if self.kernel.layout == "NC" else 1] // 4
         self.h, self.c = (
-            Tensor(name=f"{self.name}/{part}", data_layout="NC",
-                   tensor_data=np.zeros((1, units), self.kernel.dtype))
+            Tensor(
+                name=f"{self.name}/{part}",
+                data_layout="NC",
+                tensor_data=np.zeros((1, units), self.kernel.dtype),
+            )
             for part in ("h", "c")
-        )  # fmt: skip
+        )
 
     def __call__(
         self, input_tensor: Tensor | Sequence[Tensor], concat_output: bool = False
@@ -78,10 +84,13 @@ class BidirectionalLSTM:
     """Two LSTMs, one of which runs from the last step to the first; see `LSTM`."""
 
     def __init__(
-        self, fwd_weight_tensors: Sequence[Tensor], bwd_weight_tensors: Sequence[Tensor],
-        activation: str = "tanh", activation_params: Mapping[str, float] | None = None,
+        self,
+        fwd_weight_tensors: Sequence[Tensor],
+        bwd_weight_tensors: Sequence[Tensor],
+        activation: str = "tanh",
+        activation_params: Mapping[str, float] | None = None,
         name: str = "bidir_lstm",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name = f"{name}:"
         self.fwd_lstm, self.bwd_lstm = (
             LSTM(weights, activation, activation_params, f"{self.name}{part}")

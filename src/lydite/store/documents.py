@@ -20,9 +20,24 @@ _key = lru_cache(maxsize=256)(parse_key)
 _software = lru_cache(maxsize=256)(lambda backend, versions: Software(backend, dict(versions)))
 
 _MEASUREMENT_FIELDS = frozenset(
-    {"key", "device", "backend", "versions", "threads", "cache", "scope", "samples_s", "status",
-     "error", "energy_j", "environment", "measured_at", "run", "source"}
-)  # fmt: skip
+    {
+        "key",
+        "device",
+        "backend",
+        "versions",
+        "threads",
+        "cache",
+        "scope",
+        "samples_s",
+        "status",
+        "error",
+        "energy_j",
+        "environment",
+        "measured_at",
+        "run",
+        "source",
+    }
+)
 _RUN_FIELDS = frozenset(
     {"id", "command", "arguments", "started_at", "finished_at", "status", "result"}
 )

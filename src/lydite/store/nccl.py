@@ -32,15 +32,29 @@ BACKEND = "nccl"
 
 _UNKNOWN_MOMENT = "1970-01-01T00:00:00.000000Z"
 _KINDS = {
-    "all_reduce": "AllReduce", "allreduce": "AllReduce", "all_gather": "AllGather",
-    "allgather": "AllGather", "reduce_scatter": "ReduceScatter", "broadcast": "Broadcast",
-    "alltoall": "AllToAll", "sendrecv": "Send",
-}  # fmt: skip
+    "all_reduce": "AllReduce",
+    "allreduce": "AllReduce",
+    "all_gather": "AllGather",
+    "allgather": "AllGather",
+    "reduce_scatter": "ReduceScatter",
+    "broadcast": "Broadcast",
+    "alltoall": "AllToAll",
+    "sendrecv": "Send",
+}
 _DTYPES = {
-    "int8": "int8", "uint8": "uint8", "int32": "int32", "uint32": "uint32", "int64": "int64",
-    "uint64": "uint64", "half": "float16", "float": "float32", "double": "float64",
-    "bfloat16": "bfloat16", "f8e4m3": "float8e4m3fn", "f8e5m2": "float8e5m2",
-}  # fmt: skip
+    "int8": "int8",
+    "uint8": "uint8",
+    "int32": "int32",
+    "uint32": "uint32",
+    "int64": "int64",
+    "uint64": "uint64",
+    "half": "float16",
+    "float": "float32",
+    "double": "float64",
+    "bfloat16": "bfloat16",
+    "f8e4m3": "float8e4m3fn",
+    "f8e5m2": "float8e5m2",
+}
 _ROW = re.compile(r"\s*\d+\s+\d+\s+[a-z]\w*\s")
 _CSV_ROW = re.compile(r"\s*\d+\s*,")
 _CSV_HEAD = re.compile(r"size\(B\),.*time\((ns|us|ms)\)")
@@ -194,7 +208,8 @@ def _row(size: str, dtype: str, time: str, unit: str, where: str) -> NcclRow:
 
 def _no_row(where: str) -> InputError:
     return InputError(
-        "is no row of nccl-tests", where=where,
+        "is no row of nccl-tests",
+        where=where,
         allowed="size count type redop [root] and twice time algbw busbw #wrong, "
         "or size,count,type and twice time,busbw",
-    )  # fmt: skip
+    )

@@ -96,12 +96,27 @@ def _pyarrow() -> ModuleType:
 def _schema(pyarrow: ModuleType) -> Any:
     text, real = pyarrow.string(), pyarrow.float64()
     kinds = {
-        "key": text, "op_type": text, "domain": text, "device": text, "backend": text,
-        "versions": text, "threads": pyarrow.int32(), "cache": text, "scope": text,
-        "status": text, "error": text, "median_s": real, "low_s": real, "high_s": real,
-        "samples_s": pyarrow.list_(real), "energy_j": real, "environment": text,
-        "measured_at": text, "run": text, "source": text,
-    }  # fmt: skip
+        "key": text,
+        "op_type": text,
+        "domain": text,
+        "device": text,
+        "backend": text,
+        "versions": text,
+        "threads": pyarrow.int32(),
+        "cache": text,
+        "scope": text,
+        "status": text,
+        "error": text,
+        "median_s": real,
+        "low_s": real,
+        "high_s": real,
+        "samples_s": pyarrow.list_(real),
+        "energy_j": real,
+        "environment": text,
+        "measured_at": text,
+        "run": text,
+        "source": text,
+    }
     return pyarrow.schema(list(kinds.items()))
 
 

@@ -180,10 +180,22 @@ class Measurement:
         conditions = self.conditions
         # No part can hold a NUL, so that different parts never join to the same text.
         head = "\0".join(
-            (self.key.digest, self.device, software_digest, str(conditions.threads),
-             conditions.cache, conditions.scope, self.status, self.error, repr(self.energy_j),
-             environment_json, self.measured_at, self.run or "", self.source)
-        )  # fmt: skip
+            (
+                self.key.digest,
+                self.device,
+                software_digest,
+                str(conditions.threads),
+                conditions.cache,
+                conditions.scope,
+                self.status,
+                self.error,
+                repr(self.energy_j),
+                environment_json,
+                self.measured_at,
+                self.run or "",
+                self.source,
+            )
+        )
         return values.digest(head, samples)
 
     def __eq__(self, other: object) -> bool:

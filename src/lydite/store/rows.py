@@ -25,9 +25,21 @@ from lydite.store.values import canonical_json
 _m = schema.measurements.c
 
 MEASUREMENT_COLUMNS: tuple[ColumnElement[Any], ...] = (
-    _m.op, _m.device, _m.software, _m.threads, _m.cache, _m.scope, _m.status, _m.error,
-    _m.samples, _m.energy_j, _m.environment, _m.measured_at, _m.run, _m.source,
-)  # fmt: skip
+    _m.op,
+    _m.device,
+    _m.software,
+    _m.threads,
+    _m.cache,
+    _m.scope,
+    _m.status,
+    _m.error,
+    _m.samples,
+    _m.energy_j,
+    _m.environment,
+    _m.measured_at,
+    _m.run,
+    _m.source,
+)
 """What `Decoder.measurements` reads, in its order."""
 
 _ENVIRONMENT = 10
@@ -68,9 +80,7 @@ def measurement_row(item: Measurement, software_digest: str) -> dict[str, Any]:
 
 def op_row(key: OpKey) -> dict[str, Any]:
     """The row of an operator."""
-    return {
-        "digest": key.digest, "domain": key.domain, "op_type": key.op_type, "text": key.text
-    }  # fmt: skip
+    return {"digest": key.digest, "domain": key.domain, "op_type": key.op_type, "text": key.text}
 
 
 def software_row(item: Software) -> dict[str, Any]:
@@ -126,8 +136,23 @@ class Decoder:
         # One text for all takes a third of the time that they take one by one.
         environments = json.loads(f"[{','.join([row[_ENVIRONMENT] for row in found])}]")
         for row, environment in zip(found, environments, strict=True):
-            (op, device, software, threads, cache, scope, status, error, samples, energy_j, _,
-             measured_at, run, source, *text) = row  # fmt: skip
+            (
+                op,
+                device,
+                software,
+                threads,
+                cache,
+                scope,
+                status,
+                error,
+                samples,
+                energy_j,
+                _,
+                measured_at,
+                run,
+                source,
+                *text,
+            ) = row
             key = self._keys.get(op)
             if key is None:
                 key = self._keys[op] = parse_key(text[0])
@@ -136,10 +161,21 @@ class Decoder:
             if conditions is None:
                 conditions = self._conditions[held] = Conditions(*held)
             yield Measurement.trusted(
-                (key, device, self._softwares[software], conditions,
-                 np.frombuffer(samples, dtype="<f8"), status, error, energy_j, environment,
-                 measured_at, run, source)
-            )  # fmt: skip
+                (
+                    key,
+                    device,
+                    self._softwares[software],
+                    conditions,
+                    np.frombuffer(samples, dtype="<f8"),
+                    status,
+                    error,
+                    energy_j,
+                    environment,
+                    measured_at,
+                    run,
+                    source,
+                )
+            )
 
 
 def read_software(backend: str, versions: str) -> Software:

@@ -37,8 +37,10 @@ def test_a_convolutional_net_is_fused_and_laid_out(backend):
     kinds = [op.qualified_type for op in low.ops]
     assert len(kinds) < len(convolutions().ops)
     assert "BatchNormalization" not in kinds
-    assert any(kind.startswith("com.microsoft.nchwc:Conv") or kind == "com.microsoft:FusedConv"
-               for kind in kinds)  # fmt: skip
+    assert any(
+        kind.startswith("com.microsoft.nchwc:Conv") or kind == "com.microsoft:FusedConv"
+        for kind in kinds
+    )
     assert low.name == "convolutions"
     assert low.inputs == ("image",)
 
@@ -147,10 +149,13 @@ def test_a_graph_that_is_refused(backend):
     x = g.input("x", (4, 4))
     graph = g.build(g.relu(x))
     bad = Graph(
-        "odd", (Op("r", "NotThere", ("x",), ("y",), {}, "com.microsoft"),),
-        {"x": graph.type_of("x"), "y": graph.type_of("x")}, ("x",), ("y",),
+        "odd",
+        (Op("r", "NotThere", ("x",), ("y",), {}, "com.microsoft"),),
+        {"x": graph.type_of("x"), "y": graph.type_of("x")},
+        ("x",),
+        ("y",),
         opsets={"": 20, "com.microsoft": 1},
-    )  # fmt: skip
+    )
     with pytest.raises(BackendError, match=r"^odd: .*NotThere") as caught:
         backend.prepare(bad, Settings())
     assert "\n" not in str(caught.value)

@@ -133,8 +133,12 @@ def test_refusals_are_one_line(backend):
     x = g.input("x", (4,))
     t = g.type_of(x)
     bad = Graph(
-        "odd", (Op("r", "FusedThing", ("x",), ("y",), {}, "com.microsoft"),), {"x": t, "y": t},
-        ("x",), ("y",), opsets={"": 20, "com.microsoft": 1},
-    )  # fmt: skip
+        "odd",
+        (Op("r", "FusedThing", ("x",), ("y",), {}, "com.microsoft"),),
+        {"x": t, "y": t},
+        ("x",),
+        ("y",),
+        opsets={"": 20, "com.microsoft": 1},
+    )
     with pytest.raises(BackendError, match=r"no translation to PyTorch .*use --backend onnxrun"):
         backend.lower(bad, Settings())

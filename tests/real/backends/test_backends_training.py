@@ -57,12 +57,24 @@ def recurrent(op_type, gates, direction, **attrs):
     def build(g):
         x = g.op("Tanh", rows(g, 5, 2, 3))
         n = 2 if direction == "bidirectional" else 1
-        weights = [g.weight((n, gates * 4, 6), "w"), g.weight((n, gates * 4, 4), "r"),
-                   g.weight((n, 2 * gates * 4), "b")]  # fmt: skip
+        weights = [
+            g.weight((n, gates * 4, 6), "w"),
+            g.weight((n, gates * 4, 4), "r"),
+            g.weight((n, 2 * gates * 4), "b"),
+        ]
         names = ("h", "c") if gates == 4 else ("h",)
         states = [g.weight((n, 2, 4), name) for name in names if direction != "forward"]
-        found = g.ops(op_type, x, *weights, None, *states, outputs=3 if gates == 4 else 2,
-                      hidden_size=4, direction=direction, **attrs)  # fmt: skip
+        found = g.ops(
+            op_type,
+            x,
+            *weights,
+            None,
+            *states,
+            outputs=3 if gates == 4 else 2,
+            hidden_size=4,
+            direction=direction,
+            **attrs,
+        )
         return [found[0], *found[1:]]
 
     return build
@@ -113,19 +125,50 @@ def group_norm(g):
 def resized(mode, coordinates, *factors):
     def build(g):
         scales = g.constant([1.0, 1.0, *factors], "scales", "float32")
-        return g.op("Resize", image(g), None, scales, mode=mode,
-                    coordinate_transformation_mode=coordinates,
-                    **({"nearest_mode": "floor"} if mode == "nearest" else {}))  # fmt: skip
+        return g.op(
+            "Resize",
+            image(g),
+            None,
+            scales,
+            mode=mode,
+            coordinate_transformation_mode=coordinates,
+            **({"nearest_mode": "floor"} if mode == "nearest" else {}),
+        )
 
     return build
 
 
 LAYERS = {
-    **{name: function(name) for name in (
-        "Relu", "Sigmoid", "Tanh", "Exp", "Gelu", "LeakyRelu", "Elu", "Selu", "HardSigmoid",
-        "HardSwish", "Softplus", "Softsign", "Mish", "Erf", "Abs", "Sin", "Cos", "Neg", "Identity",
-        "Softmax", "LogSoftmax", "ReduceMax", "ReduceMean", "ReduceSum", "Swish",
-    )},
+    **{
+        name: function(name)
+        for name in (
+            "Relu",
+            "Sigmoid",
+            "Tanh",
+            "Exp",
+            "Gelu",
+            "LeakyRelu",
+            "Elu",
+            "Selu",
+            "HardSigmoid",
+            "HardSwish",
+            "Softplus",
+            "Softsign",
+            "Mish",
+            "Erf",
+            "Abs",
+            "Sin",
+            "Cos",
+            "Neg",
+            "Identity",
+            "Softmax",
+            "LogSoftmax",
+            "ReduceMax",
+            "ReduceMean",
+            "ReduceSum",
+            "Swish",
+        )
+    },
     "Gelu tanh": function("Gelu", approximate="tanh"),
     "Softmax axis 0": function("Softmax", axis=0),
     **{name: two(name) for name in ("Add", "Sub", "Mul", "Div", "Max", "Min")},
@@ -138,34 +181,47 @@ LAYERS = {
     "Clip": lambda g: g.clip(rows(g), -0.2, 0.3),
     "Where": chosen,
     "Gemm, both transposed": lambda g: g.op(
-        "Gemm", rows(g), g.weight((4, 3), "w"), g.weight((6, 1), "c"), transA=1, transB=1,
-        alpha=0.5, beta=2.0),
+        "Gemm",
+        rows(g),
+        g.weight((4, 3), "w"),
+        g.weight((6, 1), "c"),
+        transA=1,
+        transB=1,
+        alpha=0.5,
+        beta=2.0,
+    ),
     "Gemm, plain": lambda g: g.op("Gemm", rows(g), g.weight((6, 4), "w")),
-    "MatMul of batches": lambda g: g.op("MatMul", rows(g, 2, 3, 5),
-                                        g.op("Tanh", g.weight((1, 6, 4)))),
-    "Einsum": lambda g: g.op("Einsum", rows(g, 2, 3, 5), g.weight((2, 6, 4)),
-                             equation="bij,bjk->bik"),
+    "MatMul of batches": lambda g: g.op(
+        "MatMul", rows(g, 2, 3, 5), g.op("Tanh", g.weight((1, 6, 4)))
+    ),
+    "Einsum": lambda g: g.op(
+        "Einsum", rows(g, 2, 3, 5), g.weight((2, 6, 4)), equation="bij,bjk->bik"
+    ),
     "Conv, strided": lambda g: g.conv(image(g), 6, 3, stride=2, pad=1),
     "Conv, uneven padding": lambda g: g.conv(image(g), 6, 3, pad=(0, 1, 2, 0)),
     "Conv, same": lambda g: g.conv(image(g), 6, 2, stride=2, pad="same"),
     "Conv, dilated groups": lambda g: g.conv(image(g), 8, 3, dilation=2, group=2),
     "Conv, one axis": lambda g: g.conv(g.conv(g.input("x", (2, 3, 9)), 4, 3), 5, 3),
-    "ConvTranspose": lambda g: g.op("ConvTranspose", image(g), g.weight((4, 5, 2, 2), "w"),
-                                    g.weight((5,), "b"), strides=[2, 2]),
+    "ConvTranspose": lambda g: g.op(
+        "ConvTranspose", image(g), g.weight((4, 5, 2, 2), "w"), g.weight((5,), "b"), strides=[2, 2]
+    ),
     "MaxPool": lambda g: g.pool("Max", image(g), 3, stride=2, pad=1),
     "AveragePool": lambda g: g.pool("Average", image(g), 3, stride=2, pad=1),
-    "AveragePool, padding counted": lambda g: g.pool("Average", image(g), 3, stride=1, pad=1,
-                                                     count_include_pad=1),
+    "AveragePool, padding counted": lambda g: g.pool(
+        "Average", image(g), 3, stride=1, pad=1, count_include_pad=1
+    ),
     "GlobalAveragePool": lambda g: g.global_average_pool(image(g)),
     "GlobalMaxPool": lambda g: g.op("GlobalMaxPool", image(g)),
     "BatchNormalization": lambda g: g.batch_norm(image(g)),
     "LayerNormalization": lambda g: g.layer_norm(rows(g)),
-    "LayerNormalization without bias": lambda g: g.op("LayerNormalization", rows(g),
-                                                      g.weight((6,), "s")),
+    "LayerNormalization without bias": lambda g: g.op(
+        "LayerNormalization", rows(g), g.weight((6,), "s")
+    ),
     "RMSNormalization": lambda g: g.op("RMSNormalization", rows(g, 2, 3, 5), g.weight((6,), "s")),
     "GroupNormalization": group_norm,
-    "InstanceNormalization": lambda g: g.op("InstanceNormalization", image(g), g.weight((4,), "s"),
-                                            g.weight((4,), "b")),
+    "InstanceNormalization": lambda g: g.op(
+        "InstanceNormalization", image(g), g.weight((4,), "s"), g.weight((4,), "b")
+    ),
     "LRN": lambda g: g.op("LRN", image(g), size=3, alpha=0.1),
     "Reshape": lambda g: g.reshape(rows(g), [2, 9]),
     "Transpose": lambda g: g.transpose(image(g), (0, 2, 3, 1)),
@@ -176,8 +232,9 @@ LAYERS = {
     "Pad, cut off": lambda g: g.op("Pad", image(g), g.constant([0, 0, 1, -2, 0, 0, -3, 1])),
     "Expand": lambda g: g.op("Expand", g.op("Exp", g.weight((3, 1))), g.constant([2, 3, 4])),
     "Tile": lambda g: g.op("Tile", rows(g), g.constant([2, 3])),
-    "Gather rows": lambda g: g.op("Gather", g.weight((7, 4), "table"),
-                                  g.constant([[1, 2], [6, 1]])),
+    "Gather rows": lambda g: g.op(
+        "Gather", g.weight((7, 4), "table"), g.constant([[1, 2], [6, 1]])
+    ),
     "Gather one": lambda g: g.op("Gather", rows(g, 2, 3, 5), g.constant(1), axis=1),
     "Gather columns": lambda g: g.op("Gather", rows(g), g.constant([0, 5, 0]), axis=1),
     "Resize, nearest": resized("nearest", "asymmetric", 2.0, 2.0),
@@ -187,7 +244,9 @@ LAYERS = {
     **{
         f"{cell} {direction}": recurrent(cell, gates, direction, **attrs)
         for cell, gates, attrs in (
-            ("RNN", 1, {}), ("GRU", 3, {"linear_before_reset": 1}), ("LSTM", 4, {}),
+            ("RNN", 1, {}),
+            ("GRU", 3, {"linear_before_reset": 1}),
+            ("LSTM", 4, {}),
         )
         for direction in ("forward", "reverse", "bidirectional")
     },
@@ -195,7 +254,7 @@ LAYERS = {
     "Attention, grouped": attention(True, 2, is_causal=1),
     "Attention, masked, four axes": attention(False, 4, scale=0.3),
     "RotaryEmbedding": rotary,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -241,9 +300,11 @@ def some(init, name):
 
 
 MEASURED = {
-    "resnet50": {"image_size": 64}, "bert-base": {"sequence": 8}, "lstm": {"sequence": 5},
+    "resnet50": {"image_size": 64},
+    "bert-base": {"sequence": 8},
+    "lstm": {"sequence": 5},
     "gpt2": {"sequence": 8, "phase": "forward"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MEASURED)

@@ -49,11 +49,14 @@ def by_autograd(graph, step, net, feeds, values):
     for op in (*step.ops_of("forward"), *step.ops_of("loss")):
         op = plain.get(op.name, op)
         given = [net._given(op, index, values) for index in range(len(op.inputs))]
-        result = normalised(given, op) if op.op_type == "BatchNormalization" else (
-            _rule_of(op)(given, op.attrs)
-        )  # fmt: skip
-        values.update(zip(op.outputs, result if isinstance(result, tuple | list) else (result,),
-                          strict=False))  # fmt: skip
+        result = (
+            normalised(given, op)
+            if op.op_type == "BatchNormalization"
+            else (_rule_of(op)(given, op.attrs))
+        )
+        values.update(
+            zip(op.outputs, result if isinstance(result, tuple | list) else (result,), strict=False)
+        )
     lost = values[step.graph.outputs[0]]
     return lost.detach(), torch.autograd.grad(lost, leaves)
 

@@ -31,8 +31,18 @@ def test_the_demo(place):
     assert "Traceback" not in ran.stderr
 
     head, *lines = ran.stdout.splitlines()
-    assert head.split() == ["model", "measured", "predicted", "90", "%", "interval", "error",
-                            "nodes", "time", "measured"]  # fmt: skip
+    assert head.split() == [
+        "model",
+        "measured",
+        "predicted",
+        "90",
+        "%",
+        "interval",
+        "error",
+        "nodes",
+        "time",
+        "measured",
+    ]
     accuracy = {line.split()[0]: line for line in lines[1:4]}
     assert set(accuracy) == set(MODELS)
     for line in accuracy.values():

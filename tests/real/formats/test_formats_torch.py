@@ -47,8 +47,12 @@ def test_the_graph_computes_what_the_module_does(net):
     graph = read_torch(net, x)
     assert graph.name == "Net"
     assert [op.op_type for op in graph.ops] == [
-        "Conv", "BatchNormalization", "Relu", "ReduceMean", "Gemm",
-    ]  # fmt: skip
+        "Conv",
+        "BatchNormalization",
+        "Relu",
+        "ReduceMean",
+        "Gemm",
+    ]
     session = onnxruntime.InferenceSession(model_to_proto(graph).SerializeToString())
     got = session.run(None, {graph.inputs[0]: x.numpy()})[0]
     np.testing.assert_allclose(got, net(x).detach().numpy(), atol=1e-5)

@@ -16,17 +16,23 @@ def randn(*dims):
 
 
 CASES = {
-    "conv2d": (lambda x, w: fn.conv2d(x, w, stride=2, padding=1),
-               [(2, 16, 15, 15), (32, 16, 3, 3)], {}),
+    "conv2d": (
+        lambda x, w: fn.conv2d(x, w, stride=2, padding=1),
+        [(2, 16, 15, 15), (32, 16, 3, 3)],
+        {},
+    ),
     "conv1d": (lambda x, w: fn.conv1d(x, w, groups=4), [(2, 16, 15), (32, 4, 3)], {}),
     "conv3d": (fn.conv3d, [(1, 3, 6, 7, 8), (4, 3, 3, 3, 3)], {}),
-    "conv_transpose2d": (lambda x, w: fn.conv_transpose2d(x, w, stride=2),
-                         [(2, 8, 7, 7), (8, 4, 2, 2)], {}),
+    "conv_transpose2d": (
+        lambda x, w: fn.conv_transpose2d(x, w, stride=2),
+        [(2, 8, 7, 7), (8, 4, 2, 2)],
+        {},
+    ),
     "mm": (torch.mm, [(5, 7), (7, 9)], {}),
     "bmm": (torch.bmm, [(3, 5, 7), (3, 7, 9)], {}),
     "matmul": (torch.matmul, [(2, 3, 5, 7), (7, 9)], {}),
     "linear": (fn.linear, [(6, 7), (9, 7)], {}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -51,9 +51,10 @@ def feed(graph: Graph) -> dict[str, np.ndarray]:
         if type_.dtype == "int64":
             high = {"input_ids": 30000, "token_type_ids": 2}.get(name)
             found[name] = (
-                np.ones(type_.shape, np.int64) if high is None
+                np.ones(type_.shape, np.int64)
+                if high is None
                 else rng.integers(0, high, type_.shape)
-            )  # fmt: skip
+            )
         else:
             found[name] = rng.standard_normal(type_.shape).astype(type_.dtype)
     return found

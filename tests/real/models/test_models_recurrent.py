@@ -89,10 +89,11 @@ def inputs_of(graph):
     rng = np.random.default_rng(0)
     types = [graph.type_of(name) for name in graph.inputs]
     return [
-        rng.integers(0, 50, type_.shape) if type_.dtype == "int64"
+        rng.integers(0, 50, type_.shape)
+        if type_.dtype == "int64"
         else rng.standard_normal(type_.shape, np.float32)
         for type_ in types
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -127,9 +128,11 @@ def lstm_state(key: str, layer: int, parts: list[np.ndarray]) -> dict[str, np.nd
         end = f"l{layer}" + "_reverse" * direction
         inner, outer = np.split(bias, 2)
         found |= {
-            f"{key}.weight_ih_{end}": gates(weight), f"{key}.weight_hh_{end}": gates(recurrence),
-            f"{key}.bias_ih_{end}": gates(inner), f"{key}.bias_hh_{end}": gates(outer),
-        }  # fmt: skip
+            f"{key}.weight_ih_{end}": gates(weight),
+            f"{key}.weight_hh_{end}": gates(recurrence),
+            f"{key}.bias_ih_{end}": gates(inner),
+            f"{key}.bias_hh_{end}": gates(outer),
+        }
     return found
 
 

@@ -22,12 +22,22 @@ def alexnet() -> nn.Module:
         return nn.Sequential(nn.Conv2d(*args, **kwargs), nn.ReLU())
 
     return nn.Sequential(
-        conv(3, 64, 11, stride=4, padding=2), nn.MaxPool2d(3, 2),
-        conv(64, 192, 5, padding=2), nn.MaxPool2d(3, 2),
-        conv(192, 384, 3, padding=1), conv(384, 256, 3, padding=1),
-        conv(256, 256, 3, padding=1), nn.MaxPool2d(3, 2), nn.AdaptiveAvgPool2d(6), nn.Flatten(),
-        nn.Linear(9216, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000),
-    )  # fmt: skip
+        conv(3, 64, 11, stride=4, padding=2),
+        nn.MaxPool2d(3, 2),
+        conv(64, 192, 5, padding=2),
+        nn.MaxPool2d(3, 2),
+        conv(192, 384, 3, padding=1),
+        conv(384, 256, 3, padding=1),
+        conv(256, 256, 3, padding=1),
+        nn.MaxPool2d(3, 2),
+        nn.AdaptiveAvgPool2d(6),
+        nn.Flatten(),
+        nn.Linear(9216, 4096),
+        nn.ReLU(),
+        nn.Linear(4096, 4096),
+        nn.ReLU(),
+        nn.Linear(4096, 1000),
+    )
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, group: int = 1):
@@ -42,9 +52,12 @@ class Bottleneck(nn.Module):
         reshaped = stride != 1 or inputs != 4 * width
         self.shortcut = conv_bn(inputs, 4 * width, 1, stride) if reshaped else nn.Identity()
         self.main = nn.Sequential(
-            conv_bn(inputs, width, 1), nn.ReLU(), conv_bn(width, width, 3, stride), nn.ReLU(),
+            conv_bn(inputs, width, 1),
+            nn.ReLU(),
+            conv_bn(width, width, 3, stride),
+            nn.ReLU(),
             conv_bn(width, 4 * width, 1),
-        )  # fmt: skip
+        )
 
     def forward(self, x):
         return fn.relu(self.main(x) + self.shortcut(x))
@@ -58,9 +71,14 @@ def resnet50() -> nn.Module:
             blocks.append(Bottleneck(channels, 64 << stage, stride))
             channels = 256 << stage
     return nn.Sequential(
-        conv_bn(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1), *blocks, nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(), nn.Linear(2048, 1000),
-    )  # fmt: skip
+        conv_bn(3, 64, 7, 2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+        *blocks,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(2048, 1000),
+    )
 
 
 class Inverted(nn.Module):
@@ -78,17 +96,30 @@ class Inverted(nn.Module):
 
 
 def mobilenet_v2() -> nn.Module:
-    stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
-              (6, 160, 3, 2), (6, 320, 1, 1))  # fmt: skip
+    stages = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )
     blocks, channels = [], 32
     for expansion, width, count, stride in stages:
         for block in range(count):
             blocks.append(Inverted(channels, width, expansion, 1 if block else stride))
             channels = width
     return nn.Sequential(
-        conv_bn(3, 32, 3, 2), nn.ReLU6(), *blocks, conv_bn(320, 1280, 1), nn.ReLU6(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000),
-    )  # fmt: skip
+        conv_bn(3, 32, 3, 2),
+        nn.ReLU6(),
+        *blocks,
+        conv_bn(320, 1280, 1),
+        nn.ReLU6(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(1280, 1000),
+    )
 
 
 class Layer(nn.Module):

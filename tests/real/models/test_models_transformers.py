@@ -38,15 +38,29 @@ VISION = ("vit", "clip_vision_model")
 OTHERS = ("bert", *VISION, "clip_text_model")
 
 _LAYERS = {
-    "hidden_size": 32, "intermediate_size": 80, "num_hidden_layers": 2, "num_attention_heads": 4,
-}  # fmt: skip
+    "hidden_size": 32,
+    "intermediate_size": 80,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 _SMALL = {**_LAYERS, "vocab_size": 99, "bos_token_id": 1, "eos_token_id": 98}
 _ENCODER = {
-    "layers": 2, "hidden": 32, "heads": 4, "feed_forward": 80, "vocabulary": 99, "positions": 512,
-}  # fmt: skip
+    "layers": 2,
+    "hidden": 32,
+    "heads": 4,
+    "feed_forward": 80,
+    "vocabulary": 99,
+    "positions": 512,
+}
 TINY = {
-    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 99, "bos_token_id": 1,
-             "eos_token_id": 98},
+    "gpt2": {
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "vocab_size": 99,
+        "bos_token_id": 1,
+        "eos_token_id": 98,
+    },
     "opt": {**_SMALL, "ffn_dim": 80, "word_embed_proj_dim": 32},
     "llama": {**_SMALL, "num_key_value_heads": 2, "head_dim": 8, "attention_bias": True},
     "mistral": {**_SMALL, "num_key_value_heads": 2, "head_dim": 16},
@@ -56,7 +70,7 @@ TINY = {
     "vit": {**_LAYERS, "image_size": 32, "patch_size": 8, "num_labels": 5},
     "clip_text_model": {**_SMALL, "projection_dim": 24},
     "clip_vision_model": {**_LAYERS, "image_size": 32, "patch_size": 8, "projection_dim": 24},
-}  # fmt: skip
+}
 TINY["opt"].pop("intermediate_size")
 
 
@@ -241,9 +255,12 @@ def test_the_decoder_of_latents_is_that_of_diffusers(monkeypatch):
     nets = pytest.importorskip("diffusers")
     monkeypatch.setattr(diffusion, "_DECODER_WIDTHS", (64, 64, 64, 32))
     net = nets.AutoencoderKL(
-        block_out_channels=(32, 64, 64, 64), down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2, latent_channels=4,
-    ).eval()  # fmt: skip
+        block_out_channels=(32, 64, 64, 64),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        latent_channels=4,
+    ).eval()
     net.forward = net.decode
     graph = diffusion.vae_decoder(2, 64, "float32")
     inputs = inputs_of(graph)

@@ -42,9 +42,15 @@ def vgg(*stages: int) -> nn.Module:
             inputs = channels
         layers.append(nn.MaxPool2d(2))
     return nn.Sequential(
-        *layers, nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(25088, 4096), nn.ReLU(),
-        nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000),
-    )  # fmt: skip
+        *layers,
+        nn.AdaptiveAvgPool2d(7),
+        nn.Flatten(),
+        nn.Linear(25088, 4096),
+        nn.ReLU(),
+        nn.Linear(4096, 4096),
+        nn.ReLU(),
+        nn.Linear(4096, 1000),
+    )
 
 
 class Residual(nn.Module):
@@ -54,11 +60,12 @@ class Residual(nn.Module):
         reshaped = stride > 1 or inputs != outputs
         self.shortcut = plain(inputs, outputs, 1, stride) if reshaped else nn.Identity()
         self.main = (
-            nn.Sequential(unit(inputs, width, 1), unit(width, width, 3, stride),
-                          plain(width, outputs, 1))
-            if bottleneck else
-            nn.Sequential(unit(inputs, width, 3, stride), plain(width, width, 3))
-        )  # fmt: skip
+            nn.Sequential(
+                unit(inputs, width, 1), unit(width, width, 3, stride), plain(width, outputs, 1)
+            )
+            if bottleneck
+            else nn.Sequential(unit(inputs, width, 3, stride), plain(width, width, 3))
+        )
 
     def forward(self, x):
         return fn.relu(self.main(x) + self.shortcut(x))
@@ -72,9 +79,13 @@ def resnet(bottleneck: bool, *stages: int) -> nn.Module:
             blocks.append(Residual(inputs, 64 << stage, stride, bottleneck))
             inputs = (256 if bottleneck else 64) << stage
     return nn.Sequential(
-        unit(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1), *blocks, nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(), nn.Linear(inputs, 1000),
-    )  # fmt: skip
+        unit(3, 64, 7, 2),
+        nn.MaxPool2d(3, 2, 1),
+        *blocks,
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(inputs, 1000),
+    )
 
 
 def same(x, kernel: int, stride: int, value: float = 0.0):
@@ -128,16 +139,23 @@ class Cell(nn.Module):
 
     def __init__(self, inputs: int, past: int, filters: int, before: str) -> None:
         super().__init__()
-        made = {"": nn.Identity, "1x1": lambda: plain(past, filters, 1, eps=1e-3),
-                "halved": lambda: Halved(past, filters)}  # fmt: skip
+        made = {
+            "": nn.Identity,
+            "1x1": lambda: plain(past, filters, 1, eps=1e-3),
+            "halved": lambda: Halved(past, filters),
+        }
         self.before, self.fits = made[before](), bool(before)
         self.begin = plain(inputs, filters, 1, eps=1e-3)
         past = filters if before else past
         self.parts = nn.ModuleList(
-            Separable(past if source == "p" else filters, filters, kernel,
-                      1 if source == "s" else self.stride)
+            Separable(
+                past if source == "p" else filters,
+                filters,
+                kernel,
+                1 if source == "s" else self.stride,
+            )
             for kernel, source in self.kernels
-        )  # fmt: skip
+        )
 
     def forward(self, x, past):
         past = self.before(fn.relu(past)) if self.fits else past
@@ -165,10 +183,12 @@ class Nasnet(nn.Module):
     def __init__(self, cells: int, filters: int, stem: int, skips: bool) -> None:
         super().__init__()
         self.stem, self.skips = plain(3, stem, 3, 2, 0, eps=1e-3), skips
-        self.cells = nn.ModuleList([
-            Reduction(stem, stem, filters // 4, ""),
-            Reduction(filters, stem, filters // 2, "halved"),
-        ])  # fmt: skip
+        self.cells = nn.ModuleList(
+            [
+                Reduction(stem, stem, filters // 4, ""),
+                Reduction(filters, stem, filters // 2, "halved"),
+            ]
+        )
         past, inputs = filters, 2 * filters
         for stage in range(3):
             width = filters << stage
@@ -222,10 +242,12 @@ class GhostBlock(nn.Module):
             Ghost(wide, outputs, None),
         )
         self.shortcut = (
-            nn.Identity() if stride == 1 and inputs == outputs else
-            nn.Sequential(plain(inputs, inputs, kernel, stride, group=inputs),
-                          plain(inputs, outputs, 1))
-        )  # fmt: skip
+            nn.Identity()
+            if stride == 1 and inputs == outputs
+            else nn.Sequential(
+                plain(inputs, inputs, kernel, stride, group=inputs), plain(inputs, outputs, 1)
+            )
+        )
 
     def forward(self, x):
         return self.main(x) + self.shortcut(x)
@@ -241,9 +263,15 @@ def ghostnet() -> nn.Module:
         blocks.append(GhostBlock(inputs, *values))
         inputs = values[2]
     return nn.Sequential(
-        unit(3, 16, 3, 2), *blocks, unit(160, 960, 1), nn.AdaptiveAvgPool2d(1),
-        nn.Conv2d(960, 1280, 1), nn.ReLU(), nn.Flatten(), nn.Linear(1280, 1000),
-    )  # fmt: skip
+        unit(3, 16, 3, 2),
+        *blocks,
+        unit(160, 960, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Conv2d(960, 1280, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(1280, 1000),
+    )
 
 
 silu = partial(unit, act=nn.SiLU, eps=1e-3)
@@ -272,20 +300,31 @@ class Yolo(nn.Module):
     def __init__(self, c: int) -> None:
         super().__init__()
         self.p3 = nn.Sequential(
-            silu(3, c, 6, 2, 2), silu(c, 2 * c, 3, 2), C3(2 * c, 2 * c, 1),
-            silu(2 * c, 4 * c, 3, 2), C3(4 * c, 4 * c, 2),
-        )  # fmt: skip
+            silu(3, c, 6, 2, 2),
+            silu(c, 2 * c, 3, 2),
+            C3(2 * c, 2 * c, 1),
+            silu(2 * c, 4 * c, 3, 2),
+            C3(4 * c, 4 * c, 2),
+        )
         self.p4 = nn.Sequential(silu(4 * c, 8 * c, 3, 2), C3(8 * c, 8 * c, 3))
         self.p5 = nn.Sequential(silu(8 * c, 16 * c, 3, 2), C3(16 * c, 16 * c, 1))
         self.spp = nn.ModuleList([silu(16 * c, 8 * c, 1), silu(32 * c, 16 * c, 1)])
-        self.up = nn.ModuleList([
-            silu(16 * c, 8 * c, 1), C3(16 * c, 8 * c, 1, False),
-            silu(8 * c, 4 * c, 1), C3(8 * c, 4 * c, 1, False),
-        ])  # fmt: skip
-        self.down = nn.ModuleList([
-            silu(4 * c, 4 * c, 3, 2), C3(8 * c, 8 * c, 1, False),
-            silu(8 * c, 8 * c, 3, 2), C3(16 * c, 16 * c, 1, False),
-        ])  # fmt: skip
+        self.up = nn.ModuleList(
+            [
+                silu(16 * c, 8 * c, 1),
+                C3(16 * c, 8 * c, 1, False),
+                silu(8 * c, 4 * c, 1),
+                C3(8 * c, 4 * c, 1, False),
+            ]
+        )
+        self.down = nn.ModuleList(
+            [
+                silu(4 * c, 4 * c, 3, 2),
+                C3(8 * c, 8 * c, 1, False),
+                silu(8 * c, 8 * c, 3, 2),
+                C3(16 * c, 16 * c, 1, False),
+            ]
+        )
         self.heads = nn.ModuleList(nn.Conv2d(c << (2 + level), 255, 1) for level in range(3))
 
     def forward(self, x):
@@ -325,8 +364,9 @@ class Expand(nn.Module):
         )
         self.shortcut = (
             nn.Sequential(plain(inputs, inputs, 3, 2, group=inputs), plain(inputs, outputs, 1))
-            if halves else nn.Identity()
-        )  # fmt: skip
+            if halves
+            else nn.Identity()
+        )
         self.last = plain(wide, outputs, 1)
 
     def forward(self, x):
@@ -341,16 +381,28 @@ class Bisenet(nn.Module):
             return [plain(128, 128, 3, group=128), nn.Conv2d(128, 128, 1, bias=False)]
 
         self.detail = nn.Sequential(
-            unit(3, 64, 3, 2), unit(64, 64, 3), unit(64, 64, 3, 2), unit(64, 64, 3),
-            unit(64, 64, 3), unit(64, 128, 3, 2), unit(128, 128, 3), unit(128, 128, 3),
-        )  # fmt: skip
+            unit(3, 64, 3, 2),
+            unit(64, 64, 3),
+            unit(64, 64, 3, 2),
+            unit(64, 64, 3),
+            unit(64, 64, 3),
+            unit(64, 128, 3, 2),
+            unit(128, 128, 3),
+            unit(128, 128, 3),
+        )
         self.stem = unit(3, 16, 3, 2)
         self.left = nn.Sequential(unit(16, 8, 1), unit(8, 16, 3, 2))
         self.fuse = unit(32, 16, 3)
         self.layers = nn.Sequential(
-            Expand(16, 32), Expand(32, 32), Expand(32, 64), Expand(64, 64), Expand(64, 128),
-            Expand(128, 128), Expand(128, 128), Expand(128, 128),
-        )  # fmt: skip
+            Expand(16, 32),
+            Expand(32, 32),
+            Expand(32, 64),
+            Expand(64, 64),
+            Expand(64, 128),
+            Expand(128, 128),
+            Expand(128, 128),
+            Expand(128, 128),
+        )
         self.mean = nn.Sequential(nn.BatchNorm2d(128), unit(128, 128, 1))
         self.context = unit(128, 128, 3)
         self.fine = nn.Sequential(*separable())
@@ -412,9 +464,11 @@ NETS = {
 }
 
 OUTPUTS = {
-    "yolov5n": (1, 25200, 85), "yolov5s": (1, 25200, 85), "bisenetv2": (1, 19, 1024, 2048),
+    "yolov5n": (1, 25200, 85),
+    "yolov5s": (1, 25200, 85),
+    "bisenetv2": (1, 19, 1024, 2048),
     "unet": (1, 2, 640, 640),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -441,9 +495,13 @@ def drawn_and_run(graph, image):
 
 
 SMALL = {
-    "resnet18": 64, "nasnet-mobile": 64, "ghostnet": 64, "yolov5n": 64, "bisenetv2": 64,
+    "resnet18": 64,
+    "nasnet-mobile": 64,
+    "ghostnet": 64,
+    "yolov5n": 64,
+    "bisenetv2": 64,
     "unet": 32,
-}  # fmt: skip
+}
 
 
 def compare(graph, net):
@@ -473,14 +531,17 @@ def test_a_cell_behind_a_reduction_may_look_past_it():
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("yolov5s", 100, "image_size 100 is impossible; allowed: a multiple of 32; the nearest is "
-         "96"),
+        (
+            "yolov5s",
+            100,
+            "image_size 100 is impossible; allowed: a multiple of 32; the nearest is 96",
+        ),
         ("unet", 100, "image_size 100 is impossible; allowed: a multiple of 16; the nearest is 96"),
         ("bisenetv2", 1000, "allowed: a multiple of 32; the nearest is 992"),
         ("nasnet-mobile", 16, "image_size 16 is impossible; allowed: 32 and more"),
         ("vgg19", 330, "image leaves 10x10 positions before the classifier"),
     ],
-)  # fmt: skip
+)
 def test_impossible_sizes_are_refused(name, size, message):
     with pytest.raises(InputError) as caught:
         build_model(name, image_size=size)

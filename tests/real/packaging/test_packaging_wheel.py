@@ -64,8 +64,18 @@ def installed(wheel, tmp_path_factory) -> Path:
     home = tmp_path_factory.mktemp("env")
     venv.EnvBuilder(with_pip=False, symlinks=True).create(home)
     python = home / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps",
-           "--no-index", "--quiet", str(wheel)]  # fmt: skip
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--no-deps",
+        "--no-index",
+        "--quiet",
+        str(wheel),
+    ]
     subprocess.run(pip, check=True, capture_output=True, env=clean())
     (site,) = (home / "lib").glob("python*/site-packages")
     # After its own folder, so that what the wheel brought comes first.
@@ -89,7 +99,11 @@ def test_the_command_runs_there(installed, tmp_path):
     assert "nvidia-h100-sxm5-80gb" in lydite("predict", "alexnet", "--on", "h100", "--quiet")
     code = "import lydite; print(lydite.__file__)"
     where = subprocess.run(
-        [str(installed / "bin" / "python"), "-c", code], capture_output=True, text=True, check=True,
-        env=clean(), cwd=tmp_path,
-    ).stdout  # fmt: skip
+        [str(installed / "bin" / "python"), "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=clean(),
+        cwd=tmp_path,
+    ).stdout
     assert Path(where.strip()).is_relative_to(installed)

@@ -51,9 +51,10 @@ def run(graph: Graph, also: tuple[str, ...] = ()) -> list[np.ndarray]:
     for name in graph.inputs:
         type_ = graph.type_of(name)
         feeds[name] = (
-            np.ones(type_.shape, np.int64) if type_.dtype == "int64"
+            np.ones(type_.shape, np.int64)
+            if type_.dtype == "int64"
             else rng.standard_normal(type_.shape).astype(type_.dtype)
-        )  # fmt: skip
+        )
     return session.run(None, feeds)
 
 
@@ -85,9 +86,10 @@ def calibrated(net: Graph) -> dict[str, float]:
     """The largest magnitude of every activation."""
     plain = folded(net)
     names = tuple(
-        name for name in plain.producers
+        name
+        for name in plain.producers
         if plain.type_of(name).dtype == "float32" and name not in plain.outputs
-    )  # fmt: skip
+    )
     values = run(plain, names)[len(plain.outputs) :]
     largest = {name: float(np.abs(value).max()) for name, value in zip(names, values, strict=True)}
     return largest | {name: 5.0 for name in plain.inputs}
@@ -141,9 +143,14 @@ def test_attention_with_a_mask_for_all_queries_and_one_for_each():
 @pytest.mark.parametrize("kv_heads", [4, 2])
 def test_attention_written_out_changes_no_number(kv_heads):
     size = Decoder(
-        layers=2, hidden=32, heads=4, kv_heads=kv_heads, feed_forward=64, vocabulary=50,
+        layers=2,
+        hidden=32,
+        heads=4,
+        kv_heads=kv_heads,
+        feed_forward=64,
+        vocabulary=50,
         positions=16,
-    )  # fmt: skip
+    )
     graph = with_numbers(decoder(size, batch=2, sequence=8, phase="forward"))
     found = written_out(graph)
     assert "Attention" in {op.op_type for op in graph.ops}

@@ -38,9 +38,17 @@ def shown(path: Path) -> dict[str, Any]:
     page = path.read_text().replace("<head>", "<head>" + LISTEN, 1)
     heard = path.with_suffix(".heard.html")
     heard.write_text(page.replace("</body></html>", TELL + "</body></html>"))
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-               f"--user-data-dir={path.parent / 'profile'}", "--virtual-time-budget=20000",
-               "--dump-dom", heard.as_uri()]  # fmt: skip
+    command = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={path.parent / 'profile'}",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        heard.as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
     assert told is not None, done.stdout[-2000:]

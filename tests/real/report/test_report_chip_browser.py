@@ -30,7 +30,12 @@ def test_the_page_in_a_browser(tmp_path):
     assert found["lines"] == 1  # the roof
     assert {"flush", "load", "launch", "layers"} <= set(found["legend"])
     for fact in (
-        format_seconds(result.seconds), format_percent(result.utilisation), "simulated",
-        "Operators on the processor", "What is assumed", "accelerator 1", "LPDDR4_3200_2x16",
-    ):  # fmt: skip
+        format_seconds(result.seconds),
+        format_percent(result.utilisation),
+        "simulated",
+        "Operators on the processor",
+        "What is assumed",
+        "accelerator 1",
+        "LPDDR4_3200_2x16",
+    ):
         assert fact in found["text"], fact

@@ -31,7 +31,11 @@ def test_the_page_in_a_browser(tmp_path):
     assert found["lines"] == plan.pp + 1  # memory of each stage, and the capacity
     assert {"forward", "tensor", "pipeline", "bubble", "stage 1"} <= set(found["legend"])
     for fact in (
-        format_seconds(result.seconds), format_percent(result.mfu), "modelled", "Critical path",
-        "What is assumed", "stage 1 compute",
-    ):  # fmt: skip
+        format_seconds(result.seconds),
+        format_percent(result.mfu),
+        "modelled",
+        "Critical path",
+        "What is assumed",
+        "stage 1 compute",
+    ):
         assert fact in found["text"], fact

@@ -50,9 +50,23 @@ def network(name: str) -> tuple[Invocations, dict[str, np.ndarray]]:
         pytest.skip(f"no reference data in {BASE}: set LYDITE_REFERENCE_DATA")
     with (BASE / "invocations.csv").open() as opened:
         rows = [row for row in csv.DictReader(opened) if row["net"] == name]
-    columns = ("cycles", "upsampled", "idle_fu", "avg_power", "fu_dyn", "fu_leak", "mem_leak",
-               "mem_dyn_cumulative", "fu_area", "mem_area", "mul", "add", "bit", "shift",
-               "reg")  # fmt: skip
+    columns = (
+        "cycles",
+        "upsampled",
+        "idle_fu",
+        "avg_power",
+        "fu_dyn",
+        "fu_leak",
+        "mem_leak",
+        "mem_dyn_cumulative",
+        "fu_area",
+        "mem_area",
+        "mul",
+        "add",
+        "bit",
+        "shift",
+        "reg",
+    )
     printed = {key: np.array([float(row[key]) for row in rows]) for key in columns}
     plan = schedule_graph(read_file(BASE / "topologies" / f"{NETS[name]}_smv_topo.pbtxt"))
     return plan.invocations, printed
@@ -67,9 +81,12 @@ def every() -> list[Invocations]:
     return [
         one(0, convolution((1, 16, 16, 64), 64, (3, 3), pads=same_pads((3, 3)))),
         one(0, convolution((1, 15, 15, 12), 20, (3, 3), (2, 2), same_pads((3, 3)))),
-        one(1, inner_product((2, 784), 100)), one(2, pooling((1, 32, 32, 24), (2, 2), (2, 2))),
-        one(4, batch_norm((1, 32, 32, 16))), one(6, flat(40000)), one(12, flat(500)),
-    ]  # fmt: skip
+        one(1, inner_product((2, 784), 100)),
+        one(2, pooling((1, 32, 32, 24), (2, 2), (2, 2))),
+        one(4, batch_norm((1, 32, 32, 16))),
+        one(6, flat(40000)),
+        one(12, flat(500)),
+    ]
 
 
 def tutorial() -> tuple[Invocations, Power]:
@@ -153,19 +170,36 @@ def test_the_block_is_printed_as_smaug_prints_it():
     assert lines[:3] == lines[-3:] == rule
     # The tutorial's block, its labels and what is exact in it.
     assert [line.partition(":")[0].strip() for line in lines[3:-3]] == [
-        "Running", "Top level function", "Cycle", "Upsampled Cycle", "Avg Power", "Idle FU Cycles",
-        "Avg FU Power", "Avg FU Dynamic Power", "Avg FU leakage Power", "Avg MEM Power",
-        "Avg MEM Dynamic Power", "Avg MEM Leakage Power", "Total Area", "FU Area", "MEM Area",
-        "Num of Multipliers (32-bit)", "Num of Adders (32-bit)",
-        "Num of Bit-wise Operators (32-bit)", "Num of Shifters (32-bit)",
+        "Running",
+        "Top level function",
+        "Cycle",
+        "Upsampled Cycle",
+        "Avg Power",
+        "Idle FU Cycles",
+        "Avg FU Power",
+        "Avg FU Dynamic Power",
+        "Avg FU leakage Power",
+        "Avg MEM Power",
+        "Avg MEM Dynamic Power",
+        "Avg MEM Leakage Power",
+        "Total Area",
+        "FU Area",
+        "MEM Area",
+        "Num of Multipliers (32-bit)",
+        "Num of Adders (32-bit)",
+        "Num of Bit-wise Operators (32-bit)",
+        "Num of Shifters (32-bit)",
         "Num of Registers (32-bit)",
-    ]  # fmt: skip
+    ]
     assert {
-        "Running : ./outputs/nnet_fwd", "Top level function: smv_conv3d_nhwc_vec_fxp",
-        "Upsampled Cycle : 0 cycles", "Avg MEM Leakage Power: 18.911 mW",
-        "MEM Area: 1.13989e+06 uM^2", "Num of Multipliers (32-bit): 37",
+        "Running : ./outputs/nnet_fwd",
+        "Top level function: smv_conv3d_nhwc_vec_fxp",
+        "Upsampled Cycle : 0 cycles",
+        "Avg MEM Leakage Power: 18.911 mW",
+        "MEM Area: 1.13989e+06 uM^2",
+        "Num of Multipliers (32-bit): 37",
         "Num of Bit-wise Operators (32-bit): 12",
-    } <= set(lines)  # fmt: skip
+    } <= set(lines)
 
 
 # --- what must hold ---------------------------------------------------------------------------
@@ -231,9 +265,7 @@ def test_padding_is_not_read():
     assert found.half_reads[0] == loaded and found.word_writes[0] == 4 * loaded
     # A stride of 2 over 5 x 5: rows -1 0 1 / 1 2 3 / 3 4 5.
     inv = one(0, convolution((1, 5, 5, 32), 8, (3, 3), (2, 2), same_pads((3, 3))))
-    assert accesses(inv, SMV).vector_reads[0] == (
-        (2 + 3 + 2) ** 2 * 4 + 9 * 8 * 4 + 9 * 8 + 9
-    )  # fmt: skip
+    assert accesses(inv, SMV).vector_reads[0] == ((2 + 3 + 2) ** 2 * 4 + 9 * 8 * 4 + 9 * 8 + 9)
 
 
 @pytest.mark.parametrize("name", ["pes", "vectors", "lanes"])

@@ -39,12 +39,16 @@ SCARCE = {
     "smv chunk": (SMV, part(SMV, "dma", requests=4, chunk_bytes=16)),
     "smv channels": (part(SMV, "dma", requests=2, channels=4), part(SMV, "dma", requests=2)),
     "smv setup": (SMV, part(SMV, "dma", setup_cycles=200)),
-    "smv pages": (part(SMV, "dma", setup_cycles=200),
-                  part(SMV, "dma", setup_cycles=200, page_bytes=512)),
+    "smv pages": (
+        part(SMV, "dma", setup_cycles=200),
+        part(SMV, "dma", setup_cycles=200, page_bytes=512),
+    ),
     "smv banks": (pads(SMV, banks=16), SMV),
     "smv word": (pads(SMV, word_bytes=8), SMV),
-    "smv DRAM's latency": (part(SMV, "dma", requests=4),
-                           part(part(SMV, "dma", requests=4), "dram", latency_s=300e-9)),
+    "smv DRAM's latency": (
+        part(SMV, "dma", requests=4),
+        part(part(SMV, "dma", requests=4), "dram", latency_s=300e-9),
+    ),
     "acp requests": (ACP, part(ACP, "interface", acp_requests=2)),
     "acp latency": (ACP, part(ACP, "interface", acp_latency_cycles=200)),
     "acp hit": (ACP, part(ACP, "cache", hit_cycles=200)),
@@ -59,7 +63,7 @@ SCARCE = {
     "systolic flushes": (DMA, part(DMA, "interface", flush_cycles=48)),
     "systolic line": (DMA, part(DMA, "interface", line_bytes=16)),
     "systolic noc": (SYSTOLIC, replace(SYSTOLIC, noc=Noc("mesh", 16e9))),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SCARCE)
@@ -117,11 +121,15 @@ def test_what_the_cache_gives_is_not_fetched():
 def test_half_the_banks_take_twice_the_cycles(dataflow, pad):
     """Where what streams comes at half the array's pace; what else happens is as before."""
     array = varied(SYSTOLIC, dataflow=dataflow, overlap="none")
-    halved = replace(array, scratchpads=tuple(
-        replace(p, banks=p.banks // 2) if p.name == pad else p for p in array.scratchpads
-    ))  # fmt: skip
-    for cost, slower in zip(*(systolic_plan(NETS["systolic-128"], c).costs
-                              for c in (array, halved)), strict=True):  # fmt: skip
+    halved = replace(
+        array,
+        scratchpads=tuple(
+            replace(p, banks=p.banks // 2) if p.name == pad else p for p in array.scratchpads
+        ),
+    )
+    for cost, slower in zip(
+        *(systolic_plan(NETS["systolic-128"], c).costs for c in (array, halved)), strict=True
+    ):
         if cost.macs:
             assert cost.cycles["bank conflict"] == 0
             assert slower.cycles["bank conflict"] == pytest.approx(cost.cycles["compute"])

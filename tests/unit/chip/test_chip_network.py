@@ -29,8 +29,14 @@ SMV, SYSTOLIC = read_chip("smv"), read_chip("systolic-128")
 
 def jobs(count: int, accelerators: int = 1, **columns: float) -> Jobs:
     """As many equal invocations of one layer, in turns."""
-    each = {"begin_s": 0.0, "load_bytes": 0.0, "load_s": 0.0, "compute_s": 1e-6,
-            "store_bytes": 0.0, "store_s": 0.0} | columns  # fmt: skip
+    each = {
+        "begin_s": 0.0,
+        "load_bytes": 0.0,
+        "load_s": 0.0,
+        "compute_s": 1e-6,
+        "store_bytes": 0.0,
+        "store_s": 0.0,
+    } | columns
     filled = {name: np.full(count, value) for name, value in each.items()}
     zero = np.zeros(count, np.int64)
     turns = np.arange(count) % accelerators
@@ -72,8 +78,9 @@ def test_the_processor_launches_one_after_the_other():
     assert soc.seconds == pytest.approx(8 * 5e-6 + 1e-9)
 
 
-@pytest.mark.parametrize(("name", "chip"), [("minerva", SMV), ("lenet5", SMV),
-                                            ("resnet18", SYSTOLIC)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "chip"), [("minerva", SMV), ("lenet5", SMV), ("resnet18", SYSTOLIC)]
+)
 def test_what_a_layer_waits_for_adds_up_to_its_span(name, chip):
     result = run_chip(build_model(name), chip)
     assert result.soc is not None
@@ -219,9 +226,13 @@ def test_parts_that_a_chip_has_are_tried_and_those_that_do_not_run_said():
 
 def test_designs_are_parsed_and_refused():
     assert parse_vary(["pes=8,16", "spad=16KiB"]) == {"pes": [8, 16], "spad": [16384.0]}
-    for text, told in [("pes", "has no values"), ("pse=4", "did you mean 'pes'"),
-                       ("spad=16", "'16' has no unit"), ("pes=0", "whole numbers from 1"),
-                       ("clock=2 GB", "is not in Hz")]:  # fmt: skip
+    for text, told in [
+        ("pes", "has no values"),
+        ("pse=4", "did you mean 'pes'"),
+        ("spad=16", "'16' has no unit"),
+        ("pes=0", "whole numbers from 1"),
+        ("clock=2 GB", "is not in Hz"),
+    ]:
         with pytest.raises(InputError, match=told):
             parse_vary([text])
     with pytest.raises(InputError, match="has no 'pes'; allowed: rows, columns"):
@@ -234,8 +245,10 @@ def test_designs_are_parsed_and_refused():
     with pytest.raises(InputError, match="unknown topology 'star'; allowed: crossbar, mesh, ring"):
         designed(SYSTOLIC, {"noc": "star"})
     assert [value_text(*one) for one in (("spad", 16384.0), ("clock", 1.5e9), ("pes", 8))] == [
-        "16.00 KiB", "1.50 GHz", "8"
-    ]  # fmt: skip
+        "16.00 KiB",
+        "1.50 GHz",
+        "8",
+    ]
     assert varied(SMV, pes=16).array.macs == 2 * SMV.array.macs
 
 
@@ -268,10 +281,16 @@ def test_the_best_tiling_is_never_slower(name):
     assert best.macs == usual.macs
 
 
-@pytest.mark.parametrize(("name", "chip"), [
-    ("lenet5", SMV), ("lenet5", replace(SMV, node_nm=16)), ("resnet18", "systolic-32"),
-    ("mobilenetv2", "tpu-like"), ("resnet18", "nvdla-large"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "chip"),
+    [
+        ("lenet5", SMV),
+        ("lenet5", replace(SMV, node_nm=16)),
+        ("resnet18", "systolic-32"),
+        ("mobilenetv2", "tpu-like"),
+        ("resnet18", "nvdla-large"),
+    ],
+)
 def test_neither_time_nor_energy_is_more_than_the_usual(name, chip):
     graph, where = build_model(name), read_chip(chip) if isinstance(chip, str) else chip
     usual, fast, frugal = (run_chip(graph, where, tiling=t) for t in TILINGS)

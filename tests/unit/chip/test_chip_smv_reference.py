@@ -67,10 +67,13 @@ def _asserted(problem: Problem, constraints, name: str):
     assert operand is not None
     grid = operand.grid
     found = {
-        "tile": list(operand.tile), "tile_rows": grid.sizes[1].tolist(),
-        "tile_cols": operand.tile[-2], "chan_tiles": grid.sizes[-1].tolist(),
-        "ofmap_tiles": grid.sizes[0].tolist(), "tiles": grid.shapes.tolist(),
-    }  # fmt: skip
+        "tile": list(operand.tile),
+        "tile_rows": grid.sizes[1].tolist(),
+        "tile_cols": operand.tile[-2],
+        "chan_tiles": grid.sizes[-1].tolist(),
+        "ofmap_tiles": grid.sizes[0].tolist(),
+        "tiles": grid.shapes.tolist(),
+    }
     return grid.count if name.startswith("num_") else found[name.split("_", 1)[1]]
 
 
@@ -91,8 +94,12 @@ def test_tiling_cases_are_exact(cases, constraints):
 
 # --- invocations ------------------------------------------------------------------------------
 
-NETWORKS = {"minerva": ("minerva", 25), "lenet5": ("lenet5", 55), "elu16": ("elu", 185),
-            "vgg16": ("vgg", 647)}  # fmt: skip
+NETWORKS = {
+    "minerva": ("minerva", 25),
+    "lenet5": ("lenet5", 55),
+    "elu16": ("elu", 185),
+    "vgg16": ("vgg", 647),
+}
 
 
 def _four(dims: str) -> list[int]:
@@ -109,8 +116,11 @@ def test_invocations_are_those_of_the_published_runs(data, network):
     found = plan.invocations
     assert len(found) == len(wanted) == count
     assert found.kernel_names == [row["kernel"] for row in wanted]
-    for column, name in (("input_dims", "input_tile"), ("weight_dims", "weight_tile"),
-                         ("output_dims", "output_tile")):  # fmt: skip
+    for column, name in (
+        ("input_dims", "input_tile"),
+        ("weight_dims", "weight_tile"),
+        ("output_dims", "output_tile"),
+    ):
         assert getattr(found, column).tolist() == [_four(row[name]) for row in wanted]
     loads = np.stack([found.input_load_bytes, found.weight_load_bytes], axis=1) // 2
     assert [[each for each in row if each] for row in loads.tolist()] == [
@@ -120,8 +130,9 @@ def test_invocations_are_those_of_the_published_runs(data, network):
     for index, row in enumerate(wanted):
         if row["rows"]:
             assert (found.out_rows[index], found.out_cols[index]) == (
-                int(row["rows"]), int(row["cols"]),
-            )  # fmt: skip
+                int(row["rows"]),
+                int(row["cols"]),
+            )
         for column, name in (("reads_input", "read_inputs"), ("reads_weights", "read_weights")):
             assert not row[name] or str(bool(getattr(found, column)[index])) == row[name]
 
@@ -219,16 +230,22 @@ def _product(case: dict) -> np.ndarray:
 
 
 ELTWISE = {
-    "Element-wise add operator": "eltwise_add", "Element-wise mul operator": "eltwise_mul",
-    "Less operator": "less", "LessEqual operator": "less_equal",
-    "Greater operator": "greater", "GreaterEqual operator": "greater_equal",
-}  # fmt: skip
+    "Element-wise add operator": "eltwise_add",
+    "Element-wise mul operator": "eltwise_mul",
+    "Less operator": "less",
+    "LessEqual operator": "less_equal",
+    "Greater operator": "greater",
+    "GreaterEqual operator": "greater_equal",
+}
 UNARY = {
-    "RELU/Slope 0": Activation("relu"), "RELU/Slope 0.1": Activation("lrelu", 0.1),
-    "ELU": Activation("elu", 0.1), "SELU": Activation("selu", 1.6733, 1.0507),
-    "Sigmoid": Activation("sigmoid"), "Tanh": Activation("tanh"),
+    "RELU/Slope 0": Activation("relu"),
+    "RELU/Slope 0.1": Activation("lrelu", 0.1),
+    "ELU": Activation("elu", 0.1),
+    "SELU": Activation("selu", 1.6733, 1.0507),
+    "Sigmoid": Activation("sigmoid"),
+    "Tanh": Activation("tanh"),
     "Hard Tanh": Activation("hard_tanh", low=-0.5, high=0.5),
-}  # fmt: skip
+}
 
 
 def _line(case: dict) -> np.ndarray:
@@ -248,10 +265,12 @@ def _softmax(case: dict) -> np.ndarray:
 BY_FILE: dict[str, Callable[[dict], np.ndarray]] = {
     "ref_convolution_op_test.cpp": _convolution,
     "ref_depthwise_convolution_op_test.cpp": _convolution,
-    "ref_pooling_op_test.cpp": _pool, "ref_batch_norm_op_test.cpp": _norm,
-    "ref_inner_product_op_test.cpp": _product, "ref_eltwise_ops_test.cpp": _line,
+    "ref_pooling_op_test.cpp": _pool,
+    "ref_batch_norm_op_test.cpp": _norm,
+    "ref_inner_product_op_test.cpp": _product,
+    "ref_eltwise_ops_test.cpp": _line,
     "ref_softmax_op_test.cpp": _softmax,
-}  # fmt: skip
+}
 
 
 def test_operators_give_smaugs_numbers(cases):

@@ -68,9 +68,15 @@ def network(height: int, channels: int, kernel: int, stride: int) -> Graph:
 
 
 @pytest.mark.parametrize("accelerators", [1, 3])
-@pytest.mark.parametrize(("scratchpad", "height", "channels", "kernel", "stride"), [
-    (32768, 12, 24, 3, 1), (8192, 20, 70, 5, 2), (6144, 20, 36, 3, 2), (6144, 13, 100, 1, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("scratchpad", "height", "channels", "kernel", "stride"),
+    [
+        (32768, 12, 24, 3, 1),
+        (8192, 20, 70, 5, 2),
+        (6144, 20, 36, 3, 2),
+        (6144, 13, 100, 1, 1),
+    ],
+)
 def test_networks_agree_with_onnx_runtime(
     scratchpad, height, channels, kernel, stride, accelerators
 ):
@@ -120,10 +126,13 @@ def windows(image: np.ndarray, kernel, stride, pads) -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 @given(
     st.tuples(st.integers(1, 2), st.integers(6, 40), st.integers(6, 30), st.integers(1, 80)),
-    st.integers(1, 70), st.tuples(st.integers(1, 5), st.integers(1, 5)),
-    st.tuples(st.integers(1, 3), st.integers(1, 3)), st.booleans(),
-    st.sampled_from([16384, 32768]), st.integers(1, 3),
-)  # fmt: skip
+    st.integers(1, 70),
+    st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.booleans(),
+    st.sampled_from([16384, 32768]),
+    st.integers(1, 3),
+)
 def test_convolutions_and_poolings_are_right_under_any_tiling(
     image, channels, kernel, stride, padded, scratchpad, accelerators
 ):
@@ -144,9 +153,12 @@ def test_convolutions_and_poolings_are_right_under_any_tiling(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.integers(1, 40), st.integers(1, 3000), st.integers(1, 200), st.integers(1, 4),
+    st.integers(1, 40),
+    st.integers(1, 3000),
+    st.integers(1, 200),
+    st.integers(1, 4),
     st.sampled_from([4096, 32768]),
-)  # fmt: skip
+)
 def test_inner_products_are_right_under_any_tiling(
     batch, inputs, outputs, accelerators, scratchpad
 ):

@@ -185,10 +185,13 @@ def by_element(array, ifmap, filters, memory, compat):
     if dataflow == "os":
         first, second = pieces(ifmap.T, rows), pieces(filters, columns)
         folds = [
-            (skewed(np.pad(a, ((0, columns - 1), (0, 0)), constant_values=-1)),
-             skewed(np.pad(b, ((0, rows - 1), (0, 0)), constant_values=-1)))
-            for b in second for a in first
-        ]  # fmt: skip
+            (
+                skewed(np.pad(a, ((0, columns - 1), (0, 0)), constant_values=-1)),
+                skewed(np.pad(b, ((0, rows - 1), (0, 0)), constant_values=-1)),
+            )
+            for b in second
+            for a in first
+        ]
         streams = diagonals(np.vstack(first)), diagonals(np.vstack(second))
     else:
         first, second = pieces(ifmap, rows), pieces(filters, columns)

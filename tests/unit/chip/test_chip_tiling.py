@@ -96,9 +96,14 @@ def test_smaugs_mistake_is_kept_on_demand():
     # the second must begin at row 1. SMAUG begins at row 2.
     problem = convolution((1, 9, 56, 32), 16, (3, 3), (2, 2), (1, 1, 1, 1))
     small = smv_constraints(3 * 56 * 32 * 2)
-    compat = type(small)(**{
-        name: getattr(small, name) for name in small.__dataclass_fields__ if name != "exact_halos"
-    }, exact_halos=False)  # fmt: skip
+    compat = type(small)(
+        **{
+            name: getattr(small, name)
+            for name in small.__dataclass_fields__
+            if name != "exact_halos"
+        },
+        exact_halos=False,
+    )
     assert tile(problem, small).input.grid.origins[1].tolist() == [0, 1, 3, 5, 7]
     assert tile(problem, compat).input.grid.origins[1].tolist() == [0, 2, 4, 6]
     assert not SMV_COMPAT.exact_halos

@@ -17,8 +17,12 @@ from lydite.hardware.chip import read_chip
 
 SMV = read_chip("smv")
 ROOT = Path(__file__).parents[3]
-NETS = {"minerva": ("minerva", 529_140), "lenet5": ("lenet5", 1_272_717),
-        "elu16": ("elu", 9_780_833), "vgg16": ("vgg", 23_408_252)}  # fmt: skip
+NETS = {
+    "minerva": ("minerva", 529_140),
+    "lenet5": ("lenet5", 1_272_717),
+    "elu16": ("elu", 9_780_833),
+    "vgg16": ("vgg", 23_408_252),
+}
 
 
 def conv(image=(1, 16, 16, 64), channels=64, kernel=(3, 3)):
@@ -58,8 +62,11 @@ def test_a_convolutions_position_takes_four_cycles():
 
 
 def test_parts_are_never_negative_and_add_up():
-    for inv in (conv(), conv(kernel=(1, 1)), schedule(
-        SmvOp("fc", KERNELS[1], inner_product((4, 784), 256), ("x", "w"), "y"))):  # fmt: skip
+    for inv in (
+        conv(),
+        conv(kernel=(1, 1)),
+        schedule(SmvOp("fc", KERNELS[1], inner_product((4, 784), 256), ("x", "w"), "y")),
+    ):
         cycles = cycles_of(inv, SMV)
         assert all((part >= 0).all() for part in cycles.parts.values())
         assert sum(cycles.parts.values()) == pytest.approx(cycles.exact)

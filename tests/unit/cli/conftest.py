@@ -20,9 +20,17 @@ SECONDS = {"Conv": 4e-4, "Relu": 1e-4, "GlobalAveragePool": 5e-5, "Flatten": 1e-
 """What each operator of the net takes in the recording."""
 
 TOY = Device(
-    "toy-cpu", "Toy CPU", "cpu", "nobody", {"float32": 1e11}, 8e9, 1e10, units=2, clock_hz=1e9,
+    "toy-cpu",
+    "Toy CPU",
+    "cpu",
+    "nobody",
+    {"float32": 1e11},
+    8e9,
+    1e10,
+    units=2,
+    clock_hz=1e9,
     sources={"": "made up"},
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         (["runs", "--show", "nothing"], "unknown run 'nothing'; allowed: none"),
         (["db", "query", "--scope", "alone"], "unknown scope 'alone'; allowed: in_graph,"),
     ],
-)  # fmt: skip
+)
 def test_what_an_option_does_not_take(refused, net, arguments, text):
     line = refused(*[str(net) if a == "NET" else a for a in arguments])
     assert line.startswith(text.replace("NET", str(net)))
@@ -327,8 +327,9 @@ def test_a_newer_schema(refused, tmp_path, net):
 
 
 def test_a_locked_database(refused, database, net, monkeypatch):
-    monkeypatch.setattr(Database.open.__func__, "__kwdefaults__",
-                        {"read_only": False, "busy_timeout_s": 0.05})  # fmt: skip
+    monkeypatch.setattr(
+        Database.open.__func__, "__kwdefaults__", {"read_only": False, "busy_timeout_s": 0.05}
+    )
     holder = sqlite3.connect(database, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     try:

@@ -24,9 +24,10 @@ def test_the_tables(lydite, baseline):
         "Training steps on NVIDIA DGX A100 with 8 x A100 40GB, batch 4 a device, adam; simulated"
     )
     assert [line.split()[:4] for line in lines[3:6]] == [
-        ["resnet18", "1", "10.0", "ms"], ["resnet18", "4", "12.0", "ms"],
+        ["resnet18", "1", "10.0", "ms"],
+        ["resnet18", "4", "12.0", "ms"],
         ["alexnet", "1", "4.00", "ms"],
-    ]  # fmt: skip
+    ]
     assert "Accuracy over 3 steps; the constant is fitted to these very baselines:" in lines
     assert any(line.startswith("one constant efficiency ") for line in lines)
     assert "not compared: gpt2 on 1: baseline is 0 ms" in lines
@@ -34,15 +35,27 @@ def test_the_tables(lydite, baseline):
 
 
 def test_as_json(lydite, baseline):
-    ran = lydite("validate", "resnet18", "--baseline", baseline, "--on", "dgx-a100",
-                 "--optimizer", "momentum", "--json")  # fmt: skip
+    ran = lydite(
+        "validate",
+        "resnet18",
+        "--baseline",
+        baseline,
+        "--on",
+        "dgx-a100",
+        "--optimizer",
+        "momentum",
+        "--json",
+    )
     found = json.loads(ran.out)
     assert (found["cluster"], found["batch_per_device"], found["optimizer"]) == (
-        "dgx-a100", 1, "momentum"
-    )  # fmt: skip
+        "dgx-a100",
+        1,
+        "momentum",
+    )
     assert [(s["model"], s["devices"], s["baseline_s"]) for s in found["steps"]] == [
-        ("resnet18", 1, 0.01), ("resnet18", 4, 0.012)
-    ]  # fmt: skip
+        ("resnet18", 1, 0.01),
+        ("resnet18", 4, 0.012),
+    ]
     for step in found["steps"]:
         assert step["error"] == pytest.approx(step["predicted_s"] / step["baseline_s"] - 1)
     assert found["not_compared"] == []

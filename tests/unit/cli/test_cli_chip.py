@@ -61,8 +61,18 @@ def test_sensitivity_says_what_would_help(lydite):
 
 
 def test_a_sweep_goes_on_where_it_stopped(lydite, tmp_path):
-    command = ("chip", "sweep", "lenet5", "--vary", "pes=8,16", "--vary", "spad=64KiB,1KiB",
-               "--out", tmp_path, "--quiet")  # fmt: skip
+    command = (
+        "chip",
+        "sweep",
+        "lenet5",
+        "--vary",
+        "pes=8,16",
+        "--vary",
+        "spad=64KiB,1KiB",
+        "--out",
+        tmp_path,
+        "--quiet",
+    )
     ran = lydite(*command)
     assert ran.code == 0, ran.err
     assert "4 designs" in ran.out
@@ -85,9 +95,20 @@ def test_a_chip_is_a_device_and_part_of_a_cluster(lydite):
     found = json.loads(lydite("predict", "lenet5", "--on", "systolic-128", "--json").out)
     assert found["coverage"]["nodes_by_source"] == {"simulated": 6}
     step = json.loads(
-        lydite("simulate", "gpt2", "--on", "systolic-128 x 4", "--tp", 4, "--phase", "prefill",
-               "--sequence", 32, "--json").out
-    )  # fmt: skip
+        lydite(
+            "simulate",
+            "gpt2",
+            "--on",
+            "systolic-128 x 4",
+            "--tp",
+            4,
+            "--phase",
+            "prefill",
+            "--sequence",
+            32,
+            "--json",
+        ).out
+    )
     assert step["time_by_source"] == {"simulated": 1.0}
 
 

@@ -18,8 +18,10 @@ from lydite.hardware import Device
 from lydite.models import model_names
 from lydite.store import Database, Software
 
-SHAPE = ("--batch --image-size --sequence --phase --context --dtype --dim --params --train "
-         "--optimizer --loss --recompute")  # fmt: skip
+SHAPE = (
+    "--batch --image-size --sequence --phase --context --dtype --dim --params --train "
+    "--optimizer --loss --recompute"
+)
 COMMANDS = {
     "lydite": "--version",
     "lydite aisim": "config more --models/-m --skip-coverage --skip-accuracy --nccl-logs --launch "
@@ -59,13 +61,27 @@ COMMANDS = {
 }
 TOTAL_S = 2 * 4e-4 + 2 * 1e-4 + 5e-5 + 1e-5 + 2e-4 + 2e-6
 QUICK = ("--backend", "replay", "--budget", "0.05")
-HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "sqlalchemy", "pydantic", "plotly", "pyarrow",
-         "pandas", "perfetto", "psycopg", "yaml", "psutil")  # fmt: skip
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "sqlalchemy",
+    "pydantic",
+    "plotly",
+    "pyarrow",
+    "pandas",
+    "perfetto",
+    "psycopg",
+    "yaml",
+    "psutil",
+)
 
 
 def commands(command, name):
-    options = ["/".join(p.opts) if p.param_type_name == "option" else p.name
-               for p in command.params]  # fmt: skip
+    options = [
+        "/".join(p.opts) if p.param_type_name == "option" else p.name for p in command.params
+    ]
     yield name, " ".join(options)
     for sub, found in getattr(command, "commands", {}).items():
         yield from commands(found, f"{name} {sub}")
@@ -108,8 +124,11 @@ def test_help_loads_nothing_heavy(arguments):
 def test_models_lists_the_set(lydite):
     ran = lydite("models")
     assert [line.split()[0] for line in ran.out.splitlines()[2:]] == model_names()
-    assert re.search(r"^resnet50 +25\.6 M +8\.\d+ GFLOP +\d+ +image float32\[1,3,224,224\]$",
-                     ran.out, re.MULTILINE)  # fmt: skip
+    assert re.search(
+        r"^resnet50 +25\.6 M +8\.\d+ GFLOP +\d+ +image float32\[1,3,224,224\]$",
+        ran.out,
+        re.MULTILINE,
+    )
     assert "Next: lydite inspect" in ran.err
     assert lydite("models", "--quiet").err == ""
 
@@ -230,13 +249,20 @@ def test_in_graph_times_are_kept_beside(lydite, net, recording, tmp_path):
 def test_predict_for_a_device_that_is_elsewhere(lydite, net):
     ran = lydite("predict", net, "--on", "h100", "--ops")
     lines = ran.out.splitlines()
-    assert re.fullmatch(r"small on nvidia-h100-sxm5-80gb: [\d.]+ us \([\d.]+ us to [\d.]+ us, 90 "
-                        r"%\)", lines[0])  # fmt: skip
+    assert re.fullmatch(
+        r"small on nvidia-h100-sxm5-80gb: [\d.]+ us \([\d.]+ us to [\d.]+ us, 90 "
+        r"%\)",
+        lines[0],
+    )
     assert lines[2].split("  ")[0] == "operator"
     body = lines[4:9]
     assert [line.split()[0] for line in body] == [
-        "conv", "conv_1", "globalaveragepool", "flatten", "fc"
-    ]  # fmt: skip
+        "conv",
+        "conv_1",
+        "globalaveragepool",
+        "flatten",
+        "fc",
+    ]
     assert all(line.endswith("roofline") for line in body)
     assert lines[-1] == "coverage: nodes 100.0 %, types 100.0 %; time: roofline 100.0 %"
     assert "The graph was fused as runtimes usually do" in ran.err
@@ -353,9 +379,12 @@ def test_db_export_import_merge(lydite, database, tmp_path, suffix, refused):
     added = json.loads(lydite("db", "import", path, "--db", other, "--json").out)["added"]
     assert added["measurements"] == 0
     assert lydite("db", "merge", other, "--db", third).out == f"1 new measurements from {other}\n"
-    assert json.loads(lydite("db", "merge", other, "--db", third, "--json").out)["added"][
-        "measurements"
-    ] == 0  # fmt: skip
+    assert (
+        json.loads(lydite("db", "merge", other, "--db", third, "--json").out)["added"][
+            "measurements"
+        ]
+        == 0
+    )
     with Database.open(third, read_only=True) as opened, Database.open(database) as first:
         assert list(opened.query()) == list(first.query())
 
@@ -397,8 +426,14 @@ def test_what_is_no_result_goes_to_standard_error(lydite, net, recording):
         json.loads(lydite(*command, "--json").out)
 
 
-TABLES = (["models"], ["inspect", "inceptionv3"], ["inspect", "bert-base", "--ops"],
-          ["predict", "inceptionv3", "--on", "t4", "--ops"], ["db", "query"], ["runs"])  # fmt: skip
+TABLES = (
+    ["models"],
+    ["inspect", "inceptionv3"],
+    ["inspect", "bert-base", "--ops"],
+    ["predict", "inceptionv3", "--on", "t4", "--ops"],
+    ["db", "query"],
+    ["runs"],
+)
 
 
 @pytest.mark.parametrize("command", TABLES, ids=" ".join)
@@ -419,8 +454,11 @@ def test_a_table_cuts_what_is_too_wide():
 
 def test_signs():
     assert [signed_percent(v) for v in (0.0532, -0.1, -1e-9, 0.0)] == [
-        "+5.3 %", "-10.0 %", "+0.0 %", "+0.0 %"
-    ]  # fmt: skip
+        "+5.3 %",
+        "-10.0 %",
+        "+0.0 %",
+        "+0.0 %",
+    ]
 
 
 @pytest.mark.parametrize("command", ["models", "inspect", "predict", "doctor", "bench"])
@@ -472,16 +510,31 @@ def test_simulate_shows_time_and_memory_and_writes_a_trace(lydite, tmp_path):
 
 def test_simulate_plays_every_rank_and_writes_a_page(lydite, tmp_path):
     ran = lydite(
-        "simulate", "gpt2", "--train", "--batch", 16, "--tp", 2, "--unfolded", "--price", 2,
-        "--slow", "3=0.5", "--mtbf", "1 year", "--report", tmp_path / "step.html",
-    )  # fmt: skip
+        "simulate",
+        "gpt2",
+        "--train",
+        "--batch",
+        16,
+        "--tp",
+        2,
+        "--unfolded",
+        "--price",
+        2,
+        "--slow",
+        "3=0.5",
+        "--mtbf",
+        "1 year",
+        "--report",
+        tmp_path / "step.html",
+    )
     assert ran.code == 0
     assert "goodput (modelled)" in ran.out
     assert "8 ranks: dp 4, tp 2, pp 1" in ran.out
     assert (tmp_path / "step.html").stat().st_size > 100_000
     even = lydite("simulate", "gpt2", "--train", "--batch", 16, "--tp", 2, "--json")
-    slow = lydite("simulate", "gpt2", "--train", "--batch", 16, "--tp", 2, "--slow", "3=0.5",
-                  "--json")  # fmt: skip
+    slow = lydite(
+        "simulate", "gpt2", "--train", "--batch", 16, "--tp", 2, "--slow", "3=0.5", "--json"
+    )
     one, other = (json.loads(each.out) for each in (even, slow))
     assert (one["ranks_played"], other["ranks_played"]) == (1, 8)
     assert other["step_s"] > 1.3 * one["step_s"]
@@ -489,9 +542,21 @@ def test_simulate_plays_every_rank_and_writes_a_page(lydite, tmp_path):
 
 def test_simulate_shares_experts_and_sequences(lydite):
     sparse = json.loads(
-        lydite("simulate", "mixtral-8x7b", "--train", "--batch", 8, "--ep", 8, "--sequence", 64,
-               "--dtype", "bfloat16", "--json").out
-    )  # fmt: skip
+        lydite(
+            "simulate",
+            "mixtral-8x7b",
+            "--train",
+            "--batch",
+            8,
+            "--ep",
+            8,
+            "--sequence",
+            64,
+            "--dtype",
+            "bfloat16",
+            "--json",
+        ).out
+    )
     assert sparse["breakdown_s"]["expert"] > 0
     long = json.loads(
         lydite("simulate", "gpt2", "--train", "--cp", 4, "--sequence", 256, "--json").out
@@ -503,25 +568,69 @@ def test_simulate_shares_experts_and_sequences(lydite):
 def test_calibrate_fits_and_simulate_takes_it(lydite, tmp_path):
     rows = ["model,devices,tp,dp,batch,micro_batch,sequence,step_ms"]
     for batch in (1, 2, 4, 8, 16, 32, 64, 128):
-        ran = lydite("simulate", "gpt2", "--train", "--devices", 2, "--sequence", 64, "--batch",
-                     2 * batch, "--json")  # fmt: skip
+        ran = lydite(
+            "simulate",
+            "gpt2",
+            "--train",
+            "--devices",
+            2,
+            "--sequence",
+            64,
+            "--batch",
+            2 * batch,
+            "--json",
+        )
         step_ms = 1.5e3 * json.loads(ran.out)["step_s"]
         rows.append(f"gpt2,2,1,2,{2 * batch},{batch},64,{step_ms}")
     (tmp_path / "steps.csv").write_text("\n".join(rows))
     made = tmp_path / "constants.json"
-    ran = lydite("calibrate", tmp_path / "steps.csv", "--on", "dgx-a100", "--constants", made,
-                 "--rounds", 60, "--json")  # fmt: skip
+    ran = lydite(
+        "calibrate",
+        tmp_path / "steps.csv",
+        "--on",
+        "dgx-a100",
+        "--constants",
+        made,
+        "--rounds",
+        60,
+        "--json",
+    )
     found = json.loads(ran.out)
     assert ran.code == 0
     assert found["errors"]["kept aside"]["mean_abs_error"] < 0.05
     assert found["errors"]["assumed"]["mean_abs_error"] == pytest.approx(1 - 1 / 1.5, abs=1e-3)
-    ran = lydite("simulate", "gpt2", "--train", "--devices", 2, "--sequence", 64, "--batch", 16,
-                 "--constants", made)  # fmt: skip
+    ran = lydite(
+        "simulate",
+        "gpt2",
+        "--train",
+        "--devices",
+        2,
+        "--sequence",
+        64,
+        "--batch",
+        16,
+        "--constants",
+        made,
+    )
     assert "constants fitted to steps.csv" in ran.out
     low, high = found["bounds_over_step"]
     assert json.loads(made.read_text())["spread"] == [low, high]
-    told = json.loads(lydite("simulate", "gpt2", "--train", "--devices", 2, "--sequence", 64,
-                             "--batch", 16, "--constants", made, "--json").out)  # fmt: skip
+    told = json.loads(
+        lydite(
+            "simulate",
+            "gpt2",
+            "--train",
+            "--devices",
+            2,
+            "--sequence",
+            64,
+            "--batch",
+            16,
+            "--constants",
+            made,
+            "--json",
+        ).out
+    )
     assert told["low_s"] == pytest.approx(low * told["step_s"])
     assert told["high_s"] == pytest.approx(high * told["step_s"])
 

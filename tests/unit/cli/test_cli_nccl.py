@@ -43,9 +43,7 @@ def test_a_step_takes_what_was_measured(lydite, tmp_path):
     """All-reduces ten times as long as modelled, of eight devices; others stay modelled."""
     step = ("simulate", "gpt2", "--train", "--batch", 64, "--no-overlap", "--json")
     before = json.loads(lydite(*step).out)
-    assert before["collectives"]["dp"] == {
-        "ranks": 8, "hosts": 1, "model": "nccl", "measured": []
-    }  # fmt: skip
+    assert before["collectives"]["dp"] == {"ranks": 8, "hosts": 1, "model": "nccl", "measured": []}
     rows = []
     for size in (1 << k for k in range(20, 31)):
         time_ns = int(1e5 + 2.5e-2 * size)
@@ -54,8 +52,9 @@ def test_a_step_takes_what_was_measured(lydite, tmp_path):
     log.write_text(
         "size(B),count,type,time(ns),busbw(GB/s),time(ns),busbw(GB/s)\n" + "\n".join(rows)
     )
-    ran = lydite("db", "import", "nccl-tests", log, "--ranks", 8, "--device",
-                 "nvidia-a100-sxm4-40gb")  # fmt: skip
+    ran = lydite(
+        "db", "import", "nccl-tests", log, "--ranks", 8, "--device", "nvidia-a100-sxm4-40gb"
+    )
     assert ran.code == 0, ran.err
     after = json.loads(lydite(*step).out)
     assert after["collectives"]["dp"]["measured"] == ["AllReduce"]

@@ -23,17 +23,24 @@ from lydite.errors import InputError
 
 IDEAL = Execution(launch_s=0, compute_slowdown=1, exchange_slowdown=1)
 LINK = {
-    "type": "PCIE", "rate": "8Gbps", "propagation_latency": "2us", "scheduler": "FairSharing",
-}  # fmt: skip
+    "type": "PCIE",
+    "rate": "8Gbps",
+    "propagation_latency": "2us",
+    "scheduler": "FairSharing",
+}
 POOL = {
-    "Server": {"h": {"GPU": {
-        at: {
-            "properties": {"average_performance": "1Tbps"},
-            "links": [{"dest": f"/server/h/GPU/{1 - at}/", **LINK}],
+    "Server": {
+        "h": {
+            "GPU": {
+                at: {
+                    "properties": {"average_performance": "1Tbps"},
+                    "links": [{"dest": f"/server/h/GPU/{1 - at}/", **LINK}],
+                }
+                for at in range(2)
+            }
         }
-        for at in range(2)
-    }}},
-}  # fmt: skip
+    },
+}
 CONFIG = {
     "enviroments": {"1 Host X 1 V100": 1, "1 Host X 2 V100": 2},
     "device": "V100",
@@ -86,9 +93,11 @@ def write(folder, config, files):
 
 def task(suffix):
     return {
-        "graph_path": f"data/one.{suffix}", "graph_path_multi_gpu": f"data/many.{suffix}",
-        "database_path": "data/net_db.json", "batch": 64,
-    }  # fmt: skip
+        "graph_path": f"data/one.{suffix}",
+        "graph_path_multi_gpu": f"data/many.{suffix}",
+        "database_path": "data/net_db.json",
+        "batch": 64,
+    }
 
 
 @pytest.fixture
@@ -96,18 +105,30 @@ def tensorflow(tmp_path):
     """Two models of the same graph; one has no baseline on two GPUs."""
     config = CONFIG | {"platform": "tensorflow", "tasks": {n: task("pbtxt") for n in ("net", "n2")}}
     baselines = {"1": {"net": 0.107, "n2": 0.214}, "2": {"net": 2.0, "n2": 0}}
-    return write(tmp_path, config, {
-        "one.pbtxt": SINGLE, "many.pbtxt": MULTI, "net_db.json": DATABASE,
-        "baseline.json": baselines,
-    })  # fmt: skip
+    return write(
+        tmp_path,
+        config,
+        {
+            "one.pbtxt": SINGLE,
+            "many.pbtxt": MULTI,
+            "net_db.json": DATABASE,
+            "baseline.json": baselines,
+        },
+    )
 
 
 def torch_node(name, op, sources=(), targets=(), **attrs):
     return {
-        "name": name, "op": op, "input_nodes": list(sources), "output_nodes": list(targets),
-        "input_types": [], "input_shapes": [], "output_types": [], "output_shapes": [],
+        "name": name,
+        "op": op,
+        "input_nodes": list(sources),
+        "output_nodes": list(targets),
+        "input_types": [],
+        "input_shapes": [],
+        "output_types": [],
+        "output_shapes": [],
         "attrs": attrs,
-    }  # fmt: skip
+    }
 
 
 TORCH = [
@@ -123,8 +144,14 @@ DDP = [
     torch_node("ddp_pre_1", "ddp_pre", ("b1", "ddp_Allreduce_0"), (), bucket_size=75),
     torch_node("ddp_Allreduce_1", "ddp_Allreduce", ("ddp_pre_1",), (), bucket_size=75),
 ]
-SECONDS = {"optimizer_zero": 0, "f": 1e-5, "b0": 1e-5, "optimizer_step": 2e-6, "ddp_pre_0": 1e-6,
-           "ddp_pre_1": 1e-6}  # fmt: skip
+SECONDS = {
+    "optimizer_zero": 0,
+    "f": 1e-5,
+    "b0": 1e-5,
+    "optimizer_step": 2e-6,
+    "ddp_pre_0": 1e-6,
+    "ddp_pre_1": 1e-6,
+}
 NCCL = """\
 #  Rank  0 Group  0 Pid 1 on h device 0
 #  Rank  1 Group  0 Pid 1 on h device 1
@@ -136,12 +163,21 @@ NCCL = """\
 @pytest.fixture
 def pytorch(tmp_path):
     config = CONFIG | {
-        "platform": "pytorch", "nccl_path": "data/nccl", "tasks": {"net": task("json")},
-    }  # fmt: skip
-    path = write(tmp_path, config, {
-        "one.json": TORCH, "many.json": TORCH + DDP, "net_db.json": SECONDS,
-        "net_var.json": {"f": 9e-14, "b0": 16e-14}, "baseline.json": {"1": {"net": 0.032}},
-    })  # fmt: skip
+        "platform": "pytorch",
+        "nccl_path": "data/nccl",
+        "tasks": {"net": task("json")},
+    }
+    path = write(
+        tmp_path,
+        config,
+        {
+            "one.json": TORCH,
+            "many.json": TORCH + DDP,
+            "net_db.json": SECONDS,
+            "net_var.json": {"f": 9e-14, "b0": 16e-14},
+            "baseline.json": {"1": {"net": 0.032}},
+        },
+    )
     (tmp_path / "data" / "nccl").mkdir()
     (tmp_path / "data" / "nccl" / "2.log").write_text(NCCL)
     return path
@@ -209,9 +245,16 @@ def test_entries_of_the_database(tensorflow, tmp_path):
     """Attributes that both state decide; of entries that fit alike the mean is taken and told."""
     path = tmp_path / "data" / "net_db.json"
     key = "MatMul%input%[250,1000]%input%[1000,1000]"
-    path.write_text(json.dumps({f"{key}%T%2": {"avg": 7}, f"{key}%note%A": {"avg": 1},
-                                f"{key}%note%B": {"avg": 3},
-                                "Allreduce%endpoints%2%numElements%50": {"avg": 5}}))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {
+                f"{key}%T%2": {"avg": 7},
+                f"{key}%note%A": {"avg": 1},
+                f"{key}%note%B": {"avg": 3},
+                "Allreduce%endpoints%2%numElements%50": {"avg": 5},
+            }
+        )
+    )
     times = Times(path, "tensorflow", "V100", "net")
     found = times.of(read_nodes(tmp_path / "data" / "one.pbtxt", "tensorflow"))["mm"]
     assert found.seconds == pytest.approx(2e-6)
@@ -292,12 +335,19 @@ def test_the_tables(command, tensorflow):
     code, out, err = command(tensorflow, "--launch", "0 us", "-m", "net", "n2")
     assert code == 0
     for part in (
-        "Coverage of database using single GPU graph", "3/5=60.0%", "<=96.3%",
-        "uncovered in net: Relu(1) Odd(1)", "Average node coverage: 60.0%",
-        ">=0.107/0.107=100.0% +0.0 %", ">=0.107/0.214=50.0% -50.0 %", "/none",
-        "Accuracy over 3 steps", "sum of operators", "one constant efficiency",
+        "Coverage of database using single GPU graph",
+        "3/5=60.0%",
+        "<=96.3%",
+        "uncovered in net: Relu(1) Odd(1)",
+        "Average node coverage: 60.0%",
+        ">=0.107/0.107=100.0% +0.0 %",
+        ">=0.107/0.214=50.0% -50.0 %",
+        "/none",
+        "Accuracy over 3 steps",
+        "sum of operators",
+        "one constant efficiency",
         "not compared, nor averaged: n2 on 2: baseline is 0 ms",
-    ):  # fmt: skip
+    ):
         assert part in out
     assert max(map(len, out.splitlines())) <= 100
     assert err.startswith("assumed: a launch takes 0 us;")
@@ -313,9 +363,7 @@ def test_parts_and_json(command, pytorch, tmp_path):
     found = json.loads(out)
     assert found == json.loads((tmp_path / "out" / "aisim.json").read_text())
     assert [step["baseline_s"] for step in found["steps"]] == [pytest.approx(32e-6), None]
-    assert found["assumed"] == {
-        "launch_s": 4e-6, "compute_slowdown": 1.3, "exchange_slowdown": 2.2
-    }  # fmt: skip
+    assert found["assumed"] == {"launch_s": 4e-6, "compute_slowdown": 1.3, "exchange_slowdown": 2.2}
     assert set(found["accuracy"]) == {"simulated", "sum of operators", "one constant efficiency"}
 
 
@@ -344,7 +392,7 @@ def change(path, **fields):
         ),
         ({"nccl_path": "data"}, "is no row|no rows of nccl-tests"),
     ],
-)  # fmt: skip
+)
 def test_bad_folders(command, tensorflow, fields, message):
     change(tensorflow, **fields)
     code, out, err = command(tensorflow)

@@ -66,16 +66,24 @@ BACKWARD = [
     Node("optimizer_step", "optimizer_step", ("b1",)),
 ]
 BACKWARD_US = {
-    "b0": 10, "b1": 10, "ddp_Allreduce_0": 15, "ddp_Allreduce_1": 5, "optimizer_step": 2,
-}  # fmt: skip
+    "b0": 10,
+    "b1": 10,
+    "ddp_Allreduce_0": 15,
+    "ddp_Allreduce_1": 5,
+    "optimizer_step": 2,
+}
 
 
 def test_a_bucket_is_exchanged_behind_the_backward_pass():
     """Exchange 0 from 10 to 25 beside b1 (10 to 20), exchange 1 after it, the optimiser last."""
     step = played(BACKWARD, BACKWARD_US)
     assert ends(step) == {
-        "b0": 10, "b1": 20, "ddp_Allreduce_0": 25, "ddp_Allreduce_1": 30, "optimizer_step": 32,
-    }  # fmt: skip
+        "b0": 10,
+        "b1": 20,
+        "ddp_Allreduce_0": 25,
+        "ddp_Allreduce_1": 30,
+        "optimizer_step": 32,
+    }
     assert step.exchange_s == pytest.approx(20 * US)
     assert step.exposed_s == pytest.approx(10 * US)
     assert step.compute_s == pytest.approx(22 * US)
@@ -85,9 +93,15 @@ def test_both_go_slower_while_they_overlap():
     """b1 at half its speed ends at 30; by then 20 / 4 us of exchange 0 are done, 10 are left."""
     slow = Execution(launch_s=0, compute_slowdown=2, exchange_slowdown=4)
     found = ends(played(BACKWARD, BACKWARD_US, slow))
-    assert found == pytest.approx({
-        "b0": 10, "b1": 30, "ddp_Allreduce_0": 40, "ddp_Allreduce_1": 45, "optimizer_step": 47,
-    })  # fmt: skip
+    assert found == pytest.approx(
+        {
+            "b0": 10,
+            "b1": 30,
+            "ddp_Allreduce_0": 40,
+            "ddp_Allreduce_1": 45,
+            "optimizer_step": 47,
+        }
+    )
 
 
 def test_playing_twice_gives_the_same():
@@ -123,8 +137,13 @@ def test_order_keeps_the_files_where_it_can():
 def test_kinds():
     types = ("ddp_Allreduce", "ddp_Allreduce_3", "HorovodAllreduce", "Send", "_Recv", "_HostRecv")
     assert [kind_of(op) for op in types] == [
-        "allreduce", "allreduce", "allreduce", "send", "recv", "compute"
-    ]  # fmt: skip
+        "allreduce",
+        "allreduce",
+        "allreduce",
+        "send",
+        "recv",
+        "compute",
+    ]
 
 
 def test_coverage_of_96_nodes_of_21_types():
@@ -142,8 +161,11 @@ def test_coverage_of_96_nodes_of_21_types():
     assert round(100 * found.node_share, 1) == 93.8
     assert round(100 * found.type_share, 1) == 81.0
     assert found.uncovered == {
-        "Conv2D": 2, "Conv2DBackpropFilter": 2, "Mul": 1, "Conv2DBackpropInput": 1
-    }  # fmt: skip
+        "Conv2D": 2,
+        "Conv2DBackpropFilter": 2,
+        "Mul": 1,
+        "Conv2DBackpropInput": 1,
+    }
     assert found.time_share == pytest.approx(90 / 120)
     assert found.unknown_nodes == 3
 

@@ -72,9 +72,11 @@ def test_names_of_aisim_are_known(compared):
 
 def test_what_is_no_time_is_named_and_does_not_count(compared):
     found = compared(
-        {"1": {"alexnet": 5, "vgg16": 0, "resnet50": "fast", "resnet18": True},
-         "2": {"alexnet": -3, "vgg16": None}}
-    )  # fmt: skip
+        {
+            "1": {"alexnet": 5, "vgg16": 0, "resnet50": "fast", "resnet18": True},
+            "2": {"alexnet": -3, "vgg16": None},
+        }
+    )
     assert [(step.model, step.devices) for step in found.steps] == [("alexnet", 1)]
     assert set(found.not_compared) == {
         "alexnet on 2: baseline is -3 ms",
@@ -106,9 +108,12 @@ def test_what_does_not_fit_is_noted(tmp_path):
     path = tmp_path / "b.json"
     path.write_text('{"1": {"vgg16": 100}}')
     found = compare(
-        read_baselines(path), CLUSTER, lambda name: build_model(name, batch=1024), Roofline(),
+        read_baselines(path),
+        CLUSTER,
+        lambda name: build_model(name, batch=1024),
+        Roofline(),
         batch=1024,
-    )  # fmt: skip
+    )
     assert "vgg16 on 1 does not fit: " in found.notes[0]
     assert "activations are the most" in found.notes[0]
 

@@ -56,8 +56,10 @@ def test_trees_carry_small_messages_across_hosts():
     """Latency grows by log2 of the hosts, not by the ranks: NCCL 2.4's reason for trees."""
     assert GROUPS["many hosts"].choice("AllReduce", 1e6).algorithm == "tree"
     assert GROUPS["many hosts"].choice("AllGather", 1e6).algorithm == "ring"
-    times = [replace(GROUPS["many hosts"], ranks=8 * h, hosts=h).seconds("AllReduce", 8)
-             for h in (64, 128)]  # fmt: skip
+    times = [
+        replace(GROUPS["many hosts"], ranks=8 * h, hosts=h).seconds("AllReduce", 8)
+        for h in (64, 128)
+    ]
     assert times[1] - times[0] == pytest.approx(2 * 5e-6)  # one level more, LL
     assert times[1] < 1.2 * times[0]  # with twice the ranks
 
@@ -95,8 +97,9 @@ def test_two_hosts_by_hand():
 def test_over_pcie_there_is_no_ll128():
     found = candidates(Ranks(4, 1, "pcie", 15e9, 1e-6), "AllGather")
     assert [(c.protocol, round(1e6 * c.latency_s, 9)) for c in found] == [
-        ("LL", 6.6 + 3 * 1.0), ("Simple", 8.4 + 3 * 5.7)
-    ]  # fmt: skip
+        ("LL", 6.6 + 3 * 1.0),
+        ("Simple", 8.4 + 3 * 5.7),
+    ]
 
 
 def test_a_long_wire_between_hosts_is_waited_for():

@@ -25,8 +25,14 @@ HOUR, DAY = 3600.0, 86400.0
 
 def job(**given):
     """A step of 2 s, 1,000 devices of which one fails every 1,000 days: a failure a day."""
-    usual = {"step_s": 2.0, "samples": 512, "devices": 1000, "mtbf_device_s": 1000 * DAY,
-             "checkpoint_s": 60.0, "restart_s": 600.0}  # fmt: skip
+    usual = {
+        "step_s": 2.0,
+        "samples": 512,
+        "devices": 1000,
+        "mtbf_device_s": 1000 * DAY,
+        "checkpoint_s": 60.0,
+        "restart_s": 600.0,
+    }
     return goodput(**(usual | given))
 
 
@@ -104,8 +110,13 @@ def test_checkpoints_that_cost_nothing_are_written_after_each_step():
 spans = st.floats(1.0, 3600.0)
 
 
-@given(checkpoint=spans, restart=spans, interval=spans, mean=st.floats(900.0, 1e7),
-       worse=st.floats(1.0, 3.0))  # fmt: skip
+@given(
+    checkpoint=spans,
+    restart=spans,
+    interval=spans,
+    mean=st.floats(900.0, 1e7),
+    worse=st.floats(1.0, 3.0),
+)
 def test_more_failures_never_give_more(checkpoint, restart, interval, mean, worse):
     base = {"step_s": 0.5, "devices": 1, "checkpoint_s": checkpoint, "restart_s": restart}
     for chosen in (interval, None):

@@ -59,10 +59,13 @@ def test_with_recomputation_the_closed_form_is_an_upper_bound(model, schedule, r
 
 @pytest.mark.parametrize(
     "plan",
-    [{"pp": 4, "batch": 8}, {"pp": 4, "batch": 8, "schedule": "zero-bubble", "recompute": "full"},
-     {"pp": 2, "dp": 2, "batch": 8, "schedule": "interleaved", "chunks": 2}],
+    [
+        {"pp": 4, "batch": 8},
+        {"pp": 4, "batch": 8, "schedule": "zero-bubble", "recompute": "full"},
+        {"pp": 2, "dp": 2, "batch": 8, "schedule": "interleaved", "chunks": 2},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_comes_goes(plan):
     result, found = courses(**plan)
     for course, kinds in zip(found, result.memory, strict=True):

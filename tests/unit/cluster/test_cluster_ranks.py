@@ -27,9 +27,19 @@ from lydite.models.dimensions import Decoder
 
 DENSE = Decoder(layers=8, hidden=256, heads=8, feed_forward=1024, vocabulary=32000, positions=256)
 SPARSE = Decoder(
-    layers=4, hidden=256, heads=8, feed_forward=512, vocabulary=32000, positions=256, experts=8,
-    experts_per_token=2, norm="rms", activation="silu", gated=True, dense_bias=False,
-)  # fmt: skip
+    layers=4,
+    hidden=256,
+    heads=8,
+    feed_forward=512,
+    vocabulary=32000,
+    positions=256,
+    experts=8,
+    experts_per_token=2,
+    norm="rms",
+    activation="silu",
+    gated=True,
+    dense_bias=False,
+)
 
 
 def net(size: Decoder, plan: Plan):
@@ -46,15 +56,34 @@ def step(plan: Plan, size: Decoder = DENSE, cluster=None, **rest: object):
 PLANS = [
     (DENSE, {"tp": 2, "pp": 2, "dp": 4, "batch": 32, "micro_batch": 2}),
     (DENSE, {"tp": 4, "dp": 4, "batch": 16, "zero": 1, "recompute": "full"}),
-    (DENSE, {"tp": 2, "pp": 4, "dp": 2, "batch": 16, "schedule": "interleaved", "chunks": 2,
-             "sequence_parallel": True}),
+    (
+        DENSE,
+        {
+            "tp": 2,
+            "pp": 4,
+            "dp": 2,
+            "batch": 16,
+            "schedule": "interleaved",
+            "chunks": 2,
+            "sequence_parallel": True,
+        },
+    ),
     (DENSE, {"pp": 4, "dp": 2, "batch": 16, "schedule": "zero-bubble"}),
     (DENSE, {"dp": 4, "tp": 2, "cp": 2, "batch": 8}),
-    (DENSE, {"dp": 4, "pp": 2, "batch": 16, "attention": "written", "recompute": "selective",
-             "overlap": False}),
+    (
+        DENSE,
+        {
+            "dp": 4,
+            "pp": 2,
+            "batch": 16,
+            "attention": "written",
+            "recompute": "selective",
+            "overlap": False,
+        },
+    ),
     (SPARSE, {"dp": 8, "tp": 2, "ep": 4, "batch": 16}),
     (SPARSE, {"dp": 4, "cp": 2, "ep": 8, "batch": 8, "zero": 2}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("size", "plan"), PLANS)
@@ -129,9 +158,11 @@ def messages(size: Decoder, **plan: int):
     rank = rank_step(net(size, chosen), chosen)
     costs = rank_costs(rank, Roofline(), read_cluster("dgx-a100").device)
     return [
-        (m.kind, m.group, m.bytes * c.block.count) for c in costs for p in c.parts.values()
+        (m.kind, m.group, m.bytes * c.block.count)
+        for c in costs
+        for p in c.parts.values()
         for m in p.messages
-    ]  # fmt: skip
+    ]
 
 
 def test_tokens_go_to_their_experts_and_back():
@@ -145,10 +176,13 @@ def test_tokens_go_to_their_experts_and_back():
 def test_ranks_that_share_the_tokens_send_a_part_each():
     """With tensor parallelism each sends all, with sequence parallelism half."""
     all_of_them, parts = (
-        {m[2] for m in messages(SPARSE, tp=2, dp=4, ep=4, sequence_parallel=sequence)
-         if m[0] == "AllToAll"}
+        {
+            m[2]
+            for m in messages(SPARSE, tp=2, dp=4, ep=4, sequence_parallel=sequence)
+            if m[0] == "AllToAll"
+        }
         for sequence in (False, True)
-    )  # fmt: skip
+    )
     assert all_of_them == {4 * 128 * 2 * 256 * 2.0}
     assert parts == {4 * 128 * 2 * 256 * 2.0 / 2}
 
@@ -215,13 +249,17 @@ def test_every_category_is_one_of_a_kind():
 
 
 @pytest.mark.parametrize("detail", [False, True])
-@pytest.mark.parametrize(("degrees", "rest"), [
-    ({"pp": 4, "batch": 16}, {}), ({"pp": 4, "batch": 16}, {"schedule": "gpipe"}),
-    ({"pp": 4, "batch": 16}, {"schedule": "zero-bubble"}),
-    ({"pp": 4, "batch": 16, "chunks": 2}, {"schedule": "interleaved"}),
-    ({"tp": 2, "dp": 2, "batch": 16}, {"recompute": "full", "zero": 1}),
-    ({"dp": 4, "batch": 32}, {"zero": 3}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("degrees", "rest"),
+    [
+        ({"pp": 4, "batch": 16}, {}),
+        ({"pp": 4, "batch": 16}, {"schedule": "gpipe"}),
+        ({"pp": 4, "batch": 16}, {"schedule": "zero-bubble"}),
+        ({"pp": 4, "batch": 16, "chunks": 2}, {"schedule": "interleaved"}),
+        ({"tp": 2, "dp": 2, "batch": 16}, {"recompute": "full", "zero": 1}),
+        ({"dp": 4, "batch": 32}, {"zero": 3}),
+    ],
+)
 def test_a_micro_batch_is_written_as_the_one_before(monkeypatch, degrees, rest, detail):
     """Byte for byte what writing each of them anew gives."""
 
@@ -233,10 +271,22 @@ def test_a_micro_batch_is_written_as_the_one_before(monkeypatch, degrees, rest, 
         groups = groups_of(cluster, plan, ASSUMED)
         stages = shared_out(units_of(costs, plan, groups, dispatch_s=4e-6), plan.pp * plan.chunks)
         return [
-            (*(bytes(column) for column in (p.duration_ps, p.stream, p.category, p.dep_start,
-                                            p.whom, p.place)), p.names)
+            (
+                *(
+                    bytes(column)
+                    for column in (
+                        p.duration_ps,
+                        p.stream,
+                        p.category,
+                        p.dep_start,
+                        p.whom,
+                        p.place,
+                    )
+                ),
+                p.names,
+            )
             for p in step_programs(stages, plan, groups, detail=detail)
-        ]  # fmt: skip
+        ]
 
     again = []
     known = Passage.again

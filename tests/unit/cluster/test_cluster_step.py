@@ -49,8 +49,9 @@ def test_what_a_layer_keeps_for_the_backward_pass(ranks, attention):
     these nets have not; scores are not kept where attention is fused, but 4 bytes a row and head.
     """
     s, b, h, a = 1024, 2, 4096, 32
-    size = Decoder(layers=8, hidden=h, heads=a, feed_forward=4 * h, packed=True, vocabulary=51200,
-                   positions=s)  # fmt: skip
+    size = Decoder(
+        layers=8, hidden=h, heads=a, feed_forward=4 * h, packed=True, vocabulary=51200, positions=s
+    )
     net = decoder(size, batch=b, sequence=s, phase="forward", dtype="float16")
     scores = 2 * a * s / h if attention == "written" else 4 * a / h
     for sequence, expected in (
@@ -253,17 +254,23 @@ def test_what_bounds_a_step_is_what_buys_time():
 def test_the_closed_form_of_a_search_ranks_as_the_played_steps_do():
     cluster = read_cluster("dgx-a100")
     found = search(
-        lambda batch: build_model("gpt2", batch=batch, phase="forward"), cluster, 32, Roofline(),
+        lambda batch: build_model("gpt2", batch=batch, phase="forward"),
+        cluster,
+        32,
+        Roofline(),
         keep=60,
-    )  # fmt: skip
+    )
     assert found.considered >= found.fitting >= len(found.best) > 20
     assert all(result.fits and result.samples == 32 for result in found.best)
     ratios = [result.seconds / found.guessed[result.plan] for result in found.best]
     assert max(ratios) / min(ratios) < 1.5
     few = search(
-        lambda batch: build_model("gpt2", batch=batch, phase="forward"), cluster, 32, Roofline(),
+        lambda batch: build_model("gpt2", batch=batch, phase="forward"),
+        cluster,
+        32,
+        Roofline(),
         keep=5,
-    )  # fmt: skip
+    )
     assert few.best[0].seconds == found.best[0].seconds
 
 

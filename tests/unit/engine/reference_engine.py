@@ -59,12 +59,18 @@ class Reference:
     ) -> None:
         self.tasks = [
             Task(
-                i, int(tasks.duration_ps[i]), int(tasks.resource[i]), int(tasks.priority[i]),
-                int(tasks.category[i]), int(tasks.release_ps[i]), int(tasks.path[i]),
-                float(tasks.bytes[i]), {int(d) for d in tasks.needs(i)},
+                i,
+                int(tasks.duration_ps[i]),
+                int(tasks.resource[i]),
+                int(tasks.priority[i]),
+                int(tasks.category[i]),
+                int(tasks.release_ps[i]),
+                int(tasks.path[i]),
+                float(tasks.bytes[i]),
+                {int(d) for d in tasks.needs(i)},
             )
             for i in range(len(tasks))
-        ]  # fmt: skip
+        ]
         self.groups = [int(g) for g in servers.group]
         self.slow = None if interference is None else interference.rates
         self.network = network
@@ -200,10 +206,14 @@ class Reference:
     def _speed(self, task: Task) -> float:
         group = self.groups[task.server]
         beside = [
-            t for t in self.tasks
-            if t is not task and t.start is not None and t.end is None
-            and t.server >= 0 and self.groups[t.server] == group
-        ]  # fmt: skip
+            t
+            for t in self.tasks
+            if t is not task
+            and t.start is not None
+            and t.end is None
+            and t.server >= 0
+            and self.groups[t.server] == group
+        ]
         return math.prod(
             float(self.slow[group, task.category, b]) for b in sorted({t.category for t in beside})
         )

@@ -13,7 +13,7 @@ from lydite.engine import (
     Tasks,
     max_min_rates,
     simulate,
-)  # fmt: skip
+)
 
 S = 10**12
 NO_SERVERS = Servers.of(0)

@@ -16,7 +16,7 @@ from lydite.engine import (
     compiled,
     max_min_rates,
     simulate,
-)  # fmt: skip
+)
 from lydite.errors import InputError
 
 ONE = Servers.of(1)

@@ -35,9 +35,11 @@ def test_exposed_time(overlap):
 def test_exposed_time_is_counted_instant_by_instant():
     rng = np.random.default_rng(0)
     tasks = Tasks.of(
-        rng.integers(0, 9, 60), rng.integers(0, 9, 60),
-        category=rng.integers(0, 3, 60), release_ps=rng.integers(0, 150, 60),
-    )  # fmt: skip
+        rng.integers(0, 9, 60),
+        rng.integers(0, 9, 60),
+        category=rng.integers(0, 3, 60),
+        release_ps=rng.integers(0, 150, 60),
+    )
     made = simulate(tasks, Servers.of(9))
     running = np.zeros((3, made.makespan_ps), bool)
     for category, start, end in zip(tasks.category, made.start_ps, made.end_ps, strict=True):

@@ -15,10 +15,16 @@ from lydite.graph.formats.aisim_reader import graph_of_aisim, read_aisim_graph
 
 def node(name, op, sources, targets, inputs, outputs, **rest):
     return {
-        "name": name, "op": op, "input_nodes": sources, "output_nodes": targets,
-        "input_types": ["torch.float32"] * len(inputs), "input_shapes": inputs,
-        "output_types": ["torch.float32"] * len(outputs), "output_shapes": outputs, **rest,
-    }  # fmt: skip
+        "name": name,
+        "op": op,
+        "input_nodes": sources,
+        "output_nodes": targets,
+        "input_types": ["torch.float32"] * len(inputs),
+        "input_shapes": inputs,
+        "output_types": ["torch.float32"] * len(outputs),
+        "output_shapes": outputs,
+        **rest,
+    }
 
 
 def weights(shape, bias=None):
@@ -30,39 +36,118 @@ X, Y, P = [2, 3, 16, 16], [2, 8, 16, 16], [2, 8, 8, 8]
 STEP = [
     node("optimizer_zero", "optimizer_zero", [], ["x"], [[8, 3, 3, 3]], []),
     node("x", "x", ["optimizer_zero"], ["conv1"], [], [X]),
-    node("conv1", "torch.nn.modules.conv.Conv2d", ["x"], ["bn1"], [X], [Y], **weights([8, 3, 3, 3]),
-         attrs={"stride": [1, 1], "padding": [1, 1], "dilation": [1, 1], "groups": 1}),
-    node("bn1", "torch.nn.modules.batchnorm.BatchNorm2d", ["conv1"], ["relu"], [Y], [Y],
-         **weights([8], [8]), attrs={"eps": 1e-5, "momentum": 0.1}),
-    node("relu", "torch.nn.modules.activation.ReLU", ["bn1"], ["maxpool", "add"], [Y], [Y],
-         attrs={"inplace": True}),
-    node("maxpool", "torch.nn.modules.pooling.MaxPool2d", ["relu"], ["flatten"], [Y], [P],
-         attrs={"kernel_size": 2, "stride": 2, "padding": 0, "dilation": 1, "ceil_mode": False}),
+    node(
+        "conv1",
+        "torch.nn.modules.conv.Conv2d",
+        ["x"],
+        ["bn1"],
+        [X],
+        [Y],
+        **weights([8, 3, 3, 3]),
+        attrs={"stride": [1, 1], "padding": [1, 1], "dilation": [1, 1], "groups": 1},
+    ),
+    node(
+        "bn1",
+        "torch.nn.modules.batchnorm.BatchNorm2d",
+        ["conv1"],
+        ["relu"],
+        [Y],
+        [Y],
+        **weights([8], [8]),
+        attrs={"eps": 1e-5, "momentum": 0.1},
+    ),
+    node(
+        "relu",
+        "torch.nn.modules.activation.ReLU",
+        ["bn1"],
+        ["maxpool", "add"],
+        [Y],
+        [Y],
+        attrs={"inplace": True},
+    ),
+    node(
+        "maxpool",
+        "torch.nn.modules.pooling.MaxPool2d",
+        ["relu"],
+        ["flatten"],
+        [Y],
+        [P],
+        attrs={"kernel_size": 2, "stride": 2, "padding": 0, "dilation": 1, "ceil_mode": False},
+    ),
     node("add", "_operator.add", ["relu", "relu"], ["pow"], [Y, Y], [Y]),
     node("pow", "torch.pow", ["add"], [], [Y], [Y]),
     node("size", "size", ["maxpool"], ["flatten"], [P], []),
     node("flatten", "torch.flatten", ["maxpool", "size"], ["fc"], [P], [[2, 512]]),
-    node("fc", "torch.nn.modules.linear.Linear", ["flatten"], ["AddmmBackward00"], [[2, 512]],
-         [[2, 10]], **weights([10, 512], [10]), attrs={"in_features": 512}),
+    node(
+        "fc",
+        "torch.nn.modules.linear.Linear",
+        ["flatten"],
+        ["AddmmBackward00"],
+        [[2, 512]],
+        [[2, 10]],
+        **weights([10, 512], [10]),
+        attrs={"in_features": 512},
+    ),
     node("h_0_weight", "h.0.weight", ["optimizer_zero"], ["mm"], [], [[10, 4]]),
     node("mm", "torch.matmul", ["fc", "h_0_weight"], [], [[2, 10], [10, 4]], [[2, 4]]),
-    node("AddmmBackward00", "AddmmBackward0", ["fc"],
-         ["AccumulateGrad0", "c_back", "AccumulateGrad1"], [[2, 10]], [[10], [2, 512], [512, 10]]),
+    node(
+        "AddmmBackward00",
+        "AddmmBackward0",
+        ["fc"],
+        ["AccumulateGrad0", "c_back", "AccumulateGrad1"],
+        [[2, 10]],
+        [[10], [2, 512], [512, 10]],
+    ),
     node("AccumulateGrad0", "AccumulateGrad", ["AddmmBackward00"], ["ddp_pre_0"], [[10]], []),
     node("AccumulateGrad1", "AccumulateGrad", ["AddmmBackward00"], ["ddp_pre_0"], [[10, 512]], []),
     node("c_back", "ViewBackward0", ["AddmmBackward00"], ["conv_back"], [[2, 512]], [P]),
-    node("conv_back", "CudnnConvolutionBackward0", ["c_back"], ["e", "AccumulateGrad2"], [Y],
-         [X, [8, 3, 3, 3]], attrs={"stride": [1, 1], "groups": 1, "padding_mode": "zeros"}),
+    node(
+        "conv_back",
+        "CudnnConvolutionBackward0",
+        ["c_back"],
+        ["e", "AccumulateGrad2"],
+        [Y],
+        [X, [8, 3, 3, 3]],
+        attrs={"stride": [1, 1], "groups": 1, "padding_mode": "zeros"},
+    ),
     node("AccumulateGrad2", "AccumulateGrad", ["conv_back"], ["ddp_pre_1"], [[8, 3, 3, 3]], []),
-    node("ddp_pre_0", "ddp_pre", ["AccumulateGrad0", "AccumulateGrad1"], ["ddp_Allreduce_0"],
-         [], [], attrs={"bucket_size": 5130}),
-    node("ddp_Allreduce_0", "ddp_Allreduce", ["ddp_pre_0"], ["ddp_pre_1"], [], [],
-         attrs={"bucket_size": 5130}),
-    node("ddp_pre_1", "ddp_pre", ["AccumulateGrad2", "ddp_Allreduce_0"], [], [], [],
-         attrs={"bucket_size": 216}),
-    node("optimizer_step", "optimizer_step", ["ddp_pre_1"], [], [[8, 3, 3, 3]], [],
-         attrs={"lr": 0.01, "nesterov": False}),
-]  # fmt: skip
+    node(
+        "ddp_pre_0",
+        "ddp_pre",
+        ["AccumulateGrad0", "AccumulateGrad1"],
+        ["ddp_Allreduce_0"],
+        [],
+        [],
+        attrs={"bucket_size": 5130},
+    ),
+    node(
+        "ddp_Allreduce_0",
+        "ddp_Allreduce",
+        ["ddp_pre_0"],
+        ["ddp_pre_1"],
+        [],
+        [],
+        attrs={"bucket_size": 5130},
+    ),
+    node(
+        "ddp_pre_1",
+        "ddp_pre",
+        ["AccumulateGrad2", "ddp_Allreduce_0"],
+        [],
+        [],
+        [],
+        attrs={"bucket_size": 216},
+    ),
+    node(
+        "optimizer_step",
+        "optimizer_step",
+        ["ddp_pre_1"],
+        [],
+        [[8, 3, 3, 3]],
+        [],
+        attrs={"lr": 0.01, "nesterov": False},
+    ),
+]
 
 
 @pytest.fixture
@@ -74,14 +159,22 @@ def test_modules_are_onnx_operators_with_their_weights(graph):
     ops = {op.name: op for op in graph.ops}
     assert graph.inputs == ("x",)
     assert {n: op.qualified_type for n, op in ops.items() if not op.domain} == {
-        "conv1": "Conv", "bn1": "BatchNormalization", "relu": "Relu", "maxpool": "MaxPool",
-        "add": "Add", "fc": "Gemm", "mm": "MatMul",
-    }  # fmt: skip
+        "conv1": "Conv",
+        "bn1": "BatchNormalization",
+        "relu": "Relu",
+        "maxpool": "MaxPool",
+        "add": "Add",
+        "fc": "Gemm",
+        "mm": "MatMul",
+    }
     assert ops["conv1"].inputs == ("conv1.wait", "conv1.weight")
     assert ops["conv1"].attrs == {
-        "kernel_shape": (3, 3), "strides": (1, 1), "dilations": (1, 1), "group": 1,
+        "kernel_shape": (3, 3),
+        "strides": (1, 1),
+        "dilations": (1, 1),
+        "group": 1,
         "pads": (1, 1, 1, 1),
-    }  # fmt: skip
+    }
     assert ops["flatten"].qualified_type == "aten:flatten"
     assert ops["pow"].qualified_type == "aten:pow"
     assert graph.parameter_count == 216 + 16 + 5130 + 40
@@ -93,8 +186,9 @@ def test_what_nothing_flows_out_of_is_waited_for(graph):
     assert ops["conv1.wait"].attrs == {"control": ("optimizer_zero",)}
     assert ops["flatten.wait"].attrs == {"control": ("size",)}
     assert ops["ddp_pre_0"].attrs == {
-        "bucket_size": 5130, "control": ("AccumulateGrad0", "AccumulateGrad1"),
-    }  # fmt: skip
+        "bucket_size": 5130,
+        "control": ("AccumulateGrad0", "AccumulateGrad1"),
+    }
     assert ops["optimizer_step"].attrs["control"] == ("ddp_pre_1",)
     assert {op.domain for op in graph.ops if op.op_type.startswith("ddp")} == {"aisim"}
 
@@ -112,8 +206,10 @@ def test_gradients_take_twice_the_work(graph):
     assert work_of(ops["AddmmBackward00"], graph).flops == 2 * (2 * 2 * 512 * 10) + 20
     assert work_of(ops["AccumulateGrad2"], graph).flops == 216
     assert set(total_work(graph).unknown) == {
-        "optimizer_zero", "optimizer_step", "ddp_Allreduce_0",
-    }  # fmt: skip
+        "optimizer_zero",
+        "optimizer_step",
+        "ddp_Allreduce_0",
+    }
 
 
 def test_a_file_is_read(tmp_path, graph):

@@ -26,10 +26,15 @@ def test_every_form_of_a_value():
     nothing: [] word: -inf
     """
     assert plain(parse_pbtxt(text)) == {
-        "name": [b'a\nAA"b'], "list": [1, -2, 31], "real": [-1.5e-3], "big": [1e10],
-        "inner": [{"op": ["Data"]}, {"x": [0.5]}], "many": [{"a": [1]}, {"a": [2]}],
-        "nothing": [], "word": ["-inf"],
-    }  # fmt: skip
+        "name": [b'a\nAA"b'],
+        "list": [1, -2, 31],
+        "real": [-1.5e-3],
+        "big": [1e10],
+        "inner": [{"op": ["Data"]}, {"x": [0.5]}],
+        "many": [{"a": [1]}, {"a": [2]}],
+        "nothing": [],
+        "word": ["-inf"],
+    }
 
 
 def test_every_value_knows_its_line():
@@ -81,10 +86,11 @@ def test_a_value_of_the_wrong_kind_is_refused_with_its_line(text, read):
 
 
 SCALARS = st.one_of(
-    st.integers(-(2**40), 2**40), st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(2**40), 2**40),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.text(st.characters(codec="utf-8", exclude_categories=["Cs"])),
     st.sampled_from(["Data", "true", "x_1"]).map(Name),
-)  # fmt: skip
+)
 FIELDS = st.recursive(
     st.lists(st.tuples(st.sampled_from("abc"), SCALARS), max_size=4),
     lambda inner: st.lists(

@@ -43,8 +43,14 @@ def test_tensorflow(tmp_path):
 
 def test_aisim(tmp_path):
     path = tmp_path / "g.json"
-    node = {"name": "x", "op": "x", "input_nodes": [], "output_nodes": [],
-            "output_types": ["torch.float32"], "output_shapes": [[2]]}  # fmt: skip
+    node = {
+        "name": "x",
+        "op": "x",
+        "input_nodes": [],
+        "output_nodes": [],
+        "output_types": ["torch.float32"],
+        "output_shapes": [[2]],
+    }
     path.write_text(json.dumps([node]))
     assert read_file(path).inputs == ("x",)
     path.write_text('{"x": 1}')

@@ -20,10 +20,15 @@ from lydite.graph.formats.smaug_writer import network_of_graph, write_smaug
 from lydite.models import build_model
 
 TOPOLOGIES = {  # file, and our model
-    "minerva": "minerva", "lenet5": "lenet5", "cnn": "cifar10-cnn", "vgg": "cifar10-vgg",
-    "elu": "cifar100-elu", "large_elu": "large-elu", "resnet": "imagenet-resnet",
+    "minerva": "minerva",
+    "lenet5": "lenet5",
+    "cnn": "cifar10-cnn",
+    "vgg": "cifar10-vgg",
+    "elu": "cifar100-elu",
+    "large_elu": "large-elu",
+    "resnet": "imagenet-resnet",
     "lstm": "smaug-lstm",
-}  # fmt: skip
+}
 RENAMED = {"conv0_stack4_1": "conv1_stack4"}
 
 
@@ -210,7 +215,7 @@ def tiny(tmp_path):
 
 
 CHANGES = [
-    ("parents: \"x\"", 'parents: "y"', r"line \d+: conv \(Convolution3d\): unknown parent 'y'"),
+    ('parents: "x"', 'parents: "y"', r"line \d+: conv \(Convolution3d\): unknown parent 'y'"),
     ("src_tensors_indices: 0", "src_tensors_indices: 1", "source index 1: 'x' has 1 outputs"),
     ("src_tensors_indices: 0", "src_tensors_indices: -1", "source index -1"),
     ("op: Convolution3d", "op: Convolution9d", "unknown op 'Convolution9d'; allowed: Conv"),
@@ -221,11 +226,11 @@ CHANGES = [
     ("padding: SamePadding", "padding: ValidPadding", "output 0 is stated as float16 NHWC"),
     ("stride: 1", "stride: 0", "stride"),
     ('name: "conv"', 'name: "x"', "there is a node 'x' already"),
-    ("backend: \"SMV\"", 'backend: "TPU"', "unknown backend 'TPU'"),
+    ('backend: "SMV"', 'backend: "TPU"', "unknown backend 'TPU'"),
     ("mem_policy: AllDma", "mem_policy: None", "unknown mem_policy 'None'"),
     ("dims: 5", "dims: -5", "do not fit"),
     ("activation: ReLU", "activation: Data", "'Data' is no activation"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("old", "new", "message"), CHANGES)
@@ -320,9 +325,11 @@ TEXT = small()
 def test_a_damaged_topology_gives_a_graph_or_one_of_our_errors(data):
     at = data.draw(st.integers(0, len(TEXT) - 1))
     length = data.draw(st.integers(0, 30))
-    patch = data.draw(st.sampled_from(
-        ["", "0", "7", "-1", "9" * 30, "}", "{", '"', "NC", "Split", "dims: 3", "Reorder", "\0"]
-    ))  # fmt: skip
+    patch = data.draw(
+        st.sampled_from(
+            ["", "0", "7", "-1", "9" * 30, "}", "{", '"', "NC", "Split", "dims: 3", "Reorder", "\0"]
+        )
+    )
     damaged = TEXT[:at] + patch + TEXT[at + length :]
     with contextlib.suppress(LyditeError):
         graph_of_network(network_of_message(parse_pbtxt(damaged)))

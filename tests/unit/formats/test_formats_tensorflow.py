@@ -15,7 +15,7 @@ from lydite.graph.formats.tensorflow_reader import (
     graph_of_graphdef,
     read_graphdef,
     untranslated,
-)  # fmt: skip
+)
 
 TYPES = {"float32": "DT_FLOAT", "int32": "DT_INT32", "int64": "DT_INT64"}
 
@@ -79,8 +79,16 @@ STEP = [
     node("pool_shape", "Shape", "pool", out_type=Name("DT_INT32")),
     const("sizes", [8, 7, 7, 64]),
     node("back4", "Reshape", "back", "sizes"),
-    node("pool_grad", "MaxPoolGrad", "relu", "pool", "back4", ksize=[1, 3, 3, 1],
-         strides=[1, 2, 2, 1], padding="VALID"),
+    node(
+        "pool_grad",
+        "MaxPoolGrad",
+        "relu",
+        "pool",
+        "back4",
+        ksize=[1, 3, 3, 1],
+        strides=[1, 2, 2, 1],
+        padding="VALID",
+    ),
     node("relu_grad", "ReluGrad", "pool_grad", "relu"),
     node("bias_grad", "BiasAddGrad", "relu_grad"),
     const("w_sizes", [5, 5, 3, 64]),
@@ -91,7 +99,7 @@ STEP = [
     node("Allreduce_w", "Allreduce", "w_grad"),
     node("update", "ApplyGradientDescent", "w", "rate", "Allreduce_w", "^x_grad", "^bias_grad"),
     node("train", "NoOp", "^update"),
-]  # fmt: skip
+]
 
 
 def graph_of(nodes, **rest):
@@ -101,17 +109,38 @@ def graph_of(nodes, **rest):
 def test_a_training_step_is_typed_without_stated_shapes():
     graph = graph_of(STEP, strict=True)
     assert graph.inputs == ("x",)
-    assert {n: str(graph.type_of(n)) for n in (
-        "conv", "bias", "pool", "reshape", "dense", "back", "pool_shape", "back4", "pool_grad",
-        "bias_grad", "w_grad", "x_grad", "update",
-    )} == {
-        "conv": "float32[8,16,16,64]", "bias": "float32[8,16,16,64]", "pool": "float32[8,7,7,64]",
-        "reshape": "float32[8,3136]", "dense": "float32[8,10]", "back": "float32[8,3136]",
-        "pool_shape": "int32[4]", "back4": "float32[8,7,7,64]",
-        "pool_grad": "float32[8,16,16,64]", "bias_grad": "float32[64]",
-        "w_grad": "float32[5,5,3,64]", "x_grad": "float32[8,32,32,3]",
+    assert {
+        n: str(graph.type_of(n))
+        for n in (
+            "conv",
+            "bias",
+            "pool",
+            "reshape",
+            "dense",
+            "back",
+            "pool_shape",
+            "back4",
+            "pool_grad",
+            "bias_grad",
+            "w_grad",
+            "x_grad",
+            "update",
+        )
+    } == {
+        "conv": "float32[8,16,16,64]",
+        "bias": "float32[8,16,16,64]",
+        "pool": "float32[8,7,7,64]",
+        "reshape": "float32[8,3136]",
+        "dense": "float32[8,10]",
+        "back": "float32[8,3136]",
+        "pool_shape": "int32[4]",
+        "back4": "float32[8,7,7,64]",
+        "pool_grad": "float32[8,16,16,64]",
+        "bias_grad": "float32[64]",
+        "w_grad": "float32[5,5,3,64]",
+        "x_grad": "float32[8,32,32,3]",
         "update": "float32[5,5,3,64]",
-    }  # fmt: skip
+    }
     weights = [init.type for init in graph.initializers.values() if not init.has_data]
     assert sum(type_.numel for type_ in weights) == 5 * 5 * 3 * 64 + 64 + 31360
 
@@ -179,15 +208,23 @@ def test_what_nobody_translates_is_listed(tmp_path):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("type: DT_HALF", "float16"), ("type: DT_RESOURCE", "DT_RESOURCE"), ("i: -3", -3),
-        ("f: 0.5", 0.5), ("b: true", True), ('s: "NHWC"', "NHWC"),
+        ("type: DT_HALF", "float16"),
+        ("type: DT_RESOURCE", "DT_RESOURCE"),
+        ("i: -3", -3),
+        ("f: 0.5", 0.5),
+        ("b: true", True),
+        ('s: "NHWC"', "NHWC"),
         ("shape { dim { size: 2 } dim { size: -1 } }", (2, -1)),
-        ("shape { unknown_rank: true }", "unknown"), ("list { i: 1 i: 2 }", (1, 2)),
-        ('list { s: "a" s: "b" }', ("a", "b")), ("list { type: DT_INT32 }", ("int32",)),
-        ("list { shape { dim { size: 1 } } }", ((1,),)), ("list { }", ()),
-        ('func { name: "f" }', 'func { name: f }'), ('placeholder: "T"', "placeholder: T"),
+        ("shape { unknown_rank: true }", "unknown"),
+        ("list { i: 1 i: 2 }", (1, 2)),
+        ('list { s: "a" s: "b" }', ("a", "b")),
+        ("list { type: DT_INT32 }", ("int32",)),
+        ("list { shape { dim { size: 1 } } }", ((1,),)),
+        ("list { }", ()),
+        ('func { name: "f" }', "func { name: f }"),
+        ('placeholder: "T"', "placeholder: T"),
     ],
-)  # fmt: skip
+)
 def test_attributes_are_decoded_and_unknown_ones_kept_as_text(text, expected):
     assert attr_of(parse_pbtxt(text)) == expected
 
@@ -197,12 +234,15 @@ def test_attributes_are_decoded_and_unknown_ones_kept_as_text(text, expected):
     [
         ("dtype: DT_INT32 tensor_shape { dim { size: 2 } } int_val: 3 int_val: 4", [3, 4]),
         ("dtype: DT_FLOAT tensor_shape { dim { size: 3 } } float_val: 0.5", [0.5] * 3),
-        ('dtype: DT_INT32 tensor_shape { dim { size: 2 } } '
-         'tensor_content: "\\005\\000\\000\\000@\\000\\000\\000"', [5, 64]),
+        (
+            "dtype: DT_INT32 tensor_shape { dim { size: 2 } } "
+            'tensor_content: "\\005\\000\\000\\000@\\000\\000\\000"',
+            [5, 64],
+        ),
         ("dtype: DT_HALF tensor_shape { dim { size: 1 } } half_val: 15360", [1.0]),
         ("dtype: DT_BOOL tensor_shape { dim { size: 2 } } bool_val: true bool_val: false", [1, 0]),
     ],
-)  # fmt: skip
+)
 def test_tensors_are_decoded(text, expected):
     np.testing.assert_array_equal(attr_of(parse_pbtxt(f"tensor {{ {text} }}")), expected)
 
@@ -225,8 +265,9 @@ def test_impossible_sizes_are_unknown():
         node("x", "Placeholder", dtype=FLOAT, shape=(1, 2, 2, 3)),
         node("w", "VariableV2", dtype=FLOAT, shape=(5, 5, 3, 4)),
         node("y", "Conv2D", "x", "w", strides=[1, 1, 1, 1], padding="VALID"),
-        const("axis", 0), node("z", "Split", "axis", "x", num_split=10**9),
-    ]  # fmt: skip
+        const("axis", 0),
+        node("z", "Split", "axis", "x", num_split=10**9),
+    ]
     graph = graph_of(nodes)
     assert graph.type_of("y").shape is graph.type_of("z").shape is None
 
@@ -238,11 +279,17 @@ REFUSED = [
     ([STEP[0], STEP[0]], "there is a node 'x' already"),
     ([STEP[0], node("a", "Relu", "x:1")], "reads output 1 of 'x', which has 1"),
     ([STEP[0], node("a", "Relu", "x:y")], "has the input 'x:y'"),
-    ([STEP[0], node("v", "VariableV2", dtype=FLOAT, shape=(7, 7)),
-      node("a", "MatMul", "x", "v")], r"a \(MatMul\): "),
+    (
+        [
+            STEP[0],
+            node("v", "VariableV2", dtype=FLOAT, shape=(7, 7)),
+            node("a", "MatMul", "x", "v"),
+        ],
+        r"a \(MatMul\): ",
+    ),
     ([("node", [("name", "a")])], "a node needs a name and an op"),
     ([("versions", [("producer", 1)])], "no GraphDef"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("nodes", "message"), REFUSED)
@@ -259,9 +306,24 @@ TEXT = format_pbtxt(STEP[:12])
 def test_a_damaged_file_gives_a_graph_or_one_of_our_errors(data):
     at = data.draw(st.integers(0, len(TEXT) - 1))
     length = data.draw(st.integers(0, 30))
-    patch = data.draw(st.sampled_from(
-        ["", "0", "-7", "9" * 30, "}", "{", '"', "DT_INT64", "i: 0", "size: 0", '"conv"', "NCHW"]
-    ))  # fmt: skip
+    patch = data.draw(
+        st.sampled_from(
+            [
+                "",
+                "0",
+                "-7",
+                "9" * 30,
+                "}",
+                "{",
+                '"',
+                "DT_INT64",
+                "i: 0",
+                "size: 0",
+                '"conv"',
+                "NCHW",
+            ]
+        )
+    )
     damaged = TEXT[:at] + patch + TEXT[at + length :]
     with contextlib.suppress(LyditeError):
         graph_of_graphdef(parse_pbtxt(damaged))

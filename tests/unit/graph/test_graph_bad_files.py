@@ -26,11 +26,12 @@ def external_model(location="w.bin", **entries) -> onnx.ModelProto:
     for key, value in {"location": location, **entries}.items():
         weight.external_data.add(key=key, value=str(value))
     graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"], name="product")], "g",
+        [helper.make_node("MatMul", ["x", "w"], ["y"], name="product")],
+        "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 64])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 64])],
         [weight],
-    )  # fmt: skip
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
@@ -103,10 +104,11 @@ def test_data_that_vanish_after_reading(folder):
 
 def one_op_model(op_type="Relu", domain="", opset=17, **attrs) -> onnx.ModelProto:
     graph = helper.make_graph(
-        [helper.make_node(op_type, ["x"], ["y"], name="it", domain=domain, **attrs)], "g",
+        [helper.make_node(op_type, ["x"], ["y"], name="it", domain=domain, **attrs)],
+        "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-    )  # fmt: skip
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
@@ -193,15 +195,14 @@ def test_a_contradiction_between_shapes_is_unknown_not_a_crash():
 
 def node_model(node, inputs, *, domain="", version=1, functions=()) -> onnx.ModelProto:
     graph = helper.make_graph(
-        [node], "g",
+        [node],
+        "g",
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in inputs],
         [helper.make_empty_tensor_value_info(name) for name in node.output],
-    )  # fmt: skip
+    )
     opsets = [helper.make_opsetid("", 20)]
     opsets += [helper.make_opsetid(domain, version)] if domain else []
-    return helper.make_model(
-        graph, opset_imports=opsets, functions=list(functions), ir_version=10
-    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=opsets, functions=list(functions), ir_version=10)
 
 
 def untyped_input(op_type, domain="", version=1, **attrs):

@@ -17,7 +17,7 @@ from lydite.graph import (
     model_to_proto,
     rebatched,
     total_work,
-)  # fmt: skip
+)
 from lydite.graph.passes import in_precision
 from lydite.graph.training import training_step
 from lydite.graph.upgrade import upgraded
@@ -29,9 +29,7 @@ def test_another_batch_is_as_if_built_with_it(name):
     found, wanted = rebatched(build_model(name), 6), build_model(name, batch=6)
     for graph in (found, wanted):
         assert total_work(graph).unknown == ()
-    assert [found.type_of(n) for n in found.outputs] == [
-        wanted.type_of(n) for n in wanted.outputs
-    ]  # fmt: skip
+    assert [found.type_of(n) for n in found.outputs] == [wanted.type_of(n) for n in wanted.outputs]
     assert total_work(found).total == total_work(wanted).total
     assert rebatched(found, 6) is found
     assert rebatched(found, 1).type_of(found.inputs[0]) == build_model(name).type_of(
@@ -77,9 +75,11 @@ def old_file():
     """Opset 9: axes are attributes, the batch stands in a constant."""
     draw = np.random.default_rng(1)
     weights = {
-        "w": draw.normal(size=(8, 3, 3, 3)), "b": draw.normal(size=8),
-        "v": draw.normal(size=(8, 5)), "sizes": np.array([1, 8]),
-    }  # fmt: skip
+        "w": draw.normal(size=(8, 3, 3, 3)),
+        "b": draw.normal(size=8),
+        "v": draw.normal(size=(8, 5)),
+        "sizes": np.array([1, 8]),
+    }
     nodes = [
         helper.make_node("Conv", ["x", "w", "b"], ["c"], pads=[1, 1, 1, 1]),
         helper.make_node("ReduceMean", ["c"], ["m"], axes=[2, 3], keepdims=1),
@@ -88,11 +88,15 @@ def old_file():
         helper.make_node("MatMul", ["r", "v"], ["y"]),
     ]
     graph = helper.make_graph(
-        nodes, "old", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])],
+        nodes,
+        "old",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 8, 8])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 5])],
-        [numpy_helper.from_array(v.astype(np.int64 if n == "sizes" else np.float32), n)
-         for n, v in weights.items()],
-    )  # fmt: skip
+        [
+            numpy_helper.from_array(v.astype(np.int64 if n == "sizes" else np.float32), n)
+            for n, v in weights.items()
+        ],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)])
     model.ir_version = 8
     onnx.checker.check_model(model)

@@ -23,7 +23,7 @@ from lydite.graph import (
     keys_of,
     model_key,
     work_of_key,
-)  # fmt: skip
+)
 from lydite.graph.keys import MODEL_DOMAIN, graph_digest, graph_of_key
 
 DTYPES = st.sampled_from(["float32", "float16", "bfloat16", "int64", "uint4", "bool", "string"])
@@ -97,8 +97,16 @@ def test_sizes_in_bytes():
         dtype: TensorType(dtype, (3, 3)).nbytes
         for dtype in ("float64", "float32", "bfloat16", "int8", "int4", "int2", "bool", "string")
     }
-    assert found == {"float64": 72, "float32": 36, "bfloat16": 18, "int8": 9, "int4": 5, "int2": 3,
-                     "bool": 9, "string": None}  # fmt: skip
+    assert found == {
+        "float64": 72,
+        "float32": 36,
+        "bfloat16": 18,
+        "int8": 9,
+        "int4": 5,
+        "int2": 3,
+        "bool": 9,
+        "string": None,
+    }
     assert TensorType("float32", ()).nbytes == 4
     assert TensorType("float32", (0, 5)).nbytes == 0
     assert TensorType("float32", ("n", 5)).nbytes is None
@@ -108,18 +116,33 @@ def test_sizes_in_bytes():
 def net(**change) -> Graph:
     """One Slice and one Conv, with one thing changed."""
     given = {
-        "dtype": "float32", "size": 8, "channels": 4, "kernel": 3, "stride": 1, "group": 1,
-        "start": 0, "const": True, "alias": False, "names": "", **change,
-    }  # fmt: skip
+        "dtype": "float32",
+        "size": 8,
+        "channels": 4,
+        "kernel": 3,
+        "stride": 1,
+        "group": 1,
+        "start": 0,
+        "const": True,
+        "alias": False,
+        "names": "",
+        **change,
+    }
     names = given["names"]
     g = Builder("net", dtype=given["dtype"])
     x = g.input(f"x{names}", (1, 4, given["size"], given["size"]))
     bounds = [g.constant([v], f"bound{names}") for v in (given["start"], given["start"] + 6, 2)]
     y = g.op("Slice", x, *bounds, name=f"cut{names}")
     y = g.conv(
-        y, given["channels"], given["kernel"], stride=given["stride"], group=given["group"],
-        pad=1, bias=False, name=f"conv{names}",
-    )  # fmt: skip
+        y,
+        given["channels"],
+        given["kernel"],
+        stride=given["stride"],
+        group=given["group"],
+        pad=1,
+        bias=False,
+        name=f"conv{names}",
+    )
     other = y if given["alias"] else g.relu(y)
     if given["const"]:
         other = g.op("Add", other, g.weight((given["channels"], 1, 1), f"w{names}"))
@@ -139,9 +162,18 @@ def test_names_do_not_matter():
 
 @pytest.mark.parametrize(
     "change",
-    [{"dtype": "float16"}, {"size": 9}, {"channels": 8}, {"kernel": 1}, {"stride": 2},
-     {"group": 2}, {"start": 1}, {"const": False}, {"alias": True}],
-)  # fmt: skip
+    [
+        {"dtype": "float16"},
+        {"size": 9},
+        {"channels": 8},
+        {"kernel": 1},
+        {"stride": 2},
+        {"group": 2},
+        {"start": 1},
+        {"const": False},
+        {"alias": True},
+    ],
+)
 def test_everything_else_matters(change):
     assert set(key_texts(net())) != set(key_texts(net(**change)))
     assert graph_digest(net()) != graph_digest(net(**change))
@@ -184,9 +216,12 @@ def test_an_alias_is_marked_and_resolved():
 
 def test_an_operator_of_unknown_type_has_no_key():
     graph = Graph(
-        "g", (Op("odd", "Odd", ("x",), ("y",), {}, "com.microsoft"),),
-        {"x": TensorType("float32", (2,))}, ("x",), ("y",),
-    )  # fmt: skip
+        "g",
+        (Op("odd", "Odd", ("x",), ("y",), {}, "com.microsoft"),),
+        {"x": TensorType("float32", (2,))},
+        ("x",),
+        ("y",),
+    )
     with pytest.raises(GraphError, match=r"'odd'.*com\.microsoft:Odd.*not known"):
         key_of(graph.ops[0], graph)
     assert keys_of(graph) == {}

@@ -21,7 +21,7 @@ from lydite.graph import (
     model_to_proto,
     total_work,
     work_of_key,
-)  # fmt: skip
+)
 from lydite.graph.dtypes import dtype_name
 from lydite.graph.rules import UNKNOWN
 
@@ -73,9 +73,12 @@ def all_cases() -> Iterator[Case]:
             model = onnx.load(str(folder / "model.onnx"))
             given, expected = list(stored(folder, "input")), list(stored(folder, "output"))
         yield Case(
-            case.name, model, [array(item) for item in given], [array(item) for item in expected],
+            case.name,
+            model,
+            [array(item) for item in given],
+            [array(item) for item in expected],
             [dtype(item) for item in expected],
-        )  # fmt: skip
+        )
 
 
 def too_old(model: ModelProto) -> bool:

@@ -26,23 +26,54 @@ from lydite.graph import (
     total_work,
     work_of,
     work_of_key,
-)  # fmt: skip
+)
 from lydite.graph.rules import CONTROL_FLOW, TABLES, UNKNOWN, Cost, rule_for, rules
 
 FUSED_BY_ONNXRUNTIME = (
-    "FusedConv", "FusedGemm", "FusedMatMul", "Attention", "MultiHeadAttention",
-    "GroupQueryAttention", "QAttention", "SkipLayerNormalization",
-    "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization", "BiasGelu", "Gelu", "FastGelu",
-    "QuickGelu", "QLinearAdd", "QLinearMul", "QLinearAveragePool", "QLinearGlobalAveragePool",
-    "QLinearConcat", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QLinearWhere",
-    "QGemm", "MatMulNBits", "MatMulIntegerToFloat", "DynamicQuantizeMatMul",
-    "DynamicQuantizeLSTM", "QuantizeLinear", "DequantizeLinear", "RotaryEmbedding", "BiasSoftmax",
+    "FusedConv",
+    "FusedGemm",
+    "FusedMatMul",
+    "Attention",
+    "MultiHeadAttention",
+    "GroupQueryAttention",
+    "QAttention",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+    "EmbedLayerNormalization",
+    "BiasGelu",
+    "Gelu",
+    "FastGelu",
+    "QuickGelu",
+    "QLinearAdd",
+    "QLinearMul",
+    "QLinearAveragePool",
+    "QLinearGlobalAveragePool",
+    "QLinearConcat",
+    "QLinearSigmoid",
+    "QLinearLeakyRelu",
+    "QLinearSoftmax",
+    "QLinearWhere",
+    "QGemm",
+    "MatMulNBits",
+    "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul",
+    "DynamicQuantizeLSTM",
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "RotaryEmbedding",
+    "BiasSoftmax",
     "NhwcMaxPool",
-)  # fmt: skip
+)
 BLOCKED = (
-    "Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "ReorderInput",
-    "ReorderOutput", "Upsample",
-)  # fmt: skip
+    "Conv",
+    "MaxPool",
+    "AveragePool",
+    "GlobalMaxPool",
+    "GlobalAveragePool",
+    "ReorderInput",
+    "ReorderOutput",
+    "Upsample",
+)
 
 
 def names_of_the_standard():
@@ -96,12 +127,31 @@ OPERANDS = st.builds(
     st.none() | st.lists(st.integers(-2, 5), max_size=4).map(tuple),
 )
 ATTRS = st.dictionaries(
-    st.sampled_from(["axis", "kernel_shape", "group", "alpha", "num_heads", "equation", "mode", "K",
-                     "hidden_size", "activation", "transA", "p", "size", "bits", "kernel_size"]),
-    st.integers(-3, 9) | st.floats(-2, 2) | st.lists(st.integers(-2, 4), max_size=4)
+    st.sampled_from(
+        [
+            "axis",
+            "kernel_shape",
+            "group",
+            "alpha",
+            "num_heads",
+            "equation",
+            "mode",
+            "K",
+            "hidden_size",
+            "activation",
+            "transA",
+            "p",
+            "size",
+            "bits",
+            "kernel_size",
+        ]
+    ),
+    st.integers(-3, 9)
+    | st.floats(-2, 2)
+    | st.lists(st.integers(-2, 4), max_size=4)
     | st.sampled_from(["linear", "ij,jk->ik", "..., b->", "NONE", ""]),
     max_size=3,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=15, deadline=None)
@@ -164,21 +214,24 @@ def test_an_if_on_a_constant_costs_the_branch_that_it_takes(condition, flops):
 
 def loop_model(trips):
     body = helper.make_graph(
-        [helper.make_node("Add", ["carried", "step"], ["next"]),
-         helper.make_node("Identity", ["go"], ["on"]),
-         helper.make_node("Neg", ["next"], ["scan"])],
+        [
+            helper.make_node("Add", ["carried", "step"], ["next"]),
+            helper.make_node("Identity", ["go"], ["on"]),
+            helper.make_node("Neg", ["next"], ["scan"]),
+        ],
         "body",
-        [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL),
-         value("carried", None)],
+        [
+            value("i", [], TensorProto.INT64),
+            value("go", [], TensorProto.BOOL),
+            value("carried", None),
+        ],
         [value("on", [], TensorProto.BOOL), value("next", None), value("scan", None)],
-    )  # fmt: skip
+    )
     node = helper.make_node("Loop", ["m", "", "x"], ["last", "all"], body=body)
     inputs = [value("x", [4]), value("step", [4])]
     known = [number("m", np.array(trips, np.int64))] if trips is not None else []
     unknown = [] if known else [value("m", [], TensorProto.INT64)]
-    return model(
-        [node], [*inputs, *unknown], [value("last", None), value("all", None)], known
-    )  # fmt: skip
+    return model([node], [*inputs, *unknown], [value("last", None), value("all", None)], known)
 
 
 def test_a_loop_costs_its_body_as_often_as_it_runs():
@@ -195,12 +248,14 @@ def test_a_loop_of_unknown_length_is_unknown():
 
 def test_what_a_loop_makes_longer_has_an_open_size():
     body = helper.make_graph(
-        [helper.make_node("Concat", ["v", "v"], ["vv"], axis=0),
-         helper.make_node("Identity", ["go"], ["on"])],
+        [
+            helper.make_node("Concat", ["v", "v"], ["vv"], axis=0),
+            helper.make_node("Identity", ["go"], ["on"]),
+        ],
         "body",
         [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL), value("v", None)],
         [value("on", [], TensorProto.BOOL), value("vv", None)],
-    )  # fmt: skip
+    )
     node = helper.make_node("Loop", ["m", "", "x"], ["y"], body=body)
     graph = graph_from_model(
         model([node], [value("x", [4])], [value("y", None)], [number("m", np.array(3))])
@@ -212,8 +267,10 @@ def test_what_a_loop_makes_longer_has_an_open_size():
 def scan_model(steps):
     body = helper.make_graph(
         [helper.make_node("Add", ["s", "slice"], ["t"]), helper.make_node("Neg", ["t"], ["o"])],
-        "body", [value("s", [3]), value("slice", [3])], [value("t", [3]), value("o", [3])],
-    )  # fmt: skip
+        "body",
+        [value("s", [3]), value("slice", [3])],
+        [value("t", [3]), value("o", [3])],
+    )
     node = helper.make_node(
         "Scan", ["s0", "x"], ["s1", "y"], body=body, num_scan_inputs=1, scan_input_axes=[1]
     )
@@ -236,10 +293,13 @@ def test_binding_a_size_types_bodies_anew():
 
 def function_model():
     double = helper.make_function(
-        "own", "Twice", ["a"], ["c"],
+        "own",
+        "Twice",
+        ["a"],
+        ["c"],
         [helper.make_node("Add", ["a", "a"], ["b"]), helper.make_node("Relu", ["b"], ["c"])],
         [helper.make_opsetid("", 20)],
-    )  # fmt: skip
+    )
     nodes = [
         helper.make_node("Twice", ["x"], ["y"], domain="own"),
         helper.make_node("Twice", ["y"], ["z"], domain="own"),
@@ -279,9 +339,11 @@ def test_work_is_summed_by_type_and_shared_weights_count_once():
 
 def test_flex_attention_adds_the_work_of_its_own_functions():
     body = helper.make_graph(
-        [helper.make_node("Tanh", ["scores"], ["out"])], "mod",
-        [value("scores", ["B", "H", "L", "S"])], [value("out", ["B", "H", "L", "S"])],
-    )  # fmt: skip
+        [helper.make_node("Tanh", ["scores"], ["out"])],
+        "mod",
+        [value("scores", ["B", "H", "L", "S"])],
+        [value("out", ["B", "H", "L", "S"])],
+    )
     domain = "ai.onnx.preview"
     works = []
     for attrs in ({}, {"score_mod": body}):

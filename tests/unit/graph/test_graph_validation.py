@@ -25,7 +25,7 @@ from lydite.graph import (
     model_to_proto,
     retyped,
     total_work,
-)  # fmt: skip
+)
 from lydite.graph.graph import random_weight
 from lydite.models import build_model
 
@@ -152,20 +152,27 @@ def test_reading_a_file_in_any_order_of_nodes():
 
 def test_a_body_sees_the_tensors_around_it():
     branch = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["out"])], "then", [],
+        [helper.make_node("MatMul", ["x", "w"], ["out"])],
+        "then",
+        [],
         [helper.make_empty_tensor_value_info("out")],
-    )  # fmt: skip
+    )
     other = helper.make_graph(
-        [helper.make_node("Relu", ["x"], ["out2"])], "else", [],
+        [helper.make_node("Relu", ["x"], ["out2"])],
+        "else",
+        [],
         [helper.make_empty_tensor_value_info("out2")],
-    )  # fmt: skip
+    )
     outer = helper.make_graph(
-        [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=other)], "g",
-        [helper.make_tensor_value_info("c", TensorProto.BOOL, []),
-         helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 3])],
+        [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=other)],
+        "g",
+        [
+            helper.make_tensor_value_info("c", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 3]),
+        ],
         [helper.make_empty_tensor_value_info("y")],
         [onnx.numpy_helper.from_array(np.eye(3, dtype=np.float32), "w")],
-    )  # fmt: skip
+    )
     model = helper.make_model(outer, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     found = graph_from_model(model)
     bodies = {body.name: body for body in found.ops[0].subgraphs}
@@ -179,14 +186,17 @@ def test_a_body_sees_the_tensors_around_it():
 
 def test_a_body_that_reads_what_nobody_makes():
     branch = helper.make_graph(
-        [helper.make_node("Relu", ["ghost"], ["out"])], "then", [],
+        [helper.make_node("Relu", ["ghost"], ["out"])],
+        "then",
+        [],
         [helper.make_empty_tensor_value_info("out")],
-    )  # fmt: skip
+    )
     outer = helper.make_graph(
-        [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)], "g",
+        [helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)],
+        "g",
         [helper.make_tensor_value_info("c", TensorProto.BOOL, [])],
         [helper.make_empty_tensor_value_info("y")],
-    )  # fmt: skip
+    )
     model = helper.make_model(outer, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(GraphError, match="reads 'ghost'"):
         graph_from_model(model)

@@ -39,75 +39,118 @@ MS, NCHWC = "com.microsoft", "com.microsoft.nchwc"
 
 FLOPS = {
     "a convolution": (
-        work, ("Conv", [x(2, 3, 224, 224), w(64, 3, 7, 7), w(64)], [t(2, 64, 112, 112)]), {},
+        work,
+        ("Conv", [x(2, 3, 224, 224), w(64, 3, 7, 7), w(64)], [t(2, 64, 112, 112)]),
+        {},
         2 * 64 * 112 * 112 * (2 * 3 * 7 * 7 + 1),
     ),
     "a depthwise convolution": (
-        work, ("Conv", [x(1, 32, 56, 56), w(32, 1, 3, 3)], [t(1, 32, 56, 56)], {"group": 32}), {},
+        work,
+        ("Conv", [x(1, 32, 56, 56), w(32, 1, 3, 3)], [t(1, 32, 56, 56)], {"group": 32}),
+        {},
         32 * 56 * 56 * 2 * 9,
     ),
     "a blocked convolution with sum and Relu": (
         work,
-        ("Conv", [x(1, 64, 56, 56), w(64, 64, 1, 1), w(64), x(1, 64, 56, 56)],
-         [t(1, 64, 56, 56)], {"activation": "Relu"}),
+        (
+            "Conv",
+            [x(1, 64, 56, 56), w(64, 64, 1, 1), w(64), x(1, 64, 56, 56)],
+            [t(1, 64, 56, 56)],
+            {"activation": "Relu"},
+        ),
         {"domain": NCHWC, "version": 1},
         64 * 56 * 56 * (2 * 64 + 1 + 1 + 1),
     ),
     "a blocked convolution over three channels padded to sixteen": (
-        work, ("Conv", [x(1, 16, 8, 8), w(32, 16, 3, 3)], [t(1, 32, 6, 6)]),
+        work,
+        ("Conv", [x(1, 16, 8, 8), w(32, 16, 3, 3)], [t(1, 32, 6, 6)]),
         {"domain": NCHWC, "version": 1},
         32 * 6 * 6 * 2 * 16 * 9,
     ),
     "a transposed convolution": (
-        work, ("ConvTranspose", [x(1, 16, 10, 10), w(16, 8, 2, 2), w(8)], [t(1, 8, 20, 20)]), {},
+        work,
+        ("ConvTranspose", [x(1, 16, 10, 10), w(16, 8, 2, 2), w(8)], [t(1, 8, 20, 20)]),
+        {},
         2 * 16 * 10 * 10 * 8 * 4 + 8 * 20 * 20,
     ),
     "a quantised convolution": (
         work,
-        ("QLinearConv",
-         [x(1, 8, 6, 6, dtype="uint8"), w(), w(dtype="uint8"), w(4, 8, 3, 3, dtype="int8"), w(),
-          w(dtype="int8"), w(), w(dtype="uint8"), w(4, dtype="int32")],
-         [t(1, 4, 4, 4, dtype="uint8")]),
+        (
+            "QLinearConv",
+            [
+                x(1, 8, 6, 6, dtype="uint8"),
+                w(),
+                w(dtype="uint8"),
+                w(4, 8, 3, 3, dtype="int8"),
+                w(),
+                w(dtype="int8"),
+                w(),
+                w(dtype="uint8"),
+                w(4, dtype="int32"),
+            ],
+            [t(1, 4, 4, 4, dtype="uint8")],
+        ),
         {},
         4 * 16 * (2 * 8 * 9 + 1 + 5),
     ),
     "a matrix product with bias": (
-        work, ("Gemm", [x(8, 512), w(1000, 512), w(1000)], [t(8, 1000)], {"transB": 1}), {},
+        work,
+        ("Gemm", [x(8, 512), w(1000, 512), w(1000)], [t(8, 1000)], {"transB": 1}),
+        {},
         8 * 1000 * (2 * 512 + 1),
     ),
     "a scaled transposed matrix product": (
         work,
-        ("Gemm", [x(512, 8), x(512, 10), x(8, 10)], [t(8, 10)],
-         {"transA": 1, "alpha": 0.5, "beta": 2.0}),
+        (
+            "Gemm",
+            [x(512, 8), x(512, 10), x(8, 10)],
+            [t(8, 10)],
+            {"transA": 1, "alpha": 0.5, "beta": 2.0},
+        ),
         {},
         80 * (2 * 512 + 1 + 1 + 1),
     ),
     "a batched matrix product": (
-        work, ("MatMul", [x(2, 12, 128, 64), x(2, 12, 64, 128)], [t(2, 12, 128, 128)]), {},
+        work,
+        ("MatMul", [x(2, 12, 128, 64), x(2, 12, 64, 128)], [t(2, 12, 128, 128)]),
+        {},
         2 * 2 * 12 * 128 * 128 * 64,
     ),
     "a dot product": (work, ("MatMul", [x(7), x(7)], [t()]), {}, 2 * 7),
     "a fused matrix product": (
-        work, ("FusedMatMul", [x(3, 5, 4), x(3, 5, 6)], [t(3, 4, 6)], {"transA": 1, "alpha": 0.5}),
+        work,
+        ("FusedMatMul", [x(3, 5, 4), x(3, 5, 6)], [t(3, 4, 6)], {"transA": 1, "alpha": 0.5}),
         {"domain": MS, "version": 1},
         3 * 4 * 6 * (2 * 5 + 1),
     ),
     "a product with four-bit weights": (
         work,
-        ("MatMulNBits", [x(1, 16, 64), w(32, 2, 16, dtype="uint8"), w(64)], [t(1, 16, 32)],
-         {"K": 64, "N": 32, "bits": 4, "block_size": 32}),
+        (
+            "MatMulNBits",
+            [x(1, 16, 64), w(32, 2, 16, dtype="uint8"), w(64)],
+            [t(1, 16, 32)],
+            {"K": 64, "N": 32, "bits": 4, "block_size": 32},
+        ),
         {"domain": MS, "version": 1},
         16 * 32 * 2 * 64 + 2 * 64 * 32,
     ),
     "einsum of a batched product": (
-        work, ("Einsum", [x(2, 3, 4), x(2, 4, 5)], [t(2, 3, 5)], {"equation": "bij,bjk->bik"}), {},
+        work,
+        ("Einsum", [x(2, 3, 4), x(2, 4, 5)], [t(2, 3, 5)], {"equation": "bij,bjk->bik"}),
+        {},
         2 * 2 * 3 * 4 * 5,
     ),
     "einsum of an outer product": (
-        work, ("Einsum", [x(3), x(4)], [t(3, 4)], {"equation": "i,j"}), {}, 12
+        work,
+        ("Einsum", [x(3), x(4)], [t(3, 4)], {"equation": "i,j"}),
+        {},
+        12,
     ),
     "einsum that transposes": (
-        work, ("Einsum", [x(3, 4)], [t(4, 3)], {"equation": "ij->ji"}), {}, 0
+        work,
+        ("Einsum", [x(3, 4)], [t(4, 3)], {"equation": "ij->ji"}),
+        {},
+        0,
     ),
     "einsum over batches that an ellipsis names": (
         work,
@@ -134,34 +177,47 @@ FLOPS = {
     "gelu by tanh": (work, ("Gelu", [x(9)], [t(9)], {"approximate": "tanh"}), {}, 9 * (8 + EXP)),
     "sigmoid": (work, ("Sigmoid", [x(9)], [t(9)]), {}, 9 * (2 + EXP + DIV)),
     "softmax": (work, ("Softmax", [x(3, 5)], [t(3, 5)]), {}, 15 * (3 + EXP + DIV)),
-    "a reduced mean": (
-        work, ("ReduceMean", [x(4, 10), ints(1)], [t(4, 1)]), {}, 4 * 10 + 4 * DIV
-    ),
+    "a reduced mean": (work, ("ReduceMean", [x(4, 10), ints(1)], [t(4, 1)]), {}, 4 * 10 + 4 * DIV),
     "a norm of two": (work, ("ReduceL2", [x(4, 10), ints(1)], [t(4)]), {}, 2 * 40 + 4 * ROOT),
     "top three": (
-        work, ("TopK", [x(10, 100), ints(3)], [t(10, 3), t(10, 3, dtype="int64")]), {}, 1000 * 2
+        work,
+        ("TopK", [x(10, 100), ints(3)], [t(10, 3), t(10, 3, dtype="int64")]),
+        {},
+        1000 * 2,
     ),
     "max pooling": (
         work,
-        ("MaxPool", [x(1, 8, 12, 12)], [t(1, 8, 6, 6)],
-         {"kernel_shape": [3, 3], "strides": [2, 2]}),
+        (
+            "MaxPool",
+            [x(1, 8, 12, 12)],
+            [t(1, 8, 6, 6)],
+            {"kernel_shape": [3, 3], "strides": [2, 2]},
+        ),
         {},
         8 * 36 * 9,
     ),
     "average pooling": (
-        work, ("AveragePool", [x(1, 8, 12, 12)], [t(1, 8, 6, 6)], {"kernel_shape": [2, 2]}), {},
+        work,
+        ("AveragePool", [x(1, 8, 12, 12)], [t(1, 8, 6, 6)], {"kernel_shape": [2, 2]}),
+        {},
         8 * 36 * (4 + DIV),
     ),
     "global average pooling": (
-        work, ("GlobalAveragePool", [x(2, 8, 7, 7)], [t(2, 8, 1, 1)]), {},
+        work,
+        ("GlobalAveragePool", [x(2, 8, 7, 7)], [t(2, 8, 1, 1)]),
+        {},
         2 * 8 * 49 + 2 * 8 * DIV,
     ),
     "batch normalisation": (
-        work, ("BatchNormalization", [x(2, 8, 5, 5), *[w(8)] * 4], [t(2, 8, 5, 5)]), {},
+        work,
+        ("BatchNormalization", [x(2, 8, 5, 5), *[w(8)] * 4], [t(2, 8, 5, 5)]),
+        {},
         2 * 2 * 8 * 25 + 8 * (4 + ROOT + DIV),
     ),
     "layer normalisation": (
-        work, ("LayerNormalization", [x(6, 10), w(10), w(10)], [t(6, 10)]), {},
+        work,
+        ("LayerNormalization", [x(6, 10), w(10), w(10)], [t(6, 10)]),
+        {},
         60 * 7 + 6 * (ROOT + 3 * DIV + 1),
     ),
     "skip and layer normalisation": (
@@ -171,20 +227,25 @@ FLOPS = {
         60 * (7 + 1 + 1),
     ),
     "local response normalisation": (
-        work, ("LRN", [x(1, 8, 3, 3)], [t(1, 8, 3, 3)], {"size": 5}), {},
+        work,
+        ("LRN", [x(1, 8, 3, 3)], [t(1, 8, 3, 3)], {"size": 5}),
+        {},
         72 * (1 + 5 + 2 + EXP + DIV),
     ),
     "an LSTM in two directions": (
         work,
-        ("LSTM", [x(10, 2, 16), w(2, 128, 16), w(2, 128, 32), w(2, 256)],
-         [t(10, 2, 2, 32)], {"direction": "bidirectional", "hidden_size": 32}),
+        (
+            "LSTM",
+            [x(10, 2, 16), w(2, 128, 16), w(2, 128, 32), w(2, 256)],
+            [t(10, 2, 2, 32)],
+            {"direction": "bidirectional", "hidden_size": 32},
+        ),
         {},
         10 * 2 * 2 * 32 * (2 * 4 * (16 + 32) + 8 + 3 * (2 + EXP + DIV) + 2 * EXP + 4),
     ),
     "a GRU without biases": (
         work,
-        ("GRU", [x(10, 2, 16), w(1, 96, 16), w(1, 96, 32)], [t(10, 1, 2, 32)],
-         {"hidden_size": 32}),
+        ("GRU", [x(10, 2, 16), w(1, 96, 16), w(1, 96, 32)], [t(10, 1, 2, 32)], {"hidden_size": 32}),
         {},
         10 * 2 * 32 * (2 * 3 * (16 + 32) + 2 * (2 + EXP + DIV) + EXP + 5),
     ),
@@ -196,32 +257,43 @@ FLOPS = {
     ),
     "attention with projection": (
         work,
-        ("Attention", [x(1, 128, 768), w(768, 2304), w(2304)], [t(1, 128, 768)],
-         {"num_heads": 12}),
+        ("Attention", [x(1, 128, 768), w(768, 2304), w(2304)], [t(1, 128, 768)], {"num_heads": 12}),
         {"domain": MS, "version": 1},
         128 * 2304 * (2 * 768 + 1) + 12 * 128 * 128 * (4 * 64 + 16),
     ),
     "grouped attention with a cache": (
         work,
-        ("GroupQueryAttention",
-         [x(1, 1, 512), x(1, 1, 128), x(1, 1, 128), x(1, 2, 99, 64), x(1, 2, 99, 64)],
-         [t(1, 1, 512), t(1, 2, 100, 64), t(1, 2, 100, 64)],
-         {"num_heads": 8, "kv_num_heads": 2, "do_rotary": 1}),
+        (
+            "GroupQueryAttention",
+            [x(1, 1, 512), x(1, 1, 128), x(1, 1, 128), x(1, 2, 99, 64), x(1, 2, 99, 64)],
+            [t(1, 1, 512), t(1, 2, 100, 64), t(1, 2, 100, 64)],
+            {"num_heads": 8, "kv_num_heads": 2, "do_rotary": 1},
+        ),
         {"domain": MS, "version": 1},
         8 * 100 * (4 * 64 + 16) + 3 * (8 + 2) * 64,
     ),
-    "quantising": (work, ("QuantizeLinear", [x(9), w(), w(dtype="uint8")], [t(9, dtype="uint8")]),
-                   {}, 9 * (DIV + 4)),
+    "quantising": (
+        work,
+        ("QuantizeLinear", [x(9), w(), w(dtype="uint8")], [t(9, dtype="uint8")]),
+        {},
+        9 * (DIV + 4),
+    ),
     "dequantising": (work, ("DequantizeLinear", [x(9, dtype="uint8"), w()], [t(9)]), {}, 18),
     "bilinear resizing": (
         work,
-        ("Resize", [x(1, 3, 8, 8), NONE, w(4, value=(1, 1, 2, 2))], [t(1, 3, 16, 16)],
-         {"mode": "linear"}),
+        (
+            "Resize",
+            [x(1, 3, 8, 8), NONE, w(4, value=(1, 1, 2, 2))],
+            [t(1, 3, 16, 16)],
+            {"mode": "linear"},
+        ),
         {},
         3 * 256 * 3 * 3,
     ),
     "a Fourier transform": (
-        work, ("DFT", [x(4, 1024, 2), NONE, w(dtype="int64", value=(1,))], [t(4, 1024, 2)]), {},
+        work,
+        ("DFT", [x(4, 1024, 2), NONE, w(dtype="int64", value=(1,))], [t(4, 1024, 2)]),
+        {},
         4 * 5 * 1024 * 10,
     ),
     "a linear classifier": (
@@ -231,30 +303,47 @@ FLOPS = {
         10 * 2 * 12 + 10 * 3,
     ),
     "a loss": (
-        work, ("SoftmaxCrossEntropyLoss", [x(8, 10), x(8, dtype="int64")], [t()]), {},
+        work,
+        ("SoftmaxCrossEntropyLoss", [x(8, 10), x(8, dtype="int64")], [t()]),
+        {},
         80 * (4 + EXP) + 8 * 2,
     ),
     "a gated delta net by tokens of all sequences": (
         work,
-        ("GatedDeltaNet",
-         [x(20, 4, 64), x(20, 4, 64), x(20, 8, 32), w(3, dtype="int32"), x(20, 8), x(20, 8),
-          x(2, 8, 32, 64)],
-         [t(20, 8, 32), t(2, 8, 32, 64)]),
+        (
+            "GatedDeltaNet",
+            [
+                x(20, 4, 64),
+                x(20, 4, 64),
+                x(20, 8, 32),
+                w(3, dtype="int32"),
+                x(20, 8),
+                x(20, 8),
+                x(2, 8, 32, 64),
+            ],
+            [t(20, 8, 32), t(2, 8, 32, 64)],
+        ),
         {"domain": MS, "version": 1},
         20 * 8 * (64 * 32 * (2 + 1 + 2 + 2) + 32 * 2 + 32),
     ),
     "a gated delta net without a state": (
         work,
-        ("GatedDeltaNet", [x(2, 10, 4, 64), x(2, 10, 4, 64), x(2, 10, 8, 32)],
-         [t(2, 10, 8, 32)], {"update_rule": "linear"}),
+        (
+            "GatedDeltaNet",
+            [x(2, 10, 4, 64), x(2, 10, 4, 64), x(2, 10, 8, 32)],
+            [t(2, 10, 8, 32)],
+            {"update_rule": "linear"},
+        ),
         {"domain": MS, "version": 1},
         20 * 8 * (64 * 32 * (2 + 2) + 32),
     ),
     "a causal convolution over packed sequences": (
         work,
-        ("VarlenCausalConvWithState",
-         [x(20, 16), w(16, 1, 4), w(3, dtype="int32"), w(16), x(2, 16, 3)],
-         [t(20, 16), t(2, 16, 3)]),
+        (
+            "VarlenCausalConvWithState",
+            [x(20, 16), w(16, 1, 4), w(3, dtype="int32"), w(16), x(2, 16, 3)],
+            [t(20, 16), t(2, 16, 3)],
+        ),
         {"domain": MS, "version": 1},
         20 * 16 * (2 * 4 + 1),
     ),
@@ -270,7 +359,7 @@ FLOPS = {
         {"domain": MS, "version": 1},
         20 * (8 * (2 + EXP + DIV + 1 + 1 + 1) + 2 * EXP),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", FLOPS)
@@ -280,47 +369,87 @@ def test_flops(what):
 
 
 BYTES = {
-    "everything in and out": (
-        work("Add", [x(3, 4), x(3, 4)], [t(3, 4)]), (2 * 12 * F, 12 * F)),
+    "everything in and out": (work("Add", [x(3, 4), x(3, 4)], [t(3, 4)]), (2 * 12 * F, 12 * F)),
     "an alias is read once": (
-        work("Mul", [x(3, 4), Operand(None, same_as=0)], [t(3, 4)]), (12 * F, 12 * F)),
+        work("Mul", [x(3, 4), Operand(None, same_as=0)], [t(3, 4)]),
+        (12 * F, 12 * F),
+    ),
     "half floats": (
-        work("Relu", [x(10, dtype="float16")], [t(10, dtype="float16")]), (10 * H, 10 * H)),
+        work("Relu", [x(10, dtype="float16")], [t(10, dtype="float16")]),
+        (10 * H, 10 * H),
+    ),
     "packed four-bit weights": (
-        work("DequantizeLinear", [w(9, dtype="int4"), w()], [t(9)]), (5 + F, 9 * F)),
+        work("DequantizeLinear", [w(9, dtype="int4"), w()], [t(9)]),
+        (5 + F, 9 * F),
+    ),
     "gather reads what it takes": (
         work("Gather", [w(30522, 768), x(1, 128, dtype="int64")], [t(1, 128, 768)]),
-        (128 * 768 * F + 128 * I64, 128 * 768 * F)),
+        (128 * 768 * F + 128 * I64, 128 * 768 * F),
+    ),
     "slice reads what it takes": (
-        work("Slice", [x(100, 8), ints(0), ints(5)], [t(5, 8)]), (5 * 8 * F + 2 * I64, 5 * 8 * F)),
+        work("Slice", [x(100, 8), ints(0), ints(5)], [t(5, 8)]),
+        (5 * 8 * F + 2 * I64, 5 * 8 * F),
+    ),
     "a view moves nothing": (work("Reshape", [x(2, 6), ints(3, 4)], [t(3, 4)]), (0, 0)),
     "a shape moves nothing": (work("Shape", [x(2, 6)], [t(2, dtype="int64")]), (0, 0)),
     "dropout in inference is a view": (work("Dropout", [x(2, 6)], [t(2, 6)]), (0, 0)),
     "expand reads the small tensor": (
-        work("Expand", [x(1, 6), ints(5, 6)], [t(5, 6)]), (6 * F, 30 * F)),
+        work("Expand", [x(1, 6), ints(5, 6)], [t(5, 6)]),
+        (6 * F, 30 * F),
+    ),
     "a constant fill reads nothing": (
-        work("ConstantOfShape", [ints(5, 6)], [t(5, 6)]), (0, 30 * F)),
+        work("ConstantOfShape", [ints(5, 6)], [t(5, 6)]),
+        (0, 30 * F),
+    ),
     "a transpose copies": (work("Transpose", [x(5, 6)], [t(6, 5)]), (30 * F, 30 * F)),
     "nearest upsampling reads the source once": (
         work("Resize", [x(1, 1, 4, 4), NONE, w(4, value=(1, 1, 2, 2))], [t(1, 1, 8, 8)]),
-        (16 * F, 64 * F)),
+        (16 * F, 64 * F),
+    ),
     "texts count as string objects": (
-        work("StringNormalizer", [x(3, dtype="string")], [t(3, dtype="string")]), (96, 96)),
+        work("StringNormalizer", [x(3, dtype="string")], [t(3, dtype="string")]),
+        (96, 96),
+    ),
     "an embedding reads a row a token": (
-        work("EmbedLayerNormalization",
-             [x(1, 8, dtype="int32"), x(1, 8, dtype="int32"), w(1000, 16), w(512, 16), w(2, 16),
-              w(16), w(16)], [t(1, 8, 16)], domain=MS, version=1),
-        (3 * 8 * 16 * F + 2 * 8 * 4 + 2 * 16 * F, 8 * 16 * F)),
+        work(
+            "EmbedLayerNormalization",
+            [
+                x(1, 8, dtype="int32"),
+                x(1, 8, dtype="int32"),
+                w(1000, 16),
+                w(512, 16),
+                w(2, 16),
+                w(16),
+                w(16),
+            ],
+            [t(1, 8, 16)],
+            domain=MS,
+            version=1,
+        ),
+        (3 * 8 * 16 * F + 2 * 8 * 4 + 2 * 16 * F, 8 * 16 * F),
+    ),
     "only the experts that are chosen are read": (
-        work("MoE", [x(2, 16), x(2, 8), w(8, 32, 16), NONE, w(8, 16, 32)], [t(2, 16)],
-             {"k": 1}, domain=MS, version=1),
-        ((2 * 16 + 2 * 8) * F + 2 / 8 * (8 * 32 * 16 * 2) * F, 2 * 16 * F)),
+        work(
+            "MoE",
+            [x(2, 16), x(2, 8), w(8, 32, 16), NONE, w(8, 16, 32)],
+            [t(2, 16)],
+            {"k": 1},
+            domain=MS,
+            version=1,
+        ),
+        ((2 * 16 + 2 * 8) * F + 2 / 8 * (8 * 32 * 16 * 2) * F, 2 * 16 * F),
+    ),
     "rows of packed bytes": (
-        work("GatherPacked", [w(1000, 36, dtype="uint8"), x(2, 5, dtype="int64")],
-             [t(2, 5, 64)], domain=MS, version=1),
+        work(
+            "GatherPacked",
+            [w(1000, 36, dtype="uint8"), x(2, 5, dtype="int64")],
+            [t(2, 5, 64)],
+            domain=MS,
+            version=1,
+        ),
         (10 * 36 + 10 * I64, 10 * 64 * F),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", BYTES)
@@ -373,18 +502,33 @@ def test_work_adds_up():
 
 ATEN = [
     ("conv2d", [x(1, 3, 8, 8), w(4, 3, 3, 3), w(4)], t(1, 4, 6, 6), {}, 144 * (2 * 27 + 1)),
-    ("aten.convolution.default", [x(1, 3, 8, 8), w(4, 3, 3, 3), NONE], t(1, 4, 6, 6), {},
-     144 * 2 * 27),
-    ("convolution", [x(1, 4, 5, 5), w(4, 2, 2, 2)], t(1, 2, 10, 10), {"transposed": True},
-     100 * 2 * 8),
+    (
+        "aten.convolution.default",
+        [x(1, 3, 8, 8), w(4, 3, 3, 3), NONE],
+        t(1, 4, 6, 6),
+        {},
+        144 * 2 * 27,
+    ),
+    (
+        "convolution",
+        [x(1, 4, 5, 5), w(4, 2, 2, 2)],
+        t(1, 2, 10, 10),
+        {"transposed": True},
+        100 * 2 * 8,
+    ),
     ("addmm", [w(4), x(2, 3), w(3, 4)], t(2, 4), {}, 8 * (2 * 3 + 1)),
     ("mm", [x(2, 3), x(3, 4)], t(2, 4), {}, 8 * 2 * 3),
     ("bmm", [x(5, 2, 3), x(5, 3, 4)], t(5, 2, 4), {}, 40 * 2 * 3),
     ("linear", [x(7, 2, 3), w(4, 3), w(4)], t(7, 2, 4), {}, 56 * (2 * 3 + 1)),
     ("layer_norm", [x(6, 10), w(10), w(10)], t(6, 10), {}, 60 * 7),
     ("native_batch_norm", [x(1, 8, 5, 5), *[w(8)] * 4], t(1, 8, 5, 5), {}, 400),
-    ("scaled_dot_product_attention", [x(1, 2, 6, 8), x(1, 2, 9, 8), x(1, 2, 9, 4)],
-     t(1, 2, 6, 4), {}, 108 * (16 + 8 + 16)),
+    (
+        "scaled_dot_product_attention",
+        [x(1, 2, 6, 8), x(1, 2, 9, 8), x(1, 2, 9, 4)],
+        t(1, 2, 6, 4),
+        {},
+        108 * (16 + 8 + 16),
+    ),
     ("gelu", [x(9)], t(9), {"approximate": "tanh"}, 9 * 16),
     ("relu_", [x(9)], t(9), {}, 9),
     ("add.Tensor", [x(9), x(1)], t(9), {}, 9),
@@ -392,9 +536,14 @@ ATEN = [
     ("max_pool2d", [x(1, 8, 12, 12)], t(1, 8, 6, 6), {"kernel_size": [3, 3]}, 288 * 9),
     ("avg_pool2d", [x(1, 8, 12, 12)], t(1, 8, 6, 6), {"kernel_size": 2}, 288 * 8),
     ("permute", [x(3, 5)], t(5, 3), {}, 0),
-    ("lstm", [x(10, 2, 16), x(1, 2, 32), x(1, 2, 32), w(128, 16), w(128, 32), w(128), w(128)],
-     t(10, 2, 32), {}, 10 * 2 * (2 * 128 * 48 + 32 * (3 * 14 + 2 * 8 + 4))),
-]  # fmt: skip
+    (
+        "lstm",
+        [x(10, 2, 16), x(1, 2, 32), x(1, 2, 32), w(128, 16), w(128, 32), w(128), w(128)],
+        t(10, 2, 32),
+        {},
+        10 * 2 * (2 * 128 * 48 + 32 * (3 * 14 + 2 * 8 + 4)),
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "inputs", "output", "attrs", "flops"), ATEN)

@@ -17,30 +17,62 @@ FIGURES = {
     "v100": ({"float16": 125 * T, "float32": 15.7 * T, "float64": 7.8 * T}, 900 * G, 32 * G),
     "v100-pcie": ({"float16": 112 * T, "float32": 14 * T, "float64": 7 * T}, 900 * G, 32 * G),
     "a100-40": (
-        {"float16": 312 * T, "bfloat16": 312 * T, "tf32": 156 * T, "float32": 19.5 * T,
-         "float64": 9.7 * T, "int8": 624 * T},
-        1555 * G, 40 * G,
+        {
+            "float16": 312 * T,
+            "bfloat16": 312 * T,
+            "tf32": 156 * T,
+            "float32": 19.5 * T,
+            "float64": 9.7 * T,
+            "int8": 624 * T,
+        },
+        1555 * G,
+        40 * G,
     ),
     "a100-80": ({"float16": 312 * T, "int8": 624 * T}, 2039 * G, 80 * G),
     "a100-pcie-80gb": ({"float16": 312 * T, "int8": 624 * T}, 1935 * G, 80 * G),
     "h100": (
-        {"float16": 989.4 * T, "bfloat16": 989.4 * T, "tf32": 494.7 * T, "float8e4m3fn": 1978.9 * T,
-         "int8": 1978.9 * T},
-        3350 * G, 80 * G,
+        {
+            "float16": 989.4 * T,
+            "bfloat16": 989.4 * T,
+            "tf32": 494.7 * T,
+            "float8e4m3fn": 1978.9 * T,
+            "int8": 1978.9 * T,
+        },
+        3350 * G,
+        80 * G,
     ),
     "h200": ({"float16": 989.4 * T, "bfloat16": 989.4 * T}, 4800 * G, 141 * G),
-    "b200": ({"float16": 2250 * T, "bfloat16": 2250 * T, "float8e4m3fn": 4500 * T, "tf32": 1125 * T,
-              "float32": 75 * T, "float64": 37 * T}, 8000 * G, 180 * G),
+    "b200": (
+        {
+            "float16": 2250 * T,
+            "bfloat16": 2250 * T,
+            "float8e4m3fn": 4500 * T,
+            "tf32": 1125 * T,
+            "float32": 75 * T,
+            "float64": 37 * T,
+        },
+        8000 * G,
+        180 * G,
+    ),
     "l4": ({"float16": 121 * T, "float32": 30.3 * T, "int8": 242.5 * T}, 300 * G, 24 * G),
-    "t4": ({"float16": 65 * T, "float32": 8.1 * T, "int8": 130 * T, "int4": 260 * T}, 300 * G,
-           16 * G),
-    "mi100": ({"float16": 184.6 * T, "bfloat16": 92.3 * T, "float32": 23.1 * T,
-               "float64": 11.5 * T}, 1228.8 * G, 32 * G),
+    "t4": (
+        {"float16": 65 * T, "float32": 8.1 * T, "int8": 130 * T, "int4": 260 * T},
+        300 * G,
+        16 * G,
+    ),
+    "mi100": (
+        {"float16": 184.6 * T, "bfloat16": 92.3 * T, "float32": 23.1 * T, "float64": 11.5 * T},
+        1228.8 * G,
+        32 * G,
+    ),
     "mi210": ({"float16": 181 * T, "bfloat16": 181 * T, "float64": 22.6 * T}, 1638.4 * G, 64 * G),
-    "mi250": ({"float16": 362.1 * T, "bfloat16": 362.1 * T, "float64": 45.3 * T}, 3276.8 * G,
-              128 * G),
+    "mi250": (
+        {"float16": 362.1 * T, "bfloat16": 362.1 * T, "float64": 45.3 * T},
+        3276.8 * G,
+        128 * G,
+    ),
     "rtx-2080-ti": ({"float32": 13.4 * T}, 616 * G, 11 * G),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -103,11 +135,19 @@ def test_aliases(asked, found):
 
 
 GOOD = {
-    "name": "mine", "title": "Mine", "kind": "npu", "vendor": "me", "peak": {"float32": "2 TFLOP/s",
-    "int8": "8 TOP/s"}, "memory": "16 GiB", "memory_bandwidth": "100 GB/s", "units": 4,
-    "clock": "1.5 GHz", "power": "20 W", "caches": [{"level": 2, "size": "1 MiB",
-    "per_unit": "256 KiB"}], "sources": {"": "me"},
-}  # fmt: skip
+    "name": "mine",
+    "title": "Mine",
+    "kind": "npu",
+    "vendor": "me",
+    "peak": {"float32": "2 TFLOP/s", "int8": "8 TOP/s"},
+    "memory": "16 GiB",
+    "memory_bandwidth": "100 GB/s",
+    "units": 4,
+    "clock": "1.5 GHz",
+    "power": "20 W",
+    "caches": [{"level": 2, "size": "1 MiB", "per_unit": "256 KiB"}],
+    "sources": {"": "me"},
+}
 
 
 def write(path, **changes):

@@ -20,16 +20,40 @@ FILES = {
     "chip.yaml": EXAMPLE.read_text(),
     "smv-accel.cfg": f"cycle_time,1\n{ARRAYS}\npartition,complete,act_params,20,4\n",
     "gem5.cfg": "[DEFAULT]\nspad_ports = 1\n[acc0]\nmemory_type = spad\ninput_dir = .\n"
-                "config_file_name = %(input_dir)s/arrays.cfg\npipelined_dma = True\n",
+    "config_file_name = %(input_dir)s/arrays.cfg\npipelined_dma = True\n",
     "scale.cfg": "[general]\nrun_name = x\n[architecture_presets]\nArrayHeight: 8\nArrayWidth: 4\n"
-                 "IfmapSramSzkB: 1\nFilterSramSzkB: 2\nOfmapSramSzkB: 3\nBandwidth: 10\n"
-                 "Dataflow: os\n[run_presets]\nInterfaceBandwidth: CALC\n",
-}  # fmt: skip
+    "IfmapSramSzkB: 1\nFilterSramSzkB: 2\nOfmapSramSzkB: 3\nBandwidth: 10\n"
+    "Dataflow: os\n[run_presets]\nInterfaceBandwidth: CALC\n",
+}
 PIECES = st.one_of(
     st.text(max_size=12),
-    st.sampled_from(["-1", "0", "1e400", "nan", "9" * 30, "²", "%(x)s", "[", "{", "&a", "*a", "!!x",
-                     "---", "\0", "\ud800", "=", ":", ",", "\n", "[acc1]", "? ", "'"]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            "-1",
+            "0",
+            "1e400",
+            "nan",
+            "9" * 30,
+            "²",
+            "%(x)s",
+            "[",
+            "{",
+            "&a",
+            "*a",
+            "!!x",
+            "---",
+            "\0",
+            "\ud800",
+            "=",
+            ":",
+            ",",
+            "\n",
+            "[acc1]",
+            "? ",
+            "'",
+        ]
+    ),
+)
 
 
 @pytest.mark.parametrize("name", FILES)

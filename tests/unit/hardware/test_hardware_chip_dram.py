@@ -51,11 +51,14 @@ def test_hbm_wastes_nothing_of_a_line():
 @pytest.mark.parametrize(
     ("name", "pins", "bits", "rate_per_pin"),
     [
-        ("lpddr4-3200", 12.8e9, 2 * 16, 3.2e9), ("ddr4-2400", 19.2e9, 64, 2.4e9),
-        ("ddr5-4800", 38.4e9, 2 * 32, 4.8e9), ("hbm2", 256e9, 1024, 2e9),
-        ("hbm2e", 460.8e9, 1024, 3.6e9), ("hbm3", 819.2e9, 1024, 6.4e9),
+        ("lpddr4-3200", 12.8e9, 2 * 16, 3.2e9),
+        ("ddr4-2400", 19.2e9, 64, 2.4e9),
+        ("ddr5-4800", 38.4e9, 2 * 32, 4.8e9),
+        ("hbm2", 256e9, 1024, 2e9),
+        ("hbm2e", 460.8e9, 1024, 3.6e9),
+        ("hbm3", 819.2e9, 1024, 6.4e9),
     ],
-)  # fmt: skip
+)
 def test_pins_are_width_times_rate(name, pins, bits, rate_per_pin):
     assert DRAMS[name].pins_bytes_per_s == pytest.approx(pins)
     assert bits * rate_per_pin / 8 == pytest.approx(pins)

@@ -83,8 +83,10 @@ def test_the_fields_of_a_file_mean_what_they_say():
     assert chip.cache is not None
     assert chip.cache.bytes == 1 << 20
     assert (chip.dram.name, chip.dram.pins_bytes_per_s, chip.dram.channels) == (
-        "lpddr4-3200", 25.6e9, 2,
-    )  # fmt: skip
+        "lpddr4-3200",
+        25.6e9,
+        2,
+    )
     assert (chip.cpu.cores, chip.cpu.clock_hz, chip.cpu.memory_bytes_per_s) == (2, 1.5e9, 12.8e9)
     assert (chip.bus_bytes_per_s, chip.node_nm, chip.registers_bytes) == (32e9, 16, 0)
     assert chip.peak_flops == 2 * 1024 * 8e8 * 2
@@ -164,8 +166,7 @@ def test_what_is_no_chip_file(text):
 def test_aliases_that_grow_stay_small():
     names = [chr(ord("a") + at) for at in range(16)]
     lines = ["a: &a [x, x, x, x, x, x, x, x]"]
-    lines += [f"{new}: &{new} [{', '.join(8 * [f'*{old}'])}]"
-              for old, new in pairwise(names)]  # fmt: skip
+    lines += [f"{new}: &{new} [{', '.join(8 * [f'*{old}'])}]" for old, new in pairwise(names)]
     with pytest.raises(InputError) as caught:
         parse_chip("\n".join([*lines, "name: *p", "sources: {x: *p}", "array: *p"]), "bomb.yaml")
     assert len(str(caught.value)) < 500
@@ -195,8 +196,14 @@ def accepts(schema, value, root):
     for choice in ("anyOf", "oneOf"):
         if choice in schema:
             return any(accepts(one, value, root) for one in schema[choice])
-    kinds = {"object": dict, "string": str, "integer": int, "number": (int, float),
-             "boolean": bool, "null": type(None)}  # fmt: skip
+    kinds = {
+        "object": dict,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "null": type(None),
+    }
     if "type" in schema and not isinstance(value, kinds[schema["type"]]):
         return False
     if "const" in schema and value != schema["const"]:
@@ -213,9 +220,11 @@ def accepts(schema, value, root):
     if not set(schema.get("required", ())) <= value.keys():
         return False
     return all(
-        accepts(known[key], inner, root) if key in known else
-        rest is not False and accepts(rest, inner, root) for key, inner in value.items()
-    )  # fmt: skip
+        accepts(known[key], inner, root)
+        if key in known
+        else rest is not False and accepts(rest, inner, root)
+        for key, inner in value.items()
+    )
 
 
 @pytest.mark.parametrize("name", [*CATALOG, "my_npu"])
@@ -227,12 +236,17 @@ def test_the_json_schema_takes_the_catalog(name):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("rows: 32", "row: 32"), ("dtype: int8", "dtype: int4"), ("kind: acp", "kind: acb"),
-        ("accelerators: 2", "accelerators: 0"), ("node_nm: 16", "nodes: 16"),
-        ("name: my-npu", "name: My NPU"), ("clock: 800 MHz\n", ""), ("kind: systolic", "kind: x"),
+        ("rows: 32", "row: 32"),
+        ("dtype: int8", "dtype: int4"),
+        ("kind: acp", "kind: acb"),
+        ("accelerators: 2", "accelerators: 0"),
+        ("node_nm: 16", "nodes: 16"),
+        ("name: my-npu", "name: My NPU"),
+        ("clock: 800 MHz\n", ""),
+        ("kind: systolic", "kind: x"),
         ("25.6 GB/s", "25.6"),
     ],
-)  # fmt: skip
+)
 def test_the_json_schema_refuses_what_the_reader_refuses(old, new):
     schema, text = chip_json_schema(), GOOD.replace(old, new, 1)
     assert not accepts(schema, yaml.safe_load(text), schema)

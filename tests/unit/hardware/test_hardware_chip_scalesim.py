@@ -47,8 +47,10 @@ def test_what_the_configuration_says_is_the_chip(write):
     assert chip.name == "tiny"
     assert chip.array == SystolicArray(8, 4, "os", "none")
     assert [(pad.name, pad.bytes, pad.banks, pad.word_bytes) for pad in chip.scratchpads] == [
-        ("ifmap", 1024, 8, 1), ("filter", 2048, 4, 1), ("ofmap", 3072, 4, 1),
-    ]  # fmt: skip
+        ("ifmap", 1024, 8, 1),
+        ("filter", 2048, 4, 1),
+        ("ofmap", 3072, 4, 1),
+    ]
     assert chip.dram.pins_bytes_per_s == (10 + 20 + 30) * chip.clock_hz  # a word is a byte
     assert chip.dtype == "int8"
     assert [note.partition(":")[0] for note in notes] == [

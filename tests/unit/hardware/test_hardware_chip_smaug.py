@@ -12,12 +12,20 @@ from lydite.hardware.chip import read_chip, read_smaug_chip
 
 DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", Path(__file__).parents[4] / "shared" / "data"))
 ARRAYS = ("inputs", "weights", "results", "a", "b", "inputs0", "inputs1")
-ACCELERATOR = "\n".join([
-    "# a comment", "pipelining,0", "cycle_time,1", "ready_mode,0", "",
-    *(f"partition,cyclic,{name},65536,4,8" for name in ARRAYS),
-    "partition,complete,act_params,20,4", "partition,complete,results_dims,16,4",
-    "partition,cyclic,results,65536,4,8", "partition,complete,results_dims,8,4",
-])  # fmt: skip
+ACCELERATOR = "\n".join(
+    [
+        "# a comment",
+        "pipelining,0",
+        "cycle_time,1",
+        "ready_mode,0",
+        "",
+        *(f"partition,cyclic,{name},65536,4,8" for name in ARRAYS),
+        "partition,complete,act_params,20,4",
+        "partition,complete,results_dims,16,4",
+        "partition,cyclic,results,65536,4,8",
+        "partition,complete,results_dims,8,4",
+    ]
+)
 SYSTEM = """[DEFAULT]
 cycle_time = 1
 memory_type = cache
@@ -62,8 +70,14 @@ def test_the_published_pair_is_the_catalogs_smv():
     assert chip.registers_bytes == 3172
     told = "\n".join(notes)
     assert "34: 'results_dims' has 16 bytes before and 8 here: the last counts" in told
-    for name in ("tlb_miss_latency", "dma_setup_overhead", "enable_acp", "cache_queue_size",
-                 "cacti_sq_config", "trace_file_name"):  # fmt: skip
+    for name in (
+        "tlb_miss_latency",
+        "dma_setup_overhead",
+        "enable_acp",
+        "cache_queue_size",
+        "cacti_sq_config",
+        "trace_file_name",
+    ):
         assert name in told
     assert read_chip(str(folder / "gem5.cfg")).scratchpads == smv.scratchpads
 

@@ -173,7 +173,7 @@ UNITS, INPUT = UnitError, InputError
         ((), "Server", None, INPUT, "no GPU; allowed: Server.<host>.GPU.<index>"),
         ((), "Server", [1], INPUT, "'Server' is no mapping"),
     ],
-)  # fmt: skip
+)
 def test_bad_pools(tmp_path, where, field, value, kind, words):
     raw = pool()
     inner = raw

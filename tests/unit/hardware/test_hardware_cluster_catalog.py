@@ -209,10 +209,16 @@ def test_only_some_devices_and_another_device():
 
 def test_a_device_of_the_users_own(tmp_path):
     spec = {
-        "name": "mine", "title": "Mine", "kind": "npu", "vendor": "me", "units": 1,
-        "peak": {"float32": "2 TFLOP/s"}, "memory": "16 GiB", "memory_bandwidth": "100 GB/s",
+        "name": "mine",
+        "title": "Mine",
+        "kind": "npu",
+        "vendor": "me",
+        "units": 1,
+        "peak": {"float32": "2 TFLOP/s"},
+        "memory": "16 GiB",
+        "memory_bandwidth": "100 GB/s",
         "sources": {"": "me"},
-    }  # fmt: skip
+    }
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(spec))
     cluster = read_cluster(f"{path} x 64")

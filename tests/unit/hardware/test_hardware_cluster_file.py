@@ -11,18 +11,45 @@ from lydite.errors import InputError, UnitError
 from lydite.hardware.cluster import LINK_KINDS, best_ring, path_cost, paths, read_cluster
 
 GOOD = {
-    "name": "mine", "title": "Mine", "device": "t4", "devices_per_host": 4, "hosts": 2,
-    "mesh": {"kind": "xgmi", "link_bandwidth_each_way": "10 GB/s", "latency": "1 us",
-             "links": [[0, 1, 1], [2, 3, 2]]},
-    "pcie": {"bandwidth_each_way": "8 GB/s", "latency": "2 us", "switches": [[0, 1], [2, 3]],
-             "cpus": [[0], [1]], "cpu_bandwidth_each_way": "4 GB/s", "cpu_latency": "3 us"},
-    "nics": {"count": 2, "kind": "ethernet", "rate": "16 Gb/s", "latency": "5 us",
-             "sharing": "fifo"},
-    "fabric": {"kind": "leaf-spine", "hosts_per_leaf": 1, "oversubscription": 2, "latency": "7 us",
-               "radix": 4},
-    "host_power": "1.2 kW", "price_per_device_hour": "0.5 USD/h", "grid": "100 g/kWh", "pue": 1.1,
+    "name": "mine",
+    "title": "Mine",
+    "device": "t4",
+    "devices_per_host": 4,
+    "hosts": 2,
+    "mesh": {
+        "kind": "xgmi",
+        "link_bandwidth_each_way": "10 GB/s",
+        "latency": "1 us",
+        "links": [[0, 1, 1], [2, 3, 2]],
+    },
+    "pcie": {
+        "bandwidth_each_way": "8 GB/s",
+        "latency": "2 us",
+        "switches": [[0, 1], [2, 3]],
+        "cpus": [[0], [1]],
+        "cpu_bandwidth_each_way": "4 GB/s",
+        "cpu_latency": "3 us",
+    },
+    "nics": {
+        "count": 2,
+        "kind": "ethernet",
+        "rate": "16 Gb/s",
+        "latency": "5 us",
+        "sharing": "fifo",
+    },
+    "fabric": {
+        "kind": "leaf-spine",
+        "hosts_per_leaf": 1,
+        "oversubscription": 2,
+        "latency": "7 us",
+        "radix": 4,
+    },
+    "host_power": "1.2 kW",
+    "price_per_device_hour": "0.5 USD/h",
+    "grid": "100 g/kWh",
+    "pue": 1.1,
     "sources": {"": "me"},
-}  # fmt: skip
+}
 
 
 def write(path, **changes):
@@ -73,10 +100,16 @@ def test_the_file_may_be_multiplied(tmp_path):
 
 def test_the_device_file_may_stand_beside(tmp_path):
     spec = {
-        "name": "npu", "title": "NPU", "kind": "npu", "vendor": "me", "units": 1,
-        "peak": {"float32": "2 TFLOP/s"}, "memory": "16 GiB", "memory_bandwidth": "100 GB/s",
+        "name": "npu",
+        "title": "NPU",
+        "kind": "npu",
+        "vendor": "me",
+        "units": 1,
+        "peak": {"float32": "2 TFLOP/s"},
+        "memory": "16 GiB",
+        "memory_bandwidth": "100 GB/s",
         "sources": {"": "me"},
-    }  # fmt: skip
+    }
     (tmp_path / "npu.yaml").write_text(yaml.safe_dump(spec))
     assert read_cluster(write(tmp_path / "mine.yaml", device="npu.yaml")).device.name == "npu"
 

@@ -225,7 +225,7 @@ def test_no_path_names_both():
         ("mi100-box", range(4), 2 * 46, 0),
         ("a100-superpod", range(160), 8 * 25, 8),
     ],
-)  # fmt: skip
+)
 def test_the_best_ring(text, ranks, expected, cards):
     ring = best_ring(read_cluster(text), ranks)
     assert ring.bandwidth_bytes_per_s == pytest.approx(expected * 1e9)

@@ -101,20 +101,30 @@ def test_vector_width(flags, lanes):
 
 
 def test_caches_by_level(tmp_path, monkeypatch):
-    levels = [("Data", 1, "48K", "0"), ("Instruction", 1, "32K", "0"), ("Unified", 2, "2M", "0"),
-              ("Unified", 3, "260M", "0-3,8")]  # fmt: skip
+    levels = [
+        ("Data", 1, "48K", "0"),
+        ("Instruction", 1, "32K", "0"),
+        ("Unified", 2, "2M", "0"),
+        ("Unified", 3, "260M", "0-3,8"),
+    ]
     for number, (kind, level, size, shared) in enumerate(levels):
         index = tmp_path / f"index{number}"
         index.mkdir()
-        for name, text in (("type", kind), ("level", str(level)), ("size", size),
-                           ("shared_cpu_list", shared)):  # fmt: skip
+        for name, text in (
+            ("type", kind),
+            ("level", str(level)),
+            ("size", size),
+            ("shared_cpu_list", shared),
+        ):
             (index / name).write_text(text + "\n")
     (tmp_path / "index9").mkdir()  # a level that the kernel does not describe
     monkeypatch.setattr(local, "Path", lambda _: tmp_path)
     found = local._caches(4)
     assert [(c.level, c.size_bytes, c.per_unit_bytes) for c in found] == [
-        (1, 4 * 48 * 1024, 48 * 1024), (2, 4 * 2**21, 2**21), (3, 260 * 2**20, None)
-    ]  # fmt: skip
+        (1, 4 * 48 * 1024, 48 * 1024),
+        (2, 4 * 2**21, 2**21),
+        (3, 260 * 2**20, None),
+    ]
 
 
 def test_rates_that_were_reached_are_kept(tmp_path, monkeypatch):

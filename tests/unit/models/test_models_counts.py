@@ -64,8 +64,9 @@ def bert_macs(layers: int, hidden: int, sequence: int) -> int:
     return layers * sequence * (projections + attention) + hidden * hidden
 
 
-@pytest.mark.parametrize(("name", "layers", "hidden"), [("bert-base", 12, 768),
-                                                        ("bert-large", 24, 1024)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "layers", "hidden"), [("bert-base", 12, 768), ("bert-large", 24, 1024)]
+)
 @pytest.mark.parametrize("sequence", [16, 128])
 def test_bert_counts(name, layers, hidden, sequence):
     graph = build_model(name, sequence=sequence)
@@ -90,8 +91,9 @@ def test_each_product_by_hand():
     grouped = product("Attention", (2, 5, 32), (2, 5, 16), (2, 5, 16), **heads)
     assert grouped == 2 * 4 * 5 * 5 * (8 + 8)
     sixty = (2, 2, 60, 8)
-    cached = product("Attention", (2, 1, 32), (2, 1, 16), (2, 1, 16), (), sixty, sixty,
-                     outputs=3, **heads)  # fmt: skip
+    cached = product(
+        "Attention", (2, 1, 32), (2, 1, 16), (2, 1, 16), (), sixty, sixty, outputs=3, **heads
+    )
     assert cached == 2 * 4 * 61 * (8 + 8)
 
 

@@ -16,15 +16,33 @@ from lydite.models.decoder import decoder
 from lydite.models.dimensions import Decoder
 
 GPT = Decoder(
-    layers=2, hidden=32, heads=4, feed_forward=128, vocabulary=99, positions=64,
-    activation="gelu_tanh", packed=True,
-)  # fmt: skip
+    layers=2,
+    hidden=32,
+    heads=4,
+    feed_forward=128,
+    vocabulary=99,
+    positions=64,
+    activation="gelu_tanh",
+    packed=True,
+)
 OPT = replace(GPT, activation="relu", packed=False, position_offset=2)
 LLAMA = Decoder(
-    layers=2, hidden=32, heads=4, kv_heads=2, feed_forward=80, vocabulary=99, positions=64,
-    rope_theta=1e4, norm="rms", activation="silu", gated=True, qkv_bias=False, output_bias=False,
-    dense_bias=False, tied=False,
-)  # fmt: skip
+    layers=2,
+    hidden=32,
+    heads=4,
+    kv_heads=2,
+    feed_forward=80,
+    vocabulary=99,
+    positions=64,
+    rope_theta=1e4,
+    norm="rms",
+    activation="silu",
+    gated=True,
+    qkv_bias=False,
+    output_bias=False,
+    dense_bias=False,
+    tied=False,
+)
 MIXTRAL = replace(LLAMA, experts=4, experts_per_token=2)
 WIDE = replace(LLAMA, head_size=16)
 SIZES = {"gpt": GPT, "opt": OPT, "llama": LLAMA, "mixtral": MIXTRAL, "wide": WIDE}
@@ -73,11 +91,19 @@ def test_a_cache_gives_the_logits_of_the_whole_sequence(name):
 def test_the_cache_is_named_and_as_long_as_what_was_read():
     graph = decoder(LLAMA, batch=3, context=7, phase="decode")
     assert graph.inputs == (
-        "input_ids", "past_key_0", "past_value_0", "past_key_1", "past_value_1",
-    )  # fmt: skip
+        "input_ids",
+        "past_key_0",
+        "past_value_0",
+        "past_key_1",
+        "past_value_1",
+    )
     assert graph.outputs == (
-        "logits", "present_key_0", "present_value_0", "present_key_1", "present_value_1",
-    )  # fmt: skip
+        "logits",
+        "present_key_0",
+        "present_value_0",
+        "present_key_1",
+        "present_value_1",
+    )
     assert str(graph.type_of("past_key_1")) == "float32[3,2,7,8]"
     assert str(graph.type_of("present_value_1")) == "float32[3,2,8,8]"
     assert str(graph.type_of("logits")) == "float32[3,99]"
@@ -120,8 +146,11 @@ def closed_form(size: Decoder, batch: int, tokens: int, context: int, scored: in
 def test_multiply_adds_are_those_of_the_closed_form(name):
     size = SIZES[name]
     for phase, tokens, context, scored in [
-        ("forward", 9, 0, 9), ("prefill", 9, 0, 1), ("prefill", 9, 20, 1), ("decode", 1, 30, 1),
-    ]:  # fmt: skip
+        ("forward", 9, 0, 9),
+        ("prefill", 9, 0, 1),
+        ("prefill", 9, 20, 1),
+        ("decode", 1, 30, 1),
+    ]:
         graph = decoder(size, batch=3, sequence=tokens, context=context, phase=phase)
         assert multiply_adds(graph) == closed_form(size, 3, tokens, context, scored)
 
@@ -175,11 +204,13 @@ def test_a_window_is_refused_only_where_it_would_cut():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"hidden": 30}, "hidden 30 is not divisible by heads 4"),
-     ({"kv_heads": 3}, "heads 4 is not divisible by kv_heads 3"),
-     ({"head_size": 7}, "head_size 7 is odd"),
-     ({"experts": 2, "experts_per_token": 3}, "experts_per_token 3 is more than experts 2")],
-)  # fmt: skip
+    [
+        ({"hidden": 30}, "hidden 30 is not divisible by heads 4"),
+        ({"kv_heads": 3}, "heads 4 is not divisible by kv_heads 3"),
+        ({"head_size": 7}, "head_size 7 is odd"),
+        ({"experts": 2, "experts_per_token": 3}, "experts_per_token 3 is more than experts 2"),
+    ],
+)
 def test_dimensions_that_do_not_fit(change, message):
     with pytest.raises(InputError, match=message):
         replace(LLAMA, **change)

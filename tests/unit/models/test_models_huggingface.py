@@ -15,32 +15,62 @@ from lydite.models.huggingface import MAX_BYTES, graph_from_config, read_config
 from lydite.models.huggingface_types import IGNORED, TYPES
 
 LLAMA = {
-    "architectures": ["LlamaForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
-    "bos_token_id": 128000, "eos_token_id": [128001, 128008], "hidden_act": "silu",
-    "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 14336,
-    "max_position_embeddings": 131072, "mlp_bias": False, "model_type": "llama",
-    "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8,
-    "pretraining_tp": 1, "rms_norm_eps": 1e-05,
-    "rope_scaling": {"factor": 8.0, "rope_type": "llama3"}, "rope_theta": 500000.0,
-    "tie_word_embeddings": False, "torch_dtype": "bfloat16", "transformers_version": "4.43.0",
-    "use_cache": True, "vocab_size": 128256,
-}  # fmt: skip
+    "architectures": ["LlamaForCausalLM"],
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "bos_token_id": 128000,
+    "eos_token_id": [128001, 128008],
+    "hidden_act": "silu",
+    "hidden_size": 4096,
+    "initializer_range": 0.02,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 131072,
+    "mlp_bias": False,
+    "model_type": "llama",
+    "num_attention_heads": 32,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 8,
+    "pretraining_tp": 1,
+    "rms_norm_eps": 1e-05,
+    "rope_scaling": {"factor": 8.0, "rope_type": "llama3"},
+    "rope_theta": 500000.0,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.43.0",
+    "use_cache": True,
+    "vocab_size": 128256,
+}
 GPT2 = {
-    "model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12,
+    "model_type": "gpt2",
+    "vocab_size": 50257,
+    "n_positions": 1024,
+    "n_embd": 768,
+    "n_layer": 12,
     "n_head": 12,
-}  # fmt: skip
+}
 CLIP_TEXT = {
-    "hidden_size": 512, "intermediate_size": 2048, "num_attention_heads": 8,
-    "num_hidden_layers": 12, "vocab_size": 49408, "top_k": 50, "is_encoder_decoder": False,
-}  # fmt: skip
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "num_attention_heads": 8,
+    "num_hidden_layers": 12,
+    "vocab_size": 49408,
+    "top_k": 50,
+    "is_encoder_decoder": False,
+}
 CLIP_VISION = {
-    "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12,
-    "num_hidden_layers": 12, "patch_size": 32,
-}  # fmt: skip
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "patch_size": 32,
+}
 CLIP = {
-    "model_type": "clip", "projection_dim": 512, "torch_dtype": "float32",
-    "text_config": CLIP_TEXT, "vision_config": CLIP_VISION,
-}  # fmt: skip
+    "model_type": "clip",
+    "projection_dim": 512,
+    "torch_dtype": "float32",
+    "text_config": CLIP_TEXT,
+    "vision_config": CLIP_VISION,
+}
 
 
 @pytest.fixture
@@ -88,24 +118,36 @@ def test_what_a_file_leaves_out_is_as_transformers_has_it(config):
     assert (size.key_heads, size.rope_theta, size.size) == (32, 1e4, 128)
     _, size, _ = read_config(config(LLAMA, rope_theta=..., rope_parameters={"rope_theta": 7.0}))
     assert size.rope_theta == 7
-    vit = {"model_type": "vit", "hidden_size": 32, "num_hidden_layers": 1,
-           "num_attention_heads": 2, "intermediate_size": 64}  # fmt: skip
+    vit = {
+        "model_type": "vit",
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
     assert read_config(config(vit))[1].classes == 2
     assert read_config(config(vit, id2label={"0": "cat", "1": "dog", "2": "?"}))[1].classes == 3
 
 
 @pytest.mark.parametrize(
     ("given", "read"),
-    [({"torch_dtype": "float16"}, "float16"), ({"torch_dtype": "float64"}, "float32"),
-     ({"torch_dtype": ..., "dtype": "bfloat16"}, "bfloat16"), ({"torch_dtype": None}, "float32")],
-)  # fmt: skip
+    [
+        ({"torch_dtype": "float16"}, "float16"),
+        ({"torch_dtype": "float64"}, "float32"),
+        ({"torch_dtype": ..., "dtype": "bfloat16"}, "bfloat16"),
+        ({"torch_dtype": None}, "float32"),
+    ],
+)
 def test_the_precision_is_the_config_s_where_it_is_ours(config, given, read):
     assert read_config(config(LLAMA, **given))[2] == read
 
 
 REFUSED = [
-    (LLAMA, {"hidden_size": ..., "vocab_size": ...},
-     "the field(s) hidden_size, vocab_size of llama are missing"),
+    (
+        LLAMA,
+        {"hidden_size": ..., "vocab_size": ...},
+        "the field(s) hidden_size, vocab_size of llama are missing",
+    ),
     (LLAMA, {"hiden_size": 4096}, "unknown field 'hiden_size'"),
     (LLAMA, {"hiden_size": 4096}, "did you mean 'hidden_size'?"),
     (LLAMA, {"quantization_config": {"bits": 4}}, "unknown field 'quantization_config'"),
@@ -121,13 +163,13 @@ REFUSED = [
     (LLAMA, {"hidden_size": 4097}, "fields hidden_size, num_attention_heads"),
     (LLAMA, {"num_key_value_heads": 5}, "heads 32 is not divisible by kv_heads 5"),
     (LLAMA, {"rms_norm_eps": -1}, "rms_norm_eps -1 is impossible; allowed: a number above 0"),
-    (LLAMA, {"hidden_act": "tanhshrink"}, "hidden_act \"tanhshrink\" is impossible; allowed: gelu"),
+    (LLAMA, {"hidden_act": "tanhshrink"}, 'hidden_act "tanhshrink" is impossible; allowed: gelu'),
     (LLAMA, {"tie_word_embeddings": 1}, "tie_word_embeddings 1 is impossible; allowed: true or"),
     (LLAMA, {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
     (GPT2, {"scale_attn_weights": False}, "scale_attn_weights false is impossible; allowed: true"),
     (GPT2, {"add_cross_attention": True}, "allowed: false; nothing else is built"),
     (CLIP, {}, "the model_type 'clip' has two parts"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("base", "change", "message"), REFUSED)
@@ -141,12 +183,21 @@ def test_a_config_that_is_not_understood(config, base, change, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "is no JSON"), ("[1]", "is no JSON object"), ('{"a": NaN}', "NaN is no finite number"),
-     ('{"a": ' + "9" * 5000 + "}", "is no JSON"), ("[" * 100_000, "is no JSON"),
-     (b"\xed\xa0\x80", "is no JSON"), (" " * (MAX_BYTES + 1), "too large"),
-     ('{"model_type": "gpt2", "layer_norm_epsilon": 1e999, "n_embd": 8, "n_layer": 1, "n_head": 1,'
-      ' "vocab_size": 9}', "layer_norm_epsilon Infinity is impossible")],
-)  # fmt: skip
+    [
+        ("{", "is no JSON"),
+        ("[1]", "is no JSON object"),
+        ('{"a": NaN}', "NaN is no finite number"),
+        ('{"a": ' + "9" * 5000 + "}", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        (b"\xed\xa0\x80", "is no JSON"),
+        (" " * (MAX_BYTES + 1), "too large"),
+        (
+            '{"model_type": "gpt2", "layer_norm_epsilon": 1e999, "n_embd": 8, "n_layer": 1, '
+            '"n_head": 1, "vocab_size": 9}',
+            "layer_norm_epsilon Infinity is impossible",
+        ),
+    ],
+)
 def test_a_file_that_is_no_config(tmp_path, text, message):
     path = tmp_path / "config.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())

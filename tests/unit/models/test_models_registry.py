@@ -39,10 +39,17 @@ def test_a_model_says_where_it_comes_from(name):
 
 @pytest.mark.parametrize(
     ("spelled", "name"),
-    [("ResNet-50", "resnet50"), ("MobileNet_V2", "mobilenetv2"), ("BERT_base", "bert-base"),
-     ("Inception-v3", "inceptionv3"), ("bert", "bert-base"), ("inception3", "inceptionv3"),
-     ("bert_large", "bert-large"), ("deepspeech", "deepspeech2")],
-)  # fmt: skip
+    [
+        ("ResNet-50", "resnet50"),
+        ("MobileNet_V2", "mobilenetv2"),
+        ("BERT_base", "bert-base"),
+        ("Inception-v3", "inceptionv3"),
+        ("bert", "bert-base"),
+        ("inception3", "inceptionv3"),
+        ("bert_large", "bert-large"),
+        ("deepspeech", "deepspeech2"),
+    ],
+)
 def test_spelling_is_free_in_case_and_dashes(spelled, name):
     assert describe(spelled).name == name
 
@@ -97,8 +104,9 @@ def test_bert_takes_tokens_and_gives_states_and_a_summary(dtype):
     assert graph.inputs == ("input_ids", "attention_mask", "token_type_ids")
     assert {str(graph.type_of(name)) for name in graph.inputs} == {"int64[2,9]"}
     assert [str(graph.type_of(n)) for n in graph.outputs] == [
-        f"{dtype}[2,9,768]", f"{dtype}[2,768]",
-    ]  # fmt: skip
+        f"{dtype}[2,9,768]",
+        f"{dtype}[2,768]",
+    ]
 
 
 OUTPUTS = {

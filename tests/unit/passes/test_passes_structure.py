@@ -95,9 +95,16 @@ def test_control_flow_is_left_alone_with_a_reason():
 @pytest.mark.parametrize("name", ["resnet50", "bert-base", "gpt2", "yolov5n", "vit-b16"])
 def test_types_that_passes_carry_over_are_those_inferred(name):
     for graph in (fused(build_model(name)), in_precision(build_model(name), "autocast-bfloat16")):
-        again = Builder.on(replace(graph, ops=(), outputs=(), tensors={
-            known: graph.type_of(known) for known in (*graph.inputs, *graph.initializers)
-        }))  # fmt: skip
+        again = Builder.on(
+            replace(
+                graph,
+                ops=(),
+                outputs=(),
+                tensors={
+                    known: graph.type_of(known) for known in (*graph.inputs, *graph.initializers)
+                },
+            )
+        )
         for op in graph.ops:
             again.append(op)
             for output in filter(None, op.outputs):

@@ -154,8 +154,9 @@ def test_bars_of_layers_are_their_stalls(lenet):
     assert {trace.name for trace in drawn.data} == {part for one in stalls for part in one}
     strange = layers_figure(["a"], [{"compute": 2.0, "something new": 3.0}])
     assert [(trace.name, trace.x[0]) for trace in strange.data] == [
-        ("compute", 2.0), ("something new", 3.0),
-    ]  # fmt: skip
+        ("compute", 2.0),
+        ("something new", 3.0),
+    ]
 
 
 def test_only_the_longest_layers_are_drawn(tmp_path):

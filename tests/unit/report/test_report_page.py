@@ -59,8 +59,10 @@ def test_the_page_is_whole_and_plotly_is_there_once(page):
     assert page.count("Plotly.newPlot(") >= 2
     assert page.count("* plotly.js v") == 1
     assert [re.sub("<.*?>", "", h) for h in re.findall(r"<h2>.*?</h2>", page)][1:] == [
-        "First", "Second", "Machine"
-    ]  # fmt: skip
+        "First",
+        "Second",
+        "Machine",
+    ]
 
 
 def test_names_are_escaped(page):

@@ -92,8 +92,11 @@ def test_the_critical_path_is_the_whole_step(page):
 def test_plan_cluster_sources_and_assumptions_are_named(page, small):
     plan = dict(cells(page, "Plan"))
     assert (plan["tp"], plan["pp"], plan["schedule"], plan["micro-batches"]) == (
-        "2", "2", "1f1b", "4"
-    )  # fmt: skip
+        "2",
+        "2",
+        "1f1b",
+        "4",
+    )
     assert cells(page, "Where the operators' times come from".replace("'", "&#x27;")) == [
         ["roofline", "100.0 %"]
     ]
@@ -188,8 +191,10 @@ def test_the_pictures(small):
     )
     parts = breakdown_figure({"forward": ("forward", 2e-3), "bubble": ("bubble", 1e-3)}, 5e-4)
     assert [(trace.name, trace.x[0]) for trace in parts.data] == [
-        ("forward", 2.0), ("bubble", 1.0), ("hidden communication", 0.5)
-    ]  # fmt: skip
+        ("forward", 2.0),
+        ("bubble", 1.0),
+        ("hidden communication", 0.5),
+    ]
     courses = memory_course(small)
     memory = memory_figure(dict(enumerate(courses)), small.capacity_bytes)
     first, second, capacity = memory.data

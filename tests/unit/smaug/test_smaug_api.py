@@ -50,19 +50,23 @@ def test_the_script_of_the_tutorial(tmp_path, capsys):
     printed = capsys.readouterr().out
     # the summary that SMAUG's documentation prints of this network
     for name, op, dims in [
-        ("data", "Data", "1, 28, 28, 1"), ("data_1", "Data", "32, 3, 3, 1"),
-        ("data_2", "Data", "10, 6272"), ("conv", "Convolution3d", "1, 28, 28, 32"),
-        ("max_pool", "MaxPooling", "1, 14, 14, 32"), ("reorder", "Reorder", "1, 6272"),
+        ("data", "Data", "1, 28, 28, 1"),
+        ("data_1", "Data", "32, 3, 3, 1"),
+        ("data_2", "Data", "10, 6272"),
+        ("conv", "Convolution3d", "1, 28, 28, 32"),
+        ("max_pool", "MaxPooling", "1, 14, 14, 32"),
+        ("reorder", "Reorder", "1, 6272"),
         ("mat_mul", "InnerProduct", "1, 10"),
-    ]:  # fmt: skip
+    ]:
         assert f"{name} ({op})\n" in printed
         assert f"output: {name}/output0 float16" in printed
         assert f"[{dims}] alignment 8" in printed
     found = checked(graph, tmp_path)
     assert found.parameter_count == 288 + 62720
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "my_model_params.pb", "my_model_topo.pbtxt",
-    ]  # fmt: skip
+        "my_model_params.pb",
+        "my_model_topo.pbtxt",
+    ]
 
 
 @pytest.mark.parametrize("backend", ["SMV", "Reference"])
@@ -92,18 +96,26 @@ def test_same_padding_is_smaugs_own(stride, kernel):
     padded = np.pad(image.data[0], [(before, kernel - 1 - before)] * 2 + [(0, 0)])
     places = range(0, padded.shape[0] - kernel + 1, stride)
     expected = [
-        [np.tensordot(padded[i : i + kernel, j : j + kernel], filters.data, ((0, 1, 2), (1, 2, 3)))
-         for j in places] for i in places
-    ]  # fmt: skip
+        [
+            np.tensordot(
+                padded[i : i + kernel, j : j + kernel], filters.data, ((0, 1, 2), (1, 2, 3))
+            )
+            for j in places
+        ]
+        for i in places
+    ]
     got = run(graph.to_graph(), image.data.transpose(0, 3, 1, 2))[0]
     np.testing.assert_allclose(got[0].transpose(1, 2, 0), expected, atol=1e-5)
 
 
 def test_batch_norm_takes_the_reciprocal_root():
-    x, parts = tensor(4, 6, layout=sg.NC, dtype="float32"), [
-        sg.Tensor(data_layout=sg.NC, tensor_data=RANDOM.random((1, 6), dtype=np.float32) + 0.5)
-        for _ in range(4)
-    ]  # fmt: skip
+    x, parts = (
+        tensor(4, 6, layout=sg.NC, dtype="float32"),
+        [
+            sg.Tensor(data_layout=sg.NC, tensor_data=RANDOM.random((1, 6), dtype=np.float32) + 0.5)
+            for _ in range(4)
+        ],
+    )
     with sg.Graph("bn") as graph:
         sg.nn.batch_norm(sg.input_data(x), *parts, activation="tanh")
     mean, root, gamma, beta = (part.data for part in parts)
@@ -127,11 +139,22 @@ def test_activations_and_arithmetic():
     a, b = a.data, b.data
     exponential = np.exp(a) - 1
     expected = [
-        np.maximum(a, 0), np.where(a > 0, a, 0.2 * a), np.where(a > 0, a, 0.1 * exponential),
-        1.0507 * np.where(a > 0, a, 1.6733 * exponential), np.tanh(a), np.clip(a, -1, 1),
-        1 / (1 + np.exp(-a)), np.exp(a) / np.exp(a).sum(1, keepdims=True), np.clip(a, -0.1, 0.2),
-        a + b, a * b, a < b, a <= a, b > a, a >= b,
-    ]  # fmt: skip
+        np.maximum(a, 0),
+        np.where(a > 0, a, 0.2 * a),
+        np.where(a > 0, a, 0.1 * exponential),
+        1.0507 * np.where(a > 0, a, 1.6733 * exponential),
+        np.tanh(a),
+        np.clip(a, -1, 1),
+        1 / (1 + np.exp(-a)),
+        np.exp(a) / np.exp(a).sum(1, keepdims=True),
+        np.clip(a, -0.1, 0.2),
+        a + b,
+        a * b,
+        a < b,
+        a <= a,
+        b > a,
+        a >= b,
+    ]
     for got, wanted in zip(run(graph.to_graph(), a, b), expected, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
@@ -210,9 +233,12 @@ def test_arrays(tmp_path):
     data = image.data
     expected = [
         np.concatenate([data[:, :1], data[:, 2:]], axis=-1),
-        np.pad(data, [(0, 0), (1, 2), (3, 4), (0, 0)]), np.tile(data, (1, 2, 1, 3)),
-        data.reshape(2, 60), data.reshape(2, 5, 3, 4), data.reshape(2, 60),
-    ]  # fmt: skip
+        np.pad(data, [(0, 0), (1, 2), (3, 4), (0, 0)]),
+        np.tile(data, (1, 2, 1, 3)),
+        data.reshape(2, 60),
+        data.reshape(2, 5, 3, 4),
+        data.reshape(2, 60),
+    ]
     got = run(found, data.transpose(0, 3, 1, 2))
     got = [array.transpose(0, 2, 3, 1) if array.ndim == 4 else array for array in got]
     assert len(got) == len(expected)
@@ -302,26 +328,48 @@ def test_tensors_without_numbers(tmp_path):
 
 
 REFUSED = [
-    (lambda: sg.nn.convolution(tensor(1, 8, 8, 4), tensor(8, 3, 3, 5), [1, 1], "same"),
-     r"conv \(Convolution3d\): cannot take .*\[1, 8, 8, 4\] and .*\[8, 3, 3, 5\]; allowed: as"),
-    (lambda: sg.nn.convolution(tensor(1, 2, 2, 4), tensor(8, 3, 3, 4), [1, 1], "valid"),
-     "filters no larger than the image"),
+    (
+        lambda: sg.nn.convolution(tensor(1, 8, 8, 4), tensor(8, 3, 3, 5), [1, 1], "same"),
+        r"conv \(Convolution3d\): cannot take .*\[1, 8, 8, 4\] and .*\[8, 3, 3, 5\]; allowed: as",
+    ),
+    (
+        lambda: sg.nn.convolution(tensor(1, 2, 2, 4), tensor(8, 3, 3, 4), [1, 1], "valid"),
+        "filters no larger than the image",
+    ),
     (lambda: sg.nn.convolution(tensor(1, 8, 8, 4), tensor(8, 3, 3, 4), [0, 1], "same"), "stride"),
-    (lambda: sg.nn.convolution(tensor(1, 8, 8, 4), tensor(8, 3, 3, 4), [1, 1], "full"),
-     "unknown padding 'full'; allowed: same, valid"),
-    (lambda: sg.nn.convolution(tensor(1, 8, 8, 4), tensor(8, 3, 3, 4), [1, 1], "same", "gelu"),
-     "unknown activation 'gelu'.*did you mean 'elu'"),
-    (lambda: sg.nn.mat_mul(tensor(1, 8, layout=sg.NC), tensor(4, 9, layout=sg.NC), "elu", {"a": 1}),
-     "as many channels"),
-    (lambda: sg.nn.mat_mul(tensor(1, 8, layout=sg.NC), tensor(4, 8, layout=sg.NC), "elu", {"a": 1}),
-     "unknown parameter of elu 'a'"),
+    (
+        lambda: sg.nn.convolution(tensor(1, 8, 8, 4), tensor(8, 3, 3, 4), [1, 1], "full"),
+        "unknown padding 'full'; allowed: same, valid",
+    ),
+    (
+        lambda: sg.nn.convolution(tensor(1, 8, 8, 4), tensor(8, 3, 3, 4), [1, 1], "same", "gelu"),
+        "unknown activation 'gelu'.*did you mean 'elu'",
+    ),
+    (
+        lambda: sg.nn.mat_mul(
+            tensor(1, 8, layout=sg.NC), tensor(4, 9, layout=sg.NC), "elu", {"a": 1}
+        ),
+        "as many channels",
+    ),
+    (
+        lambda: sg.nn.mat_mul(
+            tensor(1, 8, layout=sg.NC), tensor(4, 8, layout=sg.NC), "elu", {"a": 1}
+        ),
+        "unknown parameter of elu 'a'",
+    ),
     (lambda: sg.nn.max_pool(tensor(1, 2, 2, 4), [3, 3], [1, 1]), "a window within the image"),
-    (lambda: sg.nn.batch_norm(tensor(1, 2, 2, 4), *[tensor(1, 5, layout=sg.NC)] * 4),
-     r"parameters \[1, 4\]"),
-    (lambda: sg.math.add(tensor(2, 8, layout=sg.NC), tensor(3, 8, layout=sg.NC)),
-     r"add \(EltwiseAdd\): cannot take .*\[2, 8\] and .*\[3, 8\]; allowed: equal sizes, or 1"),
-    (lambda: sg.array.concat([tensor(2, 8, layout=sg.NC), tensor(3, 8, layout=sg.NC)], 1),
-     "equal sizes but along axis 1"),
+    (
+        lambda: sg.nn.batch_norm(tensor(1, 2, 2, 4), *[tensor(1, 5, layout=sg.NC)] * 4),
+        r"parameters \[1, 4\]",
+    ),
+    (
+        lambda: sg.math.add(tensor(2, 8, layout=sg.NC), tensor(3, 8, layout=sg.NC)),
+        r"add \(EltwiseAdd\): cannot take .*\[2, 8\] and .*\[3, 8\]; allowed: equal sizes, or 1",
+    ),
+    (
+        lambda: sg.array.concat([tensor(2, 8, layout=sg.NC), tensor(3, 8, layout=sg.NC)], 1),
+        "equal sizes but along axis 1",
+    ),
     (lambda: sg.array.split(tensor(2, 8, layout=sg.NC), 3, 1), "add up to 8"),
     (lambda: sg.array.split(tensor(2, 8, layout=sg.NC), 2, 2), "an axis below 2"),
     (lambda: sg.array.reshape(tensor(2, 8, layout=sg.NC), [3, 5], sg.NC), "as many elements"),
@@ -329,16 +377,20 @@ REFUSED = [
     (lambda: sg.array.repeat(tensor(2, 8, layout=sg.NC), [2]), "a count a dimension"),
     (lambda: sg.array.padding(tensor(2, 8, layout=sg.NC), [1]), "4 sizes"),
     (lambda: sg.array.squeeze(tensor(2, 3, 8, layout=sg.NTC), 1), "size 1 there"),
-    (lambda: sg.control_flow.switch(tensor(2, 8, layout=sg.NC), tensor(1, 8, layout=sg.NC)),
-     "a predicate of one element"),
-    (lambda: sg.control_flow.merge([tensor(2, 8, layout=sg.NC), tensor(1, 8, layout=sg.NC)]),
-     "equal sizes"),
+    (
+        lambda: sg.control_flow.switch(tensor(2, 8, layout=sg.NC), tensor(1, 8, layout=sg.NC)),
+        "a predicate of one element",
+    ),
+    (
+        lambda: sg.control_flow.merge([tensor(2, 8, layout=sg.NC), tensor(1, 8, layout=sg.NC)]),
+        "equal sizes",
+    ),
     (lambda: sg.Tensor([1, 2], data_layout=sg.NHWC, data_type=sg.Float16), "4 positive sizes"),
     (lambda: sg.Tensor([1, 2], data_layout="NX", data_type=sg.Float16), "unknown layout 'NX'"),
     (lambda: sg.Tensor([1, 2], data_layout=sg.NC, data_type="int4"), "unknown data type 'int4'"),
     (lambda: sg.Graph("x", "TPU"), "unknown backend 'TPU'; allowed: Reference, SMV"),
     (lambda: sg.Graph("x", "SMV", "AllCache"), "unknown memory policy 'AllCache'"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("build", "message"), REFUSED)

@@ -30,11 +30,14 @@ from lydite.store.records import CACHES, SCOPES, STATUSES
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
-)  # fmt: skip
+)
 environments = st.dictionaries(st.text(), json_values, max_size=3)
 seconds = st.floats(0, allow_nan=False, allow_infinity=False)
 types = st.builds(
@@ -188,10 +191,17 @@ class StoreContract:
         )
         database.add([odd, measured(1), measured(2)])
         for name, value in {
-            "device": "gpu", "backend": "torch", "op_type": "Conv", "domain": "com.microsoft",
-            "threads": 3, "scope": "in_graph", "cache": "cold", "status": "crash",
-            "source": "imported:aisim", "run": run,
-        }.items():  # fmt: skip
+            "device": "gpu",
+            "backend": "torch",
+            "op_type": "Conv",
+            "domain": "com.microsoft",
+            "threads": 3,
+            "scope": "in_graph",
+            "cache": "cold",
+            "status": "crash",
+            "source": "imported:aisim",
+            "run": run,
+        }.items():
             assert list(database.query(**{name: value})) == [odd]
         assert list(database.query(device="gpu", backend="onnxruntime")) == []
 

@@ -59,11 +59,14 @@ def test_tensorflow(tensorflow):
             Operand(TensorType("float32", (7, 7, 3, 64))),
         ),
         attrs={
-            "T": "float32", "dilations": [1, 1, 1, 1], "explicit_paddings": [],
-            "strides": [1, 2, 2, 1], "use_cudnn_on_gpu": 1,
+            "T": "float32",
+            "dilations": [1, 1, 1, 1],
+            "explicit_paddings": [],
+            "strides": [1, 2, 2, 1],
+            "use_cudnn_on_gpu": 1,
         },
         domain="tensorflow",
-    )  # fmt: skip
+    )
     assert conv.samples_s.tolist() == [1234.5 * 1e-6]
     assert conv.environment["std_err_s"] == pytest.approx(12.25e-6)
     assert "padding and data_format" in conv.environment["warning"]
@@ -189,12 +192,31 @@ edits = st.lists(
         st.sampled_from(["put", "insert", "delete", "repeat", "cut"]),
         st.integers(0, 10**4),
         st.binary(min_size=1, max_size=3)
-        | st.sampled_from([b"%", b"[", b"]", b"{", b"}", b'"', b",", b":", b"-", b"0", b"NaN",
-                           b"1e999", b"null", b"true", b"\\u0000", b"\\ud800", b"Infinity"]),
+        | st.sampled_from(
+            [
+                b"%",
+                b"[",
+                b"]",
+                b"{",
+                b"}",
+                b'"',
+                b",",
+                b":",
+                b"-",
+                b"0",
+                b"NaN",
+                b"1e999",
+                b"null",
+                b"true",
+                b"\\u0000",
+                b"\\ud800",
+                b"Infinity",
+            ]
+        ),
     ),
     min_size=1,
     max_size=6,
-)  # fmt: skip
+)
 
 
 def mutate(data: bytes, changes: list[tuple[str, int, bytes]]) -> bytes:

@@ -36,18 +36,39 @@ def test_a_failure_has_no_time():
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("samples_s", [1.0, -1e-9]), ("samples_s", [math.nan]), ("samples_s", [math.inf, 1.0]),
-        ("samples_s", [10**400]), ("samples_s", ["fast"]), ("samples_s", [[1.0]]),
-        ("samples_s", []), ("samples_s", 1.0), ("status", "OK"), ("energy_j", -1.0),
-        ("energy_j", math.nan), ("energy_j", "2"), ("energy_j", True), ("device", ""),
-        ("device", "a\0b"), ("device", "\ud800"), ("device", 3), ("source", ""), ("run", ""),
-        ("error", None), ("environment", [1]), ("measured_at", "2025-11-22"),
-        ("measured_at", "2025-11-22T04:30:00"), ("measured_at", "yesterday"),
-        ("measured_at", "0001-01-01T00:00:00+23:00"), ("measured_at", 5),
-        ("measured_at", "2025-13-22T04:30:00.000000Z"), ("key", OpKey("")), ("key", OpKey("a\0")),
-        ("key", OpKey("Relu", attrs={"name": "\udcff"})), ("key", OpKey("Relu", attrs={"a": {1}})),
+        ("samples_s", [1.0, -1e-9]),
+        ("samples_s", [math.nan]),
+        ("samples_s", [math.inf, 1.0]),
+        ("samples_s", [10**400]),
+        ("samples_s", ["fast"]),
+        ("samples_s", [[1.0]]),
+        ("samples_s", []),
+        ("samples_s", 1.0),
+        ("status", "OK"),
+        ("energy_j", -1.0),
+        ("energy_j", math.nan),
+        ("energy_j", "2"),
+        ("energy_j", True),
+        ("device", ""),
+        ("device", "a\0b"),
+        ("device", "\ud800"),
+        ("device", 3),
+        ("source", ""),
+        ("run", ""),
+        ("error", None),
+        ("environment", [1]),
+        ("measured_at", "2025-11-22"),
+        ("measured_at", "2025-11-22T04:30:00"),
+        ("measured_at", "yesterday"),
+        ("measured_at", "0001-01-01T00:00:00+23:00"),
+        ("measured_at", 5),
+        ("measured_at", "2025-13-22T04:30:00.000000Z"),
+        ("key", OpKey("")),
+        ("key", OpKey("a\0")),
+        ("key", OpKey("Relu", attrs={"name": "\udcff"})),
+        ("key", OpKey("Relu", attrs={"a": {1}})),
     ],
-)  # fmt: skip
+)
 def test_refused(field, value):
     with pytest.raises(InputError):
         measured(**{field: np.array(value) if field == "samples_s" and value == [] else value})
@@ -56,10 +77,14 @@ def test_refused(field, value):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"threads": 0}, {"threads": 2**31}, {"threads": 1.0}, {"threads": True},
-        {"cache": "warm"}, {"scope": "alone"},
+        {"threads": 0},
+        {"threads": 2**31},
+        {"threads": 1.0},
+        {"threads": True},
+        {"cache": "warm"},
+        {"scope": "alone"},
     ],
-)  # fmt: skip
+)
 def test_conditions_refused(fields):
     with pytest.raises(InputError):
         Conditions(**fields)
@@ -76,10 +101,15 @@ def test_software_refused(fields):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"command": ""}, {"id": ""}, {"status": "ok"}, {"arguments": None}, {"result": [1]},
-        {"started_at": "now"}, {"finished_at": "now"},
+        {"command": ""},
+        {"id": ""},
+        {"status": "ok"},
+        {"arguments": None},
+        {"result": [1]},
+        {"started_at": "now"},
+        {"finished_at": "now"},
     ],
-)  # fmt: skip
+)
 def test_run_refused(fields):
     with pytest.raises(InputError):
         Run(**({"command": "profile"} | fields))
@@ -103,11 +133,19 @@ def test_equal_content_is_equal():
 def test_the_id_depends_on_every_field():
     base = measured()
     changes = {
-        "key": key_of(2), "device": "cpu-b", "software": Software("ort", {"ort": "2"}),
-        "conditions": Conditions(2), "samples_s": np.array([2e-3]), "status": "crash",
-        "error": "signal 11", "energy_j": 0.0, "environment": {"load": 1.0},
-        "measured_at": utc_now(), "run": "1", "source": "imported:aisim",
-    }  # fmt: skip
+        "key": key_of(2),
+        "device": "cpu-b",
+        "software": Software("ort", {"ort": "2"}),
+        "conditions": Conditions(2),
+        "samples_s": np.array([2e-3]),
+        "status": "crash",
+        "error": "signal 11",
+        "energy_j": 0.0,
+        "environment": {"load": 1.0},
+        "measured_at": utc_now(),
+        "run": "1",
+        "source": "imported:aisim",
+    }
     assert set(changes) == set(Measurement.__slots__)
     ids = {replace(base, **{name: value}).id for name, value in changes.items()}
     assert len(ids | {base.id}) == len(changes) + 1

@@ -143,10 +143,12 @@ def test_what_cannot_be_trained():
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [({"loss": "huber"}, "unknown loss 'huber'"),
-     ({"optimizer": "lion"}, "unknown optimizer 'lion'"),
-     ({"recompute": 50}, "cannot cut into 50 segments; allowed: 2 to")],
-)  # fmt: skip
+    [
+        ({"loss": "huber"}, "unknown loss 'huber'"),
+        ({"optimizer": "lion"}, "unknown optimizer 'lion'"),
+        ({"recompute": 50}, "cannot cut into 50 segments; allowed: 2 to"),
+    ],
+)
 def test_unknown_options(options, text):
     with pytest.raises(InputError, match=text):
         training_step(mlp(), **options)

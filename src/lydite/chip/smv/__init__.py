@@ -13,6 +13,17 @@ from lydite.chip.smv.program import Activation, HostOp, Program, SmvOp
 from lydite.chip.smv.schedule import Schedule, schedule, schedule_graph
 
 __all__ = [
-    "KERNELS", "SMV", "SMV_COMPAT", "Activation", "HostOp", "Invocations", "Program", "Schedule",
-    "SmvOp", "lower", "schedule", "schedule_graph", "smv_constraints",
-]  # fmt: skip
+    "KERNELS",
+    "SMV",
+    "SMV_COMPAT",
+    "Activation",
+    "HostOp",
+    "Invocations",
+    "Program",
+    "Schedule",
+    "SmvOp",
+    "lower",
+    "schedule",
+    "schedule_graph",
+    "smv_constraints",
+]

@@ -46,8 +46,12 @@ def sampled(invocations: Invocations, level: str) -> Invocations:
         column = changes.get(name, getattr(invocations, name))
         changes[name] = np.where(rows, np.minimum(column, count), column)
 
-    for reached, names in ((1, ("ofmap_blocks",)), (2, ("k_rows", "k_cols")),
-                           (3, ("channel_blocks",)), (4, ("out_rows",))):  # fmt: skip
+    for reached, names in (
+        (1, ("ofmap_blocks",)),
+        (2, ("k_rows", "k_cols")),
+        (3, ("channel_blocks",)),
+        (4, ("out_rows",)),
+    ):
         for name in names if depth >= reached else ():
             at_most(name, 1, conv)
     if depth == 4:
@@ -97,9 +101,11 @@ def iterations(invocations: Invocations, chip: Chip, level: str = "no") -> Itera
     depth = np.minimum(np.ceil(inv.weight_dims[:, 3] / lanes), vectors * inv.channel_blocks)
     positions = np.select(
         [kinds == CONV, kinds == PRODUCT],
-        [inv.ofmap_blocks * passes * inv.out_rows * inv.out_cols,
-         inv.out_rows * inv.weight_dims[:, 0] * depth],
-    )  # fmt: skip
+        [
+            inv.ofmap_blocks * passes * inv.out_rows * inv.out_cols,
+            inv.out_rows * inv.weight_dims[:, 0] * depth,
+        ],
+    )
     channels = np.minimum(_outputs(inv), pes * inv.ofmap_blocks)
     conv = passes * inv.out_rows * inv.out_cols * channels * vectors
     product = inv.out_rows * inv.ofmap_blocks * pes * inv.channel_blocks * vectors
@@ -110,12 +116,14 @@ def iterations(invocations: Invocations, chip: Chip, level: str = "no") -> Itera
     known = [kinds == CONV, kinds == PRODUCT]
     loaded = (inv.input_load_bytes + inv.weight_load_bytes) / (2 * lanes)
     return Iterations(
-        loaded, inv.store_bytes / (2 * lanes), positions,
+        loaded,
+        inv.store_bytes / (2 * lanes),
+        positions,
         np.where(kinds == CONV, inv.ofmap_blocks * passes * inv.out_rows, 0),
         np.select([*known, kinds == POOL], [conv, product, 0], each * line),
         np.select([*known, kinds == POOL], [conv, product, windows], line),
         inv.activates * _vectors(inv.output_dims, lanes),
-    )  # fmt: skip
+    )
 
 
 def _sizes(chip: Chip) -> tuple[int, int, int]:
@@ -188,18 +196,27 @@ def accesses(invocations: Invocations, chip: Chip, level: str = "no") -> Accesse
     line = np.array([_READS.get(KERNELS[int(k)], 2) for k in inv.kernel])
     line = np.where(kinds == NORM, 1, line)
     chosen = [kinds == CONV, kinds == PRODUCT, kinds == POOL]
-    reads = np.select(chosen, [
-        channels * depth * taps + inside * depth * blocks + partial,
-        inv.out_rows * depth * blocks + done.positions, done.steps,
-    ], line * done.steps)  # fmt: skip
+    reads = np.select(
+        chosen,
+        [
+            channels * depth * taps + inside * depth * blocks + partial,
+            inv.out_rows * depth * blocks + done.positions,
+            done.steps,
+        ],
+        line * done.steps,
+    )
     writes = np.select(
         chosen, [done.positions, inv.out_rows * blocks, pixels * inv.channel_blocks], done.steps
     )
     own = np.where((kinds == CONV) | (kinds == PRODUCT), done.activated, 0)
     return Accesses(
-        inv.store_bytes / 4, (inv.input_load_bytes + inv.weight_load_bytes) / 4, done.loaded,
-        done.stored, reads + done.stored + own, writes + done.loaded + own,
-    )  # fmt: skip
+        inv.store_bytes / 4,
+        (inv.input_load_bytes + inv.weight_load_bytes) / 4,
+        done.loaded,
+        done.stored,
+        reads + done.stored + own,
+        writes + done.loaded + own,
+    )
 
 
 def _inside(executed: Invocations, whole: Invocations, axis: int) -> Columns:
@@ -209,8 +226,9 @@ def _inside(executed: Invocations, whole: Invocations, axis: int) -> Columns:
     """
     size, before = whole.input_dims[:, axis], whole.pads[:, 2 * axis - 2]
     rows = axis == 1
-    count, taps = (executed.out_rows, executed.k_rows) if rows else (
-        executed.out_cols, executed.k_cols)  # fmt: skip
+    count, taps = (
+        (executed.out_rows, executed.k_rows) if rows else (executed.out_cols, executed.k_cols)
+    )
     span = size + before + whole.pads[:, 2 * axis - 1] - (whole.k_rows if rows else whole.k_cols)
     stride = np.maximum(1, span // np.maximum(1, (whole.out_rows if rows else whole.out_cols) - 1))
     found = np.zeros(len(whole), np.int64)
@@ -277,16 +295,21 @@ def units_of(invocations: Invocations, chip: Chip, level: str = "no") -> Units:
     index = 1 + loads + sends + np.where(short, 2, many)
     tiny = np.where((stored > 0) & (stored <= 2), 10, 0)
     product = 6 + (inv.input_load_bytes > 0) + 2 * sends
-    multipliers = np.select(chosen, [
-        np.maximum(tiny, used * np.where(burst, vectors, 1) + index),
-        np.maximum(tiny, product), 6 + sends,
-    ], 5 * np.ones(len(inv)))  # fmt: skip
+    multipliers = np.select(
+        chosen,
+        [
+            np.maximum(tiny, used * np.where(burst, vectors, 1) + index),
+            np.maximum(tiny, product),
+            6 + sends,
+        ],
+        5 * np.ones(len(inv)),
+    )
     converts = sends * np.clip(2 * stored, 4, 16)
     # A PE's adders: its vectors, the lanes of their sum, the partial sum and two addresses.
     tree = vectors - 1 + lanes - 1 + 3
-    adders = np.select(
-        chosen, [2 + used * tree + 16 * loads, pes * (tree + 3.0), 23.0], 18.0
-    ) + converts  # fmt: skip
+    adders = (
+        np.select(chosen, [2 + used * tree + 16 * loads, pes * (tree + 3.0), 23.0], 18.0) + converts
+    )
     bitwise = np.select(chosen, [9 + loads, 4.0 * pes + 1, 2.0], 2.0) + 2 * sends
     shifters = np.select(chosen, [3 + used + 6 * loads, pes + 6.0, 7.0], 8.0) + 4 * sends
     return Units(
@@ -295,9 +318,13 @@ def units_of(invocations: Invocations, chip: Chip, level: str = "no") -> Units:
 
 
 def _registers(
-    inv: Invocations, chip: Chip, chosen: list[Columns], run: Columns, used: Columns,
+    inv: Invocations,
+    chip: Chip,
+    chosen: list[Columns],
+    run: Columns,
+    used: Columns,
     stored: Columns,
-) -> Columns:  # fmt: skip
+) -> Columns:
     """The most that a cycle reads and the most that a cycle writes.
 
     Conversion before a store reads all pages but the last at once.
@@ -312,9 +339,15 @@ def _registers(
     )
     loop = np.rint(columns * used / 8 * vectors / 4)
     ragged = np.where(_outputs(inv) % 8 > 0, 2, 1)
-    return np.select(chosen, [
-        np.maximum(loop, sent) + loop, ragged * (np.maximum(39, sent) + 15), np.maximum(20, sent),
-    ], np.maximum(20, sent))  # fmt: skip
+    return np.select(
+        chosen,
+        [
+            np.maximum(loop, sent) + loop,
+            ragged * (np.maximum(39, sent) + 15),
+            np.maximum(20, sent),
+        ],
+        np.maximum(20, sent),
+    )
 
 
 def units_built(chip: Chip) -> Units:

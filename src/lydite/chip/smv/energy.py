@@ -160,20 +160,31 @@ class Power:
         parts = {name: getattr(self, name) for name in COMPONENTS}
         return {
             name: float((power * 1e-3 * self.seconds)[rows].sum())
-            for name, power in parts.items() if power is not None
-        }  # fmt: skip
+            for name, power in parts.items()
+            if power is not None
+        }
 
 
 COMPONENTS = (
-    "multipliers", "others", "unit_leakage", "memory", "memory_leakage", "cache", "dram",
-)  # fmt: skip
+    "multipliers",
+    "others",
+    "unit_leakage",
+    "memory",
+    "memory_leakage",
+    "cache",
+    "dram",
+)
 """What `Power` tells apart; those with `leakage` go on without work."""
 
 
 def power_of(
-    invocations: Invocations, chip: Chip, cycles: Columns, *, level: str = "no",
+    invocations: Invocations,
+    chip: Chip,
+    cycles: Columns,
+    *,
+    level: str = "no",
     compat: bool = False,
-) -> Power:  # fmt: skip
+) -> Power:
     """Power and area of invocations.
 
     Args:
@@ -192,9 +203,10 @@ def power_of(
         raise InputError("has no SMV", where=chip.name, hint="take a systolic dataflow")
     if chip.node_nm != ALADDIN_NM:
         raise InputError(
-            f"no functional units at {chip.node_nm:g} nm", where=f"{chip.name}: node_nm",
+            f"no functional units at {chip.node_nm:g} nm",
+            where=f"{chip.name}: node_nm",
             allowed=f"{ALADDIN_NM}, the node of Aladdin's and CACTI's tables",
-        )  # fmt: skip
+        )
     cycles = np.asarray(cycles, float)
     if cycles.shape != (len(invocations),) or not (cycles > 0).all():
         raise InputError(
@@ -214,14 +226,23 @@ def power_of(
     one = np.ones(len(invocations))
     busy = priced(done, kinds_of(invocations), BUSY_CYCLES)
     return Power(
-        cycles, chip.clock_hz, multipliers / nanoseconds, others / nanoseconds, leakage * one,
-        memory / nanoseconds, pads_leakage * one,
+        cycles,
+        chip.clock_hz,
+        multipliers / nanoseconds,
+        others / nanoseconds,
+        leakage * one,
+        memory / nanoseconds,
+        pads_leakage * one,
         None if cache is None else cache / nanoseconds,
         None if dram is None else dram / nanoseconds,
-        area * one, pads_area * one, Units(*(column * one for column in built.columns.values())),
-        np.maximum(0, cycles - busy), upsampled_cycles(invocations, chip, level), compat,
+        area * one,
+        pads_area * one,
+        Units(*(column * one for column in built.columns.values())),
+        np.maximum(0, cycles - busy),
+        upsampled_cycles(invocations, chip, level),
+        compat,
         chip.accelerators,
-    )  # fmt: skip
+    )
 
 
 def units_cost(units: Units, chip: Chip) -> tuple[Columns, Columns]:
@@ -231,8 +252,13 @@ def units_cost(units: Units, chip: Chip) -> tuple[Columns, Columns]:
     """
     ns = 1e9 / chip.clock_hz
     bits = 32 * units.registers + 8 * chip.registers_bytes
-    counted = ((units.multipliers, "mul"), (units.adders, "add"), (units.bitwise, "bit"),
-               (units.shifters, "shift"), (bits, "register bit"))  # fmt: skip
+    counted = (
+        (units.multipliers, "mul"),
+        (units.adders, "add"),
+        (units.bitwise, "bit"),
+        (units.shifters, "shift"),
+        (bits, "register bit"),
+    )
     parts = [(count, unit(name, ns)) for count, name in counted]
     return (
         sum((count * one.leakage_mw for count, one in parts), np.zeros(1)),
@@ -271,9 +297,7 @@ def _unit_energies(
     return done.multiplies * unit("mul", ns).energy_pj * lanes, others
 
 
-def _memory_pj(
-    invocations: Invocations, chip: Chip, level: str, lanes: int | None
-) -> Columns:  # fmt: skip
+def _memory_pj(invocations: Invocations, chip: Chip, level: str, lanes: int | None) -> Columns:
     """Of the scratchpads, all of which are alike on SMV: the largest bank stands for them."""
     pads = [(pad.bytes / pad.banks, pad.word_bytes, pad.ports) for pad in chip.scratchpads]
     bank, done = sram_bank(*max(pads)), accesses(invocations, chip, level)
@@ -309,7 +333,7 @@ _RULE = "==============================="
 
 def aladdin_results(
     power: Power, row: int, kernel: str, program: str = "./outputs/nnet_fwd"
-) -> str:  # fmt: skip
+) -> str:
     """An invocation as SMAUG prints it.
 
     Args:
@@ -331,17 +355,28 @@ def aladdin_results(
         "Avg MEM Leakage Power": p.memory_leakage[at],
     }
     areas = {
-        "Total Area": p.area_um2[at], "FU Area": p.unit_area_um2[at],
+        "Total Area": p.area_um2[at],
+        "FU Area": p.unit_area_um2[at],
         "MEM Area": p.memory_area_um2[at],
-    }  # fmt: skip
+    }
     powers = [f"{name}: {value:.6g} mW" for name, value in milliwatts.items()]
     idle = f"Idle FU Cycles: {round(float(p.idle_cycles[at]))} cycles"
-    return "\n".join([
-        _RULE, "Aladdin Results", _RULE, f"Running : {program}", f"Top level function: {kernel}",
-        f"Cycle : {round(float(p.cycles[at]))} cycles",
-        f"Upsampled Cycle : {round(float(p.upsampled_cycles[at]))} cycles",
-        powers[0], idle, *powers[1:],
-        *(f"{name}: {value:.6g} uM^2" for name, value in areas.items()),
-        *(f"Num of {name} (32-bit): {n}" for name, n in zip(names, units, strict=True)),
-        _RULE, "Aladdin Results", _RULE,
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            _RULE,
+            "Aladdin Results",
+            _RULE,
+            f"Running : {program}",
+            f"Top level function: {kernel}",
+            f"Cycle : {round(float(p.cycles[at]))} cycles",
+            f"Upsampled Cycle : {round(float(p.upsampled_cycles[at]))} cycles",
+            powers[0],
+            idle,
+            *powers[1:],
+            *(f"{name}: {value:.6g} uM^2" for name, value in areas.items()),
+            *(f"Num of {name} (32-bit): {n}" for name, n in zip(names, units, strict=True)),
+            _RULE,
+            "Aladdin Results",
+            _RULE,
+        ]
+    )

@@ -39,9 +39,12 @@ class Outcome:
 
 
 def execute(
-    op: SmvOp, operands: Sequence[Array], constraints: Constraints = SMV, accelerators: int = 1,
+    op: SmvOp,
+    operands: Sequence[Array],
+    constraints: Constraints = SMV,
+    accelerators: int = 1,
     tiling: Tiling | None = None,
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     """Run one operator on numbers.
 
     Args:
@@ -78,9 +81,10 @@ def _stored(op: SmvOp, operands: Sequence[Array]) -> list[Array]:
     wanted = [problem.input] + ([problem.weights] if problem.weights else [])
     if [each.shape for each in given] != wanted:
         raise InputError(
-            f"operands of the shapes {[each.shape for each in given]}", where=op.name,
+            f"operands of the shapes {[each.shape for each in given]}",
+            where=op.name,
             allowed=f"{wanted}",
-        )  # fmt: skip
+        )
     return given
 
 
@@ -210,18 +214,30 @@ class _Run:
 
 
 _OF_TWO: dict[str, np.ufunc] = dict(
-    zip(KERNELS[6:12], (np.add, np.multiply, np.less, np.less_equal, np.greater, np.greater_equal),
-        strict=True)
-)  # fmt: skip
+    zip(
+        KERNELS[6:12],
+        (np.add, np.multiply, np.less, np.less_equal, np.greater, np.greater_equal),
+        strict=True,
+    )
+)
 _COMPARISONS = frozenset(KERNELS[8:12])
 _KERNELS: dict[str, Callable[[_Run, int, _Pads], None]] = dict(
     zip(
         KERNELS,
-        (_Run.convolve, _Run.multiply, _Run.pool, _Run.pool, _Run.normalise, _Run.normalise,
-         *[_Run.two] * 6, _Run.copy, _Run.softmax),
+        (
+            _Run.convolve,
+            _Run.multiply,
+            _Run.pool,
+            _Run.pool,
+            _Run.normalise,
+            _Run.normalise,
+            *[_Run.two] * 6,
+            _Run.copy,
+            _Run.softmax,
+        ),
         strict=True,
     )
-)  # fmt: skip
+)
 
 
 def _region(grid: Grid, tile: int) -> tuple[slice, ...]:

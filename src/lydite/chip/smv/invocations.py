@@ -10,13 +10,21 @@ import numpy as np
 Columns = np.ndarray
 
 KERNELS = (
-    "smv_conv3d_nhwc_vec_fxp", "smv_matrix_multiply_transpose_nc_vec_fxp",
-    "smv_maxpooling_nhwc_vec_fxp", "smv_avgpooling_nhwc_vec_fxp",
-    "smv_batch_norm_post_conv_nhwc_vec_fxp", "smv_batch_norm_post_fc_nc_vec_fxp",
-    "smv_eltwise_add_nc_vec_fxp", "smv_eltwise_mul_nc_vec_fxp", "smv_less_nc_vec_fxp",
-    "smv_less_equal_nc_vec_fxp", "smv_greater_nc_vec_fxp", "smv_greater_equal_nc_vec_fxp",
-    "smv_activation_fun_nc_vec_fxp", "smv_softmax_nc_vec_fxp",
-)  # fmt: skip
+    "smv_conv3d_nhwc_vec_fxp",
+    "smv_matrix_multiply_transpose_nc_vec_fxp",
+    "smv_maxpooling_nhwc_vec_fxp",
+    "smv_avgpooling_nhwc_vec_fxp",
+    "smv_batch_norm_post_conv_nhwc_vec_fxp",
+    "smv_batch_norm_post_fc_nc_vec_fxp",
+    "smv_eltwise_add_nc_vec_fxp",
+    "smv_eltwise_mul_nc_vec_fxp",
+    "smv_less_nc_vec_fxp",
+    "smv_less_equal_nc_vec_fxp",
+    "smv_greater_nc_vec_fxp",
+    "smv_greater_equal_nc_vec_fxp",
+    "smv_activation_fun_nc_vec_fxp",
+    "smv_softmax_nc_vec_fxp",
+)
 """What an accelerator runs, by SMAUG's names."""
 
 
@@ -97,19 +105,30 @@ class Invocations:
         Returns:
             The first row of each signature, and for every row the number of its signature.
         """
-        parts = [
-            np.asarray(getattr(self, name)).reshape(len(self), -1) for name in _SIGNATURE
-        ]  # fmt: skip
+        parts = [np.asarray(getattr(self, name)).reshape(len(self), -1) for name in _SIGNATURE]
         table = np.concatenate(parts, axis=1).astype(np.int64)
         _, first, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
         return first, inverse.reshape(-1)
 
 
 _SIGNATURE = (
-    "kernel", "input_dims", "weight_dims", "output_dims", "input_load_bytes", "weight_load_bytes",
-    "store_bytes", "accumulates", "activates", "pads", "ofmap_blocks", "k_rows", "k_cols",
-    "channel_blocks", "out_rows", "out_cols",
-)  # fmt: skip
+    "kernel",
+    "input_dims",
+    "weight_dims",
+    "output_dims",
+    "input_load_bytes",
+    "weight_load_bytes",
+    "store_bytes",
+    "accumulates",
+    "activates",
+    "pads",
+    "ofmap_blocks",
+    "k_rows",
+    "k_cols",
+    "channel_blocks",
+    "out_rows",
+    "out_cols",
+)
 _COLUMNS = tuple(f.name for f in fields(Invocations) if f.name not in ("layers", "layer"))
 
 

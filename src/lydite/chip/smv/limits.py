@@ -37,18 +37,22 @@ def smv_constraints(
             raise InputError(f"{name} {value}", where="smv", allowed=f"a multiple of {VECTOR}")
     if element_bytes < 1 or scratchpad_bytes < element_bytes * VECTOR:
         raise InputError(
-            f"a scratchpad of {scratchpad_bytes} bytes", where="smv",
+            f"a scratchpad of {scratchpad_bytes} bytes",
+            where="smv",
             allowed=f"at least {max(1, element_bytes) * VECTOR}",
-        )  # fmt: skip
+        )
     room = scratchpad_bytes // element_bytes
     v = VECTOR
     convolution = Roles(
-        Limits(room, (1, "kernel", "full", maccs_per_pe), (1, "stride", 1, maccs_per_pe),
-               _OF_IMAGES),
+        Limits(
+            room, (1, "kernel", "full", maccs_per_pe), (1, "stride", 1, maccs_per_pe), _OF_IMAGES
+        ),
         Limits(room, (1, 1, "full", pes), (1, 1, 1, pes), _OF_IMAGES),
         Limits(room, (pes, "full", "full", maccs_per_pe), (pes, 1, 1, maccs_per_pe), _OF_MATRICES),
-        output_leaves_early=True, output_in_parts=True, one_image=True,
-    )  # fmt: skip
+        output_leaves_early=True,
+        output_in_parts=True,
+        one_image=True,
+    )
     inner_product = Roles(
         Limits(room, (1, maccs_per_pe), (1, maccs_per_pe), _OF_MATRICES),
         Limits(room, (1, pes), (1, pes), _OF_MATRICES),
@@ -70,9 +74,16 @@ def smv_constraints(
         Limits(room, (4, v), (4, v), (_S.NONE, _S.NC)),
     )
     return Constraints(
-        "smv", element_bytes, v, convolution, inner_product, pooling, batch_norm, batch_norm_2d,
+        "smv",
+        element_bytes,
+        v,
+        convolution,
+        inner_product,
+        pooling,
+        batch_norm,
+        batch_norm_2d,
         flat_elements=room,
-    )  # fmt: skip
+    )
 
 
 SMV = smv_constraints()

@@ -67,9 +67,10 @@ def _shared(whole: int, parts: int, at: Columns, what: str) -> Columns:
     """
     if whole not in (1, parts):
         raise InputError(
-            f"{whole} tiles of the {what} beside {parts} of its partner", where="smv",
+            f"{whole} tiles of the {what} beside {parts} of its partner",
+            where="smv",
             allowed="as many, or one",
-        )  # fmt: skip
+        )
     return at if whole == parts else np.zeros_like(at)
 
 
@@ -84,14 +85,21 @@ def _convolution(work: Work, tiling: Tiling) -> Loop:
     accelerator, group = _turns(work, (n * outputs.counts[1] + h) * blocks + w)
     at_weights, at_output = (w, zero, zero, c), (n, h, zero, w + o)
     whole = inputs.counts[3] < channels
-    return Loop(at_input, at_output, at_weights, {
-        "accelerator": accelerator, "group": group,
-        "reads_input": _changes(number(inputs, at_input), accelerator),
-        "reads_weights": _changes(number(weights, at_weights), accelerator),
-        "accumulates": c > 0, "sends": c == channels - 1,
-        "input_start": weights.origins[3][c] if whole else 0,
-        "output_start": outputs.origins[3][o] if in_parts > 1 else 0,
-    })  # fmt: skip
+    return Loop(
+        at_input,
+        at_output,
+        at_weights,
+        {
+            "accelerator": accelerator,
+            "group": group,
+            "reads_input": _changes(number(inputs, at_input), accelerator),
+            "reads_weights": _changes(number(weights, at_weights), accelerator),
+            "accumulates": c > 0,
+            "sends": c == channels - 1,
+            "input_start": weights.origins[3][c] if whole else 0,
+            "output_start": outputs.origins[3][o] if in_parts > 1 else 0,
+        },
+    )
 
 
 def _inner_product(work: Work, tiling: Tiling) -> Loop:
@@ -108,13 +116,21 @@ def _inner_product(work: Work, tiling: Tiling) -> Loop:
     accelerator, group = _turns(work, n * blocks + w)
     stays = outputs.counts[1] < blocks
     last = (w == blocks - 1) | (not stays) | (work.accelerators > 1)
-    return Loop(at_input, at_output, (w, c), {
-        "accelerator": accelerator, "group": group,
-        "reads_input": _changes(number(inputs, at_input), accelerator), "reads_weights": True,
-        "accumulates": c > 0, "sends": (c == channels - 1) & last,
-        "input_start": weights.origins[1][c] if inputs.counts[1] < channels else 0,
-        "output_start": weights.origins[0][w] if stays else 0,
-    })  # fmt: skip
+    return Loop(
+        at_input,
+        at_output,
+        (w, c),
+        {
+            "accelerator": accelerator,
+            "group": group,
+            "reads_input": _changes(number(inputs, at_input), accelerator),
+            "reads_weights": True,
+            "accumulates": c > 0,
+            "sends": (c == channels - 1) & last,
+            "input_start": weights.origins[1][c] if inputs.counts[1] < channels else 0,
+            "output_start": weights.origins[0][w] if stays else 0,
+        },
+    )
 
 
 def _pooling(_: Work, tiling: Tiling) -> Loop:
@@ -124,10 +140,17 @@ def _pooling(_: Work, tiling: Tiling) -> Loop:
     channels = inputs.counts[3]
     at_output = (n, h, w, _shared(outputs.counts[3], channels, c, "output"))
     stays = outputs.counts[3] < channels
-    return Loop((n, h, w, c), at_output, (), {
-        "reads_input": True, "sends": (c == channels - 1) | (not stays), "waits": True,
-        "output_start": inputs.origins[3][c] if stays else 0,
-    })  # fmt: skip
+    return Loop(
+        (n, h, w, c),
+        at_output,
+        (),
+        {
+            "reads_input": True,
+            "sends": (c == channels - 1) | (not stays),
+            "waits": True,
+            "output_start": inputs.origins[3][c] if stays else 0,
+        },
+    )
 
 
 def _batch_norm(work: Work, tiling: Tiling) -> Loop:
@@ -139,10 +162,19 @@ def _batch_norm(work: Work, tiling: Tiling) -> Loop:
     zero = np.zeros_like(at[0])
     accelerator, group = _turns(work, np.arange(inputs.count))
     first = (at[3] == 0) | (group < work.accelerators)
-    return Loop(at, at, (zero, zero), {
-        "accelerator": accelerator, "group": group, "reads_input": True, "reads_weights": first,
-        "sends": True, "output_start": inputs.origins[3][at[3]],
-    })  # fmt: skip
+    return Loop(
+        at,
+        at,
+        (zero, zero),
+        {
+            "accelerator": accelerator,
+            "group": group,
+            "reads_input": True,
+            "reads_weights": first,
+            "sends": True,
+            "output_start": inputs.origins[3][at[3]],
+        },
+    )
 
 
 def _batch_norm_2d(inputs: Grid, weights: Grid) -> Loop:
@@ -150,11 +182,18 @@ def _batch_norm_2d(inputs: Grid, weights: Grid) -> Loop:
     n, c = _loops(inputs.counts[0], channels)
     at = n, _shared(inputs.counts[1], channels, c, "input")
     stays = inputs.counts[1] < channels
-    return Loop(at, at, (np.zeros_like(n), c), {
-        "reads_input": (c == 0) | (not stays), "reads_weights": True, "waits": True,
-        "sends": (c == channels - 1) | (not stays),
-        "input_start": weights.origins[1][c] if stays else 0,
-    })  # fmt: skip
+    return Loop(
+        at,
+        at,
+        (np.zeros_like(n), c),
+        {
+            "reads_input": (c == 0) | (not stays),
+            "reads_weights": True,
+            "waits": True,
+            "sends": (c == channels - 1) | (not stays),
+            "input_start": weights.origins[1][c] if stays else 0,
+        },
+    )
 
 
 def _one_by_one(work: Work, tiling: Tiling) -> Loop:
@@ -192,6 +231,10 @@ def number(grid: Grid, at: tuple[Columns, ...]) -> Columns:
 OF_TWO = frozenset(KERNELS[6:12])
 COMPARES = frozenset(KERNELS[8:12])
 LOOPS: dict[Kind, Callable[[Work, Tiling], Loop]] = {
-    Kind.CONVOLUTION: _convolution, Kind.INNER_PRODUCT: _inner_product, Kind.POOLING: _pooling,
-    Kind.BATCH_NORM: _batch_norm, Kind.FLAT: _one_by_one, Kind.ROWS: _one_by_one,
-}  # fmt: skip
+    Kind.CONVOLUTION: _convolution,
+    Kind.INNER_PRODUCT: _inner_product,
+    Kind.POOLING: _pooling,
+    Kind.BATCH_NORM: _batch_norm,
+    Kind.FLAT: _one_by_one,
+    Kind.ROWS: _one_by_one,
+}

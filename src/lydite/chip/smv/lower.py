@@ -24,15 +24,24 @@ from lydite.graph.attributes import default_attrs
 from lydite.graph.graph import Graph, Op
 
 ACTIVATIONS = {
-    "Relu": "relu", "LeakyRelu": "lrelu", "Elu": "elu", "Selu": "selu", "Tanh": "tanh",
-    "Clip": "hard_tanh", "Sigmoid": "sigmoid",
-}  # fmt: skip
+    "Relu": "relu",
+    "LeakyRelu": "lrelu",
+    "Elu": "elu",
+    "Selu": "selu",
+    "Tanh": "tanh",
+    "Clip": "hard_tanh",
+    "Sigmoid": "sigmoid",
+}
 """SMV's name of an activation by ONNX's."""
 
 ELTWISE = {
-    "Add": "add", "Mul": "mul", "Less": "less", "LessOrEqual": "less_equal",
-    "Greater": "greater", "GreaterOrEqual": "greater_equal",
-}  # fmt: skip
+    "Add": "add",
+    "Mul": "mul",
+    "Less": "less",
+    "LessOrEqual": "less_equal",
+    "Greater": "greater",
+    "GreaterOrEqual": "greater_equal",
+}
 
 
 def lower(graph: Graph, *, fuse: bool = True) -> Program:
@@ -103,9 +112,10 @@ class _Lowering:
         type_ = self.graph.type_of(name)
         if type_.shape is None or not type_.is_static:
             raise GraphError(
-                f"'{name}' is {type_}", where=f"{self.graph.name}: {op.name} ({op.op_type})",
+                f"'{name}' is {type_}",
+                where=f"{self.graph.name}: {op.name} ({op.op_type})",
                 allowed="fixed sizes",
-            )  # fmt: skip
+            )
         dims = tuple(int(dim) for dim in type_.shape)
         if 0 in dims:
             raise _Refused(f"'{name}' is empty")
@@ -285,9 +295,13 @@ def _auto_pads(
 _L = _Lowering
 _POOLS = {"MaxPool": "maxpooling", "AveragePool": "avgpooling"}
 _LOWERINGS: dict[str, Callable[[_Lowering, Op], list[SmvOp | HostOp]]] = {
-    **dict.fromkeys(ACTIVATIONS, _L.unary), **dict.fromkeys(ELTWISE, _L.eltwise),
+    **dict.fromkeys(ACTIVATIONS, _L.unary),
+    **dict.fromkeys(ELTWISE, _L.eltwise),
     **dict.fromkeys(_POOLS, _L.pool),
     **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool"), _L.global_pool),
-    "Conv": _L.conv, "Gemm": _L.gemm, "MatMul": _L.matmul, "BatchNormalization": _L.norm,
+    "Conv": _L.conv,
+    "Gemm": _L.gemm,
+    "MatMul": _L.matmul,
+    "BatchNormalization": _L.norm,
     "Softmax": _L.softmax,
-}  # fmt: skip
+}

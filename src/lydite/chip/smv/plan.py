@@ -84,10 +84,12 @@ def _hits(made: Schedule, graph: Graph, chip: Chip) -> np.ndarray:
         number += 1
         tiles = f"tiles of {step.name}"
         cached.written(tiles, _numbers(graph, step.inputs[0]))
-        for column, (name, size, loads) in enumerate((
-            (tiles, _numbers(graph, step.inputs[0]), inv.input_load_bytes),
-            (step.inputs[-1], _weight_bytes(step), inv.weight_load_bytes),
-        )):  # fmt: skip
+        for column, (name, size, loads) in enumerate(
+            (
+                (tiles, _numbers(graph, step.inputs[0]), inv.input_load_bytes),
+                (step.inputs[-1], _weight_bytes(step), inv.weight_load_bytes),
+            )
+        ):
             loaded = float(loads[mine].sum())
             hits = cached.read(name, size, loaded) if loaded else 0.0
             found[mine, column] = hits / loaded if loaded else 0.0
@@ -109,13 +111,17 @@ def _jobs(
 ) -> Jobs:
     second = 1 / chip.clock_hz
     return Jobs(
-        place[inv.layer] if len(inv) else inv.layer, inv.accelerator, inv.group, inv.waits,
+        place[inv.layer] if len(inv) else inv.layer,
+        inv.accelerator,
+        inv.group,
+        inv.waits,
         (cycles.head + cycles.flush + cycles.cache) * second,
         inv.input_load_bytes * (1 - hits[:, 0]) + inv.weight_load_bytes * (1 - hits[:, 1]),
         (cycles.input + cycles.weights) * second,
-        (cycles.convert + cycles.loops + cycles.activation) * second, inv.store_bytes,
+        (cycles.convert + cycles.loops + cycles.activation) * second,
+        inv.store_bytes,
         cycles.store * second,
-    )  # fmt: skip
+    )
 
 
 def _on_array(
@@ -132,10 +138,19 @@ def _on_array(
     load, hit = float(loads.sum()), float((loads * hits[mine]).sum())
     store = float(inv.store_bytes[mine].sum())
     cost = LayerCost(
-        step.name, step.problem.kind, step.kernel, ARRAY if each else VECTOR, int(mine.sum()),
-        parts, elements * each, load, store, _moved(inv, mine, kind) + 3 * (load + store),
-        0.0 if each else elements, hit_bytes=hit,
-    )  # fmt: skip
+        step.name,
+        step.problem.kind,
+        step.kernel,
+        ARRAY if each else VECTOR,
+        int(mine.sum()),
+        parts,
+        elements * each,
+        load,
+        store,
+        _moved(inv, mine, kind) + 3 * (load + store),
+        0.0 if each else elements,
+        hit_bytes=hit,
+    )
     return cost, Layer(step.name, 2.0 * source, 2.0 * elements)
 
 

@@ -22,9 +22,12 @@ Array = np.ndarray
 
 
 def run_graph(
-    graph: Graph, feeds: Mapping[str, Array], constraints: Constraints = SMV,
-    accelerators: int = 1, seed: int = 0,
-) -> dict[str, Array]:  # fmt: skip
+    graph: Graph,
+    feeds: Mapping[str, Array],
+    constraints: Constraints = SMV,
+    accelerators: int = 1,
+    seed: int = 0,
+) -> dict[str, Array]:
     """The outputs of a graph as SMV computes them: every tensor that it makes is fp16.
 
     Args:
@@ -54,9 +57,12 @@ def run_graph(
 
 
 def _on_chip(
-    graph: Graph, step: SmvOp, values: Mapping[str, Array], constraints: Constraints,
+    graph: Graph,
+    step: SmvOp,
+    values: Mapping[str, Array],
+    constraints: Constraints,
     accelerators: int,
-) -> Array:  # fmt: skip
+) -> Array:
     operands = [values[name] for name in step.inputs]
     kind = step.problem.kind
     if kind is Kind.BATCH_NORM:

@@ -102,8 +102,9 @@ def _columns(work: Work, tiling: Tiling) -> Invocations:
 def _sizes(grid: Grid, at: tuple[Columns, ...]) -> Columns:
     """Sizes of tiles as four columns; a matrix has its two as the first and the last."""
     found = np.ones((len(at[0]), 4), np.int64)
-    for column, size, index in zip((0, 3) if len(at) == 2 else range(4), grid.sizes, at,
-                                   strict=True):  # fmt: skip
+    for column, size, index in zip(
+        (0, 3) if len(at) == 2 else range(4), grid.sizes, at, strict=True
+    ):
         found[:, column] = size[index]
     return found
 
@@ -138,19 +139,24 @@ def _assembled(work: Work, tiling: Tiling, loop: Loop) -> Invocations:
         sent = outputs.copy()
         sent[:, 3] = np.minimum(weights[:, 0], outputs[:, 3])
     columns = {
-        "layer": zero, "kernel": zero + KERNELS.index(work.kernel),
-        "input_dims": inputs, "weight_dims": weights, "output_dims": outputs,
+        "layer": zero,
+        "kernel": zero + KERNELS.index(work.kernel),
+        "input_dims": inputs,
+        "weight_dims": weights,
+        "output_dims": outputs,
         "input_tile": number(tiling.input.grid, loop.input),
         "weight_tile": number(second, loop.weights) if loop.weights else zero,
         "output_tile": number(tiling.output.grid, loop.output),
         "input_load_bytes": bytes_of(inputs, given["reads_input"], size),
         "weight_load_bytes": bytes_of(weights, given.get("reads_weights", false), size),
         "store_bytes": bytes_of(sent, sends, 1 if work.kernel in COMPARES else size),
-        "activates": sends & work.activates, "pads": pads,
+        "activates": sends & work.activates,
+        "pads": pads,
         **dict.fromkeys(("accelerator", "group", "input_start", "output_start"), zero),
         **dict.fromkeys(("reads_weights", "accumulates", "waits"), false),
-        **given, **_trips(work, inputs, weights, outputs, pads),
-    }  # fmt: skip
+        **given,
+        **_trips(work, inputs, weights, outputs, pads),
+    }
     return Invocations(layers=("",), **columns)
 
 
@@ -175,6 +181,10 @@ def _trips(
     if kind is Kind.BATCH_NORM and len(problem.input) == 2:
         channels = -(-weights[:, 3] // VECTOR)
     return {
-        "ofmap_blocks": ofmaps, "k_rows": k_rows, "k_cols": k_cols, "channel_blocks": channels,
-        "out_rows": rows, "out_cols": cols,
-    }  # fmt: skip
+        "ofmap_blocks": ofmaps,
+        "k_rows": k_rows,
+        "k_cols": k_cols,
+        "channel_blocks": channels,
+        "out_rows": rows,
+        "out_cols": cols,
+    }

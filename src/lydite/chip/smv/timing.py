@@ -128,9 +128,12 @@ class Cycles:
 
 
 def cycles_of(
-    invocations: Invocations, chip: Chip, coefficients: Mapping[str, Coefficients] = FITTED, *,
+    invocations: Invocations,
+    chip: Chip,
+    coefficients: Mapping[str, Coefficients] = FITTED,
+    *,
     hits: Columns | None = None,
-) -> Cycles:  # fmt: skip
+) -> Cycles:
     """Cycles of invocations on a chip with nothing else to do.
 
     Args:
@@ -150,9 +153,13 @@ def cycles_of(
     table = {name: _column(kinds, coefficients, name) for name in Coefficients.__dataclass_fields__}
     line = chip.interface.line_bytes
     loads, weights, stores = (
-        np.ceil(size / line) for size in
-        (invocations.input_load_bytes, invocations.weight_load_bytes, invocations.store_bytes)
-    )  # fmt: skip
+        np.ceil(size / line)
+        for size in (
+            invocations.input_load_bytes,
+            invocations.weight_load_bytes,
+            invocations.store_bytes,
+        )
+    )
     ns = chip.clock_hz * 1e-9
     found = np.zeros((len(kinds), 2)) if hits is None else hits
     hit_inputs, hit_weights = found[:, 0] * loads, found[:, 1] * weights
@@ -170,11 +177,16 @@ def cycles_of(
     ) / VECTOR_BYTES
     loops, activation = _loops(invocations, chip, array, kinds, table)
     return Cycles(
-        np.full(len(kinds), HEAD_CYCLES), flush + setups,
-        port * (hit_inputs + hit_weights) * ns, warm * (loads - hit_inputs) * ns,
-        cold * (weights - hit_weights) * ns, table["store_line"] * stores * ns,
-        CONVERT_CYCLES * vectors, loops, activation,
-    )  # fmt: skip
+        np.full(len(kinds), HEAD_CYCLES),
+        flush + setups,
+        port * (hit_inputs + hit_weights) * ns,
+        warm * (loads - hit_inputs) * ns,
+        cold * (weights - hit_weights) * ns,
+        table["store_line"] * stores * ns,
+        CONVERT_CYCLES * vectors,
+        loops,
+        activation,
+    )
 
 
 def _lines(chip: Chip, table: Mapping[str, Columns]) -> tuple[Columns, Columns]:
@@ -224,10 +236,11 @@ def features(invocations: Invocations, chip: Chip, kind: str) -> tuple[Columns, 
         cycles: head, flush, conversion, the pace of the loops. Rows of other kinds are left out.
     """
     base = {
-        name: replace(one, input_line=0.0, weight_line=0.0, outer=0.0, row=0.0, activation=0.0,
-                      constant=0.0)
+        name: replace(
+            one, input_line=0.0, weight_line=0.0, outer=0.0, row=0.0, activation=0.0, constant=0.0
+        )
         for name, one in FITTED.items()
-    }  # fmt: skip
+    }
     mine = np.array([kind_of(int(k)) == kind for k in invocations.kernel])
     known = cycles_of(invocations, chip, base).exact
     columns: list[Columns] = []

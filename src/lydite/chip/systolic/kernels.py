@@ -49,9 +49,15 @@ def _count_diagonals(matrix: Ints, width: int, rank: Ints, first: Ints) -> None:
 
 @kernel
 def streamed(
-    matrix: Ints, width: int, repeats: bool, rank: Ints, place: Ints, address: Ints, first: Ints,
+    matrix: Ints,
+    width: int,
+    repeats: bool,
+    rank: Ints,
+    place: Ints,
+    address: Ints,
+    first: Ints,
     stream: Ints,
-) -> None:  # fmt: skip
+) -> None:
     """Fill the arrays of an operand that is streamed through an edge of `width` elements, skewed.
 
     Demand goes fold by fold in antidiagonals; the prefetch in those of all folds laid below each
@@ -105,9 +111,16 @@ def _turn(lines: Ints, end: int, repeats: bool, place: Ints, address: Ints, stre
 
 @kernel
 def held(
-    matrix: Ints, rows: int, columns: int, compat: bool, repeats: bool, place: Ints, address: Ints,
-    first: Ints, stream: Ints,
-) -> None:  # fmt: skip
+    matrix: Ints,
+    rows: int,
+    columns: int,
+    compat: bool,
+    repeats: bool,
+    place: Ints,
+    address: Ints,
+    first: Ints,
+    stream: Ints,
+) -> None:
     """Fill the arrays of an operand that is loaded into the array: each fold from its last row.
 
     The prefetch goes the same way; in `compat` by folds of columns, from their first row.
@@ -158,9 +171,17 @@ def _ahead(port: Ints, place: int) -> int:
 
 @inlined
 def _serve(
-    port: Ints, line: int, group: int, cycle: int, compat: int, place: Ints, address: Ints,
-    first: Ints, stream: Ints, copies: Ints,
-) -> int:  # fmt: skip
+    port: Ints,
+    line: int,
+    group: int,
+    cycle: int,
+    compat: int,
+    place: Ints,
+    address: Ints,
+    first: Ints,
+    stream: Ints,
+    copies: Ints,
+) -> int:
     """Cycles by which a line of demand is late: the window moves on until it holds each element."""
     line -= port[LEAD]
     if line < 0 or line >= port[LINES]:
@@ -244,9 +265,15 @@ def _write(port: Ints, partial: Ints, words: int, cycle: int, compat: int) -> in
 
 @kernel
 def play(
-    plan: Ints, ifmap: Ints, filters: Ints, ofmap: Ints, ifmap_arrays: tuple[Ints, ...],
-    filter_arrays: tuple[Ints, ...], writes: Ints, partial: Ints,
-) -> tuple[int, int, int, int, int]:  # fmt: skip
+    plan: Ints,
+    ifmap: Ints,
+    filters: Ints,
+    ofmap: Ints,
+    ifmap_arrays: tuple[Ints, ...],
+    filter_arrays: tuple[Ints, ...],
+    writes: Ints,
+    partial: Ints,
+) -> tuple[int, int, int, int, int]:
     """Offer every line of demand when the one before has been served.
 
     Args:
@@ -273,13 +300,29 @@ def play(
             edge = writes[int(row_fold == row_folds - 1), int(column_fold == column_folds - 1)]
             for line in range(lines):
                 a = _serve(
-                    ifmap, line, groups[plan[3]], cycle, compat,
-                    place_a, address_a, first_a, stream_a, copies_a,
-                )  # fmt: skip
+                    ifmap,
+                    line,
+                    groups[plan[3]],
+                    cycle,
+                    compat,
+                    place_a,
+                    address_a,
+                    first_a,
+                    stream_a,
+                    copies_a,
+                )
                 b = _serve(
-                    filters, line, groups[plan[4]], cycle, compat,
-                    place_b, address_b, first_b, stream_b, copies_b,
-                )  # fmt: skip
+                    filters,
+                    line,
+                    groups[plan[4]],
+                    cycle,
+                    compat,
+                    place_b,
+                    address_b,
+                    first_b,
+                    stream_b,
+                    copies_b,
+                )
                 c = _write(ofmap, partial, edge[line], cycle, compat)
                 last, last_write = max(a, b, c), c
                 if a == last:

@@ -55,8 +55,10 @@ class Laid:
 def jobs_of(rows: Sequence[Row], numbers: Sequence[int], chip: Chip) -> Jobs:
     """Invocations as the system plays them; `numbers` are their layers."""
     second = 1 / chip.clock_hz
-    column = {name: np.array([getattr(row, name) for row in rows], float)
-              for name in ("load", "compute", "store", "hits", "flush")}  # fmt: skip
+    column = {
+        name: np.array([getattr(row, name) for row in rows], float)
+        for name in ("load", "compute", "store", "hits", "flush")
+    }
     layer = np.array(numbers, np.int64)
     accelerator = np.array([row.accelerator for row in rows], np.int64)
     rate = miss_bytes_per_s(chip)
@@ -66,10 +68,18 @@ def jobs_of(rows: Sequence[Row], numbers: Sequence[int], chip: Chip) -> Jobs:
         return size / rate + second * setup_cycles(chip, size) + chip.dram.latency_s * (size > 0)
 
     return Jobs(
-        layer, accelerator, layer, np.zeros(len(rows), bool),
-        column["flush"] * second + column["hits"] / hit_bytes_per_s(chip), load, alone(load),
-        column["compute"] * second, store, alone(store), ahead=True,
-    )  # fmt: skip
+        layer,
+        accelerator,
+        layer,
+        np.zeros(len(rows), bool),
+        column["flush"] * second + column["hits"] / hit_bytes_per_s(chip),
+        load,
+        alone(load),
+        column["compute"] * second,
+        store,
+        alone(store),
+        ahead=True,
+    )
 
 
 def matrices_of(op: Op, graph: Graph, product: Product) -> Matrices:
@@ -93,8 +103,12 @@ def lay_product(op: Op, chip: Chip, of: Matrices, sizes: Sizes) -> Laid:
         parts(length, part) for length, part in zip((of.m, of.k, of.n), sizes, strict=True)
     )
     places = list(itertools.product(range(len(ns)), range(len(ms)), range(len(ks))))
-    tiles = Product(*(np.array([lengths[p[at]] for p in places], np.int64)
-                      for lengths, at in ((ms, 1), (ks, 2), (ns, 0))))  # fmt: skip
+    tiles = Product(
+        *(
+            np.array([lengths[p[at]] for p in places], np.int64)
+            for lengths, at in ((ms, 1), (ks, 2), (ns, 0))
+        )
+    )
     run = run_on(array, tiles)
     units = [p[1] % chip.accelerators for p in places]  # rows stay with their accelerator
     conflicts = np.broadcast_to(conflict_cycles(chip, run), len(places))
@@ -117,14 +131,22 @@ def lay_product(op: Op, chip: Chip, of: Matrices, sizes: Sizes) -> Laid:
     split = {
         "weight load": load * count,
         "fill and drain": (float(cycles.sum()) - compute - load) * count,
-        "compute": compute * count, "bank conflict": float(conflicts.sum()) * count,
-    }  # fmt: skip
+        "compute": compute * count,
+        "bank conflict": float(conflicts.sum()) * count,
+    }
     moved, stored = sum(r.load for r in rows), sum(r.store for r in rows)
     cost = LayerCost(
-        op.name, op.op_type, array.dataflow, ARRAY, len(rows), split,
-        float(of.m) * of.k * of.n * count, moved, stored,
+        op.name,
+        op.op_type,
+        array.dataflow,
+        ARRAY,
+        len(rows),
+        split,
+        float(of.m) * of.k * of.n * count,
+        moved,
+        stored,
         count * accessed_bytes(run, size) + moved + stored,
-    )  # fmt: skip
+    )
     return Laid(cost, rows, list(zip(names, loaded, strict=True)))
 
 

@@ -32,9 +32,27 @@ from lydite.hardware.chip import Chip
 
 _HOST = frozenset(("NonMaxSuppression", "TopK", "Unique", "NonZero", "Loop", "If", "Scan", "Sort"))
 _SPECIAL = frozenset(
-    ("Exp", "Log", "Sqrt", "Tanh", "Sigmoid", "Erf", "Gelu", "Softmax", "LogSoftmax", "Div", "Pow",
-     "LayerNormalization", "RMSNormalization", "Elu", "Selu", "Swish", "HardSwish", "Mish")
-)  # fmt: skip
+    (
+        "Exp",
+        "Log",
+        "Sqrt",
+        "Tanh",
+        "Sigmoid",
+        "Erf",
+        "Gelu",
+        "Softmax",
+        "LogSoftmax",
+        "Div",
+        "Pow",
+        "LayerNormalization",
+        "RMSNormalization",
+        "Elu",
+        "Selu",
+        "Swish",
+        "HardSwish",
+        "Mish",
+    )
+)
 """What takes a table or an iteration for each element."""
 
 
@@ -56,9 +74,10 @@ def systolic_plan(graph: Graph, chip: Chip, price: Price | None = None) -> ChipP
         where = f"{graph.name}: {op.name}"
         if of not in known:
             known[of] = (
-                usual_sizes(chip, of, where) if price is None
+                usual_sizes(chip, of, where)
+                if price is None
                 else cheapest_sizes(op, chip, of, where, price)
-            )  # fmt: skip
+            )
         return lay_product(op, chip, of, known[of])
 
     laid = [_lay(op, graph, chip, tiled) for op in graph.ops]
@@ -97,18 +116,25 @@ def _through_memory(laid: Sequence[Laid], graph: Graph, chip: Chip) -> list[Laid
     found: list[Laid] = []
     for op, one in zip(graph.ops, laid, strict=True):
         total = sum(row.load for row in one.rows)
-        hits = sum(cached.read(name, _bytes(graph, [name], size), loaded)
-                   for name, loaded in one.loaded)  # fmt: skip
+        hits = sum(
+            cached.read(name, _bytes(graph, [name], size), loaded) for name, loaded in one.loaded
+        )
         for name in op.outputs:
             cached.written(name, _bytes(graph, [name], size))
         flushed = _bytes(graph, own.intersection(op.inputs), size) / interface.line_bytes
         taken = _bytes(graph, read.intersection(op.outputs), size) / interface.line_bytes
         cycles = interface.flush_cycles * flushed + interface.invalidate_cycles * taken
         rows = [
-            Row(row.load, row.compute, row.store, row.accelerator,
-                hits * row.load / total if total else 0.0, dma * cycles / len(one.rows))
+            Row(
+                row.load,
+                row.compute,
+                row.store,
+                row.accelerator,
+                hits * row.load / total if total else 0.0,
+                dma * cycles / len(one.rows),
+            )
             for row in one.rows
-        ]  # fmt: skip
+        ]
         found.append(replace(one, rows=rows, cost=replace(one.cost, hit_bytes=min(hits, total))))
     return found
 
@@ -138,9 +164,18 @@ def _attention(op: Op, graph: Graph, chip: Chip, products: Sequence[Product]) ->
     macs = sum(float(np.sum(product.macs)) for product in products)
     rows = _shared(load, sum(split.values()), store, int(products[0].count), chip)
     cost = LayerCost(
-        op.name, op.op_type, array.dataflow, ARRAY, len(rows), split, macs, load, store,
-        sram + load + store, scores,
-    )  # fmt: skip
+        op.name,
+        op.op_type,
+        array.dataflow,
+        ARRAY,
+        len(rows),
+        split,
+        macs,
+        load,
+        store,
+        sram + load + store,
+        scores,
+    )
     return Laid(cost, rows, [(name, _bytes(graph, [name], size)) for name in inputs])
 
 
@@ -181,9 +216,18 @@ def _vector(op: Op, graph: Graph, chip: Chip) -> Laid:
     load, store = _touched(op, graph, work, size)
     rows = _shared(load, cycles, store, max(1, int(elements) // chip.vector.lanes), chip)
     cost = LayerCost(
-        op.name, op.op_type, "vector", VECTOR, len(rows), {"vector": cycles}, 0.0, load, store,
-        2 * (load + store), elements,
-    )  # fmt: skip
+        op.name,
+        op.op_type,
+        "vector",
+        VECTOR,
+        len(rows),
+        {"vector": cycles},
+        0.0,
+        load,
+        store,
+        2 * (load + store),
+        elements,
+    )
     names = [name for name in op.inputs if name]
     whole_load = _bytes(graph, names, size)
     share = load / whole_load if whole_load else 0.0

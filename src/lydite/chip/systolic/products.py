@@ -92,8 +92,13 @@ def product_of(op: Op, graph: Graph) -> Product | None:
     return rule(op, *(_sizes(op, graph, name) for name in (*operands, op.outputs[0])))
 
 
-_ATTENTION = {"Attention": 2, "MultiHeadAttention": 2, "GroupQueryAttention": 2,
-              "AttentionTraining": 2, "AttentionGrad": 5}  # fmt: skip
+_ATTENTION = {
+    "Attention": 2,
+    "MultiHeadAttention": 2,
+    "GroupQueryAttention": 2,
+    "AttentionTraining": 2,
+    "AttentionGrad": 5,
+}
 """Products of queries by keys, or of scores by values, that each type takes."""
 
 
@@ -116,8 +121,9 @@ def attention_products(op: Op, graph: Graph) -> list[Product] | None:
     keys = key[-2] + (int(str(past[2])) if past is not None and len(past) == 4 else 0)
     pairs = query[0] * heads
     by_keys, by_values = (
-        Product(query[-2], size, keys, pairs), Product(query[-2], keys, size, pairs)
-    )  # fmt: skip
+        Product(query[-2], size, keys, pairs),
+        Product(query[-2], keys, size, pairs),
+    )
     return [by_keys, by_values] + [by_values] * (count - 2)
 
 
@@ -179,9 +185,12 @@ def _matmul(op: Op, left: list[int], right: list[int], out: list[int]) -> Produc
 
 
 _RULES = (
-    (_CONVOLUTIONS, _convolution), (_SPREAD, _spread), (_WEIGHTS, _weight_gradient),
-    (_MATMULS, _matmul), (_GEMMS, _gemm),
-)  # fmt: skip
+    (_CONVOLUTIONS, _convolution),
+    (_SPREAD, _spread),
+    (_WEIGHTS, _weight_gradient),
+    (_MATMULS, _matmul),
+    (_GEMMS, _gemm),
+)
 
 
 def _sizes(op: Op, graph: Graph, name: str) -> list[int]:

@@ -103,9 +103,10 @@ def read_topology(path: Path) -> list[Layer]:
         forms = {4: _matrices, 5: _matrices, 8: _convolution, 9: _convolution}
         if len(fields) not in forms:
             raise InputError(
-                f"a layer of {len(fields)} fields", where=f"{path}:{number}",
+                f"a layer of {len(fields)} fields",
+                where=f"{path}:{number}",
                 allowed="name, 7 sizes and perhaps a sparsity; or name, M, N, K and perhaps one",
-            )  # fmt: skip
+            )
         if len(fields) in (5, 9):
             _dense(fields.pop(), f"{path}:{number}")
         sizes = [whole_number(field, "a size", f"{path}:{number}") for field in fields[1:]]

@@ -62,9 +62,7 @@ def usual_sizes(chip: Chip, of: Matrices, where: str) -> Sizes:
     return ranked_sizes(chip, of, where, most=1)[0]
 
 
-def ranked_sizes(
-    chip: Chip, of: Matrices, where: str, *, most: int | None = None
-) -> list[Sizes]:  # fmt: skip
+def ranked_sizes(chip: Chip, of: Matrices, where: str, *, most: int | None = None) -> list[Sizes]:
     """Tiles that fit half of each scratchpad, those that promise to take least time first.
 
     At most so many, all if None.
@@ -78,8 +76,9 @@ def ranked_sizes(
     array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
     rows, columns = int(array.rows), int(array.columns)
     half = {name: chip.scratchpad(name).bytes // 2 for name in ("ifmap", "filter", "ofmap")}
-    longest = min(half["ifmap"] // (min(of.k, rows) * size),
-                  half["ofmap"] // (min(of.n, columns) * SUM_BYTES))  # fmt: skip
+    longest = min(
+        half["ifmap"] // (min(of.k, rows) * size), half["ofmap"] // (min(of.n, columns) * SUM_BYTES)
+    )
     least = max(1, min(of.m, rows, longest))
     m, k, n = np.meshgrid(
         _cuts(of.m, 1, least), _cuts(of.k, rows, 1), _cuts(of.n, columns, 1), indexing="ij"
@@ -93,8 +92,9 @@ def ranked_sizes(
         raise InputError(
             f"a fold of {of_k} x {of_n} needs {2 * of_k * of_n * size} bytes of 'filter', "
             f"{2 * of_k * size} of 'ifmap' and {2 * of_n * SUM_BYTES} of 'ofmap'",
-            where=f"{where} on {chip.name}", allowed="scratchpads that hold two of it",
-        )  # fmt: skip
+            where=f"{where} on {chip.name}",
+            allowed="scratchpads that hold two of it",
+        )
     order = np.argsort(_promised_s(chip, of, *found.T), kind="stable")[:most]
     return [(int(m), int(k), int(n)) for m, k, n in found[order].tolist()]
 

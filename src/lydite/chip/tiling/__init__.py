@@ -30,7 +30,25 @@ from lydite.chip.tiling.tiler import tile, tiling_of
 from lydite.chip.tiling.tiles import Grid, Operand, Tiling
 
 __all__ = [
-    "Candidates", "Constraints", "Grid", "Kind", "Limits", "Operand", "Problem", "Roles",
-    "Strategy", "Tiling", "batch_norm", "best_tiling", "convolution", "flat", "inner_product",
-    "pooling", "rows", "same_pads", "strategy_named", "tile", "tiling_of",
-]  # fmt: skip
+    "Candidates",
+    "Constraints",
+    "Grid",
+    "Kind",
+    "Limits",
+    "Operand",
+    "Problem",
+    "Roles",
+    "Strategy",
+    "Tiling",
+    "batch_norm",
+    "best_tiling",
+    "convolution",
+    "flat",
+    "inner_product",
+    "pooling",
+    "rows",
+    "same_pads",
+    "strategy_named",
+    "tile",
+    "tiling_of",
+]

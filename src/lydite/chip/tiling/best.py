@@ -34,8 +34,9 @@ def best_tiling(problem: Problem, constraints: Constraints, cost: Cost) -> Tilin
     if costs.shape != (len(found),) or np.isnan(costs).any():
         raise InputError(
             f"the cost of {len(found)} candidates has the shape {costs.shape} or is no number",
-            where=str(problem), allowed="a number for each candidate",
-        )  # fmt: skip
+            where=str(problem),
+            allowed="a number for each candidate",
+        )
     return tiling_of(problem, constraints, found.row(int(costs.argmin())))
 
 

@@ -67,9 +67,12 @@ def out_size(size: int, kernel: int, stride: int, pad: int = 0) -> int:
 
 
 def convolution(
-    image: Dims, channels: int, kernel: tuple[int, int], stride: tuple[int, int] = (1, 1),
+    image: Dims,
+    channels: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
     pads: tuple[int, int, int, int] = (0, 0, 0, 0),
-) -> Problem:  # fmt: skip
+) -> Problem:
     """A dense convolution of an image [N, H, W, C] with `channels` output channels."""
     rows, cols = _window(image, kernel, stride, pads)
     weights = (channels, *kernel, image[3])
@@ -86,9 +89,7 @@ def pooling(image: Dims, kernel: tuple[int, int], stride: tuple[int, int]) -> Pr
 
 def inner_product(matrix: Dims, outputs: int) -> Problem:
     """A matrix [N, C] times the transpose of weights [outputs, C]."""
-    return Problem(
-        Kind.INNER_PRODUCT, matrix, (matrix[0], outputs), weights=(outputs, matrix[1])
-    )  # fmt: skip
+    return Problem(Kind.INNER_PRODUCT, matrix, (matrix[0], outputs), weights=(outputs, matrix[1]))
 
 
 def batch_norm(tensor: Dims) -> Problem:

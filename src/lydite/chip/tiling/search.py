@@ -96,9 +96,10 @@ def smaug_candidates(problem: Problem, constraints: Constraints) -> Candidates:
         if limits is not None:
             check_smallest(problem, constraints, role, limits)
     raise InputError(
-        "no tiles of its operands fit together", where=f"{constraints.name}: {problem}",
+        "no tiles of its operands fit together",
+        where=f"{constraints.name}: {problem}",
         allowed="larger scratchpads",
-    )  # fmt: skip
+    )
 
 
 def first_fullest(found: Candidates, constraints: Constraints) -> Candidates:
@@ -136,17 +137,22 @@ def _shapes(problem: Problem, dims: tuple[int, ...], limits: Limits, strategy: S
     slowest = [axes.index(axis) for axis in "NCHW" if axis in axes]
     # A row of the batch that is too large for all else is no candidate, and there may be many.
     rest = max(1, int(np.prod([values[i][0] for i in slowest[1:]])))
-    values[0] = values[0][: max(1, int(np.searchsorted(
-        values[0], limits.capacity_elements // rest, side="right")))]  # fmt: skip
+    values[0] = values[0][
+        : max(1, int(np.searchsorted(values[0], limits.capacity_elements // rest, side="right")))
+    ]
     mesh = np.meshgrid(*[values[i] for i in slowest], indexing="ij")
     columns = {at: axis.ravel() for at, axis in zip(slowest, mesh, strict=True)}
     return np.stack([columns[i] for i in range(len(dims))], axis=1)
 
 
 def _with_weights(
-    problem: Problem, constraints: Constraints, roles: Roles, inputs: Columns,
-    first: Strategy, strategy: Strategy,
-) -> tuple[Columns, Columns]:  # fmt: skip
+    problem: Problem,
+    constraints: Constraints,
+    roles: Roles,
+    inputs: Columns,
+    first: Strategy,
+    strategy: Strategy,
+) -> tuple[Columns, Columns]:
     """Every input tile with every weight tile that goes with it."""
     if roles.weights is None:
         return inputs, np.empty((len(inputs), 0), np.int64)

@@ -24,9 +24,10 @@ def roles_of(problem: Problem, constraints: Constraints) -> Roles:
     if problem.kind is Kind.BATCH_NORM:
         return constraints.batch_norm if len(problem.input) == 4 else constraints.batch_norm_2d
     found = {
-        Kind.CONVOLUTION: constraints.convolution, Kind.POOLING: constraints.pooling,
+        Kind.CONVOLUTION: constraints.convolution,
+        Kind.POOLING: constraints.pooling,
         Kind.INNER_PRODUCT: constraints.inner_product,
-    }  # fmt: skip
+    }
     return found[problem.kind]
 
 

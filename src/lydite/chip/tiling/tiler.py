@@ -35,8 +35,10 @@ def tile(problem: Problem, constraints: Constraints) -> Tiling:
 def tiling_of(problem: Problem, constraints: Constraints, choice: Candidates) -> Tiling:
     """The tiles of one candidate (the first row of `choice`)."""
     plan = choice.plans[0]
-    shapes = [tuple(int(size) for size in part[0]) for part in
-              (choice.input, choice.weights, choice.output)]  # fmt: skip
+    shapes = [
+        tuple(int(size) for size in part[0])
+        for part in (choice.input, choice.weights, choice.output)
+    ]
     inputs = _input_grid(problem, shapes[0], constraints.exact_halos)
     weights = None
     if problem.weights:
@@ -47,8 +49,9 @@ def tiling_of(problem: Problem, constraints: Constraints, choice: Candidates) ->
     return Tiling(
         Operand(_whole_batch(plan[0], problem, constraints), shapes[0], kept),
         Operand(_whole_batch(plan[2], problem, constraints), shapes[2], outputs),
-        weights, _pads(problem, inputs),
-    )  # fmt: skip
+        weights,
+        _pads(problem, inputs),
+    )
 
 
 def _whole_batch(strategy: Strategy, problem: Problem, constraints: Constraints) -> Strategy:
@@ -62,9 +65,13 @@ def _input_grid(problem: Problem, shape: tuple[int, ...], exact: bool) -> Grid:
     if problem.kind in (Kind.CONVOLUTION, Kind.POOLING):
         for at in (0, 1):
             axes[1 + at] = windowed(
-                problem.input[1 + at], shape[1 + at], problem.kernel[at], problem.stride[at],
-                problem.pads[2 * at], exact,
-            )  # fmt: skip
+                problem.input[1 + at],
+                shape[1 + at],
+                problem.kernel[at],
+                problem.stride[at],
+                problem.pads[2 * at],
+                exact,
+            )
     return grid(*axes)
 
 
@@ -81,9 +88,12 @@ def _pads(problem: Problem, inputs: Grid) -> tuple[Columns, Columns, Columns, Co
 
 
 def _output_grid(
-    problem: Problem, shape: tuple[int, ...], strategy: Strategy, inputs: Grid,
+    problem: Problem,
+    shape: tuple[int, ...],
+    strategy: Strategy,
+    inputs: Grid,
     weights: Operand | None,
-) -> Grid:  # fmt: skip
+) -> Grid:
     axes = [plain(size, part) for size, part in zip(problem.output, shape, strict=True)]
     if problem.kind is Kind.CONVOLUTION and "H" in strategy.axes:
         axes[1] = _rows_of(problem, inputs)
@@ -127,8 +137,9 @@ def _rows(problem: Problem, constraints: Constraints) -> Tiling:
         raise InputError(
             f"a row of {problem.input[1]} elements needs {width * size} bytes of a scratchpad of "
             f"{capacity * size}",
-            where=f"{constraints.name}: {problem}", allowed="rows that fit as a whole",
-        )  # fmt: skip
+            where=f"{constraints.name}: {problem}",
+            allowed="rows that fit as a whole",
+        )
     height = min(capacity // width, problem.input[0])
     cut = Strategy.N if height < problem.input[0] else Strategy.NONE
     axes = plain(problem.input[0], height), plain(problem.input[1], problem.input[1])

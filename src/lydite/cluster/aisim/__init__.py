@@ -10,8 +10,27 @@ from lydite.cluster.aisim.step import Execution, Step, play_step
 from lydite.cluster.aisim.times import Timed, Times
 
 __all__ = [
-    "Baselines", "Benchmark", "Cell", "Coverage", "Curve", "Exchange", "Execution", "Node",
-    "Report", "Step", "Task", "Timed", "Times", "average_loss", "coverage_of", "play_step",
-    "read_baselines", "read_benchmark", "read_nccl_log", "read_nccl_logs", "read_nodes",
-    "run_benchmark", "summaries",
-]  # fmt: skip
+    "Baselines",
+    "Benchmark",
+    "Cell",
+    "Coverage",
+    "Curve",
+    "Exchange",
+    "Execution",
+    "Node",
+    "Report",
+    "Step",
+    "Task",
+    "Timed",
+    "Times",
+    "average_loss",
+    "coverage_of",
+    "play_step",
+    "read_baselines",
+    "read_benchmark",
+    "read_nccl_log",
+    "read_nccl_logs",
+    "read_nodes",
+    "run_benchmark",
+    "summaries",
+]

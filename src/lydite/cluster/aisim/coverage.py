@@ -73,13 +73,16 @@ def coverage_of(model: str, nodes: Sequence[Node], times: Mapping[str, Timed]) -
     missing = Counter(node.op for node in compute if times[node.name].source != MEASURED)
     types = {node.op for node in compute}
     return Coverage(
-        model=model, nodes=len(compute), covered_nodes=len(compute) - missing.total(),
-        types=len(types), covered_types=len(types - missing.keys()),
+        model=model,
+        nodes=len(compute),
+        covered_nodes=len(compute) - missing.total(),
+        types=len(types),
+        covered_types=len(types - missing.keys()),
         uncovered=dict(missing.most_common()),
         measured_s=sum(t.seconds or 0.0 for t in timed if t.source == MEASURED),
         estimated_s=sum(t.seconds or 0.0 for t in timed if t.source != MEASURED),
         unknown_nodes=sum(t.seconds is None for t in timed),
-    )  # fmt: skip
+    )
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -127,12 +127,15 @@ class _Config:
             raise InputError(near.what, where=str(self.path), allowed=near.allowed, hint=near.hint)
         tasks = self._mapping(self.raw.get("tasks"), "tasks")
         return Benchmark(
-            self.path, self._environments(), str(self.raw.get("device", "")),
+            self.path,
+            self._environments(),
+            str(self.raw.get("device", "")),
             _PLATFORMS[platform.lower()],
-            self._file(self.raw, "baseline_path"), self._file(self.raw, "resource_pool_path"),
+            self._file(self.raw, "baseline_path"),
+            self._file(self.raw, "resource_pool_path"),
             self._file(self.raw, "nccl_path"),
             {str(model): self._task(str(model), fields) for model, fields in tasks.items()},
-        )  # fmt: skip
+        )
 
     def _environments(self) -> dict[str, int]:
         field = "enviroments" if "enviroments" in self.raw else "environments"

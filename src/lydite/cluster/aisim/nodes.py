@@ -146,9 +146,10 @@ def _bucket(item: Mapping[str, Any], where: str) -> float | None:
     elements = item.get("attrs", {}).get("bucket_size")
     if not isinstance(elements, int) or isinstance(elements, bool) or not 0 < elements < 1 << 40:
         raise InputError(
-            f"bucket_size is {elements!r:.40}", where=f"{where}: node '{item['name']}'",
+            f"bucket_size is {elements!r:.40}",
+            where=f"{where}: node '{item['name']}'",
             allowed="elements, 1 or more",
-        )  # fmt: skip
+        )
     types = [str(name).removeprefix("torch.") for name in item.get("input_types", [])]
     return TensorType(types[0] if types else _GRADIENT, (elements,)).nbytes
 

@@ -86,8 +86,10 @@ def run_benchmark(
     return Report(
         [item.coverage(item.task.graph) for item in loaded if coverage and item.task.graph],
         [item.coverage(p) for item in loaded if coverage and (p := item.task.graph_multi)],
-        cells, execution, _notes(loaded, cells),
-    )  # fmt: skip
+        cells,
+        execution,
+        _notes(loaded, cells),
+    )
 
 
 @dataclass
@@ -127,9 +129,10 @@ def _cells(
 ) -> list[Cell]:
     if benchmark.baseline is None:
         raise InputError(
-            "missing", where=f"{benchmark.where}: baseline_path",
+            "missing",
+            where=f"{benchmark.where}: baseline_path",
             hint="add --skip-accuracy to do without",
-        )  # fmt: skip
+        )
     baselines = read_baselines(benchmark.baseline)
     return [
         _cell(name, gpus, item, exchange, execution, baselines)
@@ -139,9 +142,13 @@ def _cells(
 
 
 def _cell(
-    environment: str, gpus: int, item: _Loaded, exchange: Exchange, execution: Execution,
+    environment: str,
+    gpus: int,
+    item: _Loaded,
+    exchange: Exchange,
+    execution: Execution,
     baselines: Baselines,
-) -> Cell:  # fmt: skip
+) -> Cell:
     task = item.task
     path = task.graph_for(gpus)
     timed = item.timed(path)
@@ -156,13 +163,16 @@ def _cell(
     if not why and not step.seconds:
         why = f"{task.model} on {gpus}: no node's time is known"
     return Cell(
-        environment, gpus, task.model, step,
+        environment,
+        gpus,
+        task.model,
+        step,
         sum_s=sum(known.seconds or 0.0 for known in alone),
         deviation_s=sum(known.deviation_s**2 for known in timed.values()) ** 0.5,
         exchange_source=source,
         baseline_s=baselines.seconds.get((gpus, task.model)),
         why_not=why,
-    )  # fmt: skip
+    )
 
 
 def _exchanges(

@@ -114,9 +114,10 @@ class _Writer:
             self.ended[node.name] = self._add(node)
         devices = max(self.places.values(), default=0) + 1
         servers = Servers.of(
-            3 * devices, group=[g for d in range(devices) for g in (-1, d, d)],
+            3 * devices,
+            group=[g for d in range(devices) for g in (-1, d, d)],
             names=[f"{stream} {d}" for d in range(devices) for stream in _STREAMS],
-        )  # fmt: skip
+        )
         timeline = play(self.tasks.build(), servers, None, self.execution.interference(devices))
         first = range(len(_STREAMS))
         return Step(
@@ -143,16 +144,22 @@ class _Writer:
         after.append(self._launch(device, node.name))
         stream = _COMPUTE if node.kind == COMPUTE else _EXCHANGE
         return self.tasks.work(
-            device * len(_STREAMS) + stream, round(seconds * _PS), after, category=stream,
+            device * len(_STREAMS) + stream,
+            round(seconds * _PS),
+            after,
+            category=stream,
             name=node.name,
-        )  # fmt: skip
+        )
 
     def _launch(self, device: int, name: str) -> int:
         before = [self.launched[device]] if device in self.launched else []
         self.launched[device] = self.tasks.work(
-            device * len(_STREAMS), round(self.execution.launch_s * _PS), before,
-            category=_LAUNCH, name=f"launch {name}",
-        )  # fmt: skip
+            device * len(_STREAMS),
+            round(self.execution.launch_s * _PS),
+            before,
+            category=_LAUNCH,
+            name=f"launch {name}",
+        )
         return self.launched[device]
 
 

@@ -20,7 +20,24 @@ from lydite.cluster.collectives.group import (
 )
 
 __all__ = [
-    "EFFICIENCY", "KINDS", "LAUNCH_S", "Calibration", "Choice", "Curve", "Expanded", "Group",
-    "Wires", "algorithms", "calibrate", "closed_form", "curves_in", "expand", "group_of",
-    "link_between", "read_calibration", "read_nccl_log", "with_measured", "write_calibration",
-]  # fmt: skip
+    "EFFICIENCY",
+    "KINDS",
+    "LAUNCH_S",
+    "Calibration",
+    "Choice",
+    "Curve",
+    "Expanded",
+    "Group",
+    "Wires",
+    "algorithms",
+    "calibrate",
+    "closed_form",
+    "curves_in",
+    "expand",
+    "group_of",
+    "link_between",
+    "read_calibration",
+    "read_nccl_log",
+    "with_measured",
+    "write_calibration",
+]

@@ -53,10 +53,12 @@ class Calibration:
         try:
             error = document["error"]
             return Calibration(
-                float(document["launch_s"]), float(document["local_s_per_byte"]),
-                tuple(int(count) for count in document["ranks"]), int(document["points"]),
+                float(document["launch_s"]),
+                float(document["local_s_per_byte"]),
+                tuple(int(count) for count in document["ranks"]),
+                int(document["points"]),
                 None if error is None else float(error),
-            )  # fmt: skip
+            )
         except (TypeError, ValueError) as fault:
             raise InputError(f"no calibration: {fault}", where=where, allowed="numbers") from fault
 

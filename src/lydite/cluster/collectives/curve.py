@@ -65,9 +65,7 @@ def curves_in(database: Database, device: str, kind: str = "AllReduce") -> dict[
         kind: of the collective.
     """
     found: dict[int, dict[float, list[float]]] = {}
-    rows = database.query(
-        device=device, backend=BACKEND, op_type=kind, domain=DOMAIN, status="ok"
-    )  # fmt: skip
+    rows = database.query(device=device, backend=BACKEND, op_type=kind, domain=DOMAIN, status="ok")
     for row in rows:
         ranks, operand = int(row.key.attrs["size"]), row.key.inputs[0].type
         size = (operand.nbytes or 0 if operand else 0) * (ranks if kind == "AllGather" else 1)

@@ -33,9 +33,12 @@ class Expanded:
 
 
 def expand(
-    cluster: Cluster, groups: Sequence[Sequence[int]], kind: str, size_bytes: float,
+    cluster: Cluster,
+    groups: Sequence[Sequence[int]],
+    kind: str,
+    size_bytes: float,
     algorithm: str = "ring",
-) -> Expanded:  # fmt: skip
+) -> Expanded:
     """The same collective of several groups at once, without starts.
 
     Rings run over all that `best_ring` finds, each with its share of the tensor. So do the trees of
@@ -109,12 +112,15 @@ def _rings(cluster: Cluster, ranks: npt.NDArray[np.int64], kind: str, size_bytes
     one = messages(kind, "ring", len(ranks), size_bytes / len(places))
     turned = [
         Messages(
-            one.ranks, place[one.source], place[one.target], one.bytes,
+            one.ranks,
+            place[one.source],
+            place[one.target],
+            one.bytes,
             np.where(one.waits < len(one), one.waits, len(one) + place[one.waits - len(one)]),
             one.waited,
         )
         for place in (np.append(place, np.zeros(len(one), int)) for place in places)
-    ]  # fmt: skip
+    ]
     return joined(turned), (ranks, np.repeat(np.arange(len(places)), len(one)))
 
 
@@ -148,9 +154,10 @@ def _by_host(cluster: Cluster, ranks: npt.NDArray[np.int64]) -> tuple[npt.NDArra
     counts = np.unique(host, return_counts=True)[1]
     if len(set(counts.tolist())) > 1:
         raise InputError(
-            f"hosts hold {', '.join(map(str, counts))} ranks of a group", where=cluster.name,
+            f"hosts hold {', '.join(map(str, counts))} ranks of a group",
+            where=cluster.name,
             allowed="equally many",
-        )  # fmt: skip
+        )
     return ranks[np.argsort(host, kind="stable")], int(counts[0])
 
 
@@ -165,9 +172,12 @@ def _network(
     found = paths(cluster, column[0][at], column[1][at], column[2][at])
     links = cluster.links
     network = Network.of(
-        links.bandwidth_bytes_per_s, found.start, found.links,
-        latency_ps=np.rint(links.latency_s * _PS).astype(np.int64), fifo=links.fifo,
-    )  # fmt: skip
+        links.bandwidth_bytes_per_s,
+        found.start,
+        found.links,
+        latency_ps=np.rint(links.latency_s * _PS).astype(np.int64),
+        fifo=links.fifo,
+    )
     return network, path
 
 

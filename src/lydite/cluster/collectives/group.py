@@ -165,9 +165,11 @@ def group_of(
 
 
 def link_between(
-    cluster: Cluster, one: Sequence[int], other: Sequence[int],
+    cluster: Cluster,
+    one: Sequence[int],
+    other: Sequence[int],
     calibration: Calibration | None = None,
-) -> Group:  # fmt: skip
+) -> Group:
     """Sending from ranks to their partners, all at the same time."""
     nodes = cluster.device_node
     found = paths(cluster, nodes[np.asarray(one)], nodes[np.asarray(other)])

@@ -139,10 +139,13 @@ def _rounds(target: Ints, share: npt.ArrayLike) -> Messages:
     )[::-1]
     following = np.minimum(following, number[count])
     return Messages(
-        ranks, source, to, np.asarray(share, float)[turn],
+        ranks,
+        source,
+        to,
+        np.asarray(share, float)[turn],
         np.concatenate([following[turn + 1, source], following[turn + 1, to]]),
         np.tile(np.arange(len(source)), 2),
-    )  # fmt: skip
+    )
 
 
 def _trees(kind: str, algorithm: str, ranks: int, size_bytes: float) -> Messages:
@@ -201,15 +204,22 @@ def tree(parent: Ints, size_bytes: float, *, up: bool) -> Messages:
     lasts = np.concatenate([np.arange(edges)] * (3 if up else 2))
     lasts[len(lasts) - 2 * edges :] += start
     waits = [
-        *((each + one).ravel() for one, _ in pairs), (each[1:] + last).ravel(), ends,
-    ]  # fmt: skip
+        *((each + one).ravel() for one, _ in pairs),
+        (each[1:] + last).ravel(),
+        ends,
+    ]
     waited = [
-        *((each + other).ravel() for _, other in pairs), (each[:-1] + last).ravel(),
+        *((each + other).ravel() for _, other in pairs),
+        (each[:-1] + last).ravel(),
         lasts + total - (start + edges),
-    ]  # fmt: skip
+    ]
     source = np.concatenate([child, above]) if up else above
     target = np.concatenate([above, child]) if up else child
     return Messages(
-        ranks, np.tile(source, pieces), np.tile(target, pieces),
-        np.full(total, size_bytes / pieces), np.concatenate(waits), np.concatenate(waited),
-    )  # fmt: skip
+        ranks,
+        np.tile(source, pieces),
+        np.tile(target, pieces),
+        np.full(total, size_bytes / pieces),
+        np.concatenate(waits),
+        np.concatenate(waited),
+    )

@@ -37,21 +37,90 @@ LOCAL_PASSES = 2.0
 _US, _GB = 1e-6, 1e9
 _BASE_US = {"tree": (6.8, 14.0, 8.4), "ring": (6.6, 14.0, 8.4)}
 _HOP_US = {
-    ("tree", NVLINK): (0.6, 1.25, 4.0), ("ring", NVLINK): (0.6, 1.9, 3.4),
-    ("tree", PCIE): (1.0, 1.9, 4.0), ("ring", PCIE): (1.0, 2.5, 5.7),
-    ("tree", NETWORK): (5.0, 8.5, 14.0), ("ring", NETWORK): (2.7, 4.0, 14.0),
-}  # fmt: skip
+    ("tree", NVLINK): (0.6, 1.25, 4.0),
+    ("ring", NVLINK): (0.6, 1.9, 3.4),
+    ("tree", PCIE): (1.0, 1.9, 4.0),
+    ("ring", PCIE): (1.0, 2.5, 5.7),
+    ("tree", NETWORK): (5.0, 8.5, 14.0),
+    ("ring", NETWORK): (2.7, 4.0, 14.0),
+}
 _LL_INSIDE = 1.8  # LL's hops inside hosts are that much longer where the group spans several
 _PLATEAU = 1.4  # Simple rings across hosts
 _LL_MOST = (87.7, 22.5, 19.0)  # GB/s with one host, two, more
 _TREE = 0.92
 # By powers of two from 64 bytes on.
 _TREE_CORRECTION = {
-    "LL": (1, 1, 1, 1, .9, .8, .7, .7, .7, .7, .6, .5, .4, .4, .5, .6, .7, .8, .9, 1),
-    "LL128": (1, 1, 1, 1, 1, .9, .8, .8, .8, .7, .6, .6, .6, .6, .6, .6, .8, .9, .9, .9, .9, 1),
-    "Simple": (.9, .9, .9, .9, .9, .9, .9, .8, .7, .6, .6, .5, .5, .5, .5, .6, .7, .8, .7, .7, .8,
-               .9),
-}  # fmt: skip
+    "LL": (
+        1,
+        1,
+        1,
+        1,
+        0.9,
+        0.8,
+        0.7,
+        0.7,
+        0.7,
+        0.7,
+        0.6,
+        0.5,
+        0.4,
+        0.4,
+        0.5,
+        0.6,
+        0.7,
+        0.8,
+        0.9,
+        1,
+    ),
+    "LL128": (
+        1,
+        1,
+        1,
+        1,
+        1,
+        0.9,
+        0.8,
+        0.8,
+        0.8,
+        0.7,
+        0.6,
+        0.6,
+        0.6,
+        0.6,
+        0.6,
+        0.6,
+        0.8,
+        0.9,
+        0.9,
+        0.9,
+        0.9,
+        1,
+    ),
+    "Simple": (
+        0.9,
+        0.9,
+        0.9,
+        0.9,
+        0.9,
+        0.9,
+        0.9,
+        0.8,
+        0.7,
+        0.6,
+        0.6,
+        0.5,
+        0.5,
+        0.5,
+        0.5,
+        0.6,
+        0.7,
+        0.8,
+        0.7,
+        0.7,
+        0.8,
+        0.9,
+    ),
+}
 
 
 class Ranks(NamedTuple):
@@ -98,12 +167,15 @@ def candidates(group: Ranks, kind: str) -> tuple[Candidate, ...]:
     algorithms = {"AllReduce": ("ring", "tree"), "AllToAll": ("pairwise",), "Send": ("direct",)}
     return tuple(
         Candidate(
-            algorithm, protocol, _latency(group, kind, algorithm, protocol),
+            algorithm,
+            protocol,
+            _latency(group, kind, algorithm, protocol),
             _volume(group, kind, algorithm) / _rate(group, algorithm, protocol),
         )
-        for algorithm in algorithms.get(kind, ("ring",)) for protocol in PROTOCOLS
+        for algorithm in algorithms.get(kind, ("ring",))
+        for protocol in PROTOCOLS
         if protocol != "LL128" or (group.link == NVLINK and algorithm in ("ring", "tree"))
-    )  # fmt: skip
+    )
 
 
 def _latency(group: Ranks, kind: str, algorithm: str, protocol: str) -> float:

@@ -56,9 +56,17 @@ def pop_event(times: Array, tasks: Array, size: int) -> None:
 
 @inlined
 def come(
-    task: int, now: int, gate: Array, record: Array, times: Array, events: Array, wave: Array,
-    fresh: int, bottom: int, size: int,
-) -> tuple[int, int, int]:  # fmt: skip
+    task: int,
+    now: int,
+    gate: Array,
+    record: Array,
+    times: Array,
+    events: Array,
+    wave: Array,
+    fresh: int,
+    bottom: int,
+    size: int,
+) -> tuple[int, int, int]:
     """One thing less to wait for; after the last the task is queued in the wave, ends, or waits.
 
     What became ready stands in the wave up to `fresh`, what ends at once from `bottom` on.
@@ -80,10 +88,21 @@ def come(
 
 @kernel
 def play(  # noqa: C901, one loop: a helper would have to hand back every counter
-    gate: Array, record: Array, word: Array, priority: Array, successors: Array,
-    stations: Array, items: Array, urgent: Array,
-    release_ps: Array, released: Array, times: Array, events: Array, wave: Array, freed: Array,
-) -> int:  # fmt: skip
+    gate: Array,
+    record: Array,
+    word: Array,
+    priority: Array,
+    successors: Array,
+    stations: Array,
+    items: Array,
+    urgent: Array,
+    release_ps: Array,
+    released: Array,
+    times: Array,
+    events: Array,
+    wave: Array,
+    freed: Array,
+) -> int:
     """Play all tasks; their starts come to stand in `record`.
 
     Args:

@@ -31,7 +31,7 @@ from lydite.engine.kernels.layout import (
     TOUCHED,
     Array,
     World,
-)  # fmt: skip
+)
 from lydite.engine.kernels.tables import sort_few
 from lydite.engine.kernels.urgent import pop_urgent, push_urgent
 

@@ -32,9 +32,14 @@ from lydite.graph.onnx_reader import read_onnx
 from lydite.graph.retype import bind_dims
 
 __all__ = [
-    "read_aisim_graph", "read_file", "read_graphdef", "read_smaug", "suffixes", "untranslated",
+    "read_aisim_graph",
+    "read_file",
+    "read_graphdef",
+    "read_smaug",
+    "suffixes",
+    "untranslated",
     "write_smaug",
-]  # fmt: skip
+]
 
 Reader = Callable[[Path, "Path | None"], Graph]
 

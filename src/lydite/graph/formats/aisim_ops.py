@@ -70,9 +70,11 @@ def _conv(call: Call) -> Same:
         raise GraphError(f"filters {call.weight} in {groups} groups do not fit {call.inputs[:1]}")
     padding = call.pair("padding", 0)
     attrs: dict[str, Attr] = {
-        "kernel_shape": filters[2:], "strides": tuple(call.pair("stride", 1)),
-        "dilations": tuple(call.pair("dilation", 1)), "group": groups,
-    }  # fmt: skip
+        "kernel_shape": filters[2:],
+        "strides": tuple(call.pair("stride", 1)),
+        "dilations": tuple(call.pair("dilation", 1)),
+        "group": groups,
+    }
     if any(padding):
         attrs["pads"] = tuple(padding * 2)
     return "Conv", attrs, _weights(call)
@@ -83,10 +85,11 @@ def _pool(op_type: str) -> Module:
         kernel = call.pair("kernel_size")
         stride = call.attrs.get("stride")
         attrs: dict[str, Attr] = {
-            "kernel_shape": tuple(kernel), "pads": tuple(call.pair("padding", 0) * 2),
+            "kernel_shape": tuple(kernel),
+            "pads": tuple(call.pair("padding", 0) * 2),
             "strides": tuple(kernel if stride is None else call.pair("stride")),
             "ceil_mode": int(call.number("ceil_mode", 0)),
-        }  # fmt: skip
+        }
         if op_type == "MaxPool":
             attrs["dilations"] = tuple(call.pair("dilation", 1))
         else:
@@ -131,21 +134,63 @@ def _flatten(call: Call) -> Same:
 
 
 MODULES: dict[str, Module] = {
-    "Conv2d": _conv, "BatchNorm2d": _batch_norm, "Linear": _linear, "LayerNorm": _layer_norm,
-    "MaxPool2d": _pool("MaxPool"), "AvgPool2d": _pool("AveragePool"),
-    "AdaptiveAvgPool2d": _adaptive_pool, "Flatten": _flatten, "Softmax": _softmax,
-    "ReLU": _simple("Relu"), "Tanh": _simple("Tanh"), "Sigmoid": _simple("Sigmoid"),
-    "GELU": _simple("Gelu"), "Dropout": _simple("Dropout"), "Identity": _simple("Identity"),
-}  # fmt: skip
+    "Conv2d": _conv,
+    "BatchNorm2d": _batch_norm,
+    "Linear": _linear,
+    "LayerNorm": _layer_norm,
+    "MaxPool2d": _pool("MaxPool"),
+    "AvgPool2d": _pool("AveragePool"),
+    "AdaptiveAvgPool2d": _adaptive_pool,
+    "Flatten": _flatten,
+    "Softmax": _softmax,
+    "ReLU": _simple("Relu"),
+    "Tanh": _simple("Tanh"),
+    "Sigmoid": _simple("Sigmoid"),
+    "GELU": _simple("Gelu"),
+    "Dropout": _simple("Dropout"),
+    "Identity": _simple("Identity"),
+}
 """By class name, for names such as "torch.nn.modules.conv.Conv2d"."""
 
 _BOTH = {"add": "Add", "mul": "Mul", "sub": "Sub", "matmul": "MatMul", "truediv": "Div"}
 _ATEN = (
-    "view", "permute", "transpose", "contiguous", "flatten", "reshape", "addmm", "bmm", "softmax",
-    "cat", "relu", "gelu", "tanh", "pow", "sqrt", "where", "unsqueeze", "squeeze", "expand",
-    "dropout", "linear", "layer_norm", "embedding", "mean", "sum", "to", "ones", "arange",
-    "baddbmm", "masked_fill", "adaptive_avg_pool2d", "chunk", "stack", "type_as", "full", "tril",
-)  # fmt: skip
+    "view",
+    "permute",
+    "transpose",
+    "contiguous",
+    "flatten",
+    "reshape",
+    "addmm",
+    "bmm",
+    "softmax",
+    "cat",
+    "relu",
+    "gelu",
+    "tanh",
+    "pow",
+    "sqrt",
+    "where",
+    "unsqueeze",
+    "squeeze",
+    "expand",
+    "dropout",
+    "linear",
+    "layer_norm",
+    "embedding",
+    "mean",
+    "sum",
+    "to",
+    "ones",
+    "arange",
+    "baddbmm",
+    "masked_fill",
+    "adaptive_avg_pool2d",
+    "chunk",
+    "stack",
+    "type_as",
+    "full",
+    "tril",
+)
 
 FUNCTIONS: dict[str, tuple[str, str]] = {
     **{name: ("", name) for name in _ATEN},

@@ -26,10 +26,17 @@ from lydite.opkey import TensorType
 DOMAIN = "aisim"
 _FIELDS = ("name", "op", "input_nodes", "output_nodes")
 _DTYPES = {
-    "torch.float32": "float32", "torch.float64": "float64", "torch.float16": "float16",
-    "torch.bfloat16": "bfloat16", "torch.int64": "int64", "torch.int32": "int32",
-    "torch.int16": "int16", "torch.int8": "int8", "torch.uint8": "uint8", "torch.bool": "bool",
-}  # fmt: skip
+    "torch.float32": "float32",
+    "torch.float64": "float64",
+    "torch.float16": "float16",
+    "torch.bfloat16": "bfloat16",
+    "torch.int64": "int64",
+    "torch.int32": "int32",
+    "torch.int16": "int16",
+    "torch.int8": "int8",
+    "torch.uint8": "uint8",
+    "torch.bool": "bool",
+}
 
 
 @dataclass(slots=True)
@@ -96,10 +103,17 @@ def _node(item: object, index: int, where: str) -> AisimNode:
     if not isinstance(attrs, dict):
         raise InputError("has attrs that are no object", where=place)
     return AisimNode(
-        index, name, op, list(item["input_nodes"]), list(item["output_nodes"]),
-        _types(item, "input", place), _types(item, "output", place),
-        _weight(item, "weight", place), _weight(item, "bias", place), attrs,
-    )  # fmt: skip
+        index,
+        name,
+        op,
+        list(item["input_nodes"]),
+        list(item["output_nodes"]),
+        _types(item, "input", place),
+        _types(item, "output", place),
+        _weight(item, "weight", place),
+        _weight(item, "bias", place),
+        attrs,
+    )
 
 
 def _list(item: Mapping[str, Any], name: str, place: str) -> list[Any]:
@@ -154,9 +168,10 @@ class _Reader:
         except CycleError as error:
             names = ", ".join(f"'{name}'" for name in error.args[1][:4])
             raise _error(
-                self.where, self.nodes[error.args[1][0]],
+                self.where,
+                self.nodes[error.args[1][0]],
                 f"the nodes {names} wait for each other in a cycle",
-            ) from None  # fmt: skip
+            ) from None
 
     def _add(self, node: AisimNode) -> None:
         fed = any(self.made[source] for source in node.sources)
@@ -180,9 +195,13 @@ class _Reader:
         if inputs and after:
             inputs[0] = self.out.wait(node.name, inputs[0], after, DOMAIN)
         call = Call(
-            node.op, [self.out.tensors[name] for name in inputs], node.outputs, node.weight,
-            node.bias, node.attrs,
-        )  # fmt: skip
+            node.op,
+            [self.out.tensors[name] for name in inputs],
+            node.outputs,
+            node.weight,
+            node.bias,
+            node.attrs,
+        )
         control: dict[str, Attr] = {"control": tuple(after)} if after and not inputs else {}
         module = MODULES.get(node.op.rpartition(".")[2]) if ".modules." in node.op else None
         translated = module(call) if module is not None else None
@@ -198,8 +217,11 @@ class _Reader:
         elif aten and node.outputs:
             self._emit(node, aten, inputs, {**_plain(node.attrs), **control}, "aten")
         else:
-            weights = {part: type_ for part in ("weight", "bias")
-                       if (type_ := getattr(node, part)) is not None}  # fmt: skip
+            weights = {
+                part: type_
+                for part in ("weight", "bias")
+                if (type_ := getattr(node, part)) is not None
+            }
             inputs += self._weights(node, weights) if "Backward" not in node.op else []
             self._emit(node, node.op, inputs, {**_plain(node.attrs), **control}, DOMAIN)
 
@@ -233,9 +255,15 @@ class _Reader:
         ]
 
     def _emit(
-        self, node: AisimNode, op_type: str, inputs: Sequence[str], attrs: Mapping[str, Attr],
-        domain: str, *, checked: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        node: AisimNode,
+        op_type: str,
+        inputs: Sequence[str],
+        attrs: Mapping[str, Attr],
+        domain: str,
+        *,
+        checked: bool = False,
+    ) -> None:
         names = [node.name if i == 0 else f"{node.name}:{i}" for i in range(len(node.outputs))]
         if checked:
             scratch = Assembler("scratch")

@@ -50,10 +50,16 @@ class Assembler:
         )
 
     def op(
-        self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], *, name: str,
-        domain: str = "", types: Sequence[TensorType] | None = None,
+        self,
+        op_type: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        *,
+        name: str,
+        domain: str = "",
+        types: Sequence[TensorType] | None = None,
         attrs: Mapping[str, Attr] | None = None,
-    ) -> list[TensorType]:  # fmt: skip
+    ) -> list[TensorType]:
         """Append an operator; `types` are the output types where the file states them.
 
         Raises:
@@ -77,8 +83,15 @@ class Assembler:
         It is an operator of its own, so that what waits stays the operator that it is.
         """
         made = f"{name}.wait"
-        self.op("Wait", [source], [made], name=made, domain=domain, types=[self.tensors[source]],
-                attrs={"control": tuple(control)})  # fmt: skip
+        self.op(
+            "Wait",
+            [source],
+            [made],
+            name=made,
+            domain=domain,
+            types=[self.tensors[source]],
+            attrs={"control": tuple(control)},
+        )
         return made
 
     def build(self, outputs: Sequence[str]) -> Graph:
@@ -88,6 +101,11 @@ class Assembler:
             GraphError: a cycle, or a tensor that is made twice or not at all.
         """
         return Graph(
-            self.name, tuple(self.ops), self.tensors, tuple(self._inputs), tuple(outputs),
-            self.initializers, self._opsets,
-        )  # fmt: skip
+            self.name,
+            tuple(self.ops),
+            self.tensors,
+            tuple(self._inputs),
+            tuple(outputs),
+            self.initializers,
+            self._opsets,
+        )

@@ -20,29 +20,44 @@ TO_LOGICAL: dict[str, tuple[int, ...]] = {"NHWC": (0, 3, 1, 2), "CN": (1, 0)}
 
 FROM_LOGICAL: dict[str, tuple[int, ...]] = {"NHWC": (0, 2, 3, 1), "CN": (1, 0)}
 UNARY = {
-    "ReLU": "Relu", "LReLU": "LeakyRelu", "ELU": "Elu", "SELU": "Selu", "Tanh": "Tanh",
-    "HardTanh": "Clip", "Sigmoid": "Sigmoid", "Softmax": "Softmax",
-}  # fmt: skip
+    "ReLU": "Relu",
+    "LReLU": "LeakyRelu",
+    "ELU": "Elu",
+    "SELU": "Selu",
+    "Tanh": "Tanh",
+    "HardTanh": "Clip",
+    "Sigmoid": "Sigmoid",
+    "Softmax": "Softmax",
+}
 BINARY = {
-    "EltwiseAdd": "Add", "EltwiseMul": "Mul", "Less": "Less", "LessEqual": "LessOrEqual",
-    "Greater": "Greater", "GreaterEqual": "GreaterOrEqual",
-}  # fmt: skip
+    "EltwiseAdd": "Add",
+    "EltwiseMul": "Mul",
+    "Less": "Less",
+    "LessEqual": "LessOrEqual",
+    "Greater": "Greater",
+    "GreaterEqual": "GreaterOrEqual",
+}
 ACT_DEFAULTS = {
-    "LReLU": {"slope": 0.2}, "ELU": {"alpha": 0.1},
-    "SELU": {"alpha": 1.6733, "lambda_param": 1.0507}, "HardTanh": {"min": -1.0, "max": 1.0},
-}  # fmt: skip
+    "LReLU": {"slope": 0.2},
+    "ELU": {"alpha": 0.1},
+    "SELU": {"alpha": 1.6733, "lambda_param": 1.0507},
+    "HardTanh": {"min": -1.0, "max": 1.0},
+}
 """Parameters that SMAUG takes where none are given."""
 
 ACT_ATTRS = {
-    "LReLU": {"slope": "alpha"}, "ELU": {"alpha": "alpha"},
+    "LReLU": {"slope": "alpha"},
+    "ELU": {"alpha": "alpha"},
     "SELU": {"alpha": "alpha", "lambda_param": "gamma"},
-}  # fmt: skip
+}
 """SMAUG's name of a parameter and ONNX's."""
 
 WEIGHT_INPUTS = {
-    "Convolution3d": (1,), "ConvolutionDepthwise": (1,), "InnerProduct": (1,),
+    "Convolution3d": (1,),
+    "ConvolutionDepthwise": (1,),
+    "InnerProduct": (1,),
     "BatchNorm": (1, 2, 3, 4),
-}  # fmt: skip
+}
 CONSTANT, FEED = "/constant", "/feed"
 """Ends of a Data tensor's name that say what it is where its use would tell otherwise."""
 

@@ -22,24 +22,58 @@ ALIGNMENT = {"Reference": 0, "SMV": 8}
 
 POLICIES = ("AllDma", "AllAcp", "AllAcpWithDmaForWeights")
 DTYPES = {
-    "Int32": "int32", "Int64": "int64", "Float16": "float16", "Float32": "float32",
-    "Float64": "float64", "Bool": "bool",
-}  # fmt: skip
+    "Int32": "int32",
+    "Int64": "int64",
+    "Float16": "float16",
+    "Float32": "float32",
+    "Float64": "float64",
+    "Bool": "bool",
+}
 LAYOUTS = {"NCHW": 4, "NHWC": 4, "NC": 2, "CN": 2, "NCT": 3, "NTC": 3, "N": 1}
 """Number of dimensions by layout."""
 
 OPS = (
-    "Convolution3d", "ConvolutionDepthwise", "MaxPooling", "AveragePooling", "InnerProduct",
-    "BatchNorm", "Data", "ReLU", "LReLU", "ELU", "SELU", "Tanh", "HardTanh", "Sigmoid", "Softmax",
-    "EltwiseAdd", "Reorder", "EltwiseMul", "Concat", "Split", "Reshape", "Repeat", "Less",
-    "LessEqual", "Greater", "GreaterEqual", "Switch", "Merge", "Padding",
-)  # fmt: skip
+    "Convolution3d",
+    "ConvolutionDepthwise",
+    "MaxPooling",
+    "AveragePooling",
+    "InnerProduct",
+    "BatchNorm",
+    "Data",
+    "ReLU",
+    "LReLU",
+    "ELU",
+    "SELU",
+    "Tanh",
+    "HardTanh",
+    "Sigmoid",
+    "Softmax",
+    "EltwiseAdd",
+    "Reorder",
+    "EltwiseMul",
+    "Concat",
+    "Split",
+    "Reshape",
+    "Repeat",
+    "Less",
+    "LessEqual",
+    "Greater",
+    "GreaterEqual",
+    "Switch",
+    "Merge",
+    "Padding",
+)
 _ACTIVATION_FIELDS = {
-    "lrelu_params": ("slope",), "elu_params": ("alpha", "lambda_param"),
+    "lrelu_params": ("slope",),
+    "elu_params": ("alpha", "lambda_param"),
     "hard_tanh_params": ("min", "max"),
-}  # fmt: skip
-_PARAMS_OF = {"LReLU": "lrelu_params", "ELU": "elu_params", "SELU": "elu_params",
-              "HardTanh": "hard_tanh_params"}  # fmt: skip
+}
+_PARAMS_OF = {
+    "LReLU": "lrelu_params",
+    "ELU": "elu_params",
+    "SELU": "elu_params",
+    "HardTanh": "hard_tanh_params",
+}
 
 _FUSING = ("Convolution3d", "BatchNorm", "InnerProduct")
 """They may carry an activation, so SMAUG always writes their parameters."""
@@ -158,9 +192,11 @@ class Network:
             if parent not in known:
                 near = unknown_name("parent", parent, known)
                 raise InputError(
-                    near.what, where=self.error(node, "").where, allowed=near.allowed,
+                    near.what,
+                    where=self.error(node, "").where,
+                    allowed=near.allowed,
                     hint=near.hint,
-                )  # fmt: skip
+                )
             outputs = known[parent].outputs
             if not 0 <= index < len(outputs):
                 raise self.error(
@@ -169,9 +205,9 @@ class Network:
             made = outputs[index]
             if (made.dims, made.layout, made.dtype) != (seen.dims, seen.layout, seen.dtype):
                 raise self.error(
-                    node, f"expects {seen.dtype} {seen} of '{parent}', which gives {made.dtype} "
-                    f"{made}",
-                )  # fmt: skip
+                    node,
+                    f"expects {seen.dtype} {seen} of '{parent}', which gives {made.dtype} {made}",
+                )
 
     def _sorted(self, known: Mapping[str, Node]) -> list[Node]:
         """In file order where that works, else in some order that does."""
@@ -227,11 +263,14 @@ def _node(message: Message) -> Node:
             f"'{name}' has {len(parents)} parents and {len(indices)} source indices"
         )
     return Node(
-        name, op, list(zip(parents, indices, strict=True)),
+        name,
+        op,
+        list(zip(parents, indices, strict=True)),
         [_spec(tensor) for tensor in message.messages("input_tensors")],
         [_spec(tensor) for tensor in message.messages("output_tensors")],
-        _params(message.message("params")), message.line,
-    )  # fmt: skip
+        _params(message.message("params")),
+        message.line,
+    )
 
 
 def _spec(message: Message) -> Spec:
@@ -300,9 +339,11 @@ def _spec_fields(spec: Spec) -> Fields:
     if spec.alignment:
         shape.append(("alignment", spec.alignment))
     return [
-        ("name", spec.name), ("data_type", Name(names[spec.dtype])), ("shape", shape),
+        ("name", spec.name),
+        ("data_type", Name(names[spec.dtype])),
+        ("shape", shape),
         ("data_format", Name("Uncompressed")),
-    ]  # fmt: skip
+    ]
 
 
 def _repeated(name: str, values: Iterable[Any]) -> list[tuple[str, Any]]:

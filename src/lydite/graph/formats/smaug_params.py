@@ -38,9 +38,12 @@ def _array_type() -> Any:
         )
     array = file.message_type.add(name="TensorDataArray")
     array.field.add(
-        name="data_array", number=1, type=kinds.TYPE_MESSAGE, label=kinds.LABEL_REPEATED,
+        name="data_array",
+        number=1,
+        type=kinds.TYPE_MESSAGE,
+        label=kinds.LABEL_REPEATED,
         type_name=".lydite_smaug.TensorData",
-    )  # fmt: skip
+    )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(

@@ -18,7 +18,7 @@ from lydite.graph.formats.smaug_layout import (
     UNARY,
     stored_dims,
     to_stored,
-)  # fmt: skip
+)
 from lydite.graph.formats.smaug_network import ALIGNMENT, DTYPES, Network, Node, Spec
 from lydite.graph.graph import Graph, Initializer, Op
 
@@ -55,9 +55,10 @@ class Placer:
     def refuse(self, op: Op, what: str, allowed: str = "") -> InputError:
         """An error that names the operator."""
         return InputError(
-            what, where=f"{self.graph.name}: {op.name} ({op.qualified_type}) for SMAUG",
+            what,
+            where=f"{self.graph.name}: {op.name} ({op.qualified_type}) for SMAUG",
             allowed=allowed,
-        )  # fmt: skip
+        )
 
     def dims(self, name: str) -> tuple[int, ...]:
         """Sizes of a tensor.
@@ -70,9 +71,10 @@ class Placer:
         allowed += ["float32", "float64"] if self.network.backend != "SMV" else []
         if type_.dtype not in allowed or type_.dtype not in DTYPES.values():
             raise InputError(
-                f"'{name}' is {type_}", where=self.graph.name,
+                f"'{name}' is {type_}",
+                where=self.graph.name,
                 allowed=f"for the backend {self.network.backend} {', '.join(allowed)}",
-            )  # fmt: skip
+            )
         if type_.shape is None or not type_.is_static or not 1 <= len(type_.shape) <= 4:
             raise InputError(
                 f"'{name}' is {type_}", where=self.graph.name, allowed="1 to 4 fixed sizes"
@@ -90,9 +92,14 @@ class Placer:
         return Spec(name, dtype, dims, layout, ALIGNMENT[self.network.backend])
 
     def data(
-        self, name: str, shape: tuple[int, ...] | None, layout: str, *, end: str = "/input0",
+        self,
+        name: str,
+        shape: tuple[int, ...] | None,
+        layout: str,
+        *,
+        end: str = "/input0",
         change: Callable[[np.ndarray], np.ndarray] = lambda array: array,
-    ) -> Place:  # fmt: skip
+    ) -> Place:
         """A Data node for an input or a weight, whose numbers `change` brings to SMAUG's form."""
         weight = self.graph.initializers.get(name)
         if weight is None and end == "/input0" and self.looks_like_weight(name):
@@ -147,9 +154,14 @@ class Placer:
         return self.made[tensor][layout]
 
     def emit(
-        self, op: Op, kind: str, sources: list[Place], layout: str,
-        outputs: tuple[str, ...] = (), **params: Any,
-    ) -> None:  # fmt: skip
+        self,
+        op: Op,
+        kind: str,
+        sources: list[Place],
+        layout: str,
+        outputs: tuple[str, ...] = (),
+        **params: Any,
+    ) -> None:
         """Append a node for an operator; its outputs lie in `layout`."""
         fused = self._fused_activation(op)
         if fused is not None:

@@ -33,7 +33,7 @@ from lydite.graph.formats.smaug_layout import (
     same_pads,
     to_logical,
     variance_of,
-)  # fmt: skip
+)
 from lydite.graph.formats.smaug_network import Network, Node, network_of_file
 from lydite.graph.formats.smaug_params import load_params
 from lydite.graph.graph import Graph, Initializer
@@ -110,10 +110,12 @@ class _Translator:
         return found
 
     def _weight(
-        self, source: tuple[str, int], form: str = "",
+        self,
+        source: tuple[str, int],
+        form: str = "",
         change: Callable[[np.ndarray], np.ndarray] = lambda array: array,
         shape: Sequence[int] | None = None,
-    ) -> str:  # fmt: skip
+    ) -> str:
         """The initializer of a Data node in one of the forms in which weights are needed."""
         node = self.data[source]
         spec = node.inputs[0]
@@ -235,9 +237,11 @@ class _Translator:
         kernel = dims[2:]
         pads = same_pads(kernel) if node.params.get("padding") == "SamePadding" else []
         attrs: dict[str, Any] = {
-            "kernel_shape": tuple(kernel), "strides": self.two(node, "stride"),
-            "dilations": (1, 1), "group": group,
-        }  # fmt: skip
+            "kernel_shape": tuple(kernel),
+            "strides": self.two(node, "stride"),
+            "dilations": (1, 1),
+            "group": group,
+        }
         self.emit(
             node, "Conv", [x, weight], attrs=attrs | ({"pads": tuple(pads)} if any(pads) else {})
         )
@@ -273,8 +277,12 @@ class _Translator:
             change = variance_of if form else (lambda array: array)
             parts.append(self._weight(source, form or "vector", change, (count,)))
         mean, variance, gamma, beta = parts
-        self.emit(node, "BatchNormalization", [self.operand(node, 0), gamma, beta, mean, variance],
-                  attrs={"epsilon": EPSILON})  # fmt: skip
+        self.emit(
+            node,
+            "BatchNormalization",
+            [self.operand(node, 0), gamma, beta, mean, variance],
+            attrs={"epsilon": EPSILON},
+        )
 
     def reorder(self, node: Node) -> None:
         before, after = node.inputs[0], node.outputs[0]
@@ -331,8 +339,9 @@ class _Translator:
         axis = self.axis(node, "split_axis")
         x = self.operand(node, 0)
         sizes = [logical_dims(spec)[axis] for spec in node.outputs]
-        self.emit(node, "Split", [x, self.out.constant(f"{node.name}.split", sizes)],
-                  attrs={"axis": axis})  # fmt: skip
+        self.emit(
+            node, "Split", [x, self.out.constant(f"{node.name}.split", sizes)], attrs={"axis": axis}
+        )
 
     def reshape(self, node: Node) -> None:
         x, after = self.operand(node, 0), node.outputs[0]
@@ -345,8 +354,13 @@ class _Translator:
             self.emit(node, "Reshape", [x, shape])
             return
         self.out.op("Reshape", [x, shape], [f"{node.name}.out"], name=node.name)
-        self.out.op("Transpose", [f"{node.name}.out"], [after.name], name=f"{node.name}.nchw",
-                    attrs={"perm": (0, 3, 1, 2)})  # fmt: skip
+        self.out.op(
+            "Transpose",
+            [f"{node.name}.out"],
+            [after.name],
+            name=f"{node.name}.nchw",
+            attrs={"perm": (0, 3, 1, 2)},
+        )
         self.names[node.name, 0] = after.name
 
     def repeat(self, node: Node) -> None:
@@ -383,7 +397,12 @@ _TRANSLATORS: dict[str, Callable[[_Translator, Node], None]] = {
     **dict.fromkeys(("Convolution3d", "ConvolutionDepthwise"), _T.convolution),
     **dict.fromkeys(("MaxPooling", "AveragePooling"), _T.pool),
     **dict.fromkeys(("Switch", "Merge"), _T.control),
-    "InnerProduct": _T.dense, "BatchNorm": _T.batch_norm, "Reorder": _T.reorder,
-    "Concat": _T.concat, "Split": _T.split, "Reshape": _T.reshape, "Repeat": _T.repeat,
+    "InnerProduct": _T.dense,
+    "BatchNorm": _T.batch_norm,
+    "Reorder": _T.reorder,
+    "Concat": _T.concat,
+    "Split": _T.split,
+    "Reshape": _T.reshape,
+    "Repeat": _T.repeat,
     "Padding": _T.padding,
-}  # fmt: skip
+}

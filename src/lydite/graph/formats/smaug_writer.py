@@ -25,12 +25,12 @@ from lydite.graph.formats.smaug_layout import (
     stored_dims,
     stored_variance,
     to_stored,
-)  # fmt: skip
+)
 from lydite.graph.formats.smaug_network import (
     Network,
     Spec,
     topology_text,
-)  # fmt: skip
+)
 from lydite.graph.formats.smaug_params import params_bytes
 from lydite.graph.formats.smaug_place import ACTIVATIONS, Place, Placer
 from lydite.graph.graph import Graph, Op, random_weight
@@ -41,9 +41,13 @@ _CONTROL = ("smaug:Switch", "smaug:Merge")
 
 
 def write_smaug(
-    graph: Graph, folder: Path | str, *, backend: str = "SMV", mem_policy: str = "AllDma",
+    graph: Graph,
+    folder: Path | str,
+    *,
+    backend: str = "SMV",
+    mem_policy: str = "AllDma",
     seed: int = 0,
-) -> tuple[Path, Path]:  # fmt: skip
+) -> tuple[Path, Path]:
     """Write `<name>_topo.pbtxt` and `<name>_params.pb`; numbers that nobody gave are drawn.
 
     SMAUG keeps no epsilon of a batch normalisation: its variance is stored as the reciprocal
@@ -101,9 +105,10 @@ class _Writer(Placer):
         free = free_outputs(self.graph.ops)
         if tuple(free) != self.graph.outputs:
             raise InputError(
-                f"its outputs are {', '.join(self.graph.outputs)}", where=self.graph.name,
+                f"its outputs are {', '.join(self.graph.outputs)}",
+                where=self.graph.name,
                 allowed=f"for SMAUG the tensors that nobody reads: {', '.join(free)}",
-            )  # fmt: skip
+            )
 
     # --- operators ----------------------------------------------------------------------------
 
@@ -147,8 +152,9 @@ class _Writer(Placer):
         if (group != 1 and not depthwise) or any(d != 1 for d in _ints(op, "dilations", 1)):
             raise self.refuse(op, "has groups or a dilation", "neither, or one group a channel")
         params: dict[str, Any] = {
-            "padding": self._padding(op, kernel), "stride": _ints(op, "strides", 1),
-        }  # fmt: skip
+            "padding": self._padding(op, kernel),
+            "stride": _ints(op, "strides", 1),
+        }
         source = self.want(op, 0, self.image)
         if depthwise:
             weight = self._weight(
@@ -166,15 +172,20 @@ class _Writer(Placer):
             return "SamePadding"
         if any(pads) or automatic not in ("NOTSET", "VALID"):
             raise self.refuse(
-                op, f"pads {pads if automatic == 'NOTSET' else automatic}",
+                op,
+                f"pads {pads if automatic == 'NOTSET' else automatic}",
                 f"none, or {same_pads(kernel)}",
-            )  # fmt: skip
+            )
         return "ValidPadding"
 
     def _weight(
-        self, op: Op, index: int, layout: str, dims: tuple[int, ...],
+        self,
+        op: Op,
+        index: int,
+        layout: str,
+        dims: tuple[int, ...],
         change: Callable[[np.ndarray], np.ndarray],
-    ) -> Place:  # fmt: skip
+    ) -> Place:
         """A weight that SMAUG has with other sizes or in another order; `change` gives it those."""
         name = op.inputs[index]
         if name not in self.graph.initializers:
@@ -196,8 +207,9 @@ class _Writer(Placer):
         kind = "MaxPooling" if op.op_type == "MaxPool" else "AveragePooling"
         source = self.want(op, 0, self.image)
         sizes: dict[str, Any] = {
-            "stride": _ints(op, "strides", 1), "pool_size": _ints(op, "kernel_shape", 1),
-        }  # fmt: skip
+            "stride": _ints(op, "strides", 1),
+            "pool_size": _ints(op, "kernel_shape", 1),
+        }
         self.emit(op, kind, [source], self.image, **sizes)
 
     def dense(self, op: Op) -> None:
@@ -269,10 +281,11 @@ class _Writer(Placer):
             source = self.want(op, 0)
             self.emit(op, "Reorder", [source], "NCT" if source[2].layout == "NTC" else "NTC")
         elif (
-            perm == FROM_LOGICAL["NHWC"] and len(readers) == 1
+            perm == FROM_LOGICAL["NHWC"]
+            and len(readers) == 1
             and readers[0].op_type in ("Flatten", "Reshape")
             and op.name == f"{readers[0].name}.nhwc"
-        ):  # fmt: skip
+        ):
             self.stored[op.outputs[0]] = op.inputs[0]
         else:
             raise self.refuse(op, f"perm {perm}", "the last two of three")
@@ -342,7 +355,16 @@ def _ints(op: Op, name: str, default: int, count: int = 2) -> tuple[int, ...]:
 
 _W = _Writer
 _WRITERS: dict[str, Callable[[_Writer, Op], None]] = {
-    "Conv": _W.convolution, "MaxPool": _W.pool, "AveragePool": _W.pool, "Gemm": _W.dense,
-    "BatchNormalization": _W.batch_norm, "Flatten": _W.flatten, "Transpose": _W.transpose,
-    "Concat": _W.concat, "Split": _W.split, "Reshape": _W.reshape, "Tile": _W.tile, "Pad": _W.pad,
-}  # fmt: skip
+    "Conv": _W.convolution,
+    "MaxPool": _W.pool,
+    "AveragePool": _W.pool,
+    "Gemm": _W.dense,
+    "BatchNormalization": _W.batch_norm,
+    "Flatten": _W.flatten,
+    "Transpose": _W.transpose,
+    "Concat": _W.concat,
+    "Split": _W.split,
+    "Reshape": _W.reshape,
+    "Tile": _W.tile,
+    "Pad": _W.pad,
+}

@@ -12,19 +12,39 @@ from lydite.graph.formats.pbtxt import Message, Name, Value
 from lydite.graph.graph import Attr
 
 DTYPES = {
-    "DT_FLOAT": "float32", "DT_DOUBLE": "float64", "DT_INT32": "int32", "DT_UINT8": "uint8",
-    "DT_INT16": "int16", "DT_INT8": "int8", "DT_STRING": "string", "DT_COMPLEX64": "complex64",
-    "DT_INT64": "int64", "DT_BOOL": "bool", "DT_BFLOAT16": "bfloat16", "DT_UINT16": "uint16",
-    "DT_COMPLEX128": "complex128", "DT_HALF": "float16", "DT_UINT32": "uint32",
+    "DT_FLOAT": "float32",
+    "DT_DOUBLE": "float64",
+    "DT_INT32": "int32",
+    "DT_UINT8": "uint8",
+    "DT_INT16": "int16",
+    "DT_INT8": "int8",
+    "DT_STRING": "string",
+    "DT_COMPLEX64": "complex64",
+    "DT_INT64": "int64",
+    "DT_BOOL": "bool",
+    "DT_BFLOAT16": "bfloat16",
+    "DT_UINT16": "uint16",
+    "DT_COMPLEX128": "complex128",
+    "DT_HALF": "float16",
+    "DT_UINT32": "uint32",
     "DT_UINT64": "uint64",
-}  # fmt: skip
+}
 """Element types; others, such as DT_RESOURCE, are no tensors of numbers."""
 
 _VALUES = {
-    "float32": "float_val", "float64": "double_val", "int32": "int_val", "int16": "int_val",
-    "int8": "int_val", "uint8": "int_val", "uint16": "int_val", "int64": "int64_val",
-    "bool": "bool_val", "uint32": "uint32_val", "uint64": "uint64_val", "float16": "half_val",
-}  # fmt: skip
+    "float32": "float_val",
+    "float64": "double_val",
+    "int32": "int_val",
+    "int16": "int_val",
+    "int8": "int_val",
+    "uint8": "int_val",
+    "uint16": "int_val",
+    "int64": "int64_val",
+    "bool": "bool_val",
+    "uint32": "uint32_val",
+    "uint64": "uint64_val",
+    "float16": "half_val",
+}
 
 
 @dataclass(slots=True)
@@ -173,6 +193,11 @@ def as_text(message: Message) -> str:
 
 
 _READ: dict[str, Any] = {
-    "type": _type, "shape": _shape, "s": _string, "i": lambda value: value.ints("i")[-1],
-    "f": lambda value: value.numbers("f")[-1], "b": _bool, "tensor": _tensor,
-}  # fmt: skip
+    "type": _type,
+    "shape": _shape,
+    "s": _string,
+    "i": lambda value: value.ints("i")[-1],
+    "f": lambda value: value.numbers("f")[-1],
+    "b": _bool,
+    "tensor": _tensor,
+}

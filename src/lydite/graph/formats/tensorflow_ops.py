@@ -104,19 +104,52 @@ def _transpose(known: Known) -> tuple[str, dict[str, Attr], int] | None:
 SAME: dict[str, Same] = {
     **{
         name: _as(name, 1)
-        for name in ("Relu", "Tanh", "Sigmoid", "Exp", "Log", "Sqrt", "Neg", "Abs", "Identity",
-                     "Floor", "Sign", "Erf", "Reciprocal", "Sin", "Cos", "Ceil", "Elu", "Selu")
+        for name in (
+            "Relu",
+            "Tanh",
+            "Sigmoid",
+            "Exp",
+            "Log",
+            "Sqrt",
+            "Neg",
+            "Abs",
+            "Identity",
+            "Floor",
+            "Sign",
+            "Erf",
+            "Reciprocal",
+            "Sin",
+            "Cos",
+            "Ceil",
+            "Elu",
+            "Selu",
+        )
     },
     **{name: _as(name, 2) for name in ("Add", "Sub", "Mul", "Pow", "Greater", "Less", "Equal")},
-    "AddV2": _as("Add", 2), "RealDiv": _as("Div", 2), "Div": _as("Div", 2),
-    "Maximum": _as("Max", 2), "Minimum": _as("Min", 2), "Softmax": _as("Softmax", 1, axis=-1),
-    "LogSoftmax": _as("LogSoftmax", 1, axis=-1), "StopGradient": _as("Identity", 1),
-    "Snapshot": _as("Identity", 1), "Inv": _as("Reciprocal", 1), "Softplus": _as("Softplus", 1),
-    "LogicalAnd": _as("And", 2), "LogicalOr": _as("Or", 2), "LogicalNot": _as("Not", 1),
-    "GreaterEqual": _as("GreaterOrEqual", 2), "LessEqual": _as("LessOrEqual", 2),
-    "MatMul": _matmul, "BatchMatMul": _batch_matmul, "BatchMatMulV2": _batch_matmul,
-    "BiasAdd": _bias_add, "Cast": _cast, "ConcatV2": _concat, "Transpose": _transpose,
-}  # fmt: skip
+    "AddV2": _as("Add", 2),
+    "RealDiv": _as("Div", 2),
+    "Div": _as("Div", 2),
+    "Maximum": _as("Max", 2),
+    "Minimum": _as("Min", 2),
+    "Softmax": _as("Softmax", 1, axis=-1),
+    "LogSoftmax": _as("LogSoftmax", 1, axis=-1),
+    "StopGradient": _as("Identity", 1),
+    "Snapshot": _as("Identity", 1),
+    "Inv": _as("Reciprocal", 1),
+    "Softplus": _as("Softplus", 1),
+    "LogicalAnd": _as("And", 2),
+    "LogicalOr": _as("Or", 2),
+    "LogicalNot": _as("Not", 1),
+    "GreaterEqual": _as("GreaterOrEqual", 2),
+    "LessEqual": _as("LessOrEqual", 2),
+    "MatMul": _matmul,
+    "BatchMatMul": _batch_matmul,
+    "BatchMatMulV2": _batch_matmul,
+    "BiasAdd": _bias_add,
+    "Cast": _cast,
+    "ConcatV2": _concat,
+    "Transpose": _transpose,
+}
 
 
 def _first(known: Known) -> list[TensorType]:
@@ -247,12 +280,45 @@ def _packed(known: Known) -> list[TensorType]:
 
 TYPED: dict[str, Typed] = {
     **dict.fromkeys(
-        ("ReluGrad", "Relu6", "Relu6Grad", "LeakyRelu", "TanhGrad", "SigmoidGrad", "EluGrad",
-         "Rsqrt", "RsqrtGrad", "Square", "AddN", "BiasAdd", "ZerosLike", "OnesLike",
-         "MaxPoolGrad", "LRN", "ApplyMomentum", "ApplyGradientDescent", "ApplyAdam", "ApplyRMSProp",
-         "ResourceApplyMomentum", "Assign", "AssignAdd", "AssignSub", "Allreduce",
-         "HorovodAllreduce", "HorovodBroadcast", "L2Grad", "InvGrad", "SqrtGrad", "ReciprocalGrad",
-         "CheckNumerics", "PreventGradient", "Dropout", "Enter", "Exit", "_Send"),
+        (
+            "ReluGrad",
+            "Relu6",
+            "Relu6Grad",
+            "LeakyRelu",
+            "TanhGrad",
+            "SigmoidGrad",
+            "EluGrad",
+            "Rsqrt",
+            "RsqrtGrad",
+            "Square",
+            "AddN",
+            "BiasAdd",
+            "ZerosLike",
+            "OnesLike",
+            "MaxPoolGrad",
+            "LRN",
+            "ApplyMomentum",
+            "ApplyGradientDescent",
+            "ApplyAdam",
+            "ApplyRMSProp",
+            "ResourceApplyMomentum",
+            "Assign",
+            "AssignAdd",
+            "AssignSub",
+            "Allreduce",
+            "HorovodAllreduce",
+            "HorovodBroadcast",
+            "L2Grad",
+            "InvGrad",
+            "SqrtGrad",
+            "ReciprocalGrad",
+            "CheckNumerics",
+            "PreventGradient",
+            "Dropout",
+            "Enter",
+            "Exit",
+            "_Send",
+        ),
         _first,
     ),
     **dict.fromkeys(("NoOp", "_HostSend", "Assert"), _nothing),
@@ -263,19 +329,30 @@ TYPED: dict[str, Typed] = {
         ("FusedBatchNormGrad", "FusedBatchNormGradV2", "FusedBatchNormGradV3"), _batch_norm_grad
     ),
     **dict.fromkeys(("Mean", "Sum", "Max", "Min", "Prod"), _reduced),
-    **dict.fromkeys(("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"),
-                    _cross_entropy),
+    **dict.fromkeys(
+        ("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"), _cross_entropy
+    ),
     **dict.fromkeys(("GatherV2", "Gather"), _gathered),
     **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), _padded),
-    "Conv2DBackpropInput": _sized_by(0, 2), "DepthwiseConv2dNativeBackpropInput": _sized_by(0, 2),
-    "Conv2DBackpropFilter": _sized_by(1, 2), "DepthwiseConv2dNativeBackpropFilter": _sized_by(1, 2),
-    "AvgPoolGrad": _sized_by(0, 1), "Fill": _sized_by(0, 1), "BroadcastTo": _sized_by(1, 0),
-    "Reshape": _reshape, "BiasAddGrad": _channels, "Squeeze": _squeezed, "ExpandDims": _expanded,
-    "Shape": _shape_of, "L2Loss": lambda known: [known.like(0, ())], "Split": _split,
-    "Pack": _packed, "Tile": lambda known: [
+    "Conv2DBackpropInput": _sized_by(0, 2),
+    "DepthwiseConv2dNativeBackpropInput": _sized_by(0, 2),
+    "Conv2DBackpropFilter": _sized_by(1, 2),
+    "DepthwiseConv2dNativeBackpropFilter": _sized_by(1, 2),
+    "AvgPoolGrad": _sized_by(0, 1),
+    "Fill": _sized_by(0, 1),
+    "BroadcastTo": _sized_by(1, 0),
+    "Reshape": _reshape,
+    "BiasAddGrad": _channels,
+    "Squeeze": _squeezed,
+    "ExpandDims": _expanded,
+    "Shape": _shape_of,
+    "L2Loss": lambda known: [known.like(0, ())],
+    "Split": _split,
+    "Pack": _packed,
+    "Tile": lambda known: [
         known.like(0, [a * b for a, b in zip(known.dims(0), known.ints(1), strict=True)])
     ],
-}  # fmt: skip
+}
 
 
 def output_types(known: Known) -> list[TensorType] | None:
@@ -288,7 +365,9 @@ def output_types(known: Known) -> list[TensorType] | None:
         return None
     try:
         types = rule(known)
-        return [UNKNOWN if any(isinstance(d, int) and d < 0 for d in t.shape or ()) else t
-                for t in types]  # fmt: skip
+        return [
+            UNKNOWN if any(isinstance(d, int) and d < 0 for d in t.shape or ()) else t
+            for t in types
+        ]
     except (LookupError, ValueError, TypeError, ArithmeticError, OverflowError):
         return [UNKNOWN]

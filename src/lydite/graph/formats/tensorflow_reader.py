@@ -28,10 +28,26 @@ from lydite.opkey import Dim, TensorType
 DOMAIN = "tensorflow"
 _VARIABLES = ("VariableV2", "Variable", "VarHandleOp")
 _INPUTS = ("Placeholder", "PlaceholderWithDefault", "PlaceholderV2")
-_DTYPE = {"Cast": ("DstT",), "Shape": ("out_type",), "Size": ("out_type",),
-          "ArgMax": ("output_type",)}  # fmt: skip
-_BOOL = ("Greater", "GreaterEqual", "Less", "LessEqual", "Equal", "NotEqual", "LogicalAnd",
-         "LogicalOr", "LogicalNot", "IsFinite", "IsNan", "IsInf")  # fmt: skip
+_DTYPE = {
+    "Cast": ("DstT",),
+    "Shape": ("out_type",),
+    "Size": ("out_type",),
+    "ArgMax": ("output_type",),
+}
+_BOOL = (
+    "Greater",
+    "GreaterEqual",
+    "Less",
+    "LessEqual",
+    "Equal",
+    "NotEqual",
+    "LogicalAnd",
+    "LogicalOr",
+    "LogicalNot",
+    "IsFinite",
+    "IsNan",
+    "IsInf",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +111,11 @@ def _nodes(root: Message) -> dict[str, TfNode]:
             if source not in nodes:
                 near = unknown_name("input", source, nodes)
                 raise InputError(
-                    near.what, where=f"{root.where}, line {node.line}: {node.name} ({node.op})",
-                    allowed=near.allowed, hint=near.hint,
-                )  # fmt: skip
+                    near.what,
+                    where=f"{root.where}, line {node.line}: {node.name} ({node.op})",
+                    allowed=near.allowed,
+                    hint=near.hint,
+                )
     return nodes
 
 
@@ -166,9 +184,10 @@ class _Reader:
         if inputs and node.controls:
             inputs[0] = self.out.wait(node.name, inputs[0], node.controls, DOMAIN)
         known = Known(
-            node, [self.out.tensors[n] for n in inputs],
+            node,
+            [self.out.tensors[n] for n in inputs],
             [self.values.get(self.made[s][i]) for s, i in node.inputs],
-        )  # fmt: skip
+        )
         attrs = {k: v for k, v in node.attrs.items() if not k.startswith("_")}
         if node.controls and not inputs:
             attrs["control"] = tuple(node.controls)
@@ -202,9 +221,14 @@ class _Reader:
         return made[index]
 
     def _emit(
-        self, node: TfNode, op_type: str, inputs: Sequence[str], attrs: Mapping[str, Attr],
-        types: Sequence[TensorType] | None, domain: str,
-    ) -> None:  # fmt: skip
+        self,
+        node: TfNode,
+        op_type: str,
+        inputs: Sequence[str],
+        attrs: Mapping[str, Attr],
+        types: Sequence[TensorType] | None,
+        domain: str,
+    ) -> None:
         if types is None:
             types = self._inferred(node, op_type, inputs, attrs)
         names = [node.name if i == 0 else f"{node.name}:{i}" for i in range(len(types))]

@@ -141,9 +141,10 @@ def _untranslated(program: Any, error: BaseException) -> GraphError:
         return GraphError(f"cannot be translated: {_first_line(causes[-1])}", where="exported")
     target = told[1]
     places = [
-        _place(node) for node in program.graph.nodes
+        _place(node)
+        for node in program.graph.nodes
         if node.op == "call_function" and _plain(str(node.target)) == _plain(target)
-    ]  # fmt: skip
+    ]
     where = places[0] if places else "exported"
     return GraphError(f"PyTorch has no translation of {target} to ONNX", where=where)
 

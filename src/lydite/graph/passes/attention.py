@@ -45,9 +45,10 @@ class _Match:
 def with_attention(graph: Graph) -> Graph:
     """The graph with `com.microsoft:MultiHeadAttention` where attention was written out."""
     matches = {
-        match.end.name: match for op in graph.ops
+        match.end.name: match
+        for op in graph.ops
         if op.qualified_type == "Softmax" and (match := _match(graph, op)) is not None
-    }  # fmt: skip
+    }
     if not matches:
         return graph
 
@@ -90,10 +91,11 @@ def without_dead(graph: Graph) -> Graph:
             read.update(op.inputs)
     alive = {*read, *graph.inputs, *(name for op in kept for name in op.outputs)}
     return replace(
-        graph, ops=tuple(reversed(kept)),
+        graph,
+        ops=tuple(reversed(kept)),
         initializers={k: v for k, v in graph.initializers.items() if k in read},
         tensors={k: v for k, v in graph.tensors.items() if k in alive},
-    )  # fmt: skip
+    )
 
 
 def _match(graph: Graph, softmax: Op) -> _Match | None:

@@ -51,9 +51,11 @@ def _with_activations(graph: Graph) -> Graph:
     taken: dict[str, list[Op]] = {}
     gone: set[str] = set()
     for op in graph.ops:
-        chain = _followers(graph, op) if op.qualified_type in ("Conv", "Gemm") else (
-            _bias_gelu(graph, op)
-        )  # fmt: skip
+        chain = (
+            _followers(graph, op)
+            if op.qualified_type in ("Conv", "Gemm")
+            else (_bias_gelu(graph, op))
+        )
         if chain and not any(follower.name in gone for follower in chain):
             taken[op.name] = chain
             gone.update(follower.name for follower in chain)

@@ -24,8 +24,13 @@ from lydite.graph.upgrade import OPSET, upgraded
 from lydite.opkey import TensorType
 
 PRECISIONS = (
-    "float32", "float16", "bfloat16", "autocast-float16", "autocast-bfloat16", "int8",
-)  # fmt: skip
+    "float32",
+    "float16",
+    "bfloat16",
+    "autocast-float16",
+    "autocast-bfloat16",
+    "int8",
+)
 
 LOWERED = frozenset(
     (
@@ -44,10 +49,30 @@ LOWERED = frozenset(
 """Operators that autocast runs in the lower precision."""
 
 KEPT = frozenset(
-    ("Softmax", "LogSoftmax", "LayerNormalization", "GroupNormalization", "Exp", "Log", "Pow",
-     "Reciprocal", "Softplus", "ReduceSum", "ReduceMean", "ReduceProd", "CumSum", "Erf", "Tan",
-     "Acos", "Asin", "Cosh", "Sinh", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
-)  # fmt: skip
+    (
+        "Softmax",
+        "LogSoftmax",
+        "LayerNormalization",
+        "GroupNormalization",
+        "Exp",
+        "Log",
+        "Pow",
+        "Reciprocal",
+        "Softplus",
+        "ReduceSum",
+        "ReduceMean",
+        "ReduceProd",
+        "CumSum",
+        "Erf",
+        "Tan",
+        "Acos",
+        "Asin",
+        "Cosh",
+        "Sinh",
+        "NegativeLogLikelihoodLoss",
+        "SoftmaxCrossEntropyLoss",
+    )
+)
 """Operators that autocast runs in float32; all others run in the widest type among their inputs."""
 
 _BFLOAT16_OPSET = 22
@@ -76,20 +101,25 @@ def in_precision(graph: Graph, precision: str) -> Graph:
 def _whole(graph: Graph, dtype: str) -> Graph:
     """Every tensor of numbers, and casts to any other width of them."""
     changed = {
-        name: _converted(init, dtype) for name, init in graph.initializers.items()
+        name: _converted(init, dtype)
+        for name, init in graph.initializers.items()
         if _is_float(init.type) and not _steers(graph, name)
-    }  # fmt: skip
+    }
     tensors = {**graph.tensors, **{name: init.type for name, init in changed.items()}}
     ops = tuple(_cast_to(op, graph, dtype) for op in graph.ops)
     opset = max(graph.opsets.get("", 1), _BFLOAT16_OPSET if dtype == "bfloat16" else OPSET)
     whole = replace(
-        graph, ops=ops, tensors=tensors, initializers={**graph.initializers, **changed},
+        graph,
+        ops=ops,
+        tensors=tensors,
+        initializers={**graph.initializers, **changed},
         opsets={**graph.opsets, "": opset},
-    )  # fmt: skip
+    )
     inputs = {
-        name: replace(graph.type_of(name), dtype=dtype) for name in graph.inputs
+        name: replace(graph.type_of(name), dtype=dtype)
+        for name in graph.inputs
         if _is_float(graph.type_of(name))
-    }  # fmt: skip
+    }
     return retyped(whole, inputs)
 
 

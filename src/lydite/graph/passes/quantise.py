@@ -26,8 +26,16 @@ PASSING = ("MaxPool", "AveragePool", "GlobalAveragePool", "Add", "Mul", "Concat"
 FOLLOWS = ("Relu", "Clip")
 """A product's output is quantised behind these, which cost nothing there."""
 
-_KEEPS_SIGN = ("MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Resize", "Flatten",
-               "Reshape", "Transpose")  # fmt: skip
+_KEEPS_SIGN = (
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+    "Concat",
+    "Resize",
+    "Flatten",
+    "Reshape",
+    "Transpose",
+)
 _PLACEHOLDER = 1 / 32
 
 
@@ -144,9 +152,10 @@ def _never_negative(graph: Graph) -> set[str]:
         sources = op.inputs if op.op_type == "Concat" else op.inputs[:1]
         kept = op.op_type in _KEEPS_SIGN and all(name in found for name in sources)
         if (
-            op.op_type in ("Relu", "Sigmoid", "Softmax") or kept
+            op.op_type in ("Relu", "Sigmoid", "Softmax")
+            or kept
             or (low is not None and float(low.item()) >= 0)
-        ):  # fmt: skip
+        ):
             found.update(op.outputs)
     return found
 

@@ -37,13 +37,16 @@ class Rewriter:
         self.graph = graph
         weights = graph.initializers if initializers is None else initializers
         empty = replace(
-            graph, ops=(), outputs=(), initializers=weights,
+            graph,
+            ops=(),
+            outputs=(),
+            initializers=weights,
             opsets={**graph.opsets, "": max(opset, graph.opsets.get("", 1))},
             tensors={
                 **{name: graph.type_of(name) for name in graph.inputs},
                 **{name: init.type for name, init in weights.items()},
             },
-        )  # fmt: skip
+        )
         self.g = Builder.on(empty)
         self._now: dict[str, str] = {}
 

@@ -30,16 +30,31 @@ from lydite.graph.rules import (
     signal,
     train,
     vision,
-)  # fmt: skip
+)
 from lydite.graph.rules.call import Call, Cost, NotKnownError, Rule
 
 __all__ = ["TABLES", "UNKNOWN", "Call", "Cost", "NotKnownError", "Rule", "rule_for", "rules"]
 
 TABLES = (
-    elementwise, move, reduce, pool, conv, matmul, norm, attention, recurrent, quantise, vision,
-    signal, classic, train, gradient, aten,
-    aten_training, foreign,
-)  # fmt: skip
+    elementwise,
+    move,
+    reduce,
+    pool,
+    conv,
+    matmul,
+    norm,
+    attention,
+    recurrent,
+    quantise,
+    vision,
+    signal,
+    classic,
+    train,
+    gradient,
+    aten,
+    aten_training,
+    foreign,
+)
 
 _GENERATES = "runs a model as often as what it generates is long"
 _BY_VALUE = "what it skips depends on the numbers"

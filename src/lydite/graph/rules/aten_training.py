@@ -64,13 +64,21 @@ def _each(name: str) -> Rule:
 
 
 _SAME = {
-    "threshold_backward": "Relu", "sigmoid_backward": "Sigmoid", "tanh_backward": "Tanh",
-    "gelu_backward": "Gelu", "leaky_relu_backward": "LeakyRelu", "elu_backward": "Elu",
-    "hardswish_backward": "HardSwish", "hardsigmoid_backward": "HardSigmoid",
-    "silu_backward": "Swish", "softplus_backward": "Softplus", "mish_backward": "Mish",
-    "hardtanh_backward": "Clip", "_softmax_backward_data": "Softmax",
+    "threshold_backward": "Relu",
+    "sigmoid_backward": "Sigmoid",
+    "tanh_backward": "Tanh",
+    "gelu_backward": "Gelu",
+    "leaky_relu_backward": "LeakyRelu",
+    "elu_backward": "Elu",
+    "hardswish_backward": "HardSwish",
+    "hardsigmoid_backward": "HardSigmoid",
+    "silu_backward": "Swish",
+    "softplus_backward": "Softplus",
+    "mish_backward": "Mish",
+    "hardtanh_backward": "Clip",
+    "_softmax_backward_data": "Softmax",
     "_log_softmax_backward_data": "LogSoftmax",
-}  # fmt: skip
+}
 
 _ROWS: dict[str, Rule] = {
     **{name: _each(same) for name, same in _SAME.items()},
@@ -81,9 +89,12 @@ _ROWS: dict[str, Rule] = {
         for kind in ("layer", "group")
     },
     **dict.fromkeys(
-        ("_scaled_dot_product_flash_attention_for_cpu_backward",
-         "_scaled_dot_product_flash_attention_backward",
-         "_scaled_dot_product_efficient_attention_backward"), _attention,
+        (
+            "_scaled_dot_product_flash_attention_for_cpu_backward",
+            "_scaled_dot_product_flash_attention_backward",
+            "_scaled_dot_product_efficient_attention_backward",
+        ),
+        _attention,
     ),
     "max_pool2d_with_indices_backward": _max_pool,
     "avg_pool2d_backward": _average_pool,
@@ -99,6 +110,6 @@ _ROWS: dict[str, Rule] = {
         lambda call: Cost(call.count(2), call.bytes_of(0, 2)),
     ),
     "new_empty": lambda _: VIEW,
-}  # fmt: skip
+}
 
 RULES: dict[str, Rule] = {f"aten:{name}": rule for name, rule in _ROWS.items()}

@@ -73,9 +73,11 @@ def _projected(weight: int, bias: int, past: int, biases: int) -> Rule:
         projection = batch * queries * total * (2 * width + call.has(bias))
         rotary = ROTARY * batch * queries * 2 * widths[0] if call.integer("do_rotary", 0) else 0
         return Cost(
-            projection + rotary + _all_heads(call, batch, queries, keys, widths[0], widths[2])
+            projection
+            + rotary
+            + _all_heads(call, batch, queries, keys, widths[0], widths[2])
             + call.has(biases) * batch * call.integer("num_heads") * queries * keys
-        )  # fmt: skip
+        )
 
     return rule
 

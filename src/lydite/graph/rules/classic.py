@@ -15,7 +15,7 @@ from lydite.graph.rules.call import (
     at,
     nbytes,
     per_input,
-)  # fmt: skip
+)
 
 _NODE_BYTES = 24  # feature, threshold, mode, two children
 
@@ -128,11 +128,19 @@ RULES: dict[str, Rule] = {
     _ML + "Binarizer": per_input(1),
     _ML + "Imputer": per_input(1),
     **dict.fromkeys(
-        (_ML + "ArrayFeatureExtractor", _ML + "CategoryMapper", _ML + "FeatureVectorizer",
-         _ML + "LabelEncoder", _ML + "OneHotEncoder", "StringNormalizer", "StringSplit",
-         "com.microsoft:Tokenizer", "com.microsoft:MurmurHash3"),
+        (
+            _ML + "ArrayFeatureExtractor",
+            _ML + "CategoryMapper",
+            _ML + "FeatureVectorizer",
+            _ML + "LabelEncoder",
+            _ML + "OneHotEncoder",
+            "StringNormalizer",
+            "StringSplit",
+            "com.microsoft:Tokenizer",
+            "com.microsoft:MurmurHash3",
+        ),
         _copied,
     ),
     **dict.fromkeys((_ML + "CastMap", _ML + "DictVectorizer", _ML + "ZipMap"), _mapped),
     "TfIdfVectorizer": _n_grams,
-}  # fmt: skip
+}

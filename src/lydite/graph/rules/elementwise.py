@@ -11,27 +11,80 @@ GELU_ERF = 4 + ERF  # x * 0.5 * (1 + erf(x * c))
 GELU_TANH = 8 + TANH  # x * 0.5 * (1 + tanh(c * (x + d * x * x * x)))
 
 FUNCTIONS: dict[str, float] = {
-    "Abs": 1, "Neg": 1, "Sign": 1, "Floor": 1, "Ceil": 1, "Round": 1, "Not": 1, "IsNaN": 1,
-    "IsInf": 1, "BitwiseNot": 1, "Relu": 1, "ThresholdedRelu": 1,
-    "Sqrt": SQRT, "Reciprocal": DIVIDE,
-    "Exp": EXP, "Log": LOG, "Erf": ERF, "Sin": FUNCTION, "Cos": FUNCTION, "Tan": FUNCTION,
-    "Asin": FUNCTION, "Acos": FUNCTION, "Atan": FUNCTION, "Sinh": FUNCTION, "Cosh": FUNCTION,
-    "Tanh": TANH, "Asinh": FUNCTION, "Acosh": FUNCTION, "Atanh": FUNCTION,
-    "LeakyRelu": 2, "PRelu": 2, "Shrink": 3, "Affine": 2, "ScaledTanh": 2 + TANH,
-    "Elu": 3 + EXP, "Selu": 4 + EXP, "Celu": 5 + DIVIDE + EXP,
-    "Sigmoid": SIGMOID, "HardSigmoid": 4, "HardSwish": 5, "Swish": SIGMOID + 2, "SiLU": SIGMOID + 1,
-    "SwiGLU": SIGMOID + 3, "Softplus": SOFTPLUS, "ParametricSoftplus": SOFTPLUS + 2,
-    "Softsign": 2 + DIVIDE, "Mish": SOFTPLUS + TANH + 1, "FastGelu": GELU_TANH,
-    "QuickGelu": SIGMOID + 2, "Identity": 0,
-}  # fmt: skip
+    "Abs": 1,
+    "Neg": 1,
+    "Sign": 1,
+    "Floor": 1,
+    "Ceil": 1,
+    "Round": 1,
+    "Not": 1,
+    "IsNaN": 1,
+    "IsInf": 1,
+    "BitwiseNot": 1,
+    "Relu": 1,
+    "ThresholdedRelu": 1,
+    "Sqrt": SQRT,
+    "Reciprocal": DIVIDE,
+    "Exp": EXP,
+    "Log": LOG,
+    "Erf": ERF,
+    "Sin": FUNCTION,
+    "Cos": FUNCTION,
+    "Tan": FUNCTION,
+    "Asin": FUNCTION,
+    "Acos": FUNCTION,
+    "Atan": FUNCTION,
+    "Sinh": FUNCTION,
+    "Cosh": FUNCTION,
+    "Tanh": TANH,
+    "Asinh": FUNCTION,
+    "Acosh": FUNCTION,
+    "Atanh": FUNCTION,
+    "LeakyRelu": 2,
+    "PRelu": 2,
+    "Shrink": 3,
+    "Affine": 2,
+    "ScaledTanh": 2 + TANH,
+    "Elu": 3 + EXP,
+    "Selu": 4 + EXP,
+    "Celu": 5 + DIVIDE + EXP,
+    "Sigmoid": SIGMOID,
+    "HardSigmoid": 4,
+    "HardSwish": 5,
+    "Swish": SIGMOID + 2,
+    "SiLU": SIGMOID + 1,
+    "SwiGLU": SIGMOID + 3,
+    "Softplus": SOFTPLUS,
+    "ParametricSoftplus": SOFTPLUS + 2,
+    "Softsign": 2 + DIVIDE,
+    "Mish": SOFTPLUS + TANH + 1,
+    "FastGelu": GELU_TANH,
+    "QuickGelu": SIGMOID + 2,
+    "Identity": 0,
+}
 """FLOPs per element of the functions of one variable, activations among them."""
 
 _BINARY: dict[str, float] = {
-    "Add": 1, "Sub": 1, "Mul": 1, "Div": DIVIDE, "Mod": DIVIDE,
-    "And": 1, "Or": 1, "Xor": 1, "BitwiseAnd": 1, "BitwiseOr": 1, "BitwiseXor": 1, "BitShift": 1,
-    "Equal": 1, "Greater": 1, "GreaterOrEqual": 1, "Less": 1, "LessOrEqual": 1,
-    "Where": 0, "Cast": 0,
-}  # fmt: skip
+    "Add": 1,
+    "Sub": 1,
+    "Mul": 1,
+    "Div": DIVIDE,
+    "Mod": DIVIDE,
+    "And": 1,
+    "Or": 1,
+    "Xor": 1,
+    "BitwiseAnd": 1,
+    "BitwiseOr": 1,
+    "BitwiseXor": 1,
+    "BitShift": 1,
+    "Equal": 1,
+    "Greater": 1,
+    "GreaterOrEqual": 1,
+    "Less": 1,
+    "LessOrEqual": 1,
+    "Where": 0,
+    "Cast": 0,
+}
 
 
 def activation(name: str) -> float:
@@ -40,9 +93,14 @@ def activation(name: str) -> float:
 
 
 _LOWER = {name.lower(): flops for name, flops in FUNCTIONS.items()} | {
-    "clip": 2, "gelu": GELU_ERF, "silu": SIGMOID + 1, "swish": SIGMOID + 1, "swiglu": SIGMOID + 3,
-    "identity": 0, "none": 0,
-}  # fmt: skip
+    "clip": 2,
+    "gelu": GELU_ERF,
+    "silu": SIGMOID + 1,
+    "swish": SIGMOID + 1,
+    "swiglu": SIGMOID + 3,
+    "identity": 0,
+    "none": 0,
+}
 
 
 def _gelu(call: Call) -> Cost:
@@ -88,9 +146,11 @@ def _biased(flops: float) -> Rule:
 
 
 _NO_DATA: dict[str, float] = {
-    "RandomNormal": 2 * FUNCTION + SQRT + 2, "RandomUniform": 2,
-    "RandomNormalLike": 2 * FUNCTION + SQRT + 2, "RandomUniformLike": 2,
-}  # fmt: skip
+    "RandomNormal": 2 * FUNCTION + SQRT + 2,
+    "RandomUniform": 2,
+    "RandomNormalLike": 2 * FUNCTION + SQRT + 2,
+    "RandomUniformLike": 2,
+}
 """Random numbers, the generator's own integer steps left out (Box-Muller for normal ones)."""
 
 

@@ -19,7 +19,7 @@ from lydite.graph.rules.call import (
     Rule,
     per_input,
     per_output,
-)  # fmt: skip
+)
 from lydite.graph.rules.reduce import SOFTMAX
 
 _BATCH_NORM_TRAINED = 9
@@ -98,10 +98,29 @@ def _product_gradient(call: Call) -> Cost:
     return Cost(flops)
 
 
-_TF_VIEWS = ("Reshape", "Squeeze", "ExpandDims", "Shape", "NoOp", "Enter", "Exit", "Wait",
-             "PreventGradient")  # fmt: skip
-_TF_COPIES = ("ZerosLike", "OnesLike", "Assign", "Pad", "PadV2", "Tile", "Split", "Pack",
-              "ConcatV2", "Transpose")  # fmt: skip
+_TF_VIEWS = (
+    "Reshape",
+    "Squeeze",
+    "ExpandDims",
+    "Shape",
+    "NoOp",
+    "Enter",
+    "Exit",
+    "Wait",
+    "PreventGradient",
+)
+_TF_COPIES = (
+    "ZerosLike",
+    "OnesLike",
+    "Assign",
+    "Pad",
+    "PadV2",
+    "Tile",
+    "Split",
+    "Pack",
+    "ConcatV2",
+    "Transpose",
+)
 _TENSORFLOW: dict[str, Rule] = {
     **dict.fromkeys(_TF_VIEWS, lambda _: VIEW),
     **dict.fromkeys(_TF_COPIES, _moved),
@@ -110,37 +129,63 @@ _TENSORFLOW: dict[str, Rule] = {
     **dict.fromkeys(
         ("Conv2DBackpropFilter", "DepthwiseConv2dNativeBackpropFilter"), _tf_conv_filter
     ),
-    "MaxPool": _tf_pool(1, 0), "AvgPool": _tf_pool(1, DIVIDE),
+    "MaxPool": _tf_pool(1, 0),
+    "AvgPool": _tf_pool(1, DIVIDE),
     "MaxPoolGrad": lambda call: Cost(call.count(2)),
     "AvgPoolGrad": lambda call: Cost((math.prod(call.integers("ksize")) + DIVIDE) * call.count(1)),
     **dict.fromkeys(("ReluGrad", "BiasAdd", "Square", "Relu6Grad"), per_output(1)),
     **dict.fromkeys(("Relu6", "LeakyRelu"), per_output(2)),
-    **dict.fromkeys(("TanhGrad", "SigmoidGrad"), per_output(3)), "Rsqrt": per_output(SQRT + DIVIDE),
+    **dict.fromkeys(("TanhGrad", "SigmoidGrad"), per_output(3)),
+    "Rsqrt": per_output(SQRT + DIVIDE),
     **dict.fromkeys(("BiasAddGrad", "Mean", "Sum", "Max", "Min", "Prod"), per_input(1)),
-    "L2Loss": per_input(2), "AddN": lambda call: Cost((len(call.ins) - 1) * call.out_count()),
-    **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"),
-                    per_input(_BATCH_NORM_TRAINED)),
-    **dict.fromkeys(("FusedBatchNormGrad", "FusedBatchNormGradV2", "FusedBatchNormGradV3"),
-                    per_input(_BATCH_NORM_GRADIENT)),
-    **dict.fromkeys(("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"),
-                    per_input(SOFTMAX + FUNCTION + 3)),
-    "ApplyGradientDescent": _updated(2), "ApplyMomentum": _updated(4),
-    "ResourceApplyMomentum": _updated(4), "ApplyAdam": _updated(10 + SQRT + DIVIDE),
-    "AssignAdd": _updated(1), "AssignSub": _updated(1), "Fill": _filled,
-}  # fmt: skip
+    "L2Loss": per_input(2),
+    "AddN": lambda call: Cost((len(call.ins) - 1) * call.out_count()),
+    **dict.fromkeys(
+        ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), per_input(_BATCH_NORM_TRAINED)
+    ),
+    **dict.fromkeys(
+        ("FusedBatchNormGrad", "FusedBatchNormGradV2", "FusedBatchNormGradV3"),
+        per_input(_BATCH_NORM_GRADIENT),
+    ),
+    **dict.fromkeys(
+        ("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"),
+        per_input(SOFTMAX + FUNCTION + 3),
+    ),
+    "ApplyGradientDescent": _updated(2),
+    "ApplyMomentum": _updated(4),
+    "ResourceApplyMomentum": _updated(4),
+    "ApplyAdam": _updated(10 + SQRT + DIVIDE),
+    "AssignAdd": _updated(1),
+    "AssignSub": _updated(1),
+    "Fill": _filled,
+}
 
 _GRADIENTS: dict[str, Rule] = {
-    **dict.fromkeys(("CudnnConvolutionBackward0", "ConvolutionBackward0",
-                     "MkldnnConvolutionBackward0"), _conv_gradient),
+    **dict.fromkeys(
+        ("CudnnConvolutionBackward0", "ConvolutionBackward0", "MkldnnConvolutionBackward0"),
+        _conv_gradient,
+    ),
     **dict.fromkeys(("AddmmBackward0", "MmBackward0", "BmmBackward0"), _product_gradient),
-    **dict.fromkeys(("CudnnBatchNormBackward0", "NativeBatchNormBackward0"),
-                    per_input(_BATCH_NORM_GRADIENT)),
+    **dict.fromkeys(
+        ("CudnnBatchNormBackward0", "NativeBatchNormBackward0"), per_input(_BATCH_NORM_GRADIENT)
+    ),
     **dict.fromkeys(("ReluBackward0", "MulBackward0", "DivBackward0"), per_input(1)),
-    **dict.fromkeys(("AddBackward0", "ViewBackward0", "ReshapeAliasBackward0", "TBackward0",
-                     "PermuteBackward0", "TransposeBackward0", "Wait", "size", "ddp_pre"),
-                    lambda _: VIEW),
+    **dict.fromkeys(
+        (
+            "AddBackward0",
+            "ViewBackward0",
+            "ReshapeAliasBackward0",
+            "TBackward0",
+            "PermuteBackward0",
+            "TransposeBackward0",
+            "Wait",
+            "size",
+            "ddp_pre",
+        ),
+        lambda _: VIEW,
+    ),
     "AccumulateGrad": per_input(1),
-}  # fmt: skip
+}
 
 RULES: dict[str, Rule] = {
     # SMAUG passes tensors on by name

@@ -20,20 +20,41 @@ from lydite.graph.rules.call import (
     Rule,
     per_input,
     per_output,
-)  # fmt: skip
+)
 from lydite.graph.rules.elementwise import ERF, EXP, SIGMOID, SOFTPLUS, TANH
 from lydite.graph.rules.norm import LAYER_NORM
 
 _EACH: dict[str, float] = {
-    "Relu": 1, "Sigmoid": 3, "Tanh": 3, "Exp": 1, "Sqrt": 1 + DIVIDE, "Reciprocal": 3,
-    "Gelu": 8 + ERF + EXP, "LeakyRelu": 2, "Elu": 3 + EXP, "Selu": 4 + EXP,
+    "Relu": 1,
+    "Sigmoid": 3,
+    "Tanh": 3,
+    "Exp": 1,
+    "Sqrt": 1 + DIVIDE,
+    "Reciprocal": 3,
+    "Gelu": 8 + ERF + EXP,
+    "LeakyRelu": 2,
+    "Elu": 3 + EXP,
+    "Selu": 4 + EXP,
     "Celu": 4 + EXP + DIVIDE,
-    "HardSigmoid": 3, "HardSwish": 6, "Swish": SIGMOID + 5, "Softplus": SIGMOID + 1,
-    "Softsign": 3 + DIVIDE, "Mish": SOFTPLUS + TANH + SIGMOID + 6, "ThresholdedRelu": 1,
-    "Erf": 3 + EXP, "Log": DIVIDE, "Abs": 2, "Sin": 1 + FUNCTION, "Cos": 1 + FUNCTION,
-    "Clip": 3, "Pow": 3 + FUNCTION, "PRelu": 4, "Softmax": 4, "LogSoftmax": 3 + EXP,
+    "HardSigmoid": 3,
+    "HardSwish": 6,
+    "Swish": SIGMOID + 5,
+    "Softplus": SIGMOID + 1,
+    "Softsign": 3 + DIVIDE,
+    "Mish": SOFTPLUS + TANH + SIGMOID + 6,
+    "ThresholdedRelu": 1,
+    "Erf": 3 + EXP,
+    "Log": DIVIDE,
+    "Abs": 2,
+    "Sin": 1 + FUNCTION,
+    "Cos": 1 + FUNCTION,
+    "Clip": 3,
+    "Pow": 3 + FUNCTION,
+    "PRelu": 4,
+    "Softmax": 4,
+    "LogSoftmax": 3 + EXP,
     "LRN": 9 + FUNCTION + DIVIDE,
-}  # fmt: skip
+}
 """FLOPs per element of a function's gradient, the product with dy included."""
 
 NORM = 9
@@ -161,6 +182,6 @@ _ROWS: dict[str, Rule] = {
     # sums over ranks are done where they are sent; what crosses the network is not memory traffic
     **dict.fromkeys(("AllReduce", "AllGather", "ReduceScatter", "AllToAll"), lambda _: Cost(0)),
     **dict.fromkeys(("Replicate", "Scatter"), lambda _: VIEW),
-}  # fmt: skip
+}
 
 RULES: dict[str, Rule] = {f"lydite:{name}": rule for name, rule in _ROWS.items()}

@@ -39,9 +39,7 @@ def _scatter(data: int, indices: int, updates: int) -> Rule:
 
     def rule(call: Call) -> Cost:
         reduced = call.text("reduction", "none") != "none"
-        return Cost(
-            call.count(updates) if reduced else 0, call.bytes_of(data, indices, updates)
-        )  # fmt: skip
+        return Cost(call.count(updates) if reduced else 0, call.bytes_of(data, indices, updates))
 
     return rule
 
@@ -101,21 +99,49 @@ def _sequence_taken(call: Call) -> Cost:
 
 _MS, _NCHWC = "com.microsoft:", "com.microsoft.nchwc:"
 _VIEWS = (
-    "Constant", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Shape", "Size",
-    "Optional", "OptionalHasElement", "OptionalGetElement",
-    "SequenceLength", "SequenceEmpty", "SequenceErase", _MS + "ExpandDims",
-)  # fmt: skip
+    "Constant",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Shape",
+    "Size",
+    "Optional",
+    "OptionalHasElement",
+    "OptionalGetElement",
+    "SequenceLength",
+    "SequenceEmpty",
+    "SequenceErase",
+    _MS + "ExpandDims",
+)
 _COPIES = (
-    "Transpose", "Concat", "DepthToSpace", "SpaceToDepth", "ReverseSequence", "Compress",
-    "StringConcat", "MemcpyFromHost", "MemcpyToHost",
-    _NCHWC + "ReorderInput", _NCHWC + "ReorderOutput",
-    _MS + "RemovePadding", _MS + "RestorePadding",
-    "com.ms.internal.nhwc:DepthToSpace", "com.ms.internal.nhwc:SpaceToDepth",
-)  # fmt: skip
+    "Transpose",
+    "Concat",
+    "DepthToSpace",
+    "SpaceToDepth",
+    "ReverseSequence",
+    "Compress",
+    "StringConcat",
+    "MemcpyFromHost",
+    "MemcpyToHost",
+    _NCHWC + "ReorderInput",
+    _NCHWC + "ReorderOutput",
+    _MS + "RemovePadding",
+    _MS + "RestorePadding",
+    "com.ms.internal.nhwc:DepthToSpace",
+    "com.ms.internal.nhwc:SpaceToDepth",
+)
 _TAKEN = (
-    "Gather", "GatherElements", "GatherND", "Slice", "Split", "Crop", "DynamicSlice",
-    _MS + "GatherND", _MS + "TorchEmbedding",
-)  # fmt: skip
+    "Gather",
+    "GatherElements",
+    "GatherND",
+    "Slice",
+    "Split",
+    "Crop",
+    "DynamicSlice",
+    _MS + "GatherND",
+    _MS + "TorchEmbedding",
+)
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_VIEWS, _view),

@@ -12,9 +12,7 @@ def _likelihood(call: Call) -> Cost:
     reduced = call.text("reduction", "mean") != "none"
     written = call.all_outputs()
     taken = call.bytes_of(0) * targets / max(1, call.count(0))
-    return Cost(
-        targets * (1 + call.has(2) + reduced), taken + call.bytes_of(1, 2), written
-    )  # fmt: skip
+    return Cost(targets * (1 + call.has(2) + reduced), taken + call.bytes_of(1, 2), written)
 
 
 def _cross_entropy(call: Call) -> Cost:

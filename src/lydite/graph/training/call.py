@@ -76,9 +76,10 @@ class GradientCall:
         type_ = self.type(index)
         if type_.shape is None or not type_.is_static:
             raise GraphError(
-                f"training needs every size, and input {index} is {type_}", where=self.op.name,
+                f"training needs every size, and input {index} is {type_}",
+                where=self.op.name,
                 hint="bind symbolic sizes with --dim NAME=SIZE",
-            )  # fmt: skip
+            )
         return tuple(int(dim) for dim in type_.shape)
 
     def value(self, index: int) -> np.ndarray | None:
@@ -101,9 +102,13 @@ class GradientCall:
             A tensor, or a list of them where there are several outputs.
         """
         found = self.g.ops(
-            op_type, *inputs, outputs=outputs, domain=DOMAIN, name=f"{self.op.name}/{op_type}",
+            op_type,
+            *inputs,
+            outputs=outputs,
+            domain=DOMAIN,
+            name=f"{self.op.name}/{op_type}",
             **attrs,
-        )  # fmt: skip
+        )
         return found if outputs > 1 else found[0]
 
     def std(self, op_type: str, *inputs: Tensor | None, domain: str = "", **attrs: Any) -> Tensor:
@@ -129,9 +134,10 @@ class GradientCall:
         """Summed over the axes along which a tensor of `shape` was repeated to make this one."""
         extra = len(x.shape) - len(shape)
         repeated = [
-            i for i, size in enumerate(x.shape)
+            i
+            for i, size in enumerate(x.shape)
             if i < extra or (shape[i - extra] == 1 and size != 1)
-        ]  # fmt: skip
+        ]
         if not repeated:
             return x
         kept = self.std("ReduceSum", x, self.integers(repeated), keepdims=1)

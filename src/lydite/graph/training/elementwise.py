@@ -32,9 +32,10 @@ def _subtract(call: GradientCall) -> Sequence[Tensor | None]:
 def _multiply(call: GradientCall) -> Sequence[Tensor | None]:
     return [
         call.summed_to(call.std("Mul", call.dy(), call.x(1 - i)), call.shape(i))
-        if call.wants(i) else None
+        if call.wants(i)
+        else None
         for i in (0, 1)
-    ]  # fmt: skip
+    ]
 
 
 def _divide(call: GradientCall) -> Sequence[Tensor | None]:

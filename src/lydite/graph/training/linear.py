@@ -86,8 +86,9 @@ def _matmul(call: GradientCall) -> Sequence[Tensor | None]:
     if len(first) < 2 or len(second) < 2:
         raise GraphError(
             f"no gradient for the product of {call.type(0)} and {call.type(1)}; vectors need two "
-            "axes", where=f"{call.op.name} (MatMul)",
-        )  # fmt: skip
+            "axes",
+            where=f"{call.op.name} (MatMul)",
+        )
     if len(second) == 2:
         return _by_matrix(call, first, second)
     data = other = None

@@ -26,9 +26,13 @@ def _concat(call: GradientCall) -> Sequence[Tensor | None]:
     axis = call.attr("axis")
     sizes = [call.shape(i)[axis] for i in range(len(call.op.inputs))]
     return call.g.ops(
-        "Split", call.dy(), call.integers(sizes), outputs=len(sizes), axis=axis,
+        "Split",
+        call.dy(),
+        call.integers(sizes),
+        outputs=len(sizes),
+        axis=axis,
         name=f"{call.op.name}/SplitGrad",
-    )  # fmt: skip
+    )
 
 
 def _split(call: GradientCall) -> Sequence[Tensor | None]:

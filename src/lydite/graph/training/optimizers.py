@@ -49,10 +49,12 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "adagrad": Optimizer("Adagrad", states=("square",), attrs={"epsilon": 1e-10}, temporaries=1),
     "adam": Optimizer("Adam", states=("mean", "square"), attrs=_ADAM, temporaries=2),
     "adamw": Optimizer(
-        "Adam", states=("mean", "square"),
-        attrs=_ADAM | {"norm_coefficient_post": _LEARNING_RATE * 1e-2}, temporaries=2,
+        "Adam",
+        states=("mean", "square"),
+        attrs=_ADAM | {"norm_coefficient_post": _LEARNING_RATE * 1e-2},
+        temporaries=2,
     ),
-}  # fmt: skip
+}
 
 
 def append_updates(
@@ -74,7 +76,15 @@ def append_updates(
         ]
         owners |= {state.name: name for state in states}
         updated += g.ops(
-            optimizer.op_type, rate, *step, weight, gradient, *states, domain=optimizer.domain,
-            name=f"{name}/{optimizer.op_type}", outputs=1 + len(states), **optimizer.attrs,
-        )  # fmt: skip
+            optimizer.op_type,
+            rate,
+            *step,
+            weight,
+            gradient,
+            *states,
+            domain=optimizer.domain,
+            name=f"{name}/{optimizer.op_type}",
+            outputs=1 + len(states),
+            **optimizer.attrs,
+        )
     return updated, owners

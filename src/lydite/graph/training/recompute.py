@@ -74,9 +74,13 @@ class Recall:
     def _repeat(self, op: Op) -> None:
         inputs = [self._g.tensor(self._again.get(n, n)) if n else None for n in op.inputs]
         outputs = self._g.ops(
-            op.op_type, *inputs, outputs=len(op.outputs), domain=op.domain, name=f"{op.name}/again",
+            op.op_type,
+            *inputs,
+            outputs=len(op.outputs),
+            domain=op.domain,
+            name=f"{op.name}/again",
             **op.attrs,
-        )  # fmt: skip
+        )
         self._again |= {old: new.name for old, new in zip(op.outputs, outputs, strict=True) if old}
         self._phases[self._g.last.name] = "recompute"
 
@@ -90,9 +94,10 @@ def cut_points(forward: Graph, segments: int) -> list[int]:
     places = _crossed_once(forward)
     if segments - 1 > len(places):
         raise InputError(
-            f"cannot cut into {segments} segments", where=forward.name,
+            f"cannot cut into {segments} segments",
+            where=forward.name,
             allowed=f"2 to {len(places) + 1}" if places else "none: no tensor stands alone",
-        )  # fmt: skip
+        )
     saved = [0.0]
     for op in forward.ops:
         saved.append(saved[-1] + sum(t.nbytes or 0 for t in forward.output_types(op)))

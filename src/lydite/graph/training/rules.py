@@ -39,9 +39,25 @@ out of their first product.
 """
 
 NO_GRADIENT = frozenset(
-    ("Shape", "Size", "Floor", "Ceil", "Round", "Sign", "ConstantOfShape", "Range", "EyeLike",
-     "OneHot", "ArgMax", "ArgMin", "NonZero", "RandomNormal", "RandomUniform", "Constant")
-)  # fmt: skip
+    (
+        "Shape",
+        "Size",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Sign",
+        "ConstantOfShape",
+        "Range",
+        "EyeLike",
+        "OneHot",
+        "ArgMax",
+        "ArgMin",
+        "NonZero",
+        "RandomNormal",
+        "RandomUniform",
+        "Constant",
+    )
+)
 """Operators whose derivative is zero everywhere, or that take no numbers."""
 
 

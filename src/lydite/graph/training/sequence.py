@@ -31,14 +31,28 @@ def _recurrent(call: GradientCall) -> Sequence[Tensor | None]:
     saved = [call.y(i) for i in range(1 + states, len(call.op.outputs))]
     bias = call.x(3) if call.has(3) else None
     found = call.emit(
-        f"{name}InputGrad", call.x(0), call.x(1), call.x(2), bias, call.y(0), *first, *dys, *saved,
-        outputs=2 + (states if any(first) else 0), **attrs,
-    )  # fmt: skip
+        f"{name}InputGrad",
+        call.x(0),
+        call.x(1),
+        call.x(2),
+        bias,
+        call.y(0),
+        *first,
+        *dys,
+        *saved,
+        outputs=2 + (states if any(first) else 0),
+        **attrs,
+    )
     data, gates, *firsts = found  # nobody asks for the gradient of a first state of zeros
     weights = call.emit(
-        f"{name}WeightGrad", gates, call.x(0), call.y(0), first[0], outputs=3 if bias else 2,
+        f"{name}WeightGrad",
+        gates,
+        call.x(0),
+        call.y(0),
+        first[0],
+        outputs=3 if bias else 2,
         **attrs,
-    )  # fmt: skip
+    )
     return [data, *weights, *[None] * (3 - len(weights)), None, *firsts]
 
 
@@ -46,9 +60,17 @@ def _attention(call: GradientCall) -> Sequence[Tensor | None]:
     """Scores are computed again, so that they need not be kept (Dao et al., arXiv:2205.14135)."""
     mask = call.x(3) if call.has(3) else None
     return call.emit(
-        "AttentionGrad", call.x(0), call.x(1), call.x(2), mask, call.dy(), call.y(0), call.y(1),
-        outputs=3, **call.attrs,
-    )  # fmt: skip
+        "AttentionGrad",
+        call.x(0),
+        call.x(1),
+        call.x(2),
+        mask,
+        call.dy(),
+        call.y(0),
+        call.y(1),
+        outputs=3,
+        **call.attrs,
+    )
 
 
 def _rotary(call: GradientCall) -> Sequence[Tensor | None]:
@@ -63,13 +85,27 @@ def _experts(call: GradientCall) -> Sequence[Tensor | None]:
     if call.has(3) or any(call.has(i) for i in range(5, len(call.op.inputs))):
         raise GraphError("no gradient with biases or a third matrix", where=f"{call.op.name} (MoE)")
     data, router, inner = call.emit(
-        "MoEInputGrad", call.x(0), call.x(1), call.x(2), call.x(4), call.y(1), call.dy(),
-        outputs=3, **call.attrs,
-    )  # fmt: skip
-    up, down = call.emit(
-        "MoEWeightGrad", call.x(0), call.x(2), call.x(4), call.y(1), inner, call.dy(), outputs=2,
+        "MoEInputGrad",
+        call.x(0),
+        call.x(1),
+        call.x(2),
+        call.x(4),
+        call.y(1),
+        call.dy(),
+        outputs=3,
         **call.attrs,
-    )  # fmt: skip
+    )
+    up, down = call.emit(
+        "MoEWeightGrad",
+        call.x(0),
+        call.x(2),
+        call.x(4),
+        call.y(1),
+        inner,
+        call.dy(),
+        outputs=2,
+        **call.attrs,
+    )
     return [data, router, up, None, down]
 
 

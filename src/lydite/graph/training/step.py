@@ -74,9 +74,10 @@ def training_step(
         raise unknown_name("loss", loss, LOSSES)
     if graph.open_dims:
         raise GraphError(
-            f"training needs every size; open: {', '.join(graph.open_dims)}", where=graph.name,
+            f"training needs every size; open: {', '.join(graph.open_dims)}",
+            where=graph.name,
             hint="bind symbolic sizes with --dim NAME=SIZE",
-        )  # fmt: skip
+        )
     graph = upgraded(graph)
     loss = loss or usual_loss([graph.type_of(name) for name in graph.outputs])
     whole = with_loss(graph, loss)
@@ -97,9 +98,14 @@ def training_step(
     for op in whole.ops:
         phases.setdefault(op.name, "optimizer")
     return TrainingStep(
-        whole, loss, optimizer, {name: t.name for name, t in gradients.items()}, owners, phases,
+        whole,
+        loss,
+        optimizer,
+        {name: t.name for name, t in gradients.items()},
+        owners,
+        phases,
         walk.in_place | _updates_in_place(whole, phases, optimizer),
-    )  # fmt: skip
+    )
 
 
 def with_loss(graph: Graph, loss: str) -> Graph:

@@ -20,7 +20,23 @@ from lydite.hardware.chip.smaug import read_smaug_chip
 from lydite.hardware.chip.spec import chip_json_schema
 
 __all__ = [
-    "DRAMS", "Chip", "Cpu", "Dma", "Dram", "Interface", "LastLevelCache", "Noc", "Scratchpad",
-    "SmvArray", "SystolicArray", "VectorUnit", "chip_json_schema", "dram_named", "known_chips",
-    "parse_chip", "read_chip", "read_scalesim_chip", "read_smaug_chip",
-]  # fmt: skip
+    "DRAMS",
+    "Chip",
+    "Cpu",
+    "Dma",
+    "Dram",
+    "Interface",
+    "LastLevelCache",
+    "Noc",
+    "Scratchpad",
+    "SmvArray",
+    "SystolicArray",
+    "VectorUnit",
+    "chip_json_schema",
+    "dram_named",
+    "known_chips",
+    "parse_chip",
+    "read_chip",
+    "read_scalesim_chip",
+    "read_smaug_chip",
+]

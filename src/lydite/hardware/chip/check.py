@@ -28,26 +28,36 @@ def checked(chip: Chip, where: str = "") -> Chip:
         raise InputError(f"two scratchpads '{double}'", where=where)
     missing = [name for name in _NEEDED[type(chip.array)] if name not in names]
     if missing:
-        raise InputError(f"no scratchpad '{missing[0]}'", where=where,
-                         allowed=", ".join(_NEEDED[type(chip.array)]))  # fmt: skip
+        raise InputError(
+            f"no scratchpad '{missing[0]}'",
+            where=where,
+            allowed=", ".join(_NEEDED[type(chip.array)]),
+        )
     for pad in chip.scratchpads:
         if pad.banks * pad.word_bytes > pad.bytes:
             raise InputError(
                 f"{pad.banks} banks with words of {pad.word_bytes} bytes in {pad.bytes} bytes",
-                where=f"{where}: scratchpads.{pad.name}", allowed="a word in each bank",
-            )  # fmt: skip
+                where=f"{where}: scratchpads.{pad.name}",
+                allowed="a word in each bank",
+            )
     if isinstance(chip.array, SmvArray) and chip.dtype != "float16":
-        raise InputError(f"SMV does not compute {chip.dtype}", where=f"{where}: dtype",
-                         allowed="float16")  # fmt: skip
+        raise InputError(
+            f"SMV does not compute {chip.dtype}", where=f"{where}: dtype", allowed="float16"
+        )
     if isinstance(chip.array, SystolicArray) and chip.registers_bytes:
-        raise InputError("registers are part of a systolic array's processing elements",
-                         where=f"{where}: registers", allowed="none")  # fmt: skip
+        raise InputError(
+            "registers are part of a systolic array's processing elements",
+            where=f"{where}: registers",
+            allowed="none",
+        )
     if not 1 <= chip.accelerators <= MOST_ACCELERATORS:
-        raise InputError(f"{chip.accelerators} accelerators", where=where,
-                         allowed=f"1 to {MOST_ACCELERATORS}")  # fmt: skip
+        raise InputError(
+            f"{chip.accelerators} accelerators", where=where, allowed=f"1 to {MOST_ACCELERATORS}"
+        )
     if chip.dma.chunk_bytes > chip.dma.page_bytes:
         raise InputError(
             f"chunks of {chip.dma.chunk_bytes} bytes in pages of {chip.dma.page_bytes}",
-            where=f"{where}: dma", allowed="chunks no larger than a page",
-        )  # fmt: skip
+            where=f"{where}: dma",
+            allowed="chunks no larger than a page",
+        )
     return chip

@@ -45,8 +45,16 @@ class Entry:
 
     def truth(self) -> bool:
         """The value as Python's configparser reads a truth."""
-        words = {"1": "1", "yes": "1", "true": "1", "on": "1", "0": "", "no": "", "false": "",
-                 "off": ""}  # fmt: skip
+        words = {
+            "1": "1",
+            "yes": "1",
+            "true": "1",
+            "on": "1",
+            "0": "",
+            "no": "",
+            "false": "",
+            "off": "",
+        }
         return bool(self.choice(words))
 
 
@@ -84,8 +92,9 @@ def read_entries(path: Path) -> Iterator[Entry]:
             continue
         cut = min((text.find(mark) for mark in ":=" if mark in text), default=-1)
         if not section or cut < 1:
-            raise InputError(f"'{text}' is not a field", where=where,
-                             allowed="'name: value' under a [section]")  # fmt: skip
+            raise InputError(
+                f"'{text}' is not a field", where=where, allowed="'name: value' under a [section]"
+            )
         spelling = text[:cut].strip()
         found = Entry(section, spelling.lower(), spelling, text[cut + 1 :].strip(), where)
         if (section, found.name) in seen:
@@ -102,6 +111,5 @@ def whole_number(text: str, what: str, where: str, least: int = 1) -> int:
     """
     digits = text.strip()
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 15 or int(digits) < least:
-        raise InputError(f"{what} is '{text}'", where=where,
-                         allowed=f"a whole number from {least}")  # fmt: skip
+        raise InputError(f"{what} is '{text}'", where=where, allowed=f"a whole number from {least}")
     return int(digits)

@@ -42,8 +42,9 @@ def _short(path: Path) -> list[str]:
     except OSError as error:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
     if size > MOST_BYTES:
-        raise InputError(f"{size} bytes are no chip file", where=str(path),
-                         allowed=f"{MOST_BYTES} bytes at most")  # fmt: skip
+        raise InputError(
+            f"{size} bytes are no chip file", where=str(path), allowed=f"{MOST_BYTES} bytes at most"
+        )
     return read_lines(path)
 
 
@@ -56,5 +57,8 @@ def _configured(path: Path, text: str) -> tuple[Chip, list[str]]:
         return read_smaug_chip(accelerator_file(path), path)
     if not first.startswith("[") and "," in first:
         return read_smaug_chip(path)
-    raise InputError("not a chip's configuration", where=str(path),
-                     allowed="SMAUG's smv-accel.cfg or gem5.cfg, or SCALE-Sim's")  # fmt: skip
+    raise InputError(
+        "not a chip's configuration",
+        where=str(path),
+        allowed="SMAUG's smv-accel.cfg or gem5.cfg, or SCALE-Sim's",
+    )

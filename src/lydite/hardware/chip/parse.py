@@ -62,8 +62,9 @@ def _catalog() -> Mapping[str, Chip]:
     entries = resources.files("lydite.hardware.catalog_chips").iterdir()
     found = (
         parse_chip(entry.read_text(), entry.name)
-        for entry in sorted(entries, key=lambda e: e.name) if entry.name.endswith(".yaml")
-    )  # fmt: skip
+        for entry in sorted(entries, key=lambda e: e.name)
+        if entry.name.endswith(".yaml")
+    )
     return {chip.name: chip for chip in found}
 
 
@@ -79,6 +80,7 @@ def catalog_chip(name: str) -> Chip:
         InputError: there is none of that name (with the nearest).
     """
     if name.lower() not in _catalog():
-        raise unknown_name("chip", name, tuple(_catalog()),
-                           "or give the path of a .yaml or .cfg file")  # fmt: skip
+        raise unknown_name(
+            "chip", name, tuple(_catalog()), "or give the path of a .yaml or .cfg file"
+        )
     return _catalog()[name.lower()]

@@ -51,34 +51,48 @@ _CUSTOM = "banks take part with a custom layout only"
 _DENSE = "weights are dense"
 _IGNORED: Mapping[str, Mapping[str, str]] = {
     "architecture_presets": {
-        "ifmapoffset": _NO_ADDRESSES, "filteroffset": _NO_ADDRESSES, "ofmapoffset": _NO_ADDRESSES,
+        "ifmapoffset": _NO_ADDRESSES,
+        "filteroffset": _NO_ADDRESSES,
+        "ofmapoffset": _NO_ADDRESSES,
         "memorybanks": "SCALE-Sim does not read it",
-        "readrequestbuffer": _RAMULATOR, "writerequestbuffer": _RAMULATOR,
+        "readrequestbuffer": _RAMULATOR,
+        "writerequestbuffer": _RAMULATOR,
     },
     "layout": {
-        "ifmapsrambanknum": _CUSTOM, "ifmapsrambankport": _CUSTOM, "filtersrambanknum": _CUSTOM,
+        "ifmapsrambanknum": _CUSTOM,
+        "ifmapsrambankport": _CUSTOM,
+        "filtersrambanknum": _CUSTOM,
         "filtersrambankport": _CUSTOM,
     },
     "sparsity": {
-        "sparserep": _DENSE, "optimizedmapping": _DENSE, "blocksize": _DENSE,
+        "sparserep": _DENSE,
+        "optimizedmapping": _DENSE,
+        "blocksize": _DENSE,
         "randomnumbergeneratorseed": _DENSE,
     },
     "network_presets": {"topologycsvloc": "the topology is read by itself"},
-}  # fmt: skip
+}
 _HONOURED: Mapping[str, tuple[str, ...]] = {
     "general": ("run_name",),
     "architecture_presets": (
-        "arrayheight", "arraywidth", "ifmapsramszkb", "filtersramszkb", "ofmapsramszkb",
-        "bandwidth", "dataflow",
+        "arrayheight",
+        "arraywidth",
+        "ifmapsramszkb",
+        "filtersramszkb",
+        "ofmapsramszkb",
+        "bandwidth",
+        "dataflow",
     ),
     "layout": (
-        "ifmapcustomlayout", "filtercustomlayout", "ifmapsrambankbandwidth",
+        "ifmapcustomlayout",
+        "filtercustomlayout",
+        "ifmapsrambankbandwidth",
         "filtersrambankbandwidth",
     ),
     "sparsity": ("sparsitysupport",),
     "run_presets": ("interfacebandwidth", "useramulatortrace"),
     "network_presets": (),
-}  # fmt: skip
+}
 _REFUSED = {
     ("layout", "ifmapcustomlayout"): "custom layouts are not simulated",
     ("layout", "filtercustomlayout"): "custom layouts are not simulated",
@@ -133,8 +147,9 @@ def read_scalesim_config(path: Path) -> ScaleSimConfig:
     for key, why in _REFUSED.items():
         entry = fields.found.get(key)
         if entry is not None and entry.value.lower() != "false":
-            raise InputError(f"{entry.spelling} is {entry.value}: {why}", where=entry.where,
-                             allowed="false")  # fmt: skip
+            raise InputError(
+                f"{entry.spelling} is {entry.value}: {why}", where=entry.where, allowed="false"
+            )
     presets = "architecture_presets"
     sizes = [1024 * fields.whole(presets, f"{x}sramszkb") for x in ("ifmap", "filter", "ofmap")]
     limited = fields.choice("run_presets", "interfacebandwidth", ("USER", "CALC")) == "USER"
@@ -202,10 +217,19 @@ def read_scalesim_chip(path: Path, base: str = "systolic-32") -> tuple[Chip, lis
         dram = replace(dram, pins_bytes_per_s=rate)
         notes.append("operands' ports are apart in SCALE-Sim; here they share one DRAM's rate")
     sources = {**other.sources, **dict.fromkeys(_STATED, f"{path.name} (SCALE-Sim)")}
-    return checked(replace(
-        other, name=path.stem.lower(), title=f"{config.name}, of a SCALE-Sim configuration",
-        array=array, scratchpads=pads, dtype="int8", dram=dram, sources=sources,
-    ), str(path)), notes  # fmt: skip
+    return checked(
+        replace(
+            other,
+            name=path.stem.lower(),
+            title=f"{config.name}, of a SCALE-Sim configuration",
+            array=array,
+            scratchpads=pads,
+            dtype="int8",
+            dram=dram,
+            sources=sources,
+        ),
+        str(path),
+    ), notes
 
 
 _STATED = ("array", "scratchpads", "dtype")

@@ -48,8 +48,9 @@ def read_smaug_chip(
     system, notes = ({}, []) if gem5_cfg is None else _read_system(gem5_cfg)
     named = system.get("config_file_name")
     if named is not None and Path(named.value).name != accelerator_cfg.name:
-        notes.append(f"{named.where}: config_file_name is {named.value}, but {accelerator_cfg} was "
-                     "read")  # fmt: skip
+        notes.append(
+            f"{named.where}: config_file_name is {named.value}, but {accelerator_cfg} was read"
+        )
     cycle = _agreed(accelerator.settings.get("cycle_time"), system.get("cycle_time"))
     ports = _agreed(accelerator.settings.get("scratchpad_ports"), system.get("spad_ports"))
     pads = tuple(
@@ -59,10 +60,14 @@ def read_smaug_chip(
     stated = ("scratchpads", "registers", *(("clock",) if cycle else ()))
     sources = {**smv.sources, **dict.fromkeys(stated, f"{accelerator_cfg.name} (SMAUG)")}
     chip = replace(
-        smv, name=accelerator_cfg.stem.lower(), title=f"SMV as {accelerator_cfg.name} has it",
-        scratchpads=pads, registers_bytes=sum(accelerator.registers.values()), sources=sources,
+        smv,
+        name=accelerator_cfg.stem.lower(),
+        title=f"SMV as {accelerator_cfg.name} has it",
+        scratchpads=pads,
+        registers_bytes=sum(accelerator.registers.values()),
+        sources=sources,
         clock_hz=1e9 / cycle.whole() if cycle else smv.clock_hz,
-    )  # fmt: skip
+    )
     if gem5_cfg is not None:
         chip = _with_system(chip, system, gem5_cfg.name)
     return checked(chip, str(accelerator_cfg)), accelerator.notes + notes
@@ -70,8 +75,11 @@ def read_smaug_chip(
 
 def _agreed(one: Entry | None, other: Entry | None) -> Entry | None:
     if one is not None and other is not None and one.value != other.value:
-        raise InputError(f"{other.name} is {other.value}, but {one.value} in {one.where}",
-                         where=other.where, allowed="the same in both files")  # fmt: skip
+        raise InputError(
+            f"{other.name} is {other.value}, but {one.value} in {one.where}",
+            where=other.where,
+            allowed="the same in both files",
+        )
     return other or one
 
 
@@ -132,8 +140,9 @@ _OWN = ("accelerator_id", "trace_file_name", "bench_name", "input_dir")
 def _same(name: str, first: dict[str, Entry], other: dict[str, Entry], path: Path) -> None:
     one, two = first.get(name), other.get(name)
     if name not in _OWN and (one and one.value) != (two and two.value):
-        raise InputError(f"accelerators differ in {name}", where=str(path),
-                         allowed="accelerators of one kind")  # fmt: skip
+        raise InputError(
+            f"accelerators differ in {name}", where=str(path), allowed="accelerators of one kind"
+        )
 
 
 def accelerator_file(gem5_cfg: Path) -> Path:
@@ -145,8 +154,9 @@ def accelerator_file(gem5_cfg: Path) -> Path:
     fields, _ = _read_system(gem5_cfg)
     entry = fields.get("config_file_name")
     if entry is None:
-        raise InputError("no config_file_name", where=str(gem5_cfg),
-                         hint="give the accelerator's file as well")  # fmt: skip
+        raise InputError(
+            "no config_file_name", where=str(gem5_cfg), hint="give the accelerator's file as well"
+        )
     folder = gem5_cfg.parent.resolve()
     found = (folder / _filled(entry, fields)).resolve()
     if not found.is_relative_to(folder):
@@ -177,13 +187,19 @@ def _with_system(chip: Chip, fields: Mapping[str, Entry], source: str) -> Chip:
         return fields[name].truth() if name in fields else default
 
     dma = replace(
-        chip.dma, channels=whole("num_dma_channels", chip.dma.channels),
+        chip.dma,
+        channels=whole("num_dma_channels", chip.dma.channels),
         chunk_bytes=whole("dma_chunk_size", chip.dma.chunk_bytes),
         requests=whole("max_dma_requests", chip.dma.requests),
-    )  # fmt: skip
+    )
     sources = {**chip.sources, "dma": source, "interface": source, "accelerators": source}
-    return replace(chip, dma=dma, interface=_interface(chip, fields, whole, on),
-                   accelerators=fields["accelerators"].whole(), sources=sources)  # fmt: skip
+    return replace(
+        chip,
+        dma=dma,
+        interface=_interface(chip, fields, whole, on),
+        accelerators=fields["accelerators"].whole(),
+        sources=sources,
+    )
 
 
 def _interface(
@@ -193,14 +209,17 @@ def _interface(
     own, ns = chip.interface, chip.clock_hz * 1e-9
     kinds = {"spad": "dma", "dma": "dma", "cache": "cache"}
     flush, invalidate = (
-        round(whole(name, 0, 0) * ns) if name in fields else default for name, default in
-        (("cacheline_flush_latency", own.flush_cycles),
-         ("cacheline_invalidate_latency", own.invalidate_cycles))
-    )  # fmt: skip
+        round(whole(name, 0, 0) * ns) if name in fields else default
+        for name, default in (
+            ("cacheline_flush_latency", own.flush_cycles),
+            ("cacheline_invalidate_latency", own.invalidate_cycles),
+        )
+    )
     return replace(
-        own, kind=fields["memory_type"].choice(kinds) if "memory_type" in fields else own.kind,
+        own,
+        kind=fields["memory_type"].choice(kinds) if "memory_type" in fields else own.kind,
         line_bytes=whole("cache_line_sz", own.line_bytes),
         flush_cycles=0 if on("ignore_cache_flush", False) else flush,
         invalidate_cycles=invalidate if on("invalidate_on_dma_store", True) else 0,
         acp_requests=whole("acp_cache_mshrs", own.acp_requests),
-    )  # fmt: skip
+    )

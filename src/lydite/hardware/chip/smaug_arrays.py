@@ -44,10 +44,17 @@ def read_arrays(path: Path) -> Arrays:
     """
     found = Arrays(path)
     readers: Mapping[str, Callable[[Arrays, list[str], str], None]] = {
-        "partition": _partition, "unrolling": _loop, "flatten": _loop, "pipeline": _loop,
-        "cache": _refused, "acp": _refused, "cycle_time": _setting, "ready_mode": _setting,
-        "scratchpad_ports": _setting, "pipelining": _setting,
-    }  # fmt: skip
+        "partition": _partition,
+        "unrolling": _loop,
+        "flatten": _loop,
+        "pipeline": _loop,
+        "cache": _refused,
+        "acp": _refused,
+        "cycle_time": _setting,
+        "ready_mode": _setting,
+        "scratchpad_ports": _setting,
+        "pipelining": _setting,
+    }
     for number, line in enumerate(read_lines(path), start=1):
         words = [word.strip() for word in line.split("#")[0].split(",")]
         where = f"{path}:{number}"
@@ -76,8 +83,11 @@ def _partition(found: Arrays, words: list[str], where: str) -> None:
     arrays = REGISTERS if whole else SCRATCHPADS
     if name not in arrays:
         if name in (*REGISTERS, *SCRATCHPADS):
-            raise InputError(f"'{name}' cannot be partitioned so: {words[1]}", where=where,
-                             allowed="cyclic or block" if whole else "complete")  # fmt: skip
+            raise InputError(
+                f"'{name}' cannot be partitioned so: {words[1]}",
+                where=where,
+                allowed="cyclic or block" if whole else "complete",
+            )
         raise placed(unknown_name("array", name, arrays), where)
     if size % word:
         raise InputError(f"{size} bytes of '{name}' are no whole words of {word}", where=where)
@@ -90,8 +100,10 @@ def _partition(found: Arrays, words: list[str], where: str) -> None:
     if pad.banks > size // word:
         raise InputError(f"{pad.banks} banks of '{name}' for {size // word} words", where=where)
     if words[1] == "block":
-        found.notes.append(f"{where}: '{name}' in blocks is timed as cyclic: aligned vectors meet "
-                           "in one bank either way")  # fmt: skip
+        found.notes.append(
+            f"{where}: '{name}' in blocks is timed as cyclic: aligned vectors meet "
+            "in one bank either way"
+        )
 
 
 def _register(found: Arrays, name: str, size: int, where: str) -> None:
@@ -117,19 +129,22 @@ def _loop(found: Arrays, words: list[str], where: str) -> None:
     if loop not in loops:
         raise placed(unknown_name(f"loop of {kernel}", loop, loops), where)
     if modelled.get((kind, kernel, loop)) != factor:
-        own = ", ".join(f"{k} {n or ''}".strip() for (k, *at), n in modelled.items()
-                        if at == [kernel, loop])  # fmt: skip
-        raise InputError(f"{','.join(words)}: SMV's cycles do not stand for it", where=where,
-                         allowed=own)  # fmt: skip
+        own = ", ".join(
+            f"{k} {n or ''}".strip() for (k, *at), n in modelled.items() if at == [kernel, loop]
+        )
+        raise InputError(
+            f"{','.join(words)}: SMV's cycles do not stand for it", where=where, allowed=own
+        )
     found.loops[kind, kernel, loop] = factor
 
 
 def _refused(found: Arrays, words: list[str], where: str) -> None:
     del found
     raise InputError(
-        f"{words[0]} of single arrays is not simulated", where=where,
+        f"{words[0]} of single arrays is not simulated",
+        where=where,
         hint="leave the line out and choose the chip's interface: dma, acp or cache",
-    )  # fmt: skip
+    )
 
 
 def _setting(found: Arrays, words: list[str], where: str) -> None:
@@ -146,13 +161,16 @@ def _complete(found: Arrays) -> None:
     """Nothing that SMV's cycles rest on may be missing."""
     missing = [name for name in SCRATCHPADS if name not in found.pads]
     if missing:
-        raise InputError(f"no partition of '{missing[0]}'", where=str(found.path),
-                         hint=f"add a line such as partition,cyclic,{missing[0]},65536,4,8"
-                         )  # fmt: skip
+        raise InputError(
+            f"no partition of '{missing[0]}'",
+            where=str(found.path),
+            hint=f"add a line such as partition,cyclic,{missing[0]},65536,4,8",
+        )
     gone = [key for key in modelled_loops() if key not in found.loops]
     if gone and found.loops:
         kind, kernel, loop = gone[0]
-        raise InputError(f"no {kind} of {kernel}'s {loop}, which SMV's cycles stand for",
-                         where=str(found.path))  # fmt: skip
+        raise InputError(
+            f"no {kind} of {kernel}'s {loop}, which SMV's cycles stand for", where=str(found.path)
+        )
     if gone:
         found.notes.append(f"{found.path}: no loops: taken as in SMAUG's own file")

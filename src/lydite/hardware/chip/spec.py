@@ -170,41 +170,80 @@ class ChipSpec(_Spec):
             raise placed(unknown_name("field", unknown, _FIELDS), f"{where}: sources")
         read = _Reader(where)
         array, cache, cpu, dma, interface = (
-            self.array, self.cache, self.cpu, self.dma, self.interface
-        )  # fmt: skip
+            self.array,
+            self.cache,
+            self.cpu,
+            self.dma,
+            self.interface,
+        )
         pads = tuple(
-            Scratchpad(name, read.size(pad.size, f"scratchpads.{name}.size"), pad.banks, pad.ports,
-                       read.size(pad.word, f"scratchpads.{name}.word"))
+            Scratchpad(
+                name,
+                read.size(pad.size, f"scratchpads.{name}.size"),
+                pad.banks,
+                pad.ports,
+                read.size(pad.word, f"scratchpads.{name}.word"),
+            )
             for name, pad in self.scratchpads.items()
-        )  # fmt: skip
-        return checked(Chip(
-            self.name, self.title, read.quantity(self.clock, "Hz", "clock"), self.dtype,
-            SmvArray(array.pes, array.vectors, array.lanes) if isinstance(array, SmvSpec)
-            else SystolicArray(array.rows, array.columns, array.dataflow, array.overlap),
-            pads, self._dram(read),
-            self._vector(where),
-            Dma(dma.channels, read.size(dma.chunk, "dma.chunk"), read.size(dma.page, "dma.page"),
-                dma.setup_cycles, dma.requests),
-            Interface(interface.kind, read.size(interface.line, "interface.line"),
-                      interface.flush_cycles, interface.invalidate_cycles,
-                      interface.acp_latency_cycles, interface.acp_requests),
-            None if cache is None else LastLevelCache(
-                read.size(cache.size, "cache.size"), cache.hit_cycles),
-            Cpu(cpu.cores, read.quantity(cpu.clock, "Hz", "cpu.clock"), cpu.copy_bytes_per_cycle,
-                cpu.flops_per_cycle, cpu.launch_cycles, cpu.operator_cycles,
-                read.quantity(cpu.memory_bandwidth, "B/s", "cpu.memory_bandwidth")),
-            self.accelerators,
-            float("inf") if self.bus is None else read.quantity(self.bus, "B/s", "bus"),
-            self.node_nm, 0 if self.registers is None else read.size(self.registers, "registers"),
-            self._noc(read), self.sources,
-        ), where)  # fmt: skip
+        )
+        return checked(
+            Chip(
+                self.name,
+                self.title,
+                read.quantity(self.clock, "Hz", "clock"),
+                self.dtype,
+                SmvArray(array.pes, array.vectors, array.lanes)
+                if isinstance(array, SmvSpec)
+                else SystolicArray(array.rows, array.columns, array.dataflow, array.overlap),
+                pads,
+                self._dram(read),
+                self._vector(where),
+                Dma(
+                    dma.channels,
+                    read.size(dma.chunk, "dma.chunk"),
+                    read.size(dma.page, "dma.page"),
+                    dma.setup_cycles,
+                    dma.requests,
+                ),
+                Interface(
+                    interface.kind,
+                    read.size(interface.line, "interface.line"),
+                    interface.flush_cycles,
+                    interface.invalidate_cycles,
+                    interface.acp_latency_cycles,
+                    interface.acp_requests,
+                ),
+                None
+                if cache is None
+                else LastLevelCache(read.size(cache.size, "cache.size"), cache.hit_cycles),
+                Cpu(
+                    cpu.cores,
+                    read.quantity(cpu.clock, "Hz", "cpu.clock"),
+                    cpu.copy_bytes_per_cycle,
+                    cpu.flops_per_cycle,
+                    cpu.launch_cycles,
+                    cpu.operator_cycles,
+                    read.quantity(cpu.memory_bandwidth, "B/s", "cpu.memory_bandwidth"),
+                ),
+                self.accelerators,
+                float("inf") if self.bus is None else read.quantity(self.bus, "B/s", "bus"),
+                self.node_nm,
+                0 if self.registers is None else read.size(self.registers, "registers"),
+                self._noc(read),
+                self.sources,
+            ),
+            where,
+        )
 
     def _vector(self, where: str) -> VectorUnit:
         if self.vector is None:
             return VectorUnit()
         if isinstance(self.array, SmvSpec):
-            raise InputError("SMV's lanes do what is no product", where=f"{where}: vector",
-                             allowed="none beside them")  # fmt: skip
+            raise InputError(
+                "SMV's lanes do what is no product",
+                where=f"{where}: vector",
+                allowed="none beside them",
+            )
         return VectorUnit(self.vector.lanes, self.vector.special_cycles)
 
     def _noc(self, read: _Reader) -> Noc | None:
@@ -212,8 +251,11 @@ class ChipSpec(_Spec):
         if noc is None:
             return None
         if noc.columns is not None and noc.topology != "mesh":
-            raise InputError(f"a {noc.topology} has no columns", where=f"{read.where}: noc.columns",
-                             allowed="of a mesh only")  # fmt: skip
+            raise InputError(
+                f"a {noc.topology} has no columns",
+                where=f"{read.where}: noc.columns",
+                allowed="of a mesh only",
+            )
         rate = read.quantity(noc.link, "B/s", "noc.link")
         return Noc(noc.topology, rate, noc.hop_cycles, noc.columns or 0)
 
@@ -243,8 +285,11 @@ class _Reader:
     def quantity(self, text: str, unit: str, field: str) -> float:
         where = f"{self.where}: {field}"
         if _is_number(text):
-            raise InputError(f"'{text}' has no unit", where=where,
-                             allowed="such as '64 KiB', '1 GHz' or '12 GB/s'")  # fmt: skip
+            raise InputError(
+                f"'{text}' has no unit",
+                where=where,
+                allowed="such as '64 KiB', '1 GHz' or '12 GB/s'",
+            )
         value = parse_quantity(text, unit, where=where)
         if value <= 0:
             raise InputError(f"'{text}' is nothing", where=where, allowed="more than 0")
@@ -253,8 +298,11 @@ class _Reader:
     def size(self, text: str, field: str) -> int:
         value = self.quantity(text, "B", field)
         if value != int(value) or value > _MOST_BYTES:
-            raise InputError(f"'{text}' is no size", where=f"{self.where}: {field}",
-                             allowed="whole bytes, 1 PiB at most")  # fmt: skip
+            raise InputError(
+                f"'{text}' is no size",
+                where=f"{self.where}: {field}",
+                allowed="whole bytes, 1 PiB at most",
+            )
         return int(value)
 
 
@@ -270,10 +318,17 @@ def _is_number(text: str) -> bool:
 
 
 SECTIONS: Mapping[str, type[_Spec]] = {
-    "smv": SmvSpec, "systolic": SystolicSpec, "scratchpads": ScratchpadSpec, "vector": VectorSpec,
-    "dma": DmaSpec, "interface": InterfaceSpec, "cache": CacheSpec, "noc": NocSpec,
-    "dram": DramSpec, "cpu": CpuSpec,
-}  # fmt: skip
+    "smv": SmvSpec,
+    "systolic": SystolicSpec,
+    "scratchpads": ScratchpadSpec,
+    "vector": VectorSpec,
+    "dma": DmaSpec,
+    "interface": InterfaceSpec,
+    "cache": CacheSpec,
+    "noc": NocSpec,
+    "dram": DramSpec,
+    "cpu": CpuSpec,
+}
 """Parts of a file by the name under which they stand; an array by its kind."""
 
 

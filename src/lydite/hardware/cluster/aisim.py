@@ -204,8 +204,10 @@ def _link(
 ) -> tuple[int, float, float, int, bool]:
     if not isinstance(link, dict) or set(link) != set(_FIELDS):
         raise InputError("a link with other fields", where=where, allowed=", ".join(_FIELDS))
-    link = {field: value if isinstance(value, str | int | float) else str(value)
-            for field, value in link.items()}  # fmt: skip
+    link = {
+        field: value if isinstance(value, str | int | float) else str(value)
+        for field, value in link.items()
+    }
     if link["dest"] not in number:
         raise unknown_name("destination", str(link["dest"]), number, f"in a link of {where}")
     for field, known in (("type", _TYPES), ("scheduler", _SCHEDULERS)):

@@ -96,9 +96,9 @@ def make_cluster(
         least = 1 if field in counts else 0
         if not least <= value < float("inf") or (field in rates and value == 0):
             raise InputError(
-                f"{field} is {value:g}", allowed="1 or more" if field in counts else
-                "> 0" if field in rates else ">= 0",
-            )  # fmt: skip
+                f"{field} is {value:g}",
+                allowed="1 or more" if field in counts else "> 0" if field in rates else ">= 0",
+            )
     found = find_device(device) if isinstance(device, str) else device
     inside = Wire("nvswitch", intra_bandwidth, intra_latency / 2)
     cable = Wire("ib", inter_bandwidth, inter_latency / 2)
@@ -141,9 +141,14 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
             allowed=", ".join([*boxes, f"'{name} x N'"]),
         )
     cluster = make_cluster(
-        found, times, 1, PORT_BYTES_PER_S, PORT_BYTES_PER_S, inter_latency=PORT_LATENCY_S,
+        found,
+        times,
+        1,
+        PORT_BYTES_PER_S,
+        PORT_BYTES_PER_S,
+        inter_latency=PORT_LATENCY_S,
         name=f"{name} x {times}",
-    )  # fmt: skip
+    )
     assumed = "assumed: one 400 Gb/s port a device, 1 us from card to card, one switch"
     return replace(cluster, sources={**cluster.sources, "": assumed})
 
