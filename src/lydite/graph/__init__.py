@@ -5,7 +5,8 @@ from lydite.graph.graph import Graph, Initializer, Op
 from lydite.graph.keys import key_of, keys_of, model_key
 from lydite.graph.onnx_reader import graph_from_model, read_onnx
 from lydite.graph.onnx_writer import model_to_proto, write_onnx
-from lydite.graph.retype import bind_dims, rebatched, retyped
+from lydite.graph.shapes.control import retyped
+from lydite.graph.shapes.retype import bind_dims, rebatched
 from lydite.graph.work import GraphWork, Work, total_work, work_of, work_of_key
 from lydite.opkey import Operand, OpKey, TensorType
 

@@ -18,8 +18,8 @@ import numpy as np
 from lydite.errors import GraphError
 from lydite.graph.attributes import short_float
 from lydite.graph.graph import Attr, Graph, Initializer, Op
-from lydite.graph.infer import infer_outputs
-from lydite.graph.propagate import Values
+from lydite.graph.shapes.infer import infer_outputs
+from lydite.graph.shapes.propagate import Values
 from lydite.opkey import Dim, TensorType
 
 Size = int | Sequence[int]

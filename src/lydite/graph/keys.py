@@ -11,8 +11,8 @@ import numpy as np
 
 from lydite.errors import GraphError
 from lydite.graph.attributes import default_attrs, schema, short_float
-from lydite.graph.control import is_function_call
 from lydite.graph.graph import Attr, Graph, Initializer, Op
+from lydite.graph.shapes.functions import is_function_call
 from lydite.opkey import Operand, OpKey, TensorType
 
 STEERING_ELEMENTS = 64

@@ -18,14 +18,15 @@ from onnx import TensorProto, numpy_helper, shape_inference
 from lydite.errors import GraphError, InputError, unknown_name
 from lydite.files import inside
 from lydite.graph.attributes import attr_from_proto
-from lydite.graph.control import typed
 from lydite.graph.dtypes import dtype_name, type_from_proto
 from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
 from lydite.graph.guard import safe_as_a_whole
-from lydite.graph.infer import SMALL
 from lydite.graph.onnx_writer import UNALLOCATED
-from lydite.graph.propagate import Values
 from lydite.graph.rules import rules
+from lydite.graph.shapes.control import typed
+from lydite.graph.shapes.functions import reads_models
+from lydite.graph.shapes.infer import SMALL
+from lydite.graph.shapes.propagate import Values
 from lydite.opkey import TensorType
 
 KNOWN_DOMAINS = (
@@ -98,6 +99,9 @@ def graph_from_model(
     shapes |= {value.name: type_from_proto(value.type) for value in inputs}
     name = model.graph.name or Path(where).stem
     return reader.graph(model.graph, shapes, name, weights)
+
+
+reads_models(graph_from_model)
 
 
 def _check_text(model: onnx.ModelProto, where: str) -> None:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 from lydite.errors import GraphError
 from lydite.graph.attributes import default_attrs
-from lydite.graph.control import inlined, is_function_call
 from lydite.graph.graph import Graph, Op, fixed_inputs, is_parameter
 from lydite.graph.keys import key_of, plain_attr
-from lydite.graph.propagate import Values
 from lydite.graph.rules import Call, NotKnownError, rule_for
+from lydite.graph.shapes.functions import inlined, is_function_call
+from lydite.graph.shapes.propagate import Values
 from lydite.opkey import OpKey
 
 

@@ -117,7 +117,9 @@ def _parse(text: str, where: str) -> tuple[Device, list[str]]:
 def _catalog() -> tuple[dict[str, Device], dict[str, str]]:
     devices: dict[str, Device] = {}
     aliases: dict[str, str] = {}
-    for entry in sorted(resources.files("lydite.hardware.catalog").iterdir(), key=lambda e: e.name):
+    for entry in sorted(
+        resources.files("lydite.hardware.catalog.devices").iterdir(), key=lambda e: e.name
+    ):
         if entry.name.endswith(".yaml"):
             device, names = _parse(entry.read_text(), entry.name)
             devices[device.name] = device

@@ -43,7 +43,7 @@ def test_it_holds_what_the_source_holds(wheel):
         if path.suffix in (".py", ".yaml")
     }
     assert expected <= names
-    assert sum(name.startswith("lydite/hardware/catalog/nvidia-") for name in names) >= 9
+    assert sum(name.startswith("lydite/hardware/catalog/devices/nvidia-") for name in names) >= 9
     assert f"lydite-{__version__}.dist-info/licenses/LICENSE" in names
 
 

@@ -109,7 +109,7 @@ def test_a_device_is_complete_and_plausible(device):
 
 def test_files_are_named_after_their_device_and_aliases_are_unique():
     aliases = []
-    for entry in resources.files("lydite.hardware.catalog").iterdir():
+    for entry in resources.files("lydite.hardware.catalog.devices").iterdir():
         if entry.name.endswith(".yaml"):
             raw = yaml.safe_load(entry.read_text())
             assert entry.name == f"{raw['name']}.yaml"

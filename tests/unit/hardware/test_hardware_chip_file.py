@@ -29,7 +29,7 @@ EXAMPLE = ROOT / "examples" / "my_npu.yaml"
 GOOD = EXAMPLE.read_text()
 CATALOG = {
     entry.name.removesuffix(".yaml"): yaml.safe_load(entry.read_text())
-    for entry in resources.files("lydite.hardware.catalog_chips").iterdir()
+    for entry in resources.files("lydite.hardware.catalog.chips").iterdir()
     if entry.name.endswith(".yaml")
 }
 

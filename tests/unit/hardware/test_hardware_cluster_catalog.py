@@ -120,7 +120,7 @@ def test_every_link_has_its_twin_and_every_pair_a_path(name, hosts):
 
 def test_files_are_named_after_their_cluster_and_aliases_are_unique():
     names = []
-    for entry in (resources.files("lydite.hardware") / "catalog_clusters").iterdir():
+    for entry in (resources.files("lydite.hardware.catalog.clusters")).iterdir():
         if entry.name.endswith(".yaml"):
             raw = yaml.safe_load(entry.read_text())
             assert entry.name == f"{raw['name']}.yaml"

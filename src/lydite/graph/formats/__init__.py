@@ -29,7 +29,7 @@ from lydite.graph.formats.tensorflow_reader import (
 )
 from lydite.graph.graph import Graph
 from lydite.graph.onnx_reader import read_onnx
-from lydite.graph.retype import bind_dims
+from lydite.graph.shapes.retype import bind_dims
 
 __all__ = [
     "read_aisim_graph",

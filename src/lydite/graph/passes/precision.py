@@ -19,7 +19,7 @@ from lydite.graph.dtypes import dtype_number, numpy_dtype
 from lydite.graph.graph import Graph, Initializer, Op
 from lydite.graph.passes.quantise import quantised
 from lydite.graph.passes.rewrite import Rewriter
-from lydite.graph.retype import retyped
+from lydite.graph.shapes.control import retyped
 from lydite.graph.upgrade import OPSET, upgraded
 from lydite.opkey import TensorType
 

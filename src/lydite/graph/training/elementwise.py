@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lydite.graph.builder import Tensor
-from lydite.graph.own_types import SAVED
+from lydite.graph.shapes.own_types import SAVED
 from lydite.graph.training.call import GradientCall, GradientRule
 
 

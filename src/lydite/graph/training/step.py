@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from lydite.errors import GraphError, unknown_name
 from lydite.graph.builder import Builder, Tensor
 from lydite.graph.graph import Graph, Op
-from lydite.graph.infer import infer_outputs
+from lydite.graph.shapes.infer import infer_outputs
 from lydite.graph.training.call import GradientCall
 from lydite.graph.training.losses import LOSSES, usual_loss
 from lydite.graph.training.optimizers import OPTIMIZERS, append_updates

@@ -1,1 +1,1 @@
-"""Device files, one a device."""
+"""The catalog: devices, chips and clusters, one YAML file each, every figure with its source."""

@@ -59,7 +59,7 @@ def _loaded(text: str, where: str) -> Any:
 
 @cache
 def _catalog() -> Mapping[str, Chip]:
-    entries = resources.files("lydite.hardware.catalog_chips").iterdir()
+    entries = resources.files("lydite.hardware.catalog.chips").iterdir()
     found = (
         parse_chip(entry.read_text(), entry.name)
         for entry in sorted(entries, key=lambda e: e.name)

@@ -206,7 +206,7 @@ def _loaded(path: Path) -> Any:
 def _catalog() -> tuple[dict[str, Plan], dict[str, str]]:
     plans: dict[str, Plan] = {}
     aliases: dict[str, str] = {}
-    folder = resources.files("lydite.hardware") / "catalog_clusters"
+    folder = resources.files("lydite.hardware.catalog.clusters")
     for entry in sorted(folder.iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".yaml"):
             plan = parse_spec(yaml.load(entry.read_text(), Loader=_LOADER), entry.name)

@@ -14,11 +14,11 @@ from onnx import checker, helper, numpy_helper, shape_inference
 
 from lydite.errors import GraphError
 from lydite.graph.attributes import attr_to_proto, schema
-from lydite.graph.contrib import CONTRIB
 from lydite.graph.dtypes import type_from_proto, type_to_proto
 from lydite.graph.graph import UNKNOWN, Attr, Graph, Op
 from lydite.graph.guard import IR_VERSION, check_node
-from lydite.graph.own_types import TYPES
+from lydite.graph.shapes.contrib import CONTRIB
+from lydite.graph.shapes.own_types import TYPES
 from lydite.opkey import TensorType
 
 SMALL = 1024

@@ -1,4 +1,4 @@
-"""Type a graph anew: after binding symbolic sizes, or after an operator has changed."""
+"""Other sizes for a graph: symbolic ones bound, another batch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from lydite.errors import InputError, unknown_name
-from lydite.graph.control import inlined, is_function_call, typed
-from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
-from lydite.graph.propagate import Values
+from lydite.graph.graph import Graph, Initializer, Op
+from lydite.graph.shapes.control import retyped
 from lydite.opkey import TensorType
 
 
@@ -106,39 +105,3 @@ def _holds_batch(op: Op, found: Graph, before: Graph) -> bool:
         return False
     source, target = found.type_of(op.inputs[0]), found.type_of(op.outputs[0])
     return source.numel != target.numel
-
-
-def retyped(
-    graph: Graph,
-    inputs: Mapping[str, TensorType],
-    *,
-    visible: Mapping[str, TensorType] | None = None,
-    values: Values | None = None,
-) -> Graph:
-    """The graph with new input types, and every other type inferred from them.
-
-    Args:
-        graph: a graph, or the body of an operator.
-        inputs: types of inputs; those that are not named keep theirs.
-        visible: types of the graphs around a body.
-        values: known values of the graphs around a body.
-    """
-    tensors = {name: (visible or {}).get(name, UNKNOWN) for name in sorted(graph.outer)}
-    tensors |= {name: graph.type_of(name) for name in graph.inputs} | dict(inputs)
-    tensors |= {name: init.type for name, init in graph.initializers.items()}
-    known = {k: i.value for k, i in graph.initializers.items() if i.value is not None}
-    if values is not None:
-        outer = {name: values.get(name) for name in graph.outer}
-        known |= {name: value for name, value in outer.items() if value is not None}
-    own = Values(known, graph.opsets.get("", 1))
-    ops: list[Op] = []
-    for op in graph.ops:
-        if is_function_call(op, graph):
-            body = inlined(op, tensors, own, graph)
-            found = [body.type_of(n) if body else UNKNOWN for n in op.outputs]
-        else:
-            op, found = typed(op, tensors, own, graph.opsets)
-        tensors |= {name: type_ for name, type_ in zip(op.outputs, found, strict=True) if name}
-        own.record(op, tensors)
-        ops.append(op)
-    return replace(graph, ops=tuple(ops), tensors=tensors)

@@ -1,14 +1,14 @@
-"""Types of what holds graphs itself: control flow, and calls of a model's own functions."""
+"""Types of a whole graph, inferred anew, bodies of control flow included."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lydite.errors import InputError
-from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
-from lydite.graph.infer import infer_outputs
-from lydite.graph.propagate import Values
+from lydite.graph.graph import UNKNOWN, Graph, Op
+from lydite.graph.shapes.functions import inlined, is_function_call
+from lydite.graph.shapes.infer import infer_outputs
+from lydite.graph.shapes.propagate import Values
 from lydite.opkey import Dim, TensorType
 
 _OPEN = "?"
@@ -49,8 +49,6 @@ def _with_bodies(
     visible: Mapping[str, TensorType],
     values: Values,
 ) -> Op:
-    from lydite.graph.retype import retyped
-
     fresh = {
         name: retyped(
             body,
@@ -180,32 +178,37 @@ def _scores(op: Op, ins: Sequence[TensorType | None]) -> list[TensorType]:
     return [TensorType(dtype, (*query[:3], key[2]))]
 
 
-def is_function_call(op: Op, graph: Graph) -> bool:
-    """Whether an operator calls one of the model's own functions."""
-    return any(f.name == op.op_type and f.domain == op.domain for f in graph.functions)
+def retyped(
+    graph: Graph,
+    inputs: Mapping[str, TensorType],
+    *,
+    visible: Mapping[str, TensorType] | None = None,
+    values: Values | None = None,
+) -> Graph:
+    """The graph with new input types, and every other type inferred from them.
 
-
-def inlined(op: Op, types: Mapping[str, TensorType], values: Values, around: Graph) -> Graph | None:
-    """The call of a function as the graph that it stands for; None if it does not fit."""
-    from onnx import checker, inliner
-
-    from lydite.graph.onnx_reader import graph_from_model
-    from lydite.graph.onnx_writer import model_to_proto
-
-    names = [name for name in dict.fromkeys(op.inputs) if name]
-    known = {name: value for name in names if (value := values.get(name)) is not None}
-    alone = Graph(
-        name=op.name,
-        ops=(op,),
-        tensors={name: types.get(name, UNKNOWN) for name in (*names, *op.outputs) if name},
-        inputs=tuple(name for name in names if name not in known),
-        outputs=tuple(name for name in op.outputs if name),
-        initializers={n: Initializer(types.get(n, UNKNOWN), value=v) for n, v in known.items()},
-        opsets=around.opsets,
-        functions=around.functions,
-    )
-    try:
-        body = graph_from_model(inliner.inline_local_functions(model_to_proto(alone)))
-    except (InputError, checker.ValidationError, RuntimeError, ValueError):
-        return None
-    return None if any(is_function_call(inner, body) for inner in body.walk()) else body
+    Args:
+        graph: a graph, or the body of an operator.
+        inputs: types of inputs; those that are not named keep theirs.
+        visible: types of the graphs around a body.
+        values: known values of the graphs around a body.
+    """
+    tensors = {name: (visible or {}).get(name, UNKNOWN) for name in sorted(graph.outer)}
+    tensors |= {name: graph.type_of(name) for name in graph.inputs} | dict(inputs)
+    tensors |= {name: init.type for name, init in graph.initializers.items()}
+    known = {k: i.value for k, i in graph.initializers.items() if i.value is not None}
+    if values is not None:
+        outer = {name: values.get(name) for name in graph.outer}
+        known |= {name: value for name, value in outer.items() if value is not None}
+    own = Values(known, graph.opsets.get("", 1))
+    ops: list[Op] = []
+    for op in graph.ops:
+        if is_function_call(op, graph):
+            body = inlined(op, tensors, own, graph)
+            found = [body.type_of(n) if body else UNKNOWN for n in op.outputs]
+        else:
+            op, found = typed(op, tensors, own, graph.opsets)
+        tensors |= {name: type_ for name, type_ in zip(op.outputs, found, strict=True) if name}
+        own.record(op, tensors)
+        ops.append(op)
+    return replace(graph, ops=tuple(ops), tensors=tensors)

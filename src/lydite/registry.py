@@ -1,0 +1,61 @@
+"""Things found by name: our own, and those that installed packages add by entry points.
+
+Backends, dataflows, collectives, readers, importers and the rest of what can be extended are each
+one `Registry`. Its own entries are "module:attribute" texts, so that naming them imports nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar, cast
+
+from lydite.errors import MissingExtra, unknown_name
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Entries by name; each is imported when it is asked for.
+
+    Args:
+        group: entry-point group through which packages add their own, such as "lydite.backends".
+        noun: what an entry is called in messages, such as "backend".
+        own: "module:attribute" by name; these win over entries of the same name.
+    """
+
+    def __init__(self, group: str, noun: str, own: Mapping[str, str]) -> None:
+        self.group, self.noun = group, noun
+        self._own = dict(own)
+
+    @cached_property
+    def _entries(self) -> dict[str, EntryPoint]:
+        found = {entry.name: entry for entry in entry_points(group=self.group)}
+        found |= {name: EntryPoint(name, value, self.group) for name, value in self._own.items()}
+        return dict(sorted(found.items()))
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return list(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def find(self, name: str) -> T:
+        """The entry called `name`.
+
+        Raises:
+            InputError: there is none (with the nearest name).
+            MissingExtra: it needs a package that is not installed.
+        """
+        entry = self._entries.get(name)
+        if entry is None:
+            raise unknown_name(self.noun, name, self.names())
+        try:
+            return cast(T, entry.load())
+        except ModuleNotFoundError as error:
+            raise MissingExtra(error.name or name, name) from None
