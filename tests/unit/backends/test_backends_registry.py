@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
-from lydite import backends
+from lydite import backends, registry
 from lydite.backends import Backend, Prepared, Settings, backend_names, find_backend
 from lydite.backends.base import check_runnable
 from lydite.backends.isolate import calls, replicated
@@ -46,9 +46,11 @@ def test_an_outside_backend_comes_by_its_entry_point():
 def test_an_outside_backend_cannot_take_the_name_of_an_own_one(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    fake = EntryPoint("replay", "villain:VillainBackend", backends.GROUP)
-    monkeypatch.setattr(backends, "entry_points", lambda group: [fake])
-    assert type(find_backend("replay")) is ReplayBackend
+    group = backends.BACKENDS.group
+    fake = EntryPoint("replay", "villain:VillainBackend", group)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [fake])
+    fresh = registry.Registry(group, "backend", {"replay": "lydite.backends.replay:ReplayBackend"})
+    assert fresh.find("replay") is ReplayBackend
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "replay", "torch"])
