@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from lydite.backends.base import (
 )
 from lydite.errors import BackendError, MissingExtra
 from lydite.graph import Graph, Initializer, Op, Operand, OpKey, TensorType
+from lydite.graph.operators import BY_DECOMPOSITION, facet, register_facet
+from lydite.graph.passes.decompose import decomposed
 
 try:
     import torch
@@ -27,6 +30,14 @@ except ImportError:
     raise MissingExtra("torch", "torch") from None
 
 DOMAIN = "aten"
+_TRANSLATIONS: dict[str, Callable[..., Any]] = {
+    **RULES,
+    **torch_sequence.RULES,
+    **torch_training.RULES,
+}
+"""How each operator runs; "Type:3" is the form of a type with three outputs."""
+
+register_facet("torch", {re.sub(r":\d+$", "", name): rule for name, rule in _TRANSLATIONS.items()})
 
 
 class TorchBackend:
@@ -186,6 +197,7 @@ class _Net(torch.nn.Module):
     def __init__(self, graph: Graph, settings: Settings) -> None:
         super().__init__()
         self.eval()
+        graph = decomposed(graph, _needs_primitives)
         unknown = next((op for op in graph.ops if _rule_of(op) is None), None)
         if unknown is not None:
             raise BackendError(
@@ -236,11 +248,13 @@ class _Net(torch.nn.Module):
 
 def _rule_of(op: Op) -> Any:
     """The translation of an operator: of the form with so many outputs, or of its type."""
-    for name in (f"{op.qualified_type}:{len(op.outputs)}", op.qualified_type):
-        for table in (RULES, torch_sequence.RULES, torch_training.RULES):
-            if name in table:
-                return table[name]
-    return None
+    form = f"{op.qualified_type}:{len(op.outputs)}"
+    return _TRANSLATIONS.get(form) or _TRANSLATIONS.get(op.qualified_type)
+
+
+def _needs_primitives(op: Op) -> bool:
+    """Operators that run as what they decompose into."""
+    return _rule_of(op) is None and facet(op.qualified_type, "torch") == BY_DECOMPOSITION
 
 
 def _last_reads(graph: Graph) -> dict[str, list[str]]:

@@ -12,8 +12,8 @@ from lydite.errors import InputError
 from lydite.estimate.base import Estimator
 from lydite.estimate.roofline import key_dtype
 from lydite.graph import Graph, Op, OpKey, key_of, work_of
+from lydite.graph.operators.gradients.collective import COLLECTIVES
 from lydite.graph.passes.attention import REPEATED, SPARED
-from lydite.graph.training.collective import COLLECTIVES
 from lydite.graph.training.memory import saved_for_backward
 from lydite.graph.training.step import TrainingStep
 from lydite.hardware import Device

@@ -11,7 +11,8 @@ import onnx
 from onnx import AttributeProto, defs, helper, numpy_helper
 
 from lydite.graph.dtypes import type_from_proto, type_to_proto
-from lydite.graph.graph import Attr, Graph
+from lydite.graph.graph import Graph
+from lydite.graph.op import Attr
 from lydite.opkey import TensorType
 
 _A = AttributeProto

@@ -17,44 +17,14 @@ import numpy as np
 
 from lydite.errors import GraphError
 from lydite.graph.attributes import short_float
-from lydite.graph.graph import Attr, Graph, Initializer, Op
+from lydite.graph.graph import Graph, Initializer
+from lydite.graph.op import Attr, Op
 from lydite.graph.shapes.infer import infer_outputs
 from lydite.graph.shapes.propagate import Values
+from lydite.graph.tensor import Tensor
 from lydite.opkey import Dim, TensorType
 
 Size = int | Sequence[int]
-
-
-class Tensor:
-    """A tensor of a graph under construction."""
-
-    def __init__(self, builder: Builder, name: str) -> None:
-        self.builder, self.name = builder, name
-
-    @property
-    def type(self) -> TensorType:
-        """Its inferred type."""
-        return self.builder.type_of(self)
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """Its sizes.
-
-        Raises:
-            GraphError: the rank is unknown.
-        """
-        if self.type.shape is None:
-            raise GraphError("its rank is unknown", where=self.name)
-        return self.type.shape
-
-    def __add__(self, other: Tensor) -> Tensor:
-        return self.builder.op("Add", self, other)
-
-    def __mul__(self, other: Tensor) -> Tensor:
-        return self.builder.op("Mul", self, other)
-
-    def __repr__(self) -> str:
-        return f"{self.name}: {self.type}"
 
 
 class Builder:

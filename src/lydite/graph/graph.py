@@ -6,44 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from lydite.errors import GraphError
+from lydite.graph.op import Body, Op
+from lydite.graph.operators import fixed_inputs
 from lydite.opkey import TensorType
-
-Attr: TypeAlias = "int | float | str | bytes | tuple[Any, ...] | np.ndarray | Graph | TensorType"
-"""An attribute's value; an `np.ndarray` is a tensor, a `Graph` the body of a Loop, If or Scan."""
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """One operator call.
-
-    Attributes:
-        name: unique in its graph.
-        op_type, domain: as in ONNX; the standard's own domain is "".
-        inputs, outputs: tensor names; "" for an optional one that is left out.
-        attrs: attribute values by name.
-    """
-
-    name: str
-    op_type: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attrs: Mapping[str, Attr] = field(default_factory=dict)
-    domain: str = ""
-
-    @property
-    def qualified_type(self) -> str:
-        """The type with its domain: "com.microsoft:Gelu"; ONNX's own stand bare."""
-        return f"{self.domain}:{self.op_type}" if self.domain else self.op_type
-
-    @property
-    def subgraphs(self) -> list[Graph]:
-        """Bodies of control flow, in attribute order."""
-        return [value for value in self.attrs.values() if isinstance(value, Graph)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +69,7 @@ def random_weight(type_: TensorType, seed: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Graph:
+class Graph(Body):
     """Operators in topological order, with the types of all their tensors.
 
     Attributes:
@@ -183,8 +153,8 @@ class Graph:
     def parameters(self) -> tuple[str, ...]:
         """Names of the trained weights among the initializers, in order (see `is_parameter`).
 
-        What an operator takes as its setting, and no training changes, does not count (see
-        `FIXED_INPUTS`), as in the papers.
+        What an operator takes as a setting, and no training changes, does not count (see
+        `Operator.fixed_inputs`), as in the papers.
         """
         fixed = self._fixed
         return tuple(
@@ -195,7 +165,7 @@ class Graph:
 
     @cached_property
     def _fixed(self) -> set[str]:
-        return {name for op in self.ops for name in op.inputs[fixed_inputs(op.op_type)]}
+        return {name for op in self.ops for name in op.inputs[fixed_inputs(op.qualified_type)]}
 
     @cached_property
     def parameter_count(self) -> int:
@@ -241,23 +211,6 @@ def constant_value(op: Op) -> np.ndarray | None:
         if attr in op.attrs:
             return np.array(op.attrs[attr], np.int64 if "int" in attr else np.float32)
     return None
-
-
-FIXED_INPUTS: Mapping[str, slice] = {
-    "BatchNormalization": slice(3, 5),
-    "BatchNormalizationTraining": slice(3, 5),
-    "Resize": slice(1, 4),
-    "RotaryEmbedding": slice(1, 4),
-    "Upsample": slice(1, 2),
-}
-"""Inputs of numbers that are settings, by operator type (of any domain): running statistics,
-factors, tables of angles."""
-
-
-def fixed_inputs(op_type: str) -> slice:
-    """The inputs of an operator (ONNX's or aten's) that are no weights even if they are numbers."""
-    found = FIXED_INPUTS.get(op_type)
-    return found or (slice(3, 5) if "batch_norm" in op_type else slice(0))
 
 
 def is_parameter(type_: TensorType) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 
 from lydite.errors import GraphError
 from lydite.graph.attributes import default_attrs, schema, short_float
-from lydite.graph.graph import Attr, Graph, Initializer, Op
+from lydite.graph.graph import Graph, Initializer
+from lydite.graph.op import Attr, Op
 from lydite.graph.shapes.functions import is_function_call
 from lydite.opkey import Operand, OpKey, TensorType
 

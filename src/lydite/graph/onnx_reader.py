@@ -22,7 +22,7 @@ from lydite.graph.dtypes import dtype_name, type_from_proto
 from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
 from lydite.graph.guard import safe_as_a_whole
 from lydite.graph.onnx_writer import UNALLOCATED
-from lydite.graph.rules import rules
+from lydite.graph.operators import operators
 from lydite.graph.shapes.control import typed
 from lydite.graph.shapes.functions import reads_models
 from lydite.graph.shapes.infer import SMALL
@@ -136,7 +136,7 @@ def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
 
 def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str) -> None:
     own = {function.domain for function in model.functions}
-    own |= {name.rpartition(":")[0] for name in rules()}
+    own |= {name.rpartition(":")[0] for name in operators()}
     standard = opsets.get("")
     if standard is not None and not standard >= OLDEST_OPSET:
         raise InputError(

@@ -1,7 +1,7 @@
 """Work of operators: floating-point operations, bytes and parameters.
 
 An operator's work follows from its key alone: types, attributes, and the values that steer it. What
-counts as one FLOP is said in `lydite.graph.rules.call`. Bytes are those that have to move once:
+counts as one FLOP is said in `lydite.graph.operators.call`. Bytes are those that have to move once:
 inputs read, outputs written, no matter what caches do. Unknown is None and never 0.
 """
 
@@ -13,9 +13,17 @@ from dataclasses import dataclass, replace
 
 from lydite.errors import GraphError
 from lydite.graph.attributes import default_attrs
-from lydite.graph.graph import Graph, Op, fixed_inputs, is_parameter
+from lydite.graph.graph import Graph, Op, is_parameter
 from lydite.graph.keys import key_of, plain_attr
-from lydite.graph.rules import Call, NotKnownError, rule_for
+from lydite.graph.operators import (
+    Call,
+    Known,
+    Missing,
+    NotKnownError,
+    Products,
+    fixed_inputs,
+    operator,
+)
 from lydite.graph.shapes.functions import inlined, is_function_call
 from lydite.graph.shapes.propagate import Values
 from lydite.opkey import OpKey
@@ -79,19 +87,12 @@ class GraphWork:
 
 def work_of_key(key: OpKey) -> Work | None:
     """Work of the operator that a key describes; None if no rule knows it or a size is open."""
-    rule = rule_for(key.qualified_type)
-    if rule is None:
+    row = operator(key.qualified_type)
+    if row is None or isinstance(row.work, Known | Missing):
         return None
-    call = Call(
-        op_type=key.op_type,
-        version=key.version,
-        attrs={**_defaults(key), **key.attrs},
-        operands=key.inputs,
-        ins=key.operand_types(),
-        outs=key.outputs,
-    )
+    call = call_of(key)
     try:
-        cost = rule(call)
+        cost = row.work(call)
         found = Work(
             flops=float(cost.flops),
             bytes_read=call.all_inputs() if cost.read is None else float(cost.read),
@@ -102,6 +103,41 @@ def work_of_key(key: OpKey) -> Work | None:
         return found if min(found.flops, found.bytes_read, found.bytes_written) >= 0 else None
     except (NotKnownError, ValueError, IndexError, ArithmeticError):
         return None  # open sizes, or an operator that contradicts itself
+
+
+def call_of(key: OpKey) -> Call:
+    """The operator that a key describes, as rules see it."""
+    return Call(
+        op_type=key.op_type,
+        version=key.version,
+        attrs={**_defaults(key), **key.attrs},
+        operands=key.inputs,
+        ins=key.operand_types(),
+        outs=key.outputs,
+    )
+
+
+def products_of_key(key: OpKey) -> Products | None:
+    """The matrix products inside the operator that a key describes.
+
+    None where it holds none, or where nobody knows them (`facet(key.qualified_type, "array")`
+    tells which).
+    """
+    row = operator(key.qualified_type)
+    if row is None or isinstance(row.array, Known | Missing):
+        return None
+    try:
+        return row.array(call_of(key))
+    except (NotKnownError, ValueError, IndexError, ArithmeticError):
+        return None
+
+
+def products_of(op: Op, graph: Graph) -> Products | None:
+    """The matrix products inside an operator; see `products_of_key`."""
+    try:
+        return products_of_key(key_of(op, graph))
+    except GraphError:
+        return None
 
 
 def _defaults(key: OpKey) -> dict[str, object]:
@@ -117,7 +153,7 @@ def _parameters(key: OpKey) -> int:
     """Elements of constant inputs that are trained; settings such as statistics are not."""
     if key.op_type in _UPDATES:
         return 0
-    fixed = range(len(key.inputs))[fixed_inputs(key.op_type)]
+    fixed = range(len(key.inputs))[fixed_inputs(key.qualified_type)]
     return sum(
         operand.type.numel or 0
         for index, operand in enumerate(key.inputs)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from lydite.errors import GraphError
-from lydite.graph.graph import Attr
+from lydite.graph.op import Attr
 from lydite.opkey import TensorType
 
 

@@ -20,7 +20,8 @@ from lydite.errors import GraphError, InputError, unknown_name
 from lydite.graph.formats.aisim_ops import FUNCTIONS, MODULES, Call
 from lydite.graph.formats.assemble import Assembler
 from lydite.graph.formats.pbtxt import read_text
-from lydite.graph.graph import UNKNOWN, Attr, Graph, Initializer
+from lydite.graph.graph import UNKNOWN, Graph, Initializer
+from lydite.graph.op import Attr
 from lydite.opkey import TensorType
 
 DOMAIN = "aisim"

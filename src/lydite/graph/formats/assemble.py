@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lydite.graph.graph import Attr, Graph, Initializer, Op
+from lydite.graph.graph import Graph, Initializer
+from lydite.graph.op import Attr, Op
 from lydite.graph.shapes.infer import infer_outputs
 from lydite.graph.shapes.propagate import Values
 from lydite.opkey import Dim, TensorType

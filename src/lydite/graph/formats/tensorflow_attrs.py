@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lydite.graph.formats.pbtxt import Message, Name, Value
-from lydite.graph.graph import Attr
+from lydite.graph.op import Attr
 
 DTYPES = {
     "DT_FLOAT": "float32",

@@ -15,7 +15,8 @@ import numpy as np
 
 from lydite.graph.dtypes import dtype_number
 from lydite.graph.formats.tensorflow_attrs import TfNode
-from lydite.graph.graph import UNKNOWN, Attr
+from lydite.graph.graph import UNKNOWN
+from lydite.graph.op import Attr
 from lydite.opkey import Dim, TensorType
 
 

@@ -22,7 +22,8 @@ from lydite.graph.formats.assemble import Assembler
 from lydite.graph.formats.pbtxt import Message, read_pbtxt
 from lydite.graph.formats.tensorflow_attrs import TfNode, node_of
 from lydite.graph.formats.tensorflow_ops import SAME, TYPED, Known, output_types
-from lydite.graph.graph import UNKNOWN, Attr, Graph, Initializer
+from lydite.graph.graph import UNKNOWN, Graph, Initializer
+from lydite.graph.op import Attr
 from lydite.opkey import Dim, TensorType
 
 DOMAIN = "tensorflow"

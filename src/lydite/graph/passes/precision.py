@@ -17,6 +17,7 @@ from lydite.errors import unknown_name
 from lydite.graph.builder import Tensor
 from lydite.graph.dtypes import dtype_number, numpy_dtype
 from lydite.graph.graph import Graph, Initializer, Op
+from lydite.graph.operators import operator
 from lydite.graph.passes.quantise import quantised
 from lydite.graph.passes.rewrite import Rewriter
 from lydite.graph.shapes.control import retyped
@@ -32,52 +33,7 @@ PRECISIONS = (
     "int8",
 )
 
-LOWERED = frozenset(
-    (
-        "Conv",
-        "ConvTranspose",
-        "Gemm",
-        "MatMul",
-        "Einsum",
-        "Attention",
-        "LSTM",
-        "GRU",
-        "RNN",
-        "PRelu",
-    )
-)
-"""Operators that autocast runs in the lower precision."""
-
-KEPT = frozenset(
-    (
-        "Softmax",
-        "LogSoftmax",
-        "LayerNormalization",
-        "GroupNormalization",
-        "Exp",
-        "Log",
-        "Pow",
-        "Reciprocal",
-        "Softplus",
-        "ReduceSum",
-        "ReduceMean",
-        "ReduceProd",
-        "CumSum",
-        "Erf",
-        "Tan",
-        "Acos",
-        "Asin",
-        "Cosh",
-        "Sinh",
-        "NegativeLogLikelihoodLoss",
-        "SoftmaxCrossEntropyLoss",
-    )
-)
-"""Operators that autocast runs in float32; all others run in the widest type among their inputs."""
-
 _BFLOAT16_OPSET = 22
-_ANY_MIX = frozenset(("BatchNormalization", "Cast", "CastLike", "Where", "Gather", "Resize"))
-"""Operators whose number inputs may differ in type."""
 
 
 def in_precision(graph: Graph, precision: str) -> Graph:
@@ -189,11 +145,13 @@ class _Autocast:
         floats = {t.type.dtype for t in inputs if t is not None and _is_float(t.type)}
         if not floats or (op.domain and op.domain != "com.microsoft"):
             return None
-        if op.op_type in LOWERED or _is_bias(graph, op):
+        row = operator(op.qualified_type)
+        policy = row.precision if row is not None else "widest"
+        if policy == "low" or _is_bias(graph, op):
             return self._low
-        if op.op_type in KEPT:
+        if policy == "float32":
             return "float32"
-        if len(floats) < 2 or op.op_type in _ANY_MIX:
+        if len(floats) < 2 or policy == "mixed":
             return None
         return "float32" if "float32" in floats else self._low
 

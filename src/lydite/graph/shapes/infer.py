@@ -1,7 +1,7 @@
 """Output types of one operator: ONNX's own inference where it has one, a table where it has not.
 
-Operators outside the standard that backends emit (fused and blocked-layout ones of ONNX Runtime)
-are typed by `CONTRIB`: one row each, most of which say "as that standard operator" or "as input 0".
+Operators outside the standard (fused and blocked-layout ones of ONNX Runtime, gradients) are typed
+by their rows (see `lydite.graph.operators`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from onnx import checker, helper, numpy_helper, shape_inference
 from lydite.errors import GraphError
 from lydite.graph.attributes import attr_to_proto, schema
 from lydite.graph.dtypes import type_from_proto, type_to_proto
-from lydite.graph.graph import UNKNOWN, Attr, Graph, Op
+from lydite.graph.graph import UNKNOWN, Graph
 from lydite.graph.guard import IR_VERSION, check_node
-from lydite.graph.shapes.contrib import CONTRIB
-from lydite.graph.shapes.own_types import TYPES
+from lydite.graph.op import Attr, Op
+from lydite.graph.operators import Known, Missing, operator
 from lydite.opkey import TensorType
 
 SMALL = 1024
@@ -81,9 +81,11 @@ def infer_outputs(
 
 
 def _typing_rule(op: Op) -> Callable[..., list[TensorType]] | None:
-    if op.domain in ("lydite", UPDATES):
-        return TYPES.get(op.op_type)
-    return CONTRIB.get((op.domain, op.op_type))
+    """The row's own rule; None where ONNX's inference or nothing types the operator."""
+    row = operator(op.qualified_type)
+    if row is None or isinstance(row.types, Known | Missing):
+        return None
+    return row.types
 
 
 def _reason(error: Exception, inputs: Sequence[TensorType | None]) -> str:

@@ -6,68 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lydite.graph.graph import Op, constant_value
+from lydite.graph.graph import constant_value
+from lydite.graph.op import Op
+from lydite.graph.operators import operator
 from lydite.opkey import TensorType
 
 _LIMIT = 256
-_FOLDABLE = frozenset(
-    (
-        "Abs",
-        "Add",
-        "And",
-        "Cast",
-        "CastLike",
-        "Ceil",
-        "Concat",
-        "ConstantOfShape",
-        "Div",
-        "Equal",
-        "Exp",
-        "Expand",
-        "Floor",
-        "Gather",
-        "GatherElements",
-        "GatherND",
-        "Greater",
-        "GreaterOrEqual",
-        "Identity",
-        "Less",
-        "LessOrEqual",
-        "Log",
-        "Max",
-        "Min",
-        "Mod",
-        "Mul",
-        "Neg",
-        "NonZero",
-        "Not",
-        "Or",
-        "Pow",
-        "Range",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceProd",
-        "ReduceSum",
-        "Reshape",
-        "Round",
-        "ScatterElements",
-        "ScatterND",
-        "Sign",
-        "Slice",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Sum",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
-        "Xor",
-    )
-)
-
-
 _REFUSED = (
     ValueError,
     TypeError,
@@ -77,6 +21,11 @@ _REFUSED = (
     ArithmeticError,
 )
 """What the reference raises on inputs that contradict an operator."""
+
+
+def _folds(op: Op) -> bool:
+    row = operator(op.qualified_type)
+    return row is not None and row.folds
 
 
 class Values:
@@ -111,7 +60,7 @@ class Values:
                 self._known[op.outputs[0]] = value
         elif op.op_type in ("Shape", "Size"):
             self._shape(op, types.get(op.inputs[0]) if op.inputs else None)
-        elif op.op_type in _FOLDABLE and all(not n or n in self._known for n in op.inputs):
+        elif _folds(op) and all(not n or n in self._known for n in op.inputs):
             self._fold(op, types)
 
     def _shape(self, op: Op, source: TensorType | None) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from lydite.errors import GraphError
 from lydite.graph.builder import Builder, Tensor
 from lydite.graph.dtypes import dtype_number
-from lydite.graph.training.call import GradientCall, GradientRule
 from lydite.opkey import TensorType
 
 LABELS = "labels"
@@ -85,13 +84,3 @@ def usual_loss(outputs: Sequence[TensorType]) -> str:
     """Cross entropy for one matrix of scores (or one for every token), else mean square."""
     single = len(outputs) == 1 and len(outputs[0].shape or ()) in (2, 3)
     return "cross_entropy" if single else "mean_square"
-
-
-def _likelihood(call: GradientCall) -> Sequence[Tensor | None]:
-    found = call.emit(
-        "NegativeLogLikelihoodLossGrad", call.dy(), call.x(1), call.x(0), **call.attrs
-    )
-    return [found]
-
-
-RULES: dict[str, GradientRule] = {"NegativeLogLikelihoodLoss": _likelihood}

@@ -16,26 +16,11 @@ import numpy as np
 
 from lydite.errors import GraphError
 from lydite.graph.graph import Graph, Op
+from lydite.graph.operators import operator
 from lydite.graph.training.optimizers import OPTIMIZERS
 from lydite.graph.training.step import TrainingStep
 
 KINDS = ("weights", "gradients", "optimizer", "inputs", "activations", "temporaries")
-
-VIEWS = frozenset(
-    (
-        "Reshape",
-        "Flatten",
-        "Squeeze",
-        "Unsqueeze",
-        "Identity",
-        "Dropout",
-        "Expand",
-        "Slice",
-        "Split",
-    )
-)
-"""Operators whose outputs are windows into their first input. Transposing makes a copy here: the
-product or reshape behind it needs the numbers in order."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +127,7 @@ def _storages(graph: Graph, step: TrainingStep | None) -> dict[str, str]:
     for op in graph.ops:
         shared = dict(step.in_place.get(op.name, ())) if step is not None else {}
         shared |= _cache(op)
-        view = op.inputs[0] if op.inputs and not op.domain and op.op_type in VIEWS else None
+        view = op.inputs[0] if op.inputs and _aliases(op) else None
         for name in op.outputs:
             source = shared.get(name, view)
             root[name] = root[source] if source else name
@@ -183,3 +168,12 @@ def _kinds(graph: Graph, step: TrainingStep | None) -> dict[str, str]:
         kinds |= dict.fromkeys(step.states, "optimizer")
         kinds |= dict.fromkeys(step.gradients.values(), "gradients")
     return kinds
+
+
+def _aliases(op: Op) -> bool:
+    """Whether the output is a window into the first input.
+
+    Transposing makes a copy here: the product or reshape behind it needs the numbers in order.
+    """
+    row = operator(op.qualified_type)
+    return row is not None and row.aliases

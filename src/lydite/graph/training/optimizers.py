@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lydite.graph.builder import Builder, Tensor
-from lydite.graph.training.call import DOMAIN
+from lydite.graph.operators.gradients.call import DOMAIN
 
 _ONNX = "ai.onnx.preview.training"
 _LEARNING_RATE = 1e-3

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from lydite.errors import GraphError, unknown_name
 from lydite.graph.builder import Builder, Tensor
 from lydite.graph.graph import Graph, Op
+from lydite.graph.operators import BY_DECOMPOSITION, ZERO, Known, Missing, facet, operator
+from lydite.graph.operators.gradients.call import GradientCall
+from lydite.graph.passes.decompose import decomposed
 from lydite.graph.shapes.infer import infer_outputs
-from lydite.graph.training.call import GradientCall
 from lydite.graph.training.losses import LOSSES, usual_loss
 from lydite.graph.training.optimizers import OPTIMIZERS, append_updates
 from lydite.graph.training.recompute import Recall
-from lydite.graph.training.rules import NO_GRADIENT, SAVING, gradient_rules
 from lydite.graph.upgrade import upgraded
 
 PHASES = ("forward", "loss", "backward", "recompute", "optimizer")
@@ -78,7 +80,7 @@ def training_step(
             where=graph.name,
             hint="bind symbolic sizes with --dim NAME=SIZE",
         )
-    graph = upgraded(graph)
+    graph = decomposed(upgraded(graph), _needs_primitives)
     loss = loss or usual_loss([graph.type_of(name) for name in graph.outputs])
     whole = with_loss(graph, loss)
     forward = _saving(whole)
@@ -128,11 +130,12 @@ def _saving(graph: Graph) -> Graph:
     ops: list[Op] = []
     tensors, opsets = dict(graph.tensors), dict(graph.opsets)
     for op in graph.ops:
-        form = SAVING.get(op.qualified_type)
+        row = operator(op.qualified_type)
+        form = row.saving if row is not None else None
         if form is None or (op.op_type == "LayerNormalization" and opsets[""] < 17):
             ops.append(op)
             continue
-        domain, op_type, count = form
+        domain, op_type, count = form.domain, form.op_type, form.outputs
         opsets.setdefault(domain, 1)
         names = [*op.outputs, *[""] * (count - len(op.outputs))][:count]
         outputs = tuple(name or f"{op.name}.saved{i}" for i, name in enumerate(names))
@@ -154,7 +157,6 @@ class _Backward:
 
     def __init__(self, g: Builder, graph: Graph, recall: Recall) -> None:
         self._g, self._graph, self._recall = g, graph, recall
-        self._rules = gradient_rules()
         self._found: dict[str, Tensor] = {}
         self.in_place: dict[str, list[tuple[str, str]]] = {}
 
@@ -182,7 +184,7 @@ class _Backward:
     def _one(self, op: Op, dys: Sequence[Tensor | None], needed: set[str]) -> None:
         wanted = [name in needed for name in op.inputs]
         call = GradientCall(self._g, op, dys, wanted, self._recall)
-        found = self._rules[op.qualified_type](call)
+        found = facet(op.qualified_type, "gradient")(call)
         for name, gradient in zip(op.inputs, found, strict=False):
             if gradient is not None and name in needed:
                 self._add(name, gradient, op)
@@ -201,19 +203,35 @@ class _Backward:
         """Tensors that a weight leads to: those whose gradient the walk computes."""
         needed, unknown = set(parameters), []
         for op in self._graph.ops:
-            if not any(name in needed for name in op.inputs) or op.qualified_type in NO_GRADIENT:
+            gradient = _gradient(op)
+            if not any(name in needed for name in op.inputs) or gradient == ZERO:
                 continue
             floats = [n for n in op.outputs if n and "float" in self._graph.type_of(n).dtype]
-            if floats and op.qualified_type not in self._rules:
+            if floats and (gradient is None or isinstance(gradient, Known | Missing)):
                 unknown.append(op)
             needed.update(floats)
         if unknown:
-            types = ", ".join(sorted({op.qualified_type for op in unknown}))
+            types = ", ".join(sorted({_named(op) for op in unknown}))
             raise GraphError(
                 f"no gradient is known for {types}, which lies between a weight and the loss",
                 where=f"{self._graph.name}: {unknown[0].name}",
             )
         return needed
+
+
+def _gradient(op: Op) -> Any:
+    return facet(op.qualified_type, "gradient")
+
+
+def _needs_primitives(op: Op) -> bool:
+    """Operators whose gradient follows from what they decompose into."""
+    return _gradient(op) == BY_DECOMPOSITION
+
+
+def _named(op: Op) -> str:
+    """The operator with the reason why it has no gradient."""
+    gradient = _gradient(op)
+    return op.qualified_type + (f" ({gradient.reason})" if isinstance(gradient, Missing) else "")
 
 
 def _updates_in_place(

@@ -1,0 +1,173 @@
+"""The registry of operators: one row an operator type, with every facet that Lydite knows of it.
+
+    operator("Gelu").gradient        # a rule, `ZERO`, ..., or a `Missing` with its reason
+    facet("Gelu", "torch")           # the same, rules of upper floors included
+
+Rows stand in one table a family. Packages outside add theirs by entry points of the group
+"lydite.operators", each of which names a sequence of `Operator`; `register` adds some at run time.
+Facets that need a library of an upper floor, such as how PyTorch runs an operator, are registered
+from there under the operator's name (`register_facet`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from lydite.graph.operators import (
+    aten,
+    aten_training,
+    attention,
+    classic,
+    collective,
+    control,
+    conv,
+    elementwise,
+    foreign,
+    matmul,
+    move,
+    norm,
+    optimizers,
+    pool,
+    quantise,
+    recurrent,
+    reduce,
+    signal,
+    training,
+    vision,
+)
+from lydite.graph.operators.call import Call, Cost, NotKnownError, Rule
+from lydite.graph.operators.functions import has_function
+from lydite.graph.operators.operator import (
+    ALIAS,
+    BY_BODIES,
+    BY_DECOMPOSITION,
+    FACETS,
+    HOST,
+    VECTOR,
+    ZERO,
+    Family,
+    Known,
+    Missing,
+    Operator,
+    Saving,
+)
+from lydite.graph.operators.products import MatrixProduct, Products
+
+__all__ = [
+    "ALIAS",
+    "BY_BODIES",
+    "BY_DECOMPOSITION",
+    "FACETS",
+    "HOST",
+    "VECTOR",
+    "ZERO",
+    "Call",
+    "Cost",
+    "Family",
+    "Known",
+    "MatrixProduct",
+    "Missing",
+    "NotKnownError",
+    "Operator",
+    "Products",
+    "Rule",
+    "Saving",
+    "decomposes",
+    "facet",
+    "fixed_inputs",
+    "operator",
+    "operators",
+    "register",
+    "register_facet",
+]
+
+TABLES = (
+    elementwise,
+    move,
+    reduce,
+    pool,
+    conv,
+    matmul,
+    norm,
+    attention,
+    recurrent,
+    quantise,
+    vision,
+    signal,
+    classic,
+    control,
+    optimizers,
+    training,
+    collective,
+    aten,
+    aten_training,
+    foreign,
+)
+
+_REGISTERED: dict[str, Operator] = {}
+_FROM_ABOVE: dict[str, dict[str, Any]] = {}
+
+
+@cache
+def operators() -> Mapping[str, Operator]:
+    """All rows by qualified type; those of installed packages replace ours."""
+    rows = [row for table in TABLES for row in table.OPERATORS]
+    for entry in entry_points(group="lydite.operators"):
+        rows += entry.load()
+    return {row.name: row for row in rows} | _REGISTERED
+
+
+def operator(qualified_type: str) -> Operator | None:
+    """The row of an operator type, None if there is none; overloads of aten share one."""
+    known = operators()
+    found = known.get(qualified_type)
+    if found is None and qualified_type.startswith("aten:"):
+        found = known.get("aten:" + aten.plain_name(qualified_type[len("aten:") :]))
+    return found
+
+
+def register(*rows: Operator) -> None:
+    """Add rows at run time; they replace those of the same name."""
+    _REGISTERED.update({row.name: row for row in rows})
+    operators.cache_clear()
+
+
+def register_facet(name: str, rules: Mapping[str, Any]) -> None:
+    """Add rules of a facet that needs an upper floor's library, by qualified operator type."""
+    _FROM_ABOVE.setdefault(name, {}).update(rules)
+
+
+def facet(qualified_type: str, name: str) -> Any:
+    """A facet of an operator: a rule, a `Known`, or a `Missing`; None if there is no such row.
+
+    A gradient, split or torch rule that nobody wrote is `BY_DECOMPOSITION` where the operator
+    decomposes into primitives.
+    """
+    row = operator(qualified_type)
+    if row is None:
+        return None
+    found = getattr(row, name)
+    given = _FROM_ABOVE.get(name, {})
+    if isinstance(found, Missing) and row.name in given:
+        return given[row.name]
+    follows = name in ("gradient", "split", "torch")
+    if isinstance(found, Missing) and follows and decomposes(qualified_type):
+        return BY_DECOMPOSITION
+    return found
+
+
+def decomposes(qualified_type: str) -> bool:
+    """Whether an operator has a decomposition: its row's own, or ONNX's function body."""
+    row = operator(qualified_type)
+    if row is None:
+        return False
+    return row.decomposition is not None or has_function(row.op_type, row.domain)
+
+
+def fixed_inputs(qualified_type: str) -> slice:
+    """The inputs of an operator that are settings, no trained weights, even if they are numbers."""
+    row = operator(qualified_type)
+    return slice(*row.fixed_inputs) if row is not None else slice(0)

@@ -1,0 +1,63 @@
+"""Control flow, which is counted through its bodies, and what no rule can count."""
+
+from __future__ import annotations
+
+from lydite.graph.operators.missing import (
+    UNTYPED,
+    no_array,
+    no_gradient,
+    no_split,
+    no_work,
+    runtimes,
+    usual,
+)
+from lydite.graph.operators.operator import BY_BODIES, Family, Operator
+
+_GENERATES = no_work("runs a model as often as what it generates is long")
+_BY_VALUE = no_work("what it skips depends on the numbers")
+_MS = "com.microsoft:"
+_flow = Family(
+    "control",
+    usual(
+        gradient=no_gradient("control flow is not trained"),
+        split=no_split("passes leave control flow alone"),
+        array=no_array("no unit runs bodies"),
+    ),
+)
+_uncounted = Family("uncounted", usual(array=no_array("its work is not known")))
+_runtime = Family("uncounted", runtimes(types=UNTYPED, array=no_array("its work is not known")))
+
+OPERATORS: tuple[Operator, ...] = (
+    *_flow.rows(("If", "Loop", "Scan"), BY_BODIES),
+    _uncounted.row("ImageDecoder", no_work("the work of decoding depends on the picture")),
+    _uncounted.row(
+        "RegexFullMatch", no_work("the work of matching depends on the expression and the texts")
+    ),
+    _uncounted.row(
+        "SequenceMap",
+        no_work("how often its body runs is the length of a sequence, which has no type"),
+    ),
+    _uncounted.row(
+        "ai.onnx.preview.training:Gradient", no_work("stands for a graph that is not there")
+    ),
+    *_runtime.rows(
+        (
+            _MS + "BeamSearch",
+            _MS + "GreedySearch",
+            _MS + "Sampling",
+            _MS + "WhisperBeamSearch",
+        ),
+        _GENERATES,
+    ),
+    *_runtime.rows(
+        (
+            _MS + "BifurcationDetector",
+            _MS + "NGramHashMapping",
+            _MS + "NGramRepeatBlock",
+            _MS + "VarlenNGramHashMapping",
+            _MS + "SparseAttention",
+        ),
+        _BY_VALUE,
+    ),
+    _runtime.row(_MS + "AttnLSTM", no_work("nobody has written its rule")),
+)

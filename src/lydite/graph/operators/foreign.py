@@ -1,0 +1,260 @@
+"""Operators that only other systems' files have: SMAUG's, TensorFlow's and AISim's.
+
+A gradient of a product takes as many multiply-adds as the product, for the data and for the
+weights each. What an exchange of gradients costs hangs on how many take part, and has no rule.
+"""
+
+from __future__ import annotations
+
+import math
+
+from lydite.graph.operators import products
+from lydite.graph.operators.call import (
+    DIVIDE,
+    FUNCTION,
+    SQRT,
+    VIEW,
+    Call,
+    Cost,
+    NotKnownError,
+    Rule,
+    per_input,
+    per_output,
+)
+from lydite.graph.operators.missing import NEVER_RUN, OTHER_GRAPHS, SECOND_ORDER, no_array
+from lydite.graph.operators.operator import ALIAS, RECORDED, VECTOR, Family, Operator
+from lydite.graph.operators.products import MatrixProduct, ProductRule, Products
+from lydite.graph.operators.reduce import SOFTMAX
+from lydite.graph.operators.typing.contrib import like
+
+_BATCH_NORM_TRAINED = 9
+"""Mean (1), variance (3), then normalised, scaled and shifted (5) per element."""
+
+_BATCH_NORM_GRADIENT = 11
+"""Two sums (3), the normalised value again (2), and the gradient from them (6) per element."""
+
+
+def _tf_conv(call: Call) -> Cost:
+    """Filters are [rows, columns, channels, multiplier or filters]."""
+    rows, columns, channels, _ = call.shape(1)
+    taps = rows * columns * (1 if call.op_type.startswith("Depthwise") else channels)
+    return Cost(2 * taps * call.out_count())
+
+
+def _tf_conv_data(call: Call) -> Cost:
+    """From [input sizes, filters, dy]."""
+    rows, columns, channels, _ = call.shape(1)
+    taps = rows * columns * (1 if call.op_type.startswith("Depthwise") else channels)
+    return Cost(2 * taps * call.count(2), call.bytes_of(1, 2))
+
+
+def _tf_conv_filter(call: Call) -> Cost:
+    """From [x, filter sizes, dy]."""
+    rows, columns, channels, _ = call.out_shape()
+    taps = rows * columns * (1 if call.op_type.startswith("Depthwise") else channels)
+    return Cost(2 * taps * call.count(2), call.bytes_of(0, 2))
+
+
+def _data_products(call: Call) -> Products:
+    """Gradient of the data: each pixel of dy goes to a window."""
+    rows, columns, channels, filters = call.shape(1)
+    pixels = math.prod(call.shape(2)[:-1])
+    if call.op_type.startswith("Depthwise"):
+        return Products((MatrixProduct(pixels, filters, rows * columns, channels),), (2, 1))
+    return Products((MatrixProduct(pixels, filters, rows * columns * channels),), (2, 1))
+
+
+def _filter_products(call: Call) -> Products:
+    """Gradient of the filters: summed over batch and pixels."""
+    rows, columns, channels, filters = call.out_shape()
+    pixels = math.prod(call.shape(2)[:-1])
+    if call.op_type.startswith("Depthwise"):
+        return Products((MatrixProduct(filters, pixels, rows * columns, channels),), (2, 0))
+    return Products((MatrixProduct(filters, pixels, rows * columns * channels),), (2, 0))
+
+
+def _tf_pool(each: float, last: float) -> Rule:
+    def rule(call: Call) -> Cost:
+        return Cost((each * math.prod(call.integers("ksize")) + last) * call.out_count())
+
+    return rule
+
+
+def _updated(each: float) -> Rule:
+    """A variable changed in place."""
+
+    def rule(call: Call) -> Cost:
+        return Cost(each * call.count(0))
+
+    return rule
+
+
+def _moved(_: Call) -> Cost:
+    return Cost(0)
+
+
+def _filled(_: Call) -> Cost:
+    return Cost(0, read=0)
+
+
+def _conv_gradient(call: Call) -> Cost:
+    """dy, and gradients of the data [N, C, ...], the weights [M, C / groups, ...] and the bias."""
+    outs = [call.out_shape(i) for i in range(len(call.outs))]
+    weights = [dims for dims in outs[1:] if len(dims) == len(outs[0]) > 2]
+    if not weights:
+        raise NotKnownError
+    return Cost(2 * 2 * math.prod(weights[0][1:]) * call.count(0))
+
+
+def _product_gradient(call: Call) -> Cost:
+    """dy [rows, columns], and the gradients of the two factors among the outputs."""
+    rows, columns = call.shape(0)[-2:]
+    batch = math.prod(call.shape(0)[:-2])
+    flops = 0.0
+    for index in range(len(call.outs)):
+        dims = call.out_shape(index)
+        if len(dims) < 2:
+            flops += call.count(0)  # a bias: the sum over the rows
+        else:
+            inner = math.prod(dims) // batch // (rows if rows in dims[-2:] else columns)
+            flops += 2 * batch * rows * columns * inner
+    return Cost(flops)
+
+
+_TF_VIEWS = (
+    "Reshape",
+    "Squeeze",
+    "ExpandDims",
+    "Shape",
+    "NoOp",
+    "Enter",
+    "Exit",
+    "Wait",
+    "PreventGradient",
+)
+_TF_COPIES = (
+    "ZerosLike",
+    "OnesLike",
+    "Assign",
+    "Pad",
+    "PadV2",
+    "Tile",
+    "Split",
+    "Pack",
+    "ConcatV2",
+    "Transpose",
+)
+_TENSORFLOW: dict[str, Rule] = {
+    **dict.fromkeys(_TF_VIEWS, lambda _: VIEW),
+    **dict.fromkeys(_TF_COPIES, _moved),
+    **dict.fromkeys(("Conv2D", "DepthwiseConv2dNative"), _tf_conv),
+    **dict.fromkeys(("Conv2DBackpropInput", "DepthwiseConv2dNativeBackpropInput"), _tf_conv_data),
+    **dict.fromkeys(
+        ("Conv2DBackpropFilter", "DepthwiseConv2dNativeBackpropFilter"), _tf_conv_filter
+    ),
+    "MaxPool": _tf_pool(1, 0),
+    "AvgPool": _tf_pool(1, DIVIDE),
+    "MaxPoolGrad": lambda call: Cost(call.count(2)),
+    "AvgPoolGrad": lambda call: Cost((math.prod(call.integers("ksize")) + DIVIDE) * call.count(1)),
+    **dict.fromkeys(("ReluGrad", "BiasAdd", "Square", "Relu6Grad"), per_output(1)),
+    **dict.fromkeys(("Relu6", "LeakyRelu"), per_output(2)),
+    **dict.fromkeys(("TanhGrad", "SigmoidGrad"), per_output(3)),
+    "Rsqrt": per_output(SQRT + DIVIDE),
+    **dict.fromkeys(("BiasAddGrad", "Mean", "Sum", "Max", "Min", "Prod"), per_input(1)),
+    "L2Loss": per_input(2),
+    "AddN": lambda call: Cost((len(call.ins) - 1) * call.out_count()),
+    **dict.fromkeys(
+        ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), per_input(_BATCH_NORM_TRAINED)
+    ),
+    **dict.fromkeys(
+        ("FusedBatchNormGrad", "FusedBatchNormGradV2", "FusedBatchNormGradV3"),
+        per_input(_BATCH_NORM_GRADIENT),
+    ),
+    **dict.fromkeys(
+        ("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"),
+        per_input(SOFTMAX + FUNCTION + 3),
+    ),
+    "ApplyGradientDescent": _updated(2),
+    "ApplyMomentum": _updated(4),
+    "ResourceApplyMomentum": _updated(4),
+    "ApplyAdam": _updated(10 + SQRT + DIVIDE),
+    "AssignAdd": _updated(1),
+    "AssignSub": _updated(1),
+    "Fill": _filled,
+}
+
+_GRADIENTS: dict[str, Rule] = {
+    **dict.fromkeys(
+        ("CudnnConvolutionBackward0", "ConvolutionBackward0", "MkldnnConvolutionBackward0"),
+        _conv_gradient,
+    ),
+    **dict.fromkeys(("AddmmBackward0", "MmBackward0", "BmmBackward0"), _product_gradient),
+    **dict.fromkeys(
+        ("CudnnBatchNormBackward0", "NativeBatchNormBackward0"), per_input(_BATCH_NORM_GRADIENT)
+    ),
+    **dict.fromkeys(("ReluBackward0", "MulBackward0", "DivBackward0"), per_input(1)),
+    **dict.fromkeys(
+        (
+            "AddBackward0",
+            "ViewBackward0",
+            "ReshapeAliasBackward0",
+            "TBackward0",
+            "PermuteBackward0",
+            "TransposeBackward0",
+            "Wait",
+            "size",
+            "ddp_pre",
+        ),
+        lambda _: VIEW,
+    ),
+    "AccumulateGrad": per_input(1),
+}
+
+
+def _family(name: str) -> Family:
+    return Family(
+        name,
+        {
+            "types": RECORDED,
+            "gradient": SECOND_ORDER,
+            "split": OTHER_GRAPHS,
+            "array": VECTOR,
+            "torch": NEVER_RUN,
+        },
+    )
+
+
+_PRODUCTS: dict[str, ProductRule] = {
+    **dict.fromkeys(("Conv2D", "DepthwiseConv2dNative"), products.filters_last),
+    **dict.fromkeys(("Conv2DBackpropInput", "DepthwiseConv2dNativeBackpropInput"), _data_products),
+    **dict.fromkeys(
+        ("Conv2DBackpropFilter", "DepthwiseConv2dNativeBackpropFilter"), _filter_products
+    ),
+}
+_UNSAID = no_array("which of its outputs is whose gradient is not in its types")
+_tensorflow, _aisim = _family("tensorflow"), _family("aisim")
+
+OPERATORS: tuple[Operator, ...] = (
+    # SMAUG passes tensors on by name
+    *_family("smaug").rows(
+        ("smaug:Switch", "smaug:Merge"), lambda _: VIEW, array=ALIAS, types=like(0)
+    ),
+    *(
+        _tensorflow.row(
+            f"tensorflow:{name}",
+            work,
+            array=_PRODUCTS.get(name, ALIAS if name in _TF_VIEWS else VECTOR),
+            **({"types": like(0)} if name == "Wait" else {}),
+        )
+        for name, work in _TENSORFLOW.items()
+    ),
+    *(
+        _aisim.row(
+            f"aisim:{name}",
+            work,
+            array=_UNSAID if work in (_conv_gradient, _product_gradient) else VECTOR,
+            **({"types": like(0)} if name == "Wait" else {}),
+        )
+        for name, work in _GRADIENTS.items()
+    ),
+)

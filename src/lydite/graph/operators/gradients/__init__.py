@@ -1,0 +1,1 @@
+"""Gradient rules: what the backward pass appends for an operator, one file a family."""

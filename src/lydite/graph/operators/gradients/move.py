@@ -1,0 +1,153 @@
+"""Gradients of operators that move, select, repeat or sum up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from lydite.errors import GraphError
+from lydite.graph.operators.gradients.call import GradientCall, GradientRule
+from lydite.graph.tensor import Tensor
+
+
+def reshape(call: GradientCall) -> Sequence[Tensor | None]:
+    """dy in the input's sizes."""
+    return [call.reshaped(call.dy(), call.shape(0))]
+
+
+def transpose(call: GradientCall) -> Sequence[Tensor | None]:
+    """dy with its axes put back."""
+    rank = len(call.shape(0))
+    perm = call.attr("perm", tuple(reversed(range(rank))))
+    return [call.std("Transpose", call.dy(), perm=[perm.index(i) for i in range(rank)])]
+
+
+def concat(call: GradientCall) -> Sequence[Tensor | None]:
+    """dy in pieces."""
+    axis = call.attr("axis")
+    sizes = [call.shape(i)[axis] for i in range(len(call.op.inputs))]
+    return call.g.ops(
+        "Split",
+        call.dy(),
+        call.integers(sizes),
+        outputs=len(sizes),
+        axis=axis,
+        name=f"{call.op.name}/SplitGrad",
+    )
+
+
+def split(call: GradientCall) -> Sequence[Tensor | None]:
+    """The parts' gradients side by side; zeros for a part that nobody reads."""
+    parts = [
+        dy if dy is not None else _zeros(call, call.g.tensor(name))
+        for dy, name in zip(call.dys, call.op.outputs, strict=True)
+    ]
+    return [call.std("Concat", *parts, axis=call.attr("axis", 0))]
+
+
+def _zeros(call: GradientCall, like: Tensor) -> Tensor:
+    value = np.zeros(1, like.type.dtype)
+    return call.std("ConstantOfShape", call.integers(like.shape), value=value)
+
+
+def gather(call: GradientCall) -> Sequence[Tensor | None]:
+    """Every row of dy is added to where it came from."""
+    axis = call.attr("axis", 0)
+    return [call.emit("GatherGrad", call.dy(), call.x(1), axis=axis, shape=call.shape(0))]
+
+
+def sliced(call: GradientCall) -> Sequence[Tensor | None]:
+    """dy put into zeros."""
+    steering = [call.x(i) if call.has(i) else None for i in range(1, len(call.op.inputs))]
+    return [call.emit("SliceGrad", call.dy(), *steering, shape=call.shape(0), **call.attrs)]
+
+
+def pad(call: GradientCall) -> Sequence[Tensor | None]:
+    """The other way round: what was added is cut off, what was cut off is filled with zeros."""
+    pads = call.value(1)
+    if pads is None or call.attr("mode", "constant") != "constant" or call.has(3):
+        raise GraphError("no gradient for this way of padding", where=f"{call.op.name} (Pad)")
+    return [call.std("Pad", call.dy(), call.integers([-int(side) for side in pads]))]
+
+
+def expand(call: GradientCall) -> Sequence[Tensor | None]:
+    """dy summed over what was repeated."""
+    return [call.summed_to(call.dy(), call.shape(0))]
+
+
+def tile(call: GradientCall) -> Sequence[Tensor | None]:
+    """Copies become axes of their own, and are summed."""
+    repeats, dims = call.value(1), call.shape(0)
+    if repeats is None:
+        raise GraphError(
+            "no gradient for repeats that are computed", where=f"{call.op.name} (Tile)"
+        )
+    pairs = [size for pair in zip(repeats.tolist(), dims, strict=True) for size in pair]
+    apart = call.reshaped(call.dy(), pairs)
+    axes = call.integers(range(0, len(pairs), 2))
+    return [call.std("ReduceSum", apart, axes, keepdims=0)]
+
+
+def _axes(call: GradientCall) -> list[int]:
+    """The axes that a reduction goes over."""
+    rank = len(call.shape(0))
+    given = call.attr("axes")
+    if given is None and call.has(1):
+        found = call.value(1)
+        if found is None:
+            raise GraphError("no gradient for axes that are computed", where=call.op.name)
+        given = found.ravel().tolist()
+    return sorted(axis % rank for axis in (given or range(rank)))
+
+
+def reduce(call: GradientCall) -> Sequence[Tensor | None]:
+    """Sum and mean: dy repeated over what was summed, divided by its length for the mean."""
+    dims, axes = call.shape(0), _axes(call)
+    kept = [1 if i in axes else size for i, size in enumerate(dims)]
+    dy = call.reshaped(call.dy(), kept)
+    if call.op.op_type == "ReduceMean":
+        dy = call.std("Div", dy, call.number(math.prod(dims[i] for i in axes), dy))
+    return [call.std("Expand", dy, call.integers(dims))]
+
+
+def reduce_extreme(call: GradientCall) -> Sequence[Tensor | None]:
+    """dy where the input equals the extreme."""
+    dims, axes = call.shape(0), _axes(call)
+    kept = [1 if i in axes else size for i, size in enumerate(dims)]
+    hit = call.std("Equal", call.x(), call.reshaped(call.y(), kept))
+    dy = call.reshaped(call.dy(), kept)
+    return [call.std("Where", hit, dy, call.number(0, dy))]
+
+
+def resize(call: GradientCall) -> Sequence[Tensor | None]:
+    """Every pixel of dy is added to where it came from."""
+    return [call.emit("ResizeGrad", call.dy(), shape=call.shape(0), **call.attrs)]
+
+
+def depth_space(other: str) -> GradientRule:
+    """Moving channels into space is undone by moving them back."""
+
+    def rule(call: GradientCall) -> Sequence[Tensor | None]:
+        if call.attr("mode", "DCR") != "DCR":
+            raise GraphError("no gradient for the mode CRD", where=call.op.name)
+        return [call.std(other, call.dy(), blocksize=call.attr("blocksize"))]
+
+    return rule
+
+
+def trilu(call: GradientCall) -> Sequence[Tensor | None]:
+    """The same triangle of dy."""
+    diagonal = call.x(1) if call.has(1) else None
+    return [call.std("Trilu", call.dy(), diagonal, upper=call.attr("upper", 1))]
+
+
+def running_sum(call: GradientCall) -> Sequence[Tensor | None]:
+    """A running sum from the other end."""
+    flipped = 1 - int(call.attr("reverse", 0))
+    return [
+        call.std(
+            "CumSum", call.dy(), call.x(1), exclusive=call.attr("exclusive", 0), reverse=flipped
+        )
+    ]

@@ -1,0 +1,348 @@
+"""What an operator is to an accelerator's array: matrix products, in plain numbers.
+
+A convolution becomes M = batch x output pixels, K = a filter's window times the channels of its
+group, N = filters of a group, and one product for each group. Of its gradients, that of the
+weights sums over batch and pixels (M = filters of a group, N = the window), and that of the data
+has the window for columns (M = pixels of dy, K = filters of a group), as a transposed convolution
+has. A matrix product with one right operand takes its batch for rows; with a batch of right
+operands each is a product of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from lydite.graph.operators.call import Call, NotKnownError
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixProduct:
+    """M x K by K x N, `count` times.
+
+    Attributes:
+        m, k, n: sizes.
+        count: number of such products.
+    """
+
+    m: int
+    k: int
+    n: int
+    count: int = 1
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all of them."""
+        return self.m * self.k * self.n * self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """All products of an operator.
+
+    Attributes:
+        products: one after the other.
+        operands: the inputs that a single product reads from memory on its left and right; None
+            where several products hand their results on inside the operator, as in attention.
+        special_elements: elements that pass through functions between the products.
+    """
+
+    products: tuple[MatrixProduct, ...]
+    operands: tuple[int, int] | None = None
+    special_elements: int = 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all products."""
+        return sum(product.macs for product in self.products)
+
+
+ProductRule: TypeAlias = Callable[[Call], Products]
+"""Raises `NotKnownError` where a size is open."""
+
+
+def _single(m: int, k: int, n: int, count: int, left: int, right: int) -> Products:
+    if min(m, k, n, count) < 1:
+        raise NotKnownError
+    return Products((MatrixProduct(m, k, n, count),), (left, right))
+
+
+def conv(weight: int = 1, *, channels_last: bool = False) -> ProductRule:
+    """A convolution whose filters [filters, channels of a group, ...] are the input `weight`."""
+
+    def rule(call: Call) -> Products:
+        out, filters = call.out_shape(), call.shape(weight)
+        groups = call.integer("group", call.integer("groups", 1))
+        pixels = math.prod(out[1:-1]) if channels_last else math.prod(out[2:])
+        window = math.prod(filters[1:])
+        return _single(out[0] * pixels, window, filters[0] // groups, groups, 0, weight)
+
+    return rule
+
+
+def blocked_conv(call: Call) -> Products:
+    """ONNX Runtime's blocked layout: depthwise where a filter has one channel of many."""
+    out, filters, data = call.out_shape(), call.shape(1), call.shape(0)
+    groups = call.integer("group", 1)
+    depthwise = filters[1] == 1 and groups > 1
+    groups = data[1] if depthwise else groups
+    window = math.prod(filters[1:])
+    return _single(out[0] * math.prod(out[2:]), window, filters[0] // groups, groups, 0, 1)
+
+
+def filters_last(call: Call) -> Products:
+    """TensorFlow's: filters are [rows, columns, channels, filters or multiplier], images NHWC."""
+    rows, columns, channels, filters = call.shape(1)
+    out = call.out_shape()
+    pixels = math.prod(out) // max(1, out[-1])
+    if call.op_type.startswith("Depthwise"):
+        return _single(pixels, rows * columns, filters, channels, 0, 1)
+    return _single(pixels, rows * columns * channels, filters, 1, 0, 1)
+
+
+def spread(weight: int = 1) -> ProductRule:
+    """Each pixel goes to a window: weights are [channels in, channels of a group, ...]."""
+
+    def rule(call: Call) -> Products:
+        left, filters = call.shape(0), call.shape(weight)
+        groups, window = call.integer("group", call.integer("groups", 1)), math.prod(filters[1:])
+        rows = left[0] * math.prod(left[2:])
+        return _single(rows, filters[0] // groups, window, groups, 0, weight)
+
+    return rule
+
+
+def weight_gradient(call: Call) -> Products:
+    """Gradient of a convolution's weights, from dy and x."""
+    left, out = call.shape(0), call.out_shape()
+    groups = call.integer("group", 1)
+    pixels = left[0] * math.prod(left[2:])
+    return _single(out[0] // groups, pixels, math.prod(out[1:]), groups, 0, 1)
+
+
+def gemm(call: Call) -> Products:
+    """ONNX's Gemm and its relatives."""
+    left, out = call.shape(0), call.out_shape()
+    return _single(out[0], left[0] if call.integer("transA", 0) else left[1], out[1], 1, 0, 1)
+
+
+def matmul(left: int = 0, right: int = 1) -> ProductRule:
+    """numpy's matmul of two inputs."""
+
+    def rule(call: Call) -> Products:
+        return _multiplied(call.shape(left), call.shape(right), call.out_shape(), left, right)
+
+    return rule
+
+
+def _multiplied(
+    first: Sequence[int], second: Sequence[int], out: Sequence[int], left: int, right: int
+) -> Products:
+    rows = first[-2] if len(first) > 1 else 1
+    columns = second[-1] if len(second) > 1 else 1
+    if min(rows, columns) < 1:
+        raise NotKnownError
+    if math.prod(second[:-2]) == 1:
+        return _single(math.prod(out) // columns, first[-1], columns, 1, left, right)
+    return _single(rows, first[-1], columns, math.prod(out) // (rows * columns), left, right)
+
+
+def fused_matmul(call: Call) -> Products:
+    """ONNX Runtime's FusedMatMul: either operand may be transposed, also in its batch axes."""
+    sides = []
+    for index, name in enumerate(("A", "B")):
+        dims = list(call.shape(index))
+        if call.integer(f"transBatch{name}", 0):
+            dims = [*dims[1:-1], dims[0], dims[-1]]
+        if call.integer(f"trans{name}", 0) and len(dims) > 1:
+            dims[-1], dims[-2] = dims[-2], dims[-1]
+        sides.append(dims)
+    return _multiplied(sides[0], sides[1], call.out_shape(), 0, 1)
+
+
+def linear(call: Call) -> Products:
+    """aten's linear: the weight is [columns, rows]."""
+    left, right, out = call.shape(0), call.shape(1), call.out_shape()
+    return _single(math.prod(out) // right[0], left[-1], right[0], 1, 0, 1)
+
+
+def packed_weight(call: Call) -> Products:
+    """A weight in blocks of few bits, of K rows and N columns by its attributes."""
+    left, out = call.shape(0), call.out_shape()
+    k = call.integer("K", left[-1])
+    return _single(math.prod(out) // out[-1], k, out[-1], 1, 0, 1)
+
+
+def einsum(call: Call) -> Products:
+    """Two operands: letters in both and in the output are batch, in both alone are summed over."""
+    left, arrow, right = call.text("equation").replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != 2 or "." in left or not arrow:
+        raise NotKnownError
+    size: dict[str, int] = {}
+    for index, term in enumerate(terms):
+        if len(set(term)) < len(term):
+            raise NotKnownError
+        size |= dict(zip(term, call.shape(index), strict=True))
+    first, second, out = set(terms[0]), set(terms[1]), set(right)
+
+    def over(letters: set[str]) -> int:
+        return math.prod(size[letter] for letter in letters)
+
+    return _single(
+        over((first & out) - second),
+        over((first & second) - out) * over(first - second - out) * over(second - first - out),
+        over((second & out) - first),
+        over(first & second & out),
+        0,
+        1,
+    )
+
+
+def attention(
+    count: int = 2, *, heads: str = "q_num_heads", past: int | None = 4, key: int = 1
+) -> ProductRule:
+    """Scores and weighted sum of attention, or with `count` 5 the products of its gradient.
+
+    The gradient computes the scores again and takes the gradients of value, scores, query and key.
+    Queries and keys are [B, H, L, D] or [B, L, H * D]; a cache of keys is the input `past`.
+    """
+
+    def rule(call: Call) -> Products:
+        number, queries, size, batch = _heads(call, heads)
+        keys = call.shape(key)[-2] if call.has(key) else queries
+        length = keys + (call.shape(past)[2] if past is not None and call.has(past) else 0)
+        pairs = batch * number
+        by_keys = MatrixProduct(queries, size, length, pairs)
+        by_values = MatrixProduct(queries, length, size, pairs)
+        products = (by_keys, by_values) + (by_values,) * (count - 2)
+        return Products(products, None, queries * length * pairs)
+
+    return rule
+
+
+def _heads(call: Call, name: str) -> tuple[int, int, int, int]:
+    """Heads, queries, size of a head and batch; query, key and value may be packed in one."""
+    query = call.shape(0)
+    if len(query) == 5:  # batch, queries, heads, 3, size
+        return query[2], query[1], query[4], query[0]
+    number = query[1] if len(query) == 4 else call.integer(name, call.integer("num_heads", 0))
+    if len(query) not in (3, 4) or not number:
+        raise NotKnownError
+    if len(query) == 4:
+        return number, query[2], query[3], query[0]
+    packed = 0 if call.has(1) else 2 * call.integer("kv_num_heads", number)
+    return number, query[1], query[2] // (number + packed), query[0]
+
+
+def packed_attention(weight: int, past: int) -> ProductRule:
+    """ONNX Runtime's Attention: one product makes query, key and value first."""
+
+    def rule(call: Call) -> Products:
+        batch, queries, width = call.shape(0)
+        total = call.shape(weight)[-1]
+        given = call.attrs.get("qkv_hidden_sizes")
+        widths = call.integers("qkv_hidden_sizes") if given else [total // 3] * 3
+        heads = max(1, call.integer("num_heads"))
+        keys = queries + (call.shape(past)[3] if call.has(past) else 0)
+        pairs = batch * heads
+        products = (
+            MatrixProduct(batch * queries, width, total),
+            MatrixProduct(queries, widths[0] // heads, keys, pairs),
+            MatrixProduct(queries, keys, widths[2] // heads, pairs),
+        )
+        return Products(products, None, queries * keys * pairs)
+
+    return rule
+
+
+def experts(up: int, down: int, gate: int | None = None, bits: str = "") -> ProductRule:
+    """Each token times the matrices of the experts that it chose, taken as shared out evenly."""
+
+    def rule(call: Call) -> Products:
+        hidden = call.shape(0)[-1]
+        chosen = call.integer("k", 1)
+        routed = call.count(0) // max(1, hidden) * chosen
+        packed = 8 // call.integer(bits, 4) if bits else 1
+        number = call.shape(up)[0]
+        each, used = max(1, -(-routed // number)), min(number, routed)
+        inner = math.prod(call.shape(down)[1:]) * packed // max(1, hidden)
+        wide = math.prod(call.shape(up)[1:]) * packed // max(1, hidden)
+        gated = 1 if gate is not None and call.has(gate) else 0
+        products = (MatrixProduct(each, hidden, wide, used),) * (1 + gated)
+        last = MatrixProduct(each, inner, hidden, used)
+        return Products((*products, last), None, each * wide * used)
+
+    return rule
+
+
+def recurrent(gates: int) -> ProductRule:
+    """Inputs by their matrix over all steps at once, then a step's state by its own, in turn."""
+
+    def rule(call: Call) -> Products:
+        steps, batch, length = call.shape(0)
+        if call.integer("layout", 0):
+            steps, batch = batch, steps
+        directions, rows, hidden = call.shape(2)
+        products = (
+            MatrixProduct(steps * batch, length, rows, directions),
+            MatrixProduct(batch, hidden, rows, steps * directions),
+        )
+        return Products(products, None, steps * batch * directions * gates * hidden)
+
+    return rule
+
+
+def gemm_of(left: int, right: int) -> ProductRule:
+    """A Gemm whose operands are the inputs `left` and `right`."""
+
+    def rule(call: Call) -> Products:
+        first, out = call.shape(left), call.out_shape()
+        k = first[0] if call.integer("transA", 0) else first[1]
+        return _single(out[0], k, out[1], 1, left, right)
+
+    return rule
+
+
+def recurrent_data(gates: int) -> ProductRule:
+    """Gradients of a recurrent layer's data: inputs X, W, R, B, Y; back through all steps."""
+
+    def rule(call: Call) -> Products:
+        (steps, batch, length), (_, directions, _, hidden) = call.shape(0), call.shape(4)
+        inside = steps if len(call.outs) > 2 else max(1, steps - 1)
+        products = (
+            MatrixProduct(steps * batch, gates * hidden, length, directions),
+            MatrixProduct(batch, gates * hidden, hidden, inside * directions),
+        )
+        return Products(products, None, steps * batch * directions * gates * hidden)
+
+    return rule
+
+
+def recurrent_weights(gates: int) -> ProductRule:
+    """Gradients of a recurrent layer's weights: gradients of the gates, X, Y; over all steps."""
+
+    def rule(call: Call) -> Products:
+        (steps, batch, length), (_, directions, _, hidden) = call.shape(1), call.shape(2)
+        rows = gates * hidden
+        products = (
+            MatrixProduct(rows, steps * batch, length, directions),
+            MatrixProduct(rows, steps * batch, hidden, directions),
+        )
+        return Products(products)
+
+    return rule
+
+
+def experts_gradient(saved: int, first: int, second: int) -> ProductRule:
+    """Of the data or of the weights: each routed token times both matrices of its expert."""
+
+    def rule(call: Call) -> Products:
+        routed, number = call.shape(saved)[0], call.shape(first)[0]
+        each, used = max(1, -(-routed // number)), min(number, routed)
+        sizes = [call.shape(index)[1:] for index in (first, second)]
+        return Products(tuple(MatrixProduct(each, size[-1], size[0], used) for size in sizes))
+
+    return rule

@@ -1,0 +1,74 @@
+"""Recurrent layers: per step and direction, the gates' matrix products and their functions.
+
+For every sample and step a gate multiplies the input (length I) and the state (length H) by H
+columns: 2 H (I + H), plus two biases (2 H) where given. LSTM has 4 gates, GRU 3, RNN 1; the
+functions are counted as their names in `activations` say (sigmoid and tanh unless said otherwise).
+"""
+
+from __future__ import annotations
+
+from lydite.graph.operators import products
+from lydite.graph.operators.call import Call, Cost, NotKnownError, Rule
+from lydite.graph.operators.elementwise import activation
+from lydite.graph.operators.missing import runtimes, usual
+from lydite.graph.operators.operator import SAVED_FORM, Family, Operator, Saving
+
+_DEFAULTS = {1: ("Tanh",), 3: ("Sigmoid", "Tanh"), 4: ("Sigmoid", "Tanh", "Tanh")}
+_OTHER = {1: 0, 3: 5, 4: 4}
+"""Additions and multiplications between gates, state and output, per state element."""
+
+
+def _functions(gates: int, names: list[str]) -> float:
+    """FLOPs of the functions per state element: which gate uses which."""
+    uses = {1: (1,), 3: (2, 1), 4: (3, 1, 1)}[gates]
+    return sum(n * activation(name) for n, name in zip(uses, names, strict=False))
+
+
+def recurrent_work(gates: int, *, bias: int = 3, peephole: int = 7) -> Rule:
+    """Work of a layer of so many gates; `bias` and `peephole` are the places of these inputs."""
+
+    def rule(call: Call) -> Cost:
+        steps, batch, length, directions, hidden = _sizes(call, gates)
+        given = call.attrs.get("activations")
+        named = [str(n) for n in given] if isinstance(given, list | tuple) else []
+        each = 2 * gates * (length + hidden) + (2 * gates if call.has(bias) else 0)
+        each += _functions(gates, named or list(_DEFAULTS[gates])) + _OTHER[gates]
+        if gates == 4 and call.has(peephole):
+            each += 6
+        return Cost(steps * batch * directions * hidden * each)
+
+    return rule
+
+
+def _sizes(call: Call, gates: int) -> tuple[int, int, int, int, int]:
+    """Steps, batch, input length, directions, state length."""
+    dims, weight = call.shape(0), call.shape(1)
+    if len(dims) != 3 or len(weight) != 3:
+        raise NotKnownError
+    steps, batch, length = dims
+    if call.integer("layout", 0):
+        steps, batch = batch, steps
+    directions = 2 if call.text("direction", "forward") == "bidirectional" else 1
+    if call.attrs.get("hidden_size") is not None:
+        return steps, batch, length, directions, call.integer("hidden_size")
+    return steps, batch, length, directions, weight[1] // gates
+
+
+_standard = Family("recurrent", usual(precision="low", gradient=SAVED_FORM))
+_SAVED_OUTPUTS = {"RNN": 2, "GRU": 3, "LSTM": 5}
+_GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
+
+OPERATORS: tuple[Operator, ...] = (
+    *(
+        _standard.row(
+            name,
+            recurrent_work(gates),
+            saving=Saving(f"{name}Training", "lydite", _SAVED_OUTPUTS[name]),
+            array=products.recurrent(gates),
+        )
+        for name, gates in _GATES.items()
+    ),
+    Family("recurrent", runtimes()).row(
+        "com.microsoft:DynamicQuantizeLSTM", recurrent_work(4), array=products.recurrent(4)
+    ),
+)

@@ -1,0 +1,462 @@
+"""How ranks share an operator under tensor parallelism: pure rules, carried out by the cluster.
+
+A rule sees how an operator's inputs are cut and says how it wants them and how its outputs come
+out. Products of weights are shared as in Megatron-LM (arXiv:1909.08053): where the input is whole,
+the weight is cut by columns and the output is a part; where the input is a part, by rows, and the
+outputs are summed over the ranks. What lies between works on parts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeAlias
+
+from lydite.graph.op import Op
+from lydite.opkey import TensorType
+
+VOCABULARY = 16384
+"""A table of so many rows is a vocabulary: it is cut by rows, padded where it does not divide."""
+
+Cut: TypeAlias = "int | None"
+"""The axis along which a tensor is cut; None where every rank has all of it."""
+
+
+class Want(Enum):
+    """How a rule wants an input, where it names no axis."""
+
+    KEEP = "as it is, cut or whole"
+    ENTER = "whole, on its way into a part: free forward, summed over the ranks backward"
+    REPLICATE = "joined, then as ENTER"
+
+
+@dataclass(frozen=True, slots=True)
+class CutInput:
+    """An input of the graph of which each rank is given its part, such as a cache.
+
+    Attributes:
+        axis: along which it is cut.
+    """
+
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """An integer constant in place of the input, such as the sizes of a part.
+
+    Attributes:
+        values: of the constant.
+        name: what its name ends in.
+    """
+
+    values: tuple[int, ...]
+    name: str
+
+
+Wanted: TypeAlias = "Want | int | CutInput | Constant"
+"""An axis cuts the input along it: a weight is declared in parts, any other tensor scattered."""
+
+
+class Summed(Enum):
+    """An output of which every rank has a summand."""
+
+    SUM = "summed over the ranks"
+
+
+@dataclass(frozen=True)
+class Split:
+    """How an operator is shared.
+
+    Attributes:
+        inputs: how each input is wanted.
+        outputs: how each output comes out.
+        attrs: attributes that change.
+        product: whether it shares out a product of weights.
+        exchanged: reductions of each row of the first input that cross the network besides, and
+            the axis that they go over.
+    """
+
+    inputs: tuple[Wanted, ...]
+    outputs: tuple[Cut | Summed, ...]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    product: bool = False
+    exchanged: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class SplitCall:
+    """An operator and how its inputs are cut.
+
+    Attributes:
+        op: the operator.
+        ranks: number of ranks that share it.
+        ins: input types; None for one that is left out.
+        outs: output types.
+        cuts: how each input is cut.
+        weights: whether each input is an initializer.
+        divided: a rank's share of a size, from the size and what it is; raises an InputError that
+            names the operator where it does not divide.
+    """
+
+    op: Op
+    ranks: int
+    ins: Sequence[TensorType | None]
+    outs: Sequence[TensorType]
+    cuts: Sequence[Cut]
+    weights: Sequence[bool]
+    divided: Callable[[int, str], int]
+
+    def dims(self, index: int) -> list[int]:
+        """Sizes of an input; [] for one that is left out."""
+        type_ = self.ins[index] if index < len(self.ins) else None
+        return _sizes(type_)
+
+    def out_dims(self, index: int = 0) -> list[int]:
+        """Sizes of an output."""
+        return _sizes(self.outs[index])
+
+    def has(self, index: int) -> bool:
+        """Whether an input is given."""
+        return index < len(self.ins) and self.ins[index] is not None
+
+    def is_matrix(self, index: int) -> bool:
+        """Whether an input is a weight of two axes."""
+        return self.weights[index] and len(self.dims(index)) == 2
+
+    def kept(self, *outputs: Cut | Summed, **attrs: Any) -> Split:
+        """All inputs as they are."""
+        return Split((Want.KEEP,) * len(self.op.inputs), outputs, attrs)
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        """An attribute."""
+        return self.op.attrs.get(name, default)
+
+
+SplitRule: TypeAlias = Callable[[SplitCall], "Split | None"]
+"""None where the operator cannot be shared as its inputs are cut: every rank computes it whole."""
+
+
+def _sizes(type_: TensorType | None) -> list[int]:
+    shape = type_.shape if type_ is not None else None
+    return [int(dim) for dim in shape or () if isinstance(dim, int)]
+
+
+# --- products of weights ---------------------------------------------------------------------
+
+
+def matmul(call: SplitCall) -> Split | None:
+    """A product with a weight [rows, columns], or a batch of products of computed tensors."""
+    if not call.is_matrix(1):
+        return _batched(call)
+    return by_weight(call, len(call.dims(0)) - 1, rows_axis=0)
+
+
+def gemm(call: SplitCall) -> Split | None:
+    """ONNX's Gemm: the weight may be transposed."""
+    if call.attr("transA") or not call.is_matrix(1):
+        return None
+    return by_weight(call, 1, rows_axis=1 if call.attr("transB") else 0)
+
+
+def linear(call: SplitCall) -> Split | None:
+    """aten's linear: the weight is [columns, rows]."""
+    if not call.is_matrix(1):
+        return None
+    return by_weight(call, len(call.dims(0)) - 1, rows_axis=1)
+
+
+def by_weight(call: SplitCall, last: int, rows_axis: int) -> Split:
+    """By columns where the data are whole, by rows where they are cut along the axis `last`."""
+    biases = [index for index in range(2, len(call.op.inputs))]
+    if call.cuts[0] == last:
+        kept = (Want.KEEP,) * len(biases)
+        return Split((Want.KEEP, rows_axis, *kept), (Summed.SUM,), product=True)
+    cut: list[Wanted] = [0 if call.has(index) else Want.KEEP for index in biases]
+    return Split((Want.ENTER, 1 - rows_axis, *cut), (last,), product=True)
+
+
+def _batched(call: SplitCall) -> Split | None:
+    """Both operands cut along the same leading axis, such as the heads."""
+    first, second = call.cuts[:2]
+    if first is None or first != second or first >= len(call.out_dims()) - 2:
+        return None
+    return call.kept(first)
+
+
+def experts(call: SplitCall) -> Split | None:
+    """Each rank has a part of every expert's inner width; the outputs are summed."""
+    if call.has(3) or any(call.has(i) for i in range(5, len(call.op.inputs))):
+        return None
+    rest = (Want.KEEP,) * (len(call.op.inputs) - 5)
+    inputs = (Want.ENTER, Want.REPLICATE, 1, Want.KEEP, 2, *rest)
+    return Split(inputs, (Summed.SUM,), product=True)
+
+
+def embedding(call: SplitCall) -> Split | None:
+    """A vocabulary by rows: a rank looks up its own words, and the rows are summed."""
+    large = call.is_matrix(0) and call.attr("axis", 0) == 0 and call.dims(0)[0] >= VOCABULARY
+    return Split((0, Want.KEEP), (Summed.SUM,)) if large else selected(call)
+
+
+# --- parts stay parts ------------------------------------------------------------------------
+
+
+def pointwise(call: SplitCall) -> Split | None:
+    """Elements are independent: parts stay parts, weights beside them are cut along."""
+    out = call.out_dims()
+    given = [i for i in range(len(call.op.inputs)) if call.has(i)]
+    shift = {i: len(out) - len(call.dims(i)) for i in given}
+    axes = {
+        cut + shift[i] for i in given if (cut := call.cuts[i]) is not None and not call.weights[i]
+    }
+    if not axes:
+        return call.kept(*[None] * len(call.outs))
+    if len(axes) > 1:
+        return None
+    (axis,) = axes
+    inputs: list[Wanted] = [Want.KEEP] * len(call.op.inputs)
+    for i in given:
+        dims, own = call.dims(i), axis - shift[i]
+        if own < 0 or dims[own] == 1 or call.cuts[i] == own:
+            continue
+        if call.cuts[i] is None and dims[own] % call.ranks:
+            return None
+        inputs[i] = own
+    return Split(tuple(inputs), (axis,) * len(call.outs))
+
+
+def independent(mixed: Callable[[SplitCall], Sequence[int]]) -> SplitRule:
+    """An operator that mixes only some axes of its first input and keeps its shape."""
+
+    def rule(call: SplitCall) -> Split | None:
+        axis, rank = call.cuts[0], len(call.dims(0))
+        if any(cut is not None for cut in call.cuts[1:]):
+            return None
+        if axis is None:
+            return call.kept(*[None] * len(call.outs))
+        if axis in {other % rank for other in mixed(call)}:
+            return None
+        return call.kept(*[axis] * len(call.outs))
+
+    return rule
+
+
+def along(name: str = "axis", default: int = -1) -> SplitRule:
+    """Mixes the axis that an attribute names."""
+    return independent(lambda call: [int(call.attr(name, default))])
+
+
+def _trailing(call: SplitCall) -> list[int]:
+    rank = len(call.dims(0))
+    return list(range(int(call.attr("axis", -1)) % max(1, rank), rank))
+
+
+normalised = independent(_trailing)
+"""A normalisation over the axes from `axis` on."""
+
+per_channel = independent(lambda call: range(1, len(call.dims(0))))
+"""Channels and pixels are mixed, samples are not."""
+
+windows = independent(lambda call: range(2, len(call.dims(0))))
+"""Windows over the trailing axes, of each sample and channel apart."""
+
+last_axis = independent(lambda _: [-1])
+"""The last axis is mixed."""
+
+rows_alone = independent(lambda call: range(1, len(call.dims(0))))
+"""Rows of the first axis are independent."""
+
+
+def softmax(call: SplitCall) -> Split | None:
+    """Along an axis of its own; over shared classes LogSoftmax exchanges a maximum and a sum."""
+    axis, rank = call.cuts[0], len(call.dims(0))
+    if axis is None or int(call.attr("axis", -1)) % rank != axis:
+        return call.kept(axis)
+    if call.op.op_type != "LogSoftmax":
+        return None
+    found = call.kept(axis)
+    return Split(found.inputs, found.outputs, exchanged=(("ReduceMax", axis), ("ReduceSum", axis)))
+
+
+def likelihood(call: SplitCall) -> Split | None:
+    """Each rank looks at its own classes, and the losses are summed."""
+    return call.kept(Summed.SUM) if call.cuts[0] == 1 else None
+
+
+def reduced(sums: bool = False) -> SplitRule:
+    """A reduction; a sum over parts is summed over the ranks."""
+
+    def rule(call: SplitCall) -> Split | None:
+        axis, before, after = call.cuts[0], call.dims(0), call.out_dims()
+        if axis is None:
+            return call.kept(*[None] * len(call.outs))
+        if len(before) == len(after):
+            gone = before[axis] != after[axis]
+            place: int | None = axis
+        else:
+            place = _place(before, after, axis)
+            gone = place is None or after[place] != before[axis]
+        if not gone:
+            return call.kept(place)
+        return call.kept(Summed.SUM) if sums and len(call.outs) == 1 else None
+
+    return rule
+
+
+# --- shapes ----------------------------------------------------------------------------------
+
+
+def _place(before: Sequence[int], after: Sequence[int], axis: int) -> int | None:
+    """The axis that begins where the old one began."""
+    start = math.prod(before[:axis])
+    places = [i for i in range(len(after)) if math.prod(after[:i]) == start and after[i] > 1]
+    return places[0] if places else None
+
+
+def reshape(call: SplitCall) -> Split | None:
+    """The cut goes to the axis that begins where the old one began."""
+    axis = call.cuts[0]
+    if axis is None:
+        return call.kept(None)
+    before, after = call.dims(0), call.out_dims()
+    place = _place(before, after, axis)
+    if place is None:
+        return None
+    if after[place] == before[axis]:
+        after[place] = -(-before[axis] // call.ranks)
+    elif after[place] % call.ranks:
+        return None
+    else:
+        after[place] //= call.ranks
+    if len(call.op.inputs) < 2:
+        return call.kept(place)
+    return Split((Want.KEEP, Constant(tuple(after), "shape")), (place,))
+
+
+def reordered(call: SplitCall) -> Split | None:
+    """Axes that come, go or are joined; the same numbers in the same order."""
+    axis = call.cuts[0]
+    if axis is None:
+        return call.kept(None)
+    before, after = call.dims(0), call.out_dims()
+    place = _place(before, after, axis)
+    whole = place is not None and after[place] == before[axis]
+    return call.kept(place) if whole else None
+
+
+def transpose(call: SplitCall) -> Split | None:
+    """The cut goes where its axis goes."""
+    axis, rank = call.cuts[0], len(call.dims(0))
+    perm = call.attr("perm", tuple(reversed(range(rank))))
+    return call.kept(None if axis is None else list(perm).index(axis))
+
+
+def separated(call: SplitCall) -> Split | None:
+    """Split: along another axis parts stay parts; of query, key and value in one tensor every rank
+    has its own heads of each."""
+    axis, along_axis = call.cuts[0], call.attr("axis", 0)
+    rank = len(call.dims(0))
+    if axis is None:
+        return call.kept(*[None] * len(call.outs))
+    if along_axis % rank != axis:
+        return call.kept(*[axis] * len(call.outs))
+    if len(call.op.inputs) < 2:
+        return None
+    sizes = [call.out_dims(i)[axis] for i in range(len(call.outs))]
+    parts = tuple(call.divided(size, "a part of") for size in sizes)
+    return Split((Want.KEEP, Constant(parts, "sizes")), (axis,) * len(sizes))
+
+
+def joined_along(name: str) -> SplitRule:
+    """Concat, along the axis that an attribute names, of tensors cut alike along another."""
+
+    def rule(call: SplitCall) -> Split | None:
+        axes = set(call.cuts)
+        axis = next(iter(axes)) if len(axes) == 1 else None
+        if len(axes) > 1 or (
+            axis is not None and call.attr(name, 0) % len(call.out_dims()) == axis
+        ):
+            return None
+        return call.kept(axis)
+
+    return rule
+
+
+joined = joined_along("axis")
+"""ONNX's Concat."""
+
+
+def selected(call: SplitCall) -> Split | None:
+    """Gather along another axis than the cut one, with whole indices."""
+    axis, rank = call.cuts[0], len(call.dims(0))
+    if any(cut is not None for cut in call.cuts[1:]):
+        return None
+    if axis is None:
+        return call.kept(*[None] * len(call.outs))
+    along_axis = int(call.attr("axis", 0)) % rank
+    if axis == along_axis:
+        return None
+    extra = len(call.out_dims()) - rank
+    return call.kept(axis + extra if axis > along_axis else axis)
+
+
+def same_sizes(call: SplitCall) -> Split | None:
+    """An operator that may change some axes, and none of the cut one."""
+    axis, before, after = call.cuts[0], call.dims(0), call.out_dims()
+    if axis is None:
+        return call.kept(*[None] * len(call.outs))
+    return None if len(call.op.inputs) > 1 or before[axis:] != after[axis:] else call.kept(axis)
+
+
+# --- attention -------------------------------------------------------------------------------
+
+
+def attention(call: SplitCall) -> Split | None:
+    """Each rank has its own heads, of queries and of keys, and their part of the cache."""
+    axis = call.cuts[0]
+    if axis is None:
+        return None
+    heads = {
+        name: call.divided(int(count), name)
+        for name in ("q_num_heads", "kv_num_heads")
+        if (count := call.attr(name)) is not None
+    }
+    inputs: list[Wanted] = [Want.KEEP] * len(call.op.inputs)
+    for index in (4, 5):
+        if call.has(index):
+            inputs[index] = CutInput(1)
+    return Split(tuple(inputs), (axis, 1, 1), heads)
+
+
+def rotary(call: SplitCall) -> Split | None:
+    """Each rank turns its own heads."""
+    axis, heads = call.cuts[0], call.attr("num_heads")
+    if axis is None or not heads:
+        return call.kept(axis)
+    return call.kept(axis, num_heads=call.divided(int(heads), "num_heads"))
+
+
+# --- no input that could be cut ----------------------------------------------------------------
+
+
+def source(call: SplitCall) -> Split | None:
+    """Made from whole settings: every rank makes all of it."""
+    whole = all(cut is None for cut in call.cuts)
+    return call.kept(*[None] * len(call.outs)) if whole else None
+
+
+measured = source
+"""Sizes of a tensor: of a part they would be those of the part."""
+
+matrices = independent(lambda _: [-1, -2])
+"""The last two axes are mixed."""
+
+
+def scaled(call: SplitCall) -> Split | None:
+    """Quantising by one scale for the whole tensor; scales along an axis are not shared."""
+    single = not call.has(1) or not [size for size in call.dims(1) if size != 1]
+    axis = call.cuts[0]
+    return call.kept(axis) if single or axis is None else None

@@ -1,0 +1,1 @@
+"""Output types of operators outside the ONNX standard."""

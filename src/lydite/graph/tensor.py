@@ -1,0 +1,78 @@
+"""Tensors of a graph under construction, and what rules need of the builder."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from lydite.errors import GraphError
+from lydite.opkey import TensorType
+
+
+class Emitter(Protocol):
+    """What gradients and decompositions call of a `Builder`."""
+
+    def type_of(self, tensor: Tensor) -> TensorType:
+        """Inferred type of a tensor."""
+        ...
+
+    def tensor(self, name: str) -> Tensor:
+        """A tensor that is there, by name."""
+        ...
+
+    def value_of(self, tensor: Tensor) -> np.ndarray | None:
+        """A small tensor's numbers where they follow from constants, else None."""
+        ...
+
+    def constant(self, value: Any, name: str = "const", dtype: str = "int64") -> Tensor:
+        """A small constant with its numbers."""
+        ...
+
+    def op(self, op_type: str, *inputs: Tensor | None, **rest: Any) -> Tensor:
+        """Append an operator with one output."""
+        ...
+
+    def ops(
+        self,
+        op_type: str,
+        *inputs: Tensor | None,
+        outputs: int = 1,
+        domain: str = "",
+        name: str = "",
+        **attrs: Any,
+    ) -> list[Tensor]:
+        """Append an operator with several outputs; attributes that are None are left out."""
+        ...
+
+
+class Tensor:
+    """A tensor of a graph under construction."""
+
+    def __init__(self, builder: Emitter, name: str) -> None:
+        self.builder, self.name = builder, name
+
+    @property
+    def type(self) -> TensorType:
+        """Its inferred type."""
+        return self.builder.type_of(self)
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Its sizes.
+
+        Raises:
+            GraphError: the rank is unknown.
+        """
+        if self.type.shape is None:
+            raise GraphError("its rank is unknown", where=self.name)
+        return self.type.shape
+
+    def __add__(self, other: Tensor) -> Tensor:
+        return self.builder.op("Add", self, other)
+
+    def __mul__(self, other: Tensor) -> Tensor:
+        return self.builder.op("Mul", self, other)
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.type}"
