@@ -24,7 +24,7 @@ try:
     import torch
     from torch._dynamo.exc import TorchDynamoException
 
-    from lydite.backends import torch_sequence, torch_training
+    from lydite.backends import torch_functions, torch_sequence, torch_training
     from lydite.backends.torch_ops import RULES, STEERING, tensor_type, torch_dtype
 except ImportError:
     raise MissingExtra("torch", "torch") from None
@@ -32,6 +32,7 @@ except ImportError:
 DOMAIN = "aten"
 _TRANSLATIONS: dict[str, Callable[..., Any]] = {
     **RULES,
+    **torch_functions.RULES,
     **torch_sequence.RULES,
     **torch_training.RULES,
 }

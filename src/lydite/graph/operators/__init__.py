@@ -154,7 +154,8 @@ def facet(qualified_type: str, name: str) -> Any:
     if isinstance(found, Missing) and row.name in given:
         return given[row.name]
     follows = name in ("gradient", "split", "torch")
-    if isinstance(found, Missing) and follows and decomposes(qualified_type):
+    open_ = isinstance(found, Missing) and not found.final
+    if open_ and follows and decomposes(qualified_type):
         return BY_DECOMPOSITION
     return found
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from lydite.graph.operators import decompose, products, split
+from lydite.graph.operators import products, split
 from lydite.graph.operators.attention import scores_flops
 from lydite.graph.operators.call import (
     DIVIDE,
@@ -25,7 +25,9 @@ from lydite.graph.operators.call import (
     per_input,
     per_output,
 )
-from lydite.graph.operators.decompose import Decomposition
+from lydite.graph.operators.decompositions import aten as in_onnx
+from lydite.graph.operators.decompositions import common, functions
+from lydite.graph.operators.decompositions.call import Decomposition
 from lydite.graph.operators.elementwise import FUNCTIONS, GELU_ERF, GELU_TANH, SIGMOID
 from lydite.graph.operators.matmul import matmul_flops
 from lydite.graph.operators.missing import ATEN, UNWRITTEN, WHOLE
@@ -431,33 +433,110 @@ _BY_SIZE = frozenset(
 )
 _RENAMED: dict[str, Decomposition] = {
     **{
-        name: decompose.renamed(same)
+        name: common.renamed(same)
         for name, same in _SAME.items()
         if same not in ("SiLU", "HardSigmoid", "Elu", "LeakyRelu", "Celu", "Selu")
     },
-    "silu": decompose.swish,
-    "leaky_relu": decompose.with_alpha("LeakyRelu", "negative_slope", 0.01),
-    "elu": decompose.with_alpha("Elu", "alpha", 1.0),
-    "gelu": decompose.renamed("Gelu", keep=("approximate",)),
-    **{name: decompose.reshaped for name in _BY_SIZE},
-    **{name: decompose.same for name in ("detach", "alias", "contiguous", "clone", "lift_fresh")},
-    "add": decompose.arithmetic("Add"),
-    "sub": decompose.arithmetic("Sub"),
-    "mul": decompose.arithmetic("Mul"),
-    "div": decompose.arithmetic("Div"),
-    "maximum": decompose.renamed("Max"),
-    "minimum": decompose.renamed("Min"),
-    **{name: decompose.renamed("MatMul") for name in ("mm", "bmm", "matmul")},
-    **{name: decompose.added_product for name in ("addmm", "baddbmm")},
-    "linear": decompose.linear,
-    "transpose": decompose.swapped_axes,
-    "t": decompose.swapped_axes,
-    "permute": decompose.permuted,
-    **{name: decompose.along("Softmax") for name in ("softmax", "_softmax", "_safe_softmax")},
-    **{name: decompose.along("LogSoftmax") for name in ("log_softmax", "_log_softmax")},
-    "cat": decompose.along("Concat", attribute="axis", default=0),
-    **{name: decompose.layer_norm for name in ("layer_norm", "native_layer_norm")},
-    "embedding": decompose.renamed("Gather"),
+    "silu": functions.swish,
+    "leaky_relu": common.with_alpha("LeakyRelu", "negative_slope", 0.01),
+    "elu": common.with_alpha("Elu", "alpha", 1.0),
+    "gelu": common.renamed("Gelu", keep=("approximate",)),
+    **{name: common.reshaped for name in _BY_SIZE},
+    **{name: common.same for name in ("detach", "alias", "contiguous", "clone", "lift_fresh")},
+    "add": functions.arithmetic("Add"),
+    "sub": functions.arithmetic("Sub"),
+    "mul": functions.arithmetic("Mul"),
+    "div": functions.arithmetic("Div"),
+    "maximum": common.renamed("Max"),
+    "minimum": common.renamed("Min"),
+    **{name: common.renamed("MatMul") for name in ("mm", "bmm", "matmul")},
+    **{name: in_onnx.added_product for name in ("addmm", "baddbmm")},
+    "linear": in_onnx.linear,
+    "transpose": in_onnx.swapped_axes,
+    "t": in_onnx.swapped_axes,
+    "permute": in_onnx.permuted,
+    **{name: functions.along("Softmax") for name in ("softmax", "_softmax", "_safe_softmax")},
+    **{name: functions.along("LogSoftmax") for name in ("log_softmax", "_log_softmax")},
+    "cat": functions.along("Concat", attribute="axis", default=0),
+    **{name: in_onnx.layer_norm for name in ("layer_norm", "native_layer_norm")},
+    "embedding": common.renamed("Gather"),
+    **{name: functions.clamped for name in ("clamp", "clamp_min", "clamp_max", "hardtanh")},
+    "relu6": common.between(0.0, 6.0),
+    "selu": common.renamed("Selu"),
+    "hardsigmoid": common.renamed("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "pow": functions.power,
+    "rsqrt": common.inverse_root,
+    "where": in_onnx.chosen,
+    **{name: in_onnx.expanded for name in ("expand", "expand_as")},
+    "select": in_onnx.picked,
+    "slice": in_onnx.sliced,
+    **{name: in_onnx.in_pieces for name in ("split", "split_with_sizes", "chunk")},
+    "sum": in_onnx.reduced("ReduceSum"),
+    "mean": in_onnx.reduced("ReduceMean"),
+    "amax": in_onnx.reduced("ReduceMax"),
+    "amin": in_onnx.reduced("ReduceMin"),
+    **{
+        name: in_onnx.averaged
+        for name in (
+            "adaptive_avg_pool1d",
+            "adaptive_avg_pool2d",
+            "_adaptive_avg_pool2d",
+            "adaptive_avg_pool3d",
+        )
+    },
+    **{
+        name: in_onnx.convolution
+        for name in (
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "convolution",
+            "_convolution",
+            "conv_transpose1d",
+            "conv_transpose2d",
+            "conv_transpose3d",
+        )
+    },
+    **{f"max_pool{rank}d": in_onnx.pooled_window("MaxPool") for rank in (1, 2, 3)},
+    **{f"avg_pool{rank}d": in_onnx.pooled_window("AveragePool") for rank in (1, 2, 3)},
+    **{
+        name: in_onnx.batch_norm
+        for name in (
+            "batch_norm",
+            "native_batch_norm",
+            "cudnn_batch_norm",
+            "_native_batch_norm_legit_no_training",
+            "_batch_norm_no_update",
+        )
+    },
+    **{name: in_onnx.scaled_attention for name in _ATTENTIONS},
+    "atan": common.renamed("Atan"),
+    "exp2": functions.exponential(2.0),
+    "expm1": functions.exponential(math.e, -1.0),
+    "log2": functions.logarithm(2.0),
+    "log10": functions.logarithm(10.0),
+    "log1p": functions.logarithm(math.e, 1.0),
+    "log_sigmoid": functions.log_sigmoid,
+    "lerp": functions.interpolated,
+    "addcmul": functions.added("Mul"),
+    "addcdiv": functions.added("Div"),
+    "rsub": functions.reversed_difference,
+    "stack": in_onnx.stacked,
+    **{name: in_onnx.padded for name in ("pad", "constant_pad_nd")},
+    **{name: in_onnx.tiled for name in ("repeat", "tile")},
+    "triu": in_onnx.triangle(1),
+    "tril": in_onnx.triangle(0),
+    "cumsum": in_onnx.running("CumSum"),
+    "logsumexp": in_onnx.reduced("ReduceLogSumExp"),
+    **{name: in_onnx.swapped_axes for name in ("swapaxes", "numpy_T")},
+    **{name: common.renamed("MatMul") for name in ("mv", "dot")},
+    "addmv": in_onnx.added_product,
+    **{f"upsample_nearest{rank}d": in_onnx.nearest for rank in (1, 2, 3)},
+    **{name: in_onnx.group_norm for name in ("group_norm", "native_group_norm")},
+    "celu": common.with_alpha("Celu", "alpha", 1.0),
+    "copy": common.same,
+    **{name: common.same for name in ("dropout", "alpha_dropout", "feature_dropout")},
+    **{name: common.same for name in ("_to_copy", "to", "type_as", "lift_fresh_copy")},
 }
 """Rows whose gradient follows from ONNX's operator of the same meaning."""
 
@@ -530,7 +609,7 @@ OPERATORS: tuple[Operator, ...] = (
         for name in _VIEWS
     ),
     *_rows(_FILLED, _filled, split=split.source),
-    *_rows(_ATTENTIONS, _attention, array=products.attention(past=None)),
+    *_rows(_ATTENTIONS, _attention, array=products.attention(past=None), split=split.heads),
     *_rows(
         ("conv1d", "conv2d", "conv3d", "convolution", "_convolution"), _conv, array=_conv_products
     ),

@@ -17,7 +17,7 @@ from lydite.graph.operators.call import (
     per_input,
 )
 from lydite.graph.operators.missing import NOT_TRAINED, UNTYPED, usual
-from lydite.graph.operators.operator import HOST, Family, Operator
+from lydite.graph.operators.operator import HOST, ZERO, Family, Operator
 
 _NODE_BYTES = 24  # feature, threshold, mode, two children
 
@@ -124,10 +124,11 @@ OPERATORS: tuple[Operator, ...] = (
     *_standard.rows(
         (_ML + "TreeEnsemble", _ML + "TreeEnsembleClassifier", _ML + "TreeEnsembleRegressor"),
         _trees,
+        gradient=ZERO,  # piecewise constant
     ),
     _standard.row(_ML + "Normalizer", _normalizer),
     _standard.row(_ML + "Scaler", per_input(2)),
-    _standard.row(_ML + "Binarizer", per_input(1)),
+    _standard.row(_ML + "Binarizer", per_input(1), gradient=ZERO),
     _standard.row(_ML + "Imputer", per_input(1)),
     *_standard.rows(
         (
@@ -140,9 +141,13 @@ OPERATORS: tuple[Operator, ...] = (
             "StringSplit",
         ),
         _copied,
+        gradient=ZERO,
     ),
     *_standard.rows(
-        ("com.microsoft:Tokenizer", "com.microsoft:MurmurHash3"), _copied, types=UNTYPED
+        ("com.microsoft:Tokenizer", "com.microsoft:MurmurHash3"),
+        _copied,
+        types=UNTYPED,
+        gradient=ZERO,
     ),
     *_standard.rows((_ML + "CastMap", _ML + "DictVectorizer", _ML + "ZipMap"), _mapped),
     _standard.row("TfIdfVectorizer", _n_grams),

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.operators import decompose, products
+from lydite.graph.operators import products
 from lydite.graph.operators.call import FUNCTION, Call, Cost, Rule
+from lydite.graph.operators.decompositions import fused, quantised
 from lydite.graph.operators.elementwise import activation
 from lydite.graph.operators.gradients import linear as gradients
-from lydite.graph.operators.missing import INFERENCE, no_array, runtimes, usual
+from lydite.graph.operators.missing import QUANTISED, no_array, runtimes, usual
 from lydite.graph.operators.operator import VECTOR, ZERO, Family, Operator
-from lydite.graph.operators.typing.contrib import nchwc_conv, standard
+from lydite.graph.operators.typing.contrib import channels_last, nchwc_conv, standard
 
 REQUANTISE = 5  # scale, round, shift, two limits
 _SAMPLE = 11  # bilinear: position of 2 coordinates, 3 interpolations of 3
@@ -110,7 +111,13 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     _standard.row("DeformConv", _deformable, array=products.conv()),
     _standard.row("ConvInteger", _integer, gradient=ZERO, array=products.conv()),
-    _standard.row("QLinearConv", _quantised, gradient=INFERENCE, array=products.conv(3)),
+    _standard.row(
+        "QLinearConv",
+        _quantised,
+        gradient=QUANTISED,
+        array=products.conv(3),
+        decomposition=quantised.quantised_conv,
+    ),
     _standard.row("CausalConvWithState", _causal(2), array=products.conv()),
     _runtime.row(_MS + "CausalConvWithState", _causal(2), array=products.conv()),
     _runtime.row(_MS + "VarlenCausalConvWithState", _causal(3), array=products.conv()),
@@ -119,18 +126,28 @@ OPERATORS: tuple[Operator, ...] = (
         _fused,
         types=standard("Conv", [0, 1]),
         array=products.conv(),
-        decomposition=decompose.fused_conv,
+        decomposition=fused.fused_conv,
     ),
-    _runtime.row(_MS + "NhwcConv", _fused, array=products.conv(channels_last=True)),
-    _runtime.row(_MS + "NhwcFusedConv", _fused, array=products.conv(channels_last=True)),
+    *_runtime.rows(
+        (_MS + "NhwcConv", _MS + "NhwcFusedConv", _NHWC + "Conv"),
+        _fused,
+        types=channels_last("Conv", [0, 1]),
+        array=products.conv(channels_last=True),
+        decomposition=fused.channels_last("Conv", keep=fused.CONV, extra=True),
+    ),
     _runtime.row(_MS + "QLinearConv", _quantised, array=products.conv(3, channels_last=True)),
     _runtime.row(
         _MS + "ConvTransposeWithDynamicPads", _transposed_dynamic, array=products.spread()
     ),
     _runtime.row(_MS + "WordConvEmbedding", _word_embedding, array=VECTOR),
     _runtime.row(_NCHWC + "Conv", _fused, types=nchwc_conv, array=products.blocked_conv),
-    _runtime.row(_NHWC + "Conv", _fused, array=products.conv(channels_last=True)),
-    _runtime.row(_NHWC + "ConvTranspose", _transposed, array=no_array(LAYOUT)),
+    _runtime.row(
+        _NHWC + "ConvTranspose",
+        _transposed,
+        types=channels_last("ConvTranspose", [0, 1]),
+        array=no_array(LAYOUT),
+        decomposition=fused.channels_last("ConvTranspose", keep=fused.CONV),
+    ),
     _runtime.row(_NHWC + "QLinearConv", _quantised, array=products.conv(3, channels_last=True)),
     _runtime.row(_NHWC + "QLinearConvTranspose", _quantised_transposed, array=no_array(LAYOUT)),
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from lydite.graph.operators import decompose, split
+from lydite.graph.operators import split
 from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, VIEW, Call, Cost, Rule, per_output
+from lydite.graph.operators.decompositions import common, fused
 from lydite.graph.operators.gradients import elementwise as gradients
 from lydite.graph.operators.missing import UNTYPED, UNWRITTEN, WHOLE, runtimes, usual
 from lydite.graph.operators.operator import ALIAS, ZERO, Family, Operator
-from lydite.graph.operators.typing.contrib import like
+from lydite.graph.operators.typing.contrib import like, single
 from lydite.graph.operators.typing.lydite import SAVED
 
 EXP = LOG = TANH = ERF = FUNCTION
@@ -235,7 +236,13 @@ _FOLDED = frozenset(
         "Xor",
     )
 )
-_OLD = ("Affine", "ScaledTanh", "ParametricSoftplus")
+_OLD = {
+    "Affine": common.affine,
+    "ScaledTanh": common.of_scaled("Tanh"),
+    "ParametricSoftplus": common.of_scaled("Softplus"),
+}
+"""Functions that the standard has given up and ONNX Runtime still runs."""
+
 _NAMES_ONLY = ("SiLU", "FastGelu", "QuickGelu")
 """Activations that other operators' attributes name; no operator of the standard is called so."""
 
@@ -252,7 +259,7 @@ def _facets(name: str) -> dict[str, Any]:
         "special": name in _SPECIAL and name != "HardSigmoid",
         "precision": "mixed" if name in ("Where", "Cast") else precision,
         "folds": name in _FOLDED,
-        **({"types": like(0)} if name in _OLD else {}),
+        **({"types": like(0), "decomposition": _OLD[name]} if name in _OLD else {}),
     }
 
 
@@ -286,36 +293,36 @@ OPERATORS: tuple[Operator, ...] = (
     _standard.row("Max", _variadic(0), gradient=gradients.extreme, folds=True),
     _standard.row("Min", _variadic(0), gradient=gradients.extreme, folds=True),
     _standard.row("Mean", _variadic(DIVIDE), gradient=gradients.mean, special=True),
-    _standard.row("Scale", per_output(1), types=like(0)),
+    _standard.row("Scale", per_output(1), types=like(0), decomposition=common.factor_of),
     _standard.row("ImageScaler", per_output(2), types=like(0)),
     _runtime.row(
-        _MS + "Gelu", per_output(GELU_ERF), special=True, decomposition=decompose.renamed("Gelu")
+        _MS + "Gelu", per_output(GELU_ERF), special=True, decomposition=common.renamed("Gelu")
     ),
     _runtime.row(
         _MS + "BiasGelu",
         per_output(1 + GELU_ERF),
         special=True,
-        decomposition=decompose.biased("Gelu"),
+        decomposition=fused.biased("Gelu"),
     ),
     _runtime.row(
         _MS + "FastGelu",
         _biased(GELU_TANH),
         special=True,
-        decomposition=decompose.biased("Gelu", approximate="tanh"),
+        decomposition=fused.biased("Gelu", approximate="tanh"),
     ),
     _runtime.row(
         _MS + "QuickGelu",
         per_output(SIGMOID + 2),
         special=True,
-        decomposition=decompose.scaled_sigmoid,
+        decomposition=fused.scaled_sigmoid,
     ),
     _runtime.row(
         _MS + "BiasSplitGelu", per_output(3 + GELU_ERF), special=True, split=WHOLE, types=UNTYPED
     ),
-    _runtime.row(_MS + "BiasAdd", per_output(2), decomposition=decompose.biased_residual),
-    _runtime.row(_MS + "BiasDropout", per_output(2)),
-    _runtime.row(_MS + "BitmaskDropout", per_output(2)),
-    _runtime.row(_MS + "BitmaskBiasDropout", per_output(4)),
+    _runtime.row(_MS + "BiasAdd", per_output(2), decomposition=fused.biased_residual),
+    _runtime.row(_MS + "BiasDropout", per_output(2), decomposition=fused.biased_inference),
+    _runtime.row(_MS + "BitmaskDropout", per_output(2), decomposition=common.same),
+    _runtime.row(_MS + "BitmaskBiasDropout", per_output(4), decomposition=fused.biased_inference),
     _runtime.row(_MS + "ComplexMul", per_output(3)),
     _runtime.row(_MS + "ComplexMulConj", per_output(3)),
     _runtime.row(_MS + "GatedAdd", per_output(2)),
@@ -327,7 +334,7 @@ OPERATORS: tuple[Operator, ...] = (
     _runtime.row(
         _MS + "IsAllFinite",
         lambda call: Cost(sum(call.count(i) for i in range(len(call.ins)))),
-        types=UNTYPED,
+        types=single("bool"),
         split=WHOLE,
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.operators import products
+from lydite.graph.operators import products, split
 from lydite.graph.operators.call import (
     DIVIDE,
     FUNCTION,
@@ -21,10 +21,14 @@ from lydite.graph.operators.call import (
     per_input,
     per_output,
 )
+from lydite.graph.operators.decompositions import common
+from lydite.graph.operators.decompositions import tensorflow as in_onnx_images
+from lydite.graph.operators.decompositions.call import Decomposition
 from lydite.graph.operators.missing import NEVER_RUN, OTHER_GRAPHS, SECOND_ORDER, no_array
-from lydite.graph.operators.operator import ALIAS, RECORDED, VECTOR, Family, Operator
+from lydite.graph.operators.operator import ALIAS, RECORDED, VECTOR, ZERO, Family, Operator
 from lydite.graph.operators.products import MatrixProduct, ProductRule, Products
 from lydite.graph.operators.reduce import SOFTMAX
+from lydite.graph.operators.split import SplitRule
 from lydite.graph.operators.typing.contrib import like
 
 _BATCH_NORM_TRAINED = 9
@@ -231,6 +235,63 @@ _PRODUCTS: dict[str, ProductRule] = {
         ("Conv2DBackpropFilter", "DepthwiseConv2dNativeBackpropFilter"), _filter_products
     ),
 }
+_SPLITS: dict[str, SplitRule] = {
+    **dict.fromkeys(
+        (
+            "ReluGrad",
+            "BiasAdd",
+            "Square",
+            "Relu6Grad",
+            "Relu6",
+            "LeakyRelu",
+            "TanhGrad",
+            "SigmoidGrad",
+            "Rsqrt",
+            "AddN",
+            "ZerosLike",
+            "OnesLike",
+            "Assign",
+            "AssignAdd",
+            "AssignSub",
+            "ApplyGradientDescent",
+            "ApplyMomentum",
+            "ResourceApplyMomentum",
+            "ApplyAdam",
+        ),
+        split.pointwise,
+    ),
+    **dict.fromkeys(("Enter", "Exit", "Wait", "PreventGradient", "NoOp"), split.same_sizes),
+    **dict.fromkeys(("MaxPool", "AvgPool"), split.rows_alone),
+    "Fill": split.source,
+    "Shape": split.source,
+}
+_DECOMPOSITIONS: dict[str, Decomposition] = {
+    **dict.fromkeys(("Reshape", "Squeeze", "ExpandDims"), common.reshaped),
+    **dict.fromkeys(("Enter", "Exit", "PreventGradient"), common.same),
+    "Square": common.square,
+    "Rsqrt": common.inverse_root,
+    "Relu6": common.between(0.0, 6.0),
+    "LeakyRelu": common.with_alpha("LeakyRelu", "alpha", 0.2),
+    "AddN": common.renamed("Sum"),
+    "BiasAdd": common.renamed("Add"),
+    "Wait": common.same,
+    "Conv2D": in_onnx_images.images("Conv"),
+    "MaxPool": in_onnx_images.images("MaxPool"),
+    "AvgPool": in_onnx_images.images("AveragePool"),
+    **{
+        name: in_onnx_images.over_axes(f"Reduce{name}")
+        for name in ("Mean", "Sum", "Max", "Min", "Prod")
+    },
+}
+_FREE = ("Shape", "NoOp", "ZerosLike", "OnesLike", "Fill")
+"""Operators whose outputs no weight changes."""
+_ELEMENTWISE = (
+    "ReluBackward0",
+    "MulBackward0",
+    "DivBackward0",
+    "AddBackward0",
+    "AccumulateGrad",
+)
 _UNSAID = no_array("which of its outputs is whose gradient is not in its types")
 _tensorflow, _aisim = _family("tensorflow"), _family("aisim")
 
@@ -244,6 +305,9 @@ OPERATORS: tuple[Operator, ...] = (
             f"tensorflow:{name}",
             work,
             array=_PRODUCTS.get(name, ALIAS if name in _TF_VIEWS else VECTOR),
+            split=_SPLITS.get(name, OTHER_GRAPHS),
+            decomposition=_DECOMPOSITIONS.get(name),
+            gradient=ZERO if name in _FREE else SECOND_ORDER,
             **({"types": like(0)} if name == "Wait" else {}),
         )
         for name, work in _TENSORFLOW.items()
@@ -253,6 +317,7 @@ OPERATORS: tuple[Operator, ...] = (
             f"aisim:{name}",
             work,
             array=_UNSAID if work in (_conv_gradient, _product_gradient) else VECTOR,
+            split=split.pointwise if name in _ELEMENTWISE else OTHER_GRAPHS,
             **({"types": like(0)} if name == "Wait" else {}),
         )
         for name, work in _GRADIENTS.items()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lydite.graph.operators import decompose, products, split
+from lydite.graph.operators import products, split
 from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, Rule, at
+from lydite.graph.operators.decompositions import fused, quantised
 from lydite.graph.operators.elementwise import GELU_TANH, SIGMOID, activation
 from lydite.graph.operators.gradients import linear as gradients
 from lydite.graph.operators.missing import (
-    INFERENCE,
     NOT_IN_TORCH,
+    QUANTISED,
     no_array,
     runtimes,
     usual,
@@ -22,6 +23,7 @@ from lydite.graph.operators.typing.contrib import (
     fused_matmul,
     like,
     matmul_nbits,
+    ordered_matmul,
     quantised_gemm,
     standard,
 )
@@ -228,7 +230,11 @@ OPERATORS: tuple[Operator, ...] = (
         "MatMulInteger", _integer, gradient=ZERO, split=split.matmul, array=products.matmul()
     ),
     _standard.row(
-        "QLinearMatMul", _product(REQUANTISE), gradient=INFERENCE, array=products.matmul(0, 3)
+        "QLinearMatMul",
+        _product(REQUANTISE),
+        gradient=QUANTISED,
+        array=products.matmul(0, 3),
+        decomposition=quantised.quantised_matmul,
     ),
     _standard.row(
         "Einsum", _einsum, gradient=gradients.einsum, array=products.einsum, precision="low"
@@ -241,14 +247,14 @@ OPERATORS: tuple[Operator, ...] = (
         types=standard("Gemm", [0, 1, 2]),
         split=split.gemm,
         array=products.gemm,
-        decomposition=decompose.with_activation(decompose.fused_gemm),
+        decomposition=fused.with_activation(fused.fused_gemm),
     ),
     _runtime.row(
         _MS + "GemmFastGelu",
         _product(1 + GELU_TANH),
         types=as_float("MatMul"),
         array=products.matmul(),
-        decomposition=decompose.gemm_fast_gelu,
+        decomposition=fused.gemm_fast_gelu,
     ),
     _runtime.row(_MS + "GemmFloat8", _gemm, array=products.gemm),
     _runtime.row(
@@ -256,7 +262,7 @@ OPERATORS: tuple[Operator, ...] = (
         _fused,
         types=fused_matmul,
         array=products.fused_matmul,
-        decomposition=lambda call: [decompose.fused_matmul(call)],
+        decomposition=lambda call: [fused.fused_matmul(call)],
         precision="low",
     ),
     _runtime.row(
@@ -264,18 +270,23 @@ OPERATORS: tuple[Operator, ...] = (
         _fused,
         types=fused_matmul,
         array=products.fused_matmul,
-        decomposition=decompose.with_activation(decompose.fused_matmul),
+        decomposition=fused.with_activation(fused.fused_matmul),
     ),
     _runtime.row(
         _MS + "TransposeMatMul",
         _fused,
         types=fused_matmul,
         array=products.fused_matmul,
-        decomposition=lambda call: [decompose.fused_matmul(call)],
+        decomposition=lambda call: [fused.fused_matmul(call)],
     ),
     _runtime.row(_MS + "MatMulInteger16", _product(), array=products.matmul()),
     _runtime.row(
-        _MS + "MatMulIntegerToFloat", _to_float, types=as_float("MatMul"), array=products.matmul()
+        _MS + "MatMulIntegerToFloat",
+        _to_float,
+        types=as_float("MatMul"),
+        gradient=QUANTISED,
+        array=products.matmul(),
+        decomposition=quantised.integer_to_float,
     ),
     _runtime.row(
         _MS + "DynamicQuantizeMatMul", _dynamic, types=as_float("MatMul"), array=products.matmul()
@@ -286,7 +297,12 @@ OPERATORS: tuple[Operator, ...] = (
     _runtime.row(
         _MS + "QGemm", _quantised_gemm, types=quantised_gemm, array=products.gemm_of(0, 3)
     ),
-    _runtime.row(_MS + "QOrderedMatMul", _product(REQUANTISE), array=products.matmul(0, 2)),
+    _runtime.row(
+        _MS + "QOrderedMatMul",
+        _product(REQUANTISE),
+        types=ordered_matmul,
+        array=products.matmul(0, 2),
+    ),
     _runtime.row(
         _MS + "MoE",
         experts_work,

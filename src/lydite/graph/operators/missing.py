@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from lydite.graph.operators.operator import BY_ONNX, VECTOR, Missing
+from lydite.graph.operators.operator import BY_ONNX, VECTOR, Known, Missing
 
 _FACETS = "unit/operators/test_operators_missing.py::"
 
@@ -41,17 +42,22 @@ def no_torch(reason: str) -> Missing:
 
 UNWRITTEN = no_gradient("nobody has written its gradient")
 INFERENCE = no_gradient("runtimes put it in after training, for inference alone")
+QUANTISED = replace(no_gradient("quantised nets are not trained here"), final=True)
 SECOND_ORDER = no_gradient("it belongs to a backward pass already")
 NOT_TRAINED = no_gradient("it is not trained by gradients")
 
 WHOLE = no_split("nobody has written how ranks share it")
-BEHIND_SPLIT = no_split("the backward pass is written for a rank's own share")
 OTHER_GRAPHS = no_split("graphs of other systems are already those of one rank")
 
 NOT_IN_TORCH = no_torch("nobody has written its translation to PyTorch")
 RUNTIME_ONLY = no_torch("a kernel of ONNX Runtime's, which PyTorch does not have")
 NEVER_RUN = no_torch("graphs of other systems are read, not run")
-ATEN = no_torch("PyTorch's own operators are called by name")
+
+BEHIND_SPLIT = Known("written for a rank's share")
+"""A backward pass is made of what a rank computes: nothing in it is shared out again."""
+
+ATEN = Known("called by name")
+"""PyTorch's own operators."""
 
 UNTYPED = no_types("nobody has written what types come out")
 

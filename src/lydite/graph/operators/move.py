@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from lydite.graph.operators import decompose, split
+from lydite.graph.operators import split
 from lydite.graph.operators.call import VIEW, Call, Cost, Rule, itemsize
+from lydite.graph.operators.decompositions import common, fused
 from lydite.graph.operators.gradients import move as gradients
 from lydite.graph.operators.missing import UNTYPED, WHOLE, no_gradient, runtimes, usual
 from lydite.graph.operators.operator import ALIAS, HOST, ZERO, Family, Operator
 from lydite.graph.operators.typing.contrib import (
+    channels_last,
     embedded,
     like,
     reorder_input,
@@ -153,7 +155,7 @@ OPERATORS: tuple[Operator, ...] = (
         _view,
         array=ALIAS,
     ),
-    _runtime.row(_MS + "ExpandDims", _view, array=ALIAS, decomposition=decompose.reshaped),
+    _runtime.row(_MS + "ExpandDims", _view, array=ALIAS, decomposition=common.reshaped),
     _standard.row(
         "Transpose", _moved, gradient=gradients.transpose, split=split.transpose, folds=True
     ),
@@ -170,15 +172,24 @@ OPERATORS: tuple[Operator, ...] = (
         gradient=gradients.depth_space("DepthToSpace"),
         split=split.rows_alone,
     ),
-    _standard.row("ReverseSequence", _moved),
+    _standard.row("ReverseSequence", _moved, gradient=gradients.reverse_sequence),
     _standard.row("Compress", _moved, array=HOST),
     _standard.row("StringConcat", _moved, gradient=ZERO, array=HOST, split=split.pointwise),
-    *_standard.rows(("MemcpyFromHost", "MemcpyToHost"), _moved, types=like(0)),
+    *_standard.rows(
+        ("MemcpyFromHost", "MemcpyToHost"), _moved, types=like(0), decomposition=common.same
+    ),
     _runtime.row(_NCHWC + "ReorderInput", _moved, types=reorder_input, split=WHOLE),
     _runtime.row(_NCHWC + "ReorderOutput", _moved, types=reorder_output, split=WHOLE),
     *_runtime.rows((_MS + "RemovePadding", _MS + "RestorePadding"), _moved, split=WHOLE),
-    *_runtime.rows(
-        (_NHWC + "DepthToSpace", _NHWC + "SpaceToDepth"), _moved, split=split.rows_alone
+    *(
+        _runtime.row(
+            _NHWC + name,
+            _moved,
+            types=channels_last(name, [0]),
+            split=split.rows_alone,
+            decomposition=fused.channels_last(name, keep=("blocksize", "mode")),
+        )
+        for name in ("DepthToSpace", "SpaceToDepth")
     ),
     _standard.row(
         "Gather",
@@ -188,34 +199,57 @@ OPERATORS: tuple[Operator, ...] = (
         precision="mixed",
         folds=True,
     ),
-    *_standard.rows(("GatherElements", "GatherND"), _taken, split=WHOLE, folds=True),
+    _standard.row(
+        "GatherElements", _taken, gradient=gradients.gather_elements, split=WHOLE, folds=True
+    ),
+    _standard.row("GatherND", _taken, gradient=gradients.gather_nd, split=WHOLE, folds=True),
     _standard.row("Slice", _taken, gradient=gradients.sliced, aliases=True, folds=True),
     _standard.row(
         "Split", _taken, gradient=gradients.split, split=split.separated, aliases=True, folds=True
     ),
     *_standard.rows(("Crop", "DynamicSlice"), _taken, types=UNTYPED),
-    _runtime.row(_MS + "GatherND", _taken, split=WHOLE),
+    _runtime.row(_MS + "GatherND", _taken, split=WHOLE, decomposition=common.renamed("GatherND")),
     _runtime.row(
         _MS + "TorchEmbedding",
         _taken,
         types=embedded,
         split=split.embedding,
-        decomposition=decompose.renamed("Gather"),
+        decomposition=common.renamed("Gather"),
     ),
     _standard.row("Tile", _first_in(0), gradient=gradients.tile, folds=True),
     _standard.row("Expand", _first_in(0), gradient=gradients.expand, aliases=True, folds=True),
     _standard.row("Pad", _first_in(0), gradient=gradients.pad),
     _standard.row("Trilu", _first_in(0), gradient=gradients.trilu, split=split.matrices),
     _standard.row("CenterCropPad", _first_in(0)),
-    _runtime.row(_MS + "Pad", _first_in(0)),
-    _runtime.row(_MS + "Trilu", _first_in(0), types=like(0), split=split.matrices),
+    _runtime.row(_MS + "Pad", _first_in(0), decomposition=common.renamed("Pad", keep=("mode",))),
+    _runtime.row(
+        _MS + "Trilu",
+        _first_in(0),
+        types=like(0),
+        split=split.matrices,
+        decomposition=common.renamed("Trilu", keep=("upper",)),
+    ),
     _runtime.row(_MS + "UnfoldTensor", _first_in(0)),
     _standard.row("ConstantOfShape", _written_only, gradient=ZERO, folds=True, split=split.source),
     _standard.row("EyeLike", _written_only, gradient=ZERO),
     _standard.row("Range", _ramp, gradient=ZERO, folds=True, split=split.source),
     _runtime.row(_MS + "Range", _ramp, gradient=ZERO, split=split.source),
-    _standard.row("Scatter", _scatter(0, 1, 2), split=WHOLE),
-    *_standard.rows(("ScatterElements", "ScatterND"), _scatter(0, 1, 2), split=WHOLE, folds=True),
+    _standard.row(
+        "Scatter",
+        _scatter(0, 1, 2),
+        gradient=gradients.scattered("GatherElements", "ScatterElements"),
+        split=WHOLE,
+    ),
+    *(
+        _standard.row(
+            f"Scatter{kind}",
+            _scatter(0, 1, 2),
+            gradient=gradients.scattered(f"Gather{kind}", f"Scatter{kind}"),
+            split=WHOLE,
+            folds=True,
+        )
+        for kind in ("Elements", "ND")
+    ),
     _standard.row("TensorScatter", _cache_write, split=WHOLE),
     _standard.row("OneHot", _one_hot, gradient=ZERO, split=WHOLE),
     _standard.row("Col2Im", _col2im, split=split.rows_alone),

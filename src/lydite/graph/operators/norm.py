@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.operators import decompose, split
+from lydite.graph.operators import split
 from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, Call, Cost, Rule, at
+from lydite.graph.operators.decompositions import common, fused
 from lydite.graph.operators.elementwise import SIGMOID, activation
 from lydite.graph.operators.gradients import norm as gradients
 from lydite.graph.operators.missing import INFERENCE, WHOLE, runtimes, usual
@@ -145,7 +146,7 @@ OPERATORS: tuple[Operator, ...] = (
         split=split.normalised,
         special=True,
         gradient=INFERENCE,
-        decomposition=decompose.rms_norm,
+        decomposition=fused.rms_norm,
     ),
     _standard.row(
         "GroupNormalization",
@@ -158,16 +159,33 @@ OPERATORS: tuple[Operator, ...] = (
     _standard.row("MeanVarianceNormalization", _per_element(_MEAN_VARIANCE + DIVIDE), special=True),
     _standard.row("LpNormalization", _lp, split=split.along(), special=True),
     _standard.row("LRN", _local_response, gradient=gradients.local_response, special=True),
-    _runtime.row(_NHWC + "BatchNormalization", _batch, fixed_inputs=(3, 5)),
-    _runtime.row(_NHWC + "InstanceNormalization", _instance),
-    _runtime.row(_NHWC + "LRN", _local_response, special=True),
+    _runtime.row(
+        _NHWC + "BatchNormalization",
+        _batch,
+        types=like(0),
+        fixed_inputs=(3, 5),
+        decomposition=fused.channels_last("BatchNormalization", keep=("epsilon",)),
+    ),
+    _runtime.row(
+        _NHWC + "InstanceNormalization",
+        _instance,
+        types=like(0),
+        decomposition=fused.channels_last("InstanceNormalization", keep=("epsilon",)),
+    ),
+    _runtime.row(
+        _NHWC + "LRN",
+        _local_response,
+        types=like(0),
+        special=True,
+        decomposition=fused.channels_last("LRN", keep=("alpha", "beta", "bias", "size")),
+    ),
     _runtime.row(
         _MS + "LayerNormalization",
         _layer(LAYER_NORM - 1),
         types=layer_norm,
         split=split.normalised,
         special=True,
-        decomposition=decompose.renamed("LayerNormalization", keep=("axis", "epsilon")),
+        decomposition=common.renamed("LayerNormalization", keep=("axis", "epsilon")),
     ),
     _runtime.row(
         _MS + "SkipLayerNormalization",
@@ -175,7 +193,7 @@ OPERATORS: tuple[Operator, ...] = (
         types=skip_norm,
         split=WHOLE,
         special=True,
-        decomposition=decompose.skip_norm("LayerNormalization", 2, 3, 4),
+        decomposition=fused.skip_norm("LayerNormalization", 2, 3, 4),
     ),
     _runtime.row(
         _MS + "SkipSimplifiedLayerNormalization",
@@ -183,11 +201,13 @@ OPERATORS: tuple[Operator, ...] = (
         types=skip_norm,
         split=WHOLE,
         special=True,
-        decomposition=decompose.skip_norm("RMSNormalization", 2, None, 3),
+        decomposition=fused.skip_norm("RMSNormalization", 2, None, 3),
     ),
     _runtime.row(_MS + "EmbedLayerNormalization", _embedded, types=embed_norm, split=WHOLE),
     _runtime.row(_MS + "QEmbedLayerNormalization", _embedded, split=WHOLE),
-    _runtime.row(_MS + "GroupNorm", _group("groups"), types=like(0)),
+    _runtime.row(
+        _MS + "GroupNorm", _group("groups"), types=like(0), decomposition=fused.image_group_norm
+    ),
     _runtime.row(_MS + "SkipGroupNorm", _skip_group, types=like(0), split=WHOLE),
     _runtime.row(_MS + "BranchwiseRMSNorm", _per_element(RMS_NORM), **_rows),
     _runtime.row(_MS + "GatedRMSNorm", _gated, **{**_rows, "split": WHOLE}),

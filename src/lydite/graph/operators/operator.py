@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from lydite.graph.operators.call import Rule
-from lydite.graph.operators.decompose import Decomposition
+from lydite.graph.operators.decompositions.call import Decomposition
 from lydite.graph.operators.gradients.call import GradientRule
 from lydite.graph.operators.products import ProductRule
 from lydite.graph.operators.split import SplitRule
@@ -25,10 +25,13 @@ class Missing:
     Attributes:
         reason: why, in a phrase that an error message can quote.
         test: the test that shows the refusal, as "path::name" below tests/.
+        final: whether it stays missing although the operator decomposes, because what it
+            decomposes into lacks the facet too.
     """
 
     reason: str
     test: str
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,9 @@ class Operator:
     work: Rule | Known | Missing
     types: TypeRule | Known | Missing
     gradient: GradientRule | Known | Missing
-    split: SplitRule | Missing
+    split: SplitRule | Known | Missing
     array: ProductRule | Known | Missing
-    torch: Missing
+    torch: Known | Missing
     precision: str = "widest"
     decomposition: Decomposition | None = None
     saving: Saving | None = None

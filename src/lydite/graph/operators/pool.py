@@ -6,10 +6,11 @@ import math
 
 from lydite.graph.operators import split
 from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, Call, Cost, Rule
+from lydite.graph.operators.decompositions import fused, quantised
 from lydite.graph.operators.gradients import norm as gradients
-from lydite.graph.operators.missing import UNTYPED, WHOLE, runtimes, usual
+from lydite.graph.operators.missing import QUANTISED, WHOLE, runtimes, usual
 from lydite.graph.operators.operator import Family, Operator, Saving
-from lydite.graph.operators.typing.contrib import standard
+from lydite.graph.operators.typing.contrib import channels_last, standard
 
 
 def _window(call: Call) -> int:
@@ -69,23 +70,47 @@ _runtime = Family("pool", runtimes(split=split.windows))
 OPERATORS: tuple[Operator, ...] = (
     *(_standard.row(name, work, **facets) for name, (work, facets) in _PLAIN.items()),
     *(
-        _runtime.row(_NCHWC + name, work, types=UNTYPED if "Lp" in name else standard(name, [0]))
+        _runtime.row(
+            _NCHWC + name,
+            work,
+            types=standard(name, [0]),
+            decomposition=fused.pooled(name),
+        )
         for name, (work, _) in _PLAIN.items()
     ),
-    *(_runtime.row(_NHWC + name, work) for name, (work, _) in _PLAIN.items()),
+    *(
+        _runtime.row(
+            _NHWC + name,
+            work,
+            types=channels_last(name, [0]),
+            decomposition=fused.channels_last(name, keep=fused.POOL),
+        )
+        for name, (work, _) in _PLAIN.items()
+    ),
     _standard.row("MaxUnpool", lambda call: Cost(0, call.bytes_of(0, 1))),
     _standard.row("MaxRoiPool", _roi, split=WHOLE),
-    _runtime.row(_MS + "NhwcMaxPool", _pool(1)),
+    _runtime.row(
+        _MS + "NhwcMaxPool",
+        _pool(1),
+        types=channels_last("MaxPool", [0]),
+        decomposition=fused.channels_last("MaxPool", keep=fused.POOL),
+    ),
     _runtime.row(_MS + "MaxpoolWithMask", _pool(2)),
     _runtime.row(
         _MS + "QLinearAveragePool",
         _pool(2, DIVIDE + _REQUANTISED),
         types=standard("AveragePool", [0], dtype_of=0),
+        gradient=QUANTISED,
+        decomposition=quantised.around(
+            quantised.function("AveragePool", keep=(*fused.POOL, "count_include_pad")), 1
+        ),
     ),
     _runtime.row(
         _MS + "QLinearGlobalAveragePool",
         _global(2, DIVIDE + _REQUANTISED),
         types=standard("GlobalAveragePool", [0], dtype_of=0),
+        gradient=QUANTISED,
+        decomposition=quantised.around(quantised.function("GlobalAveragePool"), 1),
     ),
     _runtime.row(_NHWC + "QLinearAveragePool", _pool(2, DIVIDE + _REQUANTISED)),
     _runtime.row(_NHWC + "MaxUnpool", lambda call: Cost(0, call.bytes_of(0, 1))),

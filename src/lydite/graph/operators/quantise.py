@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from lydite.graph.operators import split
 from lydite.graph.operators.call import DIVIDE, FUNCTION, Call, Cost, Rule, per_output
+from lydite.graph.operators.decompositions import common, quantised
 from lydite.graph.operators.elementwise import SIGMOID
-from lydite.graph.operators.missing import WHOLE, no_gradient, no_types, runtimes, usual
+from lydite.graph.operators.missing import QUANTISED, WHOLE, no_types, runtimes, usual
 from lydite.graph.operators.norm import LAYER_NORM
 from lydite.graph.operators.operator import Family, Operator
 from lydite.graph.operators.reduce import SOFTMAX
 from lydite.graph.operators.typing.contrib import cast_like, like, qlinear_binary
 
-QUANTISED = no_gradient("quantised nets are not trained here")
 QUANTISE = DIVIDE + 4
 DEQUANTISE = 2
 
@@ -32,7 +32,7 @@ def _dynamic(call: Call) -> Cost:
 
 _MS = "com.microsoft:"
 _standard = Family("quantise", usual(split=WHOLE, gradient=QUANTISED))
-_runtime = Family("quantise", runtimes(split=WHOLE))
+_runtime = Family("quantise", runtimes(split=WHOLE, gradient=QUANTISED))
 _CONCAT = no_types("how its inputs are grouped is not in their number alone")
 
 OPERATORS: tuple[Operator, ...] = (
@@ -40,19 +40,54 @@ OPERATORS: tuple[Operator, ...] = (
     _standard.row("DequantizeLinear", per_output(DEQUANTISE), split=split.scaled),
     _standard.row("DynamicQuantizeLinear", _dynamic, special=True),
     _runtime.row(
-        _MS + "QuantizeLinear", per_output(QUANTISE), types=cast_like(2), split=split.scaled
+        _MS + "QuantizeLinear",
+        per_output(QUANTISE),
+        types=cast_like(2),
+        split=split.scaled,
+        decomposition=common.renamed("QuantizeLinear", keep=("axis",)),
     ),
     _runtime.row(
-        _MS + "DequantizeLinear", per_output(DEQUANTISE), types=cast_like(1), split=split.scaled
+        _MS + "DequantizeLinear",
+        per_output(DEQUANTISE),
+        types=cast_like(1),
+        split=split.scaled,
+        decomposition=common.renamed("DequantizeLinear", keep=("axis",)),
     ),
-    _runtime.row(_MS + "QuantizeWithOrder", per_output(QUANTISE)),
+    _runtime.row(_MS + "QuantizeWithOrder", per_output(QUANTISE), types=cast_like(0, "int8")),
     _runtime.row(_MS + "DequantizeWithOrder", per_output(DEQUANTISE)),
-    _runtime.row(_MS + "QLinearAdd", _around(1, 2), types=qlinear_binary),
-    _runtime.row(_MS + "QLinearMul", _around(1, 2), types=qlinear_binary),
+    _runtime.row(
+        _MS + "QLinearAdd",
+        _around(1, 2),
+        types=qlinear_binary,
+        decomposition=quantised.around(quantised.function("Add"), 2),
+    ),
+    _runtime.row(
+        _MS + "QLinearMul",
+        _around(1, 2),
+        types=qlinear_binary,
+        decomposition=quantised.around(quantised.function("Mul"), 2),
+    ),
     _runtime.row(_MS + "QLinearWhere", _around(0, 2)),
-    _runtime.row(_MS + "QLinearSigmoid", _around(SIGMOID), types=like(0), special=True),
-    _runtime.row(_MS + "QLinearLeakyRelu", _around(2), types=like(0)),
-    _runtime.row(_MS + "QLinearSoftmax", _around(SOFTMAX), types=like(0), special=True),
+    _runtime.row(
+        _MS + "QLinearSigmoid",
+        _around(SIGMOID),
+        types=like(0),
+        special=True,
+        decomposition=quantised.around(quantised.function("Sigmoid"), 1),
+    ),
+    _runtime.row(
+        _MS + "QLinearLeakyRelu",
+        _around(2),
+        types=like(0),
+        decomposition=quantised.around(quantised.function("LeakyRelu", keep=("alpha",)), 1),
+    ),
+    _runtime.row(
+        _MS + "QLinearSoftmax",
+        _around(SOFTMAX),
+        types=like(0),
+        special=True,
+        decomposition=quantised.around(quantised.function("Softmax", keep=("axis",)), 1),
+    ),
     _runtime.row(_MS + "QLinearConcat", _around(0), types=_CONCAT),
     _runtime.row(_MS + "QOrderedGelu", _around(4 + FUNCTION), types=like(0), special=True),
     _runtime.row(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.operators import decompose, split
+from lydite.graph.operators import split
 from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, Call, Cost, Rule, at, per_output
+from lydite.graph.operators.decompositions import fused
 from lydite.graph.operators.gradients import elementwise
 from lydite.graph.operators.gradients import move as gradients
 from lydite.graph.operators.missing import UNWRITTEN, WHOLE, runtimes, usual
 from lydite.graph.operators.operator import HOST, ZERO, Family, Operator
-from lydite.graph.operators.typing.contrib import like
+from lydite.graph.operators.typing.contrib import like, pairs_of_rows
 
 SOFTMAX = 3 + FUNCTION + DIVIDE  # maximum, subtract, exp, sum, divide
 LOG_SOFTMAX = 4 + FUNCTION  # maximum, subtract, exp, sum, subtract; one logarithm a row left out
@@ -114,7 +115,7 @@ OPERATORS: tuple[Operator, ...] = (
         special=True,
     ),
     _standard.row("Hardmax", _softmax(1), gradient=ZERO),
-    _standard.row("TopK", _top_k, array=HOST),
+    _standard.row("TopK", _top_k, gradient=gradients.top_k, array=HOST),
     _standard.row("Unique", _unique, split=WHOLE, array=HOST),
     _standard.row("Multinomial", _multinomial, gradient=ZERO, split=split.rows_alone),
     _runtime.row(_MS + "Unique", _unique, split=WHOLE, array=HOST),
@@ -124,10 +125,14 @@ OPERATORS: tuple[Operator, ...] = (
         types=like(0),
         split=WHOLE,
         special=True,
-        decomposition=decompose.bias_softmax,
+        decomposition=fused.bias_softmax,
     ),
     _runtime.row(_MS + "ReduceSumInteger", _reduced(1)),
     _runtime.row(_MS + "QLinearReduceMean", _reduced(2, DIVIDE + 5)),
-    _runtime.row(_MS + "CDist", lambda call: Cost(3 * call.out_count() * call.shape(0)[1])),
+    _runtime.row(
+        _MS + "CDist",
+        lambda call: Cost(3 * call.out_count() * call.shape(0)[1]),
+        types=pairs_of_rows,
+    ),
     _runtime.row(_MS + "SampleOp", per_output(0), types=like(0), split=split.pointwise),
 )

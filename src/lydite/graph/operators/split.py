@@ -431,6 +431,15 @@ def attention(call: SplitCall) -> Split | None:
     return Split(tuple(inputs), (axis, 1, 1), heads)
 
 
+def heads(call: SplitCall) -> Split | None:
+    """Attention of [batch, heads, length, size], all inputs cut by heads or samples."""
+    axes = set(call.cuts[:3])
+    axis = next(iter(axes)) if len(axes) == 1 else None
+    if len(axes) > 1 or axis not in (None, 0, 1) or any(cut is not None for cut in call.cuts[3:]):
+        return None
+    return call.kept(*[axis] * len(call.outs))
+
+
 def rotary(call: SplitCall) -> Split | None:
     """Each rank turns its own heads."""
     axis, heads = call.cuts[0], call.attr("num_heads")

@@ -6,10 +6,11 @@ import math
 
 from lydite.graph.operators import split
 from lydite.graph.operators.call import DIVIDE, Call, Cost, NotKnownError, nbytes
+from lydite.graph.operators.decompositions import fused
 from lydite.graph.operators.gradients import move as gradients
 from lydite.graph.operators.missing import WHOLE, runtimes, usual
 from lydite.graph.operators.operator import HOST, ZERO, Family, Operator
-from lydite.graph.operators.typing.contrib import nchwc_upsample
+from lydite.graph.operators.typing.contrib import like, nchwc_upsample
 
 _LERP = 3  # subtract, multiply, add
 _IOU = 12 + DIVIDE  # overlap and union of two boxes
@@ -96,7 +97,13 @@ OPERATORS: tuple[Operator, ...] = (
         precision="mixed",
         split=WHOLE,
     ),
-    _standard.row("Upsample", _resize, fixed_inputs=(1, 2), split=WHOLE),
+    _standard.row(
+        "Upsample",
+        _resize,
+        fixed_inputs=(1, 2),
+        split=WHOLE,
+        decomposition=fused.upsampled,
+    ),
     _standard.row("GridSample", _grid_sample, split=WHOLE),
     _standard.row("AffineGrid", _affine_grid),
     _standard.row("RoiAlign", _roi_align, split=WHOLE),
@@ -108,5 +115,10 @@ OPERATORS: tuple[Operator, ...] = (
     _runtime.row(_NHWC + "GridSample", _grid_sample, split=WHOLE),
     _runtime.row(_MS + "GridSample", _grid_sample, split=WHOLE),
     _runtime.row(_MS + "CropAndResize", _crop_resize, split=WHOLE),
-    _runtime.row(_MS + "DynamicTimeWarping", lambda call: Cost(3 * call.count(0)), split=WHOLE),
+    _runtime.row(
+        _MS + "DynamicTimeWarping",
+        lambda call: Cost(3 * call.count(0)),
+        types=like(0),
+        split=WHOLE,
+    ),
 )

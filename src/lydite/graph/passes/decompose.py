@@ -11,7 +11,7 @@ from lydite.graph.graph import Graph, Initializer, Op
 from lydite.graph.onnx_reader import graph_from_model
 from lydite.graph.onnx_writer import model_to_proto
 from lydite.graph.operators import decomposes, operator
-from lydite.graph.operators.decompose import DecompositionCall
+from lydite.graph.operators.decompositions.call import DecompositionCall
 from lydite.graph.passes.rewrite import Rewriter
 from lydite.graph.tensor import Tensor
 

@@ -151,3 +151,43 @@ def running_sum(call: GradientCall) -> Sequence[Tensor | None]:
             "CumSum", call.dy(), call.x(1), exclusive=call.attr("exclusive", 0), reverse=flipped
         )
     ]
+
+
+def gather_elements(call: GradientCall) -> Sequence[Tensor | None]:
+    """dy added into zeros where it came from."""
+    zeros = _zeros(call, call.g.tensor(call.op.inputs[0]))
+    axis = call.attr("axis", 0)
+    return [call.std("ScatterElements", zeros, call.x(1), call.dy(), axis=axis, reduction="add")]
+
+
+def scattered(gather: str, scatter: str) -> GradientRule:
+    """Of the data: dy, zero where it was overwritten; of the updates: dy from there."""
+
+    def rule(call: GradientCall) -> Sequence[Tensor | None]:
+        if call.attr("reduction", "none") != "none":
+            raise GraphError("no gradient with a reduction", where=call.op.name)
+        kept = {"axis": call.attr("axis", 0)} if scatter == "ScatterElements" else {}
+        zeros = _zeros(call, call.g.tensor(call.op.inputs[2]))
+        data = call.std(scatter, call.dy(), call.x(1), zeros, **kept)
+        return [data, None, call.std(gather, call.dy(), call.x(1), **kept)]
+
+    return rule
+
+
+def top_k(call: GradientCall) -> Sequence[Tensor | None]:
+    """dy put into zeros where the largest came from."""
+    zeros = _zeros(call, call.g.tensor(call.op.inputs[0]))
+    return [call.std("ScatterElements", zeros, call.y(1), call.dy(), axis=call.attr("axis", -1))]
+
+
+def reverse_sequence(call: GradientCall) -> Sequence[Tensor | None]:
+    """Turned round again."""
+    return [call.std("ReverseSequence", call.dy(), call.x(1), **call.attrs)]
+
+
+def gather_nd(call: GradientCall) -> Sequence[Tensor | None]:
+    """dy added into zeros where it came from."""
+    if call.attr("batch_dims", 0):
+        raise GraphError("no gradient with batch dimensions", where=f"{call.op.name} (GatherND)")
+    zeros = _zeros(call, call.g.tensor(call.op.inputs[0]))
+    return [call.std("ScatterND", zeros, call.x(1), call.dy(), reduction="add")]

@@ -236,3 +236,39 @@ def quantised_gemm(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
 def embedded(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     """Rows of a table by index."""
     return [TensorType(_need(inputs, 0).dtype, (*_dims(inputs, 1), *_dims(inputs, 0)[1:]))]
+
+
+def channels_last(op_type: str, keep: Sequence[int]) -> Rule:
+    """As a standard operator whose first input and output have their channels last."""
+
+    def rule(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
+        dims, source = _dims(inputs, keep[0]), _need(inputs, keep[0])
+        taken = [TensorType(source.dtype, (dims[0], dims[-1], *dims[1:-1]))]
+        taken += [t for i in keep[1:] if (t := _at(inputs, i)) is not None]
+        out = std(op_type, taken, op.attrs)[0]
+        shape = out.shape
+        if shape is None:
+            return [out]
+        return [TensorType(source.dtype, (shape[0], *shape[2:], shape[1]))]
+
+    return rule
+
+
+def single(dtype: str) -> Rule:
+    """One number."""
+
+    def rule(_op: Op, _inputs: Inputs, _: Std) -> list[TensorType]:
+        return [TensorType(dtype, ())]
+
+    return rule
+
+
+def pairs_of_rows(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+    """A number for each pair of rows."""
+    return [TensorType(_need(inputs, 0).dtype, (_dims(inputs, 0)[0], _dims(inputs, 1)[0]))]
+
+
+def ordered_matmul(_op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
+    """ONNX Runtime's QOrderedMatMul: the operands are inputs 0 and 2."""
+    sides = [TensorType("float32", _dims(inputs, i)) for i in (0, 2)]
+    return [TensorType(_need(inputs, 0).dtype, std("MatMul", sides, {})[0].shape)]

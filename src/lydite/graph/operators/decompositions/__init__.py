@@ -1,0 +1,1 @@
+"""Decompositions: primitives that compute the same as an operator."""
