@@ -17,7 +17,7 @@ from lydite.backends.base import (
 )
 from lydite.errors import BackendError, MissingExtra
 from lydite.graph import Graph, Initializer, Op, Operand, OpKey, TensorType
-from lydite.graph.operators import BY_DECOMPOSITION, facet, register_facet
+from lydite.graph.operators import BY_DECOMPOSITION, Missing, facet, register_facet
 from lydite.graph.passes.decompose import decomposed
 
 try:
@@ -201,8 +201,10 @@ class _Net(torch.nn.Module):
         graph = decomposed(graph, _needs_primitives)
         unknown = next((op for op in graph.ops if _rule_of(op) is None), None)
         if unknown is not None:
+            missing = facet(unknown.qualified_type, "torch")
+            reason = f": {missing.reason}" if isinstance(missing, Missing) else ""
             raise BackendError(
-                f"no translation to PyTorch for the operator {unknown.qualified_type}",
+                f"no translation to PyTorch for the operator {unknown.qualified_type}{reason}",
                 where=f"{graph.name}: {unknown.name}",
                 hint="use --backend onnxruntime",
             )

@@ -243,6 +243,9 @@ RULES: dict[str, Rule] = {
     "Constant": _constant,
     "ScatterND": _scattered_nd,
     "GridSample": _grid_sample,
+    "AffineGrid": lambda inputs, attrs: F.affine_grid(
+        inputs[0], [int(n) for n in inputs[1].tolist()], bool(attrs.get("align_corners", 0))
+    ),
     "EyeLike": lambda inputs, attrs: (
         torch.ones_like(inputs[0]).triu(attrs.get("k", 0)).tril(attrs.get("k", 0))
     ),

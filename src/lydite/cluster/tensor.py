@@ -153,8 +153,7 @@ class _Sharing:
         """Every rank does all of it; what was cut is gathered, and the operator is named."""
         if any(self.cuts.get(name) is not None for name in op.inputs if name):
             self.whole[op.qualified_type] += 1
-        inputs = [self._join(new, name) if name else None for name in op.inputs]
-        self._append(new, op, inputs, {})
+        new.keep(op, [self._join(new, name) if name else None for name in op.inputs])
 
     def _append(
         self, new: Rewriter, op: Op, inputs: Sequence[Tensor | None], attrs: Mapping[str, Any]

@@ -13,7 +13,15 @@ import math
 from lydite.graph.operators import products, split
 from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, Rule, at, nbytes
 from lydite.graph.operators.gradients import sequence as gradients
-from lydite.graph.operators.missing import WHOLE, no_array, runtimes, usual
+from lydite.graph.operators.missing import (
+    BRANCHING,
+    NOT_IN_TORCH,
+    WHOLE,
+    final,
+    no_array,
+    runtimes,
+    usual,
+)
 from lydite.graph.operators.operator import SAVED_FORM, Family, Operator, Saving
 from lydite.graph.operators.reduce import SOFTMAX
 from lydite.graph.operators.typing.contrib import (
@@ -199,7 +207,14 @@ OPERATORS: tuple[Operator, ...] = (
         array=products.attention(),
         precision="low",
     ),
-    _standard.row("LinearAttention", _linear, array=_UNFOLDED),
+    _standard.row(
+        "LinearAttention",
+        _linear,
+        gradient=BRANCHING,
+        split=final(WHOLE),
+        array=_UNFOLDED,
+        torch=final(NOT_IN_TORCH),
+    ),
     _standard.row(
         "RotaryEmbedding",
         _rotary(1, 2),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from lydite.graph.operators.missing import (
+    BRANCHING,
+    NOT_IN_TORCH,
     UNTYPED,
+    WHOLE,
+    final,
     no_array,
     no_gradient,
     no_split,
@@ -36,6 +40,9 @@ OPERATORS: tuple[Operator, ...] = (
     _uncounted.row(
         "SequenceMap",
         no_work("how often its body runs is the length of a sequence, which has no type"),
+        gradient=BRANCHING,
+        split=final(WHOLE),
+        torch=final(NOT_IN_TORCH),
     ),
     _uncounted.row(
         "ai.onnx.preview.training:Gradient", no_work("stands for a graph that is not there")

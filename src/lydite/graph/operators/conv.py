@@ -14,7 +14,16 @@ from lydite.graph.operators.call import FUNCTION, Call, Cost, Rule
 from lydite.graph.operators.decompositions import fused, quantised
 from lydite.graph.operators.elementwise import activation
 from lydite.graph.operators.gradients import linear as gradients
-from lydite.graph.operators.missing import QUANTISED, no_array, runtimes, usual
+from lydite.graph.operators.missing import (
+    NOT_IN_TORCH,
+    QUANTISED,
+    UNWRITTEN,
+    WHOLE,
+    final,
+    no_array,
+    runtimes,
+    usual,
+)
 from lydite.graph.operators.operator import VECTOR, ZERO, Family, Operator
 from lydite.graph.operators.typing.contrib import channels_last, nchwc_conv, standard
 
@@ -118,7 +127,14 @@ OPERATORS: tuple[Operator, ...] = (
         array=products.conv(3),
         decomposition=quantised.quantised_conv,
     ),
-    _standard.row("CausalConvWithState", _causal(2), array=products.conv()),
+    _standard.row(
+        "CausalConvWithState",
+        _causal(2),
+        gradient=final(UNWRITTEN),
+        split=final(WHOLE),
+        array=products.conv(),
+        torch=final(NOT_IN_TORCH),
+    ),
     _runtime.row(_MS + "CausalConvWithState", _causal(2), array=products.conv()),
     _runtime.row(_MS + "VarlenCausalConvWithState", _causal(3), array=products.conv()),
     _runtime.row(

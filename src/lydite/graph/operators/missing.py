@@ -40,9 +40,15 @@ def no_torch(reason: str) -> Missing:
     return Missing(reason, f"{_FACETS}test_torch_names_what_it_cannot_run")
 
 
+def final(missing: Missing) -> Missing:
+    """Missing although the operator decomposes: what it decomposes into lacks the facet too."""
+    return replace(missing, final=True)
+
+
 UNWRITTEN = no_gradient("nobody has written its gradient")
 INFERENCE = no_gradient("runtimes put it in after training, for inference alone")
-QUANTISED = replace(no_gradient("quantised nets are not trained here"), final=True)
+QUANTISED = final(no_gradient("quantised nets are not trained here"))
+BRANCHING = final(no_gradient("its function body in the standard has control flow"))
 SECOND_ORDER = no_gradient("it belongs to a backward pass already")
 NOT_TRAINED = no_gradient("it is not trained by gradients")
 

@@ -11,6 +11,7 @@ from lydite.graph.operators.operator import ALIAS, HOST, ZERO, Family, Operator
 from lydite.graph.operators.typing.contrib import (
     channels_last,
     embedded,
+    gathered_nd,
     like,
     reorder_input,
     reorder_output,
@@ -208,7 +209,13 @@ OPERATORS: tuple[Operator, ...] = (
         "Split", _taken, gradient=gradients.split, split=split.separated, aliases=True, folds=True
     ),
     *_standard.rows(("Crop", "DynamicSlice"), _taken, types=UNTYPED),
-    _runtime.row(_MS + "GatherND", _taken, split=WHOLE, decomposition=common.renamed("GatherND")),
+    _runtime.row(
+        _MS + "GatherND",
+        _taken,
+        types=gathered_nd,
+        split=WHOLE,
+        decomposition=common.renamed("GatherND"),
+    ),
     _runtime.row(
         _MS + "TorchEmbedding",
         _taken,

@@ -8,7 +8,7 @@ from lydite.graph.operators import split
 from lydite.graph.operators.call import DIVIDE, Call, Cost, NotKnownError, nbytes
 from lydite.graph.operators.decompositions import fused
 from lydite.graph.operators.gradients import move as gradients
-from lydite.graph.operators.missing import WHOLE, runtimes, usual
+from lydite.graph.operators.missing import BRANCHING, WHOLE, runtimes, usual
 from lydite.graph.operators.operator import HOST, ZERO, Family, Operator
 from lydite.graph.operators.typing.contrib import like, nchwc_upsample
 
@@ -105,7 +105,7 @@ OPERATORS: tuple[Operator, ...] = (
         decomposition=fused.upsampled,
     ),
     _standard.row("GridSample", _grid_sample, split=WHOLE),
-    _standard.row("AffineGrid", _affine_grid),
+    _standard.row("AffineGrid", _affine_grid, gradient=BRANCHING),
     _standard.row("RoiAlign", _roi_align, split=WHOLE),
     _standard.row("NonMaxSuppression", _suppression, gradient=ZERO, array=HOST, split=WHOLE),
     _runtime.row(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from onnx import inliner
 
 from lydite.errors import GraphError
-from lydite.graph.graph import Graph, Initializer, Op
+from lydite.graph.attributes import default_attrs
+from lydite.graph.graph import Graph
 from lydite.graph.onnx_reader import graph_from_model
 from lydite.graph.onnx_writer import model_to_proto
+from lydite.graph.op import Attr, Op
 from lydite.graph.operators import decomposes, operator
 from lydite.graph.operators.decompositions.call import DecompositionCall
 from lydite.graph.passes.rewrite import Rewriter
@@ -55,6 +58,11 @@ def _replace(new: Rewriter, op: Op) -> None:
 def _from_standard(new: Rewriter, op: Op) -> list[Tensor]:
     """The function body of the standard, with this operator's attributes."""
     body = standard_body(op, new.graph)
+    if any(inner.subgraphs for inner in body.ops):
+        raise GraphError(
+            "its function body in the standard has control flow",
+            where=f"{op.name} ({op.op_type})",
+        )
     given = {name: tensor for name, tensor in zip(op.inputs, new.inputs(op), strict=True)}
     made: dict[str, Tensor] = {name: t for name, t in given.items() if t is not None}
     for name, init in body.initializers.items():
@@ -79,24 +87,33 @@ def standard_body(op: Op, graph: Graph) -> Graph:
     Raises:
         GraphError: the schema has no body for this form of the operator.
     """
-    names = [name for name in dict.fromkeys(op.inputs) if name]
-    known = {n: value for n in names if (value := graph.constant(n)) is not None}
+    names = tuple(name for name in dict.fromkeys(op.inputs) if name)
     alone = Graph(
         name=op.name,
-        ops=(op,),
+        ops=(replace(op, attrs={**_defaults(op, graph), **op.attrs}),),
         tensors={n: graph.type_of(n) for n in (*names, *op.outputs) if n},
-        inputs=tuple(n for n in names if n not in known),
+        inputs=names,
         outputs=tuple(n for n in op.outputs if n),
-        initializers={n: Initializer(graph.type_of(n), value=v) for n, v in known.items()},
         opsets=graph.opsets,
     )
-    model = inliner.inline_selected_functions(
-        model_to_proto(alone),
-        [(op.domain, op.op_type)],
-        exclude=False,
-        inline_schema_functions=True,
-    )
+    try:
+        model = inliner.inline_selected_functions(
+            model_to_proto(alone),
+            [(op.domain, op.op_type)],
+            exclude=False,
+            inline_schema_functions=True,
+        )
+    except RuntimeError as error:
+        raise GraphError(
+            f"ONNX cannot write its function body: {str(error).splitlines()[-1]}",
+            where=f"{op.name} ({op.op_type})",
+        ) from error
     body = graph_from_model(model, where=op.name)
     if any(inner.qualified_type == op.qualified_type for inner in body.ops):
         raise GraphError("ONNX has no function body for it", where=f"{op.name} ({op.op_type})")
     return body
+
+
+def _defaults(op: Op, graph: Graph) -> dict[str, Attr]:
+    """Attributes that are left out: the inliner does not fill them in."""
+    return default_attrs(op.op_type, op.domain, graph.opsets.get(op.domain, 1))

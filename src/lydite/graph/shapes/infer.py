@@ -64,8 +64,8 @@ def infer_outputs(
         if op.domain == UPDATES and rule is not None:  # ONNX's own know no half precision
             return _padded(rule(op, inputs, None), len(op.outputs))
         if schema(op.op_type, op.domain, opsets.get(op.domain, 1)) is not None:
-            found = _by_onnx(op, inputs, values, opsets)
-            if rule is None or (found and found[0].shape is not None):
+            found = _by_schema(op, inputs, values, opsets, rule is not None)
+            if found is not None:
                 return found
         if rule is not None:
             return _padded(rule(op, inputs, _delegate(opsets, values)), len(op.outputs))
@@ -78,6 +78,23 @@ def infer_outputs(
     if strict:
         raise GraphError("no rule knows its output types", where=f"{op.name} ({op.op_type})")
     return [UNKNOWN] * len(op.outputs)
+
+
+def _by_schema(
+    op: Op,
+    inputs: Sequence[TensorType | None],
+    values: Sequence[np.ndarray | None],
+    opsets: Mapping[str, int],
+    has_rule: bool,
+) -> list[TensorType] | None:
+    """What ONNX infers; None where the row's own rule is to be asked instead."""
+    try:
+        found = _by_onnx(op, inputs, values, opsets)
+    except _REFUSED:
+        if has_rule:
+            return None
+        raise
+    return found if not has_rule or (found and found[0].shape is not None) else None
 
 
 def _typing_rule(op: Op) -> Callable[..., list[TensorType]] | None:

@@ -272,3 +272,12 @@ def ordered_matmul(_op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
     """ONNX Runtime's QOrderedMatMul: the operands are inputs 0 and 2."""
     sides = [TensorType("float32", _dims(inputs, i)) for i in (0, 2)]
     return [TensorType(_need(inputs, 0).dtype, std("MatMul", sides, {})[0].shape)]
+
+
+def gathered_nd(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+    """Slices of the data, one for each tuple of indices."""
+    data, indices = _dims(inputs, 0), _dims(inputs, 1)
+    depth = indices[-1]
+    if not isinstance(depth, int):
+        raise ValueError("the length of an index is open")
+    return [TensorType(_need(inputs, 0).dtype, (*indices[:-1], *data[depth:]))]
