@@ -59,3 +59,13 @@ class Registry(Generic[T]):
             return cast(T, entry.load())
         except ModuleNotFoundError as error:
             raise MissingExtra(error.name or name, name) from None
+
+    def add(self, name: str, value: str) -> None:
+        """Add an entry for this process, as an installed package's entry point would.
+
+        Args:
+            name: of the entry; one of the same name is replaced.
+            value: "module:attribute".
+        """
+        self._own[name] = value
+        self.__dict__.pop("_entries", None)

@@ -124,7 +124,7 @@ def test_what_is_left_out_has_a_default():
         ("kind: acp", "kind: acb", "unknown interface.kind 'acb'; .* did you mean 'acp'"),
         ("dataflow: ws", "dataflow: wso", "dataflow 'wso'; allowed: is, os, ws; did you mean 'ws"),
         ("lpddr4-3200,", "lpddr4-320,", "dram.kind: unknown dram 'lpddr4-320'; .* 'lpddr4-3200'"),
-        ("rows: 32", "row: 32", "unknown field of array.systolic 'row'; .* did you mean 'rows'"),
+        ("rows: 32", "row: 32", "unknown field of array 'row'; .* did you mean 'rows'"),
         ("kind: systolic", "kind: systolc", "unknown array 'systolc'; .* did you mean 'systolic'"),
         ("kind: systolic", "kind: 3", "unknown array '3'"),
         ("  dram: two", "  drum: two", "x.yaml: sources: unknown field 'drum'; .* mean 'dram'"),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lydite.chip.systolic.array import Product
+from lydite.chip.product import Product
 from lydite.errors import GraphError
 from lydite.graph import Graph, Op
 from lydite.opkey import TensorType

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lydite.chip.systolic.array import Array, Column, Numbers, Product, Shape, shape_on
+from lydite.chip.product import Column, Numbers, Product
+from lydite.chip.systolic.closed_forms import Array, Shape, shape_on
 from lydite.errors import InputError
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lydite.chip.systolic import kernels
-from lydite.chip.systolic.array import Array, Product, shape_on
+from lydite.chip.product import Product
+from lydite.chip.systolic.closed_forms import Array, shape_on
+from lydite.chip.systolic.replay import kernels
 
 _SETS = 100
 """SCALE-Sim moves a buffer's window in steps of a hundredth of the buffer."""

@@ -20,17 +20,11 @@ et al., "ONNXim" (IEEE CAL 2024) and its systolic core for overlapped folds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
+from lydite.chip.product import Column, Numbers, Product, check_sizes
 from lydite.errors import InputError, unknown_name
-
-Column: TypeAlias = "int | np.ndarray"
-"""A whole number, or an integer array that broadcasts with the others."""
-
-Numbers: TypeAlias = "float | np.number | np.ndarray"
-"""A result: an array if anything it comes from was one."""
 
 DATAFLOWS = ("ws", "os", "is")
 OVERLAPS = ("none", "preload")
@@ -69,36 +63,7 @@ class Array:
                 "an output-stationary array has no operand to preload",
                 allowed="overlap none, or dataflow ws or is",
             )
-        _positive("systolic array", rows=self.rows, columns=self.columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """A matrix product, M x K by K x N.
-
-    Attributes:
-        m: ofmap pixels of the whole batch, or rows of the left operand.
-        k: what is summed over: a filter's window times its channels.
-        n: filters, or columns of the right operand.
-        count: how many such products, one after the other: a convolution's groups, a batch of
-            pairs of matrices.
-
-    Raises:
-        InputError: a size below 1.
-    """
-
-    m: Column
-    k: Column
-    n: Column
-    count: Column = 1
-
-    def __post_init__(self) -> None:
-        _positive("matrix product", m=self.m, k=self.k, n=self.n, count=self.count)
-
-    @property
-    def macs(self) -> Numbers:
-        """Multiply-accumulates."""
-        return np.int64(1) * self.m * self.k * self.n * self.count
+        check_sizes("systolic array", rows=self.rows, columns=self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,12 +190,3 @@ def _accesses(array: Array, shape: Shape, compat: bool) -> tuple[Column, Column,
         return held, streamed, across
     extra = shape.row_folds * shape.column_folds * (array.rows + array.columns)
     return streamed, across, held + (extra if compat else 0)
-
-
-def _positive(where: str, **sizes: Column) -> None:
-    for name, size in sizes.items():
-        found = np.asarray(size)
-        if found.dtype.kind not in "iu":
-            raise InputError(f"{name} is {size}", where=where, allowed="whole numbers")
-        if found.size and found.min() < 1:
-            raise InputError(f"{name} is {found.min()}", where=where, allowed="at least 1")

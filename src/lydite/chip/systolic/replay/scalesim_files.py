@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lydite.chip.systolic.array import Array, Product
-from lydite.chip.systolic.products import Window, unfolded
-from lydite.chip.systolic.stalls import Memory
-from lydite.chip.systolic.traffic import Buffers
+from lydite.chip.operators import Window, unfolded
+from lydite.chip.product import Product
+from lydite.chip.systolic.closed_forms import Array
+from lydite.chip.systolic.replay.memory_stalls import Memory
+from lydite.chip.systolic.replay.traffic import Buffers
 from lydite.errors import InputError
 from lydite.hardware.chip.configs import read_lines, whole_number
 from lydite.hardware.chip.scalesim import read_scalesim_config
