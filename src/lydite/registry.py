@@ -7,6 +7,7 @@ one `Registry`. Its own entries are "module:attribute" texts, so that naming the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar, cast
@@ -60,12 +61,19 @@ class Registry(Generic[T]):
         except ModuleNotFoundError as error:
             raise MissingExtra(error.name or name, name) from None
 
-    def add(self, name: str, value: str) -> None:
-        """Add an entry for this process, as an installed package's entry point would.
+    @contextmanager
+    def added(self, name: str, value: str) -> Iterator[None]:
+        """Have one more entry inside a `with` block, as an installed package would add for good.
 
         Args:
-            name: of the entry; one of the same name is replaced.
+            name: of the entry; one of the same name is hidden meanwhile.
             value: "module:attribute".
         """
-        self._own[name] = value
+        before = self._own
+        self._own = {**before, name: value}
         self.__dict__.pop("_entries", None)
+        try:
+            yield
+        finally:
+            self._own = before
+            self.__dict__.pop("_entries", None)

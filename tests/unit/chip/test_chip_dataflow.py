@@ -11,6 +11,7 @@ import pytest
 import lydite
 from lydite.chip import run_chip
 from lydite.chip.dataflow import Dataflow, dataflow_of
+from lydite.chip.energy import energy_of
 from lydite.chip.tilings import TILINGS, TilingPolicy
 from lydite.errors import InputError
 from lydite.hardware.chip import DATAFLOWS, ArrayParameters, known_chips, read_chip
@@ -19,6 +20,7 @@ from lydite.models import build_model
 SOURCE = Path(lydite.__file__).parent
 ARRAYS = {DATAFLOWS.find(kind).parameters.__name__ for kind in DATAFLOWS} | {"ArrayParameters"}
 HOMES = {
+    "RowStationaryArray": ("chip/row_stationary",),
     "SmvArray": ("chip/smv/", "hardware/chip/smaug"),
     "SystolicArray": ("chip/systolic/", "hardware/chip/scalesim"),
 }
@@ -80,20 +82,13 @@ def test_a_policy_is_one_price(monkeypatch):
     """Energy times delay, as somebody else's package would add it."""
     policy = TilingPolicy(lambda seconds, joules: seconds * joules())
     monkeypatch.setattr("lydite.chip.tilings.EDP", policy, raising=False)
-    monkeypatch.setattr(TILINGS, "_own", {**TILINGS._own})
-    TILINGS.add("edp", "lydite.chip.tilings:EDP")
-    from lydite.chip.energy import energy_of
-
-    try:
+    with TILINGS.added("edp", "lydite.chip.tilings:EDP"):
         for chip in ("smv", "gemmini-like"):
-            graph = build_model("lenet5")
-            usual, found = (
-                run_chip(graph, read_chip(chip), tiling=name) for name in ("usual", "edp")
-            )
-            products = [one.seconds * energy_of(one).joules for one in (found, usual)]
-            assert products[0] <= products[1]
-    finally:
-        del TILINGS.__dict__["_entries"]
+            graph, names = build_model("lenet5"), ("edp", "usual")
+            results = [run_chip(graph, read_chip(chip), tiling=name) for name in names]
+            found, usual = (each.seconds * energy_of(each).joules for each in results)
+            assert found <= usual
+    assert "edp" not in TILINGS
 
 
 def test_an_unknown_tiling_is_refused_with_the_nearest():

@@ -56,7 +56,7 @@ def test_the_catalog_has_what_was_published(name, macs, peak_flops, scratchpad_k
 
 def test_the_catalog_is_whole():
     assert known_chips().keys() == CATALOG.keys() == {chip.name for chip in known_chips().values()}
-    assert len(CATALOG) == 8
+    assert len(CATALOG) == 9
     smv = read_chip("SMV")
     assert smv.registers_bytes == 3172  # the arrays that smv-accel.cfg partitions completely
     assert smv.scratchpad("weights") == Scratchpad("weights", 65536, 8, 1, 4)

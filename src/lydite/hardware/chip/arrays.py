@@ -140,6 +140,7 @@ DATAFLOWS: Registry[HasParameters] = Registry(
     "lydite.dataflows",
     "array",
     {
+        "row-stationary": "lydite.chip.row_stationary:ROW_STATIONARY",
         "smv": "lydite.chip.smv.dataflow:SMV_DATAFLOW",
         "systolic": "lydite.chip.systolic.dataflow:SYSTOLIC_DATAFLOW",
     },
