@@ -7,6 +7,7 @@ one `Registry`. Its own entries are "module:attribute" texts, so that naming the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar, cast
@@ -59,3 +60,20 @@ class Registry(Generic[T]):
             return cast(T, entry.load())
         except ModuleNotFoundError as error:
             raise MissingExtra(error.name or name, name) from None
+
+    @contextmanager
+    def added(self, name: str, value: str) -> Iterator[None]:
+        """Have one more entry inside a `with` block, as an installed package would add for good.
+
+        Args:
+            name: of the entry; one of the same name is hidden meanwhile.
+            value: "module:attribute".
+        """
+        before = self._own
+        self._own = {**before, name: value}
+        self.__dict__.pop("_entries", None)
+        try:
+            yield
+        finally:
+            self._own = before
+            self.__dict__.pop("_entries", None)

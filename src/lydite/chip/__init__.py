@@ -1,8 +1,8 @@
 """Chips that are not built yet: tiles, dataflows, the system around them; cycles before silicon."""
 
 from lydite.chip.estimator import ChipEstimator
-from lydite.chip.network import run_chip, varied
 from lydite.chip.plan import ChipPlan, LayerCost
 from lydite.chip.result import ChipResult
+from lydite.chip.run import run_chip, varied
 
 __all__ = ["ChipEstimator", "ChipPlan", "ChipResult", "LayerCost", "run_chip", "varied"]

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lydite.chip.plan import LayerCost
-from lydite.chip.result import ChipResult
-from lydite.chip.smv.counts import units_built
-from lydite.chip.smv.energy import Power, power_of, scratchpads_cost, units_cost
-from lydite.chip.smv.invocations import Invocations
+from lydite.chip.memory import ELEMENT_BYTES
+from lydite.chip.plan import ChipPlan, LayerCost
 from lydite.chip.technology import SOURCES, Technology
-from lydite.chip.units import ALADDIN_NM
-from lydite.errors import InputError
 from lydite.hardware.chip import Chip
+
+if TYPE_CHECKING:
+    from lydite.chip.result import ChipResult
+    from lydite.chip.smv.energy import Power
 
 SCOPE = (
     "arrays, vector unit, scratchpads, hits in the cache and DRAM; without processor, bus, clock "
     "tree and pads. " + "; ".join(f"{name}: {source}" for name, source in SOURCES.items())
-)
-
-
-SMV_SCOPE = (
-    "functional units, registers, scratchpads, cache and DRAM; without processor and bus. "
-    "gem5-Aladdin's tables at 40 nm and CACTI's bank, every lane counted"
 )
 
 
@@ -57,23 +49,42 @@ class Used:
 
 
 def energy_of(result: ChipResult) -> Used:
-    """Energy by component and layer, and area.
+    """Energy by component and layer, and area, as the array's dataflow models them."""
+    return result.dataflow.energy(result.plan, result.chip, result.seconds)
+
+
+def modelled_energy(plan: ChipPlan, chip: Chip, seconds: float) -> Used:
+    """Energy and area by the tables of the chip's node, whatever its array.
 
     Multiply-adds and vector operations at the chip's data type and node; bytes between arrays and
-    scratchpads at the scratchpads' size; bytes to and from memory at the DRAM's likely energy;
-    leakage of scratchpads and arrays over the whole run.
+    scratchpads at the scratchpads' size, and inside processing elements at their memories' size;
+    bytes to and from memory at the DRAM's likely energy; leakage of memories and arrays over the
+    whole run.
+
+    Args:
+        plan: all layers.
+        chip: where they ran.
+        seconds: how long the run took.
     """
-    inv = result.plan.invocations
-    if isinstance(inv, Invocations) and result.chip.node_nm == ALADDIN_NM:
-        return _of_smv(result)
-    each = [layer_joules(result.chip, cost) for cost in result.plan.costs]
-    parts = {name: sum(one[name] for one in each) for name in _PARTS}
-    parts["leakage"] = leakage_w(result.chip) * result.seconds
-    layers = tuple(sum(one.values()) for one in each)
-    return Used(parts, layers, area_of(result.chip))
+    each = [layer_joules(chip, cost) for cost in plan.costs]
+    parts = {name: sum(joules[name] for joules in each) for name in _parts(chip)}
+    parts["leakage"] = leakage_w(chip) * seconds
+    layers = tuple(sum(joules.values()) for joules in each)
+    return Used(parts, layers, area_of(chip))
 
 
 _PARTS = ("arrays", "vector unit", "scratchpads", "cache", "DRAM")
+_LOCAL = "PE scratchpads"
+"""Memories inside processing elements; only of arrays that have them."""
+
+
+def _parts(chip: Chip) -> tuple[str, ...]:
+    return (*_PARTS, _LOCAL) if chip.array.local_words else _PARTS
+
+
+def _local_bytes(chip: Chip) -> int:
+    """Memory inside one processing element."""
+    return chip.array.local_words * ELEMENT_BYTES[chip.dtype]
 
 
 def layer_joules(chip: Chip, cost: LayerCost) -> dict[str, float]:
@@ -91,14 +102,22 @@ def layer_joules(chip: Chip, cost: LayerCost) -> dict[str, float]:
         cost.hit_bytes * line,
         8 * (cost.load_bytes - cost.hit_bytes + cost.store_bytes) * bit,
     )
-    return dict(zip(_PARTS, each, strict=True))
+    parts: dict[str, float] = dict(zip(_PARTS, each, strict=True))
+    if chip.array.local_words:
+        parts[_LOCAL] = cost.local_bytes * node.sram_joules_per_byte(_local_bytes(chip))
+    return parts
 
 
 def leakage_w(chip: Chip) -> float:
-    """Of scratchpads and arrays, of all accelerators."""
+    """Leakage of memories and arrays, of all accelerators."""
     node = Technology(chip.node_nm)
-    each = node.leakage_w(chip.scratchpad_bytes, chip.array.macs, chip.dtype)
+    memories = chip.scratchpad_bytes + _local_bytes(chip) * chip.array.elements
+    each = node.leakage_w(memories, chip.array.macs, chip.dtype)
     return each * chip.accelerators
+
+
+FIGURES = ("seconds", "utilisation", "energy_j", "power_w", "area_mm2")
+"""Keys of `figures_of`."""
 
 
 def figures_of(result: ChipResult) -> dict[str, float]:
@@ -119,55 +138,21 @@ def smv_power(result: ChipResult, *, level: str = "no", compat: bool = False) ->
     Raises:
         InputError: the chip has no SMV, or no tables of units for its node.
     """
-    inv = result.plan.invocations
-    if not isinstance(inv, Invocations):
-        raise InputError("has no SMV", where=result.chip.name)
-    cycles = result.plan.invocation_cycles
-    assert cycles is not None
-    return power_of(inv, result.chip, cycles, level=level, compat=compat)
-
-
-def _of_smv(result: ChipResult) -> Used:
-    """By functional units, scratchpads, cache and DRAM, as the invocations use them."""
-    power = smv_power(result)
-    parts = dict(power.by_component())
-    running = parts.pop("unit_leakage", 0.0) + parts.pop("memory_leakage", 0.0)
-    own = power.seconds.sum()
-    parts["leakage"] = running / own * result.seconds * result.chip.accelerators if own else 0.0
-    names = {
-        "multipliers": "arrays",
-        "others": "registers and adders",
-        "memory": "scratchpads",
-        "cache": "cache",
-        "dram": "DRAM",
-    }
-    dynamic = [
-        (
-            power.units_dynamic
-            + power.memory
-            + sum((one for one in (power.cache, power.dram) if one is not None), np.zeros(1))
-        )
-        * 1e-3
-        * power.seconds
-    ]
-    layers = np.bincount(result.plan.jobs.layer, dynamic[0], len(result.plan.costs))
-    chip = result.chip
-    areas = {
-        "arrays": float(units_cost(units_built(chip), chip)[1][0]),
-        "scratchpads": scratchpads_cost(chip)[1],
-    }
-    whole = {name: 1e-6 * area * chip.accelerators for name, area in areas.items()}
-    energies = {names.get(name, name): joules for name, joules in parts.items()}
-    return Used(energies, tuple(layers.tolist()), whole, SMV_SCOPE)
+    power = result.dataflow.invocation_power
+    return power(result.plan, result.chip, level=level, compat=compat)
 
 
 def area_of(chip: Chip) -> dict[str, float]:
     """Square millimetres by component."""
     node = Technology(chip.node_nm)
     each = node.mac_area_mm2(chip.dtype)
-    lanes = 0 if chip.has_smv else chip.vector.lanes
-    return {
+    lanes = chip.vector.lanes if chip.array.has_vector_unit else 0
+    local = _local_bytes(chip) * chip.array.elements
+    areas = {
         "arrays": each * chip.array.macs * chip.accelerators,
         "vector unit": each * lanes * chip.accelerators,
         "scratchpads": node.sram_area_mm2(chip.scratchpad_bytes) * chip.accelerators,
     }
+    if local:
+        areas[_LOCAL] = node.sram_area_mm2(local) * chip.accelerators
+    return areas

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lydite.chip.network import run_chip
+from lydite.chip.run import run_chip
 from lydite.errors import LyditeError
 from lydite.estimate.base import Estimate
 from lydite.graph import OpKey

@@ -46,8 +46,14 @@ class LayerCost:
     sram_bytes: float = 0.0
     vector_ops: float = 0.0
     host_s: float = 0.0
-    why: str = ""
+    fallback_reason: str = ""
     hit_bytes: float = 0.0
+    local_bytes: float = 0.0
+
+    @property
+    def why(self) -> str:
+        """Former name of `fallback_reason`, kept for one release."""
+        return self.fallback_reason
 
     @property
     def total_cycles(self) -> float:

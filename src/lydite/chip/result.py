@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lydite.chip.dataflow import Dataflow, dataflow_of
 from lydite.chip.plan import ChipPlan
 from lydite.chip.soc import SocResult
 from lydite.chip.stalls import stalls_of
@@ -27,6 +28,11 @@ class ChipResult:
     plan: ChipPlan
     soc: SocResult | None
     seconds: float
+
+    @property
+    def dataflow(self) -> Dataflow:
+        """Of the chip's array."""
+        return dataflow_of(self.chip)
 
     @property
     def cycles(self) -> float:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from lydite.chip.energy import figures_of
-from lydite.chip.network import run_chip, varied
+from lydite.chip.run import run_chip, varied
 from lydite.errors import LyditeError
 from lydite.graph import Graph
-from lydite.hardware.chip import Chip, SmvArray
+from lydite.hardware.chip import Chip
 
 MORE = 1.1
 
@@ -66,7 +66,7 @@ def _scratchpads(chip: Chip) -> Chip:
 
 
 def _vector(chip: Chip) -> Chip | None:
-    if chip.has_smv:
+    if not chip.array.has_vector_unit:
         return None
     return replace(chip, vector=replace(chip.vector, lanes=2 * chip.vector.lanes))
 
@@ -76,9 +76,8 @@ def _cpu(chip: Chip) -> Chip:
 
 
 def _elements(chip: Chip) -> Chip:
-    if isinstance(chip.array, SmvArray):
-        return varied(chip, pes=2 * chip.array.pes)
-    return varied(chip, columns=2 * chip.array.columns)
+    name = chip.array.doubled
+    return varied(chip, **{name: 2 * getattr(chip.array, name)})
 
 
 DOUBLED = "processing elements (twice as many)"

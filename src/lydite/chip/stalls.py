@@ -29,6 +29,8 @@ _COMPUTE = (
     "convert",
     "activation",
 )
+_MEMORY = ("head", "flush", "cache", "input", "weights", "store")
+"""Parts of an invocation that are not computation; a dataflow names its others as it likes."""
 
 
 def stalls_of(plan: ChipPlan, chip: Chip, soc: SocResult) -> list[dict[str, float]]:
@@ -84,7 +86,8 @@ def _own_side(jobs: Jobs, chip: Chip, soc: SocResult, layers: int) -> np.ndarray
 
 def _shares(cost: LayerCost) -> Mapping[str, float]:
     """Of computation, by what the array does in it."""
-    inside = {name: cost.cycles[name] for name in _COMPUTE if cost.cycles.get(name)}
+    names = [*_COMPUTE, *(name for name in cost.cycles if name not in (*_COMPUTE, *_MEMORY))]
+    inside = {name: cost.cycles[name] for name in names if cost.cycles.get(name)}
     whole = sum(inside.values())
     return {name: cycles / whole for name, cycles in inside.items()} if whole else {"compute": 1.0}
 

@@ -12,18 +12,25 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
-from lydite.chip.energy import figures_of
-from lydite.chip.network import run_chip, varied
+from lydite.chip.energy import FIGURES, figures_of
+from lydite.chip.run import run_chip, varied
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.graph import Graph
-from lydite.hardware.chip import Chip, LastLevelCache, Noc, dram_named
+from lydite.hardware.chip import (
+    DATAFLOWS,
+    ArrayParameters,
+    Chip,
+    LastLevelCache,
+    Noc,
+    dram_named,
+)
 from lydite.hardware.chip.check import checked
 from lydite.units import format_bytes, format_si, parse_quantity
 
@@ -63,14 +70,7 @@ def _requests(chip: Chip, value: Value) -> Chip:
 
 _UNITS = {"spad": "B", "clock": "Hz", "dram-bandwidth": "B/s", "bus": "B/s", "cache": "B"}
 _CHANGES: Mapping[str, Callable[[Chip, Value], Chip]] = {
-    **{
-        name: (lambda chip, value, field=name: varied(chip, **{field: int(value)}))
-        for name in ("pes", "vectors", "lanes", "rows", "columns", "accelerators")
-    },
-    **{
-        name: (lambda chip, value, field=name: varied(chip, **{field: str(value)}))
-        for name in ("dataflow", "overlap")
-    },
+    "accelerators": lambda chip, value: replace(chip, accelerators=int(value)),
     "spad": _scratchpads,
     "ports": _ports,
     "banks": _banks,
@@ -89,30 +89,53 @@ _CHANGES: Mapping[str, Callable[[Chip, Value], Chip]] = {
     "cores": lambda chip, value: replace(chip, cpu=replace(chip.cpu, cores=int(value))),
     "dma-channels": lambda chip, value: replace(chip, dma=replace(chip.dma, channels=int(value))),
 }
-"""What can be varied, by the name that users type."""
+"""What can be varied of every chip, by the name that users type; parameters of arrays besides."""
 
-_TEXT = ("dataflow", "overlap", "dram", "interface", "noc")
+_TEXT = ("dram", "interface", "noc")
 
 
-def parse_vary(texts: Sequence[str]) -> dict[str, list[Value]]:
+def array_parameters(array: type[ArrayParameters]) -> dict[str, type]:
+    """Parameters of an array that can be varied: int or str by the name that users type."""
+    hints = get_type_hints(array)
+    return {
+        each.name.replace("_", "-"): int if hints[each.name] is int else str
+        for each in fields(array)
+    }
+
+
+def variable_names(chip: Chip) -> tuple[str, ...]:
+    """Everything that can be varied of a chip, by the name that users type."""
+    return (*array_parameters(type(chip.array)), *_CHANGES)
+
+
+def parse_vary(texts: Sequence[str], chip: Chip | None = None) -> dict[str, list[Value]]:
     """ "pes=4,8,16" as {"pes": [4, 8, 16]}; sizes carry units ("spad=16KiB,32KiB").
+
+    Args:
+        texts: a parameter and its values each.
+        chip: whose array is varied; parameters of all known kinds of arrays are taken if None.
 
     Raises:
         InputError: an unknown parameter (with the nearest), no values, or one that is none.
     """
-    found: dict[str, list[Value]] = {}
+    arrays = [DATAFLOWS.find(kind).parameters for kind in DATAFLOWS]
+    if chip is not None:
+        arrays = [type(chip.array)]
+    types = {name: kind for array in arrays for name, kind in array_parameters(array).items()}
+    types |= {name: str if name in _TEXT else int for name in _CHANGES}
+    values_of: dict[str, list[Value]] = {}
     for text in texts:
         name, _, values = text.partition("=")
-        if name not in _CHANGES:
-            raise unknown_name("parameter to vary", name, tuple(_CHANGES))
+        if name not in types:
+            raise unknown_name("parameter to vary", name, tuple(types))
         if not values:
             raise InputError(f"'{text}' has no values", where="--vary", allowed=f"{name}=A,B,C")
-        found[name] = [_value(name, one.strip()) for one in values.split(",")]
-    return found
+        values_of[name] = [_value(name, each.strip(), types[name]) for each in values.split(",")]
+    return values_of
 
 
-def _value(name: str, text: str) -> Value:
-    if name in _TEXT:
+def _value(name: str, text: str, kind: type) -> Value:
+    if kind is str:
         return text
     if name in _UNITS:
         if text.replace(".", "", 1).isdigit():
@@ -148,15 +171,18 @@ def designed(chip: Chip, design: Mapping[str, Value]) -> Chip:
     Raises:
         InputError: the chip has no such part, or cannot have that value.
     """
+    known = array_parameters(type(chip.array))
     for name, value in design.items():
-        try:
+        if name in known:
+            chip = varied(chip, **{name.replace("-", "_"): known[name](value)})
+        elif name in _CHANGES:
             chip = _CHANGES[name](chip, value)
-        except TypeError:
+        else:
             raise InputError(
                 f"a chip with this array has no '{name}'",
                 where=chip.name,
-                allowed=", ".join(n for n in _CHANGES if n in chip.array.__dataclass_fields__),
-            ) from None
+                allowed=", ".join(known),
+            )
     return checked(chip)
 
 
@@ -170,6 +196,9 @@ def _one(
         return {**design, "error": str(error)}
     return {**design, **figures_of(result)}
 
+
+_RESULTS = frozenset(("error", *FIGURES))
+"""Keys of a design's row that are not its values."""
 
 _WORK: dict[str, Any] = {}
 
@@ -263,7 +292,7 @@ def _kept(path: Path | None, mark: str) -> dict[str, dict[str, Any]]:
         except ValueError:
             continue  # a line that a crash cut short
         if isinstance(row, dict) and row.pop("of", None) == mark:
-            design = {k: v for k, v in row.items() if k in _CHANGES}
+            design = {name: value for name, value in row.items() if name not in _RESULTS}
             found[_key(design)] = row
     return found
 

@@ -169,7 +169,7 @@ def _swept(
     from lydite.cli.show import deliver, progress_bar, say
     from lydite.errors import InputError
 
-    chosen = parse_vary(vary)
+    chosen = parse_vary(vary, made)
     if not chosen:
         raise InputError("a sweep varies nothing", hint="add --vary pes=4,8,16")
     kept = None if out is None else out / "sweep.jsonl"

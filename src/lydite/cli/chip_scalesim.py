@@ -66,7 +66,7 @@ def scalesim(
 def _array(file: str, chip: Chip) -> tuple[Array, Memory | None]:
     """The array, its folds one after the other, and the memory where that is limited."""
     from lydite.chip.systolic import Array, read_config
-    from lydite.chip.systolic.plan import array_of
+    from lydite.chip.systolic.tiles import array_of
 
     found = array_of(chip)
     array = Array(found.rows, found.columns, found.dataflow, "none")

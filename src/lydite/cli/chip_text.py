@@ -31,7 +31,8 @@ def document(result: ChipResult, compat: bool = False, level: str = "no") -> dic
             "load_bytes": cost.load_bytes,
             "store_bytes": cost.store_bytes,
             "host_s": cost.host_s,
-            "why": cost.why,
+            "why": cost.fallback_reason,
+            "fallback_reason": cost.fallback_reason,
         }
         for cost, parts in zip(result.plan.costs, result.stalls(), strict=True)
     ]
@@ -54,7 +55,13 @@ def document(result: ChipResult, compat: bool = False, level: str = "no") -> dic
         "layers": layers,
         "invocations": invocations(result, compat, level),
         "on_processor": [
-            {"name": c.name, "op_type": c.op_type, "why": c.why, "seconds": c.host_s}
+            {
+                "name": c.name,
+                "op_type": c.op_type,
+                "why": c.fallback_reason,
+                "fallback_reason": c.fallback_reason,
+                "seconds": c.host_s,
+            }
             for c in result.plan.host
         ],
     }
@@ -79,10 +86,9 @@ def blocks(result: ChipResult, compat: bool, level: str) -> str:
 def invocations(result: ChipResult, compat: bool, level: str) -> list[dict[str, Any]]:
     """Each invocation of an accelerator, SMV's with their power."""
     from lydite.chip.energy import smv_power
-    from lydite.chip.units import ALADDIN_NM
 
     power = None
-    if result.plan.invocations is not None and result.chip.node_nm == ALADDIN_NM:
+    if result.dataflow.has_invocation_power(result.chip):
         power = smv_power(result, level=level, compat=compat)
     jobs, clock = result.plan.jobs, result.chip.clock_hz
     costs = result.plan.costs

@@ -149,7 +149,7 @@ def find_device(name: str) -> Device:
     Raises:
         InputError: no such device (with the nearest name), or a bad file.
     """
-    from lydite.hardware.chip import known_chips, read_chip
+    from lydite.hardware.chip import chip_names, read_chip
     from lydite.hardware.chip.device import device_of
     from lydite.hardware.local import local_device
 
@@ -159,8 +159,8 @@ def find_device(name: str) -> Device:
         if not Path(name).is_file():
             raise InputError("no such device file", where=name)
         return device_of(read_chip(name)) if _is_chip(Path(name)) else read_device(name)
-    if name.lower() in known_chips():
-        return device_of(known_chips()[name.lower()])
+    if name.lower() in chip_names():
+        return device_of(read_chip(name))
     devices, aliases = _catalog()
     wanted = name.lower()
     if wanted in ("cpu", "local", "here"):

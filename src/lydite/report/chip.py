@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lydite.chip import ChipResult
+from lydite.chip.dataflow import dataflow_of
 from lydite.chip.energy import Used, energy_of
-from lydite.hardware.chip import Chip, SmvArray
+from lydite.hardware.chip import Chip
 from lydite.report.chip_plots import (
     MOST_LAYERS,
     chip_bars,
@@ -154,7 +155,7 @@ def _layers(result: ChipResult, used: Used, cycles: Sequence[float]) -> Section:
 
 def _host(result: ChipResult) -> Section:
     rows = [
-        [cost.name, cost.op_type, cost.why, format_seconds(cost.host_s)]
+        [cost.name, cost.op_type, cost.fallback_reason, format_seconds(cost.host_s)]
         for cost in result.plan.host
     ]
     text = "" if rows else "None: the chip runs every operator."
@@ -187,16 +188,13 @@ def _components(used: Used) -> Section:
 
 def _chip(chip: Chip) -> Section:
     array, dma, cpu, dram = chip.array, chip.dma, chip.cpu, chip.dram
-    multipliers = (
-        f"SMV: {array.pes} PEs of {array.vectors} vectors of {array.lanes} lanes"
-        if isinstance(array, SmvArray)
-        else f"systolic, {array.rows} x {array.columns}, {array.dataflow}, overlap {array.overlap}"
-    )
+    described = dataflow_of(chip).describe(chip)
     rows = [
         ["chip", chip.title, chip.source("")],
         ["accelerators", str(chip.accelerators), chip.source("accelerators")],
         ["clock", format_si(chip.clock_hz, "Hz"), chip.source("clock")],
-        ["array", multipliers, chip.source("array")],
+        ["array", described.text, chip.source("array")],
+        *([name, value, chip.source("array")] for name, value in described.rows),
         [
             "peak",
             format_si(array.macs * chip.clock_hz * chip.accelerators, "MAC/s"),
@@ -254,10 +252,8 @@ def _chip(chip: Chip) -> Section:
 
 def _assumed(result: ChipResult) -> Section:
     chip, cpu = result.chip, result.chip.cpu
-    fitted = "loops as fitted to gem5-Aladdin's published runs; lines moved with them"
-    closed = "closed forms, folds of equal size; memory never waits inside a fold"
     rows = [
-        ["cycles of an invocation", fitted if isinstance(chip.array, SmvArray) else closed],
+        ["cycles of an invocation", dataflow_of(chip).describe(chip).cycles_from],
         ["launch", f"{cpu.launch_cycles:,} cycles of the processor each"],
         ["operator", f"{cpu.operator_cycles:,} cycles of the processor before each layer"],
         ["layers", "one after the other; transfers share bus and DRAM fairly"],

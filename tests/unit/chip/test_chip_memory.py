@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from lydite.chip import run_chip, varied
+from lydite.chip.dataflow import dataflow_of
 from lydite.chip.memory import Cached, hit_bytes_per_s, miss_bytes_per_s
 from lydite.chip.noc import Links, way
-from lydite.chip.smv.plan import smv_plan
-from lydite.chip.systolic.plan import systolic_plan
-from lydite.chip.systolic.products import product_of
+from lydite.chip.operators import product_of
+from lydite.chip.tilings import USUAL
 from lydite.errors import InputError
 from lydite.graph import work_of
 from lydite.graph.training import training_step
@@ -22,6 +22,11 @@ from lydite.models import build_model
 
 SMV, SYSTOLIC = read_chip("smv"), read_chip("systolic-128")
 NETS = {"smv": build_model("lenet5"), "systolic-128": build_model("resnet18")}
+
+
+def planned(graph, chip):
+    """The network's plan with the usual tiles."""
+    return dataflow_of(chip).plan(graph, chip, USUAL)
 
 
 def part(chip, name, **changes):
@@ -106,13 +111,13 @@ def test_the_cache_forgets_the_least_recently_used():
 
 
 def test_what_the_cache_gives_is_not_fetched():
-    plan = smv_plan(NETS["smv"], ACP)
+    plan = planned(NETS["smv"], ACP)
     fetched, given = plan.jobs.load_bytes.sum(), sum(cost.hit_bytes for cost in plan.costs)
     assert given > 0
     assert fetched + given == pytest.approx(sum(cost.load_bytes for cost in plan.costs))
     assert all(cost.hit_bytes <= cost.load_bytes for cost in plan.costs)
     cached = replace(SYSTOLIC, cache=LastLevelCache(8 << 20))
-    plan = systolic_plan(NETS["systolic-128"], cached)
+    plan = planned(NETS["systolic-128"], cached)
     fetched, given = plan.jobs.load_bytes.sum(), sum(cost.hit_bytes for cost in plan.costs)
     assert fetched + given == pytest.approx(sum(cost.load_bytes for cost in plan.costs))
 
@@ -128,7 +133,7 @@ def test_half_the_banks_take_twice_the_cycles(dataflow, pad):
         ),
     )
     for cost, slower in zip(
-        *(systolic_plan(NETS["systolic-128"], c).costs for c in (array, halved)), strict=True
+        *(planned(NETS["systolic-128"], c).costs for c in (array, halved)), strict=True
     ):
         if cost.macs:
             assert cost.cycles["bank conflict"] == 0
@@ -172,7 +177,7 @@ def test_weights_that_memory_cannot_hold_are_refused():
 
 def test_a_training_step_multiplies_on_the_array():
     graph = training_step(NETS["systolic-128"]).graph
-    costs = {cost.name: cost for cost in systolic_plan(graph, SYSTOLIC).costs}
+    costs = {cost.name: cost for cost in planned(graph, SYSTOLIC).costs}
     for op in graph.ops:
         product, work = product_of(op, graph), work_of(op, graph)
         if "Conv" in op.op_type:

@@ -56,7 +56,7 @@ def test_the_catalog_has_what_was_published(name, macs, peak_flops, scratchpad_k
 
 def test_the_catalog_is_whole():
     assert known_chips().keys() == CATALOG.keys() == {chip.name for chip in known_chips().values()}
-    assert len(CATALOG) == 8
+    assert len(CATALOG) == 9
     smv = read_chip("SMV")
     assert smv.registers_bytes == 3172  # the arrays that smv-accel.cfg partitions completely
     assert smv.scratchpad("weights") == Scratchpad("weights", 65536, 8, 1, 4)
@@ -124,7 +124,7 @@ def test_what_is_left_out_has_a_default():
         ("kind: acp", "kind: acb", "unknown interface.kind 'acb'; .* did you mean 'acp'"),
         ("dataflow: ws", "dataflow: wso", "dataflow 'wso'; allowed: is, os, ws; did you mean 'ws"),
         ("lpddr4-3200,", "lpddr4-320,", "dram.kind: unknown dram 'lpddr4-320'; .* 'lpddr4-3200'"),
-        ("rows: 32", "row: 32", "unknown field of array.systolic 'row'; .* did you mean 'rows'"),
+        ("rows: 32", "row: 32", "unknown field of array 'row'; .* did you mean 'rows'"),
         ("kind: systolic", "kind: systolc", "unknown array 'systolc'; .* did you mean 'systolic'"),
         ("kind: systolic", "kind: 3", "unknown array '3'"),
         ("  dram: two", "  drum: two", "x.yaml: sources: unknown field 'drum'; .* mean 'dram'"),

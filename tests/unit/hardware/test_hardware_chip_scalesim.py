@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lydite.chip.systolic import read_config
-from lydite.chip.systolic.plan import array_of
+from lydite.chip.systolic.tiles import array_of
 from lydite.errors import InputError
 from lydite.hardware.chip import SystolicArray, read_chip, read_scalesim_chip
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from lydite.chip.smv.array import smv_array
 from lydite.chip.smv.invocations import KERNELS, Invocations
 from lydite.chip.smv.timing import CONV, NORM, POOL, PRODUCT, kind_of
 from lydite.errors import unknown_name
-from lydite.hardware.chip import Chip, SmvArray
+from lydite.hardware.chip import Chip
 
 Columns = np.ndarray
 
@@ -127,8 +128,7 @@ def iterations(invocations: Invocations, chip: Chip, level: str = "no") -> Itera
 
 
 def _sizes(chip: Chip) -> tuple[int, int, int]:
-    array = chip.array
-    assert isinstance(array, SmvArray)
+    array = smv_array(chip)
     return array.pes, array.vectors, array.lanes
 
 

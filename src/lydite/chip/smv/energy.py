@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lydite.chip.smv.array import smv_array
 from lydite.chip.smv.counts import (
     Iterations,
     Units,
@@ -29,7 +30,7 @@ from lydite.chip.smv.invocations import Invocations
 from lydite.chip.smv.timing import CONV, LINE, NORM, POOL, PRODUCT, cycles_of
 from lydite.chip.units import ALADDIN_NM, sram_bank, unit
 from lydite.errors import InputError
-from lydite.hardware.chip import Chip, SmvArray
+from lydite.hardware.chip import Chip
 
 Columns = np.ndarray
 
@@ -198,9 +199,7 @@ def power_of(
         InputError: another array, a node without tables of units, another level, or cycles that
             are not positive or not one number each.
     """
-    array = chip.array
-    if not isinstance(array, SmvArray):
-        raise InputError("has no SMV", where=chip.name, hint="take a systolic dataflow")
+    array = smv_array(chip)
     if chip.node_nm != ALADDIN_NM:
         raise InputError(
             f"no functional units at {chip.node_nm:g} nm",

@@ -25,8 +25,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lydite.chip.memory import hit_bytes_per_s, in_flight_bytes_per_s, setup_cycles
+from lydite.chip.smv.array import smv_array
 from lydite.chip.smv.invocations import KERNELS, Invocations
-from lydite.errors import InputError
 from lydite.hardware.chip import Chip, SmvArray
 
 Columns = np.ndarray
@@ -146,9 +146,7 @@ def cycles_of(
     Raises:
         InputError: another kind of array.
     """
-    array = chip.array
-    if not isinstance(array, SmvArray):
-        raise InputError("has no SMV", where=chip.name, hint="take a systolic dataflow")
+    array = smv_array(chip)
     kinds = np.array([kind_of(int(kernel)) for kernel in invocations.kernel])
     table = {name: _column(kinds, coefficients, name) for name in Coefficients.__dataclass_fields__}
     line = chip.interface.line_bytes

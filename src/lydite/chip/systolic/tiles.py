@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lydite.chip.memory import ELEMENT_BYTES, in_flight_bytes_per_s, request_bytes
-from lydite.chip.systolic.array import Array, Run
+from lydite.chip.operators import operands_of
+from lydite.chip.product import Product
+from lydite.chip.systolic.closed_forms import Array, Run
 from lydite.errors import InputError
+from lydite.graph import Graph, Op
 from lydite.hardware.chip import Chip, SystolicArray
 
 SUM_BYTES = 4
@@ -47,19 +50,22 @@ class Matrices:
     out: float
 
 
+def matrices_of(op: Op, graph: Graph, product: Product) -> Matrices:
+    """The product's sizes and what is distinct in its operands."""
+    m, k, n, count = (int(size) for size in (product.m, product.k, product.n, product.count))
+    names = operands_of(op)
+    assert names is not None
+    distinct = (
+        min(1.0, (graph.type_of(name).numel or 0) / (count * matrix))
+        for name, matrix in zip((*names, op.outputs[0]), (m * k, k * n, m * n), strict=True)
+    )
+    return Matrices(m, k, n, count, *distinct)
+
+
 def fits_whole(chip: Chip, of: Matrices) -> bool:
     """Whether half of its scratchpad holds all of the ifmap, which then is fetched once."""
     size = ELEMENT_BYTES[chip.dtype]
     return of.left * of.m * of.k * size <= chip.scratchpad("ifmap").bytes / 2
-
-
-def usual_sizes(chip: Chip, of: Matrices, where: str) -> Sizes:
-    """The tile that fits and promises to take least time.
-
-    Raises:
-        InputError: not even one fold fits.
-    """
-    return ranked_sizes(chip, of, where, most=1)[0]
 
 
 def ranked_sizes(chip: Chip, of: Matrices, where: str, *, most: int | None = None) -> list[Sizes]:
@@ -156,8 +162,8 @@ def in_turn(array: Array, run: Run, units: Sequence[int]) -> np.ndarray:
     return cycles
 
 
-_STREAMED = {"ws": ("ifmap",), "is": ("filter",), "os": ("ifmap", "filter")}
-_HELD = {"ws": "filter", "is": "ifmap"}
+_STREAMING = {"ws": ("ifmap",), "is": ("filter",), "os": ("ifmap", "filter")}
+_STATIONARY = {"ws": "filter", "is": "ifmap"}
 
 
 def conflict_cycles(chip: Chip, run: Run) -> np.ndarray:
@@ -170,13 +176,13 @@ def conflict_cycles(chip: Chip, run: Run) -> np.ndarray:
     array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
     sides = (int(array.rows), int(array.columns))
     needs = {
-        name: side * size for name, side in zip(_STREAMED[array.dataflow], sides, strict=False)
+        name: side * size for name, side in zip(_STREAMING[array.dataflow], sides, strict=False)
     }
     if array.dataflow != "os":
         needs["ofmap"] = sides[1] * SUM_BYTES
     slower = max(_slower(chip, name, need) for name, need in needs.items())
-    held = _HELD.get(array.dataflow)
-    loading = 1.0 if held is None else _slower(chip, held, sides[1] * size)
+    stationary = _STATIONARY.get(array.dataflow)
+    loading = 1.0 if stationary is None else _slower(chip, stationary, sides[1] * size)
     return np.asarray(
         (slower - 1) * np.asarray(run.compute_cycles, float)
         + (loading - 1) * np.asarray(run.weight_load_cycles, float)

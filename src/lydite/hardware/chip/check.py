@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from lydite.errors import InputError
-from lydite.hardware.chip.design import Chip, SmvArray, SystolicArray
+from lydite.hardware.chip.design import Chip
 
 MOST_ACCELERATORS = 64
-_NEEDED = {SmvArray: ("inputs", "weights", "results"), SystolicArray: ("ifmap", "filter", "ofmap")}
 
 
 def checked(chip: Chip, where: str = "") -> Chip:
@@ -17,22 +16,17 @@ def checked(chip: Chip, where: str = "") -> Chip:
         where: its file, for the error message; its name if none.
 
     Raises:
-        InputError: a scratchpad that its array needs is missing, two of one name, one with more
-            banks than words; a data type that its array does not compute; more accelerators than
-            the engine plays; a request larger than a page; registers where nothing counts them.
+        InputError: a scratchpad that its array needs is missing or too small, two of one name, one
+            with more banks than words; a data type that its array does not compute; more
+            accelerators than the engine plays; a request larger than a page; registers where
+            nothing counts them.
     """
     where = where or chip.name
     names = [pad.name for pad in chip.scratchpads]
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
         raise InputError(f"two scratchpads '{double}'", where=where)
-    missing = [name for name in _NEEDED[type(chip.array)] if name not in names]
-    if missing:
-        raise InputError(
-            f"no scratchpad '{missing[0]}'",
-            where=where,
-            allowed=", ".join(_NEEDED[type(chip.array)]),
-        )
+    _check_required(chip, where)
     for pad in chip.scratchpads:
         if pad.banks * pad.word_bytes > pad.bytes:
             raise InputError(
@@ -40,13 +34,16 @@ def checked(chip: Chip, where: str = "") -> Chip:
                 where=f"{where}: scratchpads.{pad.name}",
                 allowed="a word in each bank",
             )
-    if isinstance(chip.array, SmvArray) and chip.dtype != "float16":
+    array = chip.array
+    if array.dtypes and chip.dtype not in array.dtypes:
         raise InputError(
-            f"SMV does not compute {chip.dtype}", where=f"{where}: dtype", allowed="float16"
+            f"{array.title} does not compute {chip.dtype}",
+            where=f"{where}: dtype",
+            allowed=", ".join(array.dtypes),
         )
-    if isinstance(chip.array, SystolicArray) and chip.registers_bytes:
+    if chip.registers_bytes and not array.has_registers:
         raise InputError(
-            "registers are part of a systolic array's processing elements",
+            f"registers are part of the processing elements of {array.title}",
             where=f"{where}: registers",
             allowed="none",
         )
@@ -61,3 +58,18 @@ def checked(chip: Chip, where: str = "") -> Chip:
             allowed="chunks no larger than a page",
         )
     return chip
+
+
+def _check_required(chip: Chip, where: str) -> None:
+    """Whether the chip has the scratchpads that its array needs, each large enough."""
+    sizes = {pad.name: pad.bytes for pad in chip.scratchpads}
+    required = chip.array.required_scratchpads()
+    for name, minimum in required.items():
+        if name not in sizes:
+            raise InputError(f"no scratchpad '{name}'", where=where, allowed=", ".join(required))
+        if sizes[name] < minimum:
+            raise InputError(
+                f"{sizes[name]} bytes are too few for {chip.array.title}",
+                where=f"{where}: scratchpads.{name}.size",
+                allowed=f"at least {minimum} bytes",
+            )

@@ -6,49 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lydite.errors import unknown_name
+from lydite.hardware.chip.arrays import ArrayParameters
 from lydite.hardware.chip.dram import Dram
-
-
-@dataclass(frozen=True, slots=True)
-class SmvArray:
-    """SMAUG's vector engine: PEs that each make an output channel.
-
-    Attributes:
-        pes: processing elements.
-        vectors: multiply-accumulate vectors of a PE.
-        lanes: multipliers of a vector.
-    """
-
-    pes: int = 8
-    vectors: int = 4
-    lanes: int = 8
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates a cycle."""
-        return self.pes * self.vectors * self.lanes
-
-
-@dataclass(frozen=True, slots=True)
-class SystolicArray:
-    """A systolic array.
-
-    Attributes:
-        rows, columns: processing elements.
-        dataflow: what stays: "ws" weights, "is" inputs, "os" outputs.
-        overlap: "none": a fold begins when the one before has drained; "preload": what stays for
-            the next fold is loaded meanwhile.
-    """
-
-    rows: int
-    columns: int
-    dataflow: str = "ws"
-    overlap: str = "preload"
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates a cycle."""
-        return self.rows * self.columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +171,7 @@ class Chip:
     title: str
     clock_hz: float
     dtype: str
-    array: SmvArray | SystolicArray
+    array: ArrayParameters
     scratchpads: tuple[Scratchpad, ...]
     dram: Dram
     vector: VectorUnit = VectorUnit()
@@ -234,8 +193,8 @@ class Chip:
 
     @property
     def has_smv(self) -> bool:
-        """Whether its array is SMAUG's."""
-        return isinstance(self.array, SmvArray)
+        """Whether the array is SMAUG's, whose results SMAUG's commands can print."""
+        return self.array.kind == "smv"
 
     @property
     def scratchpad_bytes(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -11,9 +10,10 @@ import yaml
 from pydantic import ValidationError
 
 from lydite.errors import InputError, unknown_name
+from lydite.hardware.chip.arrays import DATAFLOWS
 from lydite.hardware.chip.design import Chip
-from lydite.hardware.chip.spec import SECTIONS, ChipSpec
-from lydite.hardware.faults import fault
+from lydite.hardware.chip.spec import SECTIONS, ArraySpec, ChipSpec, chip_spec
+from lydite.hardware.faults import fault, placed
 
 
 def parse_chip(text: str, where: str) -> Chip:
@@ -28,11 +28,22 @@ def parse_chip(text: str, where: str) -> Chip:
         raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=where) from error
     if not isinstance(raw, dict):
         raise InputError("not a chip file", where=where, allowed="a mapping of fields")
+    spec = _spec_of(raw.get("array"), where)
+    sections = {**SECTIONS, "array": spec.model_fields["array"].annotation or ArraySpec}
     try:
-        spec = ChipSpec.model_validate(raw)
+        return spec.model_validate(raw).chip(where)
     except ValidationError as error:
-        raise fault(error, where, "a chip", ChipSpec, SECTIONS) from error
-    return spec.chip(where)
+        raise fault(error, where, "a chip", ChipSpec, sections) from error
+
+
+def _spec_of(array: object, where: str) -> type[ChipSpec]:
+    """The fields of a chip file whose `array` is as given; of any array if that has no kind."""
+    if not isinstance(array, dict) or "kind" not in array:
+        return ChipSpec
+    try:
+        return chip_spec(DATAFLOWS.find(str(array["kind"])[:80]).parameters)
+    except InputError as error:
+        raise placed(error, where) from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -57,20 +68,22 @@ def _loaded(text: str, where: str) -> Any:
         loader.dispose()
 
 
-@cache
-def _catalog() -> Mapping[str, Chip]:
+def chip_names() -> tuple[str, ...]:
+    """Names of all chips of the catalog, sorted; no file is read."""
     entries = resources.files("lydite.hardware.catalog.chips").iterdir()
-    found = (
-        parse_chip(entry.read_text(), entry.name)
-        for entry in sorted(entries, key=lambda e: e.name)
-        if entry.name.endswith(".yaml")
-    )
-    return {chip.name: chip for chip in found}
+    names = (entry.name for entry in entries)
+    return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
+
+
+@cache
+def _from_catalog(name: str) -> Chip:
+    file = resources.files("lydite.hardware.catalog.chips").joinpath(f"{name}.yaml")
+    return parse_chip(file.read_text(), file.name)
 
 
 def known_chips() -> dict[str, Chip]:
     """All chips of the catalog by name."""
-    return dict(_catalog())
+    return {name: _from_catalog(name) for name in chip_names()}
 
 
 def catalog_chip(name: str) -> Chip:
@@ -79,8 +92,6 @@ def catalog_chip(name: str) -> Chip:
     Raises:
         InputError: there is none of that name (with the nearest).
     """
-    if name.lower() not in _catalog():
-        raise unknown_name(
-            "chip", name, tuple(_catalog()), "or give the path of a .yaml or .cfg file"
-        )
-    return _catalog()[name.lower()]
+    if name.lower() not in chip_names():
+        raise unknown_name("chip", name, chip_names(), "or give the path of a .yaml or .cfg file")
+    return _from_catalog(name.lower())

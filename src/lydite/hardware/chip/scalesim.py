@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from lydite.errors import InputError, unknown_name
+from lydite.hardware.chip.arrays import Stationary, SystolicArray
 from lydite.hardware.chip.check import checked
 from lydite.hardware.chip.configs import Entry, read_entries
-from lydite.hardware.chip.design import Chip, Scratchpad, SystolicArray
+from lydite.hardware.chip.design import Chip, Scratchpad
 from lydite.hardware.chip.parse import catalog_chip
 from lydite.hardware.faults import placed
 
-_DATAFLOWS = ("ws", "os", "is")
+Choice = TypeVar("Choice", bound=str)
+
+_DATAFLOWS: tuple[Stationary, ...] = ("ws", "os", "is")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class ScaleSimConfig:
     name: str
     rows: int
     columns: int
-    dataflow: str
+    dataflow: Stationary
     ifmap_bytes: int
     filter_bytes: int
     ofmap_bytes: int
@@ -123,11 +127,12 @@ class _Fields:
             raise InputError(f"[{section}] has no '{name}'", where=str(self.path))
         return self.found[section, name]
 
-    def choice(self, section: str, name: str, allowed: tuple[str, ...]) -> str:
+    def choice(self, section: str, name: str, allowed: tuple[Choice, ...]) -> Choice:
         entry = self.entry(section, name)
-        if entry.value not in allowed:
+        chosen = next((each for each in allowed if each == entry.value), None)
+        if chosen is None:
             raise placed(unknown_name(name, entry.value, allowed), entry.where)
-        return entry.value
+        return chosen
 
     def whole(self, section: str, name: str) -> int:
         return self.entry(section, name).whole()
@@ -201,7 +206,7 @@ def read_scalesim_chip(path: Path, base: str = "systolic-32") -> tuple[Chip, lis
         InputError: as `read_scalesim_config`, or a base of another kind.
     """
     other = catalog_chip(base)
-    if not isinstance(other.array, SystolicArray):
+    if other.array.kind != SystolicArray.kind:
         raise InputError("has no systolic array", where=base)
     config = read_scalesim_config(path)
     array = SystolicArray(config.rows, config.columns, config.dataflow, overlap="none")

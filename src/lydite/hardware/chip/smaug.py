@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from lydite.errors import InputError, unknown_name
+from lydite.hardware.chip.arrays import SmvArray
 from lydite.hardware.chip.check import checked
 from lydite.hardware.chip.configs import Entry, read_entries
-from lydite.hardware.chip.design import Chip, Interface, SmvArray
+from lydite.hardware.chip.design import Chip, Interface
 from lydite.hardware.chip.parse import catalog_chip
 from lydite.hardware.chip.smaug_arrays import read_arrays
 from lydite.hardware.chip.smaug_names import HONOURED, IGNORED, OF_CACHES, REFUSED, WITH_CACHE
@@ -42,7 +43,7 @@ def read_smaug_chip(
             that contradict each other; with file and line.
     """
     smv = catalog_chip(base)
-    if not isinstance(smv.array, SmvArray):
+    if smv.array.kind != SmvArray.kind:
         raise InputError("has no SMV", where=base)
     accelerator = read_arrays(accelerator_cfg)
     system, notes = ({}, []) if gem5_cfg is None else _read_system(gem5_cfg)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from dataclasses import MISSING, dataclass, fields, replace
+from functools import cache, reduce
+from operator import or_
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from lydite.errors import InputError, unknown_name
+from lydite.hardware.chip.arrays import DATAFLOWS, ArrayParameters, Count
 from lydite.hardware.chip.check import checked
 from lydite.hardware.chip.design import (
     Chip,
@@ -18,15 +21,12 @@ from lydite.hardware.chip.design import (
     LastLevelCache,
     Noc,
     Scratchpad,
-    SmvArray,
-    SystolicArray,
     VectorUnit,
 )
 from lydite.hardware.chip.dram import Dram, dram_named
 from lydite.hardware.faults import placed
 from lydite.units import parse_quantity
 
-Count = Annotated[int, Field(ge=1, le=1 << 20)]
 Cycles = Annotated[int, Field(ge=0, le=1 << 30)]
 Dtype = Literal["int8", "float16", "bfloat16", "float32"]
 
@@ -43,23 +43,30 @@ class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class SmvSpec(_Spec):
-    """SMAUG's vector engine."""
+class ArraySpec(BaseModel):
+    """An array of any kind; `array_spec` has the fields of one kind."""
 
-    kind: Literal["smv"]
-    pes: Count = 8
-    vectors: Count = 4
-    lanes: Count = 8
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
 
 
-class SystolicSpec(_Spec):
-    """A systolic array."""
-
-    kind: Literal["systolic"]
-    rows: Count
-    columns: Count
-    dataflow: Literal["ws", "os", "is"] = "ws"
-    overlap: Literal["none", "preload"] = "preload"
+@cache
+def array_spec(parameters: type[ArrayParameters]) -> type[ArraySpec]:
+    """The fields of an array in a chip file, as its dataclass of parameters has them."""
+    hints = get_type_hints(parameters, include_extras=True)
+    named: dict[str, Any] = {
+        each.name: (hints[each.name], ... if each.default is MISSING else each.default)
+        for each in fields(parameters)
+    }
+    kind = (str, Field(json_schema_extra={"const": parameters.kind}))
+    return create_model(
+        f"{parameters.__name__}Spec",
+        __base__=ArraySpec,
+        __doc__=parameters.__doc__,
+        __cls_kwargs__={"extra": "forbid"},
+        **{"kind": kind, **named},
+    )
 
 
 class ScratchpadSpec(_Spec):
@@ -144,7 +151,7 @@ class ChipSpec(_Spec):
     title: str
     clock: Quantity
     dtype: Dtype = "float16"
-    array: Annotated[SmvSpec | SystolicSpec, Field(discriminator="kind")]
+    array: ArraySpec
     scratchpads: dict[str, ScratchpadSpec]
     vector: VectorSpec | None = None
     dma: DmaSpec = DmaSpec()
@@ -170,7 +177,7 @@ class ChipSpec(_Spec):
             raise placed(unknown_name("field", unknown, _FIELDS), f"{where}: sources")
         read = _Reader(where)
         array, cache, cpu, dma, interface = (
-            self.array,
+            DATAFLOWS.find(self.array.kind).parameters(**self.array.model_dump(exclude={"kind"})),
             self.cache,
             self.cpu,
             self.dma,
@@ -192,12 +199,10 @@ class ChipSpec(_Spec):
                 self.title,
                 read.quantity(self.clock, "Hz", "clock"),
                 self.dtype,
-                SmvArray(array.pes, array.vectors, array.lanes)
-                if isinstance(array, SmvSpec)
-                else SystolicArray(array.rows, array.columns, array.dataflow, array.overlap),
+                array,
                 pads,
                 self._dram(read),
-                self._vector(where),
+                self._vector(array, where),
                 Dma(
                     dma.channels,
                     read.size(dma.chunk, "dma.chunk"),
@@ -235,12 +240,12 @@ class ChipSpec(_Spec):
             where,
         )
 
-    def _vector(self, where: str) -> VectorUnit:
+    def _vector(self, array: ArrayParameters, where: str) -> VectorUnit:
         if self.vector is None:
             return VectorUnit()
-        if isinstance(self.array, SmvSpec):
+        if not array.has_vector_unit:
             raise InputError(
-                "SMV's lanes do what is no product",
+                f"{array.title}'s lanes do what is no product",
                 where=f"{where}: vector",
                 allowed="none beside them",
             )
@@ -318,8 +323,6 @@ def _is_number(text: str) -> bool:
 
 
 SECTIONS: Mapping[str, type[_Spec]] = {
-    "smv": SmvSpec,
-    "systolic": SystolicSpec,
     "scratchpads": ScratchpadSpec,
     "vector": VectorSpec,
     "dma": DmaSpec,
@@ -329,9 +332,17 @@ SECTIONS: Mapping[str, type[_Spec]] = {
     "dram": DramSpec,
     "cpu": CpuSpec,
 }
-"""Parts of a file by the name under which they stand; an array by its kind."""
+"""Parts of a file by the name under which they stand; arrays come from the registry."""
 
 
 def chip_json_schema() -> dict[str, Any]:
     """JSON Schema of a chip file, for editors."""
-    return ChipSpec.model_json_schema()
+    arrays = tuple(array_spec(DATAFLOWS.find(kind).parameters) for kind in DATAFLOWS)
+    anything: Any = reduce(or_, arrays)
+    return create_model("ChipSpec", __base__=ChipSpec, array=(anything, ...)).model_json_schema()
+
+
+@cache
+def chip_spec(parameters: type[ArrayParameters]) -> type[ChipSpec]:
+    """The fields of a chip file whose array is of one kind."""
+    return create_model("ChipSpec", __base__=ChipSpec, array=(array_spec(parameters), ...))

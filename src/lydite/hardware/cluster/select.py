@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from lydite.errors import InputError, unknown_name
-from lydite.hardware.chip import known_chips
+from lydite.hardware.chip import chip_names
 from lydite.hardware.cluster.aisim import is_resource_pool, pool_cluster
 from lydite.hardware.cluster.build import build_cluster
 from lydite.hardware.cluster.design import Cards, Fabric, Host, Wire
@@ -130,7 +130,7 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
     except InputError as error:
         if name.endswith((".yaml", ".yml")):
             raise
-        known = [*plans, *aliases, *known_devices(), *known_chips()]
+        known = [*plans, *aliases, *known_devices(), *chip_names()]
         raise unknown_name("cluster", name, known, "a .yaml file or 'DEVICE x N'") from error
     if times is None:
         boxes = [

@@ -6,9 +6,9 @@ folds of the rows are the inner loop (as in SCALE-Sim), so per dataflow, with th
 and T and their folds (see `array`):
 
     stationary operand (ws filter, is ifmap)    once
-    streamed along the rows (ws and os ifmap,   once if all of it fits, else at each fold of the
+    streaming along the rows (ws and os ifmap,   once if all of it fits, else at each fold of the
         is filter)                              columns
-    streamed along the columns (os filter)      once if T x C fits, else at each fold of the rows
+    streaming along the columns (os filter)      once if T x C fits, else at each fold of the rows
     results of os                               once
     results of ws and is                        once if T x C partial sums fit, else each sum is
                                                 written at each fold of the rows, and read again
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lydite.chip.systolic.array import Array, Column, Numbers, Product, Shape, shape_on
+from lydite.chip.product import Column, Numbers, Product
+from lydite.chip.systolic.closed_forms import Array, Shape, shape_on
 from lydite.errors import InputError
 
 

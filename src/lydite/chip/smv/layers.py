@@ -6,46 +6,47 @@ import numpy as np
 
 from lydite.chip.memory import Cached
 from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
-from lydite.chip.smv.best import best_schedule
+from lydite.chip.smv.array import smv_array
+from lydite.chip.smv.best_schedule import best_schedule
 from lydite.chip.smv.invocations import Invocations
 from lydite.chip.smv.limits import smv_constraints
 from lydite.chip.smv.program import HostOp, SmvOp
 from lydite.chip.smv.schedule import Schedule, schedule_graph
 from lydite.chip.smv.timing import CONV, PRODUCT, Cycles, cycles_of, kind_of
 from lydite.chip.soc import Jobs, Layer
+from lydite.chip.tilings import Price
 from lydite.graph import Graph
-from lydite.hardware.chip import Chip, SmvArray
+from lydite.hardware.chip import Chip
 
 _VIEWS = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"))
 
 
-def smv_schedule(graph: Graph, chip: Chip, tiling: str = "usual") -> Schedule:
-    """SMAUG's schedule at the chip's sizes, or a faster one.
+def smv_schedule(graph: Graph, chip: Chip, price: Price | None = None) -> Schedule:
+    """SMAUG's schedule at the chip's sizes, or a cheaper one if there is a price.
 
     Its scratchpads hold fp32, its tiles fp16.
     """
-    array = chip.array
-    assert isinstance(array, SmvArray)
+    array = smv_array(chip)
     tile_bytes = min(pad.bytes for pad in chip.scratchpads) // 2
     constraints = smv_constraints(tile_bytes, array.pes, array.vectors * array.lanes)
-    if tiling != "usual":
-        return best_schedule(graph, chip, constraints, energy=tiling == "best-energy")
+    if price is not None:
+        return best_schedule(graph, chip, constraints, price)
     return schedule_graph(graph, constraints, chip.accelerators)
 
 
-def smv_plan(graph: Graph, chip: Chip, tiling: str = "usual") -> ChipPlan:
+def smv_plan(graph: Graph, chip: Chip, price: Price | None = None) -> ChipPlan:
     """All layers of a network on a chip with an SMV.
 
     Args:
         graph: with fixed sizes.
         chip: where.
-        tiling: "usual", SMAUG's; "best" or "best-energy" to look for less time or energy.
+        price: of an operator's invocations, to look for tiles that make it less; SMAUG's if None.
 
     Raises:
         InputError: a scratchpad is too small for an operator's smallest tile.
         GraphError: a tensor of open size.
     """
-    made = smv_schedule(graph, chip, tiling)
+    made = smv_schedule(graph, chip, price)
     inv = made.invocations
     hits = _hits(made, graph, chip)
     cycles = cycles_of(inv, chip, hits=hits)
@@ -180,5 +181,5 @@ def _on_host(step: HostOp, graph: Graph, chip: Chip) -> tuple[LayerCost, Layer]:
         seconds = 2 * size / chip.cpu.memory_bytes_per_s
     else:
         seconds = host_seconds(op, graph, chip)
-    cost = LayerCost(op.name, op.op_type, "", CPU, host_s=seconds, why=step.reason)
+    cost = LayerCost(op.name, op.op_type, "", CPU, host_s=seconds, fallback_reason=step.reason)
     return cost, Layer(op.name, host_s=seconds)

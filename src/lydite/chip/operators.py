@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lydite.chip.systolic.array import Product
+from lydite.chip.product import Product
 from lydite.errors import GraphError
 from lydite.graph import Graph, Op
 from lydite.opkey import TensorType
@@ -198,3 +198,33 @@ def _sizes(op: Op, graph: Graph, name: str) -> list[int]:
     if found.shape is None or not found.is_static:
         raise GraphError(f"'{name}' is {found}", where=op.name, allowed="known sizes")
     return [int(dim) for dim in found.shape]
+
+
+def window_of(op: Op, graph: Graph) -> Window | None:
+    """The window of a convolution in one or two dimensions; None of all other operators.
+
+    Raises:
+        GraphError: a convolution whose sizes are open.
+    """
+    if op.qualified_type not in _CONVOLUTIONS:
+        return None
+    left, right = operands_of(op) or ("", "")
+    picture, weights, out = (_sizes(op, graph, name) for name in (left, right, op.outputs[0]))
+    if len(weights) not in (3, 4):
+        return None
+    axes = len(weights) - 2
+    kernel, ifmap, ofmap = weights[2:], picture[2:], out[2:]
+    strides, dilations = (_numbers(op, name, [1] * axes) for name in ("strides", "dilations"))
+    pads = _numbers(op, "pads", [0] * 2 * axes)[:axes]
+    pair = (lambda sizes: (1, sizes[0])) if axes == 1 else (lambda sizes: (sizes[0], sizes[1]))
+    before = (0, pads[0]) if axes == 1 else (pads[0], pads[1])
+    return Window(
+        pair(ifmap), weights[1], pair(kernel), pair(strides), pair(ofmap), before, pair(dilations)
+    )
+
+
+def _numbers(op: Op, name: str, default: list[int]) -> list[int]:
+    given = op.attrs.get(name)
+    if not isinstance(given, list | tuple):
+        return default
+    return [int(each) for each in given if isinstance(each, int)] or default

@@ -22,6 +22,7 @@ from lydite.chip.tiling.constraints import Constraints
 from lydite.chip.tiling.problem import Kind, Problem
 from lydite.chip.tiling.search import Candidates
 from lydite.chip.tiling.tiler import tiling_of
+from lydite.chip.tilings import Price
 from lydite.chip.units import ALADDIN_NM
 from lydite.errors import InputError
 from lydite.graph import Graph
@@ -35,16 +36,15 @@ _INVOCATION_LINES = 40
 for the ranking alone)."""
 
 
-def best_schedule(
-    graph: Graph, chip: Chip, constraints: Constraints, *, energy: bool = False
-) -> Schedule:
-    """The invocations of a graph, each operator in the fastest tiling found.
+def best_schedule(graph: Graph, chip: Chip, constraints: Constraints, price: Price) -> Schedule:
+    """The invocations of a graph, each operator in the cheapest tiling found.
 
     Args:
         graph: with fixed sizes.
         chip: whose cycles and energies count.
         constraints: of its scratchpads.
-        energy: to spend least instead: units, scratchpads, cache, DRAM and leakage meanwhile.
+        price: from the seconds and joules of an operator's invocations; joules are of units,
+            scratchpads, cache, DRAM and leakage meanwhile.
 
     Raises:
         InputError: a scratchpad too small for an operator's smallest tile (named).
@@ -56,12 +56,12 @@ def best_schedule(
     for op in program.ops:
         key = op.problem, op.kernel, op.activation is not None
         if key not in known:
-            known[key] = _cheapest(op, chip, constraints, energy)
+            known[key] = _cheapest(op, chip, constraints, price)
         parts.append(known[key])
     return Schedule(program, joined(parts, [op.name for op in program.ops]), tuple(program.host))
 
 
-def _cheapest(op: SmvOp, chip: Chip, constraints: Constraints, energy: bool) -> Invocations:
+def _cheapest(op: SmvOp, chip: Chip, constraints: Constraints, price: Price) -> Invocations:
     usual = schedule(op, constraints, chip.accelerators)
     if op.problem.kind in (Kind.FLAT, Kind.ROWS):
         return usual
@@ -73,16 +73,18 @@ def _cheapest(op: SmvOp, chip: Chip, constraints: Constraints, energy: bool) -> 
             tried.append(schedule(op, constraints, chip.accelerators, tiling))
         except InputError:
             continue  # tiles that do not meet, such as channels of two operands
-    return tried[int(np.argmin([_price(each, chip, energy) for each in tried]))]
+    return tried[int(np.argmin([_priced(each, chip, price) for each in tried]))]
 
 
-def _price(invocations: Invocations, chip: Chip, energy: bool) -> float:
+def _priced(invocations: Invocations, chip: Chip, price: Price) -> float:
     cycles = cycles_of(invocations, chip)
-    if not energy:
-        return float(cycles.exact.sum())
-    # Ranked by the one node that has tables; the network's energy is compared at its own.
-    known = replace(chip, node_nm=ALADDIN_NM)
-    return sum(power_of(invocations, known, cycles.total).by_component().values())
+
+    def joules() -> float:
+        # Ranked by the one node that has tables; the network's energy is compared at its own.
+        known = replace(chip, node_nm=ALADDIN_NM)
+        return sum(power_of(invocations, known, cycles.total).by_component().values())
+
+    return price(float(cycles.exact.sum()) / chip.clock_hz, joules)
 
 
 def _rough(problem: Problem, found: Candidates) -> np.ndarray:

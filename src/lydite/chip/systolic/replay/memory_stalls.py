@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lydite.chip.systolic.array import Array, Product, shape_on
+from lydite.chip.product import Product
+from lydite.chip.systolic.closed_forms import Array, shape_on
 from lydite.errors import InputError
 
 _MOST = 2**31 - 1
@@ -93,7 +94,7 @@ def stalled_run(
         InputError: overlapping folds, columns, an `ifmap` that is not of the product's size, or an
             operand of 2^31 elements.
     """
-    from lydite.chip.systolic import kernels, ports
+    from lydite.chip.systolic.replay import kernels, ports
 
     if array.overlap != "none":
         raise InputError(f"stalls are not known for fold overlap '{array.overlap}'", allowed="none")

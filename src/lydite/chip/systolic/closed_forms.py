@@ -1,7 +1,7 @@
 """Cycles, utilisation and SRAM accesses of matrix products on a systolic array, in closed form.
 
 An array of R rows and C columns multiplies an M x K matrix (ofmap pixels by window) with a K x N
-one (window by filters). Two of the three dimensions lie on the array, the third is streamed:
+one (window by filters). Two of the three dimensions lie on the array, the third is streaming:
 
     dataflow  on the rows (SR)  on the columns (SC)  in time (T)
     ws        K                 N                    M
@@ -20,17 +20,11 @@ et al., "ONNXim" (IEEE CAL 2024) and its systolic core for overlapped folds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
+from lydite.chip.product import Column, Numbers, Product, check_sizes
 from lydite.errors import InputError, unknown_name
-
-Column: TypeAlias = "int | np.ndarray"
-"""A whole number, or an integer array that broadcasts with the others."""
-
-Numbers: TypeAlias = "float | np.number | np.ndarray"
-"""A result: an array if anything it comes from was one."""
 
 DATAFLOWS = ("ws", "os", "is")
 OVERLAPS = ("none", "preload")
@@ -69,36 +63,7 @@ class Array:
                 "an output-stationary array has no operand to preload",
                 allowed="overlap none, or dataflow ws or is",
             )
-        _positive("systolic array", rows=self.rows, columns=self.columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """A matrix product, M x K by K x N.
-
-    Attributes:
-        m: ofmap pixels of the whole batch, or rows of the left operand.
-        k: what is summed over: a filter's window times its channels.
-        n: filters, or columns of the right operand.
-        count: how many such products, one after the other: a convolution's groups, a batch of
-            pairs of matrices.
-
-    Raises:
-        InputError: a size below 1.
-    """
-
-    m: Column
-    k: Column
-    n: Column
-    count: Column = 1
-
-    def __post_init__(self) -> None:
-        _positive("matrix product", m=self.m, k=self.k, n=self.n, count=self.count)
-
-    @property
-    def macs(self) -> Numbers:
-        """Multiply-accumulates."""
-        return np.int64(1) * self.m * self.k * self.n * self.count
+        check_sizes("systolic array", rows=self.rows, columns=self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,33 +169,24 @@ def _preloaded(array: Array, shape: Shape) -> tuple[Column, Column]:
     """
     folds = shape.row_folds * shape.column_folds
     last = (shape.in_time - 1) % np.maximum(array.columns, ISSUE_CYCLES) + 1
-    held = np.maximum(last, ISSUE_CYCLES)
-    waits = (folds - 1) * (np.maximum(held, array.rows) - last)
-    fill = array.rows + array.columns - 2 + held - last
+    issued = np.maximum(last, ISSUE_CYCLES)
+    waits = (folds - 1) * (np.maximum(issued, array.rows) - last)
+    fill = array.rows + array.columns - 2 + issued - last
     return 2 * array.rows - 1 + waits, fill
 
 
 def _accesses(array: Array, shape: Shape, compat: bool) -> tuple[Column, Column, Column]:
     """Reads of ifmap and filter, writes of ofmap, in elements.
 
-    What is streamed passes once for each fold of the other side; partial sums leave the array at
+    The streaming operand passes once for each fold of the other side; partial sums leave the array at
     each fold of the rows.
     """
-    streamed = shape.in_time * shape.on_rows * shape.column_folds
-    held = shape.on_rows * shape.on_columns
+    streaming = shape.in_time * shape.on_rows * shape.column_folds
+    stationary = shape.on_rows * shape.on_columns
     across = shape.in_time * shape.on_columns * shape.row_folds
     if array.dataflow == "ws":
-        return streamed, held, across
+        return streaming, stationary, across
     if array.dataflow == "is":
-        return held, streamed, across
+        return stationary, streaming, across
     extra = shape.row_folds * shape.column_folds * (array.rows + array.columns)
-    return streamed, across, held + (extra if compat else 0)
-
-
-def _positive(where: str, **sizes: Column) -> None:
-    for name, size in sizes.items():
-        found = np.asarray(size)
-        if found.dtype.kind not in "iu":
-            raise InputError(f"{name} is {size}", where=where, allowed="whole numbers")
-        if found.size and found.min() < 1:
-            raise InputError(f"{name} is {found.min()}", where=where, allowed="at least 1")
+    return streaming, across, stationary + (extra if compat else 0)

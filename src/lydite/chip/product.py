@@ -1,0 +1,58 @@
+"""Matrix products: what arrays are given of an operator that multiplies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from lydite.errors import InputError
+
+Column: TypeAlias = "int | np.ndarray"
+"""A whole number, or an integer array that broadcasts with the others."""
+
+Numbers: TypeAlias = "float | np.number | np.ndarray"
+"""A result: an array if anything it comes from was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A matrix product, M x K by K x N.
+
+    Attributes:
+        m: Rows of the left operand, such as the ofmap pixels of the whole batch.
+        k: Length of the sums, such as a filter's window times its channels.
+        n: Columns of the right operand, such as filters.
+        count: Number of such products, one after the other, such as a convolution's groups.
+
+    Raises:
+        InputError: a size below 1.
+    """
+
+    m: Column
+    k: Column
+    n: Column
+    count: Column = 1
+
+    def __post_init__(self) -> None:
+        check_sizes("matrix product", m=self.m, k=self.k, n=self.n, count=self.count)
+
+    @property
+    def macs(self) -> Numbers:
+        """Multiply-accumulates."""
+        return np.int64(1) * self.m * self.k * self.n * self.count
+
+
+def check_sizes(where: str, **sizes: Column) -> None:
+    """Refuse sizes that are not whole numbers from 1.
+
+    Raises:
+        InputError: the first such size, by its name.
+    """
+    for name, size in sizes.items():
+        given = np.asarray(size)
+        if given.dtype.kind not in "iu":
+            raise InputError(f"{name} is {size}", where=where, allowed="whole numbers")
+        if given.size and given.min() < 1:
+            raise InputError(f"{name} is {given.min()}", where=where, allowed="at least 1")

@@ -1,0 +1,17 @@
+"""The SMV of a chip, for everything that knows SMV only."""
+
+from __future__ import annotations
+
+from lydite.errors import InputError
+from lydite.hardware.chip import Chip, SmvArray
+
+
+def smv_array(chip: Chip) -> SmvArray:
+    """The chip's array.
+
+    Raises:
+        InputError: it is of another kind.
+    """
+    if not isinstance(chip.array, SmvArray):
+        raise InputError("has no SMV", where=chip.name, hint="take a systolic dataflow")
+    return chip.array

@@ -1,0 +1,88 @@
+"""SMV as a dataflow: SMAUG's tiles and invocations, cycles fitted to gem5-Aladdin."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lydite.chip.dataflow import ArrayDescription, Dataflow
+from lydite.chip.energy import Used
+from lydite.chip.plan import ChipPlan
+from lydite.chip.smv.array import smv_array
+from lydite.chip.smv.counts import units_built
+from lydite.chip.smv.energy import Power, power_of, scratchpads_cost, units_cost
+from lydite.chip.smv.invocations import Invocations
+from lydite.chip.smv.layers import smv_plan
+from lydite.chip.tilings import TilingPolicy
+from lydite.chip.units import ALADDIN_NM
+from lydite.graph import Graph
+from lydite.hardware.chip import Chip, SmvArray
+
+SCOPE = (
+    "functional units, registers, scratchpads, cache and DRAM; without processor and bus. "
+    "gem5-Aladdin's tables at 40 nm and CACTI's bank, every lane counted"
+)
+
+
+class SmvDataflow(Dataflow):
+    """Networks on SMAUG's vector engine."""
+
+    parameters = SmvArray
+    takes_fused = False
+
+    def plan(self, graph: Graph, chip: Chip, tiling: TilingPolicy) -> ChipPlan:
+        """SMAUG's tiles and invocations, or cheaper tiles."""
+        return smv_plan(graph, chip, tiling.price)
+
+    def describe(self, chip: Chip) -> ArrayDescription:
+        """Processing elements, vectors and lanes."""
+        array = smv_array(chip)
+        return ArrayDescription(
+            f"SMV: {array.pes} PEs of {array.vectors} vectors of {array.lanes} lanes",
+            "loops as fitted to gem5-Aladdin's published runs; lines moved with them",
+        )
+
+    def energy(self, plan: ChipPlan, chip: Chip, seconds: float) -> Used:
+        """By Aladdin's functional units where there are tables of them, else by the node's."""
+        if not self.has_invocation_power(chip):
+            return super().energy(plan, chip, seconds)
+        return _energy(plan, self.invocation_power(plan, chip), chip, seconds)
+
+    def has_invocation_power(self, chip: Chip) -> bool:
+        """Whether the chip's node has tables of functional units."""
+        return chip.node_nm == ALADDIN_NM
+
+    def invocation_power(
+        self, plan: ChipPlan, chip: Chip, *, level: str = "no", compat: bool = False
+    ) -> Power:
+        """Power of each invocation; see `lydite.chip.smv.energy.power_of`."""
+        invocations, cycles = plan.invocations, plan.invocation_cycles
+        assert isinstance(invocations, Invocations) and cycles is not None
+        return power_of(invocations, chip, cycles, level=level, compat=compat)
+
+
+def _energy(plan: ChipPlan, power: Power, chip: Chip, seconds: float) -> Used:
+    """By functional units, scratchpads, cache and DRAM, as the invocations use them."""
+    parts = dict(power.by_component())
+    running = parts.pop("unit_leakage", 0.0) + parts.pop("memory_leakage", 0.0)
+    own = power.seconds.sum()
+    parts["leakage"] = running / own * seconds * chip.accelerators if own else 0.0
+    names = {
+        "multipliers": "arrays",
+        "others": "registers and adders",
+        "memory": "scratchpads",
+        "cache": "cache",
+        "dram": "DRAM",
+    }
+    beyond = (each for each in (power.cache, power.dram) if each is not None)
+    milliwatts = power.units_dynamic + power.memory + sum(beyond, np.zeros(1))
+    layers = np.bincount(plan.jobs.layer, milliwatts * 1e-3 * power.seconds, len(plan.costs))
+    areas = {
+        "arrays": float(units_cost(units_built(chip), chip)[1][0]),
+        "scratchpads": scratchpads_cost(chip)[1],
+    }
+    whole = {name: 1e-6 * area * chip.accelerators for name, area in areas.items()}
+    energies = {names.get(name, name): joules for name, joules in parts.items()}
+    return Used(energies, tuple(layers.tolist()), whole, SCOPE)
+
+
+SMV_DATAFLOW = SmvDataflow()

@@ -1,0 +1,63 @@
+"""Which of the possible tiles an operator gets: policies, found by name.
+
+A policy is a price. Without one an operator gets its dataflow's usual tile; with one, the cheapest
+of those that the dataflow tries, and never a network that is dearer than with the usual tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lydite.chip.energy import layer_joules, leakage_w
+from lydite.chip.plan import LayerCost
+from lydite.chip.soc import Jobs, Layer, play_soc
+from lydite.hardware.chip import Chip
+from lydite.registry import Registry
+
+Price = Callable[[float, Callable[[], float]], float]
+"""Price of a piece of work from its seconds and, if asked for, its joules; the least wins."""
+
+LayerPrice = Callable[[LayerCost, Jobs], float]
+"""Price of a layer alone on the chip."""
+
+
+@dataclass(frozen=True)
+class TilingPolicy:
+    """Which of the possible tiles is taken.
+
+    Attributes:
+        price: Price of a candidate; None to take the dataflow's usual tile.
+    """
+
+    price: Price | None = None
+
+    def layer_price(self, chip: Chip) -> LayerPrice | None:
+        """Price of a layer played alone on a chip; None for the usual tile."""
+        price = self.price
+        if price is None:
+            return None
+
+        def priced(cost: LayerCost, jobs: Jobs) -> float:
+            seconds = play_soc(chip, jobs, [Layer(cost.name)]).seconds
+            return price(
+                seconds, lambda: sum(layer_joules(chip, cost).values()) + leakage_w(chip) * seconds
+            )
+
+        return priced
+
+
+USUAL = TilingPolicy()
+BEST = TilingPolicy(lambda seconds, joules: seconds)  # noqa: ARG005
+BEST_ENERGY = TilingPolicy(lambda seconds, joules: joules())  # noqa: ARG005
+
+TILINGS: Registry[TilingPolicy] = Registry(
+    "lydite.tilings",
+    "tiling",
+    {
+        "usual": "lydite.chip.tilings:USUAL",
+        "best": "lydite.chip.tilings:BEST",
+        "best-energy": "lydite.chip.tilings:BEST_ENERGY",
+    },
+)
+"""Policies by name; packages add theirs through the entry-point group `lydite.tilings`."""

@@ -1,0 +1,149 @@
+"""Arrays of processing elements: their parameters, and the registry in which each kind is found.
+
+An array is a frozen dataclass of parameters, from which the fields of a chip file follow. How it
+runs a network is its dataflow (`lydite.chip.dataflow`), which is found under the array's kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, Protocol
+
+from pydantic import Field
+
+from lydite.registry import Registry
+
+Count = Annotated[int, Field(ge=1, le=1 << 20)]
+Stationary = Literal["ws", "os", "is"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayParameters:
+    """What every kind of array says of itself, whatever its dataflow.
+
+    A kind is a frozen dataclass derived from this one. Its fields are the fields of `array` in a
+    chip file and the array's parameters in a sweep; they are whole numbers (`Count`) or texts
+    (`Literal`).
+
+    Attributes:
+        kind: name in chip files and in the registry.
+        title: name in messages.
+        dtypes: data types that the array computes with; empty for all that chips have.
+        has_vector_unit: whether a vector unit beside the array runs what is not a product.
+        has_registers: whether a chip file may count registers beside the scratchpads.
+        doubled: parameter that is doubled to double the processing elements.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    dtypes: ClassVar[tuple[str, ...]] = ()
+    has_vector_unit: ClassVar[bool] = True
+    has_registers: ClassVar[bool] = False
+    doubled: ClassVar[str]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per cycle."""
+        raise NotImplementedError
+
+    @property
+    def elements(self) -> int:
+        """Number of processing elements that have a memory of their own."""
+        return self.macs
+
+    @property
+    def local_words(self) -> int:
+        """Words of memory inside each processing element; 0 where it has registers only."""
+        return 0
+
+    def required_scratchpads(self) -> Mapping[str, int]:
+        """Names of the scratchpads that a chip must have, and the minimum bytes of each.
+
+        The minimum is 0 where operators decide, which are refused when they do not fit.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class SmvArray(ArrayParameters):
+    """SMAUG's vector engine, in which each processing element makes one output channel.
+
+    Attributes:
+        pes: Number of processing elements.
+        vectors: Number of multiply-accumulate vectors in a processing element.
+        lanes: Number of multipliers in a vector.
+    """
+
+    kind: ClassVar[str] = "smv"
+    title: ClassVar[str] = "SMV"
+    dtypes: ClassVar[tuple[str, ...]] = ("float16",)
+    has_vector_unit: ClassVar[bool] = False
+    has_registers: ClassVar[bool] = True
+    doubled: ClassVar[str] = "pes"
+
+    pes: Count = 8
+    vectors: Count = 4
+    lanes: Count = 8
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per cycle."""
+        return self.pes * self.vectors * self.lanes
+
+    def required_scratchpads(self) -> Mapping[str, int]:
+        """One for each operand."""
+        return {"inputs": 0, "weights": 0, "results": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class SystolicArray(ArrayParameters):
+    """A systolic array.
+
+    Attributes:
+        rows: Number of processing-element rows.
+        columns: Number of processing-element columns.
+        dataflow: Operand that stays in the array: "ws" weights, "is" inputs, "os" outputs.
+        overlap: "none": a fold begins when the one before has drained; "preload": the stationary
+            operand of the next fold is loaded meanwhile.
+    """
+
+    kind: ClassVar[str] = "systolic"
+    title: ClassVar[str] = "a systolic array"
+    doubled: ClassVar[str] = "columns"
+
+    rows: Count
+    columns: Count
+    dataflow: Stationary = "ws"
+    overlap: Literal["none", "preload"] = "preload"
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates per cycle."""
+        return self.rows * self.columns
+
+    def required_scratchpads(self) -> Mapping[str, int]:
+        """One for each operand."""
+        return {"ifmap": 0, "filter": 0, "ofmap": 0}
+
+
+class HasParameters(Protocol):
+    """What a chip file needs of a dataflow: the parameters of its array."""
+
+    @property
+    def parameters(self) -> type[ArrayParameters]:
+        """Dataclass of the array's parameters."""
+        ...
+
+
+DATAFLOWS: Registry[HasParameters] = Registry(
+    "lydite.dataflows",
+    "array",
+    {
+        "row-stationary": "lydite.chip.row_stationary:ROW_STATIONARY",
+        "smv": "lydite.chip.smv.dataflow:SMV_DATAFLOW",
+        "systolic": "lydite.chip.systolic.dataflow:SYSTOLIC_DATAFLOW",
+    },
+)
+"""Dataflows by the kind of their array. An entry is a `lydite.chip.dataflow.Dataflow`; packages add
+theirs through the entry-point group `lydite.dataflows`."""
