@@ -19,36 +19,11 @@ from lydite.chip.memory import (
     miss_bytes_per_s,
     setup_cycles,
 )
+from lydite.chip.operators import fallback_reason, is_special
 from lydite.chip.plan import CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
 from lydite.chip.soc import Jobs, Layer
 from lydite.graph import Graph, Op, work_of
-from lydite.graph.work import Work
 from lydite.hardware.chip import Chip
-
-_HOST = frozenset(("NonMaxSuppression", "TopK", "Unique", "NonZero", "Loop", "If", "Scan", "Sort"))
-_SPECIAL = frozenset(
-    (
-        "Exp",
-        "Log",
-        "Sqrt",
-        "Tanh",
-        "Sigmoid",
-        "Erf",
-        "Gelu",
-        "Softmax",
-        "LogSoftmax",
-        "Div",
-        "Pow",
-        "LayerNormalization",
-        "RMSNormalization",
-        "Elu",
-        "Selu",
-        "Swish",
-        "HardSwish",
-        "Mish",
-    )
-)
-"""What takes a table or an iteration for each element."""
 
 
 @dataclass(frozen=True)
@@ -189,16 +164,17 @@ def spread(load: float, cycles: float, store: float, pieces: int, chip: Chip) ->
 
 def map_beside(op: Op, graph: Graph, chip: Chip) -> MappedLayer:
     """An operator that is not a product: on the processor if nothing runs it, else as vectors."""
-    if op.op_type in _HOST:
+    reason = fallback_reason(op)
+    if reason is not None:
         seconds = host_seconds(op, graph, chip)
-        reason = f"no unit has {op.op_type}"
         cost = LayerCost(op.name, op.op_type, "", CPU, host_s=seconds, fallback_reason=reason)
         return MappedLayer(cost)
     return _map_vector(op, graph, chip)
 
 
-def _touched_bytes(op: Op, graph: Graph, work: Work | None, size: int) -> tuple[float, float]:
+def moved_bytes(op: Op, graph: Graph, size: int) -> tuple[float, float]:
     """Bytes in and out at the chip's element size: what is read, not what could be (a table)."""
+    work = work_of(op, graph)
     ins, outs = (
         [t for t in types if t is not None]
         for types in (graph.input_types(op), graph.output_types(op))
@@ -219,10 +195,10 @@ def _map_vector(op: Op, graph: Graph, chip: Chip) -> MappedLayer:
     outputs = [t for t in graph.output_types(op) if t is not None]
     elements = float(max((t.numel or 0 for t in outputs), default=0))
     flops = work.flops if work is not None else elements
-    special = chip.vector.special_cycles if op.op_type in _SPECIAL else 1.0
+    special = chip.vector.special_cycles if is_special(op) else 1.0
     cycles = max(elements * special, flops / 2) / chip.vector.lanes
     size = ELEMENT_BYTES[chip.dtype]
-    load, store = _touched_bytes(op, graph, work, size)
+    load, store = moved_bytes(op, graph, size)
     rows = spread(load, cycles, store, max(1, int(elements) // chip.vector.lanes), chip)
     cost = LayerCost(
         op.name,

@@ -1,13 +1,9 @@
-"""Operators as matrix products: what a systolic array is given of a graph.
+"""Operators as matrix products: what an array is given of a graph.
 
-A convolution becomes M = batch x output pixels (padding honoured: the pixels are those of the
-graph's own types), K = a filter's window x the channels of its group, N = filters of a group, and a
-group for `count`: a depthwise convolution is as many products of N = 1 as it has channels, one
-after the other, which leaves all but one column (or row) of the array idle. Of its gradients, that
-of the weights sums over batch and pixels (M = filters of a group, N = the window), and that of the
-data has the window for columns (M = pixels of dy, K = filters of a group), as a transposed
-convolution has; what overlaps is added up on its way out. A matrix product with constant or plain
-right operand takes its batch for rows; with a batch of right operands each is a product of its own.
+Which operators are products stands in their rows (see `lydite.graph.operators.products`). A
+depthwise convolution is as many products of N = 1 as it has channels, one after the other, which
+leaves all but one column (or row) of a systolic array idle. What overlaps in the windows of a
+convolution's gradient is added up on its way out.
 """
 
 from __future__ import annotations
@@ -20,16 +16,9 @@ import numpy as np
 from lydite.chip.product import Product
 from lydite.errors import GraphError
 from lydite.graph import Graph, Op
+from lydite.graph.operators import HOST, Known, Missing, Products, operator
+from lydite.graph.work import products_of as products_inside_of
 from lydite.opkey import TensorType
-
-_MS = "com.microsoft:"
-_CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3, _MS + "FusedConv": 1}
-_MATMULS = {"MatMul": 1, "MatMulInteger": 1, "QLinearMatMul": 3}
-_GEMMS = {"Gemm": 1, _MS + "FusedGemm": 1}
-_OWN = "lydite:"
-_SPREAD = {_OWN + "ConvInputGrad": 1, "ConvTranspose": 1}
-_WEIGHTS = {_OWN + "ConvWeightGrad": 1}
-"""Types that are products, and the input in which each has its right operand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,59 +61,71 @@ def unfolded(window: Window) -> np.ndarray:
     return found.reshape(math.prod(window.ofmap), -1).astype(np.int32)
 
 
-def operands_of(op: Op) -> tuple[str, str] | None:
-    """The tensors on the left and on the right of an operator that is a product; None of others."""
-    kind = op.qualified_type
-    table = next((table for table, _ in _RULES if kind in table), None)
-    return None if table is None else (op.inputs[0], op.inputs[table[kind]])
+def operands_of(op: Op) -> tuple[str, str]:
+    """The tensors on the left and on the right of an operator that is a single product."""
+    row = operator(op.qualified_type)
+    left, right = row.operands if row is not None else (0, 1)
+    return op.inputs[left], op.inputs[right]
 
 
 def product_of(op: Op, graph: Graph) -> Product | None:
-    """An operator as a matrix product; None if it is none.
+    """An operator as a single matrix product; None if it is none.
 
     Raises:
-        GraphError: a product whose sizes are open.
+        GraphError: a product whose sizes are open, or that contradicts itself.
     """
-    operands = operands_of(op)
-    if operands is None:
+    found = _products(op, graph)
+    if found is None or found.inside:
         return None
-    rule = next(rule for table, rule in _RULES if op.qualified_type in table)
-    return rule(op, *(_sizes(op, graph, name) for name in (*operands, op.outputs[0])))
+    (only,) = found.products
+    return Product(only.m, only.k, only.n, only.count)
 
 
-_ATTENTION = {
-    "Attention": 2,
-    "MultiHeadAttention": 2,
-    "GroupQueryAttention": 2,
-    "AttentionTraining": 2,
-    "AttentionGrad": 5,
-}
-"""Products of queries by keys, or of scores by values, that each type takes."""
+def products_inside(op: Op, graph: Graph) -> tuple[list[Product], int] | None:
+    """The products inside an operator such as attention, one after the other; None of others.
 
+    Returns:
+        The products, and the number of elements that pass through functions between them.
 
-def attention_products(op: Op, graph: Graph) -> list[Product] | None:
-    """The products inside attention, one pair of head and sample after the other; None of others.
-
-    The gradient has five (scores again, and the gradients of value, scores, query and key).
+    Raises:
+        GraphError: as `product_of`.
     """
-    count = _ATTENTION.get(op.op_type)
-    shapes = [t.shape if t is not None else None for t in graph.input_types(op)[:2]]
-    if count is None or len(shapes) < 2 or None in shapes:
+    found = _products(op, graph)
+    if found is None or not found.inside:
         return None
-    query, key = ([int(dim) for dim in shape or ()] for shape in shapes)
-    given = op.attrs.get("q_num_heads") or op.attrs.get("num_heads") or 0
-    heads = query[1] if len(query) == 4 else int(str(given))
-    if not heads or len(query) not in (3, 4):
+    return [Product(p.m, p.k, p.n, p.count) for p in found.products], found.special_elements
+
+
+def _products(op: Op, graph: Graph) -> Products | None:
+    row = operator(op.qualified_type)
+    if row is None or isinstance(row.array, Known | Missing):
         return None
-    size = query[-1] if len(query) == 4 else query[-1] // heads
-    past = graph.type_of(op.inputs[4]).shape if len(op.inputs) > 4 and op.inputs[4] else None
-    keys = key[-2] + (int(str(past[2])) if past is not None and len(past) == 4 else 0)
-    pairs = query[0] * heads
-    by_keys, by_values = (
-        Product(query[-2], size, keys, pairs),
-        Product(query[-2], keys, size, pairs),
-    )
-    return [by_keys, by_values] + [by_values] * (count - 2)
+    found = products_inside_of(op, graph)
+    if found is None:
+        types = ", ".join(str(t) for t in (*graph.input_types(op), *graph.output_types(op)))
+        raise GraphError(
+            f"its products do not follow from its types: {types}",
+            where=f"{graph.name}: {op.name} ({op.op_type})",
+            allowed="known sizes",
+            hint="bind symbolic sizes with --dim NAME=SIZE",
+        )
+    return found
+
+
+def fallback_reason(op: Op) -> str | None:
+    """Why the processor runs an operator, by name; None where the array or its vector unit does."""
+    row = operator(op.qualified_type)
+    if row is None:
+        return f"nobody knows {op.qualified_type}"
+    if isinstance(row.array, Missing):
+        return f"{op.qualified_type}: {row.array.reason}"
+    return f"no unit has {op.qualified_type}" if row.array == HOST else None
+
+
+def is_special(op: Op) -> bool:
+    """Whether an element takes a table or an iteration on the vector unit."""
+    row = operator(op.qualified_type)
+    return row is not None and row.special
 
 
 def products_of(graph: Graph) -> dict[str, Product]:
@@ -143,56 +144,6 @@ def stacked(products: list[Product]) -> Product:
     return Product(*(np.array([getattr(p, name) for p in products], np.int64) for name in names))
 
 
-def _convolution(op: Op, left: list[int], right: list[int], out: list[int]) -> Product:
-    del left
-    filters, window = right[0], math.prod(right[1:])
-    groups = _groups(op)
-    return Product(out[0] * math.prod(out[2:]), window, filters // groups, groups)
-
-
-def _groups(op: Op) -> int:
-    group = op.attrs.get("group", 1)
-    return group if isinstance(group, int) else 1
-
-
-def _spread(op: Op, left: list[int], right: list[int], out: list[int]) -> Product:
-    """Each pixel of dy goes to a window of dx: weights are [filters, channels of a group, ...]."""
-    del out
-    groups, window = _groups(op), math.prod(right[1:])
-    return Product(left[0] * math.prod(left[2:]), right[0] // groups, window, groups)
-
-
-def _weight_gradient(op: Op, left: list[int], right: list[int], out: list[int]) -> Product:
-    del right
-    groups = _groups(op)
-    pixels = left[0] * math.prod(left[2:])
-    return Product(out[0] // groups, pixels, math.prod(out[1:]), groups)
-
-
-def _gemm(op: Op, left: list[int], right: list[int], out: list[int]) -> Product:
-    del right
-    return Product(out[0], left[0] if op.attrs.get("transA", 0) else left[1], out[1])
-
-
-def _matmul(op: Op, left: list[int], right: list[int], out: list[int]) -> Product:
-    del op
-    rows = left[-2] if len(left) > 1 else 1
-    columns = right[-1] if len(right) > 1 else 1
-    pairs = math.prod(right[:-2])
-    if pairs == 1:
-        return Product(math.prod(out) // columns, left[-1], columns)
-    return Product(rows, left[-1], columns, math.prod(out) // (rows * columns))
-
-
-_RULES = (
-    (_CONVOLUTIONS, _convolution),
-    (_SPREAD, _spread),
-    (_WEIGHTS, _weight_gradient),
-    (_MATMULS, _matmul),
-    (_GEMMS, _gemm),
-)
-
-
 def _sizes(op: Op, graph: Graph, name: str) -> list[int]:
     found: TensorType = graph.type_of(name)
     if found.shape is None or not found.is_static:
@@ -206,9 +157,10 @@ def window_of(op: Op, graph: Graph) -> Window | None:
     Raises:
         GraphError: a convolution whose sizes are open.
     """
-    if op.qualified_type not in _CONVOLUTIONS:
+    row = operator(op.qualified_type)
+    if row is None or row.family != "conv" or product_of(op, graph) is None:
         return None
-    left, right = operands_of(op) or ("", "")
+    left, right = operands_of(op)
     picture, weights, out = (_sizes(op, graph, name) for name in (left, right, op.outputs[0]))
     if len(weights) not in (3, 4):
         return None

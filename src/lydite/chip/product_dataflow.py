@@ -19,12 +19,13 @@ from lydite.chip.mapped import (
     MappedLayer,
     jobs_of,
     map_beside,
+    moved_bytes,
     plan_of,
     spread,
     tensor_bytes,
 )
 from lydite.chip.memory import ELEMENT_BYTES
-from lydite.chip.operators import attention_products, product_of
+from lydite.chip.operators import product_of, products_inside
 from lydite.chip.plan import ARRAY, ChipPlan, LayerCost
 from lydite.chip.product import Product
 from lydite.chip.tilings import LayerPrice, TilingPolicy
@@ -98,8 +99,8 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
                     where = f"{graph.name}: {op.name}"
                     known[problem] = self._tile(op, chip, problem, where, price)
                 layers.append(self.map_product(op, chip, problem, known[problem]))
-            elif (inside := attention_products(op, graph)) is not None:
-                layers.append(self._map_attention(op, graph, chip, inside))
+            elif (inside := products_inside(op, graph)) is not None:
+                layers.append(self._map_inside(op, graph, chip, *inside))
             else:
                 layers.append(map_beside(op, graph, chip))
         return plan_of(layers, graph, chip)
@@ -118,10 +119,10 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
 
         return min(self.tiles(problem, chip, where, TRIED), key=priced)
 
-    def _map_attention(
-        self, op: Op, graph: Graph, chip: Chip, products: Sequence[Product]
+    def _map_inside(
+        self, op: Op, graph: Graph, chip: Chip, products: Sequence[Product], special: int
     ) -> MappedLayer:
-        """Its products on the array and its softmax beside them; scores stay on the chip."""
+        """Products on the array and functions beside them; what lies between stays on the chip."""
         size = ELEMENT_BYTES[chip.dtype]
         split: dict[str, float] = {}
         sram, local = 0.0, 0.0
@@ -131,10 +132,9 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
                 split[part] = split.get(part, 0.0) + cycles
             sram += cost.sram_bytes
             local += cost.local_bytes
-        scores = float(np.sum(products[0].macs)) / float(products[0].k)
-        split["vector"] = scores * chip.vector.special_cycles / chip.vector.lanes
+        split["vector"] = special * chip.vector.special_cycles / chip.vector.lanes
         inputs = [name for name in op.inputs if name]
-        load, store = tensor_bytes(graph, inputs, size), tensor_bytes(graph, op.outputs, size)
+        load, store = moved_bytes(op, graph, size)
         macs = sum(float(np.sum(product.macs)) for product in products)
         rows = spread(load, sum(split.values()), store, int(products[0].count), chip)
         cost = LayerCost(
@@ -148,8 +148,10 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
             load,
             store,
             sram + load + store,
-            scores,
+            float(special),
             local_bytes=local,
         )
-        loaded = [(name, tensor_bytes(graph, [name], size)) for name in inputs]
+        whole = tensor_bytes(graph, inputs, size)
+        share = load / whole if whole else 0.0
+        loaded = [(name, share * tensor_bytes(graph, [name], size)) for name in inputs]
         return MappedLayer(cost, rows, loaded)

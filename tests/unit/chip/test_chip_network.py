@@ -9,7 +9,7 @@ import pytest
 
 from lydite.chip import ChipEstimator, run_chip, varied
 from lydite.chip.energy import energy_of
-from lydite.chip.operators import attention_products
+from lydite.chip.operators import products_inside
 from lydite.chip.plan import CPU
 from lydite.chip.sensitivity import DOUBLED, sensitivity
 from lydite.chip.soc import CATEGORIES, Jobs, Layer, play_soc
@@ -172,10 +172,11 @@ def test_a_scratchpad_too_small_names_what_it_needs():
 def test_attention_is_two_products_of_each_head():
     graph = build_model("gpt2", phase="forward", sequence=32)
     op = next(op for op in graph.ops if op.op_type == "Attention")
-    found = attention_products(op, graph)
+    found = products_inside(op, graph)
     assert found is not None
-    assert [(p.m, p.k, p.n, p.count) for p in found] == [(32, 64, 32, 12), (32, 32, 64, 12)]
-    assert attention_products(graph.ops[0], graph) is None
+    assert found[1] == 12 * 32 * 32
+    assert [(p.m, p.k, p.n, p.count) for p in found[0]] == [(32, 64, 32, 12), (32, 32, 64, 12)]
+    assert products_inside(graph.ops[0], graph) is None
 
 
 def test_the_chip_as_an_estimator():

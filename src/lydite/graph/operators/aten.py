@@ -153,7 +153,7 @@ def _recurrent_products(call: Call) -> Products:
     found = [MatrixProduct(places, dims[1], dims[0]) for dims in matrices if len(dims) == 2]
     if not found:
         raise NotKnownError
-    return Products(tuple(found), None, places * sum(product.n for product in found))
+    return Products(tuple(found), special_elements=places * sum(product.n for product in found))
 
 
 def _dropout(call: Call) -> Cost:
@@ -415,6 +415,7 @@ _ZERO = frozenset(
         "argmin",
         "any",
         "all",
+        "sym_size",
     )
 )
 _ALONG = frozenset(
@@ -533,6 +534,10 @@ _RENAMED: dict[str, Decomposition] = {
     "addmv": in_onnx.added_product,
     **{f"upsample_nearest{rank}d": in_onnx.nearest for rank in (1, 2, 3)},
     **{name: in_onnx.group_norm for name in ("group_norm", "native_group_norm")},
+    "masked_fill": in_onnx.masked,
+    "index_select": in_onnx.taken("Gather"),
+    "gather": in_onnx.taken("GatherElements"),
+    "take_along_dim": in_onnx.taken("GatherElements"),
     "celu": common.with_alpha("Celu", "alpha", 1.0),
     "copy": common.same,
     **{name: common.same for name in ("dropout", "alpha_dropout", "feature_dropout")},
@@ -618,7 +623,9 @@ OPERATORS: tuple[Operator, ...] = (
         _conv_transpose,
         array=products.spread(),
     ),
-    *_rows(("addmm", "baddbmm", "addmv"), _added_product, array=products.matmul(1, 2)),
+    *_rows(
+        ("addmm", "baddbmm", "addmv"), _added_product, array=products.matmul(1, 2), operands=(1, 2)
+    ),
     *_rows(
         ("mm", "bmm", "matmul", "mv", "dot"),
         _product,

@@ -137,7 +137,7 @@ def _attention_products(call: Call) -> Products:
     keys = at(key, -2)
     one = MatrixProduct(queries, size, keys, pairs)
     other = MatrixProduct(queries, keys, size, pairs)
-    return Products((one, other, other, other, other), None, pairs * queries * keys)
+    return Products((one, other, other, other, other), special_elements=pairs * queries * keys)
 
 
 OPERATORS: tuple[Operator, ...] = (

@@ -125,6 +125,7 @@ OPERATORS: tuple[Operator, ...] = (
         _quantised,
         gradient=QUANTISED,
         array=products.conv(3),
+        operands=(0, 3),
         decomposition=quantised.quantised_conv,
     ),
     _standard.row(
@@ -151,7 +152,9 @@ OPERATORS: tuple[Operator, ...] = (
         array=products.conv(channels_last=True),
         decomposition=fused.channels_last("Conv", keep=fused.CONV, extra=True),
     ),
-    _runtime.row(_MS + "QLinearConv", _quantised, array=products.conv(3, channels_last=True)),
+    _runtime.row(
+        _MS + "QLinearConv", _quantised, array=products.conv(3, channels_last=True), operands=(0, 3)
+    ),
     _runtime.row(
         _MS + "ConvTransposeWithDynamicPads", _transposed_dynamic, array=products.spread()
     ),
@@ -164,6 +167,11 @@ OPERATORS: tuple[Operator, ...] = (
         array=no_array(LAYOUT),
         decomposition=fused.channels_last("ConvTranspose", keep=fused.CONV),
     ),
-    _runtime.row(_NHWC + "QLinearConv", _quantised, array=products.conv(3, channels_last=True)),
+    _runtime.row(
+        _NHWC + "QLinearConv",
+        _quantised,
+        array=products.conv(3, channels_last=True),
+        operands=(0, 3),
+    ),
     _runtime.row(_NHWC + "QLinearConvTranspose", _quantised_transposed, array=no_array(LAYOUT)),
 )

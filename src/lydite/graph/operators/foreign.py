@@ -64,8 +64,8 @@ def _data_products(call: Call) -> Products:
     rows, columns, channels, filters = call.shape(1)
     pixels = math.prod(call.shape(2)[:-1])
     if call.op_type.startswith("Depthwise"):
-        return Products((MatrixProduct(pixels, filters, rows * columns, channels),), (2, 1))
-    return Products((MatrixProduct(pixels, filters, rows * columns * channels),), (2, 1))
+        return Products((MatrixProduct(pixels, filters, rows * columns, channels),), inside=False)
+    return Products((MatrixProduct(pixels, filters, rows * columns * channels),), inside=False)
 
 
 def _filter_products(call: Call) -> Products:
@@ -73,8 +73,8 @@ def _filter_products(call: Call) -> Products:
     rows, columns, channels, filters = call.out_shape()
     pixels = math.prod(call.shape(2)[:-1])
     if call.op_type.startswith("Depthwise"):
-        return Products((MatrixProduct(filters, pixels, rows * columns, channels),), (2, 0))
-    return Products((MatrixProduct(filters, pixels, rows * columns * channels),), (2, 0))
+        return Products((MatrixProduct(filters, pixels, rows * columns, channels),), inside=False)
+    return Products((MatrixProduct(filters, pixels, rows * columns * channels),), inside=False)
 
 
 def _tf_pool(each: float, last: float) -> Rule:
@@ -235,6 +235,10 @@ _PRODUCTS: dict[str, ProductRule] = {
         ("Conv2DBackpropFilter", "DepthwiseConv2dNativeBackpropFilter"), _filter_products
     ),
 }
+_OPERANDS = {
+    **dict.fromkeys(("Conv2DBackpropInput", "DepthwiseConv2dNativeBackpropInput"), (2, 1)),
+    **dict.fromkeys(("Conv2DBackpropFilter", "DepthwiseConv2dNativeBackpropFilter"), (2, 0)),
+}
 _SPLITS: dict[str, SplitRule] = {
     **dict.fromkeys(
         (
@@ -298,13 +302,18 @@ _tensorflow, _aisim = _family("tensorflow"), _family("aisim")
 OPERATORS: tuple[Operator, ...] = (
     # SMAUG passes tensors on by name
     *_family("smaug").rows(
-        ("smaug:Switch", "smaug:Merge"), lambda _: VIEW, array=ALIAS, types=like(0)
+        ("smaug:Switch", "smaug:Merge"),
+        lambda _: VIEW,
+        array=ALIAS,
+        types=like(0),
+        split=split.pointwise,
     ),
     *(
         _tensorflow.row(
             f"tensorflow:{name}",
             work,
             array=_PRODUCTS.get(name, ALIAS if name in _TF_VIEWS else VECTOR),
+            operands=_OPERANDS.get(name, (0, 1)),
             split=_SPLITS.get(name, OTHER_GRAPHS),
             decomposition=_DECOMPOSITIONS.get(name),
             gradient=ZERO if name in _FREE else SECOND_ORDER,

@@ -234,6 +234,7 @@ OPERATORS: tuple[Operator, ...] = (
         _product(REQUANTISE),
         gradient=QUANTISED,
         array=products.matmul(0, 3),
+        operands=(0, 3),
         decomposition=quantised.quantised_matmul,
     ),
     _standard.row(
@@ -295,13 +296,18 @@ OPERATORS: tuple[Operator, ...] = (
     _runtime.row(_MS + "MatMulBnb4", _blocks(0), types=matmul_nbits, array=products.packed_weight),
     _runtime.row(_MS + "MatMulFpQ4", _blocks(0), array=products.packed_weight),
     _runtime.row(
-        _MS + "QGemm", _quantised_gemm, types=quantised_gemm, array=products.gemm_of(0, 3)
+        _MS + "QGemm",
+        _quantised_gemm,
+        types=quantised_gemm,
+        array=products.gemm_of(0),
+        operands=(0, 3),
     ),
     _runtime.row(
         _MS + "QOrderedMatMul",
         _product(REQUANTISE),
         types=ordered_matmul,
         array=products.matmul(0, 2),
+        operands=(0, 2),
     ),
     _runtime.row(
         _MS + "MoE",

@@ -86,6 +86,7 @@ class Operator:
         split: how ranks share it under tensor parallelism.
         array: what it is to an accelerator: matrix products, or a pass over the vector unit, a
             view, or work for the processor.
+        operands: the inputs that a single product of `array` reads on its left and right.
         torch: how PyTorch runs it; rules register from `lydite.backends.torch` under the name.
         precision: what autocast does: "low" runs it in the narrow type, "float32" widens its
             inputs, "widest" takes the widest of them, "mixed" leaves them as they are.
@@ -109,6 +110,7 @@ class Operator:
     precision: str = "widest"
     decomposition: Decomposition | None = None
     saving: Saving | None = None
+    operands: tuple[int, int] = (0, 1)
     special: bool = False
     fixed_inputs: tuple[int, int] = (0, 0)
     folds: bool = False

@@ -44,13 +44,13 @@ class Products:
 
     Attributes:
         products: one after the other.
-        operands: the inputs that a single product reads from memory on its left and right; None
-            where several products hand their results on inside the operator, as in attention.
+        inside: whether the products hand their results on inside the operator, as in attention;
+            else there is a single one, which reads the row's `operands` from memory.
         special_elements: elements that pass through functions between the products.
     """
 
     products: tuple[MatrixProduct, ...]
-    operands: tuple[int, int] | None = None
+    inside: bool = True
     special_elements: int = 0
 
     @property
@@ -63,10 +63,10 @@ ProductRule: TypeAlias = Callable[[Call], Products]
 """Raises `NotKnownError` where a size is open."""
 
 
-def _single(m: int, k: int, n: int, count: int, left: int, right: int) -> Products:
+def _single(m: int, k: int, n: int, count: int = 1) -> Products:
     if min(m, k, n, count) < 1:
         raise NotKnownError
-    return Products((MatrixProduct(m, k, n, count),), (left, right))
+    return Products((MatrixProduct(m, k, n, count),), inside=False)
 
 
 def conv(weight: int = 1, *, channels_last: bool = False) -> ProductRule:
@@ -77,7 +77,7 @@ def conv(weight: int = 1, *, channels_last: bool = False) -> ProductRule:
         groups = call.integer("group", call.integer("groups", 1))
         pixels = math.prod(out[1:-1]) if channels_last else math.prod(out[2:])
         window = math.prod(filters[1:])
-        return _single(out[0] * pixels, window, filters[0] // groups, groups, 0, weight)
+        return _single(out[0] * pixels, window, filters[0] // groups, groups)
 
     return rule
 
@@ -89,7 +89,7 @@ def blocked_conv(call: Call) -> Products:
     depthwise = filters[1] == 1 and groups > 1
     groups = data[1] if depthwise else groups
     window = math.prod(filters[1:])
-    return _single(out[0] * math.prod(out[2:]), window, filters[0] // groups, groups, 0, 1)
+    return _single(out[0] * math.prod(out[2:]), window, filters[0] // groups, groups)
 
 
 def filters_last(call: Call) -> Products:
@@ -98,8 +98,8 @@ def filters_last(call: Call) -> Products:
     out = call.out_shape()
     pixels = math.prod(out) // max(1, out[-1])
     if call.op_type.startswith("Depthwise"):
-        return _single(pixels, rows * columns, filters, channels, 0, 1)
-    return _single(pixels, rows * columns * channels, filters, 1, 0, 1)
+        return _single(pixels, rows * columns, filters, channels)
+    return _single(pixels, rows * columns * channels, filters, 1)
 
 
 def spread(weight: int = 1) -> ProductRule:
@@ -109,7 +109,7 @@ def spread(weight: int = 1) -> ProductRule:
         left, filters = call.shape(0), call.shape(weight)
         groups, window = call.integer("group", call.integer("groups", 1)), math.prod(filters[1:])
         rows = left[0] * math.prod(left[2:])
-        return _single(rows, filters[0] // groups, window, groups, 0, weight)
+        return _single(rows, filters[0] // groups, window, groups)
 
     return rule
 
@@ -119,34 +119,32 @@ def weight_gradient(call: Call) -> Products:
     left, out = call.shape(0), call.out_shape()
     groups = call.integer("group", 1)
     pixels = left[0] * math.prod(left[2:])
-    return _single(out[0] // groups, pixels, math.prod(out[1:]), groups, 0, 1)
+    return _single(out[0] // groups, pixels, math.prod(out[1:]), groups)
 
 
 def gemm(call: Call) -> Products:
     """ONNX's Gemm and its relatives."""
     left, out = call.shape(0), call.out_shape()
-    return _single(out[0], left[0] if call.integer("transA", 0) else left[1], out[1], 1, 0, 1)
+    return _single(out[0], left[0] if call.integer("transA", 0) else left[1], out[1], 1)
 
 
 def matmul(left: int = 0, right: int = 1) -> ProductRule:
     """numpy's matmul of two inputs."""
 
     def rule(call: Call) -> Products:
-        return _multiplied(call.shape(left), call.shape(right), call.out_shape(), left, right)
+        return _multiplied(call.shape(left), call.shape(right), call.out_shape())
 
     return rule
 
 
-def _multiplied(
-    first: Sequence[int], second: Sequence[int], out: Sequence[int], left: int, right: int
-) -> Products:
+def _multiplied(first: Sequence[int], second: Sequence[int], out: Sequence[int]) -> Products:
     rows = first[-2] if len(first) > 1 else 1
     columns = second[-1] if len(second) > 1 else 1
     if min(rows, columns) < 1:
         raise NotKnownError
     if math.prod(second[:-2]) == 1:
-        return _single(math.prod(out) // columns, first[-1], columns, 1, left, right)
-    return _single(rows, first[-1], columns, math.prod(out) // (rows * columns), left, right)
+        return _single(math.prod(out) // columns, first[-1], columns, 1)
+    return _single(rows, first[-1], columns, math.prod(out) // (rows * columns))
 
 
 def fused_matmul(call: Call) -> Products:
@@ -159,20 +157,20 @@ def fused_matmul(call: Call) -> Products:
         if call.integer(f"trans{name}", 0) and len(dims) > 1:
             dims[-1], dims[-2] = dims[-2], dims[-1]
         sides.append(dims)
-    return _multiplied(sides[0], sides[1], call.out_shape(), 0, 1)
+    return _multiplied(sides[0], sides[1], call.out_shape())
 
 
 def linear(call: Call) -> Products:
     """aten's linear: the weight is [columns, rows]."""
     left, right, out = call.shape(0), call.shape(1), call.out_shape()
-    return _single(math.prod(out) // right[0], left[-1], right[0], 1, 0, 1)
+    return _single(math.prod(out) // right[0], left[-1], right[0], 1)
 
 
 def packed_weight(call: Call) -> Products:
     """A weight in blocks of few bits, of K rows and N columns by its attributes."""
     left, out = call.shape(0), call.out_shape()
     k = call.integer("K", left[-1])
-    return _single(math.prod(out) // out[-1], k, out[-1], 1, 0, 1)
+    return _single(math.prod(out) // out[-1], k, out[-1], 1)
 
 
 def einsum(call: Call) -> Products:
@@ -196,8 +194,6 @@ def einsum(call: Call) -> Products:
         over((first & second) - out) * over(first - second - out) * over(second - first - out),
         over((second & out) - first),
         over(first & second & out),
-        0,
-        1,
     )
 
 
@@ -218,7 +214,7 @@ def attention(
         by_keys = MatrixProduct(queries, size, length, pairs)
         by_values = MatrixProduct(queries, length, size, pairs)
         products = (by_keys, by_values) + (by_values,) * (count - 2)
-        return Products(products, None, queries * length * pairs)
+        return Products(products, special_elements=queries * length * pairs)
 
     return rule
 
@@ -253,7 +249,7 @@ def packed_attention(weight: int, past: int) -> ProductRule:
             MatrixProduct(queries, widths[0] // heads, keys, pairs),
             MatrixProduct(queries, keys, widths[2] // heads, pairs),
         )
-        return Products(products, None, queries * keys * pairs)
+        return Products(products, special_elements=queries * keys * pairs)
 
     return rule
 
@@ -273,7 +269,7 @@ def experts(up: int, down: int, gate: int | None = None, bits: str = "") -> Prod
         gated = 1 if gate is not None and call.has(gate) else 0
         products = (MatrixProduct(each, hidden, wide, used),) * (1 + gated)
         last = MatrixProduct(each, inner, hidden, used)
-        return Products((*products, last), None, each * wide * used)
+        return Products((*products, last), special_elements=each * wide * used)
 
     return rule
 
@@ -290,18 +286,18 @@ def recurrent(gates: int) -> ProductRule:
             MatrixProduct(steps * batch, length, rows, directions),
             MatrixProduct(batch, hidden, rows, steps * directions),
         )
-        return Products(products, None, steps * batch * directions * gates * hidden)
+        return Products(products, special_elements=steps * batch * directions * gates * hidden)
 
     return rule
 
 
-def gemm_of(left: int, right: int) -> ProductRule:
-    """A Gemm whose operands are the inputs `left` and `right`."""
+def gemm_of(left: int) -> ProductRule:
+    """A Gemm whose left operand is the input `left`."""
 
     def rule(call: Call) -> Products:
         first, out = call.shape(left), call.out_shape()
         k = first[0] if call.integer("transA", 0) else first[1]
-        return _single(out[0], k, out[1], 1, left, right)
+        return _single(out[0], k, out[1], 1)
 
     return rule
 
@@ -316,7 +312,7 @@ def recurrent_data(gates: int) -> ProductRule:
             MatrixProduct(steps * batch, gates * hidden, length, directions),
             MatrixProduct(batch, gates * hidden, hidden, inside * directions),
         )
-        return Products(products, None, steps * batch * directions * gates * hidden)
+        return Products(products, special_elements=steps * batch * directions * gates * hidden)
 
     return rule
 

@@ -237,3 +237,19 @@ def group_norm(call: DecompositionCall) -> Sequence[Tensor]:
     """aten's group_norm."""
     groups, epsilon = int(call.attr("num_groups", 1)), float(call.attr("eps", 1e-5))
     return [call.op_("GroupNormalization", *call.inputs[:3], num_groups=groups, epsilon=epsilon)]
+
+
+def masked(call: DecompositionCall) -> Sequence[Tensor]:
+    """aten's masked_fill: the value where the mask is set, the data elsewhere."""
+    x = call.x()
+    value = call.x(2) if call.has(2) else call.number(float(call.attr("value", 0.0)), x)
+    return [call.op_("Where", call.x(1), value, x)]
+
+
+def taken(op_type: str) -> Decomposition:
+    """A selection along the axis that aten calls `dim`."""
+
+    def rule(call: DecompositionCall) -> Sequence[Tensor]:
+        return [call.op_(op_type, call.x(), call.x(1), axis=int(call.attr("dim", 0)))]
+
+    return rule
