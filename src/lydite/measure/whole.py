@@ -15,7 +15,7 @@ import psutil
 
 from lydite.backends import Backend, Settings
 from lydite.backends.lowered import lowered
-from lydite.estimate import Prediction, Rows, predict
+from lydite.estimate import Point, Prediction, Rows, predict
 from lydite.estimate.assemble import usual_chain
 from lydite.graph import Graph, OpKey, keys_of, model_key, write_onnx
 from lydite.hardware import Device
@@ -128,6 +128,19 @@ class Validation:
     def measured_s(self) -> float:
         """Median of the whole model."""
         return float(np.median(self.samples_s))
+
+    @property
+    def point(self) -> Point:
+        """The paired prediction against the measurement; bounds scaled from the unpaired ones."""
+        total = self.prediction.total
+        scale = self.paired_s / total.seconds
+        return Point(
+            self.prediction.model,
+            self.paired_s,
+            self.measured_s,
+            total.low * scale,
+            total.high * scale,
+        )
 
 
 def validate(
