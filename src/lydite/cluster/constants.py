@@ -17,11 +17,12 @@ from lydite.errors import InputError, unknown_name
 from lydite.estimate import AchievedEfficiency
 from lydite.files import write_atomic
 from lydite.hardware.cluster import Cluster
+from lydite.results import OneLine
 from lydite.store import Database
 
 
-@dataclass(frozen=True)
-class Constants:
+@dataclass(frozen=True, repr=False)
+class Constants(OneLine):
     """Figures of the host, the framework and the device.
 
     Attributes:
@@ -68,6 +69,10 @@ class Constants:
         own: dict[str, Any] = {n: v for n, v in values.items() if n not in ACHIEVED}
         achieved = replace(self.achieved, **device, source=source)
         return replace(self, **own, achieved=achieved, source=source)
+
+    def headline(self) -> str:
+        """Where they come from."""
+        return f"{len(self.values)} constants, {self.source}"
 
 
 OWN = ("dispatch_s", "step_s", "compute_slowdown", "exchange_slowdown")

@@ -30,10 +30,12 @@ from lydite.graph.training.losses import usual_loss
 from lydite.graph.training.step import with_loss
 from lydite.hardware import Device
 from lydite.hardware.cluster import Cluster
+from lydite.results import OneLine
+from lydite.units import format_seconds
 
 
-@dataclass(frozen=True)
-class StepResult:
+@dataclass(frozen=True, repr=False)
+class StepResult(OneLine):
     """What a step takes.
 
     Attributes:
@@ -124,6 +126,12 @@ class StepResult:
         """Of the energy, where the grid's intensity is given."""
         grid, energy = self.cluster.economics.grid_kg_per_kwh, self.energy_j
         return None if grid is None or energy is None else grid * energy / 3.6e6
+
+    def headline(self) -> str:
+        """The time of the step and its bounds."""
+        low, high = format_seconds(self.low), format_seconds(self.high)
+        where = f"{self.model} on {self.cluster.name}"
+        return f"{where}: {format_seconds(self.seconds)} a step ({low} to {high}), modelled"
 
 
 @dataclass(frozen=True)

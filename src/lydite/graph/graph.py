@@ -12,6 +12,7 @@ import numpy as np
 
 from lydite.errors import GraphError
 from lydite.opkey import TensorType
+from lydite.results import OneLine
 
 Attr: TypeAlias = "int | float | str | bytes | tuple[Any, ...] | np.ndarray | Graph | TensorType"
 """An attribute's value; an `np.ndarray` is a tensor, a `Graph` the body of a Loop, If or Scan."""
@@ -98,8 +99,8 @@ def random_weight(type_: TensorType, seed: int) -> np.ndarray:
     return np.resize(block.astype(dtype), dims)
 
 
-@dataclass(frozen=True)
-class Graph:
+@dataclass(frozen=True, repr=False)
+class Graph(OneLine):
     """Operators in topological order, with the types of all their tensors.
 
     Attributes:
@@ -227,6 +228,10 @@ class Graph:
             yield op
             for body in op.subgraphs:
                 yield from body.walk()
+
+    def headline(self) -> str:
+        """Name and size."""
+        return f"{self.name}: {len(self.ops)} operators, {len(self.inputs)} inputs"
 
 
 UNKNOWN = TensorType("", None)

@@ -12,12 +12,46 @@ import pytest
 import lydite as ly
 from lydite.api import VERBS, default
 
-NAMES = """
-BackendError Graph GraphError InputError LyditeError MissingExtra Model ModelOptions Result Session
-StoreError UnitError __version__ aisim bench calibrate chip coverage db_export db_import db_merge
-db_query db_stats demo doctor inspect load models predict profile run runs scalesim search simulate
-sweep validate validate_steps
-""".split()
+NAMES = [
+    "BackendError",
+    "Graph",
+    "GraphError",
+    "InputError",
+    "LyditeError",
+    "MissingExtra",
+    "Model",
+    "ModelOptions",
+    "Result",
+    "Session",
+    "StoreError",
+    "UnitError",
+    "__version__",
+    "aisim",
+    "bench",
+    "calibrate",
+    "chip",
+    "coverage",
+    "db_export",
+    "db_import",
+    "db_merge",
+    "db_query",
+    "db_stats",
+    "demo",
+    "doctor",
+    "inspect",
+    "load",
+    "models",
+    "predict",
+    "profile",
+    "run",
+    "runs",
+    "scalesim",
+    "search",
+    "simulate",
+    "sweep",
+    "validate",
+    "validate_steps",
+]
 
 
 def test_the_public_names_are_these():

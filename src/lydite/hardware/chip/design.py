@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from lydite.errors import unknown_name
 from lydite.hardware.chip.dram import Dram
+from lydite.results import OneLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +188,8 @@ class Cpu:
     memory_bytes_per_s: float = 6.4e9
 
 
-@dataclass(frozen=True)
-class Chip:
+@dataclass(frozen=True, repr=False)
+class Chip(OneLine):
     """All of it.
 
     Attributes:
@@ -256,3 +257,7 @@ class Chip:
     def source(self, field_name: str) -> str:
         """Where a figure comes from."""
         return self.sources.get(field_name, self.sources.get("", "unknown"))
+
+    def headline(self) -> str:
+        """Name, title and data type."""
+        return f"{self.name}: {self.title}, {self.dtype}"
