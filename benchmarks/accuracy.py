@@ -16,10 +16,10 @@ from _figures import Figure, publish
 from _nets import nets
 
 from lydite.backends import Settings, find_backend
-from lydite.cli.validate import accuracy_table, point_of
 from lydite.estimate import Accuracy
 from lydite.hardware import local_device
 from lydite.measure import Plan, Session, Validation, validate
+from lydite.report.text.validate import accuracy_table
 from lydite.store import Database
 
 
@@ -37,7 +37,7 @@ def run(
             settings = Settings(threads=threads)
             with Session(backend, database, device.name, settings, plan) as session:
                 result = validate(graph, session, device)
-            point = point_of(result)
+            point = result.point
             found[f"{graph.name} x{batch}"] = result
             print(
                 f"{graph.name:<14} batch {batch}  {1e3 * point.measured:9.2f} ms measured "
@@ -49,13 +49,13 @@ def run(
 
 
 def figures(found: dict[str, Validation], threads: int) -> list[Figure]:
-    accuracy = Accuracy.of([point_of(result) for result in found.values()])
+    accuracy = Accuracy.of([result.point for result in found.values()])
     covered = min(r.prediction.coverage.time_share("measured") for r in found.values())
     per_model = {
         name: {
-            "error": point_of(r).error,
+            "error": r.point.error,
             "measured_s": r.measured_s,
-            "inside_interval": point_of(r).inside,
+            "inside_interval": r.point.inside,
         }
         for name, r in found.items()
     }

@@ -9,7 +9,8 @@ Sizes and seconds were written from memory; the seconds of attention alone agree
 peak that the paper prints beside them (41.5, 51.4, 56.0 and 56.3 % by its FLOP count).
 
 No constant was fitted to these rows, but one was seen with them: with products at 0.6 of peak, as
-assumed before, the mean error is 16.1 %. 0.7 is the median of others' rows (`Reached.products`).
+assumed before, the mean error is 16.1 %. 0.7 is the median of others' rows
+(`AchievedEfficiency.products`).
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def simulated_s(row: Mapping[str, int], recompute: str) -> float:
     net = decoder(size, batch=plan.micro_batch, sequence=LENGTH, phase="forward", dtype="float16")
     cluster = read_cluster(f"a100-superpod x {plan.pp}" if plan.pp > 1 else "dgx-a100-80gb")
     known = ASSUMED
-    model = Roofline(reached=known.reached, dispatch_s=known.reached.kernel_s)
+    model = Roofline(achieved=known.achieved, dispatch_s=known.achieved.kernel_s)
     return simulate_step(net, cluster, plan, model, constants=known).seconds
 
 

@@ -97,7 +97,7 @@ def flops_s(row: dict[str, float]) -> float:
 
 def roofline(constants: Constants) -> Roofline:
     """What says how long operators take."""
-    return Roofline(reached=constants.reached, dispatch_s=constants.reached.kernel_s)
+    return Roofline(achieved=constants.achieved, dispatch_s=constants.achieved.kernel_s)
 
 
 def errors(found: np.ndarray, measured: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def main() -> None:
     fitted = calibrated(train, roofline, start=start, source="fitted to vTrain on 2 GPUs")
     found = errors(simulated(test, fitted, roofline), judge)
     aside = [observed(row) for i, row in enumerate(two) if i % EVERY]
-    low, high = with_spread(fitted, aside, roofline).reached.spread
+    low, high = with_spread(fitted, aside, roofline).achieved.spread
     inside = (low * (1 + found) <= 1) & (high * (1 + found) >= 1)
     one = np.median([r["iteration time (ms)"] * 1e-3 / flops_s(r) for r in two[::EVERY]])
     null = errors(one * np.array([flops_s(row) for row in four]), judge)

@@ -1,12 +1,10 @@
-"""Predict one model on every device of the catalog, by roofline, with its interval."""
+"""Predict one model on several devices of the catalog, with the interval of each prediction."""
 
-from lydite.estimate import Roofline, predict
-from lydite.hardware import known_devices
-from lydite.models import build_model
+import lydite as ly
 from lydite.units import format_seconds
 
-graph = build_model("resnet50", batch=8)
-for name, device in known_devices().items():
-    total = predict(graph, device, Roofline()).total
-    low, high = format_seconds(total.low), format_seconds(total.high)
-    print(f"{name:<24} {format_seconds(total.seconds):>9}  ({low} to {high})")
+model = ly.load("resnet50", batch=8)
+for name in ("t4", "v100", "a100", "h100", "mi250"):
+    found = ly.predict(model, on=name)
+    low, high = format_seconds(found.low_s), format_seconds(found.high_s)
+    print(f"{found.device.title:<32} {format_seconds(found.seconds):>9}  ({low} to {high})")

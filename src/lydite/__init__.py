@@ -1,3 +1,192 @@
-"""Lydite: how fast is a deep-learning model on a system, what does it cost, and why?"""
+"""Lydite: how fast is a deep-learning model on a system, what does it cost, and why?
+
+    import lydite as ly
+
+    model = ly.load("resnet50", batch=8)
+    prediction = ly.predict(model, on="h100", dtype="bfloat16")
+    prediction.seconds, prediction.low_s, prediction.high_s
+
+Everything is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from inspect import Signature, signature
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_ERRORS = (
+    "BackendError",
+    "GraphError",
+    "InputError",
+    "LyditeError",
+    "MissingExtra",
+    "StoreError",
+    "UnitError",
+)
+_VERBS = (
+    "aisim",
+    "bench",
+    "calibrate",
+    "chip",
+    "coverage",
+    "db_export",
+    "db_import",
+    "db_merge",
+    "db_query",
+    "db_stats",
+    "demo",
+    "doctor",
+    "inspect",
+    "load",
+    "models",
+    "predict",
+    "profile",
+    "run",
+    "runs",
+    "scalesim",
+    "search",
+    "simulate",
+    "sweep",
+    "validate",
+    "validate_steps",
+)
+_ROOMS = ("chip", "models")
+"""Verbs whose names are packages too: `lydite.chip` holds chips, `lydite.chip(...)` runs one."""
+_WHERE = {
+    "Graph": "lydite.graph",
+    "Model": "lydite.api.load",
+    "ModelOptions": "lydite.api.options",
+    "Result": "lydite.results",
+    "Session": "lydite.api.session",
+    **dict.fromkeys(_ERRORS, "lydite.errors"),
+}
+
+if TYPE_CHECKING:
+    from lydite.api.load import Model
+    from lydite.api.options import ModelOptions
+    from lydite.api.session import Session
+    from lydite.errors import (
+        BackendError,
+        GraphError,
+        InputError,
+        LyditeError,
+        MissingExtra,
+        StoreError,
+        UnitError,
+    )
+    from lydite.graph import Graph
+    from lydite.results import Result
+
+    _session = Session()
+    aisim = _session.aisim
+    bench = _session.bench
+    calibrate = _session.calibrate
+    chip = _session.chip
+    coverage = _session.coverage
+    db_export = _session.db_export
+    db_import = _session.db_import
+    db_merge = _session.db_merge
+    db_query = _session.db_query
+    db_stats = _session.db_stats
+    demo = _session.demo
+    doctor = _session.doctor
+    inspect = _session.inspect
+    load = _session.load
+    models = _session.models
+    predict = _session.predict
+    profile = _session.profile
+    run = _session.run
+    runs = _session.runs
+    scalesim = _session.scalesim
+    search = _session.search
+    simulate = _session.simulate
+    sweep = _session.sweep
+    validate = _session.validate
+    validate_steps = _session.validate_steps
+
+__all__ = [
+    "BackendError",
+    "Graph",
+    "GraphError",
+    "InputError",
+    "LyditeError",
+    "MissingExtra",
+    "Model",
+    "ModelOptions",
+    "Result",
+    "Session",
+    "StoreError",
+    "UnitError",
+    "__version__",
+    "aisim",
+    "bench",
+    "calibrate",
+    "chip",
+    "coverage",
+    "db_export",
+    "db_import",
+    "db_merge",
+    "db_query",
+    "db_stats",
+    "demo",
+    "doctor",
+    "inspect",
+    "load",
+    "models",
+    "predict",
+    "profile",
+    "run",
+    "runs",
+    "scalesim",
+    "search",
+    "simulate",
+    "sweep",
+    "validate",
+    "validate_steps",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"lydite.{name}")
+    if name in _VERBS:
+        return _verb(name)
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'lydite' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *globals()})
+
+
+def _verb(name: str) -> Any:
+    return getattr(import_module("lydite.api.session").default(), name)
+
+
+class _Room(ModuleType):
+    """A package that can be called as the verb of its name."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return _verb(self.__name__.rpartition(".")[2])(*arguments, **options)
+
+    @property
+    def __signature__(self) -> Signature:
+        return signature(_verb(self.__name__.rpartition(".")[2]))
+
+
+class _Lydite(ModuleType):
+    """This package: those of its rooms that are verbs can be called."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _ROOMS and isinstance(value, ModuleType):
+            value.__class__ = _Room
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Lydite

@@ -10,6 +10,7 @@ import numpy as np
 from lydite.chip.soc import Jobs, Layer
 from lydite.graph import Graph, Op, work_of
 from lydite.hardware.chip import Chip
+from lydite.results import OneLine
 
 ARRAY, VECTOR, CPU, VIEW = "array", "vector", "cpu", "view"
 """Where an operator runs; a view moves nothing."""
@@ -61,8 +62,8 @@ class LayerCost:
         return sum(self.cycles.values())
 
 
-@dataclass(frozen=True, eq=False)
-class ChipPlan:
+@dataclass(frozen=True, eq=False, repr=False)
+class ChipPlan(OneLine):
     """All of a network.
 
     Attributes:
@@ -87,6 +88,10 @@ class ChipPlan:
     def host(self) -> list[LayerCost]:
         """Operators that the processor runs."""
         return [cost for cost in self.costs if cost.on == CPU]
+
+    def headline(self) -> str:
+        """Numbers of layers and invocations."""
+        return f"{len(self.costs)} layers, {len(self.jobs)} invocations"
 
 
 def host_seconds(op: Op, graph: Graph, chip: Chip) -> float:

@@ -10,10 +10,12 @@ from lydite.chip.plan import ChipPlan
 from lydite.chip.soc import SocResult
 from lydite.chip.stalls import stalls_of
 from lydite.hardware.chip import Chip
+from lydite.results import OneLine
+from lydite.units import format_seconds
 
 
-@dataclass(frozen=True, eq=False)
-class ChipResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class ChipResult(OneLine):
     """What a network takes on a chip.
 
     Attributes:
@@ -66,3 +68,8 @@ class ChipResult:
             for name, cycles in layer.items():
                 found[name] = found.get(name, 0.0) + cycles
         return found
+
+    def headline(self) -> str:
+        """Time and cycles."""
+        time = format_seconds(self.seconds)
+        return f"{self.model} on {self.chip.name}: {time}, {self.cycles:,.0f} cycles, simulated"

@@ -19,6 +19,8 @@ from lydite.chip.noc import Links, way
 from lydite.engine import NOWHERE, Network, Servers, Tasks, Timeline
 from lydite.engine import simulate as play
 from lydite.hardware.chip import Chip
+from lydite.results import OneLine
+from lydite.units import format_seconds
 
 CATEGORIES = ("prepare", "launch", "flush", "load", "compute", "store", "finish", "host")
 """What a task belongs to; the first two and the last two are the processor's."""
@@ -76,8 +78,8 @@ class Layer:
     host_s: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class SocResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class SocResult(OneLine):
     """What a network takes.
 
     Attributes:
@@ -115,6 +117,10 @@ class SocResult:
         return {
             name: self.timeline.covered_ps(number) * 1e-12 for number, name in enumerate(CATEGORIES)
         }
+
+    def headline(self) -> str:
+        """Time and numbers of tasks."""
+        return f"{format_seconds(self.seconds)}, {len(self.layers)} layers"
 
 
 def play_soc(chip: Chip, jobs: Jobs, layers: Sequence[Layer], *, threads: int = 1) -> SocResult:

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -23,6 +23,7 @@ from lydite.chip.energy import FIGURES, figures_of
 from lydite.chip.run import run_chip, varied
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.graph import Graph
+from lydite.graph.keys import graph_digest
 from lydite.hardware.chip import (
     DATAFLOWS,
     ArrayParameters,
@@ -276,9 +277,7 @@ def _key(design: Mapping[str, Value]) -> str:
 
 def _mark(graph: Graph, chip: Chip, settings: Mapping[str, Any]) -> str:
     """What a kept result was made from."""
-    ops = [(op.qualified_type, op.attrs, op.inputs) for op in graph.ops]
-    shapes = [str(graph.type_of(name)) for name in (*graph.inputs, *graph.outputs)]
-    text = repr((graph.name, ops, shapes, chip, sorted(settings.items())))
+    text = repr((graph.name, graph_digest(graph), asdict(chip), sorted(settings.items())))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

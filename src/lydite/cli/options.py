@@ -1,7 +1,7 @@
-"""Options that mean the same in every command.
+"""Options of the command line, from the groups of options that `lydite.api` has.
 
-Options that belong together are the fields of one dataclass, such as `ModelOptions`: a command
-decorated with `takes_options` declares a parameter of that type and gets every field as an option.
+A command decorated with `takes_options` declares a parameter whose type is such a group, a frozen
+dataclass, and gets every field as an option; `Without` leaves some out.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+
+from lydite.api.options import Help, ModelOptions, Options, help_of
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, units in its keys.")]
 
@@ -27,14 +29,15 @@ def _hushed(quiet: bool) -> bool:
 
 
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", callback=_hushed, help="No progress, no advice.")
+    bool, typer.Option("--quiet", "-q", callback=_hushed, help="Show no progress and no advice.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for the files that are written.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, inputs and orders.")]
 DatabaseTarget = Annotated[
     str | None,
     typer.Option(
-        "--db", help="Database: a file or postgresql:// URL (else LYDITE_DB, else yours)."
+        "--db",
+        help="Database: a file or a postgresql:// URL; default: LYDITE_DB, else the user's own.",
     ),
 ]
 Models = Annotated[
@@ -47,98 +50,69 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A model's name; an .onnx, .pbtxt or .json file; a config.json.",
+        help="Name of the model set; an .onnx, .pbtxt or .json file; a config.json or its folder.",
     ),
 ]
 BackendName = Annotated[
-    str, typer.Option("--backend", help="Who runs: onnxruntime, torch, replay.")
+    str, typer.Option("--backend", help="Backend that runs operators: onnxruntime, torch, replay.")
 ]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads inside an operator.")]
+Threads = Annotated[
+    int, typer.Option("--threads", min=1, help="Number of threads inside an operator.")
+]
 On = Annotated[
     str, typer.Option("--on", help="Device: cpu, a name of the catalog, or a .yaml file.")
 ]
 Budget = Annotated[
     float, typer.Option("--budget", min=0.01, help="Seconds to spend on each thing measured.")
 ]
-ClockName = Annotated[str, typer.Option("--clock", help="wall (latency) or process (CPU time).")]
+ClockName = Annotated[
+    str, typer.Option("--clock", help="Clock: wall (latency) or process (CPU time).")
+]
 Cache = Annotated[
     str, typer.Option("--cache", help="Weights before a call: rotated (as in a net), hot or cold.")
 ]
-
-
-class Options:
-    """Fields that `takes_options` makes options of."""
-
-
-@dataclass(frozen=True)
-class ModelOptions(Options):
-    """How a model is built or read, and what becomes of it."""
-
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Batch size.")] = None
-    image_size: Annotated[
-        int | None, typer.Option("--image-size", min=1, help="Image side, pixels.")
-    ] = None
-    sequence: Annotated[
-        int | None, typer.Option("--sequence", min=1, help="Sequence length, (new) tokens.")
-    ] = None
-    phase: Annotated[
-        str | None, typer.Option("--phase", help="Language models: forward, prefill or decode.")
-    ] = None
-    context: Annotated[
-        int | None, typer.Option("--context", min=0, help="Tokens that lie in the KV cache.")
-    ] = None
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            "--dtype",
-            help="float32, float16, bfloat16, autocast-float16, autocast-bfloat16 or int8.",
-        ),
-    ] = None
-    dim: Annotated[
-        list[str] | None,
-        typer.Option("--dim", help="NAME=SIZE binds a symbolic size (repeatable)."),
-    ] = None
-    params: Annotated[
-        Path | None, typer.Option("--params", help="The weights beside a SMAUG topology.")
-    ] = None
-    train: Annotated[
-        bool, typer.Option("--train", help="A training step: forward, loss, backward.")
-    ] = False
-    optimizer: Annotated[
-        str | None,
-        typer.Option("--optimizer", help="With --train: sgd, momentum, adagrad, adam, adamw, ..."),
-    ] = None
-    loss: Annotated[
-        str | None, typer.Option("--loss", help="With --train: cross_entropy, mean_square or sum.")
-    ] = None
-    recompute: Annotated[
-        int | None,
-        typer.Option("--recompute", min=2, help="With --train: segments to compute again."),
-    ] = None
-
+Runtime = Annotated[
+    str | None,
+    typer.Option(
+        "--runtime",
+        help="Runtime that decides fusions, attention and the cost of a launch: eager, sdpa, "
+        "compile, graphs, megatron, onnxruntime, tensorrt, vllm, sglang or trtllm; default: all "
+        "fusions.",
+    ),
+]
+Where = Annotated[str, typer.Option("--device", help="Where the backend runs: cpu or cuda.")]
 
 AS_IT_IS = ModelOptions()
 
 
+@dataclass(frozen=True)
+class Without:
+    """Fields of a group that a command does not take; they keep their defaults."""
+
+    names: tuple[str, ...]
+
+
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for each field of its parameters that are `Options`."""
+    """The command with an option for each field of its parameters that are groups of options."""
     hints = get_type_hints(command, include_extras=True)
-    kinds: dict[str, type[Any]] = {}
+    groups: dict[str, tuple[type[Any], list[str]]] = {}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
         hint = hints[parameter.name]
-        if isinstance(hint, type) and issubclass(hint, Options):
-            kinds[parameter.name] = hint
-            parameters += _as_parameters(hint)
+        kind, less = _group(hint)
+        if kind is not None:
+            names = [f.name for f in fields(kind) if f.name not in less]
+            groups[parameter.name] = kind, names
+            parameters += _as_parameters(kind, names)
         else:
-            kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(parameter.replace(annotation=hint, kind=kind))
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(parameter.replace(annotation=hint, kind=keyword))
 
     @functools.wraps(command)
     def called(**given: Any) -> None:
         made = {
-            spot: kind(**{f.name: given.pop(f.name) for f in fields(kind)})
-            for spot, kind in kinds.items()
+            spot: kind(**{name: _value(kind, name, given.pop(name)) for name in names})
+            for spot, (kind, names) in groups.items()
         }
         command(**given, **made)
 
@@ -147,11 +121,36 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
-def _as_parameters(kind: type[Any]) -> list[inspect.Parameter]:
-    types = get_type_hints(kind, include_extras=True)
-    return [
-        inspect.Parameter(
-            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=types[f.name]
-        )
-        for f in fields(kind)
-    ]
+def _group(hint: Any) -> tuple[type[Any] | None, tuple[str, ...]]:
+    """The group of options that a parameter is, and the fields it goes without."""
+    less: tuple[str, ...] = ()
+    if get_origin(hint) is Annotated:
+        hint, *notes = get_args(hint)
+        less = next((note.names for note in notes if isinstance(note, Without)), ())
+    is_group = isinstance(hint, type) and issubclass(hint, Options)
+    return (hint if is_group else None), less
+
+
+def _value(kind: type[Any], name: str, given: Any) -> Any:
+    """Repeatable options are tuples."""
+    default = kind.__dataclass_fields__[name].default
+    return tuple(given or ()) if isinstance(default, tuple) else given
+
+
+def _as_parameters(kind: type[Any], names: list[str]) -> list[inspect.Parameter]:
+    types, notes = get_type_hints(kind), help_of(kind)
+    return [_parameter(kind, name, types[name], notes[name]) for name in names]
+
+
+def _parameter(kind: type[Any], name: str, type_: Any, note: Help) -> inspect.Parameter:
+    default = kind.__dataclass_fields__[name].default
+    if isinstance(default, tuple):
+        type_, default = list[str] | None, None
+    flag = note.flag or f"--{name.replace('_', '-')}"
+    option = typer.Option(flag, *note.aliases, min=note.min, max=note.max, help=note.text)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[type_, option],
+    )

@@ -15,6 +15,7 @@ from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
 from lydite.hardware.cluster import Cluster
+from lydite.results import OneLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class Compared:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(OneLine):
     """Everything that was compared, and what was not.
 
     Attributes:
@@ -78,6 +79,10 @@ class Comparison:
             "notes": list(self.notes),
             "kind": "simulated",
         }
+
+    def headline(self) -> str:
+        """Numbers of steps."""
+        return f"{len(self.steps)} steps compared, {len(self.not_compared)} not"
 
 
 def compare(

@@ -137,5 +137,5 @@ def with_spread(
     measured = np.array([one.seconds for one in observed])
     ratios = measured / simulated(observed, constants, estimator_of)
     low, high = (float(share) for share in np.percentile(ratios, [5, 95]))
-    reached = replace(constants.reached, spread=(min(low, 1.0), max(high, 1.0)))
-    return replace(constants, reached=reached)
+    achieved = replace(constants.achieved, spread=(min(low, 1.0), max(high, 1.0)))
+    return replace(constants, achieved=achieved)

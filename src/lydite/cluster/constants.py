@@ -14,14 +14,15 @@ from typing import Any
 from lydite.cluster.collectives import Calibration, Curve, curves_in
 from lydite.cluster.collectives.forms import KINDS
 from lydite.errors import InputError, unknown_name
-from lydite.estimate import Reached
+from lydite.estimate import AchievedEfficiency
 from lydite.files import write_atomic
 from lydite.hardware.cluster import Cluster
+from lydite.results import OneLine
 from lydite.store import Database
 
 
-@dataclass(frozen=True)
-class Constants:
+@dataclass(frozen=True, repr=False)
+class Constants(OneLine):
     """Figures of the host, the framework and the device.
 
     Attributes:
@@ -30,7 +31,7 @@ class Constants:
             batch, scaling and clipping, synchronisation.
         compute_slowdown: by how much longer kernels take while gradients are sent beside them.
         exchange_slowdown: and those messages while kernels run.
-        reached: what the device's arithmetic, memory and kernels reach.
+        achieved: what the device's arithmetic, memory and kernels reach.
         collectives: what NCCL's model leaves out (see `lydite.cluster.collectives.calibrate`);
             None for what the device's memory bandwidth says.
         curves: measured times of collectives inside a host, by kind and ranks; not kept as JSON.
@@ -41,7 +42,7 @@ class Constants:
     step_s: float = 0.0
     compute_slowdown: float = 1.0
     exchange_slowdown: float = 1.0
-    reached: Reached = field(default_factory=Reached)
+    achieved: AchievedEfficiency = field(default_factory=AchievedEfficiency)
     collectives: Calibration | None = None
     curves: Mapping[str, Mapping[int, Curve]] = field(default_factory=dict, compare=False)
     source: str = "assumed"
@@ -50,7 +51,7 @@ class Constants:
     def values(self) -> dict[str, float]:
         """All figures by name."""
         own = {name: getattr(self, name) for name in OWN}
-        return own | {name: getattr(self.reached, name) for name in REACHED}
+        return own | {name: getattr(self.achieved, name) for name in ACHIEVED}
 
     def with_values(self, values: Mapping[str, float], source: str) -> Constants:
         """The same with other figures.
@@ -64,14 +65,18 @@ class Constants:
             low, high = LIMITS[name]
             if not low <= value <= high:
                 raise InputError(f"{name} is {value:g}", allowed=f"{low:g} to {high:g}")
-        device = {n: v for n, v in values.items() if n in REACHED}
-        own: dict[str, Any] = {n: v for n, v in values.items() if n not in REACHED}
-        reached = replace(self.reached, **device, source=source)
-        return replace(self, **own, reached=reached, source=source)
+        device = {n: v for n, v in values.items() if n in ACHIEVED}
+        own: dict[str, Any] = {n: v for n, v in values.items() if n not in ACHIEVED}
+        achieved = replace(self.achieved, **device, source=source)
+        return replace(self, **own, achieved=achieved, source=source)
+
+    def headline(self) -> str:
+        """Where they come from."""
+        return f"{len(self.values)} constants, {self.source}"
 
 
 OWN = ("dispatch_s", "step_s", "compute_slowdown", "exchange_slowdown")
-REACHED = ("products", "streams", "misaligned", "kernel_s")
+ACHIEVED = ("products", "streams", "misaligned", "kernel_s")
 
 LIMITS: Mapping[str, tuple[float, float]] = {
     "dispatch_s": (0.0, 1e-3),
@@ -91,8 +96,8 @@ ASSUMED = Constants()
 def write_constants(path: Path, constants: Constants) -> Path:
     """Write them as JSON."""
     document: dict[str, Any] = {**constants.values, "source": constants.source}
-    if constants.reached.spread:
-        document["spread"] = list(constants.reached.spread)
+    if constants.achieved.spread:
+        document["spread"] = list(constants.achieved.spread)
     if constants.collectives is not None:
         document["collectives"] = constants.collectives.to_json()
     return write_atomic(path, json.dumps(document, indent=2) + "\n")
@@ -120,8 +125,8 @@ def read_constants(path: Path) -> Constants:
             raise InputError(f"{name} is no number", where=str(path))
     found = ASSUMED.with_values(document, source)
     calibration = None if sent is None else Calibration.from_json(sent, f"{path}: collectives")
-    reached = replace(found.reached, spread=spread)
-    return replace(found, collectives=calibration, reached=reached)
+    achieved = replace(found.achieved, spread=spread)
+    return replace(found, collectives=calibration, achieved=achieved)
 
 
 def _spread(given: object, path: Path) -> tuple[float, ...]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from lydite.errors import InputError, unknown_name
+from lydite.results import OneLine
 
 SCHEDULES = ("gpipe", "1f1b", "interleaved", "zero-bubble")
 RECOMPUTE = ("none", "selective", "full")
 ATTENTION = ("fused", "written")
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(OneLine):
     """Degrees of parallelism and what goes with them.
 
     Attributes:
@@ -110,6 +111,16 @@ class Plan:
     def samples(self) -> int:
         """Samples of a step."""
         return self.dp * self.micro_batch * self.micro_batches
+
+    def headline(self) -> str:
+        """The degrees, and what differs from its default."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _DEGREES}
+        plain = {f.name: f.default for f in fields(self)}
+        other = [f"{name} {value}" for name, value in own.items() if value != plain[name]]
+        return ", ".join([*(f"{name} {getattr(self, name)}" for name in _DEGREES), *other])
+
+
+_DEGREES = ("dp", "tp", "pp")
 
 
 def checked(plan: Plan, ranks: int, depth: int) -> Plan:

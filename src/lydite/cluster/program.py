@@ -17,6 +17,7 @@ import numpy as np
 
 from lydite.cluster.plan import Plan
 from lydite.engine import Servers, Tasks
+from lydite.results import OneLine
 
 CATEGORIES = (
     "forward",
@@ -156,8 +157,8 @@ class Names(Sequence[str]):
         return name if self.ranks_per_stage == 1 else f"rank {whole}: {name}"
 
 
-@dataclass(frozen=True)
-class Played:
+@dataclass(frozen=True, repr=False)
+class Played(OneLine):
     """Tasks with the names of their servers.
 
     Attributes:
@@ -169,6 +170,10 @@ class Played:
     servers: Servers
     server_names: tuple[str, ...]
     ranks: int
+
+    def headline(self) -> str:
+        """Numbers of tasks and ranks."""
+        return f"{len(self.tasks)} tasks on {len(self.server_names)} servers, {self.ranks} ranks"
 
 
 def folded(programs: Sequence[Program]) -> Played:

@@ -33,6 +33,7 @@ from lydite.errors import GraphError, InputError
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
 from lydite.hardware.cluster import Cluster
+from lydite.results import OneLine
 
 MICRO_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16)
 CHUNKS = (1, 2, 3, 4, 6, 8, 12)
@@ -57,8 +58,8 @@ class Candidate:
     kind: _Kind
 
 
-@dataclass(frozen=True)
-class Found:
+@dataclass(frozen=True, repr=False)
+class Found(OneLine):
     """What a search saw.
 
     Attributes:
@@ -72,6 +73,10 @@ class Found:
     fitting: int
     best: Sequence[StepResult]
     guessed: Mapping[Plan, float]
+
+    def headline(self) -> str:
+        """Numbers of plans."""
+        return f"{self.considered} plans, {self.fitting} fit, {len(self.best)} simulated"
 
 
 def search(

@@ -17,7 +17,7 @@ from lydite.cluster.program import CATEGORIES, SENT, STREAMS, WORK, Played, fold
 from lydite.cluster.program import unfolded as all_ranks
 from lydite.cluster.stages import Unit, shared_out, units_of
 from lydite.cluster.tasks import step_programs
-from lydite.cluster.tensor import tensor_parallel
+from lydite.cluster.tensor import rank_share
 from lydite.cluster.tokens import context_parallel, expert_parallel
 from lydite.engine import Interference, Timeline
 from lydite.engine import simulate as play
@@ -30,10 +30,12 @@ from lydite.graph.training.losses import usual_loss
 from lydite.graph.training.step import with_loss
 from lydite.hardware import Device
 from lydite.hardware.cluster import Cluster
+from lydite.results import OneLine
+from lydite.units import format_seconds
 
 
-@dataclass(frozen=True)
-class StepResult:
+@dataclass(frozen=True, repr=False)
+class StepResult(OneLine):
     """What a step takes.
 
     Attributes:
@@ -53,6 +55,8 @@ class StepResult:
         stages: units of each virtual stage, as they were played.
         groups: who talked with whom.
         arithmetic: the dtype in which most of it is done, whose peak MFU is of.
+        computed_whole: number of operators by type that every tensor-parallel rank computes whole,
+            because nobody knows how they are shared as their inputs are cut.
     """
 
     model: str
@@ -75,6 +79,7 @@ class StepResult:
     stages: Sequence[Sequence[Unit]] = ()
     groups: Mapping[str, Group] = field(default_factory=dict)
     arithmetic: str = "float32"
+    computed_whole: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def critical_s(self) -> dict[str, float]:
@@ -125,6 +130,12 @@ class StepResult:
         grid, energy = self.cluster.economics.grid_kg_per_kwh, self.energy_j
         return None if grid is None or energy is None else grid * energy / 3.6e6
 
+    def headline(self) -> str:
+        """The time of the step and its bounds."""
+        low, high = format_seconds(self.low), format_seconds(self.high)
+        where = f"{self.model} on {self.cluster.name}"
+        return f"{where}: {format_seconds(self.seconds)} a step ({low} to {high}), modelled"
+
 
 @dataclass(frozen=True)
 class RankStep:
@@ -137,6 +148,7 @@ class RankStep:
         dtype: of the weights.
         states: tensors that the optimiser keeps for a weight.
         forward_flops: of the net's forward pass for one micro-batch, not shared out.
+        computed_whole: see `StepResult`.
     """
 
     name: str
@@ -145,6 +157,7 @@ class RankStep:
     dtype: str
     states: int
     forward_flops: float
+    computed_whole: Mapping[str, int] = field(default_factory=dict)
 
 
 def rank_step(
@@ -161,7 +174,8 @@ def rank_step(
     if optimizer is not None:
         kind = loss or usual_loss([short.type_of(name) for name in short.outputs])
         short = with_loss(short, kind)
-    short = tensor_parallel(short, plan.tp, sequence=plan.sequence_parallel)
+    share = rank_share(short, plan.tp, sequence=plan.sequence_parallel)
+    short = share.graph
     parts = plan.tp if plan.sequence_parallel else 1
     short = context_parallel(expert_parallel(short, plan.ep, parts=parts), plan.cp)
     if plan.attention == "written":
@@ -177,7 +191,7 @@ def rank_step(
     counts = {name: block.count for block in blocks.blocks for name in block.ops}
     work = [(work_of(op, whole), counts.get(op.name, 1)) for op in whole.ops]
     flops = sum(count * one.flops for one, count in work if one is not None)
-    return RankStep(graph.name, shape, step is not None, dtype, states, flops)
+    return RankStep(graph.name, shape, step is not None, dtype, states, flops, share.whole)
 
 
 def rank_costs(rank: RankStep, estimator: Estimator, device: Device) -> list[BlockCost]:
@@ -289,6 +303,7 @@ def played_step(
         stages,
         groups,
         rank.shape.dtype,
+        rank.computed_whole,
     )
 
 

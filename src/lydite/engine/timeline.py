@@ -11,12 +11,14 @@ import numpy as np
 from lydite.engine.intervals import exposed, length, union
 from lydite.engine.system import Network, Servers
 from lydite.engine.tasks import Tasks
+from lydite.results import OneLine
+from lydite.units import format_seconds
 
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Timeline:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Timeline(OneLine):
     """When each task started and ended.
 
     Attributes:
@@ -147,6 +149,10 @@ class Timeline:
             "start_ps": self.start_ps,
             "end_ps": self.end_ps,
         }
+
+    def headline(self) -> str:
+        """Length and number of tasks."""
+        return f"{format_seconds(self.makespan_ps * 1e-12)}, {len(self.tasks)} tasks"
 
 
 def _sum(of: Array, amounts: Array, size: int) -> Array:

@@ -5,12 +5,19 @@ from lydite.estimate.base import CONFIDENCE, SOURCES, Chain, Estimate, Estimator
 from lydite.estimate.interpolated import Interpolated
 from lydite.estimate.measured import Measured, Rows
 from lydite.estimate.predict import Coverage, Node, Prediction, coverage, predict
-from lydite.estimate.roofline import Efficiency, Reached, Roofline, fit_efficiency, roofline_seconds
+from lydite.estimate.roofline import (
+    AchievedEfficiency,
+    Efficiency,
+    Roofline,
+    fit_efficiency,
+    roofline_seconds,
+)
 
 __all__ = [
     "CONFIDENCE",
     "SOURCES",
     "Accuracy",
+    "AchievedEfficiency",
     "Chain",
     "Coverage",
     "Efficiency",
@@ -21,7 +28,6 @@ __all__ = [
     "Node",
     "Point",
     "Prediction",
-    "Reached",
     "Roofline",
     "Rows",
     "Sum",

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.results import OneLine
+from lydite.units import format_percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ class Point:
         return self.low <= self.measured <= self.high
 
 
-@dataclass(frozen=True)
-class Accuracy:
+@dataclass(frozen=True, repr=False)
+class Accuracy(OneLine):
     """Summary over points: median, mean and worst absolute error, bias, hit rates, calibration."""
 
     points: tuple[Point, ...]
@@ -106,3 +108,8 @@ class Accuracy:
             "within_15_percent": self.within(0.15),
             "inside_interval": self.inside,
         }
+
+    def headline(self) -> str:
+        """Number of points and their errors."""
+        mean, median = format_percent(self.mean_abs), format_percent(self.median_abs)
+        return f"{len(self.points)} points, absolute error: median {median}, mean {mean}"

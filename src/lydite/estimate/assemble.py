@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lydite.estimate.base import Chain, Estimate, Estimator
 from lydite.estimate.interpolated import Interpolated
 from lydite.estimate.measured import Measured, Rows, paced
-from lydite.estimate.roofline import Reached, Roofline, fit_efficiency
+from lydite.estimate.roofline import AchievedEfficiency, Roofline, fit_efficiency
 from lydite.graph import OpKey
 from lydite.hardware import Device
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
@@ -23,10 +23,14 @@ class Neighbours:
     name = "neighbours"
 
     def __init__(
-        self, databases: Sequence[Database], rows: Rows, dispatch_s: float, reached: Reached
+        self,
+        databases: Sequence[Database],
+        rows: Rows,
+        dispatch_s: float,
+        achieved: AchievedEfficiency,
     ) -> None:
         self._databases, self._select = databases, rows
-        self._dispatch_s, self._reached = dispatch_s, reached
+        self._dispatch_s, self._achieved = dispatch_s, achieved
         self._known: dict[tuple[str, str], list[tuple[OpKey, float]]] = {}
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
@@ -41,7 +45,7 @@ class Neighbours:
                     threads=threads,
                     dispatch_s=self._dispatch_s,
                     efficiency=fitted,
-                    reached=self._reached,
+                    achieved=self._achieved,
                 ),
             ]
         )
@@ -71,7 +75,10 @@ class Neighbours:
 
 
 def usual_chain(
-    databases: Sequence[Database], device: Device, rows: Rows, reached: Reached | None = None
+    databases: Sequence[Database],
+    device: Device,
+    rows: Rows,
+    achieved: AchievedEfficiency | None = None,
 ) -> tuple[Estimator, Estimate | None]:
     """The chain, and the cost of one call into the backend there (None where never measured).
 
@@ -79,10 +86,10 @@ def usual_chain(
         databases: the first that has measured an operator answers for it; neighbours come from all.
         device: where.
         rows: which rows count.
-        reached: what an accelerator reaches where nothing was measured.
+        achieved: what an accelerator reaches where nothing was measured.
     """
     measured = Chain([Measured(database, rows) for database in databases])
     call, dispatch = measured.estimate([CALL_KEY, DISPATCH_KEY], device)
-    reached = reached or Reached()
-    dispatch_s = dispatch.seconds if dispatch else reached.kernel_s
-    return Chain([measured, Neighbours(databases, rows, dispatch_s, reached)]), call
+    achieved = achieved or AchievedEfficiency()
+    dispatch_s = dispatch.seconds if dispatch else achieved.kernel_s
+    return Chain([measured, Neighbours(databases, rows, dispatch_s, achieved)]), call

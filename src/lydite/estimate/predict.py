@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lydite.errors import InputError
 from lydite.estimate.base import Estimate, Estimator, Sum, add_up
 from lydite.graph import Graph, OpKey, keys_of
 from lydite.hardware import Device
+from lydite.results import OneLine
+from lydite.units import format_seconds
 
 ISOLATION_ERROR = 0.08
 """Half-width of what the method itself can be off: operators timed alone, in rows of themselves,
@@ -18,14 +19,19 @@ do not meet each other's traces in caches and predictors. Nine models in ten lie
 (`benchmarks/accuracy.py`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+@dataclass(frozen=True, slots=True, repr=False)
+class Node(OneLine):
     """One operator of the graph with its estimate; None where nobody knows."""
 
     name: str
     op_type: str
     key: OpKey | None
     estimate: Estimate | None
+
+    def headline(self) -> str:
+        """Name, type and time."""
+        time = format_seconds(self.estimate.seconds) if self.estimate else "unknown"
+        return f"{self.name}: {self.op_type}, {time}"
 
 
 @dataclass(frozen=True)
@@ -59,21 +65,9 @@ class Coverage:
         total = sum(self.seconds.values())
         return self.seconds.get(source, 0.0) / total if total else 0.0
 
-    def to_json(self) -> dict[str, Any]:
-        """All figures."""
-        return {
-            "node_coverage": self.node_coverage,
-            "type_coverage": self.type_coverage,
-            "nodes_by_source": self.nodes,
-            "types_covered": self.types[0],
-            "types": self.types[1],
-            "seconds_by_source": self.seconds,
-            "uncovered_nodes_by_type": self.uncovered,
-        }
 
-
-@dataclass(frozen=True)
-class Prediction:
+@dataclass(frozen=True, repr=False)
+class Prediction(OneLine):
     """A model's predicted time, operator by operator.
 
     Attributes:
@@ -93,6 +87,14 @@ class Prediction:
     def complete(self) -> bool:
         """Whether every operator has a time."""
         return not self.coverage.uncovered
+
+    def headline(self) -> str:
+        """The time and its bounds."""
+        low, high = format_seconds(self.total.low), format_seconds(self.total.high)
+        return (
+            f"{self.model} on {self.device.name}: {format_seconds(self.total.seconds)} "
+            f"({low} to {high}, 90 %)"
+        )
 
 
 def predict(

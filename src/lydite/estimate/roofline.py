@@ -15,7 +15,8 @@ import numpy as np
 
 from lydite.estimate.base import Estimate
 from lydite.graph import OpKey
-from lydite.graph.work import Work, work_of_key
+from lydite.graph.operators import operator
+from lydite.graph.work import Work, products_of_key, work_of_key
 from lydite.hardware import Device
 from lydite.opkey import TensorType
 
@@ -28,7 +29,7 @@ _ENOUGH = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class AchievedEfficiency:
     """What an accelerator reaches where none of its operators was measured.
 
     Attributes:
@@ -60,13 +61,12 @@ class Reached:
     source: str = "assumed"
 
 
-_MATRICES = ("MatMul", "Gemm", "com.microsoft:FusedMatMul")
 _ROW_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """Share of the roofline reached: 5th percentile, median, 95th percentile, and over what."""
+    """Share of the roofline achieved: 5th percentile, median, 95th percentile, and over what."""
 
     low: float
     median: float
@@ -122,11 +122,11 @@ def _copy_seconds(key: OpKey, work: Work, device: Device) -> float:
     return 2 * sum(t.nbytes or 0 for t in key.outputs) / device.memory_bandwidth
 
 
-def _reached(
-    work: Work, device: Device, key: OpKey, reached: Reached, bound: float
+def _achieved_shares(
+    work: Work, device: Device, key: OpKey, achieved: AchievedEfficiency, bound: float
 ) -> tuple[float, float, float]:
     """Shares of an accelerator's roofline without measurements: likely, most and least."""
-    worse = reached.misaligned if _misaligned(key) else 1.0
+    worse = achieved.misaligned if _misaligned(key) else 1.0
     arithmetic = work.flops / device.peak(key_dtype(key))
     moved = work.bytes_moved / device.memory_bandwidth
 
@@ -134,14 +134,15 @@ def _reached(
         seconds = max(arithmetic / products, moved / streams)
         return bound / seconds if seconds else 1.0
 
-    likely = share(reached.products * worse, reached.streams)
-    (least, most), (slow, fast) = reached.product_bounds, reached.stream_bounds
+    likely = share(achieved.products * worse, achieved.streams)
+    (least, most), (slow, fast) = achieved.product_bounds, achieved.stream_bounds
     return likely, max(likely, share(most, fast)), min(likely, share(least * worse, slow))
 
 
 def _misaligned(key: OpKey) -> bool:
     """Whether a row of a product's operands or of its result is no multiple of 16 bytes."""
-    if key.qualified_type not in _MATRICES:
+    row = operator(key.qualified_type)
+    if row is None or row.family != "matmul" or products_of_key(key) is None:
         return False
     types = [t for t in (*key.operand_types(), *key.outputs) if t is not None and t.is_static]
     rows = [TensorType(t.dtype, (t.shape or ())[-1:]) for t in types]
@@ -155,7 +156,7 @@ class Roofline:
         threads: cores at work (CPUs).
         dispatch_s: cost of dispatching one operator.
         efficiency: fitted, by operator type.
-        reached: what an accelerator reaches otherwise.
+        achieved: what an accelerator reaches otherwise.
     """
 
     name = "roofline"
@@ -166,9 +167,9 @@ class Roofline:
         threads: int | None = None,
         dispatch_s: float = ASSUMED_DISPATCH_S,
         efficiency: Mapping[str, Efficiency] | None = None,
-        reached: Reached = Reached(),
+        achieved: AchievedEfficiency = AchievedEfficiency(),
     ) -> None:
-        self._reached = reached
+        self._achieved = achieved
         self._threads, self._dispatch_s = threads, dispatch_s
         self._efficiency = dict(efficiency or {})
 
@@ -190,11 +191,11 @@ class Roofline:
             shares = ASSUMED[1], ASSUMED[2], ASSUMED[0]
             detail = f"efficiency {ASSUMED[1]:.2f} assumed"
         else:
-            shares = _reached(work, device, key, self._reached, bound)
-            detail = f"efficiency {shares[0]:.2f} {self._reached.source}"
-            if self._reached.spread:
+            shares = _achieved_shares(work, device, key, self._achieved, bound)
+            detail = f"efficiency {shares[0]:.2f} {self._achieved.source}"
+            if self._achieved.spread:
                 seconds = bound / shares[0] + self._dispatch_s
-                low, high = (seconds * factor for factor in self._reached.spread)
+                low, high = (seconds * factor for factor in self._achieved.spread)
                 return Estimate(seconds, low, high, "roofline", detail, shared=mark)
         likely, fastest, slowest = (bound / share for share in shares)
         return Estimate(

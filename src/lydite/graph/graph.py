@@ -14,6 +14,7 @@ from lydite.errors import GraphError
 from lydite.graph.op import Body, Op
 from lydite.graph.operators import fixed_inputs
 from lydite.opkey import TensorType
+from lydite.results import OneLine
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,7 @@ def random_weight(type_: TensorType, seed: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Graph(Body):
+class Graph(Body, OneLine):
     """Operators in topological order, with the types of all their tensors.
 
     Attributes:
@@ -197,6 +198,10 @@ class Graph(Body):
             yield op
             for body in op.subgraphs:
                 yield from body.walk()
+
+    def headline(self) -> str:
+        """Name and size."""
+        return f"{self.name}: {len(self.ops)} operators, {len(self.inputs)} inputs"
 
 
 UNKNOWN = TensorType("", None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lydite.errors import InputError
+from lydite.results import OneLine
 
 if TYPE_CHECKING:
     from lydite.hardware.chip.design import Chip
@@ -21,8 +22,8 @@ class Cache:
     per_unit_bytes: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+@dataclass(frozen=True, slots=True, repr=False)
+class Device(OneLine):
     """Peaks of one device, dense (no sparsity) and decimal.
 
     Attributes:
@@ -131,3 +132,7 @@ class Device:
             "isa": list(self.isa),
             "sources": dict(self.sources),
         }
+
+    def headline(self) -> str:
+        """Name, title and kind."""
+        return f"{self.name}: {self.title}, {self.kind}"

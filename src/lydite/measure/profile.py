@@ -12,11 +12,12 @@ from lydite.backends.lowered import lowered
 from lydite.graph import Graph, OpKey, keys_of
 from lydite.measure.isolation import footprint_bytes
 from lydite.measure.session import Failure, Progress, Session, silent
+from lydite.results import OneLine
 from lydite.store import Conditions, Measurement
 
 
-@dataclass(frozen=True)
-class Profile:
+@dataclass(frozen=True, repr=False)
+class Profile(OneLine):
     """What a profile did.
 
     Attributes:
@@ -34,6 +35,11 @@ class Profile:
     reused: int
     failures: tuple[Failure, ...]
     untyped: tuple[str, ...]
+
+    def headline(self) -> str:
+        """Numbers of operators."""
+        counts = f"{self.measured} measured, {self.reused} reused, {len(self.failures)} failed"
+        return f"{self.graph.name}: {self.distinct} distinct operators, {counts}"
 
 
 def profile(

@@ -23,6 +23,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from lydite.measure.environment import machine_state
+from lydite.results import OneLine
+from lydite.units import format_seconds
 
 Clock = Literal["wall", "process"]
 _CLOCKS: dict[str, Callable[[], int]] = {
@@ -70,8 +72,8 @@ class Plan:
     flush: Callable[[], None] | None = None
 
 
-@dataclass(frozen=True)
-class Timing:
+@dataclass(frozen=True, repr=False)
+class Timing(OneLine):
     """What was measured of one item.
 
     Attributes:
@@ -92,6 +94,10 @@ class Timing:
     def median_s(self) -> float:
         """Median seconds per call."""
         return float(np.median(self.samples_s))
+
+    def headline(self) -> str:
+        """Median and number of samples."""
+        return f"{format_seconds(self.median_s)}, {len(self.samples_s)} samples"
 
 
 @cache

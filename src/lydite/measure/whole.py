@@ -15,21 +15,23 @@ import psutil
 
 from lydite.backends import Backend, Settings
 from lydite.backends.lowered import lowered
-from lydite.estimate import Prediction, Rows, predict
+from lydite.estimate import Point, Prediction, Rows, predict
 from lydite.estimate.assemble import usual_chain
 from lydite.graph import Graph, OpKey, keys_of, model_key, write_onnx
 from lydite.hardware import Device
 from lydite.measure.isolation import copies_for, footprint_bytes
 from lydite.measure.session import Progress, Session, silent
 from lydite.measure.timing import Plan, Timing, measure
+from lydite.results import OneLine
 from lydite.store import Conditions, Measurement
+from lydite.units import format_seconds
 
 _TOGETHER = 40
 """Operators that are measured beside one model in one process."""
 
 
-@dataclass(frozen=True)
-class Bench:
+@dataclass(frozen=True, repr=False)
+class Bench(OneLine):
     """Latency of whole calls.
 
     Attributes:
@@ -49,28 +51,9 @@ class Bench:
         """Seconds below which `share` percent of the samples lie."""
         return float(np.percentile(self.timing.samples_s, share))
 
-    def to_json(self) -> dict[str, Any]:
-        """All figures, units in the keys."""
-        samples = self.timing.samples_s
-        return {
-            "model": self.model,
-            "batch": self.batch,
-            "latency_median_s": self.timing.median_s,
-            "latency_p50_s": self.percentile(50),
-            "latency_p90_s": self.percentile(90),
-            "latency_p99_s": self.percentile(99),
-            "latency_min_s": float(samples.min()),
-            "latency_max_s": float(samples.max()),
-            "latency_iqr_s": self.percentile(75) - self.percentile(25),
-            "throughput_per_s": self.batch / self.timing.median_s,
-            "load_s": self.load_s,
-            "memory_bytes": self.memory_bytes,
-            "samples": len(samples),
-            "warmup_calls": self.timing.warmup_calls,
-            "warnings": list(self.timing.warnings),
-            "environment": dict(self.timing.environment),
-            "samples_s": samples.tolist(),
-        }
+    def headline(self) -> str:
+        """The median."""
+        return f"{self.model}: {format_seconds(self.timing.median_s)}, measured"
 
 
 def bench(graph: Graph, backend: Backend, settings: Settings, plan: Plan) -> Bench:
@@ -108,8 +91,8 @@ def model_row(
     )
 
 
-@dataclass(frozen=True)
-class Validation:
+@dataclass(frozen=True, repr=False)
+class Validation(OneLine):
     """A model predicted from its operators and measured whole, in the same minutes.
 
     Attributes:
@@ -128,6 +111,24 @@ class Validation:
     def measured_s(self) -> float:
         """Median of the whole model."""
         return float(np.median(self.samples_s))
+
+    @property
+    def point(self) -> Point:
+        """The paired prediction against the measurement; bounds scaled from the unpaired ones."""
+        total = self.prediction.total
+        scale = self.paired_s / total.seconds
+        return Point(
+            self.prediction.model,
+            self.paired_s,
+            self.measured_s,
+            total.low * scale,
+            total.high * scale,
+        )
+
+    def headline(self) -> str:
+        """Measured and predicted time."""
+        measured, predicted = format_seconds(self.measured_s), format_seconds(self.paired_s)
+        return f"{self.prediction.model}: {measured} measured, {predicted} predicted"
 
 
 def validate(

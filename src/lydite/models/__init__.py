@@ -22,7 +22,7 @@ from lydite.models.table import ALIASES, MODELS
 if TYPE_CHECKING:
     from lydite.graph import Graph
 
-__all__ = ["ModelInfo", "Published", "build_model", "describe", "figures", "model_names"]
+__all__ = ["ModelInfo", "Published", "aliases", "build_model", "describe", "figures", "model_names"]
 
 GROUP = "lydite.models"
 
@@ -54,6 +54,11 @@ def describe(name: str) -> ModelInfo:
             where=f"model '{full}' of the entry points '{GROUP}'",
         )
     return found[0]
+
+
+def aliases(name: str) -> list[str]:
+    """Names that other systems have for a model of the set."""
+    return sorted(alias for alias, full in ALIASES.items() if full == name)
 
 
 def figures() -> dict[str, dict[str, Any]]:

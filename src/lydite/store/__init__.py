@@ -9,21 +9,25 @@ that come with the package.
 from lydite.store.aisim import read_aisim
 from lydite.store.database import Database, Filters
 from lydite.store.exchange import export_file, import_file
+from lydite.store.importers import IMPORTERS, Importer, import_path
 from lydite.store.nccl import read_nccl_measurements
 from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
 from lydite.store.shipped import open_shipped, shipped_devices
 from lydite.store.values import utc_now
 
 __all__ = [
+    "IMPORTERS",
     "Conditions",
     "Database",
     "DeviceRecord",
     "Filters",
+    "Importer",
     "Measurement",
     "Run",
     "Software",
     "export_file",
     "import_file",
+    "import_path",
     "open_shipped",
     "read_aisim",
     "read_nccl_measurements",

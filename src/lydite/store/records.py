@@ -16,6 +16,7 @@ import numpy as np
 
 from lydite.errors import InputError
 from lydite.opkey import OpKey
+from lydite.results import OneLine
 from lydite.store import values
 
 SCOPES = ("isolated", "in_graph", "model")
@@ -73,8 +74,8 @@ class Software:
         return hash((self.backend, frozenset(self.versions.items())))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Measurement:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Measurement(OneLine):
     """One timing of one operator, with its raw samples. Equal when every field is.
 
     Attributes:
@@ -203,6 +204,11 @@ class Measurement:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def headline(self) -> str:
+        """What was measured where."""
+        samples = f"{len(self.samples_s)} samples, {self.status}"
+        return f"{self.key.qualified_type} on {self.device}: {samples}"
 
 
 # Reading a database makes many; this takes a tenth of the time of the checks.

@@ -14,14 +14,14 @@ from lydite.cluster.constants import ASSUMED, LIMITS, read_constants, write_cons
 from lydite.cluster.simulate import rank_step
 from lydite.cluster.tasks import step_programs
 from lydite.errors import InputError
-from lydite.estimate.roofline import Reached, Roofline
+from lydite.estimate.roofline import AchievedEfficiency, Roofline
 from lydite.graph import Builder, key_of
 from lydite.hardware.cluster import read_cluster
 from lydite.models import build_model
 
 
 def roofline(constants):
-    return Roofline(reached=constants.reached, dispatch_s=constants.reached.kernel_s)
+    return Roofline(achieved=constants.achieved, dispatch_s=constants.achieved.kernel_s)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -30,7 +30,7 @@ def test_what_is_written_is_read(tmp_path):
         ASSUMED.with_values({"products": 0.8, "step_s": 2e-3}, "measured"), collectives=sent
     )
     assert read_constants(write_constants(tmp_path / "c.json", wanted)) == wanted
-    wanted = replace(wanted, reached=replace(wanted.reached, spread=(0.9, 1.2)))
+    wanted = replace(wanted, achieved=replace(wanted.achieved, spread=(0.9, 1.2)))
     assert read_constants(write_constants(tmp_path / "c.json", wanted)) == wanted
 
 
@@ -91,11 +91,11 @@ def test_bounds_of_a_step_are_those_of_the_steps_that_were_measured():
     steps = observations(ASSUMED)
     off = np.linspace(0.8, 1.5, len(steps))
     late = [replace(one, seconds=one.seconds * f) for one, f in zip(steps, off, strict=True)]
-    found = with_spread(ASSUMED, late, roofline).reached.spread
+    found = with_spread(ASSUMED, late, roofline).achieved.spread
     assert found == pytest.approx(np.percentile(off, [5, 95]), rel=1e-6)
     faster = [replace(one, seconds=0.5 * one.seconds) for one in steps]
-    assert with_spread(ASSUMED, faster, roofline).reached.spread == pytest.approx((0.5, 1.0))
-    known = replace(ASSUMED, reached=replace(ASSUMED.reached, spread=(0.9, 1.2)))
+    assert with_spread(ASSUMED, faster, roofline).achieved.spread == pytest.approx((0.5, 1.0))
+    known = replace(ASSUMED, achieved=replace(ASSUMED.achieved, spread=(0.9, 1.2)))
     plan, cluster = Plan(dp=8, micro_batch=4), read_cluster("dgx-a100")
     graph = build_model("gpt2", batch=4, sequence=128, phase="forward")
     told, bare = (
@@ -124,7 +124,9 @@ def test_misaligned_rows_take_longer():
         graph = g.build(g.linear(g.input("x", (1024, 1024)), width, bias=False))
         key = key_of(graph.ops[0], graph)
         for kept in (1.0, 0.25):
-            (answer,) = Roofline(reached=Reached(misaligned=kept)).estimate([key], device)
+            (answer,) = Roofline(achieved=AchievedEfficiency(misaligned=kept)).estimate(
+                [key], device
+            )
             assert answer is not None
             seconds[width, kept] = answer.seconds
     assert seconds[50256, 1.0] == seconds[50256, 0.25]

@@ -178,8 +178,8 @@ def _preloaded(array: Array, shape: Shape) -> tuple[Column, Column]:
 def _accesses(array: Array, shape: Shape, compat: bool) -> tuple[Column, Column, Column]:
     """Reads of ifmap and filter, writes of ofmap, in elements.
 
-    The streaming operand passes once for each fold of the other side; partial sums leave the array at
-    each fold of the rows.
+    The streaming operand passes once for each fold of the other side; partial sums leave the array
+    at each fold of the rows.
     """
     streaming = shape.in_time * shape.on_rows * shape.column_folds
     stationary = shape.on_rows * shape.on_columns

@@ -16,12 +16,13 @@ from lydite.cluster.aisim.nodes import ALLREDUCE, SEND, Node, read_nodes
 from lydite.cluster.aisim.step import Execution, play_step
 from lydite.cluster.aisim.times import Timed, Times
 from lydite.errors import InputError
+from lydite.results import OneLine
 
 DEFAULT = Execution()
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(OneLine):
     """What came out.
 
     Attributes:
@@ -52,6 +53,10 @@ class Report:
             "notes": list(self.notes),
             "kind": "simulated",
         }
+
+    def headline(self) -> str:
+        """Numbers of steps."""
+        return f"{len(self.cells)} steps of an AISim benchmark"
 
 
 def run_benchmark(

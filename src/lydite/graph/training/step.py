@@ -17,12 +17,13 @@ from lydite.graph.training.losses import LOSSES, usual_loss
 from lydite.graph.training.optimizers import OPTIMIZERS, append_updates
 from lydite.graph.training.recompute import Recall
 from lydite.graph.upgrade import upgraded
+from lydite.results import OneLine
 
 PHASES = ("forward", "loss", "backward", "recompute", "optimizer")
 
 
-@dataclass(frozen=True)
-class TrainingStep:
+@dataclass(frozen=True, repr=False)
+class TrainingStep(OneLine):
     """A training step.
 
     Attributes:
@@ -47,6 +48,13 @@ class TrainingStep:
     def ops_of(self, phase: str) -> list[Op]:
         """The operators of one phase, in order."""
         return [op for op in self.graph.ops if self.phases[op.name] == phase]
+
+    def headline(self) -> str:
+        """Name, loss and optimizer."""
+        return (
+            f"{self.graph.name}: {len(self.graph.ops)} operators, loss {self.loss}, "
+            f"optimizer {self.optimizer or 'none'}"
+        )
 
 
 def training_step(

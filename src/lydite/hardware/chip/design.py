@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from lydite.errors import unknown_name
 from lydite.hardware.chip.arrays import ArrayParameters
 from lydite.hardware.chip.dram import Dram
+from lydite.results import OneLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,8 @@ class Cpu:
     memory_bytes_per_s: float = 6.4e9
 
 
-@dataclass(frozen=True)
-class Chip:
+@dataclass(frozen=True, repr=False)
+class Chip(OneLine):
     """All of it.
 
     Attributes:
@@ -215,3 +216,7 @@ class Chip:
     def source(self, field_name: str) -> str:
         """Where a figure comes from."""
         return self.sources.get(field_name, self.sources.get("", "unknown"))
+
+    def headline(self) -> str:
+        """Name, title and data type."""
+        return f"{self.name}: {self.title}, {self.dtype}"

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lydite.errors import InputError
 from lydite.hardware.device import Device
+from lydite.results import OneLine
 
 if TYPE_CHECKING:
     from lydite.hardware.cluster.route import Router
@@ -145,8 +146,8 @@ class Economics:
     host_power_w: float | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Cluster:
+@dataclass(frozen=True, eq=False, repr=False)
+class Cluster(OneLine):
     """Hosts of equal devices and what links them.
 
     Attributes:
@@ -263,6 +264,10 @@ class Cluster:
             device_node=self.device_node[:devices],
             device_factor=self.device_factor[:devices],
         )
+
+    def headline(self) -> str:
+        """Name and size."""
+        return f"{self.name}: {self.ranks} x {self.device.name}, {self.hosts} hosts"
 
 
 def degraded(

@@ -1,72 +1,44 @@
-"""A simulated step as a document, as text, and as a trace."""
+"""A simulated step as text."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+from lydite.report.step import TITLES
+from lydite.report.text import WIDTH, percent, table
+from lydite.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lydite.cluster import Plan, StepResult
+    from lydite.cluster.search import Found
 
 
-def document(result: StepResult, sequence: int | None = None) -> dict[str, Any]:
-    """The whole result, units in the keys."""
-    plan = result.plan
-    return {
-        "model": result.model,
-        "cluster": result.cluster.name,
-        "device": result.cluster.device.name,
-        "ranks": plan.ranks,
-        "plan": {name: getattr(plan, name) for name in plan.__dataclass_fields__},
-        "micro_batches": plan.micro_batches,
-        "samples": result.samples,
-        "step_s": result.seconds,
-        "low_s": result.low,
-        "high_s": result.high,
-        "samples_per_s": result.samples / result.seconds,
-        "sequence": sequence,
-        "tokens_per_s": sequence and sequence * result.samples / result.seconds,
-        "mfu": result.mfu,
-        "dtype": result.dtype,
-        "breakdown_s": dict(result.breakdown_s),
-        "hidden_communication_s": result.hidden_s,
-        "critical_path_s": result.critical_s,
-        "memory_bytes": [dict(stage) for stage in result.memory],
-        "peak_memory_bytes": result.peak_memory_bytes,
-        "capacity_bytes": result.capacity_bytes,
-        "fits": result.fits,
-        "energy_j": result.energy_j,
-        "cost_usd": result.cost_usd,
-        "co2_kg": result.co2_kg,
-        "time_by_source": dict(result.by_source),
-        "constants": {**result.constants.values, "source": result.constants.source},
-        "collectives": {
-            name: {
-                "ranks": group.ranks,
-                "hosts": group.hosts,
-                "model": group.model,
-                "measured": sorted(group.measured),
-            }
-            for name, group in result.groups.items()
-            if group.ranks > 1
-        },
-        "ranks_played": result.played.ranks,
-        "kind": "modelled",
-    }
+def headline(result: StepResult) -> str:
+    """The time of the step and its bounds."""
+    return (
+        f"{result.model} on {result.cluster.name}: {format_seconds(result.seconds)} a step "
+        f"({format_seconds(result.low)} to {format_seconds(result.high)})"
+    )
 
 
-def text(result: StepResult, sequence: int | None = None) -> str:
-    """What people read."""
-    from lydite.cli.show import percent, table
-    from lydite.report.step import TITLES
-    from lydite.units import format_bytes, format_seconds
+def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str = "") -> str:
+    """A step: time and throughput, where the time goes, memory, what it hangs on, cost.
+
+    Args:
+        result: what is shown.
+        sequence: tokens of a sample, where samples have tokens.
+        dtype_reason: why the weights have their dtype, if that should be said.
+    """
 
     plan, whole = result.plan, result.seconds
     rate = f"{sequence * result.samples / whole:,.0f}" if sequence else ""
     plural = "token" if sequence == 1 else "tokens"
     tokens = f" of {sequence} {plural} ({rate} tokens/s)" if sequence else ""
     head = [
-        f"{result.model} on {result.cluster.name}: {format_seconds(whole)} a step "
-        f"({format_seconds(result.low)} to {format_seconds(result.high)})",
+        headline(result),
         f"  {result.samples / whole:.4g} samples/s{tokens}, MFU {percent(result.mfu)}, weights in "
         f"{result.dtype}",
         f"  {plan.ranks} ranks: {_degrees(plan)}; {plan.micro_batches} micro-batches of "
@@ -94,10 +66,21 @@ def text(result: StepResult, sequence: int | None = None) -> str:
         f"  {kinds}",
         f"critical path: {_path(result)}",
         f"operators' time: {sources}; constants {result.constants.source}",
+        *([f"weights in {result.dtype}: {dtype_reason}"] if dtype_reason else []),
         *_of_two_widths(result),
+        *_computed_whole(result),
         *_economics(result),
     ]
     return "\n".join(lines)
+
+
+def _computed_whole(result: StepResult) -> list[str]:
+    """Operators that tensor parallelism does not share, by name."""
+    if not result.computed_whole:
+        return []
+    names = ", ".join(f"{name} ({count})" for name, count in result.computed_whole.items())
+    told = f"every tensor-parallel rank computes whole, from gathered inputs: {names}"
+    return wrap(told, WIDTH, subsequent_indent="  ")
 
 
 def _of_two_widths(result: StepResult) -> list[str]:
@@ -118,8 +101,6 @@ def _degrees(plan: Plan) -> str:
 
 def _path(result: StepResult) -> str:
     """What the step's length hangs on, in words."""
-    from lydite.cli.show import percent
-
     found = {k: v for k, v in result.critical_s.items() if v > 0}
     parts = [f"{kind} {percent(s / result.seconds)}" for kind, s in found.items()]
     return ", ".join(parts[:4]) + (", ..." if len(parts) > 4 else "")
@@ -137,3 +118,49 @@ def _economics(result: StepResult) -> list[str]:
     if result.co2_kg is not None:
         found.append(f"{result.co2_kg:.4g} kg CO2 at {economics.grid_kg_per_kwh} kg/kWh")
     return ["a step takes (modelled)", *(f"  {line}" for line in found)] if found else []
+
+
+def search_text(found: Found) -> str:
+    """The best plans, fastest first."""
+    lines = [
+        [
+            format_seconds(r.seconds),
+            percent(r.mfu),
+            format_bytes(r.peak_memory_bytes),
+            f"{r.plan.dp}",
+            f"{r.plan.tp}",
+            f"{r.plan.pp}",
+            f"{r.plan.ep}",
+            f"{r.plan.micro_batch}",
+            f"{r.plan.schedule}" + (f" x {r.plan.chunks}" if r.plan.chunks > 1 else ""),
+            f"{r.plan.zero}",
+            r.plan.recompute,
+            "yes" if r.plan.sequence_parallel else "no",
+        ]
+        for r in found.best
+    ]
+    columns = [
+        "step",
+        "MFU",
+        "memory",
+        "dp",
+        "tp",
+        "pp",
+        "ep",
+        "micro",
+        "<schedule",
+        "zero",
+        "<recompute",
+        "<sequence",
+    ]
+    head = (
+        f"{found.considered} plans are possible, {found.fitting} of them fit in memory; the best:"
+    )
+    return f"{head}\n\n{table('', columns, lines)}"
+
+
+def savings_text(saved: Mapping[str, float]) -> str:
+    """What ten per cent more of each resource saves of the step, most first."""
+    rows = sorted(saved.items(), key=lambda item: -item[1])
+    lines = [f"  {name:<20} {percent(share)}" for name, share in rows]
+    return "\n".join(["10 % more of it saves of the step:", *lines])

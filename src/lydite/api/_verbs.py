@@ -1,0 +1,54 @@
+"""All verbs under their public names, for type checkers."""
+
+from lydite.api.aisim import aisim
+from lydite.api.bench import bench
+from lydite.api.calibrate import calibrate
+from lydite.api.chip import chip
+from lydite.api.coverage import coverage
+from lydite.api.db import export as db_export
+from lydite.api.db import import_ as db_import
+from lydite.api.db import merge as db_merge
+from lydite.api.db import query as db_query
+from lydite.api.db import stats as db_stats
+from lydite.api.demo import demo
+from lydite.api.doctor import doctor
+from lydite.api.inspect import inspect
+from lydite.api.load import load
+from lydite.api.models import models
+from lydite.api.predict import predict
+from lydite.api.profile import profile
+from lydite.api.runs import run, runs
+from lydite.api.scalesim import scalesim
+from lydite.api.search import search
+from lydite.api.simulate import simulate
+from lydite.api.sweep import sweep
+from lydite.api.validate import validate
+from lydite.api.validate_steps import validate_steps
+
+__all__ = [
+    "aisim",
+    "bench",
+    "calibrate",
+    "chip",
+    "coverage",
+    "db_export",
+    "db_import",
+    "db_merge",
+    "db_query",
+    "db_stats",
+    "demo",
+    "doctor",
+    "inspect",
+    "load",
+    "models",
+    "predict",
+    "profile",
+    "run",
+    "runs",
+    "scalesim",
+    "search",
+    "simulate",
+    "sweep",
+    "validate",
+    "validate_steps",
+]

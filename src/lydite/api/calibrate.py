@@ -1,0 +1,285 @@
+"""`calibrate`: the simulator's constants from measured steps."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypedDict
+
+from lydite.api.devices import chain_for
+from lydite.api.load import resolve
+from lydite.api.options import ModelOptions, Options, help_of
+from lydite.api.simulate import rank_options
+from lydite.api.step_options import PlanOptions
+from lydite.api.validate import AccuracyDocument, accuracy_document
+from lydite.errors import InputError, LyditeError, unknown_name
+from lydite.results import Result
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.cluster.calibrate import Observed
+    from lydite.cluster.constants import Constants
+    from lydite.estimate import Accuracy, Estimator
+    from lydite.hardware.cluster import Cluster
+
+KEPT_ASIDE = 4
+"""Every fourth row judges the fit and takes no part in it."""
+
+JUDGES = 8
+"""With fewer of them the bounds come from all rows."""
+
+
+class CalibrateDocument(TypedDict):
+    """Fitted constants, and the errors of simulations with them."""
+
+    constants: dict[str, float]
+    assumed: dict[str, float]
+    bounds_over_step: list[float]
+    rows: int
+    rows_by_use: dict[str, int]
+    judged_by: str
+    errors: dict[str, AccuracyDocument]
+    path: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CalibrateResult(Result):
+    """Constants that were fitted to measured steps.
+
+    Attributes:
+        constants: fitted.
+        errors: by use of the rows, the accuracy of simulations.
+        counts: by use, the number of rows.
+        judged_by: which rows the bounds come from.
+        path: file that `simulate` takes.
+    """
+
+    verb = "calibrate"
+
+    constants: Constants
+    errors: Mapping[str, Accuracy]
+    counts: Mapping[str, int]
+    judged_by: str
+    path: Path
+
+    def document(self) -> CalibrateDocument:
+        """Constants and errors."""
+        from lydite.cluster.constants import ASSUMED
+
+        return {
+            "constants": dict(self.constants.values),
+            "assumed": dict(ASSUMED.values),
+            "bounds_over_step": list(self.constants.achieved.spread),
+            "rows": self.counts["assumed"],
+            "rows_by_use": dict(self.counts),
+            "judged_by": self.judged_by,
+            "errors": {name: accuracy_document(found) for name, found in self.errors.items()},
+            "path": str(self.path),
+        }
+
+    def summary(self) -> str:
+        """Tables of constants and errors, and the bounds."""
+        from lydite.report.text.calibrate import calibrate_text
+
+        return calibrate_text(self.document())
+
+    def headline(self) -> str:
+        """How many rows, and the error."""
+        from lydite.units import format_percent
+
+        name = "kept aside" if "kept aside" in self.errors else "fitted to"
+        error = format_percent(self.errors[name].mean_abs)
+        return f"constants from {self.counts['assumed']} steps, mean error {error} ({name})"
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """One row a constant."""
+        found = self.document()
+        return [
+            {"constant": name, "assumed": found["assumed"][name], "fitted": value}
+            for name, value in found["constants"].items()
+        ]
+
+
+def calibrate(
+    session: Session,
+    steps: Path | str,
+    *,
+    on: str,
+    constants: Path | str = "constants.json",
+    rounds: int = 160,
+) -> CalibrateResult:
+    """Fit what no operator tells (launches, efficiencies, a step's constant) to measured steps.
+
+    Args:
+        session: its database holds what was measured of operators.
+        steps: a .csv file with a measured step a row. Columns: model, step_ms, and any of devices,
+            of `PlanOptions` and of `ModelOptions`.
+        on: cluster that they were measured on.
+        constants: file to write, for `simulate`.
+        rounds: simulations of each row.
+
+    Raises:
+        InputError: no such file, an unknown column, a value of the wrong kind (with its line).
+    """
+    from lydite.cluster.calibrate import calibrated, with_spread
+    from lydite.cluster.constants import ASSUMED, write_constants
+    from lydite.estimate import Rows
+
+    path = Path(steps)
+    observed = _observed(path, on)
+    device = observed[0].cluster.device
+    rows = _by_use(observed)
+    with session.database() as database:
+
+        def estimator_of(known: Constants) -> Estimator:
+            return chain_for([database], device, Rows("torch", 1, "wall"), known.achieved)[0]
+
+        with session.bar("calibrate") as progress:
+            fitted = calibrated(
+                rows["fitted to"],
+                estimator_of,
+                rounds=rounds,
+                source=f"fitted to {path.name}",
+                progress=progress,
+            )
+        aside = len(rows["kept aside"]) >= JUDGES
+        fitted = with_spread(fitted, rows["kept aside"] if aside else observed, estimator_of)
+        errors = {
+            name: _accuracy(some, fitted if name != "assumed" else ASSUMED, estimator_of)
+            for name, some in rows.items()
+            if some
+        }
+    written = write_constants(Path(constants), fitted)
+    counts = {name: len(some) for name, some in rows.items()}
+    judged_by = "rows kept aside" if aside else "all rows"
+    return CalibrateResult(fitted, errors, counts, judged_by, written)
+
+
+def _by_use(observed: list[Observed]) -> dict[str, list[Observed]]:
+    aside = [one for i, one in enumerate(observed) if i % KEPT_ASIDE == KEPT_ASIDE - 1]
+    fitted = [one for i, one in enumerate(observed) if i % KEPT_ASIDE != KEPT_ASIDE - 1]
+    return {"assumed": observed, "fitted to": fitted, "kept aside": aside}
+
+
+def _accuracy(rows: list[Observed], constants: Constants, estimator_of: Any) -> Accuracy:
+    from lydite.cluster.calibrate import simulated
+    from lydite.estimate import Accuracy, Point
+
+    found = simulated(rows, constants, estimator_of).tolist()
+    return Accuracy.of(
+        [
+            Point(one.rank.name, seconds, one.seconds, 0, 0)
+            for one, seconds in zip(rows, found, strict=True)
+        ]
+    )
+
+
+def _observed(steps: Path, on: str) -> list[Observed]:
+    """The rows of the file.
+
+    Raises:
+        InputError: no such file, an unknown column, a value of the wrong kind (with its line).
+    """
+    try:
+        lines = list(csv.DictReader(steps.read_text().splitlines()))
+    except OSError as problem:
+        raise InputError(f"cannot be read: {problem.strerror}", where=str(steps)) from None
+    if not lines:
+        raise InputError("holds no measured step", where=str(steps), allowed="a header and rows")
+    made: dict[object, Any] = {}
+    found: list[Observed] = []
+    for number, line in enumerate(lines, 2):
+        try:
+            found.append(_one(line, on, made))
+        except LyditeError as error:
+            raise InputError(
+                error.what, where=f"{steps}, line {number}", allowed=error.allowed, hint=error.hint
+            ) from error
+    return found
+
+
+def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
+    from lydite.cluster.calibrate import Observed
+    from lydite.cluster.simulate import rank_step
+
+    kinds: dict[type[Options], set[str]] = {
+        ModelOptions: {"train", "batch", "recompute", "params"},
+        PlanOptions: set(),
+    }
+    known = {name for kind, less in kinds.items() for name in help_of(kind) if name not in less}
+    given = {name: text for name, text in line.items() if name and text}
+    for name in given:
+        if name not in known | {"model", "step_ms", "devices"}:
+            raise unknown_name("column", name, tuple(sorted(known | {"model", "step_ms"})))
+    devices = int(_number(given, "devices")) if "devices" in given else None
+    cluster = _once(made, (on, devices), lambda: _cluster(on, devices))
+    net = ModelOptions(train=True, **_typed(ModelOptions, given, kinds[ModelOptions]))
+    plan = PlanOptions(**_typed(PlanOptions, given, set())).plan(cluster.ranks)
+    model = given.get("model", "")
+    shape = rank_options(net, model, plan.micro_batch, plan.cp)
+    same = replace(
+        plan,
+        dp=plan.ep,
+        batch=0,
+        zero=0,
+        schedule="1f1b",
+        chunks=1,
+        recompute="none",
+        overlap=True,
+        micro_batch=1,
+    )
+    optimizer = net.optimizer or "adam"
+    key = model, shape, same, plan.chunks, net.loss, optimizer
+    device = cluster.device
+    graph = _once(made, (model, shape), lambda: resolve(given["model"], shape, device).graph)
+    rank = _once(made, key, lambda: rank_step(graph, plan, loss=net.loss, optimizer=optimizer))
+    step_ms = _number(given, "step_ms")
+    if not 0 < step_ms < float("inf"):
+        raise InputError(f"step_ms is {given['step_ms']}", allowed="a time above 0")
+    return Observed(rank, cluster, plan, 1e-3 * step_ms)
+
+
+def _cluster(on: str, devices: int | None) -> Cluster:
+    from lydite.hardware.cluster import read_cluster
+
+    return read_cluster(on, devices)
+
+
+def _once(made: dict[object, Any], key: object, make: Any) -> Any:
+    """Rows have much in common."""
+    if key not in made:
+        made[key] = make()
+    return made[key]
+
+
+def _number(given: dict[str, str], name: str) -> float:
+    try:
+        return float(given[name])
+    except KeyError:
+        raise InputError(f"has no {name}", allowed="model and step_ms in every row") from None
+    except ValueError:
+        raise InputError(f"{name} '{given[name]}' is no number") from None
+
+
+def _typed(kind: type[Options], given: dict[str, str], less: set[str]) -> dict[str, Any]:
+    """The columns that are fields of a kind of options, as numbers and truth values."""
+    found: dict[str, Any] = {}
+    for field in fields(kind):
+        text = given.get(field.name)
+        if text is None or field.name in less:
+            continue
+        if isinstance(field.default, bool):
+            if text.lower() not in ("true", "false"):
+                raise InputError(f"{field.name} '{text}'", allowed="true or false")
+            found[field.name] = text.lower() == "true"
+        elif isinstance(field.default, tuple):
+            found[field.name] = tuple(text.split())
+        elif isinstance(field.default, int) or "int |" in str(field.type):
+            found[field.name] = int(_number(given, field.name))
+        else:
+            found[field.name] = text
+    return found

@@ -1,0 +1,399 @@
+"""`chip`: a network on an accelerator that need not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from typing_extensions import TypedDict
+
+from lydite.api.load import Model, ModelLike, resolve
+from lydite.api.options import Help, ModelOptions, Options, chosen
+from lydite.errors import InputError, unknown_name
+from lydite.results import Result
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.chip import ChipResult as NetworkOnChip
+    from lydite.hardware.chip import Chip
+
+
+@dataclass(frozen=True)
+class DesignOptions(Options):
+    """Which chip, and what of it differs from its file.
+
+    Attributes:
+        chip: a name of the catalog, a .yaml file, or SMAUG's .cfg.
+        dataflow: of a systolic array: "ws", "os" or "is".
+        overlap: of a systolic array: "none" or "preload".
+        accelerators: number of accelerators on the chip.
+        interface: how the accelerators reach memory: "dma", "acp" or "cache".
+        threads: threads of the chip's processor that copy tiles.
+    """
+
+    chip: Annotated[str, Help("Chip: a name of the catalog, a .yaml file, or SMAUG's .cfg.")] = (
+        "smv"
+    )
+    dataflow: Annotated[str | None, Help("Dataflow of a systolic array: ws, os or is.")] = None
+    overlap: Annotated[
+        str | None, Help("What a systolic array overlaps between folds: none or preload.")
+    ] = None
+    accelerators: Annotated[int | None, Help("Number of accelerators on the chip.", min=1)] = None
+    interface: Annotated[str | None, Help("How accelerators reach memory: dma, acp or cache.")] = (
+        None
+    )
+    threads: Annotated[
+        int, Help("Number of threads of the chip's processor that copy tiles.", min=1)
+    ] = 1
+
+    def design(self) -> Chip:
+        """The chip as asked for.
+
+        Raises:
+            InputError: no such chip, or it has no such part.
+        """
+        from lydite.chip.sweep import designed
+        from lydite.hardware.chip import read_chip
+
+        found = read_chip(self.chip)
+        wanted = {
+            name: getattr(self, name)
+            for name in ("dataflow", "overlap", "accelerators", "interface")
+        }
+        found = designed(found, {name: v for name, v in wanted.items() if v is not None})
+        if self.threads > found.cpu.cores:
+            return replace(found, cpu=replace(found.cpu, cores=self.threads))
+        return found
+
+
+class Layer(TypedDict):
+    """One layer; `fallback_reason` says why the processor runs it, "" where it does not."""
+
+    name: str
+    op_type: str
+    on: str
+    kernel: str
+    invocations: int
+    cycles: float
+    macs: float
+    cycles_by_part: dict[str, float]
+    load_bytes: float
+    store_bytes: float
+    host_s: float
+    fallback_reason: str
+
+
+class LayerOnProcessor(TypedDict):
+    """A layer that the processor runs."""
+
+    name: str
+    op_type: str
+    fallback_reason: str
+    seconds: float
+
+
+class ChipDocument(TypedDict):
+    """A network on a chip."""
+
+    model: str
+    chip: str
+    dtype: str
+    dtype_reason: str
+    source: str
+    seconds: float
+    cycles: float
+    accelerator_cycles: float
+    macs: float
+    utilisation: float
+    cycles_by_part: dict[str, float]
+    energy_j: float
+    energy_by_component_j: dict[str, float]
+    power_w: float | None
+    area_mm2: float
+    area_by_component_mm2: dict[str, float]
+    energy_scope: str
+    layers: list[Layer]
+    invocations: list[dict[str, Any]]
+    on_processor: list[LayerOnProcessor]
+    ten_percent_more_changes: dict[str, dict[str, float] | None] | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ChipResult(Result):
+    """A network on a chip.
+
+    Attributes:
+        model: as it was run.
+        network: time, layers and what they wait for.
+        compat: "smaug" where power is counted with SMAUG's bugs; else None.
+        sample_level: of SMAUG's sampling of invocations.
+        changes: by part, what ten per cent more of it changes.
+    """
+
+    verb = "chip"
+    deprecated: ClassVar[Mapping[str, str]] = {
+        "kind": "source",
+        "layers[].why": "layers[].fallback_reason",
+        "on_processor[].why": "on_processor[].fallback_reason",
+    }
+
+    model: Model
+    network: NetworkOnChip
+    compat: str | None = None
+    sample_level: str = "no"
+    changes: Mapping[str, dict[str, float] | None] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Time of the network."""
+        return self.network.seconds
+
+    @property
+    def cycles(self) -> float:
+        """Cycles of the accelerators' clock."""
+        return self.network.cycles
+
+    @property
+    def utilisation(self) -> float:
+        """Share of what all arrays could multiply in that time."""
+        return self.network.utilisation
+
+    def document(self) -> ChipDocument:
+        """The network and all its layers."""
+        return _document(self)
+
+    def summary(self) -> str:
+        """Time, energy and area, what the chip does or waits for, its layers."""
+        from lydite.report.text.chip import chip_text
+
+        return chip_text(self.network, dict(self.document()))
+
+    def headline(self) -> str:
+        """Time and cycles."""
+        from lydite.units import format_seconds
+
+        return (
+            f"{self.network.model} on {self.network.chip.name}: {format_seconds(self.seconds)}, "
+            f"{self.cycles:,.0f} cycles"
+        )
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """One row a layer."""
+        return self.document()["layers"]
+
+    def aladdin_results(self) -> str:
+        """SMAUG's "Aladdin Results" of every invocation."""
+        return _blocks(self.network, self.compat == "smaug", self.sample_level)
+
+    def write_trace(self, path: Path | str) -> Path:
+        """Write the timeline as a Perfetto trace.
+
+        Raises:
+            InputError: only the array was looked at.
+        """
+        from lydite.chip.soc import CATEGORIES
+        from lydite.report.trace import slices_of, write_trace
+
+        soc = self.network.soc
+        if soc is None:
+            raise InputError("--array-only plays nothing to show", hint="leave it out")
+        slices = slices_of(soc.timeline, soc.server_names, CATEGORIES)
+        return write_trace(Path(path), slices, process=self.network.model)
+
+    def write_report(self, path: Path | str) -> Path:
+        """Write a self-contained HTML page.
+
+        Raises:
+            InputError: only the array was looked at.
+        """
+        from lydite.report.chip import write_chip_page
+
+        if self.network.soc is None:
+            raise InputError("--array-only plays nothing to show", hint="leave it out")
+        return write_chip_page(self.network, Path(path))
+
+
+def chip(
+    session: Session,
+    model: ModelLike,
+    *,
+    tiling: str = "usual",
+    array_only: bool = False,
+    sample_level: str = "no",
+    compat: str | None = None,
+    sensitivity: bool = False,
+    options: ModelOptions | None = None,
+    design: DesignOptions | Chip | None = None,
+    **given: Any,
+) -> ChipResult:
+    """Simulate a network on a chip: cycles by layer, what it waits for, power, area.
+
+    Args:
+        session: not used.
+        model: see `load`.
+        tiling: "usual" (on SMV arrays SMAUG's), "best" (least time) or "best-energy".
+        array_only: whether processor and memory are left out, so that nothing stalls.
+        sample_level: how SMAUG samples invocations: "no", "low", "medium", "high", "very_high".
+        compat: "smaug" counts power as SMAUG does, bugs included.
+        sensitivity: whether to tell what ten per cent more of each part changes.
+        options: how the model is built.
+        design: options of the chip, or a `Chip`.
+        given: fields of `DesignOptions` and `ModelOptions`, such as `chip="systolic-128"`.
+
+    Raises:
+        InputError: an unknown chip or option, or a network that does not fit.
+    """
+    from lydite.chip import run_chip
+    from lydite.chip.sensitivity import sensitivity as changes
+
+    del session
+    net, made, threads = designed_options(options, design, given)
+    if compat not in (None, "smaug"):
+        raise unknown_name("compatibility", str(compat), ("scalesim", "smaug"))
+    built = model_for(model, net, made)
+    if compat == "smaug" and not made.has_smv:
+        raise InputError("--compat smaug is for SMV", where=made.name)
+    settings: dict[str, Any] = {"threads": threads, "soc": not array_only, "tiling": tiling}
+    network = run_chip(built.graph, made, **settings)
+    changed = changes(built.graph, made, settings) if sensitivity else None
+    return ChipResult(built, network, compat, sample_level, changed)
+
+
+def designed_options(
+    options: ModelOptions | None, design: DesignOptions | Chip | None, given: Mapping[str, Any]
+) -> tuple[ModelOptions, Chip, int]:
+    """What was given by name, sorted: options of the model, the chip, threads that copy tiles.
+
+    Raises:
+        InputError: an unknown option (with the nearest), or no such chip.
+    """
+    from lydite.hardware.chip import Chip
+
+    left = dict(given)
+    if isinstance(design, Chip):
+        threads = int(left.pop("threads", 1))
+        return chosen(ModelOptions, options, left), design, threads
+    names = [name for name in DesignOptions.__dataclass_fields__ if name in left]
+    made = chosen(DesignOptions, design, {name: left.pop(name) for name in names})
+    net = chosen(ModelOptions, options, left)
+    return net, made.design(), made.threads
+
+
+def model_for(model: ModelLike, options: ModelOptions, chip: Chip) -> Model:
+    """The model on a chip, whose arithmetic has one width.
+
+    Raises:
+        InputError: another dtype than the chip's was asked for.
+    """
+    if options.dtype is not None and options.dtype != chip.dtype:
+        raise InputError(
+            f"{chip.name} computes {chip.dtype}, not {options.dtype}", hint="leave --dtype out"
+        )
+    built = resolve(model, options)
+    return replace(built, dtype=chip.dtype, dtype_reason=f"{chip.name} computes it")
+
+
+def _document(result: ChipResult) -> ChipDocument:
+    from lydite.chip.energy import energy_of
+
+    network = result.network
+    used = energy_of(network)
+    layers: list[Layer] = [
+        {
+            "name": cost.name,
+            "op_type": cost.op_type,
+            "on": cost.on,
+            "kernel": cost.kernel,
+            "invocations": cost.invocations,
+            "cycles": sum(parts.values()),
+            "macs": cost.macs,
+            "cycles_by_part": _keyed(parts),
+            "load_bytes": cost.load_bytes,
+            "store_bytes": cost.store_bytes,
+            "host_s": cost.host_s,
+            "fallback_reason": cost.fallback_reason,
+        }
+        for cost, parts in zip(network.plan.costs, network.stalls(), strict=True)
+    ]
+    return {
+        "model": network.model,
+        "chip": network.chip.name,
+        "dtype": result.model.dtype,
+        "dtype_reason": result.model.dtype_reason,
+        "source": "simulated",
+        "seconds": network.seconds,
+        "cycles": network.cycles,
+        "accelerator_cycles": network.plan.cycles,
+        "macs": network.macs,
+        "utilisation": network.utilisation,
+        "cycles_by_part": _keyed(network.by_part()),
+        "energy_j": used.joules,
+        "energy_by_component_j": _keyed(used.by_component_j),
+        "power_w": used.joules / network.seconds if network.seconds else None,
+        "area_mm2": used.area_mm2,
+        "area_by_component_mm2": _keyed(used.area_by_component_mm2),
+        "energy_scope": used.scope,
+        "layers": layers,
+        "invocations": _invocations(network, result.compat == "smaug", result.sample_level),
+        "on_processor": [
+            {
+                "name": cost.name,
+                "op_type": cost.op_type,
+                "fallback_reason": cost.fallback_reason,
+                "seconds": cost.host_s,
+            }
+            for cost in network.plan.host
+        ],
+        "ten_percent_more_changes": None if result.changes is None else dict(result.changes),
+    }
+
+
+def _keyed(parts: Mapping[str, float]) -> dict[str, float]:
+    """Names that people read as keys: "weight load" as "weight_load"."""
+    return {name.lower().replace(" ", "_"): value for name, value in parts.items()}
+
+
+def _blocks(result: NetworkOnChip, compat: bool, level: str) -> str:
+    """SMAUG's "Aladdin Results" of every invocation."""
+    from lydite.chip.energy import smv_power
+    from lydite.chip.smv.energy import aladdin_results
+
+    power = smv_power(result, level=level, compat=compat)
+    inv: Any = result.plan.invocations
+    names = inv.kernel_names
+    return "\n".join(aladdin_results(power, row, names[row]) for row in range(len(names)))
+
+
+def _invocations(result: NetworkOnChip, compat: bool, level: str) -> list[dict[str, Any]]:
+    """Each invocation of an accelerator, SMV's with their power."""
+    from lydite.chip.energy import smv_power
+
+    power = None
+    if result.dataflow.has_invocation_power(result.chip):
+        power = smv_power(result, level=level, compat=compat)
+    jobs, clock = result.plan.jobs, result.chip.clock_hz
+    costs = result.plan.costs
+    found: list[dict[str, Any]] = []
+    for at in range(len(jobs)):
+        cost = costs[int(jobs.layer[at])]
+        seconds = jobs.begin_s[at] + jobs.load_s[at] + jobs.compute_s[at] + jobs.store_s[at]
+        found.append(
+            {
+                "layer": cost.name,
+                "kernel": cost.kernel,
+                "cycles": round(float(seconds) * clock),
+                "accelerator": int(jobs.accelerator[at]),
+                "load_bytes": float(jobs.load_bytes[at]),
+                "store_bytes": float(jobs.store_bytes[at]),
+            }
+        )
+        if power is not None:
+            found[-1] |= {
+                "average_power_mw": float(power.average[at]),
+                "upsampled_cycles": float(power.upsampled_cycles[at]),
+                "area_um2": float(power.area_um2[at]),
+                **{name: round(float(c[at])) for name, c in power.units.columns.items()},
+            }
+    return found

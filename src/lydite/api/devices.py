@@ -1,0 +1,72 @@
+"""Devices by name, and who says how long operators take on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.estimate import AchievedEfficiency, Estimate, Estimator, Rows
+    from lydite.hardware import Device
+    from lydite.store import Database
+
+THIS_MACHINE = ("cpu", "local", "here")
+"""Names of the processor that this runs on."""
+
+
+@contextmanager
+def device_and_sources(
+    session: Session, on: str | Device
+) -> Iterator[tuple[Device, list[Database]]]:
+    """A device, and the databases that may hold measurements of it: the user's, and ours.
+
+    Raises:
+        InputError: nobody knows the device (with the nearest name).
+    """
+    from lydite.hardware import local_device
+    from lydite.store import open_shipped
+
+    name = on if isinstance(on, str) else on.name
+    named = local_device().name if name in THIS_MACHINE else name
+    with session.database() as database:
+        shipped = open_shipped(named)
+        with shipped or nullcontext():
+            sources = [database] if shipped is None else [database, shipped]
+            yield (device_named(on, sources) if isinstance(on, str) else on), sources
+
+
+def device_named(name: str, databases: Sequence[Database]) -> Device:
+    """A device by name: this machine's, one of the catalog, or one that a database has rows of.
+
+    Raises:
+        InputError: nobody knows it (with the nearest name).
+    """
+    from lydite.hardware import Device, find_device, local_device
+
+    for database in databases:
+        for record in database.devices():
+            if record.name == name and record.spec and name != local_device().name:
+                return Device.from_json(record.spec)
+    return find_device(name)
+
+
+def chain_for(
+    databases: Sequence[Database],
+    device: Device,
+    rows: Rows,
+    achieved: AchievedEfficiency | None = None,
+) -> tuple[Estimator, Estimate | None]:
+    """Estimators of a device, and the cost of one call into the backend.
+
+    Chips that are designs are simulated; the operators of others are looked up, interpolated or
+    modelled.
+    """
+    from lydite.estimate.assemble import usual_chain
+
+    if device.chip is None:
+        return usual_chain(databases, device, rows, achieved)
+    from lydite.chip import ChipEstimator
+
+    return ChipEstimator(device.chip), None

@@ -1,0 +1,391 @@
+"""Models from whatever names one: the model set, files, folders, PyTorch modules, graphs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from lydite.api.options import ModelOptions, chosen
+from lydite.errors import InputError
+from lydite.results import OneLine
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.graph import Graph
+    from lydite.graph.training import TrainingStep
+    from lydite.hardware import Device
+
+ModelLike: TypeAlias = Any
+"""A name of the model set, the path of a file or folder, a `Model`, a `Graph`, a PyTorch module
+or an exported program."""
+
+_FILES = (".onnx", ".pbtxt", ".json", ".pt2")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Model(OneLine):
+    """A model that was loaded.
+
+    Attributes:
+        source: what the user named.
+        options: how it was built.
+        forward: the inference graph.
+        step: the training step, where one was asked for.
+        dtype: of the weights.
+        dtype_reason: why this dtype.
+        example: inputs with which a PyTorch module is exported.
+    """
+
+    source: Any
+    options: ModelOptions
+    forward: Graph
+    step: TrainingStep | None
+    dtype: str
+    dtype_reason: str
+    example: tuple[Any, ...] | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """What is computed: the training step if there is one, else the forward pass."""
+        return self.step.graph if self.step is not None else self.forward
+
+    @property
+    def name(self) -> str:
+        """The graph's name."""
+        return self.forward.name
+
+    @property
+    def label(self) -> str:
+        """What the user named, as a text."""
+        return str(self.source) if isinstance(self.source, str | Path) else self.name
+
+    def headline(self) -> str:
+        """Name, size and dtype."""
+        from lydite.units import format_si
+
+        kind = ", training step" if self.step is not None else ""
+        return (
+            f"{self.name}: {len(self.graph.ops)} operators, "
+            f"{format_si(self.forward.parameter_count, '')} parameters, {self.dtype}{kind}"
+        )
+
+
+def load(
+    session: Session,
+    what: ModelLike,
+    *,
+    example: tuple[Any, ...] | None = None,
+    options: ModelOptions | None = None,
+    **given: Any,
+) -> Model:
+    """Load a model.
+
+    Args:
+        session: not used.
+        what: a name of the model set, an .onnx, .pbtxt or .json file, a config.json or its folder,
+            a PyTorch module, an exported program, or a `Graph`.
+        example: example inputs of a PyTorch module.
+        options: how it is built.
+        given: fields of `ModelOptions`, such as `batch` or `dtype`.
+
+    Raises:
+        InputError: an unknown name, a bad file, or an option that this model does not take.
+    """
+    del session
+    return resolve(what, chosen(ModelOptions, options, given), example=example)
+
+
+def resolve(
+    what: ModelLike,
+    options: ModelOptions,
+    device: Device | None = None,
+    *,
+    example: tuple[Any, ...] | None = None,
+) -> Model:
+    """A model, in the usual dtype of a device where none was asked for.
+
+    Raises:
+        InputError: as `load`.
+    """
+    if isinstance(what, Model):
+        merged = _merged(what.options, options)
+        usual = usual_dtype(what.source, device)
+        dtype = merged.dtype or (usual[0] if usual else what.dtype)
+        if merged == what.options and dtype == what.dtype:
+            return what
+        return resolve(what.source, merged, device, example=what.example)
+    _check_training(options)
+    usual = usual_dtype(what, device) if options.dtype is None else None
+    wanted = options if usual is None else replace(options, dtype=usual[0])
+    forward = _forward(what, wanted, example)
+    step = _training_step(forward, options) if options.train else None
+    dtype = options.dtype or (usual[0] if usual else _float_of(forward))
+    reason = "asked for" if options.dtype else usual[1] if usual else _file_reason(what)
+    return Model(what, options, forward, step, dtype, reason, example)
+
+
+def unwrapped(
+    model: ModelLike, options: ModelOptions
+) -> tuple[ModelLike, ModelOptions, tuple[Any, ...] | None]:
+    """What a model was loaded from, its options with those given, and its example inputs."""
+    if isinstance(model, Model):
+        return model.source, _merged(model.options, options), model.example
+    return model, options, None
+
+
+def _merged(loaded: ModelOptions, given: ModelOptions) -> ModelOptions:
+    """The options of a loaded model, with those of the verb in their place where given."""
+    other = {
+        f.name: getattr(given, f.name) for f in fields(given) if getattr(given, f.name) != f.default
+    }
+    return replace(loaded, **other)
+
+
+def _check_training(options: ModelOptions) -> None:
+    for name in ("optimizer", "loss", "recompute"):
+        value = getattr(options, name)
+        if value is not None and not options.train:
+            raise InputError(f"--{name} {value} asks for training", hint="add --train")
+
+
+def _training_step(forward: Graph, options: ModelOptions) -> TrainingStep:
+    from lydite.graph.training import training_step
+
+    return training_step(
+        forward, loss=options.loss, optimizer=options.optimizer, recompute=options.recompute or 0
+    )
+
+
+# The usual dtype.
+
+
+def usual_dtype(what: ModelLike, device: Device | None) -> tuple[str, str] | None:
+    """The dtype of a model's weights where nobody asks for one, and why; None for files and graphs.
+
+    Language models (those that are built in phases) are in bfloat16 where the device states a peak
+    for it, else in float16, else in float32. On a processor the default backend must run it too.
+    """
+    if isinstance(what, str | Path) and is_config(str(what)):
+        if device is None:
+            return None
+    elif not isinstance(what, str) or _is_file(what):
+        return None
+    elif not takes_phase(what):
+        return "float32", "usual of models that are not language models"
+    if device is None:
+        return "float32", "no device was named"
+    for dtype in ("bfloat16", "float16"):
+        if dtype in device.peak_flops and dtype in _runnable(device):
+            return dtype, f"language model, and {device.name} states a peak for it"
+    return "float32", f"{device.name} runs neither bfloat16 nor float16"
+
+
+def _runnable(device: Device) -> tuple[str, ...]:
+    """What can run there: on a processor, what its default backend computes in.
+
+    ONNX Runtime takes float16 on processors too, but computes it in float32.
+    """
+    if device.kind != "cpu":
+        return ("bfloat16", "float16")
+    from lydite.backends import find_backend
+    from lydite.errors import LyditeError
+
+    try:
+        known = find_backend("onnxruntime").capabilities().dtypes
+    except LyditeError:
+        return ()
+    return tuple(dtype for dtype in known if dtype != "float16")
+
+
+def takes_phase(model: ModelLike) -> bool:
+    """Whether a model is built in phases: a language model of the set or of a config.json."""
+    from lydite.errors import LyditeError
+    from lydite.models import describe
+
+    if isinstance(model, Model):
+        return takes_phase(model.source)
+    if not isinstance(model, str | Path):
+        return False
+    if is_config(str(model)):
+        return True
+    try:
+        return "phase" in describe(str(model)).defaults
+    except LyditeError:
+        return False
+
+
+def _float_of(graph: Graph) -> str:
+    """The dtype of most weights."""
+    floats = [graph.type_of(name).dtype for name in graph.parameters]
+    return max(set(floats), key=floats.count) if floats else "float32"
+
+
+def _file_reason(what: ModelLike) -> str:
+    return "as the file has it" if isinstance(what, str | Path) else "as the model has it"
+
+
+# Building.
+
+
+def _forward(what: ModelLike, options: ModelOptions, example: tuple[Any, ...] | None) -> Graph:
+    from lydite.graph import Graph
+
+    if isinstance(what, Graph):
+        return _adapted(what, options, what.name)
+    if isinstance(what, str | Path):
+        return _named(str(what), options)
+    return _adapted(_from_torch(what, example), options, type(what).__name__)
+
+
+def _from_torch(what: Any, example: tuple[Any, ...] | None) -> Graph:
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(what, torch.export.ExportedProgram):
+        from lydite.graph.formats.torch_reader import read_exported
+
+        return read_exported(what)
+    if torch is None or not isinstance(what, torch.nn.Module):
+        raise InputError(
+            f"a {type(what).__name__} is not a model",
+            allowed="a name, a path, a Graph, a PyTorch module or an exported program",
+        )
+    if example is None:
+        raise InputError(
+            "a PyTorch module is exported with example inputs",
+            where=type(what).__name__,
+            hint="load(module, example=(inputs, ...))",
+        )
+    from lydite.graph.formats.torch_reader import read_torch
+
+    return read_torch(what, *example)
+
+
+def _named(name: str, options: ModelOptions) -> Graph:
+    usual = {"phase": "forward"} if options.train and options.phase is None else {}
+    if is_config(name):
+        return _from_config(name, options, usual)
+    if _is_file(name):
+        return _from_file(name, options)
+    return _from_set(name, options, usual)
+
+
+def _is_file(name: str) -> bool:
+    return Path(name).suffix in _FILES or Path(name).exists()
+
+
+def _from_set(name: str, options: ModelOptions, usual: Mapping[str, str]) -> Graph:
+    from lydite.models import build_model, describe
+    from lydite.models.info import FLOATS
+
+    for option in ("dim", "params"):
+        if getattr(options, option):
+            raise InputError(
+                f"--{option} is for files; '{name}' is a model of the set", hint="lydite models"
+            )
+    takes = describe(name).defaults
+    sizes = {
+        option: value
+        for option, value in {**usual, **_sizes(options)}.items()
+        if option in takes or option not in usual
+    }
+    dtype = options.dtype or "float32"
+    graph = build_model(
+        name, batch=options.batch or 1, dtype=dtype if dtype in FLOATS else "float32", **sizes
+    )
+    return graph if dtype in FLOATS else _in_precision(graph, dtype)
+
+
+def _sizes(options: ModelOptions) -> dict[str, int | str | None]:
+    return {
+        "image_size": options.image_size,
+        "sequence": options.sequence,
+        "context": options.context,
+        **({"phase": options.phase} if options.phase else {}),
+    }
+
+
+def is_config(name: str) -> bool:
+    """A Hugging Face config: by its name, by what a folder holds, or by its field `model_type`."""
+    path = Path(name)
+    if path.suffix != ".json" or path.name == "config.json" or not path.is_file():
+        return path.name == "config.json" or (path / "config.json").is_file()
+    with path.open("rb") as file:
+        return b'"model_type"' in file.read(1 << 16)
+
+
+def _from_config(name: str, options: ModelOptions, usual: Mapping[str, str]) -> Graph:
+    """A Hugging Face config; other precisions than the plain floats are made by a pass."""
+    from lydite.models.huggingface import graph_from_config
+    from lydite.models.info import FLOATS
+
+    for option in ("dim", "params", "image_size"):
+        if getattr(options, option):
+            dashed = option.replace("_", "-")
+            raise InputError(f"--{dashed} is not for a config.json", where=name)
+    plain = options.dtype is None or options.dtype in FLOATS
+    graph = graph_from_config(
+        name,
+        batch=options.batch or 1,
+        sequence=options.sequence,
+        context=options.context,
+        phase=options.phase or usual.get("phase"),
+        dtype=options.dtype if plain else "float32",
+    )
+    return graph if plain else _in_precision(graph, str(options.dtype))
+
+
+def _from_file(name: str, options: ModelOptions) -> Graph:
+    from lydite.graph.formats import read_file
+
+    _refuse_sizes(options, name, "a file")
+    graph = read_file(name, dims=_dims(options), params=options.params).renamed(Path(name).stem)
+    return _sized(graph, options)
+
+
+def _adapted(graph: Graph, options: ModelOptions, where: str) -> Graph:
+    """A graph with symbolic sizes bound, another batch or another precision."""
+    from lydite.graph import bind_dims
+
+    _refuse_sizes(options, where, "a graph")
+    if options.params:
+        raise InputError("--params is for files", where=where)
+    dims = _dims(options)
+    return _sized(bind_dims(graph, dims) if dims else graph, options)
+
+
+def _sized(graph: Graph, options: ModelOptions) -> Graph:
+    from lydite.graph import rebatched
+
+    if options.batch is not None:
+        graph = rebatched(graph, options.batch)
+    return graph if options.dtype is None else _in_precision(graph, options.dtype)
+
+
+def _refuse_sizes(options: ModelOptions, where: str, what: str) -> None:
+    for option, value in _sizes(options).items():
+        if value is not None:
+            dashed = option.replace("_", "-")
+            raise InputError(
+                f"{what} has its own sizes, --{dashed} is for the model set",
+                where=where,
+                hint="use --dim NAME=SIZE for symbolic sizes",
+            )
+
+
+def _in_precision(graph: Graph, dtype: str) -> Graph:
+    from lydite.graph.passes import in_precision
+
+    return in_precision(graph, dtype)
+
+
+def _dims(options: ModelOptions) -> dict[str, int]:
+    return dict(_dim(text) for text in options.dim)
+
+
+def _dim(text: str) -> tuple[str, int]:
+    name, equals, size = text.rpartition("=")
+    if not (name and equals and size.isdecimal() and int(size) < 2**31):
+        raise InputError(f"'{text}' binds nothing", where="--dim", allowed="NAME=SIZE")
+    return name, int(size)

@@ -1,0 +1,163 @@
+"""Measuring sessions and recorded runs, with every option checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from lydite.errors import BackendError, InputError, unknown_name
+
+if TYPE_CHECKING:
+    from lydite.hardware import Device
+    from lydite.measure import Session as Measuring
+    from lydite.store import Database
+
+CLOCKS = ("wall", "process")
+CACHES = ("rotated", "hot", "cold")
+
+
+def check_clock(clock: str) -> None:
+    """Refuse a clock that nobody knows.
+
+    Raises:
+        InputError: it is neither "wall" nor "process".
+    """
+    if clock not in CLOCKS:
+        raise unknown_name("clock", clock, CLOCKS)
+
+
+def measured_device(device: str = "cpu") -> Device:
+    """The device that a backend's "cpu" or "cuda" is here.
+
+    Raises:
+        BackendError: no accelerator is visible.
+    """
+    from lydite.hardware import find_device
+
+    return find_device("cpu" if device == "cpu" else accelerator_name(device))
+
+
+def device_of_backend(device: str) -> Device | None:
+    """`measured_device`; None where no such device is visible, which is refused later."""
+    try:
+        return measured_device(device)
+    except BackendError:
+        return None
+
+
+def make_measuring(
+    backend: str,
+    database: Database,
+    *,
+    threads: int,
+    device: str = "cpu",
+    cache: str = "rotated",
+    clock: str = "wall",
+    budget: float = 0.5,
+    seed: int = 0,
+    run: str | None = None,
+    timeout: float = 120.0,
+    memory: str | None = None,
+    rounds: int = 15,
+) -> Measuring:
+    """A measuring session.
+
+    Args:
+        backend: name of the backend.
+        database: where rows go.
+        threads: threads inside an operator.
+        device: where the backend runs, "cpu" or "cuda".
+        cache: state of the weights before a call: "rotated", "hot" or "cold".
+        clock: "wall" or "process".
+        budget: seconds to spend on each thing measured.
+        seed: of weights, inputs and orders.
+        run: id of the run that the rows belong to.
+        timeout: longest silence of one operator, in seconds.
+        memory: most memory of the worker, such as "8 GiB".
+        rounds: most samples.
+
+    Raises:
+        InputError: an option out of range.
+        BackendError: the backend cannot run here.
+    """
+    from lydite.backends import Settings, find_backend
+    from lydite.hardware import physical_cores
+    from lydite.measure import Plan
+    from lydite.measure import Session as Measuring
+    from lydite.units import parse_quantity
+
+    check_clock(clock)
+    if cache not in CACHES:
+        raise unknown_name("cache state", cache, CACHES)
+    if device == "cpu" and threads > physical_cores():
+        raise InputError(
+            f"--threads {threads} is more than the {physical_cores()} cores of this machine"
+        )
+    found = find_backend(backend)
+    capabilities = found.capabilities()
+    if not capabilities.available:
+        raise BackendError(
+            f"{backend} cannot run here: {capabilities.reason}", hint=capabilities.hint
+        )
+    if device not in capabilities.devices:
+        raise BackendError(
+            f"{backend} has no device '{device}' here", allowed=", ".join(capabilities.devices)
+        )
+    spec = measured_device(device)
+    database.add_device(spec.name, spec.to_json())
+    return Measuring(
+        found,
+        database,
+        spec.name,
+        Settings(threads=threads, device=device, seed=seed),
+        Plan(
+            rounds=rounds,
+            budget_s=budget,
+            clock="wall" if clock == "wall" else "process",
+            seed=seed,
+        ),
+        cache=cache,
+        run=run,
+        timeout_s=timeout,
+        memory_bytes=int(parse_quantity(memory, "B", where="--memory")) if memory else None,
+    )
+
+
+def accelerator_name(device: str) -> str:
+    """Name of the accelerator that this machine has, as its driver says it.
+
+    Raises:
+        BackendError: none can be seen.
+    """
+    from lydite.hardware.accelerators import accelerators
+
+    found = accelerators()
+    if not found:
+        raise BackendError(f"no accelerator is visible for '{device}'", hint="type: lydite doctor")
+    return found[0].name
+
+
+@contextmanager
+def recorded_run(
+    database: Database, command: str, arguments: Mapping[str, Any]
+) -> Iterator[RecordedRun]:
+    """A run in the database: done with its result, or failed, or interrupted."""
+    run = RecordedRun(database.start_run(command, dict(arguments)))
+    try:
+        yield run
+    except KeyboardInterrupt:
+        database.finish_run(run.id, "interrupted", run.result)
+        raise
+    except BaseException:
+        database.finish_run(run.id, "failed", run.result)
+        raise
+    database.finish_run(run.id, "done", run.result)
+
+
+class RecordedRun:
+    """A run's id, and the result it will be saved with."""
+
+    def __init__(self, identity: str) -> None:
+        self.id = identity
+        self.result: dict[str, Any] = {}

@@ -1,0 +1,262 @@
+"""`predict`: seconds per operator and in total, with source and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import TypedDict
+
+from lydite.api.devices import chain_for, device_and_sources
+from lydite.api.load import Model, ModelLike, resolve, takes_phase
+from lydite.api.measuring import check_clock
+from lydite.api.options import ModelOptions, chosen
+from lydite.errors import InputError
+from lydite.results import Result
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.estimate import Coverage, Prediction
+    from lydite.hardware import Device
+
+CONFIDENCE = 0.9
+
+
+class CoverageDocument(TypedDict):
+    """How much of a prediction rests on what."""
+
+    node_coverage: float
+    type_coverage: float
+    nodes_by_source: dict[str, int]
+    types_covered: int
+    types: int
+    seconds_by_source: dict[str, float]
+    uncovered_nodes_by_type: dict[str, int]
+
+
+class OperatorTime(TypedDict):
+    """One operator; seconds are None where nobody knows."""
+
+    name: str
+    op_type: str
+    seconds: float | None
+    low_s: float | None
+    high_s: float | None
+    source: str
+    detail: str
+
+
+class PredictDocument(TypedDict):
+    """A prediction; low_s and high_s bound an interval that holds the truth with `confidence`."""
+
+    model: str
+    device: str
+    threads: int
+    dtype: str
+    dtype_reason: str
+    runtime: str | None
+    seconds: float
+    low_s: float
+    high_s: float
+    source: str
+    confidence: float
+    complete: bool
+    call_s: float | None
+    coverage: CoverageDocument
+    ops: list[OperatorTime]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PredictResult(Result):
+    """A model's predicted time.
+
+    Attributes:
+        model: as it was predicted.
+        prediction: the estimates, operator by operator.
+        threads: threads inside an operator.
+        runtime: name of the runtime that was asked for; None for the usual fusions.
+    """
+
+    verb = "predict"
+    deprecated: ClassVar[Mapping[str, str]] = {"total_s": "seconds"}
+
+    model: Model
+    prediction: Prediction
+    threads: int
+    runtime: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time; a lower bound while an operator is unknown."""
+        return self.prediction.total.seconds
+
+    @property
+    def low_s(self) -> float:
+        """Lower bound of the 90 % interval in seconds."""
+        return self.prediction.total.low
+
+    @property
+    def high_s(self) -> float:
+        """Upper bound of the 90 % interval in seconds."""
+        return self.prediction.total.high
+
+    @property
+    def source(self) -> str:
+        """Where the estimates come from: "measured", ..., or "mixed"."""
+        found = list(self.prediction.coverage.seconds)
+        return found[0] if len(found) == 1 else "mixed" if found else "unknown"
+
+    @property
+    def device(self) -> Device:
+        """Where."""
+        return self.prediction.device
+
+    @property
+    def coverage(self) -> Coverage:
+        """How much of the time rests on what."""
+        return self.prediction.coverage
+
+    @property
+    def complete(self) -> bool:
+        """Whether every operator has a time."""
+        return self.prediction.complete
+
+    @property
+    def dtype_note(self) -> str:
+        """Why a language model has its dtype; "" for others."""
+        if not takes_phase(self.model):
+            return ""
+        return f"weights in {self.model.dtype}: {self.model.dtype_reason}"
+
+    def document(self) -> PredictDocument:
+        """The total and all operators."""
+        call = self.prediction.call
+        return {
+            "model": self.prediction.model,
+            "device": self.device.name,
+            "threads": self.threads,
+            "dtype": self.model.dtype,
+            "dtype_reason": self.model.dtype_reason,
+            "runtime": self.runtime,
+            "seconds": self.seconds,
+            "low_s": self.low_s,
+            "high_s": self.high_s,
+            "source": self.source,
+            "confidence": CONFIDENCE,
+            "complete": self.complete,
+            "call_s": call.seconds if call else None,
+            "coverage": coverage_document(self.coverage),
+            "ops": _operators(self.prediction),
+        }
+
+    def summary(self, *, ops: bool = False) -> str:
+        """Text with a table of operator types, or of all operators."""
+        from lydite.report.text.predict import predict_text
+
+        return predict_text(self.prediction, ops=ops, note=self.dtype_note)
+
+    def headline(self) -> str:
+        """The total and its bounds."""
+        from lydite.report.text.predict import headline
+
+        return headline(self.prediction)
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """One row an operator."""
+        return _operators(self.prediction)
+
+
+def coverage_document(coverage: Coverage) -> CoverageDocument:
+    """All figures of a coverage."""
+    return {
+        "node_coverage": coverage.node_coverage,
+        "type_coverage": coverage.type_coverage,
+        "nodes_by_source": dict(coverage.nodes),
+        "types_covered": coverage.types[0],
+        "types": coverage.types[1],
+        "seconds_by_source": dict(coverage.seconds),
+        "uncovered_nodes_by_type": dict(coverage.uncovered),
+    }
+
+
+def _operators(prediction: Prediction) -> list[OperatorTime]:
+    return [
+        {
+            "name": node.name,
+            "op_type": node.op_type,
+            "seconds": node.estimate.seconds if node.estimate else None,
+            "low_s": node.estimate.low if node.estimate else None,
+            "high_s": node.estimate.high if node.estimate else None,
+            "source": node.estimate.source if node.estimate else "unknown",
+            "detail": node.estimate.detail if node.estimate else "",
+        }
+        for node in prediction.nodes
+    ]
+
+
+def predict(
+    session: Session,
+    model: ModelLike,
+    *,
+    on: str | Device = "cpu",
+    backend: str = "onnxruntime",
+    threads: int = 1,
+    clock: str = "wall",
+    runtime: str | None = None,
+    strict: bool = False,
+    options: ModelOptions | None = None,
+    **given: Any,
+) -> PredictResult:
+    """Predict a model's time from its operators.
+
+    On a processor the graph is what the backend runs here, fused and laid out; for another device
+    it is fused as the runtime does it (see `lydite.estimate.runtimes`).
+
+    Args:
+        session: its database holds what was measured.
+        model: see `load`.
+        on: device: "cpu", a name of the catalog, a .yaml file, or a `Device`.
+        backend: whose measurements count, and who says what a processor really runs.
+        threads: threads inside an operator, on a processor.
+        clock: clock of the measurements: "wall" or "process".
+        runtime: a name of `lydite.estimate.runtimes.RUNTIMES`; None for the usual fusions.
+        strict: whether an operator that nobody knows is an error.
+        options: how the model is built.
+        given: fields of `ModelOptions`, such as `batch`.
+
+    Raises:
+        InputError: an unknown device, clock or runtime, a bad model, or, if strict, an operator
+            that nobody knows.
+    """
+    from lydite.backends import Settings, find_backend
+    from lydite.backends.lowered import lowered
+    from lydite.estimate import Rows
+    from lydite.estimate import predict as estimate_all
+    from lydite.estimate.runtimes import Launched, find_runtime, fuse_for_runtime
+
+    wanted = chosen(ModelOptions, options, given)
+    check_clock(clock)
+    chosen_runtime = find_runtime(runtime)
+    with device_and_sources(session, on) as (device, sources):
+        made = resolve(model, wanted, device)
+        if device.kind == "cpu":
+            if chosen_runtime is not None:
+                raise InputError(
+                    f"--runtime {runtime} is for accelerators; {device.name} is a processor",
+                    hint="--backend says what runs there",
+                )
+            settings = Settings(threads=threads, seed=session.seed)
+            graph = lowered(find_backend(backend), made.graph, settings)
+        else:
+            graph = fuse_for_runtime(made.graph, chosen_runtime)
+        estimator, call = chain_for(sources, device, Rows(backend, threads, clock))
+        if chosen_runtime is not None:
+            estimator = Launched(estimator, chosen_runtime)
+        prediction = estimate_all(graph, device, estimator, call)
+    if strict and not prediction.complete:
+        missing = ", ".join(f"{t} ({n})" for t, n in prediction.coverage.uncovered.items())
+        raise InputError(
+            f"no estimate for {missing}", where=prediction.model, hint="lydite profile"
+        )
+    return PredictResult(made, prediction, threads, runtime)

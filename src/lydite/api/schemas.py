@@ -1,0 +1,101 @@
+"""JSON Schemas of every document and of every YAML file.
+
+    python -m lydite.api.schemas docs/schema
+
+Each verb's document is written once, as a typed dictionary beside the verb; keys of older releases
+are added to it as deprecated.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter
+
+from lydite.api.session import VERBS
+from lydite.files import write_atomic
+from lydite.results import Result
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def result_types() -> dict[str, type[Result]]:
+    """The class of each verb's result, by the name in its schema."""
+    for path in VERBS.values():
+        import_module(f"lydite.api.{path.partition(':')[0]}")
+    return {kind.verb: kind for kind in sorted(Result.__subclasses__(), key=lambda k: k.verb)}
+
+
+def schema_of(kind: type[Result]) -> dict[str, Any]:
+    """The schema of a result's document, with `schema` and the deprecated keys."""
+    form = get_type_hints(kind.document)["return"]
+    schema = TypeAdapter(form).json_schema()
+    _close(schema)
+    for definition in schema.get("$defs", {}).values():
+        _close(definition)
+    properties = {"schema": {"const": f"lydite/{kind.verb}/1"}, **schema["properties"]}
+    schema["properties"] = properties
+    schema["required"] = ["schema", *schema["required"]]
+    for old, new in kind.deprecated.items():
+        _deprecate(schema, old.split("."), new.rpartition(".")[2])
+    if kind.deprecated:
+        properties["deprecated"] = {
+            "type": "object",
+            "description": "Keys of older releases, with those that replace them.",
+            "additionalProperties": {"type": "string"},
+        }
+    return {"$schema": DIALECT, "$id": f"lydite/{kind.verb}/1", **schema}
+
+
+def _close(schema: dict[str, Any]) -> None:
+    """No other keys than those that are stated."""
+    if "properties" in schema:
+        schema["additionalProperties"] = False
+
+
+def _deprecate(root: dict[str, Any], old: Sequence[str], new: str) -> None:
+    """Add a key of an older release to the object that holds the new one."""
+    place = root
+    for part in old[:-1]:
+        reference = place["properties"][part.removesuffix("[]")]["items"]["$ref"]
+        place = root["$defs"][reference.rpartition("/")[2]]
+    place["properties"][old[-1]] = {**place["properties"][new], "deprecated": True}
+
+
+def file_schemas() -> dict[str, Mapping[str, Any]]:
+    """The schemas of the YAML files: devices, clusters, chips."""
+    from lydite.hardware.chip import chip_json_schema
+    from lydite.hardware.cluster import json_schema
+    from lydite.hardware.spec import DeviceSpec
+
+    return {
+        "device": DeviceSpec.model_json_schema(),
+        "cluster": json_schema(),
+        "chip-file": chip_json_schema(),
+    }
+
+
+def all_schemas() -> dict[str, str]:
+    """The text of each file in docs/schema, by its name."""
+    documents = {verb: schema_of(kind) for verb, kind in result_types().items()}
+    files = {name: {"$schema": DIALECT, **schema} for name, schema in file_schemas().items()}
+    return {
+        f"{name}.json": json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+        for name, schema in (documents | files).items()
+    }
+
+
+def main() -> None:
+    """Write all schemas into the folder that is named."""
+    folder = Path(sys.argv[1])
+    for name, text in all_schemas().items():
+        write_atomic(folder / name, text)
+
+
+if __name__ == "__main__":
+    main()

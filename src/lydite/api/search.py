@@ -1,0 +1,133 @@
+"""`search`: the best plans of a training step on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import TypedDict
+
+from lydite.api.devices import chain_for
+from lydite.api.load import Model, ModelLike, resolve, unwrapped
+from lydite.api.options import ModelOptions
+from lydite.api.simulate import StepDocument, grouped, rank_options, step_document
+from lydite.api.step_options import ClusterOptions, PlanOptions
+from lydite.results import Result
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.cluster.search import Found
+    from lydite.graph import Graph
+
+
+class SearchDocument(TypedDict):
+    """Plans that are possible, those that fit in memory, and the fastest of these."""
+
+    considered: int
+    fitting: int
+    samples: int
+    best: list[StepDocument]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SearchResult(Result):
+    """The best plans, fastest first.
+
+    Attributes:
+        found: what the search saw.
+        model: what a rank of the last plan was built from.
+        samples: of a step, over all replicas.
+    """
+
+    verb = "search"
+    deprecated: ClassVar[Mapping[str, str]] = {
+        "best[].step_s": "best[].seconds",
+        "best[].kind": "best[].source",
+    }
+
+    found: Found
+    model: Model
+    samples: int
+
+    def document(self) -> SearchDocument:
+        """The best plans with their steps."""
+        steps = [step_document(step, self.model, None, None) for step in self.found.best]
+        return {
+            "considered": self.found.considered,
+            "fitting": self.found.fitting,
+            "samples": self.samples,
+            "best": steps,
+        }
+
+    def summary(self) -> str:
+        """A table with a line a plan."""
+        from lydite.report.text.step import search_text
+
+        return search_text(self.found)
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """One row a plan."""
+        return [
+            {
+                "seconds": step.seconds,
+                "mfu": step.mfu,
+                "peak_memory_bytes": step.peak_memory_bytes,
+                **step_document(step, self.model, None, None)["plan"],
+            }
+            for step in self.found.best
+        ]
+
+
+def search(
+    session: Session,
+    model: ModelLike,
+    *,
+    options: ModelOptions | None = None,
+    cluster: ClusterOptions | None = None,
+    plan: PlanOptions | None = None,
+    **given: Any,
+) -> SearchResult:
+    """Search the plans of a training step: all that divide, the best of them simulated.
+
+    Args:
+        session: its database holds what was measured of operators and collectives.
+        model: see `load`.
+        options, cluster, plan: groups of options.
+        given: fields of `ModelOptions` and `ClusterOptions`, and of `PlanOptions` the `batch`
+            (samples of a step; two a device without one), `attention`, `overlap` and `bucket`.
+
+    Raises:
+        InputError: an unknown model or cluster, or no plan that fits.
+    """
+    from lydite.cluster.constants import with_curves
+    from lydite.cluster.search import search as search_plans
+    from lydite.estimate import Rows
+
+    net, where, degrees, _ = grouped(given, options, cluster, plan, None)
+    source, net, example = unwrapped(model, net)
+    found_cluster, constants = where.cluster(), where.known_constants()
+    degrees.refuse_for_search()
+    batch = degrees.batch or 2 * found_cluster.ranks
+    training = replace(net, train=True)
+    built: list[Model] = []
+
+    def build(micro_batch: int) -> Graph:
+        shape = rank_options(training, source, micro_batch, 1)
+        built[:] = [resolve(source, shape, found_cluster.device, example=example)]
+        return built[0].graph
+
+    rows = Rows("torch", 1, "wall")
+    with session.database() as database, session.bar("search") as progress:
+        estimator, _ = chain_for([database], found_cluster.device, rows, constants.achieved)
+        found = search_plans(
+            build,
+            found_cluster,
+            batch,
+            estimator,
+            loss=net.loss,
+            optimizer=net.optimizer or "adam",
+            constants=with_curves(constants, database, found_cluster),
+            progress=progress,
+        )
+    return SearchResult(found, built[0], batch)

@@ -1,0 +1,170 @@
+"""`Session`: the verbs of Lydite with one database, one seed and one way to show progress.
+
+Each verb is a function of its own file whose first argument is the session; it becomes a method
+here, and a function of the package `lydite` with the default session. It is imported when it is
+first called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lydite.api import _verbs
+    from lydite.store import Database
+
+Progress = Callable[[int, int, str], None]
+"""Told (done, of how many, what comes next)."""
+ProgressBar = Callable[[str], AbstractContextManager[Progress]]
+"""Makes a bar with a label."""
+
+VERBS = {
+    "load": "load:load",
+    "inspect": "inspect:inspect",
+    "predict": "predict:predict",
+    "profile": "profile:profile",
+    "bench": "bench:bench",
+    "validate": "validate:validate",
+    "validate_steps": "validate_steps:validate_steps",
+    "coverage": "coverage:coverage",
+    "simulate": "simulate:simulate",
+    "search": "search:search",
+    "chip": "chip:chip",
+    "sweep": "sweep:sweep",
+    "scalesim": "scalesim:scalesim",
+    "calibrate": "calibrate:calibrate",
+    "aisim": "aisim:aisim",
+    "doctor": "doctor:doctor",
+    "models": "models:models",
+    "demo": "demo:demo",
+    "runs": "runs:runs",
+    "run": "runs:run",
+    "db_query": "db:query",
+    "db_stats": "db:stats",
+    "db_import": "db:import_",
+    "db_export": "db:export",
+    "db_merge": "db:merge",
+}
+"""Where each verb stands in `lydite.api`."""
+
+
+def _silent(_done: int, _total: int, _next: str) -> None:
+    pass
+
+
+class _Verb:
+    """A method that is imported when it is first used."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, session: Session | None, owner: object = None) -> Callable[..., Any]:
+        del owner
+        module, _, function = VERBS[self.name].partition(":")
+        found = getattr(import_module(f"lydite.api.{module}"), function)
+        return found if session is None else MethodType(found, session)
+
+
+class Session:
+    """The verbs with a database and a seed.
+
+        with Session(db="postgresql://...", seed=7) as session:
+            session.predict("resnet50", on="h100")
+
+    Args:
+        db: a file or a postgresql:// URL; None for `$LYDITE_DB`, else the user's own.
+        seed: of weights, inputs and orders.
+        progress: makes a progress bar from a label; True for bars on standard error; None for
+            none.
+    """
+
+    if TYPE_CHECKING:
+        aisim = _verbs.aisim
+        bench = _verbs.bench
+        calibrate = _verbs.calibrate
+        chip = _verbs.chip
+        coverage = _verbs.coverage
+        db_export = _verbs.db_export
+        db_import = _verbs.db_import
+        db_merge = _verbs.db_merge
+        db_query = _verbs.db_query
+        db_stats = _verbs.db_stats
+        demo = _verbs.demo
+        doctor = _verbs.doctor
+        inspect = _verbs.inspect
+        load = _verbs.load
+        models = _verbs.models
+        predict = _verbs.predict
+        profile = _verbs.profile
+        run = _verbs.run
+        runs = _verbs.runs
+        scalesim = _verbs.scalesim
+        search = _verbs.search
+        simulate = _verbs.simulate
+        sweep = _verbs.sweep
+        validate = _verbs.validate
+        validate_steps = _verbs.validate_steps
+
+    def __init__(
+        self,
+        db: str | Path | None = None,
+        *,
+        seed: int = 0,
+        progress: ProgressBar | bool | None = None,
+    ) -> None:
+        self.db = None if db is None else str(db)
+        self.seed = seed
+        self._progress = progress
+        self._kept: Database | None = None
+        self._keeps = False
+
+    def __enter__(self) -> Session:
+        self._keeps = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._keeps = False
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def __repr__(self) -> str:
+        return f"<Session db {self.db or 'default'}, seed {self.seed}>"
+
+    @contextmanager
+    def database(self, *, read_only: bool = False) -> Iterator[Database]:
+        """The database: open within the block, or until the session's own block ends."""
+        from lydite.store import Database
+
+        if self._kept is not None:
+            yield self._kept
+        elif self._keeps and not read_only:
+            self._kept = Database.open(self.db)
+            yield self._kept
+        else:
+            with Database.open(self.db, read_only=read_only) as database:
+                yield database
+
+    def bar(self, label: str) -> AbstractContextManager[Progress]:
+        """A progress bar for a verb that takes its time."""
+        if self._progress is True:
+            from lydite.report.progress import progress_bar
+
+            return progress_bar(label)
+        return self._progress(label) if self._progress else nullcontext(_silent)
+
+
+for _name in VERBS:
+    setattr(Session, _name, _Verb(_name))
+
+
+@cache
+def default() -> Session:
+    """The session of the functions of the package `lydite`."""
+    return Session()

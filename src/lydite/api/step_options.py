@@ -1,0 +1,266 @@
+"""Options of a step on a cluster: where, how it is divided, and how often it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from lydite.api.options import Help, Options
+from lydite.errors import InputError, UnitError
+
+if TYPE_CHECKING:
+    from lydite.cluster import Plan
+    from lydite.cluster.constants import Constants
+    from lydite.hardware.cluster import Cluster
+
+
+@dataclass(frozen=True)
+class PlanOptions(Options):
+    """How a step is divided among ranks; names as in `lydite.cluster.Plan`.
+
+    Attributes:
+        dp: replicas of the model; None for the ranks that the other degrees leave.
+        tp, pp, cp, ep: degrees of tensor, pipeline, context and expert parallelism.
+        batch: samples of a step over all replicas; 0 for one micro-batch a replica, four times the
+            stages in a training pipeline.
+        micro_batch: samples that go through the pipeline at once.
+        schedule: "gpipe", "1f1b", "interleaved" or "zero-bubble".
+        chunks: virtual stages of a rank in an interleaved schedule.
+        zero: what replicas shard: 1 optimizer states, 2 gradients too, 3 weights too.
+        recompute: "none", "selective" or "full".
+        attention: "fused", or "written" out as products and a softmax; None for the runtime's.
+        sequence_parallel: whether norms are divided too where tensors are.
+        overlap: whether gradients are sent while the backward pass goes on.
+        bucket: bytes of gradients sent at once, such as "25 MiB".
+    """
+
+    dp: Annotated[
+        int | None, Help("Number of data-parallel replicas; default: all remaining ranks.", min=1)
+    ] = None
+    tp: Annotated[int, Help("Tensor-parallel degree: ranks that divide each product.", min=1)] = 1
+    pp: Annotated[int, Help("Number of pipeline stages.", min=1)] = 1
+    cp: Annotated[int, Help("Context-parallel degree: ranks that divide each sequence.", min=1)] = 1
+    ep: Annotated[
+        int, Help("Expert-parallel degree: ranks that divide the experts of a layer.", min=1)
+    ] = 1
+    batch: Annotated[
+        int, Help("Samples in a step over all replicas; 0: one micro-batch a replica.", min=0)
+    ] = 0
+    micro_batch: Annotated[
+        int | None, Help("Samples in a micro-batch; default: what the batch allows.", min=1)
+    ] = None
+    schedule: Annotated[
+        str, Help("Pipeline schedule: gpipe, 1f1b, interleaved or zero-bubble.")
+    ] = "1f1b"
+    chunks: Annotated[
+        int, Help("Number of virtual stages on a rank in the interleaved schedule.", min=1)
+    ] = 1
+    zero: Annotated[
+        int,
+        Help("ZeRO stage: 1 shards optimizer states, 2 gradients, 3 weights.", min=0, max=3),
+    ] = 0
+    recompute: Annotated[str, Help("Activation recomputation: none, selective or full.")] = "none"
+    attention: Annotated[
+        str | None,
+        Help("Attention: fused or written (as products and a softmax); default: fused."),
+    ] = None
+    sequence_parallel: Annotated[
+        bool, Help("Divide norms along the sequence as well, with tensor parallelism.")
+    ] = False
+    overlap: Annotated[
+        bool,
+        Help("Send gradients while the backward pass runs.", flag="--overlap/--no-overlap"),
+    ] = True
+    bucket: Annotated[str, Help("Size of the gradient buckets that are sent at once.")] = "25 MiB"
+
+    def plan(self, ranks: int, *, training: bool = True, attention: str = "fused") -> Plan:
+        """The plan over all ranks; a training pipeline gets four micro-batches a stage.
+
+        Args:
+            ranks: number of devices.
+            training: whether it is a training step.
+            attention: what holds where the options say nothing.
+
+        Raises:
+            InputError: the degrees do not divide the ranks, or the batch.
+        """
+        from lydite.cluster import filled
+
+        chosen = {name: getattr(self, name) for name in _AS_THEY_ARE}
+        plan = filled(
+            ranks,
+            tp=self.tp,
+            pp=self.pp,
+            cp=self.cp,
+            dp=self.dp,
+            **chosen,
+            attention=self.attention or attention,
+            micro_batch=self.micro_batch or max(1, self._even(ranks)),
+            bucket_bytes=max(1, int(quantity(self.bucket, "B", "--bucket"))),
+        )
+        if self.batch or self.pp == 1 or not training:
+            return plan
+        return replace(plan, batch=4 * plan.pp * plan.dp * plan.micro_batch)
+
+    def _even(self, ranks: int) -> int:
+        """All samples of a replica at once, where there is no pipeline."""
+        replicas = self.dp or max(1, ranks // (self.tp * self.pp * self.cp))
+        return self.batch // replicas if self.batch and self.pp == 1 else 1
+
+    def refuse_for_search(self) -> None:
+        """What a search chooses itself is not taken.
+
+        Raises:
+            InputError: something of it was given.
+        """
+        free = {"batch", "attention", "overlap", "bucket"}
+        for field in fields(self):
+            if field.name not in free and getattr(self, field.name) != field.default:
+                raise InputError(
+                    f"--search chooses --{field.name.replace('_', '-')} itself", hint="leave it out"
+                )
+
+
+_AS_THEY_ARE = (
+    "ep",
+    "batch",
+    "schedule",
+    "chunks",
+    "zero",
+    "recompute",
+    "sequence_parallel",
+    "overlap",
+)
+
+
+@dataclass(frozen=True)
+class ClusterOptions(Options):
+    """Where a step runs, and what that costs.
+
+    Attributes:
+        on: a cluster's name, "NAME x HOSTS", or a .yaml file.
+        devices: how many of its devices are used; None for all.
+        device: device in place of the cluster's own.
+        slow, slow_link: "NUMBER=FACTOR" of a rank's speed, of a link's bandwidth.
+        constants: file that `calibrate` wrote.
+        price: USD for an hour of a device.
+        grid: kg of CO2 for a kWh.
+    """
+
+    on: Annotated[str, Help('Cluster: a name, "NAME x HOSTS", or a .yaml file.')] = "dgx-a100"
+    devices: Annotated[
+        int | None, Help("Number of devices that are used; default: all.", min=1)
+    ] = None
+    device: Annotated[
+        str | None, Help("Device in place of the cluster's own; AISim's pools need it.")
+    ] = None
+    slow: Annotated[
+        tuple[str, ...], Help("Speed of a rank, as RANK=FACTOR such as 3=0.8 (repeatable).")
+    ] = ()
+    slow_link: Annotated[
+        tuple[str, ...], Help("Bandwidth of a link, as LINK=FACTOR (repeatable).")
+    ] = ()
+    constants: Annotated[
+        Path | None, Help("Constants that `lydite calibrate` wrote; default: assumed ones.")
+    ] = None
+    price: Annotated[float | None, Help("Price of a device hour in USD.", min=0)] = None
+    grid: Annotated[float | None, Help("Emissions of the power grid in kg CO2 per kWh.", min=0)] = (
+        None
+    )
+
+    def cluster(self) -> Cluster:
+        """The cluster, degraded and priced as asked for.
+
+        Raises:
+            InputError: no such cluster, rank or link.
+        """
+        from lydite.hardware.cluster import degraded, read_cluster
+
+        found = read_cluster(self.on, self.devices, device=self.device)
+        if self.slow or self.slow_link:
+            found = degraded(
+                found, _factors("--slow", self.slow), _factors("--slow-link", self.slow_link)
+            )
+        given = {"price_per_device_hour_usd": self.price, "grid_kg_per_kwh": self.grid}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return replace(found, economics=replace(found.economics, **chosen))
+
+    def known_constants(self) -> Constants:
+        """Those of the file, or the assumed ones.
+
+        Raises:
+            InputError: the file is not one of constants.
+        """
+        from lydite.cluster.constants import ASSUMED, read_constants
+
+        return ASSUMED if self.constants is None else read_constants(Path(self.constants))
+
+
+def _factors(option: str, given: Sequence[str]) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for text in given:
+        number, _, factor = text.partition("=")
+        try:
+            found[int(number)] = float(factor)
+        except ValueError:
+            raise InputError(
+                f"'{text}' names no factor", where=option, allowed="NUMBER=FACTOR, such as 3=0.8"
+            ) from None
+    return found
+
+
+@dataclass(frozen=True)
+class FailureOptions(Options):
+    """How often devices fail, and what that costs.
+
+    Attributes:
+        mtbf: mean time between failures of a device; goodput is told where it is given.
+        checkpoint_interval: time between checkpoints; None for the best one.
+        checkpoint_write: rate at which each device writes to storage.
+        restart: time from a failure to the next step.
+    """
+
+    mtbf: Annotated[
+        str | None,
+        Help('Mean time between failures of a device, such as "5 years"; adds goodput.'),
+    ] = None
+    checkpoint_interval: Annotated[
+        str | None, Help("Time between checkpoints; default: Daly's optimum.")
+    ] = None
+    checkpoint_write: Annotated[
+        str, Help("Rate at which each device writes a checkpoint to storage.")
+    ] = "1 GB/s"
+    restart: Annotated[str, Help("Time from a failure to the next step.")] = "10 min"
+
+    def seconds(self) -> dict[str, float | None]:
+        """Seconds (of `checkpoint_write` bytes/s) by field; None where nothing was said.
+
+        Raises:
+            UnitError: a quantity in the wrong unit.
+        """
+        found: dict[str, float | None] = {}
+        for field in fields(self):
+            text, unit = getattr(self, field.name), "B/s" if "write" in field.name else "s"
+            where = f"--{field.name.replace('_', '-')}"
+            found[field.name] = None if text is None else quantity(text, unit, where)
+        if self.mtbf is None and self.checkpoint_interval is not None:
+            raise InputError(
+                "--checkpoint-interval says nothing without failures", hint="add --mtbf TIME"
+            )
+        return found
+
+
+def quantity(text: str, unit: str, where: str) -> float:
+    """A quantity with its unit: a bare number could be anything.
+
+    Raises:
+        UnitError: no unit, or the wrong one.
+    """
+    from lydite.units import parse_quantity
+
+    found = parse_quantity(text, unit, where=where)
+    if text.strip().replace(".", "", 1).isdigit():
+        raise UnitError(f"'{text}' has no unit", where=where, allowed=f"such as '2 {unit}'")
+    return found

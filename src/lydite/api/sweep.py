@@ -1,0 +1,131 @@
+"""`sweep`: many designs of one chip over one network, and which of them nothing beats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypedDict
+
+from lydite.api.chip import DesignOptions, designed_options, model_for
+from lydite.api.load import ModelLike
+from lydite.api.options import ModelOptions
+from lydite.errors import InputError
+from lydite.results import Result
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.hardware.chip import Chip
+
+BEATEN_IN = ("seconds", "energy_j", "area_mm2")
+
+
+class SweepDocument(TypedDict):
+    """Each design with its figures, or the error that kept it from running."""
+
+    model: str
+    chip: str
+    dtype: str
+    dtype_reason: str
+    source: str
+    varied: list[str]
+    designs: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SweepResult(Result):
+    """Designs of a chip; `pareto` marks those that none beats in time, energy and area together.
+
+    Attributes:
+        facts: its document.
+    """
+
+    verb = "sweep"
+
+    facts: SweepDocument
+
+    def document(self) -> SweepDocument:
+        """All designs."""
+        return self.facts
+
+    def summary(self) -> str:
+        """A table of the designs that nothing beats, fastest first."""
+        from lydite.report.text.chip import sweep_text
+
+        return sweep_text(dict(self.facts))
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """One row a design."""
+        return self.facts["designs"]
+
+    def write_report(self, path: Path | str) -> Path:
+        """Write a self-contained HTML page."""
+        from lydite.report.sweep import write_sweep_page
+
+        return write_sweep_page(dict(self.facts), Path(path))
+
+
+def sweep(
+    session: Session,
+    model: ModelLike,
+    *,
+    vary: Mapping[str, Sequence[Any]] | Sequence[str],
+    tiling: str = "usual",
+    array_only: bool = False,
+    kept: Path | str | None = None,
+    options: ModelOptions | None = None,
+    design: DesignOptions | Chip | None = None,
+    **given: Any,
+) -> SweepResult:
+    """Simulate every design of a chip over one network.
+
+    Args:
+        session: shows the progress.
+        model: see `load`.
+        vary: values by parameter, or texts such as "pes=4,8,16".
+        tiling, array_only: as for `chip`.
+        kept: file of designs that are done already; new ones are added, so that a sweep goes on
+            where it stopped.
+        options: how the model is built.
+        design: options of the chip, or a `Chip`.
+        given: fields of `DesignOptions` and `ModelOptions`.
+
+    Raises:
+        InputError: nothing to vary, an unknown parameter, or no design that runs.
+    """
+    from lydite.chip.sweep import pareto, parse_vary
+    from lydite.chip.sweep import sweep as simulate_all
+
+    net, made, threads = designed_options(options, design, given)
+    built = model_for(model, net, made)
+    if isinstance(vary, Mapping):
+        varied = parse_vary([f"{k}={','.join(str(v) for v in vs)}" for k, vs in vary.items()], made)
+    else:
+        varied = parse_vary(list(vary), made)
+    if not varied:
+        raise InputError("a sweep varies nothing", hint="add --vary pes=4,8,16")
+    settings = {"threads": threads, "soc": not array_only, "tiling": tiling}
+    file = None if kept is None else Path(kept)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    with session.bar("sweep") as progress:
+        rows = simulate_all(
+            built.graph, made, varied, settings=settings, kept=file, progress=progress
+        )
+    if all("error" in row for row in rows):
+        raise InputError(f"none of {len(rows)} designs runs: {rows[0]['error']}")
+    for row, good in zip(rows, pareto(rows, BEATEN_IN), strict=True):
+        row["pareto"] = bool(good)
+    return SweepResult(
+        {
+            "model": built.graph.name,
+            "chip": made.name,
+            "dtype": built.dtype,
+            "dtype_reason": built.dtype_reason,
+            "source": "simulated",
+            "varied": list(varied),
+            "designs": rows,
+        }
+    )

@@ -1,0 +1,195 @@
+"""`validate`: predict and measure side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypedDict
+
+from lydite.api.coverage import several
+from lydite.api.load import ModelLike, resolve
+from lydite.api.measuring import make_measuring, measured_device, recorded_run
+from lydite.api.options import ModelOptions, chosen
+from lydite.api.predict import CoverageDocument, coverage_document
+from lydite.results import Result
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.estimate import Accuracy
+    from lydite.measure import Validation
+
+
+class ModelAccuracy(TypedDict):
+    """A model predicted from its operators and measured whole; `error` is a share of 1."""
+
+    model: str
+    measured_s: float
+    predicted_s: float
+    unpaired_predicted_s: float
+    low_s: float
+    high_s: float
+    error: float
+    inside_interval: bool
+    coverage: CoverageDocument
+    failures: int
+
+
+class AccuracyDocument(TypedDict):
+    """Errors over all points, as shares of 1."""
+
+    points: int
+    median_abs_error: float
+    mean_abs_error: float
+    worst_abs_error: float
+    worst: str
+    bias: float
+    within_5_percent: float
+    within_10_percent: float
+    within_15_percent: float
+    inside_interval: float
+
+
+class ValidateDocument(TypedDict):
+    """Each model, and the accuracy over all of them."""
+
+    device: str
+    backend: str
+    threads: int
+    models: list[ModelAccuracy]
+    accuracy: AccuracyDocument
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ValidateResult(Result):
+    """Predictions beside measurements.
+
+    Attributes:
+        validations: one a model.
+        device: where, as the rows of the database name it.
+        backend: who ran the models.
+        threads: threads inside an operator.
+    """
+
+    verb = "validate"
+
+    validations: tuple[Validation, ...]
+    device: str
+    backend: str
+    threads: int
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Errors over all models."""
+        from lydite.estimate import Accuracy
+
+        return Accuracy.of([one.point for one in self.validations])
+
+    def document(self) -> ValidateDocument:
+        """All models and the accuracy over them."""
+        return {
+            "device": self.device,
+            "backend": self.backend,
+            "threads": self.threads,
+            "models": self.rows(),
+            "accuracy": accuracy_document(self.accuracy),
+        }
+
+    def summary(self) -> str:
+        """A table with a line a model, and the errors over all."""
+        from lydite.report.text.validate import accuracy_table
+
+        return accuracy_table(self.validations)
+
+    def headline(self) -> str:
+        """Median error and number of models."""
+        from lydite.units import format_percent
+
+        error = format_percent(self.accuracy.median_abs)
+        return f"median absolute error {error} over {len(self.validations)} models on {self.device}"
+
+    def rows(self) -> list[ModelAccuracy]:
+        """One row a model."""
+        return [_row(one) for one in self.validations]
+
+
+def accuracy_document(accuracy: Accuracy) -> AccuracyDocument:
+    """All figures of an accuracy."""
+    found: Any = accuracy.to_json()
+    return found
+
+
+def _row(one: Validation) -> ModelAccuracy:
+    point = one.point
+    return {
+        "model": one.prediction.model,
+        "measured_s": one.measured_s,
+        "predicted_s": one.paired_s,
+        "unpaired_predicted_s": one.prediction.total.seconds,
+        "low_s": point.low,
+        "high_s": point.high,
+        "error": point.error,
+        "inside_interval": point.inside,
+        "coverage": coverage_document(one.prediction.coverage),
+        "failures": one.failures,
+    }
+
+
+def validate(
+    session: Session,
+    models: ModelLike | Sequence[ModelLike],
+    *,
+    backend: str = "onnxruntime",
+    threads: int = 1,
+    clock: str = "wall",
+    budget: float = 20.0,
+    options: ModelOptions | None = None,
+    **given: Any,
+) -> ValidateResult:
+    """Measure operators and whole models in turn: how well does the sum predict the whole?
+
+    Args:
+        session: its database takes the rows.
+        models: one model or several; see `load`.
+        backend: who runs the models.
+        threads: threads inside an operator.
+        clock: "wall" or "process".
+        budget: seconds to spend on each group of operators.
+        options: how the models are built.
+        given: fields of `ModelOptions`.
+
+    Raises:
+        InputError: a bad model, or an option out of range.
+        BackendError: the backend cannot run here.
+    """
+    from lydite.hardware import find_device
+    from lydite.measure import validate as measure_both
+
+    wanted, where = chosen(ModelOptions, options, given), measured_device()
+    made = [resolve(model, wanted, where) for model in several(models)]
+    arguments = {
+        "models": [one.label for one in made],
+        "backend": backend,
+        "threads": threads,
+        "clock": clock,
+    }
+    done: list[Validation] = []
+    with session.database() as database, recorded_run(database, "validate", arguments) as run:
+        with make_measuring(
+            backend,
+            database,
+            threads=threads,
+            clock=clock,
+            budget=budget,
+            seed=session.seed,
+            run=run.id,
+            rounds=9,
+        ) as measuring:
+            for model in made:
+                with session.bar(f"validate {model.name}") as progress:
+                    device = find_device("cpu")
+                    done.append(measure_both(model.graph, measuring, device, progress=progress))
+                result = ValidateResult(tuple(done), measuring.device, backend, threads)
+                run.result = result.to_dict()
+    return ValidateResult(tuple(done), measuring.device, backend, threads)

@@ -1,0 +1,174 @@
+"""`validate_steps`: simulated training steps against measured ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import TypedDict
+
+from lydite.api.devices import chain_for
+from lydite.api.load import resolve
+from lydite.api.options import ModelOptions, chosen
+from lydite.errors import InputError
+from lydite.results import Result
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.cluster.baseline import Comparison
+    from lydite.graph import Graph
+    from lydite.hardware.cluster import Cluster
+
+
+class ComparedStep(TypedDict):
+    """One model on so many devices; `error` is a share of 1."""
+
+    model: str
+    devices: int
+    predicted_s: float
+    low_s: float
+    high_s: float
+    sum_s: float
+    baseline_s: float
+    error: float
+    inside_bounds: bool
+
+
+class ValidateStepsDocument(TypedDict):
+    """Each measured step beside the simulated one, and what was not compared."""
+
+    baseline: str
+    cluster: str
+    device: str
+    batch_per_device: int
+    optimizer: str
+    steps: list[ComparedStep]
+    average_loss: float | None
+    accuracy: dict[str, Any]
+    not_compared: list[str]
+    notes: list[str]
+    source: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ValidateStepsResult(Result):
+    """Simulated training steps beside measured ones.
+
+    Attributes:
+        comparison: what was compared, and what was not.
+        cluster: where the steps were measured.
+        baseline: the file of measured steps.
+        batch: samples of a device and step.
+        optimizer: of the steps.
+    """
+
+    verb = "validate-steps"
+    deprecated: ClassVar[Mapping[str, str]] = {"kind": "source"}
+
+    comparison: Comparison
+    cluster: Cluster
+    baseline: str
+    batch: int
+    optimizer: str
+
+    def document(self) -> ValidateStepsDocument:
+        """The setting and all comparisons."""
+        found: Any = {
+            "baseline": self.baseline,
+            "cluster": self.cluster.name,
+            "device": self.cluster.device.name,
+            "batch_per_device": self.batch,
+            "optimizer": self.optimizer,
+            **self.comparison.to_json(),
+        }
+        found["source"] = found.pop("kind")
+        return found
+
+    def summary(self) -> str:
+        """A table of steps, and the errors over all."""
+        from lydite.report.text.validate_steps import steps_text
+
+        return f"{self.headline()}\n{steps_text(self.comparison)}"
+
+    def headline(self) -> str:
+        """Where and what."""
+        return (
+            f"Training steps on {self.cluster.title}, batch {self.batch} a device, "
+            f"{self.optimizer}; simulated"
+        )
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """One row a step."""
+        return [step.to_json() for step in self.comparison.steps]
+
+
+def validate_steps(
+    session: Session,
+    baseline: Path | str,
+    *,
+    on: str,
+    models: Sequence[str] = (),
+    constants: Path | str | None = None,
+    options: ModelOptions | None = None,
+    **given: Any,
+) -> ValidateStepsResult:
+    """Simulate every measured training step of a file, and show how near that comes.
+
+    Args:
+        session: its database holds what was measured of operators.
+        baseline: AISim's baseline.json.
+        on: a cluster with as many devices as the largest baseline.
+        models: only these; all of the file without any.
+        constants: file that `calibrate` wrote.
+        options: how the models are built; the batch is that of a device.
+        given: fields of `ModelOptions`.
+
+    Raises:
+        InputError: a bad file or cluster, or nothing to compare.
+    """
+    from lydite.cluster.aisim.folder import read_baselines
+    from lydite.cluster.baseline import compare
+    from lydite.cluster.constants import ASSUMED, read_constants
+    from lydite.estimate import Rows
+    from lydite.hardware.cluster import read_cluster
+
+    wanted = chosen(ModelOptions, options, given)
+    measured, cluster = read_baselines(Path(baseline)), read_cluster(on)
+    batch, optimizer = wanted.batch or 1, wanted.optimizer or "adam"
+    net = replace(wanted, train=False, optimizer=None, loss=None, batch=batch)
+
+    def build(model: str) -> Graph:
+        shape = replace(net, phase=_phase(model, wanted), dtype=net.dtype or "float32")
+        return resolve(model, shape).graph
+
+    with session.database() as database, session.bar("simulate") as progress:
+        known = ASSUMED if constants is None else read_constants(Path(constants))
+        rows = Rows("torch", 1, "wall")
+        estimator, _ = chain_for([database], cluster.device, rows, known.achieved)
+        try:
+            comparison = compare(
+                measured,
+                cluster,
+                build,
+                estimator,
+                models=models,
+                batch=batch,
+                loss=wanted.loss,
+                optimizer=optimizer,
+                constants=known,
+                progress=progress,
+            )
+        except InputError as error:
+            raise InputError(
+                error.what, where=str(baseline), allowed=error.allowed, hint=error.hint
+            ) from error
+    return ValidateStepsResult(comparison, cluster, str(baseline), batch, optimizer)
+
+
+def _phase(model: str, options: ModelOptions) -> str | None:
+    """Language models go forward in training."""
+    from lydite.models import describe
+
+    return options.phase or ("forward" if "phase" in describe(model).defaults else None)

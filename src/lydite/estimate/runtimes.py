@@ -1,0 +1,112 @@
+"""What a runtime does with a graph before it runs: one table, used by predictions and simulations.
+
+A runtime fuses operators or does not, computes attention in one kernel or writes it out as products
+and a softmax, and takes the host some time to launch a kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lydite.errors import GraphError, unknown_name
+from lydite.estimate.base import Estimate, Estimator
+from lydite.graph import Graph, OpKey
+from lydite.hardware import Device
+
+_HOST = "assumed"
+_REPLAYED = (
+    "assumed: 3.4 us a kernel of 2.9 us in a CUDA graph (NVIDIA, Getting Started with CUDA "
+    "Graphs, 2019)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A row of the table.
+
+    Attributes:
+        name: how it is asked for.
+        about: what it is.
+        fusions: "all" (see `lydite.graph.passes.fused`) or "none".
+        attention: "fused" into one operator, or "written" out as products and a softmax.
+        launch_s: seconds that the host takes to launch a kernel.
+        launch_source: where that figure comes from.
+    """
+
+    name: str
+    about: str
+    fusions: Literal["all", "none"]
+    attention: Literal["fused", "written"]
+    launch_s: float
+    launch_source: str
+
+
+_ROWS = (
+    Runtime("eager", "PyTorch, operator by operator", "none", "written", 4e-6, _HOST),
+    Runtime("sdpa", "PyTorch, attention in one kernel", "none", "fused", 4e-6, _HOST),
+    Runtime("compile", "torch.compile", "all", "fused", 4e-6, _HOST),
+    Runtime("graphs", "torch.compile with CUDA graphs", "all", "fused", 0.5e-6, _REPLAYED),
+    Runtime("megatron", "Megatron-LM with FlashAttention", "none", "fused", 4e-6, _HOST),
+    Runtime("onnxruntime", "ONNX Runtime", "all", "fused", 4e-6, _HOST),
+    Runtime("tensorrt", "TensorRT", "all", "fused", 4e-6, _HOST),
+    Runtime("vllm", "vLLM with CUDA graphs", "all", "fused", 0.5e-6, _REPLAYED),
+    Runtime("sglang", "SGLang with CUDA graphs", "all", "fused", 0.5e-6, _REPLAYED),
+    Runtime("trtllm", "TensorRT-LLM with CUDA graphs", "all", "fused", 0.5e-6, _REPLAYED),
+)
+RUNTIMES = {row.name: row for row in _ROWS}
+
+
+def find_runtime(name: str | None) -> Runtime | None:
+    """The row of that name; None for None.
+
+    Raises:
+        InputError: there is none (with the nearest).
+    """
+    if name is None:
+        return None
+    if name not in RUNTIMES:
+        raise unknown_name("runtime", name, RUNTIMES)
+    return RUNTIMES[name]
+
+
+def fuse_for_runtime(graph: Graph, runtime: Runtime | None = None) -> Graph:
+    """The graph as the runtime runs it; a graph with control flow stays as it is.
+
+    Args:
+        graph: what is run.
+        runtime: None fuses all that `lydite.graph.passes.fused` knows.
+    """
+    from lydite.graph.passes import fused
+    from lydite.graph.passes.attention import with_attention, written_out
+
+    try:
+        if runtime is None or runtime.fusions == "all":
+            return fused(graph)
+        return with_attention(graph) if runtime.attention == "fused" else written_out(graph)
+    except GraphError:
+        return graph
+
+
+class Launched:
+    """Estimates of which none is below what the host takes to launch a kernel.
+
+    Kernels that are shorter than a launch wait for the next one, so that the launch is what counts.
+    """
+
+    name = "launched"
+
+    def __init__(self, estimator: Estimator, runtime: Runtime) -> None:
+        self._estimator, self._runtime = estimator, runtime
+
+    def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
+        """The estimator's answers, each at least a launch."""
+        return [self._at_least(one) for one in self._estimator.estimate(keys, device)]
+
+    def _at_least(self, one: Estimate | None) -> Estimate | None:
+        least = self._runtime.launch_s
+        if one is None or one.source == "measured" or one.seconds >= least:
+            return one
+        detail = f"launch {least * 1e6:g} us, {self._runtime.launch_source}; {one.detail}"
+        return replace(one, seconds=least, high=max(one.high, least), detail=detail)

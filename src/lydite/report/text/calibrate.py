@@ -1,0 +1,32 @@
+"""Constants fitted to measured steps, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lydite.report.text import percent, table
+
+
+def calibrate_text(document: Mapping[str, Any]) -> str:
+    """Assumed and fitted constants, errors by use of the rows, and the bounds of a step."""
+    assumed = document["assumed"]
+    constants = [[n, f"{assumed[n]:.3g}", f"{v:.3g}"] for n, v in document["constants"].items()]
+    errors = [
+        [
+            name,
+            str(document["rows_by_use"][name]),
+            percent(found["mean_abs_error"]),
+            percent(found["worst_abs_error"]),
+        ]
+        for name, found in document["errors"].items()
+    ]
+    low, high = document["bounds_over_step"]
+    return "\n\n".join(
+        [
+            table("", ["constant", "assumed", "fitted"], constants),
+            table("", ["rows", "count", "mean error", "worst"], errors),
+            f"nine of ten steps take {low:.2f} to {high:.2f} of what is simulated "
+            f"({document['judged_by']})",
+        ]
+    )

@@ -1,0 +1,23 @@
+"""What a profile measured, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lydite.report.text import table
+
+
+def profile_text(models: Sequence[Mapping[str, Any]]) -> str:
+    """A line a model."""
+    columns = ["model", "operators", "distinct", "measured", "reused", "failed", "untyped"]
+    rows = [
+        [
+            row["model"],
+            *[str(row[column]) for column in columns[1:5]],
+            str(len(row["failed"])),
+            str(len(row["untyped"])),
+        ]
+        for row in models
+    ]
+    return table("", columns, rows)

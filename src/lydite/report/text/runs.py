@@ -1,0 +1,31 @@
+"""Runs of a database, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lydite.report.text import table
+
+
+def runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
+    """A line a run."""
+    rows = [
+        [
+            str(run["id"])[:8],
+            str(run["started_at"])[:19],
+            str(run["command"]),
+            str(run["status"]),
+            _arguments(run["arguments"]),
+        ]
+        for run in runs
+    ]
+    return table("", ["id", "<started (UTC)", "<command", "<status", "<arguments"], rows)
+
+
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name}={' '.join(value) if isinstance(value, list) else value}"
+        for name, value in arguments.items()
+        if value is not None
+    )

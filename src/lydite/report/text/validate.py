@@ -1,0 +1,52 @@
+"""Predictions beside measurements, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lydite.estimate import Accuracy
+from lydite.report.text import percent, signed_percent, table
+from lydite.units import format_seconds
+
+if TYPE_CHECKING:
+    from lydite.measure import Validation
+
+
+def accuracy_table(results: Sequence[Validation]) -> str:
+    """The accuracy table with its summary."""
+    points = [v.point for v in results]
+    rows = [
+        [
+            p.name,
+            format_seconds(p.measured),
+            format_seconds(p.predicted),
+            f"{format_seconds(p.low)} - {format_seconds(p.high)}",
+            signed_percent(p.error),
+            percent(v.prediction.coverage.node_coverage),
+            percent(v.prediction.coverage.time_share("measured")),
+        ]
+        for v, p in zip(results, points, strict=True)
+    ]
+    columns = ["model", "measured", "predicted", "90 % interval", "error", "nodes", "time measured"]
+    found = Accuracy.of(points)
+    return table("", columns, rows) + (
+        f"\n\nabsolute error: median {percent(found.median_abs)}, mean {percent(found.mean_abs)}, "
+        f"worst {percent(abs(found.worst.error))} ({found.worst.name})\n"
+        f"  bias {signed_percent(found.bias)}; within 10 %: {percent(found.within(0.1), 0)}"
+    )
+
+
+def coverage_table(results: Sequence[Validation]) -> str:
+    """How much of each prediction was measured."""
+    rows = [
+        [
+            v.prediction.model,
+            str(sum(v.prediction.coverage.nodes.values())),
+            percent(v.prediction.coverage.node_coverage),
+            percent(v.prediction.coverage.type_coverage),
+            percent(v.prediction.coverage.time_share("measured")),
+        ]
+        for v in results
+    ]
+    return table("", ["coverage", "operators", "nodes", "types", "time measured"], rows)

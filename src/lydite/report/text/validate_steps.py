@@ -1,0 +1,34 @@
+"""Simulated training steps beside measured ones, as text."""
+
+from __future__ import annotations
+
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+from lydite.report.text import signed_percent, table
+from lydite.report.text.aisim import accuracy_summary
+from lydite.units import format_seconds
+
+if TYPE_CHECKING:
+    from lydite.cluster.baseline import Comparison
+
+
+def steps_text(found: Comparison) -> str:
+    """Steps with their errors, the accuracy, and what was not compared."""
+    rows = [
+        [
+            s.model,
+            str(s.devices),
+            format_seconds(s.baseline_s),
+            format_seconds(s.predicted_s),
+            f"{format_seconds(s.low_s)} - {format_seconds(s.high_s)}",
+            signed_percent(s.error),
+        ]
+        for s in found.steps
+    ]
+    columns = ["model", "devices", "measured", "simulated", "bounds", "error"]
+    lines = [table("", columns, rows), accuracy_summary(found.steps), *found.notes]
+    lines += [f"not compared: {reason}" for reason in found.not_compared]
+    return "\n\n".join(
+        [*lines[:2], "\n".join(fill(line, 100, subsequent_indent="  ") for line in lines[2:])]
+    ).rstrip()

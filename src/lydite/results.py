@@ -1,0 +1,158 @@
+"""What every verb answers with: one small base, from which text, tables and documents follow.
+
+A verb's result says three things: `document()`, all of it with units in the keys; `summary()`, what
+people read; and `rows()`, what a table of it holds. The rest is the same for all of them.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, ClassVar
+
+from lydite.errors import MissingExtra
+
+REPR_WIDTH = 200
+HTML_ROWS = 50
+FRAMES = ("pandas", "polars", "pyarrow")
+"""Packages whose data frames `Result.to_frame` can make, in order of preference."""
+
+
+class Result:
+    """Base of all results.
+
+    Attributes:
+        verb: names the form of the document: "predict" in "lydite/predict/1".
+        deprecated: keys of older releases, each with the key that replaces it; the old ones stay
+            in the document for one release. "ops[].why" is a key of each of the "ops".
+    """
+
+    verb: ClassVar[str]
+    deprecated: ClassVar[Mapping[str, str]] = {}
+
+    def document(self) -> Mapping[str, object]:
+        """The whole result, units in the keys."""
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """The text that the command prints."""
+        raise NotImplementedError
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """Rows of a table: operators, layers, plans, designs or models, as fits."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that `--json` prints; what is not a finite number is None."""
+        document = {"schema": f"lydite/{self.verb}/1", **finite(self.document())}
+        for old, new in self.deprecated.items():
+            _copy(document, old.split("."), new.rpartition(".")[2])
+        if self.deprecated:
+            document["deprecated"] = dict(self.deprecated)
+        return document
+
+    def to_json(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
+
+    def to_frame(self, package: str | None = None) -> Any:
+        """`rows` as a data frame.
+
+        Args:
+            package: "pandas", "polars" or "pyarrow"; None for the first of them that is installed.
+
+        Raises:
+            MissingExtra: it is not installed, or none of them is.
+        """
+        import narwhals
+
+        chosen = package or next((name for name in FRAMES if find_spec(name)), FRAMES[0])
+        if find_spec(chosen) is None:
+            raise MissingExtra(chosen, chosen if chosen != "pyarrow" else "parquet")
+        columns = _columns(self.rows())
+        backend: Any = chosen
+        return narwhals.from_dict(columns, backend=backend).to_native()
+
+    def __repr__(self) -> str:
+        return one_line(f"<{type(self).__name__} {self.headline()}>")
+
+    def headline(self) -> str:
+        """The answer in a line."""
+        return self.summary().partition("\n")[0]
+
+    def _repr_html_(self) -> str:
+        rows = self.rows()
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        head = _html_row("th", columns)
+        body = "".join(
+            _html_row("td", [_cell(row.get(name)) for name in columns]) for row in rows[:HTML_ROWS]
+        )
+        more = f"<p>and {len(rows) - HTML_ROWS} more</p>" if len(rows) > HTML_ROWS else ""
+        table = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>" if rows else ""
+        return f"<p><b>{html.escape(self.headline())}</b></p>{table}{more}"
+
+
+class OneLine:
+    """Mixin of dataclasses whose every field would fill pages: `headline` is their repr."""
+
+    __slots__ = ()
+
+    def headline(self) -> str:
+        """What it is, in a line."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return one_line(f"<{type(self).__name__} {self.headline()}>")
+
+
+def one_line(text: str) -> str:
+    """The text in one line of at most `REPR_WIDTH` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= REPR_WIDTH else f"{text[: REPR_WIDTH - 2]}…>"
+
+
+def finite(value: Any) -> Any:
+    """Plain dictionaries, lists and scalars for JSON; infinities and NaN are None."""
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def _copy(document: Any, old: Sequence[str], new: str) -> None:
+    """Give the value of the key `new` under the old name as well."""
+    head, *rest = old
+    if rest:
+        for part in document.get(head.removesuffix("[]"), ()):
+            _copy(part, rest, new)
+    elif new in document:
+        document[head] = document[new]
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Columns of scalars; what is nested becomes JSON text."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    plain = [finite(row) for row in rows]
+    return {name: [_scalar(row.get(name)) for row in plain] for name in names}
+
+
+def _scalar(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def _html_row(tag: str, cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(_scalar(finite(value)))

@@ -1,0 +1,150 @@
+"""Importers of measurements: one registry, by the kind of file; files and whole folders.
+
+A package adds its own by an entry point of the group "lydite.importers": an `Importer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lydite.errors import InputError
+from lydite.registry import Registry
+from lydite.store.aisim import read_aisim
+from lydite.store.database import Database
+from lydite.store.exchange import import_file
+from lydite.store.nccl import read_nccl_measurements
+
+
+class Importer(Protocol):
+    """Takes files of one kind into a database: all of a file, or nothing."""
+
+    suffixes: tuple[str, ...]
+
+    def add(
+        self, database: Database, path: Path, *, device: str | None, ranks: int | None
+    ) -> Mapping[str, int]:
+        """Add a file's rows; how many are new, by what they are."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Exported:
+    """What `export_file` wrote."""
+
+    suffixes: tuple[str, ...] = (".jsonl", ".jsonl.gz", ".parquet")
+
+    def add(
+        self, database: Database, path: Path, *, device: str | None, ranks: int | None
+    ) -> Mapping[str, int]:
+        """Runs, devices and measurements."""
+        del device, ranks
+        return import_file(database, path)
+
+
+@dataclass(frozen=True)
+class _Aisim:
+    """AISim's operator times."""
+
+    suffixes: tuple[str, ...] = (".json",)
+
+    def add(
+        self, database: Database, path: Path, *, device: str | None, ranks: int | None
+    ) -> Mapping[str, int]:
+        """Measurements on a device, which the file does not name."""
+        del ranks
+        rows = read_aisim(path, device=_told("AISim's files", path, device))
+        return {"measurements": database.add(rows)}
+
+
+@dataclass(frozen=True)
+class _NcclTests:
+    """Logs of nccl-tests."""
+
+    suffixes: tuple[str, ...] = (".log", ".txt", ".csv")
+
+    def add(
+        self, database: Database, path: Path, *, device: str | None, ranks: int | None
+    ) -> Mapping[str, int]:
+        """Measurements on a device, which the log does not name."""
+        where = _told("nccl-tests' logs", path, device)
+        return {
+            "measurements": database.add(read_nccl_measurements(path, device=where, ranks=ranks))
+        }
+
+
+def _told(whose: str, path: Path, device: str | None) -> str:
+    if device is None:
+        raise InputError(
+            f"{whose} do not say where they were measured",
+            where=str(path),
+            hint="add --device NAME",
+        )
+    return device
+
+
+LYDITE, AISIM, NCCL_TESTS = _Exported(), _Aisim(), _NcclTests()
+IMPORTERS: Registry[Importer] = Registry(
+    "lydite.importers",
+    "kind of file",
+    {
+        "lydite": "lydite.store.importers:LYDITE",
+        "aisim": "lydite.store.importers:AISIM",
+        "nccl-tests": "lydite.store.importers:NCCL_TESTS",
+    },
+)
+
+
+def import_path(
+    database: Database,
+    path: Path,
+    kind: str | None = None,
+    *,
+    device: str | None = None,
+    ranks: int | None = None,
+) -> dict[str, int]:
+    """Take over measurements from a file, or from every file of a folder.
+
+    Args:
+        database: takes the rows.
+        path: a file or a folder.
+        kind: a name of `IMPORTERS`; None for what the suffix says, else "lydite".
+        device: where foreign files were measured.
+        ranks: how many ranks a log is of, where it has no list.
+
+    Returns:
+        How many are new, by what they are.
+
+    Raises:
+        InputError: an unknown kind, a folder without such files, or a bad file.
+    """
+    added: dict[str, int] = {"measurements": 0}
+    for file in _files(path, kind):
+        importer = IMPORTERS.find(kind or _kind_of(file) or "lydite")
+        for what, count in importer.add(database, file, device=device, ranks=ranks).items():
+            added[what] = added.get(what, 0) + count
+    return added
+
+
+def _files(path: Path, kind: str | None) -> list[Path]:
+    if kind is not None:
+        IMPORTERS.find(kind)
+    if not path.is_dir():
+        return [path]
+    wanted = IMPORTERS.find(kind).suffixes if kind else _every_suffix()
+    files = sorted(f for f in path.rglob("*") if f.is_file() and f.name.endswith(wanted))
+    if not files:
+        raise InputError(
+            "holds no file of measurements", where=str(path), allowed=", ".join(sorted(wanted))
+        )
+    return files
+
+
+def _every_suffix() -> tuple[str, ...]:
+    return tuple(suffix for name in IMPORTERS for suffix in IMPORTERS.find(name).suffixes)
+
+
+def _kind_of(file: Path) -> str | None:
+    return next((n for n in IMPORTERS if file.name.endswith(IMPORTERS.find(n).suffixes)), None)

@@ -1,0 +1,356 @@
+"""Every verb: the command with --json and the API beside it give equal documents."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import jsonschema
+import numpy as np
+import pytest
+import yaml
+
+import lydite as ly
+from lydite.api import VERBS
+from lydite.api.schemas import all_schemas, result_types
+from lydite.graph import Builder, Graph, keys_of, write_onnx
+from lydite.results import REPR_WIDTH, Result
+from lydite.store import Conditions, Database, Measurement, Software
+
+ROOT = Path(__file__).parents[3]
+SCHEMAS = {name.removesuffix(".json"): json.loads(text) for name, text in all_schemas().items()}
+THREE = ("resnet18", "mobilenetv2", "bert-base")
+TOPOLOGY = "Layer, IH, IW, FH, FW, C, N, S,\nConv1,27,27,5,5,96,256,1,\n"
+VOLATILE = {
+    "bench": ("environment", "load_s", "memory_bytes", "warmup_calls"),
+    "doctor": ("state",),
+}
+"""What two measurements of one thing do not share, by verb."""
+
+
+def a_net(width: int) -> Graph:
+    g = Builder(f"net{width}")
+    x = g.relu(g.conv(g.input("image", (1, 3, 16, 16)), width, 3, pad=1))
+    return g.build(g.linear(g.flatten(g.global_average_pool(x)), 10))
+
+
+@pytest.fixture
+def nets(tmp_path, monkeypatch, toy) -> list[Path]:
+    """Three nets that a recording holds, so that measuring them always gives the same."""
+    made, recorded = [a_net(width) for width in (4, 8, 12)], tmp_path / "recorded.db"
+    with Database.open(recorded) as database:
+        database.add(
+            Measurement(key, "x", Software("x", {}), Conditions(), np.array([1e-4]))
+            for graph in made
+            for key in set(keys_of(graph).values())
+        )
+    monkeypatch.setenv("LYDITE_REPLAY", str(recorded))
+    return [write_onnx(g, tmp_path / f"{g.name}.onnx", weights=False) for g in made]
+
+
+@pytest.fixture
+def both(lydite):
+    """A command and the API's answer: compared, and checked against the schema."""
+
+    def check(command: list[object], result: Result) -> dict:
+        ran = lydite(*command, "--json")
+        assert ran.code == 0, ran.err
+        told, own = json.loads(ran.out), json.loads(json.dumps(result.to_dict()))
+        schema = SCHEMAS[result.verb]
+        for document in (told, own):
+            jsonschema.validate(document, schema)
+            for key in VOLATILE.get(result.verb, ()):
+                document.pop(key)
+        assert told == own
+        assert next(iter(told)) == "schema"
+        speaks(result)
+        return told
+
+    return check
+
+
+def speaks(result: Result) -> None:
+    """A text, a line, a table, a data frame."""
+    assert result.summary().strip()
+    assert "\n" not in repr(result)
+    assert len(repr(result)) <= REPR_WIDTH
+    assert repr(result).startswith(f"<{type(result).__name__} ")
+    assert "<b>" in result._repr_html_()
+    assert len(result.to_frame("pyarrow")) == len(result.rows())
+
+
+def test_the_committed_schemas_are_current():
+    folder = ROOT / "docs" / "schema"
+    committed = {path.name: path.read_text() for path in folder.iterdir()}
+    assert committed == all_schemas(), "type: python -m lydite.api.schemas docs/schema"
+    for schema in SCHEMAS.values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("kind", ["devices", "clusters", "chips"])
+def test_the_catalogs_files_are_of_the_stated_form(kind):
+    name = {"devices": "device", "clusters": "cluster", "chips": "chip-file"}[kind]
+    paths = sorted((ROOT / "src/lydite/hardware/catalog" / kind).glob("*.yaml"))
+    assert paths
+    for path in paths:
+        jsonschema.validate(yaml.safe_load(path.read_text()), SCHEMAS[name])
+
+
+@pytest.mark.parametrize("model", THREE)
+def test_inspect(both, model):
+    both(["inspect", model, "--batch", 2], ly.inspect(model, batch=2))
+
+
+def test_inspect_a_training_step(both):
+    both(
+        ["inspect", "lenet5", "--train", "--optimizer", "adam"],
+        ly.inspect("lenet5", train=True, optimizer="adam"),
+    )
+
+
+@pytest.mark.parametrize("model", THREE)
+def test_predict(both, model):
+    told = both(["predict", model, "--on", "h100"], ly.predict(ly.load(model), on="h100"))
+    assert told["total_s"] == told["seconds"]
+    assert told["deprecated"] == {"total_s": "seconds"}
+
+
+def test_predict_as_the_readme_says():
+    """The model loaded first, its options given later, or all at once: one answer."""
+    model = ly.load("resnet50", batch=8)
+    first = ly.predict(model, on="h100", dtype="bfloat16")
+    at_once = ly.predict("resnet50", on="h100", batch=8, dtype="bfloat16")
+    assert first.seconds == at_once.seconds
+    assert first.low_s < first.seconds < first.high_s
+    assert first.to_dict()["dtype"] == "bfloat16"
+
+
+def test_predict_here(both, nets):
+    for net in nets:
+        ly.profile(str(net), backend="replay", budget=0.05)
+        told = both(["predict", net, "--backend", "replay"], ly.predict(str(net), backend="replay"))
+        assert told["source"] == "measured"
+
+
+def test_coverage(both, nets):
+    names = [str(net) for net in nets]
+    both(["coverage", *names, "--backend", "replay"], ly.coverage(names, backend="replay"))
+
+
+def test_profile(both, nets):
+    names = [str(net) for net in nets]
+    first = ly.profile(names, backend="replay", budget=0.05)
+    assert [row["measured"] for row in first.models] == [5, 5, 5]
+    again = ly.profile(names, backend="replay", budget=0.05)
+    both(["profile", *names, "--backend", "replay", "--budget", 0.05], again)
+
+
+def test_bench(both, nets):
+    for net in nets:
+        result = ly.bench(str(net), backend="replay", budget=0.05, rounds=5)
+        command = ["bench", net, "--backend", "replay", "--budget", 0.05, "--rounds", 5]
+        told = both(command, result)
+        assert told["latency_median_s"] == told["seconds"] == result.seconds
+
+
+def test_validate(both, nets):
+    names = [str(net) for net in nets]
+    result = ly.validate(names, backend="replay", budget=0.05)
+    both(["validate", *names, "--backend", "replay", "--budget", 0.05], result)
+
+
+def test_validate_steps(both, tmp_path):
+    path = tmp_path / "baseline.json"
+    path.write_text('{"1": {"resnet18": 10.0, "alexnet": 4}, "4": {"resnet18": 12.0}}')
+    result = ly.validate_steps(path, on="dgx-a100", batch=4)
+    both(["validate", "--baseline", path, "--on", "dgx-a100", "--batch", 4], result)
+
+
+@pytest.mark.parametrize("model", THREE)
+def test_simulate(both, model):
+    told = both(
+        ["simulate", model, "--train", "--on", "dgx-h100", "--batch", 16],
+        ly.simulate(model, train=True, on="dgx-h100", batch=16),
+    )
+    assert told["step_s"] == told["seconds"]
+
+
+def test_simulate_with_everything(both):
+    result = ly.simulate(
+        "gpt2",
+        train=True,
+        tp=2,
+        batch=16,
+        sequence=64,
+        mtbf="1 year",
+        price=2.0,
+        grid=0.3,
+        slow=("3=0.9",),
+        sensitivity=True,
+        runtime="megatron",
+    )
+    command = (
+        "simulate gpt2 --train --tp 2 --batch 16 --sequence 64 --price 2 --grid 0.3 --slow 3=0.9 "
+        "--sensitivity --runtime megatron"
+    )
+    told = both([*command.split(), "--mtbf", "1 year"], result)
+    assert told["goodput"]["devices"] == 8
+    assert set(result.critical_path) <= set(told["critical_path_s"])
+
+
+def test_search(both):
+    result = ly.search("gpt2", train=True, batch=16, sequence=64, devices=4)
+    command = "simulate gpt2 --train --batch 16 --sequence 64 --devices 4 --search --quiet"
+    both(command.split(), result)
+
+
+@pytest.mark.parametrize("model", ["lenet5", "minerva", "mobilenetv2"])
+def test_chip(both, model):
+    chip = "systolic-128" if model == "mobilenetv2" else "smv"
+    both(["chip", model, "--chip", chip], ly.chip(model, chip=chip))
+
+
+def test_chip_with_more_of_each_part(both):
+    command = ["chip", "lenet5", "--accelerators", 2, "--sensitivity", "--compat", "smaug"]
+    both(command, ly.chip("lenet5", accelerators=2, sensitivity=True, compat="smaug"))
+
+
+def test_sweep(both):
+    vary = {"pes": [8, 16], "spad": ["64KiB", "1KiB"]}
+    told = both(
+        ["chip", "sweep", "lenet5", "--vary", "pes=8,16", "--vary", "spad=64KiB,1KiB"],
+        ly.sweep("lenet5", vary=vary),
+    )
+    assert len(told["designs"]) == 4
+
+
+def test_scalesim(both, tmp_path):
+    path = tmp_path / "net.csv"
+    path.write_text(TOPOLOGY)
+    command = ["chip", path, "--chip", "systolic-32", "--compat", "scalesim"]
+    both(command, ly.scalesim(str(path), chip="systolic-32"))
+
+
+def test_calibrate(both, tmp_path):
+    path, made = tmp_path / "steps.csv", tmp_path / "constants.json"
+    rows = [f"resnet18,2,{2 * batch},{batch},{0.3 * batch + 2}" for batch in range(1, 9)]
+    path.write_text("\n".join(["model,devices,batch,micro_batch,step_ms", *rows]))
+    result = ly.calibrate(path, on="dgx-a100", constants=made, rounds=10)
+    command = ["calibrate", path, "--on", "dgx-a100", "--constants", made, "--rounds", 10]
+    both(command, result)
+
+
+def test_aisim(both, tmp_path):
+    node = 'node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } }'
+    server = {"h": {"GPU": {0: {"properties": {"average_performance": "1Tbps"}, "links": []}}}}
+    config = {
+        "platform": "tensorflow",
+        "enviroments": {"1 Host X 1 V100": 1},
+        "device": "V100",
+        "baseline_path": "data/baseline.json",
+        "resource_pool_path": "data/pool.yaml",
+        "tasks": {
+            "net": {
+                "graph_path": "data/one.pbtxt",
+                "graph_path_multi_gpu": "data/one.pbtxt",
+                "database_path": "data/net_db.json",
+                "batch": 64,
+            }
+        },
+    }
+    (tmp_path / "data").mkdir()
+    for name, content in {
+        "net_db.json": {"Placeholder%dtype%1": {"avg": 1.0}},
+        "baseline.json": {"1": {"net": 0.1}},
+    }.items():
+        (tmp_path / "data" / name).write_text(json.dumps(content))
+    (tmp_path / "data" / "one.pbtxt").write_text(node)
+    (tmp_path / "data" / "pool.yaml").write_text(yaml.safe_dump({"Server": server}))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    both(["aisim", tmp_path / "config.yaml"], ly.aisim(tmp_path / "config.yaml"))
+
+
+def test_models(both):
+    both(["models"], ly.models())
+
+
+def test_doctor(both, toy, monkeypatch):
+    both(["doctor"], ly.doctor())
+
+
+def test_runs(both, nets):
+    for net in nets:
+        ly.bench(str(net), backend="replay", budget=0.05, rounds=3)
+    told = both(["runs"], ly.runs())
+    identity = told["runs"][0]["id"]
+    both(["runs", "--show", identity], ly.run(identity))
+
+
+def test_database(both, nets, tmp_path):
+    ly.profile([str(net) for net in nets], backend="replay", budget=0.05)
+    told = both(["db", "query", "--op-type", "Conv"], ly.db_query(op_type="Conv"))
+    assert told["measurements"][0]["median_s"] == told["measurements"][0]["seconds"]
+    both(["db", "stats"], ly.db_stats())
+    path = tmp_path / "rows.jsonl"
+    both(["db", "export", path, "--force"], ly.db_export(path, force=True))
+    both(["db", "import", path], ly.db_import(path))
+    other = str(tmp_path / "other.db")
+    Database.open(other).close()
+    both(["db", "merge", other], ly.db_merge(other))
+
+
+def test_a_session_keeps_to_its_database(nets, tmp_path):
+    with ly.Session(db=tmp_path / "own.db", seed=7) as session:
+        session.profile(str(nets[0]), backend="replay", budget=0.05)
+        assert session.db_stats().counts["measurements"] >= 5
+    assert ly.db_stats().counts["measurements"] == 0
+    assert repr(session) == f"<Session db {tmp_path / 'own.db'}, seed 7>"
+
+
+def test_every_verb_is_compared_here():
+    """All but the demo, which measures real nets (tests/real), and what gives a model."""
+    called = set(re.findall(r"\bly\.(\w+)\(", Path(__file__).read_text()))
+    assert set(VERBS) - called == {"demo"}
+    assert {kind.verb for kind in result_types().values()} <= SCHEMAS.keys()
+
+
+def test_what_is_not_finite_is_none_and_numpy_is_plain():
+    class Odd(Result):
+        verb = "odd"
+
+        def document(self):
+            return {"a": float("nan"), "b": [float("inf"), 1.0], "c": (1, 2), "d": {"e": 2}}
+
+        def summary(self):
+            return "odd"
+
+        def rows(self):
+            return [{"x": 1, "y": [1, 2]}, {"x": float("nan")}]
+
+    document = Odd().to_dict()
+    assert document == {
+        "schema": "lydite/odd/1",
+        "a": None,
+        "b": [None, 1.0],
+        "c": [1, 2],
+        "d": {"e": 2},
+    }
+    assert Odd().to_frame("pyarrow").to_pylist() == [
+        {"x": 1, "y": "[1, 2]"},
+        {"x": None, "y": None},
+    ]
+    del Odd
+
+
+def test_frames_of_packages_that_are_not_here(monkeypatch):
+    from lydite import results
+
+    monkeypatch.setattr(results, "find_spec", lambda _: None)
+    with pytest.raises(ly.MissingExtra, match="pip install 'lydite\\[pandas\\]'"):
+        ly.models().to_frame()
+    with pytest.raises(ly.MissingExtra, match="polars"):
+        ly.models().to_frame("polars")
+    monkeypatch.setattr(results, "find_spec", lambda name: name == "pyarrow" and SimpleNamespace())
+    assert ly.models().to_frame().num_rows == len(ly.models().models)
