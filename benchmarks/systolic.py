@@ -16,8 +16,8 @@ from _figures import Figure, publish
 
 from lydite.chip.systolic import (
     Array,
-    Layer,
     Product,
+    TopologyLayer,
     edge_cycles,
     products_of,
     read_config,
@@ -102,7 +102,7 @@ def stalled_net() -> Figure:
     return Figure(what, 1e3 * float(np.mean(seconds)), "ms", 20, "lower", at)
 
 
-def _layer(name: str) -> Layer:
+def _layer(name: str) -> TopologyLayer:
     return next(one for one in read_topology(SCALESIM / "resnet50.csv") if one.name == name)
 
 

@@ -105,7 +105,7 @@ class RowStationaryArray(ArrayParameters):
 
 
 @dataclass(frozen=True)
-class Shape:
+class LayerShape:
     """A layer in the papers' letters, one group of it.
 
     Attributes:
@@ -203,7 +203,7 @@ class LayerRun:
         )
 
 
-def shape_of(op: Op, graph: Graph, product: Product) -> Shape:
+def shape_of(op: Op, graph: Graph, product: Product) -> LayerShape:
     """A product of an operator in the papers' letters."""
     window = window_of(op, graph)
     if window is not None and (window.kernel, window.strides) != ((1, 1), (1, 1)):
@@ -213,7 +213,7 @@ def shape_of(op: Op, graph: Graph, product: Product) -> Shape:
                 window.ofmap, window.strides, window.kernel, window.dilations, strict=True
             )
         )
-        return Shape(
+        return LayerShape(
             n=int(product.m) // (window.ofmap[0] * window.ofmap[1]),
             e=window.ofmap[0],
             f=window.ofmap[1],
@@ -237,13 +237,13 @@ def shape_of(op: Op, graph: Graph, product: Product) -> Shape:
     return replace(flat, fetched=fetched, right=right, out=out)
 
 
-def flat_shape(product: Product) -> Shape:
+def flat_shape(product: Product) -> LayerShape:
     """A matrix product as a convolution with a window of 1 x 1."""
     m, k, n, count = (int(size) for size in (product.m, product.k, product.n, product.count))
-    return Shape(n=1, e=m, f=1, r=1, s=1, c=k, m=n, height=m, flat=True, count=count)
+    return LayerShape(n=1, e=m, f=1, r=1, s=1, c=k, m=n, height=m, flat=True, count=count)
 
 
-def run_on(array: RowStationaryArray, shape: Shape, by: PassMapping) -> LayerRun:
+def run_on(array: RowStationaryArray, shape: LayerShape, by: PassMapping) -> LayerRun:
     """The closed form: what a layer takes in a mapping, or in each of many."""
     r, s, c = _folded(array, shape)
     images, e_blocks = shape.n, -(-shape.e // by.e)
@@ -275,7 +275,7 @@ def run_on(array: RowStationaryArray, shape: Shape, by: PassMapping) -> LayerRun
     )
 
 
-def _folded(array: RowStationaryArray, shape: Shape) -> tuple[int, int, int]:
+def _folded(array: RowStationaryArray, shape: LayerShape) -> tuple[int, int, int]:
     """Rows and columns of a filter, and channels; what is too large for the array is folded.
 
     Pieces of a filter add up like channels do.
@@ -284,7 +284,7 @@ def _folded(array: RowStationaryArray, shape: Shape) -> tuple[int, int, int]:
     return -(-shape.r // rows), -(-shape.s // columns), shape.c * rows * columns
 
 
-def mappings(array: RowStationaryArray, shape: Shape, chip: Chip) -> PassMapping:
+def mappings(array: RowStationaryArray, shape: LayerShape, chip: Chip) -> PassMapping:
     """All mappings that are tried and fit, as columns, some more than once; empty if none fits."""
     r, s, c = _folded(array, shape)
     strips = array.rows // r
@@ -320,7 +320,7 @@ def mappings(array: RowStationaryArray, shape: Shape, chip: Chip) -> PassMapping
     return PassMapping(*(column[fits] for column in columns))
 
 
-def _rows_in(shape: Shape, e: Numbers) -> Any:
+def _rows_in(shape: LayerShape, e: Numbers) -> Any:
     """Rows of the ifmap that e rows of the ofmap need."""
     return e if shape.flat else (e - shape.e) * shape.stride + shape.height
 
@@ -332,7 +332,7 @@ def _some(most: int) -> np.ndarray:
     return np.array(sorted(size for size in sizes if size <= most))
 
 
-def seconds_of(run: LayerRun, shape: Shape, chip: Chip) -> np.ndarray:
+def seconds_of(run: LayerRun, shape: LayerShape, chip: Chip) -> np.ndarray:
     """The longer of the array's time and of the transfers' time."""
     size = ELEMENT_BYTES[chip.dtype]
     stored = shape.n * shape.e * shape.f * shape.m * shape.count * shape.out
@@ -340,16 +340,18 @@ def seconds_of(run: LayerRun, shape: Shape, chip: Chip) -> np.ndarray:
     return np.maximum(np.asarray(run.cycles, float) / chip.clock_hz, moved)
 
 
-class RowStationaryDataflow(ProductDataflow[Shape, PassMapping]):
+class RowStationaryDataflow(ProductDataflow[LayerShape, PassMapping]):
     """Products and convolutions on a row-stationary array."""
 
     parameters = RowStationaryArray
 
-    def problem(self, op: Op, graph: Graph, product: Product) -> Shape:
+    def problem(self, op: Op, graph: Graph, product: Product) -> LayerShape:
         """The layer in the papers' letters."""
         return shape_of(op, graph, product)
 
-    def tiles(self, problem: Shape, chip: Chip, where: str, most: int) -> Sequence[PassMapping]:
+    def tiles(
+        self, problem: LayerShape, chip: Chip, where: str, most: int
+    ) -> Sequence[PassMapping]:
         """Mappings near the least time, those that access memory least first; then all others."""
         found = mappings(array_of(chip), problem, chip)
         if not len(found.e):
@@ -370,7 +372,9 @@ class RowStationaryDataflow(ProductDataflow[Shape, PassMapping]):
         columns = [getattr(found, name)[order].tolist() for name in PassMapping.__slots__]
         return [PassMapping(*row) for row in dict.fromkeys(zip(*columns, strict=True))][:most]
 
-    def map_product(self, op: Op, chip: Chip, problem: Shape, tile: PassMapping) -> MappedLayer:
+    def map_product(
+        self, op: Op, chip: Chip, problem: LayerShape, tile: PassMapping
+    ) -> MappedLayer:
         """Blocks of sums that stay in the buffer, each in a few invocations along its channels."""
         size, names = ELEMENT_BYTES[chip.dtype], operands_of(op)
         assert names is not None
@@ -439,7 +443,7 @@ class RowStationaryDataflow(ProductDataflow[Shape, PassMapping]):
         )
 
 
-def _cost(run: LayerRun, shape: Shape, size: int) -> ProductCost:
+def _cost(run: LayerRun, shape: LayerShape, size: int) -> ProductCost:
     """Cycles by part, and bytes; a multiply-accumulate reads three words and writes one."""
     cycles = {
         "weight load": float(run.weight_load_cycles),

@@ -16,8 +16,8 @@ from lydite.chip.operators import product_of
 from lydite.chip.product import Product
 from lydite.chip.row_stationary import (
     ROW_STATIONARY,
+    LayerShape,
     PassMapping,
-    Shape,
     array_of,
     flat_shape,
     mappings,
@@ -52,7 +52,7 @@ ACTIVE = {"CONV1": 154, "CONV2": 135, "CONV3": 156, "CONV4": 156, "CONV5": 156}
 """Active processing elements of 168, from the same table."""
 
 
-def alexnet_shape(name: str) -> Shape:
+def alexnet_shape(name: str) -> LayerShape:
     channels, filters, kernel, stride, pad, groups, size = CONVOLUTIONS[name]
     g = Builder("one")
     x = g.input("x", (4, channels, size, size))
@@ -62,7 +62,7 @@ def alexnet_shape(name: str) -> Shape:
     return shape_of(graph.ops[0], graph, matrix)
 
 
-def usual(shape: Shape) -> PassMapping:
+def usual(shape: LayerShape) -> PassMapping:
     return ROW_STATIONARY.tiles(shape, EYERISS, "test", 1)[0]
 
 
@@ -97,7 +97,7 @@ def test_accesses_of_the_global_buffer_are_those_of_the_paper(name, mapping, meg
     assert 2 * words / 1e6 == pytest.approx(megabytes, rel=0.02)
 
 
-def walked(shape: Shape, by: PassMapping) -> dict[str, float]:
+def walked(shape: LayerShape, by: PassMapping) -> dict[str, float]:
     """The loop nest of a layer whose sizes its mapping divides, pass by pass."""
     found = dict.fromkeys(("cycles", "buffer", "ifmap", "filter"), 0.0)
     reach = (by.e - 1) * shape.stride + shape.r
@@ -120,7 +120,7 @@ def walked(shape: Shape, by: PassMapping) -> dict[str, float]:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_closed_form_is_the_loop_nest(count):
-    shape = Shape(n=4, e=12, f=10, r=3, s=3, c=16, m=64, height=14, width=12, count=count)
+    shape = LayerShape(n=4, e=12, f=10, r=3, s=3, c=16, m=64, height=14, width=12, count=count)
     for mapping in (
         PassMapping(e=12, n=2, p=16, q=2, r=2, t=2, m=64),
         PassMapping(e=6, n=4, p=8, q=4, r=1, t=4, m=32),
@@ -134,7 +134,7 @@ def test_the_closed_form_is_the_loop_nest(count):
 
 
 shapes = st.builds(
-    lambda n, e, f, k, c, m, stride, count: Shape(
+    lambda n, e, f, k, c, m, stride, count: LayerShape(
         n=n,
         e=e,
         f=f,

@@ -18,7 +18,7 @@ from lydite.chip.smv import (
 )
 from lydite.chip.smv.activations import activated
 from lydite.chip.smv.functional import execute
-from lydite.chip.smv.run import run_graph
+from lydite.chip.smv.numeric import run_graph
 from lydite.chip.tiling import batch_norm, convolution, flat, inner_product, pooling, rows
 from lydite.errors import GraphError, InputError
 from lydite.graph.builder import Builder

@@ -126,7 +126,7 @@ def test_a_chip_of_another_width_than_the_graph_says_so(lydite):
 
 
 REFUSED = [
-    (["--chip", "smw"], "unknown chip 'smw'; allowed: gemmini-like, nvdla-large,"),
+    (["--chip", "smw"], "unknown chip 'smw'; allowed: eyeriss, gemmini-like, "),
     (["--dataflow", "ws"], "smv: a chip with this array has no 'dataflow'"),
     (["--interface", "axi"], "unknown interface 'axi'; allowed: acp, cache, dma"),
     (["--compat", "gem5"], "unknown compatibility 'gem5'; allowed:"),

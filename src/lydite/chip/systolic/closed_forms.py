@@ -1,7 +1,7 @@
 """Cycles, utilisation and SRAM accesses of matrix products on a systolic array, in closed form.
 
 An array of R rows and C columns multiplies an M x K matrix (ofmap pixels by window) with a K x N
-one (window by filters). Two of the three dimensions lie on the array, the third is streamed:
+one (window by filters). Two of the three dimensions lie on the array, the third is streaming:
 
     dataflow  on the rows (SR)  on the columns (SC)  in time (T)
     ws        K                 N                    M
@@ -169,24 +169,24 @@ def _preloaded(array: Array, shape: Shape) -> tuple[Column, Column]:
     """
     folds = shape.row_folds * shape.column_folds
     last = (shape.in_time - 1) % np.maximum(array.columns, ISSUE_CYCLES) + 1
-    held = np.maximum(last, ISSUE_CYCLES)
-    waits = (folds - 1) * (np.maximum(held, array.rows) - last)
-    fill = array.rows + array.columns - 2 + held - last
+    issued = np.maximum(last, ISSUE_CYCLES)
+    waits = (folds - 1) * (np.maximum(issued, array.rows) - last)
+    fill = array.rows + array.columns - 2 + issued - last
     return 2 * array.rows - 1 + waits, fill
 
 
 def _accesses(array: Array, shape: Shape, compat: bool) -> tuple[Column, Column, Column]:
     """Reads of ifmap and filter, writes of ofmap, in elements.
 
-    What is streamed passes once for each fold of the other side; partial sums leave the array at
-    each fold of the rows.
+    The streaming operand passes once for each fold of the other side; partial sums leave the
+    array at each fold of the rows.
     """
-    streamed = shape.in_time * shape.on_rows * shape.column_folds
-    held = shape.on_rows * shape.on_columns
+    streaming = shape.in_time * shape.on_rows * shape.column_folds
+    stationary = shape.on_rows * shape.on_columns
     across = shape.in_time * shape.on_columns * shape.row_folds
     if array.dataflow == "ws":
-        return streamed, held, across
+        return streaming, stationary, across
     if array.dataflow == "is":
-        return held, streamed, across
+        return stationary, streaming, across
     extra = shape.row_folds * shape.column_folds * (array.rows + array.columns)
-    return streamed, across, held + (extra if compat else 0)
+    return streaming, across, stationary + (extra if compat else 0)

@@ -16,7 +16,7 @@ from lydite.chip.tiling.constraints import Constraints, Limits, Roles, Strategy
 from lydite.chip.tiling.problem import Kind, Problem
 from lydite.chip.tiling.strategies import (
     AXES,
-    Plan,
+    Strategies,
     check_smallest,
     every_plan,
     extent_of,
@@ -45,7 +45,7 @@ class Candidates:
     input: Columns
     weights: Columns
     output: Columns
-    plans: tuple[Plan, ...]
+    plans: tuple[Strategies, ...]
 
     def __len__(self) -> int:
         return len(self.input)
@@ -107,7 +107,7 @@ def first_fullest(found: Candidates, constraints: Constraints) -> Candidates:
     return found.row(int(found.stored(constraints).sum(axis=1).argmax()))
 
 
-def candidates(problem: Problem, constraints: Constraints, plan: Plan) -> Candidates:
+def candidates(problem: Problem, constraints: Constraints, plan: Strategies) -> Candidates:
     """All shapes that fit under given strategies, in SMAUG's order; perhaps none."""
     roles = roles_of(problem, constraints)
     first, weights, _ = plan
@@ -177,7 +177,7 @@ def _with_weights(
 
 
 def _with_outputs(
-    problem: Problem, roles: Roles, inputs: Columns, weights: Columns, plan: Plan
+    problem: Problem, roles: Roles, inputs: Columns, weights: Columns, plan: Strategies
 ) -> tuple[Columns, Columns, Columns]:
     """Every pair of input and weight tile with every output tile that goes with it."""
     first, weight_strategy, strategy = plan

@@ -10,7 +10,7 @@ from lydite.chip.tiling.constraints import Constraints, Extent, Limits, Roles, S
 from lydite.chip.tiling.problem import Kind, Problem
 from lydite.errors import InputError
 
-Plan = tuple[Strategy, Strategy, Strategy]
+Strategies = tuple[Strategy, Strategy, Strategy]
 """The strategies of input, weights and output."""
 
 AXES = {4: "NHWC", 2: "NC"}
@@ -57,7 +57,7 @@ def linked(
     return _S(f"Dim{axes}") if axes else _S.NONE
 
 
-def every_plan(problem: Problem, roles: Roles) -> Iterator[Plan]:
+def every_plan(problem: Problem, roles: Roles) -> Iterator[Strategies]:
     """All combinations of strategies that are allowed, the preferred first.
 
     The output's rows and columns are cut only where the input's are.

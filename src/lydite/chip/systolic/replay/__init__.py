@@ -2,8 +2,8 @@
 
 from lydite.chip.systolic.replay.memory_stalls import Memory, Stalled, stalled_run
 from lydite.chip.systolic.replay.scalesim_files import (
-    Layer,
     Settings,
+    TopologyLayer,
     read_config,
     read_topology,
 )
@@ -11,10 +11,10 @@ from lydite.chip.systolic.replay.traffic import Buffers, Traffic, edge_cycles, t
 
 __all__ = [
     "Buffers",
-    "Layer",
     "Memory",
     "Settings",
     "Stalled",
+    "TopologyLayer",
     "Traffic",
     "edge_cycles",
     "read_config",

@@ -48,7 +48,7 @@ def _count_diagonals(matrix: Ints, width: int, rank: Ints, first: Ints) -> None:
 
 
 @kernel
-def streamed(
+def fill_streaming(
     matrix: Ints,
     width: int,
     repeats: bool,
@@ -110,7 +110,7 @@ def _turn(lines: Ints, end: int, repeats: bool, place: Ints, address: Ints, stre
 
 
 @kernel
-def held(
+def fill_stationary(
     matrix: Ints,
     rows: int,
     columns: int,
@@ -129,7 +129,7 @@ def held(
         matrix: int32 [on rows, on columns] of addresses, -1 where there is none.
         rows, columns: of the array.
         compat: which of the two.
-        repeats, place, address, first, stream: as in `streamed`.
+        repeats, place, address, first, stream: as in `fill_streaming`.
     """
     height, space = matrix.shape
     row_folds = -(-height // rows)

@@ -22,7 +22,7 @@ class Operand:
     """An operand as it lies on an array.
 
     Attributes:
-        matrix: int32 addresses, row-major, -1 where there is none: [time, space] if streamed, else
+        matrix: int32 addresses, row-major, -1 where there is none: [time, space] if streaming, else
             [on rows, on columns].
         folds: with which it changes.
         distinct: whether all addresses are there and differ, as far as is known.
@@ -85,8 +85,8 @@ def operand_port(
     address, stream = (np.empty(size if repeats else 0, np.int32) for _ in range(2))
     first = _order(array, operand, repeats, place, address, stream, compat=compat)
     state[kernels.LINES] = _lines(array, operand)
-    streamed = operand.folds != BOTH_FOLDS
-    state[kernels.LEAD] = array.rows if streamed and array.dataflow != "os" else 0
+    streaming = operand.folds != BOTH_FOLDS
+    state[kernels.LEAD] = array.rows if streaming and array.dataflow != "os" else 0
     present = np.bincount(stream[: active * piece], minlength=addresses if repeats else 0)
     return Port(state, (place, address, first, stream, present.astype(np.int32)))
 
@@ -128,13 +128,15 @@ def _order(
         rows, columns = int(array.rows), int(array.columns)
         folds = -(-matrix.shape[0] // rows) * -(-matrix.shape[1] // columns)
         first = np.zeros(folds * lines + 1, np.int64)
-        kernels.held(matrix, rows, columns, compat, repeats, place, address, first, stream)
+        kernels.fill_stationary(
+            matrix, rows, columns, compat, repeats, place, address, first, stream
+        )
         return first
     width = _edge(array, operand)
     folds = -(-matrix.shape[1] // width)
     first = np.zeros(folds * lines + 1, np.int64)
     rank = np.zeros(folds * len(matrix) + width, np.int64)
-    kernels.streamed(matrix, width, repeats, rank, place, address, first, stream)
+    kernels.fill_streaming(matrix, width, repeats, rank, place, address, first, stream)
     return first
 
 

@@ -37,7 +37,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class TopologyLayer:
     """A row of a topology.
 
     Attributes:
@@ -84,7 +84,7 @@ def read_config(path: Path) -> Settings:
     )
 
 
-def read_topology(path: Path) -> list[Layer]:
+def read_topology(path: Path) -> list[TopologyLayer]:
     """Read a topology: its first line is a heading, each other a layer.
 
     Two forms, told apart by their number of fields: a convolution (name, ifmap height and width,
@@ -94,7 +94,7 @@ def read_topology(path: Path) -> list[Layer]:
     Raises:
         InputError: not there, or a row that is no layer; with file and line.
     """
-    layers: list[Layer] = []
+    layers: list[TopologyLayer] = []
     for number, line in enumerate(read_lines(path)[1:], start=2):
         fields = [field.strip() for field in line.split(",")]
         while fields and not fields[-1]:
@@ -117,7 +117,7 @@ def read_topology(path: Path) -> list[Layer]:
     return layers
 
 
-def _convolution(name: str, sizes: list[int], where: str) -> Layer:
+def _convolution(name: str, sizes: list[int], where: str) -> TopologyLayer:
     height, width, high, wide, channels, filters, stride = sizes
     if high > height or wide > width:
         raise InputError(f"a filter of {high}x{wide} on {height}x{width}", where=where)
@@ -126,13 +126,13 @@ def _convolution(name: str, sizes: list[int], where: str) -> Layer:
     window = Window(
         (height, width), 1 if alone else channels, (high, wide), (stride, stride), ofmap
     )
-    return Layer(name, window, filters, channels if alone else 1)
+    return TopologyLayer(name, window, filters, channels if alone else 1)
 
 
-def _matrices(name: str, sizes: list[int], where: str) -> Layer:
+def _matrices(name: str, sizes: list[int], where: str) -> TopologyLayer:
     del where
     m, n, k = sizes
-    return Layer(name, Window((m, k), 1, (1, k), (1, 1), (m, 1)), n)
+    return TopologyLayer(name, Window((m, k), 1, (1, k), (1, 1), (m, 1)), n)
 
 
 def _dense(text: str, where: str) -> None:

@@ -3,15 +3,15 @@
 Half of each buffer serves the array while the other is refilled. What fits in a half is fetched
 once; what does not is fetched at each pass, because passes go round and the oldest makes way. The
 folds of the rows are the inner loop (as in SCALE-Sim), so per dataflow, with the product's SR, SC
-and T and their folds (see `array`):
+and T and their folds (see `closed_forms`):
 
-    stationary operand (ws filter, is ifmap)    once
-    streamed along the rows (ws and os ifmap,   once if all of it fits, else at each fold of the
-        is filter)                              columns
-    streamed along the columns (os filter)      once if T x C fits, else at each fold of the rows
-    results of os                               once
-    results of ws and is                        once if T x C partial sums fit, else each sum is
-                                                written at each fold of the rows, and read again
+    stationary operand (ws filter, is ifmap)     once
+    streaming along the rows (ws and os ifmap,   once if all of it fits, else at each fold of the
+        is filter)                               columns
+    streaming along the columns (os filter)      once if T x C fits, else at each fold of the rows
+    results of os                                once
+    results of ws and is                         once if T x C partial sums fit, else each sum is
+                                                 written at each fold of the rows, and read again
 """
 
 from __future__ import annotations
