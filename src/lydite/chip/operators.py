@@ -26,12 +26,14 @@ class Window:
     """A convolution of one picture: sizes are (height, width).
 
     Attributes:
-        ifmap: the picture.
-        channels: of a group.
-        kernel, strides: of the filter.
-        ofmap: the result.
-        pads: above and left of the picture; what lies beyond it below and right is padding as well.
-        dilations: steps between a filter's taps.
+        ifmap: Size of the picture.
+        channels: Channels of a group.
+        kernel: Size of the filter.
+        strides: Steps of the window.
+        ofmap: Size of the result.
+        pads: Zeros above and left of the picture; what windows reach below and right of it is
+            padding too.
+        dilations: Steps between a filter's taps.
     """
 
     ifmap: tuple[int, int]

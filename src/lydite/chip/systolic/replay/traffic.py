@@ -3,15 +3,15 @@
 Half of each buffer serves the array while the other is refilled. What fits in a half is fetched
 once; what does not is fetched at each pass, because passes go round and the oldest makes way. The
 folds of the rows are the inner loop (as in SCALE-Sim), so per dataflow, with the product's SR, SC
-and T and their folds (see `array`):
+and T and their folds (see `closed_forms`):
 
-    stationary operand (ws filter, is ifmap)    once
+    stationary operand (ws filter, is ifmap)     once
     streaming along the rows (ws and os ifmap,   once if all of it fits, else at each fold of the
-        is filter)                              columns
+        is filter)                               columns
     streaming along the columns (os filter)      once if T x C fits, else at each fold of the rows
-    results of os                               once
-    results of ws and is                        once if T x C partial sums fit, else each sum is
-                                                written at each fold of the rows, and read again
+    results of os                                once
+    results of ws and is                         once if T x C partial sums fit, else each sum is
+                                                 written at each fold of the rows, and read again
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Traffic:
     """DRAM bytes; every attribute is a column.
 
     Attributes:
-        ifmap_read_bytes, filter_read_bytes: of the operands.
-        ofmap_write_bytes: results, and partial sums that do not fit.
-        ofmap_read_bytes: those partial sums again.
+        ifmap_read_bytes: Bytes of ifmap read.
+        filter_read_bytes: Bytes of filters read.
+        ofmap_write_bytes: Bytes of results written, and of partial sums that do not fit.
+        ofmap_read_bytes: Bytes of those partial sums read again.
     """
 
     ifmap_read_bytes: Numbers
@@ -92,7 +93,7 @@ def traffic_of(
 
 
 def _spilled_sums(array: Array, shape: Shape, buffers: Buffers) -> Numbers:
-    """How often each partial sum goes out to DRAM and comes back."""
+    """Number of times that each partial sum goes out to DRAM and comes back."""
     if array.dataflow == "os":
         return 0
     block = shape.in_time * np.minimum(array.columns, shape.on_columns)
