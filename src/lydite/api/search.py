@@ -94,8 +94,8 @@ def search(
         session: its database holds what was measured of operators and collectives.
         model: see `load`.
         options, cluster, plan: groups of options.
-        given: fields of `ModelOptions` and `ClusterOptions`, and of `PlanOptions` the `batch`
-            (samples of a step; two a device without one), `attention`, `overlap` and `bucket`.
+        given: fields of `ModelOptions` and `ClusterOptions`, and `batch`: samples of a step over
+            all replicas; two a device without one.
 
     Raises:
         InputError: an unknown model or cluster, or no plan that fits.

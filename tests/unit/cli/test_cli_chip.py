@@ -154,3 +154,6 @@ def test_what_a_sweep_does_not_take(refused):
         "chip", "sweep", "lenet5", "--vary", "pes=8", "--sensitivity"
     )
     assert "2 models" in refused("chip", "sweap", "lenet5")
+    assert refused("chip", "sweep") == (
+        "'sweep' names no model; allowed: sweep MODEL; a file of that name is written ./sweep"
+    )
