@@ -6,8 +6,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
+from lydite.api.keywords import ModelKeywords
 from lydite.api.options import ModelOptions, chosen
 from lydite.errors import InputError
 from lydite.results import OneLine
@@ -79,7 +80,7 @@ def load(
     *,
     example: tuple[Any, ...] | None = None,
     options: ModelOptions | None = None,
-    **given: Any,
+    **given: Unpack[ModelKeywords],
 ) -> Model:
     """Load a model.
 
