@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench docs lock clean
+.PHONY: demo test lint bench docs schemas lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lydite demo $(ARGS)
@@ -26,6 +26,9 @@ bench: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py
+
+schemas: $(VENV)/.dev
+	$(BIN)/python -m lydite.api.schemas docs/schema
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

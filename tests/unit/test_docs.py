@@ -58,6 +58,14 @@ def test_the_readme_shows_what_inspect_prints(capsys, monkeypatch):
     assert capsys.readouterr().out.strip() == block[1].strip()
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/guide/python.md"])
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
+    exec(compile("\n".join(blocks), page, "exec"), {})
+    assert "0.00" in capsys.readouterr().out
+
+
 def test_the_page_of_figures_says_what_was_measured(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     figures = import_module("_figures")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from typing_extensions import TypedDict
 
+from lydite.api.keywords import ModelKeywords
 from lydite.api.load import Model, ModelLike, resolve
 from lydite.api.measuring import device_of_backend, make_measuring, recorded_run
 from lydite.api.options import ModelOptions, chosen
@@ -153,7 +154,7 @@ def bench(
     budget: float = 10.0,
     rounds: int = 1000,
     options: ModelOptions | None = None,
-    **given: Any,
+    **given: Unpack[ModelKeywords],
 ) -> BenchResult:
     """Measure a model as it is used: latency distribution, throughput, memory.
 

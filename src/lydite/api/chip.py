@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
 
 from typing_extensions import TypedDict
 
+from lydite.api.keywords import DesignKeywords
 from lydite.api.load import Model, ModelLike, resolve
 from lydite.api.options import Help, ModelOptions, Options, chosen
 from lydite.errors import InputError, unknown_name
@@ -27,7 +28,8 @@ class DesignOptions(Options):
     Attributes:
         chip: a name of the catalog, a .yaml file, or SMAUG's .cfg.
         dataflow: of a systolic array: "ws", "os" or "is".
-        overlap: of a systolic array: "none" or "preload".
+        overlap: of a systolic array: "none" or "preload"; None for the file's, and for "none" where
+            the dataflow is "os".
         accelerators: number of accelerators on the chip.
         interface: how the accelerators reach memory: "dma", "acp" or "cache".
         threads: threads of the chip's processor that copy tiles.
@@ -60,8 +62,10 @@ class DesignOptions(Options):
         found = read_chip(self.chip)
         wanted = {
             name: getattr(self, name)
-            for name in ("dataflow", "overlap", "accelerators", "interface")
+            for name in ("overlap", "dataflow", "accelerators", "interface")
         }
+        if self.dataflow == "os" and self.overlap is None and hasattr(found.array, "overlap"):
+            wanted["overlap"] = "none"  # an output-stationary array has no operand to preload
         found = designed(found, {name: v for name, v in wanted.items() if v is not None})
         if self.threads > found.cpu.cores:
             return replace(found, cpu=replace(found.cpu, cores=self.threads))
@@ -226,7 +230,7 @@ def chip(
     sensitivity: bool = False,
     options: ModelOptions | None = None,
     design: DesignOptions | Chip | None = None,
-    **given: Any,
+    **given: Unpack[DesignKeywords],
 ) -> ChipResult:
     """Simulate a network on a chip: cycles by layer, what it waits for, power, area.
 
@@ -262,7 +266,7 @@ def chip(
 
 
 def designed_options(
-    options: ModelOptions | None, design: DesignOptions | Chip | None, given: Mapping[str, Any]
+    options: ModelOptions | None, design: DesignOptions | Chip | None, given: Mapping[str, object]
 ) -> tuple[ModelOptions, Chip, int]:
     """What was given by name, sorted: options of the model, the chip, threads that copy tiles.
 
@@ -273,7 +277,7 @@ def designed_options(
 
     left = dict(given)
     if isinstance(design, Chip):
-        threads = int(left.pop("threads", 1))
+        threads = chosen(DesignOptions, None, {"threads": left.pop("threads", 1)}).threads
         return chosen(ModelOptions, options, left), design, threads
     names = [name for name in DesignOptions.__dataclass_fields__ if name in left]
     made = chosen(DesignOptions, design, {name: left.pop(name) for name in names})

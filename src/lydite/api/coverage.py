@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
+from lydite.api.keywords import ModelKeywords
 from lydite.api.load import ModelLike
 from lydite.api.options import ModelOptions
 from lydite.api.predict import predict
@@ -98,7 +99,7 @@ def coverage(
     threads: int = 1,
     clock: str = "wall",
     options: ModelOptions | None = None,
-    **given: Any,
+    **given: Unpack[ModelKeywords],
 ) -> CoverageResult:
     """How much of models the database has measured on a device: by node, by type, by time.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
+from lydite.api.keywords import ModelKeywords
 from lydite.api.load import Model, ModelLike, resolve
 from lydite.api.options import ModelOptions, chosen
 from lydite.results import Result
@@ -121,7 +122,11 @@ class InspectResult(Result):
 
 
 def inspect(
-    session: Session, model: ModelLike, *, options: ModelOptions | None = None, **given: Any
+    session: Session,
+    model: ModelLike,
+    *,
+    options: ModelOptions | None = None,
+    **given: Unpack[ModelKeywords],
 ) -> InspectResult:
     """Operators, shapes, parameters, FLOPs and bytes of a model.
 

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
+from lydite.api.keywords import ModelKeywords
 from lydite.api.options import ModelOptions, chosen
 from lydite.errors import InputError
 from lydite.results import OneLine
@@ -79,7 +80,7 @@ def load(
     *,
     example: tuple[Any, ...] | None = None,
     options: ModelOptions | None = None,
-    **given: Any,
+    **given: Unpack[ModelKeywords],
 ) -> Model:
     """Load a model.
 
@@ -168,10 +169,12 @@ def usual_dtype(what: ModelLike, device: Device | None) -> tuple[str, str] | Non
     Language models (those that are built in phases) are in bfloat16 where the device states a peak
     for it, else in float16, else in float32. On a processor the default backend must run it too.
     """
-    if isinstance(what, str | Path) and is_config(str(what)):
-        if device is None:
+    if not isinstance(what, str | Path):
+        return None
+    if is_config(str(what)):
+        if device is None or not takes_phase(what):
             return None
-    elif not isinstance(what, str) or _is_file(what):
+    elif _is_file(str(what)):
         return None
     elif not takes_phase(what):
         return "float32", "usual of models that are not language models"
@@ -210,7 +213,9 @@ def takes_phase(model: ModelLike) -> bool:
     if not isinstance(model, str | Path):
         return False
     if is_config(str(model)):
-        return True
+        from lydite.models.huggingface import read_config
+
+        return "phase" in read_config(str(model))[0].options
     try:
         return "phase" in describe(str(model)).defaults
     except LyditeError:

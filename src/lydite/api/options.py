@@ -40,7 +40,7 @@ class Options:
 T = TypeVar("T", bound=Options)
 
 
-def chosen(kind: type[T], options: T | None, given: Mapping[str, Any]) -> T:
+def chosen(kind: type[T], options: T | None, given: Mapping[str, object]) -> T:
     """A group of options with what was given by name.
 
     Raises:
@@ -50,8 +50,8 @@ def chosen(kind: type[T], options: T | None, given: Mapping[str, Any]) -> T:
     for name in given:
         if name not in names:
             raise unknown_name("option", name, names)
-    made = options if options is not None else kind()
-    made = replace(made, **given)
+    known: dict[str, Any] = dict(given)
+    made = replace(options if options is not None else kind(), **known)
     check_limits(made)
     return made
 
@@ -93,7 +93,7 @@ class ModelOptions(Options):
         dtype: float32, float16, bfloat16, autocast-float16, autocast-bfloat16 or int8. None for
             the usual one: bfloat16 for language models where the device states it, else float16,
             else float32; float32 for all others; what the file says for files.
-        dim: sizes of a file's symbolic dimensions, as "NAME=SIZE".
+        dim: sizes of a file's symbolic dimensions, as "NAME=SIZE" or by name.
         params: file of the weights beside a SMAUG topology.
         train: whether a training step is made: forward, loss, backward, update.
         optimizer: of the training step: sgd, momentum, adagrad, adam, adamw, ...
@@ -138,6 +138,12 @@ class ModelOptions(Options):
         int | None,
         Help("Number of segments that a training step recomputes; default: none.", min=2),
     ] = None
+
+    def __post_init__(self) -> None:
+        sizes = self.dim
+        if isinstance(sizes, Mapping):
+            sizes = tuple(f"{name}={size}" for name, size in sizes.items())
+        object.__setattr__(self, "dim", (sizes,) if isinstance(sizes, str) else tuple(sizes))
 
 
 @dataclass(frozen=True)

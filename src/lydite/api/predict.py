@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from typing_extensions import TypedDict
 
 from lydite.api.devices import chain_for, device_and_sources
+from lydite.api.keywords import ModelKeywords
 from lydite.api.load import Model, ModelLike, resolve, takes_phase
 from lydite.api.measuring import check_clock
 from lydite.api.options import ModelOptions, chosen
@@ -206,7 +207,7 @@ def predict(
     runtime: str | None = None,
     strict: bool = False,
     options: ModelOptions | None = None,
-    **given: Any,
+    **given: Unpack[ModelKeywords],
 ) -> PredictResult:
     """Predict a model's time from its operators.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
 from lydite.api.coverage import several
+from lydite.api.keywords import ModelKeywords
 from lydite.api.load import Model, ModelLike, resolve
 from lydite.api.measuring import device_of_backend, make_measuring, recorded_run
 from lydite.api.options import ModelOptions, chosen
@@ -102,7 +103,7 @@ def profile(
     timeout: float = 120.0,
     memory: str | None = None,
     options: ModelOptions | None = None,
-    **given: Any,
+    **given: Unpack[ModelKeywords],
 ) -> ProfileResult:
     """Measure operators into the session's database; what is known is not measured again.
 

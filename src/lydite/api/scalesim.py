@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
 from lydite.api.chip import DesignOptions
+from lydite.api.keywords import DesignKeywords
 from lydite.api.load import Model, ModelLike
 from lydite.api.options import ModelOptions, chosen
 from lydite.results import Result
@@ -91,7 +92,7 @@ def scalesim(
     *,
     options: ModelOptions | None = None,
     design: DesignOptions | None = None,
-    **given: Any,
+    **given: Unpack[DesignKeywords],
 ) -> ScalesimResult:
     """Count the cycles of layers on a systolic array as SCALE-Sim 3.0.0 does.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from typing_extensions import TypedDict
 
 from lydite.api.devices import chain_for
+from lydite.api.keywords import StepKeywords
 from lydite.api.load import Model, ModelLike, resolve, unwrapped
 from lydite.api.options import ModelOptions
 from lydite.api.simulate import StepDocument, grouped, rank_options, step_document
@@ -86,7 +87,7 @@ def search(
     options: ModelOptions | None = None,
     cluster: ClusterOptions | None = None,
     plan: PlanOptions | None = None,
-    **given: Any,
+    **given: Unpack[StepKeywords],
 ) -> SearchResult:
     """Search the plans of a training step: all that divide, the best of them simulated.
 
@@ -94,8 +95,8 @@ def search(
         session: its database holds what was measured of operators and collectives.
         model: see `load`.
         options, cluster, plan: groups of options.
-        given: fields of `ModelOptions` and `ClusterOptions`, and of `PlanOptions` the `batch`
-            (samples of a step; two a device without one), `attention`, `overlap` and `bucket`.
+        given: fields of `ModelOptions` and `ClusterOptions`, and `batch`: samples of a step over
+            all replicas; two a device without one.
 
     Raises:
         InputError: an unknown model or cluster, or no plan that fits.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from typing_extensions import TypedDict
 
 from lydite.api.devices import chain_for
+from lydite.api.keywords import StepKeywords
 from lydite.api.load import Model, ModelLike, resolve, takes_phase, unwrapped
 from lydite.api.options import ModelOptions, Options, chosen
 from lydite.api.step_options import ClusterOptions, FailureOptions, PlanOptions
@@ -252,7 +253,7 @@ def simulate(
     cluster: ClusterOptions | None = None,
     plan: PlanOptions | None = None,
     failures: FailureOptions | None = None,
-    **given: Any,
+    **given: Unpack[StepKeywords],
 ) -> SimulateResult:
     """Simulate a training (`train=True`) or inference step on a cluster.
 
@@ -308,7 +309,7 @@ def simulate(
 
 
 def grouped(
-    given: Mapping[str, Any],
+    given: Mapping[str, object],
     options: ModelOptions | None,
     cluster: ClusterOptions | None,
     plan: PlanOptions | None,

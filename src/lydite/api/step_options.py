@@ -115,9 +115,8 @@ class PlanOptions(Options):
         Raises:
             InputError: something of it was given.
         """
-        free = {"batch", "attention", "overlap", "bucket"}
         for field in fields(self):
-            if field.name not in free and getattr(self, field.name) != field.default:
+            if field.name != "batch" and getattr(self, field.name) != field.default:
                 raise InputError(
                     f"--search chooses --{field.name.replace('_', '-')} itself", hint="leave it out"
                 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
 from lydite.api.chip import DesignOptions, designed_options, model_for
+from lydite.api.keywords import DesignKeywords
 from lydite.api.load import ModelLike
 from lydite.api.options import ModelOptions
 from lydite.errors import InputError
@@ -77,7 +78,7 @@ def sweep(
     kept: Path | str | None = None,
     options: ModelOptions | None = None,
     design: DesignOptions | Chip | None = None,
-    **given: Any,
+    **given: Unpack[DesignKeywords],
 ) -> SweepResult:
     """Simulate every design of a chip over one network.
 

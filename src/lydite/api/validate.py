@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
 from lydite.api.coverage import several
+from lydite.api.keywords import ModelKeywords
 from lydite.api.load import ModelLike, resolve
 from lydite.api.measuring import make_measuring, measured_device, recorded_run
 from lydite.api.options import ModelOptions, chosen
@@ -145,7 +146,7 @@ def validate(
     clock: str = "wall",
     budget: float = 20.0,
     options: ModelOptions | None = None,
-    **given: Any,
+    **given: Unpack[ModelKeywords],
 ) -> ValidateResult:
     """Measure operators and whole models in turn: how well does the sum predict the whole?
 

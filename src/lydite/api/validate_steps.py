@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from typing_extensions import TypedDict
 
 from lydite.api.devices import chain_for
+from lydite.api.keywords import ModelKeywords
 from lydite.api.load import resolve
 from lydite.api.options import ModelOptions, chosen
 from lydite.errors import InputError
@@ -112,7 +113,7 @@ def validate_steps(
     models: Sequence[str] = (),
     constants: Path | str | None = None,
     options: ModelOptions | None = None,
-    **given: Any,
+    **given: Unpack[ModelKeywords],
 ) -> ValidateStepsResult:
     """Simulate every measured training step of a file, and show how near that comes.
 

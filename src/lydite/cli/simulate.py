@@ -10,6 +10,7 @@ import typer
 from lydite.api.simulate import PLAN_DECIDES
 from lydite.api.step_options import ClusterOptions, FailureOptions, PlanOptions
 from lydite.cli import options
+from lydite.errors import InputError
 
 
 @options.takes_options
@@ -44,6 +45,16 @@ def simulate(
 
     here = session(db, quiet=quiet)
     if search:
+        _refuse_for_search(
+            {
+                "--runtime": runtime,
+                "--sensitivity": sensitivity,
+                "--unfolded": unfolded,
+                "--trace": trace,
+                "--report": report,
+                "--mtbf": failures.mtbf,
+            }
+        )
         found = here.search(model, options=net, cluster=host, plan=plan)
         if not net.train:
             say("plans of a training step (--train)", quiet)
@@ -68,3 +79,10 @@ def simulate(
         say(f"written: {result.write_report(report)}", quiet)
     if deliver(result, json=json, out=out) and not result.fits:
         say(f"does not fit: {result.misfit}", quiet)
+
+
+def _refuse_for_search(given: dict[str, object]) -> None:
+    """Options that a search would not heed are refused, not dropped."""
+    for option, value in given.items():
+        if value:
+            raise InputError(f"--search takes no {option}", hint=f"leave {option} out")

@@ -72,19 +72,23 @@ def find_runtime(name: str | None) -> Runtime | None:
 
 
 def fuse_for_runtime(graph: Graph, runtime: Runtime | None = None) -> Graph:
-    """The graph as the runtime runs it; a graph with control flow stays as it is.
+    """The graph as the runtime runs it; a graph with control flow is not fused.
 
     Args:
         graph: what is run.
         runtime: None fuses all that `lydite.graph.passes.fused` knows.
+
+    Raises:
+        GraphError: a runtime without fused attention, and attention that cannot be written out.
     """
     from lydite.graph.passes import fused
     from lydite.graph.passes.attention import with_attention, written_out
 
+    if runtime is not None and runtime.attention == "written":
+        return written_out(graph)
     try:
-        if runtime is None or runtime.fusions == "all":
-            return fused(graph)
-        return with_attention(graph) if runtime.attention == "fused" else written_out(graph)
+        all_of_it = runtime is None or runtime.fusions == "all"
+        return fused(graph) if all_of_it else with_attention(graph)
     except GraphError:
         return graph
 

@@ -10,10 +10,19 @@ MODELS = {row.name: row for field in _FIELDS for row in field.ROWS}
 
 ALIASES = {
     "bert": "bert-base",
+    "clip": "clip-image",
     "deepspeech": "deepspeech2",
     "inception3": "inceptionv3",
+    "llama3": "llama3-8b",
     "nasnet": "nasnet-large",
     "nasnetalarge": "nasnet-large",
+    "resnet": "resnet50",
+    "sd15": "sd15-unet",
+    "stable-diffusion": "sd15-unet",
+    "stable-diffusion-v1-5": "sd15-unet",
+    "stablediffusionv1-5": "sd15-unet",
     "vit-b-16": "vit",
 }
-"""Other systems' names (AISim's, the scorecard's, OpBench's) of models of the set."""
+"""Other systems' names (AISim's, the scorecard's, OpBench's) of models of the set. Of a model in
+several parts the name means the part that most of the time goes to: CLIP's image encoder, a step of
+Stable Diffusion's U-Net."""

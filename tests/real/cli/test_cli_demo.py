@@ -82,3 +82,22 @@ def test_the_demo(place):
 
 def found_nodes(document):
     return len(document["ops"])
+
+
+def test_the_demo_from_python(tmp_path, monkeypatch):
+    """One small net in place of the three: the same document as `--json` prints."""
+    import jsonschema
+
+    import lydite as ly
+    from lydite.api import demo
+    from lydite.api.schemas import all_schemas
+
+    monkeypatch.setattr(demo, "MODELS", ("lenet5",))
+    with ly.Session(db=tmp_path / "demo.db") as session:
+        result = session.demo(out=tmp_path / "out")
+    document = json.loads(result.to_json())
+    jsonschema.validate(document, json.loads(all_schemas()["demo.json"]))
+    assert document["seconds"] == document["elapsed_s"]
+    assert [row["model"] for row in document["models"]] == ["lenet5"]
+    assert {path.name for path in result.files} == {"report.html", "trace.pftrace"}
+    assert "absolute error: median" in result.summary()

@@ -242,6 +242,19 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         (["simulate", "gpt2", "--train", "--loss", "foo"], "unknown loss 'foo'; allowed:"),
         (["simulate", "gpt2", "--train", "--phase", "decode"], "--train with --phase decode; all"),
         (["simulate", "gpt2", "--search", "--tp", "2"], "--search chooses --tp itself; leave it"),
+        (
+            ["simulate", "gpt2", "--search", "--runtime", "eager"],
+            "--search takes no --runtime; lea",
+        ),
+        (
+            ["simulate", "gpt2", "--search", "--attention", "written"],
+            "--search chooses --attention",
+        ),
+        (["simulate", "gpt2", "--optimizer", "adam"], "--optimizer adam asks for training; add"),
+        (
+            ["predict", "gpt2", "--runtime", "eagre", "--on", "t4"],
+            "unknown runtime 'eagre'; allowed",
+        ),
         (["simulate", "gpt2", "--constants", "no.json"], "no.json: cannot be read"),
         (["calibrate", "no.csv", "--on", "dgx-a100"], "no.csv: cannot be read"),
         (["runs", "--show", "nothing"], "unknown run 'nothing'; allowed: none"),

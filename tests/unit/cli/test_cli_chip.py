@@ -144,6 +144,17 @@ def test_what_a_chip_does_not_take(refused, arguments, text):
     assert text in refused("chip", "lenet5", *arguments)
 
 
+def test_an_output_stationary_array_preloads_nothing(lydite, refused):
+    told = json.loads(
+        lydite("chip", "lenet5", "--chip", "systolic-128", "--dataflow", "os", "--json").out
+    )
+    assert told["seconds"] > 0
+    line = refused(
+        "chip", "lenet5", "--chip", "systolic-128", "--dataflow", "os", "--overlap", "preload"
+    )
+    assert line.startswith("an output-stationary array has no operand to preload")
+
+
 def test_what_a_sweep_does_not_take(refused):
     assert "a sweep varies nothing" in refused("chip", "sweep", "lenet5")
     assert "did you mean 'pes'" in refused("chip", "sweep", "lenet5", "--vary", "pse=1")
@@ -154,3 +165,6 @@ def test_what_a_sweep_does_not_take(refused):
         "chip", "sweep", "lenet5", "--vary", "pes=8", "--sensitivity"
     )
     assert "2 models" in refused("chip", "sweap", "lenet5")
+    assert refused("chip", "sweep") == (
+        "'sweep' names no model; allowed: sweep MODEL; a file of that name is written ./sweep"
+    )

@@ -84,7 +84,7 @@ def speaks(result: Result) -> None:
 def test_the_committed_schemas_are_current():
     folder = ROOT / "docs" / "schema"
     committed = {path.name: path.read_text() for path in folder.iterdir()}
-    assert committed == all_schemas(), "type: python -m lydite.api.schemas docs/schema"
+    assert committed == all_schemas(), "type: make schemas"
     for schema in SCHEMAS.values():
         jsonschema.Draft202012Validator.check_schema(schema)
 

@@ -25,6 +25,20 @@ def test_a_log_is_taken_over_once(lydite, tmp_path):
     }
 
 
+def test_a_folder_is_taken_over_file_by_file(lydite, refused, tmp_path):
+    folder, db = tmp_path / "measured", tmp_path / "rows.db"
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs" / "all_reduce.csv").write_text(CSV)
+    (folder / "db.json").write_text('{"Relu%input%[8,3]%T%1": {"avg": 3.0}}')
+    (folder / "readme.md").write_text("not read")
+    more = ("--device", "A100", "--ranks", 4, "--db", db)
+    assert lydite("db", "import", "aisim", folder, *more).out.startswith("1 new measurements")
+    assert lydite("db", "import", folder, *more).out.startswith("2 new measurements")
+    assert refused("db", "import", "lydite", folder, *more) == (
+        f"{folder}: holds no file of measurements; allowed: .jsonl, .jsonl.gz, .parquet"
+    )
+
+
 def test_what_is_missing_is_said(refused, tmp_path):
     path = tmp_path / "all_reduce.log"
     path.write_text(CSV)
