@@ -209,13 +209,13 @@ class _Net(torch.nn.Module):
                 hint="use --backend onnxruntime",
             )
         check_runnable(graph)
-        self._graph = graph
+        self._graph, self._device = graph, settings.device
         self._names: dict[str, str] = {}
         read = {name for op in graph.ops for name in op.inputs}
         for number, (name, init) in enumerate(graph.initializers.items()):
             if name in read:
                 self._names[name] = f"w{number}"
-                tensor = torch.from_numpy(_writable(init, settings.seed + number))
+                tensor = _weight(init, settings.seed + number)
                 self.register_buffer(f"w{number}", tensor.to(settings.device))
         self._dead_after = _last_reads(graph)
         self.feeds = [_operand(graph.type_of(name), settings, ones=True) for name in graph.inputs]
@@ -231,10 +231,16 @@ class _Net(torch.nn.Module):
             assert rule is not None
             result = rule(given, op.attrs)
             results = result if isinstance(result, tuple | list) else (result,)
-            values.update(zip(op.outputs, results, strict=False))
+            # what is made from sizes alone (Range, ConstantOfShape) is made on the host
+            moved = (self._placed(value) for value in results)
+            values.update(zip(op.outputs, moved, strict=False))
             for name in self._dead_after[op.name]:
                 values.pop(name, None)  # memory goes back at once, as in a hand-written module
         return tuple(values[name] for name in self._graph.outputs)
+
+    def _placed(self, value: Any) -> Any:
+        on_host = isinstance(value, torch.Tensor) and value.device.type != self._device
+        return value.to(self._device) if on_host else value
 
     def _given(self, op: Op, index: int, values: dict[str, Any]) -> Any:
         """An input: None, a constant that steers the call as an array, else a tensor."""
@@ -270,10 +276,14 @@ def _last_reads(graph: Graph) -> dict[str, list[str]]:
     return dead
 
 
-def _writable(init: Initializer, seed: int) -> Any:
+def _weight(init: Initializer, seed: int) -> torch.Tensor:
+    """A weight's numbers; numpy has bfloat16 from outside, which torch takes by its bits."""
     import numpy as np
 
-    return np.array(init.array(seed))
+    numbers = np.array(init.array(seed))
+    if init.type.dtype == "bfloat16":
+        return torch.from_numpy(numbers.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(numbers)
 
 
 def _operand(type_: TensorType | None, settings: Settings, ones: bool = True) -> Any:
