@@ -26,10 +26,11 @@ class Used:
     """What a run used, and what the chip takes.
 
     Attributes:
-        by_component_j: energy; together `joules`.
-        by_layer_j: energy of each layer without leakage.
-        area_by_component_mm2: silicon, without processor and pads; together `area_mm2`.
-        scope: what is in it, and where the constants come from.
+        by_component_j: Energy in joules by component; the sum is `joules`.
+        by_layer_j: Energy in joules of each layer, without leakage.
+        area_by_component_mm2: Silicon area by component, without processor and pads; the sum is
+            `area_mm2`.
+        scope: What is included, and where the constants come from.
     """
 
     by_component_j: Mapping[str, float]
@@ -39,12 +40,12 @@ class Used:
 
     @property
     def joules(self) -> float:
-        """Of the whole run."""
+        """Energy of the whole run in joules."""
         return sum(self.by_component_j.values())
 
     @property
     def area_mm2(self) -> float:
-        """Of all components."""
+        """Area of all components."""
         return sum(self.area_by_component_mm2.values())
 
 

@@ -48,7 +48,7 @@ _SPECIAL = frozenset(
         "Mish",
     )
 )
-"""What takes a table or an iteration for each element."""
+"""Operators that take a table or an iteration for each element."""
 
 
 @dataclass(frozen=True)

@@ -18,46 +18,46 @@ from lydite.graph import Graph
 from lydite.hardware.chip import Chip
 
 ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
-"""By the data type that a chip computes."""
+"""Bytes of an element by the data type that a chip computes with."""
 
 
 def request_bytes(chip: Chip) -> int:
-    """Of one request to memory."""
+    """Bytes of one request to memory."""
     line = chip.interface.line_bytes
     return min(line, chip.dma.chunk_bytes) if chip.interface.kind == "dma" else line
 
 
 def round_trip_s(chip: Chip) -> float:
-    """From a request to its data, DRAM's included, the network on chip left out."""
+    """Seconds from a request to its data, DRAM included, the network on chip left out."""
     return _asking_s(chip) + chip.dram.latency_s
 
 
 def in_flight_bytes(chip: Chip) -> int:
-    """That one accelerator has asked for and not got yet, at most."""
+    """Most bytes that one accelerator has asked for and not got yet."""
     if chip.interface.kind == "dma":
         return chip.dma.channels * chip.dma.requests * chip.dma.chunk_bytes
     return chip.interface.acp_requests * chip.interface.line_bytes
 
 
 def in_flight_bytes_per_s(chip: Chip) -> float:
-    """What the requests in flight allow, were DRAM endlessly fast behind its latency."""
+    """Bandwidth that the requests in flight allow, if DRAM had nothing but its latency."""
     return in_flight_bytes(chip) / round_trip_s(chip)
 
 
 def miss_bytes_per_s(chip: Chip) -> float:
-    """What one accelerator alone gets of DRAM."""
+    """DRAM bandwidth that one accelerator gets alone."""
     dram = chip.dram.stream_bytes_per_s(request_bytes(chip))
     return min(dram, chip.bus_bytes_per_s, in_flight_bytes_per_s(chip))
 
 
 def hit_bytes_per_s(chip: Chip) -> float:
-    """What it gets of the last-level cache."""
+    """Bandwidth that one accelerator gets from the last-level cache."""
     asking = _asking_s(chip)
     return min(chip.bus_bytes_per_s, in_flight_bytes(chip) / asking if asking else float("inf"))
 
 
 def _asking_s(chip: Chip) -> float:
-    """Of a request until the cache has answered, or not found it."""
+    """Seconds of a request until the cache has answered, or missed."""
     if chip.interface.kind == "dma":
         return 0.0
     port = chip.interface.acp_latency_cycles if chip.interface.kind == "acp" else 0
@@ -98,7 +98,7 @@ class Cached:
 
 
 def setup_cycles(chip: Chip, size: np.ndarray) -> np.ndarray:
-    """Of DMA transfers: each page is set up on the next channel; a coherent port has none."""
+    """Cycles of setup of DMA transfers: each page on the next channel; a coherent port has none."""
     if chip.interface.kind != "dma":
         return np.zeros(size.shape)
     each = np.ceil(np.ceil(size / chip.dma.page_bytes) / chip.dma.channels)

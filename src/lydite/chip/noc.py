@@ -19,8 +19,8 @@ class Links:
     """Links by the pair of nodes that they join, numbered as they are asked for.
 
     Attributes:
-        first: number of the first.
-        by_ends: what has been numbered.
+        first: Number of the first link.
+        by_ends: Number of each link by the two nodes that it joins.
     """
 
     first: int = 0

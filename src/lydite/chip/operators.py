@@ -1,4 +1,4 @@
-"""Operators as matrix products: what a systolic array is given of a graph.
+"""Operators as matrix products: what an array is given of a graph.
 
 A convolution becomes M = batch x output pixels (padding honoured: the pixels are those of the
 graph's own types), K = a filter's window x the channels of its group, N = filters of a group, and a
@@ -37,12 +37,14 @@ class Window:
     """A convolution of one picture: sizes are (height, width).
 
     Attributes:
-        ifmap: the picture.
-        channels: of a group.
-        kernel, strides: of the filter.
-        ofmap: the result.
-        pads: above and left of the picture; what lies beyond it below and right is padding as well.
-        dilations: steps between a filter's taps.
+        ifmap: Size of the picture.
+        channels: Channels of a group.
+        kernel: Size of the filter.
+        strides: Steps of the window.
+        ofmap: Size of the result.
+        pads: Zeros above and left of the picture; what windows reach below and right of it is
+            padding too.
+        dilations: Steps between a filter's taps.
     """
 
     ifmap: tuple[int, int]

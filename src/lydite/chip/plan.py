@@ -1,4 +1,4 @@
-"""A network laid out on a chip: its layers, what each takes, and the invocations to play."""
+"""A network mapped to a chip: its layers, what each takes, and the invocations to play."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ class LayerCost:
     """What one operator takes on the chip with nothing else to do.
 
     Attributes:
-        name, op_type: of the operator (of what was fused, the first).
-        kernel: what the accelerator runs; "" elsewhere.
-        on: `ARRAY`, `VECTOR`, `CPU` or `VIEW`.
-        invocations: of accelerators.
-        cycles: of the accelerator, by what they go to; they add up.
-        macs: multiply-accumulates that it needs.
-        load_bytes, store_bytes: between memory and scratchpads.
-        hit_bytes: of the loads, that the last-level cache gives.
-        sram_bytes: between scratchpads and units, transfers included.
-        vector_ops: operations of the vector unit.
-        host_s: of the processor, where it runs there.
-        why: the reason for that.
+        name: Name of the operator; of fused operators, of the first.
+        op_type: Type of that operator.
+        kernel: What the accelerator runs; "" where none does.
+        on: Where the layer runs: `ARRAY`, `VECTOR`, `CPU` or `VIEW`.
+        invocations: Number of invocations of accelerators.
+        cycles: Cycles of the accelerators by what they go to; the sum is `total_cycles`.
+        macs: Multiply-accumulates that the operator needs.
+        load_bytes: Bytes from memory to scratchpads.
+        store_bytes: Bytes from scratchpads to memory.
+        sram_bytes: Bytes in and out of scratchpads, transfers included.
+        vector_ops: Operations of the vector unit.
+        host_s: Seconds on the processor, where the operator runs there.
+        fallback_reason: Reason why the operator runs on the processor; "" where it does not.
+        hit_bytes: Bytes of the loads that the last-level cache gives.
+        local_bytes: Bytes in and out of memories inside the processing elements.
     """
 
     name: str
@@ -57,19 +60,21 @@ class LayerCost:
 
     @property
     def total_cycles(self) -> float:
-        """Of the accelerator."""
+        """Cycles of the accelerators."""
         return sum(self.cycles.values())
 
 
 @dataclass(frozen=True, eq=False)
 class ChipPlan:
-    """All of a network.
+    """A whole network as it is mapped to a chip.
 
     Attributes:
-        costs: of its layers, in order.
-        jobs, layers: what the system plays; `layers` has an entry for each cost.
-        invocations: of SMV, as `lydite.chip.smv.Invocations`, a row for each job.
-        invocation_cycles: of each of them.
+        costs: Costs of the layers, in order.
+        jobs: Invocations that the system plays.
+        layers: Layers as the processor sees them, one for each cost.
+        invocations: Invocations of an SMV as `lydite.chip.smv.Invocations`, one row for each job;
+            None for other arrays.
+        invocation_cycles: Cycles of each of these invocations.
     """
 
     costs: Sequence[LayerCost]
@@ -80,7 +85,7 @@ class ChipPlan:
 
     @property
     def cycles(self) -> float:
-        """Of the accelerator, one invocation after the other."""
+        """Cycles of the accelerators, one invocation after the other."""
         return sum(cost.total_cycles for cost in self.costs)
 
     @property

@@ -17,10 +17,11 @@ class ChipResult:
     """What a network takes on a chip.
 
     Attributes:
-        model, chip: which.
-        plan: its layers and invocations.
-        soc: the system as played; None where only the array was looked at.
-        seconds: of the network: of the system, or of the accelerator alone.
+        model: Name of the network.
+        chip: Chip on which it ran.
+        plan: Layers and invocations.
+        soc: The system as played; None where only the array was looked at.
+        seconds: Latency of the network: of the system, or of the accelerators alone.
     """
 
     model: str
@@ -31,12 +32,12 @@ class ChipResult:
 
     @property
     def dataflow(self) -> Dataflow:
-        """Of the chip's array."""
+        """Dataflow of the chip's array."""
         return dataflow_of(self.chip)
 
     @property
     def cycles(self) -> float:
-        """Of the accelerators' clock."""
+        """Latency in cycles of the accelerators' clock."""
         return self.seconds * self.chip.clock_hz
 
     @property
@@ -51,7 +52,7 @@ class ChipResult:
         return self.macs / peak if peak else 0.0
 
     def stalls(self) -> list[dict[str, float]]:
-        """Of each layer the cycles of its span by what it did or waited for, as `stalls_of` says.
+        """Cycles of each layer's span by what it did or waited for, as `stalls_of` says.
 
         Without the system, what the accelerator alone takes by part.
         """

@@ -109,16 +109,22 @@ class LayerShape:
     """A layer in the papers' letters, one group of it.
 
     Attributes:
-        n: Images; of a product 1.
-        e, f: Rows and columns of the ofmap; of a product its rows, and 1.
-        r, s: Rows and columns of the filter.
-        c, m: Channels and filters.
+        n: Images; 1 for a product.
+        e: Rows of the ofmap; rows of a product.
+        f: Columns of the ofmap; 1 for a product.
+        r: Rows of the filter.
+        s: Columns of the filter.
+        c: Channels.
+        m: Filters.
         stride: Vertical stride.
-        height, width: Rows and columns of the ifmap that the windows reach, padding included.
-        fetched: Share of those that is fetched from memory; the rest is padding or fetched before.
-        flat: Whether its pixels may be cut anywhere.
-        count: Groups, one after the other.
-        right, out: Share of distinct elements in filters and ofmap.
+        height: Rows of the ifmap that the windows reach, padding included.
+        width: Columns of the ifmap that the windows reach, padding included.
+        fetched: Share of that ifmap that is fetched from memory; the rest is padding or fetched
+            before.
+        flat: Whether the pixels may be cut anywhere, as those of a product.
+        count: Number of groups, one after the other.
+        right: Share of distinct elements in the filters.
+        out: Share of distinct elements in the ofmap.
     """
 
     n: int
@@ -171,13 +177,17 @@ class LayerRun:
     """What a layer takes on the array in a mapping, all groups; every attribute is a column.
 
     Attributes:
-        active_pes: Processing elements with work in a full pass.
+        active_pes: Number of processing elements with work in a full pass.
         blocks: Number of times that filters are fetched anew.
         filter_blocks: Number of times that the ifmap is fetched anew.
-        channel_passes: Passes over the channels of a block's sums.
-        weight_load_cycles, fill_drain_cycles, compute_cycles, network_cycles: parts of the time.
+        channel_passes: Number of passes over the channels of a block's sums.
+        weight_load_cycles: Cycles in which filters are loaded before a pass.
+        fill_drain_cycles: Cycles in which the first windows enter and the last sums leave.
+        compute_cycles: Cycles of computation.
+        network_cycles: Cycles in which computation waits for the streams of ifmap and sums.
         buffer_words: Words between global buffer and array.
-        ifmap_words, filter_words: Words from memory.
+        ifmap_words: Words of ifmap from memory.
+        filter_words: Words of filters from memory.
     """
 
     active_pes: Numbers

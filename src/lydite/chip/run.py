@@ -1,4 +1,4 @@
-"""A network on a chip: laid out, played, and summed up."""
+"""A network on a chip: mapped, played, and summed up."""
 
 from __future__ import annotations
 

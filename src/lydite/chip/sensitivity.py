@@ -93,13 +93,13 @@ BETTER: Mapping[str, Callable[[Chip], Chip | None]] = {
     "vector lanes (twice as many)": _vector,
     DOUBLED: _elements,
 }
-"""By part, the better chip; None where this one has no such part, or no limit of it."""
+"""The better chip by part; None where a chip has no such part, or no limit of it."""
 
 
 def sensitivity(
     graph: Graph, chip: Chip, settings: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, float] | None]:
-    """By part, what ten per cent more of it changes: "time", "power", "area", "energy".
+    """Changes of "time", "power", "area" and "energy" by ten per cent more of each part.
 
     Shares of what was before: -0.04 is four per cent less. Lanes and processing elements are
     doubled, for there are no tenths of them. None where the network does not run on the changed

@@ -21,7 +21,7 @@ from lydite.engine import simulate as play
 from lydite.hardware.chip import Chip
 
 CATEGORIES = ("prepare", "launch", "flush", "load", "compute", "store", "finish", "host")
-"""What a task belongs to; the first two and the last two are the processor's."""
+"""Kinds of tasks; the first two and the last two are the processor's."""
 
 _PS = 1e12
 
@@ -31,16 +31,18 @@ class Jobs:
     """Invocations as columns, in the order in which they are issued.
 
     Attributes:
-        layer: which layer each belongs to, ascending.
-        accelerator: which runs it.
-        group: rises where an accelerator must first be waited for.
-        waits: whether the processor waits for it before it goes on.
-        begin_s: before data move: head, flushes, and what the cache gives.
-        load_bytes, store_bytes: moved to and from DRAM.
-        load_s, store_s: what moving them takes alone.
-        compute_s: all else.
-        ahead: whether its load may go on while the one before computes (double buffers); with two
-            DMA channels stores go beside loads.
+        layer: Number of the layer of each invocation, ascending.
+        accelerator: Number of the accelerator that runs it.
+        group: Number that rises where an accelerator must first be waited for.
+        waits: Whether the processor waits for the invocation before it goes on.
+        begin_s: Seconds before data move: head, flushes, and what the cache gives.
+        load_bytes: Bytes from DRAM.
+        load_s: Seconds that the load takes alone.
+        compute_s: Seconds of everything between load and store.
+        store_bytes: Bytes to DRAM.
+        store_s: Seconds that the store takes alone.
+        ahead: Whether a load may run while the invocation before computes (double buffers); with
+            two DMA channels stores run beside loads.
     """
 
     layer: np.ndarray
@@ -64,10 +66,10 @@ class Layer:
     """A layer as the processor sees it.
 
     Attributes:
-        name: of its operator.
-        prepare_bytes: scattered into tiles before.
-        finish_bytes: gathered from tiles behind.
-        host_s: on the processor alone, where the accelerator cannot run it.
+        name: Name of the operator.
+        prepare_bytes: Bytes scattered into tiles before the layer.
+        finish_bytes: Bytes gathered from tiles after the layer.
+        host_s: Seconds on the processor alone, where no accelerator runs the operator.
     """
 
     name: str
@@ -81,10 +83,11 @@ class SocResult:
     """What a network takes.
 
     Attributes:
-        timeline: of all tasks.
-        layers: in order.
-        layer_of_task, job_of_task: -1 where a task has none.
-        seconds: of the whole.
+        timeline: All tasks with their times.
+        layers: Layers in order.
+        layer_of_task: Number of the layer of each task; -1 where it has none.
+        job_of_task: Number of the invocation of each task; -1 where it has none.
+        server_names: Names of cores, accelerators and DMA engines.
     """
 
     timeline: Timeline
@@ -111,7 +114,7 @@ class SocResult:
         return found
 
     def seconds_by_category(self) -> dict[str, float]:
-        """How long at least one task of each kind went on."""
+        """Seconds during which at least one task of each kind ran."""
         return {
             name: self.timeline.covered_ps(number) * 1e-12 for number, name in enumerate(CATEGORIES)
         }

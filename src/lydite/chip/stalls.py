@@ -34,7 +34,7 @@ _MEMORY = ("head", "flush", "cache", "input", "weights", "store")
 
 
 def stalls_of(plan: ChipPlan, chip: Chip, soc: SocResult) -> list[dict[str, float]]:
-    """Of each layer the cycles of its span by part; they add up to the span."""
+    """Cycles of each layer's span by part; they add up to the span."""
     clock = chip.clock_hz * 1e-12
     timeline, category = soc.timeline, soc.timeline.tasks.category
     order = [CATEGORIES.index(name) for name in _ORDER]
@@ -69,7 +69,7 @@ def shared_by(chip: Chip) -> str:
 
 
 def _own_side(jobs: Jobs, chip: Chip, soc: SocResult, layers: int) -> np.ndarray:
-    """Of each layer's transfers, the share of their time that they would have waited alone."""
+    """Share of the time of each layer's transfers that they would have waited alone."""
     rate = min(chip.dram.stream_bytes_per_s(request_bytes(chip)), chip.bus_bytes_per_s)
     rate = min(rate, chip.noc.link_bytes_per_s) if chip.noc is not None else rate
     own, whole = np.zeros(layers), np.zeros(layers)
@@ -85,7 +85,7 @@ def _own_side(jobs: Jobs, chip: Chip, soc: SocResult, layers: int) -> np.ndarray
 
 
 def _shares(cost: LayerCost) -> Mapping[str, float]:
-    """Of computation, by what the array does in it."""
+    """Shares of computation by what the array does in it."""
     names = [*_COMPUTE, *(name for name in cost.cycles if name not in (*_COMPUTE, *_MEMORY))]
     inside = {name: cost.cycles[name] for name in names if cost.cycles.get(name)}
     whole = sum(inside.values())

@@ -62,7 +62,7 @@ def _noc(chip: Chip, value: Value) -> Chip:
 
 
 def _requests(chip: Chip, value: Value) -> Chip:
-    """In flight: of DMA or of the coherent port, whichever the chip has."""
+    """Requests in flight of the DMA or of the coherent port, whichever the chip has."""
     if chip.interface.kind == "dma":
         return replace(chip, dma=replace(chip.dma, requests=int(value)))
     return replace(chip, interface=replace(chip.interface, acp_requests=int(value)))

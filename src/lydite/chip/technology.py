@@ -30,7 +30,7 @@ def _mac_pj(nm: int) -> dict[str, float]:
 MAC_PJ: Mapping[int, Mapping[str, float]] = {nm: _mac_pj(nm) for nm in _ANCHORS}
 
 OVERHEAD = 2.0
-"""Of a processing element over its multiply-add: registers, control and clock (assumed)."""
+"""Factor of a processing element over its multiply-add: registers, control and clock (assumed)."""
 
 SRAM_UM2_PER_BYTE_40 = CACTI_BANK.area_um2 / CACTI_BYTES
 SRAM_MW_PER_BYTE_40 = CACTI_BANK.leakage_mw / CACTI_BYTES
@@ -60,33 +60,33 @@ SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class Technology:
-    """One node.
+    """One technology node.
 
     Attributes:
-        node_nm: of it.
+        node_nm: Technology node in nanometres.
     """
 
     node_nm: float
 
     def mac_joules(self, dtype: str) -> float:
-        """Of one multiply-add with what surrounds it."""
+        """Energy of one multiply-add with what surrounds it."""
         return OVERHEAD * 1e-12 * self._between({n: row[dtype] for n, row in MAC_PJ.items()})
 
     def sram_joules_per_byte(self, size_bytes: float) -> float:
-        """Of one byte out of an array of that size."""
+        """Energy of one byte read from or written to a memory of that size."""
         at = {nm: sram_access_pj(nm, size_bytes) for nm in _ANCHORS}
         return 1e-12 * self._between(at) / 8
 
     def sram_area_mm2(self, size_bytes: float) -> float:
-        """Of that much SRAM."""
+        """Area of that much SRAM."""
         return size_bytes * SRAM_UM2_PER_BYTE_40 * 1e-6 * self._shrunk
 
     def mac_area_mm2(self, dtype: str) -> float:
-        """Of one multiply-add with what surrounds it."""
+        """Area of one multiply-add with what surrounds it."""
         return OVERHEAD * MAC_UM2_40[dtype] * 1e-6 * self._shrunk
 
     def leakage_w(self, sram_bytes: float, macs: int, dtype: str) -> float:
-        """Of SRAM and arrays; leakage goes with area here."""
+        """Leakage of SRAM and arrays, which goes with area here."""
         own = sram_bytes * SRAM_MW_PER_BYTE_40 + OVERHEAD * macs * MAC_MW_40[dtype]
         return own * 1e-3 * self._shrunk
 

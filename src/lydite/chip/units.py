@@ -24,11 +24,12 @@ class Unit:
     """A functional unit of 32 bits (a register: of one) built for a clock.
 
     Attributes:
-        internal_mw, switching_mw: while it works, at the clock that it is built for.
-        leakage_mw: always.
-        area_um2: of it.
-        column_ns: the period it is built for.
-        stages: of its pipeline; an operation works in each of them.
+        internal_mw: Internal power while the unit works, at the clock it is built for.
+        switching_mw: Switching power while the unit works, at the clock it is built for.
+        leakage_mw: Leakage, always.
+        area_um2: Area of the unit.
+        column_ns: Clock period that the unit is built for.
+        stages: Number of pipeline stages; an operation works in each of them.
     """
 
     internal_mw: float
@@ -40,7 +41,7 @@ class Unit:
 
     @property
     def energy_pj(self) -> float:
-        """Of one operation."""
+        """Energy of one operation."""
         return (self.internal_mw + self.switching_mw) * self.column_ns * self.stages
 
 
@@ -130,9 +131,10 @@ class Bank:
     """An SRAM bank at 40 nm.
 
     Attributes:
-        read_pj, write_pj: of an access of one word.
-        leakage_mw: always.
-        area_um2: of it.
+        read_pj: Energy of reading one word.
+        write_pj: Energy of writing one word.
+        leakage_mw: Leakage, always.
+        area_um2: Area of the bank.
     """
 
     read_pj: float
@@ -174,9 +176,10 @@ class Node:
     """One technology's energies.
 
     Attributes:
-        operations_pj: of one operation by name ("int8 mul").
-        sram_pj: bytes of a memory, and an access of 64 bits.
-        source, scope: where they come from, and what they include.
+        operations_pj: Energy of one operation by name ("int8 mul").
+        sram_pj: Bytes of a memory, and the energy of an access of 64 bits, by size.
+        source: Where the energies come from.
+        scope: What the energies include.
     """
 
     operations_pj: Mapping[str, float]
@@ -231,7 +234,7 @@ NODES: Mapping[float, Node] = {
         "bare operation: no registers, clock or control",
     ),
 }
-"""By nm."""
+"""Tables by node in nm."""
 
 
 def node(nm: float) -> Node:

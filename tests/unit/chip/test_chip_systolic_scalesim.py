@@ -96,7 +96,7 @@ def test_the_reference_configurations_are_read():
         ("ArrayHeight: 8", "ArrayHeight: 0", ":5: arrayheight is '0'"),
         ("ArrayHeight: 8\n", "", r"\[architecture_presets\] has no 'arrayheight'"),
         ("ArrayWidth:", "ArrayWith:", ":6: unknown field .* did you mean 'arraywidth'"),
-        ("ArrayWidth:  4", "ArrayHeight: 4", ":6: 'ArrayHeight' stands twice"),
+        ("ArrayWidth:  4", "ArrayHeight: 4", ":6: 'ArrayHeight' is given twice"),
         ("[layout]", "[layouts]", ":14: unknown section 'layouts'; .* did you mean 'layout'"),
         ("Dataflow : is", "Dataflow : rs", ":12: unknown dataflow 'rs'"),
         ("USER", "user", ":23: unknown interfacebandwidth 'user'"),

@@ -115,10 +115,10 @@ def test_what_is_left_out_has_a_default():
         ("32 GB/s", "'32'", "x.yaml: bus: '32' has no unit"),
         ("800 MHz", "800", "x.yaml: clock: '800' has no unit"),
         ("800 MHz", "800 MB", "x.yaml: clock: '800 MB' is not in Hz"),
-        ("800 MHz", "0 Hz", "x.yaml: clock: '0 Hz' is nothing; allowed: more than 0"),
+        ("800 MHz", "0 Hz", "x.yaml: clock: '0 Hz' is zero; allowed: more than 0"),
         ("800 MHz", "-1 Hz", "x.yaml: clock: '-1 Hz' is not a finite"),
-        ("size: 128 KiB", "size: 0.5 B", "scratchpads.ofmap.size: '0.5 B' is no size; allowed: w"),
-        ("size: 128 KiB", "size: 9 PB", "scratchpads.ofmap.size: '9 PB' is no size"),
+        ("size: 128 KiB", "size: 0.5 B", "scratchpads.ofmap.size: '0.5 B' is not a size; allo"),
+        ("size: 128 KiB", "size: 9 PB", "scratchpads.ofmap.size: '9 PB' is not a size"),
         ("size: 128 KiB", "size: 64 B", "scratchpads.ofmap: 32 banks with words of 4 bytes in 64"),
         ("dtype: int8", "dtype: int4", "unknown dtype 'int4'; .* did you mean 'int8'"),
         ("kind: acp", "kind: acb", "unknown interface.kind 'acb'; .* did you mean 'acp'"),
@@ -130,7 +130,7 @@ def test_what_is_left_out_has_a_default():
         ("  dram: two", "  drum: two", "x.yaml: sources: unknown field 'drum'; .* mean 'dram'"),
         ("channels: 2}", "chanels: 2}", "unknown field of dram 'chanels'; .* mean 'channels'"),
         ("node_nm: 16", "nodes: 16", "unknown field of a chip 'nodes'; .* did you mean 'node_nm'"),
-        ("  filter:", "  ifmap:", "x.yaml:21: 'ifmap' stands twice"),
+        ("  filter:", "  ifmap:", "x.yaml:21: 'ifmap' is given twice"),
         ("  filter:", "  filters:", "no scratchpad 'filter'; allowed: ifmap, filter, ofmap"),
         ("accelerators: 2", "accelerators: 65", "x.yaml: 65 accelerators; allowed: 1 to 64"),
         ("accelerators: 2", "accelerators: 0", "field 'accelerators': input should be greater"),
@@ -177,7 +177,7 @@ def test_files_that_cannot_be_read(tmp_path):
         read_chip(str(tmp_path / "none.yaml"))
     long = tmp_path / "long.yaml"
     long.write_text(GOOD + "#" * (1 << 16))
-    with pytest.raises(InputError, match="bytes are no chip file; allowed: 65536 bytes at most"):
+    with pytest.raises(InputError, match="too many for a chip file; allowed: 65536 bytes at most"):
         read_chip(str(long))
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")

@@ -205,7 +205,7 @@ def test_a_wrong_accelerator_file_is_refused_with_its_line(read, old, new, words
         ("tlb_entries = 64", "ready_mode = 1", ":12: ready_mode is on"),
         ("tlb_entries = 64", "dma_multi_channel = 1", "dma_multi_channel is on: say num_dma_ch"),
         ("tlb_entries = 64", "tlb_entries", ":12: 'tlb_entries' is not a field"),
-        ("tlb_entries = 64", "dma_setup_overhead = 1", ":12: 'dma_setup_overhead' stands twice"),
+        ("tlb_entries = 64", "dma_setup_overhead = 1", ":12: 'dma_setup_overhead' is given twice"),
         ("cycle_time = 1", "cycle_time = 2", ":2: cycle_time is 2, but 1 in .*smv-accel.cfg:3"),
         ("tlb_entries = 64", "[acc1]\naccelerator_id = 3\nmemory_type = cache", "differ in"),
         ("tlb_entries = 64", "dma_chunk_size = 8192", "smv-accel.cfg: dma: chunks of 8192 bytes"),

@@ -29,7 +29,7 @@ from lydite.graph import Graph
 from lydite.hardware.chip import Chip
 
 TRIED = 24
-"""How many tilings of an operator are scheduled."""
+"""Number of tilings of an operator that are scheduled."""
 
 _INVOCATION_LINES = 40
 """What an invocation costs besides, as lines fetched: head, constants and launch (a rough weight,

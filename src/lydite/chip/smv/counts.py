@@ -71,14 +71,16 @@ class Iterations:
     """What an invocation executes, by kind of kernel 0 where there is none; float64[invocations].
 
     Attributes:
-        loaded, stored: vectors moved and converted.
-        positions: output positions of all passes of a convolution; weight vectors that a product
+        loaded: Vectors loaded and converted.
+        stored: Vectors converted and stored.
+        positions: Output positions of all passes of a convolution; weight vectors that a product
             reads.
-        rows: output rows of all its passes.
-        multiplies: vector multiplications.
-        steps: what costs registers and adders: of convolutions and products the multiplications,
-            of pooling the vectors in its windows, else the vectors gone through.
-        activated: output vectors through an activation.
+        rows: Output rows of all its passes.
+        multiplies: Vector multiplications.
+        steps: Vectors that cost registers and adders: of convolutions and products the
+            multiplications, of pooling the vectors in its windows, of other kernels the vectors
+            gone through.
+        activated: Output vectors through an activation.
     """
 
     loaded: Columns
@@ -91,7 +93,7 @@ class Iterations:
 
 
 _MULTIPLIES = {KERNELS[4]: 2.0, KERNELS[5]: 2.0, KERNELS[7]: 1.0}
-"""Of a vector, in batch norms (by the deviation, by gamma) and element-wise products."""
+"""Multiplications of a vector: in batch norms by the deviation and by gamma; in products one."""
 
 
 def iterations(invocations: Invocations, chip: Chip, level: str = "no") -> Iterations:
@@ -133,7 +135,7 @@ def _sizes(chip: Chip) -> tuple[int, int, int]:
 
 
 def _vectors(dims: Columns, lanes: int) -> Columns:
-    """Of tiles of that shape, the innermost dimension padded."""
+    """Vectors of tiles of that shape, the innermost dimension padded."""
     return np.prod(dims[:, :3], axis=1) * np.ceil(dims[:, 3] / lanes)
 
 
@@ -150,9 +152,12 @@ class Accesses:
     """Reads and writes of scratchpads; float64[invocations].
 
     Attributes:
-        word_reads, word_writes: by the DMA, of 4 bytes.
-        half_reads, half_writes: vectors of fp16, in conversion.
-        vector_reads, vector_writes: vectors of 32 bits a lane.
+        word_reads: Reads of 4 bytes by the DMA.
+        word_writes: Writes of 4 bytes by the DMA.
+        half_reads: Reads of vectors of fp16, in conversion.
+        half_writes: Writes of vectors of fp16, in conversion.
+        vector_reads: Reads of vectors with 32 bits a lane.
+        vector_writes: Writes of vectors with 32 bits a lane.
     """
 
     word_reads: Columns
@@ -168,13 +173,13 @@ class Accesses:
         return self.word_reads + half * self.half_reads + whole * self.vector_reads
 
     def writes(self, lanes: int | None = None) -> Columns:
-        """As `reads`."""
+        """Writes of words, counted as `reads` are."""
         half, whole = (1, 1) if lanes is None else (lanes / 2, lanes)
         return self.word_writes + half * self.half_writes + whole * self.vector_writes
 
 
 _READS = {KERNELS[12]: 1, KERNELS[13]: 3}
-"""Of a vector, in activations and softmax (largest, sum, quotient); others read two inputs."""
+"""Reads of a vector: in activations one, in softmax for largest, sum, quotient; else two inputs."""
 
 
 def accesses(invocations: Invocations, chip: Chip, level: str = "no") -> Accesses:
@@ -247,7 +252,11 @@ class Units:
     """Functional units of 32 bits that invocations need, as Aladdin counts; float64[invocations].
 
     Attributes:
-        multipliers, adders, bitwise, shifters, registers: of each.
+        multipliers: Number of multipliers.
+        adders: Number of adders.
+        bitwise: Number of bitwise units.
+        shifters: Number of shifters.
+        registers: Number of registers.
     """
 
     multipliers: Columns
@@ -258,7 +267,7 @@ class Units:
 
     @property
     def columns(self) -> dict[str, Columns]:
-        """By name."""
+        """Columns by name."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
 

@@ -40,10 +40,12 @@ class Costs:
     """What iterations of one kind of kernel cost beyond its multipliers.
 
     Attributes:
-        load, store: of a vector moved and converted.
-        step: of a vector multiplied (`Iterations.steps`), in registers and adders.
-        position, row: of `Iterations.positions` and `rows`.
-        constant: of an invocation.
+        load: Cost of a vector loaded and converted.
+        store: Cost of a vector converted and stored.
+        step: Cost of a step (`Iterations.steps`) in registers and adders.
+        position: Cost of one of `Iterations.positions`.
+        row: Cost of one of `Iterations.rows`.
+        constant: Cost of an invocation.
     """
 
     load: float
@@ -75,7 +77,7 @@ BUSY_CYCLES: Mapping[str, Costs] = {
 
 
 def priced(done: Iterations, kinds: Columns, costs: Mapping[str, Costs], lanes: int = 1) -> Columns:
-    """Of iterations by kind of kernel; vectors as often as they have lanes."""
+    """Price of iterations by kind of kernel; a vector counts once for each lane."""
     table = {
         name: np.array([getattr(costs[kind], name) for kind in kinds])
         for name in Costs.__dataclass_fields__
@@ -92,20 +94,25 @@ class Power:
     """Power of each invocation over its own cycles, in mW; float64[invocations].
 
     Attributes:
-        cycles: of each invocation.
-        clock_hz: of them.
-        multipliers, others: dynamic, of the functional units; registers are among the others.
-        unit_leakage: of them.
-        memory, memory_leakage: of the scratchpads; with `compat` the energy of all invocations so
-            far over the cycles of this one.
-        cache, dram: of what the invocation moves, outside the accelerator; None with `compat`,
-            where nobody counts them.
-        unit_area_um2, memory_area_um2: of one accelerator.
-        units: the functional units that the area is of.
-        idle_cycles: without any functional unit at work.
-        upsampled_cycles: that a run sampled at this level would add for iterations left out.
-        compat: which account.
-        accelerators: how many the chip has.
+        cycles: Cycles of each invocation.
+        clock_hz: Clock of these cycles.
+        multipliers: Dynamic power of the multipliers.
+        others: Dynamic power of the other functional units and of registers.
+        unit_leakage: Leakage of functional units and registers.
+        memory: Dynamic power of the scratchpads; with `compat` the energy of all invocations so far
+            over the cycles of this one.
+        memory_leakage: Leakage of the scratchpads.
+        cache: Power of the last-level cache for what the invocation moves; None with `compat`,
+            where nobody counts it.
+        dram: Power of the DRAM for what the invocation moves; None with `compat`, where nobody
+            counts it.
+        unit_area_um2: Area of the functional units of one accelerator.
+        memory_area_um2: Area of the scratchpads of one accelerator.
+        units: Functional units that the area is of.
+        idle_cycles: Cycles without any functional unit at work.
+        upsampled_cycles: Cycles that a run sampled at this level would add for iterations left out.
+        compat: Whether power is accounted as gem5-Aladdin does.
+        accelerators: Number of accelerators of the chip.
     """
 
     cycles: Columns
@@ -127,27 +134,27 @@ class Power:
 
     @property
     def seconds(self) -> Columns:
-        """Of each invocation."""
+        """Duration of each invocation."""
         return self.cycles / self.clock_hz
 
     @property
     def units_dynamic(self) -> Columns:
-        """Of all functional units and registers."""
+        """Dynamic power of all functional units and registers."""
         return self.multipliers + self.others
 
     @property
     def average(self) -> Columns:
-        """Of the accelerator: units and scratchpads, without cache and DRAM."""
+        """Power of the accelerator: units and scratchpads, without cache and DRAM."""
         return self.units_dynamic + self.unit_leakage + self.memory + self.memory_leakage
 
     @property
     def area_um2(self) -> Columns:
-        """Of one accelerator, as each invocation has it."""
+        """Area of one accelerator, as each invocation has it."""
         return self.unit_area_um2 + self.memory_area_um2
 
     @property
     def chip_area_um2(self) -> float:
-        """Of all accelerators, each with the units that its largest invocation needs."""
+        """Area of all accelerators, each with the units that its largest invocation needs."""
         return float(self.area_um2.max(initial=0.0)) * self.accelerators
 
     def by_component(self, rows: Columns | slice = slice(None)) -> dict[str, float]:
@@ -286,7 +293,7 @@ def upsampled_cycles(invocations: Invocations, chip: Chip, level: str) -> Column
 def _unit_energies(
     done: Iterations, invocations: Invocations, chip: Chip, lanes: int
 ) -> tuple[Columns, Columns]:
-    """In pJ: of multipliers, and of all else.
+    """Energy in pJ of multipliers, and of everything else.
 
     What else is was fitted at 1 GHz; at other clocks it scales with a register's energy.
     """
@@ -297,14 +304,14 @@ def _unit_energies(
 
 
 def _memory_pj(invocations: Invocations, chip: Chip, level: str, lanes: int | None) -> Columns:
-    """Of the scratchpads, all of which are alike on SMV: the largest bank stands for them."""
+    """Energy of the scratchpads in pJ; all are alike, so the largest bank stands for them."""
     pads = [(pad.bytes / pad.banks, pad.word_bytes, pad.ports) for pad in chip.scratchpads]
     bank, done = sram_bank(*max(pads)), accesses(invocations, chip, level)
     return done.reads(lanes) * bank.read_pj + done.writes(lanes) * bank.write_pj
 
 
 def _running(energy: Columns, accelerator: Columns) -> Columns:
-    """Of all invocations of the same accelerator so far."""
+    """Energy of all invocations of the same accelerator so far."""
     found = np.zeros(len(energy))
     for index in np.unique(accelerator):
         mine = accelerator == index
@@ -313,7 +320,7 @@ def _running(energy: Columns, accelerator: Columns) -> Columns:
 
 
 def _beyond_pj(invocations: Invocations, chip: Chip) -> tuple[Columns, Columns]:
-    """Of the shared cache and of DRAM: each byte moved passes both once (assumed).
+    """Energy of the shared cache and of DRAM in pJ: each byte moved passes both once (assumed).
 
     The cache is taken for one bank of its size and of a line's width; without one it costs nothing.
     """

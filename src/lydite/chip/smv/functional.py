@@ -30,8 +30,8 @@ class Outcome:
     """What an operator leaves in memory.
 
     Attributes:
-        output: fp16, or bool of a comparison; NaN where nothing was written.
-        writes: how often each element was written, in the shape of `output`.
+        output: Result in fp16, or bool of a comparison; NaN where nothing was written.
+        writes: How often each element was written, in the shape of `output`.
     """
 
     output: Array

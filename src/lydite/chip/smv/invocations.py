@@ -33,32 +33,41 @@ class Invocations:
     """Invocations in the order in which the CPU issues them.
 
     Attributes:
-        layers: names of the operators.
-        layer: which of them each row belongs to.
-        kernel: an index into `KERNELS`.
-        input_dims, weight_dims, output_dims: sizes of the tiles, [rows, 4]: images NHWC, weights
-            [outputs, rows, columns, inputs], matrices [N, 1, 1, C]; the weights of an element-wise
-            operator are its second input, and 0 where there is none.
-        input_tile, weight_tile, output_tile: which tile of the tensor each is.
-        input_load_bytes, weight_load_bytes: what is fetched; 0 for a tile that lies there already.
-        store_bytes: what is sent back; 0 while results are still gathered.
-        reads_input, reads_weights: whether the tiles are fetched, not reused.
-        accumulates: whether it adds to partial sums in the scratchpad.
-        sends: whether the output tile is done.
-        activates: whether an activation runs over the output tile here, fused or not.
-        accelerator: which of them runs it, from 0.
-        group: counts, within a layer, the switches from accelerator to accelerator. Before the
-            first of a group all that was issued to its accelerator is waited for, and at a layer's
-            end everything.
-        waits: whether the CPU waits for it before it goes on (operators that use one accelerator).
-        input_start, output_start: channels of the input tile, and of the weight or output tile,
-            from which it works.
-        pads: zeros above, below, left and right of the input tile, [rows, 4].
-        ofmap_blocks: output channels by PEs; of an inner product outputs by PEs; else 1.
-        k_rows, k_cols: the window.
-        channel_blocks: input channels by what a PE takes at a time; of pooling and batch norm
-            channels, of lines and softmax elements of a row, by vectors of 8.
-        out_rows, out_cols: positions of the window; rows of a matrix and 1.
+        layers: Names of the operators.
+        layer: Number of the operator of each row.
+        kernel: Index into `KERNELS`.
+        input_dims: Sizes of the input tile, [rows, 4]: images NHWC, matrices [N, 1, 1, C].
+        weight_dims: Sizes of the weight tile, [rows, 4]: [outputs, rows, columns, inputs]; of an
+            element-wise operator its second input; 0 where there is none.
+        output_dims: Sizes of the output tile, [rows, 4].
+        input_tile: Number of the tile in the input.
+        weight_tile: Number of the tile in the weights.
+        output_tile: Number of the tile in the output.
+        input_load_bytes: Bytes of input fetched; 0 for a tile that is in the scratchpad already.
+        weight_load_bytes: Bytes of weights fetched; 0 for a tile that is in the scratchpad already.
+        store_bytes: Bytes sent back; 0 while results are still gathered.
+        reads_input: Whether the input tile is fetched, not reused.
+        reads_weights: Whether the weight tile is fetched, not reused.
+        accumulates: Whether the invocation adds to partial sums in the scratchpad.
+        sends: Whether the output tile is done.
+        activates: Whether an activation runs over the output tile here, fused or not.
+        accelerator: Number of the accelerator, from 0.
+        group: Number of switches from accelerator to accelerator within a layer. Before the first
+            of a group all that was issued to its accelerator is waited for, and at a layer's end
+            everything.
+        waits: Whether the CPU waits for the invocation before it goes on (operators that use one
+            accelerator).
+        input_start: First channel of the input tile that is used.
+        output_start: First channel of the weight or output tile that is used.
+        pads: Zeros above, below, left and right of the input tile, [rows, 4].
+        ofmap_blocks: Output channels in groups of the PEs; outputs of an inner product likewise;
+            else 1.
+        k_rows: Rows of the window.
+        k_cols: Columns of the window.
+        channel_blocks: Input channels in groups of what a PE takes at a time; channels of pooling
+            and batch norm, or elements of a line or of a softmax row, in vectors of 8.
+        out_rows: Rows of positions of the window; rows of a matrix.
+        out_cols: Columns of positions of the window; 1 of a matrix.
     """
 
     layers: tuple[str, ...]

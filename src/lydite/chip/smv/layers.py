@@ -156,7 +156,7 @@ def _on_array(
 
 
 VECTOR_BYTES = 32
-"""Of eight lanes in fp32, as scratchpads hold them."""
+"""Bytes of a vector of eight lanes in fp32, as scratchpads hold it."""
 
 
 def _moved(inv: Invocations, mine: np.ndarray, kind: str) -> float:

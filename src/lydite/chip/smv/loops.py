@@ -44,8 +44,10 @@ class Loop:
     """What one kind of operator says of its invocations; the rest follows.
 
     Attributes:
-        input, weights, output: by dimension, the place of each invocation's tile.
-        columns: those of `Invocations` that are not zero.
+        input: Place of each invocation's input tile, by dimension.
+        weights: Place of each invocation's weight tile, by dimension.
+        output: Place of each invocation's output tile, by dimension.
+        columns: Columns of `Invocations` that are not zero.
     """
 
     input: tuple[Columns, ...]

@@ -13,10 +13,11 @@ class Activation:
     """An activation and its numbers.
 
     Attributes:
-        name: relu, lrelu, elu, selu, tanh, hard_tanh or sigmoid.
-        alpha: slope of lrelu, factor of elu and selu.
-        gamma: the second factor of selu.
-        low, high: bounds of hard_tanh.
+        name: Name: relu, lrelu, elu, selu, tanh, hard_tanh or sigmoid.
+        alpha: Slope of lrelu; factor of elu and selu.
+        gamma: Second factor of selu.
+        low: Lower bound of hard_tanh.
+        high: Upper bound of hard_tanh.
     """
 
     name: str
@@ -31,13 +32,15 @@ class SmvOp:
     """One operator that SMV runs.
 
     Attributes:
-        name: of the graph's operator.
+        name: Name of the graph's operator.
         kernel: SMAUG's name of what the accelerator runs.
-        problem: its shapes.
-        inputs, output: tensors of the graph; a batch norm has the scale, bias, mean and variance.
-        activation: fused, or the operator itself.
-        weights_transposed: whether the graph keeps the weights of an inner product as [C, N].
-        dims: logical sizes of the output, as in the graph.
+        problem: Shapes of the operator.
+        inputs: Tensors of the graph that it reads; a batch norm has the scale, bias, mean and
+            variance.
+        output: Tensor of the graph that it writes.
+        activation: Activation that is fused, or the operator itself.
+        weights_transposed: Whether the graph keeps the weights of an inner product as [C, N].
+        dims: Logical sizes of the output, as in the graph.
     """
 
     name: str
@@ -70,7 +73,8 @@ class Program:
     """A graph for SMV.
 
     Attributes:
-        steps: every operator of the graph, in its order, fused activations within their operator.
+        steps: Every operator of the graph, in its order; fused activations are within their
+            operator.
     """
 
     name: str

@@ -25,7 +25,7 @@ from lydite.graph.graph import Graph
 
 Columns = np.ndarray
 MOST_ACCELERATORS = 8
-"""As many as SMAUG's --num-accels takes."""
+"""Most accelerators that SMAUG's --num-accels takes."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Schedule:
     """What a graph does on SMV.
 
     Attributes:
-        program: its operators.
-        invocations: of the operators that SMV runs; `layers` are `program.ops`, in order.
-        host: the operators that are left to the CPU, with the reason for each.
+        program: Operators of the graph as SMV's and the CPU's.
+        invocations: Invocations of the operators that SMV runs; `layers` are `program.ops`, in
+            order.
+        host: Operators that are left to the CPU, with the reason for each.
     """
 
     program: Program
@@ -163,7 +164,7 @@ def _assembled(work: Work, tiling: Tiling, loop: Loop) -> Invocations:
 def _trips(
     work: Work, inputs: Columns, weights: Columns, outputs: Columns, pads: Columns
 ) -> dict[str, Columns]:
-    """How often the kernel's loops run."""
+    """Numbers of iterations of the kernel's loops."""
     problem, kind = work.problem, work.problem.kind
     pes, maccs = work.block
     one = np.ones(len(inputs), np.int64)

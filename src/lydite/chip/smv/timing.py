@@ -48,11 +48,13 @@ class Coefficients:
     """Nanoseconds (transfers) and cycles (loops) of one kind of kernel.
 
     Attributes:
-        input_line, weight_line, store_line: of a cache line moved, beyond its flush.
-        outer: of a pass over the output tile (an output block of a product; of pooling nothing).
-        row: of an output row (pooling: of an output position and four channel groups).
-        activation: of an output vector.
-        constant: of an invocation.
+        input_line: Nanoseconds of a line of inputs moved, beyond its flush.
+        weight_line: Nanoseconds of a line of weights moved, beyond its flush.
+        store_line: Nanoseconds of a line stored, beyond its flush.
+        outer: Cycles of a pass over the output tile; of a product, of an output block.
+        row: Cycles of an output row; of pooling, of an output position and four channel groups.
+        activation: Cycles of an output vector through an activation.
+        constant: Cycles of an invocation.
     """
 
     input_line: float
@@ -71,8 +73,8 @@ FITTED: Mapping[str, Coefficients] = {
     NORM: Coefficients(6.255, 8.15, 0.9, 0.0, 0.0, 1.675, 67.82),
     LINE: Coefficients(6.255, 6.255, 0.9, 0.0, 0.0, 1.675, 67.82),
 }
-"""On all rows. Norms and lines of elements have no rows to speak of: their memory terms are the
-convolution's, their loops one vector a cycle and lane conflict (assumed)."""
+"""Coefficients fitted on all rows. Norms and lines of elements have no rows to speak of: their
+memory terms are the convolution's, their loops one vector a cycle and lane conflict (assumed)."""
 
 _KIND = {0: CONV, 1: PRODUCT, 2: POOL, 3: POOL, 4: NORM, 5: NORM}
 
@@ -87,13 +89,15 @@ class Cycles:
     """Cycles of each invocation, by what they go to; float64[invocations].
 
     Attributes:
-        head: to begin.
-        flush: lines put out of the processor's caches.
-        cache: lines that the last-level cache gives.
-        input, weights, store: lines moved.
-        convert: between fp16 and fp32.
-        loops: arithmetic, with what begins and drains.
-        activation: over the outputs.
+        head: Cycles before an invocation begins.
+        flush: Cycles to put lines out of the processor's caches.
+        cache: Cycles of lines that the last-level cache gives.
+        input: Cycles of input lines moved.
+        weights: Cycles of weight lines moved.
+        store: Cycles of result lines moved.
+        convert: Cycles of conversion between fp16 and fp32.
+        loops: Cycles of arithmetic, with what begins and drains.
+        activation: Cycles of activations over the outputs.
     """
 
     head: Columns
@@ -118,7 +122,7 @@ class Cycles:
 
     @property
     def parts(self) -> dict[str, Columns]:
-        """By name."""
+        """Cycles by name of the part."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @property

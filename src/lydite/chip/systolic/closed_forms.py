@@ -37,11 +37,12 @@ class Array:
     """A systolic array.
 
     Attributes:
-        rows, columns: processing elements, each a multiply-accumulate per cycle.
-        dataflow: what stays in the array: "ws" weights, "is" inputs, "os" outputs.
-        overlap: "none": a fold begins when the one before has drained, as in SCALE-Sim;
-            "preload": the next fold's stationary operand is loaded while this one computes, and its
-            rows follow at once, as in ONNXim.
+        rows: Number of processing-element rows, each element a multiply-accumulate per cycle.
+        columns: Number of processing-element columns.
+        dataflow: Operand that stays in the array: "ws" weights, "is" inputs, "os" outputs.
+        overlap: "none": a fold begins when the one before has drained, as in SCALE-Sim; "preload":
+            the stationary operand of the next fold is loaded while this one computes, and its rows
+            follow at once, as in ONNXim.
 
     Raises:
         InputError: an unknown dataflow or overlap, no processing element, or "preload" with
@@ -71,15 +72,17 @@ class Run:
     """What products take on an array; every attribute is a column.
 
     Attributes:
-        cycles: from the first operand that enters to the last result that leaves.
-        folds: how often the array is filled.
-        weight_load_cycles: the stationary operand enters and nothing else happens.
-        fill_drain_cycles: the pipeline fills and empties.
-        compute_cycles: a row enters in each of them; the three parts add up to `cycles`.
-        utilisation_percent: multiply-accumulates over `cycles` x processing elements.
-        mapping_percent: processing elements that have work, the mean over folds.
-        compute_percent: the same, weighed with the share of a fold's cycles in which they work.
-        ifmap_reads, filter_reads, ofmap_writes: elements between SRAM and array.
+        cycles: Cycles from the first operand that enters to the last result that leaves.
+        folds: Number of times that the array is filled.
+        weight_load_cycles: Cycles in which the stationary operand enters and nothing else happens.
+        fill_drain_cycles: Cycles in which the pipeline fills and empties.
+        compute_cycles: Cycles in each of which a row enters; the three parts add up to `cycles`.
+        utilisation_percent: Multiply-accumulates over `cycles` x processing elements.
+        mapping_percent: Share of processing elements that have work, the mean over folds.
+        compute_percent: The same, weighted by the share of a fold's cycles in which they work.
+        ifmap_reads: Elements of ifmap from SRAM to array.
+        filter_reads: Elements of filters from SRAM to array.
+        ofmap_writes: Elements of results from array to SRAM.
     """
 
     cycles: Numbers

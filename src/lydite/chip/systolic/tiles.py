@@ -16,7 +16,7 @@ from lydite.graph import Graph, Op
 from lydite.hardware.chip import Chip, SystolicArray
 
 SUM_BYTES = 4
-"""Of a partial sum."""
+"""Bytes of a partial sum."""
 
 
 def array_of(chip: Chip) -> Array:
@@ -28,7 +28,7 @@ def array_of(chip: Chip) -> Array:
 
 
 Sizes = tuple[int, int, int]
-"""Of a tile along m, k and n."""
+"""Sizes of a tile along m, k and n."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,14 @@ class Matrices:
     """A product of an operator, and how much of each matrix is distinct.
 
     Attributes:
-        m, k, n, count: sizes, and how often.
-        left, right, out: distinct elements by those of all matrices: what overlaps in windows is
-            fetched once, and added up before it is stored.
+        m: Rows of the left matrix.
+        k: Length of the sums.
+        n: Columns of the right matrix.
+        count: Number of such products, one after the other.
+        left: Share of distinct elements in the left matrices: what windows share is fetched once.
+        right: Share of distinct elements in the right matrices.
+        out: Share of distinct elements in the results: what overlaps is added up before it is
+            stored.
     """
 
     m: int
@@ -63,7 +68,7 @@ def matrices_of(op: Op, graph: Graph, product: Product) -> Matrices:
 
 
 def fits_whole(chip: Chip, of: Matrices) -> bool:
-    """Whether half of its scratchpad holds all of the ifmap, which then is fetched once."""
+    """Whether half of its scratchpad holds the whole ifmap, which then is fetched once."""
     size = ELEMENT_BYTES[chip.dtype]
     return of.left * of.m * of.k * size <= chip.scratchpad("ifmap").bytes / 2
 
@@ -135,7 +140,7 @@ def _promised_s(
 
 
 def _rate(chip: Chip, used: np.ndarray) -> np.ndarray:
-    """What so many accelerators together get of memory."""
+    """Memory bandwidth that so many accelerators get together."""
     link = chip.noc.link_bytes_per_s if chip.noc is not None else np.inf
     shared = min(chip.dram.stream_bytes_per_s(request_bytes(chip)), chip.bus_bytes_per_s)
     return np.minimum(shared, used * min(in_flight_bytes_per_s(chip), link))

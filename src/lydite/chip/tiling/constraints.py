@@ -48,11 +48,12 @@ class Limits:
     """How one operand of one kind of operator may be cut.
 
     Attributes:
-        capacity_elements: of its scratchpad, the padding of the innermost dimension included.
-        smallest: the least tile, by dimension (N, H, W, C or N, C; weights count their output
-            channels as N); a tensor that is smaller still is taken whole.
-        step: sizes above the least grow by this, by dimension.
-        strategies: those allowed, the preferred first.
+        capacity_elements: Elements that the scratchpad holds, padding of the innermost dimension
+            included.
+        smallest: Least tile, by dimension (N, H, W, C or N, C; weights count their output channels
+            as N); a tensor that is smaller still is taken whole.
+        step: Steps in which sizes grow above the least, by dimension.
+        strategies: Strategies that are allowed, the preferred first.
     """
 
     capacity_elements: int
@@ -66,13 +67,14 @@ class Roles:
     """The operands of one kind of operator.
 
     Attributes:
-        input, output: always there.
-        weights: None for an operator without.
-        output_leaves_early: whether each weight tile's output channels leave the scratchpad as
-            soon as they are done, even where the whole output would fit.
-        output_in_parts: whether one weight tile can serve several output tiles, each taking a part
+        input: Limits of the input.
+        output: Limits of the output.
+        weights: Limits of the weights; None for an operator without.
+        output_leaves_early: Whether each weight tile's output channels leave the scratchpad as soon
+            as they are done, even where the whole output would fit.
+        output_in_parts: Whether one weight tile can serve several output tiles, each taking a part
             of its output channels.
-        one_image: whether a tile holds one image of the batch only.
+        one_image: Whether a tile holds one image of the batch only.
     """
 
     input: Limits
@@ -88,12 +90,16 @@ class Constraints:
     """All that a dataflow asks.
 
     Attributes:
-        name: of the dataflow.
-        element_bytes: of one element in memory, off the chip.
-        alignment: the innermost dimension is stored padded to a multiple of this.
-        convolution, inner_product, pooling, batch_norm, batch_norm_2d: by kind of operator.
-        flat_elements: the longest tile of an operator that treats a tensor as a line of elements.
-        exact_halos: whether a first tile of a padded input that holds less than one whole stride
+        name: Name of the dataflow.
+        element_bytes: Bytes of one element in memory, off the chip.
+        alignment: Multiple to which the innermost dimension is padded in memory.
+        convolution: Limits on the operands of a convolution.
+        inner_product: Limits on the operands of an inner product.
+        pooling: Limits on the operands of pooling.
+        batch_norm: Limits on the operands of a batch norm of images.
+        batch_norm_2d: Limits on the operands of a batch norm of matrices.
+        flat_elements: Longest tile of an operator that treats a tensor as a line of elements.
+        exact_halos: Whether a first tile of a padded input that holds less than one whole stride
             beyond its kernel shrinks as every other does. SMAUG leaves it as it is (False) and then
             reads wrong rows for the tiles behind it.
     """

@@ -28,12 +28,15 @@ class Problem:
     """The shapes of one operator.
 
     Attributes:
-        kind: how it is cut; FLAT is element-wise, ROWS works on whole rows (softmax).
-        input, output: [N, H, W, C] or [N, C].
-        weights: convolution [output channels, rows, columns, input channels]; inner product
-            [outputs, inputs]; batch norm [4, channels]; else empty.
-        kernel, stride: rows and columns of the window.
-        pads: zeros above, below, left and right of the image.
+        kind: How the operator is cut; FLAT is element-wise, ROWS works on whole rows (softmax).
+        input: Sizes of the input, [N, H, W, C] or [N, C].
+        output: Sizes of the output, [N, H, W, C] or [N, C].
+        weights: Sizes of the weights: of a convolution [output channels, rows, columns, input
+            channels], of an inner product [outputs, inputs], of a batch norm [4, channels]; else
+            empty.
+        kernel: Rows and columns of the window.
+        stride: Vertical and horizontal steps of the window.
+        pads: Zeros above, below, left and right of the image.
     """
 
     kind: Kind

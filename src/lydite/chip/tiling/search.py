@@ -37,9 +37,11 @@ class Candidates:
     """Tile shapes that fit, one row each, in SMAUG's order.
 
     Attributes:
-        input, weights, output: [candidates, dimensions]; weights have no columns where the
-            operator has none.
-        plans: the strategies behind each row.
+        input: Tile of the input, [candidates, dimensions].
+        weights: Tile of the weights, [candidates, dimensions]; no columns where the operator has
+            none.
+        output: Tile of the output, [candidates, dimensions].
+        plans: Strategies behind each row.
     """
 
     input: Columns

@@ -18,8 +18,9 @@ class Grid:
     """Tiles in the order of their index, the last dimension fastest.
 
     Attributes:
-        sizes, origins: by dimension, the size of each tile along it and where it begins in the
-            tensor; with halos neighbours overlap, and with strides beyond the kernel they gap.
+        sizes: Size of each tile along each dimension.
+        origins: Where each tile begins in the tensor along each dimension; with halos neighbours
+            overlap, with strides beyond the kernel there are gaps.
     """
 
     sizes: tuple[Columns, ...]
@@ -59,9 +60,9 @@ class Operand:
     """How one tensor is cut.
 
     Attributes:
-        strategy: along which dimensions.
-        tile: the sizes that all tiles have but those at an edge.
-        grid: the tiles.
+        strategy: Dimensions along which the tensor is cut.
+        tile: Sizes that all tiles have but those at an edge.
+        grid: The tiles.
     """
 
     strategy: Strategy

@@ -27,12 +27,12 @@ class ArrayParameters:
     (`Literal`).
 
     Attributes:
-        kind: name in chip files and in the registry.
-        title: name in messages.
-        dtypes: data types that the array computes with; empty for all that chips have.
-        has_vector_unit: whether a vector unit beside the array runs what is not a product.
-        has_registers: whether a chip file may count registers beside the scratchpads.
-        doubled: parameter that is doubled to double the processing elements.
+        kind: Name in chip files and in the registry.
+        title: Name in messages.
+        dtypes: Data types that the array computes with; empty for all that chips have.
+        has_vector_unit: Whether a vector unit beside the array runs what is not a product.
+        has_registers: Whether a chip file may count registers beside the scratchpads.
+        doubled: Parameter that is doubled to double the processing elements.
     """
 
     kind: ClassVar[str]

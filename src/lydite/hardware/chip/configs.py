@@ -14,11 +14,11 @@ class Entry:
     """A `name = value` (or `name: value`) under a `[section]`, or the heading itself.
 
     Attributes:
-        section: under which it stands.
-        name: in lower case; "" of a heading.
-        spelling: the name as it stands there.
-        value: without blanks around it.
-        where: file and line.
+        section: Heading under which the line stands.
+        name: Name in lower case; "" for a heading.
+        spelling: Name as it is written in the file.
+        value: Value without surrounding blanks.
+        where: File and line.
     """
 
     section: str
@@ -98,7 +98,7 @@ def read_entries(path: Path) -> Iterator[Entry]:
         spelling = text[:cut].strip()
         found = Entry(section, spelling.lower(), spelling, text[cut + 1 :].strip(), where)
         if (section, found.name) in seen:
-            raise InputError(f"'{spelling}' stands twice", where=where)
+            raise InputError(f"'{spelling}' is given twice", where=where)
         seen.add((section, found.name))
         yield found
 

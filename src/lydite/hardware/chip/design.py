@@ -15,11 +15,11 @@ class Scratchpad:
     """On-chip memory that the program manages.
 
     Attributes:
-        name: what it holds.
-        bytes: of it.
-        banks: that can be read in the same cycle.
-        ports: of a bank.
-        word_bytes: that a port gives in a cycle.
+        name: Name, which says what it holds.
+        bytes: Capacity in bytes.
+        banks: Number of banks that can be read in the same cycle.
+        ports: Number of ports of a bank.
+        word_bytes: Bytes that a port gives or takes in a cycle.
     """
 
     name: str
@@ -30,13 +30,18 @@ class Scratchpad:
 
     @property
     def bytes_per_cycle(self) -> int:
-        """Of all banks and ports."""
+        """Bytes per cycle of all banks and ports."""
         return self.banks * self.ports * self.word_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class VectorUnit:
-    """What is not a product: `lanes` elements a cycle, of `special` functions fewer."""
+    """Unit that runs what is not a product.
+
+    Attributes:
+        lanes: Number of elements per cycle.
+        special_cycles: Cycles of an exponential, a root or another special function.
+    """
 
     lanes: int = 8
     special_cycles: float = 4.0
@@ -44,14 +49,14 @@ class VectorUnit:
 
 @dataclass(frozen=True, slots=True)
 class Dma:
-    """Who moves data between memory and scratchpads.
+    """Engine that moves data between memory and scratchpads.
 
     Attributes:
-        channels: transfers at once.
-        chunk_bytes: of one request.
-        page_bytes: a transfer is cut into pages of this size.
-        setup_cycles: before each page, on its channel.
-        requests: in flight, of each channel.
+        channels: Number of transfers that run at once.
+        chunk_bytes: Bytes of one request.
+        page_bytes: Bytes of a page; a transfer is cut into pages.
+        setup_cycles: Cycles before each page, on its channel.
+        requests: Number of requests that each channel has in flight.
     """
 
     channels: int = 1
@@ -70,12 +75,13 @@ class Interface:
 
     Attributes:
         kind: "dma": what the processor's caches hold is flushed and invalidated line by line;
-            "acp": the accelerator asks the last-level cache, coherently; "cache": that cache is its
-            own, without the port's latency.
-        line_bytes: of a cache line.
-        flush_cycles, invalidate_cycles: of a line.
-        acp_latency_cycles, acp_requests: of the coherent port, and how many lines are in flight
-            (of "cache" as well).
+            "acp": the accelerator asks the last-level cache, coherently; "cache": the accelerator
+            owns that cache, without the port's latency.
+        line_bytes: Bytes of a cache line.
+        flush_cycles: Cycles to flush a line.
+        invalidate_cycles: Cycles to invalidate a line.
+        acp_latency_cycles: Latency of the coherent port.
+        acp_requests: Number of lines that the coherent port, or the cache, has in flight.
     """
 
     kind: str = "dma"
@@ -106,11 +112,11 @@ class Noc:
     """A network on chip between the memory's port and the accelerators.
 
     Attributes:
-        topology: "mesh": rows of `columns` nodes, along the row first; "ring": the shorter way;
-            "crossbar": a link for each accelerator.
-        link_bytes_per_s: of a link, each way.
-        hop_cycles: of a link, at the accelerators' clock.
-        columns: of a mesh; 0 for the smallest square that holds all.
+        topology: "mesh": rows of `columns` nodes, routed along the row first; "ring": routed the
+            shorter way; "crossbar": a link for each accelerator.
+        link_bytes_per_s: Bandwidth of a link, each way.
+        hop_cycles: Latency of a link in cycles of the accelerators' clock.
+        columns: Number of nodes in a row of a mesh; 0 for the smallest square that holds all nodes.
     """
 
     topology: str
@@ -128,13 +134,14 @@ class Cpu:
     """The processor that prepares tiles, launches invocations and runs what the array cannot.
 
     Attributes:
-        cores: of which one launches.
-        clock_hz: of them.
-        copy_bytes_per_cycle: that a core moves when it scatters or gathers a tile.
-        flops_per_cycle: of a core, for operators that it runs itself.
-        launch_cycles: of one invocation.
-        operator_cycles: of an operator: looking it up, allocating, waking threads.
-        memory_bytes_per_s: that all cores together reach.
+        cores: Number of cores; one of them launches invocations.
+        clock_hz: Clock of the cores.
+        copy_bytes_per_cycle: Bytes per cycle that a core scatters into tiles or gathers from them.
+        flops_per_cycle: Floating-point operations per cycle of a core, for operators that it runs
+            itself.
+        launch_cycles: Cycles to launch one invocation.
+        operator_cycles: Cycles before each operator: looking it up, allocating, waking threads.
+        memory_bytes_per_s: Memory bandwidth that all cores reach together.
     """
 
     cores: int = 1
@@ -148,23 +155,27 @@ class Cpu:
 
 @dataclass(frozen=True)
 class Chip:
-    """All of it.
+    """A whole chip.
 
     Attributes:
-        name, title: how it is asked for, and what it is.
-        clock_hz: of the accelerator.
-        dtype: of the data that it computes with.
-        array: what multiplies.
-        scratchpads: by what they hold; `scratchpad` finds one.
-        vector: what is not a product.
-        dma, interface, cache, dram, cpu: the system around it.
-        accelerators: how many there are, each with its own scratchpads.
-        bus_bytes_per_s: between memory and all accelerators.
-        noc: what lies between that bus and each of them, if anything does.
-        node_nm: technology, for energy and area.
-        registers_bytes: of one accelerator, beside its scratchpads; 0 where nobody counted them.
-        sources: where each figure comes from, by its name in a chip file; "" is the source of all
-            others.
+        name: Name by which the chip is asked for.
+        title: One line that says what the chip is.
+        clock_hz: Clock of the accelerators.
+        dtype: Data type of the data that the arrays compute with.
+        array: Parameters of the array that multiplies.
+        scratchpads: On-chip memories of one accelerator; `scratchpad` finds one by name.
+        dram: Memory system behind all accelerators.
+        vector: Unit that runs what is not a product.
+        dma: Engine that moves data between memory and scratchpads.
+        interface: How accelerators and processor keep the same view of memory.
+        cache: Last-level cache; None if there is none.
+        cpu: Processor that launches invocations and runs what the accelerators cannot.
+        accelerators: Number of accelerators, each with scratchpads of its own.
+        bus_bytes_per_s: Bandwidth between memory and all accelerators together.
+        node_nm: Technology node in nanometres, for energy and area.
+        registers_bytes: Registers of one accelerator beside its scratchpads; 0 if unknown.
+        noc: Network between the bus and the accelerators; None if there is none.
+        sources: Source of each figure by its name in a chip file; "" is the source of all others.
     """
 
     name: str
@@ -198,7 +209,7 @@ class Chip:
 
     @property
     def scratchpad_bytes(self) -> int:
-        """Of one accelerator."""
+        """Bytes of all scratchpads of one accelerator."""
         return sum(pad.bytes for pad in self.scratchpads)
 
     def scratchpad(self, name: str) -> Scratchpad:
@@ -213,5 +224,5 @@ class Chip:
         raise unknown_name("scratchpad", name, [pad.name for pad in self.scratchpads])
 
     def source(self, field_name: str) -> str:
-        """Where a figure comes from."""
+        """Source of a figure, by its name in a chip file."""
         return self.sources.get(field_name, self.sources.get("", "unknown"))

@@ -20,19 +20,21 @@ class Dram:
     """One memory system.
 
     Attributes:
-        name: of the row.
-        pins_bytes_per_s: of all channels.
-        channels: of them.
-        burst_bytes: the least that one access moves.
-        row_bytes: of a row, in one channel.
-        banks: of a channel.
-        latency_s: of a first access: controller, activate, read, burst.
-        t_rrd_s, t_faw_s: between activations, and for four of them.
-        t_rfc_s, t_refi_s: a refresh, and how often.
-        pj_per_bit: of a bit moved, low, likely and high.
-        source: of the timings.
-        energy_source: of the energy, and what it includes.
-        bytes: capacity of all channels.
+        name: Name in the table of memories.
+        pins_bytes_per_s: Bandwidth at the pins of all channels.
+        channels: Number of channels.
+        burst_bytes: Fewest bytes that one access moves.
+        row_bytes: Bytes of a row in one channel.
+        banks: Number of banks of a channel.
+        latency_s: Latency of a first access: controller, activation, read and burst.
+        t_rrd_s: Least time between two activations.
+        t_faw_s: Least time for four activations.
+        t_rfc_s: Duration of a refresh.
+        t_refi_s: Interval between refreshes.
+        pj_per_bit: Energy of a bit moved: low, likely and high.
+        source: Source of the timings.
+        energy_source: Source of the energy, and what it includes.
+        bytes: Capacity of all channels.
     """
 
     name: str
@@ -62,7 +64,7 @@ class Dram:
 
     @property
     def bytes_per_burst_wasted(self) -> float:
-        """Of a request of 32 bytes."""
+        """Bytes that a request of 32 bytes wastes of its burst."""
         return max(0.0, self.burst_bytes - 32)
 
 
@@ -181,7 +183,7 @@ DRAMS: dict[str, Dram] = {
         ),
     )
 }
-"""By name."""
+"""Memories by name."""
 
 
 def dram_named(name: str) -> Dram:

@@ -13,7 +13,7 @@ from lydite.hardware.chip.scalesim import read_scalesim_chip
 from lydite.hardware.chip.smaug import accelerator_file, read_smaug_chip
 
 MOST_BYTES = 1 << 16
-"""Of a chip file: nobody writes a longer one by hand."""
+"""Most bytes of a chip file: nobody writes a longer one by hand."""
 
 
 def read_chip(name: str) -> Chip:
@@ -43,7 +43,9 @@ def _short(path: Path) -> list[str]:
         raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
     if size > MOST_BYTES:
         raise InputError(
-            f"{size} bytes are no chip file", where=str(path), allowed=f"{MOST_BYTES} bytes at most"
+            f"{size} bytes are too many for a chip file",
+            where=str(path),
+            allowed=f"{MOST_BYTES} bytes at most",
         )
     return read_lines(path)
 

@@ -47,14 +47,14 @@ def _spec_of(array: object, where: str) -> type[ChipSpec]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no key stands twice: the last would hide the others."""
+    """YAML in which no key is given twice: the last would hide the others."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set[str]()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 place = f"{key.start_mark.name}:{key.start_mark.line + 1}"
-                raise InputError(f"'{key.value}' stands twice", where=place)
+                raise InputError(f"'{key.value}' is given twice", where=place)
             seen.add(str(key.value) if isinstance(key, yaml.ScalarNode) else "")
         return super().construct_mapping(node, deep)
 

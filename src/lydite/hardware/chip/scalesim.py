@@ -29,13 +29,16 @@ class ScaleSimConfig:
     """A configuration.
 
     Attributes:
-        name: of the run.
-        rows, columns: of the array.
-        dataflow: "ws", "os" or "is".
-        ifmap_bytes, filter_bytes, ofmap_bytes: of the SRAMs.
-        words_per_cycle: of the ports of ifmap, filter and ofmap where bandwidth is limited (USER);
-            None where it is not (CALC).
-        notes: what was ignored, by name, and why.
+        name: Name of the run.
+        rows: Number of processing-element rows.
+        columns: Number of processing-element columns.
+        dataflow: Stationary operand: "ws", "os" or "is".
+        ifmap_bytes: Bytes of the ifmap's SRAM.
+        filter_bytes: Bytes of the filters' SRAM.
+        ofmap_bytes: Bytes of the ofmap's SRAM.
+        words_per_cycle: Words per cycle of the ports of ifmap, filter and ofmap where bandwidth is
+            limited (USER); None where it is not (CALC).
+        notes: What was ignored, by name, with the reason.
     """
 
     name: str

@@ -18,12 +18,12 @@ class Arrays:
     """What the file says.
 
     Attributes:
-        path: of it.
-        pads: memories by the array's name.
-        registers: bytes of arrays in registers.
-        loops: directives, as `modelled_loops` has them.
-        settings: single values by name.
-        notes: what was ignored, and why.
+        path: Path of the file.
+        pads: Memories by the name of their array.
+        registers: Bytes of the arrays in registers, by name.
+        loops: Directives of loops, as `modelled_loops` has them.
+        settings: Single values by name.
+        notes: What was ignored, with the reason.
     """
 
     path: Path

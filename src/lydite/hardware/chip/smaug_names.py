@@ -60,7 +60,7 @@ _LOOPS: Mapping[str, str] = {
         f"{name}_vec_unit": f"{name}_unit_loop!" for name in ("elu", "selu", "sigmoid", "hard_tanh")
     },
 }
-"""Of each kernel its loops: `=` unrolled so often, `p` pipelined, `!` flattened."""
+"""Loops of each kernel: `=` unrolled so often, `p` pipelined, `!` flattened."""
 
 
 def modelled_loops() -> dict[tuple[str, str, str], int]:

@@ -297,14 +297,14 @@ class _Reader:
             )
         value = parse_quantity(text, unit, where=where)
         if value <= 0:
-            raise InputError(f"'{text}' is nothing", where=where, allowed="more than 0")
+            raise InputError(f"'{text}' is zero", where=where, allowed="more than 0")
         return value
 
     def size(self, text: str, field: str) -> int:
         value = self.quantity(text, "B", field)
         if value != int(value) or value > _MOST_BYTES:
             raise InputError(
-                f"'{text}' is no size",
+                f"'{text}' is not a size",
                 where=f"{self.where}: {field}",
                 allowed="whole bytes, 1 PiB at most",
             )

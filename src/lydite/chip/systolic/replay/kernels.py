@@ -21,13 +21,13 @@ Ints: TypeAlias = Any
 """An integer array; numba's own arrays have no type that a checker knows."""
 
 LINES, LEAD, RING, ACTIVE, STEP, REFILL_CYCLES, REPEATS, START, MOVED, READY, REFILLS = range(11)
-"""Of an operand: lines a group, cycles before them in a fold; words of the stream (rounded up to
-whole sets), of the window and of its step; cycles of a refill; whether addresses repeat; then the
-state: where the window begins, when it came there, when its last refill is there, how many there
-were."""
+"""Fields of an operand: lines a group, cycles before them in a fold; words of the stream (rounded
+up to whole sets), of the window and of its step; cycles of a refill; whether addresses repeat; then
+the state: where the window begins, when it came there, when its last refill is there, how many
+there were."""
 
 RATE, WORDS, HALF, FREE, FULL, BEGUN, DRAINED, PARTIALS = 0, 1, 2, 3, 4, 5, 6, 7
-"""Of the ofmap, with READY as above. FULL and DRAINED count lines of RATE words."""
+"""Fields of the ofmap, with READY as above. FULL and DRAINED count lines of RATE words."""
 
 
 @inlined

@@ -30,8 +30,12 @@ class Memory:
     """The SRAMs of the three operands, and their ports to DRAM.
 
     Attributes:
-        ifmap_words, filter_words, ofmap_words: sizes in elements, both halves together.
-        ifmap_words_per_cycle, filter_words_per_cycle, ofmap_words_per_cycle: rates.
+        ifmap_words: Elements of the ifmap's SRAM, both halves together.
+        filter_words: Elements of the filters' SRAM, both halves together.
+        ofmap_words: Elements of the ofmap's SRAM, both halves together.
+        ifmap_words_per_cycle: Elements per cycle of the ifmap's port.
+        filter_words_per_cycle: Elements per cycle of the filters' port.
+        ofmap_words_per_cycle: Elements per cycle of the ofmap's port.
 
     Raises:
         InputError: a rate that is no whole number above 0, or a buffer of less than two words.
@@ -56,11 +60,13 @@ class Stalled:
     """A run on a memory with limits.
 
     Attributes:
-        cycles: all of them.
-        stall_cycles: those in which the array waits.
-        ifmap_stall_cycles, filter_stall_cycles, ofmap_stall_cycles: the same by the port that held
-            it up longest, the first of them where two did.
-        ifmap_refills, filter_refills: halves of a buffer that were fetched after the first.
+        cycles: All cycles, stalls included.
+        stall_cycles: Cycles in which the array waits.
+        ifmap_stall_cycles: Stalls in which the ifmap's port was latest (the first of several).
+        filter_stall_cycles: Stalls in which the filters' port was latest.
+        ofmap_stall_cycles: Stalls in which the ofmap's port was latest.
+        ifmap_refills: Halves of the ifmap's buffer that were fetched after the first.
+        filter_refills: Halves of the filters' buffer that were fetched after the first.
     """
 
     cycles: int

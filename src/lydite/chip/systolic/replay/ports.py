@@ -22,10 +22,10 @@ class Operand:
     """An operand as it lies on an array.
 
     Attributes:
-        matrix: int32 addresses, row-major, -1 where there is none: [time, space] if streaming, else
-            [on rows, on columns].
-        folds: with which it changes.
-        distinct: whether all addresses are there and differ, as far as is known.
+        matrix: Addresses as int32, row-major, -1 where there is none: [time, space] if streaming,
+            else [on rows, on columns].
+        folds: Folds with which the operand changes.
+        distinct: Whether all addresses are there and differ, as far as is known.
     """
 
     matrix: np.ndarray
@@ -42,7 +42,7 @@ class Port:
 
     @property
     def refills(self) -> int:
-        """How often half the buffer was fetched, after the first time."""
+        """Number of times that half the buffer was fetched, after the first."""
         return int(self.state[kernels.REFILLS])
 
 

@@ -22,11 +22,11 @@ class Settings:
     """A configuration.
 
     Attributes:
-        name: of the run.
-        array: whose folds do not overlap.
-        buffers: SRAM sizes.
+        name: Name of the run.
+        array: Array, whose folds do not overlap.
+        buffers: Sizes of the SRAMs.
         memory: SRAMs and ports where bandwidth is limited (USER); None where it is not (CALC).
-        notes: what was ignored, by name, and why.
+        notes: What was ignored, by name, with the reason.
     """
 
     name: str
@@ -41,10 +41,10 @@ class TopologyLayer:
     """A row of a topology.
 
     Attributes:
-        name: as it stands there.
-        window: the convolution, without padding; its last windows may stick out of the picture.
-        filters: their number.
-        count: how many such layers, one after the other: a row whose name holds "DP" is one for
+        name: Name as it is written in the file.
+        window: Convolution, without padding; its last windows may stick out of the picture.
+        filters: Number of filters.
+        count: Number of such layers, one after the other: a row whose name holds "DP" is one for
             each of its channels.
     """
 

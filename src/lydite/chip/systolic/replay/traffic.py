@@ -50,9 +50,10 @@ class Traffic:
     """DRAM bytes; every attribute is a column.
 
     Attributes:
-        ifmap_read_bytes, filter_read_bytes: of the operands.
-        ofmap_write_bytes: results, and partial sums that do not fit.
-        ofmap_read_bytes: those partial sums again.
+        ifmap_read_bytes: Bytes of ifmap read.
+        filter_read_bytes: Bytes of filters read.
+        ofmap_write_bytes: Bytes of results written, and of partial sums that do not fit.
+        ofmap_read_bytes: Bytes of those partial sums read again.
     """
 
     ifmap_read_bytes: Numbers
@@ -92,7 +93,7 @@ def traffic_of(
 
 
 def _spilled_sums(array: Array, shape: Shape, buffers: Buffers) -> Numbers:
-    """How often each partial sum goes out to DRAM and comes back."""
+    """Number of times that each partial sum goes out to DRAM and comes back."""
     if array.dataflow == "os":
         return 0
     block = shape.in_time * np.minimum(array.columns, shape.on_columns)
