@@ -53,7 +53,9 @@ class Registry(Generic[T]):
             InputError: there is none (with the nearest name).
             MissingExtra: it needs a package that is not installed.
         """
-        entry = self._entries.get(name)
+        own = self._own.get(name)
+        # Our own entries win, so installed packages are looked through for other names only.
+        entry = EntryPoint(name, own, self.group) if own else self._entries.get(name)
         if entry is None:
             raise unknown_name(self.noun, name, self.names())
         try:
