@@ -184,7 +184,7 @@ class ChipResult(Result):
         )
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a layer."""
+        """One row per layer."""
         return self.document()["layers"]
 
     def aladdin_results(self) -> str:

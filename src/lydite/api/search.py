@@ -62,13 +62,13 @@ class SearchResult(Result):
         }
 
     def summary(self) -> str:
-        """A table with a line a plan."""
+        """A table with one line per plan."""
         from lydite.report.text.step import search_text
 
         return search_text(self.found)
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a plan."""
+        """One row per plan."""
         return [
             {
                 "seconds": step.seconds,

@@ -26,7 +26,9 @@ def test_the_names_are_the_options(keywords):
     assert keywords.__optional_keys__ == names
 
 
-@pytest.mark.parametrize("group", {group for groups in GROUPS.values() for group in groups})
+@pytest.mark.parametrize(
+    "group", dict.fromkeys(group for some in GROUPS.values() for group in some)
+)
 def test_every_option_has_a_help_that_stands_alone_and_is_described(group):
     for name, note in help_of(group).items():
         assert note.text[0].isupper() or note.text.startswith("float32")
