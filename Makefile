@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench docs schemas lock clean
+.PHONY: demo test lint bench docs operators schemas lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lydite demo $(ARGS)
@@ -24,8 +24,13 @@ bench: $(VENV)/.dev
 	for file in $(if $(NAME),benchmarks/$(NAME).py,$(wildcard benchmarks/[a-z]*.py)); do \
 		$(BIN)/python $$file $(ARGS) || exit 1; done
 
+# the tables of docs/reference/operators.md
+operators: $(VENV)/.dev
+	$(BIN)/python -m lydite.report.operators docs/reference/operators.md
+
+# the site: docs/_build/html/index.html
 docs: $(VENV)/.dev
-	$(BIN)/python -m pytest -q tests/unit/test_docs.py
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 schemas: $(VENV)/.dev
 	$(BIN)/python -m lydite.api.schemas docs/schema
@@ -53,4 +58,4 @@ lock:
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^torch==' > constraints.txt
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build docs/_build docs/reference/commands .pytest_cache .ruff_cache .hypothesis

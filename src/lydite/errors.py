@@ -1,4 +1,4 @@
-"""The exception tree, and the one shape every message takes.
+"""The exception tree, and the one shape that every message takes::
 
     LyditeError
     ├── InputError          a file, a model, an option or a name that the user gave

@@ -102,3 +102,10 @@ def test_a_row_can_be_added_at_run_time():
         _REGISTERED.clear()
         operators.cache_clear()
     assert operator("example.org:Nothing") is None
+
+
+def test_the_page_of_operators_is_current():
+    from lydite.report.operators import written
+
+    page = (TESTS.parent / "docs" / "reference" / "operators.md").read_text()
+    assert written(page) == page, "type: make operators"

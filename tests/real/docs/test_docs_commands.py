@@ -1,0 +1,177 @@
+"""Every command line of every page runs, in a folder that holds the files that it names."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import yaml
+
+import lydite as ly
+from lydite.cli import main
+from lydite.graph import Builder, bind_dims, write_onnx
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MEASURING = ("bench", "profile", "validate", "demo")
+GENERATED = ROOT / "docs" / "reference" / "commands"
+
+
+def commands() -> list[str]:
+    found = []
+    for page in PAGES:
+        if GENERATED in page.parents:
+            continue
+        for block in re.findall(r"^```\n(.*?)^```", page.read_text(), re.M | re.S):
+            for line in block.replace("\\\n", " ").splitlines():
+                text = line.removeprefix("$ ").split("#")[0].split(" > ")[0].strip()
+                if text.startswith("lydite "):
+                    found.append(text)
+    return sorted(set(found))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Small files under the names that the pages use."""
+    home = tmp_path_factory.mktemp("pages")
+    g = Builder("net")
+    x = g.relu(g.linear(g.input("x", ("batch", 64)), 128))
+    graph = g.build(g.linear(x, 8))
+    for name in ("your", "model"):
+        write_onnx(graph, home / f"{name}.onnx")
+    write_onnx(bind_dims(graph, {"batch": 2}), home / "bert.onnx")
+    llama = {"model_type": "llama", "hidden_size": 256, "intermediate_size": 512, "vocab_size": 512}
+    llama |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    llama["max_position_embeddings"] = 8192
+    (home / "config.json").write_text(json.dumps(llama))
+    rows = [f"resnet18,2,{2 * batch},{batch},{0.3 * batch + 2}" for batch in range(1, 9)]
+    (home / "steps.csv").write_text("\n".join(["model,devices,batch,micro_batch,step_ms", *rows]))
+    measured = {"1": {"resnet50": 300.0, "vgg16": 600.0}, "4": {"resnet50": 320.0, "vgg16": 700.0}}
+    (home / "baseline.json").write_text(json.dumps(measured))
+    cluster = resources.files("lydite.hardware.catalog.clusters") / "dgx-a100.yaml"
+    (home / "my.yaml").write_text(cluster.read_text())
+    (home / "gem5.cfg").write_text(GEM5)
+    (home / "smv-accel.cfg").write_text(SMV)
+    (home / "scale.cfg").write_text(SCALE_SIM)
+    (home / "all_reduce_2.log").write_text(NCCL)
+    with ly.Session(db=str(home / "other.db")) as session:
+        session.bench(bind_dims(graph, {"batch": 2}), budget=0.05)
+        session.db_export(str(home / "rows.jsonl.gz"))
+    shutil.copytree(ROOT / "examples", home / "examples")
+    _aisim_folder(home)
+    shutil.copytree(home / "aisim", home / "simulator_benchmark")
+    for path in (home / "aisim").iterdir():
+        shutil.move(path, home / path.name) if path.name != "config.yaml" else shutil.copy(
+            path, home / "config.yaml"
+        )
+    return home
+
+
+NCCL = "  1048576  262144  float  sum  -1  50.0  20.9  20.9  0  51.0  20.5  20.5  0\n"
+
+GEM5 = """[DEFAULT]
+cycle_time = 1
+memory_type = cache
+[acc0]
+memory_type = spad
+accelerator_id = 3
+input_dir = .
+config_file_name = %(input_dir)s/smv-accel.cfg
+"""
+
+SMV_ARRAYS = ("inputs", "weights", "results", "a", "b", "inputs0", "inputs1")
+SMV = "\n".join(
+    [
+        "pipelining,0",
+        "cycle_time,1",
+        "ready_mode,0",
+        *(f"partition,cyclic,{name},65536,4,8" for name in SMV_ARRAYS),
+    ]
+)
+
+SCALE_SIM = """[general]
+run_name = scale
+[architecture_presets]
+ArrayHeight: 32
+ArrayWidth: 32
+IfmapSramSzkB: 64
+FilterSramSzkB: 64
+OfmapSramSzkB: 64
+IfmapOffset: 0
+FilterOffset: 10000000
+OfmapOffset: 20000000
+Dataflow: ws
+Bandwidth: 10
+[run_presets]
+InterfaceBandwidth: CALC
+"""
+
+
+def _aisim_folder(home: Path) -> None:
+    node = 'node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } }'
+    server = {"h": {"GPU": {0: {"properties": {"average_performance": "1Tbps"}, "links": []}}}}
+    task = {
+        "graph_path": "data/one.pbtxt",
+        "graph_path_multi_gpu": "data/one.pbtxt",
+        "database_path": "data/net_db.json",
+        "batch": 64,
+    }
+    config = {
+        "platform": "tensorflow",
+        "enviroments": {"1 Host X 1 V100": 1},
+        "device": "V100",
+        "baseline_path": "data/baseline.json",
+        "resource_pool_path": "data/pool.yaml",
+        "tasks": {"alexnet": task, "vgg16": task},
+    }
+    data = home / "aisim" / "data"
+    data.mkdir(parents=True)
+    (home / "logs" / "ib").mkdir(parents=True)
+    (home / "logs" / "ib" / "all_reduce_2.log").write_text(NCCL)
+    (data / "net_db.json").write_text(json.dumps({"Placeholder%dtype%1": {"avg": 1.0}}))
+    (data / "baseline.json").write_text(json.dumps({"1": {"alexnet": 0.1, "vgg16": 0.2}}))
+    (data / "one.pbtxt").write_text(node)
+    (data / "pool.yaml").write_text(yaml.safe_dump({"Server": server}))
+    (home / "aisim" / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+@pytest.mark.parametrize("text", commands())
+def test_a_command_of_the_pages_runs(text, folder, monkeypatch, capsys):
+    words = made_small(shlex.split(text)[1:])
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["lydite", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    if "cuda" in words and "no device 'cuda'" in told.err:
+        pytest.skip("no CUDA here")
+    assert ended.value.code == 0, told.err
+    assert told.out.strip()
+
+
+def made_small(words: list[str]) -> list[str]:
+    """The same command with less to measure or to search."""
+    if words[0] == "calibrate":
+        return [*words, "--rounds", "10"]
+    if "--search" in words:
+        return [
+            {"h100-superpod x 128": "h100-superpod x 8", "1536": "128"}.get(w, w) for w in words
+        ]
+    if words[0] not in MEASURING or "--baseline" in words:
+        return words
+    small = {"bert-base": "lenet5", **({"resnet50": "lenet5"} if "--train" in words else {})}
+    words = [*(small.get(word, word) for word in words), "--budget", "0.02"]
+    if words[1].endswith(".onnx"):
+        return [*words, "--dim", "batch=4"]
+    images = not {"bert.onnx", "lenet5"}.intersection(words)
+    return [*words, "--image-size", "64"] if images else words
+
+
+def test_there_are_many():
+    assert len(commands()) > 50
