@@ -25,13 +25,13 @@ def device_and_sources(
     Raises:
         InputError: unknown device (with the nearest name).
     """
-    from lydite.hardware import local_device
+    from lydite.hardware import full_name, local_device
     from lydite.store import open_shipped
 
     name = on if isinstance(on, str) else on.name
     named = local_device().name if name in THIS_MACHINE else name
     with session.database() as database:
-        shipped = open_shipped(named)
+        shipped = open_shipped(full_name(named))
         with shipped or nullcontext():
             sources = [database] if shipped is None else [database, shipped]
             yield (device_named(on, sources) if isinstance(on, str) else on), sources

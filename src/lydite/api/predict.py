@@ -211,8 +211,9 @@ def predict(
 ) -> PredictResult:
     """Predict a model's time from its operators.
 
-    On a processor the graph is what the backend runs here, fused and laid out; for another device
-    it is fused as the runtime does it (see `lydite.estimate.runtimes`).
+    On a processor the graph is what the backend runs here, fused and laid out. For another device
+    it is fused as the runtime does it (see `lydite.estimate.runtimes`), or, with the backend
+    "torch", what eager PyTorch runs.
 
     Args:
         session: its database holds what was measured.
@@ -249,6 +250,9 @@ def predict(
                 )
             settings = Settings(threads=threads, seed=session.seed)
             graph = lowered(find_backend(backend), made.graph, settings)
+        elif backend == "torch" and chosen_runtime is None:
+            # eager PyTorch runs the same operators on every device; here they are only listed
+            graph = lowered(find_backend(backend), made.graph, Settings(seed=session.seed))
         else:
             graph = fuse_for_runtime(made.graph, chosen_runtime)
         estimator, call = chain_for(sources, device, Rows(backend, threads, clock))

@@ -2,12 +2,13 @@
 
 from lydite.hardware.device import Cache, Device
 from lydite.hardware.local import local_device, physical_cores
-from lydite.hardware.spec import find_device, known_devices, read_device
+from lydite.hardware.spec import find_device, full_name, known_devices, read_device
 
 __all__ = [
     "Cache",
     "Device",
     "find_device",
+    "full_name",
     "known_devices",
     "local_device",
     "physical_cores",

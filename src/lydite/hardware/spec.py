@@ -132,6 +132,13 @@ def known_devices() -> dict[str, Device]:
     return dict(_catalog()[0])
 
 
+def full_name(name: str) -> str:
+    """The device of the catalog that an alias stands for; any other name is itself."""
+    devices, aliases = _catalog()
+    wanted = aliases.get(name.lower(), name)
+    return wanted if wanted in devices else name
+
+
 def _is_chip(path: Path) -> bool:
     """Whether a file has the fields of a chip; what cannot be read is no chip's file."""
     try:
