@@ -17,15 +17,13 @@ from _figures import Figure, publish
 from lydite.chip.systolic import (
     Array,
     Product,
-    TopologyLayer,
     edge_cycles,
     products_of,
-    read_config,
-    read_topology,
     run_on,
     stacked,
     stalled_run,
 )
+from lydite.compat.scalesim import TopologyLayer, read_config, read_topology
 from lydite.models import build_model
 
 DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", "../shared/data"))

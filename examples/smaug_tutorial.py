@@ -4,7 +4,7 @@ import tempfile
 
 import numpy as np
 
-import lydite.smaug as sg
+import lydite.compat.smaug as sg
 from lydite.graph import total_work
 from lydite.graph.formats import read_file
 from lydite.units import format_si

@@ -158,6 +158,8 @@ def __getattr__(name: str) -> Any:
         return _verb(name)
     if name in _WHERE:
         return getattr(import_module(_WHERE[name]), name)
+    if not name.startswith("_") and name in import_module("lydite.api.verbs").VERBS:
+        return _verb(name)  # of another package
     raise AttributeError(f"module 'lydite' has no attribute '{name}'")
 
 

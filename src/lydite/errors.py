@@ -70,6 +70,11 @@ class MissingExtra(BackendError):
         )
 
 
+def placed(error: InputError, where: str) -> InputError:
+    """The same error, with the place where the fault stands."""
+    return type(error)(error.what, where=where, allowed=error.allowed, hint=error.hint)
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> InputError:
     """An error for a name that is not among the known ones, with the nearest match."""
     names = sorted(known)

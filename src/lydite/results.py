@@ -83,6 +83,10 @@ class Result:
         """The answer in a line."""
         return self.summary().partition("\n")[0]
 
+    def advice(self) -> Sequence[str]:
+        """Lines for people, such as what was assumed; the command line prints them apart."""
+        return ()
+
     def _repr_html_(self) -> str:
         rows = self.rows()
         columns = list(dict.fromkeys(name for row in rows for name in row))

@@ -4,7 +4,26 @@ One file per verb. Each verb is a function whose first argument is a `Session`; 
 offers the same functions with the default session. Each returns a `lydite.results.Result`.
 """
 
-from lydite.api.options import Help, ModelOptions, Options
-from lydite.api.session import VERBS, Session, default
+from lydite.api.chip import DesignOptions
+from lydite.api.keywords import DesignKeywords
+from lydite.api.load import Model, ModelLike, resolve
+from lydite.api.options import Help, ModelOptions, Options, chosen
+from lydite.api.session import Session, default
+from lydite.api.verbs import COMMANDS, VERBS, Command
 
-__all__ = ["VERBS", "Help", "ModelOptions", "Options", "Session", "default"]
+__all__ = [
+    "COMMANDS",
+    "VERBS",
+    "Command",
+    "DesignKeywords",
+    "DesignOptions",
+    "Help",
+    "Model",
+    "ModelLike",
+    "ModelOptions",
+    "Options",
+    "Session",
+    "chosen",
+    "default",
+    "resolve",
+]

@@ -1,6 +1,5 @@
 """All verbs under their public names, for type checkers."""
 
-from lydite.api.aisim import aisim
 from lydite.api.bench import bench
 from lydite.api.calibrate import calibrate
 from lydite.api.chip import chip
@@ -18,12 +17,13 @@ from lydite.api.models import models
 from lydite.api.predict import predict
 from lydite.api.profile import profile
 from lydite.api.runs import run, runs
-from lydite.api.scalesim import scalesim
 from lydite.api.search import search
 from lydite.api.simulate import simulate
 from lydite.api.sweep import sweep
 from lydite.api.validate import validate
 from lydite.api.validate_steps import validate_steps
+from lydite.compat.aisim.verb import aisim
+from lydite.compat.scalesim.verb import scalesim
 
 __all__ = [
     "aisim",

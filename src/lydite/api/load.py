@@ -23,8 +23,6 @@ ModelLike: TypeAlias = Any
 """A name of the model set, the path of a file or folder, a `Model`, a `Graph`, a PyTorch module
 or an exported program."""
 
-_FILES = (".onnx", ".pbtxt", ".json", ".pt2")
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model(OneLine):
@@ -169,12 +167,14 @@ def usual_dtype(what: ModelLike, device: Device | None) -> tuple[str, str] | Non
     Language models (those that are built in phases) are in bfloat16 where the device states a peak
     for it, else in float16, else in float32. On a processor the default backend must run it too.
     """
+    from lydite.graph.formats import is_model_file
+
     if not isinstance(what, str | Path):
         return None
-    if is_config(str(what)):
+    if _takes_sizes(what):
         if device is None or not takes_phase(what):
             return None
-    elif _is_file(str(what)):
+    elif is_model_file(what):
         return None
     elif not takes_phase(what):
         return "float32", "usual of models that are not language models"
@@ -212,7 +212,7 @@ def takes_phase(model: ModelLike) -> bool:
         return takes_phase(model.source)
     if not isinstance(model, str | Path):
         return False
-    if is_config(str(model)):
+    if _takes_sizes(model):
         from lydite.models.huggingface import read_config
 
         return "phase" in read_config(str(model))[0].options
@@ -269,15 +269,21 @@ def _from_torch(what: Any, example: tuple[Any, ...] | None) -> Graph:
 
 def _named(name: str, options: ModelOptions) -> Graph:
     usual = {"phase": "forward"} if options.train and options.phase is None else {}
-    if is_config(name):
+    from lydite.graph.formats import is_model_file
+
+    if _takes_sizes(name):
         return _from_config(name, options, usual)
-    if _is_file(name):
+    if is_model_file(name):
         return _from_file(name, options)
     return _from_set(name, options, usual)
 
 
-def _is_file(name: str) -> bool:
-    return Path(name).suffix in _FILES or Path(name).exists()
+def _takes_sizes(name: Path | str) -> bool:
+    """Whether a file describes a network that is built like a model of the set."""
+    from lydite.graph.formats import READERS
+
+    path = Path(name)
+    return any(reader.takes_sizes and reader.claims(path) for reader in map(READERS.find, READERS))
 
 
 def _from_set(name: str, options: ModelOptions, usual: Mapping[str, str]) -> Graph:
@@ -309,15 +315,6 @@ def _sizes(options: ModelOptions) -> dict[str, int | str | None]:
         "context": options.context,
         **({"phase": options.phase} if options.phase else {}),
     }
-
-
-def is_config(name: str) -> bool:
-    """A Hugging Face config: by its name, by what a folder holds, or by its field `model_type`."""
-    path = Path(name)
-    if path.suffix != ".json" or path.name == "config.json" or not path.is_file():
-        return path.name == "config.json" or (path / "config.json").is_file()
-    with path.open("rb") as file:
-        return b'"model_type"' in file.read(1 << 16)
 
 
 def _from_config(name: str, options: ModelOptions, usual: Mapping[str, str]) -> Graph:

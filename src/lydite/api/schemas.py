@@ -11,13 +11,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
-from lydite.api.session import VERBS
+from lydite.api.verbs import OWN_VERBS, VERBS
 from lydite.files import write_atomic
 from lydite.results import Result
 
@@ -26,9 +25,13 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def result_types() -> dict[str, type[Result]]:
     """The class of each verb's result, by the name in its schema."""
-    for path in VERBS.values():
-        import_module(f"lydite.api.{path.partition(':')[0]}")
-    return {kind.verb: kind for kind in sorted(Result.__subclasses__(), key=lambda k: k.verb)}
+    for name in OWN_VERBS:
+        VERBS.find(name)
+    return {
+        kind.verb: kind
+        for kind in sorted(Result.__subclasses__(), key=lambda k: k.verb)
+        if kind.__module__.startswith("lydite.")
+    }
 
 
 def schema_of(kind: type[Result]) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
+
+from lydite.api.verbs import OWN_VERBS, VERBS
 
 if TYPE_CHECKING:
     from lydite.api import _verbs
@@ -23,35 +24,6 @@ Progress = Callable[[int, int, str], None]
 """Called with (number done, total number, name of the next item)."""
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
 """Makes a bar with a label."""
-
-VERBS = {
-    "load": "load:load",
-    "inspect": "inspect:inspect",
-    "predict": "predict:predict",
-    "profile": "profile:profile",
-    "bench": "bench:bench",
-    "validate": "validate:validate",
-    "validate_steps": "validate_steps:validate_steps",
-    "coverage": "coverage:coverage",
-    "simulate": "simulate:simulate",
-    "search": "search:search",
-    "chip": "chip:chip",
-    "sweep": "sweep:sweep",
-    "scalesim": "scalesim:scalesim",
-    "calibrate": "calibrate:calibrate",
-    "aisim": "aisim:aisim",
-    "doctor": "doctor:doctor",
-    "models": "models:models",
-    "demo": "demo:demo",
-    "runs": "runs:runs",
-    "run": "runs:run",
-    "db_query": "db:query",
-    "db_stats": "db:stats",
-    "db_import": "db:import_",
-    "db_export": "db:export",
-    "db_merge": "db:merge",
-}
-"""Where each verb stands in `lydite.api`."""
 
 
 def _silent(_done: int, _total: int, _next: str) -> None:
@@ -66,8 +38,7 @@ class _Verb:
 
     def __get__(self, session: Session | None, owner: object = None) -> Callable[..., Any]:
         del owner
-        module, _, function = VERBS[self.name].partition(":")
-        found = getattr(import_module(f"lydite.api.{module}"), function)
+        found = VERBS.find(self.name)
         return found if session is None else MethodType(found, session)
 
 
@@ -134,6 +105,14 @@ class Session:
             self._kept.close()
             self._kept = None
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """A verb of another package."""
+            if name.startswith("_") or name not in VERBS:
+                raise AttributeError(f"Session has no verb '{name}'")
+            return MethodType(VERBS.find(name), self)
+
     def __repr__(self) -> str:
         return f"<Session db {self.db or 'default'}, seed {self.seed}>"
 
@@ -160,7 +139,7 @@ class Session:
         return self._progress(label) if self._progress else nullcontext(_silent)
 
 
-for _name in VERBS:
+for _name in OWN_VERBS:
     setattr(Session, _name, _Verb(_name))
 
 

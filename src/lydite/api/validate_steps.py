@@ -129,8 +129,8 @@ def validate_steps(
     Raises:
         InputError: a bad file or cluster, or nothing to compare.
     """
-    from lydite.cluster.aisim.folder import read_baselines
     from lydite.cluster.baseline import compare
+    from lydite.cluster.baseline_file import read_baselines
     from lydite.cluster.constants import ASSUMED, read_constants
     from lydite.estimate import Rows
     from lydite.hardware.cluster import read_cluster

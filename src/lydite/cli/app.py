@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from lydite import __version__
+from lydite.api import COMMANDS
 from lydite.cli import (
-    aisim,
     bench,
     calibrate,
     chip,
@@ -24,17 +24,46 @@ from lydite.cli import (
     simulate,
     validate,
 )
+from lydite.cli.declared import command_of, settings_of
 
-app = typer.Typer(
-    name="lydite",
-    help="How fast is a deep-learning model on a system, what does it cost, and why? "
-    "Measured, predicted or simulated.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+OWN = (
+    demo.demo,
+    doctor.doctor,
+    models.models,
+    inspect.inspect,
+    profile.profile,
+    predict.predict,
+    coverage.coverage,
+    bench.bench,
+    validate.validate,
+    simulate.simulate,
+    chip.chip,
+    calibrate.calibrate,
+    runs.runs,
 )
+"""Our commands, in the order of the help text; each has its function's name."""
+
+
+def make_app() -> typer.Typer:
+    """All commands: our own, and those that the registry `lydite.commands` names."""
+    app = typer.Typer(
+        name="lydite",
+        help="How fast is a deep-learning model on a system, what does it cost, and why? "
+        "Measured, predicted or simulated.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for command in OWN:
+        app.command(command.__name__)(command)
+    app.add_typer(db.app, name="db")
+    for name in COMMANDS:
+        declared = COMMANDS.find(name)
+        app.command(name, context_settings=settings_of(declared))(command_of(declared))
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -43,7 +72,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -52,18 +80,4 @@ def _root(
     pass
 
 
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("models")(models.models)
-app.command("inspect")(inspect.inspect)
-app.command("profile")(profile.profile)
-app.command("predict")(predict.predict)
-app.command("coverage")(coverage.coverage)
-app.command("bench")(bench.bench)
-app.command("validate")(validate.validate)
-app.command("simulate")(simulate.simulate)
-app.command("chip")(chip.chip)
-app.command("calibrate")(calibrate.calibrate)
-app.command("aisim")(aisim.aisim)
-app.command("runs")(runs.runs)
-app.add_typer(db.app, name="db")
+app = make_app()

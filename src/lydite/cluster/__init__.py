@@ -1,6 +1,8 @@
 """Steps of models on clusters: parallel plans, collectives, memory, time."""
 
+from lydite.cluster.baseline_file import Baselines, read_baselines
 from lydite.cluster.collectives import Group, group_of, link_between
+from lydite.cluster.constants import ASSUMED
 from lydite.cluster.plan import RECOMPUTE, SCHEDULES, Plan, checked, filled
 from lydite.cluster.simulate import (
     StepResult,
@@ -9,21 +11,29 @@ from lydite.cluster.simulate import (
     require_fit,
     simulate_step,
 )
+from lydite.cluster.step_accuracy import Compared, average_loss, summaries, summary_json
 from lydite.cluster.tensor import tensor_parallel
 
 __all__ = [
+    "ASSUMED",
     "RECOMPUTE",
     "SCHEDULES",
+    "Baselines",
+    "Compared",
     "Group",
     "Plan",
     "StepResult",
+    "average_loss",
     "checked",
     "filled",
     "fitting",
     "group_of",
     "groups_of",
     "link_between",
+    "read_baselines",
     "require_fit",
     "simulate_step",
+    "summaries",
+    "summary_json",
     "tensor_parallel",
 ]

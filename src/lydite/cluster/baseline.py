@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from lydite.cluster.aisim.accuracy import average_loss, summaries, summary_json
-from lydite.cluster.aisim.folder import Baselines
+from lydite.cluster.baseline_file import Baselines
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.plan import filled
 from lydite.cluster.simulate import fitting, simulate_step
+from lydite.cluster.step_accuracy import average_loss, summaries, summary_json
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph

@@ -1,16 +1,20 @@
 """What is computed: `Graph`, its readers and writers, the building API, the work per operator."""
 
+from lydite.graph.attributes import default_attrs
 from lydite.graph.builder import Builder, Tensor
-from lydite.graph.graph import Graph, Initializer, Op
+from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op, random_weight
 from lydite.graph.keys import key_of, keys_of, model_key
 from lydite.graph.onnx_reader import graph_from_model, read_onnx
 from lydite.graph.onnx_writer import model_to_proto, write_onnx
+from lydite.graph.op import Attr
 from lydite.graph.shapes.control import retyped
 from lydite.graph.shapes.retype import bind_dims, rebatched
 from lydite.graph.work import GraphWork, Work, total_work, work_of, work_of_key
 from lydite.opkey import Operand, OpKey, TensorType
 
 __all__ = [
+    "UNKNOWN",
+    "Attr",
     "Builder",
     "Graph",
     "GraphWork",
@@ -22,11 +26,13 @@ __all__ = [
     "TensorType",
     "Work",
     "bind_dims",
+    "default_attrs",
     "graph_from_model",
     "key_of",
     "keys_of",
     "model_key",
     "model_to_proto",
+    "random_weight",
     "read_onnx",
     "rebatched",
     "retyped",

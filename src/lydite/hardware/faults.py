@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ValidationError
 
-from lydite.errors import InputError, unknown_name
+from lydite.errors import InputError, placed, unknown_name
 
 
 def fault(
@@ -48,8 +48,3 @@ def fault(
         )
     allowed = ", ".join(spec.model_fields) if first["type"] == "missing" else ""
     return InputError(f"field '{name}': {first['msg'].lower()}", where=where, allowed=allowed)
-
-
-def placed(error: InputError, where: str) -> InputError:
-    """The same error, with the place where it stands."""
-    return InputError(error.what, where=where, allowed=error.allowed, hint=error.hint)

@@ -156,11 +156,11 @@ def find_device(name: str) -> Device:
     Raises:
         InputError: no such device (with the nearest name), or a bad file.
     """
-    from lydite.hardware.chip import chip_names, read_chip
+    from lydite.hardware.chip import chip_names, is_chip_file, read_chip
     from lydite.hardware.chip.device import device_of
     from lydite.hardware.local import local_device
 
-    if name.endswith(".cfg"):
+    if is_chip_file(name):
         return device_of(read_chip(name))
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():

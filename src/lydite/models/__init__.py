@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.models.info import FLOATS, ModelInfo, Published
-from lydite.models.table import ALIASES, MODELS
+from lydite.models.table import ALIASES, ELSEWHERE, MODELS
 
 if TYPE_CHECKING:
     from lydite.graph import Graph
@@ -29,7 +29,7 @@ GROUP = "lydite.models"
 
 def model_names() -> list[str]:
     """Names of all models, those of installed packages too."""
-    return sorted({*MODELS, *entry_points(group=GROUP).names})
+    return sorted({*MODELS, *ELSEWHERE, *entry_points(group=GROUP).names})
 
 
 def describe(name: str) -> ModelInfo:
@@ -47,6 +47,7 @@ def describe(name: str) -> ModelInfo:
     if full is None:
         raise unknown_name("model", name, model_names(), "or give the path of an .onnx file")
     found = [MODELS[full]] if full in MODELS else []
+    found += [EntryPoint(full, ELSEWHERE[full], GROUP).load()] if full in ELSEWHERE else []
     found += [entry.load() for entry in entry_points(group=GROUP, name=full)]
     if len(found) > 1 or not isinstance(found[0], ModelInfo):
         raise LyditeError(

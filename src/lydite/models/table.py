@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from lydite.models import rows_recurrent, rows_smaug, rows_text, rows_vision
+from lydite.models import rows_recurrent, rows_text, rows_vision
 
-_FIELDS = (rows_vision, rows_text, rows_recurrent, rows_smaug)
+_FIELDS = (rows_vision, rows_text, rows_recurrent)
 
 MODELS = {row.name: row for field in _FIELDS for row in field.ROWS}
+
+ELSEWHERE = {
+    "minerva": "lydite.compat.smaug.model_rows:MINERVA",
+    "lenet5": "lydite.compat.smaug.model_rows:LENET5",
+    "cifar10-cnn": "lydite.compat.smaug.model_rows:CIFAR10_CNN",
+    "cifar10-vgg": "lydite.compat.smaug.model_rows:CIFAR10_VGG",
+    "cifar100-elu": "lydite.compat.smaug.model_rows:CIFAR100_ELU",
+    "large-elu": "lydite.compat.smaug.model_rows:LARGE_ELU",
+    "imagenet-resnet": "lydite.compat.smaug.model_rows:IMAGENET_RESNET",
+    "smaug-lstm": "lydite.compat.smaug.model_rows:SMAUG_LSTM",
+    "smaug-bilstm": "lydite.compat.smaug.model_rows:SMAUG_BILSTM",
+}
+"""Models that come with other systems: "module:attribute" of each one's row."""
 
 ALIASES = {
     "bert": "bert-base",

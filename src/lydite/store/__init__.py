@@ -1,15 +1,14 @@
 """The performance database: what was measured, where, by whom and under what.
 
 `Database.open` opens a SQLite file or a PostgreSQL server; `Measurement` and `Run` are what it
-keeps. `export_file` and `import_file` speak Parquet and JSON Lines, `read_aisim` reads AISim's
-operator times, `read_nccl_measurements` nccl-tests' logs, and `open_shipped` finds the databases
-that come with the package.
+keeps. `export_file` and `import_file` speak Parquet and JSON Lines, `read_nccl_measurements` reads
+nccl-tests' logs, `IMPORTERS` names the readers of other files, and `open_shipped` finds the
+databases that come with the package.
 """
 
-from lydite.store.aisim import read_aisim
 from lydite.store.database import Database, Filters
 from lydite.store.exchange import export_file, import_file
-from lydite.store.importers import IMPORTERS, Importer, import_path
+from lydite.store.importers import IMPORTERS, Importer, import_path, told_device
 from lydite.store.nccl import read_nccl_measurements
 from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
 from lydite.store.shipped import open_shipped, shipped_devices
@@ -29,8 +28,8 @@ __all__ = [
     "import_file",
     "import_path",
     "open_shipped",
-    "read_aisim",
     "read_nccl_measurements",
     "shipped_devices",
+    "told_device",
     "utc_now",
 ]

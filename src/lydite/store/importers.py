@@ -12,7 +12,6 @@ from typing import Protocol
 
 from lydite.errors import InputError
 from lydite.registry import Registry
-from lydite.store.aisim import read_aisim
 from lydite.store.database import Database
 from lydite.store.exchange import import_file
 from lydite.store.nccl import read_nccl_measurements
@@ -45,21 +44,6 @@ class _Exported:
 
 
 @dataclass(frozen=True)
-class _Aisim:
-    """AISim's operator times."""
-
-    suffixes: tuple[str, ...] = (".json",)
-
-    def add(
-        self, database: Database, path: Path, *, device: str | None, ranks: int | None
-    ) -> Mapping[str, int]:
-        """Measurements on a device, which the file does not name."""
-        del ranks
-        rows = read_aisim(path, device=_told("AISim's files", path, device))
-        return {"measurements": database.add(rows)}
-
-
-@dataclass(frozen=True)
 class _NcclTests:
     """Logs of nccl-tests."""
 
@@ -69,13 +53,18 @@ class _NcclTests:
         self, database: Database, path: Path, *, device: str | None, ranks: int | None
     ) -> Mapping[str, int]:
         """Measurements on a device, which the log does not name."""
-        where = _told("nccl-tests' logs", path, device)
+        where = told_device("nccl-tests' logs", path, device)
         return {
             "measurements": database.add(read_nccl_measurements(path, device=where, ranks=ranks))
         }
 
 
-def _told(whose: str, path: Path, device: str | None) -> str:
+def told_device(whose: str, path: Path, device: str | None) -> str:
+    """The device that the user named for files that do not say where they were measured.
+
+    Raises:
+        InputError: none was named.
+    """
     if device is None:
         raise InputError(
             f"{whose} do not say where they were measured",
@@ -85,13 +74,13 @@ def _told(whose: str, path: Path, device: str | None) -> str:
     return device
 
 
-LYDITE, AISIM, NCCL_TESTS = _Exported(), _Aisim(), _NcclTests()
+LYDITE, NCCL_TESTS = _Exported(), _NcclTests()
 IMPORTERS: Registry[Importer] = Registry(
     "lydite.importers",
     "kind of file",
     {
         "lydite": "lydite.store.importers:LYDITE",
-        "aisim": "lydite.store.importers:AISIM",
+        "aisim": "lydite.compat.aisim.importer:AISIM",
         "nccl-tests": "lydite.store.importers:NCCL_TESTS",
     },
 )

@@ -21,8 +21,8 @@ SOURCE = Path(lydite.__file__).parent
 ARRAYS = {DATAFLOWS.find(kind).parameters.__name__ for kind in DATAFLOWS} | {"ArrayParameters"}
 HOMES = {
     "RowStationaryArray": ("chip/row_stationary",),
-    "SmvArray": ("chip/smv/", "hardware/chip/smaug"),
-    "SystolicArray": ("chip/systolic/", "hardware/chip/scalesim"),
+    "SmvArray": ("chip/smv/", "compat/smaug/"),
+    "SystolicArray": ("chip/systolic/", "compat/scalesim/"),
 }
 """Where a kind of array may be named: its own package, and the reader of its simulator's files."""
 

@@ -15,12 +15,11 @@ from lydite.chip.systolic import (
     Memory,
     Product,
     Window,
-    read_config,
-    read_topology,
     run_on,
     stalled_run,
     unfolded,
 )
+from lydite.compat.scalesim import read_config, read_topology
 from lydite.errors import InputError
 
 DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", Path(__file__).parents[4] / "shared" / "data"))

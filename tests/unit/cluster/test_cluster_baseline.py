@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from lydite.cluster import filled, simulate_step
-from lydite.cluster.aisim.folder import read_baselines
+from lydite.cluster import filled, read_baselines, simulate_step
 from lydite.cluster.baseline import compare
 from lydite.cluster.constants import Constants
 from lydite.errors import InputError

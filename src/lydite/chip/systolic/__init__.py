@@ -6,16 +6,13 @@ from lydite.chip.systolic.closed_forms import DATAFLOWS, OVERLAPS, Array, Run, r
 from lydite.chip.systolic.replay import (
     Buffers,
     Memory,
-    Settings,
     Stalled,
-    TopologyLayer,
     Traffic,
     edge_cycles,
-    read_config,
-    read_topology,
     stalled_run,
     traffic_of,
 )
+from lydite.chip.systolic.tiles import array_of
 
 __all__ = [
     "DATAFLOWS",
@@ -25,16 +22,13 @@ __all__ = [
     "Memory",
     "Product",
     "Run",
-    "Settings",
     "Stalled",
-    "TopologyLayer",
     "Traffic",
     "Window",
+    "array_of",
     "edge_cycles",
     "product_of",
     "products_of",
-    "read_config",
-    "read_topology",
     "run_on",
     "stacked",
     "stalled_run",

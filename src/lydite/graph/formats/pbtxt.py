@@ -170,6 +170,17 @@ def read_text(path: Path | str) -> str:
         raise InputError(f"is no text: byte {error.start} is no UTF-8", where=str(path)) from None
 
 
+def first_field(path: Path | str, names: Sequence[str]) -> str:
+    """Which of some fields comes first in a file, "" for none; the text is not parsed.
+
+    Raises:
+        InputError: see `read_text`.
+    """
+    fields = "|".join(map(re.escape, names))
+    found = re.search(rf"(?:^|[\s}}>;,])({fields})\s*[:{{<]", read_text(path))
+    return found[1] if found else ""
+
+
 def parse_pbtxt(text: str, where: str = "text") -> Message:
     """Parse a text; see `read_pbtxt`."""
     return _Parser(text, where).run()

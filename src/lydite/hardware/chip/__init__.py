@@ -1,6 +1,14 @@
 """Chips as specifications: what one is made of, in files with units, and a catalog."""
 
-from lydite.hardware.chip.arrays import DATAFLOWS, ArrayParameters, SmvArray, SystolicArray
+from lydite.hardware.chip.arrays import (
+    DATAFLOWS,
+    ArrayParameters,
+    SmvArray,
+    Stationary,
+    SystolicArray,
+)
+from lydite.hardware.chip.check import checked
+from lydite.hardware.chip.configs import Entry, read_entries, read_lines, whole_number
 from lydite.hardware.chip.design import (
     Chip,
     Cpu,
@@ -12,33 +20,39 @@ from lydite.hardware.chip.design import (
     VectorUnit,
 )
 from lydite.hardware.chip.dram import DRAMS, Dram, dram_named
-from lydite.hardware.chip.files import read_chip
-from lydite.hardware.chip.parse import chip_names, known_chips, parse_chip
-from lydite.hardware.chip.scalesim import read_scalesim_chip
-from lydite.hardware.chip.smaug import read_smaug_chip
+from lydite.hardware.chip.files import CHIP_FILES, ChipFile, is_chip_file, read_chip
+from lydite.hardware.chip.parse import catalog_chip, chip_names, known_chips, parse_chip
 from lydite.hardware.chip.spec import chip_json_schema
 
 __all__ = [
+    "CHIP_FILES",
     "DATAFLOWS",
     "DRAMS",
     "ArrayParameters",
     "Chip",
+    "ChipFile",
     "Cpu",
     "Dma",
     "Dram",
+    "Entry",
     "Interface",
     "LastLevelCache",
     "Noc",
     "Scratchpad",
     "SmvArray",
+    "Stationary",
     "SystolicArray",
     "VectorUnit",
+    "catalog_chip",
+    "checked",
     "chip_json_schema",
     "chip_names",
     "dram_named",
+    "is_chip_file",
     "known_chips",
     "parse_chip",
     "read_chip",
-    "read_scalesim_chip",
-    "read_smaug_chip",
+    "read_entries",
+    "read_lines",
+    "whole_number",
 ]

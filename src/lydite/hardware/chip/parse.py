@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from lydite.errors import InputError, unknown_name
+from lydite.errors import InputError, placed, unknown_name
 from lydite.hardware.chip.arrays import DATAFLOWS
 from lydite.hardware.chip.design import Chip
 from lydite.hardware.chip.spec import SECTIONS, ArraySpec, ChipSpec, chip_spec
-from lydite.hardware.faults import fault, placed
+from lydite.hardware.faults import fault
 
 
 def parse_chip(text: str, where: str) -> Chip:

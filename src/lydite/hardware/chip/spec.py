@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from lydite.errors import InputError, unknown_name
+from lydite.errors import InputError, placed, unknown_name
 from lydite.hardware.chip.arrays import DATAFLOWS, ArrayParameters, Count
 from lydite.hardware.chip.check import checked
 from lydite.hardware.chip.design import (
@@ -24,7 +24,6 @@ from lydite.hardware.chip.design import (
     VectorUnit,
 )
 from lydite.hardware.chip.dram import Dram, dram_named
-from lydite.hardware.faults import placed
 from lydite.units import parse_quantity
 
 Cycles = Annotated[int, Field(ge=0, le=1 << 30)]

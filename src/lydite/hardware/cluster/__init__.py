@@ -1,13 +1,17 @@
 """Clusters: hosts of devices, the links between them, and the paths that messages take."""
 
-from lydite.hardware.cluster.aisim import read_resource_pool, write_resource_pool
+from lydite.hardware.cluster.build import check_reachable
+from lydite.hardware.cluster.files import CLUSTER_FILES, ClusterFile
 from lydite.hardware.cluster.ring import Ring, best_ring, shared_bandwidth
-from lydite.hardware.cluster.route import Paths, path_cost, paths
+from lydite.hardware.cluster.route import Paths, Router, path_cost, paths
 from lydite.hardware.cluster.select import known_clusters, make_cluster, read_cluster
-from lydite.hardware.cluster.spec import json_schema
+from lydite.hardware.cluster.spec import WORLD_GRID_KG_PER_KWH, WORLD_GRID_SOURCE, json_schema
 from lydite.hardware.cluster.topology import (
+    CPU,
+    DEVICE,
     LINK_KINDS,
     NODE_KINDS,
+    SWITCH,
     Cluster,
     Economics,
     Level,
@@ -17,16 +21,25 @@ from lydite.hardware.cluster.topology import (
 )
 
 __all__ = [
+    "CLUSTER_FILES",
+    "CPU",
+    "DEVICE",
     "LINK_KINDS",
     "NODE_KINDS",
+    "SWITCH",
+    "WORLD_GRID_KG_PER_KWH",
+    "WORLD_GRID_SOURCE",
     "Cluster",
+    "ClusterFile",
     "Economics",
     "Level",
     "Links",
     "Nodes",
     "Paths",
     "Ring",
+    "Router",
     "best_ring",
+    "check_reachable",
     "degraded",
     "json_schema",
     "known_clusters",
@@ -34,7 +47,5 @@ __all__ = [
     "path_cost",
     "paths",
     "read_cluster",
-    "read_resource_pool",
     "shared_bandwidth",
-    "write_resource_pool",
 ]

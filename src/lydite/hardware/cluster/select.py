@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -14,9 +13,9 @@ import yaml
 
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.chip import chip_names
-from lydite.hardware.cluster.aisim import is_resource_pool, pool_cluster
 from lydite.hardware.cluster.build import build_cluster
 from lydite.hardware.cluster.design import Cards, Fabric, Host, Wire
+from lydite.hardware.cluster.files import foreign_cluster
 from lydite.hardware.cluster.spec import (
     MAX_HOSTS,
     WORLD_GRID_KG_PER_KWH,
@@ -119,8 +118,9 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
     plan = plans.get(aliases.get(name.lower(), name.lower()))
     if plan is None and name.endswith((".yaml", ".yml")):
         raw = _loaded(Path(name))
-        if is_resource_pool(raw):
-            return _pool(raw, name, times, device)
+        foreign = foreign_cluster(raw, name, times, device)
+        if foreign is not None:
+            return foreign
         if not (isinstance(raw, dict) and ("peak" in raw or "array" in raw)):
             plan = _beside(parse_spec(raw, name), name)
     if plan is not None:
@@ -180,16 +180,6 @@ def _built(plan: Plan, times: int | None, device: Device | None) -> Cluster:
         plan.economics,
         plan.sources,
     )
-
-
-def _pool(raw: Mapping[str, Any], name: str, times: int | None, device: Device | None) -> Cluster:
-    if times is not None:
-        raise InputError("AISim's resource pools cannot be multiplied", where=name)
-    if device is None:
-        raise InputError(
-            "AISim's resource pools name no device", where=name, allowed="a device beside it"
-        )
-    return pool_cluster(raw, name, device)
 
 
 def _loaded(path: Path) -> Any:

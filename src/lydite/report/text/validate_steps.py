@@ -6,7 +6,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from lydite.report.text import signed_percent, table
-from lydite.report.text.aisim import accuracy_summary
+from lydite.report.text.accuracy import accuracy_summary
 from lydite.units import format_seconds
 
 if TYPE_CHECKING:

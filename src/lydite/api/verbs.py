@@ -1,0 +1,78 @@
+"""The registry of verbs, and that of commands.
+
+A verb is a function whose first argument is a `Session` and which gives a `lydite.results.Result`.
+It becomes a method of `Session` and a function of the package `lydite`. A package adds one by an
+entry point of the group "lydite.verbs", and its command by one of "lydite.commands".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lydite.registry import Registry
+from lydite.results import Result
+
+Verb = Callable[..., Any]
+"""A function of a session."""
+
+OWN_VERBS = {
+    "load": "lydite.api.load:load",
+    "inspect": "lydite.api.inspect:inspect",
+    "predict": "lydite.api.predict:predict",
+    "profile": "lydite.api.profile:profile",
+    "bench": "lydite.api.bench:bench",
+    "validate": "lydite.api.validate:validate",
+    "validate_steps": "lydite.api.validate_steps:validate_steps",
+    "coverage": "lydite.api.coverage:coverage",
+    "simulate": "lydite.api.simulate:simulate",
+    "search": "lydite.api.search:search",
+    "chip": "lydite.api.chip:chip",
+    "sweep": "lydite.api.sweep:sweep",
+    "scalesim": "lydite.compat.scalesim.verb:scalesim",
+    "calibrate": "lydite.api.calibrate:calibrate",
+    "aisim": "lydite.compat.aisim.verb:aisim",
+    "doctor": "lydite.api.doctor:doctor",
+    "models": "lydite.api.models:models",
+    "demo": "lydite.api.demo:demo",
+    "runs": "lydite.api.runs:runs",
+    "run": "lydite.api.runs:run",
+    "db_query": "lydite.api.db:query",
+    "db_stats": "lydite.api.db:stats",
+    "db_import": "lydite.api.db:import_",
+    "db_export": "lydite.api.db:export",
+    "db_merge": "lydite.api.db:merge",
+}
+"""Where each verb stands."""
+
+VERBS: Registry[Verb] = Registry("lydite.verbs", "verb", OWN_VERBS)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that is told by a function of a session: `lydite NAME ...` calls it.
+
+    The command line makes an argument or an option of each parameter after the session (annotated
+    as typer reads them, or a group of `Options`), adds --out, --json and --quiet, and prints the
+    result.
+
+    Attributes:
+        run: the function; its docstring is the help text. Where a verb needs no other words on the
+            command line than in Python, it is the verb itself.
+        takes_rest: whether the first word ends the command's own options, so that everything after
+            it belongs to another program's command line.
+    """
+
+    run: Callable[..., Result]
+    takes_rest: bool = False
+
+
+COMMANDS: Registry[Command] = Registry(
+    "lydite.commands",
+    "command",
+    {
+        "aisim": "lydite.compat.aisim.command:AISIM",
+    },
+)
+"""Commands beside the command line's own."""

@@ -1,0 +1,31 @@
+"""SCALE-Sim: its configurations and topologies, and layers counted as it counts them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lydite.compat import lazily
+
+if TYPE_CHECKING:
+    from lydite.compat.scalesim.chip_file import read_scalesim_chip, read_scalesim_config
+    from lydite.compat.scalesim.files import Settings, TopologyLayer, read_config, read_topology
+
+_WHERE = {
+    "Settings": "files",
+    "TopologyLayer": "files",
+    "read_config": "files",
+    "read_scalesim_chip": "chip_file",
+    "read_scalesim_config": "chip_file",
+    "read_topology": "files",
+}
+
+__all__ = [
+    "Settings",
+    "TopologyLayer",
+    "read_config",
+    "read_scalesim_chip",
+    "read_scalesim_config",
+    "read_topology",
+]
+
+__getattr__ = lazily(__name__, _WHERE)

@@ -1,0 +1,137 @@
+"""SCALE-Sim's files: a configuration (`.cfg`) and a topology (`.csv`), as 3.0.0 takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lydite.chip.systolic import Array, Buffers, Memory, Product, Window, unfolded
+from lydite.compat.scalesim.chip_file import read_scalesim_config
+from lydite.errors import InputError
+from lydite.hardware.chip import read_lines, whole_number
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A configuration.
+
+    Attributes:
+        name: Name of the run.
+        array: Array, whose folds do not overlap.
+        buffers: Sizes of the SRAMs.
+        memory: SRAMs and ports where bandwidth is limited (USER); None where it is not (CALC).
+        notes: What was ignored, by name, with the reason.
+    """
+
+    name: str
+    array: Array
+    buffers: Buffers
+    memory: Memory | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyLayer:
+    """A row of a topology.
+
+    Attributes:
+        name: Name as it is written in the file.
+        window: Convolution, without padding; its last windows may stick out of the picture.
+        filters: Number of filters.
+        count: Number of such layers, one after the other: a row whose name holds "DP" is one for
+            each of its channels.
+    """
+
+    name: str
+    window: Window
+    filters: int
+    count: int = 1
+
+    @property
+    def product(self) -> Product:
+        """The same as a matrix product."""
+        (out_y, out_x), (high, wide) = self.window.ofmap, self.window.kernel
+        window = high * wide * self.window.channels
+        return Product(out_y * out_x, window, self.filters, self.count)
+
+    @property
+    def ifmap(self) -> np.ndarray:
+        """Addresses of the unfolded ifmap, int32 [m, k]."""
+        return unfolded(self.window)
+
+
+def read_config(path: Path) -> Settings:
+    """Read a configuration.
+
+    Raises:
+        InputError: as `read_scalesim_config`.
+    """
+    found = read_scalesim_config(path)
+    sizes = (found.ifmap_bytes, found.filter_bytes, found.ofmap_bytes)
+    ports = found.words_per_cycle
+    return Settings(
+        found.name,
+        Array(found.rows, found.columns, found.dataflow),
+        Buffers(*sizes, element_bytes=1, partial_sum_bytes=1),
+        None if ports is None else Memory(*sizes, *ports),
+        found.notes,
+    )
+
+
+def read_topology(path: Path) -> list[TopologyLayer]:
+    """Read a topology: its first line is a heading, each other a layer.
+
+    Two forms, told apart by their number of fields: a convolution (name, ifmap height and width,
+    filter height and width, channels, filters, stride) and a matrix product (name, M, N, K); after
+    either perhaps the sparsity, which must be dense, as "1:1".
+
+    Raises:
+        InputError: not there, or a row that is no layer; with file and line.
+    """
+    layers: list[TopologyLayer] = []
+    for number, line in enumerate(read_lines(path)[1:], start=2):
+        fields = [field.strip() for field in line.split(",")]
+        while fields and not fields[-1]:
+            fields.pop()
+        if not fields:
+            continue
+        forms = {4: _matrices, 5: _matrices, 8: _convolution, 9: _convolution}
+        if len(fields) not in forms:
+            raise InputError(
+                f"a layer of {len(fields)} fields",
+                where=f"{path}:{number}",
+                allowed="name, 7 sizes and perhaps a sparsity; or name, M, N, K and perhaps one",
+            )
+        if len(fields) in (5, 9):
+            _dense(fields.pop(), f"{path}:{number}")
+        sizes = [whole_number(field, "a size", f"{path}:{number}") for field in fields[1:]]
+        layers.append(forms[len(fields)](fields[0], sizes, f"{path}:{number}"))
+    if not layers:
+        raise InputError("no layers", where=str(path), allowed="a heading, then a layer a line")
+    return layers
+
+
+def _convolution(name: str, sizes: list[int], where: str) -> TopologyLayer:
+    height, width, high, wide, channels, filters, stride = sizes
+    if high > height or wide > width:
+        raise InputError(f"a filter of {high}x{wide} on {height}x{width}", where=where)
+    ofmap = (-(-(height - high + stride) // stride), -(-(width - wide + stride) // stride))
+    alone = "DP" in name
+    window = Window(
+        (height, width), 1 if alone else channels, (high, wide), (stride, stride), ofmap
+    )
+    return TopologyLayer(name, window, filters, channels if alone else 1)
+
+
+def _matrices(name: str, sizes: list[int], where: str) -> TopologyLayer:
+    del where
+    m, n, k = sizes
+    return TopologyLayer(name, Window((m, k), 1, (1, k), (1, 1), (m, 1)), n)
+
+
+def _dense(text: str, where: str) -> None:
+    kept, colon, of = text.partition(":")
+    if not colon or kept.strip() != of.strip():
+        raise InputError(f"sparsity {text} is not simulated", where=where, allowed="1:1 (dense)")

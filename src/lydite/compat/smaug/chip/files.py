@@ -1,0 +1,229 @@
+"""SMAUG's pair of files as a chip: `smv-accel.cfg` (arrays, loops) and `gem5.cfg` (the system).
+
+Whatever they say is honoured, ignored with a note that names it, or refused. Paths in `gem5.cfg`
+may use %(name)s of its own fields; nothing is evaluated, and only the accelerator's file is opened,
+in the same folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from lydite.compat.smaug.chip.arrays import read_arrays
+from lydite.compat.smaug.chip.names import HONOURED, IGNORED, OF_CACHES, REFUSED, WITH_CACHE
+from lydite.errors import InputError, placed, unknown_name
+from lydite.hardware.chip import (
+    Chip,
+    Entry,
+    Interface,
+    SmvArray,
+    catalog_chip,
+    checked,
+    read_entries,
+)
+
+
+def read_smaug_chip(
+    accelerator_cfg: Path, gem5_cfg: Path | None = None, base: str = "smv"
+) -> tuple[Chip, list[str]]:
+    """The chip of SMAUG's files.
+
+    Args:
+        accelerator_cfg: `smv-accel.cfg`.
+        gem5_cfg: `gem5.cfg`; None keeps the base's system.
+        base: a chip of the catalog with an SMV, for what the files do not say (PEs, DRAM,
+            processor).
+
+    Returns:
+        The chip, and what was ignored and why.
+
+    Raises:
+        InputError: cannot be read, an array or a field that SMV does not know, a partition twice
+            with other sizes, a number out of range, loops that SMV's cycles do not stand for, files
+            that contradict each other; with file and line.
+    """
+    smv = catalog_chip(base)
+    if smv.array.kind != SmvArray.kind:
+        raise InputError("has no SMV", where=base)
+    accelerator = read_arrays(accelerator_cfg)
+    system, notes = ({}, []) if gem5_cfg is None else _read_system(gem5_cfg)
+    named = system.get("config_file_name")
+    if named is not None and Path(named.value).name != accelerator_cfg.name:
+        notes.append(
+            f"{named.where}: config_file_name is {named.value}, but {accelerator_cfg} was read"
+        )
+    cycle = _agreed(accelerator.settings.get("cycle_time"), system.get("cycle_time"))
+    ports = _agreed(accelerator.settings.get("scratchpad_ports"), system.get("spad_ports"))
+    pads = tuple(
+        replace(pad, ports=ports.whole() if ports else pad.ports)
+        for pad in accelerator.pads.values()
+    )
+    stated = ("scratchpads", "registers", *(("clock",) if cycle else ()))
+    sources = {**smv.sources, **dict.fromkeys(stated, f"{accelerator_cfg.name} (SMAUG)")}
+    chip = replace(
+        smv,
+        name=accelerator_cfg.stem.lower(),
+        title=f"SMV as {accelerator_cfg.name} has it",
+        scratchpads=pads,
+        registers_bytes=sum(accelerator.registers.values()),
+        sources=sources,
+        clock_hz=1e9 / cycle.whole() if cycle else smv.clock_hz,
+    )
+    if gem5_cfg is not None:
+        chip = _with_system(chip, system, gem5_cfg.name)
+    return checked(chip, str(accelerator_cfg)), accelerator.notes + notes
+
+
+def _agreed(one: Entry | None, other: Entry | None) -> Entry | None:
+    if one is not None and other is not None and one.value != other.value:
+        raise InputError(
+            f"{other.name} is {other.value}, but {one.value} in {one.where}",
+            where=other.where,
+            allowed="the same in both files",
+        )
+    return other or one
+
+
+_ACCELERATOR = re.compile(r"acc\d+")
+
+
+def _read_system(path: Path) -> tuple[dict[str, Entry], list[str]]:
+    """Fields of the accelerators, which must agree, by name; and notes."""
+    sections = _sections(path)
+    common = sections.pop("DEFAULT", {})
+    if not sections:
+        raise InputError("no accelerators", where=str(path), allowed="sections [acc0], [acc1], ...")
+    merged = [{**common, **own} for own in sections.values()]
+    first = merged[0]
+    for other in merged[1:]:
+        for name in first.keys() | other.keys():
+            _same(name, first, other, path)
+    identities = [one["accelerator_id"].whole(0) for one in merged if "accelerator_id" in one]
+    if len(set(identities)) < len(identities):
+        raise InputError("two accelerators with one accelerator_id", where=str(path))
+    for name, entry in first.items():
+        if name in REFUSED and entry.truth():
+            raise InputError(f"{name} is on: {REFUSED[name]}", where=entry.where, allowed="0")
+    number = Entry("", "accelerators", "", str(len(merged)), str(path))
+    return {**first, "accelerators": number}, _notes(first, path.name)
+
+
+def _notes(fields: Mapping[str, Entry], source: str) -> list[str]:
+    """What is ignored, by the reason for it."""
+    kind = fields.get("memory_type")
+    cached = kind is not None and kind.value.lower() == "cache"
+    reasons: dict[str, list[str]] = {}
+    for name in fields:
+        why = WITH_CACHE if cached and name in OF_CACHES else IGNORED.get(name)
+        if why is not None:
+            reasons.setdefault(why, []).append(name)
+    return [f"{source}: {', '.join(names)} ignored: {why}" for why, names in reasons.items()]
+
+
+def _sections(path: Path) -> dict[str, dict[str, Entry]]:
+    found: dict[str, dict[str, Entry]] = {}
+    known = (*HONOURED, *IGNORED, *REFUSED)
+    for entry in read_entries(path):
+        if entry.section != "DEFAULT" and not _ACCELERATOR.fullmatch(entry.section):
+            raise placed(unknown_name("section", entry.section, ("DEFAULT", "acc0")), entry.where)
+        own = found.setdefault(entry.section, {})
+        if not entry.name:
+            continue
+        if entry.name not in known:
+            raise placed(unknown_name("field", entry.spelling, known), entry.where)
+        own[entry.name] = entry
+    return found
+
+
+_OWN = ("accelerator_id", "trace_file_name", "bench_name", "input_dir")
+
+
+def _same(name: str, first: dict[str, Entry], other: dict[str, Entry], path: Path) -> None:
+    one, two = first.get(name), other.get(name)
+    if name not in _OWN and (one and one.value) != (two and two.value):
+        raise InputError(
+            f"accelerators differ in {name}", where=str(path), allowed="accelerators of one kind"
+        )
+
+
+def accelerator_file(gem5_cfg: Path) -> Path:
+    """The file that `config_file_name` names, in the same folder or below.
+
+    Raises:
+        InputError: none is named, it leaves the folder, or its %(name)s cannot be filled in.
+    """
+    fields, _ = _read_system(gem5_cfg)
+    entry = fields.get("config_file_name")
+    if entry is None:
+        raise InputError(
+            "no config_file_name", where=str(gem5_cfg), hint="give the accelerator's file as well"
+        )
+    folder = gem5_cfg.parent.resolve()
+    found = (folder / _filled(entry, fields)).resolve()
+    if not found.is_relative_to(folder):
+        raise InputError(f"config_file_name '{entry.value}' leaves the folder", where=entry.where)
+    return found
+
+
+def _filled(entry: Entry, fields: Mapping[str, Entry], depth: int = 0) -> str:
+    """The value with each %(name)s as that field has it; %% is a per cent sign."""
+
+    def one(match: re.Match[str]) -> str:
+        if match[0] == "%%":
+            return "%"
+        if not match[1] or match[1].lower() not in fields or depth > 3:
+            raise InputError(f"'{match[0]}' cannot be filled in", where=entry.where)
+        return _filled(fields[match[1].lower()], fields, depth + 1)
+
+    if len(entry.value) > 500:
+        raise InputError(f"{entry.name} is too long", where=entry.where)
+    return re.sub(r"%(?:%|\(([^)]*)\)s|)", one, entry.value)
+
+
+def _with_system(chip: Chip, fields: Mapping[str, Entry], source: str) -> Chip:
+    def whole(name: str, default: int, least: int = 1) -> int:
+        return fields[name].whole(least) if name in fields else default
+
+    def on(name: str, default: bool) -> bool:
+        return fields[name].truth() if name in fields else default
+
+    dma = replace(
+        chip.dma,
+        channels=whole("num_dma_channels", chip.dma.channels),
+        chunk_bytes=whole("dma_chunk_size", chip.dma.chunk_bytes),
+        requests=whole("max_dma_requests", chip.dma.requests),
+    )
+    sources = {**chip.sources, "dma": source, "interface": source, "accelerators": source}
+    return replace(
+        chip,
+        dma=dma,
+        interface=_interface(chip, fields, whole, on),
+        accelerators=fields["accelerators"].whole(),
+        sources=sources,
+    )
+
+
+def _interface(
+    chip: Chip, fields: Mapping[str, Entry], whole: Callable[..., int], on: Callable[..., bool]
+) -> Interface:
+    """Flushes are in ns there, and in the accelerator's cycles here."""
+    own, ns = chip.interface, chip.clock_hz * 1e-9
+    kinds = {"spad": "dma", "dma": "dma", "cache": "cache"}
+    flush, invalidate = (
+        round(whole(name, 0, 0) * ns) if name in fields else default
+        for name, default in (
+            ("cacheline_flush_latency", own.flush_cycles),
+            ("cacheline_invalidate_latency", own.invalidate_cycles),
+        )
+    )
+    return replace(
+        own,
+        kind=fields["memory_type"].choice(kinds) if "memory_type" in fields else own.kind,
+        line_bytes=whole("cache_line_sz", own.line_bytes),
+        flush_cycles=0 if on("ignore_cache_flush", False) else flush,
+        invalidate_cycles=invalidate if on("invalidate_on_dma_store", True) else 0,
+        acp_requests=whole("acp_cache_mshrs", own.acp_requests),
+    )

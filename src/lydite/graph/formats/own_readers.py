@@ -1,0 +1,81 @@
+"""Readers of the formats that are no other simulator's: ONNX, TensorFlow, PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lydite.graph.formats.pbtxt import first_field, read_pbtxt
+from lydite.graph.formats.readers import bound
+from lydite.graph.formats.tensorflow_reader import graph_of_graphdef
+from lydite.graph.graph import Graph
+from lydite.graph.onnx_reader import read_onnx
+
+
+@dataclass(frozen=True)
+class _Onnx:
+    """ONNX's binary files."""
+
+    title: str = "ONNX"
+    suffixes: tuple[str, ...] = (".onnx",)
+    content: str = ""
+    takes_params: bool = False
+    listed: bool = True
+    takes_sizes: bool = False
+
+    def claims(self, path: Path) -> bool:
+        """Every such file; a folder never."""
+        return path.suffix == ".onnx"
+
+    def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
+        """The graph, of any opset."""
+        del params
+        return read_onnx(path, dims=dims)
+
+
+@dataclass(frozen=True)
+class _TensorFlow:
+    """TensorFlow's GraphDef as text."""
+
+    title: str = "TensorFlow"
+    suffixes: tuple[str, ...] = (".pbtxt",)
+    content: str = "a GraphDef (node)"
+    takes_params: bool = False
+    listed: bool = True
+    takes_sizes: bool = False
+
+    def claims(self, path: Path) -> bool:
+        """A message with fields `node`."""
+        return path.is_file() and first_field(path, ("node", "nodes")) == "node"
+
+    def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
+        """The graph of the message."""
+        del params
+        return bound(graph_of_graphdef(read_pbtxt(path)), dims)
+
+
+@dataclass(frozen=True)
+class _Torch:
+    """PyTorch's saved programs, which are refused."""
+
+    title: str = "PyTorch"
+    suffixes: tuple[str, ...] = (".pt2",)
+    content: str = ""
+    takes_params: bool = False
+    listed: bool = False
+    takes_sizes: bool = False
+
+    def claims(self, path: Path) -> bool:
+        """Every such file, to say why it is not loaded."""
+        return path.suffix == ".pt2"
+
+    def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
+        """Always refused: loading one can run any code."""
+        from lydite.graph.formats.torch_reader import refused_pt2
+
+        del params, dims
+        raise refused_pt2(path)
+
+
+ONNX, TENSORFLOW, TORCH = _Onnx(), _TensorFlow(), _Torch()

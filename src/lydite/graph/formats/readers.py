@@ -1,0 +1,143 @@
+"""The registry of model readers, and which of them takes a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from lydite.errors import InputError
+from lydite.graph.graph import Graph
+from lydite.graph.shapes.retype import bind_dims
+from lydite.registry import Registry
+
+
+class ModelReader(Protocol):
+    """Reads model files of one format.
+
+    Attributes:
+        title: the format's name in messages, such as "SMAUG".
+        suffixes: ends of the names of its files, such as ".pbtxt"; several formats may share one.
+        content: what such a file holds, for messages, where formats share a suffix; "" if none do.
+        takes_params: whether the weights may stand in a second file.
+        listed: whether messages name the format among those that are read.
+        takes_sizes: whether the file only describes a network, which is built for a sequence, a
+            context and a phase like a model of the set (Hugging Face's config.json).
+    """
+
+    title: str
+    suffixes: tuple[str, ...]
+    content: str
+    takes_params: bool
+    listed: bool
+    takes_sizes: bool
+
+    def claims(self, path: Path) -> bool:
+        """Whether a file with one of the suffixes, or a folder, holds this format.
+
+        Raises:
+            InputError: the file cannot be read at all.
+        """
+        ...
+
+    def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
+        """The graph of a file.
+
+        Args:
+            path: the file, or a folder that `claims` took.
+            params: the second file with the weights; None for none.
+            dims: symbolic sizes to bind, by name.
+
+        Raises:
+            InputError: a bad file.
+        """
+        ...
+
+
+READERS: Registry[ModelReader] = Registry(
+    "lydite.readers",
+    "model format",
+    {
+        "onnx": "lydite.graph.formats.own_readers:ONNX",
+        "tensorflow": "lydite.graph.formats.own_readers:TENSORFLOW",
+        "torch": "lydite.graph.formats.own_readers:TORCH",
+        "huggingface": "lydite.models.huggingface_reader:HUGGINGFACE",
+        "smaug": "lydite.compat.smaug.reader:SMAUG",
+        "aisim": "lydite.compat.aisim.reader:AISIM",
+    },
+)
+
+
+def is_model_file(path: Path | str) -> bool:
+    """Whether a text means a file rather than a model of the set: by suffix, or it exists."""
+    path = Path(path)
+    ends = tuple(end for name in READERS for end in READERS.find(name).suffixes)
+    return path.name.endswith(ends) or path.exists()
+
+
+def reader_of(path: Path | str) -> ModelReader:
+    """The reader that takes a file or a folder.
+
+    Raises:
+        InputError: no reader takes it (says what is read).
+    """
+    path = Path(path)
+    sharing = [r for r in map(READERS.find, READERS) if path.is_dir() or _ends(path, r)]
+    for reader in sharing:
+        if reader.claims(path):
+            return reader
+    if path.is_dir():
+        raise InputError("is a folder", where=str(path), allowed=describe_formats())
+    if not path.exists():
+        raise InputError("no such file", where=str(path), allowed=describe_formats())
+    if not sharing:
+        raise InputError(
+            "has a format that nobody reads", where=str(path), allowed=describe_formats()
+        )
+    raise InputError(
+        "content that no reader knows",
+        where=str(path),
+        allowed=" or ".join(reader.content for reader in sharing if reader.content),
+    )
+
+
+def read_file(
+    path: Path | str, *, params: Path | str | None = None, dims: Mapping[str, int] | None = None
+) -> Graph:
+    """Read a model file of any known format.
+
+    Args:
+        path: the file.
+        params: a second file with the weights, where the format has one (SMAUG).
+        dims: symbolic sizes to bind, by name.
+
+    Raises:
+        InputError: an unknown format (says what is read), or as the format's own reader.
+    """
+    path = Path(path)
+    reader = reader_of(path)
+    if params is not None and not reader.takes_params:
+        raise InputError(f"{reader.title} has no file of parameters", where=str(path))
+    return reader.read(path, None if params is None else Path(params), dims or {})
+
+
+def bound(graph: Graph, dims: Mapping[str, int]) -> Graph:
+    """The graph with symbolic sizes bound, where there are any to bind."""
+    return bind_dims(graph, dims) if dims else graph
+
+
+def describe_formats() -> str:
+    """What is read, for messages: "*.onnx (ONNX), *.pbtxt (SMAUG or TensorFlow), ..."."""
+    titles: dict[str, list[str]] = {}
+    for reader in map(READERS.find, READERS):
+        if reader.listed:
+            for suffix in reader.suffixes:
+                titles.setdefault(suffix, []).append(reader.title)
+    ordered = sorted(titles.items(), key=lambda item: (item[0] != ".onnx", item[0]))
+    return ", ".join(
+        f"{'' if end[0].isalnum() else '*'}{end} ({' or '.join(sorted(t))})" for end, t in ordered
+    )
+
+
+def _ends(path: Path, reader: ModelReader) -> bool:
+    return path.name.endswith(reader.suffixes)

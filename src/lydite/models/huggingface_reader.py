@@ -1,0 +1,44 @@
+"""The reader of Hugging Face's config.json, for the registry of model readers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lydite.graph import Graph
+
+_READ_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class _HuggingFace:
+    """A config, by its name, by what a folder holds, or by its field `model_type`."""
+
+    title: str = "Hugging Face"
+    suffixes: tuple[str, ...] = (".json",)
+    content: str = "an object with model_type"
+    takes_params: bool = False
+    listed: bool = True
+    takes_sizes: bool = True
+
+    def claims(self, path: Path) -> bool:
+        """Whether it is a config; only the beginning of a file is looked at."""
+        if path.name == "config.json" or (path / "config.json").is_file():
+            return True
+        if path.suffix != ".json" or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return b'"model_type"' in file.read(_READ_BYTES)
+
+    def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
+        """The network at its usual sizes."""
+        from lydite.models.huggingface import graph_from_config
+
+        del params, dims
+        return graph_from_config(path)
+
+
+HUGGINGFACE = _HuggingFace()
