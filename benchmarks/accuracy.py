@@ -18,7 +18,7 @@ from _nets import nets
 from lydite.backends import Settings, find_backend
 from lydite.estimate import Accuracy
 from lydite.hardware import local_device
-from lydite.measure import Plan, Session, Validation, validate
+from lydite.measure import MeasuringSession, TimingPlan, Validation, validate
 from lydite.report.text.validate import accuracy_table
 from lydite.store import Database
 
@@ -27,7 +27,7 @@ def run(
     database: Database, threads: int, batches: list[int], only: list[str], budget_s: float
 ) -> dict[str, Validation]:
     clock = "process" if threads == 1 else "wall"
-    plan = Plan(rounds=9, budget_s=budget_s, clock=clock)
+    plan = TimingPlan(rounds=9, budget_s=budget_s, clock=clock)
     backend, device = find_backend("onnxruntime"), local_device()
     found: dict[str, Validation] = {}
     for batch in batches:
@@ -35,7 +35,7 @@ def run(
             if only and graph.name not in only:
                 continue
             settings = Settings(threads=threads)
-            with Session(backend, database, device.name, settings, plan) as session:
+            with MeasuringSession(backend, database, device.name, settings, plan) as session:
                 result = validate(graph, session, device)
             point = result.point
             found[f"{graph.name} x{batch}"] = result

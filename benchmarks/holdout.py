@@ -21,7 +21,7 @@ from lydite.backends import Settings, find_backend
 from lydite.estimate import Chain, Interpolated, Roofline, fit_efficiency
 from lydite.estimate.measured import paced
 from lydite.hardware import Device, local_device
-from lydite.measure import Plan, Session, profile
+from lydite.measure import MeasuringSession, TimingPlan, profile
 from lydite.opkey import OpKey
 from lydite.store import Database
 
@@ -68,8 +68,8 @@ def fill(database: Database, device: Device) -> None:
     backend = find_backend("onnxruntime")
     for batch in (1, 8):
         for graph in nets(batch):
-            plan = Plan(rounds=9, budget_s=0.3, clock="process")
-            with Session(backend, database, device.name, Settings(), plan) as session:
+            plan = TimingPlan(rounds=9, budget_s=0.3, clock="process")
+            with MeasuringSession(backend, database, device.name, Settings(), plan) as session:
                 print(graph.name, batch, profile(graph, session).measured, flush=True)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lydite.measure import Plan, measure
+from lydite.measure import TimingPlan, measure
 
 
 class Call:
@@ -17,7 +17,7 @@ class Call:
 
 a = np.ones((64, 64), np.float32)
 found = measure(
-    {"product": Call(lambda: a @ a), "sum": Call(lambda: a + a)}, Plan(rounds=5, budget_s=0.2)
+    {"product": Call(lambda: a @ a), "sum": Call(lambda: a + a)}, TimingPlan(rounds=5, budget_s=0.2)
 )
 for name, timing in found.items():
     print(f"{name}: {timing.median_s * 1e6:.1f} us, {len(timing.samples_s)} samples")

@@ -17,7 +17,7 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.chip import ChipResult as NetworkOnChip
+    from lydite.chip import ChipRun as NetworkOnChip
     from lydite.hardware.chip import Chip
 
 
@@ -72,7 +72,7 @@ class DesignOptions(Options):
         return found
 
 
-class Layer(TypedDict):
+class LayerRow(TypedDict):
     """One layer; `fallback_reason` says why the processor runs it, "" where it does not."""
 
     name: str
@@ -118,14 +118,14 @@ class ChipDocument(TypedDict):
     area_mm2: float
     area_by_component_mm2: dict[str, float]
     energy_scope: str
-    layers: list[Layer]
+    layers: list[LayerRow]
     invocations: list[dict[str, Any]]
     on_processor: list[LayerOnProcessor]
     ten_percent_more_changes: dict[str, dict[str, float] | None] | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ChipResult(Result):
+class ChipRun(Result):
     """A network on a chip.
 
     Attributes:
@@ -231,7 +231,7 @@ def chip(
     options: ModelOptions | None = None,
     design: DesignOptions | Chip | None = None,
     **given: Unpack[DesignKeywords],
-) -> ChipResult:
+) -> ChipRun:
     """Simulate a network on a chip: cycles by layer, what it waits for, power, area.
 
     Args:
@@ -262,7 +262,7 @@ def chip(
     settings: dict[str, Any] = {"threads": threads, "soc": not array_only, "tiling": tiling}
     network = run_chip(built.graph, made, **settings)
     changed = changes(built.graph, made, settings) if sensitivity else None
-    return ChipResult(built, network, compat, sample_level, changed)
+    return ChipRun(built, network, compat, sample_level, changed)
 
 
 def designed_options(
@@ -300,12 +300,12 @@ def model_for(model: ModelLike, options: ModelOptions, chip: Chip) -> Model:
     return replace(built, dtype=chip.dtype, dtype_reason=f"{chip.name} computes it")
 
 
-def _document(result: ChipResult) -> ChipDocument:
+def _document(result: ChipRun) -> ChipDocument:
     from lydite.chip.energy import energy_of
 
     network = result.network
     used = energy_of(network)
-    layers: list[Layer] = [
+    layers: list[LayerRow] = [
         {
             "name": cost.name,
             "op_type": cost.op_type,

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from lydite.api.session import Session
     from lydite.backends import NodeTime
     from lydite.graph import Graph
-    from lydite.measure import Session as Measuring
-    from lydite.measure import Validation
+    from lydite.measure import MeasuringSession, Validation
 
 MODELS = ("resnet50", "mobilenetv2", "bert-base")
 _SEQUENCE = {"bert-base": 64}
@@ -126,7 +125,7 @@ def demo(session: Session, *, out: Path | str = "lydite-demo") -> DemoResult:
 def _write(
     folder: Path,
     machine: Mapping[str, Any],
-    measuring: Measuring,
+    measuring: MeasuringSession,
     graphs: list[Graph],
     results: list[Validation],
     traces: list[list[NodeTime]],

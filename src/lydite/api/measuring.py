@@ -10,7 +10,7 @@ from lydite.errors import BackendError, InputError, unknown_name
 
 if TYPE_CHECKING:
     from lydite.hardware import Device
-    from lydite.measure import Session as Measuring
+    from lydite.measure import MeasuringSession as Measuring
     from lydite.store import Database
 
 CLOCKS = ("wall", "process")
@@ -83,8 +83,8 @@ def make_measuring(
     """
     from lydite.backends import Settings, find_backend
     from lydite.hardware import physical_cores
-    from lydite.measure import Plan
-    from lydite.measure import Session as Measuring
+    from lydite.measure import MeasuringSession as Measuring
+    from lydite.measure import TimingPlan
     from lydite.units import parse_quantity
 
     check_clock(clock)
@@ -111,7 +111,7 @@ def make_measuring(
         database,
         spec.name,
         Settings(threads=threads, device=device, seed=seed),
-        Plan(
+        TimingPlan(
             rounds=rounds,
             budget_s=budget,
             clock="wall" if clock == "wall" else "process",

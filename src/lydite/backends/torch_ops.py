@@ -11,9 +11,9 @@ import torch.nn.functional as F
 
 from lydite.graph import TensorType
 
-Inputs: TypeAlias = Sequence[Any]
+Tensors: TypeAlias = Sequence[Any]
 Attrs: TypeAlias = Mapping[str, Any]
-Rule: TypeAlias = Callable[[Inputs, Attrs], Any]
+Translation: TypeAlias = Callable[[Tensors, Attrs], Any]
 
 
 STEERING: Mapping[str, tuple[int, ...]] = {
@@ -72,12 +72,12 @@ def _spatial_padding(
     return F.pad(x, flat, value=value), [0] * rank
 
 
-def _three(inputs: Inputs) -> tuple[Any, Any, Any]:
+def _three(inputs: Tensors) -> tuple[Any, Any, Any]:
     """Three inputs, the last of which may be left out."""
     return inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None
 
 
-def _conv(inputs: Inputs, attrs: Attrs) -> Any:
+def _conv(inputs: Tensors, attrs: Attrs) -> Any:
     x, weight, bias = _three(inputs)
     x, padding = _spatial_padding(x, attrs, weight.shape[2:])
     rank = weight.dim() - 2
@@ -93,7 +93,7 @@ def _conv(inputs: Inputs, attrs: Attrs) -> Any:
     )
 
 
-def _max_pool(inputs: Inputs, attrs: Attrs) -> Any:
+def _max_pool(inputs: Tensors, attrs: Attrs) -> Any:
     kernel = list(attrs["kernel_shape"])
     x, padding = _spatial_padding(inputs[0], attrs, kernel, float("-inf"))
     function = F.max_pool1d if len(kernel) == 1 else F.max_pool2d
@@ -107,7 +107,7 @@ def _max_pool(inputs: Inputs, attrs: Attrs) -> Any:
     )
 
 
-def _average_pool(inputs: Inputs, attrs: Attrs) -> Any:
+def _average_pool(inputs: Tensors, attrs: Attrs) -> Any:
     """Where sides are padded unevenly, sums are divided by how many numbers a window has."""
     x, kernel = inputs[0], list(attrs["kernel_shape"])
     strides = list(attrs.get("strides", [1] * len(kernel)))
@@ -121,7 +121,7 @@ def _average_pool(inputs: Inputs, attrs: Attrs) -> Any:
     return found / function(ones, kernel, strides, padding, ceil_mode=ceil)
 
 
-def _gemm(inputs: Inputs, attrs: Attrs) -> Any:
+def _gemm(inputs: Tensors, attrs: Attrs) -> Any:
     a, b, c = _three(inputs)
     a = a.t() if attrs.get("transA") else a
     if attrs.get("transB") and attrs.get("alpha", 1.0) == 1.0 and attrs.get("beta", 1.0) == 1.0:
@@ -132,36 +132,36 @@ def _gemm(inputs: Inputs, attrs: Attrs) -> Any:
     return product if c is None else product + (c if beta == 1.0 else beta * c)
 
 
-def _batch_norm(inputs: Inputs, attrs: Attrs) -> Any:
+def _batch_norm(inputs: Tensors, attrs: Attrs) -> Any:
     x, scale, bias, mean, var = inputs[:5]
     return F.batch_norm(x, mean, var, scale, bias, False, 0.0, attrs.get("epsilon", 1e-5))
 
 
-def _layer_norm(inputs: Inputs, attrs: Attrs) -> Any:
+def _layer_norm(inputs: Tensors, attrs: Attrs) -> Any:
     x, scale, bias = _three(inputs)
     axis = attrs.get("axis", -1) % x.dim()
     return F.layer_norm(x, list(x.shape[axis:]), scale, bias, attrs.get("epsilon", 1e-5))
 
 
-def _saving_layer_norm(inputs: Inputs, attrs: Attrs) -> Any:
+def _saving_layer_norm(inputs: Tensors, attrs: Attrs) -> Any:
     x, scale, bias = _three(inputs)
     axis = attrs.get("axis", -1) % x.dim()
     shape = list(x.shape[axis:])
     return torch.native_layer_norm(x, shape, scale, bias, attrs.get("epsilon", 1e-5))
 
 
-def _rms_norm(inputs: Inputs, attrs: Attrs) -> Any:
+def _rms_norm(inputs: Tensors, attrs: Attrs) -> Any:
     x, axis = inputs[0], attrs.get("axis", -1) % inputs[0].dim()
     return F.rms_norm(x, list(x.shape[axis:]), inputs[1], attrs.get("epsilon", 1e-5))
 
 
-def _group_norm(inputs: Inputs, attrs: Attrs) -> Any:
+def _group_norm(inputs: Tensors, attrs: Attrs) -> Any:
     return F.group_norm(
         inputs[0], attrs["num_groups"], inputs[1], inputs[2], attrs.get("epsilon", 1e-5)
     )
 
 
-def _conv_transpose(inputs: Inputs, attrs: Attrs) -> Any:
+def _conv_transpose(inputs: Tensors, attrs: Attrs) -> Any:
     x, weight, bias = _three(inputs)
     rank = weight.dim() - 2
     pads = list(attrs.get("pads", [0] * (2 * rank)))
@@ -183,7 +183,7 @@ def _conv_transpose(inputs: Inputs, attrs: Attrs) -> Any:
     )
 
 
-def _resize(inputs: Inputs, attrs: Attrs) -> Any:
+def _resize(inputs: Tensors, attrs: Attrs) -> Any:
     """Nearest and linear to sizes or by factors; torch has one way of laying out coordinates."""
     x = inputs[0]
     sizes = _integers(inputs[3])[2:] if len(inputs) > 3 and inputs[3] is not None else None
@@ -197,7 +197,7 @@ def _resize(inputs: Inputs, attrs: Attrs) -> Any:
     return F.interpolate(x, sizes, mode=mode, align_corners=aligned)
 
 
-def _fused_matmul(inputs: Inputs, attrs: Attrs) -> Any:
+def _fused_matmul(inputs: Tensors, attrs: Attrs) -> Any:
     a, b = inputs[0], inputs[1]
     a = a.transpose(-2, -1) if attrs.get("transA") else a
     b = b.transpose(-2, -1) if attrs.get("transB") else b
@@ -205,11 +205,11 @@ def _fused_matmul(inputs: Inputs, attrs: Attrs) -> Any:
     return product if attrs.get("alpha", 1.0) == 1.0 else product * attrs["alpha"]
 
 
-def _reduce(function: Callable[[Any, list[int], bool], Any]) -> Rule:
+def _reduce(function: Callable[[Any, list[int], bool], Any]) -> Translation:
     return lambda inputs, attrs: function(inputs[0], *_reduced(inputs, attrs))
 
 
-def _pad(inputs: Inputs, attrs: Attrs) -> Any:
+def _pad(inputs: Tensors, attrs: Attrs) -> Any:
     x, pads = inputs[0], _integers(inputs[1])
     value = _scalar(inputs[2]) if len(inputs) > 2 and inputs[2] is not None else 0.0
     rank = x.dim()
@@ -217,7 +217,7 @@ def _pad(inputs: Inputs, attrs: Attrs) -> Any:
     return F.pad(x, flat, attrs.get("mode", "constant"), float(value))
 
 
-def _clip(inputs: Inputs, attrs: Attrs) -> Any:
+def _clip(inputs: Tensors, attrs: Attrs) -> Any:
     low = inputs[1] if len(inputs) > 1 else attrs.get("min")
     high = inputs[2] if len(inputs) > 2 else attrs.get("max")
     return torch.clamp(inputs[0], _scalar(low), _scalar(high))
@@ -227,14 +227,14 @@ def _scalar(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _reshape(inputs: Inputs, attrs: Attrs) -> Any:
+def _reshape(inputs: Tensors, attrs: Attrs) -> Any:
     x, target = inputs[0], _integers(inputs[1])
     if not attrs.get("allowzero"):
         target = [x.shape[i] if size == 0 else size for i, size in enumerate(target)]
     return x.reshape(target)
 
 
-def _flatten(inputs: Inputs, attrs: Attrs) -> Any:
+def _flatten(inputs: Tensors, attrs: Attrs) -> Any:
     x, axis = inputs[0], attrs.get("axis", 1)
     if axis == 1:
         return torch.flatten(x, 1)
@@ -244,7 +244,7 @@ def _flatten(inputs: Inputs, attrs: Attrs) -> Any:
     return x.reshape(rows, -1)
 
 
-def _gather(inputs: Inputs, attrs: Attrs) -> Any:
+def _gather(inputs: Tensors, attrs: Attrs) -> Any:
     data, indices = inputs[:2]
     axis = attrs.get("axis", 0)
     if axis == 0 and data.dim() == 2 and indices.ndim > 0:
@@ -255,7 +255,7 @@ def _gather(inputs: Inputs, attrs: Attrs) -> Any:
     return data.index_select(axis, indices.flatten()).reshape(shape)
 
 
-def _slice(inputs: Inputs, attrs: Attrs) -> Any:
+def _slice(inputs: Tensors, attrs: Attrs) -> Any:
     x = inputs[0]
     if len(inputs) > 1:
         starts, ends = _integers(inputs[1]), _integers(inputs[2])
@@ -270,46 +270,46 @@ def _slice(inputs: Inputs, attrs: Attrs) -> Any:
     return x
 
 
-def _softmax(inputs: Inputs, attrs: Attrs) -> Any:
+def _softmax(inputs: Tensors, attrs: Attrs) -> Any:
     return F.softmax(inputs[0], attrs.get("axis", -1))
 
 
-def _sum(inputs: Inputs, _: Attrs) -> Any:
+def _sum(inputs: Tensors, _: Attrs) -> Any:
     total = inputs[0]
     for other in inputs[1:]:
         total = total + other
     return total
 
 
-def _axes(inputs: Inputs, attrs: Attrs) -> list[int]:
+def _axes(inputs: Tensors, attrs: Attrs) -> list[int]:
     return _integers(inputs[1]) if len(inputs) > 1 else list(attrs["axes"])
 
 
-def _reduced(inputs: Inputs, attrs: Attrs) -> tuple[list[int], bool]:
+def _reduced(inputs: Tensors, attrs: Attrs) -> tuple[list[int], bool]:
     """The axes that a reduction goes over, all where none are named, and whether they stay."""
     named = _axes(inputs, attrs) if len(inputs) > 1 or "axes" in attrs else []
     return named or list(range(inputs[0].dim())), bool(attrs.get("keepdims", 1))
 
 
-def _unsqueeze(inputs: Inputs, attrs: Attrs) -> Any:
+def _unsqueeze(inputs: Tensors, attrs: Attrs) -> Any:
     x = inputs[0]
     for axis in sorted(_axes(inputs, attrs)):
         x = x.unsqueeze(axis)
     return x
 
 
-def _squeeze(inputs: Inputs, attrs: Attrs) -> Any:
+def _squeeze(inputs: Tensors, attrs: Attrs) -> Any:
     return inputs[0].squeeze(_axes(inputs, attrs))
 
 
-def _split(inputs: Inputs, attrs: Attrs) -> Any:
+def _split(inputs: Tensors, attrs: Attrs) -> Any:
     x, axis = inputs[0], attrs.get("axis", 0)
     sizes = _integers(inputs[1]) if len(inputs) > 1 else list(attrs.get("split", ()))
     parts = attrs.get("num_outputs", 2)
     return x.split(sizes or -(-x.shape[axis] // parts), axis)
 
 
-def _lrn(inputs: Inputs, attrs: Attrs) -> Any:
+def _lrn(inputs: Tensors, attrs: Attrs) -> Any:
     return F.local_response_norm(
         inputs[0],
         attrs["size"],
@@ -319,7 +319,7 @@ def _lrn(inputs: Inputs, attrs: Attrs) -> Any:
     )
 
 
-def _cast(inputs: Inputs, attrs: Attrs) -> Any:
+def _cast(inputs: Tensors, attrs: Attrs) -> Any:
     from lydite.graph.dtypes import dtype_name
 
     return inputs[0].to(torch_dtype(dtype_name(attrs["to"])))
@@ -339,15 +339,15 @@ def _space_to_depth(x: Any, block: int) -> Any:
     return mixed.reshape(batch, channels * block**2, height // block, width // block)
 
 
-def _unary(function: Callable[[Any], Any]) -> Rule:
+def _unary(function: Callable[[Any], Any]) -> Translation:
     return lambda inputs, _: function(inputs[0])
 
 
-def _binary(function: Callable[[Any, Any], Any]) -> Rule:
+def _binary(function: Callable[[Any, Any], Any]) -> Translation:
     return lambda inputs, _: function(inputs[0], inputs[1])
 
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, Translation] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "MaxPool": _max_pool,

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lydite.backends.torch_ops import Attrs, Inputs, Rule
+from lydite.backends.torch_ops import Attrs, Tensors, Translation
 
 _WIDTH = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
@@ -18,11 +18,11 @@ def _backwards(attrs: Attrs, direction: int) -> bool:
     return attrs.get("direction", "forward") == "reverse" or direction == 1
 
 
-def _data(cell: str) -> Rule:
+def _data(cell: str) -> Translation:
     """Inputs: X, W, R, B, Y, first states, gradients of Y and last states, what was saved."""
     states = 2 if cell == "LSTM" else 1
 
-    def rule(inputs: Inputs, attrs: Attrs) -> Any:
+    def rule(inputs: Tensors, attrs: Attrs) -> Any:
         given = [*inputs, *[None] * 12]
         weight, state, y = given[1], given[2], given[4]
         firsts, rest = given[5 : 5 + states], given[5 + states :]
@@ -118,10 +118,10 @@ def _gru(steps: _Steps, state: Any) -> tuple[Any, tuple[Any, ...]]:
 _WALKS = {"RNN": _rnn, "GRU": _gru, "LSTM": _lstm}
 
 
-def _weights(cell: str) -> Rule:
+def _weights(cell: str) -> Translation:
     """Inputs: gradients of the gates, X, Y, the first state; see `_data`."""
 
-    def rule(inputs: Inputs, attrs: Attrs) -> Any:
+    def rule(inputs: Tensors, attrs: Attrs) -> Any:
         gates, x, y = inputs[:3]
         first = inputs[3] if len(inputs) > 3 else None
         hidden = y.shape[-1]
@@ -151,7 +151,7 @@ def _weights(cell: str) -> Rule:
     return rule
 
 
-RECURRENT: dict[str, Rule] = {
+RECURRENT: dict[str, Translation] = {
     **{f"lydite:{cell}InputGrad": _data(cell) for cell in _WIDTH},
     **{f"lydite:{cell}WeightGrad": _weights(cell) for cell in _WIDTH},
 }

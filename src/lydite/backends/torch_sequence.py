@@ -8,13 +8,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from lydite.backends.torch_ops import Attrs, Inputs, Rule
+from lydite.backends.torch_ops import Attrs, Tensors, Translation
 from lydite.errors import BackendError
 
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
-def _given(inputs: Inputs, index: int) -> Any:
+def _given(inputs: Tensors, index: int) -> Any:
     return inputs[index] if index < len(inputs) else None
 
 
@@ -24,7 +24,7 @@ def _given(inputs: Inputs, index: int) -> Any:
 class _Heads:
     """Query, key and value as [batch, heads, length, size], key and value heads repeated."""
 
-    def __init__(self, inputs: Inputs, attrs: Attrs) -> None:
+    def __init__(self, inputs: Tensors, attrs: Attrs) -> None:
         if attrs.get("softcap", 0.0):
             raise BackendError("PyTorch has no attention with capped scores")
         self.flat = inputs[0].dim() == 3
@@ -71,7 +71,7 @@ def _mask(mask: Any, heads: _Heads, past: int) -> Any:
     return mask
 
 
-def _attention(inputs: Inputs, attrs: Attrs) -> Any:
+def _attention(inputs: Tensors, attrs: Attrs) -> Any:
     heads = _Heads(inputs, attrs)
     mixed = F.scaled_dot_product_attention(
         heads.query, heads.key, heads.value, heads.mask, is_causal=heads.causal, scale=heads.scale
@@ -79,7 +79,7 @@ def _attention(inputs: Inputs, attrs: Attrs) -> Any:
     return heads.joined(mixed), *heads.present
 
 
-def _attention_training(inputs: Inputs, attrs: Attrs) -> Any:
+def _attention_training(inputs: Tensors, attrs: Attrs) -> Any:
     heads = _Heads(inputs, attrs)
     if heads.query.is_cuda:
         out = torch.ops.aten._scaled_dot_product_efficient_attention(
@@ -105,7 +105,7 @@ def _attention_training(inputs: Inputs, attrs: Attrs) -> Any:
     return heads.joined(out[0]), out[1]
 
 
-def _attention_gradient(inputs: Inputs, attrs: Attrs) -> Any:
+def _attention_gradient(inputs: Tensors, attrs: Attrs) -> Any:
     """Inputs: query, key, value, mask, gradient of the output, the output, logarithms of sums."""
     heads = _Heads(inputs[:4], attrs)
     dy, out = (
@@ -144,7 +144,7 @@ def _attention_gradient(inputs: Inputs, attrs: Attrs) -> Any:
     return heads.joined(found[0]), heads.shared(found[1]), heads.shared(found[2])
 
 
-def _rotary(inputs: Inputs, attrs: Attrs) -> Any:
+def _rotary(inputs: Tensors, attrs: Attrs) -> Any:
     """Pairs (i, i + half) of each head turned, or neighbours where `interleaved`."""
     x, cos, sin = inputs[0], inputs[1], inputs[2]
     flat = x.dim() == 3
@@ -172,10 +172,10 @@ def _rotary(inputs: Inputs, attrs: Attrs) -> Any:
 # Recurrent layers: ONNX orders gates i, o, f, c (LSTM) and z, r, h (GRU)
 
 
-def _forward(cell: str, saving: bool) -> Rule:
+def _forward(cell: str, saving: bool) -> Translation:
     """Y [steps, directions, batch, hidden], the last states, and with `saving` all gates."""
 
-    def rule(inputs: Inputs, attrs: Attrs) -> Any:
+    def rule(inputs: Tensors, attrs: Attrs) -> Any:
         _check(cell, inputs, attrs)
         x, weight, states = inputs[0], inputs[1], inputs[2]
         found = []
@@ -195,7 +195,7 @@ def _forward(cell: str, saving: bool) -> Rule:
     return rule
 
 
-def _check(cell: str, inputs: Inputs, attrs: Attrs) -> None:
+def _check(cell: str, inputs: Tensors, attrs: Attrs) -> None:
     odd = _given(inputs, 4) is not None or _given(inputs, 7) is not None or attrs.get("layout", 0)
     if odd or (cell == "GRU" and not attrs.get("linear_before_reset", 0)):
         raise BackendError(
@@ -208,7 +208,7 @@ def _backwards(attrs: Attrs, direction: int) -> bool:
     return attrs.get("direction", "forward") == "reverse" or direction == 1
 
 
-def _steps(cell: str, x: Any, inputs: Inputs, direction: int, hidden: int) -> list[Any]:
+def _steps(cell: str, x: Any, inputs: Tensors, direction: int, hidden: int) -> list[Any]:
     """One direction over all steps: Y, gates and cells, each [steps, batch, ...]."""
     weight, state = inputs[1][direction], inputs[2][direction]
     rows = _GATES[cell] * hidden
@@ -252,7 +252,7 @@ def _gru_cell(given: Any, recurrent: Any, h: Any, c: Any) -> tuple[Any, Any, Any
 
 _CELLS = {"RNN": _rnn_cell, "GRU": _gru_cell, "LSTM": _lstm_cell}
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, Translation] = {
     "Attention": _attention,
     "RotaryEmbedding": _rotary,
     "lydite:AttentionTraining": _attention_training,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from lydite.backends.torch_ops import Attrs, Inputs, Rule, full_pads
+from lydite.backends.torch_ops import Attrs, Tensors, Translation, full_pads
 from lydite.backends.torch_recurrent import RECURRENT
 from lydite.errors import BackendError
 
@@ -30,7 +30,7 @@ def _convolution(attrs: Attrs, rank: int) -> tuple[list[int], list[int], int]:
     )
 
 
-def _conv_input(inputs: Inputs, attrs: Attrs) -> Any:
+def _conv_input(inputs: Tensors, attrs: Attrs) -> Any:
     """Where the padding differs from side to side, the gradient of the padded input is cut out."""
     dy, weight, shape = inputs[0], inputs[1], _shape(attrs)
     rank = len(shape) - 2
@@ -63,7 +63,7 @@ def _conv_input(inputs: Inputs, attrs: Attrs) -> Any:
     return found
 
 
-def _conv_weight(inputs: Inputs, attrs: Attrs) -> Any:
+def _conv_weight(inputs: Tensors, attrs: Attrs) -> Any:
     dy, x, shape = inputs[0], inputs[1], _shape(attrs)
     rank = len(shape) - 2
     strides, dilations, group = _convolution(attrs, rank)
@@ -86,11 +86,11 @@ def _conv_weight(inputs: Inputs, attrs: Attrs) -> Any:
     )[1]
 
 
-def _max_pool_saving(inputs: Inputs, attrs: Attrs) -> Any:
+def _max_pool_saving(inputs: Tensors, attrs: Attrs) -> Any:
     return _aten.max_pool2d_with_indices(inputs[0], *_window(attrs, inputs[0].shape))
 
 
-def _max_pool(inputs: Inputs, attrs: Attrs) -> Any:
+def _max_pool(inputs: Tensors, attrs: Attrs) -> Any:
     dy, x, indices = inputs
     return _aten.max_pool2d_with_indices_backward(dy, x, *_window(attrs, x.shape), indices)
 
@@ -106,7 +106,7 @@ def _window(attrs: Attrs, shape: Any) -> list[Any]:
     return [kernel, strides, pads[:rank], dilations, bool(attrs.get("ceil_mode", 0))]
 
 
-def _average_pool(inputs: Inputs, attrs: Attrs) -> Any:
+def _average_pool(inputs: Tensors, attrs: Attrs) -> Any:
     dy, shape = inputs[0], _shape(attrs)
     kernel, strides, padding, _dilation, ceil = _window(attrs, shape)
     counted = bool(attrs.get("count_include_pad", 0))
@@ -115,7 +115,7 @@ def _average_pool(inputs: Inputs, attrs: Attrs) -> Any:
     )
 
 
-def _batch_norm(inputs: Inputs, attrs: Attrs) -> Any:
+def _batch_norm(inputs: Tensors, attrs: Attrs) -> Any:
     x, scale, bias, mean, var = inputs[:5]
     momentum = 1 - attrs.get("momentum", 0.9)
     return _aten.native_batch_norm(
@@ -123,14 +123,14 @@ def _batch_norm(inputs: Inputs, attrs: Attrs) -> Any:
     )
 
 
-def _batch_norm_gradient(inputs: Inputs, attrs: Attrs) -> Any:
+def _batch_norm_gradient(inputs: Tensors, attrs: Attrs) -> Any:
     dy, x, scale, mean, inverse = inputs
     return _aten.native_batch_norm_backward(
         dy, x, scale, None, None, mean, inverse, True, attrs.get("epsilon", 1e-5), [True] * 3
     )
 
 
-def _layer_norm(inputs: Inputs, attrs: Attrs) -> Any:
+def _layer_norm(inputs: Tensors, attrs: Attrs) -> Any:
     dy, x, scale, mean, inverse = inputs
     axis = attrs.get("axis", -1) % x.dim()
     return _aten.native_layer_norm_backward(
@@ -138,7 +138,7 @@ def _layer_norm(inputs: Inputs, attrs: Attrs) -> Any:
     )
 
 
-def _rms_norm(inputs: Inputs, attrs: Attrs) -> Any:
+def _rms_norm(inputs: Tensors, attrs: Attrs) -> Any:
     """With n = x / rms: dx = (dy w - n mean(dy w n)) / rms."""
     dy, x, scale = inputs
     axes = list(range(attrs.get("axis", -1) % x.dim(), x.dim()))
@@ -150,7 +150,7 @@ def _rms_norm(inputs: Inputs, attrs: Attrs) -> Any:
     return data, (dy * normal).sum(rows)
 
 
-def _group_norm(inputs: Inputs, attrs: Attrs) -> Any:
+def _group_norm(inputs: Tensors, attrs: Attrs) -> Any:
     x, scale, bias = inputs[:3]
     groups = attrs.get("num_groups") or x.shape[1]
     per_channel = x.shape[1]
@@ -166,7 +166,7 @@ def _group_norm(inputs: Inputs, attrs: Attrs) -> Any:
     )
 
 
-def _group_norm_gradient(inputs: Inputs, attrs: Attrs) -> Any:
+def _group_norm_gradient(inputs: Tensors, attrs: Attrs) -> Any:
     dy, x, scale, mean, inverse = inputs
     groups = attrs.get("num_groups") or x.shape[1]
     return _aten.native_group_norm_backward(
@@ -183,7 +183,7 @@ def _group_norm_gradient(inputs: Inputs, attrs: Attrs) -> Any:
     )
 
 
-def _gather(inputs: Inputs, attrs: Attrs) -> Any:
+def _gather(inputs: Tensors, attrs: Attrs) -> Any:
     dy, indices, shape = inputs[0], inputs[1], _shape(attrs)
     axis = attrs.get("axis", 0) % len(shape)
     if axis == 0 and len(shape) == 2 and indices.ndim > 0:
@@ -194,7 +194,7 @@ def _gather(inputs: Inputs, attrs: Attrs) -> Any:
     return dy.new_zeros(shape).index_add(axis, indices.flatten(), flat)
 
 
-def _slice(inputs: Inputs, attrs: Attrs) -> Any:
+def _slice(inputs: Tensors, attrs: Attrs) -> Any:
     """Put back piece by piece, from the last axis that was cut to the first."""
     lists = [attrs.get(name) for name in ("starts", "ends", "axes")]
     given = [x.flatten().tolist() if x is not None else None for x in inputs[1:]]
@@ -213,7 +213,7 @@ def _slice(inputs: Inputs, attrs: Attrs) -> Any:
     return dy
 
 
-def _resize(inputs: Inputs, attrs: Attrs) -> Any:
+def _resize(inputs: Tensors, attrs: Attrs) -> Any:
     dy, shape = inputs[0], _shape(attrs)
     sizes = list(dy.shape[2:])
     if attrs.get("mode", "nearest") == "nearest":
@@ -224,7 +224,7 @@ def _resize(inputs: Inputs, attrs: Attrs) -> Any:
     return _aten.upsample_bilinear2d_backward(dy, sizes, shape, aligned)
 
 
-def _likelihood(inputs: Inputs, attrs: Attrs) -> Any:
+def _likelihood(inputs: Tensors, attrs: Attrs) -> Any:
     dy, labels, logs = inputs
     reduction = {"none": 0, "mean": 1, "sum": 2}[attrs.get("reduction", "mean")]
     ignored = attrs.get("ignore_index", -100)
@@ -233,7 +233,7 @@ def _likelihood(inputs: Inputs, attrs: Attrs) -> Any:
     return backward(dy, logs, labels, None, reduction, ignored, count)
 
 
-def _likelihood_loss(inputs: Inputs, attrs: Attrs) -> Any:
+def _likelihood_loss(inputs: Tensors, attrs: Attrs) -> Any:
     return F.nll_loss(
         inputs[0],
         inputs[1],
@@ -242,15 +242,15 @@ def _likelihood_loss(inputs: Inputs, attrs: Attrs) -> Any:
     )
 
 
-def _softmax(function: Any) -> Rule:
-    def rule(inputs: Inputs, attrs: Attrs) -> Any:
+def _softmax(function: Any) -> Translation:
+    def rule(inputs: Tensors, attrs: Attrs) -> Any:
         dy, y = inputs
         return function(dy, y, attrs.get("axis", -1), y.dtype)
 
     return rule
 
 
-def _clip(inputs: Inputs, attrs: Attrs) -> Any:
+def _clip(inputs: Tensors, attrs: Attrs) -> Any:
     def bound(index: int, name: str, limit: float) -> float:
         given = inputs[index] if len(inputs) > index else None
         return float(given.item() if given is not None else attrs.get(name, limit))
@@ -259,18 +259,18 @@ def _clip(inputs: Inputs, attrs: Attrs) -> Any:
     return _aten.hardtanh_backward(inputs[0], inputs[1], low, high)
 
 
-def _prelu(inputs: Inputs, _: Attrs) -> Any:
+def _prelu(inputs: Tensors, _: Attrs) -> Any:
     dy, x, slope = inputs
     return torch.where(x > 0, dy, dy * slope), torch.where(x > 0, 0.0, dy * x)
 
 
-def _hard_sigmoid(inputs: Inputs, attrs: Attrs) -> Any:
+def _hard_sigmoid(inputs: Tensors, attrs: Attrs) -> Any:
     dy, x = inputs
     line = x * attrs.get("alpha", 0.2) + attrs.get("beta", 0.5)
     return torch.where((line > 0) & (line < 1), dy * attrs.get("alpha", 0.2), 0.0)
 
 
-def _lrn(inputs: Inputs, attrs: Attrs) -> Any:
+def _lrn(inputs: Tensors, attrs: Attrs) -> Any:
     """With y = x s^-beta and s = bias + alpha / size * windowed sum of x^2."""
     dy, x, y = inputs
     size, alpha, beta = attrs["size"], attrs.get("alpha", 1e-4), attrs.get("beta", 0.75)
@@ -318,15 +318,15 @@ _SLOPES: dict[str, _Slope] = {
 }
 
 
-def _slope(function: _Slope) -> Rule:
+def _slope(function: _Slope) -> Translation:
     return lambda inputs, attrs: function(inputs[0], inputs[1], attrs)
 
 
-def _descent(inputs: Inputs, _: Attrs) -> Any:
+def _descent(inputs: Tensors, _: Attrs) -> Any:
     return inputs[1].add_(inputs[2], alpha=-float(inputs[0]))
 
 
-def _momentum(inputs: Inputs, attrs: Attrs) -> Any:
+def _momentum(inputs: Tensors, attrs: Attrs) -> Any:
     rate, _step, weight, gradient, velocity = inputs
     velocity.mul_(attrs["alpha"]).add_(gradient)
     if attrs.get("mode") == "nesterov":
@@ -335,14 +335,14 @@ def _momentum(inputs: Inputs, attrs: Attrs) -> Any:
     return weight.add_(velocity, alpha=-float(rate)), velocity
 
 
-def _adagrad(inputs: Inputs, attrs: Attrs) -> Any:
+def _adagrad(inputs: Tensors, attrs: Attrs) -> Any:
     rate, _step, weight, gradient, square = inputs
     square.addcmul_(gradient, gradient, value=1)
     deviation = square.sqrt().add_(attrs.get("epsilon", 1e-10))
     return weight.addcdiv_(gradient, deviation, value=-float(rate)), square
 
 
-def _adam(inputs: Inputs, attrs: Attrs) -> Any:
+def _adam(inputs: Tensors, attrs: Attrs) -> Any:
     """The operators of PyTorch's Adam for one tensor, in its order."""
     rate, step, weight, gradient, mean, square = inputs
     number = int(step) + 1
@@ -357,7 +357,7 @@ def _adam(inputs: Inputs, attrs: Attrs) -> Any:
     return weight, mean, square
 
 
-RULES: dict[str, Rule] = {
+RULES: dict[str, Translation] = {
     "MaxPool:2": _max_pool_saving,
     "NegativeLogLikelihoodLoss": _likelihood_loss,
     "lydite:BatchNormalizationTraining": _batch_norm,

@@ -12,7 +12,7 @@ from lydite.chip.technology import SOURCES, Technology
 from lydite.hardware.chip import Chip
 
 if TYPE_CHECKING:
-    from lydite.chip.result import ChipResult
+    from lydite.chip.result import ChipRun
     from lydite.chip.smv.energy import Power
 
 SCOPE = (
@@ -49,7 +49,7 @@ class Used:
         return sum(self.area_by_component_mm2.values())
 
 
-def energy_of(result: ChipResult) -> Used:
+def energy_of(result: ChipRun) -> Used:
     """Energy by component and layer, and area, as the array's dataflow models them."""
     return result.dataflow.energy(result.plan, result.chip, result.seconds)
 
@@ -121,7 +121,7 @@ FIGURES = ("seconds", "utilisation", "energy_j", "power_w", "area_mm2")
 """Keys of `figures_of`."""
 
 
-def figures_of(result: ChipResult) -> dict[str, float]:
+def figures_of(result: ChipRun) -> dict[str, float]:
     """Time, utilisation, energy, mean power and area of a run, units in the names."""
     used = energy_of(result)
     return {
@@ -133,7 +133,7 @@ def figures_of(result: ChipResult) -> dict[str, float]:
     }
 
 
-def smv_power(result: ChipResult, *, level: str = "no", compat: bool = False) -> Power:
+def smv_power(result: ChipRun, *, level: str = "no", compat: bool = False) -> Power:
     """Power of each invocation of a network on SMV; see `lydite.chip.smv.energy.power_of`.
 
     Raises:

@@ -15,7 +15,7 @@ from lydite.hardware.chip import Noc
 
 
 @dataclass
-class Links:
+class NocLinks:
     """Links by the pair of nodes that they join, numbered as they are asked for.
 
     Attributes:

@@ -15,7 +15,7 @@ from lydite.units import format_seconds
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ChipResult(OneLine):
+class ChipRun(OneLine):
     """What a network takes on a chip.
 
     Attributes:

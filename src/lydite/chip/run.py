@@ -11,7 +11,7 @@ from lydite.chip.dataflow import dataflow_of
 from lydite.chip.energy import energy_of
 from lydite.chip.memory import check_weights_fit
 from lydite.chip.plan import ChipPlan
-from lydite.chip.result import ChipResult
+from lydite.chip.result import ChipRun
 from lydite.chip.soc import play_soc
 from lydite.chip.tilings import TILINGS, USUAL, TilingPolicy
 from lydite.graph import Graph
@@ -27,7 +27,7 @@ def run_chip(
     soc: bool = True,
     fuse: bool = True,
     tiling: str = "usual",
-) -> ChipResult:
+) -> ChipRun:
     """A network on a chip.
 
     Args:
@@ -59,13 +59,13 @@ def run_chip(
 
 def _run(
     graph: Graph, chip: Chip, threads: int, soc: bool, fuse: bool, tiling: TilingPolicy
-) -> ChipResult:
+) -> ChipRun:
     dataflow = dataflow_of(chip)
     plan = dataflow.plan(fused(graph) if fuse and dataflow.takes_fused else graph, chip, tiling)
     if not soc:
-        return ChipResult(graph.name, chip, plan, None, _alone_s(plan, chip))
+        return ChipRun(graph.name, chip, plan, None, _alone_s(plan, chip))
     played = play_soc(chip, plan.jobs, plan.layers, threads=threads)
-    return ChipResult(graph.name, chip, plan, played, played.seconds)
+    return ChipRun(graph.name, chip, plan, played, played.seconds)
 
 
 def _alone_s(plan: ChipPlan, chip: Chip) -> float:

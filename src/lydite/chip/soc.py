@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from lydite.chip.memory import in_flight_bytes, request_bytes, round_trip_s
-from lydite.chip.noc import Links, way
+from lydite.chip.noc import NocLinks, way
 from lydite.engine import NOWHERE, Network, Servers, Tasks, Timeline
 from lydite.engine import simulate as play
 from lydite.hardware.chip import Chip
@@ -304,7 +304,7 @@ class _Writer:
         first, ways = list(range(len(rates))), [[]]
         place = [np.zeros(len(self.jobs), np.int64)] * 2
         if noc is not None:
-            links, ends = Links(len(rates)), [way(noc, a, self.count) for a in range(self.count)]
+            links, ends = NocLinks(len(rates)), [way(noc, a, self.count) for a in range(self.count)]
             ways = [links.along(nodes) for nodes in ends]
             ways += [links.along(nodes[::-1]) for nodes in ends]
             rates += [noc.link_bytes_per_s] * len(links.by_ends)

@@ -20,7 +20,7 @@ ALADDIN_NM = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class FunctionalUnit:
     """A functional unit of 32 bits (a register: of one) built for a clock.
 
     Attributes:
@@ -48,11 +48,11 @@ class Unit:
 _NS = (1, 2, 3, 4, 5, 6, 10)
 
 
-def _columns(*rows: tuple[float, float, float, float]) -> tuple[Unit, ...]:
-    return tuple(Unit(*row, column_ns=ns) for row, ns in zip(rows, _NS, strict=True))
+def _columns(*rows: tuple[float, float, float, float]) -> tuple[FunctionalUnit, ...]:
+    return tuple(FunctionalUnit(*row, column_ns=ns) for row, ns in zip(rows, _NS, strict=True))
 
 
-ALADDIN: Mapping[str, tuple[Unit, ...]] = {
+ALADDIN: Mapping[str, tuple[FunctionalUnit, ...]] = {
     "mul": _columns(
         (4.979808, 7.703601, 7.786052e-2, 6351.338),
         (1.748818, 3.028611, 4.831147e-2, 5137.736),
@@ -98,10 +98,10 @@ ALADDIN: Mapping[str, tuple[Unit, ...]] = {
         (1.3226e-3, 1.792126e-4, 7.395312e-5, 5.981433),
         (5.53531e-4, 0.0, 7.358945e-5, 5.981433),
     ),
-    "float32 add": (Unit(2.537098, 3.022642, 5.311069e-2, 4361.094, stages=3),),
-    "float32 mul": (Unit(5.050183, 6.723213, 0.1198412, 8967.113, stages=3),),
-    "float64 add": (Unit(6.530689, 8.053947, 0.1332011, 9884.79, stages=3),),
-    "float64 mul": (Unit(15.37875, 22.54211, 0.276376, 22269.51, stages=3),),
+    "float32 add": (FunctionalUnit(2.537098, 3.022642, 5.311069e-2, 4361.094, stages=3),),
+    "float32 mul": (FunctionalUnit(5.050183, 6.723213, 0.1198412, 8967.113, stages=3),),
+    "float64 add": (FunctionalUnit(6.530689, 8.053947, 0.1332011, 9884.79, stages=3),),
+    "float64 mul": (FunctionalUnit(15.37875, 22.54211, 0.276376, 22269.51, stages=3),),
 }
 """Aladdin's units by the period that they are built for; floating point at 1 ns only.
 
@@ -110,7 +110,7 @@ synthesised; no clock tree, no control, no wires between units. There is none of
 """
 
 
-def unit(name: str, period_ns: float) -> Unit:
+def unit(name: str, period_ns: float) -> FunctionalUnit:
     """A unit of `ALADDIN` that keeps up with a clock: the slowest one built for it or for a faster.
 
     Below 1 ns that is the one of 1 ns, the fastest there is; its energy is then too small.
@@ -172,7 +172,7 @@ def sram_bank(size_bytes: float, word_bytes: float = 4, ports: int = 1) -> Bank:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class TechnologyNode:
     """One technology's energies.
 
     Attributes:
@@ -194,14 +194,14 @@ def _aladdin_pj() -> dict[str, float]:
     return {name: ALADDIN[own][0].energy_pj for name, own in names.items()}
 
 
-NODES: Mapping[float, Node] = {
-    40: Node(
+NODES: Mapping[float, TechnologyNode] = {
+    40: TechnologyNode(
         _aladdin_pj(),
         tuple((size, sram_bank(size, 8).read_pj) for size in (8192.0, 2.0**20)),
         "ALADDIN's power_func.h at 1 ns; CACTI's bank of 8 KiB and the root of the size",
         "a unit as synthesised; a whole bank",
     ),
-    45: Node(
+    45: TechnologyNode(
         {
             "int8 mul": 0.2,
             "int8 add": 0.03,
@@ -216,7 +216,7 @@ NODES: Mapping[float, Node] = {
         "Horowitz, ISSCC 2014, as papers quote it (0.9 V); float16 mul from memory",
         "bare operation: no registers, clock or control",
     ),
-    7: Node(
+    7: TechnologyNode(
         {
             "int8 mul": 0.07,
             "int8 add": 0.007,
@@ -237,7 +237,7 @@ NODES: Mapping[float, Node] = {
 """Tables by node in nm."""
 
 
-def node(nm: float) -> Node:
+def node(nm: float) -> TechnologyNode:
     """A row of `NODES`.
 
     Raises:

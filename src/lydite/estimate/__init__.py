@@ -4,7 +4,7 @@ from lydite.estimate.accuracy import Accuracy, Point
 from lydite.estimate.base import CONFIDENCE, SOURCES, Chain, Estimate, Estimator, Sum, add_up
 from lydite.estimate.interpolated import Interpolated
 from lydite.estimate.measured import Measured, Rows
-from lydite.estimate.predict import Coverage, Node, Prediction, coverage, predict
+from lydite.estimate.predict import Coverage, PredictedNode, Prediction, coverage, predict
 from lydite.estimate.roofline import (
     AchievedEfficiency,
     Efficiency,
@@ -25,8 +25,8 @@ __all__ = [
     "Estimator",
     "Interpolated",
     "Measured",
-    "Node",
     "Point",
+    "PredictedNode",
     "Prediction",
     "Roofline",
     "Rows",

@@ -20,7 +20,7 @@ do not meet each other's traces in caches and predictors. Nine models in ten lie
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Node(OneLine):
+class PredictedNode(OneLine):
     """One operator of the graph with its estimate; None where no estimator has one."""
 
     name: str
@@ -78,7 +78,7 @@ class Prediction(OneLine):
 
     model: str
     device: Device
-    nodes: tuple[Node, ...]
+    nodes: tuple[PredictedNode, ...]
     total: Sum
     call: Estimate | None
     coverage: Coverage
@@ -111,9 +111,9 @@ def predict(
     distinct = list(dict.fromkeys(keys.values()))
     answers = dict(zip(distinct, estimator.estimate(distinct, device), strict=True))
     nodes = tuple(
-        Node(op.name, op.qualified_type, keys.get(op.name), answers.get(keys[op.name]))
+        PredictedNode(op.name, op.qualified_type, keys.get(op.name), answers.get(keys[op.name]))
         if op.name in keys
-        else Node(op.name, op.qualified_type, None, None)
+        else PredictedNode(op.name, op.qualified_type, None, None)
         for op in graph.ops
     )
     parts = list(_parts(nodes))
@@ -124,14 +124,14 @@ def predict(
     )
 
 
-def _parts(nodes: Iterable[Node]) -> Iterable[tuple[Estimate, int, Hashable]]:
+def _parts(nodes: Iterable[PredictedNode]) -> Iterable[tuple[Estimate, int, Hashable]]:
     counts = Counter((node.key, node.estimate) for node in nodes if node.estimate is not None)
     for (key, estimate), count in counts.items():
         if estimate is not None:
             yield estimate, count, key
 
 
-def coverage(nodes: Sequence[Node]) -> Coverage:
+def coverage(nodes: Sequence[PredictedNode]) -> Coverage:
     """Coverage by node, by type and by time."""
     by_source = Counter(n.estimate.source if n.estimate else "unknown" for n in nodes)
     seconds: dict[str, float] = {}

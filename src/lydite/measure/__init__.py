@@ -1,18 +1,18 @@
 """Measuring: the timing protocol, operators in worker processes, whole models."""
 
 from lydite.measure.profile import Profile, profile, profile_in_graph
-from lydite.measure.session import Failure, Progress, Session
-from lydite.measure.timing import Plan, Timing, measure
+from lydite.measure.session import Failure, MeasuringSession, Progress
+from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.measure.whole import Bench, Validation, bench, validate
 
 __all__ = [
     "Bench",
     "Failure",
-    "Plan",
+    "MeasuringSession",
     "Profile",
     "Progress",
-    "Session",
     "Timing",
+    "TimingPlan",
     "Validation",
     "bench",
     "measure",

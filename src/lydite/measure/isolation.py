@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lydite.backends import Backend, Settings
-from lydite.measure.timing import Plan, Timing, measure
+from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import OpKey, TensorType
 
 ROTATED_BYTES = 16 << 20
@@ -62,7 +62,7 @@ def copies_for(key: OpKey, cache: str) -> int:
     return int(np.clip(-(-ROTATED_BYTES // own), 1, _MOST_COPIES))
 
 
-def call_costs(backend: Backend, settings: Settings, plan: Plan) -> CallCosts:
+def call_costs(backend: Backend, settings: Settings, plan: TimingPlan) -> CallCosts:
     """Measure call and tap from two chain lengths, and dispatch from chains with swept caches."""
     short, long, swept = 8, 136, 24
     items = {

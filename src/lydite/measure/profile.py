@@ -11,7 +11,7 @@ from lydite.backends import NodeTime
 from lydite.backends.lowered import lowered
 from lydite.graph import Graph, OpKey, keys_of
 from lydite.measure.isolation import footprint_bytes
-from lydite.measure.session import Failure, Progress, Session, silent
+from lydite.measure.session import Failure, MeasuringSession, Progress, silent
 from lydite.results import OneLine
 from lydite.store import Conditions, Measurement
 
@@ -43,7 +43,7 @@ class Profile(OneLine):
 
 
 def profile(
-    graph: Graph, session: Session, *, again: bool = False, progress: Progress = silent
+    graph: Graph, session: MeasuringSession, *, again: bool = False, progress: Progress = silent
 ) -> Profile:
     """Measure the distinct operators of `graph` that the database does not hold yet.
 
@@ -83,7 +83,7 @@ def profile(
 
 
 def profile_in_graph(
-    graph: Graph, session: Session, *, runs: int = 10
+    graph: Graph, session: MeasuringSession, *, runs: int = 10
 ) -> Sequence[Sequence[NodeTime]]:
     """Keep the backend's own times of whole runs, by operator, with scope "in_graph".
 

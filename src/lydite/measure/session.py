@@ -14,7 +14,7 @@ from lydite.graph import OpKey
 from lydite.measure.client import Worker, WorkerLost
 from lydite.measure.environment import platform_versions
 from lydite.measure.isolation import cache_state
-from lydite.measure.timing import Plan
+from lydite.measure.timing import TimingPlan
 from lydite.measure.worker import MODEL, PACE, Request
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
 from lydite.store import Conditions, Database, Measurement, Software
@@ -32,7 +32,7 @@ class Failure:
     error: str
 
 
-class Session:
+class MeasuringSession:
     """Measures operators in a worker process and commits each row as it comes.
 
     Args:
@@ -52,7 +52,7 @@ class Session:
         database: Database,
         device: str,
         settings: Settings,
-        plan: Plan,
+        plan: TimingPlan,
         *,
         cache: str = "rotated",
         run: str | None = None,
@@ -67,7 +67,7 @@ class Session:
         self._costs: tuple[float, ...] | None = None
         self._paces: dict[str, list[float]] = {}
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> MeasuringSession:
         return self
 
     def __exit__(self, *_: object) -> None:

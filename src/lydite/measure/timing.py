@@ -50,7 +50,7 @@ class Runnable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TimingPlan:
     """How many samples to take, and how long to spend.
 
     Attributes:
@@ -147,7 +147,7 @@ def warm_up(item: Runnable, budget_s: float) -> tuple[int, float]:
             return 1, recent[0]
 
 
-def measure(items: Mapping[str, Runnable], plan: Plan) -> dict[str, Timing]:
+def measure(items: Mapping[str, Runnable], plan: TimingPlan) -> dict[str, Timing]:
     """Time the items, interleaved; see the module's docstring for the protocol.
 
     Returns:

@@ -20,8 +20,8 @@ from lydite.estimate.assemble import usual_chain
 from lydite.graph import Graph, OpKey, keys_of, model_key, write_onnx
 from lydite.hardware import Device
 from lydite.measure.isolation import copies_for, footprint_bytes
-from lydite.measure.session import Progress, Session, silent
-from lydite.measure.timing import Plan, Timing, measure
+from lydite.measure.session import MeasuringSession, Progress, silent
+from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.results import OneLine
 from lydite.store import Conditions, Measurement
 from lydite.units import format_seconds
@@ -56,7 +56,7 @@ class Bench(OneLine):
         return f"{self.model}: {format_seconds(self.timing.median_s)}, measured"
 
 
-def bench(graph: Graph, backend: Backend, settings: Settings, plan: Plan) -> Bench:
+def bench(graph: Graph, backend: Backend, settings: Settings, plan: TimingPlan) -> Bench:
     """Measure whole calls of a model in this process, one sample per call or a few."""
     process = psutil.Process()
     before, start = process.memory_info().rss, time.perf_counter()
@@ -77,7 +77,7 @@ def batch_of(graph: Graph) -> int:
 
 
 def model_row(
-    graph: Graph, samples_s: np.ndarray, session: Session, environment: Any
+    graph: Graph, samples_s: np.ndarray, session: MeasuringSession, environment: Any
 ) -> Measurement:
     """A whole model's samples as a row of the database."""
     return Measurement(
@@ -132,7 +132,7 @@ class Validation(OneLine):
 
 
 def validate(
-    graph: Graph, session: Session, device: Device, *, progress: Progress = silent
+    graph: Graph, session: MeasuringSession, device: Device, *, progress: Progress = silent
 ) -> Validation:
     """Measure a model's operators with the model itself between them, then predict it."""
     low = lowered(session.backend, graph, session.settings)

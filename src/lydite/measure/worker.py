@@ -19,7 +19,7 @@ from lydite.backends import Backend, Prepared, Settings, find_backend
 from lydite.errors import LyditeError
 from lydite.graph import OpKey, read_onnx
 from lydite.measure.isolation import CallCosts, call_costs, copies_for, corrected
-from lydite.measure.timing import Plan, Timing, measure
+from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
 
 MODEL = "model"
@@ -43,7 +43,7 @@ class Request:
 
     backend: str
     settings: Settings = field(default_factory=Settings)
-    plan: Plan = field(default_factory=Plan)
+    plan: TimingPlan = field(default_factory=TimingPlan)
     keys: tuple[str, ...] = ()
     cache: str = "rotated"
     model: str = ""
@@ -62,7 +62,7 @@ class Request:
         return Request(
             **{k: record[k] for k in ("backend", "cache", "model")},
             settings=Settings(**record["settings"]),
-            plan=Plan(**record["plan"]),
+            plan=TimingPlan(**record["plan"]),
             keys=tuple(record["keys"]),
             costs=tuple(costs) if costs else None,
         )

@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 from lydite.errors import GraphError
 from lydite.graph import Graph, Op, total_work
 
-Shape: TypeAlias = tuple[int, ...]
-Count: TypeAlias = Callable[[Op, Sequence[Shape], int], int]
+CountedShape: TypeAlias = tuple[int, ...]
+Count: TypeAlias = Callable[[Op, Sequence[CountedShape], int], int]
 """Of an operator, its inputs' shapes (empty for one left out) and its first output's elements."""
 
 
@@ -46,7 +46,7 @@ def figures_of(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _shape(graph: Graph, name: str, op: Op) -> Shape:
+def _shape(graph: Graph, name: str, op: Op) -> CountedShape:
     if not name:
         return ()
     type_ = graph.type_of(name)
@@ -55,24 +55,24 @@ def _shape(graph: Graph, name: str, op: Op) -> Shape:
     return tuple(int(dim) for dim in type_.shape)
 
 
-def _conv(_: Op, ins: Sequence[Shape], out: int) -> int:
+def _conv(_: Op, ins: Sequence[CountedShape], out: int) -> int:
     """Every output sums over the input channels of its group and the kernel."""
     return math.prod(ins[1][1:]) * out
 
 
-def _conv_transpose(_op: Op, ins: Sequence[Shape], _out: int) -> int:
+def _conv_transpose(_op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     return math.prod(ins[1][1:]) * math.prod(ins[0])
 
 
-def _matmul(_: Op, ins: Sequence[Shape], out: int) -> int:
+def _matmul(_: Op, ins: Sequence[CountedShape], out: int) -> int:
     return ins[0][-1] * out
 
 
-def _gemm(op: Op, ins: Sequence[Shape], out: int) -> int:
+def _gemm(op: Op, ins: Sequence[CountedShape], out: int) -> int:
     return ins[0][0 if op.attrs.get("transA") else 1] * out
 
 
-def _einsum(op: Op, ins: Sequence[Shape], _out: int) -> int:
+def _einsum(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     """Two operands without an ellipsis: the sizes of all their labels."""
     equation = op.attrs["equation"]
     left = str(equation).replace(" ", "").partition("->")[0]
@@ -87,7 +87,7 @@ def _einsum(op: Op, ins: Sequence[Shape], _out: int) -> int:
     return math.prod(sizes.values())
 
 
-def _attention(op: Op, ins: Sequence[Shape], _out: int) -> int:
+def _attention(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     """Scores and weighted sum over all pairs, those that a causal mask hides too."""
     query, value = ins[0], ins[2]
     if len(query) == 3:  # [batch, tokens, heads x size]
@@ -98,33 +98,33 @@ def _attention(op: Op, ins: Sequence[Shape], _out: int) -> int:
     return math.prod(query[:3]) * (value[2] + past) * (query[3] + value[3])
 
 
-def _experts(op: Op, ins: Sequence[Shape], _out: int) -> int:
+def _experts(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     """Up, down and perhaps gate of the experts that each token goes through."""
     tokens = math.prod(ins[0][:-1])
     matrices = (math.prod(ins[i][1:]) for i in (2, 4, 6) if len(ins) > i and ins[i])
     return tokens * _int(op, "k") * sum(matrices)
 
 
-def _recurrent(_op: Op, ins: Sequence[Shape], _out: int) -> int:
+def _recurrent(_op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     """Weights of input and state, once for every step and sample; the first axis is directions."""
     return math.prod(ins[0][:2]) * (math.prod(ins[1]) + math.prod(ins[2]))
 
 
-def _fused_matmul(op: Op, ins: Sequence[Shape], out: int) -> int:
+def _fused_matmul(op: Op, ins: Sequence[CountedShape], out: int) -> int:
     return ins[0][-2 if op.attrs.get("transA") else -1] * out
 
 
-def _conv_input_gradient(_op: Op, ins: Sequence[Shape], _out: int) -> int:
+def _conv_input_gradient(_op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     """dy [N, M, ...] and weight [M, C, ...]."""
     return math.prod(ins[1][1:]) * math.prod(ins[0])
 
 
-def _conv_weight_gradient(op: Op, ins: Sequence[Shape], _out: int) -> int:
+def _conv_weight_gradient(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     shape: Any = op.attrs["shape"]
     return math.prod(shape[1:]) * math.prod(ins[0])
 
 
-def _attention_gradient(op: Op, ins: Sequence[Shape], _out: int) -> int:
+def _attention_gradient(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     """Scores again, then two products each for value and probabilities, query and key."""
     query, value = ins[0], ins[2]
     if len(query) == 3:
@@ -134,14 +134,14 @@ def _attention_gradient(op: Op, ins: Sequence[Shape], _out: int) -> int:
     return math.prod(query[:3]) * value[2] * (3 * query[3] + 2 * value[3])
 
 
-def _recurrent_input_gradient(op: Op, ins: Sequence[Shape], _out: int) -> int:
+def _recurrent_input_gradient(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     """X, W, R: as many as forward, but for the state before the first step if that is zero."""
     steps, batch = ins[0][:2]
     inside = steps if len(op.outputs) > 2 else steps - 1
     return batch * (steps * math.prod(ins[1]) + inside * math.prod(ins[2]))
 
 
-def _recurrent_weight_gradient(op: Op, ins: Sequence[Shape], _out: int) -> int:
+def _recurrent_weight_gradient(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     """Gradients of the gates [steps, directions, batch, ...], X and Y."""
     gates = _GATES[op.op_type.removesuffix("WeightGrad")]
     _, directions, _, hidden = ins[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lydite.chip import ChipResult
+from lydite.chip import ChipRun
 from lydite.chip.dataflow import dataflow_of
 from lydite.chip.energy import Used, energy_of
 from lydite.hardware.chip import Chip
@@ -23,7 +23,7 @@ from lydite.units import format_bytes, format_percent, format_seconds, format_si
 _ASSUMED = "assumed"
 
 
-def write_chip_page(result: ChipResult, path: Path) -> Path:
+def write_chip_page(result: ChipRun, path: Path) -> Path:
     """Write a self-contained page that loads nothing from the network.
 
     Args:
@@ -63,7 +63,7 @@ def write_chip_page(result: ChipResult, path: Path) -> Path:
     )
 
 
-def _figures(result: ChipResult, used: Used) -> Section:
+def _figures(result: ChipRun, used: Used) -> Section:
     chip, plan = result.chip, result.plan
     moved = sum(cost.load_bytes + cost.store_bytes for cost in plan.costs)
     rate = moved / result.seconds if result.seconds else 0.0
@@ -93,7 +93,7 @@ def _figures(result: ChipResult, used: Used) -> Section:
     return Section("Figures (simulated)", columns=["figure", "value", ""], rows=rows)
 
 
-def _parts(result: ChipResult) -> Section:
+def _parts(result: ChipRun) -> Section:
     parts = sorted(result.by_part().items(), key=lambda item: -item[1])
     whole = sum(cycles for _, cycles in parts) or 1.0
     rows = [[name, f"{cycles:,.0f}", format_percent(cycles / whole)] for name, cycles in parts]
@@ -107,7 +107,7 @@ def _parts(result: ChipResult) -> Section:
 
 
 def _slowest(
-    result: ChipResult, stalls: Sequence[dict[str, float]], cycles: Sequence[float]
+    result: ChipRun, stalls: Sequence[dict[str, float]], cycles: Sequence[float]
 ) -> Section:
     """Bars of the longest layers, in the network's order."""
     longest = sorted(range(len(cycles)), key=lambda at: -cycles[at])[:MOST_LAYERS]
@@ -119,7 +119,7 @@ def _slowest(
     return Section("What layers wait for", text, figure=figure)
 
 
-def _timeline(result: ChipResult) -> list[Section]:
+def _timeline(result: ChipRun) -> list[Section]:
     if result.soc is None:
         return []
     bars = chip_bars(result)
@@ -134,7 +134,7 @@ def _timeline(result: ChipResult) -> list[Section]:
     return [Section("Timeline", text, figure=chip_timeline(bars))]
 
 
-def _layers(result: ChipResult, used: Used, cycles: Sequence[float]) -> Section:
+def _layers(result: ChipRun, used: Used, cycles: Sequence[float]) -> Section:
     per_cycle = result.chip.array.macs * result.chip.accelerators
     rows = [
         [
@@ -153,7 +153,7 @@ def _layers(result: ChipResult, used: Used, cycles: Sequence[float]) -> Section:
     return Section("Layers", "Energy is without leakage.", columns, rows)
 
 
-def _host(result: ChipResult) -> Section:
+def _host(result: ChipRun) -> Section:
     rows = [
         [cost.name, cost.op_type, cost.fallback_reason, format_seconds(cost.host_s)]
         for cost in result.plan.host
@@ -250,7 +250,7 @@ def _chip(chip: Chip) -> Section:
     return Section("Chip", columns=["figure", "value", "source"], rows=rows)
 
 
-def _assumed(result: ChipResult) -> Section:
+def _assumed(result: ChipRun) -> Section:
     chip, cpu = result.chip, result.chip.cpu
     rows = [
         ["cycles of an invocation", dataflow_of(chip).describe(chip).cycles_from],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lydite.chip import ChipResult
+from lydite.chip import ChipRun
 from lydite.chip.soc import CATEGORIES
 from lydite.hardware.chip import Chip
 from lydite.report.plots import Figure, graph_objects, styled
@@ -74,7 +74,7 @@ def reached(chip: Chip) -> float:
     return min(chip.dram.stream_bytes_per_s(chip.interface.line_bytes), chip.bus_bytes_per_s)
 
 
-def roofline_figure(result: ChipResult, cycles: Sequence[float]) -> Figure:
+def roofline_figure(result: ChipRun, cycles: Sequence[float]) -> Figure:
     """Roofline of the chip with every layer that multiplies.
 
     Args:
@@ -121,7 +121,7 @@ def roofline_figure(result: ChipResult, cycles: Sequence[float]) -> Figure:
     return styled(figure, "The chip's roofline (simulated)")
 
 
-def chip_bars(result: ChipResult) -> Bars:
+def chip_bars(result: ChipRun) -> Bars:
     """Bars of the timeline, one row per busy server, limited to what can be read.
 
     Raises:

@@ -160,7 +160,7 @@ class Database:
                     device=device, threads=threads, scope=scope, cache=cache, status=status
                 ),
             )
-            decoder = rows.Decoder(softwares, known)
+            decoder = rows.RowDecoder(softwares, known)
             for part in self._stream(connection, query):
                 for item in decoder.measurements(part):
                     found.setdefault(item.key.digest, []).append(item)

@@ -100,7 +100,7 @@ def decode(
     found: Iterable[Sequence[Row[Any]]], softwares: Mapping[str, Software]
 ) -> Iterator[Measurement]:
     """The measurements in parts of the rows of `with_keys`."""
-    decoder = rows.Decoder(softwares)
+    decoder = rows.RowDecoder(softwares)
     for part in found:
         yield from decoder.measurements(part)
 

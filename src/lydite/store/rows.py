@@ -110,7 +110,7 @@ def run_row(item: Run) -> dict[str, Any]:
     }
 
 
-class Decoder:
+class RowDecoder:
     """Turns rows into records, many at a time; what rows share is read once.
 
     Args:

@@ -11,7 +11,7 @@ import pytest
 from lydite.chip import run_chip, varied
 from lydite.chip.dataflow import dataflow_of
 from lydite.chip.memory import Cached, hit_bytes_per_s, miss_bytes_per_s
-from lydite.chip.noc import Links, way
+from lydite.chip.noc import NocLinks, way
 from lydite.chip.operators import product_of
 from lydite.chip.tilings import USUAL
 from lydite.errors import InputError
@@ -151,7 +151,7 @@ def test_ways_are_shortest_and_go_from_neighbour_to_neighbour():
             mesh = way(Noc("mesh", 1e9, columns=3), accelerator, count)
             assert len(mesh) - 1 == sum(divmod(accelerator + 1, 3))
             assert all(abs(b - a) in (1, 3) for a, b in pairwise(mesh))
-    links = Links(5)
+    links = NocLinks(5)
     assert links.along([0, 1, 2]) == [5, 6]
     assert links.along([0, 1, 4]) == [5, 7]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lydite.chip.systolic import (
     DATAFLOWS,
     Array,
-    Memory,
+    OffChipMemory,
     Product,
     Window,
     run_on,
@@ -23,7 +23,7 @@ from lydite.compat.scalesim import read_config, read_topology
 from lydite.errors import InputError
 
 DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", Path(__file__).parents[4] / "shared" / "data"))
-SMALL = Memory(1024, 1024, 1024, 10, 10, 10)
+SMALL = OffChipMemory(1024, 1024, 1024, 10, 10, 10)
 OVERLAPPING = Window((14, 14), 8, (3, 3), (1, 1), (12, 12))
 BEYOND = Window((10, 10), 24, (1, 1), (2, 2), (6, 6))
 """Its last windows lie outside the picture, as in SCALE-Sim's ResNet-50."""
@@ -98,7 +98,7 @@ def test_small_layers_on_a_rectangular_array_as_scale_sim_runs_them(
 def test_results_that_leave_slowly_as_scale_sim_lets_them(dataflow, cycles, stalls):
     """Run with SCALE-Sim 3.0.0: 6 x 10, SRAMs of 2, 2 and 1 kB, results a word a cycle."""
     window = Window((16, 16), 3, (2, 2), (1, 1), (15, 15))
-    memory = Memory(2048, 2048, 1024, 10, 10, 1)
+    memory = OffChipMemory(2048, 2048, 1024, 10, 10, 1)
     run = stalled_run(
         Array(6, 10, dataflow),
         window_product(window, 70),
@@ -230,7 +230,7 @@ def test_any_convolution_as_element_by_element(
     ofmap = (-(-(height - high + stride) // stride), -(-(wide - across + stride) // stride))
     window = Window((height, wide), channels, (high, across), (stride, stride), ofmap)
     product, ifmap = window_product(window, filters), unfolded(window)
-    memory = Memory(*words, 10**6, *rates, 1)  # results never fill their buffer
+    memory = OffChipMemory(*words, 10**6, *rates, 1)  # results never fill their buffer
     array = Array(*sides, dataflow)
     run = stalled_run(array, product, memory, ifmap=ifmap, compat=compat)
     weights = np.arange(product.k * product.n).reshape(product.k, product.n)
@@ -250,27 +250,31 @@ def test_any_convolution_as_element_by_element(
 )
 def test_stalls_add_up_and_faster_reads_are_never_slower(dataflow, sides, sizes, words, rates):
     array, product = Array(*sides, dataflow), Product(*sizes)
-    run = stalled_run(array, product, Memory(*words, *rates))
+    run = stalled_run(array, product, OffChipMemory(*words, *rates))
     by_port = run.ifmap_stall_cycles + run.filter_stall_cycles + run.ofmap_stall_cycles
     assert run.stall_cycles == by_port
     assert run.cycles == run_on(array, product).cycles + run.stall_cycles
     ifmap, filters, ofmap = rates
-    wide = Memory(words[0], words[1], 10**6, *rates)
+    wide = OffChipMemory(words[0], words[1], 10**6, *rates)
     base = stalled_run(array, product, wide)
     for more in ((ifmap + 1, filters, ofmap), (ifmap, filters + 3, ofmap), (2 * ifmap, filters, 1)):
-        faster = stalled_run(array, product, Memory(words[0], words[1], 10**6, *more))
+        faster = stalled_run(array, product, OffChipMemory(words[0], words[1], 10**6, *more))
         assert faster.cycles <= base.cycles
 
 
 @given(st.sampled_from(DATAFLOWS), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40))
 def test_operands_that_fit_never_stall(dataflow, m, k, n):
-    run = stalled_run(Array(8, 8, dataflow), Product(m, k, n), Memory(4000, 4000, 10**6, 1, 1, 1))
+    run = stalled_run(
+        Array(8, 8, dataflow), Product(m, k, n), OffChipMemory(4000, 4000, 10**6, 1, 1, 1)
+    )
     assert (run.stall_cycles, run.ifmap_refills, run.filter_refills) == (0, 0, 0)
 
 
 def test_a_slow_port_for_results_holds_the_array():
     """1,600 results at one a cycle, of which at most a buffer and a half is still on its way."""
-    run = stalled_run(Array(8, 8, "os"), Product(40, 1, 40), Memory(100, 100, 64, 100, 100, 1))
+    run = stalled_run(
+        Array(8, 8, "os"), Product(40, 1, 40), OffChipMemory(100, 100, 64, 100, 100, 1)
+    )
     assert run.ofmap_stall_cycles == run.stall_cycles > 0
     assert 1600 - 96 <= run.cycles <= 1600 + 64
 
@@ -284,9 +288,12 @@ def test_repetitions_take_as_long_each():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Memory(1, 8, 8, 1, 1, 1), "ifmap_words is 1; allowed: whole numbers from 2"),
-        (lambda: Memory(8, 8, 8, 1, 0, 1), "filter_words_per_cycle is 0"),
-        (lambda: Memory(8, 8, 8, 1, 1, 2.5), "ofmap_words_per_cycle is 2.5"),
+        (
+            lambda: OffChipMemory(1, 8, 8, 1, 1, 1),
+            "ifmap_words is 1; allowed: whole numbers from 2",
+        ),
+        (lambda: OffChipMemory(8, 8, 8, 1, 0, 1), "filter_words_per_cycle is 0"),
+        (lambda: OffChipMemory(8, 8, 8, 1, 1, 2.5), "ofmap_words_per_cycle is 2.5"),
         (
             lambda: stalled_run(Array(4, 4, overlap="preload"), Product(4, 4, 4), SMALL),
             "not known for fold overlap 'preload'",

@@ -187,12 +187,12 @@ def test_what_nobody_knows_is_reported_and_never_zero():
 
 def test_coverage_follows_aisims_definitions():
     """AISim's manual: alexnet has 96 nodes, 90 of them known, and 21 types, 17 without a miss."""
-    from lydite.estimate import Estimate, Node, coverage
+    from lydite.estimate import Estimate, PredictedNode, coverage
 
     known = Estimate(1e-3, 1e-3, 1e-3, "measured")
     missed = {"Conv2D": 2, "Mul": 1, "Conv2DBackpropInput": 1, "Conv2DBackpropFilter": 2}
-    nodes = [Node(f"{t}{i}", t, None, None) for t, n in missed.items() for i in range(n)]
-    nodes += [Node(f"n{i}", f"type{i % 17}", None, known) for i in range(90)]
+    nodes = [PredictedNode(f"{t}{i}", t, None, None) for t, n in missed.items() for i in range(n)]
+    nodes += [PredictedNode(f"n{i}", f"type{i % 17}", None, known) for i in range(90)]
     found = coverage(nodes)
     assert round(100 * found.node_coverage, 1) == 93.8
     assert round(100 * found.type_coverage, 1) == 81.0

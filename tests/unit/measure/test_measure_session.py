@@ -12,7 +12,7 @@ from lydite.backends.replay import ReplayBackend
 from lydite.errors import BackendError
 from lydite.graph import Builder, keys_of
 from lydite.hardware import Device
-from lydite.measure import Plan, Session, profile, profile_in_graph, validate
+from lydite.measure import MeasuringSession, TimingPlan, profile, profile_in_graph, validate
 from lydite.measure.client import Worker, WorkerLost
 from lydite.measure.isolation import call_costs, copies_for, corrected, weight_bytes
 from lydite.measure.timing import measure
@@ -20,7 +20,7 @@ from lydite.measure.worker import Request
 from lydite.opkey import CALL_KEY, DISPATCH_KEY, Operand, OpKey, TensorType
 from lydite.store import Conditions, Database, Measurement, Software
 
-QUICK = Plan(rounds=3, budget_s=0.2)
+QUICK = TimingPlan(rounds=3, budget_s=0.2)
 T = TensorType("float32", (8, 8))
 
 
@@ -49,7 +49,7 @@ def recording(tmp_path, graph, seconds):
 
 
 def session(db, backend="villain", **options):
-    return Session(find_backend(backend), db, "toy", Settings(), QUICK, **options)
+    return MeasuringSession(find_backend(backend), db, "toy", Settings(), QUICK, **options)
 
 
 @pytest.mark.parametrize("cache", ["hot", "rotated"])

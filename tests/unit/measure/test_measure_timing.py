@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lydite.measure import timing
-from lydite.measure.timing import Plan, measure, sample, warm_up, warnings_for
+from lydite.measure.timing import TimingPlan, measure, sample, warm_up, warnings_for
 
 
 class Clock:
@@ -41,19 +41,21 @@ def clock(monkeypatch):
 
 
 def test_samples_are_seconds_per_call(clock):
-    found = measure({"a": Thing(clock, "a", 0.004), "b": Thing(clock, "b", 0.0001)}, Plan(rounds=5))
+    found = measure(
+        {"a": Thing(clock, "a", 0.004), "b": Thing(clock, "b", 0.0001)}, TimingPlan(rounds=5)
+    )
     assert found["a"].samples_s == pytest.approx([0.004] * 5)
     assert found["b"].samples_s == pytest.approx([0.0001] * 5)
 
 
 def test_short_things_are_looped_above_the_timer(clock):
-    found = measure({"x": Thing(clock, "x", 1e-6)}, Plan(sample_s=0.002))
+    found = measure({"x": Thing(clock, "x", 1e-6)}, TimingPlan(sample_s=0.002))
     assert found["x"].calls == 2000
 
 
 def test_slow_first_calls_are_no_samples(clock):
     thing = Thing(clock, "x", 1.0, 0.5, 0.1, 0.01)
-    found = measure({"x": thing}, Plan(rounds=4, budget_s=60))["x"]
+    found = measure({"x": thing}, TimingPlan(rounds=4, budget_s=60))["x"]
     assert found.samples_s == pytest.approx([0.01] * 4)
     assert found.warmup_calls >= 4
 
@@ -65,7 +67,7 @@ def test_warm_up_goes_on_until_three_calls_agree(clock):
 
 def test_rounds_are_interleaved_and_their_order_changes(clock):
     things = {name: Thing(clock, name, 0.3) for name in "abc"}
-    measure(things, Plan(rounds=8, budget_s=1000))
+    measure(things, TimingPlan(rounds=8, budget_s=1000))
     rounds = "".join(clock.log[-24:])
     orders = {rounds[i : i + 3] for i in range(0, 24, 3)}
     assert all(sorted(order) == ["a", "b", "c"] for order in orders)
@@ -73,7 +75,7 @@ def test_rounds_are_interleaved_and_their_order_changes(clock):
 
 
 def test_the_budget_ends_the_rounds_but_three_are_made(clock):
-    found = measure({"x": Thing(clock, "x", 10.0)}, Plan(rounds=50, budget_s=1.0))
+    found = measure({"x": Thing(clock, "x", 10.0)}, TimingPlan(rounds=50, budget_s=1.0))
     assert len(found["x"].samples_s) == 3
 
 
@@ -82,7 +84,7 @@ def test_a_flush_stands_before_each_sample_and_is_not_timed(clock):
         clock.now += 5.0
         clock.log.append("flush")
 
-    found = measure({"x": Thing(clock, "x", 1e-6)}, Plan(rounds=3, flush=flush))["x"]
+    found = measure({"x": Thing(clock, "x", 1e-6)}, TimingPlan(rounds=3, flush=flush))["x"]
     assert found.calls == 1
     assert found.samples_s == pytest.approx([1e-6] * 3, rel=1e-2)
     assert clock.log[-6:] == ["flush", "x"] * 3

@@ -9,7 +9,7 @@ The constraints of its tiles are `SMV`; `SMV_COMPAT` repeats a mistake of SMAUG'
 from lydite.chip.smv.invocations import KERNELS, Invocations
 from lydite.chip.smv.limits import SMV, SMV_COMPAT, smv_constraints
 from lydite.chip.smv.lower import lower
-from lydite.chip.smv.program import Activation, HostOp, Program, SmvOp
+from lydite.chip.smv.program import Activation, HostOp, SmvOp, SmvProgram
 from lydite.chip.smv.schedule import Schedule, schedule, schedule_graph
 
 __all__ = [
@@ -19,9 +19,9 @@ __all__ = [
     "Activation",
     "HostOp",
     "Invocations",
-    "Program",
     "Schedule",
     "SmvOp",
+    "SmvProgram",
     "lower",
     "schedule",
     "schedule_graph",

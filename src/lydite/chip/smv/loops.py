@@ -20,7 +20,7 @@ Columns = np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class LoopWork:
     """All that the columns of an operator depend on but its tiling."""
 
     problem: Problem
@@ -76,7 +76,7 @@ def _shared(whole: int, parts: int, at: Columns, what: str) -> Columns:
     return at if whole == parts else np.zeros_like(at)
 
 
-def _convolution(work: Work, tiling: Tiling) -> Loop:
+def _convolution(work: LoopWork, tiling: Tiling) -> Loop:
     """Images, rows, output channels of the weights, those of the output, input channels."""
     inputs, weights, outputs = _grids(tiling)
     channels, blocks = weights.counts[3], weights.counts[0]
@@ -104,7 +104,7 @@ def _convolution(work: Work, tiling: Tiling) -> Loop:
     )
 
 
-def _inner_product(work: Work, tiling: Tiling) -> Loop:
+def _inner_product(work: LoopWork, tiling: Tiling) -> Loop:
     """Rows, outputs, inputs; the output stays in the scratchpad until its last part is done.
 
     With several accelerators each sends the outputs that it made; SMAUG has the last alone send,
@@ -135,7 +135,7 @@ def _inner_product(work: Work, tiling: Tiling) -> Loop:
     )
 
 
-def _pooling(_: Work, tiling: Tiling) -> Loop:
+def _pooling(_: LoopWork, tiling: Tiling) -> Loop:
     """Images, rows, columns, channels; the output waits for all channels if it has one tile."""
     inputs, outputs = tiling.input.grid, tiling.output.grid
     n, h, w, c = _loops(*inputs.counts)
@@ -155,7 +155,7 @@ def _pooling(_: Work, tiling: Tiling) -> Loop:
     )
 
 
-def _batch_norm(work: Work, tiling: Tiling) -> Loop:
+def _batch_norm(work: LoopWork, tiling: Tiling) -> Loop:
     """Images, rows, columns, channels, the weights whole; a matrix by rows and channels."""
     inputs, weights, _ = _grids(tiling)
     if len(inputs.counts) == 2:
@@ -198,7 +198,7 @@ def _batch_norm_2d(inputs: Grid, weights: Grid) -> Loop:
     )
 
 
-def _one_by_one(work: Work, tiling: Tiling) -> Loop:
+def _one_by_one(work: LoopWork, tiling: Tiling) -> Loop:
     """Lines or rows of elements, one after the other; two inputs are cut alike."""
     at = tuple(_loops(*tiling.input.grid.counts))
     two = work.kernel in OF_TWO
@@ -211,7 +211,7 @@ def _grids(tiling: Tiling) -> tuple[Grid, Grid, Grid]:
     return tiling.input.grid, tiling.weights.grid, tiling.output.grid
 
 
-def _turns(work: Work, group: Columns) -> tuple[Columns, Columns]:
+def _turns(work: LoopWork, group: Columns) -> tuple[Columns, Columns]:
     """The accelerator of each group, in turn, and the group."""
     return group % work.accelerators, group
 
@@ -232,7 +232,7 @@ def number(grid: Grid, at: tuple[Columns, ...]) -> Columns:
 
 OF_TWO = frozenset(KERNELS[6:12])
 COMPARES = frozenset(KERNELS[8:12])
-LOOPS: dict[Kind, Callable[[Work, Tiling], Loop]] = {
+LOOPS: dict[Kind, Callable[[LoopWork, Tiling], Loop]] = {
     Kind.CONVOLUTION: _convolution,
     Kind.INNER_PRODUCT: _inner_product,
     Kind.POOLING: _pooling,

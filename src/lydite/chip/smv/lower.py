@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lydite.chip.smv.limits import VECTOR
-from lydite.chip.smv.program import Activation, HostOp, Program, SmvOp
+from lydite.chip.smv.program import Activation, HostOp, SmvOp, SmvProgram
 from lydite.chip.tiling.problem import (
     Dims,
     Kind,
@@ -44,7 +44,7 @@ ELTWISE = {
 }
 
 
-def lower(graph: Graph, *, fuse: bool = True) -> Program:
+def lower(graph: Graph, *, fuse: bool = True) -> SmvProgram:
     """The operators of a graph as SMV's, each that it cannot run as one of the CPU's.
 
     Args:
@@ -69,7 +69,7 @@ def lower(graph: Graph, *, fuse: bool = True) -> Program:
             made = [_fused(made[-1], after, found)]
             fused.add(after.name)
         steps += made
-    return Program(graph.name, tuple(steps))
+    return SmvProgram(graph.name, tuple(steps))
 
 
 class _Refused(Exception):

@@ -69,7 +69,7 @@ class HostOp:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class SmvProgram:
     """A graph for SMV.
 
     Attributes:

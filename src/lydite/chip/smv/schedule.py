@@ -12,9 +12,9 @@ import numpy as np
 
 from lydite.chip.smv.invocations import KERNELS, Invocations, joined
 from lydite.chip.smv.limits import SMV, VECTOR
-from lydite.chip.smv.loops import COMPARES, LOOPS, Loop, Work, number
+from lydite.chip.smv.loops import COMPARES, LOOPS, Loop, LoopWork, number
 from lydite.chip.smv.lower import lower
-from lydite.chip.smv.program import HostOp, Program, SmvOp
+from lydite.chip.smv.program import HostOp, SmvOp, SmvProgram
 from lydite.chip.tiling.constraints import Constraints
 from lydite.chip.tiling.problem import Kind
 from lydite.chip.tiling.search import stored
@@ -39,13 +39,13 @@ class Schedule:
         host: Operators that are left to the CPU, with the reason for each.
     """
 
-    program: Program
+    program: SmvProgram
     invocations: Invocations
     host: tuple[HostOp, ...]
 
 
 def schedule_graph(
-    graph: Graph | Program, constraints: Constraints = SMV, accelerators: int = 1
+    graph: Graph | SmvProgram, constraints: Constraints = SMV, accelerators: int = 1
 ) -> Schedule:
     """The invocations of a graph, operator by operator in the graph's order.
 
@@ -83,16 +83,16 @@ def schedule(
         raise InputError(
             f"{accelerators} accelerators", where="smv", allowed=f"1 to {MOST_ACCELERATORS}"
         )
-    work = Work(op.problem, op.kernel, op.activation is not None, constraints, accelerators)
+    work = LoopWork(op.problem, op.kernel, op.activation is not None, constraints, accelerators)
     return joined([_known(work) if tiling is None else _columns(work, tiling)], [op.name])
 
 
 @lru_cache(maxsize=4096)
-def _known(work: Work) -> Invocations:
+def _known(work: LoopWork) -> Invocations:
     return _columns(work, tile(work.problem, work.constraints))
 
 
-def _columns(work: Work, tiling: Tiling) -> Invocations:
+def _columns(work: LoopWork, tiling: Tiling) -> Invocations:
     found = LOOPS[work.problem.kind](work, tiling)
     return _assembled(work, tiling, found)
 
@@ -118,7 +118,7 @@ def _pads_of(tiling: Tiling, loop: Loop) -> Columns:
     return np.stack([pad[at] for pad, at in zip(tiling.pads, places, strict=True)], axis=1)
 
 
-def _assembled(work: Work, tiling: Tiling, loop: Loop) -> Invocations:
+def _assembled(work: LoopWork, tiling: Tiling, loop: Loop) -> Invocations:
     rows, constraints = len(loop.input[0]), work.constraints
     zero = np.zeros(rows, np.int64)
     given = {
@@ -162,7 +162,7 @@ def _assembled(work: Work, tiling: Tiling, loop: Loop) -> Invocations:
 
 
 def _trips(
-    work: Work, inputs: Columns, weights: Columns, outputs: Columns, pads: Columns
+    work: LoopWork, inputs: Columns, weights: Columns, outputs: Columns, pads: Columns
 ) -> dict[str, Columns]:
     """Numbers of iterations of the kernel's loops."""
     problem, kind = work.problem, work.problem.kind

@@ -2,10 +2,10 @@
 
 from lydite.chip.operators import Window, product_of, products_of, stacked, unfolded
 from lydite.chip.product import Product
-from lydite.chip.systolic.closed_forms import DATAFLOWS, OVERLAPS, Array, Run, run_on
+from lydite.chip.systolic.closed_forms import DATAFLOWS, OVERLAPS, Array, ProductRun, run_on
 from lydite.chip.systolic.replay import (
     Buffers,
-    Memory,
+    OffChipMemory,
     Stalled,
     Traffic,
     edge_cycles,
@@ -19,9 +19,9 @@ __all__ = [
     "OVERLAPS",
     "Array",
     "Buffers",
-    "Memory",
+    "OffChipMemory",
     "Product",
-    "Run",
+    "ProductRun",
     "Stalled",
     "Traffic",
     "Window",

@@ -68,7 +68,7 @@ class Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ProductRun:
     """What products take on an array; every attribute is a column.
 
     Attributes:
@@ -99,7 +99,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class FoldShape:
     """A product as it lies on an array: see the module's table for SR, SC and T."""
 
     on_rows: Column
@@ -109,7 +109,7 @@ class Shape:
     column_folds: Column
 
 
-def shape_on(array: Array, product: Product) -> Shape:
+def shape_on(array: Array, product: Product) -> FoldShape:
     """How one of the product's `count` lies on the array."""
     on_rows, on_columns, in_time = {
         "ws": (product.k, product.n, product.m),
@@ -117,10 +117,10 @@ def shape_on(array: Array, product: Product) -> Shape:
         "os": (product.m, product.n, product.k),
     }[array.dataflow]
     row_folds, column_folds = -(-on_rows // array.rows), -(-on_columns // array.columns)
-    return Shape(on_rows, on_columns, in_time, row_folds, column_folds)
+    return FoldShape(on_rows, on_columns, in_time, row_folds, column_folds)
 
 
-def run_on(array: Array, product: Product, *, compat: bool = False) -> Run:
+def run_on(array: Array, product: Product, *, compat: bool = False) -> ProductRun:
     """Cycles, utilisation and SRAM accesses, with memory that never stalls.
 
     Args:
@@ -143,7 +143,7 @@ def run_on(array: Array, product: Product, *, compat: bool = False) -> Run:
     mapped = shape.on_rows * shape.on_columns / elements / folds
     skew = array.columns - 1 if compat and array.dataflow != "os" else 0
     busy = shape.in_time / ((load + fill + compute) / folds + skew)
-    return Run(
+    return ProductRun(
         product.count * cycles,
         product.count * folds,
         product.count * load,
@@ -156,14 +156,14 @@ def run_on(array: Array, product: Product, *, compat: bool = False) -> Run:
     )
 
 
-def _apart(array: Array, shape: Shape) -> tuple[Column, Column]:
+def _apart(array: Array, shape: FoldShape) -> tuple[Column, Column]:
     """Cycles of all folds in load, and in fill and drain, when each waits for the one before."""
     folds = shape.row_folds * shape.column_folds
     load = 0 if array.dataflow == "os" else array.rows
     return folds * load, folds * (array.rows + array.columns - 2)
 
 
-def _preloaded(array: Array, shape: Shape) -> tuple[Column, Column]:
+def _preloaded(array: Array, shape: FoldShape) -> tuple[Column, Column]:
     """The same when only the first load and the last drain are seen, and short folds wait.
 
     ONNXim's rule: an instruction has up to C rows and takes R + C - 2 + max(rows, 4); the next
@@ -178,7 +178,7 @@ def _preloaded(array: Array, shape: Shape) -> tuple[Column, Column]:
     return 2 * array.rows - 1 + waits, fill
 
 
-def _accesses(array: Array, shape: Shape, compat: bool) -> tuple[Column, Column, Column]:
+def _accesses(array: Array, shape: FoldShape, compat: bool) -> tuple[Column, Column, Column]:
     """Reads of ifmap and filter, writes of ofmap, in elements.
 
     The streaming operand passes once for each fold of the other side; partial sums leave the

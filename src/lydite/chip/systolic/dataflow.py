@@ -20,7 +20,7 @@ from lydite.chip.operators import operands_of
 from lydite.chip.plan import ARRAY, LayerCost
 from lydite.chip.product import Product
 from lydite.chip.product_dataflow import ProductCost, ProductDataflow
-from lydite.chip.systolic.closed_forms import Run, run_on
+from lydite.chip.systolic.closed_forms import ProductRun, run_on
 from lydite.chip.systolic.tiles import (
     SUM_BYTES,
     Matrices,
@@ -141,7 +141,7 @@ def map_product(op: Op, chip: Chip, of: Matrices, sizes: Sizes) -> MappedLayer:
     return MappedLayer(cost, rows, list(zip(names, loaded, strict=True)))
 
 
-def accessed_bytes(run: Run, size: int) -> float:
+def accessed_bytes(run: ProductRun, size: int) -> float:
     """Bytes between array and scratchpads: operands, and partial sums in and out."""
     operands = float(np.sum(run.ifmap_reads) + np.sum(run.filter_reads))
     return size * operands + 2 * SUM_BYTES * float(np.sum(run.ofmap_writes))

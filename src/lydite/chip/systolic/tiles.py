@@ -10,7 +10,7 @@ import numpy as np
 from lydite.chip.memory import ELEMENT_BYTES, in_flight_bytes_per_s, request_bytes
 from lydite.chip.operators import operands_of
 from lydite.chip.product import Product
-from lydite.chip.systolic.closed_forms import Array, Run
+from lydite.chip.systolic.closed_forms import Array, ProductRun
 from lydite.errors import InputError
 from lydite.graph import Graph, Op
 from lydite.hardware.chip import Chip, SystolicArray
@@ -152,7 +152,7 @@ def parts(size: int, part: int) -> list[int]:
     return [part] * (count - 1) + [size - part * (count - 1)]
 
 
-def in_turn(array: Array, run: Run, units: Sequence[int]) -> np.ndarray:
+def in_turn(array: Array, run: ProductRun, units: Sequence[int]) -> np.ndarray:
     """Cycles of tiles one behind the other on each accelerator; float64[tiles].
 
     Where the next fold's operand is loaded meanwhile, a tile begins while the one before drains:
@@ -171,7 +171,7 @@ _STREAMING = {"ws": ("ifmap",), "is": ("filter",), "os": ("ifmap", "filter")}
 _STATIONARY = {"ws": "filter", "is": "ifmap"}
 
 
-def conflict_cycles(chip: Chip, run: Run) -> np.ndarray:
+def conflict_cycles(chip: Chip, run: ProductRun) -> np.ndarray:
     """Cycles in which the array waits for the banks of its scratchpads; float64, as `run`.
 
     A row of the array takes an element each cycle, a column gives a partial sum (os: takes an

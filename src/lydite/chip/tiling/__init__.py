@@ -27,7 +27,7 @@ from lydite.chip.tiling.problem import (
 )
 from lydite.chip.tiling.search import Candidates
 from lydite.chip.tiling.tiler import tile, tiling_of
-from lydite.chip.tiling.tiles import Grid, Operand, Tiling
+from lydite.chip.tiling.tiles import Grid, TileOperand, Tiling
 
 __all__ = [
     "Candidates",
@@ -35,10 +35,10 @@ __all__ = [
     "Grid",
     "Kind",
     "Limits",
-    "Operand",
     "Problem",
     "Roles",
     "Strategy",
+    "TileOperand",
     "Tiling",
     "batch_norm",
     "best_tiling",

@@ -10,7 +10,7 @@ from lydite.chip.tiling.constraints import Constraints, Strategy
 from lydite.chip.tiling.problem import Kind, Problem
 from lydite.chip.tiling.search import Candidates, first_fullest, smaug_candidates
 from lydite.chip.tiling.strategies import roles_of
-from lydite.chip.tiling.tiles import Grid, Operand, Tiling, grid, plain, windowed
+from lydite.chip.tiling.tiles import Grid, TileOperand, Tiling, grid, plain, windowed
 from lydite.errors import InputError
 
 Columns = np.ndarray
@@ -43,12 +43,12 @@ def tiling_of(problem: Problem, constraints: Constraints, choice: Candidates) ->
     weights = None
     if problem.weights:
         axes = map(plain, problem.weights, shapes[1])
-        weights = Operand(plan[1], shapes[1], grid(*axes))
+        weights = TileOperand(plan[1], shapes[1], grid(*axes))
     outputs = _output_grid(problem, shapes[2], plan[2], inputs, weights)
     kept = _with_output(inputs, outputs) if problem.kind is Kind.POOLING else inputs
     return Tiling(
-        Operand(_whole_batch(plan[0], problem, constraints), shapes[0], kept),
-        Operand(_whole_batch(plan[2], problem, constraints), shapes[2], outputs),
+        TileOperand(_whole_batch(plan[0], problem, constraints), shapes[0], kept),
+        TileOperand(_whole_batch(plan[2], problem, constraints), shapes[2], outputs),
         weights,
         _pads(problem, inputs),
     )
@@ -92,7 +92,7 @@ def _output_grid(
     shape: tuple[int, ...],
     strategy: Strategy,
     inputs: Grid,
-    weights: Operand | None,
+    weights: TileOperand | None,
 ) -> Grid:
     axes = [plain(size, part) for size, part in zip(problem.output, shape, strict=True)]
     if problem.kind is Kind.CONVOLUTION and "H" in strategy.axes:
@@ -125,7 +125,7 @@ def _lines(problem: Problem, elements: int) -> Tiling:
     """Tiles of an element-wise operator: lines of elements, whatever the shape was."""
     cut = Strategy.NC if elements < problem.input[1] else Strategy.NONE
     lines = grid(plain(1, 1), plain(problem.input[1], elements))
-    operand = Operand(cut, (1, elements), lines)
+    operand = TileOperand(cut, (1, elements), lines)
     return Tiling(operand, operand)
 
 
@@ -143,5 +143,5 @@ def _rows(problem: Problem, constraints: Constraints) -> Tiling:
     height = min(capacity // width, problem.input[0])
     cut = Strategy.N if height < problem.input[0] else Strategy.NONE
     axes = plain(problem.input[0], height), plain(problem.input[1], problem.input[1])
-    operand = Operand(cut, (height, problem.input[1]), grid(*axes))
+    operand = TileOperand(cut, (height, problem.input[1]), grid(*axes))
     return Tiling(operand, operand)

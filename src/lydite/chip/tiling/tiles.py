@@ -56,7 +56,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Operand:
+class TileOperand:
     """How one tensor is cut.
 
     Attributes:
@@ -75,9 +75,9 @@ class Tiling:
     """How an operator is cut; `pads` are the zeros above, below, left and right of each input
     tile by its place along H (first two) and W (last two)."""
 
-    input: Operand
-    output: Operand
-    weights: Operand | None = None
+    input: TileOperand
+    output: TileOperand
+    weights: TileOperand | None = None
     pads: tuple[Columns, Columns, Columns, Columns] | None = None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lydite.chip.systolic import Array, Buffers, Memory, Product, Window, unfolded
+from lydite.chip.systolic import Array, Buffers, OffChipMemory, Product, Window, unfolded
 from lydite.compat.scalesim.chip_file import read_scalesim_config
 from lydite.errors import InputError
 from lydite.hardware.chip import read_lines, whole_number
@@ -28,7 +28,7 @@ class Settings:
     name: str
     array: Array
     buffers: Buffers
-    memory: Memory | None
+    memory: OffChipMemory | None
     notes: tuple[str, ...]
 
 
@@ -75,7 +75,7 @@ def read_config(path: Path) -> Settings:
         found.name,
         Array(found.rows, found.columns, found.dataflow),
         Buffers(*sizes, element_bytes=1, partial_sum_bytes=1),
-        None if ports is None else Memory(*sizes, *ports),
+        None if ports is None else OffChipMemory(*sizes, *ports),
         found.notes,
     )
 

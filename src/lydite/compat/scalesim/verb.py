@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from lydite.api import Session
-    from lydite.chip.systolic import Array, Memory, Product
+    from lydite.chip.systolic import Array, OffChipMemory, Product
     from lydite.hardware.chip import Chip
 
 _COLUMNS = (
@@ -132,7 +132,7 @@ def scalesim(
     )
 
 
-def _array(file: str, chip: Chip) -> tuple[Array, Memory | None]:
+def _array(file: str, chip: Chip) -> tuple[Array, OffChipMemory | None]:
     """The array, its folds one after the other, and the memory where that is limited."""
     from lydite.chip.systolic import Array, array_of
     from lydite.compat.scalesim.files import read_config
@@ -155,7 +155,7 @@ def _layers(
 
 
 def _rows_of(
-    array: Array, memory: Memory | None, layers: dict[str, tuple[Product, np.ndarray | None]]
+    array: Array, memory: OffChipMemory | None, layers: dict[str, tuple[Product, np.ndarray | None]]
 ) -> list[Any]:
     from lydite.chip.systolic import run_on, stalled_run
 

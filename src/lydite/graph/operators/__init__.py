@@ -38,7 +38,7 @@ from lydite.graph.operators import (
     training,
     vision,
 )
-from lydite.graph.operators.call import Call, Cost, NotKnownError, Rule
+from lydite.graph.operators.call import Call, Cost, NotKnownError, WorkRule
 from lydite.graph.operators.functions import has_function
 from lydite.graph.operators.operator import (
     ALIAS,
@@ -73,8 +73,8 @@ __all__ = [
     "NotKnownError",
     "Operator",
     "Products",
-    "Rule",
     "Saving",
+    "WorkRule",
     "decomposes",
     "facet",
     "fixed_inputs",

@@ -20,7 +20,7 @@ from lydite.graph.operators.call import (
     Call,
     Cost,
     NotKnownError,
-    Rule,
+    WorkRule,
     at,
     per_input,
     per_output,
@@ -93,7 +93,7 @@ def _taken(call: Call) -> Cost:
     return Cost(0, written + call.bytes_of(*range(1, len(call.ins))), written)
 
 
-def _window(each: float, last: float) -> Rule:
+def _window(each: float, last: float) -> WorkRule:
     def rule(call: Call) -> Cost:
         dims = len(call.out_shape()) - 2
         kernel = call.integers("kernel_size")
@@ -103,7 +103,7 @@ def _window(each: float, last: float) -> Rule:
     return rule
 
 
-def _normalise(each: float) -> Rule:
+def _normalise(each: float) -> WorkRule:
     """Scale and shift, where given, are one FLOP each."""
 
     def rule(call: Call) -> Cost:
@@ -124,7 +124,7 @@ def _power(call: Call) -> Cost:
     return Cost(each * call.out_count())
 
 
-def _recurrent(gates: int) -> Rule:
+def _recurrent(gates: int) -> WorkRule:
     """Every matrix among the parameters is multiplied once a step and sample."""
 
     def rule(call: Call) -> Cost:
@@ -170,7 +170,7 @@ def _filled(_: Call) -> Cost:
     return Cost(0, read=0)
 
 
-def _interpolated(taps: float) -> Rule:
+def _interpolated(taps: float) -> WorkRule:
     def rule(call: Call) -> Cost:
         return Cost((3 * (taps - 1)) * call.out_count())
 
@@ -557,7 +557,7 @@ _family = Family(
 )
 
 
-def _row(name: str, work: Rule, **facets: Any) -> Operator:
+def _row(name: str, work: WorkRule, **facets: Any) -> Operator:
     """A row of "aten:<name>", with what the tables above say of it."""
     given: dict[str, Any] = {}
     if name in _ZERO or name in _FILLED:
@@ -567,7 +567,7 @@ def _row(name: str, work: Rule, **facets: Any) -> Operator:
     return _family.row(f"aten:{name}", work, **{**given, **facets})
 
 
-def _rows(names: Iterable[str], work: Rule, **facets: Any) -> list[Operator]:
+def _rows(names: Iterable[str], work: WorkRule, **facets: Any) -> list[Operator]:
     return [_row(name, work, **facets) for name in names]
 
 

@@ -13,7 +13,7 @@ from lydite.graph.operators.call import (
     Call,
     Cost,
     NotKnownError,
-    Rule,
+    WorkRule,
     at,
     per_input,
     per_output,
@@ -58,7 +58,7 @@ def _average_pool(call: Call) -> Cost:
     return Cost((volume + DIVIDE) * call.count(0))
 
 
-def _resized(taps: int) -> Rule:
+def _resized(taps: int) -> WorkRule:
     return lambda call: Cost((2 * taps - 1) * call.count(0))
 
 
@@ -78,7 +78,7 @@ def _each_special(name: str) -> bool:
     return training.FLOPS[name] >= DIVIDE and name not in training.HARD
 
 
-def _each(name: str) -> Rule:
+def _each(name: str) -> WorkRule:
     return per_output(training.FLOPS[name])
 
 
@@ -111,7 +111,7 @@ _family = Family(
 )
 
 
-def _rows(names: Iterable[str], work: Rule, **facets: Any) -> list[Operator]:
+def _rows(names: Iterable[str], work: WorkRule, **facets: Any) -> list[Operator]:
     return [_family.row(f"aten:{name}", work, **facets) for name in names]
 
 

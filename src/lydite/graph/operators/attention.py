@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from lydite.graph.operators import products, split
-from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, Rule, at, nbytes
+from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, WorkRule, at, nbytes
 from lydite.graph.operators.gradients import sequence as gradients
 from lydite.graph.operators.missing import (
     BRANCHING,
@@ -79,7 +79,7 @@ def _flex(call: Call) -> Cost:
     return Cost(scores_flops(batch * heads * queries * keys, key_size, value_size))
 
 
-def _projected(weight: int, bias: int, past: int, biases: int) -> Rule:
+def _projected(weight: int, bias: int, past: int, biases: int) -> WorkRule:
     """ONNX Runtime's Attention: one product makes query, key and value first."""
 
     def rule(call: Call) -> Cost:
@@ -108,7 +108,7 @@ def _all_heads(
     return scores_flops(batch * heads * queries * keys, key_width / heads, value_width / heads)
 
 
-def _multi_head(bias: int, added: int, past: int) -> Rule:
+def _multi_head(bias: int, added: int, past: int) -> WorkRule:
     """Query, key and value apart, or packed into one tensor [B, S, H, 3, D]."""
 
     def rule(call: Call) -> Cost:
@@ -178,7 +178,7 @@ def _delta_net(call: Call) -> Cost:
     return Cost(tokens * heads * each)
 
 
-def _rotary(cosine: int, sine: int) -> Rule:
+def _rotary(cosine: int, sine: int) -> WorkRule:
     """Rows of the cosine and sine tables are taken by position, one of each for a token."""
 
     def rule(call: Call) -> Cost:

@@ -156,7 +156,7 @@ class Call:
         return value
 
 
-Rule: TypeAlias = Callable[[Call], Cost]
+WorkRule: TypeAlias = Callable[[Call], Cost]
 """Raises `NotKnownError` where the work does not follow from the types."""
 
 
@@ -207,7 +207,7 @@ def at(dims: Sequence[int], axis: int) -> int:
     return dims[axis]
 
 
-def per_output(flops: float) -> Rule:
+def per_output(flops: float) -> WorkRule:
     """So many FLOPs for each element of the first output."""
 
     def rule(call: Call) -> Cost:
@@ -216,7 +216,7 @@ def per_output(flops: float) -> Rule:
     return rule
 
 
-def per_input(flops: float, index: int = 0) -> Rule:
+def per_input(flops: float, index: int = 0) -> WorkRule:
     """So many FLOPs for each element of an input."""
 
     def rule(call: Call) -> Cost:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from lydite.graph.operators import products
-from lydite.graph.operators.call import FUNCTION, Call, Cost, Rule
+from lydite.graph.operators.call import FUNCTION, Call, Cost, WorkRule
 from lydite.graph.operators.decompositions import fused, quantised
 from lydite.graph.operators.elementwise import activation
 from lydite.graph.operators.gradients import linear as gradients
@@ -83,7 +83,7 @@ def _quantised_transposed(call: Call) -> Cost:
     return Cost(2 * taps * call.count(0) + (call.has(8) + REQUANTISE) * call.out_count())
 
 
-def _causal(bias: int) -> Rule:
+def _causal(bias: int) -> WorkRule:
     """Depthwise over the past; the state that is carried is copied."""
 
     def rule(call: Call) -> Cost:

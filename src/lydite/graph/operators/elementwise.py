@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from lydite.graph.operators import split
-from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, VIEW, Call, Cost, Rule, per_output
+from lydite.graph.operators.call import (
+    DIVIDE,
+    FUNCTION,
+    SQRT,
+    VIEW,
+    Call,
+    Cost,
+    WorkRule,
+    per_output,
+)
 from lydite.graph.operators.decompositions import common, fused
 from lydite.graph.operators.gradients import elementwise as gradients
 from lydite.graph.operators.missing import UNTYPED, UNWRITTEN, WHOLE, runtimes, usual
@@ -131,7 +140,7 @@ def _clip(call: Call) -> Cost:
     return Cost((call.has(1) + call.has(2)) * call.out_count())
 
 
-def _variadic(extra: float) -> Rule:
+def _variadic(extra: float) -> WorkRule:
     def rule(call: Call) -> Cost:
         return Cost((max(0, len(call.ins) - 1) + extra) * call.out_count())
 
@@ -145,7 +154,7 @@ def _dropout(call: Call) -> Cost:
     return Cost(2 * call.out_count())
 
 
-def _biased(flops: float) -> Rule:
+def _biased(flops: float) -> WorkRule:
     """A bias, if there is one, and a function."""
 
     def rule(call: Call) -> Cost:
@@ -163,7 +172,7 @@ _NO_DATA: dict[str, float] = {
 """Random numbers, the generator's own integer steps left out (Box-Muller for normal ones)."""
 
 
-def _filled(flops: float) -> Rule:
+def _filled(flops: float) -> WorkRule:
     def rule(call: Call) -> Cost:
         return Cost(flops * call.out_count(), read=0)
 

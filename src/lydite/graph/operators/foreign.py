@@ -17,7 +17,7 @@ from lydite.graph.operators.call import (
     Call,
     Cost,
     NotKnownError,
-    Rule,
+    WorkRule,
     per_input,
     per_output,
 )
@@ -77,14 +77,14 @@ def _filter_products(call: Call) -> Products:
     return Products((MatrixProduct(filters, pixels, rows * columns * channels),), inside=False)
 
 
-def _tf_pool(each: float, last: float) -> Rule:
+def _tf_pool(each: float, last: float) -> WorkRule:
     def rule(call: Call) -> Cost:
         return Cost((each * math.prod(call.integers("ksize")) + last) * call.out_count())
 
     return rule
 
 
-def _updated(each: float) -> Rule:
+def _updated(each: float) -> WorkRule:
     """A variable changed in place."""
 
     def rule(call: Call) -> Cost:
@@ -148,7 +148,7 @@ _TF_COPIES = (
     "ConcatV2",
     "Transpose",
 )
-_TENSORFLOW: dict[str, Rule] = {
+_TENSORFLOW: dict[str, WorkRule] = {
     **dict.fromkeys(_TF_VIEWS, lambda _: VIEW),
     **dict.fromkeys(_TF_COPIES, _moved),
     **dict.fromkeys(("Conv2D", "DepthwiseConv2dNative"), _tf_conv),
@@ -187,7 +187,7 @@ _TENSORFLOW: dict[str, Rule] = {
     "Fill": _filled,
 }
 
-_GRADIENTS: dict[str, Rule] = {
+_GRADIENTS: dict[str, WorkRule] = {
     **dict.fromkeys(
         ("CudnnConvolutionBackward0", "ConvolutionBackward0", "MkldnnConvolutionBackward0"),
         _conv_gradient,

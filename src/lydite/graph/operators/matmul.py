@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lydite.graph.operators import products, split
-from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, Rule, at
+from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, WorkRule, at
 from lydite.graph.operators.decompositions import fused, quantised
 from lydite.graph.operators.elementwise import GELU_TANH, SIGMOID, activation
 from lydite.graph.operators.gradients import linear as gradients
@@ -44,7 +44,7 @@ def matmul_flops(call: Call, left: int = 0) -> float:
     return 2 * inner(call, left) * call.out_count()
 
 
-def _product(extra: float = 0) -> Rule:
+def _product(extra: float = 0) -> WorkRule:
     def rule(call: Call) -> Cost:
         return Cost(matmul_flops(call) + extra * call.out_count())
 
@@ -86,7 +86,7 @@ def _dynamic(call: Call) -> Cost:
     return Cost(flops + QUANTISE_DYNAMIC * call.count(0))
 
 
-def _blocks(bias: int) -> Rule:
+def _blocks(bias: int) -> WorkRule:
     """A weight in blocks of few bits, which every call dequantises."""
 
     def rule(call: Call) -> Cost:
@@ -103,7 +103,7 @@ def _quantised_gemm(call: Call) -> Cost:
     return Cost((2 * length + call.has(6) + REQUANTISE) * call.out_count())
 
 
-def _experts(matrices: Sequence[int], biases: Sequence[int], bits: str = "") -> Rule:
+def _experts(matrices: Sequence[int], biases: Sequence[int], bits: str = "") -> WorkRule:
     """Each token goes through its `k` best experts: an up and a down matrix, perhaps a gate.
 
     Of the experts' weights only those are read that some token chose: at most tokens x k of them.

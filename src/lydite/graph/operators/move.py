@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lydite.graph.operators import split
-from lydite.graph.operators.call import VIEW, Call, Cost, Rule, itemsize
+from lydite.graph.operators.call import VIEW, Call, Cost, WorkRule, itemsize
 from lydite.graph.operators.decompositions import common, fused
 from lydite.graph.operators.gradients import move as gradients
 from lydite.graph.operators.missing import UNTYPED, WHOLE, no_gradient, runtimes, usual
@@ -38,7 +38,7 @@ def _written_only(_: Call) -> Cost:
     return Cost(0, read=0)
 
 
-def _first_in(flops: float) -> Rule:
+def _first_in(flops: float) -> WorkRule:
     """Reads the first input, so many FLOPs per output element; the rest only steers."""
 
     def rule(call: Call) -> Cost:
@@ -47,7 +47,7 @@ def _first_in(flops: float) -> Rule:
     return rule
 
 
-def _scatter(data: int, indices: int, updates: int) -> Rule:
+def _scatter(data: int, indices: int, updates: int) -> WorkRule:
     """The data copied, then the updates put in; with a reduction, one operation for each."""
 
     def rule(call: Call) -> Cost:
@@ -90,7 +90,7 @@ def _gathered_packed(call: Call) -> Cost:
     return Cost(2 * out, call.count(1) * call.shape(0)[1] + call.bytes_of(1), written)
 
 
-def _handed_over(index: int) -> Rule:
+def _handed_over(index: int) -> WorkRule:
     """One of the inputs is copied, into a sequence or in pieces."""
 
     def rule(call: Call) -> Cost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lydite.graph.operators import split
-from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, Call, Cost, Rule, at
+from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, Call, Cost, WorkRule, at
 from lydite.graph.operators.decompositions import common, fused
 from lydite.graph.operators.elementwise import SIGMOID, activation
 from lydite.graph.operators.gradients import norm as gradients
@@ -20,7 +20,7 @@ RMS_NORM = 2 + _NORMALISE + 1  # square, sum; normalise; scale
 _PER_GROUP = SQRT + 3 * DIVIDE + 1  # two means, epsilon, 1 / root; once a group, mostly negligible
 
 
-def _per_element(flops: float, *, adds: tuple[int, ...] = ()) -> Rule:
+def _per_element(flops: float, *, adds: tuple[int, ...] = ()) -> WorkRule:
     """So many FLOPs per element of the first input, one more for each of the inputs `adds`."""
 
     def rule(call: Call) -> Cost:
@@ -38,7 +38,7 @@ def _batch(call: Call) -> Cost:
     return Cost(each * call.count(0) + channels * (4 + SQRT + DIVIDE))
 
 
-def _layer(each: float) -> Rule:
+def _layer(each: float) -> WorkRule:
     """Over the axes from `axis` on; a bias is one more."""
 
     def rule(call: Call) -> Cost:
@@ -56,7 +56,7 @@ def _instance(call: Call) -> Cost:
     return Cost(LAYER_NORM * call.count(0) + _PER_GROUP * groups)
 
 
-def _group(name: str) -> Rule:
+def _group(name: str) -> WorkRule:
     def rule(call: Call) -> Cost:
         groups = call.shape(0)[0] * call.integer(name)
         swish = SIGMOID + 1 if call.integer("activation", 0) else 0

@@ -6,16 +6,16 @@ reports it by name, and never guesses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
-from lydite.graph.operators.call import Rule
+from lydite.graph.operators.call import WorkRule
 from lydite.graph.operators.decompositions.call import Decomposition
 from lydite.graph.operators.gradients.call import GradientRule
 from lydite.graph.operators.products import ProductRule
 from lydite.graph.operators.split import SplitRule
-from lydite.opkey import TensorType
+from lydite.graph.operators.typing.contrib import TypeRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,6 @@ class Known:
 
     name: str
 
-
-TypeRule: TypeAlias = Callable[..., list[TensorType]]
-"""Output types from the operator, its input types and `std` (see `typing.contrib`)."""
 
 BY_ONNX = Known("ONNX's own inference")
 RECORDED = Known("recorded by the reader")
@@ -101,7 +98,7 @@ class Operator:
 
     name: str
     family: str
-    work: Rule | Known | Missing
+    work: WorkRule | Known | Missing
     types: TypeRule | Known | Missing
     gradient: GradientRule | Known | Missing
     split: SplitRule | Known | Missing
@@ -143,14 +140,14 @@ class Family:
     name: str
     common: Mapping[str, Any] = field(default_factory=dict)
 
-    def row(self, name: str, work: Rule | Known | Missing, **facets: Any) -> Operator:
+    def row(self, name: str, work: WorkRule | Known | Missing, **facets: Any) -> Operator:
         """One operator."""
         return Operator(
             **{"name": name, "family": self.name, "work": work, **self.common, **facets}
         )
 
     def rows(
-        self, names: Iterable[str], work: Rule | Known | Missing, **facets: Any
+        self, names: Iterable[str], work: WorkRule | Known | Missing, **facets: Any
     ) -> Sequence[Operator]:
         """Several operators with the same facets."""
         return [self.row(name, work, **facets) for name in names]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lydite.graph.operators import split
-from lydite.graph.operators.call import DIVIDE, SQRT, Call, Cost, Rule, per_input
+from lydite.graph.operators.call import DIVIDE, SQRT, Call, Cost, WorkRule, per_input
 from lydite.graph.operators.gradients import losses
 from lydite.graph.operators.missing import BEHIND_SPLIT, SECOND_ORDER, usual
 from lydite.graph.operators.operator import Family, Operator
@@ -26,7 +26,7 @@ def _cross_entropy(call: Call) -> Cost:
     return Cost(LOG_SOFTMAX * call.count(0) + targets * (1 + call.has(2) + reduced))
 
 
-def _optimiser(each: float, states: int) -> Rule:
+def _optimiser(each: float, states: int) -> WorkRule:
     """`each` FLOPs per parameter; inputs are rate, step, then parameters, gradients and states."""
 
     def rule(call: Call) -> Cost:

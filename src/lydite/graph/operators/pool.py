@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lydite.graph.operators import split
-from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, Call, Cost, Rule
+from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, Call, Cost, WorkRule
 from lydite.graph.operators.decompositions import fused, quantised
 from lydite.graph.operators.gradients import norm as gradients
 from lydite.graph.operators.missing import QUANTISED, WHOLE, runtimes, usual
@@ -22,14 +22,14 @@ def _power_cost(call: Call) -> float:
     return {1: 2, 2: 2}.get(call.integer("p", 2), FUNCTION + 1)
 
 
-def _pool(each: float, last: float = 0) -> Rule:
+def _pool(each: float, last: float = 0) -> WorkRule:
     def rule(call: Call) -> Cost:
         return Cost((each * _window(call) + last) * call.out_count(), call.bytes_of(0))
 
     return rule
 
 
-def _global(each: float, last: float = 0) -> Rule:
+def _global(each: float, last: float = 0) -> WorkRule:
     def rule(call: Call) -> Cost:
         return Cost(each * call.count(0) + last * call.out_count(), call.bytes_of(0))
 

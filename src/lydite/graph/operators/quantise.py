@@ -7,7 +7,7 @@ dequantising subtracts the zero point and multiplies.
 from __future__ import annotations
 
 from lydite.graph.operators import split
-from lydite.graph.operators.call import DIVIDE, FUNCTION, Call, Cost, Rule, per_output
+from lydite.graph.operators.call import DIVIDE, FUNCTION, Call, Cost, WorkRule, per_output
 from lydite.graph.operators.decompositions import common, quantised
 from lydite.graph.operators.elementwise import SIGMOID
 from lydite.graph.operators.missing import QUANTISED, WHOLE, no_types, runtimes, usual
@@ -20,7 +20,7 @@ QUANTISE = DIVIDE + 4
 DEQUANTISE = 2
 
 
-def _around(each: float, inputs: int = 1) -> Rule:
+def _around(each: float, inputs: int = 1) -> WorkRule:
     """Dequantised inputs, `each` FLOPs per output element, then quantised again."""
     return per_output(inputs * DEQUANTISE + each + QUANTISE)
 

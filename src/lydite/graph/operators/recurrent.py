@@ -8,7 +8,7 @@ functions are counted as their names in `activations` say (sigmoid and tanh unle
 from __future__ import annotations
 
 from lydite.graph.operators import products
-from lydite.graph.operators.call import Call, Cost, NotKnownError, Rule
+from lydite.graph.operators.call import Call, Cost, NotKnownError, WorkRule
 from lydite.graph.operators.elementwise import activation
 from lydite.graph.operators.missing import runtimes, usual
 from lydite.graph.operators.operator import SAVED_FORM, Family, Operator, Saving
@@ -24,7 +24,7 @@ def _functions(gates: int, names: list[str]) -> float:
     return sum(n * activation(name) for n, name in zip(uses, names, strict=False))
 
 
-def recurrent_work(gates: int, *, bias: int = 3, peephole: int = 7) -> Rule:
+def recurrent_work(gates: int, *, bias: int = 3, peephole: int = 7) -> WorkRule:
     """Work of a layer of so many gates; `bias` and `peephole` are the places of these inputs."""
 
     def rule(call: Call) -> Cost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lydite.graph.operators import split
-from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, Call, Cost, Rule, at, per_output
+from lydite.graph.operators.call import DIVIDE, FUNCTION, SQRT, Call, Cost, WorkRule, at, per_output
 from lydite.graph.operators.decompositions import fused
 from lydite.graph.operators.gradients import elementwise
 from lydite.graph.operators.gradients import move as gradients
@@ -17,7 +17,7 @@ SOFTMAX = 3 + FUNCTION + DIVIDE  # maximum, subtract, exp, sum, divide
 LOG_SOFTMAX = 4 + FUNCTION  # maximum, subtract, exp, sum, subtract; one logarithm a row left out
 
 
-def _reduced(each: float, last: float = 0) -> Rule:
+def _reduced(each: float, last: float = 0) -> WorkRule:
     """`each` FLOPs per input element (axes only steer), `last` more per output element."""
 
     def rule(call: Call) -> Cost:
@@ -26,7 +26,7 @@ def _reduced(each: float, last: float = 0) -> Rule:
     return rule
 
 
-def _softmax(each: float) -> Rule:
+def _softmax(each: float) -> WorkRule:
     def rule(call: Call) -> Cost:
         return Cost(each * call.count(0))
 
@@ -54,7 +54,7 @@ def _multinomial(call: Call) -> Cost:
     return Cost(rows * classes * (FUNCTION + 1) + samples * steps)
 
 
-_REDUCE: dict[str, Rule] = {
+_REDUCE: dict[str, WorkRule] = {
     "ReduceSum": _reduced(1),
     "ReduceMax": _reduced(1),
     "ReduceMin": _reduced(1),

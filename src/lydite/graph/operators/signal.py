@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from lydite.graph.operators import split
-from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, Rule, at
+from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, WorkRule, at
 from lydite.graph.operators.missing import runtimes, usual
 from lydite.graph.operators.operator import ZERO, Family, Operator
 
@@ -53,7 +53,7 @@ def _stft(call: Call) -> Cost:
     return Cost(batch * frames * (fft_flops(points, real=real) + window), call.bytes_of(0, 2))
 
 
-def _window(cosines: int) -> Rule:
+def _window(cosines: int) -> WorkRule:
     """A sum of so many cosines."""
 
     def rule(call: Call) -> Cost:

@@ -16,7 +16,7 @@ from lydite.graph.operators.call import (
     FUNCTION,
     Call,
     Cost,
-    Rule,
+    WorkRule,
     per_input,
     per_output,
 )
@@ -101,7 +101,7 @@ def _likelihood(call: Call) -> Cost:
     return Cost(call.count(1), call.bytes_of(0, 1))
 
 
-def _saving(forward: Rule) -> Rule:
+def _saving(forward: WorkRule) -> WorkRule:
     """What the plain operator does; more is written."""
 
     def rule(call: Call) -> Cost:
@@ -110,7 +110,7 @@ def _saving(forward: Rule) -> Rule:
     return rule
 
 
-def _through_time(gates: int) -> Rule:
+def _through_time(gates: int) -> WorkRule:
     """Inputs X, W, R, B, Y: back through all steps, to a first state only if there is one."""
 
     def rule(call: Call) -> Cost:
@@ -123,7 +123,7 @@ def _through_time(gates: int) -> Rule:
     return rule
 
 
-def _over_steps(gates: int) -> Rule:
+def _over_steps(gates: int) -> WorkRule:
     """Gradients of the gates, X, Y."""
 
     def rule(call: Call) -> Cost:
@@ -145,7 +145,7 @@ def _attention(call: Call) -> Cost:
     return Cost(attention_flops(batch * heads * queries * keys, size, value))
 
 
-def _experts(saved: int, first: int, second: int) -> Rule:
+def _experts(saved: int, first: int, second: int) -> WorkRule:
     """Of the data or of the weights: two FLOPs for each element of both matrices and each token."""
 
     def rule(call: Call) -> Cost:

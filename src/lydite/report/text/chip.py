@@ -10,12 +10,12 @@ from lydite.report.text import WIDTH, percent, signed_percent, table
 from lydite.units import format_seconds, format_si
 
 if TYPE_CHECKING:
-    from lydite.chip import ChipResult
+    from lydite.chip import ChipRun
 
 _SHOWN = 40
 
 
-def chip_text(result: ChipResult, found: dict[str, Any]) -> str:
+def chip_text(result: ChipRun, found: dict[str, Any]) -> str:
     """Time, energy and area, what the chip does or waits for, its layers."""
     power = "power unknown" if found["power_w"] is None else f"{found['power_w']:.3g} W"
     head = [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lydite.chip.systolic import Array, Memory, Product, run_on
+from lydite.chip.systolic import Array, OffChipMemory, Product, run_on
 from lydite.compat.scalesim import read_config, read_topology
 from lydite.errors import InputError
 
@@ -51,7 +51,7 @@ def write(tmp_path):
 def test_every_field_of_a_configuration_has_its_say(write):
     settings = read_config(write(CONFIG))
     assert (settings.name, settings.array) == ("tiny", Array(8, 4, "is"))
-    assert settings.memory == Memory(1024, 2048, 3072, 5, 6, 7)
+    assert settings.memory == OffChipMemory(1024, 2048, 3072, 5, 6, 7)
     assert (settings.buffers.ifmap_bytes, settings.buffers.ofmap_bytes) == (1024, 3072)
     named = [note.partition(" is ignored: ")[0] for note in settings.notes]
     assert named == [

@@ -1,11 +1,11 @@
 """A systolic array that waits for memory: its SRAMs played, and DRAM bytes."""
 
-from lydite.chip.systolic.replay.memory_stalls import Memory, Stalled, stalled_run
+from lydite.chip.systolic.replay.memory_stalls import OffChipMemory, Stalled, stalled_run
 from lydite.chip.systolic.replay.traffic import Buffers, Traffic, edge_cycles, traffic_of
 
 __all__ = [
     "Buffers",
-    "Memory",
+    "OffChipMemory",
     "Stalled",
     "Traffic",
     "edge_cycles",

@@ -26,7 +26,7 @@ _MOST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class OffChipMemory:
     """The SRAMs of the three operands, and their ports to DRAM.
 
     Attributes:
@@ -81,7 +81,7 @@ class Stalled:
 def stalled_run(
     array: Array,
     product: Product,
-    memory: Memory,
+    memory: OffChipMemory,
     *,
     ifmap: np.ndarray | None = None,
     compat: bool = False,

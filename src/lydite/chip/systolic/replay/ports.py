@@ -18,7 +18,7 @@ BOTH_FOLDS, ROW_FOLDS, COLUMN_FOLDS = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Operand:
+class PortOperand:
     """An operand as it lies on an array.
 
     Attributes:
@@ -48,19 +48,19 @@ class Port:
 
 def operands_on(
     array: Array, ifmap: np.ndarray, filters: np.ndarray, *, distinct: bool
-) -> tuple[Operand, Operand]:
+) -> tuple[PortOperand, PortOperand]:
     """Ifmap [m, k], its elements `distinct` or not, and filters [k, n] as they lie on the array."""
     if array.dataflow == "ws":
-        return Operand(ifmap, ROW_FOLDS, distinct), Operand(filters, BOTH_FOLDS)
+        return PortOperand(ifmap, ROW_FOLDS, distinct), PortOperand(filters, BOTH_FOLDS)
     turned = np.ascontiguousarray(ifmap.T)
     if array.dataflow == "is":
-        other = Operand(np.ascontiguousarray(filters.T), ROW_FOLDS)
-        return Operand(turned, BOTH_FOLDS, distinct), other
-    return Operand(turned, ROW_FOLDS, distinct), Operand(filters, COLUMN_FOLDS)
+        other = PortOperand(np.ascontiguousarray(filters.T), ROW_FOLDS)
+        return PortOperand(turned, BOTH_FOLDS, distinct), other
+    return PortOperand(turned, ROW_FOLDS, distinct), PortOperand(filters, COLUMN_FOLDS)
 
 
 def operand_port(
-    array: Array, operand: Operand, words: int, words_per_cycle: int, *, compat: bool
+    array: Array, operand: PortOperand, words: int, words_per_cycle: int, *, compat: bool
 ) -> Port:
     """The port of an operand whose SRAM has so many words, over both halves.
 
@@ -91,7 +91,7 @@ def operand_port(
     return Port(state, (place, address, first, stream, present.astype(np.int32)))
 
 
-def _elements(operand: Operand) -> tuple[int, int, bool]:
+def _elements(operand: PortOperand) -> tuple[int, int, bool]:
     """Elements that are there, addresses up to the last, and whether one comes more than once."""
     matrix = operand.matrix
     if operand.distinct:
@@ -101,20 +101,20 @@ def _elements(operand: Operand) -> tuple[int, int, bool]:
     return size, addresses, repeats
 
 
-def _lines(array: Array, operand: Operand) -> int:
+def _lines(array: Array, operand: PortOperand) -> int:
     """Lines of demand in a fold."""
     if operand.folds == BOTH_FOLDS:
         return int(array.rows)
     return len(operand.matrix) + _edge(array, operand) - 1
 
 
-def _edge(array: Array, operand: Operand) -> int:
+def _edge(array: Array, operand: PortOperand) -> int:
     return int(array.columns if operand.folds == COLUMN_FOLDS else array.rows)
 
 
 def _order(
     array: Array,
-    operand: Operand,
+    operand: PortOperand,
     repeats: bool,
     place: np.ndarray,
     address: np.ndarray,

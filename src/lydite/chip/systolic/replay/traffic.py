@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lydite.chip.product import Column, Numbers, Product
-from lydite.chip.systolic.closed_forms import Array, Shape, shape_on
+from lydite.chip.systolic.closed_forms import Array, FoldShape, shape_on
 from lydite.errors import InputError
 
 
@@ -92,7 +92,7 @@ def traffic_of(
     return Traffic(*(product.count * b for b in (ifmap, filters, results + partial, partial)))
 
 
-def _spilled_sums(array: Array, shape: Shape, buffers: Buffers) -> Numbers:
+def _spilled_sums(array: Array, shape: FoldShape, buffers: Buffers) -> Numbers:
     """Number of times that each partial sum goes out to DRAM and comes back."""
     if array.dataflow == "os":
         return 0

@@ -14,25 +14,25 @@ from typing import Any, TypeAlias
 from lydite.graph.op import Op
 from lydite.opkey import Dim, TensorType
 
-Inputs: TypeAlias = Sequence[TensorType | None]
+InputTypes: TypeAlias = Sequence[TensorType | None]
 Std: TypeAlias = Callable[..., list[TensorType]]
-Rule: TypeAlias = Callable[[Op, Inputs, Std], list[TensorType]]
+TypeRule: TypeAlias = Callable[[Op, InputTypes, Std], list[TensorType]]
 
 
-def like(index: int) -> Rule:
+def like(index: int) -> TypeRule:
     """The output is typed as one of the inputs."""
 
-    def rule(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+    def rule(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
         source = _need(inputs, index)
         return [source] + [source] * (len(op.outputs) - 1)
 
     return rule
 
 
-def standard(op_type: str, keep: Sequence[int], *, dtype_of: int | None = None) -> Rule:
+def standard(op_type: str, keep: Sequence[int], *, dtype_of: int | None = None) -> TypeRule:
     """Typed as a standard operator over the kept inputs, all seen with the dtype of the first."""
 
-    def rule(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
+    def rule(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
         first = _need(inputs, keep[0])
         taken = [
             TensorType(first.dtype if first.dtype.startswith("f") else "float32", t.shape)
@@ -49,18 +49,18 @@ def standard(op_type: str, keep: Sequence[int], *, dtype_of: int | None = None) 
     return rule
 
 
-def _at(inputs: Inputs, index: int) -> TensorType | None:
+def _at(inputs: InputTypes, index: int) -> TensorType | None:
     return inputs[index] if index < len(inputs) else None
 
 
-def _need(inputs: Inputs, index: int) -> TensorType:
+def _need(inputs: InputTypes, index: int) -> TensorType:
     found = _at(inputs, index)
     if found is None:
         raise ValueError(f"input {index} is missing")
     return found
 
 
-def _dims(inputs: Inputs, index: int) -> tuple[Dim, ...]:
+def _dims(inputs: InputTypes, index: int) -> tuple[Dim, ...]:
     shape = _need(inputs, index).shape
     if shape is None:
         raise ValueError(f"input {index} has no known rank")
@@ -71,7 +71,7 @@ def _int(attrs: Mapping[str, Any], name: str, default: int = 0) -> int:
     return int(attrs.get(name, default))
 
 
-def fused_matmul(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
+def fused_matmul(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
     """As MatMul of operands that may be transposed."""
     sides: list[TensorType] = []
     for index, name in enumerate(("A", "B")):
@@ -84,7 +84,7 @@ def fused_matmul(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
     return std("MatMul", sides, {})
 
 
-def nchwc_conv(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
+def nchwc_conv(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
     """As Conv in blocked channels."""
     data, weight = _dims(inputs, 0), _dims(inputs, 1)
     group = _int(op.attrs, "group", 1)
@@ -95,7 +95,7 @@ def nchwc_conv(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
     return std("Conv", [TensorType("float32", data), TensorType("float32", fitted)], attrs)
 
 
-def reorder_input(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def reorder_input(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """Channels padded to the block."""
     dims = _dims(inputs, 0)
     if _int(op.attrs, "channels_last"):
@@ -110,7 +110,7 @@ def _padded_channels(channels: Dim) -> Dim:
 NCHWC_BLOCK = 16
 
 
-def reorder_output(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def reorder_output(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """Channels without their padding."""
     dims = _dims(inputs, 0)
     channels, last = _int(op.attrs, "channels"), _int(op.attrs, "channels_last")
@@ -118,7 +118,7 @@ def reorder_output(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     return [TensorType(_need(inputs, 0).dtype, shape)]
 
 
-def nchwc_upsample(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def nchwc_upsample(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """Sizes times whole scales."""
     dims = _dims(inputs, 0)
     scales: Any = op.attrs["scales"]
@@ -129,7 +129,7 @@ def nchwc_upsample(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     return [TensorType(_need(inputs, 0).dtype, shape)]
 
 
-def skip_norm(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def skip_norm(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """Output, statistics, and the sum that was normalised."""
     source = _need(inputs, 0)
     shape = source.shape or ()
@@ -137,7 +137,7 @@ def skip_norm(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     return [source, stats, stats, source][: max(1, len(op.outputs))]
 
 
-def layer_norm(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def layer_norm(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """Output and statistics."""
     source = _need(inputs, 0)
     dims = _dims(inputs, 0)
@@ -146,7 +146,7 @@ def layer_norm(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     return [source, stats, stats][: max(1, len(op.outputs))]
 
 
-def embed_norm(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def embed_norm(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """[batch, sequence, hidden], the mask's index, and the sum."""
     batch, sequence = _dims(inputs, 0)
     word = _need(inputs, 2)
@@ -154,7 +154,7 @@ def embed_norm(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     return [out, TensorType("int32", (batch,)), out][: len(op.outputs)]
 
 
-def attention(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def attention(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """[batch, sequence, hidden], and the cache of keys and values."""
     source, dims, weight = _need(inputs, 0), _dims(inputs, 0), _dims(inputs, 1)
     sizes: Any = op.attrs.get("qkv_hidden_sizes")
@@ -165,7 +165,7 @@ def attention(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     return [TensorType(source.dtype, (*dims[:2], hidden)), present][: len(op.outputs)]
 
 
-def multi_head_attention(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def multi_head_attention(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """[batch, sequence, hidden of the values]."""
     query = _need(inputs, 0)
     dims = _dims(inputs, 0)
@@ -183,7 +183,7 @@ def multi_head_attention(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     return [TensorType(query.dtype, (dims[0], dims[1], hidden))]
 
 
-def group_query_attention(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def group_query_attention(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """[batch, sequence, hidden], and both caches."""
     query, dims = _need(inputs, 0), _dims(inputs, 0)
     heads, kv_heads = _int(op.attrs, "num_heads", 1), _int(op.attrs, "kv_num_heads", 1)
@@ -195,37 +195,37 @@ def group_query_attention(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
     return [out, *past][: len(op.outputs)]
 
 
-def matmul_nbits(op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def matmul_nbits(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """The last axis is the attribute N."""
     return [TensorType(_need(inputs, 0).dtype, (*_dims(inputs, 0)[:-1], _int(op.attrs, "N")))]
 
 
-def as_float(op_type: str) -> Rule:
+def as_float(op_type: str) -> TypeRule:
     """As a standard operator on float32 operands."""
 
-    def rule(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
+    def rule(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
         sides = [TensorType("float32", _dims(inputs, i)) for i in (0, 1)]
         return std(op_type, sides, op.attrs)
 
     return rule
 
 
-def qlinear_binary(_op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
-    """Inputs 0 and 3 broadcast."""
+def qlinear_binary(_op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
+    """InputTypes 0 and 3 broadcast."""
     out = std("Add", [TensorType("float32", _dims(inputs, i)) for i in (0, 3)], {})[0]
     return [TensorType(_need(inputs, 0).dtype, out.shape)]
 
 
-def cast_like(index: int, dtype: str | None = None) -> Rule:
+def cast_like(index: int, dtype: str | None = None) -> TypeRule:
     """The first input's sizes in another type."""
 
-    def rule(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+    def rule(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
         return [TensorType(dtype or _need(inputs, index).dtype, _dims(inputs, 0))]
 
     return rule
 
 
-def quantised_gemm(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
+def quantised_gemm(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
     """ONNX Runtime's QGemm: inputs 0 and 3 are the operands; without an output scale, float32."""
     sides = [TensorType("float32", _dims(inputs, i)) for i in (0, 3)]
     shape = std("Gemm", sides, op.attrs)[0].shape
@@ -233,15 +233,15 @@ def quantised_gemm(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
     return [TensorType(_need(inputs, 0).dtype if quantised else "float32", shape)]
 
 
-def embedded(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def embedded(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """Rows of a table by index."""
     return [TensorType(_need(inputs, 0).dtype, (*_dims(inputs, 1), *_dims(inputs, 0)[1:]))]
 
 
-def channels_last(op_type: str, keep: Sequence[int]) -> Rule:
+def channels_last(op_type: str, keep: Sequence[int]) -> TypeRule:
     """As a standard operator whose first input and output have their channels last."""
 
-    def rule(op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
+    def rule(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
         dims, source = _dims(inputs, keep[0]), _need(inputs, keep[0])
         taken = [TensorType(source.dtype, (dims[0], dims[-1], *dims[1:-1]))]
         taken += [t for i in keep[1:] if (t := _at(inputs, i)) is not None]
@@ -254,27 +254,27 @@ def channels_last(op_type: str, keep: Sequence[int]) -> Rule:
     return rule
 
 
-def single(dtype: str) -> Rule:
+def single(dtype: str) -> TypeRule:
     """One number."""
 
-    def rule(_op: Op, _inputs: Inputs, _: Std) -> list[TensorType]:
+    def rule(_op: Op, _inputs: InputTypes, _: Std) -> list[TensorType]:
         return [TensorType(dtype, ())]
 
     return rule
 
 
-def pairs_of_rows(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def pairs_of_rows(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """A number for each pair of rows."""
     return [TensorType(_need(inputs, 0).dtype, (_dims(inputs, 0)[0], _dims(inputs, 1)[0]))]
 
 
-def ordered_matmul(_op: Op, inputs: Inputs, std: Std) -> list[TensorType]:
+def ordered_matmul(_op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
     """ONNX Runtime's QOrderedMatMul: the operands are inputs 0 and 2."""
     sides = [TensorType("float32", _dims(inputs, i)) for i in (0, 2)]
     return [TensorType(_need(inputs, 0).dtype, std("MatMul", sides, {})[0].shape)]
 
 
-def gathered_nd(_op: Op, inputs: Inputs, _: Std) -> list[TensorType]:
+def gathered_nd(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     """Slices of the data, one for each tuple of indices."""
     data, indices = _dims(inputs, 0), _dims(inputs, 1)
     depth = indices[-1]

@@ -7,13 +7,10 @@ A gradient is typed as the tensor that it is the gradient of: one of the inputs,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 from lydite.graph.op import Op
+from lydite.graph.operators.typing.contrib import InputTypes, TypeRule
 from lydite.opkey import TensorType
-
-Inputs: TypeAlias = Sequence[TensorType | None]
-Rule: TypeAlias = Callable[..., list[TensorType]]
 
 _BY_OUTPUT = ("Relu", "Sigmoid", "Tanh", "Exp", "Sqrt", "Reciprocal")
 _BY_INPUT = (
@@ -43,30 +40,30 @@ SAVED = {**dict.fromkeys(_BY_OUTPUT, "output"), **dict.fromkeys(_BY_INPUT, "inpu
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
-def _at(inputs: Inputs, index: int) -> TensorType:
+def _at(inputs: InputTypes, index: int) -> TensorType:
     found = inputs[index] if index < len(inputs) else None
     if found is None or found.shape is None:
         raise ValueError(f"input {index} is missing or has no known rank")
     return found
 
 
-def _dims(inputs: Inputs, index: int) -> tuple[int, ...]:
+def _dims(inputs: InputTypes, index: int) -> tuple[int, ...]:
     type_ = _at(inputs, index)
     if not type_.is_static:
         raise ValueError(f"input {index} has an open size: {type_}")
     return tuple(int(dim) for dim in type_.shape or ())
 
 
-def like(*indices: int) -> Rule:
+def like(*indices: int) -> TypeRule:
     """Each output as one of the inputs."""
 
-    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+    def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         return [_at(inputs, index) for index in indices[: len(op.outputs)]]
 
     return rule
 
 
-def by_shape(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+def by_shape(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
     """Sizes from the attribute `shape`."""
     shape = op.attrs.get("shape")
     if not isinstance(shape, tuple):
@@ -74,20 +71,20 @@ def by_shape(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
     return [TensorType(_at(inputs, 0).dtype, tuple(int(dim) for dim in shape))]
 
 
-def statistics(kept: Callable[[tuple[int, ...], Op], Sequence[int]]) -> Rule:
+def statistics(kept: Callable[[tuple[int, ...], Op], Sequence[int]]) -> TypeRule:
     """The first input, and its mean and inverse deviation."""
 
-    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+    def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         saved = TensorType("float32", tuple(kept(_dims(inputs, 0), op)))
         return [_at(inputs, 0), saved, saved]
 
     return rule
 
 
-def forward(name: str) -> Rule:
+def forward(name: str) -> TypeRule:
     """A recurrent layer: Y, its last states, and what its gradient needs."""
 
-    def rule(_op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+    def rule(_op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         (steps, batch, _length), (directions, _rows, hidden) = _dims(inputs, 0), _dims(inputs, 2)
         dtype = _at(inputs, 0).dtype
         whole = TensorType(dtype, (steps, directions, batch, hidden))
@@ -103,10 +100,10 @@ def forward(name: str) -> Rule:
     return rule
 
 
-def data_gradient(name: str) -> Rule:
+def data_gradient(name: str) -> TypeRule:
     """Gradients of X, of the gates, and of the first states."""
 
-    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+    def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         steps, directions, batch, hidden = _dims(inputs, 4)
         dtype = _at(inputs, 0).dtype
         width = {"RNN": 1, "GRU": 4, "LSTM": 4}[name] * hidden
@@ -117,10 +114,10 @@ def data_gradient(name: str) -> Rule:
     return rule
 
 
-def weight_gradient(name: str) -> Rule:
+def weight_gradient(name: str) -> TypeRule:
     """Gradients of W, R and B."""
 
-    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+    def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         _steps, directions, _batch, hidden = _dims(inputs, 2)
         rows, dtype = GATES[name] * hidden, _at(inputs, 1).dtype
         shapes = [
@@ -133,7 +130,7 @@ def weight_gradient(name: str) -> Rule:
     return rule
 
 
-def heads(inputs: Inputs, op: Op, index: int, attr: str) -> tuple[int, int, int, int]:
+def heads(inputs: InputTypes, op: Op, index: int, attr: str) -> tuple[int, int, int, int]:
     """Batch, heads, length and size of [B, H, L, D] or [B, L, H * D]."""
     dims = _dims(inputs, index)
     if len(dims) == 4:
@@ -144,7 +141,7 @@ def heads(inputs: Inputs, op: Op, index: int, attr: str) -> tuple[int, int, int,
     return dims[0], count, dims[1], dims[2] // count
 
 
-def attention(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+def attention(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
     """The output, and a logarithm for each query."""
     batch, count, length, _size = heads(inputs, op, 0, "q_num_heads")
     *_rest, value = heads(inputs, op, 2, "kv_num_heads")
@@ -154,7 +151,7 @@ def attention(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
     return [out, TensorType("float32", (batch, count, length))]
 
 
-def experts(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+def experts(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
     """Tokens, and what comes out of the first product for each that each token chose."""
     tokens, (_count, rows, hidden) = _at(inputs, 0), _dims(inputs, 2)
     chosen = op.attrs.get("k", 1)
@@ -164,10 +161,10 @@ def experts(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
     return [tokens, TensorType(tokens.dtype, (routed, rows))]
 
 
-def updated(states: int) -> Rule:
+def updated(states: int) -> TypeRule:
     """Rate, step, then weights, gradients and states in groups: weights and states come out."""
 
-    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+    def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         count = (len(inputs) - 2) // (2 + states)
         kept = [*range(2, 2 + count), *range(2 + 2 * count, len(inputs))]
         for weight, gradient in zip(kept, range(2 + count, 2 + 2 * count), strict=False):
@@ -178,10 +175,10 @@ def updated(states: int) -> Rule:
     return rule
 
 
-def resized(factor: Callable[[int, int], int]) -> Rule:
+def resized(factor: Callable[[int, int], int]) -> TypeRule:
     """The axis `axis` is `size` times as long, or as short."""
 
-    def rule(op: Op, inputs: Inputs, _: object) -> list[TensorType]:
+    def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         axis, size, dims = op.attrs.get("axis"), op.attrs.get("size"), list(_dims(inputs, 0))
         if not isinstance(axis, int) or not isinstance(size, int) or size < 1:
             raise ValueError("the attributes axis and size are missing")
