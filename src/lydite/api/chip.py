@@ -17,7 +17,7 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.chip import ChipRun as NetworkOnChip
+    from lydite.chip import ChipRun
     from lydite.hardware.chip import Chip
 
 
@@ -125,7 +125,7 @@ class ChipDocument(TypedDict):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ChipRun(Result):
+class ChipResult(Result):
     """A network on a chip.
 
     Attributes:
@@ -144,7 +144,7 @@ class ChipRun(Result):
     }
 
     model: Model
-    network: NetworkOnChip
+    network: ChipRun
     compat: str | None = None
     sample_level: str = "no"
     changes: Mapping[str, dict[str, float] | None] | None = None
@@ -231,7 +231,7 @@ def chip(
     options: ModelOptions | None = None,
     design: DesignOptions | Chip | None = None,
     **given: Unpack[DesignKeywords],
-) -> ChipRun:
+) -> ChipResult:
     """Simulate a network on a chip: cycles by layer, what it waits for, power, area.
 
     Args:
@@ -262,7 +262,7 @@ def chip(
     settings: dict[str, Any] = {"threads": threads, "soc": not array_only, "tiling": tiling}
     network = run_chip(built.graph, made, **settings)
     changed = changes(built.graph, made, settings) if sensitivity else None
-    return ChipRun(built, network, compat, sample_level, changed)
+    return ChipResult(built, network, compat, sample_level, changed)
 
 
 def designed_options(
@@ -300,7 +300,7 @@ def model_for(model: ModelLike, options: ModelOptions, chip: Chip) -> Model:
     return replace(built, dtype=chip.dtype, dtype_reason=f"{chip.name} computes it")
 
 
-def _document(result: ChipRun) -> ChipDocument:
+def _document(result: ChipResult) -> ChipDocument:
     from lydite.chip.energy import energy_of
 
     network = result.network
@@ -360,7 +360,7 @@ def _keyed(parts: Mapping[str, float]) -> dict[str, float]:
     return {name.lower().replace(" ", "_"): value for name, value in parts.items()}
 
 
-def _blocks(result: NetworkOnChip, compat: bool, level: str) -> str:
+def _blocks(result: ChipRun, compat: bool, level: str) -> str:
     """SMAUG's "Aladdin Results" of every invocation."""
     from lydite.chip.energy import smv_power
     from lydite.chip.smv.energy import aladdin_results
@@ -371,7 +371,7 @@ def _blocks(result: NetworkOnChip, compat: bool, level: str) -> str:
     return "\n".join(aladdin_results(power, row, names[row]) for row in range(len(names)))
 
 
-def _invocations(result: NetworkOnChip, compat: bool, level: str) -> list[dict[str, Any]]:
+def _invocations(result: ChipRun, compat: bool, level: str) -> list[dict[str, Any]]:
     """Each invocation of an accelerator, SMV's with their power."""
     from lydite.chip.energy import smv_power
 
