@@ -56,7 +56,8 @@ COMMANDS = {
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
     "--attention --sequence-parallel --overlap --bucket "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
-    "--search --sensitivity --unfolded --strict --trace --report --db --out --json --quiet/-q",
+    "--search --sensitivity --unfolded --network --strict --trace --report --db "
+    "--out --json --quiet/-q",
     "lydite validate": f"model --baseline --on --constants --backend --threads {SHAPE} "
     "--clock --budget --db --seed --out --json --quiet/-q",
 }

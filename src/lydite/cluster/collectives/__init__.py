@@ -6,7 +6,7 @@ from lydite.cluster.collectives.calibration import (
     write_calibration,
 )
 from lydite.cluster.collectives.curve import Curve, curves_in, read_nccl_log
-from lydite.cluster.collectives.expand import Expanded, expand
+from lydite.cluster.collectives.expand import Expanded, expand, traffic
 from lydite.cluster.collectives.fit import calibrate
 from lydite.cluster.collectives.forms import KINDS, Wires, algorithms, closed_form
 from lydite.cluster.collectives.group import (
@@ -38,6 +38,7 @@ __all__ = [
     "link_between",
     "read_calibration",
     "read_nccl_log",
+    "traffic",
     "with_measured",
     "write_calibration",
 ]

@@ -16,6 +16,9 @@ from lydite.hardware.cluster import Cluster, best_ring, paths
 
 _PS = 1e12
 
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class Expanded:
@@ -83,6 +86,38 @@ def expand(
         bytes=np.append(sizes, np.zeros(end - flows)),
     )
     return Expanded(tasks, Servers.of(0), network, ends)
+
+
+Traffic = tuple[Ints, Ints, Ints, Floats]
+
+
+def traffic(cluster: Cluster, ranks: Ints, kind: str, algorithm: str) -> Traffic:
+    """Who sends how much to whom in a collective of a group.
+
+    Args:
+        cluster: Cluster whose links are used.
+        ranks: Ranks of the group, two or more.
+        kind: Kind of the collective.
+        algorithm: Name of its algorithm.
+
+    Returns:
+        For each pair of ranks and channel: the sender, the receiver, the channel, and the bytes
+        that are sent for each byte of the tensor.
+
+    Raises:
+        InputError: as `expand`.
+    """
+    if algorithm == "ring" and kind != "Broadcast":
+        orders = best_ring(cluster, ranks).orders.astype(np.int64)
+        lane = np.repeat(np.arange(len(orders)), len(ranks))
+        rounds = (2 if kind == "AllReduce" else 1) * (len(ranks) - 1)
+        share = rounds / len(ranks) / len(orders)
+        onward = np.roll(orders, -1, axis=1)
+        return orders.ravel(), onward.ravel(), lane, np.full(orders.size, share)
+    part, (members, lane) = _group(cluster, ranks, kind, 1.0, algorithm)
+    pairs = np.stack([lane, members[part.source], members[part.target]])
+    kept, at = np.unique(pairs, axis=1, return_inverse=True)
+    return kept[1], kept[2], kept[0], np.bincount(at.ravel(), part.bytes).astype(np.float64)
 
 
 Placed = tuple[Messages, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]

@@ -51,11 +51,20 @@ _SLOW = {NETWORK: {"nic", "ib", "ethernet"}, PCIE: {"pcie", "cpu"}}
 
 
 class Choice(NamedTuple):
-    """How a collective is run: "ring", "Simple" and the seconds; protocol "" in a plain group."""
+    """How a collective is run, and how long it takes.
+
+    Attributes:
+        algorithm: name of the algorithm, such as "ring".
+        protocol: "LL", "LL128" or "Simple"; "" in a plain group.
+        seconds: time of the collective.
+        wire_s: part of that time in which the links are busy; the rest is latency, launches and
+            work in local memory, which no other collective slows down.
+    """
 
     algorithm: str
     protocol: str
     seconds: float
+    wire_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,11 +114,18 @@ class Group:
             return Choice(plain, "", 0.0)
         measured = self._measured(kind, size)
         if self.model == "plain":
-            return Choice(plain, "", self._plain(kind, size) if measured is None else measured)
-        one, seconds = best(self._ranks, kind, size)
-        local = self.calibration.local_s_per_byte * _LOCAL.get(kind, 0.5) * size
-        modelled = self.calibration.launch_s + seconds + local
-        return Choice(one.algorithm, one.protocol, modelled if measured is None else measured)
+            modelled = self._plain(kind, size)
+            chosen = Choice(plain, "", modelled, modelled - self._plain(kind, 0.0))
+        else:
+            one, seconds = best(self._ranks, kind, size)
+            local = self.calibration.local_s_per_byte * _LOCAL.get(kind, 0.5) * size
+            modelled = self.calibration.launch_s + seconds + local
+            chosen = Choice(one.algorithm, one.protocol, modelled, seconds - one.latency_s)
+        if measured is None:
+            return chosen
+        # Latency and local work as modelled; what is left of the measured time is the links'.
+        wire_s = max(0.0, measured - (chosen.seconds - chosen.wire_s))
+        return chosen._replace(seconds=measured, wire_s=wire_s)
 
     def source(self, kind: str, size: float) -> str:
         """Where the time of a collective comes from: "measured" or "modelled"."""
