@@ -60,7 +60,7 @@ class AisimResult(Result):
         return f"AISim benchmark: {len(self.report.cells)} steps of {len(models)} models"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a step."""
+        """One row per step."""
         return [cell.to_json() for cell in self.report.cells]
 
 

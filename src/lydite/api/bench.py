@@ -138,7 +138,7 @@ class BenchResult(Result):
         )
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a sample."""
+        """One row per sample."""
         samples = self.bench.timing.samples_s.tolist()
         return [{"sample": at, "seconds": seconds} for at, seconds in enumerate(samples)]
 

@@ -96,7 +96,7 @@ class CalibrateResult(Result):
         return f"constants from {self.counts['assumed']} steps, mean error {error} ({name})"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a constant."""
+        """One row per constant."""
         found = self.document()
         return [
             {"constant": name, "assumed": found["assumed"][name], "fitted": value}
@@ -116,8 +116,8 @@ def calibrate(
 
     Args:
         session: its database holds what was measured of operators.
-        steps: a .csv file with a measured step a row. Columns: model, step_ms, and any of devices,
-            of `PlanOptions` and of `ModelOptions`.
+        steps: a .csv file with one measured step per row. Columns: model, step_ms, and any of
+            devices, of `PlanOptions` and of `ModelOptions`.
         on: cluster that they were measured on.
         constants: file to write, for `simulate`.
         rounds: simulations of each row.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
 from typing_extensions import TypedDict
 
 from lydite.api.keywords import DesignKeywords
-from lydite.api.load import Model, ModelLike, resolve
+from lydite.api.load import Model, ModelLike, resolve, unwrapped
 from lydite.api.options import Help, ModelOptions, Options, chosen
 from lydite.errors import InputError, unknown_name
 from lydite.results import Result
@@ -184,7 +184,7 @@ class ChipResult(Result):
         )
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a layer."""
+        """One row per layer."""
         return self.document()["layers"]
 
     def aladdin_results(self) -> str:
@@ -291,9 +291,10 @@ def model_for(model: ModelLike, options: ModelOptions, chip: Chip) -> Model:
     Raises:
         InputError: another dtype than the chip's was asked for.
     """
-    if options.dtype is not None and options.dtype != chip.dtype:
+    asked = unwrapped(model, options)[1].dtype
+    if asked is not None and asked != chip.dtype:
         raise InputError(
-            f"{chip.name} computes {chip.dtype}, not {options.dtype}", hint="leave --dtype out"
+            f"{chip.name} computes {chip.dtype}, not {asked}", hint="leave --dtype out"
         )
     built = resolve(model, options)
     return replace(built, dtype=chip.dtype, dtype_reason=f"{chip.name} computes it")

@@ -51,7 +51,7 @@ class CoverageResult(Result):
     """How much of each model is measured.
 
     Attributes:
-        models: one row a model.
+        models: one row per model.
     """
 
     verb = "coverage"
@@ -69,7 +69,7 @@ class CoverageResult(Result):
         return {"models": list(self.models), "mean": self.mean}
 
     def summary(self) -> str:
-        """A table with a line a model."""
+        """A table with one line per model."""
         from lydite.report.text.coverage import coverage_text
 
         return coverage_text(self.models, self.mean)
@@ -86,7 +86,7 @@ class CoverageResult(Result):
         return self.models[0]["device"]
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a model."""
+        """One row per model."""
         return self.models
 
 

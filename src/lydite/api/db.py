@@ -55,7 +55,7 @@ class QueryResult(Result):
     """Measurements of a database, newest first.
 
     Attributes:
-        measurements: one row a measurement.
+        measurements: one row per measurement.
     """
 
     verb = "db-query"
@@ -72,7 +72,7 @@ class QueryResult(Result):
         return {"measurements": list(self.measurements)}
 
     def summary(self) -> str:
-        """A table with a line a measurement."""
+        """A table with one line per measurement."""
         from lydite.report.text.db import query_text
 
         return query_text(self.measurements)
@@ -82,7 +82,7 @@ class QueryResult(Result):
         return f"{len(self.measurements)} measurements"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a measurement."""
+        """One row per measurement."""
         return self.measurements
 
 
@@ -124,7 +124,7 @@ class StatsResult(Result):
         return stats_text(self.counts)
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a number."""
+        """One row per number."""
         return [
             {"what": name, "of": of, "rows": count}
             for name, value in self.counts.items()
@@ -162,7 +162,7 @@ class AddedResult(Result):
         return f"{self.added['measurements']} new measurements from {self.path}"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a kind."""
+        """One row per kind."""
         return [{"what": what, "rows": count} for what, count in self.added.items()]
 
 

@@ -82,7 +82,7 @@ class DemoResult(Result):
         return self.accuracy.headline()
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a model."""
+        """One row per model."""
         return self.accuracy.rows()
 
 

@@ -23,7 +23,7 @@ def device_and_sources(
     """A device, and the databases that may hold measurements of it: the user's, and ours.
 
     Raises:
-        InputError: nobody knows the device (with the nearest name).
+        InputError: unknown device (with the nearest name).
     """
     from lydite.hardware import local_device
     from lydite.store import open_shipped
@@ -41,7 +41,7 @@ def device_named(name: str, databases: Sequence[Database]) -> Device:
     """A device by name: this machine's, one of the catalog, or one that a database has rows of.
 
     Raises:
-        InputError: nobody knows it (with the nearest name).
+        InputError: unknown device (with the nearest name).
     """
     from lydite.hardware import Device, find_device, local_device
 

@@ -51,7 +51,7 @@ class DoctorResult(Result):
         return "\n".join(line for line in lines if missing or not line.startswith("missing"))
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a backend."""
+        """One row per backend."""
         return self.findings["backends"]
 
 

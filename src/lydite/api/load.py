@@ -164,7 +164,7 @@ def _training_step(forward: Graph, options: ModelOptions) -> TrainingStep:
 
 
 def usual_dtype(what: ModelLike, device: Device | None) -> tuple[str, str] | None:
-    """The dtype of a model's weights where nobody asks for one, and why; None for files and graphs.
+    """Default dtype of a model's weights, and why; None for files and graphs.
 
     Language models (those that are built in phases) are in bfloat16 where the device states a peak
     for it, else in float16, else in float32. On a processor the default backend must run it too.

@@ -18,7 +18,7 @@ CACHES = ("rotated", "hot", "cold")
 
 
 def check_clock(clock: str) -> None:
-    """Refuse a clock that nobody knows.
+    """Check the name of a clock.
 
     Raises:
         InputError: it is neither "wall" nor "process".

@@ -41,7 +41,7 @@ class ModelsResult(Result):
     """The model set.
 
     Attributes:
-        models: one row a model.
+        models: one row per model.
     """
 
     verb = "models"
@@ -53,7 +53,7 @@ class ModelsResult(Result):
         return {"models": list(self.models)}
 
     def summary(self) -> str:
-        """A table with a line a model."""
+        """A table with one line per model."""
         from lydite.report.text.models import models_text
 
         return models_text(self.models)
@@ -63,7 +63,7 @@ class ModelsResult(Result):
         return f"{len(self.models)} models"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a model."""
+        """One row per model."""
         return self.models
 
 

@@ -144,22 +144,3 @@ class ModelOptions(Options):
         if isinstance(sizes, Mapping):
             sizes = tuple(f"{name}={size}" for name, size in sizes.items())
         object.__setattr__(self, "dim", (sizes,) if isinstance(sizes, str) else tuple(sizes))
-
-
-@dataclass(frozen=True)
-class MeasureOptions(Options):
-    """How things are measured on this machine.
-
-    Attributes:
-        backend: who runs the model: onnxruntime, torch, replay, or one of a package.
-        threads: threads inside an operator.
-        clock: "wall" for latency, "process" for CPU time.
-        device: where the backend runs: "cpu" or "cuda".
-    """
-
-    backend: Annotated[str, Help("Backend that runs the model: onnxruntime, torch or replay.")] = (
-        "onnxruntime"
-    )
-    threads: Annotated[int, Help("Number of threads inside an operator.", min=1)] = 1
-    clock: Annotated[str, Help("Clock: wall (latency) or process (CPU time).")] = "wall"
-    device: Annotated[str, Help("Where the backend runs: cpu or cuda.")] = "cpu"

@@ -25,7 +25,7 @@ CONFIDENCE = 0.9
 
 
 class CoverageDocument(TypedDict):
-    """How much of a prediction rests on what."""
+    """Coverage of a prediction: how much of it comes from which source."""
 
     node_coverage: float
     type_coverage: float
@@ -37,7 +37,7 @@ class CoverageDocument(TypedDict):
 
 
 class OperatorTime(TypedDict):
-    """One operator; seconds are None where nobody knows."""
+    """One operator; seconds are None where there is no estimate."""
 
     name: str
     op_type: str
@@ -222,13 +222,13 @@ def predict(
         threads: threads inside an operator, on a processor.
         clock: clock of the measurements: "wall" or "process".
         runtime: a name of `lydite.estimate.runtimes.RUNTIMES`; None for the usual fusions.
-        strict: whether an operator that nobody knows is an error.
+        strict: whether an operator without an estimate is an error.
         options: how the model is built.
         given: fields of `ModelOptions`, such as `batch`.
 
     Raises:
         InputError: an unknown device, clock or runtime, a bad model, or, if strict, an operator
-            that nobody knows.
+            without an estimate.
     """
     from lydite.backends import Settings, find_backend
     from lydite.backends.lowered import lowered

@@ -58,7 +58,7 @@ class ProfileResult(Result):
     Attributes:
         device: where, as the rows of the database name it.
         backend: who ran the operators.
-        models: one row a model.
+        models: one row per model.
     """
 
     verb = "profile"
@@ -72,7 +72,7 @@ class ProfileResult(Result):
         return {"device": self.device, "backend": self.backend, "models": list(self.models)}
 
     def summary(self) -> str:
-        """A table with a line a model."""
+        """A table with one line per model."""
         from lydite.report.text.profile import profile_text
 
         return profile_text(self.models)
@@ -84,7 +84,7 @@ class ProfileResult(Result):
         return f"{measured} operators measured on {self.device}, {reused} known before"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a model."""
+        """One row per model."""
         return self.models
 
 

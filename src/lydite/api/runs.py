@@ -38,7 +38,7 @@ class RunsResult(Result):
     """Runs of a database, newest first.
 
     Attributes:
-        runs: one row a run.
+        runs: one row per run.
     """
 
     verb = "runs"
@@ -50,7 +50,7 @@ class RunsResult(Result):
         return {"runs": list(self.runs)}
 
     def summary(self) -> str:
-        """A table with a line a run."""
+        """A table with one line per run."""
         from lydite.report.text.runs import runs_text
 
         return runs_text(self.runs)
@@ -60,7 +60,7 @@ class RunsResult(Result):
         return f"{len(self.runs)} runs"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a run."""
+        """One row per run."""
         return self.runs
 
 

@@ -76,13 +76,13 @@ class ScalesimResult(Result):
         return self.facts
 
     def summary(self) -> str:
-        """A table with a line a layer."""
+        """A table with one line per layer."""
         from lydite.report.text.scalesim import scalesim_text
 
         return scalesim_text(self.facts)
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a layer."""
+        """One row per layer."""
         return self.facts["layers"]
 
 

@@ -62,13 +62,23 @@ class SearchResult(Result):
         }
 
     def summary(self) -> str:
-        """A table with a line a plan."""
+        """A table with one line per plan."""
         from lydite.report.text.step import search_text
 
         return search_text(self.found)
 
+    def headline(self) -> str:
+        """The best plan's time, and how many plans there are."""
+        from lydite.units import format_seconds
+
+        best = self.found.best[0]
+        return (
+            f"{best.model} on {best.cluster.name}: {format_seconds(best.seconds)} a step at best; "
+            f"{self.found.considered} plans, {self.found.fitting} of them fit in memory"
+        )
+
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a plan."""
+        """One row per plan."""
         return [
             {
                 "seconds": step.seconds,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lydite.store import Database
 
 Progress = Callable[[int, int, str], None]
-"""Told (done, of how many, what comes next)."""
+"""Called with (number done, total number, name of the next item)."""
 ProgressBar = Callable[[str], AbstractContextManager[Progress]]
 """Makes a bar with a label."""
 

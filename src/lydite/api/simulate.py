@@ -173,7 +173,7 @@ class SimulateResult(Result):
         return self.model.dtype_reason if takes_phase(self.model) else ""
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a part of the step's time."""
+        """One row per part of the step's time."""
         parts = self.step.breakdown_s.items()
         return [{"part": name, "seconds": s, "share": s / self.seconds} for name, s in parts]
 
@@ -409,7 +409,7 @@ def _tokens(graph: Graph, cp: int) -> int | None:
 
 
 def _goodput(step: StepResult, told: Mapping[str, float | None]) -> Goodput | None:
-    """What failures leave of the job, if somebody said how often devices fail."""
+    """Goodput of the job under failures; None without a mean time between failures."""
     from lydite.cluster.goodput import checkpoint_seconds, goodput
 
     every, rate = told["mtbf"], told["checkpoint_write"]

@@ -58,7 +58,7 @@ class SweepResult(Result):
         return sweep_text(dict(self.facts))
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a design."""
+        """One row per design."""
         return self.facts["designs"]
 
     def write_report(self, path: Path | str) -> Path:

@@ -98,7 +98,7 @@ class ValidateResult(Result):
         }
 
     def summary(self) -> str:
-        """A table with a line a model, and the errors over all."""
+        """A table with one line per model, and the errors over all."""
         from lydite.report.text.validate import accuracy_table
 
         return accuracy_table(self.validations)
@@ -111,7 +111,7 @@ class ValidateResult(Result):
         return f"median absolute error {error} over {len(self.validations)} models on {self.device}"
 
     def rows(self) -> list[ModelAccuracy]:
-        """One row a model."""
+        """One row per model."""
         return [_row(one) for one in self.validations]
 
 

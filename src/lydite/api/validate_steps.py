@@ -101,7 +101,7 @@ class ValidateStepsResult(Result):
         )
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a step."""
+        """One row per step."""
         return [step.to_json() for step in self.comparison.steps]
 
 

@@ -3,21 +3,25 @@
 capabilities   what is installed, on which device, in which precisions
 lower          the graph as the backend executes it, after its own fusion and layout
 prepare        a graph loaded, with inputs bound, ready to run
-  run          one call
-  synchronize  wait until the device has finished
-  close        give everything back
+  run             one call
+  synchronize     wait until the device has finished
+  device_seconds  what calls take by a clock of the device, where it has one
+  bind, outputs   inputs from outside, and what the last call made of them
+  close           give everything back
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import psutil
 
 from lydite.errors import BackendError, InputError
 from lydite.graph import Graph, Operand, OpKey, TensorType
+from lydite.graph.dtypes import numpy_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,14 @@ class NodeTime:
 class Prepared(Protocol):
     """A loaded graph with its inputs bound."""
 
+    @property
+    def device_seconds(self) -> Callable[[int], float] | None:
+        """Seconds per call over so many calls, by a clock of the device itself.
+
+        None where only the host's clock can tell.
+        """
+        return None
+
     def run(self) -> None:
         """One call."""
         ...
@@ -79,9 +91,44 @@ class Prepared(Protocol):
         """Return when everything that was started has finished."""
         ...
 
+    def bind(self, feeds: Mapping[str, np.ndarray]) -> None:
+        """Take these arrays as inputs, by name, from the next call on.
+
+        Raises:
+            BackendError: the backend takes no inputs from outside, or not this one.
+        """
+        raise BackendError(f"takes no inputs from outside: {', '.join(feeds)}")
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """What the last call computed, by output name, in host memory.
+
+        Raises:
+            BackendError: the backend hands out no results.
+        """
+        raise BackendError("hands out no results")
+
     def close(self) -> None:
         """Release memory and threads."""
         ...
+
+
+def check_feeds(feeds: Mapping[str, np.ndarray], graph: Graph) -> None:
+    """Refuse arrays that a graph does not take.
+
+    Raises:
+        BackendError: an unknown input, or an array of another type.
+    """
+    for name, array in feeds.items():
+        if name not in graph.inputs:
+            raise BackendError(
+                f"'{name}' is no input", where=graph.name, allowed=", ".join(graph.inputs)
+            )
+        wanted = graph.type_of(name)
+        if tuple(array.shape) != wanted.shape or array.dtype != numpy_dtype(wanted.dtype):
+            given = f"{array.dtype}{list(array.shape)}"
+            raise BackendError(
+                f"the input '{name}' is given {given}", where=graph.name, allowed=str(wanted)
+            )
 
 
 def square_product(op_type: str, domain: str = "", version: int = 13) -> OpKey:

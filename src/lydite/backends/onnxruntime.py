@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -19,6 +19,7 @@ from lydite.backends.base import (
     NodeTime,
     Prepared,
     Settings,
+    check_feeds,
     check_runnable,
     square_product,
 )
@@ -210,18 +211,14 @@ def _uniquely_named(ops: Sequence[Op]) -> tuple[Op, ...]:
     return tuple(named)
 
 
-class _Session:
+class _Session(Prepared):
     """A session whose inputs and outputs are bound once."""
 
     def __init__(self, session: Any, graph: Graph, settings: Settings) -> None:
-        self._session = session
+        self._session, self._graph = session, graph
         self._binding = session.io_binding()
         for number, name in enumerate(graph.inputs):
-            array = _input_array(graph.type_of(name), settings.seed + number)
-            if array.dtype.kind == "O":  # strings
-                self._binding.bind_cpu_input(name, array)
-            else:
-                self._binding.bind_ortvalue_input(name, _ort_value(array))
+            self._bind(name, _input_array(graph.type_of(name), settings.seed + number))
         for output in session.get_outputs():
             self._binding.bind_output(output.name, "cpu")
 
@@ -236,9 +233,22 @@ class _Session:
         """Outputs bound to the host are complete when `run` returns; a device is waited for."""
         self._binding.synchronize_outputs()
 
-    def outputs(self) -> list[np.ndarray]:
+    def _bind(self, name: str, array: np.ndarray) -> None:
+        if array.dtype.kind == "O":  # strings
+            self._binding.bind_cpu_input(name, array)
+        else:
+            self._binding.bind_ortvalue_input(name, _ort_value(array))
+
+    def bind(self, feeds: Mapping[str, np.ndarray]) -> None:
+        """Inputs from outside."""
+        check_feeds(feeds, self._graph)
+        for name, array in feeds.items():
+            self._bind(name, np.ascontiguousarray(array))
+
+    def outputs(self) -> dict[str, np.ndarray]:
         """The last outputs."""
-        return self._binding.copy_outputs_to_cpu()
+        arrays = self._binding.copy_outputs_to_cpu()
+        return dict(zip(self._graph.outputs, arrays, strict=True))
 
     def end_profiling(self) -> str:
         """Path of the profile."""

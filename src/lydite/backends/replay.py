@@ -8,7 +8,7 @@ machine. The times are those of a performance database (`LYDITE_REPLAY` names it
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lydite.backends.base import (
     Capabilities,
@@ -113,17 +113,17 @@ def _recorded() -> dict[str, float]:
         return found
 
 
-class _Replayed:
+class _Replayed(Prepared):
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     def run(self) -> None:
         """Nothing happens; `device_seconds` says what it took."""
 
-    def device_seconds(self, calls: int) -> float:
+    @property
+    def device_seconds(self) -> Callable[[int], float]:
         """Recorded seconds per call."""
-        del calls
-        return self._seconds
+        return lambda _: self._seconds
 
     def synchronize(self) -> None:
         """Nothing runs behind."""

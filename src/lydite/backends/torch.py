@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from lydite.backends.base import (
     Capabilities,
     NodeTime,
     Prepared,
     Settings,
+    check_feeds,
     check_runnable,
     square_product,
 )
 from lydite.errors import BackendError, MissingExtra
 from lydite.graph import Graph, Initializer, Op, Operand, OpKey, TensorType
+from lydite.graph.dtypes import numpy_dtype
 from lydite.graph.operators import BY_DECOMPOSITION, Missing, facet, register_facet
 from lydite.graph.passes.decompose import decomposed
 
@@ -78,8 +82,7 @@ class TorchBackend:
         self._check(settings)
         if any(op.domain == DOMAIN for op in graph.ops):
             return _Calls(_lowered_calls(graph, settings), settings)
-        module = _Net(graph, settings)
-        return _Calls([lambda: module(*module.feeds)], settings)
+        return _Module(graph, settings)
 
     def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
         """Copies of one operator, aten's or one with a translation, with a small one between."""
@@ -153,14 +156,17 @@ class _threads:
         torch.set_num_threads(self._before)
 
 
-class _Calls:
+class _Calls(Prepared):
     """Calls one after another; on CUDA with a timer on the device."""
 
     def __init__(self, calls: Sequence[Callable[[], Any]], settings: Settings) -> None:
         self._calls, self._settings = list(calls), settings
         torch.set_num_threads(settings.threads)
-        if settings.device == "cuda":
-            self.device_seconds = self._device_seconds
+
+    @property
+    def device_seconds(self) -> Callable[[int], float] | None:
+        """Events on the stream, on CUDA."""
+        return self._device_seconds if self._settings.device == "cuda" else None
 
     def run(self) -> None:
         """All calls once; on CUDA they may still run when this returns."""
@@ -192,6 +198,30 @@ class _Calls:
         self._calls = []
 
 
+class _Module(_Calls):
+    """A net as one call, whose inputs may come from outside."""
+
+    def __init__(self, graph: Graph, settings: Settings) -> None:
+        self._net, self._graph = _Net(graph, settings), graph
+        self._made: tuple[torch.Tensor, ...] = ()
+        super().__init__([self._call], settings)
+
+    def _call(self) -> None:
+        self._made = self._net(*self._net.feeds)
+
+    def bind(self, feeds: Mapping[str, np.ndarray]) -> None:
+        """Inputs from outside, copied to the device."""
+        check_feeds(feeds, self._graph)
+        for name, array in feeds.items():
+            place = self._graph.inputs.index(name)
+            self._net.feeds[place] = _tensor(array).to(self._settings.device)
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """The last outputs, in host memory."""
+        arrays = (_numbers(tensor) for tensor in self._made)
+        return dict(zip(self._graph.outputs, arrays, strict=True))
+
+
 class _Net(torch.nn.Module):
     """A graph of ONNX operators as a module; weights are drawn where the graph has no numbers."""
 
@@ -215,7 +245,7 @@ class _Net(torch.nn.Module):
         for number, (name, init) in enumerate(graph.initializers.items()):
             if name in read:
                 self._names[name] = f"w{number}"
-                tensor = _weight(init, settings.seed + number)
+                tensor = _tensor(init.array(settings.seed + number))
                 self.register_buffer(f"w{number}", tensor.to(settings.device))
         self._dead_after = _last_reads(graph)
         self.feeds = [_operand(graph.type_of(name), settings, ones=True) for name in graph.inputs]
@@ -276,14 +306,19 @@ def _last_reads(graph: Graph) -> dict[str, list[str]]:
     return dead
 
 
-def _weight(init: Initializer, seed: int) -> torch.Tensor:
-    """A weight's numbers; numpy has bfloat16 from outside, which torch takes by its bits."""
-    import numpy as np
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """numpy has bfloat16 from outside, which torch takes by its bits."""
+    own = np.array(array)
+    if own.dtype.name == "bfloat16":
+        return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(own)
 
-    numbers = np.array(init.array(seed))
-    if init.type.dtype == "bfloat16":
-        return torch.from_numpy(numbers.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(numbers)
+
+def _numbers(tensor: torch.Tensor) -> np.ndarray:
+    on_host = tensor.detach().cpu()
+    if on_host.dtype == torch.bfloat16:
+        return on_host.view(torch.int16).numpy().view(numpy_dtype("bfloat16"))
+    return on_host.numpy()
 
 
 def _operand(type_: TensorType | None, settings: Settings, ones: bool = True) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: one file a command; heavy imports happen inside the command that needs them."""
+"""The command line: one file per command, which imports what it needs when it is called."""
 
 from __future__ import annotations
 

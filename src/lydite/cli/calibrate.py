@@ -11,7 +11,7 @@ from lydite.cli import options
 
 
 def calibrate(
-    steps: Annotated[Path, typer.Argument(metavar="STEPS.csv", help="One measured step a row.")],
+    steps: Annotated[Path, typer.Argument(metavar="STEPS.csv", help="One measured step per row.")],
     on: Annotated[str, typer.Option("--on", help="Cluster on which the steps were measured.")],
     constants: Annotated[
         Path, typer.Option("--constants", help="File to write, for `lydite simulate`.")

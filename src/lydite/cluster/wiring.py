@@ -107,9 +107,11 @@ def _loads(cluster: Cluster, plan: Plan, stage: int, route: Route) -> _Loads:
     firsts = [r for r in range(wide) if r // stride % size == 0]
     groups = [first + r + stride * np.arange(size) for r in firsts]
     parts = [traffic(cluster, group, kind, algorithm) for group in groups]
-    source, target, lane = (np.concatenate([part[i] for part in parts]) for i in (0, 1, 2))
+    source = np.concatenate([part[0] for part in parts])
+    target = np.concatenate([part[1] for part in parts])
+    lane = np.concatenate([part[2] for part in parts])
     share = np.concatenate([part[3] for part in parts])
-    nodes = cluster.device_node[np.stack([source, target])]
+    nodes = np.stack([cluster.device_node[source], cluster.device_node[target]])
     return _Loads(cluster, source - first, nodes, lane, share)
 
 

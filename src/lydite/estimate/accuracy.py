@@ -1,4 +1,4 @@
-"""How good predictions are: errors against measured times, and what they do not say alone."""
+"""Accuracy of predictions: errors against measured times, bias, and calibration of intervals."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Accuracy(OneLine):
 
     @staticmethod
     def of(points: Sequence[Point]) -> Accuracy:
-        """From points.
+        """Summarise points.
 
         Raises:
             InputError: there are none.

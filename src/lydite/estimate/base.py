@@ -18,7 +18,7 @@ CONFIDENCE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds for one operator call, with the interval that holds the truth 9 times in 10.
+    """Estimated seconds of one operator call, with its 90 % interval.
 
     Attributes:
         seconds: the estimate.
@@ -50,17 +50,17 @@ class Estimate:
 
 
 class Estimator(Protocol):
-    """Says how long operators take on a device; None for what it does not know."""
+    """Estimates how long operators take on a device; None for operators it cannot estimate."""
 
     name: str
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """One answer per key, in order. Many at once, so that it can be vectorised."""
+        """Return one estimate per key, in order; takes many so that it can be vectorised."""
         ...
 
 
 class Chain:
-    """Estimators in order of trust: the first that knows an operator answers for it."""
+    """Estimators in order of trust: the first that has an estimate for an operator wins."""
 
     name = "chain"
 

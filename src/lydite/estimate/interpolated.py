@@ -202,7 +202,7 @@ class Interpolated:
         self._fitted: dict[tuple[object, ...], Process | None] = {}
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """Answers for families with at least 6 measured shapes; None far outside of them."""
+        """Estimate families with at least 6 measured shapes; None far outside of those shapes."""
         answers: list[Estimate | None] = [None] * len(keys)
         if device.name != self._device.name:
             return answers

@@ -56,7 +56,7 @@ class Measured:
         self._database, self._rows = database, rows
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """Answers for keys with rows on this device and backend."""
+        """Estimate the keys that have rows for this device and backend."""
         found = self._database.lookup(
             keys, device=device.name, backend=self._rows.backend, threads=self._rows.threads
         )

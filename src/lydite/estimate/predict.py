@@ -21,7 +21,7 @@ do not meet each other's traces in caches and predictors. Nine models in ten lie
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Node(OneLine):
-    """One operator of the graph with its estimate; None where nobody knows."""
+    """One operator of the graph with its estimate; None where no estimator has one."""
 
     name: str
     op_type: str
@@ -36,7 +36,7 @@ class Node(OneLine):
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of a prediction rests on what.
+    """Coverage of a prediction: how much of it comes from which source.
 
     Attributes:
         nodes: number of operators by source; "unknown" among them.

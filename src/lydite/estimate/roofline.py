@@ -1,4 +1,4 @@
-"""The roofline: no operator is faster than its arithmetic or its memory traffic allows.
+"""The roofline model: an operator is bound by its arithmetic or by its memory traffic.
 
     t = max(FLOPs / peak, bytes / bandwidth) / efficiency + dispatch
 
@@ -21,7 +21,7 @@ from lydite.hardware import Device
 from lydite.opkey import TensorType
 
 ASSUMED = (0.02, 0.3, 1.5)
-"""Efficiency assumed without measurements: lowest, likely, highest (caches can beat the roof)."""
+"""Efficiency assumed without measurements: lowest, likely, highest (caches can exceed 1)."""
 _L2_BYTES_PER_CYCLE = 32
 """Sustained bandwidth of a core's private cache (Intel Optimization Reference Manual)."""
 ASSUMED_DISPATCH_S = 1e-6
@@ -30,7 +30,7 @@ _ENOUGH = 4
 
 @dataclass(frozen=True, slots=True)
 class AchievedEfficiency:
-    """What an accelerator reaches where none of its operators was measured.
+    """Efficiency that an accelerator achieves where none of its operators was measured.
 
     Attributes:
         products: share of peak arithmetic. Medians of NeuSight's float32 rows by a weight whose
@@ -116,7 +116,7 @@ def fit_efficiency(
 
 
 def _copy_seconds(key: OpKey, work: Work, device: Device) -> float:
-    """What a view costs where a backend copies it after all."""
+    """Cost of a view in seconds if the backend copies it."""
     if work.bytes_moved:
         return 0.0
     return 2 * sum(t.nbytes or 0 for t in key.outputs) / device.memory_bandwidth
@@ -174,7 +174,7 @@ class Roofline:
         self._efficiency = dict(efficiency or {})
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """Answers for every operator whose work is known."""
+        """Estimate every operator whose work is known."""
         return [self._answer(key, device) for key in keys]
 
     def _answer(self, key: OpKey, device: Device) -> Estimate | None:

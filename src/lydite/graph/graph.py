@@ -69,7 +69,7 @@ def random_weight(type_: TensorType, seed: int) -> np.ndarray:
     return np.resize(block.astype(dtype), dims)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Graph(Body, OneLine):
     """Operators in topological order, with the types of all their tensors.
 

@@ -1,4 +1,4 @@
-"""The parent's side of a measuring process: limits on time and memory, and what became of it."""
+"""Client of a measuring process: starts it, limits its time and memory, reports how it ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lydite.measure.worker import Request
 
 _POLL_S = 0.1
 _STARTING_S = 60.0
-"""A process that has just been started may take this long before it says its first word."""
+"""Longest time in seconds from the start of a process to its first answer."""
 _ENVIRONMENT = {"NUMPY_MADVISE_HUGEPAGE": "0"}
 """A backend's own buffers lie in small pages; numpy's must too, or an operator that is fed from
 numpy misses the address translations that it would cost inside a net."""

@@ -1,4 +1,4 @@
-"""The state of the machine at a moment: what a timing must be read with."""
+"""The state of the machine while something is timed: load, clocks, memory, versions."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def _frequency_mhz() -> float | None:
 
 
 def platform_versions() -> dict[str, str]:
-    """Versions that decide speed beside the backend's own."""
+    """Versions of what affects speed besides the backend."""
     return {"python": platform.python_version(), "kernel": platform.release()}
 
 
 def utc_now() -> str:
-    """This moment as ISO 8601 in UTC."""
+    """The current time as ISO 8601 in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def check_memory(needed_bytes: int, where: str) -> None:
-    """Refuse what would not fit.
+    """Raise if more memory is needed than is available.
 
     Raises:
         LyditeError: less memory is available than needed.

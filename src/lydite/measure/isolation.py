@@ -89,12 +89,12 @@ def corrected(timing: Timing, copies: int, costs: CallCosts) -> np.ndarray:
 
 
 def cache_state(key: OpKey, cache: str) -> str:
-    """What is recorded: an operator without weights has none to rotate."""
+    """The cache state to record: an operator without weights counts as hot when rotated."""
     return "hot" if cache == "rotated" and weight_bytes(key) < 4096 else cache
 
 
 def footprint_bytes(key: OpKey, copies: int) -> int:
-    """Memory that measuring takes, roughly: weights twice (packed), activations, outputs."""
+    """Approximate memory for measuring in bytes: weights twice (packed), activations, outputs."""
     types: list[TensorType | None] = [*key.operand_types(), *key.outputs]
     activations = sum(t.nbytes or 0 for t in types if t is not None)
     return 2 * copies * weight_bytes(key) + 5 * activations

@@ -18,7 +18,7 @@ from lydite.store import Conditions, Measurement
 
 @dataclass(frozen=True, repr=False)
 class Profile(OneLine):
-    """What a profile did.
+    """Outcome of profiling a model.
 
     Attributes:
         graph: the lowered graph.

@@ -20,7 +20,7 @@ from lydite.opkey import CALL_KEY, DISPATCH_KEY
 from lydite.store import Conditions, Database, Measurement, Software
 
 _USUAL_QUANTILE = 25
-"""The usual pace of a machine is that of its quicker moments, when nobody disturbs it."""
+"""Percentile of the reference's times that counts as the undisturbed pace of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class Session:
 
     @property
     def memory_bytes(self) -> int:
-        """Most memory that the worker may take."""
+        """Largest resident memory of the worker in bytes."""
         return self._worker.memory_bytes
 
     def known(self, keys: Sequence[OpKey]) -> dict[OpKey, Measurement]:
-        """What this software measured here under these conditions, well or badly; the newest."""
+        """The newest rows of this software under these conditions, failures included."""
         rows = self.database.lookup(
             keys,
             device=self.device,
@@ -202,8 +202,8 @@ class Session:
 
 
 Progress: TypeAlias = Callable[[int, int, str], None]
-"""Told (done, of how many, what comes next)."""
+"""Called with (number done, total number, name of the next item)."""
 
 
 def silent(_done: int, _total: int, _next: str) -> None:
-    """Progress that nobody wants to see."""
+    """Ignore progress."""

@@ -34,24 +34,24 @@ _CLOCKS: dict[str, Callable[[], int]] = {
 
 
 _SETTLING_S = 0.25
-"""A call that takes longer refills the caches within a small part of itself."""
+"""Seconds above which a call refills the caches in a small part of its own time."""
 
 
 class Runnable(Protocol):
-    """What can be timed."""
+    """Something that can be timed."""
 
     def run(self) -> None:
         """One call."""
         ...
 
     def synchronize(self) -> None:
-        """Wait for what was started."""
+        """Wait until the call has finished on the device."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to measure.
+    """How many samples to take, and how long to spend.
 
     Attributes:
         rounds: samples per item, at least.
@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass(frozen=True, repr=False)
 class Timing(OneLine):
-    """What was measured of one item.
+    """Samples of one item.
 
     Attributes:
         samples_s: seconds per call, one per round.
@@ -195,7 +195,7 @@ def measure(items: Mapping[str, Runnable], plan: Plan) -> dict[str, Timing]:
 
 
 def warnings_for(samples_s: np.ndarray, environment: Mapping[str, Any]) -> tuple[str, ...]:
-    """What makes samples doubtful, each with what to do about it.
+    """Warnings about doubtful samples, each with advice.
 
     Outliers are judged by the median absolute deviation (Iglewicz and Hoaglin 1993: modified
     z-score above 3.5), spread by the interquartile range over the median.

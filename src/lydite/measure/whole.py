@@ -93,7 +93,7 @@ def model_row(
 
 @dataclass(frozen=True, repr=False)
 class Validation(OneLine):
-    """A model predicted from its operators and measured whole, in the same minutes.
+    """A model predicted from its operators and measured as a whole, interleaved.
 
     Attributes:
         prediction: from the rows that were just measured.
@@ -170,7 +170,7 @@ def validate(
 
 
 def graph_has_data(graph: Graph) -> bool:
-    """Whether some large weight has numbers of its own."""
+    """Whether a large weight has values rather than only a type."""
     return any(init.load is not None for init in graph.initializers.values())
 
 
@@ -183,7 +183,7 @@ def _unmeasured(prediction: Prediction, ratios: dict[OpKey, float]) -> float:
 
 
 def _groups(keys: Sequence[OpKey], most_bytes: int = 2 << 30) -> list[list[OpKey]]:
-    """Slices whose operators fit in memory together."""
+    """Groups of operators that fit in memory together."""
     groups: list[list[OpKey]] = []
     used = 0
     for key in keys:

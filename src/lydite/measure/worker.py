@@ -1,4 +1,4 @@
-"""The process in which things are measured: a crash, a hang or greed for memory stays its own.
+"""The measuring process: a crash, a hang or a memory blow-up is confined to it.
 
 It reads one JSON request a line from standard input and answers with JSON lines: `{"at": name}`
 before each thing it touches, then `{"results": [...]}`. Run by `lydite.measure.client`.
@@ -28,7 +28,7 @@ PACE = "pace"
 
 @dataclass(frozen=True)
 class Request:
-    """What to measure, together and interleaved.
+    """A request to measure items together, interleaved.
 
     Attributes:
         backend: its name.
@@ -72,7 +72,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 def serve(request: Request, backend: Backend, tell: Tell) -> list[dict[str, Any]]:
-    """Measure what is asked; one result per item, failures among them."""
+    """Measure the requested items; one result per item, failures included."""
     results: list[dict[str, Any]] = []
     items: dict[str, Prepared] = {}
     copies: dict[str, int] = {}

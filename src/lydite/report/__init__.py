@@ -1,4 +1,4 @@
-"""What people look at: self-contained pages, plots, Perfetto traces."""
+"""Presentation of results: text, self-contained HTML pages, plots, Perfetto traces."""
 
 from lydite.report.page import Section, write_page
 from lydite.report.trace import Slice, write_trace

@@ -24,7 +24,7 @@ _ASSUMED = "assumed"
 
 
 def write_chip_page(result: ChipResult, path: Path) -> Path:
-    """Write the page; it is a file of its own that fetches nothing.
+    """Write a self-contained page that loads nothing from the network.
 
     Args:
         result: of `run_chip`.

@@ -1,4 +1,4 @@
-"""The pictures of a network on a chip: what layers wait for, the chip's roofline, who ran when."""
+"""Plots of a network on a chip: stalls of layers, roofline, timeline."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def layers_figure(names: Sequence[str], stalls: Sequence[Mapping[str, float]]) -
 
 
 def reached(chip: Chip) -> float:
-    """Bytes per second that all transfers together get of DRAM and bus."""
+    """Bandwidth of DRAM and bus in bytes/s that all transfers share."""
     return min(chip.dram.stream_bytes_per_s(chip.interface.line_bytes), chip.bus_bytes_per_s)
 
 
 def roofline_figure(result: ChipResult, cycles: Sequence[float]) -> Figure:
-    """Every layer that multiplies on the chip's roofline.
+    """Roofline of the chip with every layer that multiplies.
 
     Args:
         result: of the network.
@@ -122,7 +122,7 @@ def roofline_figure(result: ChipResult, cycles: Sequence[float]) -> Figure:
 
 
 def chip_bars(result: ChipResult) -> Bars:
-    """The timeline's bars, a row a server that works; of many as many as can be read.
+    """Bars of the timeline, one row per busy server, limited to what can be read.
 
     Raises:
         ValueError: nothing was played.
@@ -141,5 +141,5 @@ def chip_bars(result: ChipResult) -> Bars:
 
 
 def chip_timeline(bars: Bars) -> Figure:
-    """A bar a task, a row a processor core, an accelerator or its mover."""
+    """One bar per task, one row per processor core, accelerator or DMA engine."""
     return timeline_figure(bars, CATEGORIES, COLOURS, "Timeline (simulated)")

@@ -1,4 +1,4 @@
-"""One self-contained page: figures, tables and text, with nothing fetched from anywhere."""
+"""Self-contained HTML pages of figures, tables and text that load nothing from the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of a report, as plotly figures."""
+"""Plots of a report, as plotly figures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def graph_objects() -> Any:
 def roofline(
     device: Device, threads: int, dots: Sequence[tuple[str, str, float, float, float]]
 ) -> Figure:
-    """Every operator on the device's roofline.
+    """Roofline of the device with every operator.
 
     Args:
         device: whose roof.
@@ -85,7 +85,7 @@ def roofline(
 
 
 def time_by_type(times: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Stacked bars: seconds by operator type, one bar a model (model -> type -> seconds)."""
+    """Stacked bars: seconds by operator type, one bar per model (model -> type -> seconds)."""
     go = graph_objects()
     totals: dict[str, float] = {}
     for kinds in times.values():
@@ -149,7 +149,7 @@ def predicted_against_measured(points: Sequence[Point]) -> Figure:
 
 
 def styled(figure: Figure, title: str, height: int = 520) -> Figure:
-    """The figure with a title, a height in pixels and what all of them share."""
+    """Apply a title, a height in pixels and the common style to a figure."""
     figure.update_layout(
         title=title,
         template="plotly_white",

@@ -35,7 +35,7 @@ TITLES = {
     "pipeline": "pipeline communication, exposed",
     "bubble": "bubble",
 }
-"""What the parts of a step's breakdown are called."""
+"""Titles of the parts of a step's breakdown."""
 
 _MOST_COURSES = 8
 _ASSUMED = "assumed"
@@ -43,7 +43,7 @@ _APART = 1e-3
 
 
 def write_step_page(result: StepResult, path: Path) -> Path:
-    """Write the page; it is a file of its own that fetches nothing.
+    """Write a self-contained page that loads nothing from the network.
 
     Args:
         result: of `simulate_step`.
@@ -98,7 +98,7 @@ def _figures(result: StepResult) -> Section:
 
 
 def _known(value: float | None, unit: str, source: str) -> tuple[str, str]:
-    """A figure and where it comes from."""
+    """A value with its source."""
     if value is None:
         return "unknown", "the cluster's file does not say"
     return f"{value:.4g} {unit}", source
@@ -165,7 +165,7 @@ def _memory(result: StepResult) -> Section:
 
 
 def _over_time(result: StepResult, courses: Sequence[Course], shown: int) -> str:
-    """What the picture shows, and where it is not what the table says."""
+    """What the plot shows, and how it differs from the table."""
     text = (
         " What a layer keeps of a micro-batch comes when its forward pass ends and goes when its "
         "last gradient is done."
@@ -305,7 +305,7 @@ def _assumed(result: StepResult) -> Section:
 
 
 def _collectives(result: StepResult) -> list[list[str]]:
-    """What the groups' times rest on."""
+    """Sources of the times of collectives."""
     groups = [g for g in result.groups.values() if g.ranks > 1]
     rows = []
     if any(group.model == "nccl" for group in groups):

@@ -1,4 +1,4 @@
-"""The pictures of a step: who ran what when, where the time went, what the memory held."""
+"""Plots of a step: timeline, breakdown of the time, memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_POINTS = 2000
 
 @dataclass(frozen=True)
 class Bars:
-    """What a timeline draws, one entry a bar, ordered by row and start.
+    """Bars of a timeline, one entry per bar, ordered by row and start.
 
     Attributes:
         rows: names of the rows, from top to bottom.
@@ -56,7 +56,7 @@ class Bars:
 
 
 def bars_of(result: StepResult, most: int = MOST_BARS) -> Bars:
-    """At most so many bars: all tasks that took time, or those that begin together as one.
+    """At most so many bars: all tasks that took time, or tasks that start together merged into one.
 
     A joined bar is as long as its tasks together and starts with the first of them, so that every
     stream shows the right sum of each category; it may stand off by the window's width.
@@ -73,7 +73,7 @@ def bars_of(result: StepResult, most: int = MOST_BARS) -> Bars:
 def bars_in_rows(
     timeline: Timeline, rows: Sequence[str], row: np.ndarray, most: int = MOST_BARS, hidden: int = 0
 ) -> Bars:
-    """As `bars_of`, of any timeline.
+    """Bars of any timeline; see `bars_of`.
 
     Args:
         timeline: whose tasks have names and categories.
@@ -134,7 +134,7 @@ def _joined(
 
 
 def _laid_out(row: np.ndarray, start: np.ndarray, span: np.ndarray, window: float) -> np.ndarray:
-    """Starts such that bars of one window and row follow each other."""
+    """Starts at which the bars of one window and row do not overlap."""
     laid = start.copy()
     place = np.floor(start / window)
     for at in range(1, len(start)):
@@ -154,7 +154,7 @@ def timeline_figure(
     colours: Mapping[str, str] = COLOURS,
     title: str = "Timeline (modelled)",
 ) -> Figure:
-    """A bar a task, a row a stream, a colour a category."""
+    """One bar per task, one row per stream, one colour per category."""
     figure = graph_objects().Figure()
     for number, category in enumerate(categories):
         own = np.flatnonzero(bars.category == number)
@@ -211,7 +211,7 @@ def breakdown_figure(parts: Mapping[str, tuple[str, float]], hidden_s: float) ->
 
 
 def memory_figure(courses: Mapping[int, Course], capacity_bytes: float) -> Figure:
-    """Bytes over the step on a rank of each stage given, against what a device has."""
+    """Memory in bytes over the step on one rank of each given stage, with the device's capacity."""
     figure = graph_objects().Figure()
     for stage, course in courses.items():
         seconds, held = thinned(course.seconds, course.bytes)
@@ -239,7 +239,7 @@ def memory_figure(courses: Mapping[int, Course], capacity_bytes: float) -> Figur
 def thinned(
     seconds: np.ndarray, values: np.ndarray, most: int = MOST_POINTS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most so many points: of neighbours the lowest and the highest, first and last as well."""
+    """At most so many points: lowest and highest of each window, and the first and last."""
     if len(seconds) <= most:
         return seconds, values
     edges = np.linspace(0, len(values), most // 2, dtype=int)

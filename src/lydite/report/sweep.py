@@ -11,7 +11,7 @@ from lydite.report.plots import graph_objects
 
 
 def write_sweep_page(found: dict[str, Any], path: Path) -> Path:
-    """Time against energy and area, those that nothing beats marked."""
+    """Write plots of time against energy and area with the Pareto front marked."""
     rows = [row for row in found["designs"] if "error" not in row]
     go = graph_objects()
     sections: list[Section] = []

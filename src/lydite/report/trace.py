@@ -1,4 +1,4 @@
-"""Perfetto traces: who ran what, when. Opens in the Perfetto UI (ui.perfetto.dev)."""
+"""Timelines as Perfetto traces, which open in ui.perfetto.dev."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lydite.files import write_atomic
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Something that ran: on which track, its name, when (seconds), how long, and details."""
+    """A slice of a trace: track, name, start and duration in seconds, details."""
 
     track: str
     name: str
@@ -24,7 +24,7 @@ class Slice:
 
 
 def slices_of(timeline: Timeline, tracks: Sequence[str], kinds: Sequence[str]) -> list[Slice]:
-    """Every task that took time.
+    """One slice for every task that took time.
 
     Args:
         timeline: as the engine played it.

@@ -69,7 +69,7 @@ def outputs_of(name, graph):
     if name == "onnxruntime":
         prepared = find_backend(name).prepare(graph, Settings())
         prepared.run()
-        return prepared.outputs()
+        return list(prepared.outputs().values())
     from lydite.backends.torch import _Net
 
     module = _Net(graph, Settings())

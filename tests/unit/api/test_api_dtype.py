@@ -42,6 +42,8 @@ def test_the_verbs_agree_on_one_device(model, dtype):
 
 def test_on_a_chip_it_is_the_chips():
     assert told(ly.chip("lenet5", chip="smv")) == ("float16", "smv computes it")
+    with pytest.raises(ly.InputError, match="smv computes float16, not float32"):
+        ly.chip(ly.load("lenet5", dtype="float32"), chip="smv")
 
 
 def test_here_the_default_backend_decides():
@@ -56,6 +58,16 @@ def test_what_was_asked_for_stands():
         assert told(ly.predict("gpt2", on="h100", **how)) == ("float16", "asked for")
     loaded = ly.load("gpt2", dtype="float16")
     assert told(ly.predict(loaded, on="h100")) == ("float16", "asked for")
+
+
+def test_a_loaded_model_keeps_its_options_in_every_verb():
+    loaded = ly.load("gpt2", train=True, sequence=64, optimizer="sgd")
+    by_name = {"train": True, "sequence": 64, "optimizer": "sgd"}
+    where = {"on": "dgx-a100", "batch": 16, "tp": 2}
+    assert (
+        ly.simulate(loaded, **where).to_dict() == ly.simulate("gpt2", **by_name, **where).to_dict()
+    )
+    assert ly.inspect(loaded, batch=2).to_dict() == ly.inspect("gpt2", **by_name, batch=2).to_dict()
 
 
 def test_files_and_graphs_are_as_they_are(tmp_path):

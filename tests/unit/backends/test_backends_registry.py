@@ -188,3 +188,31 @@ def test_a_kept_graph_that_is_damaged_is_made_again(tmp_path):
     path.write_bytes(b"nonsense")
     assert keys_of(lowered(backend, graph, Settings())) == keys_of(graph)
     assert backend.lowerings == 2
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "torch"])
+def test_inputs_from_outside_and_outputs(name):
+    if name == "torch":
+        pytest.importorskip("torch")
+    g = Builder("sum")
+    x = g.input("x", (2, 3))
+    graph = g.build(g.op("Add", x, x))
+    prepared = find_backend(name).prepare(graph, Settings())
+    fed = np.arange(6, dtype=np.float32).reshape(2, 3)
+    prepared.bind({"x": fed})
+    prepared.run()
+    (found,) = prepared.outputs().values()
+    assert (found == 2 * fed).all()
+    with pytest.raises(BackendError, match="'y' is no input; allowed: x"):
+        prepared.bind({"y": fed})
+    with pytest.raises(BackendError, match=r"'x' is given float32\[6\]; allowed: float32\[2,3\]"):
+        prepared.bind({"x": fed.ravel()})
+    prepared.close()
+
+
+def test_a_backend_without_buffers_says_so():
+    prepared = ReplayBackend(recorded(net())).prepare(net(), Settings())
+    with pytest.raises(BackendError, match="takes no inputs from outside: x"):
+        prepared.bind({"x": np.zeros((2, 16), np.float32)})
+    with pytest.raises(BackendError, match="hands out no results"):
+        prepared.outputs()

@@ -1,4 +1,4 @@
-"""Results as plain text of at most 100 columns: tables, percentages; one file a verb."""
+"""Results as plain text of at most 100 columns: tables, percentages; one file per verb."""
 
 from __future__ import annotations
 

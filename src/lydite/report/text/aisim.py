@@ -55,7 +55,7 @@ _SIDE_BY_SIDE = 2
 
 
 def _steps(cells: Sequence[Cell]) -> str:
-    """Environments by models, a few models side by side."""
+    """Tables of environments by models, a few models side by side."""
     models = list(dict.fromkeys(cell.model for cell in cells))
     environments = list(dict.fromkeys(cell.environment for cell in cells))
     by_place = {(cell.environment, cell.model): cell for cell in cells}
@@ -86,7 +86,7 @@ def _loss(cells: Sequence[Cell]) -> str:
 
 
 def accuracy_summary(cells: Sequence[Compared]) -> str:
-    """Accuracy of the simulation and of what needs none, as a table."""
+    """Table of the accuracy of the simulation and of simple methods beside it."""
     found = summaries(cells)
     if not found:
         return "No step has a baseline: nothing is compared."

@@ -61,7 +61,7 @@ def chip_text(result: ChipResult, found: dict[str, Any]) -> str:
 
 
 def _changes_text(changes: dict[str, dict[str, float] | None]) -> str:
-    """What saves most time first; what does not run, last."""
+    """Changes ordered by time saved; those that do not run come last."""
     known = {name: change for name, change in changes.items() if change is not None}
     rows = [
         [name, *(signed_percent(change[what]) for what in ("time", "power", "area"))]
@@ -72,7 +72,7 @@ def _changes_text(changes: dict[str, dict[str, float] | None]) -> str:
 
 
 def sweep_text(found: dict[str, Any]) -> str:
-    """The designs that nothing beats, fastest first."""
+    """The designs on the Pareto front, fastest first."""
     rows = [row for row in found["designs"] if row["pareto"]]
     failed = [row for row in found["designs"] if "error" in row]
     rows.sort(key=lambda row: row["seconds"])

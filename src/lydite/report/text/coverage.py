@@ -9,7 +9,7 @@ from lydite.report.text import percent, table
 
 
 def coverage_text(models: Sequence[Mapping[str, Any]], mean: Mapping[str, float]) -> str:
-    """A line a model, and the means of several."""
+    """One line per model, and the means of several."""
     cells = [
         [
             row["model"],

@@ -12,7 +12,7 @@ _SHOWN = 25
 
 
 def query_text(measurements: Sequence[Mapping[str, Any]]) -> str:
-    """A line a measurement."""
+    """One line per measurement."""
     rows = [
         [
             row["operator"],
@@ -28,7 +28,7 @@ def query_text(measurements: Sequence[Mapping[str, Any]]) -> str:
 
 
 def stats_text(counts: Mapping[str, Any]) -> str:
-    """Numbers first as they come, those by name as tables, most first."""
+    """Totals as lines, and counts by name as tables in descending order."""
     parts: list[str] = []
     for name, value in counts.items():
         if isinstance(value, Mapping) and value:

@@ -1,4 +1,4 @@
-"""What is on this machine, as text."""
+"""Findings about this machine, as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lydite.units import format_bytes, format_si
 
 
 def report_lines(document: Mapping[str, Any]) -> list[str]:
-    """The findings for people, in lines of at most 100 columns."""
+    """Lines of at most 100 columns."""
     cpu, state = document["cpu"], document["state"]
     peaks = ", ".join(
         f"{dtype} {format_si(rate, 'OP/s' if 'int' in dtype else 'FLOP/s')}"

@@ -34,7 +34,7 @@ def _wrapped(text: str) -> str:
 
 
 def _listed(types: dict[str, str], most: int = 3) -> str:
-    """The first few; a language model's cache is a hundred of them."""
+    """The first few entries; a language model's cache has a hundred."""
     shown = [f"{name} {type_}" for name, type_ in types.items()][:most]
     rest = len(types) - len(shown)
     return ", ".join(shown) + (f", and {rest} more" if rest else "")

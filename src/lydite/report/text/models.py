@@ -10,7 +10,7 @@ from lydite.units import format_si
 
 
 def models_text(models: Sequence[Mapping[str, Any]]) -> str:
-    """A line a model."""
+    """One line per model."""
     cells = [
         [
             row["model"],

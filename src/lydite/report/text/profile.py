@@ -9,7 +9,7 @@ from lydite.report.text import table
 
 
 def profile_text(models: Sequence[Mapping[str, Any]]) -> str:
-    """A line a model."""
+    """One line per model."""
     columns = ["model", "operators", "distinct", "measured", "reused", "failed", "untyped"]
     rows = [
         [

@@ -9,7 +9,7 @@ from lydite.report.text import table
 
 
 def runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
-    """A line a run."""
+    """One line per run."""
     rows = [
         [
             str(run["id"])[:8],

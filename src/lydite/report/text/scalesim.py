@@ -11,7 +11,7 @@ _SHARES = ("utilisation_percent", "mapping_percent", "compute_percent")
 
 
 def scalesim_text(document: Mapping[str, Any]) -> str:
-    """A line a layer, and the sum."""
+    """One line per layer, and the sum."""
     rows = [
         [
             row["layer"],
