@@ -1,7 +1,8 @@
 """Steps of models on clusters: parallel plans, collectives, memory, time."""
 
 from lydite.cluster.collectives import Group, group_of, link_between
-from lydite.cluster.plan import RECOMPUTE, SCHEDULES, Plan, checked, filled
+from lydite.cluster.plan import RECOMPUTE, Plan, checked, filled
+from lydite.cluster.schedules import SCHEDULES
 from lydite.cluster.simulate import (
     StepResult,
     fitting,

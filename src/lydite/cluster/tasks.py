@@ -21,7 +21,7 @@ from lydite.cluster.program import (
     everyone,
     left,
 )
-from lydite.cluster.schedules import Step, steps_of
+from lydite.cluster.schedules import SCHEDULES, Step, steps_of
 from lydite.cluster.stages import CollectiveCall, Phase, Unit, ring_steps
 from lydite.errors import InputError
 
@@ -86,6 +86,10 @@ class _Writer:
         self.stages, self.plan, self.groups = stages, plan, groups
         self.training, self.detail, self.constant_s = training, detail, constant_s
         self.ranks = [_Rank(self._steps(rank)) for rank in range(plan.pp)]
+        self.splits_backward = SCHEDULES.find(plan.schedule).splits_backward
+        kinds = "W" if self.splits_backward else "B"
+        backward = [batch for kind, batch, _ in self.ranks[0].steps if kind == kinds]
+        self.last_batch = backward[-1] if backward else plan.micro_batches - 1
         self.arrived: dict[tuple[str, int, int], tuple[int, int]] = {}
 
     def _steps(self, rank: int) -> list[Step]:
@@ -153,7 +157,7 @@ class _Writer:
 
     def _ordinary(self, kind: str, batch: int) -> bool:
         """Whether a step sends no gradients and fetches no weights, as most do."""
-        return self.plan.zero != 3 and (kind == "F" or batch != self._last_batch())
+        return self.plan.zero != 3 and (kind == "F" or batch != self.last_batch)
 
     def _as_before(self, rank: _Rank, kind: str, batch: int, chunk: int, came: Ref | None) -> bool:
         """Whether another micro-batch has been written, and so this one as well."""
@@ -211,7 +215,7 @@ class _Writer:
             self._phase(rank, unit.recompute, waits, "recompute", f"{label} again")
             waits = []
         self._phase(rank, unit.data, waits, "backward", label)
-        if self.plan.schedule != "zero-bubble":
+        if not self.splits_backward:
             self._phase(rank, unit.weights, [], "weights", f"{label} weights")
             self._gradient(rank, unit, batch)
 
@@ -293,7 +297,7 @@ class _Writer:
 
     def _gradient(self, rank: _Rank, unit: Unit, batch: int) -> None:
         """Send it when it is finished: after the last micro-batch (with ZeRO-3 after each)."""
-        last = batch == self._last_batch()
+        last = batch == self.last_batch
         if not (last or self.plan.zero == 3):
             return
         if self.plan.overlap or self.plan.zero == 3:
@@ -308,9 +312,6 @@ class _Writer:
                 label = f"{unit.name} gradients"
                 place = self._exchange(rank, kind, group, held.gradient_bytes, after, label)
                 rank.sending.append((OWN, place))
-
-    def _last_batch(self) -> int:
-        return 0 if self.plan.schedule == "gpipe" else self.plan.micro_batches - 1
 
     def _bucketed(self, name: str, kind: str, size: float) -> CollectiveCall:
         """All-reduces in buckets, each of which starts anew; a layer's other collectives whole."""

@@ -50,7 +50,8 @@ COMMANDS = {
     "--cache --clock --budget --in-graph --again --timeout --memory --device --db --seed --out "
     "--json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
-    "lydite simulate": "model --on --devices --device --slow --slow-link --constants --price "
+    "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
+    "--protocol --price "
     "--grid --image-size --sequence --phase --context --dtype/--precision --dim --params --train "
     "--optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
