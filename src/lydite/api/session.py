@@ -34,6 +34,7 @@ VERBS = {
     "validate_steps": "validate_steps:validate_steps",
     "coverage": "coverage:coverage",
     "simulate": "simulate:simulate",
+    "collective": "collective:collective",
     "search": "search:search",
     "chip": "chip:chip",
     "sweep": "sweep:sweep",
@@ -107,6 +108,7 @@ class Session:
         scalesim = _verbs.scalesim
         search = _verbs.search
         simulate = _verbs.simulate
+        collective = _verbs.collective
         sweep = _verbs.sweep
         validate = _verbs.validate
         validate_steps = _verbs.validate_steps

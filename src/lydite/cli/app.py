@@ -12,6 +12,7 @@ from lydite.cli import (
     bench,
     calibrate,
     chip,
+    collective,
     coverage,
     db,
     demo,
@@ -62,6 +63,7 @@ app.command("coverage")(coverage.coverage)
 app.command("bench")(bench.bench)
 app.command("validate")(validate.validate)
 app.command("simulate")(simulate.simulate)
+app.command("collective")(collective.collective)
 app.command("chip")(chip.chip)
 app.command("calibrate")(calibrate.calibrate)
 app.command("aisim")(aisim.aisim)

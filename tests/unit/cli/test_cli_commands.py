@@ -32,6 +32,8 @@ COMMANDS = {
     "lydite chip": "model --chip --dataflow --overlap --accelerators --interface --threads "
     f"{SHAPE} --tiling --array-only --sample-level --aladdin-results --compat --sensitivity "
     "--vary --trace --report --out --json --quiet/-q",
+    "lydite collective": "kind --bytes --on --ranks --algorithm --protocol --network --db --out "
+    "--json --quiet/-q",
     "lydite coverage": f"model --on --backend --threads {SHAPE} --clock --db --out --json "
     "--quiet/-q",
     "lydite db": "",

@@ -71,7 +71,7 @@ def test_hierarchical_knows_the_rate_inside_hosts():
     )
     group = group_of(plain, [range(8)])
     assert group.inside_bandwidth_bytes_per_s == 100e9
-    seconds = 2 * 3 * (1e9 / 4) / 85e9 + 2 * (1e9 / 8) / (0.85 * 40e9)
+    seconds = 2 * 3 * (1e9 / 4) / 85e9 + 2 * (1e9 / 8) / (0.85 * 10e9)
     assert group.seconds("AllReduce", 1e9) == pytest.approx(seconds, rel=1e-3)
 
 

@@ -84,9 +84,12 @@ class Algorithm(ABC):
 
     Attributes:
         kinds: Kinds of collectives that it runs, of `KINDS`.
+        crosses_once: Whether a host passes the tensor on to other hosts once, as rings and trees
+            do; else all of its ranks may send to other hosts at the same time, and share its cards.
     """
 
     kinds: Sequence[str]
+    crosses_once: bool = False
 
     @abstractmethod
     def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:

@@ -211,14 +211,23 @@ class Group:
         near = self.inside_bandwidth_bytes_per_s * PACKET_EFFICIENCY[self.link] * share
         inside = max(1, self.ranks // self.hosts)
         hop_s = across_s if self.hosts > 1 else inside_s
+        found = find_algorithm(kind, algorithm)
         far = share * ranks.bandwidth_bytes_per_s
         if self.hosts == 1:
             near = far
-        found = find_algorithm(kind, algorithm)
+        elif not found.crosses_once:
+            far /= inside
         waits = Wires(self.ranks, float("inf"), hop_s, inside, float("inf"), inside_s)
         moves = Wires(self.ranks, far, 0.0, inside, near, 0.0)
         latency = base + found.seconds(kind, waits, size)
         return Candidate(algorithm, protocol, latency, found.seconds(kind, moves, size) / size)
+
+    def wire_share(self, algorithm: str, protocol: str) -> float:
+        """Share of the links' rate that data gets, after packets, flags and the protocol."""
+        if self.model == "plain":
+            return EFFICIENCY
+        family = "tree" if algorithm == "tree" else "ring"
+        return rate(self._ranks, family, protocol) / self.bandwidth_bytes_per_s
 
     def source(self, kind: str, size: float) -> str:
         """Where the time of a collective comes from: "measured" or "modelled"."""
@@ -233,8 +242,11 @@ class Group:
     def _plain(self, kind: str, algorithm: str, size: float) -> float:
         rate, near = self.bandwidth_bytes_per_s, self.inside_bandwidth_bytes_per_s
         inside = self.ranks // self.hosts
+        chosen = kind in self.settings and not find_algorithm(kind, algorithm).crosses_once
         if self.hosts == 1:
             near = rate
+        elif chosen and inside > 1:
+            rate /= inside
         wires = Wires(
             self.ranks,
             rate * EFFICIENCY,

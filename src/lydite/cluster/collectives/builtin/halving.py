@@ -3,6 +3,7 @@
     all-reduce                  2 log2 n L + 2 (n - 1) / n S / B
     all-gather, reduce-scatter    log2 n L +   (n - 1) / n S / B
 
+Partners at distances below the ranks of a host are in the host, with its rate and latency.
 Thakur, Rabenseifner and Gropp, IJHPCA 19(1), 2005.
 """
 
@@ -21,11 +22,19 @@ class Halving(Algorithm):
     kinds = ("AllReduce", "AllGather", "ReduceScatter")
 
     def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:
-        """Halves of halves, for an all-reduce there and back."""
+        """Halves of halves, for an all-reduce there and back; partners in a host are near."""
         require_power_of_two(wires.ranks)
-        ways = 2 if kind == "AllReduce" else 1
-        sent = (wires.ranks - 1) / wires.ranks * size_bytes / wires.bandwidth_bytes_per_s
-        return ways * (depth(wires.ranks) * wires.latency_s + sent)
+        ways, inside = 2 if kind == "AllReduce" else 1, wires.inside_ranks
+        near = depth(inside) if inside & (inside - 1) == 0 and inside > 1 else 0
+        far = depth(wires.ranks) - near
+        near_bytes = (2**near - 1) / wires.ranks * size_bytes
+        far_bytes = (wires.ranks - 2**near) / wires.ranks * size_bytes
+        return ways * (
+            far * wires.latency_s
+            + far_bytes / wires.bandwidth_bytes_per_s
+            + near * wires.inside_latency_s
+            + near_bytes / wires.inside_bandwidth_bytes_per_s
+        )
 
     def messages(self, kind: str, ranks: int, size_bytes: float, inside_ranks: int) -> Messages:
         """In each round the partner whose number differs in one bit."""

@@ -21,6 +21,7 @@ class Ring(Algorithm):
     """Rings over all ranks."""
 
     kinds = ("AllReduce", "AllGather", "ReduceScatter", "Broadcast")
+    crosses_once = True
 
     def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:
         """Rounds to the next rank; a broadcast goes in pieces."""

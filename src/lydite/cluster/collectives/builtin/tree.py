@@ -23,6 +23,7 @@ class Tree(Algorithm):
     """Two trees at once, each with half of the tensor."""
 
     kinds = ("AllReduce", "Broadcast")
+    crosses_once = True
 
     def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:
         """Once down the trees, for an all-reduce up before."""
