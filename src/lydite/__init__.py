@@ -33,6 +33,7 @@ _VERBS = (
     "bench",
     "calibrate",
     "chip",
+    "collective",
     "coverage",
     "db_export",
     "db_import",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     bench = _session.bench
     calibrate = _session.calibrate
     chip = _session.chip
+    collective = _session.collective
     coverage = _session.coverage
     db_export = _session.db_export
     db_import = _session.db_import
@@ -127,6 +129,7 @@ __all__ = [
     "bench",
     "calibrate",
     "chip",
+    "collective",
     "coverage",
     "db_export",
     "db_import",

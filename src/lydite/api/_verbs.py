@@ -3,6 +3,7 @@
 from lydite.api.bench import bench
 from lydite.api.calibrate import calibrate
 from lydite.api.chip import chip
+from lydite.api.collective import collective
 from lydite.api.coverage import coverage
 from lydite.api.db import export as db_export
 from lydite.api.db import import_ as db_import
@@ -30,6 +31,7 @@ __all__ = [
     "bench",
     "calibrate",
     "chip",
+    "collective",
     "coverage",
     "db_export",
     "db_import",

@@ -53,6 +53,8 @@ class StepKeywords(NetKeywords, total=False):
     slow: Sequence[str]
     slow_link: Sequence[str]
     constants: Path | str | None
+    algorithm: Sequence[str]
+    protocol: Sequence[str]
     price: float | None
     grid: float | None
     dp: int | None

@@ -78,6 +78,7 @@ class Session:
         scalesim = _verbs.scalesim
         search = _verbs.search
         simulate = _verbs.simulate
+        collective = _verbs.collective
         sweep = _verbs.sweep
         validate = _verbs.validate
         validate_steps = _verbs.validate_steps

@@ -72,6 +72,8 @@ class StepDocument(TypedDict):
     constants: dict[str, Any]
     collectives: dict[str, CollectiveGroup]
     ranks_played: int
+    folded: bool
+    network: str
     computed_whole: dict[str, int]
 
 
@@ -237,6 +239,8 @@ def step_document(
             if group.ranks > 1
         },
         "ranks_played": result.played.ranks,
+        "folded": result.folded,
+        "network": result.network,
         "computed_whole": dict(result.computed_whole),
     }
 
@@ -248,6 +252,7 @@ def simulate(
     runtime: str | None = None,
     sensitivity: bool = False,
     unfolded: bool = False,
+    network: str = "closed",
     strict: bool = False,
     options: ModelOptions | None = None,
     cluster: ClusterOptions | None = None,
@@ -263,6 +268,8 @@ def simulate(
         runtime: a name of `lydite.estimate.runtimes.RUNTIMES`; None for the usual one.
         sensitivity: whether to tell what ten per cent more of each resource saves.
         unfolded: whether every kernel and message of every rank is played.
+        network: "closed" for collectives in closed form, "links" for messages that share the
+            cluster's links with those of other collectives.
         strict: whether a step that does not fit in memory is an error.
         options, cluster, plan, failures: groups of options.
         given: fields of `ModelOptions`, `ClusterOptions`, `PlanOptions` and `FailureOptions`, such
@@ -300,7 +307,8 @@ def simulate(
             "optimizer": (net.optimizer or "adam") if net.train else None,
             "constants": constants,
         }
-        step = simulate_step(graph, found, layout, estimator, **training, unfolded=unfolded)
+        played: dict[str, Any] = {"unfolded": unfolded, "network": network}
+        step = simulate_step(graph, found, layout, estimator, **training, **played)
         saves = savings(graph, found, layout, estimator, **training) if sensitivity else {}
     if strict:
         require_fit(step)

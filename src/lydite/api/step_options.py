@@ -144,6 +144,7 @@ class ClusterOptions(Options):
         device: device in place of the cluster's own.
         slow, slow_link: "NUMBER=FACTOR" of a rank's speed, of a link's bandwidth.
         constants: file that `calibrate` wrote.
+        algorithm, protocol: "KIND=NAME" of how collectives are run, such as "allreduce=tree".
         price: USD for an hour of a device.
         grid: kg of CO2 for a kWh.
     """
@@ -164,6 +165,14 @@ class ClusterOptions(Options):
     constants: Annotated[
         Path | None, Help("Constants that `lydite calibrate` wrote; default: assumed ones.")
     ] = None
+    algorithm: Annotated[
+        tuple[str, ...],
+        Help("Collective algorithm, as KIND=NAME such as allreduce=tree (repeatable)."),
+    ] = ()
+    protocol: Annotated[
+        tuple[str, ...],
+        Help("Collective protocol, as KIND=LL, LL128 or Simple (repeatable)."),
+    ] = ()
     price: Annotated[float | None, Help("Price of a device hour in USD.", min=0)] = None
     grid: Annotated[float | None, Help("Emissions of the power grid in kg CO2 per kWh.", min=0)] = (
         None
@@ -182,9 +191,31 @@ class ClusterOptions(Options):
             found = degraded(
                 found, _factors("--slow", self.slow), _factors("--slow-link", self.slow_link)
             )
+        found = self._with_collectives(found)
         given = {"price_per_device_hour_usd": self.price, "grid_kg_per_kwh": self.grid}
         chosen = {name: value for name, value in given.items() if value is not None}
         return replace(found, economics=replace(found.economics, **chosen))
+
+    def _with_collectives(self, cluster: Cluster) -> Cluster:
+        """The cluster with the algorithms and protocols that the options choose."""
+        from lydite.cluster.collectives import settings_of
+
+        chosen = {name.lower(): list(pair) for name, pair in cluster.collectives.items()}
+        for place, option in enumerate(("algorithm", "protocol")):
+            for text in getattr(self, option):
+                kind, equals, name = text.partition("=")
+                if not (kind and equals and name):
+                    raise InputError(
+                        f"'{text}' names no {option}",
+                        where=f"--{option}",
+                        allowed="KIND=NAME, such as allreduce=" + ("tree", "Simple")[place],
+                    )
+                chosen.setdefault(kind.lower(), [None, None])[place] = name
+        if not chosen:
+            return cluster
+        cluster = replace(cluster, collectives={k: (v[0], v[1]) for k, v in chosen.items()})
+        settings_of(cluster)
+        return cluster
 
     def known_constants(self) -> Constants:
         """Those of the file, or the assumed ones.

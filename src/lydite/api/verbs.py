@@ -27,6 +27,7 @@ OWN_VERBS = {
     "validate_steps": "lydite.api.validate_steps:validate_steps",
     "coverage": "lydite.api.coverage:coverage",
     "simulate": "lydite.api.simulate:simulate",
+    "collective": "lydite.api.collective:collective",
     "search": "lydite.api.search:search",
     "chip": "lydite.api.chip:chip",
     "sweep": "lydite.api.sweep:sweep",

@@ -30,6 +30,13 @@ def simulate(
     unfolded: Annotated[
         bool, typer.Option("--unfolded", help="Simulate every kernel and message of every rank.")
     ] = False,
+    network: Annotated[
+        str,
+        typer.Option(
+            "--network",
+            help="Collectives: closed (closed forms) or links (messages that share links).",
+        ),
+    ] = "closed",
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail if a rank has too little memory.")
     ] = False,
@@ -50,6 +57,7 @@ def simulate(
                 "--runtime": runtime,
                 "--sensitivity": sensitivity,
                 "--unfolded": unfolded,
+                "--network": network != "closed",
                 "--trace": trace,
                 "--report": report,
                 "--mtbf": failures.mtbf,
@@ -67,6 +75,7 @@ def simulate(
         runtime=runtime,
         sensitivity=sensitivity,
         unfolded=unfolded,
+        network=network,
         strict=strict,
         options=net,
         cluster=host,

@@ -3,7 +3,8 @@
 from lydite.cluster.baseline_file import Baselines, read_baselines
 from lydite.cluster.collectives import Group, group_of, link_between
 from lydite.cluster.constants import ASSUMED
-from lydite.cluster.plan import RECOMPUTE, SCHEDULES, Plan, checked, filled
+from lydite.cluster.plan import RECOMPUTE, Plan, checked, filled
+from lydite.cluster.schedules import SCHEDULES
 from lydite.cluster.simulate import (
     StepResult,
     fitting,

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lydite.cluster.collectives import Calibration, Curve, curves_in
-from lydite.cluster.collectives.forms import KINDS
+from lydite.cluster.collectives import KINDS, Calibration, Curve, curves_in
 from lydite.errors import InputError, unknown_name
 from lydite.estimate import AchievedEfficiency
 from lydite.files import write_atomic

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lydite.cluster.plan import Plan
-from lydite.cluster.schedules import steps_of
+from lydite.cluster.schedules import SCHEDULES, steps_of
 from lydite.cluster.stages import Unit
 
 KINDS = ("weights", "gradients", "optimizer", "activations", "cache", "buffers")
@@ -83,7 +83,7 @@ def _activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> flo
     own = stages[rank :: plan.pp]
     kept = [sum(unit.kept_bytes for unit in units) for units in own]
     again = [[max(0.0, unit.saved_bytes - unit.kept_bytes) for unit in units] for units in own]
-    waits = plan.schedule == "zero-bubble"
+    waits = SCHEDULES.find(plan.schedule).splits_backward
     held = most = 0.0
     for kind, _, chunk in steps_of(plan.schedule, rank, plan.pp, plan.micro_batches, plan.chunks):
         if kind == "F":

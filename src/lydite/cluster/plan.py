@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from lydite.cluster.schedules import SCHEDULES
 from lydite.errors import InputError, unknown_name
 from lydite.results import OneLine
 
-SCHEDULES = ("gpipe", "1f1b", "interleaved", "zero-bubble")
 RECOMPUTE = ("none", "selective", "full")
 ATTENTION = ("fused", "written")
 
@@ -55,15 +55,14 @@ class Plan(OneLine):
         for name in ("dp", "tp", "pp", "cp", "ep", "micro_batch", "chunks", "bucket_bytes"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} {getattr(self, name)}", allowed="1 and more")
-        if self.schedule not in SCHEDULES:
-            raise unknown_name("schedule", self.schedule, SCHEDULES)
+        found = SCHEDULES.find(self.schedule)
         if self.recompute not in RECOMPUTE:
             raise unknown_name("recomputation", self.recompute, RECOMPUTE)
         if self.attention not in ATTENTION:
             raise unknown_name("attention", self.attention, ATTENTION)
         if not 0 <= self.zero <= 3:
             raise InputError(f"--zero {self.zero}", allowed="0, 1, 2 or 3")
-        if self.chunks > 1 and self.schedule != "interleaved":
+        if self.chunks > 1 and not found.chunked:
             raise InputError(
                 f"{self.chunks} chunks with the schedule {self.schedule}",
                 hint="add --schedule interleaved",
@@ -153,9 +152,9 @@ def checked(plan: Plan, ranks: int, depth: int) -> Plan:
             f"pp {plan.pp} x {plan.chunks} chunks need {stages} layers, and the model has {depth}",
             allowed=f"pp up to {depth // plan.chunks}",
         )
-    if plan.schedule == "interleaved" and plan.micro_batches % plan.pp:
+    if SCHEDULES.find(plan.schedule).chunked and plan.micro_batches % plan.pp:
         raise InputError(
-            f"the interleaved schedule needs micro-batches in multiples of pp {plan.pp}, not "
+            f"the {plan.schedule} schedule needs micro-batches in multiples of pp {plan.pp}, not "
             f"{plan.micro_batches}",
             hint="change --batch or --micro-batch",
         )

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from lydite.cluster.plan import Plan
-from lydite.engine import Servers, Tasks
+from lydite.engine import Network, Servers, Tasks
 from lydite.results import OneLine
 
 CATEGORIES = (
@@ -44,6 +44,8 @@ _PLACES = list(GROUPS)
 OWN, BEFORE, BEHIND = 0, 1, 2
 Ref: TypeAlias = tuple[int, int]
 """Whom, and the place in their program."""
+Route: TypeAlias = tuple[str, str, str]
+"""Group (or "onward" and "back", to the stage behind and before), kind, algorithm of messages."""
 
 
 def left(group: str, place: int) -> Ref:
@@ -63,15 +65,37 @@ class Program:
         self.duration_ps, self.stream = array("q"), array("b")
         self.category, self.dep_start = array("b"), array("q", [0])
         self.whom, self.place = array("b"), array("i")
+        self.wire_ps, self.route = array("q"), array("h")
+        self.routes: dict[Route, int] = {}
         self.names: list[str] = []
 
     def __len__(self) -> int:
         return len(self.duration_ps)
 
     def add(
-        self, stream: str, duration_ps: int, after: Iterable[Ref | None], category: str, name: str
+        self,
+        stream: str,
+        duration_ps: int,
+        after: Iterable[Ref | None],
+        category: str,
+        name: str,
+        wire_ps: int = 0,
+        route: Route | None = None,
     ) -> int:
-        """A task; its place."""
+        """Add a task, and return its place.
+
+        Args:
+            stream: Name of the stream that runs it.
+            duration_ps: Time that it takes where nothing else uses its links.
+            after: What it waits for.
+            category: What it belongs to.
+            name: Name for reports.
+            wire_ps: Part of the time in which its links are busy.
+            route: Collective whose links those are; None where it sends nothing.
+        """
+        known = self.routes
+        self.wire_ps.append(wire_ps)
+        self.route.append(-1 if route is None else known.setdefault(route, len(known)))
         self.duration_ps.append(duration_ps)
         self.stream.append(STREAMS.index(stream))
         self.category.append(CATEGORIES.index(category))
@@ -106,7 +130,13 @@ class Passage:
     ) -> None:
         self._columns = [
             (column, column[start:])
-            for column in (program.duration_ps, program.stream, program.category)
+            for column in (
+                program.duration_ps,
+                program.stream,
+                program.category,
+                program.wire_ps,
+                program.route,
+            )
         ]
         self._program, self._whom = program, program.whom[first_dep:]
         self._steps = [end - first_dep for end in program.dep_start[start + 1 :]]
@@ -162,40 +192,74 @@ class Played(OneLine):
     """Tasks with the names of their servers.
 
     Attributes:
-        tasks, servers, server_names: for the engine; a rank's servers follow each other.
-        ranks: how many are played.
+        tasks: Tasks of all ranks that are played.
+        servers: Streams of those ranks; those of a rank follow each other.
+        server_names: Names of the servers.
+        ranks: Number of ranks that are played.
+        network: Links that messages share; None where collectives take their closed forms.
     """
 
     tasks: Tasks
     servers: Servers
     server_names: tuple[str, ...]
     ranks: int
+    network: Network | None = None
 
     def headline(self) -> str:
         """Numbers of tasks and ranks."""
         return f"{len(self.tasks)} tasks on {len(self.server_names)} servers, {self.ranks} ranks"
 
 
-def folded(programs: Sequence[Program]) -> Played:
-    """One rank of each stage stands for all."""
+@dataclass(frozen=True)
+class Wiring:
+    """Paths of the messages that the played ranks send.
+
+    Attributes:
+        network: Links and paths, each path with a cap on its rate.
+        path: int32[stages][ranks of a stage, routes of its program]: Path of each rank's messages;
+            -1 where a rank sends none.
+    """
+
+    network: Network
+    path: Sequence[np.ndarray]
+
+
+def folded(programs: Sequence[Program], wiring: Wiring | None = None) -> Played:
+    """One rank of each stage stands for all.
+
+    Args:
+        programs: Program of each stage.
+        wiring: Paths of each stage's messages, each standing for those of all ranks of the stage;
+            None for closed forms.
+    """
     names = tuple(f"stage {s} {stream}" for s in range(len(programs)) for stream in STREAMS)
-    return _assembled(programs, Plan(pp=len(programs)), None, names)
+    return _assembled(programs, Plan(pp=len(programs)), None, names, wiring)
 
 
-def unfolded(programs: Sequence[Program], plan: Plan, factors: np.ndarray | None = None) -> Played:
+def unfolded(
+    programs: Sequence[Program],
+    plan: Plan,
+    factors: np.ndarray | None = None,
+    wiring: Wiring | None = None,
+) -> Played:
     """Every rank plays.
 
     Args:
-        programs: of each stage.
-        plan: how many ranks a stage has, and who is whose neighbour.
-        factors: [ranks] speed of each over the usual; None for 1.
+        programs: Program of each stage.
+        plan: Number of ranks of a stage, and who is whose neighbour.
+        factors: [ranks] Speed of each device over the usual one; None for 1.
+        wiring: Paths of each rank's messages; None for closed forms.
     """
     names = tuple(f"rank {r} {stream}" for r in range(plan.ranks) for stream in STREAMS)
-    return _assembled(programs, plan, factors, names)
+    return _assembled(programs, plan, factors, names, wiring)
 
 
 def _assembled(
-    programs: Sequence[Program], plan: Plan, factors: np.ndarray | None, names: tuple[str, ...]
+    programs: Sequence[Program],
+    plan: Plan,
+    factors: np.ndarray | None,
+    names: tuple[str, ...],
+    wiring: Wiring | None,
 ) -> Played:
     wide = plan.tp * plan.replicas
     lengths = np.array([len(p) for p in programs])
@@ -212,10 +276,18 @@ def _assembled(
         resource = (ranks[:, None] * len(STREAMS) + stream).astype(np.int32).ravel()
         counts, deps = _dependencies(program, plan, ranks, base)
         category = np.tile(np.frombuffer(program.category, np.int8).astype(np.int16), wide)
-        columns.append((durations, resource, category, np.tile(counts, wide), deps))
-    duration, resource, category, counts, deps = (
+        path, wire = _messages(program, wiring, stage, wide)
+        columns.append((durations, resource, category, np.tile(counts, wide), deps, path, wire))
+    duration, resource, category, counts, deps, path, wire = (
         np.concatenate(column) for column in zip(*columns, strict=True)
     )
+    flows: dict[str, np.ndarray] = {}
+    if wiring is not None:
+        duration -= wire
+        sending = path >= 0
+        sent = np.zeros(len(path))
+        sent[sending] = wire[sending] * (wiring.network.path_cap[path[sending]] * 1e-12)
+        flows = {"path": path, "bytes": sent}
     starts = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
     tasks = Tasks.of(
         duration,
@@ -224,9 +296,24 @@ def _assembled(
         deps=deps,
         category=category,
         names=Names(programs, first, wide),
+        **flows,
     )
     group = np.repeat(np.arange(plan.ranks, dtype=np.int32), len(STREAMS))
-    return Played(tasks, Servers.of(len(names), group=group), names, plan.ranks)
+    network = None if wiring is None else wiring.network
+    return Played(tasks, Servers.of(len(names), group=group), names, plan.ranks, network)
+
+
+def _messages(
+    program: Program, wiring: Wiring | None, stage: int, wide: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Path of each task of a stage's ranks, and the picoseconds that its links decide."""
+    if wiring is None:
+        return np.zeros(0, np.int32), np.zeros(0, np.int64)
+    route = np.frombuffer(program.route, np.int16)
+    table = np.concatenate([wiring.path[stage], np.full((wide, 1), -1)], axis=1)
+    wire = np.tile(np.frombuffer(program.wire_ps, np.int64), wide)
+    path = np.where(wire > 0, table[:, route].ravel(), -1).astype(np.int32)
+    return path, np.where(path >= 0, wire, 0)
 
 
 def _slowed(duration: np.ndarray, stream: np.ndarray, factors: np.ndarray) -> np.ndarray:

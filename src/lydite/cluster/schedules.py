@@ -13,36 +13,69 @@ A step is (kind, micro-batch, chunk): "F" forward, "B" backward (all of it, or o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
 
+from lydite.registry import Registry
+
 Step: TypeAlias = tuple[str, int, int]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A pipeline schedule.
+
+    Attributes:
+        steps: Steps of a stage in order, given the stage, the number of stages, of micro-batches
+            and of model chunks on a rank.
+        chunked: Whether a rank may hold several model chunks; the number of micro-batches must then
+            be a multiple of the number of stages.
+        splits_backward: Whether gradients of weights are steps of their own ("W").
+    """
+
+    steps: Callable[[int, int, int, int], list[Step]]
+    chunked: bool = False
+    splits_backward: bool = False
+
+
+SCHEDULES: Registry[Schedule] = Registry(
+    "lydite.schedules",
+    "schedule",
+    {
+        "gpipe": f"{__name__}:GPIPE",
+        "1f1b": f"{__name__}:ONE_FORWARD_ONE_BACKWARD",
+        "interleaved": f"{__name__}:INTERLEAVED",
+        "zero-bubble": f"{__name__}:ZERO_BUBBLE",
+    },
+)
 
 
 def steps_of(schedule: str, stage: int, stages: int, batches: int, chunks: int = 1) -> list[Step]:
     """What a rank does, in order.
 
     Args:
-        schedule: one of `lydite.cluster.plan.SCHEDULES`.
-        stage, stages: the rank's place along the pipeline, and the pipeline's length.
-        batches: micro-batches.
-        chunks: model chunks a rank ("interleaved").
+        schedule: Name of the schedule, one of `SCHEDULES`.
+        stage: Place of the rank along the pipeline.
+        stages: Number of stages.
+        batches: Number of micro-batches.
+        chunks: Number of model chunks on a rank.
+
+    Raises:
+        InputError: an unknown schedule.
     """
-    if schedule == "gpipe":
-        return _gpipe(batches)
-    if schedule == "interleaved":
-        return _interleaved(stage, stages, batches, chunks)
-    if schedule == "zero-bubble":
-        return _zero_bubble(stage, stages, batches)
-    return _one_forward_one_backward(stage, stages, batches)
+    return SCHEDULES.find(schedule).steps(stage, stages, batches, chunks)
 
 
-def _gpipe(batches: int) -> list[Step]:
+def _gpipe(stage: int, stages: int, batches: int, chunks: int) -> list[Step]:
+    del stage, stages, chunks
     forward: list[Step] = [("F", batch, 0) for batch in range(batches)]
     return forward + [("B", batch, 0) for batch in reversed(range(batches))]
 
 
-def _one_forward_one_backward(stage: int, stages: int, batches: int) -> list[Step]:
+def _one_forward_one_backward(stage: int, stages: int, batches: int, chunks: int) -> list[Step]:
+    del chunks
     ahead = min(batches, stages - 1 - stage)
     found: list[Step] = [("F", batch, 0) for batch in range(ahead)]
     for batch in range(batches - ahead):
@@ -50,11 +83,11 @@ def _one_forward_one_backward(stage: int, stages: int, batches: int) -> list[Ste
     return found + [("B", batch, 0) for batch in range(batches - ahead, batches)]
 
 
-def _zero_bubble(stage: int, stages: int, batches: int) -> list[Step]:
+def _zero_bubble(stage: int, stages: int, batches: int, chunks: int) -> list[Step]:
     """1F1B whose weight gradients wait as long as the stages before are waiting."""
     found: list[Step] = []
     done = waiting = 0
-    for kind, batch, _ in _one_forward_one_backward(stage, stages, batches):
+    for kind, batch, _ in _one_forward_one_backward(stage, stages, batches, chunks):
         found.append((kind, batch, 0))
         waiting += kind == "B"
         if kind == "B" and waiting > stage:
@@ -80,11 +113,17 @@ def _interleaved(stage: int, stages: int, batches: int, chunks: int) -> list[Ste
     return found + [unit(i, forward=False) for i in range(total - warm, total)]
 
 
+GPIPE = Schedule(_gpipe)
+ONE_FORWARD_ONE_BACKWARD = Schedule(_one_forward_one_backward)
+INTERLEAVED = Schedule(_interleaved, chunked=True)
+ZERO_BUBBLE = Schedule(_zero_bubble, splits_backward=True)
+
+
 @cache
 def in_flight(schedule: str, stage: int, stages: int, batches: int, chunks: int = 1) -> int:
     """Most micro-batches (of one chunk each) whose activations a rank holds at once."""
     alive = most = 0
-    frees = "W" if schedule == "zero-bubble" else "B"
+    frees = "W" if SCHEDULES.find(schedule).splits_backward else "B"
     for kind, _, _ in steps_of(schedule, stage, stages, batches, chunks):
         alive += (kind == "F") - (kind == frees)
         most = max(most, alive)

@@ -28,7 +28,7 @@ from lydite.cluster.simulate import (
     rank_costs,
     rank_step,
 )
-from lydite.cluster.stages import Unit, shared_out, units_of
+from lydite.cluster.stages import Unit, partition_stages, units_of
 from lydite.errors import GraphError, InputError
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
@@ -212,7 +212,7 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
 def _candidate(
     plan: Plan, units: list[Unit], groups: Mapping[str, Group], states: States, kind: _Kind
 ) -> Candidate:
-    stages = shared_out(units, plan.pp * plan.chunks)
+    stages = partition_stages(units, plan.pp * plan.chunks)
     slowest = max(
         sum(u.forward.seconds + u.recompute.seconds + u.backward_s for u in stage)
         for stage in stages

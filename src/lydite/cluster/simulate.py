@@ -15,13 +15,14 @@ from lydite.cluster.memory import memory_by_stage, states_of
 from lydite.cluster.plan import Plan, checked
 from lydite.cluster.program import CATEGORIES, SENT, STREAMS, WORK, Played, folded
 from lydite.cluster.program import unfolded as all_ranks
-from lydite.cluster.stages import Unit, shared_out, units_of
+from lydite.cluster.stages import Unit, partition_stages, units_of
 from lydite.cluster.tasks import step_programs
 from lydite.cluster.tensor import rank_share
 from lydite.cluster.tokens import context_parallel, expert_parallel
+from lydite.cluster.wiring import wiring_of
 from lydite.engine import Interference, Timeline
 from lydite.engine import simulate as play
-from lydite.errors import InputError
+from lydite.errors import InputError, unknown_name
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph, work_of
 from lydite.graph.passes.attention import written_out
@@ -32,6 +33,9 @@ from lydite.hardware import Device
 from lydite.hardware.cluster import Cluster
 from lydite.results import OneLine
 from lydite.units import format_seconds
+
+NETWORKS = ("closed", "links")
+"""How long collectives take: closed forms, or messages that share the cluster's links."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,6 +84,16 @@ class StepResult(OneLine):
     groups: Mapping[str, Group] = field(default_factory=dict)
     arithmetic: str = "float32"
     computed_whole: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def network(self) -> str:
+        """One of `NETWORKS`: how long collectives took in this step."""
+        return "closed" if self.played.network is None else "links"
+
+    @property
+    def folded(self) -> bool:
+        """Whether one rank of each stage stood for all ranks of the stage."""
+        return self.played.ranks < self.plan.ranks
 
     @property
     def critical_s(self) -> dict[str, float]:
@@ -213,6 +227,7 @@ def simulate_step(
     optimizer: str | None = "adam",
     constants: Constants = ASSUMED,
     unfolded: bool = False,
+    network: str = "closed",
 ) -> StepResult:
     """Simulate a training step, or a forward pass where `optimizer` is None.
 
@@ -228,16 +243,18 @@ def simulate_step(
         loss, optimizer: as `training_step`.
         constants: launches and what else no operator has.
         unfolded: play every kernel and every message of every rank.
+        network: how long collectives take, one of `NETWORKS`.
 
     Raises:
-        InputError: the plan does not divide or fits no cluster, or an operator is unknown.
+        InputError: the plan does not divide or fits no cluster, an operator is unknown, or as
+            `played_step`.
         GraphError: the net cannot be trained or shared out.
     """
     layers = depth(graph, plan)
     checked(plan, cluster.ranks, layers)
     rank = rank_step(graph, plan, loss=loss, optimizer=optimizer)
     costs = rank_costs(rank, estimator, cluster.device)
-    return played_step(rank, costs, cluster, plan, constants, unfolded=unfolded)
+    return played_step(rank, costs, cluster, plan, constants, unfolded=unfolded, network=network)
 
 
 def depth(graph: Graph, plan: Plan) -> int:
@@ -255,12 +272,20 @@ def played_step(
     constants: Constants = ASSUMED,
     *,
     unfolded: bool = False,
+    network: str = "closed",
 ) -> StepResult:
-    """A step from what one rank's blocks cost; see `simulate_step`."""
+    """A step from what one rank's blocks cost; see `simulate_step`.
+
+    Raises:
+        InputError: an unknown network, or messages over links that cannot be shared or that
+            constants say kernels slow down.
+    """
+    if network not in NETWORKS:
+        raise unknown_name("network", network, NETWORKS)
     training = rank.training
     groups = groups_of(cluster, plan, constants)
     units = units_of(costs, plan, groups, dispatch_s=constants.dispatch_s)
-    stages = shared_out(units, plan.pp * plan.chunks)
+    stages = partition_stages(units, plan.pp * plan.chunks)
     programs = step_programs(
         stages,
         plan,
@@ -270,11 +295,15 @@ def played_step(
         constant_s=constants.step_s if training else 0.0,
     )
     factors = cluster.device_factor[: plan.ranks]
-    if unfolded or (factors != 1).any():
-        played = all_ranks(programs, plan, factors)
-    else:
-        played = folded(programs)
-    timeline = play(played.tasks, played.servers, None, interference(constants, played.ranks))
+    together = not unfolded and bool((factors == 1).all())
+    wiring = None
+    if network == "links":
+        _refuse_slowed_messages(constants)
+        wiring = wiring_of(cluster, plan, programs, folded=together)
+    every = None if together else all_ranks(programs, plan, factors, wiring)
+    played = every or folded(programs, wiring)
+    slow = interference(constants, played.ranks)
+    timeline = play(played.tasks, played.servers, played.network, slow)
     seconds = timeline.makespan_ps * 1e-12
     spread = _spread(costs)
     states = states_of(rank.dtype, rank.states)
@@ -305,6 +334,16 @@ def played_step(
         rank.shape.dtype,
         rank.computed_whole,
     )
+
+
+def _refuse_slowed_messages(constants: Constants) -> None:
+    """Flows over links are not slowed by kernels, so a constant that says so would be dropped."""
+    if constants.exchange_slowdown != 1:
+        raise InputError(
+            f"--network links with exchange_slowdown {constants.exchange_slowdown:g}",
+            where="constants",
+            allowed="exchange_slowdown 1: over links only other messages slow messages down",
+        )
 
 
 def interference(constants: Constants, ranks: int) -> Interference | None:

@@ -16,20 +16,45 @@ _PS = 1e12
 
 
 @dataclass(frozen=True)
-class Sent:
+class CollectiveCall:
     """A collective between two kernels.
 
     Attributes:
-        after: how many kernels come before it.
-        group: whose.
-        steps: messages that each rank sends, one behind the other.
-        span_ps: of all of them.
+        after: Number of kernels of the phase that come before it.
+        group: Name of the group of ranks that takes part, such as "tp".
+        steps: Number of messages that each rank sends, one after the other.
+        span_ps: Time of the collective, in picoseconds.
+        wire_ps: Part of that time in which the links are busy, in picoseconds.
+        kind: Kind of the collective, such as "AllReduce".
+        algorithm: Name of its algorithm, such as "ring".
     """
 
     after: int
     group: str
     steps: int
     span_ps: int
+    wire_ps: int = 0
+    kind: str = "AllReduce"
+    algorithm: str = "ring"
+
+    @classmethod
+    def of(cls, group: Group, name: str, kind: str, size: float, after: int = 0) -> CollectiveCall:
+        """The collective of `kind` over `size` bytes in the group called `name`."""
+        choice = group.choice(kind, size)
+        span = round(choice.seconds * _PS)
+        wire = min(span, round(choice.wire_s * _PS))
+        steps = ring_steps(kind, group.ranks)
+        return cls(after, name, steps, span, wire, kind, choice.algorithm)
+
+    def and_then(self, other: CollectiveCall) -> CollectiveCall:
+        """Both, one after the other, as one; the longer one says over which links."""
+        longer = self if self.wire_ps >= other.wire_ps else other
+        return replace(
+            longer,
+            steps=self.steps,
+            span_ps=self.span_ps + other.span_ps,
+            wire_ps=self.wire_ps + other.wire_ps,
+        )
 
 
 @dataclass(frozen=True)
@@ -44,7 +69,7 @@ class Phase:
     """
 
     work_ps: int = 0
-    sent: tuple[Sent, ...] = ()
+    sent: tuple[CollectiveCall, ...] = ()
     kernels_ps: tuple[int, ...] = ()
     launch_s: float = 0.0
 
@@ -162,12 +187,7 @@ def ring_steps(kind: str, ranks: int) -> int:
 
 def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float) -> Phase:
     sent = [
-        Sent(
-            m.after,
-            m.group,
-            ring_steps(m.kind, groups[m.group].ranks),
-            round(groups[m.group].seconds(m.kind, m.bytes) * _PS),
-        )
+        CollectiveCall.of(groups[m.group], m.group, m.kind, m.bytes, m.after)
         for m in part.messages
         if groups[m.group].ranks > 1
     ]
@@ -183,7 +203,7 @@ def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float) -> Phase:
     return Phase(total, tuple(sent), tuple(np.diff(reach).tolist()), late)
 
 
-def shared_out(units: Sequence[Unit], stages: int) -> list[list[Unit]]:
+def partition_stages(units: Sequence[Unit], stages: int) -> list[list[Unit]]:
     """Units by stage: layers as evenly as they divide, head first and tail last."""
     layers = [i for i, unit in enumerate(units) if unit.cost.block.count > 1]
     if not layers:

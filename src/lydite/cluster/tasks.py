@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 
@@ -20,8 +21,8 @@ from lydite.cluster.program import (
     everyone,
     left,
 )
-from lydite.cluster.schedules import Step, steps_of
-from lydite.cluster.stages import Phase, Sent, Unit, ring_steps
+from lydite.cluster.schedules import SCHEDULES, Step, steps_of
+from lydite.cluster.stages import CollectiveCall, Phase, Unit, ring_steps
 from lydite.errors import InputError
 
 _PS = 1e12
@@ -85,6 +86,10 @@ class _Writer:
         self.stages, self.plan, self.groups = stages, plan, groups
         self.training, self.detail, self.constant_s = training, detail, constant_s
         self.ranks = [_Rank(self._steps(rank)) for rank in range(plan.pp)]
+        self.splits_backward = SCHEDULES.find(plan.schedule).splits_backward
+        kinds = "W" if self.splits_backward else "B"
+        backward = [batch for kind, batch, _ in self.ranks[0].steps if kind == kinds]
+        self.last_batch = backward[-1] if backward else plan.micro_batches - 1
         self.arrived: dict[tuple[str, int, int], tuple[int, int]] = {}
 
     def _steps(self, rank: int) -> list[Step]:
@@ -152,7 +157,7 @@ class _Writer:
 
     def _ordinary(self, kind: str, batch: int) -> bool:
         """Whether a step sends no gradients and fetches no weights, as most do."""
-        return self.plan.zero != 3 and (kind == "F" or batch != self._last_batch())
+        return self.plan.zero != 3 and (kind == "F" or batch != self.last_batch)
 
     def _as_before(self, rank: _Rank, kind: str, batch: int, chunk: int, came: Ref | None) -> bool:
         """Whether another micro-batch has been written, and so this one as well."""
@@ -210,7 +215,7 @@ class _Writer:
             self._phase(rank, unit.recompute, waits, "recompute", f"{label} again")
             waits = []
         self._phase(rank, unit.data, waits, "backward", label)
-        if self.plan.schedule != "zero-bubble":
+        if not self.splits_backward:
             self._phase(rank, unit.weights, [], "weights", f"{label} weights")
             self._gradient(rank, unit, batch)
 
@@ -220,9 +225,10 @@ class _Writer:
         """A layer's kernels, and what the ranks exchange between them."""
         if not self.detail:
             self._work(rank, phase.work_ps, [rank.own, *after], category, label)
-            for group in {sent.group: None for sent in phase.sent}:
-                span = sum(sent.span_ps for sent in phase.sent if sent.group == group)
-                self._collective(rank, Sent(0, group, 1, span), f"{label} {group}")
+            for group in {call.group: None for call in phase.sent}:
+                calls = [call for call in phase.sent if call.group == group]
+                whole = reduce(CollectiveCall.and_then, calls)
+                self._collective(rank, whole, f"{label} {group}")
             return
         done = 0
         for sent in (*phase.sent, None):
@@ -238,7 +244,7 @@ class _Writer:
                     after = []
                 self._collective(rank, sent, f"{label} {sent.group}")
 
-    def _collective(self, rank: _Rank, sent: Sent, label: str) -> None:
+    def _collective(self, rank: _Rank, sent: CollectiveCall, label: str) -> None:
         """What the next kernel waits for."""
         begin: list[Ref | None] = [rank.own]
         if rank.last is not None and not self.detail:
@@ -246,17 +252,24 @@ class _Writer:
         rank.last = self._messages(rank, "tensor", sent, begin, label)
 
     def _messages(
-        self, rank: _Rank, stream: str, sent: Sent, begin: Sequence[Ref | None], label: str
+        self,
+        rank: _Rank,
+        stream: str,
+        sent: CollectiveCall,
+        begin: Sequence[Ref | None],
+        label: str,
     ) -> int:
         """One task, or the messages of a ring: each rank passes on what came from its left."""
-        category = GROUPS[sent.group]
+        category, add = GROUPS[sent.group], rank.program.add
+        route = (sent.group, sent.kind, sent.algorithm)
         if not self.detail:
-            return rank.program.add(stream, sent.span_ps, begin, category, label)
-        reach = np.rint(np.linspace(0, sent.span_ps, sent.steps + 1)).astype(np.int64)
+            return add(stream, sent.span_ps, begin, category, label, sent.wire_ps, route)
+        spans, wires = (_parts(whole, sent.steps) for whole in (sent.span_ps, sent.wire_ps))
         after = list(begin)
         place = -1
-        for number, span in enumerate(np.diff(reach).tolist()):
-            place = rank.program.add(stream, span, after, category, f"{label} message {number}")
+        for number, (span, wire) in enumerate(zip(spans, wires, strict=True)):
+            name = f"{label} message {number}"
+            place = add(stream, span, after, category, name, min(span, wire), route)
             after = [(OWN, place), left(sent.group, place)]
         return rank.program.add(stream, 0, after, category, f"{label} arrived")
 
@@ -276,16 +289,15 @@ class _Writer:
         self, rank: _Rank, kind: str, group: str, size: float, after: int | None, label: str
     ) -> int:
         """A collective beside the computation."""
-        span = _ps(self._bucketed(self.groups[group], kind, size))
-        steps = ring_steps(kind, self.groups[group].ranks)
+        call = self._bucketed(group, kind, size)
         begin: list[Ref | None] = []
         if after is not None:
             begin = [(OWN, after) if self.detail else everyone(group, after)]
-        return self._messages(rank, "data", Sent(0, group, steps, span), begin, label)
+        return self._messages(rank, "data", call, begin, label)
 
     def _gradient(self, rank: _Rank, unit: Unit, batch: int) -> None:
-        """Sent as soon as it is finished: after the last micro-batch (with ZeRO-3 after each)."""
-        last = batch == self._last_batch()
+        """Send it when it is finished: after the last micro-batch (with ZeRO-3 after each)."""
+        last = batch == self.last_batch
         if not (last or self.plan.zero == 3):
             return
         if self.plan.overlap or self.plan.zero == 3:
@@ -301,15 +313,17 @@ class _Writer:
                 place = self._exchange(rank, kind, group, held.gradient_bytes, after, label)
                 rank.sending.append((OWN, place))
 
-    def _last_batch(self) -> int:
-        return 0 if self.plan.schedule == "gpipe" else self.plan.micro_batches - 1
-
-    def _bucketed(self, group: Group, kind: str, size: float) -> float:
+    def _bucketed(self, name: str, kind: str, size: float) -> CollectiveCall:
         """All-reduces in buckets, each of which starts anew; a layer's other collectives whole."""
+        group = self.groups[name]
         if kind != "AllReduce":
-            return group.seconds(kind, size)
+            return CollectiveCall.of(group, name, kind, size)
         full, rest = divmod(size, self.plan.bucket_bytes)
-        return full * group.seconds(kind, self.plan.bucket_bytes) + group.seconds(kind, rest)
+        bucket, last = group.choice(kind, self.plan.bucket_bytes), group.choice(kind, rest)
+        span = _ps(full * bucket.seconds + last.seconds)
+        wire = min(span, _ps(full * bucket.wire_s + last.wire_s))
+        algorithm = bucket.algorithm if full else last.algorithm
+        return CollectiveCall(0, name, ring_steps(kind, group.ranks), span, wire, kind, algorithm)
 
     def _hand_on(self, number: int, rank: _Rank, kind: str, stage: int, batch: int) -> None:
         onward = kind == "F"
@@ -320,9 +334,12 @@ class _Writer:
             self.arrived[kind, target, batch] = number, rank.last or 0
             return
         source = self.stages[stage] if onward else self.stages[target]
-        seconds = self.groups["pp"].seconds("Send", source[-1].boundary_bytes)
+        call = CollectiveCall.of(self.groups["pp"], "pp", "Send", source[-1].boundary_bytes)
         stream = "onward" if onward else "back"
-        sent = rank.program.add(stream, _ps(seconds), [rank.own], "pipeline", f"send {kind}{batch}")
+        name, route = f"send {kind}{batch}", (stream, "Send", "direct")
+        sent = rank.program.add(
+            stream, call.span_ps, [rank.own], "pipeline", name, call.wire_ps, route
+        )
         self.arrived[kind, target, batch] = number, sent
 
     def _update(self, number: int, rank: _Rank) -> None:
@@ -343,6 +360,12 @@ class _Writer:
             for group, size in held.items():
                 if self.groups[group].ranks > 1:
                     self._exchange(rank, "AllGather", group, size, rank.last, "weights gather")
+
+
+def _parts(whole_ps: int, count: int) -> list[int]:
+    """So many parts of a time, as equal as picoseconds allow."""
+    edges = np.rint(np.linspace(0, whole_ps, count + 1)).astype(np.int64)
+    return np.diff(edges).tolist()
 
 
 def _ps(seconds: float) -> int:

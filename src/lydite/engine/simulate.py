@@ -226,7 +226,7 @@ def _fair(network: Network, notify: Notify) -> tuple[Array, Array, Array, Array]
         np.arange(size + 1), network.path_links, begins, at_link, place
     )
     hops["link"], hops["path"] = network.path_links, network.hop_path()
-    hops["at_link"], hops["place"] = at_link, place
+    hops["at_link"], hops["place"], hops["times"] = at_link, place, network.path_times
     links = np.zeros(len(network), layout.LINK)
     links["bandwidth"], links["latency"] = network.bandwidth, network.latency_ps
     links["begin"] = begins[:-2]

@@ -76,6 +76,9 @@ class Network:
         path_start: int64[paths + 1]: path p is `path_links[path_start[p]:path_start[p+1]]`.
         path_links: int32, link numbers in order.
         path_cap: float64[paths], bytes/s that one flow on it may reach; inf for no cap.
+        path_times: int32, one an entry of `path_links`: how many flows like this one cross that
+            link at the same time. One flow then stands for several that begin, go and end together
+            (the messages of a ring): it takes that many shares of the link.
     """
 
     bandwidth: np.ndarray[Any, Any]
@@ -84,6 +87,7 @@ class Network:
     path_start: np.ndarray[Any, Any]
     path_links: np.ndarray[Any, Any]
     path_cap: np.ndarray[Any, Any]
+    path_times: np.ndarray[Any, Any]
 
     @classmethod
     def of(
@@ -95,12 +99,14 @@ class Network:
         latency_ps: npt.ArrayLike = 0,
         fifo: npt.ArrayLike = False,
         path_cap: npt.ArrayLike = np.inf,
+        path_times: npt.ArrayLike = 1,
     ) -> Network:
         """Check and convert columns; a single value holds for all links or paths.
 
         Raises:
             InputError: a rate that is not above 0, a negative latency, a path that is empty, uses
-                an unknown link, the same link twice, or both FIFO and fair links.
+                an unknown link, the same link twice, or both FIFO and fair links; a hop that
+                stands for fewer than one flow, or for several over FIFO links.
         """
         rates = column(bandwidth, np.float64, None, "bandwidth")
         hops = column(path_links, np.int32, None, "path_links")
@@ -112,6 +118,7 @@ class Network:
             starts,
             hops,
             column(path_cap, np.float64, starts.size - 1, "path_cap"),
+            column(path_times, np.int32, hops.size, "path_times"),
         )
         made._check()
         return made
@@ -133,6 +140,9 @@ class Network:
         refuse(self._paths(owner, mixed), "mixes FIFO and fair links", "path {}")
         capped = self.stored() & np.isfinite(self.path_cap)
         refuse(capped, "has a rate cap over FIFO links", "path {}")
+        refuse(self._paths(owner, self.path_times < 1), "stands for no flow", "path {}", "1 up")
+        several = self.stored()[owner] & (self.path_times > 1)
+        refuse(self._paths(owner, several), "stands for several flows over FIFO links", "path {}")
 
         late = np.add.reduceat(self.latency_ps.astype(float)[self.path_links], self.path_start[:-1])
         refuse(late > LIMIT_PS, "latency out of range", "path {}", f"0 to {LIMIT_PS} ps")

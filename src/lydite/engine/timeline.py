@@ -61,7 +61,9 @@ class Timeline(OneLine):
         on_path = np.bincount(
             self.tasks.path[flows], self.tasks.bytes[flows], minlength=net.path_cap.size
         )
-        return np.bincount(net.path_links, on_path[net.hop_path()], minlength=len(net))
+        return np.bincount(
+            net.path_links, on_path[net.hop_path()] * net.path_times, minlength=len(net)
+        )
 
     def link_utilisation(self) -> Array:
         """For each link the share of what it could carry until the makespan; NaN if that is 0."""

@@ -30,6 +30,7 @@ NAMES = [
     "bench",
     "calibrate",
     "chip",
+    "collective",
     "coverage",
     "db_export",
     "db_import",

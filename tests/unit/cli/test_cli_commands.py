@@ -32,6 +32,8 @@ COMMANDS = {
     "lydite chip": "model --chip --dataflow --overlap --accelerators --interface --threads "
     f"{SHAPE} --tiling --array-only --sample-level --aladdin-results --compat --sensitivity "
     "--vary --trace --report --out --json --quiet/-q",
+    "lydite collective": "kind --bytes --on --ranks --algorithm --protocol --network --db --out "
+    "--json --quiet/-q",
     "lydite coverage": f"model --on --backend --threads {SHAPE} --clock --db --out --json "
     "--quiet/-q",
     "lydite db": "",
@@ -50,13 +52,15 @@ COMMANDS = {
     "--cache --clock --budget --in-graph --again --timeout --memory --device --db --seed --out "
     "--json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
-    "lydite simulate": "model --on --devices --device --slow --slow-link --constants --price "
+    "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
+    "--protocol --price "
     "--grid --image-size --sequence --phase --context --dtype/--precision --dim --params --train "
     "--optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
     "--attention --sequence-parallel --overlap --bucket "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
-    "--search --sensitivity --unfolded --strict --trace --report --db --out --json --quiet/-q",
+    "--search --sensitivity --unfolded --network --strict --trace --report --db "
+    "--out --json --quiet/-q",
     "lydite validate": f"model --baseline --on --constants --backend --threads {SHAPE} "
     "--clock --budget --db --seed --out --json --quiet/-q",
 }

@@ -117,6 +117,18 @@ def test_predict(both, model):
     assert told["deprecated"] == {"total_s": "seconds"}
 
 
+@pytest.mark.parametrize("kind", ["allreduce", "alltoall", "send"])
+@pytest.mark.parametrize("network", ["closed", "links"])
+def test_collective(both, kind, network):
+    command = ["collective", kind, "--bytes", "64 MiB", "--on", "dgx-h100 x 2"]
+    told = both(
+        [*command, "--network", network],
+        ly.collective(kind, bytes="64 MiB", on="dgx-h100 x 2", network=network),
+    )
+    assert told["bytes"] == 64 * 2**20
+    assert told["network"] == network
+
+
 def test_predict_as_the_readme_says():
     """The model loaded first, its options given later, or all at once: one answer."""
     model = ly.load("resnet50", batch=8)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lydite.cluster.collectives import Wires, closed_form, expand, group_of
-from lydite.cluster.collectives.forms import FORMS
-from lydite.cluster.collectives.messages import messages, two_trees
+from lydite.cluster.collectives import (
+    ALGORITHMS,
+    Wires,
+    closed_form,
+    expand,
+    find_algorithm,
+    group_of,
+)
+from lydite.cluster.collectives.messages import two_trees
 from lydite.engine import simulate
 from lydite.errors import InputError
 from lydite.hardware.cluster import (
@@ -19,8 +25,13 @@ from lydite.hardware.cluster import (
 )
 
 RATE, LATENCY = 100e9, 1e-6
+FORMS = [(kind, name) for name in ALGORITHMS for kind in ALGORITHMS.find(name).kinds]
 EXACT = [pair for pair in FORMS if pair[1] != "tree" and pair[0] not in ("Broadcast", "Send")]
 PIECEWISE = [("AllReduce", "tree"), ("Broadcast", "tree"), ("Broadcast", "ring")]
+
+
+def messages(kind, algorithm, ranks, size, inside):
+    return find_algorithm(kind, algorithm).messages(kind, ranks, size, inside)
 
 
 def host(ranks):
@@ -105,7 +116,9 @@ def test_two_trees(ranks):
 def test_no_rank_ends_before_all_have_contributed(kind, algorithm, ranks):
     """What a rank knows travels with its messages; at its end it knows of all that it must."""
     ranks = 2 if kind == "Send" else ranks
-    made = messages(kind, algorithm, ranks, 4e6, ranks // 2 if algorithm == "hierarchical" else 1)
+    made = find_algorithm(kind, algorithm).messages(
+        kind, ranks, 4e6, ranks // 2 if algorithm == "hierarchical" else 1
+    )
     count = len(made)
     needs = [made.waited[made.waits == task].tolist() for task in range(count + ranks)]
     # Whose messages arrived at the sender before this one left, itself included.
@@ -148,7 +161,9 @@ def test_all_contribute_on_every_ring_and_tree_of_a_cluster(name, algorithm):
 @pytest.mark.parametrize(("kind", "algorithm"), EXACT)
 def test_each_rank_sends_what_the_volume_says(kind, algorithm):
     """2 (n - 1) / n of the tensor in an all-reduce, half of that in its halves."""
-    made = messages(kind, algorithm, 8, 800.0, 4 if algorithm == "hierarchical" else 1)
+    made = find_algorithm(kind, algorithm).messages(
+        kind, 8, 800.0, 4 if algorithm == "hierarchical" else 1
+    )
     sent = np.bincount(made.source, made.bytes)
     assert sent == pytest.approx((2 if kind == "AllReduce" else 1) * 700)
 

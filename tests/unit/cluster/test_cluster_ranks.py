@@ -12,7 +12,7 @@ from lydite.cluster import Plan, simulate_step
 from lydite.cluster.constants import ASSUMED
 from lydite.cluster.program import CATEGORIES, Passage, Program, everyone, left, unfolded
 from lydite.cluster.simulate import groups_of, rank_costs, rank_step
-from lydite.cluster.stages import shared_out, units_of
+from lydite.cluster.stages import partition_stages, units_of
 from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play
 from lydite.errors import GraphError, InputError
@@ -269,7 +269,9 @@ def test_a_micro_batch_is_written_as_the_one_before(monkeypatch, degrees, rest, 
         cluster = read_cluster("dgx-a100", plan.ranks)
         costs = rank_costs(rank, Roofline(), cluster.device)
         groups = groups_of(cluster, plan, ASSUMED)
-        stages = shared_out(units_of(costs, plan, groups, dispatch_s=4e-6), plan.pp * plan.chunks)
+        stages = partition_stages(
+            units_of(costs, plan, groups, dispatch_s=4e-6), plan.pp * plan.chunks
+        )
         return [
             (
                 *(

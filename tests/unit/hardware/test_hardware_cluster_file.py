@@ -143,9 +143,13 @@ def test_devices_pass_messages_on_only_where_there_is_no_other_way(tmp_path):
         (
             {"colour": "red"},
             InputError,
-            "mine.yaml: unknown field of a cluster 'colour'; allowed: aliases, device, devices_per",
+            "mine.yaml: unknown field of a cluster 'colour'; allowed: aliases, collectives, device",
         ),
-        ({"device": None, "devcie": "x"}, InputError, "'devcie'; allowed: aliases, device"),
+        (
+            {"device": None, "devcie": "x"},
+            InputError,
+            "'devcie'; allowed: aliases, collectives, device",
+        ),
         ({"device": None, "devcie": "x"}, InputError, "did you mean 'device'?"),
         ({"device": None}, InputError, "field 'device': field required"),
         ({"device": "h10"}, InputError, "mine.yaml: device: unknown device 'h10'"),

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lydite.cluster.collectives.forms import check_size, known_algorithm
-from lydite.cluster.collectives.messages import Messages, joined, messages, tree, two_trees
+from lydite.cluster.collectives.algorithm import (
+    Ints,
+    Placed,
+    Traffic,
+    check_size,
+    find_algorithm,
+)
+from lydite.cluster.collectives.messages import Messages
 from lydite.engine import NOWHERE, Network, Servers, Tasks
 from lydite.errors import InputError
-from lydite.hardware.cluster import Cluster, best_ring, paths
+from lydite.hardware.cluster import Cluster, paths
 
 _PS = 1e12
 
@@ -41,10 +47,8 @@ def expand(
 ) -> Expanded:
     """The same collective of several groups at once, without starts.
 
-    Rings run over all that `best_ring` finds, each with its share of the tensor. So do the trees of
-    an all-reduce across hosts, as NCCL's: a chain in each host, two trees over the hosts. Others
-    send from rank to rank by the path between the two, in the order given. Adding up and copying
-    take no time.
+    Each algorithm says which messages there are and who sends them (`Algorithm.placed`). Adding up
+    and copying take no time.
 
     Args:
         cluster: whose links are used; nothing else runs on them.
@@ -56,15 +60,15 @@ def expand(
         InputError: as `closed_form` and `best_ring`; also no group, or hierarchical over hosts
             that do not hold equally many of a group.
     """
-    known_algorithm(kind, algorithm)
+    find_algorithm(kind, algorithm)
     check_size(size_bytes)
     if not groups:
         raise InputError("no groups to expand", where=cluster.name, allowed="one or more")
-    parts = [_group(cluster, np.asarray(g), kind, size_bytes, algorithm) for g in groups]
-    flows = sum(len(part) for part, _ in parts)
+    parts = [_placed(cluster, np.asarray(g), kind, size_bytes, algorithm) for g in groups]
+    flows = sum(len(part) for part, _, _ in parts)
     node, lane, waits, waited, ends = [], [], [], [], []
     first, end = 0, flows
-    for part, (ranks, channel) in parts:
+    for part, ranks, channel in parts:
         node.append(cluster.device_node[np.stack([ranks[part.source], ranks[part.target]])])
         lane.append(channel)
         ends.append(end + np.arange(part.ranks))
@@ -73,7 +77,7 @@ def expand(
         waited.append(part.waited + first)
         first, end = first + count, end + part.ranks
     network, path = _network(cluster, np.concatenate(node, 1), np.concatenate(lane))
-    sizes = np.concatenate([part.bytes for part, _ in parts])
+    sizes = np.concatenate([part.bytes for part, _, _ in parts])
     starts, needs = _by_waiter(np.concatenate(waits), np.concatenate(waited), end)
     tasks = Tasks.of(
         np.zeros(end, np.int64),
@@ -85,80 +89,21 @@ def expand(
     return Expanded(tasks, Servers.of(0), network, ends)
 
 
-Placed = tuple[Messages, tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+def traffic(cluster: Cluster, ranks: Ints, kind: str, algorithm: str) -> Traffic:
+    """Who sends how much to whom in a collective of a group of two or more ranks.
+
+    Raises:
+        InputError: as `expand`.
+    """
+    return find_algorithm(kind, algorithm).traffic(cluster, ranks, kind)
 
 
-def _group(
-    cluster: Cluster, ranks: npt.NDArray[np.int64], kind: str, size_bytes: float, algorithm: str
-) -> Placed:
-    """Its messages, the ranks that they number, and the channel of each message."""
-    count = len(ranks)
-    if count == 1:
+def _placed(cluster: Cluster, ranks: Ints, kind: str, size_bytes: float, algorithm: str) -> Placed:
+    """The messages of a group; none in a group of one."""
+    if len(ranks) == 1:
         none = np.zeros(0, np.int64)
-        return Messages(1, none, none, np.zeros(0), none, none), (ranks, none)
-    if algorithm == "ring" and kind != "Broadcast":
-        return _rings(cluster, ranks, kind, size_bytes)
-    if (kind, algorithm) == ("AllReduce", "tree") and np.ptp(cluster.host_of_rank[ranks]):
-        return _host_trees(cluster, ranks, size_bytes)
-    inside = 1
-    if algorithm == "hierarchical":
-        ranks, inside = _by_host(cluster, ranks)
-    part = messages(kind, algorithm, count, size_bytes, inside)
-    return part, (ranks, np.zeros(len(part), np.int64))
-
-
-def _rings(cluster: Cluster, ranks: npt.NDArray[np.int64], kind: str, size_bytes: float) -> Placed:
-    places = _places(cluster, ranks)
-    one = messages(kind, "ring", len(ranks), size_bytes / len(places))
-    turned = [
-        Messages(
-            one.ranks,
-            place[one.source],
-            place[one.target],
-            one.bytes,
-            np.where(one.waits < len(one), one.waits, len(one) + place[one.waits - len(one)]),
-            one.waited,
-        )
-        for place in (np.append(place, np.zeros(len(one), int)) for place in places)
-    ]
-    return joined(turned), (ranks, np.repeat(np.arange(len(places)), len(one)))
-
-
-def _host_trees(cluster: Cluster, ranks: npt.NDArray[np.int64], size_bytes: float) -> Placed:
-    places = _places(cluster, ranks)
-    parts: list[Messages] = []
-    for place in places:
-        cuts = np.flatnonzero(np.diff(cluster.host_of_rank[ranks[place]])) + 1
-        # Every second host is passed backwards, so that all first ranks have the same rail.
-        hosts = [h[::-1] if at % 2 else h for at, h in enumerate(np.split(place, cuts))]
-        first = np.array([host[0] for host in hosts])
-        for above in two_trees(len(hosts)):
-            parent = np.full(len(ranks), -1)
-            for host in hosts:
-                parent[host[1:]] = host[:-1]
-            parent[first] = np.where(above < 0, -1, first[above])
-            parts.append(tree(parent, size_bytes / 2 / len(places), up=True))
-    lane = np.repeat(np.arange(len(parts)) // 2, [len(part) for part in parts])
-    return joined(parts), (ranks, lane)
-
-
-def _places(cluster: Cluster, ranks: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """[rings, ranks] the group's best rings, as places in the group."""
-    order = np.argsort(ranks, kind="stable")
-    return order[np.searchsorted(ranks[order], best_ring(cluster, ranks).orders)]
-
-
-def _by_host(cluster: Cluster, ranks: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
-    """Ranks with those of a host side by side, and how many those are."""
-    host = cluster.host_of_rank[ranks]
-    counts = np.unique(host, return_counts=True)[1]
-    if len(set(counts.tolist())) > 1:
-        raise InputError(
-            f"hosts hold {', '.join(map(str, counts))} ranks of a group",
-            where=cluster.name,
-            allowed="equally many",
-        )
-    return ranks[np.argsort(host, kind="stable")], int(counts[0])
+        return Placed(Messages(1, none, none, np.zeros(0), none, none), ranks, none)
+    return find_algorithm(kind, algorithm).placed(cluster, ranks, kind, size_bytes)
 
 
 def _network(

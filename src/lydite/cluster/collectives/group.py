@@ -15,18 +15,33 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lydite.cluster.collectives.algorithm import (
+    KINDS,
+    Wires,
+    check_size,
+    closed_form,
+    find_algorithm,
+    plain_algorithm,
+)
 from lydite.cluster.collectives.calibration import Calibration
 from lydite.cluster.collectives.curve import Curve
-from lydite.cluster.collectives.forms import Wires, algorithms, check_size, closed_form
 from lydite.cluster.collectives.nccl import (
     LOCAL_PASSES,
     NETWORK,
     NVLINK,
     PACKET_EFFICIENCY,
     PCIE,
+    PROTOCOLS,
+    Candidate,
     Ranks,
+    base_s,
     best,
+    candidates,
+    hops_s,
+    protocols,
+    rate,
 )
+from lydite.errors import InputError, unknown_name
 from lydite.hardware.cluster import (
     LINK_KINDS,
     Cluster,
@@ -51,11 +66,32 @@ _SLOW = {NETWORK: {"nic", "ib", "ethernet"}, PCIE: {"pcie", "cpu"}}
 
 
 class Choice(NamedTuple):
-    """How a collective is run: "ring", "Simple" and the seconds; protocol "" in a plain group."""
+    """How a collective is run, and how long it takes.
+
+    Attributes:
+        algorithm: name of the algorithm, such as "ring".
+        protocol: "LL", "LL128" or "Simple"; "" in a plain group.
+        seconds: time of the collective.
+        wire_s: part of that time in which the links are busy; the rest is latency, launches and
+            work in local memory, which no other collective slows down.
+    """
 
     algorithm: str
     protocol: str
     seconds: float
+    wire_s: float = 0.0
+
+
+class Setting(NamedTuple):
+    """What somebody chose for a kind of collective.
+
+    Attributes:
+        algorithm: Name of the algorithm; None for what the library chooses.
+        protocol: "LL", "LL128" or "Simple"; None for what the library chooses.
+    """
+
+    algorithm: str | None = None
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +108,10 @@ class Group:
         model: "plain" or "nccl".
         calibration: what NCCL's model leaves out; plain groups have none.
         measured: times by kind, which come before the model within the sizes measured.
+        settings: algorithm and protocol by kind, where somebody chose them; such collectives are
+            always modelled, for what was measured is what the library chose.
+        inside_bandwidth_bytes_per_s: from a rank to the next in its host, all groups at work; known
+            where an algorithm was chosen.
     """
 
     ranks: int
@@ -82,6 +122,8 @@ class Group:
     model: str = "plain"
     calibration: Calibration = field(default_factory=Calibration)
     measured: Mapping[str, Curve] = field(default_factory=dict, compare=False)
+    settings: Mapping[str, Setting] = field(default_factory=dict, compare=False)
+    inside_bandwidth_bytes_per_s: float = float("inf")
 
     def seconds(self, kind: str, size: float) -> float:
         """Time of a collective over `size` bytes; 0 in a group of one, or for no bytes.
@@ -99,17 +141,93 @@ class Group:
         Raises:
             InputError: as `seconds`.
         """
-        plain = algorithms(kind)[0]
+        setting = self.settings.get(kind)
+        plain = (setting.algorithm if setting else None) or plain_algorithm(kind)
         check_size(size)
         if self.ranks < 2 or size == 0:
             return Choice(plain, "", 0.0)
-        measured = self._measured(kind, size)
         if self.model == "plain":
-            return Choice(plain, "", self._plain(kind, size) if measured is None else measured)
-        one, seconds = best(self._ranks, kind, size)
+            modelled = self._plain(kind, plain, size)
+            chosen = Choice(plain, "", modelled, modelled - self._plain(kind, plain, 0.0))
+        elif setting:
+            chosen = self.choices(kind, size, *setting)[0]
+        else:
+            chosen = self._timed(kind, size, best(self._ranks, kind, size)[0])
+        measured = self._measured(kind, size)
+        if measured is None:
+            return chosen
+        # Latency and local work as modelled; what is left of the measured time is the links'.
+        wire_s = max(0.0, measured - (chosen.seconds - chosen.wire_s))
+        return chosen._replace(seconds=measured, wire_s=wire_s)
+
+    def choices(
+        self, kind: str, size: float, algorithm: str | None = None, protocol: str | None = None
+    ) -> list[Choice]:
+        """All ways to run a collective, the fastest first.
+
+        What NCCL would choose from has its constants; other algorithms take their closed form, with
+        NCCL's start and hops of a ring and the rate that a protocol leaves.
+
+        Args:
+            kind: Kind of the collective.
+            size: Size of the whole tensor in bytes.
+            algorithm: Name of the only algorithm in question; None for those of NCCL.
+            protocol: Name of the only protocol in question; None for all.
+
+        Raises:
+            InputError: nothing is left, an unknown algorithm, or ranks that it cannot run on.
+        """
+        if algorithm is not None:
+            find_algorithm(kind, algorithm)
+        if self.model == "plain":
+            name = algorithm or plain_algorithm(kind)
+            modelled = self._plain(kind, name, size)
+            return [Choice(name, "", modelled, modelled - self._plain(kind, name, 0.0))]
+        known = candidates(self._ranks, kind)
+        if algorithm is None or any(algorithm == one.algorithm for one in known):
+            wanted = [one for one in known if algorithm in (None, one.algorithm)]
+        else:
+            wanted = [self._other(kind, size, algorithm, name) for name in protocols(self._ranks)]
+        kept = [one for one in wanted if protocol in (None, one.protocol)]
+        if not kept:
+            raise InputError(
+                f"no {protocol} for {kind} over {self.link}",
+                allowed=", ".join(dict.fromkeys(one.protocol for one in wanted)),
+            )
+        return sorted((self._timed(kind, size, one) for one in kept), key=lambda c: c.seconds)
+
+    def _timed(self, kind: str, size: float, one: Candidate) -> Choice:
+        """A candidate with what NCCL leaves out: a launch, and work in local memory."""
+        seconds = one.seconds(size)
         local = self.calibration.local_s_per_byte * _LOCAL.get(kind, 0.5) * size
         modelled = self.calibration.launch_s + seconds + local
-        return Choice(one.algorithm, one.protocol, modelled if measured is None else measured)
+        return Choice(one.algorithm, one.protocol, modelled, seconds - one.latency_s)
+
+    def _other(self, kind: str, size: float, algorithm: str, protocol: str) -> Candidate:
+        """A candidate that NCCL does not have, from its closed form."""
+        ranks, base = self._ranks, base_s("ring", protocol)
+        inside_s, across_s = hops_s(ranks, "ring", protocol)
+        share = rate(ranks, "ring", protocol) / ranks.bandwidth_bytes_per_s
+        near = self.inside_bandwidth_bytes_per_s * PACKET_EFFICIENCY[self.link] * share
+        inside = max(1, self.ranks // self.hosts)
+        hop_s = across_s if self.hosts > 1 else inside_s
+        found = find_algorithm(kind, algorithm)
+        far = share * ranks.bandwidth_bytes_per_s
+        if self.hosts == 1:
+            near = far
+        elif not found.crosses_once:
+            far /= inside
+        waits = Wires(self.ranks, float("inf"), hop_s, inside, float("inf"), inside_s)
+        moves = Wires(self.ranks, far, 0.0, inside, near, 0.0)
+        latency = base + found.seconds(kind, waits, size)
+        return Candidate(algorithm, protocol, latency, found.seconds(kind, moves, size) / size)
+
+    def wire_share(self, algorithm: str, protocol: str) -> float:
+        """Share of the links' rate that data gets, after packets, flags and the protocol."""
+        if self.model == "plain":
+            return EFFICIENCY
+        family = "tree" if algorithm == "tree" else "ring"
+        return rate(self._ranks, family, protocol) / self.bandwidth_bytes_per_s
 
     def source(self, kind: str, size: float) -> str:
         """Where the time of a collective comes from: "measured" or "modelled"."""
@@ -121,12 +239,26 @@ class Group:
         rate = self.bandwidth_bytes_per_s * PACKET_EFFICIENCY[wire]
         return Ranks(self.ranks, self.hosts, self.link, rate, self.latency_s)
 
-    def _plain(self, kind: str, size: float) -> float:
-        wires = Wires(self.ranks, self.bandwidth_bytes_per_s * EFFICIENCY, self.latency_s)
-        return LAUNCH_S + closed_form(kind, algorithms(kind)[0], wires, size)
+    def _plain(self, kind: str, algorithm: str, size: float) -> float:
+        rate, near = self.bandwidth_bytes_per_s, self.inside_bandwidth_bytes_per_s
+        inside = self.ranks // self.hosts
+        chosen = kind in self.settings and not find_algorithm(kind, algorithm).crosses_once
+        if self.hosts == 1:
+            near = rate
+        elif chosen and inside > 1:
+            rate /= inside
+        wires = Wires(
+            self.ranks,
+            rate * EFFICIENCY,
+            self.latency_s,
+            max(1, inside),
+            near * EFFICIENCY,
+            self.latency_s,
+        )
+        return LAUNCH_S + closed_form(kind, algorithm, wires, size)
 
     def _measured(self, kind: str, size: float) -> float | None:
-        curve = self.measured.get(kind)
+        curve = None if kind in self.settings else self.measured.get(kind)
         return None if curve is None else curve.within(size)
 
 
@@ -136,7 +268,7 @@ def with_measured(group: Group, curve: Curve, kind: str = "AllReduce") -> Group:
     Raises:
         InputError: an unknown kind.
     """
-    algorithms(kind)
+    plain_algorithm(kind)
     return replace(group, measured={**group.measured, kind: curve})
 
 
@@ -161,7 +293,48 @@ def group_of(
     rate = float(shared_bandwidth(cluster, rings).min())
     latency = max(max(ring.inside_latency_s or 0.0, ring.across_latency_s or 0.0) for ring in rings)
     group = Group(size, rate, latency, rings[0].hosts, _link(cluster, rings[0].paths))
-    return _as_run(cluster, group, calibration)
+    group = _as_run(cluster, group, calibration)
+    if group.hosts > 1 and any(setting.algorithm for setting in group.settings.values()):
+        return replace(group, inside_bandwidth_bytes_per_s=_inside_rate(cluster, groups))
+    return group
+
+
+def _inside_rate(cluster: Cluster, groups: Sequence[Sequence[int]]) -> float:
+    """bytes/s from a rank to the next in the first host of the groups, all of them at work."""
+    host = cluster.host_of_rank
+    near = [[rank for rank in group if host[rank] == host[group[0]]] for group in groups]
+    rings = [best_ring(cluster, ranks) for ranks in near if len(ranks) > 1]
+    return float(shared_bandwidth(cluster, rings).min()) if rings else float("inf")
+
+
+def settings_of(cluster: Cluster) -> dict[str, Setting]:
+    """The algorithms and protocols that a cluster's file or the command line chose, by kind.
+
+    Raises:
+        InputError: an unknown kind, algorithm or protocol, or a protocol where no NCCL runs.
+    """
+    names = {kind.lower(): kind for kind in KINDS}
+    settings: dict[str, Setting] = {}
+    for name, (algorithm, protocol) in cluster.collectives.items():
+        if name.lower() not in names:
+            raise unknown_name("collective", name, list(names), cluster.name)
+        kind = names[name.lower()]
+        if algorithm is not None:
+            find_algorithm(kind, algorithm)
+        if protocol is not None and protocol not in PROTOCOLS:
+            raise unknown_name("protocol", protocol, PROTOCOLS)
+        if protocol is not None and not _runs_nccl(cluster):
+            raise InputError(
+                f"protocol {protocol} of {name}: {cluster.device.name} runs no NCCL",
+                where=cluster.name,
+                allowed="an algorithm alone",
+            )
+        settings[kind] = Setting(algorithm, protocol)
+    return settings
+
+
+def _runs_nccl(cluster: Cluster) -> bool:
+    return cluster.device.kind == "gpu" and cluster.device.vendor.lower() in _VENDORS
 
 
 def link_between(
@@ -194,9 +367,10 @@ def _link(cluster: Cluster, found: Paths) -> str:
 
 def _as_run(cluster: Cluster, group: Group, calibration: Calibration | None) -> Group:
     """With NCCL's model, where the devices run it."""
-    device = cluster.device
-    if device.kind != "gpu" or device.vendor.lower() not in _VENDORS:
+    if cluster.collectives:
+        group = replace(group, settings=settings_of(cluster))
+    if not _runs_nccl(cluster):
         return group
     if calibration is None:
-        calibration = Calibration(local_s_per_byte=LOCAL_PASSES / device.memory_bandwidth)
+        calibration = Calibration(local_s_per_byte=LOCAL_PASSES / cluster.device.memory_bandwidth)
     return replace(group, model="nccl", calibration=calibration)

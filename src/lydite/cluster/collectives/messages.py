@@ -14,13 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lydite.cluster.collectives.forms import (
-    depth,
-    hosts_of,
-    known_algorithm,
-    require_power_of_two,
-)
-
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -53,35 +46,9 @@ class Messages:
         return self.source.size
 
 
-def messages(
-    kind: str, algorithm: str, ranks: int, size_bytes: float, inside_ranks: int = 1
-) -> Messages:
-    """The messages of a collective over ranks in the order 0, 1, ...
-
-    Args:
-        kind, algorithm: as `closed_form`.
-        ranks: two or more.
-        size_bytes: of the whole tensor.
-        inside_ranks: of a host, neighbours in that order; hierarchical only.
-
-    Raises:
-        InputError: as `closed_form`.
-    """
-    known_algorithm(kind, algorithm)
-    share = size_bytes / ranks
-    if algorithm == "tree" or kind == "Broadcast":
-        return _trees(kind, algorithm, ranks, size_bytes)
-    if algorithm == "direct":
-        return _rounds(np.array([[1, -1]]), [size_bytes])
-    if algorithm == "ring":
-        count = (2 if kind == "AllReduce" else 1) * (ranks - 1)
-        return _rounds(np.tile(np.roll(np.arange(ranks), -1), (count, 1)), [share] * count)
-    if algorithm == "pairwise":
-        at = np.arange(ranks)
-        return _rounds((at + np.arange(1, ranks)[:, None]) % ranks, [share] * (ranks - 1))
-    if algorithm == "halving":
-        return _halving(kind, ranks, size_bytes)
-    return _hierarchical(ranks, inside_ranks, size_bytes)
+def depth(ranks: int) -> int:
+    """Levels below the root of a binary tree; rounds of doubling."""
+    return (ranks - 1).bit_length()
 
 
 def joined(parts: Sequence[Messages]) -> Messages:
@@ -102,25 +69,7 @@ def joined(parts: Sequence[Messages]) -> Messages:
     )
 
 
-def _halving(kind: str, ranks: int, size_bytes: float) -> Messages:
-    require_power_of_two(ranks)
-    bits = 1 << np.arange(depth(ranks))
-    far = {"ReduceScatter": bits[::-1], "AllGather": bits}.get(kind, np.append(bits[::-1], bits))
-    return _rounds(np.arange(ranks) ^ far[:, None], size_bytes * far / ranks)
-
-
-def _hierarchical(ranks: int, inside: int, size_bytes: float) -> Messages:
-    hosts = hosts_of(ranks, inside)
-    at = np.arange(ranks)
-    near = at // inside * inside + (at + 1) % inside
-    far = (at + inside) % ranks
-    within, across = [near] * (inside - 1), [far] * (2 * (hosts - 1))
-    shares = [size_bytes / inside] * (inside - 1)
-    rounds = np.array([*within, *across, *within]).reshape(-1, ranks)
-    return _rounds(rounds, [*shares, *[size_bytes / ranks] * len(across), *shares])
-
-
-def _rounds(target: Ints, share: npt.ArrayLike) -> Messages:
+def rounds(target: Ints, share: npt.ArrayLike) -> Messages:
     """Rounds of messages.
 
     Args:
@@ -146,16 +95,6 @@ def _rounds(target: Ints, share: npt.ArrayLike) -> Messages:
         np.concatenate([following[turn + 1, source], following[turn + 1, to]]),
         np.tile(np.arange(len(source)), 2),
     )
-
-
-def _trees(kind: str, algorithm: str, ranks: int, size_bytes: float) -> Messages:
-    if algorithm == "ring":
-        return tree(np.arange(-1, ranks - 1), size_bytes, up=False)
-    if kind == "Broadcast":
-        # From rank 0, which hands each half to the root of another tree of the ranks behind it.
-        halves = [np.append(-1, np.where(p < 0, 0, p + 1)) for p in two_trees(ranks - 1)]
-        return joined([tree(parent, size_bytes / 2, up=False) for parent in halves])
-    return joined([tree(parent, size_bytes / 2, up=True) for parent in two_trees(ranks)])
 
 
 def two_trees(ranks: int) -> list[Ints]:

@@ -170,23 +170,39 @@ def candidates(group: Ranks, kind: str) -> tuple[Candidate, ...]:
             algorithm,
             protocol,
             _latency(group, kind, algorithm, protocol),
-            _volume(group, kind, algorithm) / _rate(group, algorithm, protocol),
+            _volume(group, kind, algorithm) / rate(group, algorithm, protocol),
         )
         for algorithm in algorithms.get(kind, ("ring",))
-        for protocol in PROTOCOLS
-        if protocol != "LL128" or (group.link == NVLINK and algorithm in ("ring", "tree"))
+        for protocol in protocols(group)
+        if protocol != "LL128" or algorithm in ("ring", "tree")
     )
 
 
-def _latency(group: Ranks, kind: str, algorithm: str, protocol: str) -> float:
+def protocols(group: Ranks) -> tuple[str, ...]:
+    """Protocols that a group's links carry; LL128 needs NVLink."""
+    return tuple(name for name in PROTOCOLS if name != "LL128" or group.link == NVLINK)
+
+
+def base_s(family: str, protocol: str) -> float:
+    """Seconds that a collective takes to start."""
+    return _BASE_US[family][PROTOCOLS.index(protocol)] * _US
+
+
+def hops_s(group: Ranks, family: str, protocol: str) -> tuple[float, float]:
+    """Seconds of a hop inside a host, and of one between hosts."""
     at = PROTOCOLS.index(protocol)
-    family = "tree" if algorithm == "tree" else "ring"
     inside = _HOP_US[family, group.link][at] * _US
     # NCCL's hops are those of a network in one hall; a longer wire is waited for.
     across = max(_HOP_US[family, NETWORK][at] * _US, group.latency_s)
     if group.hosts > 1 and protocol == "LL":
         inside *= _LL_INSIDE
-    base = _BASE_US[family][at] * _US
+    return inside, across
+
+
+def _latency(group: Ranks, kind: str, algorithm: str, protocol: str) -> float:
+    family = "tree" if algorithm == "tree" else "ring"
+    inside, across = hops_s(group, family, protocol)
+    base = base_s(family, protocol)
     if algorithm == "tree":
         levels = math.floor(math.log2(group.hosts))
         return base + 2 * ((group.ranks // group.hosts - 1) * inside + levels * across)
@@ -199,15 +215,15 @@ def _latency(group: Ranks, kind: str, algorithm: str, protocol: str) -> float:
     return latency * (_PLATEAU if plateau else 1.0)
 
 
-def _rate(group: Ranks, algorithm: str, protocol: str) -> float:
+def rate(group: Ranks, algorithm: str, protocol: str) -> float:
     """Bytes/s over the narrowest place, of what `_volume` counts."""
-    rate, most = group.bandwidth_bytes_per_s, _LL_MOST[min(group.hosts, 3) - 1] * _GB
+    full, most = group.bandwidth_bytes_per_s, _LL_MOST[min(group.hosts, 3) - 1] * _GB
     if algorithm == "tree":
-        rate *= _TREE
+        full *= _TREE
         wide = 7 / 9 if group.hosts == 1 else 120 / 128
-        return {"LL": min(rate / 3.8, most), "LL128": rate * wide, "Simple": rate}[protocol]
+        return {"LL": min(full / 3.8, most), "LL128": full * wide, "Simple": full}[protocol]
     wide = 0.7 if group.hosts == group.ranks else 0.92
-    return {"LL": min(rate / 2, most), "LL128": rate * wide, "Simple": rate}[protocol]
+    return {"LL": min(full / 2, most), "LL128": full * wide, "Simple": full}[protocol]
 
 
 def _volume(group: Ranks, kind: str, algorithm: str) -> float:

@@ -57,8 +57,9 @@ def _spread(links: Array, paths: Array, hops: Array, count: Array) -> None:
         i += 1
         load, begin = 0, links[link].begin
         for at in range(begin, begin + links[link].busy):
-            path = hops[hops[at].at_link].path
-            load += paths[path].flows
+            hop_here = hops[at].at_link
+            path = hops[hop_here].path
+            load += paths[path].flows * hops[hop_here].times
             if not paths[path].is_reached:
                 paths[path].is_reached = True
                 paths[path].is_fixed = False
@@ -144,8 +145,9 @@ def _fix(links: Array, paths: Array, hops: Array, path: int, rate: float) -> int
     flows = paths[path].flows
     for hop in range(paths[path].begin, paths[path].end):
         link = hops[hop].link
-        links[link].left -= rate * flows
-        links[link].load -= flows
+        carried = flows * hops[hop].times
+        links[link].left -= rate * carried
+        links[link].load -= carried
     return 1
 
 

@@ -75,6 +75,7 @@ HOP = np.dtype(
         ("path", np.int32),
         ("place", np.int32),  # where it stands in `at_link`
         ("at_link", np.int32),  # the hop that stands here
+        ("times", np.int32),  # flows like this one that cross the link with it
     ]
 )
 BUNDLE = np.dtype(  # one a path, then one a category in a group

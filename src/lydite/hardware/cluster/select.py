@@ -170,7 +170,7 @@ def _beside(plan: Plan, name: str) -> Plan:
 def _built(plan: Plan, times: int | None, device: Device | None) -> Cluster:
     hosts = times or plan.hosts
     name = plan.name if times is None else f"{plan.name} x {hosts}"
-    return build_cluster(
+    cluster = build_cluster(
         name,
         plan.title,
         device or find_device(plan.device),
@@ -180,6 +180,7 @@ def _built(plan: Plan, times: int | None, device: Device | None) -> Cluster:
         plan.economics,
         plan.sources,
     )
+    return replace(cluster, collectives=plan.collectives)
 
 
 def _loaded(path: Path) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Annotated, Any, Literal
 
@@ -82,6 +83,16 @@ class FabricSpec(_Spec):
     radix: Annotated[int, Field(ge=2)] = 64
 
 
+class CollectiveSpec(_Spec):
+    """How a kind of collective is run; what is left out is chosen as NCCL does."""
+
+    algorithm: str | None = None
+    protocol: Literal["LL", "LL128", "Simple"] | None = None
+
+
+CollectiveName = Literal["allreduce", "allgather", "reducescatter", "broadcast", "alltoall", "send"]
+
+
 class ClusterSpec(_Spec):
     """The fields of a cluster file; quantities are text with units ("300 GB/s", "2 us")."""
 
@@ -97,6 +108,7 @@ class ClusterSpec(_Spec):
     pcie: PcieSpec | None = None
     nics: NicSpec | None = None
     fabric: FabricSpec | None = None
+    collectives: dict[CollectiveName, CollectiveSpec] = {}
     host_power: str | None = None
     price_per_device_hour: str | None = None
     grid: str | None = None
@@ -117,6 +129,7 @@ class Plan:
     fabric: Fabric | None
     economics: Economics
     sources: dict[str, str]
+    collectives: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
 
 
 def json_schema() -> dict[str, Any]:
@@ -176,6 +189,10 @@ class _Reader:
                 self.optional(spec.host_power, "W", "host_power"),
             ),
             sources=sources,
+            collectives={
+                name: (chosen.algorithm, chosen.protocol)
+                for name, chosen in spec.collectives.items()
+            },
         )
 
     def optional(self, text: str | None, unit: str, field: str) -> float | None:

@@ -163,6 +163,8 @@ class Cluster(OneLine):
         labels: names of nodes as a file gave them.
         performance: [nodes] AISim's `average_performance` in bit/s, NaN where a node has none.
         warnings: what a file had that is unusual.
+        collectives: algorithm and protocol by kind ("allreduce"), each None where the library
+            chooses.
     """
 
     name: str
@@ -179,6 +181,7 @@ class Cluster(OneLine):
     labels: tuple[str, ...] | None = None
     performance: Floats | None = None
     warnings: tuple[str, ...] = ()
+    collectives: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
 
     @property
     def ranks(self) -> int:

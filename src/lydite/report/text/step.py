@@ -66,12 +66,23 @@ def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str
         f"  {kinds}",
         f"critical path: {_path(result)}",
         f"operators' time: {sources}; constants {result.constants.source}",
+        f"simulated: {_how_played(result)}",
         *([f"weights in {result.dtype}: {dtype_reason}"] if dtype_reason else []),
         *_of_two_widths(result),
         *_computed_whole(result),
         *_economics(result),
     ]
     return "\n".join(lines)
+
+
+def _how_played(result: StepResult) -> str:
+    """Which ranks were played, and how their collectives were."""
+    if result.folded:
+        ranks = f"{result.played.ranks} of {result.plan.ranks} ranks, one of each stage"
+    else:
+        ranks = "every rank"
+    how = {"closed": "collectives in closed form", "links": "collectives as messages over links"}
+    return f"{ranks}; {how[result.network]}"
 
 
 def _computed_whole(result: StepResult) -> list[str]:

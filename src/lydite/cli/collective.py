@@ -1,0 +1,59 @@
+"""`lydite collective`: one collective by itself on a cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lydite.cli import options
+
+
+def collective(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="Collective: allreduce, allgather, reducescatter, broadcast, alltoall or send.",
+        ),
+    ],
+    size: Annotated[
+        str, typer.Option("--bytes", help='Size of the whole tensor, such as "1 GiB".')
+    ],
+    on: Annotated[
+        str, typer.Option("--on", help='Cluster: a name, "NAME x HOSTS", or a .yaml file.')
+    ] = "dgx-a100",
+    ranks: Annotated[
+        int | None,
+        typer.Option("--ranks", min=2, help="Number of devices that take part; default: all."),
+    ] = None,
+    algorithm: Annotated[
+        str | None,
+        typer.Option("--algorithm", help="Algorithm, such as ring; default: as NCCL chooses."),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option("--protocol", help="Protocol: LL, LL128 or Simple; default: as NCCL chooses."),
+    ] = None,
+    network: Annotated[
+        str,
+        typer.Option("--network", help="closed (its closed form) or links (message by message)."),
+    ] = "closed",
+    db: options.DatabaseTarget = None,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Time one collective on a cluster: bandwidths, algorithm and protocol, the link that binds."""
+    from lydite.cli.show import deliver, session
+
+    found = session(db, quiet=quiet).collective(
+        kind,
+        bytes=size,
+        on=on,
+        ranks=ranks,
+        algorithm=algorithm,
+        protocol=protocol,
+        network=network,
+    )
+    deliver(found, json=json, out=out)

@@ -1,0 +1,188 @@
+"""One collective by itself: its time, the ways it could be run, and the link that binds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lydite.cluster.collectives.algorithm import KINDS, algorithms
+from lydite.cluster.collectives.curve import Curve
+from lydite.cluster.collectives.expand import expand, traffic
+from lydite.cluster.collectives.group import (
+    Choice,
+    Group,
+    Setting,
+    group_of,
+    link_between,
+    settings_of,
+    with_measured,
+)
+from lydite.engine import simulate
+from lydite.errors import InputError, unknown_name
+from lydite.hardware.cluster import LINK_KINDS, Cluster, paths
+
+NAMES = {kind.lower(): kind for kind in KINDS}
+"""Kinds of collectives by the name that users type."""
+
+MOST_PLAYED = 512
+"""Ranks whose messages are played one by one; more take minutes."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How long a collective takes alone on a cluster.
+
+    Attributes:
+        kind: Kind of the collective, such as "AllReduce".
+        cluster: Cluster that it runs on.
+        group: Ranks that take part, and what they get of the links.
+        size_bytes: Size of the whole tensor, as nccl-tests count it.
+        choice: Algorithm, protocol and time.
+        source: "modelled", "measured" or, message by message, "simulated".
+        reason: Why it is run so.
+        alternatives: Other ways to run it, the fastest first.
+        link: Name of the link that binds it.
+        link_kind: Kind of that link, such as "nvswitch".
+        link_bytes_per_s: Bandwidth of that link, cables between the same switches taken together.
+    """
+
+    kind: str
+    cluster: Cluster
+    group: Group
+    size_bytes: float
+    choice: Choice
+    source: str
+    reason: str
+    alternatives: tuple[Choice, ...]
+    link: str
+    link_kind: str
+    link_bytes_per_s: float
+
+    @property
+    def algorithm_bandwidth_bytes_per_s(self) -> float:
+        """Bytes of the tensor over time (nccl-tests' algbw)."""
+        return self.size_bytes / self.choice.seconds
+
+    @property
+    def bus_bandwidth_bytes_per_s(self) -> float:
+        """What links pass on (nccl-tests' busbw): algbw times 2 (n - 1) / n for an all-reduce,
+        (n - 1) / n for all-gather, reduce-scatter and all-to-all, 1 for others."""
+        share = (self.group.ranks - 1) / self.group.ranks
+        by_kind = {"AllReduce": 2 * share, "Broadcast": 1.0, "Send": 1.0}
+        return self.algorithm_bandwidth_bytes_per_s * by_kind.get(self.kind, share)
+
+
+def answer(
+    name: str,
+    size_bytes: float,
+    cluster: Cluster,
+    curves: Mapping[str, Mapping[int, Curve]] | None = None,
+    *,
+    played: bool = False,
+) -> Answer:
+    """How long a collective over all ranks of a cluster takes.
+
+    Args:
+        name: Name of the kind, one of `NAMES`; a "send" goes from the first rank to the last.
+        size_bytes: Size of the whole tensor.
+        cluster: Cluster in use, with what was chosen for its collectives.
+        curves: Measured times inside a host, by kind and ranks.
+        played: Whether the messages are played over the links.
+
+    Raises:
+        InputError: an unknown kind, nothing to send, fewer than two ranks, or what cannot be run.
+    """
+    kind = NAMES.get(name.lower().replace("-", "").replace("_", ""))
+    if kind is None:
+        raise unknown_name("collective", name, list(NAMES))
+    if not 0 < size_bytes < float("inf"):
+        raise InputError(f"a collective of {size_bytes:g} bytes", allowed="more than 0")
+    if cluster.ranks < 2:
+        raise InputError("a collective of one rank", where=cluster.name, hint="take more devices")
+    members = [0, cluster.ranks - 1] if kind == "Send" else list(range(cluster.ranks))
+    if kind == "Send":
+        group = link_between(cluster, members[:1], members[1:])
+    else:
+        group = group_of(cluster, [members])
+    curve = (curves or {}).get(kind, {}).get(group.ranks)
+    if curve is not None and group.hosts == 1:
+        group = with_measured(group, curve, kind)
+    choice, source = group.choice(kind, size_bytes), group.source(kind, size_bytes)
+    if played:
+        choice = _played(cluster, members, kind, size_bytes, group, choice)
+        source = "simulated"
+    link, link_kind, rate = _binding(cluster, members, kind, choice.algorithm)
+    others = [one for one in _every(group, kind, size_bytes) if one[:2] != choice[:2]]
+    setting = settings_of(cluster).get(kind)
+    reason = _reason(group, setting, len(others) + 1, kind)
+    return Answer(
+        kind,
+        cluster,
+        group,
+        size_bytes,
+        choice,
+        source,
+        reason,
+        tuple(others),
+        link,
+        link_kind,
+        rate,
+    )
+
+
+def _every(group: Group, kind: str, size_bytes: float) -> list[Choice]:
+    """All ways to run a collective that these ranks can, the fastest first."""
+    found: dict[tuple[str, str], Choice] = {}
+    for name in algorithms(kind):
+        try:
+            made = group.choices(kind, size_bytes, name)
+        except InputError:
+            continue  # such as halving of ranks that are no power of two
+        found |= {(one.algorithm, one.protocol): one for one in made}
+    return sorted(found.values(), key=lambda one: one.seconds)
+
+
+def _reason(group: Group, setting: Setting | None, ways: int, kind: str) -> str:
+    if setting is not None:
+        told = [text for text in setting if text is not None]
+        rest = "" if len(told) == 2 else ", the rest as NCCL chooses"
+        return f"{' and '.join(told)} as asked for{rest}"
+    if group.model == "plain":
+        return "the plain algorithm of its kind: these devices run no NCCL"
+    known = len(group.choices(kind, 1.0))
+    return f"the fastest of the {known} that NCCL chooses from, of {ways} known"
+
+
+def _played(
+    cluster: Cluster, members: list[int], kind: str, size: float, group: Group, choice: Choice
+) -> Choice:
+    """With the links' part of the time from its messages, one by one; latency as modelled."""
+    if len(members) > MOST_PLAYED:
+        raise InputError(
+            f"{len(members)} ranks, message by message",
+            where="--network links",
+            allowed=f"up to {MOST_PLAYED} ranks",
+            hint="leave out --network links, or take fewer --ranks",
+        )
+    at_once = replace(cluster, links=replace(cluster.links, latency_s=0 * cluster.links.latency_s))
+    made = expand(at_once, [members], kind, size, choice.algorithm)
+    span_s = simulate(made.tasks, made.servers, made.network).makespan_ps * 1e-12
+    wire_s = span_s / group.wire_share(choice.algorithm, choice.protocol)
+    return choice._replace(seconds=choice.seconds - choice.wire_s + wire_s, wire_s=wire_s)
+
+
+def _binding(
+    cluster: Cluster, members: list[int], kind: str, algorithm: str
+) -> tuple[str, str, float]:
+    """The link that takes longest for what it carries: name, kind and bandwidth."""
+    source, target, channel, share = traffic(cluster, np.array(members), kind, algorithm)
+    nodes = cluster.device_node
+    found = paths(cluster, nodes[source], nodes[target], channel)
+    bundle, count = cluster.router.bundle, len(cluster.links)
+    load = np.bincount(bundle[found.links], np.repeat(share, found.hops), count)
+    rate = np.bincount(bundle, cluster.links.bandwidth_bytes_per_s, count)
+    busy = np.divide(load, rate, out=np.zeros(count), where=load > 0)
+    link = int(busy.argmax())
+    return cluster.link_name(link), LINK_KINDS[cluster.links.kind[link]], float(rate[link])

@@ -1,0 +1,1 @@
+"""Algorithms of collectives, one file each; `lydite.cluster.collectives.algorithm` finds them."""

@@ -1,0 +1,27 @@
+"""One message from a rank to another: L + S / B."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lydite.cluster.collectives.algorithm import Algorithm, Wires
+from lydite.cluster.collectives.messages import Messages, rounds
+
+
+class Direct(Algorithm):
+    """The whole tensor at once."""
+
+    kinds = ("Send",)
+
+    def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:
+        """One step."""
+        del kind
+        return wires.step(size_bytes)
+
+    def messages(self, kind: str, ranks: int, size_bytes: float, inside_ranks: int) -> Messages:
+        """From the first rank to the second."""
+        del kind, ranks, inside_ranks
+        return rounds(np.array([[1, -1]]), [size_bytes])
+
+
+DIRECT = Direct()
