@@ -15,6 +15,7 @@ from lydite.cluster.collectives import KINDS, Calibration, Curve, curves_in
 from lydite.errors import InputError, unknown_name
 from lydite.estimate import AchievedEfficiency
 from lydite.files import write_atomic
+from lydite.hardware import read_json_spec
 from lydite.hardware.cluster import Cluster
 from lydite.results import OneLine
 from lydite.store import Database
@@ -108,14 +109,7 @@ def read_constants(path: Path) -> Constants:
     Raises:
         InputError: no such file, no JSON object, an unknown name or a figure out of its range.
     """
-    try:
-        document = json.loads(path.read_text())
-    except OSError as problem:
-        raise InputError(f"cannot be read: {problem.strerror}", where=str(path)) from None
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise InputError("is no JSON object of constants", where=str(path))
+    document = read_json_spec(path, "a file of constants", most_bytes=1 << 24)
     source = str(document.pop("source", path.name))
     sent = document.pop("collectives", None)
     spread = _spread(document.pop("spread", None), path)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.device import Cache, Device
-from lydite.hardware.faults import fault
-from lydite.units import parse_quantity
+from lydite.hardware.spec_file import SpecFile, parse_spec, read_spec
 
 
 class _CacheSpec(BaseModel):
@@ -43,16 +40,14 @@ class DeviceSpec(BaseModel):
     isa: list[str] = []
     sources: dict[str, str]
 
-    def device(self, where: str) -> Device:
+    def device(self, file: SpecFile) -> Device:
         """As a `Device`, every quantity in SI.
 
         Raises:
+            InputError: a quantity without a unit.
             UnitError: a quantity in the wrong unit.
         """
-
-        def read(text: str, unit: str, field: str) -> float:
-            return parse_quantity(text, unit, where=f"{where}: {field}")
-
+        read = file.quantity
         return Device(
             name=self.name,
             title=self.title,
@@ -67,10 +62,10 @@ class DeviceSpec(BaseModel):
             caches=tuple(
                 Cache(
                     c.level,
-                    read(c.size, "B", "caches.size"),
-                    read(c.per_unit, "B", "caches.per_unit") if c.per_unit else None,
+                    read(c.size, "B", f"caches.{at}.size"),
+                    read(c.per_unit, "B", f"caches.{at}.per_unit") if c.per_unit else None,
                 )
-                for c in self.caches
+                for at, c in enumerate(self.caches)
             ),
             isa=tuple(self.isa),
             sources=self.sources,
@@ -89,28 +84,15 @@ def read_device(path: Path | str) -> Device:
     """Read a device file.
 
     Raises:
-        InputError: not YAML, or a field that is missing, unknown or out of range (it is named).
+        InputError: not YAML, or a field that is missing, unknown, given twice or out of range (it
+            is named, with its line).
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise InputError(f"cannot be read: {reason}", where=str(path)) from error
-    return _parse(text, str(path))[0]
+    return _device(read_spec(path, "a device file"))[0]
 
 
-def _parse(text: str, where: str) -> tuple[Device, list[str]]:
-    try:
-        raw: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=where) from error
-    if not isinstance(raw, dict):
-        raise InputError("not a device file", where=where, allowed="a mapping of fields")
-    try:
-        spec = DeviceSpec.model_validate(raw)
-    except ValidationError as error:
-        raise fault(error, where, "a device", DeviceSpec, {"caches": _CacheSpec}) from error
-    return spec.device(where), [name.lower() for name in spec.aliases]
+def _device(file: SpecFile) -> tuple[Device, list[str]]:
+    spec = file.validated(DeviceSpec, "a device", {"caches": _CacheSpec})
+    return spec.device(file), [name.lower() for name in spec.aliases]
 
 
 @cache
@@ -121,7 +103,7 @@ def _catalog() -> tuple[dict[str, Device], dict[str, str]]:
         resources.files("lydite.hardware.catalog.devices").iterdir(), key=lambda e: e.name
     ):
         if entry.name.endswith(".yaml"):
-            device, names = _parse(entry.read_text(), entry.name)
+            device, names = _device(parse_spec(entry.read_text(), entry.name, "a device file"))
             devices[device.name] = device
             aliases |= dict.fromkeys(names, device.name)
     return devices, aliases
@@ -137,15 +119,6 @@ def full_name(name: str) -> str:
     devices, aliases = _catalog()
     wanted = aliases.get(name.lower(), name)
     return wanted if wanted in devices else name
-
-
-def _is_chip(path: Path) -> bool:
-    """Whether a file has the fields of a chip; what cannot be read is no chip's file."""
-    try:
-        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError):
-        return False
-    return isinstance(raw, dict) and "array" in raw
 
 
 def find_device(name: str) -> Device:
@@ -165,7 +138,8 @@ def find_device(name: str) -> Device:
     if name.endswith((".yaml", ".yml")):
         if not Path(name).is_file():
             raise InputError("no such device file", where=name)
-        return device_of(read_chip(name)) if _is_chip(Path(name)) else read_device(name)
+        file = read_spec(name, "a device file")
+        return device_of(read_chip(name)) if "array" in file.document else _device(file)[0]
     if name.lower() in chip_names():
         return device_of(read_chip(name))
     devices, aliases = _catalog()

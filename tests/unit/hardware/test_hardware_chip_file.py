@@ -111,12 +111,16 @@ def test_what_is_left_out_has_a_default():
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("25.6 GB/s", "25.6", r"x.yaml: dram.bandwidth: '25.6' has no unit; allowed: such as '64"),
-        ("32 GB/s", "'32'", "x.yaml: bus: '32' has no unit"),
-        ("800 MHz", "800", "x.yaml: clock: '800' has no unit"),
-        ("800 MHz", "800 MB", "x.yaml: clock: '800 MB' is not in Hz"),
-        ("800 MHz", "0 Hz", "x.yaml: clock: '0 Hz' is zero; allowed: more than 0"),
-        ("800 MHz", "-1 Hz", "x.yaml: clock: '-1 Hz' is not a finite"),
+        (
+            "25.6 GB/s",
+            "25.6",
+            r"x.yaml:[0-9]+: dram.bandwidth: '25.6' has no unit; allowed: such as '2 B/s",
+        ),
+        ("32 GB/s", "'32'", "x.yaml:[0-9]+: bus: '32' has no unit"),
+        ("800 MHz", "800", "x.yaml:[0-9]+: clock: '800' has no unit"),
+        ("800 MHz", "800 MB", "x.yaml:[0-9]+: clock: '800 MB' is not in Hz"),
+        ("800 MHz", "0 Hz", "x.yaml:[0-9]+: clock: '0 Hz' is zero; allowed: more than 0"),
+        ("800 MHz", "-1 Hz", "x.yaml:[0-9]+: clock: '-1 Hz' is not a finite"),
         ("size: 128 KiB", "size: 0.5 B", "scratchpads.ofmap.size: '0.5 B' is not a size; allo"),
         ("size: 128 KiB", "size: 9 PB", "scratchpads.ofmap.size: '9 PB' is not a size"),
         ("size: 128 KiB", "size: 64 B", "scratchpads.ofmap: 32 banks with words of 4 bytes in 64"),
@@ -127,7 +131,11 @@ def test_what_is_left_out_has_a_default():
         ("rows: 32", "row: 32", "unknown field of array 'row'; .* did you mean 'rows'"),
         ("kind: systolic", "kind: systolc", "unknown array 'systolc'; .* did you mean 'systolic'"),
         ("kind: systolic", "kind: 3", "unknown array '3'"),
-        ("  dram: two", "  drum: two", "x.yaml: sources: unknown field 'drum'; .* mean 'dram'"),
+        (
+            "  dram: two",
+            "  drum: two",
+            "x.yaml:[0-9]+: sources: unknown field 'drum'; .* mean 'dram'",
+        ),
         ("channels: 2}", "chanels: 2}", "unknown field of dram 'chanels'; .* mean 'channels'"),
         ("node_nm: 16", "nodes: 16", "unknown field of a chip 'nodes'; .* did you mean 'node_nm'"),
         ("  filter:", "  ifmap:", "x.yaml:21: 'ifmap' is given twice"),
@@ -159,7 +167,7 @@ def test_a_data_type_that_smv_lacks():
 
 @pytest.mark.parametrize("text", ["", "[]", "chip", "a: b: c", "{" * 2000, "\tname: x", "? [a]: b"])
 def test_what_is_no_chip_file(text):
-    with pytest.raises(InputError, match=r"^x.yaml: not "):
+    with pytest.raises(InputError, match=r"^x.yaml(:1|:2)?: not "):
         parse_chip(text, "x.yaml")
 
 
@@ -173,7 +181,7 @@ def test_aliases_that_grow_stay_small():
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(InputError, match=r"none\.yaml: cannot read: No such file"):
+    with pytest.raises(InputError, match=r"none\.yaml: cannot be read: No such file"):
         read_chip(str(tmp_path / "none.yaml"))
     long = tmp_path / "long.yaml"
     long.write_text(GOOD + "#" * (1 << 16))

@@ -143,7 +143,7 @@ def test_devices_pass_messages_on_only_where_there_is_no_other_way(tmp_path):
         (
             {"colour": "red"},
             InputError,
-            "mine.yaml: unknown field of a cluster 'colour'; allowed: aliases, collectives, device",
+            "mine.yaml:1: unknown field of a cluster 'colour'; allowed: aliases, collectives, device",
         ),
         (
             {"device": None, "devcie": "x"},
@@ -215,7 +215,7 @@ def test_devices_pass_messages_on_only_where_there_is_no_other_way(tmp_path):
             "nics.rate: '-1 Gb/s' is not a finite quantity >= 0",
         ),
         ({"nics__latency": "5 GB"}, UnitError, "nics.latency: '5 GB' is not in s"),
-        ({"nics__rate": 16}, InputError, "field 'nics.rate': 16 has no unit; allowed: text,"),
+        ({"nics__rate": 16}, InputError, "nics.rate: '16' has no unit; allowed: such as"),
         (
             {"mesh__link_bandwidth_each_way": "0 B/s"},
             UnitError,

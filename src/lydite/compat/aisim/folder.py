@@ -21,11 +21,9 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import Any
 
-import yaml
-
 from lydite.errors import InputError, unknown_name
 from lydite.files import inside
-from lydite.graph.formats import read_text
+from lydite.hardware import read_spec
 
 TENSORFLOW, PYTORCH = "tensorflow", "pytorch"
 _PLATFORMS = {"tensorflow": TENSORFLOW, "tf": TENSORFLOW, "pytorch": PYTORCH, "torch": PYTORCH}
@@ -112,10 +110,7 @@ def read_benchmark(path: Path | str) -> Benchmark:
 class _Config:
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            raw = yaml.safe_load(read_text(path))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=str(path)) from error
+        raw = read_spec(path, "a configuration of AISim", most_bytes=1 << 20).document
         self.raw = self._mapping(raw, "the configuration")
 
     def read(self) -> Benchmark:

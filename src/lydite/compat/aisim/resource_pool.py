@@ -22,7 +22,7 @@ import yaml
 
 from lydite.errors import InputError, UnitError, unknown_name
 from lydite.files import write_atomic
-from lydite.hardware import Device
+from lydite.hardware import Device, read_spec
 from lydite.hardware.cluster import (
     CPU,
     DEVICE,
@@ -39,6 +39,7 @@ from lydite.hardware.cluster import (
 )
 from lydite.units import parse_quantity
 
+_MOST_BYTES = 1 << 26
 _TYPES = {"PCIE": "pcie", "RDMA": "ib"}
 _SCHEDULERS = {"FIFO": True, "FairSharing": False}
 _KINDS = {"CPU": CPU, "GPU": DEVICE}
@@ -63,14 +64,7 @@ def read_resource_pool(path: Path | str, device: Device) -> Cluster:
             switches, an unknown type or scheduler, GPUs that cannot reach each other.
         UnitError: a quantity in the wrong unit, or a rate that is not above 0.
     """
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        raw = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=loader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise InputError(f"cannot be read: {reason}", where=str(path)) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2001-99-99
-        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=str(path)) from error
+    raw = read_spec(path, "a resource pool", most_bytes=_MOST_BYTES).document
     if not is_resource_pool(raw):
         raise InputError("not a resource pool", where=str(path), allowed="Server, Switch")
     return pool_cluster(raw, str(path), device)

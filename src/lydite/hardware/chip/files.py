@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from lydite.errors import InputError
-from lydite.hardware.chip.configs import read_lines
 from lydite.hardware.chip.design import Chip
-from lydite.hardware.chip.parse import catalog_chip, parse_chip
+from lydite.hardware.chip.parse import catalog_chip, chip_of
+from lydite.hardware.spec_file import MOST_BYTES, read_capped, read_spec
 from lydite.registry import Registry
-
-MOST_BYTES = 1 << 16
-"""Most bytes of a chip file: nobody writes a longer one by hand."""
 
 
 class ChipFile(Protocol):
@@ -66,11 +63,12 @@ def read_chip(name: str) -> Chip:
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
-        return parse_chip("\n".join(_short(path)), name)
+        return chip_of(read_spec(path, "a chip file"))
     kinds = [kind for kind in map(CHIP_FILES.find, CHIP_FILES) if name.endswith(kind.suffix)]
     if not kinds:
         return catalog_chip(name)
-    lines = [line.strip() for line in _short(path)]
+    text = read_capped(path, "a chip file", MOST_BYTES)
+    lines = [line.strip() for line in text.splitlines()]
     kind = next((kind for kind in kinds if kind.claims(lines)), None)
     if kind is None:
         raise InputError(
@@ -86,17 +84,3 @@ def read_chip(name: str) -> Chip:
 def is_chip_file(name: str) -> bool:
     """Whether a name means another simulator's file, by its suffix."""
     return name.endswith(tuple(CHIP_FILES.find(kind).suffix for kind in CHIP_FILES))
-
-
-def _short(path: Path) -> list[str]:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise InputError(f"cannot read: {error.strerror or error}", where=str(path)) from error
-    if size > MOST_BYTES:
-        raise InputError(
-            f"{size} bytes are too many for a chip file",
-            where=str(path),
-            allowed=f"{MOST_BYTES} bytes at most",
-        )
-    return read_lines(path)

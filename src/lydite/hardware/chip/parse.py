@@ -4,68 +4,43 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import Any
-
-import yaml
-from pydantic import ValidationError
 
 from lydite.errors import InputError, placed, unknown_name
 from lydite.hardware.chip.arrays import DATAFLOWS
 from lydite.hardware.chip.design import Chip
 from lydite.hardware.chip.spec import SECTIONS, ArraySpec, ChipSpec, chip_spec
-from lydite.hardware.faults import fault
+from lydite.hardware.spec_file import SpecFile, parse_spec
 
 
 def parse_chip(text: str, where: str) -> Chip:
     """A chip from YAML text.
 
     Raises:
-        InputError: not a chip file; its field is named.
+        InputError: not a chip file; its field is named, with its line.
     """
-    try:
-        raw = _loaded(text, where)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=where) from error
-    if not isinstance(raw, dict):
-        raise InputError("not a chip file", where=where, allowed="a mapping of fields")
-    spec = _spec_of(raw.get("array"), where)
+    return chip_of(parse_spec(text, where, "a chip file"))
+
+
+def chip_of(file: SpecFile) -> Chip:
+    """The chip of a file.
+
+    Raises:
+        InputError: a field that is wrong; it is named, with its line.
+    """
+    spec = _spec_of(file)
     sections = {**SECTIONS, "array": spec.model_fields["array"].annotation or ArraySpec}
-    try:
-        return spec.model_validate(raw).chip(where)
-    except ValidationError as error:
-        raise fault(error, where, "a chip", ChipSpec, sections) from error
+    return file.validated(spec, "a chip", sections).chip(file)
 
 
-def _spec_of(array: object, where: str) -> type[ChipSpec]:
+def _spec_of(file: SpecFile) -> type[ChipSpec]:
     """The fields of a chip file whose `array` is as given; of any array if that has no kind."""
+    array = file.document.get("array")
     if not isinstance(array, dict) or "kind" not in array:
         return ChipSpec
     try:
         return chip_spec(DATAFLOWS.find(str(array["kind"])[:80]).parameters)
     except InputError as error:
-        raise placed(error, where) from None
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which no key is given twice: the last would hide the others."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set[str]()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                place = f"{key.start_mark.name}:{key.start_mark.line + 1}"
-                raise InputError(f"'{key.value}' is given twice", where=place)
-            seen.add(str(key.value) if isinstance(key, yaml.ScalarNode) else "")
-        return super().construct_mapping(node, deep)
-
-
-def _loaded(text: str, where: str) -> Any:
-    loader = _Loader(text)
-    loader.name = where
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
+        raise placed(error, file.place(["array", "kind"])) from None
 
 
 def chip_names() -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from lydite.hardware.chip.design import (
     VectorUnit,
 )
 from lydite.hardware.chip.dram import Dram, dram_named
-from lydite.units import parse_quantity
+from lydite.hardware.spec_file import SpecFile
 
 Cycles = Annotated[int, Field(ge=0, le=1 << 30)]
 Dtype = Literal["int8", "float16", "bfloat16", "float32"]
@@ -165,7 +165,7 @@ class ChipSpec(_Spec):
     registers: Quantity | None = None
     sources: dict[str, str]
 
-    def chip(self, where: str) -> Chip:
+    def chip(self, file: SpecFile) -> Chip:
         """As a `Chip`, every quantity in SI.
 
         Raises:
@@ -173,8 +173,8 @@ class ChipSpec(_Spec):
         """
         unknown = next((name for name in self.sources if name not in ("", *_FIELDS)), None)
         if unknown is not None:
-            raise placed(unknown_name("field", unknown, _FIELDS), f"{where}: sources")
-        read = _Reader(where)
+            raise placed(unknown_name("field", unknown, _FIELDS), file.at("sources"))
+        read = _Reader(file)
         array, cache, cpu, dma, interface = (
             DATAFLOWS.find(self.array.kind).parameters(**self.array.model_dump(exclude={"kind"})),
             self.cache,
@@ -201,7 +201,7 @@ class ChipSpec(_Spec):
                 array,
                 pads,
                 self._dram(read),
-                self._vector(array, where),
+                self._vector(array, file),
                 Dma(
                     dma.channels,
                     read.size(dma.chunk, "dma.chunk"),
@@ -236,16 +236,16 @@ class ChipSpec(_Spec):
                 self._noc(read),
                 self.sources,
             ),
-            where,
+            file.where,
         )
 
-    def _vector(self, array: ArrayParameters, where: str) -> VectorUnit:
+    def _vector(self, array: ArrayParameters, file: SpecFile) -> VectorUnit:
         if self.vector is None:
             return VectorUnit()
         if not array.has_vector_unit:
             raise InputError(
                 f"{array.title}'s lanes do what is no product",
-                where=f"{where}: vector",
+                where=file.at("vector"),
                 allowed="none beside them",
             )
         return VectorUnit(self.vector.lanes, self.vector.special_cycles)
@@ -257,7 +257,7 @@ class ChipSpec(_Spec):
         if noc.columns is not None and noc.topology != "mesh":
             raise InputError(
                 f"a {noc.topology} has no columns",
-                where=f"{read.where}: noc.columns",
+                where=read.file.at("noc.columns"),
                 allowed="of a mesh only",
             )
         rate = read.quantity(noc.link, "B/s", "noc.link")
@@ -268,7 +268,7 @@ class ChipSpec(_Spec):
         try:
             found = dram_named(given.kind)
         except InputError as error:
-            raise placed(error, f"{read.where}: dram.kind") from None
+            raise placed(error, read.file.at("dram.kind")) from None
         if given.bandwidth is not None:
             rate = read.quantity(given.bandwidth, "B/s", "dram.bandwidth")
             found = replace(found, pins_bytes_per_s=rate)
@@ -284,19 +284,12 @@ _FIELDS = tuple(ChipSpec.model_fields)
 class _Reader:
     """Turns the text of one file into SI units; nothing of a chip has no size."""
 
-    where: str
+    file: SpecFile
 
     def quantity(self, text: str, unit: str, field: str) -> float:
-        where = f"{self.where}: {field}"
-        if _is_number(text):
-            raise InputError(
-                f"'{text}' has no unit",
-                where=where,
-                allowed="such as '64 KiB', '1 GHz' or '12 GB/s'",
-            )
-        value = parse_quantity(text, unit, where=where)
+        value = self.file.quantity(text, unit, field)
         if value <= 0:
-            raise InputError(f"'{text}' is zero", where=where, allowed="more than 0")
+            raise InputError(f"'{text}' is zero", where=self.file.at(field), allowed="more than 0")
         return value
 
     def size(self, text: str, field: str) -> int:
@@ -304,21 +297,13 @@ class _Reader:
         if value != int(value) or value > _MOST_BYTES:
             raise InputError(
                 f"'{text}' is not a size",
-                where=f"{self.where}: {field}",
+                where=self.file.at(field),
                 allowed="whole bytes, 1 PiB at most",
             )
         return int(value)
 
 
 _MOST_BYTES = 1 << 50
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 SECTIONS: Mapping[str, type[_Spec]] = {

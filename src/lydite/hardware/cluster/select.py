@@ -7,9 +7,6 @@ from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from lydite.errors import InputError, unknown_name
 from lydite.hardware.chip import chip_names
@@ -21,14 +18,16 @@ from lydite.hardware.cluster.spec import (
     WORLD_GRID_KG_PER_KWH,
     WORLD_GRID_SOURCE,
     Plan,
-    parse_spec,
+    plan_of,
 )
 from lydite.hardware.cluster.topology import Cluster, Economics
 from lydite.hardware.device import Device
 from lydite.hardware.spec import find_device, known_devices
+from lydite.hardware.spec_file import parse_spec, read_spec
 
 _TIMES = re.compile(r"^(.*\S)\s+[x×*]\s*(\d+)$")
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+FOREIGN_BYTES = 1 << 26
+"""Most bytes of a cluster file: other simulators' programs write long ones."""
 
 # What a device without a cluster of its own is given: one 400 Gb/s port each.
 PORT_BYTES_PER_S = 50e9
@@ -117,12 +116,12 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
     plans, aliases = _catalog()
     plan = plans.get(aliases.get(name.lower(), name.lower()))
     if plan is None and name.endswith((".yaml", ".yml")):
-        raw = _loaded(Path(name))
-        foreign = foreign_cluster(raw, name, times, device)
+        file = read_spec(name, "a cluster file", most_bytes=FOREIGN_BYTES)
+        foreign = foreign_cluster(file.document, name, times, device)
         if foreign is not None:
             return foreign
-        if not (isinstance(raw, dict) and ("peak" in raw or "array" in raw)):
-            plan = _beside(parse_spec(raw, name), name)
+        if not ("peak" in file.document or "array" in file.document):
+            plan = _beside(plan_of(file), name)
     if plan is not None:
         return _built(plan, times, device)
     try:
@@ -183,16 +182,6 @@ def _built(plan: Plan, times: int | None, device: Device | None) -> Cluster:
     return replace(cluster, collectives=plan.collectives)
 
 
-def _loaded(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise InputError(f"cannot be read: {reason}", where=str(path)) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"not YAML: {str(error).splitlines()[0]}", where=str(path)) from error
-
-
 @cache
 def _catalog() -> tuple[dict[str, Plan], dict[str, str]]:
     plans: dict[str, Plan] = {}
@@ -200,7 +189,7 @@ def _catalog() -> tuple[dict[str, Plan], dict[str, str]]:
     folder = resources.files("lydite.hardware.catalog.clusters")
     for entry in sorted(folder.iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".yaml"):
-            plan = parse_spec(yaml.load(entry.read_text(), Loader=_LOADER), entry.name)
+            plan = plan_of(parse_spec(entry.read_text(), entry.name, "a cluster file"))
             plans[plan.name] = plan
             aliases |= dict.fromkeys(plan.aliases, plan.name)
     return plans, aliases

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from lydite.errors import InputError, UnitError
 from lydite.hardware.cluster.design import Cards, Fabric, Host, Mesh, Pcie, Wire
 from lydite.hardware.cluster.topology import Economics
-from lydite.hardware.faults import fault
-from lydite.units import parse_quantity
+from lydite.hardware.spec_file import SpecFile
 
 Sharing = Literal["fair", "fifo"]
 MAX_HOSTS = 1 << 16
@@ -137,21 +136,15 @@ def json_schema() -> dict[str, Any]:
     return ClusterSpec.model_json_schema()
 
 
-def parse_spec(raw: Any, where: str) -> Plan:
-    """Check the mapping of a cluster file.
+def plan_of(file: SpecFile) -> Plan:
+    """The plan of a cluster file.
 
     Raises:
-        InputError: a field that is missing, unknown or out of range (it is named, with what it may
-            hold), or numbers that do not fit each other.
+        InputError: a field that is missing, unknown or out of range (it is named, with its line and
+            what it may hold), or numbers that do not fit each other.
         UnitError: a quantity in the wrong unit, or a rate that is not above 0.
     """
-    if not isinstance(raw, dict):
-        raise InputError("not a cluster file", where=where, allowed="a mapping of fields")
-    try:
-        spec = ClusterSpec.model_validate(raw)
-    except ValidationError as error:
-        raise fault(error, where, "a cluster", ClusterSpec, _SECTIONS) from error
-    return _Reader(spec, where).plan()
+    return _Reader(file.validated(ClusterSpec, "a cluster", _SECTIONS), file).plan()
 
 
 _SECTIONS: dict[str, type[_Spec]] = {
@@ -166,8 +159,8 @@ _SECTIONS: dict[str, type[_Spec]] = {
 class _Reader:
     """Turns the text of one file into SI units."""
 
-    def __init__(self, spec: ClusterSpec, where: str) -> None:
-        self.spec, self.where = spec, where
+    def __init__(self, spec: ClusterSpec, file: SpecFile) -> None:
+        self.spec, self.file = spec, file
 
     def plan(self) -> Plan:
         spec = self.spec
@@ -196,21 +189,21 @@ class _Reader:
         )
 
     def optional(self, text: str | None, unit: str, field: str) -> float | None:
-        return None if text is None else parse_quantity(text, unit, where=self.at(field))
+        return None if text is None else self.file.quantity(text, unit, field)
 
     def grid(self) -> float:
         grams = self.optional(self.spec.grid, "g/kWh", "grid")
         return WORLD_GRID_KG_PER_KWH if grams is None else grams / 1000
 
     def at(self, field: str) -> str:
-        return f"{self.where}: {field}"
+        return self.file.at(field)
 
     def wire(self, kind: str, rate: str, latency: str, sharing: str, field: str) -> Wire:
-        bandwidth = parse_quantity(rate, "B/s", where=self.at(field))
+        bandwidth = self.file.quantity(rate, "B/s", field)
         if bandwidth <= 0:
             raise UnitError(f"'{rate}' moves nothing", where=self.at(field), allowed="> 0")
         section = field.split(".")[0]
-        seconds = parse_quantity(latency, "s", where=self.at(f"{section}.latency"))
+        seconds = self.file.quantity(latency, "s", f"{section}.latency")
         return Wire(kind, bandwidth, seconds, sharing == "fifo")
 
     def switch(self) -> Wire | None:
