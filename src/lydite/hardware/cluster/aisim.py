@@ -22,18 +22,10 @@ import yaml
 from lydite.errors import InputError, UnitError, unknown_name
 from lydite.files import write_atomic
 from lydite.hardware.cluster.build import check_reachable
+from lydite.hardware.cluster.elements import CPU, DEVICE, LINK_KINDS, SWITCH, Links, Nodes
 from lydite.hardware.cluster.route import Router
-from lydite.hardware.cluster.spec import WORLD_GRID_KG_PER_KWH, WORLD_GRID_SOURCE
-from lydite.hardware.cluster.topology import (
-    CPU,
-    DEVICE,
-    LINK_KINDS,
-    SWITCH,
-    Cluster,
-    Economics,
-    Links,
-    Nodes,
-)
+from lydite.hardware.cluster.topology import Cluster, Economics
+from lydite.hardware.cluster.yaml_file import WORLD_GRID_KG_PER_KWH, WORLD_GRID_SOURCE
 from lydite.hardware.device import Device
 from lydite.units import parse_quantity
 

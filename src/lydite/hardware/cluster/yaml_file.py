@@ -117,7 +117,7 @@ class ClusterSpec(_Spec):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ClusterDesign:
     """A cluster file read: everything but the device's figures."""
 
     name: str
@@ -137,7 +137,7 @@ def json_schema() -> dict[str, Any]:
     return ClusterSpec.model_json_schema()
 
 
-def parse_spec(raw: Any, where: str) -> Plan:
+def parse_spec(raw: Any, where: str) -> ClusterDesign:
     """Check the mapping of a cluster file.
 
     Raises:
@@ -151,7 +151,7 @@ def parse_spec(raw: Any, where: str) -> Plan:
         spec = ClusterSpec.model_validate(raw)
     except ValidationError as error:
         raise fault(error, where, "a cluster", ClusterSpec, _SECTIONS) from error
-    return _Reader(spec, where).plan()
+    return _Reader(spec, where).design()
 
 
 _SECTIONS: dict[str, type[_Spec]] = {
@@ -169,12 +169,12 @@ class _Reader:
     def __init__(self, spec: ClusterSpec, where: str) -> None:
         self.spec, self.where = spec, where
 
-    def plan(self) -> Plan:
+    def design(self) -> ClusterDesign:
         spec = self.spec
         sources = dict(spec.sources)
         if spec.grid is None:
             sources.setdefault("grid", WORLD_GRID_SOURCE)
-        return Plan(
+        return ClusterDesign(
             name=spec.name,
             title=spec.title,
             aliases=tuple(name.lower() for name in spec.aliases),
