@@ -17,15 +17,14 @@ from statistics import median
 import numpy as np
 from _figures import Figure, publish
 
+from lydite.cluster.calibration.collectives import calibrate, geomean_error
 from lydite.cluster.collectives import (
     Calibration,
     Curve,
-    calibrate,
     expand,
     group_of,
     read_nccl_log,
 )
-from lydite.cluster.collectives.fit import geomean_error
 from lydite.engine import simulate
 from lydite.hardware.cluster import Cluster, read_cluster
 

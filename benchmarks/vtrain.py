@@ -26,8 +26,9 @@ import numpy as np
 from _figures import Figure, publish
 
 from lydite.cluster import Plan
-from lydite.cluster.calibrate import Observed, calibrated, simulated, with_spread
-from lydite.cluster.collectives import calibrate, read_nccl_log
+from lydite.cluster.calibration.collectives import calibrate
+from lydite.cluster.calibration.steps import Observed, calibrated, simulated, with_spread
+from lydite.cluster.collectives import read_nccl_log
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.simulate import RankStep, rank_step
 from lydite.estimate.roofline import Roofline

@@ -21,7 +21,7 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.cluster.calibrate import Observed
+    from lydite.cluster.calibration.steps import Observed
     from lydite.cluster.constants import Constants
     from lydite.estimate import Accuracy, Estimator
     from lydite.hardware.cluster import Cluster
@@ -125,7 +125,7 @@ def calibrate(
     Raises:
         InputError: no such file, an unknown column, a value of the wrong kind (with its line).
     """
-    from lydite.cluster.calibrate import calibrated, with_spread
+    from lydite.cluster.calibration.steps import calibrated, with_spread
     from lydite.cluster.constants import ASSUMED, write_constants
     from lydite.estimate import Rows
 
@@ -166,7 +166,7 @@ def _by_use(observed: list[Observed]) -> dict[str, list[Observed]]:
 
 
 def _accuracy(rows: list[Observed], constants: Constants, estimator_of: Any) -> Accuracy:
-    from lydite.cluster.calibrate import simulated
+    from lydite.cluster.calibration.steps import simulated
     from lydite.estimate import Accuracy, Point
 
     found = simulated(rows, constants, estimator_of).tolist()
@@ -203,7 +203,7 @@ def _observed(steps: Path, on: str) -> list[Observed]:
 
 
 def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
-    from lydite.cluster.calibrate import Observed
+    from lydite.cluster.calibration.steps import Observed
     from lydite.cluster.simulate import rank_step
 
     kinds: dict[type[Options], set[str]] = {

@@ -26,16 +26,16 @@ class Constants(OneLine):
     """Figures of the host, the framework and the device.
 
     Attributes:
-        dispatch_s: what launching an operator takes on the host's processor.
-        step_s: what a training step takes once, besides operators and messages: reading the
+        dispatch_s: Time in which the host's processor launches an operator.
+        step_s: Time that a training step takes once, besides operators and messages: reading the
             batch, scaling and clipping, synchronisation.
-        compute_slowdown: by how much longer kernels take while gradients are sent beside them.
-        exchange_slowdown: and those messages while kernels run.
-        achieved: what the device's arithmetic, memory and kernels reach.
-        collectives: what NCCL's model leaves out (see `lydite.cluster.collectives.calibrate`);
-            None for what the device's memory bandwidth says.
-        curves: measured times of collectives inside a host, by kind and ranks; not kept as JSON.
-        source: where they come from.
+        compute_slowdown: Factor by which kernels take longer while gradients are sent.
+        exchange_slowdown: Factor by which sending gradients takes longer while kernels run.
+        achieved: Shares of the device's peaks that arithmetic, memory and kernels reach.
+        collectives: Terms that NCCL's model leaves out, as `lydite.cluster.calibration.collectives`
+            fits them; None for those that follow from the device's memory bandwidth.
+        curves: Measured times of collectives inside a host, by kind and ranks; not kept as JSON.
+        source: Origin of the figures, such as "assumed".
     """
 
     dispatch_s: float = 4e-6

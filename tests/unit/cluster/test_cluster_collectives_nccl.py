@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lydite.cluster.calibration.collectives import calibrate
 from lydite.cluster.collectives import (
     KINDS,
     Calibration,
     Curve,
     Group,
-    calibrate,
     group_of,
     link_between,
     read_calibration,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lydite.cluster import Plan, simulate_step
-from lydite.cluster.calibrate import START, Observed, calibrated, simulated, with_spread
+from lydite.cluster.calibration.steps import START, Observed, calibrated, simulated, with_spread
 from lydite.cluster.collectives import Calibration
 from lydite.cluster.constants import ASSUMED, LIMITS, read_constants, write_constants
 from lydite.cluster.simulate import rank_step

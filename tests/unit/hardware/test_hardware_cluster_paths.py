@@ -24,8 +24,8 @@ from lydite.hardware.cluster import (
 )
 from lydite.hardware.cluster.build import build_cluster
 from lydite.hardware.cluster.design import Cards, Fabric, Host, Mesh, Pcie, Wire
+from lydite.hardware.cluster.elements import Links, Nodes
 from lydite.hardware.cluster.route import Router
-from lydite.hardware.cluster.topology import Links, Nodes
 
 T4 = find_device("t4")
 

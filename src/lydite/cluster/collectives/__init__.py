@@ -17,7 +17,6 @@ from lydite.cluster.collectives.calibration import (
 )
 from lydite.cluster.collectives.curve import Curve, curves_in, read_nccl_log
 from lydite.cluster.collectives.expand import Expanded, expand, traffic
-from lydite.cluster.collectives.fit import calibrate
 from lydite.cluster.collectives.group import (
     EFFICIENCY,
     LAUNCH_S,
@@ -45,7 +44,6 @@ __all__ = [
     "Traffic",
     "Wires",
     "algorithms",
-    "calibrate",
     "closed_form",
     "curves_in",
     "expand",

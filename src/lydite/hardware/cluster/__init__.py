@@ -1,24 +1,22 @@
 """Clusters: hosts of devices, the links between them, and the paths that messages take."""
 
 from lydite.hardware.cluster.build import check_reachable
-from lydite.hardware.cluster.files import CLUSTER_FILES, ClusterFile
-from lydite.hardware.cluster.ring import Ring, best_ring, shared_bandwidth
-from lydite.hardware.cluster.route import Paths, Router, path_cost, paths
-from lydite.hardware.cluster.select import known_clusters, make_cluster, read_cluster
-from lydite.hardware.cluster.spec import WORLD_GRID_KG_PER_KWH, WORLD_GRID_SOURCE, json_schema
-from lydite.hardware.cluster.topology import (
+from lydite.hardware.cluster.elements import (
     CPU,
     DEVICE,
     LINK_KINDS,
     NODE_KINDS,
     SWITCH,
-    Cluster,
-    Economics,
     Level,
     Links,
     Nodes,
-    degraded,
 )
+from lydite.hardware.cluster.files import CLUSTER_FILES, ClusterFile
+from lydite.hardware.cluster.ring import Ring, best_ring, shared_bandwidth
+from lydite.hardware.cluster.route import Paths, Router
+from lydite.hardware.cluster.select import known_clusters, make_cluster, read_cluster
+from lydite.hardware.cluster.topology import Cluster, Economics, degraded, path_cost, paths
+from lydite.hardware.cluster.yaml_file import WORLD_GRID_KG_PER_KWH, WORLD_GRID_SOURCE, json_schema
 
 __all__ = [
     "CLUSTER_FILES",

@@ -18,19 +18,10 @@ from lydite.hardware.cluster.columns import (
     shifted,
 )
 from lydite.hardware.cluster.design import Fabric, Host, Mesh, Wire
+from lydite.hardware.cluster.elements import CPU, DEVICE, NIC, PCIE, SWITCH, Layout, Level
 from lydite.hardware.cluster.fabric import build_fabric
 from lydite.hardware.cluster.route import Router
-from lydite.hardware.cluster.topology import (
-    CPU,
-    DEVICE,
-    NIC,
-    PCIE,
-    SWITCH,
-    Cluster,
-    Economics,
-    Layout,
-    Level,
-)
+from lydite.hardware.cluster.topology import Cluster, Economics
 from lydite.hardware.device import Device
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lydite.hardware.cluster.design import Wire
-from lydite.hardware.cluster.topology import LINK_KINDS, Links, Nodes
+from lydite.hardware.cluster.elements import LINK_KINDS, Links, Nodes
 
 Ends = npt.ArrayLike
 

@@ -15,7 +15,7 @@ import numpy as np
 from lydite.errors import InputError
 from lydite.hardware.cluster.columns import Columns
 from lydite.hardware.cluster.design import Fabric, Host
-from lydite.hardware.cluster.topology import CORE, LEAF, SPINE, SWITCH, Ints, Level
+from lydite.hardware.cluster.elements import CORE, LEAF, SPINE, SWITCH, Ints, Level
 
 
 def build_fabric(

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lydite.errors import InputError
-from lydite.hardware.cluster.route import Paths, path_cost, paths
-from lydite.hardware.cluster.topology import Cluster, Floats, Ints
+from lydite.hardware.cluster.elements import Floats, Ints
+from lydite.hardware.cluster.route import Paths
+from lydite.hardware.cluster.topology import Cluster, path_cost, paths
 
 _SEARCHED = 8  # ranks of a host whose rings are searched; more keep their order
 _TRIES = 50_000

@@ -14,22 +14,19 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from lydite.errors import InputError
-from lydite.hardware.cluster.search import FAR, Search, Seeds, mix
-from lydite.hardware.cluster.topology import (
+from lydite.hardware.cluster.elements import (
     CORE,
     DEVICE,
     LEAF,
     NIC,
     SPINE,
     Bools,
-    Cluster,
-    Floats,
     Ints,
     Layout,
     Links,
     Nodes,
 )
+from lydite.hardware.cluster.shortest import FAR, Seeds, ShortestPaths, mix
 
 _CHUNK = 16384
 
@@ -53,43 +50,6 @@ class Paths:
         return np.diff(self.start)
 
 
-def paths(
-    cluster: Cluster, sources: npt.ArrayLike, targets: npt.ArrayLike, channel: npt.ArrayLike = 0
-) -> Paths:
-    """The path from each source node to its target node.
-
-    Args:
-        cluster: whose links are numbered.
-        sources, targets: node numbers, as many of each.
-        channel: spreads messages between the same two nodes over paths that are equally good.
-
-    Raises:
-        InputError: two nodes without a path, by name.
-    """
-    one, other, lane = np.broadcast_arrays(*(np.atleast_1d(a) for a in (sources, targets, channel)))
-    one, other = one.astype(np.int32), other.astype(np.int32)
-    reached = cluster.router.reachable(one, other)
-    if not reached.all():
-        bad = int(np.argmin(reached))
-        ends = [cluster.node_name(int(node)) for node in (one[bad], other[bad])]
-        raise InputError(f"no path from {ends[0]} to {ends[1]}", where=cluster.name)
-    return cluster.router.paths(one, other, lane.astype(np.int64))
-
-
-def path_cost(cluster: Cluster, found: Paths) -> tuple[Floats, Floats]:
-    """[paths] bandwidth of the narrowest link (inf for an empty path), and latency of all links."""
-    bandwidth = np.full(len(found), np.inf)
-    latency = np.zeros(len(found))
-    some = found.hops > 0
-    first = found.start[:-1][some]
-    if some.any():
-        bandwidth[some] = np.minimum.reduceat(
-            cluster.links.bandwidth_bytes_per_s[found.links], first
-        )
-        latency[some] = np.add.reduceat(cluster.links.latency_s[found.links], first)
-    return bandwidth, latency
-
-
 class Router:
     """Paths of one graph; what was searched is kept."""
 
@@ -97,19 +57,21 @@ class Router:
         self.nodes, self.links, self.layout = nodes, links, layout
 
     @cached_property
-    def _inside(self) -> tuple[Search, Search]:
+    def _inside(self) -> tuple[ShortestPaths, ShortestPaths]:
         """Searches within a host (or the whole graph): devices pass nothing on, and they do."""
         if self.layout is None:
-            return Search(self.nodes, self.links), Search(self.nodes, self.links, True)
+            return ShortestPaths(self.nodes, self.links), ShortestPaths(
+                self.nodes, self.links, True
+            )
         graph = self.layout.template, self.layout.template_links
-        return Search(*graph), Search(*graph, True)
+        return ShortestPaths(*graph), ShortestPaths(*graph, True)
 
     @cached_property
-    def _between(self) -> Search:
+    def _between(self) -> ShortestPaths:
         assert self.layout is not None
         switches = len(self.nodes) - self.layout.first_switch
         nothing = np.zeros(switches, np.int32)
-        return Search(
+        return ShortestPaths(
             Nodes(nothing.astype(np.int8) + 1, nothing, nothing), self.layout.switch_links
         )
 
@@ -244,7 +206,7 @@ class NearCards:
         hops_out, hops_in: [nodes, cards] links to and from each card.
     """
 
-    def __init__(self, layout: Layout, search: Search) -> None:
+    def __init__(self, layout: Layout, search: ShortestPaths) -> None:
         nodes = np.arange(len(layout.template), dtype=np.int32)
         self.node = nodes[layout.template.kind == NIC]
         self.hops_out = search.distance(nodes[:, None], self.node[None, :])

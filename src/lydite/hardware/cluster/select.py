@@ -13,14 +13,14 @@ from lydite.hardware.chip import chip_names
 from lydite.hardware.cluster.build import build_cluster
 from lydite.hardware.cluster.design import Cards, Fabric, Host, Wire
 from lydite.hardware.cluster.files import foreign_cluster
-from lydite.hardware.cluster.spec import (
+from lydite.hardware.cluster.topology import Cluster, Economics
+from lydite.hardware.cluster.yaml_file import (
     MAX_HOSTS,
     WORLD_GRID_KG_PER_KWH,
     WORLD_GRID_SOURCE,
-    Plan,
-    plan_of,
+    ClusterDesign,
+    design_of,
 )
-from lydite.hardware.cluster.topology import Cluster, Economics
 from lydite.hardware.device import Device
 from lydite.hardware.spec import find_device, known_devices
 from lydite.hardware.spec_file import parse_spec, read_spec
@@ -55,7 +55,7 @@ def read_cluster(text: str, devices: int | None = None, *, device: str | None = 
     return cluster if devices is None else cluster.first(devices)
 
 
-def known_clusters() -> dict[str, Plan]:
+def known_clusters() -> dict[str, ClusterDesign]:
     """All clusters of the catalog by name."""
     return dict(_catalog()[0])
 
@@ -113,27 +113,29 @@ def make_cluster(
 
 
 def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
-    plans, aliases = _catalog()
-    plan = plans.get(aliases.get(name.lower(), name.lower()))
-    if plan is None and name.endswith((".yaml", ".yml")):
+    designs, aliases = _catalog()
+    design = designs.get(aliases.get(name.lower(), name.lower()))
+    if design is None and name.endswith((".yaml", ".yml")):
         file = read_spec(name, "a cluster file", most_bytes=FOREIGN_BYTES)
         foreign = foreign_cluster(file.document, name, times, device)
         if foreign is not None:
             return foreign
         if not ("peak" in file.document or "array" in file.document):
-            plan = _beside(plan_of(file), name)
-    if plan is not None:
-        return _built(plan, times, device)
+            design = _beside(design_of(file), name)
+    if design is not None:
+        return _built(design, times, device)
     try:
         found = find_device(name)
     except InputError as error:
         if name.endswith((".yaml", ".yml")):
             raise
-        known = [*plans, *aliases, *known_devices(), *chip_names()]
+        known = [*designs, *aliases, *known_devices(), *chip_names()]
         raise unknown_name("cluster", name, known, "a .yaml file or 'DEVICE x N'") from error
     if times is None:
         boxes = [
-            plan.name for plan in plans.values() if find_device(plan.device).name == found.name
+            design.name
+            for design in designs.values()
+            if find_device(design.device).name == found.name
         ]
         raise InputError(
             f"'{name}' is a device, not a cluster",
@@ -152,44 +154,44 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
     return replace(cluster, sources={**cluster.sources, "": assumed})
 
 
-def _beside(plan: Plan, name: str) -> Plan:
-    """The plan of a file, its device looked up; a device file may stand in the same folder."""
-    near = Path(name).parent / plan.device
+def _beside(design: ClusterDesign, name: str) -> ClusterDesign:
+    """The design of a file, its device looked up; a device file may stand in the same folder."""
+    near = Path(name).parent / design.device
     device = (
-        str(near) if plan.device.endswith((".yaml", ".yml")) and near.is_file() else plan.device
+        str(near) if design.device.endswith((".yaml", ".yml")) and near.is_file() else design.device
     )
     try:
         find_device(device)
     except InputError as error:
         where = f"{name}: {error.where or 'device'}"
         raise InputError(error.what, where=where, allowed=error.allowed, hint=error.hint) from error
-    return replace(plan, device=device)
+    return replace(design, device=device)
 
 
-def _built(plan: Plan, times: int | None, device: Device | None) -> Cluster:
-    hosts = times or plan.hosts
-    name = plan.name if times is None else f"{plan.name} x {hosts}"
+def _built(design: ClusterDesign, times: int | None, device: Device | None) -> Cluster:
+    hosts = times or design.hosts
+    name = design.name if times is None else f"{design.name} x {hosts}"
     cluster = build_cluster(
         name,
-        plan.title,
-        device or find_device(plan.device),
+        design.title,
+        device or find_device(design.device),
         hosts,
-        plan.host,
-        plan.fabric,
-        plan.economics,
-        plan.sources,
+        design.host,
+        design.fabric,
+        design.economics,
+        design.sources,
     )
-    return replace(cluster, collectives=plan.collectives)
+    return replace(cluster, collectives=design.collectives)
 
 
 @cache
-def _catalog() -> tuple[dict[str, Plan], dict[str, str]]:
-    plans: dict[str, Plan] = {}
+def _catalog() -> tuple[dict[str, ClusterDesign], dict[str, str]]:
+    designs: dict[str, ClusterDesign] = {}
     aliases: dict[str, str] = {}
     folder = resources.files("lydite.hardware.catalog.clusters")
     for entry in sorted(folder.iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".yaml"):
-            plan = plan_of(parse_spec(entry.read_text(), entry.name, "a cluster file"))
-            plans[plan.name] = plan
-            aliases |= dict.fromkeys(plan.aliases, plan.name)
-    return plans, aliases
+            design = design_of(parse_spec(entry.read_text(), entry.name, "a cluster file"))
+            designs[design.name] = design
+            aliases |= dict.fromkeys(design.aliases, design.name)
+    return designs, aliases

@@ -116,7 +116,7 @@ class ClusterSpec(_Spec):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ClusterDesign:
     """A cluster file read: everything but the device's figures."""
 
     name: str
@@ -136,15 +136,15 @@ def json_schema() -> dict[str, Any]:
     return ClusterSpec.model_json_schema()
 
 
-def plan_of(file: SpecFile) -> Plan:
-    """The plan of a cluster file.
+def design_of(file: SpecFile) -> ClusterDesign:
+    """The design of a cluster file.
 
     Raises:
         InputError: a field that is missing, unknown or out of range (it is named, with its line and
             what it may hold), or numbers that do not fit each other.
         UnitError: a quantity in the wrong unit, or a rate that is not above 0.
     """
-    return _Reader(file.validated(ClusterSpec, "a cluster", _SECTIONS), file).plan()
+    return _Reader(file.validated(ClusterSpec, "a cluster", _SECTIONS), file).design()
 
 
 _SECTIONS: dict[str, type[_Spec]] = {
@@ -162,12 +162,12 @@ class _Reader:
     def __init__(self, spec: ClusterSpec, file: SpecFile) -> None:
         self.spec, self.file = spec, file
 
-    def plan(self) -> Plan:
+    def design(self) -> ClusterDesign:
         spec = self.spec
         sources = dict(spec.sources)
         if spec.grid is None:
             sources.setdefault("grid", WORLD_GRID_SOURCE)
-        return Plan(
+        return ClusterDesign(
             name=spec.name,
             title=spec.title,
             aliases=tuple(name.lower() for name in spec.aliases),

@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lydite.hardware.cluster.topology import DEVICE, Floats, Ints, Links, Nodes
+from lydite.hardware.cluster.elements import DEVICE, Floats, Ints, Links, Nodes
 
 FAR = np.int16(np.iinfo(np.int16).max // 4)
 Seeds = npt.NDArray[np.uint64]
 
 
-class Search:
+class ShortestPaths:
     """Paths to destinations asked for so far: one row of hops and widths for each."""
 
     def __init__(self, nodes: Nodes, links: Links, through_devices: bool = False) -> None:

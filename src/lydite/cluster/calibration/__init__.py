@@ -1,0 +1,1 @@
+"""Constants from measurements: of whole steps (`steps`), and of collectives (`collectives`)."""
