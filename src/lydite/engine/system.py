@@ -61,7 +61,7 @@ class Servers:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Network:
+class LinkNetwork:
     """Directed links and the paths over them.
 
     A fair path (all its links fair) takes the sum of its links' latencies, then moves its bytes at
@@ -100,7 +100,7 @@ class Network:
         fifo: npt.ArrayLike = False,
         path_cap: npt.ArrayLike = np.inf,
         path_times: npt.ArrayLike = 1,
-    ) -> Network:
+    ) -> LinkNetwork:
         """Check and convert columns; a single value holds for all links or paths.
 
         Raises:
