@@ -78,6 +78,7 @@ class Session:
         scalesim = _verbs.scalesim
         search = _verbs.search
         simulate = _verbs.simulate
+        smaug = _verbs.smaug
         sweep = _verbs.sweep
         validate = _verbs.validate
         validate_steps = _verbs.validate_steps

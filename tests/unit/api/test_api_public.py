@@ -48,6 +48,7 @@ NAMES = [
     "scalesim",
     "search",
     "simulate",
+    "smaug",
     "sweep",
     "validate",
     "validate_steps",

@@ -143,7 +143,7 @@ def test_devices_pass_messages_on_only_where_there_is_no_other_way(tmp_path):
         (
             {"colour": "red"},
             InputError,
-            "mine.yaml:1: unknown field of a cluster 'colour'; allowed: aliases, device, devices_per",
+            "mine.yaml:1: unknown field of a cluster 'colour'; allowed: aliases, device, devices",
         ),
         ({"device": None, "devcie": "x"}, InputError, "'devcie'; allowed: aliases, device"),
         ({"device": None, "devcie": "x"}, InputError, "did you mean 'device'?"),
