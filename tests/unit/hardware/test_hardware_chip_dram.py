@@ -115,7 +115,7 @@ def test_a_burst_takes_gem5s_t_burst(interface):
 
 
 def test_an_unknown_interface_gets_the_nearest():
-    with pytest.raises(InputError, match=r"unknown dram 'DDR4_2400_8x16'; .* mean 'DDR4_2400_8x8'"):
-        dram_named("DDR4_2400_8x16")
+    with pytest.raises(InputError, match=r"unknown dram 'DDR4_2400_8x'; .* mean 'DDR4_2400_8x8'"):
+        dram_named("DDR4_2400_8x")
     with pytest.raises(InputError, match="'DDR4' states no rate and width"):
         geometry("DDR4")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
@@ -134,11 +135,19 @@ def smaug(session: Session, command: Sequence[str], *, explain: bool = False) ->
 
 
 def flags_text(line: CommandLine) -> str:
-    """A table of a command's flags and what becomes of each."""
-    from lydite.report.text import table
+    """A line for each flag of a command: what becomes of it, and why."""
+    written = [shorten(f"{t.flag} {t.value}".strip(), _FLAG_WIDTH) for t in line.told]
+    width = max(map(len, ["flag", *written]))
+    lines = [f"{'flag':<{width}}  becomes   reason"]
+    for flag, told in zip(written, line.told, strict=True):
+        start = f"{flag:<{width}}  {told.fate:<8}  "
+        lines.append(
+            fill(told.reason, 100, initial_indent=start, subsequent_indent=" " * len(start))
+        )
+    return "\n".join(lines)
 
-    rows = [[told.flag, told.value, told.fate, told.reason] for told in line.told]
-    return table("", ["flag", "<value", "<becomes", "<reason"], rows)
+
+_FLAG_WIDTH = 40
 
 
 def _flag(told: Any) -> FlagDocument:
