@@ -309,7 +309,7 @@ def model_for(model: ModelLike, options: ModelOptions, chip: Chip) -> Model:
 
 
 def _document(result: ChipResult) -> ChipDocument:
-    from lydite.chip.energy import energy_of
+    from lydite.chip.figures import energy_of
 
     network = result.network
     used = energy_of(network)
@@ -370,7 +370,7 @@ def _keyed(parts: Mapping[str, float]) -> dict[str, float]:
 
 def _blocks(result: ChipRun, compat: bool, level: str, program: str) -> list[tuple[str, str]]:
     """Layer and "Aladdin Results" of every invocation."""
-    from lydite.chip.energy import smv_power
+    from lydite.chip.figures import smv_power
     from lydite.chip.smv.energy import aladdin_results
 
     power = smv_power(result, level=level, compat=compat)
@@ -384,7 +384,7 @@ def _blocks(result: ChipRun, compat: bool, level: str, program: str) -> list[tup
 
 def _invocations(result: ChipRun, compat: bool, level: str) -> list[dict[str, Any]]:
     """Each invocation of an accelerator, SMV's with their power."""
-    from lydite.chip.energy import smv_power
+    from lydite.chip.figures import smv_power
 
     power = None
     if result.dataflow.has_invocation_power(result.chip):

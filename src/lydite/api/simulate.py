@@ -309,7 +309,11 @@ def simulate(
         }
         played: dict[str, Any] = {"unfolded": unfolded, "network": network}
         step = simulate_step(graph, found, layout, estimator, **training, **played)
-        saves = savings(graph, found, layout, estimator, **training) if sensitivity else {}
+        saves = (
+            savings(graph, found, layout, estimator, network=network, **training)
+            if sensitivity
+            else {}
+        )
     if strict:
         require_fit(step)
     lasting = _goodput(step, told)

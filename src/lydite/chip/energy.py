@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from lydite.chip.memory import ELEMENT_BYTES
 from lydite.chip.plan import ChipPlan, LayerCost
 from lydite.chip.technology import SOURCES, Technology
 from lydite.hardware.chip import Chip
-
-if TYPE_CHECKING:
-    from lydite.chip.result import ChipRun
-    from lydite.chip.smv.energy import Power
 
 SCOPE = (
     "arrays, vector unit, scratchpads, hits in the cache and DRAM; without processor, bus, clock "
@@ -47,11 +42,6 @@ class Used:
     def area_mm2(self) -> float:
         """Area of all components."""
         return sum(self.area_by_component_mm2.values())
-
-
-def energy_of(result: ChipRun) -> Used:
-    """Energy by component and layer, and area, as the array's dataflow models them."""
-    return result.dataflow.energy(result.plan, result.chip, result.seconds)
 
 
 def modelled_energy(plan: ChipPlan, chip: Chip, seconds: float) -> Used:
@@ -115,32 +105,6 @@ def leakage_w(chip: Chip) -> float:
     memories = chip.scratchpad_bytes + _local_bytes(chip) * chip.array.elements
     each = node.leakage_w(memories, chip.array.macs, chip.dtype)
     return each * chip.accelerators
-
-
-FIGURES = ("seconds", "utilisation", "energy_j", "power_w", "area_mm2")
-"""Keys of `figures_of`."""
-
-
-def figures_of(result: ChipRun) -> dict[str, float]:
-    """Time, utilisation, energy, mean power and area of a run, units in the names."""
-    used = energy_of(result)
-    return {
-        "seconds": result.seconds,
-        "utilisation": result.utilisation,
-        "energy_j": used.joules,
-        "power_w": used.joules / result.seconds if result.seconds else 0.0,
-        "area_mm2": used.area_mm2,
-    }
-
-
-def smv_power(result: ChipRun, *, level: str = "no", compat: bool = False) -> Power:
-    """Power of each invocation of a network on SMV; see `lydite.chip.smv.energy.power_of`.
-
-    Raises:
-        InputError: the chip has no SMV, or no tables of units for its node.
-    """
-    power = result.dataflow.invocation_power
-    return power(result.plan, result.chip, level=level, compat=compat)
 
 
 def area_of(chip: Chip) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lydite.chip.dataflow import dataflow_of
-from lydite.chip.energy import energy_of
+from lydite.chip.figures import energy_of
 from lydite.chip.memory import check_weights_fit
 from lydite.chip.plan import ChipPlan
 from lydite.chip.result import ChipRun

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lydite.chip.energy import figures_of
+from lydite.chip.figures import figures_of
 from lydite.chip.run import run_chip, varied
 from lydite.errors import LyditeError
 from lydite.graph import Graph

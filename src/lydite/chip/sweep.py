@@ -19,7 +19,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from lydite.chip.energy import FIGURES, figures_of
+from lydite.chip.figures import FIGURES, figures_of
 from lydite.chip.run import run_chip, varied
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.graph import Graph

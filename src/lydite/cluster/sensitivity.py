@@ -61,6 +61,7 @@ def sensitivity(
     loss: str | None = None,
     optimizer: str | None = "adam",
     constants: Constants = ASSUMED,
+    network: str = "closed",
 ) -> dict[str, float]:
     """By resource, the share of the step that ten per cent more of it saves; see `simulate_step`.
 
@@ -73,7 +74,7 @@ def sensitivity(
 
     def seconds(changed: Cluster, host: Constants = constants) -> float:
         costs = rank_costs(rank, estimator, changed.device)
-        return played_step(rank, costs, changed, plan, host).seconds
+        return played_step(rank, costs, changed, plan, host, network=network).seconds
 
     before = seconds(cluster)
     found = {name: 1 - seconds(better(cluster)) / before for name, better in _BETTER.items()}

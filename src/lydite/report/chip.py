@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lydite.chip import ChipRun
 from lydite.chip.dataflow import dataflow_of
-from lydite.chip.energy import Used, energy_of
+from lydite.chip.energy import Used
+from lydite.chip.figures import energy_of
 from lydite.hardware.chip import Chip
 from lydite.report.chip_plots import (
     MOST_LAYERS,

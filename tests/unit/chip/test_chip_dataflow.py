@@ -11,7 +11,7 @@ import pytest
 import lydite
 from lydite.chip import run_chip
 from lydite.chip.dataflow import Dataflow, dataflow_of
-from lydite.chip.energy import energy_of
+from lydite.chip.figures import energy_of
 from lydite.chip.tilings import TILINGS, TilingPolicy
 from lydite.errors import InputError
 from lydite.hardware.chip import DATAFLOWS, ArrayParameters, known_chips, read_chip

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lydite.chip import run_chip
-from lydite.chip.energy import area_of, energy_of
+from lydite.chip.energy import area_of
+from lydite.chip.figures import energy_of
 from lydite.chip.sweep import designed
 from lydite.chip.technology import OVERHEAD, Technology
 from lydite.hardware.chip import known_chips, read_chip

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lydite.chip import ChipEstimator, run_chip, varied
-from lydite.chip.energy import energy_of
+from lydite.chip.figures import energy_of
 from lydite.chip.operators import products_inside
 from lydite.chip.plan import CPU
 from lydite.chip.sensitivity import DOUBLED, sensitivity

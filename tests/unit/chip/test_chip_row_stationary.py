@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lydite.chip import ChipEstimator, run_chip
-from lydite.chip.energy import energy_of
+from lydite.chip.figures import energy_of
 from lydite.chip.operators import product_of
 from lydite.chip.product import Product
 from lydite.chip.row_stationary import (

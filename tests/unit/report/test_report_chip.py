@@ -10,7 +10,7 @@ import pytest
 from pages import cells
 
 from lydite.chip import run_chip, varied
-from lydite.chip.energy import energy_of
+from lydite.chip.figures import energy_of
 from lydite.chip.soc import CATEGORIES
 from lydite.hardware.chip import read_chip
 from lydite.models import build_model
