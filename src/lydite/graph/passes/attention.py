@@ -1,4 +1,4 @@
-"""Attention as one operator and written out, and the way from each to the other.
+"""Conversion between attention as one operator and attention as products and a softmax.
 
     query, key, value: Reshape to heads, Transpose -> MatMul -> Div or Mul -> Add (mask) -> Softmax
     -> MatMul -> Transpose -> Reshape
@@ -82,7 +82,7 @@ def _every_query(new: Rewriter, match: _Match) -> str:
 
 
 def without_dead(graph: Graph) -> Graph:
-    """Without operators whose outputs nobody reads."""
+    """The graph without operators whose outputs are not read."""
     read = set(graph.outputs)
     kept: list[Op] = []
     for op in reversed(graph.ops):
