@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from _figures import Figure, publish
 
-from lydite.engine import Network, Servers, Tasks, compiled, simulate
+from lydite.engine import LinkNetwork, Servers, Tasks, compiled, simulate
 
 TASKS = 1_000_000
 SERVERS = 64
@@ -59,12 +59,14 @@ def ring(gpus: int) -> Tasks:
     )
 
 
-def own_links(gpus: int) -> Network:
+def own_links(gpus: int) -> LinkNetwork:
     """Each GPU has its own link to the next."""
-    return Network.of(np.full(gpus, 25e9), np.arange(gpus + 1), np.arange(gpus), latency_ps=500_000)
+    return LinkNetwork.of(
+        np.full(gpus, 25e9), np.arange(gpus + 1), np.arange(gpus), latency_ps=500_000
+    )
 
 
-def shared_links(gpus: int) -> Network:
+def shared_links(gpus: int) -> LinkNetwork:
     """Nodes of 8 GPUs: inside over the node's one switch, between nodes through one spine.
 
     Links differ in latency, so that the flows that share the spine and the switches come and go
@@ -78,16 +80,16 @@ def shared_links(gpus: int) -> Network:
     ]
     bandwidth = np.concatenate([np.full(2 * gpus, 25e9), np.full(nodes, 100e9), [50e9]])
     latency = 500_000 + np.random.default_rng(0).integers(0, 100_000, bandwidth.size)
-    return Network.of(
+    return LinkNetwork.of(
         bandwidth, np.arange(0, 3 * gpus + 1, 3), np.concatenate(hops), latency_ps=latency
     )
 
 
-def one_bus(gpus: int) -> Network:
+def one_bus(gpus: int) -> LinkNetwork:
     """All GPUs send over one bus of their own links: every change reaches every flow."""
     hops = [[g, gpus] for g in range(gpus)]
     latency = np.random.default_rng(0).integers(0, 500_000, gpus + 1)
-    return Network.of(
+    return LinkNetwork.of(
         np.append(np.full(gpus, 25e9), 100e9),
         np.arange(0, 2 * gpus + 1, 2),
         np.concatenate(hops),
@@ -163,7 +165,7 @@ def rings() -> list[Figure]:
         for name, made in kinds:
             network = made(gpus)
 
-            def run(network: Network = network, tasks: Tasks = tasks) -> object:
+            def run(network: LinkNetwork = network, tasks: Tasks = tasks) -> object:
                 return simulate(tasks, Servers.of(0), network)
 
             held = {"tasks": len(tasks), "links": len(network)}

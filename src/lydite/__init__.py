@@ -52,6 +52,7 @@ _VERBS = (
     "scalesim",
     "search",
     "simulate",
+    "smaug",
     "sweep",
     "validate",
     "validate_steps",
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
     scalesim = _session.scalesim
     search = _session.search
     simulate = _session.simulate
+    smaug = _session.smaug
     sweep = _session.sweep
     validate = _session.validate
     validate_steps = _session.validate_steps
@@ -148,6 +150,7 @@ __all__ = [
     "scalesim",
     "search",
     "simulate",
+    "smaug",
     "sweep",
     "validate",
     "validate_steps",
@@ -189,7 +192,7 @@ class _Lydite(ModuleType):
     """This package: those of its rooms that are verbs can be called."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _ROOMS and isinstance(value, ModuleType):
+        if name in (*_ROOMS, "smaug") and isinstance(value, ModuleType):
             value.__class__ = _Room
         super().__setattr__(name, value)
 

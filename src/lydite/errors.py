@@ -78,9 +78,10 @@ def placed(error: InputError, where: str) -> InputError:
 def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> InputError:
     """An error for a name that is not among the known ones, with the nearest match."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    spelled = {known_name.lower(): known_name for known_name in names}
+    near = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.5)
     allowed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    suggestion = f"did you mean '{near[0]}'?" if near else ""
+    suggestion = f"did you mean '{spelled[near[0]]}'?" if near else ""
     return InputError(
         f"unknown {kind} '{name}'",
         allowed=allowed or "none",

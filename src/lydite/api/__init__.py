@@ -4,7 +4,7 @@ One file per verb. Each verb is a function whose first argument is a `Session`; 
 offers the same functions with the default session. Each returns a `lydite.results.Result`.
 """
 
-from lydite.api.chip import DesignOptions
+from lydite.api.chip import ChipResult, DesignOptions
 from lydite.api.keywords import DesignKeywords
 from lydite.api.load import Model, ModelLike, resolve
 from lydite.api.options import Help, ModelOptions, Options, chosen
@@ -14,6 +14,7 @@ from lydite.api.verbs import COMMANDS, VERBS, Command
 __all__ = [
     "COMMANDS",
     "VERBS",
+    "ChipResult",
     "Command",
     "DesignKeywords",
     "DesignOptions",

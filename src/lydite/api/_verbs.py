@@ -25,6 +25,7 @@ from lydite.api.validate import validate
 from lydite.api.validate_steps import validate_steps
 from lydite.compat.aisim.verb import aisim
 from lydite.compat.scalesim.verb import scalesim
+from lydite.compat.smaug.command.verb import smaug
 
 __all__ = [
     "aisim",
@@ -50,6 +51,7 @@ __all__ = [
     "scalesim",
     "search",
     "simulate",
+    "smaug",
     "sweep",
     "validate",
     "validate_steps",

@@ -189,7 +189,15 @@ class ChipResult(Result):
 
     def aladdin_results(self) -> str:
         """SMAUG's "Aladdin Results" of every invocation."""
-        return _blocks(self.network, self.compat == "smaug", self.sample_level)
+        return "\n".join(block for _, block in self.aladdin_blocks())
+
+    def aladdin_blocks(self, program: str = "./outputs/nnet_fwd") -> list[tuple[str, str]]:
+        """SMAUG's "Aladdin Results" of each invocation, with the layer that it is of.
+
+        Args:
+            program: what the run is called.
+        """
+        return _blocks(self.network, self.compat == "smaug", self.sample_level, program)
 
     def write_trace(self, path: Path | str) -> Path:
         """Write the timeline as a Perfetto trace.
@@ -360,15 +368,18 @@ def _keyed(parts: Mapping[str, float]) -> dict[str, float]:
     return {name.lower().replace(" ", "_"): value for name, value in parts.items()}
 
 
-def _blocks(result: ChipRun, compat: bool, level: str) -> str:
-    """SMAUG's "Aladdin Results" of every invocation."""
+def _blocks(result: ChipRun, compat: bool, level: str, program: str) -> list[tuple[str, str]]:
+    """Layer and "Aladdin Results" of every invocation."""
     from lydite.chip.energy import smv_power
     from lydite.chip.smv.energy import aladdin_results
 
     power = smv_power(result, level=level, compat=compat)
     inv: Any = result.plan.invocations
     names = inv.kernel_names
-    return "\n".join(aladdin_results(power, row, names[row]) for row in range(len(names)))
+    return [
+        (inv.layers[int(inv.layer[row])], aladdin_results(power, row, names[row], program))
+        for row in range(len(names))
+    ]
 
 
 def _invocations(result: ChipRun, compat: bool, level: str) -> list[dict[str, Any]]:

@@ -79,6 +79,7 @@ class Session:
         search = _verbs.search
         simulate = _verbs.simulate
         collective = _verbs.collective
+        smaug = _verbs.smaug
         sweep = _verbs.sweep
         validate = _verbs.validate
         validate_steps = _verbs.validate_steps

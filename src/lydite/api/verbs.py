@@ -32,6 +32,7 @@ OWN_VERBS = {
     "chip": "lydite.api.chip:chip",
     "sweep": "lydite.api.sweep:sweep",
     "scalesim": "lydite.compat.scalesim.verb:scalesim",
+    "smaug": "lydite.compat.smaug.command.verb:smaug",
     "calibrate": "lydite.api.calibrate:calibrate",
     "aisim": "lydite.compat.aisim.verb:aisim",
     "doctor": "lydite.api.doctor:doctor",
@@ -74,6 +75,7 @@ COMMANDS: Registry[Command] = Registry(
     "command",
     {
         "aisim": "lydite.compat.aisim.command:AISIM",
+        "smaug": "lydite.compat.smaug.command:SMAUG",
     },
 )
 """Commands beside the command line's own."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from lydite.chip.memory import in_flight_bytes, request_bytes, round_trip_s
 from lydite.chip.noc import NocLinks, way
-from lydite.engine import NOWHERE, Network, Servers, Tasks, Timeline
+from lydite.engine import NOWHERE, LinkNetwork, Servers, Tasks, Timeline
 from lydite.engine import simulate as play
 from lydite.hardware.chip import Chip
 from lydite.results import OneLine
@@ -249,7 +249,7 @@ class _Writer:
             self._add(core, size / self.threads / rate, before, kind, name, layer)
         self._add(NOWHERE, 0.0, list(range(place, place + self.threads)), kind, name, layer)
 
-    def _columns(self) -> tuple[Tasks, Network]:
+    def _columns(self) -> tuple[Tasks, LinkNetwork]:
         own, jobs = self.tasks, self.jobs
         n, width = len(jobs), len(_STEPS)
         launch = np.full(n, self.chip.cpu.launch_cycles / self.chip.cpu.clock_hz)
@@ -290,7 +290,7 @@ class _Writer:
 
     def _network(
         self, sizes: Sequence[np.ndarray], alone: Sequence[np.ndarray]
-    ) -> tuple[Network, list[np.ndarray]]:
+    ) -> tuple[LinkNetwork, list[np.ndarray]]:
         """DRAM, bus and network on chip, and for each transfer its path.
 
         There is one path for every rate that a transfer has alone, way and direction.
@@ -319,7 +319,7 @@ class _Writer:
         routes = [first + ways[int(at)] for at in known.imag]
         starts = np.concatenate(([0], np.cumsum([len(route) for route in routes], dtype=np.int64)))
         hop = np.array([link for route in routes for link in route], np.int64)
-        return Network.of(rates, starts, hop, path_cap=known.real), paths
+        return LinkNetwork.of(rates, starts, hop, path_cap=known.real), paths
 
     def _needs(self) -> np.ndarray:
         """What each task of each job waits for, at most three each, -1 for nothing; [tasks, 3]."""

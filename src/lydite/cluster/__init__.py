@@ -12,7 +12,7 @@ from lydite.cluster.simulate import (
     require_fit,
     simulate_step,
 )
-from lydite.cluster.step_accuracy import Compared, average_loss, summaries, summary_json
+from lydite.cluster.step_accuracy import MeasuredStep, average_loss, summaries, summary_json
 from lydite.cluster.tensor import tensor_parallel
 
 __all__ = [
@@ -20,8 +20,8 @@ __all__ = [
     "RECOMPUTE",
     "SCHEDULES",
     "Baselines",
-    "Compared",
     "Group",
+    "MeasuredStep",
     "Plan",
     "StepResult",
     "average_loss",

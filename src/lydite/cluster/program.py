@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from lydite.cluster.plan import Plan
-from lydite.engine import Network, Servers, Tasks
+from lydite.engine import LinkNetwork, Servers, Tasks
 from lydite.results import OneLine
 
 CATEGORIES = (
@@ -205,7 +205,7 @@ class Played(OneLine):
     servers: Servers
     server_names: tuple[str, ...]
     ranks: int
-    network: Network | None = None
+    network: LinkNetwork | None = None
 
     def headline(self) -> str:
         """Number of tasks and ranks, in one line."""
@@ -222,7 +222,7 @@ class Wiring:
             -1 where a rank sends none.
     """
 
-    network: Network
+    network: LinkNetwork
     path: Sequence[np.ndarray]
 
 

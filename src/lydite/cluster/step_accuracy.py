@@ -18,7 +18,7 @@ from lydite.estimate import Accuracy, Point
 SIMULATED, SUM, CONSTANT = "simulated", "sum of operators", "one constant efficiency"
 
 
-class Compared(Protocol):
+class MeasuredStep(Protocol):
     """A step as it was simulated and measured."""
 
     @property
@@ -52,7 +52,7 @@ class Compared(Protocol):
         ...
 
 
-def summaries(cells: Sequence[Compared]) -> dict[str, Accuracy]:
+def summaries(cells: Sequence[MeasuredStep]) -> dict[str, Accuracy]:
     """Accuracy of the simulation and of both null models over the same cells; {} without any."""
     counted = [cell for cell in cells if cell.error is not None]
     if not counted:
@@ -69,7 +69,7 @@ def summaries(cells: Sequence[Compared]) -> dict[str, Accuracy]:
     }
 
 
-def average_loss(cells: Sequence[Compared]) -> float | None:
+def average_loss(cells: Sequence[MeasuredStep]) -> float | None:
     """Mean absolute relative error of the cells that have an error; None without any."""
     errors = [abs(cell.error) for cell in cells if cell.error is not None]
     return float(np.mean(errors)) if errors else None
@@ -83,7 +83,7 @@ def summary_json(found: Mapping[str, Accuracy]) -> dict[str, Any]:
     return documents
 
 
-def _constant(cells: Sequence[Compared]) -> float:
+def _constant(cells: Sequence[MeasuredStep]) -> float:
     """The factor on the sums with the least mean absolute error; it makes one of them exact."""
     baselines = np.array([cell.baseline_s for cell in cells], float)
     sums = np.array([cell.sum_s for cell in cells])
@@ -91,6 +91,6 @@ def _constant(cells: Sequence[Compared]) -> float:
     return min(factors.tolist(), key=lambda f: np.abs(f * sums / baselines - 1).sum(), default=1.0)
 
 
-def _point(cell: Compared, seconds: float) -> Point:
+def _point(cell: MeasuredStep, seconds: float) -> Point:
     assert cell.baseline_s is not None
     return Point(f"{cell.model} on {cell.environment}", seconds, cell.baseline_s, seconds, seconds)

@@ -22,7 +22,7 @@ import numpy as np
 from lydite.cluster.collectives import traffic
 from lydite.cluster.plan import Plan
 from lydite.cluster.program import Program, Route, Wiring
-from lydite.engine import Network
+from lydite.engine import LinkNetwork
 from lydite.errors import InputError
 from lydite.hardware.cluster import Cluster, paths
 
@@ -159,9 +159,9 @@ def _apart(
 
 def _network(
     capacity: np.ndarray, links: list[np.ndarray], times: list[np.ndarray], caps: list[float]
-) -> Network:
+) -> LinkNetwork:
     none = np.zeros(0, np.int64)
-    return Network.of(
+    return LinkNetwork.of(
         capacity * _SLACK,
         np.cumsum([0, *map(len, links)]),
         np.concatenate([none, *links]),

@@ -3,7 +3,7 @@
 from lydite.engine.build import NetworkBuilder, TaskBuilder
 from lydite.engine.columns import LIMIT_PS
 from lydite.engine.simulate import max_min_rates, simulate
-from lydite.engine.system import Interference, Network, Servers
+from lydite.engine.system import Interference, LinkNetwork, Servers
 from lydite.engine.tasks import NOWHERE, Tasks
 from lydite.engine.timeline import Timeline
 
@@ -11,7 +11,7 @@ __all__ = [
     "LIMIT_PS",
     "NOWHERE",
     "Interference",
-    "Network",
+    "LinkNetwork",
     "NetworkBuilder",
     "Servers",
     "TaskBuilder",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lydite.engine.system import Network
+from lydite.engine.system import LinkNetwork
 from lydite.engine.tasks import NOWHERE, Tasks
 
 
@@ -141,14 +141,14 @@ class NetworkBuilder:
         """The number of the path over `links`; the same links and cap give the same number."""
         return self._paths.setdefault((tuple(links), cap), len(self._paths))
 
-    def build(self) -> Network:
+    def build(self) -> LinkNetwork:
         """The network as columns.
 
         Raises:
             InputError: as for `Network.of`.
         """
         hops = [links for links, _ in self._paths]
-        return Network.of(
+        return LinkNetwork.of(
             self._bandwidth,
             np.cumsum([0, *map(len, hops)]),
             [link for links in hops for link in links],

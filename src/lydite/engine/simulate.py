@@ -10,21 +10,21 @@ import numpy as np
 from lydite.engine.columns import LIMIT_PS, column, refuse
 from lydite.engine.compiled import Notify, load, on_stderr
 from lydite.engine.kernels import layout
-from lydite.engine.system import Interference, Network, Servers
+from lydite.engine.system import Interference, LinkNetwork, Servers
 from lydite.engine.tasks import Tasks
 from lydite.engine.timeline import Timeline
 from lydite.errors import InputError
 
 Array = np.ndarray[Any, Any]
 
-_NO_NETWORK = Network.of((), [0], ())
+_NO_NETWORK = LinkNetwork.of((), [0], ())
 _NO_INTERFERENCE = Interference.of([[1.0]], 0)
 
 
 def simulate(
     tasks: Tasks,
     servers: Servers,
-    network: Network | None = None,
+    network: LinkNetwork | None = None,
     interference: Interference | None = None,
     *,
     notify: Notify = on_stderr,
@@ -55,7 +55,7 @@ def simulate(
     return Timeline(tasks, servers, network, start, end)
 
 
-def max_min_rates(network: Network, flows: Array, *, notify: Notify = on_stderr) -> Array:
+def max_min_rates(network: LinkNetwork, flows: Array, *, notify: Notify = on_stderr) -> Array:
     """The max-min fair rate, in bytes/s, of each flow on each path.
 
     Args:
@@ -79,7 +79,7 @@ def max_min_rates(network: Network, flows: Array, *, notify: Notify = on_stderr)
 
 
 def _check(
-    tasks: Tasks, servers: Servers, network: Network, interference: Interference | None
+    tasks: Tasks, servers: Servers, network: LinkNetwork, interference: Interference | None
 ) -> None:
     paths = network.path_cap.size
     refuse(tasks.resource >= len(servers), "unknown resource", "task {}", f"below {len(servers)}")
@@ -129,7 +129,7 @@ def _queue(tasks: Tasks, servers: Servers, notify: Notify) -> tuple[Array, Array
 
 
 def _share(
-    tasks: Tasks, servers: Servers, network: Network, slow: Interference, notify: Notify
+    tasks: Tasks, servers: Servers, network: LinkNetwork, slow: Interference, notify: Notify
 ) -> tuple[Array, Array, Array, int]:
     """As `_queue`, with flows and interference."""
     kernel = load("sharing", notify)
@@ -219,7 +219,7 @@ def _stations(servers: Servers, counts: Array, links: int) -> tuple[Array, Array
     return stations, np.empty(urgent.sum(), layout.URGENT)
 
 
-def _fair(network: Network, notify: Notify) -> tuple[Array, Array, Array, Array]:
+def _fair(network: LinkNetwork, notify: Notify) -> tuple[Array, Array, Array, Array]:
     """Links, paths, hops and offers of a network without flows."""
     size = network.path_links.size
     begins = np.zeros(len(network) + 2, np.int32)

@@ -63,7 +63,7 @@ class Servers:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Network:
+class LinkNetwork:
     """Directed links and the paths over them.
 
     A flow on a path of fair links waits for the sum of their latencies, then transfers its bytes at
@@ -102,7 +102,7 @@ class Network:
         fifo: npt.ArrayLike = False,
         path_cap: npt.ArrayLike = np.inf,
         path_times: npt.ArrayLike = 1,
-    ) -> Network:
+    ) -> LinkNetwork:
         """Check and convert columns; a single value holds for all links or paths.
 
         Raises:

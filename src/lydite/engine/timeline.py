@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lydite.engine.intervals import exposed, length, union
-from lydite.engine.system import Network, Servers
+from lydite.engine.system import LinkNetwork, Servers
 from lydite.engine.tasks import Tasks
 from lydite.results import OneLine
 from lydite.units import format_seconds
@@ -30,7 +30,7 @@ class Timeline(OneLine):
 
     tasks: Tasks
     servers: Servers
-    network: Network | None
+    network: LinkNetwork | None
     start_ps: Array
     end_ps: Array
 

@@ -93,9 +93,11 @@ class Process:
 
     def predict(self, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and half-width of log seconds at rows of features, shape [n] each."""
+        from scipy.linalg import solve_triangular
+
         points = (where - self.centre) / self.scale
         cross = self.amplitude * _kernel(points, self.points, self.length)
-        solved = np.linalg.solve(self.factor, cross.T)
+        solved = solve_triangular(self.factor, cross.T, lower=True)
         variance = self.amplitude + self.noise**2 - np.sum(solved**2, axis=0)
         mean = _trend(where) @ self.trend + cross @ self.weights
         return mean, self.width * np.sqrt(np.maximum(variance, self.noise**2))

@@ -13,8 +13,9 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,24 @@ def physical_cores() -> int:
 def _cpuinfo() -> tuple[dict[str, str], set[str]]:
     path = Path("/proc/cpuinfo")
     if not path.exists():
-        return {"model name": platform.processor() or platform.machine()}, set()
+        return _portable_cpuinfo()
     first = path.read_text().split("\n\n")[0]
     fields = (line.partition(":") for line in first.splitlines())
     info = {key.strip(): value.strip() for key, _, value in fields}
     return info, set((info.get("flags") or info.get("Features") or "").split())
+
+
+def _portable_cpuinfo() -> tuple[dict[str, str], set[str]]:
+    """The same fields where the kernel has no such file: macOS, Windows, BSD."""
+    title = platform.processor() or platform.machine()
+    try:
+        read: Mapping[str, Any] = import_module("cpuinfo").get_cpu_info()
+    except ImportError:
+        return {"model name": title}, set()
+    names = {"model name": "brand_raw", "vendor_id": "vendor_id_raw"}
+    names |= {"cpu family": "family", "model": "model"}
+    info = {field: str(read[name]) for field, name in names.items() if read.get(name)}
+    return {"model name": title} | info, set(read.get("flags", ()))
 
 
 def _slug(title: str, info: dict[str, str], cores: int) -> str:

@@ -49,6 +49,7 @@ NAMES = [
     "scalesim",
     "search",
     "simulate",
+    "smaug",
     "sweep",
     "validate",
     "validate_steps",

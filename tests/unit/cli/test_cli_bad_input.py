@@ -178,7 +178,7 @@ def test_a_device_file_that_is_bad(refused, net, tmp_path):
     path = tmp_path / "mine.yaml"
     assert refused("predict", net, "--on", path) == f"{path}: no such device file"
     path.write_text("name: [")
-    assert f"{path}: not YAML" in refused("predict", net, "--on", path)
+    assert f"{path}:2: not YAML" in refused("predict", net, "--on", path)
     path.write_bytes(b"\xff\xfe\x00name")
     assert str(path) in refused("predict", net, "--on", path)
 

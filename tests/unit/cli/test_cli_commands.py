@@ -61,6 +61,7 @@ COMMANDS = {
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
     "--search --sensitivity --unfolded --network --strict --trace --report --db "
     "--out --json --quiet/-q",
+    "lydite smaug": "command --explain --out --json --quiet/-q",
     "lydite validate": f"model --baseline --on --constants --backend --threads {SHAPE} "
     "--clock --budget --db --seed --out --json --quiet/-q",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from lydite.engine import Interference, Network, Servers, Tasks
+from lydite.engine import Interference, LinkNetwork, Servers, Tasks
 
 
 @dataclass(eq=False)
@@ -54,7 +54,7 @@ class Reference:
         self,
         tasks: Tasks,
         servers: Servers,
-        network: Network | None = None,
+        network: LinkNetwork | None = None,
         interference: Interference | None = None,
     ) -> None:
         self.tasks = [
@@ -84,7 +84,7 @@ class Reference:
         self.arrivals = 0
 
     @staticmethod
-    def _paths(network: Network) -> list[list[int]]:
+    def _paths(network: LinkNetwork) -> list[list[int]]:
         at = network.path_start
         return [[int(x) for x in network.path_links[at[p] : at[p + 1]]] for p in range(len(at) - 1)]
 

@@ -6,7 +6,7 @@ import simpy
 
 from lydite.engine import (
     Interference,
-    Network,
+    LinkNetwork,
     NetworkBuilder,
     Servers,
     TaskBuilder,
@@ -147,7 +147,7 @@ def test_rates_are_max_min_fair():
         starts = np.cumsum([0, *map(len, hops)])
         capacity = rng.uniform(1, 10, 12)
         flows = rng.integers(0, 4, 20)
-        rates = max_min_rates(Network.of(capacity, starts, np.concatenate(hops)), flows)
+        rates = max_min_rates(LinkNetwork.of(capacity, starts, np.concatenate(hops)), flows)
         load, fastest = np.zeros(12), np.zeros(12)
         for path, links in enumerate(hops):
             if flows[path]:

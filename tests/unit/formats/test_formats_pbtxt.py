@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lydite.errors import InputError
-from lydite.graph.formats.pbtxt import Message, Name, format_pbtxt, parse_pbtxt
+from lydite.graph.formats.pbtxt import Name, TextMessage, format_pbtxt, parse_pbtxt
 
 
-def plain(message: Message):
+def plain(message: TextMessage):
     return {
-        name: [plain(v.value) if isinstance(v.value, Message) else v.value for v in values]
+        name: [plain(v.value) if isinstance(v.value, TextMessage) else v.value for v in values]
         for name, values in message.fields.items()
     }
 

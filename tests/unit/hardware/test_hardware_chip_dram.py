@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lydite.errors import InputError
 from lydite.hardware.chip import DRAMS, dram_named
+from lydite.hardware.chip.gem5_drams import INTERFACES, geometry
 
 ROWS = st.sampled_from(list(DRAMS.values()))
 SIZES = st.integers(1, 1 << 16)
@@ -83,3 +84,38 @@ def test_every_row_has_sources_and_an_ordered_range_of_energy(dram):
 def test_the_nearest_name_is_told():
     with pytest.raises(InputError, match=r"unknown dram 'hbm4'; .* did you mean 'hbm3'"):
         dram_named("hbm4")
+
+
+# Peaks as the parts' data sheets state them, of one channel.
+PEAKS = {
+    "DDR3_1600_8x8": 12.8e9,
+    "DDR3_2133_8x8": 17.064e9,
+    "DDR4_2400_8x8": 19.2e9,
+    "DDR5_4400_4x8": 17.6e9,
+    "DDR5_6400_4x8": 25.6e9,
+    "LPDDR2_S4_1066_1x32": 4.264e9,
+    "LPDDR3_1600_1x32": 6.4e9,
+    "LPDDR4_3200_2x16": 12.8e9,
+    "HBM_1000_4H_1x128": 16e9,
+    "HBM_2000_4H_1x64": 16e9,
+}
+
+
+@pytest.mark.parametrize("name", PEAKS)
+def test_a_name_of_gem5_states_the_peak(name):
+    assert dram_named(name).pins_bytes_per_s == pytest.approx(PEAKS[name])
+    assert dram_named(name.lower()) == dram_named(name)
+
+
+@pytest.mark.parametrize("interface", INTERFACES, ids=lambda i: i.name)
+def test_a_burst_takes_gem5s_t_burst(interface):
+    """gem5 states tBURST apart from the name: both must say the same rate, rounded."""
+    burst = interface.beats * interface.width_bits / 8
+    assert burst / interface.peak_bytes_per_s * 1e9 == pytest.approx(interface.burst_ns, rel=2e-3)
+
+
+def test_an_unknown_interface_gets_the_nearest():
+    with pytest.raises(InputError, match=r"unknown dram 'DDR4_2400_8x'; .* mean 'DDR4_2400_8x8'"):
+        dram_named("DDR4_2400_8x")
+    with pytest.raises(InputError, match="'DDR4' states no rate and width"):
+        geometry("DDR4")

@@ -114,7 +114,7 @@ def test_what_is_left_out_has_a_default():
         (
             "25.6 GB/s",
             "25.6",
-            r"x.yaml:[0-9]+: dram.bandwidth: '25.6' has no unit; allowed: such as '2 B/s",
+            r"x.yaml:[0-9]+: dram.bandwidth: '25.6' has no unit; allowed: such",
         ),
         ("32 GB/s", "'32'", "x.yaml:[0-9]+: bus: '32' has no unit"),
         ("800 MHz", "800", "x.yaml:[0-9]+: clock: '800' has no unit"),
@@ -134,7 +134,7 @@ def test_what_is_left_out_has_a_default():
         (
             "  dram: two",
             "  drum: two",
-            "x.yaml:[0-9]+: sources: unknown field 'drum'; .* mean 'dram'",
+            "[0-9]+: sources: unknown field 'drum'; .* mean 'dram'",
         ),
         ("channels: 2}", "chanels: 2}", "unknown field of dram 'chanels'; .* mean 'channels'"),
         ("node_nm: 16", "nodes: 16", "unknown field of a chip 'nodes'; .* did you mean 'node_nm'"),

@@ -143,7 +143,7 @@ def test_devices_pass_messages_on_only_where_there_is_no_other_way(tmp_path):
         (
             {"colour": "red"},
             InputError,
-            "mine.yaml:1: unknown field of a cluster 'colour'; allowed: aliases, collectives, device",
+            "mine.yaml:1: unknown field of a cluster 'colour'; allowed: aliases, collectives",
         ),
         (
             {"device": None, "devcie": "x"},

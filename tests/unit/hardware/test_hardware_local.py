@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from types import SimpleNamespace
 
 import psutil
@@ -36,7 +37,7 @@ def machine(monkeypatch):
     """A machine with a given /proc/cpuinfo, cores, clock, and rates that were reached."""
 
     def make(cpuinfo, *, cores=4, mhz=None, gemm=1.0, copy=2e10):
-        path = SimpleNamespace(exists=lambda: True, read_text=lambda: cpuinfo)
+        path = SimpleNamespace(exists=lambda: cpuinfo is not None, read_text=lambda: cpuinfo)
         real = local.Path
         monkeypatch.setattr(
             local, "Path", lambda name: path if name == "/proc/cpuinfo" else real(name)
@@ -185,3 +186,16 @@ def test_drivers_that_fail_list_nothing(tmp_path, monkeypatch):
     (tmp_path / "rocm-smi").write_text("not a program")
     (tmp_path / "rocm-smi").chmod(0o755)
     assert accelerators() == []
+
+
+def test_a_system_without_proc_cpuinfo_is_read_by_py_cpuinfo(machine, monkeypatch):
+    read = {"brand_raw": "Apple M3", "vendor_id_raw": "Apple", "flags": ["asimd", "bf16"]}
+    monkeypatch.setitem(sys.modules, "cpuinfo", SimpleNamespace(get_cpu_info=lambda: read))
+    device = machine(None, cores=2, mhz=4000)
+    assert (device.title, device.vendor) == ("Apple M3", "Apple")
+    assert set(device.isa) == {"asimd", "bf16"}
+
+
+def test_without_py_cpuinfo_the_vendor_is_unknown(machine, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cpuinfo", None)
+    assert machine(None, cores=2, mhz=4000).vendor == "unknown"

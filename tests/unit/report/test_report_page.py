@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import sys
 
@@ -54,8 +55,8 @@ def test_nothing_is_fetched_from_anywhere(page):
 
 
 def test_the_page_is_whole_and_plotly_is_there_once(page):
-    assert page.startswith("<!doctype html><html")
-    assert page.rstrip().endswith("</body></html>")
+    assert page.startswith("<!doctype html>")
+    assert page.split()[-2:] == ["</body>", "</html>"]
     assert page.count("Plotly.newPlot(") >= 2
     assert page.count("* plotly.js v") == 1
     assert [re.sub("<.*?>", "", h) for h in re.findall(r"<h2>.*?</h2>", page)][1:] == [
@@ -67,7 +68,7 @@ def test_the_page_is_whole_and_plotly_is_there_once(page):
 
 def test_names_are_escaped(page):
     assert EVIL not in page
-    assert page.count("&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &quot;co&quot;") >= 6
+    assert html.unescape(page).count(EVIL) >= 6
 
 
 def test_cells_stand_in_rows(page):

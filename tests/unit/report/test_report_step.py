@@ -97,9 +97,7 @@ def test_plan_cluster_sources_and_assumptions_are_named(page, small):
         "1f1b",
         "4",
     )
-    assert cells(page, "Where the operators' times come from".replace("'", "&#x27;")) == [
-        ["roofline", "100.0 %"]
-    ]
+    assert cells(page, "Where the operators' times come from") == [["roofline", "100.0 %"]]
     cluster = {row[0]: row[1:] for row in cells(page, "Cluster")}
     assert cluster["devices"] == ["4 in one host", "as asked for"]
     assert "19.5 TFLOP/s in float32" in cluster["peak"]
@@ -132,7 +130,7 @@ def test_names_are_escaped(small, tmp_path):
     evil = "<script>alert('x')</script>"
     page = write_step_page(replace(small, model=evil), tmp_path / "p.html").read_text()
     assert evil not in page
-    assert html.escape(evil) in page
+    assert evil in html.unescape(page)
 
 
 def busy(bars):

@@ -10,7 +10,7 @@ from lydite.chip.smv.invocations import KERNELS, Invocations
 from lydite.chip.smv.limits import SMV, SMV_COMPAT, smv_constraints
 from lydite.chip.smv.lower import lower
 from lydite.chip.smv.program import Activation, HostOp, SmvOp, SmvProgram
-from lydite.chip.smv.schedule import Schedule, schedule, schedule_graph
+from lydite.chip.smv.schedule import SmvSchedule, schedule, schedule_graph
 
 __all__ = [
     "KERNELS",
@@ -19,9 +19,9 @@ __all__ = [
     "Activation",
     "HostOp",
     "Invocations",
-    "Schedule",
     "SmvOp",
     "SmvProgram",
+    "SmvSchedule",
     "lower",
     "schedule",
     "schedule_graph",

@@ -15,7 +15,7 @@ from lydite.chip.smv.energy import power_of
 from lydite.chip.smv.invocations import Invocations, joined
 from lydite.chip.smv.lower import lower
 from lydite.chip.smv.program import SmvOp
-from lydite.chip.smv.schedule import Schedule, schedule
+from lydite.chip.smv.schedule import SmvSchedule, schedule
 from lydite.chip.smv.timing import cycles_of
 from lydite.chip.tiling.best import every_candidate
 from lydite.chip.tiling.constraints import Constraints
@@ -36,7 +36,7 @@ _INVOCATION_LINES = 40
 for the ranking alone)."""
 
 
-def best_schedule(graph: Graph, chip: Chip, constraints: Constraints, price: Price) -> Schedule:
+def best_schedule(graph: Graph, chip: Chip, constraints: Constraints, price: Price) -> SmvSchedule:
     """The invocations of a graph, each operator in the cheapest tiling found.
 
     Args:
@@ -58,7 +58,7 @@ def best_schedule(graph: Graph, chip: Chip, constraints: Constraints, price: Pri
         if key not in known:
             known[key] = _cheapest(op, chip, constraints, price)
         parts.append(known[key])
-    return Schedule(program, joined(parts, [op.name for op in program.ops]), tuple(program.host))
+    return SmvSchedule(program, joined(parts, [op.name for op in program.ops]), tuple(program.host))
 
 
 def _cheapest(op: SmvOp, chip: Chip, constraints: Constraints, price: Price) -> Invocations:

@@ -11,7 +11,7 @@ from lydite.chip.smv.best_schedule import best_schedule
 from lydite.chip.smv.invocations import Invocations
 from lydite.chip.smv.limits import smv_constraints
 from lydite.chip.smv.program import HostOp, SmvOp
-from lydite.chip.smv.schedule import Schedule, schedule_graph
+from lydite.chip.smv.schedule import SmvSchedule, schedule_graph
 from lydite.chip.smv.timing import CONV, PRODUCT, Cycles, cycles_of, kind_of
 from lydite.chip.soc import Jobs, Layer
 from lydite.chip.tilings import Price
@@ -21,7 +21,7 @@ from lydite.hardware.chip import Chip
 _VIEWS = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"))
 
 
-def smv_schedule(graph: Graph, chip: Chip, price: Price | None = None) -> Schedule:
+def smv_schedule(graph: Graph, chip: Chip, price: Price | None = None) -> SmvSchedule:
     """SMAUG's schedule at the chip's sizes, or a cheaper one if there is a price.
 
     Its scratchpads hold fp32, its tiles fp16.
@@ -66,7 +66,7 @@ def smv_plan(graph: Graph, chip: Chip, price: Price | None = None) -> ChipPlan:
     return ChipPlan(costs, _jobs(inv, cycles, chip, place, hits), layers, inv, cycles.total)
 
 
-def _hits(made: Schedule, graph: Graph, chip: Chip) -> np.ndarray:
+def _hits(made: SmvSchedule, graph: Graph, chip: Chip) -> np.ndarray:
     """Share of inputs and weights that the cache gives; float64[invocations, 2].
 
     The processor has just written a layer's tiles; weights are there if they fit and come again.

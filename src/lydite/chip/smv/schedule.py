@@ -29,7 +29,7 @@ MOST_ACCELERATORS = 8
 
 
 @dataclass(frozen=True)
-class Schedule:
+class SmvSchedule:
     """What a graph does on SMV.
 
     Attributes:
@@ -46,7 +46,7 @@ class Schedule:
 
 def schedule_graph(
     graph: Graph | SmvProgram, constraints: Constraints = SMV, accelerators: int = 1
-) -> Schedule:
+) -> SmvSchedule:
     """The invocations of a graph, operator by operator in the graph's order.
 
     Raises:
@@ -62,7 +62,7 @@ def schedule_graph(
         except InputError as error:
             where = f"{program.name}: {op.name}: {error.where}"
             raise InputError(error.what, where=where, allowed=error.allowed) from error
-    return Schedule(program, joined(parts, [op.name for op in program.ops]), tuple(program.host))
+    return SmvSchedule(program, joined(parts, [op.name for op in program.ops]), tuple(program.host))
 
 
 def schedule(

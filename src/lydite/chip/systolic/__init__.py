@@ -5,9 +5,9 @@ from lydite.chip.product import Product
 from lydite.chip.systolic.closed_forms import DATAFLOWS, OVERLAPS, Array, ProductRun, run_on
 from lydite.chip.systolic.replay import (
     Buffers,
+    DramTraffic,
     OffChipMemory,
     Stalled,
-    Traffic,
     edge_cycles,
     stalled_run,
     traffic_of,
@@ -19,11 +19,11 @@ __all__ = [
     "OVERLAPS",
     "Array",
     "Buffers",
+    "DramTraffic",
     "OffChipMemory",
     "Product",
     "ProductRun",
     "Stalled",
-    "Traffic",
     "Window",
     "array_of",
     "edge_cycles",

@@ -16,7 +16,7 @@ from lydite.cluster.collectives.algorithm import (
     find_algorithm,
 )
 from lydite.cluster.collectives.messages import Messages
-from lydite.engine import NOWHERE, Network, Servers, Tasks
+from lydite.engine import NOWHERE, LinkNetwork, Servers, Tasks
 from lydite.errors import InputError
 from lydite.hardware.cluster import Cluster, paths
 
@@ -34,7 +34,7 @@ class Expanded:
 
     tasks: Tasks
     servers: Servers
-    network: Network
+    network: LinkNetwork
     ends: Sequence[npt.NDArray[np.int64]]
 
 
@@ -108,7 +108,7 @@ def _placed(cluster: Cluster, ranks: Ints, kind: str, size_bytes: float, algorit
 
 def _network(
     cluster: Cluster, node: npt.NDArray[np.int32], lane: npt.NDArray[np.int64]
-) -> tuple[Network, npt.NDArray[np.int64]]:
+) -> tuple[LinkNetwork, npt.NDArray[np.int64]]:
     """The cluster's links, the paths in use, and the number of each message's path."""
     column = np.stack([*node.astype(np.int64), lane])
     base = column.max(1, initial=0) + 1
@@ -116,7 +116,7 @@ def _network(
     _, at, path = np.unique(key, return_index=True, return_inverse=True)
     found = paths(cluster, column[0][at], column[1][at], column[2][at])
     links = cluster.links
-    network = Network.of(
+    network = LinkNetwork.of(
         links.bandwidth_bytes_per_s,
         found.start,
         found.links,

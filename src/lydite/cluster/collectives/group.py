@@ -32,7 +32,7 @@ from lydite.cluster.collectives.nccl import (
     PACKET_EFFICIENCY,
     PCIE,
     PROTOCOLS,
-    Candidate,
+    NcclChoice,
     Ranks,
     base_s,
     best,
@@ -196,14 +196,14 @@ class Group:
             )
         return sorted((self._timed(kind, size, one) for one in kept), key=lambda c: c.seconds)
 
-    def _timed(self, kind: str, size: float, one: Candidate) -> Choice:
+    def _timed(self, kind: str, size: float, one: NcclChoice) -> Choice:
         """A candidate with the terms that NCCL's model leaves out: launch and local memory."""
         seconds = one.seconds(size)
         local = self.calibration.local_s_per_byte * _LOCAL.get(kind, 0.5) * size
         modelled = self.calibration.launch_s + seconds + local
         return Choice(one.algorithm, one.protocol, modelled, seconds - one.latency_s)
 
-    def _other(self, kind: str, size: float, algorithm: str, protocol: str) -> Candidate:
+    def _other(self, kind: str, size: float, algorithm: str, protocol: str) -> NcclChoice:
         """A candidate that NCCL does not offer, from the algorithm's closed form."""
         ranks, base = self._ranks, base_s("ring", protocol)
         inside_s, across_s = hops_s(ranks, "ring", protocol)
@@ -220,7 +220,7 @@ class Group:
         waits = Wires(self.ranks, float("inf"), hop_s, inside, float("inf"), inside_s)
         moves = Wires(self.ranks, far, 0.0, inside, near, 0.0)
         latency = base + found.seconds(kind, waits, size)
-        return Candidate(algorithm, protocol, latency, found.seconds(kind, moves, size) / size)
+        return NcclChoice(algorithm, protocol, latency, found.seconds(kind, moves, size) / size)
 
     def wire_share(self, algorithm: str, protocol: str) -> float:
         """Share of the link bandwidth left for data after packet, flag and protocol overhead."""

@@ -140,7 +140,7 @@ class Ranks(NamedTuple):
     latency_s: float
 
 
-class Candidate(NamedTuple):
+class NcclChoice(NamedTuple):
     """One way to run a collective."""
 
     algorithm: str
@@ -154,7 +154,7 @@ class Candidate(NamedTuple):
         return self.latency_s + size_bytes * self.s_per_byte / short
 
 
-def best(group: Ranks, kind: str, size_bytes: float) -> tuple[Candidate, float]:
+def best(group: Ranks, kind: str, size_bytes: float) -> tuple[NcclChoice, float]:
     """The candidate that NCCL chooses and its time in seconds, without launch and local tensor."""
     found = [(one.seconds(size_bytes), one) for one in candidates(group, kind)]
     seconds, one = min(found, key=lambda item: item[0])
@@ -162,11 +162,11 @@ def best(group: Ranks, kind: str, size_bytes: float) -> tuple[Candidate, float]:
 
 
 @lru_cache(maxsize=4096)
-def candidates(group: Ranks, kind: str) -> tuple[Candidate, ...]:
+def candidates(group: Ranks, kind: str) -> tuple[NcclChoice, ...]:
     """All candidates for a kind of collective on these ranks."""
     algorithms = {"AllReduce": ("ring", "tree"), "AllToAll": ("pairwise",), "Send": ("direct",)}
     return tuple(
-        Candidate(
+        NcclChoice(
             algorithm,
             protocol,
             _latency(group, kind, algorithm, protocol),

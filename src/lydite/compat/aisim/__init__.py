@@ -8,27 +8,27 @@ from lydite.compat import lazily
 
 if TYPE_CHECKING:
     from lydite.compat.aisim.accuracy import Cell
-    from lydite.compat.aisim.coverage import Coverage, coverage_of
+    from lydite.compat.aisim.coverage import GraphCoverage, coverage_of
     from lydite.compat.aisim.database import read_aisim
     from lydite.compat.aisim.exchange import Curve, Exchange, read_nccl_log, read_nccl_logs
     from lydite.compat.aisim.folder import Benchmark, Task, read_benchmark
     from lydite.compat.aisim.graph_reader import read_aisim_graph
-    from lydite.compat.aisim.nodes import Node, read_nodes
+    from lydite.compat.aisim.nodes import GraphNode, read_nodes
     from lydite.compat.aisim.resource_pool import read_resource_pool, write_resource_pool
     from lydite.compat.aisim.run import Report, run_benchmark
-    from lydite.compat.aisim.step import Execution, Step, play_step
+    from lydite.compat.aisim.step import AISimStep, Execution, play_step
     from lydite.compat.aisim.times import Timed, Times
 
 _WHERE = {
     "Benchmark": "folder",
     "Cell": "accuracy",
-    "Coverage": "coverage",
+    "GraphCoverage": "coverage",
     "Curve": "exchange",
     "Exchange": "exchange",
     "Execution": "step",
-    "Node": "nodes",
+    "GraphNode": "nodes",
     "Report": "run",
-    "Step": "step",
+    "AISimStep": "step",
     "Task": "folder",
     "Timed": "times",
     "Times": "times",
@@ -46,15 +46,15 @@ _WHERE = {
 }
 
 __all__ = [
+    "AISimStep",
     "Benchmark",
     "Cell",
-    "Coverage",
     "Curve",
     "Exchange",
     "Execution",
-    "Node",
+    "GraphCoverage",
+    "GraphNode",
     "Report",
-    "Step",
     "Task",
     "Timed",
     "Times",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lydite.compat.aisim.step import Step
+from lydite.compat.aisim.step import AISimStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Cell:
     environment: str
     gpus: int
     model: str
-    step: Step
+    step: AISimStep
     sum_s: float
     deviation_s: float
     exchange_source: str

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lydite.compat.aisim.nodes import COMPUTE, Node
+from lydite.compat.aisim.nodes import COMPUTE, GraphNode
 from lydite.compat.aisim.times import MEASURED, Timed
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class GraphCoverage:
     """One graph's.
 
     Attributes:
@@ -66,13 +66,15 @@ class Coverage:
         }
 
 
-def coverage_of(model: str, nodes: Sequence[Node], times: Mapping[str, Timed]) -> Coverage:
+def coverage_of(
+    model: str, nodes: Sequence[GraphNode], times: Mapping[str, Timed]
+) -> GraphCoverage:
     """Count what has an entry in the database."""
     compute = [node for node in nodes if node.kind == COMPUTE]
     timed = [times[node.name] for node in compute]
     missing = Counter(node.op for node in compute if times[node.name].source != MEASURED)
     types = {node.op for node in compute}
-    return Coverage(
+    return GraphCoverage(
         model=model,
         nodes=len(compute),
         covered_nodes=len(compute) - missing.total(),

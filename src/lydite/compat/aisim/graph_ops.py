@@ -13,7 +13,7 @@ from lydite.opkey import TensorType
 
 
 @dataclass(frozen=True)
-class Call:
+class ModuleCall:
     """What the file says of a module's call."""
 
     op: str
@@ -47,12 +47,12 @@ class Call:
         return float(value)
 
 
-Same: TypeAlias = "tuple[str, dict[str, Attr], Mapping[str, TensorType]] | None"
-Module: TypeAlias = Callable[[Call], Same]
+ModuleOperator: TypeAlias = "tuple[str, dict[str, Attr], Mapping[str, TensorType]] | None"
+Module: TypeAlias = Callable[[ModuleCall], ModuleOperator]
 """The ONNX operator, its attributes and its weights in order; None if it is not the same."""
 
 
-def _weights(call: Call) -> dict[str, TensorType]:
+def _weights(call: ModuleCall) -> dict[str, TensorType]:
     found = {"weight": call.weight, "bias": call.bias}
     return {name: type_ for name, type_ in found.items() if type_ is not None}
 
@@ -61,7 +61,7 @@ def _simple(op_type: str, **attrs: Attr) -> Module:
     return lambda call: (op_type, dict(attrs), {}) if len(call.inputs) == 1 else None
 
 
-def _conv(call: Call) -> Same:
+def _conv(call: ModuleCall) -> ModuleOperator:
     if call.weight is None or isinstance(call.attrs.get("padding"), str):
         return None
     filters, groups = tuple(call.weight.shape or ()), int(call.number("groups", 1))
@@ -81,7 +81,7 @@ def _conv(call: Call) -> Same:
 
 
 def _pool(op_type: str) -> Module:
-    def rule(call: Call) -> Same:
+    def rule(call: ModuleCall) -> ModuleOperator:
         kernel = call.pair("kernel_size")
         stride = call.attrs.get("stride")
         attrs: dict[str, Attr] = {
@@ -99,36 +99,36 @@ def _pool(op_type: str) -> Module:
     return rule
 
 
-def _adaptive_pool(call: Call) -> Same:
+def _adaptive_pool(call: ModuleCall) -> ModuleOperator:
     one = call.outputs and (call.outputs[0].shape or ())[2:] == (1, 1)
     return ("GlobalAveragePool", {}, {}) if one else None
 
 
-def _batch_norm(call: Call) -> Same:
+def _batch_norm(call: ModuleCall) -> ModuleOperator:
     if call.weight is None or call.bias is None:
         return None
     parts = {"weight": call.weight, "bias": call.bias, "mean": call.weight, "var": call.weight}
     return "BatchNormalization", {"epsilon": call.number("eps", 1e-5)}, parts
 
 
-def _linear(call: Call) -> Same:
+def _linear(call: ModuleCall) -> ModuleOperator:
     matrix = call.inputs and len(call.inputs[0].shape or ()) == 2
     return ("Gemm", {"transB": 1}, _weights(call)) if matrix and call.weight else None
 
 
-def _layer_norm(call: Call) -> Same:
+def _layer_norm(call: ModuleCall) -> ModuleOperator:
     if call.weight is None:
         return None
     axis = -len(call.weight.shape or (1,))
     return "LayerNormalization", {"axis": axis, "epsilon": call.number("eps", 1e-5)}, _weights(call)
 
 
-def _softmax(call: Call) -> Same:
+def _softmax(call: ModuleCall) -> ModuleOperator:
     dim = call.attrs.get("dim")
     return ("Softmax", {"axis": dim}, {}) if isinstance(dim, int) else None
 
 
-def _flatten(call: Call) -> Same:
+def _flatten(call: ModuleCall) -> ModuleOperator:
     start, end = call.number("start_dim", 1), call.number("end_dim", -1)
     return ("Flatten", {"axis": 1}, {}) if (start, end) == (1, -1) else None
 

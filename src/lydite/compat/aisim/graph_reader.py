@@ -16,7 +16,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from lydite.compat.aisim.graph_ops import FUNCTIONS, MODULES, Call
+from lydite.compat.aisim.graph_ops import FUNCTIONS, MODULES, ModuleCall
 from lydite.errors import GraphError, InputError, unknown_name
 from lydite.graph import UNKNOWN, Attr, Graph, Initializer
 from lydite.graph.formats import Assembler, read_text
@@ -193,7 +193,7 @@ class _Reader:
         inputs, after = self._inputs(node)
         if inputs and after:
             inputs[0] = self.out.wait(node.name, inputs[0], after, DOMAIN)
-        call = Call(
+        call = ModuleCall(
             node.op,
             [self.out.tensors[name] for name in inputs],
             node.outputs,

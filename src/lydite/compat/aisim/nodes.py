@@ -29,7 +29,7 @@ _GRADIENT = "float32"
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class GraphNode:
     """One node.
 
     Attributes:
@@ -52,7 +52,7 @@ class Node:
     bytes: float | None = None
 
 
-def read_nodes(path: Path, platform: str) -> list[Node]:
+def read_nodes(path: Path, platform: str) -> list[GraphNode]:
     """The nodes of a graph, each after those that it waits for, else in the order of the file.
 
     Raises:
@@ -74,7 +74,7 @@ def kind_of(op: str) -> str:
     return ALLREDUCE if _ALLREDUCE.fullmatch(op) else COMPUTE
 
 
-def in_order(nodes: Sequence[Node]) -> list[Node]:
+def in_order(nodes: Sequence[GraphNode]) -> list[GraphNode]:
     """A topological order that keeps the file's wherever it can.
 
     Only buckets come as soon as they are full, as hooks on the gradients have it. Nodes that wait
@@ -89,7 +89,7 @@ def in_order(nodes: Sequence[Node]) -> list[Node]:
     turn = [(not _of_bucket(node), at) for at, node in enumerate(nodes)]
     ready = [turn[at] for at, count in enumerate(waiting) if not count]
     heapq.heapify(ready)
-    found: list[Node] = []
+    found: list[GraphNode] = []
     while ready:
         _, at = heapq.heappop(ready)
         found.append(nodes[at])
@@ -100,11 +100,11 @@ def in_order(nodes: Sequence[Node]) -> list[Node]:
     return found
 
 
-def _of_bucket(node: Node) -> bool:
+def _of_bucket(node: GraphNode) -> bool:
     return node.kind == ALLREDUCE or node.op.startswith("ddp_")
 
 
-def _torch(path: Path) -> list[Node]:
+def _torch(path: Path) -> list[GraphNode]:
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
@@ -115,11 +115,13 @@ def _torch(path: Path) -> list[Node]:
         kind = kind_of(item["op"])
         bucket = kind == ALLREDUCE or "bucket_size" in item.get("attrs", {})
         size = _bucket(item, str(path)) if bucket else None
-        nodes.append(Node(item["name"], item["op"], tuple(item["input_nodes"]), kind, bytes=size))
+        nodes.append(
+            GraphNode(item["name"], item["op"], tuple(item["input_nodes"]), kind, bytes=size)
+        )
     return _free_buckets(nodes)
 
 
-def _free_buckets(nodes: Sequence[Node]) -> list[Node]:
+def _free_buckets(nodes: Sequence[GraphNode]) -> list[GraphNode]:
     """AISim chains buckets by letting the next be filled after the exchange of the one before.
 
     DistributedDataParallel fills it meanwhile: only the exchanges come one after the other.
@@ -153,7 +155,7 @@ def _bucket(item: Mapping[str, Any], where: str) -> float | None:
     return TensorType(types[0] if types else _GRADIENT, (elements,)).nbytes
 
 
-def _tensorflow(path: Path) -> list[Node]:
+def _tensorflow(path: Path) -> list[GraphNode]:
     root = read_pbtxt(path)
     graph = graph_of_graphdef(root)
     nodes = []
@@ -165,12 +167,12 @@ def _tensorflow(path: Path) -> list[Node]:
         size = _size(inputs) if kind in (ALLREDUCE, SEND) else None
         attrs = {name: value for name, value in node.attrs.items() if not name.startswith("_")}
         nodes.append(
-            Node(node.name, node.op, after, kind, message.text("device"), inputs, attrs, size)
+            GraphNode(node.name, node.op, after, kind, message.text("device"), inputs, attrs, size)
         )
     return nodes
 
 
-def _paired(nodes: Sequence[Node]) -> list[Node]:
+def _paired(nodes: Sequence[GraphNode]) -> list[GraphNode]:
     """A receive waits for the send of the same tensor, to which no edge leads."""
     sent = {node.attrs.get("tensor_name"): node.name for node in nodes if node.kind == SEND}
     sent.pop(None, None)

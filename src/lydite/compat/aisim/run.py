@@ -10,10 +10,10 @@ from typing import Any
 
 from lydite.cluster import Baselines, average_loss, read_baselines, summaries, summary_json
 from lydite.compat.aisim.accuracy import Cell
-from lydite.compat.aisim.coverage import Coverage, coverage_of
+from lydite.compat.aisim.coverage import GraphCoverage, coverage_of
 from lydite.compat.aisim.exchange import Exchange, read_nccl_logs
 from lydite.compat.aisim.folder import Benchmark, Task
-from lydite.compat.aisim.nodes import ALLREDUCE, SEND, Node, read_nodes
+from lydite.compat.aisim.nodes import ALLREDUCE, SEND, GraphNode, read_nodes
 from lydite.compat.aisim.step import Execution, play_step
 from lydite.compat.aisim.times import Timed, Times
 from lydite.errors import InputError
@@ -33,8 +33,8 @@ class Report(OneLine):
         notes: what a reader should know.
     """
 
-    single: Sequence[Coverage]
-    multi: Sequence[Coverage]
+    single: Sequence[GraphCoverage]
+    multi: Sequence[GraphCoverage]
     cells: Sequence[Cell]
     execution: Execution
     notes: Sequence[str]
@@ -104,7 +104,7 @@ class _Loaded:
 
     task: Task
     benchmark: Benchmark
-    _graphs: dict[Path, list[Node]] = field(default_factory=dict)
+    _graphs: dict[Path, list[GraphNode]] = field(default_factory=dict)
     _timed: dict[Path, dict[str, Timed]] = field(default_factory=dict)
 
     @cached_property
@@ -112,7 +112,7 @@ class _Loaded:
         b = self.benchmark
         return Times(self.task.database, b.platform, b.device, self.task.model)
 
-    def nodes(self, path: Path) -> list[Node]:
+    def nodes(self, path: Path) -> list[GraphNode]:
         if path not in self._graphs:
             self._graphs[path] = read_nodes(path, self.benchmark.platform)
         return self._graphs[path]
@@ -122,7 +122,7 @@ class _Loaded:
             self._timed[path] = self.times.of(self.nodes(path))
         return self._timed[path]
 
-    def coverage(self, path: Path) -> Coverage:
+    def coverage(self, path: Path) -> GraphCoverage:
         return coverage_of(self.task.model, self.nodes(path), self.timed(path))
 
     @property
@@ -182,7 +182,7 @@ def _cell(
 
 
 def _exchanges(
-    nodes: Sequence[Node], gpus: int, exchange: Exchange, times: Times
+    nodes: Sequence[GraphNode], gpus: int, exchange: Exchange, times: Times
 ) -> tuple[dict[str, float | None], str]:
     """Seconds of all exchanges and messages by name, and where those of the exchanges come from."""
     reduced = [node for node in nodes if node.kind == ALLREDUCE]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lydite.cluster import ASSUMED
-from lydite.compat.aisim.nodes import ALLREDUCE, COMPUTE, RECV, Node, in_order
+from lydite.compat.aisim.nodes import ALLREDUCE, COMPUTE, RECV, GraphNode, in_order
 from lydite.engine import LIMIT_PS, Interference, Servers, TaskBuilder, Timeline
 from lydite.engine import simulate as play
 from lydite.errors import InputError, UnitError
@@ -63,7 +63,7 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AISimStep:
     """What a step takes.
 
     Attributes:
@@ -83,8 +83,8 @@ class Step:
 
 
 def play_step(
-    nodes: Sequence[Node], seconds: Mapping[str, float | None], execution: Execution
-) -> Step:
+    nodes: Sequence[GraphNode], seconds: Mapping[str, float | None], execution: Execution
+) -> AISimStep:
     """Play a graph.
 
     Args:
@@ -100,7 +100,7 @@ def play_step(
 
 class _Writer:
     def __init__(
-        self, nodes: Sequence[Node], seconds: Mapping[str, float | None], execution: Execution
+        self, nodes: Sequence[GraphNode], seconds: Mapping[str, float | None], execution: Execution
     ) -> None:
         self.nodes, self.seconds, self.execution = _optimiser_last(nodes), seconds, execution
         self.tasks = TaskBuilder()
@@ -109,7 +109,7 @@ class _Writer:
         self.ended: dict[str, int] = {}
         self.unknown: list[str] = []
 
-    def play(self) -> Step:
+    def play(self) -> AISimStep:
         for node in self.nodes:
             self.ended[node.name] = self._add(node)
         devices = max(self.places.values(), default=0) + 1
@@ -120,7 +120,7 @@ class _Writer:
         )
         timeline = play(self.tasks.build(), servers, None, self.execution.interference(devices))
         first = range(len(_STREAMS))
-        return Step(
+        return AISimStep(
             timeline.makespan_ps / _PS,
             timeline.covered_ps(_COMPUTE, first) / _PS,
             timeline.covered_ps(_EXCHANGE, first) / _PS,
@@ -129,7 +129,7 @@ class _Writer:
             timeline,
         )
 
-    def _add(self, node: Node) -> int:
+    def _add(self, node: GraphNode) -> int:
         after = [self.ended[name] for name in node.after]
         # A receive only waits; how long, nobody knows where its send is not in the graph.
         waits = node.kind == RECV and bool(after)
@@ -163,7 +163,7 @@ class _Writer:
         return self.launched[device]
 
 
-def _optimiser_last(nodes: Sequence[Node]) -> list[Node]:
+def _optimiser_last(nodes: Sequence[GraphNode]) -> list[GraphNode]:
     """PyTorch's graphs do not say that the optimiser waits for every exchange."""
     exchanges = tuple(node.name for node in nodes if node.kind == ALLREDUCE)
     waiting = [
@@ -176,7 +176,7 @@ def _optimiser_last(nodes: Sequence[Node]) -> list[Node]:
     return ordered
 
 
-def _places(nodes: Sequence[Node]) -> dict[str, int]:
+def _places(nodes: Sequence[GraphNode]) -> dict[str, int]:
     """A number for each device; nodes without one belong to the first GPU that is named."""
     named = sorted({node.device for node in nodes if node.device}, key=_gpu_first)
     return {name: at for at, name in enumerate(named)} | {"": 0}

@@ -11,7 +11,7 @@ from lydite.report.text import percent, signed_percent, table
 from lydite.report.text.accuracy import accuracy_summary
 
 if TYPE_CHECKING:
-    from lydite.compat.aisim import Cell, Coverage, Report
+    from lydite.compat.aisim import Cell, GraphCoverage, Report
 
 
 def aisim_text(report: Report) -> str:
@@ -26,7 +26,7 @@ def aisim_text(report: Report) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _coverage(title: str, found: Sequence[Coverage]) -> str:
+def _coverage(title: str, found: Sequence[GraphCoverage]) -> str:
     rows = [
         [
             c.model,

@@ -20,7 +20,7 @@ from typing import Any
 
 from lydite.compat.aisim.database import TORCH_DOMAIN, read_aisim
 from lydite.compat.aisim.folder import PYTORCH, TENSORFLOW
-from lydite.compat.aisim.nodes import ALLREDUCE, COMPUTE, Node, kind_of
+from lydite.compat.aisim.nodes import ALLREDUCE, COMPUTE, GraphNode, kind_of
 from lydite.errors import InputError
 from lydite.graph import UNKNOWN as UNTYPED
 from lydite.graph.formats import TENSORFLOW_DTYPES as DTYPES
@@ -96,7 +96,7 @@ class Times:
             entry = _Entry(_plain(attrs), seconds, deviation)
             self._keyed[row.key.op_type, shapes].append(entry)
 
-    def of(self, nodes: Sequence[Node]) -> dict[str, Timed]:
+    def of(self, nodes: Sequence[GraphNode]) -> dict[str, Timed]:
         """The times of all compute nodes, by name."""
         compute = [node for node in nodes if node.kind == COMPUTE]
         measured = {node.name: self._measured(node) for node in compute}
@@ -109,7 +109,7 @@ class Times:
             found[node.name] = known
         return found
 
-    def _measured(self, node: Node) -> Timed | None:
+    def _measured(self, node: GraphNode) -> Timed | None:
         if self.platform == PYTORCH:
             entry = self._named.get(node.name)
             return entry and Timed(entry.seconds, MEASURED, entry.deviation_s)
@@ -123,14 +123,14 @@ class Times:
         seconds, deviation = fmean(e.seconds for e in best), fmean(e.deviation_s for e in best)
         return Timed(seconds, MEASURED, deviation, len({e.seconds for e in best}))
 
-    def _copied(self, node: Node) -> Timed:
+    def _copied(self, node: GraphNode) -> Timed:
         """Filling a bucket reads and writes it once, at the device's memory bandwidth."""
         if node.bytes is None or self.bandwidth is None:
             return Timed(None, UNKNOWN)
         return Timed(2 * node.bytes / self.bandwidth, COPIED)
 
     def _of_type(
-        self, nodes: Sequence[Node], measured: Mapping[str, Timed | None]
+        self, nodes: Sequence[GraphNode], measured: Mapping[str, Timed | None]
     ) -> dict[str, list[float]]:
         """Times above 0 by operator type: TensorFlow's of the database, PyTorch's of the graph."""
         found: dict[str, list[float]] = defaultdict(list)

@@ -8,10 +8,15 @@ from lydite.compat import lazily
 
 if TYPE_CHECKING:
     from lydite.compat.scalesim.chip_file import read_scalesim_chip, read_scalesim_config
-    from lydite.compat.scalesim.files import Settings, TopologyLayer, read_config, read_topology
+    from lydite.compat.scalesim.files import (
+        ScaleSimSettings,
+        TopologyLayer,
+        read_config,
+        read_topology,
+    )
 
 _WHERE = {
-    "Settings": "files",
+    "ScaleSimSettings": "files",
     "TopologyLayer": "files",
     "read_config": "files",
     "read_scalesim_chip": "chip_file",
@@ -20,7 +25,7 @@ _WHERE = {
 }
 
 __all__ = [
-    "Settings",
+    "ScaleSimSettings",
     "TopologyLayer",
     "read_config",
     "read_scalesim_chip",

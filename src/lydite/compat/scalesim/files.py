@@ -14,7 +14,7 @@ from lydite.hardware.chip import read_lines, whole_number
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ScaleSimSettings:
     """A configuration.
 
     Attributes:
@@ -62,7 +62,7 @@ class TopologyLayer:
         return unfolded(self.window)
 
 
-def read_config(path: Path) -> Settings:
+def read_config(path: Path) -> ScaleSimSettings:
     """Read a configuration.
 
     Raises:
@@ -71,7 +71,7 @@ def read_config(path: Path) -> Settings:
     found = read_scalesim_config(path)
     sizes = (found.ifmap_bytes, found.filter_bytes, found.ofmap_bytes)
     ports = found.words_per_cycle
-    return Settings(
+    return ScaleSimSettings(
         found.name,
         Array(found.rows, found.columns, found.dataflow),
         Buffers(*sizes, element_bytes=1, partial_sum_bytes=1),

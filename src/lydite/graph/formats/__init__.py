@@ -12,8 +12,8 @@ module is read by `lydite.graph.formats.torch_reader.read_torch`.
 from lydite.graph.formats.assemble import OPSET, Assembler
 from lydite.graph.formats.pbtxt import (
     Fields,
-    Message,
     Name,
+    TextMessage,
     first_field,
     format_pbtxt,
     parse_pbtxt,
@@ -39,9 +39,9 @@ __all__ = [
     "TENSORFLOW_DTYPES",
     "Assembler",
     "Fields",
-    "Message",
     "ModelReader",
     "Name",
+    "TextMessage",
     "bound",
     "describe_formats",
     "first_field",

@@ -32,7 +32,7 @@ _CLOSING = {"{": "}", "<": ">", "[": "]"}
 class Value:
     """A scalar (number, `Name` or the bytes of a string) or a message, and its line."""
 
-    value: int | float | Name | bytes | Message
+    value: int | float | Name | bytes | TextMessage
     line: int
 
 
@@ -41,7 +41,7 @@ class Name(str):
 
 
 @dataclass(slots=True)
-class Message:
+class TextMessage:
     """The fields of one message, each with all its values in order.
 
     Attributes:
@@ -63,15 +63,15 @@ class Message:
         """Every value of a field."""
         return self.fields.get(name, [])
 
-    def messages(self, name: str) -> list[Message]:
+    def messages(self, name: str) -> list[TextMessage]:
         """A repeated message field.
 
         Raises:
             InputError: a value is a scalar.
         """
-        return [self._as(v, name, Message, "a message { ... }") for v in self.all(name)]
+        return [self._as(v, name, TextMessage, "a message { ... }") for v in self.all(name)]
 
-    def message(self, name: str) -> Message | None:
+    def message(self, name: str) -> TextMessage | None:
         """A message field, the last one if there are several; None if there is none."""
         found = self.messages(name)
         return found[-1] if found else None
@@ -143,7 +143,7 @@ class Message:
         return value.value
 
 
-def read_pbtxt(path: Path | str) -> Message:
+def read_pbtxt(path: Path | str) -> TextMessage:
     """Parse a file.
 
     Raises:
@@ -181,7 +181,7 @@ def first_field(path: Path | str, names: Sequence[str]) -> str:
     return found[1] if found else ""
 
 
-def parse_pbtxt(text: str, where: str = "text") -> Message:
+def parse_pbtxt(text: str, where: str = "text") -> TextMessage:
     """Parse a text; see `read_pbtxt`."""
     return _Parser(text, where).run()
 
@@ -193,7 +193,7 @@ class _Parser:
         self.text, self.where = text, where
         self.breaks = [match.start() for match in re.finditer("\n", text)]
         self.tokens = self._tokens()
-        self.root = Message(where, 1)
+        self.root = TextMessage(where, 1)
 
     def _tokens(self) -> Iterator[tuple[str, str, int]]:
         position = 0
@@ -205,8 +205,8 @@ class _Parser:
             if match.lastgroup == "end":
                 return
 
-    def run(self) -> Message:
-        stack: list[tuple[str, Message, str, int]] = [("", self.root, "", 0)]
+    def run(self) -> TextMessage:
+        stack: list[tuple[str, TextMessage, str, int]] = [("", self.root, "", 0)]
         token = next(self.tokens)
         while True:
             opener, message, name, opened = stack[-1]
@@ -229,7 +229,7 @@ class _Parser:
             if len(stack) > MAX_DEPTH:
                 raise message.error(f"messages nest more than {MAX_DEPTH} deep", self._line(at))
 
-    def _field(self, name: str, message: Message, stack: list) -> tuple[str, str, int]:
+    def _field(self, name: str, message: TextMessage, stack: list) -> tuple[str, str, int]:
         token = next(self.tokens)
         colon = token[1] == ":" and token[0] == "mark"
         if colon:
@@ -243,12 +243,12 @@ class _Parser:
         return self._value(token, message, name, stack)
 
     def _value(
-        self, token: tuple[str, str, int], message: Message, name: str, stack: list
+        self, token: tuple[str, str, int], message: TextMessage, name: str, stack: list
     ) -> tuple[str, str, int]:
         kind, text, at = token
         line, values = self._line(at), message.fields.setdefault(name, [])
         if kind == "mark" and text in "{<":
-            inner = Message(self.where, line)
+            inner = TextMessage(self.where, line)
             values.append(Value(inner, line))
             stack.append((text, inner, "", at))
             return next(self.tokens)

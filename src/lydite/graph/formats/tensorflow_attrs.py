@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lydite.graph.formats.pbtxt import Message, Name, Value
+from lydite.graph.formats.pbtxt import Name, TextMessage, Value
 from lydite.graph.op import Attr
 
 DTYPES = {
@@ -66,7 +66,7 @@ class TfNode:
     line: int
 
 
-def node_of(message: Message) -> TfNode:
+def node_of(message: TextMessage) -> TfNode:
     """Decode a node.
 
     Raises:
@@ -91,7 +91,7 @@ def node_of(message: Message) -> TfNode:
     return node
 
 
-def attr_of(value: Message) -> Attr:
+def attr_of(value: TextMessage) -> Attr:
     """An attribute: number, text, type name, shape (-1 for an open size), tuple or array."""
     for kind, read in _READ.items():
         if value.all(kind):
@@ -104,29 +104,29 @@ def attr_of(value: Message) -> Attr:
 
 
 def _scalar_or_shape(item: Value, kind: str) -> Any:
-    holder = Message("", item.line, {kind: [item]})
+    holder = TextMessage("", item.line, {kind: [item]})
     return _READ[kind](holder) if kind in _READ else as_text(holder)
 
 
-def _bool(value: Message) -> bool:
+def _bool(value: TextMessage) -> bool:
     return value.name("b", ("true", "false")) == "true"
 
 
-def _string(value: Message) -> str:
+def _string(value: TextMessage) -> str:
     raw = value.all("s")[-1].value
     return raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else str(raw)
 
 
-def _type(value: Message) -> str:
+def _type(value: TextMessage) -> str:
     return DTYPES.get(value.name("type"), value.name("type"))
 
 
-def _shape(value: Message) -> tuple[int, ...] | str:
+def _shape(value: TextMessage) -> tuple[int, ...] | str:
     shape = value.message("shape")
     return shape_of(shape) if shape is not None else ""
 
 
-def shape_of(shape: Message) -> tuple[int, ...] | str:
+def shape_of(shape: TextMessage) -> tuple[int, ...] | str:
     """Sizes of a TensorShapeProto, -1 for an open one; "unknown" where the rank is."""
     if shape.name("unknown_rank") == "true":
         return "unknown"
@@ -134,7 +134,7 @@ def shape_of(shape: Message) -> tuple[int, ...] | str:
     return tuple(size if size >= 0 else -1 for size in sizes)
 
 
-def _tensor(value: Message) -> np.ndarray | str:
+def _tensor(value: TextMessage) -> np.ndarray | str:
     tensor = value.message("tensor")
     assert tensor is not None
     dtype, shape = DTYPES.get(tensor.name("dtype"), ""), tensor.message("tensor_shape")
@@ -156,7 +156,7 @@ def _tensor(value: Message) -> np.ndarray | str:
     return np.broadcast_to(flat[0], dims) if 0 in flat.strides and count else flat.reshape(dims)
 
 
-def _listed(tensor: Message, dtype: str, count: int) -> np.ndarray | None:
+def _listed(tensor: TextMessage, dtype: str, count: int) -> np.ndarray | None:
     """Values that are listed; the last one stands for all that are left out, without memory."""
     field = _VALUES[dtype]
     words = {"true": 1.0, "false": 0.0}
@@ -176,13 +176,13 @@ def _listed(tensor: Message, dtype: str, count: int) -> np.ndarray | None:
     return np.pad(found, (0, min(count - len(numbers), 1 << 20)), mode="edge")
 
 
-def as_text(message: Message) -> str:
+def as_text(message: TextMessage) -> str:
     """A message that nobody decodes, on one line."""
     parts = []
     for name, values in message.fields.items():
         for value in values:
             inner = value.value
-            if isinstance(inner, Message):
+            if isinstance(inner, TextMessage):
                 parts.append(f"{name} {{ {as_text(inner)} }}")
             else:
                 text = (

@@ -21,7 +21,7 @@ from lydite.opkey import Dim, TensorType
 
 
 @dataclass(frozen=True)
-class Known:
+class NodeInputs:
     """What is known at a node: the types and small values of its inputs."""
 
     node: TfNode
@@ -59,17 +59,17 @@ class Known:
         return TensorType(self.types[index].dtype, None if dims is None else tuple(dims))
 
 
-Same: TypeAlias = Callable[[Known], tuple[str, dict[str, Attr], int] | None]
+Translation: TypeAlias = Callable[[NodeInputs], tuple[str, dict[str, Attr], int] | None]
 """The ONNX operator, its attributes and how many inputs it takes; None if it is not the same."""
 
-Typed: TypeAlias = Callable[[Known], list[TensorType]]
+Typed: TypeAlias = Callable[[NodeInputs], list[TensorType]]
 
 
-def _as(op_type: str, inputs: int, **attrs: Attr) -> Same:
+def _as(op_type: str, inputs: int, **attrs: Attr) -> Translation:
     return lambda _: (op_type, dict(attrs), inputs)
 
 
-def _matmul(known: Known) -> tuple[str, dict[str, Attr], int]:
+def _matmul(known: NodeInputs) -> tuple[str, dict[str, Attr], int]:
     turned = {
         "transA": known.attr("transpose_a", False),
         "transB": known.attr("transpose_b", False),
@@ -78,31 +78,31 @@ def _matmul(known: Known) -> tuple[str, dict[str, Attr], int]:
     return ("Gemm", given, 2) if given else ("MatMul", {}, 2)
 
 
-def _batch_matmul(known: Known) -> tuple[str, dict[str, Attr], int] | None:
+def _batch_matmul(known: NodeInputs) -> tuple[str, dict[str, Attr], int] | None:
     turned = known.attr("adj_x", False) or known.attr("adj_y", False)
     return None if turned else ("MatMul", {}, 2)
 
 
-def _bias_add(known: Known) -> tuple[str, dict[str, Attr], int] | None:
+def _bias_add(known: NodeInputs) -> tuple[str, dict[str, Attr], int] | None:
     return ("Add", {}, 2) if known.attr("data_format", "NHWC") == "NHWC" else None
 
 
-def _cast(known: Known) -> tuple[str, dict[str, Attr], int]:
+def _cast(known: NodeInputs) -> tuple[str, dict[str, Attr], int]:
     return "Cast", {"to": dtype_number(str(known.attr("DstT", "float32")))}, 1
 
 
-def _concat(known: Known) -> tuple[str, dict[str, Attr], int] | None:
+def _concat(known: NodeInputs) -> tuple[str, dict[str, Attr], int] | None:
     count = len(known.types) - 1
     value = known.values[-1]
     return None if value is None else ("Concat", {"axis": int(value.item())}, count)
 
 
-def _transpose(known: Known) -> tuple[str, dict[str, Attr], int] | None:
+def _transpose(known: NodeInputs) -> tuple[str, dict[str, Attr], int] | None:
     value = known.values[1]
     return None if value is None else ("Transpose", {"perm": tuple(map(int, value))}, 1)
 
 
-SAME: dict[str, Same] = {
+SAME: dict[str, Translation] = {
     **{
         name: _as(name, 1)
         for name in (
@@ -153,7 +153,7 @@ SAME: dict[str, Same] = {
 }
 
 
-def _first(known: Known) -> list[TensorType]:
+def _first(known: NodeInputs) -> list[TensorType]:
     return [known.types[0]]
 
 
@@ -161,16 +161,18 @@ def _like(index: int) -> Typed:
     return lambda known: [known.types[index]]
 
 
-def _nothing(_: Known) -> list[TensorType]:
+def _nothing(_: NodeInputs) -> list[TensorType]:
     return []
 
 
-def _axes(known: Known) -> tuple[int, int, int]:
+def _axes(known: NodeInputs) -> tuple[int, int, int]:
     """Rows, columns and channels."""
     return (2, 3, 1) if known.attr("data_format", "NHWC") == "NCHW" else (1, 2, 3)
 
 
-def _placed(known: Known, dims: list[int], kernel: Sequence[int], axes: Sequence[int]) -> list[int]:
+def _placed(
+    known: NodeInputs, dims: list[int], kernel: Sequence[int], axes: Sequence[int]
+) -> list[int]:
     """Sizes after a window has moved over an image."""
     strides, dilations = known.attr("strides", ()), known.attr("dilations", (1, 1, 1, 1))
     for axis, size in zip(axes, kernel, strict=True):
@@ -181,7 +183,7 @@ def _placed(known: Known, dims: list[int], kernel: Sequence[int], axes: Sequence
     return dims
 
 
-def _conv(known: Known) -> list[TensorType]:
+def _conv(known: NodeInputs) -> list[TensorType]:
     rows, columns, channels = _axes(known)
     filters = known.dims(1)
     dims = _placed(known, known.dims(0), filters[:2], (rows, columns))
@@ -190,7 +192,7 @@ def _conv(known: Known) -> list[TensorType]:
     return [known.like(0, dims)]
 
 
-def _pool(known: Known) -> list[TensorType]:
+def _pool(known: NodeInputs) -> list[TensorType]:
     axes = _axes(known)[:2]
     sizes = known.attr("ksize", ())
     dims = _placed(known, known.dims(0), [int(sizes[a]) for a in axes], axes)
@@ -202,7 +204,7 @@ def _sized_by(index: int, dtype_of: int) -> Typed:
     return lambda known: [known.like(dtype_of, known.ints(index))]
 
 
-def _reshape(known: Known) -> list[TensorType]:
+def _reshape(known: NodeInputs) -> list[TensorType]:
     shape = known.ints(1)
     if -1 in shape:
         rest = math.prod(size for size in shape if size != -1)
@@ -210,62 +212,62 @@ def _reshape(known: Known) -> list[TensorType]:
     return [known.like(0, shape)]
 
 
-def _batch_norm(known: Known) -> list[TensorType]:
+def _batch_norm(known: NodeInputs) -> list[TensorType]:
     channel = known.types[1]
     spare = [TensorType(channel.dtype, None)] if known.node.op.endswith("V3") else []
     return [known.types[0], channel, channel, channel, channel, *spare]
 
 
-def _batch_norm_grad(known: Known) -> list[TensorType]:
+def _batch_norm_grad(known: NodeInputs) -> list[TensorType]:
     channel = known.types[2]
     return [known.types[0], channel, channel]
 
 
-def _channels(known: Known) -> list[TensorType]:
+def _channels(known: NodeInputs) -> list[TensorType]:
     return [known.like(0, [known.dims(0)[_axes(known)[2] if len(known.dims(0)) == 4 else -1]])]
 
 
-def _reduced(known: Known) -> list[TensorType]:
+def _reduced(known: NodeInputs) -> list[TensorType]:
     dims, keep = known.dims(0), known.attr("keep_dims", False)
     axes = {axis % max(1, len(dims)) for axis in known.ints(1)}
     found = [1 if i in axes else dim for i, dim in enumerate(dims) if keep or i not in axes]
     return [known.like(0, found)]
 
 
-def _cross_entropy(known: Known) -> list[TensorType]:
+def _cross_entropy(known: NodeInputs) -> list[TensorType]:
     return [known.like(0, known.dims(0)[:1]), known.types[0]]
 
 
-def _squeezed(known: Known) -> list[TensorType]:
+def _squeezed(known: NodeInputs) -> list[TensorType]:
     dims = known.dims(0)
     axes = {axis % max(1, len(dims)) for axis in known.attr("squeeze_dims", ())}
     axes = axes or {i for i, dim in enumerate(dims) if dim == 1}
     return [known.like(0, [dim for i, dim in enumerate(dims) if i not in axes])]
 
 
-def _expanded(known: Known) -> list[TensorType]:
+def _expanded(known: NodeInputs) -> list[TensorType]:
     dims, (axis,) = known.dims(0), known.ints(1)
     dims.insert(axis if axis >= 0 else len(dims) + 1 + axis, 1)
     return [known.like(0, dims)]
 
 
-def _shape_of(known: Known) -> list[TensorType]:
+def _shape_of(known: NodeInputs) -> list[TensorType]:
     return [TensorType(known.attr("out_type", "int32"), (len(known.types[0].shape or ()),))]
 
 
-def _padded(known: Known) -> list[TensorType]:
+def _padded(known: NodeInputs) -> list[TensorType]:
     pads = known.ints(1)
     dims = [dim + pads[2 * i] + pads[2 * i + 1] for i, dim in enumerate(known.dims(0))]
     return [known.like(0, dims)]
 
 
-def _gathered(known: Known) -> list[TensorType]:
+def _gathered(known: NodeInputs) -> list[TensorType]:
     axis = known.ints(2)[0] if len(known.values) > 2 else 0
     dims = known.dims(0)
     return [known.like(0, [*dims[:axis], *known.dims(1), *dims[axis + 1 :]])]
 
 
-def _split(known: Known) -> list[TensorType]:
+def _split(known: NodeInputs) -> list[TensorType]:
     count, dims, (axis,) = int(known.attr("num_split", 1)), known.dims(1), known.ints(0)
     dims[axis] //= count
     if count > dims[axis] * count:
@@ -273,7 +275,7 @@ def _split(known: Known) -> list[TensorType]:
     return [known.like(1, dims)] * count
 
 
-def _packed(known: Known) -> list[TensorType]:
+def _packed(known: NodeInputs) -> list[TensorType]:
     dims, axis = known.dims(0), int(known.attr("axis", 0))
     dims.insert(axis % (len(dims) + 1), len(known.types))
     return [known.like(0, dims)]
@@ -356,7 +358,7 @@ TYPED: dict[str, Typed] = {
 }
 
 
-def output_types(known: Known) -> list[TensorType] | None:
+def output_types(known: NodeInputs) -> list[TensorType] | None:
     """Types by our rules; None for an operator that nobody has a rule for.
 
     What a rule cannot tell, as it hangs on an open size or a computed value, is unknown.

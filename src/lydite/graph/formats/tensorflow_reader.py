@@ -19,9 +19,9 @@ import numpy as np
 
 from lydite.errors import GraphError, InputError, LyditeError, unknown_name
 from lydite.graph.formats.assemble import Assembler
-from lydite.graph.formats.pbtxt import Message, read_pbtxt
+from lydite.graph.formats.pbtxt import TextMessage, read_pbtxt
 from lydite.graph.formats.tensorflow_attrs import TfNode, node_of
-from lydite.graph.formats.tensorflow_ops import SAME, TYPED, Known, output_types
+from lydite.graph.formats.tensorflow_ops import SAME, TYPED, NodeInputs, output_types
 from lydite.graph.graph import UNKNOWN, Graph, Initializer
 from lydite.graph.op import Attr
 from lydite.opkey import Dim, TensorType
@@ -73,7 +73,7 @@ def read_graphdef(path: Path | str, *, strict: bool = False) -> Graph:
     return graph_of_graphdef(read_pbtxt(path), strict=strict)
 
 
-def graph_of_graphdef(root: Message, *, strict: bool = False) -> Graph:
+def graph_of_graphdef(root: TextMessage, *, strict: bool = False) -> Graph:
     """A parsed GraphDef as a graph; see `read_graphdef`."""
     nodes = _nodes(root)
     missing = _untranslated(nodes)
@@ -98,7 +98,7 @@ def _untranslated(nodes: Mapping[str, TfNode]) -> list[Untranslated]:
     return [Untranslated(n.name, n.op, n.line) for n in nodes.values() if n.op not in known]
 
 
-def _nodes(root: Message) -> dict[str, TfNode]:
+def _nodes(root: TextMessage) -> dict[str, TfNode]:
     messages = root.messages("node")
     if not messages:
         raise root.error("no GraphDef: it has no 'node'")
@@ -121,7 +121,7 @@ def _nodes(root: Message) -> dict[str, TfNode]:
 
 
 class _Reader:
-    def __init__(self, root: Message, nodes: Mapping[str, TfNode]) -> None:
+    def __init__(self, root: TextMessage, nodes: Mapping[str, TfNode]) -> None:
         self.root, self.nodes = root, nodes
         self.out = Assembler(Path(root.where).stem)
         self.made: dict[str, list[str]] = {}
@@ -184,7 +184,7 @@ class _Reader:
         inputs = [self._input(node, source) for source in node.inputs]
         if inputs and node.controls:
             inputs[0] = self.out.wait(node.name, inputs[0], node.controls, DOMAIN)
-        known = Known(
+        known = NodeInputs(
             node,
             [self.out.tensors[n] for n in inputs],
             [self.values.get(self.made[s][i]) for s, i in node.inputs],
@@ -204,7 +204,7 @@ class _Reader:
         types = [*types, *[_unsized(node)] * (count - len(types))]
         self._emit(node, node.op, inputs, attrs, types, DOMAIN)
 
-    def _same(self, known: Known) -> tuple[str, dict[str, Attr], int] | None:
+    def _same(self, known: NodeInputs) -> tuple[str, dict[str, Attr], int] | None:
         rule = SAME.get(known.node.op)
         if rule is None:
             return None

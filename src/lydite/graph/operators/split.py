@@ -76,8 +76,8 @@ class Split:
         outputs: Split axis of each output, or that it has to be summed.
         attrs: Attributes that differ on one rank's part.
         product: Whether the operator is a product with a split weight.
-        exchanged: Number of additional all-reduces of each row of the first input, and the axis
-            that is reduced.
+        exchanged: Additional reductions of each row of the first input that are all-reduced, as
+            operator type and reduced axis.
     """
 
     inputs: tuple[Wanted, ...]

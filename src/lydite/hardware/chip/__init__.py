@@ -19,7 +19,7 @@ from lydite.hardware.chip.design import (
     Scratchpad,
     VectorUnit,
 )
-from lydite.hardware.chip.dram import DRAMS, Dram, dram_named
+from lydite.hardware.chip.dram import DRAMS, GEM5_DRAMS, Dram, dram_named
 from lydite.hardware.chip.files import CHIP_FILES, ChipFile, is_chip_file, read_chip
 from lydite.hardware.chip.parse import catalog_chip, chip_names, known_chips, parse_chip
 from lydite.hardware.chip.spec import chip_json_schema
@@ -28,6 +28,7 @@ __all__ = [
     "CHIP_FILES",
     "DATAFLOWS",
     "DRAMS",
+    "GEM5_DRAMS",
     "ArrayParameters",
     "Chip",
     "ChipFile",

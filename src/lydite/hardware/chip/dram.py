@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lydite.errors import unknown_name
+from lydite.hardware.chip.gem5_drams import CONTROLLER_NS, INTERFACES, SAME, Interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +187,39 @@ DRAMS: dict[str, Dram] = {
 """Memories by name."""
 
 
+def _of_gem5(interface: Interface) -> Dram:
+    if interface.name in SAME:
+        return DRAMS[SAME[interface.name]]
+    return Dram(
+        interface.name,
+        interface.peak_bytes_per_s,
+        1,
+        interface.beats * interface.width_bits // 8,
+        interface.row_bytes,
+        interface.banks,
+        (CONTROLLER_NS + interface.access_ns + interface.burst_ns) * _NS,
+        interface.rrd_ns * _NS,
+        interface.xaw_ns * _NS,
+        interface.rfc_ns * _NS,
+        interface.refi_ns * _NS,
+        interface.pj_per_bit,
+        f"{_GEM5}: {interface.name}",
+        interface.energy_source,
+        interface.bytes,
+    )
+
+
+GEM5_DRAMS: dict[str, Dram] = {each.name: _of_gem5(each) for each in INTERFACES}
+"""One channel of each of gem5's interfaces, by gem5's names."""
+
+
 def dram_named(name: str) -> Dram:
-    """A row of `DRAMS`.
+    """A row of `DRAMS` or `GEM5_DRAMS`, whatever the case of its name.
 
     Raises:
         InputError: there is none (with the nearest).
     """
-    if name.lower() not in DRAMS:
-        raise unknown_name("dram", name, tuple(DRAMS))
-    return DRAMS[name.lower()]
+    known = {each.lower(): dram for each, dram in (DRAMS | GEM5_DRAMS).items()}
+    if name.lower() not in known:
+        raise unknown_name("dram", name, (*DRAMS, *GEM5_DRAMS))
+    return known[name.lower()]

@@ -9,10 +9,10 @@ from lydite.cluster import summaries
 from lydite.report.text import percent, signed_percent, table
 
 if TYPE_CHECKING:
-    from lydite.cluster import Compared
+    from lydite.cluster import MeasuredStep
 
 
-def accuracy_summary(cells: Sequence[Compared]) -> str:
+def accuracy_summary(cells: Sequence[MeasuredStep]) -> str:
     """Table of the accuracy of the simulation and of simple methods beside it."""
     found = summaries(cells)
     if not found:

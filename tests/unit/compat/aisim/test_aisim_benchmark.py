@@ -413,9 +413,7 @@ def test_bad_options(command, tensorflow, tmp_path):
         assert code == 2
         assert message in err
         assert len(err.splitlines()) == 1
-    assert command(tmp_path / "none.yaml")[2].endswith(
-        "cannot be read: No such file or directory\n"
-    )
+    assert command(tmp_path / "none.yaml")[2].endswith(": No such file or directory\n")
 
 
 @pytest.mark.parametrize(

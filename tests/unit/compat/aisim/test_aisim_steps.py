@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lydite.compat.aisim import Curve, Exchange, Execution, Node, Timed, coverage_of, play_step
+from lydite.compat.aisim import Curve, Exchange, Execution, GraphNode, Timed, coverage_of, play_step
 from lydite.compat.aisim.exchange import read_nccl_log, read_nccl_logs
 from lydite.compat.aisim.nodes import in_order, kind_of
 from lydite.errors import InputError, UnitError
@@ -28,7 +28,12 @@ def ends(step):
     }
 
 
-FORK = [Node("a", "A"), Node("b", "B", ("a",)), Node("c", "C", ("a",)), Node("d", "D", ("b", "c"))]
+FORK = [
+    GraphNode("a", "A"),
+    GraphNode("b", "B", ("a",)),
+    GraphNode("c", "C", ("a",)),
+    GraphNode("d", "D", ("b", "c")),
+]
 
 
 def test_one_stream_runs_what_is_ready_in_turn():
@@ -59,11 +64,11 @@ def test_what_is_unknown_is_named():
 
 
 BACKWARD = [
-    Node("b0", "Backward"),
-    Node("b1", "Backward", ("b0",)),
-    Node("ddp_Allreduce_0", "ddp_Allreduce", ("b0",), "allreduce"),
-    Node("ddp_Allreduce_1", "ddp_Allreduce", ("b1",), "allreduce"),
-    Node("optimizer_step", "optimizer_step", ("b1",)),
+    GraphNode("b0", "Backward"),
+    GraphNode("b1", "Backward", ("b0",)),
+    GraphNode("ddp_Allreduce_0", "ddp_Allreduce", ("b0",), "allreduce"),
+    GraphNode("ddp_Allreduce_1", "ddp_Allreduce", ("b1",), "allreduce"),
+    GraphNode("optimizer_step", "optimizer_step", ("b1",)),
 ]
 BACKWARD_US = {
     "b0": 10,
@@ -111,12 +116,12 @@ def test_playing_twice_gives_the_same():
 
 
 def test_devices_of_a_graph_have_streams_of_their_own():
-    nodes = [Node(n, "A", device=d) for n, d in (("a", "/GPU:0"), ("b", "/GPU:1"), ("c", ""))]
+    nodes = [GraphNode(n, "A", device=d) for n, d in (("a", "/GPU:0"), ("b", "/GPU:1"), ("c", ""))]
     assert ends(played(nodes, {"a": 10, "b": 20, "c": 5})) == {"a": 10, "b": 20, "c": 15}
 
 
 def test_an_optimiser_that_feeds_an_exchange():
-    nodes = [Node("o", "optimizer_step"), Node("r", "ddp_Allreduce", ("o",), "allreduce")]
+    nodes = [GraphNode("o", "optimizer_step"), GraphNode("r", "ddp_Allreduce", ("o",), "allreduce")]
     with pytest.raises(InputError, match="wait for each other"):
         played(nodes, {"o": 1, "r": 1})
 
@@ -130,7 +135,12 @@ def test_impossible_assumptions(wrong):
 
 
 def test_order_keeps_the_files_where_it_can():
-    nodes = [Node("c", "A", ("a",)), Node("b", "A"), Node("a", "A", ("b",)), Node("d", "A")]
+    nodes = [
+        GraphNode("c", "A", ("a",)),
+        GraphNode("b", "A"),
+        GraphNode("a", "A", ("b",)),
+        GraphNode("d", "A"),
+    ]
     assert [node.name for node in in_order(nodes)] == ["b", "a", "c", "d"]
 
 
@@ -150,11 +160,11 @@ def test_coverage_of_96_nodes_of_21_types():
     """The manual's alexnet: 6 of 96 nodes miss, of 4 of 21 types; exchanges do not count."""
     missing = ["Conv2D"] * 2 + ["Mul"] + ["Conv2DBackpropInput"] + ["Conv2DBackpropFilter"] * 2
     covered = [f"Type{at % 17}" for at in range(89)] + ["Mul"]
-    nodes = [Node(f"n{at}", op) for at, op in enumerate(missing + covered)]
+    nodes = [GraphNode(f"n{at}", op) for at, op in enumerate(missing + covered)]
     times = {n.name: Timed(US, "measured") for n in nodes[6:]}
     times |= {n.name: Timed(None, "unknown") for n in nodes[:3]}
     times |= {n.name: Timed(10 * US, "median of its type") for n in nodes[3:6]}
-    moved = [Node("s", "Send", kind="send"), Node("r", "Allreduce", kind="allreduce")]
+    moved = [GraphNode("s", "Send", kind="send"), GraphNode("r", "Allreduce", kind="allreduce")]
     found = coverage_of("alexnet", nodes + moved, times)
     assert (found.covered_nodes, found.nodes) == (90, 96)
     assert (found.covered_types, found.types) == (17, 21)

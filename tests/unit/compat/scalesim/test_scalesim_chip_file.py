@@ -12,7 +12,7 @@ from lydite.compat.scalesim import read_config, read_scalesim_chip
 from lydite.errors import InputError
 from lydite.hardware.chip import SystolicArray, read_chip
 
-DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", Path(__file__).parents[5] / "shared" / "data"))
 CONFIG = """[general]
 run_name = tiny
 [architecture_presets]

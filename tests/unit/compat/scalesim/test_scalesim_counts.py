@@ -9,7 +9,7 @@ from lydite.chip.systolic import Array, OffChipMemory, Product, run_on
 from lydite.compat.scalesim import read_config, read_topology
 from lydite.errors import InputError
 
-DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", Path(__file__).parents[5] / "shared" / "data"))
 CONFIG = """[general]
 run_name = tiny
 

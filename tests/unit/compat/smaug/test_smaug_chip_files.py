@@ -11,7 +11,7 @@ from lydite.compat.smaug import read_smaug_chip
 from lydite.errors import InputError
 from lydite.hardware.chip import read_chip
 
-DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", Path(__file__).parents[4] / "shared" / "data"))
+DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", Path(__file__).parents[5] / "shared" / "data"))
 ARRAYS = ("inputs", "weights", "results", "a", "b", "inputs0", "inputs1")
 ACCELERATOR = "\n".join(
     [

@@ -1,13 +1,13 @@
 """A systolic array that waits for memory: its SRAMs played, and DRAM bytes."""
 
 from lydite.chip.systolic.replay.memory_stalls import OffChipMemory, Stalled, stalled_run
-from lydite.chip.systolic.replay.traffic import Buffers, Traffic, edge_cycles, traffic_of
+from lydite.chip.systolic.replay.traffic import Buffers, DramTraffic, edge_cycles, traffic_of
 
 __all__ = [
     "Buffers",
+    "DramTraffic",
     "OffChipMemory",
     "Stalled",
-    "Traffic",
     "edge_cycles",
     "stalled_run",
     "traffic_of",

@@ -46,7 +46,7 @@ class Buffers:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class DramTraffic:
     """DRAM bytes; every attribute is a column.
 
     Attributes:
@@ -64,7 +64,7 @@ class Traffic:
 
 def traffic_of(
     array: Array, product: Product, buffers: Buffers, *, ifmap_elements: Column | None = None
-) -> Traffic:
+) -> DramTraffic:
     """DRAM bytes of products, each `count` times over.
 
     Args:
@@ -89,7 +89,7 @@ def traffic_of(
     spilled = _spilled_sums(array, shape, buffers)
     results = product.m * product.n * size
     partial = product.m * product.n * buffers.partial_sum_bytes * spilled
-    return Traffic(*(product.count * b for b in (ifmap, filters, results + partial, partial)))
+    return DramTraffic(*(product.count * b for b in (ifmap, filters, results + partial, partial)))
 
 
 def _spilled_sums(array: Array, shape: FoldShape, buffers: Buffers) -> Numbers:

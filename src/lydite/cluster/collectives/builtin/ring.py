@@ -17,7 +17,7 @@ from lydite.cluster.collectives.messages import Messages, joined, rounds, tree
 from lydite.hardware.cluster import Cluster, best_ring
 
 
-class Ring(Algorithm):
+class RingAlgorithm(Algorithm):
     """Rings over all ranks."""
 
     kinds = ("AllReduce", "AllGather", "ReduceScatter", "Broadcast")
@@ -78,4 +78,4 @@ def ring_places(cluster: Cluster, ranks: Ints) -> Ints:
     return order[np.searchsorted(ranks[order], best_ring(cluster, ranks).orders)]
 
 
-RING = Ring()
+RING = RingAlgorithm()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lydite.errors import InputError, unknown_name
-from lydite.graph.formats import Fields, Message, Name, format_pbtxt, read_pbtxt
+from lydite.graph.formats import Fields, Name, TextMessage, format_pbtxt, read_pbtxt
 
 ALIGNMENT = {"Reference": 0, "SMV": 8}
 """By backend: the innermost size of a stored tensor is padded to a multiple of this; 0 for none."""
@@ -237,7 +237,7 @@ def network_of_file(path: Path | str) -> Network:
     return network_of_message(read_pbtxt(path))
 
 
-def network_of_message(root: Message) -> Network:
+def network_of_message(root: TextMessage) -> Network:
     """A parsed topology as a network; see `network_of_file`."""
     if not root.all("nodes"):
         raise root.error("no topology of SMAUG: it has no 'nodes'")
@@ -250,7 +250,7 @@ def network_of_message(root: Message) -> Network:
     )
 
 
-def _node(message: Message) -> Node:
+def _node(message: TextMessage) -> Node:
     name = message.text("name")
     if not name:
         raise message.error("a node has no name")
@@ -273,7 +273,7 @@ def _node(message: Message) -> Node:
     )
 
 
-def _spec(message: Message) -> Spec:
+def _spec(message: TextMessage) -> Spec:
     name, shape = message.text("name"), message.message("shape")
     dtype = message.name("data_type", DTYPES)
     if not name or shape is None or not dtype:
@@ -287,7 +287,7 @@ def _spec(message: Message) -> Spec:
     return Spec(name, DTYPES[dtype], tuple(dims), layout, alignment)
 
 
-def _params(message: Message | None) -> dict[str, Any]:
+def _params(message: TextMessage | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if message is None:
         return found

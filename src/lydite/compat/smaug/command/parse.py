@@ -1,0 +1,158 @@
+"""SMAUG's command lines, plain or as gem5 starts them, read whole.
+
+.../gem5.opt FLAGS .../aladdin_se.py FLAGS -c .../smaug -o "TOPOLOGY PARAMS FLAGS"
+.../smaug TOPOLOGY PARAMS FLAGS
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import PurePosixPath
+
+from lydite.compat.smaug.command.flags import SCRIPT, SIMULATOR, SMAUG, Flag
+from lydite.errors import InputError
+
+_GEM5 = re.compile(r"gem5\.(opt|fast|debug|prof|perf)")
+BINARIES = ("smaug", "smaug-instrumented")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A flag of a command line, and what became of it.
+
+    Attributes:
+        flag: as it was written.
+        value: as it was written; "" for none.
+        fate: "honoured", "ignored" or "refused".
+        reason: what it became, or why.
+    """
+
+    flag: str
+    value: str
+    fate: str
+    reason: str
+
+
+@dataclass
+class CommandLine:
+    """What a command line says.
+
+    Attributes:
+        binary: "smaug" or "smaug-instrumented".
+        topology: path of the topology.
+        params: path of the parameters; "" for none.
+        in_gem5: whether gem5 starts it.
+        values: values of honoured flags, by the usual spelling; "" where a flag takes none.
+        told: all flags in their order.
+    """
+
+    binary: str = ""
+    topology: str = ""
+    params: str = ""
+    in_gem5: bool = False
+    values: dict[str, str] = field(default_factory=dict)
+    told: list[Told] = field(default_factory=list)
+
+    def refuse(self) -> None:
+        """Raise for the first flag that is refused.
+
+        Raises:
+            InputError: there is one.
+        """
+        for each in self.told:
+            if each.fate == "refused":
+                raise InputError(f"{each.flag} is refused: {each.reason}", hint="leave it out")
+
+
+def parse_command(words: Sequence[str]) -> CommandLine:
+    """Read a command line.
+
+    Raises:
+        InputError: neither gem5's nor SMAUG's, an unknown flag (with the nearest), a flag without
+            its value, or no topology.
+    """
+    found = CommandLine()
+    if not words:
+        raise InputError("no command", allowed=".../gem5.opt ... or .../smaug TOPOLOGY PARAMS")
+    program = PurePosixPath(words[0]).name
+    if _GEM5.fullmatch(program):
+        found.in_gem5 = True
+        _gem5(words[1:], found)
+    elif program in BINARIES:
+        found.binary = program
+        _smaug(words[1:], found)
+    else:
+        raise InputError(
+            f"'{words[0]}' is neither gem5 nor SMAUG", allowed=f"gem5.opt, {', '.join(BINARIES)}"
+        )
+    return found
+
+
+def _gem5(words: Sequence[str], found: CommandLine) -> None:
+    script = next((at for at, word in enumerate(words) if word.endswith(".py")), None)
+    if script is None:
+        raise InputError("gem5 without its script", allowed=".../configs/aladdin/aladdin_se.py")
+    _no_words(_read(words[:script], SIMULATOR, "gem5", found), "gem5")
+    _no_words(_read(words[script + 1 :], SCRIPT, "gem5's script", found), "gem5's script")
+    command, options = found.values.get("--cmd"), found.values.get("--options")
+    if command is None or options is None:
+        raise InputError(
+            f"gem5's script has no {'-c' if command is None else '-o'}",
+            allowed="-c .../smaug -o 'TOPOLOGY PARAMS --gem5 ...'",
+        )
+    found.binary = PurePosixPath(command).name
+    if found.binary not in BINARIES:
+        raise InputError(f"-c {command} is not SMAUG", allowed=", ".join(BINARIES))
+    try:
+        _smaug(shlex.split(options), found)
+    except ValueError as error:
+        raise InputError(f"-o is not a command line: {error}", where=options) from error
+
+
+def _smaug(words: Sequence[str], found: CommandLine) -> None:
+    files = _read(words, SMAUG, "SMAUG", found)
+    if not 1 <= len(files) <= 2:
+        raise InputError(
+            f"{len(files)} files", where=found.binary, allowed="TOPOLOGY, or TOPOLOGY PARAMS"
+        )
+    found.topology, found.params = files[0], files[1] if len(files) > 1 else ""
+
+
+def _read(words: Sequence[str], flags: Sequence[Flag], whose: str, found: CommandLine) -> list[str]:
+    """Sort flags out of some words; what is left are words without a flag."""
+    known = {name: flag for flag in flags for name in flag.names}
+    left: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-") or word == "-":
+            left.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        flag = known.get(name)
+        if flag is None:
+            raise _unknown(name, known, whose)
+        if flag.takes_value and not equals and not flag.optional:
+            value = next(rest, "")
+            if not value:
+                raise InputError(f"{name} has no value", where=whose)
+        if equals and not flag.takes_value:
+            raise InputError(f"{name} takes no value", where=whose)
+        found.told.append(Told(name, value, flag.fate, flag.reason))
+        if flag.fate == "honoured":
+            found.values[flag.names[0]] = value
+    return left
+
+
+def _unknown(name: str, known: Sequence[str] | dict[str, Flag], whose: str) -> InputError:
+    near = get_close_matches(name, list(known), n=1, cutoff=0.4)
+    hint = f"did you mean '{near[0]}'?" if near else "type: lydite smaug --help"
+    return InputError(f"unknown flag '{name}'", where=whose, hint=hint)
+
+
+def _no_words(words: Sequence[str], whose: str) -> None:
+    if words:
+        raise InputError(f"'{words[0]}' is no flag", where=whose)
