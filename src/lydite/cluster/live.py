@@ -57,7 +57,7 @@ def memory_course(result: StepResult) -> list[Course]:
     """
     ends = result.timeline.makespan_ps * 1e-12
     pp, stages = result.plan.pp, result.stages
-    found: list[Course] = []
+    courses: list[Course] = []
     for stage, tasks in enumerate(_tasks_by_stage(result)):
         units = {unit.name: unit for units in stages[stage::pp] for unit in units}
         kinds = result.memory[stage]
@@ -66,8 +66,8 @@ def memory_course(result: StepResult) -> list[Course]:
         if not any(change < 0 for _, change in events):
             events = [(0.0, kinds["activations"])]
         times, changes = np.array([(0.0, 0.0), *events, (ends, 0.0)]).T
-        found.append(Course(times, static + np.cumsum(changes), static))
-    return found
+        courses.append(Course(times, static + np.cumsum(changes), static))
+    return courses
 
 
 def _tasks_by_stage(result: StepResult) -> Iterator[list[int]]:
@@ -103,11 +103,11 @@ def _events(
             start = float(timeline.start_ps[task]) * 1e-12
             begins[key] = min(begins.get(key, start), start)
             done[key] = max(done.get(key, 0.0), end)
-    found: list[tuple[float, float]] = []
+    events: list[tuple[float, float]] = []
     for key, end in ends.items():
         unit = units[key[0]]
         kept, again = unit.kept_bytes, max(0.0, unit.saved_bytes - unit.kept_bytes)
-        found.append((end, kept))
+        events.append((end, kept))
         if key in done:
-            found += [(begins[key], again), (done[key], -kept - again)]
-    return found
+            events += [(begins[key], again), (done[key], -kept - again)]
+    return events

@@ -348,8 +348,8 @@ def _dependencies(
         ],
         np.int64,
     ).reshape(len(kinds), len(ranks))
-    found = base[table].astype(np.int32)[index] + np.repeat(place, times)[:, None]
-    return counts, np.ascontiguousarray(found.T).ravel()
+    dependencies = base[table].astype(np.int32)[index] + np.repeat(place, times)[:, None]
+    return counts, np.ascontiguousarray(dependencies.T).ravel()
 
 
 def _neighbours(whom: int, member: int, plan: Plan, ranks: np.ndarray) -> np.ndarray:

@@ -162,8 +162,8 @@ def _powers(most: int) -> Iterator[int]:
 
 def _experts(graph: Graph) -> int:
     """Number of experts per layer; 1 for a net without experts."""
-    found = [op.inputs[2] for op in graph.ops if op.op_type == "MoE"]
-    return int((graph.type_of(found[0]).shape or (1,))[0]) if found else 1
+    weights = [op.inputs[2] for op in graph.ops if op.op_type == "MoE"]
+    return int((graph.type_of(weights[0]).shape or (1,))[0]) if weights else 1
 
 
 def _candidates(

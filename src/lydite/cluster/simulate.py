@@ -104,8 +104,8 @@ class StepResult(OneLine):
         path = self.timeline.critical_path()
         category = self.played.tasks.category[path]
         seconds = np.bincount(category, self.timeline.span_ps[path] * 1e-12, len(CATEGORIES))
-        found = {CATEGORIES[at]: float(seconds[at]) for at in np.unique(category).tolist()}
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+        by_category = {CATEGORIES[at]: float(seconds[at]) for at in np.unique(category).tolist()}
+        return dict(sorted(by_category.items(), key=lambda item: -item[1]))
 
     @property
     def mfu(self) -> float:
@@ -375,18 +375,18 @@ def groups_of(cluster: Cluster, plan: Plan, constants: Constants = ASSUMED) -> d
     Each is timed from the groups of its kind that begin in the first host and share its links.
     """
     wide, host = plan.tp * plan.replicas, cluster.devices_per_host
-    found: dict[str, Group] = {}
+    groups: dict[str, Group] = {}
     for name, (stride, size) in plan.groups.items():
         firsts = [r for r in range(min(host, wide)) if r // stride % size == 0]
         members = [[r + i * stride for i in range(size)] for r in firsts]
-        found[name] = _measured(group_of(cluster, members, constants.collectives), constants)
-    found["pp"] = Group(1, float("inf"), 0.0)
+        groups[name] = _measured(group_of(cluster, members, constants.collectives), constants)
+    groups["pp"] = Group(1, float("inf"), 0.0)
     if plan.pp > 1:
         senders = list(range(min(wide, host)))
-        found["pp"] = link_between(
+        groups["pp"] = link_between(
             cluster, senders, [rank + wide for rank in senders], constants.collectives
         )
-    return found
+    return groups
 
 
 def _measured(group: Group, constants: Constants) -> Group:
@@ -408,13 +408,13 @@ def _spread(costs: Sequence[BlockCost]) -> tuple[float, float]:
 
 
 def _sources(costs: Sequence[BlockCost]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    by_source: dict[str, float] = {}
     for cost in costs:
         for name in PARTS:
             for source, seconds in cost.parts[name].by_source.items():
-                found[source] = found.get(source, 0.0) + seconds * cost.block.count
-    total = sum(found.values()) or 1.0
-    return {source: seconds / total for source, seconds in found.items()}
+                by_source[source] = by_source.get(source, 0.0) + seconds * cost.block.count
+    total = sum(by_source.values()) or 1.0
+    return {source: seconds / total for source, seconds in by_source.items()}
 
 
 def _breakdown(
@@ -424,7 +424,7 @@ def _breakdown(
 
     Where all ranks were simulated, one rank of each stage is taken.
     """
-    found: dict[str, float] = {name: 0.0 for name in (*CATEGORIES, "bubble")}
+    by_category: dict[str, float] = {name: 0.0 for name in (*CATEGORIES, "bubble")}
     hidden, wide = 0.0, played.ranks // plan.pp
     whole = timeline.makespan_ps * 1e-12
     for stage in range(plan.pp):
@@ -440,13 +440,13 @@ def _breakdown(
             hidden += (timeline.covered_ps(category, own) * 1e-12 - spent[name]) / plan.pp
             behind.append(category)
         for name, seconds in spent.items():
-            found[name] += seconds / plan.pp
-        found["bubble"] += (whole - sum(spent.values())) / plan.pp
+            by_category[name] += seconds / plan.pp
+        by_category["bubble"] += (whole - sum(spent.values())) / plan.pp
     phases = [
         p for units in stages for u in units for p in (u.forward, u.recompute, u.data, u.weights)
     ]
-    found["of it launches"] = sum(p.launch_s for p in phases) * plan.micro_batches / plan.pp
-    return found, hidden
+    by_category["of it launches"] = sum(p.launch_s for p in phases) * plan.micro_batches / plan.pp
+    return by_category, hidden
 
 
 def fitting(result: StepResult) -> str:

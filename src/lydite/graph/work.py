@@ -93,14 +93,14 @@ def work_of_key(key: OpKey) -> Work | None:
     call = call_of(key)
     try:
         cost = row.work(call)
-        found = Work(
+        work = Work(
             flops=float(cost.flops),
             bytes_read=call.all_inputs() if cost.read is None else float(cost.read),
             bytes_written=call.all_outputs() if cost.written is None else float(cost.written),
             parameters=_parameters(key),
         )
         # a nonsensical attribute, such as a kernel of -1, contradicts the operator
-        return found if min(found.flops, found.bytes_read, found.bytes_written) >= 0 else None
+        return work if min(work.flops, work.bytes_read, work.bytes_written) >= 0 else None
     except (NotKnownError, ValueError, IndexError, ArithmeticError):
         return None  # open sizes, or an operator that contradicts itself
 
@@ -141,8 +141,8 @@ def products_of(op: Op, graph: Graph) -> Products | None:
 
 
 def _defaults(key: OpKey) -> dict[str, object]:
-    found = default_attrs(key.op_type, key.domain, key.version)
-    return {name: plain_attr(value) for name, value in found.items()}
+    defaults = default_attrs(key.op_type, key.domain, key.version)
+    return {name: plain_attr(value) for name, value in defaults.items()}
 
 
 _UPDATES = ("Adam", "Adagrad", "Momentum", "GradientDescent")
@@ -197,8 +197,8 @@ def total_work(graph: Graph) -> GraphWork:
 
 
 def _body_work(body: Graph) -> Work | None:
-    found = total_work(body)
-    return None if found.unknown else found.total
+    work = total_work(body)
+    return None if work.unknown else work.total
 
 
 def _if_work(op: Op, graph: Graph) -> Work | None:

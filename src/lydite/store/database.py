@@ -151,7 +151,7 @@ class Database:
         An argument that is None matches everything. Operators without a row are left out.
         """
         known = {key.digest: key for key in keys}
-        found: dict[str, list[Measurement]] = {}
+        by_digest: dict[str, list[Measurement]] = {}
         with self._reading() as connection:
             softwares = queries.softwares(connection, backend)
             query = select(*rows.MEASUREMENT_COLUMNS).where(
@@ -164,10 +164,10 @@ class Database:
             decoder = rows.RowDecoder(softwares, known)
             for part in self._stream(connection, query):
                 for item in decoder.measurements(part):
-                    found.setdefault(item.key.digest, []).append(item)
-        for several in found.values():
+                    by_digest.setdefault(item.key.digest, []).append(item)
+        for several in by_digest.values():
             several.sort(key=_moment, reverse=True)
-        return found
+        return by_digest
 
     def rows_for(
         self,
@@ -195,8 +195,8 @@ class Database:
                     device=device, threads=threads, scope=scope, cache=cache, status=status
                 ),
             )
-            found = queries.decode(self._stream(connection, query), softwares)
-            return sorted(found, key=_moment, reverse=True)
+            measurements = queries.decode(self._stream(connection, query), softwares)
+            return sorted(measurements, key=_moment, reverse=True)
 
     def query(
         self, *, limit: int | None = None, **filters: Unpack[Filters]
@@ -237,8 +237,8 @@ class Database:
     def devices(self) -> list[DeviceRecord]:
         """Every device in the database, ordered by name."""
         with self._reading() as connection:
-            found = connection.execute(select(schema.devices).order_by(schema.devices.c.name))
-            return [rows.read_device(row.name, row.spec) for row in found]
+            records = connection.execute(select(schema.devices).order_by(schema.devices.c.name))
+            return [rows.read_device(row.name, row.spec) for row in records]
 
     def add_device(self, name: str, spec: Mapping[str, Any]) -> None:
         """Store the specification of a device, replacing an older one.
@@ -282,8 +282,8 @@ class Database:
         """The runs, newest first."""
         order = (schema.runs.c.started_at.desc(), schema.runs.c.id)
         with self._reading() as connection:
-            found = connection.execute(select(schema.runs).order_by(*order).limit(limit))
-            return [rows.read_run(row) for row in found]
+            records = connection.execute(select(schema.runs).order_by(*order).limit(limit))
+            return [rows.read_run(row) for row in records]
 
     def _ready(self, read_only: bool) -> None:
         with connect.one_message(self.where), self._engine.connect() as connection:

@@ -211,16 +211,16 @@ class Group:
         near = self.inside_bandwidth_bytes_per_s * PACKET_EFFICIENCY[self.link] * share
         inside = max(1, self.ranks // self.hosts)
         hop_s = across_s if self.hosts > 1 else inside_s
-        found = find_algorithm(kind, algorithm)
+        other = find_algorithm(kind, algorithm)
         far = share * ranks.bandwidth_bytes_per_s
         if self.hosts == 1:
             near = far
-        elif not found.crosses_once:
+        elif not other.crosses_once:
             far /= inside
         waits = Wires(self.ranks, float("inf"), hop_s, inside, float("inf"), inside_s)
         moves = Wires(self.ranks, far, 0.0, inside, near, 0.0)
-        latency = base + found.seconds(kind, waits, size)
-        return NcclChoice(algorithm, protocol, latency, found.seconds(kind, moves, size) / size)
+        latency = base + other.seconds(kind, waits, size)
+        return NcclChoice(algorithm, protocol, latency, other.seconds(kind, moves, size) / size)
 
     def wire_share(self, algorithm: str, protocol: str) -> float:
         """Share of the link bandwidth left for data after packet, flag and protocol overhead."""
@@ -352,14 +352,14 @@ def link_between(
         calibration: As for `group_of`.
     """
     nodes = cluster.device_node
-    found = paths(cluster, nodes[np.asarray(one)], nodes[np.asarray(other)])
-    load = np.bincount(found.links, minlength=len(cluster.links))
+    routes = paths(cluster, nodes[np.asarray(one)], nodes[np.asarray(other)])
+    load = np.bincount(routes.links, minlength=len(cluster.links))
     used = load > 0
     rate = float((cluster.links.bandwidth_bytes_per_s[used] / load[used]).min())
-    _, latency = path_cost(cluster, found)
+    _, latency = path_cost(cluster, routes)
     host = cluster.host_of_rank
     hosts = 2 if (host[np.asarray(one)] != host[np.asarray(other)]).any() else 1
-    group = Group(2, rate, float(latency.max()), hosts, _link(cluster, found))
+    group = Group(2, rate, float(latency.max()), hosts, _link(cluster, routes))
     return _as_run(cluster, group, calibration)
 
 

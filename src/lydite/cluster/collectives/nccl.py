@@ -156,8 +156,8 @@ class NcclChoice(NamedTuple):
 
 def best(group: Ranks, kind: str, size_bytes: float) -> tuple[NcclChoice, float]:
     """The candidate that NCCL chooses and its time in seconds, without launch and local tensor."""
-    found = [(one.seconds(size_bytes), one) for one in candidates(group, kind)]
-    seconds, one = min(found, key=lambda item: item[0])
+    timed = [(one.seconds(size_bytes), one) for one in candidates(group, kind)]
+    seconds, one = min(timed, key=lambda item: item[0])
     return one, seconds
 
 
