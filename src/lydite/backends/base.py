@@ -1,4 +1,4 @@
-"""What a backend is: who can run a graph here, and what it really runs.
+"""Interface of backends, which run graphs on this machine.
 
 capabilities   what is installed, on which device, in which precisions
 lower          the graph as the backend executes it, after its own fusion and layout
@@ -26,13 +26,13 @@ from lydite.graph.dtypes import numpy_dtype
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a graph is to be run.
+    """Settings for running a graph.
 
     Attributes:
-        threads: CPU threads inside an operator.
-        device: "cpu", "cuda", ...
-        seed: for weights and inputs that have no numbers.
-        optimise: whether the backend may fuse; off for a graph that it has lowered itself.
+        threads: Number of CPU threads per operator.
+        device: Name of the device, such as "cpu" or "cuda".
+        seed: Random seed for weights and inputs without values.
+        optimise: Whether the backend may fuse operators; off for a graph that it has lowered.
     """
 
     threads: int = 1
@@ -43,15 +43,15 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do here.
+    """Capabilities of a backend on this machine.
 
     Attributes:
-        available: whether it can run at all.
-        versions: package name -> version, of everything that decides its speed.
-        devices: what `Settings.device` may be.
-        dtypes: element types it computes in.
-        reason: why it is not available.
-        hint: the command that adds what is missing.
+        available: Whether the backend can run.
+        versions: Version by package name, for every package that affects its speed.
+        devices: Supported values of `Settings.device`.
+        dtypes: Element types that it can compute in.
+        reason: Why it is not available.
+        hint: Command that installs what is missing.
     """
 
     available: bool
@@ -77,14 +77,14 @@ class Prepared(Protocol):
 
     @property
     def device_seconds(self) -> Callable[[int], float] | None:
-        """Seconds per call over so many calls, by a clock of the device itself.
+        """Function that times a number of calls by the device's clock, in seconds per call.
 
-        None where only the host's clock can tell.
+        None if only the host's clock is available.
         """
         return None
 
     def run(self) -> None:
-        """One call."""
+        """Run the graph once."""
         ...
 
     def synchronize(self) -> None:
@@ -100,7 +100,7 @@ class Prepared(Protocol):
         raise BackendError(f"takes no inputs from outside: {', '.join(feeds)}")
 
     def outputs(self) -> dict[str, np.ndarray]:
-        """What the last call computed, by output name, in host memory.
+        """Outputs of the last call by name, in host memory.
 
         Raises:
             BackendError: the backend hands out no results.
@@ -132,18 +132,18 @@ def check_feeds(feeds: Mapping[str, np.ndarray], graph: Graph) -> None:
 
 
 def square_product(op_type: str, domain: str = "", version: int = 13) -> OpKey:
-    """A product of two 256 x 256 matrices under the name that a backend gives it: its pace."""
+    """Key of a product of two 256 x 256 matrices, the reference operator of a backend's pace."""
     square = TensorType("float32", (256, 256))
     operands = (Operand(square), Operand(square, const=True))
     return OpKey(op_type, operands, (square,), domain=domain, version=version)
 
 
 def check_runnable(graph: Graph) -> None:
-    """Refuse, before anything is allocated, what cannot be run anywhere here.
+    """Refuse a graph that cannot run on this machine, before anything is allocated.
 
     Raises:
-        InputError: a size is a name that is not bound.
-        BackendError: the weights and the copy that a backend packs do not fit in memory.
+        InputError: a symbolic size is not bound.
+        BackendError: the weights and the backend's packed copy of them do not fit in memory.
     """
     if graph.open_dims:
         names = " ".join(f"--dim {name}=SIZE" for name in graph.open_dims)
@@ -159,18 +159,18 @@ def check_runnable(graph: Graph) -> None:
 
 @runtime_checkable
 class Backend(Protocol):
-    """See the module's docstring."""
+    """A program that runs graphs on this machine."""
 
     name: str
     pace_key: OpKey
     """The reference that runs beside every operator: how fast the machine is at that moment."""
 
     def capabilities(self) -> Capabilities:
-        """What is here."""
+        """Capabilities of the backend on this machine."""
         ...
 
     def lower(self, graph: Graph, settings: Settings) -> Graph:
-        """The graph as it is really executed.
+        """The graph as the backend executes it.
 
         Raises:
             BackendError: the backend refuses the graph.

@@ -20,13 +20,15 @@ from lydite.results import OneLine
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One model on so many devices.
+    """Simulated and measured step time of a model on a number of devices.
 
     Attributes:
-        model, devices: which, as the file has them.
-        predicted_s, low_s, high_s: of the step; the bounds are those of the operators' estimates.
-        sum_s: of the step's operators on one device.
-        baseline_s: measured.
+        model: Name of the model in the baseline file.
+        devices: Number of devices.
+        predicted_s: Simulated time of the step in seconds.
+        low_s, high_s: Bounds on that time in seconds, from the bounds of the operators' estimates.
+        sum_s: Sum of the step's operator times on one device, in seconds.
+        baseline_s: Measured time of the step in seconds.
     """
 
     model: str
@@ -39,16 +41,16 @@ class Compared:
 
     @property
     def environment(self) -> str:
-        """Where."""
+        """Number of devices as text."""
         return f"{self.devices} devices" if self.devices > 1 else "1 device"
 
     @property
     def error(self) -> float:
-        """Signed relative error."""
+        """Signed relative error of the simulated time, as a share."""
         return self.predicted_s / self.baseline_s - 1
 
     def to_json(self) -> dict[str, Any]:
-        """All figures, units in the keys."""
+        """All figures as JSON values, with units in the keys."""
         return {field.name: getattr(self, field.name) for field in fields(self)} | {
             "error": self.error,
             "inside_bounds": self.low_s <= self.baseline_s <= self.high_s,
@@ -57,12 +59,12 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison(OneLine):
-    """Everything that was compared, and what was not.
+    """Result of a comparison with measured steps.
 
     Attributes:
-        steps: by model, then by devices.
-        not_compared: what does not count, each with its reason.
-        notes: what a reader should know of those that count.
+        steps: Compared steps, ordered by model, then by number of devices.
+        not_compared: Baselines that were left out, each with the reason.
+        notes: Caveats about the steps that were compared.
     """
 
     steps: Sequence[Compared]
@@ -70,7 +72,7 @@ class Comparison(OneLine):
     notes: Sequence[str]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, units in the keys, errors as shares of 1."""
+        """The comparison as JSON values, with units in the keys and errors as shares of 1."""
         return {
             "steps": [step.to_json() for step in self.steps],
             "average_loss": average_loss(self.steps),
@@ -81,7 +83,7 @@ class Comparison(OneLine):
         }
 
     def headline(self) -> str:
-        """Numbers of steps."""
+        """Number of steps compared and left out, in one line."""
         return f"{len(self.steps)} steps compared, {len(self.not_compared)} not"
 
 
@@ -101,17 +103,17 @@ def compare(
     """Simulate a data-parallel training step for every measured one.
 
     Args:
-        baselines: measured steps by devices and model.
-        cluster: its first devices are used, as many as each baseline says.
-        build: makes a model of that name, a batch of `batch`.
-        estimator, loss, optimizer, constants: as `simulate_step`.
-        models: only these; all of the file without any.
-        batch: samples of a device and step.
-        progress: told how many models are done.
+        baselines: Measured steps by number of devices and model.
+        cluster: Cluster whose first devices are used, as many as each baseline says.
+        build: Function that builds a model by name, at a batch size of `batch`.
+        estimator, loss, optimizer, constants: As for `simulate_step`.
+        models: Names of the models to compare; empty for all in the file.
+        batch: Samples per device and step.
+        progress: Called with the number of models done, their total and a label.
 
     Raises:
-        InputError: a model that the file does not have (with the nearest), or nothing to compare
-            (with the reasons).
+        InputError: the file lacks one of `models` (the error gives the nearest name), or there is
+            nothing to compare (the error gives the reasons).
     """
     known = dict.fromkeys(model for _, model in (*baselines.seconds, *baselines.refused))
     for model in models:
@@ -148,13 +150,13 @@ class _Runner:
         self.notes: list[str] = []
 
     def has_times(self, model: str) -> bool:
-        """Whether any of its baselines is a time; names those that are none."""
+        """Whether a model has any valid baseline; records those that are invalid."""
         reasons = [self.baselines.why_not(devices, model) for devices in self.counts]
         self.not_compared += [reason for reason in reasons if reason]
         return not all(reasons)
 
     def model(self, model: str) -> None:
-        """All counts of a model; what is wrong with the model concerns no other."""
+        """Compare a model at all its device counts; a failure leaves other models unaffected."""
         try:
             self.steps.extend(self._steps(model))
         except LyditeError as error:

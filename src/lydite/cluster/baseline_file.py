@@ -17,15 +17,15 @@ class Baselines:
     """Measured step times.
 
     Attributes:
-        seconds: by (GPUs, model).
-        refused: by (GPUs, model) what stands there and is no time.
+        seconds: Time of a step in seconds, by (number of GPUs, model).
+        refused: Text of each entry that is not a valid time, by (number of GPUs, model).
     """
 
     seconds: Mapping[tuple[int, str], float]
     refused: Mapping[tuple[int, str], str]
 
     def why_not(self, gpus: int, model: str) -> str:
-        """Why there is no time; "" if there is one."""
+        """Why there is no time for a model on so many GPUs; "" if there is one."""
         if (gpus, model) in self.seconds:
             return ""
         given = self.refused.get((gpus, model))
@@ -35,10 +35,10 @@ class Baselines:
 def read_baselines(path: Path | str) -> Baselines:
     """Read `{"<gpus>": {"<model>": milliseconds}}`.
 
-    A time that is zero, negative or no number is kept as refused, so that it can be named.
+    An entry that is zero, negative or not a number is kept in `refused`, to be reported later.
 
     Raises:
-        InputError: no such file, no JSON, or of another form.
+        InputError: there is no such file, or it is not JSON of that form.
     """
     try:
         raw = json.loads(read_text(path))

@@ -1,8 +1,8 @@
-"""A graph in blocks: what repeats is kept once and counted, so that depth costs nothing.
+"""Blocks of a graph: a repeated layer is kept once with its count, so that depth costs no time.
 
-A net of 80 equal layers becomes head, one layer (80 times) and tail. Everything behind works on
-that short graph: sharing out, backward pass, estimates. A net without repetition is cut where a
-single tensor crosses, when a pipeline asks for stages.
+A net of 80 equal layers becomes head, one layer (80 times) and tail. Partitioning, backward pass
+and estimates then work on that short graph. For a pipeline, a net without repetition is cut where
+only a single tensor crosses.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LEAST_OPS = 4
 
 @dataclass(frozen=True)
 class Block:
-    """A run of operators.
+    """A contiguous run of operators.
 
     Attributes:
-        name: "head", "layer", "tail" or "part 3".
-        count: how often the net has it, one behind the other.
-        ops: names of its operators in the short graph.
+        name: Name of the block: "head", "layer", "tail" or such as "part 3".
+        count: Number of consecutive repetitions of the block in the net.
+        ops: Names of its operators in the shortened graph.
     """
 
     name: str
@@ -38,26 +38,26 @@ class Block:
 
 @dataclass(frozen=True)
 class Blocks:
-    """A graph, each repeated block in it once, and the blocks in order."""
+    """A graph that holds each repeated block only once, and its blocks in order."""
 
     graph: Graph
     blocks: tuple[Block, ...]
 
     @property
     def depth(self) -> int:
-        """Blocks, repetitions counted."""
+        """Number of blocks, counting repetitions."""
         return sum(block.count for block in self.blocks)
 
 
 def in_blocks(graph: Graph, parts: int = 1) -> Blocks:
-    """The graph in blocks.
+    """Divide a graph into blocks.
 
     Args:
-        graph: a net in inference, before its loss.
-        parts: into how many to cut a net that does not repeat.
+        graph: Inference graph of a net, without a loss.
+        parts: Number of parts to cut a net without repeated layers into.
 
     Raises:
-        InputError: it has fewer places to cut.
+        InputError: the net has too few places to cut.
     """
     start, period, count = repetition(graph)
     if count > 1 and count * period > len(graph.ops) / 2:
@@ -71,7 +71,7 @@ def in_blocks(graph: Graph, parts: int = 1) -> Blocks:
 
 
 def _cuts(graph: Graph, parts: int) -> list[int]:
-    """Where to cut: into a multiple of `parts`, fine enough that gradients are sent in time."""
+    """Positions to cut into a multiple of `parts`, fine enough to overlap gradient exchange."""
     for factor in (16, 8, 4, 2, 1):
         if factor * parts > 1:
             try:
@@ -86,9 +86,9 @@ def _cuts(graph: Graph, parts: int) -> list[int]:
 
 
 def repetition(graph: Graph) -> tuple[int, int, int]:
-    """Where the longest repetition begins, how many operators it repeats, and how often.
+    """Start of the longest repetition, the number of operators in its period, and their count.
 
-    Two operators are the same if type, attributes and all operand types are.
+    Two operators are the same if their types, attributes and all operand types are.
     """
     numbers: dict[object, int] = {}
     marks = np.array([numbers.setdefault(_mark(graph, op), len(numbers)) for op in graph.ops])
@@ -119,7 +119,7 @@ def _longest_run(equal: np.ndarray) -> tuple[int, int]:
 
 
 def _aligned(graph: Graph, start: int, period: int, count: int) -> tuple[int, int, int]:
-    """Shifted so that as few tensors as possible cross from one repetition to the next."""
+    """The repetition shifted so that the fewest tensors cross from one period to the next."""
     if count < 2:
         return start, period, count
     spare = _run_length(graph, start, period) - count * period
@@ -138,13 +138,13 @@ def _run_length(graph: Graph, start: int, period: int) -> int:
 
 
 def _crossing(graph: Graph, position: int) -> int:
-    """Tensors made before a position and read from it on."""
+    """Number of tensors produced before a position and read at or after it."""
     before = {name for op in graph.ops[:position] for name in op.outputs}
     return len({n for op in graph.ops[position:] for n in op.inputs if n in before})
 
 
 def _folded(graph: Graph, start: int, period: int, count: int) -> Blocks:
-    """Without all repetitions but the first; the tail reads what the first one gives."""
+    """The graph with only the first repetition, whose outputs the tail reads."""
     end, skipped = start + count * period, (count - 1) * period
     same: dict[str, str] = {}
     for last, first in zip(graph.ops[end - period : end], graph.ops[start:], strict=False):

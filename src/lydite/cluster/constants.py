@@ -1,6 +1,6 @@
-"""What a step takes that nobody measured operator by operator: one place, kept as JSON.
+"""Host, framework and device constants of a step, which no operator measurement covers.
 
-`lydite calibrate` fits these figures to measured steps; each stays within what physics allows.
+They are kept as JSON. `lydite calibrate` fits them to measured steps, each within physical limits.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ class Constants(OneLine):
 
     @property
     def values(self) -> dict[str, float]:
-        """All figures by name."""
+        """All constants by name."""
         own = {name: getattr(self, name) for name in OWN}
         return own | {name: getattr(self.achieved, name) for name in ACHIEVED}
 
     def with_values(self, values: Mapping[str, float], source: str) -> Constants:
-        """The same with other figures.
+        """A copy with other values of the constants named.
 
         Raises:
-            InputError: an unknown name, or a figure out of its range.
+            InputError: an unknown name, or a value out of its range.
         """
         for name, value in values.items():
             if name not in LIMITS:
@@ -71,7 +71,7 @@ class Constants(OneLine):
         return replace(self, **own, achieved=achieved, source=source)
 
     def headline(self) -> str:
-        """Where they come from."""
+        """Source of the constants, in one line."""
         return f"{len(self.values)} constants, {self.source}"
 
 
@@ -94,7 +94,7 @@ ASSUMED = Constants()
 
 
 def write_constants(path: Path, constants: Constants) -> Path:
-    """Write them as JSON."""
+    """Write constants as JSON; the path."""
     document: dict[str, Any] = {**constants.values, "source": constants.source}
     if constants.achieved.spread:
         document["spread"] = list(constants.achieved.spread)
@@ -104,10 +104,10 @@ def write_constants(path: Path, constants: Constants) -> Path:
 
 
 def read_constants(path: Path) -> Constants:
-    """Read what `write_constants` wrote; figures that are not there stay assumed.
+    """Read a file of `write_constants`; constants that it lacks keep their assumed values.
 
     Raises:
-        InputError: no such file, no JSON object, an unknown name or a figure out of its range.
+        InputError: no such file, no JSON object, an unknown name or a value out of its range.
     """
     document = read_json_spec(path, "a file of constants", most_bytes=1 << 24)
     source = str(document.pop("source", path.name))
@@ -123,7 +123,7 @@ def read_constants(path: Path) -> Constants:
 
 
 def _spread(given: object, path: Path) -> tuple[float, ...]:
-    """Bounds of a step over the step."""
+    """Lower and upper bound of a step's time over its estimate."""
     if given is None:
         return ()
     numbers = given if isinstance(given, list) else []
@@ -136,7 +136,7 @@ def _spread(given: object, path: Path) -> tuple[float, ...]:
 
 
 def with_curves(constants: Constants, database: Database, cluster: Cluster) -> Constants:
-    """With the collectives that a database has measured on a cluster, or on its device."""
+    """The constants with a database's measured collectives of a cluster, or of its device."""
     found: dict[str, Mapping[int, Curve]] = {}
     for kind in KINDS:
         for name in (cluster.name.partition(" x ")[0], cluster.device.name):

@@ -1,4 +1,4 @@
-"""What one rank does for one micro-batch, block by block: seconds, bytes sent, bytes kept."""
+"""Cost of one micro-batch on one rank, block by block: seconds, bytes sent, bytes kept."""
 
 from __future__ import annotations
 
@@ -23,9 +23,13 @@ _VIEWS = ("Replicate", "Scatter")
 
 @dataclass(frozen=True)
 class Message:
-    """One collective: which, of how many bytes on each rank (the whole result), in which group.
+    """One collective of a block.
 
-    `after` counts the phase's operators that come before it.
+    Attributes:
+        kind: Kind of the collective, such as "AllReduce".
+        bytes: Size of the whole tensor in bytes, as nccl-tests counts it.
+        group: Name of the group of ranks that takes part, such as "tp".
+        after: Number of operators of the phase that precede it.
     """
 
     kind: str
@@ -36,12 +40,12 @@ class Message:
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of a block on one rank that one group has in common.
+    """Weights of a block on one rank that are replicated across one group of ranks.
 
     Attributes:
-        bytes: of them.
-        gradient_bytes: of their gradients, as they are sent.
-        parameters: their elements.
+        bytes: Size of the weights in bytes.
+        gradient_bytes: Size of their gradients in bytes, in the data type in which they are sent.
+        parameters: Number of elements of the weights.
     """
 
     bytes: float = 0.0
@@ -54,11 +58,11 @@ class Part:
     """One phase of a block.
 
     Attributes:
-        kernels: seconds of its operators, in order.
-        low, high: the bounds of the estimates, summed.
-        flops: of its operators.
-        messages: collectives, in order.
-        by_source: seconds by where the estimate comes from.
+        kernels: Estimated time of each operator in seconds, in execution order.
+        low, high: Sums of the lower and of the upper bounds of those estimates, in seconds.
+        flops: FLOPs of all operators.
+        messages: Collectives of the phase, in execution order.
+        by_source: Seconds by source of the estimate, such as "measured".
     """
 
     kernels: list[float] = field(default_factory=list)
@@ -70,7 +74,7 @@ class Part:
 
     @property
     def seconds(self) -> float:
-        """Of all operators, one after the other."""
+        """Time in seconds of all operators, run one after the other."""
         return sum(self.kernels)
 
 
@@ -83,17 +87,17 @@ AGAIN = "again"
 
 @dataclass
 class BlockCost:
-    """A block of the net on one rank.
+    """Cost of one block of the net on one rank, for one micro-batch.
 
     Attributes:
-        block: which.
-        parts: by phase (see `PARTS`), and `AGAIN`.
-        held: weights by the group that has the same ones: "dp", experts "edp".
-        saved_bytes: what a micro-batch leaves for the backward pass.
-        attention_bytes: what of it selective recomputation does without.
-        boundary_bytes: what the block hands on.
-        cache_bytes: keys and values that it keeps for the next tokens.
-        peak_bytes: the most that one of its operators reads and writes, weights apart.
+        block: Block that the costs belong to.
+        parts: Costs by phase: each of `PARTS`, and `AGAIN`.
+        held: Weights by the group that replicates them: "dp", or "edp" for experts.
+        saved_bytes: Activations that one micro-batch keeps for the backward pass.
+        attention_bytes: Part of `saved_bytes` that selective recomputation does not keep.
+        boundary_bytes: Largest tensor that the block passes to later ones.
+        cache_bytes: Keys and values kept for the tokens to come.
+        peak_bytes: Largest inputs and outputs of a single operator, weights excluded.
     """
 
     block: Block
@@ -110,14 +114,14 @@ class BlockCost:
 
 @dataclass(frozen=True)
 class Outline:
-    """What a rank's blocks consist of, before anybody said how long that takes.
+    """Blocks of a rank before their operators are timed.
 
     Attributes:
-        name: of the graph.
-        dtype: in which most of its arithmetic is done.
-        costs: of each block, without the times of its kernels.
-        keys: of the operators, each distinct one once.
-        slots: of each kernel in order: its block, its part, and which of `keys` it is.
+        name: Name of the graph.
+        dtype: Data type of most of the arithmetic.
+        costs: Cost of each block, without kernel times.
+        keys: Distinct operator keys.
+        slots: Block number, phase and index into `keys` of each kernel, in execution order.
     """
 
     name: str
@@ -130,13 +134,13 @@ class Outline:
 def outline(
     blocks: Blocks, step: TrainingStep | None, graph: Graph, wire_bytes: float | None = None
 ) -> Outline:
-    """The blocks of a rank.
+    """The blocks of a rank, with everything but the times of their operators.
 
     Args:
-        blocks: of the net, before it was shared out.
-        step: its training step on one rank; None for inference.
-        graph: the step's graph, or one rank's net.
-        wire_bytes: of a gradient's element as it is sent; None for the weight's own.
+        blocks: Blocks of the net before it is partitioned.
+        step: Training step on one rank; None for inference.
+        graph: Graph of that step, or one rank's part of the net.
+        wire_bytes: Bytes per gradient element as sent; None for the size of the weight's element.
     """
     found = [BlockCost(block) for block in blocks.blocks]
     home = _Homes(blocks, graph)
@@ -193,13 +197,13 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
     """The cost of each block on a device.
 
     Raises:
-        InputError: nobody knows an operator's time (all of them are named).
+        InputError: there is no estimate for some operators; the error names their types.
     """
     answers = estimator.estimate(shape.keys, device)
     unknown = {k.qualified_type for k, a in zip(shape.keys, answers, strict=True) if a is None}
     if unknown:
         raise InputError(
-            f"nobody knows the time of {', '.join(sorted(unknown))}",
+            f"there is no time estimate for {', '.join(sorted(unknown))}",
             where=shape.name,
             hint="lydite profile measures them, or name another model",
         )
@@ -227,7 +231,7 @@ def _hold(
     graph: Graph,
     wire_bytes: float | None,
 ) -> None:
-    """Each weight to its block, and there to the group that has the same one."""
+    """Add each weight to its block, under the group of ranks that replicates it."""
     experts = {n for op in graph.ops if op.op_type in ("MoE", "MoETraining") for n in op.inputs[2:]}
     for name in _weights_in_order(step, graph):
         held, type_ = found[home.of_weight(name)].held, graph.type_of(name)
@@ -248,7 +252,7 @@ def _phase(op: Op, step: TrainingStep | None, own: set[str]) -> str:
 
 
 def _message(op: Op, graph: Graph, after: int) -> Message:
-    """Of a gather the joined tensor, of a reduce-scatter the whole one: nccl-tests' sizes."""
+    """The message of a collective, its size the larger of input and output as in nccl-tests."""
     sizes = [t.nbytes or 0.0 for t in (graph.type_of(op.inputs[0]), graph.type_of(op.outputs[0]))]
     copies: Any = op.attrs.get("copies", 1)
     parts: Any = op.attrs.get("parts", 1)
@@ -259,26 +263,26 @@ _BACK = "/ReduceScatter"
 
 
 def _gathered(step: TrainingStep | None) -> dict[str, int]:
-    """Gathers of tokens before a product, and among how many ranks.
+    """All-gathers of tokens before a matrix product: number of ranks by operator name.
 
-    A rank keeps its own part for the backward pass and gathers again there (sequence parallelism,
-    arXiv:2205.05198, section 4.2.2).
+    A rank keeps only its own tokens for the backward pass and gathers them again there (sequence
+    parallelism, arXiv:2205.05198, section 4.2.2).
     """
-    found: dict[str, int] = {}
+    ranks: dict[str, int] = {}
     for op in step.ops_of("forward") if step is not None else []:
         attrs: Mapping[str, Any] = op.attrs
         of_tokens = (attrs.get("group"), attrs.get("axis")) == (GROUP, 1)
         if op.qualified_type == "lydite:AllGather" and of_tokens:
-            found[op.name] = attrs["size"]
-    return found
+            ranks[op.name] = attrs["size"]
+    return ranks
 
 
 _FINISHING = ("Reshape", "ReduceSum", "Cast", "Add", "Transpose")
-"""What a weight's gradient still goes through once its product is done."""
+"""Operators that may follow the product that computes a weight's gradient."""
 
 
 def _weight_ops(step: TrainingStep) -> set[str]:
-    """Backward operators that make a weight's gradient: nothing of the data's waits for them."""
+    """Names of backward operators that only weight gradients depend on, no data gradient."""
     wanted, own = set(step.gradients.values()), set[str]()
     readers = step.graph.consumers
     for op in reversed(step.ops_of("backward")):
@@ -297,7 +301,7 @@ def _weights_in_order(step: TrainingStep | None, graph: Graph) -> Sequence[str]:
 
 
 class _Homes:
-    """The block of each operator of a step: of the forward operator that it is named after."""
+    """Maps operators of a step to blocks by the forward operator that their names begin with."""
 
     def __init__(self, blocks: Blocks, graph: Graph) -> None:
         self._of = {
@@ -313,15 +317,15 @@ class _Homes:
                     self._of.setdefault(name, self._of[self._stem(op.name)])
 
     def of(self, op: Op) -> int:
-        """The block of an operator; losses belong to the last."""
+        """Number of an operator's block; loss operators belong to the last block."""
         return self.of_name(op.name)
 
     def of_weight(self, name: str) -> int:
-        """The block that reads a weight first."""
+        """Number of the first block that reads a weight."""
         return self._of.get(name, self._last)
 
     def of_name(self, name: str) -> int:
-        """The block that a name belongs to."""
+        """Number of the block that an operator or tensor name belongs to."""
         return self._of.get(self._stem(name), self._last)
 
     def _stem(self, name: str) -> str:
@@ -331,7 +335,7 @@ class _Homes:
 
 
 def _boundaries(found: Sequence[BlockCost], blocks: Blocks, graph: Graph) -> None:
-    """The largest tensor that a block makes and later ones read, as it is on one rank."""
+    """Set each block's `boundary_bytes` from the tensors that later blocks read."""
     later: set[str] = set()
     made_by = {name: i for i, block in enumerate(blocks.blocks) for name in block.ops}
     readers = blocks.graph.consumers
@@ -347,7 +351,7 @@ def _boundaries(found: Sequence[BlockCost], blocks: Blocks, graph: Graph) -> Non
 
 
 def _on_rank(graph: Graph, name: str) -> float:
-    """The bytes of a tensor after sharing: what stands for it last."""
+    """Size in bytes of a tensor on one rank, after tensor parallelism has replaced it."""
     for kind in ("ReduceScatter", "AllReduce"):
         part = f"{name}/part/{kind}.out"
         if part in graph.tensors:

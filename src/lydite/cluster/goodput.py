@@ -1,13 +1,13 @@
-"""Goodput: what failures, checkpoints and restarts leave of a job's time.
+"""Goodput: the useful share of a job's time under failures, checkpoints and restarts.
 
-Failures come at random, at a constant rate (exponential), with a mean time of M between two of the
-whole job. It computes for tau, writes a checkpoint in C, and so on; a failure throws it back to the
-last checkpoint and costs a restart of R, which may fail in turn. A stretch of tau then takes
+Failures of the job are exponentially distributed with a mean time between failures of M. The job
+computes for tau, writes a checkpoint in C, and repeats; a failure sets it back to the last
+checkpoint and costs a restart of R, which may fail in turn. An interval of tau then takes
 
     T = M e^(R/M) (e^((tau + C)/M) - 1)         Daly, FGCS 22(3), 2006
 
 of which tau is progress, C the checkpoint, M (e^(R/M) - 1) (e^((tau + C)/M) - 1) restarts, and the
-rest rework. The interval that loses least:
+rest rework. The interval that minimises the loss:
 
     sqrt(2 C M)                                             Young, CACM 17(9), 1974
     sqrt(2 C M) (1 + sqrt(C/2M)/3 + (C/2M)/9) - C           Daly; M where C >= 2 M
@@ -29,16 +29,17 @@ _HOPELESS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Goodput:
-    """What is left of a job, and what is lost; modelled.
+    """Useful and lost time of a job; modelled.
 
     Attributes:
-        step_s, samples: of a step that nothing disturbs.
-        devices: any of which stops the job when it fails.
-        mtbf_device_s: mean time between failures of one of them.
-        checkpoint_s: in which nothing else goes on.
-        restart_s: from a failure to the next step.
-        interval_s: of computing between two checkpoints.
-        given: whether somebody chose that interval; else it is Daly's, or a step if that is longer.
+        step_s: Time of a step without failures, in seconds.
+        samples: Number of samples in a step.
+        devices: Number of devices; the failure of any one stops the job.
+        mtbf_device_s: Mean time between failures of one device, in seconds.
+        checkpoint_s: Time of a checkpoint in seconds, during which computation stops.
+        restart_s: Time from a failure to the next step, in seconds.
+        interval_s: Computing time between two checkpoints, in seconds.
+        given: Whether the interval was given; otherwise it is Daly's optimum, at least one step.
     """
 
     step_s: float
@@ -52,17 +53,17 @@ class Goodput:
 
     @property
     def mtbf_s(self) -> float:
-        """Mean time between two failures of the whole job."""
+        """Mean time between failures of the whole job, in seconds."""
         return self.mtbf_device_s / self.devices
 
     @property
     def expected_s(self) -> float:
-        """What a stretch between two checkpoints takes, the second one included."""
+        """Expected time in seconds of an interval and the checkpoint at its end."""
         return self.interval_s + sum(self.lost_s.values())
 
     @property
     def lost_s(self) -> dict[str, float]:
-        """Seconds lost in such a stretch, by kind."""
+        """Expected seconds lost per interval, by cause."""
         mean, stretch = self.mtbf_s, self.interval_s + self.checkpoint_s
         failures = math.expm1(stretch / mean)
         return {
@@ -73,7 +74,7 @@ class Goodput:
 
     @property
     def lost_shares(self) -> dict[str, float]:
-        """Shares of the job's time lost, by kind; with `useful_share` they add up to 1."""
+        """Shares of the job's time lost, by cause; with `useful_share` they add up to 1."""
         return {kind: seconds / self.expected_s for kind, seconds in self.lost_s.items()}
 
     @property
@@ -83,7 +84,7 @@ class Goodput:
 
     @property
     def samples_per_s(self) -> float:
-        """Expected, over a long time."""
+        """Expected long-run throughput in samples per second."""
         return self.samples / self.step_s * self.useful_share
 
 
@@ -97,19 +98,22 @@ def goodput(
     restart_s: float,
     interval_s: float | None = None,
 ) -> Goodput:
-    """What failures leave of a job.
+    """Expected goodput of a job.
 
     Args:
-        step_s, samples: of a step that nothing disturbs.
-        devices: of the job.
-        mtbf_device_s: mean time between failures of one device, with what fails beside it.
-        checkpoint_s: see `checkpoint_seconds`.
-        restart_s: from a failure to the next step: notice, replace, start, read the checkpoint.
-        interval_s: of computing between two checkpoints; None for Daly's optimum.
+        step_s: Time of a step without failures, in seconds.
+        samples: Number of samples in a step.
+        devices: Number of devices of the job.
+        mtbf_device_s: Mean time between failures in seconds of one device and its share of hosts
+            and network.
+        checkpoint_s: Time of a checkpoint in seconds; see `checkpoint_seconds`.
+        restart_s: Time in seconds from a failure to the next step: detection, replacement, start,
+            reading the checkpoint.
+        interval_s: Computing time in seconds between two checkpoints; None for Daly's optimum.
 
     Raises:
-        InputError: a quantity out of its range, an interval shorter than a step, or a job that
-            fails so often that it never gets on.
+        InputError: a quantity is out of its range, the interval is shorter than a step, or
+            failures are so frequent that the job makes no progress.
     """
     above_zero = {
         "step": step_s,
@@ -155,12 +159,12 @@ def _refuse(name: str, value: float, good: bool, allowed: str) -> None:
 
 
 def young_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
-    """First-order optimum of the time between checkpoints."""
+    """First-order optimum in seconds of the time between checkpoints (Young, 1974)."""
     return math.sqrt(2 * checkpoint_s * mtbf_s)
 
 
 def daly_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
-    """Higher-order optimum; see the module's formulas."""
+    """Higher-order optimum in seconds of the time between checkpoints (Daly, 2006)."""
     if checkpoint_s >= 2 * mtbf_s:
         return mtbf_s
     part = checkpoint_s / (2 * mtbf_s)
@@ -169,19 +173,23 @@ def daly_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
 
 
 def checkpoint_bytes(memory: Sequence[Mapping[str, float]]) -> float:
-    """Weights and optimiser states of the fullest rank.
+    """Size in bytes of the largest checkpoint of a rank: its weights and optimiser states.
 
     Args:
-        memory: bytes by kind on a rank of each stage, as a `StepResult` has them.
+        memory: Bytes by kind on a rank of each stage, as in `StepResult.memory`.
     """
     return max(stage["weights"] + stage["optimizer"] for stage in memory)
 
 
 def checkpoint_seconds(memory: Sequence[Mapping[str, float]], write_bytes_per_s: float) -> float:
-    """Time of a checkpoint that all ranks write at once, each at that rate.
+    """Time in seconds of a checkpoint that all ranks write at once, each at the given rate.
+
+    Args:
+        memory: Bytes by kind on a rank of each stage, as in `StepResult.memory`.
+        write_bytes_per_s: Write rate of each rank, in bytes/s.
 
     Raises:
-        InputError: a rate that is not above 0.
+        InputError: the rate is not above 0.
     """
     _refuse("checkpoint write rate", write_bytes_per_s, write_bytes_per_s > 0, "> 0")
     return checkpoint_bytes(memory) / write_bytes_per_s
@@ -202,7 +210,7 @@ def document(found: Goodput) -> dict[str, Any]:
 
 
 def goodput_lines(found: Goodput) -> list[str]:
-    """What people read."""
+    """The figures as lines of text."""
     lost = ", ".join(f"{kind} {format_percent(s)}" for kind, s in found.lost_shares.items())
     optimum = format_duration(daly_interval_s(found.checkpoint_s, found.mtbf_s))
     chosen = f"given; Daly's optimum is {optimum}" if found.given else "Daly's optimum"

@@ -1,9 +1,9 @@
-"""Memory over a step: what a rank of each stage holds at every moment, from the tasks as played.
+"""Memory over a step: bytes held by one rank of each stage over time, from the simulated tasks.
 
-Weights, gradients, optimiser states and buffers are there all the time. What a layer keeps of a
-micro-batch comes when its forward task ends and goes when the last of its backward tasks ends (the
-weights' gradients, wherever the schedule puts them). What is computed again is there from the
-beginning of the layer's backward pass.
+Weights, gradients, optimiser states and buffers are held throughout. The activations that a layer
+keeps for a micro-batch are allocated when its forward task ends and freed when the last of its
+backward tasks ends (the weights' gradients, wherever the schedule places them). Recomputed
+activations are held from the start of the layer's backward pass.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _KERNELS = frozenset(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Course:
-    """Bytes on a rank over a step.
+    """Memory in use on a rank over a step.
 
     Attributes:
-        seconds: float64[n] when they change, from 0 to the end of the step.
-        bytes: float64[n] from then on.
-        static_bytes: of that, what is there all the time.
+        seconds: float64[n], times in seconds at which it changes, from 0 to the end of the step.
+        bytes: float64[n], bytes in use from each of those times on.
+        static_bytes: Part of those bytes that is in use throughout the step.
     """
 
     seconds: Floats
@@ -42,23 +42,22 @@ class Course:
 
     @property
     def peak_bytes(self) -> float:
-        """The most at any moment."""
+        """Peak memory in bytes."""
         return float(self.bytes.max())
 
 
 def memory_course(result: StepResult) -> list[Course]:
-    """What a rank of each pipeline stage holds over the step.
+    """Memory of one rank of each pipeline stage over the step.
 
-    The peak is that of `result.memory` to the byte where nothing is computed again. The closed
-    form is an upper bound where something is: it counts the largest layer at work beside all that
-    is kept.
+    Without recomputation the peak equals that of `result.memory` to the byte. With recomputation
+    `result.memory` is an upper bound: it adds the largest active layer to everything that is kept.
 
     Args:
-        result: of a training step; without a backward pass what is held does not change.
+        result: Result of a training step; without a backward pass the memory in use is constant.
     """
     ends = result.timeline.makespan_ps * 1e-12
     pp, stages = result.plan.pp, result.stages
-    found: list[Course] = []
+    courses: list[Course] = []
     for stage, tasks in enumerate(_tasks_by_stage(result)):
         units = {unit.name: unit for units in stages[stage::pp] for unit in units}
         kinds = result.memory[stage]
@@ -67,12 +66,12 @@ def memory_course(result: StepResult) -> list[Course]:
         if not any(change < 0 for _, change in events):
             events = [(0.0, kinds["activations"])]
         times, changes = np.array([(0.0, 0.0), *events, (ends, 0.0)]).T
-        found.append(Course(times, static + np.cumsum(changes), static))
-    return found
+        courses.append(Course(times, static + np.cumsum(changes), static))
+    return courses
 
 
 def _tasks_by_stage(result: StepResult) -> Iterator[list[int]]:
-    """Kernels on the first rank of each stage that was played."""
+    """Numbers of the kernel tasks on the first simulated rank of each stage."""
     places = [name.rpartition(" ")[0] for name in result.played.server_names]
     known = list(dict.fromkeys(places))
     shown = known[:: len(known) // result.plan.pp]
@@ -88,7 +87,7 @@ def _tasks_by_stage(result: StepResult) -> Iterator[list[int]]:
 def _events(
     result: StepResult, tasks: Sequence[int], units: Mapping[str, Unit]
 ) -> list[tuple[float, float]]:
-    """Moments (seconds) and by how many bytes more or less is held from then on."""
+    """Times in seconds of allocations and frees, and the bytes added or removed at each."""
     timeline, names = result.timeline, result.played.tasks.names
     begins: dict[tuple[str, str], float] = {}
     ends: dict[tuple[str, str], float] = {}
@@ -104,11 +103,11 @@ def _events(
             start = float(timeline.start_ps[task]) * 1e-12
             begins[key] = min(begins.get(key, start), start)
             done[key] = max(done.get(key, 0.0), end)
-    found: list[tuple[float, float]] = []
+    events: list[tuple[float, float]] = []
     for key, end in ends.items():
         unit = units[key[0]]
         kept, again = unit.kept_bytes, max(0.0, unit.saved_bytes - unit.kept_bytes)
-        found.append((end, kept))
+        events.append((end, kept))
         if key in done:
-            found += [(begins[key], again), (done[key], -kept - again)]
-    return found
+            events += [(begins[key], again), (done[key], -kept - again)]
+    return events

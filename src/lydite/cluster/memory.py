@@ -1,4 +1,4 @@
-"""Memory of a rank, by kind, against what its device has."""
+"""Memory of a rank in bytes, by kind."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ KINDS = ("weights", "gradients", "optimizer", "activations", "cache", "buffers")
 
 @dataclass(frozen=True)
 class States:
-    """Bytes that each trained number keeps besides the weight itself.
+    """Bytes kept per parameter besides the weight itself.
 
     Attributes:
-        gradient: of its gradient.
-        optimizer: of the optimiser's states and, in half precision, the master weight.
+        gradient: Bytes of the gradient per parameter.
+        optimizer: Bytes of the optimiser's states and, in half precision, the master weight, per
+            parameter.
     """
 
     gradient: float
@@ -26,11 +27,13 @@ class States:
 
 
 def states_of(dtype: str, states: int) -> States:
-    """Mixed precision keeps float32 masters, states and sums of gradients (arXiv:1710.03740).
+    """Bytes per parameter of gradients and optimiser states.
+
+    Mixed precision keeps float32 master weights, states and sums of gradients (arXiv:1710.03740).
 
     Args:
-        dtype: of the weights.
-        states: tensors that the optimiser keeps for a weight.
+        dtype: Data type of the weights.
+        states: Number of tensors that the optimiser keeps per weight.
     """
     half = dtype in ("float16", "bfloat16")
     return States(4.0, 4.0 * states + (4.0 if half else 0.0))
@@ -42,10 +45,11 @@ def memory_by_stage(
     """Bytes by kind on a rank of each pipeline stage.
 
     Args:
-        stages: units of each virtual stage; rank s holds s, s + pp, ...
-        plan: what is replicated, shared out, recomputed.
-        states: what a weight keeps in training.
-        training: without, weights and one micro-batch's activations.
+        stages: Units of each virtual stage; rank s holds stages s, s + pp, ...
+        plan: Plan whose ZeRO stage, schedule and recomputation apply.
+        states: Bytes per parameter of gradients and optimiser states.
+        training: Whether the step trains; else only weights and activations of one micro-batch
+            count.
     """
     return [memory_of_rank(stages, plan, states, rank, training) for rank in range(plan.pp)]
 
@@ -53,7 +57,7 @@ def memory_by_stage(
 def memory_of_rank(
     stages: Sequence[Sequence[Unit]], plan: Plan, states: States, rank: int, training: bool = True
 ) -> dict[str, float]:
-    """Bytes by kind on one rank; see `memory_by_stage`."""
+    """Bytes by kind on a rank of one pipeline stage; arguments as for `memory_by_stage`."""
     units = [unit for units in stages[rank :: plan.pp] for unit in units]
     largest = max((unit.weight_bytes for unit in units), default=0.0)
     found: dict[str, float] = {kind: 0.0 for kind in KINDS}
@@ -75,10 +79,10 @@ def memory_of_rank(
 
 
 def _activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> float:
-    """The most that is held at once, walking through the rank's schedule.
+    """Peak bytes of activations over the rank's schedule.
 
-    Recomputed layers keep what recomputation begins with; what it makes again goes with the layer,
-    or, where the weights' gradients wait, with those.
+    Recomputed layers keep only the inputs of recomputation. Recomputed activations are freed after
+    the layer's backward pass, or where weight gradients are deferred, after those.
     """
     own = stages[rank :: plan.pp]
     kept = [sum(unit.kept_bytes for unit in units) for units in own]

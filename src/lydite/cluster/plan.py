@@ -1,4 +1,4 @@
-"""Parallel plans: how a model's step is shared out over ranks, and whether that divides."""
+"""Parallel plans: how a step is distributed over ranks, and whether the sizes divide."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ ATTENTION = ("fused", "written")
 
 @dataclass(frozen=True, repr=False)
 class Plan(OneLine):
-    """Degrees of parallelism and what goes with them.
+    """Degrees of parallelism, batch sizes, pipeline schedule and memory savings of a step.
 
     Attributes:
-        dp, tp, pp, cp: ranks along data, tensor, pipeline and context parallelism (of a sequence's
-            tokens); their product is all ranks.
-        ep: ranks among which a layer's experts are shared out; they are among the dp x cp ranks
-            that otherwise hold the same weights.
-        micro_batch: samples that go through the pipeline at once, on each data-parallel rank.
-        batch: samples of a step over all ranks; 0 takes one micro-batch each.
-        sequence_parallel: whether norms and residuals are shared among the tensor-parallel ranks.
-        schedule: one of `SCHEDULES`.
-        chunks: model chunks of a rank in the interleaved schedule.
-        zero: 0 replicates everything; 1 shares out the optimiser's states among the data-parallel
-            ranks, 2 also gradients, 3 also weights (FSDP).
-        recompute: one of `RECOMPUTE`.
-        bucket_bytes: gradients are sent together in buckets of this size (PyTorch's DDP: 25 MiB).
-        attention: "fused" in one kernel that keeps no scores, or "written" out as products and
-            softmax, which selective recomputation is for.
-        overlap: whether gradients are sent while the backward pass goes on; without, after it.
+        dp, tp, pp, cp: Degrees of data, tensor, pipeline and context parallelism; their product
+            is the number of ranks.
+        ep: Degree of expert parallelism; a divisor of dp x cp, the ranks that replicate the dense
+            weights.
+        micro_batch: Samples per micro-batch on each data-parallel rank.
+        batch: Samples per step over all ranks; 0 for one micro-batch per data-parallel rank.
+        sequence_parallel: Whether tensor-parallel ranks also split norms and residuals, along the
+            tokens.
+        schedule: Pipeline schedule, one of `SCHEDULES`.
+        chunks: Number of model chunks per rank in the interleaved schedule.
+        zero: ZeRO stage: 0 replicates everything, 1 shards the optimiser's states over the
+            data-parallel ranks, 2 also gradients, 3 also weights (FSDP).
+        recompute: Activation recomputation, one of `RECOMPUTE`.
+        bucket_bytes: Size in bytes of the buckets in which gradients are sent (PyTorch's DDP:
+            25 MiB).
+        attention: "fused" into one kernel that keeps no scores, or "written" as separate matrix
+            products and softmax.
+        overlap: Whether gradients are sent during the backward pass rather than after it.
     """
 
     dp: int = 1
@@ -77,20 +79,20 @@ class Plan(OneLine):
 
     @property
     def ranks(self) -> int:
-        """All of them."""
+        """Number of all ranks."""
         return self.dp * self.tp * self.pp * self.cp
 
     @property
     def replicas(self) -> int:
-        """Ranks with the same dense weights."""
+        """Number of ranks that hold the same dense weights: dp x cp."""
         return self.dp * self.cp
 
     @property
     def groups(self) -> dict[str, tuple[int, int]]:
-        """Who talks with whom: by group the stride between its ranks, and how many they are.
+        """Communication groups by name: stride between neighbouring ranks, and number of ranks.
 
         Rank = tp index + tp * (cp index + cp * (dp index + dp * stage)), as Megatron-LM places
-        them; experts are shared out among neighbouring replicas ("ep"), and their gradients summed
+        them; experts are distributed over neighbouring replicas ("ep"), and their gradients summed
         over the others ("edp").
         """
         return {
@@ -103,16 +105,16 @@ class Plan(OneLine):
 
     @property
     def micro_batches(self) -> int:
-        """How many a data-parallel rank works through in a step."""
+        """Number of micro-batches of each data-parallel rank in a step."""
         return max(1, self.batch // (self.dp * self.micro_batch)) if self.batch else 1
 
     @property
     def samples(self) -> int:
-        """Samples of a step."""
+        """Number of samples in a step."""
         return self.dp * self.micro_batch * self.micro_batches
 
     def headline(self) -> str:
-        """The degrees, and what differs from its default."""
+        """The degrees of parallelism and every other setting that is not the default."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _DEGREES}
         plain = {f.name: f.default for f in fields(self)}
         other = [f"{name} {value}" for name, value in own.items() if value != plain[name]]
@@ -123,15 +125,16 @@ _DEGREES = ("dp", "tp", "pp")
 
 
 def checked(plan: Plan, ranks: int, depth: int) -> Plan:
-    """The plan, its data parallelism filled in, if it divides.
+    """The plan, if it fits the cluster and divides batch and layers.
 
     Args:
-        plan: `dp` 0 is not allowed; take `filled` for that.
-        ranks: devices of the cluster.
-        depth: layers that a pipeline can share out.
+        plan: Plan to check.
+        ranks: Number of devices of the cluster.
+        depth: Number of layers that can be distributed over pipeline stages.
 
     Raises:
-        InputError: names the factor that does not divide, and the nearest that does.
+        InputError: it needs more ranks, or a factor does not divide; the error names the factor
+            and the nearest that does.
     """
     if plan.ranks > ranks:
         raise InputError(
@@ -162,7 +165,7 @@ def checked(plan: Plan, ranks: int, depth: int) -> Plan:
 
 
 def degrees(plan: Plan) -> str:
-    """ "dp 2 x tp 4 x pp 1", with the context where it is shared out."""
+    """Degrees as text, "dp 2 x tp 4 x pp 1"; the context degree only where it is above 1."""
     context = f" x cp {plan.cp}" if plan.cp > 1 else ""
     return f"dp {plan.dp} x tp {plan.tp} x pp {plan.pp}{context}"
 
@@ -170,10 +173,16 @@ def degrees(plan: Plan) -> str:
 def filled(
     ranks: int, *, tp: int = 1, pp: int = 1, cp: int = 1, dp: int | None = None, **rest: object
 ) -> Plan:
-    """A plan over all ranks: what tensor and pipeline parallelism leave is data parallelism.
+    """A plan over all ranks, whose data-parallel degree is what the other degrees leave.
+
+    Args:
+        ranks: Number of ranks of the plan.
+        tp, pp, cp: Degrees of tensor, pipeline and context parallelism.
+        dp: Degree of data parallelism; None for `ranks` over the product of the others.
+        rest: Other attributes of the `Plan`.
 
     Raises:
-        InputError: they do not divide the ranks (names the nearest that do).
+        InputError: the degrees do not divide the ranks; the error names the nearest that do.
     """
     if dp is None:
         taken = tp * pp * cp

@@ -1,9 +1,10 @@
-"""What a rank does, written once for all ranks that do the same, and put together for a cluster.
+"""Programs of ranks: task lists shared by all ranks with the same work, assembled for a cluster.
 
-A program is a list of tasks on a rank's streams. What a task waits for is named by whom and by the
-place in *that* rank's program: its own, the same rank of the stage before or behind, its left
-neighbour in a group, or every member of a group. Ranks of one stage have one program, so it holds
-for one rank (folded: every neighbour is the rank itself) as for all of them (unfolded).
+A program is a list of tasks on a rank's streams. A dependency names a rank relative to the task's
+own (itself, the same rank of the previous or next stage, its left neighbour in a group, or every
+member of a group) and a position in *that* rank's program. All ranks of a stage share one program,
+so it can be simulated on one rank (folded: every neighbour is the rank itself) or on all of them
+(unfolded).
 """
 
 from __future__ import annotations
@@ -49,17 +50,17 @@ Route: TypeAlias = tuple[str, str, str]
 
 
 def left(group: str, place: int) -> Ref:
-    """A task of the left neighbour in a group's ring."""
+    """Reference to a task of the left neighbour in a group's ring."""
     return 3 + 2 * _PLACES.index(group), place
 
 
 def everyone(group: str, place: int) -> Ref:
-    """A task of all members of a group, oneself included."""
+    """Reference to a task of every member of a group, this rank included."""
     return 4 + 2 * _PLACES.index(group), place
 
 
 class Program:
-    """Collects a rank's tasks; see the module's docstring."""
+    """The tasks of a rank, added one at a time, with dependencies on this and other ranks."""
 
     def __init__(self) -> None:
         self.duration_ps, self.stream = array("q"), array("b")
@@ -82,16 +83,16 @@ class Program:
         wire_ps: int = 0,
         route: Route | None = None,
     ) -> int:
-        """Add a task, and return its place.
+        """Add a task, and return its position in the program.
 
         Args:
-            stream: Name of the stream that runs it.
-            duration_ps: Time that it takes where nothing else uses its links.
-            after: What it waits for.
-            category: What it belongs to.
-            name: Name for reports.
-            wire_ps: Part of the time in which its links are busy.
-            route: Collective whose links those are; None where it sends nothing.
+            stream: Name of the stream that runs the task.
+            duration_ps: Duration in picoseconds without contention on its links.
+            after: Tasks that it depends on; None entries are ignored.
+            category: Category that its time counts towards.
+            name: Name of the task in reports.
+            wire_ps: Part of `duration_ps` in which its links are busy, in picoseconds.
+            route: Collective whose links it uses; None if it sends nothing.
         """
         known = self.routes
         self.wire_ps.append(wire_ps)
@@ -109,14 +110,15 @@ class Program:
 
 
 class Passage:
-    """A run of tasks as written once, to be written again elsewhere in the same program.
+    """A run of tasks at the end of a program that can be repeated in the same program.
 
     Args:
-        program: that holds it, at its end.
-        start, first_dep: where its tasks and their references begin.
-        before: the place that its first task waits for; the only one outside it, but for `came`.
-        came: what else the first task waits for.
-        token: what its names say of this time.
+        program: Program whose last tasks are the run.
+        start, first_dep: Index of the first task of the run, and of its first dependency.
+        before: Position of the earlier task that the first task waits for; the run's only
+            dependency outside itself, except `came`.
+        came: Other dependency of the first task; None if it has none.
+        token: Part of the task names that differs between repetitions.
     """
 
     def __init__(
@@ -152,7 +154,7 @@ class Passage:
         self._names = [name.partition(token)[::2] for name in program.names[start:]]
 
     def again(self, before: int, came: Ref | None, token: str) -> int:
-        """Write it behind what the program has; where it begins."""
+        """Append a repetition of the run to the program, and return its first position."""
         program, start = self._program, len(self._program)
         for column, own in self._columns:
             column.extend(own)
@@ -168,7 +170,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Names(Sequence[str]):
-    """Names of all tasks, without a string for each: those of the programs, and the rank's."""
+    """Names of all tasks, composed on demand from the programs' task names and the ranks' names."""
 
     programs: Sequence[Program]
     first: np.ndarray
@@ -189,14 +191,14 @@ class Names(Sequence[str]):
 
 @dataclass(frozen=True, repr=False)
 class Played(OneLine):
-    """Tasks with the names of their servers.
+    """Tasks of the simulated ranks, with their servers and links.
 
     Attributes:
-        tasks: Tasks of all ranks that are played.
-        servers: Streams of those ranks; those of a rank follow each other.
+        tasks: Tasks of all simulated ranks.
+        servers: Streams of those ranks; the streams of a rank are adjacent.
         server_names: Names of the servers.
-        ranks: Number of ranks that are played.
-        network: Links that messages share; None where collectives take their closed forms.
+        ranks: Number of simulated ranks.
+        network: Links that messages share; None where collectives take their closed-form times.
     """
 
     tasks: Tasks
@@ -206,13 +208,13 @@ class Played(OneLine):
     network: LinkNetwork | None = None
 
     def headline(self) -> str:
-        """Numbers of tasks and ranks."""
+        """Number of tasks and ranks, in one line."""
         return f"{len(self.tasks)} tasks on {len(self.server_names)} servers, {self.ranks} ranks"
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """Paths of the messages that the played ranks send.
+    """Paths of the messages that the simulated ranks send.
 
     Attributes:
         network: Links and paths, each path with a cap on its rate.
@@ -225,12 +227,12 @@ class Wiring:
 
 
 def folded(programs: Sequence[Program], wiring: Wiring | None = None) -> Played:
-    """One rank of each stage stands for all.
+    """Tasks of one rank per stage, which represents all ranks of the stage.
 
     Args:
         programs: Program of each stage.
-        wiring: Paths of each stage's messages, each standing for those of all ranks of the stage;
-            None for closed forms.
+        wiring: Paths of each stage's messages, each representing all ranks of the stage; None for
+            closed-form times.
     """
     names = tuple(f"stage {s} {stream}" for s in range(len(programs)) for stream in STREAMS)
     return _assembled(programs, Plan(pp=len(programs)), None, names, wiring)
@@ -242,13 +244,13 @@ def unfolded(
     factors: np.ndarray | None = None,
     wiring: Wiring | None = None,
 ) -> Played:
-    """Every rank plays.
+    """Tasks of every rank.
 
     Args:
         programs: Program of each stage.
-        plan: Number of ranks of a stage, and who is whose neighbour.
-        factors: [ranks] Speed of each device over the usual one; None for 1.
-        wiring: Paths of each rank's messages; None for closed forms.
+        plan: Plan that defines the ranks of a stage and their neighbours.
+        factors: [ranks] Speed of each device relative to the nominal one; None for 1.
+        wiring: Paths of each rank's messages; None for closed-form times.
     """
     names = tuple(f"rank {r} {stream}" for r in range(plan.ranks) for stream in STREAMS)
     return _assembled(programs, plan, factors, names, wiring)
@@ -306,7 +308,7 @@ def _assembled(
 def _messages(
     program: Program, wiring: Wiring | None, stage: int, wide: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Path of each task of a stage's ranks, and the picoseconds that its links decide."""
+    """Path of each task of a stage's ranks, and the picoseconds in which its links are busy."""
     if wiring is None:
         return np.zeros(0, np.int32), np.zeros(0, np.int64)
     route = np.frombuffer(program.route, np.int16)
@@ -325,7 +327,7 @@ def _slowed(duration: np.ndarray, stream: np.ndarray, factors: np.ndarray) -> np
 def _dependencies(
     program: Program, plan: Plan, ranks: np.ndarray, base: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How many tasks each task of the program waits for, and those of all ranks."""
+    """Number of dependencies of each task of the program, and the dependencies on all ranks."""
     whom = np.frombuffer(program.whom, np.int8).astype(np.int64)
     place = np.frombuffer(program.place, np.int32)
     sizes = np.array([plan.groups[group][1] for group in GROUPS])
@@ -346,12 +348,12 @@ def _dependencies(
         ],
         np.int64,
     ).reshape(len(kinds), len(ranks))
-    found = base[table].astype(np.int32)[index] + np.repeat(place, times)[:, None]
-    return counts, np.ascontiguousarray(found.T).ravel()
+    dependencies = base[table].astype(np.int32)[index] + np.repeat(place, times)[:, None]
+    return counts, np.ascontiguousarray(dependencies.T).ravel()
 
 
 def _neighbours(whom: int, member: int, plan: Plan, ranks: np.ndarray) -> np.ndarray:
-    """Of each rank the one that a reference means."""
+    """The rank that a reference stands for, for each rank of the stage."""
     wide = plan.tp * plan.replicas
     if whom == OWN:
         return ranks

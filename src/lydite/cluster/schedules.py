@@ -1,13 +1,13 @@
-"""Pipeline schedules: in which order a stage works through forward and backward passes.
+"""Pipeline schedules: the order of forward and backward passes in each stage.
 
-A step is (kind, micro-batch, chunk): "F" forward, "B" backward (all of it, or of the data where
-"W", the weights' part, stands alone).
+A step is (kind, micro-batch, chunk), of kind "F" forward, "B" backward (only the gradients of data
+where the gradients of weights are steps of their own) or "W" gradients of weights.
 
 - gpipe: all forward, then all backward (arXiv:1811.06965). Bubble: (p - 1) / (m + p - 1).
-- 1f1b: as many forward as stages lie behind, then one forward, one backward (PipeDream-Flush,
-  arXiv:2006.09503). The same bubble, but at most p micro-batches alive.
-- interleaved: v chunks of layers a rank (arXiv:2104.04473). Bubble (p - 1) / v forward and backward
-  passes of a whole rank.
+- 1f1b: one forward pass per later stage, then alternately one forward, one backward
+  (PipeDream-Flush, arXiv:2006.09503). The same bubble, but at most p micro-batches in flight.
+- interleaved: v chunks of layers per rank (arXiv:2104.04473). Bubble: (p - 1) / v forward and
+  backward passes of a whole rank.
 - zero-bubble: the weights' gradients fill the bubble (ZB-H1, arXiv:2401.10241).
 """
 
@@ -53,11 +53,11 @@ SCHEDULES: Registry[Schedule] = Registry(
 
 
 def steps_of(schedule: str, stage: int, stages: int, batches: int, chunks: int = 1) -> list[Step]:
-    """What a rank does, in order.
+    """The steps of a rank, in order.
 
     Args:
         schedule: Name of the schedule, one of `SCHEDULES`.
-        stage: Place of the rank along the pipeline.
+        stage: Index of the rank's pipeline stage.
         stages: Number of stages.
         batches: Number of micro-batches.
         chunks: Number of model chunks on a rank.
@@ -84,7 +84,7 @@ def _one_forward_one_backward(stage: int, stages: int, batches: int, chunks: int
 
 
 def _zero_bubble(stage: int, stages: int, batches: int, chunks: int) -> list[Step]:
-    """1F1B whose weight gradients wait as long as the stages before are waiting."""
+    """1F1B with weight gradients deferred as long as earlier stages are idle."""
     found: list[Step] = []
     done = waiting = 0
     for kind, batch, _ in _one_forward_one_backward(stage, stages, batches, chunks):
@@ -121,7 +121,10 @@ ZERO_BUBBLE = Schedule(_zero_bubble, splits_backward=True)
 
 @cache
 def in_flight(schedule: str, stage: int, stages: int, batches: int, chunks: int = 1) -> int:
-    """Most micro-batches (of one chunk each) whose activations a rank holds at once."""
+    """Largest number of micro-batches (of one chunk each) whose activations a rank holds at once.
+
+    Arguments as for `steps_of`.
+    """
     alive = most = 0
     frees = "W" if SCHEDULES.find(schedule).splits_backward else "B"
     for kind, _, _ in steps_of(schedule, stage, stages, batches, chunks):

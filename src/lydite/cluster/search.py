@@ -1,13 +1,13 @@
-"""Plan search: all plans that divide, ranked by a closed form, the best of them played.
+"""Plan search: rank all valid plans by a closed form, then simulate the best of them.
 
 The closed form of a plan is that of its schedule (see `lydite.cluster.schedules`),
 
-    (m + (p - 1) / v) (F + B) + 2 (p - 1) sends + what gradients take longer than the last backward
+    (m + (p - 1) / v) (F + B) + 2 (p - 1) sends + gradient exchange that outlasts the last backward
     pass + update
 
-with F and B of the slowest stage. What a layer costs depends on the tensor-parallel degree, the
-micro-batch and the sharing of sequences alone, so that thousands of plans need a few dozen
-simulations of a rank's graph.
+with F and B of the slowest stage. The cost of a layer depends only on the tensor- and
+expert-parallel degrees, the micro-batch and sequence parallelism, so thousands of plans need only a
+few dozen graphs to be costed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CHUNKS = (1, 2, 3, 4, 6, 8, 12)
 
 @dataclass(frozen=True)
 class _Kind:
-    """What ranks of one tensor- and expert-parallel degree do with a micro-batch."""
+    """Costs of one micro-batch on ranks of one tensor- and expert-parallel degree."""
 
     plan: Plan
     rank: RankStep
@@ -50,7 +50,7 @@ class _Kind:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plan, its closed form and its memory, and the ranks that it is made of."""
+    """A plan with its closed-form time, its memory and the costs of its ranks."""
 
     plan: Plan
     seconds: float
@@ -60,13 +60,13 @@ class Candidate:
 
 @dataclass(frozen=True, repr=False)
 class Found(OneLine):
-    """What a search saw.
+    """Result of a plan search.
 
     Attributes:
-        considered: plans that divide.
-        fitting: of them, those that have room.
-        best: the fastest of these, played, fastest first.
-        guessed: seconds by the closed form, of the plans that were played.
+        considered: Number of plans whose factors divide.
+        fitting: Number of those that fit into memory.
+        best: Simulated steps of the best plans, fastest first.
+        guessed: Closed-form time in seconds of the plans in `best`, by plan.
     """
 
     considered: int
@@ -75,7 +75,7 @@ class Found(OneLine):
     guessed: Mapping[Plan, float]
 
     def headline(self) -> str:
-        """Numbers of plans."""
+        """Number of plans considered and fitting, in one line."""
         return f"{self.considered} plans, {self.fitting} fit, {len(self.best)} simulated"
 
 
@@ -94,15 +94,16 @@ def search(
     """The best training plans over all ranks of a cluster.
 
     Args:
-        build: makes the net for a micro-batch.
-        cluster: all of it is used.
-        batch: samples of a step over all ranks.
-        estimator, loss, optimizer, constants: as `simulate_step`.
-        keep: how many to play and give back.
-        progress: told how many kinds of ranks are done.
+        build: Function that builds the net for a micro-batch size.
+        cluster: Cluster to use; a plan takes all of its devices.
+        batch: Samples per step over all ranks.
+        estimator, loss, optimizer, constants: As for `simulate_step`.
+        keep: Number of plans to simulate and return.
+        progress: Called with the rank configurations costed so far, their total and a label.
 
     Raises:
-        InputError: no plan divides, or none fits in memory (by how much the nearest misses).
+        InputError: no plan divides, or none fits into memory; the error says by how much the
+            smallest exceeds it.
     """
     wanted = [
         (micro, tp, sequence)
@@ -160,9 +161,9 @@ def _powers(most: int) -> Iterator[int]:
 
 
 def _experts(graph: Graph) -> int:
-    """Experts of a layer; 1 for a net without."""
-    found = [op.inputs[2] for op in graph.ops if op.op_type == "MoE"]
-    return int((graph.type_of(found[0]).shape or (1,))[0]) if found else 1
+    """Number of experts per layer; 1 for a net without experts."""
+    weights = [op.inputs[2] for op in graph.ops if op.op_type == "MoE"]
+    return int((graph.type_of(weights[0]).shape or (1,))[0]) if weights else 1
 
 
 def _candidates(
@@ -196,7 +197,7 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
     for recompute in ("none", "full"):
         for zero in range(4 if base.dp > 1 else 1):
             if zero >= 2 and base.pp > 1:
-                continue  # gradients of a pipeline come once a micro-batch
+                continue  # with a pipeline, gradients are produced once per micro-batch
             for chunks in CHUNKS:
                 if chunks > 1 and (
                     base.pp == 1 or layers % (base.pp * chunks) or base.micro_batches % base.pp
@@ -223,7 +224,7 @@ def _candidate(
     sent = sum(_gradients(plan, own, groups[name], name) for name in ("dp", "edp"))
     hidden = sum(unit.backward_s for unit in own)
     update = sum(u.optimizer.seconds for u in own) / (plan.replicas if plan.zero else 1)
-    if plan.pp > 1:  # while the pipeline fills and drains nothing hides what is handed on
+    if plan.pp > 1:  # sends are exposed while the pipeline fills and drains
         edge = max(unit.boundary_bytes for unit in own)
         whole += 2 * (plan.pp - 1) * groups["pp"].seconds("Send", edge)
     memory = memory_of_rank(stages, plan, states, 0)

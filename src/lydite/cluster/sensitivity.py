@@ -1,4 +1,4 @@
-"""What more of each resource buys: the same step with one of them ten per cent better."""
+"""Sensitivity of a step to each resource: the step again with one resource ten per cent better."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def sensitivity(
     constants: Constants = ASSUMED,
     network: str = "closed",
 ) -> dict[str, float]:
-    """By resource, the share of the step that ten per cent more of it saves; see `simulate_step`.
+    """Share of the step's time that ten per cent more of each resource saves, by resource.
 
-    NCCL's own latencies stand for those of links between GPUs: shorter wires buy little there.
-    Measured operators do not follow the device's figures: with them compute and memory bandwidth
-    buy nothing here.
+    Arguments as for `simulate_step`. Between GPUs NCCL's own latencies apply, so that lower link
+    latency saves little. Measured operator times do not depend on the device's specification, so
+    that with them more compute or memory bandwidth saves nothing here.
     """
 
     rank = rank_step(graph, plan, loss=loss, optimizer=optimizer)

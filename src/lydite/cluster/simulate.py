@@ -1,4 +1,4 @@
-"""A step of a model on a cluster: from graph, cluster and plan to time, memory, energy and cost."""
+"""Simulation of a step on a cluster: time, memory, energy and cost from graph and plan."""
 
 from __future__ import annotations
 
@@ -40,27 +40,30 @@ NETWORKS = ("closed", "links")
 
 @dataclass(frozen=True, repr=False)
 class StepResult(OneLine):
-    """What a step takes.
+    """Result of simulating one step.
 
     Attributes:
-        model, cluster, plan: what was simulated.
-        seconds, low, high: of the step; the bounds are those of the operators' estimates.
-        timeline, played: one rank of each pipeline stage, task by task.
-        breakdown_s: seconds of the step by what they went to, mean over the stages: compute by
-            phase, communication that nothing hides, bubble, launches.
-        hidden_s: communication behind computation, mean over the stages.
-        memory: bytes by kind on a rank of each stage.
-        capacity_bytes: of a device.
-        flops: of the model in a step over all ranks, without recomputation.
-        by_source: share of the operators' time by where the estimate comes from.
-        samples: of a step.
-        dtype: of the weights.
-        constants: what no operator has.
-        stages: units of each virtual stage, as they were played.
-        groups: who talked with whom.
-        arithmetic: the dtype in which most of it is done, whose peak MFU is of.
-        computed_whole: number of operators by type that every tensor-parallel rank computes whole,
-            because nobody knows how they are shared as their inputs are cut.
+        model: Name of the model.
+        cluster: Cluster that was simulated.
+        plan: Parallel plan of the step.
+        seconds: Time of the step in seconds.
+        low, high: Bounds on that time in seconds, from the bounds of the operators' estimates.
+        timeline, played: Start and end of every simulated task, and the tasks themselves.
+        breakdown_s: Seconds of the step by category, averaged over the stages: compute by phase,
+            exposed communication, pipeline bubble, launches.
+        hidden_s: Communication in seconds that overlaps with computation, averaged over the stages.
+        memory: Bytes by kind on one rank of each stage.
+        capacity_bytes: Memory of one device in bytes.
+        flops: Model FLOPs of a step over all ranks, without recomputation.
+        by_source: Share of the operators' time by source of the estimate.
+        samples: Number of samples in a step.
+        dtype: Data type of the weights.
+        constants: Host, framework and device constants used.
+        stages: Units of each virtual stage.
+        groups: Communication groups by name.
+        arithmetic: Data type of most of the arithmetic; MFU refers to the device's peak for it.
+        computed_whole: Number of operators by type that every tensor-parallel rank computes in
+            full, because no rule says how to split them along the axis that divides their inputs.
     """
 
     model: str
@@ -87,42 +90,48 @@ class StepResult(OneLine):
 
     @property
     def network(self) -> str:
-        """One of `NETWORKS`: how long collectives took in this step."""
+        """How collectives were timed, one of `NETWORKS`."""
         return "closed" if self.played.network is None else "links"
 
     @property
     def folded(self) -> bool:
-        """Whether one rank of each stage stood for all ranks of the stage."""
+        """Whether one simulated rank of each stage represented all ranks of the stage."""
         return self.played.ranks < self.plan.ranks
 
     @property
     def critical_s(self) -> dict[str, float]:
-        """Seconds by category along the critical path: what would have to be faster."""
+        """Seconds by category along the critical path."""
         path = self.timeline.critical_path()
         category = self.played.tasks.category[path]
         seconds = np.bincount(category, self.timeline.span_ps[path] * 1e-12, len(CATEGORIES))
-        found = {CATEGORIES[at]: float(seconds[at]) for at in np.unique(category).tolist()}
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+        by_category = {CATEGORIES[at]: float(seconds[at]) for at in np.unique(category).tolist()}
+        return dict(sorted(by_category.items(), key=lambda item: -item[1]))
 
     @property
     def mfu(self) -> float:
-        """Model FLOPs over what all devices could do in that time (PaLM, arXiv:2204.02311)."""
+        """Model FLOPs utilisation: model FLOPs over the devices' peak in the same time, a share.
+
+        Definition: PaLM, arXiv:2204.02311, appendix B.
+        """
         peak = self.cluster.device.peak(self.arithmetic) * self.plan.ranks
         return self.flops / (self.seconds * peak)
 
     @property
     def peak_memory_bytes(self) -> float:
-        """On the fullest rank."""
+        """Peak memory in bytes of the rank that needs most."""
         return max(sum(stage.values()) for stage in self.memory)
 
     @property
     def fits(self) -> bool:
-        """Whether every rank has room."""
+        """Whether every rank fits into the memory of its device."""
         return self.peak_memory_bytes <= self.capacity_bytes
 
     @property
     def energy_j(self) -> float | None:
-        """At rated power, host and data centre included where known; modelled, not measured."""
+        """Energy of the step in joules at rated power; None where the power is unknown.
+
+        Includes host and data-centre overhead where they are given. Modelled, not measured.
+        """
         economics, device = self.cluster.economics, self.cluster.device
         if economics.host_power_w is not None:
             watts = economics.host_power_w / self.cluster.devices_per_host
@@ -134,18 +143,18 @@ class StepResult(OneLine):
 
     @property
     def cost_usd(self) -> float | None:
-        """At the price of a device hour, where one is given."""
+        """Cost of the step in US dollars; None without a price per device hour."""
         price = self.cluster.economics.price_per_device_hour_usd
         return None if price is None else price * self.plan.ranks * self.seconds / 3600
 
     @property
     def co2_kg(self) -> float | None:
-        """Of the energy, where the grid's intensity is given."""
+        """CO2 emissions of the step in kilograms; None without a carbon intensity of the grid."""
         grid, energy = self.cluster.economics.grid_kg_per_kwh, self.energy_j
         return None if grid is None or energy is None else grid * energy / 3.6e6
 
     def headline(self) -> str:
-        """The time of the step and its bounds."""
+        """Time of the step with its bounds, in one line."""
         low, high = format_seconds(self.low), format_seconds(self.high)
         where = f"{self.model} on {self.cluster.name}"
         return f"{where}: {format_seconds(self.seconds)} a step ({low} to {high}), modelled"
@@ -153,16 +162,16 @@ class StepResult(OneLine):
 
 @dataclass(frozen=True)
 class RankStep:
-    """What one rank computes, before anybody said how long that takes.
+    """One rank's part of a step before its operators are timed.
 
     Attributes:
-        name: of the net.
-        shape: its blocks, operators and messages.
-        training: whether it is a training step.
-        dtype: of the weights.
-        states: tensors that the optimiser keeps for a weight.
-        forward_flops: of the net's forward pass for one micro-batch, not shared out.
-        computed_whole: see `StepResult`.
+        name: Name of the net.
+        shape: Blocks, operators and messages of the rank.
+        training: Whether it is a training step.
+        dtype: Data type of the weights.
+        states: Number of tensors that the optimiser keeps per weight.
+        forward_flops: FLOPs of the whole net's forward pass for one micro-batch.
+        computed_whole: Operators computed in full on every rank, as in `StepResult`.
     """
 
     name: str
@@ -177,11 +186,11 @@ class RankStep:
 def rank_step(
     graph: Graph, plan: Plan, *, loss: str | None = None, optimizer: str | None = "adam"
 ) -> RankStep:
-    """One rank's share of a net; see `simulate_step`.
+    """One rank's share of a net; arguments as for `simulate_step`.
 
     Raises:
         InputError: heads, widths, experts or layers do not divide.
-        GraphError: the net cannot be trained or shared out.
+        GraphError: the net cannot be trained or partitioned.
     """
     blocks = in_blocks(graph, plan.pp * plan.chunks)
     short, step = blocks.graph, None
@@ -209,10 +218,10 @@ def rank_step(
 
 
 def rank_costs(rank: RankStep, estimator: Estimator, device: Device) -> list[BlockCost]:
-    """How long the blocks of a rank take on a device.
+    """Time the blocks of a rank on a device.
 
     Raises:
-        InputError: nobody knows an operator's time.
+        InputError: there is no estimate for some operators.
     """
     return timed(rank.shape, estimator, device)
 
@@ -231,24 +240,24 @@ def simulate_step(
 ) -> StepResult:
     """Simulate a training step, or a forward pass where `optimizer` is None.
 
-    Ranks with the same work are played once: one rank of each pipeline stage stands for all others
-    of the stage, unless devices differ in speed or `unfolded` asks for all.
+    Ranks with the same work are simulated once: one rank of each pipeline stage represents the
+    whole stage, unless devices differ in speed or `unfolded` is set.
 
     Args:
-        graph: the net in inference, at the micro-batch's size; with context parallelism, of the
+        graph: Inference graph at the size of one micro-batch; with context parallelism, for the
             tokens of one rank.
-        cluster: where.
-        plan: how it is shared out.
-        estimator: who says how long an operator takes on a device of the cluster.
-        loss, optimizer: as `training_step`.
-        constants: launches and what else no operator has.
-        unfolded: play every kernel and every message of every rank.
-        network: how long collectives take, one of `NETWORKS`.
+        cluster: Cluster to simulate.
+        plan: Degrees of parallelism, schedule and recomputation.
+        estimator: Source of operator times on the cluster's device.
+        loss, optimizer: Names of loss and optimiser, as for `training_step`.
+        constants: Launch overhead and other host, framework and device constants.
+        unfolded: Whether to simulate every kernel and every message of every rank.
+        network: How collectives are timed, one of `NETWORKS`.
 
     Raises:
-        InputError: the plan does not divide or fits no cluster, an operator is unknown, or as
-            `played_step`.
-        GraphError: the net cannot be trained or shared out.
+        InputError: the plan does not divide or exceeds the cluster, an operator has no estimate,
+            or a reason given at `played_step`.
+        GraphError: the net cannot be trained or partitioned.
     """
     layers = depth(graph, plan)
     checked(plan, cluster.ranks, layers)
@@ -258,7 +267,7 @@ def simulate_step(
 
 
 def depth(graph: Graph, plan: Plan) -> int:
-    """Layers that a pipeline can share out."""
+    """Number of layers that can be distributed over pipeline stages."""
     blocks = in_blocks(graph, plan.pp * plan.chunks).blocks
     layers = max(block.count for block in blocks)
     return layers if layers > 1 else len(blocks)
@@ -274,11 +283,11 @@ def played_step(
     unfolded: bool = False,
     network: str = "closed",
 ) -> StepResult:
-    """A step from what one rank's blocks cost; see `simulate_step`.
+    """Simulate a step from the costs of one rank's blocks; other arguments as `simulate_step`.
 
     Raises:
-        InputError: an unknown network, or messages over links that cannot be shared or that
-            constants say kernels slow down.
+        InputError: an unknown `network`; with network "links", links that cannot be shared or an
+            `exchange_slowdown` other than 1.
     """
     if network not in NETWORKS:
         raise unknown_name("network", network, NETWORKS)
@@ -337,7 +346,7 @@ def played_step(
 
 
 def _refuse_slowed_messages(constants: Constants) -> None:
-    """Flows over links are not slowed by kernels, so a constant that says so would be dropped."""
+    """Refuse an `exchange_slowdown` that flows over links would silently ignore."""
     if constants.exchange_slowdown != 1:
         raise InputError(
             f"--network links with exchange_slowdown {constants.exchange_slowdown:g}",
@@ -347,41 +356,41 @@ def _refuse_slowed_messages(constants: Constants) -> None:
 
 
 def interference(constants: Constants, ranks: int) -> Interference | None:
-    """Who slows whom on a rank; None where nobody does."""
+    """How computation and communication slow each other on a rank; None if they do not."""
     if constants.compute_slowdown == constants.exchange_slowdown == 1:
         return None
     rates = np.ones((len(CATEGORIES), len(CATEGORIES)))
     sent = CATEGORIES.index("data")
     for name in WORK:
         rates[CATEGORIES.index(name), sent] = 1 / constants.compute_slowdown
-    # several kinds of work never run at once, so the factors do not multiply
+    # kinds of computation never run at the same time, so their factors do not multiply
     for name in WORK:
         rates[sent, CATEGORIES.index(name)] = 1 / constants.exchange_slowdown
     return Interference.of(rates, ranks)
 
 
 def groups_of(cluster: Cluster, plan: Plan, constants: Constants = ASSUMED) -> dict[str, Group]:
-    """Who talks with whom (see `Plan.groups`), and "pp": from a stage to the next.
+    """Communication groups by name (see `Plan.groups`), and "pp": from a stage to the next.
 
-    Of each kind those groups are looked at that begin in the first host: they share its links.
+    Each is timed from the groups of its kind that begin in the first host and share its links.
     """
     wide, host = plan.tp * plan.replicas, cluster.devices_per_host
-    found: dict[str, Group] = {}
+    groups: dict[str, Group] = {}
     for name, (stride, size) in plan.groups.items():
         firsts = [r for r in range(min(host, wide)) if r // stride % size == 0]
         members = [[r + i * stride for i in range(size)] for r in firsts]
-        found[name] = _measured(group_of(cluster, members, constants.collectives), constants)
-    found["pp"] = Group(1, float("inf"), 0.0)
+        groups[name] = _measured(group_of(cluster, members, constants.collectives), constants)
+    groups["pp"] = Group(1, float("inf"), 0.0)
     if plan.pp > 1:
         senders = list(range(min(wide, host)))
-        found["pp"] = link_between(
+        groups["pp"] = link_between(
             cluster, senders, [rank + wide for rank in senders], constants.collectives
         )
-    return found
+    return groups
 
 
 def _measured(group: Group, constants: Constants) -> Group:
-    """With the curves of as many ranks in one host, if there are any."""
+    """The group with measured times for as many ranks in one host, if there are any."""
     for kind, curves in constants.curves.items():
         if group.hosts == 1 and group.ranks in curves:
             group = with_measured(group, curves[group.ranks], kind)
@@ -389,7 +398,7 @@ def _measured(group: Group, constants: Constants) -> Group:
 
 
 def _spread(costs: Sequence[BlockCost]) -> tuple[float, float]:
-    """The operators' bounds over their sum."""
+    """Sums of the operators' lower and upper bounds over the sum of their times."""
     parts = [(part, cost.block.count) for cost in costs for part in cost.parts.values()]
     total = sum(part.seconds * count for part, count in parts)
     if not total:
@@ -399,23 +408,23 @@ def _spread(costs: Sequence[BlockCost]) -> tuple[float, float]:
 
 
 def _sources(costs: Sequence[BlockCost]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    by_source: dict[str, float] = {}
     for cost in costs:
         for name in PARTS:
             for source, seconds in cost.parts[name].by_source.items():
-                found[source] = found.get(source, 0.0) + seconds * cost.block.count
-    total = sum(found.values()) or 1.0
-    return {source: seconds / total for source, seconds in found.items()}
+                by_source[source] = by_source.get(source, 0.0) + seconds * cost.block.count
+    total = sum(by_source.values()) or 1.0
+    return {source: seconds / total for source, seconds in by_source.items()}
 
 
 def _breakdown(
     timeline: Timeline, played: Played, stages: Sequence[Sequence[Unit]], plan: Plan
 ) -> tuple[dict[str, float], float]:
-    """Seconds by what they went to, mean over ranks, and what communication was hidden.
+    """Seconds by category and seconds of hidden communication, averaged over the stages.
 
-    Where all ranks were played, it is the mean over one rank of each stage.
+    Where all ranks were simulated, one rank of each stage is taken.
     """
-    found: dict[str, float] = {name: 0.0 for name in (*CATEGORIES, "bubble")}
+    by_category: dict[str, float] = {name: 0.0 for name in (*CATEGORIES, "bubble")}
     hidden, wide = 0.0, played.ranks // plan.pp
     whole = timeline.makespan_ps * 1e-12
     for stage in range(plan.pp):
@@ -431,17 +440,17 @@ def _breakdown(
             hidden += (timeline.covered_ps(category, own) * 1e-12 - spent[name]) / plan.pp
             behind.append(category)
         for name, seconds in spent.items():
-            found[name] += seconds / plan.pp
-        found["bubble"] += (whole - sum(spent.values())) / plan.pp
+            by_category[name] += seconds / plan.pp
+        by_category["bubble"] += (whole - sum(spent.values())) / plan.pp
     phases = [
         p for units in stages for u in units for p in (u.forward, u.recompute, u.data, u.weights)
     ]
-    found["of it launches"] = sum(p.launch_s for p in phases) * plan.micro_batches / plan.pp
-    return found, hidden
+    by_category["of it launches"] = sum(p.launch_s for p in phases) * plan.micro_batches / plan.pp
+    return by_category, hidden
 
 
 def fitting(result: StepResult) -> str:
-    """By how much a plan misses the memory, and what would make it fit; "" where it fits."""
+    """By how much a plan exceeds the device's memory, and remedies; "" where it fits."""
     if result.fits:
         return ""
     over = result.peak_memory_bytes - result.capacity_bytes
@@ -459,10 +468,10 @@ def fitting(result: StepResult) -> str:
 
 
 def require_fit(result: StepResult) -> StepResult:
-    """The result, if every rank has room.
+    """The result, if every rank fits into its device's memory.
 
     Raises:
-        InputError: it has not (by how much, and what would help).
+        InputError: a rank does not fit; the error says by how much, and what would help.
     """
     missing = fitting(result)
     if missing:

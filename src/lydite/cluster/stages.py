@@ -1,4 +1,4 @@
-"""Stages of a pipeline: which blocks each holds, and what they cost there."""
+"""Pipeline stages: the blocks that each stage holds, and their costs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class CollectiveCall:
         return cls(after, name, steps, span, wire, kind, choice.algorithm)
 
     def and_then(self, other: CollectiveCall) -> CollectiveCall:
-        """Both, one after the other, as one; the longer one says over which links."""
+        """Both collectives, one after the other, as one; it takes the links of the longer one."""
         longer = self if self.wire_ps >= other.wire_ps else other
         return replace(
             longer,
@@ -59,13 +59,13 @@ class CollectiveCall:
 
 @dataclass(frozen=True)
 class Phase:
-    """What a layer does in one phase of a micro-batch.
+    """Kernels and collectives of a layer in one phase of a micro-batch.
 
     Attributes:
-        work_ps: of its kernels, launches included.
-        sent: the collectives inside, which nothing hides.
-        kernels_ps: of each; together `work_ps`.
-        launch_s: by how much launches are longer than the work.
+        work_ps: Time of all kernels in picoseconds, launch overhead included.
+        sent: Collectives between the kernels, which no computation hides.
+        kernels_ps: Time of each kernel in picoseconds; their sum is `work_ps`.
+        launch_s: Seconds by which launching the kernels takes longer than running them.
     """
 
     work_ps: int = 0
@@ -75,12 +75,12 @@ class Phase:
 
     @property
     def sent_ps(self) -> int:
-        """Of all collectives."""
+        """Time of all collectives in picoseconds."""
         return sum(sent.span_ps for sent in self.sent)
 
     @property
     def seconds(self) -> float:
-        """Kernels and collectives."""
+        """Time of kernels and collectives in seconds."""
         return (self.work_ps + self.sent_ps) * 1e-12
 
 
@@ -92,16 +92,17 @@ class Unit:
     """One layer (or head, or tail) on a rank, for one micro-batch.
 
     Attributes:
-        name: "layer 17".
-        forward, recompute, data, weights, optimizer: what it does.
-        held: its weights by the group that has the same ("dp"; experts: "edp").
-        saved_bytes: what a micro-batch leaves for the backward pass.
-        kept_bytes: what of it stays with the plan's recomputation.
-        boundary_bytes: what it hands on.
-        cache_bytes: keys and values that it keeps.
-        peak_bytes: the most that one of its operators reads and writes, weights apart.
-        flops: forward, and forward and backward without recomputation.
-        cost: what it was made from.
+        name: Name of the layer, such as "layer 17".
+        forward, recompute, data, weights, optimizer: Phases of the layer: forward pass,
+            recomputation, gradients of data, gradients of weights, update.
+        held: Weights by the group that replicates them: "dp", or "edp" for experts.
+        saved_bytes: Activations that one micro-batch keeps for the backward pass.
+        kept_bytes: Part of `saved_bytes` that is still kept under the plan's recomputation.
+        boundary_bytes: Largest tensor that the layer passes on.
+        cache_bytes: Keys and values kept for the tokens to come.
+        peak_bytes: Largest inputs and outputs of a single operator, weights excluded.
+        flops: FLOPs of the forward pass, and of forward and backward pass without recomputation.
+        cost: Block cost that the unit was made from.
     """
 
     name: str
@@ -121,26 +122,27 @@ class Unit:
 
     @property
     def weight_bytes(self) -> float:
-        """Of all its weights on this rank."""
+        """Size in bytes of all weights of the layer on this rank."""
         return sum(weights.bytes for weights in self.held.values())
 
     @property
     def backward_s(self) -> float:
-        """Of its gradients, without recomputation."""
+        """Time in seconds of the backward pass, without recomputation."""
         return self.data.seconds + self.weights.seconds
 
 
 def units_of(
     costs: Sequence[BlockCost], plan: Plan, groups: Mapping[str, Group], *, dispatch_s: float
 ) -> list[Unit]:
-    """All blocks in order, repetitions written out.
+    """One unit per block, in order; a repeated block yields one unit per repetition.
 
     Args:
-        costs: by block.
-        plan: what is recomputed; of a net with layers the layers alone, not its head and tail.
-        groups: who talks, by the messages' group.
-        dispatch_s: what launching an operator or a collective takes on the processor; a device
-            that is faster than that waits.
+        costs: Cost of each block.
+        plan: Plan whose recomputation applies; in a net with layers only to the layers, not to
+            its head and tail.
+        groups: Communication groups by name.
+        dispatch_s: Time in seconds in which the host launches an operator or a collective; a
+            device that is faster waits for the host.
     """
     found: list[Unit] = []
     repeats = any(cost.block.count > 1 for cost in costs)
@@ -181,7 +183,7 @@ def _unit(cost: BlockCost, recompute: str, groups: Mapping[str, Group], dispatch
 
 
 def ring_steps(kind: str, ranks: int) -> int:
-    """Messages that a rank of a ring sends for a collective, one behind the other."""
+    """Number of messages that each rank of a ring sends in a collective, one after the other."""
     return (2 if kind == "AllReduce" else 1) * (ranks - 1)
 
 
@@ -191,7 +193,7 @@ def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float) -> Phase:
         for m in part.messages
         if groups[m.group].ranks > 1
     ]
-    # the processor launches ahead while the device works or waits for others
+    # the host launches ahead while the device works or waits for other ranks
     launching = (len(part.kernels) + len(sent)) * dispatch_s
     busy = part.seconds + sum(one.span_ps for one in sent) / _PS
     late = max(0.0, launching - busy) if part.kernels else 0.0
@@ -199,12 +201,12 @@ def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float) -> Phase:
     pace = total / part.seconds if part.seconds else 0.0
     reach = np.rint(np.cumsum([0.0, *part.kernels]) * pace).astype(np.int64)
     if part.kernels:
-        reach[-1] = total  # rounding in the sum
+        reach[-1] = total  # corrects the sum's rounding error
     return Phase(total, tuple(sent), tuple(np.diff(reach).tolist()), late)
 
 
 def partition_stages(units: Sequence[Unit], stages: int) -> list[list[Unit]]:
-    """Units by stage: layers as evenly as they divide, head first and tail last."""
+    """Units by stage: layers distributed evenly, head in the first stage, tail in the last."""
     layers = [i for i, unit in enumerate(units) if unit.cost.block.count > 1]
     if not layers:
         edges = [len(units) * s // stages for s in range(stages + 1)]

@@ -1,4 +1,4 @@
-"""Predicted against measured step times, beside what needs no simulator at all.
+"""Accuracy of predicted step times against measured ones, compared with null models.
 
     accuracy = predicted / baseline,  loss = |1 - accuracy|,  averages are plain means   (AISim's)
 
@@ -23,32 +23,32 @@ class MeasuredStep(Protocol):
 
     @property
     def model(self) -> str:
-        """Which."""
+        """Name of the model."""
         ...
 
     @property
     def environment(self) -> str:
-        """Where."""
+        """Number of devices, as text."""
         ...
 
     @property
     def predicted_s(self) -> float:
-        """The step's time."""
+        """Predicted time of the step in seconds."""
         ...
 
     @property
     def sum_s(self) -> float:
-        """Of its operators on one GPU."""
+        """Sum of the step's operator times on one GPU, in seconds."""
         ...
 
     @property
     def baseline_s(self) -> float | None:
-        """Measured; None if it is missing or refused."""
+        """Measured time of the step in seconds; None if it is missing or invalid."""
         ...
 
     @property
     def error(self) -> float | None:
-        """Signed and relative; None where nothing is to compare."""
+        """Signed relative error of the prediction; None without a measurement."""
         ...
 
 
@@ -70,13 +70,13 @@ def summaries(cells: Sequence[MeasuredStep]) -> dict[str, Accuracy]:
 
 
 def average_loss(cells: Sequence[MeasuredStep]) -> float | None:
-    """Mean absolute error of the cells that count; None without any."""
+    """Mean absolute relative error of the cells that have an error; None without any."""
     errors = [abs(cell.error) for cell in cells if cell.error is not None]
     return float(np.mean(errors)) if errors else None
 
 
 def summary_json(found: Mapping[str, Accuracy]) -> dict[str, Any]:
-    """Each method's figures, as shares of 1; these predictions have no intervals."""
+    """Accuracy of each method as JSON values, as shares of 1; no method has intervals."""
     documents = {name: accuracy.to_json() for name, accuracy in found.items()}
     for document in documents.values():
         del document["inside_interval"]
@@ -84,7 +84,7 @@ def summary_json(found: Mapping[str, Accuracy]) -> dict[str, Any]:
 
 
 def _constant(cells: Sequence[MeasuredStep]) -> float:
-    """The factor on the sums with the least mean absolute error: it makes one of them exact."""
+    """The factor on the sums with the least mean absolute error; it makes one of them exact."""
     baselines = np.array([cell.baseline_s for cell in cells], float)
     sums = np.array([cell.sum_s for cell in cells])
     factors = baselines[sums > 0] / sums[sums > 0]

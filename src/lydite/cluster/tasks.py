@@ -1,4 +1,4 @@
-"""The tasks of a step: what a rank of each pipeline stage does, and what it waits for."""
+"""The tasks of a step: the program of one rank per pipeline stage, with its dependencies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PS = 1e12
 
 @dataclass
 class _Rank:
-    """A stage's program and how far it has come."""
+    """A stage's program and the progress in writing it."""
 
     steps: list[Step]
     program: Program = field(default_factory=Program)
@@ -43,7 +43,7 @@ class _Rank:
 
     @property
     def own(self) -> Ref | None:
-        """What it did last."""
+        """Reference to the rank's last task."""
         return None if self.last is None else (OWN, self.last)
 
 
@@ -56,19 +56,19 @@ def step_programs(
     detail: bool = False,
     constant_s: float = 0.0,
 ) -> list[Program]:
-    """What a rank of each pipeline stage does in a step.
+    """The program of one rank per pipeline stage for a step.
 
     Args:
-        stages: units of each virtual stage.
-        plan: the schedule, micro-batches, what is sent when.
-        groups: "dp", "edp" and, from a stage to the next, "pp".
-        training: without, forward passes only.
-        detail: every kernel and every message of a ring is a task; without, a layer's phase is one
-            task and a collective another.
-        constant_s: what a step takes besides, at its end.
+        stages: Units of each virtual stage.
+        plan: Plan with schedule, micro-batches, ZeRO stage and bucket size.
+        groups: Communication groups "dp", "edp" and, from a stage to the next, "pp".
+        training: Whether the step trains; else forward passes only.
+        detail: Whether every kernel and every ring message is a task of its own; else each phase
+            of a layer is one task, and each collective one.
+        constant_s: Constant time in seconds at the end of the step.
 
     Raises:
-        InputError: the schedule waits for itself (names who waits for what).
+        InputError: the schedule deadlocks; the error names the stages and what they wait for.
     """
     return _Writer(stages, plan, groups, training, detail, constant_s).write()
 
@@ -98,7 +98,7 @@ class _Writer:
         return steps if self.training else [step for step in steps if step[0] == "F"]
 
     def write(self) -> list[Program]:
-        """Rounds over the ranks; each goes on as long as what it waits for has been written."""
+        """Write all programs, advancing each rank in turn as far as its dependencies exist."""
         left_over = sum(len(rank.steps) for rank in self.ranks)
         while left_over:
             before = left_over
@@ -156,11 +156,11 @@ class _Writer:
         self._hand_on(number, rank, kind, stage, batch)
 
     def _ordinary(self, kind: str, batch: int) -> bool:
-        """Whether a step sends no gradients and fetches no weights, as most do."""
+        """Whether a step sends no gradients and gathers no weights."""
         return self.plan.zero != 3 and (kind == "F" or batch != self.last_batch)
 
     def _as_before(self, rank: _Rank, kind: str, batch: int, chunk: int, came: Ref | None) -> bool:
-        """Whether another micro-batch has been written, and so this one as well."""
+        """Repeat the tasks of an earlier micro-batch, if there are any; whether it did."""
         passage = rank.known.get((kind, chunk))
         if passage is None or rank.last is None:
             return False
@@ -177,7 +177,7 @@ class _Writer:
         came: Ref | None,
         units: Sequence[Unit],
     ) -> None:
-        """All of a step, kept for the micro-batches to come."""
+        """Write the units of a step, and keep them to repeat for later micro-batches."""
         program, before = rank.program, rank.last
         start, first_dep, arrived = len(program), len(program.place), came
         for unit in units if kind == "F" else reversed(units):
@@ -194,7 +194,7 @@ class _Writer:
             rank.known[kind, chunk] = passage, rank.last - start
 
     def _from(self, number: int, sent: tuple[int, int]) -> Ref:
-        """Something that another stage sent, as this one names it."""
+        """Reference from this stage to a message that another stage sent."""
         source, place = sent
         if source == number:
             return OWN, place
@@ -222,7 +222,7 @@ class _Writer:
     def _phase(
         self, rank: _Rank, phase: Phase, after: Sequence[Ref | None], category: str, label: str
     ) -> None:
-        """A layer's kernels, and what the ranks exchange between them."""
+        """Write a layer's kernels and the collectives between them."""
         if not self.detail:
             self._work(rank, phase.work_ps, [rank.own, *after], category, label)
             for group in {call.group: None for call in phase.sent}:
@@ -239,13 +239,13 @@ class _Writer:
                 after = []
             done = max(done, until)
             if sent is not None:
-                if after:  # nothing before it that could wait
+                if after:  # no kernel precedes the collective that could wait instead
                     self._work(rank, 0, [rank.own, *after], category, label)
                     after = []
                 self._collective(rank, sent, f"{label} {sent.group}")
 
     def _collective(self, rank: _Rank, sent: CollectiveCall, label: str) -> None:
-        """What the next kernel waits for."""
+        """Write a collective that the next kernel waits for."""
         begin: list[Ref | None] = [rank.own]
         if rank.last is not None and not self.detail:
             begin = [everyone(sent.group, rank.last)]
@@ -259,7 +259,7 @@ class _Writer:
         begin: Sequence[Ref | None],
         label: str,
     ) -> int:
-        """One task, or the messages of a ring: each rank passes on what came from its left."""
+        """Write a collective as one task, or as ring messages that each rank passes on."""
         category, add = GROUPS[sent.group], rank.program.add
         route = (sent.group, sent.kind, sent.algorithm)
         if not self.detail:
@@ -274,7 +274,7 @@ class _Writer:
         return rank.program.add(stream, 0, after, category, f"{label} arrived")
 
     def _gather(self, unit: Unit, rank: _Rank, label: str) -> Ref | None:
-        """ZeRO-3: a unit's weights come from all ranks; they are fetched one unit ahead."""
+        """ZeRO-3: write the all-gather of a unit's weights, prefetched one unit ahead."""
         before = rank.worked[-2] if len(rank.worked) > 1 else None
         rank.worked.append(rank.last)
         place = None
@@ -288,7 +288,7 @@ class _Writer:
     def _exchange(
         self, rank: _Rank, kind: str, group: str, size: float, after: int | None, label: str
     ) -> int:
-        """A collective beside the computation."""
+        """Write a collective that overlaps with computation."""
         call = self._bucketed(group, kind, size)
         begin: list[Ref | None] = []
         if after is not None:
@@ -296,7 +296,7 @@ class _Writer:
         return self._messages(rank, "data", call, begin, label)
 
     def _gradient(self, rank: _Rank, unit: Unit, batch: int) -> None:
-        """Send it when it is finished: after the last micro-batch (with ZeRO-3 after each)."""
+        """Send a unit's gradients after the last micro-batch (with ZeRO-3 after each)."""
         last = batch == self.last_batch
         if not (last or self.plan.zero == 3):
             return
@@ -314,7 +314,7 @@ class _Writer:
                 rank.sending.append((OWN, place))
 
     def _bucketed(self, name: str, kind: str, size: float) -> CollectiveCall:
-        """All-reduces in buckets, each of which starts anew; a layer's other collectives whole."""
+        """A gradient exchange: all-reduces in buckets, each with its own start-up; others whole."""
         group = self.groups[name]
         if kind != "AllReduce":
             return CollectiveCall.of(group, name, kind, size)
@@ -343,7 +343,7 @@ class _Writer:
         self.arrived[kind, target, batch] = number, sent
 
     def _update(self, number: int, rank: _Rank) -> None:
-        """The optimiser waits for the last gradients; with ZeRO 1 and 2 weights are gathered."""
+        """Write the update after the last gradients; with ZeRO 1 and 2 also gather the weights."""
         for unit in rank.waiting:
             self._send_gradient(rank, unit, rank.last)
         units = [u for units in self.stages[number :: self.plan.pp] for u in units]
@@ -363,7 +363,7 @@ class _Writer:
 
 
 def _parts(whole_ps: int, count: int) -> list[int]:
-    """So many parts of a time, as equal as picoseconds allow."""
+    """A time split into `count` parts that are as equal as whole picoseconds allow."""
     edges = np.rint(np.linspace(0, whole_ps, count + 1)).astype(np.int64)
     return np.diff(edges).tolist()
 

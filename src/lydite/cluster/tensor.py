@@ -1,11 +1,12 @@
-"""Tensor parallelism: one rank's share of a graph, with what the ranks exchange as operators.
+"""Tensor parallelism: one rank's share of a graph, with its collectives as operators.
 
-How each operator is shared stands in its row (`lydite.graph.operators.split`); this module carries
-it out: weights are declared in parts, and `Replicate`, `AllReduce`, `AllGather` and `Scatter` are
-put where a tensor changes between whole and part (Megatron-LM, arXiv:1909.08053). With `sequence`
-(arXiv:2205.05198) the tensors between products of weights are cut along the tokens, so that norms
-and residuals are shared out too, and the sums become a reduce-scatter behind and an all-gather
-before. What no rule shares is computed whole on every rank, and named.
+The row of each operator says how it is split (`lydite.graph.operators.split`); this module applies
+those rules: weights are declared in parts, and `Replicate`, `AllReduce`, `AllGather` and `Scatter`
+are inserted where a tensor changes between whole and split (Megatron-LM, arXiv:1909.08053). With
+`sequence` (arXiv:2205.05198) the tensors between products with weights are split along the tokens,
+so that norms and residuals are split too, and each all-reduce becomes a reduce-scatter after the
+product and an all-gather before the next. An operator that no rule splits is computed in full on
+every rank, and reported.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class Share:
     """One rank's share of a graph.
 
     Attributes:
-        graph: what the rank computes and exchanges.
-        whole: operators that every rank computes whole although an input was cut, so that it had to
-            be gathered: their number by type.
+        graph: Operators and collectives of the rank.
+        whole: Number of operators by type that every rank computes in full although an input was
+            split, so that it had to be gathered.
     """
 
     graph: Graph
@@ -52,7 +53,7 @@ class Share:
 
 
 def tensor_parallel(graph: Graph, ranks: int, *, sequence: bool = False) -> Graph:
-    """One rank's graph; see `rank_share`."""
+    """The graph of one rank; arguments and errors as for `rank_share`."""
     return rank_share(graph, ranks, sequence=sequence).graph
 
 
@@ -60,14 +61,14 @@ def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
     """One rank's share of a graph.
 
     Args:
-        graph: a net, or a net with its loss.
-        ranks: number of ranks that share it.
-        sequence: whether what lies between the products is shared out too, along the tokens.
+        graph: Graph of a net, with or without its loss.
+        ranks: Degree of tensor parallelism.
+        sequence: Whether operators between the products are split too, along the tokens.
 
     Raises:
-        InputError: heads or widths do not divide (names the operator and what would), or nothing
-            can be shared out.
-        GraphError: there is control flow.
+        InputError: heads or widths do not divide, or nothing can be split; the error names the
+            operator and the nearest number of ranks that divides.
+        GraphError: the graph has control flow.
     """
     if ranks == 1:
         return Share(graph, {})
@@ -83,12 +84,12 @@ def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
 
 
 def _needs_primitives(op: Op) -> bool:
-    """Operators that are shared as what they decompose into."""
+    """Whether an operator is split by way of its decomposition."""
     return facet(op.qualified_type, "split") == BY_DECOMPOSITION
 
 
 class _Sharing:
-    """Cuts by tensor name of the old graph, and the new graph as it grows."""
+    """Split axes by tensor name of the old graph, and the new graph under construction."""
 
     def __init__(self, graph: Graph, ranks: int, sequence: bool) -> None:
         self.graph, self.ranks, self.sequence = graph, ranks, sequence
@@ -99,7 +100,7 @@ class _Sharing:
         self._joined: dict[str, Tensor] = {}
 
     def run(self) -> Graph:
-        """One rank's graph; outputs that are cut are joined."""
+        """The graph of one rank; graph outputs that are split, other than caches, are gathered."""
         new = Rewriter(self.graph)
         for op in self.graph.ops:
             split = self._split(op)
@@ -130,7 +131,7 @@ class _Sharing:
         )
 
     def _apply(self, new: Rewriter, op: Op, split: Split) -> None:
-        """The operator on a rank's share."""
+        """Append the operator with its inputs and outputs split as its rule says."""
         self.products += split.product
         inputs = [
             self._as_wanted(new, op, name, wanted) if name else None
@@ -150,7 +151,7 @@ class _Sharing:
             self._emit(new, "AllReduce", row)
 
     def _compute_whole(self, new: Rewriter, op: Op) -> None:
-        """Every rank does all of it; what was cut is gathered, and the operator is named."""
+        """Append the operator in full, gather its split inputs, and record it."""
         if any(self.cuts.get(name) is not None for name in op.inputs if name):
             self.whole[op.qualified_type] += 1
         new.keep(op, [self._join(new, name) if name else None for name in op.inputs])
@@ -162,7 +163,7 @@ class _Sharing:
         return new.g.append(replace(op, inputs=names, attrs={**op.attrs, **attrs}))
 
     def _as_wanted(self, new: Rewriter, op: Op, name: str, wanted: Wanted) -> Tensor:
-        """An input as the rule wants it."""
+        """An operator's input in the form that its rule requires, whole or split."""
         match wanted:
             case Want.KEEP:
                 return new.tensor(name)
@@ -182,10 +183,10 @@ class _Sharing:
                 return self._emit(new, "Scatter", new.tensor(name), axis=wanted)
 
     def _divided(self, size: int, op: Op, what: str) -> int:
-        """A rank's share of a size.
+        """A size divided by the number of ranks.
 
         Raises:
-            InputError: it does not divide.
+            InputError: the number of ranks does not divide it.
         """
         if size % self.ranks:
             fits = [n for n in range(1, min(size, 2 * self.ranks) + 1) if size % n == 0]
@@ -198,7 +199,7 @@ class _Sharing:
         return size // self.ranks
 
     def _weight(self, new: Rewriter, name: str, axis: int, op: Op) -> Tensor:
-        """A rank's part of a weight: declared, as nobody here has the numbers of one rank."""
+        """A rank's part of a weight, declared without values."""
         init = self.graph.initializers[name]
         shape = [int(dim) for dim in init.type.shape or ()]
         if shape[axis] >= VOCABULARY:
@@ -212,7 +213,7 @@ class _Sharing:
         return new.tensor(name)
 
     def _enter(self, new: Rewriter, name: str) -> Tensor:
-        """A whole tensor on its way into a shared part: free forward, a sum backward."""
+        """A whole tensor entering a split region: a no-op forward, an all-reduce backward."""
         if name not in self._entered:
             if self.sequence and self.cuts.get(name) == 1:
                 self._entered[name] = self._emit(new, "AllGather", new.tensor(name), axis=1)
@@ -221,7 +222,7 @@ class _Sharing:
         return self._entered[name]
 
     def _join(self, new: Rewriter, name: str) -> Tensor:
-        """The whole of a tensor that may be cut."""
+        """A tensor in full, gathered if it is split."""
         axis = self.cuts.get(name)
         if axis is None:
             return new.tensor(name)
@@ -230,7 +231,7 @@ class _Sharing:
         return self._joined[name]
 
     def _cut_input(self, new: Rewriter, name: str, axis: int, op: Op) -> Tensor:
-        """An input of the graph of which each rank is given its part, such as a cache."""
+        """A graph input, such as a cache, of which each rank receives only its part."""
         if name in self.graph.inputs and self.cuts.get(name) is None:
             type_ = self.graph.type_of(name)
             dims = [int(dim) for dim in type_.shape or () if isinstance(dim, int)]
@@ -240,7 +241,7 @@ class _Sharing:
         return new.tensor(name)
 
     def _sum(self, new: Rewriter, op: Op, made: Tensor) -> None:
-        """An output summed over the ranks, or a part of the sum along the tokens."""
+        """Append the sum of an output over the ranks: an all-reduce, or a reduce-scatter."""
         name = op.outputs[0]
         if self.sequence and len(made.shape) == 3 and made.shape[1] % self.ranks == 0:
             new.rename(name, self._emit(new, "ReduceScatter", made, axis=1))

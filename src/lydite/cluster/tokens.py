@@ -1,13 +1,13 @@
-"""Ranks with different tokens: how they share a layer's experts, and a long sequence.
+"""Expert and context parallelism: graph passes for ranks that hold different tokens.
 
 Both passes work on one rank's graph, built for its own tokens.
 
-- Experts (GShard, arXiv:2006.16668): each rank has some experts of every layer. Tokens go to the
-  ranks of the experts that they chose, and come back: an all-to-all before and one behind, both of
-  every token as often as it chose an expert. Routing is taken as even.
-- Context (Llama 3, arXiv:2407.21783, section 3.3.2): each rank has some tokens of every sequence.
-  Only attention looks at others': keys and values are gathered before it. Chunks are dealt out from
-  both ends, so that causal masks leave every rank the same work.
+- Experts (GShard, arXiv:2006.16668): each rank holds some experts of every layer. Tokens are sent
+  to the ranks of their experts and back, in one all-to-all before the experts and one after them;
+  each carries every token once per expert that it is routed to. Routing is assumed to be balanced.
+- Context (Llama 3, arXiv:2407.21783, section 3.3.2): each rank holds some tokens of every sequence.
+  Only attention reads other ranks' tokens: keys and values are gathered before it. Chunks are
+  assigned from both ends of the sequence, so that causal masks leave every rank the same work.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from lydite.opkey import TensorType
 
 
 def expert_parallel(graph: Graph, ranks: int, *, parts: int = 1) -> Graph:
-    """The graph with a rank's share of the experts.
+    """The graph with one rank's share of the experts.
 
     Args:
-        graph: of one rank.
-        ranks: how many share them.
-        parts: how many ranks have the same tokens and send a part of them each (sequence
-            parallelism); without it each sends all of its tokens.
+        graph: Graph of one rank.
+        ranks: Number of ranks that the experts are distributed over.
+        parts: Number of ranks that hold the same tokens and each send a part of them (sequence
+            parallelism); with 1 each rank sends all of its tokens.
 
     Raises:
-        InputError: there are no experts, or they do not divide (names the nearest that do).
+        InputError: there are no experts, or their number does not divide; the error names the
+            nearest number of ranks that does.
     """
     if ranks == 1:
         return graph
@@ -102,16 +103,16 @@ def context_parallel(graph: Graph, ranks: int) -> Graph:
     """The graph with keys and values gathered before each attention.
 
     Args:
-        graph: of one rank, built for its tokens: the sequence over `ranks`.
-        ranks: how many share the sequence.
+        graph: Graph of one rank, built for a sequence of its own tokens only.
+        ranks: Number of ranks that each sequence is split over.
 
     Raises:
-        InputError: there is no attention, or one that has a cache or is written out.
+        InputError: there is no attention operator, or one has a mask or a cache.
     """
     if ranks == 1:
         return graph
-    found = [op for op in graph.ops if op.qualified_type == "Attention"]
-    if not found or any(len(op.outputs) > 1 or any(op.inputs[3:]) for op in found):
+    attentions = [op for op in graph.ops if op.qualified_type == "Attention"]
+    if not attentions or any(len(op.outputs) > 1 or any(op.inputs[3:]) for op in attentions):
         raise InputError(
             "context parallelism needs attention as one operator, without mask and cache",
             where=graph.name,

@@ -1,14 +1,15 @@
 """Which links the messages of a step cross, so that collectives at the same time share them.
 
-A collective alone takes what its closed form says: latency first, then the bytes at the rate that
-its narrowest link allows, which it occupies wholly. That second part is a flow whose rate is capped
-there, over all links that its messages cross. A flow stands for many messages that go together, and
-counts as that many on each link. What collectives of one kind take from each other, all ranks of a
-stage being at work, is in the closed form; flows add what different collectives, stages and
-pipeline messages take from each other, by max-min fair shares. So messages over links never take
-less than closed forms, and exactly as long where no two share a link that is full.
+A collective that runs alone takes as long as its closed form says: latency first, then the bytes at
+the rate of its bottleneck link, which it saturates. That second part becomes a flow over all links
+that its messages cross, with its rate capped at the bottleneck's. One flow stands for several
+messages that are sent together, and counts as that many on each link. Contention among collectives
+of one kind, with all ranks of a stage active, is in the closed form already; flows add contention
+among different collectives, stages and pipeline messages, by max-min fair sharing. So a message
+over links never takes less time than its closed form, and exactly as long where no two messages
+share a saturated link.
 
-Cables between the same switches count as one, as with adaptive routing.
+Parallel cables between the same switches count as one link, as with adaptive routing.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _SLACK = 1 + 1e-12
 
 
 def wiring_of(cluster: Cluster, plan: Plan, programs: Sequence[Program], *, folded: bool) -> Wiring:
-    """Paths of all messages of a step.
+    """The paths of all messages of a step.
 
     Args:
         cluster: Cluster whose links are used.
@@ -56,7 +57,7 @@ def wiring_of(cluster: Cluster, plan: Plan, programs: Sequence[Program], *, fold
 
 
 class _Loads:
-    """What each rank of a stage sends over each link in one collective.
+    """Load that each rank of a stage puts on each link in one collective.
 
     Attributes:
         sender: [entries] Place of the sending rank in its stage.
@@ -118,7 +119,7 @@ def _loads(cluster: Cluster, plan: Plan, stage: int, route: Route) -> _Loads:
 def _folded(
     cluster: Cluster, programs: Sequence[Program], known: dict[tuple[Route, int], _Loads]
 ) -> Wiring:
-    """One path for each collective of a stage; links that all of them use alike are one link."""
+    """One path for each collective of a stage; links with identical loads are merged into one."""
     size = len(cluster.links)
     loads = np.array([np.bincount(one.link, one.times, size) for one in known.values()])
     loads = loads.reshape(len(known), size).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Tasks and networks put together piece by piece; whoever has columns needs neither."""
+"""Builders that assemble tasks and networks one item at a time, without columns."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TaskBuilder:
         release_ps: int = 0,
         name: str = "",
     ) -> int:
-        """Work on a server."""
+        """Add work of `duration_ps` picoseconds on the server `resource`."""
         return self._add(
             resource, duration_ps, after, priority, category, release_ps, NOWHERE, 0.0, name
         )
@@ -50,13 +50,13 @@ class TaskBuilder:
         release_ps: int = 0,
         name: str = "",
     ) -> int:
-        """Time that passes on no server."""
+        """Add a delay of `duration_ps` picoseconds that occupies no server."""
         return self.work(
             NOWHERE, duration_ps, after, category=category, release_ps=release_ps, name=name
         )
 
     def join(self, after: Iterable[int], *, name: str = "") -> int:
-        """The moment at which all of `after` have ended."""
+        """Add a task of no duration that ends when all tasks in `after` have ended."""
         return self.delay(0, after, name=name)
 
     def flow(
@@ -72,7 +72,7 @@ class TaskBuilder:
         release_ps: int = 0,
         name: str = "",
     ) -> int:
-        """A message over a path, holding a slot of `resource` (a channel, a stream) if given."""
+        """Add a message over a path; it holds a slot of `resource`, such as a channel, if given."""
         return self._add(
             resource, overhead_ps, after, priority, category, release_ps, path, bytes, name
         )
@@ -105,7 +105,7 @@ class TaskBuilder:
         """The tasks as columns.
 
         Raises:
-            InputError: as `Tasks.of`.
+            InputError: as for `Tasks.of`.
         """
         return Tasks.of(
             np.array(self._duration, np.int64),
@@ -131,7 +131,7 @@ class NetworkBuilder:
         self._paths: dict[tuple[tuple[int, ...], float], int] = {}
 
     def link(self, bandwidth: float, latency_ps: int = 0, *, fifo: bool = False) -> int:
-        """A directed link (bytes/s, ps); the new link's number."""
+        """Add a directed link (bandwidth in bytes/s, latency in ps), and return its number."""
         self._bandwidth.append(bandwidth)
         self._latency_ps.append(latency_ps)
         self._fifo.append(fifo)
@@ -145,7 +145,7 @@ class NetworkBuilder:
         """The network as columns.
 
         Raises:
-            InputError: as `Network.of`.
+            InputError: as for `Network.of`.
         """
         hops = [links for links, _ in self._paths]
         return LinkNetwork.of(

@@ -1,4 +1,4 @@
-"""Columns of numbers, checked once and as the compiled kernels want them."""
+"""Columns of numbers, checked once and converted to the form that the compiled kernels need."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def column(
     """`values` as one contiguous column of `dtype`; a single number fills all of it.
 
     Args:
-        values: numbers, or one number.
-        dtype: what the kernels want.
-        size: how many; None takes as many as there are.
-        where: the column's name, for the error message.
+        values: Numbers, or one number.
+        dtype: Element type of the column.
+        size: Required length; None accepts any.
+        where: Name of the column in error messages.
 
     Raises:
-        InputError: of another length, not numbers, or not whole numbers where those are wanted.
+        InputError: the values have another length, are not numbers, or do not fit `dtype`.
     """
     given = np.asarray(values)
     wanted = np.dtype(dtype)
@@ -46,12 +46,13 @@ def column(
 
 
 def refuse(bad: np.ndarray[Any, Any], what: str, where: str, allowed: str = "") -> None:
-    """Raise for the first entry that is bad, with how many there are.
+    """Raise for the first bad entry, with the number of bad entries.
 
     Args:
-        bad: one truth value an entry.
-        what, where: the message; `{}` in `where` is the entry's number.
-        allowed: what would have been accepted.
+        bad: Boolean array, true for each bad entry.
+        what: Fault, as the error states it.
+        where: Place of the fault; `{}` stands for the index of the first bad entry.
+        allowed: Values that would have been accepted.
 
     Raises:
         InputError: at least one entry is bad.
@@ -63,10 +64,10 @@ def refuse(bad: np.ndarray[Any, Any], what: str, where: str, allowed: str = "") 
 
 
 def offsets(values: npt.ArrayLike, total: int, size: int | None, where: str) -> np.ndarray:
-    """Where each row of a ragged table begins, and after the last where it ends.
+    """Offsets of the rows of a ragged table: the start of each row, then the end of the last.
 
     Raises:
-        InputError: does not begin at 0, falls, or does not end at `total`.
+        InputError: the offsets do not begin at 0, decrease, or do not end at `total`.
     """
     made = column(values, np.int64, size, where)
     if made.size == 0 or made[0] != 0 or made[-1] != total or (np.diff(made) < 0).any():

@@ -1,9 +1,9 @@
 """The compiled kernels: loaded when first wanted, and kept on disk once compiled.
 
 numba notices a change of the file that holds a kernel, but not of the files whose functions the
-kernel calls. So the cache stands in a folder named after all that the machine code depends on:
-every source file here, the versions of numba and numpy, and the processor. It is beside the sources
-where that can be written, in the user's cache folder otherwise.
+kernel calls. So the cache is in a folder named after all that the machine code depends on: every
+source file here, the versions of numba and numpy, and the processor. The folder is beside the
+sources where that is writable, in the user's cache folder otherwise.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Notify = Callable[[str], None]
 
 
 def on_stderr(line: str) -> None:
-    """Print a notice where progress goes."""
+    """Print a notice on standard error."""
     print(line, file=sys.stderr)
 
 
 @cache
 def folder() -> Path:
-    """Where the machine code is kept."""
+    """Folder that caches the machine code."""
     import llvmlite.binding
     import numba
     import numpy as np
@@ -71,12 +71,12 @@ _announced: set[str] = set()
 
 
 def hush() -> None:
-    """Compile without a word, for those who asked for quiet."""
+    """Suppress the notice that kernels are being compiled."""
     _announced.update(_KERNELS)
 
 
 def load(name: str, notify: Notify = on_stderr) -> ModuleType:
-    """As `kernel`, and say so once if its first call will have to compile it."""
+    """As `kernel`, but call `notify` once if the first use has to compile it."""
     module = kernel(name)
     function, seconds = _KERNELS[name]
     if name not in _announced:

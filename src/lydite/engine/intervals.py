@@ -11,7 +11,7 @@ Intervals = tuple[Array, Array]
 
 
 def union(start: Array, end: Array) -> Intervals:
-    """The same instants as disjoint intervals, in order; empty intervals vanish."""
+    """The union of intervals as disjoint intervals in order; empty intervals are dropped."""
     kept = end > start
     order = np.argsort(start[kept], kind="stable")
     start, end = start[kept][order], end[kept][order]
@@ -29,6 +29,6 @@ def length(intervals: Intervals) -> int:
 
 
 def exposed(a: Intervals, b: Intervals) -> int:
-    """How long some of `a` and none of `b` goes on; both disjoint and in order."""
+    """Total time covered by `a` but not by `b`, each a list of disjoint intervals in order."""
     both = union(np.concatenate([a[0], b[0]]), np.concatenate([a[1], b[1]]))
     return length(both) - length(b)

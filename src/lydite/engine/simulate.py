@@ -1,4 +1,4 @@
-"""Play tasks on a system."""
+"""Simulation of tasks on servers and links."""
 
 from __future__ import annotations
 
@@ -29,15 +29,18 @@ def simulate(
     *,
     notify: Notify = on_stderr,
 ) -> Timeline:
-    """When each task starts and ends.
+    """Simulate tasks to find when each of them starts and ends.
 
     Args:
-        tasks, servers, network, interference: what is done, on what.
-        notify: told in one line that a kernel has to be compiled, which happens once.
+        tasks: Tasks to simulate.
+        servers: Servers that they run on.
+        network: Links and paths of flows; None without flows.
+        interference: Slowdown of work by other work; None for none.
+        notify: Called with one line of text before a kernel is compiled for the first time.
 
     Raises:
-        InputError: a task on an unknown server, path or category, tasks that wait for each other in
-            a circle, or a time beyond 2^61 ps.
+        InputError: a task names an unknown server, path or category, dependencies form a cycle, or
+            a time exceeds 2^61 ps.
     """
     net, slow = network or _NO_NETWORK, interference or _NO_INTERFERENCE
     _check(tasks, servers, net, interference)
@@ -56,15 +59,15 @@ def max_min_rates(network: LinkNetwork, flows: Array, *, notify: Notify = on_std
     """The max-min fair rate, in bytes/s, of each flow on each path.
 
     Args:
-        network: with fair links.
-        flows: int32[paths], how many flows each path has now.
-        notify: as `simulate`.
+        network: Network of fair links.
+        flows: int32[paths], number of active flows on each path.
+        notify: As for `simulate`.
 
     Returns:
-        float64[paths]; 0 where there are no flows.
+        float64[paths], bytes/s; 0 where there are no flows.
 
     Raises:
-        InputError: another number of paths, a negative number of flows, flows over FIFO links.
+        InputError: `flows` has another length, a number is negative, or flows cross FIFO links.
     """
     wanted = column(flows, np.int32, network.path_cap.size, "flows")
     refuse(wanted < 0, "negative number of flows", "path {}")
@@ -88,7 +91,7 @@ def _check(
 
 
 def _queue(tasks: Tasks, servers: Servers, notify: Notify) -> tuple[Array, Array, Array, int]:
-    """Start, end, what each still waits for, and the task that ends too late or -1."""
+    """Start, end and open dependencies of each task, and the task that ends too late or -1."""
     kernel = load("queueing", notify)
     n = len(tasks)
     begins, successors = _successors(tasks, notify)
@@ -179,12 +182,12 @@ def _share(
 
 
 def _pending(tasks: Tasks) -> Array:
-    """What each task waits for: its dependencies, its release, and that play begins."""
+    """Number of events that each task waits for: dependencies, release, start of simulation."""
     return np.diff(tasks.dep_start) + (tasks.release_ps > 0) + 1
 
 
 def _successors(tasks: Tasks, notify: Notify) -> tuple[Array, Array]:
-    """Where each task's successors begin, and the successors, in rising order."""
+    """Offsets of each task's successors, and the successors in ascending order."""
     begins = np.zeros(len(tasks) + 2, np.int32)
     successors = np.empty(tasks.deps.size, np.int32)
     load("tables", notify).transpose(
@@ -194,19 +197,19 @@ def _successors(tasks: Tasks, notify: Notify) -> tuple[Array, Array]:
 
 
 def _releases(tasks: Tasks) -> tuple[Array, Array]:
-    """Release times above 0, rising, and whose they are."""
+    """Release times above 0 in ascending order, and the tasks that they belong to."""
     released = np.flatnonzero(tasks.release_ps)
     released = released[np.argsort(tasks.release_ps[released], kind="stable")]
     return tasks.release_ps[released], released.astype(np.int32)
 
 
 def _counts(tasks: Tasks, servers: Servers) -> Array:
-    """How many tasks each server has."""
+    """Number of tasks on each server."""
     return np.bincount(tasks.resource[tasks.resource >= 0], minlength=len(servers))
 
 
 def _stations(servers: Servers, counts: Array, links: int) -> tuple[Array, Array]:
-    """The servers, behind them the links, without their queues; and room for queues by priority."""
+    """Records of the servers, then the links, with empty queues; and space for priority queues."""
     urgent = np.where(servers.by_priority, counts, 0)
     stations = np.zeros(len(servers) + links, layout.STATION)
     stations["free"] = 1
@@ -240,7 +243,7 @@ def _fair(network: LinkNetwork, notify: Notify) -> tuple[Array, Array, Array, Ar
 
 
 def _circle(tasks: Tasks, pending: Array) -> InputError:
-    """Follow one waiting task to the next until one comes again."""
+    """The error for a dependency cycle, found by following waiting tasks until one recurs."""
     task, seen = int(pending.argmax()), []
     while task not in seen:
         seen.append(task)

@@ -1,4 +1,4 @@
-"""What tasks run on: servers, links and paths, and who slows whom."""
+"""The simulated system: servers, links and paths, and interference between tasks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from lydite.errors import InputError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Servers:
-    """Streams, channels, pools: each runs as many tasks at once as it has slots.
+    """Servers such as streams, channels or pools; each runs one task per slot at a time.
 
     Attributes:
-        slots: int32, at least 1.
-        by_priority: bool; by (priority, arrival) instead of by arrival. Never preempts.
-        group: int32; servers of one group slow each other by `Interference`; -1 for none.
-        names: for reports; empty, or one a server.
+        slots: int32[servers], number of slots of each server, at least 1.
+        by_priority: bool[servers], whether a server takes tasks by (priority, arrival) instead of
+            by arrival. Neither preempts.
+        group: int32[servers], interference group of each server; -1 for none. Tasks on servers of
+            one group slow each other by `Interference`.
+        names: Name of each server, for reports; may be empty.
     """
 
     slots: np.ndarray[Any, Any]
@@ -64,21 +66,21 @@ class Servers:
 class LinkNetwork:
     """Directed links and the paths over them.
 
-    A fair path (all its links fair) takes the sum of its links' latencies, then moves its bytes at
-    the max-min fair rate over all its links at once, at most `path_cap`. A path of FIFO links is
-    store-and-forward of whole messages: on each link in turn it waits for those that came before,
-    holds the link for bytes / bandwidth, and arrives the link's latency later.
+    A flow on a path of fair links waits for the sum of their latencies, then transfers its bytes at
+    the max-min fair rate over all of them at once, at most `path_cap`. On a path of FIFO links,
+    whole messages are stored and forwarded: on each link in turn a message waits for earlier ones,
+    holds the link for bytes / bandwidth, and arrives after the link's latency.
 
     Attributes:
-        bandwidth: float64[links], bytes/s.
-        latency_ps: int64[links].
-        fifo: bool[links].
+        bandwidth: float64[links], bandwidth in bytes/s.
+        latency_ps: int64[links], latency in picoseconds.
+        fifo: bool[links], whether a link sends one message at a time instead of sharing fairly.
         path_start: int64[paths + 1]: path p is `path_links[path_start[p]:path_start[p+1]]`.
         path_links: int32, link numbers in order.
-        path_cap: float64[paths], bytes/s that one flow on it may reach; inf for no cap.
-        path_times: int32, one an entry of `path_links`: how many flows like this one cross that
-            link at the same time. One flow then stands for several that begin, go and end together
-            (the messages of a ring): it takes that many shares of the link.
+        path_cap: float64[paths], highest rate of one flow on the path in bytes/s; inf for no cap.
+        path_times: int32, parallel to `path_links`: number of identical flows that cross the link
+            at the same time. One flow then represents several that begin, proceed and end together
+            (such as the messages of a ring), and takes that many shares of the link.
     """
 
     bandwidth: np.ndarray[Any, Any]
@@ -165,7 +167,7 @@ class LinkNetwork:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Interference:
-    """How fast work goes on beside other work on the same group of servers.
+    """Slowdown of work by other work on the same group of servers.
 
     Attributes:
         rates: float64[groups, categories, categories]: `rates[g, a, b]` multiplies the speed of

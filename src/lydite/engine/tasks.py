@@ -1,4 +1,4 @@
-"""What is to be done: tasks as columns, and what each waits for."""
+"""Tasks to simulate, as columns, with their dependencies."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ class Tasks:
     server is free. It ends `duration_ps` later; a flow then still has its bytes to move.
 
     Attributes:
-        duration_ps: int64; of a flow, the fixed overhead before its path's latency.
-        resource: int32, the server; -1 needs none (a join, a delay, a bare flow).
-        dep_start: int64, one more than tasks: task i waits for `deps[dep_start[i]:dep_start[i+1]]`.
+        duration_ps: int64, duration in picoseconds; for a flow, the fixed overhead before its
+            path's latency.
+        resource: int32, number of the server; -1 for none (a join, a delay, a flow without one).
+        dep_start: int64[tasks + 1]: task i depends on `deps[dep_start[i]:dep_start[i+1]]`.
         deps: int32, task numbers.
-        priority: int32; lower goes first, on servers that go by priority.
-        category: int16; for interference and for sums.
-        release_ps: int64; not before.
-        path: int32; the path of a flow, -1 for none.
-        bytes: float64; what a flow moves.
-        names: of the tasks, for messages and reports; empty, or one a task.
+        priority: int32, priority on servers that schedule by it; lower values go first.
+        category: int16, number of the category, used for interference and for sums.
+        release_ps: int64, earliest start in picoseconds.
+        path: int32, number of a flow's path; -1 for none.
+        bytes: float64, size of a flow in bytes.
+        names: Name of each task, for messages and reports; may be empty.
     """
 
     duration_ps: np.ndarray[Any, Any]

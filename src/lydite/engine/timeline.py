@@ -1,4 +1,4 @@
-"""What came out: who ran when, and what that says."""
+"""Result of a simulation: start and end of every task, and figures derived from them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Timeline(OneLine):
-    """When each task started and ended.
+    """Start and end of each task.
 
     Attributes:
-        tasks, servers, network: what was played, on what.
-        start_ps: int64[tasks]: a slot taken, or, without a server, all that it waits for ended.
-        end_ps: int64[tasks].
+        tasks, servers, network: Tasks, servers and network that were simulated.
+        start_ps: int64[tasks], time in picoseconds at which a task takes a slot of its server, or
+            without a server at which its last dependency ends.
+        end_ps: int64[tasks], time in picoseconds at which a task ends.
     """
 
     tasks: Tasks
@@ -35,25 +36,25 @@ class Timeline(OneLine):
 
     @property
     def makespan_ps(self) -> int:
-        """When the last task ended; 0 without tasks."""
+        """End of the last task in picoseconds; 0 without tasks."""
         return int(self.end_ps.max(initial=0))
 
     @property
     def span_ps(self) -> Array:
-        """How long each task took; int64[tasks]."""
+        """Time from start to end of each task in picoseconds; int64[tasks]."""
         return self.end_ps - self.start_ps
 
     def busy_ps(self) -> Array:
-        """For each server the time of all its slots in use; int64[servers]."""
+        """Busy time of each server in picoseconds, summed over its slots; int64[servers]."""
         return _sum(self.tasks.resource, self.span_ps, len(self.servers))
 
     def utilisation(self) -> Array:
-        """For each server the share of its slots in use until the makespan; NaN if that is 0."""
+        """Share of each server's slot time in use until the makespan; NaN if that is 0."""
         with np.errstate(invalid="ignore"):
             return self.busy_ps() / (self.servers.slots * float(self.makespan_ps))
 
     def link_bytes(self) -> Array:
-        """For each link the bytes that went over it; float64[links]."""
+        """Bytes sent over each link; float64[links]."""
         net = self.network
         if net is None:
             return np.zeros(0)
@@ -66,24 +67,24 @@ class Timeline(OneLine):
         )
 
     def link_utilisation(self) -> Array:
-        """For each link the share of what it could carry until the makespan; NaN if that is 0."""
+        """Share of each link's capacity used until the makespan; NaN if that is 0."""
         if self.network is None:
             return np.zeros(0)
         with np.errstate(invalid="ignore"):
             return self.link_bytes() / (self.network.bandwidth * (self.makespan_ps * 1e-12))
 
     def busy_by_category_ps(self) -> Array:
-        """For each category the time of all its tasks; int64[categories]."""
+        """Time of all tasks of each category in picoseconds; int64[categories]."""
         return _sum(self.tasks.category, self.span_ps, int(self.tasks.category.max(initial=-1)) + 1)
 
     def covered_ps(
         self, categories: int | Sequence[int], resources: Sequence[int] | None = None
     ) -> int:
-        """How long at least one task of the categories ran.
+        """Time in picoseconds during which at least one task of the categories ran.
 
         Args:
-            categories: one, or several taken together.
-            resources: look only at tasks on these servers (one device's, say); None at all tasks.
+            categories: One category, or several taken together.
+            resources: Servers whose tasks count, such as those of one device; None for all.
         """
         return length(self._union(categories, resources))
 
@@ -93,12 +94,12 @@ class Timeline(OneLine):
         behind: int | Sequence[int],
         resources: Sequence[int] | None = None,
     ) -> int:
-        """How long some task of the categories ran and none of those in `behind`.
+        """Time in picoseconds during which a task of the categories ran but none of `behind`.
 
         Args:
-            categories: communication, say.
-            behind: what hides it: computation, say.
-            resources: as `covered_ps`.
+            categories: Categories to measure, such as communication.
+            behind: Categories that hide them, such as computation.
+            resources: As for `covered_ps`.
         """
         return exposed(self._union(categories, resources), self._union(behind, resources))
 
@@ -111,11 +112,11 @@ class Timeline(OneLine):
         return union(self.start_ps[wanted], self.end_ps[wanted])
 
     def critical_path(self) -> Array:
-        """The tasks that the makespan waited for, first to last.
+        """The chain of tasks that determines the makespan, first to last.
 
-        From the last task to end back to the one it began after: a dependency if it began as soon
-        as it was ready, the task that left it its server otherwise. Where several ended at that
-        instant, the one with the lowest number. It ends at a task that waited for none.
+        Traced back from the last task to end: its predecessor is a dependency if it began as soon
+        as it was ready, else the task that released its server. Ties go to the lowest number. The
+        trace ends at a task that waited for no other.
         """
         if len(self.tasks) == 0:
             return np.zeros(0, np.int64)
@@ -143,7 +144,7 @@ class Timeline(OneLine):
         return int(before[self.start_ps[before] < start].min())
 
     def columns(self) -> dict[str, Array]:
-        """All of it as columns of one length, for tables, traces and files."""
+        """The tasks and their times as columns of equal length, for tables, traces and files."""
         return {
             "task": np.arange(len(self.tasks)),
             "resource": self.tasks.resource,
@@ -153,12 +154,12 @@ class Timeline(OneLine):
         }
 
     def headline(self) -> str:
-        """Length and number of tasks."""
+        """Makespan and number of tasks, in one line."""
         return f"{format_seconds(self.makespan_ps * 1e-12)}, {len(self.tasks)} tasks"
 
 
 def _sum(of: Array, amounts: Array, size: int) -> Array:
-    """The sums of int64 amounts by number, exactly; negative numbers count nowhere."""
+    """Exact sums of int64 amounts by index in `of`; negative indices are ignored."""
     total = np.zeros(size, np.int64)
     np.add.at(total, of[of >= 0], amounts[of >= 0])
     return total

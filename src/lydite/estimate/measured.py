@@ -19,13 +19,13 @@ _FLOOR = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Which rows of the database count.
+    """Selection of measured rows.
 
     Attributes:
-        backend: its name.
-        threads: threads inside an operator.
-        clock: "wall" or "process": rows timed by another clock are left out.
-        caches: cache states in order of preference.
+        backend: Name of the backend.
+        threads: Number of threads per operator.
+        clock: "wall" or "process"; rows timed by another clock are left out.
+        caches: Cache states in order of preference.
     """
 
     backend: str

@@ -150,13 +150,13 @@ def _misaligned(key: OpKey) -> bool:
 
 
 class Roofline:
-    """See the module's docstring.
+    """Estimates from the roofline model, with fitted or assumed efficiency.
 
     Args:
-        threads: cores at work (CPUs).
-        dispatch_s: cost of dispatching one operator.
-        efficiency: fitted, by operator type.
-        achieved: what an accelerator reaches otherwise.
+        threads: Number of active cores (CPUs).
+        dispatch_s: Time in seconds to dispatch one operator.
+        efficiency: Fitted efficiency by operator type.
+        achieved: Efficiency of an accelerator for operator types without a fitted one.
     """
 
     name = "roofline"

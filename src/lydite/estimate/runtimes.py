@@ -1,8 +1,4 @@
-"""What a runtime does with a graph before it runs: one table, used by predictions and simulations.
-
-A runtime fuses operators or does not, computes attention in one kernel or writes it out as products
-and a softmax, and takes the host some time to launch a kernel.
-"""
+"""The table of runtimes: fusions, attention and launch cost, for predictions and simulations."""
 
 from __future__ import annotations
 
@@ -24,15 +20,15 @@ _REPLAYED = (
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A row of the table.
+    """A runtime.
 
     Attributes:
-        name: how it is asked for.
-        about: what it is.
-        fusions: "all" (see `lydite.graph.passes.fused`) or "none".
-        attention: "fused" into one operator, or "written" out as products and a softmax.
-        launch_s: seconds that the host takes to launch a kernel.
-        launch_source: where that figure comes from.
+        name: Name of the runtime as the user gives it.
+        about: Description in one line.
+        fusions: Operators that it fuses: "all" (see `lydite.graph.passes.fused`) or "none".
+        attention: "fused" into one operator, or "written" as matrix products and a softmax.
+        launch_s: Time in seconds that the host takes to launch a kernel.
+        launch_source: Source of that figure.
     """
 
     name: str
@@ -59,10 +55,10 @@ RUNTIMES = {row.name: row for row in _ROWS}
 
 
 def find_runtime(name: str | None) -> Runtime | None:
-    """The row of that name; None for None.
+    """The runtime of that name; None for None.
 
     Raises:
-        InputError: there is none (with the nearest).
+        InputError: an unknown name; the error gives the nearest.
     """
     if name is None:
         return None
@@ -75,8 +71,8 @@ def fuse_for_runtime(graph: Graph, runtime: Runtime | None = None) -> Graph:
     """The graph as the runtime runs it; a graph with control flow is not fused.
 
     Args:
-        graph: what is run.
-        runtime: None fuses all that `lydite.graph.passes.fused` knows.
+        graph: Graph to run.
+        runtime: Runtime to fuse for; None for all fusions of `lydite.graph.passes.fused`.
 
     Raises:
         GraphError: a runtime without fused attention, and attention that cannot be written out.
@@ -94,9 +90,10 @@ def fuse_for_runtime(graph: Graph, runtime: Runtime | None = None) -> Graph:
 
 
 class Launched:
-    """Estimates of which none is below what the host takes to launch a kernel.
+    """Estimates raised to at least the host's launch time per kernel.
 
-    Kernels that are shorter than a launch wait for the next one, so that the launch is what counts.
+    The device idles until the next launch after a kernel that is shorter than one, so the launch
+    time is the effective time of such a kernel.
     """
 
     name = "launched"

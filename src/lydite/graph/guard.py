@@ -1,7 +1,7 @@
-"""What must not be shown to ONNX's shape inference: it is native code, and trusts its input.
+"""Checks that keep invalid nodes from ONNX's shape inference, native code that trusts its input.
 
-Found by fuzzing ONNX 1.23: a few operators end the process, or never end, on attributes of the
-wrong type, on huge axes, on odd equations, or where an input has no type.
+Found by fuzzing ONNX 1.23: a few operators crash or hang on attributes of the wrong type, on huge
+axes, on malformed equations, or where an input has no type.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def _context(opsets: tuple[tuple[str, int], ...]) -> Any:
 
 
 def safe_as_a_whole(model: onnx.ModelProto, opsets: Mapping[str, int]) -> bool:
-    """Whether a whole model may be shown.
+    """Whether whole-model shape inference is safe.
 
-    Every node must pass `check_node` and read what was made before it, and no function may lead
-    back to itself.
+    Every node must pass `check_node` and read only tensors produced before it, and no function may
+    be recursive.
     """
     return _functions_end(model.functions) and _safe(model.graph, opsets, set())
 

@@ -1,8 +1,8 @@
 """Work of operators: floating-point operations, bytes and parameters.
 
-An operator's work follows from its key alone: types, attributes, and the values that steer it. What
-counts as one FLOP is said in `lydite.graph.operators.call`. Bytes are those that have to move once:
-inputs read, outputs written, no matter what caches do. Unknown is None and never 0.
+An operator's work follows from its key alone: types, attributes, and constants that determine it.
+`lydite.graph.operators.call` defines what counts as one FLOP. Bytes are compulsory traffic: each
+input read once, each output written once, regardless of caches. Unknown is None and never 0.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from lydite.opkey import OpKey
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an operator or a model has to do.
+    """Work of an operator or a model.
 
     Attributes:
-        flops: operations on numbers; a multiply-add is 2.
-        bytes_read: bytes of distinct inputs, or of the part that is touched.
-        bytes_written: bytes of outputs; 0 for a view.
-        parameters: trained numbers among the inputs.
+        flops: Number of FLOPs; a multiply-add counts as 2.
+        bytes_read: Bytes of distinct inputs, or of the part of them that is accessed.
+        bytes_written: Bytes of outputs; 0 for a view.
+        parameters: Number of trained parameters among the inputs.
     """
 
     flops: float = 0.0
@@ -54,19 +54,19 @@ class Work:
         )
 
     def times(self, count: float) -> Work:
-        """The same done `count` times, with the same parameters."""
+        """The work of `count` calls that share their parameters."""
         return Work(
             self.flops * count, self.bytes_read * count, self.bytes_written * count, self.parameters
         )
 
     @property
     def bytes_moved(self) -> float:
-        """Read and written."""
+        """Bytes read plus bytes written."""
         return self.bytes_read + self.bytes_written
 
     @property
     def arithmetic_intensity(self) -> float:
-        """FLOP per byte moved; 0 for a view, which does and moves nothing."""
+        """FLOPs per byte moved; 0 for a view, which computes and moves nothing."""
         return self.flops / self.bytes_moved if self.bytes_moved else 0.0
 
 
@@ -75,9 +75,9 @@ class GraphWork:
     """Work of a whole graph.
 
     Attributes:
-        total: sum over the operators whose work is known; its parameters count shared weights once.
-        by_type: the same by qualified operator type.
-        unknown: names of the operators whose work is not known.
+        total: Sum over the operators whose work is known; shared weights count once.
+        by_type: Work by qualified operator type.
+        unknown: Names of the operators whose work is not known.
     """
 
     total: Work
@@ -86,21 +86,21 @@ class GraphWork:
 
 
 def work_of_key(key: OpKey) -> Work | None:
-    """Work of the operator that a key describes; None if no rule knows it or a size is open."""
+    """Work of the operator that a key describes; None if it has no rule or a size is symbolic."""
     row = operator(key.qualified_type)
     if row is None or isinstance(row.work, Known | Missing):
         return None
     call = call_of(key)
     try:
         cost = row.work(call)
-        found = Work(
+        work = Work(
             flops=float(cost.flops),
             bytes_read=call.all_inputs() if cost.read is None else float(cost.read),
             bytes_written=call.all_outputs() if cost.written is None else float(cost.written),
             parameters=_parameters(key),
         )
         # a nonsensical attribute, such as a kernel of -1, contradicts the operator
-        return found if min(found.flops, found.bytes_read, found.bytes_written) >= 0 else None
+        return work if min(work.flops, work.bytes_read, work.bytes_written) >= 0 else None
     except (NotKnownError, ValueError, IndexError, ArithmeticError):
         return None  # open sizes, or an operator that contradicts itself
 
@@ -120,8 +120,8 @@ def call_of(key: OpKey) -> Call:
 def products_of_key(key: OpKey) -> Products | None:
     """The matrix products inside the operator that a key describes.
 
-    None where it holds none, or where nobody knows them (`facet(key.qualified_type, "array")`
-    tells which).
+    None if it contains no product, or if they are not known; `facet(key.qualified_type, "array")`
+    distinguishes the two.
     """
     row = operator(key.qualified_type)
     if row is None or isinstance(row.array, Known | Missing):
@@ -141,8 +141,8 @@ def products_of(op: Op, graph: Graph) -> Products | None:
 
 
 def _defaults(key: OpKey) -> dict[str, object]:
-    found = default_attrs(key.op_type, key.domain, key.version)
-    return {name: plain_attr(value) for name, value in found.items()}
+    defaults = default_attrs(key.op_type, key.domain, key.version)
+    return {name: plain_attr(value) for name, value in defaults.items()}
 
 
 _UPDATES = ("Adam", "Adagrad", "Momentum", "GradientDescent")
@@ -167,9 +167,9 @@ def _parameters(key: OpKey) -> int:
 def work_of(op: Op, graph: Graph) -> Work | None:
     """Work of an operator in its graph; None if it is not known.
 
-    Control flow counts its bodies: of an If the dearer branch (or the one that a constant chooses),
-    of a Loop the constant trip count times, of a Scan once per slice. A model's own function counts
-    as what it is made of.
+    Control flow counts its bodies: the more expensive branch of an If (or the one that a constant
+    selects), a Loop's body times its constant trip count, a Scan's body once per slice. A
+    model-local function counts as its body.
     """
     if is_function_call(op, graph):
         return _function_work(op, graph)
@@ -183,7 +183,7 @@ def work_of(op: Op, graph: Graph) -> Work | None:
 
 
 def total_work(graph: Graph) -> GraphWork:
-    """Work of a graph: in total, by operator type, and what is not known."""
+    """Work of a graph: in total, by operator type, and the operators whose work is not known."""
     by_type: dict[str, Work] = {}
     unknown: list[str] = []
     for op in graph.ops:
@@ -197,8 +197,8 @@ def total_work(graph: Graph) -> GraphWork:
 
 
 def _body_work(body: Graph) -> Work | None:
-    found = total_work(body)
-    return None if found.unknown else found.total
+    work = total_work(body)
+    return None if work.unknown else work.total
 
 
 def _if_work(op: Op, graph: Graph) -> Work | None:

@@ -1,4 +1,4 @@
-"""What the table of models holds: a row a model, and nothing imported that builds it."""
+"""Rows of the table of models, which import nothing that builds a model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ FLOATS = ("float32", "float16", "bfloat16")
 
 @dataclass(frozen=True)
 class Published:
-    """What others say of a model at its default sizes and batch 1.
+    """Published figures of a model at its default sizes and batch 1.
 
     Attributes:
-        parameters: trained numbers.
-        multiply_adds: of convolutions, matrix products and attention.
-        source: who says so: a paper's table, a library's documentation, a counter on its code.
-        tolerance: the largest relative difference that is still the same model.
+        parameters: Number of trained parameters.
+        multiply_adds: Multiply-adds of convolutions, matrix products and attention.
+        source: Source of the figures: a paper's table, a library's documentation, or a counter run
+            on its code.
+        tolerance: Largest accepted relative difference from the model built here, a share.
     """
 
     parameters: int | None
@@ -31,15 +32,15 @@ class ModelInfo:
     """One row of the model set.
 
     Attributes:
-        name: what a user types.
-        family: the architecture's family ("ResNet").
-        build: a function, or "module:function", called with `batch`, the options and `dtype`.
-        defaults: the options that it takes, with their usual values.
-        source: the paper or the code that it follows.
-        about: one line on its character.
-        limits: lowest and highest value of a size, None for no highest.
-        choices: the values of an option that is a word.
-        published: figures of others to compare with.
+        name: Name of the model as the user gives it.
+        family: Family of architectures, such as "ResNet".
+        build: Function, or "module:function", called with `batch`, the options and `dtype`.
+        defaults: Options of the model with their default values.
+        source: Paper or code that the model follows.
+        about: Description in one line.
+        limits: Lowest and highest value by size option; None for no upper limit.
+        choices: Allowed values by text option.
+        published: Published figures to compare with.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""From a file name or a URL to an engine, and from a driver's complaint to one message."""
+"""Database engines from a file name or URL, and driver errors turned into one message."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Target:
 
 
 def resolve(target: str | os.PathLike[str] | None) -> Target:
-    """The database meant: what was given, else $LYDITE_DB, else the user's own file.
+    """The location of the database: `target`, else $LYDITE_DB, else the user's own file.
 
     Raises:
         StoreError: a URL that is neither SQLite's nor PostgreSQL's.
@@ -124,7 +124,7 @@ def _sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
         "sqlite+pysqlite://", creator=connect, poolclass=QueuePool, paramstyle="named"
     )
 
-    # Writers take the lock at once: a reader that turns writer later could not wait for it.
+    # Writers lock at once: a reader that becomes a writer later could not wait for the lock.
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES)
@@ -135,7 +135,7 @@ def _sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
 
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction, alone among the writers: all of it is kept, or nothing."""
+    """One atomic transaction that excludes other writers."""
     with engine.connect() as connection:
         connection = connection.execution_options(**{_WRITES: True})
         with connection.begin():
@@ -155,7 +155,7 @@ def one_message(where: str) -> Iterator[None]:
     except DBAPIError as error:
         raise _store_error(error, where) from error
     except UnicodeDecodeError as error:
-        # What SQLite says of a damaged file quotes it, and Python cannot read the quotation.
+        # SQLite's message quotes the damaged file's bytes, which Python cannot decode.
         what, hint = _SQLITE_FAULTS[sqlite3.SQLITE_CORRUPT]
         raise StoreError(what, where=where, hint=hint) from error
     except SQLAlchemyError as error:

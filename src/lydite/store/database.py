@@ -1,7 +1,7 @@
-"""The performance database: what was measured, where, by whom, and in which run.
+"""The performance database: measurements with their device, software, conditions and run.
 
 One schema in a SQLite file, by default the user's own, or on a PostgreSQL server. Any number of
-processes may write at once: each call that writes is one transaction, kept whole or not at all.
+processes may write at once: each call that writes is one atomic transaction.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class Database:
     read-only, damaged, out of space or out of reach; what it held before stays intact.
 
     Attributes:
-        where: the file, or the URL without its password.
+        where: Path of the file, or URL without its password.
     """
 
     def __init__(self, engine: Engine, where: str) -> None:
         self.where = where
         self._engine = engine
         if engine.dialect.name == "postgresql":
-            # A dump or a merge reads several tables, and all at one moment.
+            # A dump or a merge reads several tables in one snapshot.
             self._reader = engine.execution_options(isolation_level="REPEATABLE READ")
         else:
             self._reader = engine
@@ -61,13 +61,14 @@ class Database:
         """Open a database; a new one is made, and an older one migrated, unless `read_only`.
 
         Args:
-            target: a file, or a URL such as postgresql://user@host/name; without it $LYDITE_DB,
-                else `lydite.db` in the user's data folder.
-            read_only: refuse every change.
-            busy_timeout_s: seconds to wait for other writers.
+            target: File, or URL such as postgresql://user@host/name; None for $LYDITE_DB, else
+                `lydite.db` in the user's data folder.
+            read_only: Whether to refuse every change.
+            busy_timeout_s: Seconds to wait for other writers.
 
         Raises:
-            StoreError: not a database of Lydite's, or of a newer one, or not to be opened.
+            StoreError: it is not a Lydite database, was written by a newer Lydite, or cannot be
+                opened.
             MissingExtra: PostgreSQL without its driver.
         """
         place = connect.resolve(target)
@@ -101,19 +102,19 @@ class Database:
         self.close()
 
     def add(self, measurements: Iterable[Measurement]) -> int:
-        """Keep measurements, all or none, and say how many were new.
+        """Add measurements, all or none, and return how many were new.
 
         Raises:
-            InputError: an environment holds something that is no JSON value.
-            StoreError: also a run that the database does not have.
+            InputError: an environment holds something that is not a JSON value.
+            StoreError: also if a measurement names a run that the database does not have.
         """
         return self.load(measurements)["measurements"]
 
     def load(self, items: Iterable[Measurement | Run | DeviceRecord]) -> dict[str, int]:
-        """Keep records of every kind, all or none: a run before the measurements that name it.
+        """Add records of any kind, all or none; a run has to precede measurements that name it.
 
         Returns:
-            How many rows of each table were new.
+            Number of new rows by table.
         """
         with self._writing() as connection:
             writer = Writer(connection)
@@ -121,10 +122,10 @@ class Database:
         return {table: writer.added[table] for table in schema.metadata.tables if table != "meta"}
 
     def merge(self, other: Database) -> dict[str, int]:
-        """Take over whatever `other` holds and this one does not; the same twice changes nothing.
+        """Add all records of `other` that this database lacks; repeating it changes nothing.
 
         Returns:
-            How many rows of each table were new.
+            Number of new rows by table.
         """
         with self._writing() as connection, other._reading() as source:
             writer = Writer(connection)
@@ -145,12 +146,12 @@ class Database:
         cache: str | None = None,
         status: str | None = "ok",
     ) -> dict[str, list[Measurement]]:
-        """What is known of exactly these operators, by the digest of their key, newest first.
+        """Measurements of exactly these operators, newest first, by the digest of their key.
 
-        An argument that is None may be anything. Operators without a row are not in the answer.
+        An argument that is None matches everything. Operators without a row are left out.
         """
         known = {key.digest: key for key in keys}
-        found: dict[str, list[Measurement]] = {}
+        by_digest: dict[str, list[Measurement]] = {}
         with self._reading() as connection:
             softwares = queries.softwares(connection, backend)
             query = select(*rows.MEASUREMENT_COLUMNS).where(
@@ -163,10 +164,10 @@ class Database:
             decoder = rows.RowDecoder(softwares, known)
             for part in self._stream(connection, query):
                 for item in decoder.measurements(part):
-                    found.setdefault(item.key.digest, []).append(item)
-        for several in found.values():
+                    by_digest.setdefault(item.key.digest, []).append(item)
+        for several in by_digest.values():
             several.sort(key=_moment, reverse=True)
-        return found
+        return by_digest
 
     def rows_for(
         self,
@@ -179,11 +180,11 @@ class Database:
         cache: str | None = None,
         status: str | None = "ok",
     ) -> list[Measurement]:
-        """Everything known of operators of these types, newest first, to interpolate between.
+        """All measurements of operators of these types, newest first, for interpolation.
 
         Args:
-            op_types: pairs of domain and type.
-            device, backend, threads, scope, cache, status: as for `lookup`.
+            op_types: Pairs of domain and type.
+            device, backend, threads, scope, cache, status: As for `lookup`.
         """
         with self._reading() as connection:
             softwares = queries.softwares(connection, backend)
@@ -194,13 +195,13 @@ class Database:
                     device=device, threads=threads, scope=scope, cache=cache, status=status
                 ),
             )
-            found = queries.decode(self._stream(connection, query), softwares)
-            return sorted(found, key=_moment, reverse=True)
+            measurements = queries.decode(self._stream(connection, query), softwares)
+            return sorted(measurements, key=_moment, reverse=True)
 
     def query(
         self, *, limit: int | None = None, **filters: Unpack[Filters]
     ) -> Iterator[Measurement]:
-        """Measurements that fit, newest first, read as they are asked for."""
+        """Measurements that match the filters, newest first, read lazily."""
         newest = (schema.measurements.c.measured_at.desc(), schema.measurements.c.id)
         query = queries.with_keys().where(queries.fitting(filters)).order_by(*newest).limit(limit)
         with self._reading() as connection:
@@ -209,9 +210,9 @@ class Database:
             )
 
     def dump(self, **filters: Unpack[Filters]) -> Iterator[Run | DeviceRecord | Measurement]:
-        """All that an export needs, as of one moment: runs, devices, then measurements.
+        """All records for an export, from one snapshot: runs, devices, then measurements.
 
-        With filters, only the runs and devices that the chosen measurements name.
+        With filters, only the runs and devices that the selected measurements name.
         """
         m, chosen = schema.measurements.c, queries.fitting(filters)
         runs, devices = select(schema.runs), select(schema.devices)
@@ -234,16 +235,16 @@ class Database:
             return queries.statistics(connection)
 
     def devices(self) -> list[DeviceRecord]:
-        """Every device that the database names, by name."""
+        """Every device in the database, ordered by name."""
         with self._reading() as connection:
-            found = connection.execute(select(schema.devices).order_by(schema.devices.c.name))
-            return [rows.read_device(row.name, row.spec) for row in found]
+            records = connection.execute(select(schema.devices).order_by(schema.devices.c.name))
+            return [rows.read_device(row.name, row.spec) for row in records]
 
     def add_device(self, name: str, spec: Mapping[str, Any]) -> None:
-        """Keep the specification of a device, in place of an older one.
+        """Store the specification of a device, replacing an older one.
 
         Raises:
-            InputError: a specification that is no JSON.
+            InputError: the specification is not made of JSON values.
         """
         record = DeviceRecord(name, spec)
         values = rows.device_row(record)
@@ -253,13 +254,13 @@ class Database:
             connection.execute(table.update().where(table.c.name == name).values(values))
 
     def start_run(self, command: str, arguments: Mapping[str, Any]) -> str:
-        """Note that a command has begun, and return the id of its run."""
+        """Record that a command has started, and return the id of its run."""
         run = Run(command, arguments)
         self.load([run])
         return run.id
 
     def finish_run(self, run_id: str, status: str, result: Mapping[str, Any] | None = None) -> None:
-        """Note how a run ended: "done", "failed" or "interrupted".
+        """Record how a run ended: "done", "failed" or "interrupted".
 
         Raises:
             StoreError: no such run is running.
@@ -281,8 +282,8 @@ class Database:
         """The runs, newest first."""
         order = (schema.runs.c.started_at.desc(), schema.runs.c.id)
         with self._reading() as connection:
-            found = connection.execute(select(schema.runs).order_by(*order).limit(limit))
-            return [rows.read_run(row) for row in found]
+            records = connection.execute(select(schema.runs).order_by(*order).limit(limit))
+            return [rows.read_run(row) for row in records]
 
     def _ready(self, read_only: bool) -> None:
         with connect.one_message(self.where), self._engine.connect() as connection:

@@ -134,7 +134,7 @@ def check_version(version: object) -> None:
 
 @contextmanager
 def at(where: str) -> Iterator[None]:
-    """Say of an InputError where it arose."""
+    """Add the location `where` to an InputError raised within the block."""
     try:
         yield
     except InputError as error:

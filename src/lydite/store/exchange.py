@@ -1,7 +1,7 @@
-"""Export to and import from files: JSON Lines to read and to mail, Parquet for data frames.
+"""Export to and import from files: JSON Lines as readable text, Parquet for data frames.
 
-Both hold everything: raw samples, environments, runs, devices. An import is one transaction, and
-every line is checked before it counts.
+Both are lossless: raw samples, environments, runs, devices. An import is one transaction, and every
+line is validated before it is stored.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ _FORMS = {".jsonl": jsonlines, ".jsonl.gz": jsonlines, ".parquet": parquet}
 
 
 def export_file(database: Database, path: str | Path, **filters: Unpack[Filters]) -> int:
-    """Write what fits the filters to a file, whole or not at all, and say how many measurements.
+    """Write the records that match the filters to a file, and return the number of measurements.
+
+    A file is written completely or not at all.
 
     Args:
-        database: where from.
-        path: its suffix chooses the form: .jsonl, .jsonl.gz or .parquet.
-        **filters: as for `Database.query`.
+        database: Database to export from.
+        path: File to write; its suffix selects the format: .jsonl, .jsonl.gz or .parquet.
+        **filters: As for `Database.query`.
 
     Raises:
-        InputError: another suffix.
+        InputError: an unknown suffix.
         MissingExtra: Parquet without pyarrow.
         LyditeError: the file cannot be written.
     """
@@ -38,13 +40,13 @@ def export_file(database: Database, path: str | Path, **filters: Unpack[Filters]
 
 
 def import_file(database: Database, path: str | Path) -> dict[str, int]:
-    """Take over a file that `export_file` wrote, all of it or nothing.
+    """Import a file that `export_file` wrote, completely or not at all.
 
     Returns:
-        How many rows of each table were new.
+        Number of new rows by table.
 
     Raises:
-        InputError: the file cannot be read, or the first line that is wrong, as file:line.
+        InputError: the file cannot be read, or a line is invalid; names the first, as file:line.
         MissingExtra: Parquet without pyarrow.
     """
     path = Path(path)
@@ -62,7 +64,7 @@ def _form(path: Path) -> ModuleType:
 def _linked(
     items: Iterator[tuple[str, Measurement | Run | DeviceRecord]], runs: set[str]
 ) -> Iterator[Measurement | Run | DeviceRecord]:
-    """The items, once it is sure that every run which they name is there."""
+    """The items, after a check that every run which a measurement names exists."""
     for where, item in items:
         if isinstance(item, Run):
             runs.add(item.id)

@@ -18,27 +18,27 @@ from lydite.store.nccl import read_nccl_measurements
 
 
 class Importer(Protocol):
-    """Takes files of one kind into a database: all of a file, or nothing."""
+    """Imports files of one kind into a database, each file as a whole or not at all."""
 
     suffixes: tuple[str, ...]
 
     def add(
         self, database: Database, path: Path, *, device: str | None, ranks: int | None
     ) -> Mapping[str, int]:
-        """Add a file's rows; how many are new, by what they are."""
+        """Add a file's rows, and return the number of new ones by kind of row."""
         ...
 
 
 @dataclass(frozen=True)
 class _Exported:
-    """What `export_file` wrote."""
+    """Files that `export_file` wrote."""
 
     suffixes: tuple[str, ...] = (".jsonl", ".jsonl.gz", ".parquet")
 
     def add(
         self, database: Database, path: Path, *, device: str | None, ranks: int | None
     ) -> Mapping[str, int]:
-        """Runs, devices and measurements."""
+        """Add the file's runs, devices and measurements."""
         del device, ranks
         return import_file(database, path)
 
@@ -52,7 +52,7 @@ class _NcclTests:
     def add(
         self, database: Database, path: Path, *, device: str | None, ranks: int | None
     ) -> Mapping[str, int]:
-        """Measurements on a device, which the log does not name."""
+        """Add the log's measurements for `device`, which the log itself does not name."""
         where = told_device("nccl-tests' logs", path, device)
         return {
             "measurements": database.add(read_nccl_measurements(path, device=where, ranks=ranks))
@@ -94,17 +94,17 @@ def import_path(
     device: str | None = None,
     ranks: int | None = None,
 ) -> dict[str, int]:
-    """Take over measurements from a file, or from every file of a folder.
+    """Import measurements from a file, or from every file of a folder.
 
     Args:
-        database: takes the rows.
-        path: a file or a folder.
-        kind: a name of `IMPORTERS`; None for what the suffix says, else "lydite".
-        device: where foreign files were measured.
-        ranks: how many ranks a log is of, where it has no list.
+        database: Database to add the rows to.
+        path: File or folder to import.
+        kind: Kind of file, one of `IMPORTERS`; None to choose by suffix, else "lydite".
+        device: Name of the device that foreign files were measured on.
+        ranks: Number of ranks of a log that does not list them.
 
     Returns:
-        How many are new, by what they are.
+        Number of new rows by kind of row.
 
     Raises:
         InputError: an unknown kind, a folder without such files, or a bad file.

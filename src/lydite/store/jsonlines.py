@@ -1,4 +1,4 @@
-"""JSON Lines: one record a line, the first line says what the file is.
+"""JSON Lines: one record per line, after a header line with format and version.
 
 {"kind": "lydite", "version": 1}
 {"kind": "run", "id": ..., "command": ...}
@@ -29,7 +29,7 @@ _READERS = {
 
 
 def write(path: Path, items: Iterable[Run | DeviceRecord | Measurement]) -> int:
-    """Write records to a file, compressed where its name ends in .gz; the number of measurements.
+    """Write records to a file, compressed if its name ends in .gz; returns their measurements.
 
     The same records give the same bytes.
 

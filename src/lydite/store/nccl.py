@@ -1,4 +1,4 @@
-"""Reading nccl-tests' logs, of both forms.
+"""Reader for nccl-tests logs, as printed or as CSV.
 
 The table that nccl-tests print, in microseconds, and a CSV of it, whose header names the unit:
 
@@ -9,9 +9,9 @@ The table that nccl-tests print, in microseconds, and a CSV of it, whose header 
     size(B),count,type,time(ns),busbw(GB/s),time(ns),busbw(GB/s)
     33554432,8388608,float,230000,145.88,229000,146.52
 
-The second time, in place, is taken: so gradients are exchanged. Neither form says which collective
-it is of, but a line "Collective test starting: all_gather_perf" or the file's name may; a log that
-does not is one of all-reduce.
+The second time, in place, is used, as gradients are exchanged in place. Neither form names the
+collective, but a line "Collective test starting: all_gather_perf" or the file's name may; otherwise
+the log is taken to be of all-reduce.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3}
 
 @dataclass(frozen=True, slots=True)
 class NcclRow:
-    """One size: bytes of the whole tensor, element type as ONNX names it, seconds in place."""
+    """One size of a log: bytes of the whole tensor, ONNX element type, in-place seconds."""
 
     size_bytes: int
     dtype: str
@@ -74,12 +74,12 @@ class NcclRow:
 
 @dataclass(frozen=True, slots=True)
 class NcclLog:
-    """A log.
+    """An nccl-tests log.
 
     Attributes:
-        kind: "AllReduce" and the like.
-        ranks: as listed; None where none is.
-        rows: in the order of the file.
+        kind: Kind of the collective, such as "AllReduce".
+        ranks: Number of ranks that the log lists; None if it lists none.
+        rows: Measured sizes, in the order of the file.
     """
 
     kind: str
@@ -119,16 +119,16 @@ def read_nccl_measurements(
 ) -> list[Measurement]:
     """A log's rows as measurements of operators such as `lydite:AllReduce` with `size` ranks.
 
-    The same file twice gives the same measurements: their moment is not kept, so it is 1970.
+    The same file always gives the same measurements: a log has no timestamp, so theirs is 1970.
 
     Args:
-        path: of the log.
-        device: on which it was measured.
-        ranks: how many took part, where the log does not list them.
+        path: Path of the log.
+        device: Name of the device that it was measured on.
+        ranks: Number of ranks, if the log does not list them.
 
     Raises:
-        InputError: as `read_nccl_tests`; also ranks that nobody gave, fewer than two, or other
-            than the log lists.
+        InputError: as for `read_nccl_tests`; also if the number of ranks is not known, below two,
+            or different from the log's list.
     """
     log = read_nccl_tests(path)
     if ranks is None and log.ranks is None:
@@ -153,13 +153,13 @@ def read_nccl_measurements(
 
 
 def collective_key(kind: str, ranks: int, dtype: str, size_bytes: int) -> OpKey:
-    """The operator that a row times; its input is what one rank gives.
+    """The key of a collective as an operator, whose input is the contribution of one rank.
 
     Args:
-        kind: "AllReduce" and the like.
-        ranks: that take part.
-        dtype: of the elements.
-        size_bytes: of the whole tensor.
+        kind: Kind of the collective, such as "AllReduce".
+        ranks: Number of ranks.
+        dtype: Element type.
+        size_bytes: Size of the whole tensor in bytes.
     """
     whole = size_bytes // (TensorType(dtype, (1,)).nbytes or 1)
     count = whole // ranks if kind == "AllGather" else whole

@@ -1,7 +1,7 @@
-"""Parquet: one row a measurement, ready for a data frame; runs and devices in the file's metadata.
+"""Parquet: one row per measurement, for data frames; runs and devices in the file's metadata.
 
-The columns op_type, domain, median_s, low_s and high_s are there for the reader's convenience, and
-an import works them out anew.
+The columns op_type, domain, median_s, low_s and high_s are redundant, for the reader's convenience;
+an import recomputes them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EXTRA_COLUMNS = ("op_type", "domain", "median_s", "low_s", "high_s")
 
 
 def write(path: Path, items: Iterable[Run | DeviceRecord | Measurement]) -> int:
-    """Write records to a file, and say how many measurements.
+    """Write records to a file, and return the number of measurements.
 
     Raises:
         MissingExtra: pyarrow is not installed.

@@ -1,4 +1,4 @@
-"""The statements with which the database is asked."""
+"""SQL statements that read the performance database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _m, _s, _o = schema.measurements.c, schema.softwares.c, schema.ops.c
 
 
 class Filters(TypedDict, total=False):
-    """What a query may ask for; what is left out or None may be anything."""
+    """Conditions of a query; one that is left out or None matches everything."""
 
     device: str | None
     backend: str | None
@@ -47,13 +47,13 @@ class Filters(TypedDict, total=False):
 
 
 def exactly(**wanted: object) -> ColumnElement[bool]:
-    """Measurements whose columns have these values; None may be anything."""
+    """Condition that columns of a measurement have these values; None matches everything."""
     given = [_m[name] == value for name, value in wanted.items() if value is not None]
     return and_(true(), *given)
 
 
 def fitting(filters: Filters) -> ColumnElement[bool]:
-    """Measurements that fit."""
+    """Condition that a measurement passes the filters."""
     conditions: list[ColumnElement[bool]] = [true()]
     for name, value in filters.items():
         if value is None:
@@ -68,7 +68,7 @@ def fitting(filters: Filters) -> ColumnElement[bool]:
 
 
 def of_operators(connection: Connection, digests: list[str]) -> ColumnElement[bool]:
-    """Measurements of any of these operators."""
+    """Condition that a measurement is of one of these operators."""
     # One parameter instead of thousands, which SQLAlchemy would write out one by one.
     if connection.dialect.name == "postgresql":
         return _m.op == any_(literal(digests, ARRAY(Text)))
@@ -77,14 +77,14 @@ def of_operators(connection: Connection, digests: list[str]) -> ColumnElement[bo
 
 
 def by_software(wanted: Mapping[str, Software]) -> ColumnElement[bool]:
-    """Measurements of these softwares."""
+    """Condition that a measurement was made with one of these softwares."""
     # Not the bare column: SQLite would then search the index once for every pair of an operator
     # and a software, which takes many times as long as reading past the few that are not wanted.
     return _m.software.concat("").in_(wanted)
 
 
 def of_types(op_types: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
-    """Operators of one of these pairs of domain and type."""
+    """Condition that an operator has one of these pairs of domain and type."""
     return or_(
         false(), *(and_(_o.domain == domain, _o.op_type == name) for domain, name in op_types)
     )
@@ -124,7 +124,7 @@ def statistics(connection: Connection) -> dict[str, Any]:
     def total(query: Executable) -> int:
         return int(connection.execute(query).scalar_one())
 
-    # Grouped as the index is ordered, for otherwise a million rows would be sorted.
+    # Grouped in the order of the index, so that SQLite need not sort a million rows.
     per_op = select(_m.op, func.count().label("n")).group_by(_m.device, _m.op).subquery()
     by_type = select(_o.op_type, func.sum(per_op.c.n)).join(per_op, per_op.c.op == _o.digest)
     per_software = select(_m.software, func.count().label("n")).group_by(_m.software).subquery()

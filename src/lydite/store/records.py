@@ -30,13 +30,13 @@ _MAX_THREADS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Under what an operator was timed.
+    """Conditions under which an operator was timed.
 
     Attributes:
-        threads: threads that the backend may use for one operator.
-        cache: whether the inputs lay in the caches: "hot", "rotated" through buffers, or "cold".
-        scope: alone ("isolated"), read from the profile of a whole run ("in_graph"), or a whole
-            "model".
+        threads: Number of threads that the backend may use for one operator.
+        cache: State of the processor's caches: "hot", "rotated" through several buffers, or "cold".
+        scope: What was timed: one operator alone ("isolated"), an operator within the profile of a
+            whole run ("in_graph"), or a whole "model".
     """
 
     threads: int = 1
@@ -52,7 +52,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Software:
-    """Who ran the operator: the backend, and the version of every package that mattered."""
+    """Software that ran the operator: the backend, and the versions of the packages involved."""
 
     backend: str
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -79,17 +79,20 @@ class Measurement(OneLine):
     """One timing of one operator, with its raw samples. Equal when every field is.
 
     Attributes:
-        key: the operator.
-        device, software, conditions: where, by whom and under what it ran.
-        samples_s: seconds of each repetition, float64, read-only.
+        key: Key of the operator.
+        device: Name of the device that it ran on.
+        software: Backend and package versions that ran it.
+        conditions: Threads, cache state and scope of the timing.
+        samples_s: Time of each repetition in seconds, float64, read-only.
         status: "ok", or why there is no time: "crash", "timeout", "out_of_memory", "error",
             "skipped".
-        error: what the failure said.
-        energy_j: joules for one repetition; None when not measured.
-        environment: JSON values recorded beside the samples (load average, clocks, warnings).
-        measured_at: UTC, as `utc_now` prints it; another ISO 8601 form with an offset is converted.
-        run: id of the run it belongs to.
-        source: "measured", or where it was imported from.
+        error: Message of the failure.
+        energy_j: Energy of one repetition in joules; None when not measured.
+        environment: JSON values recorded with the samples (load average, clocks, warnings).
+        measured_at: Time of the measurement in UTC, as `utc_now` prints it; another ISO 8601 form
+            with an offset is converted.
+        run: Id of the run that it belongs to.
+        source: "measured", or the origin of an import.
 
     Raises:
         InputError: samples negative or not finite, a success without samples, a field of the wrong
@@ -134,7 +137,7 @@ class Measurement(OneLine):
 
     @classmethod
     def trusted(cls, fields: tuple[Any, ...]) -> Measurement:
-        """A measurement from all its fields in order, unchecked: they were when written."""
+        """A measurement from all its fields in order, unchecked because they were when written."""
         item = object.__new__(cls)
         for put, value in zip(_put_field, fields, strict=True):
             put(item, value)
@@ -206,26 +209,27 @@ class Measurement(OneLine):
         return hash(self.id)
 
     def headline(self) -> str:
-        """What was measured where."""
+        """Operator, device, number of samples and status, in one line."""
         samples = f"{len(self.samples_s)} samples, {self.status}"
         return f"{self.key.qualified_type} on {self.device}: {samples}"
 
 
-# Reading a database makes many; this takes a tenth of the time of the checks.
+# Reading a database creates many measurements; this takes a tenth of the time of the checks.
 _put_field = tuple(getattr(Measurement, name).__set__ for name in Measurement.__slots__)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One command that took long enough to be kept.
+    """One recorded execution of a command.
 
     Attributes:
-        id: a UUID.
-        command: such as "profile".
-        arguments: what it was given, as JSON values.
-        started_at, finished_at: UTC as `utc_now` prints it; finished_at is None while it runs.
+        id: UUID of the run.
+        command: Name of the command, such as "profile".
+        arguments: Arguments of the command, as JSON values.
+        started_at: Start in UTC, as `utc_now` prints it.
+        finished_at: End in UTC, likewise; None while it runs.
         status: "running", "done", "failed" or "interrupted".
-        result: its JSON document; None while it runs.
+        result: Result of the command as a JSON document; None while it runs.
     """
 
     command: str

@@ -1,4 +1,4 @@
-"""Between records and rows: what a measurement looks like in the tables, and back."""
+"""Conversion between records and table rows."""
 
 from __future__ import annotations
 
@@ -111,11 +111,11 @@ def run_row(item: Run) -> dict[str, Any]:
 
 
 class RowDecoder:
-    """Turns rows into records, many at a time; what rows share is read once.
+    """Turns rows into records, many at a time; operators that rows share are parsed once.
 
     Args:
-        softwares: those that the rows may name, by digest.
-        keys: operators already known, by digest, so that their text need not be read.
+        softwares: Softwares that the rows may name, by digest.
+        keys: Operators that are known already, by digest, whose text need not be parsed.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class RowDecoder:
         Raises:
             LookupError, TypeError, ValueError, InputError: a row that is damaged.
         """
-        # One text for all takes a third of the time that they take one by one.
+        # Parsing all environments as one text takes a third of the time of one by one.
         environments = json.loads(f"[{','.join([row[_ENVIRONMENT] for row in found])}]")
         for row, environment in zip(found, environments, strict=True):
             (
@@ -225,7 +225,7 @@ def parse_key(text: str) -> OpKey:
 
 @contextmanager
 def sound_rows(where: str) -> Iterator[None]:
-    """Report a row that cannot be read as damage to the database at `where`."""
+    """Report a row that cannot be decoded as damage to the database at `where`."""
     try:
         yield
     except (InputError, ValueError, TypeError, LookupError, RecursionError) as error:

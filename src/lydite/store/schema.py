@@ -1,8 +1,8 @@
-"""The tables, their version, and how an older database becomes a present one.
+"""The tables, their schema version, and migrations from older versions.
 
-Rows are content-addressed: an operator, a software and a measurement are named by the digest of
-what they say. So writing a row twice changes nothing, merging two databases is an insert-or-ignore
-of every table, and writers need not agree on any number.
+Rows are content-addressed: the key of an operator, a software or a measurement is a digest of its
+content. So writing a row twice changes nothing, merging two databases is an insert-or-ignore of
+every table, and writers need not coordinate ids.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ measurements = Table(
     Column("source", Text, nullable=False),
     Column("environment", Text, nullable=False),
     Column("measured_at", Text, nullable=False),
-    # Everything a look-up filters by, so that only rows that are wanted are read.
+    # Every column that a look-up filters by, so that only matching rows are read.
     Index("measurements_by_op", "device", "op", "scope", "status", "threads", "software", "cache"),
 )
 
@@ -133,10 +133,10 @@ def stored_version(connection: Connection, where: str) -> int | None:
 
 
 def bring_up(connection: Connection, where: str) -> None:
-    """Make the tables, or migrate older ones, within the caller's write transaction.
+    """Create the tables, or migrate older ones, within the caller's write transaction.
 
     Raises:
-        StoreError: see `stored_version`; also a version that nothing leads on from.
+        StoreError: as for `stored_version`; also if a version is too old to migrate.
     """
     version = stored_version(connection, where)
     if version is None:

@@ -1,4 +1,4 @@
-"""Moments, texts and numbers in the one form in which records keep them."""
+"""Canonical forms of timestamps, texts and numbers in records."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _CANONICAL_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
 def utc_now() -> str:
-    """The present moment, to the microsecond: "2025-11-22T04:30:00.000000Z"."""
+    """The current time in UTC, to the microsecond: "2025-11-22T04:30:00.000000Z"."""
     return _utc_text(datetime.now(UTC))
 
 
 def parse_utc(text: str) -> str:
-    """An ISO 8601 moment with an offset, in the one form that sorts as text.
+    """An ISO 8601 timestamp with an offset, in UTC and in a form that sorts as text.
 
     Raises:
-        InputError: not such a moment.
+        InputError: not a timestamp with an offset.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -69,7 +69,7 @@ def _utc_text(moment: datetime) -> str:
 
 
 def digest(text: str, data: bytes = b"") -> str:
-    """32 hexadecimal digits that stand for a text and some bytes."""
+    """Digest of a text and bytes, as 32 hexadecimal digits."""
     return hashlib.sha256(text.encode() + b"\0" + data).hexdigest()[:32]
 
 
@@ -84,10 +84,10 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def check_text(name: str, value: object, *, empty: bool = False) -> None:
-    """Refuse what PostgreSQL could not keep (NUL) or what has no UTF-8 form (half surrogates).
+    """Refuse text that PostgreSQL cannot store (NUL) or that is not valid UTF-8 (lone surrogates).
 
     Raises:
-        InputError: such a text, an empty one unless that is allowed, or no text at all.
+        InputError: such a text, an empty one unless `empty` is set, or a value that is not text.
     """
     good = isinstance(value, str) and "\0" not in value and value == printable(value)
     if not good or not (value or empty):
@@ -139,7 +139,7 @@ def samples(seconds: object) -> np.ndarray:
 
 
 def rank(ranked: list[float], share: float) -> float:
-    """`numpy.quantile` of sorted samples, which for one short array costs 50 times as much."""
+    """Quantile of sorted samples as `numpy.quantile`, which takes 50 times as long for few."""
     place = (len(ranked) - 1) * share
     below = int(place)
     low = ranked[below]

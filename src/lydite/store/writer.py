@@ -1,4 +1,4 @@
-"""Writing into a database: rows gathered and put in by the thousand, within one transaction."""
+"""Batched writes to a database within one transaction."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ORDER = (schema.devices, schema.softwares, schema.runs, schema.ops, schema.meas
 
 
 class Writer:
-    """Puts records into the database of `connection`; what is there already is left alone.
+    """Inserts records into the database of `connection`; existing rows stay as they are.
 
     Attributes:
-        added: rows that were really added, by table name.
+        added: Number of rows that were new, by table name.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -54,12 +54,12 @@ class Writer:
         self.added[table.name] += max(0, self._execute(table, chunk).rowcount)
 
     def _put_measurement(self, item: Measurement) -> None:
-        # Known by identity, as comparing versions takes longer; kept, so that no id comes twice.
+        # Looked up by identity, which is fastest; kept alive, so that no id is reused.
         known = self._softwares.get(id(item.software))
         if known is None:
             known = self._softwares[id(item.software)] = (item.software, item.software.digest)
         digest = known[1]
-        # On every flush anew: the set of all operators ever put could outgrow the memory.
+        # Cleared on every flush: the set of all operators ever written could exceed memory.
         if digest not in self._waiting["softwares"]:
             self._waiting["softwares"][digest] = rows.software_row(item.software)
         if item.key.digest not in self._waiting["ops"]:
@@ -93,7 +93,7 @@ class Writer:
             )
             return self._connection.execute(statement, chunk)
         if table is schema.measurements:
-            # Neighbours in the index are then written together.
+            # So that neighbouring rows of the index are written together.
             chunk.sort(key=lambda row: (row["device"], row["op"]))
         # These rows need no conversion, and SQLAlchemy's own takes half of an insert's time.
         statement = statement.on_conflict_do_nothing()

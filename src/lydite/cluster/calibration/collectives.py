@@ -1,9 +1,9 @@
 """Fitting a calibration to measured all-reduces.
 
-Whatever launch and local tensor take, NCCL's choice is the same, so that what is measured less what
-the model says is a line in the bytes: two constants by least squares of the relative error, neither
-below 0. The links' rate is not fitted: it follows from the cluster and the packets' format, which
-is why a fit on two devices tells of four.
+NCCL's choice does not depend on launch and local-tensor time, so the measured time minus the
+modelled one is linear in the bytes: two constants by least squares of the relative error, neither
+below 0. The link rate is not fitted: it follows from the cluster and the packet format, which is
+why a fit on two devices carries over to four.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def calibrate(curves: Mapping[int, Curve], cluster: Cluster) -> Calibration:
     """The two constants that fit all-reduces best.
 
     Args:
-        curves: times by how many devices took part, the first of the cluster.
-        cluster: on which they were measured.
+        curves: Measured times by number of devices, which are the first of the cluster.
+        cluster: Cluster that they were measured on.
 
     Raises:
-        InputError: no curve, one of a single device or of more than the cluster has, or a cluster
-            whose devices run no NCCL.
+        InputError: there is no curve, a curve is of one device or of more than the cluster has,
+            or the cluster's devices do not run NCCL.
     """
     if not curves or min(curves) < 2:
         raise InputError(f"curves of {sorted(curves)} devices", allowed="one or more, each of 2 up")
@@ -51,7 +51,7 @@ def calibrate(curves: Mapping[int, Curve], cluster: Cluster) -> Calibration:
 
 
 def geomean_error(ratio: npt.ArrayLike) -> float:
-    """Geometric mean of how far ratios are from 1, either way, as a share."""
+    """Geometric mean of the deviation of ratios from 1 in either direction, as a share."""
     return float(np.expm1(np.mean(np.abs(np.log(ratio)))))
 
 

@@ -36,9 +36,9 @@ class Observed:
     """A measured step.
 
     Attributes:
-        rank: what one rank computed.
-        cluster, plan: where, and how it was shared out.
-        seconds: of the step.
+        rank: Operators and messages of one rank.
+        cluster, plan: Cluster and parallel plan of the measurement.
+        seconds: Measured time of the step in seconds.
     """
 
     rank: RankStep
@@ -77,15 +77,15 @@ def calibrated(
     """The constants that fit measured steps best.
 
     Args:
-        observed: at least as many steps as there are figures.
-        estimator_of: says how long operators take, given the constants.
-        start: what is not fitted here, such as the collectives, is taken from it.
-        rounds: how often the steps are simulated.
-        source: what the constants say of themselves.
-        progress: told rounds done, of how many, and the error so far.
+        observed: Measured steps, at least as many as there are constants to fit.
+        estimator_of: Function that returns the estimator of operator times for given constants.
+        rounds: Number of times that the steps are simulated.
+        start: Constants that supply everything that is not fitted, such as the collectives.
+        source: Source to record in the constants.
+        progress: Called with the rounds done, their total and the error so far.
 
     Raises:
-        InputError: too few steps, or one that took no time.
+        InputError: there are too few steps, or a step took no time.
     """
     if len(observed) < len(START):
         raise InputError(
@@ -127,12 +127,12 @@ def calibrated(
 def with_spread(
     constants: Constants, observed: Sequence[Observed], estimator_of: EstimatorOf
 ) -> Constants:
-    """With the bounds that hold nine of ten measured steps, over what is simulated of them.
+    """The constants with bounds, relative to simulated times, that hold nine of ten measured steps.
 
     Args:
-        constants: fitted.
-        observed: measured steps, best such as the fit has not seen.
-        estimator_of: as for `calibrated`.
+        constants: Fitted constants.
+        observed: Measured steps, preferably ones that were not used in the fit.
+        estimator_of: As for `calibrated`.
     """
     measured = np.array([one.seconds for one in observed])
     ratios = measured / simulated(observed, constants, estimator_of)

@@ -1,7 +1,7 @@
-"""What an algorithm of collectives is: a closed form and its messages, in one object.
+"""Collective algorithms: a closed form and its messages in one object.
 
-Algorithms are found by name in `ALGORITHMS`: one file each in `builtin/`, and those of installed
-packages (entry points of the group "lydite.collectives").
+`ALGORITHMS` maps names to algorithms: one file each in `builtin/`, and those of installed packages
+(entry points of the group "lydite.collectives").
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ class Traffic(NamedTuple):
 
 
 class Algorithm(ABC):
-    """An algorithm: how long it takes, and what it sends.
+    """A collective algorithm: its closed-form time and its messages.
 
     Attributes:
-        kinds: Kinds of collectives that it runs, of `KINDS`.
-        crosses_once: Whether a host passes the tensor on to other hosts once, as rings and trees
-            do; else all of its ranks may send to other hosts at the same time, and share its cards.
+        kinds: Kinds of collectives that it implements, from `KINDS`.
+        crosses_once: Whether the tensor leaves a host only once, as in rings and trees; else all
+            ranks of a host may send to other hosts at once, and share its network cards.
     """
 
     kinds: Sequence[str]
@@ -93,10 +93,10 @@ class Algorithm(ABC):
 
     @abstractmethod
     def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:
-        """Time of a collective of two or more ranks, without a start.
+        """Time in seconds of a collective of two or more ranks, without start-up cost.
 
         Raises:
-            InputError: these ranks cannot run it.
+            InputError: the algorithm does not support these ranks.
         """
 
     @abstractmethod
@@ -110,17 +110,17 @@ class Algorithm(ABC):
             inside_ranks: Number of ranks in a host, which are neighbours in that order.
 
         Raises:
-            InputError: these ranks cannot run it.
+            InputError: the algorithm does not support these ranks.
         """
 
     def placed(self, cluster: Cluster, ranks: Ints, kind: str, size_bytes: float) -> Placed:
-        """The messages on ranks of a cluster: in the order given, by the path between the two."""
+        """The messages placed on ranks of a cluster, in the order given."""
         del cluster
         part = self.messages(kind, len(ranks), size_bytes, 1)
         return Placed(part, ranks, np.zeros(len(part), np.int64))
 
     def traffic(self, cluster: Cluster, ranks: Ints, kind: str) -> Traffic:
-        """Who sends how much to whom: the sums of all messages."""
+        """Bytes between each pair of ranks per byte of the tensor, summed over all messages."""
         part, members, channel = self.placed(cluster, ranks, kind, 1.0)
         pairs = np.stack([channel, members[part.source], members[part.target]])
         kept, at = np.unique(pairs, axis=1, return_inverse=True)
@@ -146,7 +146,7 @@ _PLAIN = {"AllToAll": "pairwise", "Send": "direct"}
 
 
 def plain_algorithm(kind: str) -> str:
-    """Name of the algorithm that a plain group takes.
+    """Name of the default algorithm of a kind of collective, which plain groups use.
 
     Raises:
         InputError: an unknown kind.
@@ -157,7 +157,7 @@ def plain_algorithm(kind: str) -> str:
 
 
 def algorithms(kind: str) -> tuple[str, ...]:
-    """Names of the algorithms that run a kind, the plain one first.
+    """Names of the algorithms for a kind of collective, the default one first.
 
     Raises:
         InputError: an unknown kind.
@@ -168,10 +168,10 @@ def algorithms(kind: str) -> tuple[str, ...]:
 
 
 def find_algorithm(kind: str, name: str) -> Algorithm:
-    """The algorithm of that name, if it runs the kind.
+    """The algorithm of that name, if it implements the kind.
 
     Raises:
-        InputError: an unknown kind, or no such algorithm of it.
+        InputError: an unknown kind, or no algorithm of that name for it.
     """
     plain_algorithm(kind)
     found = ALGORITHMS.find(name) if name in ALGORITHMS else None
@@ -181,7 +181,7 @@ def find_algorithm(kind: str, name: str) -> Algorithm:
 
 
 def closed_form(kind: str, algorithm: str, wires: Wires, size_bytes: float) -> float:
-    """Seconds of a collective, without a start; 0 in a group of one.
+    """Time in seconds of a collective, without start-up cost; 0 in a group of one.
 
     Args:
         kind: Kind of the collective, one of `KINDS`.
@@ -201,10 +201,10 @@ def closed_form(kind: str, algorithm: str, wires: Wires, size_bytes: float) -> f
 
 
 def check_size(size_bytes: float) -> None:
-    """Refuse what is no size.
+    """Refuse a size in bytes that is negative or not finite.
 
     Raises:
-        InputError: negative or not finite.
+        InputError: the size is negative or not finite.
     """
     if not 0 <= size_bytes < float("inf"):
         raise InputError(f"a collective of {size_bytes:g} bytes", allowed="0 or more")

@@ -1,4 +1,4 @@
-"""One collective by itself: its time, the ways it could be run, and the link that binds it."""
+"""A single collective: its time, the alternatives to run it, and its bottleneck link."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ MOST_PLAYED = 512
 
 @dataclass(frozen=True)
 class Answer:
-    """How long a collective takes alone on a cluster.
+    """Time of a collective that runs alone on a cluster.
 
     Attributes:
         kind: Kind of the collective, such as "AllReduce".
         cluster: Cluster that it runs on.
-        group: Ranks that take part, and what they get of the links.
+        group: Ranks that take part, and their share of the links.
         size_bytes: Size of the whole tensor, as nccl-tests count it.
         choice: Algorithm, protocol and time.
         source: "modelled", "measured" or, message by message, "simulated".
-        reason: Why it is run so.
-        alternatives: Other ways to run it, the fastest first.
-        link: Name of the link that binds it.
+        reason: Why this algorithm and protocol are used.
+        alternatives: Other algorithms and protocols with their times, the fastest first.
+        link: Name of the bottleneck link.
         link_kind: Kind of that link, such as "nvswitch".
-        link_bytes_per_s: Bandwidth of that link, cables between the same switches taken together.
+        link_bytes_per_s: Bandwidth of that link; parallel cables between switches are added up.
     """
 
     kind: str
@@ -67,7 +67,7 @@ class Answer:
 
     @property
     def bus_bandwidth_bytes_per_s(self) -> float:
-        """What links pass on (nccl-tests' busbw): algbw times 2 (n - 1) / n for an all-reduce,
+        """Bus bandwidth (nccl-tests' busbw): algbw times 2 (n - 1) / n for an all-reduce,
         (n - 1) / n for all-gather, reduce-scatter and all-to-all, 1 for others."""
         share = (self.group.ranks - 1) / self.group.ranks
         by_kind = {"AllReduce": 2 * share, "Broadcast": 1.0, "Send": 1.0}
@@ -82,17 +82,18 @@ def answer(
     *,
     played: bool = False,
 ) -> Answer:
-    """How long a collective over all ranks of a cluster takes.
+    """Time a collective over all ranks of a cluster.
 
     Args:
         name: Name of the kind, one of `NAMES`; a "send" goes from the first rank to the last.
         size_bytes: Size of the whole tensor.
-        cluster: Cluster in use, with what was chosen for its collectives.
-        curves: Measured times inside a host, by kind and ranks.
-        played: Whether the messages are played over the links.
+        cluster: Cluster to run on, with the algorithms and protocols chosen for it.
+        curves: Measured times inside a host, by kind and number of ranks.
+        played: Whether to simulate the messages over the links one by one.
 
     Raises:
-        InputError: an unknown kind, nothing to send, fewer than two ranks, or what cannot be run.
+        InputError: an unknown kind, a size that is not above 0, fewer than two ranks, or an
+            algorithm or protocol that these ranks do not support.
     """
     kind = NAMES.get(name.lower().replace("-", "").replace("_", ""))
     if kind is None:
@@ -133,7 +134,7 @@ def answer(
 
 
 def _every(group: Group, kind: str, size_bytes: float) -> list[Choice]:
-    """All ways to run a collective that these ranks can, the fastest first."""
+    """All algorithms and protocols that these ranks support for a kind, the fastest first."""
     found: dict[tuple[str, str], Choice] = {}
     for name in algorithms(kind):
         try:
@@ -158,7 +159,7 @@ def _reason(group: Group, setting: Setting | None, ways: int, kind: str) -> str:
 def _played(
     cluster: Cluster, members: list[int], kind: str, size: float, group: Group, choice: Choice
 ) -> Choice:
-    """With the links' part of the time from its messages, one by one; latency as modelled."""
+    """The choice with its link time from simulated messages and its latency as modelled."""
     if len(members) > MOST_PLAYED:
         raise InputError(
             f"{len(members)} ranks, message by message",
@@ -176,7 +177,7 @@ def _played(
 def _binding(
     cluster: Cluster, members: list[int], kind: str, algorithm: str
 ) -> tuple[str, str, float]:
-    """The link that takes longest for what it carries: name, kind and bandwidth."""
+    """The bottleneck link: name, kind and bandwidth in bytes/s."""
     source, target, channel, share = traffic(cluster, np.array(members), kind, algorithm)
     nodes = cluster.device_node
     found = paths(cluster, nodes[source], nodes[target], channel)

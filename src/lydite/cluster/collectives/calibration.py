@@ -1,4 +1,4 @@
-"""What NCCL's model leaves out, as two numbers: fitted to one's own nccl-tests, or assumed."""
+"""The two terms that NCCL's model leaves out, fitted to nccl-tests logs or assumed."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Calibration:
     """Seconds on top of NCCL's model: launch_s + local_s_per_byte x bytes.
 
     Attributes:
-        launch_s: what every collective takes more, at least 0.
-        local_s_per_byte: of an all-reduce, for each byte of the local tensor: reading, adding and
-            writing it in memory where the links do not hide it; at least 0.
-        ranks: on which it was fitted; none where it was assumed.
-        points: measured times that it was fitted to.
-        error: geometric mean of how far it is from them, as a share; None where assumed.
+        launch_s: Additional time in seconds of every collective, at least 0.
+        local_s_per_byte: Seconds per byte of an all-reduce's local tensor, for reading, adding and
+            writing it in memory where the links do not hide that; at least 0.
+        ranks: Numbers of ranks in the measurements fitted to; empty where assumed.
+        points: Number of measured times fitted to.
+        error: Geometric mean error of the fit, as a share; None where assumed.
     """
 
     launch_s: float = 0.0
@@ -64,7 +64,7 @@ class Calibration:
 
 
 def write_calibration(calibration: Calibration, path: Path | str) -> Path:
-    """Write it as JSON.
+    """Write a calibration as JSON; the path.
 
     Raises:
         LyditeError: the file cannot be written.
@@ -73,7 +73,7 @@ def write_calibration(calibration: Calibration, path: Path | str) -> Path:
 
 
 def read_calibration(path: Path | str) -> Calibration:
-    """Read what `write_calibration` wrote.
+    """Read a file of `write_calibration`.
 
     Raises:
         InputError: no such file, or no calibration.

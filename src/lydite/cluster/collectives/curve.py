@@ -15,10 +15,11 @@ from lydite.store.nccl import BACKEND, DOMAIN, read_nccl_tests
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Time by size.
+    """Measured time as a function of size.
 
     Attributes:
-        sizes_bytes, seconds: [points], sizes ascending.
+        sizes_bytes: [points] Sizes in bytes, ascending.
+        seconds: [points] Time at each size, in seconds.
     """
 
     sizes_bytes: np.ndarray
@@ -26,20 +27,20 @@ class Curve:
 
     @classmethod
     def of(cls, points: Mapping[float, float]) -> Curve:
-        """From seconds by bytes; there is at least one."""
+        """The curve through at least one point, given as seconds by bytes."""
         sizes = np.array(sorted(points), float)
         return cls(sizes, np.array([points[size] for size in sizes]))
 
     def at(self, size_bytes: float) -> float:
-        """Seconds for so many bytes: linear between two sizes, beyond the largest as the bytes
-        grow, below the smallest as there, since latency does not shrink with the message."""
+        """Seconds at a size: linear between two measured sizes, proportional to the bytes above the
+        largest, constant below the smallest, since latency does not shrink with the message."""
         last = self.sizes_bytes[-1]
         if size_bytes > last:
             return float(self.seconds[-1] * size_bytes / last)
         return float(np.interp(size_bytes, self.sizes_bytes, self.seconds))
 
     def within(self, size_bytes: float) -> float | None:
-        """Seconds by the logarithms of size and time; None outside what was measured."""
+        """Seconds at a size, log-log interpolated; None outside the measured sizes."""
         if not 0 < self.sizes_bytes[0] <= size_bytes <= self.sizes_bytes[-1]:
             return None
         sizes, seconds = np.log(self.sizes_bytes), np.log(self.seconds)
@@ -47,22 +48,22 @@ class Curve:
 
 
 def read_nccl_log(path: Path | str) -> tuple[int | None, Curve]:
-    """A log of nccl-tests: how many ranks it lists (None if none), and its times in place.
+    """Number of ranks that an nccl-tests log lists (None if none), and its in-place times.
 
     Raises:
-        InputError: as `lydite.store.nccl.read_nccl_tests`.
+        InputError: as for `lydite.store.nccl.read_nccl_tests`.
     """
     log = read_nccl_tests(path)
     return log.ranks, Curve.of({row.size_bytes: row.seconds for row in log.rows})
 
 
 def curves_in(database: Database, device: str, kind: str = "AllReduce") -> dict[int, Curve]:
-    """The measured times of a collective that a database holds, by how many ranks took part.
+    """Measured times of a collective in a database, by number of ranks.
 
     Args:
-        database: with rows such as `lydite db import` takes from nccl-tests.
-        device: on which they were measured.
-        kind: of the collective.
+        database: Database with measurements of collectives, such as imported nccl-tests logs.
+        device: Name of the device that they were measured on.
+        kind: Kind of the collective.
     """
     found: dict[int, dict[float, list[float]]] = {}
     rows = database.query(device=device, backend=BACKEND, op_type=kind, domain=DOMAIN, status="ok")

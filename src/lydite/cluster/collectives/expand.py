@@ -1,4 +1,4 @@
-"""Collectives played message by message on a cluster's links."""
+"""Collectives expanded into messages over a cluster's links."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _PS = 1e12
 
 @dataclass(frozen=True, eq=False)
 class Expanded:
-    """Flows to play with `lydite.engine.simulate`.
+    """Flows to simulate with `lydite.engine.simulate`.
 
     Attributes:
-        tasks, servers, network: flows over the cluster's links, and a join for each rank's end.
-        ends: for each group, the task that ends with each of its ranks.
+        tasks, servers, network: Flows over the cluster's links, and a join task per rank's end.
+        ends: For each group, the numbers of the tasks that mark the end of its ranks.
     """
 
     tasks: Tasks
@@ -45,20 +45,20 @@ def expand(
     size_bytes: float,
     algorithm: str = "ring",
 ) -> Expanded:
-    """The same collective of several groups at once, without starts.
+    """The messages of the same collective in several groups at once, without start-up costs.
 
-    Each algorithm says which messages there are and who sends them (`Algorithm.placed`). Adding up
-    and copying take no time.
+    The algorithm defines the messages and their ranks (`Algorithm.placed`). Reductions and copies
+    take no time.
 
     Args:
-        cluster: whose links are used; nothing else runs on them.
-        groups: their ranks; a group of one ends at once.
-        kind, algorithm: as `closed_form`.
-        size_bytes: of the whole tensor, for each group.
+        cluster: Cluster whose links are used; nothing else runs on them.
+        groups: Ranks of each group; a group of one ends at once.
+        kind, algorithm: As for `closed_form`.
+        size_bytes: Size in bytes of the whole tensor of each group.
 
     Raises:
-        InputError: as `closed_form` and `best_ring`; also no group, or hierarchical over hosts
-            that do not hold equally many of a group.
+        InputError: as for `closed_form` and `best_ring`; also if there is no group, or the
+            hierarchical algorithm meets hosts with different numbers of a group's ranks.
     """
     find_algorithm(kind, algorithm)
     check_size(size_bytes)
@@ -90,10 +90,10 @@ def expand(
 
 
 def traffic(cluster: Cluster, ranks: Ints, kind: str, algorithm: str) -> Traffic:
-    """Who sends how much to whom in a collective of a group of two or more ranks.
+    """Bytes between each pair of two or more ranks, per byte of the collective's tensor.
 
     Raises:
-        InputError: as `expand`.
+        InputError: as for `expand`.
     """
     return find_algorithm(kind, algorithm).traffic(cluster, ranks, kind)
 
@@ -109,7 +109,7 @@ def _placed(cluster: Cluster, ranks: Ints, kind: str, size_bytes: float, algorit
 def _network(
     cluster: Cluster, node: npt.NDArray[np.int32], lane: npt.NDArray[np.int64]
 ) -> tuple[LinkNetwork, npt.NDArray[np.int64]]:
-    """The cluster's links with the paths that are used, and the path of each message."""
+    """The cluster's links, the paths in use, and the number of each message's path."""
     column = np.stack([*node.astype(np.int64), lane])
     base = column.max(1, initial=0) + 1
     key = (column[2] * base[0] + column[0]) * base[1] + column[1]
@@ -129,6 +129,6 @@ def _network(
 def _by_waiter(
     waits: npt.NDArray[np.int64], waited: npt.NDArray[np.int64], tasks: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Edges as CSR: where each task's begin, and what it waits for."""
+    """Dependencies in CSR form: offset of each task's first one, and the tasks waited for."""
     starts = np.concatenate([[0], np.cumsum(np.bincount(waits, minlength=tasks))])
     return starts, waited[np.argsort(waits, kind="stable")]

@@ -96,22 +96,22 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """Ranks that talk to each other, while others like them do the same.
+    """A communication group, as fast as it is while all groups of its kind communicate.
 
     Attributes:
-        ranks: how many.
-        bandwidth_bytes_per_s: from each rank to the next, with all such groups at work.
-        latency_s: of the slowest hop.
-        hosts: that it spans.
-        link: the slowest inside a host: "nvlink" (NVSwitch, xGMI; also where no two ranks share a
-            host), "pcie" or "network".
-        model: "plain" or "nccl".
-        calibration: what NCCL's model leaves out; plain groups have none.
-        measured: times by kind, which come before the model within the sizes measured.
-        settings: algorithm and protocol by kind, where somebody chose them; such collectives are
-            always modelled, for what was measured is what the library chose.
-        inside_bandwidth_bytes_per_s: from a rank to the next in its host, all groups at work; known
-            where an algorithm was chosen.
+        ranks: Number of ranks in the group.
+        bandwidth_bytes_per_s: Rate from each rank to the next with all such groups active.
+        latency_s: Latency of the slowest hop in seconds.
+        hosts: Number of hosts that the group spans.
+        link: Slowest kind of link inside a host: "nvlink" (NVSwitch, xGMI; also where no two
+            ranks share a host), "pcie" or "network".
+        model: Model of collective times, "plain" or "nccl".
+        calibration: Terms on top of NCCL's model; None for plain groups.
+        measured: Measured times by kind, which replace the model within the measured sizes.
+        settings: Algorithm and protocol by kind, where the user chose them; such collectives are
+            always modelled, because measurements are of the library's own choice.
+        inside_bandwidth_bytes_per_s: Rate from a rank to the next in its host with all such groups
+            active; set only where an algorithm was chosen.
     """
 
     ranks: int
@@ -126,7 +126,7 @@ class Group:
     inside_bandwidth_bytes_per_s: float = float("inf")
 
     def seconds(self, kind: str, size: float) -> float:
-        """Time of a collective over `size` bytes; 0 in a group of one, or for no bytes.
+        """Time in seconds of a collective over `size` bytes; 0 in a group of one, or for no bytes.
 
         Raises:
             InputError: an unknown kind or a negative size.
@@ -136,7 +136,7 @@ class Group:
     def choice(self, kind: str, size: float) -> Choice:
         """Algorithm, protocol and time of a collective over `size` bytes.
 
-        Of what was measured only the time is known to be so; the choice is the model's.
+        A measurement tells only the time, so algorithm and protocol are always the model's choice.
 
         Raises:
             InputError: as `seconds`.
@@ -156,7 +156,7 @@ class Group:
         measured = self._measured(kind, size)
         if measured is None:
             return chosen
-        # Latency and local work as modelled; what is left of the measured time is the links'.
+        # Latency and local work as modelled; the rest of the measured time is spent on the links.
         wire_s = max(0.0, measured - (chosen.seconds - chosen.wire_s))
         return chosen._replace(seconds=measured, wire_s=wire_s)
 
@@ -165,17 +165,17 @@ class Group:
     ) -> list[Choice]:
         """All ways to run a collective, the fastest first.
 
-        What NCCL would choose from has its constants; other algorithms take their closed form, with
-        NCCL's start and hops of a ring and the rate that a protocol leaves.
+        NCCL's own candidates use its constants. Other algorithms use their closed form, with NCCL's
+        base and hop latencies of a ring and the effective rate of the protocol.
 
         Args:
             kind: Kind of the collective.
             size: Size of the whole tensor in bytes.
-            algorithm: Name of the only algorithm in question; None for those of NCCL.
-            protocol: Name of the only protocol in question; None for all.
+            algorithm: Name of the only algorithm to consider; None for NCCL's own.
+            protocol: Name of the only protocol to consider; None for all.
 
         Raises:
-            InputError: nothing is left, an unknown algorithm, or ranks that it cannot run on.
+            InputError: no candidate remains, the algorithm is unknown, or cannot run on the ranks.
         """
         if algorithm is not None:
             find_algorithm(kind, algorithm)
@@ -197,33 +197,33 @@ class Group:
         return sorted((self._timed(kind, size, one) for one in kept), key=lambda c: c.seconds)
 
     def _timed(self, kind: str, size: float, one: NcclChoice) -> Choice:
-        """A candidate with what NCCL leaves out: a launch, and work in local memory."""
+        """A candidate with the terms that NCCL's model leaves out: launch and local memory."""
         seconds = one.seconds(size)
         local = self.calibration.local_s_per_byte * _LOCAL.get(kind, 0.5) * size
         modelled = self.calibration.launch_s + seconds + local
         return Choice(one.algorithm, one.protocol, modelled, seconds - one.latency_s)
 
     def _other(self, kind: str, size: float, algorithm: str, protocol: str) -> NcclChoice:
-        """A candidate that NCCL does not have, from its closed form."""
+        """A candidate that NCCL does not offer, from the algorithm's closed form."""
         ranks, base = self._ranks, base_s("ring", protocol)
         inside_s, across_s = hops_s(ranks, "ring", protocol)
         share = rate(ranks, "ring", protocol) / ranks.bandwidth_bytes_per_s
         near = self.inside_bandwidth_bytes_per_s * PACKET_EFFICIENCY[self.link] * share
         inside = max(1, self.ranks // self.hosts)
         hop_s = across_s if self.hosts > 1 else inside_s
-        found = find_algorithm(kind, algorithm)
+        other = find_algorithm(kind, algorithm)
         far = share * ranks.bandwidth_bytes_per_s
         if self.hosts == 1:
             near = far
-        elif not found.crosses_once:
+        elif not other.crosses_once:
             far /= inside
         waits = Wires(self.ranks, float("inf"), hop_s, inside, float("inf"), inside_s)
         moves = Wires(self.ranks, far, 0.0, inside, near, 0.0)
-        latency = base + found.seconds(kind, waits, size)
-        return NcclChoice(algorithm, protocol, latency, found.seconds(kind, moves, size) / size)
+        latency = base + other.seconds(kind, waits, size)
+        return NcclChoice(algorithm, protocol, latency, other.seconds(kind, moves, size) / size)
 
     def wire_share(self, algorithm: str, protocol: str) -> float:
-        """Share of the links' rate that data gets, after packets, flags and the protocol."""
+        """Share of the link bandwidth left for data after packet, flag and protocol overhead."""
         if self.model == "plain":
             return EFFICIENCY
         family = "tree" if algorithm == "tree" else "ring"
@@ -275,16 +275,16 @@ def with_measured(group: Group, curve: Curve, kind: str = "AllReduce") -> Group:
 def group_of(
     cluster: Cluster, groups: Sequence[Sequence[int]], calibration: Calibration | None = None
 ) -> Group:
-    """Groups of the same form that talk at the same time, seen from the slowest of them.
+    """The slowest of several groups of the same shape that communicate at the same time.
 
     Args:
-        cluster: whose links they use.
-        groups: their ranks; a few that share links with each other are enough.
-        calibration: what `calibrate` found; without, the local tensor goes through memory at the
-            device's bandwidth.
+        cluster: Cluster whose links the groups use.
+        groups: Ranks of each group; only groups that share links with each other are needed.
+        calibration: Result of `calibrate`; None to assume that the local tensor goes through
+            memory at the device's bandwidth.
 
     Raises:
-        InputError: as `best_ring`.
+        InputError: as for `best_ring`.
     """
     size = len(groups[0])
     if size < 2:
@@ -300,7 +300,7 @@ def group_of(
 
 
 def _inside_rate(cluster: Cluster, groups: Sequence[Sequence[int]]) -> float:
-    """bytes/s from a rank to the next in the first host of the groups, all of them at work."""
+    """Bytes/s from a rank to the next in the first host, with all groups active."""
     host = cluster.host_of_rank
     near = [[rank for rank in group if host[rank] == host[group[0]]] for group in groups]
     rings = [best_ring(cluster, ranks) for ranks in near if len(ranks) > 1]
@@ -343,21 +343,28 @@ def link_between(
     other: Sequence[int],
     calibration: Calibration | None = None,
 ) -> Group:
-    """Sending from ranks to their partners, all at the same time."""
+    """A group for point-to-point sends from ranks to their partners, all at the same time.
+
+    Args:
+        cluster: Cluster whose links are used.
+        one: Ranks that send.
+        other: Ranks that receive, in the order of the senders.
+        calibration: As for `group_of`.
+    """
     nodes = cluster.device_node
-    found = paths(cluster, nodes[np.asarray(one)], nodes[np.asarray(other)])
-    load = np.bincount(found.links, minlength=len(cluster.links))
+    routes = paths(cluster, nodes[np.asarray(one)], nodes[np.asarray(other)])
+    load = np.bincount(routes.links, minlength=len(cluster.links))
     used = load > 0
     rate = float((cluster.links.bandwidth_bytes_per_s[used] / load[used]).min())
-    _, latency = path_cost(cluster, found)
+    _, latency = path_cost(cluster, routes)
     host = cluster.host_of_rank
     hosts = 2 if (host[np.asarray(one)] != host[np.asarray(other)]).any() else 1
-    group = Group(2, rate, float(latency.max()), hosts, _link(cluster, found))
+    group = Group(2, rate, float(latency.max()), hosts, _link(cluster, routes))
     return _as_run(cluster, group, calibration)
 
 
 def _link(cluster: Cluster, found: Paths) -> str:
-    """The slowest kind of link on the paths that stay in a host."""
+    """The slowest kind of link on the paths inside a host."""
     links, host = cluster.links, cluster.nodes.host
     first, last = found.links[found.start[:-1]], found.links[found.start[1:] - 1]
     stays = host[links.source[first]] == host[links.target[last]]
@@ -366,7 +373,7 @@ def _link(cluster: Cluster, found: Paths) -> str:
 
 
 def _as_run(cluster: Cluster, group: Group, calibration: Calibration | None) -> Group:
-    """With NCCL's model, where the devices run it."""
+    """The group with NCCL's model if its devices run NCCL, else unchanged."""
     if cluster.collectives:
         group = replace(group, settings=settings_of(cluster))
     if not _runs_nccl(cluster):

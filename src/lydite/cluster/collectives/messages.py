@@ -25,14 +25,14 @@ MOST_PIECES = 64
 
 @dataclass(frozen=True, eq=False)
 class Messages:
-    """Columns over messages, and who waits for whom.
+    """Messages of a collective as columns, and the dependencies among them.
 
     Attributes:
-        ranks: how many talk, numbered from 0.
-        source, target: [messages] ranks.
-        bytes: [messages] of each.
-        waits, waited: [edges] message `waits` begins when message `waited` has arrived; a number
-            from the count of messages on stands for the end of a rank (rank 0 first).
+        ranks: Number of ranks, which are numbered from 0.
+        source, target: [messages] Ranks that send and receive.
+        bytes: [messages] Size of each message in bytes.
+        waits, waited: [edges] Message `waits` begins when message `waited` has arrived. A number
+            of at least the number of messages stands for the end of a rank (rank 0 first).
     """
 
     ranks: int
@@ -47,12 +47,12 @@ class Messages:
 
 
 def depth(ranks: int) -> int:
-    """Levels below the root of a binary tree; rounds of doubling."""
+    """Number of levels below the root of a binary tree, and of rounds of recursive doubling."""
     return (ranks - 1).bit_length()
 
 
 def joined(parts: Sequence[Messages]) -> Messages:
-    """Several schedules of the same ranks beside each other: each rank ends when all of it has."""
+    """Several collectives of the same ranks side by side; a rank ends when all of its parts do."""
     counts = [len(part) for part in parts]
     before, total = np.cumsum([0, *counts[:-1]]), sum(counts)
     waits = [
@@ -70,11 +70,11 @@ def joined(parts: Sequence[Messages]) -> Messages:
 
 
 def rounds(target: Ints, share: npt.ArrayLike) -> Messages:
-    """Rounds of messages.
+    """Messages sent in rounds.
 
     Args:
-        target: [rounds, ranks] to whom each rank sends; -1 where it does not.
-        share: [rounds] bytes of each message.
+        target: [rounds, ranks] Rank that each rank sends to; -1 where it sends nothing.
+        share: [rounds] Size of each message in bytes.
     """
     count, ranks = target.shape
     turn, source = np.nonzero(target >= 0)
@@ -116,12 +116,12 @@ def two_trees(ranks: int) -> list[Ints]:
 
 
 def tree(parent: Ints, size_bytes: float, *, up: bool) -> Messages:
-    """Pieces down a tree from its root, if `up` after all have come up to it.
+    """A pipelined broadcast down a tree, or an all-reduce up and down it.
 
     Args:
-        parent: [ranks] of each rank, -1 of the root.
-        size_bytes: of the whole tensor.
-        up: an all-reduce; else a broadcast.
+        parent: [ranks] Parent of each rank; -1 for the root.
+        size_bytes: Size of the whole tensor in bytes.
+        up: Whether pieces are first reduced up to the root (all-reduce); else a broadcast.
     """
     ranks = len(parent)
     child = np.flatnonzero(parent >= 0)

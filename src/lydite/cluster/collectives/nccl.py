@@ -1,4 +1,4 @@
-"""Which algorithm and protocol NCCL takes, and how long: its own cost model on the real links.
+"""NCCL's choice of algorithm and protocol and its time: NCCL's cost model on the cluster's links.
 
 A candidate's time is latency + S / rate; NCCL takes the least. Over n ranks on h hosts,
 
@@ -7,15 +7,15 @@ A candidate's time is latency + S / rate; NCCL takes the least. Over n ranks on 
     tree (all-reduce only):
         base + 2 ((n / h - 1) inside hops + log2 h hops across),  rate 0.92 B / 2
 
-with B what the rings pass on at best. The protocols: LL sends a flag with every 4 bytes, LL128 one
-with every 120 (over NVLink only), Simple signals once a piece. Trees fall short of that rate for
-middle sizes, by a table. Constants: NVIDIA/nccl, src/graph/tuning.cc of NCCL 2.2x (BSD-3), those of
-the Ampere generation where they differ; its caps by channel and NVLS are left out. Between powers
-of two the table is interpolated, so that more bytes never take less time.
+with B the peak rate of the rings. The protocols: LL sends a flag with every 4 bytes, LL128 one with
+every 120 (over NVLink only), Simple signals once per piece. Trees fall short of their rate for
+medium sizes, by a table. Constants: NVIDIA/nccl, src/graph/tuning.cc of NCCL 2.2x (BSD-3), those of
+the Ampere generation where they differ; its caps per channel and NVLS are left out. The table is
+interpolated between powers of two, so that more bytes never take less time.
 
-On top comes what NCCL leaves out: packets, B = link's rate x what packets leave for data; the
-local tensor, which each rank reads and writes once, not hidden behind the links; and a launch.
-AMD's RCCL is a fork of NCCL, and gets the same model.
+Three terms that NCCL leaves out are added: packet overhead (B = link bandwidth x share of a packet
+that is data); reading and writing the local tensor once per rank, not overlapped with the links;
+and a launch. AMD's RCCL is a fork of NCCL and uses the same model.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _HOP_US = {
     ("tree", NETWORK): (5.0, 8.5, 14.0),
     ("ring", NETWORK): (2.7, 4.0, 14.0),
 }
-_LL_INSIDE = 1.8  # LL's hops inside hosts are that much longer where the group spans several
+_LL_INSIDE = 1.8  # factor on LL's hops inside hosts where the group spans several hosts
 _PLATEAU = 1.4  # Simple rings across hosts
 _LL_MOST = (87.7, 22.5, 19.0)  # GB/s with one host, two, more
 _TREE = 0.92
@@ -124,13 +124,13 @@ _TREE_CORRECTION = {
 
 
 class Ranks(NamedTuple):
-    """Who talks: how many ranks on how many hosts, over what.
+    """Ranks of a group, and the links between them.
 
     Attributes:
-        ranks, hosts: how many; hosts hold equally many.
-        link: inside a host: "nvlink" (NVSwitch, xGMI), "pcie" or "network".
-        bandwidth_bytes_per_s: data from each rank to the next, packets' headers taken off.
-        latency_s: of the slowest hop, on the wire; counts between hosts only.
+        ranks, hosts: Number of ranks and of hosts; each host holds the same number of ranks.
+        link: Kind of link inside a host: "nvlink" (NVSwitch, xGMI), "pcie" or "network".
+        bandwidth_bytes_per_s: Data rate from each rank to the next, net of packet headers.
+        latency_s: Wire latency of the slowest hop in seconds; used between hosts only.
     """
 
     ranks: int
@@ -149,21 +149,21 @@ class NcclChoice(NamedTuple):
     s_per_byte: float
 
     def seconds(self, size_bytes: float) -> float:
-        """For so many bytes."""
+        """Time in seconds of the collective over `size_bytes`."""
         short = _correction(self.protocol, size_bytes) if self.algorithm == "tree" else 1.0
         return self.latency_s + size_bytes * self.s_per_byte / short
 
 
 def best(group: Ranks, kind: str, size_bytes: float) -> tuple[NcclChoice, float]:
-    """The candidate that NCCL takes, and its seconds, without launch and local tensor."""
-    found = [(one.seconds(size_bytes), one) for one in candidates(group, kind)]
-    seconds, one = min(found, key=lambda item: item[0])
+    """The candidate that NCCL chooses and its time in seconds, without launch and local tensor."""
+    timed = [(one.seconds(size_bytes), one) for one in candidates(group, kind)]
+    seconds, one = min(timed, key=lambda item: item[0])
     return one, seconds
 
 
 @lru_cache(maxsize=4096)
 def candidates(group: Ranks, kind: str) -> tuple[NcclChoice, ...]:
-    """All that come into question."""
+    """All candidates for a kind of collective on these ranks."""
     algorithms = {"AllReduce": ("ring", "tree"), "AllToAll": ("pairwise",), "Send": ("direct",)}
     return tuple(
         NcclChoice(
@@ -179,12 +179,12 @@ def candidates(group: Ranks, kind: str) -> tuple[NcclChoice, ...]:
 
 
 def protocols(group: Ranks) -> tuple[str, ...]:
-    """Protocols that a group's links carry; LL128 needs NVLink."""
+    """Protocols that a group's links support; LL128 needs NVLink."""
     return tuple(name for name in PROTOCOLS if name != "LL128" or group.link == NVLINK)
 
 
 def base_s(family: str, protocol: str) -> float:
-    """Seconds that a collective takes to start."""
+    """Base latency of a collective in seconds."""
     return _BASE_US[family][PROTOCOLS.index(protocol)] * _US
 
 
@@ -192,7 +192,7 @@ def hops_s(group: Ranks, family: str, protocol: str) -> tuple[float, float]:
     """Seconds of a hop inside a host, and of one between hosts."""
     at = PROTOCOLS.index(protocol)
     inside = _HOP_US[family, group.link][at] * _US
-    # NCCL's hops are those of a network in one hall; a longer wire is waited for.
+    # NCCL's hop latencies assume a network within one data hall; longer wires add latency.
     across = max(_HOP_US[family, NETWORK][at] * _US, group.latency_s)
     if group.hosts > 1 and protocol == "LL":
         inside *= _LL_INSIDE
@@ -216,7 +216,7 @@ def _latency(group: Ranks, kind: str, algorithm: str, protocol: str) -> float:
 
 
 def rate(group: Ranks, algorithm: str, protocol: str) -> float:
-    """Bytes/s over the narrowest place, of what `_volume` counts."""
+    """Bytes/s through the bottleneck, for the bytes that `_volume` counts."""
     full, most = group.bandwidth_bytes_per_s, _LL_MOST[min(group.hosts, 3) - 1] * _GB
     if algorithm == "tree":
         full *= _TREE
@@ -227,14 +227,14 @@ def rate(group: Ranks, algorithm: str, protocol: str) -> float:
 
 
 def _volume(group: Ranks, kind: str, algorithm: str) -> float:
-    """Bytes over the narrowest place for every byte of the tensor."""
+    """Bytes through the bottleneck per byte of the tensor."""
     n = group.ranks
     if algorithm == "tree":
         return 2.0
     if kind in ("Send", "Broadcast"):
         return 1.0
     if kind == "AllToAll" and group.hosts > 1:
-        # The cards of a host carry all that its ranks send to other hosts.
+        # A host's network cards carry everything that its ranks send to other hosts.
         inside = n / group.hosts
         return inside * (n - inside) / n
     return (2.0 if kind == "AllReduce" else 1.0) * (n - 1) / n

@@ -1,4 +1,4 @@
-"""Running tasks that go at one rate: the flows over a path, work of one category in a group.
+"""Bundles of running tasks with a common rate: flows on a path, work of a category in a group.
 
 A change of rate visits only its bundle. What is left of a task is brought up to date when its rate
 changes to another value and at no other time, so a task that nothing disturbs is rounded once:
@@ -50,7 +50,7 @@ def leave(w: World, bundle: int, task: int) -> None:
 
 @inlined
 def _until(w: World, task: int, rate: float, now: int) -> int:
-    """When the task ends at that rate."""
+    """End time of a task at a given rate."""
     w.tasks[task].since = now
     span = np.rint(w.tasks[task].left / rate)
     if span > LIMIT:
@@ -61,9 +61,9 @@ def _until(w: World, task: int, rate: float, now: int) -> int:
 
 @inlined
 def set_rate(w: World, bundle: int, rate: float, now: int, lazily: bool) -> None:
-    """From now on the bundle goes at `rate`.
+    """Set the rate of a bundle from the time `now` on.
 
-    `lazily` writes the new times where the old ones stand in the heap; `restore` it afterwards.
+    `lazily` overwrites the event times in place, so that the heap needs a `restore` afterwards.
     """
     before = w.bundles[bundle].rate
     if rate == before:
@@ -85,7 +85,7 @@ def set_rate(w: World, bundle: int, rate: float, now: int, lazily: bool) -> None
 
 @inlined
 def begin_joined(w: World, now: int) -> None:
-    """Give the tasks that joined their ends, once all rates are settled."""
+    """Set the end times of the tasks that joined, once all rates are known."""
     for i in range(w.count[CHANGED]):
         bundle = w.bundles[i].list_changed
         w.bundles[bundle].is_changed = False

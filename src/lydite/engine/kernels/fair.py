@@ -1,11 +1,11 @@
-"""Max-min fair rates, worked out again only where something changed.
+"""Max-min fair rates, recomputed incrementally where the network's flows changed.
 
-Progressive filling (Bertsekas and Gallager, Data Networks, 6.5.2): the link that offers its flows
-least fixes their rates, and leaves the rest of the other links to the others. Flows over one path
-have one rate, so that paths are what is filled, each with the number of its flows. Only the links
-and paths that a change can reach, through links in common, are filled again. Links that offer
-exactly the same are fixed together, so neither the order of links nor what else is in the network
-changes a bit of the result.
+Progressive filling (Bertsekas and Gallager, Data Networks, 6.5.2): the link with the smallest fair
+share fixes the rates of its flows; the other links share what remains among their other flows.
+Flows on one path have the same rate, so paths are filled, each with its number of flows. Only
+links and paths that are connected to a change through shared links are filled again. Links with
+exactly equal shares are fixed together, so that the result is the same to the bit whatever the
+order of links and whatever else the network contains.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _sink(offers: Array, size: int, at: int, rate: float, item: int) -> None:
 
 @inlined
 def _offer(links: Array, paths: Array, offers: Array, count: Array) -> int:
-    """Heap what each link offers each of its flows, and the caps; the heap's size."""
+    """Build a heap of each link's fair share and each path's cap, and return its size."""
     size = 0
     for i in range(count[LINKS]):
         link = links[i].list_reached
@@ -153,7 +153,7 @@ def _fix(links: Array, paths: Array, hops: Array, path: int, rate: float) -> int
 
 @inlined
 def fill(links: Array, paths: Array, hops: Array, offers: Array, count: Array) -> None:
-    """Work out the rates of all paths that the changes reach: the list of `count[PATHS]`."""
+    """Compute the rates of all paths that the changes affect: the list of `count[PATHS]`."""
     _spread(links, paths, hops, count)
     size = _offer(links, paths, offers, count)
     unfixed = count[PATHS]
@@ -171,7 +171,7 @@ def fill(links: Array, paths: Array, hops: Array, offers: Array, count: Array) -
 
 @inlined
 def forget(links: Array, paths: Array, count: Array) -> None:
-    """Be done with the last filling."""
+    """Clear the lists of affected links and paths after a filling."""
     for i in range(count[LINKS]):
         links[links[i].list_reached].is_reached = False
     for i in range(count[PATHS]):
@@ -183,7 +183,7 @@ def forget(links: Array, paths: Array, count: Array) -> None:
 def rates(
     links: Array, paths: Array, hops: Array, offers: Array, count: Array, flows: Array
 ) -> None:
-    """Fill the whole network at once, with `flows` on each path; the answer is their `rate`."""
+    """Fill the whole network at once with `flows` on each path; sets each path's `rate`."""
     for path in range(len(flows)):
         if flows[path] > 0:
             change(links, paths, hops, count, path, flows[path])

@@ -1,4 +1,4 @@
-"""Tasks by the time of their next event, where that time may change."""
+"""Heap of tasks by the time of their next event, with times that may change."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def pop(times: Array, events: Array, tasks: Array, count: Array) -> int:
 
 @inlined
 def restore(times: Array, events: Array, tasks: Array, count: Array) -> None:
-    """Make a heap again of one whose times were overwritten."""
+    """Restore the heap order after times were overwritten."""
     size = count[EVENTS]
     for at in range((size >> 1) - 1, -1, -1):
         below = 2 * at + 1

@@ -1,4 +1,4 @@
-"""The other side of tables: who waits for a task, which paths use a link."""
+"""Transposition of ragged tables, such as dependencies into successors, and small sorts."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""The registry of operators: one row an operator type, with every facet that Lydite knows of it.
+"""The registry of operators: one row per operator type, with all of its facets.
 
     operator("Gelu").gradient        # a rule, `ZERO`, ..., or a `Missing` with its reason
     facet("Gelu", "torch")           # the same, rules of upper floors included
 
-Rows stand in one table a family. Packages outside add theirs by entry points of the group
-"lydite.operators", each of which names a sequence of `Operator`; `register` adds some at run time.
-Facets that need a library of an upper floor, such as how PyTorch runs an operator, are registered
-from there under the operator's name (`register_facet`).
+Each family has one table of rows. Other packages add rows by entry points of the group
+"lydite.operators", each of which names a sequence of `Operator`; `register` adds rows at run time.
+Facets that need a higher-level library, such as how PyTorch runs an operator, are registered from
+there by operator name (`register_facet`).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ _FROM_ABOVE: dict[str, dict[str, Any]] = {}
 
 @cache
 def operators() -> Mapping[str, Operator]:
-    """All rows by qualified type; those of installed packages replace ours."""
+    """All rows by qualified type; rows of installed packages replace built-in ones."""
     rows = [row for table in TABLES for row in table.OPERATORS]
     for entry in entry_points(group="lydite.operators"):
         rows += entry.load()
@@ -121,7 +121,7 @@ def operators() -> Mapping[str, Operator]:
 
 
 def operator(qualified_type: str) -> Operator | None:
-    """The row of an operator type, None if there is none; overloads of aten share one."""
+    """The row of an operator type, None without one; overloads of an aten operator share a row."""
     known = operators()
     found = known.get(qualified_type)
     if found is None and qualified_type.startswith("aten:"):
@@ -136,15 +136,15 @@ def register(*rows: Operator) -> None:
 
 
 def register_facet(name: str, rules: Mapping[str, Any]) -> None:
-    """Add rules of a facet that needs an upper floor's library, by qualified operator type."""
+    """Add rules of a facet that needs a higher-level library, by qualified operator type."""
     _FROM_ABOVE.setdefault(name, {}).update(rules)
 
 
 def facet(qualified_type: str, name: str) -> Any:
     """A facet of an operator: a rule, a `Known`, or a `Missing`; None if there is no such row.
 
-    A gradient, split or torch rule that nobody wrote is `BY_DECOMPOSITION` where the operator
-    decomposes into primitives.
+    A missing gradient, split or torch rule is `BY_DECOMPOSITION` where the operator decomposes into
+    primitives.
     """
     row = operator(qualified_type)
     if row is None:
@@ -169,6 +169,6 @@ def decomposes(qualified_type: str) -> bool:
 
 
 def fixed_inputs(qualified_type: str) -> slice:
-    """The inputs of an operator that are settings, no trained weights, even if they are numbers."""
+    """The numeric inputs of an operator that are settings rather than trained weights."""
     row = operator(qualified_type)
     return slice(*row.fixed_inputs) if row is not None else slice(0)

@@ -1,6 +1,6 @@
-"""What a work rule sees of an operator (`Call`) and what it answers (`Cost`).
+"""Argument and result of a work rule: an operator call (`Call`) and its cost (`Cost`).
 
-How FLOPs are counted, everywhere in these rules:
+FLOPs are counted as follows in all rules:
 
 - an addition, subtraction, multiplication, comparison or selection of the larger is 1, so a
   multiply-add is 2; integer arithmetic counts alike;
@@ -31,12 +31,12 @@ class NotKnownError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a rule answers.
+    """FLOPs and bytes of an operator call.
 
     Attributes:
-        flops: operations on numbers.
-        read: bytes read; None for every input, once.
-        written: bytes written; None for every output.
+        flops: Number of floating-point (or integer) operations.
+        read: Bytes read; None for every distinct input once.
+        written: Bytes written; None for every output once.
     """
 
     flops: float
@@ -53,12 +53,12 @@ class Call:
     """One operator call.
 
     Attributes:
-        op_type: without its domain.
-        version: schema version.
-        attrs: JSON-like values, defaults filled in.
-        operands: inputs as in the key.
-        ins: input types, aliases resolved; None for one that is left out.
-        outs: output types.
+        op_type: Operator type without its domain.
+        version: Schema version of the operator.
+        attrs: Attributes as JSON-like values, with defaults filled in.
+        operands: Inputs as in the operator's key.
+        ins: Input types with aliases resolved; None for an omitted input.
+        outs: Output types.
     """
 
     op_type: str

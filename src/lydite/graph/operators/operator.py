@@ -1,7 +1,7 @@
-"""`Operator`: everything that Lydite knows of one operator type, in one row.
+"""`Operator`: all facets of one operator type, in one row.
 
-A facet that a row lacks is a `Missing` with its reason: who needs the facet refuses the operator or
-reports it by name, and never guesses.
+A facet that a row lacks is a `Missing` with its reason. Code that needs the facet refuses the
+operator or reports it by name, and never guesses.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Missing:
     """A facet that an operator lacks.
 
     Attributes:
-        reason: why, in a phrase that an error message can quote.
-        test: the test that shows the refusal, as "path::name" below tests/.
-        final: whether it stays missing although the operator decomposes, because what it
-            decomposes into lacks the facet too.
+        reason: Why the facet is missing, as a phrase that error messages quote.
+        test: Test that shows the refusal, as "path::name" below tests/.
+        final: Whether the facet is missing even where the operator decomposes, because the
+            primitives that it decomposes into lack it too.
     """
 
     reason: str
@@ -36,10 +36,10 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A facet that is settled without a rule of the row's own.
+    """A facet that needs no rule of its own in the row.
 
     Attributes:
-        name: what the facet amounts to, as the table of operators prints it.
+        name: Value of the facet as the table of operators prints it.
     """
 
     name: str
@@ -58,11 +58,11 @@ SAVED_FORM = Known("by its training form")
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """The form that an operator takes in training because its gradient needs more outputs.
+    """The training form of an operator whose gradient needs additional outputs.
 
     Attributes:
-        op_type, domain: of the training form.
-        outputs: how many outputs it has, those of the plain operator first.
+        op_type, domain: Type and domain of the training form.
+        outputs: Number of its outputs; those of the plain operator come first.
     """
 
     op_type: str
@@ -75,25 +75,25 @@ class Operator:
     """One operator type.
 
     Attributes:
-        name: qualified type: "Conv", "com.microsoft:FusedConv", "aten:mm".
-        family: the table in which the row stands.
-        work: FLOPs and bytes of a call.
-        types: output types.
-        gradient: how the backward pass is written; `ZERO` where the derivative vanishes.
-        split: how ranks share it under tensor parallelism.
-        array: what it is to an accelerator: matrix products, or a pass over the vector unit, a
-            view, or work for the processor.
-        operands: the inputs that a single product of `array` reads on its left and right.
-        torch: how PyTorch runs it; rules register from `lydite.backends.torch` under the name.
-        precision: what autocast does: "low" runs it in the narrow type, "float32" widens its
+        name: Qualified type, such as "Conv", "com.microsoft:FusedConv" or "aten:mm".
+        family: Name of the table that holds the row.
+        work: Rule for FLOPs and bytes of a call.
+        types: Rule for the output types.
+        gradient: Rule that writes the backward pass; `ZERO` where the derivative vanishes.
+        split: Rule that splits it under tensor parallelism.
+        array: How an accelerator runs it: as matrix products, as a pass over the vector unit, as
+            a view, or on the processor.
+        operands: Inputs that are the left and right operand where `array` is a single product.
+        torch: How PyTorch runs it; `lydite.backends.torch` registers the rules by name.
+        precision: Behaviour under autocast: "low" runs it in the narrow type, "float32" widens its
             inputs, "widest" takes the widest of them, "mixed" leaves them as they are.
-        decomposition: primitives that compute the same. Facets that the row lacks follow from it.
-        saving: its training form.
-        special: whether an element takes a table or an iteration on a vector unit (exp, division).
-        fixed_inputs: first and last (exclusive) of the numeric inputs that are settings rather than
-            trained weights.
-        folds: whether small constant inputs are folded while shapes are inferred.
-        aliases: whether eager runtimes make its outputs windows into the first input.
+        decomposition: Primitives that compute the same; facets that the row lacks follow from it.
+        saving: Training form of the operator.
+        special: Whether a vector unit needs a table or an iteration per element (exp, division).
+        fixed_inputs: Range of numeric inputs that are settings rather than trained weights, as
+            first and last (exclusive) index.
+        folds: Whether small constant inputs are folded during shape inference.
+        aliases: Whether its outputs are views of the first input in eager runtimes.
     """
 
     name: str
@@ -133,15 +133,15 @@ class Family:
     """A table of operators with facets in common.
 
     Attributes:
-        name: of the family.
-        common: facets that its rows have unless they say otherwise.
+        name: Name of the family.
+        common: Facets of all its rows, unless a row overrides them.
     """
 
     name: str
     common: Mapping[str, Any] = field(default_factory=dict)
 
     def row(self, name: str, work: WorkRule | Known | Missing, **facets: Any) -> Operator:
-        """One operator."""
+        """A row of the family for one operator."""
         return Operator(
             **{"name": name, "family": self.name, "work": work, **self.common, **facets}
         )
@@ -149,5 +149,5 @@ class Family:
     def rows(
         self, names: Iterable[str], work: WorkRule | Known | Missing, **facets: Any
     ) -> Sequence[Operator]:
-        """Several operators with the same facets."""
+        """Rows of the family for several operators with the same facets."""
         return [self.row(name, work, **facets) for name in names]

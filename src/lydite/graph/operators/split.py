@@ -1,9 +1,10 @@
-"""How ranks share an operator under tensor parallelism: pure rules, carried out by the cluster.
+"""Rules that split an operator over tensor-parallel ranks; `lydite.cluster.tensor` applies them.
 
-A rule sees how an operator's inputs are cut and says how it wants them and how its outputs come
-out. Products of weights are shared as in Megatron-LM (arXiv:1909.08053): where the input is whole,
-the weight is cut by columns and the output is a part; where the input is a part, by rows, and the
-outputs are summed over the ranks. What lies between works on parts.
+From the split axes of an operator's inputs, a rule derives the form that each input must have and
+the split axes of the outputs. Products with weights are split as in Megatron-LM (arXiv:1909.08053):
+where the input is whole, the weight is split by columns and the output is a part; where the input
+is a part, the weight is split by rows and the outputs are summed over the ranks. Operators in
+between work on parts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Cut: TypeAlias = "int | None"
 
 
 class Want(Enum):
-    """How a rule wants an input, where it names no axis."""
+    """Required form of an input other than a split along a given axis."""
 
     KEEP = "as it is, cut or whole"
     ENTER = "whole, on its way into a part: free forward, summed over the ranks backward"
@@ -34,10 +35,10 @@ class Want(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CutInput:
-    """An input of the graph of which each rank is given its part, such as a cache.
+    """A graph input, such as a cache, of which each rank receives only its part.
 
     Attributes:
-        axis: along which it is cut.
+        axis: Axis along which it is split.
     """
 
     axis: int
@@ -48,8 +49,8 @@ class Constant:
     """An integer constant in place of the input, such as the sizes of a part.
 
     Attributes:
-        values: of the constant.
-        name: what its name ends in.
+        values: Values of the constant.
+        name: Suffix of the constant's name.
     """
 
     values: tuple[int, ...]
@@ -61,22 +62,22 @@ Wanted: TypeAlias = "Want | int | CutInput | Constant"
 
 
 class Summed(Enum):
-    """An output of which every rank has a summand."""
+    """An output that is the sum of the ranks' partial results."""
 
     SUM = "summed over the ranks"
 
 
 @dataclass(frozen=True)
 class Split:
-    """How an operator is shared.
+    """How an operator is split over ranks.
 
     Attributes:
-        inputs: how each input is wanted.
-        outputs: how each output comes out.
-        attrs: attributes that change.
-        product: whether it shares out a product of weights.
-        exchanged: reductions of each row of the first input that cross the network besides, and
-            the axis that they go over.
+        inputs: Required form of each input.
+        outputs: Split axis of each output, or that it has to be summed.
+        attrs: Attributes that differ on one rank's part.
+        product: Whether the operator is a product with a split weight.
+        exchanged: Additional reductions of each row of the first input that are all-reduced, as
+            operator type and reduced axis.
     """
 
     inputs: tuple[Wanted, ...]
@@ -88,17 +89,17 @@ class Split:
 
 @dataclass(frozen=True)
 class SplitCall:
-    """An operator and how its inputs are cut.
+    """An operator call with the split axes of its inputs.
 
     Attributes:
-        op: the operator.
-        ranks: number of ranks that share it.
-        ins: input types; None for one that is left out.
-        outs: output types.
-        cuts: how each input is cut.
-        weights: whether each input is an initializer.
-        divided: a rank's share of a size, from the size and what it is; raises an InputError that
-            names the operator where it does not divide.
+        op: Operator to split.
+        ranks: Number of tensor-parallel ranks.
+        ins: Input types; None for an omitted input.
+        outs: Output types.
+        cuts: Split axis of each input; None for a whole one.
+        weights: Whether each input is an initializer.
+        divided: Function that divides a size by the number of ranks, given the size and a label for
+            it; raises an InputError that names the operator if it does not divide.
     """
 
     op: Op
@@ -127,7 +128,7 @@ class SplitCall:
         return self.weights[index] and len(self.dims(index)) == 2
 
     def kept(self, *outputs: Cut | Summed, **attrs: Any) -> Split:
-        """All inputs as they are."""
+        """A split that takes all inputs as they are."""
         return Split((Want.KEEP,) * len(self.op.inputs), outputs, attrs)
 
     def attr(self, name: str, default: Any = None) -> Any:
@@ -169,7 +170,7 @@ def linear(call: SplitCall) -> Split | None:
 
 
 def by_weight(call: SplitCall, last: int, rows_axis: int) -> Split:
-    """By columns where the data are whole, by rows where they are cut along the axis `last`."""
+    """Split by columns where the data are whole, by rows where they are split along axis `last`."""
     biases = [index for index in range(2, len(call.op.inputs))]
     if call.cuts[0] == last:
         kept = (Want.KEEP,) * len(biases)
@@ -196,7 +197,7 @@ def experts(call: SplitCall) -> Split | None:
 
 
 def embedding(call: SplitCall) -> Split | None:
-    """A vocabulary by rows: a rank looks up its own words, and the rows are summed."""
+    """A table split by rows: each rank looks up its own tokens, and the results are summed."""
     large = call.is_matrix(0) and call.attr("axis", 0) == 0 and call.dims(0)[0] >= VOCABULARY
     return Split((0, Want.KEEP), (Summed.SUM,)) if large else selected(call)
 

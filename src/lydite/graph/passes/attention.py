@@ -1,4 +1,4 @@
-"""Attention as one operator and written out, and the way from each to the other.
+"""Conversion between attention as one operator and attention as products and a softmax.
 
     query, key, value: Reshape to heads, Transpose -> MatMul -> Div or Mul -> Add (mask) -> Softmax
     -> MatMul -> Transpose -> Reshape
@@ -82,7 +82,7 @@ def _every_query(new: Rewriter, match: _Match) -> str:
 
 
 def without_dead(graph: Graph) -> Graph:
-    """Without operators whose outputs nobody reads."""
+    """The graph without operators whose outputs are not read."""
     read = set(graph.outputs)
     kept: list[Op] = []
     for op in reversed(graph.ops):
@@ -110,16 +110,16 @@ def _match(graph: Graph, softmax: Op) -> _Match | None:
     flat = _reader(graph, back.outputs[0], "Reshape") if back is not None else None
     if back is None or flat is None or tuple(_ints(back, "perm")) != _TO_HEADS:
         return None
-    found = [
+    operands = [
         _before_heads(graph, name, perm)
         for name, perm in zip(
             (*scores.inputs, mixed.inputs[1]), (_TO_HEADS, _TO_KEYS, _TO_HEADS), strict=True
         )
     ]
     shape = graph.type_of(scores.inputs[0]).shape
-    if None in found or shape is None or not isinstance(shape[1], int):
+    if None in operands or shape is None or not isinstance(shape[1], int):
         return None
-    query, key, value = (name or "" for name in found)
+    query, key, value = (name or "" for name in operands)
     return _Match(flat, query, key, value, mask, shape[1], scale)
 
 

@@ -15,7 +15,7 @@ from lydite.opkey import TensorType
 
 
 def folded(graph: Graph) -> Graph:
-    """Without the batch normalisations whose only source is a convolution of weights."""
+    """The graph with batch normalisations folded into the convolutions that they follow."""
     found = {pair[1].name: pair for op in graph.ops if (pair := _foldable(graph, op)) is not None}
     if not found:
         return graph
@@ -63,7 +63,7 @@ def _merge(new: Rewriter, conv: Op, norm: Op) -> None:
 
 
 class _Folding:
-    """The folded weight and bias, computed when somebody asks for the numbers."""
+    """The folded weight and bias, computed lazily when their values are read."""
 
     def __init__(
         self, weight: Initializer, parts: list[Initializer], bias: Initializer | None, eps: float

@@ -1,9 +1,9 @@
-"""Fusion as runtimes do it, for devices whose runtime is not here to be asked.
+"""Operator fusion as runtimes do it, for devices whose runtime is not installed here.
 
 In this order: batch normalisation into convolutions; attention written as products and a softmax
-into one operator; what stands between quantised tensors into eight-bit kernels; an addition before
-a norm into it; bias and activation into convolutions and products. Fused operators bear the names
-that ONNX Runtime gives them (domain "com.microsoft").
+into one operator; operators between quantised tensors into eight-bit kernels; an addition before a
+norm into the norm; bias and activation into convolutions and products. Fused operators have the
+names that ONNX Runtime gives them (domain "com.microsoft").
 """
 
 from __future__ import annotations

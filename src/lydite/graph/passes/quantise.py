@@ -146,18 +146,18 @@ class _Quantiser:
 
 def _never_negative(graph: Graph) -> set[str]:
     """Tensors behind a rectifier, a sigmoid or a softmax, and what only moves or averages them."""
-    found: set[str] = set()
+    tensors: set[str] = set()
     for op in graph.ops:
         low = graph.constant(op.inputs[1]) if op.op_type == "Clip" and len(op.inputs) > 1 else None
         sources = op.inputs if op.op_type == "Concat" else op.inputs[:1]
-        kept = op.op_type in _KEEPS_SIGN and all(name in found for name in sources)
+        kept = op.op_type in _KEEPS_SIGN and all(name in tensors for name in sources)
         if (
             op.op_type in ("Relu", "Sigmoid", "Softmax")
             or kept
             or (low is not None and float(low.item()) >= 0)
         ):
-            found.update(op.outputs)
-    return found
+            tensors.update(op.outputs)
+    return tensors
 
 
 def _channel_scales(init: Initializer, axis: int) -> np.ndarray:

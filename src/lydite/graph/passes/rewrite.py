@@ -58,11 +58,11 @@ class Rewriter:
         return _pruned(self.g.build(*outputs))
 
     def tensor(self, name: str) -> Tensor:
-        """What an old tensor has become."""
+        """The new tensor that replaces an old one."""
         return self.g.tensor(self._now.get(name, name))
 
     def inputs(self, op: Op) -> list[Tensor | None]:
-        """What an operator's inputs have become."""
+        """The new tensors that replace an operator's inputs; None for an omitted input."""
         return [self.tensor(name) if name else None for name in op.inputs]
 
     def rename(self, old: str, new: Tensor) -> None:
@@ -70,7 +70,7 @@ class Rewriter:
         self._now[old] = new.name
 
     def keep(self, op: Op, inputs: list[Tensor | None] | None = None) -> None:
-        """The operator as it is, on what its inputs have become or on those given."""
+        """Append the operator unchanged, on its replaced inputs or on those given."""
         taken = self.inputs(op) if inputs is None else inputs
         names = tuple(t.name if t else "" for t in taken)
         self.g.append(replace(op, inputs=names), self._same_types(op, taken))
@@ -94,7 +94,7 @@ class Rewriter:
 
 
 def _pruned(graph: Graph) -> Graph:
-    """Without weights that nobody reads any more."""
+    """The graph without weights that are no longer read."""
     read = {name for op in graph.ops for name in op.inputs} | set(graph.outputs)
     kept = {name: init for name, init in graph.initializers.items() if name in read}
     gone = set(graph.initializers) - set(kept)

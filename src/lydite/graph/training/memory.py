@@ -1,10 +1,10 @@
-"""Memory of a graph: which tensor is alive when, what the peak is made of.
+"""Memory of a graph: lifetimes of its tensors, and the peak by kind.
 
-Operators run in the graph's order. A tensor's storage is taken when its operator starts and given
-back after its last reader; weights, optimiser states and inputs are there all the time, gradients
-and outputs to the end. Views share the storage they look into, in-place updates reuse it, an
-optimiser's update holds a few tensors of the weight's size: all as in eager PyTorch. Workspaces of
-kernels are not counted, nor what an allocator rounds up or keeps.
+Operators run in the graph's order. A tensor's storage is allocated when its operator starts and
+freed after its last reader; weights, optimiser states and inputs are held throughout, gradients and
+outputs to the end. Views share the storage of their base, in-place updates reuse it, and an
+optimiser's update holds a few temporaries of the weight's size: all as in eager PyTorch. Kernel
+workspaces, allocator rounding and caching are not counted.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ KINDS = ("weights", "gradients", "optimizer", "inputs", "activations", "temporar
 
 @dataclass(frozen=True)
 class Memory:
-    """What is alive when.
+    """Memory in use while each operator runs.
 
     Attributes:
-        names: operators, in the order in which they run.
-        bytes_by_kind: by kind (see `KINDS`), bytes alive while each operator runs: float64[ops].
+        names: Names of the operators, in execution order.
+        bytes_by_kind: float64[ops] by kind (see `KINDS`), bytes in use while each operator runs.
     """
 
     names: tuple[str, ...]
@@ -37,17 +37,17 @@ class Memory:
 
     @property
     def bytes_alive(self) -> np.ndarray:
-        """All kinds together, while each operator runs."""
+        """Bytes of all kinds in use while each operator runs: float64[ops]."""
         return np.sum([self.bytes_by_kind[kind] for kind in KINDS], axis=0)
 
     @property
     def peak_index(self) -> int:
-        """Which operator runs at the peak."""
+        """Index of the operator that runs at the peak."""
         return int(np.argmax(self.bytes_alive))
 
     @property
     def peak_bytes(self) -> float:
-        """The most that is alive at once."""
+        """Peak memory in bytes."""
         return float(self.bytes_alive[self.peak_index])
 
     @property
@@ -60,7 +60,7 @@ def memory_of(what: TrainingStep | Graph) -> Memory:
     """Memory of a training step, or of a net in inference.
 
     Raises:
-        GraphError: a tensor's size is not known, or there is no operator.
+        GraphError: a tensor's size is not known, or the graph has no operators.
     """
     step = what if isinstance(what, TrainingStep) else None
     graph = step.graph if step is not None else what
@@ -96,7 +96,7 @@ def _update_temporaries(graph: Graph, step: TrainingStep) -> np.ndarray:
 
 
 def saved_for_backward(step: TrainingStep) -> dict[str, float]:
-    """Bytes that wait for the backward pass, by the operator of the forward pass that made them.
+    """Bytes saved for the backward pass, by the forward operator that produced them.
 
     Raises:
         GraphError: a tensor's size is not known.

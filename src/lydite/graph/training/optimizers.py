@@ -19,14 +19,14 @@ _LEARNING_RATE = 1e-3
 
 @dataclass(frozen=True)
 class Optimizer:
-    """One row.
+    """One optimiser.
 
     Attributes:
-        op_type, domain: the operator that updates a weight.
-        states: names of the tensors of the weight's size that it keeps.
-        attrs: attributes of the operator.
-        counts: whether it is told the number of the step.
-        temporaries: tensors of the weight's size that eager PyTorch's step holds at once.
+        op_type, domain: Type and domain of the operator that updates a weight.
+        states: Names of the optimiser's state tensors, each of the weight's size.
+        attrs: Attributes of the operator.
+        counts: Whether the operator has the step number as an input.
+        temporaries: Number of temporaries of the weight's size in eager PyTorch's step.
     """
 
     op_type: str

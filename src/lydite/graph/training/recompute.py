@@ -1,8 +1,8 @@
-"""Recomputation: of a segment of the forward pass only its borders stay in memory.
+"""Recomputation: only the inputs of forward segments are kept in memory.
 
-Segments are cut where a single tensor crosses (the input of a block), so that the tensors which
-the backward pass would save are shared out evenly (Chen et al., Training Deep Nets with Sublinear
-Memory Cost, arXiv:1604.06174). What the last segment saves is needed at once and kept.
+Segments are cut where a single tensor crosses (the input of a block), so that they save about the
+same number of bytes for the backward pass (Chen et al., Training Deep Nets with Sublinear Memory
+Cost, arXiv:1604.06174). The tensors of the last segment are needed at once and are kept.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from lydite.graph.graph import Graph, Op
 
 
 class Recall:
-    """Gives the backward pass forward tensors by name: as they are, or computed again.
+    """Supplies the backward pass with forward tensors by name, saved or recomputed.
 
     Args:
-        g: the builder that repeated operators are appended to.
-        forward: the forward pass.
-        segments: into how many segments to cut it; below 2 everything is kept.
-        phases: is told which operators are repeated ("recompute").
+        g: Builder that recomputed operators are appended to.
+        forward: Graph of the forward pass.
+        segments: Number of segments to cut it into; below 2 everything is kept.
+        phases: Phase by operator name; recomputed operators are added as "recompute".
 
     Raises:
         InputError: there are fewer places to cut than asked for.
@@ -36,7 +36,7 @@ class Recall:
         self._kept = self._kept_tensors() if self._cuts else None
 
     def __call__(self, name: str) -> Tensor:
-        """The tensor, or its second self."""
+        """The saved tensor, or its recomputed copy."""
         if self._kept is None or name in self._kept or name not in self._forward.producers:
             return self._g.tensor(name)
         for op in self._missing(name):

@@ -27,14 +27,14 @@ class TrainingStep(OneLine):
     """A training step.
 
     Attributes:
-        graph: all of it; its outputs are the loss, then the updated weights and states (or, without
-            an optimiser, the gradients).
-        loss: which of `LOSSES`.
-        optimizer: which of `OPTIMIZERS`, None for none.
-        gradients: by weight, the tensor of its gradient.
-        states: by tensor that the optimiser keeps, the weight that it belongs to.
-        phases: by operator name, one of "forward", "loss", "backward", "recompute", "optimizer".
-        in_place: by operator name, pairs of an output and the input that it overwrites.
+        graph: Graph of the whole step; its outputs are the loss, then the updated weights and
+            states (or, without an optimiser, the gradients).
+        loss: Name of the loss, one of `LOSSES`.
+        optimizer: Name of the optimiser, one of `OPTIMIZERS`; None without one.
+        gradients: Name of the gradient's tensor by weight.
+        states: Name of the weight by tensor of the optimiser's state.
+        phases: Phase by operator name: "forward", "loss", "backward", "recompute" or "optimizer".
+        in_place: Pairs of an output and the input that it overwrites, by operator name.
     """
 
     graph: Graph

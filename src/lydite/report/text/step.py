@@ -25,12 +25,12 @@ def headline(result: StepResult) -> str:
 
 
 def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str = "") -> str:
-    """A step: time and throughput, where the time goes, memory, what it hangs on, cost.
+    """A step as text: time, throughput, breakdown, memory, critical path and cost.
 
     Args:
-        result: what is shown.
-        sequence: tokens of a sample, where samples have tokens.
-        dtype_reason: why the weights have their dtype, if that should be said.
+        result: Simulated step to show.
+        sequence: Number of tokens per sample; None where samples have no tokens.
+        dtype_reason: Why the weights have their data type; "" to leave it out.
     """
 
     plan, whole = result.plan, result.seconds
@@ -111,7 +111,7 @@ def _degrees(plan: Plan) -> str:
 
 
 def _path(result: StepResult) -> str:
-    """What the step's length hangs on, in words."""
+    """The critical path by category, as text."""
     found = {k: v for k, v in result.critical_s.items() if v > 0}
     parts = [f"{kind} {percent(s / result.seconds)}" for kind, s in found.items()]
     return ", ".join(parts[:4]) + (", ..." if len(parts) > 4 else "")
