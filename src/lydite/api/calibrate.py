@@ -262,7 +262,7 @@ def _number(given: dict[str, str], name: str) -> float:
     except KeyError:
         raise InputError(f"has no {name}", allowed="model and step_ms in every row") from None
     except ValueError:
-        raise InputError(f"{name} '{given[name]}' is no number") from None
+        raise InputError(f"{name} '{given[name]}' is not a number") from None
 
 
 def _typed(kind: type[Options], given: dict[str, str], less: set[str]) -> dict[str, Any]:

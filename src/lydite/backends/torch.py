@@ -297,7 +297,7 @@ def _needs_primitives(op: Op) -> bool:
 
 
 def _last_reads(graph: Graph) -> dict[str, list[str]]:
-    """By operator: the tensors that nobody reads after it."""
+    """By operator: the tensors that no operator reads after it."""
     last = {name: op.name for op in graph.ops for name in (*op.outputs, *op.inputs)}
     dead: dict[str, list[str]] = {op.name: [] for op in graph.ops}
     for name, op_name in last.items():

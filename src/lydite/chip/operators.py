@@ -118,7 +118,7 @@ def fallback_reason(op: Op) -> str | None:
     """Why the processor runs an operator, by name; None where the array or its vector unit does."""
     row = operator(op.qualified_type)
     if row is None:
-        return f"nobody knows {op.qualified_type}"
+        return f"unknown operator {op.qualified_type}"
     if isinstance(row.array, Missing):
         return f"{op.qualified_type}: {row.array.reason}"
     return f"no unit has {op.qualified_type}" if row.array == HOST else None

@@ -43,7 +43,7 @@ def read_baselines(path: Path | str) -> Baselines:
     try:
         raw = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"is no JSON: {error}", where=str(path)) from error
+        raise InputError(f"is not JSON: {error}", where=str(path)) from error
     allowed = '{"<gpus>": {"<model>": milliseconds}}'
     if not isinstance(raw, dict):
         raise InputError("holds no baselines", where=str(path), allowed=allowed)

@@ -115,7 +115,7 @@ def read_constants(path: Path) -> Constants:
     spread = _spread(document.pop("spread", None), path)
     for name, value in document.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise InputError(f"{name} is no number", where=str(path))
+            raise InputError(f"{name} is not a number", where=str(path))
     found = ASSUMED.with_values(document, source)
     calibration = None if sent is None else Calibration.from_json(sent, f"{path}: collectives")
     achieved = replace(found.achieved, spread=spread)

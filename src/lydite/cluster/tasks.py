@@ -138,7 +138,7 @@ class _Writer:
             for number, rank in enumerate(self.ranks)
             if rank.place < len(rank.steps)
         ]
-        return InputError(f"the schedule waits for itself: {'; '.join(waits[:4])}")
+        return InputError(f"the schedule deadlocks: {'; '.join(waits[:4])}")
 
     def _work(
         self, rank: _Rank, duration_ps: int, after: Sequence[Ref | None], category: str, name: str

@@ -76,7 +76,7 @@ def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
     found = share.run()
     if not share.products:
         raise InputError(
-            f"nothing of it can be shared among {ranks} ranks",
+            f"no product of weights can be split among {ranks} ranks",
             where=graph.name,
             hint="tensor parallelism needs products of weights over the last axis; take --dp",
         )

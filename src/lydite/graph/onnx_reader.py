@@ -105,7 +105,7 @@ reads_models(graph_from_model)
 
 
 def _check_text(model: onnx.ModelProto, where: str) -> None:
-    """Names must be printable: protobuf hands over one that is no UTF-8 as bytes."""
+    """Names must be printable: protobuf hands over one that is not UTF-8 as bytes."""
     names = itertools.chain(
         (item.domain for item in model.opset_import),
         (name for function in model.functions for name in (function.domain, function.name)),

@@ -179,7 +179,7 @@ def read_json_spec(path: Path | str, what: str, *, most_bytes: int = MOST_BYTES)
     try:
         document = json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"is no JSON: {str(error)[:200]}", where=str(path)) from error
+        raise InputError(f"is not JSON: {str(error)[:200]}", where=str(path)) from error
     if not isinstance(document, dict):
         raise InputError(f"not {what}", where=str(path), allowed="an object of fields")
     return document

@@ -123,9 +123,9 @@ def _loaded(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"is no JSON: {str(error)[:200]}", where=str(path)) from error
+        raise InputError(f"is not JSON: {str(error)[:200]}", where=str(path)) from error
     if not isinstance(data, dict):
-        raise InputError("is no JSON object", where=str(path))
+        raise InputError("is not a JSON object", where=str(path))
     return data
 
 

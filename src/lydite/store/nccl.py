@@ -177,7 +177,7 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         raise InputError("no such file", where=str(path)) from None
     except UnicodeDecodeError as error:
-        raise InputError(f"is no text: byte {error.start} is no UTF-8", where=str(path)) from None
+        raise InputError(f"is not text: byte {error.start} is not UTF-8", where=str(path)) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
 

@@ -170,7 +170,7 @@ class Measurement(OneLine):
         """32 hexadecimal digits that stand for the whole content.
 
         Raises:
-            InputError: the environment holds something that is no JSON value.
+            InputError: the environment holds something that is not a JSON value.
         """
         environment = values.canonical_json(self.environment, "environment")
         return self.content_id(environment, self.software.digest, self.samples_bytes())

@@ -49,7 +49,7 @@ def measurement_row(item: Measurement, software_digest: str) -> dict[str, Any]:
     """The row of a measurement.
 
     Raises:
-        InputError: the environment holds something that is no JSON value.
+        InputError: the environment holds something that is not a JSON value.
     """
     environment = canonical_json(item.environment, "environment")
     known = item.status == "ok"

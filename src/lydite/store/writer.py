@@ -36,7 +36,7 @@ class Writer:
         """Put records of any kind, a run before the measurements that name it.
 
         Raises:
-            InputError: a record holds something that is no JSON value.
+            InputError: a record holds something that is not a JSON value.
         """
         for item in items:
             if isinstance(item, Measurement):

@@ -97,7 +97,7 @@ def test_what_is_refused(refused, baseline, tmp_path):
         "validate", "resnet1", "--baseline", baseline, *on
     )
     baseline.write_text('{"1": {')
-    assert refused("validate", "--baseline", baseline, *on).startswith(f"{baseline}: is no JSON")
+    assert refused("validate", "--baseline", baseline, *on).startswith(f"{baseline}: is not JSON")
     baseline.write_text('{"1": {"alexnet": 0, "vgg16": -1}}')
     assert refused("validate", "--baseline", baseline, *on) == (
         f"{baseline}: nothing to compare: alexnet on 1: baseline is 0 ms; vgg16 on 1: baseline is "

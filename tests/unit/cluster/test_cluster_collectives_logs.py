@@ -106,7 +106,7 @@ def test_files_that_are_no_text(tmp_path):
     with pytest.raises(InputError, match=r"none.log: no such file"):
         read_nccl_tests(tmp_path / "none.log")
     (tmp_path / "bytes.log").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match=r"bytes.log: is no text: byte 0"):
+    with pytest.raises(InputError, match=r"bytes.log: is not text: byte 0"):
         read_nccl_tests(tmp_path / "bytes.log")
     with pytest.raises(InputError, match="cannot be read"):
         read_nccl_tests(tmp_path)

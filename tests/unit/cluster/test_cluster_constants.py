@@ -39,12 +39,12 @@ def test_what_is_written_is_read(tmp_path):
     [
         ('{"products": 1.2}', "products is 1.2; allowed: 0.01 to 1"),
         ('{"product": 1}', "unknown constant 'product'.*did you mean 'products'"),
-        ('{"step_s": "1"}', "step_s is no number"),
-        ("[]", "is no JSON|not a file of constants"),
+        ('{"step_s": "1"}', "step_s is not a number"),
+        ("[]", "is not JSON|not a file of constants"),
         ('{"spread": [0.9]}', "spread is .* allowed: two numbers"),
         ('{"spread": [1.1, 1.2]}', "0 < low <= 1 <= high"),
         ('{"spread": 1}', "spread is 1"),
-        ("{", "is no JSON|not a file of constants"),
+        ("{", "is not JSON|not a file of constants"),
         ('{"dispatch_s": -1}', "dispatch_s is -1"),
     ],
 )

@@ -196,7 +196,7 @@ def test_plans_that_do_not_divide(plan, text):
 def test_heads_that_do_not_divide():
     with pytest.raises(InputError, match=r"2304 cannot be shared among 5 ranks.*nearest is 4"):
         tensor_parallel(build_model("gpt2"), 5)
-    with pytest.raises(InputError, match="nothing of it can be shared among 2 ranks"):
+    with pytest.raises(InputError, match="no product of weights can be split among 2 ranks"):
         tensor_parallel(build_model("cifar100-elu"), 2)
 
 
@@ -211,7 +211,7 @@ def run(cluster: str, devices: int | None = None, name: str = "gpt2", **plan: ob
 
 def test_time_is_accounted_for():
     result = run("dgx-a100", tp=2, pp=2, batch=16, micro_batch=2)
-    spent = [v for k, v in result.breakdown_s.items() if k != "of it launches"]
+    spent = [v for k, v in result.breakdown_s.items() if k != "of which launches"]
     assert sum(spent) == pytest.approx(result.seconds, rel=1e-9)
     assert min(spent) >= 0
     assert 0 < result.mfu < 1

@@ -58,7 +58,7 @@ def test_aisim(tmp_path):
     with pytest.raises(InputError, match="content that no reader knows; allowed: AISim's list"):
         read_file(path)
     path.write_text("[")
-    with pytest.raises(InputError, match="is no JSON"):
+    with pytest.raises(InputError, match="is not JSON"):
         read_file(path)
 
 
@@ -70,7 +70,7 @@ def test_what_is_not_read(tmp_path):
     with pytest.raises(InputError, match=r"torch\.export\.load unpickles"):
         read_file(tmp_path / "x.pt2")
     (tmp_path / "x.h5").write_bytes(b"")
-    with pytest.raises(InputError, match=r"nobody reads; allowed: \*.onnx \(ONNX\), \*.json"):
+    with pytest.raises(InputError, match=r"unknown format; allowed: \*.onnx \(ONNX\), \*.json"):
         read_file(tmp_path / "x.h5")
     with pytest.raises(InputError, match="no such file"):
         read_file(tmp_path / "y")

@@ -201,7 +201,7 @@ def test_what_nobody_translates_is_listed(tmp_path):
     assert [(item.name, item.op_type) for item in found] == [("odd", "SomethingNew")]
     assert path.read_text().splitlines()[found[0].line - 1] == "node {"
     assert read_graphdef(path).producers["odd"].qualified_type == "tensorflow:SomethingNew"
-    with pytest.raises(InputError, match=r"nobody translates odd \(SomethingNew, line \d+\)"):
+    with pytest.raises(InputError, match=r"no translation of odd \(SomethingNew, line \d+\)"):
         read_graphdef(path, strict=True)
 
 

@@ -206,7 +206,7 @@ def node_model(node, inputs, *, domain="", version=1, functions=()) -> onnx.Mode
 
 
 def untyped_input(op_type, domain="", version=1, **attrs):
-    """Reads what an operator made whose types nobody knows."""
+    """Reads what an operator made of unknown type."""
     node = helper.make_node(op_type, ["u"], ["y"], domain=domain, **attrs)
     model = node_model(node, [("x", [2])], domain=domain, version=version)
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))

@@ -130,8 +130,8 @@ def test_constants(tmp_path):
         ('{"step_s": 1, "step_s": 2}', "'step_s' is given twice"),
         ('{"step": 1}', "unknown constant 'step'"),
         ("[1]", "not a file of constants; allowed: an object of fields"),
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         (" " * (1 << 24) + "{}", "bytes are too many for a file of constants"),
     ]:
         path.write_text(text)

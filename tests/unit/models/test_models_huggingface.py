@@ -184,12 +184,12 @@ def test_a_config_that_is_not_understood(config, base, change, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON"),
-        ("[1]", "is no JSON object"),
+        ("{", "is not JSON"),
+        ("[1]", "is not a JSON object"),
         ('{"a": NaN}', "NaN is no finite number"),
-        ('{"a": ' + "9" * 5000 + "}", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
-        (b"\xed\xa0\x80", "is no JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        (b"\xed\xa0\x80", "is not JSON"),
         (" " * (MAX_BYTES + 1), "too large"),
         (
             '{"model_type": "gpt2", "layer_norm_epsilon": 1e999, "n_embd": 8, "n_layer": 1, '

@@ -129,7 +129,7 @@ def test_another_programs_database(tmp_path):
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@example(places=[3270], value=128, cut=None)  # in a name, so that SQLite's message is no UTF-8
+@example(places=[3270], value=128, cut=None)  # in a name, so that SQLite's message is not UTF-8
 @given(
     places=st.lists(st.integers(0, 10**6), min_size=1, max_size=30),
     value=st.integers(0, 255),

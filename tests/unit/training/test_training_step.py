@@ -131,7 +131,7 @@ def test_a_cache_is_counted_once():
 def test_what_cannot_be_trained():
     g = Builder("lost")
     x = g.linear(g.input("x", (4, 4)), 4)
-    reason = r"no gradient is known for Det \(nobody has written its gradient\), which lies between"
+    reason = r"no gradient is known for Det \(no gradient rule yet\), which lies between"
     with pytest.raises(GraphError, match=reason):
         training_step(g.build(g.op("Det", x)), loss="sum")
     g = Builder("nothing")

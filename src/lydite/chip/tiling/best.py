@@ -24,7 +24,7 @@ def best_tiling(problem: Problem, constraints: Constraints, cost: Cost) -> Tilin
     Lines and rows of elements leave nothing to choose and are cut as SMAUG does.
 
     Raises:
-        InputError: a scratchpad too small for the smallest tile, or a cost that is no number for
+        InputError: a scratchpad too small for the smallest tile, or a cost that is not a number for
             each candidate.
     """
     if problem.kind in (Kind.FLAT, Kind.ROWS):
@@ -33,7 +33,7 @@ def best_tiling(problem: Problem, constraints: Constraints, cost: Cost) -> Tilin
     costs = np.asarray(cost(found), dtype=float)
     if costs.shape != (len(found),) or np.isnan(costs).any():
         raise InputError(
-            f"the cost of {len(found)} candidates has the shape {costs.shape} or is no number",
+            f"the cost of {len(found)} candidates has the shape {costs.shape} or is not a number",
             where=str(problem),
             allowed="a number for each candidate",
         )

@@ -136,7 +136,7 @@ class _Config:
         for name, gpus in found.items():
             if not isinstance(gpus, int) or isinstance(gpus, bool) or not 1 <= gpus < 1 << 24:
                 raise self._wrong(
-                    f"{field}.{name}", f"{short(gpus)} is no number of GPUs", "1 or more"
+                    f"{field}.{name}", f"{short(gpus)} is not a number of GPUs", "1 or more"
                 )
         return {str(name): gpus for name, gpus in found.items()}
 

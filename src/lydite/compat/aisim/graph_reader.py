@@ -64,7 +64,7 @@ def read_aisim_graph(path: Path | str) -> Graph:
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"is no JSON: {error}", where=str(path)) from error
+        raise InputError(f"is not JSON: {error}", where=str(path)) from error
     return graph_of_aisim(content, str(path))
 
 

@@ -108,7 +108,7 @@ def _torch(path: Path) -> list[GraphNode]:
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"is no JSON: {error}", where=str(path)) from error
+        raise InputError(f"is not JSON: {error}", where=str(path)) from error
     graph_of_aisim(content, str(path))  # refuses what is malformed or waits for itself
     nodes = []
     for item in content:

@@ -88,7 +88,7 @@ class TextMessage:
             try:
                 text = raw.decode()
             except UnicodeDecodeError:
-                raise self.error(f"'{name}' is no UTF-8 text", value.line) from None
+                raise self.error(f"'{name}' is not UTF-8 text", value.line) from None
             if not text.isprintable():
                 raise self.error(f"'{name}' is no printable text", value.line)
             found.append(text)
@@ -167,7 +167,7 @@ def read_text(path: Path | str) -> str:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"is no text: byte {error.start} is no UTF-8", where=str(path)) from None
+        raise InputError(f"is not text: byte {error.start} is not UTF-8", where=str(path)) from None
 
 
 def first_field(path: Path | str, names: Sequence[str]) -> str:

@@ -91,9 +91,7 @@ def reader_of(path: Path | str) -> ModelReader:
     if not path.exists():
         raise InputError("no such file", where=str(path), allowed=describe_formats())
     if not sharing:
-        raise InputError(
-            "has a format that nobody reads", where=str(path), allowed=describe_formats()
-        )
+        raise InputError("has an unknown format", where=str(path), allowed=describe_formats())
     raise InputError(
         "content that no reader knows",
         where=str(path),

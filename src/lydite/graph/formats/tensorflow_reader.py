@@ -68,7 +68,7 @@ def read_graphdef(path: Path | str, *, strict: bool = False) -> Graph:
 
     Raises:
         InputError: malformed, cyclic, an unknown input (with the line); with `strict` also an
-            operator that nobody translates (lists them).
+            operator without a translation (lists them).
     """
     return graph_of_graphdef(read_pbtxt(path), strict=strict)
 
@@ -80,7 +80,7 @@ def graph_of_graphdef(root: TextMessage, *, strict: bool = False) -> Graph:
     if strict and missing:
         shown = ", ".join(map(str, missing[:8]))
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-        raise InputError(f"nobody translates {shown}{more}", where=root.where)
+        raise InputError(f"no translation of {shown}{more}", where=root.where)
     return _Reader(root, nodes).run()
 
 

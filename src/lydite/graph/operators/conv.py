@@ -104,7 +104,7 @@ def _word_embedding(call: Call) -> Cost:
 
 
 _MS, _NCHWC, _NHWC = "com.microsoft:", "com.microsoft.nchwc:", "com.ms.internal.nhwc:"
-LAYOUT = "nobody has written its products in this layout"
+LAYOUT = "no rule yet for its products in this layout"
 _MS, _NCHWC, _NHWC = "com.microsoft:", "com.microsoft.nchwc:", "com.ms.internal.nhwc:"
 _standard = Family("conv", usual())
 _runtime = Family("conv", runtimes())

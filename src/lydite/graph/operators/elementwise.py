@@ -106,7 +106,7 @@ _BINARY: dict[str, float] = {
 
 
 def activation(name: str) -> float:
-    """FLOPs per element of an activation named in an attribute; 1 if nobody knows the name."""
+    """FLOPs per element of an activation named in an attribute; 1 if the name is unknown."""
     return _LOWER.get(name.lower(), 1) if name else 0
 
 

@@ -21,7 +21,7 @@ def no_types(reason: str) -> Missing:
 
 
 def no_gradient(reason: str) -> Missing:
-    """A backward pass that nobody has written."""
+    """A backward pass without a rule."""
     return Missing(reason, f"{_FACETS}test_training_names_what_has_no_gradient")
 
 
@@ -45,17 +45,17 @@ def final(missing: Missing) -> Missing:
     return replace(missing, final=True)
 
 
-UNWRITTEN = no_gradient("nobody has written its gradient")
+UNWRITTEN = no_gradient("no gradient rule yet")
 INFERENCE = no_gradient("runtimes put it in after training, for inference alone")
 QUANTISED = final(no_gradient("quantised nets are not trained here"))
 BRANCHING = final(no_gradient("its function body in the standard has control flow"))
 SECOND_ORDER = no_gradient("it belongs to a backward pass already")
 NOT_TRAINED = no_gradient("it is not trained by gradients")
 
-WHOLE = no_split("nobody has written how ranks share it")
+WHOLE = no_split("no rule yet for sharing it among ranks")
 OTHER_GRAPHS = no_split("graphs of other systems are already those of one rank")
 
-NOT_IN_TORCH = no_torch("nobody has written its translation to PyTorch")
+NOT_IN_TORCH = no_torch("no translation to PyTorch yet")
 RUNTIME_ONLY = no_torch("a kernel of ONNX Runtime's, which PyTorch does not have")
 NEVER_RUN = no_torch("graphs of other systems are read, not run")
 
@@ -65,7 +65,7 @@ BEHIND_SPLIT = Known("written for a rank's share")
 ATEN = Known("called by name")
 """PyTorch's own operators."""
 
-UNTYPED = no_types("nobody has written what types come out")
+UNTYPED = no_types("no rule yet for its output types")
 
 
 def usual(**facets: Any) -> dict[str, Any]:

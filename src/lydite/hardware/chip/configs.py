@@ -62,7 +62,7 @@ def read_lines(path: Path) -> list[str]:
     """A text file's lines.
 
     Raises:
-        InputError: it cannot be read, or is no text.
+        InputError: it cannot be read, or is not text.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

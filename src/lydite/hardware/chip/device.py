@@ -5,7 +5,7 @@ from __future__ import annotations
 from lydite.hardware.chip.design import Chip
 from lydite.hardware.device import Cache, Device
 
-VENDOR = "nobody: a design"
+VENDOR = "none: a design"
 
 
 def device_of(chip: Chip) -> Device:

@@ -380,7 +380,7 @@ def change(path, **fields):
         ({"baseline_path": None}, "baseline_path: missing; add --skip-accuracy"),
         ({"baseline_path": "data/no.json"}, "baseline_path: no such file"),
         ({"baseline_path": "../b.json"}, "'../b.json' points outside the folder"),
-        ({"enviroments": {"many": 0}}, "enviroments.many: 0 is no number of GPUs"),
+        ({"enviroments": {"many": 0}}, "enviroments.many: 0 is not a number of GPUs"),
         ({"enviroments": {"four": 4}}, "4 devices asked for"),
         ({"tasks": {}}, "tasks: missing"),
         ({"tasks": {"net": {"graph_path": "data/one.pbtxt"}}}, "tasks.net.database_path: missing"),

@@ -217,10 +217,10 @@ def test_a_file_is_read(tmp_path, graph):
     path.write_text(json.dumps(STEP))
     assert read_aisim_graph(path).ops == graph.ops
     path.write_text(json.dumps(STEP)[:-9])
-    with pytest.raises(InputError, match="is no JSON"):
+    with pytest.raises(InputError, match="is not JSON"):
         read_aisim_graph(path)
     path.write_text("[" * 100_000)
-    with pytest.raises(InputError, match="is no JSON"):
+    with pytest.raises(InputError, match="is not JSON"):
         read_aisim_graph(path)
 
 

@@ -197,7 +197,7 @@ def test_what_smaug_has_no_form_for_is_named():
 def test_an_output_that_is_read_is_refused():
     g = Builder("tiny", dtype="float16")
     x = g.relu(g.input("x", (1, 8)))
-    with pytest.raises(InputError, match=r"the tensors that nobody reads: tanh.out"):
+    with pytest.raises(InputError, match=r"the tensors that no operator reads: tanh.out"):
         network_of_graph(g.build(x, g.op("Tanh", x)))
 
 

@@ -124,7 +124,7 @@ def _whole(line: CommandLine, flag: str, default: int, least: int = 1) -> int:
     if text is None:
         return default
     if not text.isdecimal() or len(text) > 9 or int(text) < least:
-        raise InputError(f"'{text}' is no number", where=flag, allowed=f"{least} or more")
+        raise InputError(f"'{text}' is not a number", where=flag, allowed=f"{least} or more")
     return int(text)
 
 

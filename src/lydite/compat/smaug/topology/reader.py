@@ -3,7 +3,7 @@
 Tensors are NCHW, a fused activation is an operator of its own, and a reordering between layouts
 disappears: one to NC is a Flatten, and where the image was NHWC, the columns of the dense weights
 behind it are put in NCHW's order. Data nodes that serve only as weights are weights, all others
-are inputs; tensors that nobody reads are the outputs.
+are inputs; tensors that no operator reads are the outputs.
 """
 
 from __future__ import annotations

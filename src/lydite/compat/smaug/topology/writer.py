@@ -107,7 +107,7 @@ class _Writer(Placer):
             raise InputError(
                 f"its outputs are {', '.join(self.graph.outputs)}",
                 where=self.graph.name,
-                allowed=f"for SMAUG the tensors that nobody reads: {', '.join(free)}",
+                allowed=f"for SMAUG the tensors that no operator reads: {', '.join(free)}",
             )
 
     # --- operators ----------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def concat(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def split(call: GradientCall) -> Sequence[Tensor | None]:
-    """The parts' gradients side by side; zeros for a part that nobody reads."""
+    """The parts' gradients side by side; zeros for a part that no operator reads."""
     parts = [
         dy if dy is not None else _zeros(call, call.g.tensor(name))
         for dy, name in zip(call.dys, call.op.outputs, strict=True)

@@ -156,7 +156,7 @@ def experts(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
     tokens, (_count, rows, hidden) = _at(inputs, 0), _dims(inputs, 2)
     chosen = op.attrs.get("k", 1)
     if not isinstance(chosen, int):
-        raise ValueError("the attribute k is no number")
+        raise ValueError("the attribute k is not a number")
     routed = (tokens.numel or 0) // hidden * chosen
     return [tokens, TensorType(tokens.dtype, (routed, rows))]
 
