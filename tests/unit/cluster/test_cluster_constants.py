@@ -158,5 +158,5 @@ def test_a_schedule_that_waits_for_itself_is_shown(monkeypatch):
     stages = [list(result.stages[0])] * 2
     orders = [[("B", 0, 0), ("F", 0, 0)], [("F", 0, 0), ("B", 0, 0)]]
     monkeypatch.setattr("lydite.cluster.tasks.steps_of", lambda _, stage, *rest: orders[stage])
-    with pytest.raises(InputError, match=r"waits for itself: stage 0 at \('B', 0, 0\) for"):
+    with pytest.raises(InputError, match=r"deadlocks: stage 0 at \('B', 0, 0\) for"):
         step_programs(stages, plan, {})

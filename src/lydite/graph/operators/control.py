@@ -66,5 +66,5 @@ OPERATORS: tuple[Operator, ...] = (
         ),
         _BY_VALUE,
     ),
-    _runtime.row(_MS + "AttnLSTM", no_work("no rule yet")),
+    _runtime.row(_MS + "AttnLSTM", no_work("no rule yet for its work")),
 )

@@ -292,7 +292,7 @@ def test_files_that_are_not_there(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_smaug(tmp_path / "none.pbtxt")
     (tmp_path / "x.pbtxt").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="no UTF-8"):
+    with pytest.raises(InputError, match="not UTF-8"):
         read_smaug(tmp_path / "x.pbtxt")
     (tmp_path / "y.pbtxt").write_text('name: "x"')
     with pytest.raises(InputError, match="has no 'nodes'"):
