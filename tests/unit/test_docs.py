@@ -4,6 +4,7 @@ import re
 import shlex
 import sys
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,11 @@ def test_commands_and_options_exist(text):
     while getattr(found, "commands", None):
         assert words[0] in found.commands, text
         found = found.commands[words.pop(0)]
-    if found.ignore_unknown_options:  # what follows belongs to another program
-        words = [word for word in words if word.startswith("--")]
+    if not found.context_settings.get(
+        "allow_interspersed_args", True
+    ):  # from the first word on, it is another program's line
+        own = list(takewhile(lambda word: word.startswith("-"), words))
+        words = own or words[:1]
     known = {name for parameter in found.params for name in parameter.opts}
     known |= {"--help", "-h"}
     assert {word for word in words if word.startswith("-")} <= known

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+
+_YOUNG = 50_000
+"""Objects between collections: registries and graphs are many objects that stay, in no circles."""
 
 
 def main() -> None:
     """Run the command line: 0 when all is well, 2 with one clear line when it is not."""
     import typer
 
+    gc.set_threshold(_YOUNG)
     from lydite.cli.app import app
     from lydite.errors import LyditeError
 

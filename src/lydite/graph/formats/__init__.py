@@ -9,6 +9,9 @@ A package adds a format by an entry point of the group "lydite.readers": a `Mode
 module is read by `lydite.graph.formats.torch_reader.read_torch`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from lydite.graph.formats.assemble import OPSET, Assembler
 from lydite.graph.formats.pbtxt import (
     Fields,
@@ -29,9 +32,15 @@ from lydite.graph.formats.readers import (
     read_file,
     reader_of,
 )
-from lydite.graph.formats.tensorflow_attrs import DTYPES as TENSORFLOW_DTYPES
-from lydite.graph.formats.tensorflow_attrs import node_of as tensorflow_node
-from lydite.graph.formats.tensorflow_reader import graph_of_graphdef, read_graphdef, untranslated
+
+if TYPE_CHECKING:
+    from lydite.graph.formats.tensorflow_attrs import DTYPES as TENSORFLOW_DTYPES
+    from lydite.graph.formats.tensorflow_attrs import node_of as tensorflow_node
+    from lydite.graph.formats.tensorflow_reader import (
+        graph_of_graphdef,
+        read_graphdef,
+        untranslated,
+    )
 
 __all__ = [
     "OPSET",
@@ -57,3 +66,19 @@ __all__ = [
     "tensorflow_node",
     "untranslated",
 ]
+
+# TensorFlow's reader is imported when one of its names is first used: most models need none of it.
+_LATER = {
+    "TENSORFLOW_DTYPES": "tensorflow_attrs:DTYPES",
+    "tensorflow_node": "tensorflow_attrs:node_of",
+    "graph_of_graphdef": "tensorflow_reader:graph_of_graphdef",
+    "read_graphdef": "tensorflow_reader:read_graphdef",
+    "untranslated": "tensorflow_reader:untranslated",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    module, _, attribute = _LATER[name].partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), attribute)

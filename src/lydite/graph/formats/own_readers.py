@@ -8,7 +8,6 @@ from pathlib import Path
 
 from lydite.graph.formats.pbtxt import first_field, read_pbtxt
 from lydite.graph.formats.readers import bound
-from lydite.graph.formats.tensorflow_reader import graph_of_graphdef
 from lydite.graph.graph import Graph
 from lydite.graph.onnx_reader import read_onnx
 
@@ -51,6 +50,8 @@ class _TensorFlow:
 
     def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
         """The graph of the message."""
+        from lydite.graph.formats.tensorflow_reader import graph_of_graphdef
+
         del params
         return bound(graph_of_graphdef(read_pbtxt(path)), dims)
 
