@@ -445,9 +445,7 @@ def _breakdown(
     phases = [
         p for units in stages for u in units for p in (u.forward, u.recompute, u.data, u.weights)
     ]
-    by_category["of which launches"] = (
-        sum(p.launch_s for p in phases) * plan.micro_batches / plan.pp
-    )
+    by_category["of it launches"] = sum(p.launch_s for p in phases) * plan.micro_batches / plan.pp
     return by_category, hidden
 
 

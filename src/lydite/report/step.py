@@ -128,7 +128,7 @@ def _breakdown(result: StepResult) -> Section:
         for title, seconds in parts.values()
     ]
     rows.append(["(hidden communication)", format_seconds(result.hidden_s), ""])
-    launches = result.breakdown_s.get("of which launches", 0.0)
+    launches = result.breakdown_s.get("of it launches", 0.0)
     return Section(
         "Where the step goes",
         f"Mean over the stages. Of the computation {format_seconds(launches)} are launches that "

@@ -496,7 +496,7 @@ def test_simulate_accounts_for_the_whole_step(lydite):
     assert ran.code == 0
     assert found["kind"] == "modelled"
     assert (found["ranks"], found["samples"], found["fits"]) == (8, 64, True)
-    spent = sum(v for k, v in found["breakdown_s"].items() if k != "of which launches")
+    spent = sum(v for k, v in found["breakdown_s"].items() if k != "of it launches")
     assert abs(spent - found["step_s"]) < 1e-6 * found["step_s"]
     assert found["low_s"] < found["step_s"] < found["high_s"]
 

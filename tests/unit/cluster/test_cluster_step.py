@@ -211,7 +211,7 @@ def run(cluster: str, devices: int | None = None, name: str = "gpt2", **plan: ob
 
 def test_time_is_accounted_for():
     result = run("dgx-a100", tp=2, pp=2, batch=16, micro_batch=2)
-    spent = [v for k, v in result.breakdown_s.items() if k != "of which launches"]
+    spent = [v for k, v in result.breakdown_s.items() if k != "of it launches"]
     assert sum(spent) == pytest.approx(result.seconds, rel=1e-9)
     assert min(spent) >= 0
     assert 0 < result.mfu < 1

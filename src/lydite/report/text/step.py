@@ -52,9 +52,7 @@ def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str
         for name, seconds in result.breakdown_s.items()
         if name in TITLES and seconds > 0
     ]
-    rows.append(
-        ["(of which launches)", format_seconds(result.breakdown_s["of which launches"]), ""]
-    )
+    rows.append(["(of which launches)", format_seconds(result.breakdown_s["of it launches"]), ""])
     rows.append(["(hidden communication)", format_seconds(result.hidden_s), ""])
     memory = max(result.memory, key=lambda stage: sum(stage.values()))
     kinds = ", ".join(f"{kind} {format_bytes(size)}" for kind, size in memory.items() if size)
