@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lydite.graph.formats import ModelReader
 
 if TYPE_CHECKING:
     from lydite.graph import Graph
@@ -13,16 +14,13 @@ if TYPE_CHECKING:
 _READ_BYTES = 1 << 16
 
 
-@dataclass(frozen=True)
-class _HuggingFace:
+class _HuggingFace(ModelReader):
     """A config, by its name, by what a folder holds, or by its field `model_type`."""
 
-    title: str = "Hugging Face"
-    suffixes: tuple[str, ...] = (".json",)
-    content: str = "an object with model_type"
-    takes_params: bool = False
-    listed: bool = True
-    takes_sizes: bool = True
+    title = "Hugging Face"
+    suffixes = (".json",)
+    content = "an object with model_type"
+    takes_sizes = True
 
     def claims(self, path: Path) -> bool:
         """Whether it is a config; only the beginning of a file is looked at."""

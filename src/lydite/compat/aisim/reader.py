@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lydite.graph.formats import ModelReader
 
 if TYPE_CHECKING:
     from lydite.graph import Graph
 
 
-@dataclass(frozen=True)
-class _Aisim:
+class _Aisim(ModelReader):
     """A JSON list of nodes."""
 
-    title: str = "AISim"
-    suffixes: tuple[str, ...] = (".json",)
-    content: str = "AISim's list of nodes"
-    takes_params: bool = False
-    listed: bool = True
-    takes_sizes: bool = False
+    title = "AISim"
+    suffixes = (".json",)
+    content = "AISim's list of nodes"
 
     def claims(self, path: Path) -> bool:
         """Every JSON file whose first character does not open an object."""

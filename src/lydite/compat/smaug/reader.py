@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lydite.graph.formats import ModelReader
 
 if TYPE_CHECKING:
     from lydite.graph import Graph
 
 
-@dataclass(frozen=True)
-class _Smaug:
+class _Smaug(ModelReader):
     """A topology (`_topo.pbtxt`), and perhaps its weights (`_params.pb`)."""
 
-    title: str = "SMAUG"
-    suffixes: tuple[str, ...] = (".pbtxt",)
-    content: str = "SMAUG's topology (nodes)"
-    takes_params: bool = True
-    listed: bool = True
-    takes_sizes: bool = False
+    title = "SMAUG"
+    suffixes = (".pbtxt",)
+    content = "SMAUG's topology (nodes)"
+    takes_params = True
 
     def claims(self, path: Path) -> bool:
         """A message with fields `nodes`."""

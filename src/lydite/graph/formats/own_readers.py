@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from lydite.graph.formats.pbtxt import first_field, read_pbtxt
-from lydite.graph.formats.readers import bound
+from lydite.graph.formats.readers import ModelReader, bound
 from lydite.graph.graph import Graph
 from lydite.graph.onnx_reader import read_onnx
 
 
-@dataclass(frozen=True)
-class _Onnx:
+class _Onnx(ModelReader):
     """ONNX's binary files."""
 
-    title: str = "ONNX"
-    suffixes: tuple[str, ...] = (".onnx",)
-    content: str = ""
-    takes_params: bool = False
-    listed: bool = True
-    takes_sizes: bool = False
+    title = "ONNX"
+    suffixes = (".onnx",)
 
     def claims(self, path: Path) -> bool:
         """Every such file; a folder never."""
@@ -33,16 +27,12 @@ class _Onnx:
         return read_onnx(path, dims=dims)
 
 
-@dataclass(frozen=True)
-class _TensorFlow:
+class _TensorFlow(ModelReader):
     """TensorFlow's GraphDef as text."""
 
-    title: str = "TensorFlow"
-    suffixes: tuple[str, ...] = (".pbtxt",)
-    content: str = "a GraphDef (node)"
-    takes_params: bool = False
-    listed: bool = True
-    takes_sizes: bool = False
+    title = "TensorFlow"
+    suffixes = (".pbtxt",)
+    content = "a GraphDef (node)"
 
     def claims(self, path: Path) -> bool:
         """A message with fields `node`."""
@@ -56,16 +46,12 @@ class _TensorFlow:
         return bound(graph_of_graphdef(read_pbtxt(path)), dims)
 
 
-@dataclass(frozen=True)
-class _Torch:
+class _Torch(ModelReader):
     """PyTorch's saved programs, which are refused."""
 
-    title: str = "PyTorch"
-    suffixes: tuple[str, ...] = (".pt2",)
-    content: str = ""
-    takes_params: bool = False
-    listed: bool = False
-    takes_sizes: bool = False
+    title = "PyTorch"
+    suffixes = (".pt2",)
+    listed = False
 
     def claims(self, path: Path) -> bool:
         """Every such file, to say why it is not loaded."""

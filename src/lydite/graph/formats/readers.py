@@ -13,7 +13,7 @@ from lydite.registry import Registry
 
 
 class ModelReader(Protocol):
-    """Reads model files of one format.
+    """Reads model files of one format; a class that derives from it states what differs.
 
     Attributes:
         title: the format's name in messages, such as "SMAUG".
@@ -27,10 +27,10 @@ class ModelReader(Protocol):
 
     title: str
     suffixes: tuple[str, ...]
-    content: str
-    takes_params: bool
-    listed: bool
-    takes_sizes: bool
+    content: str = ""
+    takes_params: bool = False
+    listed: bool = True
+    takes_sizes: bool = False
 
     def claims(self, path: Path) -> bool:
         """Whether a file with one of the suffixes, or a folder, holds this format.
