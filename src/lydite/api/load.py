@@ -215,7 +215,7 @@ def takes_phase(model: ModelLike) -> bool:
     if _takes_sizes(model):
         from lydite.models.huggingface import read_config
 
-        return "phase" in read_config(str(model))[0].options
+        return "phase" in read_config(str(model)).options
     try:
         return "phase" in describe(str(model)).defaults
     except LyditeError:

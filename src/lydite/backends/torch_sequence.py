@@ -41,8 +41,10 @@ class _Heads:
             self.value = self.value.repeat_interleave(self.groups, 1)
         self.scale = attrs.get("scale") or 1 / math.sqrt(self.query.shape[-1])
         past = self.key.shape[2] - self.query.shape[2]
-        self.causal = bool(attrs.get("is_causal", 0)) and not past
-        self.mask = _mask(_given(inputs, 3), self, past if attrs.get("is_causal", 0) else 0)
+        window = attrs.get("window", 0)
+        self.causal = bool(attrs.get("is_causal", 0)) and not past and not window
+        behind = past if attrs.get("is_causal", 0) else 0
+        self.mask = _mask(_given(inputs, 3), self, behind, window)
 
     def joined(self, x: Any) -> Any:
         """Back to the layout of the inputs."""
@@ -59,12 +61,13 @@ def _apart(x: Any, heads: int | None) -> Any:
     return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
 
-def _mask(mask: Any, heads: _Heads, past: int) -> Any:
-    """An additive mask; causal order behind cached keys has to be written out."""
+def _mask(mask: Any, heads: _Heads, past: int, window: int) -> Any:
+    """An additive mask; causal order behind cached keys or in a window has to be written out."""
     query = heads.query
-    if past:
+    if past or window:
         length, keys = query.shape[2], heads.key.shape[2]
         seen = torch.ones(length, keys, dtype=torch.bool, device=query.device).tril(past)
+        seen = seen.triu(past - window + 1) if window else seen
         mask = seen if mask is None else mask
     if mask is not None and mask.dtype == torch.bool:
         return torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, float("-inf"))

@@ -12,7 +12,7 @@ from onnx import AttributeProto, defs, helper, numpy_helper
 
 from lydite.graph.dtypes import type_from_proto, type_to_proto
 from lydite.graph.graph import Graph
-from lydite.graph.op import Attr
+from lydite.graph.op import Attr, Op
 from lydite.opkey import TensorType
 
 _A = AttributeProto
@@ -100,6 +100,19 @@ def _declared_type(op_schema: object, name: str) -> int | None:
         kind: Any = op_schema.attributes[name].type
         return int(kind.value)
     return None
+
+
+_ADDED = {"Attention": ("window",)}
+"""Attributes that standard operators have here and not in the standard.
+
+`window` is the number of keys that a query attends to; a file says so by a mask.
+"""
+
+
+def standard_attrs(op: Op) -> dict[str, Attr]:
+    """The attributes of an operator that its schema knows."""
+    added = _ADDED.get(op.op_type, ()) if not op.domain else ()
+    return {name: value for name, value in op.attrs.items() if name not in added}
 
 
 @lru_cache(maxsize=4096)

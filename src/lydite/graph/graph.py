@@ -12,7 +12,7 @@ import numpy as np
 
 from lydite.errors import GraphError
 from lydite.graph.op import Body, Op
-from lydite.graph.operators import fixed_inputs
+from lydite.graph.operators import fixed_inputs, packed_weights
 from lydite.opkey import TensorType
 from lydite.results import OneLine
 
@@ -172,10 +172,39 @@ class Graph(Body, OneLine):
     def parameter_count(self) -> int:
         """Trained numbers: elements of `parameters` and Constant operators, bodies included."""
         constants = {n for op in self.ops if op.qualified_type == "Constant" for n in op.outputs}
-        types = [self.type_of(n) for n in constants - self._fixed]
-        own = sum(type_.numel or 0 for type_ in types if is_parameter(type_))
-        own += sum(self.type_of(name).numel or 0 for name in self.parameters)
+        own = sum(
+            self._weights_in(name)
+            for name in (*self.parameters, *constants - self._fixed)
+            if is_parameter(self.type_of(name))
+        )
         return own + sum(body.parameter_count for op in self.ops for body in op.subgraphs)
+
+    def _weights_in(self, name: str) -> int:
+        """Weights that a constant holds; several may be packed into an element."""
+        elements = self.type_of(name).numel or 0
+        for op in self.consumers.get(name, ()):
+            index = op.inputs.index(name)
+            packed = packed_weights(op.qualified_type, op.attrs, index, elements)
+            if packed is not None:
+                return packed
+        return elements
+
+    @cached_property
+    def active_parameter_count(self) -> int:
+        """Trained numbers that a token meets: of experts, those that are chosen for it."""
+        idle = sum(self._idle_weights(op) for op in self.ops if op.op_type in ("MoE", "QMoE"))
+        bodies = (body for op in self.ops for body in op.subgraphs)
+        idle += sum(body.parameter_count - body.active_parameter_count for body in bodies)
+        return self.parameter_count - idle
+
+    def _idle_weights(self, op: Op) -> int:
+        """Weights of the experts that a token does not go through."""
+        router = self.type_of(op.inputs[1]).shape or (None,)
+        count, chosen = router[-1], op.attrs.get("k", 1)
+        if not isinstance(count, int) or not isinstance(chosen, int) or not count:
+            return 0
+        held = sum(self._weights_in(n) for n in op.inputs[2:] if n and self.is_constant(n))
+        return held * max(0, count - chosen) // count
 
     @property
     def parameter_bytes(self) -> int:

@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lydite.errors import GraphError
 from lydite.files import replacing, write_atomic
-from lydite.graph.attributes import attr_to_proto, schema
+from lydite.graph.attributes import attr_to_proto, schema, standard_attrs
 from lydite.graph.dtypes import dtype_number, type_to_proto
 from lydite.graph.graph import Graph, Op
 from lydite.opkey import TensorType
@@ -102,7 +103,7 @@ def graph_to_proto(graph: Graph, *, with_data: bool = True, seed: int = 0) -> on
         if name not in known_elsewhere and type_.dtype
     ]
     return helper.make_graph(
-        [node_to_proto(op, graph) for op in graph.ops],
+        _nodes(graph),
         graph.name or "graph",
         inputs,
         [_value(name, graph.type_of(name)) for name in graph.outputs],
@@ -117,11 +118,65 @@ def _value(name: str, type_: TensorType) -> onnx.ValueInfoProto:
     return helper.make_value_info(name, type_to_proto(type_))
 
 
+def _nodes(graph: Graph) -> list[onnx.NodeProto]:
+    """Operators in order; attention to a window gets a mask, which is the standard's way."""
+    nodes: list[onnx.NodeProto] = []
+    masks: dict[tuple[int, int, int], str] = {}
+    for op in graph.ops:
+        node = node_to_proto(op, graph)
+        window = op.attrs.get("window")
+        if op.qualified_type == "Attention" and isinstance(window, int):
+            _mask(node, op, graph, window, nodes, masks)
+        nodes.append(node)
+    return nodes
+
+
+def _mask(
+    node: onnx.NodeProto,
+    op: Op,
+    graph: Graph,
+    window: int,
+    nodes: list[onnx.NodeProto],
+    masks: dict[tuple[int, int, int], str],
+) -> None:
+    """Make key j visible to query i where j > i + past - window."""
+    new, past = _length(graph, op, 0), _length(graph, op, 4) if len(op.inputs) > 4 else 0
+    size = (new, past, window)
+    if size not in masks:
+        stem = masks[size] = f"window_{new}_{past}_{window}"
+        bounds = {"first": past - window, "end": past - window + new, "zero": 0, "one": 1}
+        for name, value in {**bounds, "keys": past + new}.items():
+            constant = numpy_helper.from_array(np.array(value, np.int64))
+            nodes.append(helper.make_node("Constant", [], [f"{stem}/{name}"], value=constant))
+        for name, start, stop in (("query", "first", "end"), ("key", "zero", "keys")):
+            ends = [f"{stem}/{start}", f"{stem}/{stop}", f"{stem}/one"]
+            nodes.append(helper.make_node("Range", ends, [f"{stem}/{name}"]))
+        column = numpy_helper.from_array(np.array([1], np.int64))
+        nodes.append(helper.make_node("Constant", [], [f"{stem}/axes"], value=column))
+        inputs = [f"{stem}/query", f"{stem}/axes"]
+        nodes.append(helper.make_node("Unsqueeze", inputs, [f"{stem}/column"]))
+        nodes.append(helper.make_node("Greater", [f"{stem}/key", f"{stem}/column"], [stem]))
+    inputs = [*node.input, *[""] * (4 - len(node.input))]
+    del node.input[:]
+    node.input.extend([*inputs[:3], masks[size], *inputs[4:]])
+
+
+def _length(graph: Graph, op: Op, index: int) -> int:
+    """Tokens of a query or of cached keys."""
+    if not op.inputs[index]:
+        return 0
+    dim = (graph.type_of(op.inputs[index]).shape or ())[-2]
+    if not isinstance(dim, int):
+        raise GraphError("attention to a window needs sizes", where=f"{graph.name}: {op.name}")
+    return dim
+
+
 def node_to_proto(op: Op, graph: Graph) -> onnx.NodeProto:
     """One operator as protobuf."""
     node = helper.make_node(
         op.op_type, list(op.inputs), list(op.outputs), name=op.name, domain=op.domain
     )
+    attrs = standard_attrs(op)
     known = schema(op.op_type, op.domain, graph.opsets.get(op.domain, 1))
-    node.attribute.extend(attr_to_proto(k, v, graph_to_proto, known) for k, v in op.attrs.items())
+    node.attribute.extend(attr_to_proto(k, v, graph_to_proto, known) for k, v in attrs.items())
     return node

@@ -18,7 +18,8 @@ _MASKED = -10000.0
 def bert(size: Encoder, *, batch: int, sequence: int, dtype: str = "float32") -> Graph:
     """A BERT encoder of the given dimensions; see `Encoder` for its heads."""
     g = Builder("bert", dtype=dtype)
-    kinds = ["token_type_ids"] + (["task_type_ids"] if size.task_types else [])
+    kinds = ["token_type_ids"] if size.type_inputs else []
+    kinds += ["task_type_ids"] if size.task_types else []
     ids, mask, *types = (
         g.input(part, (batch, sequence), "int64")
         for part in ("input_ids", "attention_mask", *kinds)
@@ -28,10 +29,34 @@ def bert(size: Encoder, *, batch: int, sequence: int, dtype: str = "float32") ->
     for _ in range(size.layers):
         x = g.layer_norm(_self_attention(g, size, x, penalty) + x, eps=size.eps)
         x = g.layer_norm(_feed_forward(g, size, x) + x, eps=size.eps)
+    return g.build(*_headed(g, size, x))
+
+
+def _headed(g: Builder, size: Encoder, x: Tensor) -> list[Tensor]:
+    """What the head makes of all states [batch, sequence, hidden]."""
+    if size.head == "states":
+        return [x]
     if size.head == "answer":
-        return g.build(*_answer(g, x))
+        return _answer(g, x)
+    if size.head == "tags":
+        return [g.linear(x, size.classes, name="classifier")]
+    if size.head == "scores":
+        return [_scores(g, size, x)]
     first = g.op("Gather", x, g.constant(0, "first"), axis=1)
-    return g.build(x, g.op("Tanh", g.linear(first, size.hidden, name="pooler")))
+    pooled = g.linear(first, size.hidden, name="pooler")
+    pooled = g.relu(pooled) if size.relu_pooler else g.op("Tanh", pooled)
+    if size.head == "classes":
+        return [g.linear(pooled, size.classes, name="classifier")]
+    return [x, pooled]
+
+
+def _scores(g: Builder, size: Encoder, x: Tensor) -> Tensor:
+    """Scores of every token of the vocabulary; the weight is the embedding."""
+    y = activated(g, g.linear(x, size.hidden, name="transform"), size.activation)
+    y = g.reshape(g.layer_norm(y, eps=size.eps), [-1, size.hidden])
+    bias = g.weight((size.vocabulary,), "decoder.bias")
+    y = g.op("Gemm", y, g.tensor("word_embedding"), bias, transB=1, name="decoder")
+    return g.reshape(y, [*x.shape[:2], size.vocabulary])
 
 
 def _mask_penalty(g: Builder, mask: Tensor) -> Tensor:
@@ -51,8 +76,14 @@ def _embedding(g: Builder, size: Encoder, ids: Tensor, types: list[Tensor]) -> T
             ("token", "task"), (size.token_types, size.task_types), types, strict=False
         )
     ]
-    order = g.constant([range(ids.shape[1])], "position_ids")
-    places = g.op("Gather", g.weight((size.positions, size.hidden), "position_embedding"), order)
+    if size.token_types and not types:  # a single type, which no input chooses
+        table = g.weight((size.token_types, size.hidden), "token_type_embedding")
+        kinds = [g.op("Gather", table, g.constant([[0]], "token_type"))]
+    first = size.position_offset
+    order = g.constant([range(first, first + ids.shape[1])], "position_ids")
+    places = g.op(
+        "Gather", g.weight((size.positions + first, size.hidden), "position_embedding"), order
+    )
     x = words + places
     for kind in kinds:
         x = x + kind

@@ -95,7 +95,35 @@ def _attention(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
         query = (query[0], heads, query[1], query[2] // heads)
         value = (value[0], shared, value[1], value[2] // shared)
     past = ins[4][2] if len(ins) > 4 and ins[4] else 0
-    return math.prod(query[:3]) * (value[2] + past) * (query[3] + value[3])
+    keys = min(value[2] + past, _int(op, "window", value[2] + past))
+    return math.prod(query[:3]) * keys * (query[3] + value[3])
+
+
+def _latent_attention(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
+    """Every head's query [B, S, H * D] with the one key [B, S, D], and its first part as value."""
+    batch, queries, width = ins[0]
+    keys = queries + (ins[2][2] if len(ins) > 2 and ins[2] else 0)
+    keys = min(keys, _int(op, "window", keys))
+    heads, value = _int(op, "num_heads"), _int(op, "value_size")
+    return batch * queries * keys * (width + heads * value)
+
+
+def _linear_attention(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
+    """For each token the outer product of key and value, and the query with the state."""
+    batch, tokens, width = ins[0]
+    key = width // _int(op, "q_num_heads")
+    return batch * tokens * ins[2][2] * key * 2
+
+
+def _in_blocks(op: Op, _ins: Sequence[CountedShape], out: int) -> int:
+    return _int(op, "K") * out
+
+
+def _packed_experts(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
+    """As `_experts`, with several weights in an element."""
+    tokens, bits = math.prod(ins[0][:-1]), _int(op, "expert_weight_bits", 4)
+    matrices = (math.prod(ins[i][1:]) for i in (2, 5, 8) if len(ins) > i and ins[i])
+    return tokens * _int(op, "k") * sum(matrices) * 8 // bits
 
 
 def _experts(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
@@ -148,8 +176,8 @@ def _recurrent_weight_gradient(op: Op, ins: Sequence[CountedShape], _out: int) -
     return math.prod(ins[1][:2]) * directions * gates * hidden * (ins[1][2] + hidden)
 
 
-def _int(op: Op, name: str) -> int:
-    value: Any = op.attrs.get(name, 1)
+def _int(op: Op, name: str, default: int = 1) -> int:
+    value: Any = op.attrs.get(name, default)
     return int(value)
 
 
@@ -162,7 +190,11 @@ _COUNTS: dict[str, Count] = {
     "Gemm": _gemm,
     "Einsum": _einsum,
     "Attention": _attention,
+    "LinearAttention": _linear_attention,
+    "com.microsoft:MatMulNBits": _in_blocks,
     "com.microsoft:MoE": _experts,
+    "com.microsoft:QMoE": _packed_experts,
+    "lydite:LatentAttention": _latent_attention,
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
     # what training adds
     "com.microsoft:FusedMatMul": _fused_matmul,

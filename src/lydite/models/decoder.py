@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
-from lydite.graph.dtypes import dtype_number
 from lydite.models.dimensions import Decoder
+from lydite.models.mixers import Tokens, normed
 from lydite.models.parts import with_names
-from lydite.models.transformer import OPSET, Cache, norm, stack
+from lydite.models.quantised import QuantisedBuilder, WeightFormat
+from lydite.models.transformer import opset, stack
 
 USUAL = 512
 """Tokens of a prompt, and of a decoding step's cache, where nothing is said."""
@@ -21,6 +22,7 @@ def decoder(
     context: int = 0,
     phase: str = "prefill",
     dtype: str = "float32",
+    weights: WeightFormat | None = None,
 ) -> Graph:
     """A causal language model in one of its phases; token ids go in as int64 [batch, sequence].
 
@@ -29,7 +31,9 @@ def decoder(
     - "decode": one more token; the cache of `context` tokens goes in and comes out longer.
 
     A cache is `past_key_i` and `past_value_i` of every layer i, [batch, heads of keys, context,
-    head size]; it comes out as `present_key_i` and `present_value_i`.
+    head size]; it comes out as `present_key_i` and `present_value_i`. Layers that attend to a
+    window keep no more than that; latent attention keeps `past_latent_i`, and layers with a state
+    keep `past_state_i` and `past_convolution_i`.
 
     Args:
         size: dimensions.
@@ -38,66 +42,76 @@ def decoder(
         context: tokens in the cache; 0 takes none (in "decode" 512).
         phase: what is computed.
         dtype: of weights, states and cache.
+        weights: format of weights of few bits; None where all are in `dtype`.
 
     Raises:
-        InputError: more tokens than positions or than the attention window, or a context for
-            "forward".
+        InputError: more tokens than positions, or a context for "forward".
     """
-    limit = min(size.positions, size.windowed or size.positions)
+    limit = size.positions
     sequence = sequence or (1 if phase == "decode" else max(1, min(USUAL, limit - context)))
     context = context or (max(0, min(USUAL, limit - sequence)) if phase == "decode" else 0)
     _check(size, sequence, context, phase)
-    g = Builder("decoder", dtype=dtype, opset=OPSET)
+    version = opset(size)
+    g = (
+        QuantisedBuilder("decoder", dtype=dtype, opset=version, weights=weights)
+        if weights is not None
+        else Builder("decoder", dtype=dtype, opset=version)
+    )
     ids = g.input("input_ids", (batch, sequence), "int64")
-    past = _cache(g, size, batch, context) if context else None
-    table = g.weight((size.vocabulary, size.hidden), "token_embedding")
+    tokens = Tokens(g, batch, sequence, context, cached=phase != "forward")
+    width = size.embedding or size.hidden
+    table = g.weight((size.vocabulary, width), "token_embedding")
     x = g.op("Gather", table, ids)
-    positions = _range(g, context, context + sequence)
-    angles = None
-    if size.rope_theta is None:
-        x = x + _learned(g, size, positions)
-    else:
-        angles = _angles(g, size.rope_theta, size.size, positions, batch)
-    x, present = stack(g, x, size, angles=angles, past=past, cached=phase != "forward")
-    if phase == "forward":
-        scores = _scores(g, g.reshape(norm(g, x, size), [-1, size.hidden]), size, table)
-        logits = g.reshape(scores, [batch, sequence, size.vocabulary])
-        return with_names(g.build(logits), {logits.name: "logits"})
-    last = g.op("Gather", x, g.constant(sequence - 1, "last"), axis=1)
-    logits = _scores(g, norm(g, last, size), size, table)
-    names = {logits.name: "logits"}
-    for layer, (key, value) in enumerate(present):
-        names |= {key.name: f"present_key_{layer}", value.name: f"present_value_{layer}"}
-    return with_names(g.build(logits, *(t for pair in present for t in pair)), names)
+    if width != size.hidden:
+        x = g.linear(x, size.hidden, bias=False, name="embedding_up")
+    if size.embedding_norm:
+        x = normed(g, x, size)
+    if size.has_positions:
+        x = x + _learned(g, size, tokens.positions)
+    x = stack(x, size, tokens, _own_inputs(g, ids, x, size) if size.per_layer else None)
+    if phase != "forward":
+        last = g.constant(sequence - 1, "last")
+        x = g.op("Gather", x, last, axis=1)
+    x = normed(g, x, size) if size.last_norm else x
+    out = _headed(g, x, size, table)
+    names = {out.name: "logits"}
+    names |= {tensor.name: name for name, tensor in tokens.kept.items()}
+    return with_names(g.build(out, *tokens.kept.values()), names)
+
+
+def _headed(g: Builder, x: Tensor, size: Decoder, table: Tensor) -> Tensor:
+    """What the model says of its last states."""
+    if not size.head:
+        return x
+    if size.head == "classes":
+        x = x if len(x.shape) == 2 else g.op("Gather", x, g.constant(-1, "last"), axis=1)
+        return g.linear(x, size.classes, bias=False, name="classifier")
+    if len(x.shape) == 2:
+        return _scores(g, x, size, table)
+    flat = _scores(g, g.reshape(x, [-1, size.hidden]), size, table)
+    return g.reshape(flat, [*x.shape[:2], size.vocabulary])
+
+
+def _own_inputs(g: Builder, ids: Tensor, x: Tensor, size: Decoder) -> list[Tensor]:
+    """Gemma 4: an input of each layer, from a second embedding and from the states."""
+    total = size.layers * size.per_layer
+    table = g.weight((size.per_layer_vocabulary, total), "own_embedding")
+    looked_up = g.op("Gather", table, ids)
+    projected = g.linear(x, total, bias=False, name="own_model_projection")
+    apart = [0, 0, size.layers, size.per_layer]
+    both = normed(g, g.reshape(projected, apart), size) + g.reshape(looked_up, apart)
+    parts = g.ops("Split", both, axis=2, num_outputs=size.layers, outputs=size.layers)
+    return [g.reshape(part, [0, 0, size.per_layer]) for part in parts]
 
 
 def _check(size: Decoder, sequence: int, context: int, phase: str) -> None:
-    total = sequence + context
     if phase == "forward" and context:
         raise InputError("the phase 'forward' has no cache", allowed="context 0")
-    if total > size.positions:
+    if sequence + context > size.positions:
         raise InputError(
             f"{sequence} new tokens and {context} before them are more than the model's positions",
             allowed=f"{size.positions} together",
         )
-    if size.windowed is not None and total > size.windowed:
-        raise InputError(
-            f"{total} tokens are more than the attention window, which ONNX's Attention lacks",
-            allowed=f"up to {size.windowed}",
-        )
-
-
-def _cache(g: Builder, size: Decoder, batch: int, context: int) -> list[Cache]:
-    dims = (batch, size.key_heads, context, size.size)
-    return [
-        (g.input(f"past_key_{layer}", dims), g.input(f"past_value_{layer}", dims))
-        for layer in range(size.layers)
-    ]
-
-
-def _range(g: Builder, start: int, stop: int, step: int = 1) -> Tensor:
-    bounds = (g.constant(value, "bound") for value in (start, stop, step))
-    return g.op("Range", *bounds)
 
 
 def _learned(g: Builder, size: Decoder, positions: Tensor) -> Tensor:
@@ -108,29 +122,11 @@ def _learned(g: Builder, size: Decoder, positions: Tensor) -> Tensor:
     return g.op("Gather", table, positions)
 
 
-def _angles(
-    g: Builder, theta: float, width: int, positions: Tensor, batch: int
-) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of position x theta^(-2 i / width), computed once for all layers.
-
-    RoFormer, arXiv:2104.09864, equation 15; in float32, as half precision cannot tell far
-    positions apart.
-    """
-    float32 = dtype_number("float32")
-    steps = g.op("Cast", _range(g, 0, width, 2), to=float32)
-    exponents = steps * g.constant(-1 / width, "step", "float32")
-    rates = g.op("Pow", g.constant(theta, "theta", "float32"), exponents)
-    places = g.reshape(g.op("Cast", positions, to=float32), [1, -1, 1])
-    shape = g.constant([batch, positions.shape[0], 1], "shape")
-    angles = g.op("Expand", places, shape) * rates
-    cosine, sine = g.op("Cos", angles), g.op("Sin", angles)
-    if g.dtype != "float32":
-        cosine, sine = (g.op("Cast", t, to=dtype_number(g.dtype)) for t in (cosine, sine))
-    return cosine, sine
-
-
 def _scores(g: Builder, x: Tensor, size: Decoder, table: Tensor) -> Tensor:
     """Logits of states [tokens, hidden]; the weight is [vocabulary, hidden] as the embedding is."""
+    if size.embedding and size.embedding != size.hidden:
+        x = g.linear(x, size.embedding, bias=False, name="embedding_down")
     if size.tied:
-        return g.op("Gemm", x, table, transB=1, name="lm_head")
-    return g.linear(x, size.vocabulary, bias=False, name="lm_head")
+        bias = [g.weight((size.vocabulary,), "lm_head.bias")] if size.head_bias else []
+        return g.op("Gemm", x, table, *bias, transB=1, name="lm_head")
+    return g.linear(x, size.vocabulary, bias=size.head_bias, name="lm_head")

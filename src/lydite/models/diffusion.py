@@ -12,7 +12,7 @@ import math
 from lydite.graph import Builder, Graph, Tensor
 from lydite.graph.dtypes import dtype_number
 from lydite.models.parts import divisible, resized
-from lydite.models.transformer import OPSET
+from lydite.models.transformer import ATTENTION_OPSET
 
 _LATENT, _SCALE, _GROUPS, _HEADS, _TEXT = 4, 8, 32, 8, 768
 _WIDTHS = (320, 640, 1280, 1280)
@@ -32,7 +32,7 @@ def unet(batch: int, image_size: int, sequence: int, dtype: str) -> Graph:
         InputError: the image does not halve six times.
     """
     side = divisible(image_size, 64, "sd15-unet") // _SCALE
-    g = Builder("sd15-unet", dtype=dtype, opset=OPSET)
+    g = Builder("sd15-unet", dtype=dtype, opset=ATTENTION_OPSET)
     x = g.input("latents", (batch, _LATENT, side, side))
     time = _time(g, g.input("timestep", (batch,)))
     text = g.input("text", (batch, sequence, _TEXT))
@@ -64,7 +64,7 @@ def vae_decoder(batch: int, image_size: int, dtype: str) -> Graph:
         InputError: the image does not halve three times.
     """
     side = divisible(image_size, _SCALE, "sd15-vae-decoder") // _SCALE
-    g = Builder("sd15-vae-decoder", dtype=dtype, opset=OPSET)
+    g = Builder("sd15-vae-decoder", dtype=dtype, opset=ATTENTION_OPSET)
     x = g.conv(g.input("latents", (batch, _LATENT, side, side)), _LATENT, 1)
     x = g.conv(x, _DECODER_WIDTHS[0], 3, pad=1)
     x = _residual(g, x, x.shape[1], eps=1e-6)

@@ -13,31 +13,48 @@ from importlib import import_module
 from typing import Any, Literal
 
 from lydite.errors import InputError
+from lydite.models.blocks import Activation, Attention, Block, Dense, Experts
 
-Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
 PHASES = ("forward", "prefill", "decode")
 """What a language model can be asked for; see `lydite.models.decoder`."""
 
 
+Order = Literal["before", "after", "around", "last", "parallel"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """Transformer layers, one after another.
+    """Transformer layers, one after another: all alike, or as `blocks` lists them.
 
     Attributes:
-        layers, hidden, heads: their number, the width of a token, heads of the queries.
-        feed_forward: inner width of the dense part (of one expert, where there are experts).
-        kv_heads: heads of keys and values; None for as many as of the queries.
-        head_size: width of a head; None for `hidden / heads`.
-        norm, eps: "layer" normalises mean and variance, "rms" the root mean square alone.
-        activation, gated: of the dense part; a gated one multiplies with a second product.
-        qkv_bias, output_bias, dense_bias: whether projections carry a bias.
-        packed: query, key and value come out of one product.
-        experts, experts_per_token: dense parts of a layer, and how many a token goes through; 0
-            for one that all tokens share.
-        windowed: tokens that a query looks back at; None for all.
+        layers: Number of layers.
+        hidden: Width of a token.
+        heads: Number of query heads.
+        feed_forward: Inner width of the dense part, or of one expert.
+        kv_heads: Number of key and value heads; None for as many as query heads.
+        head_size: Width of a head; None for `hidden / heads`.
+        norm: "layer" normalises mean and variance, "rms" the root mean square alone.
+        norm_bias: Whether a "layer" norm has a bias beside its scale.
+        norm_scale: Whether norms have weights at all.
+        eps: Epsilon of the norms.
+        order: Place of the norms: "before" a part, "after" it (OLMo 2), "around" it (Gemma 2),
+            "last" behind the addition (BERT), or before both parts side by side ("parallel").
+        parallel_norms: Whether each of two parallel parts has its own norm.
+        activation: Function of the dense part.
+        gated: Whether a second product multiplies the activated one.
+        qkv_bias: Whether the query, key and value projections have a bias.
+        output_bias: Whether the output projection of attention has one.
+        dense_bias: Whether the products of the dense part have one.
+        packed: Whether query, key and value come out of one product.
+        experts: Number of experts of a layer; 0 for one dense part.
+        experts_per_token: Number of experts that a token goes through.
+        windowed: Number of tokens that a query attends to; None for all.
+        rope_theta: Base of rotary positions; None for none.
+        blocks: Layers that differ, in order; empty where all are alike as said above.
 
     Raises:
-        InputError: the heads do not divide the width, or each other.
+        InputError: the heads do not divide the width or each other, or there are not as many
+            blocks as layers.
     """
 
     layers: int
@@ -47,7 +64,11 @@ class Stack:
     kv_heads: int | None = None
     head_size: int | None = None
     norm: Literal["layer", "rms"] = "layer"
+    norm_bias: bool = True
+    norm_scale: bool = True
     eps: float = 1e-5
+    order: Order = "before"
+    parallel_norms: bool = False
     activation: Activation = "gelu"
     gated: bool = False
     qkv_bias: bool = True
@@ -57,9 +78,11 @@ class Stack:
     experts: int = 0
     experts_per_token: int = 0
     windowed: int | None = None
+    rope_theta: float | None = None
+    blocks: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.head_size is None and self.hidden % self.heads:
+        if self.head_size is None and self.hidden % self.heads and not self.blocks:
             raise InputError(f"hidden {self.hidden} is not divisible by heads {self.heads}")
         if self.heads % self.key_heads:
             raise InputError(f"heads {self.heads} is not divisible by kv_heads {self.kv_heads}")
@@ -67,10 +90,12 @@ class Stack:
             raise InputError(
                 f"experts_per_token {self.experts_per_token} is more than experts {self.experts}"
             )
+        if self.blocks and len(self.blocks) != self.layers:
+            raise InputError(f"{len(self.blocks)} blocks are not {self.layers} layers")
 
     @property
     def key_heads(self) -> int:
-        """Heads of keys and values."""
+        """Number of key and value heads."""
         return self.kv_heads or self.heads
 
     @property
@@ -78,29 +103,87 @@ class Stack:
         """Width of a head."""
         return self.head_size or self.hidden // self.heads
 
+    @property
+    def all_blocks(self) -> tuple[Block, ...]:
+        """Every layer, in order."""
+        return self.blocks or (Block(mixers=(self._attention(),), feed=self._feed()),) * self.layers
+
+    @property
+    def attended(self) -> int | None:
+        """Number of tokens that every layer attends to at most; None for all."""
+        windows = [m.window for b in self.all_blocks for m in b.mixers if isinstance(m, Attention)]
+        return None if None in windows or not windows else max(w for w in windows if w is not None)
+
+    def _attention(self) -> Attention:
+        return Attention(
+            heads=self.heads,
+            size=self.size,
+            kv_heads=self.key_heads,
+            qkv_bias=self.qkv_bias,
+            output_bias=self.output_bias,
+            packed=self.packed,
+            window=self.windowed,
+            rotary=self.size if self.rope_theta is not None else 0,
+            rope_theta=self.rope_theta or 1e4,
+        )
+
+    def _feed(self) -> Dense | Experts:
+        if self.experts:
+            return Experts(
+                count=self.experts, per_token=self.experts_per_token, inner=self.feed_forward
+            )
+        return Dense(
+            inner=self.feed_forward,
+            activation=self.activation,
+            gated=self.gated,
+            bias=self.dense_bias,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder(Stack):
     """A causal language model.
 
     Attributes:
-        vocabulary: tokens.
-        positions: the longest sequence.
-        rope_theta: base of rotary positions; None for learned ones.
-        position_offset: rows of the learned table before the first position.
-        tied: the token embedding is the last product's weight as well.
+        vocabulary: Number of tokens.
+        positions: Length of the longest sequence.
+        learned: Whether there is a table of learned positions.
+        position_offset: Rows of that table before the first position.
+        embedding: Width of the token embedding; 0 for that of the layers. Another one is projected
+            there, and back before the last product (OPT-350M).
+        embedding_norm: Whether the embedding is normalised (BLOOM).
+        last_norm: Whether the last layer's states are normalised.
+        tied: Whether the token embedding is the weight of the last product as well.
+        head: "scores" of the next token, "classes" of the last one, or "" for all states.
+        head_bias: Whether the last product has a bias.
+        classes: Number of classes where the head is "classes".
+        per_layer: Width of the input that each layer gets of its own (Gemma 4); 0 for none.
+        per_layer_vocabulary: Rows of the table of those inputs.
     """
 
     vocabulary: int
     positions: int
-    rope_theta: float | None = None
+    learned: bool | None = None
     position_offset: int = 0
+    embedding: int = 0
+    embedding_norm: bool = False
+    last_norm: bool = True
     tied: bool = True
+    head: Literal["scores", "classes", ""] = "scores"
+    head_bias: bool = False
+    classes: int = 0
+    per_layer: int = 0
+    per_layer_vocabulary: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rope_theta is not None and self.size % 2:
+        if self.rope_theta is not None and self.size % 2 and not self.blocks:
             raise InputError(f"head_size {self.size} is odd, so that no pairs can be turned")
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether there is a table of learned positions."""
+        return self.rope_theta is None if self.learned is None else self.learned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,11 +191,19 @@ class Encoder:
     """A BERT encoder: layers that normalise after they add.
 
     Attributes:
-        layers, hidden, heads, feed_forward: as in `Stack`.
-        vocabulary, positions, token_types: rows of the three embeddings that are added.
-        task_types: rows of a fourth one (ERNIE); 0 for none.
-        eps, activation: as in `Stack`.
-        head: "pooler" gives all states and a summary of the first, "answer" start and end scores.
+        layers, hidden, heads, feed_forward: As in `Stack`.
+        vocabulary: Rows of the token embedding.
+        positions: Length of the longest sequence.
+        position_offset: Rows of the position table before the first position (RoBERTa).
+        token_types: Rows of the embedding of token types; 0 for none (DistilBERT).
+        type_inputs: Whether an input chooses among them.
+        task_types: Rows of an embedding of task types (ERNIE); 0 for none.
+        eps, activation: As in `Stack`.
+        head: "pooler" gives all states and a summary of the first, "states" all states, "answer"
+            start and end scores, "scores" those of the vocabulary, "classes" those of a text and
+            "tags" those of every token.
+        classes: Number of classes of the last two.
+        relu_pooler: Whether ReLU ends the summary instead of tanh (DistilBERT).
     """
 
     layers: int
@@ -121,11 +212,15 @@ class Encoder:
     feed_forward: int
     vocabulary: int
     positions: int
+    position_offset: int = 0
     token_types: int = 2
+    type_inputs: bool = True
     task_types: int = 0
     eps: float = 1e-12
     activation: Activation = "gelu"
-    head: Literal["pooler", "answer"] = "pooler"
+    head: Literal["pooler", "answer", "states", "scores", "classes", "tags"] = "pooler"
+    classes: int = 2
+    relu_pooler: bool = False
 
     def __post_init__(self) -> None:
         if self.hidden % self.heads:
@@ -140,15 +235,19 @@ class VisionEncoder(Stack):
         patch: side of a patch in pixels.
         image_size: side of the image that the position table is made for, in pixels.
         channels: of the image.
-        classes: outputs of the classifier, or of CLIP's projection.
+        classes: outputs of the classifier, or of CLIP's projection; 0 for none.
         clip: CLIP's form: no bias on the patches, a norm before the layers, none on the last.
+        class_token: Whether a learned token comes before the patches.
+        pooler: "" for none, "dense" for ViT's, "attention" for SigLIP's learned query.
     """
 
     patch: int
     image_size: int = 224
     channels: int = 3
-    classes: int
+    classes: int = 0
     clip: bool = False
+    class_token: bool = True
+    pooler: Literal["", "dense", "attention"] = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,11 +262,66 @@ class TextEncoder(Stack):
     Attributes:
         vocabulary, positions: rows of the two embeddings.
         projection: width of the projected last token; 0 gives all states instead.
+        causal: whether a token attends to earlier ones only (CLIP, but not SigLIP).
+        projection_bias: whether the projection has a bias.
     """
 
     vocabulary: int
     positions: int
     projection: int = 0
+    causal: bool = True
+    projection_bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualEncoder:
+    """A text and an image encoder whose projections are compared (CLIP, SigLIP).
+
+    Attributes:
+        text: The text encoder.
+        image: The image encoder.
+        bias: Whether the similarities have a learned bias beside their scale.
+    """
+
+    text: TextEncoder
+    image: VisionEncoder
+    bias: bool = False
+
+    @property
+    def positions(self) -> int:
+        """Length of the longest text."""
+        return self.text.positions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDecoder:
+    """An encoder whose states a decoder attends to (T5, BART, Whisper).
+
+    Attributes:
+        encoder: Layers of the encoder.
+        decoder: Layers of the decoder, each of which also attends to the encoder's states.
+        vocabulary: Number of tokens.
+        positions: Length of the longest decoded sequence.
+        buckets: Rows of the table of relative positions (T5); 0 for learned positions.
+        bins: Channels of an input of sound (Whisper); 0 where tokens go in.
+        frames: Positions of the encoder for sound.
+        position_offset: Rows of the position tables before the first position (BART).
+        embedding_norm: Whether embeddings are normalised (BART).
+        last_norm: Whether the last states of both stacks are normalised.
+        tied: Whether the token embedding is the weight of the last product as well.
+    """
+
+    encoder: Stack
+    decoder: Stack
+    vocabulary: int
+    positions: int
+    buckets: int = 0
+    bins: int = 0
+    frames: int = 0
+    position_offset: int = 0
+    embedding_norm: bool = False
+    last_norm: bool = True
+    tied: bool = True
 
 
 def lazily(function: str, dimensions: object) -> Callable[..., Any]:

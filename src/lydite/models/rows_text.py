@@ -87,7 +87,7 @@ _ENCODERS = (
 def _language_model(
     name: str, family: str, size: Decoder, source: str, published: Published, about: str = ""
 ) -> ModelInfo:
-    limit = size.windowed or size.positions
+    limit = size.positions
     return ModelInfo(
         name,
         family,

@@ -1,4 +1,4 @@
-"""The layers of pre-norm transformers, in ONNX's own operators of opset 24.
+"""The layers of transformers, in ONNX's own operators.
 
 Attention is ONNX's `Attention`, which takes the cache of keys and values and gives it back longer;
 experts are ONNX Runtime's `MoE`, as the standard has no operator for them.
@@ -9,130 +9,193 @@ from __future__ import annotations
 from typing import Any
 
 from lydite.graph import Builder, Tensor
-from lydite.models.dimensions import Activation, Stack
+from lydite.models.blocks import (
+    Activation,
+    Block,
+    Dense,
+    Experts,
+    GatedDelta,
+    LightningAttention,
+    Mamba,
+    Mamba2,
+    ShortConvolution,
+)
+from lydite.models.dimensions import Stack
+from lydite.models.mixers import Tokens, mix, normed
+from lydite.models.quantised import QuantisedBuilder
 
-OPSET = 24
+ATTENTION_OPSET = 24
 """The first with `Swish`; `Attention`, `RotaryEmbedding` and `RMSNormalization` came with 23."""
+_STATE_OPSET = 27
+"""The first with `LinearAttention` and `CausalConvWithState`."""
+_STATES = (Mamba, Mamba2, GatedDelta, LightningAttention, ShortConvolution)
 
-Cache = tuple[Tensor, Tensor]
+
+def opset(size: Stack) -> int:
+    """ONNX opset that a stack is built in."""
+    mixers = (mixer for block in size.blocks for mixer in block.mixers)
+    return _STATE_OPSET if any(isinstance(m, _STATES) for m in mixers) else ATTENTION_OPSET
 
 
-def stack(
-    g: Builder,
-    x: Tensor,
-    size: Stack,
-    *,
-    causal: bool = True,
-    angles: tuple[Tensor, Tensor] | None = None,
-    past: list[Cache] | None = None,
-    cached: bool = False,
-) -> tuple[Tensor, list[Cache]]:
+def stack(x: Tensor, size: Stack, tokens: Tokens, per_layer: list[Tensor] | None = None) -> Tensor:
     """All layers over x [batch, tokens, hidden], without the norm after the last.
 
     Args:
-        g: the builder.
-        x: states.
-        size: dimensions.
-        causal: a token sees those before it only.
-        angles: cosines and sines of rotary positions, each [batch, tokens, head size / 2].
-        past: keys and values of each layer, [batch, heads, context, head size].
-        cached: whether to give keys and values back where there is no past.
+        x: States.
+        size: Dimensions.
+        tokens: What is known of the tokens; keys, values and states are kept there.
+        per_layer: Input of each layer of its own [batch, tokens, width], where there are such.
 
     Returns:
-        The states, and each layer's keys and values with the new ones behind (`past` or `cached`).
+        The states [batch, tokens, hidden].
     """
-    present: list[Cache] = []
-    for layer in range(size.layers):
-        query, key, value = _projections(g, norm(g, x, size), size, angles)
-        attrs: dict[str, Any] = {"q_num_heads": size.heads, "kv_num_heads": size.key_heads}
-        attrs |= {"is_causal": 1} if causal else {}
-        if past is None:
-            mixed = g.op("Attention", query, key, value, **attrs)
-            present += [(_by_head(g, key, size), _by_head(g, value, size))] if cached else []
-        else:
-            inputs = (query, key, value, None, *past[layer])
-            mixed, keys, values = g.ops("Attention", *inputs, outputs=3, **attrs)
-            present.append((keys, values))
-        x = x + g.linear(mixed, size.hidden, bias=size.output_bias, name="attention_output")
-        x = x + _dense(g, norm(g, x, size), size)
-    return x, present
+    for layer, block in enumerate(size.all_blocks):
+        tokens.layer = layer
+        x = _block(x, block, size, tokens)
+        if per_layer is not None:
+            x = _with_own_input(tokens.g, x, per_layer[layer], size)
+    return x
 
 
-def norm(g: Builder, x: Tensor, size: Stack) -> Tensor:
-    """The stack's normalisation over the last axis."""
-    if size.norm == "layer":
-        return g.layer_norm(x, eps=size.eps)
-    scale = g.weight((x.shape[-1],), "rms.scale")
-    return g.op("RMSNormalization", x, scale, axis=-1, epsilon=size.eps, name="rms")
+def _block(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
+    if size.order == "parallel":
+        before = normed(t.g, x, size)
+        other = normed(t.g, x, size) if size.parallel_norms else before
+        return x + _mixed(before, block, size, t) + _fed(other, block, size, t.g)
+    if block.mixers:
+        x = _part(x, size, t.g, lambda y: _mixed(y, block, size, t))
+    if block.feed is not None:
+        x = _part(x, size, t.g, lambda y: _fed(y, block, size, t.g))
+    return x
 
 
-def activated(g: Builder, x: Tensor, kind: Activation) -> Tensor:
+def _part(x: Tensor, size: Stack, g: Builder, part: Any) -> Tensor:
+    """One part with its norms and the addition of its input."""
+    y = part(normed(g, x, size) if size.order in ("before", "around") else x)
+    y = normed(g, y, size) if size.order in ("after", "around") else y
+    return normed(g, x + y, size) if size.order == "last" else x + y
+
+
+def _mixed(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
+    first, *rest = (mix(x, mixer, size, t) for mixer in block.mixers)
+    for other in rest:
+        first = first + other
+    return first
+
+
+def _fed(x: Tensor, block: Block, size: Stack, g: Builder) -> Tensor:
+    feed = block.feed
+    assert feed is not None
+    if isinstance(feed, Dense):
+        return dense(g, x, feed, size.hidden)
+    y = experts(g, x, feed)
+    if feed.shared:
+        shared = Dense(inner=feed.shared, activation=feed.activation, gated=feed.gated)
+        z = dense(g, x, shared, size.hidden)
+        if feed.shared_gate:
+            z = z * g.op("Sigmoid", g.linear(x, 1, bias=False, name="router"))
+        y = y + z
+    if feed.beside:
+        own = Dense(inner=feed.beside, activation=feed.activation)
+        y = normed(g, y, size) + normed(g, dense(g, x, own, size.hidden), size)
+    return y
+
+
+def _with_own_input(g: Builder, x: Tensor, own: Tensor, size: Stack) -> Tensor:
+    """Gemma 4: the layer's own input, gated by the states, is projected and added."""
+    width = own.shape[-1]
+    gate = activated(g, g.linear(x, width, bias=False, name="own_gate"), "gelu_tanh")
+    added = g.linear(gate * own, size.hidden, bias=False, name="own_projection")
+    return x + normed(g, added, size)
+
+
+def activated(g: Builder, x: Tensor, activation: Activation) -> Tensor:
     """An activation by name."""
-    if kind == "relu":
-        return g.relu(x)
-    if kind in ("silu", "quick_gelu"):
-        return g.op("Swish", x, alpha=1.702 if kind == "quick_gelu" else None)
-    return g.op("Gelu", x, approximate="tanh" if kind == "gelu_tanh" else None)
+    if activation in ("relu", "relu2"):
+        y = g.relu(x)
+        return y * y if activation == "relu2" else y
+    if activation == "xielu":
+        return _xielu(g, x)
+    if activation in ("silu", "quick_gelu"):
+        return g.op("Swish", x, alpha=1.702 if activation == "quick_gelu" else None)
+    return g.op("Gelu", x, approximate="tanh" if activation == "gelu_tanh" else None)
 
 
-def _by_head(g: Builder, x: Tensor, size: Stack) -> Tensor:
-    """Keys or values as a cache keeps them: [batch, heads, tokens, head size]."""
-    return g.transpose(g.reshape(x, [0, 0, size.key_heads, size.size]), (0, 2, 1, 3))
+def _xielu(g: Builder, x: Tensor) -> Tensor:
+    """A square above 0 and an exponential below, each with a learned factor (arXiv:2411.13010)."""
+    above, below = g.weight((1,), "xielu.above"), g.weight((1,), "xielu.below")
+    low = g.op("Exp", g.op("Min", x, g.constant(0.0, "zero", g.dtype)))
+    half = x * g.constant(0.5, "half", g.dtype)
+    return g.relu(x) * x * above + low * below + half
 
 
-def _projections(
-    g: Builder, x: Tensor, size: Stack, angles: tuple[Tensor, Tensor] | None
-) -> list[Tensor]:
-    """Query, key and value, each [batch, tokens, its heads x head size], turned by `angles`."""
-    heads = (size.heads, size.key_heads, size.key_heads)
-    widths = [count * size.size for count in heads]
-    if size.packed:
-        y = g.linear(x, sum(widths), bias=size.qkv_bias, name="qkv")
-        parts = g.ops("Split", y, g.constant(widths, "widths"), axis=-1, outputs=3)
+def dense(g: Builder, x: Tensor, feed: Dense, hidden: int) -> Tensor:
+    """Two products with a function between them, or three where it is gated."""
+    up = "up"
+    if feed.gated:
+        gate = g.linear(x, feed.inner, bias=feed.bias, name="gate")
+        y = activated(g, gate, feed.activation)
+        y = y * g.linear(x, feed.inner, bias=feed.bias, name=up)
     else:
-        parts = [
-            g.linear(x, width, bias=size.qkv_bias, name=part)
-            for part, width in zip(("query", "key", "value"), widths, strict=True)
-        ]
-    for i in range(2 if angles is not None else 0):
-        parts[i] = g.op("RotaryEmbedding", parts[i], *angles or (), num_heads=heads[i])
-    return parts
+        y = activated(g, g.linear(x, feed.inner, bias=feed.bias, name=up), feed.activation)
+    return g.linear(y, hidden, bias=feed.bias, name="down")
 
 
-def _dense(g: Builder, x: Tensor, size: Stack) -> Tensor:
-    if size.experts:
-        return _experts(g, x, size)
-    bias = size.dense_bias
-    if size.gated:
-        gate = g.linear(x, size.feed_forward, bias=bias, name="gate")
-        up = g.linear(x, size.feed_forward, bias=bias, name="up")
-        y = activated(g, gate, size.activation) * up
-    else:
-        y = activated(g, g.linear(x, size.feed_forward, bias=bias, name="up"), size.activation)
-    return g.linear(y, size.hidden, bias=bias, name="down")
+_EXPERT_ACTIVATIONS = {"relu": "relu", "relu2": "relu", "silu": "silu"}
+"""ONNX Runtime's name of an expert's activation; every other one is its "gelu"."""
 
 
-def _experts(g: Builder, x: Tensor, size: Stack) -> Tensor:
-    """Each token goes through the experts that the router scores highest, and their mean."""
-    tokens = g.reshape(x, [-1, size.hidden])
-    router = g.linear(tokens, size.experts, bias=False, name="router")
-    inner, hidden = size.feed_forward, size.hidden
-    gate_up = g.weight((size.experts, 2 * inner, hidden), "experts.gate_up")
-    down = g.weight((size.experts, hidden, inner), "experts.down")
-    y = g.op(
-        "MoE",
-        tokens,
-        router,
-        gate_up,
-        None,
-        down,
-        domain="com.microsoft",
-        name="experts",
-        k=size.experts_per_token,
-        activation_type="swiglu",
-        swiglu_fusion=1,
-        activation_alpha=1.0,
-        activation_beta=0.0,
-        normalize_routing_weights=1,
-    )
+def experts(g: Builder, x: Tensor, feed: Experts) -> Tensor:
+    """Each token goes through the experts that the router scores highest, and their mean.
+
+    ONNX Runtime's experts are gated with SiLU, or not gated: other functions between the products
+    cost about the same and are built as the nearest of its own.
+    """
+    tokens = g.reshape(x, [-1, x.shape[-1]])
+    total = feed.count + feed.idle
+    router = g.linear(tokens, total, bias=feed.router_bias, name="router")
+    if feed.sigmoid:
+        router = g.op("Sigmoid", router)
+    if feed.correction:
+        router = router + g.weight((total,), "router.correction")
+    if feed.idle:
+        widths = g.constant([feed.count, feed.idle], "widths")
+        router, _ = g.ops("Split", router, widths, axis=-1, outputs=2)
+    if feed.latent:
+        tokens = g.linear(tokens, feed.latent, bias=False, name="latent_down")
+    y = _all_experts(g, tokens, router, feed)
+    if feed.latent:
+        y = g.linear(y, x.shape[-1], bias=False, name="latent_up")
     return g.reshape(y, list(x.shape))
+
+
+def _all_experts(g: Builder, tokens: Tensor, router: Tensor, feed: Experts) -> Tensor:
+    width, wide = int(tokens.shape[-1]), (2 if feed.gated else 1) * feed.inner
+    shapes = ((feed.count, wide, width), (feed.count, width, feed.inner))
+    biases = (None, None)
+    if feed.bias:
+        biases = (
+            g.weight((feed.count, wide), "experts.up_bias"),
+            g.weight((feed.count, width), "experts.down_bias"),
+        )
+    gated: dict[str, Any] = {
+        "activation_type": "swiglu",
+        "swiglu_fusion": 1,
+        "activation_alpha": 1.0,
+        "activation_beta": 0.0,
+    }
+    attrs: dict[str, Any] = {"k": feed.per_token, "normalize_routing_weights": 1}
+    attrs |= (
+        gated
+        if feed.gated
+        else {"activation_type": _EXPERT_ACTIVATIONS.get(feed.activation, "gelu")}
+    )
+    if isinstance(g, QuantisedBuilder):
+        return g.experts(tokens, router, shapes, biases, **attrs)
+    up, down = (
+        g.weight(shape, f"experts.{name}")
+        for shape, name in zip(shapes, ("gate_up", "down"), strict=True)
+    )
+    last = [biases[1]] if feed.bias else []
+    inputs = (tokens, router, up, biases[0], down, *last)
+    return g.op("MoE", *inputs, domain="com.microsoft", name="experts", **attrs)

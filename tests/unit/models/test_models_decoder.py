@@ -195,11 +195,36 @@ def test_more_tokens_than_positions_are_refused(options, message):
         decoder(GPT, batch=1, **options)
 
 
-def test_a_window_is_refused_only_where_it_would_cut():
-    windowed = replace(LLAMA, windowed=16)
-    assert decoder(windowed, batch=1, sequence=16).type_of("input_ids").shape == (1, 16)
-    with pytest.raises(InputError, match="17 tokens are more than the attention window"):
-        decoder(windowed, batch=1, sequence=17)
+def test_a_window_is_attended_to_and_kept_and_no_more():
+    """A window as long as the sequence changes nothing; a shorter one is a banded mask."""
+    weights, ids = {}, np.random.default_rng(3).integers(0, 99, (2, 11))
+    full, wide, narrow = (
+        run(weighted(decoder(size, batch=2, sequence=11, phase="forward"), weights), ids)[0]
+        for size in (LLAMA, replace(LLAMA, windowed=11), replace(LLAMA, windowed=4))
+    )
+    np.testing.assert_allclose(wide, full, atol=1e-6)
+    np.testing.assert_allclose(narrow[:, :4], full[:, :4], atol=2e-5)
+    assert np.abs(narrow[:, 4:] - full[:, 4:]).max() > 1e-3
+    graph = decoder(replace(LLAMA, windowed=4), batch=2, context=9, phase="decode")
+    assert graph.type_of("past_key_0").shape == (2, 2, 3, 8)
+    one = replace(LLAMA, windowed=4, layers=1)
+    whole = decoder(one, batch=2, sequence=11, phase="forward")
+    cut = decoder(replace(one, windowed=None), batch=2, sequence=11, phase="forward")
+    assert multiply_adds(cut) - multiply_adds(whole) == 2 * 4 * 11 * 7 * 2 * 8
+
+
+def test_a_rolling_cache_gives_the_logits_of_the_whole_sequence():
+    size, weights = replace(LLAMA, windowed=4), {}
+    ids = np.random.default_rng(3).integers(0, 99, (2, 9))
+    whole = weighted(decoder(size, batch=2, sequence=9, phase="forward"), weights)
+    expected = run(whole, ids)[0]
+    prefill = decoder(size, batch=2, sequence=8, phase="prefill")
+    logits, *cache = run(weighted(prefill, weights), ids[:, :8])
+    np.testing.assert_allclose(logits, expected[:, 7], atol=2e-5)
+    step = decoder(size, batch=2, sequence=1, context=8, phase="decode")
+    kept = [part[:, :, -3:] for part in cache]
+    logits, *_ = run(weighted(step, weights), ids[:, 8:], *kept)
+    np.testing.assert_allclose(logits, expected[:, 8], atol=2e-5)
 
 
 @pytest.mark.parametrize(

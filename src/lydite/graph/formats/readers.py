@@ -61,7 +61,7 @@ READERS: Registry[ModelReader] = Registry(
         "onnx": "lydite.graph.formats.own_readers:ONNX",
         "tensorflow": "lydite.graph.formats.own_readers:TENSORFLOW",
         "torch": "lydite.graph.formats.own_readers:TORCH",
-        "huggingface": "lydite.models.huggingface_reader:HUGGINGFACE",
+        "huggingface": "lydite.models.huggingface.reader:HUGGINGFACE",
         "smaug": "lydite.compat.smaug.reader:SMAUG",
         "aisim": "lydite.compat.aisim.reader:AISIM",
     },

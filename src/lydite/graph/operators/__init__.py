@@ -26,6 +26,7 @@ from lydite.graph.operators import (
     conv,
     elementwise,
     foreign,
+    language,
     matmul,
     move,
     norm,
@@ -80,6 +81,7 @@ __all__ = [
     "fixed_inputs",
     "operator",
     "operators",
+    "packed_weights",
     "register",
     "register_facet",
 ]
@@ -93,6 +95,7 @@ TABLES = (
     matmul,
     norm,
     attention,
+    language,
     recurrent,
     quantise,
     vision,
@@ -166,6 +169,16 @@ def decomposes(qualified_type: str) -> bool:
     if row is None:
         return False
     return row.decomposition is not None or has_function(row.op_type, row.domain)
+
+
+def packed_weights(
+    qualified_type: str, attrs: Mapping[str, Any], index: int, elements: int
+) -> int | None:
+    """Number of weights that an operator's input holds; None for as many as it has elements."""
+    row = operator(qualified_type)
+    if row is None or row.packed is None:
+        return None
+    return row.packed(attrs, index, elements)
 
 
 def fixed_inputs(qualified_type: str) -> slice:

@@ -64,7 +64,7 @@ def attention_work(call: Call) -> Cost:
     _, _, keys, value_size = heads_of(call, 2, call.integer("kv_num_heads", 0))
     keys += _past_length(call, 4)
     capped = FUNCTION + 2 if call.number("softcap", 0) else 0
-    pairs = batch * heads * queries * keys
+    pairs = batch * heads * queries * min(keys, call.integer("window", keys))
     written = nbytes(call.outs[0]) + (call.bytes_of(1, 2) if len(call.outs) > 1 else 0)
     flops = scores_flops(pairs, key_size, value_size, call.has(3) + capped)
     return Cost(flops, written=written)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lydite.graph.operators import products, split
 from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, WorkRule, at
@@ -96,6 +97,20 @@ def _blocks(bias: int) -> WorkRule:
         return Cost(each * call.out_count() + DEQUANTISE * length * width)
 
     return rule
+
+
+def _in_blocks(attrs: Mapping[str, Any], index: int, _: int) -> int | None:
+    """The weight is input 1; scales and zero points stand beside it."""
+    if index == 1:
+        return int(attrs.get("K", 0)) * int(attrs.get("N", 0))
+    return 0 if index in (2, 3) else None
+
+
+def _packed_experts(attrs: Mapping[str, Any], index: int, elements: int) -> int | None:
+    """Matrices are inputs 2, 5 and 8, each followed by its scales; zero points are 11 to 13."""
+    if index in (2, 5, 8):
+        return elements * 8 // int(attrs.get("expert_weight_bits", 4))
+    return 0 if index in (3, 6, 9, 11, 12, 13) else None
 
 
 def _quantised_gemm(call: Call) -> Cost:
@@ -292,9 +307,21 @@ OPERATORS: tuple[Operator, ...] = (
     _runtime.row(
         _MS + "DynamicQuantizeMatMul", _dynamic, types=as_float("MatMul"), array=products.matmul()
     ),
-    _runtime.row(_MS + "MatMulNBits", _blocks(5), types=matmul_nbits, array=products.packed_weight),
-    _runtime.row(_MS + "MatMulBnb4", _blocks(0), types=matmul_nbits, array=products.packed_weight),
-    _runtime.row(_MS + "MatMulFpQ4", _blocks(0), array=products.packed_weight),
+    _runtime.row(
+        _MS + "MatMulNBits",
+        _blocks(5),
+        types=matmul_nbits,
+        array=products.packed_weight,
+        packed=_in_blocks,
+    ),
+    _runtime.row(
+        _MS + "MatMulBnb4",
+        _blocks(0),
+        types=matmul_nbits,
+        array=products.packed_weight,
+        packed=_in_blocks,
+    ),
+    _runtime.row(_MS + "MatMulFpQ4", _blocks(0), array=products.packed_weight, packed=_in_blocks),
     _runtime.row(
         _MS + "QGemm",
         _quantised_gemm,
@@ -324,6 +351,7 @@ OPERATORS: tuple[Operator, ...] = (
         _experts((2, 5, 8), (4, 7, 10), "expert_weight_bits"),
         types=like(0),
         array=products.experts(2, 5, 8, "expert_weight_bits"),
+        packed=_packed_experts,
     ),
     _runtime.row(_MS + "MoEGroupRouter", _router),
     _runtime.row(_MS + "SparseToDenseMatMul", _sparse, array=no_array(SPARSE)),

@@ -6,9 +6,9 @@ operator or reports it by name, and never guesses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from lydite.graph.operators.call import WorkRule
 from lydite.graph.operators.decompositions.call import Decomposition
@@ -56,6 +56,10 @@ BY_DECOMPOSITION = Known("by decomposition")
 SAVED_FORM = Known("by its training form")
 
 
+PackedRule: TypeAlias = Callable[[Mapping[str, Any], int, int], int | None]
+"""Weights in an input, from the attributes, its index and its elements; None for its elements."""
+
+
 @dataclass(frozen=True, slots=True)
 class Saving:
     """The training form of an operator whose gradient needs additional outputs.
@@ -92,6 +96,8 @@ class Operator:
         special: Whether a vector unit needs a table or an iteration per element (exp, division).
         fixed_inputs: Range of numeric inputs that are settings rather than trained weights, as
             first and last (exclusive) index.
+        packed: Rule for how many weights an input with this many elements holds, where several
+            share an element or scales stand beside them; None of it where it holds what it shows.
         folds: Whether small constant inputs are folded during shape inference.
         aliases: Whether its outputs are views of the first input in eager runtimes.
     """
@@ -110,6 +116,7 @@ class Operator:
     operands: tuple[int, int] = (0, 1)
     special: bool = False
     fixed_inputs: tuple[int, int] = (0, 0)
+    packed: PackedRule | None = None
     folds: bool = False
     aliases: bool = False
 

@@ -210,6 +210,7 @@ def attention(
         number, queries, size, batch = _heads(call, heads)
         keys = call.shape(key)[-2] if call.has(key) else queries
         length = keys + (call.shape(past)[2] if past is not None and call.has(past) else 0)
+        length = min(length, call.integer("window", length))
         pairs = batch * number
         by_keys = MatrixProduct(queries, size, length, pairs)
         by_values = MatrixProduct(queries, length, size, pairs)

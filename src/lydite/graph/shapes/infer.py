@@ -13,7 +13,7 @@ import onnx
 from onnx import checker, helper, numpy_helper, shape_inference
 
 from lydite.errors import GraphError
-from lydite.graph.attributes import attr_to_proto, schema
+from lydite.graph.attributes import attr_to_proto, schema, standard_attrs
 from lydite.graph.dtypes import type_from_proto, type_to_proto
 from lydite.graph.graph import UNKNOWN, Graph
 from lydite.graph.guard import IR_VERSION, check_node
@@ -154,7 +154,7 @@ def _by_onnx(
         return [UNKNOWN] * len(op.outputs)
     node = helper.make_node(op.op_type, list(op.inputs), list(op.outputs), domain=op.domain)
     node.attribute.extend(
-        attr_to_proto(k, v, _body_to_proto, op_schema) for k, v in op.attrs.items()
+        attr_to_proto(k, v, _body_to_proto, op_schema) for k, v in standard_attrs(op).items()
     )
     check_node(node, opsets)
     types = {n: type_to_proto(t) for n, t in zip(op.inputs, inputs, strict=True) if n and t}

@@ -1,0 +1,272 @@
+"""What a transformer layer is made of: one mixer over tokens and one feed-forward part.
+
+Nothing here builds a graph, so that configuration files are read without importing onnx. The
+builders are `lydite.models.mixers` and `lydite.models.transformer`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "silu", "xielu"]
+QkNorm = Literal["", "head", "whole"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Softmax attention with grouped queries.
+
+    Attributes:
+        heads: Number of query heads.
+        size: Width of a head.
+        kv_heads: Number of key and value heads; 0 for as many as query heads.
+        value: Width of a value's head; 0 for that of a key's.
+        qkv_bias: Whether the query, key and value projections have a bias.
+        key_bias: Whether the key projection has one, where query and value do (not in Whisper).
+        output_bias: Whether the output projection has a bias.
+        packed: Whether query, key and value come out of one product.
+        window: Number of tokens that a query attends to, itself included; None for all.
+        rotary: Number of entries of each head that rotary positions turn; 0 for none.
+        rope_theta: Base of the rotary positions.
+        qk_norm: Normalisation of queries and keys: "head" for each head by itself, "whole" over
+            all heads, "" for none.
+        gated: Whether a second half of the query projection gates the output (Qwen3-Next).
+        sinks: Whether each head has a learned score that takes part in the softmax (GPT-OSS).
+        softcap: Limit of the scores by a scaled tanh; 0 for none.
+        key_is_value: Whether the key projection is the value as well (Gemma 4).
+        shared_from: Layer whose keys and values are used instead of own ones; None for own.
+    """
+
+    heads: int
+    size: int
+    kv_heads: int = 0
+    value: int = 0
+    qkv_bias: bool = True
+    key_bias: bool = True
+    output_bias: bool = True
+    packed: bool = False
+    window: int | None = None
+    rotary: int = 0
+    rope_theta: float = 1e4
+    qk_norm: QkNorm = ""
+    gated: bool = False
+    sinks: bool = False
+    softcap: float = 0.0
+    key_is_value: bool = False
+    shared_from: int | None = None
+
+    @property
+    def key_heads(self) -> int:
+        """Number of key and value heads."""
+        return self.kv_heads or self.heads
+
+    @property
+    def value_size(self) -> int:
+        """Width of a value's head."""
+        return self.value or self.size
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentAttention:
+    """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1).
+
+    Attributes:
+        heads: Number of heads.
+        query_rank: Width of the compressed query; 0 for a direct projection.
+        kv_rank: Width of the compressed keys and values, which is what the cache holds.
+        nope: Entries of a head's query and key without positions.
+        rope: Entries with rotary positions; those of the key are shared by all heads.
+        value: Width of a head's value.
+        bias: Whether the compressing and the output projections have a bias.
+        rope_theta: Base of the rotary positions.
+        index_heads: Heads of the indexer that selects tokens (DeepSeek-V3.2); 0 for none.
+        index_size: Width of an indexer's head.
+        index_top: Number of tokens that a query attends to at most, where there is an indexer.
+    """
+
+    heads: int
+    query_rank: int
+    kv_rank: int
+    nope: int
+    rope: int
+    value: int
+    bias: bool = False
+    rope_theta: float = 1e4
+    index_heads: int = 0
+    index_size: int = 0
+    index_top: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mamba:
+    """Selective state space with a state for each channel (Mamba, arXiv:2312.00752).
+
+    Attributes:
+        inner: Number of channels.
+        state: Entries of a channel's state.
+        kernel: Width of the causal convolution.
+        rank: Width of the compressed time step.
+        bias: Whether the input and output projections have a bias.
+        conv_bias: Whether the convolution has one.
+        norms: Whether time step, input and output matrices are normalised with weights (Jamba).
+    """
+
+    inner: int
+    state: int
+    kernel: int
+    rank: int
+    bias: bool = False
+    conv_bias: bool = True
+    norms: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mamba2:
+    """State space duality: heads with one decay each (Mamba-2, arXiv:2405.21060).
+
+    Attributes:
+        heads: Number of heads.
+        size: Width of a head.
+        state: Entries of the state for each of them.
+        groups: Number of groups of heads that share input and output matrices.
+        kernel: Width of the causal convolution.
+        bias: Whether the input and output projections have a bias.
+        conv_bias: Whether the convolution has one.
+        norm: Whether the gated output is normalised with weights.
+    """
+
+    heads: int
+    size: int
+    state: int
+    groups: int
+    kernel: int
+    bias: bool = False
+    conv_bias: bool = True
+    norm: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedDelta:
+    """Gated delta rule: linear attention with a decaying state (arXiv:2412.06464).
+
+    Attributes:
+        key_heads: Number of heads of queries and keys.
+        value_heads: Number of heads of values.
+        key: Width of a query's and key's head.
+        value: Width of a value's head.
+        kernel: Width of the causal convolution.
+        rank: Width that the gates are compressed to, which then decay every entry of a key by
+            itself (Kimi Linear, arXiv:2510.26692); 0 for one decay a head and a full gate.
+    """
+
+    key_heads: int
+    value_heads: int
+    key: int
+    value: int
+    kernel: int
+    rank: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightningAttention:
+    """Linear attention whose state decays at a fixed rate, gated (MiniMax-01, arXiv:2501.08313).
+
+    Attributes:
+        heads: Number of heads.
+        size: Width of a head.
+    """
+
+    heads: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortConvolution:
+    """A gated causal convolution over few tokens (LFM2).
+
+    Attributes:
+        kernel: Width of the convolution.
+        bias: Whether convolution and projections have a bias.
+    """
+
+    kernel: int
+    bias: bool = False
+
+
+Mixer: TypeAlias = (
+    Attention
+    | LatentAttention
+    | LightningAttention
+    | Mamba
+    | Mamba2
+    | GatedDelta
+    | ShortConvolution
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dense:
+    """A feed-forward part that all tokens share.
+
+    Attributes:
+        inner: Inner width.
+        activation: Function between the products.
+        gated: Whether a second product multiplies the activated one.
+        bias: Whether the products have a bias.
+    """
+
+    inner: int
+    activation: Activation = "silu"
+    gated: bool = True
+    bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experts:
+    """Feed-forward parts of which a router chooses some for each token.
+
+    Attributes:
+        count: Number of experts.
+        per_token: Number of experts that a token goes through.
+        inner: Inner width of an expert.
+        activation: Function between the products.
+        gated: Whether a second product multiplies the activated one.
+        bias: Whether the experts' products have a bias.
+        router_bias: Whether the router has one.
+        correction: Whether a learned bias corrects the router's scores (counted as a parameter).
+        shared: Inner width of the part that all tokens go through as well; 0 for none.
+        shared_gate: Whether a learned gate weights that part.
+        beside: Inner width of a dense part whose norms are its own (Gemma 4); 0 for none.
+        sigmoid: Whether scores are sigmoids instead of a softmax.
+        idle: Number of experts that do nothing, which the router chooses among as well (LongCat).
+        latent: Width that tokens are projected to before the experts and back after; 0 for none.
+    """
+
+    count: int
+    per_token: int
+    inner: int
+    activation: Activation = "silu"
+    gated: bool = True
+    bias: bool = False
+    router_bias: bool = False
+    correction: bool = False
+    shared: int = 0
+    shared_gate: bool = False
+    beside: int = 0
+    sigmoid: bool = False
+    idle: int = 0
+    latent: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One layer.
+
+    Attributes:
+        mixers: What mixes tokens, side by side on the same input (two in Falcon-H1); may be empty.
+        feed: The feed-forward part; None for none.
+    """
+
+    mixers: tuple[Mixer, ...] = ()
+    feed: Dense | Experts | None = None

@@ -1,0 +1,242 @@
+"""Reading a config: which part of it, which row, which sizes; and the graph it describes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lydite.errors import InputError, unknown_name
+from lydite.models.dimensions import PHASES
+from lydite.models.huggingface.config import Config
+from lydite.models.huggingface.quantisation import weight_format
+from lydite.models.huggingface.types import TEXT_OF, TYPES, ConfigType
+from lydite.models.info import FLOATS
+from lydite.models.quantised import WeightFormat
+
+if TYPE_CHECKING:
+    from lydite.graph import Graph
+
+MAX_BYTES = 4 << 20
+"""A larger file is no config."""
+
+LONGEST = 4096
+"""Tokens that a model reads where nothing is said: as many as it takes, at most these."""
+
+_TEXT_PARTS = ("text_config", "llm_config", "language_config", "text_model_config")
+_PARTS = {
+    "text": _TEXT_PARTS,
+    "vision": ("vision_config", "vision_encoder_config", "vit_config"),
+    "audio": ("audio_config",),
+}
+_SHARED = ("tie_word_embeddings", "dtype", "torch_dtype", "projection_dim")
+
+
+@dataclass(frozen=True)
+class ReadConfig:
+    """What a config says.
+
+    Attributes:
+        name: Name of the model.
+        type: How it is built.
+        dimensions: Dimensions of the model.
+        dtype: Precision of the weights.
+        notes: What the reader could not honour, in sentences.
+        weights: Format of weights of few bits; None where all are in `dtype`.
+    """
+
+    name: str
+    type: ConfigType
+    dimensions: Any
+    dtype: str
+    notes: tuple[str, ...]
+    weights: WeightFormat | None = None
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options that the builder takes beside batch and dtype."""
+        return self.type.options
+
+    @property
+    def positions(self) -> int | None:
+        """Length of the longest sequence; None where there are no sequences."""
+        return getattr(self.dimensions, "positions", None)
+
+
+def read_config(path: Path | str, *, part: str = "") -> ReadConfig:
+    """The model that a config describes.
+
+    Args:
+        path: A `config.json`, or the folder that holds it.
+        part: Part of a model of several: "text", "vision" or "audio"; "" for all of it, or for the
+            language model of one that sees or hears.
+
+    Raises:
+        InputError: no JSON object, an unknown `model_type`, a field that is missing or has an
+            impossible value; names file and field.
+    """
+    path = Path(path)
+    path = path / "config.json" if path.is_dir() else path
+    data, notes = _of_part(_loaded(path), part, str(path))
+    config = Config(data, str(path))
+    row = TYPES.get(config.type)
+    if row is None:
+        error = unknown_name("model_type", config.type, TYPES)
+        allowed = ", ".join(sorted(TYPES))
+        raise InputError(error.what, where=str(path), allowed=allowed, hint=error.hint)
+    dimensions = row.read(config)
+    weights, said = weight_format(config)
+    if weights is not None and "phase" not in row.options:
+        said = f"its {weights.label} weights are built in full precision"
+    notes += [said] if said else []
+    config.skip("quantization_config", "text_config", "vision_config", "audio_config")
+    config.check_names()
+    unread = config.unread()
+    if unread:
+        listed = ", ".join(unread[:20]) + (" ..." if len(unread) > 20 else "")
+        notes.append(f"fields that were not understood and may matter: {listed}")
+    dtype = data.get("dtype") or data.get("torch_dtype")
+    return ReadConfig(
+        _name(path, data),
+        row,
+        dimensions,
+        dtype if dtype in FLOATS else "float32",
+        tuple(notes),
+        weights,
+    )
+
+
+def graph_from_config(
+    path: Path | str,
+    *,
+    batch: int = 1,
+    sequence: int | None = None,
+    context: int | None = None,
+    phase: str | None = None,
+    dtype: str | None = None,
+    part: str = "",
+) -> Graph:
+    """Build the graph that a config describes.
+
+    Args:
+        path: A `config.json`, or the folder that holds it.
+        batch: Samples at once.
+        sequence: Tokens of a sample; None for as many as the model takes, at most 4,096.
+        context: Tokens in a language model's cache; None in the phase "decode" for as many as the
+            model takes, at most 4,096.
+        phase: Phase of a language model: "forward", "prefill" or "decode".
+        dtype: Precision of weights and activations; None for the config's own, or float32.
+        part: As in `read_config`.
+
+    Raises:
+        InputError: as `read_config`, or an option that the model does not take.
+    """
+    read = read_config(path, part=part)
+    given: dict[str, Any] = {"sequence": sequence, "context": context, "phase": phase}
+    options = {name: value for name, value in given.items() if value is not None}
+    _check(read, {"batch": batch, **options}, str(path))
+    if dtype is not None and dtype not in FLOATS:
+        raise unknown_name("precision", dtype, FLOATS)
+    options = {**_lengths(read, options), **options}
+    if read.weights is not None and read.type.build.endswith(":decoder"):
+        options["weights"] = read.weights
+    module, _, function = read.type.build.partition(":")
+    build: Callable[..., Graph] = getattr(import_module(module), function)
+    try:
+        graph = build(read.dimensions, batch=batch, dtype=dtype or read.dtype, **options)
+    except InputError as error:
+        raise InputError(error.what, where=str(path), allowed=error.allowed) from error
+    return graph.renamed(read.name)
+
+
+def _lengths(read: ReadConfig, options: Mapping[str, Any]) -> dict[str, int]:
+    """As many tokens as the model takes, at most `LONGEST`."""
+    positions = read.positions
+    if positions is None or "sequence" not in read.options:
+        return {}
+    if options.get("phase") == "decode":
+        new = options.get("sequence", 1)
+        return {"sequence": 1, "context": max(0, min(LONGEST, positions) - new)}
+    return {"sequence": max(1, min(LONGEST, positions) - options.get("context", 0))}
+
+
+def _check(read: ReadConfig, options: Mapping[str, Any], where: str) -> None:
+    lows = {"context": 0}
+    highs = {"sequence": read.positions}
+    for name, value in options.items():
+        if name not in ("batch", *read.options):
+            allowed = ", ".join(("batch", *read.options, "dtype"))
+            raise InputError(f"{read.name} takes no {name}", where=where, allowed=allowed)
+        if name == "phase":
+            if value not in PHASES:
+                raise unknown_name("phase", str(value), PHASES)
+            continue
+        low, high = lows.get(name, 1), highs.get(name)
+        if value < low or (high is not None and value > high):
+            bounds = f"{low} to {high}" if high is not None else f"{low} and more"
+            raise InputError(f"{name} {value} is impossible", where=where, allowed=bounds)
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError("too large for a config", where=str(path), allowed="up to 4 MiB")
+        data = json.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"is not JSON: {str(error)[:200]}", where=str(path)) from error
+    if not isinstance(data, dict):
+        raise InputError("is not a JSON object", where=str(path))
+    return data
+
+
+def _of_part(data: dict[str, Any], part: str, where: str) -> tuple[dict[str, Any], list[str]]:
+    """The fields of one part of a model of several, with those that the whole says for all."""
+    known = {name: _inner(data, fields) for name, fields in _PARTS.items()}
+    present = [name for name, inner in known.items() if inner is not None]
+    kind = str(data.get("model_type"))
+    if part and part not in present and not (part == "text" and kind in TEXT_OF):
+        allowed = ", ".join(present) or "none; the model is one"
+        raise InputError(f"has no part '{part}'", where=where, allowed=allowed)
+    if not part and (kind in TYPES or not (present or kind in TEXT_OF)):
+        return data, []
+    notes = []
+    if not part:
+        if known["text"] is None and kind not in TEXT_OF:
+            return data, []
+        part = "text"
+        others = [name for name in present if name != "text"]
+        if others:
+            notes = [f"the language model alone; its other parts: --part {' or '.join(others)}"]
+    inner = known[part]
+    inner = {k: v for k, v in data.items() if not k.endswith("_config")} if inner is None else inner
+    common = {k: data[k] for k in (*_SHARED, "quantization_config") if data.get(k) is not None}
+    return {**common, **inner, "model_type": _part_type(kind, part, inner)}, notes
+
+
+def _inner(data: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any] | None:
+    return next((data[name] for name in fields if isinstance(data.get(name), dict)), None)
+
+
+def _part_type(kind: str, part: str, inner: Mapping[str, Any]) -> str:
+    own = inner.get("model_type")
+    if part == "text" and (own in TYPES or kind in TEXT_OF):
+        return str(own) if own in TYPES else TEXT_OF[kind]
+    named = f"{kind}_{part}_model" if f"{kind}_{part}_model" in TYPES else f"{kind}_{part}"
+    return str(own) if own in TYPES and own != kind else named
+
+
+def _name(path: Path, data: Mapping[str, Any]) -> str:
+    """The model's name: as the config has it, or its file or folder, or else its type."""
+    stated = data.get("_name_or_path")
+    if isinstance(stated, str) and stated.strip("./ "):
+        return stated.rstrip("/").rpartition("/")[2][:80]
+    if path.name != "config.json":
+        stem = path.stem.removesuffix("_config").removesuffix("-config").rpartition("--")[2]
+        return stem or str(data.get("model_type"))
+    folder = path.resolve().parent.name
+    return folder or str(data.get("model_type"))

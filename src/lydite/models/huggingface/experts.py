@@ -1,0 +1,731 @@
+"""Families of language models with experts, latent attention or states: one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from lydite.models.blocks import (
+    Block,
+    Dense,
+    Experts,
+    GatedDelta,
+    LatentAttention,
+    LightningAttention,
+    Mamba,
+    Mamba2,
+    Mixer,
+    ShortConvolution,
+)
+from lydite.models.huggingface.config import Config
+from lydite.models.huggingface.dense import FAMILIES as DENSE
+from lydite.models.huggingface.dense import _lfm2_feed
+from lydite.models.huggingface.family import (
+    HEADS,
+    Family,
+    Layer,
+    activation,
+    attention,
+    dense,
+    every,
+    sliding,
+)
+
+_COUNT = (
+    "num_experts",
+    "num_local_experts",
+    "n_routed_experts",
+    "moe_num_experts",
+    "num_routed_experts",
+    "ffn_num_experts",
+)
+_PER_TOKEN = (
+    "num_experts_per_tok",
+    "num_experts_per_token",
+    "experts_per_token",
+    "top_k_experts",
+    "moe_k",
+    "moe_topk",
+    "num_experts_per_topk",
+)
+_INNER = ("moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size")
+_SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
+_SHARED_INNER = (
+    "shared_expert_intermediate_size",
+    "moe_shared_expert_intermediate_size",
+    "shared_intermediate_size",
+)
+
+Feed = Callable[[Config, Layer], Dense | Experts | None]
+
+
+def _experts(c: Config, layer: Layer, **changes: Any) -> Experts:
+    """The experts of a layer, by whichever names the config has for their sizes."""
+    count, inner = c.size(*_COUNT), c.size(*_INNER)
+    per_token = c.size(*_PER_TOKEN, default=2)
+    if per_token > count:
+        raise c.refuse(c.name_of(*_PER_TOKEN), f"up to the {count} experts")
+    shared = c.size(*_SHARED_INNER, default=c.size(*_SHARED, default=0, low=0) * inner, low=0)
+    values: dict[str, Any] = {
+        "count": count,
+        "per_token": per_token,
+        "inner": inner,
+        "activation": activation(c, layer.family),
+        "gated": layer.family.gated,
+        "shared": shared,
+    }
+    return Experts(**{**values, **changes})
+
+
+def _is_dense(c: Config, layer: Layer) -> bool:
+    """Whether a layer has one dense part although the model has experts."""
+    listed = c.texts("mlp_layer_types", layer.count)
+    if listed is not None:
+        return listed[layer.index] == "dense"
+    if layer.index in (c.numbers("mlp_only_layers") or ()):
+        return True
+    first = c.size(
+        "first_k_dense_replace", "num_dense_layers", "moe_layer_start_index", default=0, low=0
+    )
+    if layer.index < first:
+        return True
+    frequency = c.raw("moe_layer_freq")
+    if isinstance(frequency, list):
+        return not frequency[layer.index] if layer.index < len(frequency) else False
+    step = c.size("decoder_sparse_step", default=1, low=0)
+    if step and (layer.index + 1) % step:
+        return True
+    interval = c.size("moe_layer_freq", "moe_layer_interval", default=1)
+    if "moe_layer_interval" in c.data:
+        last = c.raw("moe_layer_end_index", default=layer.count)
+        end = last if isinstance(last, int) and last >= 0 else layer.count
+        return bool((layer.index + 1) % interval) or layer.index > end
+    return bool(layer.index % interval)
+
+
+def mixed(**changes: Any) -> Feed:
+    """Experts, or one dense part in the layers that the config names."""
+
+    def feed(c: Config, layer: Layer) -> Dense | Experts:
+        if _is_dense(c, layer):
+            return dense(c, layer, "intermediate_size", "ffn_hidden_size")
+        return _experts(c, layer, **changes)
+
+    return feed
+
+
+def _latent(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Multi-head latent attention, in all layers or in those that are not linear."""
+    theta, _ = c.rotary(theta=layer.family.theta)
+    c.skip("head_dim", "qk_head_dim", "num_key_value_heads", "use_nope", "mla_use_nope")
+    return (
+        LatentAttention(
+            heads=c.size(*HEADS),
+            query_rank=c.size("q_lora_rank", default=0),
+            kv_rank=c.size("kv_lora_rank", default=512),
+            nope=c.size("qk_nope_head_dim", default=128),
+            rope=c.size("qk_rope_head_dim", default=64),
+            value=c.size("v_head_dim", default=128),
+            bias=c.flag("attention_bias", default=False),
+            rope_theta=theta,
+            index_heads=c.size("index_n_heads", default=0),
+            index_size=c.size("index_head_dim", default=128),
+            index_top=c.size("index_topk", default=2048),
+        ),
+    )
+
+
+def _oss_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    return (attention(c, layer, sinks=True),)
+
+
+def _qwen_next(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Gated attention in every fourth layer, a gated delta rule in the others."""
+    if layer.type != "linear_attention":
+        return (attention(c, layer, gated=True),)
+    return (
+        GatedDelta(
+            key_heads=c.size("linear_num_key_heads", default=16),
+            value_heads=c.size("linear_num_value_heads", default=32),
+            key=c.size("linear_key_head_dim", default=128),
+            value=c.size("linear_value_head_dim", default=128),
+            kernel=c.size("linear_conv_kernel_dim", default=4),
+        ),
+    )
+
+
+def _qwen_next_types(c: Config, layers: int) -> list[str]:
+    period = c.size("full_attention_interval", default=4)
+    return ["full_attention" if not (i + 1) % period else "linear_attention" for i in range(layers)]
+
+
+def _llama4(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Layers without positions attend to all tokens, the others to a chunk."""
+    turned = _llama4_turned(c, layer.index)
+    size = c.size("attention_chunk_size", default=8192)
+    window = {"window": size} if turned else {"rotary": 0}
+    return (attention(c, layer, **window),)
+
+
+def _llama4_turned(c: Config, index: int) -> bool:
+    listed = c.numbers("no_rope_layers")
+    period = c.size("no_rope_layer_interval", default=4)
+    return bool(listed[index] if listed else (index + 1) % period)
+
+
+def _llama4_feed(c: Config, layer: Layer) -> Dense | Experts:
+    step = c.size("interleave_moe_layer_step", default=1)
+    listed = c.numbers("moe_layers")
+    sparse = layer.index in listed if listed is not None else not (layer.index + 1) % step
+    if not sparse:
+        return dense(
+            c, layer, "intermediate_size_mlp", inner=c.size("intermediate_size_mlp", default=16384)
+        )
+    inner = c.size("intermediate_size")
+    return _experts(c, layer, inner=inner, shared=inner, sigmoid=True)
+
+
+def _gemma4(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Layers that see all tokens have wider heads; the last ones use others' keys and values."""
+    full = layer.type == "full_attention"
+    shared = c.size("num_kv_shared_layers", default=0, low=0)
+    head = c.size("head_dim", default=256)
+    heads: dict[str, Any] = {"size": head}
+    own = c.raw("per_layer_config", default={})
+    given = (
+        own.get(str(layer.index), own.get(f"{layer.index:02d}", {}))
+        if isinstance(own, dict)
+        else {}
+    )
+    if full:
+        heads["size"] = c.size("global_head_dim", default=512)
+        if c.flag("attention_k_eq_v", default=False):
+            usual = c.size("num_key_value_heads", default=4)
+            heads["kv_heads"] = c.size("num_global_key_value_heads", default=usual)
+            heads["key_is_value"] = True
+    if isinstance(given, dict) and own:
+        inner = Config(given, c.where)
+        heads["size"] = inner.size("head_dim", default=head)
+        if given.get("num_key_value_heads"):
+            heads["kv_heads"] = inner.size("num_key_value_heads")
+    theta, partial = c.rotary(
+        theta=1e6 if full else 1e4, partial=0.25 if full else 1.0, layer_type=layer.type
+    )
+    heads |= {"rope_theta": theta, "rotary": int(heads["size"] * partial) // 2 * 2}
+    first = layer.count - shared
+    if shared and layer.index >= first:
+        types = c.texts("layer_types", layer.count) or every(6)(c, layer.count)
+        types[-1] = "full_attention"
+        same = [i for i in range(first) if types[i] == layer.type]
+        heads["shared_from"] = same[-1] if same else None
+    return (attention(c, layer, **heads),)
+
+
+def _gemma4_feed(c: Config, layer: Layer) -> Dense | Experts:
+    shared = c.size("num_kv_shared_layers", default=0, low=0)
+    wide = c.flag("use_double_wide_mlp", default=False) and layer.index >= layer.count - shared
+    inner = c.size("intermediate_size", default=9216) * (2 if shared and wide else 1)
+    if c.flag("enable_moe_block", default=False):
+        return _experts(c, layer, shared=0, beside=inner)
+    return dense(c, layer, inner=inner)
+
+
+def _gemma4_inputs(c: Config, values: dict[str, Any]) -> None:
+    values["per_layer"] = c.size("hidden_size_per_layer_input", default=256, low=0)
+    values["per_layer_vocabulary"] = c.size("vocab_size_per_layer_input", default=262144)
+
+
+# --- states --------------------------------------------------------------------------------------
+
+
+def _mamba(c: Config, layer: Layer, **changes: Any) -> Mamba:
+    inner = c.size(
+        "intermediate_size", "d_inner", default=layer.hidden * c.size("expand", default=2)
+    )
+    rank = c.raw("time_step_rank", "mamba_dt_rank", default="auto")
+    values: dict[str, Any] = {
+        "inner": inner,
+        "state": c.size("state_size", "mamba_d_state", default=16),
+        "kernel": c.size("conv_kernel", "mamba_d_conv", default=4),
+        "rank": -(-layer.hidden // 16)
+        if rank == "auto"
+        else c.size("time_step_rank", "mamba_dt_rank"),
+        "bias": c.flag("use_bias", "mamba_proj_bias", default=False),
+        "conv_bias": c.flag("use_conv_bias", "mamba_conv_bias", default=True),
+    }
+    return Mamba(**{**values, **changes})
+
+
+def _mamba2(c: Config, layer: Layer, **changes: Any) -> Mamba2:
+    expand = c.size("mamba_expand", "expand", default=2)
+    size = (
+        c.size("mamba_head_dim", "mamba_d_head", "head_dim", default=64)
+        if not isinstance(c.raw("mamba_d_head"), str)
+        else 0
+    )
+    inner = c.size("mamba_d_ssm", default=expand * layer.hidden)
+    heads = c.size("mamba_num_heads", "mamba_n_heads", "num_heads", default=inner // (size or 64))
+    values: dict[str, Any] = {
+        "heads": heads,
+        "size": size or inner // heads,
+        "state": c.size("ssm_state_size", "mamba_d_state", "state_size", default=128),
+        "groups": c.size("mamba_n_groups", "n_groups", "mamba_ngroups", default=8),
+        "kernel": c.size("conv_kernel", "mamba_d_conv", default=4),
+        "bias": c.flag("mamba_proj_bias", "use_bias", default=False),
+        "conv_bias": c.flag("use_conv_bias", "mamba_conv_bias", default=True),
+    }
+    return Mamba2(**{**values, **changes})
+
+
+_PATTERN = {"M": "linear_attention", "*": "full_attention", "-": "mlp", "E": "moe"}
+
+
+def _nemotron_types(c: Config, layers: int) -> list[str]:
+    """A letter for each layer: M a state, * attention, - a dense part, E experts."""
+    listed = c.texts("layers_block_type", layers)
+    if listed is not None:
+        return listed
+    pattern = c.raw("hybrid_override_pattern", default="M-M-M-M*-" * layers)
+    if (
+        not isinstance(pattern, str)
+        or set(pattern[:layers]) - set(_PATTERN)
+        or len(pattern) < layers
+    ):
+        raise c.refuse("hybrid_override_pattern", f"{layers} letters of M, *, -, E")
+    return [_PATTERN[letter] for letter in pattern[:layers]]
+
+
+def _nemotron_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    if layer.type in ("linear_attention", "mamba"):
+        return (_mamba2(c, layer, bias=c.flag("mamba_proj_bias", "use_bias", default=False)),)
+    return (attention(c, layer),) if layer.type in ("full_attention", "attention") else ()
+
+
+def _nemotron_feed(c: Config, layer: Layer) -> Dense | Experts | None:
+    if layer.type == "mlp":
+        return dense(c, layer)
+    latent = c.size("moe_latent_size", default=0)
+    inner = c.size("moe_intermediate_size", default=1)
+    return _experts(c, layer, inner=inner, latent=latent) if layer.type == "moe" else None
+
+
+def _hybrid_types(c: Config, layers: int) -> list[str]:
+    """Attention in the layers of a list, or in one of a period; states in the others."""
+    listed = c.texts("layers_block_type", layers)
+    if listed is not None:
+        return ["full_attention" if t in ("attention", "full_attention") else t for t in listed]
+    chosen = c.numbers("attn_layer_indices")
+    if chosen is not None:
+        return ["full_attention" if i in chosen else "linear_attention" for i in range(layers)]
+    period = c.size("attn_layer_period", default=8)
+    offset = c.size("attn_layer_offset", default=4, low=0)
+    return ["full_attention" if i % period == offset else "linear_attention" for i in range(layers)]
+
+
+def _listed_types(c: Config, layers: int) -> list[str]:
+    chosen = c.numbers("attn_layer_indices") or []
+    return ["full_attention" if i in chosen else "linear_attention" for i in range(layers)]
+
+
+def _phimoe(c: Config, values: dict[str, Any]) -> None:
+    values["head_bias"] = c.flag("lm_head_bias", default=False)
+
+
+def _gated(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    rotary = {} if layer.type == "sliding_attention" else {"rotary": 0}
+    return (attention(c, layer, gated=True, **rotary),)
+
+
+def _alternating(c: Config, layers: int) -> list[str]:
+    """1 for attention to all tokens, 0 for a state."""
+    listed = c.numbers("attn_type_list")
+    if listed is not None and len(listed) >= layers:
+        return ["full_attention" if item else "linear_attention" for item in listed]
+    return ["linear_attention" if i % 2 else "full_attention" for i in range(layers)]
+
+
+def _minimax(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    heads = c.size(*HEADS)
+    size = c.size("head_dim", default=layer.hidden // heads)
+    if layer.type == "linear_attention":
+        return (LightningAttention(heads=heads, size=size),)
+    turned = c.size("rotary_dim", default=size)
+    return (attention(c, layer, size=size, rotary=turned),)
+
+
+def _kimi_types(c: Config, layers: int) -> list[str]:
+    """Layers are listed by number from 1, or every fourth attends to all tokens."""
+    rule = c.inner("linear_attn_config")
+    full = rule.numbers("full_attn_layers") if rule is not None else None
+    if full is None:
+        full = [i + 1 for i in range(layers) if not (i + 1) % 4]
+    return ["full_attention" if i + 1 in full else "linear_attention" for i in range(layers)]
+
+
+def _kimi_linear(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    if layer.type == "full_attention":
+        return _latent(c, layer)
+    rule = c.inner("linear_attn_config") or c
+    heads = rule.size("num_heads", "linear_num_heads", default=32)
+    size = (
+        rule.size("head_dim", "linear_head_dim", default=128)
+        if rule is not c
+        else (c.size("linear_head_dim", default=128))
+    )
+    heads = c.size("linear_num_heads", default=32) if rule is c else heads
+    kernel = rule.size("short_conv_kernel_size", "linear_conv_kernel_dim", default=4)
+    return (
+        GatedDelta(
+            key_heads=heads, value_heads=heads, key=size, value=size, kernel=kernel, rank=size
+        ),
+    )
+
+
+def _mimo2_types(c: Config, layers: int) -> list[str]:
+    listed = c.numbers("hybrid_layer_pattern")
+    if listed is not None and len(listed) >= layers:
+        return ["sliding_attention" if item else "full_attention" for item in listed[:layers]]
+    return ["sliding_attention" if i % 5 else "full_attention" for i in range(layers)]
+
+
+def _mimo2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Layers with a window have more heads of keys and values, and sinks."""
+    value = c.size("v_head_dim", default=128)
+    if layer.type == "full_attention":
+        return (attention(c, layer, value=value),)
+    usual = 2 * c.size("num_key_value_heads", default=4)
+    kv = c.size("swa_num_key_value_heads", default=usual)
+    return (attention(c, layer, value=value, kv_heads=kv, sinks=True),)
+
+
+def _no_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    del c, layer
+    return ()
+
+
+def _longcat(c: Config, values: dict[str, Any]) -> None:
+    """Each layer is two of attention and a dense part; experts run beside the first.
+
+    LongCat-Flash, arXiv:2509.01322: the experts see what the first dense part sees.
+    """
+    layers, hidden = values["layers"], values["hidden"]
+    family = FAMILIES["longcat_flash"]
+    layer = Layer(0, layers, "full_attention", hidden, family)
+    inner = c.size("ffn_hidden_size", default=12288)
+    experts = _experts(c, layer, shared=inner, idle=c.size("zero_expert_num", default=256, low=0))
+    mixer = _latent(c, layer)
+    first = Block(mixers=mixer, feed=experts)
+    second = Block(mixers=mixer, feed=dense(c, layer, inner=inner))
+    values |= {"blocks": (first, second) * layers, "layers": 2 * layers}
+
+
+def _jamba_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    if layer.type == "full_attention":
+        return (attention(c, layer),)
+    inner = layer.hidden * c.size("mamba_expand", default=2)
+    return (_mamba(c, layer, inner=inner, norms=True),)
+
+
+def _jamba_feed(c: Config, layer: Layer) -> Dense | Experts:
+    period = c.size("expert_layer_period", default=2)
+    offset = c.size("expert_layer_offset", default=1, low=0)
+    if c.size("num_experts", default=16) > 1 and layer.index % period == offset:
+        return _experts(c, layer)
+    return dense(c, layer)
+
+
+def _bamba_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    if layer.type in ("full_attention", "attention"):
+        return (attention(c, layer),)
+    return (
+        _mamba2(
+            c,
+            layer,
+            state=c.size("mamba_d_state", default=256),
+            groups=c.size("mamba_n_groups", default=1),
+        ),
+    )
+
+
+def _granite_hybrid_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    rotary = {} if c.raw("position_embedding_type", default="rope") == "rope" else {"rotary": 0}
+    if layer.type in ("full_attention", "attention"):
+        return (attention(c, layer, **rotary),)
+    return (
+        _mamba2(
+            c,
+            layer,
+            state=c.size("mamba_d_state", default=256),
+            groups=c.size("mamba_n_groups", default=1),
+        ),
+    )
+
+
+def _granite_hybrid_feed(c: Config, layer: Layer) -> Dense | Experts:
+    shared = c.size("shared_intermediate_size", default=1024)
+    if not c.size("num_local_experts", default=8, low=0):
+        return dense(c, layer, inner=shared)
+    return _experts(c, layer, shared=shared)
+
+
+def _falcon_h1(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Attention and a state side by side."""
+    state = _mamba2(
+        c,
+        layer,
+        norm=c.flag("mamba_rms_norm", default=False),
+        state=c.size("mamba_d_state", default=256),
+        groups=c.size("mamba_n_groups", default=1),
+    )
+    return (state, attention(c, layer))
+
+
+def _state_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    return (_mamba(c, layer),)
+
+
+def _state2_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    return (_mamba2(c, layer),)
+
+
+def _no_feed(c: Config, layer: Layer) -> None:
+    del c, layer
+
+
+def _lfm2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    if layer.type == "full_attention":
+        return (attention(c, layer),)
+    kernel = c.size("conv_L_cache", default=3)
+    return (ShortConvolution(kernel=kernel, bias=c.flag("conv_bias", default=False)),)
+
+
+def _lfm2_types(c: Config, layers: int) -> list[str]:
+    chosen = c.numbers("full_attn_idxs")
+    full = range(layers) if chosen is None else chosen
+    return ["full_attention" if i in full else "conv" for i in range(layers)]
+
+
+_QWEN_MOE = replace(DENSE["qwen3"], kv=4, head=0, feed=mixed())
+_DEEPSEEK = Family(uneven_heads=True, mixers=_latent, feed=mixed(sigmoid=True), positions=4096)
+_GLM_MOE = Family(
+    uneven_heads=True,
+    kv=8,
+    qkv=("attention_bias", False),
+    partial=0.5,
+    feed=mixed(sigmoid=True),
+    eps=1e-5,
+    positions=131072,
+    qk_norm=("use_qk_norm", False, "head"),
+)
+_QWEN_NEXT = Family(
+    kv=2,
+    head=256,
+    qkv=("attention_bias", False),
+    out=("attention_bias", False),
+    partial=0.25,
+    qk_norm="head",
+    mixers=_qwen_next,
+    types=_qwen_next_types,
+    positions=32768,
+)
+_GRANITE_MOE = replace(DENSE["llama"], feed=mixed(), dense=False)
+
+FAMILIES: dict[str, Family] = {
+    "mixtral": Family(
+        kv=8, positions=131072, theta=1e6, eps=1e-5, feed=mixed(), window=sliding(None, types=False)
+    ),
+    "qwen2_moe": replace(
+        DENSE["qwen2"], kv=16, qkv=("qkv_bias", True), feed=mixed(shared_gate=True)
+    ),
+    "qwen3_moe": _QWEN_MOE,
+    "qwen3_next": replace(_QWEN_NEXT, feed=mixed(shared_gate=True)),
+    "qwen3_5_text": replace(_QWEN_NEXT, kv=4),
+    "qwen3_5_moe_text": replace(_QWEN_NEXT, feed=mixed(shared_gate=True)),
+    "deepseek_v2": replace(_DEEPSEEK, feed=mixed(), positions=2048),
+    "deepseek_v3": _DEEPSEEK,
+    "deepseek_v32": replace(_DEEPSEEK, positions=163840),
+    "kimi_k2": _DEEPSEEK,
+    "glm4_moe": _GLM_MOE,
+    "glm4_moe_lite": replace(_DEEPSEEK, eps=1e-5, positions=202752),
+    "minicpm3": Family(mixers=_latent, eps=1e-5, positions=32768),
+    "gpt_oss": Family(
+        kv=8,
+        head=64,
+        qkv=("attention_bias", True),
+        out=("attention_bias", True),
+        theta=150000.0,
+        eps=1e-5,
+        mixers=_oss_mixer,
+        types=every(2),
+        window=sliding(128),
+        feed=mixed(bias=True, router_bias=True),
+        positions=131072,
+    ),
+    "minimax_m2": Family(
+        kv=8,
+        qk_norm=("use_qk_norm", True, "whole"),
+        theta=5e6,
+        feed=mixed(sigmoid=True),
+        positions=196608,
+    ),
+    "llama4_text": replace(
+        DENSE["llama"], kv=8, head=128, mixers=_llama4, feed=_llama4_feed, theta=5e5, eps=1e-5
+    ),
+    "gemma4_text": replace(
+        DENSE["gemma3_text"],
+        mixers=_gemma4,
+        types=every(6),
+        feed=_gemma4_feed,
+        window=sliding(512),
+        change=_gemma4_inputs,
+        vocabulary=262144,
+    ),
+    "olmoe": replace(DENSE["llama"], qk_norm="whole", feed=mixed(shared=0), eps=1e-5, dense=False),
+    "phimoe": replace(
+        DENSE["llama"], norm="layer", kv=8, feed=mixed(), eps=1e-5, change=_phimoe, positions=131072
+    ),
+    "granitemoe": _GRANITE_MOE,
+    "granitemoeshared": _GRANITE_MOE,
+    "granitemoehybrid": replace(
+        DENSE["llama"],
+        mixers=_granite_hybrid_mixer,
+        feed=_granite_hybrid_feed,
+        types=_hybrid_types,
+        dense=False,
+    ),
+    "ernie4_5_moe": replace(
+        DENSE["ernie4_5"], kv=4, head=0, theta=5e5, feed=mixed(correction=True)
+    ),
+    "dots1": replace(_GLM_MOE, partial=1.0, kv=32, qk_norm="head", feed=mixed(sigmoid=True)),
+    "hunyuan_v1_moe": replace(DENSE["hunyuan_v1_dense"], feed=mixed()),
+    "mamba": Family(
+        mixers=_state_mixer, feed=_no_feed, rotary=False, tied=True, eps=1e-5, positions=1 << 20
+    ),
+    "falcon_mamba": Family(
+        mixers=_state_mixer, feed=_no_feed, rotary=False, tied=True, eps=1e-5, positions=1 << 20
+    ),
+    "mamba2": Family(
+        mixers=_state2_mixer, feed=_no_feed, rotary=False, eps=1e-5, positions=1 << 20
+    ),
+    "nemotron_h": Family(
+        qkv=("attention_bias", False),
+        out=("attention_bias", False),
+        dense=("mlp_bias", False),
+        kv=8,
+        head=128,
+        eps=1e-5,
+        activation="relu2",
+        gated=False,
+        rotary=False,
+        mixers=_nemotron_mixer,
+        feed=_nemotron_feed,
+        types=_nemotron_types,
+        positions=4096,
+    ),
+    "jamba": Family(
+        kv=8,
+        rotary=False,
+        mixers=_jamba_mixer,
+        feed=_jamba_feed,
+        types=_hybrid_types,
+        positions=262144,
+    ),
+    "minimax": Family(
+        kv=8,
+        eps=1e-5,
+        mixers=_minimax,
+        types=_alternating,
+        theta=1e6,
+        feed=mixed(),
+        positions=131072,
+    ),
+    "kimi_linear": replace(
+        _DEEPSEEK, mixers=_kimi_linear, types=_kimi_types, eps=1e-5, rotary=False, positions=1 << 20
+    ),
+    "mimo_v2_flash": Family(
+        kv=4,
+        head=192,
+        qkv=("attention_bias", False),
+        theta=5e6,
+        partial=0.334,
+        eps=1e-5,
+        mixers=_mimo2,
+        feed=mixed(sigmoid=True),
+        types=_mimo2_types,
+        window=sliding(128),
+        positions=262144,
+    ),
+    "longcat_flash": replace(
+        _DEEPSEEK,
+        eps=1e-5,
+        change=_longcat,
+        theta=1e7,
+        feed=_no_feed,
+        mixers=_no_mixer,
+        positions=131072,
+    ),
+    "afmoe": Family(
+        kv=16,
+        head=128,
+        qkv=("attention_bias", False),
+        out=("attention_bias", False),
+        order="around",
+        qk_norm="head",
+        eps=1e-5,
+        mixers=_gated,
+        types=every(4, "global_attn_every_n_layers"),
+        window=sliding(1024),
+        feed=mixed(sigmoid=True, correction=True),
+        positions=16384,
+    ),
+    "exaone_moe": replace(
+        DENSE["exaone4"], order="before", types=every(4), feed=mixed(sigmoid=True)
+    ),
+    "aria_text": replace(DENSE["llama"], feed=mixed(), dense=False),
+    "bailing_moe": Family(
+        kv=4,
+        qkv=("use_qkv_bias", False),
+        out=("use_bias", False),
+        packed=True,
+        qk_norm=("use_qk_norm", False, "head"),
+        feed=mixed(),
+        positions=32768,
+    ),
+    "gemma4_unified_text": replace(
+        DENSE["gemma3_text"],
+        mixers=_gemma4,
+        types=every(6),
+        feed=_gemma4_feed,
+        window=sliding(512),
+        vocabulary=262144,
+    ),
+    "flex_olmo": replace(DENSE["olmo2"], feed=mixed()),
+    "bamba": Family(
+        kv=8, partial=0.5, eps=1e-5, mixers=_bamba_mixer, types=_listed_types, positions=262144
+    ),
+    "falcon_h1": replace(DENSE["llama"], kv=8, eps=1e-5, mixers=_falcon_h1, positions=8192),
+    "lfm2": Family(
+        kv=8,
+        qk_norm="head",
+        tied=True,
+        theta=1e6,
+        eps=1e-5,
+        mixers=_lfm2,
+        feed=_lfm2_feed,
+        types=_lfm2_types,
+        positions=128000,
+    ),
+    "lfm2_moe": Family(
+        kv=8,
+        qk_norm="head",
+        tied=True,
+        theta=1e6,
+        eps=1e-5,
+        mixers=_lfm2,
+        feed=mixed(sigmoid=True),
+        types=_lfm2_types,
+        positions=128000,
+    ),
+}
+"""Rows by `model_type`."""

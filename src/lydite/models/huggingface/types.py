@@ -1,0 +1,124 @@
+"""Every `model_type` that is built, and those that go by another one's row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lydite.errors import InputError
+from lydite.models.dimensions import Decoder
+from lydite.models.huggingface import encoders
+from lydite.models.huggingface.config import Config
+from lydite.models.huggingface.dense import FAMILIES as DENSE
+from lydite.models.huggingface.experts import FAMILIES as EXPERTS
+from lydite.models.huggingface.family import Family, decoder
+from lydite.models.huggingface.heads import classes, head_of
+
+
+@dataclass(frozen=True)
+class ConfigType:
+    """How the configs of one `model_type` are built.
+
+    Attributes:
+        build: "module:function" that takes the dimensions.
+        read: The dimensions of a config.
+        options: Options that the builder takes beside batch and dtype.
+    """
+
+    build: str
+    read: Callable[[Config], Any]
+    options: tuple[str, ...]
+
+
+_FAMILIES = {**DENSE, **EXPERTS}
+
+ALIASES = {
+    "cwm": "llama",
+    "exaone4_5_text": "exaone4",
+    "glm4v_moe_text": "glm4_moe",
+    "glm4v_text": "glm4",
+    "glm_moe_dsa": "deepseek_v32",
+    "gpt-sw3": "gpt2",
+    "iquestcoder": "llama",
+    "kimi_k25_text": "deepseek_v3",
+    "pixtral_text": "mistral",
+    "phi3_v": "phi3",
+    "bailing_moe_v2": "bailing_moe",
+    "qwen2_5_omni_text": "qwen2",
+    "qwen2_5_vl_text": "qwen2",
+    "qwen2_vl_text": "qwen2",
+    "qwen3_omni_moe_text": "qwen3_moe",
+    "qwen3_vl_moe_text": "qwen3_moe",
+    "qwen3_vl_text": "qwen3",
+    "solar_open": "glm4_moe",
+    "voxtral_text": "llama",
+    "llama_bidirectional": "llama",
+    "minicpm_text": "minicpm",
+    "deepseek": "deepseek_v2",
+    "deepseek_vl_v2": "deepseek_v2",
+}
+"""Types that are built as another one."""
+
+TEXT_OF = {
+    "gemma3": "gemma3_text",
+    "gemma3n": "gemma3n_text",
+    "gemma4": "gemma4_text",
+    "gemma4_unified": "gemma4_unified_text",
+    "glm4v": "glm4v_text",
+    "glm4v_moe": "glm4v_moe_text",
+    "idefics3": "llama",
+    "internvl": "qwen2",
+    "internvl_chat": "internlm2",
+    "kimi_vl": "deepseek_v3",
+    "llama4": "llama4_text",
+    "llava": "llama",
+    "llava_next": "llama",
+    "llava_onevision": "qwen2",
+    "mistral3": "mistral",
+    "paligemma": "gemma",
+    "qwen2_5_vl": "qwen2",
+    "qwen2_audio": "qwen2",
+    "qwen2_vl": "qwen2",
+    "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
+    "qwen3_vl": "qwen3",
+    "qwen3_vl_moe": "qwen3_moe",
+    "smolvlm": "llama",
+    "voxtral": "llama",
+}
+"""Type of the language part of a model that sees or hears, where the part does not say it."""
+
+
+def _language_model(family: Family) -> ConfigType:
+    def read(c: Config) -> Decoder:
+        return _with_head(c, decoder(c, family))
+
+    return ConfigType("lydite.models.decoder:decoder", read, ("sequence", "context", "phase"))
+
+
+def _with_head(c: Config, size: Decoder) -> Decoder:
+    """The head that `architectures` names; scores of the next token where nothing is said."""
+    named = head_of(c)
+    if named == "ForSequenceClassification":
+        return replace(size, head="classes", classes=classes(c))
+    if named in ("Model", "TextModel"):
+        return replace(size, head="")
+    if named in ("", "ForCausalLM", "LMHeadModel", "ForConditionalGeneration"):
+        return size
+    raise InputError(
+        f"the head '{named}' of architectures is not built",
+        where=c.where,
+        allowed="ForCausalLM, ForSequenceClassification, Model",
+    )
+
+
+TYPES: dict[str, ConfigType] = {
+    **{name: _language_model(family) for name, family in _FAMILIES.items()},
+    **{name: _language_model(_FAMILIES[other]) for name, other in ALIASES.items()},
+    **{
+        name: ConfigType(build, read, options)
+        for name, (build, read, options) in encoders.TYPES.items()
+    },
+}
+"""Rows by `model_type`."""

@@ -1,0 +1,178 @@
+"""Encoders whose states a decoder attends to: T5, BART and Whisper by their dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lydite.graph import Builder, Graph, Tensor
+from lydite.models.blocks import Attention, Dense
+from lydite.models.dimensions import EncoderDecoder, Stack
+from lydite.models.mixers import Tokens, counted, normed
+from lydite.models.parts import with_names
+from lydite.models.transformer import ATTENTION_OPSET, dense
+
+
+def encoder_decoder(
+    size: EncoderDecoder,
+    *,
+    batch: int,
+    sequence: int = 128,
+    context: int = 0,
+    phase: str = "forward",
+    dtype: str = "float32",
+) -> Graph:
+    """An encoder and a decoder, in one of three phases.
+
+    - "forward": both over `sequence` tokens (of sound, over its frames); logits of all of them.
+    - "prefill": the encoder, and the decoder's first token.
+    - "decode": one more token; the encoder's states and the cache of `context` tokens go in.
+
+    Args:
+        size: Dimensions.
+        batch: Samples at once.
+        sequence: Tokens of each sample, of the encoder and of the decoder.
+        context: Tokens that were decoded before, in the phase "decode".
+        phase: What is computed.
+        dtype: Precision of weights and states.
+    """
+    g = Builder("encoder-decoder", dtype=dtype, opset=ATTENTION_OPSET)
+    table = g.weight((size.vocabulary, size.decoder.hidden), "token_embedding")
+    states = None if phase == "decode" else _encoded(g, size, batch, sequence, table)
+    new = min(sequence, size.positions) if phase == "forward" else 1
+    ids = g.input("decoder_input_ids", (batch, new), "int64")
+    before = context if phase == "decode" else 0
+    tokens = Tokens(g, batch, new, before, cached=phase != "forward")
+    x = _embedded(g, size, ids, table, tokens)
+    bias = _relative(g, size, new, before + new) if size.buckets else None
+    for layer in range(size.decoder.layers):
+        tokens.layer = layer
+        x = _added(g, x, size.decoder, lambda y: _self(y, size.decoder, tokens, bias))
+        x = _added(g, x, size.decoder, lambda y: _cross(y, states, size, tokens))
+        x = _fed(g, x, size.decoder)
+    x = normed(g, x, size.decoder) if size.last_norm else x
+    flat = g.reshape(x, [-1, size.decoder.hidden])
+    scores = (
+        g.op("Gemm", flat, table, transB=1, name="lm_head")
+        if size.tied
+        else g.linear(flat, size.vocabulary, bias=False, name="lm_head")
+    )
+    logits = g.reshape(scores, [batch, new, size.vocabulary])
+    names = {logits.name: "logits", **{t.name: name for name, t in tokens.kept.items()}}
+    return with_names(g.build(logits, *tokens.kept.values()), names)
+
+
+def _encoded(g: Builder, size: EncoderDecoder, batch: int, sequence: int, table: Tensor) -> Tensor:
+    tokens = Tokens(g, batch, size.frames or sequence, causal=False)
+    if size.bins:
+        x = _sound(g, size, batch)
+    else:
+        ids = g.input("input_ids", (batch, sequence), "int64")
+        x = _embedded(g, size, ids, table, tokens)
+    bias = _relative(g, size, tokens.count, tokens.count) if size.buckets else None
+    for layer in range(size.encoder.layers):
+        tokens.layer = layer
+        x = _added(g, x, size.encoder, lambda y: _self(y, size.encoder, tokens, bias))
+        x = _fed(g, x, size.encoder)
+    return normed(g, x, size.encoder) if size.last_norm else x
+
+
+def _sound(g: Builder, size: EncoderDecoder, batch: int) -> Tensor:
+    """Whisper: two convolutions over frames, the second of which halves them, and positions."""
+    hidden = size.encoder.hidden
+    x = g.input("input_features", (batch, size.bins, 2 * size.frames))
+    x = g.op("Gelu", g.conv(x, hidden, 3, pad=1, name="frames"))
+    x = g.op("Gelu", g.conv(x, hidden, 3, stride=2, pad=1, name="frames"))
+    return g.transpose(x, (0, 2, 1)) + g.weight((size.frames, hidden), "frame_embedding")
+
+
+def _embedded(g: Builder, size: EncoderDecoder, ids: Tensor, table: Tensor, t: Tokens) -> Tensor:
+    x = g.op("Gather", table, ids)
+    if not size.buckets:
+        rows = size.positions + size.position_offset
+        places = t.positions
+        if size.position_offset:
+            places = places + g.constant(size.position_offset, "offset")
+        x = x + g.op("Gather", g.weight((rows, x.shape[-1]), "position_embedding"), places)
+    return normed(g, x, size.decoder) if size.embedding_norm else x
+
+
+def _relative(g: Builder, size: EncoderDecoder, queries: int, keys: int) -> Tensor:
+    """T5's bias of each head by distance, shared by all layers: [1, heads, queries, keys].
+
+    Distances go into buckets that grow with them (arXiv:1910.10683, section 2.1); here they are
+    cut at the last bucket, which costs the same.
+    """
+    table = g.weight((size.buckets, size.encoder.heads), "relative_positions")
+    rows = g.op("Unsqueeze", counted(g, keys - queries, keys), g.constant([1], "axes"))
+    distance = g.op("Abs", g.op("Sub", rows, counted(g, 0, keys)))
+    bucket = g.op("Min", distance, g.constant(size.buckets - 1, "last"))
+    return g.op("Unsqueeze", g.transpose(g.op("Gather", table, bucket), (2, 0, 1)), g.constant([0]))
+
+
+def _added(g: Builder, x: Tensor, size: Stack, part: Any) -> Tensor:
+    """A part with its norm, added to its input."""
+    if size.order == "last":
+        return normed(g, x + part(x), size)
+    return x + part(normed(g, x, size))
+
+
+def _fed(g: Builder, x: Tensor, size: Stack) -> Tensor:
+    feed = size.all_blocks[0].feed
+    assert isinstance(feed, Dense)
+    return _added(g, x, size, lambda y: dense(g, y, feed, size.hidden))
+
+
+def _attention_of(size: Stack) -> Attention:
+    mixer = size.all_blocks[0].mixers[0]
+    assert isinstance(mixer, Attention)
+    return mixer
+
+
+def _self(x: Tensor, size: Stack, t: Tokens, bias: Tensor | None) -> Tensor:
+    g, a = t.g, _attention_of(size)
+    query, key, value = _projected(g, x, x, a)
+    attrs: dict[str, Any] = {"q_num_heads": a.heads, "kv_num_heads": a.heads}
+    attrs |= {"is_causal": 1} if t.causal else {}
+    shape = (t.batch, a.heads, t.context, a.size)
+    past = [t.past(part, shape) for part in ("key", "value")]
+    inputs = [query, key, value, bias, *past]
+    while inputs[-1] is None:
+        inputs.pop()
+    if not t.cached:
+        mixed = g.op("Attention", *inputs, **attrs)
+    else:
+        mixed, keys, values = g.ops("Attention", *inputs, outputs=3, **attrs)
+        t.keep("key", keys)
+        t.keep("value", values)
+    return g.linear(mixed, size.hidden, bias=a.output_bias, name="attention_output")
+
+
+def _cross(x: Tensor, states: Tensor | None, size: EncoderDecoder, t: Tokens) -> Tensor:
+    """Attention to the encoder's states, whose keys and values a decoding step takes as inputs."""
+    g, a = t.g, _attention_of(size.decoder)
+    heads = {"q_num_heads": a.heads, "kv_num_heads": a.heads}
+    if states is not None:
+        parts = _projected(g, x, states, a)
+    else:
+        width, length = a.heads * a.size, size.frames or max(1, t.context)
+        query = g.linear(x, width, bias=a.qkv_bias, name="query")
+        kept = (
+            g.input(f"encoder_{part}_{t.layer}", (t.batch, length, width))
+            for part in ("key", "value")
+        )
+        parts = [query, *kept]
+    mixed = g.op("Attention", *parts, **heads)
+    return g.linear(mixed, size.decoder.hidden, bias=a.output_bias, name="attention_output")
+
+
+def _projected(g: Builder, x: Tensor, states: Tensor, a: Attention) -> list[Tensor]:
+    width = a.heads * a.size
+    key_bias = a.qkv_bias and a.key_bias
+    return [
+        g.linear(part, width, bias=bias, name=name)
+        for part, bias, name in (
+            (x, a.qkv_bias, "query"),
+            (states, key_bias, "key"),
+            (states, a.qkv_bias, "value"),
+        )
+    ]
