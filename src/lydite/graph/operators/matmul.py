@@ -172,8 +172,8 @@ def _equation(call: Call) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
 def _router(call: Call) -> Cost:
     """Routing scores per token and expert with bias, after a projection if weights are given.
 
-    A score costs a sigmoid, an addition and, where the operator chooses the experts, one comparison
-    within its group, and log2 comparisons against those kept.
+    A score costs a sigmoid and an addition. If the operator chooses the experts, it also costs a
+    comparison within its group and log2(kept) among those kept, and a function for each one kept.
     """
     experts = call.count(1)
     if call.has(2):

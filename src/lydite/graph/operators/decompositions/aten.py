@@ -37,7 +37,7 @@ def permuted(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def layer_norm(call: DecompositionCall) -> Sequence[Tensor]:
-    """Normalises over the trailing axes `normalized_shape`; also returns mean, inverse deviation."""
+    """Normalises over trailing axes `normalized_shape`; also returns mean, inverse deviation."""
     axis = -len(call.attr("normalized_shape", (0,)))
     epsilon = float(call.attr("eps", 1e-5))
     scale = call.x(1)
