@@ -18,7 +18,7 @@ from lydite.graph import Graph, Op
 from lydite.graph.training.recompute import cut_points
 
 _LEAST_OPS = 4
-"""A shorter pattern is no layer."""
+"""A shorter repeated pattern is not treated as a layer."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,9 @@ def _folded(graph: Graph, start: int, period: int, count: int) -> Blocks:
 
 def _named(ops: Sequence[Op], start: int, period: int, count: int) -> tuple[Block, ...]:
     names = [op.name for op in ops]
-    found = (
+    blocks = (
         Block("head", 1, tuple(names[:start])),
         Block("layer", count, tuple(names[start : start + period])),
         Block("tail", 1, tuple(names[start + period :])),
     )
-    return tuple(block for block in found if block.ops)
+    return tuple(block for block in blocks if block.ops)

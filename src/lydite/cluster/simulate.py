@@ -195,8 +195,8 @@ def rank_step(
     blocks = in_blocks(graph, plan.pp * plan.chunks)
     short, step = blocks.graph, None
     if optimizer is not None:
-        kind = loss or usual_loss([short.type_of(name) for name in short.outputs])
-        short = with_loss(short, kind)
+        loss_name = loss or usual_loss([short.type_of(name) for name in short.outputs])
+        short = with_loss(short, loss_name)
     share = rank_share(short, plan.tp, sequence=plan.sequence_parallel)
     short = share.graph
     parts = plan.tp if plan.sequence_parallel else 1
@@ -213,7 +213,7 @@ def rank_step(
     whole = context_parallel(blocks.graph, plan.cp)
     counts = {name: block.count for block in blocks.blocks for name in block.ops}
     work = [(work_of(op, whole), counts.get(op.name, 1)) for op in whole.ops]
-    flops = sum(count * one.flops for one, count in work if one is not None)
+    flops = sum(count * op_work.flops for op_work, count in work if op_work is not None)
     return RankStep(graph.name, shape, step is not None, dtype, states, flops, share.whole)
 
 
@@ -429,15 +429,15 @@ def _breakdown(
     whole = timeline.makespan_ps * 1e-12
     for stage in range(plan.pp):
         first = stage * wide * len(STREAMS)
-        own = list(range(first, first + len(STREAMS)))
+        servers = list(range(first, first + len(STREAMS)))
         spent: dict[str, float] = {}
         for name in WORK:
-            spent[name] = timeline.covered_ps(CATEGORIES.index(name), own) * 1e-12
+            spent[name] = timeline.covered_ps(CATEGORIES.index(name), servers) * 1e-12
         behind = [CATEGORIES.index(name) for name in WORK]
         for name in SENT:
             category = CATEGORIES.index(name)
-            spent[name] = timeline.exposed_ps(category, behind, own) * 1e-12
-            hidden += (timeline.covered_ps(category, own) * 1e-12 - spent[name]) / plan.pp
+            spent[name] = timeline.exposed_ps(category, behind, servers) * 1e-12
+            hidden += (timeline.covered_ps(category, servers) * 1e-12 - spent[name]) / plan.pp
             behind.append(category)
         for name, seconds in spent.items():
             by_category[name] += seconds / plan.pp

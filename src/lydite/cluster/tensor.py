@@ -73,14 +73,14 @@ def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
     if ranks == 1:
         return Share(graph, {})
     share = _Sharing(decomposed(graph, _needs_primitives), ranks, sequence)
-    found = share.run()
+    local_graph = share.run()
     if not share.products:
         raise InputError(
             f"no product of weights can be split among {ranks} ranks",
             where=graph.name,
             hint="tensor parallelism needs products of weights over the last axis; take --dp",
         )
-    return Share(found, dict(share.whole))
+    return Share(local_graph, dict(share.whole))
 
 
 def _needs_primitives(op: Op) -> bool:
@@ -145,9 +145,9 @@ class _Sharing:
         self._append(new, op, inputs, split.attrs)
         for name, cut in zip(op.outputs, split.outputs, strict=False):
             self.cuts[name] = cut if isinstance(cut, int) else None
-        for kind, axis in split.exchanged:
+        for op_type, axis in split.exchanged:
             axes = new.g.constant([axis], f"{op.name}/axes")
-            row = new.g.op(kind, new.tensor(op.inputs[0]), axes, name=f"{op.name}/{kind}")
+            row = new.g.op(op_type, new.tensor(op.inputs[0]), axes, name=f"{op.name}/{op_type}")
             self._emit(new, "AllReduce", row)
 
     def _compute_whole(self, new: Rewriter, op: Op) -> None:

@@ -38,7 +38,7 @@ def expert_parallel(graph: Graph, ranks: int, *, parts: int = 1) -> Graph:
     if ranks == 1:
         return graph
     if not any(op.op_type == "MoE" for op in graph.ops):
-        raise InputError("has no experts to share out", where=graph.name, hint="leave --ep out")
+        raise InputError("has no experts to distribute", where=graph.name, hint="leave --ep out")
 
     def rewrite(new: Rewriter, op: Op) -> None:
         if op.op_type != "MoE":
@@ -49,7 +49,7 @@ def expert_parallel(graph: Graph, ranks: int, *, parts: int = 1) -> Graph:
         own_weights = [_part(new, w, ranks, op) if w is not None else None for w in weights]
         chosen: Any = op.attrs.get("k", 1)
         sent = _exchanged(new, tokens, op, "dispatch", chosen, ranks, parts)
-        own = new.g.op(
+        own_router = new.g.op(
             "Scatter",
             router,
             domain="lydite",
@@ -61,7 +61,7 @@ def expert_parallel(graph: Graph, ranks: int, *, parts: int = 1) -> Graph:
         made = new.g.append(
             replace(
                 op,
-                inputs=tuple(t.name if t else "" for t in (sent, own, *own_weights)),
+                inputs=tuple(t.name if t else "" for t in (sent, own_router, *own_weights)),
                 outputs=(f"{op.outputs[0]}/own",),
             )
         )[0]

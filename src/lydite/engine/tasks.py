@@ -63,7 +63,7 @@ class Tasks:
         bytes: npt.ArrayLike = 0.0,
         names: Sequence[str] = (),
     ) -> Tasks:
-        """Check and convert columns; a single number stands for a column full of it.
+        """Check and convert columns; a single number fills the whole column.
 
         Raises:
             InputError: a column of another length or type, a negative time or size, a task that

@@ -178,7 +178,7 @@ def test_calibrations_are_kept(tmp_path):
     one = Calibration(1e-6, 2e-12, (2, 4), 30, 0.02)
     assert read_calibration(write_calibration(one, tmp_path / "c.json")) == one
     (tmp_path / "bad.json").write_text('{"launch_s": 1}')
-    with pytest.raises(InputError, match=r"bad.json: no calibration; allowed: an object of"):
+    with pytest.raises(InputError, match=r"bad.json: not a calibration; allowed: an object of"):
         read_calibration(tmp_path / "bad.json")
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(InputError, match=r"bad.json: is not JSON"):

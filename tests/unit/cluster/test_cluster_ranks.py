@@ -236,7 +236,7 @@ def test_experts_that_do_not_divide():
         Plan(dp=6, ep=4)
     with pytest.raises(InputError, match=r"8 experts cannot be shared among 3 ranks.*nearest is 2"):
         step(Plan(dp=3, ep=3), SPARSE)
-    with pytest.raises(InputError, match="has no experts to share out"):
+    with pytest.raises(InputError, match="has no experts to distribute"):
         step(Plan(dp=2, ep=2))
     with pytest.raises(InputError, match="context parallelism needs attention as one operator"):
         rank_step(build_model("resnet50"), Plan(cp=2))

@@ -84,7 +84,7 @@ def test_a_circle_is_named(slow):
     assert str(caught.value) == (
         "4 tasks cannot begin: tasks wait for each other: task 1 ('a') for task 2 ('b'), "
         "task 2 ('b') for task 3 ('c'), task 3 ('c') for task 1 ('a'); "
-        "allowed: dependencies without a circle"
+        "allowed: dependencies without a cycle"
     )
 
 

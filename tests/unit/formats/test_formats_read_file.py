@@ -18,7 +18,7 @@ def tiny(batch=1):
 def test_onnx_with_sizes(tmp_path):
     path = write_onnx(tiny("N"), tmp_path / "x.onnx")
     assert read_file(path, dims={"N": 3}).type_of("relu.out").shape == (3, 4)
-    with pytest.raises(InputError, match="ONNX has no file of parameters"):
+    with pytest.raises(InputError, match="ONNX has no parameter file"):
         read_file(path, params=path)
 
 
@@ -38,7 +38,7 @@ def test_tensorflow(tmp_path):
     )
     assert str(read_file(path).type_of("y")) == "float32[x.0,3]"
     assert str(read_file(path, dims={"x.0": 5}).type_of("y")) == "float32[5,3]"
-    with pytest.raises(InputError, match="TensorFlow has no file of parameters"):
+    with pytest.raises(InputError, match="TensorFlow has no parameter file"):
         read_file(path, params=path)
 
 

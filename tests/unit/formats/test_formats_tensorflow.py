@@ -276,7 +276,7 @@ REFUSED = [
     ([node("a", "Relu", "b")], r"line 1: a \(Relu\): unknown input 'b'"),
     ([node("a", "Relu", "a")], "wait for each other in a cycle"),
     ([node("a", "NoOp", "^b"), node("b", "NoOp", "^a")], "'a', 'b'.* in a cycle|'b', 'a'"),
-    ([STEP[0], STEP[0]], "there is a node 'x' already"),
+    ([STEP[0], STEP[0]], "there is already a node 'x'"),
     ([STEP[0], node("a", "Relu", "x:1")], "reads output 1 of 'x', which has 1"),
     ([STEP[0], node("a", "Relu", "x:y")], "has the input 'x:y'"),
     (
