@@ -1,7 +1,7 @@
 """Blocks of a graph: a repeated layer is kept once with its count, so that depth costs no time.
 
-A net of 80 equal layers becomes head, one layer (80 times) and tail. Partitioning, backward pass
-and estimates then work on that short graph. For a pipeline, a net without repetition is cut where
+A model of 80 equal layers becomes head, one layer (80 times) and tail. Partitioning, backward pass
+and estimates then work on that short graph. For a pipeline, a model without repetition is cut where
 only a single tensor crosses.
 """
 
@@ -27,7 +27,7 @@ class Block:
 
     Attributes:
         name: Name of the block: "head", "layer", "tail" or such as "part 3".
-        count: Number of consecutive repetitions of the block in the net.
+        count: Number of consecutive repetitions of the block in the model.
         ops: Names of its operators in the shortened graph.
     """
 
@@ -53,11 +53,11 @@ def in_blocks(graph: Graph, parts: int = 1) -> Blocks:
     """Divide a graph into blocks.
 
     Args:
-        graph: Inference graph of a net, without a loss.
-        parts: Number of parts to cut a net without repeated layers into.
+        graph: Inference graph of a model, without a loss.
+        parts: Number of parts to cut a model without repeated layers into.
 
     Raises:
-        InputError: the net has too few places to cut.
+        InputError: the model has too few places to cut.
     """
     start, period, count = repetition(graph)
     if count > 1 and count * period > len(graph.ops) / 2:

@@ -87,7 +87,7 @@ AGAIN = "again"
 
 @dataclass
 class BlockCost:
-    """Cost of one block of the net on one rank, for one micro-batch.
+    """Cost of one block of the model on one rank, for one micro-batch.
 
     Attributes:
         block: Block that the costs belong to.
@@ -137,9 +137,9 @@ def outline(
     """The blocks of a rank, with everything but the times of their operators.
 
     Args:
-        blocks: Blocks of the net before it is partitioned.
+        blocks: Blocks of the model before it is partitioned.
         step: Training step on one rank; None for inference.
-        graph: Graph of that step, or one rank's part of the net.
+        graph: Graph of that step, or one rank's part of the model.
         wire_bytes: Bytes per gradient element as sent; None for the size of the weight's element.
     """
     costs = [BlockCost(block) for block in blocks.blocks]
@@ -205,7 +205,7 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
         raise InputError(
             f"there is no time estimate for {', '.join(sorted(unknown))}",
             where=shape.name,
-            hint="lydite profile measures them, or name another model",
+            hint="measure them with lydite profile, or choose another model",
         )
     parts = [
         {

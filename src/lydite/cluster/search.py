@@ -94,7 +94,7 @@ def search(
     """The best training plans over all ranks of a cluster.
 
     Args:
-        build: Function that builds the net for a micro-batch size.
+        build: Function that builds the model for a micro-batch size.
         cluster: Cluster to use; a plan takes all of its devices.
         batch: Samples per step over all ranks.
         estimator, loss, optimizer, constants: As for `simulate_step`.
@@ -149,8 +149,8 @@ def _none(candidates: Sequence[Candidate], cluster: Cluster) -> InputError:
         return InputError("no plan divides model, batch and ranks", where=cluster.name)
     least = min(candidates, key=lambda c: c.memory_bytes)
     return InputError(
-        f"none of {len(candidates)} plans fits: the nearest needs {least.memory_bytes / 2**30:.1f} "
-        f"GiB on a device",
+        f"none of {len(candidates)} plans fits: the smallest needs "
+        f"{least.memory_bytes / 2**30:.1f} GiB on a device",
         where=cluster.name,
         allowed=f"{cluster.device.memory_bytes / 2**30:.1f} GiB",
         hint="take more hosts",
@@ -165,7 +165,7 @@ def _powers(most: int) -> Iterator[int]:
 
 
 def _experts(graph: Graph) -> int:
-    """Number of experts per layer; 1 for a net without experts."""
+    """Number of experts per layer; 1 for a model without experts."""
     weights = [op.inputs[2] for op in graph.ops if op.op_type == "MoE"]
     return int((graph.type_of(weights[0]).shape or (1,))[0]) if weights else 1
 

@@ -165,12 +165,12 @@ class RankStep:
     """One rank's part of a step before its operators are timed.
 
     Attributes:
-        name: Name of the net.
+        name: Name of the model.
         shape: Blocks, operators and messages of the rank.
         training: Whether it is a training step.
         dtype: Data type of the weights.
         states: Number of tensors that the optimiser keeps per weight.
-        forward_flops: FLOPs of the whole net's forward pass for one micro-batch.
+        forward_flops: FLOPs of the whole model's forward pass for one micro-batch.
         computed_whole: Operators computed in full on every rank, as in `StepResult`.
     """
 
@@ -186,11 +186,11 @@ class RankStep:
 def rank_step(
     graph: Graph, plan: Plan, *, loss: str | None = None, optimizer: str | None = "adam"
 ) -> RankStep:
-    """One rank's share of a net; arguments as for `simulate_step`.
+    """One rank's share of a model; arguments as for `simulate_step`.
 
     Raises:
         InputError: heads, widths, experts or layers do not divide.
-        GraphError: the net cannot be trained or partitioned.
+        GraphError: the model cannot be trained or partitioned.
     """
     blocks = in_blocks(graph, plan.pp * plan.chunks)
     short, step = blocks.graph, None
@@ -257,7 +257,7 @@ def simulate_step(
     Raises:
         InputError: the plan does not divide or exceeds the cluster, an operator has no estimate,
             or a reason given at `played_step`.
-        GraphError: the net cannot be trained or partitioned.
+        GraphError: the model cannot be trained or partitioned.
     """
     layers = depth(graph, plan)
     checked(plan, cluster.ranks, layers)
@@ -464,7 +464,8 @@ def fitting(result: StepResult) -> str:
         "buffers": "more --tp or --pp",
         "cache": "a shorter --context, a smaller --batch or more --tp",
     }[largest]
-    return f"{over / 2**30:.1f} GiB more than a device has; {largest} are the most: {advice}"
+    what = "optimiser states" if largest == "optimizer" else largest
+    return f"needs {over / 2**30:.1f} GiB more than a device has, mostly for {what}; try {advice}"
 
 
 def require_fit(result: StepResult) -> StepResult:

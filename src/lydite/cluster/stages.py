@@ -138,7 +138,7 @@ def units_of(
 
     Args:
         costs: Cost of each block.
-        plan: Plan whose recomputation applies; in a net with layers only to the layers, not to
+        plan: Plan whose recomputation applies; in a model with layers only to the layers, not to
             its head and tail.
         groups: Communication groups by name.
         dispatch_s: Time in seconds in which the host launches an operator or a collective; a

@@ -61,7 +61,7 @@ def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
     """One rank's share of a graph.
 
     Args:
-        graph: Graph of a net, with or without its loss.
+        graph: Graph of a model, with or without its loss.
         ranks: Degree of tensor parallelism.
         sequence: Whether operators between the products are split too, along the tokens.
 
@@ -78,7 +78,7 @@ def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
         raise InputError(
             f"no product of weights can be split among {ranks} ranks",
             where=graph.name,
-            hint="tensor parallelism needs products of weights over the last axis; take --dp",
+            hint="tensor parallelism needs products of weights over the last axis; use --dp",
         )
     return Share(local_graph, dict(share.whole))
 
@@ -192,7 +192,7 @@ class _Sharing:
             fits = [n for n in range(1, min(size, 2 * self.ranks) + 1) if size % n == 0]
             near = min(fits, key=lambda n: abs(n - self.ranks))
             raise InputError(
-                f"{what} {size} cannot be shared among {self.ranks} ranks",
+                f"{what} {size} cannot be split among {self.ranks} ranks",
                 where=f"{self.graph.name}: {op.name} ({op.op_type})",
                 allowed=f"divisors of {size}; the nearest is {near}",
             )

@@ -91,7 +91,7 @@ def _part(new: Rewriter, weight: Tensor, ranks: int, op: Op) -> Tensor:
         fits = [n for n in range(1, shape[0] + 1) if shape[0] % n == 0]
         near = min(fits, key=lambda n: abs(n - ranks))
         raise InputError(
-            f"{shape[0]} experts cannot be shared among {ranks} ranks",
+            f"{shape[0]} experts cannot be distributed over {ranks} ranks",
             where=f"{new.graph.name}: {op.name}",
             allowed=f"divisors of {shape[0]}; the nearest is {near}",
         )
@@ -116,7 +116,7 @@ def context_parallel(graph: Graph, ranks: int) -> Graph:
         raise InputError(
             "context parallelism needs attention as one operator, without mask and cache",
             where=graph.name,
-            hint="take a decoder in the phase forward, or leave --cp out",
+            hint="use a decoder in the phase forward, or leave --cp out",
         )
 
     def rewrite(new: Rewriter, op: Op) -> None:

@@ -55,7 +55,9 @@ def test_aisim(tmp_path):
     path.write_text(json.dumps([node]))
     assert read_file(path).inputs == ("x",)
     path.write_text('{"x": 1}')
-    with pytest.raises(InputError, match="content that no reader knows; allowed: AISim's list"):
+    with pytest.raises(
+        InputError, match="has content that no reader recognises; allowed: AISim's list"
+    ):
         read_file(path)
     path.write_text("[")
     with pytest.raises(InputError, match="is not JSON"):
@@ -65,7 +67,9 @@ def test_aisim(tmp_path):
 def test_what_is_not_read(tmp_path):
     path = tmp_path / "x.pbtxt"
     path.write_text("a: 1")
-    with pytest.raises(InputError, match=r"x.pbtxt: content that no reader knows; allowed: SMAUG"):
+    with pytest.raises(
+        InputError, match=r"x.pbtxt: has content that no reader recognises; allowed: SMAUG"
+    ):
         read_file(path)
     with pytest.raises(InputError, match=r"torch\.export\.load unpickles"):
         read_file(tmp_path / "x.pt2")

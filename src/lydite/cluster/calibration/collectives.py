@@ -34,12 +34,17 @@ def calibrate(curves: Mapping[int, Curve], cluster: Cluster) -> Calibration:
             or the cluster's devices do not run NCCL.
     """
     if not curves or min(curves) < 2:
-        raise InputError(f"curves of {sorted(curves)} devices", allowed="one or more, each of 2 up")
+        raise InputError(
+            f"curves of {sorted(curves)} devices",
+            allowed="one or more curves, each of at least 2 devices",
+        )
     bare: list[Floats] = []
     for count, curve in curves.items():
         group = group_of(cluster.first(count), [range(count)], Calibration())
         if group.model != "nccl":
-            raise InputError(f"devices of {cluster.device.vendor} run no NCCL", where=cluster.name)
+            raise InputError(
+                f"devices of {cluster.device.vendor} do not run NCCL", where=cluster.name
+            )
         bare.append(_modelled(group, curve))
     size = np.concatenate([curve.sizes_bytes for curve in curves.values()])
     measured = np.concatenate([curve.seconds for curve in curves.values()])

@@ -149,9 +149,9 @@ def _reason(group: Group, setting: Setting | None, ways: int, kind: str) -> str:
     if setting is not None:
         told = [text for text in setting if text is not None]
         rest = "" if len(told) == 2 else ", the rest as NCCL chooses"
-        return f"{' and '.join(told)} as asked for{rest}"
+        return f"{' and '.join(told)} as requested{rest}"
     if group.model == "plain":
-        return "the default algorithm for this collective: these devices run no NCCL"
+        return "the default algorithm for this collective: these devices do not run NCCL"
     known = len(group.choices(kind, 1.0))
     return f"the fastest of the {known} that NCCL chooses from, of {ways} known"
 
@@ -162,7 +162,7 @@ def _played(
     """The choice with its link time from simulated messages and its latency as modelled."""
     if len(members) > MOST_PLAYED:
         raise InputError(
-            f"{len(members)} ranks, message by message",
+            f"{len(members)} ranks are too many to simulate message by message",
             where="--network links",
             allowed=f"up to {MOST_PLAYED} ranks",
             hint="leave out --network links, or take fewer --ranks",

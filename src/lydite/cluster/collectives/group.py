@@ -329,9 +329,9 @@ def settings_of(cluster: Cluster) -> dict[str, Setting]:
             raise unknown_name("protocol", protocol, PROTOCOLS)
         if protocol is not None and not _runs_nccl(cluster):
             raise InputError(
-                f"protocol {protocol} of {name}: {cluster.device.name} runs no NCCL",
+                f"protocol {protocol} of {name}: {cluster.device.name} does not run NCCL",
                 where=cluster.name,
-                allowed="an algorithm alone",
+                allowed="an algorithm without a protocol",
             )
         settings[kind] = Setting(algorithm, protocol)
     return settings

@@ -108,7 +108,7 @@ class TextMessage:
         entries = [(self._as(v, name, int, "an integer"), v.line) for v in self.all(name)]
         for number, line in entries:
             if not -(1 << 63) <= number < 1 << 64:
-                raise self.error(f"'{name}: {number}' has more than 64 bits", line)
+                raise self.error(f"'{name}: {number}' does not fit 64 bits", line)
         return [number for number, _ in entries]
 
     def numbers(self, name: str) -> list[float]:
@@ -139,7 +139,7 @@ class TextMessage:
 
     def _as(self, value: Value, name: str, wanted: Any, expected: str) -> Any:
         if not isinstance(value.value, wanted) or isinstance(value.value, bool):
-            raise self.error(f"'{name}' is not what was expected", value.line, expected)
+            raise self.error(f"'{name}' has a value of the wrong type", value.line, expected)
         return value.value
 
 

@@ -93,7 +93,7 @@ def reader_of(path: Path | str) -> ModelReader:
     if not sharing:
         raise InputError("has an unknown format", where=str(path), allowed=describe_formats())
     raise InputError(
-        "content that no reader knows",
+        "has content that no reader recognises",
         where=str(path),
         allowed=" or ".join(reader.content for reader in sharing if reader.content),
     )

@@ -83,7 +83,9 @@ def node_of(message: TextMessage) -> TfNode:
             continue
         source, colon, index = text.rpartition(":")
         if colon and not (index.isdecimal() and index.isascii() and len(index) < 6 and source):
-            raise message.error(f"'{name}' has the input '{text}'", allowed="node or node:number")
+            raise message.error(
+                f"'{name}' has the invalid input '{text}'", allowed="node or node:number"
+            )
         node.inputs.append((source, int(index)) if colon else (text, 0))
     for entry in message.messages("attr"):
         value = entry.message("value")
@@ -153,7 +155,7 @@ def _tensor(value: TextMessage) -> np.ndarray | str:
     else:
         flat = _listed(tensor, dtype, count)
     if flat is None or flat.size != count:
-        raise tensor.error(f"its content does not fill {dtype}{list(dims)}")
+        raise tensor.error(f"its content does not match {dtype}{list(dims)}")
     return np.broadcast_to(flat[0], dims) if 0 in flat.strides and count else flat.reshape(dims)
 
 

@@ -51,7 +51,7 @@ class NodeInputs:
         return [int(number) for number in value.ravel()]
 
     def attr(self, name: str, default: Any) -> Any:
-        """An attribute."""
+        """Value of an attribute, or `default` if it is absent."""
         return self.node.attrs.get(name, default)
 
     def like(self, index: int, dims: Sequence[Dim] | None) -> TensorType:

@@ -80,7 +80,7 @@ def graph_of_graphdef(root: TextMessage, *, strict: bool = False) -> Graph:
     if strict and missing:
         shown = ", ".join(map(str, missing[:8]))
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-        raise InputError(f"no translation of {shown}{more}", where=root.where)
+        raise InputError(f"no translation for {shown}{more}", where=root.where)
     return _Reader(root, nodes).run()
 
 
@@ -217,7 +217,8 @@ class _Reader:
         made = self.made[name]
         if index >= len(made):
             raise InputError(
-                f"reads output {index} of '{name}', which has {len(made)}", where=self.where(node)
+                f"reads output {index} of '{name}', which has only {len(made)}",
+                where=self.where(node),
             )
         return made[index]
 

@@ -81,7 +81,7 @@ class Call:
         return sizes(self.ins[index] if index < len(self.ins) else None)
 
     def out_shape(self, index: int = 0) -> tuple[int, ...]:
-        """Sizes of an output."""
+        """Sizes of an output; see `shape`."""
         return sizes(self.outs[index] if index < len(self.outs) else None)
 
     def count(self, index: int) -> int:

@@ -132,7 +132,7 @@ class SplitCall:
         return Split((Want.KEEP,) * len(self.op.inputs), outputs, attrs)
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute."""
+        """Value of an attribute, or `default` if it is absent."""
         return self.op.attrs.get(name, default)
 
 

@@ -36,7 +36,7 @@ def decomposed(graph: Graph, wanted: Callable[[Op], bool]) -> Graph:
                 _replace(new, op) if wanted(op) and decomposes(op.qualified_type) else new.keep(op)
             )
         )
-    raise GraphError("its decompositions do not end", where=graph.name)
+    raise GraphError("its operators decompose into each other without end", where=graph.name)
 
 
 _DEEPEST = 4

@@ -57,7 +57,7 @@ class Memory:
 
 
 def memory_of(what: TrainingStep | Graph) -> Memory:
-    """Memory of a training step, or of a net in inference.
+    """Memory of a training step, or of a model in inference.
 
     Raises:
         GraphError: a tensor's size is not known, or the graph has no operators.

@@ -96,7 +96,9 @@ def cut_points(forward: Graph, segments: int) -> list[int]:
         raise InputError(
             f"cannot cut into {segments} segments",
             where=forward.name,
-            allowed=f"2 to {len(places) + 1}" if places else "none: no tensor stands alone",
+            allowed=f"2 to {len(places) + 1}"
+            if places
+            else "none: no place is crossed by a single tensor",
         )
     saved = [0.0]
     for op in forward.ops:

@@ -50,7 +50,7 @@ class TrainingStep(OneLine):
         return [op for op in self.graph.ops if self.phases[op.name] == phase]
 
     def headline(self) -> str:
-        """Name, loss and optimizer."""
+        """Name, number of operators, loss and optimiser, in one line."""
         return (
             f"{self.graph.name}: {len(self.graph.ops)} operators, loss {self.loss}, "
             f"optimizer {self.optimizer or 'none'}"
@@ -60,7 +60,7 @@ class TrainingStep(OneLine):
 def training_step(
     graph: Graph, *, loss: str | None = None, optimizer: str | None = None, recompute: int = 0
 ) -> TrainingStep:
-    """The training step of a net.
+    """The training step of a model.
 
     Every trained weight (see `Graph.parameters`) gets a gradient. Operators that save something for
     it take their training form: batch normalisation uses the batch's own statistics.
@@ -173,7 +173,8 @@ class _Backward:
         needed = self._needed(parameters)
         if loss.name not in needed:
             raise GraphError(
-                "no weight leads to the loss: nothing to train", where=self._graph.name
+                "the loss depends on no weight, so there is nothing to train",
+                where=self._graph.name,
             )
         trained, done = set(parameters), {}
         readers = {name: sum(op.inputs.count(name) for op in self._graph.ops) for name in trained}

@@ -14,7 +14,7 @@ class Direct(Algorithm):
     kinds = ("Send",)
 
     def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:
-        """One step."""
+        """Latency and transfer time of one message."""
         del kind
         return wires.step(size_bytes)
 

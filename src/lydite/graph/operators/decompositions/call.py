@@ -42,12 +42,12 @@ class DecompositionCall:
         return tensor
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute."""
+        """Value of an attribute, or `default` if it is absent."""
         return self.op.attrs.get(name, default)
 
     @property
     def attrs(self) -> Mapping[str, Any]:
-        """All attributes."""
+        """Values of all attributes by name."""
         return self.op.attrs
 
     def op_(self, op_type: str, *inputs: Tensor | None, domain: str = "", **attrs: Any) -> Tensor:

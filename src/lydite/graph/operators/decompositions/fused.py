@@ -65,7 +65,7 @@ def fused_conv(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def fused_gemm(call: DecompositionCall) -> Tensor:
-    """A Gemm."""
+    """The Gemm inside FusedGemm."""
     kept = {name: call.attrs[name] for name in _GEMM if name in call.attrs}
     return call.op_("Gemm", *call.inputs[:3], **kept)
 

@@ -88,11 +88,11 @@ class GradientCall:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """All attributes."""
+        """Values of all attributes by name."""
         return dict(self.op.attrs)
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute."""
+        """Value of an attribute, or `default` if it is absent."""
         return self.op.attrs.get(name, default)
 
     def emit(self, op_type: str, *inputs: Tensor | None, outputs: int = 1, **attrs: Any) -> Any:

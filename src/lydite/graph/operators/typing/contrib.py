@@ -255,7 +255,7 @@ def channels_last(op_type: str, keep: Sequence[int]) -> TypeRule:
 
 
 def single(dtype: str) -> TypeRule:
-    """One number."""
+    """A scalar of the given dtype."""
 
     def rule(_op: Op, _inputs: InputTypes, _: Std) -> list[TensorType]:
         return [TensorType(dtype, ())]
