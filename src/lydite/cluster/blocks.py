@@ -80,7 +80,7 @@ def _cuts(graph: Graph, parts: int) -> list[int]:
                 continue
     if parts > 1:
         raise InputError(
-            f"cannot be cut into {parts} stages", where=graph.name, hint="take a smaller --pp"
+            f"cannot be cut into {parts} stages", where=graph.name, hint="use a smaller --pp"
         )
     return []
 

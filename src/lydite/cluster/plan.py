@@ -139,7 +139,7 @@ def checked(plan: Plan, ranks: int, depth: int) -> Plan:
     if plan.ranks > ranks:
         raise InputError(
             f"{degrees(plan)} = {plan.ranks} ranks are more than the cluster's {ranks}",
-            hint="take more hosts or a smaller plan",
+            hint="use more hosts or a smaller plan",
         )
     if plan.batch and plan.batch % (plan.dp * plan.micro_batch):
         per_round = plan.dp * plan.micro_batch

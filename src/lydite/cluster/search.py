@@ -153,7 +153,7 @@ def _none(candidates: Sequence[Candidate], cluster: Cluster) -> InputError:
         f"{least.memory_bytes / 2**30:.1f} GiB on a device",
         where=cluster.name,
         allowed=f"{cluster.device.memory_bytes / 2**30:.1f} GiB",
-        hint="take more hosts",
+        hint="use more hosts",
     )
 
 

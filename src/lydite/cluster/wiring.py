@@ -121,12 +121,7 @@ def _folded(
 ) -> Wiring:
     """One path for each collective of a stage; links with identical loads are merged into one."""
     size = len(cluster.links)
-    loads = np.array(
-        [
-            np.bincount(loads_of_route.link, loads_of_route.times, size)
-            for loads_of_route in known.values()
-        ]
-    )
+    loads = np.array([np.bincount(entry.link, entry.times, size) for entry in known.values()])
     loads = loads.reshape(len(known), size).astype(np.int64)
     used = np.flatnonzero(loads.any(0))
     rows = np.vstack([loads[:, used], _capacity(cluster)[used].view(np.int64)])
@@ -138,7 +133,7 @@ def _folded(
         table[stage][0, programs[stage].routes[route]] = number
         links.append(np.flatnonzero(load[chosen]))
     times = [load[chosen][at] for load, at in zip(loads, links, strict=True)]
-    caps = [loads_of_route.cap for loads_of_route in known.values()]
+    caps = [entry.cap for entry in known.values()]
     return Wiring(_network(_capacity(cluster)[chosen], links, times, caps), table)
 
 

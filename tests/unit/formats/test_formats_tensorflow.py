@@ -288,7 +288,7 @@ REFUSED = [
         r"a \(MatMul\): ",
     ),
     ([("node", [("name", "a")])], "a node needs a name and an op"),
-    ([("versions", [("producer", 1)])], "no GraphDef"),
+    ([("versions", [("producer", 1)])], "not a GraphDef"),
 ]
 
 

@@ -101,7 +101,7 @@ def answer(
     if not 0 < size_bytes < float("inf"):
         raise InputError(f"a collective of {size_bytes:g} bytes", allowed="more than 0")
     if cluster.ranks < 2:
-        raise InputError("a collective of one rank", where=cluster.name, hint="take more devices")
+        raise InputError("a collective of one rank", where=cluster.name, hint="use more devices")
     members = [0, cluster.ranks - 1] if kind == "Send" else list(range(cluster.ranks))
     if kind == "Send":
         group = link_between(cluster, members[:1], members[1:])

@@ -27,7 +27,7 @@ from lydite.graph.operators.missing import (
 from lydite.graph.operators.operator import VECTOR, ZERO, Family, Operator
 from lydite.graph.operators.typing.contrib import channels_last, nchwc_conv, standard
 
-REQUANTISE = 5  # scale, round, shift, two limits
+REQUANTISE = 5  # scale, round, shift, two clamps
 _SAMPLE = 11  # bilinear: position of 2 coordinates, 3 interpolations of 3
 
 

@@ -28,9 +28,9 @@ from lydite.graph.operators.typing.contrib import (
     standard,
 )
 
-REQUANTISE = 5  # scale, round, shift, two limits
+REQUANTISE = 5  # scale, round, shift, two clamps
 DEQUANTISE = 2  # subtract the zero point, multiply by the scale
-QUANTISE_DYNAMIC = 10  # smallest, largest, then divide, round, shift, two limits
+QUANTISE_DYNAMIC = 10  # smallest, largest, then divide, round, shift, two clamps
 
 
 def inner(call: Call, left: int = 0, *, transposed: bool = False) -> int:

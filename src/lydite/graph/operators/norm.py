@@ -17,7 +17,7 @@ _MEAN_VARIANCE = 4  # sum; subtract, square, sum
 _NORMALISE = 1  # multiply by 1 / deviation
 LAYER_NORM = _MEAN_VARIANCE + _NORMALISE + 2  # and scale, shift
 RMS_NORM = 2 + _NORMALISE + 1  # square, sum; normalise; scale
-_PER_GROUP = SQRT + 3 * DIVIDE + 1  # two means, epsilon, 1 / root; once a group, mostly negligible
+_PER_GROUP = SQRT + 3 * DIVIDE + 1  # two means, epsilon, 1 / root; per group, mostly negligible
 
 
 def _per_element(flops: float, *, adds: tuple[int, ...] = ()) -> WorkRule:

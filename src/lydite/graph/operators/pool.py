@@ -52,7 +52,7 @@ def _roi(call: Call) -> Cost:
     return Cost(channels_height_width * call.shape(1)[0])
 
 
-_REQUANTISED = 5  # scale, round, shift, two limits
+_REQUANTISED = 5  # scale, round, shift, two clamps
 
 
 _PLAIN = {

@@ -14,7 +14,7 @@ from lydite.graph.operators.operator import HOST, ZERO, Family, Operator
 from lydite.graph.operators.typing.contrib import like, pairs_of_rows
 
 SOFTMAX = 3 + FUNCTION + DIVIDE  # maximum, subtract, exp, sum, divide
-LOG_SOFTMAX = 4 + FUNCTION  # maximum, subtract, exp, sum, subtract; the logarithm is per row
+LOG_SOFTMAX = 4 + FUNCTION  # maximum, subtract, exp, sum, subtract; not the log of each row
 
 
 def _reduced(each: float, last: float = 0) -> WorkRule:

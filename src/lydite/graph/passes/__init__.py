@@ -2,7 +2,7 @@
 
 in_precision(graph, "autocast-bfloat16")   # as torch.autocast casts
 in_precision(graph, "int8")                # QuantizeLinear and DequantizeLinear around products
-fused(graph)                               # as runtimes fuse, where no runtime can be asked
+fused(graph)                               # as runtimes fuse, without running one
 """
 
 from lydite.graph.passes.fuse import fused

@@ -79,9 +79,7 @@ def passed(call: GradientCall) -> Sequence[Tensor | None]:
 def clip(call: GradientCall) -> Sequence[Tensor | None]:
     """dy where x lies between the bounds."""
     bounds = [call.x(i) if call.has(i) else None for i in (1, 2)]
-    limits = {
-        k: v for k, v in call.attrs.items() if k in ("min", "max")
-    }  # attributes before opset 11
+    limits = {k: v for k, v in call.attrs.items() if k in ("min", "max")}  # before opset 11
     return [call.emit("ClipGrad", call.dy(), call.x(0), *bounds, **limits)]
 
 
