@@ -18,7 +18,7 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.cluster.search import Found
+    from lydite.cluster.search import RankedPlans
     from lydite.graph import Graph
 
 
@@ -47,7 +47,7 @@ class SearchResult(Result):
         "best[].kind": "best[].source",
     }
 
-    found: Found
+    found: RankedPlans
     model: Model
     samples: int
 

@@ -165,10 +165,10 @@ class _Runner:
 
     def _steps(self, model: str) -> Iterator[Compared]:
         graph = self.build(model)
-        one = self.cluster.first(1)
+        single = self.cluster.first(1)
         alone = simulate_step(
             graph,
-            one,
+            single,
             filled(1, micro_batch=self.batch),
             self.estimator,
             **self.training,

@@ -1,7 +1,7 @@
 """Blocks of a graph: a repeated layer is kept once with its count, so that depth costs no time.
 
-A net of 80 equal layers becomes head, one layer (80 times) and tail. Partitioning, backward pass
-and estimates then work on that short graph. For a pipeline, a net without repetition is cut where
+A model of 80 equal layers becomes head, one layer (80 times) and tail. Partitioning, backward pass
+and estimates then work on that short graph. For a pipeline, a model without repetition is cut where
 only a single tensor crosses.
 """
 
@@ -18,7 +18,7 @@ from lydite.graph import Graph, Op
 from lydite.graph.training.recompute import cut_points
 
 _LEAST_OPS = 4
-"""A shorter pattern is no layer."""
+"""A shorter repeated pattern is not treated as a layer."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Block:
 
     Attributes:
         name: Name of the block: "head", "layer", "tail" or such as "part 3".
-        count: Number of consecutive repetitions of the block in the net.
+        count: Number of consecutive repetitions of the block in the model.
         ops: Names of its operators in the shortened graph.
     """
 
@@ -53,11 +53,11 @@ def in_blocks(graph: Graph, parts: int = 1) -> Blocks:
     """Divide a graph into blocks.
 
     Args:
-        graph: Inference graph of a net, without a loss.
-        parts: Number of parts to cut a net without repeated layers into.
+        graph: Inference graph of a model, without a loss.
+        parts: Number of parts to cut a model without repeated layers into.
 
     Raises:
-        InputError: the net has too few places to cut.
+        InputError: the model has too few places to cut.
     """
     start, period, count = repetition(graph)
     if count > 1 and count * period > len(graph.ops) / 2:
@@ -80,7 +80,7 @@ def _cuts(graph: Graph, parts: int) -> list[int]:
                 continue
     if parts > 1:
         raise InputError(
-            f"cannot be cut into {parts} stages", where=graph.name, hint="take a smaller --pp"
+            f"cannot be cut into {parts} stages", where=graph.name, hint="use a smaller --pp"
         )
     return []
 
@@ -173,9 +173,9 @@ def _folded(graph: Graph, start: int, period: int, count: int) -> Blocks:
 
 def _named(ops: Sequence[Op], start: int, period: int, count: int) -> tuple[Block, ...]:
     names = [op.name for op in ops]
-    found = (
+    blocks = (
         Block("head", 1, tuple(names[:start])),
         Block("layer", count, tuple(names[start : start + period])),
         Block("tail", 1, tuple(names[start + period :])),
     )
-    return tuple(block for block in found if block.ops)
+    return tuple(block for block in blocks if block.ops)

@@ -50,8 +50,8 @@ class Constants(OneLine):
     @property
     def values(self) -> dict[str, float]:
         """All constants by name."""
-        own = {name: getattr(self, name) for name in OWN}
-        return own | {name: getattr(self.achieved, name) for name in ACHIEVED}
+        constants = {name: getattr(self, name) for name in OWN}
+        return constants | {name: getattr(self.achieved, name) for name in ACHIEVED}
 
     def with_values(self, values: Mapping[str, float], source: str) -> Constants:
         """A copy with other values of the constants named.
@@ -66,9 +66,9 @@ class Constants(OneLine):
             if not low <= value <= high:
                 raise InputError(f"{name} is {value:g}", allowed=f"{low:g} to {high:g}")
         device = {n: v for n, v in values.items() if n in ACHIEVED}
-        own: dict[str, Any] = {n: v for n, v in values.items() if n not in ACHIEVED}
+        changed: dict[str, Any] = {n: v for n, v in values.items() if n not in ACHIEVED}
         achieved = replace(self.achieved, **device, source=source)
-        return replace(self, **own, achieved=achieved, source=source)
+        return replace(self, **changed, achieved=achieved, source=source)
 
     def headline(self) -> str:
         """Source of the constants, in one line."""
@@ -88,13 +88,13 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "streams": (0.01, 1.0),
     "misaligned": (0.01, 1.0),
 }
-"""What each figure may be: no share above 1, no time below 0, no help from interference."""
+"""Range of each constant: no share above 1, no time below 0, no speed-up by interference."""
 
 ASSUMED = Constants()
 
 
 def write_constants(path: Path, constants: Constants) -> Path:
-    """Write constants as JSON; the path."""
+    """Write constants as JSON, and return the path."""
     document: dict[str, Any] = {**constants.values, "source": constants.source}
     if constants.achieved.spread:
         document["spread"] = list(constants.achieved.spread)
@@ -104,10 +104,11 @@ def write_constants(path: Path, constants: Constants) -> Path:
 
 
 def read_constants(path: Path) -> Constants:
-    """Read a file of `write_constants`; constants that it lacks keep their assumed values.
+    """Read a file written by `write_constants`; constants that it lacks keep their assumed values.
 
     Raises:
-        InputError: no such file, no JSON object, an unknown name or a value out of its range.
+        InputError: there is no such file, it is not a JSON object, a name is unknown, or a value is
+            out of its range.
     """
     document = read_json_spec(path, "a file of constants", most_bytes=1 << 24)
     source = str(document.pop("source", path.name))
@@ -116,14 +117,14 @@ def read_constants(path: Path) -> Constants:
     for name, value in document.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InputError(f"{name} is not a number", where=str(path))
-    found = ASSUMED.with_values(document, source)
+    constants = ASSUMED.with_values(document, source)
     calibration = None if sent is None else Calibration.from_json(sent, f"{path}: collectives")
-    achieved = replace(found.achieved, spread=spread)
-    return replace(found, collectives=calibration, achieved=achieved)
+    achieved = replace(constants.achieved, spread=spread)
+    return replace(constants, collectives=calibration, achieved=achieved)
 
 
 def _spread(given: object, path: Path) -> tuple[float, ...]:
-    """Lower and upper bound of a step's time over its estimate."""
+    """Lower and upper bound of a step's time, relative to its estimate."""
     if given is None:
         return ()
     numbers = given if isinstance(given, list) else []
@@ -136,11 +137,11 @@ def _spread(given: object, path: Path) -> tuple[float, ...]:
 
 
 def with_curves(constants: Constants, database: Database, cluster: Cluster) -> Constants:
-    """The constants with a database's measured collectives of a cluster, or of its device."""
-    found: dict[str, Mapping[int, Curve]] = {}
+    """The constants with the collectives that a database has of a cluster, else of its device."""
+    curves_by_kind: dict[str, Mapping[int, Curve]] = {}
     for kind in KINDS:
         for name in (cluster.name.partition(" x ")[0], cluster.device.name):
             curves = curves_in(database, name, kind)
-            if curves and kind not in found:
-                found[kind] = curves
-    return replace(constants, curves=found)
+            if curves and kind not in curves_by_kind:
+                curves_by_kind[kind] = curves
+    return replace(constants, curves=curves_by_kind)

@@ -87,7 +87,7 @@ AGAIN = "again"
 
 @dataclass
 class BlockCost:
-    """Cost of one block of the net on one rank, for one micro-batch.
+    """Cost of one block of the model on one rank, for one micro-batch.
 
     Attributes:
         block: Block that the costs belong to.
@@ -137,14 +137,14 @@ def outline(
     """The blocks of a rank, with everything but the times of their operators.
 
     Args:
-        blocks: Blocks of the net before it is partitioned.
+        blocks: Blocks of the model before it is partitioned.
         step: Training step on one rank; None for inference.
-        graph: Graph of that step, or one rank's part of the net.
+        graph: Graph of that step, or one rank's part of the model.
         wire_bytes: Bytes per gradient element as sent; None for the size of the weight's element.
     """
-    found = [BlockCost(block) for block in blocks.blocks]
+    costs = [BlockCost(block) for block in blocks.blocks]
     home = _Homes(blocks, graph)
-    own = _weight_ops(step) if step is not None else set()
+    weight_ops = _weight_ops(step) if step is not None else set()
     numbers: dict[str, int] = {}
     keys: list[OpKey] = []
     slots: list[tuple[int, str, int]] = []
@@ -152,45 +152,45 @@ def outline(
     flops: dict[str, float] = {"float32": 0.0}
     gathered = _gathered(step)
     for op in graph.ops:
-        block, phase = home.of(op), _phase(op, step, own)
+        block, phase = home.of(op), _phase(op, step, weight_ops)
         if op.domain == "lydite" and op.op_type in COLLECTIVES:
             after = kernels.get((block, phase), 0)
             if phase == "data" and op.name.removesuffix(_BACK) in gathered:
                 again = replace(op, op_type="AllGather")
-                found[block].parts[phase].messages.append(_message(again, graph, after))
-            found[block].parts[phase].messages.append(_message(op, graph, after))
+                costs[block].parts[phase].messages.append(_message(again, graph, after))
+            costs[block].parts[phase].messages.append(_message(op, graph, after))
         elif not (op.domain == "lydite" and op.op_type in _VIEWS):
             work = work_of(op, graph)
-            if work is None or work.flops or work.bytes_moved:  # else a view, which is no kernel
+            if work is None or work.flops or work.bytes_moved:  # else a view, which runs no kernel
                 key = key_of(op, graph)
                 number = numbers.setdefault(key.digest, len(numbers))
                 keys += [key] if number == len(keys) else []
-                done = found[block].block.count * (work.flops if work is not None else 0.0)
+                done = costs[block].block.count * (work.flops if work is not None else 0.0)
                 flops[key_dtype(key)] = flops.get(key_dtype(key), 0.0) + done
                 again = phase == "forward" and op.name.endswith(REPEATED)
                 for name in (phase, AGAIN) if again else (phase,):
                     slots.append((block, name, number))
                     kernels[block, name] = kernels.get((block, name), 0) + 1
-                    found[block].parts[name].flops += work.flops if work is not None else 0.0
+                    costs[block].parts[name].flops += work.flops if work is not None else 0.0
         types = [
             graph.type_of(n) for n in (*op.inputs, *op.outputs) if n and n not in graph.initializers
         ]
         here = sum(t.nbytes or 0.0 for t in types)
-        found[block].peak_bytes = max(found[block].peak_bytes, here)
+        costs[block].peak_bytes = max(costs[block].peak_bytes, here)
         grown = [name for name in op.outputs if name.startswith("present_")]
         if op.qualified_type == "Attention" or grown:
             grown = grown or [*(op.outputs[1:3] or op.inputs[4:6])]
             sizes = [graph.type_of(name).nbytes or 0.0 for name in grown if name]
-            found[block].cache_bytes += sum(sizes)
-    _hold(found, home, step, graph, wire_bytes)
+            costs[block].cache_bytes += sum(sizes)
+    _hold(costs, home, step, graph, wire_bytes)
     if step is not None:
         for name, size in saved_for_backward(step).items():
-            cost, size = found[home.of_name(name)], size / gathered.get(name, 1)
+            cost, size = costs[home.of_name(name)], size / gathered.get(name, 1)
             cost.saved_bytes += size
             if name.endswith(SPARED):
                 cost.attention_bytes += size
-    _boundaries(found, blocks, graph)
-    return Outline(graph.name, max(flops, key=lambda d: flops[d]), found, keys, slots)
+    _boundaries(costs, blocks, graph)
+    return Outline(graph.name, max(flops, key=lambda d: flops[d]), costs, keys, slots)
 
 
 def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCost]:
@@ -205,7 +205,7 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
         raise InputError(
             f"there is no time estimate for {', '.join(sorted(unknown))}",
             where=shape.name,
-            hint="lydite profile measures them, or name another model",
+            hint="measure them with lydite profile, or choose another model",
         )
     parts = [
         {
@@ -221,11 +221,14 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
         part.low += answer.low
         part.high += answer.high
         part.by_source[answer.source] = part.by_source.get(answer.source, 0.0) + answer.seconds
-    return [replace(cost, parts=own) for cost, own in zip(shape.costs, parts, strict=True)]
+    return [
+        replace(cost, parts=timed_parts)
+        for cost, timed_parts in zip(shape.costs, parts, strict=True)
+    ]
 
 
 def _hold(
-    found: Sequence[BlockCost],
+    costs: Sequence[BlockCost],
     home: _Homes,
     step: TrainingStep | None,
     graph: Graph,
@@ -234,7 +237,7 @@ def _hold(
     """Add each weight to its block, under the group of ranks that replicates it."""
     experts = {n for op in graph.ops if op.op_type in ("MoE", "MoETraining") for n in op.inputs[2:]}
     for name in _weights_in_order(step, graph):
-        held, type_ = found[home.of_weight(name)].held, graph.type_of(name)
+        held, type_ = costs[home.of_weight(name)].held, graph.type_of(name)
         size, count = type_.nbytes or 0.0, type_.numel or 0
         sent = size if wire_bytes is None else count * wire_bytes
         group = "edp" if name in experts else "dp"
@@ -242,12 +245,12 @@ def _hold(
         held[group] = Weights(old.bytes + size, old.gradient_bytes + sent, old.parameters + count)
 
 
-def _phase(op: Op, step: TrainingStep | None, own: set[str]) -> str:
-    kind = step.phases[op.name] if step is not None else "forward"
-    if kind == "optimizer":
-        return kind
-    if kind == "backward":
-        return "weights" if op.name in own else "data"
+def _phase(op: Op, step: TrainingStep | None, weight_ops: set[str]) -> str:
+    phase = step.phases[op.name] if step is not None else "forward"
+    if phase == "optimizer":
+        return phase
+    if phase == "backward":
+        return "weights" if op.name in weight_ops else "data"
     return "forward"
 
 
@@ -283,17 +286,17 @@ _FINISHING = ("Reshape", "ReduceSum", "Cast", "Add", "Transpose")
 
 def _weight_ops(step: TrainingStep) -> set[str]:
     """Names of backward operators that only weight gradients depend on, no data gradient."""
-    wanted, own = set(step.gradients.values()), set[str]()
+    wanted, names = set(step.gradients.values()), set[str]()
     readers = step.graph.consumers
     for op in reversed(step.ops_of("backward")):
         outputs = [name for name in op.outputs if name]
         finished = any(name in wanted for name in outputs)
         behind = [r for name in outputs for r in readers.get(name, ())]
-        passing = behind and all(r.name in own and r.op_type in _FINISHING for r in behind)
+        passing = behind and all(r.name in names and r.op_type in _FINISHING for r in behind)
         several = len(outputs) > 1 and not all(name in wanted for name in outputs)
         if (finished and not several) or (passing and not finished):
-            own.add(op.name)
-    return own
+            names.add(op.name)
+    return names
 
 
 def _weights_in_order(step: TrainingStep | None, graph: Graph) -> Sequence[str]:
@@ -334,7 +337,7 @@ class _Homes:
         return name
 
 
-def _boundaries(found: Sequence[BlockCost], blocks: Blocks, graph: Graph) -> None:
+def _boundaries(costs: Sequence[BlockCost], blocks: Blocks, graph: Graph) -> None:
     """Set each block's `boundary_bytes` from the tensors that later blocks read."""
     later: set[str] = set()
     made_by = {name: i for i, block in enumerate(blocks.blocks) for name in block.ops}
@@ -347,13 +350,13 @@ def _boundaries(found: Sequence[BlockCost], blocks: Blocks, graph: Graph) -> Non
             if crosses or (repeated and name in graph.outputs):
                 later.add(name)
                 size = _on_rank(graph, name)
-                found[number].boundary_bytes = max(found[number].boundary_bytes, size)
+                costs[number].boundary_bytes = max(costs[number].boundary_bytes, size)
 
 
 def _on_rank(graph: Graph, name: str) -> float:
     """Size in bytes of a tensor on one rank, after tensor parallelism has replaced it."""
-    for kind in ("ReduceScatter", "AllReduce"):
-        part = f"{name}/part/{kind}.out"
+    for op_type in ("ReduceScatter", "AllReduce"):
+        part = f"{name}/part/{op_type}.out"
         if part in graph.tensors:
             return graph.type_of(part).nbytes or 0.0
     return graph.type_of(name).nbytes or 0.0

@@ -2,7 +2,7 @@
 
 Failures of the job are exponentially distributed with a mean time between failures of M. The job
 computes for tau, writes a checkpoint in C, and repeats; a failure sets it back to the last
-checkpoint and costs a restart of R, which may fail in turn. An interval of tau then takes
+checkpoint and costs a restart of R, which may fail as well. An interval of tau then takes
 
     T = M e^(R/M) (e^((tau + C)/M) - 1)         Daly, FGCS 22(3), 2006
 
@@ -24,7 +24,7 @@ from lydite.errors import InputError
 from lydite.units import format_duration, format_percent
 
 _HOPELESS = 600.0
-"""Of e^x: a job that needs so many times the mean time between failures never gets on."""
+"""Largest exponent x of e^x; beyond it, a job makes no progress between failures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Goodput:
     @property
     def lost_shares(self) -> dict[str, float]:
         """Shares of the job's time lost, by cause; with `useful_share` they add up to 1."""
-        return {kind: seconds / self.expected_s for kind, seconds in self.lost_s.items()}
+        return {cause: seconds / self.expected_s for cause, seconds in self.lost_s.items()}
 
     @property
     def useful_share(self) -> float:
@@ -130,16 +130,16 @@ def goodput(
         _refuse("checkpoint interval", interval_s, interval_s > 0, "> 0")
         if interval_s < step_s:
             raise InputError(
-                f"a checkpoint every {format_duration(interval_s)}, and a step takes "
+                f"a checkpoint every {format_duration(interval_s)}, but a step takes "
                 f"{format_duration(step_s)}",
-                allowed="a step and more",
+                allowed="one step or more",
             )
     interval = interval_s or max(step_s, daly_interval_s(checkpoint_s, mean))
     if (interval + checkpoint_s + restart_s) / mean > _HOPELESS:
         raise InputError(
-            f"a failure every {format_duration(mean)} lets no stretch of "
-            f"{format_duration(interval + checkpoint_s)} come to its end",
-            hint="fewer devices, faster checkpoints or shorter intervals",
+            f"with a failure every {format_duration(mean)}, no interval of "
+            f"{format_duration(interval + checkpoint_s)} is ever completed",
+            hint="use fewer devices, faster checkpoints or shorter intervals",
         )
     return Goodput(
         step_s,
@@ -195,34 +195,34 @@ def checkpoint_seconds(memory: Sequence[Mapping[str, float]], write_bytes_per_s:
     return checkpoint_bytes(memory) / write_bytes_per_s
 
 
-def document(found: Goodput) -> dict[str, Any]:
-    """All figures, units in the keys, shares of 1."""
+def document(result: Goodput) -> dict[str, Any]:
+    """All figures as JSON values, with units in the keys and shares of 1."""
     return {
-        **{field.name: getattr(found, field.name) for field in fields(found)},
-        "mtbf_s": found.mtbf_s,
-        "young_interval_s": young_interval_s(found.checkpoint_s, found.mtbf_s),
-        "daly_interval_s": daly_interval_s(found.checkpoint_s, found.mtbf_s),
-        "useful_share": found.useful_share,
-        "lost_shares": found.lost_shares,
-        "samples_per_s": found.samples_per_s,
+        **{field.name: getattr(result, field.name) for field in fields(result)},
+        "mtbf_s": result.mtbf_s,
+        "young_interval_s": young_interval_s(result.checkpoint_s, result.mtbf_s),
+        "daly_interval_s": daly_interval_s(result.checkpoint_s, result.mtbf_s),
+        "useful_share": result.useful_share,
+        "lost_shares": result.lost_shares,
+        "samples_per_s": result.samples_per_s,
         "kind": "modelled",
     }
 
 
-def goodput_lines(found: Goodput) -> list[str]:
+def goodput_lines(result: Goodput) -> list[str]:
     """The figures as lines of text."""
-    lost = ", ".join(f"{kind} {format_percent(s)}" for kind, s in found.lost_shares.items())
-    optimum = format_duration(daly_interval_s(found.checkpoint_s, found.mtbf_s))
-    chosen = f"given; Daly's optimum is {optimum}" if found.given else "Daly's optimum"
-    if not found.given and found.interval_s == found.step_s:
+    lost = ", ".join(f"{cause} {format_percent(s)}" for cause, s in result.lost_shares.items())
+    optimum = format_duration(daly_interval_s(result.checkpoint_s, result.mtbf_s))
+    chosen = f"given; Daly's optimum is {optimum}" if result.given else "Daly's optimum"
+    if not result.given and result.interval_s == result.step_s:
         chosen = "after each step"
     return [
-        f"goodput (modelled): {format_percent(found.useful_share)} of the time is progress, "
-        f"{found.samples_per_s:.4g} samples/s",
-        f"  a failure every {format_duration(found.mtbf_s)}: {found.devices} devices, each once "
-        f"in {format_duration(found.mtbf_device_s)}",
-        f"  a checkpoint of {format_duration(found.checkpoint_s)} every "
-        f"{format_duration(found.interval_s)} ({chosen}), a restart takes "
-        f"{format_duration(found.restart_s)}",
+        f"goodput (modelled): {format_percent(result.useful_share)} of the time is progress, "
+        f"{result.samples_per_s:.4g} samples/s",
+        f"  a failure every {format_duration(result.mtbf_s)}: {result.devices} devices, each once "
+        f"in {format_duration(result.mtbf_device_s)}",
+        f"  a checkpoint of {format_duration(result.checkpoint_s)} every "
+        f"{format_duration(result.interval_s)} ({chosen}), a restart takes "
+        f"{format_duration(result.restart_s)}",
         f"  lost: {lost}",
     ]

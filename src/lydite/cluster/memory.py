@@ -60,22 +60,22 @@ def memory_of_rank(
     """Bytes by kind on a rank of one pipeline stage; arguments as for `memory_by_stage`."""
     units = [unit for units in stages[rank :: plan.pp] for unit in units]
     largest = max((unit.weight_bytes for unit in units), default=0.0)
-    found: dict[str, float] = {kind: 0.0 for kind in KINDS}
-    found["buffers"] = 2 * largest if plan.zero == 3 else 0.0
+    memory: dict[str, float] = {kind: 0.0 for kind in KINDS}
+    memory["buffers"] = 2 * largest if plan.zero == 3 else 0.0
     for group, held in ((g, h) for unit in units for g, h in unit.held.items()):
         share = [plan.groups[group][1] if plan.zero >= level else 1 for level in (3, 2, 1)]
-        found["weights"] += held.bytes / share[0]
+        memory["weights"] += held.bytes / share[0]
         if training:
-            found["gradients"] += held.parameters * states.gradient / share[1]
-            found["optimizer"] += held.parameters * states.optimizer / share[2]
+            memory["gradients"] += held.parameters * states.gradient / share[1]
+            memory["optimizer"] += held.parameters * states.optimizer / share[2]
     if not training:
-        found["activations"] = max(
+        memory["activations"] = max(
             (max(unit.boundary_bytes, unit.peak_bytes) for unit in units), default=0.0
         )
-        found["cache"] = sum(unit.cache_bytes for unit in units)
-        return found
-    found["activations"] = _activations(stages, plan, rank)
-    return found
+        memory["cache"] = sum(unit.cache_bytes for unit in units)
+        return memory
+    memory["activations"] = _activations(stages, plan, rank)
+    return memory
 
 
 def _activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> float:
@@ -84,19 +84,21 @@ def _activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> flo
     Recomputed layers keep only the inputs of recomputation. Recomputed activations are freed after
     the layer's backward pass, or where weight gradients are deferred, after those.
     """
-    own = stages[rank :: plan.pp]
-    kept = [sum(unit.kept_bytes for unit in units) for units in own]
-    again = [[max(0.0, unit.saved_bytes - unit.kept_bytes) for unit in units] for units in own]
+    chunks = stages[rank :: plan.pp]
+    kept = [sum(unit.kept_bytes for unit in units) for units in chunks]
+    again = [[max(0.0, unit.saved_bytes - unit.kept_bytes) for unit in units] for units in chunks]
     waits = SCHEDULES.find(plan.schedule).splits_backward
     held = most = 0.0
-    for kind, _, chunk in steps_of(plan.schedule, rank, plan.pp, plan.micro_batches, plan.chunks):
-        if kind == "F":
+    for pass_type, _, chunk in steps_of(
+        plan.schedule, rank, plan.pp, plan.micro_batches, plan.chunks
+    ):
+        if pass_type == "F":
             held += kept[chunk]
             most = max(most, held)
-        elif kind == "B" and waits:
+        elif pass_type == "B" and waits:
             held += sum(again[chunk])
             most = max(most, held)
-        elif kind == "B":
+        elif pass_type == "B":
             most = max(most, held + max(again[chunk], default=0.0))
             held -= kept[chunk]
         else:

@@ -57,14 +57,14 @@ class Plan(OneLine):
         for name in ("dp", "tp", "pp", "cp", "ep", "micro_batch", "chunks", "bucket_bytes"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} {getattr(self, name)}", allowed="1 and more")
-        found = SCHEDULES.find(self.schedule)
+        schedule = SCHEDULES.find(self.schedule)
         if self.recompute not in RECOMPUTE:
             raise unknown_name("recomputation", self.recompute, RECOMPUTE)
         if self.attention not in ATTENTION:
             raise unknown_name("attention", self.attention, ATTENTION)
         if not 0 <= self.zero <= 3:
             raise InputError(f"--zero {self.zero}", allowed="0, 1, 2 or 3")
-        if self.chunks > 1 and not found.chunked:
+        if self.chunks > 1 and not schedule.chunked:
             raise InputError(
                 f"{self.chunks} chunks with the schedule {self.schedule}",
                 hint="add --schedule interleaved",
@@ -115,9 +115,9 @@ class Plan(OneLine):
 
     def headline(self) -> str:
         """The degrees of parallelism and every other setting that is not the default."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _DEGREES}
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _DEGREES}
         plain = {f.name: f.default for f in fields(self)}
-        other = [f"{name} {value}" for name, value in own.items() if value != plain[name]]
+        other = [f"{name} {value}" for name, value in settings.items() if value != plain[name]]
         return ", ".join([*(f"{name} {getattr(self, name)}" for name in _DEGREES), *other])
 
 
@@ -139,15 +139,15 @@ def checked(plan: Plan, ranks: int, depth: int) -> Plan:
     if plan.ranks > ranks:
         raise InputError(
             f"{degrees(plan)} = {plan.ranks} ranks are more than the cluster's {ranks}",
-            hint="take more hosts or a smaller plan",
+            hint="use more hosts or a smaller plan",
         )
     if plan.batch and plan.batch % (plan.dp * plan.micro_batch):
-        one = plan.dp * plan.micro_batch
-        near = max(one, round(plan.batch / one) * one)
+        per_round = plan.dp * plan.micro_batch
+        near = max(per_round, round(plan.batch / per_round) * per_round)
         raise InputError(
             f"a batch of {plan.batch} does not divide into dp {plan.dp} x micro-batch "
             f"{plan.micro_batch}",
-            allowed=f"multiples of {one}; the nearest is {near}",
+            allowed=f"multiples of {per_round}; the nearest is {near}",
         )
     stages = plan.pp * plan.chunks
     if stages > depth:

@@ -32,21 +32,21 @@ CATEGORIES = (
     "data",
     "pipeline",
 )
-"""What a task belongs to: work, then communication."""
+"""Categories of a task's time: computation, then communication."""
 
 WORK, SENT = CATEGORIES[:5], CATEGORIES[5:]
 
 STREAMS = ("compute", "tensor", "data", "onward", "back")
-"""Of a rank: kernels, what they wait for, what goes on beside them, and the pipeline's two ways."""
+"""Streams of a rank: kernels, collectives they wait for or overlap, both pipeline directions."""
 
 GROUPS = {"tp": "tensor", "cp": "context", "ep": "expert", "dp": "data", "edp": "data"}
-"""What a group's messages belong to."""
+"""Category of the messages of each group."""
 _PLACES = list(GROUPS)
 OWN, BEFORE, BEHIND = 0, 1, 2
 Ref: TypeAlias = tuple[int, int]
-"""Whom, and the place in their program."""
+"""Rank that a task depends on, and the position in that rank's program."""
 Route: TypeAlias = tuple[str, str, str]
-"""Group (or "onward" and "back", to the stage behind and before), kind, algorithm of messages."""
+"""Group (or "onward" and "back" for the next and previous stage), kind, algorithm of messages."""
 
 
 def left(group: str, place: int) -> Ref:
@@ -156,8 +156,8 @@ class Passage:
     def again(self, before: int, came: Ref | None, token: str) -> int:
         """Append a repetition of the run to the program, and return its first position."""
         program, start = self._program, len(self._program)
-        for column, own in self._columns:
-            column.extend(own)
+        for column, values in self._columns:
+            column.extend(values)
         first = len(program.place)
         program.dep_start.extend([first + step for step in self._steps])
         program.whom.extend(self._whom)
@@ -360,6 +360,6 @@ def _neighbours(whom: int, member: int, plan: Plan, ranks: np.ndarray) -> np.nda
     if whom in (BEFORE, BEHIND):
         return (ranks + (wide if whom == BEHIND else -wide)) % (wide * plan.pp)
     stride, size = plan.groups[_PLACES[(whom - 3) // 2]]
-    own = ranks // stride % size
-    wanted = (own - 1) % size if whom % 2 else member
-    return ranks + (wanted - own) * stride
+    position = ranks // stride % size
+    wanted = (position - 1) % size if whom % 2 else member
+    return ranks + (wanted - position) * stride

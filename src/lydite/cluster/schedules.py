@@ -1,7 +1,7 @@
 """Pipeline schedules: the order of forward and backward passes in each stage.
 
-A step is (kind, micro-batch, chunk), of kind "F" forward, "B" backward (only the gradients of data
-where the gradients of weights are steps of their own) or "W" gradients of weights.
+A step is (pass type, micro-batch, chunk). Pass types are "F" forward, "B" backward (gradients of
+data only, if gradients of weights are steps of their own) and "W" gradients of weights.
 
 - gpipe: all forward, then all backward (arXiv:1811.06965). Bubble: (p - 1) / (m + p - 1).
 - 1f1b: one forward pass per later stage, then alternately one forward, one backward
@@ -77,27 +77,27 @@ def _gpipe(stage: int, stages: int, batches: int, chunks: int) -> list[Step]:
 def _one_forward_one_backward(stage: int, stages: int, batches: int, chunks: int) -> list[Step]:
     del chunks
     ahead = min(batches, stages - 1 - stage)
-    found: list[Step] = [("F", batch, 0) for batch in range(ahead)]
+    steps: list[Step] = [("F", batch, 0) for batch in range(ahead)]
     for batch in range(batches - ahead):
-        found += [("F", ahead + batch, 0), ("B", batch, 0)]
-    return found + [("B", batch, 0) for batch in range(batches - ahead, batches)]
+        steps += [("F", ahead + batch, 0), ("B", batch, 0)]
+    return steps + [("B", batch, 0) for batch in range(batches - ahead, batches)]
 
 
 def _zero_bubble(stage: int, stages: int, batches: int, chunks: int) -> list[Step]:
     """1F1B with weight gradients deferred as long as earlier stages are idle."""
-    found: list[Step] = []
+    steps: list[Step] = []
     done = waiting = 0
-    for kind, batch, _ in _one_forward_one_backward(stage, stages, batches, chunks):
-        found.append((kind, batch, 0))
-        waiting += kind == "B"
-        if kind == "B" and waiting > stage:
-            found.append(("W", done, 0))
+    for pass_type, batch, _ in _one_forward_one_backward(stage, stages, batches, chunks):
+        steps.append((pass_type, batch, 0))
+        waiting += pass_type == "B"
+        if pass_type == "B" and waiting > stage:
+            steps.append(("W", done, 0))
             done, waiting = done + 1, waiting - 1
-    return found + [("W", batch, 0) for batch in range(done, batches)]
+    return steps + [("W", batch, 0) for batch in range(done, batches)]
 
 
 def _interleaved(stage: int, stages: int, batches: int, chunks: int) -> list[Step]:
-    """Megatron-LM's: groups of `stages` micro-batches go through one chunk after the other."""
+    """Megatron-LM's: groups of `stages` micro-batches pass through one chunk after another."""
     total = batches * chunks
     warm = min(total, (stages - stage - 1) * 2 + (chunks - 1) * stages)
 
@@ -107,10 +107,10 @@ def _interleaved(stage: int, stages: int, batches: int, chunks: int) -> list[Ste
         batch = group * stages + place % stages
         return ("F", batch, chunk) if forward else ("B", batch, chunks - 1 - chunk)
 
-    found = [unit(i, forward=True) for i in range(warm)]
+    steps = [unit(i, forward=True) for i in range(warm)]
     for i in range(total - warm):
-        found += [unit(warm + i, forward=True), unit(i, forward=False)]
-    return found + [unit(i, forward=False) for i in range(total - warm, total)]
+        steps += [unit(warm + i, forward=True), unit(i, forward=False)]
+    return steps + [unit(i, forward=False) for i in range(total - warm, total)]
 
 
 GPIPE = Schedule(_gpipe)
@@ -127,7 +127,7 @@ def in_flight(schedule: str, stage: int, stages: int, batches: int, chunks: int 
     """
     alive = most = 0
     frees = "W" if SCHEDULES.find(schedule).splits_backward else "B"
-    for kind, _, _ in steps_of(schedule, stage, stages, batches, chunks):
-        alive += (kind == "F") - (kind == frees)
+    for pass_type, _, _ in steps_of(schedule, stage, stages, batches, chunks):
+        alive += (pass_type == "F") - (pass_type == frees)
         most = max(most, alive)
     return most

@@ -40,7 +40,7 @@ CHUNKS = (1, 2, 3, 4, 6, 8, 12)
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _RankCosts:
     """Costs of one micro-batch on ranks of one tensor- and expert-parallel degree."""
 
     plan: Plan
@@ -55,11 +55,11 @@ class Candidate:
     plan: Plan
     seconds: float
     memory_bytes: float
-    kind: _Kind
+    costed: _RankCosts
 
 
 @dataclass(frozen=True, repr=False)
-class Found(OneLine):
+class RankedPlans(OneLine):
     """Result of a plan search.
 
     Attributes:
@@ -90,11 +90,11 @@ def search(
     constants: Constants = ASSUMED,
     keep: int = 10,
     progress: Callable[[int, int, str], None] = lambda *_: None,
-) -> Found:
+) -> RankedPlans:
     """The best training plans over all ranks of a cluster.
 
     Args:
-        build: Function that builds the net for a micro-batch size.
+        build: Function that builds the model for a micro-batch size.
         cluster: Cluster to use; a plan takes all of its devices.
         batch: Samples per step over all ranks.
         estimator, loss, optimizer, constants: As for `simulate_step`.
@@ -113,7 +113,7 @@ def search(
         if (tp > 1 or not sequence) and batch % micro == 0
     ]
     graphs: dict[int, Graph] = {}
-    kinds: list[_Kind] = []
+    configurations: list[_RankCosts] = []
     for number, (micro, tp, sequence) in enumerate(wanted):
         progress(number, len(wanted), f"tp {tp}, micro-batch {micro}")
         if micro not in graphs:
@@ -124,20 +124,24 @@ def search(
             plan = Plan(dp=ep, ep=ep, tp=tp, micro_batch=micro, sequence_parallel=sequence)
             try:
                 rank = rank_step(graphs[micro], plan, loss=loss, optimizer=optimizer)
-                kinds.append(_Kind(plan, rank, rank_costs(rank, estimator, cluster.device)))
+                configurations.append(
+                    _RankCosts(plan, rank, rank_costs(rank, estimator, cluster.device))
+                )
             except (InputError, GraphError):
                 continue  # heads, widths or experts do not divide
-    candidates = [c for kind in kinds for c in _candidates(kind, cluster, batch, constants)]
+    candidates = [
+        c for costed in configurations for c in _candidates(costed, cluster, batch, constants)
+    ]
     room = [c for c in candidates if c.memory_bytes <= cluster.device.memory_bytes]
     if not room:
         raise _none(candidates, cluster)
     room.sort(key=lambda candidate: candidate.seconds)
     played = [
-        played_step(c.kind.rank, c.kind.costs, cluster, c.plan, constants) for c in room[:keep]
+        played_step(c.costed.rank, c.costed.costs, cluster, c.plan, constants) for c in room[:keep]
     ]
     played.sort(key=lambda result: result.seconds)
     guessed = {c.plan: c.seconds for c in room[:keep]}
-    return Found(len(candidates), len(room), played, guessed)
+    return RankedPlans(len(candidates), len(room), played, guessed)
 
 
 def _none(candidates: Sequence[Candidate], cluster: Cluster) -> InputError:
@@ -145,11 +149,11 @@ def _none(candidates: Sequence[Candidate], cluster: Cluster) -> InputError:
         return InputError("no plan divides model, batch and ranks", where=cluster.name)
     least = min(candidates, key=lambda c: c.memory_bytes)
     return InputError(
-        f"none of {len(candidates)} plans fits: the nearest needs {least.memory_bytes / 2**30:.1f} "
-        f"GiB on a device",
+        f"none of {len(candidates)} plans fits: the smallest needs "
+        f"{least.memory_bytes / 2**30:.1f} GiB on a device",
         where=cluster.name,
         allowed=f"{cluster.device.memory_bytes / 2**30:.1f} GiB",
-        hint="take more hosts",
+        hint="use more hosts",
     )
 
 
@@ -161,32 +165,35 @@ def _powers(most: int) -> Iterator[int]:
 
 
 def _experts(graph: Graph) -> int:
-    """Number of experts per layer; 1 for a net without experts."""
+    """Number of experts per layer; 1 for a model without experts."""
     weights = [op.inputs[2] for op in graph.ops if op.op_type == "MoE"]
     return int((graph.type_of(weights[0]).shape or (1,))[0]) if weights else 1
 
 
 def _candidates(
-    kind: _Kind, cluster: Cluster, batch: int, constants: Constants
+    costed: _RankCosts, cluster: Cluster, batch: int, constants: Constants
 ) -> Iterator[Candidate]:
-    states = states_of(kind.rank.dtype, kind.rank.states)
-    layers = max(1, sum(cost.block.count for cost in kind.costs if cost.block.count > 1))
-    tensor = groups_of(cluster, kind.plan, constants)
+    states = states_of(costed.rank.dtype, costed.rank.states)
+    layers = max(1, sum(cost.block.count for cost in costed.costs if cost.block.count > 1))
+    tensor = groups_of(cluster, costed.plan, constants)
     units = {
         again: units_of(
-            kind.costs, replace(kind.plan, recompute=again), tensor, dispatch_s=constants.dispatch_s
+            costed.costs,
+            replace(costed.plan, recompute=again),
+            tensor,
+            dispatch_s=constants.dispatch_s,
         )
         for again in ("none", "full")
     }
-    micro, tp, ep = kind.plan.micro_batch, kind.plan.tp, kind.plan.ep
+    micro, tp, ep = costed.plan.micro_batch, costed.plan.tp, costed.plan.ep
     for pp in _divisors(layers):
         dp = cluster.ranks // (tp * pp)
         if cluster.ranks % (tp * pp) or batch % (dp * micro) or dp % ep:
             continue
-        base = replace(kind.plan, dp=dp, pp=pp, batch=batch)
+        base = replace(costed.plan, dp=dp, pp=pp, batch=batch)
         groups = groups_of(cluster, base, constants)
         for plan in _variants(base, layers):
-            yield _candidate(plan, units[plan.recompute], groups, states, kind)
+            yield _candidate(plan, units[plan.recompute], groups, states, costed)
 
 
 def _divisors(count: int) -> list[int]:
@@ -211,7 +218,7 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
 
 
 def _candidate(
-    plan: Plan, units: list[Unit], groups: Mapping[str, Group], states: States, kind: _Kind
+    plan: Plan, units: list[Unit], groups: Mapping[str, Group], states: States, costed: _RankCosts
 ) -> Candidate:
     stages = partition_stages(units, plan.pp * plan.chunks)
     slowest = max(
@@ -220,16 +227,16 @@ def _candidate(
     )
     batches = plan.micro_batches * plan.chunks + plan.pp - 1
     whole = batches * slowest
-    own = [unit for stage in stages[:: plan.pp] for unit in stage]
-    sent = sum(_gradients(plan, own, groups[name], name) for name in ("dp", "edp"))
-    hidden = sum(unit.backward_s for unit in own)
-    update = sum(u.optimizer.seconds for u in own) / (plan.replicas if plan.zero else 1)
+    units_of_rank = [unit for stage in stages[:: plan.pp] for unit in stage]
+    sent = sum(_gradients(plan, units_of_rank, groups[name], name) for name in ("dp", "edp"))
+    hidden = sum(unit.backward_s for unit in units_of_rank)
+    update = sum(u.optimizer.seconds for u in units_of_rank) / (plan.replicas if plan.zero else 1)
     if plan.pp > 1:  # sends are exposed while the pipeline fills and drains
-        edge = max(unit.boundary_bytes for unit in own)
+        edge = max(unit.boundary_bytes for unit in units_of_rank)
         whole += 2 * (plan.pp - 1) * groups["pp"].seconds("Send", edge)
     memory = memory_of_rank(stages, plan, states, 0)
     total = whole + max(0.0, sent - hidden) + update
-    return Candidate(plan, total, sum(memory.values()), kind)
+    return Candidate(plan, total, sum(memory.values()), costed)
 
 
 def _gradients(plan: Plan, units: Sequence[Unit], group: Group, name: str) -> float:

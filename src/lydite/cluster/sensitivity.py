@@ -30,8 +30,8 @@ def _memory(cluster: Cluster) -> Cluster:
 
 def _links(inside: bool) -> Callable[[Cluster], Cluster]:
     def better(cluster: Cluster) -> Cluster:
-        kinds = [LINK_KINDS.index(kind) for kind in _INSIDE]
-        chosen = np.isin(cluster.links.kind, kinds) == inside
+        inside_kinds = [LINK_KINDS.index(kind) for kind in _INSIDE]
+        chosen = np.isin(cluster.links.kind, inside_kinds) == inside
         rate = np.where(chosen, MORE, 1.0) * cluster.links.bandwidth_bytes_per_s
         return replace(cluster, links=replace(cluster.links, bandwidth_bytes_per_s=rate))
 
@@ -77,6 +77,6 @@ def sensitivity(
         return played_step(rank, costs, changed, plan, host, network=network).seconds
 
     before = seconds(cluster)
-    found = {name: 1 - seconds(better(cluster)) / before for name, better in _BETTER.items()}
+    saved = {name: 1 - seconds(better(cluster)) / before for name, better in _BETTER.items()}
     faster = replace(constants, dispatch_s=constants.dispatch_s / MORE)
-    return found | {"launch": 1 - seconds(cluster, faster) / before}
+    return saved | {"launch": 1 - seconds(cluster, faster) / before}

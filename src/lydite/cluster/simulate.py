@@ -165,12 +165,12 @@ class RankStep:
     """One rank's part of a step before its operators are timed.
 
     Attributes:
-        name: Name of the net.
+        name: Name of the model.
         shape: Blocks, operators and messages of the rank.
         training: Whether it is a training step.
         dtype: Data type of the weights.
         states: Number of tensors that the optimiser keeps per weight.
-        forward_flops: FLOPs of the whole net's forward pass for one micro-batch.
+        forward_flops: FLOPs of the whole model's forward pass for one micro-batch.
         computed_whole: Operators computed in full on every rank, as in `StepResult`.
     """
 
@@ -186,17 +186,17 @@ class RankStep:
 def rank_step(
     graph: Graph, plan: Plan, *, loss: str | None = None, optimizer: str | None = "adam"
 ) -> RankStep:
-    """One rank's share of a net; arguments as for `simulate_step`.
+    """One rank's share of a model; arguments as for `simulate_step`.
 
     Raises:
         InputError: heads, widths, experts or layers do not divide.
-        GraphError: the net cannot be trained or partitioned.
+        GraphError: the model cannot be trained or partitioned.
     """
     blocks = in_blocks(graph, plan.pp * plan.chunks)
     short, step = blocks.graph, None
     if optimizer is not None:
-        kind = loss or usual_loss([short.type_of(name) for name in short.outputs])
-        short = with_loss(short, kind)
+        loss_name = loss or usual_loss([short.type_of(name) for name in short.outputs])
+        short = with_loss(short, loss_name)
     share = rank_share(short, plan.tp, sequence=plan.sequence_parallel)
     short = share.graph
     parts = plan.tp if plan.sequence_parallel else 1
@@ -213,7 +213,7 @@ def rank_step(
     whole = context_parallel(blocks.graph, plan.cp)
     counts = {name: block.count for block in blocks.blocks for name in block.ops}
     work = [(work_of(op, whole), counts.get(op.name, 1)) for op in whole.ops]
-    flops = sum(count * one.flops for one, count in work if one is not None)
+    flops = sum(count * op_work.flops for op_work, count in work if op_work is not None)
     return RankStep(graph.name, shape, step is not None, dtype, states, flops, share.whole)
 
 
@@ -257,7 +257,7 @@ def simulate_step(
     Raises:
         InputError: the plan does not divide or exceeds the cluster, an operator has no estimate,
             or a reason given at `played_step`.
-        GraphError: the net cannot be trained or partitioned.
+        GraphError: the model cannot be trained or partitioned.
     """
     layers = depth(graph, plan)
     checked(plan, cluster.ranks, layers)
@@ -429,15 +429,15 @@ def _breakdown(
     whole = timeline.makespan_ps * 1e-12
     for stage in range(plan.pp):
         first = stage * wide * len(STREAMS)
-        own = list(range(first, first + len(STREAMS)))
+        servers = list(range(first, first + len(STREAMS)))
         spent: dict[str, float] = {}
         for name in WORK:
-            spent[name] = timeline.covered_ps(CATEGORIES.index(name), own) * 1e-12
+            spent[name] = timeline.covered_ps(CATEGORIES.index(name), servers) * 1e-12
         behind = [CATEGORIES.index(name) for name in WORK]
         for name in SENT:
             category = CATEGORIES.index(name)
-            spent[name] = timeline.exposed_ps(category, behind, own) * 1e-12
-            hidden += (timeline.covered_ps(category, own) * 1e-12 - spent[name]) / plan.pp
+            spent[name] = timeline.exposed_ps(category, behind, servers) * 1e-12
+            hidden += (timeline.covered_ps(category, servers) * 1e-12 - spent[name]) / plan.pp
             behind.append(category)
         for name, seconds in spent.items():
             by_category[name] += seconds / plan.pp
@@ -464,7 +464,8 @@ def fitting(result: StepResult) -> str:
         "buffers": "more --tp or --pp",
         "cache": "a shorter --context, a smaller --batch or more --tp",
     }[largest]
-    return f"{over / 2**30:.1f} GiB more than a device has; {largest} are the most: {advice}"
+    what = "optimiser states" if largest == "optimizer" else largest
+    return f"needs {over / 2**30:.1f} GiB more than a device has, mostly for {what}; try {advice}"
 
 
 def require_fit(result: StepResult) -> StepResult:

@@ -22,7 +22,7 @@ class CollectiveCall:
     Attributes:
         after: Number of kernels of the phase that come before it.
         group: Name of the group of ranks that takes part, such as "tp".
-        steps: Number of messages that each rank sends, one after the other.
+        steps: Number of messages that each rank sends in sequence.
         span_ps: Time of the collective, in picoseconds.
         wire_ps: Part of that time in which the links are busy, in picoseconds.
         kind: Kind of the collective, such as "AllReduce".
@@ -47,7 +47,7 @@ class CollectiveCall:
         return cls(after, name, steps, span, wire, kind, choice.algorithm)
 
     def and_then(self, other: CollectiveCall) -> CollectiveCall:
-        """Both collectives, one after the other, as one; it takes the links of the longer one."""
+        """Both collectives in sequence, as one; it takes the links of the longer one."""
         longer = self if self.wire_ps >= other.wire_ps else other
         return replace(
             longer,
@@ -138,21 +138,21 @@ def units_of(
 
     Args:
         costs: Cost of each block.
-        plan: Plan whose recomputation applies; in a net with layers only to the layers, not to
+        plan: Plan whose recomputation applies; in a model with layers only to the layers, not to
             its head and tail.
         groups: Communication groups by name.
         dispatch_s: Time in seconds in which the host launches an operator or a collective; a
             device that is faster waits for the host.
     """
-    found: list[Unit] = []
+    units: list[Unit] = []
     repeats = any(cost.block.count > 1 for cost in costs)
     for cost in costs:
         again = plan.recompute if cost.block.count > 1 or not repeats else "none"
         unit = _unit(cost, again, groups, dispatch_s)
         for number in range(cost.block.count):
             name = cost.block.name if cost.block.count == 1 else f"{cost.block.name} {number}"
-            found.append(replace(unit, name=name))
-    return found
+            units.append(replace(unit, name=name))
+    return units
 
 
 def _unit(cost: BlockCost, recompute: str, groups: Mapping[str, Group], dispatch_s: float) -> Unit:
@@ -183,7 +183,7 @@ def _unit(cost: BlockCost, recompute: str, groups: Mapping[str, Group], dispatch
 
 
 def ring_steps(kind: str, ranks: int) -> int:
-    """Number of messages that each rank of a ring sends in a collective, one after the other."""
+    """Number of messages that each rank of a ring sends in sequence in a collective."""
     return (2 if kind == "AllReduce" else 1) * (ranks - 1)
 
 
@@ -195,7 +195,7 @@ def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float) -> Phase:
     ]
     # the host launches ahead while the device works or waits for other ranks
     launching = (len(part.kernels) + len(sent)) * dispatch_s
-    busy = part.seconds + sum(one.span_ps for one in sent) / _PS
+    busy = part.seconds + sum(call.span_ps for call in sent) / _PS
     late = max(0.0, launching - busy) if part.kernels else 0.0
     total = round((part.seconds + late) * _PS)
     pace = total / part.seconds if part.seconds else 0.0

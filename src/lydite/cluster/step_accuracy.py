@@ -2,8 +2,8 @@
 
     accuracy = predicted / baseline,  loss = |1 - accuracy|,  averages are plain means   (AISim's)
 
-The null models: the sum of the operators of the one-GPU graph at every count, and that sum times
-one constant, which is fitted to the very baselines it is judged by, in its favour.
+The null models: the sum of the operators of the one-GPU graph at every number of devices, and that
+sum times a constant, which is fitted in its favour to the same baselines that it is judged by.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ def average_loss(cells: Sequence[MeasuredStep]) -> float | None:
     return float(np.mean(errors)) if errors else None
 
 
-def summary_json(found: Mapping[str, Accuracy]) -> dict[str, Any]:
+def summary_json(accuracies: Mapping[str, Accuracy]) -> dict[str, Any]:
     """Accuracy of each method as JSON values, as shares of 1; no method has intervals."""
-    documents = {name: accuracy.to_json() for name, accuracy in found.items()}
+    documents = {name: accuracy.to_json() for name, accuracy in accuracies.items()}
     for document in documents.values():
         del document["inside_interval"]
     return documents

@@ -42,7 +42,7 @@ class _Rank:
     known: dict[tuple[str, int], tuple[Passage, int]] = field(default_factory=dict)
 
     @property
-    def own(self) -> Ref | None:
+    def last_ref(self) -> Ref | None:
         """Reference to the rank's last task."""
         return None if self.last is None else (OWN, self.last)
 
@@ -87,8 +87,8 @@ class _Writer:
         self.training, self.detail, self.constant_s = training, detail, constant_s
         self.ranks = [_Rank(self._steps(rank)) for rank in range(plan.pp)]
         self.splits_backward = SCHEDULES.find(plan.schedule).splits_backward
-        kinds = "W" if self.splits_backward else "B"
-        backward = [batch for kind, batch, _ in self.ranks[0].steps if kind == kinds]
+        last_pass = "W" if self.splits_backward else "B"
+        backward = [batch for pass_type, batch, _ in self.ranks[0].steps if pass_type == last_pass]
         self.last_batch = backward[-1] if backward else plan.micro_batches - 1
         self.arrived: dict[tuple[str, int, int], tuple[int, int]] = {}
 
@@ -113,18 +113,20 @@ class _Writer:
             if self.training:
                 self._update(number, rank)
             if self.constant_s:
-                self._work(rank, _ps(self.constant_s), [rank.own], "optimizer", "step's constant")
+                self._work(
+                    rank, _ps(self.constant_s), [rank.last_ref], "optimizer", "step's constant"
+                )
         return [rank.program for rank in self.ranks]
 
     def _virtual(self, rank: int, chunk: int) -> int:
         return chunk * self.plan.pp + rank
 
     def _needs(self, number: int, rank: _Rank) -> tuple[str, int, int] | None:
-        kind, batch, chunk = rank.steps[rank.place]
+        pass_type, batch, chunk = rank.steps[rank.place]
         stage = self._virtual(number, chunk)
-        if kind == "F" and stage > 0:
+        if pass_type == "F" and stage > 0:
             return ("F", stage, batch)
-        if kind == "B" and stage < len(self.stages) - 1:
+        if pass_type == "B" and stage < len(self.stages) - 1:
             return ("B", stage, batch)
         return None
 
@@ -146,32 +148,34 @@ class _Writer:
         rank.last = rank.program.add("compute", duration_ps, after, category, name)
 
     def _step(self, number: int, rank: _Rank) -> None:
-        kind, batch, chunk = rank.steps[rank.place]
+        pass_type, batch, chunk = rank.steps[rank.place]
         needed = self._needs(number, rank)
         came = self._from(number, self.arrived[needed]) if needed is not None else None
         stage = self._virtual(number, chunk)
-        ordinary = self._ordinary(kind, batch)
-        if not (ordinary and self._as_before(rank, kind, batch, chunk, came)):
-            self._units(rank, kind, batch, chunk, came, self.stages[stage])
-        self._hand_on(number, rank, kind, stage, batch)
+        ordinary = self._ordinary(pass_type, batch)
+        if not (ordinary and self._as_before(rank, pass_type, batch, chunk, came)):
+            self._units(rank, pass_type, batch, chunk, came, self.stages[stage])
+        self._hand_on(number, rank, pass_type, stage, batch)
 
-    def _ordinary(self, kind: str, batch: int) -> bool:
+    def _ordinary(self, pass_type: str, batch: int) -> bool:
         """Whether a step sends no gradients and gathers no weights."""
-        return self.plan.zero != 3 and (kind == "F" or batch != self.last_batch)
+        return self.plan.zero != 3 and (pass_type == "F" or batch != self.last_batch)
 
-    def _as_before(self, rank: _Rank, kind: str, batch: int, chunk: int, came: Ref | None) -> bool:
+    def _as_before(
+        self, rank: _Rank, pass_type: str, batch: int, chunk: int, came: Ref | None
+    ) -> bool:
         """Repeat the tasks of an earlier micro-batch, if there are any; whether it did."""
-        passage = rank.known.get((kind, chunk))
+        passage = rank.known.get((pass_type, chunk))
         if passage is None or rank.last is None:
             return False
         known, last = passage
-        rank.last = known.again(rank.last, came, f" {kind}{batch}") + last
+        rank.last = known.again(rank.last, came, f" {pass_type}{batch}") + last
         return True
 
     def _units(
         self,
         rank: _Rank,
-        kind: str,
+        pass_type: str,
         batch: int,
         chunk: int,
         came: Ref | None,
@@ -180,18 +184,18 @@ class _Writer:
         """Write the units of a step, and keep them to repeat for later micro-batches."""
         program, before = rank.program, rank.last
         start, first_dep, arrived = len(program), len(program.place), came
-        for unit in units if kind == "F" else reversed(units):
-            self._unit(rank, unit, kind, batch, came)
+        for unit in units if pass_type == "F" else reversed(units):
+            self._unit(rank, unit, pass_type, batch, came)
             came = None
         if (
-            self._ordinary(kind, batch)
+            self._ordinary(pass_type, batch)
             and before is not None
             and rank.last is not None
             and len(program) > start
         ):
-            token = f" {kind}{batch}"
+            token = f" {pass_type}{batch}"
             passage = Passage(program, start, first_dep, before, arrived, token)
-            rank.known[kind, chunk] = passage, rank.last - start
+            rank.known[pass_type, chunk] = passage, rank.last - start
 
     def _from(self, number: int, sent: tuple[int, int]) -> Ref:
         """Reference from this stage to a message that another stage sent."""
@@ -200,15 +204,15 @@ class _Writer:
             return OWN, place
         return (BEFORE if (source + 1) % self.plan.pp == number else BEHIND), place
 
-    def _unit(self, rank: _Rank, unit: Unit, kind: str, batch: int, came: Ref | None) -> None:
-        label = f"{unit.name} {kind}{batch}"
-        if kind == "W":
+    def _unit(self, rank: _Rank, unit: Unit, pass_type: str, batch: int, came: Ref | None) -> None:
+        label = f"{unit.name} {pass_type}{batch}"
+        if pass_type == "W":
             self._phase(rank, unit.weights, [], "weights", label)
             self._gradient(rank, unit, batch)
             return
         gathered = self._gather(unit, rank, label) if self.plan.zero == 3 else None
         waits = [came, gathered]
-        if kind == "F":
+        if pass_type == "F":
             self._phase(rank, unit.forward, waits, "forward", label)
             return
         if unit.recompute.work_ps:
@@ -224,7 +228,7 @@ class _Writer:
     ) -> None:
         """Write a layer's kernels and the collectives between them."""
         if not self.detail:
-            self._work(rank, phase.work_ps, [rank.own, *after], category, label)
+            self._work(rank, phase.work_ps, [rank.last_ref, *after], category, label)
             for group in {call.group: None for call in phase.sent}:
                 calls = [call for call in phase.sent if call.group == group]
                 whole = reduce(CollectiveCall.and_then, calls)
@@ -235,18 +239,18 @@ class _Writer:
             until = len(phase.kernels_ps) if sent is None else sent.after
             for number in range(done, until):
                 name = f"{label} kernel {number}"
-                self._work(rank, phase.kernels_ps[number], [rank.own, *after], category, name)
+                self._work(rank, phase.kernels_ps[number], [rank.last_ref, *after], category, name)
                 after = []
             done = max(done, until)
             if sent is not None:
                 if after:  # no kernel precedes the collective that could wait instead
-                    self._work(rank, 0, [rank.own, *after], category, label)
+                    self._work(rank, 0, [rank.last_ref, *after], category, label)
                     after = []
                 self._collective(rank, sent, f"{label} {sent.group}")
 
     def _collective(self, rank: _Rank, sent: CollectiveCall, label: str) -> None:
         """Write a collective that the next kernel waits for."""
-        begin: list[Ref | None] = [rank.own]
+        begin: list[Ref | None] = [rank.last_ref]
         if rank.last is not None and not self.detail:
             begin = [everyone(sent.group, rank.last)]
         rank.last = self._messages(rank, "tensor", sent, begin, label)
@@ -325,22 +329,22 @@ class _Writer:
         algorithm = bucket.algorithm if full else last.algorithm
         return CollectiveCall(0, name, ring_steps(kind, group.ranks), span, wire, kind, algorithm)
 
-    def _hand_on(self, number: int, rank: _Rank, kind: str, stage: int, batch: int) -> None:
-        onward = kind == "F"
+    def _hand_on(self, number: int, rank: _Rank, pass_type: str, stage: int, batch: int) -> None:
+        onward = pass_type == "F"
         target = stage + 1 if onward else stage - 1
-        if kind == "W" or not 0 <= target < len(self.stages):
+        if pass_type == "W" or not 0 <= target < len(self.stages):
             return
         if self.plan.pp == 1:
-            self.arrived[kind, target, batch] = number, rank.last or 0
+            self.arrived[pass_type, target, batch] = number, rank.last or 0
             return
         source = self.stages[stage] if onward else self.stages[target]
         call = CollectiveCall.of(self.groups["pp"], "pp", "Send", source[-1].boundary_bytes)
         stream = "onward" if onward else "back"
-        name, route = f"send {kind}{batch}", (stream, "Send", "direct")
+        name, route = f"send {pass_type}{batch}", (stream, "Send", "direct")
         sent = rank.program.add(
-            stream, call.span_ps, [rank.own], "pipeline", name, call.wire_ps, route
+            stream, call.span_ps, [rank.last_ref], "pipeline", name, call.wire_ps, route
         )
-        self.arrived[kind, target, batch] = number, sent
+        self.arrived[pass_type, target, batch] = number, sent
 
     def _update(self, number: int, rank: _Rank) -> None:
         """Write the update after the last gradients; with ZeRO 1 and 2 also gather the weights."""
@@ -348,7 +352,7 @@ class _Writer:
             self._send_gradient(rank, unit, rank.last)
         units = [u for units in self.stages[number :: self.plan.pp] for u in units]
         share = self.plan.replicas if self.plan.zero else 1
-        waits = [rank.own, *rank.sending]
+        waits = [rank.last_ref, *rank.sending]
         ready = rank.program.add("data", 0, waits, "data", "gradients ready")
         update_ps = sum(unit.optimizer.work_ps for unit in units) // share
         self._work(rank, update_ps, [(OWN, ready)], "optimizer", "update")

@@ -61,7 +61,7 @@ def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
     """One rank's share of a graph.
 
     Args:
-        graph: Graph of a net, with or without its loss.
+        graph: Graph of a model, with or without its loss.
         ranks: Degree of tensor parallelism.
         sequence: Whether operators between the products are split too, along the tokens.
 
@@ -73,14 +73,14 @@ def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
     if ranks == 1:
         return Share(graph, {})
     share = _Sharing(decomposed(graph, _needs_primitives), ranks, sequence)
-    found = share.run()
+    local_graph = share.run()
     if not share.products:
         raise InputError(
             f"no product of weights can be split among {ranks} ranks",
             where=graph.name,
-            hint="tensor parallelism needs products of weights over the last axis; take --dp",
+            hint="tensor parallelism needs products of weights over the last axis; use --dp",
         )
-    return Share(found, dict(share.whole))
+    return Share(local_graph, dict(share.whole))
 
 
 def _needs_primitives(op: Op) -> bool:
@@ -145,9 +145,9 @@ class _Sharing:
         self._append(new, op, inputs, split.attrs)
         for name, cut in zip(op.outputs, split.outputs, strict=False):
             self.cuts[name] = cut if isinstance(cut, int) else None
-        for kind, axis in split.exchanged:
+        for op_type, axis in split.exchanged:
             axes = new.g.constant([axis], f"{op.name}/axes")
-            row = new.g.op(kind, new.tensor(op.inputs[0]), axes, name=f"{op.name}/{kind}")
+            row = new.g.op(op_type, new.tensor(op.inputs[0]), axes, name=f"{op.name}/{op_type}")
             self._emit(new, "AllReduce", row)
 
     def _compute_whole(self, new: Rewriter, op: Op) -> None:
@@ -192,7 +192,7 @@ class _Sharing:
             fits = [n for n in range(1, min(size, 2 * self.ranks) + 1) if size % n == 0]
             near = min(fits, key=lambda n: abs(n - self.ranks))
             raise InputError(
-                f"{what} {size} cannot be shared among {self.ranks} ranks",
+                f"{what} {size} cannot be split among {self.ranks} ranks",
                 where=f"{self.graph.name}: {op.name} ({op.op_type})",
                 allowed=f"divisors of {size}; the nearest is {near}",
             )

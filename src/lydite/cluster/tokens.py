@@ -38,7 +38,7 @@ def expert_parallel(graph: Graph, ranks: int, *, parts: int = 1) -> Graph:
     if ranks == 1:
         return graph
     if not any(op.op_type == "MoE" for op in graph.ops):
-        raise InputError("has no experts to share out", where=graph.name, hint="leave --ep out")
+        raise InputError("has no experts to distribute", where=graph.name, hint="leave --ep out")
 
     def rewrite(new: Rewriter, op: Op) -> None:
         if op.op_type != "MoE":
@@ -49,7 +49,7 @@ def expert_parallel(graph: Graph, ranks: int, *, parts: int = 1) -> Graph:
         own_weights = [_part(new, w, ranks, op) if w is not None else None for w in weights]
         chosen: Any = op.attrs.get("k", 1)
         sent = _exchanged(new, tokens, op, "dispatch", chosen, ranks, parts)
-        own = new.g.op(
+        own_router = new.g.op(
             "Scatter",
             router,
             domain="lydite",
@@ -61,7 +61,7 @@ def expert_parallel(graph: Graph, ranks: int, *, parts: int = 1) -> Graph:
         made = new.g.append(
             replace(
                 op,
-                inputs=tuple(t.name if t else "" for t in (sent, own, *own_weights)),
+                inputs=tuple(t.name if t else "" for t in (sent, own_router, *own_weights)),
                 outputs=(f"{op.outputs[0]}/own",),
             )
         )[0]
@@ -91,7 +91,7 @@ def _part(new: Rewriter, weight: Tensor, ranks: int, op: Op) -> Tensor:
         fits = [n for n in range(1, shape[0] + 1) if shape[0] % n == 0]
         near = min(fits, key=lambda n: abs(n - ranks))
         raise InputError(
-            f"{shape[0]} experts cannot be shared among {ranks} ranks",
+            f"{shape[0]} experts cannot be distributed over {ranks} ranks",
             where=f"{new.graph.name}: {op.name}",
             allowed=f"divisors of {shape[0]}; the nearest is {near}",
         )
@@ -116,7 +116,7 @@ def context_parallel(graph: Graph, ranks: int) -> Graph:
         raise InputError(
             "context parallelism needs attention as one operator, without mask and cache",
             where=graph.name,
-            hint="take a decoder in the phase forward, or leave --cp out",
+            hint="use a decoder in the phase forward, or leave --cp out",
         )
 
     def rewrite(new: Rewriter, op: Op) -> None:

@@ -1,4 +1,4 @@
-"""Which links the messages of a step cross, so that collectives at the same time share them.
+"""Links that the messages of a step cross, so that simultaneous collectives share them.
 
 A collective that runs alone takes as long as its closed form says: latency first, then the bytes at
 the rate of its bottleneck link, which it saturates. That second part becomes a flow over all links
@@ -27,7 +27,7 @@ from lydite.errors import InputError
 from lydite.hardware.cluster import Cluster, paths
 
 _SLACK = 1 + 1e-12
-"""Room for rounding, so that a flow alone on its links is held back by its cap and nothing else."""
+"""Margin for rounding, so that a flow alone on its links is limited by its cap only."""
 
 
 def wiring_of(cluster: Cluster, plan: Plan, programs: Sequence[Program], *, folded: bool) -> Wiring:
@@ -74,11 +74,11 @@ class _Loads:
         lane: np.ndarray,
         share: np.ndarray,
     ) -> None:
-        found = paths(cluster, ends[0], ends[1], lane)
+        routes = paths(cluster, ends[0], ends[1], lane)
         bundle, links = cluster.router.bundle, cluster.links
         per_lane = np.bincount(sender * (int(lane.max()) + 1) + lane, share)
-        hops = np.repeat(np.arange(len(found)), found.hops)
-        key = (sender[hops] * len(links) + bundle[found.links]).astype(np.int64)
+        hops = np.repeat(np.arange(len(routes)), routes.hops)
+        key = (sender[hops] * len(links) + bundle[routes.links]).astype(np.int64)
         kept, entry = np.unique(key, return_inverse=True)
         sent = np.bincount(entry, share[hops] / per_lane.max())
         self.sender, self.link = kept // len(links), kept % len(links)
@@ -86,7 +86,7 @@ class _Loads:
         total = np.bincount(self.link, self.times, len(links))
         used = total > 0
         rate = float((_capacity(cluster)[used] / total[used]).min())
-        self.cap = min(rate, float(links.bandwidth_bytes_per_s[found.links].min()))
+        self.cap = min(rate, float(links.bandwidth_bytes_per_s[routes.links].min()))
 
 
 def _capacity(cluster: Cluster) -> np.ndarray:
@@ -98,7 +98,7 @@ def _capacity(cluster: Cluster) -> np.ndarray:
 def _loads(cluster: Cluster, plan: Plan, stage: int, route: Route) -> _Loads:
     wide = plan.tp * plan.replicas
     first = stage * wide
-    name, kind, algorithm = route
+    name, collective, algorithm = route
     if name in ("onward", "back"):
         sender = np.arange(wide)
         to = (stage + (1 if name == "onward" else -1)) % plan.pp * wide + sender
@@ -107,7 +107,7 @@ def _loads(cluster: Cluster, plan: Plan, stage: int, route: Route) -> _Loads:
     stride, size = plan.groups[name]
     firsts = [r for r in range(wide) if r // stride % size == 0]
     groups = [first + r + stride * np.arange(size) for r in firsts]
-    parts = [traffic(cluster, group, kind, algorithm) for group in groups]
+    parts = [traffic(cluster, group, collective, algorithm) for group in groups]
     source = np.concatenate([part[0] for part in parts])
     target = np.concatenate([part[1] for part in parts])
     lane = np.concatenate([part[2] for part in parts])
@@ -121,7 +121,7 @@ def _folded(
 ) -> Wiring:
     """One path for each collective of a stage; links with identical loads are merged into one."""
     size = len(cluster.links)
-    loads = np.array([np.bincount(one.link, one.times, size) for one in known.values()])
+    loads = np.array([np.bincount(entry.link, entry.times, size) for entry in known.values()])
     loads = loads.reshape(len(known), size).astype(np.int64)
     used = np.flatnonzero(loads.any(0))
     rows = np.vstack([loads[:, used], _capacity(cluster)[used].view(np.int64)])
@@ -133,7 +133,7 @@ def _folded(
         table[stage][0, programs[stage].routes[route]] = number
         links.append(np.flatnonzero(load[chosen]))
     times = [load[chosen][at] for load, at in zip(loads, links, strict=True)]
-    caps = [one.cap for one in known.values()]
+    caps = [entry.cap for entry in known.values()]
     return Wiring(_network(_capacity(cluster)[chosen], links, times, caps), table)
 
 
@@ -144,16 +144,16 @@ def _apart(
     links: list[np.ndarray] = []
     times: list[np.ndarray] = []
     caps: list[float] = []
-    wide = 1 + max((int(one.sender.max()) for one in known.values()), default=0)
+    wide = 1 + max((int(load.sender.max()) for load in known.values()), default=0)
     table = [np.full((wide, len(program.routes)), -1, np.int32) for program in programs]
-    for (route, stage), one in known.items():
-        edges = np.searchsorted(one.sender, np.arange(wide + 1))
+    for (route, stage), load in known.items():
+        edges = np.searchsorted(load.sender, np.arange(wide + 1))
         for rank, (begin, end) in enumerate(pairwise(edges.tolist())):
             if end > begin:
                 table[stage][rank, programs[stage].routes[route]] = len(links)
-                links.append(one.link[begin:end])
-                times.append(one.times[begin:end])
-                caps.append(one.cap)
+                links.append(load.link[begin:end])
+                times.append(load.times[begin:end])
+                caps.append(load.cap)
     return Wiring(_network(np.maximum(_capacity(cluster), 1e-300), links, times, caps), table)
 
 

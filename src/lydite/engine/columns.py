@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lydite.errors import InputError
 
 LIMIT_PS = 2**61 - 1
-"""No time may be later (26 days); three times that still fits 64 bits, so no sum can wrap."""
+"""Latest time accepted (26 days); three times as much fits 64 bits, so that no sum overflows."""
 
 
 def column(
@@ -33,8 +33,8 @@ def column(
         given = given.astype(wanted)
     allowed = {"i": "biu", "f": "biuf", "b": "b"}[wanted.kind]
     if given.ndim > 1 or given.dtype.kind not in allowed:
-        kind = {"i": "whole numbers", "f": "numbers", "b": "truth values"}[wanted.kind]
-        raise InputError("not a column", where=where, allowed=f"{kind}, in one dimension")
+        expected = {"i": "whole numbers", "f": "numbers", "b": "booleans"}[wanted.kind]
+        raise InputError("not a column", where=where, allowed=f"{expected}, in one dimension")
     if given.ndim == 0 and size is not None:
         given = np.full(size, given)
     if size is not None and given.shape != (size,):
@@ -72,6 +72,6 @@ def offsets(values: npt.ArrayLike, total: int, size: int | None, where: str) -> 
     made = column(values, np.int64, size, where)
     if made.size == 0 or made[0] != 0 or made[-1] != total or (np.diff(made) < 0).any():
         raise InputError(
-            "is not a list of offsets", where=where, allowed=f"rising from 0 to {total}"
+            "is not a list of offsets", where=where, allowed=f"ascending from 0 to {total}"
         )
     return made

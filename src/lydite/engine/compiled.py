@@ -1,9 +1,9 @@
-"""The compiled kernels: loaded when first wanted, and kept on disk once compiled.
+"""The compiled kernels: imported on first use, and cached on disk once compiled.
 
 numba notices a change of the file that holds a kernel, but not of the files whose functions the
-kernel calls. So the cache is in a folder named after all that the machine code depends on: every
-source file here, the versions of numba and numpy, and the processor. The folder is beside the
-sources where that is writable, in the user's cache folder otherwise.
+kernel calls. So the cache is in a folder named after everything that the machine code depends on:
+all source files here, the versions of numba and numpy, and the processor. The folder is beside the
+sources if that is writable, otherwise in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def kernel(name: str) -> ModuleType:
     """The module of kernels `name`, whose compiled functions are kept in `folder()`."""
     from numba.core import config
 
-    # Read by numba when it decorates a function, so it is set for this import alone.
+    # numba reads this setting when it decorates a function, so it is set for this import alone.
     settings: Any = config
     before, settings.CACHE_DIR = settings.CACHE_DIR, str(folder())
     try:

@@ -11,7 +11,7 @@ Intervals = tuple[Array, Array]
 
 
 def union(start: Array, end: Array) -> Intervals:
-    """The union of intervals as disjoint intervals in order; empty intervals are dropped."""
+    """The union of intervals as disjoint intervals in ascending order, without empty ones."""
     kept = end > start
     order = np.argsort(start[kept], kind="stable")
     start, end = start[kept][order], end[kept][order]
@@ -24,7 +24,7 @@ def union(start: Array, end: Array) -> Intervals:
 
 
 def length(intervals: Intervals) -> int:
-    """The total length of disjoint intervals."""
+    """Total length of disjoint intervals."""
     return int((intervals[1] - intervals[0]).sum())
 
 

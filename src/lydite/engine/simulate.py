@@ -254,5 +254,5 @@ def _circle(tasks: Tasks, pending: Array) -> InputError:
     return InputError(
         f"tasks wait for each other: {', '.join(waits[:4])}{more}",
         where=f"{int((pending > 0).sum())} tasks cannot begin",
-        allowed="dependencies without a circle",
+        allowed="dependencies without a cycle",
     )

@@ -130,8 +130,8 @@ class LinkNetwork:
         refuse(~(np.isfinite(self.bandwidth) & (self.bandwidth > 0)), "bandwidth", "link {}", above)
         late = (self.latency_ps < 0) | (self.latency_ps > LIMIT_PS)
         refuse(late, "latency out of range", "link {}", f"0 to {LIMIT_PS} ps")
-        refuse(~(self.path_cap > 0), "rate cap", "path {}", "above 0; inf for none")
-        refuse(np.diff(self.path_start) == 0, "goes over no link", "path {}")
+        refuse(~(self.path_cap > 0), "invalid rate cap", "path {}", "above 0; inf for none")
+        refuse(np.diff(self.path_start) == 0, "has no links", "path {}")
         owner = self.hop_path()
         strange = (self.path_links < 0) | (self.path_links >= self.bandwidth.size)
         refuse(self._paths(owner, strange), "unknown link", "path {}", f"below {len(self)}")
@@ -142,9 +142,11 @@ class LinkNetwork:
         refuse(self._paths(owner, mixed), "mixes FIFO and fair links", "path {}")
         capped = self.stored() & np.isfinite(self.path_cap)
         refuse(capped, "has a rate cap over FIFO links", "path {}")
-        refuse(self._paths(owner, self.path_times < 1), "stands for no flow", "path {}", "1 up")
+        refuse(
+            self._paths(owner, self.path_times < 1), "represents no flow", "path {}", "at least 1"
+        )
         several = self.stored()[owner] & (self.path_times > 1)
-        refuse(self._paths(owner, several), "stands for several flows over FIFO links", "path {}")
+        refuse(self._paths(owner, several), "represents several flows over FIFO links", "path {}")
 
         late = np.add.reduceat(self.latency_ps.astype(float)[self.path_links], self.path_start[:-1])
         refuse(late > LIMIT_PS, "latency out of range", "path {}", f"0 to {LIMIT_PS} ps")
@@ -186,7 +188,9 @@ class Interference:
         """
         table = np.asarray(rates, np.float64)
         if table.ndim not in (2, 3) or table.shape[-1] != table.shape[-2]:
-            raise InputError("not a table", where="rates", allowed="[groups,] categories twice")
+            raise InputError(
+                "not a table", where="rates", allowed="[groups,] categories, categories"
+            )
         if table.ndim == 3 and len(table) != groups:
             raise InputError(f"{len(table)} tables", where="rates", allowed=f"1 or {groups}")
         if not (np.isfinite(table) & (table > 0)).all():

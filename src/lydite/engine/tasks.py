@@ -63,7 +63,7 @@ class Tasks:
         bytes: npt.ArrayLike = 0.0,
         names: Sequence[str] = (),
     ) -> Tasks:
-        """Check and convert columns; a single number stands for a column full of it.
+        """Check and convert columns; a single number fills the whole column.
 
         Raises:
             InputError: a column of another length or type, a negative time or size, a task that
@@ -101,8 +101,10 @@ class Tasks:
         refuse(self.path < NOWHERE, "negative path", "task {}", "-1 for none")
         refuse(self.category < 0, "negative category", "task {}", "0 to 32767")
         amount = self.bytes
-        refuse(~(np.isfinite(amount) & (amount >= 0)), "bytes", "task {}", "finite, at least 0")
-        refuse((amount > 0) & (self.path < 0), "has bytes and no path", "task {}", "a path")
+        refuse(
+            ~(np.isfinite(amount) & (amount >= 0)), "invalid bytes", "task {}", "finite, at least 0"
+        )
+        refuse((amount > 0) & (self.path < 0), "has bytes but no path", "task {}", "a path")
         self._check_dependencies()
 
     def _check_dependencies(self) -> None:

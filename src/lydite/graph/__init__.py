@@ -1,4 +1,4 @@
-"""What is computed: `Graph`, its readers and writers, the building API, the work per operator."""
+"""The model graph: `Graph`, its readers and writers, the building API, the work per operator."""
 
 from lydite.graph.attributes import default_attrs
 from lydite.graph.builder import Builder, Tensor

@@ -1,4 +1,4 @@
-"""Attributes between ONNX's protobuf and plain Python values."""
+"""Conversion of attributes between ONNX's protobuf and plain Python values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def attr_from_proto(proto: AttributeProto, read_graph: Callable[[onnx.GraphProto
     """An attribute as int, float, str, bytes, tuple, array, `Graph` or `TensorType`.
 
     Raises:
-        ValueError: an attribute of no type that is known, or a tensor that contradicts itself.
+        ValueError: the attribute's type is unknown, or it is a tensor that contradicts itself.
     """
     if proto.type == _A.GRAPH:
         return read_graph(proto.g)
@@ -57,14 +57,14 @@ _READ: dict[int, Callable[[AttributeProto], Attr]] = {
 
 
 def short_float(value: float) -> float:
-    """The shortest decimal of the same float32, which attributes are: 1e-05, not 9.9999997e-06."""
+    """The shortest decimal that rounds to the same float32: 1e-05, not 9.9999997e-06."""
     return float(str(np.float32(value))) if abs(value) <= _LARGEST else value
 
 
 def attr_to_proto(
     name: str, value: Attr, write_graph: Callable[[Graph], onnx.GraphProto], op_schema: object
 ) -> AttributeProto:
-    """The protobuf of an attribute; the schema settles the type of an empty list."""
+    """The protobuf of an attribute; the schema determines the type of an empty list."""
     declared = _declared_type(op_schema, name)
     if isinstance(value, tuple):
         items = [_to_proto(item, write_graph, declared) for item in value]
@@ -97,8 +97,8 @@ def _to_proto(
 
 def _declared_type(op_schema: object, name: str) -> int | None:
     if isinstance(op_schema, defs.OpSchema) and name in op_schema.attributes:
-        kind: Any = op_schema.attributes[name].type
-        return int(kind.value)
+        declared: Any = op_schema.attributes[name].type
+        return int(declared.value)
     return None
 
 
@@ -117,7 +117,7 @@ def standard_attrs(op: Op) -> dict[str, Attr]:
 
 @lru_cache(maxsize=4096)
 def schema(op_type: str, domain: str, opset: int) -> defs.OpSchema | None:
-    """ONNX's schema of an operator at an opset; None outside the standard."""
+    """ONNX's schema of an operator at an opset; None for operators outside the standard."""
     try:
         return defs.get_schema(op_type, opset, domain)
     except defs.SchemaError:
@@ -126,12 +126,12 @@ def schema(op_type: str, domain: str, opset: int) -> defs.OpSchema | None:
 
 @lru_cache(maxsize=4096)
 def default_attrs(op_type: str, domain: str, opset: int) -> dict[str, Attr]:
-    """Attribute defaults that the schema states."""
-    found = schema(op_type, domain, opset)
-    if found is None:
+    """Default values of attributes, from the operator's schema."""
+    op_schema = schema(op_type, domain, opset)
+    if op_schema is None:
         return {}
     return {
         name: attr_from_proto(attribute.default_value, lambda _: Graph("", (), {}, (), ()))
-        for name, attribute in found.attributes.items()
+        for name, attribute in op_schema.attributes.items()
         if attribute.default_value.name
     }

@@ -28,11 +28,11 @@ Size = int | Sequence[int]
 
 
 class Builder:
-    """Collects operators; `build` makes the graph.
+    """Collects operators, inferring their output types; `build` returns the graph.
 
     Args:
-        name: the model's name.
-        dtype: element type of inputs and weights where not said otherwise.
+        name: Name of the model.
+        dtype: Default element type of inputs and weights.
         opset: ONNX opset to build in.
     """
 
@@ -49,7 +49,7 @@ class Builder:
 
     @classmethod
     def on(cls, graph: Graph, name: str = "") -> Builder:
-        """A builder that goes on where `graph` ends; `tensor` takes up its tensors by name."""
+        """A builder that continues where `graph` ends; `tensor` returns its tensors by name."""
         made = cls(name or graph.name, opset=graph.opsets.get("", 1))
         made._opsets, made._ops, made._tensors = (
             dict(graph.opsets),
@@ -68,10 +68,10 @@ class Builder:
         return made
 
     def tensor(self, name: str) -> Tensor:
-        """A tensor that is there, by name.
+        """An existing tensor, by name.
 
         Raises:
-            GraphError: there is none.
+            GraphError: there is no such tensor.
         """
         if name not in self._tensors:
             raise GraphError(f"there is no tensor '{name}'", where=self.name)
@@ -79,11 +79,11 @@ class Builder:
 
     @property
     def last(self) -> Op:
-        """The operator that was appended last."""
+        """The most recently appended operator."""
         return self._ops[-1]
 
     def value_of(self, tensor: Tensor) -> np.ndarray | None:
-        """A small tensor's numbers where they follow from constants, else None."""
+        """Value of a small tensor that follows from constants, else None."""
         return self._values.get(tensor.name)
 
     def type_of(self, tensor: Tensor) -> TensorType:
@@ -99,9 +99,9 @@ class Builder:
                 return label
 
     def input(self, name: str, shape: Sequence[Dim], dtype: str | None = None) -> Tensor:
-        """A graph input of the given sizes (names for symbolic ones)."""
+        """Add a graph input of the given sizes (names for symbolic ones)."""
         if name in self._tensors:
-            raise GraphError(f"there is a tensor '{name}' already", where=self.name)
+            raise GraphError(f"there is already a tensor '{name}'", where=self.name)
         self._tensors[name] = TensorType(dtype or self.dtype, tuple(shape))
         self._inputs.append(name)
         return Tensor(self, name)
@@ -109,14 +109,14 @@ class Builder:
     def weight(
         self, shape: Sequence[int], name: str = "weight", dtype: str | None = None
     ) -> Tensor:
-        """A weight of the given shape: declared, not allocated."""
+        """Declare a weight of the given shape, without allocating it."""
         full = self._fresh(name)
         type_ = TensorType(dtype or self.dtype, tuple(shape))
         self._tensors[full], self._initializers[full] = type_, Initializer(type_)
         return Tensor(self, full)
 
     def constant(self, value: Any, name: str = "const", dtype: str = "int64") -> Tensor:
-        """A small constant with its numbers."""
+        """Add a small constant with its value."""
         from lydite.graph.dtypes import numpy_dtype
 
         full, array = self._fresh(name), np.asarray(value, numpy_dtype(dtype))
@@ -135,10 +135,10 @@ class Builder:
         name: str = "",
         **attrs: Attr | list[int] | list[float] | None,
     ) -> list[Tensor]:
-        """Append an operator with several outputs; attributes that are None are left out.
+        """Append an operator with several outputs; attributes with the value None are omitted.
 
         Raises:
-            GraphError: the inputs do not fit the operator (names it, and every input's type).
+            GraphError: the inputs do not fit the operator; the error names it and all input types.
         """
         if domain:
             self._opsets.setdefault(domain, 1)
@@ -149,35 +149,35 @@ class Builder:
         kept = {k: v for k, v in given.items() if v is not None}
         return self.append(Op(label, op_type, names, out, kept, domain))
 
-    def append(self, op: Op, found: Sequence[TensorType] | None = None) -> list[Tensor]:
-        """Append an operator as it is, its inputs named.
+    def append(self, op: Op, types: Sequence[TensorType] | None = None) -> list[Tensor]:
+        """Append an existing operator, which names its inputs and outputs.
 
         Args:
-            op: the operator.
-            found: types of its outputs where they are known; inferred if None.
+            op: Operator to append.
+            types: Types of its outputs; None to infer them.
 
         Raises:
-            GraphError: its inputs do not fit it.
+            GraphError: the inputs do not fit the operator.
         """
-        if found is None:
-            types = [self._tensors[name] if name else None for name in op.inputs]
+        if types is None:
+            input_types = [self._tensors[n] if n else None for n in op.inputs]
             known = [self._values.get(name) for name in op.inputs]
-            found = infer_outputs(op, types, known, self._opsets, strict=True)
+            types = infer_outputs(op, input_types, known, self._opsets, strict=True)
         self._ops.append(op)
-        self._tensors |= {n: t for n, t in zip(op.outputs, found, strict=True) if n}
+        self._tensors |= {n: t for n, t in zip(op.outputs, types, strict=True) if n}
         self._values.record(op, self._tensors)
         return [Tensor(self, n) for n in op.outputs]
 
     def retype_input(self, name: str, type_: TensorType) -> None:
-        """Give an input that no operator has read yet another type."""
+        """Change the type of an input that no operator has read yet."""
         self._tensors[name] = type_
 
     def allow(self, domain: str, version: int = 1) -> None:
-        """Import a domain of operators, unless it is."""
+        """Import a domain of operators, if it is not imported yet."""
         self._opsets.setdefault(domain, version)
 
     def declare(self, name: str, init: Initializer) -> Tensor:
-        """A weight of another graph, under its name, with its numbers if it has some."""
+        """Add a weight of another graph, with its name and, if it has one, its value."""
         self._tensors[name], self._initializers[name] = init.type, init
         if init.value is not None:
             self._values.learn(name, init.value)
@@ -200,7 +200,7 @@ class Builder:
         bias: bool = True,
         name: str = "conv",
     ) -> Tensor:
-        """A convolution over the trailing dimensions; `pad` per side, as pairs, or "same"."""
+        """Append a convolution over the trailing axes; `pad` is per side, in pairs, or "same"."""
         if x.type.shape is None or len(x.shape) < 3:
             raise GraphError(f"needs [batch, channels, ...], got {x.type}", where=f"{name} (Conv)")
         rank = len(x.shape) - 2
@@ -228,7 +228,7 @@ class Builder:
 
     def pool(
         self,
-        kind: str,
+        reduction: str,
         x: Tensor,
         kernel: Size,
         *,
@@ -237,11 +237,11 @@ class Builder:
         ceil_mode: int = 0,
         **attrs: Any,
     ) -> Tensor:
-        """`kind` "Max" or "Average"; the stride is the kernel unless said otherwise."""
+        """Append pooling; `reduction` is "Max" or "Average", and `stride` defaults to `kernel`."""
         rank = len(x.shape) - 2
         size = _per_axis(kernel, rank)
         return self.op(
-            f"{kind}Pool",
+            f"{reduction}Pool",
             x,
             kernel_shape=size,
             ceil_mode=ceil_mode or None,
@@ -251,7 +251,7 @@ class Builder:
         )
 
     def linear(self, x: Tensor, features: int, *, bias: bool = True, name: str = "fc") -> Tensor:
-        """x W + b over the last axis: Gemm for matrices, MatMul and Add for more dimensions."""
+        """x W + b over the last axis: Gemm for matrices, MatMul and Add for more axes."""
         width = x.shape[-1]
         if len(x.shape) == 2:
             weight = self.weight((features, width), f"{name}.weight")
@@ -278,28 +278,28 @@ class Builder:
         return self.op("Relu", x)
 
     def clip(self, x: Tensor, low: float, high: float) -> Tensor:
-        """x limited to [low, high]; ReLU6 is clip(x, 0, 6)."""
+        """x clamped to [low, high]; ReLU6 is clip(x, 0, 6)."""
         bounds = [self.constant(v, "bound", x.type.dtype) for v in (low, high)]
         return self.op("Clip", x, *bounds)
 
     def global_average_pool(self, x: Tensor) -> Tensor:
-        """Mean over all positions: [N, C, ...] -> [N, C, 1, ...]."""
+        """Mean over all spatial positions: [N, C, ...] -> [N, C, 1, ...]."""
         return self.op("GlobalAveragePool", x)
 
     def flatten(self, x: Tensor, axis: int = 1) -> Tensor:
-        """Two dimensions: those before `axis`, and the rest."""
+        """Two axes: those before `axis` merged, and the rest merged."""
         return self.op("Flatten", x, axis=axis)
 
     def reshape(self, x: Tensor, shape: Sequence[int]) -> Tensor:
-        """New sizes; 0 keeps one, -1 takes what is left."""
+        """New sizes; 0 keeps a size, -1 takes what the others leave."""
         return self.op("Reshape", x, self.constant(list(shape), "shape"))
 
     def transpose(self, x: Tensor, perm: Sequence[int]) -> Tensor:
-        """Axes in a new order."""
+        """Reorder the axes to `perm`."""
         return self.op("Transpose", x, perm=list(perm))
 
     def concat(self, parts: Sequence[Tensor], axis: int) -> Tensor:
-        """Joined along an axis."""
+        """Concatenate along an axis."""
         return self.op("Concat", *parts, axis=axis)
 
     def softmax(self, x: Tensor, axis: int = -1) -> Tensor:
@@ -307,7 +307,7 @@ class Builder:
         return self.op("Softmax", x, axis=axis)
 
     def build(self, *outputs: Tensor) -> Graph:
-        """The finished graph."""
+        """The finished graph, with the given outputs."""
         return Graph(
             name=self.name,
             ops=tuple(self._ops),
@@ -320,7 +320,7 @@ class Builder:
 
 
 def _plain(value: Any) -> Any:
-    """A number as it reads back from a file, where attributes are float32."""
+    """A number as it would read back from a file, where attributes are float32."""
     if isinstance(value, float):
         return short_float(value)
     return tuple(_plain(item) for item in value) if isinstance(value, tuple) else value

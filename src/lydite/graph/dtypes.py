@@ -1,4 +1,4 @@
-"""Element types under their three names: ONNX's number, our text, numpy's dtype."""
+"""Names of element types: ONNX's number, Lydite's text and numpy's dtype."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def _numbers() -> dict[int, str]:
 
 
 def dtype_name(number: int) -> str:
-    """ "float32" for ONNX's 1; "" for an undefined type."""
+    """Text of an ONNX number, such as "float32" for 1; "" for an undefined type."""
     return _numbers().get(number, "")
 
 
 def dtype_number(name: str) -> int:
-    """ONNX's number for a dtype name.
+    """ONNX's number of a dtype name.
 
     Raises:
-        InputError: no such dtype.
+        InputError: there is no such dtype.
     """
     if name not in _names():
         raise unknown_name("data type", name, _names())
@@ -44,29 +44,29 @@ def dtype_number(name: str) -> int:
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The numpy dtype (from ml_dtypes where numpy has none)."""
+    """The numpy dtype of a name (from ml_dtypes if numpy has none)."""
     return helper.tensor_dtype_to_np_dtype(dtype_number(name))
 
 
 def type_from_proto(proto: onnx.TypeProto) -> TensorType:
-    """A `TensorType`; a dimension without a size or a name gets the name "?"."""
-    kind = proto.WhichOneof("value")
-    if kind in ("tensor_type", "sparse_tensor_type"):
-        tensor = getattr(proto, kind)
+    """A `TensorType` from protobuf; a dimension without size and name gets the name "?"."""
+    field = proto.WhichOneof("value")
+    if field in ("tensor_type", "sparse_tensor_type"):
+        tensor = getattr(proto, field)
         if not tensor.HasField("shape"):
             return TensorType(dtype_name(tensor.elem_type), None)
         return TensorType(dtype_name(tensor.elem_type), tuple(map(_dim, tensor.shape.dim)))
-    if kind in ("sequence_type", "optional_type"):
-        inner = type_from_proto(getattr(proto, kind).elem_type)
-        return TensorType(f"{'seq' if kind == 'sequence_type' else 'optional'}({inner.dtype})")
-    if kind == "map_type":
+    if field in ("sequence_type", "optional_type"):
+        inner = type_from_proto(getattr(proto, field).elem_type)
+        return TensorType(f"{'seq' if field == 'sequence_type' else 'optional'}({inner.dtype})")
+    if field == "map_type":
         key, value = dtype_name(proto.map_type.key_type), type_from_proto(proto.map_type.value_type)
         return TensorType(f"map({key},{value.dtype})")
     return TensorType("", None)
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
-    """A size; "?" where there is no name, or only one that ONNX's inference made up."""
+    """A size; "?" for a dimension without a name, or with one that ONNX's inference generated."""
     if dim.HasField("dim_value") and dim.dim_value >= 0:
         return dim.dim_value
     return dim.dim_param if not dim.dim_param.startswith(_MADE_UP) and dim.dim_param else "?"

@@ -1,4 +1,4 @@
-"""`Graph`: what is computed. Operators in ONNX's vocabulary, typed tensors, weights on disk."""
+"""`Graph`: operators in ONNX's vocabulary, typed tensors, and weights that may stay on disk."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from lydite.results import OneLine
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Initializer:
-    """A weight or constant: its type, and how to get the numbers if somebody needs them.
+    """A weight or constant: its type, and how to get its values.
 
     Attributes:
-        type: dtype and shape.
-        value: the array where it is small or was given.
-        load: reads the array from where it lies; None with no `value` means that nobody ever gave
-            numbers, and `array(seed)` draws them.
+        type: Dtype and shape.
+        value: Array, if it is small or was given.
+        load: Function that reads the array from where it is stored; None without a `value` means
+            that the weight has no values, and `array(seed)` draws random ones.
     """
 
     type: TensorType
@@ -34,28 +34,28 @@ class Initializer:
 
     @property
     def has_data(self) -> bool:
-        """Whether numbers exist (in memory or on disk)."""
+        """Whether values exist, in memory or on disk."""
         return self.value is not None or self.load is not None
 
     def array(self, seed: int = 0) -> np.ndarray:
-        """The numbers; drawn by `random_weight` where none were given."""
+        """The values; drawn by `random_weight` if there are none."""
         if self.value is not None:
             return self.value
         return self.load() if self.load is not None else random_weight(self.type, seed)
 
 
 def random_weight(type_: TensorType, seed: int) -> np.ndarray:
-    """Random numbers that keep activations finite through a deep net.
+    """Random values that keep activations finite through a deep network.
 
-    Matrices are uniform in +-sqrt(3 / fan_in) (LeCun's variance 1 / fan_in); vectors, which serve
-    as biases, scales and variances alike, are uniform in [0.5, 1.5]. Integers are zero. One block
-    of a million numbers is repeated: drawing a billion would take longer than the measurement.
+    Matrices are uniform in +-sqrt(3 / fan_in) (LeCun's variance 1 / fan_in); vectors, which may be
+    biases, scales or variances, are uniform in [0.5, 1.5]; integers are zero. A block of a million
+    values is repeated, because drawing a billion would take longer than a measurement.
     """
     from lydite.graph.dtypes import numpy_dtype
 
     shape = type_.shape
     if shape is None or not type_.is_static:
-        raise GraphError(f"no weights can be drawn for the open type {type_}")
+        raise GraphError(f"no weights can be drawn for {type_}, which has unknown sizes")
     dims = [int(dim) for dim in shape]
     dtype, count = numpy_dtype(type_.dtype), int(np.prod(dims, dtype=np.int64))
     if not type_.dtype.startswith(("float", "bfloat")):
@@ -74,18 +74,18 @@ class Graph(Body, OneLine):
     """Operators in topological order, with the types of all their tensors.
 
     Attributes:
-        name: the model's name.
-        ops: topologically ordered (made so if they were not).
-        tensors: type by tensor name, for every input, initializer, operator output and outer name.
-        inputs, outputs: names, in order.
-        initializers: weights and constants by tensor name.
-        opsets: opset version by domain; "" is ONNX's own.
-        functions: model-local functions as `onnx.FunctionProto`, kept for writing.
-        outer: names taken from an enclosing graph (only in subgraphs).
+        name: Name of the model.
+        ops: Operators, sorted topologically on construction if they are not.
+        tensors: Type by name of every input, initializer, operator output and outer tensor.
+        inputs, outputs: Names of the graph's inputs and outputs, in order.
+        initializers: Weights and constants by tensor name.
+        opsets: Opset version by domain; "" is ONNX's own.
+        functions: Model-local functions as `onnx.FunctionProto`, kept for writing.
+        outer: Names taken from an enclosing graph; only in subgraphs.
 
     Raises:
-        GraphError: when made from a cycle, an input that nothing produces, a tensor that is
-            produced twice, or an output that does not exist.
+        GraphError: there is a cycle, an input or output that nothing produces, or a tensor that is
+            produced twice.
     """
 
     name: str
@@ -106,12 +106,12 @@ class Graph(Body, OneLine):
 
     @cached_property
     def producers(self) -> dict[str, Op]:
-        """The operator that makes each tensor."""
+        """The operator that produces each tensor, by tensor name."""
         return {name: op for op in self.ops for name in op.outputs if name}
 
     @cached_property
     def consumers(self) -> dict[str, list[Op]]:
-        """The operators that read each tensor."""
+        """The operators that read each tensor, by tensor name."""
         readers: dict[str, list[Op]] = {}
         for op in self.ops:
             for name in dict.fromkeys(op.inputs):
@@ -123,26 +123,26 @@ class Graph(Body, OneLine):
         return {*self.inputs, *self.initializers, *self.outer, *self.producers}
 
     def type_of(self, name: str) -> TensorType:
-        """Type of a tensor; unknown dtype and shape where inference gave up."""
+        """Type of a tensor; dtype and shape are unknown if inference could not tell them."""
         return self.tensors.get(name, UNKNOWN)
 
     def input_types(self, op: Op) -> list[TensorType | None]:
-        """Types of an operator's inputs; None for one that is left out."""
+        """Types of an operator's inputs; None for an omitted input."""
         return [self.type_of(name) if name else None for name in op.inputs]
 
     def output_types(self, op: Op) -> list[TensorType]:
-        """Types of an operator's outputs, left-out ones skipped."""
+        """Types of an operator's outputs, without omitted ones."""
         return [self.type_of(name) for name in op.outputs if name]
 
     def is_constant(self, name: str) -> bool:
-        """Whether a tensor is an initializer or comes from a Constant operator."""
+        """Whether a tensor is an initializer or the output of a Constant operator."""
         return name in self.initializers or self._constant_op(name) is not None
 
     def constant(self, name: str) -> np.ndarray | None:
-        """The numbers of a small constant that lies in memory, else None."""
-        found = self.initializers.get(name)
-        if found is not None:
-            return found.value
+        """Value of a small constant in memory, else None."""
+        initializer = self.initializers.get(name)
+        if initializer is not None:
+            return initializer.value
         op = self._constant_op(name)
         return constant_value(op) if op is not None else None
 
@@ -154,8 +154,8 @@ class Graph(Body, OneLine):
     def parameters(self) -> tuple[str, ...]:
         """Names of the trained weights among the initializers, in order (see `is_parameter`).
 
-        What an operator takes as a setting, and no training changes, does not count (see
-        `Operator.fixed_inputs`), as in the papers.
+        Inputs that an operator takes as settings, which training does not change, are not counted
+        (see `Operator.fixed_inputs`), as is usual in papers.
         """
         fixed = self._fixed
         return tuple(
@@ -170,7 +170,7 @@ class Graph(Body, OneLine):
 
     @cached_property
     def parameter_count(self) -> int:
-        """Trained numbers: elements of `parameters` and Constant operators, bodies included."""
+        """Number of trained values in `parameters` and Constant operators, bodies included."""
         constants = {n for op in self.ops if op.qualified_type == "Constant" for n in op.outputs}
         own = sum(
             self._weights_in(name)
@@ -208,12 +208,12 @@ class Graph(Body, OneLine):
 
     @property
     def parameter_bytes(self) -> int:
-        """Bytes of all initializers."""
+        """Size in bytes of all initializers."""
         return sum(init.type.nbytes or 0 for init in self.initializers.values())
 
     @property
     def open_dims(self) -> list[str]:
-        """Names of symbolic sizes in the inputs."""
+        """Names of the symbolic sizes in the inputs."""
         names = (d for n in self.inputs for d in self.type_of(n).shape or () if isinstance(d, str))
         return list(dict.fromkeys(names))
 
@@ -222,14 +222,14 @@ class Graph(Body, OneLine):
         return replace(self, name=name)
 
     def walk(self) -> Iterator[Op]:
-        """All operators, those of subgraphs after the one that holds them."""
+        """All operators; those of subgraphs follow the operator that holds them."""
         for op in self.ops:
             yield op
             for body in op.subgraphs:
                 yield from body.walk()
 
     def headline(self) -> str:
-        """Name and size."""
+        """Name, number of operators and number of inputs, in one line."""
         return f"{self.name}: {len(self.ops)} operators, {len(self.inputs)} inputs"
 
 
@@ -237,7 +237,7 @@ UNKNOWN = TensorType("", None)
 
 
 def constant_value(op: Op) -> np.ndarray | None:
-    """The tensor that a Constant operator makes; None for a text or a sparse one."""
+    """The tensor that a Constant operator produces; None if it is text or sparse."""
     value = op.attrs.get("value")
     if isinstance(value, np.ndarray):
         return value
@@ -248,12 +248,12 @@ def constant_value(op: Op) -> np.ndarray | None:
 
 
 def is_parameter(type_: TensorType) -> bool:
-    """Whether a constant of this type is a weight: no index, no mask, no lone scalar."""
+    """Whether a constant of this type is a weight rather than an index, a mask or a scalar."""
     return type_.dtype not in ("int32", "int64", "bool", "string") and type_.shape != ()
 
 
 def _outer_reads(op: Op) -> set[str]:
-    """Names that an operator's subgraphs take from the graphs around them."""
+    """Names that an operator's subgraphs take from enclosing graphs."""
     return {name for body in op.subgraphs for name in body.outer}
 
 
@@ -264,8 +264,8 @@ def _sorted_ops(graph: Graph) -> tuple[Op, ...]:
         for name in op.outputs:
             if name and (name in made or name in ready):
                 raise GraphError(
-                    f"the tensor '{name}' is made twice, by '{made.get(name, 'the inputs')}' and "
-                    f"by '{op.name}'",
+                    f"the tensor '{name}' is produced twice, by "
+                    f"'{made.get(name, 'the inputs')}' and by '{op.name}'",
                     where=graph.name,
                 )
             if name:

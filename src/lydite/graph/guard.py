@@ -1,7 +1,7 @@
 """Checks that keep invalid nodes from ONNX's shape inference, native code that trusts its input.
 
-Found by fuzzing ONNX 1.23: a few operators crash or hang on attributes of the wrong type, on huge
-axes, on malformed equations, or where an input has no type.
+Fuzzing ONNX 1.23 showed that a few operators crash or hang on attributes of the wrong type, huge
+axes, malformed equations, or inputs without a type.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _AXES = {"axis": (-(1 << 30), 1 << 30), "batch_dims": (0, 1 << 30)}
 
 
 def check_node(node: onnx.NodeProto, opsets: Mapping[str, int]) -> None:
-    """Refuse a node that contradicts its schema; nodes that have none or hold bodies pass.
+    """Refuse a node that contradicts its schema; nodes without a schema or with bodies pass.
 
     Raises:
         onnx.checker.ValidationError: attributes or number of inputs do not fit the operator.
-        ValueError: an attribute is out of any range.
+        ValueError: an attribute is out of range.
     """
     domain = "" if node.domain == "ai.onnx" else node.domain
     known = schema(node.op_type, domain, opsets.get(domain, 1)) is not None
@@ -37,9 +37,9 @@ def check_node(node: onnx.NodeProto, opsets: Mapping[str, int]) -> None:
     for attribute in node.attribute:
         low, high = _AXES.get(attribute.name, (None, None))
         if low is not None and high is not None and not low <= attribute.i <= high:
-            raise ValueError(f"{attribute.name}={attribute.i} is no axis")
+            raise ValueError(f"{attribute.name}={attribute.i} is not an axis")
         if attribute.name == "equation" and not _EQUATION.fullmatch(attribute.s.decode("latin-1")):
-            raise ValueError(f"the equation {attribute.s!r} is none")
+            raise ValueError(f"{attribute.s!r} is not an equation")
 
 
 @lru_cache(maxsize=64)

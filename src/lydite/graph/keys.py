@@ -1,4 +1,4 @@
-"""The key of an operator in a graph, and the operator of a key."""
+"""Conversion between an operator in a graph and its key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lydite.graph.shapes.functions import is_function_call
 from lydite.opkey import Operand, OpKey, TensorType
 
 STEERING_ELEMENTS = 64
-"""Integer constants up to this size (shapes, bounds, axes) belong to the key by value."""
+"""Integer constants up to this many elements (shapes, bounds, axes) are in the key by value."""
 
 MODEL_DOMAIN = "lydite.model"
 
@@ -26,7 +26,7 @@ def key_of(op: Op, graph: Graph) -> OpKey:
     """The canonical identity of `op`: attributes at their default are dropped, constants marked.
 
     Raises:
-        GraphError: an operand's type is unknown, so that the key would not be lossless.
+        GraphError: the type of an operand is unknown, so that the key would not be lossless.
     """
     opset = graph.opsets.get(op.domain, 1)
     known = schema(op.op_type, op.domain, opset)
@@ -44,7 +44,7 @@ def key_of(op: Op, graph: Graph) -> OpKey:
         t is not None and not t.dtype for t in graph.input_types(op)
     ):
         raise GraphError(
-            f"the types of '{op.name}' ({op.qualified_type}) are not known", where=graph.name
+            f"the types of '{op.name}' ({op.qualified_type}) are unknown", where=graph.name
         )
     return OpKey(op.op_type, _operands(op, graph), outputs, attrs, op.domain, version)
 
@@ -81,7 +81,7 @@ def _steering(value: np.ndarray | None) -> tuple[Any, ...] | None:
 
 
 def plain_attr(value: Attr) -> Any:
-    """An attribute as JSON, a tensor or a body by its content."""
+    """An attribute as JSON; a tensor or body is represented by a digest of its content."""
     if isinstance(value, np.ndarray):
         raw = (
             np.ascontiguousarray(value).tobytes() if value.dtype != object else str(value).encode()
@@ -106,7 +106,7 @@ def plain_attr(value: Attr) -> Any:
 
 
 def graph_digest(graph: Graph) -> str:
-    """32 hexadecimal digits over everything that is computed, names of tensors left out."""
+    """Digest (32 hexadecimal digits) of the computation, independent of tensor names."""
     numbers: dict[str, int] = {}
 
     def number(name: str) -> int:
@@ -128,7 +128,7 @@ def graph_digest(graph: Graph) -> str:
 
 
 def _functions_digest(graph: Graph) -> str:
-    """Over all of the model's own functions, as one may call another."""
+    """Digest of all model-local functions together, because they may call each other."""
     state = hashlib.sha256()
     for function in graph.functions:
         state.update(function.SerializeToString(deterministic=True))
@@ -136,18 +136,18 @@ def _functions_digest(graph: Graph) -> str:
 
 
 def keys_of(graph: Graph) -> dict[str, OpKey]:
-    """Key by operator name, for every operator whose types are known."""
-    found: dict[str, OpKey] = {}
+    """Key by operator name, for all operators whose types are known."""
+    keys: dict[str, OpKey] = {}
     for op in graph.ops:
         try:
-            found[op.name] = key_of(op, graph)
+            keys[op.name] = key_of(op, graph)
         except GraphError:
             continue
-    return found
+    return keys
 
 
 def model_key(graph: Graph) -> OpKey:
-    """A whole model as one operator, so that its time is kept like any other's."""
+    """The key of a whole model as one operator, so that its time is stored like any other's."""
     return OpKey(
         op_type=graph.name,
         inputs=tuple(Operand(graph.type_of(name)) for name in graph.inputs),
@@ -158,7 +158,7 @@ def model_key(graph: Graph) -> OpKey:
 
 
 def graph_of_key(key: OpKey, *, opsets: Mapping[str, int] | None = None) -> Graph:
-    """The one-operator graph of a key: fed by inputs of its types, constants as initializers.
+    """The one-operator graph of a key, with inputs of its types, and constants as initializers.
 
     Raises:
         GraphError: an attribute is a body or a large tensor, which a key keeps only by digest.

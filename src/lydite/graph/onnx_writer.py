@@ -1,4 +1,4 @@
-"""Write a `Graph` as an ONNX model; large weights go to one external file beside it."""
+"""Write a `Graph` as an ONNX model; large weights go into one external file beside it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from lydite.graph.graph import Graph, Op
 from lydite.opkey import TensorType
 
 UNALLOCATED = "lydite:unallocated"
-"""Location of the external data of a weight that is declared but has no numbers."""
+"""Location of the external data of a weight that is declared without values."""
 
 INLINE_BYTES = 1 << 20
-"""Weights above this size in total leave the model file."""
+"""If weights exceed this size in total, they are stored outside the model file."""
 
 
 def write_onnx(graph: Graph, path: Path | str, *, seed: int = 0, weights: bool = True) -> Path:
-    """Write `graph`, drawing weights by `seed` where it has none; data go to `path`.data if large.
+    """Write `graph`, drawing missing weights with `seed`; large data go to `path`.data.
 
-    Without `weights` only small constants keep their numbers and the others are declared: a file
-    of a few kilobytes that `read_onnx` understands, though no runtime can run it.
+    Without `weights`, only small constants keep their values and the other weights are declared:
+    a file of a few kilobytes that `read_onnx` understands, but that no runtime can run.
 
     Raises:
-        LyditeError: the folder cannot be written or the disk is full; older files stay intact.
+        LyditeError: the folder cannot be written or the disk is full; existing files stay intact.
     """
     path = Path(path)
     if not weights:
@@ -75,7 +75,7 @@ def _tensor(name: str, array: np.ndarray) -> TensorProto:
 
 
 def model_to_proto(graph: Graph, *, with_data: bool = True, seed: int = 0) -> onnx.ModelProto:
-    """The protobuf; without data, large initializers are declared but hold no numbers."""
+    """The model as protobuf; without data, large initializers are declared but hold no values."""
     proto = graph_to_proto(graph, with_data=with_data, seed=seed)
     model = helper.make_model(
         proto,
@@ -88,7 +88,7 @@ def model_to_proto(graph: Graph, *, with_data: bool = True, seed: int = 0) -> on
 
 
 def graph_to_proto(graph: Graph, *, with_data: bool = True, seed: int = 0) -> onnx.GraphProto:
-    """One graph or subgraph as protobuf."""
+    """A graph or subgraph as protobuf."""
     inputs = [_value(name, graph.type_of(name)) for name in graph.inputs]
     weights: list[TensorProto] = []
     for number, (name, init) in enumerate(graph.initializers.items()):
@@ -172,7 +172,7 @@ def _length(graph: Graph, op: Op, index: int) -> int:
 
 
 def node_to_proto(op: Op, graph: Graph) -> onnx.NodeProto:
-    """One operator as protobuf."""
+    """An operator as protobuf."""
     node = helper.make_node(
         op.op_type, list(op.inputs), list(op.outputs), name=op.name, domain=op.domain
     )

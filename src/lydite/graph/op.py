@@ -12,7 +12,7 @@ from lydite.opkey import TensorType
 
 
 class Body:
-    """What `Graph` is to an operator that holds one: the body of a Loop, If or Scan."""
+    """Base class of `Graph` for use in attributes: the body of a Loop, If or Scan."""
 
 
 Attr: TypeAlias = "int | float | str | bytes | tuple[Any, ...] | np.ndarray | Body | TensorType"
@@ -24,10 +24,10 @@ class Op:
     """One operator call.
 
     Attributes:
-        name: unique in its graph.
-        op_type, domain: as in ONNX; the standard's own domain is "".
-        inputs, outputs: tensor names; "" for an optional one that is left out.
-        attrs: attribute values by name.
+        name: Name of the operator, unique in its graph.
+        op_type, domain: Type and domain as in ONNX; the standard's own domain is "".
+        inputs, outputs: Tensor names; "" for an omitted optional one.
+        attrs: Attribute values by name.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Op:
 
     @property
     def qualified_type(self) -> str:
-        """The type with its domain: "com.microsoft:Gelu"; ONNX's own stand bare."""
+        """The type with its domain, such as "com.microsoft:Gelu"; no prefix for ONNX's own."""
         return f"{self.domain}:{self.op_type}" if self.domain else self.op_type
 
     @property
     def subgraphs(self) -> list[Any]:
-        """Bodies of control flow (`Graph`), in attribute order."""
+        """Bodies of control flow, each a `Graph`, in attribute order."""
         return [value for value in self.attrs.values() if isinstance(value, Body)]

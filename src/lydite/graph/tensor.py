@@ -1,4 +1,4 @@
-"""Tensors of a graph under construction, and what rules need of the builder."""
+"""Tensors of a graph under construction, and the part of the builder that rules need."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from lydite.opkey import TensorType
 
 
 class Emitter(Protocol):
-    """What gradients and decompositions call of a `Builder`."""
+    """The methods of `Builder` that gradients and decompositions call."""
 
     def type_of(self, tensor: Tensor) -> TensorType:
         """Inferred type of a tensor."""
         ...
 
     def tensor(self, name: str) -> Tensor:
-        """A tensor that is there, by name."""
+        """An existing tensor, by name."""
         ...
 
     def value_of(self, tensor: Tensor) -> np.ndarray | None:
-        """A small tensor's numbers where they follow from constants, else None."""
+        """Value of a small tensor that follows from constants, else None."""
         ...
 
     def constant(self, value: Any, name: str = "const", dtype: str = "int64") -> Tensor:
-        """A small constant with its numbers."""
+        """Add a small constant with its value."""
         ...
 
     def op(self, op_type: str, *inputs: Tensor | None, **rest: Any) -> Tensor:
@@ -42,7 +42,7 @@ class Emitter(Protocol):
         name: str = "",
         **attrs: Any,
     ) -> list[Tensor]:
-        """Append an operator with several outputs; attributes that are None are left out."""
+        """Append an operator with several outputs; attributes with the value None are omitted."""
         ...
 
 
@@ -54,12 +54,12 @@ class Tensor:
 
     @property
     def type(self) -> TensorType:
-        """Its inferred type."""
+        """Inferred type."""
         return self.builder.type_of(self)
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """Its sizes.
+        """Sizes of the tensor.
 
         Raises:
             GraphError: the rank is unknown.

@@ -1,7 +1,7 @@
-"""Bring a graph of an old opset to a newer one, by ONNX's own converter.
+"""Convert a graph of an old opset to a newer one, with ONNX's own converter.
 
-What passes and gradients write is of opset 13 and later (axes as inputs, Einsum); an old file's
-operators have to become such before.
+Passes and gradients are written for opset 13 and later (axes as inputs, Einsum), so the operators
+of older files have to be converted first.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from lydite.graph.onnx_reader import graph_from_model
 from lydite.graph.onnx_writer import model_to_proto
 
 OPSET = 13
-"""What passes and gradients are written for; operators have kept their form since."""
+"""Opset that passes and gradients are written for; later ones keep the form of its operators."""
 
 
 def upgraded(graph: Graph, opset: int = OPSET) -> Graph:
-    """The graph at that opset of the standard, or as it is where it has it already.
+    """The graph at the given opset of the standard; unchanged if it is at it or above already.
 
     Raises:
-        GraphError: an operator of it has no counterpart there.
+        GraphError: an operator has no counterpart at that opset.
     """
     old = graph.opsets.get("", 1)
     if old >= opset or not any(not op.domain for op in graph.ops):
         return graph
-    # Weights go as inputs: the converter needs numbers of constants alone.
+    # Weights are passed as inputs: the converter reads only the values of constants.
     weights = {name: init for name, init in graph.initializers.items() if init.value is None}
     constants = {n: init for n, init in graph.initializers.items() if n not in weights}
     bare = replace(graph, inputs=(*graph.inputs, *weights), initializers=constants)
@@ -36,16 +36,16 @@ def upgraded(graph: Graph, opset: int = OPSET) -> Graph:
         model = version_converter.convert_version(model_to_proto(bare), opset)
     except (RuntimeError, version_converter.ConvertError, ValueError) as problem:
         raise GraphError(
-            f"is of opset {old} and cannot be brought to {opset}: {str(problem).splitlines()[0]}",
+            f"has opset {old} and cannot be converted to {opset}: {str(problem).splitlines()[0]}",
             where=graph.name,
             hint="export it again with a newer opset",
         ) from problem
-    found = graph_from_model(model, where=graph.name)
-    inputs = tuple(name for name in found.inputs if name not in weights)
+    converted = graph_from_model(model, where=graph.name)
+    inputs = tuple(name for name in converted.inputs if name not in weights)
     return replace(
-        found,
+        converted,
         name=graph.name,
         inputs=inputs,
-        initializers={**found.initializers, **weights},
-        opsets={**graph.opsets, **found.opsets},
+        initializers={**converted.initializers, **weights},
+        opsets={**graph.opsets, **converted.opsets},
     )

@@ -99,14 +99,14 @@ def work_of_key(key: OpKey) -> Work | None:
             bytes_written=call.all_outputs() if cost.written is None else float(cost.written),
             parameters=_parameters(key),
         )
-        # a nonsensical attribute, such as a kernel of -1, contradicts the operator
+        # an invalid attribute, such as a kernel of -1, contradicts the operator
         return work if min(work.flops, work.bytes_read, work.bytes_written) >= 0 else None
     except (NotKnownError, ValueError, IndexError, ArithmeticError):
-        return None  # open sizes, or an operator that contradicts itself
+        return None  # unknown sizes, or an operator that contradicts itself
 
 
 def call_of(key: OpKey) -> Call:
-    """The operator that a key describes, as rules see it."""
+    """The operator call that a key describes, as rules see it."""
     return Call(
         op_type=key.op_type,
         version=key.version,
@@ -146,7 +146,7 @@ def _defaults(key: OpKey) -> dict[str, object]:
 
 
 _UPDATES = ("Adam", "Adagrad", "Momentum", "GradientDescent")
-"""Optimisers' operators: the weights that they change are counted where they are used."""
+"""Optimiser operators: the weights that they update are counted where they are used."""
 
 
 def _parameters(key: OpKey) -> int:
@@ -220,7 +220,7 @@ def _loop_work(op: Op, graph: Graph) -> Work | None:
 
 
 def _scan_work(op: Op, graph: Graph) -> Work | None:
-    """Slices along the scanned axis; before opset 9 the batch and the steps come first."""
+    """Work of a Scan: slices along the scanned axis; before opset 9, batch and steps come first."""
     count, axes = op.attrs.get("num_scan_inputs"), op.attrs.get("scan_input_axes")
     if not isinstance(count, int) or not 0 < count <= len(op.inputs):
         return None
@@ -238,7 +238,7 @@ def _repeated(op: Op, trips: int | None) -> Work | None:
 
 
 def _with_inner_functions(op: Op, graph: Graph) -> Work | None:
-    """An operator that applies small functions to what it has at hand: their FLOPs on top."""
+    """Work of an operator that applies function bodies to its own data: their FLOPs are added."""
     plain = {name: value for name, value in op.attrs.items() if not isinstance(value, Graph)}
     work = work_of(replace(op, attrs=plain), graph)
     for body in op.subgraphs:

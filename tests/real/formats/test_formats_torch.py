@@ -103,5 +103,5 @@ def test_what_cannot_be_exported():
 def test_saved_programs_are_not_unpickled(tmp_path):
     with pytest.raises(InputError, match=r"torch\.export\.load unpickles"):
         read_exported(tmp_path / "model.pt2")
-    with pytest.raises(InputError, match="int is no exported program"):
+    with pytest.raises(InputError, match="int is not an exported program"):
         read_exported(3)

@@ -232,7 +232,7 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         (["simulate", "gpt2", "--slow", "3"], "--slow: '3' names no factor; allowed: NUMBER="),
         (["simulate", "gpt2", "--slow", "9=0.5"], "dgx-a100: no rank 9; allowed: 0 to 7"),
         (["simulate", "resnet50", "--train", "--cp", "2"], "--cp 2 does not divide the"),
-        (["simulate", "gpt2", "--train", "--ep", "2"], "gpt2: has no experts to share out;"),
+        (["simulate", "gpt2", "--train", "--ep", "2"], "gpt2: has no experts to distribute;"),
         (["simulate", "gpt2", "--attention", "fast"], "unknown attention 'fast'; allowed: fused,"),
         (["simulate", "gpt2", "--bucket", "5 s"], "--bucket: '5 s' is not in B"),
         (["simulate", "gpt2", "--mtbf", "5 GB"], "--mtbf: '5 GB' is not in s"),

@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_noted(tmp_path):
         batch=1024,
     )
     assert "vgg16 on 1 does not fit: " in found.notes[0]
-    assert "activations are the most" in found.notes[0]
+    assert "mostly for activations" in found.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_what_was_chosen_is_the_fastest_that_nccl_has():
         "allreduce", bytes="1 MiB", on="dgx-h100 x 16", algorithm="ring", protocol="LL"
     ).document()
     assert (told["algorithm"], told["protocol"]) == ("ring", "LL")
-    assert told["reason"] == "ring and LL as asked for"
+    assert told["reason"] == "ring and LL as requested"
     assert any(w["seconds"] == told["seconds"] for w in [*known, found])
 
 

@@ -141,7 +141,7 @@ def test_unknown_devices_get_the_plain_form():
     cluster = make_cluster(unknown, 2, 4, 100e9, 25e9)
     assert group_of(cluster, [range(8)]).model == "plain"
     assert link_between(cluster, [0], [4]).model == "plain"
-    with pytest.raises(InputError, match="devices of unknown run no NCCL"):
+    with pytest.raises(InputError, match="devices of unknown do not run NCCL"):
         calibrate({2: Curve.of({8: 1.0})}, cluster)
 
 
@@ -178,7 +178,7 @@ def test_calibrations_are_kept(tmp_path):
     one = Calibration(1e-6, 2e-12, (2, 4), 30, 0.02)
     assert read_calibration(write_calibration(one, tmp_path / "c.json")) == one
     (tmp_path / "bad.json").write_text('{"launch_s": 1}')
-    with pytest.raises(InputError, match=r"bad.json: no calibration; allowed: an object of"):
+    with pytest.raises(InputError, match=r"bad.json: not a calibration; allowed: an object of"):
         read_calibration(tmp_path / "bad.json")
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(InputError, match=r"bad.json: is not JSON"):
@@ -192,7 +192,7 @@ def test_calibrations_are_kept(tmp_path):
 
 @pytest.mark.parametrize("curves", [{}, {1: Curve.of({8: 1.0})}])
 def test_calibrating_needs_two_devices(curves):
-    with pytest.raises(InputError, match="each of 2 up"):
+    with pytest.raises(InputError, match="each of at least 2 devices"):
         calibrate(curves, read_cluster("dgx-a100"))
 
 

@@ -138,7 +138,7 @@ def test_devices_share_their_failures():
     [
         ({"interval_s": 0.0}, "checkpoint interval 0; allowed: > 0"),
         ({"interval_s": -1.0}, "checkpoint interval -1; allowed: > 0"),
-        ({"interval_s": 1.0}, "a checkpoint every 1.00 s, and a step takes 2.00 s"),
+        ({"interval_s": 1.0}, "a checkpoint every 1.00 s, but a step takes 2.00 s"),
         ({"mtbf_device_s": 0.0}, "mean time between failures 0; allowed: > 0"),
         ({"mtbf_device_s": -DAY}, "mean time between failures -86400; allowed: > 0"),
         ({"mtbf_device_s": math.inf}, "mean time between failures inf; allowed: > 0, finite"),
@@ -146,7 +146,7 @@ def test_devices_share_their_failures():
         ({"checkpoint_s": -1.0}, "checkpoint -1; allowed: >= 0"),
         ({"restart_s": math.inf}, "restart inf"),
         ({"devices": 0}, "devices 0"),
-        ({"mtbf_device_s": 60.0}, "a failure every 60.0 ms lets no stretch of"),
+        ({"mtbf_device_s": 60.0}, "with a failure every 60.0 ms, no interval of"),
     ],
 )
 def test_what_is_refused(given, message):

@@ -234,9 +234,11 @@ def test_attention_written_out_keeps_scores_and_selective_recomputation_drops_th
 def test_experts_that_do_not_divide():
     with pytest.raises(InputError, match=r"--ep 4 does not divide dp 6 x cp 1; allowed: divisors"):
         Plan(dp=6, ep=4)
-    with pytest.raises(InputError, match=r"8 experts cannot be shared among 3 ranks.*nearest is 2"):
+    with pytest.raises(
+        InputError, match=r"8 experts cannot be distributed over 3 ranks.*nearest is 2"
+    ):
         step(Plan(dp=3, ep=3), SPARSE)
-    with pytest.raises(InputError, match="has no experts to share out"):
+    with pytest.raises(InputError, match="has no experts to distribute"):
         step(Plan(dp=2, ep=2))
     with pytest.raises(InputError, match="context parallelism needs attention as one operator"):
         rank_step(build_model("resnet50"), Plan(cp=2))

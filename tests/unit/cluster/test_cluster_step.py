@@ -194,7 +194,7 @@ def test_plans_that_do_not_divide(plan, text):
 
 
 def test_heads_that_do_not_divide():
-    with pytest.raises(InputError, match=r"2304 cannot be shared among 5 ranks.*nearest is 4"):
+    with pytest.raises(InputError, match=r"2304 cannot be split among 5 ranks.*nearest is 4"):
         tensor_parallel(build_model("gpt2"), 5)
     with pytest.raises(InputError, match="no product of weights can be split among 2 ranks"):
         tensor_parallel(build_model("cifar100-elu"), 2)
@@ -237,7 +237,9 @@ def test_states_shared_out_take_less_memory():
 def test_what_does_not_fit_says_by_how_much_and_what_helps():
     result = run("dgx-a100", dp=8)
     assert fitting(result) == ""
-    assert "optimizer are the most: --zero 1" in fitting(replace(result, capacity_bytes=1e9))
+    assert "mostly for optimiser states; try --zero 1" in fitting(
+        replace(result, capacity_bytes=1e9)
+    )
 
 
 def test_what_bounds_a_step_is_what_buys_time():

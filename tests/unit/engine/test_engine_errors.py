@@ -31,8 +31,8 @@ ONE = Servers.of(1)
         (lambda: Tasks.of([1], resource=-2), "task 0: negative resource"),
         (lambda: Tasks.of([1], resource=2**40), "resource: does not fit int32"),
         (lambda: Tasks.of([1, 2], [0]), "resource: has 1 entries; allowed: 2"),
-        (lambda: Tasks.of([1], bytes=3.0), "task 0: has bytes and no path"),
-        (lambda: Tasks.of([1], path=0, bytes=np.nan), "task 0: bytes"),
+        (lambda: Tasks.of([1], bytes=3.0), "task 0: has bytes but no path"),
+        (lambda: Tasks.of([1], path=0, bytes=np.nan), "task 0: invalid bytes"),
         (lambda: Tasks.of([1, 1], dep_start=[0, 0, 1], deps=[1]), "task 1: depends on itself"),
         (lambda: Tasks.of([1], dep_start=[0, 1], deps=[7]), "task 0: depends on task 7"),
         (lambda: Tasks.of([1], dep_start=[0, 2], deps=[0]), "dep_start: is not a list of offsets"),
@@ -44,9 +44,9 @@ ONE = Servers.of(1)
         (lambda: LinkNetwork.of([1.0], [0], [], latency_ps=-1), "link 0: latency out of range"),
         (lambda: LinkNetwork.of([1.0], [0, 1], [3]), "path 0: unknown link"),
         (lambda: LinkNetwork.of([1.0], [0, 2], [0, 0]), "path 0: uses a link twice"),
-        (lambda: LinkNetwork.of([1.0], [0, 0], []), "path 0: goes over no link"),
+        (lambda: LinkNetwork.of([1.0], [0, 0], []), "path 0: has no links"),
         (lambda: LinkNetwork.of([1.0, 1.0], [0, 2], [0, 1], fifo=[True, False]), "path 0: mixes"),
-        (lambda: LinkNetwork.of([1.0], [0, 1], [0], path_cap=0.0), "path 0: rate cap"),
+        (lambda: LinkNetwork.of([1.0], [0, 1], [0], path_cap=0.0), "path 0: invalid rate cap"),
         (lambda: Interference.of([[0.0]], 1), "rates: rate out of range"),
         (lambda: Interference.of([1.0], 1), "rates: not a table"),
         (lambda: simulate(Tasks.of([1], 1), ONE), "task 0: unknown resource; allowed: below 1"),
@@ -84,7 +84,7 @@ def test_a_circle_is_named(slow):
     assert str(caught.value) == (
         "4 tasks cannot begin: tasks wait for each other: task 1 ('a') for task 2 ('b'), "
         "task 2 ('b') for task 3 ('c'), task 3 ('c') for task 1 ('a'); "
-        "allowed: dependencies without a circle"
+        "allowed: dependencies without a cycle"
     )
 
 

@@ -49,7 +49,7 @@ def test_every_value_knows_its_line():
     [
         ("a {\n b: 1\n", "line 3: the file ends where '}' for '{' of line 1"),
         ("a: [1, 2", "the file ends where ']' for '[' of line 1"),
-        ('a: "x\n"', "line 1: found a string that does not end where a value for 'a'"),
+        ('a: "x\n"', "line 1: found an unterminated string where a value for 'a'"),
         ("a 3", "found '3' where ':' or '{' after 'a' was expected"),
         ("a { b: 1 >", "found '>' where a field's name or '}' was expected"),
         ("\n}", "line 2: found '}' where a field's name was expected"),

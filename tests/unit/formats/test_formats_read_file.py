@@ -18,7 +18,7 @@ def tiny(batch=1):
 def test_onnx_with_sizes(tmp_path):
     path = write_onnx(tiny("N"), tmp_path / "x.onnx")
     assert read_file(path, dims={"N": 3}).type_of("relu.out").shape == (3, 4)
-    with pytest.raises(InputError, match="ONNX has no file of parameters"):
+    with pytest.raises(InputError, match="ONNX has no parameter file"):
         read_file(path, params=path)
 
 
@@ -38,7 +38,7 @@ def test_tensorflow(tmp_path):
     )
     assert str(read_file(path).type_of("y")) == "float32[x.0,3]"
     assert str(read_file(path, dims={"x.0": 5}).type_of("y")) == "float32[5,3]"
-    with pytest.raises(InputError, match="TensorFlow has no file of parameters"):
+    with pytest.raises(InputError, match="TensorFlow has no parameter file"):
         read_file(path, params=path)
 
 
@@ -55,7 +55,9 @@ def test_aisim(tmp_path):
     path.write_text(json.dumps([node]))
     assert read_file(path).inputs == ("x",)
     path.write_text('{"x": 1}')
-    with pytest.raises(InputError, match="content that no reader knows; allowed: AISim's list"):
+    with pytest.raises(
+        InputError, match="has content that no reader recognises; allowed: AISim's list"
+    ):
         read_file(path)
     path.write_text("[")
     with pytest.raises(InputError, match="is not JSON"):
@@ -65,7 +67,9 @@ def test_aisim(tmp_path):
 def test_what_is_not_read(tmp_path):
     path = tmp_path / "x.pbtxt"
     path.write_text("a: 1")
-    with pytest.raises(InputError, match=r"x.pbtxt: content that no reader knows; allowed: SMAUG"):
+    with pytest.raises(
+        InputError, match=r"x.pbtxt: has content that no reader recognises; allowed: SMAUG"
+    ):
         read_file(path)
     with pytest.raises(InputError, match=r"torch\.export\.load unpickles"):
         read_file(tmp_path / "x.pt2")

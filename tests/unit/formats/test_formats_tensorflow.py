@@ -201,7 +201,7 @@ def test_what_nobody_translates_is_listed(tmp_path):
     assert [(item.name, item.op_type) for item in found] == [("odd", "SomethingNew")]
     assert path.read_text().splitlines()[found[0].line - 1] == "node {"
     assert read_graphdef(path).producers["odd"].qualified_type == "tensorflow:SomethingNew"
-    with pytest.raises(InputError, match=r"no translation of odd \(SomethingNew, line \d+\)"):
+    with pytest.raises(InputError, match=r"no translation for odd \(SomethingNew, line \d+\)"):
         read_graphdef(path, strict=True)
 
 
@@ -276,9 +276,9 @@ REFUSED = [
     ([node("a", "Relu", "b")], r"line 1: a \(Relu\): unknown input 'b'"),
     ([node("a", "Relu", "a")], "wait for each other in a cycle"),
     ([node("a", "NoOp", "^b"), node("b", "NoOp", "^a")], "'a', 'b'.* in a cycle|'b', 'a'"),
-    ([STEP[0], STEP[0]], "there is a node 'x' already"),
-    ([STEP[0], node("a", "Relu", "x:1")], "reads output 1 of 'x', which has 1"),
-    ([STEP[0], node("a", "Relu", "x:y")], "has the input 'x:y'"),
+    ([STEP[0], STEP[0]], "there is already a node 'x'"),
+    ([STEP[0], node("a", "Relu", "x:1")], "reads output 1 of 'x', which has only 1"),
+    ([STEP[0], node("a", "Relu", "x:y")], "has the invalid input 'x:y'"),
     (
         [
             STEP[0],
@@ -288,7 +288,7 @@ REFUSED = [
         r"a \(MatMul\): ",
     ),
     ([("node", [("name", "a")])], "a node needs a name and an op"),
-    ([("versions", [("producer", 1)])], "no GraphDef"),
+    ([("versions", [("producer", 1)])], "not a GraphDef"),
 ]
 
 

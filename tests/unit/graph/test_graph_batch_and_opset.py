@@ -59,15 +59,15 @@ def test_a_weight_that_is_reshaped_has_no_batch():
 
 
 def test_a_batch_that_an_operator_holds_is_refused():
-    with pytest.raises(InputError, match=r"net: its batch of 1 is fixed: reshape \(Reshape\) hold"):
+    with pytest.raises(InputError, match=r"net: its batch of 1 is fixed by reshape \(Reshape\)"):
         rebatched(flattening([4, 6]), 5)
     g = Builder("two")
     two = g.build(g.op("MatMul", g.input("x", (2, 3)), g.input("y", (3, 4))))
-    with pytest.raises(InputError, match="two: its inputs share no first size"):
+    with pytest.raises(InputError, match="two: its inputs do not share a first size"):
         rebatched(two, 5)
     g = Builder("sum")
     whole = g.build(g.op("Add", g.input("x", (2, 3)), g.weight((2, 3), "table")))
-    with pytest.raises(InputError, match=r"sum: its batch of 2 is fixed: add \(Add\) holds it"):
+    with pytest.raises(InputError, match=r"sum: its batch of 2 is fixed by add \(Add\)"):
         rebatched(whole, 5)
 
 
@@ -135,5 +135,5 @@ def test_what_has_no_newer_form_is_said():
     names = (x.name, labels.name)
     loss = Op("loss", "NegativeLogLikelihoodLoss", names, ("loss.out",), {"reduction": "mean"})
     made = g.build(*g.append(loss, [TensorType("float32", ())]))  # came with opset 12
-    with pytest.raises(GraphError, match=r"net: is of opset 9 and cannot be brought to 13: .*Nega"):
+    with pytest.raises(GraphError, match=r"net: has opset 9 and cannot be converted to 13: .*Nega"):
         upgraded(made)

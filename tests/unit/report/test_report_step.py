@@ -123,7 +123,7 @@ def test_what_nobody_stated_is_unknown(small, tmp_path):
 def test_what_does_not_fit_is_said(small, tmp_path):
     page = write_step_page(replace(small, capacity_bytes=1e8), tmp_path / "p.html").read_text()
     found = {row[0]: row[1:] for row in cells(page, r"Figures (modelled)")}
-    assert "more than a device has; optimizer are the most: --zero 1" in found["memory"][1]
+    assert "more than a device has, mostly for optimiser states; try --zero 1" in found["memory"][1]
 
 
 def test_names_are_escaped(small, tmp_path):

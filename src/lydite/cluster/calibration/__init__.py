@@ -1,1 +1,1 @@
-"""Constants from measurements: of whole steps (`steps`), and of collectives (`collectives`)."""
+"""Calibration of constants to measured steps (`steps`) and measured collectives (`collectives`)."""

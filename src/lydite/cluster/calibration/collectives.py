@@ -26,7 +26,7 @@ def calibrate(curves: Mapping[int, Curve], cluster: Cluster) -> Calibration:
     """The two constants that fit all-reduces best.
 
     Args:
-        curves: Measured times by number of devices, which are the first of the cluster.
+        cluster: Cluster that they were measured on.
         cluster: Cluster that they were measured on.
 
     Raises:
@@ -34,12 +34,17 @@ def calibrate(curves: Mapping[int, Curve], cluster: Cluster) -> Calibration:
             or the cluster's devices do not run NCCL.
     """
     if not curves or min(curves) < 2:
-        raise InputError(f"curves of {sorted(curves)} devices", allowed="one or more, each of 2 up")
+        raise InputError(
+            f"curves of {sorted(curves)} devices",
+            allowed="one or more curves, each of at least 2 devices",
+        )
     bare: list[Floats] = []
     for count, curve in curves.items():
         group = group_of(cluster.first(count), [range(count)], Calibration())
         if group.model != "nccl":
-            raise InputError(f"devices of {cluster.device.vendor} run no NCCL", where=cluster.name)
+            raise InputError(
+                f"devices of {cluster.device.vendor} do not run NCCL", where=cluster.name
+            )
         bare.append(_modelled(group, curve))
     size = np.concatenate([curve.sizes_bytes for curve in curves.values()])
     measured = np.concatenate([curve.seconds for curve in curves.values()])
@@ -63,9 +68,9 @@ def _nonnegative(columns: Floats, wanted: Floats) -> tuple[float, float]:
     """Least squares of two unknowns, neither below 0."""
     tried = [np.zeros(2)]
     for kept in ([0, 1], [0], [1]):
-        found = np.zeros(2)
-        found[kept] = np.linalg.lstsq(columns[:, kept], wanted, rcond=None)[0]
-        if (found >= 0).all():
-            tried.append(found)
-    best = min(tried, key=lambda found: float(np.sum((columns @ found - wanted) ** 2)))
+        solution = np.zeros(2)
+        solution[kept] = np.linalg.lstsq(columns[:, kept], wanted, rcond=None)[0]
+        if (solution >= 0).all():
+            tried.append(solution)
+    best = min(tried, key=lambda solution: float(np.sum((columns @ solution - wanted) ** 2)))
     return float(best[0]), float(best[1])

@@ -1,7 +1,7 @@
-"""Constants from measured steps: the few figures that fit them best, within physics.
+"""Calibration of host, framework and device constants to measured steps, within physical limits.
 
 The fit lowers the mean of |log(simulated / measured)| by Nelder and Mead's simplex (Computer
-Journal 7(4), 1965) over the logarithms of the figures, each held within `LIMITS`.
+Journal 7(4), 1965) over the logarithms of the constants, each held within `LIMITS`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ START = {
     "dispatch_s": 2e-5,
     "step_s": 2e-3,
 }
-"""Where the fit begins."""
+"""Starting point of the fit."""
 
 _LEAST = {"kernel_s": 1e-7, "dispatch_s": 1e-7, "step_s": 1e-7}
 
@@ -56,13 +56,15 @@ def simulated(
     """Simulated seconds of measured steps; float64[steps]. Equal ranks are costed once."""
     estimator = estimator_of(constants)
     costs = {}
-    found: list[float] = []
-    for one in observed:
-        key = id(one.rank), one.cluster.device.name
+    seconds: list[float] = []
+    for step in observed:
+        key = id(step.rank), step.cluster.device.name
         if key not in costs:
-            costs[key] = rank_costs(one.rank, estimator, one.cluster.device)
-        found.append(played_step(one.rank, costs[key], one.cluster, one.plan, constants).seconds)
-    return np.array(found)
+            costs[key] = rank_costs(step.rank, estimator, step.cluster.device)
+        seconds.append(
+            played_step(step.rank, costs[key], step.cluster, step.plan, constants).seconds
+        )
+    return np.array(seconds)
 
 
 def calibrated(
@@ -92,7 +94,7 @@ def calibrated(
             f"{len(observed)} measured steps for {len(START)} constants",
             allowed=f"{len(START)} and more, of several sizes and plans",
         )
-    measured = np.array([one.seconds for one in observed])
+    measured = np.array([step.seconds for step in observed])
     if not (measured > 0).all():
         raise InputError("a measured step took no time", where=f"step {int(measured.argmin())}")
     from scipy.optimize import minimize
@@ -107,9 +109,9 @@ def calibrated(
         return start.with_values(dict(zip(names, values, strict=True)), source)
 
     def error(point: np.ndarray) -> float:
-        found = simulated(observed, constants_at(point), estimator_of)
+        predicted = simulated(observed, constants_at(point), estimator_of)
         outside = np.maximum(0, point - high) + np.maximum(0, low - point)
-        wrong = float(np.abs(np.log(found / measured)).mean())
+        wrong = float(np.abs(np.log(predicted / measured)).mean())
         done[0] += 1
         progress(min(done[0], rounds), rounds, f"error {wrong:.1%}")
         return wrong + float(outside.sum())
@@ -118,10 +120,10 @@ def calibrated(
     shares = np.array([n in ("products", "streams", "misaligned") for n in names])
     steps = np.diag(np.where(shares, -0.3, 0.4))
     simplex = np.vstack([begin, begin + steps])
-    found = minimize(
+    optimum = minimize(
         error, begin, method="Nelder-Mead", options={"maxfev": rounds, "initial_simplex": simplex}
     )
-    return constants_at(found.x)
+    return constants_at(optimum.x)
 
 
 def with_spread(
@@ -134,7 +136,7 @@ def with_spread(
         observed: Measured steps, preferably ones that were not used in the fit.
         estimator_of: As for `calibrated`.
     """
-    measured = np.array([one.seconds for one in observed])
+    measured = np.array([step.seconds for step in observed])
     ratios = measured / simulated(observed, constants, estimator_of)
     low, high = (float(share) for share in np.percentile(ratios, [5, 95]))
     achieved = replace(constants.achieved, spread=(min(low, 1.0), max(high, 1.0)))

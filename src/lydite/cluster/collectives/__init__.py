@@ -1,4 +1,4 @@
-"""Collectives: closed forms, what NCCL would take, what was measured, and message by message."""
+"""Times of collectives: closed forms, NCCL's cost model, measurements, message simulation."""
 
 from lydite.cluster.collectives.algorithm import (
     ALGORITHMS,

@@ -174,10 +174,10 @@ def find_algorithm(kind: str, name: str) -> Algorithm:
         InputError: an unknown kind, or no algorithm of that name for it.
     """
     plain_algorithm(kind)
-    found = ALGORITHMS.find(name) if name in ALGORITHMS else None
-    if found is None or kind not in found.kinds:
+    algorithm = ALGORITHMS.find(name) if name in ALGORITHMS else None
+    if algorithm is None or kind not in algorithm.kinds:
         raise unknown_name(f"algorithm of {kind}", name, algorithms(kind))
-    return found
+    return algorithm
 
 
 def closed_form(kind: str, algorithm: str, wires: Wires, size_bytes: float) -> float:
@@ -191,13 +191,13 @@ def closed_form(kind: str, algorithm: str, wires: Wires, size_bytes: float) -> f
 
     Raises:
         InputError: an unknown kind or algorithm, a negative size, fewer than one rank, halving of
-            ranks that are no power of two, hosts that do not divide the ranks.
+            ranks that are not a power of two, hosts that do not divide the ranks.
     """
-    found = find_algorithm(kind, algorithm)
+    implementation = find_algorithm(kind, algorithm)
     check_size(size_bytes)
     if wires.ranks < 1:
         raise InputError(f"a collective of {wires.ranks} ranks", allowed="1 or more")
-    return 0.0 if wires.ranks == 1 else found.seconds(kind, wires, size_bytes)
+    return 0.0 if wires.ranks == 1 else implementation.seconds(kind, wires, size_bytes)
 
 
 def check_size(size_bytes: float) -> None:

@@ -27,7 +27,7 @@ NAMES = {kind.lower(): kind for kind in KINDS}
 """Kinds of collectives by the name that users type."""
 
 MOST_PLAYED = 512
-"""Ranks whose messages are played one by one; more take minutes."""
+"""Largest number of ranks whose messages are simulated one by one; more take minutes."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def answer(
     if not 0 < size_bytes < float("inf"):
         raise InputError(f"a collective of {size_bytes:g} bytes", allowed="more than 0")
     if cluster.ranks < 2:
-        raise InputError("a collective of one rank", where=cluster.name, hint="take more devices")
+        raise InputError("a collective of one rank", where=cluster.name, hint="use more devices")
     members = [0, cluster.ranks - 1] if kind == "Send" else list(range(cluster.ranks))
     if kind == "Send":
         group = link_between(cluster, members[:1], members[1:])
@@ -115,7 +115,7 @@ def answer(
         choice = _played(cluster, members, kind, size_bytes, group, choice)
         source = "simulated"
     link, link_kind, rate = _binding(cluster, members, kind, choice.algorithm)
-    others = [one for one in _every(group, kind, size_bytes) if one[:2] != choice[:2]]
+    others = [other for other in _every(group, kind, size_bytes) if other[:2] != choice[:2]]
     setting = settings_of(cluster).get(kind)
     reason = _reason(group, setting, len(others) + 1, kind)
     return Answer(
@@ -135,23 +135,23 @@ def answer(
 
 def _every(group: Group, kind: str, size_bytes: float) -> list[Choice]:
     """All algorithms and protocols that these ranks support for a kind, the fastest first."""
-    found: dict[tuple[str, str], Choice] = {}
+    choices: dict[tuple[str, str], Choice] = {}
     for name in algorithms(kind):
         try:
             made = group.choices(kind, size_bytes, name)
         except InputError:
-            continue  # such as halving of ranks that are no power of two
-        found |= {(one.algorithm, one.protocol): one for one in made}
-    return sorted(found.values(), key=lambda one: one.seconds)
+            continue  # such as halving of ranks that are not a power of two
+        choices |= {(way.algorithm, way.protocol): way for way in made}
+    return sorted(choices.values(), key=lambda way: way.seconds)
 
 
 def _reason(group: Group, setting: Setting | None, ways: int, kind: str) -> str:
     if setting is not None:
         told = [text for text in setting if text is not None]
         rest = "" if len(told) == 2 else ", the rest as NCCL chooses"
-        return f"{' and '.join(told)} as asked for{rest}"
+        return f"{' and '.join(told)} as requested{rest}"
     if group.model == "plain":
-        return "the plain algorithm of its kind: these devices run no NCCL"
+        return "the default algorithm for this collective: these devices do not run NCCL"
     known = len(group.choices(kind, 1.0))
     return f"the fastest of the {known} that NCCL chooses from, of {ways} known"
 
@@ -162,7 +162,7 @@ def _played(
     """The choice with its link time from simulated messages and its latency as modelled."""
     if len(members) > MOST_PLAYED:
         raise InputError(
-            f"{len(members)} ranks, message by message",
+            f"{len(members)} ranks are too many to simulate message by message",
             where="--network links",
             allowed=f"up to {MOST_PLAYED} ranks",
             hint="leave out --network links, or take fewer --ranks",
@@ -180,9 +180,9 @@ def _binding(
     """The bottleneck link: name, kind and bandwidth in bytes/s."""
     source, target, channel, share = traffic(cluster, np.array(members), kind, algorithm)
     nodes = cluster.device_node
-    found = paths(cluster, nodes[source], nodes[target], channel)
+    routes = paths(cluster, nodes[source], nodes[target], channel)
     bundle, count = cluster.router.bundle, len(cluster.links)
-    load = np.bincount(bundle[found.links], np.repeat(share, found.hops), count)
+    load = np.bincount(bundle[routes.links], np.repeat(share, routes.hops), count)
     rate = np.bincount(bundle, cluster.links.bandwidth_bytes_per_s, count)
     busy = np.divide(load, rate, out=np.zeros(count), where=load > 0)
     link = int(busy.argmax())

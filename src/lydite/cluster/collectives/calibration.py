@@ -1,4 +1,4 @@
-"""The two terms that NCCL's model leaves out, fitted to nccl-tests logs or assumed."""
+"""The two terms that NCCL's cost model omits, fitted to nccl-tests logs or assumed."""
 
 from __future__ import annotations
 
@@ -37,19 +37,21 @@ class Calibration:
                 raise InputError(f"{name} is {value:g}", where="calibration", allowed="0 or more")
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The calibration as JSON values."""
         return asdict(self)
 
     @staticmethod
     def from_json(document: Any, where: str = "calibration") -> Calibration:
-        """From JSON values.
+        """A calibration from JSON values.
 
         Raises:
-            InputError: other fields, or values of the wrong kind.
+            InputError: there are other fields, or values of the wrong type.
         """
         fields = Calibration.__dataclass_fields__
         if not isinstance(document, dict) or set(document) != set(fields):
-            raise InputError("no calibration", where=where, allowed=f"an object of {list(fields)}")
+            raise InputError(
+                "not a calibration", where=where, allowed=f"an object of {list(fields)}"
+            )
         try:
             error = document["error"]
             return Calibration(
@@ -60,11 +62,13 @@ class Calibration:
                 None if error is None else float(error),
             )
         except (TypeError, ValueError) as fault:
-            raise InputError(f"no calibration: {fault}", where=where, allowed="numbers") from fault
+            raise InputError(
+                f"not a calibration: {fault}", where=where, allowed="numbers"
+            ) from fault
 
 
 def write_calibration(calibration: Calibration, path: Path | str) -> Path:
-    """Write a calibration as JSON; the path.
+    """Write a calibration as JSON, and return the path.
 
     Raises:
         LyditeError: the file cannot be written.
@@ -73,10 +77,10 @@ def write_calibration(calibration: Calibration, path: Path | str) -> Path:
 
 
 def read_calibration(path: Path | str) -> Calibration:
-    """Read a file of `write_calibration`.
+    """Read a file written by `write_calibration`.
 
     Raises:
-        InputError: no such file, or no calibration.
+        InputError: there is no such file, or it does not hold a calibration.
     """
     try:
         document = json.loads(Path(path).read_bytes())

@@ -65,13 +65,13 @@ def curves_in(database: Database, device: str, kind: str = "AllReduce") -> dict[
         device: Name of the device that they were measured on.
         kind: Kind of the collective.
     """
-    found: dict[int, dict[float, list[float]]] = {}
+    times_by_ranks: dict[int, dict[float, list[float]]] = {}
     rows = database.query(device=device, backend=BACKEND, op_type=kind, domain=DOMAIN, status="ok")
     for row in rows:
         ranks, operand = int(row.key.attrs["size"]), row.key.inputs[0].type
         size = (operand.nbytes or 0 if operand else 0) * (ranks if kind == "AllGather" else 1)
-        found.setdefault(ranks, {}).setdefault(size, []).append(row.median_s)
+        times_by_ranks.setdefault(ranks, {}).setdefault(size, []).append(row.median_s)
     return {
         ranks: Curve.of({size: median(times) for size, times in points.items()})
-        for ranks, points in sorted(found.items())
+        for ranks, points in sorted(times_by_ranks.items())
     }

@@ -114,12 +114,12 @@ def _network(
     base = column.max(1, initial=0) + 1
     key = (column[2] * base[0] + column[0]) * base[1] + column[1]
     _, at, path = np.unique(key, return_index=True, return_inverse=True)
-    found = paths(cluster, column[0][at], column[1][at], column[2][at])
+    routes = paths(cluster, column[0][at], column[1][at], column[2][at])
     links = cluster.links
     network = LinkNetwork.of(
         links.bandwidth_bytes_per_s,
-        found.start,
-        found.links,
+        routes.start,
+        routes.links,
         latency_ps=np.rint(links.latency_s * _PS).astype(np.int64),
         fifo=links.fifo,
     )

@@ -1,9 +1,9 @@
 """Groups of ranks, and how long their collectives take on the links they really have.
 
-A plain group is the closed form of rings with an assumed start and efficiency; a group of GPUs
-whose links are known takes what NCCL would take (`lydite.cluster.collectives.nccl`), and where it
-was measured, what was measured. Groups that run at the same time share links in proportion to what
-they send over them.
+A plain group uses the closed form of rings with an assumed start-up time and efficiency. A group of
+GPUs whose links are known uses the algorithm that NCCL would choose
+(`lydite.cluster.collectives.nccl`), and measured times where there are any. Groups that run at the
+same time share links in proportion to the bytes that they send over them.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ from lydite.hardware.cluster import (
 )
 
 LAUNCH_S = 8e-6
-"""Start of a plain collective: a kernel launch and the handshake of its channels (assumed)."""
+"""Start-up time of a plain collective: a kernel launch and channel handshake (assumed)."""
 
 EFFICIENCY = 0.85
-"""Share of a link's rate that a plain collective gets: headers, protocol, flags (assumed)."""
+"""Share of a link's rate that a plain collective reaches after headers and flags (assumed)."""
 
 _LOCAL = {"AllReduce": 1.0, "AllToAll": 1.0}
-"""Share of an all-reduce's passes over the local tensor; others read or write, as its halves do."""
+"""Passes over the local tensor relative to an all-reduce's; others only read or write, so half."""
 
 _VENDORS = ("nvidia", "amd")  # whose libraries are NCCL and its fork RCCL
 _SLOW = {NETWORK: {"nic", "ib", "ethernet"}, PCIE: {"pcie", "cpu"}}
@@ -69,10 +69,10 @@ class Choice(NamedTuple):
     """How a collective is run, and how long it takes.
 
     Attributes:
-        algorithm: name of the algorithm, such as "ring".
+        algorithm: Name of the algorithm, such as "ring".
         protocol: "LL", "LL128" or "Simple"; "" in a plain group.
-        seconds: time of the collective.
-        wire_s: part of that time in which the links are busy; the rest is latency, launches and
+        seconds: Time of the collective in seconds.
+        wire_s: Part of that time in which the links are busy; the rest is latency, launches and
             work in local memory, which no other collective slows down.
     """
 
@@ -83,7 +83,7 @@ class Choice(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What somebody chose for a kind of collective.
+    """Algorithm and protocol that the user chose for a kind of collective.
 
     Attributes:
         algorithm: Name of the algorithm; None for what the library chooses.
@@ -184,24 +184,28 @@ class Group:
             modelled = self._plain(kind, name, size)
             return [Choice(name, "", modelled, modelled - self._plain(kind, name, 0.0))]
         known = candidates(self._ranks, kind)
-        if algorithm is None or any(algorithm == one.algorithm for one in known):
-            wanted = [one for one in known if algorithm in (None, one.algorithm)]
+        if algorithm is None or any(algorithm == candidate.algorithm for candidate in known):
+            wanted = [candidate for candidate in known if algorithm in (None, candidate.algorithm)]
         else:
             wanted = [self._other(kind, size, algorithm, name) for name in protocols(self._ranks)]
-        kept = [one for one in wanted if protocol in (None, one.protocol)]
+        kept = [candidate for candidate in wanted if protocol in (None, candidate.protocol)]
         if not kept:
             raise InputError(
                 f"no {protocol} for {kind} over {self.link}",
-                allowed=", ".join(dict.fromkeys(one.protocol for one in wanted)),
+                allowed=", ".join(dict.fromkeys(candidate.protocol for candidate in wanted)),
             )
-        return sorted((self._timed(kind, size, one) for one in kept), key=lambda c: c.seconds)
+        return sorted(
+            (self._timed(kind, size, candidate) for candidate in kept), key=lambda c: c.seconds
+        )
 
-    def _timed(self, kind: str, size: float, one: NcclChoice) -> Choice:
-        """A candidate with the terms that NCCL's model leaves out: launch and local memory."""
-        seconds = one.seconds(size)
+    def _timed(self, kind: str, size: float, candidate: NcclChoice) -> Choice:
+        """A candidate's time with the terms that NCCL's model omits: launch and local memory."""
+        seconds = candidate.seconds(size)
         local = self.calibration.local_s_per_byte * _LOCAL.get(kind, 0.5) * size
         modelled = self.calibration.launch_s + seconds + local
-        return Choice(one.algorithm, one.protocol, modelled, seconds - one.latency_s)
+        return Choice(
+            candidate.algorithm, candidate.protocol, modelled, seconds - candidate.latency_s
+        )
 
     def _other(self, kind: str, size: float, algorithm: str, protocol: str) -> NcclChoice:
         """A candidate that NCCL does not offer, from the algorithm's closed form."""
@@ -325,9 +329,9 @@ def settings_of(cluster: Cluster) -> dict[str, Setting]:
             raise unknown_name("protocol", protocol, PROTOCOLS)
         if protocol is not None and not _runs_nccl(cluster):
             raise InputError(
-                f"protocol {protocol} of {name}: {cluster.device.name} runs no NCCL",
+                f"protocol {protocol} of {name}: {cluster.device.name} does not run NCCL",
                 where=cluster.name,
-                allowed="an algorithm alone",
+                allowed="an algorithm without a protocol",
             )
         settings[kind] = Setting(algorithm, protocol)
     return settings
@@ -339,36 +343,36 @@ def _runs_nccl(cluster: Cluster) -> bool:
 
 def link_between(
     cluster: Cluster,
-    one: Sequence[int],
-    other: Sequence[int],
+    senders: Sequence[int],
+    receivers: Sequence[int],
     calibration: Calibration | None = None,
 ) -> Group:
     """A group for point-to-point sends from ranks to their partners, all at the same time.
 
     Args:
         cluster: Cluster whose links are used.
-        one: Ranks that send.
-        other: Ranks that receive, in the order of the senders.
+        senders: Ranks that send.
+        receivers: Ranks that receive, in the order of the senders.
         calibration: As for `group_of`.
     """
     nodes = cluster.device_node
-    routes = paths(cluster, nodes[np.asarray(one)], nodes[np.asarray(other)])
+    routes = paths(cluster, nodes[np.asarray(senders)], nodes[np.asarray(receivers)])
     load = np.bincount(routes.links, minlength=len(cluster.links))
     used = load > 0
     rate = float((cluster.links.bandwidth_bytes_per_s[used] / load[used]).min())
     _, latency = path_cost(cluster, routes)
     host = cluster.host_of_rank
-    hosts = 2 if (host[np.asarray(one)] != host[np.asarray(other)]).any() else 1
+    hosts = 2 if (host[np.asarray(senders)] != host[np.asarray(receivers)]).any() else 1
     group = Group(2, rate, float(latency.max()), hosts, _link(cluster, routes))
     return _as_run(cluster, group, calibration)
 
 
-def _link(cluster: Cluster, found: Paths) -> str:
+def _link(cluster: Cluster, routes: Paths) -> str:
     """The slowest kind of link on the paths inside a host."""
     links, host = cluster.links, cluster.nodes.host
-    first, last = found.links[found.start[:-1]], found.links[found.start[1:] - 1]
+    first, last = routes.links[routes.start[:-1]], routes.links[routes.start[1:] - 1]
     stays = host[links.source[first]] == host[links.target[last]]
-    kinds = {LINK_KINDS[kind] for kind in links.kind[found.links[np.repeat(stays, found.hops)]]}
+    kinds = {LINK_KINDS[kind] for kind in links.kind[routes.links[np.repeat(stays, routes.hops)]]}
     return next((name for name, of in _SLOW.items() if kinds & of), NVLINK)
 
 

@@ -1,9 +1,9 @@
-"""Collectives as messages between ranks, and what each message waits for.
+"""Messages of collectives between ranks, and the dependencies among them.
 
-Rings, halving, pairwise exchange and their combinations go in rounds, in each of which a rank sends
-at most one message. A message waits for the one its sender sent before, and for all that its sender
-received since. Trees and chains send piece after piece: a piece waits for the piece before it on
-the same link, and for the same piece from below (from above, on the way back).
+Rings, halving, pairwise exchange and combinations of them run in rounds, in which a rank sends at
+most one message each. A message waits for the previous one of its sender, and for all that its
+sender received since. Trees and chains are pipelined: a piece waits for the previous piece on the
+same link, and for the same piece from below (on the way down: from above).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 PIECE_BYTES = 2**19
-"""Of a tree or a chain: an eighth of NCCL's buffer of 4 MiB."""
+"""Size in bytes of a piece in a tree or chain: an eighth of NCCL's buffer of 4 MiB."""
 
 MOST_PIECES = 64
 
@@ -52,7 +52,7 @@ def depth(ranks: int) -> int:
 
 
 def joined(parts: Sequence[Messages]) -> Messages:
-    """Several collectives of the same ranks side by side; a rank ends when all of its parts do."""
+    """Several collectives over the same ranks side by side; a rank ends when its parts all do."""
     counts = [len(part) for part in parts]
     before, total = np.cumsum([0, *counts[:-1]]), sum(counts)
     waits = [
@@ -82,7 +82,7 @@ def rounds(target: Ints, share: npt.ArrayLike) -> Messages:
     number = np.full((count + 1, ranks), len(source), np.int64)
     number[turn, source] = np.arange(len(source))
     number[count] = len(source) + np.arange(ranks)  # the end of each rank
-    # [rounds + 1, ranks] the next that a rank sends, from that round on; at last its end.
+    # [rounds + 1, ranks]: the next message that a rank sends from that round on, or its end
     following = np.minimum.accumulate(
         np.where(np.vstack([target, target[:1]]) >= 0, number, number[count] + ranks)[::-1]
     )[::-1]
@@ -98,11 +98,11 @@ def rounds(target: Ints, share: npt.ArrayLike) -> Messages:
 
 
 def two_trees(ranks: int) -> list[Ints]:
-    """[ranks] the parent of each rank in two binary trees, -1 of the root.
+    """Parents of the ranks in two binary trees, [ranks] each, -1 for the root.
 
-    Rank r with lowest bit b stands b's level above the leaves: its parent has the next bit set, if
-    there is such a rank, in place of b. The other tree is mirrored (shifted, if the ranks are odd
-    in number), so that the leaves of one are inside the other, but for one rank.
+    Rank r with lowest set bit b is at b's level above the leaves. Its parent has the next bit set
+    instead of b, if there is such a rank. The second tree is mirrored (shifted, for an odd number
+    of ranks), so that the leaves of one tree are inner nodes of the other, except for one rank.
     """
     at = np.arange(1, ranks)
     bit = at & -at
@@ -128,7 +128,7 @@ def tree(parent: Ints, size_bytes: float, *, up: bool) -> Messages:
     above = parent[child]
     edges = len(child)
     pieces = int(np.clip(np.ceil(size_bytes / PIECE_BYTES), 1, MOST_PIECES))
-    link = np.full(ranks, -1)  # of each rank to its parent
+    link = np.full(ranks, -1)  # from each rank to its parent
     link[child] = np.arange(edges)
     top, inner = np.flatnonzero(parent[above] < 0), np.flatnonzero(parent[above] >= 0)
     lower = link[above[inner]]  # the link above each inner link
@@ -143,7 +143,7 @@ def tree(parent: Ints, size_bytes: float, *, up: bool) -> Messages:
     lasts = np.concatenate([np.arange(edges)] * (3 if up else 2))
     lasts[len(lasts) - 2 * edges :] += start
     waits = [
-        *((each + one).ravel() for one, _ in pairs),
+        *((each + waiting).ravel() for waiting, _ in pairs),
         (each[1:] + last).ravel(),
         ends,
     ]

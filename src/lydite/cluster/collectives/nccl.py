@@ -1,20 +1,20 @@
 """NCCL's choice of algorithm and protocol and its time: NCCL's cost model on the cluster's links.
 
-A candidate's time is latency + S / rate; NCCL takes the least. Over n ranks on h hosts,
+A candidate's time is latency + S / rate; NCCL takes the fastest. Over n ranks on h hosts,
 
     ring, k = 2 (n - 1) steps (all-reduce; else n - 1), of which 2 (h - 1) or h - 1 leave a host:
         base + inside hops + hops across,  rate B n / k
     tree (all-reduce only):
         base + 2 ((n / h - 1) inside hops + log2 h hops across),  rate 0.92 B / 2
 
-with B the peak rate of the rings. The protocols: LL sends a flag with every 4 bytes, LL128 one with
-every 120 (over NVLink only), Simple signals once per piece. Trees fall short of their rate for
-medium sizes, by a table. Constants: NVIDIA/nccl, src/graph/tuning.cc of NCCL 2.2x (BSD-3), those of
-the Ampere generation where they differ; its caps per channel and NVLS are left out. The table is
-interpolated between powers of two, so that more bytes never take less time.
+B is the peak rate of the rings. Protocols: LL sends a flag with every 4 bytes, LL128 one with every
+120 (over NVLink only), Simple signals once per piece. Trees do not reach their rate for medium
+sizes, which a table corrects. Constants are those of NVIDIA/nccl, src/graph/tuning.cc of NCCL 2.2x
+(BSD-3), for the Ampere generation where they differ; caps per channel and NVLS are left out. The
+table is interpolated between powers of two, so that more bytes never take less time.
 
-Three terms that NCCL leaves out are added: packet overhead (B = link bandwidth x share of a packet
-that is data); reading and writing the local tensor once per rank, not overlapped with the links;
+Three terms that NCCL's model omits are added: packet overhead (B = link bandwidth x payload share
+of a packet); reading and writing the local tensor once per rank, not overlapped with the links;
 and a launch. AMD's RCCL is a fork of NCCL and uses the same model.
 """
 
@@ -28,11 +28,11 @@ NVLINK, PCIE, NETWORK = "nvlink", "pcie", "network"
 PROTOCOLS = ("LL", "LL128", "Simple")
 
 PACKET_EFFICIENCY = {NVLINK: 16 / 17, PCIE: 256 / 280, NETWORK: 4096 / 4138}
-"""Payload over packet: NVLink's 16 flits of 16 bytes behind one of header; PCIe's 256 bytes behind
-24 of header, framing and checksum; InfiniBand's 4,096 behind 42. The formats' own, not fitted."""
+"""Share of a packet that is payload: 16 of NVLink's 17 flits; 256 bytes of PCIe with 24 of header,
+framing and checksum; 4,096 bytes of InfiniBand with 42. From the formats, not fitted."""
 
 LOCAL_PASSES = 2.0
-"""How often an all-reduce passes over the local tensor in memory: one read, one write."""
+"""Passes of an all-reduce over the local tensor in memory: one read, one write."""
 
 _US, _GB = 1e-6, 1e9
 _BASE_US = {"tree": (6.8, 14.0, 8.4), "ring": (6.6, 14.0, 8.4)}
@@ -44,11 +44,11 @@ _HOP_US = {
     ("tree", NETWORK): (5.0, 8.5, 14.0),
     ("ring", NETWORK): (2.7, 4.0, 14.0),
 }
-_LL_INSIDE = 1.8  # factor on LL's hops inside hosts where the group spans several hosts
-_PLATEAU = 1.4  # Simple rings across hosts
+_LL_INSIDE = 1.8  # factor on LL's hops inside hosts, if the group spans several hosts
+_PLATEAU = 1.4  # factor for Simple rings across hosts
 _LL_MOST = (87.7, 22.5, 19.0)  # GB/s with one host, two, more
 _TREE = 0.92
-# By powers of two from 64 bytes on.
+# By powers of two, from 64 bytes on.
 _TREE_CORRECTION = {
     "LL": (
         1,
@@ -155,10 +155,10 @@ class NcclChoice(NamedTuple):
 
 
 def best(group: Ranks, kind: str, size_bytes: float) -> tuple[NcclChoice, float]:
-    """The candidate that NCCL chooses and its time in seconds, without launch and local tensor."""
-    timed = [(one.seconds(size_bytes), one) for one in candidates(group, kind)]
-    seconds, one = min(timed, key=lambda item: item[0])
-    return one, seconds
+    """The candidate that NCCL chooses and its time in seconds, without launch and local memory."""
+    timed = [(choice.seconds(size_bytes), choice) for choice in candidates(group, kind)]
+    seconds, choice = min(timed, key=lambda item: item[0])
+    return choice, seconds
 
 
 @lru_cache(maxsize=4096)

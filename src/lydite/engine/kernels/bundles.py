@@ -1,8 +1,8 @@
 """Bundles of running tasks with a common rate: flows on a path, work of a category in a group.
 
-A change of rate visits only its bundle. What is left of a task is brought up to date when its rate
-changes to another value and at no other time, so a task that nothing disturbs is rounded once:
-its end is the instant at which the rest is done, to the nearest picosecond.
+A change of rate visits only its bundle. The remaining amount of a task is updated only when its
+rate changes to another value, so a task that nothing disturbs is rounded once: its end is the time
+at which the remainder is done, to the nearest picosecond.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _mark(w: World, bundle: int) -> None:
 
 @inlined
 def join(w: World, bundle: int, task: int) -> None:
-    """Add a task, with its `left` to do; `begin_joined` gives it its end."""
+    """Add a task with the amount `left` to do; `begin_joined` then sets its end time."""
     first = w.bundles[bundle].head
     w.tasks[task].after, w.tasks[task].before = first, -1
     if first >= 0:
@@ -36,7 +36,7 @@ def join(w: World, bundle: int, task: int) -> None:
 
 @inlined
 def leave(w: World, bundle: int, task: int) -> None:
-    """Take a task out."""
+    """Remove a task."""
     after, before = w.tasks[task].after, w.tasks[task].before
     if before >= 0:
         w.tasks[before].after = after

@@ -18,7 +18,7 @@ from lydite.engine.kernels.layout import LINKS, PATHS, Array
 
 @inlined
 def _swap(hops: Array, hop: int, at: int) -> None:
-    """Move a hop to position `at` of its link, and what was there to where it was."""
+    """Move a hop to position `at` of its link, and the hop at that position to where it was."""
     here, other = hops[hop].place, hops[at].at_link
     hops[at].at_link, hops[here].at_link = hop, other
     hops[hop].place, hops[other].place = at, here
@@ -34,7 +34,7 @@ def _reach(links: Array, count: Array, link: int) -> None:
 
 @inlined
 def change(links: Array, paths: Array, hops: Array, count: Array, path: int, flows: int) -> None:
-    """Note that `path` has another number of flows; the next `fill` fills its links."""
+    """Record that `path` has another number of flows; the next `fill` updates its links."""
     before = paths[path].flows
     paths[path].flows = flows
     for hop in range(paths[path].begin, paths[path].end):
@@ -111,9 +111,9 @@ def _offer(links: Array, paths: Array, offers: Array, count: Array) -> int:
 
 @inlined
 def _least(links: Array, paths: Array, offers: Array, size: int) -> tuple[float, int, int]:
-    """Take all items whose offers are least and equal: the offer, how many, the heap's size then.
+    """Remove all items with the smallest offer; return the offer, their number and the heap's size.
 
-    What a link offers only grows as flows are fixed, so an old offer is renewed when it comes up.
+    A link's offer only grows as flows are fixed, so an outdated offer is renewed when it comes up.
     """
     least, equal = 0.0, 0
     while size > 0 and (equal == 0 or offers[0].rate == least):

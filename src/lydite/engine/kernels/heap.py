@@ -53,7 +53,7 @@ def put(times: Array, events: Array, tasks: Array, count: Array, task: int, time
 
 @inlined
 def pop(times: Array, events: Array, tasks: Array, count: Array) -> int:
-    """Take the task whose event comes first."""
+    """Remove the task with the earliest event, and return it."""
     top = events[0]
     tasks[top].place = -1
     count[EVENTS] -= 1

@@ -1,8 +1,8 @@
-"""How kernels are compiled.
+"""Compilation options of kernels.
 
-Nothing in them makes an array, so numba's reference counts are left out (`_nrt`): two atomic
-operations for every array handed to a helper made the loops two to ten times slower. Helpers are
-inlined always, because handing over a dozen arrays costs more than most of them do.
+Kernels create no arrays, so numba's reference counts are turned off (`_nrt`): two atomic operations
+for every array passed to a helper made the loops two to ten times slower. Helpers are always
+inlined, because passing a dozen arrays costs more than most of them do.
 """
 
 from __future__ import annotations

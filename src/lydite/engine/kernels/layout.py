@@ -1,8 +1,8 @@
-"""The tables that the sharing kernel works on: one record a task, a link, a path, ...
+"""Tables that the sharing kernel works on, with one record per task, link, path and so on.
 
-Records keep what is used together in one line of cache, and few arrays compile much faster than
-many. Where a table needs a list of some of its rows (those reached, those changed), the list stands
-in a column of its own: row i of `list_...` is the i-th number in the list.
+Records keep fields that are used together in one cache line, and few arrays compile much faster
+than many. A list of some rows of a table (those reached, those changed) is stored in a column of
+the table: row i of `list_...` is the i-th number in the list.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ LIMIT = 2**61 - 1
 TASK = np.dtype(
     [
         ("start", np.int64),  # -1 until it starts
-        ("since", np.int64),  # of `left`; in the end the task's end
-        ("left", np.float64),  # bytes, or work in ps
+        ("since", np.int64),  # time at which `left` was updated; finally, the task's end
+        ("left", np.float64),  # remaining bytes, or work in ps
         ("after", np.int32),  # next in its bundle or its queue, -1 for none
         ("before", np.int32),  # previous in its bundle
-        ("pending", np.int32),  # dependencies and releases still to come
+        ("pending", np.int32),  # dependencies and releases still awaited
         ("stage", np.int32),  # fair flow: 1 while bytes move; stored: 2 * hop, + 1 on the link
-        ("place", np.int32),  # in the heap of events, -1 if not there
+        ("place", np.int32),  # position in the heap of events, -1 if not in it
         ("resource", np.int32),
         ("path", np.int32),
-        ("succ", np.int32),  # first of its successors; they end where the next task's begin
+        ("succ", np.int32),  # index of its first successor; the next task's is the end
     ]
 )
 STATION = np.dtype(  # the servers, then the links
     [
-        ("free", np.int32),  # slots
+        ("free", np.int32),  # free slots
         ("first", np.int32),  # task at the head of the queue, -1 for none
-        ("last", np.int32),  # at its tail; by priority: how many
-        ("base", np.int32),  # by priority: where its heap begins in `urgent`
+        ("last", np.int32),  # task at the tail of the queue; by priority: number of tasks
+        ("base", np.int32),  # by priority: start of its heap in `urgent`
         ("group", np.int32),
         ("list_touched", np.int32),
         ("by_priority", np.bool_),
@@ -46,11 +46,11 @@ STATION = np.dtype(  # the servers, then the links
 LINK = np.dtype(
     [
         ("bandwidth", np.float64),
-        ("left", np.float64),  # bandwidth that is not given out yet
+        ("left", np.float64),  # bandwidth not yet allocated
         ("latency", np.int64),
-        ("begin", np.int32),  # its hops stand in `at_link` from here, those of busy paths first
-        ("busy", np.int32),  # paths with flows
-        ("load", np.int32),  # flows that have no rate yet
+        ("begin", np.int32),  # start of its hops in `at_link`, those of busy paths first
+        ("busy", np.int32),  # number of paths with flows
+        ("load", np.int32),  # number of flows without a rate yet
         ("list_reached", np.int32),
         ("is_reached", np.bool_),
     ]
@@ -59,10 +59,10 @@ PATH = np.dtype(
     [
         ("rate", np.float64),  # bytes/s of each flow
         ("cap", np.float64),
-        ("latency", np.int64),  # before a fair path's bytes; 0 for a stored one
-        ("begin", np.int32),  # its hops: from here ...
-        ("end", np.int32),  # ... to here
-        ("flows", np.int32),  # at the last filling
+        ("latency", np.int64),  # before the bytes of a fair path; 0 for a stored one
+        ("begin", np.int32),  # its first hop
+        ("end", np.int32),  # one after its last hop
+        ("flows", np.int32),  # number of flows at the last filling
         ("list_reached", np.int32),
         ("is_reached", np.bool_),
         ("is_fixed", np.bool_),
@@ -73,17 +73,17 @@ HOP = np.dtype(
     [
         ("link", np.int32),
         ("path", np.int32),
-        ("place", np.int32),  # where it stands in `at_link`
-        ("at_link", np.int32),  # the hop that stands here
-        ("times", np.int32),  # flows like this one that cross the link with it
+        ("place", np.int32),  # its position in `at_link`
+        ("at_link", np.int32),  # the hop at this position
+        ("times", np.int32),  # number of identical flows that cross the link together
     ]
 )
-BUNDLE = np.dtype(  # one a path, then one a category in a group
+BUNDLE = np.dtype(  # one per path, then one per category in a group
     [
         ("rate", np.float64),  # bytes/ps, or work done per ps
         ("head", np.int32),
         ("members", np.int32),
-        ("busy", np.int32),  # tasks of the category that hold a server of the group
+        ("busy", np.int32),  # number of tasks of the category that hold a server of the group
         ("level", np.int32),  # `busy` at the last settling, at most 2
         ("list_changed", np.int32),
         ("is_changed", np.bool_),
@@ -94,23 +94,23 @@ OFFER = np.dtype([("rate", np.float64), ("item", np.int32), ("list_equal", np.in
 URGENT = np.dtype([("key", np.int64), ("arrived", np.int64)])
 
 (EVENTS, FRESH, BOTTOM, TOUCHED, GROUPS, CHANGED, LINKS, PATHS, ARRIVALS, ENDED, LATE) = range(11)
-"""The numbers of `World.count`: lengths of lists, arrivals, tasks ended, one that ends too late."""
+"""Indices into `World.count`: list lengths, arrivals, ended tasks, a task that ends too late."""
 
 
 class World(NamedTuple):
-    """All of it.
+    """State of a simulation.
 
     Attributes:
-        tasks: TASK, and one more row to end the successors.
-        duration, priority, category: the columns of `Tasks`.
-        successors: int32.
-        stations, links, paths, hops, bundles, groups: STATION, LINK, ...
+        tasks: TASK, with an additional row that ends the last task's successors.
+        duration, priority, category: Columns of `Tasks`.
+        successors: int32, successors of each task.
+        stations, links, paths, hops, bundles, groups: STATION, LINK, PATH, HOP, BUNDLE, GROUP.
         rates: float64[groups, categories, categories], as in `Interference`.
-        times, events: the heap of events: int64 and int32, the task.
-        wave: int32[tasks]: what became ready from the front, what ends at once from the back.
-        offers: OFFER[links + paths], a heap of what links offer; a path's item is -1 - path.
-        urgent: URGENT; heaps of priority << 32 | arrival, and the task of each arrival.
-        count: int64[11].
+        times, events: Heap of events: int64 time and int32 task.
+        wave: int32[tasks], tasks that became ready from the front, that end at once from the back.
+        offers: OFFER[links + paths], heap of the links' offers; the item of a path is -1 - path.
+        urgent: URGENT, heaps of priority << 32 | arrival, and the task of each arrival.
+        count: int64[11], counters at the indices EVENTS, FRESH, ..., LATE.
     """
 
     tasks: Array

@@ -1,17 +1,17 @@
 """Tasks on servers, without flows and interference: the tight loop.
 
-Times only ever grow, and all that happens at one instant happens together, in waves:
+Time only moves forward, and everything that happens at one instant is processed together, in waves:
 
-1. what ends now ends; what that completes (joins, which need no server) ends as well;
-2. what became ready is queued, in order of task number;
-3. free slots take from the queues. What takes no time there ends in the next wave.
+1. tasks that end now end; tasks without a server that this completes, such as joins, end as well;
+2. tasks that became ready are queued, in order of task number;
+3. free slots take tasks from the queues; tasks of no duration end in the next wave.
 
-So the result does not depend on the order in which a heap gives out equal times.
+So the result does not depend on the order in which a heap returns equal times.
 
-What is kept of a task is apart by when it is used, so that each use costs one line of cache:
+The fields of a task are grouped by when they are used, so that each use costs one cache line:
 
-    gate    int32 [2i] server, [2i+1] still to come: dependencies, release, and play itself
-    record  int64 [2i] duration; from when it begins, its start
+    gate    int32 [2i] server, [2i+1] number of awaited dependencies, release, start of the run
+    record  int64 [2i] duration, then start; [2i+1] holds the word
     word    int32 [4i+2], [4i+3] begin and end of its successors: the record's second half
 """
 
@@ -38,7 +38,7 @@ def push_event(times: Array, tasks: Array, size: int, time: int, task: int) -> N
 
 @inlined
 def pop_event(times: Array, tasks: Array, size: int) -> None:
-    """Drop the earliest of `size` events: sink the hole to a leaf, then raise the last into it."""
+    """Remove the earliest of `size` events: sink the hole to a leaf, then raise the last one."""
     size -= 1
     time, task = times[size], tasks[size]
     at = 0
@@ -67,9 +67,10 @@ def come(
     bottom: int,
     size: int,
 ) -> tuple[int, int, int]:
-    """One thing less to wait for; after the last the task is queued in the wave, ends, or waits.
+    """Count down what the task waits for; after the last, it is queued, ends at once, or runs.
 
-    What became ready stands in the wave up to `fresh`, what ends at once from `bottom` on.
+    The wave holds tasks that became ready before `fresh`, and tasks that end at once from `bottom`.
+    Returns the new `fresh`, `bottom` and number of events.
     """
     gate[2 * task + 1] -= 1
     if gate[2 * task + 1] > 0:
@@ -103,23 +104,23 @@ def play(  # noqa: C901, one loop: a helper would have to hand back every counte
     wave: Array,
     freed: Array,
 ) -> int:
-    """Play all tasks; their starts come to stand in `record`.
+    """Run all tasks, and write their start times into `record`.
 
     Args:
-        gate, record, word: as above.
+        gate, record, word: As described above.
         priority: int32[tasks].
         successors: int32, task numbers.
-        stations: STATION, one a server; a queue by arrival stands in `items` from `first` to
-            `last`, both given as where its room begins.
-        items: int32, one a task on a server.
-        urgent: URGENT, one a task on a server by priority.
-        release_ps, released: int64 times, rising, and the tasks released at them.
-        times, events: room for the events: int64 and int32.
-        wave: room for a wave: int32, one a task.
-        freed: room for the servers that a wave frees: int32.
+        stations: STATION[servers]; a queue by arrival uses `items` from `first` to `last`, both of
+            which are initially the start of its space.
+        items: int32, one entry per task on a server.
+        urgent: URGENT, one entry per task on a server with priorities.
+        release_ps, released: int64 times in ascending order, and the tasks released at them.
+        times, events: Space for the events: int64 and int32.
+        wave: int32[tasks], space for a wave.
+        freed: int32, space for the servers that a wave frees.
 
     Returns:
-        The task whose end is beyond the limit, or -1.
+        The task that ends beyond the limit, or -1.
     """
     n = len(wave)
     fresh, bottom, size, coming, arrivals, now = 0, n, 0, 0, 0, 0

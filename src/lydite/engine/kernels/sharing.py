@@ -1,11 +1,11 @@
 """Tasks on servers with flows over paths, and work that slows other work.
 
-The waves are those of `queueing`; after each, the rates that it changed are worked out:
+The waves are those of `queueing`; after each wave, the rates that it changed are computed:
 
-1. what ends now ends (a flow also ends an overhead, a latency, a hop); joins follow at once;
-2. what became ready is queued at its server, or its FIFO link, in order of task number;
-3. free slots and links take from the queues;
-4. groups whose busy categories changed, and what the changed paths reach, get their rates.
+1. tasks that end now end (a flow also ends an overhead, a latency, a hop); joins follow at once;
+2. tasks that became ready are queued at their server, or at a FIFO link, in order of task number;
+3. free slots and links take tasks from the queues;
+4. groups whose busy categories changed, and links and paths that changes reach, get new rates.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _wait(w: World, task: int, time: int) -> None:
 
 @inlined
 def _hop_link(w: World, task: int) -> int:
-    """The link of the hop that a stored flow is at, -1 when it has passed the last."""
+    """The link of the hop that a stored flow is at; -1 after the last hop."""
     path = w.paths[w.tasks[task].path]
     hop = path.begin + (w.tasks[task].stage >> 1)
     return w.hops[hop].link if hop < path.end else -1
@@ -78,7 +78,7 @@ def _group(w: World, task: int) -> int:
 
 @inlined
 def _work_bundle(w: World, task: int) -> int:
-    """The bundle of work that others can slow, -1 for other work."""
+    """The bundle of work that other work can slow; -1 for work outside any such bundle."""
     group = _group(w, task)
     if group < 0 or w.duration[task] == 0:
         return -1
@@ -87,7 +87,7 @@ def _work_bundle(w: World, task: int) -> int:
 
 @inlined
 def _arrive(w: World, task: int) -> None:
-    """A flow comes to where its bytes move: to its path, or to its next link, or to its end."""
+    """Move a flow on to where its bytes are sent: its path, its next link, or its end."""
     path = w.tasks[task].path
     if w.paths[path].is_stored:
         if _hop_link(w, task) >= 0:
@@ -103,7 +103,7 @@ def _arrive(w: World, task: int) -> None:
 
 @inlined
 def _begin(w: World, task: int, now: int) -> int:
-    """Note the start; how long until its next event, -1 if its bundle will say."""
+    """Record the start; return the time until the next event, -1 if its bundle determines it."""
     w.tasks[task].start = now
     path = w.tasks[task].path
     if path >= 0:
@@ -118,7 +118,7 @@ def _begin(w: World, task: int, now: int) -> int:
 
 @inlined
 def _come(w: World, task: int, now: int) -> None:
-    """One thing less to wait for."""
+    """Count down what the task waits for; after the last, it is queued, starts, or ends."""
     w.tasks[task].pending -= 1
     if w.tasks[task].pending > 0:
         return
@@ -136,7 +136,7 @@ def _come(w: World, task: int, now: int) -> None:
 
 @inlined
 def _happen(w: World, task: int, now: int) -> None:
-    """A task's event: what it was at is over."""
+    """Process a task's event: its current activity is over."""
     path = w.tasks[task].path
     if path < 0:
         bundle = _work_bundle(w, task)
@@ -212,7 +212,7 @@ def _queue_fresh(w: World) -> None:
 
 @inlined
 def _take(w: World, station: int) -> int:
-    """The next task of a queue, -1 if it is empty."""
+    """Remove the next task from a queue and return it; -1 if the queue is empty."""
     at = w.stations[station]
     if at.by_priority:
         if at.last == 0:
@@ -227,7 +227,7 @@ def _take(w: World, station: int) -> int:
 
 @inlined
 def _serve(w: World, station: int, now: int) -> None:
-    """Let a server's slots, or a FIFO link, take from the queue."""
+    """Let a server's free slots, or a free FIFO link, take tasks from the queue."""
     servers = len(w.stations) - len(w.links)
     while w.stations[station].free > 0:
         task = _take(w, station)
@@ -268,7 +268,7 @@ def _settle_group(w: World, group: int, now: int) -> None:
 
 @inlined
 def _settle(w: World, now: int) -> None:
-    """Work out the rates that this wave changed, and give what began its end."""
+    """Compute the rates that this wave changed, and set the end times of tasks that began."""
     for i in range(w.count[GROUPS]):
         group = w.groups[i].list_changed
         w.groups[group].is_changed = False
@@ -283,7 +283,7 @@ def _settle(w: World, now: int) -> None:
         flows = 0
         for i in range(w.count[PATHS]):
             flows += w.paths[w.paths[i].list_reached].flows
-        # Where most events move, putting each in its place costs more than ordering all anew.
+        # Where most events move, reordering the whole heap costs less than moving each event.
         most = 4 * flows > w.count[EVENTS]
         for i in range(w.count[PATHS]):
             path = w.paths[i].list_reached
@@ -296,14 +296,14 @@ def _settle(w: World, now: int) -> None:
 
 @kernel
 def play(w: World, release_ps: Array, released: Array) -> int:
-    """Play all tasks; their times come to stand in `tasks`, as `start` and `since`.
+    """Run all tasks, and write their start and end times into `tasks` (`start` and `since`).
 
     Args:
-        w: nothing begun yet; `pending` one too high for all tasks.
-        release_ps, released: int64 times, rising, and the tasks released at them.
+        w: Initial state; `pending` of every task is one too high, and is counted down here.
+        release_ps, released: int64 times in ascending order, and the tasks released at them.
 
     Returns:
-        The task whose end is beyond the limit, or -1.
+        The task that ends beyond the limit, or -1.
     """
     n, coming, now = len(w.wave), 0, 0
     for task in range(n):

@@ -8,14 +8,14 @@ from lydite.engine.kernels.layout import Array
 
 @kernel
 def transpose(starts: Array, items: Array, begins: Array, owners: Array, places: Array) -> None:
-    """Turn rows of items into, for each item, the rows that hold it, in order of row.
+    """Invert a table of rows of items: for each item, list the rows that hold it, ascending.
 
     Args:
-        starts, items: row r holds `items[starts[r]:starts[r + 1]]`.
-        begins: int32 zeros, two more than items; item i's rows come to stand at
+        starts, items: Row r holds `items[starts[r]:starts[r + 1]]`.
+        begins: int32 zeros, two more than there are items; on return, the rows of item i are
             `owners[begins[i]:begins[i + 1]]`.
-        owners: int32, as long as `items`; the rows.
-        places: int32; where in `owners` each of `items` went; may be empty.
+        owners: int32, as long as `items`; receives the rows.
+        places: int32; receives the position in `owners` of each entry of `items`; may be empty.
     """
     for i in items:
         begins[i + 2] += 1
@@ -32,7 +32,7 @@ def transpose(starts: Array, items: Array, begins: Array, owners: Array, places:
 
 @called
 def _heap_sort(items: Array, count: int) -> None:
-    """In place and in n log n whatever the order; numba's own sort takes memory at every call."""
+    """Sort in place in O(n log n) for any order; numba's own sort allocates memory per call."""
     for begin in range(count // 2 - 1 + count, 0, -1):
         at = max(0, begin - count)
         size = min(begin, count)
@@ -52,7 +52,7 @@ def _heap_sort(items: Array, count: int) -> None:
 
 @inlined
 def sort_few(items: Array, count: int) -> None:
-    """Sort the first `count` items, which are few or in order already, most of the time."""
+    """Sort the first `count` items, which are usually few or already in order."""
     steps = 0
     for i in range(1, count):
         item, at = items[i], i

@@ -1,4 +1,4 @@
-"""Queues by priority: heaps of `priority << 32 | arrival`, lowest first."""
+"""Priority queues: heaps of `priority << 32 | arrival`, lowest first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lydite.engine.kernels.layout import Array
 def push_urgent(
     urgent: Array, base: int, size: int, priority: int, arrival: int, task: int
 ) -> None:
-    """Add a task to the heap of `size` at `base`; arrivals are counted over all heaps."""
+    """Add a task to the heap of `size` at `base`; arrivals are counted across all heaps."""
     urgent[arrival].arrived = task
     key, at = (priority << 32) | arrival, size
     while at > 0:
@@ -24,7 +24,7 @@ def push_urgent(
 
 @inlined
 def pop_urgent(urgent: Array, base: int, size: int) -> int:
-    """Take the first task of the heap at `base`, which leaves `size` there."""
+    """Remove and return the first task of the heap at `base`, which then has `size` entries."""
     top, key = urgent[base].key, urgent[base + size].key
     at, below = 0, 1
     while below < size:

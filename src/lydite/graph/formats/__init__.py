@@ -1,12 +1,12 @@
-"""Readers of model files: one registry; a file's suffix and content say which reader takes it.
+"""Readers of model files; a file's suffix and content determine which reader takes it.
 
     graph = read_file("model.onnx", dims={"batch": 8})
     graph = read_file("lenet5_smv_topo.pbtxt", params="lenet5_smv_params.pb")   # SMAUG
     graph = read_file("graph_0.pbtxt")                                           # TensorFlow
     graph = read_file("resnet50.json")                                           # AISim
 
-A package adds a format by an entry point of the group "lydite.readers": a `ModelReader`. A PyTorch
-module is read by `lydite.graph.formats.torch_reader.read_torch`.
+A package adds a format through an entry point of the group "lydite.readers" that names a
+`ModelReader`. `lydite.graph.formats.torch_reader.read_torch` reads a PyTorch module.
 """
 
 from importlib import import_module
@@ -67,7 +67,7 @@ __all__ = [
     "untranslated",
 ]
 
-# TensorFlow's reader is imported when one of its names is first used: most models need none of it.
+# TensorFlow's reader is imported when one of its names is first used, as most models need none.
 _LATER = {
     "TENSORFLOW_DTYPES": "tensorflow_attrs:DTYPES",
     "tensorflow_node": "tensorflow_attrs:node_of",

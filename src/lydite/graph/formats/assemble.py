@@ -1,4 +1,4 @@
-"""Graphs whose names a file gives: every operator is typed as it comes."""
+"""Assembly of graphs from files that name their tensors; operators are typed as they come."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ OPSET = 20
 
 
 class Assembler:
-    """Collects operators and tensors under the names that are asked for.
+    """Collects operators and tensors under given names.
 
     Args:
-        name: the graph's name.
+        name: Name of the graph.
     """
 
     def __init__(self, name: str) -> None:
@@ -32,18 +32,18 @@ class Assembler:
         self._values = Values({}, OPSET)
 
     def input(self, name: str, dtype: str, shape: Sequence[Dim] | None) -> str:
-        """A graph input."""
+        """Add a graph input."""
         self.tensors[name] = TensorType(dtype, None if shape is None else tuple(shape))
         self._inputs.append(name)
         return name
 
     def weight(self, name: str, weight: Initializer) -> str:
-        """A weight or constant."""
+        """Add a weight or constant."""
         self.tensors[name], self.initializers[name] = weight.type, weight
         return name
 
     def constant(self, name: str, value: Sequence[int] | np.ndarray) -> str:
-        """A constant with its numbers; integers are int64."""
+        """Add a constant with its value; integers become int64."""
         array = value if isinstance(value, np.ndarray) else np.array(value, np.int64)
         self._values.learn(name, array)
         return self.weight(
@@ -61,10 +61,10 @@ class Assembler:
         types: Sequence[TensorType] | None = None,
         attrs: Mapping[str, Attr] | None = None,
     ) -> list[TensorType]:
-        """Append an operator; `types` are the output types where the file states them.
+        """Append an operator; `types` are the output types, if the file states them.
 
         Raises:
-            GraphError: nothing is stated, and the inputs contradict the operator.
+            GraphError: no types are stated, and the inputs contradict the operator.
         """
         if domain:
             self._opsets.setdefault(domain, 1)
@@ -79,9 +79,9 @@ class Assembler:
         return list(types)
 
     def wait(self, name: str, source: str, control: Sequence[str], domain: str) -> str:
-        """`source`, once the operators `control` have run: an edge that carries no data.
+        """A copy of `source` that is available once the operators `control` have run.
 
-        It is an operator of its own, so that what waits stays the operator that it is.
+        This edge without data is an operator of its own, so that the waiting operator is unchanged.
         """
         made = f"{name}.wait"
         self.op(
@@ -99,7 +99,7 @@ class Assembler:
         """The finished graph.
 
         Raises:
-            GraphError: a cycle, or a tensor that is made twice or not at all.
+            GraphError: there is a cycle, or a tensor that is produced twice or not at all.
         """
         return Graph(
             self.name,

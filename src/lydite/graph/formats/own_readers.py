@@ -1,4 +1,4 @@
-"""Readers of the formats that are no other simulator's: ONNX, TensorFlow, PyTorch."""
+"""Readers of formats other than those of simulators: ONNX, TensorFlow, PyTorch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Onnx(ModelReader):
     suffixes = (".onnx",)
 
     def claims(self, path: Path) -> bool:
-        """Every such file; a folder never."""
+        """Takes every file with the suffix; never a folder."""
         return path.suffix == ".onnx"
 
     def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
@@ -28,14 +28,14 @@ class _Onnx(ModelReader):
 
 
 class _TensorFlow(ModelReader):
-    """TensorFlow's GraphDef as text."""
+    """TensorFlow's GraphDef in text form."""
 
     title = "TensorFlow"
     suffixes = (".pbtxt",)
     content = "a GraphDef (node)"
 
     def claims(self, path: Path) -> bool:
-        """A message with fields `node`."""
+        """Takes messages with fields `node`."""
         return path.is_file() and first_field(path, ("node", "nodes")) == "node"
 
     def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
@@ -54,11 +54,11 @@ class _Torch(ModelReader):
     listed = False
 
     def claims(self, path: Path) -> bool:
-        """Every such file, to say why it is not loaded."""
+        """Takes every such file, in order to explain why it is not loaded."""
         return path.suffix == ".pt2"
 
     def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
-        """Always refused: loading one can run any code."""
+        """Always refused, because loading such a file can run any code."""
         from lydite.graph.formats.torch_reader import refused_pt2
 
         del params, dims

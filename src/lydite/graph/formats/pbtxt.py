@@ -1,4 +1,4 @@
-"""Protobuf's text format, read without its schema: a tree in which every value knows its line."""
+"""Parser of protobuf's text format without a schema: a tree in which every value has its line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from lydite.errors import InputError
 
 MAX_DEPTH = 100
-"""Messages nest at most so deep: the files come from anywhere."""
+"""Deepest nesting of messages that is accepted, as files are untrusted."""
 
 _TOKEN = re.compile(
     r"(?:\s+|\#[^\n]*)*(?:"
@@ -30,14 +30,14 @@ _CLOSING = {"{": "}", "<": ">", "[": "]"}
 
 @dataclass(slots=True)
 class Value:
-    """A scalar (number, `Name` or the bytes of a string) or a message, and its line."""
+    """A scalar (number, `Name` or the bytes of a string) or a message, with its line number."""
 
     value: int | float | Name | bytes | TextMessage
     line: int
 
 
 class Name(str):
-    """A bare word: an enumeration's name, `true` or `false`."""
+    """A bare word: an enumeration value, `true` or `false`."""
 
 
 @dataclass(slots=True)
@@ -45,9 +45,9 @@ class TextMessage:
     """The fields of one message, each with all its values in order.
 
     Attributes:
-        where: the file, for errors.
-        line: where the message begins, from 1.
-        fields: values by field name.
+        where: Name of the file, for errors.
+        line: Line on which the message begins, from 1.
+        fields: Values by field name.
     """
 
     where: str
@@ -55,16 +55,16 @@ class TextMessage:
     fields: dict[str, list[Value]] = field(default_factory=dict)
 
     def error(self, what: str, line: int | None = None, allowed: str = "") -> InputError:
-        """An error that says where in the file."""
+        """An error that gives the file and the line."""
         place = f"{self.where}, line {self.line if line is None else line}"
         return InputError(what, where=place, allowed=allowed)
 
     def all(self, name: str) -> list[Value]:
-        """Every value of a field."""
+        """All values of a field."""
         return self.fields.get(name, [])
 
     def messages(self, name: str) -> list[TextMessage]:
-        """A repeated message field.
+        """Values of a repeated message field.
 
         Raises:
             InputError: a value is a scalar.
@@ -72,17 +72,17 @@ class TextMessage:
         return [self._as(v, name, TextMessage, "a message { ... }") for v in self.all(name)]
 
     def message(self, name: str) -> TextMessage | None:
-        """A message field, the last one if there are several; None if there is none."""
-        found = self.messages(name)
-        return found[-1] if found else None
+        """Value of a message field, the last one if there are several; None if there is none."""
+        messages = self.messages(name)
+        return messages[-1] if messages else None
 
     def texts(self, name: str) -> list[str]:
-        """A repeated string field.
+        """Values of a repeated string field.
 
         Raises:
-            InputError: a value is no string, or no UTF-8.
+            InputError: a value is not a string, not UTF-8, or not printable.
         """
-        found = []
+        texts = []
         for value in self.all(name):
             raw = self._as(value, name, bytes, "a string in quotes")
             try:
@@ -90,56 +90,56 @@ class TextMessage:
             except UnicodeDecodeError:
                 raise self.error(f"'{name}' is not UTF-8 text", value.line) from None
             if not text.isprintable():
-                raise self.error(f"'{name}' is no printable text", value.line)
-            found.append(text)
-        return found
+                raise self.error(f"'{name}' is not printable text", value.line)
+            texts.append(text)
+        return texts
 
     def text(self, name: str, default: str = "") -> str:
-        """A string field."""
-        found = self.texts(name)
-        return found[-1] if found else default
+        """Value of a string field, the last one if there are several."""
+        texts = self.texts(name)
+        return texts[-1] if texts else default
 
     def ints(self, name: str) -> list[int]:
-        """A repeated integer field.
+        """Values of a repeated integer field.
 
         Raises:
-            InputError: a value is none, or lies outside 64 bits.
+            InputError: a value is not an integer, or does not fit 64 bits.
         """
-        found = [(self._as(v, name, int, "an integer"), v.line) for v in self.all(name)]
-        for number, line in found:
+        entries = [(self._as(v, name, int, "an integer"), v.line) for v in self.all(name)]
+        for number, line in entries:
             if not -(1 << 63) <= number < 1 << 64:
-                raise self.error(f"'{name}: {number}' has more than 64 bits", line)
-        return [number for number, _ in found]
+                raise self.error(f"'{name}: {number}' does not fit 64 bits", line)
+        return [number for number, _ in entries]
 
     def numbers(self, name: str) -> list[float]:
-        """A repeated floating-point field."""
+        """Values of a repeated floating-point field."""
         named = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
-        found: list[float] = []
+        numbers: list[float] = []
         for value in self.all(name):
             if isinstance(value.value, Name) and value.value.lower() in named:
-                found.append(named[value.value.lower()])
+                numbers.append(named[value.value.lower()])
             else:
-                found.append(float(self._as(value, name, (int, float), "a number")))
-        return found
+                numbers.append(float(self._as(value, name, (int, float), "a number")))
+        return numbers
 
     def name(self, field_name: str, allowed: Iterable[str] = ()) -> str:
-        """An enumeration field; "" if it is not there.
+        """Value of an enumeration field; "" if it is absent.
 
         Raises:
-            InputError: not a bare word, or none of those allowed.
+            InputError: the value is not a bare word, or not one of those allowed.
         """
         values = self.all(field_name)
         if not values:
             return ""
-        found = str(self._as(values[-1], field_name, Name, "a name without quotes"))
+        word = str(self._as(values[-1], field_name, Name, "a name without quotes"))
         known = list(allowed)
-        if known and found not in known:
-            raise self.error(f"unknown {field_name} '{found}'", values[-1].line, ", ".join(known))
-        return found
+        if known and word not in known:
+            raise self.error(f"unknown {field_name} '{word}'", values[-1].line, ", ".join(known))
+        return word
 
-    def _as(self, value: Value, name: str, kind: Any, expected: str) -> Any:
-        if not isinstance(value.value, kind) or isinstance(value.value, bool):
-            raise self.error(f"'{name}' is not what was expected", value.line, expected)
+    def _as(self, value: Value, name: str, wanted: Any, expected: str) -> Any:
+        if not isinstance(value.value, wanted) or isinstance(value.value, bool):
+            raise self.error(f"'{name}' has a value of the wrong type", value.line, expected)
         return value.value
 
 
@@ -147,16 +147,17 @@ def read_pbtxt(path: Path | str) -> TextMessage:
     """Parse a file.
 
     Raises:
-        InputError: no such file, no text, or malformed (with the line and what was expected).
+        InputError: there is no such file, it is not text, or it is malformed; the error gives the
+            line and what was expected.
     """
     return parse_pbtxt(read_text(path), str(path))
 
 
 def read_text(path: Path | str) -> str:
-    """A text file's content.
+    """Content of a text file.
 
     Raises:
-        InputError: no such file, a folder, unreadable, or no UTF-8.
+        InputError: there is no such file, it is a folder, unreadable, or not UTF-8.
     """
     try:
         return Path(path).read_bytes().decode()
@@ -171,23 +172,23 @@ def read_text(path: Path | str) -> str:
 
 
 def first_field(path: Path | str, names: Sequence[str]) -> str:
-    """Which of some fields comes first in a file, "" for none; the text is not parsed.
+    """Name of the field in `names` that comes first in a file, "" for none; nothing is parsed.
 
     Raises:
-        InputError: see `read_text`.
+        InputError: as for `read_text`.
     """
     fields = "|".join(map(re.escape, names))
-    found = re.search(rf"(?:^|[\s}}>;,])({fields})\s*[:{{<]", read_text(path))
-    return found[1] if found else ""
+    match = re.search(rf"(?:^|[\s}}>;,])({fields})\s*[:{{<]", read_text(path))
+    return match[1] if match else ""
 
 
 def parse_pbtxt(text: str, where: str = "text") -> TextMessage:
-    """Parse a text; see `read_pbtxt`."""
+    """Parse text; see `read_pbtxt`."""
     return _Parser(text, where).run()
 
 
 class _Parser:
-    """A loop over tokens with a stack of its own, so that depth costs no recursion."""
+    """A loop over tokens with an explicit stack, so that deep nesting needs no recursion."""
 
     def __init__(self, text: str, where: str) -> None:
         self.text, self.where = text, where
@@ -210,18 +211,18 @@ class _Parser:
         token = next(self.tokens)
         while True:
             opener, message, name, opened = stack[-1]
-            kind, text, at = token
-            if opener and text == _CLOSING[opener] and kind == "mark":
+            token_type, text, at = token
+            if opener and text == _CLOSING[opener] and token_type == "mark":
                 stack.pop()
                 token = self._after(next(self.tokens))
-            elif kind == "end":
+            elif token_type == "end":
                 if opener:
                     line = self._line(opened)
                     raise self._error(token, f"'{_CLOSING[opener]}' for '{opener}' of line {line}")
                 return self.root
             elif opener == "[":
                 token = self._value(token, message, name, stack)
-            elif kind != "name" or text.startswith("-"):
+            elif token_type != "name" or text.startswith("-"):
                 close = f" or '{_CLOSING[opener]}'" if opener else ""
                 raise self._error(token, f"a field's name{close}")
             else:
@@ -245,30 +246,30 @@ class _Parser:
     def _value(
         self, token: tuple[str, str, int], message: TextMessage, name: str, stack: list
     ) -> tuple[str, str, int]:
-        kind, text, at = token
+        token_type, text, at = token
         line, values = self._line(at), message.fields.setdefault(name, [])
-        if kind == "mark" and text in "{<":
+        if token_type == "mark" and text in "{<":
             inner = TextMessage(self.where, line)
             values.append(Value(inner, line))
             stack.append((text, inner, "", at))
             return next(self.tokens)
-        if kind == "string":
+        if token_type == "string":
             joined = b""
             while token[0] == "string":
                 joined += _unescaped(token[1][1:-1])
                 token = next(self.tokens)
             values.append(Value(joined, line))
             return self._after(token)
-        if kind == "number":
+        if token_type == "number":
             values.append(Value(self._number(token), line))
-        elif kind == "name":
+        elif token_type == "name":
             values.append(Value(Name(text), line))
         else:
             raise self._error(token, f"a value for '{name}'")
         return self._after(next(self.tokens))
 
     def _after(self, token: tuple[str, str, int]) -> tuple[str, str, int]:
-        """Skip the one separator that may follow a value."""
+        """Skip the separator that may follow a value."""
         return next(self.tokens) if token[0] == "mark" and token[1] in ";," else token
 
     def _number(self, token: tuple[str, str, int]) -> int | float:
@@ -278,16 +279,16 @@ class _Parser:
                 return int(text, 16)
             return int(text) if text.lstrip("-").isdigit() else float(text.rstrip("fF"))
         except ValueError:  # more digits than Python converts
-            raise self._error(token, "a number of sensible length") from None
+            raise self._error(token, "a number of reasonable length") from None
 
     def _line(self, at: int) -> int:
         return bisect_right(self.breaks, at - 1) + 1
 
     def _error(self, token: tuple[str, str, int], expected: str) -> InputError:
-        kind, text, at = token
-        seen = "the file ends" if kind == "end" else f"found {text[:40]!r}"
-        if kind == "other" and text in "\"'":
-            seen = "found a string that does not end"
+        token_type, text, at = token
+        seen = "the file ends" if token_type == "end" else f"found {text[:40]!r}"
+        if token_type == "other" and text in "\"'":
+            seen = "found an unterminated string"
         return InputError(
             f"{seen} where {expected} was expected", where=f"{self.where}, line {self._line(at)}"
         )
@@ -308,11 +309,11 @@ def _character(match: re.Match[bytes]) -> bytes:
 
 
 Fields = Sequence[tuple[str, Any]]
-"""A message to write: field names with a str (quoted), `Name`, int, float, or fields again."""
+"""A message to write: field names with a str (quoted), `Name`, int, float, or nested fields."""
 
 
 def format_pbtxt(fields: Fields, indent: int = 0) -> str:
-    """The text of a message, as protobuf prints it."""
+    """Text of a message, formatted as protobuf prints it."""
     pad, lines = "  " * indent, []
     for name, value in fields:
         if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The registry of model readers, and which of them takes a file."""
+"""The registry of model readers, and the choice of the reader for a file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from lydite.registry import Registry
 
 
 class ModelReader(Protocol):
-    """Reads model files of one format; a class that derives from it states what differs.
+    """Reads model files of one format; classes that derive from it define what differs.
 
     Attributes:
-        title: the format's name in messages, such as "SMAUG".
-        suffixes: ends of the names of its files, such as ".pbtxt"; several formats may share one.
-        content: what such a file holds, for messages, where formats share a suffix; "" if none do.
-        takes_params: whether the weights may stand in a second file.
-        listed: whether messages name the format among those that are read.
-        takes_sizes: whether the file only describes a network, which is built for a sequence, a
-            context and a phase like a model of the set (Hugging Face's config.json).
+        title: Name of the format in messages, such as "SMAUG".
+        suffixes: Suffixes of its file names, such as ".pbtxt"; several formats may share one.
+        content: Content of such files, for messages, if formats share a suffix; "" if none do.
+        takes_params: Whether the weights may be in a second file.
+        listed: Whether messages name the format among those that are read.
+        takes_sizes: Whether the file only describes a network, which is built for a sequence, a
+            context and a phase like a built-in model (Hugging Face's config.json).
     """
 
     title: str
@@ -33,7 +33,7 @@ class ModelReader(Protocol):
     takes_sizes: bool = False
 
     def claims(self, path: Path) -> bool:
-        """Whether a file with one of the suffixes, or a folder, holds this format.
+        """Whether a file with one of the suffixes, or a folder, has this format.
 
         Raises:
             InputError: the file cannot be read at all.
@@ -44,12 +44,12 @@ class ModelReader(Protocol):
         """The graph of a file.
 
         Args:
-            path: the file, or a folder that `claims` took.
-            params: the second file with the weights; None for none.
-            dims: symbolic sizes to bind, by name.
+            path: File, or a folder that `claims` accepted.
+            params: Second file, with the weights; None for none.
+            dims: Symbolic sizes to bind, by name.
 
         Raises:
-            InputError: a bad file.
+            InputError: the file is invalid.
         """
         ...
 
@@ -69,17 +69,17 @@ READERS: Registry[ModelReader] = Registry(
 
 
 def is_model_file(path: Path | str) -> bool:
-    """Whether a text means a file rather than a model of the set: by suffix, or it exists."""
+    """Whether a text is the path of a model file: by its suffix, or because the path exists."""
     path = Path(path)
     ends = tuple(end for name in READERS for end in READERS.find(name).suffixes)
     return path.name.endswith(ends) or path.exists()
 
 
 def reader_of(path: Path | str) -> ModelReader:
-    """The reader that takes a file or a folder.
+    """The reader for a file or a folder.
 
     Raises:
-        InputError: no reader takes it (says what is read).
+        InputError: no reader takes it; the error lists what is read.
     """
     path = Path(path)
     sharing = [r for r in map(READERS.find, READERS) if path.is_dir() or _ends(path, r)]
@@ -93,7 +93,7 @@ def reader_of(path: Path | str) -> ModelReader:
     if not sharing:
         raise InputError("has an unknown format", where=str(path), allowed=describe_formats())
     raise InputError(
-        "content that no reader knows",
+        "has content that no reader recognises",
         where=str(path),
         allowed=" or ".join(reader.content for reader in sharing if reader.content),
     )
@@ -105,27 +105,27 @@ def read_file(
     """Read a model file of any known format.
 
     Args:
-        path: the file.
-        params: a second file with the weights, where the format has one (SMAUG).
-        dims: symbolic sizes to bind, by name.
+        path: File to read.
+        params: Second file, with the weights, if the format has one (SMAUG).
+        dims: Symbolic sizes to bind, by name.
 
     Raises:
-        InputError: an unknown format (says what is read), or as the format's own reader.
+        InputError: the format is unknown (the error lists what is read), or as for its reader.
     """
     path = Path(path)
     reader = reader_of(path)
     if params is not None and not reader.takes_params:
-        raise InputError(f"{reader.title} has no file of parameters", where=str(path))
+        raise InputError(f"{reader.title} has no parameter file", where=str(path))
     return reader.read(path, None if params is None else Path(params), dims or {})
 
 
 def bound(graph: Graph, dims: Mapping[str, int]) -> Graph:
-    """The graph with symbolic sizes bound, where there are any to bind."""
+    """The graph with its symbolic sizes bound; unchanged if `dims` is empty."""
     return bind_dims(graph, dims) if dims else graph
 
 
 def describe_formats() -> str:
-    """What is read, for messages: "*.onnx (ONNX), *.pbtxt (SMAUG or TensorFlow), ..."."""
+    """Formats that are read, for messages: "*.onnx (ONNX), *.pbtxt (SMAUG or TensorFlow), ..."."""
     titles: dict[str, list[str]] = {}
     for reader in map(READERS.find, READERS):
         if reader.listed:

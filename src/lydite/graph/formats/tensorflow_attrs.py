@@ -29,7 +29,7 @@ DTYPES = {
     "DT_UINT32": "uint32",
     "DT_UINT64": "uint64",
 }
-"""Element types; others, such as DT_RESOURCE, are no tensors of numbers."""
+"""Element types; other types, such as DT_RESOURCE, are not numeric tensors."""
 
 _VALUES = {
     "float32": "float_val",
@@ -52,10 +52,10 @@ class TfNode:
     """One node.
 
     Attributes:
-        inputs: (node, output) of every data input, in order.
-        controls: nodes that must run before.
-        attrs: decoded; what cannot be decoded is kept as text.
-        line: in the file.
+        inputs: Node and output index of every data input, in order.
+        controls: Nodes that must run before.
+        attrs: Decoded attributes; those that cannot be decoded are kept as text.
+        line: Line number in the file.
     """
 
     name: str
@@ -70,7 +70,8 @@ def node_of(message: TextMessage) -> TfNode:
     """Decode a node.
 
     Raises:
-        InputError: no name, no operator, or an input that cannot be read (with the line).
+        InputError: the node has no name, no operator, or an invalid input; the error gives the
+            line.
     """
     name, op = message.text("name"), message.text("op")
     if not name or not op:
@@ -82,7 +83,9 @@ def node_of(message: TextMessage) -> TfNode:
             continue
         source, colon, index = text.rpartition(":")
         if colon and not (index.isdecimal() and index.isascii() and len(index) < 6 and source):
-            raise message.error(f"'{name}' has the input '{text}'", allowed="node or node:number")
+            raise message.error(
+                f"'{name}' has the invalid input '{text}'", allowed="node or node:number"
+            )
         node.inputs.append((source, int(index)) if colon else (text, 0))
     for entry in message.messages("attr"):
         value = entry.message("value")
@@ -92,20 +95,20 @@ def node_of(message: TextMessage) -> TfNode:
 
 
 def attr_of(value: TextMessage) -> Attr:
-    """An attribute: number, text, type name, shape (-1 for an open size), tuple or array."""
-    for kind, read in _READ.items():
-        if value.all(kind):
+    """An attribute: number, text, type name, shape (-1 for an unknown size), tuple or array."""
+    for field, read in _READ.items():
+        if value.all(field):
             return read(value)
     if (inner := value.message("list")) is not None:
         return tuple(
-            _scalar_or_shape(item, kind) for kind, items in inner.fields.items() for item in items
+            _scalar_or_shape(item, field) for field, items in inner.fields.items() for item in items
         )
     return as_text(value)
 
 
-def _scalar_or_shape(item: Value, kind: str) -> Any:
-    holder = TextMessage("", item.line, {kind: [item]})
-    return _READ[kind](holder) if kind in _READ else as_text(holder)
+def _scalar_or_shape(item: Value, field: str) -> Any:
+    holder = TextMessage("", item.line, {field: [item]})
+    return _READ[field](holder) if field in _READ else as_text(holder)
 
 
 def _bool(value: TextMessage) -> bool:
@@ -127,7 +130,7 @@ def _shape(value: TextMessage) -> tuple[int, ...] | str:
 
 
 def shape_of(shape: TextMessage) -> tuple[int, ...] | str:
-    """Sizes of a TensorShapeProto, -1 for an open one; "unknown" where the rank is."""
+    """Sizes of a TensorShapeProto, -1 for an unknown one; "unknown" for an unknown rank."""
     if shape.name("unknown_rank") == "true":
         return "unknown"
     sizes = ((dim.ints("size") or [0])[-1] for dim in shape.messages("dim"))
@@ -152,12 +155,12 @@ def _tensor(value: TextMessage) -> np.ndarray | str:
     else:
         flat = _listed(tensor, dtype, count)
     if flat is None or flat.size != count:
-        raise tensor.error(f"its content does not fill {dtype}{list(dims)}")
+        raise tensor.error(f"its content does not match {dtype}{list(dims)}")
     return np.broadcast_to(flat[0], dims) if 0 in flat.strides and count else flat.reshape(dims)
 
 
 def _listed(tensor: TextMessage, dtype: str, count: int) -> np.ndarray | None:
-    """Values that are listed; the last one stands for all that are left out, without memory."""
+    """Values that are listed; the last one is repeated for those omitted, without using memory."""
     field = _VALUES[dtype]
     words = {"true": 1.0, "false": 0.0}
     if any(isinstance(value.value, Name) and value.value in words for value in tensor.all(field)):
@@ -168,16 +171,16 @@ def _listed(tensor: TextMessage, dtype: str, count: int) -> np.ndarray | None:
         return None
     with np.errstate(all="ignore"):
         given = np.array(numbers or [0.0])
-        found = (
+        values = (
             given.astype(np.uint16).view(np.float16) if dtype == "float16" else given.astype(dtype)
         )
     if len(numbers) <= 1:
-        return np.broadcast_to(found[0], (count,))
-    return np.pad(found, (0, min(count - len(numbers), 1 << 20)), mode="edge")
+        return np.broadcast_to(values[0], (count,))
+    return np.pad(values, (0, min(count - len(numbers), 1 << 20)), mode="edge")
 
 
 def as_text(message: TextMessage) -> str:
-    """A message that nobody decodes, on one line."""
+    """A message that is not decoded, on one line."""
     parts = []
     for name, values in message.fields.items():
         for value in values:

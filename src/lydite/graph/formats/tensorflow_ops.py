@@ -1,7 +1,7 @@
-"""What TensorFlow's operators are: ONNX's where they are the same thing, and their output types.
+"""Translation of TensorFlow's operators into equivalent ONNX ones, and their output types.
 
-An operator is ONNX's only if it takes the same operands in the same layout: a convolution over
-NHWC images and HWIO filters is not ONNX's Conv, and stays TensorFlow's.
+An operator is translated only if ONNX's takes the same operands in the same layout: a convolution
+over NHWC images and HWIO filters is not ONNX's Conv, and stays TensorFlow's.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from lydite.opkey import Dim, TensorType
 
 @dataclass(frozen=True)
 class NodeInputs:
-    """What is known at a node: the types and small values of its inputs."""
+    """Types and small values of a node's inputs, and its attributes."""
 
     node: TfNode
     types: Sequence[TensorType]
     values: Sequence[np.ndarray | None]
 
     def dims(self, index: int) -> list[int]:
-        """Fixed sizes of an input.
+        """Known sizes of an input.
 
         Raises:
-            LookupError: left out, or open.
+            LookupError: the input is omitted, or one of its sizes is unknown.
         """
         shape = self.types[index].shape
         if shape is None or not self.types[index].is_static:
@@ -40,10 +40,10 @@ class NodeInputs:
         return [int(dim) for dim in shape]
 
     def ints(self, index: int) -> list[int]:
-        """The numbers of a constant input.
+        """Values of a constant integer input.
 
         Raises:
-            LookupError: not a constant.
+            LookupError: the input is not constant.
         """
         value = self.values[index]
         if value is None or value.size > 4096:
@@ -51,16 +51,16 @@ class NodeInputs:
         return [int(number) for number in value.ravel()]
 
     def attr(self, name: str, default: Any) -> Any:
-        """An attribute."""
+        """Value of an attribute, or `default` if it is absent."""
         return self.node.attrs.get(name, default)
 
     def like(self, index: int, dims: Sequence[Dim] | None) -> TensorType:
-        """The element type of an input with other sizes."""
+        """The element type of an input, with other sizes."""
         return TensorType(self.types[index].dtype, None if dims is None else tuple(dims))
 
 
 Translation: TypeAlias = Callable[[NodeInputs], tuple[str, dict[str, Attr], int] | None]
-"""The ONNX operator, its attributes and how many inputs it takes; None if it is not the same."""
+"""ONNX operator, attributes and number of inputs; None if no ONNX operator is equivalent."""
 
 Typed: TypeAlias = Callable[[NodeInputs], list[TensorType]]
 
@@ -166,14 +166,14 @@ def _nothing(_: NodeInputs) -> list[TensorType]:
 
 
 def _axes(known: NodeInputs) -> tuple[int, int, int]:
-    """Rows, columns and channels."""
+    """Indices of the row, column and channel axes."""
     return (2, 3, 1) if known.attr("data_format", "NHWC") == "NCHW" else (1, 2, 3)
 
 
 def _placed(
     known: NodeInputs, dims: list[int], kernel: Sequence[int], axes: Sequence[int]
 ) -> list[int]:
-    """Sizes after a window has moved over an image."""
+    """Output sizes of a window that moves over an image."""
     strides, dilations = known.attr("strides", ()), known.attr("dilations", (1, 1, 1, 1))
     for axis, size in zip(axes, kernel, strict=True):
         step = max(1, int(strides[axis]))
@@ -200,7 +200,7 @@ def _pool(known: NodeInputs) -> list[TensorType]:
 
 
 def _sized_by(index: int, dtype_of: int) -> Typed:
-    """The sizes are the value of an input."""
+    """Output sizes given by the value of an input."""
     return lambda known: [known.like(dtype_of, known.ints(index))]
 
 
@@ -230,8 +230,8 @@ def _channels(known: NodeInputs) -> list[TensorType]:
 def _reduced(known: NodeInputs) -> list[TensorType]:
     dims, keep = known.dims(0), known.attr("keep_dims", False)
     axes = {axis % max(1, len(dims)) for axis in known.ints(1)}
-    found = [1 if i in axes else dim for i, dim in enumerate(dims) if keep or i not in axes]
-    return [known.like(0, found)]
+    kept = [1 if i in axes else dim for i, dim in enumerate(dims) if keep or i not in axes]
+    return [known.like(0, kept)]
 
 
 def _cross_entropy(known: NodeInputs) -> list[TensorType]:
@@ -359,9 +359,9 @@ TYPED: dict[str, Typed] = {
 
 
 def output_types(known: NodeInputs) -> list[TensorType] | None:
-    """Types by our rules; None for an operator that nobody has a rule for.
+    """Output types by this module's rules; None if there is no rule for the operator.
 
-    What a rule cannot tell, as it hangs on an open size or a computed value, is unknown.
+    A type that depends on an unknown size or a computed value is unknown.
     """
     rule = TYPED.get(known.node.op)
     if rule is None:

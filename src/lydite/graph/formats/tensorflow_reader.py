@@ -1,10 +1,10 @@
 """Read a TensorFlow GraphDef in text form (`.pbtxt`), without TensorFlow.
 
-Operators are ONNX's where they are the same thing; all others keep their type and attributes in
-the domain "tensorflow". Types come from `_output_shapes` where the file has them, else from rules.
-Control inputs are kept by name: in the attribute `control` of an operator that has no data inputs,
-or of a "tensorflow:Wait" before one that has. Devices and attributes that begin with "_" are notes
-of TensorFlow's own, and left out, as AISim does.
+Operators become ONNX operators if they are equivalent; all others keep their type and attributes in
+the domain "tensorflow". Types come from `_output_shapes` if the file has them, else from rules.
+Control inputs are kept by name: in the attribute `control` of an operator without data inputs, or
+of a "tensorflow:Wait" before an operator that has some. Devices and attributes that begin with "_"
+are TensorFlow's annotations, and left out.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _BOOL = (
 
 @dataclass(frozen=True, slots=True)
 class Untranslated:
-    """An operator that nobody has a rule for, and where it stands."""
+    """An operator without a translation rule, and its place in the file."""
 
     name: str
     op_type: str
@@ -67,8 +67,8 @@ def read_graphdef(path: Path | str, *, strict: bool = False) -> Graph:
     """Read a GraphDef.
 
     Raises:
-        InputError: malformed, cyclic, an unknown input (with the line); with `strict` also an
-            operator without a translation (lists them).
+        InputError: the file is malformed or cyclic or has an unknown input (the error gives the
+            line); with `strict` also if it has operators without a translation (all are listed).
     """
     return graph_of_graphdef(read_pbtxt(path), strict=strict)
 
@@ -80,15 +80,15 @@ def graph_of_graphdef(root: TextMessage, *, strict: bool = False) -> Graph:
     if strict and missing:
         shown = ", ".join(map(str, missing[:8]))
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-        raise InputError(f"no translation of {shown}{more}", where=root.where)
+        raise InputError(f"no translation for {shown}{more}", where=root.where)
     return _Reader(root, nodes).run()
 
 
 def untranslated(path: Path | str) -> list[Untranslated]:
-    """The operators of a file that nobody has a rule for.
+    """The operators of a file that have no translation rule.
 
     Raises:
-        InputError: as `read_graphdef`.
+        InputError: as for `read_graphdef`.
     """
     return _untranslated(_nodes(read_pbtxt(path)))
 
@@ -101,12 +101,12 @@ def _untranslated(nodes: Mapping[str, TfNode]) -> list[Untranslated]:
 def _nodes(root: TextMessage) -> dict[str, TfNode]:
     messages = root.messages("node")
     if not messages:
-        raise root.error("no GraphDef: it has no 'node'")
+        raise root.error("not a GraphDef: it has no 'node'")
     nodes: dict[str, TfNode] = {}
     for message in messages:
         node = node_of(message)
         if nodes.setdefault(node.name, node) is not node:
-            raise message.error(f"there is a node '{node.name}' already")
+            raise message.error(f"there is already a node '{node.name}'")
     for node in nodes.values():
         for source in (*(name for name, _ in node.inputs), *node.controls):
             if source not in nodes:
@@ -217,7 +217,8 @@ class _Reader:
         made = self.made[name]
         if index >= len(made):
             raise InputError(
-                f"reads output {index} of '{name}', which has {len(made)}", where=self.where(node)
+                f"reads output {index} of '{name}', which has only {len(made)}",
+                where=self.where(node),
             )
         return made[index]
 
@@ -241,7 +242,7 @@ class _Reader:
     def _inferred(
         self, node: TfNode, op_type: str, inputs: Sequence[str], attrs: Mapping[str, Attr]
     ) -> list[TensorType]:
-        """Types of a standard operator, unknown where those of its inputs are."""
+        """Output types of a standard operator; unknown if those of its inputs are."""
         types = [self.out.tensors[name] for name in inputs]
         if any(not t.dtype or t.shape is None for t in types):
             return [_unsized(node)]
@@ -250,7 +251,7 @@ class _Reader:
         return scratch.op(op_type, inputs, [node.name], name=node.name, attrs=attrs)
 
     def _stated(self, node: TfNode) -> list[TensorType] | None:
-        """The types of `_output_shapes`."""
+        """Output types given by `_output_shapes`."""
         shapes = node.attrs.get("_output_shapes")
         if not isinstance(shapes, tuple) or not shapes:
             return None
@@ -263,18 +264,18 @@ def _one(types: Sequence[TensorType] | None) -> TensorType | None:
 
 
 def _unsized(node: TfNode) -> TensorType:
-    """The element type that the attributes state, the sizes open."""
+    """The element type that the attributes state, with unknown sizes."""
     if node.op in _BOOL:
         return TensorType("bool", None)
     for name in (*_DTYPE.get(node.op, ()), "T", "dtype"):
-        found = node.attrs.get(name)
-        if isinstance(found, str):
-            return UNKNOWN if found.startswith("DT_") else TensorType(found, None)
+        dtype = node.attrs.get(name)
+        if isinstance(dtype, str):
+            return UNKNOWN if dtype.startswith("DT_") else TensorType(dtype, None)
     return UNKNOWN
 
 
 def _dims(node: TfNode, shape: object) -> tuple[Dim, ...] | None:
-    """Sizes, the open ones named after the node."""
+    """Sizes, of which unknown ones are named after the node."""
     if not isinstance(shape, tuple):
         return None
     return tuple(d if d >= 0 else f"{node.name}.{i}" for i, d in enumerate(shape))

@@ -1,7 +1,7 @@
-"""Read a PyTorch module as a `Graph`: torch.export, then PyTorch's own translation to ONNX.
+"""Read a PyTorch module as a `Graph`, by torch.export and PyTorch's own translation to ONNX.
 
-Weights stay where they are: an initializer's `load` looks at the module's tensor. A module on the
-meta device has none, and its weights are declared.
+Weights are not copied: an initializer's `load` reads the module's tensor. A module on the meta
+device has no values, and its weights are only declared.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 def read_torch(
     module: Any, *args: Any, dynamic: Any = None, kwargs: Mapping[str, Any] | None = None
 ) -> Graph:
-    """Export a module as it is called with `args`.
+    """Export a module as it runs with `args`.
 
     Args:
-        module: a `torch.nn.Module`, in the mode (train or eval) that is meant.
-        args: example inputs; moved to the meta device if the module is there.
-        dynamic: open sizes, as torch.export's `dynamic_shapes`.
-        kwargs: example inputs by name.
+        module: A `torch.nn.Module`, in the mode (train or eval) to export.
+        args: Example inputs; moved to the meta device if the module is there.
+        dynamic: Dynamic sizes, as in torch.export's `dynamic_shapes`.
+        kwargs: Example inputs by name.
 
     Raises:
-        MissingExtra: torch, onnx's script or its intermediate form is not installed.
-        GraphError: the module cannot be exported, or an operator has no translation (names it,
-            the module and the line of Python that called it).
+        MissingExtra: torch, onnxscript or onnx_ir is not installed.
+        GraphError: the module cannot be exported, or an operator has no translation; the error
+            names it, the module and the line of Python that called it.
     """
     torch = _torch()
     args, kwargs = _placed(torch, module, (args, dict(kwargs or {})))
@@ -58,14 +58,14 @@ def read_exported(program: Any) -> Graph:
     """An exported program (`torch.export.export`) as a graph.
 
     Raises:
-        InputError: a path; loading a `.pt2` runs what the file says, so that must be done outside.
-        MissingExtra, GraphError: as `read_torch`.
+        InputError: given a path; loading a `.pt2` runs code from the file, so the caller has to.
+        MissingExtra, GraphError: as for `read_torch`.
     """
     if isinstance(program, str | Path):
         raise refused_pt2(program)
     torch = _torch()
     if not isinstance(program, torch.export.ExportedProgram):
-        raise InputError(f"{type(program).__name__} is no exported program")
+        raise InputError(f"{type(program).__name__} is not an exported program")
     name = "exported"
     with _quiet():
         try:
@@ -79,7 +79,7 @@ def read_exported(program: Any) -> Graph:
 
 
 def refused_pt2(path: Path | str) -> InputError:
-    """Why a saved program is not loaded: PyTorch unpickles parts of it, which can run anything."""
+    """The refusal to load a saved program, parts of which PyTorch unpickles, which can run code."""
     return InputError(
         "is not loaded: torch.export.load unpickles the file's inputs and constants, which can "
         "run any code",
@@ -103,7 +103,7 @@ def _torch() -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """PyTorch's exporter talks of packages that nobody asked for."""
+    """Suppress the exporter's notices about packages that are not installed."""
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -130,7 +130,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _untranslated(program: Any, error: BaseException) -> GraphError:
-    """What PyTorch could not translate, and where the module calls it."""
+    """The error for what PyTorch could not translate, with the place where the module calls it."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:
@@ -150,12 +150,12 @@ def _untranslated(program: Any, error: BaseException) -> GraphError:
 
 
 def _plain(target: str) -> str:
-    """ "aten._linalg_eigh.default", into which "aten.linalg_eigh.default" is taken apart, alike."""
+    """Name to compare: "aten._linalg_eigh.default" is decomposed to "aten.linalg_eigh.default"."""
     return target.replace("._", ".")
 
 
 def _place(node: Any) -> str:
-    """The module's path and the line of Python behind a node."""
+    """The module's path and the line of Python that created a node."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     path = stack[-1][0] if stack else ""
     calls = [line.strip() for line in (node.stack_trace or "").splitlines() if "File " in line]
@@ -163,7 +163,7 @@ def _place(node: Any) -> str:
 
 
 def _detached(model: Any) -> dict[str, Any]:
-    """Turn the weights of an onnx_ir model into inputs, so that nobody touches their numbers."""
+    """Turn the weights of an onnx_ir model into inputs, so that their values are not read."""
     weights = {}
     for name, value in list(model.graph.initializers.items()):
         weights[name] = getattr(value.const_value, "raw", None)
@@ -174,7 +174,7 @@ def _detached(model: Any) -> dict[str, Any]:
 
 
 def _optimised(model: Any) -> Any:
-    """Constants folded, and as protobuf."""
+    """The model as protobuf, with constants folded."""
     import onnx_ir
     from onnxscript import optimizer
 
@@ -183,7 +183,7 @@ def _optimised(model: Any) -> Any:
 
 
 def _with_weights(graph: Graph, tensors: Mapping[str, Any]) -> Graph:
-    """The inputs that are weights as initializers."""
+    """The graph with those inputs that are weights as initializers."""
     weights = {
         name: Initializer(graph.type_of(name), load=_loader(tensor))
         for name, tensor in tensors.items()

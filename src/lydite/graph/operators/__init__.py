@@ -1,9 +1,9 @@
 """The registry of operators: one row per operator type, with all of its facets.
 
-    operator("Gelu").gradient        # a rule, `ZERO`, ..., or a `Missing` with its reason
-    facet("Gelu", "torch")           # the same, rules of upper floors included
+        operator("Gelu").gradient        # a rule, `ZERO`, ..., or a `Missing` with its reason
+        facet("Gelu", "torch")           # the same, including rules that higher layers registered
 
-Each family has one table of rows. Other packages add rows by entry points of the group
+Each family has one table of rows. Other packages add rows through entry points of the group
 "lydite.operators", each of which names a sequence of `Operator`; `register` adds rows at run time.
 Facets that need a higher-level library, such as how PyTorch runs an operator, are registered from
 there by operator name (`register_facet`).
@@ -124,47 +124,47 @@ def operators() -> Mapping[str, Operator]:
 
 
 def operator(qualified_type: str) -> Operator | None:
-    """The row of an operator type, None without one; overloads of an aten operator share a row."""
+    """The row of an operator type, or None; all overloads of an aten operator share one row."""
     known = operators()
-    found = known.get(qualified_type)
-    if found is None and qualified_type.startswith("aten:"):
-        found = known.get("aten:" + aten.plain_name(qualified_type[len("aten:") :]))
-    return found
+    row = known.get(qualified_type)
+    if row is None and qualified_type.startswith("aten:"):
+        row = known.get("aten:" + aten.plain_name(qualified_type[len("aten:") :]))
+    return row
 
 
 def register(*rows: Operator) -> None:
-    """Add rows at run time; they replace those of the same name."""
+    """Add rows at run time; they replace rows of the same name."""
     _REGISTERED.update({row.name: row for row in rows})
     operators.cache_clear()
 
 
 def register_facet(name: str, rules: Mapping[str, Any]) -> None:
-    """Add rules of a facet that needs a higher-level library, by qualified operator type."""
+    """Register rules for a facet that needs a higher-level library, by qualified operator type."""
     _FROM_ABOVE.setdefault(name, {}).update(rules)
 
 
 def facet(qualified_type: str, name: str) -> Any:
-    """A facet of an operator: a rule, a `Known`, or a `Missing`; None if there is no such row.
+    """A facet of an operator: a rule, a `Known`, or a `Missing`; None if the operator has no row.
 
-    A missing gradient, split or torch rule is `BY_DECOMPOSITION` where the operator decomposes into
+    A missing gradient, split or torch rule is `BY_DECOMPOSITION` if the operator decomposes into
     primitives.
     """
     row = operator(qualified_type)
     if row is None:
         return None
-    found = getattr(row, name)
+    rule = getattr(row, name)
     given = _FROM_ABOVE.get(name, {})
-    if isinstance(found, Missing) and row.name in given:
+    if isinstance(rule, Missing) and row.name in given:
         return given[row.name]
     follows = name in ("gradient", "split", "torch")
-    open_ = isinstance(found, Missing) and not found.final
+    open_ = isinstance(rule, Missing) and not rule.final
     if open_ and follows and decomposes(qualified_type):
         return BY_DECOMPOSITION
-    return found
+    return rule
 
 
 def decomposes(qualified_type: str) -> bool:
-    """Whether an operator has a decomposition: its row's own, or ONNX's function body."""
+    """Whether an operator has a decomposition, in its row or as a function body in ONNX."""
     row = operator(qualified_type)
     if row is None:
         return False
@@ -182,6 +182,6 @@ def packed_weights(
 
 
 def fixed_inputs(qualified_type: str) -> slice:
-    """The numeric inputs of an operator that are settings rather than trained weights."""
+    """Range of the numeric inputs that are settings rather than trained weights."""
     row = operator(qualified_type)
     return slice(*row.fixed_inputs) if row is not None else slice(0)

@@ -1,7 +1,8 @@
 """PyTorch's aten operators, as `torch.export` writes them.
 
-Operands are the tensors in schema order (lists of tensors one after another), attributes the other
-arguments by name. Permuting, slicing and expanding make views here, which move nothing.
+Operands are the tensor arguments in schema order, with tensor lists flattened; all other arguments
+are attributes under their schema names. Permuting, slicing and expanding create views, which move
+no data.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from lydite.graph.operators.reduce import LOG_SOFTMAX, SOFTMAX
 
 
 def plain_name(name: str) -> str:
-    """ "add_.Tensor" and "aten.add.Scalar" are both "add": no overload, no in-place mark."""
+    """Name without overload and in-place suffix: "add_.Tensor" and "aten.add.Scalar" are "add"."""
     bare = name.removeprefix("aten.").partition(".")[0]
     return bare.rstrip("_") if not bare.endswith("__") else bare
 
@@ -71,13 +72,13 @@ def _product(call: Call) -> Cost:
 
 
 def _added_product(call: Call) -> Cost:
-    """beta * first + alpha * second @ third."""
+    """addmm and baddbmm: beta * first + alpha * second @ third."""
     scaled = sum(call.number(name, 1) != 1 for name in ("alpha", "beta"))
     return Cost(matmul_flops(call, 1) + (1 + scaled) * call.out_count())
 
 
 def _attention(call: Call) -> Cost:
-    """Query, key, value [..., heads, length, size]; a mask adds one FLOP per score."""
+    """Query, key, value [..., heads, length, head size]; a mask adds one FLOP per score."""
     query, key, value = call.shape(0), call.shape(1), call.shape(2)
     pairs = math.prod(query[:-1]) * at(key, -2)
     return Cost(scores_flops(pairs, query[-1], value[-1], call.has(3)))
@@ -104,7 +105,7 @@ def _window(each: float, last: float) -> WorkRule:
 
 
 def _normalise(each: float) -> WorkRule:
-    """Scale and shift, where given, are one FLOP each."""
+    """Work of a normalisation; scale and shift, if given, add one FLOP per element each."""
 
     def rule(call: Call) -> Cost:
         return Cost((each + call.has(1) + call.has(2)) * call.count(0))
@@ -125,7 +126,7 @@ def _power(call: Call) -> Cost:
 
 
 def _recurrent(gates: int) -> WorkRule:
-    """Every matrix among the parameters is multiplied once a step and sample."""
+    """Work of a recurrent layer: each weight matrix is multiplied once per step and sample."""
 
     def rule(call: Call) -> Cost:
         places = math.prod(call.shape(0)[:-1])
@@ -141,19 +142,21 @@ def _recurrent(gates: int) -> WorkRule:
 
 
 def _conv_products(call: Call) -> Products:
-    """A convolution, transposed or not."""
+    """Products of a convolution, transposed or not."""
     rule = products.spread() if call.attrs.get("transposed") else products.conv()
     return rule(call)
 
 
 def _recurrent_products(call: Call) -> Products:
-    """Every matrix among the parameters, once a step and sample."""
+    """One product per weight matrix, with a row for every step and sample."""
     places = math.prod(call.shape(0)[:-1])
     matrices = [call.shape(i) for i in range(1, len(call.ins)) if call.has(i)]
-    found = [MatrixProduct(places, dims[1], dims[0]) for dims in matrices if len(dims) == 2]
-    if not found:
+    products = [MatrixProduct(places, dims[1], dims[0]) for dims in matrices if len(dims) == 2]
+    if not products:
         raise NotKnownError
-    return Products(tuple(found), special_elements=places * sum(product.n for product in found))
+    return Products(
+        tuple(products), special_elements=places * sum(product.n for product in products)
+    )
 
 
 def _dropout(call: Call) -> Cost:
@@ -161,7 +164,7 @@ def _dropout(call: Call) -> Cost:
 
 
 def _batch_norm(call: Call) -> Cost:
-    """In training the batch's own mean and variance come first."""
+    """In training mode, the batch's mean and variance are computed first."""
     training = call.attrs.get("training") or call.attrs.get("train")
     return Cost((6 if training else 2) * call.count(0))
 
@@ -543,7 +546,7 @@ _RENAMED: dict[str, Decomposition] = {
     **{name: common.same for name in ("dropout", "alpha_dropout", "feature_dropout")},
     **{name: common.same for name in ("_to_copy", "to", "type_as", "lift_fresh_copy")},
 }
-"""Rows whose gradient follows from ONNX's operator of the same meaning."""
+"""Rows whose gradient follows from the decomposition into the equivalent ONNX operator."""
 
 _family = Family(
     "aten",
@@ -558,7 +561,7 @@ _family = Family(
 
 
 def _row(name: str, work: WorkRule, **facets: Any) -> Operator:
-    """A row of "aten:<name>", with what the tables above say of it."""
+    """A row for "aten:<name>", with the facets that the tables above list for it."""
     given: dict[str, Any] = {}
     if name in _ZERO or name in _FILLED:
         given["gradient"] = ZERO

@@ -1,4 +1,4 @@
-"""aten's backward operators, and what else a training step of PyTorch runs."""
+"""aten's backward operators, and other operators that only training steps of PyTorch run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lydite.graph.operators.products import MatrixProduct, Products
 
 
 def _convolution(call: Call) -> Cost:
-    """Gradient, input and weight; the mask says which of data, weight and bias are asked for."""
+    """Inputs dy, x, weight; the mask selects the gradients computed: of data, weights and bias."""
     data, weight, bias = call.integers("output_mask")
     taps = math.prod(call.shape(2)[1:])
     products = call.count(1) if call.attrs.get("transposed") else call.count(0)
@@ -33,14 +33,14 @@ def _convolution(call: Call) -> Cost:
 
 
 def _attention(call: Call) -> Cost:
-    """Gradient, query, key, value [..., heads, length, size]: five products (see `gradient`)."""
+    """Inputs dy, query, key, value [..., heads, length, size]: five products (see `gradient`)."""
     query, key, value = call.shape(1), call.shape(2), call.shape(3)
     pairs = math.prod(query[:-1]) * at(key, -2)
     return Cost(training.attention_flops(pairs, query[-1], value[-1]))
 
 
 def _put(call: Call) -> Cost:
-    """dy into zeros."""
+    """Scatters dy into a tensor of zeros."""
     return Cost(0, call.bytes_of(0))
 
 
@@ -63,7 +63,7 @@ def _resized(taps: int) -> WorkRule:
 
 
 def _likelihood(call: Call) -> Cost:
-    """One score a row is read."""
+    """One score is read per row."""
     rows = call.count(1)
     return Cost(2 * rows, call.bytes_of(1) + 4 * rows)
 
@@ -116,28 +116,28 @@ def _rows(names: Iterable[str], work: WorkRule, **facets: Any) -> list[Operator]
 
 
 def _conv_products(call: Call) -> Products:
-    """Of the data and of the weights, as far as they are asked for."""
+    """Products of the gradients of data and weights, as far as the mask requests them."""
     data, weight, _ = call.integers("output_mask")
     dy, filters = call.shape(0), call.shape(2)
     groups, window = call.integer("groups", 1), math.prod(filters[1:])
     pixels = dy[0] * math.prod(dy[2:])
-    found = [
+    products = [
         *([MatrixProduct(pixels, filters[0] // groups, window, groups)] if data else []),
         *([MatrixProduct(filters[0] // groups, pixels, window, groups)] if weight else []),
     ]
-    if not found or call.attrs.get("transposed"):
+    if not products or call.attrs.get("transposed"):
         raise NotKnownError
-    return Products(tuple(found))
+    return Products(tuple(products))
 
 
 def _attention_products(call: Call) -> Products:
-    """Gradient, query, key: five products (see `lydite.graph.operators.products.attention`)."""
+    """Inputs dy, query, key: five products (see `lydite.graph.operators.products.attention`)."""
     query, key = call.shape(1), call.shape(2)
     pairs, queries, size = math.prod(query[:-2]), query[-2], query[-1]
     keys = at(key, -2)
-    one = MatrixProduct(queries, size, keys, pairs)
+    scores = MatrixProduct(queries, size, keys, pairs)
     other = MatrixProduct(queries, keys, size, pairs)
-    return Products((one, other, other, other, other), special_elements=pairs * queries * keys)
+    return Products((scores, other, other, other, other), special_elements=pairs * queries * keys)
 
 
 OPERATORS: tuple[Operator, ...] = (

@@ -1,8 +1,8 @@
-"""Attention: scores, softmax and the weighted sum; some operators project first.
+"""Attention: scores, softmax and the weighted sum; some operators include projections.
 
-For B samples, H heads, S queries, T keys and head lengths D (keys) and E (values):
+For B samples, H heads, S queries, T keys and head sizes D (keys) and E (values):
 2 B H S T D for the scores, 2 B H S T E for the sum, and per score a scaling, a softmax, and one
-addition where there is a mask or bias. Causal masks leave the count as it is: most kernels compute
+addition if there is a mask or bias. A causal mask does not lower the count: most kernels compute
 all scores, and PyTorch's FlopCounterMode counts so too. Scores are not written to memory.
 """
 
@@ -40,7 +40,7 @@ def scores_flops(pairs: float, key: float, value: float, extra: float = 0) -> fl
 
 
 def heads_of(call: Call, index: int, count: int) -> tuple[int, int, int, int]:
-    """Batch, heads, length, head size of [B, H, L, D] or [B, L, H * D]."""
+    """Batch size, heads, length and head size of an input [B, H, L, D] or [B, L, H * D]."""
     dims = call.shape(index)
     if len(dims) == 4:
         return dims[0], dims[1], dims[2], dims[3]
@@ -50,14 +50,14 @@ def heads_of(call: Call, index: int, count: int) -> tuple[int, int, int, int]:
 
 
 def _past_length(call: Call, index: int) -> int:
-    """Keys kept from before: [B, H, P, D]."""
+    """Number of cached keys: P of an input [B, H, P, D]."""
     return call.shape(index)[2] if call.has(index) else 0
 
 
 def attention_work(call: Call) -> Cost:
     """ONNX's Attention: query, key, value, mask, past key, past value.
 
-    Of the keys and values that come out only the new ones have to be written: behind the old ones.
+    Of the returned keys and values only the new ones are written, appended to the cached ones.
     """
     heads = call.integer("q_num_heads", 0)
     batch, heads, queries, key_size = heads_of(call, 0, heads)
@@ -71,7 +71,7 @@ def attention_work(call: Call) -> Cost:
 
 
 def _flex(call: Call) -> Cost:
-    """With the user's own functions of scores or probabilities, whose work a key does not tell."""
+    """FlexAttention; the work of user-defined score functions is not in the key, hence unknown."""
     if "score_mod" in call.attrs or "prob_mod" in call.attrs:
         raise NotKnownError
     batch, heads, queries, key_size = heads_of(call, 0, 0)
@@ -80,7 +80,7 @@ def _flex(call: Call) -> Cost:
 
 
 def _projected(weight: int, bias: int, past: int, biases: int) -> WorkRule:
-    """ONNX Runtime's Attention: one product makes query, key and value first."""
+    """ONNX Runtime's Attention, which first computes query, key and value in one product."""
 
     def rule(call: Call) -> Cost:
         batch, queries, width = call.shape(0)
@@ -103,13 +103,13 @@ def _projected(weight: int, bias: int, past: int, biases: int) -> WorkRule:
 def _all_heads(
     call: Call, batch: int, queries: int, keys: int, key_width: float, value_width: float
 ) -> float:
-    """Scores and sum where widths are those of all heads together."""
+    """FLOPs of scores and weighted sum, given widths summed over all heads."""
     heads = max(1, call.integer("num_heads"))
     return scores_flops(batch * heads * queries * keys, key_width / heads, value_width / heads)
 
 
 def _multi_head(bias: int, added: int, past: int) -> WorkRule:
-    """Query, key and value apart, or packed into one tensor [B, S, H, 3, D]."""
+    """Query, key and value as separate inputs, or packed into one tensor [B, S, H, 3, D]."""
 
     def rule(call: Call) -> Cost:
         dims = call.shape(0)
@@ -129,7 +129,7 @@ def _multi_head(bias: int, added: int, past: int) -> WorkRule:
 
 
 def _key_length(call: Call, query: tuple[int, ...]) -> int:
-    """Length of the keys: packed with values, per head, or a plain sequence."""
+    """Length of the keys, which are packed with the values, per head, or a plain sequence."""
     if not call.has(1):
         return query[1]
     dims = call.shape(1)
@@ -137,7 +137,7 @@ def _key_length(call: Call, query: tuple[int, ...]) -> int:
 
 
 def _grouped(call: Call) -> Cost:
-    """Fewer heads for keys than for queries; keys are those of the cache after the call."""
+    """Fewer heads for keys than for queries; the key length is that of the cache after the call."""
     heads, shared = call.integer("num_heads"), call.integer("kv_num_heads")
     batch, queries, width = call.shape(0)
     size = width // (heads if call.has(1) else heads + 2 * shared)
@@ -150,7 +150,7 @@ def _grouped(call: Call) -> Cost:
 
 
 def _linear(call: Call) -> Cost:
-    """A state of D x E per head, updated and read for every token instead of all pairs."""
+    """Linear attention: a D x E state per head, updated and read once per token."""
     batch, tokens, width = call.shape(0)
     heads, shared = call.integer("q_num_heads"), call.integer("kv_num_heads")
     key = width // max(1, heads)
@@ -160,13 +160,13 @@ def _linear(call: Call) -> Cost:
 
 
 def _state_update(call: Call, key: int) -> float:
-    """FLOPs for an element of the state and a token: outer product, decay, delta."""
+    """FLOPs per element of the state and token: outer product, decay, delta rule."""
     rule = call.text("update_rule", "gated_delta")
     return 2 + ("gated" in rule) + (2 + 2 / key) * ("delta" in rule)
 
 
 def _delta_net(call: Call) -> Cost:
-    """As `_linear`, by tokens of all sequences: the state stands by value head, (B, H, E, D)."""
+    """As `_linear`, for packed sequences; there is one state per value head, [B, H, E, D]."""
     if call.has(6):
         _, heads, value, key = call.shape(6)
         tokens = call.out_count() / max(1, heads * value)
@@ -179,7 +179,7 @@ def _delta_net(call: Call) -> Cost:
 
 
 def _rotary(cosine: int, sine: int) -> WorkRule:
-    """Rows of the cosine and sine tables are taken by position, one of each for a token."""
+    """One row of the cosine and one of the sine table is read per token."""
 
     def rule(call: Call) -> Cost:
         tables = call.bytes_of(cosine, sine)
@@ -195,7 +195,7 @@ def _rotary(cosine: int, sine: int) -> WorkRule:
 _MS = "com.microsoft:"
 _standard = Family("attention", usual())
 _runtime = Family("attention", runtimes())
-_UNFOLDED = no_array("what its products are depends on how it is cut into blocks")
+_UNFOLDED = no_array("its products depend on how it is cut into blocks")
 
 OPERATORS: tuple[Operator, ...] = (
     _standard.row(

@@ -2,12 +2,12 @@
 
 FLOPs are counted as follows in all rules:
 
-- an addition, subtraction, multiplication, comparison or selection of the larger is 1, so a
-  multiply-add is 2; integer arithmetic counts alike;
+- an addition, subtraction, multiplication, comparison, minimum or maximum is 1, so a
+    multiply-add is 2; integer arithmetic counts the same;
 - a division or a square root is `DIVIDE`, an exponential, logarithm, sine, tanh, erf or power is
   `FUNCTION`: the weights of McMahon's Livermore loops (UCRL-53745, 1986), 4 and 8;
-- copies, casts and choices by a mask are 0;
-- work on padding and on masked positions counts, as it is executed.
+- copies, casts and selections by a mask are 0;
+- work on padding and on masked positions counts, because it is executed.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from lydite.opkey import Operand, TensorType
 DIVIDE = SQRT = 4
 FUNCTION = 8
 STRING_BYTES = 32
-"""A text counts as the string object that holds it: its own length is not in the type."""
+"""Bytes of a string element: the object that holds it, as the type does not tell its length."""
 
 
 class NotKnownError(Exception):
-    """A size, an attribute or an input that the rule needs is missing; the work is unknown."""
+    """The work is unknown: a size, attribute or input that the rule needs is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """FLOPs and bytes of an operator call.
+    """FLOPs and bytes that an operator call takes.
 
     Attributes:
         flops: Number of floating-point (or integer) operations.
-        read: Bytes read; None for every distinct input once.
-        written: Bytes written; None for every output once.
+            read: Bytes read; None if every distinct input is read once.
+            written: Bytes written; None if every output is written once.
     """
 
     flops: float
@@ -45,7 +45,7 @@ class Cost:
 
 
 VIEW = Cost(0, 0, 0)
-"""A new name or shape for the same bytes."""
+"""Cost of a view: a new name or shape for the same bytes."""
 
 
 @dataclass(frozen=True)
@@ -76,28 +76,28 @@ class Call:
         """Sizes of an input.
 
         Raises:
-            NotKnownError: left out, or a size is open.
+            NotKnownError: the input is omitted, or one of its sizes is unknown.
         """
         return sizes(self.ins[index] if index < len(self.ins) else None)
 
     def out_shape(self, index: int = 0) -> tuple[int, ...]:
-        """Sizes of an output."""
+        """Sizes of an output; see `shape`."""
         return sizes(self.outs[index] if index < len(self.outs) else None)
 
     def count(self, index: int) -> int:
-        """Elements of an input; 0 if it is left out."""
+        """Number of elements of an input; 0 if it is omitted."""
         return math.prod(self.shape(index)) if self.has(index) else 0
 
     def out_count(self, index: int = 0) -> int:
-        """Elements of an output."""
+        """Number of elements of an output."""
         return math.prod(self.out_shape(index))
 
     def bytes_of(self, *indices: int) -> float:
-        """Bytes of inputs, each distinct tensor once; none for those that are left out."""
-        found = 0.0
+        """Bytes of inputs, each distinct tensor once; omitted inputs count 0."""
+        total = 0.0
         for index in {self._original(i) for i in indices if self.has(i)}:
-            found += nbytes(self.ins[index])
-        return found
+            total += nbytes(self.ins[index])
+        return total
 
     def _original(self, index: int) -> int:
         alias = self.operands[index].same_as
@@ -112,23 +112,23 @@ class Call:
         return sum(nbytes(type_) for type_ in self.outs)
 
     def values(self, index: int) -> tuple[Any, ...]:
-        """The numbers of a constant that steers the work.
+        """Values of a constant input that determines the work.
 
         Raises:
-            NotKnownError: not a constant, or too large to belong to the key.
+            NotKnownError: the input is not a constant, or too large to be part of the key.
         """
         if index >= len(self.operands):
             raise NotKnownError
-        found = self.operands[self._original(index)].value
-        if found is None:
+        values = self.operands[self._original(index)].value
+        if values is None:
             raise NotKnownError
-        return found
+        return values
 
     def number(self, name: str, default: float | None = None) -> float:
-        """A numeric attribute.
+        """Value of a numeric attribute.
 
         Raises:
-            NotKnownError: absent without a default, or no number.
+            NotKnownError: the attribute is absent without a default, or is not a number.
         """
         value = self.attrs.get(name, default)
         if not isinstance(value, int | float):
@@ -136,11 +136,11 @@ class Call:
         return value
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """A whole attribute; see `number`."""
+        """Value of an integer attribute; see `number`."""
         return int(self.number(name, default))
 
     def integers(self, name: str, default: Sequence[int] | None = None) -> list[int]:
-        """A list of whole numbers; see `number`. One number is a list of one."""
+        """Value of a list of integers, a single integer giving a list of one; see `number`."""
         value = self.attrs.get(name, default)
         if isinstance(value, int):
             return [value]
@@ -149,7 +149,7 @@ class Call:
         return list(value)
 
     def text(self, name: str, default: str = "") -> str:
-        """A text attribute; see `number`."""
+        """Value of a string attribute; see `number`."""
         value = self.attrs.get(name, default)
         if not isinstance(value, str):
             raise NotKnownError
@@ -157,14 +157,14 @@ class Call:
 
 
 WorkRule: TypeAlias = Callable[[Call], Cost]
-"""Raises `NotKnownError` where the work does not follow from the types."""
+"""Cost of a call; raises `NotKnownError` if the work does not follow from the types."""
 
 
 def sizes(type_: TensorType | None) -> tuple[int, ...]:
-    """All sizes of a type as numbers.
+    """All sizes of a type as integers.
 
     Raises:
-        NotKnownError: one of them is open.
+        NotKnownError: one of them is unknown.
     """
     if type_ is None or type_.shape is None:
         raise NotKnownError
@@ -178,29 +178,29 @@ def nbytes(type_: TensorType | None) -> float:
     """Bytes of a tensor.
 
     Raises:
-        NotKnownError: a size is open, or it is a sequence, an optional or a map.
+        NotKnownError: a size is unknown, or the value is a sequence, an optional or a map.
     """
     count = math.prod(sizes(type_))
     if type_ is not None and type_.dtype == "string":
         return STRING_BYTES * count
-    found = type_.nbytes if type_ is not None else None
-    if found is None:
+    size_bytes = type_.nbytes if type_ is not None else None
+    if size_bytes is None:
         raise NotKnownError
-    return found
+    return size_bytes
 
 
 def itemsize(type_: TensorType | None) -> float:
-    """Bytes of one element, a fraction for packed types."""
+    """Bytes per element, a fraction for packed types."""
     if type_ is None:
         raise NotKnownError
     return nbytes(TensorType(type_.dtype, (8,))) / 8
 
 
 def at(dims: Sequence[int], axis: int) -> int:
-    """One size; a negative axis counts from the end.
+    """Size of an axis; a negative axis counts from the end.
 
     Raises:
-        NotKnownError: no such axis.
+        NotKnownError: there is no such axis.
     """
     if not -len(dims) <= axis < len(dims):
         raise NotKnownError
@@ -208,7 +208,7 @@ def at(dims: Sequence[int], axis: int) -> int:
 
 
 def per_output(flops: float) -> WorkRule:
-    """So many FLOPs for each element of the first output."""
+    """Work rule: `flops` per element of the first output."""
 
     def rule(call: Call) -> Cost:
         return Cost(flops * call.out_count())
@@ -217,7 +217,7 @@ def per_output(flops: float) -> WorkRule:
 
 
 def per_input(flops: float, index: int = 0) -> WorkRule:
-    """So many FLOPs for each element of an input."""
+    """Work rule: `flops` per element of the input `index`."""
 
     def rule(call: Call) -> Cost:
         return Cost(flops * call.count(index))

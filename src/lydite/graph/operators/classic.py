@@ -1,4 +1,4 @@
-"""Classical machine learning (ai.onnx.ml) and text."""
+"""Classical machine learning (ai.onnx.ml) and text operators."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NODE_BYTES = 24  # feature, threshold, mode, two children
 
 
 def _post(call: Call) -> float:
-    """FLOPs per score of `post_transform`."""
+    """FLOPs per score of the attribute `post_transform`."""
     softmax, logistic = 3 + FUNCTION + DIVIDE, 2 + FUNCTION + DIVIDE
     by_number = (0, softmax, logistic, softmax, FUNCTION)
     names = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
@@ -34,7 +34,7 @@ def _post(call: Call) -> float:
 
 
 def _items(call: Call, *names: str) -> int:
-    """Length of the first of these list attributes that is there."""
+    """Length of the first of the named list attributes that is present."""
     for name in names:
         value = call.attrs.get(name)
         if isinstance(value, list | tuple):
@@ -51,7 +51,7 @@ def _rows(call: Call) -> int:
 
 
 def _linear(call: Call) -> Cost:
-    """A product with the coefficients, and a post-transform."""
+    """A product with the coefficients, then a post-transform."""
     weights = _items(call, "coefficients")
     features = max(1, at(call.shape(0), -1))
     rows = call.count(0) / features
@@ -60,7 +60,7 @@ def _linear(call: Call) -> Cost:
 
 
 def _support_vectors(call: Call) -> Cost:
-    """A kernel with every support vector, then the coefficients; linear ones are products."""
+    """A kernel evaluation per support vector, then coefficients; linear kernels are products."""
     vectors = _items(call, "support_vectors", "coefficients")
     weights = _items(call, "coefficients")
     kernel = {"LINEAR": 0, "RBF": FUNCTION + 1, "POLY": FUNCTION + 2, "SIGMOID": FUNCTION + 2}
@@ -73,7 +73,7 @@ def _support_vectors(call: Call) -> Cost:
 
 
 def _trees(call: Call) -> Cost:
-    """One comparison per level and tree, as deep as a balanced tree with as many leaves."""
+    """One comparison per level and tree, at the depth of a balanced tree with as many leaves."""
     modes = call.attrs.get("nodes_modes")
     if isinstance(modes, list | tuple) and "nodes_treeids" in call.attrs:
         owners = call.integers("nodes_treeids")
@@ -95,19 +95,19 @@ def _normalizer(call: Call) -> Cost:
 
 
 def _n_grams(call: Call) -> Cost:
-    """A look-up for every start, length and skip."""
+    """One look-up per start position, n-gram length and skip."""
     lengths = call.integer("max_gram_length") - call.integer("min_gram_length") + 1
     skips = call.integer("max_skip_count") + 1
     return Cost(call.count(0) * lengths * skips)
 
 
 def _copied(call: Call) -> Cost:
-    """Moved and looked up, nothing computed."""
+    """Data are moved and looked up; nothing is computed."""
     return Cost(0, sum(nbytes(t) for t in call.ins if t is not None and t.shape is not None))
 
 
 def _mapped(call: Call) -> Cost:
-    """To or from a dictionary, whose size is that of its tensor side."""
+    """Conversion to or from a dictionary, which has as many entries as the tensor elements."""
     tensors = [t for t in (*call.ins, *call.outs) if t is not None and t.shape is not None]
     if not tensors:
         raise NotKnownError

@@ -1,4 +1,4 @@
-"""What ranks exchange; see `gradients.collective` for what each operator does."""
+"""Collectives; `gradients.collective` explains what each operator does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lydite.graph.operators.typing import lydite as typed
 _exchanges = Family(
     "collective",
     usual(
-        split=no_split("it is what sharing puts in"),
+        split=no_split("tensor parallelism inserts it"),
         torch=no_torch("ranks are simulated, not run"),
         array=no_array("it crosses the network"),
     ),
@@ -19,7 +19,7 @@ _exchanges = Family(
 
 
 def _sent(_: object) -> Cost:
-    """Sums are done where they are sent; what crosses the network is no memory traffic."""
+    """No memory traffic: reductions happen in transit, and the bytes sent load the network."""
     return Cost(0)
 
 

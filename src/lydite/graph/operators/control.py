@@ -1,4 +1,4 @@
-"""Control flow, which is counted through its bodies, and what no rule can count."""
+"""Control flow, whose work is that of its bodies, and operators whose work cannot be counted."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lydite.graph.operators.missing import (
 )
 from lydite.graph.operators.operator import BY_BODIES, Family, Operator
 
-_GENERATES = no_work("runs a model as often as what it generates is long")
-_BY_VALUE = no_work("what it skips depends on the numbers")
+_GENERATES = no_work("it runs a model once per generated token, and how many is not in its types")
+_BY_VALUE = no_work("which work it skips depends on the input values")
 _MS = "com.microsoft:"
 _flow = Family(
     "control",
     usual(
         gradient=no_gradient("control flow is not trained"),
         split=no_split("passes leave control flow alone"),
-        array=no_array("no unit runs bodies"),
+        array=no_array("accelerators do not run its bodies"),
     ),
 )
-_uncounted = Family("uncounted", usual(array=no_array("its work is not known")))
-_runtime = Family("uncounted", runtimes(types=UNTYPED, array=no_array("its work is not known")))
+_uncounted = Family("uncounted", usual(array=no_array("its work is unknown")))
+_runtime = Family("uncounted", runtimes(types=UNTYPED, array=no_array("its work is unknown")))
 
 OPERATORS: tuple[Operator, ...] = (
     *_flow.rows(("If", "Loop", "Scan"), BY_BODIES),
@@ -39,13 +39,16 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     _uncounted.row(
         "SequenceMap",
-        no_work("how often its body runs is the length of a sequence, which has no type"),
+        no_work(
+            "its body runs once per element of a sequence, and a sequence's type has no length"
+        ),
         gradient=BRANCHING,
         split=final(WHOLE),
         torch=final(NOT_IN_TORCH),
     ),
     _uncounted.row(
-        "ai.onnx.preview.training:Gradient", no_work("stands for a graph that is not there")
+        "ai.onnx.preview.training:Gradient",
+        no_work("the graph that it differentiates is not in it"),
     ),
     *_runtime.rows(
         (
@@ -66,5 +69,5 @@ OPERATORS: tuple[Operator, ...] = (
         ),
         _BY_VALUE,
     ),
-    _runtime.row(_MS + "AttnLSTM", no_work("no rule yet for its work")),
+    _runtime.row(_MS + "AttnLSTM", no_work("no rule for its work yet")),
 )

@@ -1,8 +1,8 @@
 """Convolutions: 2 x outputs x (input channels of a group x kernel volume), bias and activation.
 
-The weight's shape [out, in / group, kernel...] holds all of it, so that strides, dilations and
-groups need no reading. In the blocked layout of ONNX Runtime ("nchwc") channels are padded to the
-block, and the padding counts: it is computed.
+The weight's shape [out, in / group, kernel...] determines the work, so that strides, dilations and
+groups need not be read. In ONNX Runtime's blocked layout ("nchwc"), channels are padded to the
+block, and the padding counts because it is computed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from lydite.graph.operators.missing import (
 from lydite.graph.operators.operator import VECTOR, ZERO, Family, Operator
 from lydite.graph.operators.typing.contrib import channels_last, nchwc_conv, standard
 
-REQUANTISE = 5  # scale, round, shift, two limits
+REQUANTISE = 5  # scale, round, shift, two clamps
 _SAMPLE = 11  # bilinear: position of 2 coordinates, 3 interpolations of 3
 
 
 def _conv(call: Call, weight: int, bias: int, *, extra: float = 0) -> Cost:
-    """`extra` FLOPs for every output element."""
+    """FLOPs of a convolution; `extra` is added per output element."""
     taps = math.prod(call.shape(weight)[1:])
     per_output = 2 * taps + call.has(bias) + extra
     return Cost(per_output * call.out_count())
@@ -43,13 +43,13 @@ def _plain(call: Call) -> Cost:
 
 
 def _fused(call: Call) -> Cost:
-    """With an activation by name, and a tensor that is added before it."""
+    """With an activation given by name, and a tensor added before it."""
     extra = call.has(3) + activation(call.text("activation"))
     return _conv(call, 1, 2, extra=extra)
 
 
 def _transposed(call: Call) -> Cost:
-    """Every input element goes to (output channels of its group x kernel volume) places."""
+    """Each input element contributes to (output channels of its group x kernel volume) outputs."""
     taps = math.prod(call.shape(1)[1:])
     return Cost(2 * taps * call.count(0) + call.has(2) * call.out_count())
 
@@ -60,7 +60,7 @@ def _transposed_dynamic(call: Call) -> Cost:
 
 
 def _deformable(call: Call) -> Cost:
-    """A convolution over samples that are interpolated first, and weighed if there is a mask."""
+    """A convolution over interpolated samples, which are weighted if there is a mask."""
     taps = math.prod(call.shape(1)[1:])
     positions = math.prod(call.out_shape()[2:]) * call.shape(0)[0]
     samples = positions * call.shape(0)[1] * math.prod(call.shape(1)[2:])
@@ -69,7 +69,7 @@ def _deformable(call: Call) -> Cost:
 
 
 def _integer(call: Call) -> Cost:
-    """Zero points, where given, are subtracted first."""
+    """Zero points, if given, are subtracted first."""
     shifted = call.has(2) * call.count(0) + call.has(3) * call.count(1)
     return Cost(2 * math.prod(call.shape(1)[1:]) * call.out_count() + shifted)
 
@@ -84,7 +84,7 @@ def _quantised_transposed(call: Call) -> Cost:
 
 
 def _causal(bias: int) -> WorkRule:
-    """Depthwise over the past; the state that is carried is copied."""
+    """A depthwise convolution over past samples; the carried state is copied."""
 
     def rule(call: Call) -> Cost:
         taps = math.prod(call.shape(1)[1:])
@@ -95,7 +95,7 @@ def _causal(bias: int) -> WorkRule:
 
 
 def _word_embedding(call: Call) -> Cost:
-    """Characters looked up, a convolution over them with tanh, the largest kept."""
+    """Character embeddings, a convolution over them with tanh, and the maximum over positions."""
     words = math.prod(call.shape(0)[:-1])
     filters, _, window, size = call.shape(1)
     places = max(1, call.shape(0)[-1] - window + 1)
@@ -104,7 +104,7 @@ def _word_embedding(call: Call) -> Cost:
 
 
 _MS, _NCHWC, _NHWC = "com.microsoft:", "com.microsoft.nchwc:", "com.ms.internal.nhwc:"
-LAYOUT = "no rule yet for its products in this layout"
+LAYOUT = "no rule for its products in this layout yet"
 _MS, _NCHWC, _NHWC = "com.microsoft:", "com.microsoft.nchwc:", "com.ms.internal.nhwc:"
 _standard = Family("conv", usual())
 _runtime = Family("conv", runtimes())

@@ -1,4 +1,4 @@
-"""Operators that treat each element alone: outputs are counted, as broadcasting repeats inputs."""
+"""Elementwise operators, whose work is counted per output element, since inputs may broadcast."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ FUNCTIONS: dict[str, float] = {
     "QuickGelu": SIGMOID + 2,
     "Identity": 0,
 }
-"""FLOPs per element of the functions of one variable, activations among them."""
+"""FLOPs per element of functions of one variable, activations included."""
 
 _BINARY: dict[str, float] = {
     "Add": 1,
@@ -106,7 +106,7 @@ _BINARY: dict[str, float] = {
 
 
 def activation(name: str) -> float:
-    """FLOPs per element of an activation named in an attribute; 1 if the name is unknown."""
+    """FLOPs per element of an activation that an attribute names; 1 if the name is unknown."""
     return _LOWER.get(name.lower(), 1) if name else 0
 
 
@@ -127,7 +127,7 @@ def _gelu(call: Call) -> Cost:
 
 
 def _power(call: Call) -> Cost:
-    """A known small exponent is done by multiplications or a root."""
+    """A small constant exponent takes multiplications or a square root."""
     exponent = call.operands[1].value if call.has(1) else None
     simple = {2: 1, 3: 2, 1: 0, 0.5: SQRT, -1: DIVIDE, -0.5: SQRT + DIVIDE}
     each = simple.get(exponent[0], FUNCTION) if exponent and len(exponent) == 1 else FUNCTION
@@ -148,14 +148,14 @@ def _variadic(extra: float) -> WorkRule:
 
 
 def _dropout(call: Call) -> Cost:
-    """Nothing in inference; a comparison and a multiplication in training."""
+    """No work in inference; a comparison and a multiplication per element in training."""
     if not call.has(2) or call.operands[2].value == (False,):
         return VIEW
     return Cost(2 * call.out_count())
 
 
 def _biased(flops: float) -> WorkRule:
-    """A bias, if there is one, and a function."""
+    """A function, after a bias addition if there is a bias."""
 
     def rule(call: Call) -> Cost:
         return Cost((flops + call.has(1)) * call.out_count())
@@ -169,7 +169,7 @@ _NO_DATA: dict[str, float] = {
     "RandomNormalLike": 2 * FUNCTION + SQRT + 2,
     "RandomUniformLike": 2,
 }
-"""Random numbers, the generator's own integer steps left out (Box-Muller for normal ones)."""
+"""Random numbers, without the generator's integer steps (Box-Muller for normal ones)."""
 
 
 def _filled(flops: float) -> WorkRule:
@@ -213,7 +213,7 @@ _WIDE = (
     "Cosh",
     "Sinh",
 )
-"""Functions that autocast runs in the narrow type, and in float32 (PyTorch's lists)."""
+"""Functions that autocast runs in the low-precision type and in float32 (PyTorch's lists)."""
 
 _FOLDED = frozenset(
     (
@@ -250,10 +250,10 @@ _OLD = {
     "ScaledTanh": common.of_scaled("Tanh"),
     "ParametricSoftplus": common.of_scaled("Softplus"),
 }
-"""Functions that the standard has given up and ONNX Runtime still runs."""
+"""Functions that ONNX has removed and ONNX Runtime still runs."""
 
 _NAMES_ONLY = ("SiLU", "FastGelu", "QuickGelu")
-"""Activations that other operators' attributes name; no operator of the standard is called so."""
+"""Activations that attributes of other operators name, without an operator of that name."""
 
 _standard = Family("elementwise", usual(split=split.pointwise))
 _runtime = Family("elementwise", runtimes(split=split.pointwise, types=like(0)))
@@ -261,7 +261,7 @@ _MS = "com.microsoft:"
 
 
 def _facets(name: str) -> dict[str, Any]:
-    """What the tables above say of a function or an arithmetic operator."""
+    """Facets that the tables above list for a function or an arithmetic operator."""
     precision = "low" if name in _NARROW else "float32" if name in _WIDE else "widest"
     return {
         "gradient": _GRADIENTS.get(name, UNWRITTEN),

@@ -1,7 +1,7 @@
-"""Operators that only other systems' files have: SMAUG's, TensorFlow's and AISim's.
+"""Operators found only in files of other systems: SMAUG, TensorFlow and AISim.
 
-A gradient of a product takes as many multiply-adds as the product, for the data and for the
-weights each. What an exchange of gradients costs hangs on how many take part, and has no rule.
+The gradient of a product takes as many multiply-adds as the product for the data, and again for
+the weights. The cost of exchanging gradients depends on the number of participants and has no rule.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from lydite.graph.operators.split import SplitRule
 from lydite.graph.operators.typing.contrib import like
 
 _BATCH_NORM_TRAINED = 9
-"""Mean (1), variance (3), then normalised, scaled and shifted (5) per element."""
+"""FLOPs per element: mean (1), variance (3), normalisation, scale and shift (5)."""
 
 _BATCH_NORM_GRADIENT = 11
-"""Two sums (3), the normalised value again (2), and the gradient from them (6) per element."""
+"""FLOPs per element: two sums (3), normalisation again (2), the gradient from them (6)."""
 
 
 def _tf_conv(call: Call) -> Cost:
@@ -46,21 +46,21 @@ def _tf_conv(call: Call) -> Cost:
 
 
 def _tf_conv_data(call: Call) -> Cost:
-    """From [input sizes, filters, dy]."""
+    """Data gradient, from the inputs [input sizes, filters, dy]."""
     rows, columns, channels, _ = call.shape(1)
     taps = rows * columns * (1 if call.op_type.startswith("Depthwise") else channels)
     return Cost(2 * taps * call.count(2), call.bytes_of(1, 2))
 
 
 def _tf_conv_filter(call: Call) -> Cost:
-    """From [x, filter sizes, dy]."""
+    """Filter gradient, from the inputs [x, filter sizes, dy]."""
     rows, columns, channels, _ = call.out_shape()
     taps = rows * columns * (1 if call.op_type.startswith("Depthwise") else channels)
     return Cost(2 * taps * call.count(2), call.bytes_of(0, 2))
 
 
 def _data_products(call: Call) -> Products:
-    """Gradient of the data: each pixel of dy goes to a window."""
+    """Gradient of the data: each pixel of dy contributes to one window."""
     rows, columns, channels, filters = call.shape(1)
     pixels = math.prod(call.shape(2)[:-1])
     if call.op_type.startswith("Depthwise"):
@@ -85,7 +85,7 @@ def _tf_pool(each: float, last: float) -> WorkRule:
 
 
 def _updated(each: float) -> WorkRule:
-    """A variable changed in place."""
+    """A variable updated in place."""
 
     def rule(call: Call) -> Cost:
         return Cost(each * call.count(0))
@@ -102,7 +102,7 @@ def _filled(_: Call) -> Cost:
 
 
 def _conv_gradient(call: Call) -> Cost:
-    """dy, and gradients of the data [N, C, ...], the weights [M, C / groups, ...] and the bias."""
+    """Inputs dy, and gradients of the data [N, C, ...], weights [M, C / groups, ...] and bias."""
     outs = [call.out_shape(i) for i in range(len(call.outs))]
     weights = [dims for dims in outs[1:] if len(dims) == len(outs[0]) > 2]
     if not weights:
@@ -111,14 +111,14 @@ def _conv_gradient(call: Call) -> Cost:
 
 
 def _product_gradient(call: Call) -> Cost:
-    """dy [rows, columns], and the gradients of the two factors among the outputs."""
+    """Input dy [rows, columns]; the outputs include the gradients of the two factors."""
     rows, columns = call.shape(0)[-2:]
     batch = math.prod(call.shape(0)[:-2])
     flops = 0.0
     for index in range(len(call.outs)):
         dims = call.out_shape(index)
         if len(dims) < 2:
-            flops += call.count(0)  # a bias: the sum over the rows
+            flops += call.count(0)  # a bias gradient: the sum over the rows
         else:
             inner = math.prod(dims) // batch // (rows if rows in dims[-2:] else columns)
             flops += 2 * batch * rows * columns * inner
@@ -288,7 +288,7 @@ _DECOMPOSITIONS: dict[str, Decomposition] = {
     },
 }
 _FREE = ("Shape", "NoOp", "ZerosLike", "OnesLike", "Fill")
-"""Operators whose outputs no weight changes."""
+"""Operators whose outputs do not depend on any weight."""
 _ELEMENTWISE = (
     "ReluBackward0",
     "MulBackward0",
@@ -296,7 +296,7 @@ _ELEMENTWISE = (
     "AddBackward0",
     "AccumulateGrad",
 )
-_UNSAID = no_array("which of its outputs is whose gradient is not in its types")
+_UNSAID = no_array("its types do not tell which output is the gradient of which input")
 _tensorflow, _aisim = _family("tensorflow"), _family("aisim")
 
 OPERATORS: tuple[Operator, ...] = (

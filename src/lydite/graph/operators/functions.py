@@ -1,4 +1,4 @@
-"""Operators that the ONNX standard defines by others."""
+"""Operators that the ONNX standard defines by function bodies."""
 
 from __future__ import annotations
 

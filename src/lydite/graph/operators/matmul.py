@@ -1,4 +1,4 @@
-"""Matrix products: 2 x output elements x the length that is summed over."""
+"""Matrix products: 2 x output elements x contracted length."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from lydite.graph.operators.typing.contrib import (
     standard,
 )
 
-REQUANTISE = 5  # scale, round, shift, two limits
+REQUANTISE = 5  # scale, round, shift, two clamps
 DEQUANTISE = 2  # subtract the zero point, multiply by the scale
-QUANTISE_DYNAMIC = 10  # smallest, largest, then divide, round, shift, two limits
+QUANTISE_DYNAMIC = 10  # smallest, largest, then divide, round, shift, two clamps
 
 
 def inner(call: Call, left: int = 0, *, transposed: bool = False) -> int:
-    """The length summed over, from the left operand (its last axis, or the one before)."""
+    """Contracted length, from the left operand: its last axis, or the one before if transposed."""
     dims = call.shape(left)
     return dims[-2] if transposed and len(dims) > 1 else at(dims, -1)
 
 
 def matmul_flops(call: Call, left: int = 0) -> float:
-    """FLOPs of numpy's matmul, whatever the right operand's form."""
+    """FLOPs of numpy's matmul, for a right operand of any shape."""
     return 2 * inner(call, left) * call.out_count()
 
 
@@ -53,7 +53,7 @@ def _product(extra: float = 0) -> WorkRule:
 
 
 def _gemm(call: Call) -> Cost:
-    """Scaled by alpha and beta where they are not 1, with C and an activation if there are any."""
+    """Scaling by alpha and beta counts where they are not 1, C and the activation where given."""
     length = inner(call, transposed=bool(call.integer("transA", 0)))
     each = 2 * length + (call.number("alpha", 1) != 1) + activation(call.text("activation"))
     if call.has(2) and call.number("beta", 1) != 0:
@@ -62,7 +62,7 @@ def _gemm(call: Call) -> Cost:
 
 
 def _fused(call: Call) -> Cost:
-    """Operands may be transposed, the first of them also in its batch axes."""
+    """Operands may be transposed; the left operand also in its batch axes."""
     dims = call.shape(0)
     if call.integer("transBatchA", 0):
         dims = (*dims[1:-1], dims[0], dims[-1])
@@ -72,7 +72,7 @@ def _fused(call: Call) -> Cost:
 
 
 def _integer(call: Call) -> Cost:
-    """Zero points, where given, are subtracted first."""
+    """Zero points, if given, are subtracted first."""
     shifted = call.has(2) * call.count(0) + call.has(3) * call.count(1)
     return Cost(matmul_flops(call) + shifted)
 
@@ -82,13 +82,13 @@ def _to_float(call: Call) -> Cost:
 
 
 def _dynamic(call: Call) -> Cost:
-    """The left operand is quantised on the way in, the product scaled on the way out."""
+    """The left operand is quantised first; the product is scaled afterwards."""
     flops = matmul_flops(call) + (DEQUANTISE + call.has(4)) * call.out_count()
     return Cost(flops + QUANTISE_DYNAMIC * call.count(0))
 
 
 def _blocks(bias: int) -> WorkRule:
-    """A weight in blocks of few bits, which every call dequantises."""
+    """A weight in low-bit blocks, which every call dequantises."""
 
     def rule(call: Call) -> Cost:
         length = call.integer("K", call.shape(0)[-1])
@@ -119,9 +119,9 @@ def _quantised_gemm(call: Call) -> Cost:
 
 
 def _experts(matrices: Sequence[int], biases: Sequence[int], bits: str = "") -> WorkRule:
-    """Each token goes through its `k` best experts: an up and a down matrix, perhaps a gate.
+    """Each token passes through its `k` best experts: an up and a down matrix, possibly a gate.
 
-    Of the experts' weights only those are read that some token chose: at most tokens x k of them.
+    Only the weights of experts chosen by some token are read: at most tokens x k experts.
     """
 
     def rule(call: Call) -> Cost:
@@ -144,7 +144,7 @@ experts_work = _experts((2, 4, 6), (3, 5, 7))
 
 
 def _einsum(call: Call) -> Cost:
-    """Operands contracted from left to right, each index summed as soon as nobody needs it."""
+    """Contracts operands from left to right; sums an index once no later operand has it."""
     terms, output = _equation(call)
     size: dict[str, int] = {}
     for index, term in enumerate(terms):
@@ -185,10 +185,10 @@ def _equation(call: Call) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
 
 
 def _router(call: Call) -> Cost:
-    """Probabilities of every expert with its bias, after a projection where weights are given.
+    """Routing scores per token and expert with bias, after a projection if weights are given.
 
-    A score costs a sigmoid, an addition and, where experts are chosen here, a comparison in its
-    group and one among those kept, and a logarithm for what is kept.
+    A score costs a sigmoid and an addition. If the operator chooses the experts, it also costs a
+    comparison within its group and log2(kept) among those kept, and a function for each one kept.
     """
     experts = call.count(1)
     if call.has(2):
@@ -203,23 +203,23 @@ def _router(call: Call) -> Cost:
 
 
 def _determinant(call: Call) -> Cost:
-    """Elimination: two thirds of the side's cube."""
+    """Gaussian elimination: 2/3 n^3 FLOPs for an n x n matrix."""
     return Cost(2 / 3 * at(call.shape(0), -1) * call.count(0))
 
 
 def _inverse(call: Call) -> Cost:
-    """Elimination of the matrix and of a unit matrix beside it: twice the side's cube."""
+    """Gaussian elimination with an appended identity matrix: 2 n^3 FLOPs for an n x n matrix."""
     return Cost(2 * at(call.shape(0), -1) * call.count(0))
 
 
 def _sparse(call: Call) -> Cost:
-    """As if dense: how many zeros there are is not in the type."""
+    """Counted as dense: the number of zeros is not in the type."""
     length = inner(call, transposed=bool(call.integer("transA", 0)))
     return Cost(2 * length * call.out_count())
 
 
 _MS = "com.microsoft:"
-SPARSE = "how many of its numbers are zero is not in the type"
+SPARSE = "the number of its zeros is not in its type"
 _MS = "com.microsoft:"
 _standard = Family("matmul", usual())
 _runtime = Family("matmul", runtimes())

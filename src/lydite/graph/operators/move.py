@@ -1,4 +1,4 @@
-"""Operators that move data: no FLOPs, and only the bytes that are really taken and put."""
+"""Operators that move data: no FLOPs, and only the bytes actually read and written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lydite.graph.operators.typing.contrib import (
 
 
 def _moved(_: Call) -> Cost:
-    """Everything in, everything out."""
+    """All inputs are read and all outputs written."""
     return Cost(0)
 
 
@@ -28,18 +28,18 @@ def _view(_: Call) -> Cost:
 
 
 def _taken(call: Call) -> Cost:
-    """Of the first input only what comes out; of the others (indices, bounds) all."""
+    """Reads the selected elements of the first input, and all of the others (indices, bounds)."""
     written = call.all_outputs()
     return Cost(0, written + call.bytes_of(*range(1, len(call.ins))), written)
 
 
 def _written_only(_: Call) -> Cost:
-    """Made from nothing but a shape."""
+    """Output generated from a shape alone; nothing is read."""
     return Cost(0, read=0)
 
 
 def _first_in(flops: float) -> WorkRule:
-    """Reads the first input, so many FLOPs per output element; the rest only steers."""
+    """Reads only the first input, at `flops` per output element; other inputs are settings."""
 
     def rule(call: Call) -> Cost:
         return Cost(flops * call.out_count(), call.bytes_of(0))
@@ -48,7 +48,7 @@ def _first_in(flops: float) -> WorkRule:
 
 
 def _scatter(data: int, indices: int, updates: int) -> WorkRule:
-    """The data copied, then the updates put in; with a reduction, one operation for each."""
+    """Copies the data, then writes the updates; a reduction adds one operation per update."""
 
     def rule(call: Call) -> Cost:
         reduced = call.text("reduction", "none") != "none"
@@ -76,7 +76,7 @@ def _cache_write(call: Call) -> Cost:
 
 
 def _gathered_blocks(call: Call) -> Cost:
-    """Rows of a table of quantised blocks, dequantised: a subtraction and a multiplication each."""
+    """Rows of a table of quantised blocks, dequantised by a subtraction and a multiplication."""
     out, written = call.out_count(), call.all_outputs()
     packed = out * call.integer("bits", 4) / 8
     block = call.integer("block_size", 128) or call.out_shape()[-1]
@@ -85,13 +85,13 @@ def _gathered_blocks(call: Call) -> Cost:
 
 
 def _gathered_packed(call: Call) -> Cost:
-    """Rows of a table of packed bytes, dequantised as blocks are."""
+    """Rows of a table of packed bytes, dequantised like blocks."""
     out, written = call.out_count(), call.all_outputs()
     return Cost(2 * out, call.count(1) * call.shape(0)[1] + call.bytes_of(1), written)
 
 
 def _handed_over(index: int) -> WorkRule:
-    """One of the inputs is copied, into a sequence or in pieces."""
+    """Copies one of the inputs, into a sequence or in pieces."""
 
     def rule(call: Call) -> Cost:
         moved = call.bytes_of(index)

@@ -1,4 +1,4 @@
-"""Normalisations: statistics over a set of elements, then each element centred and scaled."""
+"""Normalisations: statistics over a set of elements, then each element is centred and scaled."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MEAN_VARIANCE = 4  # sum; subtract, square, sum
 _NORMALISE = 1  # multiply by 1 / deviation
 LAYER_NORM = _MEAN_VARIANCE + _NORMALISE + 2  # and scale, shift
 RMS_NORM = 2 + _NORMALISE + 1  # square, sum; normalise; scale
-_PER_GROUP = SQRT + 3 * DIVIDE + 1  # two means, epsilon, 1 / root; once a group, mostly negligible
+_PER_GROUP = SQRT + 3 * DIVIDE + 1  # two means, epsilon, 1 / root; per group, mostly negligible
 
 
 def _per_element(flops: float, *, adds: tuple[int, ...] = ()) -> WorkRule:
-    """So many FLOPs per element of the first input, one more for each of the inputs `adds`."""
+    """`flops` per element of the first input, plus one for each of the inputs `adds` if given."""
 
     def rule(call: Call) -> Cost:
         return Cost((flops + sum(call.has(i) for i in adds)) * call.count(0))
@@ -30,7 +30,7 @@ def _per_element(flops: float, *, adds: tuple[int, ...] = ()) -> WorkRule:
 
 
 def _batch(call: Call) -> Cost:
-    """One multiply-add an element, its factors made once a channel; statistics in training."""
+    """A multiply-add per element with factors computed per channel; statistics too in training."""
     dims = call.shape(0)
     channels = at(dims, 1) if len(dims) > 1 else 1
     training = call.integer("training_mode", 0) or len(call.outs) > 1
@@ -39,7 +39,7 @@ def _batch(call: Call) -> Cost:
 
 
 def _layer(each: float) -> WorkRule:
-    """Over the axes from `axis` on; a bias is one more."""
+    """Normalises over the axes from `axis` on; a bias adds one FLOP per element."""
 
     def rule(call: Call) -> Cost:
         dims = call.shape(0)
@@ -71,7 +71,7 @@ def _skip_group(call: Call) -> Cost:
 
 
 def _local_response(call: Call) -> Cost:
-    """A square, a window of sums over channels, a power and a division."""
+    """Per element a square, a sum over a window of channels, a power and a division."""
     each = 1 + call.integer("size") + 2 + FUNCTION + DIVIDE
     return Cost(each * call.count(0))
 
@@ -81,7 +81,7 @@ def _lp(call: Call) -> Cost:
 
 
 def _embedded(call: Call) -> Cost:
-    """Rows of two or three tables, added and normalised; of the tables only these rows are read."""
+    """Rows of two or three tables, added and normalised; only these rows are read of the tables."""
     out = call.out_count()
     hidden = call.out_shape()[-1]
     tables = [i for i in (2, 3, 4) if call.has(i)]
@@ -98,7 +98,7 @@ def _gated(call: Call) -> Cost:
 
 
 def _engram(call: Call) -> Cost:
-    """Two normalised vectors multiplied into one gate a row, which scales the value."""
+    """Two normalised vectors are multiplied into one gate per row, which scales the value."""
     rows = call.count(0) / max(1, at(call.shape(0), -1))
     return Cost((2 * RMS_NORM + 2) * call.count(0) + call.out_count() + SIGMOID * rows)
 
@@ -151,7 +151,7 @@ OPERATORS: tuple[Operator, ...] = (
     _standard.row(
         "GroupNormalization",
         _group("num_groups"),
-        types=like(0),  # ONNX has no inference of its own for it
+        types=like(0),  # ONNX has no shape inference for it
         gradient=SAVED_FORM,
         saving=Saving("GroupNormalizationTraining", "lydite", 3),
         precision="float32",

@@ -148,7 +148,7 @@ class Family:
     common: Mapping[str, Any] = field(default_factory=dict)
 
     def row(self, name: str, work: WorkRule | Known | Missing, **facets: Any) -> Operator:
-        """A row of the family for one operator."""
+        """A row of this family for one operator."""
         return Operator(
             **{"name": name, "family": self.name, "work": work, **self.common, **facets}
         )
@@ -156,5 +156,5 @@ class Family:
     def rows(
         self, names: Iterable[str], work: WorkRule | Known | Missing, **facets: Any
     ) -> Sequence[Operator]:
-        """Rows of the family for several operators with the same facets."""
+        """Rows of this family for several operators with the same facets."""
         return [self.row(name, work, **facets) for name in names]

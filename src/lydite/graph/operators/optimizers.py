@@ -1,4 +1,4 @@
-"""Losses, and the steps of optimisers."""
+"""Losses and optimiser updates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lydite.graph.operators.typing.lydite import like, updated
 
 
 def _likelihood(call: Call) -> Cost:
-    """The log-probability of each target is taken (and weighed), then reduced."""
+    """The log-probability of each target is read (weighted if weights are given), then reduced."""
     targets = call.count(1)
     reduced = call.text("reduction", "mean") != "none"
     written = call.all_outputs()

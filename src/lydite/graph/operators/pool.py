@@ -1,4 +1,4 @@
-"""Pooling: a window's elements for every output, its padding included."""
+"""Pooling: the elements of a window for every output, padding included."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _window(call: Call) -> int:
 
 
 def _power_cost(call: Call) -> float:
-    """FLOPs per element to raise to the norm's power and add."""
+    """FLOPs per element to raise it to the power of the norm and add it."""
     return {1: 2, 2: 2}.get(call.integer("p", 2), FUNCTION + 1)
 
 
@@ -47,12 +47,12 @@ def _global_lp(call: Call) -> Cost:
 
 
 def _roi(call: Call) -> Cost:
-    """Windows differ from region to region; they cover the map once if the regions tile it."""
+    """Regions have windows of different sizes; they cover the map once if the regions tile it."""
     channels_height_width = math.prod(call.shape(0)[1:])
     return Cost(channels_height_width * call.shape(1)[0])
 
 
-_REQUANTISED = 5  # scale, round, shift, two limits
+_REQUANTISED = 5  # scale, round, shift, two clamps
 
 
 _PLAIN = {

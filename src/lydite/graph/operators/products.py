@@ -1,11 +1,11 @@
-"""What an operator is to an accelerator's array: matrix products, in plain numbers.
+"""Operators as matrix products M x K by K x N, the form that an accelerator's array runs.
 
-A convolution becomes M = batch x output pixels, K = a filter's window times the channels of its
-group, N = filters of a group, and one product for each group. Of its gradients, that of the
-weights sums over batch and pixels (M = filters of a group, N = the window), and that of the data
-has the window for columns (M = pixels of dy, K = filters of a group), as a transposed convolution
-has. A matrix product with one right operand takes its batch for rows; with a batch of right
-operands each is a product of its own.
+A convolution is one product per group: M = batch x output pixels, K = kernel volume times the
+group's input channels, N = the group's filters. Its weight gradient sums over batch and pixels
+(M = the group's filters, N = kernel volume times channels). Its data gradient has M = pixels of dy,
+K = the group's filters, N = kernel volume times channels, as has a transposed convolution.
+A matrix product with a single right operand has its batch among the rows; with a batch of right
+operands there is one product for each.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class MatrixProduct:
     """M x K by K x N, `count` times.
 
     Attributes:
-        m, k, n: sizes.
-        count: number of such products.
+        m, k, n: Sizes.
+        count: Number of such products.
     """
 
     m: int
@@ -34,19 +34,19 @@ class MatrixProduct:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of all of them."""
+        """Multiply-accumulates of all `count` products."""
         return self.m * self.k * self.n * self.count
 
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """All products of an operator.
+    """All matrix products of an operator.
 
     Attributes:
-        products: one after the other.
-        inside: whether the products hand their results on inside the operator, as in attention;
-            else there is a single one, which reads the row's `operands` from memory.
-        special_elements: elements that pass through functions between the products.
+        products: Products in order of execution.
+        inside: Whether the products exchange results inside the operator, as in attention;
+            otherwise there is a single product, which reads the row's `operands` from memory.
+        special_elements: Number of elements that pass through functions between the products.
     """
 
     products: tuple[MatrixProduct, ...]
@@ -60,7 +60,7 @@ class Products:
 
 
 ProductRule: TypeAlias = Callable[[Call], Products]
-"""Raises `NotKnownError` where a size is open."""
+"""Products of a call; raises `NotKnownError` if a size is unknown."""
 
 
 def _single(m: int, k: int, n: int, count: int = 1) -> Products:
@@ -70,7 +70,7 @@ def _single(m: int, k: int, n: int, count: int = 1) -> Products:
 
 
 def conv(weight: int = 1, *, channels_last: bool = False) -> ProductRule:
-    """A convolution whose filters [filters, channels of a group, ...] are the input `weight`."""
+    """A convolution with the filters [filters, channels of a group, ...] as input `weight`."""
 
     def rule(call: Call) -> Products:
         out, filters = call.out_shape(), call.shape(weight)
@@ -83,7 +83,7 @@ def conv(weight: int = 1, *, channels_last: bool = False) -> ProductRule:
 
 
 def blocked_conv(call: Call) -> Products:
-    """ONNX Runtime's blocked layout: depthwise where a filter has one channel of many."""
+    """ONNX Runtime's blocked layout; depthwise if a filter has one of many channels."""
     out, filters, data = call.out_shape(), call.shape(1), call.shape(0)
     groups = call.integer("group", 1)
     depthwise = filters[1] == 1 and groups > 1
@@ -93,7 +93,7 @@ def blocked_conv(call: Call) -> Products:
 
 
 def filters_last(call: Call) -> Products:
-    """TensorFlow's: filters are [rows, columns, channels, filters or multiplier], images NHWC."""
+    """TensorFlow's filters [rows, columns, channels, filters or multiplier] and NHWC images."""
     rows, columns, channels, filters = call.shape(1)
     out = call.out_shape()
     pixels = math.prod(out) // max(1, out[-1])
@@ -103,7 +103,7 @@ def filters_last(call: Call) -> Products:
 
 
 def spread(weight: int = 1) -> ProductRule:
-    """Each pixel goes to a window: weights are [channels in, channels of a group, ...]."""
+    """Each pixel contributes to a window: weights are [channels in, channels of a group, ...]."""
 
     def rule(call: Call) -> Products:
         left, filters = call.shape(0), call.shape(weight)
@@ -123,7 +123,7 @@ def weight_gradient(call: Call) -> Products:
 
 
 def gemm(call: Call) -> Products:
-    """ONNX's Gemm and its relatives."""
+    """ONNX's Gemm and its variants."""
     left, out = call.shape(0), call.out_shape()
     return _single(out[0], left[0] if call.integer("transA", 0) else left[1], out[1], 1)
 
@@ -161,20 +161,20 @@ def fused_matmul(call: Call) -> Products:
 
 
 def linear(call: Call) -> Products:
-    """aten's linear: the weight is [columns, rows]."""
+    """aten's linear, whose weight is [columns, rows]."""
     left, right, out = call.shape(0), call.shape(1), call.out_shape()
     return _single(math.prod(out) // right[0], left[-1], right[0], 1)
 
 
 def packed_weight(call: Call) -> Products:
-    """A weight in blocks of few bits, of K rows and N columns by its attributes."""
+    """A weight in low-bit blocks, of K rows and N columns according to its attributes."""
     left, out = call.shape(0), call.out_shape()
     k = call.integer("K", left[-1])
     return _single(math.prod(out) // out[-1], k, out[-1], 1)
 
 
 def einsum(call: Call) -> Products:
-    """Two operands: letters in both and in the output are batch, in both alone are summed over."""
+    """Two operands: labels in both and in the output are batch, labels in both alone are summed."""
     left, arrow, right = call.text("equation").replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != 2 or "." in left or not arrow:
@@ -200,10 +200,10 @@ def einsum(call: Call) -> Products:
 def attention(
     count: int = 2, *, heads: str = "q_num_heads", past: int | None = 4, key: int = 1
 ) -> ProductRule:
-    """Scores and weighted sum of attention, or with `count` 5 the products of its gradient.
+    """Scores and weighted sum of attention (`count` 2), or the products of its gradient (5).
 
-    The gradient computes the scores again and takes the gradients of value, scores, query and key.
-    Queries and keys are [B, H, L, D] or [B, L, H * D]; a cache of keys is the input `past`.
+    The gradient computes the scores again and the gradients of value, scores, query and key.
+    Queries and keys are [B, H, L, D] or [B, L, H * D]; the input `past` is a cache of keys.
     """
 
     def rule(call: Call) -> Products:
@@ -221,9 +221,9 @@ def attention(
 
 
 def _heads(call: Call, name: str) -> tuple[int, int, int, int]:
-    """Heads, queries, size of a head and batch; query, key and value may be packed in one."""
+    """Heads, queries, head size and batch size; query, key and value may be packed in one input."""
     query = call.shape(0)
-    if len(query) == 5:  # batch, queries, heads, 3, size
+    if len(query) == 5:  # batch, queries, heads, 3, head size
         return query[2], query[1], query[4], query[0]
     number = query[1] if len(query) == 4 else call.integer(name, call.integer("num_heads", 0))
     if len(query) not in (3, 4) or not number:
@@ -235,7 +235,7 @@ def _heads(call: Call, name: str) -> tuple[int, int, int, int]:
 
 
 def packed_attention(weight: int, past: int) -> ProductRule:
-    """ONNX Runtime's Attention: one product makes query, key and value first."""
+    """ONNX Runtime's Attention, which first computes query, key and value in one product."""
 
     def rule(call: Call) -> Products:
         batch, queries, width = call.shape(0)
@@ -256,7 +256,7 @@ def packed_attention(weight: int, past: int) -> ProductRule:
 
 
 def experts(up: int, down: int, gate: int | None = None, bits: str = "") -> ProductRule:
-    """Each token times the matrices of the experts that it chose, taken as shared out evenly."""
+    """Each token times the matrices of its experts, with tokens spread evenly over experts."""
 
     def rule(call: Call) -> Products:
         hidden = call.shape(0)[-1]
@@ -276,7 +276,7 @@ def experts(up: int, down: int, gate: int | None = None, bits: str = "") -> Prod
 
 
 def recurrent(gates: int) -> ProductRule:
-    """Inputs by their matrix over all steps at once, then a step's state by its own, in turn."""
+    """One product of all steps' inputs, then one product per step of the state."""
 
     def rule(call: Call) -> Products:
         steps, batch, length = call.shape(0)
@@ -304,7 +304,7 @@ def gemm_of(left: int) -> ProductRule:
 
 
 def recurrent_data(gates: int) -> ProductRule:
-    """Gradients of a recurrent layer's data: inputs X, W, R, B, Y; back through all steps."""
+    """Data gradients of a recurrent layer, through all steps; inputs X, W, R, B, Y."""
 
     def rule(call: Call) -> Products:
         (steps, batch, length), (_, directions, _, hidden) = call.shape(0), call.shape(4)
@@ -319,7 +319,7 @@ def recurrent_data(gates: int) -> ProductRule:
 
 
 def recurrent_weights(gates: int) -> ProductRule:
-    """Gradients of a recurrent layer's weights: gradients of the gates, X, Y; over all steps."""
+    """Weight gradients of a recurrent layer, over all steps; inputs are gate gradients, X, Y."""
 
     def rule(call: Call) -> Products:
         (steps, batch, length), (_, directions, _, hidden) = call.shape(1), call.shape(2)
@@ -334,7 +334,7 @@ def recurrent_weights(gates: int) -> ProductRule:
 
 
 def experts_gradient(saved: int, first: int, second: int) -> ProductRule:
-    """Of the data or of the weights: each routed token times both matrices of its expert."""
+    """Data or weight gradients of experts: each routed token times both matrices of its expert."""
 
     def rule(call: Call) -> Products:
         routed, number = call.shape(saved)[0], call.shape(first)[0]

@@ -1,6 +1,6 @@
-"""Into few bits and back, and the operators that work there without leaving.
+"""Quantising, dequantising, and operators that work on quantised data.
 
-Quantising an element divides, rounds, shifts by the zero point and limits on both sides;
+Quantising an element divides, rounds, adds the zero point and clamps on both sides;
 dequantising subtracts the zero point and multiplies.
 """
 
@@ -21,19 +21,19 @@ DEQUANTISE = 2
 
 
 def _around(each: float, inputs: int = 1) -> WorkRule:
-    """Dequantised inputs, `each` FLOPs per output element, then quantised again."""
+    """Dequantises the inputs, spends `each` FLOPs per output element, and quantises the result."""
     return per_output(inputs * DEQUANTISE + each + QUANTISE)
 
 
 def _dynamic(call: Call) -> Cost:
-    """Smallest and largest first."""
+    """The minimum and maximum are computed first."""
     return Cost((2 + QUANTISE) * call.count(0))
 
 
 _MS = "com.microsoft:"
 _standard = Family("quantise", usual(split=WHOLE, gradient=QUANTISED))
 _runtime = Family("quantise", runtimes(split=WHOLE, gradient=QUANTISED))
-_CONCAT = no_types("how its inputs are grouped is not in their number alone")
+_CONCAT = no_types("the number of its inputs does not tell how they are grouped")
 
 OPERATORS: tuple[Operator, ...] = (
     _standard.row("QuantizeLinear", per_output(QUANTISE), split=split.scaled, special=True),

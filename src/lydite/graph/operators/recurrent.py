@@ -1,8 +1,8 @@
-"""Recurrent layers: per step and direction, the gates' matrix products and their functions.
+"""Recurrent layers: per step and direction, the matrix products of the gates and their functions.
 
 For every sample and step a gate multiplies the input (length I) and the state (length H) by H
-columns: 2 H (I + H), plus two biases (2 H) where given. LSTM has 4 gates, GRU 3, RNN 1; the
-functions are counted as their names in `activations` say (sigmoid and tanh unless said otherwise).
+columns: 2 H (I + H), plus two biases (2 H) if given. LSTM has 4 gates, GRU 3, RNN 1. Functions
+are counted by their names in `activations` (sigmoid and tanh by default).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from lydite.graph.operators.operator import SAVED_FORM, Family, Operator, Saving
 
 _DEFAULTS = {1: ("Tanh",), 3: ("Sigmoid", "Tanh"), 4: ("Sigmoid", "Tanh", "Tanh")}
 _OTHER = {1: 0, 3: 5, 4: 4}
-"""Additions and multiplications between gates, state and output, per state element."""
+"""Additions and multiplications that combine gates, state and output, per state element."""
 
 
 def _functions(gates: int, names: list[str]) -> float:
-    """FLOPs of the functions per state element: which gate uses which."""
+    """FLOPs of the activation functions per state element, by gate."""
     uses = {1: (1,), 3: (2, 1), 4: (3, 1, 1)}[gates]
     return sum(n * activation(name) for n, name in zip(uses, names, strict=False))
 
 
 def recurrent_work(gates: int, *, bias: int = 3, peephole: int = 7) -> WorkRule:
-    """Work of a layer of so many gates; `bias` and `peephole` are the places of these inputs."""
+    """Work of a layer with `gates` gates; `bias` and `peephole` are the indices of these inputs."""
 
     def rule(call: Call) -> Cost:
         steps, batch, length, directions, hidden = _sizes(call, gates)
@@ -41,7 +41,7 @@ def recurrent_work(gates: int, *, bias: int = 3, peephole: int = 7) -> WorkRule:
 
 
 def _sizes(call: Call, gates: int) -> tuple[int, int, int, int, int]:
-    """Steps, batch, input length, directions, state length."""
+    """Number of steps, batch size, input length, number of directions, state length."""
     dims, weight = call.shape(0), call.shape(1)
     if len(dims) != 3 or len(weight) != 3:
         raise NotKnownError

@@ -1,4 +1,4 @@
-"""Reductions, running sums, softmax, sorting."""
+"""Reductions, running sums, softmax and sorting."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lydite.graph.operators.operator import HOST, ZERO, Family, Operator
 from lydite.graph.operators.typing.contrib import like, pairs_of_rows
 
 SOFTMAX = 3 + FUNCTION + DIVIDE  # maximum, subtract, exp, sum, divide
-LOG_SOFTMAX = 4 + FUNCTION  # maximum, subtract, exp, sum, subtract; one logarithm a row left out
+LOG_SOFTMAX = 4 + FUNCTION  # maximum, subtract, exp, sum, subtract; not the log of each row
 
 
 def _reduced(each: float, last: float = 0) -> WorkRule:
-    """`each` FLOPs per input element (axes only steer), `last` more per output element."""
+    """`each` FLOPs per element of the first input, plus `last` per output element."""
 
     def rule(call: Call) -> Cost:
         return Cost(each * call.count(0) + last * call.out_count(), call.bytes_of(0))
@@ -34,7 +34,7 @@ def _softmax(each: float) -> WorkRule:
 
 
 def _sorted(call: Call, kept: int) -> float:
-    """Comparisons to keep the best `kept` of each element in turn: log2 each."""
+    """Comparisons that keep the best `kept` elements: log2(kept) for each element."""
     return call.count(0) * math.ceil(math.log2(max(2, kept)))
 
 
@@ -47,7 +47,7 @@ def _unique(call: Call) -> Cost:
 
 
 def _multinomial(call: Call) -> Cost:
-    """A running sum of probabilities, then a binary search for every sample."""
+    """A running sum of the probabilities, then a binary search per sample."""
     rows, classes = call.shape(0)
     samples = call.out_count()
     steps = math.ceil(math.log2(max(2, classes)))

@@ -1,7 +1,7 @@
-"""Transforms and windows of signals.
+"""Fourier transforms and window functions of signals.
 
-A Fourier transform of N complex points counts 5 N log2 N, the convention of FFTW's benchmarks
-(Frigo and Johnson, www.fftw.org/speed), half of it for real ones.
+A Fourier transform of N complex points counts 5 N log2 N FLOPs, the convention of FFTW's benchmarks
+(Frigo and Johnson, www.fftw.org/speed), and half of that for real points.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from lydite.graph.operators.operator import ZERO, Family, Operator
 
 
 def fft_flops(points: int, *, real: bool = False) -> float:
-    """FLOPs of one transform."""
+    """FLOPs of one transform of `points` points."""
     return (2.5 if real else 5) * points * math.log2(max(2, points))
 
 
 def _axis(call: Call) -> int:
-    """The axis transformed: an input since opset 20, an attribute before."""
+    """The transformed axis: an input since opset 20, an attribute before."""
     if call.version >= 20:
         return int(call.values(2)[0]) if call.has(2) else -2
     return call.integer("axis", 1)
 
 
 def _dft(call: Call) -> Cost:
-    """Signals [..., points, ..., 1 for real or 2 for complex numbers]."""
+    """Signals are [..., points, ..., 1 for real or 2 for complex numbers]."""
     dims = call.shape(0)
     axis = _axis(call)
     real, inverse = at(dims, -1) == 1, bool(call.integer("inverse", 0))
@@ -40,7 +40,7 @@ def _dft(call: Call) -> Cost:
 
 
 def _stft(call: Call) -> Cost:
-    """One transform a frame, after multiplying with the window."""
+    """One transform per frame, after multiplying by the window."""
     batch, frames, _, _ = call.out_shape()
     if call.has(2):
         points = call.shape(2)[0]
@@ -54,7 +54,7 @@ def _stft(call: Call) -> Cost:
 
 
 def _window(cosines: int) -> WorkRule:
-    """A sum of so many cosines."""
+    """A window function that is a sum of `cosines` cosines."""
 
     def rule(call: Call) -> Cost:
         return Cost(cosines * (FUNCTION + 3) * call.out_count(), read=0)
@@ -63,13 +63,13 @@ def _window(cosines: int) -> WorkRule:
 
 
 def _mel(call: Call) -> Cost:
-    """Edges on the mel scale (a power each), then a slope per element."""
+    """Band edges on the mel scale (a power each), then a slope per element."""
     bins = call.out_shape()[1]
     return Cost((bins + 2) * (FUNCTION + 4) + 3 * call.out_count(), read=0)
 
 
 def _contrib_fft(call: Call) -> Cost:
-    """The last axis, or the one before the pair of real and imaginary parts."""
+    """The last axis, or the one before it if the last holds real and imaginary parts."""
     points = at(call.shape(0), -1)
     return Cost(fft_flops(points, real=True) * call.count(0) / max(1, points))
 

@@ -19,7 +19,7 @@ from lydite.graph.op import Op
 from lydite.opkey import TensorType
 
 VOCABULARY = 16384
-"""A table of so many rows is a vocabulary: it is cut by rows, padded where it does not divide."""
+"""A table with at least this many rows is a vocabulary: split by rows, padded if indivisible."""
 
 Cut: TypeAlias = "int | None"
 """The axis along which a tensor is cut; None where every rank has all of it."""
@@ -28,9 +28,9 @@ Cut: TypeAlias = "int | None"
 class Want(Enum):
     """Required form of an input other than a split along a given axis."""
 
-    KEEP = "as it is, cut or whole"
-    ENTER = "whole, on its way into a part: free forward, summed over the ranks backward"
-    REPLICATE = "joined, then as ENTER"
+    KEEP = "unchanged, split or whole"
+    ENTER = "whole, entering a split region: free forward, summed over the ranks backward"
+    REPLICATE = "gathered, then as ENTER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Constant:
 
 
 Wanted: TypeAlias = "Want | int | CutInput | Constant"
-"""An axis cuts the input along it: a weight is declared in parts, any other tensor scattered."""
+"""An axis splits the input along it: weights are declared in parts, other tensors scattered."""
 
 
 class Summed(Enum):
@@ -111,7 +111,7 @@ class SplitCall:
     divided: Callable[[int, str], int]
 
     def dims(self, index: int) -> list[int]:
-        """Sizes of an input; [] for one that is left out."""
+        """Sizes of an input; [] if it is omitted."""
         type_ = self.ins[index] if index < len(self.ins) else None
         return _sizes(type_)
 
@@ -124,20 +124,20 @@ class SplitCall:
         return index < len(self.ins) and self.ins[index] is not None
 
     def is_matrix(self, index: int) -> bool:
-        """Whether an input is a weight of two axes."""
+        """Whether an input is a weight with two axes."""
         return self.weights[index] and len(self.dims(index)) == 2
 
     def kept(self, *outputs: Cut | Summed, **attrs: Any) -> Split:
-        """A split that takes all inputs as they are."""
+        """A split that takes all inputs unchanged."""
         return Split((Want.KEEP,) * len(self.op.inputs), outputs, attrs)
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute."""
+        """Value of an attribute, or `default` if it is absent."""
         return self.op.attrs.get(name, default)
 
 
 SplitRule: TypeAlias = Callable[[SplitCall], "Split | None"]
-"""None where the operator cannot be shared as its inputs are cut: every rank computes it whole."""
+"""None if the operator cannot be split given its inputs' cuts: every rank computes it whole."""
 
 
 def _sizes(type_: TensorType | None) -> list[int]:
@@ -156,14 +156,14 @@ def matmul(call: SplitCall) -> Split | None:
 
 
 def gemm(call: SplitCall) -> Split | None:
-    """ONNX's Gemm: the weight may be transposed."""
+    """ONNX's Gemm, whose weight may be transposed."""
     if call.attr("transA") or not call.is_matrix(1):
         return None
     return by_weight(call, 1, rows_axis=1 if call.attr("transB") else 0)
 
 
 def linear(call: SplitCall) -> Split | None:
-    """aten's linear: the weight is [columns, rows]."""
+    """aten's linear, whose weight is [columns, rows]."""
     if not call.is_matrix(1):
         return None
     return by_weight(call, len(call.dims(0)) - 1, rows_axis=1)
@@ -180,7 +180,7 @@ def by_weight(call: SplitCall, last: int, rows_axis: int) -> Split:
 
 
 def _batched(call: SplitCall) -> Split | None:
-    """Both operands cut along the same leading axis, such as the heads."""
+    """Both operands split along the same leading axis, such as the heads."""
     first, second = call.cuts[:2]
     if first is None or first != second or first >= len(call.out_dims()) - 2:
         return None
@@ -202,11 +202,11 @@ def embedding(call: SplitCall) -> Split | None:
     return Split((0, Want.KEEP), (Summed.SUM,)) if large else selected(call)
 
 
-# --- parts stay parts ------------------------------------------------------------------------
+# --- operators that keep parts as parts --------------------------------------------------------
 
 
 def pointwise(call: SplitCall) -> Split | None:
-    """Elements are independent: parts stay parts, weights beside them are cut along."""
+    """Elementwise: parts stay parts, and weights are split along with them."""
     out = call.out_dims()
     given = [i for i in range(len(call.op.inputs)) if call.has(i)]
     shift = {i: len(out) - len(call.dims(i)) for i in given}
@@ -220,17 +220,17 @@ def pointwise(call: SplitCall) -> Split | None:
     (axis,) = axes
     inputs: list[Wanted] = [Want.KEEP] * len(call.op.inputs)
     for i in given:
-        dims, own = call.dims(i), axis - shift[i]
-        if own < 0 or dims[own] == 1 or call.cuts[i] == own:
+        dims, own_axis = call.dims(i), axis - shift[i]
+        if own_axis < 0 or dims[own_axis] == 1 or call.cuts[i] == own_axis:
             continue
-        if call.cuts[i] is None and dims[own] % call.ranks:
+        if call.cuts[i] is None and dims[own_axis] % call.ranks:
             return None
-        inputs[i] = own
+        inputs[i] = own_axis
     return Split(tuple(inputs), (axis,) * len(call.outs))
 
 
 def independent(mixed: Callable[[SplitCall], Sequence[int]]) -> SplitRule:
-    """An operator that mixes only some axes of its first input and keeps its shape."""
+    """Rule for an operator that mixes only some axes of its first input and keeps its shape."""
 
     def rule(call: SplitCall) -> Split | None:
         axis, rank = call.cuts[0], len(call.dims(0))
@@ -246,7 +246,7 @@ def independent(mixed: Callable[[SplitCall], Sequence[int]]) -> SplitRule:
 
 
 def along(name: str = "axis", default: int = -1) -> SplitRule:
-    """Mixes the axis that an attribute names."""
+    """Rule for an operator that mixes only the axis that the attribute `name` gives."""
     return independent(lambda call: [int(call.attr(name, default))])
 
 
@@ -256,39 +256,39 @@ def _trailing(call: SplitCall) -> list[int]:
 
 
 normalised = independent(_trailing)
-"""A normalisation over the axes from `axis` on."""
+"""Rule for a normalisation over the axes from `axis` on."""
 
 per_channel = independent(lambda call: range(1, len(call.dims(0))))
-"""Channels and pixels are mixed, samples are not."""
+"""Rule for operators that mix channels and pixels but not samples."""
 
 windows = independent(lambda call: range(2, len(call.dims(0))))
-"""Windows over the trailing axes, of each sample and channel apart."""
+"""Rule for windows over the trailing axes, independent for each sample and channel."""
 
 last_axis = independent(lambda _: [-1])
-"""The last axis is mixed."""
+"""Rule for operators that mix only the last axis."""
 
 rows_alone = independent(lambda call: range(1, len(call.dims(0))))
-"""Rows of the first axis are independent."""
+"""Rule for operators whose rows along the first axis are independent."""
 
 
 def softmax(call: SplitCall) -> Split | None:
-    """Along an axis of its own; over shared classes LogSoftmax exchanges a maximum and a sum."""
+    """Splits axes other than the reduced one; LogSoftmax over split classes exchanges max, sum."""
     axis, rank = call.cuts[0], len(call.dims(0))
     if axis is None or int(call.attr("axis", -1)) % rank != axis:
         return call.kept(axis)
     if call.op.op_type != "LogSoftmax":
         return None
-    found = call.kept(axis)
-    return Split(found.inputs, found.outputs, exchanged=(("ReduceMax", axis), ("ReduceSum", axis)))
+    kept = call.kept(axis)
+    return Split(kept.inputs, kept.outputs, exchanged=(("ReduceMax", axis), ("ReduceSum", axis)))
 
 
 def likelihood(call: SplitCall) -> Split | None:
-    """Each rank looks at its own classes, and the losses are summed."""
+    """Each rank evaluates its own classes, and the losses are summed."""
     return call.kept(Summed.SUM) if call.cuts[0] == 1 else None
 
 
 def reduced(sums: bool = False) -> SplitRule:
-    """A reduction; a sum over parts is summed over the ranks."""
+    """Rule for a reduction; a sum over a split axis is summed over the ranks."""
 
     def rule(call: SplitCall) -> Split | None:
         axis, before, after = call.cuts[0], call.dims(0), call.out_dims()
@@ -311,14 +311,14 @@ def reduced(sums: bool = False) -> SplitRule:
 
 
 def _place(before: Sequence[int], after: Sequence[int], axis: int) -> int | None:
-    """The axis that begins where the old one began."""
+    """The axis after a reshape that begins where `axis` began before it, or None."""
     start = math.prod(before[:axis])
     places = [i for i in range(len(after)) if math.prod(after[:i]) == start and after[i] > 1]
     return places[0] if places else None
 
 
 def reshape(call: SplitCall) -> Split | None:
-    """The cut goes to the axis that begins where the old one began."""
+    """The split moves to the axis that begins where the split axis began."""
     axis = call.cuts[0]
     if axis is None:
         return call.kept(None)
@@ -338,7 +338,7 @@ def reshape(call: SplitCall) -> Split | None:
 
 
 def reordered(call: SplitCall) -> Split | None:
-    """Axes that come, go or are joined; the same numbers in the same order."""
+    """Axes added, removed or merged, with the elements in unchanged order."""
     axis = call.cuts[0]
     if axis is None:
         return call.kept(None)
@@ -349,15 +349,15 @@ def reordered(call: SplitCall) -> Split | None:
 
 
 def transpose(call: SplitCall) -> Split | None:
-    """The cut goes where its axis goes."""
+    """The split follows its axis."""
     axis, rank = call.cuts[0], len(call.dims(0))
     perm = call.attr("perm", tuple(reversed(range(rank))))
     return call.kept(None if axis is None else list(perm).index(axis))
 
 
 def separated(call: SplitCall) -> Split | None:
-    """Split: along another axis parts stay parts; of query, key and value in one tensor every rank
-    has its own heads of each."""
+    """Split: along an unsplit axis parts stay parts; separating packed query, key and value gives
+    every rank its own heads of each."""
     axis, along_axis = call.cuts[0], call.attr("axis", 0)
     rank = len(call.dims(0))
     if axis is None:
@@ -372,7 +372,7 @@ def separated(call: SplitCall) -> Split | None:
 
 
 def joined_along(name: str) -> SplitRule:
-    """Concat, along the axis that an attribute names, of tensors cut alike along another."""
+    """Rule for Concat along the axis in attribute `name`, of tensors split alike elsewhere."""
 
     def rule(call: SplitCall) -> Split | None:
         axes = set(call.cuts)
@@ -391,7 +391,7 @@ joined = joined_along("axis")
 
 
 def selected(call: SplitCall) -> Split | None:
-    """Gather along another axis than the cut one, with whole indices."""
+    """Gather along an axis other than the split one, with whole indices."""
     axis, rank = call.cuts[0], len(call.dims(0))
     if any(cut is not None for cut in call.cuts[1:]):
         return None
@@ -405,7 +405,7 @@ def selected(call: SplitCall) -> Split | None:
 
 
 def same_sizes(call: SplitCall) -> Split | None:
-    """An operator that may change some axes, and none of the cut one."""
+    """An operator that may change some sizes, but not that of the split axis."""
     axis, before, after = call.cuts[0], call.dims(0), call.out_dims()
     if axis is None:
         return call.kept(*[None] * len(call.outs))
@@ -416,7 +416,7 @@ def same_sizes(call: SplitCall) -> Split | None:
 
 
 def attention(call: SplitCall) -> Split | None:
-    """Each rank has its own heads, of queries and of keys, and their part of the cache."""
+    """Each rank has its own query and key heads, and their part of the cache."""
     axis = call.cuts[0]
     if axis is None:
         return None
@@ -433,7 +433,7 @@ def attention(call: SplitCall) -> Split | None:
 
 
 def heads(call: SplitCall) -> Split | None:
-    """Attention of [batch, heads, length, size], all inputs cut by heads or samples."""
+    """Attention of [batch, heads, length, head size], all inputs split by heads or samples."""
     axes = set(call.cuts[:3])
     axis = next(iter(axes)) if len(axes) == 1 else None
     if len(axes) > 1 or axis not in (None, 0, 1) or any(cut is not None for cut in call.cuts[3:]):
@@ -442,31 +442,31 @@ def heads(call: SplitCall) -> Split | None:
 
 
 def rotary(call: SplitCall) -> Split | None:
-    """Each rank turns its own heads."""
+    """Each rank rotates its own heads."""
     axis, heads = call.cuts[0], call.attr("num_heads")
     if axis is None or not heads:
         return call.kept(axis)
     return call.kept(axis, num_heads=call.divided(int(heads), "num_heads"))
 
 
-# --- no input that could be cut ----------------------------------------------------------------
+# --- no input to split -------------------------------------------------------------------------
 
 
 def source(call: SplitCall) -> Split | None:
-    """Made from whole settings: every rank makes all of it."""
+    """Generated from whole inputs: every rank computes all of it."""
     whole = all(cut is None for cut in call.cuts)
     return call.kept(*[None] * len(call.outs)) if whole else None
 
 
 measured = source
-"""Sizes of a tensor: of a part they would be those of the part."""
+"""Sizes of a tensor; of a part they would be the part's sizes, so the input must be whole."""
 
 matrices = independent(lambda _: [-1, -2])
-"""The last two axes are mixed."""
+"""Rule for operators that mix the last two axes."""
 
 
 def scaled(call: SplitCall) -> Split | None:
-    """Quantising by one scale for the whole tensor; scales along an axis are not shared."""
+    """Quantising with one scale per tensor; scales along an axis are not split."""
     single = not call.has(1) or not [size for size in call.dims(1) if size != 1]
     axis = call.cuts[0]
     return call.kept(axis) if single or axis is None else None

@@ -1,8 +1,8 @@
-"""The domain "lydite": what training adds to ONNX (see `lydite.graph.training`).
+"""The domain "lydite": operators that training adds to ONNX (see `lydite.graph.training`).
 
-A gradient of a product takes as many multiply-adds as the product, the data's and the weights'
-each; attention's computes its scores again and takes five products instead of two, as PyTorch's
-counter says too.
+The gradients of a product with respect to data and weights take as many multiply-adds as the
+product each. Attention's gradient computes its scores again and takes five products instead of two,
+which agrees with PyTorch's FlopCounterMode.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ FLOPS: dict[str, float] = {
     "LogSoftmax": 3 + EXP,
     "LRN": 9 + FUNCTION + DIVIDE,
 }
-"""FLOPs per element of a function's gradient, the product with dy included."""
+"""FLOPs per element of a function's gradient, including the product with dy."""
 
 NORM = 9
-"""Per element: the normalised value again (2), two sums (3), and dx from them (4)."""
+"""FLOPs per element: normalisation again (2), two sums (3), dx from them (4)."""
 
 
 def _conv_data(call: Call) -> Cost:
@@ -84,7 +84,7 @@ def _average_pool(call: Call) -> Cost:
 
 
 def _added_up(call: Call) -> Cost:
-    """Every element of dy is added to where it came from."""
+    """Every element of dy is added to the element it came from."""
     return Cost(call.count(0), call.bytes_of(0, 1))
 
 
@@ -102,7 +102,7 @@ def _likelihood(call: Call) -> Cost:
 
 
 def _saving(forward: WorkRule) -> WorkRule:
-    """What the plain operator does; more is written."""
+    """The work of the plain operator, with more outputs written."""
 
     def rule(call: Call) -> Cost:
         return Cost(forward(call).flops)
@@ -111,20 +111,20 @@ def _saving(forward: WorkRule) -> WorkRule:
 
 
 def _through_time(gates: int) -> WorkRule:
-    """Inputs X, W, R, B, Y: back through all steps, to a first state only if there is one."""
+    """Backward through all steps; inputs X, W, R, B, Y, and an initial state if there is one."""
 
     def rule(call: Call) -> Cost:
         (steps, batch, length), (_, directions, _, hidden) = call.shape(0), call.shape(4)
         inside = steps if len(call.outs) > 2 else steps - 1
         products = 2 * batch * directions * gates * hidden * (steps * length + inside * hidden)
-        each = 4 * gates + 2 * TANH * (gates > 1)  # a gate's slope, and the cell's tanh again
+        each = 4 * gates + 2 * TANH * (gates > 1)  # slope per gate; tanh of the cell again
         return Cost(products + each * steps * directions * batch * hidden)
 
     return rule
 
 
 def _over_steps(gates: int) -> WorkRule:
-    """Gradients of the gates, X, Y."""
+    """Weight gradients over all steps; inputs are gate gradients, X, Y."""
 
     def rule(call: Call) -> Cost:
         (steps, batch, length), (_, directions, _, hidden) = call.shape(1), call.shape(2)
@@ -135,7 +135,7 @@ def _over_steps(gates: int) -> WorkRule:
 
 
 def attention_flops(pairs: float, key: float, value: float) -> float:
-    """FLOPs of attention's gradient over so many query-key pairs of all heads and samples."""
+    """FLOPs of attention's gradient over `pairs` query-key pairs of all heads and samples."""
     return pairs * (2 * (3 * key + 2 * value) + EXP + 6)
 
 
@@ -146,7 +146,7 @@ def _attention(call: Call) -> Cost:
 
 
 def _experts(saved: int, first: int, second: int) -> WorkRule:
-    """Of the data or of the weights: two FLOPs for each element of both matrices and each token."""
+    """Data or weight gradients: two FLOPs per element of both matrices and token."""
 
     def rule(call: Call) -> Cost:
         routed = call.shape(saved)[0]
@@ -171,8 +171,8 @@ def _gate_products(gates: int) -> dict[str, ProductRule]:
 
 
 def _recurrent_rows(name: str, gates: int) -> list[Operator]:
-    """The training form of a recurrent layer, and the gradients of its data and weights."""
-    found = _gate_products(gates)
+    """Rows for the training form of a recurrent layer, and its data and weight gradients."""
+    rules = _gate_products(gates)
     return [
         _forms.row(
             f"lydite:{name}Training",
@@ -185,13 +185,13 @@ def _recurrent_rows(name: str, gates: int) -> list[Operator]:
             f"lydite:{name}InputGrad",
             _through_time(gates),
             types=typed.data_gradient(name),
-            array=found["InputGrad"],
+            array=rules["InputGrad"],
         ),
         _gradients.row(
             f"lydite:{name}WeightGrad",
             _over_steps(gates),
             types=typed.weight_gradient(name),
-            array=found["WeightGrad"],
+            array=rules["WeightGrad"],
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Sampling of images: resizing, grids, regions, boxes."""
+"""Image sampling: resizing, grids, regions, boxes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lydite.graph.operators.operator import HOST, ZERO, Family, Operator
 from lydite.graph.operators.typing.contrib import like, nchwc_upsample
 
 _LERP = 3  # subtract, multiply, add
-_IOU = 12 + DIVIDE  # overlap and union of two boxes
-_POSITION = 2  # from an output coordinate to an input coordinate
+_IOU = 12 + DIVIDE  # intersection and union of two boxes
+_POSITION = 2  # map an output coordinate to an input coordinate
 
 
 def _taps(mode: str, scaled: int, widen: float) -> tuple[float, float]:
-    """Input elements per output element, and FLOPs per output element."""
+    """Input elements read and FLOPs, both per output element."""
     if mode == "nearest":
         return 1, 0
     if mode == "cubic":
@@ -31,7 +31,7 @@ def _taps(mode: str, scaled: int, widen: float) -> tuple[float, float]:
 
 
 def _resize(call: Call) -> Cost:
-    """Interpolated along each axis that changes; antialiasing widens the window when shrinking."""
+    """Interpolation along each axis that changes; antialiasing widens the window when shrinking."""
     before, after = call.shape(0), call.out_shape()
     if len(before) != len(after):
         raise NotKnownError
@@ -47,7 +47,7 @@ def _resize(call: Call) -> Cost:
 
 
 def _grid_sample(call: Call) -> Cost:
-    """Positions once per place, interpolation once per channel."""
+    """Positions are computed once per location, interpolation once per channel."""
     dims = len(call.shape(0)) - 2
     mode = call.text("mode", "linear")
     taps, flops = _taps(mode, dims, 1)
@@ -58,12 +58,12 @@ def _grid_sample(call: Call) -> Cost:
 
 
 def _affine_grid(call: Call) -> Cost:
-    """A row of theta times every position of the grid."""
+    """A row of theta is multiplied with every grid position."""
     return Cost(2 * call.shape(0)[-1] * call.out_count())
 
 
 def _roi_align(call: Call) -> Cost:
-    """Each bin averages (or takes the largest of) bilinear samples; the default ratio gives 4."""
+    """Each bin averages (or takes the maximum of) bilinear samples; 4 at the default ratio."""
     ratio = call.integer("sampling_ratio", 0)
     samples = ratio**2 if ratio else 4
     each = samples * (3 * _LERP + 2 * _POSITION + 1) + DIVIDE
@@ -77,7 +77,7 @@ def _crop_resize(call: Call) -> Cost:
 
 
 def _suppression(call: Call) -> Cost:
-    """Every class sorts its boxes, then compares each with those kept before it: half of them."""
+    """Each class sorts its boxes, then compares each with those kept: on average half of them."""
     batch, boxes, _ = call.shape(0)
     classes, kept = call.shape(1)[1], call.out_shape()[0]
     sort = boxes * math.ceil(math.log2(max(2, boxes)))

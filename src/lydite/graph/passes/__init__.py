@@ -1,8 +1,8 @@
-"""Passes: a graph goes in, another that computes the same (or nearly) comes out.
+"""Passes: functions from a graph to another that computes the same, exactly or approximately.
 
 in_precision(graph, "autocast-bfloat16")   # as torch.autocast casts
 in_precision(graph, "int8")                # QuantizeLinear and DequantizeLinear around products
-fused(graph)                               # as runtimes fuse, where no runtime can be asked
+fused(graph)                               # as runtimes fuse, without running one
 """
 
 from lydite.graph.passes.fuse import fused

@@ -3,9 +3,9 @@
     query, key, value: Reshape to heads, Transpose -> MatMul -> Div or Mul -> Add (mask) -> Softmax
     -> MatMul -> Transpose -> Reshape
 
-`with_attention` makes of it `com.microsoft:MultiHeadAttention` on the tensors before the reshapes,
-which then have no reader and go. `written_out` takes the standard's `Attention` apart, as it runs
-where no fused kernel keeps the scores on the chip.
+`with_attention` replaces these by `com.microsoft:MultiHeadAttention` on the tensors before the
+reshapes, which then have no reader and are removed. `written_out` does the reverse for the
+standard's `Attention`, as it runs without a fused kernel that keeps the scores on the chip.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _TO_HEADS = (0, 2, 1, 3)
 _TO_KEYS = (0, 2, 3, 1)
 
 SPARED = ("/scores", "/masked", "/softmax")
-"""Ends of the names of those operators of `written_out` whose results are [.., queries, keys]."""
+"""Name suffixes of the operators of `written_out` whose results are [..., queries, keys]."""
 REPEATED = (*SPARED, "/context")
-"""And of what selective recomputation repeats (arXiv:2205.05198, section 5)."""
+"""Name suffixes of those that selective recomputation repeats (arXiv:2205.05198, section 5)."""
 
 
 @dataclass(frozen=True)
 class _Match:
-    """One written-out attention: its last operator, and what goes into the fused one."""
+    """A matched attention: its last operator, and the inputs of the fused one."""
 
     end: Op
     query: str
@@ -43,7 +43,7 @@ class _Match:
 
 
 def with_attention(graph: Graph) -> Graph:
-    """The graph with `com.microsoft:MultiHeadAttention` where attention was written out."""
+    """The graph with `com.microsoft:MultiHeadAttention` in place of written-out attention."""
     matches = {
         match.end.name: match
         for op in graph.ops
@@ -72,7 +72,7 @@ def with_attention(graph: Graph) -> Graph:
 
 
 def _every_query(new: Rewriter, match: _Match) -> str:
-    """The mask with a row for each query, which the operator asks for."""
+    """The mask with a row for each query, as the fused operator requires."""
     mask = new.tensor(match.mask)
     queries = new.tensor(match.query).shape[1]
     if mask.shape[2] == queries:
@@ -124,7 +124,7 @@ def _match(graph: Graph, softmax: Op) -> _Match | None:
 
 
 def _scores(graph: Graph, name: str) -> tuple[Op | None, float, str]:
-    """The product of query and key, its scale, and the mask that is added."""
+    """The product of query and key, its scale, and the mask that is added to it."""
     op, mask, scale = graph.producers.get(name), "", 1.0
     if op is not None and op.qualified_type == "Add":
         fits = [len(graph.type_of(n).shape or ()) == 4 for n in op.inputs]
@@ -164,10 +164,10 @@ def _ints(op: Op, name: str) -> tuple[int, ...]:
 
 
 def written_out(graph: Graph) -> Graph:
-    """The graph with products, softmax and products where it had the standard's `Attention`.
+    """The graph with matrix products and a softmax in place of the standard's `Attention`.
 
     Raises:
-        GraphError: an `Attention` with a cache, a mask or a capped score.
+        GraphError: an `Attention` has a cache, a mask or capped scores.
     """
 
     masks: dict[tuple[int, int], Tensor] = {}
@@ -182,45 +182,51 @@ def written_out(graph: Graph) -> Graph:
 
 
 def _write_out(new: Rewriter, op: Op, masks: dict[tuple[int, int], Tensor]) -> None:
-    """Query, key and value [batch, length, heads x size] by heads; keys may have fewer heads."""
+    """Append products and softmax for query, key, value [batch, length, heads x size]."""
     if (
         any(op.inputs[3:])
         or len([name for name in op.outputs if name]) > 1
         or (op.attrs.get("softcap"))
     ):
         raise GraphError(
-            "attention with a cache, a mask or capped scores is not written out",
+            "attention with a cache, a mask or capped scores cannot be written out",
             where=f"{new.graph.name}: {op.name}",
         )
     g, name = new.g, op.name
     query, key, value = (new.tensor(n) for n in op.inputs[:3])
     if len(query.shape) != 3:
         raise GraphError("is not [batch, length, width]", where=f"{new.graph.name}: {op.name}")
-    heads, own = (_count(op, attr) for attr in ("q_num_heads", "kv_num_heads"))
+    heads, kv_heads = (_count(op, attr) for attr in ("q_num_heads", "kv_num_heads"))
     batch, length, width = (int(dim) for dim in query.shape)
     keys, size = int(key.shape[1]), width // heads
-    several = [heads // own] if heads != own else []
+    several = [heads // kv_heads] if heads != kv_heads else []
 
     def by_heads(x: Tensor, rows: int, group: list[int], last: tuple[int, int], to: str) -> Tensor:
-        shape = [batch, rows, own, *group, int(x.shape[-1]) // own // (group[0] if group else 1)]
+        shape = [
+            batch,
+            rows,
+            kv_heads,
+            *group,
+            int(x.shape[-1]) // kv_heads // (group[0] if group else 1),
+        ]
         axes = (0, 2, *(3 for _ in group), *((1, len(shape) - 1)[i] for i in last))
         sizes = g.constant(shape, f"{name}/{to}/shape")
         split = g.op("Reshape", x, sizes, name=f"{name}/{to}/heads")
         return g.op("Transpose", split, perm=list(axes), name=f"{name}/{to}")
 
-    one = [1 for _ in several]
+    ones = [1 for _ in several]
     factor: Any = op.attrs.get("scale") or size**-0.5
     scale = g.constant(factor, f"{name}/scale", query.type.dtype)
     scaled = g.op("Mul", query, scale, name=f"{name}/scaled")
     rows = by_heads(scaled, length, several, (0, 1), "query")
-    columns = by_heads(key, keys, one, (1, 0), "key")
+    columns = by_heads(key, keys, ones, (1, 0), "key")
     scores = g.op("MatMul", rows, columns, name=f"{name}/scores")
     if op.attrs.get("is_causal"):
         if (length, keys) not in masks:
             masks[length, keys] = _later(g, name, length, keys, query.type.dtype)
         scores = g.op("Add", scores, masks[length, keys], name=f"{name}/masked")
     shares = g.op("Softmax", scores, axis=-1, name=f"{name}/softmax")
-    values = by_heads(value, keys, one, (0, 1), "value")
+    values = by_heads(value, keys, ones, (0, 1), "value")
     mixed = g.op("MatMul", shares, values, name=f"{name}/context")
     back = [0, 2, 1, 3] if not several else [0, 3, 1, 2, 4]
     turned = g.op("Transpose", mixed, perm=back, name=f"{name}/back")
@@ -229,10 +235,10 @@ def _write_out(new: Rewriter, op: Op, masks: dict[tuple[int, int], Tensor]) -> N
 
 
 def _later(g: Builder, name: str, queries: int, keys: int, dtype: str) -> Tensor:
-    """[queries, keys]: 0, and far below it where a key comes after the query."""
-    own = g.constant(np.arange(queries)[:, None] + keys - queries, f"{name}/queries")
+    """Causal mask [queries, keys]: 0, but -1e4 for keys after the query."""
+    positions = g.constant(np.arange(queries)[:, None] + keys - queries, f"{name}/queries")
     others = g.constant(np.arange(keys), f"{name}/keys")
-    later = g.op("Less", own, others, name=f"{name}/later")
+    later = g.op("Less", positions, others, name=f"{name}/later")
     far, zero = (g.constant(v, f"{name}/far", dtype) for v in (-1e4, 0))
     return g.op("Where", later, far, zero, name=f"{name}/mask")
 

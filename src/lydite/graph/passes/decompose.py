@@ -1,4 +1,4 @@
-"""Operators replaced by primitives that compute the same."""
+"""Replacement of operators by primitives that compute the same."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from lydite.graph.tensor import Tensor
 
 
 def decomposed(graph: Graph, wanted: Callable[[Op], bool]) -> Graph:
-    """The graph with the operators that are `wanted` replaced, and what they become in turn.
+    """The graph with the `wanted` operators replaced by primitives, repeatedly until none is left.
 
-    An operator is replaced by its row's decomposition or by the function body that the ONNX
-    standard defines it by; one that has neither stays.
+    An operator is replaced by its row's decomposition or by its function body in the ONNX
+    standard; one that has neither stays.
 
     Raises:
-        GraphError: there is control flow beside an operator that is wanted.
+        GraphError: the graph has control flow besides a wanted operator.
     """
     for _ in range(_DEEPEST):
         if not any(wanted(op) and decomposes(op.qualified_type) for op in graph.ops):
@@ -36,11 +36,11 @@ def decomposed(graph: Graph, wanted: Callable[[Op], bool]) -> Graph:
                 _replace(new, op) if wanted(op) and decomposes(op.qualified_type) else new.keep(op)
             )
         )
-    raise GraphError("its decompositions do not end", where=graph.name)
+    raise GraphError("its operators decompose into each other without end", where=graph.name)
 
 
 _DEEPEST = 4
-"""Decompositions may hold operators that decompose: BiasGelu, then Gelu, then Erf."""
+"""Deepest chain of decompositions, such as BiasGelu into Gelu into Erf."""
 
 
 def _replace(new: Rewriter, op: Op) -> None:
@@ -82,7 +82,7 @@ def _from_standard(new: Rewriter, op: Op) -> list[Tensor]:
 
 
 def standard_body(op: Op, graph: Graph) -> Graph:
-    """The graph that ONNX's schema says an operator stands for.
+    """The function body that ONNX's schema gives for an operator, as a graph.
 
     Raises:
         GraphError: the schema has no body for this form of the operator.
@@ -115,5 +115,5 @@ def standard_body(op: Op, graph: Graph) -> Graph:
 
 
 def _defaults(op: Op, graph: Graph) -> dict[str, Attr]:
-    """Attributes that are left out: the inliner does not fill them in."""
+    """Default values of omitted attributes, which ONNX's inliner does not fill in."""
     return default_attrs(op.op_type, op.domain, graph.opsets.get(op.domain, 1))

@@ -1,4 +1,4 @@
-"""Eight-bit kernels: DequantizeLinear, an operator, QuantizeLinear become one operator."""
+"""Eight-bit kernels: DequantizeLinear, an operator and QuantizeLinear become one operator."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _KERNELS: dict[str, tuple[str, str]] = {
 """Domain and type of an operator's eight-bit form."""
 
 _BYTEWISE = ("MaxPool", "Reshape", "Flatten", "Transpose")
-"""Operators that work on quantised numbers as they are."""
+"""Operators that work directly on quantised values."""
 
 
 @dataclass(frozen=True)
 class _Group:
-    """What becomes one operator: what computes, what goes in dequantised, what comes out."""
+    """Operators that become one: the dequantised inputs, the operator, and what quantises it."""
 
     op: Op
     sources: tuple[Op, ...]
@@ -64,12 +64,12 @@ def _group(graph: Graph, op: Op) -> _Group | None:
     if any(s is None or s.op_type != "DequantizeLinear" for s in sources):
         return None
     behind = _behind(graph, op)
-    found = tuple(source for source in sources if source is not None)
-    return _Group(op, found, behind) if behind else None
+    dequantised = tuple(source for source in sources if source is not None)
+    return _Group(op, dequantised, behind) if behind else None
 
 
 def _behind(graph: Graph, op: Op) -> tuple[Op, ...]:
-    """The QuantizeLinear, and an activation before it where its range cuts off the same."""
+    """The QuantizeLinear, after an activation if its range clips to the same values."""
     readers = graph.consumers.get(op.outputs[0], [])
     if len(readers) == 1 and readers[0].op_type in FOLLOWS and op.op_type in _KERNELS:
         ends = graph.consumers.get(readers[0].outputs[0], [])
@@ -80,7 +80,7 @@ def _behind(graph: Graph, op: Op) -> tuple[Op, ...]:
 
 
 def _clips(graph: Graph, quantise: Op) -> bool:
-    """Whether a zero point of 0 cuts off what is negative."""
+    """Whether the zero point is 0, which clips negative values."""
     zero = graph.constant(quantise.inputs[2]) if len(quantise.inputs) > 2 else None
     return zero is not None and int(zero.item()) == 0
 

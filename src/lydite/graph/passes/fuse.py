@@ -1,8 +1,8 @@
-"""Operator fusion as runtimes do it, for devices whose runtime is not installed here.
+"""Operator fusion as runtimes do it, for devices whose runtime is not installed.
 
 In this order: batch normalisation into convolutions; attention written as products and a softmax
 into one operator; operators between quantised tensors into eight-bit kernels; an addition before a
-norm into the norm; bias and activation into convolutions and products. Fused operators have the
+normalisation into it; bias and activation into convolutions and products. Fused operators have the
 names that ONNX Runtime gives them (domain "com.microsoft").
 """
 
@@ -20,7 +20,7 @@ from lydite.graph.passes.rewrite import Rewriter
 FUSED = "com.microsoft"
 
 _ACTIVATIONS = ("Relu", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid", "Clip")
-"""Functions that convolutions and products take along."""
+"""Activations that are fused into convolutions and products."""
 
 _NORMS = {
     "LayerNormalization": "SkipLayerNormalization",
@@ -29,25 +29,25 @@ _NORMS = {
 
 
 def fused(graph: Graph) -> Graph:
-    """The graph as a runtime would run it; it computes the same.
+    """The graph after fusion; it computes the same.
 
     Raises:
-        GraphError: there is control flow.
+        GraphError: the graph has control flow.
     """
-    for one in (folded, with_attention, with_eight_bits, _with_skips, _with_activations):
-        graph = one(graph)
+    for fuse in (folded, with_attention, with_eight_bits, _with_skips, _with_activations):
+        graph = fuse(graph)
     return graph
 
 
 def only_reader(graph: Graph, name: str) -> Op | None:
-    """The single operator that reads a tensor which is no output; else None."""
+    """The single operator that reads a tensor, unless the tensor is a graph output; else None."""
     readers = graph.consumers.get(name, [])
     alone = len(readers) == 1 and name not in graph.outputs
     return readers[0] if alone and readers[0].inputs.count(name) == 1 else None
 
 
 def _with_activations(graph: Graph) -> Graph:
-    """Conv (+ residual) + activation, Gemm + activation, bias + Gelu."""
+    """Fuse Conv (+ residual) + activation, Gemm + activation, bias + Gelu."""
     taken: dict[str, list[Op]] = {}
     gone: set[str] = set()
     for op in graph.ops:
@@ -74,7 +74,7 @@ def _with_activations(graph: Graph) -> Graph:
 
 
 def _followers(graph: Graph, op: Op) -> list[Op]:
-    """The residual addition and the activation behind a product that can go into it."""
+    """The residual addition and the activation after a product that can be fused into it."""
     chain: list[Op] = []
     follower = only_reader(graph, op.outputs[0])
     if op.op_type == "Conv" and follower is not None and follower.qualified_type == "Add":
@@ -88,7 +88,7 @@ def _followers(graph: Graph, op: Op) -> list[Op]:
 
 
 def _parameters(graph: Graph, activation: Op) -> list[float] | None:
-    """An activation's numbers in the order in which fused operators list them."""
+    """An activation's parameters in the order in which fused operators list them."""
     attrs: dict[str, Any] = dict(activation.attrs)
     if activation.op_type == "LeakyRelu":
         return [attrs.get("alpha", 0.01)]
@@ -103,7 +103,7 @@ def _parameters(graph: Graph, activation: Op) -> list[float] | None:
 
 
 def _bias_gelu(graph: Graph, op: Op) -> list[Op]:
-    """An addition of one vector, then Gelu."""
+    """The addition of a vector and the Gelu after it, or an empty list."""
     if op.qualified_type != "Add" or len(graph.type_of(op.inputs[1]).shape or ()) != 1:
         return []
     follower = only_reader(graph, op.outputs[0])
@@ -117,7 +117,7 @@ def _emit(new: Rewriter, head: Op, chain: list[Op]) -> None:
         _put(new, "BiasGelu", head, list(head.inputs), last, {})
         return
     inputs = list(head.inputs)
-    if len(chain) == 2:  # the other side of the residual addition is the fourth input
+    if len(chain) == 2:  # the other operand of the residual addition is the fourth input
         other = next(name for name in chain[0].inputs if name != head.outputs[0])
         inputs = [*inputs, *[""] * (3 - len(inputs)), other]
     attrs: dict[str, Any] = {**head.attrs, "activation": last.op_type}
@@ -138,7 +138,7 @@ def _put(
 
 
 def _with_skips(graph: Graph) -> Graph:
-    """Add, then a norm over the last axis: one operator, which also gives the sum if it is read."""
+    """Fuse Add and a normalisation over the last axis; the sum is an output if it is read."""
     pairs: dict[str, Op] = {}
     for op in graph.ops:
         norm = _norm_behind(graph, op)
@@ -158,7 +158,7 @@ def _with_skips(graph: Graph) -> Graph:
 
 
 def _norm_behind(graph: Graph, op: Op) -> Op | None:
-    """The norm behind an addition of two tensors of one type, with nobody reading in between."""
+    """The normalisation that alone reads the sum of two tensors of the same type, else None."""
     if op.qualified_type != "Add" or len({str(t) for t in graph.input_types(op)}) != 1:
         return None
     if len(graph.type_of(op.outputs[0]).shape or ()) != 3 or op.outputs[0] in graph.outputs:

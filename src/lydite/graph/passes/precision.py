@@ -1,8 +1,8 @@
-"""Precision: the same net with other element types, as frameworks change them.
+"""Precision: the same network with other element types, as frameworks change them.
 
-- "float16", "bfloat16": everything, as `module.half()` does.
-- "autocast-float16", "autocast-bfloat16": weights stay float32 and are cast where a product needs
-  them; sums, norms and functions that lose digits stay float32. The lists are those of
+- "float16", "bfloat16": all tensors, as `module.half()` does.
+- "autocast-float16", "autocast-bfloat16": weights stay float32 and are cast for products; sums,
+  normalisations and functions that lose precision stay float32. The lists are those of
   torch.autocast (PyTorch 2.x, "CUDA Ops that can autocast").
 - "int8": see `lydite.graph.passes.quantise`.
 """
@@ -40,8 +40,8 @@ def in_precision(graph: Graph, precision: str) -> Graph:
     """The graph in one of `PRECISIONS`.
 
     Raises:
-        InputError: no such precision.
-        GraphError: an operator has no such type, or there is control flow.
+        InputError: there is no such precision.
+        GraphError: an operator does not support the type, or the graph has control flow.
     """
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
@@ -55,7 +55,7 @@ def in_precision(graph: Graph, precision: str) -> Graph:
 
 
 def _whole(graph: Graph, dtype: str) -> Graph:
-    """Every tensor of numbers, and casts to any other width of them."""
+    """The graph with floating-point tensors, and casts to other widths, converted to `dtype`."""
     changed = {
         name: _converted(init, dtype)
         for name, init in graph.initializers.items()
@@ -84,7 +84,7 @@ def _is_float(type_: TensorType) -> bool:
 
 
 def _steers(graph: Graph, name: str) -> bool:
-    """Factors of a resize are float32 whatever is resized."""
+    """Whether an input must stay float32, such as the scales of a resize."""
     return any(op.op_type in ("Resize", "Upsample") for op in graph.consumers.get(name, ()))
 
 
@@ -100,7 +100,7 @@ def _converted(init: Initializer, dtype: str) -> Initializer:
 
 
 def _cast_to(op: Op, graph: Graph, dtype: str) -> Op:
-    """What made numbers of another width makes them of this one."""
+    """The operator, with a cast to another floating-point width changed to `dtype`."""
     made = [t for t in graph.output_types(op) if _is_float(t)]
     if op.op_type == "Cast" and made:
         return replace(op, attrs={**op.attrs, "to": dtype_number(dtype)})
@@ -111,7 +111,7 @@ def _cast_to(op: Op, graph: Graph, dtype: str) -> Op:
 
 
 def _is_bias(graph: Graph, op: Op) -> bool:
-    """An addition that frameworks have inside their dense layer: of one vector to a product."""
+    """Whether an addition is a bias of a product, which frameworks compute in the dense layer."""
     if op.qualified_type != "Add":
         return False
     before = graph.producers.get(op.inputs[0])
@@ -121,7 +121,7 @@ def _is_bias(graph: Graph, op: Op) -> bool:
 
 
 class _Autocast:
-    """Appends casts where autocast would; each weight is cast once."""
+    """Appends casts as autocast does; each weight is cast once."""
 
     def __init__(self, dtype: str) -> None:
         self._low = dtype
@@ -141,7 +141,7 @@ class _Autocast:
         new.keep(op, [self._cast(new, t, wanted) for t in inputs])
 
     def _wanted(self, graph: Graph, op: Op, inputs: list[Tensor | None]) -> str | None:
-        """The type that all number inputs have to have; None to leave them."""
+        """The type that all floating-point inputs are cast to; None to leave them unchanged."""
         floats = {t.type.dtype for t in inputs if t is not None and _is_float(t.type)}
         if not floats or (op.domain and op.domain != "com.microsoft"):
             return None

@@ -1,9 +1,10 @@
-"""int8 by QuantizeLinear and DequantizeLinear around what runtimes have eight-bit kernels for.
+"""int8 by QuantizeLinear and DequantizeLinear around operators with eight-bit kernels.
 
-Weights are int8, symmetric, one scale for each output channel; activations uint8, one scale a
-tensor, with the zero in the middle or, where nothing is negative, at 0; biases int32. Softmax,
-norms, functions, embeddings and everything else stay float32: the choice of ONNX Runtime's static
-quantisation. Batch normalisations are folded first. Without calibration scales are placeholders.
+Weights are int8, symmetric, with one scale per output channel; activations are uint8 with one scale
+per tensor and the zero point at 128 or, for tensors without negative values, at 0; biases are
+int32. Softmax, normalisations, functions, embeddings and everything else stay float32, as in ONNX
+Runtime's static quantisation. Batch normalisations are folded first. Without calibration, scales
+are placeholders.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from lydite.opkey import TensorType
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 PASSING = ("MaxPool", "AveragePool", "GlobalAveragePool", "Add", "Mul", "Concat", "Resize")
-"""Operators that have eight-bit kernels besides the products."""
+"""Operators other than products that have eight-bit kernels."""
 
 FOLLOWS = ("Relu", "Clip")
-"""A product's output is quantised behind these, which cost nothing there."""
+"""Operators that fuse into a product at no cost; its output is quantised after them."""
 
 _KEEPS_SIGN = (
     "MaxPool",
@@ -40,21 +41,21 @@ _PLACEHOLDER = 1 / 32
 
 
 def quantised(graph: Graph, largest: Mapping[str, float] | None = None) -> Graph:
-    """The net in eight bits.
+    """The network in eight bits.
 
     Args:
-        graph: a float32 net.
-        largest: the largest magnitude of each activation, by tensor name of `folded(graph)`, from
-            a calibration; 4 where none is given.
+        graph: A float32 network.
+        largest: Largest magnitude of each activation from a calibration, by tensor name of
+            `folded(graph)`; 4 for activations that are not in it.
 
     Raises:
-        GraphError: there is control flow.
+        GraphError: the graph has control flow.
     """
     return _Quantiser(folded(upgraded(graph)), largest or {}).run()
 
 
 class _Quantiser:
-    """Appends pairs of quantising and back, one for each tensor."""
+    """Appends a pair of QuantizeLinear and DequantizeLinear for each tensor."""
 
     def __init__(self, graph: Graph, largest: Mapping[str, float]) -> None:
         self._graph, self._largest = graph, largest
@@ -90,7 +91,7 @@ class _Quantiser:
         return self._weight(new, op, name) if is_weight else new.tensor(name)
 
     def _output(self, new: Rewriter, name: str) -> None:
-        """Unless a function follows, or it leaves the net."""
+        """Quantise an output, unless an activation follows or it is a graph output."""
         readers = self._graph.consumers.get(name, [])
         followed = len(readers) == 1 and readers[0].op_type in FOLLOWS
         if readers and not followed and name not in self._graph.outputs:
@@ -109,7 +110,7 @@ class _Quantiser:
         return self._pairs[name]
 
     def _weight(self, new: Rewriter, op: Op, name: str) -> Tensor:
-        """int8; the output channels are the first axis, or the last of a plain product."""
+        """A weight in int8; output channels are the first axis, or the last of a plain product."""
         init = self._graph.initializers.get(name)
         if init is None or init.type.shape is None or len(init.type.shape) < 2:
             return new.tensor(name)
@@ -121,7 +122,7 @@ class _Quantiser:
         return self._pairs[name]
 
     def _bias(self, new: Rewriter, inputs: Sequence[Tensor | None]) -> Tensor | None:
-        """int32 with both scales multiplied, which products add before they scale."""
+        """A bias in int32, scaled by the product of both scales; products add it before scaling."""
         data, weight, bias = inputs[:3]
         init = self._graph.initializers.get(bias.name) if bias is not None else None
         if data is None or weight is None or bias is None or init is None or len(bias.shape) != 1:
@@ -145,7 +146,7 @@ class _Quantiser:
 
 
 def _never_negative(graph: Graph) -> set[str]:
-    """Tensors behind a rectifier, a sigmoid or a softmax, and what only moves or averages them."""
+    """Outputs of ReLU, sigmoid or softmax, and of operators that only move or average them."""
     tensors: set[str] = set()
     for op in graph.ops:
         low = graph.constant(op.inputs[1]) if op.op_type == "Clip" and len(op.inputs) > 1 else None
@@ -161,7 +162,7 @@ def _never_negative(graph: Graph) -> set[str]:
 
 
 def _channel_scales(init: Initializer, axis: int) -> np.ndarray:
-    """The largest weight of a channel is 127; placeholders where there are no numbers."""
+    """Scales that map a channel's largest weight to 127; placeholders if there are no values."""
     channels = int((init.type.shape or ())[axis])
     if not init.has_data:
         return np.full(channels, 1 / 128, np.float32)
@@ -171,7 +172,7 @@ def _channel_scales(init: Initializer, axis: int) -> np.ndarray:
 
 
 def _rounded(init: Initializer, scales: np.ndarray, axis: int, dtype: str = "int8") -> Initializer:
-    """The weight in integers, computed when somebody asks."""
+    """The weight in integers, computed when it is first read."""
     type_ = TensorType(dtype, init.type.shape)
     if not init.has_data:
         return Initializer(type_)

@@ -13,16 +13,16 @@ from lydite.graph.upgrade import OPSET, upgraded
 from lydite.opkey import TensorType
 
 Rewrite: TypeAlias = Callable[["Rewriter", Op], None]
-"""Appends what stands for an operator: `keep`, or other operators and `rename`."""
+"""Appends the replacement of an operator: `keep`, or other operators and `rename`."""
 
 
 class Rewriter:
-    """The graph under construction, and what has become of the old one's tensors.
+    """The graph under construction, and the new tensor for each old one.
 
     Args:
-        graph: the old graph.
-        opset: at least this version of the standard's operators.
-        initializers: the weights; the old graph's unless given.
+        graph: Old graph.
+        opset: Minimum version of the standard's operators.
+        initializers: Weights; None for those of the old graph.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Rewriter:
     ) -> None:
         if graph.functions or any(op.subgraphs for op in graph.ops):
             raise GraphError(
-                "has control flow or functions, which passes leave alone", where=graph.name
+                "has control flow or functions, which passes do not support", where=graph.name
             )
         self._moved = opset > graph.opsets.get("", 1)
         graph = upgraded(graph, min(opset, OPSET))
@@ -51,7 +51,7 @@ class Rewriter:
         self._now: dict[str, str] = {}
 
     def run(self, rewrite: Rewrite) -> Graph:
-        """The new graph; its outputs keep their names and types keep their places."""
+        """The new graph; its outputs keep their names, and their order."""
         for op in self.graph.ops:
             rewrite(self, op)
         outputs = [self.tensor(name) for name in self.graph.outputs]
@@ -66,7 +66,7 @@ class Rewriter:
         return [self.tensor(name) if name else None for name in op.inputs]
 
     def rename(self, old: str, new: Tensor) -> None:
-        """Readers of `old` read `new` from now on."""
+        """Make readers of `old` read `new` from now on."""
         self._now[old] = new.name
 
     def keep(self, op: Op, inputs: list[Tensor | None] | None = None) -> None:
@@ -76,7 +76,7 @@ class Rewriter:
         self.g.append(replace(op, inputs=names), self._same_types(op, taken))
 
     def _same_types(self, op: Op, taken: list[Tensor | None]) -> list[TensorType] | None:
-        """Types of its outputs, if it reads what it read before or numbers of the same type."""
+        """Types of its outputs, if its inputs are unchanged or have the same types; else None."""
         if len(taken) != len(op.inputs) or self._moved:
             return None
         for name, new in zip(op.inputs, taken, strict=True):
@@ -87,10 +87,10 @@ class Rewriter:
             if new.type != self.graph.type_of(name):
                 return None
             if new.name != name and not new.type.dtype.startswith(("float", "bfloat")):
-                return None  # sizes may hang on its values
-        found = [self.graph.tensors.get(name) for name in op.outputs]
-        known = [t for t in found if t is not None and t.shape is not None]
-        return known if len(known) == len(found) else None
+                return None  # sizes may depend on its values
+        types = [self.graph.tensors.get(name) for name in op.outputs]
+        known = [t for t in types if t is not None and t.shape is not None]
+        return known if len(known) == len(types) else None
 
 
 def _pruned(graph: Graph) -> Graph:

@@ -1,4 +1,4 @@
-"""Types of a whole graph, inferred anew, bodies of control flow included."""
+"""Types of a whole graph inferred again, including those of control-flow bodies."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _OPEN = "?"
 def typed(
     op: Op, visible: Mapping[str, TensorType], values: Values, opsets: Mapping[str, int]
 ) -> tuple[Op, list[TensorType]]:
-    """The operator, its bodies typed anew, and the types of its outputs.
+    """The operator with its bodies typed again, and the types of its outputs.
 
     Args:
-        op: an operator of any kind.
-        visible: types by name, those of enclosing graphs too.
-        values: known values by name.
-        opsets: opset by domain.
+        op: Operator of any type.
+        visible: Types by name, including those of enclosing graphs.
+        values: Known values by name.
+        opsets: Opset by domain.
     """
     ins = [visible.get(name, UNKNOWN) if name else None for name in op.inputs]
     known = [values.get(name) for name in op.inputs]
@@ -31,9 +31,9 @@ def typed(
         return op, infer_outputs(op, ins, known, opsets)
     rule = {"If": _if, "Loop": _loop, "Scan": _scan}.get(op.qualified_type)
     if rule is not None:
-        found = rule(op, ins, visible, values)
-        if found is not None:
-            return found
+        result = rule(op, ins, visible, values)
+        if result is not None:
+            return result
     scores = _scores(op, ins)
     op = _with_bodies(op, {name: scores for name in _bodies(op)}, visible, values)
     return op, infer_outputs(op, ins, known, opsets)
@@ -76,7 +76,7 @@ def _if(
 
 
 def _common(types: Sequence[TensorType]) -> TensorType:
-    """The type that covers all of these."""
+    """The most specific type that covers all given types."""
     first = types[0]
     for other in types[1:]:
         if other.dtype != first.dtype:
@@ -96,7 +96,7 @@ def _covering(
 def _loop(
     op: Op, ins: Sequence[TensorType | None], visible: Mapping[str, TensorType], values: Values
 ) -> tuple[Op, list[TensorType]] | None:
-    """What the loop carries keeps its type; sizes that a pass changes are open."""
+    """Loop-carried values keep their type; sizes that an iteration changes become unknown."""
     if not isinstance(op.attrs.get("body"), Graph):
         return None
     fixed = (TensorType("int64", ()), TensorType("bool", ()))
@@ -119,11 +119,11 @@ def _loop(
 def _scan(
     op: Op, ins: Sequence[TensorType | None], visible: Mapping[str, TensorType], values: Values
 ) -> tuple[Op, list[TensorType]] | None:
-    """States keep their type; slices lose the scanned axis, and results gain it."""
+    """States keep their type; scanned inputs lose the scanned axis, and outputs gain it."""
     slices, body = op.attrs.get("num_scan_inputs"), op.attrs.get("body")
     if not isinstance(slices, int) or not isinstance(body, Graph) or not 0 < slices <= len(ins):
         return None
-    if len(body.inputs) != len(ins):  # before opset 9 the lengths come first
+    if len(body.inputs) != len(ins):  # before opset 9, the sequence lengths come first
         return None
     states = [type_ or UNKNOWN for type_ in ins[:-slices]]
     axes = _axes(op, "scan_input_axes", slices)
@@ -142,7 +142,7 @@ def _axes(op: Op, name: str, count: int) -> list[int]:
 
 
 def _sliced(type_: TensorType, axis: int) -> tuple[TensorType, Dim]:
-    """One slice, and how many there are."""
+    """Type of one slice, and the number of slices."""
     shape = type_.shape
     if shape is None or not -len(shape) <= axis < len(shape):
         return TensorType(type_.dtype), _OPEN
@@ -162,7 +162,7 @@ def _filled(types: Sequence[TensorType], op: Op) -> list[TensorType]:
 
 
 def _scores(op: Op, ins: Sequence[TensorType | None]) -> list[TensorType]:
-    """What FlexAttention gives its functions: scores [batch, heads, queries, keys]."""
+    """Type that FlexAttention passes to its functions: scores [batch, heads, queries, keys]."""
     shapes = [type_.shape if type_ is not None else None for type_ in ins[:2]]
     if op.op_type != "FlexAttention" or len(shapes) < 2:
         return []
@@ -188,10 +188,10 @@ def retyped(
     """The graph with new input types, and every other type inferred from them.
 
     Args:
-        graph: a graph, or the body of an operator.
-        inputs: types of inputs; those that are not named keep theirs.
-        visible: types of the graphs around a body.
-        values: known values of the graphs around a body.
+        graph: A graph, or the body of an operator.
+        inputs: New types by input name; other inputs keep theirs.
+        visible: Types in the graphs that enclose a body.
+        values: Known values in the graphs that enclose a body.
     """
     tensors = {name: (visible or {}).get(name, UNKNOWN) for name in sorted(graph.outer)}
     tensors |= {name: graph.type_of(name) for name in graph.inputs} | dict(inputs)
@@ -200,15 +200,15 @@ def retyped(
     if values is not None:
         outer = {name: values.get(name) for name in graph.outer}
         known |= {name: value for name, value in outer.items() if value is not None}
-    own = Values(known, graph.opsets.get("", 1))
+    local_values = Values(known, graph.opsets.get("", 1))
     ops: list[Op] = []
     for op in graph.ops:
         if is_function_call(op, graph):
-            body = inlined(op, tensors, own, graph)
-            found = [body.type_of(n) if body else UNKNOWN for n in op.outputs]
+            body = inlined(op, tensors, local_values, graph)
+            types = [body.type_of(n) if body else UNKNOWN for n in op.outputs]
         else:
-            op, found = typed(op, tensors, own, graph.opsets)
-        tensors |= {name: type_ for name, type_ in zip(op.outputs, found, strict=True) if name}
-        own.record(op, tensors)
+            op, types = typed(op, tensors, local_values, graph.opsets)
+        tensors |= {name: type_ for name, type_ in zip(op.outputs, types, strict=True) if name}
+        local_values.record(op, tensors)
         ops.append(op)
     return replace(graph, ops=tuple(ops), tensors=tensors)

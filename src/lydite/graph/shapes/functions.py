@@ -1,4 +1,4 @@
-"""Calls of a model's own functions, as the graphs that they stand for."""
+"""Calls of model-local functions, inlined as graphs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from lydite.graph.shapes.propagate import Values
 from lydite.opkey import TensorType
 
 _READERS: list[Callable[[Any], Graph]] = []
-"""How an ONNX model is read. The reader infers types with this package, so it registers itself."""
+"""Reader of an ONNX model. It infers types with this package, so it registers itself here."""
 
 
 def reads_models(reader: Callable[[Any], Graph]) -> Callable[[Any], Graph]:
-    """Register how an ONNX model in memory becomes a graph."""
+    """Register the function that reads an ONNX model in memory as a graph."""
     _READERS[:] = [reader]
     return reader
 
 
 def is_function_call(op: Op, graph: Graph) -> bool:
-    """Whether an operator calls one of the model's own functions."""
+    """Whether an operator calls a model-local function."""
     return any(f.name == op.op_type and f.domain == op.domain for f in graph.functions)
 
 
 def inlined(op: Op, types: Mapping[str, TensorType], values: Values, around: Graph) -> Graph | None:
-    """The call of a function as the graph that it stands for; None if it does not fit."""
+    """The graph of a function call's body; None if the call does not fit the function."""
     from onnx import checker, inliner
 
     from lydite.graph.onnx_writer import model_to_proto

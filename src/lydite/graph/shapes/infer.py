@@ -1,4 +1,4 @@
-"""Output types of one operator: ONNX's own inference where it has one, a table where it has not.
+"""Output types of one operator, from ONNX's own inference or from the operator's row.
 
 Operators outside the standard (fused and blocked-layout ones of ONNX Runtime, gradients) are typed
 by their rows (see `lydite.graph.operators`).
@@ -22,7 +22,7 @@ from lydite.graph.operators import Known, Missing, operator
 from lydite.opkey import TensorType
 
 SMALL = 1024
-"""Constants of at most this many elements are kept in memory and steer inference."""
+"""Constants of at most this many elements are kept in memory and used for inference."""
 
 
 UPDATES = "ai.onnx.preview.training"
@@ -36,7 +36,7 @@ _REFUSED = (
     TypeError,
     ValueError,
 )
-"""What ONNX's inference and the rules raise on inputs that contradict an operator."""
+"""Exceptions of ONNX's inference and the rules for inputs that contradict an operator."""
 
 
 def infer_outputs(
@@ -47,26 +47,26 @@ def infer_outputs(
     *,
     strict: bool = False,
 ) -> list[TensorType]:
-    """Types of all outputs of `op`, in order ("" ones included).
+    """Types of all outputs of `op`, in order, omitted ones ("") included.
 
     Args:
-        op: the operator; its subgraphs must be typed already.
-        inputs: a type per input, None for one that is left out.
-        values: small constant values per input, None where unknown.
-        opsets: opset by domain.
-        strict: raise instead of answering UNKNOWN.
+        op: Operator, whose subgraphs must be typed already.
+        inputs: Type of each input, None for an omitted one.
+        values: Small constant value of each input, None if unknown.
+        opsets: Opset by domain.
+        strict: Whether to raise instead of returning UNKNOWN.
 
     Raises:
-        GraphError: `strict`, and the shapes contradict the operator or nothing is known of it.
+        GraphError: with `strict`, if the shapes contradict the operator or no rule types it.
     """
     rule = _typing_rule(op)
     try:
-        if op.domain == UPDATES and rule is not None:  # ONNX's own know no half precision
+        if op.domain == UPDATES and rule is not None:  # ONNX's own do not support half precision
             return _padded(rule(op, inputs, None), len(op.outputs))
         if schema(op.op_type, op.domain, opsets.get(op.domain, 1)) is not None:
-            found = _by_schema(op, inputs, values, opsets, rule is not None)
-            if found is not None:
-                return found
+            types = _by_schema(op, inputs, values, opsets, rule is not None)
+            if types is not None:
+                return types
         if rule is not None:
             return _padded(rule(op, inputs, _delegate(opsets, values)), len(op.outputs))
         if op.domain == "":  # ONNX Runtime emits some newer operators under older opsets
@@ -76,7 +76,7 @@ def infer_outputs(
             raise GraphError(_reason(error, inputs), where=f"{op.name} ({op.op_type})") from error
         return [UNKNOWN] * len(op.outputs)
     if strict:
-        raise GraphError("no rule knows its output types", where=f"{op.name} ({op.op_type})")
+        raise GraphError("no rule for its output types", where=f"{op.name} ({op.op_type})")
     return [UNKNOWN] * len(op.outputs)
 
 
@@ -87,18 +87,18 @@ def _by_schema(
     opsets: Mapping[str, int],
     has_rule: bool,
 ) -> list[TensorType] | None:
-    """What ONNX infers; None where the row's own rule is to be asked instead."""
+    """Types that ONNX infers; None if the row's own rule has to be used instead."""
     try:
-        found = _by_onnx(op, inputs, values, opsets)
+        types = _by_onnx(op, inputs, values, opsets)
     except _REFUSED:
         if has_rule:
             return None
         raise
-    return found if not has_rule or (found and found[0].shape is not None) else None
+    return types if not has_rule or (types and types[0].shape is not None) else None
 
 
 def _typing_rule(op: Op) -> Callable[..., list[TensorType]] | None:
-    """The row's own rule; None where ONNX's inference or nothing types the operator."""
+    """The row's own rule; None if ONNX's inference or nothing types the operator."""
     row = operator(op.qualified_type)
     if row is None or isinstance(row.types, Known | Missing):
         return None
@@ -117,7 +117,7 @@ def _padded(types: Sequence[TensorType], count: int) -> list[TensorType]:
 def _delegate(
     opsets: Mapping[str, int], values: Sequence[np.ndarray | None]
 ) -> Callable[..., list[TensorType]]:
-    """For rules that say "as that standard operator"."""
+    """The `std` argument of rules that type an operator like a standard one."""
     latest = {**opsets, "": max(opsets.get("", 0), 13)}
 
     def as_standard(
@@ -163,7 +163,7 @@ def _by_onnx(
         for n, v in zip(op.inputs, values, strict=False)
         if n and v is not None and v.size <= SMALL
     }
-    found = shape_inference.infer_node_outputs(
+    inferred = shape_inference.infer_node_outputs(
         op_schema,
         node,
         types,
@@ -171,7 +171,7 @@ def _by_onnx(
         opset_imports=[helper.make_opsetid(d, v) for d, v in opsets.items()],
         ir_version=IR_VERSION,
     )
-    return [type_from_proto(found[n]) if n in found else UNKNOWN for n in op.outputs]
+    return [type_from_proto(inferred[n]) if n in inferred else UNKNOWN for n in op.outputs]
 
 
 def _body_to_proto(graph: Graph) -> onnx.GraphProto:

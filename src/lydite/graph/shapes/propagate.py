@@ -1,4 +1,4 @@
-"""Small known values, followed through the operators that compute shapes."""
+"""Small known values, propagated through the operators that compute shapes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REFUSED = (
     AttributeError,
     ArithmeticError,
 )
-"""What the reference raises on inputs that contradict an operator."""
+"""Exceptions of the reference evaluator for inputs that contradict an operator."""
 
 
 def _folds(op: Op) -> bool:
@@ -29,29 +29,29 @@ def _folds(op: Op) -> bool:
 
 
 class Values:
-    """Known small tensors by name; shapes become values at `Shape` and are computed on from there.
+    """Known small tensors by name, starting at the outputs of `Shape` with known sizes.
 
-    What exporters write for a dynamic reshape (Shape, Gather, Mul, Concat) is folded here, so that
-    the types behind it are known once the input sizes are.
+    The operators that exporters write for a dynamic reshape (Shape, Gather, Mul, Concat) are
+    folded here, so that the types that depend on them are known once the input sizes are.
 
     Args:
-        known: values that are given.
-        opset: version of the standard's operators.
+        known: Initial values.
+        opset: Version of the standard's operators.
     """
 
     def __init__(self, known: Mapping[str, np.ndarray], opset: int) -> None:
         self._known, self._opset = dict(known), opset
 
     def get(self, name: str) -> np.ndarray | None:
-        """The value of a tensor, None where it is not known."""
+        """Value of a tensor, None if it is unknown."""
         return self._known.get(name)
 
     def learn(self, name: str, value: np.ndarray) -> None:
-        """A tensor's value, told from outside."""
+        """Set the value of a tensor."""
         self._known[name] = value
 
     def record(self, op: Op, types: Mapping[str, TensorType]) -> None:
-        """Learn the outputs of `op` where they follow from what is known."""
+        """Record the outputs of `op` if they follow from known values."""
         if op.domain or not op.outputs:
             return
         if op.op_type == "Constant":
@@ -85,7 +85,7 @@ class Values:
 
 
 def _evaluated(op: Op, inputs: Mapping[str, np.ndarray], opset: int) -> list[object]:
-    """Outputs as ONNX's reference computes them; nothing where it cannot."""
+    """Outputs computed by ONNX's reference evaluator; empty if it fails."""
     from onnx import helper
     from onnx.reference import ReferenceEvaluator
 
@@ -101,7 +101,7 @@ def _evaluated(op: Op, inputs: Mapping[str, np.ndarray], opset: int) -> list[obj
     )
     try:
         with np.errstate(all="ignore"):
-            found = ReferenceEvaluator(function).run(op.outputs, dict(inputs), attributes={})
+            outputs = ReferenceEvaluator(function).run(op.outputs, dict(inputs), attributes={})
     except (
         ValueError,
         TypeError,
@@ -112,4 +112,4 @@ def _evaluated(op: Op, inputs: Mapping[str, np.ndarray], opset: int) -> list[obj
         ArithmeticError,
     ):
         return []
-    return list(found)
+    return list(outputs)

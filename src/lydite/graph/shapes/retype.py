@@ -1,4 +1,4 @@
-"""Other sizes for a graph: symbolic ones bound, another batch."""
+"""Change of a graph's sizes: bind symbolic ones, or set another batch size."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lydite.opkey import TensorType
 
 
 def bind_dims(graph: Graph, dims: Mapping[str, int]) -> Graph:
-    """The graph with symbolic input sizes bound by name and every type inferred anew.
+    """The graph with symbolic input sizes bound by name and every type inferred again.
 
     Raises:
-        InputError: a name that the graph lacks, or a size below 1.
+        InputError: the graph has no such symbolic size, or a size is below 1.
     """
     for name, size in dims.items():
         if name not in graph.open_dims:
@@ -37,17 +37,17 @@ def _bound(type_: TensorType, dims: Mapping[str, int]) -> TensorType:
 
 
 def rebatched(graph: Graph, batch: int) -> Graph:
-    """The graph with another batch: the first size that its inputs share.
+    """The graph with another batch size, which is the first size that all its inputs share.
 
     Raises:
-        InputError: an operator in it holds the old batch (named).
+        InputError: an operator fixes the old batch size; the error names it.
     """
     shapes = [graph.type_of(name).shape for name in graph.inputs]
     sizes = {shape[0] if shape else None for shape in shapes}
     size = sizes.pop() if len(sizes) == 1 else None
     if size is None:
         raise InputError(
-            "its inputs share no first size, so that it has no batch", where=graph.name
+            "its inputs do not share a first size, so it has no batch", where=graph.name
         )
     if size == batch:
         return graph
@@ -58,20 +58,20 @@ def rebatched(graph: Graph, batch: int) -> Graph:
         name: replace(type_, shape=(batch, *(type_.shape or ())[1:]))
         for name, type_ in types.items()
     }
-    found = retyped(_reshaping(graph, size, batch), inputs)
-    for op in found.ops:
-        if _holds_batch(op, found, graph):
+    changed = retyped(_reshaping(graph, size, batch), inputs)
+    for op in changed.ops:
+        if _holds_batch(op, changed, graph):
             raise InputError(
-                f"its batch of {size} is fixed: {op.name} ({op.op_type}) holds it",
+                f"its batch of {size} is fixed by {op.name} ({op.op_type})",
                 where=graph.name,
                 allowed=f"a batch of {size}",
                 hint="export it with a symbolic batch",
             )
-    return found
+    return changed
 
 
 def _reshaping(graph: Graph, size: int, batch: int) -> Graph:
-    """With the new batch in constants that make (batch, ...) of what moves with the inputs."""
+    """The graph with the new batch in constants for shapes (batch, ...) that follow the inputs."""
     weights, moving = dict(graph.initializers), set(graph.inputs)
     ops: list[Op] = []
     for op in graph.ops:
@@ -94,14 +94,14 @@ def _reshaping(graph: Graph, size: int, batch: int) -> Graph:
     return replace(graph, ops=tuple(ops), initializers=weights, tensors=tensors)
 
 
-def _holds_batch(op: Op, found: Graph, before: Graph) -> bool:
-    """Whether an operator did not follow the batch: its types are lost, or elements are."""
+def _holds_batch(op: Op, changed: Graph, before: Graph) -> bool:
+    """Whether an operator did not follow the new batch: its types or elements do not match."""
     for name in filter(None, op.outputs):
-        if found.type_of(name).shape is None and before.type_of(name).shape is not None:
+        if changed.type_of(name).shape is None and before.type_of(name).shape is not None:
             return True
-        if name in before.outputs and found.type_of(name) == before.type_of(name):
+        if name in before.outputs and changed.type_of(name) == before.type_of(name):
             return True
     if op.op_type != "Reshape":
         return False
-    source, target = found.type_of(op.inputs[0]), found.type_of(op.outputs[0])
+    source, target = changed.type_of(op.inputs[0]), changed.type_of(op.outputs[0])
     return source.numel != target.numel

@@ -3,7 +3,7 @@
     step = training_step(build_model("resnet50", batch=32), optimizer="adam")
     step.graph                      # forward, loss, backward, optimiser: a Graph like any other
     step.gradients["conv.weight"]   # the tensor that holds a weight's gradient
-    memory_of(step).peak_bytes      # and what it is made of
+    memory_of(step).peak_bytes      # and `at_peak`, its parts by kind
 
 Gradient operators that ONNX does not have live in the domain "lydite"; docs/reference/training.md
 lists them.

@@ -1,4 +1,4 @@
-"""Losses: what is minimised, built behind a model's outputs, and where its gradient begins."""
+"""Losses: appended to a model's outputs, and minimised."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cross_entropy(g: Builder, outputs: Sequence[Tensor]) -> Tensor:
         scores.shape[:-1] if len(scores.shape) == 3 else (scores.shape[0], *scores.shape[2:])
     )
     labels = g.input(LABELS, labels_shape, "int64")
-    if len(scores.shape) == 3:  # tokens of all samples are rows
+    if len(scores.shape) == 3:  # the tokens of all samples become rows
         rows = scores.shape[0] * scores.shape[1]
         scores = g.op("Reshape", scores, g.constant([rows, scores.shape[2]]), name="loss/reshape")
         labels = g.op("Reshape", labels, g.constant([rows]), name="loss/reshape")
@@ -49,28 +49,28 @@ def total(g: Builder, outputs: Sequence[Tensor]) -> Tensor:
 
 
 def _numbers(g: Builder, outputs: Sequence[Tensor]) -> list[Tensor]:
-    """The outputs that a loss can be made of, in float32 where they differ in type.
+    """The outputs that a loss can be computed from, cast to float32 if their types differ.
 
     Raises:
         GraphError: there is none.
     """
-    found = [out for out in outputs if "float" in out.type.dtype]
-    if not found:
-        raise GraphError("no output of numbers that a loss could be made of", where=g.name)
-    if len({out.type.dtype for out in found}) == 1:
-        return found
+    outputs_used = [out for out in outputs if "float" in out.type.dtype]
+    if not outputs_used:
+        raise GraphError("no floating-point output to compute a loss from", where=g.name)
+    if len({out.type.dtype for out in outputs_used}) == 1:
+        return outputs_used
     number = dtype_number("float32")
     return [
         out if out.type.dtype == "float32" else g.op("Cast", out, to=number, name="loss/cast")
-        for out in found
+        for out in outputs_used
     ]
 
 
 def _added(g: Builder, parts: Sequence[Tensor]) -> Tensor:
-    found = parts[0]
+    total = parts[0]
     for part in parts[1:]:
-        found = g.op("Add", found, part, name="loss")
-    return found
+        total = g.op("Add", total, part, name="loss")
+    return total
 
 
 LOSSES: dict[str, Callable[[Builder, Sequence[Tensor]], Tensor]] = {
@@ -81,6 +81,6 @@ LOSSES: dict[str, Callable[[Builder, Sequence[Tensor]], Tensor]] = {
 
 
 def usual_loss(outputs: Sequence[TensorType]) -> str:
-    """Cross entropy for one matrix of scores (or one for every token), else mean square."""
+    """Cross entropy for a single matrix of scores (or one per token), else mean square."""
     single = len(outputs) == 1 and len(outputs[0].shape or ()) in (2, 3)
     return "cross_entropy" if single else "mean_square"

@@ -57,7 +57,7 @@ class Memory:
 
 
 def memory_of(what: TrainingStep | Graph) -> Memory:
-    """Memory of a training step, or of a net in inference.
+    """Memory of a training step, or of a model in inference.
 
     Raises:
         GraphError: a tensor's size is not known, or the graph has no operators.
@@ -73,7 +73,7 @@ def memory_of(what: TrainingStep | Graph) -> Memory:
     kinds = _kinds(graph, step)
     rows = {kind: np.zeros(len(graph.ops) + 1) for kind in KINDS}
     sizes = {name: _bytes(graph, name) for name in first}
-    for name in (name for op in graph.ops for name in _cache(op)):  # it comes out longer
+    for name in (name for op in graph.ops for name in _cache(op)):  # the output is longer
         sizes[root[name]] = max(sizes[root[name]], _bytes(graph, name))
     for name, start in first.items():
         size, row = sizes[name], rows[kinds.get(name, "temporaries")]
@@ -86,13 +86,13 @@ def memory_of(what: TrainingStep | Graph) -> Memory:
 
 
 def _update_temporaries(graph: Graph, step: TrainingStep) -> np.ndarray:
-    """What an optimiser's update holds besides its operands, by operator."""
+    """Bytes that each operator of an update holds besides its operands: float64[ops]."""
     count = OPTIMIZERS[str(step.optimizer)].temporaries
-    found = np.zeros(len(graph.ops))
+    temporaries = np.zeros(len(graph.ops))
     for i, op in enumerate(graph.ops):
         if step.phases[op.name] == "optimizer":
-            found[i] = count * _bytes(graph, op.outputs[0])
-    return found
+            temporaries[i] = count * _bytes(graph, op.outputs[0])
+    return temporaries
 
 
 def saved_for_backward(step: TrainingStep) -> dict[str, float]:
@@ -106,12 +106,12 @@ def saved_for_backward(step: TrainingStep) -> dict[str, float]:
     read = {
         root[name] for op in graph.ops if step.phases[op.name] in late for name in op.inputs if name
     }
-    found: dict[str, float] = {}
+    saved: dict[str, float] = {}
     for op in graph.ops:
         if step.phases[op.name] in ("forward", "loss"):
-            own = [name for name in op.outputs if name and root[name] == name and name in read]
-            found[op.name] = sum(_bytes(graph, name) for name in own)
-    return found
+            outputs = [name for name in op.outputs if name and root[name] == name and name in read]
+            saved[op.name] = sum(_bytes(graph, name) for name in outputs)
+    return saved
 
 
 def _bytes(graph: Graph, name: str) -> float:
@@ -122,7 +122,7 @@ def _bytes(graph: Graph, name: str) -> float:
 
 
 def _storages(graph: Graph, step: TrainingStep | None) -> dict[str, str]:
-    """By tensor, the tensor whose storage it lies in."""
+    """Name of the tensor whose storage each tensor uses, by tensor name."""
     root: dict[str, str] = {name: name for name in (*graph.inputs, *graph.initializers)}
     for op in graph.ops:
         shared = dict(step.in_place.get(op.name, ())) if step is not None else {}
@@ -144,7 +144,7 @@ def _cache(op: Op) -> dict[str, str]:
 def _lifetimes(
     graph: Graph, root: Mapping[str, str], kept: Sequence[str]
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """By storage, the first and the last operator while which it is alive."""
+    """Index of the first and the last operator during which each storage is in use."""
     end = len(graph.ops) - 1
     first = dict.fromkeys([*graph.inputs, *graph.initializers], 0)
     last = dict.fromkeys([*graph.inputs, *graph.initializers], end)
@@ -171,9 +171,9 @@ def _kinds(graph: Graph, step: TrainingStep | None) -> dict[str, str]:
 
 
 def _aliases(op: Op) -> bool:
-    """Whether the output is a window into the first input.
+    """Whether the output is a view of the first input.
 
-    Transposing makes a copy here: the product or reshape behind it needs the numbers in order.
+    A transpose makes a copy here: the product or reshape after it needs contiguous values.
     """
     row = operator(op.qualified_type)
     return row is not None and row.aliases

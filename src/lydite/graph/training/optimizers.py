@@ -1,7 +1,7 @@
-"""Optimiser steps: one operator for each weight, its states beside it.
+"""Optimiser updates: one operator per weight, with its state tensors.
 
-ONNX's own Adam, Adagrad and Momentum (domain ai.onnx.preview.training) where they fit; plain
-descent is `lydite:GradientDescent`. All of them write in place.
+ONNX's own Adam, Adagrad and Momentum (domain ai.onnx.preview.training) are used for the optimisers
+that they fit; gradient descent is `lydite:GradientDescent`. All of them write in place.
 """
 
 from __future__ import annotations

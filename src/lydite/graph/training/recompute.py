@@ -1,8 +1,8 @@
 """Recomputation: only the inputs of forward segments are kept in memory.
 
-Segments are cut where a single tensor crosses (the input of a block), so that they save about the
+Segments are cut where a single tensor crosses (the input of a block), such that they save about the
 same number of bytes for the backward pass (Chen et al., Training Deep Nets with Sublinear Memory
-Cost, arXiv:1604.06174). The tensors of the last segment are needed at once and are kept.
+Cost, arXiv:1604.06174). The tensors of the last segment are needed immediately and are kept.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ class Recall:
         return bisect.bisect_right(self._cuts, self._index[op.name])
 
     def _missing(self, name: str) -> list[Op]:
-        """Operators to repeat for a tensor, in order; those that were repeated before are not."""
+        """Operators to repeat for a tensor, in order, without those repeated before."""
         assert self._kept is not None
-        found: dict[str, Op] = {}
+        needed: dict[str, Op] = {}
         open_names = [name]
         while open_names:
             current = open_names.pop()
             op = self._forward.producers.get(current)
-            if op is None or current in self._kept or current in self._again or op.name in found:
+            if op is None or current in self._kept or current in self._again or op.name in needed:
                 continue
-            found[op.name] = op
+            needed[op.name] = op
             open_names += [n for n in op.inputs if n]
-        return sorted(found.values(), key=lambda op: self._index[op.name])
+        return sorted(needed.values(), key=lambda op: self._index[op.name])
 
     def _repeat(self, op: Op) -> None:
         inputs = [self._g.tensor(self._again.get(n, n)) if n else None for n in op.inputs]
@@ -86,17 +86,19 @@ class Recall:
 
 
 def cut_points(forward: Graph, segments: int) -> list[int]:
-    """Positions of the operators that begin a segment, the first left out.
+    """Positions of the operators that begin a segment, without the first segment.
 
     Raises:
-        InputError: the net has fewer places that one tensor crosses.
+        InputError: the graph has fewer places that a single tensor crosses.
     """
     places = _crossed_once(forward)
     if segments - 1 > len(places):
         raise InputError(
             f"cannot cut into {segments} segments",
             where=forward.name,
-            allowed=f"2 to {len(places) + 1}" if places else "none: no tensor stands alone",
+            allowed=f"2 to {len(places) + 1}"
+            if places
+            else "none: no place is crossed by a single tensor",
         )
     saved = [0.0]
     for op in forward.ops:
@@ -111,7 +113,7 @@ def cut_points(forward: Graph, segments: int) -> list[int]:
 
 
 def _crossed_once(forward: Graph) -> list[int]:
-    """Positions before which exactly one computed tensor is made that is still read afterwards.
+    """Positions at which exactly one computed tensor, made before and read afterwards, is alive.
 
     Tensors that follow from inputs alone in a few bytes (masks, positions) do not count.
     """
@@ -135,9 +137,9 @@ def _crossed_once(forward: Graph) -> list[int]:
 
 
 def _positions(change: Sequence[int], count: int) -> list[int]:
-    alive, found = 0, []
+    alive, positions = 0, []
     for position in range(count):
         alive += change[position]
         if alive == 1 and position:
-            found.append(position)
-    return found
+            positions.append(position)
+    return positions

@@ -50,7 +50,7 @@ class TrainingStep(OneLine):
         return [op for op in self.graph.ops if self.phases[op.name] == phase]
 
     def headline(self) -> str:
-        """Name, loss and optimizer."""
+        """Name, number of operators, loss and optimiser, in one line."""
         return (
             f"{self.graph.name}: {len(self.graph.ops)} operators, loss {self.loss}, "
             f"optimizer {self.optimizer or 'none'}"
@@ -60,23 +60,23 @@ class TrainingStep(OneLine):
 def training_step(
     graph: Graph, *, loss: str | None = None, optimizer: str | None = None, recompute: int = 0
 ) -> TrainingStep:
-    """The training step of a net.
+    """The training step of a model.
 
     Every trained weight (see `Graph.parameters`) gets a gradient. Operators that save something for
     it take their training form: batch normalisation uses the batch's own statistics.
 
     Args:
-        graph: a net of static shapes; its dropout stays off.
-        loss: one of `LOSSES`; None takes cross entropy for a single matrix of scores (or one per
+        graph: A network with static shapes; its dropout stays off.
+        loss: One of `LOSSES`; None takes cross entropy for a single matrix of scores (or one per
             token), else the mean squared difference to targets; "given": the output is the loss.
-        optimizer: one of `OPTIMIZERS`; None stops at the gradients.
-        recompute: forward segments whose inner tensors are dropped and computed again when the
-            backward pass needs them (Chen et al., arXiv:1604.06174); 0 keeps everything.
+        optimizer: One of `OPTIMIZERS`; None stops at the gradients.
+        recompute: Number of forward segments whose inner tensors are dropped and recomputed in the
+            backward pass (Chen et al., arXiv:1604.06174); 0 keeps everything.
 
     Raises:
         InputError: an unknown loss or optimiser.
-        GraphError: an operator without a gradient lies between a weight and the loss (all of them
-            are named), a size is open, or there is nothing to train.
+        GraphError: an operator without a gradient lies between a weight and the loss (the error
+            names all), a size is unknown, or there is nothing to train.
     """
     if optimizer is not None and optimizer not in OPTIMIZERS:
         raise unknown_name("optimizer", optimizer, OPTIMIZERS)
@@ -84,7 +84,7 @@ def training_step(
         raise unknown_name("loss", loss, LOSSES)
     if graph.open_dims:
         raise GraphError(
-            f"training needs every size; open: {', '.join(graph.open_dims)}",
+            f"training needs every size; unknown: {', '.join(graph.open_dims)}",
             where=graph.name,
             hint="bind symbolic sizes with --dim NAME=SIZE",
         )
@@ -93,8 +93,8 @@ def training_step(
     whole = with_loss(graph, loss)
     forward = _saving(whole)
     g = Builder.on(forward, f"{graph.name}-train")
-    own = {op.name for op in graph.ops}
-    phases = {op.name: "forward" if op.name in own else "loss" for op in forward.ops}
+    own_names = {op.name for op in graph.ops}
+    phases = {op.name: "forward" if op.name in own_names else "loss" for op in forward.ops}
     lost = g.tensor(forward.outputs[0])
     built = g.build(lost)
     walk = _Backward(g, built, Recall(g, forward, recompute, phases))
@@ -119,7 +119,7 @@ def training_step(
 
 
 def with_loss(graph: Graph, loss: str) -> Graph:
-    """The net with a loss behind it, its single output; "given" where that is one already.
+    """The network with a loss as its single output; unchanged for "given".
 
     Raises:
         GraphError: the outputs do not fit the loss.
@@ -169,11 +169,12 @@ class _Backward:
         self.in_place: dict[str, list[tuple[str, str]]] = {}
 
     def run(self, loss: Tensor, parameters: Sequence[str]) -> dict[str, Tensor]:
-        """Gradients by weight, in the order in which they are finished."""
+        """Gradients by weight, in the order in which they are completed."""
         needed = self._needed(parameters)
         if loss.name not in needed:
             raise GraphError(
-                "no weight leads to the loss: nothing to train", where=self._graph.name
+                "the loss depends on no weight, so there is nothing to train",
+                where=self._graph.name,
             )
         trained, done = set(parameters), {}
         readers = {name: sum(op.inputs.count(name) for op in self._graph.ops) for name in trained}
@@ -192,13 +193,13 @@ class _Backward:
     def _one(self, op: Op, dys: Sequence[Tensor | None], needed: set[str]) -> None:
         wanted = [name in needed for name in op.inputs]
         call = GradientCall(self._g, op, dys, wanted, self._recall)
-        found = facet(op.qualified_type, "gradient")(call)
-        for name, gradient in zip(op.inputs, found, strict=False):
+        gradients = facet(op.qualified_type, "gradient")(call)
+        for name, gradient in zip(op.inputs, gradients, strict=False):
             if gradient is not None and name in needed:
                 self._add(name, gradient, op)
 
     def _add(self, name: str, gradient: Tensor, op: Op) -> None:
-        """Summed in place with what other readers of the tensor gave, as autograd does."""
+        """Add a gradient in place to those from other readers of the tensor, as autograd does."""
         before = self._found.get(name)
         if before is None:
             self._found[name] = gradient
@@ -208,7 +209,7 @@ class _Backward:
         self._found[name] = total
 
     def _needed(self, parameters: Sequence[str]) -> set[str]:
-        """Tensors that a weight leads to: those whose gradient the walk computes."""
+        """Tensors that depend on a weight: those whose gradients are computed."""
         needed, unknown = set(parameters), []
         for op in self._graph.ops:
             gradient = _gradient(op)
@@ -232,12 +233,12 @@ def _gradient(op: Op) -> Any:
 
 
 def _needs_primitives(op: Op) -> bool:
-    """Operators whose gradient follows from what they decompose into."""
+    """Whether an operator's gradient follows from its decomposition."""
     return _gradient(op) == BY_DECOMPOSITION
 
 
 def _named(op: Op) -> str:
-    """The operator with the reason why it has no gradient."""
+    """The operator type with the reason why it has no gradient."""
     gradient = _gradient(op)
     return op.qualified_type + (f" ({gradient.reason})" if isinstance(gradient, Missing) else "")
 
@@ -245,14 +246,14 @@ def _named(op: Op) -> str:
 def _updates_in_place(
     graph: Graph, phases: Mapping[str, str], optimizer: str | None
 ) -> dict[str, list[tuple[str, str]]]:
-    """An update overwrites its weight and states: outputs are weight, states in order of inputs."""
+    """Pairs of output and overwritten input of each update: the weight, then its states."""
     if optimizer is None:
         return {}
     states = len(OPTIMIZERS[optimizer].states)
-    found: dict[str, list[tuple[str, str]]] = {}
+    pairs: dict[str, list[tuple[str, str]]] = {}
     for op in graph.ops:
         if phases[op.name] == "optimizer":
             first = len(op.inputs) - states - 2
             written = [op.inputs[first], *op.inputs[first + 2 :]]
-            found[op.name] = list(zip(op.outputs, written, strict=True))
-    return found
+            pairs[op.name] = list(zip(op.outputs, written, strict=True))
+    return pairs

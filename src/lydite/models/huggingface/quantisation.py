@@ -37,8 +37,9 @@ def weight_format(c: Config) -> tuple[WeightFormat | None, str]:
         )
     if method == "bitsandbytes":
         four = rules.flag("load_in_4bit", default=False)
-        return _format(4 if four else 8, 64 if four else 0), (
-            f"weights in {4 if four else 8} bits (bitsandbytes); arithmetic in the activations' type"
+        bits = 4 if four else 8
+        return _format(bits, 64 if four else 0), (
+            f"weights in {bits} bits (bitsandbytes); arithmetic in the activations' type"
         )
     if method in ("compressed-tensors", "modelopt", "nvfp4", "fp4"):
         return _compressed(rules, method)

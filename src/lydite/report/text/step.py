@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lydite.cluster import Plan, StepResult
-    from lydite.cluster.search import Found
+    from lydite.cluster.search import RankedPlans
 
 
 def headline(result: StepResult) -> str:
@@ -131,7 +131,7 @@ def _economics(result: StepResult) -> list[str]:
     return ["a step takes (modelled)", *(f"  {line}" for line in found)] if found else []
 
 
-def search_text(found: Found) -> str:
+def search_text(plans: RankedPlans) -> str:
     """The best plans, fastest first."""
     lines = [
         [
@@ -148,7 +148,7 @@ def search_text(found: Found) -> str:
             r.plan.recompute,
             "yes" if r.plan.sequence_parallel else "no",
         ]
-        for r in found.best
+        for r in plans.best
     ]
     columns = [
         "step",
@@ -165,7 +165,7 @@ def search_text(found: Found) -> str:
         "<sequence",
     ]
     head = (
-        f"{found.considered} plans are possible, {found.fitting} of them fit in memory; the best:"
+        f"{plans.considered} plans are possible, {plans.fitting} of them fit in memory; the best:"
     )
     return f"{head}\n\n{table('', columns, lines)}"
 

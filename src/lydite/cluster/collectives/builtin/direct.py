@@ -1,4 +1,4 @@
-"""One message from a rank to another: L + S / B."""
+"""Point-to-point send of one message from a rank to another: L + S / B."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from lydite.cluster.collectives.messages import Messages, rounds
 
 
 class Direct(Algorithm):
-    """The whole tensor at once."""
+    """Sends the whole tensor in one message."""
 
     kinds = ("Send",)
 
     def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:
-        """One step."""
+        """Latency and transfer time of one message."""
         del kind
         return wires.step(size_bytes)
 
     def messages(self, kind: str, ranks: int, size_bytes: float, inside_ranks: int) -> Messages:
-        """From the first rank to the second."""
+        """One message from rank 0 to rank 1."""
         del kind, ranks, inside_ranks
         return rounds(np.array([[1, -1]]), [size_bytes])
 

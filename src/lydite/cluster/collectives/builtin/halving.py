@@ -1,9 +1,9 @@
-"""Recursive halving and doubling, of ranks that are a power of two.
+"""Recursive halving and doubling, for a number of ranks that is a power of two.
 
     all-reduce                  2 log2 n L + 2 (n - 1) / n S / B
     all-gather, reduce-scatter    log2 n L +   (n - 1) / n S / B
 
-Partners at distances below the ranks of a host are in the host, with its rate and latency.
+Partners closer than the number of ranks per host are in the same host, with its rate and latency.
 Thakur, Rabenseifner and Gropp, IJHPCA 19(1), 2005.
 """
 
@@ -17,12 +17,12 @@ from lydite.errors import InputError
 
 
 class Halving(Algorithm):
-    """Partners at distances that halve or double."""
+    """Exchanges with partners at distances that halve or double."""
 
     kinds = ("AllReduce", "AllGather", "ReduceScatter")
 
     def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:
-        """Halves of halves, for an all-reduce there and back; partners in a host are near."""
+        """Time of all exchanges, twice for an all-reduce; partners in a host are closer."""
         require_power_of_two(wires.ranks)
         ways, inside = 2 if kind == "AllReduce" else 1, wires.inside_ranks
         near = depth(inside) if inside & (inside - 1) == 0 and inside > 1 else 0
@@ -37,7 +37,7 @@ class Halving(Algorithm):
         )
 
     def messages(self, kind: str, ranks: int, size_bytes: float, inside_ranks: int) -> Messages:
-        """In each round the partner whose number differs in one bit."""
+        """In each round, a rank exchanges with the partner whose number differs in one bit."""
         del inside_ranks
         require_power_of_two(ranks)
         bits = 1 << np.arange(depth(ranks))
@@ -47,10 +47,10 @@ class Halving(Algorithm):
 
 
 def require_power_of_two(ranks: int) -> None:
-    """Refuse ranks that halving and doubling cannot pair.
+    """Refuse a number of ranks that halving and doubling cannot pair.
 
     Raises:
-        InputError: no power of two.
+        InputError: the number is not a power of two.
     """
     if ranks & (ranks - 1):
         near = 1 << (ranks.bit_length() - 1)

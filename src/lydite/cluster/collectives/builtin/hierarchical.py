@@ -1,9 +1,9 @@
-"""Inside hosts, across, inside, in shares, so that every rank of a host sends across.
+"""Rings inside hosts, then across hosts, then inside again; every rank sends its share across.
 
     all-reduce of h hosts of g ranks, rates b and latencies l inside
         2 (g - 1) (l + S / g b) + 2 (h - 1) (L + S / n B)
 
-Jia et al., arXiv:1807.11205; in shares: Mikami et al., arXiv:1811.05233.
+Jia et al., arXiv:1807.11205; with shares: Mikami et al., arXiv:1811.05233.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from lydite.hardware.cluster import Cluster
 
 
 class Hierarchical(Algorithm):
-    """Rings in hosts and between them."""
+    """Rings inside hosts and between them."""
 
     kinds = ("AllReduce",)
 
     def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:
-        """Reduce-scatter inside, all-reduce across, all-gather inside."""
+        """Time of a reduce-scatter inside hosts, an all-reduce across, and an all-gather inside."""
         del kind
         inside = wires.inside_ranks
         hosts = hosts_of(wires.ranks, inside)
@@ -31,7 +31,7 @@ class Hierarchical(Algorithm):
         return 2 * (inside - 1) * share + across
 
     def messages(self, kind: str, ranks: int, size_bytes: float, inside_ranks: int) -> Messages:
-        """Rings of each host, rings of the same place in all hosts, and the first again."""
+        """Rings of each host, rings of the same place in all hosts, rings of each host again."""
         del kind
         inside, hosts = inside_ranks, hosts_of(ranks, inside_ranks)
         at = np.arange(ranks)
@@ -43,7 +43,7 @@ class Hierarchical(Algorithm):
         return rounds(targets, [*shares, *[size_bytes / ranks] * len(across), *shares])
 
     def placed(self, cluster: Cluster, ranks: Ints, kind: str, size_bytes: float) -> Placed:
-        """Ranks of a host side by side.
+        """The messages, with the ranks of a host adjacent.
 
         Raises:
             InputError: hosts hold different numbers of the group's ranks.
@@ -62,10 +62,10 @@ class Hierarchical(Algorithm):
 
 
 def hosts_of(ranks: int, inside_ranks: int) -> int:
-    """Hosts of equal size that the ranks fill.
+    """Number of hosts of equal size that the ranks fill.
 
     Raises:
-        InputError: they do not divide.
+        InputError: the ranks do not divide into such hosts.
     """
     if inside_ranks < 1 or ranks % inside_ranks:
         raise InputError(

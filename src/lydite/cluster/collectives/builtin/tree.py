@@ -1,12 +1,12 @@
-"""Two binary trees, each rank inside one of them and a leaf of the other.
+"""Two binary trees, in which each rank is an inner node of one and a leaf of the other.
 
     all-reduce  2 log2 n L + 2 S / B
     broadcast     log2 n L +   S / B
 
-In pieces so small that filling the trees takes no time (Sanders, Speck and Traeff, Parallel
-Computing 35(12), 2009; NCCL since 2.4); up to three ranks, where none has two children, that is
-more than it takes. On a cluster an all-reduce across hosts is a chain in each host and two trees
-over the hosts, as NCCL's.
+Pieces are small enough that filling the trees takes no time (Sanders, Speck and Traeff, Parallel
+Computing 35(12), 2009; NCCL since 2.4). For up to three ranks, where no rank has two children, this
+is an overestimate. On a cluster, an all-reduce across hosts is a chain in each host and two trees
+over the hosts, as in NCCL.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class Tree(Algorithm):
     crosses_once = True
 
     def seconds(self, kind: str, wires: Wires, size_bytes: float) -> float:
-        """Once down the trees, for an all-reduce up before."""
+        """Time of passing both halves down the trees, for an all-reduce also up."""
         ways = 2 if kind == "AllReduce" else 1
         levels = depth(wires.ranks) * wires.latency_s
         return ways * (levels + size_bytes / wires.bandwidth_bytes_per_s)
 
     def messages(self, kind: str, ranks: int, size_bytes: float, inside_ranks: int) -> Messages:
-        """Pieces up and down both trees."""
+        """Pieces that travel up and down both trees, for a broadcast only down."""
         del inside_ranks
         if kind == "Broadcast":
-            # From rank 0, which hands each half to the root of another tree of the ranks behind it.
+            # Rank 0 sends each half to the root of another tree, over the remaining ranks.
             halves = [np.append(-1, np.where(p < 0, 0, p + 1)) for p in two_trees(ranks - 1)]
             return joined([tree(parent, size_bytes / 2, up=False) for parent in halves])
         return joined([tree(parent, size_bytes / 2, up=True) for parent in two_trees(ranks)])
@@ -48,7 +48,7 @@ class Tree(Algorithm):
         parts: list[Messages] = []
         for place in places:
             cuts = np.flatnonzero(np.diff(cluster.host_of_rank[ranks[place]])) + 1
-            # Every second host is passed backwards, so that all first ranks have the same rail.
+            # Every second host is traversed backwards, so that all first ranks use the same rail.
             split = enumerate(np.split(place, cuts))
             hosts = [host[::-1] if at % 2 else host for at, host in split]
             first = np.array([host[0] for host in hosts])

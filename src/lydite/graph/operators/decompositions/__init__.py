@@ -1,1 +1,1 @@
-"""Decompositions: primitives that compute the same as an operator."""
+"""Decompositions: primitives that together compute the same as an operator."""

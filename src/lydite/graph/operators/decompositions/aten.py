@@ -1,4 +1,4 @@
-"""aten's operators in ONNX's terms: shapes, reductions, windows."""
+"""Decompositions of aten's shape operators, reductions and windows into ONNX operators."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from lydite.graph.tensor import Tensor
 
 
 def linear(call: DecompositionCall) -> Sequence[Tensor]:
-    """x times the bias-free product, summed as linear layers write it: x W^T + b."""
+    """aten's linear: x W^T + b."""
     product = call.op_("MatMul", call.x(0), call.op_("Transpose", call.x(1), perm=[1, 0]))
     return [call.op_("Add", product, call.x(2)) if call.has(2) else product]
 
 
 def added_product(call: DecompositionCall) -> Sequence[Tensor]:
-    """aten's addmm and baddbmm with both factors 1."""
+    """aten's addmm and baddbmm with alpha = beta = 1."""
     product = call.op_("MatMul", call.x(1), call.x(2))
     return [call.op_("Add", product, call.x(0))]
 
 
 def swapped_axes(call: DecompositionCall) -> Sequence[Tensor]:
-    """Two axes change places."""
+    """aten's transpose: exchanges two axes."""
     rank = len(call.x().shape)
     first, second = int(call.attr("dim0", -2)) % rank, int(call.attr("dim1", -1)) % rank
     perm = list(range(rank))
@@ -31,18 +31,18 @@ def swapped_axes(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def permuted(call: DecompositionCall) -> Sequence[Tensor]:
-    """Axes in the order of the attribute `dims`."""
+    """aten's permute, with the axis order in the attribute `dims`."""
     rank = len(call.x().shape)
     return [call.op_("Transpose", call.x(), perm=[int(d) % rank for d in call.attr("dims")])]
 
 
 def layer_norm(call: DecompositionCall) -> Sequence[Tensor]:
-    """Over the trailing axes of `normalized_shape`; mean and inverse deviation come out too."""
+    """Normalises over trailing axes `normalized_shape`; also returns mean, inverse deviation."""
     axis = -len(call.attr("normalized_shape", (0,)))
     epsilon = float(call.attr("eps", 1e-5))
     scale = call.x(1)
     rest = [call.x(2)] if call.has(2) else []
-    found = call.g.ops(
+    outputs = call.g.ops(
         "LayerNormalization",
         call.x(),
         scale,
@@ -52,11 +52,11 @@ def layer_norm(call: DecompositionCall) -> Sequence[Tensor]:
         axis=axis,
         epsilon=epsilon,
     )
-    return found[: len(call.op.outputs)]
+    return outputs[: len(call.op.outputs)]
 
 
 def reduced(op_type: str) -> Decomposition:
-    """A reduction over the axes in the attribute `dim`, all of them where it is absent."""
+    """A reduction over the axes in the attribute `dim`, over all axes if it is absent."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         given = call.attr("dim")
@@ -69,7 +69,7 @@ def reduced(op_type: str) -> Decomposition:
 
 
 def expanded(call: DecompositionCall) -> Sequence[Tensor]:
-    """Repeated to the output's sizes."""
+    """aten's expand: broadcast to the output's sizes."""
     return [call.op_("Expand", call.x(), call.integers(call.shape()))]
 
 
@@ -79,7 +79,7 @@ def chosen(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def picked(call: DecompositionCall) -> Sequence[Tensor]:
-    """One place along an axis: aten's select."""
+    """aten's select: one index along an axis."""
     index = call.g.constant(int(call.attr("index", 0)), f"{call.op.name}/index")
     return [call.op_("Gather", call.x(), index, axis=int(call.attr("dim", 0)))]
 
@@ -93,7 +93,7 @@ def sliced(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def in_pieces(call: DecompositionCall) -> Sequence[Tensor]:
-    """aten's split, split_with_sizes and chunk, in the outputs' sizes."""
+    """aten's split, split_with_sizes and chunk, with the sizes of the outputs."""
     axis = int(call.attr("dim", 0))
     sizes = [call.shape(i)[axis] for i in range(len(call.outs))]
     return call.g.ops(
@@ -107,20 +107,20 @@ def in_pieces(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def averaged(call: DecompositionCall) -> Sequence[Tensor]:
-    """Adaptive pooling to one pixel."""
+    """Adaptive average pooling to one pixel."""
     if any(size != 1 for size in call.shape()[2:]):
         return [call.op_("AveragePool", call.x(), **_adaptive(call))]
     return [call.op_("GlobalAveragePool", call.x())]
 
 
 def _adaptive(call: DecompositionCall) -> dict[str, Any]:
-    """Windows of adaptive pooling where the sizes divide."""
+    """Window attributes of adaptive pooling, for output sizes that divide the input sizes."""
     kernel = [a // b for a, b in zip(call.x().shape[2:], call.shape()[2:], strict=True)]
     return {"kernel_shape": kernel, "strides": kernel}
 
 
 def convolution(call: DecompositionCall) -> Sequence[Tensor]:
-    """aten's convolution, its arguments per axis."""
+    """aten's convolution; scalar arguments apply to every axis."""
     rank = len(call.x().shape) - 2
     pads = _per_axis(call.attr("padding", 0), rank)
     attrs: dict[str, Any] = {
@@ -139,7 +139,7 @@ def _per_axis(value: Any, rank: int) -> list[int]:
 
 
 def pooled_window(op_type: str) -> Decomposition:
-    """aten's pooling, its arguments per axis."""
+    """aten's pooling; scalar arguments apply to every axis."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         rank = len(call.x().shape) - 2
@@ -160,26 +160,26 @@ def pooled_window(op_type: str) -> Decomposition:
 
 
 def batch_norm(call: DecompositionCall) -> Sequence[Tensor]:
-    """Scale, shift, running mean and variance, as ONNX orders them."""
+    """Batch normalisation; scale, shift, running mean and variance in ONNX's order."""
     epsilon = float(call.attr("eps", 1e-5))
     return [call.op_("BatchNormalization", *call.inputs[:5], epsilon=epsilon)]
 
 
 def scaled_attention(call: DecompositionCall) -> Sequence[Tensor]:
-    """aten's attention of [batch, heads, length, size]."""
+    """aten's attention of [batch, heads, length, head size]."""
     causal = int(bool(call.attr("is_causal", False)))
     return [call.op_("Attention", *call.inputs[:4], is_causal=causal)]
 
 
 def stacked(call: DecompositionCall) -> Sequence[Tensor]:
-    """aten's stack: a new axis, then joined along it."""
+    """aten's stack: concatenation along a new axis."""
     axis = int(call.attr("dim", 0))
     parts = [call.op_("Unsqueeze", x, call.integers([axis])) for x in call.inputs if x is not None]
     return [call.op_("Concat", *parts, axis=axis)]
 
 
 def padded(call: DecompositionCall) -> Sequence[Tensor]:
-    """aten's pad: pairs from the last axis on."""
+    """aten's pad, whose pairs begin with the last axis."""
     rank, pairs = len(call.x().shape), [int(size) for size in call.attr("pad", ())]
     before, after = [0] * rank, [0] * rank
     for place in range(len(pairs) // 2):
@@ -197,7 +197,7 @@ def tiled(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def triangle(upper: int) -> Decomposition:
-    """aten's triu and tril."""
+    """aten's triu (`upper` 1) and tril (0)."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         diagonal = call.g.constant(int(call.attr("diagonal", 0)), f"{call.op.name}/diagonal")
@@ -207,7 +207,7 @@ def triangle(upper: int) -> Decomposition:
 
 
 def running(op_type: str) -> Decomposition:
-    """aten's running sums."""
+    """aten's cumulative sums and products."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         axis = call.g.constant(int(call.attr("dim", 0)), f"{call.op.name}/axis")
@@ -217,7 +217,7 @@ def running(op_type: str) -> Decomposition:
 
 
 def nearest(call: DecompositionCall) -> Sequence[Tensor]:
-    """The nearest pixel, in the output's sizes."""
+    """Nearest-neighbour resizing to the output's sizes."""
     sizes = call.integers(call.shape())
     return [
         call.op_(
@@ -247,7 +247,7 @@ def masked(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def taken(op_type: str) -> Decomposition:
-    """A selection along the axis that aten calls `dim`."""
+    """A selection along the axis in the attribute `dim`."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         return [call.op_(op_type, call.x(), call.x(1), axis=int(call.attr("dim", 0)))]

@@ -1,8 +1,7 @@
-"""What a decomposition sees of an operator that is about to be replaced by primitives.
+"""Argument of a decomposition: the operator call that primitives are about to replace.
 
-Where a row has a decomposition, the facets that nobody wrote follow from it: its gradient, how
-ranks share it, how PyTorch runs it. Operators that the ONNX standard defines by a function body
-have one without a row of their own.
+A row with a decomposition needs no gradient, split or PyTorch rule: the primitives supply them.
+Operators that the ONNX standard defines by a function body have a decomposition without a row.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from lydite.opkey import TensorType
 
 @dataclass(frozen=True)
 class DecompositionCall:
-    """An operator that is about to be replaced.
+    """An operator that is about to be replaced by primitives.
 
     Attributes:
-        g: the builder that the primitives are appended to.
-        op: the operator.
-        inputs: its inputs; None for one that is left out.
-        outs: its output types.
+        g: Builder to which the primitives are appended.
+        op: Operator to replace.
+        inputs: Its inputs; None for an omitted input.
+        outs: Its output types.
     """
 
     g: Emitter
@@ -37,37 +36,37 @@ class DecompositionCall:
         return index < len(self.inputs) and self.inputs[index] is not None
 
     def x(self, index: int = 0) -> Tensor:
-        """An input that is given."""
-        found = self.inputs[index]
-        assert found is not None, f"{self.op.op_type} has no input {index}"
-        return found
+        """An input that must be given."""
+        tensor = self.inputs[index]
+        assert tensor is not None, f"{self.op.op_type} has no input {index}"
+        return tensor
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute."""
+        """Value of an attribute, or `default` if it is absent."""
         return self.op.attrs.get(name, default)
 
     @property
     def attrs(self) -> Mapping[str, Any]:
-        """All attributes."""
+        """Values of all attributes by name."""
         return self.op.attrs
 
     def op_(self, op_type: str, *inputs: Tensor | None, domain: str = "", **attrs: Any) -> Tensor:
-        """A primitive with one output, named after the operator."""
+        """Append a primitive with one output, named after the operator."""
         name = f"{self.op.name}/{op_type}"
         return self.g.op(op_type, *inputs, domain=domain, name=name, **attrs)
 
     def number(self, value: float, like: Tensor) -> Tensor:
-        """A scalar of a tensor's type."""
+        """A constant scalar with the dtype of `like`."""
         return self.g.constant(value, f"{self.op.name}/scalar", like.type.dtype)
 
     def integers(self, values: Sequence[int]) -> Tensor:
-        """A constant list of sizes or axes."""
+        """A constant integer list, such as sizes or axes."""
         return self.g.constant(list(values), f"{self.op.name}/integers")
 
     def shape(self, index: int = 0) -> tuple[int, ...]:
-        """Fixed sizes of an output."""
+        """Sizes of an output, which must be known."""
         return tuple(int(dim) for dim in self.outs[index].shape or ())
 
 
 Decomposition: TypeAlias = Callable[[DecompositionCall], Sequence[Tensor]]
-"""Appends primitives; gives what stands for each output."""
+"""Appends primitives and returns the tensors that replace the outputs."""

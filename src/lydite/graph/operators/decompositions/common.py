@@ -1,4 +1,4 @@
-"""Decompositions that operators of several systems share."""
+"""Decompositions shared by operators of several systems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lydite.graph.tensor import Tensor
 
 
 def renamed(op_type: str, *, keep: Sequence[str] = (), **attrs: Any) -> Decomposition:
-    """The same under ONNX's name, with the attributes in `keep`."""
+    """The ONNX operator of the same meaning, with the attributes in `keep` and `attrs`."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         kept = {name: call.attrs[name] for name in keep if name in call.attrs}
@@ -20,7 +20,7 @@ def renamed(op_type: str, *, keep: Sequence[str] = (), **attrs: Any) -> Decompos
 
 
 def reshaped(call: DecompositionCall) -> Sequence[Tensor]:
-    """The first input in the sizes of the output."""
+    """The first input, reshaped to the sizes of the output."""
     return [call.op_("Reshape", call.x(), call.integers(call.shape()))]
 
 
@@ -30,7 +30,7 @@ def same(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def with_alpha(op_type: str, name: str, default: float) -> Decomposition:
-    """An activation with a slope."""
+    """An activation with the attribute `alpha`, read from the attribute `name`."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         return [call.op_(op_type, call.x(), alpha=float(call.attr(name, default)))]
@@ -39,7 +39,7 @@ def with_alpha(op_type: str, name: str, default: float) -> Decomposition:
 
 
 def between(low: float, high: float) -> Decomposition:
-    """Clipped to fixed bounds."""
+    """Clip to constant bounds."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         x = call.x()
@@ -54,18 +54,18 @@ def inverse_root(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def square(call: DecompositionCall) -> Sequence[Tensor]:
-    """x times x."""
+    """x * x."""
     return [call.op_("Mul", call.x(), call.x())]
 
 
 def scaled(call: DecompositionCall, x: Tensor, factor: float, shift: float = 0.0) -> Tensor:
-    """factor x + shift."""
+    """factor * x + shift."""
     made = x if factor == 1 else call.op_("Mul", x, call.number(factor, x))
     return made if shift == 0 else call.op_("Add", made, call.number(shift, made))
 
 
 def of_scaled(op_type: str) -> Decomposition:
-    """alpha f(beta x), with the attributes' defaults 1."""
+    """alpha f(beta x), where both attributes default to 1."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         inner = scaled(call, call.x(), float(call.attr("beta", 1.0)))

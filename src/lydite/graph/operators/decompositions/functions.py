@@ -1,4 +1,4 @@
-"""aten's functions of one and more variables in ONNX's terms."""
+"""Decompositions of aten's elementwise functions into ONNX operators."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lydite.graph.tensor import Tensor
 
 
 def swish(call: DecompositionCall) -> Sequence[Tensor]:
-    """x times its sigmoid."""
+    """x * sigmoid(x)."""
     return [call.op_("Mul", call.x(), call.op_("Sigmoid", call.x()))]
 
 
 def arithmetic(op_type: str) -> Decomposition:
-    """Two tensors, or a tensor and the number in the attribute `other`; `alpha` scales it."""
+    """Two tensors, or a tensor and the number in the attribute `other`, scaled by `alpha`."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         x = call.x()
@@ -31,7 +31,7 @@ def arithmetic(op_type: str) -> Decomposition:
 
 
 def along(op_type: str, attribute: str = "axis", default: int = -1) -> Decomposition:
-    """Along the axis that aten calls `dim`."""
+    """A function along the axis in the attribute `dim`."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         attrs: dict[str, Any] = {attribute: int(call.attr("dim", default))}
@@ -41,7 +41,7 @@ def along(op_type: str, attribute: str = "axis", default: int = -1) -> Decomposi
 
 
 def clamped(call: DecompositionCall) -> Sequence[Tensor]:
-    """Between the attributes `min` and `max`, as far as they are given."""
+    """Clip to the attributes `min` and `max`, either of which may be absent."""
     x, made = call.x(), call.x()
     low = call.attr("min", call.attr("min_val"))
     high = call.attr("max", call.attr("max_val"))
@@ -53,7 +53,7 @@ def clamped(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def power(call: DecompositionCall) -> Sequence[Tensor]:
-    """x to the power in the attribute `exponent`, or of the second input."""
+    """x to the power of the attribute `exponent` or of the second input."""
     x = call.x()
     if call.has(1):
         return [call.op_("Pow", x, call.x(1))]
@@ -61,7 +61,7 @@ def power(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def logarithm(base: float, shift: float = 0.0) -> Decomposition:
-    """log(x + shift) to a base."""
+    """log(x + shift) to the given base."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         made = call.op_("Log", scaled(call, call.x(), 1.0, shift))
@@ -71,7 +71,7 @@ def logarithm(base: float, shift: float = 0.0) -> Decomposition:
 
 
 def exponential(base: float, shift: float = 0.0) -> Decomposition:
-    """base to the power of x, plus a shift."""
+    """base ** x + shift."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         inner = scaled(call, call.x(), math.log(base) if base != math.e else 1.0)

@@ -1,4 +1,4 @@
-"""ONNX Runtime's fused operators and layouts in operators of the standard."""
+"""Decompositions of ONNX Runtime's fused operators and layouts into standard operators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lydite.graph.tensor import Tensor
 
 
 def with_activation(inner: Callable[[DecompositionCall], Tensor]) -> Decomposition:
-    """What `inner` makes, then the activation that an attribute names."""
+    """The result of `inner`, followed by the activation that an attribute names."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         return [activated(call, inner(call))]
@@ -20,7 +20,7 @@ def with_activation(inner: Callable[[DecompositionCall], Tensor]) -> Decompositi
 
 
 def activated(call: DecompositionCall, x: Tensor) -> Tensor:
-    """The activation of ONNX Runtime's fused operators, by its attributes."""
+    """The activation that the attributes of ONNX Runtime's fused operators describe."""
     name = str(call.attr("activation", ""))
     given = [float(value) for value in call.attr("activation_params", ())]
     if not name:
@@ -34,7 +34,7 @@ def activated(call: DecompositionCall, x: Tensor) -> Tensor:
 
 
 def fused_matmul(call: DecompositionCall) -> Tensor:
-    """Transposed operands, a product, a factor."""
+    """A product of possibly transposed operands, scaled by alpha."""
     sides = []
     for index, name in enumerate(("A", "B")):
         x = call.x(index)
@@ -56,7 +56,7 @@ _GEMM = ("transA", "transB", "alpha", "beta")
 
 
 def fused_conv(call: DecompositionCall) -> Sequence[Tensor]:
-    """A convolution with bias, a tensor added to it, an activation."""
+    """A convolution with bias, an added tensor, and an activation."""
     kept = {name: call.attrs[name] for name in CONV_ATTRS if name in call.attrs}
     made = call.op_("Conv", *call.inputs[:3], **kept)
     if call.has(3):
@@ -65,13 +65,13 @@ def fused_conv(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def fused_gemm(call: DecompositionCall) -> Tensor:
-    """A Gemm."""
+    """The Gemm inside FusedGemm."""
     kept = {name: call.attrs[name] for name in _GEMM if name in call.attrs}
     return call.op_("Gemm", *call.inputs[:3], **kept)
 
 
 def biased(op_type: str, **attrs: Any) -> Decomposition:
-    """The second input added where it is given, then a function."""
+    """A function of the sum of two inputs, of which the second may be omitted."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         x = call.op_("Add", call.x(), call.x(1)) if call.has(1) else call.x()
@@ -81,7 +81,7 @@ def biased(op_type: str, **attrs: Any) -> Decomposition:
 
 
 def scaled_sigmoid(call: DecompositionCall) -> Sequence[Tensor]:
-    """x times the sigmoid of alpha x."""
+    """x * sigmoid(alpha x)."""
     x = call.x()
     alpha = float(call.attr("alpha", 1.702))
     scaled = x if alpha == 1 else call.op_("Mul", x, call.number(alpha, x))
@@ -89,7 +89,7 @@ def scaled_sigmoid(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def skip_norm(op_type: str, gamma: int, beta: int | None, bias: int) -> Decomposition:
-    """Two inputs (and a bias) added, then normalised over the last axis; the sum is an output."""
+    """Two inputs (and a bias) added, then normalised over the last axis; also returns the sum."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         total = call.op_("Add", call.x(0), call.x(1))
@@ -106,18 +106,18 @@ def skip_norm(op_type: str, gamma: int, beta: int | None, bias: int) -> Decompos
 
 
 def bias_softmax(call: DecompositionCall) -> Sequence[Tensor]:
-    """A mask added, then a softmax."""
+    """A softmax after adding a mask."""
     total = call.op_("Add", call.x(0), call.x(1))
     return [call.op_("Softmax", total, axis=int(call.attr("axis", 1)))]
 
 
 def biased_residual(call: DecompositionCall) -> Sequence[Tensor]:
-    """A bias and a residual added."""
+    """The input plus a bias and a residual."""
     return [call.op_("Add", call.op_("Add", call.x(0), call.x(1)), call.x(2))]
 
 
 def gemm_fast_gelu(call: DecompositionCall) -> Sequence[Tensor]:
-    """A product, a bias, and Gelu by tanh."""
+    """A product, a bias, and Gelu in its tanh form."""
     made = call.op_("MatMul", call.x(0), call.x(1))
     if call.has(2):
         made = call.op_("Add", made, call.x(2))
@@ -125,7 +125,7 @@ def gemm_fast_gelu(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def rms_norm(call: DecompositionCall) -> Sequence[Tensor]:
-    """ONNX Runtime's name for an RMS normalisation."""
+    """ONNX Runtime's RMS normalisation."""
     kept = {name: call.attrs[name] for name in ("axis", "epsilon") if name in call.attrs}
     return [call.op_("RMSNormalization", call.x(0), call.x(1), **kept)]
 
@@ -153,18 +153,18 @@ CONV = (*CONV_ATTRS, "output_padding", "output_shape")
 
 
 def pooled(op_type: str) -> Decomposition:
-    """A pooling in blocked channels, which are pooled apart anyway."""
+    """Pooling in blocked channels; the blocking has no effect on the result."""
     return renamed(op_type, keep=(*POOL, "count_include_pad"))
 
 
 def biased_inference(call: DecompositionCall) -> Sequence[Tensor]:
-    """Dropout stays off: a bias and, where it is given, a residual are added."""
+    """Dropout without effect, as in inference: a bias and an optional residual are added."""
     total = call.op_("Add", call.x(0), call.x(1))
     return [call.op_("Add", total, call.x(2)) if call.has(2) else total]
 
 
 def upsampled(call: DecompositionCall) -> Sequence[Tensor]:
-    """Resize, whose scales are the third input."""
+    """Resize with the scales as third input."""
     mode = str(call.attr("mode", "nearest"))
     attrs: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": "asymmetric"}
     if mode == "nearest":
@@ -173,7 +173,7 @@ def upsampled(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def image_group_norm(call: DecompositionCall) -> Sequence[Tensor]:
-    """GroupNorm of images [N, H, W, C], with a Swish where the attribute asks for it."""
+    """GroupNorm of images [N, H, W, C], followed by Swish if the attribute asks for it."""
     last = int(call.attr("channels_last", 1))
     x = call.op_("Transpose", call.x(), perm=[0, 3, 1, 2]) if last else call.x()
     groups, epsilon = int(call.attr("groups", 1)), float(call.attr("epsilon", 1e-5))

@@ -1,4 +1,4 @@
-"""Quantised kernels as operators of the standard between dequantising and quantising."""
+"""Quantised kernels as standard operators between dequantising and quantising."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lydite.graph.tensor import Tensor
 def around(
     inner: Callable[[DecompositionCall, Sequence[Tensor]], Tensor], inputs: int
 ) -> Decomposition:
-    """Dequantised inputs [x, scale, zero point] each, an operator, quantised again."""
+    """Dequantise inputs given as [x, scale, zero point], apply `inner`, and quantise the result."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         numbers = [_dequantised(call, 3 * index) for index in range(inputs)]
@@ -23,7 +23,7 @@ def around(
 
 
 def function(op_type: str, *, keep: Sequence[str] = ()) -> Callable[..., Tensor]:
-    """An operator of the standard on dequantised numbers."""
+    """A standard operator applied to dequantised tensors."""
 
     def inner(call: DecompositionCall, numbers: Sequence[Tensor]) -> Tensor:
         kept = {name: call.attrs[name] for name in keep if name in call.attrs}
@@ -43,7 +43,7 @@ def _quantised(call: DecompositionCall, x: Tensor, at: int) -> Tensor:
 
 
 def quantised_conv(call: DecompositionCall) -> Sequence[Tensor]:
-    """QLinearConv: weights with a scale for each filter, a bias in the product's own scale."""
+    """QLinearConv: one scale per filter, and a bias in the scale of the product."""
     kept = {name: call.attrs[name] for name in CONV_ATTRS if name in call.attrs}
     x, weight = _dequantised(call, 0), _dequantised(call, 3, axis=0)
     sides = [x, weight]
@@ -60,7 +60,7 @@ def quantised_matmul(call: DecompositionCall) -> Sequence[Tensor]:
 
 
 def integer_to_float(call: DecompositionCall) -> Sequence[Tensor]:
-    """Inputs A, B, their scales, their zero points, a bias."""
+    """Integer product scaled to floats; inputs A, B, their scales, their zero points, a bias."""
     zeros = [call.inputs[i] if call.has(i) else None for i in (4, 5)]
     sides = [
         call.op_("DequantizeLinear", call.x(i), call.x(2 + i), zeros[i], axis=axis)

@@ -1,4 +1,4 @@
-"""TensorFlow's operators in ONNX's terms."""
+"""Decompositions of TensorFlow's operators into ONNX operators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lydite.graph.tensor import Tensor
 
 
 def over_axes(op_type: str) -> Decomposition:
-    """A reduction whose axes are the second input."""
+    """A reduction over the axes in the second input."""
 
     def rule(call: DecompositionCall) -> Sequence[Tensor]:
         keep = int(bool(call.attr("keep_dims", False)))

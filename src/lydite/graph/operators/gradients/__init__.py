@@ -1,1 +1,1 @@
-"""Gradient rules: what the backward pass appends for an operator, one file a family."""
+"""Gradient rules: operators that the backward pass appends for each operator, by family."""

@@ -1,4 +1,4 @@
-"""What a gradient rule sees of the operator whose gradient it writes."""
+"""Argument of a gradient rule: a forward operator, and the gradients of its outputs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class GradientCall:
     """One operator of the forward pass, seen from the backward pass.
 
     Attributes:
-        g: the builder that the gradient's operators are appended to.
-        op: the operator.
-        dys: gradient of each output, None where nobody asks for it.
-        wanted: which inputs need a gradient.
-        recall: the forward tensor of a name, recomputed where it was dropped.
+        g: Builder to which the operators of the gradient are appended.
+        op: Operator to differentiate.
+        dys: Gradient of each output; None if nothing needs it.
+        wanted: Whether each input needs a gradient.
+        recall: Function from a forward tensor's name to the tensor, recomputed if it was dropped.
     """
 
     g: Emitter
@@ -43,35 +43,35 @@ class GradientCall:
         return self.has(index) and self.wanted[index]
 
     def x(self, index: int = 0) -> Tensor:
-        """An input's value: it stays in memory until the backward pass."""
+        """An input's value, which stays in memory until the backward pass."""
         return self.recall(self.op.inputs[index])
 
     def y(self, index: int = 0) -> Tensor:
-        """An output's value: it stays in memory until the backward pass."""
+        """An output's value, which stays in memory until the backward pass."""
         return self.recall(self.op.outputs[index])
 
     def dy(self, index: int = 0) -> Tensor:
         """Gradient of an output.
 
         Raises:
-            GraphError: only another output is used, which this rule does not foresee.
+            GraphError: this output has no gradient but others have; the rule lacks support for it.
         """
-        found = self.dys[index] if index < len(self.dys) else None
-        if found is None:
+        gradient = self.dys[index] if index < len(self.dys) else None
+        if gradient is None:
             raise GraphError(
                 f"its output {index} has no gradient", where=f"{self.op.name} ({self.op.op_type})"
             )
-        return found
+        return gradient
 
     def type(self, index: int) -> TensorType:
-        """Type of an input, which costs no memory."""
+        """Type of an input, without keeping its value in memory."""
         return self.g.tensor(self.op.inputs[index]).type
 
     def shape(self, index: int = 0) -> tuple[int, ...]:
         """Sizes of an input.
 
         Raises:
-            GraphError: one of them is open.
+            GraphError: one of them is unknown.
         """
         type_ = self.type(index)
         if type_.shape is None or not type_.is_static:
@@ -83,25 +83,25 @@ class GradientCall:
         return tuple(int(dim) for dim in type_.shape)
 
     def value(self, index: int) -> np.ndarray | None:
-        """A constant input's numbers, None where they are not known."""
+        """Value of a constant input; None if it is not constant."""
         return self.g.value_of(self.g.tensor(self.op.inputs[index])) if self.has(index) else None
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """All attributes."""
+        """Values of all attributes by name."""
         return dict(self.op.attrs)
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute."""
+        """Value of an attribute, or `default` if it is absent."""
         return self.op.attrs.get(name, default)
 
     def emit(self, op_type: str, *inputs: Tensor | None, outputs: int = 1, **attrs: Any) -> Any:
-        """An operator of the domain "lydite", named after the one it differentiates.
+        """Append an operator of the domain "lydite", named after the one that it differentiates.
 
         Returns:
-            A tensor, or a list of them where there are several outputs.
+            A tensor, or a list of tensors if there are several outputs.
         """
-        found = self.g.ops(
+        results = self.g.ops(
             op_type,
             *inputs,
             outputs=outputs,
@@ -109,29 +109,29 @@ class GradientCall:
             name=f"{self.op.name}/{op_type}",
             **attrs,
         )
-        return found if outputs > 1 else found[0]
+        return results if outputs > 1 else results[0]
 
     def std(self, op_type: str, *inputs: Tensor | None, domain: str = "", **attrs: Any) -> Tensor:
-        """An operator of the standard (or of `domain`) with one output."""
+        """Append an operator of the standard (or of `domain`) with one output."""
         name = f"{self.op.name}/{op_type}Grad"
         return self.g.op(op_type, *inputs, domain=domain, name=name, **attrs)
 
     def number(self, value: float, like: Tensor) -> Tensor:
-        """A scalar of a tensor's dtype."""
+        """A constant scalar with the dtype of `like`."""
         return self.g.constant(value, f"{self.op.name}/scalar", like.type.dtype)
 
     def integers(self, values: Sequence[int]) -> Tensor:
-        """A constant list of sizes or axes."""
+        """A constant integer list, such as sizes or axes."""
         return self.g.constant(list(values), f"{self.op.name}/sizes")
 
     def reshaped(self, x: Tensor, shape: Sequence[int]) -> Tensor:
-        """The same numbers in other sizes; nothing where they are these already."""
+        """The tensor reshaped to `shape`; itself if it has these sizes already."""
         if tuple(x.shape) == tuple(shape):
             return x
         return self.std("Reshape", x, self.integers(shape))
 
     def summed_to(self, x: Tensor, shape: Sequence[int]) -> Tensor:
-        """Summed over the axes along which a tensor of `shape` was repeated to make this one."""
+        """The tensor summed over the axes along which a tensor of `shape` was broadcast to it."""
         extra = len(x.shape) - len(shape)
         repeated = [
             i
@@ -145,4 +145,4 @@ class GradientCall:
 
 
 GradientRule: TypeAlias = Callable[[GradientCall], Sequence[Tensor | None]]
-"""Appends the gradient's operators; gives a gradient by input, None (or nothing) for none."""
+"""Appends the gradient's operators; returns one gradient per input, None or absent for none."""

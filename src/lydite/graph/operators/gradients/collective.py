@@ -1,10 +1,10 @@
-"""Gradients of what ranks exchange (Megatron-LM, arXiv:1909.08053 and 2205.05198).
+"""Gradients of collectives in tensor parallelism (Megatron-LM, arXiv:1909.08053 and 2205.05198).
 
-Each operator of the domain "lydite" has the attributes `group` (whose ranks) and `size` (how many):
-`AllReduce` sums over the ranks; `Replicate` hands a tensor that all have to a part that is shared
-out, which costs nothing forward and a sum backward; `Scatter` keeps a part of what all have, which
-costs nothing forward and is gathered backward; `AllGather` joins parts along `axis`,
-`ReduceScatter` sums and keeps a part; `AllToAll` exchanges tokens among experts.
+Each operator of the domain "lydite" has the attributes `group` (name of the group of ranks) and
+`size` (number of ranks). `AllReduce` sums over the ranks. `Replicate` passes a tensor that all
+ranks hold into a split region: free forward, a sum backward. `Scatter` keeps a part of what all
+ranks hold: free forward, a gather backward. `AllGather` joins parts along `axis`, `ReduceScatter`
+sums and keeps a part, `AllToAll` exchanges tokens among experts.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from lydite.graph.operators.gradients.call import GradientCall, GradientRule
 from lydite.graph.tensor import Tensor
 
 COLLECTIVES = ("AllReduce", "AllGather", "ReduceScatter", "AllToAll")
-"""Operators that send."""
+"""Operators that communicate."""
 
 
 def passed(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy as it is."""
+    """dy unchanged."""
     return [call.dy()]
 
 
 def returned_as(op_type: str) -> GradientRule:
-    """The collective that carries dy the other way."""
+    """Rule for a gradient that is the collective `op_type` applied to dy."""
 
     def rule(call: GradientCall) -> Sequence[Tensor | None]:
         return [call.emit(op_type, call.dy(), **call.attrs)]

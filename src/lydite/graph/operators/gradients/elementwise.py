@@ -1,4 +1,4 @@
-"""Gradients of operators that treat each element alone."""
+"""Gradients of elementwise operators."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lydite.graph.tensor import Tensor
 
 
 def function(call: GradientCall) -> Sequence[Tensor | None]:
-    """A function of one variable, from what came out or what went in (see `SAVED`)."""
+    """Gradient of a function of one variable, from its output or its input (see `SAVED`)."""
     saved = call.y() if SAVED[call.op.op_type] == "output" else call.x()
     return [call.emit(f"{call.op.op_type}Grad", call.dy(), saved, **call.attrs)]
 
 
 def add(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy for each summand, summed over what was repeated."""
+    """dy for each summand, summed over broadcast axes."""
     return [
         call.summed_to(call.dy(), call.shape(i)) if call.wants(i) else None
         for i in range(len(call.op.inputs))
@@ -24,7 +24,7 @@ def add(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def subtract(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy, and its negative."""
+    """dy for the minuend, -dy for the subtrahend."""
     first = call.summed_to(call.dy(), call.shape(0)) if call.wants(0) else None
     second = None
     if call.wants(1):
@@ -43,7 +43,7 @@ def multiply(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def divide(call: GradientCall) -> Sequence[Tensor | None]:
-    """a / b: dy / b, and -dy y / b."""
+    """a / b: dy / b for a, -dy y / b for b."""
     first = call.std("Div", call.dy(), call.x(1)) if call.wanted[0] or call.wanted[1] else None
     second = None
     if call.wants(1) and first is not None:
@@ -55,7 +55,7 @@ def divide(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def power(call: GradientCall) -> Sequence[Tensor | None]:
-    """x ** p with a known p: p x ** (p - 1) dy."""
+    """x ** p with a constant p: p x ** (p - 1) dy."""
     exponent = call.value(1)
     if exponent is None or exponent.size != 1:
         return [call.emit("PowGrad", call.dy(), call.x(0), call.x(1))]
@@ -67,12 +67,12 @@ def power(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def negate(call: GradientCall) -> Sequence[Tensor | None]:
-    """The negative of dy."""
+    """-dy."""
     return [call.std("Neg", call.dy())]
 
 
 def passed(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy as it is."""
+    """dy unchanged."""
     return [call.dy()]
 
 
@@ -84,50 +84,50 @@ def clip(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def where(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy where the condition chose the input, 0 elsewhere."""
+    """dy where the condition selected the input, 0 elsewhere."""
     zero = call.number(0, call.dy())
-    found: list[Tensor | None] = [None]
+    gradients: list[Tensor | None] = [None]
     for i in (1, 2):
         pair = (call.dy(), zero) if i == 1 else (zero, call.dy())
         chosen = call.std("Where", call.x(0), *pair) if call.wants(i) else None
-        found.append(call.summed_to(chosen, call.shape(i)) if chosen is not None else None)
-    return found
+        gradients.append(call.summed_to(chosen, call.shape(i)) if chosen is not None else None)
+    return gradients
 
 
 def extreme(call: GradientCall) -> Sequence[Tensor | None]:
-    """Max and Min: dy goes to the inputs that the output equals."""
+    """Max and Min: dy for the inputs that equal the output."""
     zero = call.number(0, call.dy())
-    found: list[Tensor | None] = []
+    gradients: list[Tensor | None] = []
     for i in range(len(call.op.inputs)):
         if not call.wants(i):
-            found.append(None)
+            gradients.append(None)
             continue
         chosen = call.std("Where", call.std("Equal", call.x(i), call.y()), call.dy(), zero)
-        found.append(call.summed_to(chosen, call.shape(i)))
-    return found
+        gradients.append(call.summed_to(chosen, call.shape(i)))
+    return gradients
 
 
 def prelu(call: GradientCall) -> Sequence[Tensor | None]:
-    """Of the data and of the slope."""
+    """Gradients of the data and of the slope."""
     data, slope = call.emit("PReluGrad", call.dy(), call.x(0), call.x(1), outputs=2)
     return [data, call.summed_to(slope, call.shape(1))]
 
 
 def cast(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy in the input's type."""
+    """dy cast to the input's dtype."""
     from lydite.graph.dtypes import dtype_number
 
     return [call.std("Cast", call.dy(), to=dtype_number(call.type(0).dtype))]
 
 
 def softmax(call: GradientCall) -> Sequence[Tensor | None]:
-    """From what came out."""
+    """Gradient of a softmax from its output."""
     axis = call.attr("axis", -1)
     return [call.emit(f"{call.op.op_type}Grad", call.dy(), call.y(), axis=axis)]
 
 
 def slope(build: Callable[[GradientCall], Tensor]) -> GradientRule:
-    """dy times the derivative that `build` writes in standard operators."""
+    """Rule for dy times the derivative that `build` writes in standard operators."""
 
     def rule(call: GradientCall) -> Sequence[Tensor | None]:
         return [call.std("Mul", call.dy(), build(call))]
@@ -136,7 +136,7 @@ def slope(build: Callable[[GradientCall], Tensor]) -> GradientRule:
 
 
 def _one_plus(call: GradientCall, x: Tensor, factor: float = 1.0) -> Tensor:
-    """1 + factor x^2."""
+    """1 + factor * x^2."""
     square = call.std("Mul", x, x)
     if factor != 1.0:
         square = call.std("Mul", square, call.number(factor, x))
@@ -168,7 +168,7 @@ SLOPES: dict[str, Callable[[GradientCall], Tensor]] = {
 
 
 def mean(call: GradientCall) -> Sequence[Tensor | None]:
-    """An equal part of dy for every input."""
+    """Mean of several inputs: an equal share of dy for each."""
     count = len(call.op.inputs)
     share = call.std("Mul", call.dy(), call.number(1.0 / count, call.dy()))
     return [call.summed_to(share, call.shape(i)) if call.wants(i) else None for i in range(count)]

@@ -1,8 +1,8 @@
-"""Gradients of convolutions and matrix products: of the data and of the weights apart.
+"""Gradients of convolutions and matrix products, for the data and for the weights.
 
-For y = x w the data's gradient is dy w^T and the weights' x^T dy, each as many multiply-adds as the
-forward product. TensorFlow calls a convolution's two Conv2DBackpropInput and -Filter, cuDNN
-ConvolutionBackwardData and -Filter.
+For y = x w the gradient of the data is dy w^T and that of the weights x^T dy, each with as many
+multiply-adds as the forward product. A convolution's are called Conv2DBackpropInput and
+-Filter by TensorFlow, ConvolutionBackwardData and -Filter by cuDNN.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _conv_attrs(call: GradientCall) -> dict[str, Any]:
 
 
 def _bias(call: GradientCall) -> Tensor | None:
-    """Summed over everything but the channels."""
+    """Gradient of the bias: dy summed over everything but the channels."""
     if not call.wants(2):
         return None
     axes = [i for i in range(len(call.dy().shape)) if i != 1]
@@ -32,7 +32,7 @@ def _bias(call: GradientCall) -> Tensor | None:
 
 
 def conv(call: GradientCall) -> Sequence[Tensor | None]:
-    """Of the data, the weights and the bias."""
+    """Gradients of the data, the weights and the bias."""
     attrs = _conv_attrs(call)
     data = weight = None
     if call.wants(0):
@@ -43,7 +43,7 @@ def conv(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def conv_transpose(call: GradientCall) -> Sequence[Tensor | None]:
-    """The data's gradient is a convolution; the weights' sees both in swapped roles."""
+    """The data gradient is a convolution; the weight gradient swaps the roles of x and dy."""
     attrs = _conv_attrs(call)
     data = weight = None
     if call.wants(0):
@@ -82,7 +82,7 @@ def _product(
 
 
 def matmul(call: GradientCall) -> Sequence[Tensor | None]:
-    """A matrix of weights sees all leading axes as one; batches of matrices stay batches."""
+    """With a weight matrix, leading axes are merged into one; batches of matrices stay batches."""
     first, second = call.shape(0), call.shape(1)
     if len(first) < 2 or len(second) < 2:
         raise GraphError(
@@ -116,14 +116,14 @@ def _by_matrix(
 
 
 def einsum(call: GradientCall) -> Sequence[Tensor | None]:
-    """Two operands without repeated or lonely letters: swap the operand with the output."""
+    """Two operands without repeated or unmatched labels: swaps an operand with the output."""
     equation = str(call.attr("equation")).replace(" ", "")
     terms, arrow, out = equation.partition("->")
     left, _, right = terms.partition(",")
     if not (arrow and right) or "." in equation or "," in right:
         raise GraphError(f"no gradient for the equation '{equation}'", where=call.op.name)
-    for own, others in ((left, out + right), (right, out + left)):
-        if len(set(own)) < len(own) or not set(own) <= set(others):
+    for operand, others in ((left, out + right), (right, out + left)):
+        if len(set(operand)) < len(operand) or not set(operand) <= set(others):
             raise GraphError(f"no gradient for the equation '{equation}'", where=call.op.name)
     data = other = None
     if call.wants(0):

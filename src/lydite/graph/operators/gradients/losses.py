@@ -1,4 +1,4 @@
-"""Where the gradient of a loss begins."""
+"""Gradients of losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lydite.graph.tensor import Tensor
 
 
 def likelihood(call: GradientCall) -> Sequence[Tensor | None]:
-    """Of the negative log-likelihood."""
+    """Gradient of the negative log-likelihood."""
     return [
         call.emit("NegativeLogLikelihoodLossGrad", call.dy(), call.x(1), call.x(0), **call.attrs)
     ]

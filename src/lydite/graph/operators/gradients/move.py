@@ -1,4 +1,4 @@
-"""Gradients of operators that move, select, repeat or sum up."""
+"""Gradients of operators that move, select, repeat or sum data."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lydite.graph.tensor import Tensor
 
 
 def reshape(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy in the input's sizes."""
+    """dy reshaped to the input's sizes."""
     return [call.reshaped(call.dy(), call.shape(0))]
 
 
 def transpose(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy with its axes put back."""
+    """dy transposed back."""
     rank = len(call.shape(0))
     perm = call.attr("perm", tuple(reversed(range(rank))))
     return [call.std("Transpose", call.dy(), perm=[perm.index(i) for i in range(rank)])]
 
 
 def concat(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy in pieces."""
+    """dy split into the parts' sizes."""
     axis = call.attr("axis")
     sizes = [call.shape(i)[axis] for i in range(len(call.op.inputs))]
     return call.g.ops(
@@ -39,7 +39,7 @@ def concat(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def split(call: GradientCall) -> Sequence[Tensor | None]:
-    """The parts' gradients side by side; zeros for a part that no operator reads."""
+    """The parts' gradients concatenated, with zeros for parts that no operator reads."""
     parts = [
         dy if dy is not None else _zeros(call, call.g.tensor(name))
         for dy, name in zip(call.dys, call.op.outputs, strict=True)
@@ -53,19 +53,19 @@ def _zeros(call: GradientCall, like: Tensor) -> Tensor:
 
 
 def gather(call: GradientCall) -> Sequence[Tensor | None]:
-    """Every row of dy is added to where it came from."""
+    """Every row of dy is added to the row it came from."""
     axis = call.attr("axis", 0)
     return [call.emit("GatherGrad", call.dy(), call.x(1), axis=axis, shape=call.shape(0))]
 
 
 def sliced(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy put into zeros."""
+    """dy inserted into zeros."""
     steering = [call.x(i) if call.has(i) else None for i in range(1, len(call.op.inputs))]
     return [call.emit("SliceGrad", call.dy(), *steering, shape=call.shape(0), **call.attrs)]
 
 
 def pad(call: GradientCall) -> Sequence[Tensor | None]:
-    """The other way round: what was added is cut off, what was cut off is filled with zeros."""
+    """The reverse of padding: added elements are cut off, cropped ones become zeros."""
     pads = call.value(1)
     if pads is None or call.attr("mode", "constant") != "constant" or call.has(3):
         raise GraphError("no gradient for this way of padding", where=f"{call.op.name} (Pad)")
@@ -73,16 +73,16 @@ def pad(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def expand(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy summed over what was repeated."""
+    """dy summed over the broadcast axes."""
     return [call.summed_to(call.dy(), call.shape(0))]
 
 
 def tile(call: GradientCall) -> Sequence[Tensor | None]:
-    """Copies become axes of their own, and are summed."""
+    """Repetitions become axes of their own, which are summed."""
     repeats, dims = call.value(1), call.shape(0)
     if repeats is None:
         raise GraphError(
-            "no gradient for repeats that are computed", where=f"{call.op.name} (Tile)"
+            "no gradient for repeats that are not constant", where=f"{call.op.name} (Tile)"
         )
     pairs = [size for pair in zip(repeats.tolist(), dims, strict=True) for size in pair]
     apart = call.reshaped(call.dy(), pairs)
@@ -91,19 +91,19 @@ def tile(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def _axes(call: GradientCall) -> list[int]:
-    """The axes that a reduction goes over."""
+    """The reduced axes."""
     rank = len(call.shape(0))
     given = call.attr("axes")
     if given is None and call.has(1):
-        found = call.value(1)
-        if found is None:
-            raise GraphError("no gradient for axes that are computed", where=call.op.name)
-        given = found.ravel().tolist()
+        axes_value = call.value(1)
+        if axes_value is None:
+            raise GraphError("no gradient for axes that are not constant", where=call.op.name)
+        given = axes_value.ravel().tolist()
     return sorted(axis % rank for axis in (given or range(rank)))
 
 
 def reduce(call: GradientCall) -> Sequence[Tensor | None]:
-    """Sum and mean: dy repeated over what was summed, divided by its length for the mean."""
+    """Sum and mean: dy broadcast over the reduced axes, for the mean divided by their length."""
     dims, axes = call.shape(0), _axes(call)
     kept = [1 if i in axes else size for i, size in enumerate(dims)]
     dy = call.reshaped(call.dy(), kept)
@@ -113,7 +113,7 @@ def reduce(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def reduce_extreme(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy where the input equals the extreme."""
+    """dy where the input equals the extreme value."""
     dims, axes = call.shape(0), _axes(call)
     kept = [1 if i in axes else size for i, size in enumerate(dims)]
     hit = call.std("Equal", call.x(), call.reshaped(call.y(), kept))
@@ -122,12 +122,12 @@ def reduce_extreme(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def resize(call: GradientCall) -> Sequence[Tensor | None]:
-    """Every pixel of dy is added to where it came from."""
+    """Every pixel of dy is added to the pixels it came from."""
     return [call.emit("ResizeGrad", call.dy(), shape=call.shape(0), **call.attrs)]
 
 
 def depth_space(other: str) -> GradientRule:
-    """Moving channels into space is undone by moving them back."""
+    """Rule for SpaceToDepth and DepthToSpace, each of which is the gradient of the other."""
 
     def rule(call: GradientCall) -> Sequence[Tensor | None]:
         if call.attr("mode", "DCR") != "DCR":
@@ -144,7 +144,7 @@ def trilu(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def running_sum(call: GradientCall) -> Sequence[Tensor | None]:
-    """A running sum from the other end."""
+    """A cumulative sum in the opposite direction."""
     flipped = 1 - int(call.attr("reverse", 0))
     return [
         call.std(
@@ -154,14 +154,14 @@ def running_sum(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def gather_elements(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy added into zeros where it came from."""
+    """dy added into zeros at the gathered positions."""
     zeros = _zeros(call, call.g.tensor(call.op.inputs[0]))
     axis = call.attr("axis", 0)
     return [call.std("ScatterElements", zeros, call.x(1), call.dy(), axis=axis, reduction="add")]
 
 
 def scattered(gather: str, scatter: str) -> GradientRule:
-    """Of the data: dy, zero where it was overwritten; of the updates: dy from there."""
+    """Data gradient: dy, but zero where overwritten; update gradient: dy at those positions."""
 
     def rule(call: GradientCall) -> Sequence[Tensor | None]:
         if call.attr("reduction", "none") != "none":
@@ -175,18 +175,18 @@ def scattered(gather: str, scatter: str) -> GradientRule:
 
 
 def top_k(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy put into zeros where the largest came from."""
+    """dy inserted into zeros at the positions of the selected elements."""
     zeros = _zeros(call, call.g.tensor(call.op.inputs[0]))
     return [call.std("ScatterElements", zeros, call.y(1), call.dy(), axis=call.attr("axis", -1))]
 
 
 def reverse_sequence(call: GradientCall) -> Sequence[Tensor | None]:
-    """Turned round again."""
+    """dy reversed again."""
     return [call.std("ReverseSequence", call.dy(), call.x(1), **call.attrs)]
 
 
 def gather_nd(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy added into zeros where it came from."""
+    """dy added into zeros at the gathered positions."""
     if call.attr("batch_dims", 0):
         raise GraphError("no gradient with batch dimensions", where=f"{call.op.name} (GatherND)")
     zeros = _zeros(call, call.g.tensor(call.op.inputs[0]))

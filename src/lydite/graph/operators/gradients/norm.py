@@ -10,7 +10,7 @@ from lydite.graph.tensor import Tensor
 
 
 def saved_statistics(call: GradientCall) -> Sequence[Tensor | None]:
-    """Mean and inverse deviation are the forward operator's second and third output."""
+    """Uses mean and inverse deviation, the forward operator's second and third output."""
     name = call.op.op_type.removesuffix("Training")
     attrs = {k: v for k, v in call.op.attrs.items() if k in ("axis", "epsilon", "num_groups")}
     count = 3 if call.has(2) else 2
@@ -20,28 +20,28 @@ def saved_statistics(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def rms(call: GradientCall) -> Sequence[Tensor | None]:
-    """Of data and scale, from what went in."""
+    """Gradients of data and scale, from the input."""
     attrs = {k: v for k, v in call.op.attrs.items() if k in ("axis", "epsilon")}
     return call.emit("RMSNormalizationGrad", call.dy(), call.x(0), call.x(1), outputs=2, **attrs)
 
 
 def local_response(call: GradientCall) -> Sequence[Tensor | None]:
-    """From what went in and what came out."""
+    """Gradient from input and output."""
     return [call.emit("LRNGrad", call.dy(), call.x(0), call.y(), **call.attrs)]
 
 
 def max_pool(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy goes to where the maximum was."""
+    """dy at the positions of the maxima."""
     return [call.emit("MaxPoolGrad", call.dy(), call.x(0), call.y(1), **call.attrs)]
 
 
 def average_pool(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy shared out over each window."""
+    """dy distributed evenly over each window."""
     return [call.emit("AveragePoolGrad", call.dy(), shape=call.shape(0), **call.attrs)]
 
 
 def global_average(call: GradientCall) -> Sequence[Tensor | None]:
-    """dy shared out over all pixels."""
+    """dy distributed evenly over all pixels."""
     dims = call.shape(0)
     share = call.std("Div", call.dy(), call.number(math.prod(dims[2:]), call.dy()))
     return [call.std("Expand", share, call.integers(dims))]

@@ -1,7 +1,7 @@
 """Gradients of recurrent layers, attention and experts.
 
-A recurrent layer's two, as in cuDNN: the data's runs back through time and makes the gradient of
-every gate; the weights' is one product over all steps.
+A recurrent layer has two, as in cuDNN: the data gradient runs back in time and computes the
+gradient of every gate; the weight gradient is one product over all steps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LENGTHS, _PEEPHOLES = 4, 7
 
 
 def recurrent(call: GradientCall) -> Sequence[Tensor | None]:
-    """Inputs X, W, R, B, lengths, first state (and first cell); see ONNX's RNN, GRU and LSTM."""
+    """Inputs X, W, R, B, lengths, initial state (and cell); see ONNX's RNN, GRU and LSTM."""
     name = call.op.op_type.removesuffix("Training")
     if call.has(_LENGTHS) or call.has(_PEEPHOLES) or call.attr("layout", 0):
         raise GraphError(
@@ -30,7 +30,7 @@ def recurrent(call: GradientCall) -> Sequence[Tensor | None]:
     first = [call.x(i) if call.has(i) else None for i in range(5, 5 + states)]
     saved = [call.y(i) for i in range(1 + states, len(call.op.outputs))]
     bias = call.x(3) if call.has(3) else None
-    found = call.emit(
+    gradients = call.emit(
         f"{name}InputGrad",
         call.x(0),
         call.x(1),
@@ -43,7 +43,7 @@ def recurrent(call: GradientCall) -> Sequence[Tensor | None]:
         outputs=2 + (states if any(first) else 0),
         **attrs,
     )
-    data, gates, *firsts = found  # nobody asks for the gradient of a first state of zeros
+    data, gates, *firsts = gradients  # the gradient of an initial state of zeros is not needed
     weights = call.emit(
         f"{name}WeightGrad",
         gates,
@@ -57,7 +57,7 @@ def recurrent(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def attention(call: GradientCall) -> Sequence[Tensor | None]:
-    """Scores are computed again, so that they need not be kept (Dao et al., arXiv:2205.14135)."""
+    """Scores are recomputed, so they need not be kept (Dao et al., arXiv:2205.14135)."""
     mask = call.x(3) if call.has(3) else None
     return call.emit(
         "AttentionGrad",
@@ -74,14 +74,14 @@ def attention(call: GradientCall) -> Sequence[Tensor | None]:
 
 
 def rotary(call: GradientCall) -> Sequence[Tensor | None]:
-    """Turned back by the same angles."""
+    """dy rotated back by the same angles."""
     back = call.std("Neg", call.x(2))
     rest = [call.x(i) for i in (3,) if call.has(i)]
     return [call.std("RotaryEmbedding", call.dy(), call.x(1), back, *rest, **call.attrs)]
 
 
 def experts(call: GradientCall) -> Sequence[Tensor | None]:
-    """Inputs tokens, router, up, (bias), down; the data's and the weights' part apart."""
+    """Data and weight gradients are separate operators; inputs tokens, router, up, (bias), down."""
     if call.has(3) or any(call.has(i) for i in range(5, len(call.op.inputs))):
         raise GraphError("no gradient with biases or a third matrix", where=f"{call.op.name} (MoE)")
     data, router, inner = call.emit(

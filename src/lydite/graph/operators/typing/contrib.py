@@ -1,7 +1,7 @@
-"""Types of operators outside the ONNX standard: ONNX Runtime's fused, quantised and blocked ones.
+"""Output types of ONNX Runtime's fused, quantised and blocked operators.
 
-Each is a function of the operator, its input types and `std`, which types a standard operator on
-given inputs. Shapes and meanings are those of ONNX Runtime's ContribOperators.md; the domain
+Each rule is a function of the operator, its input types and `std`, which types a standard operator
+on given inputs. Shapes and semantics follow ONNX Runtime's ContribOperators.md; the domain
 "com.microsoft.nchwc" holds the blocked-channel convolutions, whose channel count is padded to the
 block (16 floats with AVX-512, 8 otherwise; the padded weight tells which).
 """
@@ -20,7 +20,7 @@ TypeRule: TypeAlias = Callable[[Op, InputTypes, Std], list[TensorType]]
 
 
 def like(index: int) -> TypeRule:
-    """The output is typed as one of the inputs."""
+    """The output has the type of the input `index`."""
 
     def rule(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
         source = _need(inputs, index)
@@ -30,7 +30,7 @@ def like(index: int) -> TypeRule:
 
 
 def standard(op_type: str, keep: Sequence[int], *, dtype_of: int | None = None) -> TypeRule:
-    """Typed as a standard operator over the kept inputs, all seen with the dtype of the first."""
+    """Typed as a standard operator over the inputs `keep`, all with the dtype of the first."""
 
     def rule(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
         first = _need(inputs, keep[0])
@@ -54,10 +54,10 @@ def _at(inputs: InputTypes, index: int) -> TensorType | None:
 
 
 def _need(inputs: InputTypes, index: int) -> TensorType:
-    found = _at(inputs, index)
-    if found is None:
+    type_ = _at(inputs, index)
+    if type_ is None:
         raise ValueError(f"input {index} is missing")
-    return found
+    return type_
 
 
 def _dims(inputs: InputTypes, index: int) -> tuple[Dim, ...]:
@@ -72,7 +72,7 @@ def _int(attrs: Mapping[str, Any], name: str, default: int = 0) -> int:
 
 
 def fused_matmul(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
-    """As MatMul of operands that may be transposed."""
+    """MatMul of operands that may be transposed."""
     sides: list[TensorType] = []
     for index, name in enumerate(("A", "B")):
         dims = list(_dims(inputs, index))
@@ -85,7 +85,7 @@ def fused_matmul(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
 
 
 def nchwc_conv(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
-    """As Conv in blocked channels."""
+    """Conv in blocked channels."""
     data, weight = _dims(inputs, 0), _dims(inputs, 1)
     group = _int(op.attrs, "group", 1)
     channels = data[1]
@@ -96,7 +96,7 @@ def nchwc_conv(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
 
 
 def reorder_input(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
-    """Channels padded to the block."""
+    """Channels are padded to the block."""
     dims = _dims(inputs, 0)
     if _int(op.attrs, "channels_last"):
         dims = (dims[0], dims[-1], *dims[1:-1])
@@ -119,7 +119,7 @@ def reorder_output(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
 
 
 def nchwc_upsample(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
-    """Sizes times whole scales."""
+    """Sizes are multiplied by integer scales."""
     dims = _dims(inputs, 0)
     scales: Any = op.attrs["scales"]
     shape = tuple(
@@ -147,7 +147,7 @@ def layer_norm(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
 
 
 def embed_norm(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
-    """[batch, sequence, hidden], the mask's index, and the sum."""
+    """[batch, sequence, hidden], the mask index, and the sum."""
     batch, sequence = _dims(inputs, 0)
     word = _need(inputs, 2)
     out = TensorType(word.dtype, (batch, sequence, _dims(inputs, 2)[1]))
@@ -166,7 +166,7 @@ def attention(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
 
 
 def multi_head_attention(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
-    """[batch, sequence, hidden of the values]."""
+    """[batch, sequence, hidden size of the values]."""
     query = _need(inputs, 0)
     dims = _dims(inputs, 0)
     if len(dims) == 5:  # packed: batch, sequence, heads, 3, head size
@@ -184,7 +184,7 @@ def multi_head_attention(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType
 
 
 def group_query_attention(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
-    """[batch, sequence, hidden], and both caches."""
+    """[batch, sequence, hidden], and the caches of keys and of values."""
     query, dims = _need(inputs, 0), _dims(inputs, 0)
     heads, kv_heads = _int(op.attrs, "num_heads", 1), _int(op.attrs, "kv_num_heads", 1)
     hidden = dims[2]
@@ -196,12 +196,12 @@ def group_query_attention(op: Op, inputs: InputTypes, _: Std) -> list[TensorType
 
 
 def matmul_nbits(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
-    """The last axis is the attribute N."""
+    """The last axis has the size in the attribute N."""
     return [TensorType(_need(inputs, 0).dtype, (*_dims(inputs, 0)[:-1], _int(op.attrs, "N")))]
 
 
 def as_float(op_type: str) -> TypeRule:
-    """As a standard operator on float32 operands."""
+    """Typed as a standard operator on float32 operands."""
 
     def rule(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
         sides = [TensorType("float32", _dims(inputs, i)) for i in (0, 1)]
@@ -211,13 +211,13 @@ def as_float(op_type: str) -> TypeRule:
 
 
 def qlinear_binary(_op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
-    """InputTypes 0 and 3 broadcast."""
+    """Inputs 0 and 3 are broadcast against each other."""
     out = std("Add", [TensorType("float32", _dims(inputs, i)) for i in (0, 3)], {})[0]
     return [TensorType(_need(inputs, 0).dtype, out.shape)]
 
 
 def cast_like(index: int, dtype: str | None = None) -> TypeRule:
-    """The first input's sizes in another type."""
+    """The sizes of the first input, with the dtype of another input or a given one."""
 
     def rule(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
         return [TensorType(dtype or _need(inputs, index).dtype, _dims(inputs, 0))]
@@ -226,7 +226,7 @@ def cast_like(index: int, dtype: str | None = None) -> TypeRule:
 
 
 def quantised_gemm(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
-    """ONNX Runtime's QGemm: inputs 0 and 3 are the operands; without an output scale, float32."""
+    """ONNX Runtime's QGemm: inputs 0 and 3 are the operands; float32 without an output scale."""
     sides = [TensorType("float32", _dims(inputs, i)) for i in (0, 3)]
     shape = std("Gemm", sides, op.attrs)[0].shape
     quantised = _at(inputs, 7) is not None
@@ -234,12 +234,12 @@ def quantised_gemm(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
 
 
 def embedded(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
-    """Rows of a table by index."""
+    """Rows of a table, selected by index."""
     return [TensorType(_need(inputs, 0).dtype, (*_dims(inputs, 1), *_dims(inputs, 0)[1:]))]
 
 
 def channels_last(op_type: str, keep: Sequence[int]) -> TypeRule:
-    """As a standard operator whose first input and output have their channels last."""
+    """Typed as a standard operator whose first input and output have their channels last."""
 
     def rule(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
         dims, source = _dims(inputs, keep[0]), _need(inputs, keep[0])
@@ -255,7 +255,7 @@ def channels_last(op_type: str, keep: Sequence[int]) -> TypeRule:
 
 
 def single(dtype: str) -> TypeRule:
-    """One number."""
+    """A scalar of the given dtype."""
 
     def rule(_op: Op, _inputs: InputTypes, _: Std) -> list[TensorType]:
         return [TensorType(dtype, ())]
@@ -264,7 +264,7 @@ def single(dtype: str) -> TypeRule:
 
 
 def pairs_of_rows(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
-    """A number for each pair of rows."""
+    """One number for each pair of rows."""
     return [TensorType(_need(inputs, 0).dtype, (_dims(inputs, 0)[0], _dims(inputs, 1)[0]))]
 
 
@@ -279,5 +279,5 @@ def gathered_nd(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
     data, indices = _dims(inputs, 0), _dims(inputs, 1)
     depth = indices[-1]
     if not isinstance(depth, int):
-        raise ValueError("the length of an index is open")
+        raise ValueError("the length of the index tuples is unknown")
     return [TensorType(_need(inputs, 0).dtype, (*indices[:-1], *data[depth:]))]

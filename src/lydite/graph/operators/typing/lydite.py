@@ -1,7 +1,7 @@
 """Output types of the domain "lydite".
 
-A gradient is typed as the tensor that it is the gradient of: one of the inputs, or the attribute
-`shape` where that tensor itself is not needed.
+A gradient has the type of the tensor that it belongs to: that of an input, or the attribute `shape`
+where that tensor itself is not an input.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _BY_INPUT = (
     "Sin",
     "Cos",
 )
-"""Functions whose gradient follows from what came out, and from what went in: the tensor that an
-operator `lydite:<name>Grad` reads beside the gradient of the output, as PyTorch saves them."""
+"""Functions whose gradient follows from their output, and from their input: the tensor that an
+operator `lydite:<name>Grad` reads besides the gradient of the output, as PyTorch saves them."""
 
 SAVED = {**dict.fromkeys(_BY_OUTPUT, "output"), **dict.fromkeys(_BY_INPUT, "input")}
 
@@ -41,21 +41,21 @@ GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
 def _at(inputs: InputTypes, index: int) -> TensorType:
-    found = inputs[index] if index < len(inputs) else None
-    if found is None or found.shape is None:
+    type_ = inputs[index] if index < len(inputs) else None
+    if type_ is None or type_.shape is None:
         raise ValueError(f"input {index} is missing or has no known rank")
-    return found
+    return type_
 
 
 def _dims(inputs: InputTypes, index: int) -> tuple[int, ...]:
     type_ = _at(inputs, index)
     if not type_.is_static:
-        raise ValueError(f"input {index} has an open size: {type_}")
+        raise ValueError(f"input {index} has an unknown size: {type_}")
     return tuple(int(dim) for dim in type_.shape or ())
 
 
 def like(*indices: int) -> TypeRule:
-    """Each output as one of the inputs."""
+    """Each output has the type of one of the inputs."""
 
     def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         return [_at(inputs, index) for index in indices[: len(op.outputs)]]
@@ -64,7 +64,7 @@ def like(*indices: int) -> TypeRule:
 
 
 def by_shape(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
-    """Sizes from the attribute `shape`."""
+    """Sizes are given by the attribute `shape`."""
     shape = op.attrs.get("shape")
     if not isinstance(shape, tuple):
         raise ValueError("the attribute shape is missing")
@@ -72,7 +72,7 @@ def by_shape(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
 
 
 def statistics(kept: Callable[[tuple[int, ...], Op], Sequence[int]]) -> TypeRule:
-    """The first input, and its mean and inverse deviation."""
+    """The type of the first input, and those of its mean and inverse deviation."""
 
     def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         saved = TensorType("float32", tuple(kept(_dims(inputs, 0), op)))
@@ -82,14 +82,14 @@ def statistics(kept: Callable[[tuple[int, ...], Op], Sequence[int]]) -> TypeRule
 
 
 def forward(name: str) -> TypeRule:
-    """A recurrent layer: Y, its last states, and what its gradient needs."""
+    """Training form of a recurrent layer: Y, its last states, and what its gradient needs."""
 
     def rule(_op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         (steps, batch, _length), (directions, _rows, hidden) = _dims(inputs, 0), _dims(inputs, 2)
         dtype = _at(inputs, 0).dtype
         whole = TensorType(dtype, (steps, directions, batch, hidden))
         last = TensorType(dtype, (directions, batch, hidden))
-        # of a GRU also the state's part of the new gate, before it is reset
+        # a GRU also saves the state's contribution to the new gate, before the reset
         gates = TensorType(dtype, (steps, directions, batch, 4 * hidden))
         return {
             "RNN": [whole, last],
@@ -101,7 +101,7 @@ def forward(name: str) -> TypeRule:
 
 
 def data_gradient(name: str) -> TypeRule:
-    """Gradients of X, of the gates, and of the first states."""
+    """Gradients of X, of the gates, and of the initial states."""
 
     def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         steps, directions, batch, hidden = _dims(inputs, 4)
@@ -131,7 +131,7 @@ def weight_gradient(name: str) -> TypeRule:
 
 
 def heads(inputs: InputTypes, op: Op, index: int, attr: str) -> tuple[int, int, int, int]:
-    """Batch, heads, length and size of [B, H, L, D] or [B, L, H * D]."""
+    """Batch size, heads, length and head size of [B, H, L, D] or [B, L, H * D]."""
     dims = _dims(inputs, index)
     if len(dims) == 4:
         return dims[0], dims[1], dims[2], dims[3]
@@ -142,7 +142,7 @@ def heads(inputs: InputTypes, op: Op, index: int, attr: str) -> tuple[int, int, 
 
 
 def attention(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
-    """The output, and a logarithm for each query."""
+    """The output, and the log-sum-exp of each query's scores."""
     batch, count, length, _size = heads(inputs, op, 0, "q_num_heads")
     *_rest, value = heads(inputs, op, 2, "kv_num_heads")
     flat = len(_dims(inputs, 0)) == 3
@@ -152,7 +152,7 @@ def attention(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
 
 
 def experts(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
-    """Tokens, and what comes out of the first product for each that each token chose."""
+    """Tokens, and the result of the first product for each chosen expert of each token."""
     tokens, (_count, rows, hidden) = _at(inputs, 0), _dims(inputs, 2)
     chosen = op.attrs.get("k", 1)
     if not isinstance(chosen, int):
@@ -162,21 +162,21 @@ def experts(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
 
 
 def updated(states: int) -> TypeRule:
-    """Rate, step, then weights, gradients and states in groups: weights and states come out."""
+    """Weights and states; inputs are rate, step, then groups of weights, gradients and states."""
 
     def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         count = (len(inputs) - 2) // (2 + states)
         kept = [*range(2, 2 + count), *range(2 + 2 * count, len(inputs))]
         for weight, gradient in zip(kept, range(2 + count, 2 + 2 * count), strict=False):
             if _at(inputs, weight).shape != _at(inputs, gradient).shape:
-                raise ValueError("a gradient has another shape than its weight")
+                raise ValueError("a gradient's shape differs from its weight's")
         return [_at(inputs, index) for index in kept[: len(op.outputs)]]
 
     return rule
 
 
 def resized(factor: Callable[[int, int], int]) -> TypeRule:
-    """The axis `axis` is `size` times as long, or as short."""
+    """The axis `axis` becomes `size` times as long, or as short."""
 
     def rule(op: Op, inputs: InputTypes, _: object) -> list[TensorType]:
         axis, size, dims = op.attrs.get("axis"), op.attrs.get("size"), list(_dims(inputs, 0))
@@ -191,5 +191,5 @@ def resized(factor: Callable[[int, int], int]) -> TypeRule:
 def shared(dim: int, size: int) -> int:
     """A rank's share of a size."""
     if dim % size:
-        raise ValueError(f"{dim} is not divisible among {size} ranks")
+        raise ValueError(f"{dim} is not divisible by {size} ranks")
     return dim // size
