@@ -165,7 +165,8 @@ def _length(graph: Graph, op: Op, index: int) -> int:
     """Tokens of a query or of cached keys."""
     if not op.inputs[index]:
         return 0
-    dim = (graph.type_of(op.inputs[index]).shape or ())[-2]
+    shape = graph.type_of(op.inputs[index]).shape
+    dim = shape[-2] if shape is not None and len(shape) > 1 else None
     if not isinstance(dim, int):
         raise GraphError("attention to a window needs sizes", where=f"{graph.name}: {op.name}")
     return dim

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,7 +26,9 @@ from lydite.models.blocks import (
 )
 from lydite.models.dimensions import Stack
 
-Shape = tuple[int, ...]
+Shape: TypeAlias = tuple[int, ...]
+Past: TypeAlias = tuple[Tensor | None, Tensor | None]
+"""Keys and values of earlier tokens."""
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Tokens:
     cached: bool = False
     layer: int = 0
     kept: dict[str, Tensor] = field(default_factory=dict)
-    attended: dict[int, tuple[Tensor, Tensor, dict[str, Any]]] = field(default_factory=dict)
+    attended: dict[int, tuple[Tensor, Tensor, Past | None]] = field(default_factory=dict)
     _angles: dict[tuple[float, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
     _positions: Tensor | None = None
 
@@ -134,30 +136,37 @@ def _split(g: Builder, x: Tensor, widths: list[int]) -> list[Tensor]:
 
 def _attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
     g = t.g
-    query, gate = _query(g, x, a) if not a.packed else (None, None)
-    if a.packed:
-        widths = [a.heads * a.size, a.key_heads * a.size, a.key_heads * a.value_size]
-        packed = g.linear(x, sum(widths), bias=a.qkv_bias, name="qkv")
-        query, key, value = _split(g, packed, widths)
-    assert query is not None
+    query, key, value, gate = _projected(g, x, a)
+    query = _turned(_head_normed(g, query, a.heads, a, size), a, a.heads, t)
     if a.shared_from is not None:
-        query = _turned(_head_normed(g, query, a.heads, a, size), a, a.heads, t)
-        key, value, state = t.attended[a.shared_from]
+        key, value, past = t.attended[a.shared_from]
     else:
-        if not a.packed:
-            key = g.linear(x, a.key_heads * a.size, bias=a.qkv_bias and a.key_bias, name="key")
-            value = key if a.key_is_value else _value(g, x, a)
-        query, key = (
-            _turned(_head_normed(g, part, heads, a, size), a, heads, t)
-            for part, heads in ((query, a.heads), (key, a.key_heads))
-        )
-        state = {}
-    mixed = _attended(query, key, value, a, t, state)
+        assert key is not None and value is not None
+        key = _turned(_head_normed(g, key, a.key_heads, a, size), a, a.key_heads, t)
+        past = None
+    mixed = _attended(query, key, value, a, t, past)
     if gate is not None:
         mixed = mixed * g.op("Sigmoid", gate)
     if a.sinks:
         mixed = _with_sinks(g, mixed, a)
     return g.linear(mixed, size.hidden, bias=a.output_bias, name="attention_output")
+
+
+def _projected(
+    g: Builder, x: Tensor, a: Attention
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Query, key, value and output gate; no key and value where another layer's are used."""
+    if a.packed:
+        widths = [a.heads * a.size, a.key_heads * a.size, a.key_heads * a.value_size]
+        packed = g.linear(x, sum(widths), bias=a.qkv_bias, name="qkv")
+        query, key, value = _split(g, packed, widths)
+        return query, key, value, None
+    query, gate = _query(g, x, a)
+    if a.shared_from is not None:
+        return query, None, None, gate
+    bias = a.qkv_bias and a.key_bias
+    key = g.linear(x, a.key_heads * a.size, bias=bias, name="key")
+    return query, key, key if a.key_is_value else _value(g, x, a), gate
 
 
 def _value(g: Builder, x: Tensor, a: Attention) -> Tensor:
@@ -193,7 +202,7 @@ def _turned(x: Tensor, a: Attention, heads: int, t: Tokens) -> Tensor:
 
 
 def _attended(
-    query: Tensor, key: Tensor, value: Tensor, a: Attention, t: Tokens, shared: dict[str, Any]
+    query: Tensor, key: Tensor, value: Tensor, a: Attention, t: Tokens, past: Past | None
 ) -> Tensor:
     g = t.g
     attrs: dict[str, Any] = {"q_num_heads": a.heads, "kv_num_heads": a.key_heads}
@@ -202,10 +211,9 @@ def _attended(
     kept = t.context if a.window is None else min(t.context, a.window - 1)
     attrs |= {"window": a.window} if a.window is not None and kept + t.count > a.window else {}
     shape = (t.batch, a.key_heads, kept, a.size)
-    past = shared.get("past")
     if past is None and t.cached and kept and a.shared_from is None:
         past = (t.past("key", shape), t.past("value", (*shape[:3], a.value_size)))
-    t.attended[t.layer] = (key, value, {"past": past})
+    t.attended[t.layer] = (key, value, past)
     if past is None:
         mixed = g.op("Attention", query, key, value, **attrs)
         if t.cached and a.shared_from is None:
@@ -509,7 +517,7 @@ def _lightning(x: Tensor, m: LightningAttention, size: Stack, t: Tokens) -> Tens
     packed = g.op("Swish", g.linear(x, 3 * width, bias=False, name="qkv"))
     query, key, value = _split(g, packed, [width] * 3)
     past = t.past("state", (t.batch, m.heads, m.size, m.size))
-    heads = {"q_num_heads": m.heads, "kv_num_heads": m.heads}
+    heads: dict[str, Any] = {"q_num_heads": m.heads, "kv_num_heads": m.heads}
     shape = g.constant([t.batch, t.count, m.heads], "shape")
     decay = g.op("ConstantOfShape", shape, value=np.full(1, -0.1, numpy_dtype(g.dtype)))
     inputs = (query, key, value, past, decay)
