@@ -24,8 +24,8 @@ SHAPE = (
 )
 COMMANDS = {
     "lydite": "--version",
-    "lydite aisim": "config more --models/-m --skip-coverage --skip-accuracy --nccl-logs --launch "
-    "--compute-slowdown --exchange-slowdown --out --json --quiet/-q",
+    "lydite aisim": "config more --models/-m --skip-coverage --skip-accuracy --nccl-logs "
+    "--database --launch --compute-slowdown --exchange-slowdown --out --json --quiet/-q",
     "lydite bench": f"model --backend --threads {SHAPE} "
     "--budget --rounds --clock --device --db --seed --out --json --quiet/-q",
     "lydite calibrate": "steps --on --constants --rounds --db --json --quiet/-q",
