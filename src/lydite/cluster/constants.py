@@ -26,7 +26,7 @@ class Constants(OneLine):
     """Figures of the host, the framework and the device.
 
     Attributes:
-        dispatch_s: Time in which the host's processor launches an operator.
+        dispatch_s: Time in which the host's processor launches a kernel; None for the runtime's.
         step_s: Time that a training step takes once, besides operators and messages: reading the
             batch, scaling and clipping, synchronisation.
         compute_slowdown: Factor by which kernels take longer while gradients are sent.
@@ -38,7 +38,7 @@ class Constants(OneLine):
         source: Origin of the figures, such as "assumed".
     """
 
-    dispatch_s: float = 4e-6
+    dispatch_s: float | None = None
     step_s: float = 0.0
     compute_slowdown: float = 1.0
     exchange_slowdown: float = 1.0
@@ -49,8 +49,9 @@ class Constants(OneLine):
 
     @property
     def values(self) -> dict[str, float]:
-        """All constants by name."""
-        constants = {name: getattr(self, name) for name in OWN}
+        """All constants that have a value, by name."""
+        own = {name: getattr(self, name) for name in OWN}
+        constants = {name: value for name, value in own.items() if value is not None}
         return constants | {name: getattr(self.achieved, name) for name in ACHIEVED}
 
     def with_values(self, values: Mapping[str, float], source: str) -> Constants:
@@ -84,11 +85,12 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "kernel_s": (0.0, 1e-3),
     "compute_slowdown": (1.0, 100.0),
     "exchange_slowdown": (1.0, 100.0),
-    "products": (0.01, 1.0),
-    "streams": (0.01, 1.0),
+    "products": (0.01, 0.92),
+    "streams": (0.01, 0.95),
     "misaligned": (0.01, 1.0),
 }
-"""Range of each constant: no share above 1, no time below 0, no speed-up by interference."""
+"""Range of each constant: no time below 0, no speed-up by interference, no share above what large
+products (0.87 of peak on an A100) and streams (0.9 of the bandwidth) are known to reach."""
 
 ASSUMED = Constants()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from lydite.engine import Interference, Timeline
 from lydite.engine import simulate as play
 from lydite.errors import InputError, unknown_name
 from lydite.estimate.base import Estimator
+from lydite.estimate.runtimes import Runtime, find_runtime, usual_runtime
 from lydite.graph import Graph, work_of
 from lydite.graph.passes.attention import written_out
 from lydite.graph.training import OPTIMIZERS, training_step
@@ -171,6 +172,7 @@ class RankStep:
         dtype: Data type of the weights.
         states: Number of tensors that the optimiser keeps per weight.
         forward_flops: FLOPs of the whole model's forward pass for one micro-batch.
+        runtime: Runtime that launches and fuses.
         computed_whole: Operators computed in full on every rank, as in `StepResult`.
     """
 
@@ -180,6 +182,7 @@ class RankStep:
     dtype: str
     states: int
     forward_flops: float
+    runtime: Runtime
     computed_whole: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -209,12 +212,26 @@ def rank_step(
     dtype = max(set(floats), key=floats.count) if floats else "float32"
     states = len(OPTIMIZERS[optimizer].states) if optimizer else 0
     wire = 4.0 if dtype in ("float16", "bfloat16") else None
-    shape = outline(blocks, step, step.graph if step else short, wire)
+    training = step is not None
+    runtime = find_runtime(plan.runtime or usual_runtime(dtype, plan.attention, training=training))
+    chains = training and runtime.elementwise == "chains"
+    dropout = training and runtime.dropout
+    whole_step = step.graph if step else short
+    shape = outline(blocks, step, whole_step, wire, chains=chains, dropout=dropout)
     whole = context_parallel(blocks.graph, plan.cp)
     counts = {name: block.count for block in blocks.blocks for name in block.ops}
     work = [(work_of(op, whole), counts.get(op.name, 1)) for op in whole.ops]
     flops = sum(count * op_work.flops for op_work, count in work if op_work is not None)
-    return RankStep(graph.name, shape, step is not None, dtype, states, flops, share.whole)
+    return RankStep(graph.name, shape, training, dtype, states, flops, runtime, share.whole)
+
+
+def launching(constants: Constants, rank: RankStep) -> Constants:
+    """The constants with the launch time of the rank's runtime, where they have none."""
+    if constants.dispatch_s is not None:
+        return constants
+    runtime = rank.runtime
+    seconds = runtime.training_launch_s if rank.training else runtime.launch_s
+    return replace(constants, dispatch_s=seconds)
 
 
 def rank_costs(rank: RankStep, estimator: Estimator, device: Device) -> list[BlockCost]:
@@ -291,9 +308,9 @@ def played_step(
     """
     if network not in NETWORKS:
         raise unknown_name("network", network, NETWORKS)
-    training = rank.training
+    training, constants = rank.training, launching(constants, rank)
     groups = groups_of(cluster, plan, constants)
-    units = units_of(costs, plan, groups, dispatch_s=constants.dispatch_s)
+    units = units_of(costs, plan, groups, dispatch_s=constants.dispatch_s or 0.0)
     stages = partition_stages(units, plan.pp * plan.chunks)
     programs = step_programs(
         stages,

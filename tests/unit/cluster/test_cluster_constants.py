@@ -37,7 +37,7 @@ def test_what_is_written_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"products": 1.2}', "products is 1.2; allowed: 0.01 to 1"),
+        ('{"products": 1.2}', "products is 1.2; allowed: 0.01 to 0.92"),
         ('{"product": 1}', "unknown constant 'product'.*did you mean 'products'"),
         ('{"step_s": "1"}', "step_s is not a number"),
         ("[]", "is not JSON|not a file of constants"),

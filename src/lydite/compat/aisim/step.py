@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lydite.cluster import ASSUMED
 from lydite.compat.aisim.nodes import ALLREDUCE, COMPUTE, RECV, GraphNode, in_order
 from lydite.engine import LIMIT_PS, Interference, Servers, TaskBuilder, Timeline
 from lydite.engine import simulate as play
@@ -41,7 +40,7 @@ class Execution:
         UnitError: a negative launch, a factor below 1.
     """
 
-    launch_s: float = ASSUMED.dispatch_s
+    launch_s: float = 4e-6
     compute_slowdown: float = 1.3
     exchange_slowdown: float = 2.2
 
