@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from typing_extensions import TypedDict
 
@@ -117,10 +117,10 @@ def calibrate(
     Args:
         session: its database holds what was measured of operators.
         steps: a .csv file with one measured step per row. Columns: model, step_ms, and any of
-            devices, of `PlanOptions` and of `ModelOptions`.
+            devices, runtime, of `PlanOptions` and of `ModelOptions`.
         on: cluster that they were measured on.
         constants: file to write, for `simulate`.
-        rounds: simulations of each row.
+        rounds: constants that are tried from one simulation of the rows to the next.
 
     Raises:
         InputError: no such file, an unknown column, a value of the wrong kind (with its line).
@@ -205,20 +205,27 @@ def _observed(steps: Path, on: str) -> list[Observed]:
 def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     from lydite.cluster.calibration.steps import Observed
     from lydite.cluster.simulate import rank_step
+    from lydite.estimate.runtimes import find_runtime
 
     kinds: dict[type[Options], set[str]] = {
         ModelOptions: {"train", "batch", "recompute", "params"},
-        PlanOptions: set(),
+        PlanOptions: {"arithmetic"},
     }
     known = {name for kind, less in kinds.items() for name in help_of(kind) if name not in less}
     given = {name: text for name, text in line.items() if name and text}
     for name in given:
-        if name not in known | {"model", "step_ms", "devices"}:
-            raise unknown_name("column", name, tuple(sorted(known | {"model", "step_ms"})))
+        if name not in known | {"model", "step_ms", "devices", "runtime"}:
+            raise unknown_name(
+                "column", name, tuple(sorted(known | {"model", "step_ms", "runtime"}))
+            )
     devices = int(_number(given, "devices")) if "devices" in given else None
     cluster = _once(made, (on, devices), lambda: _cluster(on, devices))
     net = ModelOptions(train=True, **_typed(ModelOptions, given, kinds[ModelOptions]))
-    plan = PlanOptions(**_typed(PlanOptions, given, set())).plan(cluster.ranks)
+    runtime = find_runtime(given.get("runtime"))
+    attention = runtime.attention if runtime else "fused"
+    options = PlanOptions(**_typed(PlanOptions, given, kinds[PlanOptions]))
+    plan = options.plan(cluster.ranks, attention=attention)
+    plan = replace(plan, runtime=given.get("runtime", ""))
     model = given.get("model", "")
     shape = rank_options(net, model, plan.micro_batch, plan.cp)
     same = replace(
@@ -268,6 +275,7 @@ def _number(given: dict[str, str], name: str) -> float:
 def _typed(kind: type[Options], given: dict[str, str], less: set[str]) -> dict[str, Any]:
     """The columns that are fields of a kind of options, as numbers and truth values."""
     found: dict[str, Any] = {}
+    hints = get_type_hints(kind)
     for field in fields(kind):
         text = given.get(field.name)
         if text is None or field.name in less:
@@ -278,7 +286,7 @@ def _typed(kind: type[Options], given: dict[str, str], less: set[str]) -> dict[s
             found[field.name] = text.lower() == "true"
         elif isinstance(field.default, tuple):
             found[field.name] = tuple(text.split())
-        elif isinstance(field.default, int) or "int |" in str(field.type):
+        elif int in (hints[field.name], *get_args(hints[field.name])):
             found[field.name] = int(_number(given, field.name))
         else:
             found[field.name] = text

@@ -155,7 +155,6 @@ def outline(
     wire_bytes: float | None = None,
     *,
     chains: bool = False,
-    dropout: bool = False,
 ) -> Outline:
     """The blocks of a rank, with everything but the times of their operators.
 
@@ -164,7 +163,7 @@ def outline(
         step: Training step on one rank; None for inference.
         graph: Graph of that step, or one rank's part of the model.
         wire_bytes: Bytes per gradient element as sent; None for the size of the weight's element.
-        chains, dropout: As for `shares_of`.
+        chains: Whether elementwise chains run as one kernel.
     """
     costs = [BlockCost(block) for block in blocks.blocks]
     home = _Homes(blocks, graph)
@@ -176,7 +175,7 @@ def outline(
     flops: dict[str, float] = {"float32": 0.0}
     gathered = _gathered(step)
     places = {op.name: (home.of(op), _phase(op, step, weight_ops)) for op in graph.ops}
-    shares = shares_of(graph, places, chains=chains, dropout=dropout)
+    shares = shares_of(graph, places, chains=chains)
     for op in graph.ops:
         (block, phase), share = places[op.name], shares.get(op.name, ALONE)
         if op.domain == "lydite" and op.op_type in COLLECTIVES:

@@ -9,15 +9,13 @@ once and writes only what others read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lydite.graph import Graph, Op
 from lydite.graph.operators import operator
 
 _GRADIENTS = ("GeluGrad", "ReluGrad", "SigmoidGrad", "TanhGrad", "SiluGrad", "SwishGrad")
 _ENDS = ("Softmax",)
-_DROPPED = {"Softmax": 5 / 4, "SoftmaxGrad": 5 / 6}
-"""Bytes of a dropout (two read, two written, one of mask) over those of the operator before it."""
 _UPDATES = ("Adam", "Momentum", "GradientDescent", "Adagrad")
 _PRODUCTS = ("MatMul", "FusedMatMul", "Gemm")
 _READS_ANY_LAYOUT = (*_PRODUCTS, "Attention", "AttentionTraining", "AttentionGrad", "Reshape")
@@ -40,7 +38,7 @@ ALONE = Share()
 
 
 def shares_of(
-    graph: Graph, places: Mapping[str, tuple[int, str]], *, chains: bool, dropout: bool = False
+    graph: Graph, places: Mapping[str, tuple[int, str]], *, chains: bool
 ) -> dict[str, Share]:
     """The share of each operator that is not a kernel of its own, by name.
 
@@ -48,8 +46,6 @@ def shares_of(
         graph: One rank's graph.
         places: Block and phase of each operator by name; kernels stay within one.
         chains: Whether elementwise chains are fused.
-        dropout: Whether attention that is written out drops probabilities, in a kernel of its own
-            that reads and writes them and their mask (one byte each).
     """
     found: dict[str, Share] = {}
     updated: set[tuple[int, str]] = set()
@@ -64,11 +60,6 @@ def shares_of(
     if chains:
         for chain in _chains(graph, places, found):
             found |= _merged(graph, chain)
-    if dropout:
-        for op in graph.ops:
-            if op.op_type in _DROPPED and len(graph.type_of(op.outputs[0]).shape or ()) >= 4:
-                share = found.get(op.name, ALONE)
-                found[op.name] = replace(share, scale=share.scale + _DROPPED[op.op_type])
     return found
 
 

@@ -183,6 +183,7 @@ def _candidates(
             replace(costed.plan, recompute=again),
             tensor,
             dispatch_s=launching(constants, costed.rank).dispatch_s or 0.0,
+            ahead=costed.rank.runtime.ahead,
         )
         for again in ("none", "full")
     }

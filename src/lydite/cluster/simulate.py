@@ -65,6 +65,7 @@ class StepResult(OneLine):
         arithmetic: Data type of most of the arithmetic; MFU refers to the device's peak for it.
         computed_whole: Number of operators by type that every tensor-parallel rank computes in
             full, because no rule says how to split them along the axis that divides their inputs.
+        runtime: Name of the runtime that launched and fused.
     """
 
     model: str
@@ -88,6 +89,7 @@ class StepResult(OneLine):
     groups: Mapping[str, Group] = field(default_factory=dict)
     arithmetic: str = "float32"
     computed_whole: Mapping[str, int] = field(default_factory=dict)
+    runtime: str = ""
 
     @property
     def network(self) -> str:
@@ -170,7 +172,7 @@ class RankStep:
         shape: Blocks, operators and messages of the rank.
         training: Whether it is a training step.
         dtype: Data type of the weights.
-        states: Number of tensors that the optimiser keeps per weight.
+        states: Bytes that the optimiser keeps per parameter, over those of a float32.
         forward_flops: FLOPs of the whole model's forward pass for one micro-batch.
         runtime: Runtime that launches and fuses.
         computed_whole: Operators computed in full on every rank, as in `StepResult`.
@@ -180,7 +182,7 @@ class RankStep:
     shape: Outline
     training: bool
     dtype: str
-    states: int
+    states: float
     forward_flops: float
     runtime: Runtime
     computed_whole: Mapping[str, int] = field(default_factory=dict)
@@ -210,14 +212,12 @@ def rank_step(
         step = training_step(short, loss="given", optimizer=optimizer)
     floats = [graph.type_of(name).dtype for name in graph.parameters]
     dtype = max(set(floats), key=floats.count) if floats else "float32"
-    states = len(OPTIMIZERS[optimizer].states) if optimizer else 0
+    states = OPTIMIZERS[optimizer].bytes_per_parameter / 4 if optimizer else 0.0
     wire = 4.0 if dtype in ("float16", "bfloat16") else None
     training = step is not None
     runtime = find_runtime(plan.runtime or usual_runtime(dtype, plan.attention, training=training))
     chains = training and runtime.elementwise == "chains"
-    dropout = training and runtime.dropout
-    whole_step = step.graph if step else short
-    shape = outline(blocks, step, whole_step, wire, chains=chains, dropout=dropout)
+    shape = outline(blocks, step, step.graph if step else short, wire, chains=chains)
     whole = context_parallel(blocks.graph, plan.cp)
     counts = {name: block.count for block in blocks.blocks for name in block.ops}
     work = [(work_of(op, whole), counts.get(op.name, 1)) for op in whole.ops]
@@ -310,7 +310,8 @@ def played_step(
         raise unknown_name("network", network, NETWORKS)
     training, constants = rank.training, launching(constants, rank)
     groups = groups_of(cluster, plan, constants)
-    units = units_of(costs, plan, groups, dispatch_s=constants.dispatch_s or 0.0)
+    launch_s, ahead = constants.dispatch_s or 0.0, rank.runtime.ahead
+    units = units_of(costs, plan, groups, dispatch_s=launch_s, ahead=ahead)
     stages = partition_stages(units, plan.pp * plan.chunks)
     programs = step_programs(
         stages,
@@ -357,9 +358,20 @@ def played_step(
         constants,
         stages,
         groups,
-        rank.shape.dtype,
+        _arithmetic(rank.shape.dtype, cluster.device, constants),
         rank.computed_whole,
+        rank.runtime.name,
     )
+
+
+def _arithmetic(dtype: str, device: Device, constants: Constants) -> str:
+    """The type that MFU refers to: of most of the arithmetic, as the products run in it."""
+    wanted = {"tf32": ("tf32",), "fp8": ("float8e4m3fn",), "fp8-block": ("float8e4m3fn",)}
+    for name in wanted.get(constants.achieved.arithmetic, ()):
+        same = dtype == "float32" if name == "tf32" else dtype in ("float16", "bfloat16")
+        if same and name in device.peak_flops:
+            return name
+    return dtype
 
 
 def _refuse_slowed_messages(constants: Constants) -> None:

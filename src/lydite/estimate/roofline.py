@@ -37,7 +37,7 @@ class AchievedEfficiency:
     Attributes:
         products: share of peak arithmetic that 16-bit products of matrices reach while their tiles
             fill the device; `lydite.estimate.reach` says what shape, type and device make of it.
-            AIConfigurator's rows, each measured alone, reach 0.83 on A100 and H100; 0.80 is what
+            AIConfigurator's rows, each measured alone, reach 0.83 on A100 and H100; 0.78 is what
             Megatron's published steps (arXiv:2205.05198, table 5) leave of it under load.
         streams: share of memory bandwidth. Medians of NeuSight's float32 rows on five GPUs: 0.73
             element by element, 0.49 layer norms, 0.57 softmax; AIConfigurator's products of few
@@ -55,14 +55,14 @@ class AchievedEfficiency:
         source: where the shares come from.
     """
 
-    products: float = 0.80
+    products: float = 0.78
     streams: float = 0.75
     misaligned: float = 1.0
     kernel_s: float = ASSUMED_DISPATCH_S
     product_bounds: tuple[float, float] = (0.6, 2.2)
     stream_bounds: tuple[float, float] = (0.3, 0.9)
     spread: tuple[float, ...] = ()
-    arithmetic: str = "own"
+    arithmetic: str = "tf32-conv"
     source: str = "assumed"
 
 

@@ -36,7 +36,8 @@ class Runtime:
         training_launch_s: The same in a training step, in which the host also keeps the tape.
         training_source: Source of that figure.
         elementwise: Elementwise operators of a training step: "none" are fused, or "chains".
-        dropout: Whether a training step drops probabilities of attention.
+        ahead: Whether the host launches ahead while the device is busy; else every kernel takes at
+            least its launch, unless ranks have waited for each other meanwhile.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Runtime:
     training_launch_s: float = 4e-6
     training_source: str = _HOST
     elementwise: Literal["none", "chains"] = "chains"
-    dropout: bool = False
+    ahead: bool = True
 
 
 _EAGER = (4e-6, _HOST, 13e-6, _AUTOGRAD)
@@ -69,7 +70,7 @@ _ROWS = (
         _HOST,
         60e-6,
         _OLD_STACK,
-        dropout=True,
+        ahead=False,
     ),
     Runtime("onnxruntime", "ONNX Runtime", "all", "fused", 4e-6, _HOST),
     Runtime("tensorrt", "TensorRT", "all", "fused", 4e-6, _HOST),

@@ -57,7 +57,7 @@ COMMANDS = {
     "--grid --image-size --sequence --phase --context --dtype/--precision --dim --params --train "
     "--optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
-    "--attention --sequence-parallel --overlap --bucket "
+    "--attention --sequence-parallel --overlap --bucket --arithmetic "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
     "--search --sensitivity --unfolded --network --strict --trace --report --db "
     "--out --json --quiet/-q",

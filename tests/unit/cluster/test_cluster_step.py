@@ -9,7 +9,6 @@ import pytest
 
 from lydite.cluster import Group, Plan, checked, filled, fitting, simulate_step, tensor_parallel
 from lydite.cluster.blocks import Block, in_blocks, repetition
-from lydite.cluster.constants import ASSUMED
 from lydite.cluster.costs import BlockCost, outline, timed
 from lydite.cluster.program import folded
 from lydite.cluster.schedules import in_flight, steps_of
@@ -258,20 +257,19 @@ def test_what_bounds_a_step_is_what_buys_time():
 def test_what_buys_time_over_shared_links_is_what_the_played_step_saves():
     """By brute force: the step again, over links that are ten per cent faster."""
     cluster = read_cluster("dgx-a100 x 2")
-    quick = replace(ASSUMED, dispatch_s=1e-6)  # so that messages are not hidden by launches
-    plan = filled(cluster.ranks, tp=4, batch=4)
+    plan = filled(cluster.ranks, tp=4, batch=4, zero=3)
     graph = build_model("gpt2", batch=1, phase="forward")
     better = 1.1 * cluster.links.bandwidth_bytes_per_s
     inside = np.isin(cluster.links.kind, [LINK_KINDS.index(kind) for kind in _INSIDE])
     rate = np.where(inside, cluster.links.bandwidth_bytes_per_s, better)
     faster = replace(cluster, links=replace(cluster.links, bandwidth_bytes_per_s=rate))
     one, other = (
-        simulate_step(graph, where, plan, Roofline(), network="links", constants=quick).seconds
+        simulate_step(graph, where, plan, Roofline(), network="links").seconds
         for where in (cluster, faster)
     )
-    saved = sensitivity(graph, cluster, plan, Roofline(), network="links", constants=quick)
+    saved = sensitivity(graph, cluster, plan, Roofline(), network="links")
     assert saved["links between hosts"] == pytest.approx(1 - other / one, abs=1e-12)
-    closed = sensitivity(graph, cluster, plan, Roofline(), constants=quick)
+    closed = sensitivity(graph, cluster, plan, Roofline())
     assert saved["links between hosts"] != pytest.approx(closed["links between hosts"], rel=1e-3)
 
 
