@@ -130,7 +130,7 @@ def calibrate(
     from lydite.estimate import Rows
 
     path = Path(steps)
-    observed = _observed(path, on)
+    observed = observed_steps(path, on)
     device = observed[0].cluster.device
     rows = _by_use(observed)
     with session.database() as database:
@@ -178,8 +178,12 @@ def _accuracy(rows: list[Observed], constants: Constants, estimator_of: Any) -> 
     )
 
 
-def _observed(steps: Path, on: str) -> list[Observed]:
-    """The rows of the file.
+def observed_steps(steps: Path, on: str) -> list[Observed]:
+    """Measured steps of a file, as `calibrate` takes it.
+
+    Args:
+        steps: a .csv file with one measured step per row.
+        on: cluster that they were measured on.
 
     Raises:
         InputError: no such file, an unknown column, a value of the wrong kind (with its line).

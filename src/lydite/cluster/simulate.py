@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lydite.cluster.blocks import in_blocks
+from lydite.cluster.calibration.seen import widened
 from lydite.cluster.collectives import Group, group_of, link_between, with_measured
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import PARTS, BlockCost, Outline, outline, timed
@@ -123,6 +124,20 @@ class StepResult(OneLine):
     def peak_memory_bytes(self) -> float:
         """Peak memory in bytes of the rank that needs most."""
         return max(sum(stage.values()) for stage in self.memory)
+
+    @property
+    def computation_s(self) -> float:
+        """Seconds of all operators of the busiest stage, without launches and messages."""
+        passes, stages = self.plan.micro_batches, self.plan.pp
+        return max(
+            sum(
+                passes * sum(phase.work_ps * 1e-12 - phase.launch_s for phase in unit.phases)
+                + unit.optimizer.work_ps * 1e-12
+                for virtual in self.stages[stage::stages]
+                for unit in virtual
+            )
+            for stage in range(stages)
+        )
 
     @property
     def fits(self) -> bool:
@@ -333,6 +348,8 @@ def played_step(
     timeline = play(played.tasks, played.servers, played.network, slow)
     seconds = timeline.makespan_ps * 1e-12
     spread = _spread(costs)
+    if constants.achieved.spread and constants.seen:
+        spread = widened(spread, constants.seen, cluster, plan)
     states = states_of(rank.dtype, rank.states)
     memory = memory_by_stage(stages, plan, states, training=training)
     breakdown, hidden = _breakdown(timeline, played, stages, plan)

@@ -126,6 +126,11 @@ class Unit:
         return sum(weights.bytes for weights in self.held.values())
 
     @property
+    def phases(self) -> tuple[Phase, Phase, Phase, Phase]:
+        """The phases of a micro-batch."""
+        return self.forward, self.recompute, self.data, self.weights
+
+    @property
     def backward_s(self) -> float:
         """Time in seconds of the backward pass, without recomputation."""
         return self.data.seconds + self.weights.seconds

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lydite.cluster.calibration.linear import NearSteps, RankSums
+from lydite.cluster.calibration.seen import ranges
 from lydite.cluster.constants import ASSUMED, LIMITS, Constants
 from lydite.cluster.plan import Plan
 from lydite.cluster.simulate import RankStep, StepResult, played_step, rank_costs
@@ -48,6 +49,11 @@ class Observed:
     cluster: Cluster
     plan: Plan
     seconds: float
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.rank.name
 
 
 EstimatorOf = Callable[[Constants], Estimator]
@@ -208,4 +214,5 @@ def with_spread(
     ratios = measured / simulated(observed, constants, estimator_of)
     low, high = (float(share) for share in np.percentile(ratios, [5, 95]))
     achieved = replace(constants.achieved, spread=(min(low, 1.0), max(high, 1.0)))
-    return replace(constants, achieved=achieved)
+    seen = ranges((step.cluster, step.plan) for step in observed)
+    return replace(constants, achieved=achieved, seen=seen)
