@@ -32,7 +32,7 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(_refuse(f"{where}{error.strerror or error}"))
     except MemoryError:
-        sys.exit(_refuse("not enough memory for this; take a smaller batch or model"))
+        sys.exit(_refuse("not enough memory for this; use a smaller batch or model"))
     except Exception as error:
         sys.exit(_refuse_usage(error))
     if code == 130:  # the option parser gives this back for a KeyboardInterrupt

@@ -55,5 +55,5 @@ def check_memory(needed_bytes: int, where: str) -> None:
         raise LyditeError(
             f"needs about {needed_bytes / 2**30:.1f} GiB, and {available / 2**30:.1f} GiB are free",
             where=where,
-            hint="take a smaller batch or model",
+            hint="use a smaller batch or model",
         )
