@@ -114,7 +114,7 @@ def test_the_chip_with_its_sources_and_assumptions(page):
     assumed = cells(page, "Assumptions")
     told = {row[0]: row[1] for row in assumed}
     assert told["bus"] == "assumed"
-    assert told["launch"].startswith("2,700 cycles")
+    assert told["launch"].startswith("2,700 processor cycles")
     assert "8 pJ/bit" in told["DRAM's energy"]
 
 

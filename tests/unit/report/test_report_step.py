@@ -97,9 +97,9 @@ def test_plan_cluster_sources_and_assumptions_are_named(page, small):
         "1f1b",
         "4",
     )
-    assert cells(page, "Where the operators' times come from") == [["roofline", "100.0 %"]]
+    assert cells(page, "Sources of the operators' times") == [["roofline", "100.0 %"]]
     cluster = {row[0]: row[1:] for row in cells(page, "Cluster")}
-    assert cluster["devices"] == ["4 in one host", "as asked for"]
+    assert cluster["devices"] == ["4 in one host", "as requested"]
     assert "19.5 TFLOP/s in float32" in cluster["peak"]
     assert "Amazon EC2" in cluster["device hour"][1]
     assumed = {row[0]: row[1:] for row in cells(page, "Assumptions")}
