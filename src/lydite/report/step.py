@@ -67,7 +67,7 @@ def write_step_page(result: StepResult, path: Path) -> Path:
     return write_page(
         path,
         f"{result.model} on {result.cluster.name}",
-        "Modelled step: simulated from estimates of its operators, link figures and the "
+        "A step, modelled: simulated from estimates of its operators, link figures and the "
         "assumptions listed below; the step as a whole was not measured.",
         sections,
     )
