@@ -130,7 +130,7 @@ def accelerator_name(device: str) -> str:
 
     found = accelerators()
     if not found:
-        raise BackendError(f"no accelerator is visible for '{device}'", hint="run: lydite doctor")
+        raise BackendError(f"no accelerator is visible for '{device}'", hint="type: lydite doctor")
     return found[0].name
 
 

@@ -44,7 +44,8 @@ class _Verb:
 class Session:
     """Verbs with a database and a seed.
 
-        with Session(db="postgresql://...", seed=7) as session: session.predict("resnet50", on="h100")
+        with Session(db="postgresql://...", seed=7) as session:
+            session.predict("resnet50", on="h100")
 
     Args:
         db: File or postgresql:// URL of the database; None for `$LYDITE_DB`, else the user's own.

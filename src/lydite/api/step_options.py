@@ -80,7 +80,7 @@ class PlanOptions(Options):
     bucket: Annotated[str, Help("Size of the gradient buckets that are sent at once.")] = "25 MiB"
 
     def plan(self, ranks: int, *, training: bool = True, attention: str = "fused") -> Plan:
-        """The plan over all ranks; a training pipeline gets four micro-batches per stage by default.
+        """The plan over all ranks; a training pipeline gets four micro-batches per stage.
 
         Args:
             ranks: Number of devices.

@@ -53,4 +53,4 @@ def _refuse_usage(error: Exception) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(show(), file=sys.stderr)
         return 2
-    return _refuse(f"{show()}; see lydite --help")
+    return _refuse(f"{show()}; type: lydite --help")

@@ -66,7 +66,7 @@ _ROW_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """Share of the roofline achieved: 5th percentile, median, 95th percentile, and its source."""
+    """Share of the roofline achieved: 5th percentile, median, 95th percentile, and row count."""
 
     low: float
     median: float

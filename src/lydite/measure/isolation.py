@@ -95,7 +95,7 @@ def cache_state(key: OpKey, cache: str) -> str:
 
 
 def footprint_bytes(key: OpKey, copies: int) -> int:
-    """Approximate bytes of memory for a measurement: weights twice (packed), activations, outputs."""
+    """Approximate bytes of a measurement: weights twice (packed), activations, outputs."""
     types: list[TensorType | None] = [*key.operand_types(), *key.outputs]
     activations = sum(t.nbytes or 0 for t in types if t is not None)
     return 2 * copies * weight_bytes(key) + 5 * activations

@@ -124,7 +124,7 @@ def stored_version(connection: Connection, where: str) -> int | None:
         raise StoreError(
             f"has schema version {version}, but this Lydite reads versions up to {SCHEMA_VERSION}",
             where=where,
-            hint="run: pip install --upgrade lydite",
+            hint="type: pip install --upgrade lydite",
         )
     if version == SCHEMA_VERSION and not tables >= set(metadata.tables):
         missing = ", ".join(sorted(set(metadata.tables) - tables))

@@ -229,7 +229,10 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         (["simulate", "gpt2", "--on", "dgx-a101"], "unknown cluster 'dgx-a101'"),
         (["simulate", "gpt2", "--devices", "9"], "9 devices requested, but 'dgx-a100' has 8"),
         (["simulate", "gpt2", "--train", "--schedule", "2f2b"], "unknown schedule '2f2b'"),
-        (["simulate", "gpt2", "--slow", "3"], "--slow: '3' names no factor; allowed: NUMBER="),
+        (
+            ["simulate", "gpt2", "--slow", "3"],
+            "--slow: '3' does not give a factor; allowed: NUMBER=",
+        ),
         (["simulate", "gpt2", "--slow", "9=0.5"], "dgx-a100: no rank 9; allowed: 0 to 7"),
         (["simulate", "resnet50", "--train", "--cp", "2"], "--cp 2 does not divide the"),
         (["simulate", "gpt2", "--train", "--ep", "2"], "gpt2: has no experts to share out;"),
@@ -238,7 +241,10 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         (["simulate", "gpt2", "--mtbf", "5 GB"], "--mtbf: '5 GB' is not in s"),
         (["simulate", "gpt2", "--mtbf", "5"], "--mtbf: '5' has no unit; allowed: such as '2 s'"),
         (["simulate", "gpt2", "--bucket", "25"], "--bucket: '25' has no unit"),
-        (["simulate", "gpt2", "--checkpoint-interval", "9 min"], "--checkpoint-interval says noth"),
+        (
+            ["simulate", "gpt2", "--checkpoint-interval", "9 min"],
+            "--checkpoint-interval has no eff",
+        ),
         (["simulate", "gpt2", "--train", "--loss", "foo"], "unknown loss 'foo'; allowed:"),
         (["simulate", "gpt2", "--train", "--phase", "decode"], "--train with --phase decode; all"),
         (["simulate", "gpt2", "--search", "--tp", "2"], "--search chooses --tp itself; leave it"),
@@ -452,7 +458,7 @@ def test_ctrl_c(lydite, net, monkeypatch):
     ran = lydite("profile", net, "--backend", "replay", "--quiet")
     assert ran.code == 130
     said = [line for line in ran.lines if line]
-    assert said == ["lydite: interrupted; what was measured so far is kept"]
+    assert said == ["lydite: interrupted; measurements so far are kept"]
     with Database.open() as opened:
         assert [run.status for run in opened.runs()] == ["interrupted"]
 

@@ -21,7 +21,7 @@ def test_the_tables(lydite, baseline):
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
     assert lines[0] == (
-        "Training steps on NVIDIA DGX A100 with 8 x A100 40GB, batch 4 a device, adam; simulated"
+        "Training steps on NVIDIA DGX A100 with 8 x A100 40GB, batch 4 per device, adam; simulated"
     )
     assert [line.split()[:4] for line in lines[3:6]] == [
         ["resnet18", "1", "10.0", "ms"],
@@ -85,7 +85,7 @@ def test_what_is_refused(refused, baseline, tmp_path):
         "no model is named; allowed: MODEL..., or --baseline FILE --on CLUSTER"
     )
     assert refused("validate", "--baseline", baseline) == (
-        f"--baseline {baseline} names no cluster; add --on CLUSTER"
+        f"--baseline {baseline} needs a cluster; add --on CLUSTER"
     )
     line = refused("validate", "vgg16", *on)
     assert line == "--on dgx-a100 is for baselines; add --baseline FILE"
