@@ -28,7 +28,7 @@ def test_the_tables(lydite, baseline):
         ["resnet18", "4", "12.0", "ms"],
         ["alexnet", "1", "4.00", "ms"],
     ]
-    assert "Accuracy over 3 steps; the constant is fitted to these very baselines:" in lines
+    assert "Accuracy over 3 steps; the constant is fitted to these same baselines:" in lines
     assert any(line.startswith("one constant efficiency ") for line in lines)
     assert "not compared: gpt2 on 1: baseline is 0 ms" in lines
     assert max(map(len, lines)) <= 100
@@ -88,7 +88,7 @@ def test_what_is_refused(refused, baseline, tmp_path):
         f"--baseline {baseline} needs a cluster; add --on CLUSTER"
     )
     line = refused("validate", "vgg16", *on)
-    assert line == "--on dgx-a100 is for baselines; add --baseline FILE"
+    assert line == "--on dgx-a100 is only for --baseline; add --baseline FILE"
     assert refused("validate", "--baseline", tmp_path / "none.json", *on).startswith(
         f"{tmp_path / 'none.json'}: "
     )

@@ -166,5 +166,6 @@ def test_what_a_sweep_does_not_take(refused):
     )
     assert "2 models" in refused("chip", "sweap", "lenet5")
     assert refused("chip", "sweep") == (
-        "'sweep' names no model; allowed: sweep MODEL; a file of that name is written ./sweep"
+        "'sweep' does not name a model; allowed: sweep MODEL; a file of that name is written "
+        "./sweep"
     )
