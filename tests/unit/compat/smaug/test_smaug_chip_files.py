@@ -91,7 +91,7 @@ def test_loops_other_than_smvs_are_refused(read):
         InputError, match=r"relu_loop,4: SMV's cycles are not fitted for it; allowed: unrolling 8"
     ):
         read(text.replace(line, "unrolling,relu_vec,relu_loop,4"))
-    with pytest.raises(InputError, match="relu_loop: SMV's cycles do not stand for it"):
+    with pytest.raises(InputError, match="relu_loop: SMV's cycles are not fitted for it"):
         read(f"{text}\npipeline,relu_vec,relu_loop")
     with pytest.raises(InputError, match="no unrolling of relu_vec's relu_loop, which SMV's cycle"):
         read(text.replace(line, ""))
