@@ -93,7 +93,7 @@ def test_loops_other_than_smvs_are_refused(read):
         read(text.replace(line, "unrolling,relu_vec,relu_loop,4"))
     with pytest.raises(InputError, match="relu_loop: SMV's cycles are not fitted for it"):
         read(f"{text}\npipeline,relu_vec,relu_loop")
-    with pytest.raises(InputError, match="no unrolling of relu_vec's relu_loop, which SMV's cycle"):
+    with pytest.raises(InputError, match="no unrolling of relu_vec's relu_loop, for which SMV's"):
         read(text.replace(line, ""))
     with pytest.raises(InputError, match=r"unknown loop of relu_vec 'relu_lop'; .* 'relu_loop'"):
         read(text.replace(line, "unrolling,relu_vec,relu_lop,8"))

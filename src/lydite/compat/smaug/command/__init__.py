@@ -16,7 +16,7 @@ def _smaug(
         list[str],
         typer.Argument(
             metavar="COMMAND...",
-            help="Command line of gem5-Aladdin (.../gem5.opt ...) or SMAUG (.../smaug ...), complete.",
+            help="Command line of gem5-Aladdin (.../gem5.opt ...) or SMAUG (.../smaug ...).",
         ),
     ],
     explain: Annotated[
