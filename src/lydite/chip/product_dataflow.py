@@ -1,8 +1,8 @@
 """Arrays that run matrix products; a vector unit and the processor run the rest.
 
-A dataflow of this family says three things: what it must know of a product (`problem`), which tiles
-are possible (`tiles`), and what the product takes in one of them (`map_product`). Planning,
-attention, search and memory are the same for all.
+A dataflow of this family defines what decides the tiling of a product (`problem`), which tiles are
+possible (`tiles`), and what the product costs in a given tile (`map_product`). Planning, attention,
+search and memory are common to all of them.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ Problem = TypeVar("Problem", bound=Hashable)
 Tile = TypeVar("Tile")
 
 TRIED = 16
-"""Number of tiles of a product that a search maps and prices."""
+"""Number of tiles per product that a search maps and prices."""
 
 
 @dataclass(frozen=True)
 class ProductCost:
-    """What a product takes on the array alone.
+    """Cost of a product on the array alone.
 
     Attributes:
-        cycles: Cycles by what they go to; they add up to the whole.
+        cycles: Cycles by part; the sum is the total.
         sram_bytes: Bytes between scratchpads and array.
         local_bytes: Bytes read and written in memories inside the processing elements.
     """
@@ -59,17 +59,17 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
 
     @abstractmethod
     def problem(self, op: Op, graph: Graph, product: Product) -> Problem:
-        """What decides how a product is tiled; equal problems get equal tiles."""
+        """Everything that decides the tiling of a product; equal problems get equal tiles."""
 
     @abstractmethod
     def tiles(self, problem: Problem, chip: Chip, where: str, most: int) -> Sequence[Tile]:
-        """At most so many possible tiles, the usual one first.
+        """At most `most` possible tiles, the usual one first.
 
         Args:
-            problem: what is tiled.
-            chip: whose scratchpads hold the tiles.
-            where: network and operator, for messages.
-            most: number of tiles wanted.
+            problem: Problem to tile.
+            chip: Chip whose scratchpads hold the tiles.
+            where: Network and operator, for messages.
+            most: Maximum number of tiles.
 
         Raises:
             InputError: not even the smallest tile fits.
@@ -77,18 +77,18 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
 
     @abstractmethod
     def map_product(self, op: Op, chip: Chip, problem: Problem, tile: Tile) -> MappedLayer:
-        """A product in tiles of that size: its cost and its invocations."""
+        """Cost and invocations of a product in tiles of the given size."""
 
     @abstractmethod
     def product_cost(self, product: Product, chip: Chip) -> ProductCost:
-        """What a product takes whose operands are on the chip already, as inside attention."""
+        """Cost of a product whose operands are already on the chip, as within attention."""
 
     def kernel(self, chip: Chip) -> str:
-        """Name of what the array runs, as it stands in results."""
+        """Name in results of the kernel that the array runs."""
         return chip.array.kind
 
     def plan(self, graph: Graph, chip: Chip, tiling: TilingPolicy) -> ChipPlan:
-        """Products in their tiles, attention whole, the rest beside the array."""
+        """Map products in tiles, attention as a whole, the rest to vector unit or processor."""
         price, known = tiling.layer_price(chip), dict[Problem, Tile]()
         layers: list[MappedLayer] = []
         for op in graph.ops:
@@ -108,7 +108,7 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
     def _tile(
         self, op: Op, chip: Chip, problem: Problem, where: str, price: LayerPrice | None
     ) -> Tile:
-        """The usual tile, or the cheapest of those that are tried."""
+        """The usual tile, or the cheapest of the candidates if there is a price."""
         if price is None:
             return self.tiles(problem, chip, where, 1)[0]
 
@@ -122,7 +122,7 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
     def _map_inside(
         self, op: Op, graph: Graph, chip: Chip, products: Sequence[Product], special: int
     ) -> MappedLayer:
-        """Products on the array and functions beside them; what lies between stays on the chip."""
+        """Map products to the array, functions to the vector unit; intermediates stay on chip."""
         size = ELEMENT_BYTES[chip.dtype]
         split: dict[str, float] = {}
         sram, local = 0.0, 0.0

@@ -1,4 +1,4 @@
-"""What users see: results on standard output, everything else on standard error."""
+"""Output to users: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def session(db: str | None = None, *, seed: int = 0, quiet: bool = False) -> Session:
-    """The session of a command, with bars on standard error unless quiet."""
+    """The session of a command, with progress bars on standard error unless quiet."""
 
     def bar(label: str) -> AbstractContextManager[Callable[[int, int, str], None]]:
         from lydite.report.progress import progress_bar
@@ -32,13 +32,13 @@ def deliver(
     out: Path | None = None,
     text: Callable[[], str] | None = None,
 ) -> bool:
-    """Print a result: as JSON if asked for, else as text; write it into the folder `out` as JSON.
+    """Print a result as JSON or text, and write it as JSON into the folder `out`.
 
     Args:
-        result: what a verb answered.
-        json: whether the document is printed.
-        out: folder for VERB.json.
-        text: what is printed otherwise; the result's summary if not given.
+        result: Result of a verb.
+        json: Whether to print the document.
+        out: Folder for VERB.json; None to write no file.
+        text: Text to print otherwise; None for the result's summary.
 
     Returns:
         Whether text was printed, so that advice may follow.
@@ -52,6 +52,6 @@ def deliver(
 
 
 def say(text: str, quiet: bool = False) -> None:
-    """A line for people, on standard error, so that standard output stays a result."""
+    """Print a line for people on standard error, so that standard output holds only results."""
     if not quiet:
         print(text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A model's time from its operators: the sum over what the backend runs, and one call."""
+"""A model's time from its operators: the sum over what the backend runs, plus one call."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lydite.results import OneLine
 from lydite.units import format_seconds
 
 ISOLATION_ERROR = 0.08
-"""Half-width of what the method itself can be off: operators timed alone, in rows of themselves,
-do not meet each other's traces in caches and predictors. Nine models in ten lie within it
-(`benchmarks/accuracy.py`)."""
+"""Relative half-width of the error of the method: operators timed alone do not see each other's
+effects on caches and predictors. Nine of ten models lie within it (`benchmarks/accuracy.py`).
+"""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PredictedNode(OneLine):
-    """One operator of the graph with its estimate; None where no estimator has one."""
+    """One operator of the graph with its estimate; None if no estimator has one."""
 
     name: str
     op_type: str
@@ -36,12 +36,12 @@ class PredictedNode(OneLine):
 
 @dataclass(frozen=True)
 class Coverage:
-    """Coverage of a prediction: how much of it comes from which source.
+    """Coverage of a prediction: the share that comes from each source.
 
     Attributes:
-        nodes: number of operators by source; "unknown" among them.
-        types: number of operator types whose every node is known, and of all types.
-        seconds: predicted time by source.
+        nodes: Number of operators by source, including "unknown".
+        types: Number of operator types whose every node is known, and number of all types.
+        seconds: Predicted time by source.
     """
 
     nodes: dict[str, int]
@@ -51,13 +51,13 @@ class Coverage:
 
     @property
     def node_coverage(self) -> float:
-        """Operators with a time over all (AISim's node coverage)."""
+        """Share of operators with an estimate (AISim's node coverage)."""
         total = sum(self.nodes.values())
         return (total - self.nodes.get("unknown", 0)) / total if total else 0.0
 
     @property
     def type_coverage(self) -> float:
-        """Types without a single miss over all types (AISim's OP coverage)."""
+        """Share of operator types without a single miss (AISim's OP coverage)."""
         return self.types[0] / self.types[1] if self.types[1] else 0.0
 
     def time_share(self, source: str) -> float:
@@ -71,9 +71,9 @@ class Prediction(OneLine):
     """A model's predicted time, operator by operator.
 
     Attributes:
-        total: of all known operators, the call included, as a 90 % interval. It is a lower bound
-            while `coverage.uncovered` is not empty.
-        call: the cost of one call into the backend.
+        total: Time of all known operators and the call, with its 90 % interval; a lower bound if
+            `coverage.uncovered` is not empty.
+        call: Cost of one call into the backend.
     """
 
     model: str
@@ -85,11 +85,11 @@ class Prediction(OneLine):
 
     @property
     def complete(self) -> bool:
-        """Whether every operator has a time."""
+        """Whether every operator has an estimate."""
         return not self.coverage.uncovered
 
     def headline(self) -> str:
-        """The time and its bounds."""
+        """Total time and its bounds."""
         low, high = format_seconds(self.total.low), format_seconds(self.total.high)
         return (
             f"{self.model} on {self.device.name}: {format_seconds(self.total.seconds)} "

@@ -29,7 +29,7 @@ _READERS = {
 
 
 def write(path: Path, items: Iterable[Run | DeviceRecord | Measurement]) -> int:
-    """Write records to a file, compressed if its name ends in .gz; returns their measurements.
+    """Write records, gzipped if the path ends in .gz, and return the number of measurements.
 
     The same records give the same bytes.
 
@@ -57,7 +57,7 @@ def read(path: Path) -> Iterator[tuple[str, Run | DeviceRecord | Measurement]]:
     """The records of a file, each with its file:line.
 
     Raises:
-        InputError: a file that cannot be read, or the first line that is wrong.
+        InputError: the file cannot be read, or a line is invalid (names the first).
     """
     number = 0
     try:
@@ -94,7 +94,7 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
 def _check_header(line: bytes, where: str) -> None:
     header = _object(line, where)
     if header.get("kind") != "lydite":
-        raise InputError("is not an export of Lydite's", where=where)
+        raise InputError("is not a Lydite export", where=where)
     with documents.at(where):
         documents.check_version(header.get("version"))
 
@@ -104,6 +104,6 @@ def _record(line: bytes, where: str) -> Run | DeviceRecord | Measurement:
     kind = record.pop("kind", None)
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        raise InputError(f"is of kind {kind!r}", where=where, allowed=", ".join(_READERS))
+        raise InputError(f"has the unknown kind {kind!r}", where=where, allowed=", ".join(_READERS))
     with documents.at(where):
         return reader(record)

@@ -1,7 +1,7 @@
 """Systolic arrays as a dataflow: products in tiles, folds in closed form.
 
-A tile fills half of each scratchpad while the other half serves the array. The filter's tiles are
-the outer loop; what fits whole is fetched once.
+A tile fills half of each scratchpad while the other half serves the array. The outer loop is over
+tiles of the filter; an operand that fits whole is fetched once.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ class SystolicDataflow(ProductDataflow[Matrices, Sizes]):
     parameters = SystolicArray
 
     def problem(self, op: Op, graph: Graph, product: Product) -> Matrices:
-        """Sizes of the product, and how much of each matrix is distinct."""
+        """Sizes of the product, and the distinct share of each matrix."""
         return matrices_of(op, graph, product)
 
     def tiles(self, problem: Matrices, chip: Chip, where: str, most: int) -> Sequence[Sizes]:
-        """Tiles that fit, those that promise to take least time first."""
+        """Tiles that fit, ordered by estimated time."""
         return ranked_sizes(chip, problem, where, most=most)
 
     def map_product(self, op: Op, chip: Chip, problem: Matrices, tile: Sizes) -> MappedLayer:
-        """A product in such tiles, its rows dealt out to accelerators."""
+        """Map a product in tiles, with its rows distributed over the accelerators."""
         return map_product(op, chip, problem, tile)
 
     def product_cost(self, product: Product, chip: Chip) -> ProductCost:
@@ -66,7 +66,7 @@ class SystolicDataflow(ProductDataflow[Matrices, Sizes]):
         return ProductCost(cycles, accessed_bytes(run, ELEMENT_BYTES[chip.dtype]))
 
     def kernel(self, chip: Chip) -> str:
-        """Which operand is stationary: "ws", "is" or "os"."""
+        """The stationary operand: "ws", "is" or "os"."""
         return array_of(chip).dataflow
 
     def describe(self, chip: Chip) -> ArrayDescription:
@@ -78,7 +78,7 @@ class SystolicDataflow(ProductDataflow[Matrices, Sizes]):
         )
 
     def widened(self, chip: Chip, array: ArrayParameters) -> tuple[Scratchpad, ...]:
-        """Scratchpads with as many more banks as the array has grown."""
+        """Scratchpads with the number of banks scaled with the array."""
         before = array_of(chip)
         after = array_of(replace(chip, array=array))
         grown = max(float(after.rows / before.rows), float(after.columns / before.columns), 1.0)
@@ -86,7 +86,7 @@ class SystolicDataflow(ProductDataflow[Matrices, Sizes]):
 
 
 def map_product(op: Op, chip: Chip, of: Matrices, sizes: Sizes) -> MappedLayer:
-    """A product in tiles of such sizes (of m, k and n), its rows dealt out to accelerators."""
+    """Map a product in tiles of sizes (m, k, n), its rows distributed over accelerators."""
     size, names, array = ELEMENT_BYTES[chip.dtype], operands_of(op), array_of(chip)
     assert names is not None
     fits, count = fits_whole(chip, of), of.count
@@ -101,7 +101,7 @@ def map_product(op: Op, chip: Chip, of: Matrices, sizes: Sizes) -> MappedLayer:
         )
     )
     run = run_on(array, tiles)
-    units = [p[1] % chip.accelerators for p in places]  # rows stay with their accelerator
+    units = [p[1] % chip.accelerators for p in places]  # rows stay on their accelerator
     conflicts = np.broadcast_to(conflict_cycles(chip, run), len(places))
     cycles = in_turn(array, run, units)
     rows: list[Invocation] = []

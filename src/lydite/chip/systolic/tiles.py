@@ -1,4 +1,4 @@
-"""Tiles of a product: what half of each scratchpad holds, and what its banks can feed."""
+"""Tiles of a product that fit half of each scratchpad, and the rate at which banks feed them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUM_BYTES = 4
 
 
 def array_of(chip: Chip) -> Array:
-    """The chip's array as the closed forms take it."""
+    """The chip's array, for the closed forms."""
     array = chip.array
     if not isinstance(array, SystolicArray):
         raise InputError("has no systolic array", where=chip.name)
@@ -33,17 +33,16 @@ Sizes = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Matrices:
-    """A product of an operator, and how much of each matrix is distinct.
+    """A product of an operator, and the distinct share of each matrix.
 
     Attributes:
         m: Rows of the left matrix.
         k: Length of the sums.
         n: Columns of the right matrix.
-        count: Number of such products, one after the other.
-        left: Share of distinct elements in the left matrices: what windows share is fetched once.
+        count: Number of such products, in sequence.
+        left: Share of distinct elements in the left matrices: overlap of windows is fetched once.
         right: Share of distinct elements in the right matrices.
-        out: Share of distinct elements in the results: what overlaps is added up before it is
-            stored.
+        out: Share of distinct elements in the results: overlaps are summed before they are stored.
     """
 
     m: int
@@ -56,7 +55,7 @@ class Matrices:
 
 
 def matrices_of(op: Op, graph: Graph, product: Product) -> Matrices:
-    """The product's sizes and what is distinct in its operands."""
+    """The product's sizes, and the distinct share of its operands and result."""
     m, k, n, count = (int(size) for size in (product.m, product.k, product.n, product.count))
     names = operands_of(op)
     assert names is not None
@@ -68,18 +67,16 @@ def matrices_of(op: Op, graph: Graph, product: Product) -> Matrices:
 
 
 def fits_whole(chip: Chip, of: Matrices) -> bool:
-    """Whether half of its scratchpad holds the whole ifmap, which then is fetched once."""
+    """Whether the whole ifmap fits half of its scratchpad, so that it is fetched once."""
     size = ELEMENT_BYTES[chip.dtype]
     return of.left * of.m * of.k * size <= chip.scratchpad("ifmap").bytes / 2
 
 
 def ranked_sizes(chip: Chip, of: Matrices, where: str, *, most: int | None = None) -> list[Sizes]:
-    """Tiles that fit half of each scratchpad, those that promise to take least time first.
+    """Tiles that fit half of each scratchpad, ordered by estimated time; at most `most` of them.
 
-    At most so many, all if None.
-
-    Dimensions are cut into 1, 2, 3, 4, 6, 8, 12, ... parts of whole folds; rows of the ifmap (they
-    are streamed) into parts no shorter than the array.
+    Dimensions are split into 1, 2, 3, 4, 6, 8, 12, ... parts of whole folds; rows of the ifmap
+    (which stream) into parts no shorter than the array.
 
     Raises:
         InputError: not even one fold fits.
@@ -104,14 +101,14 @@ def ranked_sizes(chip: Chip, of: Matrices, where: str, *, most: int | None = Non
             f"a fold of {of_k} x {of_n} needs {2 * of_k * of_n * size} bytes of 'filter', "
             f"{2 * of_k * size} of 'ifmap' and {2 * of_n * SUM_BYTES} of 'ofmap'",
             where=f"{where} on {chip.name}",
-            allowed="scratchpads that hold two of it",
+            allowed="scratchpads that hold two of them",
         )
     order = np.argsort(_promised_s(chip, of, *found.T), kind="stable")[:most]
     return [(int(m), int(k), int(n)) for m, k, n in found[order].tolist()]
 
 
 def _cuts(length: int, step: int, least: int) -> np.ndarray:
-    """Parts of a dimension, in whole steps or all of it, down to the least."""
+    """Part sizes of a dimension, in whole steps or all of it, not below the least."""
     counts = np.array([base << shift for shift in range(length.bit_length()) for base in (2, 3)])
     cut = -(-length // np.concatenate([[1], counts]))
     cut = np.minimum(-(-cut // step) * step, length)
@@ -121,9 +118,10 @@ def _cuts(length: int, step: int, least: int) -> np.ndarray:
 def _promised_s(
     chip: Chip, of: Matrices, m: np.ndarray, k: np.ndarray, n: np.ndarray
 ) -> np.ndarray:
-    """The longest of launches, traffic and folds, and one tile's traffic and folds at the ends.
+    """Estimated seconds: maximum of launches, traffic and folds, plus the unhidden first and last
+    tile.
 
-    Each tile's transfer waits for memory once, and on one channel its results' too.
+    The transfer of each tile waits for memory once; with one DMA channel, that of its results too.
     """
     array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
     of_m, of_k, of_n = -(-of.m // m), -(-of.k // k), -(-of.n // n)
@@ -140,23 +138,23 @@ def _promised_s(
 
 
 def _rate(chip: Chip, used: np.ndarray) -> np.ndarray:
-    """Memory bandwidth that so many accelerators get together."""
+    """Memory bandwidth of `used` accelerators together, in bytes/s."""
     link = chip.noc.link_bytes_per_s if chip.noc is not None else np.inf
     shared = min(chip.dram.stream_bytes_per_s(request_bytes(chip)), chip.bus_bytes_per_s)
     return np.minimum(shared, used * min(in_flight_bytes_per_s(chip), link))
 
 
 def parts(size: int, part: int) -> list[int]:
-    """A dimension in parts, the last as long as what is left."""
+    """A dimension in parts of `part`; the last part is the remainder."""
     count = -(-size // part)
     return [part] * (count - 1) + [size - part * (count - 1)]
 
 
 def in_turn(array: Array, run: ProductRun, units: Sequence[int]) -> np.ndarray:
-    """Cycles of tiles one behind the other on each accelerator; float64[tiles].
+    """Cycles of tiles in sequence on each accelerator; float64[tiles].
 
-    Where the next fold's operand is loaded meanwhile, a tile begins while the one before drains:
-    only the first on an accelerator sees the array fill.
+    If the operand of the next fold is preloaded, a tile begins while the previous one drains: only
+    the first tile on an accelerator includes the fill of the array.
     """
     cycles = np.broadcast_to(np.asarray(run.cycles, float), len(units)).copy()
     if array.overlap == "preload":
@@ -172,11 +170,11 @@ _STATIONARY = {"ws": "filter", "is": "ifmap"}
 
 
 def conflict_cycles(chip: Chip, run: ProductRun) -> np.ndarray:
-    """Cycles in which the array waits for the banks of its scratchpads; float64, as `run`.
+    """Cycles in which the array waits for the banks of its scratchpads; float64, shaped like `run`.
 
-    A row of the array takes an element each cycle, a column gives a partial sum (os: takes an
-    element as well, its sums stay); what stays is loaded a row of the array each cycle. Banks x
-    ports x word is what a scratchpad gives in a cycle; adding to a partial sum is one access.
+    Each row of the array takes an element per cycle; each column yields a partial sum (os: takes an
+    element as well, its sums stay); the stationary operand is loaded one row per cycle. A
+    scratchpad serves banks x ports x word bytes per cycle; adding to a partial sum is one access.
     """
     array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
     sides = (int(array.rows), int(array.columns))

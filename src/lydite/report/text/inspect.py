@@ -34,7 +34,7 @@ def _wrapped(text: str) -> str:
 
 
 def _listed(types: dict[str, str], most: int = 3) -> str:
-    """The first few entries; a language model's cache has a hundred."""
+    """The first few entries; the cache of a language model has a hundred."""
     shown = [f"{name} {type_}" for name, type_ in types.items()][:most]
     rest = len(types) - len(shown)
     return ", ".join(shown) + (f", and {rest} more" if rest else "")
@@ -42,7 +42,7 @@ def _listed(types: dict[str, str], most: int = 3) -> str:
 
 def _memory_line(memory: dict[str, Any]) -> str:
     parts = ", ".join(
-        f"{kind} {format_bytes(size)}" for kind, size in memory["at_peak_bytes"].items() if size
+        f"{phase} {format_bytes(size)}" for phase, size in memory["at_peak_bytes"].items() if size
     )
     return f"{format_bytes(memory['peak_bytes'])} at most ({parts})"
 
@@ -80,9 +80,9 @@ def _op_table(per_op: list[dict[str, Any]]) -> str:
 
 
 def _type_table(per_op: list[dict[str, Any]]) -> str:
-    kinds: dict[str, dict[str, Any]] = {}
+    by_type: dict[str, dict[str, Any]] = {}
     for op in per_op:
-        kind = kinds.setdefault(
+        totals = by_type.setdefault(
             op["op_type"],
             {
                 "count": 0,
@@ -93,11 +93,11 @@ def _type_table(per_op: list[dict[str, Any]]) -> str:
                 "unknown": 0,
             },
         )
-        kind["count"] += 1
+        totals["count"] += 1
         for name in ("flops", "read_bytes", "written_bytes", "parameters"):
-            kind[name] += op[name] or 0
-        kind["unknown"] += op["flops"] is None
-    ordered = sorted(kinds.items(), key=lambda item: -item[1]["flops"])
+            totals[name] += op[name] or 0
+        totals["unknown"] += op["flops"] is None
+    ordered = sorted(by_type.items(), key=lambda item: -item[1]["flops"])
     rows = [
         [
             name,
@@ -113,9 +113,11 @@ def _type_table(per_op: list[dict[str, Any]]) -> str:
     return table("", ["type", "count", "work", "read", "written", "parameters", "FLOP/B"], rows)
 
 
-def _known(kind: dict[str, Any], text: str) -> str:
+def _known(totals: dict[str, Any], text: str) -> str:
     return (
-        "unknown" if kind["unknown"] == kind["count"] else text + ("+" if kind["unknown"] else "")
+        "unknown"
+        if totals["unknown"] == totals["count"]
+        else text + ("+" if totals["unknown"] else "")
     )
 
 
