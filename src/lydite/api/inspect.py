@@ -65,6 +65,7 @@ class InspectDocument(TypedDict):
     model: str
     operators: int
     parameters: int
+    active_parameters: int
     parameter_bytes: float
     flops: float
     read_bytes: float
@@ -77,6 +78,7 @@ class InspectDocument(TypedDict):
     open_dims: list[str]
     dtype: str
     dtype_reason: str
+    notes: list[str]
     memory: MemoryPeak | None
     training: TrainingWork | None
     ops: list[OperatorWork]
@@ -153,6 +155,7 @@ def _document(model: Model) -> InspectDocument:
         "model": graph.name,
         "operators": len(graph.ops),
         "parameters": model.forward.parameter_count,
+        "active_parameters": model.forward.active_parameter_count,
         "parameter_bytes": model.forward.parameter_bytes,
         "flops": work.total.flops,
         "read_bytes": work.total.bytes_read,
@@ -165,6 +168,7 @@ def _document(model: Model) -> InspectDocument:
         "open_dims": list(graph.open_dims),
         "dtype": model.dtype,
         "dtype_reason": model.dtype_reason,
+        "notes": list(model.notes),
         "memory": _memory(model.step if model.step is not None else graph),
         "training": None if model.step is None else _training(model.step),
         "ops": _operators(graph),

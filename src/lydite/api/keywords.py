@@ -20,6 +20,8 @@ class NetKeywords(TypedDict, total=False):
     context: int | None
     dtype: str | None
     dim: Sequence[str] | Mapping[str, int]
+    value: Sequence[str] | Mapping[str, float]
+    part: str | None
     params: Path | str | None
     train: bool
     optimizer: str | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -55,6 +57,15 @@ class Model(OneLine):
     def name(self) -> str:
         """The graph's name."""
         return self.forward.name
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader could not honour, in sentences."""
+        if not isinstance(self.source, str | Path) or not _takes_sizes(self.source):
+            return ()
+        from lydite.models.huggingface import read_config
+
+        return read_config(str(self.source), part=self.options.part or "").notes
 
     @property
     def label(self) -> str:
@@ -291,7 +302,7 @@ def _from_set(name: str, options: ModelOptions, usual: Mapping[str, str]) -> Gra
     from lydite.models import build_model, describe
     from lydite.models.info import FLOATS
 
-    for option in ("dim", "params"):
+    for option in ("dim", "params", "value", "part"):
         if getattr(options, option):
             raise InputError(
                 f"--{option} is for files; '{name}' is a model of the set", hint="lydite models"
@@ -323,7 +334,7 @@ def _from_config(name: str, options: ModelOptions, usual: Mapping[str, str]) -> 
     from lydite.models.huggingface import graph_from_config
     from lydite.models.info import FLOATS
 
-    for option in ("dim", "params", "image_size"):
+    for option in ("dim", "params", "image_size", "value"):
         if getattr(options, option):
             dashed = option.replace("_", "-")
             raise InputError(f"--{dashed} is not for a config.json", where=name)
@@ -335,6 +346,7 @@ def _from_config(name: str, options: ModelOptions, usual: Mapping[str, str]) -> 
         context=options.context,
         phase=options.phase or usual.get("phase"),
         dtype=options.dtype if plain else "float32",
+        part=options.part or "",
     )
     return graph if plain else _in_precision(graph, str(options.dtype))
 
@@ -344,7 +356,24 @@ def _from_file(name: str, options: ModelOptions) -> Graph:
 
     _refuse_sizes(options, name, "a file")
     graph = read_file(name, dims=_dims(options), params=options.params).renamed(Path(name).stem)
-    return _sized(graph, options)
+    return _sized(_with_values(graph, options), options)
+
+
+def _with_values(graph: Graph, options: ModelOptions) -> Graph:
+    """The graph with the inputs fixed that `--value` names."""
+    if not options.value:
+        return graph
+    from lydite.graph import with_values
+
+    return with_values(graph, dict(_value(text) for text in options.value))
+
+
+def _value(text: str) -> tuple[str, float]:
+    name, equals, number = text.rpartition("=")
+    with contextlib.suppress(ValueError):
+        if name and equals and math.isfinite(float(number)):
+            return name, float(number)
+    raise InputError(f"'{text}' gives no input a value", where="--value", allowed="NAME=NUMBER")
 
 
 def _adapted(graph: Graph, options: ModelOptions, where: str) -> Graph:
@@ -355,7 +384,8 @@ def _adapted(graph: Graph, options: ModelOptions, where: str) -> Graph:
     if options.params:
         raise InputError("--params is for files", where=where)
     dims = _dims(options)
-    return _sized(bind_dims(graph, dims) if dims else graph, options)
+    graph = bind_dims(graph, dims) if dims else graph
+    return _sized(_with_values(graph, options), options)
 
 
 def _sized(graph: Graph, options: ModelOptions) -> Graph:

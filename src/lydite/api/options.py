@@ -94,6 +94,8 @@ class ModelOptions(Options):
             usual one: for language models bfloat16 if the device supports it, else float16, else
             float32; for other models float32; for files the file's.
         dim: Sizes of a file's symbolic dimensions, as "NAME=SIZE" or by name.
+        value: Numbers of inputs that hold a single one, as "NAME=NUMBER" or by name.
+        part: Part of a Hugging Face model of several: "text", "vision" or "audio".
         params: File with the weights of a SMAUG topology.
         train: Whether to build a training step: forward, loss, backward, update.
         optimizer: Optimizer of the training step: sgd, momentum, adagrad, adam, adamw, ...
@@ -128,6 +130,14 @@ class ModelOptions(Options):
         tuple[str, ...],
         Help("Size of a symbolic dimension in the file, as NAME=SIZE (repeatable)."),
     ] = ()
+    value: Annotated[
+        tuple[str, ...],
+        Help("Value of an input that holds one number, as NAME=NUMBER (repeatable)."),
+    ] = ()
+    part: Annotated[
+        str | None,
+        Help("Part of a Hugging Face model that has several: text, vision or audio."),
+    ] = None
     params: Annotated[Path | None, Help("File with the weights of a SMAUG topology.")] = None
     train: Annotated[bool, Help("Build a training step: forward, loss, backward, update.")] = False
     optimizer: Annotated[
@@ -142,7 +152,9 @@ class ModelOptions(Options):
     ] = None
 
     def __post_init__(self) -> None:
-        sizes = self.dim
-        if isinstance(sizes, Mapping):
-            sizes = tuple(f"{name}={size}" for name, size in sizes.items())
-        object.__setattr__(self, "dim", (sizes,) if isinstance(sizes, str) else tuple(sizes))
+        for option in ("dim", "value"):
+            given = getattr(self, option)
+            if isinstance(given, Mapping):
+                given = tuple(f"{name}={number}" for name, number in given.items())
+            given = (given,) if isinstance(given, str) else tuple(given)
+            object.__setattr__(self, option, given)

@@ -64,6 +64,9 @@ class PredictDocument(TypedDict):
     confidence: float
     complete: bool
     call_s: float | None
+    needed_bytes: float | None
+    device_bytes: float
+    fits: bool | None
     coverage: CoverageDocument
     ops: list[OperatorTime]
 
@@ -124,6 +127,31 @@ class PredictResult(Result):
         return self.prediction.complete
 
     @property
+    def needed_bytes(self) -> float | None:
+        """Memory that the model needs at most at once, in bytes; None where sizes are not known."""
+        from lydite.errors import GraphError
+        from lydite.graph.training import memory_of
+
+        step = self.model.step
+        try:
+            return memory_of(step if step is not None else self.model.graph).peak_bytes
+        except GraphError:
+            return float(self.model.forward.parameter_bytes) or None
+
+    @property
+    def memory_note(self) -> str:
+        """That the model does not fit into the device's memory; "" where it does."""
+        from lydite.units import format_bytes
+
+        needed, there = self.needed_bytes, self.device.memory_bytes
+        if needed is None or needed <= there:
+            return ""
+        return (
+            f"does not fit: needs {format_bytes(needed)}, {self.device.name} has "
+            f"{format_bytes(there)}; the time is that of a device with as much memory"
+        )
+
+    @property
     def dtype_note(self) -> str:
         """Reason for a language model's data type; "" for other models."""
         if not takes_phase(self.model):
@@ -132,7 +160,7 @@ class PredictResult(Result):
 
     def document(self) -> PredictDocument:
         """The total and all operators."""
-        call = self.prediction.call
+        call, needed = self.prediction.call, self.needed_bytes
         return {
             "model": self.prediction.model,
             "device": self.device.name,
@@ -147,6 +175,9 @@ class PredictResult(Result):
             "confidence": CONFIDENCE,
             "complete": self.complete,
             "call_s": call.seconds if call else None,
+            "needed_bytes": needed,
+            "device_bytes": self.device.memory_bytes,
+            "fits": None if needed is None else needed <= self.device.memory_bytes,
             "coverage": coverage_document(self.coverage),
             "ops": _operators(self.prediction),
         }
@@ -155,7 +186,9 @@ class PredictResult(Result):
         """Text with a table of operator types, or of all operators."""
         from lydite.report.text.predict import predict_text
 
-        return predict_text(self.prediction, ops=ops, note=self.dtype_note)
+        notes = [self.dtype_note, *(f"note: {note}" for note in self.model.notes)]
+        note = "\n".join(filter(None, notes))
+        return predict_text(self.prediction, ops=ops, note=note, first=self.memory_note)
 
     def headline(self) -> str:
         """Total time and its bounds."""

@@ -76,18 +76,14 @@ class OnnxRuntimeBackend:
             )
             self._session(graph, settings, options)
             lowered = read_onnx(path)
-        types = self._missing_types(lowered, settings)
-        weights = {
-            name: Initializer(init.type, value=init.value)
-            for name, init in lowered.initializers.items()
-        }
+            types = self._missing_types(lowered, settings)  # reads weights from the folder
+        lowered = _without_large_values(lowered)
         used = {domain for domain in lowered.opsets} & {"", *(op.domain for op in lowered.ops)}
         return replace(
             lowered,
             name=graph.name,
             ops=_uniquely_named(lowered.ops),
             tensors={**lowered.tensors, **types},
-            initializers=weights,
             opsets={domain: lowered.opsets[domain] for domain in lowered.opsets if domain in used},
         )
 
@@ -199,6 +195,31 @@ def _with_weights(graph: Graph, seed: int) -> tuple[onnx.ModelProto, dict[str, n
             array = graph.initializers[proto.name].array(seed + numbers[proto.name])
             arrays[proto.name] = np.ascontiguousarray(array)
     return model, arrays
+
+
+def _without_large_values(graph: Graph) -> Graph:
+    """The graph whose large weights, those of bodies included, are declared without numbers."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, Graph):
+            return _without_large_values(value)
+        if isinstance(value, tuple) and any(isinstance(item, Graph) for item in value):
+            return tuple(bare(item) for item in value)
+        return value
+
+    return replace(
+        graph,
+        ops=tuple(
+            replace(op, attrs={name: bare(value) for name, value in op.attrs.items()})
+            if op.subgraphs
+            else op
+            for op in graph.ops
+        ),
+        initializers={
+            name: Initializer(init.type, value=init.value)
+            for name, init in graph.initializers.items()
+        },
+    )
 
 
 def _uniquely_named(ops: Sequence[Op]) -> tuple[Op, ...]:

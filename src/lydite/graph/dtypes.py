@@ -73,7 +73,7 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
 
 
 def type_to_proto(type_: TensorType) -> onnx.TypeProto:
-    """The inverse of `type_from_proto` for tensors, sequences and optionals.
+    """The inverse of `type_from_proto` for tensors, sequences, maps and optionals.
 
     Raises:
         GraphError: the dtype is unknown.
@@ -84,6 +84,12 @@ def type_to_proto(type_: TensorType) -> onnx.TypeProto:
     ):
         if type_.dtype.startswith(prefix):
             return make(type_to_proto(TensorType(type_.dtype[len(prefix) : -1])))
+    if type_.dtype.startswith("map("):
+        key, _, value = type_.dtype[4:-1].partition(",")
+        entries = onnx.TypeProto.Map(
+            key_type=dtype_number(key), value_type=type_to_proto(TensorType(value, ()))
+        )
+        return onnx.TypeProto(map_type=entries)
     if not type_.dtype:
         raise GraphError("a tensor of unknown type cannot be written")
     shape = None if type_.shape is None else [None if d == "?" else d for d in type_.shape]

@@ -86,8 +86,12 @@ def graph_from_model(
     dims: Mapping[str, int] | None = None,
     where: str = "model",
 ) -> Graph:
-    """Read a model that lies in memory; see `read_onnx`."""
+    """Read a model that lies in memory; see `read_onnx`.
+
+    The model is taken over: its Constant nodes become initializers.
+    """
     _check_text(model, where)
+    _hoist_constants(model.graph)
     opsets = {
         "" if item.domain == "ai.onnx" else item.domain: item.version for item in model.opset_import
     }
@@ -134,6 +138,59 @@ def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
                 yield from _names(attribute.g)
 
 
+_CONSTANT_FIELDS = {
+    "value_float": TensorProto.FLOAT,
+    "value_floats": TensorProto.FLOAT,
+    "value_int": TensorProto.INT64,
+    "value_ints": TensorProto.INT64,
+}
+
+
+def _hoist_constants(graph: onnx.GraphProto) -> None:
+    """Turn Constant nodes into initializers, in bodies of control flow too.
+
+    Exporters write weights either way (Paddle2ONNX as nodes); here they are one thing.
+    """
+    taken = {item.name for item in (*graph.initializer, *graph.input, *graph.output)}
+    kept: list[onnx.NodeProto] = []
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                _hoist_constants(body)
+        tensor = _constant_tensor(node)
+        if tensor is None or tensor.name in taken:
+            kept.append(node)
+        else:
+            taken.add(tensor.name)
+            graph.initializer.append(tensor)
+    if len(kept) < len(graph.node):
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del graph.node[:]
+        graph.node.extend(nodes)
+
+
+def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
+    """The tensor of a Constant node; None for other nodes, and for sparse ones and texts."""
+    plain = node.op_type == "Constant" and node.domain in ("", "ai.onnx") and len(node.output) == 1
+    if not plain or len(node.attribute) != 1 or not node.output[0]:
+        return None
+    attribute = node.attribute[0]
+    tensor = TensorProto()
+    if attribute.name == "value" and attribute.HasField("t"):
+        if _is_external(attribute.t):  # refused where attributes are read
+            return None
+        tensor.CopyFrom(attribute.t)
+    elif attribute.name in _CONSTANT_FIELDS:
+        value = onnx.helper.get_attribute_value(attribute)
+        dims = [len(value)] if attribute.name.endswith("s") else []
+        numbers = list(value) if dims else [value]
+        tensor = onnx.helper.make_tensor("", _CONSTANT_FIELDS[attribute.name], dims, numbers)
+    else:
+        return None
+    tensor.name = node.output[0]
+    return tensor
+
+
 def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str) -> None:
     own = {function.domain for function in model.functions}
     own |= {name.rpartition(":")[0] for name in operators()}
@@ -176,7 +233,8 @@ def _bound_inputs(
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.HasField("dim_value") and dim.dim_value >= 0:
                 continue
-            name = dim.dim_param or f"{value.name}.{axis}"
+            # "?" and no name at all are not one size that several axes share
+            name = dim.dim_param.strip("?") or f"{value.name}.{axis}"
             seen.add(name)
             dim.dim_param = name
             if name in dims:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lydite.backends import NodeTime
 from lydite.backends.lowered import lowered
-from lydite.graph import Graph, OpKey, keys_of
+from lydite.graph import Graph, OpKey, all_keys, keys_of
 from lydite.measure.isolation import footprint_bytes
 from lydite.measure.session import Failure, MeasuringSession, Progress, silent
 from lydite.results import OneLine
@@ -56,7 +56,7 @@ def profile(
     """
     low = lowered(session.backend, graph, session.settings)
     keys = keys_of(low)
-    distinct = list(dict.fromkeys(keys.values()))
+    distinct = all_keys(low)
     known = {} if again else session.known(distinct)
     todo = [key for key in distinct if key not in known]
     failures = [Failure(k, row.status, row.error) for k, row in known.items() if row.status != "ok"]
@@ -78,7 +78,7 @@ def profile(
         measured,
         len(known),
         tuple(failures),
-        tuple(op.name for op in low.ops if op.name not in keys),
+        tuple(op.name for op in low.ops if op.name not in keys and not op.subgraphs),
     )
 
 

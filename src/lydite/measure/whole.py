@@ -15,6 +15,7 @@ import psutil
 
 from lydite.backends import Backend, Settings
 from lydite.backends.lowered import lowered
+from lydite.errors import InputError
 from lydite.estimate import Point, Prediction, Rows, predict
 from lydite.estimate.assemble import usual_chain
 from lydite.graph import Graph, OpKey, keys_of, model_key, write_onnx
@@ -137,6 +138,10 @@ def validate(
     """Measure a model's operators alternately with the model itself, then predict it from them."""
     low = lowered(session.backend, graph, session.settings)
     counts = Counter(keys_of(low).values())
+    if not counts:
+        raise InputError(
+            "has no operators left to measure: it folds away", where=graph.name, hint="lydite bench"
+        )
     groups = _groups(list(counts))
     samples: list[np.ndarray] = []
     ratios: dict[OpKey, float] = {}

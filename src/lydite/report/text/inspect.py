@@ -14,19 +14,34 @@ if TYPE_CHECKING:
 
 def inspect_text(document: Mapping[str, Any], *, ops: bool = False) -> str:
     """Size, inputs, outputs, memory and a table of operator types, or of operators with `ops`."""
+    unknown = document["unknown_operators"]
+    bound = "at least " if unknown else ""
     lines = [
         f"{document['model']}: {document['operators']} operators, "
-        f"{format_si(document['parameters'], '')} parameters "
-        f"({format_bytes(document['parameter_bytes'])}), {format_si(document['flops'], 'FLOP')}"
+        f"{format_si(document['parameters'], '')} parameters{_active(document)} "
+        f"({format_bytes(document['parameter_bytes'])}), "
+        f"{bound}{format_si(document['flops'], 'FLOP')}"
     ]
+    if unknown:
+        rest = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        lines.append(_wrapped(f"unknown work: {', '.join(unknown[:3])}{rest}"))
     for label in ("inputs", "outputs"):
         lines.append(_wrapped(f"{label}: {_listed(document[label])}"))
     if document["memory"] is not None:
         lines.append(_wrapped(f"memory: {_memory_line(document['memory'])}"))
+    lines += [_wrapped(f"note: {note}") for note in document["notes"]]
     if document["training"] is not None:
         lines += ["", _phase_table(document["training"])]
     lines += ["", _op_table(document["ops"]) if ops else _type_table(document["ops"])]
     return "\n".join(lines)
+
+
+def _active(document: Mapping[str, Any]) -> str:
+    """Parameters that a token meets, where experts make that fewer."""
+    active = document["active_parameters"]
+    if active == document["parameters"]:
+        return ""
+    return f", {format_si(active, '')} active"
 
 
 def _wrapped(text: str) -> str:

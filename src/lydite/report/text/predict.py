@@ -11,22 +11,29 @@ if TYPE_CHECKING:
     from lydite.estimate import Prediction
 
 
-def predict_text(prediction: Prediction, *, ops: bool = False, note: str = "") -> str:
+def predict_text(
+    prediction: Prediction, *, ops: bool = False, note: str = "", first: str = ""
+) -> str:
     """The total, a table of operator types (of operators with `ops`), and the coverage.
 
     Args:
         prediction: Prediction to show.
         ops: Whether to list every operator.
         note: Additional line below the coverage; "" for none.
+        first: What has to be said before all else; "" for nothing.
     """
     shown = _op_table(prediction) if ops else _type_table(prediction)
     end = f"\n{note}" if note else ""
-    return f"{headline(prediction)}\n\n{shown}\n\n{coverage_line(prediction)}{end}"
+    start = f"{first}\n" if first else ""
+    return f"{start}{headline(prediction)}\n\n{shown}\n\n{coverage_line(prediction)}{end}"
 
 
 def headline(prediction: Prediction) -> str:
     """Model, device and total time with its 90 % interval, in one line."""
     total = prediction.total
+    if total.seconds <= 0 and not prediction.complete:
+        name = f"{prediction.model} on {prediction.device.name}"
+        return f"{name}: time unknown, as no operator has an estimate"
     bound = "" if prediction.complete else "at least "
     return (
         f"{prediction.model} on {prediction.device.name}: {bound}{format_seconds(total.seconds)} "
