@@ -69,7 +69,12 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
     """A size; "?" for a dimension without a name, or with one that ONNX's inference generated."""
     if dim.HasField("dim_value") and dim.dim_value >= 0:
         return dim.dim_value
-    return dim.dim_param if not dim.dim_param.startswith(_MADE_UP) and dim.dim_param else "?"
+    return "?" if is_made_up(dim.dim_param) else dim.dim_param
+
+
+def is_made_up(name: str) -> bool:
+    """Whether a size has no name, or one that a converter or ONNX's inference generated."""
+    return not name or name.startswith(_MADE_UP)
 
 
 def type_to_proto(type_: TensorType) -> onnx.TypeProto:

@@ -18,7 +18,7 @@ from onnx import TensorProto, numpy_helper, shape_inference
 from lydite.errors import GraphError, InputError, unknown_name
 from lydite.files import inside
 from lydite.graph.attributes import attr_from_proto
-from lydite.graph.dtypes import dtype_name, type_from_proto
+from lydite.graph.dtypes import dtype_name, is_made_up, type_from_proto
 from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
 from lydite.graph.guard import safe_as_a_whole
 from lydite.graph.onnx_writer import UNALLOCATED
@@ -157,6 +157,7 @@ def _hoist_constants(graph: onnx.GraphProto) -> None:
         for attribute in node.attribute:
             for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
                 _hoist_constants(body)
+        _say_default(node)
         tensor = _constant_tensor(node)
         if tensor is None or tensor.name in taken:
             kept.append(node)
@@ -167,6 +168,12 @@ def _hoist_constants(graph: onnx.GraphProto) -> None:
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
         del graph.node[:]
         graph.node.extend(nodes)
+
+
+def _say_default(node: onnx.NodeProto) -> None:
+    """ONNX's inference takes an STFT for two-sided where it does not say, against the standard."""
+    if node.op_type == "STFT" and not any(a.name == "onesided" for a in node.attribute):
+        node.attribute.append(onnx.helper.make_attribute("onesided", 1))
 
 
 def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
@@ -233,8 +240,9 @@ def _bound_inputs(
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.HasField("dim_value") and dim.dim_value >= 0:
                 continue
-            # "?" and no name at all are not one size that several axes share
-            name = dim.dim_param.strip("?") or f"{value.name}.{axis}"
+            # "?", a generated name or none at all are not one size that several axes share
+            stated = dim.dim_param.strip("?")
+            name = f"{value.name}.{axis}" if is_made_up(stated) else stated
             seen.add(name)
             dim.dim_param = name
             if name in dims:

@@ -56,7 +56,7 @@ def decided(graph: Graph) -> Graph:
     ops: list[Op] = []
 
     def add(op: Op) -> None:
-        op = replace(op, inputs=tuple(names.get(name, name) for name in op.inputs))
+        op = replace(op, inputs=tuple(_now(names, name) for name in op.inputs))
         chosen = values.get(op.inputs[0]) if op.qualified_type == "If" else None
         if chosen is not None and chosen.size == 1:
             body = op.attrs["then_branch" if chosen.item() else "else_branch"]
@@ -78,8 +78,15 @@ def decided(graph: Graph) -> Graph:
     outputs = set(graph.outputs)
     for op in graph.ops:
         add(op)
-    made = tuple(names.get(name, name) for name in graph.outputs)
+    made = tuple(_now(names, name) for name in graph.outputs)
     return replace(graph, ops=tuple(ops), tensors=tensors, initializers=weights, outputs=made)
+
+
+def _now(names: Mapping[str, str], name: str) -> str:
+    """What a tensor is called after every inlining."""
+    while name in names:
+        name = names[name]
+    return name
 
 
 def _inline(
@@ -104,7 +111,7 @@ def _inline(
     for inner in body.ops:
         outputs = tuple(fresh.get(name, name) for name in inner.outputs)
         add(replace(inner, name=f"{op.name}/{inner.name}", outputs=outputs))
-    results = [names.get(name, name) for name in body.outputs]
+    results = [_now(names, name) for name in body.outputs]
     for name in fresh:
         names.pop(name, None)
     names |= {name: before[name] for name in fresh if name in before}
@@ -115,7 +122,7 @@ def _renamed_inside(op: Op, names: Mapping[str, str]) -> Op:
     """Bodies that read tensors which have other names now."""
 
     def renamed(body: Graph) -> Graph:
-        moved = {name: names[name] for name in body.outer if name in names}
+        moved = {name: _now(names, name) for name in body.outer if name in names}
         if not moved:
             return body
         return replace(

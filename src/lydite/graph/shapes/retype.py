@@ -72,6 +72,8 @@ def rebatched(graph: Graph, batch: int) -> Graph:
     shapes = [graph.type_of(name).shape for name in graph.inputs]
     sizes = {shape[0] if shape else None for shape in shapes}
     size = sizes.pop() if len(sizes) == 1 else None
+    if size is None and batch == 1 and not graph.open_dims:
+        return graph  # as it was exported: streaming nets with states have no other batch
     if size is None:
         raise InputError(
             "its inputs do not share a first size, so it has no batch",
