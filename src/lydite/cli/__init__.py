@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 
 _YOUNG = 50_000
@@ -20,6 +21,8 @@ def main() -> None:
     try:
         code = app(prog_name="lydite", standalone_mode=False)
     except LyditeError as error:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": error.document()}))
         sys.exit(_refuse(str(error)))
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
@@ -41,7 +44,9 @@ def main() -> None:
 
 
 def _refuse(message: str) -> int:
-    print(f"lydite: {message}", file=sys.stderr)
+    from lydite.cli.show import visible
+
+    print(f"lydite: {visible(message)}", file=sys.stderr)
     return 2
 
 

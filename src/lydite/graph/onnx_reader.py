@@ -20,7 +20,7 @@ from lydite.files import inside
 from lydite.graph.attributes import attr_from_proto
 from lydite.graph.dtypes import dtype_name, is_made_up, type_from_proto
 from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
-from lydite.graph.guard import safe_as_a_whole
+from lydite.graph.guard import all_nodes, safe_as_a_whole
 from lydite.graph.onnx_writer import UNALLOCATED
 from lydite.graph.operators import operators
 from lydite.graph.shapes.control import typed
@@ -91,6 +91,8 @@ def graph_from_model(
     The model is taken over: its Constant nodes become initializers.
     """
     _check_text(model, where)
+    _check_attributes(model, where)
+    _check_functions(model, where)
     _hoist_constants(model.graph)
     opsets = {
         "" if item.domain == "ai.onnx" else item.domain: item.version for item in model.opset_import
@@ -136,6 +138,47 @@ def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
             yield attribute.name
             if attribute.HasField("g"):
                 yield from _names(attribute.g)
+
+
+def _check_attributes(model: onnx.ModelProto, where: str) -> None:
+    """Refuse tensors in attributes whose data lie in another file, which native code would open."""
+    nodes = [*model.graph.node, *(node for f in model.functions for node in f.node)]
+    for node in all_nodes(nodes):
+        for attribute in node.attribute:
+            sparse = [attribute.sparse_tensor, *attribute.sparse_tensors]
+            tensors = [attribute.t, *attribute.tensors, *(s.values for s in sparse)]
+            if any(map(_is_external, tensors)):
+                raise InputError(
+                    "a tensor in an attribute has its data in another file",
+                    where=f"{where}: {node.name or node.op_type}",
+                    allowed="data in the attribute; weights may be external",
+                )
+
+
+MOST_INLINED = 100_000
+"""Most operators that calls of functions may stand for."""
+
+
+def _check_functions(model: onnx.ModelProto, where: str) -> None:
+    """Refuse functions that call each other until they stand for more than can be read."""
+    bodies = {(f.domain, f.name): list(all_nodes(f.node)) for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(key: tuple[str, str], calls: tuple[tuple[str, str], ...] = ()) -> int:
+        if key not in bodies or key in calls:
+            return 1
+        if key not in sizes:
+            inner = ((node.domain, node.op_type) for node in bodies[key])
+            sizes[key] = sum(size(called, (*calls, key)) for called in inner)
+        return sizes[key]
+
+    total = sum(size((node.domain, node.op_type)) for node in all_nodes(model.graph.node))
+    if bodies and total > MOST_INLINED + len(model.graph.node):
+        raise InputError(
+            f"its functions stand for {total} operators",
+            where=where,
+            allowed=f"{MOST_INLINED} at most",
+        )
 
 
 _CONSTANT_FIELDS = {
@@ -201,6 +244,11 @@ def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
 def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str) -> None:
     own = {function.domain for function in model.functions}
     own |= {name.rpartition(":")[0] for name in operators()}
+    for domain, version in opsets.items():
+        if not 0 < version < 2**31:
+            raise InputError(
+                f"opset {version} of '{domain or 'ai.onnx'}' is impossible", where=where
+            )
     standard = opsets.get("")
     if standard is not None and not standard >= OLDEST_OPSET:
         raise InputError(

@@ -142,6 +142,7 @@ def read_spec(path: Path | str, what: str, *, most_bytes: int = MOST_BYTES) -> S
 def parse_spec(text: str, where: str, what: str) -> SpecFile:
     """Like `read_spec`, for text."""
     try:
+        _check_depth(text, where)
         loader = _LOADER(text)
         try:
             root = loader.get_single_node()
@@ -216,6 +217,19 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_depth(text: str, where: str) -> None:
+    """Refuse deep nesting before the tree is built, which takes a stack frame for each level."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MOST_DEPTH + 1:
+                line = event.start_mark.line + 1
+                raise InputError(f"fields more than {_MOST_DEPTH} deep", where=f"{where}:{line}")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _check(root: yaml.Node, where: str, most_nodes: int) -> None:

@@ -53,6 +53,10 @@ def write(path: Path, items: Iterable[Run | DeviceRecord | Measurement]) -> int:
     return count
 
 
+MOST_LINE_BYTES = 64 << 20
+"""Most bytes of one record: a million samples are 20 MB."""
+
+
 def read(path: Path) -> Iterator[tuple[str, Run | DeviceRecord | Measurement]]:
     """The records of a file, each with its file:line.
 
@@ -65,8 +69,14 @@ def read(path: Path) -> Iterator[tuple[str, Run | DeviceRecord | Measurement]]:
             lines: BinaryIO | gzip.GzipFile = file
             if path.suffix == ".gz":
                 lines = gzip.GzipFile(fileobj=file)
-            for number, line in enumerate(lines, 1):
+            for number, line in enumerate(_lines(lines), 1):
                 where = f"{path}:{number}"
+                if len(line) > MOST_LINE_BYTES:
+                    raise InputError(
+                        "the line is too long for a record",
+                        where=where,
+                        allowed=f"{MOST_LINE_BYTES} bytes at most",
+                    )
                 if number == 1:
                     _check_header(line, where)
                 elif line.strip():
@@ -75,6 +85,12 @@ def read(path: Path) -> Iterator[tuple[str, Run | DeviceRecord | Measurement]]:
         raise InputError(f"cannot be read: {error}", where=f"{path}:{number + 1}") from error
     if not number:
         raise InputError("is empty", where=str(path))
+
+
+def _lines(file: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
+    """Lines of a file, of which no more is read at once than a record may have."""
+    while line := file.readline(MOST_LINE_BYTES + 1):
+        yield line
 
 
 def _line(record: dict[str, Any]) -> str:
