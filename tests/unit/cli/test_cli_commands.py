@@ -19,7 +19,8 @@ from lydite.report.text import signed_percent, table
 from lydite.store import Database, Software
 
 SHAPE = (
-    "--batch --image-size --sequence --phase --context --dtype/--precision --dim --value --part --params --train "
+    "--batch --image-size --sequence --phase --context --dtype/--precision --dim --value "
+    "--part --params --train "
     "--optimizer --loss --recompute"
 )
 COMMANDS = {
@@ -54,7 +55,8 @@ COMMANDS = {
     "lydite runs": "--limit --show --db --json",
     "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
     "--protocol --price "
-    "--grid --image-size --sequence --phase --context --dtype/--precision --dim --value --part --params --train "
+    "--grid --image-size --sequence --phase --context --dtype/--precision --dim --value "
+    "--part --params --train "
     "--optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
     "--attention --sequence-parallel --overlap --bucket "
