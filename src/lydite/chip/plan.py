@@ -36,6 +36,8 @@ class LayerCost:
         fallback_reason: Reason why the operator runs on the processor; "" where it does not.
         hit_bytes: Bytes of the loads that the last-level cache gives.
         local_bytes: Bytes in and out of memories inside the processing elements.
+        is_unknown: Whether the operator's work is unknown, so that it counts as one pass over its
+            operands.
     """
 
     name: str
@@ -53,6 +55,7 @@ class LayerCost:
     fallback_reason: str = ""
     hit_bytes: float = 0.0
     local_bytes: float = 0.0
+    is_unknown: bool = False
 
     @property
     def why(self) -> str:
