@@ -151,16 +151,19 @@ def map_attention(
     rows: list[Invocation] = []
     cycles: dict[str, float] = {}
     sram = local = 0.0
-    for number, (pairs, of_rows) in enumerate(itertools.product(groups, row_parts)):
-        for at, of_keys in enumerate(key_parts):
+    blocks = list(itertools.product(groups, row_parts))
+    for start in range(0, len(blocks), block.units):  # all accelerators begin at once
+        turn = enumerate(blocks[start : start + block.units])
+        for (at, of_keys), (unit, (pairs, of_rows)) in itertools.product(
+            enumerate(key_parts), turn
+        ):
             split, in_sram, in_elements = cost_of(of_rows, of_keys)
             for name, each in split.items():
                 cycles[name] = cycles.get(name, 0.0) + pairs * each
             sram, local = sram + pairs * in_sram, local + pairs * in_elements
             load = of_keys * key_bytes + (of_rows * query_bytes if at == 0 else 0.0)
             store = of_rows * out_bytes if at == len(key_parts) - 1 else 0.0
-            taken = pairs * sum(split.values())
-            rows.append(Invocation(pairs * load, taken, pairs * store, number % block.units))
+            rows.append(Invocation(pairs * load, pairs * sum(split.values()), pairs * store, unit))
     loaded = sum(row.load_bytes for row in rows)
     stored = sum(row.store_bytes for row in rows)
     macs = sum(float(np.sum(product.macs)) for product in products)
@@ -231,6 +234,7 @@ def _best(
     )
     stages = Stages(
         count,
+        -(-outputs // np.minimum(units, outputs)) * of_keys,
         np.minimum(units, outputs),
         (traffic.queries + of_rows * traffic.keys) / count,
         heads.pairs * whole / count / chip.clock_hz,

@@ -24,40 +24,52 @@ class Stages:
 
     Attributes:
         count: Number of invocations.
+        each: Number of invocations of the accelerator that has most.
         units: Number of accelerators that share them.
         load_bytes: Bytes loaded by an invocation, the mean.
         compute_s: Seconds of an invocation's computation, the mean.
         store_bytes: Bytes stored by an invocation, the mean.
         first_load_bytes: Bytes loaded by the first invocation.
         last_store_bytes: Bytes stored by the last invocation.
+        later_load_bytes: Bytes loaded by the invocations beyond the first `heavy`; None where all
+            load the same.
+        heavy: Number of invocations that load `load_bytes`.
     """
 
     count: Column
+    each: Column
     units: Column
     load_bytes: Column
     compute_s: Column
     store_bytes: Column
     first_load_bytes: Column
     last_store_bytes: Column
+    later_load_bytes: Column | None = None
+    heavy: Column | float = np.inf
 
 
 def pipelined_s(chip: Chip, of: Stages) -> Column:
     """Seconds of all invocations, for each way to cut the work."""
     launch = chip.cpu.launch_cycles / chip.cpu.clock_hz
     shared = shared_bytes_per_s(chip, of.units)
-    load, store = alone_s(chip, of.load_bytes), alone_s(chip, of.store_bytes)
-    moved = load + store if chip.dma.channels == 1 else np.maximum(load, store)
-    interval = np.maximum(moved, of.compute_s)
-    interval = np.maximum(interval, of.units * (of.load_bytes + of.store_bytes) / shared)
-    interval = np.maximum(interval, of.units * launch)
-    each = np.ceil(of.count / of.units)
+
+    def interval(load_bytes: Column) -> Column:
+        load, store = alone_s(chip, load_bytes), alone_s(chip, of.store_bytes)
+        moved = load + store if chip.dma.channels == 1 else np.maximum(load, store)
+        moved = np.maximum(moved, of.units * (load_bytes + of.store_bytes) / shared)
+        return np.maximum(np.maximum(moved, of.compute_s), of.units * launch)
+
     begun, ended = (
         np.maximum(alone_s(chip, size), of.units * size / shared)
         for size in (of.first_load_bytes, of.last_store_bytes)
     )
-    ends = begun + of.compute_s + ended
+    each = of.each - 1
+    heavy = np.minimum(each, of.heavy / of.units)
+    between = heavy * interval(of.load_bytes)
+    if of.later_load_bytes is not None:
+        between = between + (each - heavy) * interval(of.later_load_bytes)
     late = launch * np.minimum(of.units, of.count)
-    return np.asarray(late + ends + (each - 1) * interval)
+    return np.asarray(late + begun + of.compute_s + ended + between)
 
 
 def alone_s(chip: Chip, size: Column) -> Column:
@@ -112,7 +124,14 @@ def pieces_of(chip: Chip, load: float, compute_s: float, store: float, most: int
         fits = size <= size.min()
     count, units = count[fits], units[fits]
     parts = Stages(
-        count, units, load / count, compute_s / count, store / count, load / count, store / count
+        count,
+        count // units,
+        units,
+        load / count,
+        compute_s / count,
+        store / count,
+        load / count,
+        store / count,
     )
     best = int(np.argmin(pipelined_s(chip, parts)))
     return Pieces(int(count[best]), int(units[best]))

@@ -107,8 +107,12 @@ def map_product(op: Op, chip: Chip, of: Matrices, tile: Tile) -> MappedLayer:
     groups = np.array(parts(of.count, tile.together), np.int64)
     shape = (len(groups), len(ns), len(ms), len(ks))
     of_group, of_n, of_m, of_k = (axis.ravel() for axis in np.indices(shape))
-    together, m, k, n = groups[of_group], ms[of_m], ks[of_k], ns[of_n]
     result = (of_group * len(ns) + of_n) * len(ms) + of_m
+    order = np.lexsort((result, of_k, result // tile.units))  # all accelerators begin at once
+    of_group, of_n, of_m, of_k, result = (
+        each[order] for each in (of_group, of_n, of_m, of_k, result)
+    )
+    together, m, k, n = groups[of_group], ms[of_m], ks[of_k], ns[of_n]
     unit = result % tile.units
     run = run_on(array, Product(m, k, n))
     conflicts = np.broadcast_to(conflict_cycles(chip, run), len(m))

@@ -181,19 +181,25 @@ def _promised_s(
     tiles, used = outputs * of_k, np.minimum(units, outputs)
     of_one = np.minimum(used, of_m * of_n)  # accelerators that share one product
     each = np.where(of_m % of_one == 0, 1, np.minimum(of_n, of_one / np.gcd(of_m, of_one)))
-    ifmap = np.where(fits_whole(chip, of), each, of_n) * of.m * of.k * of.left
+    ifmap = of.m * of.k * of.left
     filters = np.where(of_k > 1, of_m, np.minimum(of_one, of_m)) * of.k * of.n * of.right
-    loaded = of.count * (ifmap + filters) * size / tiles
+    filters = filters * size * of.count / tiles
+    fits = fits_whole(chip, of)
+    again = (each - 1) / np.maximum(of_n - 1, 1) if fits else 1.0  # of the rows, beyond the first
+    ifmap = ifmap * size * of.count / (tiles / of_n)
     stored = of.count * of.m * of.n * of.out * size / tiles
     cycles = _cycles(chip, of, (m, k, n), used / chunks)
     stages = Stages(
         tiles,
+        -(-outputs // used) * of_k,
         used,
-        loaded,
+        ifmap + filters,
         of.count * cycles / tiles / chip.clock_hz,
         stored,
         together * size * (m * k * of.left + k * n * of.right),
         together * size * m * n * of.out,
+        again * ifmap + filters,
+        tiles / of_n,
     )
     return pipelined_s(chip, stages)
 
