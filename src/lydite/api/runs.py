@@ -1,4 +1,4 @@
-"""`runs`: what was run, and how it ended."""
+"""`runs`: recorded runs and how they ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RunRow(TypedDict):
-    """One run; `result` is the document that it ended with."""
+    """One run; `result` is its final document."""
 
     id: str
     command: str
@@ -38,7 +38,7 @@ class RunsResult(Result):
     """Runs of a database, newest first.
 
     Attributes:
-        runs: one row per run.
+        runs: One row per run.
     """
 
     verb = "runs"
@@ -46,7 +46,7 @@ class RunsResult(Result):
     runs: tuple[RunRow, ...]
 
     def document(self) -> RunsDocument:
-        """All of them with their results."""
+        """All runs with their results."""
         return {"runs": list(self.runs)}
 
     def summary(self) -> str:
@@ -56,7 +56,7 @@ class RunsResult(Result):
         return runs_text(self.runs)
 
     def headline(self) -> str:
-        """How many."""
+        """Number of runs."""
         return f"{len(self.runs)} runs"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -69,7 +69,7 @@ class RunResult(Result):
     """One run.
 
     Attributes:
-        run: its row.
+        run: Row of the run.
     """
 
     verb = "run"
@@ -89,16 +89,16 @@ class RunResult(Result):
         return f"{self.run['id'][:8]}: {self.run['command']}, {self.run['status']}"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """The one row."""
+        """A single row."""
         return [self.run]
 
 
 def runs(session: Session, *, limit: int | None = 20) -> RunsResult:
-    """The newest runs of the session's database.
+    """List the newest runs of the session's database.
 
     Args:
-        session: its database is read.
-        limit: most runs; None for all.
+        session: Session whose database is read.
+        limit: Maximum number of runs; None for all.
     """
     with session.database() as database:
         found = database.runs(limit)
@@ -118,14 +118,14 @@ def runs(session: Session, *, limit: int | None = 20) -> RunsResult:
 
 
 def run(session: Session, identity: str) -> RunResult:
-    """One run of the session's database.
+    """Show one run of the session's database.
 
     Args:
-        session: its database is read.
-        identity: the run's id, or how it begins.
+        session: Session whose database is read.
+        identity: Id of the run, or a prefix of it.
 
     Raises:
-        InputError: there is no such run.
+        InputError: no run has this id.
     """
     every = runs(session, limit=None).runs
     for row in every:

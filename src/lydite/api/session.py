@@ -1,8 +1,7 @@
-"""`Session`: the verbs of Lydite with one database, one seed and one way to show progress.
+"""`Session`: the verbs of Lydite with a database, a seed and a progress display.
 
-Each verb is a function of its own file whose first argument is the session; it becomes a method
-here, and a function of the package `lydite` with the default session. It is imported when it is
-first called.
+Each verb is a function in its own file whose first argument is the session. It is a method here,
+and a function of the package `lydite` with the default session; it is imported on first use.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def _silent(_done: int, _total: int, _next: str) -> None:
 
 
 class _Verb:
-    """A method that is imported when it is first used."""
+    """A method that is imported on first use."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -43,16 +42,16 @@ class _Verb:
 
 
 class Session:
-    """The verbs with a database and a seed.
+    """Verbs with a database and a seed.
 
         with Session(db="postgresql://...", seed=7) as session:
             session.predict("resnet50", on="h100")
 
     Args:
-        db: a file or a postgresql:// URL; None for `$LYDITE_DB`, else the user's own.
-        seed: of weights, inputs and orders.
-        progress: makes a progress bar from a label; True for bars on standard error; None for
-            none.
+        db: File or postgresql:// URL of the database; None for `$LYDITE_DB`, else the user's own.
+        seed: Random seed of weights, inputs and orders.
+        progress: Function that makes a progress bar from a label; True for bars on standard error;
+            None for no progress.
     """
 
     if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class Session:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """A verb of another package."""
+            """A verb that another package adds."""
             if name.startswith("_") or name not in VERBS:
                 raise AttributeError(f"Session has no verb '{name}'")
             return MethodType(VERBS.find(name), self)
@@ -120,7 +119,7 @@ class Session:
 
     @contextmanager
     def database(self, *, read_only: bool = False) -> Iterator[Database]:
-        """The database: open within the block, or until the session's own block ends."""
+        """The database, open within the block or until the session is closed."""
         from lydite.store import Database
 
         if self._kept is not None:
@@ -133,7 +132,7 @@ class Session:
                 yield database
 
     def bar(self, label: str) -> AbstractContextManager[Progress]:
-        """A progress bar for a verb that takes its time."""
+        """A progress bar with a label."""
         if self._progress is True:
             from lydite.report.progress import progress_bar
 
@@ -147,5 +146,5 @@ for _name in OWN_VERBS:
 
 @cache
 def default() -> Session:
-    """The session of the functions of the package `lydite`."""
+    """The session behind the functions of the package `lydite`."""
     return Session()

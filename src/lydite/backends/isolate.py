@@ -1,4 +1,4 @@
-"""The graph that measures one operator: copies of it in a row, as they would stand in a net."""
+"""The graph that measures one operator: copies of it in sequence, as within a network."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from lydite.graph.keys import graph_of_key
 
 
 def replicated(key: OpKey, copies: int) -> Graph:
-    """A graph of `copies` calls of the operator.
+    """Graph of `copies` calls of the operator.
 
-    All copies read the same inputs, unless these are so large that a net could not hold them in
-    its caches either: then they take turns. Large weights are distinct per copy. Each output but
-    the last is read by a `Shape` operator, which costs one dispatch and touches no data: without a
-    reader, memory planners keep the outputs apart, and copies would write to ever colder memory.
+    All copies read the same inputs, unless these are so large that a network could not keep them in
+    its caches either: then the copies alternate between several buffers. Large weights are distinct
+    per copy. Each output but the last is read by a `Shape` operator, which costs one dispatch and
+    touches no data: without a reader, memory planners keep the outputs apart, and copies would
+    write to ever colder memory.
 
     Raises:
-        GraphError: the key holds a body that cannot be rebuilt.
+        GraphError: the key holds a subgraph that cannot be rebuilt.
     """
-    one = graph_of_key(key)
-    op = one.ops[0]
-    shared = {name for name, init in one.initializers.items() if init.has_data}
+    single = graph_of_key(key)
+    op = single.ops[0]
+    shared = {name for name, init in single.initializers.items() if init.has_data}
     ops: list[Op] = []
-    tensors = {name: one.type_of(name) for name in (*one.inputs, *shared)}
-    turns = {name: _turns(name, one.type_of(name), copies) for name in one.inputs}
-    tensors |= {turn: one.type_of(name) for name, names in turns.items() for turn in names}
-    initializers: dict[str, Initializer] = {name: one.initializers[name] for name in shared}
+    tensors = {name: single.type_of(name) for name in (*single.inputs, *shared)}
+    turns = {name: _turns(name, single.type_of(name), copies) for name in single.inputs}
+    tensors |= {turn: single.type_of(name) for name, names in turns.items() for turn in names}
+    initializers: dict[str, Initializer] = {name: single.initializers[name] for name in shared}
     for copy in range(copies):
-        own = {name: f"{name}_{copy}" for name in one.initializers if name not in shared}
-        for name, fresh in own.items():
-            tensors[fresh] = one.type_of(name)
-            initializers[fresh] = Initializer(one.type_of(name))
+        renamed = {name: f"{name}_{copy}" for name in single.initializers if name not in shared}
+        for name, fresh in renamed.items():
+            tensors[fresh] = single.type_of(name)
+            initializers[fresh] = Initializer(single.type_of(name))
         outputs = tuple(f"{name}_{copy}" for name in op.outputs)
-        tensors |= {f: one.type_of(n) for n, f in zip(op.outputs, outputs, strict=True)}
-        own |= {name: names[copy % len(names)] for name, names in turns.items()}
-        inputs = tuple(own.get(name, name) for name in op.inputs)
+        tensors |= {f: single.type_of(n) for n, f in zip(op.outputs, outputs, strict=True)}
+        renamed |= {name: names[copy % len(names)] for name, names in turns.items()}
+        inputs = tuple(renamed.get(name, name) for name in op.inputs)
         ops.append(Op(f"op_{copy}", op.op_type, inputs, outputs, op.attrs, op.domain))
         if copy < copies - 1:
             ops.append(Op(f"tap_{copy}", "Shape", outputs[:1], (f"shape_{copy}",)))
-    opsets = {**one.opsets, "": max(one.opsets.get("", 7), 7)}
+    opsets = {**single.opsets, "": max(single.opsets.get("", 7), 7)}
     return Graph(
         name=f"{key.op_type}_x{copies}",
         ops=tuple(ops),
@@ -50,7 +51,7 @@ def replicated(key: OpKey, copies: int) -> Graph:
 
 
 LARGE_INPUT_BYTES = 8 << 20
-"""Inputs from this size on are read from beyond the private caches, in a net as here."""
+"""Inputs of at least this size miss the private caches, here as in a network."""
 _TURNS = 4
 
 
@@ -60,16 +61,16 @@ def _turns(name: str, type_: TensorType, copies: int) -> list[str]:
 
 
 EVICTED_ELEMENTS = 1 << 19
-"""An operator over this many floats reads and writes 2 MiB each: more than a private cache."""
+"""An operator on this many floats reads and writes 2 MiB each: more than a private cache holds."""
 
 
 def calls(copies: int, *, cold: bool = False, evict: bool = False) -> Graph:
-    """A graph of `copies` operators on one element each.
+    """Graph of `copies` operators on one element each.
 
     Args:
-        copies: how many.
-        cold: put an operator before each that sweeps the private caches.
-        evict: leave the small operators out, so that only the sweepers are left.
+        copies: number of operators.
+        cold: put an operator that sweeps the private caches before each.
+        evict: leave the small operators out, so that only the sweeping ones are left.
     """
     scalar, wide = TensorType("float32", (1,)), TensorType("float32", (EVICTED_ELEMENTS,))
     ops: list[Op] = []

@@ -1,8 +1,8 @@
-"""Layers as invocations of accelerators: products, vector work, and what the processor runs.
+"""Layers as invocations of accelerators: products, vector work and processor work.
 
-Whatever an array does, its layers are rows of (load, compute, store) that the system plays through
-double buffers. What is not a product and has a rule runs on the vector unit, as a pass over its
-operands; what the chip has nothing for goes to the processor.
+For any kind of array, a layer is a list of (load, compute, store) that the system plays with double
+buffers. Operators without products that have a rule run on the vector unit, as a pass over their
+operands; operators that no unit supports run on the processor.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Invocation:
     """One invocation of an accelerator.
 
     Attributes:
-        load_bytes: Bytes from memory, those that the cache gives included.
-        compute_cycles: Cycles of the array or of the vector unit.
+        load_bytes: Bytes loaded, cache hits included.
+        compute_cycles: Cycles of the array or the vector unit.
         store_bytes: Bytes to memory.
         accelerator: Number of the accelerator that runs it.
-        hit_bytes: Bytes of `load_bytes` that the last-level cache gives.
-        flush_cycles: Cycles in which the processor's caches are flushed before it.
+        hit_bytes: Bytes of `load_bytes` that hit the last-level cache.
+        flush_cycles: Cycles to flush the processor's caches before the invocation.
     """
 
     load_bytes: float
@@ -45,12 +45,12 @@ class Invocation:
 
 @dataclass(frozen=True)
 class MappedLayer:
-    """A layer as it is mapped to the chip.
+    """A layer as mapped to the chip.
 
     Attributes:
-        cost: What the layer takes with nothing else to do.
-        invocations: Invocations of accelerators, in the order in which they are issued.
-        loaded_bytes: Bytes loaded of each tensor, by its name.
+        cost: Cost of the layer alone on the chip.
+        invocations: Invocations of accelerators, in issue order.
+        loaded_bytes: Bytes loaded per tensor, by its name.
     """
 
     cost: LayerCost
@@ -59,12 +59,12 @@ class MappedLayer:
 
 
 def jobs_of(invocations: Sequence[Invocation], layers: Sequence[int], chip: Chip) -> Jobs:
-    """Invocations as the system plays them.
+    """Invocations as columns for the system simulation.
 
     Args:
-        invocations: in the order in which they are issued.
-        layers: number of the layer of each.
-        chip: whose rates and clock count.
+        invocations: Invocations in issue order.
+        layers: Layer number of each invocation.
+        chip: Chip whose rates and clock apply.
     """
     second = 1 / chip.clock_hz
     column = {
@@ -101,10 +101,10 @@ def plan_of(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> ChipPlan
 
 
 def _through_memory(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> list[MappedLayer]:
-    """What the cache gives of each layer's loads, and what is flushed of the processor's.
+    """Add cache hits and flushes to the layers.
 
     With plain DMA the processor flushes what it wrote (the network's inputs, results of its own
-    operators) and invalidates what it will read; the rest never was in its caches.
+    operators) and invalidates what it will read; nothing else was ever in its caches.
     """
     cached = Cached(chip)
     dma, interface = chip.interface.kind == "dma", chip.interface
@@ -156,7 +156,7 @@ def spread(load: float, cycles: float, store: float, most: int, chip: Chip) -> l
 
 
 def map_beside(op: Op, graph: Graph, chip: Chip) -> MappedLayer:
-    """An operator that is not a product: on the processor if nothing runs it, else as vectors."""
+    """Map an operator without products: to the vector unit, or to the processor as a fallback."""
     reason = fallback_reason(op)
     if reason is not None:
         seconds = host_seconds(op, graph, chip)
@@ -176,7 +176,7 @@ def map_beside(op: Op, graph: Graph, chip: Chip) -> MappedLayer:
 
 
 def moved_bytes(op: Op, graph: Graph, size: int) -> tuple[float, float]:
-    """Bytes in and out at the chip's element size: what is read, not what could be (a table)."""
+    """Bytes read and written at the chip's element size; of tables, only the bytes really read."""
     work = work_of(op, graph)
     ins, outs = (
         [t for t in types if t is not None]

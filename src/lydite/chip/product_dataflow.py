@@ -38,7 +38,7 @@ Problem = TypeVar("Problem", bound=Hashable)
 Tile = TypeVar("Tile")
 
 TRIED = 16
-"""Number of tiles of a product that a search maps and prices."""
+"""Number of tiles per product that a search maps and prices."""
 
 USUALLY_TRIED = 4
 """Number of tiles of a product that are played to find the usual one."""
@@ -56,10 +56,10 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
         """About so many possible tiles, those that promise most first.
 
         Args:
-            problem: what is tiled.
-            chip: whose scratchpads hold the tiles.
-            where: network and operator, for messages.
-            most: number of tiles wanted.
+            problem: Problem to tile.
+            chip: Chip whose scratchpads hold the tiles.
+            where: Network and operator, for messages.
+            most: Maximum number of tiles.
 
         Raises:
             InputError: not even the smallest tile fits.
@@ -67,11 +67,11 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
 
     @abstractmethod
     def map_product(self, op: Op, chip: Chip, problem: Problem, tile: Tile) -> MappedLayer:
-        """A product in tiles of that size: its cost and its invocations."""
+        """Cost and invocations of a product in tiles of the given size."""
 
     @abstractmethod
     def product_cost(self, product: Product, chip: Chip) -> ProductCost:
-        """What a product takes whose operands are on the chip already, as inside attention."""
+        """Cost of a product whose operands are already on the chip, as within attention."""
 
     def rooms(self, chip: Chip) -> Rooms:
         """Bytes that a left operand, a right operand and sums may have on the chip at a time."""
@@ -79,7 +79,7 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
         return third, third, third
 
     def kernel(self, chip: Chip) -> str:
-        """Name of what the array runs, as it stands in results."""
+        """Name in results of the kernel that the array runs."""
         return chip.array.kind
 
     def plan(self, graph: Graph, chip: Chip, tiling: TilingPolicy) -> ChipPlan:

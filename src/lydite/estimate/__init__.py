@@ -1,4 +1,4 @@
-"""How long operators take: the estimators, how they chain, and the sum over a model."""
+"""Operator times: estimators, chains of estimators, and the sum over a model."""
 
 from lydite.estimate.accuracy import Accuracy, Point
 from lydite.estimate.base import CONFIDENCE, SOURCES, Chain, Estimate, Estimator, Sum, add_up

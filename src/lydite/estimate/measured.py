@@ -1,4 +1,4 @@
-"""Estimates from measured rows of exactly the same operator."""
+"""Estimates from measured rows of the same operator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lydite.store import Database, Measurement
 
 _NEWEST = 5
 _FLOOR = 0.02
-"""Two measurements of one thing on a quiet machine differ by this much (half-width, relative)."""
+"""Relative half-width by which two measurements of one operator differ on a quiet machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,18 @@ class Rows:
         """The rows of the best cache state and this clock, newest first."""
         timed = [r for r in rows if r.environment.get("clock", "wall") == self.clock]
         for cache in self.caches:
-            found = [row for row in timed if row.conditions.cache == cache]
-            if found:
-                return found[:_NEWEST]
+            selected = [row for row in timed if row.conditions.cache == cache]
+            if selected:
+                return selected[:_NEWEST]
         return []
 
 
 class Measured:
-    """The median of the newest rows; the interval spans their samples' middle 90 %.
+    """The median of the newest rows, with the middle 90 % of their samples as interval.
 
-    At least 2 % each way is claimed: samples of one minute know nothing of the next. Rows that
-    carry a pace (how fast a fixed reference ran beside them) are brought to the pace of `pace_s`.
+    The interval is at least 2 % each way, because samples of one minute do not show the variation
+    between sessions. Rows with a pace (the time of a fixed reference operator measured beside them)
+    are scaled to the pace `pace_s`.
     """
 
     name = "measured"
@@ -56,11 +57,11 @@ class Measured:
         self._database, self._rows = database, rows
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """Estimate the keys that have rows for this device and backend."""
-        found = self._database.lookup(
+        """Estimates of the keys with rows for this device and backend."""
+        estimates = self._database.lookup(
             keys, device=device.name, backend=self._rows.backend, threads=self._rows.threads
         )
-        return [self._answer(found.get(key.digest, [])) for key in keys]
+        return [self._answer(estimates.get(key.digest, [])) for key in keys]
 
     def _answer(self, rows: Sequence[Measurement]) -> Estimate | None:
         chosen = self._rows.select(rows)
@@ -81,9 +82,9 @@ class Measured:
 def paced(row: Measurement) -> np.ndarray:
     """The row's samples at the usual pace of its run.
 
-    `pace_s` holds, sample by sample, how long a fixed reference took beside the operator, and
-    `pace_usual_s` what that reference takes when nothing else runs; a slow moment of the machine
-    slows both, and their ratio stays.
+    `pace_s` holds, sample by sample, the time of a fixed reference operator beside the measured
+    one, and `pace_usual_s` its time when nothing else runs; a slow moment of the machine slows
+    both, so that their ratio stays.
     """
     pace, usual = row.environment.get("pace_s"), row.environment.get("pace_usual_s")
     if not pace or not usual or len(pace) != len(row.samples_s):

@@ -21,7 +21,7 @@ from lydite.hardware import Device
 from lydite.opkey import TensorType
 
 ASSUMED = (0.02, 0.3, 1.5)
-"""Efficiency assumed without measurements: lowest, likely, highest (caches can exceed 1)."""
+"""Efficiency assumed without measurements: low, likely, high (caches can exceed 1)."""
 _L2_BYTES_PER_CYCLE = 32
 """Sustained bandwidth of a core's private cache (Intel Optimization Reference Manual)."""
 ASSUMED_DISPATCH_S = 1e-6
@@ -30,25 +30,25 @@ _ENOUGH = 4
 
 @dataclass(frozen=True, slots=True)
 class AchievedEfficiency:
-    """Efficiency that an accelerator achieves where none of its operators was measured.
+    """Efficiency of an accelerator without measured operators.
 
     Attributes:
-        products: share of peak arithmetic. Medians of NeuSight's float32 rows by a weight whose
-            roofline is above 20 us (github.com/sitar-lab/NeuSight, MIT): 0.69 on an A100, 0.74 on
-            a V100, less on smaller GPUs.
-        streams: share of memory bandwidth. Medians of the same on five GPUs: 0.73 element by
+        products: Share of peak arithmetic. Medians of NeuSight's float32 rows by a weight whose
+            roofline is above 20 us (github.com/sitar-lab/NeuSight, MIT): 0.69 on an A100, 0.74 on a
+            V100, less on smaller GPUs.
+        streams: Share of memory bandwidth. Medians of the same rows on five GPUs: 0.73 element by
             element, 0.49 layer norms, 0.57 softmax.
-        misaligned: what a product of matrices keeps of `products` where a row is no multiple of 16
-            bytes, which tensor cores want (NVIDIA, Matrix Multiplication Background, section 3.1);
-            1 knows of no such loss.
-        kernel_s: the least that a kernel takes (assumed).
-        product_bounds, stream_bounds: what nine products and streams of ten reach. Of NeuSight's
-            rows whose roofline is above 20 us: 0.17 to 0.81 of matrices, 0.15 to 1.28 of
-            convolutions (fewer multiplications in Winograd's form), 0.31 to 0.87 of streams.
+        misaligned: Factor on `products` for matrix products with rows that are not a multiple of 16
+            bytes, as tensor cores require (NVIDIA, Matrix Multiplication Background, section 3.1);
+            1 for no such loss.
+        kernel_s: Minimum time of a kernel in seconds (assumed).
+        product_bounds, stream_bounds: Shares that nine of ten products and streams reach. From
+            NeuSight's rows whose roofline is above 20 us: 0.17 to 0.81 for matrices, 0.15 to 1.28
+            for convolutions (fewer multiplications in Winograd's form), 0.31 to 0.87 for streams.
             Rounded outwards, and down to 0.1 for tensor cores, which are harder to feed (assumed).
-        spread: bounds of a step's time over the time itself, where steps were measured; () where
-            none were, and the bounds above hold.
-        source: where the shares come from.
+        spread: Bounds of a step's time over the time itself, from measured steps; () without
+            measured steps, where the bounds above apply.
+        source: Source of the shares.
     """
 
     products: float = 0.7
@@ -66,7 +66,7 @@ _ROW_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """Share of the roofline achieved: 5th percentile, median, 95th percentile, and over what."""
+    """Share of the roofline achieved: 5th percentile, median, 95th percentile, and row count."""
 
     low: float
     median: float
@@ -77,7 +77,7 @@ class Efficiency:
 def roofline_seconds(
     work: Work, device: Device, dtype: str, threads: int | None, *, caches: bool = True
 ) -> float:
-    """The time that peak arithmetic and memory bandwidth allow, without dispatch.
+    """Time in seconds that peak arithmetic and memory bandwidth allow, without dispatch.
 
     On a CPU, an operator whose bytes fit in the private caches moves them at cache speed, unless
     `caches` is off.
@@ -91,14 +91,14 @@ def roofline_seconds(
 
 
 def key_dtype(key: OpKey) -> str:
-    """The dtype that the arithmetic runs in: of the first output, else of the first input."""
+    """Data type of the arithmetic: that of the first output, else of the first input."""
     return next((t.dtype for t in (*key.outputs, *key.operand_types()) if t), "float32")
 
 
 def fit_efficiency(
     rows: Sequence[tuple[OpKey, float]], device: Device, threads: int | None, dispatch_s: float
 ) -> dict[str, Efficiency]:
-    """Efficiency by operator type from (key, seconds); fewer than 4 rows are too few."""
+    """Efficiency by operator type from (key, seconds); types with fewer than 4 rows are omitted."""
     ratios: dict[str, list[float]] = {}
     for key, seconds in rows:
         work = work_of_key(key)
@@ -125,7 +125,7 @@ def _copy_seconds(key: OpKey, work: Work, device: Device) -> float:
 def _achieved_shares(
     work: Work, device: Device, key: OpKey, achieved: AchievedEfficiency, bound: float
 ) -> tuple[float, float, float]:
-    """Shares of an accelerator's roofline without measurements: likely, most and least."""
+    """Shares of an accelerator's roofline without measurements: likely, highest and lowest."""
     worse = achieved.misaligned if _misaligned(key) else 1.0
     arithmetic = work.flops / device.peak(key_dtype(key))
     moved = work.bytes_moved / device.memory_bandwidth
@@ -140,7 +140,7 @@ def _achieved_shares(
 
 
 def _misaligned(key: OpKey) -> bool:
-    """Whether a row of a product's operands or of its result is no multiple of 16 bytes."""
+    """Whether a row of a product's operands or result is not a multiple of 16 bytes."""
     row = operator(key.qualified_type)
     if row is None or row.family != "matmul" or products_of_key(key) is None:
         return False

@@ -2,13 +2,13 @@
 
 A run of `c` copies costs  T(c) = call + c * op + (c - 1) * tap,  where `call` is what entering the
 backend costs and `tap` one dispatch of an operator that does nothing, right after others like it.
-In a net, what ran before has swept the private caches, and a dispatch finds its code and its
-tables further away: that costs `dispatch`, more than `tap`. So
+Within a network, earlier operators have swept the private caches, so that a dispatch finds its code
+and tables further away: it costs `dispatch`, more than `tap`. The stored time is therefore
 
     op = (T(c) - call - (c - 1) * tap) / c + (dispatch - tap)
 
-is what is kept. All three overheads are measured on the machine (`call_costs`). `op` holds the
-operator's own dispatch, so a model is the sum of its operators and one call.
+All three overheads are measured on the machine (`call_costs`). `op` holds the operator's own
+dispatch, so a model is the sum of its operators and one call.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import OpKey, TensorType
 
 ROTATED_BYTES = 16 << 20
-"""Copies of the weights span at least this much, which no private cache holds."""
+"""Copies of the weights span at least this much, more than any private cache."""
 _MOST_COPIES = 32
 _FEWEST_COPIES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class CallCosts:
-    """Overheads of a backend here, seconds per sample; see the module's docstring."""
+    """Overheads of a backend on this machine, seconds per sample; see the module's docstring."""
 
     call_s: np.ndarray
     dispatch_s: np.ndarray
@@ -49,17 +49,18 @@ def weight_bytes(key: OpKey) -> int:
 
 
 def copies_for(key: OpKey, cache: str) -> int:
-    """How many copies to run in a row.
+    """Number of copies of the operator to run in sequence.
 
-    Rotated: enough that their weights exceed the private caches. Hot: one, where there are weights;
-    operators without weights take several in either case, to drown the cost of the call.
+    Rotated: enough that their weights exceed the private caches. Hot: one for operators with
+    weights. Operators without weights take several in either case, to amortise the cost of the
+    call.
     """
-    own = weight_bytes(key)
-    if own < 4096:
+    nbytes = weight_bytes(key)
+    if nbytes < 4096:
         return _FEWEST_COPIES
     if cache == "hot":
         return 1
-    return int(np.clip(-(-ROTATED_BYTES // own), 1, _MOST_COPIES))
+    return int(np.clip(-(-ROTATED_BYTES // nbytes), 1, _MOST_COPIES))
 
 
 def call_costs(backend: Backend, settings: Settings, plan: TimingPlan) -> CallCosts:
@@ -78,10 +79,10 @@ def call_costs(backend: Backend, settings: Settings, plan: TimingPlan) -> CallCo
 
 
 def corrected(timing: Timing, copies: int, costs: CallCosts) -> np.ndarray:
-    """Seconds per operator and sample; at least a dispatch.
+    """Seconds per operator and sample; at least one dispatch.
 
-    An operator that does nothing (a view) can come out below a dispatch by noise; it did take one,
-    so that its time is bounded from below rather than lost.
+    Noise can put an operator that does nothing (a view) below the cost of a dispatch; since it did
+    take one, the dispatch is a lower bound.
     """
     call, dispatch, tap = costs.medians()
     seconds = (timing.samples_s - call - (copies - 1) * tap) / copies + (dispatch - tap)
@@ -89,12 +90,12 @@ def corrected(timing: Timing, copies: int, costs: CallCosts) -> np.ndarray:
 
 
 def cache_state(key: OpKey, cache: str) -> str:
-    """The cache state to record: an operator without weights counts as hot when rotated."""
+    """The cache state to record: "hot" for operators without weights, even when rotated."""
     return "hot" if cache == "rotated" and weight_bytes(key) < 4096 else cache
 
 
 def footprint_bytes(key: OpKey, copies: int) -> int:
-    """Approximate memory for measuring in bytes: weights twice (packed), activations, outputs."""
+    """Approximate bytes of a measurement: weights twice (packed), activations, outputs."""
     types: list[TensorType | None] = [*key.operand_types(), *key.outputs]
     activations = sum(t.nbytes or 0 for t in types if t is not None)
     return 2 * copies * weight_bytes(key) + 5 * activations

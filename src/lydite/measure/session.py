@@ -1,4 +1,4 @@
-"""A measuring session: one backend, device and set of conditions, its worker and its rows."""
+"""A measuring session: a backend, a device, a set of conditions, the worker and its rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lydite.opkey import CALL_KEY, DISPATCH_KEY
 from lydite.store import Conditions, Database, Measurement, Software
 
 _USUAL_QUANTILE = 25
-"""Percentile of the reference's times that counts as the undisturbed pace of the machine."""
+"""Percentile of the reference operator's times that counts as the machine's undisturbed pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,17 @@ class Failure:
 
 
 class MeasuringSession:
-    """Measures operators in a worker process and commits each row as it comes.
+    """Measures operators in a worker process and commits each row immediately.
 
     Args:
-        backend: who runs.
-        database: where rows go.
-        device: name under which rows are kept.
-        settings: threads, device and seed.
-        plan: how much to measure per request.
-        cache: "hot", "rotated" or "cold".
-        run: id of the run in the database, for the rows.
-        timeout_s, memory_bytes: limits of the worker.
+        backend: Backend that runs the operators.
+        database: Database that receives the rows.
+        device: Device name in the rows.
+        settings: Threads, device and seed.
+        plan: Amount of measurement per request.
+        cache: Cache state of the weights: "hot", "rotated" or "cold".
+        run: Id of the run that the rows belong to.
+        timeout_s, memory_bytes: Limits of the worker.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class MeasuringSession:
 
     @property
     def memory_bytes(self) -> int:
-        """Largest resident memory of the worker in bytes."""
+        """Maximum resident memory of the worker in bytes."""
         return self._worker.memory_bytes
 
     def known(self, keys: Sequence[OpKey]) -> dict[OpKey, Measurement]:
-        """The newest rows of this software under these conditions, failures included."""
+        """The newest rows with this software and these conditions, failures included."""
         rows = self.database.lookup(
             keys,
             device=self.device,
@@ -99,19 +99,20 @@ class MeasuringSession:
         return found
 
     def new_model(self) -> None:
-        """Forget the pace of the model that was measured before."""
+        """Forget the pace of the previous model."""
         self._paces.pop(MODEL, None)
 
     def measure(
         self, keys: Sequence[OpKey], model: str = ""
     ) -> tuple[list[Measurement], np.ndarray]:
-        """Measure operators together (and a whole model beside them); rows are committed.
+        """Measure operators interleaved with each other (and a whole model); rows are committed.
 
-        An operator that takes the worker down becomes a failed row, and the others are measured
-        again without it.
+        An operator that kills the worker becomes a failed row, and the others are measured again
+        without it.
 
         Returns:
-            The rows, failures among them, and the model's samples in seconds (empty without one).
+            The rows, failures among them, and the model's samples in seconds (empty without a
+                model).
 
         Raises:
             BackendError: the model itself cannot be run.
@@ -134,7 +135,7 @@ class MeasuringSession:
                 culprit = next((key for key in left if key.text == lost.at), None)
                 if lost.at == MODEL or (culprit is None and len(left) <= 1):
                     raise BackendError(f"the run ended with {lost.status}: {lost}") from lost
-                if culprit is None:  # while several were timed: measure them one by one
+                if culprit is None:  # several were being timed: measure them one at a time
                     parts = [self.measure([key], model) for key in left]
                     return (
                         rows + [row for part, _ in parts for row in part],
@@ -146,7 +147,7 @@ class MeasuringSession:
                 if not left and not model:
                     return rows, np.array([])
         for result in results:
-            if result["key"] in (MODEL, PACE):  # before the rows, which are set against it
+            if result["key"] in (MODEL, PACE):  # before the rows, which are compared with it
                 self._paces.setdefault(result["key"], []).extend(result["samples_s"])
         fresh = [row for result in results if (row := self._row(result)) is not None]
         self.database.add(fresh)
@@ -155,7 +156,7 @@ class MeasuringSession:
         return rows + operators, np.array(samples)
 
     def costs(self) -> tuple[float, ...]:
-        """Seconds of call, dispatch and tap; measured (and kept) at the first request."""
+        """Seconds of call, dispatch and tap; measured at the first request and cached."""
         if self._costs is None:
             self.measure([])
         assert self._costs is not None

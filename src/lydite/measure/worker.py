@@ -1,7 +1,7 @@
-"""The measuring process: a crash, a hang or a memory blow-up is confined to it.
+"""The measuring process, which confines crashes, hangs and memory growth.
 
-It reads one JSON request a line from standard input and answers with JSON lines: `{"at": name}`
-before each thing it touches, then `{"results": [...]}`. Run by `lydite.measure.client`.
+It reads one JSON request per line from standard input and answers with JSON lines: `{"at": name}`
+before each item, then `{"results": [...]}`. `lydite.measure.client` starts it.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ PACE = "pace"
 
 @dataclass(frozen=True)
 class Request:
-    """A request to measure items together, interleaved.
+    """A request to measure items, interleaved with each other.
 
     Attributes:
-        backend: its name.
-        settings: how to run.
-        plan: how much to measure.
-        keys: operators, as canonical texts.
-        cache: "hot", "rotated" or "cold".
-        model: path of a model that is run whole beside the operators; "" for none. Without one, a
-            small matrix product runs beside them, so that the machine's pace is known.
-        costs: seconds of call, dispatch and tap; measured in the worker when None.
+        backend: Name of the backend.
+        settings: Settings of the backend.
+        plan: Amount of measurement.
+        keys: Canonical texts of the operators.
+        cache: Cache state of the weights: "hot", "rotated" or "cold".
+        model: Path of a model to run whole beside the operators; "" for none. Without a model, a
+            small matrix product runs beside them to track the machine's pace.
+        costs: Seconds of call, dispatch and tap; None to measure them in the worker.
     """
 
     backend: str
@@ -50,7 +50,7 @@ class Request:
     costs: tuple[float, ...] | None = None
 
     def to_json(self) -> str:
-        """One line."""
+        """The request as one line of JSON."""
         record = asdict(self)
         return json.dumps(record)
 
@@ -156,7 +156,7 @@ def _flusher(size_bytes: int = 64 << 20) -> Callable[[], None]:
 def main() -> None:
     """Serve requests until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
 
     def tell(record: dict[str, Any]) -> None:
         answers.write(json.dumps(record) + "\n")

@@ -1,7 +1,7 @@
 """Systolic arrays as a dataflow: products in tiles, folds in closed form.
 
-A tile fills half of each scratchpad while the other half serves the array. The filter's tiles are
-the outer loop; what fits whole is fetched once.
+A tile fills half of each scratchpad while the other half serves the array. The outer loop is over
+tiles of the filter; an operand that fits whole is fetched once.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class SystolicDataflow(ProductDataflow[Matrices, Tile]):
         return ProductCost(cycles, accessed, hidden_cycles=float(hidden))
 
     def kernel(self, chip: Chip) -> str:
-        """Which operand is stationary: "ws", "is" or "os"."""
+        """The stationary operand: "ws", "is" or "os"."""
         return array_of(chip).dataflow
 
     def describe(self, chip: Chip) -> ArrayDescription:
@@ -87,7 +87,7 @@ class SystolicDataflow(ProductDataflow[Matrices, Tile]):
         )
 
     def widened(self, chip: Chip, array: ArrayParameters) -> tuple[Scratchpad, ...]:
-        """Scratchpads with as many more banks as the array has grown."""
+        """Scratchpads with the number of banks scaled with the array."""
         before = array_of(chip)
         after = array_of(replace(chip, array=array))
         grown = max(float(after.rows / before.rows), float(after.columns / before.columns), 1.0)

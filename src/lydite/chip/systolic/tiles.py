@@ -1,4 +1,4 @@
-"""Tiles of a product: what half of each scratchpad holds, and what its banks can feed."""
+"""Tiles of a product that fit half of each scratchpad, and the rate at which banks feed them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUM_BYTES = 4
 
 
 def array_of(chip: Chip) -> Array:
-    """The chip's array as the closed forms take it."""
+    """The chip's array, for the closed forms."""
     array = chip.array
     if not isinstance(array, SystolicArray):
         raise InputError("has no systolic array", where=chip.name)
@@ -70,7 +70,7 @@ class Matrices:
 
 
 def fits_whole(chip: Chip, of: Matrices) -> bool:
-    """Whether half of its scratchpad holds the whole ifmap, which then is fetched once."""
+    """Whether the whole ifmap fits half of its scratchpad, so that it is fetched once."""
     size = ELEMENT_BYTES[chip.dtype]
     return of.left * of.m * of.k * size <= chip.scratchpad("ifmap").bytes / 2
 
@@ -110,7 +110,7 @@ def ranked_tiles(chip: Chip, of: Matrices, where: str, *, most: int | None = Non
             f"a fold of {of_k} x {of_n} needs {2 * of_k * of_n * size} bytes of 'filter', "
             f"{2 * of_k * size} of 'ifmap' and {2 * of_n * SUM_BYTES} of 'ofmap'",
             where=f"{where} on {chip.name}",
-            allowed="scratchpads that hold two of it",
+            allowed="scratchpads that hold two of them",
         )
     fits &= (units == 1) | (units < 2 * results)  # no more of them than have work
     m, k, n, together, units = sizes = sizes[:, fits]
@@ -224,7 +224,7 @@ def _cycles(
 
 
 def parts(size: int, part: int) -> list[int]:
-    """A dimension in parts, the last as long as what is left."""
+    """A dimension in parts of `part`; the last part is the remainder."""
     count = -(-size // part)
     return [part] * (count - 1) + [size - part * (count - 1)]
 
@@ -235,10 +235,10 @@ def hidden_cycles(array: Array) -> int:
 
 
 def in_turn(array: Array, run: ProductRun, units: Sequence[int]) -> np.ndarray:
-    """Cycles of tiles one behind the other on each accelerator; float64[tiles].
+    """Cycles of tiles in sequence on each accelerator; float64[tiles].
 
-    Where the next fold's operand is loaded meanwhile, a tile begins while the one before drains:
-    only the first on an accelerator sees the array fill.
+    If the operand of the next fold is preloaded, a tile begins while the previous one drains: only
+    the first tile on an accelerator includes the fill of the array.
     """
     cycles = np.broadcast_to(np.asarray(run.cycles, float), len(units)).copy()
     if array.overlap == "preload":
@@ -253,11 +253,11 @@ _STATIONARY = {"ws": "filter", "is": "ifmap"}
 
 
 def conflict_cycles(chip: Chip, run: ProductRun) -> np.ndarray:
-    """Cycles in which the array waits for the banks of its scratchpads; float64, as `run`.
+    """Cycles in which the array waits for the banks of its scratchpads; float64, shaped like `run`.
 
-    A row of the array takes an element each cycle, a column gives a partial sum (os: takes an
-    element as well, its sums stay); what stays is loaded a row of the array each cycle. Banks x
-    ports x word is what a scratchpad gives in a cycle; adding to a partial sum is one access.
+    Each row of the array takes an element per cycle; each column yields a partial sum (os: takes an
+    element as well, its sums stay); the stationary operand is loaded one row per cycle. A
+    scratchpad serves banks x ports x word bytes per cycle; adding to a partial sum is one access.
     """
     array, size = array_of(chip), ELEMENT_BYTES[chip.dtype]
     sides = (int(array.rows), int(array.columns))
