@@ -18,7 +18,6 @@ from lydite.chip.pipeline import alone_s, pieces_of
 from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
 from lydite.chip.soc import Jobs, Layer
 from lydite.graph import Graph, Op, work_of
-from lydite.graph.work import products_of
 from lydite.hardware.chip import Chip
 
 
@@ -160,16 +159,16 @@ def map_beside(op: Op, graph: Graph, chip: Chip) -> MappedLayer:
     reason = fallback_reason(op)
     if reason is not None:
         seconds = host_seconds(op, graph, chip)
-        inside = products_of(op, graph)
+        work = work_of(op, graph)
         cost = LayerCost(
             op.name,
             op.op_type,
             "",
             CPU,
-            macs=0.0 if inside is None else float(inside.macs),
             host_s=seconds,
             fallback_reason=reason,
-            is_unknown=work_of(op, graph) is None,
+            host_flops=work.flops if work is not None else 0.0,
+            is_unknown=work is None,
         )
         return MappedLayer(cost)
     return map_vector(op, graph, chip)
