@@ -85,6 +85,7 @@ class LayerRow(TypedDict):
     store_bytes: float
     host_s: float
     fallback_reason: str
+    work_is_known: bool
 
 
 class LayerOnProcessor(TypedDict):
@@ -94,6 +95,18 @@ class LayerOnProcessor(TypedDict):
     op_type: str
     fallback_reason: str
     seconds: float
+    flops: float | None
+
+
+class LanguageModel(TypedDict):
+    """A language model on a chip; `fits` says whether weights and KV cache fit in DRAM."""
+
+    tokens: int
+    tokens_per_s: float
+    kv_cache_bytes: float
+    weights_bytes: float
+    dram_bytes: float
+    fits: bool
 
 
 class ChipDocument(TypedDict):
@@ -116,7 +129,9 @@ class ChipDocument(TypedDict):
     area_mm2: float
     area_by_component_mm2: dict[str, float]
     energy_scope: str
+    language_model: LanguageModel | None
     layers: list[LayerRow]
+    unknown_work: list[str]
     invocations: list[dict[str, Any]]
     on_processor: list[LayerOnProcessor]
     ten_percent_more_changes: dict[str, dict[str, float] | None] | None
@@ -176,9 +191,10 @@ class ChipResult(Result):
         """Time and cycles."""
         from lydite.units import format_seconds
 
+        least = "at least " if self.network.plan.unknown else ""
         return (
-            f"{self.network.model} on {self.network.chip.name}: {format_seconds(self.seconds)}, "
-            f"{self.cycles:,.0f} cycles"
+            f"{self.network.model} on {self.network.chip.name}: {least}"
+            f"{format_seconds(self.seconds)}, {self.cycles:,.0f} cycles"
         )
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -306,6 +322,9 @@ def model_for(model: ModelLike, options: ModelOptions, chip: Chip) -> Model:
             f"{chip.name} computes {chip.dtype}, not {asked}", hint="leave --dtype out"
         )
     built = resolve(model, options)
+    if built.graph.open_dims:
+        names = " ".join(f"--dim {name}=SIZE" for name in built.graph.open_dims)
+        raise InputError("symbolic sizes are not bound", where=built.name, hint=f"add {names}")
     return replace(built, dtype=chip.dtype, dtype_reason=f"{chip.name} computes it")
 
 
@@ -328,6 +347,7 @@ def _document(result: ChipResult) -> ChipDocument:
             "store_bytes": cost.store_bytes,
             "host_s": cost.host_s,
             "fallback_reason": cost.fallback_reason,
+            "work_is_known": not cost.is_unknown,
         }
         for cost, parts in zip(network.plan.costs, network.stalls(), strict=True)
     ]
@@ -349,7 +369,9 @@ def _document(result: ChipResult) -> ChipDocument:
         "area_mm2": used.area_mm2,
         "area_by_component_mm2": _keyed(used.area_by_component_mm2),
         "energy_scope": used.scope,
+        "language_model": _language_model(result),
         "layers": layers,
+        "unknown_work": [cost.name for cost in network.plan.unknown],
         "invocations": _invocations(network, result.compat == "smaug", result.sample_level),
         "on_processor": [
             {
@@ -357,10 +379,46 @@ def _document(result: ChipResult) -> ChipDocument:
                 "op_type": cost.op_type,
                 "fallback_reason": cost.fallback_reason,
                 "seconds": cost.host_s,
+                "flops": None if cost.is_unknown else cost.host_flops,
             }
             for cost in network.plan.host
         ],
         "ten_percent_more_changes": None if result.changes is None else dict(result.changes),
+    }
+
+
+def _language_model(result: ChipResult) -> LanguageModel | None:
+    """Tokens per second and memory of a model that has a KV cache; None for others.
+
+    A cache is what the graph takes as "past..." or returns as "present...", the larger of the two.
+    """
+    from lydite.chip.memory import stored_bytes
+
+    graph, network = result.model.forward, result.network
+    caches = (
+        [name for name in names if name.startswith(prefix)]
+        for names, prefix in ((graph.inputs, "past"), (graph.outputs, "present"))
+    )
+    cache = max(sum(stored_bytes(graph.type_of(n), network.chip) for n in each) for each in caches)
+    tokens = next(
+        (
+            type_.numel
+            for type_ in map(graph.type_of, graph.inputs)
+            if type_.dtype in ("int32", "int64") and type_.shape and len(type_.shape) == 2
+        ),
+        None,
+    )
+    if not cache or not tokens or not network.seconds:
+        return None
+    weights = sum(stored_bytes(w.type, network.chip) for w in graph.initializers.values())
+    room = network.chip.dram.bytes
+    return {
+        "tokens": tokens,
+        "tokens_per_s": tokens / network.seconds,
+        "kv_cache_bytes": cache,
+        "weights_bytes": weights,
+        "dram_bytes": room,
+        "fits": cache + weights <= room,
     }
 
 

@@ -16,9 +16,22 @@ import numpy as np
 from lydite.errors import InputError
 from lydite.graph import Graph
 from lydite.hardware.chip import Chip
+from lydite.opkey import TensorType
 
 ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 """Bytes per element, by the data type that a chip computes with."""
+
+
+def element_bytes(of: TensorType, chip: Chip) -> float:
+    """Bytes of an element in memory: of its own type where that is narrower than the chip's."""
+    own = TensorType(of.dtype, (8,)).nbytes
+    size = ELEMENT_BYTES[chip.dtype]
+    return float(size) if own is None else min(own / 8, float(size))
+
+
+def stored_bytes(of: TensorType, chip: Chip) -> float:
+    """Bytes of a tensor in memory; 0 if a size is unknown."""
+    return element_bytes(of, chip) * (of.numel or 0)
 
 
 def request_bytes(chip: Chip) -> int:
@@ -107,16 +120,18 @@ def setup_cycles(chip: Chip, size: np.ndarray) -> np.ndarray:
 
 
 def check_weights_fit(graph: Graph, chip: Chip) -> None:
-    """Check that the weights, at the chip's precision, fit in its DRAM.
+    """Weights, in their own types where these are narrower than the chip's, against its DRAM.
 
     Raises:
         InputError: they do not fit.
     """
-    numbers = sum(weight.type.numel or 0 for weight in graph.initializers.values())
-    size = numbers * ELEMENT_BYTES[chip.dtype]
+    size = sum(stored_bytes(weight.type, chip) for weight in graph.initializers.values())
     if size > chip.dram.bytes:
+        elements = sum(weight.type.numel or 0 for weight in graph.initializers.values())
+        narrower = size < elements * ELEMENT_BYTES[chip.dtype]
         raise InputError(
-            f"{graph.name} has {size / 1e9:.3g} GB of weights in {chip.dtype}",
+            f"{graph.name} has {size / 1e9:.3g} GB of weights in {chip.dtype}"
+            + (" and narrower types" if narrower else ""),
             where=f"{chip.name}: dram",
             allowed=f"{chip.dram.bytes / 1e9:.3g} GB, what it holds",
             hint="set dram: {size: ...}, or several chips: lydite simulate MODEL --on 'CHIP x N'",

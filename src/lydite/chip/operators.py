@@ -83,19 +83,14 @@ def product_of(op: Op, graph: Graph) -> Product | None:
     return Product(only.m, only.k, only.n, only.count)
 
 
-def products_inside(op: Op, graph: Graph) -> tuple[list[Product], int] | None:
-    """The products in an operator such as attention, in sequence; None for other operators.
-
-    Returns:
-        The products, and the number of elements that pass through functions between them.
+def products_inside(op: Op, graph: Graph) -> Products | None:
+    """The products inside an operator such as attention, one after the other; None of others.
 
     Raises:
         GraphError: as for `product_of`.
     """
-    products = _products(op, graph)
-    if products is None or not products.inside:
-        return None
-    return [Product(p.m, p.k, p.n, p.count) for p in products.products], products.special_elements
+    found = _products(op, graph)
+    return found if found is not None and found.inside else None
 
 
 def _products(op: Op, graph: Graph) -> Products | None:
@@ -122,6 +117,13 @@ def fallback_reason(op: Op) -> str | None:
     if isinstance(row.array, Missing):
         return f"{op.qualified_type}: {row.array.reason}"
     return f"no unit has {op.qualified_type}" if row.array == HOST else None
+
+
+def is_grouped(op: Op, graph: Graph) -> bool:
+    """Whether an operator is a convolution in groups, which leaves most of an array idle."""
+    row = operator(op.qualified_type)
+    product = product_of(op, graph) if row is not None and row.family == "conv" else None
+    return product is not None and int(product.count) > 1
 
 
 def is_special(op: Op) -> bool:

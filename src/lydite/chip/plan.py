@@ -36,6 +36,9 @@ class LayerCost:
         fallback_reason: Reason why the operator runs on the processor; "" if it does not.
         hit_bytes: Bytes of the loads that hit the last-level cache.
         local_bytes: Bytes in and out of memories inside the processing elements.
+        host_flops: FLOPs of an operator on the processor.
+        is_unknown: Whether the operator's work is unknown, so that it counts as one pass over its
+            operands.
     """
 
     name: str
@@ -53,6 +56,8 @@ class LayerCost:
     fallback_reason: str = ""
     hit_bytes: float = 0.0
     local_bytes: float = 0.0
+    host_flops: float = 0.0
+    is_unknown: bool = False
 
     @property
     def why(self) -> str:
@@ -93,6 +98,11 @@ class ChipPlan(OneLine):
     def host(self) -> list[LayerCost]:
         """Operators that the processor runs."""
         return [cost for cost in self.costs if cost.on == CPU]
+
+    @property
+    def unknown(self) -> list[LayerCost]:
+        """Operators whose work is unknown."""
+        return [cost for cost in self.costs if cost.is_unknown]
 
     def headline(self) -> str:
         """Numbers of layers and invocations."""

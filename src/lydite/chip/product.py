@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,6 +43,23 @@ class Product:
     def macs(self) -> Numbers:
         """Number of multiply-accumulates."""
         return np.int64(1) * self.m * self.k * self.n * self.count
+
+
+@dataclass(frozen=True)
+class ProductCost:
+    """What a product takes on the array alone.
+
+    Attributes:
+        cycles: Cycles by what they go to; they add up to the whole.
+        sram_bytes: Bytes between scratchpads and array.
+        local_bytes: Bytes read and written in memories inside the processing elements.
+        hidden_cycles: Cycles of "weight load" that are hidden behind another product before it.
+    """
+
+    cycles: Mapping[str, float]
+    sram_bytes: float
+    local_bytes: float = 0.0
+    hidden_cycles: float = 0.0
 
 
 def check_sizes(where: str, **sizes: Column) -> None:

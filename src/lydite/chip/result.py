@@ -73,4 +73,5 @@ class ChipRun(OneLine):
     def headline(self) -> str:
         """Time and cycles."""
         time = format_seconds(self.seconds)
+        time = f"at least {time}" if self.plan.unknown else time
         return f"{self.model} on {self.chip.name}: {time}, {self.cycles:,.0f} cycles, simulated"

@@ -42,10 +42,11 @@ import numpy as np
 from lydite.chip.dataflow import ArrayDescription
 from lydite.chip.mapped import Invocation, MappedLayer
 from lydite.chip.memory import ELEMENT_BYTES, miss_bytes_per_s
+from lydite.chip.operands import EVERYTHING, Shares
 from lydite.chip.operators import operands_of, window_of
 from lydite.chip.plan import ARRAY, LayerCost
-from lydite.chip.product import Numbers, Product
-from lydite.chip.product_dataflow import ProductCost, ProductDataflow
+from lydite.chip.product import Numbers, Product, ProductCost
+from lydite.chip.product_dataflow import ProductDataflow
 from lydite.errors import InputError
 from lydite.graph import Graph, Op
 from lydite.hardware.chip import ArrayParameters, Chip
@@ -213,8 +214,8 @@ class LayerRun:
         )
 
 
-def shape_of(op: Op, graph: Graph, product: Product) -> LayerShape:
-    """The layer of an operator's product, in the papers' notation."""
+def shape_of(op: Op, graph: Graph, product: Product, shares: Shares = EVERYTHING) -> LayerShape:
+    """A product of an operator in the papers' letters."""
     window = window_of(op, graph)
     if window is not None and (window.kernel, window.strides) != ((1, 1), (1, 1)):
         height, width = (
@@ -236,15 +237,10 @@ def shape_of(op: Op, graph: Graph, product: Product) -> LayerShape:
             width=width,
             fetched=min(1.0, window.ifmap[0] * window.ifmap[1] / (height * width)),
             count=int(product.count),
+            right=shares.right,
+            out=shares.out,
         )
-    flat, names = flat_shape(product), operands_of(op)
-    assert names is not None
-    numbers = (float(graph.type_of(name).numel or 0) for name in (*names, op.outputs[0]))
-    sizes = (flat.e * flat.c, flat.c * flat.m, flat.e * flat.m)
-    fetched, right, out = (
-        min(1.0, number / (flat.count * size)) for number, size in zip(numbers, sizes, strict=True)
-    )
-    return replace(flat, fetched=fetched, right=right, out=out)
+    return replace(flat_shape(product), fetched=shares.left, right=shares.right, out=shares.out)
 
 
 def flat_shape(product: Product) -> LayerShape:
@@ -355,9 +351,14 @@ class RowStationaryDataflow(ProductDataflow[LayerShape, PassMapping]):
 
     parameters = RowStationaryArray
 
-    def problem(self, op: Op, graph: Graph, product: Product) -> LayerShape:
-        """The layer in the papers' notation."""
-        return shape_of(op, graph, product)
+    def problem(self, op: Op, graph: Graph, product: Product, shares: Shares) -> LayerShape:
+        """The layer in the papers' letters."""
+        return shape_of(op, graph, product, shares)
+
+    def rooms(self, chip: Chip) -> tuple[float, float, float]:
+        """A part of the global buffer for each: filters only pass through theirs."""
+        part = chip.scratchpad("global").bytes / 6
+        return part, part, part
 
     def tiles(
         self, problem: LayerShape, chip: Chip, where: str, most: int

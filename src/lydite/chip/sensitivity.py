@@ -21,8 +21,7 @@ def _clock(chip: Chip) -> Chip:
 
 
 def _dram(chip: Chip) -> Chip:
-    rate = chip.dram.pins_bytes_per_s * MORE
-    return replace(chip, dram=replace(chip.dram, pins_bytes_per_s=rate))
+    return replace(chip, dram=chip.dram.scaled(MORE))
 
 
 def _port(chip: Chip) -> Chip:

@@ -293,16 +293,20 @@ class _Writer:
     ) -> tuple[LinkNetwork, list[np.ndarray]]:
         """DRAM, bus and network on chip, and the path of each transfer.
 
-        There is one path for each combination of stand-alone rate, route and direction.
+        There is one path for every rate that a transfer has alone, way and direction. DRAM is one
+        link for every number of accelerators that a layer uses: layers run one after the other, and
+        what others leave idle opens no rows.
         """
-        chip, noc = self.chip, self.chip.noc
-        streams = chip.accelerators * (2 if self.jobs.ahead else 1)
-        rates = [chip.dram.stream_bytes_per_s(request_bytes(chip), streams)]
-        rates += [chip.bus_bytes_per_s] if np.isfinite(chip.bus_bytes_per_s) else []
+        chip, noc, jobs = self.chip, self.chip.noc, self.jobs
+        used, of_layer = _used_by_layer(jobs)
+        streams = used * (2 if jobs.ahead else 1)
+        rates = [chip.dram.stream_bytes_per_s(request_bytes(chip), int(each)) for each in streams]
+        bus = [len(rates)] if np.isfinite(chip.bus_bytes_per_s) else []
+        rates += [chip.bus_bytes_per_s] * len(bus)
         with np.errstate(divide="ignore", invalid="ignore"):
             caps = [np.where(s > 0, s / t, 0.0) for s, t in zip(sizes, alone, strict=True)]
-        first, ways = list(range(len(rates))), [[]]
-        place = [np.zeros(len(self.jobs), np.int64)] * 2
+        ways: list[list[int]] = [[]]
+        place = [np.zeros(len(jobs), np.int64)] * 2
         if noc is not None:
             links, ends = NocLinks(len(rates)), [way(noc, a, self.count) for a in range(self.count)]
             ways = [links.along(nodes) for nodes in ends]
@@ -310,16 +314,18 @@ class _Writer:
             rates += [noc.link_bytes_per_s] * len(links.by_ends)
             hops = 2 * noc.hop_cycles / chip.clock_hz * np.array([len(n) - 1 for n in ends])
             most = in_flight_bytes(chip) / (round_trip_s(chip) + hops)
-            caps = [np.minimum(cap, most[self.jobs.accelerator]) for cap in caps]
-            place = [self.jobs.accelerator, self.count + self.jobs.accelerator]
+            caps = [np.minimum(cap, most[jobs.accelerator]) for cap in caps]
+            place = [jobs.accelerator, self.count + jobs.accelerator]
+        place = [at * len(used) + of_layer for at in place]
         keys = [np.where(cap > 0, cap, 0.0) + 1j * at for cap, at in zip(caps, place, strict=True)]
         known = np.unique(np.concatenate(keys))
         known = known[known.real > 0]
         paths = [np.where(k.real > 0, np.searchsorted(known, k), NOWHERE) for k in keys]
-        routes = [first + ways[int(at)] for at in known.imag]
+        places = [divmod(int(at), max(1, len(used))) for at in known.imag]
+        routes = [[dram, *bus, *ways[at]] for at, dram in places]
         starts = np.concatenate(([0], np.cumsum([len(route) for route in routes], dtype=np.int64)))
         hop = np.array([link for route in routes for link in route], np.int64)
-        return LinkNetwork.of(rates, starts, hop, path_cap=known.real), paths
+        return LinkNetwork.of(rates or [1.0], starts, hop, path_cap=known.real), paths
 
     def _needs(self) -> np.ndarray:
         """Predecessors of each task of each job, at most three each, -1 for none; [tasks, 3]."""
@@ -347,6 +353,15 @@ class _Writer:
         needs[:, 3, 0] = load
         needs[:, 3, 1] = np.where(known, compute[before], -1)
         return needs.reshape(n * width, 3)
+
+
+def _used_by_layer(jobs: Jobs) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of accelerators that layers use, and which of these the layer of each job has."""
+    width = int(jobs.accelerator.max(initial=0)) + 1
+    pairs = np.unique(jobs.layer * width + jobs.accelerator)
+    each = np.bincount(pairs // width, minlength=int(jobs.layer.max(initial=0)) + 1)
+    used, which = np.unique(np.maximum(each, 1), return_inverse=True)
+    return used, which[jobs.layer]
 
 
 def _before(accelerator: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Activity and stalls of each layer, cycle by cycle of its span, from the simulated system.
 
-Computation counts first, then data in flight that no computation hides, flushes and the processor;
-the rest is waiting for others. Data in flight is attributed to the accelerator's side ("DMA":
-requests in flight, page setup, latency of the port) as far as it would have waited with memory to
-itself, and beyond that to the slowest shared resource ("DRAM", "bus", "network on chip").
+While computation and transfers overlap, the slower of the two in a layer is the reason: the one
+that goes on for longer in all. Then come flushes and the processor; the rest is waiting for others.
+Data in flight is put down to the accelerator's own side ("DMA": requests in flight, page setup,
+latency of the port) as far as it would have waited with memory to itself, and beyond that to the
+slowest of what all share ("DRAM", "bus", "network on chip").
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lydite.chip.soc import CATEGORIES, Jobs, SocResult
 from lydite.hardware.chip import Chip
 
 _ORDER = ("compute", "load", "store", "flush", "host", "finish", "prepare", "launch")
+_MEMORY_FIRST = ("load", "store", "compute", *_ORDER[3:])
 _COMPUTE = (
     "compute",
     "loops",
@@ -37,7 +39,7 @@ def stalls_of(plan: ChipPlan, chip: Chip, soc: SocResult) -> list[dict[str, floa
     """Cycles of each layer's span by part; the sum is the span."""
     clock = chip.clock_hz * 1e-12
     timeline, category = soc.timeline, soc.timeline.tasks.category
-    order = [CATEGORIES.index(name) for name in _ORDER]
+    numbers = {name: CATEGORIES.index(name) for name in _ORDER}
     moving = _own_side(plan.jobs, chip, soc, len(plan.costs))
     begun = np.bincount(plan.jobs.layer, plan.jobs.begin_s, len(plan.costs))
     hits = np.array([cost.hit_bytes for cost in plan.costs]) / hit_bytes_per_s(chip)
@@ -45,10 +47,16 @@ def stalls_of(plan: ChipPlan, chip: Chip, soc: SocResult) -> list[dict[str, floa
     by_layer: list[dict[str, float]] = []
     for number, cost in enumerate(plan.costs):
         mine = np.flatnonzero(soc.layer_of_task == number)
-        spans = clock * np.array(
-            layer_parts(timeline.start_ps[mine], timeline.end_ps[mine], category[mine], order)
+        columns = timeline.start_ps[mine], timeline.end_ps[mine], category[mine]
+        order = _ORDER
+        moved, computed = (
+            sum(layer_parts(*columns, [numbers[name] for name in names])[:-1])
+            for names in (("load", "store"), ("compute",))
         )
-        parts: dict[str, float] = dict(zip((*_ORDER, "waiting"), spans.tolist(), strict=True))
+        if moved > computed:
+            order = _MEMORY_FIRST
+        spans = clock * np.array(layer_parts(*columns, [numbers[name] for name in order]))
+        parts: dict[str, float] = dict(zip((*order, "waiting"), spans.tolist(), strict=True))
         _split(parts, "compute", _shares(cost))
         own = min(1.0, float(moving[number]))
         data = parts.pop("load") + parts.pop("store")

@@ -82,7 +82,7 @@ _CHANGES: Mapping[str, Callable[[Chip, Value], Chip]] = {
     "clock": lambda chip, value: replace(chip, clock_hz=float(value)),
     "dram": lambda chip, value: replace(chip, dram=dram_named(str(value))),
     "dram-bandwidth": lambda chip, value: replace(
-        chip, dram=replace(chip.dram, pins_bytes_per_s=float(value))
+        chip, dram=chip.dram.scaled(float(value) / chip.dram.pins_bytes_per_s)
     ),
     "bus": lambda chip, value: replace(chip, bus_bytes_per_s=float(value)),
     "interface": lambda chip, value: replace(

@@ -214,7 +214,9 @@ def test_many_tasks_become_few_bars_that_say_the_same(mixed):
 
 def test_of_many_servers_some_are_drawn():
     chip = varied(read_chip("systolic-32"), accelerators=64)
-    bars = chip_bars(run_chip(build_model("lenet5"), chip))
+    cpu = replace(chip.cpu, launch_cycles=0)  # launches would take longer than the work of most
+    wide = replace(chip, cpu=cpu, dram=chip.dram.scaled(100))
+    bars = chip_bars(run_chip(build_model("resnet18"), wide))
     servers = 1 + 3 * 64  # the processor; arrays, movers in and out
     assert len(bars.rows) + bars.hidden == servers
     assert MOST_ROWS / 2 < len(bars.rows) <= MOST_ROWS

@@ -10,7 +10,7 @@ are hidden by other banks unless activations come faster than the device allows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lydite.errors import unknown_name
 from lydite.hardware.chip.gem5_drams import CONTROLLER_NS, INTERFACES, SAME, Interface
@@ -23,8 +23,8 @@ class Dram:
     Attributes:
         name: Name in the table of memories.
         pins_bytes_per_s: Bandwidth at the pins of all channels.
-        channels: Number of channels.
-        burst_bytes: Bytes of a burst, the smallest access.
+        channels: Number of channels; a fraction where a design asks for a bandwidth between two.
+        burst_bytes: Fewest bytes that one access moves.
         row_bytes: Bytes of a row in one channel.
         banks: Number of banks per channel.
         latency_s: Latency of a first access: controller, activation, read and burst.
@@ -40,7 +40,7 @@ class Dram:
 
     name: str
     pins_bytes_per_s: float
-    channels: int
+    channels: float
     burst_bytes: int
     row_bytes: int
     banks: int
@@ -62,6 +62,14 @@ class Dram:
         hits = min(1.0, self.banks * self.channels / streams)
         row = 1 / (hits / self.row_bytes + (1 - hits) / min(request_bytes, self.row_bytes))
         return min(self.pins_bytes_per_s * useful, per_activation * row) * refreshed
+
+    def scaled(self, times: float) -> Dram:
+        """So many times the channels: bandwidth, banks and activations grow, the capacity stays."""
+        return replace(
+            self,
+            pins_bytes_per_s=times * self.pins_bytes_per_s,
+            channels=times * self.channels,
+        )
 
     @property
     def bytes_per_burst_wasted(self) -> float:

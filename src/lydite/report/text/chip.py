@@ -18,12 +18,14 @@ _SHOWN = 40
 def chip_text(result: ChipRun, document: dict[str, Any]) -> str:
     """Time, energy, area, activity and stalls of the chip, and its layers."""
     power = "power unknown" if document["power_w"] is None else f"{document['power_w']:.3g} W"
+    least = "at least " if document["unknown_work"] else ""
     head = [
-        f"{result.model} on {result.chip.name}: {format_seconds(result.seconds)}, "
+        f"{result.model} on {result.chip.name}: {least}{format_seconds(result.seconds)}, "
         f"{result.cycles:,.0f} cycles",
         f"  {format_si(result.macs, 'MAC')}, {percent(result.utilisation)} of the arrays' peak; "
         f"{document['energy_j'] * 1e3:.3g} mJ, {power}, "
         f"{document['area_mm2']:.3g} mm2 (modelled)",
+        *_language_lines(document["language_model"]),
         "",
     ]
     by_part = result.by_part()
@@ -50,14 +52,37 @@ def chip_text(result: ChipRun, document: dict[str, Any]) -> str:
     lines.append(table("", columns, rows))
     if len(layers) > len(shown):
         lines.append(f"  and {len(layers) - len(shown)} more (--json has all)")
-    host = document["on_processor"]
-    if host:
-        names = ", ".join(f"{op['name']} ({op['fallback_reason']})" for op in host[:6])
-        told = f"on the processor: {names}" + (", ..." if len(host) > 6 else "")
-        lines += ["", *wrap(told, WIDTH, subsequent_indent="  ")]
+    for title, names in (
+        ("on the processor", [_on_processor(op) for op in document["on_processor"]]),
+        ("of unknown work, counted as a pass over their operands", document["unknown_work"]),
+    ):
+        if names:
+            told = f"{title}: {', '.join(names[:6])}" + (", ..." if len(names) > 6 else "")
+            lines += ["", *wrap(told, WIDTH, subsequent_indent="  ")]
     if document.get("ten_percent_more_changes"):
         lines += ["", _changes_text(document["ten_percent_more_changes"])]
     return "\n".join(lines)
+
+
+def _on_processor(op: dict[str, Any]) -> str:
+    """An operator of the processor, why it runs there, and its work."""
+    flops = "unknown work" if op["flops"] is None else format_si(op["flops"], "FLOP")
+    work = f", {flops}" if op["flops"] != 0 else ""
+    return f"{op['name']} ({op['fallback_reason']}{work})"
+
+
+def _language_lines(found: dict[str, Any] | None) -> list[str]:
+    """Tokens per second, and the KV cache against what DRAM holds."""
+    if found is None:
+        return []
+    cache, weights, room = (
+        format_si(found[name], "B") for name in ("kv_cache_bytes", "weights_bytes", "dram_bytes")
+    )
+    fits = "of" if found["fits"] else "do not fit in"
+    return [
+        f"  {found['tokens_per_s']:,.3g} tokens/s; KV cache of {cache} and weights of {weights} "
+        f"{fits} {room} of DRAM"
+    ]
 
 
 def _changes_text(changes: dict[str, dict[str, float] | None]) -> str:
