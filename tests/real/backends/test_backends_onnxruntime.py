@@ -205,9 +205,10 @@ def quantised(tmp_path_factory):
 
         def get_next(self):
             self.left -= 1
+            if self.left < 0:
+                return None
             rng = np.random.default_rng(self.left)
-            shape = (1, 8, 16, 16)
-            return {"x": rng.normal(size=shape).astype(np.float32)} if self.left >= 0 else None
+            return {"x": rng.normal(size=(1, 8, 16, 16)).astype(np.float32)}
 
     made = {}
     for name in ("QDQ", "QOperator"):
