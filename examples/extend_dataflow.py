@@ -70,8 +70,8 @@ class DotProductDataflow(ProductDataflow):
 
     parameters = DotProductArray
 
-    def problem(self, op, graph, product):
-        del op, graph
+    def problem(self, op, graph, product, shares):
+        del op, graph, shares
         return product
 
     def tiles(self, problem, chip, where, most):

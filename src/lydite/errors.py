@@ -17,6 +17,14 @@ import difflib
 from collections.abc import Iterable
 
 
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters, its middle left out if it is longer."""
+    if len(text) <= most:
+        return text
+    side = (most - 5) // 2
+    return f"{text[:side]} ... {text[-side:]}"
+
+
 class LyditeError(Exception):
     """What went wrong, where, what was allowed, and what to type next.
 
@@ -28,8 +36,14 @@ class LyditeError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", allowed: str = "", hint: str = "") -> None:
-        self.what, self.where, self.allowed, self.hint = what, where, allowed, hint
+        self.what, self.where = shortened(what, 600), shortened(where, 600)
+        self.allowed, self.hint = shortened(allowed, 4000), shortened(hint, 600)
         super().__init__(str(self))
+
+    def document(self) -> dict[str, str]:
+        """The parts of the message that are there, for programs."""
+        parts = {"what": self.what, "where": self.where, "allowed": self.allowed, "hint": self.hint}
+        return {name: text for name, text in parts.items() if text}
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
@@ -79,11 +93,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
     """An error for a name that is not among the known ones, with the nearest match."""
     names = sorted(known)
     spelled = {known_name.lower(): known_name for known_name in names}
-    near = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:80].lower(), spelled, n=1, cutoff=0.5)
     allowed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     suggestion = f"did you mean '{spelled[near[0]]}'?" if near else ""
     return InputError(
-        f"unknown {kind} '{name}'",
+        f"unknown {kind} '{shortened(name, 80)}'",
         allowed=allowed or "none",
         hint="; ".join(part for part in (suggestion, hint) if part),
     )

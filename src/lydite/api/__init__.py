@@ -1,4 +1,4 @@
-"""The application layer: everything that decides an answer, for the command line and for Python.
+"""The application layer: all that the command line and Python share.
 
 One file per verb. Each verb is a function whose first argument is a `Session`; the package `lydite`
 offers the same functions with the default session. Each returns a `lydite.results.Result`.
@@ -34,7 +34,7 @@ __all__ = [
     "resolve",
 ]
 
-# Imported when first used: most verbs need no chip.
+# imported on first use: most verbs need no chip
 _LATER = {"ChipResult": "chip", "DesignOptions": "chip", "DesignKeywords": "keywords"}
 
 

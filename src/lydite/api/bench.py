@@ -1,4 +1,4 @@
-"""`bench`: measure a whole model."""
+"""`bench`: measure the latency of a whole model."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class BenchResult(Result):
     """Latency of a whole model.
 
     Attributes:
-        model: as it was measured.
-        bench: samples, loading time and memory.
-        device: where, as the rows of the database name it.
-        backend: who ran it.
-        threads: threads inside an operator.
+        model: Model that was measured.
+        bench: Samples, loading time and memory.
+        device: Name of the device, as in the database.
+        backend: Name of the backend that ran it.
+        threads: Number of threads per operator.
     """
 
     verb = "bench"
@@ -87,7 +87,7 @@ class BenchResult(Result):
 
     @property
     def throughput_per_s(self) -> float:
-        """Samples a second at the median latency."""
+        """Samples per second at the median latency."""
         return self.bench.batch / self.seconds
 
     def document(self) -> BenchDocument:
@@ -128,7 +128,7 @@ class BenchResult(Result):
         return bench_text(self.document())
 
     def headline(self) -> str:
-        """The median and its spread."""
+        """Median latency and its spread."""
         from lydite.units import format_seconds
 
         low, high = format_seconds(self.low_s), format_seconds(self.high_s)
@@ -159,19 +159,19 @@ def bench(
     """Measure a model as it is used: latency distribution, throughput, memory.
 
     Args:
-        session: its database takes the row.
-        model: see `load`.
-        backend: who runs the model.
-        threads: threads inside an operator.
-        device: where the backend runs: "cpu" or "cuda".
-        clock: "wall" or "process".
-        budget: seconds to spend.
-        rounds: most samples.
-        options: how the model is built.
-        given: fields of `ModelOptions`.
+        session: Session whose database receives the row.
+        model: Model to measure; see `load`.
+        backend: Backend that runs the model.
+        threads: Number of threads per operator.
+        device: Device of the backend: "cpu" or "cuda".
+        clock: Clock: "wall" or "process".
+        budget: Seconds to spend.
+        rounds: Maximum number of samples.
+        options: Options of the model.
+        given: Fields of `ModelOptions`.
 
     Raises:
-        InputError: a bad model, or an option out of range.
+        InputError: the model is invalid, or an option is out of range.
         BackendError: the backend cannot run here.
         LyditeError: the model does not fit in memory.
     """

@@ -1,4 +1,4 @@
-"""`calibrate`: the simulator's constants from measured steps."""
+"""`calibrate`: fit the simulator's constants to measured steps."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from lydite.hardware.cluster import Cluster
 
 KEPT_ASIDE = 4
-"""Every fourth row judges the fit and takes no part in it."""
+"""Every fourth row is held out to judge the fit."""
 
 JUDGES = 8
-"""With fewer of them the bounds come from all rows."""
+"""With fewer held-out rows than this, the bounds come from all rows."""
 
 
 class CalibrateDocument(TypedDict):
@@ -51,11 +51,11 @@ class CalibrateResult(Result):
     """Constants that were fitted to measured steps.
 
     Attributes:
-        constants: fitted.
-        errors: by use of the rows, the accuracy of simulations.
-        counts: by use, the number of rows.
-        judged_by: which rows the bounds come from.
-        path: file that `simulate` takes.
+        constants: Fitted constants.
+        errors: Accuracy of simulations, by use of the rows.
+        counts: Number of rows, by use.
+        judged_by: Rows that the bounds come from.
+        path: File with the constants, for `simulate`.
     """
 
     verb = "calibrate"
@@ -88,7 +88,7 @@ class CalibrateResult(Result):
         return calibrate_text(self.document())
 
     def headline(self) -> str:
-        """How many rows, and the error."""
+        """Number of rows, and the error."""
         from lydite.units import format_percent
 
         name = "kept aside" if "kept aside" in self.errors else "fitted to"
@@ -112,18 +112,19 @@ def calibrate(
     constants: Path | str = "constants.json",
     rounds: int = 160,
 ) -> CalibrateResult:
-    """Fit what no operator tells (launches, efficiencies, a step's constant) to measured steps.
+    """Fit constants that no operator measurement gives (launches, efficiencies) to measured steps.
 
     Args:
-        session: its database holds what was measured of operators.
-        steps: a .csv file with one measured step per row. Columns: model, step_ms, and any of
+        session: Session whose database holds the operators' measurements.
+        steps: A .csv file with one measured step per row. Columns: model, step_ms, and any of
             devices, runtime, of `PlanOptions` and of `ModelOptions`.
-        on: cluster that they were measured on.
-        constants: file to write, for `simulate`.
-        rounds: constants that are tried from one simulation of the rows to the next.
+        on: Cluster that they were measured on.
+        constants: File to write, for `simulate`.
+        rounds: Number of constants tried from one simulation of the rows to the next.
 
     Raises:
-        InputError: no such file, an unknown column, a value of the wrong kind (with its line).
+        InputError: the file does not exist, a column is unknown, or a value has the wrong type
+            (names its line).
     """
     from lydite.cluster.calibration.steps import calibrated, with_spread
     from lydite.cluster.constants import ASSUMED, write_constants
@@ -133,7 +134,7 @@ def calibrate(
     observed = observed_steps(path, on)
     device = observed[0].cluster.device
     rows = _by_use(observed)
-    with session.database() as database:
+    with session.database(optional=True) as database:
 
         def estimator_of(known: Constants) -> Estimator:
             return chain_for([database], device, Rows("torch", 1, "wall"), known.achieved)[0]
@@ -160,8 +161,8 @@ def calibrate(
 
 
 def _by_use(observed: list[Observed]) -> dict[str, list[Observed]]:
-    aside = [one for i, one in enumerate(observed) if i % KEPT_ASIDE == KEPT_ASIDE - 1]
-    fitted = [one for i, one in enumerate(observed) if i % KEPT_ASIDE != KEPT_ASIDE - 1]
+    aside = [step for i, step in enumerate(observed) if i % KEPT_ASIDE == KEPT_ASIDE - 1]
+    fitted = [step for i, step in enumerate(observed) if i % KEPT_ASIDE != KEPT_ASIDE - 1]
     return {"assumed": observed, "fitted to": fitted, "kept aside": aside}
 
 
@@ -169,11 +170,11 @@ def _accuracy(rows: list[Observed], constants: Constants, estimator_of: Any) -> 
     from lydite.cluster.calibration.steps import simulated
     from lydite.estimate import Accuracy, Point
 
-    found = simulated(rows, constants, estimator_of).tolist()
+    predicted = simulated(rows, constants, estimator_of).tolist()
     return Accuracy.of(
         [
-            Point(one.rank.name, seconds, one.seconds, 0, 0)
-            for one, seconds in zip(rows, found, strict=True)
+            Point(step.rank.name, seconds, step.seconds, 0, 0)
+            for step, seconds in zip(rows, predicted, strict=True)
         ]
     )
 
@@ -186,24 +187,27 @@ def observed_steps(steps: Path, on: str) -> list[Observed]:
         on: cluster that they were measured on.
 
     Raises:
-        InputError: no such file, an unknown column, a value of the wrong kind (with its line).
+        InputError: the file does not exist, a column is unknown, or a value has the wrong type
+            (names its line).
     """
     try:
         lines = list(csv.DictReader(steps.read_text().splitlines()))
     except OSError as problem:
         raise InputError(f"cannot be read: {problem.strerror}", where=str(steps)) from None
     if not lines:
-        raise InputError("holds no measured step", where=str(steps), allowed="a header and rows")
+        raise InputError(
+            "holds no measured step", where=str(steps), allowed="a header line and rows"
+        )
     made: dict[object, Any] = {}
-    found: list[Observed] = []
+    steps_read: list[Observed] = []
     for number, line in enumerate(lines, 2):
         try:
-            found.append(_one(line, on, made))
+            steps_read.append(_one(line, on, made))
         except LyditeError as error:
             raise InputError(
                 error.what, where=f"{steps}, line {number}", allowed=error.allowed, hint=error.hint
             ) from error
-    return found
+    return steps_read
 
 
 def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
@@ -211,11 +215,16 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     from lydite.cluster.simulate import rank_step
     from lydite.estimate.runtimes import find_runtime
 
-    kinds: dict[type[Options], set[str]] = {
+    excluded: dict[type[Options], set[str]] = {
         ModelOptions: {"train", "batch", "recompute", "params"},
         PlanOptions: {"arithmetic"},
     }
-    known = {name for kind, less in kinds.items() for name in help_of(kind) if name not in less}
+    known = {
+        name
+        for options_type, less in excluded.items()
+        for name in help_of(options_type)
+        if name not in less
+    }
     given = {name: text for name, text in line.items() if name and text}
     for name in given:
         if name not in known | {"model", "step_ms", "devices", "runtime"}:
@@ -224,10 +233,10 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
             )
     devices = int(_number(given, "devices")) if "devices" in given else None
     cluster = _once(made, (on, devices), lambda: _cluster(on, devices))
-    net = ModelOptions(train=True, **_typed(ModelOptions, given, kinds[ModelOptions]))
+    net = ModelOptions(train=True, **_typed(ModelOptions, given, excluded[ModelOptions]))
     runtime = find_runtime(given.get("runtime"))
     attention = runtime.attention if runtime else "fused"
-    options = PlanOptions(**_typed(PlanOptions, given, kinds[PlanOptions]))
+    options = PlanOptions(**_typed(PlanOptions, given, excluded[PlanOptions]))
     plan = options.plan(cluster.ranks, attention=attention)
     plan = replace(plan, runtime=given.get("runtime", ""))
     model = given.get("model", "")
@@ -261,7 +270,7 @@ def _cluster(on: str, devices: int | None) -> Cluster:
 
 
 def _once(made: dict[object, Any], key: object, make: Any) -> Any:
-    """Rows have much in common."""
+    """The cached value for `key`, made on first use; rows share clusters and models."""
     if key not in made:
         made[key] = make()
     return made[key]
@@ -276,22 +285,22 @@ def _number(given: dict[str, str], name: str) -> float:
         raise InputError(f"{name} '{given[name]}' is not a number") from None
 
 
-def _typed(kind: type[Options], given: dict[str, str], less: set[str]) -> dict[str, Any]:
-    """The columns that are fields of a kind of options, as numbers and truth values."""
-    found: dict[str, Any] = {}
-    hints = get_type_hints(kind)
-    for field in fields(kind):
+def _typed(options_type: type[Options], given: dict[str, str], less: set[str]) -> dict[str, Any]:
+    """The columns that are fields of an options class, converted to the fields' types."""
+    values: dict[str, Any] = {}
+    hints = get_type_hints(options_type)
+    for field in fields(options_type):
         text = given.get(field.name)
         if text is None or field.name in less:
             continue
         if isinstance(field.default, bool):
             if text.lower() not in ("true", "false"):
                 raise InputError(f"{field.name} '{text}'", allowed="true or false")
-            found[field.name] = text.lower() == "true"
+            values[field.name] = text.lower() == "true"
         elif isinstance(field.default, tuple):
-            found[field.name] = tuple(text.split())
+            values[field.name] = tuple(text.split())
         elif int in (hints[field.name], *get_args(hints[field.name])):
-            found[field.name] = int(_number(given, field.name))
+            values[field.name] = int(_number(given, field.name))
         else:
-            found[field.name] = text
-    return found
+            values[field.name] = text
+    return values

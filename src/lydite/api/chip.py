@@ -1,4 +1,4 @@
-"""`chip`: a network on an accelerator that need not exist."""
+"""`chip`: simulate a network on an accelerator design."""
 
 from __future__ import annotations
 
@@ -23,24 +23,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DesignOptions(Options):
-    """Which chip, and what of it differs from its file.
+    """Options that select a chip and override parts of its file.
 
     Attributes:
-        chip: a name of the catalog, a .yaml file, or SMAUG's .cfg.
-        dataflow: of a systolic array: "ws", "os" or "is".
-        overlap: of a systolic array: "none" or "preload"; None for the file's, and for "none" where
-            the dataflow is "os".
-        accelerators: number of accelerators on the chip.
-        interface: how the accelerators reach memory: "dma", "acp" or "cache".
-        threads: threads of the chip's processor that copy tiles.
+        chip: Catalog name, .yaml file, or SMAUG's .cfg file.
+        dataflow: Dataflow of a systolic array: "ws", "os" or "is".
+        overlap: Fold overlap of a systolic array: "none" or "preload"; None for the file's, or for
+            "none" if the dataflow is "os".
+        accelerators: Number of accelerators on the chip.
+        interface: How the accelerators reach memory: "dma", "acp" or "cache".
+        threads: Number of threads of the chip's processor that copy tiles.
     """
 
-    chip: Annotated[str, Help("Chip: a name of the catalog, a .yaml file, or SMAUG's .cfg.")] = (
-        "smv"
-    )
+    chip: Annotated[str, Help("Chip: a catalog name, a .yaml file, or SMAUG's .cfg file.")] = "smv"
     dataflow: Annotated[str | None, Help("Dataflow of a systolic array: ws, os or is.")] = None
     overlap: Annotated[
-        str | None, Help("What a systolic array overlaps between folds: none or preload.")
+        str | None, Help("Overlap of folds in a systolic array: none or preload.")
     ] = None
     accelerators: Annotated[int | None, Help("Number of accelerators on the chip.", min=1)] = None
     interface: Annotated[str | None, Help("How accelerators reach memory: dma, acp or cache.")] = (
@@ -51,29 +49,29 @@ class DesignOptions(Options):
     ] = 1
 
     def design(self) -> Chip:
-        """The chip as asked for.
+        """The chip with the overrides.
 
         Raises:
-            InputError: no such chip, or it has no such part.
+            InputError: the chip does not exist, or lacks the part to override.
         """
         from lydite.chip.sweep import designed
         from lydite.hardware.chip import read_chip
 
-        found = read_chip(self.chip)
+        chip = read_chip(self.chip)
         wanted = {
             name: getattr(self, name)
             for name in ("overlap", "dataflow", "accelerators", "interface")
         }
-        if self.dataflow == "os" and self.overlap is None and hasattr(found.array, "overlap"):
+        if self.dataflow == "os" and self.overlap is None and hasattr(chip.array, "overlap"):
             wanted["overlap"] = "none"  # an output-stationary array has no operand to preload
-        found = designed(found, {name: v for name, v in wanted.items() if v is not None})
-        if self.threads > found.cpu.cores:
-            return replace(found, cpu=replace(found.cpu, cores=self.threads))
-        return found
+        chip = designed(chip, {name: v for name, v in wanted.items() if v is not None})
+        if self.threads > chip.cpu.cores:
+            return replace(chip, cpu=replace(chip.cpu, cores=self.threads))
+        return chip
 
 
 class LayerRow(TypedDict):
-    """One layer; `fallback_reason` says why the processor runs it, "" where it does not."""
+    """One layer; `fallback_reason` says why the processor runs it, or is ""."""
 
     name: str
     op_type: str
@@ -87,6 +85,7 @@ class LayerRow(TypedDict):
     store_bytes: float
     host_s: float
     fallback_reason: str
+    work_is_known: bool
 
 
 class LayerOnProcessor(TypedDict):
@@ -96,10 +95,22 @@ class LayerOnProcessor(TypedDict):
     op_type: str
     fallback_reason: str
     seconds: float
+    flops: float | None
+
+
+class LanguageModel(TypedDict):
+    """A language model on a chip; `fits` says whether weights and KV cache fit in DRAM."""
+
+    tokens: int
+    tokens_per_s: float
+    kv_cache_bytes: float
+    weights_bytes: float
+    dram_bytes: float
+    fits: bool
 
 
 class ChipDocument(TypedDict):
-    """A network on a chip."""
+    """A network on a chip, with all its layers."""
 
     model: str
     chip: str
@@ -118,7 +129,9 @@ class ChipDocument(TypedDict):
     area_mm2: float
     area_by_component_mm2: dict[str, float]
     energy_scope: str
+    language_model: LanguageModel | None
     layers: list[LayerRow]
+    unknown_work: list[str]
     invocations: list[dict[str, Any]]
     on_processor: list[LayerOnProcessor]
     ten_percent_more_changes: dict[str, dict[str, float] | None] | None
@@ -126,14 +139,14 @@ class ChipDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ChipResult(Result):
-    """A network on a chip.
+    """Simulation of a network on a chip.
 
     Attributes:
-        model: as it was run.
-        network: time, layers and what they wait for.
-        compat: "smaug" where power is counted with SMAUG's bugs; else None.
-        sample_level: of SMAUG's sampling of invocations.
-        changes: by part, what ten per cent more of it changes.
+        model: Model that was simulated.
+        network: Time, layers and stalls.
+        compat: "smaug" if power is counted with SMAUG's bugs; else None.
+        sample_level: SMAUG's sample level of invocations.
+        changes: Effects of 10 % more of each part, by part.
     """
 
     verb = "chip"
@@ -151,17 +164,17 @@ class ChipResult(Result):
 
     @property
     def seconds(self) -> float:
-        """Time of the network."""
+        """Time of the network in seconds."""
         return self.network.seconds
 
     @property
     def cycles(self) -> float:
-        """Cycles of the accelerators' clock."""
+        """Time in accelerator cycles."""
         return self.network.cycles
 
     @property
     def utilisation(self) -> float:
-        """Share of what all arrays could multiply in that time."""
+        """Multiply-accumulates over the maximum of all arrays in the same time."""
         return self.network.utilisation
 
     def document(self) -> ChipDocument:
@@ -169,7 +182,7 @@ class ChipResult(Result):
         return _document(self)
 
     def summary(self) -> str:
-        """Time, energy and area, what the chip does or waits for, its layers."""
+        """Time, energy and area, activity and stalls, and the layers."""
         from lydite.report.text.chip import chip_text
 
         return chip_text(self.network, dict(self.document()))
@@ -178,9 +191,10 @@ class ChipResult(Result):
         """Time and cycles."""
         from lydite.units import format_seconds
 
+        least = "at least " if self.network.plan.unknown else ""
         return (
-            f"{self.network.model} on {self.network.chip.name}: {format_seconds(self.seconds)}, "
-            f"{self.cycles:,.0f} cycles"
+            f"{self.network.model} on {self.network.chip.name}: {least}"
+            f"{format_seconds(self.seconds)}, {self.cycles:,.0f} cycles"
         )
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -192,10 +206,10 @@ class ChipResult(Result):
         return "\n".join(block for _, block in self.aladdin_blocks())
 
     def aladdin_blocks(self, program: str = "./outputs/nnet_fwd") -> list[tuple[str, str]]:
-        """SMAUG's "Aladdin Results" of each invocation, with the layer that it is of.
+        """SMAUG's "Aladdin Results" of each invocation, paired with its layer.
 
         Args:
-            program: what the run is called.
+            program: Name of the program to print.
         """
         return _blocks(self.network, self.compat == "smaug", self.sample_level, program)
 
@@ -203,14 +217,14 @@ class ChipResult(Result):
         """Write the timeline as a Perfetto trace.
 
         Raises:
-            InputError: only the array was looked at.
+            InputError: only the array was simulated.
         """
         from lydite.chip.soc import CATEGORIES
         from lydite.report.trace import slices_of, write_trace
 
         soc = self.network.soc
         if soc is None:
-            raise InputError("--array-only plays nothing to show", hint="leave it out")
+            raise InputError("--array-only has no timeline", hint="leave it out")
         slices = slices_of(soc.timeline, soc.server_names, CATEGORIES)
         return write_trace(Path(path), slices, process=self.network.model)
 
@@ -218,12 +232,12 @@ class ChipResult(Result):
         """Write a self-contained HTML page.
 
         Raises:
-            InputError: only the array was looked at.
+            InputError: only the array was simulated.
         """
         from lydite.report.chip import write_chip_page
 
         if self.network.soc is None:
-            raise InputError("--array-only plays nothing to show", hint="leave it out")
+            raise InputError("--array-only has no timeline", hint="leave it out")
         return write_chip_page(self.network, Path(path))
 
 
@@ -240,22 +254,24 @@ def chip(
     design: DesignOptions | Chip | None = None,
     **given: Unpack[DesignKeywords],
 ) -> ChipResult:
-    """Simulate a network on a chip: cycles by layer, what it waits for, power, area.
+    """Simulate a network on a chip: cycles and stalls by layer, energy, area.
 
     Args:
-        session: not used.
-        model: see `load`.
-        tiling: "usual" (on SMV arrays SMAUG's), "best" (least time) or "best-energy".
-        array_only: whether processor and memory are left out, so that nothing stalls.
-        sample_level: how SMAUG samples invocations: "no", "low", "medium", "high", "very_high".
-        compat: "smaug" counts power as SMAUG does, bugs included.
-        sensitivity: whether to tell what ten per cent more of each part changes.
-        options: how the model is built.
-        design: options of the chip, or a `Chip`.
-        given: fields of `DesignOptions` and `ModelOptions`, such as `chip="systolic-128"`.
+        session: Not used.
+        model: Network to simulate; see `load`.
+        tiling: Tiling policy: "usual" (SMAUG's on SMV arrays), "best" (least time) or
+            "best-energy".
+        array_only: Whether to leave out processor and memory, so that nothing stalls.
+        sample_level: SMAUG's sample level of invocations: "no", "low", "medium", "high",
+            "very_high".
+        compat: "smaug" to count power as SMAUG does, bugs included.
+        sensitivity: Whether to compute the effect of 10 % more of each part.
+        options: Options of the model.
+        design: Options of the chip, or a `Chip`.
+        given: Fields of `DesignOptions` and `ModelOptions`, such as `chip="systolic-128"`.
 
     Raises:
-        InputError: an unknown chip or option, or a network that does not fit.
+        InputError: a chip or option is unknown, or the network does not fit.
     """
     from lydite.chip import run_chip
     from lydite.chip.sensitivity import sensitivity as changes
@@ -276,10 +292,11 @@ def chip(
 def designed_options(
     options: ModelOptions | None, design: DesignOptions | Chip | None, given: Mapping[str, object]
 ) -> tuple[ModelOptions, Chip, int]:
-    """What was given by name, sorted: options of the model, the chip, threads that copy tiles.
+    """Sort keyword arguments into options of the model, the chip, and the copying threads.
 
     Raises:
-        InputError: an unknown option (with the nearest), or no such chip.
+        InputError: an option is unknown (the error suggests the nearest one), or the chip does not
+            exist.
     """
     from lydite.hardware.chip import Chip
 
@@ -294,10 +311,10 @@ def designed_options(
 
 
 def model_for(model: ModelLike, options: ModelOptions, chip: Chip) -> Model:
-    """The model on a chip, whose arithmetic has one width.
+    """The model in the chip's data type.
 
     Raises:
-        InputError: another dtype than the chip's was asked for.
+        InputError: another data type was requested.
     """
     asked = unwrapped(model, options)[1].dtype
     if asked is not None and asked != chip.dtype:
@@ -305,6 +322,9 @@ def model_for(model: ModelLike, options: ModelOptions, chip: Chip) -> Model:
             f"{chip.name} computes {chip.dtype}, not {asked}", hint="leave --dtype out"
         )
     built = resolve(model, options)
+    if built.graph.open_dims:
+        names = " ".join(f"--dim {name}=SIZE" for name in built.graph.open_dims)
+        raise InputError("symbolic sizes are not bound", where=built.name, hint=f"add {names}")
     return replace(built, dtype=chip.dtype, dtype_reason=f"{chip.name} computes it")
 
 
@@ -327,6 +347,7 @@ def _document(result: ChipResult) -> ChipDocument:
             "store_bytes": cost.store_bytes,
             "host_s": cost.host_s,
             "fallback_reason": cost.fallback_reason,
+            "work_is_known": not cost.is_unknown,
         }
         for cost, parts in zip(network.plan.costs, network.stalls(), strict=True)
     ]
@@ -348,7 +369,9 @@ def _document(result: ChipResult) -> ChipDocument:
         "area_mm2": used.area_mm2,
         "area_by_component_mm2": _keyed(used.area_by_component_mm2),
         "energy_scope": used.scope,
+        "language_model": _language_model(result),
         "layers": layers,
+        "unknown_work": [cost.name for cost in network.plan.unknown],
         "invocations": _invocations(network, result.compat == "smaug", result.sample_level),
         "on_processor": [
             {
@@ -356,6 +379,7 @@ def _document(result: ChipResult) -> ChipDocument:
                 "op_type": cost.op_type,
                 "fallback_reason": cost.fallback_reason,
                 "seconds": cost.host_s,
+                "flops": None if cost.is_unknown else cost.host_flops,
             }
             for cost in network.plan.host
         ],
@@ -363,8 +387,43 @@ def _document(result: ChipResult) -> ChipDocument:
     }
 
 
+def _language_model(result: ChipResult) -> LanguageModel | None:
+    """Tokens per second and memory of a model that has a KV cache; None for others.
+
+    A cache is what the graph takes as "past..." or returns as "present...", the larger of the two.
+    """
+    from lydite.chip.memory import stored_bytes
+
+    graph, network = result.model.forward, result.network
+    caches = (
+        [name for name in names if name.startswith(prefix)]
+        for names, prefix in ((graph.inputs, "past"), (graph.outputs, "present"))
+    )
+    cache = max(sum(stored_bytes(graph.type_of(n), network.chip) for n in each) for each in caches)
+    tokens = next(
+        (
+            type_.numel
+            for type_ in map(graph.type_of, graph.inputs)
+            if type_.dtype in ("int32", "int64") and type_.shape and len(type_.shape) == 2
+        ),
+        None,
+    )
+    if not cache or not tokens or not network.seconds:
+        return None
+    weights = sum(stored_bytes(w.type, network.chip) for w in graph.initializers.values())
+    room = network.chip.dram.bytes
+    return {
+        "tokens": tokens,
+        "tokens_per_s": tokens / network.seconds,
+        "kv_cache_bytes": cache,
+        "weights_bytes": weights,
+        "dram_bytes": room,
+        "fits": cache + weights <= room,
+    }
+
+
 def _keyed(parts: Mapping[str, float]) -> dict[str, float]:
-    """Names that people read as keys: "weight load" as "weight_load"."""
+    """Names for people as keys: "weight load" as "weight_load"."""
     return {name.lower().replace(" ", "_"): value for name, value in parts.items()}
 
 
@@ -383,7 +442,7 @@ def _blocks(result: ChipRun, compat: bool, level: str, program: str) -> list[tup
 
 
 def _invocations(result: ChipRun, compat: bool, level: str) -> list[dict[str, Any]]:
-    """Each invocation of an accelerator, SMV's with their power."""
+    """Each invocation of an accelerator; SMV's with their power."""
     from lydite.chip.figures import smv_power
 
     power = None

@@ -1,4 +1,4 @@
-"""`collective`: one collective by itself on a cluster."""
+"""`collective`: simulate a single collective on a cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class CollectiveWay(TypedDict):
-    """A way to run the collective; the protocol is "" where no NCCL runs."""
+    """A way to run the collective; the protocol is "" without NCCL."""
 
     algorithm: str
     protocol: str
@@ -26,7 +26,7 @@ class CollectiveWay(TypedDict):
 
 
 class BindingLink(TypedDict):
-    """The link that takes longest for what it carries."""
+    """The limiting link: the one that takes longest for the data it carries."""
 
     name: str
     kind: str
@@ -34,7 +34,7 @@ class BindingLink(TypedDict):
 
 
 class CollectiveDocument(TypedDict):
-    """A collective alone on a cluster; bandwidths as nccl-tests define them."""
+    """A collective that has the cluster to itself; bandwidths as defined by nccl-tests."""
 
     kind: str
     bytes: float
@@ -56,10 +56,10 @@ class CollectiveDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CollectiveResult(Result):
-    """A collective alone on a cluster.
+    """A collective that has the cluster to itself.
 
     Attributes:
-        answer: Time, choice, alternatives and the link that binds.
+        answer: Time, choice, alternatives and the limiting link.
         network: "closed" or "links".
     """
 
@@ -75,28 +75,28 @@ class CollectiveResult(Result):
 
     def document(self) -> CollectiveDocument:
         """Time, bandwidths, choice and alternatives."""
-        found = self.answer
+        answer = self.answer
         return {
-            "kind": found.kind,
-            "bytes": found.size_bytes,
-            "cluster": found.cluster.name,
-            "device": found.cluster.device.name,
-            "ranks": found.group.ranks,
-            "hosts": found.group.hosts,
+            "kind": answer.kind,
+            "bytes": answer.size_bytes,
+            "cluster": answer.cluster.name,
+            "device": answer.cluster.device.name,
+            "ranks": answer.group.ranks,
+            "hosts": answer.group.hosts,
             "network": self.network,
             "seconds": self.seconds,
-            "source": found.source,
-            "algorithm_bandwidth_bytes_per_s": found.algorithm_bandwidth_bytes_per_s,
-            "bus_bandwidth_bytes_per_s": found.bus_bandwidth_bytes_per_s,
-            "algorithm": found.choice.algorithm,
-            "protocol": found.choice.protocol,
-            "reason": found.reason,
+            "source": answer.source,
+            "algorithm_bandwidth_bytes_per_s": answer.algorithm_bandwidth_bytes_per_s,
+            "bus_bandwidth_bytes_per_s": answer.bus_bandwidth_bytes_per_s,
+            "algorithm": answer.choice.algorithm,
+            "protocol": answer.choice.protocol,
+            "reason": answer.reason,
             "binding_link": {
-                "name": found.link,
-                "kind": found.link_kind,
-                "bandwidth_bytes_per_s": found.link_bytes_per_s,
+                "name": answer.link,
+                "kind": answer.link_kind,
+                "bandwidth_bytes_per_s": answer.link_bytes_per_s,
             },
-            "alternatives": [self._way(one) for one in found.alternatives],
+            "alternatives": [self._way(choice) for choice in answer.alternatives],
         }
 
     def summary(self) -> str:
@@ -106,15 +106,15 @@ class CollectiveResult(Result):
         return collective_text(self.answer)
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row a way to run it, the one that was chosen first."""
-        return [self._way(one) for one in (self.answer.choice, *self.answer.alternatives)]
+        """One row per way to run it, the chosen one first."""
+        return [self._way(choice) for choice in (self.answer.choice, *self.answer.alternatives)]
 
-    def _way(self, one: Choice) -> CollectiveWay:
+    def _way(self, choice: Choice) -> CollectiveWay:
         return {
-            "algorithm": one.algorithm,
-            "protocol": one.protocol,
-            "seconds": one.seconds,
-            "algorithm_bandwidth_bytes_per_s": self.answer.size_bytes / one.seconds,
+            "algorithm": choice.algorithm,
+            "protocol": choice.protocol,
+            "seconds": choice.seconds,
+            "algorithm_bandwidth_bytes_per_s": self.answer.size_bytes / choice.seconds,
         }
 
 
@@ -129,22 +129,22 @@ def collective(
     protocol: str | None = None,
     network: str = "closed",
 ) -> CollectiveResult:
-    """How long one collective takes alone on a cluster, and why.
+    """Estimate the time of a collective that has a cluster to itself, and explain it.
 
     Args:
-        session: its database holds what was measured of collectives.
-        kind: "allreduce", "allgather", "reducescatter", "broadcast", "alltoall", or "send" from
-            the first rank to the last.
-        bytes: size of the whole tensor as nccl-tests count it, in bytes or such as "1 GiB".
-        on: cluster, as in `simulate`.
-        ranks: number of devices that take part, the first of the cluster; None for all.
-        algorithm: name of the algorithm; None for what the cluster's file or NCCL chooses.
-        protocol: "LL", "LL128" or "Simple"; None likewise.
-        network: "closed" for its closed form, "links" for its messages one by one over the links.
+        session: Session whose database holds measurements of collectives.
+        kind: Collective: "allreduce", "allgather", "reducescatter", "broadcast", "alltoall", or
+            "send" from the first rank to the last.
+        bytes: Size of the whole tensor as in nccl-tests, in bytes or such as "1 GiB".
+        on: Cluster, as for `simulate`.
+        ranks: Number of participating devices, the first of the cluster; None for all.
+        algorithm: Name of the algorithm; None for the choice of the cluster file or NCCL.
+        protocol: Protocol: "LL", "LL128" or "Simple"; None as for `algorithm`.
+        network: "closed" for the closed form, "links" to simulate its messages over the links.
 
     Raises:
-        InputError: an unknown kind, cluster, algorithm or protocol, or one that does not go with
-            the others.
+        InputError: a collective, cluster, algorithm or protocol is unknown, or they do not go
+            together.
     """
     from lydite.api.step_options import ClusterOptions, quantity
     from lydite.cluster.collectives.answer import answer
@@ -163,6 +163,6 @@ def collective(
         protocol=() if protocol is None else (f"{name}={protocol}",),
     )
     cluster = where.cluster()
-    with session.database() as database:
+    with session.database(optional=True) as database:
         curves = with_curves(ASSUMED, database, cluster).curves
     return CollectiveResult(answer(name, size, cluster, curves, played=network == "links"), network)

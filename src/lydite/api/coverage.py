@@ -1,4 +1,4 @@
-"""`coverage`: how much of models rests on measurements of a device."""
+"""`coverage`: the share of models that rests on measurements of a device."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MEANS = ("node_coverage", "type_coverage", "time_coverage")
 
 
 class ModelCoverage(TypedDict):
-    """AISim's definitions, over measured operators: nodes, and types without a single miss."""
+    """Measured coverage as AISim defines it: of nodes, and of types without any miss."""
 
     model: str
     device: str
@@ -48,10 +48,10 @@ class CoverageOfModels(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CoverageResult(Result):
-    """How much of each model is measured.
+    """Measured share of each model.
 
     Attributes:
-        models: one row per model.
+        models: One row per model.
     """
 
     verb = "coverage"
@@ -101,17 +101,17 @@ def coverage(
     options: ModelOptions | None = None,
     **given: Unpack[ModelKeywords],
 ) -> CoverageResult:
-    """How much of models the database has measured on a device: by node, by type, by time.
+    """Report the share of models measured on a device: by node, by type and by time.
 
     Args:
-        session: its database is looked at.
-        models: one model or several; see `load`.
-        on, backend, threads, clock: as for `predict`.
-        options: how the models are built.
-        given: fields of `ModelOptions`.
+        session: Session whose database is examined.
+        models: One model or several; see `load`.
+        on, backend, threads, clock: As for `predict`.
+        options: Options of the models.
+        given: Fields of `ModelOptions`.
 
     Raises:
-        InputError: as `predict`, or no model at all.
+        InputError: as for `predict`, or no model is given.
     """
     found = [
         predict(
@@ -130,10 +130,10 @@ def coverage(
 
 
 def several(models: ModelLike | Sequence[ModelLike]) -> list[ModelLike]:
-    """One model as a list of one.
+    """The models as a list.
 
     Raises:
-        InputError: none is named.
+        InputError: no model is given.
     """
     listed = list(models) if isinstance(models, list | tuple) else [models]
     if not listed:

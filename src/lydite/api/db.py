@@ -14,7 +14,7 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.store import Measurement
+    from lydite.store import Database, Measurement
 
 SCOPES = ("isolated", "in_graph", "model")
 
@@ -55,7 +55,7 @@ class QueryResult(Result):
     """Measurements of a database, newest first.
 
     Attributes:
-        measurements: one row per measurement.
+        measurements: One row per measurement.
     """
 
     verb = "db-query"
@@ -78,7 +78,7 @@ class QueryResult(Result):
         return query_text(self.measurements)
 
     def headline(self) -> str:
-        """How many."""
+        """Number of measurements."""
         return f"{len(self.measurements)} measurements"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -105,7 +105,7 @@ class StatsResult(Result):
     """Numbers of rows in a database.
 
     Attributes:
-        counts: numbers by name; those by device, backend, type and status are mappings.
+        counts: Numbers by name; those by device, backend, type and status are mappings.
     """
 
     verb = "db-stats"
@@ -133,7 +133,7 @@ class StatsResult(Result):
 
 
 class AddedDocument(TypedDict):
-    """Numbers of new rows, by what they are."""
+    """Numbers of new rows, by table."""
 
     path: str
     added: dict[str, int]
@@ -141,11 +141,11 @@ class AddedDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AddedResult(Result):
-    """What was taken over into a database.
+    """Rows that were added to a database.
 
     Attributes:
-        path: file, folder or database that it came from.
-        added: numbers of new rows, by what they are.
+        path: File, folder or database that they came from.
+        added: Number of new rows, by table.
     """
 
     verb = "db-import"
@@ -158,11 +158,11 @@ class AddedResult(Result):
         return {"path": self.path, "added": dict(self.added)}
 
     def summary(self) -> str:
-        """The number of measurements in a line."""
+        """Number of new measurements, in one line."""
         return f"{self.added['measurements']} new measurements from {self.path}"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row per kind."""
+        """One row per table."""
         return [{"what": what, "rows": count} for what, count in self.added.items()]
 
 
@@ -175,11 +175,11 @@ class ExportedDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ExportedResult(Result):
-    """What was written to a file.
+    """Rows that were written to a file.
 
     Attributes:
-        path: the file.
-        measurements: number of rows.
+        path: Path of the file.
+        measurements: Number of measurements.
     """
 
     verb = "db-export"
@@ -192,11 +192,11 @@ class ExportedResult(Result):
         return {"path": str(self.path), "measurements": self.measurements}
 
     def summary(self) -> str:
-        """The number of measurements in a line."""
+        """Number of measurements, in one line."""
         return f"{self.measurements} measurements written to {self.path}"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """The one row."""
+        """A single row."""
         return [{"path": str(self.path), "measurements": self.measurements}]
 
 
@@ -217,18 +217,33 @@ def query(
     """Measurements of the session's database, newest first.
 
     Args:
-        session: its database is read.
-        op_type: only this operator type.
-        device: only rows of this device.
-        scope: only "isolated", "in_graph" or "model".
-        limit: most rows; None for all.
+        session: Session whose database is read.
+        op_type: Operator type of the rows; None for all.
+        device: Device of the rows; None for all.
+        scope: "isolated", "in_graph" or "model"; None for all.
+        limit: Maximum number of rows; None for all.
 
     Raises:
-        InputError: an unknown scope.
+        InputError: the scope is unknown.
     """
     filters = _filters(op_type=op_type, device=device, scope=scope)
-    with session.database() as database:
-        return QueryResult(tuple(_row(row) for row in database.query(limit=limit, **filters)))
+    with session.database(existing=True) as database:
+        rows = tuple(_row(row) for row in database.query(limit=limit, **filters))
+        if not rows:
+            _check_names(database, op_type=op_type, device=device)
+        return QueryResult(rows)
+
+
+def _check_names(database: Database, *, op_type: str | None, device: str | None) -> None:
+    """Name the nearest operator type or device where none of that name was measured."""
+    counts = database.stats()
+    for what, name, group in (
+        ("device", device, "by_device"),
+        ("operator type", op_type, "by_op_type"),
+    ):
+        known = counts.get(group)
+        if name is not None and isinstance(known, Mapping) and known and name not in known:
+            raise unknown_name(what, name, known)
 
 
 def _row(row: Measurement) -> MeasurementRow:
@@ -259,7 +274,7 @@ def _row(row: Measurement) -> MeasurementRow:
 
 def stats(session: Session) -> StatsResult:
     """Numbers of rows of the session's database, by device, backend, operator type and status."""
-    with session.database() as database:
+    with session.database(existing=True) as database:
         return StatsResult(database.stats())
 
 
@@ -275,21 +290,21 @@ def export(
     """Write measurements to a file, with all samples.
 
     Args:
-        session: its database is read.
-        path: a .jsonl, .jsonl.gz or .parquet file.
-        op_type, device, scope: as for `query`.
-        force: whether a file that exists is overwritten.
+        session: Session whose database is read.
+        path: File to write: .jsonl, .jsonl.gz or or .parquet.
+        op_type, device, scope: As for `query`.
+        force: Whether to overwrite an existing file.
 
     Raises:
-        InputError: an unknown scope or suffix, or a file that exists.
+        InputError: the scope or suffix is unknown, or the file exists.
     """
     from lydite.store import export_file
 
     target = Path(path)
     if target.exists() and not force:
-        raise InputError("there is such a file already", where=str(path), hint="add --force")
+        raise InputError("the file already exists", where=str(path), hint="add --force")
     filters = _filters(op_type=op_type, device=device, scope=scope)
-    with session.database() as database:
+    with session.database(existing=True) as database:
         return ExportedResult(target, export_file(database, target, **filters))
 
 
@@ -301,17 +316,18 @@ def import_(
     device: str | None = None,
     ranks: int | None = None,
 ) -> AddedResult:
-    """Take over measurements from a file, or from every file of a folder.
+    """Import measurements from a file, or from every file of a folder.
 
     Args:
-        session: its database takes the rows.
-        path: the file or folder.
-        kind: "lydite", "aisim", "nccl-tests", or one of a package; None for what the suffix says.
-        device: device that files of AISim and nccl-tests were measured on.
-        ranks: number of ranks of a log that does not list them.
+        session: Session whose database receives the rows.
+        path: File or folder.
+        kind: File format: "lydite", "aisim", "nccl-tests", or one that a package adds; None to
+            choose by suffix.
+        device: Device that was measured, for files of AISim and nccl-tests.
+        ranks: Number of ranks, for logs that do not list them.
 
     Raises:
-        InputError: an unknown kind, or a bad file.
+        InputError: the format is unknown, or the file is invalid.
     """
     from lydite.store import import_path
 
@@ -321,11 +337,11 @@ def import_(
 
 
 def merge(session: Session, other: str) -> AddedResult:
-    """Copy everything that another database holds into the session's; nothing is doubled.
+    """Copy all rows of another database into the session's, without duplicates.
 
     Args:
-        session: its database takes the rows.
-        other: a file or a URL.
+        session: Session whose database receives the rows.
+        other: File or URL of the other database.
     """
     from lydite.store import Database
 

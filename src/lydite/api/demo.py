@@ -1,4 +1,4 @@
-"""`demo`: the main job end to end, in at most two minutes."""
+"""`demo`: the main workflow from measurement to report, in at most two minutes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SEQUENCE = {"bert-base": 64}
 
 
 class DemoDocument(TypedDict):
-    """Each model's accuracy, the files that were written, and how long it took."""
+    """Each model's accuracy, the files written, and the elapsed time."""
 
     models: list[ModelAccuracy]
     accuracy: AccuracyDocument
@@ -40,12 +40,12 @@ class DemoDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DemoResult(Result):
-    """What the demo measured.
+    """Results of the demo.
 
     Attributes:
-        accuracy: predictions beside measurements.
-        files: page and trace that were written.
-        elapsed_s: how long it took, in seconds.
+        accuracy: Predictions compared with measurements.
+        files: Page and trace that were written.
+        elapsed_s: Elapsed time in seconds.
     """
 
     verb = "demo"
@@ -77,7 +77,7 @@ class DemoResult(Result):
         )
 
     def headline(self) -> str:
-        """The accuracy."""
+        """Accuracy of the predictions."""
         return self.accuracy.headline()
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -89,8 +89,8 @@ def demo(session: Session, *, out: Path | str = "lydite-demo") -> DemoResult:
     """Measure a large CNN, a depthwise CNN and a transformer; predict each from its operators.
 
     Args:
-        session: its database takes the rows.
-        out: folder for a page and a trace.
+        session: Session whose database receives the rows.
+        out: Folder for the page and the trace.
     """
     from lydite.hardware import find_device
     from lydite.measure import profile_in_graph, validate
@@ -163,7 +163,7 @@ def _write(
         ),
         Section("Where the time goes", figure=time_by_type(_times(results))),
         Section(
-            "Against the roof",
+            "Roofline",
             "Peaks are what the processor's clock and vector units allow; an operator whose data "
             "stay in the caches can lie above the slope, which is that of main memory.",
             figure=roofline(device, measuring.settings.threads, _dots(results)),

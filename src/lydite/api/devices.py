@@ -1,4 +1,4 @@
-"""Devices by name, and who says how long operators take on them."""
+"""Devices by name, and the estimators for each device."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from lydite.store import Database
 
 THIS_MACHINE = ("cpu", "local", "here")
-"""Names of the processor that this runs on."""
+"""Names of the processor of this machine."""
 
 
 @contextmanager
 def device_and_sources(
     session: Session, on: str | Device
 ) -> Iterator[tuple[Device, list[Database]]]:
-    """A device, and the databases that may hold measurements of it: the user's, and ours.
+    """A device, and the databases that may hold its measurements: the user's and the shipped one.
 
     Raises:
-        InputError: unknown device (with the nearest name).
+        InputError: the device is unknown (the error suggests the nearest name).
     """
     from lydite.hardware import full_name, local_device
     from lydite.store import open_shipped
 
     name = on if isinstance(on, str) else on.name
     named = local_device().name if name in THIS_MACHINE else name
-    with session.database() as database:
+    with session.database(optional=True) as database:
         shipped = open_shipped(full_name(named))
         with shipped or nullcontext():
             sources = [database] if shipped is None else [database, shipped]
@@ -38,10 +38,10 @@ def device_and_sources(
 
 
 def device_named(name: str, databases: Sequence[Database]) -> Device:
-    """A device by name: this machine's, one of the catalog, or one that a database has rows of.
+    """A device by name: this machine's, one from the catalog, or one with rows in a database.
 
     Raises:
-        InputError: unknown device (with the nearest name).
+        InputError: the device is unknown (the error suggests the nearest name).
     """
     from lydite.hardware import Device, find_device, local_device
 
@@ -58,10 +58,9 @@ def chain_for(
     rows: Rows,
     achieved: AchievedEfficiency | None = None,
 ) -> tuple[Estimator, Estimate | None]:
-    """Estimators of a device, and the cost of one call into the backend.
+    """Estimators for a device, and the cost of one call into the backend.
 
-    Chips that are designs are simulated; the operators of others are looked up, interpolated or
-    modelled.
+    Chip designs are simulated; operators of other devices are looked up, interpolated or modelled.
     """
     from lydite.estimate.assemble import usual_chain
 

@@ -1,4 +1,4 @@
-"""`doctor`: what is on this machine, and what is missing with the command that adds it."""
+"""`doctor`: inspect this machine, and name missing packages with the commands that install them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class DoctorDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DoctorResult(Result):
-    """What is on this machine.
+    """State of this machine.
 
     Attributes:
-        findings: its document.
+        findings: The document.
     """
 
     verb = "doctor"
@@ -44,7 +44,7 @@ class DoctorResult(Result):
         return self.findings
 
     def summary(self, *, missing: bool = True) -> str:
-        """The findings, with the packages that are missing if wanted."""
+        """The findings, and with `missing` also the packages that are not installed."""
         from lydite.report.text.doctor import report_lines
 
         lines = report_lines(self.findings)
@@ -56,13 +56,13 @@ class DoctorResult(Result):
 
 
 def doctor(session: Session) -> DoctorResult:
-    """Look at this machine: processor, memory, accelerators, backends, sensors, packages."""
+    """Inspect this machine: processor, memory, accelerators, backends, sensors, packages."""
     del session
     return DoctorResult(examine())
 
 
 def examine() -> DoctorDocument:
-    """All findings, units in the keys."""
+    """All findings, with units in the keys."""
     import psutil
 
     from lydite.hardware import local_device
@@ -113,7 +113,7 @@ def _backends() -> list[dict[str, Any]]:
 
 
 def _power_sensors() -> list[dict[str, Any]]:
-    """RAPL zones that can be read here."""
+    """RAPL zones that can be read on this machine."""
     import os
     from pathlib import Path
 

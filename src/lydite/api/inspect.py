@@ -33,7 +33,7 @@ class OperatorWork(TypedDict):
 
 
 class MemoryPeak(TypedDict):
-    """The most memory that is needed at once, where, and what of it is what."""
+    """Peak memory: bytes, the operator at which it occurs, and its parts."""
 
     peak_bytes: float
     peak_at: str
@@ -41,7 +41,7 @@ class MemoryPeak(TypedDict):
 
 
 class PhaseWork(TypedDict):
-    """A phase of a training step; `unknown` counts operators of unknown work."""
+    """A phase of a training step; `unknown` counts operators with unknown work."""
 
     operators: int
     flops: float
@@ -65,6 +65,7 @@ class InspectDocument(TypedDict):
     model: str
     operators: int
     parameters: int
+    active_parameters: int
     parameter_bytes: float
     flops: float
     read_bytes: float
@@ -77,6 +78,7 @@ class InspectDocument(TypedDict):
     open_dims: list[str]
     dtype: str
     dtype_reason: str
+    notes: list[str]
     memory: MemoryPeak | None
     training: TrainingWork | None
     ops: list[OperatorWork]
@@ -87,8 +89,8 @@ class InspectResult(Result):
     """What a model computes.
 
     Attributes:
-        model: the model.
-        facts: its document.
+        model: Model that was inspected.
+        facts: The document.
     """
 
     verb = "inspect"
@@ -98,12 +100,12 @@ class InspectResult(Result):
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of all operators of known work."""
+        """Floating-point operations of all operators with known work."""
         return self.facts["flops"]
 
     @property
     def parameters(self) -> int:
-        """Trained numbers."""
+        """Number of trained parameters."""
         return self.facts["parameters"]
 
     def document(self) -> InspectDocument:
@@ -117,7 +119,7 @@ class InspectResult(Result):
         return inspect_text(self.facts, ops=ops)
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row an operator."""
+        """One row per operator."""
         return self.facts["ops"]
 
 
@@ -128,16 +130,16 @@ def inspect(
     options: ModelOptions | None = None,
     **given: Unpack[ModelKeywords],
 ) -> InspectResult:
-    """Operators, shapes, parameters, FLOPs and bytes of a model.
+    """Report operators, shapes, parameters, FLOPs and bytes of a model.
 
     Args:
-        session: not used.
-        model: see `load`.
-        options: how the model is built.
-        given: fields of `ModelOptions`, such as `batch`.
+        session: Not used.
+        model: Model to inspect; see `load`.
+        options: Options of the model.
+        given: Fields of `ModelOptions`, such as `batch`.
 
     Raises:
-        InputError: as `load`.
+        InputError: as for `load`.
     """
     del session
     made = resolve(model, chosen(ModelOptions, options, given))
@@ -153,6 +155,7 @@ def _document(model: Model) -> InspectDocument:
         "model": graph.name,
         "operators": len(graph.ops),
         "parameters": model.forward.parameter_count,
+        "active_parameters": model.forward.active_parameter_count,
         "parameter_bytes": model.forward.parameter_bytes,
         "flops": work.total.flops,
         "read_bytes": work.total.bytes_read,
@@ -165,6 +168,7 @@ def _document(model: Model) -> InspectDocument:
         "open_dims": list(graph.open_dims),
         "dtype": model.dtype,
         "dtype_reason": model.dtype_reason,
+        "notes": list(model.notes),
         "memory": _memory(model.step if model.step is not None else graph),
         "training": None if model.step is None else _training(model.step),
         "ops": _operators(graph),
@@ -193,7 +197,7 @@ def _operators(graph: Graph) -> list[OperatorWork]:
 
 
 def _memory(what: TrainingStep | Graph) -> MemoryPeak | None:
-    """The peak and what it is made of; None where a size is not known."""
+    """Peak memory and its parts; None where a size is unknown."""
     from lydite.errors import GraphError
     from lydite.graph.training import memory_of
 

@@ -1,7 +1,7 @@
 """Options of the verbs as keywords, for editors and type checkers.
 
-The groups of options (`lydite.api.options`, `step_options`, `chip`) are what counts; a test sees to
-it that both have the same names.
+The groups of options (`lydite.api.options`, `step_options`, `chip`) are authoritative; a test
+checks that both have the same names.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TypedDict
 
 
 class NetKeywords(TypedDict, total=False):
-    """`ModelOptions` without what the plan of a step decides."""
+    """`ModelOptions` without the fields that the plan of a step decides."""
 
     image_size: int | None
     sequence: int | None
@@ -20,6 +20,8 @@ class NetKeywords(TypedDict, total=False):
     context: int | None
     dtype: str | None
     dim: Sequence[str] | Mapping[str, int]
+    value: Sequence[str] | Mapping[str, float]
+    part: str | None
     params: Path | str | None
     train: bool
     optimizer: str | None

@@ -1,7 +1,9 @@
-"""Models from whatever names one: the model set, files, folders, PyTorch modules, graphs."""
+"""Models from names: the model set, files, folders, PyTorch modules, graphs."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -26,16 +28,16 @@ or an exported program."""
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Model(OneLine):
-    """A model that was loaded.
+    """A loaded model.
 
     Attributes:
-        source: what the user named.
-        options: how it was built.
-        forward: the inference graph.
-        step: the training step, where one was asked for.
-        dtype: of the weights.
-        dtype_reason: why this dtype.
-        example: inputs with which a PyTorch module is exported.
+        source: What the user named.
+        options: Options with which it was built.
+        forward: Inference graph.
+        step: Training step, if requested.
+        dtype: Data type of the weights.
+        dtype_reason: Reason for this data type.
+        example: Inputs with which a PyTorch module is exported.
     """
 
     source: Any
@@ -48,7 +50,7 @@ class Model(OneLine):
 
     @property
     def graph(self) -> Graph:
-        """What is computed: the training step if there is one, else the forward pass."""
+        """The training step's graph if there is one, else the forward graph."""
         return self.step.graph if self.step is not None else self.forward
 
     @property
@@ -57,8 +59,17 @@ class Model(OneLine):
         return self.forward.name
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader could not honour, in sentences."""
+        if not isinstance(self.source, str | Path) or not _takes_sizes(self.source):
+            return ()
+        from lydite.models.huggingface import read_config
+
+        return read_config(str(self.source), part=self.options.part or "").notes
+
+    @property
     def label(self) -> str:
-        """What the user named, as a text."""
+        """Text of what the user named."""
         return str(self.source) if isinstance(self.source, str | Path) else self.name
 
     def headline(self) -> str:
@@ -83,15 +94,15 @@ def load(
     """Load a model.
 
     Args:
-        session: not used.
-        what: a name of the model set, an .onnx, .pbtxt or .json file, a config.json or its folder,
+        session: Not used.
+        what: A name of the model set, an .onnx, .pbtxt or .json file, a config.json or its folder,
             a PyTorch module, an exported program, or a `Graph`.
-        example: example inputs of a PyTorch module.
-        options: how it is built.
-        given: fields of `ModelOptions`, such as `batch` or `dtype`.
+        example: Example inputs of a PyTorch module.
+        options: Options of the model.
+        given: Fields of `ModelOptions`, such as `batch` or `dtype`.
 
     Raises:
-        InputError: an unknown name, a bad file, or an option that this model does not take.
+        InputError: the name is unknown, the file is invalid, or the model does not take an option.
     """
     del session
     return resolve(what, chosen(ModelOptions, options, given), example=example)
@@ -104,10 +115,10 @@ def resolve(
     *,
     example: tuple[Any, ...] | None = None,
 ) -> Model:
-    """A model, in the usual dtype of a device where none was asked for.
+    """The model, in the usual data type of a device unless one was requested.
 
     Raises:
-        InputError: as `load`.
+        InputError: as for `load`.
     """
     if isinstance(what, Model):
         merged = _merged(what.options, options)
@@ -129,14 +140,14 @@ def resolve(
 def unwrapped(
     model: ModelLike, options: ModelOptions
 ) -> tuple[ModelLike, ModelOptions, tuple[Any, ...] | None]:
-    """What a model was loaded from, its options with those given, and its example inputs."""
+    """The source of a model, its options merged with the given ones, and its example inputs."""
     if isinstance(model, Model):
         return model.source, _merged(model.options, options), model.example
     return model, options, None
 
 
 def _merged(loaded: ModelOptions, given: ModelOptions) -> ModelOptions:
-    """The options of a loaded model, with those of the verb in their place where given."""
+    """The options of a loaded model, overridden by those of the verb."""
     other = {
         f.name: getattr(given, f.name) for f in fields(given) if getattr(given, f.name) != f.default
     }
@@ -158,14 +169,15 @@ def _training_step(forward: Graph, options: ModelOptions) -> TrainingStep:
     )
 
 
-# The usual dtype.
+# the usual data type
 
 
 def usual_dtype(what: ModelLike, device: Device | None) -> tuple[str, str] | None:
-    """Default dtype of a model's weights, and why; None for files and graphs.
+    """Default data type of a model's weights, and the reason; None for files and graphs.
 
     Language models (those that are built in phases) are in bfloat16 where the device states a peak
-    for it, else in float16, else in float32. On a processor the default backend must run it too.
+    for it, else in float16, else in float32. On a processor the default backend must support it
+    too.
     """
     from lydite.graph.formats import is_model_file
 
@@ -179,7 +191,7 @@ def usual_dtype(what: ModelLike, device: Device | None) -> tuple[str, str] | Non
     elif not takes_phase(what):
         return "float32", "usual of models that are not language models"
     if device is None:
-        return "float32", "no device was named"
+        return "float32", "no device was given"
     for dtype in ("bfloat16", "float16"):
         if dtype in device.peak_flops and dtype in _runnable(device):
             return dtype, f"language model, and {device.name} states a peak for it"
@@ -187,9 +199,9 @@ def usual_dtype(what: ModelLike, device: Device | None) -> tuple[str, str] | Non
 
 
 def _runnable(device: Device) -> tuple[str, ...]:
-    """What can run there: on a processor, what its default backend computes in.
+    """Data types that can run there: on a processor, those of its default backend.
 
-    ONNX Runtime takes float16 on processors too, but computes it in float32.
+    ONNX Runtime accepts float16 on processors too, but computes it in float32.
     """
     if device.kind != "cpu":
         return ("bfloat16", "float16")
@@ -204,7 +216,7 @@ def _runnable(device: Device) -> tuple[str, ...]:
 
 
 def takes_phase(model: ModelLike) -> bool:
-    """Whether a model is built in phases: a language model of the set or of a config.json."""
+    """Whether a model is built in phases: a language model from the set or a config.json."""
     from lydite.errors import LyditeError
     from lydite.models import describe
 
@@ -223,7 +235,7 @@ def takes_phase(model: ModelLike) -> bool:
 
 
 def _float_of(graph: Graph) -> str:
-    """The dtype of most weights."""
+    """Data type of most weights."""
     floats = [graph.type_of(name).dtype for name in graph.parameters]
     return max(set(floats), key=floats.count) if floats else "float32"
 
@@ -232,7 +244,7 @@ def _file_reason(what: ModelLike) -> str:
     return "as the file has it" if isinstance(what, str | Path) else "as the model has it"
 
 
-# Building.
+# building
 
 
 def _forward(what: ModelLike, options: ModelOptions, example: tuple[Any, ...] | None) -> Graph:
@@ -279,7 +291,7 @@ def _named(name: str, options: ModelOptions) -> Graph:
 
 
 def _takes_sizes(name: Path | str) -> bool:
-    """Whether a file describes a network that is built like a model of the set."""
+    """Whether a file describes a network that takes sizes like a model of the set."""
     from lydite.graph.formats import READERS
 
     path = Path(name)
@@ -290,7 +302,9 @@ def _from_set(name: str, options: ModelOptions, usual: Mapping[str, str]) -> Gra
     from lydite.models import build_model, describe
     from lydite.models.info import FLOATS
 
-    for option in ("dim", "params"):
+    if Path(name).suffix in _SUFFIXES or "/" in name:
+        raise InputError("no such file", where=name)
+    for option in ("dim", "params", "value", "part"):
         if getattr(options, option):
             raise InputError(
                 f"--{option} is for files; '{name}' is a model of the set", hint="lydite models"
@@ -308,6 +322,10 @@ def _from_set(name: str, options: ModelOptions, usual: Mapping[str, str]) -> Gra
     return graph if dtype in FLOATS else _in_precision(graph, dtype)
 
 
+_SUFFIXES = (".onnx", ".json", ".pbtxt", ".pb", ".csv", ".cfg", ".yaml", ".pt2", ".pt", ".txt")
+"""Endings of names that are meant for files."""
+
+
 def _sizes(options: ModelOptions) -> dict[str, int | str | None]:
     return {
         "image_size": options.image_size,
@@ -318,11 +336,11 @@ def _sizes(options: ModelOptions) -> dict[str, int | str | None]:
 
 
 def _from_config(name: str, options: ModelOptions, usual: Mapping[str, str]) -> Graph:
-    """A Hugging Face config; other precisions than the plain floats are made by a pass."""
+    """Build from a Hugging Face config; precisions other than plain floats are made by a pass."""
     from lydite.models.huggingface import graph_from_config
     from lydite.models.info import FLOATS
 
-    for option in ("dim", "params", "image_size"):
+    for option in ("dim", "params", "image_size", "value"):
         if getattr(options, option):
             dashed = option.replace("_", "-")
             raise InputError(f"--{dashed} is not for a config.json", where=name)
@@ -334,6 +352,7 @@ def _from_config(name: str, options: ModelOptions, usual: Mapping[str, str]) -> 
         context=options.context,
         phase=options.phase or usual.get("phase"),
         dtype=options.dtype if plain else "float32",
+        part=options.part or "",
     )
     return graph if plain else _in_precision(graph, str(options.dtype))
 
@@ -343,18 +362,36 @@ def _from_file(name: str, options: ModelOptions) -> Graph:
 
     _refuse_sizes(options, name, "a file")
     graph = read_file(name, dims=_dims(options), params=options.params).renamed(Path(name).stem)
-    return _sized(graph, options)
+    return _sized(_with_values(graph, options), options)
+
+
+def _with_values(graph: Graph, options: ModelOptions) -> Graph:
+    """The graph with the inputs fixed that `--value` names."""
+    if not options.value:
+        return graph
+    from lydite.graph import with_values
+
+    return with_values(graph, dict(_value(text) for text in options.value))
+
+
+def _value(text: str) -> tuple[str, float]:
+    name, equals, number = text.rpartition("=")
+    with contextlib.suppress(ValueError):
+        if name and equals and math.isfinite(float(number)):
+            return name, float(number)
+    raise InputError(f"'{text}' gives no input a value", where="--value", allowed="NAME=NUMBER")
 
 
 def _adapted(graph: Graph, options: ModelOptions, where: str) -> Graph:
-    """A graph with symbolic sizes bound, another batch or another precision."""
+    """The graph with symbolic sizes bound, and another batch or precision."""
     from lydite.graph import bind_dims
 
     _refuse_sizes(options, where, "a graph")
     if options.params:
         raise InputError("--params is for files", where=where)
     dims = _dims(options)
-    return _sized(bind_dims(graph, dims) if dims else graph, options)
+    graph = bind_dims(graph, dims) if dims else graph
+    return _sized(_with_values(graph, options), options)
 
 
 def _sized(graph: Graph, options: ModelOptions) -> Graph:

@@ -1,12 +1,16 @@
-"""Measuring sessions and recorded runs, with every option checked."""
+"""Measuring sessions and recorded runs, with all options checked."""
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lydite.errors import BackendError, InputError, unknown_name
+import psutil
+
+from lydite.errors import BackendError, InputError, UnitError, unknown_name
 
 if TYPE_CHECKING:
     from lydite.hardware import Device
@@ -21,25 +25,21 @@ def check_clock(clock: str) -> None:
     """Check the name of a clock.
 
     Raises:
-        InputError: it is neither "wall" nor "process".
+        InputError: the clock is neither "wall" nor "process".
     """
     if clock not in CLOCKS:
         raise unknown_name("clock", clock, CLOCKS)
 
 
 def measured_device(device: str = "cpu") -> Device:
-    """The device that a backend's "cpu" or "cuda" is here.
-
-    Raises:
-        BackendError: no accelerator is visible.
-    """
+    """The device that a backend's "cpu" or "cuda" stands for on this machine."""
     from lydite.hardware import find_device
 
     return find_device("cpu" if device == "cpu" else accelerator_name(device))
 
 
 def device_of_backend(device: str) -> Device | None:
-    """`measured_device`; None where no such device is visible, which is refused later."""
+    """Like `measured_device`, but None if no such device is visible (which is refused later)."""
     try:
         return measured_device(device)
     except BackendError:
@@ -61,31 +61,30 @@ def make_measuring(
     memory: str | None = None,
     rounds: int = 15,
 ) -> Measuring:
-    """A measuring session.
+    """Create a measuring session.
 
     Args:
-        backend: name of the backend.
-        database: where rows go.
-        threads: threads inside an operator.
-        device: where the backend runs, "cpu" or "cuda".
-        cache: state of the weights before a call: "rotated", "hot" or "cold".
-        clock: "wall" or "process".
-        budget: seconds to spend on each thing measured.
-        seed: of weights, inputs and orders.
-        run: id of the run that the rows belong to.
-        timeout: longest silence of one operator, in seconds.
-        memory: most memory of the worker, such as "8 GiB".
-        rounds: most samples.
+        backend: Name of the backend.
+        database: Database that receives the rows.
+        threads: Number of threads per operator.
+        device: Device of the backend, "cpu" or "cuda".
+        cache: Cache state of the weights before a call: "rotated", "hot" or "cold".
+        clock: Clock: "wall" or "process".
+        budget: Seconds to spend on each measurement.
+        seed: Random seed of weights, inputs and orders.
+        run: Id of the run that the rows belong to.
+        timeout: Longest time in seconds without an answer of the worker.
+        memory: Maximum memory of the worker, such as "8 GiB".
+        rounds: Maximum number of samples.
 
     Raises:
-        InputError: an option out of range.
+        InputError: an option is out of range.
         BackendError: the backend cannot run here.
     """
     from lydite.backends import Settings, find_backend
     from lydite.hardware import physical_cores
     from lydite.measure import MeasuringSession as Measuring
     from lydite.measure import TimingPlan
-    from lydite.units import parse_quantity
 
     check_clock(clock)
     if cache not in CACHES:
@@ -120,15 +119,26 @@ def make_measuring(
         cache=cache,
         run=run,
         timeout_s=timeout,
-        memory_bytes=int(parse_quantity(memory, "B", where="--memory")) if memory else None,
+        memory_bytes=_bytes(memory) if memory else None,
     )
 
 
+def _bytes(memory: str) -> int:
+    """A size of memory, which must have a unit: 8 alone would be eight bytes."""
+    from lydite.units import parse_quantity
+
+    if memory.strip().replace(".", "", 1).isdigit():
+        raise UnitError(
+            f"'{memory}' has no unit", where="--memory", allowed=f"such as '{memory} GiB'"
+        )
+    return int(parse_quantity(memory, "B", where="--memory"))
+
+
 def accelerator_name(device: str) -> str:
-    """Name of the accelerator that this machine has, as its driver says it.
+    """Name of this machine's accelerator, as its driver reports it.
 
     Raises:
-        BackendError: none can be seen.
+        BackendError: no accelerator is visible.
     """
     from lydite.hardware.accelerators import accelerators
 
@@ -138,12 +148,37 @@ def accelerator_name(device: str) -> str:
     return found[0].name
 
 
+PROCESS = "process"
+"""Argument of a recorded run that tells which process it is."""
+
+
+def this_process() -> dict[str, Any]:
+    """Host, id and start time of this process."""
+    return _process(os.getpid())
+
+
+def _process(pid: int) -> dict[str, Any]:
+    started = psutil.Process(pid).create_time()
+    return {"host": socket.gethostname(), "pid": pid, "started_s": round(started, 2)}
+
+
+def was_killed(process: Any) -> bool:
+    """Whether a process of this host is gone; False for one of another host."""
+    if not isinstance(process, Mapping) or process.get("host") != socket.gethostname():
+        return False
+    try:
+        return _process(int(process["pid"])) != dict(process)
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return True
+
+
 @contextmanager
 def recorded_run(
     database: Database, command: str, arguments: Mapping[str, Any]
 ) -> Iterator[RecordedRun]:
-    """A run in the database: done with its result, or failed, or interrupted."""
-    run = RecordedRun(database.start_run(command, dict(arguments)))
+    """Record a run in the database: done with its result, failed, or interrupted."""
+    started = {**arguments, PROCESS: this_process()}
+    run = RecordedRun(database.start_run(command, started))
     try:
         yield run
     except KeyboardInterrupt:
@@ -156,7 +191,7 @@ def recorded_run(
 
 
 class RecordedRun:
-    """A run's id, and the result it will be saved with."""
+    """A run's id, and the result to save with it."""
 
     def __init__(self, identity: str) -> None:
         self.id = identity

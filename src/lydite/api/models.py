@@ -41,7 +41,7 @@ class ModelsResult(Result):
     """The model set.
 
     Attributes:
-        models: one row per model.
+        models: One row per model.
     """
 
     verb = "models"
@@ -59,7 +59,7 @@ class ModelsResult(Result):
         return models_text(self.models)
 
     def headline(self) -> str:
-        """How many there are."""
+        """Number of models."""
         return f"{len(self.models)} models"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -68,7 +68,7 @@ class ModelsResult(Result):
 
 
 def models(session: Session) -> ModelsResult:
-    """The model set: parameters, FLOPs and default input of each model."""
+    """List the model set: parameters, FLOPs and default input of each model."""
     from lydite.models import aliases, describe, figures
 
     del session

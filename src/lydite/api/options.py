@@ -1,7 +1,7 @@
 """Options of the verbs: each group is one frozen dataclass, for the command line and for Python.
 
-A field's help text, unit, limits and default are written here, once; `lydite.cli.options` makes
-options of the command line from them.
+A field's help text, unit, limits and default are stated once, here; `lydite.cli.options` derives
+the command line's options from them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from lydite.errors import InputError, unknown_name
 
 @dataclass(frozen=True)
 class Help:
-    """What the command line says of an option.
+    """Command-line help of an option.
 
     Attributes:
-        text: what it does, its unit and its default.
-        min, max: limits of a number.
-        flag: its spelling, where that is not the field's name; "--a/--no-a" for both ways.
-        aliases: other spellings.
+        text: What the option does, its unit and its default.
+        min, max: Limits of a number.
+        flag: Spelling, if it is not the field's name; "--a/--no-a" for a pair.
+        aliases: Other spellings.
     """
 
     text: str
@@ -34,33 +34,33 @@ class Help:
 
 @dataclass(frozen=True)
 class Options:
-    """Base of groups of options."""
+    """Base class of groups of options."""
 
 
 T = TypeVar("T", bound=Options)
 
 
-def chosen(kind: type[T], options: T | None, given: Mapping[str, object]) -> T:
-    """A group of options with what was given by name.
+def chosen(options_type: type[T], options: T | None, given: Mapping[str, object]) -> T:
+    """A group of options, overridden by keyword arguments.
 
     Raises:
-        InputError: no such option (with the nearest), or one out of its limits.
+        InputError: an option is unknown (the error suggests the nearest one) or out of its limits.
     """
-    names = [field.name for field in fields(kind)]
+    names = [field.name for field in fields(options_type)]
     for name in given:
         if name not in names:
             raise unknown_name("option", name, names)
     known: dict[str, Any] = dict(given)
-    made = replace(options if options is not None else kind(), **known)
+    made = replace(options if options is not None else options_type(), **known)
     check_limits(made)
     return made
 
 
 def check_limits(options: Options) -> None:
-    """Refuse numbers out of the limits that the fields state.
+    """Refuse numbers that are out of their fields' limits.
 
     Raises:
-        InputError: a number below its least or above its most.
+        InputError: a number is below its minimum or above its maximum.
     """
     for name, note in help_of(type(options)).items():
         value = getattr(options, name)
@@ -72,62 +72,74 @@ def check_limits(options: Options) -> None:
             raise InputError(f"{name} is {value}", allowed=allowed)
 
 
-def help_of(kind: type[Options]) -> dict[str, Help]:
-    """Each field's help, by name."""
+def help_of(options_type: type[Options]) -> dict[str, Help]:
+    """Help of each field, by name."""
     from typing import get_type_hints
 
-    hints = get_type_hints(kind, include_extras=True)
-    return {f.name: hints[f.name].__metadata__[0] for f in fields(kind)}
+    hints = get_type_hints(options_type, include_extras=True)
+    return {f.name: hints[f.name].__metadata__[0] for f in fields(options_type)}
 
 
 @dataclass(frozen=True)
 class ModelOptions(Options):
-    """How a model is built or read, and what is made of it.
+    """Options that say how a model is built or read, and what is made of it.
 
     Attributes:
-        batch: samples at once; None for 1, or what the file says.
-        image_size: height and width of images in pixels.
-        sequence: tokens of a sample; in the phase "decode" the new ones.
-        phase: of language models: "forward", "prefill" or "decode".
-        context: tokens that the KV cache holds already.
-        dtype: float32, float16, bfloat16, autocast-float16, autocast-bfloat16 or int8. None for
-            the usual one: bfloat16 for language models where the device states it, else float16,
-            else float32; float32 for all others; what the file says for files.
-        dim: sizes of a file's symbolic dimensions, as "NAME=SIZE" or by name.
-        params: file of the weights beside a SMAUG topology.
-        train: whether a training step is made: forward, loss, backward, update.
-        optimizer: of the training step: sgd, momentum, adagrad, adam, adamw, ...
-        loss: of the training step: cross_entropy, mean_square or sum.
-        recompute: number of segments whose activations are computed again in the backward pass.
+        batch: Number of samples in a batch; None for 1, or the file's.
+        image_size: Height and width of images in pixels.
+        sequence: Number of tokens per sample; in the phase "decode", of new tokens.
+        phase: Phase of a language model: "forward", "prefill" or "decode".
+        context: Number of tokens already in the KV cache.
+        dtype: float32, float16, bfloat16, autocast-float16, autocast-bfloat16 or int8. None for the
+            usual one: for language models bfloat16 if the device supports it, else float16, else
+            float32; for other models float32; for files the file's.
+        dim: Sizes of a file's symbolic dimensions, as "NAME=SIZE" or by name.
+        value: Numbers of inputs that hold a single one, as "NAME=NUMBER" or by name.
+        part: Part of a Hugging Face model of several: "text", "vision" or "audio".
+        params: File with the weights of a SMAUG topology.
+        train: Whether to build a training step: forward, loss, backward, update.
+        optimizer: Optimizer of the training step: sgd, momentum, adagrad, adam, adamw, ...
+        loss: Loss of the training step: cross_entropy, mean_square or sum.
+        recompute: Number of segments whose activations are recomputed in the backward pass.
     """
 
-    batch: Annotated[int | None, Help("Samples in a batch; default: 1.", min=1)] = None
+    batch: Annotated[int | None, Help("Number of samples in a batch; default: 1.", min=1)] = None
     image_size: Annotated[
         int | None, Help("Height and width of images in pixels; default: the model's.", min=1)
     ] = None
     sequence: Annotated[
-        int | None, Help("Tokens of a sample (new ones in decode); default: the model's.", min=1)
+        int | None,
+        Help("Number of tokens per sample (in decode: new ones); default: the model's.", min=1),
     ] = None
     phase: Annotated[str | None, Help("Phase of a language model: forward, prefill or decode.")] = (
         None
     )
     context: Annotated[
-        int | None, Help("Tokens already in the KV cache; default: the model's.", min=0)
+        int | None, Help("Number of tokens already in the KV cache; default: the model's.", min=0)
     ] = None
     dtype: Annotated[
         str | None,
         Help(
-            "float32, float16, bfloat16, autocast-float16, autocast-bfloat16 or int8; default: "
-            "for language models bfloat16 where the device has it, else float16; else float32.",
+            "Data type: float32, float16, bfloat16, autocast-float16, autocast-bfloat16 or int8; "
+            "default: for language models bfloat16 if the device has it, else float16; else "
+            "float32.",
             aliases=("--precision",),
         ),
     ] = None
     dim: Annotated[
         tuple[str, ...],
-        Help("Size of a symbolic dimension of a file, as NAME=SIZE (repeatable)."),
+        Help("Size of a symbolic dimension in the file, as NAME=SIZE (repeatable)."),
     ] = ()
-    params: Annotated[Path | None, Help("File of weights that belongs to a SMAUG topology.")] = None
-    train: Annotated[bool, Help("Make a training step: forward, loss, backward, update.")] = False
+    value: Annotated[
+        tuple[str, ...],
+        Help("Value of an input that holds one number, as NAME=NUMBER (repeatable)."),
+    ] = ()
+    part: Annotated[
+        str | None,
+        Help("Part of a Hugging Face model that has several: text, vision or audio."),
+    ] = None
+    params: Annotated[Path | None, Help("File with the weights of a SMAUG topology.")] = None
+    train: Annotated[bool, Help("Build a training step: forward, loss, backward, update.")] = False
     optimizer: Annotated[
         str | None, Help("Optimizer of a training step: sgd, momentum, adagrad, adam, adamw, ...")
     ] = None
@@ -140,7 +152,9 @@ class ModelOptions(Options):
     ] = None
 
     def __post_init__(self) -> None:
-        sizes = self.dim
-        if isinstance(sizes, Mapping):
-            sizes = tuple(f"{name}={size}" for name, size in sizes.items())
-        object.__setattr__(self, "dim", (sizes,) if isinstance(sizes, str) else tuple(sizes))
+        for option in ("dim", "value"):
+            given = getattr(self, option)
+            if isinstance(given, Mapping):
+                given = tuple(f"{name}={number}" for name, number in given.items())
+            given = (given,) if isinstance(given, str) else tuple(given)
+            object.__setattr__(self, option, given)

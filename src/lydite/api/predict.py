@@ -25,7 +25,7 @@ CONFIDENCE = 0.9
 
 
 class CoverageDocument(TypedDict):
-    """Coverage of a prediction: how much of it comes from which source."""
+    """Coverage of a prediction: the share that comes from each source."""
 
     node_coverage: float
     type_coverage: float
@@ -49,7 +49,7 @@ class OperatorTime(TypedDict):
 
 
 class PredictDocument(TypedDict):
-    """A prediction; low_s and high_s bound an interval that holds the truth with `confidence`."""
+    """A prediction; low_s and high_s bound the interval at the probability `confidence`."""
 
     model: str
     device: str
@@ -64,6 +64,9 @@ class PredictDocument(TypedDict):
     confidence: float
     complete: bool
     call_s: float | None
+    needed_bytes: float | None
+    device_bytes: float
+    fits: bool | None
     coverage: CoverageDocument
     ops: list[OperatorTime]
 
@@ -73,10 +76,10 @@ class PredictResult(Result):
     """A model's predicted time.
 
     Attributes:
-        model: as it was predicted.
-        prediction: the estimates, operator by operator.
-        threads: threads inside an operator.
-        runtime: name of the runtime that was asked for; None for the usual fusions.
+        model: Model that was predicted.
+        prediction: Estimates, operator by operator.
+        threads: Number of threads per operator.
+        runtime: Name of the requested runtime; None for the usual fusions.
     """
 
     verb = "predict"
@@ -89,7 +92,7 @@ class PredictResult(Result):
 
     @property
     def seconds(self) -> float:
-        """Predicted time; a lower bound while an operator is unknown."""
+        """Predicted time in seconds; a lower bound if an operator is unknown."""
         return self.prediction.total.seconds
 
     @property
@@ -104,35 +107,60 @@ class PredictResult(Result):
 
     @property
     def source(self) -> str:
-        """Where the estimates come from: "measured", ..., or "mixed"."""
+        """Source of the estimates: "measured", ..., or "mixed"."""
         found = list(self.prediction.coverage.seconds)
         return found[0] if len(found) == 1 else "mixed" if found else "unknown"
 
     @property
     def device(self) -> Device:
-        """Where."""
+        """Device of the prediction."""
         return self.prediction.device
 
     @property
     def coverage(self) -> Coverage:
-        """How much of the time rests on what."""
+        """Shares of the time by source."""
         return self.prediction.coverage
 
     @property
     def complete(self) -> bool:
-        """Whether every operator has a time."""
+        """Whether every operator has an estimate."""
         return self.prediction.complete
 
     @property
+    def needed_bytes(self) -> float | None:
+        """Memory that the model needs at most at once, in bytes; None where sizes are not known."""
+        from lydite.errors import GraphError
+        from lydite.graph.training import memory_of
+
+        step = self.model.step
+        try:
+            return memory_of(step if step is not None else self.model.graph).peak_bytes
+        except GraphError:
+            return float(self.model.forward.parameter_bytes) or None
+
+    @property
+    def memory_note(self) -> str:
+        """That the model does not fit into the device's memory; "" where it does."""
+        from lydite.units import format_bytes
+
+        needed, there = self.needed_bytes, self.device.memory_bytes
+        if needed is None or needed <= there:
+            return ""
+        return (
+            f"does not fit: needs {format_bytes(needed)}, {self.device.name} has "
+            f"{format_bytes(there)}; the time is that of a device with as much memory"
+        )
+
+    @property
     def dtype_note(self) -> str:
-        """Why a language model has its dtype; "" for others."""
+        """Reason for a language model's data type; "" for other models."""
         if not takes_phase(self.model):
             return ""
         return f"weights in {self.model.dtype}: {self.model.dtype_reason}"
 
     def document(self) -> PredictDocument:
         """The total and all operators."""
-        call = self.prediction.call
+        call, needed = self.prediction.call, self.needed_bytes
         return {
             "model": self.prediction.model,
             "device": self.device.name,
@@ -147,6 +175,9 @@ class PredictResult(Result):
             "confidence": CONFIDENCE,
             "complete": self.complete,
             "call_s": call.seconds if call else None,
+            "needed_bytes": needed,
+            "device_bytes": self.device.memory_bytes,
+            "fits": None if needed is None else needed <= self.device.memory_bytes,
             "coverage": coverage_document(self.coverage),
             "ops": _operators(self.prediction),
         }
@@ -155,16 +186,18 @@ class PredictResult(Result):
         """Text with a table of operator types, or of all operators."""
         from lydite.report.text.predict import predict_text
 
-        return predict_text(self.prediction, ops=ops, note=self.dtype_note)
+        notes = [self.dtype_note, *(f"note: {note}" for note in self.model.notes)]
+        note = "\n".join(filter(None, notes))
+        return predict_text(self.prediction, ops=ops, note=note, first=self.memory_note)
 
     def headline(self) -> str:
-        """The total and its bounds."""
+        """Total time and its bounds."""
         from lydite.report.text.predict import headline
 
         return headline(self.prediction)
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row an operator."""
+        """One row per operator."""
         return _operators(self.prediction)
 
 
@@ -211,31 +244,32 @@ def predict(
 ) -> PredictResult:
     """Predict a model's time from its operators.
 
-    On a processor the graph is what the backend runs here, fused and laid out. For another device
-    it is fused as the runtime does it (see `lydite.estimate.runtimes`), or, with the backend
-    "torch", what eager PyTorch runs.
+    For this machine's processor the graph is lowered by the backend, with its fusions and layouts.
+    For another device it is fused as the runtime does (see `lydite.estimate.runtimes`), or, with
+    the backend "torch", as eager PyTorch runs it.
 
     Args:
-        session: its database holds what was measured.
-        model: see `load`.
-        on: device: "cpu", a name of the catalog, a .yaml file, or a `Device`.
-        backend: whose measurements count, and who says what a processor really runs.
-        threads: threads inside an operator, on a processor.
-        clock: clock of the measurements: "wall" or "process".
-        runtime: a name of `lydite.estimate.runtimes.RUNTIMES`; None for the usual fusions.
-        strict: whether an operator without an estimate is an error.
-        options: how the model is built.
-        given: fields of `ModelOptions`, such as `batch`.
+        session: Session whose database holds the measurements.
+        model: Model to predict; see `load`.
+        on: Device: "cpu", a catalog name, a .yaml file, or a `Device`.
+        backend: Backend of the measurements, which also lowers the graph for a processor.
+        threads: Number of threads per operator, on a processor.
+        clock: Clock of the measurements: "wall" or "process".
+        runtime: Name in `lydite.estimate.runtimes.RUNTIMES`; None for the usual fusions.
+        strict: Whether an operator without an estimate is an error.
+        options: Options of the model.
+        given: Fields of `ModelOptions`, such as `batch`.
 
     Raises:
-        InputError: an unknown device, clock or runtime, a bad model, or, if strict, an operator
-            without an estimate.
+        InputError: the device, clock or runtime is unknown, the model is invalid or, if strict, an
+            operator has no estimate.
     """
     from lydite.backends import Settings, find_backend
     from lydite.backends.lowered import lowered
-    from lydite.estimate import Rows
+    from lydite.estimate import Rows, by_digest
     from lydite.estimate import predict as estimate_all
     from lydite.estimate.runtimes import Launched, find_runtime, fuse_for_runtime
+    from lydite.graph import spans_of
 
     wanted = chosen(ModelOptions, options, given)
     check_clock(clock)
@@ -255,7 +289,9 @@ def predict(
             graph = lowered(find_backend(backend), made.graph, Settings(seed=session.seed))
         else:
             graph = fuse_for_runtime(made.graph, chosen_runtime)
-        estimator, call = chain_for(sources, device, Rows(backend, threads, clock))
+        spans = by_digest(spans_of(graph)) if device.kind == "cpu" else {}
+        rows = Rows(backend, threads, clock, spans=spans)
+        estimator, call = chain_for(sources, device, rows)
         if chosen_runtime is not None:
             estimator = Launched(estimator, chosen_runtime)
         prediction = estimate_all(graph, device, estimator, call)

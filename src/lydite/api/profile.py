@@ -1,4 +1,4 @@
-"""`profile`: measure every distinct operator that the backend really runs."""
+"""`profile`: measure every distinct operator that the backend runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FailedOperator(TypedDict):
 
 
 class ModelProfile(TypedDict):
-    """What was measured of a model; `reused` operators were in the database already."""
+    """Measurements of a model; `reused` operators were already in the database."""
 
     model: str
     dtype: str
@@ -44,7 +44,7 @@ class ModelProfile(TypedDict):
 
 
 class ProfileDocument(TypedDict):
-    """What was measured of each model."""
+    """Measurements of each model."""
 
     device: str
     backend: str
@@ -53,12 +53,12 @@ class ProfileDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProfileResult(Result):
-    """What was measured.
+    """Outcome of a profile.
 
     Attributes:
-        device: where, as the rows of the database name it.
-        backend: who ran the operators.
-        models: one row per model.
+        device: Name of the device, as in the database.
+        backend: Name of the backend that ran the operators.
+        models: One row per model.
     """
 
     verb = "profile"
@@ -78,7 +78,7 @@ class ProfileResult(Result):
         return profile_text(self.models)
 
     def headline(self) -> str:
-        """How many operators were measured, where."""
+        """Number of operators measured, and the device."""
         measured = sum(row["measured"] for row in self.models)
         reused = sum(row["reused"] for row in self.models)
         return f"{measured} operators measured on {self.device}, {reused} known before"
@@ -105,26 +105,26 @@ def profile(
     options: ModelOptions | None = None,
     **given: Unpack[ModelKeywords],
 ) -> ProfileResult:
-    """Measure operators into the session's database; what is known is not measured again.
+    """Measure operators and store them in the session's database; known ones are not repeated.
 
     Args:
-        session: its database takes the rows.
-        models: one model or several; see `load`.
-        backend: who runs the operators.
-        threads: threads inside an operator.
-        device: where the backend runs: "cpu" or "cuda".
-        cache: weights before a call: "rotated" (as in a net), "hot" or "cold".
-        clock: "wall" or "process".
-        budget: seconds to spend on each operator.
-        in_graph: whether the backend's own times of whole runs are kept as well.
-        again: whether known operators are measured again.
-        timeout: longest silence of one operator, in seconds.
-        memory: most memory of the measuring process, such as "8 GiB".
-        options: how the models are built.
-        given: fields of `ModelOptions`.
+        session: Session whose database receives the rows.
+        models: One model or several; see `load`.
+        backend: Backend that runs the operators.
+        threads: Number of threads per operator.
+        device: Device of the backend: "cpu" or "cuda".
+        cache: Cache state of weights before a call: "rotated" (as in a network), "hot" or "cold".
+        clock: Clock: "wall" or "process".
+        budget: Seconds to spend on each operator.
+        in_graph: Whether to keep the backend's own times of whole runs as well.
+        again: Whether to measure known operators again.
+        timeout: Longest time in seconds without an answer of the measuring process.
+        memory: Maximum memory of the measuring process, such as "8 GiB".
+        options: Options of the models.
+        given: Fields of `ModelOptions`.
 
     Raises:
-        InputError: a bad model, or an option out of range.
+        InputError: a model is invalid, or an option is out of range.
         BackendError: the backend cannot run here.
     """
     from lydite.measure import profile as measure_all

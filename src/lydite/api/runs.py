@@ -1,4 +1,4 @@
-"""`runs`: what was run, and how it ended."""
+"""`runs`: recorded runs and how they ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
 
-from lydite.errors import unknown_name
+from lydite.api.measuring import PROCESS, was_killed
+from lydite.errors import InputError, unknown_name
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RunRow(TypedDict):
-    """One run; `result` is the document that it ended with."""
+    """One run; `result` is its final document."""
 
     id: str
     command: str
@@ -38,7 +39,7 @@ class RunsResult(Result):
     """Runs of a database, newest first.
 
     Attributes:
-        runs: one row per run.
+        runs: One row per run.
     """
 
     verb = "runs"
@@ -46,7 +47,7 @@ class RunsResult(Result):
     runs: tuple[RunRow, ...]
 
     def document(self) -> RunsDocument:
-        """All of them with their results."""
+        """All runs with their results."""
         return {"runs": list(self.runs)}
 
     def summary(self) -> str:
@@ -56,7 +57,7 @@ class RunsResult(Result):
         return runs_text(self.runs)
 
     def headline(self) -> str:
-        """How many."""
+        """Number of runs."""
         return f"{len(self.runs)} runs"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -69,7 +70,7 @@ class RunResult(Result):
     """One run.
 
     Attributes:
-        run: its row.
+        run: Row of the run.
     """
 
     verb = "run"
@@ -89,27 +90,27 @@ class RunResult(Result):
         return f"{self.run['id'][:8]}: {self.run['command']}, {self.run['status']}"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """The one row."""
+        """A single row."""
         return [self.run]
 
 
 def runs(session: Session, *, limit: int | None = 20) -> RunsResult:
-    """The newest runs of the session's database.
+    """List the newest runs of the session's database.
 
     Args:
-        session: its database is read.
-        limit: most runs; None for all.
+        session: Session whose database is read.
+        limit: Maximum number of runs; None for all.
     """
-    with session.database() as database:
+    with session.database(existing=True) as database:
         found = database.runs(limit)
     rows: list[Any] = [
         {
             "id": run.id,
             "command": run.command,
-            "arguments": dict(run.arguments),
+            "arguments": {k: v for k, v in run.arguments.items() if k != PROCESS},
             "started_at": run.started_at,
             "finished_at": run.finished_at,
-            "status": run.status,
+            "status": _status(run.status, run.arguments),
             "result": run.result,
         }
         for run in found
@@ -117,18 +118,27 @@ def runs(session: Session, *, limit: int | None = 20) -> RunsResult:
     return RunsResult(tuple(rows))
 
 
+def _status(status: str, arguments: Mapping[str, Any]) -> str:
+    """As recorded; a run whose process is gone was killed before it could say so."""
+    killed = status == "running" and was_killed(arguments.get(PROCESS))
+    return "killed" if killed else status
+
+
 def run(session: Session, identity: str) -> RunResult:
-    """One run of the session's database.
+    """Show one run of the session's database.
 
     Args:
-        session: its database is read.
-        identity: the run's id, or how it begins.
+        session: Session whose database is read.
+        identity: Id of the run, or a prefix of it.
 
     Raises:
-        InputError: there is no such run.
+        InputError: no run has this id, or several begin with it.
     """
     every = runs(session, limit=None).runs
-    for row in every:
-        if str(row["id"]).startswith(identity):
-            return RunResult(row)
+    matches = [row for row in every if str(row["id"]).startswith(identity)]
+    if len(matches) > 1:
+        shown = ", ".join(str(row["id"])[:12] for row in matches[:8])
+        raise InputError(f"'{identity}' begins {len(matches)} runs", allowed=shown)
+    if matches:
+        return RunResult(matches[0])
     raise unknown_name("run", identity, [str(row["id"])[:8] for row in every])

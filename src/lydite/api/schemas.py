@@ -2,8 +2,8 @@
 
     python -m lydite.api.schemas docs/schema
 
-Each verb's document is written once, as a typed dictionary beside the verb; keys of older releases
-are added to it as deprecated.
+Each verb's document is defined once, as a typed dictionary beside the verb; keys of older releases
+are added as deprecated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def result_types() -> dict[str, type[Result]]:
-    """The class of each verb's result, by the name in its schema."""
+    """Result class of each verb, by the name in its schema."""
     for name in OWN_VERBS:
         VERBS.find(name)
     return {
@@ -34,35 +34,35 @@ def result_types() -> dict[str, type[Result]]:
     }
 
 
-def schema_of(kind: type[Result]) -> dict[str, Any]:
-    """The schema of a result's document, with `schema` and the deprecated keys."""
-    form = get_type_hints(kind.document)["return"]
+def schema_of(result_type: type[Result]) -> dict[str, Any]:
+    """Schema of a result's document, with the key `schema` and the deprecated keys."""
+    form = get_type_hints(result_type.document)["return"]
     schema = TypeAdapter(form).json_schema()
     _close(schema)
     for definition in schema.get("$defs", {}).values():
         _close(definition)
-    properties = {"schema": {"const": f"lydite/{kind.verb}/1"}, **schema["properties"]}
+    properties = {"schema": {"const": f"lydite/{result_type.verb}/1"}, **schema["properties"]}
     schema["properties"] = properties
     schema["required"] = ["schema", *schema["required"]]
-    for old, new in kind.deprecated.items():
+    for old, new in result_type.deprecated.items():
         _deprecate(schema, old.split("."), new.rpartition(".")[2])
-    if kind.deprecated:
+    if result_type.deprecated:
         properties["deprecated"] = {
             "type": "object",
             "description": "Keys of older releases, with those that replace them.",
             "additionalProperties": {"type": "string"},
         }
-    return {"$schema": DIALECT, "$id": f"lydite/{kind.verb}/1", **schema}
+    return {"$schema": DIALECT, "$id": f"lydite/{result_type.verb}/1", **schema}
 
 
 def _close(schema: dict[str, Any]) -> None:
-    """No other keys than those that are stated."""
+    """Forbid keys that the schema does not state."""
     if "properties" in schema:
         schema["additionalProperties"] = False
 
 
 def _deprecate(root: dict[str, Any], old: Sequence[str], new: str) -> None:
-    """Add a key of an older release to the object that holds the new one."""
+    """Add a key of an older release to the object that holds the new key."""
     place = root
     for part in old[:-1]:
         reference = place["properties"][part.removesuffix("[]")]["items"]["$ref"]
@@ -71,7 +71,7 @@ def _deprecate(root: dict[str, Any], old: Sequence[str], new: str) -> None:
 
 
 def file_schemas() -> dict[str, Mapping[str, Any]]:
-    """The schemas of the YAML files: devices, clusters, chips."""
+    """Schemas of the YAML files: devices, clusters, chips."""
     from lydite.hardware.chip import chip_json_schema
     from lydite.hardware.cluster import json_schema
     from lydite.hardware.spec import DeviceSpec
@@ -84,7 +84,7 @@ def file_schemas() -> dict[str, Mapping[str, Any]]:
 
 
 def all_schemas() -> dict[str, str]:
-    """The text of each file in docs/schema, by its name."""
+    """Text of each file in docs/schema, by name."""
     documents = {verb: schema_of(kind) for verb, kind in result_types().items()}
     files = {name: {"$schema": DIALECT, **schema} for name, schema in file_schemas().items()}
     return {
@@ -94,7 +94,7 @@ def all_schemas() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write all schemas into the folder that is named."""
+    """Write all schemas into the given folder."""
     folder = Path(sys.argv[1])
     for name, text in all_schemas().items():
         write_atomic(folder / name, text)

@@ -1,4 +1,4 @@
-"""`search`: the best plans of a training step on a cluster."""
+"""`search`: find the fastest plans of a training step on a cluster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class SearchDocument(TypedDict):
-    """Plans that are possible, those that fit in memory, and the fastest of these."""
+    """Numbers of possible plans and of those that fit in memory, and the fastest of these."""
 
     considered: int
     fitting: int
@@ -33,12 +33,12 @@ class SearchDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SearchResult(Result):
-    """The best plans, fastest first.
+    """The fastest plans of a training step.
 
     Attributes:
-        found: what the search saw.
-        model: what a rank of the last plan was built from.
-        samples: of a step, over all replicas.
+        found: Outcome of the search.
+        model: Model of a rank of the last plan.
+        samples: Number of samples per step, over all replicas.
     """
 
     verb = "search"
@@ -68,13 +68,13 @@ class SearchResult(Result):
         return search_text(self.found)
 
     def headline(self) -> str:
-        """The best plan's time, and how many plans there are."""
+        """Time of the best plan, and number of plans."""
         from lydite.units import format_seconds
 
         best = self.found.best[0]
         return (
-            f"{best.model} on {best.cluster.name}: {format_seconds(best.seconds)} a step at best; "
-            f"{self.found.considered} plans, {self.found.fitting} of them fit in memory"
+            f"{best.model} on {best.cluster.name}: {format_seconds(best.seconds)} per step at "
+            f"best; {self.found.considered} plans, {self.found.fitting} of them fit in memory"
         )
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -99,17 +99,17 @@ def search(
     plan: PlanOptions | None = None,
     **given: Unpack[StepKeywords],
 ) -> SearchResult:
-    """Search the plans of a training step: all that divide, the best of them simulated.
+    """Search for the fastest plan of a training step among all that divide the ranks evenly.
 
     Args:
-        session: its database holds what was measured of operators and collectives.
-        model: see `load`.
-        options, cluster, plan: groups of options.
-        given: fields of `ModelOptions` and `ClusterOptions`, and `batch`: samples of a step over
-            all replicas; two a device without one.
+        session: Session whose database holds measurements of operators and collectives.
+        model: Model to train; see `load`.
+        options, cluster, plan: Groups of options.
+        given: Fields of `ModelOptions` and `ClusterOptions`, and `batch`: number of samples per
+            step over all replicas; two per device by default.
 
     Raises:
-        InputError: an unknown model or cluster, or no plan that fits.
+        InputError: the model or cluster is unknown, or no plan fits.
     """
     from lydite.cluster.constants import with_curves
     from lydite.cluster.search import search as search_plans
@@ -130,7 +130,7 @@ def search(
         return built[0].graph
 
     rows = Rows("torch", 1, "wall")
-    with session.database() as database, session.bar("search") as progress:
+    with session.database(optional=True) as database, session.bar("search") as progress:
         estimator, _ = chain_for([database], found_cluster.device, rows, constants.achieved)
         found = search_plans(
             build,

@@ -1,12 +1,12 @@
-"""`Session`: the verbs of Lydite with one database, one seed and one way to show progress.
+"""`Session`: the verbs of Lydite with a database, a seed and a progress display.
 
-Each verb is a function of its own file whose first argument is the session; it becomes a method
-here, and a function of the package `lydite` with the default session. It is imported when it is
-first called.
+Each verb is a function in its own file whose first argument is the session. It is a method here,
+and a function of the package `lydite` with the default session; it is imported on first use.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -31,7 +31,7 @@ def _silent(_done: int, _total: int, _next: str) -> None:
 
 
 class _Verb:
-    """A method that is imported when it is first used."""
+    """A method that is imported on first use."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -43,16 +43,16 @@ class _Verb:
 
 
 class Session:
-    """The verbs with a database and a seed.
+    """Verbs with a database and a seed.
 
         with Session(db="postgresql://...", seed=7) as session:
             session.predict("resnet50", on="h100")
 
     Args:
-        db: a file or a postgresql:// URL; None for `$LYDITE_DB`, else the user's own.
-        seed: of weights, inputs and orders.
-        progress: makes a progress bar from a label; True for bars on standard error; None for
-            none.
+        db: File or postgresql:// URL of the database; None for `$LYDITE_DB`, else the user's own.
+        seed: Random seed of weights, inputs and orders.
+        progress: Function that makes a progress bar from a label; True for bars on standard error;
+            None for no progress.
     """
 
     if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Session:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """A verb of another package."""
+            """A verb that another package adds."""
             if name.startswith("_") or name not in VERBS:
                 raise AttributeError(f"Session has no verb '{name}'")
             return MethodType(VERBS.find(name), self)
@@ -119,10 +119,34 @@ class Session:
         return f"<Session db {self.db or 'default'}, seed {self.seed}>"
 
     @contextmanager
-    def database(self, *, read_only: bool = False) -> Iterator[Database]:
-        """The database: open within the block, or until the session's own block ends."""
+    def database(
+        self, *, read_only: bool = False, existing: bool = False, optional: bool = False
+    ) -> Iterator[Database]:
+        """The database, open within the block or until the session is closed.
+
+        Args:
+            read_only: Whether to refuse every change.
+            existing: Whether a file that the user named has to be there.
+            optional: Whether an empty database in memory will do where the usual one cannot be
+                opened, as in a container whose home is read-only; says so once.
+
+        Raises:
+            InputError: with `existing`, the file is not there.
+            StoreError: it cannot be opened.
+        """
+        from lydite.errors import InputError, StoreError
         from lydite.store import Database
 
+        if existing and self.db and "://" not in self.db and not Path(self.db).exists():
+            raise InputError("no such database", where=self.db, hint="lydite db stats --db FILE")
+        if optional and self._kept is None and self.db is None:
+            try:
+                Database.open().close()
+            except (StoreError, OSError) as error:
+                _say_without(str(error))
+                with Database.in_memory() as database:
+                    yield database
+                return
         if self._kept is not None:
             yield self._kept
         elif self._keeps and not read_only:
@@ -133,12 +157,20 @@ class Session:
                 yield database
 
     def bar(self, label: str) -> AbstractContextManager[Progress]:
-        """A progress bar for a verb that takes its time."""
+        """A progress bar with a label."""
         if self._progress is True:
             from lydite.report.progress import progress_bar
 
             return progress_bar(label)
         return self._progress(label) if self._progress else nullcontext(_silent)
+
+
+@cache
+def _say_without(reason: str) -> None:
+    print(
+        f"goes on without the database of measurements ({reason}); LYDITE_DB names another",
+        file=sys.stderr,
+    )
 
 
 for _name in OWN_VERBS:
@@ -147,5 +179,5 @@ for _name in OWN_VERBS:
 
 @cache
 def default() -> Session:
-    """The session of the functions of the package `lydite`."""
+    """The session behind the functions of the package `lydite`."""
     return Session()

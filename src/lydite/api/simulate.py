@@ -1,4 +1,4 @@
-"""`simulate`: a training or inference step of a model on a cluster."""
+"""`simulate`: simulate a training or inference step of a model on a cluster."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from lydite.graph import Graph
 
 PLAN_DECIDES = ("batch", "recompute")
-"""Options of a model that the plan of a step has in its own way."""
+"""Options of a model that the plan of a step replaces."""
 USUAL_LENGTH = 4096
 
 
 class CollectiveGroup(TypedDict):
-    """Who exchanges what, and which collectives were measured."""
+    """Ranks that exchange data, and which of their collectives were measured."""
 
     ranks: int
     hosts: int
@@ -38,7 +38,7 @@ class CollectiveGroup(TypedDict):
 
 
 class StepDocument(TypedDict):
-    """A step; low_s and high_s are the bounds of the operators' estimates."""
+    """A step; low_s and high_s follow from the bounds of the operators' estimates."""
 
     model: str
     cluster: str
@@ -78,7 +78,7 @@ class StepDocument(TypedDict):
 
 
 class SimulateDocument(StepDocument):
-    """A step with what ten per cent more of each resource saves, and goodput, where asked for."""
+    """A step with its sensitivity and goodput, if requested."""
 
     ten_percent_more_saves: dict[str, float] | None
     goodput: dict[str, Any] | None
@@ -89,12 +89,12 @@ class SimulateResult(Result):
     """A simulated step.
 
     Attributes:
-        model: what one rank was built from.
-        step: time, memory, timeline and all.
-        sequence: tokens of a sample; None where samples have none.
-        runtime: name of the runtime that was asked for.
-        saves: by resource, the share of the step that ten per cent more of it saves.
-        goodput: what failures leave of the job.
+        model: Model of one rank.
+        step: Result of the simulation.
+        sequence: Number of tokens per sample; None if samples have no tokens.
+        runtime: Name of the requested runtime.
+        saves: Share of the step saved by 10 % more of each resource, by resource.
+        goodput: Goodput of the job under failures.
     """
 
     verb = "simulate"
@@ -109,7 +109,7 @@ class SimulateResult(Result):
 
     @property
     def seconds(self) -> float:
-        """Time of the step."""
+        """Time of the step in seconds."""
         return self.step.seconds
 
     @property
@@ -124,17 +124,17 @@ class SimulateResult(Result):
 
     @property
     def critical_path(self) -> dict[str, float]:
-        """Seconds by category along the critical path: what would have to be faster."""
+        """Seconds by category along the critical path."""
         return self.step.critical_s
 
     @property
     def fits(self) -> bool:
-        """Whether every rank has enough memory."""
+        """Whether the memory of every rank suffices."""
         return self.step.fits
 
     @property
     def misfit(self) -> str:
-        """What has no room, and what would help; "" where everything fits."""
+        """What does not fit in memory, and what would help; "" if everything fits."""
         from lydite.cluster import fitting
 
         return fitting(self.step)
@@ -150,7 +150,7 @@ class SimulateResult(Result):
         }
 
     def summary(self) -> str:
-        """Time and throughput, where the time goes, memory, cost, goodput, sensitivity."""
+        """Time, throughput, breakdown, memory, cost, goodput and sensitivity."""
         from lydite.cluster.goodput import goodput_lines
         from lydite.report.text.step import savings_text, step_text
 
@@ -162,14 +162,14 @@ class SimulateResult(Result):
         return "\n".join(parts)
 
     def headline(self) -> str:
-        """The time and its bounds."""
+        """Time of the step and its bounds."""
         from lydite.report.text.step import headline
 
         return headline(self.step)
 
     @property
     def dtype_note(self) -> str:
-        """Why a language model has its dtype; "" for others."""
+        """Reason for a language model's data type; "" for other models."""
         return self.model.dtype_reason if takes_phase(self.model) else ""
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -193,7 +193,7 @@ class SimulateResult(Result):
 
 
 def step_document(result: StepResult, model: Model, sequence: int | None) -> StepDocument:
-    """The whole step, units in the keys."""
+    """The whole step, with units in the keys."""
     plan = result.plan
     return {
         "model": result.model,
@@ -261,21 +261,22 @@ def simulate(
     """Simulate a training (`train=True`) or inference step on a cluster.
 
     Args:
-        session: its database holds what was measured of operators and collectives.
-        model: see `load`.
-        runtime: a name of `lydite.estimate.runtimes.RUNTIMES`; None for the usual one.
-        sensitivity: whether to tell what ten per cent more of each resource saves.
-        unfolded: whether every kernel and message of every rank is played.
-        network: "closed" for collectives in closed form, "links" for messages that share the
-            cluster's links with those of other collectives.
-        strict: whether a step that does not fit in memory is an error.
-        options, cluster, plan, failures: groups of options.
-        given: fields of `ModelOptions`, `ClusterOptions`, `PlanOptions` and `FailureOptions`, such
-            as `train=True, on="dgx-h100 x 128", tp=8`. `batch` is the plan's: samples of a step
-            over all replicas.
+        session: Session whose database holds measurements of operators and collectives.
+        model: Model to run; see `load`.
+        runtime: Name in `lydite.estimate.runtimes.RUNTIMES`; None for the usual one.
+        sensitivity: Whether to compute the share that 10 % more of each resource saves.
+        unfolded: Whether to simulate every kernel and message of every rank.
+        network: "closed" for collectives in closed form, "links" to simulate messages that share
+            the cluster's links.
+        strict: Whether a step that does not fit in memory is an error.
+        options, cluster, plan, failures: Groups of options.
+        given: Fields of `ModelOptions`, `ClusterOptions`, `PlanOptions` and `FailureOptions`, such
+            as `train=True, on="dgx-h100 x 128", tp=8`. `batch` is the plan's: number of samples per
+            step over all replicas.
 
     Raises:
-        InputError: an unknown model, cluster or option, or degrees that do not divide.
+        InputError: the model, cluster or an option is unknown, or the degrees do not divide the
+            ranks.
     """
     from lydite.cluster import require_fit, simulate_step
     from lydite.cluster.constants import with_curves
@@ -298,7 +299,7 @@ def simulate(
         graph = fuse_for_runtime(graph, chosen_runtime)
     if chosen_runtime is not None:
         constants = replace(constants, dispatch_s=None)
-    with session.database() as database:
+    with session.database(optional=True) as database:
         rows = Rows("torch", 1, "wall")
         estimator, _ = chain_for([database], found.device, rows, constants.achieved)
         constants = with_curves(constants, database, found)
@@ -327,25 +328,25 @@ def grouped(
     plan: PlanOptions | None,
     failures: FailureOptions | None,
 ) -> tuple[ModelOptions, ClusterOptions, PlanOptions, FailureOptions]:
-    """What was given by name, sorted into the groups; the plan has its own `batch`.
+    """Sort keyword arguments into the groups; `batch` belongs to the plan.
 
     Raises:
-        InputError: a name that is of no group (with the nearest).
+        InputError: no group has the name (the error suggests the nearest one).
     """
-    kinds: dict[type[Options], Options | None] = {
+    groups: dict[type[Options], Options | None] = {
         PlanOptions: plan,
         ClusterOptions: cluster,
         FailureOptions: failures,
         ModelOptions: options,
     }
     left, made = dict(given), []
-    for kind, group in kinds.items():
-        names = [f.name for f in fields(kind)]
-        if kind is ModelOptions:
-            mine = left  # the rest; what is of no group is refused there
+    for options_type, group in groups.items():
+        names = [f.name for f in fields(options_type)]
+        if options_type is ModelOptions:
+            mine = left  # the rest; unknown names are refused below
         else:
             mine = {name: left.pop(name) for name in names if name in left}
-        made.append(chosen(kind, group, mine))
+        made.append(chosen(options_type, group, mine))
     degrees, where, failing, net = made
     return net, where, degrees, failing
 
@@ -353,13 +354,12 @@ def grouped(
 def rank_options(
     net: ModelOptions, model: ModelLike, micro_batch: int | None, cp: int
 ) -> ModelOptions:
-    """How the model is built for one rank.
+    """Options of the model of one rank.
 
-    Language models are trained on as many tokens as they take, at most 4,096, unless told
-    otherwise.
+    By default, language models are trained on as many tokens as they take, at most 4,096.
 
     Raises:
-        InputError: the tokens do not divide among the ranks of the context, or a phase that is not
+        InputError: the context-parallel ranks do not divide the tokens, or the phase cannot be
             trained.
     """
     for name in ("optimizer", "loss"):
@@ -391,7 +391,7 @@ def rank_options(
 
 
 def trained_length(model: ModelLike) -> int | None:
-    """Tokens of a sequence that a language model is trained on; None of others and of files."""
+    """Number of tokens that a language model is trained on; None for other models and for files."""
     from lydite.models import describe
 
     if not isinstance(model, str):
@@ -405,7 +405,7 @@ def trained_length(model: ModelLike) -> int | None:
 
 
 def _tokens(graph: Graph, cp: int) -> int | None:
-    """Of a sample, over the ranks of its context: the second size of the first whole numbers."""
+    """Tokens per sample over all context-parallel ranks: second size of the first integer input."""
     for type_ in map(graph.type_of, graph.inputs):
         if type_.dtype in ("int64", "int32") and type_.shape and len(type_.shape) == 2:
             return int(type_.shape[1]) * cp

@@ -1,4 +1,4 @@
-"""Options of a step on a cluster: where, how it is divided, and how often it fails."""
+"""Options of a step on a cluster: cluster, plan and failures."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanOptions(Options):
-    """How a step is divided among ranks; names as in `lydite.cluster.Plan`.
+    """How a step is divided among ranks; same names as in `lydite.cluster.Plan`.
 
     Attributes:
-        dp: replicas of the model; None for the ranks that the other degrees leave.
-        tp, pp, cp, ep: degrees of tensor, pipeline, context and expert parallelism.
-        batch: samples of a step over all replicas; 0 for one micro-batch a replica, four times the
-            stages in a training pipeline.
-        micro_batch: samples that go through the pipeline at once.
-        schedule: "gpipe", "1f1b", "interleaved" or "zero-bubble".
-        chunks: virtual stages of a rank in an interleaved schedule.
-        zero: what replicas shard: 1 optimizer states, 2 gradients too, 3 weights too.
-        recompute: "none", "selective" or "full".
-        attention: "fused", or "written" out as products and a softmax; None for the runtime's.
-        sequence_parallel: whether norms are divided too where tensors are.
-        overlap: whether gradients are sent while the backward pass goes on.
-        bucket: bytes of gradients sent at once, such as "25 MiB".
-        arithmetic: precision of products, a name of `lydite.estimate.roofline.ARITHMETIC`.
+        dp: Number of replicas of the model; None for all ranks that the other degrees leave.
+        tp, pp, cp, ep: Degrees of tensor, pipeline, context and expert parallelism.
+        batch: Number of samples per step over all replicas; 0 for one micro-batch per replica, or
+            four per stage in a training pipeline.
+        micro_batch: Number of samples per micro-batch.
+        schedule: Pipeline schedule: "gpipe", "1f1b", "interleaved" or "zero-bubble".
+        chunks: Number of virtual stages per rank in an interleaved schedule.
+        zero: ZeRO stage: replicas shard 1 optimizer states, 2 also gradients, 3 also weights.
+        recompute: Activation recomputation: "none", "selective" or "full".
+        attention: "fused", or "written" as products and a softmax; None for the runtime's.
+        sequence_parallel: Whether tensor parallelism also divides norms along the sequence.
+        overlap: Whether gradients are sent during the backward pass.
+        bucket: Size of the gradient buckets, such as "25 MiB".
+        arithmetic: Precision of products, a name of `lydite.estimate.roofline.ARITHMETIC`.
     """
 
     dp: Annotated[
@@ -48,16 +48,20 @@ class PlanOptions(Options):
         int, Help("Expert-parallel degree: ranks that divide the experts of a layer.", min=1)
     ] = 1
     batch: Annotated[
-        int, Help("Samples in a step over all replicas; 0: one micro-batch a replica.", min=0)
+        int,
+        Help(
+            "Number of samples per step over all replicas; 0: one micro-batch per replica.", min=0
+        ),
     ] = 0
     micro_batch: Annotated[
-        int | None, Help("Samples in a micro-batch; default: what the batch allows.", min=1)
+        int | None,
+        Help("Number of samples per micro-batch; default: what the batch allows.", min=1),
     ] = None
     schedule: Annotated[
         str, Help("Pipeline schedule: gpipe, 1f1b, interleaved or zero-bubble.")
     ] = "1f1b"
     chunks: Annotated[
-        int, Help("Number of virtual stages on a rank in the interleaved schedule.", min=1)
+        int, Help("Number of virtual stages per rank in the interleaved schedule.", min=1)
     ] = 1
     zero: Annotated[
         int,
@@ -85,15 +89,15 @@ class PlanOptions(Options):
     ] = "tf32-conv"
 
     def plan(self, ranks: int, *, training: bool = True, attention: str = "fused") -> Plan:
-        """The plan over all ranks; a training pipeline gets four micro-batches a stage.
+        """The plan over all ranks; a training pipeline gets four micro-batches per stage.
 
         Args:
-            ranks: number of devices.
-            training: whether it is a training step.
-            attention: what holds where the options say nothing.
+            ranks: Number of devices.
+            training: Whether it is a training step.
+            attention: Attention if the options do not say.
 
         Raises:
-            InputError: the degrees do not divide the ranks, or the batch.
+            InputError: the degrees do not divide the ranks or the batch.
         """
         from lydite.cluster import filled
 
@@ -134,15 +138,15 @@ class PlanOptions(Options):
         return replace(constants, achieved=achieved)
 
     def _even(self, ranks: int) -> int:
-        """All samples of a replica at once, where there is no pipeline."""
+        """Micro-batch of all samples of a replica, for a step without a pipeline."""
         replicas = self.dp or max(1, ranks // (self.tp * self.pp * self.cp))
         return self.batch // replicas if self.batch and self.pp == 1 else 1
 
     def refuse_for_search(self) -> None:
-        """What a search chooses itself is not taken.
+        """Refuse options that a search chooses itself.
 
         Raises:
-            InputError: something of it was given.
+            InputError: such an option is set.
         """
         for field in fields(self):
             if (
@@ -168,31 +172,31 @@ _AS_THEY_ARE = (
 
 @dataclass(frozen=True)
 class ClusterOptions(Options):
-    """Where a step runs, and what that costs.
+    """Cluster of a step, its constants and prices.
 
     Attributes:
-        on: a cluster's name, "NAME x HOSTS", or a .yaml file.
-        devices: how many of its devices are used; None for all.
-        device: device in place of the cluster's own.
-        slow, slow_link: "NUMBER=FACTOR" of a rank's speed, of a link's bandwidth.
-        constants: file that `calibrate` wrote.
-        algorithm, protocol: "KIND=NAME" of how collectives are run, such as "allreduce=tree".
-        price: USD for an hour of a device.
-        grid: kg of CO2 for a kWh.
+        on: Cluster: a name, "NAME x HOSTS", or a .yaml file.
+        devices: Number of devices in use; None for all.
+        device: Device instead of the cluster's own.
+        slow, slow_link: Factors on a rank's speed and on a link's bandwidth, as "NUMBER=FACTOR".
+        constants: File that `calibrate` wrote; None for the assumed constants.
+        algorithm, protocol: Algorithm and protocol of collectives, as "KIND=NAME" such as
+            "allreduce=tree".
+        price: Price of a device hour in USD.
+        grid: Emissions of the power grid in kg CO2 per kWh.
     """
 
     on: Annotated[str, Help('Cluster: a name, "NAME x HOSTS", or a .yaml file.')] = "dgx-a100"
-    devices: Annotated[
-        int | None, Help("Number of devices that are used; default: all.", min=1)
-    ] = None
+    devices: Annotated[int | None, Help("Number of devices in use; default: all.", min=1)] = None
     device: Annotated[
-        str | None, Help("Device in place of the cluster's own; AISim's pools need it.")
+        str | None, Help("Device instead of the cluster's own; required for AISim's pools.")
     ] = None
     slow: Annotated[
-        tuple[str, ...], Help("Speed of a rank, as RANK=FACTOR such as 3=0.8 (repeatable).")
+        tuple[str, ...],
+        Help("Relative speed of a rank, as RANK=FACTOR such as 3=0.8 (repeatable)."),
     ] = ()
     slow_link: Annotated[
-        tuple[str, ...], Help("Bandwidth of a link, as LINK=FACTOR (repeatable).")
+        tuple[str, ...], Help("Relative bandwidth of a link, as LINK=FACTOR (repeatable).")
     ] = ()
     constants: Annotated[
         Path | None, Help("Constants that `lydite calibrate` wrote; default: assumed ones.")
@@ -211,22 +215,22 @@ class ClusterOptions(Options):
     )
 
     def cluster(self) -> Cluster:
-        """The cluster, degraded and priced as asked for.
+        """The cluster with slow ranks and links, collectives and prices as requested.
 
         Raises:
-            InputError: no such cluster, rank or link.
+            InputError: the cluster, a rank or a link does not exist.
         """
         from lydite.hardware.cluster import degraded, read_cluster
 
-        found = read_cluster(self.on, self.devices, device=self.device)
+        cluster = read_cluster(self.on, self.devices, device=self.device)
         if self.slow or self.slow_link:
-            found = degraded(
-                found, _factors("--slow", self.slow), _factors("--slow-link", self.slow_link)
+            cluster = degraded(
+                cluster, _factors("--slow", self.slow), _factors("--slow-link", self.slow_link)
             )
-        found = self._with_collectives(found)
+        cluster = self._with_collectives(cluster)
         given = {"price_per_device_hour_usd": self.price, "grid_kg_per_kwh": self.grid}
         chosen = {name: value for name, value in given.items() if value is not None}
-        return replace(found, economics=replace(found.economics, **chosen))
+        return replace(cluster, economics=replace(cluster.economics, **chosen))
 
     def _with_collectives(self, cluster: Cluster) -> Cluster:
         """The cluster with the algorithms and protocols that the options choose."""
@@ -235,14 +239,14 @@ class ClusterOptions(Options):
         chosen = {name.lower(): list(pair) for name, pair in cluster.collectives.items()}
         for place, option in enumerate(("algorithm", "protocol")):
             for text in getattr(self, option):
-                kind, equals, name = text.partition("=")
-                if not (kind and equals and name):
+                collective, equals, name = text.partition("=")
+                if not (collective and equals and name):
                     raise InputError(
-                        f"'{text}' names no {option}",
+                        f"'{text}' does not name a collective and its {option}",
                         where=f"--{option}",
                         allowed="KIND=NAME, such as allreduce=" + ("tree", "Simple")[place],
                     )
-                chosen.setdefault(kind.lower(), [None, None])[place] = name
+                chosen.setdefault(collective.lower(), [None, None])[place] = name
         if not chosen:
             return cluster
         cluster = replace(cluster, collectives={k: (v[0], v[1]) for k, v in chosen.items()})
@@ -250,10 +254,10 @@ class ClusterOptions(Options):
         return cluster
 
     def known_constants(self) -> Constants:
-        """Those of the file, or the assumed ones.
+        """The constants from the file, or the assumed ones.
 
         Raises:
-            InputError: the file is not one of constants.
+            InputError: the file does not hold constants.
         """
         from lydite.cluster.constants import ASSUMED, read_constants
 
@@ -268,20 +272,22 @@ def _factors(option: str, given: Sequence[str]) -> dict[int, float]:
             found[int(number)] = float(factor)
         except ValueError:
             raise InputError(
-                f"'{text}' names no factor", where=option, allowed="NUMBER=FACTOR, such as 3=0.8"
+                f"'{text}' does not give a factor",
+                where=option,
+                allowed="NUMBER=FACTOR, such as 3=0.8",
             ) from None
     return found
 
 
 @dataclass(frozen=True)
 class FailureOptions(Options):
-    """How often devices fail, and what that costs.
+    """How often devices fail, and the cost of failures.
 
     Attributes:
-        mtbf: mean time between failures of a device; goodput is told where it is given.
-        checkpoint_interval: time between checkpoints; None for the best one.
-        checkpoint_write: rate at which each device writes to storage.
-        restart: time from a failure to the next step.
+        mtbf: Mean time between failures of a device; if given, goodput is computed.
+        checkpoint_interval: Time between checkpoints; None for the optimum.
+        checkpoint_write: Rate at which each device writes to storage.
+        restart: Time from a failure to the next step.
     """
 
     mtbf: Annotated[
@@ -297,10 +303,10 @@ class FailureOptions(Options):
     restart: Annotated[str, Help("Time from a failure to the next step.")] = "10 min"
 
     def seconds(self) -> dict[str, float | None]:
-        """Seconds (of `checkpoint_write` bytes/s) by field; None where nothing was said.
+        """Values by field in seconds (`checkpoint_write` in bytes/s); None for unset fields.
 
         Raises:
-            UnitError: a quantity in the wrong unit.
+            UnitError: a quantity has the wrong unit.
         """
         found: dict[str, float | None] = {}
         for field in fields(self):
@@ -309,16 +315,16 @@ class FailureOptions(Options):
             found[field.name] = None if text is None else quantity(text, unit, where)
         if self.mtbf is None and self.checkpoint_interval is not None:
             raise InputError(
-                "--checkpoint-interval says nothing without failures", hint="add --mtbf TIME"
+                "--checkpoint-interval has no effect without failures", hint="add --mtbf TIME"
             )
         return found
 
 
 def quantity(text: str, unit: str, where: str) -> float:
-    """A quantity with its unit: a bare number could be anything.
+    """Parse a quantity, which must have a unit.
 
     Raises:
-        UnitError: no unit, or the wrong one.
+        UnitError: the unit is missing or wrong.
     """
     from lydite.units import parse_quantity
 

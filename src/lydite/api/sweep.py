@@ -1,4 +1,4 @@
-"""`sweep`: many designs of one chip over one network, and which of them nothing beats."""
+"""`sweep`: simulate many designs of a chip, and find the Pareto-optimal ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BEATEN_IN = ("seconds", "energy_j", "area_mm2")
 
 
 class SweepDocument(TypedDict):
-    """Each design with its figures, or the error that kept it from running."""
+    """Each design with its figures, or the error that prevented it from running."""
 
     model: str
     chip: str
@@ -37,10 +37,10 @@ class SweepDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SweepResult(Result):
-    """Designs of a chip; `pareto` marks those that none beats in time, energy and area together.
+    """Designs of a chip; `pareto` marks those that none dominates in time, energy and area.
 
     Attributes:
-        facts: its document.
+        facts: The document.
     """
 
     verb = "sweep"
@@ -52,7 +52,7 @@ class SweepResult(Result):
         return self.facts
 
     def summary(self) -> str:
-        """A table of the designs that nothing beats, fastest first."""
+        """A table of the Pareto-optimal designs, fastest first."""
         from lydite.report.text.chip import sweep_text
 
         return sweep_text(dict(self.facts))
@@ -83,18 +83,18 @@ def sweep(
     """Simulate every design of a chip over one network.
 
     Args:
-        session: shows the progress.
-        model: see `load`.
-        vary: values by parameter, or texts such as "pes=4,8,16".
-        tiling, array_only: as for `chip`.
-        kept: file of designs that are done already; new ones are added, so that a sweep goes on
-            where it stopped.
-        options: how the model is built.
-        design: options of the chip, or a `Chip`.
-        given: fields of `DesignOptions` and `ModelOptions`.
+        session: Session that shows the progress.
+        model: Network to simulate; see `load`.
+        vary: Values by parameter, or texts such as "pes=4,8,16".
+        tiling, array_only: As for `chip`.
+        kept: File of finished designs, to which new ones are added, so that an interrupted sweep
+            resumes.
+        options: Options of the model.
+        design: Options of the chip, or a `Chip`.
+        given: Fields of `DesignOptions` and `ModelOptions`.
 
     Raises:
-        InputError: nothing to vary, an unknown parameter, or no design that runs.
+        InputError: there is nothing to vary, a parameter is unknown, or no design runs.
     """
     from lydite.chip.sweep import pareto, parse_vary
     from lydite.chip.sweep import sweep as simulate_all
@@ -106,7 +106,7 @@ def sweep(
     else:
         varied = parse_vary(list(vary), made)
     if not varied:
-        raise InputError("a sweep varies nothing", hint="add --vary pes=4,8,16")
+        raise InputError("the sweep has nothing to vary", hint="add --vary pes=4,8,16")
     settings = {"threads": threads, "soc": not array_only, "tiling": tiling}
     file = None if kept is None else Path(kept)
     if file is not None:

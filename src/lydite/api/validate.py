@@ -1,4 +1,4 @@
-"""`validate`: predict and measure side by side."""
+"""`validate`: predict and measure models, and compare."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ModelAccuracy(TypedDict):
-    """A model predicted from its operators and measured whole; `error` is a share of 1."""
+    """A model predicted from its operators and measured whole; `error` is a fraction."""
 
     model: str
     measured_s: float
@@ -38,7 +38,7 @@ class ModelAccuracy(TypedDict):
 
 
 class AccuracyDocument(TypedDict):
-    """Errors over all points, as shares of 1."""
+    """Errors over all points, as fractions."""
 
     points: int
     median_abs_error: float
@@ -64,13 +64,13 @@ class ValidateDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ValidateResult(Result):
-    """Predictions beside measurements.
+    """Predictions compared with measurements.
 
     Attributes:
-        validations: one a model.
-        device: where, as the rows of the database name it.
-        backend: who ran the models.
-        threads: threads inside an operator.
+        validations: One per model.
+        device: Name of the device, as in the database.
+        backend: Name of the backend that ran the models.
+        threads: Number of threads per operator.
     """
 
     verb = "validate"
@@ -112,7 +112,7 @@ class ValidateResult(Result):
 
     def rows(self) -> list[ModelAccuracy]:
         """One row per model."""
-        return [_row(one) for one in self.validations]
+        return [_row(validation) for validation in self.validations]
 
 
 def accuracy_document(accuracy: Accuracy) -> AccuracyDocument:
@@ -148,20 +148,20 @@ def validate(
     options: ModelOptions | None = None,
     **given: Unpack[ModelKeywords],
 ) -> ValidateResult:
-    """Measure operators and whole models in turn: how well does the sum predict the whole?
+    """Measure operators and whole models alternately, and compare the prediction with the whole.
 
     Args:
-        session: its database takes the rows.
-        models: one model or several; see `load`.
-        backend: who runs the models.
-        threads: threads inside an operator.
-        clock: "wall" or "process".
-        budget: seconds to spend on each group of operators.
-        options: how the models are built.
-        given: fields of `ModelOptions`.
+        session: Session whose database receives the rows.
+        models: One model or several; see `load`.
+        backend: Backend that runs the models.
+        threads: Number of threads per operator.
+        clock: Clock: "wall" or "process".
+        budget: Seconds to spend on each group of operators.
+        options: Options of the models.
+        given: Fields of `ModelOptions`.
 
     Raises:
-        InputError: a bad model, or an option out of range.
+        InputError: a model is invalid, or an option is out of range.
         BackendError: the backend cannot run here.
     """
     from lydite.hardware import find_device

@@ -1,4 +1,4 @@
-"""`validate_steps`: simulated training steps against measured ones."""
+"""`validate_steps`: compare simulated training steps with measured ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ComparedStep(TypedDict):
-    """One model on so many devices; `error` is a share of 1."""
+    """One model on a number of devices; `error` is a fraction."""
 
     model: str
     devices: int
@@ -41,7 +41,7 @@ class ComparedStep(TypedDict):
 
 
 class ValidateStepsDocument(TypedDict):
-    """Each measured step beside the simulated one, and what was not compared."""
+    """Each measured step with the simulated one, and what was not compared."""
 
     baseline: str
     cluster: str
@@ -58,14 +58,14 @@ class ValidateStepsDocument(TypedDict):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ValidateStepsResult(Result):
-    """Simulated training steps beside measured ones.
+    """Simulated training steps compared with measured ones.
 
     Attributes:
-        comparison: what was compared, and what was not.
-        cluster: where the steps were measured.
-        baseline: the file of measured steps.
-        batch: samples of a device and step; 0 where each row of a table says its own.
-        optimizer: of the steps.
+        comparison: What was compared, and what was not.
+        cluster: Cluster on which the steps were measured.
+        baseline: File with the measured steps.
+        batch: Number of samples per device and step; 0 where each row of a table says its own.
+        optimizer: Optimizer of the steps.
     """
 
     verb = "validate-steps"
@@ -97,11 +97,11 @@ class ValidateStepsResult(Result):
         return f"{self.headline()}\n{steps_text(self.comparison)}"
 
     def headline(self) -> str:
-        """Where and what."""
+        """Cluster and setting of the steps."""
         if not self.batch:
             return f"Training steps on {self.cluster.title}, as the rows say; simulated"
         return (
-            f"Training steps on {self.cluster.title}, batch {self.batch} a device, "
+            f"Training steps on {self.cluster.title}, batch {self.batch} per device, "
             f"{self.optimizer}; simulated"
         )
 
@@ -120,19 +120,19 @@ def validate_steps(
     options: ModelOptions | None = None,
     **given: Unpack[ModelKeywords],
 ) -> ValidateStepsResult:
-    """Simulate every measured training step of a file, and show how near that comes.
+    """Simulate every measured training step of a file, and report the errors.
 
     Args:
-        session: its database holds what was measured of operators.
+        session: Session whose database holds the operators' measurements.
         baseline: AISim's baseline.json, or the .csv file of steps that `calibrate` takes.
-        on: a cluster with as many devices as the largest baseline.
-        models: only these; all of the file without any.
-        constants: file that `calibrate` wrote.
-        options: how the models are built; the batch is that of a device.
-        given: fields of `ModelOptions`.
+        on: Cluster with at least as many devices as the largest baseline.
+        models: Models to compare; all of the file if empty.
+        constants: File that `calibrate` wrote.
+        options: Options of the models; the batch is per device.
+        given: Fields of `ModelOptions`.
 
     Raises:
-        InputError: a bad file or cluster, or nothing to compare.
+        InputError: the file or cluster is invalid, or there is nothing to compare.
     """
     from lydite.cluster.baseline import compare
     from lydite.cluster.baseline_file import read_baselines
@@ -151,7 +151,7 @@ def validate_steps(
         shape = replace(net, phase=_phase(model, wanted), dtype=net.dtype or "float32")
         return resolve(model, shape).graph
 
-    with session.database() as database, session.bar("simulate") as progress:
+    with session.database(optional=True) as database, session.bar("simulate") as progress:
         known = ASSUMED if constants is None else read_constants(Path(constants))
         rows = Rows("torch", 1, "wall")
         estimator, _ = chain_for([database], cluster.device, rows, known.achieved)
@@ -200,7 +200,7 @@ def _of_table(
     observed = [step for step in observed if not models or step.model in models]
     known = ASSUMED if constants is None else read_constants(Path(constants))
     device = max((step.cluster for step in observed), key=lambda c: c.ranks)
-    with session.database() as database:
+    with session.database(optional=True) as database:
 
         def estimator_of(given: Constants) -> Estimator:
             return chain_for([database], device.device, Rows("torch", 1, "wall"), given.achieved)[0]
@@ -226,7 +226,7 @@ def _of_table(
 
 
 def _phase(model: str, options: ModelOptions) -> str | None:
-    """Language models go forward in training."""
+    """The phase in which a language model is trained; None for other models."""
     from lydite.models import describe
 
     return options.phase or ("forward" if "phase" in describe(model).defaults else None)

@@ -1,8 +1,9 @@
-"""The registry of verbs, and that of commands.
+"""The registries of verbs and of commands.
 
-A verb is a function whose first argument is a `Session` and which gives a `lydite.results.Result`.
-It becomes a method of `Session` and a function of the package `lydite`. A package adds one by an
-entry point of the group "lydite.verbs", and its command by one of "lydite.commands".
+A verb is a function whose first argument is a `Session` and which returns a
+`lydite.results.Result`. It becomes a method of `Session` and a function of the package `lydite`.
+Packages add verbs through the entry-point group "lydite.verbs", and commands through
+"lydite.commands".
 """
 
 from __future__ import annotations
@@ -46,23 +47,22 @@ OWN_VERBS = {
     "db_export": "lydite.api.db:export",
     "db_merge": "lydite.api.db:merge",
 }
-"""Where each verb stands."""
+"""Location of each verb."""
 
 VERBS: Registry[Verb] = Registry("lydite.verbs", "verb", OWN_VERBS)
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command that is told by a function of a session: `lydite NAME ...` calls it.
+    """A command declared as a function of a session; `lydite NAME ...` calls it.
 
-    The command line makes an argument or an option of each parameter after the session (annotated
-    as typer reads them, or a group of `Options`), adds --out, --json and --quiet, and prints the
-    result.
+    The command line turns each parameter after the session (annotated for typer, or a group of
+    `Options`) into an argument or option, adds --out, --json and --quiet, and prints the result.
 
     Attributes:
-        run: the function; its docstring is the help text. Where a verb needs no other words on the
-            command line than in Python, it is the verb itself.
-        takes_rest: whether the first word ends the command's own options, so that everything after
+        run: Function of the command; its docstring is the help text. If a verb needs no other words
+            on the command line than in Python, it is the verb itself.
+        takes_rest: Whether the first word ends the command's own options, so that everything after
             it belongs to another program's command line.
     """
 
@@ -78,4 +78,4 @@ COMMANDS: Registry[Command] = Registry(
         "smaug": "lydite.compat.smaug.command:SMAUG",
     },
 )
-"""Commands beside the command line's own."""
+"""Commands that are declared outside the command line."""

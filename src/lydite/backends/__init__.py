@@ -1,4 +1,4 @@
-"""Who can run a graph here. Backends are found by name; outside packages add entry points."""
+"""Backends that run graphs on this machine, by name; other packages add theirs as entry points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BACKENDS: Registry[type[Backend]] = Registry(
 
 
 def backend_names() -> list[str]:
-    """Names of all registered backends, installed or not."""
+    """Names of all registered backends, whether or not their packages are installed."""
     return BACKENDS.names()
 
 
@@ -25,8 +25,8 @@ def find_backend(name: str) -> Backend:
     """The backend called `name`.
 
     Raises:
-        InputError: no such backend (with the nearest name).
-        MissingExtra: it needs a package that is not installed.
+        InputError: no backend has this name (the error suggests the nearest one).
+        MissingExtra: the backend needs a package that is not installed.
     """
     return BACKENDS.find(name)()
 

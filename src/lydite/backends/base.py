@@ -1,13 +1,13 @@
 """Interface of backends, which run graphs on this machine.
 
-capabilities   what is installed, on which device, in which precisions
-lower          the graph as the backend executes it, after its own fusion and layout
-prepare        a graph loaded, with inputs bound, ready to run
-  run             one call
-  synchronize     wait until the device has finished
-  device_seconds  what calls take by a clock of the device, where it has one
-  bind, outputs   inputs from outside, and what the last call made of them
-  close           give everything back
+capabilities   versions, devices and element types that are available lower          returns the
+graph as the backend executes it, after its own fusion and layout passes prepare        loads a
+graph, binds its inputs and returns it ready to run
+  run             executes the graph once
+  synchronize     waits until the device has finished
+  device_seconds  times calls with the device's own clock, where it has one
+  bind, outputs   set the inputs and read the outputs of the last call
+  close           releases memory and threads
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Settings:
     Attributes:
         threads: Number of CPU threads per operator.
         device: Name of the device, such as "cpu" or "cuda".
-        seed: Random seed for weights and inputs without values.
-        optimise: Whether the backend may fuse operators; off for a graph that it has lowered.
+        seed: Random seed for weights and inputs that have no values.
+        optimise: Whether the backend may fuse operators; off for graphs that are already lowered.
     """
 
     threads: int = 1
@@ -49,9 +49,9 @@ class Capabilities:
         available: Whether the backend can run.
         versions: Version by package name, for every package that affects its speed.
         devices: Supported values of `Settings.device`.
-        dtypes: Element types that it can compute in.
-        reason: Why it is not available.
-        hint: Command that installs what is missing.
+        dtypes: Element types with compute kernels.
+        reason: Why the backend is not available.
+        hint: Command that installs the missing package.
     """
 
     available: bool
@@ -64,7 +64,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class NodeTime:
-    """One operator's execution inside a whole run, as the backend's own profiler saw it."""
+    """Time of one operator within a run of the whole graph, from the backend's own profiler."""
 
     op_name: str
     start_s: float
@@ -77,7 +77,7 @@ class Prepared(Protocol):
 
     @property
     def device_seconds(self) -> Callable[[int], float] | None:
-        """Function that times a number of calls by the device's clock, in seconds per call.
+        """Function that times n calls with the device's clock and returns seconds per call.
 
         None if only the host's clock is available.
         """
@@ -88,24 +88,24 @@ class Prepared(Protocol):
         ...
 
     def synchronize(self) -> None:
-        """Return when everything that was started has finished."""
+        """Wait until all submitted work has finished."""
         ...
 
     def bind(self, feeds: Mapping[str, np.ndarray]) -> None:
-        """Take these arrays as inputs, by name, from the next call on.
+        """Set inputs by name, for all following calls.
 
         Raises:
-            BackendError: the backend takes no inputs from outside, or not this one.
+            BackendError: the backend does not accept inputs, or the graph has no such input.
         """
-        raise BackendError(f"takes no inputs from outside: {', '.join(feeds)}")
+        raise BackendError(f"does not accept inputs: {', '.join(feeds)}")
 
     def outputs(self) -> dict[str, np.ndarray]:
         """Outputs of the last call by name, in host memory.
 
         Raises:
-            BackendError: the backend hands out no results.
+            BackendError: the backend does not return outputs.
         """
-        raise BackendError("hands out no results")
+        raise BackendError("does not return outputs")
 
     def close(self) -> None:
         """Release memory and threads."""
@@ -113,26 +113,26 @@ class Prepared(Protocol):
 
 
 def check_feeds(feeds: Mapping[str, np.ndarray], graph: Graph) -> None:
-    """Refuse arrays that a graph does not take.
+    """Check that arrays match a graph's inputs in name, shape and element type.
 
     Raises:
-        BackendError: an unknown input, or an array of another type.
+        BackendError: an unknown input, or an array of another shape or type.
     """
     for name, array in feeds.items():
         if name not in graph.inputs:
             raise BackendError(
-                f"'{name}' is no input", where=graph.name, allowed=", ".join(graph.inputs)
+                f"'{name}' is not an input", where=graph.name, allowed=", ".join(graph.inputs)
             )
         wanted = graph.type_of(name)
         if tuple(array.shape) != wanted.shape or array.dtype != numpy_dtype(wanted.dtype):
             given = f"{array.dtype}{list(array.shape)}"
             raise BackendError(
-                f"the input '{name}' is given {given}", where=graph.name, allowed=str(wanted)
+                f"the input '{name}' has the type {given}", where=graph.name, allowed=str(wanted)
             )
 
 
 def square_product(op_type: str, domain: str = "", version: int = 13) -> OpKey:
-    """Key of a product of two 256 x 256 matrices, the reference operator of a backend's pace."""
+    """Key of a 256 x 256 matrix product, the reference operator that tracks the machine's pace."""
     square = TensorType("float32", (256, 256))
     operands = (Operand(square), Operand(square, const=True))
     return OpKey(op_type, operands, (square,), domain=domain, version=version)
@@ -143,7 +143,7 @@ def check_runnable(graph: Graph) -> None:
 
     Raises:
         InputError: a symbolic size is not bound.
-        BackendError: the weights and the backend's packed copy of them do not fit in memory.
+        BackendError: twice the weights (the backend keeps a packed copy) do not fit in memory.
     """
     if graph.open_dims:
         names = " ".join(f"--dim {name}=SIZE" for name in graph.open_dims)
@@ -153,7 +153,7 @@ def check_runnable(graph: Graph) -> None:
         raise BackendError(
             f"needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free",
             where=graph.name,
-            hint="take a smaller batch or model",
+            hint="use a smaller batch or model",
         )
 
 
@@ -163,7 +163,7 @@ class Backend(Protocol):
 
     name: str
     pace_key: OpKey
-    """The reference that runs beside every operator: how fast the machine is at that moment."""
+    """Reference operator timed next to every measured one, to track the machine's current speed."""
 
     def capabilities(self) -> Capabilities:
         """Capabilities of the backend on this machine."""
@@ -181,29 +181,26 @@ class Backend(Protocol):
         """Load a graph.
 
         Raises:
-            BackendError: it cannot run, or would run elsewhere than asked.
+            BackendError: the graph cannot run, or not on the requested device.
         """
         ...
 
     def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
-        """Load `copies` of one operator, each with weights of its own, run one after another.
+        """Load `copies` of one operator, each with its own weights, to run in sequence.
 
         Copies share inputs and reuse one output buffer, as neighbours in a graph do; their weights
-        are distinct, so that together they leave the caches that one copy would fit in.
+        are distinct, so that together they exceed the caches that a single copy would fit in.
         """
         ...
 
-    def prepare_calls(
-        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
-    ) -> Prepared:
-        """Load a graph of `copies` operators that do next to nothing: what a call costs.
+    def prepare_calls(self, settings: Settings, copies: int, *, mixed: bool = False) -> Prepared:
+        """Load a graph of `copies` trivial operators, to measure the cost of a call.
 
-        The time over `copies` is a line: its start is the cost of a call into the backend, its
-        slope the cost of dispatching one operator. `cold` puts an operator that sweeps the private
-        caches before each, and `evict` leaves only those.
+        Time is linear in `copies`: the intercept is the cost of a call into the backend, the slope
+        the cost of dispatching one operator. `mixed` takes a dozen types in turn instead of one.
         """
         ...
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
-        """The backend's own per-operator times of whole runs of a lowered graph."""
+        """Per-operator times of whole runs of a lowered graph, from the backend's own profiler."""
         ...

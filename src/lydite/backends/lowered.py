@@ -1,4 +1,4 @@
-"""Lowered graphs are kept: asking a backend what it runs takes longer than reading the answer."""
+"""Cache of lowered graphs: lowering takes longer than reading the result from disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lydite.graph.keys import graph_digest
 
 
 def lowered(backend: Backend, graph: Graph, settings: Settings) -> Graph:
-    """`backend.lower(graph, settings)`, kept by graph, versions and settings."""
+    """`backend.lower(graph, settings)`, cached on disk by graph, versions and settings."""
     identity = json.dumps(
         [graph_digest(graph), backend.name, dict(backend.capabilities().versions), asdict(settings)]
     )

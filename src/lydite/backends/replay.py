@@ -1,8 +1,8 @@
-"""A backend that needs no hardware: it answers from recorded times.
+"""A backend that needs no hardware: it replays recorded times.
 
-It runs graphs as they are given (nothing is fused) and each call "takes" the recorded seconds, told
-by a timer of its own, so that nothing is waited for and every figure comes out the same on every
-machine. The times are those of a performance database (`LYDITE_REPLAY` names it), or are given.
+It runs graphs unchanged (nothing is fused). Each call takes the recorded seconds according to the
+backend's own clock, so nothing waits and every machine gives the same figures. The times come from
+a performance database (named by `LYDITE_REPLAY`) or from the caller.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from lydite.errors import BackendError
 from lydite.graph import Graph, OpKey, keys_of
 
 RECORDING = "LYDITE_REPLAY"
-"""Environment variable that names the database to replay."""
+"""Environment variable that holds the path of the database to replay."""
 
 
 class ReplayBackend:
-    """Recorded seconds by operator key digest.
+    """Backend that answers with recorded seconds, by operator key digest.
 
     Args:
-        seconds: times by `OpKey.digest`; by default the medians of the isolated rows of the
-            database that the environment names.
-        call_s, dispatch_s: cost of a call and of an operator that does nothing.
+        seconds: seconds by `OpKey.digest`; by default the medians of the isolated rows of the
+            database that LYDITE_REPLAY names.
+        call_s, dispatch_s: seconds of a call, and of dispatching an operator that does nothing.
     """
 
     name = "replay"
@@ -44,43 +44,40 @@ class ReplayBackend:
         call_s: float = 2e-6,
         dispatch_s: float = 2e-7,
     ) -> None:
-        found = _recorded() if seconds is None else seconds
-        self.seconds = {self.pace_key.digest: 2e-4, **found}
+        recorded = _recorded() if seconds is None else seconds
+        self.seconds = {self.pace_key.digest: 2e-4, **recorded}
         self.call_s, self.dispatch_s = call_s, dispatch_s
 
     def capabilities(self) -> Capabilities:
-        """Always there."""
+        """Always available."""
         return Capabilities(True, {"replay": "1"}, ("cpu",), ("float32",))
 
     def lower(self, graph: Graph, settings: Settings) -> Graph:
-        """The graph itself."""
+        """The graph, unchanged."""
         del settings
         check_runnable(graph)
         return graph
 
     def prepare(self, graph: Graph, settings: Settings) -> Prepared:
-        """A run costs the call and the sum over the operators."""
+        """Load a graph; a run costs the call plus the sum over its operators."""
         del settings
         check_runnable(graph)
         times = [self._seconds(key) for key in self._keys(graph)]
         return _Replayed(self.call_s + sum(times))
 
     def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
-        """Copies of one operator."""
+        """Load copies of one operator."""
         del settings
         total = copies * self._seconds(key) + (copies - 1) * self.dispatch_s
         return _Replayed(self.call_s + total)
 
-    def prepare_calls(
-        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
-    ) -> Prepared:
-        """Copies of an operator that does nothing; a sweep takes as long as a dispatch."""
-        del settings
-        ops = copies * (int(cold) + int(not evict))
-        return _Replayed(self.call_s + ops * self.dispatch_s)
+    def prepare_calls(self, settings: Settings, copies: int, *, mixed: bool = False) -> Prepared:
+        """Load copies of an operator that does nothing."""
+        del settings, mixed
+        return _Replayed(self.call_s + copies * self.dispatch_s)
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
-        """The recorded times, one operator after another."""
+        """The recorded times, laid out in sequence."""
         del settings
         nodes: list[NodeTime] = []
         at = 0.0
@@ -95,7 +92,7 @@ class ReplayBackend:
 
     def _seconds(self, key: OpKey) -> float:
         if key.digest not in self.seconds:
-            raise BackendError(f"nothing is recorded for {key.qualified_type}", where="replay")
+            raise BackendError(f"no time is recorded for {key.qualified_type}", where="replay")
         return self.seconds[key.digest]
 
 
@@ -107,10 +104,10 @@ def _recorded() -> dict[str, float]:
 
     with Database.open(target, read_only=True) as database:
         rows = database.query(scope="isolated", status="ok")
-        found: dict[str, float] = {}
+        medians: dict[str, float] = {}
         for row in rows:
-            found.setdefault(row.key.digest, row.median_s)
-        return found
+            medians.setdefault(row.key.digest, row.median_s)
+        return medians
 
 
 class _Replayed(Prepared):
@@ -118,7 +115,7 @@ class _Replayed(Prepared):
         self._seconds = seconds
 
     def run(self) -> None:
-        """Nothing happens; `device_seconds` says what it took."""
+        """Do nothing; `device_seconds` gives the recorded time."""
 
     @property
     def device_seconds(self) -> Callable[[int], float]:
@@ -126,7 +123,7 @@ class _Replayed(Prepared):
         return lambda _: self._seconds
 
     def synchronize(self) -> None:
-        """Nothing runs behind."""
+        """Do nothing: no work is pending."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resources are held."""

@@ -1,10 +1,11 @@
-"""PyTorch, eager: what it runs are the aten operators that `torch.export` records."""
+"""Eager PyTorch; a lowered graph holds the aten operators that `torch.export` records."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,19 +41,19 @@ _TRANSLATIONS: dict[str, Callable[..., Any]] = {
     **torch_sequence.RULES,
     **torch_training.RULES,
 }
-"""How each operator runs; "Type:3" is the form of a type with three outputs."""
+"""Translation by operator type; "Type:3" applies to the type with three outputs."""
 
 register_facet("torch", {re.sub(r":\d+$", "", name): rule for name, rule in _TRANSLATIONS.items()})
 
 
 class TorchBackend:
-    """Eager PyTorch on the CPU, or on CUDA timed with events."""
+    """Eager PyTorch on the CPU, or on CUDA with event timing."""
 
     name = "torch"
     pace_key = square_product("mm.default", DOMAIN, 1)
 
     def capabilities(self) -> Capabilities:
-        """Version, and CUDA where a device is visible."""
+        """Version, plus CUDA and cuDNN where a device is visible."""
         versions = {"torch": torch.__version__}
         devices = ("cpu",)
         if torch.cuda.is_available():
@@ -64,7 +65,7 @@ class TorchBackend:
         return Capabilities(True, versions, devices, ("float32", "float16", "bfloat16", "float64"))
 
     def lower(self, graph: Graph, settings: Settings) -> Graph:
-        """The aten graph that `torch.export` makes of the net."""
+        """The aten graph that `torch.export` makes of the graph."""
         self._check(settings)
         module = _Net(graph, settings)
         with torch.no_grad():
@@ -72,20 +73,18 @@ class TorchBackend:
                 program = torch.export.export(module, tuple(module.feeds), strict=False)
             except (RuntimeError, ValueError, TypeError, TorchDynamoException) as error:
                 reason = str(error).strip().splitlines()[0][:300]
-                raise BackendError(
-                    f"torch.export refuses it: {reason}", where=graph.name
-                ) from error
+                raise BackendError(f"torch.export failed: {reason}", where=graph.name) from error
         return _aten_graph(program, graph.name)
 
     def prepare(self, graph: Graph, settings: Settings) -> Prepared:
-        """A net in ONNX operators as a module, or a lowered one call by call."""
+        """Load an ONNX graph as one module, or a lowered graph as one call per operator."""
         self._check(settings)
         if any(op.domain == DOMAIN for op in graph.ops):
             return _Calls(_lowered_calls(graph, settings), settings)
         return _Module(graph, settings)
 
     def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
-        """Copies of one operator, aten's or one with a translation, with a small one between."""
+        """Load copies of one operator (aten's or translated), separated by a trivial operator."""
         self._check(settings)
         tap = _tap(settings)
         shared = [_operand(operand_type, settings) for operand_type in key.operand_types()]
@@ -100,28 +99,29 @@ class TorchBackend:
                 calls.append(tap)
         return _Calls(calls, settings)
 
-    def prepare_calls(
-        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
-    ) -> Prepared:
-        """Copies of an operator on one element, with sweeps of the caches between on demand."""
+    def prepare_calls(self, settings: Settings, copies: int, *, mixed: bool = False) -> Prepared:
+        """Load a chain of tiny operators, of one type or of several in turn."""
         self._check(settings)
+        x = torch.rand(64, device=settings.device)
+        aten = torch.ops.aten
+        kinds: list[Callable[[], Any]] = [
+            *(
+                partial(getattr(aten, name).default, x)
+                for name in ("abs", "neg", "relu", "sigmoid", "floor", "ceil", "tanh", "exp")
+            ),
+            *(partial(getattr(aten, name), x, x) for name in ("add", "mul", "sub", "maximum")),
+        ]
         tap = _tap(settings)
-        wide = torch.zeros(1 << 19, device=settings.device)
-        calls: list[Callable[[], Any]] = []
-        for _ in range(copies):
-            if cold:
-                calls.append(lambda: torch.ops.aten.relu.default(wide))
-            if not evict:
-                calls.append(tap)
+        calls = [kinds[i % len(kinds)] if mixed else tap for i in range(copies)]
         return _Calls(calls, settings)
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
-        """Each operator of a lowered graph timed inside whole runs, by its own clock readings."""
+        """Time each operator of a lowered graph within whole runs, with the host's clock."""
         import time
 
         self._check(settings)
         calls = _lowered_calls(graph, settings)
-        found: list[list[NodeTime]] = []
+        timed_runs: list[list[NodeTime]] = []
         with torch.inference_mode(), _threads(settings):
             for _ in range(runs + 1):
                 nodes: list[NodeTime] = []
@@ -131,8 +131,8 @@ class TorchBackend:
                     if settings.device == "cuda":
                         torch.cuda.synchronize()
                     nodes.append(NodeTime(op.name, start, time.perf_counter() - start))
-                found.append(nodes)
-        return found[1:]
+                timed_runs.append(nodes)
+        return timed_runs[1:]
 
     def _check(self, settings: Settings) -> None:
         if settings.device not in self.capabilities().devices:
@@ -143,7 +143,7 @@ class TorchBackend:
 
 
 class _threads:
-    """PyTorch's thread count while something runs."""
+    """Context that sets PyTorch's thread count and restores it."""
 
     def __init__(self, settings: Settings) -> None:
         self._wanted = settings.threads
@@ -157,7 +157,7 @@ class _threads:
 
 
 class _Calls(Prepared):
-    """Calls one after another; on CUDA with a timer on the device."""
+    """A sequence of calls; on CUDA with event timing."""
 
     def __init__(self, calls: Sequence[Callable[[], Any]], settings: Settings) -> None:
         self._calls, self._settings = list(calls), settings
@@ -165,11 +165,11 @@ class _Calls(Prepared):
 
     @property
     def device_seconds(self) -> Callable[[int], float] | None:
-        """Events on the stream, on CUDA."""
+        """Event timer on CUDA, else None."""
         return self._device_seconds if self._settings.device == "cuda" else None
 
     def run(self) -> None:
-        """All calls once; on CUDA they may still run when this returns."""
+        """Submit all calls once; on CUDA they may still be running when this returns."""
         try:
             with torch.inference_mode():
                 for call in self._calls:
@@ -184,7 +184,7 @@ class _Calls(Prepared):
             torch.cuda.synchronize()
 
     def _device_seconds(self, calls: int) -> float:
-        """Seconds per call between two events on the stream."""
+        """Seconds per call, between two events on the stream."""
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
         for _ in range(calls):
@@ -194,12 +194,12 @@ class _Calls(Prepared):
         return start.elapsed_time(end) * 1e-3 / calls
 
     def close(self) -> None:
-        """Drop the tensors."""
+        """Release the tensors."""
         self._calls = []
 
 
 class _Module(_Calls):
-    """A net as one call, whose inputs may come from outside."""
+    """A graph as one module call whose inputs can be set."""
 
     def __init__(self, graph: Graph, settings: Settings) -> None:
         self._net, self._graph = _Net(graph, settings), graph
@@ -210,20 +210,20 @@ class _Module(_Calls):
         self._made = self._net(*self._net.feeds)
 
     def bind(self, feeds: Mapping[str, np.ndarray]) -> None:
-        """Inputs from outside, copied to the device."""
+        """Set inputs by name, copied to the device."""
         check_feeds(feeds, self._graph)
         for name, array in feeds.items():
             place = self._graph.inputs.index(name)
             self._net.feeds[place] = _tensor(array).to(self._settings.device)
 
     def outputs(self) -> dict[str, np.ndarray]:
-        """The last outputs, in host memory."""
+        """Outputs of the last call by name, in host memory."""
         arrays = (_numbers(tensor) for tensor in self._made)
         return dict(zip(self._graph.outputs, arrays, strict=True))
 
 
 class _Net(torch.nn.Module):
-    """A graph of ONNX operators as a module; weights are drawn where the graph has no numbers."""
+    """A graph of ONNX operators as a module; weights without values are drawn at random."""
 
     def __init__(self, graph: Graph, settings: Settings) -> None:
         super().__init__()
@@ -251,7 +251,7 @@ class _Net(torch.nn.Module):
         self.feeds = [_operand(graph.type_of(name), settings, ones=True) for name in graph.inputs]
 
     def forward(self, *feeds: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """All outputs."""
+        """Run all operators in order and return the graph's outputs."""
         values: dict[str, Any] = dict(zip(self._graph.inputs, feeds, strict=True))
         for name, attribute in self._names.items():
             values[name] = getattr(self, attribute)
@@ -261,11 +261,11 @@ class _Net(torch.nn.Module):
             assert rule is not None
             result = rule(given, op.attrs)
             results = result if isinstance(result, tuple | list) else (result,)
-            # what is made from sizes alone (Range, ConstantOfShape) is made on the host
+            # Range and ConstantOfShape produce host tensors
             moved = (self._placed(value) for value in results)
             values.update(zip(op.outputs, moved, strict=False))
             for name in self._dead_after[op.name]:
-                values.pop(name, None)  # memory goes back at once, as in a hand-written module
+                values.pop(name, None)  # free memory at once, as a hand-written module does
         return tuple(values[name] for name in self._graph.outputs)
 
     def _placed(self, value: Any) -> Any:
@@ -273,7 +273,7 @@ class _Net(torch.nn.Module):
         return value.to(self._device) if on_host else value
 
     def _given(self, op: Op, index: int, values: dict[str, Any]) -> Any:
-        """An input: None, a constant that steers the call as an array, else a tensor."""
+        """An input: None if absent, an array if it is a constant parameter, else a tensor."""
         name = op.inputs[index]
         if not name:
             return None
@@ -286,18 +286,18 @@ class _Net(torch.nn.Module):
 
 
 def _rule_of(op: Op) -> Any:
-    """The translation of an operator: of the form with so many outputs, or of its type."""
+    """The translation for this type and number of outputs, else for the type, else None."""
     form = f"{op.qualified_type}:{len(op.outputs)}"
     return _TRANSLATIONS.get(form) or _TRANSLATIONS.get(op.qualified_type)
 
 
 def _needs_primitives(op: Op) -> bool:
-    """Operators that run as what they decompose into."""
+    """Whether the operator runs as its decomposition."""
     return _rule_of(op) is None and facet(op.qualified_type, "torch") == BY_DECOMPOSITION
 
 
 def _last_reads(graph: Graph) -> dict[str, list[str]]:
-    """By operator: the tensors that no operator reads after it."""
+    """Tensors that are dead after each operator, by the operator's name."""
     last = {name: op.name for op in graph.ops for name in (*op.outputs, *op.inputs)}
     dead: dict[str, list[str]] = {op.name: [] for op in graph.ops}
     for name, op_name in last.items():
@@ -307,11 +307,11 @@ def _last_reads(graph: Graph) -> dict[str, list[str]]:
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
-    """numpy has bfloat16 from outside, which torch takes by its bits."""
-    own = np.array(array)
-    if own.dtype.name == "bfloat16":
-        return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(own)
+    """The array as a tensor; bfloat16, which torch cannot take from numpy, is passed as bits."""
+    copied = np.array(array)
+    if copied.dtype.name == "bfloat16":
+        return torch.from_numpy(copied.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(copied)
 
 
 def _numbers(tensor: torch.Tensor) -> np.ndarray:
@@ -322,11 +322,11 @@ def _numbers(tensor: torch.Tensor) -> np.ndarray:
 
 
 def _operand(type_: TensorType | None, settings: Settings, ones: bool = True) -> Any:
-    """A tensor of a type, or None; integers are ones, which index small tables too."""
+    """A tensor of the given type, or None; integers are 1, which is a valid index."""
     if type_ is None:
         return None
     if type_.shape is None or not type_.is_static:
-        raise BackendError(f"an operand of the open type {type_} cannot be made")
+        raise BackendError(f"cannot make an operand of the unresolved type {type_}")
     shape, dtype = [int(size) for size in type_.shape], torch_dtype(type_.dtype)
     if type_.layout.startswith("strides:"):
         strides = [int(s) for s in type_.layout.removeprefix("strides:").split(".")]
@@ -343,12 +343,12 @@ def _operand(type_: TensorType | None, settings: Settings, ones: bool = True) ->
 
 
 def _tap(settings: Settings) -> Callable[[], Any]:
-    one = torch.zeros(1, device=settings.device)
-    return lambda: torch.ops.aten.neg.default(one)
+    scalar = torch.zeros(1, device=settings.device)
+    return lambda: torch.ops.aten.neg.default(scalar)
 
 
 def _aten_graph(program: Any, name: str) -> Graph:
-    """The exported program as a `Graph` of domain "aten"; weights are declared, not kept."""
+    """The exported program as a `Graph` of domain "aten"; weights are declared without values."""
     signature = program.graph_signature
     weights = {
         *signature.inputs_to_parameters,
@@ -378,7 +378,7 @@ def _aten_graph(program: Any, name: str) -> Graph:
             values = list(value) if several else [value]
             names = [f"{node.name}.{i}" for i in range(len(values))] if several else [node.name]
             names = [
-                name if isinstance(part, torch.Tensor) else ""  # a gradient that nobody asked for
+                name if isinstance(part, torch.Tensor) else ""  # a gradient that was not requested
                 for name, part in zip(names, values, strict=True)
             ]
             parts[node.name] = names
@@ -399,7 +399,7 @@ def _with_parts(ops: Sequence[Op], parts: dict[str, list[str]]) -> list[Op]:
 
 
 def _aten_op(node: Any, outputs: Sequence[str]) -> Op:
-    """One call: tensors become inputs in schema order, everything else an attribute by name."""
+    """Convert a call: tensors become inputs in schema order, other arguments attributes."""
     inputs: list[str] = []
     attrs: dict[str, Any] = {}
     schema = node.target._schema
@@ -408,14 +408,14 @@ def _aten_op(node: Any, outputs: Sequence[str]) -> Op:
     )
     for argument in schema.arguments:
         value: Any = given.get(argument.name)
-        kind = str(argument.type)
-        if "List[" in kind and "Tensor" in kind:
+        argument_type = str(argument.type)
+        if "List[" in argument_type and "Tensor" in argument_type:
             values = list(value or [])
             attrs[f"{argument.name}_count"] = len(values)
             inputs += [v.name if v is not None else "" for v in values]
-        elif "Tensor" in kind:
+        elif "Tensor" in argument_type:
             inputs.append(value.name if hasattr(value, "name") else "")
-            if isinstance(value, int | float):  # a number where a tensor may stand
+            if isinstance(value, int | float):  # a number passed where the schema has a tensor
                 attrs[argument.name] = _plain(value)
         elif argument.name in given and value is not None and argument.name != "device":
             attrs[argument.name] = _plain(value)
@@ -434,7 +434,7 @@ def _plain(value: Any) -> Any:
 
 
 def _lowered_calls(graph: Graph, settings: Settings) -> list[Callable[[], Any]]:
-    """A call per operator of a lowered graph, each on tensors of its own."""
+    """One call per operator of a lowered graph, on tensors that the graph's edges share."""
     made: dict[str, Any] = {}
 
     def tensor(name: str) -> Any:
@@ -446,7 +446,7 @@ def _lowered_calls(graph: Graph, settings: Settings) -> list[Callable[[], Any]]:
 
 
 def _call_of(key: OpKey, tensors: Sequence[Any]) -> Callable[[], Any]:
-    """The call of a key: aten's own, or the translation of an operator of the graph.
+    """The call for a key: an aten operator, or the translation of an ONNX operator.
 
     Raises:
         BackendError: there is no translation.
@@ -469,7 +469,7 @@ def _call_of(key: OpKey, tensors: Sequence[Any]) -> Callable[[], Any]:
 
 
 def _array(operand: Operand) -> Any:
-    """The numbers of a constant that steers a call."""
+    """Values of a constant parameter as an array."""
     import numpy as np
 
     shape = [int(size) for size in (operand.type.shape or ())] if operand.type else []
@@ -478,24 +478,24 @@ def _array(operand: Operand) -> Any:
 
 
 def _call(op_type: str, attrs: Any, tensors: Sequence[Any]) -> Callable[[], Any]:
-    """The call that an aten operator's name, attributes and tensors stand for."""
+    """Bind an aten operator's tensors and attributes to a call without arguments."""
     packet, _, overload = op_type.partition(".")
-    found = getattr(getattr(torch.ops.aten, packet, None), overload or "default", None)
-    if found is None:
+    function = getattr(getattr(torch.ops.aten, packet, None), overload or "default", None)
+    if function is None:
         raise BackendError(f"PyTorch {torch.__version__} has no operator aten.{op_type}")
     rest = list(tensors)
     positional: list[Any] = []
     named: dict[str, Any] = {}
-    for argument in found._schema.arguments:
-        kind = str(argument.type)
-        if "List[" in kind and "Tensor" in kind:
+    for argument in function._schema.arguments:
+        argument_type = str(argument.type)
+        if "List[" in argument_type and "Tensor" in argument_type:
             count = int(attrs.get(f"{argument.name}_count", 0))
             value, rest = rest[:count], rest[count:]
-        elif "Tensor" in kind:
+        elif "Tensor" in argument_type:
             value = rest.pop(0) if rest else None
             value = attrs.get(argument.name) if value is None else value
         elif argument.name in attrs:
-            value = _revived(attrs[argument.name], kind)
+            value = _revived(attrs[argument.name], argument_type)
         elif argument.has_default_value():
             value = argument.default_value
         else:
@@ -504,12 +504,12 @@ def _call(op_type: str, attrs: Any, tensors: Sequence[Any]) -> Callable[[], Any]
             named[argument.name] = value
         else:
             positional.append(value)
-    return lambda: found(*positional, **named)
+    return lambda: function(*positional, **named)
 
 
-def _revived(value: Any, kind: str) -> Any:
+def _revived(value: Any, argument_type: str) -> Any:
     if isinstance(value, str) and value.startswith("torch."):
         return getattr(torch, value.removeprefix("torch."))
-    if kind == "bool":
+    if argument_type == "bool":
         return bool(value)
     return list(value) if isinstance(value, tuple | list) else value

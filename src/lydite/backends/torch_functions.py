@@ -1,4 +1,4 @@
-"""Functions of one or two variables, reductions and selections in PyTorch."""
+"""Translations to PyTorch: elementwise functions, reductions and selections."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def _running(function: Callable[..., Any]) -> Rule:
         x, axis = inputs[0], int(inputs[1].item())
         if attrs.get("reverse"):
             x = x.flip(axis)
-        found = function(x, axis)
+        result = function(x, axis)
         if attrs.get("exclusive"):
-            found = found - x if function is torch.cumsum else found / x
-        return found.flip(axis) if attrs.get("reverse") else found
+            result = result - x if function is torch.cumsum else result / x
+        return result.flip(axis) if attrs.get("reverse") else result
 
     return rule
 
@@ -130,12 +130,12 @@ def _scattered(inputs: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
 def _one_hot(inputs: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
     depth, values, axis = int(inputs[1].item()), inputs[2], attrs.get("axis", -1)
     hot = F.one_hot(inputs[0].long() % depth, depth).bool()
-    found = torch.where(hot, values[1], values[0])
-    return found if axis == -1 else found.movedim(-1, axis)
+    result = torch.where(hot, values[1], values[0])
+    return result if axis == -1 else result.movedim(-1, axis)
 
 
 def _scale_of(x: Any, scale: Any, axis: int) -> Any:
-    """A scale for the whole tensor, or one for each place along an axis."""
+    """The scale, shaped to broadcast along `axis` unless it is a single number."""
     if scale is None or scale.numel() == 1:
         return scale
     shape = [1] * x.dim()
@@ -147,11 +147,11 @@ def _quantised(inputs: Sequence[Any], attrs: Mapping[str, Any]) -> Any:
     x, axis = inputs[0], attrs.get("axis", 1)
     zero = inputs[2] if len(inputs) > 2 else None
     dtype = zero.dtype if zero is not None else torch.uint8
-    found = torch.round(x / _scale_of(x, inputs[1], axis))
+    result = torch.round(x / _scale_of(x, inputs[1], axis))
     if zero is not None:
-        found = found + _scale_of(x, zero, axis)
+        result = result + _scale_of(x, zero, axis)
     limits = torch.iinfo(dtype)
-    return found.clamp(limits.min, limits.max).to(dtype)
+    return result.clamp(limits.min, limits.max).to(dtype)
 
 
 def _dequantised(inputs: Sequence[Any], attrs: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""ONNX operators in PyTorch: one row each, from inputs and attributes to a tensor (or several)."""
+"""Translations to PyTorch by ONNX operator, from inputs and attributes to one or more tensors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STEERING: Mapping[str, tuple[int, ...]] = {
     "lydite:GradientDescent": (0,),
     **{f"ai.onnx.preview.training:{name}": (0, 1) for name in ("Adam", "Adagrad", "Momentum")},
 }
-"""Inputs that are numbers of the call rather than data: constants there are given as arrays."""
+"""Inputs that are parameters of the call rather than data: constants there are passed as arrays."""
 
 
 def _integers(value: Any) -> list[int]:
@@ -45,7 +45,7 @@ def _integers(value: Any) -> list[int]:
 
 
 def full_pads(spatial: Sequence[int], attrs: Attrs, kernel: Sequence[int]) -> list[int]:
-    """Padding before each axis, then after each, for an input of these spatial sizes."""
+    """Padding before each axis, then after each, for an input of the given spatial sizes."""
     rank = len(kernel)
     pads = list(attrs.get("pads", [0] * (2 * rank)))
     strides = list(attrs.get("strides", [1] * rank))
@@ -63,7 +63,7 @@ def full_pads(spatial: Sequence[int], attrs: Attrs, kernel: Sequence[int]) -> li
 def _spatial_padding(
     x: Any, attrs: Attrs, kernel: Sequence[int], value: float = 0.0
 ) -> tuple[Any, Any]:
-    """The input, padded where torch's argument cannot say it, and the symmetric padding left."""
+    """The input, padded if the padding is uneven, and the even padding left for torch."""
     rank = len(kernel)
     pads = full_pads(x.shape[2:], attrs, kernel)
     if pads[:rank] == pads[rank:]:
@@ -73,7 +73,7 @@ def _spatial_padding(
 
 
 def _three(inputs: Tensors) -> tuple[Any, Any, Any]:
-    """Three inputs, the last of which may be left out."""
+    """First, second and optional third input."""
     return inputs[0], inputs[1], inputs[2] if len(inputs) > 2 else None
 
 
@@ -108,17 +108,17 @@ def _max_pool(inputs: Tensors, attrs: Attrs) -> Any:
 
 
 def _average_pool(inputs: Tensors, attrs: Attrs) -> Any:
-    """Where sides are padded unevenly, sums are divided by how many numbers a window has."""
+    """Average pooling; with uneven padding, each sum is divided by its real elements."""
     x, kernel = inputs[0], list(attrs["kernel_shape"])
     strides = list(attrs.get("strides", [1] * len(kernel)))
     ceil, counted = bool(attrs.get("ceil_mode", 0)), bool(attrs.get("count_include_pad", 0))
     function = F.avg_pool1d if len(kernel) == 1 else F.avg_pool2d
     padded, padding = _spatial_padding(x, attrs, kernel)
-    found = function(padded, kernel, strides, padding, ceil_mode=ceil, count_include_pad=counted)
+    pooled = function(padded, kernel, strides, padding, ceil_mode=ceil, count_include_pad=counted)
     if padded is x or counted:
-        return found
+        return pooled
     ones, _ = _spatial_padding(torch.ones_like(x[:1, :1]), attrs, kernel)
-    return found / function(ones, kernel, strides, padding, ceil_mode=ceil)
+    return pooled / function(ones, kernel, strides, padding, ceil_mode=ceil)
 
 
 def _gemm(inputs: Tensors, attrs: Attrs) -> Any:
@@ -184,7 +184,7 @@ def _conv_transpose(inputs: Tensors, attrs: Attrs) -> Any:
 
 
 def _resize(inputs: Tensors, attrs: Attrs) -> Any:
-    """Nearest and linear to sizes or by factors; torch has one way of laying out coordinates."""
+    """Resize to sizes or by factors, with torch's coordinates unless corners are aligned."""
     x = inputs[0]
     sizes = _integers(inputs[3])[2:] if len(inputs) > 3 and inputs[3] is not None else None
     if sizes is None:
@@ -286,7 +286,7 @@ def _axes(inputs: Tensors, attrs: Attrs) -> list[int]:
 
 
 def _reduced(inputs: Tensors, attrs: Attrs) -> tuple[list[int], bool]:
-    """The axes that a reduction goes over, all where none are named, and whether they stay."""
+    """Axes to reduce over (all if none are named), and whether they are kept."""
     named = _axes(inputs, attrs) if len(inputs) > 1 or "axes" in attrs else []
     return named or list(range(inputs[0].dim())), bool(attrs.get("keepdims", 1))
 
@@ -445,7 +445,7 @@ RULES: dict[str, Translation] = {
 
 
 def torch_dtype(name: str) -> torch.dtype:
-    """torch's dtype for ours; complex and 4-bit types have none that runs."""
+    """Torch's dtype by our name; complex and 4-bit types cannot run."""
     return getattr(torch, name)
 
 
@@ -455,7 +455,7 @@ def dtype_text(dtype: torch.dtype) -> str:
 
 
 def tensor_type(tensor: torch.Tensor) -> TensorType:
-    """A tensor's type; a layout other than row-major is named by its strides' order."""
+    """The tensor's type; a layout other than row-major is "channels_last" or its strides."""
     shape = tuple(int(size) for size in tensor.shape)
     layout = (
         ""

@@ -1,4 +1,4 @@
-"""Backward passes of recurrent layers: the data's through time, then the weights' in one product.
+"""Backward passes of recurrent layers: gradients of the data step by step, of the weights at once.
 
 Gates are in ONNX's order: i, o, f, c (LSTM) and z, r, h (GRU, reset after the product).
 """
@@ -19,7 +19,11 @@ def _backwards(attrs: Attrs, direction: int) -> bool:
 
 
 def _data(cell: str) -> Translation:
-    """Inputs: X, W, R, B, Y, first states, gradients of Y and last states, what was saved."""
+    """Gradient of X, of the gates and of the first states.
+
+    Inputs: X, W, R, B, Y, first states, gradients of Y and of the last states, saved gates and
+    cells.
+    """
     states = 2 if cell == "LSTM" else 1
 
     def rule(inputs: Tensors, attrs: Attrs) -> Any:
@@ -44,7 +48,7 @@ def _data(cell: str) -> Translation:
 
 
 class _Steps:
-    """One direction's tensors in the order in which its steps ran."""
+    """One direction's tensors, in the order in which its steps ran."""
 
     def __init__(
         self, d: int, back: bool, y: Any, dy: Any, lasts: Any, firsts: Any, saved: Any
@@ -99,7 +103,10 @@ def _lstm(steps: _Steps, state: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _gru(steps: _Steps, state: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The fourth part is the new gate's slope behind the reset, which the state's weights see."""
+    """Backward pass of a GRU direction, last step first.
+
+    The fourth part of each slope is the new gate's, times the reset gate: R and its bias use it.
+    """
     dh, slopes = steps.lasts[0], []
     for t in reversed(range(steps.y.shape[0])):
         z, r, n, recurrent = steps.gates[t].chunk(4, -1)
@@ -119,34 +126,34 @@ _WALKS = {"RNN": _rnn, "GRU": _gru, "LSTM": _lstm}
 
 
 def _weights(cell: str) -> Translation:
-    """Inputs: gradients of the gates, X, Y, the first state; see `_data`."""
+    """Gradients of W, R and B, from the gradients of the gates, X, Y and the first state."""
 
     def rule(inputs: Tensors, attrs: Attrs) -> Any:
         gates, x, y = inputs[:3]
         first = inputs[3] if len(inputs) > 3 else None
         hidden = y.shape[-1]
         rows = _WIDTH[cell] * hidden
-        found: list[list[Any]] = []
+        gradients: list[list[Any]] = []
         for d in range(y.shape[1]):
             slopes = gates[:, d]
             start = (first[d] if first is not None else torch.zeros_like(y[0, d]))[None]
-            own = y[:, d]
+            outputs = y[:, d]
             before = (
-                torch.cat((own[1:], start))
+                torch.cat((outputs[1:], start))
                 if _backwards(attrs, d)
-                else torch.cat((start, own[:-1]))
+                else torch.cat((start, outputs[:-1]))
             )
             into, inside = slopes[..., :rows], slopes[..., :rows]
             if cell == "GRU":
                 inside = torch.cat((slopes[..., : 2 * hidden], slopes[..., 3 * hidden :]), -1)
-            found.append(
+            gradients.append(
                 [
                     into.flatten(0, 1).t() @ x.flatten(0, 1),
                     inside.flatten(0, 1).t() @ before.flatten(0, 1),
                     torch.cat((into.sum((0, 1)), inside.sum((0, 1)))),
                 ]
             )
-        return [torch.stack(parts) for parts in zip(*found, strict=True)]
+        return [torch.stack(parts) for parts in zip(*gradients, strict=True)]
 
     return rule
 

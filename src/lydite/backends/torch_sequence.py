@@ -1,4 +1,4 @@
-"""ONNX's attention and recurrent layers in PyTorch, and the forms that training uses of them."""
+"""Translations to PyTorch: attention and recurrent layers, also as training runs them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def _given(inputs: Tensors, index: int) -> Any:
 
 
 class _Heads:
-    """Query, key and value as [batch, heads, length, size], key and value heads repeated."""
+    """Query, key and value as [batch, heads, length, size], with key and value heads repeated."""
 
     def __init__(self, inputs: Tensors, attrs: Attrs) -> None:
         if attrs.get("softcap", 0.0):
-            raise BackendError("PyTorch has no attention with capped scores")
+            raise BackendError("PyTorch has no attention with softcap")
         self.flat = inputs[0].dim() == 3
         counts = (attrs.get("q_num_heads"), *[attrs.get("kv_num_heads")] * 2)
         parts = [_apart(x, n) if self.flat else x for x, n in zip(inputs[:3], counts, strict=True)]
@@ -47,11 +47,11 @@ class _Heads:
         self.mask = _mask(_given(inputs, 3), self, behind, window)
 
     def joined(self, x: Any) -> Any:
-        """Back to the layout of the inputs."""
+        """Convert back to the layout of the inputs."""
         return x.transpose(1, 2).flatten(2) if self.flat else x
 
     def shared(self, gradient: Any) -> Any:
-        """Gradient of a repeated key or value: summed over the queries' heads that share it."""
+        """Gradient of a repeated key or value, summed over the query heads that share it."""
         if self.groups > 1:
             gradient = gradient.unflatten(1, (-1, self.groups)).sum(2)
         return self.joined(gradient)
@@ -109,14 +109,17 @@ def _attention_training(inputs: Tensors, attrs: Attrs) -> Any:
 
 
 def _attention_gradient(inputs: Tensors, attrs: Attrs) -> Any:
-    """Inputs: query, key, value, mask, gradient of the output, the output, logarithms of sums."""
+    """Gradients of query, key and value.
+
+    Inputs: query, key, value, mask, gradient of the output, the output, log-sum-exp of the scores.
+    """
     heads = _Heads(inputs[:4], attrs)
     dy, out = (
         _apart(x, attrs.get("q_num_heads")) if heads.flat else x for x in (inputs[4], inputs[5])
     )
     if heads.query.is_cuda:
         seed = torch.zeros((), dtype=torch.int64, device=heads.query.device)
-        found = torch.ops.aten._scaled_dot_product_efficient_attention_backward(
+        gradients = torch.ops.aten._scaled_dot_product_efficient_attention_backward(
             dy,
             heads.query,
             heads.key,
@@ -132,7 +135,7 @@ def _attention_gradient(inputs: Tensors, attrs: Attrs) -> Any:
             scale=heads.scale,
         )
     else:
-        found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+        gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
             dy,
             heads.query,
             heads.key,
@@ -144,11 +147,11 @@ def _attention_gradient(inputs: Tensors, attrs: Attrs) -> Any:
             attn_mask=heads.mask,
             scale=heads.scale,
         )
-    return heads.joined(found[0]), heads.shared(found[1]), heads.shared(found[2])
+    return heads.joined(gradients[0]), heads.shared(gradients[1]), heads.shared(gradients[2])
 
 
 def _rotary(inputs: Tensors, attrs: Attrs) -> Any:
-    """Pairs (i, i + half) of each head turned, or neighbours where `interleaved`."""
+    """Rotate the pairs (i, i + half) of each head, or neighbouring pairs if `interleaved`."""
     x, cos, sin = inputs[0], inputs[1], inputs[2]
     flat = x.dim() == 3
     apart = x.unflatten(2, (attrs["num_heads"], -1)) if flat else x.transpose(1, 2)
@@ -168,31 +171,31 @@ def _rotary(inputs: Tensors, attrs: Attrs) -> Any:
         if attrs.get("interleaved", 0)
         else torch.cat(turned, -1)
     )
-    found = torch.cat((part, rest), -1) if rest.shape[-1] else part
-    return found.flatten(2) if flat else found.transpose(1, 2)
+    rotated = torch.cat((part, rest), -1) if rest.shape[-1] else part
+    return rotated.flatten(2) if flat else rotated.transpose(1, 2)
 
 
 # Recurrent layers: ONNX orders gates i, o, f, c (LSTM) and z, r, h (GRU)
 
 
 def _forward(cell: str, saving: bool) -> Translation:
-    """Y [steps, directions, batch, hidden], the last states, and with `saving` all gates."""
+    """Y [steps, directions, batch, hidden], last states and, if `saving`, gates and cells."""
 
     def rule(inputs: Tensors, attrs: Attrs) -> Any:
         _check(cell, inputs, attrs)
         x, weight, states = inputs[0], inputs[1], inputs[2]
-        found = []
+        directions = []
         for direction in range(weight.shape[0]):
             backwards = _backwards(attrs, direction)
             steps = _steps(cell, x.flip(0) if backwards else x, inputs, direction, states.shape[-1])
-            found.append([part.flip(0) if backwards else part for part in steps])
+            directions.append([part.flip(0) if backwards else part for part in steps])
         lasts = [
             torch.stack(
-                [parts[k][0 if _backwards(attrs, d) else -1] for d, parts in enumerate(found)]
+                [parts[k][0 if _backwards(attrs, d) else -1] for d, parts in enumerate(directions)]
             )
             for k in ((0, -1) if cell == "LSTM" else (0,))
         ]
-        whole = [torch.stack(parts, 1) for parts in zip(*found, strict=True)]
+        whole = [torch.stack(parts, 1) for parts in zip(*directions, strict=True)]
         return (whole[0], *lasts, *(whole[1:] if saving else ()))
 
     return rule
@@ -212,7 +215,7 @@ def _backwards(attrs: Attrs, direction: int) -> bool:
 
 
 def _steps(cell: str, x: Any, inputs: Tensors, direction: int, hidden: int) -> list[Any]:
-    """One direction over all steps: Y, gates and cells, each [steps, batch, ...]."""
+    """Run one direction: Y, gates and cells, each [steps, batch, ...]."""
     weight, state = inputs[1][direction], inputs[2][direction]
     rows = _GATES[cell] * hidden
     bias = inputs[3][direction] if _given(inputs, 3) is not None else x.new_zeros(2 * rows)
@@ -226,12 +229,12 @@ def _steps(cell: str, x: Any, inputs: Tensors, direction: int, hidden: int) -> l
         ys.append(h)
         gates.append(kept)
         cells.append(c)
-    found = [torch.stack(ys)]
+    results = [torch.stack(ys)]
     if cell != "RNN":
-        found.append(torch.stack(gates))
+        results.append(torch.stack(gates))
     if cell == "LSTM":
-        found.append(torch.stack(cells))
-    return found
+        results.append(torch.stack(cells))
+    return results
 
 
 def _rnn_cell(given: Any, recurrent: Any, _h: Any, c: Any) -> tuple[Any, Any, Any]:

@@ -1,4 +1,4 @@
-"""The domain "lydite" and ONNX's optimisers in PyTorch: aten's own backward operators."""
+"""Translations to PyTorch: the domain "lydite" (aten's backward operators), ONNX's optimisers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _shape(attrs: Attrs) -> list[int]:
 
 
 def _convolution(attrs: Attrs, rank: int) -> tuple[list[int], list[int], int]:
-    """Strides, dilations, groups."""
+    """Strides, dilations and number of groups."""
     ones = [1] * rank
     return (
         list(attrs.get("strides", ones)),
@@ -31,7 +31,7 @@ def _convolution(attrs: Attrs, rank: int) -> tuple[list[int], list[int], int]:
 
 
 def _conv_input(inputs: Tensors, attrs: Attrs) -> Any:
-    """Where the padding differs from side to side, the gradient of the padded input is cut out."""
+    """Gradient of a convolution's input; with uneven padding, cropped from the padded one."""
     dy, weight, shape = inputs[0], inputs[1], _shape(attrs)
     rank = len(shape) - 2
     strides, dilations, group = _convolution(attrs, rank)
@@ -44,7 +44,7 @@ def _conv_input(inputs: Tensors, attrs: Attrs) -> Any:
         else [*shape[:2], *(s + a + b for s, a, b in zip(shape[2:], low, high, strict=True))]
     )
     padding = low if even else [0] * rank
-    found = _aten.convolution_backward(
+    gradient = _aten.convolution_backward(
         dy,
         dy.new_empty(whole),
         weight,
@@ -59,8 +59,8 @@ def _conv_input(inputs: Tensors, attrs: Attrs) -> Any:
     )[0]
     if not even:
         for axis, (start, size) in enumerate(zip(low, shape[2:], strict=True)):
-            found = found.narrow(2 + axis, start, size)
-    return found
+            gradient = gradient.narrow(2 + axis, start, size)
+    return gradient
 
 
 def _conv_weight(inputs: Tensors, attrs: Attrs) -> Any:
@@ -96,12 +96,12 @@ def _max_pool(inputs: Tensors, attrs: Attrs) -> Any:
 
 
 def _window(attrs: Attrs, shape: Any) -> list[Any]:
-    """Kernel, stride, padding, dilation and rounding of a pooling."""
+    """Kernel, strides, padding, dilations and rounding mode of a pooling operator."""
     kernel = list(attrs["kernel_shape"])
     rank = len(kernel)
     pads = full_pads(list(shape)[2:], attrs, kernel)
     if rank != 2 or pads[:rank] != pads[rank:]:
-        raise BackendError("PyTorch saves no indices for this pooling (two axes, even padding)")
+        raise BackendError("PyTorch saves indices only for pooling over two axes with even padding")
     strides, dilations, _ = _convolution(attrs, rank)
     return [kernel, strides, pads[:rank], dilations, bool(attrs.get("ceil_mode", 0))]
 
@@ -139,7 +139,7 @@ def _layer_norm(inputs: Tensors, attrs: Attrs) -> Any:
 
 
 def _rms_norm(inputs: Tensors, attrs: Attrs) -> Any:
-    """With n = x / rms: dx = (dy w - n mean(dy w n)) / rms."""
+    """Gradient of RMS normalisation; with n = x / rms: dx = (dy w - n mean(dy w n)) / rms."""
     dy, x, scale = inputs
     axes = list(range(attrs.get("axis", -1) % x.dim(), x.dim()))
     inverse = torch.rsqrt(x.pow(2).mean(axes, keepdim=True) + attrs.get("epsilon", 1e-5))
@@ -195,7 +195,7 @@ def _gather(inputs: Tensors, attrs: Attrs) -> Any:
 
 
 def _slice(inputs: Tensors, attrs: Attrs) -> Any:
-    """Put back piece by piece, from the last axis that was cut to the first."""
+    """Gradient of slicing: undo one axis after another, last first."""
     lists = [attrs.get(name) for name in ("starts", "ends", "axes")]
     given = [x.flatten().tolist() if x is not None else None for x in inputs[1:]]
     starts, ends, axes, steps = [*given, None, None, None, None][:4] if given else [*lists, None]
@@ -219,7 +219,7 @@ def _resize(inputs: Tensors, attrs: Attrs) -> Any:
     if attrs.get("mode", "nearest") == "nearest":
         return _aten.upsample_nearest2d_backward(dy, sizes, shape)
     if attrs["mode"] != "linear" or len(shape) != 4:
-        raise BackendError(f"PyTorch: no gradient for resizing by '{attrs['mode']}'")
+        raise BackendError(f"PyTorch has no gradient for resizing with mode '{attrs['mode']}'")
     aligned = attrs.get("coordinate_transformation_mode") == "align_corners"
     return _aten.upsample_bilinear2d_backward(dy, sizes, shape, aligned)
 
@@ -271,7 +271,7 @@ def _hard_sigmoid(inputs: Tensors, attrs: Attrs) -> Any:
 
 
 def _lrn(inputs: Tensors, attrs: Attrs) -> Any:
-    """With y = x s^-beta and s = bias + alpha / size * windowed sum of x^2."""
+    """Gradient of LRN: y = x s^-beta, s = bias + alpha / size * windowed sum of x^2."""
     dy, x, y = inputs
     size, alpha, beta = attrs["size"], attrs.get("alpha", 1e-4), attrs.get("beta", 0.75)
 
@@ -343,7 +343,7 @@ def _adagrad(inputs: Tensors, attrs: Attrs) -> Any:
 
 
 def _adam(inputs: Tensors, attrs: Attrs) -> Any:
-    """The operators of PyTorch's Adam for one tensor, in its order."""
+    """One step of Adam with the operators of PyTorch's own, in the same order."""
     rate, step, weight, gradient, mean, square = inputs
     number = int(step) + 1
     first, second = attrs.get("alpha", 0.9), attrs.get("beta", 0.999)

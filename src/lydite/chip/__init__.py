@@ -1,4 +1,4 @@
-"""Chips that are not built yet: tiles, dataflows, the system around them; cycles before silicon."""
+"""Simulation of chips before they are built: tiles, dataflows, and the system around the arrays."""
 
 from lydite.chip.estimator import ChipEstimator
 from lydite.chip.plan import ChipPlan, LayerCost

@@ -1,9 +1,9 @@
-"""What a kind of array is to the rest of a chip: one protocol, found by the array's kind.
+"""The protocol of dataflows, which hides the kind of array from the rest of a chip.
 
-A dataflow maps a network to an array and says what the array costs. Everything else (the system
-around it, sweeps, energy, reports, estimates) asks the dataflow and knows no kind of array. An
-array that runs matrix products and leaves the rest to a vector unit derives from
-`lydite.chip.product_dataflow.ProductDataflow`, which needs less.
+A dataflow maps a network to an array and gives the costs. Everything else (the system around the
+array, sweeps, energy, reports, estimates) uses the dataflow, whatever the kind of array. Dataflows
+that run matrix products and leave the rest to a vector unit derive from
+`lydite.chip.product_dataflow.ProductDataflow`, which requires less.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ArrayDescription:
-    """An array in words, for reports.
+    """Description of an array, for reports.
 
     Attributes:
         text: The array and its parameters in one line.
-        cycles_from: Where the cycles of an invocation come from, and what they leave out.
-        rows: Further figures, each a name and a value.
+        cycles_from: Source of the cycles of an invocation, and what they leave out.
+        rows: Further figures, as pairs of name and value.
     """
 
     text: str
@@ -44,7 +44,7 @@ class Dataflow(ABC):
 
     Attributes:
         parameters: Dataclass of the array's parameters, which are the fields of a chip file.
-        takes_fused: Whether activations, norms and attention are fused before a network is mapped.
+        takes_fused: Whether activations, norms and attention are fused before mapping.
     """
 
     parameters: ClassVar[type[ArrayParameters]]
@@ -54,24 +54,24 @@ class Dataflow(ABC):
     def plan(self, graph: Graph, chip: Chip, tiling: TilingPolicy) -> ChipPlan:
         """Map all layers of a network.
 
-        Candidate tiles are priced by the same closed form that costs the layer.
+        Candidate tiles are priced with the same closed form that costs the layer.
 
         Args:
-            graph: with fixed sizes.
-            chip: whose array is of this kind.
-            tiling: which of the possible tiles to take.
+            graph: Graph with fixed sizes.
+            chip: Chip with this kind of array.
+            tiling: Policy that chooses among the possible tiles.
 
         Raises:
-            InputError: a scratchpad is too small for an operator (named, with what it needs).
-            GraphError: a tensor of open size.
+            InputError: a scratchpad is too small for an operator (named, with the size it needs).
+            GraphError: the size of a tensor is not fixed.
         """
 
     @abstractmethod
     def describe(self, chip: Chip) -> ArrayDescription:
-        """The chip's array in words."""
+        """Describe the chip's array."""
 
     def widened(self, chip: Chip, array: ArrayParameters) -> tuple[Scratchpad, ...]:
-        """Scratchpads of the chip once its array is `array`; unchanged unless overridden."""
+        """Scratchpads of the chip with `array` instead of its own; unchanged unless overridden."""
         del array
         return chip.scratchpads
 
@@ -79,9 +79,9 @@ class Dataflow(ABC):
         """Energy and area of a run; from the tables of the chip's node unless overridden.
 
         Args:
-            plan: all layers.
-            chip: where they ran.
-            seconds: how long the run took, for leakage.
+            plan: Mapped network.
+            chip: Chip on which it ran.
+            seconds: Duration of the run, for leakage.
         """
         return modelled_energy(plan, chip, seconds)
 
@@ -96,17 +96,17 @@ class Dataflow(ABC):
         """Power of each invocation, in gem5-Aladdin's terms.
 
         Args:
-            plan: whose invocations are meant.
-            chip: where they ran.
+            plan: Plan whose invocations are evaluated.
+            chip: Chip on which they ran.
             level: SMAUG's sample level.
-            compat: count as gem5-Aladdin does.
+            compat: Whether to count exactly as gem5-Aladdin does.
 
         Raises:
-            InputError: this kind of array has none, or none at the chip's node.
+            InputError: there are no such figures for this kind of array, or at the chip's node.
         """
         del plan, level, compat
         raise InputError(
-            "has no SMV; power by invocation is modelled for SMV only", where=chip.name
+            "has no SMV; power per invocation is modelled only for SMV", where=chip.name
         )
 
 
@@ -114,7 +114,8 @@ def dataflow_of(chip: Chip) -> Dataflow:
     """The dataflow of a chip's array.
 
     Raises:
-        InputError: no dataflow has that kind (with the nearest name).
-        MissingExtra: it needs a package that is not installed.
+        InputError: no dataflow is registered for the kind of array (the error suggests the nearest
+            name).
+        MissingExtra: the dataflow needs a package that is not installed.
     """
     return cast(Dataflow, DATAFLOWS.find(chip.array.kind))

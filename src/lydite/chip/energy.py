@@ -11,14 +11,14 @@ from lydite.chip.technology import SOURCES, Technology
 from lydite.hardware.chip import Chip
 
 SCOPE = (
-    "arrays, vector unit, scratchpads, hits in the cache and DRAM; without processor, bus, clock "
+    "arrays, vector unit, scratchpads, cache hits and DRAM; without processor, bus, clock "
     "tree and pads. " + "; ".join(f"{name}: {source}" for name, source in SOURCES.items())
 )
 
 
 @dataclass(frozen=True)
 class Used:
-    """What a run used, and what the chip takes.
+    """Energy of a run and area of its chip.
 
     Attributes:
         by_component_j: Energy in joules by component; the sum is `joules`.
@@ -45,17 +45,17 @@ class Used:
 
 
 def modelled_energy(plan: ChipPlan, chip: Chip, seconds: float) -> Used:
-    """Energy and area by the tables of the chip's node, whatever its array.
+    """Energy and area from the tables of the chip's node, for any kind of array.
 
-    Multiply-adds and vector operations at the chip's data type and node; bytes between arrays and
-    scratchpads at the scratchpads' size, and inside processing elements at their memories' size;
-    bytes to and from memory at the DRAM's likely energy; leakage of memories and arrays over the
-    whole run.
+    Multiply-adds and vector operations cost the energy of the chip's data type and node; bytes
+    between arrays and scratchpads that of the scratchpads' size; bytes inside processing elements
+    that of their memories' size; bytes to and from memory the DRAM's likely energy. Memories and
+    arrays leak during the whole run.
 
     Args:
-        plan: all layers.
-        chip: where they ran.
-        seconds: how long the run took.
+        plan: Mapped network.
+        chip: Chip on which it ran.
+        seconds: Duration of the run.
     """
     each = [layer_joules(chip, cost) for cost in plan.costs]
     parts = {name: sum(joules[name] for joules in each) for name in _parts(chip)}
@@ -66,7 +66,7 @@ def modelled_energy(plan: ChipPlan, chip: Chip, seconds: float) -> Used:
 
 _PARTS = ("arrays", "vector unit", "scratchpads", "cache", "DRAM")
 _LOCAL = "PE scratchpads"
-"""Memories inside processing elements; only of arrays that have them."""
+"""Component of the memories inside processing elements, for arrays that have them."""
 
 
 def _parts(chip: Chip) -> tuple[str, ...]:
@@ -74,12 +74,12 @@ def _parts(chip: Chip) -> tuple[str, ...]:
 
 
 def _local_bytes(chip: Chip) -> int:
-    """Memory inside one processing element."""
+    """Bytes of memory in one processing element."""
     return chip.array.local_words * ELEMENT_BYTES[chip.dtype]
 
 
 def layer_joules(chip: Chip, cost: LayerCost) -> dict[str, float]:
-    """Energy of a layer by component, without leakage."""
+    """Energy of a layer in joules by component, without leakage."""
     node = Technology(chip.node_nm)
     mac = node.mac_joules(chip.dtype)
     biggest = max((pad.bytes for pad in chip.scratchpads), default=8192)
@@ -100,7 +100,7 @@ def layer_joules(chip: Chip, cost: LayerCost) -> dict[str, float]:
 
 
 def leakage_w(chip: Chip) -> float:
-    """Leakage of memories and arrays, of all accelerators."""
+    """Leakage power of the memories and arrays of all accelerators, in watts."""
     node = Technology(chip.node_nm)
     memories = chip.scratchpad_bytes + _local_bytes(chip) * chip.array.elements
     each = node.leakage_w(memories, chip.array.macs, chip.dtype)
@@ -108,7 +108,7 @@ def leakage_w(chip: Chip) -> float:
 
 
 def area_of(chip: Chip) -> dict[str, float]:
-    """Square millimetres by component."""
+    """Area in mm2 by component."""
     node = Technology(chip.node_nm)
     each = node.mac_area_mm2(chip.dtype)
     lanes = chip.vector.lanes if chip.array.has_vector_unit else 0

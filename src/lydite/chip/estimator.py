@@ -1,4 +1,4 @@
-"""A chip as an estimator: what its operators take, so that clusters and scores accept it."""
+"""Chips as estimators: operator times, so that clusters and scores accept chips as devices."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from lydite.hardware import Device
 from lydite.hardware.chip import Chip
 
 UNSURE = 1.3
-"""A simulated operator is taken to be right within this factor (assumed; SMV's invocations agree
-with gem5-Aladdin within 8 %, others have no silicon beside them)."""
+"""A simulated operator is assumed to be right within this factor (SMV's invocations agree with
+gem5-Aladdin within 8 %; the other arrays have no measurements to compare with).
+"""
 
 
 class ChipEstimator:
-    """Plays each operator alone on the chip: array, transfers, memory; no launch.
+    """Simulates each operator alone on the chip: array, transfers and memory, without launch.
 
     Args:
-        chip: on which.
+        chip: Chip to simulate.
     """
 
     name = "simulated"
@@ -33,7 +34,7 @@ class ChipEstimator:
         self._known: dict[str, Estimate | None] = {}
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """Seconds of each operator; None of one that has no fixed sizes or that nothing knows."""
+        """Seconds of each operator; None where sizes are not fixed or the work is unknown."""
         del device
         return [self._one(key) for key in keys]
 

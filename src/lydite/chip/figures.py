@@ -1,4 +1,4 @@
-"""Energy, power and area of a network on a chip, as its dataflow models them."""
+"""Energy, power and area of a network on a chip, from its dataflow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIGURES = ("seconds", "utilisation", "energy_j", "power_w", "area_mm2")
 
 
 def figures_of(result: ChipRun) -> dict[str, float]:
-    """Time, utilisation, energy, mean power and area of a run, units in the names."""
+    """Time, utilisation, energy, mean power and area of a run, with units in the keys."""
     used = energy_of(result)
     return {
         "seconds": result.seconds,
@@ -30,12 +30,12 @@ def smv_power(result: ChipRun, *, level: str = "no", compat: bool = False) -> Po
     """Power of each invocation of a network on SMV; see `lydite.chip.smv.energy.power_of`.
 
     Raises:
-        InputError: the chip has no SMV, or no tables of units for its node.
+        InputError: the chip has no SMV, or there are no tables of functional units for its node.
     """
     power = result.dataflow.invocation_power
     return power(result.plan, result.chip, level=level, compat=compat)
 
 
 def energy_of(result: ChipRun) -> Used:
-    """Energy by component and layer, and area, as the array's dataflow models them."""
+    """Energy by component and layer, and area, from the array's dataflow."""
     return result.dataflow.energy(result.plan, result.chip, result.seconds)

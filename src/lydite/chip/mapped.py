@@ -1,8 +1,8 @@
-"""Layers as invocations of accelerators: products, vector work, and what the processor runs.
+"""Layers as invocations of accelerators: products, vector work and processor work.
 
-Whatever an array does, its layers are rows of (load, compute, store) that the system plays through
-double buffers. What is not a product and has a rule runs on the vector unit, as a pass over its
-operands; what the chip has nothing for goes to the processor.
+For any kind of array, a layer is a list of (load, compute, store) that the system plays with double
+buffers. Operators without products that have a rule run on the vector unit, as a pass over their
+operands; operators that no unit supports run on the processor.
 """
 
 from __future__ import annotations
@@ -12,15 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lydite.chip.memory import (
-    ELEMENT_BYTES,
-    Cached,
-    hit_bytes_per_s,
-    miss_bytes_per_s,
-    setup_cycles,
-)
+from lydite.chip.memory import ELEMENT_BYTES, Cached, hit_bytes_per_s, stored_bytes
 from lydite.chip.operators import fallback_reason, is_special
-from lydite.chip.plan import CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
+from lydite.chip.pipeline import alone_s, pieces_of
+from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
 from lydite.chip.soc import Jobs, Layer
 from lydite.graph import Graph, Op, work_of
 from lydite.hardware.chip import Chip
@@ -31,12 +26,12 @@ class Invocation:
     """One invocation of an accelerator.
 
     Attributes:
-        load_bytes: Bytes from memory, those that the cache gives included.
-        compute_cycles: Cycles of the array or of the vector unit.
+        load_bytes: Bytes loaded, cache hits included.
+        compute_cycles: Cycles of the array or the vector unit.
         store_bytes: Bytes to memory.
         accelerator: Number of the accelerator that runs it.
-        hit_bytes: Bytes of `load_bytes` that the last-level cache gives.
-        flush_cycles: Cycles in which the processor's caches are flushed before it.
+        hit_bytes: Bytes of `load_bytes` that hit the last-level cache.
+        flush_cycles: Cycles to flush the processor's caches before the invocation.
     """
 
     load_bytes: float
@@ -49,12 +44,12 @@ class Invocation:
 
 @dataclass(frozen=True)
 class MappedLayer:
-    """A layer as it is mapped to the chip.
+    """A layer as mapped to the chip.
 
     Attributes:
-        cost: What the layer takes with nothing else to do.
-        invocations: Invocations of accelerators, in the order in which they are issued.
-        loaded_bytes: Bytes loaded of each tensor, by its name.
+        cost: Cost of the layer alone on the chip.
+        invocations: Invocations of accelerators, in issue order.
+        loaded_bytes: Bytes loaded per tensor, by its name.
     """
 
     cost: LayerCost
@@ -63,12 +58,12 @@ class MappedLayer:
 
 
 def jobs_of(invocations: Sequence[Invocation], layers: Sequence[int], chip: Chip) -> Jobs:
-    """Invocations as the system plays them.
+    """Invocations as columns for the system simulation.
 
     Args:
-        invocations: in the order in which they are issued.
-        layers: number of the layer of each.
-        chip: whose rates and clock count.
+        invocations: Invocations in issue order.
+        layers: Layer number of each invocation.
+        chip: Chip whose rates and clock apply.
     """
     second = 1 / chip.clock_hz
     column = {
@@ -77,12 +72,8 @@ def jobs_of(invocations: Sequence[Invocation], layers: Sequence[int], chip: Chip
     }
     layer = np.array(layers, np.int64)
     accelerator = np.array([row.accelerator for row in invocations], np.int64)
-    rate = miss_bytes_per_s(chip)
     load = np.maximum(column["load_bytes"] - column["hit_bytes"], 0.0)
     store = column["store_bytes"]
-
-    def alone(size: np.ndarray) -> np.ndarray:
-        return size / rate + second * setup_cycles(chip, size) + chip.dram.latency_s * (size > 0)
 
     return Jobs(
         layer,
@@ -91,10 +82,10 @@ def jobs_of(invocations: Sequence[Invocation], layers: Sequence[int], chip: Chip
         np.zeros(len(invocations), bool),
         column["flush_cycles"] * second + column["hit_bytes"] / hit_bytes_per_s(chip),
         load,
-        alone(load),
+        alone_s(chip, load),
         column["compute_cycles"] * second,
         store,
-        alone(store),
+        alone_s(chip, store),
         ahead=True,
     )
 
@@ -109,12 +100,12 @@ def plan_of(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> ChipPlan
 
 
 def _through_memory(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> list[MappedLayer]:
-    """What the cache gives of each layer's loads, and what is flushed of the processor's.
+    """Add cache hits and flushes to the layers.
 
     With plain DMA the processor flushes what it wrote (the network's inputs, results of its own
-    operators) and invalidates what it will read; the rest never was in its caches.
+    operators) and invalidates what it will read; nothing else was ever in its caches.
     """
-    cached, size = Cached(chip), ELEMENT_BYTES[chip.dtype]
+    cached = Cached(chip)
     dma, interface = chip.interface.kind == "dma", chip.interface
     written = set(graph.inputs)
     on_host = [op for op, each in zip(graph.ops, layers, strict=True) if each.cost.on == CPU]
@@ -124,13 +115,13 @@ def _through_memory(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> 
     for op, each in zip(graph.ops, layers, strict=True):
         total = sum(row.load_bytes for row in each.invocations)
         hits = sum(
-            cached.read(name, tensor_bytes(graph, [name], size), loaded)
+            cached.read(name, tensor_bytes(graph, [name], chip), loaded)
             for name, loaded in each.loaded_bytes
         )
         for name in op.outputs:
-            cached.written(name, tensor_bytes(graph, [name], size))
-        flushed = tensor_bytes(graph, written.intersection(op.inputs), size) / interface.line_bytes
-        taken = tensor_bytes(graph, read.intersection(op.outputs), size) / interface.line_bytes
+            cached.written(name, tensor_bytes(graph, [name], chip))
+        flushed = tensor_bytes(graph, written.intersection(op.inputs), chip) / interface.line_bytes
+        taken = tensor_bytes(graph, read.intersection(op.outputs), chip) / interface.line_bytes
         cycles = interface.flush_cycles * flushed + interface.invalidate_cycles * taken
         rows = [
             Invocation(
@@ -148,32 +139,43 @@ def _through_memory(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> 
     return result
 
 
-def tensor_bytes(graph: Graph, names: Iterable[str], size: int) -> float:
-    """Bytes of tensors whose elements have `size` bytes each; empty names count nothing."""
-    return size * float(sum(graph.type_of(name).numel or 0 for name in names if name))
+def tensor_bytes(graph: Graph, names: Iterable[str], chip: Chip) -> float:
+    """Bytes of tensors in the chip's memory; empty names count nothing."""
+    return float(sum(stored_bytes(graph.type_of(name), chip) for name in names if name))
 
 
-def spread(load: float, cycles: float, store: float, pieces: int, chip: Chip) -> list[Invocation]:
-    """Work in so many equal pieces, over as many accelerators as get one."""
-    rows: list[Invocation] = []
-    for unit in range(min(pieces, chip.accelerators)):
-        part = len(range(unit, pieces, chip.accelerators)) / pieces
-        rows.append(Invocation(part * load, part * cycles, part * store, unit))
-    return rows
+def spread(load: float, cycles: float, store: float, most: int, chip: Chip) -> list[Invocation]:
+    """Work in at most so many equal pieces, over as many accelerators as make it fastest."""
+    pieces = pieces_of(chip, load, cycles / chip.clock_hz, store, most)
+    part = 1 / pieces.count
+    return [
+        Invocation(part * load, part * cycles, part * store, at % pieces.units)
+        for at in range(pieces.count)
+    ]
 
 
 def map_beside(op: Op, graph: Graph, chip: Chip) -> MappedLayer:
-    """An operator that is not a product: on the processor if nothing runs it, else as vectors."""
+    """Map an operator without products: to the vector unit, or to the processor as a fallback."""
     reason = fallback_reason(op)
     if reason is not None:
         seconds = host_seconds(op, graph, chip)
-        cost = LayerCost(op.name, op.op_type, "", CPU, host_s=seconds, fallback_reason=reason)
+        work = work_of(op, graph)
+        cost = LayerCost(
+            op.name,
+            op.op_type,
+            "",
+            CPU,
+            host_s=seconds,
+            fallback_reason=reason,
+            host_flops=work.flops if work is not None else 0.0,
+            is_unknown=work is None,
+        )
         return MappedLayer(cost)
-    return _map_vector(op, graph, chip)
+    return map_vector(op, graph, chip)
 
 
 def moved_bytes(op: Op, graph: Graph, size: int) -> tuple[float, float]:
-    """Bytes in and out at the chip's element size: what is read, not what could be (a table)."""
+    """Bytes read and written at the chip's element size; of tables, only the bytes really read."""
     work = work_of(op, graph)
     ins, outs = (
         [t for t in types if t is not None]
@@ -187,8 +189,15 @@ def moved_bytes(op: Op, graph: Graph, size: int) -> tuple[float, float]:
     return scale * work.bytes_read, scale * work.bytes_written
 
 
-def _map_vector(op: Op, graph: Graph, chip: Chip) -> MappedLayer:
-    """A pass over the operands; unknown work is a pass as well, never nothing."""
+def map_vector(op: Op, graph: Graph, chip: Chip, *, macs: float = 0.0) -> MappedLayer:
+    """A pass over the operands on the vector unit; unknown work is a pass as well, never nothing.
+
+    Args:
+        op: the operator.
+        graph: its graph.
+        chip: where.
+        macs: multiply-accumulates of a product, one of which each lane does in a cycle.
+    """
     work = work_of(op, graph)
     if work is not None and not work.flops and not work.bytes_moved:
         return MappedLayer(LayerCost(op.name, op.op_type, "", VIEW))
@@ -196,9 +205,8 @@ def _map_vector(op: Op, graph: Graph, chip: Chip) -> MappedLayer:
     elements = float(max((t.numel or 0 for t in outputs), default=0))
     flops = work.flops if work is not None else elements
     special = chip.vector.special_cycles if is_special(op) else 1.0
-    cycles = max(elements * special, flops / 2) / chip.vector.lanes
-    size = ELEMENT_BYTES[chip.dtype]
-    load, store = moved_bytes(op, graph, size)
+    cycles = max(elements * special, flops / 2, macs) / chip.vector.lanes
+    load, store = moved_bytes(op, graph, ELEMENT_BYTES[chip.dtype])
     rows = spread(load, cycles, store, max(1, int(elements) // chip.vector.lanes), chip)
     cost = LayerCost(
         op.name,
@@ -207,14 +215,54 @@ def _map_vector(op: Op, graph: Graph, chip: Chip) -> MappedLayer:
         VECTOR,
         len(rows),
         {"vector": cycles},
-        0.0,
+        macs,
         load,
         store,
         2 * (load + store),
-        elements,
+        max(elements, 2 * macs),
+        is_unknown=work is None,
     )
+    return MappedLayer(cost, rows, loaded_by_size(op, graph, chip, load))
+
+
+def loaded_by_size(op: Op, graph: Graph, chip: Chip, load: float) -> list[tuple[str, float]]:
+    """Bytes loaded of each input, each as large a share of it as of the others."""
     names = [name for name in op.inputs if name]
-    whole = tensor_bytes(graph, names, size)
+    whole = tensor_bytes(graph, names, chip)
     share = load / whole if whole else 0.0
-    loaded = [(name, share * tensor_bytes(graph, [name], size)) for name in names]
-    return MappedLayer(cost, rows, loaded)
+    return [(name, share * tensor_bytes(graph, [name], chip)) for name in names]
+
+
+def joined(op: Op, kernel: str, parts: Sequence[MappedLayer]) -> MappedLayer:
+    """Parts of one operator, one behind the other, as one layer."""
+    cycles: dict[str, float] = {}
+    for part in parts:
+        for name, each in part.cost.cycles.items():
+            cycles[name] = cycles.get(name, 0.0) + each
+    costs = [part.cost for part in parts]
+    cost = LayerCost(
+        op.name,
+        op.op_type,
+        kernel,
+        ARRAY,
+        sum(each.invocations for each in costs),
+        cycles,
+        sum(each.macs for each in costs),
+        sum(each.load_bytes for each in costs),
+        sum(each.store_bytes for each in costs),
+        sum(each.sram_bytes for each in costs),
+        sum(each.vector_ops for each in costs),
+        local_bytes=sum(each.local_bytes for each in costs),
+    )
+    rows = [row for part in parts for row in part.invocations]
+    return MappedLayer(cost, rows, [pair for part in parts for pair in part.loaded_bytes])
+
+
+def with_functions(layer: MappedLayer, elements: float, chip: Chip) -> MappedLayer:
+    """A layer of products with so many elements passing through functions between them."""
+    cycles = elements * chip.vector.special_cycles / chip.vector.lanes
+    each = cycles / max(1, len(layer.invocations))
+    rows = [replace(row, compute_cycles=row.compute_cycles + each) for row in layer.invocations]
+    parts = {**layer.cost.cycles, "vector": layer.cost.cycles.get("vector", 0.0) + cycles}
+    ops = layer.cost.vector_ops + elements
+    return replace(layer, cost=replace(layer.cost, cycles=parts, vector_ops=ops), invocations=rows)

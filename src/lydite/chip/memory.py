@@ -1,10 +1,10 @@
-"""What one accelerator gets of memory: requests in flight, and the cache behind a coherent port.
+"""Memory bandwidth of one accelerator: requests in flight, and the cache behind a coherent port.
 
     rate = min(DRAM's rate for such requests, bus, bytes in flight / round trip)
 
-The last is Little's law. DMA goes past the caches. A coherent port (or a cache of its own) finds in
-the last-level cache what was written or read lately: tensors are in it whole or not at all, the
-least recently used go first, and one that is larger than the cache never stays.
+The last term is Little's law. DMA bypasses the caches. A coherent port (or a private cache) finds
+recently written or read data in the last-level cache: tensors are cached completely or not at all,
+least recently used ones are evicted first, and a tensor larger than the cache is never cached.
 """
 
 from __future__ import annotations
@@ -16,48 +16,61 @@ import numpy as np
 from lydite.errors import InputError
 from lydite.graph import Graph
 from lydite.hardware.chip import Chip
+from lydite.opkey import TensorType
 
 ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
-"""Bytes of an element by the data type that a chip computes with."""
+"""Bytes per element, by the data type that a chip computes with."""
+
+
+def element_bytes(of: TensorType, chip: Chip) -> float:
+    """Bytes of an element in memory: of its own type where that is narrower than the chip's."""
+    own = TensorType(of.dtype, (8,)).nbytes
+    size = ELEMENT_BYTES[chip.dtype]
+    return float(size) if own is None else min(own / 8, float(size))
+
+
+def stored_bytes(of: TensorType, chip: Chip) -> float:
+    """Bytes of a tensor in memory; 0 if a size is unknown."""
+    return element_bytes(of, chip) * (of.numel or 0)
 
 
 def request_bytes(chip: Chip) -> int:
-    """Bytes of one request to memory."""
+    """Bytes of one memory request."""
     line = chip.interface.line_bytes
     return min(line, chip.dma.chunk_bytes) if chip.interface.kind == "dma" else line
 
 
 def round_trip_s(chip: Chip) -> float:
-    """Seconds from a request to its data, DRAM included, the network on chip left out."""
+    """Seconds from a request to its data, including DRAM but not the network on chip."""
     return _asking_s(chip) + chip.dram.latency_s
 
 
 def in_flight_bytes(chip: Chip) -> int:
-    """Most bytes that one accelerator has asked for and not got yet."""
+    """Maximum bytes that one accelerator has requested but not received."""
     if chip.interface.kind == "dma":
         return chip.dma.channels * chip.dma.requests * chip.dma.chunk_bytes
     return chip.interface.acp_requests * chip.interface.line_bytes
 
 
 def in_flight_bytes_per_s(chip: Chip) -> float:
-    """Bandwidth that the requests in flight allow, if DRAM had nothing but its latency."""
+    """Bandwidth in bytes/s allowed by the requests in flight, with DRAM limited by latency only."""
     return in_flight_bytes(chip) / round_trip_s(chip)
 
 
 def miss_bytes_per_s(chip: Chip) -> float:
-    """DRAM bandwidth that one accelerator gets alone."""
+    """DRAM bandwidth of one accelerator that has memory to itself, in bytes/s."""
     dram = chip.dram.stream_bytes_per_s(request_bytes(chip))
     return min(dram, chip.bus_bytes_per_s, in_flight_bytes_per_s(chip))
 
 
 def hit_bytes_per_s(chip: Chip) -> float:
-    """Bandwidth that one accelerator gets from the last-level cache."""
+    """Bandwidth of one accelerator from the last-level cache, in bytes/s."""
     asking = _asking_s(chip)
     return min(chip.bus_bytes_per_s, in_flight_bytes(chip) / asking if asking else float("inf"))
 
 
 def _asking_s(chip: Chip) -> float:
-    """Seconds of a request until the cache has answered, or missed."""
+    """Seconds until the cache has answered a request, or missed."""
     if chip.interface.kind == "dma":
         return 0.0
     port = chip.interface.acp_latency_cycles if chip.interface.kind == "acp" else 0
@@ -65,7 +78,7 @@ def _asking_s(chip: Chip) -> float:
 
 
 class Cached:
-    """Which tensors the last-level cache holds, layer after layer; none with plain DMA."""
+    """Tensors in the last-level cache, tracked layer by layer; none with plain DMA."""
 
     def __init__(self, chip: Chip) -> None:
         coherent = chip.cache is not None and chip.interface.kind != "dma"
@@ -73,7 +86,7 @@ class Cached:
         self._held: OrderedDict[str, float] = OrderedDict()
 
     def written(self, name: str, size: float) -> None:
-        """A tensor was written through the cache."""
+        """Record that a tensor was written through the cache."""
         if not self.capacity or not name:
             return
         self._held.pop(name, None)
@@ -84,11 +97,12 @@ class Cached:
             self._held.popitem(last=False)
 
     def read(self, name: str, size: float, loaded: float) -> float:
-        """A tensor of that size is loaded, parts of it more than once.
+        """Record that a tensor of `size` bytes is loaded, parts of it possibly several times.
 
         Returns:
-            Bytes of `loaded` that the cache gives: all if it holds the tensor, what is loaded again
-            if the tensor fits, else none.
+            Bytes of `loaded` that hit the cache: all if it holds the tensor, the repeated loads if
+                the
+            tensor fits, else none.
         """
         if not self.capacity or size > self.capacity:
             return 0.0
@@ -98,7 +112,7 @@ class Cached:
 
 
 def setup_cycles(chip: Chip, size: np.ndarray) -> np.ndarray:
-    """Cycles of setup of DMA transfers: each page on the next channel; a coherent port has none."""
+    """Setup cycles of DMA transfers, pages alternating between channels; 0 for a coherent port."""
     if chip.interface.kind != "dma":
         return np.zeros(size.shape)
     each = np.ceil(np.ceil(size / chip.dma.page_bytes) / chip.dma.channels)
@@ -106,17 +120,19 @@ def setup_cycles(chip: Chip, size: np.ndarray) -> np.ndarray:
 
 
 def check_weights_fit(graph: Graph, chip: Chip) -> None:
-    """Weights at the chip's precision against its DRAM.
+    """Weights, in their own types where these are narrower than the chip's, against its DRAM.
 
     Raises:
         InputError: they do not fit.
     """
-    numbers = sum(weight.type.numel or 0 for weight in graph.initializers.values())
-    size = numbers * ELEMENT_BYTES[chip.dtype]
+    size = sum(stored_bytes(weight.type, chip) for weight in graph.initializers.values())
     if size > chip.dram.bytes:
+        elements = sum(weight.type.numel or 0 for weight in graph.initializers.values())
+        narrower = size < elements * ELEMENT_BYTES[chip.dtype]
         raise InputError(
-            f"{graph.name} has {size / 1e9:.3g} GB of weights in {chip.dtype}",
+            f"{graph.name} has {size / 1e9:.3g} GB of weights in {chip.dtype}"
+            + (" and narrower types" if narrower else ""),
             where=f"{chip.name}: dram",
             allowed=f"{chip.dram.bytes / 1e9:.3g} GB, what it holds",
-            hint="say dram: {size: ...}, or take several: lydite simulate MODEL --on 'CHIP x N'",
+            hint="set dram: {size: ...}, or several chips: lydite simulate MODEL --on 'CHIP x N'",
         )

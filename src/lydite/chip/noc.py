@@ -1,8 +1,8 @@
-"""Networks on chip: which links lie between the memory's port and each accelerator.
+"""Networks on chip: the links between the memory's port and each accelerator.
 
-The port is node 0, accelerators are the nodes after it. A mesh goes along the row first, then along
-the column; a ring the shorter way; a crossbar has a link for each accelerator. Links are directed:
-loads and stores do not share one.
+The port is node 0, accelerators are the nodes after it. A mesh routes along the row first, then
+along the column; a ring takes the shorter way; a crossbar has a link for each accelerator. Links
+are directed: loads and stores do not share a link.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from lydite.hardware.chip import Noc
 
 @dataclass
 class NocLinks:
-    """Links by the pair of nodes that they join, numbered as they are asked for.
+    """Links by the pair of nodes that they join, numbered on first use.
 
     Attributes:
         first: Number of the first link.
-        by_ends: Number of each link by the two nodes that it joins.
+        by_ends: Link numbers by pair of nodes.
     """
 
     first: int = 0
     by_ends: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def along(self, nodes: list[int]) -> list[int]:
-        """The links of a way over nodes."""
+        """Links of a route, given as nodes."""
         return [
             self.by_ends.setdefault(ends, self.first + len(self.by_ends))
             for ends in pairwise(nodes)
@@ -35,7 +35,7 @@ class NocLinks:
 
 
 def way(noc: Noc, accelerator: int, accelerators: int) -> list[int]:
-    """Nodes from the memory's port to an accelerator."""
+    """Route from the memory's port to an accelerator, as nodes."""
     goal, count = accelerator + 1, accelerators + 1
     if noc.topology == "crossbar":
         return [0, goal]

@@ -1,9 +1,9 @@
-"""Operators as matrix products: what an array is given of a graph.
+"""Operators as matrix products for an array.
 
-Which operators are products stands in their rows (see `lydite.graph.operators.products`). A
-depthwise convolution is as many products of N = 1 as it has channels, one after the other, which
-leaves all but one column (or row) of a systolic array idle. What overlaps in the windows of a
-convolution's gradient is added up on its way out.
+Which operators are products is in their rows of the registry (see
+`lydite.graph.operators.products`). A depthwise convolution is a sequence of products with N = 1,
+one per channel, which leaves all but one column (or row) of a systolic array idle. Overlapping
+windows in the gradient of a convolution are summed on the way out.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from lydite.opkey import TensorType
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A convolution of one picture: sizes are (height, width).
+    """A convolution of one image; sizes are (height, width).
 
     Attributes:
-        ifmap: Size of the picture.
-        channels: Channels of a group.
+        ifmap: Size of the input image.
+        channels: Channels per group.
         kernel: Size of the filter.
-        strides: Steps of the window.
+        strides: Strides of the window.
         ofmap: Size of the result.
-        pads: Zeros above and left of the picture; what windows reach below and right of it is
-            padding too.
-        dilations: Steps between a filter's taps.
+        pads: Zeros above and left of the image; positions below and right of it that windows reach
+            are padding too.
+        dilations: Distances between the taps of the filter.
     """
 
     ifmap: tuple[int, int]
@@ -46,10 +46,10 @@ class Window:
 
 
 def unfolded(window: Window) -> np.ndarray:
-    """Where each element of the unfolded ifmap lies in the picture, channels last.
+    """Position in the image (channels last) of each element of the unfolded ifmap.
 
     Returns:
-        int32 [output pixels, taps x channels], -1 for padding, which nobody fetches.
+        int32 [output pixels, taps x channels], -1 for padding, which is never fetched.
     """
     place, inside = np.int32(0), np.bool_(True)
     for axis in (0, 1):
@@ -59,43 +59,38 @@ def unfolded(window: Window) -> np.ndarray:
         place = place * window.ifmap[axis] + at
         inside = inside & (at >= 0) & (at < window.ifmap[axis])
     place = place[..., None] * window.channels + np.arange(window.channels)
-    found = np.where(inside[..., None], place, -1)
-    return found.reshape(math.prod(window.ofmap), -1).astype(np.int32)
+    positions = np.where(inside[..., None], place, -1)
+    return positions.reshape(math.prod(window.ofmap), -1).astype(np.int32)
 
 
 def operands_of(op: Op) -> tuple[str, str]:
-    """The tensors on the left and on the right of an operator that is a single product."""
+    """Names of the left and right operands of an operator that is a single product."""
     row = operator(op.qualified_type)
     left, right = row.operands if row is not None else (0, 1)
     return op.inputs[left], op.inputs[right]
 
 
 def product_of(op: Op, graph: Graph) -> Product | None:
-    """An operator as a single matrix product; None if it is none.
+    """The operator as a single matrix product, or None if it is not one.
 
     Raises:
-        GraphError: a product whose sizes are open, or that contradicts itself.
+        GraphError: a product's sizes are not fixed, or contradict each other.
     """
-    found = _products(op, graph)
-    if found is None or found.inside:
+    products = _products(op, graph)
+    if products is None or products.inside:
         return None
-    (only,) = found.products
+    (only,) = products.products
     return Product(only.m, only.k, only.n, only.count)
 
 
-def products_inside(op: Op, graph: Graph) -> tuple[list[Product], int] | None:
+def products_inside(op: Op, graph: Graph) -> Products | None:
     """The products inside an operator such as attention, one after the other; None of others.
 
-    Returns:
-        The products, and the number of elements that pass through functions between them.
-
     Raises:
-        GraphError: as `product_of`.
+        GraphError: as for `product_of`.
     """
     found = _products(op, graph)
-    if found is None or not found.inside:
-        return None
-    return [Product(p.m, p.k, p.n, p.count) for p in found.products], found.special_elements
+    return found if found is not None and found.inside else None
 
 
 def _products(op: Op, graph: Graph) -> Products | None:
@@ -106,7 +101,7 @@ def _products(op: Op, graph: Graph) -> Products | None:
     if found is None:
         types = ", ".join(str(t) for t in (*graph.input_types(op), *graph.output_types(op)))
         raise GraphError(
-            f"its products do not follow from its types: {types}",
+            f"cannot derive its products from its types: {types}",
             where=f"{graph.name}: {op.name} ({op.op_type})",
             allowed="known sizes",
             hint="bind symbolic sizes with --dim NAME=SIZE",
@@ -115,7 +110,7 @@ def _products(op: Op, graph: Graph) -> Products | None:
 
 
 def fallback_reason(op: Op) -> str | None:
-    """Why the processor runs an operator, by name; None where the array or its vector unit does."""
+    """Why the processor runs an operator, by name; None if the array or vector unit runs it."""
     row = operator(op.qualified_type)
     if row is None:
         return f"unknown operator {op.qualified_type}"
@@ -124,40 +119,47 @@ def fallback_reason(op: Op) -> str | None:
     return f"no unit has {op.qualified_type}" if row.array == HOST else None
 
 
+def is_grouped(op: Op, graph: Graph) -> bool:
+    """Whether an operator is a convolution in groups, which leaves most of an array idle."""
+    row = operator(op.qualified_type)
+    product = product_of(op, graph) if row is not None and row.family == "conv" else None
+    return product is not None and int(product.count) > 1
+
+
 def is_special(op: Op) -> bool:
-    """Whether an element takes a table or an iteration on the vector unit."""
+    """Whether the vector unit needs a table or an iteration per element."""
     row = operator(op.qualified_type)
     return row is not None and row.special
 
 
 def products_of(graph: Graph) -> dict[str, Product]:
-    """The products among a graph's operators, by operator name, in order.
+    """Products of a graph's operators by operator name, in order.
 
     Raises:
-        GraphError: as `product_of`.
+        GraphError: as for `product_of`.
     """
-    found = ((op.name, product_of(op, graph)) for op in graph.ops)
-    return {name: product for name, product in found if product is not None}
+    products = ((op.name, product_of(op, graph)) for op in graph.ops)
+    return {name: product for name, product in products if product is not None}
 
 
 def stacked(products: list[Product]) -> Product:
-    """Many products as one of columns."""
+    """Products combined into one whose sizes are columns."""
     names = ("m", "k", "n", "count")
     return Product(*(np.array([getattr(p, name) for p in products], np.int64) for name in names))
 
 
 def _sizes(op: Op, graph: Graph, name: str) -> list[int]:
-    found: TensorType = graph.type_of(name)
-    if found.shape is None or not found.is_static:
-        raise GraphError(f"'{name}' is {found}", where=op.name, allowed="known sizes")
-    return [int(dim) for dim in found.shape]
+    columns: TensorType = graph.type_of(name)
+    if columns.shape is None or not columns.is_static:
+        raise GraphError(f"'{name}' is {columns}", where=op.name, allowed="known sizes")
+    return [int(dim) for dim in columns.shape]
 
 
 def window_of(op: Op, graph: Graph) -> Window | None:
-    """The window of a convolution in one or two dimensions; None of all other operators.
+    """The window of a convolution in one or two dimensions; None for other operators.
 
     Raises:
-        GraphError: a convolution whose sizes are open.
+        GraphError: the sizes of the convolution are not fixed.
     """
     row = operator(op.qualified_type)
     if row is None or row.family != "conv" or product_of(op, graph) is None:

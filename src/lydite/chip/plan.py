@@ -1,4 +1,4 @@
-"""A network mapped to a chip: its layers, what each takes, and the invocations to play."""
+"""Mapping of a network to a chip: its layers with their costs, and the invocations to play."""
 
 from __future__ import annotations
 
@@ -13,29 +13,32 @@ from lydite.hardware.chip import Chip
 from lydite.results import OneLine
 
 ARRAY, VECTOR, CPU, VIEW = "array", "vector", "cpu", "view"
-"""Where an operator runs; a view moves nothing."""
+"""Units that run operators; a view moves no data."""
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one operator takes on the chip with nothing else to do.
+    """Cost of one operator alone on the chip.
 
     Attributes:
-        name: Name of the operator; of fused operators, of the first.
+        name: Name of the operator, or of the first of fused operators.
         op_type: Type of that operator.
-        kernel: What the accelerator runs; "" where none does.
+        kernel: Kernel that the accelerator runs; "" if it runs none.
         on: Where the layer runs: `ARRAY`, `VECTOR`, `CPU` or `VIEW`.
         invocations: Number of invocations of accelerators.
-        cycles: Cycles of the accelerators by what they go to; the sum is `total_cycles`.
+        cycles: Accelerator cycles by part; the sum is `total_cycles`.
         macs: Multiply-accumulates that the operator needs.
         load_bytes: Bytes from memory to scratchpads.
         store_bytes: Bytes from scratchpads to memory.
         sram_bytes: Bytes in and out of scratchpads, transfers included.
         vector_ops: Operations of the vector unit.
-        host_s: Seconds on the processor, where the operator runs there.
-        fallback_reason: Reason why the operator runs on the processor; "" where it does not.
-        hit_bytes: Bytes of the loads that the last-level cache gives.
+        host_s: Seconds on the processor, for operators that run there.
+        fallback_reason: Reason why the operator runs on the processor; "" if it does not.
+        hit_bytes: Bytes of the loads that hit the last-level cache.
         local_bytes: Bytes in and out of memories inside the processing elements.
+        host_flops: FLOPs of an operator on the processor.
+        is_unknown: Whether the operator's work is unknown, so that it counts as one pass over its
+            operands.
     """
 
     name: str
@@ -53,6 +56,8 @@ class LayerCost:
     fallback_reason: str = ""
     hit_bytes: float = 0.0
     local_bytes: float = 0.0
+    host_flops: float = 0.0
+    is_unknown: bool = False
 
     @property
     def why(self) -> str:
@@ -61,20 +66,20 @@ class LayerCost:
 
     @property
     def total_cycles(self) -> float:
-        """Cycles of the accelerators."""
+        """Accelerator cycles of the layer."""
         return sum(self.cycles.values())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ChipPlan(OneLine):
-    """A whole network as it is mapped to a chip.
+    """A network as mapped to a chip.
 
     Attributes:
         costs: Costs of the layers, in order.
         jobs: Invocations that the system plays.
-        layers: Layers as the processor sees them, one for each cost.
-        invocations: Invocations of an SMV as `lydite.chip.smv.Invocations`, one row for each job;
-            None for other arrays.
+        layers: Layers as the processor sees them, one per cost.
+        invocations: Invocations of an SMV as `lydite.chip.smv.Invocations`, one row per job; None
+            for other arrays.
         invocation_cycles: Cycles of each of these invocations.
     """
 
@@ -86,7 +91,7 @@ class ChipPlan(OneLine):
 
     @property
     def cycles(self) -> float:
-        """Cycles of the accelerators, one invocation after the other."""
+        """Accelerator cycles of all invocations in sequence."""
         return sum(cost.total_cycles for cost in self.costs)
 
     @property
@@ -94,15 +99,20 @@ class ChipPlan(OneLine):
         """Operators that the processor runs."""
         return [cost for cost in self.costs if cost.on == CPU]
 
+    @property
+    def unknown(self) -> list[LayerCost]:
+        """Operators whose work is unknown."""
+        return [cost for cost in self.costs if cost.is_unknown]
+
     def headline(self) -> str:
         """Numbers of layers and invocations."""
         return f"{len(self.costs)} layers, {len(self.jobs)} invocations"
 
 
 def host_seconds(op: Op, graph: Graph, chip: Chip) -> float:
-    """An operator on one core: its arithmetic or its traffic, whichever is longer.
+    """Seconds of an operator on one core: the longer of its arithmetic and its memory traffic.
 
-    Unknown work counts as one pass over all operands: never nothing.
+    Unknown work counts as one pass over all operands, never as nothing.
     """
     cpu, work = chip.cpu, work_of(op, graph)
     types = [t for t in (*graph.input_types(op), *graph.output_types(op)) if t is not None]

@@ -1,7 +1,8 @@
-"""Matrix products: what arrays are given of an operator that multiplies."""
+"""Matrix products, the form in which arrays receive operators that multiply."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,10 +11,10 @@ import numpy as np
 from lydite.errors import InputError
 
 Column: TypeAlias = "int | np.ndarray"
-"""A whole number, or an integer array that broadcasts with the others."""
+"""An integer, or an integer array that broadcasts with the others."""
 
 Numbers: TypeAlias = "float | np.number | np.ndarray"
-"""A result: an array if anything it comes from was one."""
+"""A result: an array if any of its inputs is an array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,10 @@ class Product:
         m: Rows of the left operand, such as the ofmap pixels of the whole batch.
         k: Length of the sums, such as a filter's window times its channels.
         n: Columns of the right operand, such as filters.
-        count: Number of such products, one after the other, such as a convolution's groups.
+        count: Number of such products in sequence, such as the groups of a convolution.
 
     Raises:
-        InputError: a size below 1.
+        InputError: a size is below 1.
     """
 
     m: Column
@@ -40,15 +41,32 @@ class Product:
 
     @property
     def macs(self) -> Numbers:
-        """Multiply-accumulates."""
+        """Number of multiply-accumulates."""
         return np.int64(1) * self.m * self.k * self.n * self.count
 
 
+@dataclass(frozen=True)
+class ProductCost:
+    """What a product takes on the array alone.
+
+    Attributes:
+        cycles: Cycles by what they go to; they add up to the whole.
+        sram_bytes: Bytes between scratchpads and array.
+        local_bytes: Bytes read and written in memories inside the processing elements.
+        hidden_cycles: Cycles of "weight load" that are hidden behind another product before it.
+    """
+
+    cycles: Mapping[str, float]
+    sram_bytes: float
+    local_bytes: float = 0.0
+    hidden_cycles: float = 0.0
+
+
 def check_sizes(where: str, **sizes: Column) -> None:
-    """Refuse sizes that are not whole numbers from 1.
+    """Refuse sizes that are not integers of at least 1.
 
     Raises:
-        InputError: the first such size, by its name.
+        InputError: names the first such size.
     """
     for name, size in sizes.items():
         given = np.asarray(size)

@@ -2,74 +2,64 @@
 
 A dataflow of this family says three things: what it must know of a product (`problem`), which tiles
 are possible (`tiles`), and what the product takes in one of them (`map_product`). Planning,
-attention, search and memory are the same for all.
+products inside operators, attention, search and memory are the same for all.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 from typing import Generic, TypeVar
 
-import numpy as np
-
+from lydite.chip.attention import Rooms, map_attention
 from lydite.chip.dataflow import Dataflow
 from lydite.chip.mapped import (
     MappedLayer,
     jobs_of,
+    joined,
     map_beside,
-    moved_bytes,
+    map_vector,
     plan_of,
-    spread,
-    tensor_bytes,
+    with_functions,
 )
 from lydite.chip.memory import ELEMENT_BYTES
-from lydite.chip.operators import product_of, products_inside
-from lydite.chip.plan import ARRAY, ChipPlan, LayerCost
-from lydite.chip.product import Product
+from lydite.chip.operands import Shares, shares_of, stage_shares
+from lydite.chip.operators import is_grouped, product_of, products_inside
+from lydite.chip.plan import ChipPlan
+from lydite.chip.product import Product, ProductCost
+from lydite.chip.soc import Layer, play_soc
 from lydite.chip.tilings import LayerPrice, TilingPolicy
 from lydite.graph import Graph, Op
+from lydite.graph.operators import Products
+from lydite.graph.operators.products import MatrixProduct
 from lydite.hardware.chip import Chip
 
 Problem = TypeVar("Problem", bound=Hashable)
 Tile = TypeVar("Tile")
 
 TRIED = 16
-"""Number of tiles of a product that a search maps and prices."""
+"""Number of tiles per product that a search maps and prices."""
 
-
-@dataclass(frozen=True)
-class ProductCost:
-    """What a product takes on the array alone.
-
-    Attributes:
-        cycles: Cycles by what they go to; they add up to the whole.
-        sram_bytes: Bytes between scratchpads and array.
-        local_bytes: Bytes read and written in memories inside the processing elements.
-    """
-
-    cycles: Mapping[str, float]
-    sram_bytes: float
-    local_bytes: float = 0.0
+USUALLY_TRIED = 4
+"""Number of tiles of a product that are played to find the usual one."""
 
 
 class ProductDataflow(Dataflow, Generic[Problem, Tile]):
     """An array that runs matrix products in tiles."""
 
     @abstractmethod
-    def problem(self, op: Op, graph: Graph, product: Product) -> Problem:
+    def problem(self, op: Op, graph: Graph, product: Product, shares: Shares) -> Problem:
         """What decides how a product is tiled; equal problems get equal tiles."""
 
     @abstractmethod
     def tiles(self, problem: Problem, chip: Chip, where: str, most: int) -> Sequence[Tile]:
-        """At most so many possible tiles, the usual one first.
+        """About so many possible tiles, those that promise most first.
 
         Args:
-            problem: what is tiled.
-            chip: whose scratchpads hold the tiles.
-            where: network and operator, for messages.
-            most: number of tiles wanted.
+            problem: Problem to tile.
+            chip: Chip whose scratchpads hold the tiles.
+            where: Network and operator, for messages.
+            most: Maximum number of tiles.
 
         Raises:
             InputError: not even the smallest tile fits.
@@ -77,81 +67,109 @@ class ProductDataflow(Dataflow, Generic[Problem, Tile]):
 
     @abstractmethod
     def map_product(self, op: Op, chip: Chip, problem: Problem, tile: Tile) -> MappedLayer:
-        """A product in tiles of that size: its cost and its invocations."""
+        """Cost and invocations of a product in tiles of the given size."""
 
     @abstractmethod
     def product_cost(self, product: Product, chip: Chip) -> ProductCost:
-        """What a product takes whose operands are on the chip already, as inside attention."""
+        """Cost of a product whose operands are already on the chip, as within attention."""
+
+    def rooms(self, chip: Chip) -> Rooms:
+        """Bytes that a left operand, a right operand and sums may have on the chip at a time."""
+        third = chip.scratchpad_bytes / 6
+        return third, third, third
 
     def kernel(self, chip: Chip) -> str:
-        """Name of what the array runs, as it stands in results."""
+        """Name in results of the kernel that the array runs."""
         return chip.array.kind
 
     def plan(self, graph: Graph, chip: Chip, tiling: TilingPolicy) -> ChipPlan:
-        """Products in their tiles, attention whole, the rest beside the array."""
-        price, known = tiling.layer_price(chip), dict[Problem, Tile]()
+        """Products in their tiles, attention in blocks, the rest beside the array."""
+        tiler = _Tiler(self, graph, chip, tiling.layer_price(chip))
         layers: list[MappedLayer] = []
         for op in graph.ops:
             product = product_of(op, graph)
             if product is not None:
-                problem = self.problem(op, graph, product)
-                if problem not in known:
-                    where = f"{graph.name}: {op.name}"
-                    known[problem] = self._tile(op, chip, problem, where, price)
-                layers.append(self.map_product(op, chip, problem, known[problem]))
+                shares = shares_of(op, graph, product, chip, self.rooms(chip)[1])
+                layers.append(tiler.beside_or_on(op, tiler.mapped(op, product, shares)))
             elif (inside := products_inside(op, graph)) is not None:
-                layers.append(self._map_inside(op, graph, chip, *inside))
+                layers.append(self._map_inside(op, graph, chip, inside, tiler))
             else:
                 layers.append(map_beside(op, graph, chip))
         return plan_of(layers, graph, chip)
 
-    def _tile(
-        self, op: Op, chip: Chip, problem: Problem, where: str, price: LayerPrice | None
-    ) -> Tile:
-        """The usual tile, or the cheapest of those that are tried."""
-        if price is None:
-            return self.tiles(problem, chip, where, 1)[0]
-
-        def priced(tile: Tile) -> float:
-            mapped = self.map_product(op, chip, problem, tile)
-            rows = mapped.invocations
-            return price(mapped.cost, jobs_of(rows, [0] * len(rows), chip))
-
-        return min(self.tiles(problem, chip, where, TRIED), key=priced)
-
     def _map_inside(
-        self, op: Op, graph: Graph, chip: Chip, products: Sequence[Product], special: int
+        self, op: Op, graph: Graph, chip: Chip, inside: Products, tiler: _Tiler
     ) -> MappedLayer:
-        """Products on the array and functions beside them; what lies between stays on the chip."""
-        size = ELEMENT_BYTES[chip.dtype]
-        split: dict[str, float] = {}
-        sram, local = 0.0, 0.0
-        for product in products:
-            cost = self.product_cost(product, chip)
-            for part, cycles in cost.cycles.items():
-                split[part] = split.get(part, 0.0) + cycles
-            sram += cost.sram_bytes
-            local += cost.local_bytes
-        split["vector"] = special * chip.vector.special_cycles / chip.vector.lanes
-        inputs = [name for name in op.inputs if name]
-        load, store = moved_bytes(op, graph, size)
-        macs = sum(float(np.sum(product.macs)) for product in products)
-        rows = spread(load, sum(split.values()), store, int(products[0].count), chip)
-        cost = LayerCost(
-            op.name,
-            op.op_type,
-            self.kernel(chip),
-            ARRAY,
-            len(rows),
-            split,
-            macs,
-            load,
-            store,
-            sram + load + store,
-            float(special),
-            local_bytes=local,
+        """Products one after the other, attention in blocks, and functions beside them."""
+        left, right, _ = self.rooms(chip)
+        element = ELEMENT_BYTES[chip.dtype]
+        stages = inside.products[: len(inside.products) - inside.attended]
+        parts: list[MappedLayer] = []
+        again = 0.0
+        for stage in stages:
+            whole = 0.0 if stage.stored else float(stage.m) * stage.n * element
+            spilled = whole * stage.count if whole > left else 0.0
+            shares = stage_shares(op, graph, stage, chip, right, (again, spilled))
+            again = again + spilled if stage is not stages[-1] else spilled
+            parts.append(tiler.mapped(op, _plain(stage), shares))
+        if inside.attended:
+            attended = [_plain(each) for each in inside.products[-inside.attended :]]
+            parts.append(
+                map_attention(
+                    op, graph, chip, attended, self, (bool(stages), again), self.rooms(chip)
+                )
+            )
+            return joined(op, self.kernel(chip), parts)
+        return with_functions(
+            joined(op, self.kernel(chip), parts), float(inside.special_elements), chip
         )
-        whole = tensor_bytes(graph, inputs, size)
-        share = load / whole if whole else 0.0
-        loaded = [(name, share * tensor_bytes(graph, [name], size)) for name in inputs]
-        return MappedLayer(cost, rows, loaded)
+
+
+def _plain(product: MatrixProduct) -> Product:
+    return Product(product.m, product.k, product.n, product.count)
+
+
+class _Tiler(Generic[Problem, Tile]):
+    """Tiles of the products of one network, each problem's searched once."""
+
+    def __init__(
+        self,
+        dataflow: ProductDataflow[Problem, Tile],
+        graph: Graph,
+        chip: Chip,
+        price: LayerPrice | None,
+    ) -> None:
+        self._dataflow, self._graph, self._chip = dataflow, graph, chip
+        self._most = USUALLY_TRIED if price is None else TRIED
+        self._price = price or (lambda cost, jobs: play_soc(chip, jobs, [Layer(cost.name)]).seconds)
+        self._known: dict[Problem, Tile] = {}
+
+    def mapped(self, op: Op, product: Product, shares: Shares) -> MappedLayer:
+        """A product in the cheapest of the tiles that are tried."""
+        problem = self._dataflow.problem(op, self._graph, product, shares)
+        if problem not in self._known:
+            where = f"{self._graph.name}: {op.name}"
+            tiles = self._dataflow.tiles(problem, self._chip, where, self._most)
+            self._known[problem] = (
+                tiles[0]
+                if len(tiles) == 1
+                else min(
+                    tiles,
+                    key=lambda tile: self.priced(
+                        self._dataflow.map_product(op, self._chip, problem, tile)
+                    ),
+                )
+            )
+        return self._dataflow.map_product(op, self._chip, problem, self._known[problem])
+
+    def priced(self, mapped: MappedLayer) -> float:
+        """Price of a layer alone on the chip."""
+        rows = mapped.invocations
+        return self._price(mapped.cost, jobs_of(rows, [0] * len(rows), self._chip))
+
+    def beside_or_on(self, op: Op, on_array: MappedLayer) -> MappedLayer:
+        """A convolution in groups on the array or on the vector unit, whichever is cheaper."""
+        if not is_grouped(op, self._graph):
+            return on_array
+        beside = map_vector(op, self._graph, self._chip, macs=on_array.cost.macs)
+        return min(on_array, beside, key=self.priced)

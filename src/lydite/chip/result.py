@@ -1,4 +1,4 @@
-"""What a network took on a chip."""
+"""The result of simulating a network on a chip."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lydite.units import format_seconds
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ChipRun(OneLine):
-    """What a network takes on a chip.
+    """Simulation of a network on a chip.
 
     Attributes:
         model: Name of the network.
         chip: Chip on which it ran.
         plan: Layers and invocations.
-        soc: The system as played; None where only the array was looked at.
-        seconds: Latency of the network: of the system, or of the accelerators alone.
+        soc: Simulation of the system; None if only the array was simulated.
+        seconds: Latency of the network on the system, or on the accelerators alone.
     """
 
     model: str
@@ -34,43 +34,44 @@ class ChipRun(OneLine):
 
     @property
     def dataflow(self) -> Dataflow:
-        """Dataflow of the chip's array."""
+        """The dataflow of the chip's array."""
         return dataflow_of(self.chip)
 
     @property
     def cycles(self) -> float:
-        """Latency in cycles of the accelerators' clock."""
+        """Latency in accelerator cycles."""
         return self.seconds * self.chip.clock_hz
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulates of the network."""
+        """Number of multiply-accumulates of the network."""
         return sum(cost.macs for cost in self.plan.costs)
 
     @property
     def utilisation(self) -> float:
-        """Multiply-accumulates over what all arrays could do in that time."""
+        """Multiply-accumulates over the maximum of all arrays in the same time."""
         peak = self.chip.array.macs * self.chip.accelerators * self.cycles
         return self.macs / peak if peak else 0.0
 
     def stalls(self) -> list[dict[str, float]]:
-        """Cycles of each layer's span by what it did or waited for, as `stalls_of` says.
+        """Cycles of each layer's span by activity or stall, from `stalls_of`.
 
-        Without the system, what the accelerator alone takes by part.
+        Without the system: cycles of the accelerator alone, by part.
         """
         if self.soc is None:
             return [dict(cost.cycles) for cost in self.plan.costs]
         return stalls_of(self.plan, self.chip, self.soc)
 
     def by_part(self) -> Mapping[str, float]:
-        """`stalls` of all layers together."""
-        found: dict[str, float] = {}
+        """Sum of `stalls` over all layers."""
+        parts: dict[str, float] = {}
         for layer in self.stalls():
             for name, cycles in layer.items():
-                found[name] = found.get(name, 0.0) + cycles
-        return found
+                parts[name] = parts.get(name, 0.0) + cycles
+        return parts
 
     def headline(self) -> str:
         """Time and cycles."""
         time = format_seconds(self.seconds)
+        time = f"at least {time}" if self.plan.unknown else time
         return f"{self.model} on {self.chip.name}: {time}, {self.cycles:,.0f} cycles, simulated"

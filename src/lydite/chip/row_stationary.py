@@ -42,23 +42,24 @@ import numpy as np
 from lydite.chip.dataflow import ArrayDescription
 from lydite.chip.mapped import Invocation, MappedLayer
 from lydite.chip.memory import ELEMENT_BYTES, miss_bytes_per_s
+from lydite.chip.operands import EVERYTHING, Shares
 from lydite.chip.operators import operands_of, window_of
 from lydite.chip.plan import ARRAY, LayerCost
-from lydite.chip.product import Numbers, Product
-from lydite.chip.product_dataflow import ProductCost, ProductDataflow
+from lydite.chip.product import Numbers, Product, ProductCost
+from lydite.chip.product_dataflow import ProductDataflow
 from lydite.errors import InputError
 from lydite.graph import Graph, Op
 from lydite.hardware.chip import ArrayParameters, Chip
 from lydite.hardware.chip.arrays import Count
 
 NEAR = 1.05
-"""Mappings that take at most this many times the least time are equal in time."""
+"""Mappings within this factor of the minimum time count as equally fast."""
 
 REPEATED = 100
-"""Mappings looked at for each that is wanted, as some are the same when made even."""
+"""Number of mappings examined per requested one, because rounding makes some of them equal."""
 
 MOST_STEPS = 8
-"""Invocations into which the channels of a block are cut, so that loads go on while it computes."""
+"""Number of steps into which the channels of a block are split, to overlap loads and compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +101,16 @@ class RowStationaryArray(ArrayParameters):
         return self.ifmap_words + self.filter_words + self.psum_words
 
     def required_scratchpads(self) -> Mapping[str, int]:
-        """The global buffer in its two parts: ifmaps with partial sums, and filters."""
+        """The global buffer in two parts: ifmaps with partial sums, and filters."""
         return {"global": 0, "filter": 0}
 
 
 @dataclass(frozen=True)
 class LayerShape:
-    """A layer in the papers' letters, one group of it.
+    """One group of a layer, in the papers' notation.
 
     Attributes:
-        n: Images; 1 for a product.
+        n: Number of images; 1 for a product.
         e: Rows of the ofmap; rows of a product.
         f: Columns of the ofmap; 1 for a product.
         r: Rows of the filter.
@@ -121,8 +122,8 @@ class LayerShape:
         width: Columns of the ifmap that the windows reach, padding included.
         fetched: Share of that ifmap that is fetched from memory; the rest is padding or fetched
             before.
-        flat: Whether the pixels may be cut anywhere, as those of a product.
-        count: Number of groups, one after the other.
+        flat: Whether the rows can be split anywhere, as in a product.
+        count: Number of groups, in sequence.
         right: Share of distinct elements in the filters.
         out: Share of distinct elements in the ofmap.
     """
@@ -151,11 +152,11 @@ class LayerShape:
 
 @dataclass(frozen=True, slots=True)
 class PassMapping:
-    """How a pass of the array is filled: one mapping, or many as columns.
+    """How a pass fills the array: one mapping, or many as columns.
 
     Attributes:
         e: Rows of the ofmap, which is the width of a PE set.
-        n: Images; of a product, blocks of e rows.
+        n: Images; in a product, blocks of e rows.
         p: Filters of one processing element.
         q: Channels of one processing element.
         r: Sets that take other channels.
@@ -174,12 +175,12 @@ class PassMapping:
 
 @dataclass(frozen=True, slots=True)
 class LayerRun:
-    """What a layer takes on the array in a mapping, all groups; every attribute is a column.
+    """Cost of a layer (all groups) on the array in a mapping; attributes may be columns.
 
     Attributes:
         active_pes: Number of processing elements with work in a full pass.
-        blocks: Number of times that filters are fetched anew.
-        filter_blocks: Number of times that the ifmap is fetched anew.
+        blocks: Number of times that the filters are fetched.
+        filter_blocks: Number of times that the ifmap is fetched.
         channel_passes: Number of passes over the channels of a block's sums.
         weight_load_cycles: Cycles in which filters are loaded before a pass.
         fill_drain_cycles: Cycles in which the first windows enter and the last sums leave.
@@ -213,7 +214,7 @@ class LayerRun:
         )
 
 
-def shape_of(op: Op, graph: Graph, product: Product) -> LayerShape:
+def shape_of(op: Op, graph: Graph, product: Product, shares: Shares = EVERYTHING) -> LayerShape:
     """A product of an operator in the papers' letters."""
     window = window_of(op, graph)
     if window is not None and (window.kernel, window.strides) != ((1, 1), (1, 1)):
@@ -236,15 +237,10 @@ def shape_of(op: Op, graph: Graph, product: Product) -> LayerShape:
             width=width,
             fetched=min(1.0, window.ifmap[0] * window.ifmap[1] / (height * width)),
             count=int(product.count),
+            right=shares.right,
+            out=shares.out,
         )
-    flat, names = flat_shape(product), operands_of(op)
-    assert names is not None
-    numbers = (float(graph.type_of(name).numel or 0) for name in (*names, op.outputs[0]))
-    sizes = (flat.e * flat.c, flat.c * flat.m, flat.e * flat.m)
-    fetched, right, out = (
-        min(1.0, number / (flat.count * size)) for number, size in zip(numbers, sizes, strict=True)
-    )
-    return replace(flat, fetched=fetched, right=right, out=out)
+    return replace(flat_shape(product), fetched=shares.left, right=shares.right, out=shares.out)
 
 
 def flat_shape(product: Product) -> LayerShape:
@@ -254,7 +250,7 @@ def flat_shape(product: Product) -> LayerShape:
 
 
 def run_on(array: RowStationaryArray, shape: LayerShape, by: PassMapping) -> LayerRun:
-    """The closed form: what a layer takes in a mapping, or in each of many."""
+    """Closed form of the cost of a layer in one or many mappings."""
     r, s, c = _folded(array, shape)
     images, e_blocks = shape.n, -(-shape.e // by.e)
     if shape.flat:
@@ -286,16 +282,16 @@ def run_on(array: RowStationaryArray, shape: LayerShape, by: PassMapping) -> Lay
 
 
 def _folded(array: RowStationaryArray, shape: LayerShape) -> tuple[int, int, int]:
-    """Rows and columns of a filter, and channels; what is too large for the array is folded.
+    """Rows and columns of a filter, and channels, folded to fit the array.
 
-    Pieces of a filter add up like channels do.
+    Partial sums of the pieces of a filter are added like those of channels.
     """
     rows, columns = -(-shape.r // array.rows), -(-shape.s // array.ifmap_words)
     return -(-shape.r // rows), -(-shape.s // columns), shape.c * rows * columns
 
 
 def mappings(array: RowStationaryArray, shape: LayerShape, chip: Chip) -> PassMapping:
-    """All mappings that are tried and fit, as columns, some more than once; empty if none fits."""
+    """All mappings tried that fit, as columns and possibly with duplicates; empty if none fits."""
     r, s, c = _folded(array, shape)
     strips = array.rows // r
     widths = {array.columns // part for part in range(1, array.columns + 1)}
@@ -311,7 +307,7 @@ def mappings(array: RowStationaryArray, shape: LayerShape, chip: Chip) -> PassMa
         indexing="ij",
     )
     e, p, q, r_sets, fewer, shorter = (column.ravel() for column in grid)
-    high = strips // -(-e // array.columns)  # sets above each other, which add up their sums
+    high = strips // -(-e // array.columns)  # sets above each other, whose sums are added
     t = high // r_sets * np.maximum(array.columns // e, 1) // fewer
     fits = (t >= 1) & (r_sets <= c) & (p * q * s <= array.filter_words)
     p, q, t = np.minimum(p, shape.m), np.minimum(q, c), np.clip(t, 1, shape.m)
@@ -336,14 +332,14 @@ def _rows_in(shape: LayerShape, e: Numbers) -> Any:
 
 
 def _some(most: int) -> np.ndarray:
-    """1, 2, 3, 4, 6, 8, 12, ... up to a number, and the number itself."""
+    """1, 2, 3, 4, 6, 8, 12, ... up to `most`, and `most` itself."""
     powers = [1 << shift for shift in range(most.bit_length())]
     sizes = {*powers, *(3 * power for power in powers), most}
     return np.array(sorted(size for size in sizes if size <= most))
 
 
 def seconds_of(run: LayerRun, shape: LayerShape, chip: Chip) -> np.ndarray:
-    """The longer of the array's time and of the transfers' time."""
+    """The longer of array time and transfer time, in seconds."""
     size = ELEMENT_BYTES[chip.dtype]
     stored = shape.n * shape.e * shape.f * shape.m * shape.count * shape.out
     moved = size * (run.ifmap_words + run.filter_words + stored) / miss_bytes_per_s(chip)
@@ -355,22 +351,27 @@ class RowStationaryDataflow(ProductDataflow[LayerShape, PassMapping]):
 
     parameters = RowStationaryArray
 
-    def problem(self, op: Op, graph: Graph, product: Product) -> LayerShape:
+    def problem(self, op: Op, graph: Graph, product: Product, shares: Shares) -> LayerShape:
         """The layer in the papers' letters."""
-        return shape_of(op, graph, product)
+        return shape_of(op, graph, product, shares)
+
+    def rooms(self, chip: Chip) -> tuple[float, float, float]:
+        """A part of the global buffer for each: filters only pass through theirs."""
+        part = chip.scratchpad("global").bytes / 6
+        return part, part, part
 
     def tiles(
         self, problem: LayerShape, chip: Chip, where: str, most: int
     ) -> Sequence[PassMapping]:
-        """Mappings near the least time, those that access memory least first; then all others."""
-        found = mappings(array_of(chip), problem, chip)
-        if not len(found.e):
+        """Mappings near the minimum time, by memory traffic; then all others."""
+        candidates = mappings(array_of(chip), problem, chip)
+        if not len(candidates.e):
             raise InputError(
                 f"no row of {problem.f} sums with its {problem.r} rows of {problem.width} fits",
                 where=f"{where} on {chip.name}",
                 allowed="a 'global' and a 'filter' scratchpad that hold them",
             )
-        run = run_on(array_of(chip), problem, found)
+        run = run_on(array_of(chip), problem, candidates)
         seconds = seconds_of(run, problem, chip)
         memory = np.asarray(run.ifmap_words + run.filter_words)
         is_near = seconds <= NEAR * seconds.min()
@@ -379,13 +380,13 @@ class RowStationaryDataflow(ProductDataflow[LayerShape, PassMapping]):
         if most > 1:
             order = np.concatenate([order, far[np.argsort(seconds[far], kind="stable")]])
         order = order[: REPEATED * most]
-        columns = [getattr(found, name)[order].tolist() for name in PassMapping.__slots__]
+        columns = [getattr(candidates, name)[order].tolist() for name in PassMapping.__slots__]
         return [PassMapping(*row) for row in dict.fromkeys(zip(*columns, strict=True))][:most]
 
     def map_product(
         self, op: Op, chip: Chip, problem: LayerShape, tile: PassMapping
     ) -> MappedLayer:
-        """Blocks of sums that stay in the buffer, each in a few invocations along its channels."""
+        """Map blocks of sums that stay in the buffer, each in a few invocations along channels."""
         size, names = ELEMENT_BYTES[chip.dtype], operands_of(op)
         assert names is not None
         run = run_on(array_of(chip), problem, tile)
@@ -421,13 +422,13 @@ class RowStationaryDataflow(ProductDataflow[LayerShape, PassMapping]):
         return MappedLayer(cost, rows, list(zip(names, loaded, strict=True)))
 
     def product_cost(self, product: Product, chip: Chip) -> ProductCost:
-        """A product with a window of 1 x 1 in its usual mapping."""
+        """Cost of a product as a 1 x 1 convolution in its usual mapping."""
         shape = flat_shape(product)
         tile = self.tiles(shape, chip, "attention", 1)[0]
         return _cost(run_on(array_of(chip), shape, tile), shape, ELEMENT_BYTES[chip.dtype])
 
     def kernel(self, chip: Chip) -> str:
-        """The dataflow's usual abbreviation."""
+        """ "rs", the usual abbreviation of the dataflow."""
         del chip
         return "rs"
 
@@ -468,7 +469,7 @@ def array_of(chip: Chip) -> RowStationaryArray:
     """The chip's array.
 
     Raises:
-        InputError: it is of another kind.
+        InputError: the array is of another kind.
     """
     if not isinstance(chip.array, RowStationaryArray):
         raise InputError("has no row-stationary array", where=chip.name)

@@ -1,4 +1,4 @@
-"""A network on a chip: mapped, played, and summed up."""
+"""Simulation of a network on a chip: mapping, system simulation, totals."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ def run_chip(
     fuse: bool = True,
     tiling: str = "usual",
 ) -> ChipRun:
-    """A network on a chip.
+    """Simulate a network on a chip.
 
     Args:
-        graph: with fixed sizes.
-        chip: where.
-        threads: of the processor, that copy tiles.
-        soc: whether processor, transfers and memory play; without, memory never stalls and
-            operators that the processor runs are left out of the time (they stay in the list).
-        fuse: whether activations, norms and attention are fused before the network is mapped
-            (SMV's lowering fuses what SMAUG fuses, whatever is asked for).
-        tiling: name of a policy in `TILINGS`: "usual" (on SMV SMAUG's; on other arrays those that
-            promise least time); "best" or "best-energy": searched for each layer, and never more
-            time or energy than the usual.
+        graph: Graph with fixed sizes.
+        chip: Chip to run it on.
+        threads: Number of processor threads that copy tiles.
+        soc: Whether to simulate processor, transfers and memory. Without them, memory never stalls
+            and operators on the processor are left out of the time (they stay in the list).
+        fuse: Whether to fuse activations, norms and attention before mapping (SMV's lowering always
+            fuses what SMAUG fuses).
+        tiling: Name of a policy in `TILINGS`: "usual" (SMAUG's tiles on SMV; on other arrays those
+            with the least closed-form time); "best" or "best-energy": searched per layer, never
+            slower or of more energy than the usual ones.
 
     Raises:
-        InputError: a scratchpad too small for an operator (named); weights that DRAM cannot hold.
-        GraphError: a tensor of open size.
+        InputError: a scratchpad is too small for an operator (named), or the weights do not fit in
+            DRAM.
+        GraphError: the size of a tensor is not fixed.
     """
     policy = TILINGS.find(tiling)
     if soc:
@@ -69,7 +70,7 @@ def _run(
 
 
 def _alone_s(plan: ChipPlan, chip: Chip) -> float:
-    """Layer by layer, each as long as its busiest accelerator, memory of systolic arrays free."""
+    """Seconds layer by layer, each as long as its busiest accelerator, without memory stalls."""
     jobs, count = plan.jobs, max(1, chip.accelerators)
     each = jobs.compute_s
     if not jobs.ahead:
@@ -80,12 +81,12 @@ def _alone_s(plan: ChipPlan, chip: Chip) -> float:
 
 
 def varied(chip: Chip, **changes: object) -> Chip:
-    """The chip with other sizes of its array, or other parts.
+    """The chip with changed fields or array parameters.
 
     Args:
-        chip: left as it is.
-        changes: fields of `Chip`, or parameters of its array (`pes`, `rows`, ...), whose dataflow
-            says how scratchpads grow with it.
+        chip: Chip to copy; not changed.
+        changes: Fields of `Chip`, or parameters of its array (`pes`, `rows`, ...); the dataflow
+            decides how scratchpads grow with the array.
     """
     names = chip.array.__dataclass_fields__
     sizes: dict[str, Any] = {name: value for name, value in changes.items() if name in names}

@@ -1,4 +1,4 @@
-"""What more of each part of a chip buys: the same network with one of them ten per cent better."""
+"""Sensitivity of a network's time, energy and area to a 10 % improvement of each part of a chip."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ def _clock(chip: Chip) -> Chip:
 
 
 def _dram(chip: Chip) -> Chip:
-    rate = chip.dram.pins_bytes_per_s * MORE
-    return replace(chip, dram=replace(chip.dram, pins_bytes_per_s=rate))
+    return replace(chip, dram=chip.dram.scaled(MORE))
 
 
 def _port(chip: Chip) -> Chip:
-    """More requests in flight; less to set up, flush, invalidate and wait for at the port."""
+    """More requests in flight; fewer cycles of setup, flush, invalidation and port latency."""
     dma = replace(
         chip.dma,
         requests=math.ceil(chip.dma.requests * MORE),
@@ -93,29 +92,28 @@ BETTER: Mapping[str, Callable[[Chip], Chip | None]] = {
     "vector lanes (twice as many)": _vector,
     DOUBLED: _elements,
 }
-"""The better chip by part; None where a chip has no such part, or no limit of it."""
+"""Improved chip by part; None if a chip lacks the part or it is no limit."""
 
 
 def sensitivity(
     graph: Graph, chip: Chip, settings: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, float] | None]:
-    """Changes of "time", "power", "area" and "energy" by ten per cent more of each part.
+    """Relative changes of time, power, area and energy with 10 % more of each part.
 
-    Shares of what was before: -0.04 is four per cent less. Lanes and processing elements are
-    doubled, for there are no tenths of them. None where the network does not run on the changed
-    chip.
+    Changes are fractions: -0.04 is 4 % less. Lanes and processing elements are doubled, because
+    tenths of them do not exist. None if the network does not run on the changed chip.
 
     Args:
-        graph: with fixed sizes.
-        chip: what is changed.
-        settings: of `run_chip`.
+        graph: Graph with fixed sizes.
+        chip: Chip to vary.
+        settings: Keyword arguments of `run_chip`.
     """
 
     def figures(changed: Chip) -> dict[str, float]:
         return figures_of(run_chip(graph, changed, **(settings or {})))
 
     before = figures(chip)
-    found: dict[str, dict[str, float] | None] = {}
+    changes: dict[str, dict[str, float] | None] = {}
     for name, better in BETTER.items():
         changed = better(chip)
         if changed is None:
@@ -123,13 +121,13 @@ def sensitivity(
         try:
             after = figures(changed)
         except LyditeError:
-            found[name] = None
+            changes[name] = None
             continue
-        found[name] = {
+        changes[name] = {
             what: after[key] / before[key] - 1 if before[key] else 0.0
             for what, key in _FIGURES.items()
         }
-    return found
+    return changes
 
 
 _FIGURES = {"time": "seconds", "power": "power_w", "area": "area_mm2", "energy": "energy_j"}

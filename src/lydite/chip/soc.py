@@ -1,9 +1,9 @@
 """A system on chip: processor, accelerators, their transfers and the memory that they share.
 
-What each invocation takes alone comes from its dataflow; here invocations meet. The processor
-prepares tiles on its threads, launches one invocation after the other and puts results together;
-each accelerator moves data in and out and computes; transfers are flows over the bus and DRAM,
-which share them fairly. All of it is tasks on the engine.
+The dataflow gives the cost of each invocation alone; here invocations interact. The processor
+prepares tiles on its threads, launches the invocations in order and gathers the results; each
+accelerator moves data in and out and computes; transfers are flows over the bus and DRAM, which
+they share fairly. All of these are tasks of the engine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lydite.results import OneLine
 from lydite.units import format_seconds
 
 CATEGORIES = ("prepare", "launch", "flush", "load", "compute", "store", "finish", "host")
-"""Kinds of tasks; the first two and the last two are the processor's."""
+"""Categories of tasks; the first two and the last two run on the processor."""
 
 _PS = 1e12
 
@@ -35,16 +35,16 @@ class Jobs:
     Attributes:
         layer: Number of the layer of each invocation, ascending.
         accelerator: Number of the accelerator that runs it.
-        group: Number that rises where an accelerator must first be waited for.
-        waits: Whether the processor waits for the invocation before it goes on.
-        begin_s: Seconds before data move: head, flushes, and what the cache gives.
+        group: Number that increases where an accelerator must first be waited for.
+        waits: Whether the processor waits for the invocation before it continues.
+        begin_s: Seconds before data moves: head, flushes and cache hits.
         load_bytes: Bytes from DRAM.
         load_s: Seconds that the load takes alone.
         compute_s: Seconds of everything between load and store.
         store_bytes: Bytes to DRAM.
         store_s: Seconds that the store takes alone.
-        ahead: Whether a load may run while the invocation before computes (double buffers); with
-            two DMA channels stores run beside loads.
+        ahead: Whether a load may overlap the previous invocation's computation (double buffers);
+            with two DMA channels stores also overlap loads.
     """
 
     layer: np.ndarray
@@ -71,7 +71,7 @@ class Layer:
         name: Name of the operator.
         prepare_bytes: Bytes scattered into tiles before the layer.
         finish_bytes: Bytes gathered from tiles after the layer.
-        host_s: Seconds on the processor alone, where no accelerator runs the operator.
+        host_s: Seconds on the processor alone, if no accelerator runs the operator.
     """
 
     name: str
@@ -82,13 +82,13 @@ class Layer:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SocResult(OneLine):
-    """What a network takes.
+    """The simulated run of a network.
 
     Attributes:
         timeline: All tasks with their times.
         layers: Layers in order.
-        layer_of_task: Number of the layer of each task; -1 where it has none.
-        job_of_task: Number of the invocation of each task; -1 where it has none.
+        layer_of_task: Layer number of each task; -1 for tasks without one.
+        job_of_task: Invocation number of each task; -1 for tasks without one.
         server_names: Names of cores, accelerators and DMA engines.
     """
 
@@ -100,47 +100,47 @@ class SocResult(OneLine):
 
     @property
     def seconds(self) -> float:
-        """Until the last task ends."""
+        """Time at which the last task ends."""
         return self.timeline.makespan_ps * 1e-12
 
     def layer_spans_s(self) -> np.ndarray:
-        """When each layer's first task starts and its last ends; float64[layers, 2]."""
-        found = np.zeros((len(self.layers), 2))
+        """Start of the first and end of the last task of each layer; float64[layers, 2]."""
+        spans = np.zeros((len(self.layers), 2))
         for number in range(len(self.layers)):
             mine = self.layer_of_task == number
             if mine.any():
-                found[number] = (
+                spans[number] = (
                     self.timeline.start_ps[mine].min() * 1e-12,
                     self.timeline.end_ps[mine].max() * 1e-12,
                 )
-        return found
+        return spans
 
     def seconds_by_category(self) -> dict[str, float]:
-        """Seconds during which at least one task of each kind ran."""
+        """Seconds during which at least one task of each category runs."""
         return {
             name: self.timeline.covered_ps(number) * 1e-12 for number, name in enumerate(CATEGORIES)
         }
 
     def headline(self) -> str:
-        """Time and numbers of tasks."""
+        """Time and number of tasks."""
         return f"{format_seconds(self.seconds)}, {len(self.layers)} layers"
 
 
 def play_soc(chip: Chip, jobs: Jobs, layers: Sequence[Layer], *, threads: int = 1) -> SocResult:
-    """Play a network.
+    """Simulate a network on the system.
 
     Args:
-        chip: its processor, accelerators, bus and DRAM.
-        jobs: invocations, by layer.
-        layers: in the order in which they run, one after the other.
-        threads: of the processor that copy tiles, at most its cores.
+        chip: Chip whose processor, accelerators, bus and DRAM are simulated.
+        jobs: Invocations, by layer.
+        layers: Layers in the order in which they run.
+        threads: Number of processor threads that copy tiles, at most the number of cores.
     """
     return _Writer(chip, jobs, layers, min(threads, chip.cpu.cores)).play()
 
 
 @dataclass(frozen=True)
 class _Names(Sequence[str]):
-    """Names of all tasks; those of jobs are made when somebody asks."""
+    """Names of all tasks; those of jobs are generated on demand."""
 
     layers: Sequence[str]
     jobs: Sequence[str]
@@ -172,7 +172,7 @@ class _Task:
 
 
 class _Writer:
-    """The tasks of layers first, one by one; then those of jobs, as columns."""
+    """Writes the tasks of layers one by one, then those of jobs as columns."""
 
     def __init__(self, chip: Chip, jobs: Jobs, layers: Sequence[Layer], threads: int) -> None:
         self.chip, self.jobs, self.layers, self.threads = chip, jobs, layers, threads
@@ -240,14 +240,14 @@ class _Writer:
         self.tasks.append(_Task(server, seconds, after, kind, name, layer))
         self.last = [len(self.tasks) - 1]
 
-    def _copies(self, size: float, kind: str, name: str, layer: int) -> None:
-        """Tiles copied on all threads, which then wait for each other."""
+    def _copies(self, size: float, category: str, name: str, layer: int) -> None:
+        """Copy tiles on all threads, which then synchronise."""
         cpu = self.chip.cpu
         rate = min(cpu.copy_bytes_per_cycle * cpu.clock_hz, cpu.memory_bytes_per_s / self.threads)
         before, place = self.last, len(self.tasks)
         for core in range(self.threads):
-            self._add(core, size / self.threads / rate, before, kind, name, layer)
-        self._add(NOWHERE, 0.0, list(range(place, place + self.threads)), kind, name, layer)
+            self._add(core, size / self.threads / rate, before, category, name, layer)
+        self._add(NOWHERE, 0.0, list(range(place, place + self.threads)), category, name, layer)
 
     def _columns(self) -> tuple[Tasks, LinkNetwork]:
         own, jobs = self.tasks, self.jobs
@@ -291,18 +291,22 @@ class _Writer:
     def _network(
         self, sizes: Sequence[np.ndarray], alone: Sequence[np.ndarray]
     ) -> tuple[LinkNetwork, list[np.ndarray]]:
-        """DRAM, bus and network on chip, and for each transfer its path.
+        """DRAM, bus and network on chip, and the path of each transfer.
 
-        There is one path for every rate that a transfer has alone, way and direction.
+        There is one path for every rate that a transfer has alone, way and direction. DRAM is one
+        link for every number of accelerators that a layer uses: layers run one after the other, and
+        what others leave idle opens no rows.
         """
-        chip, noc = self.chip, self.chip.noc
-        streams = chip.accelerators * (2 if self.jobs.ahead else 1)
-        rates = [chip.dram.stream_bytes_per_s(request_bytes(chip), streams)]
-        rates += [chip.bus_bytes_per_s] if np.isfinite(chip.bus_bytes_per_s) else []
+        chip, noc, jobs = self.chip, self.chip.noc, self.jobs
+        used, of_layer = _used_by_layer(jobs)
+        streams = used * (2 if jobs.ahead else 1)
+        rates = [chip.dram.stream_bytes_per_s(request_bytes(chip), int(each)) for each in streams]
+        bus = [len(rates)] if np.isfinite(chip.bus_bytes_per_s) else []
+        rates += [chip.bus_bytes_per_s] * len(bus)
         with np.errstate(divide="ignore", invalid="ignore"):
             caps = [np.where(s > 0, s / t, 0.0) for s, t in zip(sizes, alone, strict=True)]
-        first, ways = list(range(len(rates))), [[]]
-        place = [np.zeros(len(self.jobs), np.int64)] * 2
+        ways: list[list[int]] = [[]]
+        place = [np.zeros(len(jobs), np.int64)] * 2
         if noc is not None:
             links, ends = NocLinks(len(rates)), [way(noc, a, self.count) for a in range(self.count)]
             ways = [links.along(nodes) for nodes in ends]
@@ -310,19 +314,21 @@ class _Writer:
             rates += [noc.link_bytes_per_s] * len(links.by_ends)
             hops = 2 * noc.hop_cycles / chip.clock_hz * np.array([len(n) - 1 for n in ends])
             most = in_flight_bytes(chip) / (round_trip_s(chip) + hops)
-            caps = [np.minimum(cap, most[self.jobs.accelerator]) for cap in caps]
-            place = [self.jobs.accelerator, self.count + self.jobs.accelerator]
+            caps = [np.minimum(cap, most[jobs.accelerator]) for cap in caps]
+            place = [jobs.accelerator, self.count + jobs.accelerator]
+        place = [at * len(used) + of_layer for at in place]
         keys = [np.where(cap > 0, cap, 0.0) + 1j * at for cap, at in zip(caps, place, strict=True)]
         known = np.unique(np.concatenate(keys))
         known = known[known.real > 0]
         paths = [np.where(k.real > 0, np.searchsorted(known, k), NOWHERE) for k in keys]
-        routes = [first + ways[int(at)] for at in known.imag]
+        places = [divmod(int(at), max(1, len(used))) for at in known.imag]
+        routes = [[dram, *bus, *ways[at]] for at, dram in places]
         starts = np.concatenate(([0], np.cumsum([len(route) for route in routes], dtype=np.int64)))
         hop = np.array([link for route in routes for link in route], np.int64)
-        return LinkNetwork.of(rates, starts, hop, path_cap=known.real), paths
+        return LinkNetwork.of(rates or [1.0], starts, hop, path_cap=known.real), paths
 
     def _needs(self) -> np.ndarray:
-        """What each task of each job waits for, at most three each, -1 for nothing; [tasks, 3]."""
+        """Predecessors of each task of each job, at most three each, -1 for none; [tasks, 3]."""
         jobs, n, width = self.jobs, len(self.jobs), len(_STEPS)
         base = self.first_job + width * np.arange(n)
         launch, flush, load, compute, store = (base + i for i in range(width))
@@ -349,10 +355,19 @@ class _Writer:
         return needs.reshape(n * width, 3)
 
 
+def _used_by_layer(jobs: Jobs) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of accelerators that layers use, and which of these the layer of each job has."""
+    width = int(jobs.accelerator.max(initial=0)) + 1
+    pairs = np.unique(jobs.layer * width + jobs.accelerator)
+    each = np.bincount(pairs // width, minlength=int(jobs.layer.max(initial=0)) + 1)
+    used, which = np.unique(np.maximum(each, 1), return_inverse=True)
+    return used, which[jobs.layer]
+
+
 def _before(accelerator: np.ndarray) -> np.ndarray:
-    """The job before each on the same accelerator; -1 for its first."""
-    found = np.full(len(accelerator), -1)
+    """The previous job on the same accelerator for each job; -1 for the first."""
+    before = np.full(len(accelerator), -1)
     for unit in np.unique(accelerator):
         mine = np.flatnonzero(accelerator == unit)
-        found[mine[1:]] = mine[:-1]
-    return found
+        before[mine[1:]] = mine[:-1]
+    return before

@@ -1,9 +1,10 @@
-"""What each layer does or waits for, cycle by cycle of its span, from the system as played.
+"""Activity and stalls of each layer, cycle by cycle of its span, from the simulated system.
 
-Computation counts first, then data in flight that no computation hides, flushes and the processor;
-the rest is waiting for others. Data in flight is put down to the accelerator's own side ("DMA":
-requests in flight, page setup, latency of the port) as far as it would have waited with memory to
-itself, and beyond that to the slowest of what all share ("DRAM", "bus", "network on chip").
+While computation and transfers overlap, the slower of the two in a layer is the reason: the one
+that goes on for longer in all. Then come flushes and the processor; the rest is waiting for others.
+Data in flight is put down to the accelerator's own side ("DMA": requests in flight, page setup,
+latency of the port) as far as it would have waited with memory to itself, and beyond that to the
+slowest of what all share ("DRAM", "bus", "network on chip").
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lydite.chip.soc import CATEGORIES, Jobs, SocResult
 from lydite.hardware.chip import Chip
 
 _ORDER = ("compute", "load", "store", "flush", "host", "finish", "prepare", "launch")
+_MEMORY_FIRST = ("load", "store", "compute", *_ORDER[3:])
 _COMPUTE = (
     "compute",
     "loops",
@@ -30,37 +32,43 @@ _COMPUTE = (
     "activation",
 )
 _MEMORY = ("head", "flush", "cache", "input", "weights", "store")
-"""Parts of an invocation that are not computation; a dataflow names its others as it likes."""
+"""Parts of an invocation that are not computation; the names of the others are the dataflow's."""
 
 
 def stalls_of(plan: ChipPlan, chip: Chip, soc: SocResult) -> list[dict[str, float]]:
-    """Cycles of each layer's span by part; they add up to the span."""
+    """Cycles of each layer's span by part; the sum is the span."""
     clock = chip.clock_hz * 1e-12
     timeline, category = soc.timeline, soc.timeline.tasks.category
-    order = [CATEGORIES.index(name) for name in _ORDER]
+    numbers = {name: CATEGORIES.index(name) for name in _ORDER}
     moving = _own_side(plan.jobs, chip, soc, len(plan.costs))
     begun = np.bincount(plan.jobs.layer, plan.jobs.begin_s, len(plan.costs))
     hits = np.array([cost.hit_bytes for cost in plan.costs]) / hit_bytes_per_s(chip)
     cached = np.divide(hits, begun, out=np.zeros(len(hits)), where=begun > 0)
-    found: list[dict[str, float]] = []
+    by_layer: list[dict[str, float]] = []
     for number, cost in enumerate(plan.costs):
         mine = np.flatnonzero(soc.layer_of_task == number)
-        spans = clock * np.array(
-            layer_parts(timeline.start_ps[mine], timeline.end_ps[mine], category[mine], order)
+        columns = timeline.start_ps[mine], timeline.end_ps[mine], category[mine]
+        order = _ORDER
+        moved, computed = (
+            sum(layer_parts(*columns, [numbers[name] for name in names])[:-1])
+            for names in (("load", "store"), ("compute",))
         )
-        parts: dict[str, float] = dict(zip((*_ORDER, "waiting"), spans.tolist(), strict=True))
+        if moved > computed:
+            order = _MEMORY_FIRST
+        spans = clock * np.array(layer_parts(*columns, [numbers[name] for name in order]))
+        parts: dict[str, float] = dict(zip((*order, "waiting"), spans.tolist(), strict=True))
         _split(parts, "compute", _shares(cost))
         own = min(1.0, float(moving[number]))
         data = parts.pop("load") + parts.pop("store")
         parts["DMA"], parts[shared_by(chip)] = data * own, data * (1 - own)
         hit = min(1.0, round(float(cached[number]), 9))
         _split(parts, "flush", {"flush": 1 - hit, "cache": hit})
-        found.append({name: cycles for name, cycles in parts.items() if cycles > 0})
-    return found
+        by_layer.append({name: cycles for name, cycles in parts.items() if cycles > 0})
+    return by_layer
 
 
 def shared_by(chip: Chip) -> str:
-    """The slowest of what transfers share: of a network on chip, its links at the memory's port."""
+    """The slowest resource that transfers share; a NoC counts with its links at the port."""
     rates = {"DRAM": chip.dram.stream_bytes_per_s(request_bytes(chip)), "bus": chip.bus_bytes_per_s}
     if chip.noc is not None:
         ways = (way(chip.noc, at, chip.accelerators) for at in range(chip.accelerators))
@@ -69,7 +77,7 @@ def shared_by(chip: Chip) -> str:
 
 
 def _own_side(jobs: Jobs, chip: Chip, soc: SocResult, layers: int) -> np.ndarray:
-    """Share of the time of each layer's transfers that they would have waited alone."""
+    """Fraction of each layer's transfer time that it would also have waited alone."""
     rate = min(chip.dram.stream_bytes_per_s(request_bytes(chip)), chip.bus_bytes_per_s)
     rate = min(rate, chip.noc.link_bytes_per_s) if chip.noc is not None else rate
     own, whole = np.zeros(layers), np.zeros(layers)
@@ -85,7 +93,7 @@ def _own_side(jobs: Jobs, chip: Chip, soc: SocResult, layers: int) -> np.ndarray
 
 
 def _shares(cost: LayerCost) -> Mapping[str, float]:
-    """Shares of computation by what the array does in it."""
+    """Fractions of computation by what the array does."""
     names = [*_COMPUTE, *(name for name in cost.cycles if name not in (*_COMPUTE, *_MEMORY))]
     inside = {name: cost.cycles[name] for name in names if cost.cycles.get(name)}
     whole = sum(inside.values())
@@ -101,7 +109,7 @@ def _split(parts: dict[str, float], name: str, shares: Mapping[str, float]) -> N
 def layer_parts(
     start: np.ndarray, end: np.ndarray, category: np.ndarray, order: Sequence[int]
 ) -> list[float]:
-    """How long each category went on that none before it in the order covered, then the rest."""
+    """Time of each category that no earlier category in `order` covers, then the remaining time."""
     if not len(start):
         return [0.0] * (len(order) + 1)
     edges = np.unique(np.concatenate([start, end]))

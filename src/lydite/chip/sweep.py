@@ -1,7 +1,7 @@
-"""Many designs of one chip over one network: latency, power, area, and which are worth having.
+"""Sweeps of chip designs over one network: latency, power, area and the Pareto front.
 
-A design is a choice of values for a few parameters. All cores are used; each design is kept as soon
-as it is done, in a file of JSON lines, so that a sweep goes on where it stopped.
+A design chooses values for a few parameters. All cores are used. Each finished design is appended
+to a file of JSON lines, so that an interrupted sweep resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
+from lydite.children import die_with_parent
 from lydite.chip.figures import FIGURES, figures_of
 from lydite.chip.run import run_chip, varied
 from lydite.errors import InputError, LyditeError, unknown_name
@@ -57,13 +58,13 @@ def _cache(chip: Chip, value: Value) -> Chip:
 
 
 def _noc(chip: Chip, value: Value) -> Chip:
-    """Links as wide as the DRAM's pins if the chip has no network yet."""
+    """Change the network on chip; a new one has links as wide as the DRAM's pins."""
     noc = chip.noc or Noc("mesh", chip.dram.pins_bytes_per_s)
     return replace(chip, noc=replace(noc, topology=str(value)))
 
 
 def _requests(chip: Chip, value: Value) -> Chip:
-    """Requests in flight of the DMA or of the coherent port, whichever the chip has."""
+    """Set the requests in flight of the DMA or of the coherent port, whichever the chip uses."""
     if chip.interface.kind == "dma":
         return replace(chip, dma=replace(chip.dma, requests=int(value)))
     return replace(chip, interface=replace(chip.interface, acp_requests=int(value)))
@@ -81,7 +82,7 @@ _CHANGES: Mapping[str, Callable[[Chip, Value], Chip]] = {
     "clock": lambda chip, value: replace(chip, clock_hz=float(value)),
     "dram": lambda chip, value: replace(chip, dram=dram_named(str(value))),
     "dram-bandwidth": lambda chip, value: replace(
-        chip, dram=replace(chip.dram, pins_bytes_per_s=float(value))
+        chip, dram=chip.dram.scaled(float(value) / chip.dram.pins_bytes_per_s)
     ),
     "bus": lambda chip, value: replace(chip, bus_bytes_per_s=float(value)),
     "interface": lambda chip, value: replace(
@@ -90,13 +91,13 @@ _CHANGES: Mapping[str, Callable[[Chip, Value], Chip]] = {
     "cores": lambda chip, value: replace(chip, cpu=replace(chip.cpu, cores=int(value))),
     "dma-channels": lambda chip, value: replace(chip, dma=replace(chip.dma, channels=int(value))),
 }
-"""What can be varied of every chip, by the name that users type; parameters of arrays besides."""
+"""Parameters that every chip has, by the name that users type; arrays add their own."""
 
 _TEXT = ("dram", "interface", "noc")
 
 
 def array_parameters(array: type[ArrayParameters]) -> dict[str, type]:
-    """Parameters of an array that can be varied: int or str by the name that users type."""
+    """Parameters of an array that can be varied: int or str, by the name that users type."""
     hints = get_type_hints(array)
     return {
         each.name.replace("_", "-"): int if hints[each.name] is int else str
@@ -105,19 +106,20 @@ def array_parameters(array: type[ArrayParameters]) -> dict[str, type]:
 
 
 def variable_names(chip: Chip) -> tuple[str, ...]:
-    """Everything that can be varied of a chip, by the name that users type."""
+    """All parameters that can be varied for a chip, by the name that users type."""
     return (*array_parameters(type(chip.array)), *_CHANGES)
 
 
 def parse_vary(texts: Sequence[str], chip: Chip | None = None) -> dict[str, list[Value]]:
-    """ "pes=4,8,16" as {"pes": [4, 8, 16]}; sizes carry units ("spad=16KiB,32KiB").
+    """Parse "pes=4,8,16" to {"pes": [4, 8, 16]}; sizes carry units ("spad=16KiB,32KiB").
 
     Args:
-        texts: a parameter and its values each.
-        chip: whose array is varied; parameters of all known kinds of arrays are taken if None.
+        texts: A parameter and its values each.
+        chip: Chip to vary; None to accept the parameters of all known kinds of arrays.
 
     Raises:
-        InputError: an unknown parameter (with the nearest), no values, or one that is none.
+        InputError: a parameter is unknown (the error suggests the nearest one), has no values, or
+            has an invalid value.
     """
     arrays = [DATAFLOWS.find(kind).parameters for kind in DATAFLOWS]
     if chip is not None:
@@ -135,8 +137,8 @@ def parse_vary(texts: Sequence[str], chip: Chip | None = None) -> dict[str, list
     return values_of
 
 
-def _value(name: str, text: str, kind: type) -> Value:
-    if kind is str:
+def _value(name: str, text: str, value_type: type) -> Value:
+    if value_type is str:
         return text
     if name in _UNITS:
         if text.replace(".", "", 1).isdigit():
@@ -152,7 +154,7 @@ def _value(name: str, text: str, kind: type) -> Value:
 
 
 def value_text(name: str, value: object) -> str:
-    """A parameter's value as users read it: "16.00 KiB", "1.50 GHz", "8"."""
+    """Format a parameter's value for users: "16.00 KiB", "1.50 GHz", "8"."""
     unit = _UNITS.get(name)
     if isinstance(value, float):
         if unit == "B":
@@ -162,15 +164,15 @@ def value_text(name: str, value: object) -> str:
 
 
 def designs(vary: Mapping[str, Sequence[Value]]) -> list[dict[str, Value]]:
-    """All combinations."""
+    """All combinations of the values."""
     return [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
 
 
 def designed(chip: Chip, design: Mapping[str, Value]) -> Chip:
-    """The chip with a design's values.
+    """The chip with the values of a design.
 
     Raises:
-        InputError: the chip has no such part, or cannot have that value.
+        InputError: the chip has no such part, or the value is not possible.
     """
     known = array_parameters(type(chip.array))
     for name, value in design.items():
@@ -199,12 +201,13 @@ def _one(
 
 
 _RESULTS = frozenset(("error", *FIGURES))
-"""Keys of a design's row that are not its values."""
+"""Keys of a design's row that are results."""
 
 _WORK: dict[str, Any] = {}
 
 
 def _begin(graph: Graph, chip: Chip, settings: Mapping[str, Any]) -> None:
+    die_with_parent()
     _WORK.update(graph=graph, chip=chip, settings=settings)
 
 
@@ -222,19 +225,19 @@ def sweep(
     jobs: int | None = None,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> list[dict[str, Any]]:
-    """Every design's latency, utilisation, energy, power and area; designs that fail say why.
+    """Latency, utilisation, energy, power and area of every design, or why it failed.
 
     Args:
-        graph: with fixed sizes.
-        chip: what is varied.
-        vary: values by parameter.
-        settings: of `run_chip`, such as `threads` and `tiling`.
-        kept: file of JSON lines with designs that are done already; new ones are added.
-        jobs: processes; as many as there are cores if not given.
-        progress: told how many designs are done.
+        graph: Graph with fixed sizes.
+        chip: Chip to vary.
+        vary: Values by parameter.
+        settings: Keyword arguments of `run_chip`, such as `threads` and `tiling`.
+        kept: File of JSON lines with finished designs, to which new ones are appended.
+        jobs: Number of processes; the number of cores if None.
+        progress: Called with the number of finished designs.
 
     Raises:
-        InputError: a parameter that this chip has not.
+        InputError: the chip does not have a parameter.
     """
     wanted = designs(vary)
     for design in wanted[:1]:
@@ -244,11 +247,11 @@ def sweep(
     done = _kept(kept, mark)
     left = [design for design in wanted if _key(design) not in done]
     results = dict(done)
-    for number, found in enumerate(_run(graph, chip, left, settings, jobs), 1):
-        results[_key({k: found[k] for k in vary})] = found
+    for number, figures in enumerate(_run(graph, chip, left, settings, jobs), 1):
+        results[_key({k: figures[k] for k in vary})] = figures
         if kept is not None:
             with kept.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"of": mark, **found}) + "\n")
+                file.write(json.dumps({"of": mark, **figures}) + "\n")
         progress(len(wanted) - len(left) + number, len(wanted), "designs")
     return [results[_key(design)] for design in wanted]
 
@@ -276,28 +279,30 @@ def _key(design: Mapping[str, Value]) -> str:
 
 
 def _mark(graph: Graph, chip: Chip, settings: Mapping[str, Any]) -> str:
-    """What a kept result was made from."""
+    """Digest of everything that a kept result depends on."""
     text = repr((graph.name, graph_digest(graph), asdict(chip), sorted(settings.items())))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _kept(path: Path | None, mark: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     if path is None or not path.exists():
-        return found
+        return rows
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             row = json.loads(line)
         except ValueError:
-            continue  # a line that a crash cut short
+            continue  # a line cut short by a crash
         if isinstance(row, dict) and row.pop("of", None) == mark:
             design = {name: value for name, value in row.items() if name not in _RESULTS}
-            found[_key(design)] = row
-    return found
+            rows[_key(design)] = row
+    return rows
 
 
 def pareto(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> np.ndarray:
-    """Which rows nothing beats in all of the columns at once; bool[rows]. Failed ones are not."""
+    """Pareto-optimal rows: not dominated in all of the columns at once; bool[rows], False for
+    failures.
+    """
     good = np.array(["error" not in row for row in rows])
     values = np.array([[float(row.get(name, np.inf)) for name in by] for row in rows]).reshape(
         len(rows), len(by)

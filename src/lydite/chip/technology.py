@@ -1,8 +1,8 @@
-"""What a multiply-add, a byte of SRAM and their silicon cost, by technology node.
+"""Energy, area and leakage of multiply-adds and SRAM, by technology node.
 
-Energies are anchored at two nodes and interpolated between them by the logarithm of the node; they
-are of the operation alone, without clock, control and pipeline registers, which `OVERHEAD` stands
-for. Areas are of one node, scaled with its square.
+Energies are anchored at two nodes and interpolated by the logarithm of the node. They cover the
+operation alone, without clock, control and pipeline registers, which `OVERHEAD` adds. Areas are
+those of one node, scaled with its square.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from lydite.chip.units import CACTI_BANK, CACTI_BYTES, NODES, sram_access_pj
 _ANCHORS = (45, 7)
 
 _BFLOAT16_45_PJ = 1.3
-"""No table has it: assumed between int8 and float16, by its significand."""
+"""Not in any table: assumed between int8 and float16, by its significand."""
 
 
 def _mac_pj(nm: int) -> dict[str, float]:
-    """A multiplication and an addition by dtype."""
+    """Energy in pJ of a multiplication and an addition, by dtype."""
     of = {"bfloat16 mul": _BFLOAT16_45_PJ, "bfloat16 add": 0.0, **NODES[nm].operations_pj}
     dtypes = ("int8", "float16", "bfloat16", "float32")
     return {dtype: of[f"{dtype} mul"] + of[f"{dtype} add"] for dtype in dtypes}
@@ -30,7 +30,7 @@ def _mac_pj(nm: int) -> dict[str, float]:
 MAC_PJ: Mapping[int, Mapping[str, float]] = {nm: _mac_pj(nm) for nm in _ANCHORS}
 
 OVERHEAD = 2.0
-"""Factor of a processing element over its multiply-add: registers, control and clock (assumed)."""
+"""Energy of a processing element over its multiply-add: registers, control and clock (assumed)."""
 
 SRAM_UM2_PER_BYTE_40 = CACTI_BANK.area_um2 / CACTI_BYTES
 SRAM_MW_PER_BYTE_40 = CACTI_BANK.leakage_mw / CACTI_BYTES
@@ -40,15 +40,16 @@ MAC_UM2_40: Mapping[str, float] = {
     "bfloat16": 3000.0,
     "float32": 13328.0,
 }
-"""float32: Aladdin's adder and multiplier at 40 nm and 1 ns; the others by the square of their
-significands' widths, rounded (assumed)."""
+"""Area in um2 by dtype. float32: Aladdin's adder and multiplier at 40 nm and 1 ns; the others by
+the square of their significands' widths, rounded (assumed).
+"""
 MAC_MW_40: Mapping[str, float] = {
     "int8": 0.013,
     "float16": 0.05,
     "bfloat16": 0.04,
     "float32": 0.173,
 }
-"""Leakage, alike."""
+"""Leakage by dtype, derived likewise."""
 
 _TABLES = "; ".join(NODES[nm].source for nm in _ANCHORS)
 SOURCES = {
@@ -69,24 +70,24 @@ class Technology:
     node_nm: float
 
     def mac_joules(self, dtype: str) -> float:
-        """Energy of one multiply-add with what surrounds it."""
+        """Energy of one multiply-add, including `OVERHEAD`."""
         return OVERHEAD * 1e-12 * self._between({n: row[dtype] for n, row in MAC_PJ.items()})
 
     def sram_joules_per_byte(self, size_bytes: float) -> float:
-        """Energy of one byte read from or written to a memory of that size."""
+        """Energy per byte of accesses to a memory of this size."""
         at = {nm: sram_access_pj(nm, size_bytes) for nm in _ANCHORS}
         return 1e-12 * self._between(at) / 8
 
     def sram_area_mm2(self, size_bytes: float) -> float:
-        """Area of that much SRAM."""
+        """Area of SRAM of this size."""
         return size_bytes * SRAM_UM2_PER_BYTE_40 * 1e-6 * self._shrunk
 
     def mac_area_mm2(self, dtype: str) -> float:
-        """Area of one multiply-add with what surrounds it."""
+        """Area of one multiply-add, including `OVERHEAD`."""
         return OVERHEAD * MAC_UM2_40[dtype] * 1e-6 * self._shrunk
 
     def leakage_w(self, sram_bytes: float, macs: int, dtype: str) -> float:
-        """Leakage of SRAM and arrays, which goes with area here."""
+        """Leakage of SRAM and arrays, which is proportional to area here."""
         own = sram_bytes * SRAM_MW_PER_BYTE_40 + OVERHEAD * macs * MAC_MW_40[dtype]
         return own * 1e-3 * self._shrunk
 

@@ -1,7 +1,7 @@
-"""Which of the possible tiles an operator gets: policies, found by name.
+"""Policies that choose among an operator's possible tiles, by name.
 
-A policy is a price. Without one an operator gets its dataflow's usual tile; with one, the cheapest
-of those that the dataflow tries, and never a network that is dearer than with the usual tiles.
+A policy is a price. Without one, an operator gets its dataflow's usual tile; with one, the cheapest
+of the candidates that the dataflow tries, and the network is never dearer than with usual tiles.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lydite.hardware.chip import Chip
 from lydite.registry import Registry
 
 Price = Callable[[float, Callable[[], float]], float]
-"""Price of a piece of work from its seconds and, if asked for, its joules; the least wins."""
+"""Price of work from its seconds and, on demand, its joules; the lowest price wins."""
 
 LayerPrice = Callable[[LayerCost, Jobs], float]
 """Price of a layer alone on the chip."""
@@ -24,16 +24,16 @@ LayerPrice = Callable[[LayerCost, Jobs], float]
 
 @dataclass(frozen=True)
 class TilingPolicy:
-    """Which of the possible tiles is taken.
+    """How to choose among the possible tiles.
 
     Attributes:
-        price: Price of a candidate; None to take the dataflow's usual tile.
+        price: Price of a candidate; None to use the dataflow's usual tile.
     """
 
     price: Price | None = None
 
     def layer_price(self, chip: Chip) -> LayerPrice | None:
-        """Price of a layer played alone on a chip; None for the usual tile."""
+        """Price function for a layer simulated alone on a chip; None for the usual tile."""
         price = self.price
         if price is None:
             return None

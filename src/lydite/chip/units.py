@@ -1,8 +1,8 @@
 """Energy, leakage and area of arithmetic units and SRAM, by technology node.
 
 A node has one table, and tables are never mixed: they differ up to tenfold for the same operation
-(a multiplication of 32 bits is 12.7 pJ in Aladdin's at 40 nm and 1 GHz, 3.1 pJ in Horowitz' at
-45 nm). Whoever asks names the node; a node without a table is refused, not guessed.
+(a 32-bit multiplication is 12.7 pJ in Aladdin's at 40 nm and 1 GHz, 3.1 pJ in Horowitz' at 45 nm).
+Callers name the node; a node without a table is refused, not guessed.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import numpy as np
 from lydite.errors import InputError, unknown_name
 
 ALADDIN_NM = 40
-"""The node of `ALADDIN` and of `sram_bank`: the only one with leakage and area."""
+"""Node of `ALADDIN` and of `sram_bank`, the only one with leakage and area."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionalUnit:
-    """A functional unit of 32 bits (a register: of one) built for a clock.
+    """A 32-bit functional unit (a register: 1-bit) built for a clock.
 
     Attributes:
-        internal_mw: Internal power while the unit works, at the clock it is built for.
-        switching_mw: Switching power while the unit works, at the clock it is built for.
-        leakage_mw: Leakage, always.
+        internal_mw: Internal power of the busy unit, at the clock it is built for.
+        switching_mw: Switching power of the busy unit, at the clock it is built for.
+        leakage_mw: Leakage power.
         area_um2: Area of the unit.
         column_ns: Clock period that the unit is built for.
-        stages: Number of pipeline stages; an operation works in each of them.
+        stages: Number of pipeline stages; an operation uses each of them.
     """
 
     internal_mw: float
@@ -103,20 +103,21 @@ ALADDIN: Mapping[str, tuple[FunctionalUnit, ...]] = {
     "float64 add": (FunctionalUnit(6.530689, 8.053947, 0.1332011, 9884.79, stages=3),),
     "float64 mul": (FunctionalUnit(15.37875, 22.54211, 0.276376, 22269.51, stages=3),),
 }
-"""Aladdin's units by the period that they are built for; floating point at 1 ns only.
+"""Aladdin's units by the clock period that they are built for; floating point at 1 ns only.
 
-Source: harvard-acc/ALADDIN, power_func.h, "normalized to a commercial 40g". Scope: a unit as it was
-synthesised; no clock tree, no control, no wires between units. There is none of 16 or 8 bits.
+Source: harvard-acc/ALADDIN, power_func.h, "normalized to a commercial 40g". Scope: a unit as
+synthesised, without clock tree, control and wires between units. There are no 16-bit or 8-bit
+units.
 """
 
 
 def unit(name: str, period_ns: float) -> FunctionalUnit:
-    """A unit of `ALADDIN` that keeps up with a clock: the slowest one built for it or for a faster.
+    """A unit of `ALADDIN` that meets a clock: the slowest built for that period or a shorter one.
 
-    Below 1 ns that is the one of 1 ns, the fastest there is; its energy is then too small.
+    Below 1 ns that is the unit for 1 ns, the fastest in the table; its energy is then too low.
 
     Raises:
-        InputError: no unit of that name, or a period that is not positive.
+        InputError: no unit has this name, or the period is not positive.
     """
     if name not in ALADDIN:
         raise unknown_name("functional unit", name, tuple(ALADDIN))
@@ -133,7 +134,7 @@ class Bank:
     Attributes:
         read_pj: Energy of reading one word.
         write_pj: Energy of writing one word.
-        leakage_mw: Leakage, always.
+        leakage_mw: Leakage power.
         area_um2: Area of the bank.
     """
 
@@ -144,18 +145,18 @@ class Bank:
 
 
 CACTI_BANK = Bank(4.14883, 3.58904, 0.337696, 20355.1)
-"""8 KiB, words of 32 bits, one port: CACTI as gem5-Aladdin runs it, from its printed results."""
+"""8 KiB with 32-bit words and one port: CACTI as gem5-Aladdin runs it, from its printed results."""
 CACTI_BYTES = 8192
 
 
 def sram_bank(size_bytes: float, word_bytes: float = 4, ports: int = 1) -> Bank:
-    """A bank of another size, from `CACTI_BANK`.
+    """A bank of another size, scaled from `CACTI_BANK`.
 
-    Energy grows with the root of the size (Horowitz' 8 KB, 32 KB and 1 MB at 45 nm do) and with the
-    word; leakage and area with the size and the ports. Assumed, not CACTI's.
+    Energy scales with the square root of the size (as Horowitz' 8 KB, 32 KB and 1 MB at 45 nm do)
+    and with the word; leakage and area with the size and the ports. Assumed, not CACTI's.
 
     Raises:
-        InputError: a size that is not positive.
+        InputError: a size is not positive.
     """
     if not (size_bytes > 0 and word_bytes > 0 and ports > 0):
         raise InputError(
@@ -173,11 +174,11 @@ def sram_bank(size_bytes: float, word_bytes: float = 4, ports: int = 1) -> Bank:
 
 @dataclass(frozen=True, slots=True)
 class TechnologyNode:
-    """One technology's energies.
+    """Energies of one technology node.
 
     Attributes:
         operations_pj: Energy of one operation by name ("int8 mul").
-        sram_pj: Bytes of a memory, and the energy of an access of 64 bits, by size.
+        sram_pj: Pairs of memory size in bytes and energy of a 64-bit access, by size.
         source: Where the energies come from.
         scope: What the energies include.
     """
@@ -234,14 +235,14 @@ NODES: Mapping[float, TechnologyNode] = {
         "bare operation: no registers, clock or control",
     ),
 }
-"""Tables by node in nm."""
+"""Technology nodes by nm."""
 
 
 def node(nm: float) -> TechnologyNode:
-    """A row of `NODES`.
+    """The row of `NODES` for a node.
 
     Raises:
-        InputError: no table for that node.
+        InputError: there is no table for the node.
     """
     if nm not in NODES:
         known = ", ".join(f"{one:g}" for one in sorted(NODES))
@@ -253,7 +254,8 @@ def operation_pj(nm: float, name: str) -> float:
     """Energy of one operation at a node.
 
     Raises:
-        InputError: no table for the node, or no such operation in it (with those that there are).
+        InputError: there is no table for the node, or the table lacks the operation (the error
+            lists its operations).
     """
     found = node(nm).operations_pj
     if name not in found:
@@ -262,12 +264,12 @@ def operation_pj(nm: float, name: str) -> float:
 
 
 def sram_access_pj(nm: float, size_bytes: float, bits: float = 64) -> float:
-    """Energy of reading or writing `bits` of a memory, its size taken logarithmically.
+    """Energy in pJ of accessing `bits` of a memory, interpolated by the logarithm of its size.
 
-    Beyond the table's sizes the nearest two are drawn out.
+    Beyond the sizes in the table, the nearest two are extrapolated.
 
     Raises:
-        InputError: no table for the node, or a size that is not positive.
+        InputError: there is no table for the node, or a size is not positive.
     """
     table = node(nm).sram_pj
     if not size_bytes > 0:

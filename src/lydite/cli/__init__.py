@@ -1,16 +1,17 @@
-"""The command line: one file per command, which imports what it needs when it is called."""
+"""The command line: one file per command, which imports what it needs when called."""
 
 from __future__ import annotations
 
 import gc
+import json
 import sys
 
 _YOUNG = 50_000
-"""Objects between collections: registries and graphs are many objects that stay, in no circles."""
+"""Garbage-collection threshold: registries and graphs are long-lived objects without cycles."""
 
 
 def main() -> None:
-    """Run the command line: 0 when all is well, 2 with one clear line when it is not."""
+    """Run the command line: exit code 0, or 2 with a one-line error."""
     import typer
 
     gc.set_threshold(_YOUNG)
@@ -20,6 +21,8 @@ def main() -> None:
     try:
         code = app(prog_name="lydite", standalone_mode=False)
     except LyditeError as error:
+        if "--json" in sys.argv:
+            print(json.dumps({"error": error.document()}))
         sys.exit(_refuse(str(error)))
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
@@ -32,21 +35,23 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(_refuse(f"{where}{error.strerror or error}"))
     except MemoryError:
-        sys.exit(_refuse("not enough memory for this; take a smaller batch or model"))
+        sys.exit(_refuse("not enough memory for this; use a smaller batch or model"))
     except Exception as error:
         sys.exit(_refuse_usage(error))
-    if code == 130:  # the option parser gives this back for a KeyboardInterrupt
-        print("lydite: interrupted; what was measured so far is kept", file=sys.stderr)
+    if code == 130:  # the option parser returns this after a KeyboardInterrupt
+        print("lydite: interrupted; measurements so far are kept", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _refuse(message: str) -> int:
-    print(f"lydite: {message}", file=sys.stderr)
+    from lydite.cli.show import visible
+
+    print(f"lydite: {visible(message)}", file=sys.stderr)
     return 2
 
 
 def _refuse_usage(error: Exception) -> int:
-    """A usage error of the option parser; anything else is a fault of ours and is shown whole."""
+    """Report a usage error of the option parser in one line; raise any other exception."""
     show = getattr(error, "format_message", None)
     if show is None:
         raise error

@@ -43,11 +43,11 @@ OWN = (
     calibrate.calibrate,
     runs.runs,
 )
-"""Our commands, in the order of the help text; each has its function's name."""
+"""Commands in the order of the help text, each named after its function."""
 
 
 def make_app() -> typer.Typer:
-    """All commands: our own, and those that the registry `lydite.commands` names."""
+    """The application with all commands: our own, and those from the registry `lydite.commands`."""
     app = typer.Typer(
         name="lydite",
         help="How fast is a deep-learning model on a system, what does it cost, and why? "

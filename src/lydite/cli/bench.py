@@ -1,4 +1,4 @@
-"""`lydite bench`: measure a whole model."""
+"""`lydite bench`: measure the latency of a whole model."""
 
 from __future__ import annotations
 

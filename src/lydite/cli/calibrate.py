@@ -1,4 +1,4 @@
-"""`lydite calibrate`: the simulator's constants from measured steps."""
+"""`lydite calibrate`: fit the simulator's constants to measured steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from lydite.cli import options
 
 
 def calibrate(
-    steps: Annotated[Path, typer.Argument(metavar="STEPS.csv", help="One measured step per row.")],
+    steps: Annotated[
+        Path, typer.Argument(metavar="STEPS.csv", help="CSV file with one measured step per row.")
+    ],
     on: Annotated[str, typer.Option("--on", help="Cluster on which the steps were measured.")],
     constants: Annotated[
         Path, typer.Option("--constants", help="File to write, for `lydite simulate`.")
@@ -23,12 +25,12 @@ def calibrate(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fit what no operator tells (launches, efficiencies, a step's constant) to measured steps.
+    """Fit constants that no operator measurement gives (launches, efficiencies) to measured steps.
 
     Columns: model, step_ms, and any of devices, dp, tp, pp, cp, ep, batch, micro_batch, schedule,
     chunks, zero, recompute, attention, overlap, sequence_parallel, bucket, sequence, image_size,
-    phase, context, dim, dtype, optimizer, loss. Operators that the database has measured stay as
-    measured.
+    phase, context, dim, dtype, optimizer, loss. Operators measured in the database keep their
+    times.
     """
     from lydite.cli.show import deliver, say, session
 

@@ -1,4 +1,4 @@
-"""`lydite chip`: a network on an accelerator that need not exist."""
+"""`lydite chip`: simulate a network on an accelerator design."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ def chip(
         typer.Option("--tiling", help="Tiling: usual (SMV: SMAUG's), best (time) or best-energy."),
     ] = "usual",
     array_only: Annotated[
-        bool, typer.Option("--array-only", help="Leave out processor and memory: nothing stalls.")
+        bool,
+        typer.Option(
+            "--array-only", help="Leave out processor and memory, so that nothing stalls."
+        ),
     ] = False,
     sample_level: Annotated[
         str,
         typer.Option(
-            "--sample-level", help="SMAUG's sampling: no, low, medium, high or very_high."
+            "--sample-level", help="SMAUG's sample level: no, low, medium, high or very_high."
         ),
     ] = "no",
     aladdin_results: Annotated[
@@ -43,7 +46,7 @@ def chip(
     ] = False,
     compat: Annotated[
         str | None,
-        typer.Option("--compat", help="Count as scalesim or smaug does, bugs included."),
+        typer.Option("--compat", help="Count as scalesim or smaug does, including their bugs."),
     ] = None,
     sensitivity: Annotated[
         bool,
@@ -51,7 +54,7 @@ def chip(
     ] = False,
     vary: Annotated[
         list[str] | None,
-        typer.Option("--vary", help="Values of a sweep, as NAME=A,B,C (repeatable)."),
+        typer.Option("--vary", help="Values of a sweep parameter, as NAME=A,B,C (repeatable)."),
     ] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="Perfetto trace to write.")] = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
@@ -59,7 +62,7 @@ def chip(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Simulate a network on a chip: cycles by layer, what it waits for, power, area."""
+    """Simulate a network on a chip: cycles and stalls by layer, energy, area."""
     from lydite.cli.show import deliver, say, session
 
     name, sweeps = _named(model)
@@ -112,11 +115,11 @@ def chip(
 
 
 def _named(words: list[str]) -> tuple[str, bool]:
-    """The model, and whether it is swept; a model called as a subverb is written ./sweep."""
+    """The model, and whether to sweep; a model file called sweep is written ./sweep."""
     sweeps = words[0] in _SUBVERBS
     if len(words) == 1 and sweeps:
         raise InputError(
-            f"'{words[0]}' names no model",
+            f"'{words[0]}' does not name a model",
             allowed=f"{words[0]} MODEL",
             hint=f"a file of that name is written ./{words[0]}",
         )
@@ -126,7 +129,7 @@ def _named(words: list[str]) -> tuple[str, bool]:
 
 
 def _refuse_together(what: str, given: dict[str, object]) -> None:
-    """Options that would do nothing are refused, not dropped."""
+    """Refuse options that would have no effect."""
     for option, value in given.items():
         if value:
             raise InputError(f"{what} takes no {option}", hint=f"leave {option} out")

@@ -1,4 +1,4 @@
-"""`lydite collective`: one collective by itself on a cluster."""
+"""`lydite collective`: simulate a single collective on a cluster."""
 
 from __future__ import annotations
 
@@ -25,26 +25,28 @@ def collective(
     ] = "dgx-a100",
     ranks: Annotated[
         int | None,
-        typer.Option("--ranks", min=2, help="Number of devices that take part; default: all."),
+        typer.Option("--ranks", min=2, help="Number of participating devices; default: all."),
     ] = None,
     algorithm: Annotated[
         str | None,
-        typer.Option("--algorithm", help="Algorithm, such as ring; default: as NCCL chooses."),
+        typer.Option("--algorithm", help="Algorithm, such as ring; default: NCCL's choice."),
     ] = None,
     protocol: Annotated[
         str | None,
-        typer.Option("--protocol", help="Protocol: LL, LL128 or Simple; default: as NCCL chooses."),
+        typer.Option("--protocol", help="Protocol: LL, LL128 or Simple; default: NCCL's choice."),
     ] = None,
     network: Annotated[
         str,
-        typer.Option("--network", help="closed (its closed form) or links (message by message)."),
+        typer.Option(
+            "--network", help="Network model: closed (closed form) or links (message by message)."
+        ),
     ] = "closed",
     db: options.DatabaseTarget = None,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Time one collective on a cluster: bandwidths, algorithm and protocol, the link that binds."""
+    """Time one collective on a cluster: bandwidths, algorithm and protocol, limiting link."""
     from lydite.cli.show import deliver, session
 
     found = session(db, quiet=quiet).collective(

@@ -1,4 +1,4 @@
-"""`lydite coverage`: how much of a model rests on measurements of a device."""
+"""`lydite coverage`: the share of a model that rests on measurements of a device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def coverage(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Show what of a model the database has measured: by node, by type (AISim's two), by time."""
+    """Show the measured share of models: by node, by type (as AISim defines them), by time."""
     from lydite.cli.show import deliver, say, session
 
     result = session(db).coverage(

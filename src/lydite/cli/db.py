@@ -1,4 +1,4 @@
-"""`lydite db`: look into the performance database, and move rows between databases."""
+"""`lydite db`: query the performance database, and move rows between databases."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def query(
     device: _DeviceFilter = None,
     scope: _ScopeFilter = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, help="Number of newest rows that are shown.")
+        int, typer.Option("--limit", min=1, help="Number of newest rows to show.")
     ] = 20,
     db: options.DatabaseTarget = None,
     json: options.Json = False,
@@ -57,7 +57,7 @@ def export(
     op_type: _TypeFilter = None,
     device: _DeviceFilter = None,
     scope: _ScopeFilter = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     db: options.DatabaseTarget = None,
     json: options.Json = False,
 ) -> None:
@@ -74,22 +74,24 @@ def import_(
         list[str],
         typer.Argument(
             metavar="[KIND] PATH",
-            help="An exported file, AISim's operator .json, a .log, .txt or .csv of nccl-tests, or "
-            "a folder of them; KIND (lydite, aisim, nccl-tests) where the name does not tell.",
+            help="An exported file, AISim's operator .json, an nccl-tests .log, .txt or .csv, or a "
+            "folder of them; KIND (lydite, aisim, nccl-tests) if the suffix does not decide.",
         ),
     ],
     device: Annotated[
         str | None,
-        typer.Option("--device", help="AISim and nccl-tests: device that was measured."),
+        typer.Option("--device", help="Device that was measured (AISim and nccl-tests)."),
     ] = None,
     ranks: Annotated[
         int | None,
-        typer.Option("--ranks", min=2, help="nccl-tests: number of ranks, if the log has no list."),
+        typer.Option(
+            "--ranks", min=2, help="Number of ranks, if an nccl-tests log does not list them."
+        ),
     ] = None,
     db: options.DatabaseTarget = None,
     json: options.Json = False,
 ) -> None:
-    """Take over measurements from a file or folder: all of a file, or nothing."""
+    """Import measurements from a file or folder; each file completely or not at all."""
     from lydite.cli.show import deliver, session
 
     if len(file) > 2:
@@ -100,11 +102,11 @@ def import_(
 
 @app.command()
 def merge(
-    other: Annotated[str, typer.Argument(help="Another database: a file or a URL.")],
+    other: Annotated[str, typer.Argument(help="Other database: a file or a URL.")],
     db: options.DatabaseTarget = None,
     json: options.Json = False,
 ) -> None:
-    """Copy everything that another database holds into this one; nothing is doubled."""
+    """Copy all rows of another database into this one, without duplicates."""
     from lydite.cli.show import deliver, session
 
     deliver(session(db).db_merge(other), json=json)

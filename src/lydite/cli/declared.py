@@ -1,4 +1,4 @@
-"""Commands that other rooms and packages declare, as functions that typer takes."""
+"""Commands that other packages declare, as functions for typer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lydite.cli import options
 
 
 def command_of(declared: Command) -> Callable[..., None]:
-    """The function with --out, --json and --quiet beside its parameters; it prints the result."""
+    """The function with --out, --json and --quiet added; it prints the result."""
     run = declared.run
     hints = get_type_hints(run, include_extras=True)
     _, *own = inspect.signature(run).parameters.values()
@@ -44,7 +44,7 @@ def command_of(declared: Command) -> Callable[..., None]:
 
 
 def _spelled(parameter: inspect.Parameter, hint: Any) -> Any:
-    """A parameter with a `Help` as typer has it: an argument, or an option if it has a default."""
+    """A parameter with a `Help`, as typer's argument, or as an option if it has a default."""
     notes = getattr(hint, "__metadata__", ())
     note = next((note for note in notes if isinstance(note, Help)), None)
     if note is None:
@@ -58,5 +58,5 @@ def _spelled(parameter: inspect.Parameter, hint: Any) -> Any:
 
 
 def settings_of(declared: Command) -> dict[str, Any]:
-    """How the option parser treats what comes after the first word."""
+    """Parser settings for what comes after the first word."""
     return {"allow_interspersed_args": False} if declared.takes_rest else {}

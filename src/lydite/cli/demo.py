@@ -1,4 +1,4 @@
-"""`lydite demo`: the main job end to end, in at most two minutes."""
+"""`lydite demo`: the main workflow from measurement to report, in at most two minutes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def demo(
 
     here, hush = session(db, seed=seed, quiet=quiet or json), quiet or json
     cpu = here.doctor().findings["cpu"]
-    say(f"This machine: {cpu['title']}, {cpu['units']} cores. One thread is measured.", hush)
+    say(f"This machine: {cpu['title']}, {cpu['units']} cores, one of which is measured.", hush)
     result = here.demo(out=out or Path("lydite-demo"))
     deliver(result, json=json)
     say(

@@ -1,4 +1,4 @@
-"""`lydite doctor`: what is here, and what is missing with the command that adds it."""
+"""`lydite doctor`: inspect this machine, and name missing packages with install commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lydite.cli import options
 def doctor(
     out: options.Out = None, json: options.Json = False, quiet: options.Quiet = False
 ) -> None:
-    """Look at this machine: processor, memory, accelerators, backends, sensors, packages."""
+    """Inspect this machine: processor, memory, accelerators, backends, sensors, packages."""
     from lydite.cli.show import deliver, session
 
     result = session().doctor()

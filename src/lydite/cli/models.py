@@ -8,7 +8,7 @@ from lydite.cli import options
 def models(
     out: options.Out = None, json: options.Json = False, quiet: options.Quiet = False
 ) -> None:
-    """List the model set: parameters, FLOPs and default input of each."""
+    """List the model set: parameters, FLOPs and default input of each model."""
     from lydite.cli.show import deliver, say, session
 
     if deliver(session().models(), json=json, out=out):

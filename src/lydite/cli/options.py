@@ -1,4 +1,4 @@
-"""Options of the command line, from the groups of options that `lydite.api` has.
+"""Options of the command line, derived from the groups of options in `lydite.api`.
 
 A command decorated with `takes_options` declares a parameter whose type is such a group, a frozen
 dataclass, and gets every field as an option; `Without` leaves some out.
@@ -17,7 +17,9 @@ import typer
 
 from lydite.api.options import Help, ModelOptions, Options, help_of
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, units in its keys.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document, with units in its keys.")
+]
 
 
 def _hushed(quiet: bool) -> bool:
@@ -31,8 +33,10 @@ def _hushed(quiet: bool) -> bool:
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", callback=_hushed, help="Show no progress and no advice.")
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder for the files that are written.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of weights, inputs and orders.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for output files.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, help="Random seed of weights, inputs and measuring order.")
+]
 DatabaseTarget = Annotated[
     str | None,
     typer.Option(
@@ -56,20 +60,20 @@ Model = Annotated[
 BackendName = Annotated[
     str, typer.Option("--backend", help="Backend that runs operators: onnxruntime, torch, replay.")
 ]
-Threads = Annotated[
-    int, typer.Option("--threads", min=1, help="Number of threads inside an operator.")
-]
-On = Annotated[
-    str, typer.Option("--on", help="Device: cpu, a name of the catalog, or a .yaml file.")
-]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of threads per operator.")]
+On = Annotated[str, typer.Option("--on", help="Device: cpu, a catalog name, or a .yaml file.")]
 Budget = Annotated[
-    float, typer.Option("--budget", min=0.01, help="Seconds to spend on each thing measured.")
+    float, typer.Option("--budget", min=0.01, help="Seconds to spend on each measurement.")
 ]
 ClockName = Annotated[
     str, typer.Option("--clock", help="Clock: wall (latency) or process (CPU time).")
 ]
 Cache = Annotated[
-    str, typer.Option("--cache", help="Weights before a call: rotated (as in a net), hot or cold.")
+    str,
+    typer.Option(
+        "--cache",
+        help="Cache state of weights before a call: rotated (as in a network), hot or cold.",
+    ),
 ]
 Runtime = Annotated[
     str | None,
@@ -80,7 +84,7 @@ Runtime = Annotated[
         "fusions.",
     ),
 ]
-Where = Annotated[str, typer.Option("--device", help="Where the backend runs: cpu or cuda.")]
+Where = Annotated[str, typer.Option("--device", help="Device of the backend: cpu or cuda.")]
 
 AS_IT_IS = ModelOptions()
 
@@ -93,7 +97,7 @@ class Without:
 
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for each field of its parameters that are groups of options."""
+    """Give a command an option for each field of its parameters that are groups of options."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, tuple[type[Any], list[str]]] = {}
     parameters: list[inspect.Parameter] = []
@@ -122,7 +126,7 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _group(hint: Any) -> tuple[type[Any] | None, tuple[str, ...]]:
-    """The group of options that a parameter is, and the fields it goes without."""
+    """The group of options of a parameter, and the fields to leave out."""
     less: tuple[str, ...] = ()
     if get_origin(hint) is Annotated:
         hint, *notes = get_args(hint)
@@ -132,7 +136,7 @@ def _group(hint: Any) -> tuple[type[Any] | None, tuple[str, ...]]:
 
 
 def _value(kind: type[Any], name: str, given: Any) -> Any:
-    """Repeatable options are tuples."""
+    """Repeatable options become tuples."""
     default = kind.__dataclass_fields__[name].default
     return tuple(given or ()) if isinstance(default, tuple) else given
 

@@ -28,7 +28,7 @@ def predict(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Predict a model from its operators: time with bounds, where from, and coverage."""
+    """Predict a model from its operators: time with bounds, sources and coverage."""
     from lydite.cli.show import deliver, say, session
 
     result = session(db, seed=seed).predict(
@@ -45,7 +45,10 @@ def predict(
         return
     if result.device.kind != "cpu":
         if runtime is None:
-            say("\nThe graph was fused as runtimes usually do: no backend there to ask.", quiet)
+            say(
+                "\nNo backend runs there, so the usual fusions of runtimes are assumed.",
+                quiet,
+            )
         say("Next: lydite db import FILE brings measurements of that device", quiet)
     elif result.coverage.time_share("measured") < 0.999:
-        say(f"\nNext: lydite profile {model} measures what is only estimated here", quiet)
+        say(f"\nNext: lydite profile {model} measures the operators that are only estimated", quiet)

@@ -1,4 +1,4 @@
-"""`lydite profile`: measure every distinct operator that the backend really runs."""
+"""`lydite profile`: measure every distinct operator that the backend runs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,16 @@ def profile(
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Measure known operators again.")] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=1, help="Longest silence of one operator in seconds.")
+        float,
+        typer.Option(
+            "--timeout",
+            min=1,
+            help="Longest time in seconds without an answer of the measuring process.",
+        ),
     ] = 120.0,
     memory: Annotated[
         str | None,
-        typer.Option("--memory", help='Most memory of the measuring process, such as "8 GiB".'),
+        typer.Option("--memory", help='Maximum memory of the measuring process, such as "8 GiB".'),
     ] = None,
     device: options.Where = "cpu",
     db: options.DatabaseTarget = None,
@@ -36,7 +41,7 @@ def profile(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure operators into the database; what is known already is not measured again."""
+    """Measure operators and store them in the database; known ones are not measured again."""
     from lydite.cli.show import deliver, say, session
 
     result = session(db, seed=seed, quiet=quiet or json).profile(

@@ -1,4 +1,4 @@
-"""`lydite runs`: what was run, and how it ended."""
+"""`lydite runs`: recorded runs and how they ended."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lydite.cli import options
 
 def runs(
     limit: Annotated[
-        int, typer.Option("--limit", min=1, help="Number of newest runs that are shown.")
+        int, typer.Option("--limit", min=1, help="Number of newest runs to show.")
     ] = 20,
     show: Annotated[
-        str | None, typer.Option("--show", help="Id of one run whose result is printed.")
+        str | None, typer.Option("--show", help="Id of a run whose result to print.")
     ] = None,
     db: options.DatabaseTarget = None,
     json: options.Json = False,

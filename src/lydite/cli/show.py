@@ -1,7 +1,8 @@
-"""What users see: results on standard output, everything else on standard error."""
+"""Output to users: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,9 +14,12 @@ from lydite.api import Session
 if TYPE_CHECKING:
     from lydite.results import Result
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and line feed, and those that reverse the direction of text."""
+
 
 def session(db: str | None = None, *, seed: int = 0, quiet: bool = False) -> Session:
-    """The session of a command, with bars on standard error unless quiet."""
+    """The session of a command, with progress bars on standard error unless quiet."""
 
     def bar(label: str) -> AbstractContextManager[Callable[[int, int, str], None]]:
         from lydite.report.progress import progress_bar
@@ -32,13 +36,13 @@ def deliver(
     out: Path | None = None,
     text: Callable[[], str] | None = None,
 ) -> bool:
-    """Print a result: as JSON if asked for, else as text; write it into the folder `out` as JSON.
+    """Print a result as JSON or text, and write it as JSON into the folder `out`.
 
     Args:
-        result: what a verb answered.
-        json: whether the document is printed.
-        out: folder for VERB.json.
-        text: what is printed otherwise; the result's summary if not given.
+        result: Result of a verb.
+        json: Whether to print the document.
+        out: Folder for VERB.json; None to write no file.
+        text: Text to print otherwise; None for the result's summary.
 
     Returns:
         Whether text was printed, so that advice may follow.
@@ -47,11 +51,19 @@ def deliver(
         from lydite.files import write_atomic
 
         say(f"written: {write_atomic(out / f'{result.verb}.json', result.to_json() + chr(10))}")
-    print(result.to_json() if json else (text or result.summary)())
+    print(result.to_json() if json else visible((text or result.summary)()))
     return not json
 
 
+def visible(text: str) -> str:
+    """The text with control characters spelled out, as they could steer the terminal.
+
+    Names come from models, logs and databases of others.
+    """
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
 def say(text: str, quiet: bool = False) -> None:
-    """A line for people, on standard error, so that standard output stays a result."""
+    """Print a line for people on standard error, so that standard output holds only results."""
     if not quiet:
-        print(text, file=sys.stderr)
+        print(visible(text), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`lydite simulate`: a step of a model on a cluster."""
+"""`lydite simulate`: simulate a step of a model on a cluster."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def simulate(
         str,
         typer.Option(
             "--network",
-            help="Collectives: closed (closed forms) or links (messages that share links).",
+            help="Collective model: closed (closed forms) or links (messages sharing links).",
         ),
     ] = "closed",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail if a rank has too little memory.")
+        bool, typer.Option("--strict", help="Fail if the step does not fit in a rank's memory.")
     ] = False,
     trace: Annotated[Path | None, typer.Option("--trace", help="Perfetto trace to write.")] = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
@@ -47,7 +47,7 @@ def simulate(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Simulate a training or inference step: time, where it goes, memory, energy, cost."""
+    """Simulate a training or inference step: time, breakdown, memory, energy and cost."""
     from lydite.cli.show import deliver, say, session
 
     here = session(db, quiet=quiet)
@@ -67,7 +67,7 @@ def simulate(
         if not net.train:
             say("plans of a training step (--train)", quiet)
         if not plan.batch:
-            say(f"no --batch: {found.samples} samples a step, two for each device", quiet)
+            say(f"no --batch: {found.samples} samples per step, two per device", quiet)
         deliver(found, json=json, out=out)
         return
     result = here.simulate(
@@ -91,7 +91,7 @@ def simulate(
 
 
 def _refuse_for_search(given: dict[str, object]) -> None:
-    """Options that a search would not heed are refused, not dropped."""
+    """Refuse options that a search would ignore."""
     for option, value in given.items():
         if value:
             raise InputError(f"--search takes no {option}", hint=f"leave {option} out")

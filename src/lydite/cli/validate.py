@@ -1,4 +1,4 @@
-"""`lydite validate`: predict and measure side by side."""
+"""`lydite validate`: predict and measure models, and compare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def validate(
     model: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="MODEL...", help="As for `lydite inspect`; with --baseline, only these."
+            metavar="MODEL...",
+            help="Models as for `lydite inspect`; with --baseline, limits the comparison to these.",
         ),
     ] = None,
     baseline: Annotated[
@@ -44,7 +45,7 @@ def validate(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Measure operators and whole models in turn, and show how well the sum predicts the whole.
+    """Measure operators and whole models alternately, and compare the prediction with the whole.
 
     With --baseline, simulate training steps on a cluster and compare them with measured ones.
     """
@@ -68,7 +69,7 @@ def validate(
 
 def _both(baseline: Path | None, on: str | None) -> tuple[Path, str]:
     if baseline is None:
-        raise InputError(f"--on {on} is for baselines", hint="add --baseline FILE")
+        raise InputError(f"--on {on} is only for --baseline", hint="add --baseline FILE")
     if on is None:
-        raise InputError(f"--baseline {baseline} names no cluster", hint="add --on CLUSTER")
+        raise InputError(f"--baseline {baseline} needs a cluster", hint="add --on CLUSTER")
     return baseline, on

@@ -35,7 +35,7 @@ class Constants(OneLine):
         collectives: Terms that NCCL's model leaves out, as `lydite.cluster.calibration.collectives`
             fits them; None for those that follow from the device's memory bandwidth.
         seen: Smallest and largest value of what tells steps apart, over the steps of the fit (see
-            `lydite.cluster.calibration.seen`); empty where nothing was fitted.
+            `lydite.cluster.seen`); empty where nothing was fitted.
         curves: Measured times of collectives inside a host, by kind and ranks; not kept as JSON.
         source: Origin of the figures, such as "assumed".
     """

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lydite.cluster.blocks import in_blocks
-from lydite.cluster.calibration.seen import widened
 from lydite.cluster.collectives import Group, group_of, link_between, with_measured
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import PARTS, BlockCost, Outline, outline, timed
@@ -16,6 +15,7 @@ from lydite.cluster.memory import memory_by_stage, states_of
 from lydite.cluster.plan import Plan, checked
 from lydite.cluster.program import CATEGORIES, SENT, STREAMS, WORK, Played, folded
 from lydite.cluster.program import unfolded as all_ranks
+from lydite.cluster.seen import widened
 from lydite.cluster.stages import Unit, partition_stages, units_of
 from lydite.cluster.tasks import step_programs
 from lydite.cluster.tensor import rank_share

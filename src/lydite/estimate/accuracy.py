@@ -18,7 +18,7 @@ class Point:
     """One comparison, in seconds.
 
     Raises:
-        InputError: a measured time that is zero, negative or missing: no error can be had from it.
+        InputError: the measured time is zero, negative or missing, so that the error is undefined.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Point:
 
     @property
     def error(self) -> float:
-        """Signed relative error, predicted over measured less 1."""
+        """Signed relative error: predicted over measured, minus 1."""
         return self.predicted / self.measured - 1
 
     @property
@@ -55,7 +55,7 @@ class Accuracy(OneLine):
         """Summarise points.
 
         Raises:
-            InputError: there are none.
+            InputError: there are no points.
         """
         if not points:
             raise InputError("nothing to compare")
@@ -72,7 +72,7 @@ class Accuracy(OneLine):
 
     @property
     def mean_abs(self) -> float:
-        """Mean absolute percentage error (MAPE), as a share."""
+        """Mean absolute percentage error (MAPE), as a fraction."""
         return float(np.mean(np.abs(self._errors)))
 
     @property
@@ -95,7 +95,7 @@ class Accuracy(OneLine):
         return float(np.mean(np.abs(self._errors) <= limit))
 
     def to_json(self) -> dict[str, Any]:
-        """All figures, errors as shares of 1."""
+        """All figures, with errors as fractions."""
         return {
             "points": len(self.points),
             "median_abs_error": self.median_abs,

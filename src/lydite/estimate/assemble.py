@@ -1,4 +1,4 @@
-"""The usual chain for a device: measured rows, then neighbours, then the fitted roofline."""
+"""The usual chain for a device: measured rows, then interpolation, then the fitted roofline."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lydite.store import Database, Measurement
 
 
 class Neighbours:
-    """Interpolation, then roofline, over whatever rows of the wanted types the database holds.
+    """Interpolation, then roofline, from all rows of the requested types in the database.
 
-    The rows are read when the first unmeasured operator is asked for, and only of its type.
+    The rows of a type are read when its first unmeasured operator is requested.
     """
 
     name = "neighbours"
@@ -34,7 +34,7 @@ class Neighbours:
         self._known: dict[tuple[str, str], list[tuple[OpKey, float]]] = {}
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """Interpolated where the families allow, else roofline."""
+        """Interpolated estimates where the families allow, else roofline."""
         rows = self._rows({(key.domain, key.op_type) for key in keys}, device)
         threads = self._select.threads
         fitted = fit_efficiency(rows, device, threads, self._dispatch_s)
@@ -54,7 +54,7 @@ class Neighbours:
     def _rows(self, types: set[tuple[str, str]], device: Device) -> list[tuple[OpKey, float]]:
         missing = sorted(types - self._known.keys())
         if missing:
-            found: dict[str, list[Measurement]] = {}
+            estimates: dict[str, list[Measurement]] = {}
             for database in self._databases:
                 for row in database.rows_for(
                     missing,
@@ -63,9 +63,9 @@ class Neighbours:
                     threads=self._select.threads,
                     scope="isolated",
                 ):
-                    found.setdefault(row.key.digest, []).append(row)
+                    estimates.setdefault(row.key.digest, []).append(row)
             self._known |= {kind: [] for kind in missing}
-            for rows in found.values():
+            for rows in estimates.values():
                 chosen = self._select.select(rows)
                 if chosen:
                     key = chosen[0].key
@@ -80,13 +80,14 @@ def usual_chain(
     rows: Rows,
     achieved: AchievedEfficiency | None = None,
 ) -> tuple[Estimator, Estimate | None]:
-    """The chain, and the cost of one call into the backend there (None where never measured).
+    """The chain, and the cost of one call into the backend (None if never measured).
 
     Args:
-        databases: the first that has measured an operator answers for it; neighbours come from all.
-        device: where.
-        rows: which rows count.
-        achieved: what an accelerator reaches where nothing was measured.
+        databases: Databases; the first with rows of an operator answers for it, and interpolation
+            uses all.
+        device: Device to estimate for.
+        rows: Selection of rows.
+        achieved: Efficiency of an accelerator without measurements.
     """
     measured = Chain([Measured(database, rows) for database in databases])
     call, dispatch = measured.estimate([CALL_KEY, DISPATCH_KEY], device)

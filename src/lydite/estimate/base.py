@@ -13,7 +13,7 @@ from lydite.hardware import Device
 
 SOURCES = ("measured", "interpolated", "learned", "roofline", "simulated")
 CONFIDENCE = 0.9
-"""What `low` and `high` claim: the true value lies between them this often."""
+"""Probability with which the true value lies between `low` and `high`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ class Estimate:
     """Estimated seconds of one operator call, with its 90 % interval.
 
     Attributes:
-        seconds: the estimate.
-        low, high: bounds of the 90 % interval.
-        source: one of `SOURCES`.
-        detail: where from: rows, neighbours, what bounds it.
-        shared: estimates that share this mark are wrong together (one model's bias), so that their
-            errors add up instead of averaging out; None when the error is this operator's own.
+        seconds: Estimated time.
+        low, high: Bounds of the 90 % interval in seconds.
+        source: One of `SOURCES`.
+        detail: Details of the source: rows, neighbours, the limiting resource.
+        shared: Estimates with the same mark have correlated errors (one model's bias), which add up
+            instead of averaging out; None if the error is independent.
 
     Raises:
         InputError: not 0 < low <= seconds <= high < inf, or an unknown source.
@@ -50,12 +50,12 @@ class Estimate:
 
 
 class Estimator(Protocol):
-    """Estimates how long operators take on a device; None for operators it cannot estimate."""
+    """Estimates operator times on a device; None for operators that it cannot estimate."""
 
     name: str
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """Return one estimate per key, in order; takes many so that it can be vectorised."""
+        """One estimate per key, in order; takes many keys so that it can be vectorised."""
         ...
 
 
@@ -68,7 +68,7 @@ class Chain:
         self.estimators = tuple(estimators)
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """The first answer for each key."""
+        """The first estimate for each key."""
         answers: list[Estimate | None] = [None] * len(keys)
         for estimator in self.estimators:
             open_ = [i for i, answer in enumerate(answers) if answer is None]
@@ -93,13 +93,13 @@ class Sum:
 def add_up(parts: Iterable[tuple[Estimate, int, Hashable]], systematic: float = 0.0) -> Sum:
     """Sum of `count` calls of each estimate.
 
-    Errors of calls of one operator (same identity) and of estimates with the same `shared` mark go
-    together and add linearly; errors of different groups are independent and add as the root of
+    Errors of calls of one operator (same identity) and of estimates with the same `shared` mark are
+    correlated and add linearly; errors of different groups are independent and add as the root of
     the sum of squares, downwards and upwards each by its own half-width.
 
     Args:
-        parts: (estimate, number of calls, identity of the operator).
-        systematic: relative half-width of an error of the method itself, shared by all.
+        parts: Tuples (estimate, number of calls, identity of the operator).
+        systematic: Relative half-width of an error of the method itself, shared by all.
     """
     total = 0.0
     down: dict[Hashable, float] = {}

@@ -28,17 +28,17 @@ _NOISES = (0.02, 0.05, 0.1, 0.2)
 _WIDEST = 3.0
 _FOLDS = 3
 _SMALL_SAMPLE = 3.0
-"""The intervals of small families are wider: their length scale was chosen on the same few rows."""
+"""Widening for small families, whose length scale was chosen on the same few rows."""
 
 
 def family(key: OpKey) -> tuple[object, ...]:
-    """Operators that are alike but for their sizes: one process is fitted to each family."""
+    """Operators that differ only in sizes: one process is fitted per family."""
     ranks = tuple(len(t.shape or ()) if t is not None else -1 for t in key.operand_types())
     return (key.domain, key.op_type, key.fused, key_dtype(key), ranks[:1])
 
 
 def features(key: OpKey, device: Device, threads: int | None) -> np.ndarray | None:
-    """Logarithms of bound, FLOPs, bytes and sizes, and the attributes; None without known work."""
+    """Logarithms of bound, FLOPs, bytes and sizes, and the attributes; None for unknown work."""
     work = work_of_key(key)
     if work is None or not key.outputs:
         return None
@@ -92,7 +92,7 @@ class Process:
     width: float
 
     def predict(self, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and half-width of log seconds at rows of features, shape [n] each."""
+        """Mean and half-width of log seconds for rows of features, each with shape [n]."""
         from scipy.linalg import solve_triangular
 
         points = (where - self.centre) / self.scale
@@ -104,7 +104,7 @@ class Process:
 
 
 def _kernel(a: np.ndarray, b: np.ndarray, length: float) -> np.ndarray:
-    """Matern 5/2 (Rasmussen and Williams, equation 4.17)."""
+    """Matern 5/2 kernel (Rasmussen and Williams, equation 4.17)."""
     squares = np.sum(a**2, 1)[:, None] + np.sum(b**2, 1)[None, :] - 2 * a @ b.T
     distance = np.sqrt(np.maximum(squares, 0.0)) * math.sqrt(5) / length
     return (1 + distance + distance**2 / 3) * np.exp(-distance)
@@ -164,12 +164,11 @@ def _candidate(
 
 
 def _calibrated(inverse: np.ndarray, weights: np.ndarray) -> float:
-    """The factor on the process's deviation inside which 90 % of left-out rows fall, at least 1.
+    """Factor on the process's deviation that covers 90 % of left-out rows; at least 1.
 
-    Each third of the rows is left out at once, so that the neighbours of a left-out row are as far
-    away as those of a shape that was never measured. For a block B of the inverse covariance Q,
-    the errors are inv(Q_BB) w_B with covariance inv(Q_BB) (Rasmussen and Williams, section 5.4.2,
-    for blocks).
+    Thirds of the rows are left out as blocks, so that the neighbours of a left-out row are as far
+    away as those of an unmeasured shape. For a block B of the inverse covariance Q, the errors are
+    inv(Q_BB) w_B with covariance inv(Q_BB) (Rasmussen and Williams, section 5.4.2, for blocks).
     """
     scaled: list[float] = []
     for fold in range(_FOLDS):
@@ -182,12 +181,12 @@ def _calibrated(inverse: np.ndarray, weights: np.ndarray) -> float:
 
 
 class Interpolated:
-    """One process per family of operators.
+    """Interpolation with one process per family of operators.
 
     Args:
-        rows: (key, seconds) of everything measured on the device under the wanted conditions.
-        device: the device of the rows.
-        threads: cores at work.
+        rows: (key, seconds) of everything measured on the device under the requested conditions.
+        device: Device of the rows.
+        threads: Number of active cores.
     """
 
     name = "interpolated"
@@ -204,7 +203,7 @@ class Interpolated:
         self._fitted: dict[tuple[object, ...], Process | None] = {}
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """Estimate families with at least 6 measured shapes; None far outside of those shapes."""
+        """Estimate families with at least 6 measured shapes; None far outside these shapes."""
         answers: list[Estimate | None] = [None] * len(keys)
         if device.name != self._device.name:
             return answers

@@ -1,9 +1,10 @@
-"""Estimates from measured rows of exactly the same operator."""
+"""Estimates from measured rows of the same operator."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from lydite.hardware import Device
 from lydite.store import Database, Measurement
 
 _NEWEST = 5
+_USUAL_SPAN_BYTES = 16 << 20
+"""Span of rows that do not say theirs."""
 _FLOOR = 0.02
-"""Two measurements of one thing on a quiet machine differ by this much (half-width, relative)."""
+"""Relative half-width by which two measurements of one operator differ on a quiet machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +29,85 @@ class Rows:
         threads: Number of threads per operator.
         clock: "wall" or "process"; rows timed by another clock are left out.
         caches: Cache states in order of preference.
+        spans: Bytes between two uses of an operator's weights, by the digest of its key; an
+            operator that is not in it takes the newest rows, whatever their span.
     """
 
     backend: str
     threads: int = 1
     clock: str = "wall"
     caches: tuple[str, ...] = ("rotated", "hot", "cold")
+    spans: Mapping[str, int] = field(default_factory=dict)
 
     def select(self, rows: Sequence[Measurement]) -> list[Measurement]:
         """The rows of the best cache state and this clock, newest first."""
         timed = [r for r in rows if r.environment.get("clock", "wall") == self.clock]
         for cache in self.caches:
-            found = [row for row in timed if row.conditions.cache == cache]
-            if found:
-                return found[:_NEWEST]
+            selected = [row for row in timed if row.conditions.cache == cache]
+            if selected:
+                wanted = self.spans.get(selected[0].key.digest)
+                nearest = _nearest(selected, wanted)[0] if wanted else selected
+                return nearest[:_NEWEST]
         return []
+
+    def factor(self, rows: Sequence[Measurement]) -> float:
+        """Time at the wanted span over that of the rows that `select` gives.
+
+        Between two measured spans the time is interpolated in the logarithm of the span; beyond
+        them it stays.
+        """
+        timed = [r for r in rows if r.environment.get("clock", "wall") == self.clock]
+        rotated = [row for row in timed if row.conditions.cache == "rotated"]
+        wanted = self.spans.get(rotated[0].key.digest) if rotated else None
+        if wanted is None:
+            return 1.0
+        near, other = _nearest(rotated, wanted)
+        if not other:
+            return 1.0
+        first, second = span_bytes(near[0]), span_bytes(other[0])
+        if not min(first, second) < wanted < max(first, second):
+            return 1.0
+        share = math.log(wanted / first) / math.log(second / first)
+        times = [
+            float(np.median(np.concatenate([paced(r) for r in s[:_NEWEST]]))) for s in (near, other)
+        ]
+        return 1 + share * (times[1] / times[0] - 1)
+
+
+def by_digest(spans: Mapping[OpKey, int]) -> dict[str, int]:
+    """Spans by the digest of the key."""
+    return {key.digest: span for key, span in spans.items()}
+
+
+def span_bytes(row: Measurement) -> int:
+    """Bytes between two uses of a row's weights."""
+    return int(row.environment.get("span_bytes", _USUAL_SPAN_BYTES)) or 1
+
+
+def _nearest(
+    rows: Sequence[Measurement], wanted: int
+) -> tuple[list[Measurement], list[Measurement]]:
+    """Rows of the span nearest to the wanted one, and of the nearest on its other side."""
+    groups: dict[int, list[Measurement]] = {}
+    for row in rows:
+        groups.setdefault(round(2 * math.log2(span_bytes(row))), []).append(row)
+
+    def far(group: list[Measurement]) -> float:
+        return abs(math.log(span_bytes(group[0]) / wanted))
+
+    ordered = sorted(groups.values(), key=far)
+    near = ordered[0]
+    below = span_bytes(near[0]) < wanted
+    others = [group for group in ordered[1:] if (span_bytes(group[0]) < wanted) != below]
+    return near, others[0] if others else []
 
 
 class Measured:
-    """The median of the newest rows; the interval spans their samples' middle 90 %.
+    """The median of the newest rows, with the middle 90 % of their samples as interval.
 
-    At least 2 % each way is claimed: samples of one minute know nothing of the next. Rows that
-    carry a pace (how fast a fixed reference ran beside them) are brought to the pace of `pace_s`.
+    The interval is at least 2 % each way, because samples of one minute do not show the variation
+    between sessions. Rows with a pace (the time of a fixed reference operator measured beside them)
+    are scaled to the pace `pace_s`.
     """
 
     name = "measured"
@@ -56,17 +116,18 @@ class Measured:
         self._database, self._rows = database, rows
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """Estimate the keys that have rows for this device and backend."""
-        found = self._database.lookup(
+        """Estimates of the keys with rows for this device and backend."""
+        estimates = self._database.lookup(
             keys, device=device.name, backend=self._rows.backend, threads=self._rows.threads
         )
-        return [self._answer(found.get(key.digest, [])) for key in keys]
+        return [self._answer(estimates.get(key.digest, [])) for key in keys]
 
     def _answer(self, rows: Sequence[Measurement]) -> Estimate | None:
         chosen = self._rows.select(rows)
         if not chosen:
             return None
-        samples = np.concatenate([paced(row) for row in chosen])
+        factor = self._rows.factor(rows)
+        samples = factor * np.concatenate([paced(row) for row in chosen])
         low, median, high = (float(x) for x in np.percentile(samples, [5, 50, 95]))
         return Estimate(
             median,
@@ -74,16 +135,16 @@ class Measured:
             max(high, median * (1 + _FLOOR)),
             "measured",
             f"{len(samples)} samples in {len(chosen)} row{'s' if len(chosen) > 1 else ''}, "
-            f"{chosen[0].conditions.cache}",
+            f"{chosen[0].conditions.cache}{'' if factor == 1 else ', between spans'}",
         )
 
 
 def paced(row: Measurement) -> np.ndarray:
     """The row's samples at the usual pace of its run.
 
-    `pace_s` holds, sample by sample, how long a fixed reference took beside the operator, and
-    `pace_usual_s` what that reference takes when nothing else runs; a slow moment of the machine
-    slows both, and their ratio stays.
+    `pace_s` holds, sample by sample, the time of a fixed reference operator beside the measured
+    one, and `pace_usual_s` its time when nothing else runs; a slow moment of the machine slows
+    both, so that their ratio stays.
     """
     pace, usual = row.environment.get("pace_s"), row.environment.get("pace_usual_s")
     if not pace or not usual or len(pace) != len(row.samples_s):

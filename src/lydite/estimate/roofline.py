@@ -23,7 +23,7 @@ from lydite.hardware import Device
 from lydite.opkey import TensorType
 
 ASSUMED = (0.02, 0.3, 1.5)
-"""Efficiency assumed without measurements: lowest, likely, highest (caches can exceed 1)."""
+"""Efficiency assumed without measurements: low, likely, high (caches can exceed 1)."""
 _L2_BYTES_PER_CYCLE = 32
 """Sustained bandwidth of a core's private cache (Intel Optimization Reference Manual)."""
 ASSUMED_DISPATCH_S = 1e-6
@@ -32,7 +32,7 @@ _ENOUGH = 4
 
 @dataclass(frozen=True, slots=True)
 class AchievedEfficiency:
-    """Efficiency that an accelerator achieves where none of its operators was measured.
+    """Efficiency of an accelerator without measured operators.
 
     Attributes:
         products: share of peak arithmetic that 16-bit products of matrices reach while their tiles
@@ -80,7 +80,7 @@ _ROW_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """Share of the roofline achieved: 5th percentile, median, 95th percentile, and over what."""
+    """Share of the roofline achieved: 5th percentile, median, 95th percentile, and row count."""
 
     low: float
     median: float
@@ -91,7 +91,7 @@ class Efficiency:
 def roofline_seconds(
     work: Work, device: Device, dtype: str, threads: int | None, *, caches: bool = True
 ) -> float:
-    """The time that peak arithmetic and memory bandwidth allow, without dispatch.
+    """Time in seconds that peak arithmetic and memory bandwidth allow, without dispatch.
 
     On a CPU, an operator whose bytes fit in the private caches moves them at cache speed, unless
     `caches` is off.
@@ -105,14 +105,14 @@ def roofline_seconds(
 
 
 def key_dtype(key: OpKey) -> str:
-    """The dtype that the arithmetic runs in: of the first output, else of the first input."""
+    """Data type of the arithmetic: that of the first output, else of the first input."""
     return next((t.dtype for t in (*key.outputs, *key.operand_types()) if t), "float32")
 
 
 def fit_efficiency(
     rows: Sequence[tuple[OpKey, float]], device: Device, threads: int | None, dispatch_s: float
 ) -> dict[str, Efficiency]:
-    """Efficiency by operator type from (key, seconds); fewer than 4 rows are too few."""
+    """Efficiency by operator type from (key, seconds); types with fewer than 4 rows are omitted."""
     ratios: dict[str, list[float]] = {}
     for key, seconds in rows:
         work = work_of_key(key)
@@ -209,7 +209,7 @@ def _dtype_of_products(key: OpKey, device: Device, arithmetic: str) -> str:
 
 
 def _misaligned(key: OpKey) -> bool:
-    """Whether a row of a product's operands or of its result is no multiple of 16 bytes."""
+    """Whether a row of a product's operands or result is not a multiple of 16 bytes."""
     row = operator(key.qualified_type)
     if row is None or row.family != "matmul" or products_of_key(key) is None:
         return False

@@ -24,7 +24,7 @@ _REPLAYED = (
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A runtime.
+    """What executes a graph on a device: its fusions, attention and launch cost.
 
     Attributes:
         name: Name of the runtime as the user gives it.
@@ -95,10 +95,10 @@ def find_runtime(name: str) -> Runtime: ...
 @overload
 def find_runtime(name: str | None) -> Runtime | None: ...
 def find_runtime(name: str | None) -> Runtime | None:
-    """The runtime of that name; None for None.
+    """The runtime with this name; None for None.
 
     Raises:
-        InputError: an unknown name; the error gives the nearest.
+        InputError: the name is unknown (the error suggests the nearest one).
     """
     if name is None:
         return None
@@ -115,7 +115,7 @@ def fuse_for_runtime(graph: Graph, runtime: Runtime | None = None) -> Graph:
         runtime: Runtime to fuse for; None for all fusions of `lydite.graph.passes.fused`.
 
     Raises:
-        GraphError: a runtime without fused attention, and attention that cannot be written out.
+        GraphError: the runtime does not fuse attention, and the attention cannot be decomposed.
     """
     from lydite.graph.passes import fused
     from lydite.graph.passes.attention import with_attention, written_out
@@ -142,7 +142,7 @@ class Launched:
         self._estimator, self._runtime = estimator, runtime
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
-        """The estimator's answers, each at least a launch."""
+        """The inner estimator's estimates, each at least the launch time."""
         return [self._at_least(one) for one in self._estimator.estimate(keys, device)]
 
     def _at_least(self, one: Estimate | None) -> Estimate | None:

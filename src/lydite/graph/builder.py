@@ -46,6 +46,7 @@ class Builder:
         self._values = Values({}, opset)
         self._counts: dict[str, int] = {}
         self._taken: set[str] = set()
+        self._buffers: frozenset[str] = frozenset()
 
     @classmethod
     def on(cls, graph: Graph, name: str = "") -> Builder:
@@ -56,6 +57,7 @@ class Builder:
             list(graph.ops),
             dict(graph.tensors),
         )
+        made._buffers = graph.buffers
         made._inputs, made._initializers = list(graph.inputs), dict(graph.initializers)
         floats = [t.dtype for t in graph.tensors.values() if "float" in t.dtype]
         made.dtype = max(set(floats), key=floats.count) if floats else made.dtype
@@ -316,6 +318,7 @@ class Builder:
             outputs=tuple(t.name for t in outputs),
             initializers=dict(self._initializers),
             opsets=dict(self._opsets),
+            buffers=self._buffers & self._initializers.keys(),
         )
 
 

@@ -69,11 +69,16 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
     """A size; "?" for a dimension without a name, or with one that ONNX's inference generated."""
     if dim.HasField("dim_value") and dim.dim_value >= 0:
         return dim.dim_value
-    return dim.dim_param if not dim.dim_param.startswith(_MADE_UP) and dim.dim_param else "?"
+    return "?" if is_made_up(dim.dim_param) else dim.dim_param
+
+
+def is_made_up(name: str) -> bool:
+    """Whether a size has no name, or one that a converter or ONNX's inference generated."""
+    return not name or name.startswith(_MADE_UP)
 
 
 def type_to_proto(type_: TensorType) -> onnx.TypeProto:
-    """The inverse of `type_from_proto` for tensors, sequences and optionals.
+    """The inverse of `type_from_proto` for tensors, sequences, maps and optionals.
 
     Raises:
         GraphError: the dtype is unknown.
@@ -84,6 +89,12 @@ def type_to_proto(type_: TensorType) -> onnx.TypeProto:
     ):
         if type_.dtype.startswith(prefix):
             return make(type_to_proto(TensorType(type_.dtype[len(prefix) : -1])))
+    if type_.dtype.startswith("map("):
+        key, _, value = type_.dtype[4:-1].partition(",")
+        entries = onnx.TypeProto.Map(
+            key_type=dtype_number(key), value_type=type_to_proto(TensorType(value, ()))
+        )
+        return onnx.TypeProto(map_type=entries)
     if not type_.dtype:
         raise GraphError("a tensor of unknown type cannot be written")
     shape = None if type_.shape is None else [None if d == "?" else d for d in type_.shape]

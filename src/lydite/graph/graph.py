@@ -48,8 +48,9 @@ def random_weight(type_: TensorType, seed: int) -> np.ndarray:
     """Random values that keep activations finite through a deep network.
 
     Matrices are uniform in +-sqrt(3 / fan_in) (LeCun's variance 1 / fan_in); vectors, which may be
-    biases, scales or variances, are uniform in [0.5, 1.5]; integers are zero. A block of a million
-    values is repeated, because drawing a billion would take longer than a measurement.
+    biases, scales or variances, are uniform in [0.5, 1.5]; matrices of bytes are uniform over their
+    type, other integers zero. A block of a million values is repeated, because drawing a
+    billion would take longer than a measurement.
     """
     from lydite.graph.dtypes import numpy_dtype
 
@@ -59,7 +60,7 @@ def random_weight(type_: TensorType, seed: int) -> np.ndarray:
     dims = [int(dim) for dim in shape]
     dtype, count = numpy_dtype(type_.dtype), int(np.prod(dims, dtype=np.int64))
     if not type_.dtype.startswith(("float", "bfloat")):
-        return np.zeros(dims, dtype)
+        return _integers(dims, dtype, seed)
     block = np.random.default_rng(seed).random(min(count, 1_000_003), dtype=np.float32)
     if len(dims) < 2:
         block += np.float32(0.5)
@@ -67,6 +68,15 @@ def random_weight(type_: TensorType, seed: int) -> np.ndarray:
         fan_in = max(1, int(np.prod(dims[1:])) if len(dims) > 2 else dims[0])
         block = (block * 2 - 1) * np.float32((3 / fan_in) ** 0.5)
     return np.resize(block.astype(dtype), dims)
+
+
+def _integers(dims: Sequence[int], dtype: Any, seed: int) -> np.ndarray:
+    """Weights drawn over the whole type; indices, sizes, masks and zero points stay 0."""
+    if len(dims) < 2 or np.dtype(dtype) not in (np.dtype(np.int8), np.dtype(np.uint8)):
+        return np.zeros(dims, dtype)
+    count = int(np.prod(dims, dtype=np.int64))
+    block = np.random.default_rng(seed).bytes(min(count, 1_000_003))
+    return np.resize(np.frombuffer(block, dtype), dims)
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,6 +92,7 @@ class Graph(Body, OneLine):
         opsets: Opset version by domain; "" is ONNX's own.
         functions: Model-local functions as `onnx.FunctionProto`, kept for writing.
         outer: Names taken from an enclosing graph; only in subgraphs.
+        buffers: Names of numeric initializers that are not trained, where the source tells.
 
     Raises:
         GraphError: there is a cycle, an input or output that nothing produces, or a tensor that is
@@ -97,6 +108,7 @@ class Graph(Body, OneLine):
     opsets: Mapping[str, int] = field(default_factory=lambda: {"": 20})
     functions: tuple[Any, ...] = ()
     outer: frozenset[str] = frozenset()
+    buffers: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ops", _sorted_ops(self))
@@ -166,7 +178,8 @@ class Graph(Body, OneLine):
 
     @cached_property
     def _fixed(self) -> set[str]:
-        return {name for op in self.ops for name in op.inputs[fixed_inputs(op.qualified_type)]}
+        settings = {n for op in self.ops for n in op.inputs[fixed_inputs(op.qualified_type)]}
+        return settings | self.buffers
 
     @cached_property
     def parameter_count(self) -> int:
@@ -208,8 +221,9 @@ class Graph(Body, OneLine):
 
     @property
     def parameter_bytes(self) -> int:
-        """Size in bytes of all initializers."""
-        return sum(init.type.nbytes or 0 for init in self.initializers.values())
+        """Bytes of all initializers, those of bodies included."""
+        bodies = sum(body.parameter_bytes for op in self.ops for body in op.subgraphs)
+        return bodies + sum(init.type.nbytes or 0 for init in self.initializers.values())
 
     @property
     def open_dims(self) -> list[str]:

@@ -62,7 +62,7 @@ def safe_as_a_whole(model: onnx.ModelProto, opsets: Mapping[str, int]) -> bool:
 def _functions_end(functions: Iterable[onnx.FunctionProto]) -> bool:
     calls = {
         (function.domain, function.name): {
-            (node.domain, node.op_type) for node in _all_nodes(function.node)
+            (node.domain, node.op_type) for node in all_nodes(function.node)
         }
         for function in functions
     }
@@ -73,11 +73,12 @@ def _functions_end(functions: Iterable[onnx.FunctionProto]) -> bool:
     return True
 
 
-def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+def all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Nodes, those of bodies after the one that holds them."""
     for node in nodes:
         yield node
         for body in _bodies(node):
-            yield from _all_nodes(body.node)
+            yield from all_nodes(body.node)
 
 
 def _safe(graph: onnx.GraphProto, opsets: Mapping[str, int], seen: set[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,22 @@ def keys_of(graph: Graph) -> dict[str, OpKey]:
         except GraphError:
             continue
     return keys
+
+
+def all_keys(graph: Graph) -> list[OpKey]:
+    """Distinct keys of all operators whose types are known, those of bodies included."""
+    keys = dict.fromkeys(
+        key for op, key in _keyed(graph) if op.qualified_type not in ("If", "Loop", "Scan")
+    )
+    for op in graph.ops:
+        for body in op.subgraphs:
+            keys |= dict.fromkeys(all_keys(body))
+    return list(keys)
+
+
+def _keyed(graph: Graph) -> Iterator[tuple[Op, OpKey]]:
+    keys = keys_of(graph)
+    return ((op, keys[op.name]) for op in graph.ops if op.name in keys)
 
 
 def model_key(graph: Graph) -> OpKey:

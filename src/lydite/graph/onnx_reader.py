@@ -18,9 +18,9 @@ from onnx import TensorProto, numpy_helper, shape_inference
 from lydite.errors import GraphError, InputError, unknown_name
 from lydite.files import inside
 from lydite.graph.attributes import attr_from_proto
-from lydite.graph.dtypes import dtype_name, type_from_proto
+from lydite.graph.dtypes import dtype_name, is_made_up, type_from_proto
 from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
-from lydite.graph.guard import safe_as_a_whole
+from lydite.graph.guard import all_nodes, safe_as_a_whole
 from lydite.graph.onnx_writer import UNALLOCATED
 from lydite.graph.operators import operators
 from lydite.graph.shapes.control import typed
@@ -86,8 +86,14 @@ def graph_from_model(
     dims: Mapping[str, int] | None = None,
     where: str = "model",
 ) -> Graph:
-    """Read a model that lies in memory; see `read_onnx`."""
+    """Read a model that lies in memory; see `read_onnx`.
+
+    The model is taken over: its Constant nodes become initializers.
+    """
     _check_text(model, where)
+    _check_attributes(model, where)
+    _check_functions(model, where)
+    _hoist_constants(model.graph)
     opsets = {
         "" if item.domain == "ai.onnx" else item.domain: item.version for item in model.opset_import
     }
@@ -134,9 +140,115 @@ def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
                 yield from _names(attribute.g)
 
 
+def _check_attributes(model: onnx.ModelProto, where: str) -> None:
+    """Refuse tensors in attributes whose data lie in another file, which native code would open."""
+    nodes = [*model.graph.node, *(node for f in model.functions for node in f.node)]
+    for node in all_nodes(nodes):
+        for attribute in node.attribute:
+            sparse = [attribute.sparse_tensor, *attribute.sparse_tensors]
+            tensors = [attribute.t, *attribute.tensors, *(s.values for s in sparse)]
+            if any(map(_is_external, tensors)):
+                raise InputError(
+                    "a tensor in an attribute has its data in another file",
+                    where=f"{where}: {node.name or node.op_type}",
+                    allowed="data in the attribute; weights may be external",
+                )
+
+
+MOST_INLINED = 100_000
+"""Most operators that calls of functions may stand for."""
+
+
+def _check_functions(model: onnx.ModelProto, where: str) -> None:
+    """Refuse functions that call each other until they stand for more than can be read."""
+    bodies = {(f.domain, f.name): list(all_nodes(f.node)) for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(key: tuple[str, str], calls: tuple[tuple[str, str], ...] = ()) -> int:
+        if key not in bodies or key in calls:
+            return 1
+        if key not in sizes:
+            inner = ((node.domain, node.op_type) for node in bodies[key])
+            sizes[key] = sum(size(called, (*calls, key)) for called in inner)
+        return sizes[key]
+
+    total = sum(size((node.domain, node.op_type)) for node in all_nodes(model.graph.node))
+    if bodies and total > MOST_INLINED + len(model.graph.node):
+        raise InputError(
+            f"its functions stand for {total} operators",
+            where=where,
+            allowed=f"{MOST_INLINED} at most",
+        )
+
+
+_CONSTANT_FIELDS = {
+    "value_float": TensorProto.FLOAT,
+    "value_floats": TensorProto.FLOAT,
+    "value_int": TensorProto.INT64,
+    "value_ints": TensorProto.INT64,
+}
+
+
+def _hoist_constants(graph: onnx.GraphProto) -> None:
+    """Turn Constant nodes into initializers, in bodies of control flow too.
+
+    Exporters write weights either way (Paddle2ONNX as nodes); here they are one thing.
+    """
+    taken = {item.name for item in (*graph.initializer, *graph.input, *graph.output)}
+    kept: list[onnx.NodeProto] = []
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                _hoist_constants(body)
+        _say_default(node)
+        tensor = _constant_tensor(node)
+        if tensor is None or tensor.name in taken:
+            kept.append(node)
+        else:
+            taken.add(tensor.name)
+            graph.initializer.append(tensor)
+    if len(kept) < len(graph.node):
+        nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+        del graph.node[:]
+        graph.node.extend(nodes)
+
+
+def _say_default(node: onnx.NodeProto) -> None:
+    """ONNX's inference takes an STFT for two-sided where it does not say, against the standard."""
+    if node.op_type == "STFT" and not any(a.name == "onesided" for a in node.attribute):
+        node.attribute.append(onnx.helper.make_attribute("onesided", 1))
+
+
+def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
+    """The tensor of a Constant node; None for other nodes, and for sparse ones and texts."""
+    plain = node.op_type == "Constant" and node.domain in ("", "ai.onnx") and len(node.output) == 1
+    if not plain or len(node.attribute) != 1 or not node.output[0]:
+        return None
+    attribute = node.attribute[0]
+    tensor = TensorProto()
+    if attribute.name == "value" and attribute.HasField("t"):
+        if _is_external(attribute.t):  # refused where attributes are read
+            return None
+        tensor.CopyFrom(attribute.t)
+    elif attribute.name in _CONSTANT_FIELDS:
+        value = onnx.helper.get_attribute_value(attribute)
+        dims = [len(value)] if attribute.name.endswith("s") else []
+        numbers = list(value) if dims else [value]
+        tensor = onnx.helper.make_tensor("", _CONSTANT_FIELDS[attribute.name], dims, numbers)
+    else:
+        return None
+    tensor.name = node.output[0]
+    return tensor
+
+
 def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str) -> None:
     own = {function.domain for function in model.functions}
     own |= {name.rpartition(":")[0] for name in operators()}
+    for domain, version in opsets.items():
+        if not 0 < version < 2**31:
+            raise InputError(
+                f"opset {version} of '{domain or 'ai.onnx'}' is impossible", where=where
+            )
     standard = opsets.get("")
     if standard is not None and not standard >= OLDEST_OPSET:
         raise InputError(
@@ -176,7 +288,9 @@ def _bound_inputs(
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.HasField("dim_value") and dim.dim_value >= 0:
                 continue
-            name = dim.dim_param or f"{value.name}.{axis}"
+            # "?", a generated name or none at all are not one size that several axes share
+            stated = dim.dim_param.strip("?")
+            name = f"{value.name}.{axis}" if is_made_up(stated) else stated
             seen.add(name)
             dim.dim_param = name
             if name in dims:

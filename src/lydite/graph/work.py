@@ -174,7 +174,7 @@ def work_of(op: Op, graph: Graph) -> Work | None:
     if is_function_call(op, graph):
         return _function_work(op, graph)
     if op.subgraphs:
-        counted = _BODIES.get(op.qualified_type, _with_inner_functions)
+        counted = _control_work if op.qualified_type in _BODY_RUNS else _with_inner_functions
         return counted(op, graph)
     try:
         return work_of_key(key_of(op, graph))
@@ -201,29 +201,45 @@ def _body_work(body: Graph) -> Work | None:
     return None if work.unknown else work.total
 
 
-def _if_work(op: Op, graph: Graph) -> Work | None:
+@dataclass(frozen=True)
+class BodyRuns:
+    """The bodies of a control-flow operator, one of which runs, and how often.
+
+    Attributes:
+        bodies: The branches of an If that may be taken, or the one body of a loop.
+        times: Number of runs; None where it depends on the data.
+    """
+
+    bodies: tuple[Graph, ...]
+    times: int | None
+
+
+def body_runs(op: Op, graph: Graph) -> BodyRuns | None:
+    """What a control-flow operator runs; None for any other operator."""
+    rule = _BODY_RUNS.get(op.qualified_type)
+    return rule(op, graph) if rule is not None else None
+
+
+def _if_runs(op: Op, graph: Graph) -> BodyRuns:
+    """Both branches, or the one that a constant selects."""
     chosen = graph.constant(op.inputs[0]) if op.inputs else None
     names = ("then_branch", "else_branch")
     if chosen is not None and chosen.size == 1:
         names = names[:1] if chosen.item() else names[1:]
-    bodies = [body for name in names if isinstance(body := op.attrs.get(name), Graph)]
-    works = [_body_work(body) for body in bodies]
-    known = [work for work in works if work is not None]
-    if not known or len(known) < len(works):
-        return None
-    return max(known, key=lambda work: (work.flops, work.bytes_moved))
+    return BodyRuns(tuple(b for name in names if isinstance(b := op.attrs.get(name), Graph)), 1)
 
 
-def _loop_work(op: Op, graph: Graph) -> Work | None:
+def _loop_runs(op: Op, graph: Graph) -> BodyRuns:
+    """The body as often as its constant trip count says."""
     trips = graph.constant(op.inputs[0]) if op.inputs and op.inputs[0] else None
     return _repeated(op, int(trips.item()) if trips is not None and trips.size == 1 else None)
 
 
-def _scan_work(op: Op, graph: Graph) -> Work | None:
-    """Work of a Scan: slices along the scanned axis; before opset 9, batch and steps come first."""
+def _scan_runs(op: Op, graph: Graph) -> BodyRuns:
+    """The body for each slice of the scanned axis; before opset 9, batch and steps come first."""
     count, axes = op.attrs.get("num_scan_inputs"), op.attrs.get("scan_input_axes")
     if not isinstance(count, int) or not 0 < count <= len(op.inputs):
-        return None
+        return _repeated(op, None)
     shape = graph.type_of(op.inputs[-count]).shape or ()
     axis = axes[0] if isinstance(axes, tuple) and axes else 0
     dims = shape[:2] if graph.opsets.get("", 0) < 9 else shape[axis:][:1]
@@ -231,10 +247,23 @@ def _scan_work(op: Op, graph: Graph) -> Work | None:
     return _repeated(op, math.prod(fixed) if fixed and len(fixed) == len(dims) else None)
 
 
-def _repeated(op: Op, trips: int | None) -> Work | None:
+def _repeated(op: Op, times: int | None) -> BodyRuns:
     body = op.attrs.get("body")
-    work = _body_work(body) if isinstance(body, Graph) else None
-    return work.times(trips) if work is not None and trips is not None and trips >= 0 else None
+    bodies = (body,) if isinstance(body, Graph) else ()
+    return BodyRuns(bodies, times if times is not None and times >= 0 else None)
+
+
+_BODY_RUNS = {"If": _if_runs, "Loop": _loop_runs, "Scan": _scan_runs}
+
+
+def _control_work(op: Op, graph: Graph) -> Work | None:
+    """Work of the most expensive body, as often as it runs."""
+    runs = _BODY_RUNS[op.qualified_type](op, graph)
+    works = [_body_work(body) for body in runs.bodies]
+    known = [work for work in works if work is not None]
+    if not known or len(known) < len(works) or runs.times is None:
+        return None
+    return max(known, key=lambda work: (work.flops, work.bytes_moved)).times(runs.times)
 
 
 def _with_inner_functions(op: Op, graph: Graph) -> Work | None:
@@ -247,9 +276,6 @@ def _with_inner_functions(op: Op, graph: Graph) -> Work | None:
             return None
         work += Work(flops=inner.flops)
     return work
-
-
-_BODIES = {"If": _if_work, "Loop": _loop_work, "Scan": _scan_work}
 
 
 def _function_work(op: Op, graph: Graph) -> Work | None:

@@ -1,4 +1,4 @@
-"""Where things run: `Device` specs, the catalog of real ones, and this machine's."""
+"""Hardware: `Device` specifications, the catalog, and detection of this machine's devices."""
 
 from lydite.hardware.device import Cache, Device
 from lydite.hardware.local import local_device, physical_cores

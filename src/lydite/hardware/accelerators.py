@@ -1,4 +1,4 @@
-"""Accelerators of this machine, as their drivers tell; nothing is loaded where there is none."""
+"""Accelerators of this machine, as their drivers' tools report them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lydite.hardware.spec import find_device
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """One board: the name of its catalog entry (or of its title), memory and driver."""
+    """A board: catalog name (or a name from the title), title, memory in bytes, driver version."""
 
     name: str
     title: str
@@ -23,19 +23,19 @@ class Accelerator:
 
 def accelerators() -> list[Accelerator]:
     """All NVIDIA boards that nvidia-smi lists, then all AMD ones that rocm-smi lists."""
-    found: list[Accelerator] = []
+    boards: list[Accelerator] = []
     for line in _lines(
         "nvidia-smi",
         "--query-gpu=name,memory.total,driver_version",
         "--format=csv,noheader,nounits",
     ):
         title, memory, driver = (part.strip() for part in line.split(",")[:3])
-        found.append(Accelerator(_catalog_name(title), title, int(float(memory)) << 20, driver))
+        boards.append(Accelerator(_catalog_name(title), title, int(float(memory)) << 20, driver))
     for line in _lines("rocm-smi", "--showproductname", "--csv"):
         parts = [part.strip() for part in line.split(",")]
         if parts[0].startswith("card") and len(parts) > 1:
-            found.append(Accelerator(_catalog_name(parts[1]), parts[1], 0, ""))
-    return found
+            boards.append(Accelerator(_catalog_name(parts[1]), parts[1], 0, ""))
+    return boards
 
 
 def _lines(*command: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""`Device`: what a chip can do at its best, each figure with its source."""
+"""`Device`: the peak figures of a device, each with its source."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ class Cache:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Device(OneLine):
-    """Peaks of one device, dense (no sparsity) and decimal.
+    """Peak figures of a device, dense (no sparsity) and in decimal units.
 
     Attributes:
-        name: how it is asked for; also the key of its rows in the database.
-        title: the vendor's name.
+        name: Name by which users select it; also the key of its rows in the database.
+        title: Vendor's name of the device.
         kind: "cpu", "gpu" or "npu".
-        vendor: maker.
-        peak_flops: FLOP/s (OP/s for integers) by dtype, all units at work; "tf32" and
+        vendor: Maker.
+        peak_flops: FLOP/s (OP/s for integers) by dtype, with all units busy; "tf32" and
             "float32_matrix" name the matrix units' modes for float32 data.
-        memory_bytes: capacity.
-        memory_bandwidth: bytes/s.
-        units: cores, SMs or compute units.
-        clock_hz: the clock at which the peaks hold.
-        power_w: board or socket limit in watts.
-        caches: from the nearest to the farthest.
-        isa: instruction-set extensions that matter (CPUs).
-        sources: where each figure comes from, by field name; "" is the source of all others.
-        chip: the design, of a device that is simulated; not in `to_json`.
+        memory_bytes: Memory capacity.
+        memory_bandwidth: Memory bandwidth in bytes/s.
+        units: Number of cores, SMs or compute units.
+        clock_hz: Clock at which the peaks hold.
+        power_w: Power limit of the board or socket in watts.
+        caches: Caches, from the nearest to the farthest.
+        isa: Instruction-set extensions that affect speed (CPUs).
+        sources: Source of each figure by field name; "" is the source of all others.
+        chip: Design of the chip, if the device is simulated; not in `to_json`.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Device(OneLine):
     chip: Chip | None = None
 
     def peak(self, dtype: str, threads: int | None = None) -> float:
-        """FLOP/s for a dtype with `threads` of the cores at work (all of a GPU).
+        """Peak FLOP/s for a dtype with `threads` cores busy (all of a GPU's units).
 
-        A dtype that the device does not list runs at the rate of float32, as software does it.
+        A dtype that the device does not list runs at the rate of float32, as in software emulation.
 
         Raises:
-            InputError: the device lists neither.
+            InputError: the device lists neither the dtype nor float32.
         """
         rate = self.peak_flops.get(dtype) or self.peak_flops.get("float32")
         if rate is None:
@@ -78,20 +78,20 @@ class Device(OneLine):
         return rate
 
     def source(self, field_name: str) -> str:
-        """Where a figure comes from."""
+        """Source of a figure, by field name."""
         return self.sources.get(field_name, self.sources.get("", "unknown"))
 
     @property
     def private_cache_bytes(self) -> float:
-        """The largest cache that one core has to itself; 0 where none is known."""
+        """Bytes of the largest cache that is private to one core; 0 where none is known."""
         return max((c.per_unit_bytes or 0 for c in self.caches), default=0)
 
     @staticmethod
     def from_json(spec: Mapping[str, Any]) -> Device:
-        """Read what `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
-            InputError: a field is missing or of the wrong kind.
+            InputError: a field is missing or has the wrong type.
         """
         try:
             return Device(
@@ -110,10 +110,10 @@ class Device(OneLine):
                 sources=dict(spec["sources"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"not a device's spec: {error}", where="database") from error
+            raise InputError(f"not a device specification: {error}", where="database") from error
 
     def to_json(self) -> dict[str, Any]:
-        """The spec with units in its keys."""
+        """The specification as JSON values, with units in the keys."""
         return {
             "name": self.name,
             "title": self.title,

@@ -3,7 +3,7 @@
 Peak FLOP/s = cores x clock x FLOP per cycle, the last from the widest vector unit (two fused
 multiply-add ports of 512 or 256 bits) or, for bfloat16 and int8, the AMX tile unit (1024 and 2048
 multiply-adds a cycle; Intel Architecture Optimization Reference Manual, 2023, section 20). Memory
-bandwidth is what a copy of large arrays reaches here, measured once and kept.
+bandwidth is what a copy of large arrays reaches on this machine, measured once and cached on disk.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _DEFAULT_CLOCK_HZ = 2.0e9
 
 @cache
 def local_device() -> Device:
-    """The processor this runs on; figures that had to be assumed say so in `sources`."""
+    """This machine's processor; `sources` says which figures are assumed."""
     info, flags = _cpuinfo()
     cores = physical_cores()
     clock, clock_source = _clock_hz(info)
@@ -85,7 +85,7 @@ def local_device() -> Device:
 
 
 def physical_cores() -> int:
-    """Cores this process may use."""
+    """Number of cores that this process may use."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     physical = psutil.cpu_count(logical=False) or 1
     return min(allowed, physical) if allowed else physical
@@ -102,7 +102,7 @@ def _cpuinfo() -> tuple[dict[str, str], set[str]]:
 
 
 def _portable_cpuinfo() -> tuple[dict[str, str], set[str]]:
-    """The same fields where the kernel has no such file: macOS, Windows, BSD."""
+    """The fields of /proc/cpuinfo on systems without it: macOS, Windows, BSD."""
     title = platform.processor() or platform.machine()
     try:
         read: Mapping[str, Any] = import_module("cpuinfo").get_cpu_info()
@@ -137,7 +137,7 @@ def _clock_hz(info: dict[str, str]) -> tuple[float, str]:
 
 
 def _flop_per_cycle(flags: set[str]) -> dict[str, float]:
-    """FLOP per cycle and core by dtype, two FMA ports assumed."""
+    """FLOP per cycle and core by dtype, assuming two FMA ports."""
     lanes = 16 if "avx512f" in flags else 8 if "avx2" in flags else 4
     base = 2 * 2 * lanes
     rates = {"float32": base, "float64": base / 2}
@@ -155,20 +155,20 @@ def _flop_per_cycle(flags: set[str]) -> dict[str, float]:
 
 
 def _caches(cores: int) -> tuple[Cache, ...]:
-    found: dict[int, Cache] = {}
+    by_level: dict[int, Cache] = {}
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:
-            kind = (index / "type").read_text().strip()
+            cache_type = (index / "type").read_text().strip()
             level = int((index / "level").read_text())
             size = _size_bytes((index / "size").read_text().strip())
             sharers = _count((index / "shared_cpu_list").read_text().strip())
         except (OSError, ValueError):
             continue
-        if kind != "Instruction":
+        if cache_type != "Instruction":
             private = size if sharers == 1 else None
             total = size * cores if sharers == 1 else size
-            found[level] = Cache(level, float(total), private)
-    return tuple(found[level] for level in sorted(found))
+            by_level[level] = Cache(level, float(total), private)
+    return tuple(by_level[level] for level in sorted(by_level))
 
 
 def _size_bytes(text: str) -> int:
@@ -185,9 +185,9 @@ def _count(cpus: str) -> int:
 
 
 def _reached(cores: int) -> dict[str, float]:
-    """What a float32 GEMM (all cores) and a copy (one core, times the cores) reach; kept on disk.
+    """What a float32 GEMM (all cores) and a copy (one core, times the cores) reach; cached on disk.
 
-    A copy counts bytes read and written; each figure is the best of several, as a peak is.
+    A copy counts bytes read and written; each figure is the best of several runs, as for a peak.
     """
     path = user_cache_path("lydite") / f"peaks-{platform.node()}-{cores}.json"
     try:

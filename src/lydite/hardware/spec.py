@@ -1,4 +1,4 @@
-"""Device files: YAML with units, checked by pydantic, turned into `Device`."""
+"""Device files: YAML with units, validated by pydantic and converted to `Device`."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class DeviceSpec(BaseModel):
     sources: dict[str, str]
 
     def device(self, file: SpecFile) -> Device:
-        """As a `Device`, every quantity in SI.
+        """The `Device`, every quantity in SI units.
 
         Raises:
-            InputError: a quantity without a unit.
-            UnitError: a quantity in the wrong unit.
+            InputError: a quantity has no unit.
+            UnitError: a quantity has the wrong unit.
         """
         read = file.quantity
         return Device(
@@ -84,8 +84,8 @@ def read_device(path: Path | str) -> Device:
     """Read a device file.
 
     Raises:
-        InputError: not YAML, or a field that is missing, unknown, given twice or out of range (it
-            is named, with its line).
+        InputError: the file is not YAML, or a field is missing, unknown, duplicate or out of range
+            (the error names it and its line).
     """
     return _device(read_spec(path, "a device file"))[0]
 
@@ -115,19 +115,19 @@ def known_devices() -> dict[str, Device]:
 
 
 def full_name(name: str) -> str:
-    """The device of the catalog that an alias stands for; any other name is itself."""
+    """The catalog name that an alias stands for; any other name is returned unchanged."""
     devices, aliases = _catalog()
     wanted = aliases.get(name.lower(), name)
     return wanted if wanted in devices else name
 
 
 def find_device(name: str) -> Device:
-    """A device by name: "cpu" is this machine's, else one of the catalog or a `.yaml` file.
+    """A device by name: "cpu" for this machine's, else from the catalog or a `.yaml` file.
 
-    Chips, of their catalog or in a file, are devices too.
+    Chips, from their catalog or a file, are devices too.
 
     Raises:
-        InputError: no such device (with the nearest name), or a bad file.
+        InputError: no such device (the error suggests the nearest name), or the file is invalid.
     """
     from lydite.hardware.chip import chip_names, is_chip_file, read_chip
     from lydite.hardware.chip.device import device_of

@@ -1,8 +1,7 @@
-"""Specification files: one reader for devices, clusters, chips and constants.
+"""Specification files: the common reader for devices, clusters, chips and constants.
 
-YAML is read as data, with a limit on its size and on what its aliases stand for, and no key may be
-given twice. Every fault names the file, the line and the field, what is allowed, and the nearest
-name.
+YAML is read as data, with limits on the file size and on the expansion of aliases, and duplicate
+keys are refused. Every error names file, line and field, what is allowed, and the nearest name.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from lydite.errors import InputError, placed, unknown_name
 from lydite.units import parse_quantity
 
 MOST_BYTES = 1 << 16
-"""Most bytes of a file that people write by hand."""
+"""Maximum bytes of a hand-written file."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST_DEPTH = 100
 
@@ -30,12 +29,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class SpecFile:
-    """A mapping of fields that was read from YAML, with its lines.
+    """A mapping of fields read from YAML, with line numbers.
 
     Attributes:
-        where: name of the file.
-        document: the fields.
-        root: YAML's nodes, which know their lines; None where there are none.
+        where: File name.
+        document: The fields.
+        root: YAML's node tree, which holds line numbers; None if there is none.
     """
 
     where: str
@@ -43,11 +42,11 @@ class SpecFile:
     root: yaml.Node | None = None
 
     def at(self, field: str) -> str:
-        """Place of a field for messages: "chip.yaml:12: dma.chunk"."""
+        """Location of a field for messages: "chip.yaml:12: dma.chunk"."""
         return f"{self.place(field.split('.'))}: {field}"
 
     def place(self, path: Sequence[object]) -> str:
-        """File and line of a field, or of the nearest one above it: "chip.yaml:12"."""
+        """File and line of a field, or of its nearest existing parent: "chip.yaml:12"."""
         node, line = self.root, 0
         for part in path:
             key, node = _child(node, str(part))
@@ -62,15 +61,15 @@ class SpecFile:
         what: str,
         sections: Mapping[str, type[BaseModel]] | None = None,
     ) -> Model:
-        """The fields as a model has them.
+        """The fields, validated by a pydantic model.
 
         Args:
-            model: the fields that there may be.
-            what: the file describes, such as "a chip".
-            sections: fields of its parts, by the last name on the way to them.
+            model: Model of the fields.
+            what: What the file describes, such as "a chip".
+            sections: Models of nested sections, by their name in the file.
 
         Raises:
-            InputError: a field that is unknown, missing, or of another form.
+            InputError: a field is unknown, missing or invalid.
         """
         try:
             return model.model_validate(self.document)
@@ -78,16 +77,16 @@ class SpecFile:
             raise self._fault(error, what, model, sections or {}) from error
 
     def quantity(self, text: str, unit: str, field: str) -> float:
-        """A quantity in SI.
+        """A quantity in SI units.
 
         Args:
-            text: number and unit, such as "64 KiB".
-            unit: the base unit wanted; see `lydite.units.parse_quantity`.
-            field: its name, dots between the parts.
+            text: Number and unit, such as "64 KiB".
+            unit: Required base unit; see `lydite.units.parse_quantity`.
+            field: Name of the field, with dots between the levels.
 
         Raises:
-            InputError: no unit.
-            UnitError: another unit, or no quantity.
+            InputError: the unit is missing.
+            UnitError: the unit is another one, or the text is not a quantity.
         """
         if _is_number(text):
             raise self._without_unit(text, self.at(field), unit)
@@ -100,15 +99,15 @@ class SpecFile:
         model: type[BaseModel],
         sections: Mapping[str, type[BaseModel]],
     ) -> InputError:
-        """The first fault; an unknown field comes first, as it may be why another is missing."""
+        """The first fault; an unknown field goes first, as it may be why another is missing."""
         faults = error.errors(include_url=False)
         first = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
         *path, last = (str(part) for part in first["loc"])
         known = next((sections[part] for part in reversed(path) if part in sections), model)
         where, name = self.place([*path, last]), ".".join([*path, last])
         if first["type"] == "extra_forbidden":
-            kind = f"field of {'.'.join(path) or what}"
-            return placed(unknown_name(kind, last, known.model_fields), where)
+            description = f"field of {'.'.join(path) or what}"
+            return placed(unknown_name(description, last, known.model_fields), where)
         context = first.get("ctx", {})
         expected = str(context.get("expected", context.get("expected_tags")))
         choices, value = re.findall("'([^']+)'", expected), context.get("tag", first["input"])
@@ -129,19 +128,21 @@ def read_spec(path: Path | str, what: str, *, most_bytes: int = MOST_BYTES) -> S
     """Read a YAML file.
 
     Args:
-        path: the file.
-        what: it should be, such as "a chip file".
-        most_bytes: its size at most.
+        path: File to read.
+        what: What it should be, such as "a chip file".
+        most_bytes: Maximum size in bytes.
 
     Raises:
-        InputError: cannot be read, too large, not YAML, a key given twice, or not a mapping.
+        InputError: the file cannot be read, is too large or not YAML, holds a key twice, or is not
+            a mapping.
     """
     return parse_spec(read_capped(path, what, most_bytes), str(path), what)
 
 
 def parse_spec(text: str, where: str, what: str) -> SpecFile:
-    """As `read_spec`, of the text itself."""
+    """Like `read_spec`, for text."""
     try:
+        _check_depth(text, where)
         loader = _LOADER(text)
         try:
             root = loader.get_single_node()
@@ -165,7 +166,7 @@ def read_json_spec(path: Path | str, what: str, *, most_bytes: int = MOST_BYTES)
     """Read a JSON object.
 
     Raises:
-        InputError: as `read_spec`.
+        InputError: as for `read_spec`.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -186,10 +187,10 @@ def read_json_spec(path: Path | str, what: str, *, most_bytes: int = MOST_BYTES)
 
 
 def read_capped(path: Path | str, what: str, most_bytes: int) -> str:
-    """The text of a file of at most so many bytes.
+    """The text of a file of at most `most_bytes` bytes.
 
     Raises:
-        InputError: cannot be read, not UTF-8, or too large.
+        InputError: the file cannot be read, is not UTF-8, or is too large.
     """
     try:
         with Path(path).open("rb") as file:
@@ -200,7 +201,7 @@ def read_capped(path: Path | str, what: str, most_bytes: int) -> str:
         raise InputError(f"cannot be read: {reason}", where=str(path)) from error
     if len(content) > most_bytes:
         raise InputError(
-            f"{max(size, len(content))} bytes are too many for {what}",
+            f"{max(size, len(content))} bytes are too large for {what}",
             where=str(path),
             allowed=f"{most_bytes} bytes at most",
         )
@@ -218,8 +219,21 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _check_depth(text: str, where: str) -> None:
+    """Refuse deep nesting before the tree is built, which takes a stack frame for each level."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MOST_DEPTH + 1:
+                line = event.start_mark.line + 1
+                raise InputError(f"fields more than {_MOST_DEPTH} deep", where=f"{where}:{line}")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
 def _check(root: yaml.Node, where: str, most_nodes: int) -> None:
-    """Refuse keys given twice, and aliases that stand for more than the file could hold."""
+    """Refuse duplicate keys, and aliases that expand to more than the file could hold."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node, depth: int) -> int:
@@ -228,7 +242,7 @@ def _check(root: yaml.Node, where: str, most_nodes: int) -> None:
         known = sizes.get(id(node))
         if known is not None:
             if known == 0:
-                raise _refused(node, where, "an alias of what it stands in")
+                raise _refused(node, where, "an alias refers to a node that contains it")
             return known
         if depth > _MOST_DEPTH:
             raise _refused(node, where, f"fields more than {_MOST_DEPTH} deep")
@@ -260,7 +274,7 @@ def _refused(node: yaml.Node, where: str, what: str) -> InputError:
 
 
 def _child(node: yaml.Node | None, name: str) -> tuple[yaml.Node | None, yaml.Node | None]:
-    """The key (of a sequence: the item) and the value of that name or place."""
+    """The key node (in a sequence: the item) and the value node with this name or index."""
     if isinstance(node, yaml.MappingNode):
         return next(((key, value) for key, value in node.value if key.value == name), (None, None))
     if isinstance(node, yaml.SequenceNode) and name.isdigit() and int(name) < len(node.value):

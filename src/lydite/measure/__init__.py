@@ -1,4 +1,4 @@
-"""Measuring: the timing protocol, operators in worker processes, whole models."""
+"""Measurement: the timing protocol, operators in worker processes, whole models."""
 
 from lydite.measure.profile import Profile, profile, profile_in_graph
 from lydite.measure.session import Failure, MeasuringSession, Progress

@@ -20,8 +20,9 @@ _POLL_S = 0.1
 _STARTING_S = 60.0
 """Longest time in seconds from the start of a process to its first answer."""
 _ENVIRONMENT = {"NUMPY_MADVISE_HUGEPAGE": "0"}
-"""A backend's own buffers lie in small pages; numpy's must too, or an operator that is fed from
-numpy misses the address translations that it would cost inside a net."""
+"""Backends allocate their buffers in small pages. numpy must do the same, or an operator that reads
+numpy's arrays would miss the address-translation cost that it has within a network.
+"""
 
 
 class WorkerLost(Exception):
@@ -29,7 +30,7 @@ class WorkerLost(Exception):
 
     Attributes:
         status: "crash", "timeout" or "out_of_memory".
-        at: the canonical key it was working on; "" if that cannot be said.
+        at: Canonical key of the operator in progress; "" if unknown.
     """
 
     def __init__(self, status: str, at: str, reason: str) -> None:
@@ -38,11 +39,11 @@ class WorkerLost(Exception):
 
 
 class Worker:
-    """A measuring process, started when first needed and again after a loss.
+    """A measuring process, started on demand and restarted after a loss.
 
     Args:
-        timeout_s: longest silence before it is stopped.
-        memory_bytes: most resident memory; by default four fifths of what is free.
+        timeout_s: Longest time in seconds without an answer before it is stopped.
+        memory_bytes: Maximum resident memory; by default 80 % of the free memory.
     """
 
     def __init__(self, *, timeout_s: float = 120.0, memory_bytes: int | None = None) -> None:
@@ -61,7 +62,7 @@ class Worker:
         """Send a request and wait for its results.
 
         Raises:
-            WorkerLost: the process crashed, hung, or took too much memory.
+            WorkerLost: the process crashed, hung, or exceeded its memory limit.
             BackendError: the request as a whole was refused.
         """
         process = self._alive()
@@ -103,7 +104,7 @@ class Worker:
         return self._process
 
     def _line(self, process: subprocess.Popen[bytes]) -> bytes:
-        """The next line, or nothing after a short wait."""
+        """The next line, or an empty one after a short wait."""
         assert process.stdout is not None
         if b"\n" not in self._buffer:
             with selectors.DefaultSelector() as selector:

@@ -1,4 +1,4 @@
-"""The state of the machine while something is timed: load, clocks, memory, versions."""
+"""State of the machine during a measurement: load, clocks, memory, versions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lydite.errors import LyditeError
 
 
 def machine_state() -> dict[str, Any]:
-    """Load average, stolen and idle time since boot, clocks and memory, with units in the names."""
+    """Load average, stolen and idle time since boot, clocks and memory, with units in the keys."""
     times = psutil.cpu_times()
     frequency = _frequency_mhz()
     state: dict[str, Any] = {
@@ -35,12 +35,12 @@ def _frequency_mhz() -> float | None:
 
 
 def platform_versions() -> dict[str, str]:
-    """Versions of what affects speed besides the backend."""
+    """Versions of everything besides the backend that affects speed."""
     return {"python": platform.python_version(), "kernel": platform.release()}
 
 
 def utc_now() -> str:
-    """The current time as ISO 8601 in UTC."""
+    """The current time in UTC, as ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
@@ -55,5 +55,5 @@ def check_memory(needed_bytes: int, where: str) -> None:
         raise LyditeError(
             f"needs about {needed_bytes / 2**30:.1f} GiB, and {available / 2**30:.1f} GiB are free",
             where=where,
-            hint="take a smaller batch or model",
+            hint="use a smaller batch or model",
         )

@@ -2,13 +2,13 @@
 
 A run of `c` copies costs  T(c) = call + c * op + (c - 1) * tap,  where `call` is what entering the
 backend costs and `tap` one dispatch of an operator that does nothing, right after others like it.
-In a net, what ran before has swept the private caches, and a dispatch finds its code and its
-tables further away: that costs `dispatch`, more than `tap`. So
+Within a network, operators of many types follow each other, so that a dispatch finds its code and
+branches less well predicted: it costs `dispatch`, more than `tap`. The stored time is therefore
 
     op = (T(c) - call - (c - 1) * tap) / c + (dispatch - tap)
 
-is what is kept. All three overheads are measured on the machine (`call_costs`). `op` holds the
-operator's own dispatch, so a model is the sum of its operators and one call.
+All three overheads are measured on the machine (`call_costs`). `op` holds the operator's own
+dispatch, so a model is the sum of its operators and one call.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import OpKey, TensorType
 
 ROTATED_BYTES = 16 << 20
-"""Copies of the weights span at least this much, which no private cache holds."""
-_MOST_COPIES = 32
+"""Bytes of weights between two uses of one, where the network does not say how many there are."""
+_MOST_COPIES = 128
 _FEWEST_COPIES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class CallCosts:
-    """Overheads of a backend here, seconds per sample; see the module's docstring."""
+    """Overheads of a backend on this machine, seconds per sample; see the module's docstring."""
 
     call_s: np.ndarray
     dispatch_s: np.ndarray
@@ -48,40 +48,61 @@ def weight_bytes(key: OpKey) -> int:
     return sum(o.type.nbytes or 0 for o in key.inputs if o.const and o.type is not None)
 
 
-def copies_for(key: OpKey, cache: str) -> int:
-    """How many copies to run in a row.
+def copies_for(key: OpKey, cache: str, span_bytes: int = 0) -> int:
+    """Number of copies of the operator to run in sequence.
 
-    Rotated: enough that their weights exceed the private caches. Hot: one, where there are weights;
-    operators without weights take several in either case, to drown the cost of the call.
+    Args:
+        key: Operator.
+        cache: Rotated: as many that their weights fill the span. Hot: one for operators with
+            weights. Operators without weights take several in either case, to amortise the cost
+            of the call.
+        span_bytes: Bytes between two uses of the weights; 0 for `ROTATED_BYTES`.
     """
-    own = weight_bytes(key)
-    if own < 4096:
+    nbytes = weight_bytes(key)
+    if nbytes < 4096:
         return _FEWEST_COPIES
     if cache == "hot":
         return 1
-    return int(np.clip(-(-ROTATED_BYTES // own), 1, _MOST_COPIES))
+    return int(np.clip(-(-(span_bytes or ROTATED_BYTES) // nbytes), 1, _MOST_COPIES))
+
+
+_CHAINS = (12, 252)
+"""Operators of the two chains whose difference is the cost of a dispatch; whole dozens of types."""
 
 
 def call_costs(backend: Backend, settings: Settings, plan: TimingPlan) -> CallCosts:
-    """Measure call and tap from two chain lengths, and dispatch from chains with swept caches."""
-    short, long, swept = 8, 136, 24
+    """Measure call, tap and dispatch, each from two lengths of a chain of tiny operators.
+
+    Copies of one type give the call and the tap, a dozen types in turn give the dispatch. The
+    difference of 240 operators is many times the noise of a call, so that the dispatch is known
+    to some nanoseconds.
+    """
+    short, long = _CHAINS
     items = {
-        "short": backend.prepare_calls(settings, short),
-        "long": backend.prepare_calls(settings, long),
-        "swept": backend.prepare_calls(settings, swept, cold=True),
-        "sweeps": backend.prepare_calls(settings, swept, cold=True, evict=True),
+        name: backend.prepare_calls(settings, count, mixed=mixed)
+        for name, count, mixed in (
+            ("short", short, False),
+            ("long", long, False),
+            ("mixed short", short, True),
+            ("mixed long", long, True),
+        )
     }
-    timings = {name: timing.samples_s for name, timing in measure(items, plan).items()}
-    tap = np.maximum((timings["long"] - timings["short"]) / (long - short), 1e-9)
-    dispatch = np.maximum((timings["swept"] - timings["sweeps"]) / swept, tap)
+    try:
+        timings = {name: timing.samples_s for name, timing in measure(items, plan).items()}
+    finally:
+        for item in items.values():
+            item.close()
+    count = long - short
+    tap = np.maximum((timings["long"] - timings["short"]) / count, 1e-9)
+    dispatch = np.maximum((timings["mixed long"] - timings["mixed short"]) / count, tap)
     return CallCosts(np.maximum(timings["short"] - short * tap, 1e-8), dispatch, tap)
 
 
 def corrected(timing: Timing, copies: int, costs: CallCosts) -> np.ndarray:
-    """Seconds per operator and sample; at least a dispatch.
+    """Seconds per operator and sample; at least one dispatch.
 
-    An operator that does nothing (a view) can come out below a dispatch by noise; it did take one,
-    so that its time is bounded from below rather than lost.
+    Noise can put an operator that does nothing (a view) below the cost of a dispatch; since it did
+    take one, the dispatch is a lower bound.
     """
     call, dispatch, tap = costs.medians()
     seconds = (timing.samples_s - call - (copies - 1) * tap) / copies + (dispatch - tap)
@@ -89,12 +110,12 @@ def corrected(timing: Timing, copies: int, costs: CallCosts) -> np.ndarray:
 
 
 def cache_state(key: OpKey, cache: str) -> str:
-    """The cache state to record: an operator without weights counts as hot when rotated."""
+    """The cache state to record: "hot" for operators without weights, even when rotated."""
     return "hot" if cache == "rotated" and weight_bytes(key) < 4096 else cache
 
 
 def footprint_bytes(key: OpKey, copies: int) -> int:
-    """Approximate memory for measuring in bytes: weights twice (packed), activations, outputs."""
+    """Approximate bytes of a measurement: weights twice (packed), activations, outputs."""
     types: list[TensorType | None] = [*key.operand_types(), *key.outputs]
     activations = sum(t.nbytes or 0 for t in types if t is not None)
     return 2 * copies * weight_bytes(key) + 5 * activations

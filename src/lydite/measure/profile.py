@@ -1,4 +1,4 @@
-"""Profile a model: measure every distinct operator that the backend really runs."""
+"""Profile a model: measure every distinct operator that the backend runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from lydite.backends import NodeTime
 from lydite.backends.lowered import lowered
-from lydite.graph import Graph, OpKey, keys_of
+from lydite.graph import Graph, OpKey, all_keys, keys_of, spans_of
 from lydite.measure.isolation import footprint_bytes
 from lydite.measure.session import Failure, MeasuringSession, Progress, silent
 from lydite.results import OneLine
@@ -21,12 +21,12 @@ class Profile(OneLine):
     """Outcome of profiling a model.
 
     Attributes:
-        graph: the lowered graph.
-        distinct: number of distinct operators.
-        measured: newly measured, successfully.
-        reused: already in the database, under the same software and conditions.
-        failures: operators that could not be measured, now or before.
-        untyped: operators without a key, since their types are not known.
+        graph: Lowered graph.
+        distinct: Number of distinct operators.
+        measured: Number of operators newly measured.
+        reused: Number of operators already in the database, with the same software and conditions.
+        failures: Operators that could not be measured, now or before.
+        untyped: Operators without a key, because their types are unknown.
     """
 
     graph: Graph
@@ -37,7 +37,7 @@ class Profile(OneLine):
     untyped: tuple[str, ...]
 
     def headline(self) -> str:
-        """Numbers of operators."""
+        """Number of operators measured and reused."""
         counts = f"{self.measured} measured, {self.reused} reused, {len(self.failures)} failed"
         return f"{self.graph.name}: {self.distinct} distinct operators, {counts}"
 
@@ -45,19 +45,20 @@ class Profile(OneLine):
 def profile(
     graph: Graph, session: MeasuringSession, *, again: bool = False, progress: Progress = silent
 ) -> Profile:
-    """Measure the distinct operators of `graph` that the database does not hold yet.
+    """Measure the distinct operators of `graph` that are not yet in the database.
 
-    Each row is committed before the next operator is touched, so that a run that was killed goes
-    on where it stopped.
+    Each row is committed before the next operator, so that an interrupted run resumes where it
+    stopped.
 
     Args:
-        again: measure also what is known.
-        progress: told before each operator.
+        again: Whether to measure known operators again.
+        progress: Called before each operator.
     """
     low = lowered(session.backend, graph, session.settings)
     keys = keys_of(low)
-    distinct = list(dict.fromkeys(keys.values()))
-    known = {} if again else session.known(distinct)
+    distinct = all_keys(low)
+    spans = spans_of(low)
+    known = {} if again else session.known(distinct, spans)
     todo = [key for key in distinct if key not in known]
     failures = [Failure(k, row.status, row.error) for k, row in known.items() if row.status != "ok"]
     measured = 0
@@ -66,7 +67,7 @@ def profile(
         if footprint_bytes(key, 1) > session.memory_bytes:
             failures.append(Failure(key, "skipped", "does not fit in memory"))
             continue
-        rows, _ = session.measure([key])
+        rows, _ = session.measure([key], spans=spans)
         for row in rows:
             measured += row.status == "ok"
             if row.status != "ok":
@@ -78,14 +79,14 @@ def profile(
         measured,
         len(known),
         tuple(failures),
-        tuple(op.name for op in low.ops if op.name not in keys),
+        tuple(op.name for op in low.ops if op.name not in keys and not op.subgraphs),
     )
 
 
 def profile_in_graph(
     graph: Graph, session: MeasuringSession, *, runs: int = 10
 ) -> Sequence[Sequence[NodeTime]]:
-    """Keep the backend's own times of whole runs, by operator, with scope "in_graph".
+    """Store the backend's own operator times of whole runs, with scope "in_graph".
 
     A sample is the mean over the operators with the same key in one run.
     """

@@ -1,4 +1,4 @@
-"""A measuring session: one backend, device and set of conditions, its worker and its rows."""
+"""A measuring session: a backend, a device, a set of conditions, the worker and its rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lydite.errors import BackendError
 from lydite.graph import OpKey
 from lydite.measure.client import Worker, WorkerLost
 from lydite.measure.environment import platform_versions
-from lydite.measure.isolation import cache_state
+from lydite.measure.isolation import ROTATED_BYTES, cache_state, weight_bytes
 from lydite.measure.timing import TimingPlan
 from lydite.measure.worker import MODEL, PACE, Request
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
 from lydite.store import Conditions, Database, Measurement, Software
 
 _USUAL_QUANTILE = 25
-"""Percentile of the reference's times that counts as the undisturbed pace of the machine."""
+"""Percentile of the reference operator's times that counts as the machine's undisturbed pace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +33,17 @@ class Failure:
 
 
 class MeasuringSession:
-    """Measures operators in a worker process and commits each row as it comes.
+    """Measures operators in a worker process and commits each row immediately.
 
     Args:
-        backend: who runs.
-        database: where rows go.
-        device: name under which rows are kept.
-        settings: threads, device and seed.
-        plan: how much to measure per request.
-        cache: "hot", "rotated" or "cold".
-        run: id of the run in the database, for the rows.
-        timeout_s, memory_bytes: limits of the worker.
+        backend: Backend that runs the operators.
+        database: Database that receives the rows.
+        device: Device name in the rows.
+        settings: Threads, device and seed.
+        plan: Amount of measurement per request.
+        cache: Cache state of the weights: "hot", "rotated" or "cold".
+        run: Id of the run that the rows belong to.
+        timeout_s, memory_bytes: Limits of the worker.
     """
 
     def __init__(
@@ -75,11 +75,18 @@ class MeasuringSession:
 
     @property
     def memory_bytes(self) -> int:
-        """Largest resident memory of the worker in bytes."""
+        """Maximum resident memory of the worker in bytes."""
         return self._worker.memory_bytes
 
-    def known(self, keys: Sequence[OpKey]) -> dict[OpKey, Measurement]:
-        """The newest rows of this software under these conditions, failures included."""
+    def known(
+        self, keys: Sequence[OpKey], spans: Mapping[OpKey, int] | None = None
+    ) -> dict[OpKey, Measurement]:
+        """The newest rows with this software and these conditions, failures included.
+
+        Args:
+            keys: Operators.
+            spans: Bytes between two uses of their weights; rows of other spans are not known.
+        """
         rows = self.database.lookup(
             keys,
             device=self.device,
@@ -94,24 +101,26 @@ class MeasuringSession:
                     row.software == self.software
                     and row.environment.get("clock") in (self.plan.clock, None)
                     and row.conditions.cache == cache_state(key, self.cache)
+                    and _spans_agree(row, (spans or {}).get(key, 0))
                 ):
                     found.setdefault(key, row)
         return found
 
     def new_model(self) -> None:
-        """Forget the pace of the model that was measured before."""
+        """Forget the pace of the previous model."""
         self._paces.pop(MODEL, None)
 
     def measure(
-        self, keys: Sequence[OpKey], model: str = ""
+        self, keys: Sequence[OpKey], model: str = "", spans: Mapping[OpKey, int] | None = None
     ) -> tuple[list[Measurement], np.ndarray]:
-        """Measure operators together (and a whole model beside them); rows are committed.
+        """Measure operators interleaved with each other (and a whole model); rows are committed.
 
-        An operator that takes the worker down becomes a failed row, and the others are measured
-        again without it.
+        An operator that kills the worker becomes a failed row, and the others are measured again
+        without it.
 
         Returns:
-            The rows, failures among them, and the model's samples in seconds (empty without one).
+            The rows, failures among them, and the model's samples in seconds (empty without a
+                model).
 
         Raises:
             BackendError: the model itself cannot be run.
@@ -125,6 +134,7 @@ class MeasuringSession:
                 tuple(key.text for key in left),
                 self.cache,
                 model,
+                tuple((spans or {}).get(key, 0) for key in left),
                 self._costs,
             )
             try:
@@ -134,19 +144,23 @@ class MeasuringSession:
                 culprit = next((key for key in left if key.text == lost.at), None)
                 if lost.at == MODEL or (culprit is None and len(left) <= 1):
                     raise BackendError(f"the run ended with {lost.status}: {lost}") from lost
-                if culprit is None:  # while several were timed: measure them one by one
-                    parts = [self.measure([key], model) for key in left]
-                    return (
-                        rows + [row for part, _ in parts for row in part],
-                        np.concatenate([samples for _, samples in parts]),
-                    )
+                if culprit is None:  # several were being timed
+                    return self._one_by_one(left, model, spans, rows)
                 rows.append(self._failed(culprit, lost.status, str(lost)))
                 self.database.add(rows[-1:])
                 left.remove(culprit)
                 if not left and not model:
                     return rows, np.array([])
+            except BackendError as error:  # while it was timed, not while it was loaded
+                if model or not left:
+                    raise
+                if len(left) > 1:
+                    return self._one_by_one(left, model, spans, rows)
+                rows.append(self._failed(left[0], "error", str(error)))
+                self.database.add(rows[-1:])
+                return rows, np.array([])
         for result in results:
-            if result["key"] in (MODEL, PACE):  # before the rows, which are set against it
+            if result["key"] in (MODEL, PACE):  # before the rows, which are compared with it
                 self._paces.setdefault(result["key"], []).extend(result["samples_s"])
         fresh = [row for result in results if (row := self._row(result)) is not None]
         self.database.add(fresh)
@@ -154,8 +168,20 @@ class MeasuringSession:
         operators = [row for row in fresh if row.key not in (CALL_KEY, DISPATCH_KEY)]
         return rows + operators, np.array(samples)
 
+    def _one_by_one(
+        self,
+        keys: Sequence[OpKey],
+        model: str,
+        spans: Mapping[OpKey, int] | None,
+        rows: list[Measurement],
+    ) -> tuple[list[Measurement], np.ndarray]:
+        """Rows so far and those of every operator by itself, so that the culprit shows."""
+        parts = [self.measure([key], model, spans) for key in keys]
+        samples = [values for _, values in parts]
+        return rows + [row for part, _ in parts for row in part], np.concatenate(samples)
+
     def costs(self) -> tuple[float, ...]:
-        """Seconds of call, dispatch and tap; measured (and kept) at the first request."""
+        """Seconds of call, dispatch and tap; measured at the first request and cached."""
         if self._costs is None:
             self.measure([])
         assert self._costs is not None
@@ -199,6 +225,19 @@ class MeasuringSession:
             environment={"clock": self.plan.clock},
             run=self.run,
         )
+
+
+_SAME_SPAN = 1.5
+"""Spans within this factor of each other count as one."""
+
+
+def _spans_agree(row: Measurement, wanted_bytes: int) -> bool:
+    """Whether a row was measured with its weights about as far apart as wanted."""
+    measured = row.environment.get("span_bytes", ROTATED_BYTES)
+    nearest = max(wanted_bytes, weight_bytes(row.key))
+    if not wanted_bytes or row.conditions.cache != "rotated" or row.status != "ok":
+        return True
+    return measured <= nearest * _SAME_SPAN and nearest <= measured * _SAME_SPAN
 
 
 Progress: TypeAlias = Callable[[int, int, str], None]

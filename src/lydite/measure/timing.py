@@ -1,12 +1,12 @@
-"""The timing protocol: one for operators, models and everything that is compared.
+"""The timing protocol, common to operators, models and all comparisons.
 
-1. *Warm up* until the last calls agree, or a share of the budget is spent.
-2. *Calibrate* the loop: a sample spans enough calls that the timer's own cost and resolution stay
+1. *Warm up* until the last calls agree, or a share of the budget is spent. 2. *Calibrate* the loop:
+a sample spans enough calls that the timer's own cost and resolution stay
    under 0.1 % of it.
 3. *Interleave*: what is compared is sampled round by round, in an order drawn anew each round, so
    that a change of the machine's speed meets all alike.
-4. *Keep* every raw sample, with the state of the machine before and after.
-5. *Warn* when the samples do not agree, and say what to do.
+4. *Keep* every raw sample, with the state of the machine before and after. 5. *Warn* when the
+samples do not agree, and say what to do.
 
 `synchronize` is called inside the timed region, once a sample.
 """
@@ -34,7 +34,7 @@ _CLOCKS: dict[str, Callable[[], int]] = {
 
 
 _SETTLING_S = 0.25
-"""Seconds above which a call refills the caches in a small part of its own time."""
+"""Calls longer than this refill the caches in a small part of their own time."""
 
 
 class Runnable(Protocol):
@@ -45,22 +45,25 @@ class Runnable(Protocol):
         ...
 
     def synchronize(self) -> None:
-        """Wait until the call has finished on the device."""
+        """Wait until the device has finished the call."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TimingPlan:
-    """How many samples to take, and how long to spend.
+    """Number of samples to take, and time to spend.
 
     Attributes:
-        rounds: samples per item, at least.
-        budget_s: wall seconds for all items together, warm-up included; rounds stop early beyond.
-        sample_s: shortest span of one sample.
-        clock: "wall" (latency) or "process" (CPU time of all threads, for figures on noisy hosts).
-        seed: of the order within a round.
-        min_rounds: rounds that are made even when the budget is spent.
-        flush: called before each sample, untimed; samples are then single calls on cold caches.
+        rounds: Maximum number of samples per item.
+        budget_s: Wall seconds for all items together, warm-up included, after which no round
+            starts.
+        sample_s: Minimum duration of one sample in seconds.
+        clock: Clock: "wall" (latency) or "process" (CPU time of all threads, for figures on noisy
+            hosts).
+        seed: Random seed of the order within a round.
+        min_rounds: Number of rounds to make even if the budget is spent.
+        flush: Function called before each sample, untimed; samples are then single calls on cold
+            caches.
     """
 
     rounds: int = 15
@@ -77,11 +80,11 @@ class Timing(OneLine):
     """Samples of one item.
 
     Attributes:
-        samples_s: seconds per call, one per round.
-        calls: calls per sample.
-        warmup_calls: calls before the first sample.
-        environment: machine state before, and what changed until after.
-        warnings: what makes the figures doubtful, with advice.
+        samples_s: Seconds per call, one per round.
+        calls: Number of calls per sample.
+        warmup_calls: Number of calls before the first sample.
+        environment: State of the machine before, and changes until after.
+        warnings: Reasons to doubt the figures, with advice.
     """
 
     samples_s: np.ndarray
@@ -102,7 +105,7 @@ class Timing(OneLine):
 
 @cache
 def clock_cost_s(clock: Clock) -> float:
-    """Seconds that reading the clock costs, or its resolution if that is coarser."""
+    """Seconds that reading the clock costs, or its resolution if that is larger."""
     read = _CLOCKS[clock]
     start = read()
     for _ in range(1000):
@@ -117,7 +120,7 @@ def _info_name(clock: Clock) -> Literal["perf_counter", "process_time"]:
 def sample(item: Runnable, calls: int, clock: Clock = "wall") -> float:
     """Seconds per call over one sample of `calls` calls.
 
-    A device that has a timer of its own (`device_seconds`) is asked instead of the host's clock.
+    If the device has its own timer (`device_seconds`), it is used instead of the host's clock.
     """
     device = getattr(item, "device_seconds", None)
     if device is not None:
@@ -131,9 +134,9 @@ def sample(item: Runnable, calls: int, clock: Clock = "wall") -> float:
 
 
 def warm_up(item: Runnable, budget_s: float) -> tuple[int, float]:
-    """Call until the last three agree within 3 %, at least twice; calls, and seconds of the last.
+    """Call at least twice, until the last three agree within 3 %; number of calls, last seconds.
 
-    The budget is wall time; a first call that takes longer than it ends the warm-up.
+    The budget is wall time; a longer first call ends the warm-up.
     """
     deadline = time.perf_counter() + budget_s
     recent: list[float] = []
@@ -151,7 +154,7 @@ def measure(items: Mapping[str, Runnable], plan: TimingPlan) -> dict[str, Timing
     """Time the items, interleaved; see the module's docstring for the protocol.
 
     Returns:
-        A `Timing` for each item, all with the same number of samples, round for round.
+        A `Timing` per item, all with the same number of samples, round by round.
     """
     before, began = machine_state(), time.perf_counter()
     warm: dict[str, int] = {}
@@ -172,7 +175,7 @@ def measure(items: Mapping[str, Runnable], plan: TimingPlan) -> dict[str, Timing
             if plan.flush:
                 plan.flush()
             elif len(order) > 1 and latencies[name] < _SETTLING_S:
-                items[name].run()  # what ran before has taken the caches
+                items[name].run()  # earlier calls have taken the caches
             samples[name].append(sample(items[name], calls[name], plan.clock))
     after = machine_state()
     environment = {
@@ -213,7 +216,7 @@ def warnings_for(samples_s: np.ndarray, environment: Mapping[str, Any]) -> tuple
         outliers = int(np.sum(0.6745 * np.abs(samples_s - median) / deviation > 3.5))
         if outliers > max(1, len(samples_s) // 5):
             found.append(
-                f"{outliers} of {len(samples_s)} samples are outliers; something else runs here"
+                f"{outliers} of {len(samples_s)} samples are outliers; another program is running"
             )
     wall = float(environment.get("wall_s", 0.0))
     if wall > 0 and float(environment.get("steal_s", 0.0)) > 0.05 * wall:

@@ -1,4 +1,4 @@
-"""A whole model: measured as users run it, and beside the sum of its operators."""
+"""A whole model, measured as users run it and compared with the sum of its operators."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import psutil
 
 from lydite.backends import Backend, Settings
 from lydite.backends.lowered import lowered
-from lydite.estimate import Point, Prediction, Rows, predict
+from lydite.errors import InputError
+from lydite.estimate import Point, Prediction, Rows, by_digest, predict
 from lydite.estimate.assemble import usual_chain
-from lydite.graph import Graph, OpKey, keys_of, model_key, write_onnx
+from lydite.graph import Graph, OpKey, keys_of, model_key, spans_of, write_onnx
 from lydite.hardware import Device
 from lydite.measure.isolation import copies_for, footprint_bytes
 from lydite.measure.session import MeasuringSession, Progress, silent
@@ -27,7 +28,7 @@ from lydite.store import Conditions, Measurement
 from lydite.units import format_seconds
 
 _TOGETHER = 40
-"""Operators that are measured beside one model in one process."""
+"""Maximum number of operators measured together with a model in one process."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,10 +36,10 @@ class Bench(OneLine):
     """Latency of whole calls.
 
     Attributes:
-        timing: raw samples and warnings.
-        load_s: seconds from the graph to a session that can run.
-        memory_bytes: growth of resident memory by loading and running.
-        batch: first size of the first input.
+        timing: Raw samples and warnings.
+        load_s: Seconds to load the graph into a session that can run.
+        memory_bytes: Growth of resident memory from loading and running.
+        batch: First dimension of the first input.
     """
 
     model: str
@@ -48,16 +49,16 @@ class Bench(OneLine):
     batch: int
 
     def percentile(self, share: float) -> float:
-        """Seconds below which `share` percent of the samples lie."""
+        """The given percentile of the samples, in seconds."""
         return float(np.percentile(self.timing.samples_s, share))
 
     def headline(self) -> str:
-        """The median."""
+        """Median latency."""
         return f"{self.model}: {format_seconds(self.timing.median_s)}, measured"
 
 
 def bench(graph: Graph, backend: Backend, settings: Settings, plan: TimingPlan) -> Bench:
-    """Measure whole calls of a model in this process, one sample per call or a few."""
+    """Measure calls of a whole model in this process, with one or a few calls per sample."""
     process = psutil.Process()
     before, start = process.memory_info().rss, time.perf_counter()
     prepared = backend.prepare(graph, settings)
@@ -71,7 +72,7 @@ def bench(graph: Graph, backend: Backend, settings: Settings, plan: TimingPlan) 
 
 
 def batch_of(graph: Graph) -> int:
-    """First size of the first input; 1 where there is none."""
+    """First dimension of the first input; 1 if there is none."""
     shape = graph.type_of(graph.inputs[0]).shape if graph.inputs else None
     return shape[0] if shape and isinstance(shape[0], int) else 1
 
@@ -96,10 +97,10 @@ class Validation(OneLine):
     """A model predicted from its operators and measured as a whole, interleaved.
 
     Attributes:
-        prediction: from the rows that were just measured.
-        paired_s: the prediction with the machine's drift taken out: each operator's samples are
-            set against the model's samples of the same round.
-        samples_s: the model's own times, all rounds.
+        prediction: Prediction from the rows that were just measured.
+        paired_s: Prediction without the machine's drift: each operator's samples are compared with
+            the model's samples of the same round.
+        samples_s: The model's own times in all rounds.
     """
 
     prediction: Prediction
@@ -109,7 +110,7 @@ class Validation(OneLine):
 
     @property
     def measured_s(self) -> float:
-        """Median of the whole model."""
+        """Median time of the whole model."""
         return float(np.median(self.samples_s))
 
     @property
@@ -134,9 +135,14 @@ class Validation(OneLine):
 def validate(
     graph: Graph, session: MeasuringSession, device: Device, *, progress: Progress = silent
 ) -> Validation:
-    """Measure a model's operators with the model itself between them, then predict it."""
+    """Measure a model's operators alternately with the model itself, then predict it from them."""
     low = lowered(session.backend, graph, session.settings)
     counts = Counter(keys_of(low).values())
+    if not counts:
+        raise InputError(
+            "has no operators left to measure: it folds away", where=graph.name, hint="lydite bench"
+        )
+    spans = spans_of(low)
     groups = _groups(list(counts))
     samples: list[np.ndarray] = []
     ratios: dict[OpKey, float] = {}
@@ -147,7 +153,7 @@ def validate(
         path = write_onnx(graph, Path(folder) / "model.onnx", weights=graph_has_data(graph))
         for group in groups:
             progress(done, len(counts), group[0].qualified_type)
-            rows, whole = session.measure(group, str(path))
+            rows, whole = session.measure(group, str(path), spans)
             samples.append(whole)
             for row in rows:
                 if row.status == "ok":
@@ -157,7 +163,8 @@ def validate(
     progress(done, len(counts), "")
     every = np.concatenate(samples)
     session.database.add([model_row(graph, every, session, {})])
-    rows = Rows(session.backend.name, session.settings.threads, session.plan.clock)
+    backend, threads = session.backend.name, session.settings.threads
+    rows = Rows(backend, threads, session.plan.clock, spans=by_digest(spans))
     estimator, call = usual_chain([session.database], device, rows)
     prediction = predict(low, device, estimator, call)
     median = float(np.median(every))

@@ -1,7 +1,7 @@
-"""The measuring process: a crash, a hang or a memory blow-up is confined to it.
+"""The measuring process, which confines crashes, hangs and memory growth.
 
-It reads one JSON request a line from standard input and answers with JSON lines: `{"at": name}`
-before each thing it touches, then `{"results": [...]}`. Run by `lydite.measure.client`.
+It reads one JSON request per line from standard input and answers with JSON lines: `{"at": name}`
+before each item, then `{"results": [...]}`. `lydite.measure.client` starts it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from lydite.backends import Backend, Prepared, Settings, find_backend
 from lydite.errors import LyditeError
 from lydite.graph import OpKey, read_onnx
-from lydite.measure.isolation import CallCosts, call_costs, copies_for, corrected
+from lydite.measure.isolation import CallCosts, call_costs, copies_for, corrected, weight_bytes
 from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
 
@@ -28,17 +28,18 @@ PACE = "pace"
 
 @dataclass(frozen=True)
 class Request:
-    """A request to measure items together, interleaved.
+    """A request to measure items, interleaved with each other.
 
     Attributes:
-        backend: its name.
-        settings: how to run.
-        plan: how much to measure.
-        keys: operators, as canonical texts.
-        cache: "hot", "rotated" or "cold".
-        model: path of a model that is run whole beside the operators; "" for none. Without one, a
-            small matrix product runs beside them, so that the machine's pace is known.
-        costs: seconds of call, dispatch and tap; measured in the worker when None.
+        backend: Name of the backend.
+        settings: Settings of the backend.
+        plan: Amount of measurement.
+        keys: Canonical texts of the operators.
+        cache: Cache state of the weights: "hot", "rotated" or "cold".
+        model: Path of a model to run whole beside the operators; "" for none. Without a model, a
+            small matrix product runs beside them to track the machine's pace.
+        spans: Bytes between two uses of each operator's weights; empty for the usual ones.
+        costs: Seconds of call, dispatch and tap; None to measure them in the worker.
     """
 
     backend: str
@@ -47,10 +48,11 @@ class Request:
     keys: tuple[str, ...] = ()
     cache: str = "rotated"
     model: str = ""
+    spans: tuple[int, ...] = ()
     costs: tuple[float, ...] | None = None
 
     def to_json(self) -> str:
-        """One line."""
+        """The request as one line of JSON."""
         record = asdict(self)
         return json.dumps(record)
 
@@ -64,6 +66,7 @@ class Request:
             settings=Settings(**record["settings"]),
             plan=TimingPlan(**record["plan"]),
             keys=tuple(record["keys"]),
+            spans=tuple(record["spans"]),
             costs=tuple(costs) if costs else None,
         )
 
@@ -84,10 +87,11 @@ def serve(request: Request, backend: Backend, tell: Tell) -> list[dict[str, Any]
             items[MODEL] = backend.prepare(read_onnx(request.model), request.settings)
         else:
             items[PACE] = backend.prepare_op(backend.pace_key, request.settings, 1)
-        for text in request.keys:
+        for index, text in enumerate(request.keys):
             tell({"at": text})
             key = OpKey.parse(text)
-            copies[text] = 1 if request.cache == "cold" else copies_for(key, request.cache)
+            span = request.spans[index] if request.spans else 0
+            copies[text] = 1 if request.cache == "cold" else copies_for(key, request.cache, span)
             try:
                 prepared = backend.prepare_op(key, request.settings, copies[text])
                 prepared.run()
@@ -140,6 +144,7 @@ def _result(
         samples = corrected(timing, copies, costs)
         environment |= beside
         environment["copies"] = copies
+        environment["span_bytes"] = copies * weight_bytes(OpKey.parse(name))
         environment |= dict(zip(("call_s", "dispatch_s", "tap_s"), costs.medians(), strict=True))
     return {"key": name, "status": "ok", "samples_s": samples.tolist(), "environment": environment}
 
@@ -156,7 +161,7 @@ def _flusher(size_bytes: int = 64 << 20) -> Callable[[], None]:
 def main() -> None:
     """Serve requests until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
 
     def tell(record: dict[str, Any]) -> None:
         answers.write(json.dumps(record) + "\n")

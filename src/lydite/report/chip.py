@@ -1,4 +1,4 @@
-"""A network on a chip as one self-contained page."""
+"""The simulation of a network on a chip as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def write_chip_page(result: ChipRun, path: Path) -> Path:
     """Write a self-contained page that loads nothing from the network.
 
     Args:
-        result: of `run_chip`.
-        path: of the page.
+        result: Result of `run_chip`.
+        path: File to write.
 
     Raises:
         MissingExtra: plotly is not installed.
@@ -43,9 +43,12 @@ def write_chip_page(result: ChipRun, path: Path) -> Path:
         _slowest(result, stalls, cycles),
         Section(
             "Roofline",
-            "Layers that multiply: how much they do with each byte between memory and scratchpads, "
-            "and how fast they did it, waiting included. The roof is all arrays at work, and "
-            f"{format_si(reached(result.chip), 'B/s')} that transfers get of DRAM and bus.",
+            "Layers that multiply: their arithmetic intensity, in multiply-accumulates per byte "
+            "moved "
+            "between memory and scratchpads, and their rate, waiting included. The roof is the "
+            "peak "
+            f"rate of all arrays and {format_si(reached(result.chip), 'B/s')}, the bandwidth that "
+            "transfers reach through DRAM and bus.",
             figure=roofline_figure(result, cycles),
         ),
         *_timeline(result),
@@ -58,8 +61,8 @@ def write_chip_page(result: ChipRun, path: Path) -> Path:
     return write_page(
         path,
         f"{result.model} on {result.chip.name}",
-        "A chip, simulated: cycles come from models of its dataflow, its transfers and its "
-        "processor, energy and area from tables; nothing of it was measured.",
+        "A chip, simulated: cycles come from models of its dataflow, transfers and "
+        "processor, energy and area from tables; nothing was measured.",
         sections,
     )
 
@@ -69,7 +72,7 @@ def _figures(result: ChipRun, used: Used) -> Section:
     moved = sum(cost.load_bytes + cost.store_bytes for cost in plan.costs)
     rate = moved / result.seconds if result.seconds else 0.0
     host = sum(cost.host_s for cost in plan.host)
-    alone = "" if result.soc else "the accelerator alone: processor and memory were left out"
+    alone = "" if result.soc else "accelerator alone, without processor and memory"
     power = used.joules / result.seconds if result.seconds else 0.0
     rows = [
         ["latency", format_seconds(result.seconds), alone],
@@ -78,12 +81,12 @@ def _figures(result: ChipRun, used: Used) -> Section:
         [
             "utilisation",
             format_percent(result.utilisation),
-            f"of {chip.array.macs * chip.accelerators:,} a cycle",
+            f"of {chip.array.macs * chip.accelerators:,} per cycle",
         ],
         [
             "moved",
             format_bytes(moved),
-            f"{format_percent(rate / reached(chip))} of what DRAM and bus pass in that time",
+            f"{format_percent(rate / reached(chip))} of what DRAM and bus can transfer",
         ],
         ["invocations", f"{len(plan.jobs):,}", f"accelerators: {chip.accelerators}"],
         ["on the processor", format_seconds(host), f"{len(plan.host)} operators"],
@@ -100,8 +103,8 @@ def _parts(result: ChipRun) -> Section:
     rows = [[name, f"{cycles:,.0f}", format_percent(cycles / whole)] for name, cycles in parts]
     return Section(
         "Where the time goes",
-        "Cycles of all layers by what they do or wait for. Computation counts first, then what no "
-        "computation hides: data in flight, flushes, the processor; the rest is waiting.",
+        "Cycles of all layers, by activity or stall. Cycles with computation count as computation; "
+        "the others count as data in flight, flushes or processor time; the rest is waiting.",
         ["part", "cycles", "share"],
         rows,
     )
@@ -110,10 +113,10 @@ def _parts(result: ChipRun) -> Section:
 def _slowest(
     result: ChipRun, stalls: Sequence[dict[str, float]], cycles: Sequence[float]
 ) -> Section:
-    """Bars of the longest layers, in the network's order."""
+    """Bars of the longest layers, in the order of the network."""
     longest = sorted(range(len(cycles)), key=lambda at: -cycles[at])[:MOST_LAYERS]
     shown = sorted(at for at in longest if cycles[at])
-    left = sum(1 for own in cycles if own) - len(shown)
+    left = sum(1 for total in cycles if total) - len(shown)
     text = f"The {len(shown)} longest layers; {left} more are not drawn." if left else ""
     names = [result.plan.costs[at].name for at in shown]
     figure = layers_figure(names, [stalls[at] for at in shown])
@@ -124,11 +127,12 @@ def _timeline(result: ChipRun) -> list[Section]:
     if result.soc is None:
         return []
     bars = chip_bars(result)
-    text = "A row a core of the processor, an accelerator or what moves its data."
+    text = "One row per processor core, accelerator and DMA engine."
     if bars.window_s:
         text += (
-            f" There are too many tasks to draw: those of one kind that begin within "
-            f"{format_seconds(bars.window_s)} on one row are one bar, as long as they together."
+            f" There are too many tasks to draw: tasks of one category that begin within "
+            f"{format_seconds(bars.window_s)} of each other on one row are merged into one bar of "
+            "their total length."
         )
     if bars.hidden:
         text += f" {bars.hidden} more rows are not drawn."
@@ -143,15 +147,15 @@ def _layers(result: ChipRun, used: Used, cycles: Sequence[float]) -> Section:
             cost.op_type,
             cost.on,
             f"{cost.invocations:,}",
-            f"{own:,.0f}",
-            format_percent(cost.macs / (own * per_cycle)) if own and cost.macs else "",
+            f"{total:,.0f}",
+            format_percent(cost.macs / (total * per_cycle)) if total and cost.macs else "",
             format_bytes(cost.load_bytes + cost.store_bytes),
             format_si(joules, "J"),
         ]
-        for cost, own, joules in zip(result.plan.costs, cycles, used.by_layer_j, strict=True)
+        for cost, total, joules in zip(result.plan.costs, cycles, used.by_layer_j, strict=True)
     ]
     columns = ["layer", "type", "on", "invocations", "cycles", "utilisation", "moved", "energy"]
-    return Section("Layers", "Energy is without leakage.", columns, rows)
+    return Section("Layers", "Energy excludes leakage.", columns, rows)
 
 
 def _host(result: ChipRun) -> Section:
@@ -219,7 +223,7 @@ def _chip(chip: Chip) -> Section:
         [
             "DMA",
             f"{dma.channels} channels, {dma.requests} requests of "
-            f"{format_bytes(dma.chunk_bytes)}, setup of {dma.setup_cycles} cycles a page of "
+            f"{format_bytes(dma.chunk_bytes)}, setup of {dma.setup_cycles} cycles per page of "
             f"{format_bytes(dma.page_bytes)}",
             chip.source("dma"),
         ],
@@ -255,9 +259,9 @@ def _assumed(result: ChipRun) -> Section:
     chip, cpu = result.chip, result.chip.cpu
     rows = [
         ["cycles of an invocation", dataflow_of(chip).describe(chip).cycles_from],
-        ["launch", f"{cpu.launch_cycles:,} cycles of the processor each"],
-        ["operator", f"{cpu.operator_cycles:,} cycles of the processor before each layer"],
-        ["layers", "one after the other; transfers share bus and DRAM fairly"],
+        ["launch", f"{cpu.launch_cycles:,} processor cycles each"],
+        ["operator", f"{cpu.operator_cycles:,} processor cycles before each layer"],
+        ["layers", "sequential; transfers share bus and DRAM fairly"],
         ["DRAM's energy", f"{chip.dram.pj_per_bit[1]:g} pJ/bit: {chip.dram.energy_source}"],
         *(
             [name or "chip", text]
@@ -265,4 +269,4 @@ def _assumed(result: ChipRun) -> Section:
             if _ASSUMED in text or name.startswith("note ")
         ),
     ]
-    return Section("What is assumed", "", ["of", "what"], rows)
+    return Section("Assumptions", "", ["subject", "assumption"], rows)

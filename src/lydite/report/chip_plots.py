@@ -1,4 +1,4 @@
-"""Plots of a network on a chip: stalls of layers, roofline, timeline."""
+"""Plots of a network on a chip: stalls per layer, roofline, timeline."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ MOST_ROWS = 24
 
 
 def layers_figure(names: Sequence[str], stalls: Sequence[Mapping[str, float]]) -> Figure:
-    """Stacked bars: cycles of each layer by what it does or waits for."""
+    """Stacked bars: cycles of each layer, by activity or stall."""
     figure = graph_objects().Figure()
     rows = list(range(len(names)))
-    known = [part for part in COLOURS if any(part in one for one in stalls)]
-    others = {part for one in stalls for part in one} - COLOURS.keys()
+    known = [part for part in COLOURS if any(part in layer for layer in stalls)]
+    others = {part for layer in stalls for part in layer} - COLOURS.keys()
     for part in [*known, *sorted(others)]:
         figure.add_bar(
             name=part,
             orientation="h",
             y=rows,
-            x=[one.get(part, 0.0) for one in stalls],
+            x=[layer.get(part, 0.0) for layer in stalls],
             marker={"color": COLOURS.get(part, _OTHER), "line": {"width": 0}},
             hovertext=names,
             hovertemplate=f"%{{hovertext}}<br>{part}, %{{x:,.0f}} cycles<extra></extra>",
         )
-    figure.update_xaxes(title="cycles of the accelerator's clock")
+    figure.update_xaxes(title="accelerator cycles")
     figure.update_yaxes(
         range=[len(names) - 0.5, -0.5], tickvals=rows, ticktext=names, automargin=True
     )
@@ -70,7 +70,7 @@ def layers_figure(names: Sequence[str], stalls: Sequence[Mapping[str, float]]) -
 
 
 def reached(chip: Chip) -> float:
-    """Bandwidth of DRAM and bus in bytes/s that all transfers share."""
+    """Bandwidth in bytes/s that all transfers share: the smaller of DRAM's and the bus's."""
     return min(chip.dram.stream_bytes_per_s(chip.interface.line_bytes), chip.bus_bytes_per_s)
 
 
@@ -78,8 +78,8 @@ def roofline_figure(result: ChipRun, cycles: Sequence[float]) -> Figure:
     """Roofline of the chip with every layer that multiplies.
 
     Args:
-        result: of the network.
-        cycles: of each layer, waiting included.
+        result: Simulation of the network.
+        cycles: Cycles of each layer, waiting included.
     """
     chip = result.chip
     peak, bandwidth = chip.array.macs * chip.clock_hz * chip.accelerators, reached(chip)
@@ -87,10 +87,10 @@ def roofline_figure(result: ChipRun, cycles: Sequence[float]) -> Figure:
         (
             cost.name,
             cost.macs / (cost.load_bytes + cost.store_bytes),
-            cost.macs * chip.clock_hz / own,
+            cost.macs * chip.clock_hz / total,
         )
-        for cost, own in zip(result.plan.costs, cycles, strict=True)
-        if cost.macs and cost.load_bytes + cost.store_bytes and own
+        for cost, total in zip(result.plan.costs, cycles, strict=True)
+        if cost.macs and cost.load_bytes + cost.store_bytes and total
     ]
     low = min([peak / bandwidth / 10, *(dot[1] for dot in dots)]) / 2
     high = max([peak / bandwidth * 10, *(dot[1] for dot in dots)]) * 2
@@ -122,14 +122,14 @@ def roofline_figure(result: ChipRun, cycles: Sequence[float]) -> Figure:
 
 
 def chip_bars(result: ChipRun) -> Bars:
-    """Bars of the timeline, one row per busy server, limited to what can be read.
+    """Bars of the timeline, one row per busy server, at most MOST_ROWS rows.
 
     Raises:
-        ValueError: nothing was played.
+        ValueError: the run has no timeline.
     """
     soc = result.soc
     if soc is None:
-        raise ValueError("nothing was played")
+        raise ValueError("the run has no timeline")
     timeline, resource = soc.timeline, soc.timeline.tasks.resource
     busy = np.unique(resource[(timeline.span_ps > 0) & (resource >= 0)])
     shown = busy[:: max(1, -(-len(busy) // MOST_ROWS))]

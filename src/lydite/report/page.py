@@ -13,7 +13,7 @@ from lydite.files import write_atomic
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading with text, a table (columns, rows) or a figure under it, in that order."""
+    """A heading followed by text, a table (columns, rows) and a figure; each may be empty."""
 
     title: str
     text: str = ""
@@ -38,7 +38,7 @@ def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section
 
 
 def _plots(sections: Sequence[Section]) -> list[str]:
-    """The figure of each section as HTML; empty where it has none."""
+    """The figure of each section as HTML, or "" where it has none."""
     plots: list[str] = []
     for section in sections:
         plots.append(

@@ -1,4 +1,4 @@
-"""Plots of a report, as plotly figures."""
+"""Plots of reports, as plotly figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Figure = Any
 
 
 def graph_objects() -> Any:
-    """Plotly's figures.
+    """Plotly's module of figures.
 
     Raises:
         MissingExtra: plotly is not installed.
@@ -46,9 +46,9 @@ def roofline(
     """Roofline of the device with every operator.
 
     Args:
-        device: whose roof.
-        threads: cores at work.
-        dots: (model, label, FLOP per byte, FLOP/s, seconds), one per operator with work.
+        device: Device whose peak and bandwidth make the roof.
+        threads: Number of cores in use.
+        dots: One tuple per operator with work: (model, label, FLOP per byte, FLOP/s, seconds).
     """
     go = graph_objects()
     share = min(1.0, threads / device.units) if device.kind == "cpu" else 1.0
@@ -66,16 +66,16 @@ def roofline(
         hoverinfo="skip",
     )
     for number, model in enumerate(dict.fromkeys(d[0] for d in dots)):
-        own = [d for d in dots if d[0] == model and d[2] > 0]
+        points = [d for d in dots if d[0] == model and d[2] > 0]
         figure.add_scatter(
-            x=[d[2] for d in own],
-            y=[d[3] for d in own],
+            x=[d[2] for d in points],
+            y=[d[3] for d in points],
             mode="markers",
             name=model,
             marker={"color": _COLOURS[number % len(_COLOURS)], "size": 8, "opacity": 0.75},
             text=[
                 f"{d[1]}<br>{format_seconds(d[4])}, {format_si(d[3], 'FLOP/s')}, {d[2]:.2f} FLOP/B"
-                for d in own
+                for d in points
             ],
             hoverinfo="text",
         )
@@ -88,17 +88,17 @@ def time_by_type(times: Mapping[str, Mapping[str, float]]) -> Figure:
     """Stacked bars: seconds by operator type, one bar per model (model -> type -> seconds)."""
     go = graph_objects()
     totals: dict[str, float] = {}
-    for kinds in times.values():
-        for kind, seconds in kinds.items():
-            totals[kind] = totals.get(kind, 0.0) + seconds
+    for per_type in times.values():
+        for op_type, seconds in per_type.items():
+            totals[op_type] = totals.get(op_type, 0.0) + seconds
     figure = go.Figure()
-    ordered = sorted(totals, key=lambda kind: -totals[kind])
-    for number, kind in enumerate(ordered[:9]):
+    ordered = sorted(totals, key=lambda op_type: -totals[op_type])
+    for number, op_type in enumerate(ordered[:9]):
         figure.add_bar(
-            name=kind,
+            name=op_type,
             y=list(times),
             orientation="h",
-            x=[1e3 * times[m].get(kind, 0.0) for m in times],
+            x=[1e3 * times[m].get(op_type, 0.0) for m in times],
             marker_color=_COLOURS[number],
         )
     if ordered[9:]:
@@ -107,7 +107,7 @@ def time_by_type(times: Mapping[str, Mapping[str, float]]) -> Figure:
             y=list(times),
             orientation="h",
             marker_color="#aaa",
-            x=[1e3 * sum(times[m].get(kind, 0.0) for kind in ordered[9:]) for m in times],
+            x=[1e3 * sum(times[m].get(op_type, 0.0) for op_type in ordered[9:]) for m in times],
         )
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title="milliseconds")
@@ -139,7 +139,7 @@ def predicted_against_measured(points: Sequence[Point]) -> Figure:
         text=[p.name for p in points],
         textposition="bottom right",
         marker={"size": 11, "color": _COLOURS[0]},
-        name="models, 90 % interval",
+        name="models with 90 % interval",
         hovertext=[f"{p.name}: {100 * p.error:+.1f} %" for p in points],
         hoverinfo="text",
     )

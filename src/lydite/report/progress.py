@@ -12,7 +12,7 @@ Progress = Callable[[int, int, str], None]
 
 @contextmanager
 def progress_bar(label: str, quiet: bool = False) -> Iterator[Progress]:
-    """A bar with the time left, on standard error; nothing when quiet."""
+    """Show a bar with the remaining time on standard error; nothing if `quiet`."""
     if quiet:
         yield _silent
         return
@@ -41,7 +41,7 @@ def progress_bar(label: str, quiet: bool = False) -> Iterator[Progress]:
 
 
 def _lines(label: str) -> Progress:
-    """Without a terminal: a line at each quarter, with the time left."""
+    """Without a terminal: print a line with the remaining time at each quarter."""
     start, said = time.monotonic(), [0]
 
     def report(done: int, total: int, now: str, /) -> None:

@@ -1,4 +1,4 @@
-"""A simulated step as one self-contained page."""
+"""A simulated step as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def write_step_page(result: StepResult, path: Path) -> Path:
     """Write a self-contained page that loads nothing from the network.
 
     Args:
-        result: of `simulate_step`.
-        path: of the page.
+        result: Result of `simulate_step`.
+        path: File to write.
 
     Raises:
         MissingExtra: plotly is not installed.
@@ -67,8 +67,8 @@ def write_step_page(result: StepResult, path: Path) -> Path:
     return write_page(
         path,
         f"{result.model} on {result.cluster.name}",
-        "A step, modelled: simulated from estimates of its operators, from links' figures and from "
-        "the assumptions named below; nothing of it was measured as a whole.",
+        "A step, modelled: simulated from estimates of its operators, link figures and the "
+        "assumptions listed below; the step as a whole was not measured.",
         sections,
     )
 
@@ -81,36 +81,41 @@ def _figures(result: StepResult) -> Section:
             "step",
             format_seconds(result.seconds),
             f"{format_seconds(result.low)} to "
-            f"{format_seconds(result.high)}, by the bounds of the operators' estimates",
+            f"{format_seconds(result.high)}, from the bounds of the operators' estimates",
         ],
-        ["samples", f"{result.samples / result.seconds:.4g} per s", f"{result.samples} a step"],
-        ["MFU", format_percent(result.mfu), "of the model's FLOPs, recomputation not counted"],
+        ["samples", f"{result.samples / result.seconds:.4g} per s", f"{result.samples} per step"],
+        ["MFU", format_percent(result.mfu), "of the model's FLOPs, without recomputation"],
         [
             "memory",
             format_bytes(result.peak_memory_bytes),
-            f"of the fullest rank: {format_percent(used)} of a device; {fitting(result) or 'fits'}",
+            f"on the fullest rank: {format_percent(used)} of a device; {fitting(result) or 'fits'}",
         ],
-        ["energy", *_known(energy and energy / 3.6e6, "kWh", "a step, at rated power")],
-        ["cost", *_known(cost, "USD", "a step, at the price of a device hour")],
-        ["CO2", *_known(co2, "kg", "a step, of that energy")],
+        ["energy", *_known(energy and energy / 3.6e6, "kWh", "per step, at rated power")],
+        ["cost", *_known(cost, "USD", "per step, at the price per device hour")],
+        ["CO2", *_known(co2, "kg", "per step, from that energy")],
     ]
     return Section("Figures (modelled)", columns=["figure", "value", ""], rows=rows)
 
 
 def _known(value: float | None, unit: str, source: str) -> tuple[str, str]:
-    """A value with its source."""
+    """The value with its unit and source, or "unknown"."""
     if value is None:
-        return "unknown", "the cluster's file does not say"
+        return "unknown", "not in the cluster file"
     return f"{value:.4g} {unit}", source
 
 
 def _timeline(bars: Bars) -> Section:
     folded = bool(bars.rows) and bars.rows[0].startswith("stage ")
-    text = "One rank of each stage stands for all that do the same." if folded else ""
+    text = (
+        "One rank of each stage is shown; the other ranks of the stage do the same."
+        if folded
+        else ""
+    )
     if bars.window_s:
         text += (
-            f" There are too many tasks to draw: those of one kind that begin within "
-            f"{format_seconds(bars.window_s)} on one stream are one bar, as long as they together."
+            f" There are too many tasks to draw: tasks of one category that begin within "
+            f"{format_seconds(bars.window_s)} of each other on one stream are merged into one bar "
+            "of their total length."
         )
     if bars.hidden:
         text += f" {bars.hidden} more stages or ranks are not drawn."
@@ -131,8 +136,8 @@ def _breakdown(result: StepResult) -> Section:
     launches = result.breakdown_s.get("of it launches", 0.0)
     return Section(
         "Where the step goes",
-        f"Mean over the stages. Of the computation {format_seconds(launches)} are launches that "
-        "the device waits for.",
+        f"Mean over the stages. The computation includes {format_seconds(launches)} of launches "
+        "that the device waits for.",
         ["part", "time", "share"],
         rows,
         breakdown_figure(parts, result.hidden_s),
@@ -140,20 +145,22 @@ def _breakdown(result: StepResult) -> Section:
 
 
 def _memory(result: StepResult) -> Section:
-    kinds = [kind for kind in result.memory[0] if any(stage[kind] for stage in result.memory)]
-    columns = ["stage", *kinds, "all", "of a device"]
+    categories = [
+        category for category in result.memory[0] if any(stage[category] for stage in result.memory)
+    ]
+    columns = ["stage", *categories, "total", "share of a device"]
     rows = []
     for number, stage in enumerate(result.memory):
         whole = sum(stage.values())
         rows.append(
             [
                 str(number),
-                *(format_bytes(stage[kind]) for kind in kinds),
+                *(format_bytes(stage[category]) for category in categories),
                 format_bytes(whole),
                 format_percent(whole / result.capacity_bytes),
             ]
         )
-    text = f"Of one rank of each stage; a device has {format_bytes(result.capacity_bytes)}."
+    text = f"Memory of one rank per stage; a device has {format_bytes(result.capacity_bytes)}."
     courses = memory_course(result)
     for row, course in zip(rows, courses, strict=True):
         row.append(format_bytes(course.peak_bytes))
@@ -161,30 +168,30 @@ def _memory(result: StepResult) -> Section:
     shown = {at: courses[at] for at in sorted(fullest[:_MOST_COURSES])}
     figure = memory_figure(shown, result.capacity_bytes)
     text += _over_time(result, courses, len(shown))
-    return Section("Memory", text, [*columns, "highest as played"], rows, figure)
+    return Section("Memory", text, [*columns, "simulated peak"], rows, figure)
 
 
 def _over_time(result: StepResult, courses: Sequence[Course], shown: int) -> str:
-    """What the plot shows, and how it differs from the table."""
+    """Explain what the plot shows and how it differs from the table."""
     text = (
-        " What a layer keeps of a micro-batch comes when its forward pass ends and goes when its "
-        "last gradient is done."
+        " A layer's activations of a micro-batch are held from the end of its forward pass until "
+        "its last gradient is computed."
     )
     if shown < len(courses):
-        text += f" The picture has the {shown} fullest of {len(courses)} stages."
+        text += f" The plot shows the {shown} fullest of {len(courses)} stages."
     over = [
-        course.peak_bytes / sum(kinds.values()) - 1
-        for course, kinds in zip(courses, result.memory, strict=True)
+        course.peak_bytes / sum(parts.values()) - 1
+        for course, parts in zip(courses, result.memory, strict=True)
     ]
     if max(over) > _APART:
         text += (
-            f" As played, a stage holds up to {format_percent(max(over))} more than the table's "
-            "closed form says."
+            f" In the simulation, a stage holds up to {format_percent(max(over))} more than the "
+            "closed form in the table."
         )
     if min(over) < -_APART:
         text += (
-            f" The table's closed form is an upper bound: as played, a stage holds up to "
-            f"{format_percent(-min(over))} less."
+            " The closed form in the table is an upper bound: in the simulation, a stage holds "
+            f"up to {format_percent(-min(over))} less."
         )
     return text
 
@@ -196,18 +203,18 @@ def _critical_path(result: StepResult) -> Section:
     category = tasks.category[path]
     rows, words = [], []
     for name, seconds in result.critical_s.items():
-        own = path[category == CATEGORIES.index(name)]
-        if not own.size:
+        of_category = path[category == CATEGORIES.index(name)]
+        if not of_category.size:
             continue
         share = format_percent(seconds / result.seconds)
-        longest = int(own[np.argmax(timeline.span_ps[own])])
+        longest = int(of_category[np.argmax(timeline.span_ps[of_category])])
         words.append(f"{share} {name}")
         rows.append(
             [
                 name,
                 format_seconds(seconds),
                 share,
-                str(own.size),
+                str(of_category.size),
                 tasks.names[longest],
                 format_seconds(float(timeline.span_ps[longest]) * 1e-12),
             ]
@@ -216,9 +223,9 @@ def _critical_path(result: StepResult) -> Section:
     places = list(dict.fromkeys(name.rpartition(" ")[0] for name in servers))
     more = f" and {len(places) - 6} more" if len(places) > 6 else ""
     text = (
-        f"The step waits for a chain of {path.size} tasks, one after the other, through "
-        f"{', '.join(places[:6])}{more}: {', '.join(words)}. Whatever is not on it could be "
-        "faster, and the step would not be shorter."
+        f"The step waits for a chain of {path.size} tasks through "
+        f"{', '.join(places[:6])}{more}: {', '.join(words)}. Speeding up anything "
+        "outside it would not shorten the step."
     )
     columns = ["what", "time", "share", "tasks", "longest task", "of"]
     return Section("Critical path", text, columns, rows)
@@ -227,8 +234,8 @@ def _critical_path(result: StepResult) -> Section:
 def _sources(result: StepResult) -> Section:
     rows = [[source, format_percent(share)] for source, share in result.by_source.items()]
     return Section(
-        "Where the operators' times come from",
-        "Shares of their time. The bounds of the step are theirs.",
+        "Sources of the operators' times",
+        "Shares of the operators' time. The bounds of the step follow from theirs.",
         ["source", "share"],
         rows,
     )
@@ -248,7 +255,7 @@ def _cluster(result: StepResult) -> Section:
     hosts = f"{cluster.hosts} hosts" if cluster.hosts > 1 else "one host"
     rows = [
         ["cluster", cluster.title, cluster.source("")],
-        ["devices", f"{cluster.ranks} in {hosts}", "as asked for"],
+        ["devices", f"{cluster.ranks} in {hosts}", "as requested"],
         ["device", device.title, device.source("")],
         [
             "peak",
@@ -291,8 +298,8 @@ def _assumed(result: StepResult) -> Section:
     ]
     rows += _collectives(result)
     rows += [
-        ["bucket of gradients", format_bytes(result.plan.bucket_bytes), "as PyTorch's DDP"],
-        ["ranks", "equally fast, unless the cluster's file says else", "assumed"],
+        ["gradient bucket", format_bytes(result.plan.bucket_bytes), "default of PyTorch's DDP"],
+        ["ranks", "equally fast, unless the cluster file says otherwise", "assumed"],
         ["failures", "none", "assumed"],
     ]
     for owner in (result.cluster, result.cluster.device):
@@ -301,18 +308,20 @@ def _assumed(result: StepResult) -> Section:
             for name, source in owner.sources.items()
             if source.startswith(_ASSUMED)
         ]
-    return Section("What is assumed", "", ["constant", "value", "source"], rows)
+    return Section("Assumptions", "", ["constant", "value", "source"], rows)
 
 
 def _collectives(result: StepResult) -> list[list[str]]:
-    """Sources of the times of collectives."""
+    """Rows that state where the times of collectives come from."""
     groups = [g for g in result.groups.values() if g.ranks > 1]
     rows = []
     if any(group.model == "nccl" for group in groups):
-        rows.append(["collectives", "the fastest of those that NCCL chooses from", "NCCL's model"])
+        rows.append(
+            ["collectives", "the fastest of NCCL's algorithms and protocols", "NCCL's model"]
+        )
     if any(group.model == "plain" for group in groups):
         rows += [
-            ["start of a collective", format_seconds(LAUNCH_S), _ASSUMED],
-            ["share of a link's rate that reaches the user", format_percent(EFFICIENCY), _ASSUMED],
+            ["launch of a collective", format_seconds(LAUNCH_S), _ASSUMED],
+            ["achieved share of a link's rate", format_percent(EFFICIENCY), _ASSUMED],
         ]
     return rows

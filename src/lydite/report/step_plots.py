@@ -37,12 +37,13 @@ class Bars:
     """Bars of a timeline, one entry per bar, ordered by row and start.
 
     Attributes:
-        rows: names of the rows, from top to bottom.
-        row, category: of each bar; numbers of `rows` and `CATEGORIES`.
-        start_s, span_s: of each bar.
-        names: what it stands for.
-        window_s: tasks of one row and category that begin within so much are one bar; 0 for none.
-        hidden: stages or ranks that are left out.
+        rows: Names of the rows, from top to bottom.
+        row, category: Row and category of each bar, as indices of `rows` and `CATEGORIES`.
+        start_s, span_s: Start and duration of each bar in seconds.
+        names: Label of each bar.
+        window_s: Tasks of one row and category that begin within this many seconds are merged into
+            one bar; 0 if none are.
+        hidden: Number of stages or ranks left out.
     """
 
     rows: Sequence[str]
@@ -56,10 +57,10 @@ class Bars:
 
 
 def bars_of(result: StepResult, most: int = MOST_BARS) -> Bars:
-    """At most so many bars: all tasks that took time, or tasks that start together merged into one.
+    """Bars of a step's timeline, one per task; tasks are merged to keep the number below `most`.
 
-    A joined bar is as long as its tasks together and starts with the first of them, so that every
-    stream shows the right sum of each category; it may stand off by the window's width.
+    A merged bar is as long as its tasks together and starts with the first of them, so that every
+    stream shows the right total for each category; its position is off by at most the window.
     """
     tasks = result.played.tasks
     names, hidden = _row_names(result)
@@ -76,11 +77,11 @@ def bars_in_rows(
     """Bars of any timeline; see `bars_of`.
 
     Args:
-        timeline: whose tasks have names and categories.
-        rows: names, from top to bottom; those without bars are left out.
-        row: of each task, its number in `rows`; -1 where it is not drawn.
-        most: bars at most.
-        hidden: what the caller has left out.
+        timeline: Timeline whose tasks have names and categories.
+        rows: Names of rows, from top to bottom; rows without bars are left out.
+        row: Index in `rows` of each task; -1 for tasks that are not drawn.
+        most: Maximum number of bars.
+        hidden: Number of rows that the caller has left out.
     """
     tasks, seconds = timeline.tasks, timeline.makespan_ps * 1e-12
     chosen = np.flatnonzero((timeline.span_ps > 0) & (row >= 0))
@@ -88,8 +89,8 @@ def bars_in_rows(
     row, category = row[chosen], tasks.category[chosen]
     start, span = timeline.start_ps[chosen] * 1e-12, timeline.span_ps[chosen] * 1e-12
     if len(chosen) <= most:
-        found = [tasks.names[int(task)] for task in chosen]
-        return _without_empty(Bars(rows, row, category, start, span, found, 0.0, hidden))
+        labels = [tasks.names[int(task)] for task in chosen]
+        return _without_empty(Bars(rows, row, category, start, span, labels, 0.0, hidden))
     window = seconds * len(rows) / (4 * most)
     while True:
         joined = _joined(row, category, start, span, window)
@@ -97,18 +98,18 @@ def bars_in_rows(
             break
         window *= 1.25
     at, span, counts = joined
-    found = [
+    labels = [
         f"{count} tasks" if count > 1 else tasks.names[int(chosen[first])]
         for first, count in zip(at.tolist(), counts.tolist(), strict=True)
     ]
     start = _laid_out(row[at], start[at], span, window)
-    return _without_empty(Bars(rows, row[at], category[at], start, span, found, window, hidden))
+    return _without_empty(Bars(rows, row[at], category[at], start, span, labels, window, hidden))
 
 
 def _row_names(result: StepResult) -> tuple[list[str], int]:
-    """The row of each (server, category), "" for none, and how many places have no row.
+    """Row names by server and category ("" for none), and the number of places without a row.
 
-    What a compute stream waits for is drawn under it.
+    What a compute stream waits for is drawn on a row below it.
     """
     servers = [name.rpartition(" ") for name in result.played.server_names]
     places = list(dict.fromkeys(place for place, _, _ in servers))
@@ -124,7 +125,7 @@ def _row_names(result: StepResult) -> tuple[list[str], int]:
 def _joined(
     row: np.ndarray, category: np.ndarray, start: np.ndarray, span: np.ndarray, window: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First task, sum of spans and number of tasks of each (row, window, category)."""
+    """First task, total span and number of tasks of each (row, window, category)."""
     keys = np.stack([row, np.floor(start / window).astype(np.int64), category])
     _, first, group = np.unique(keys, axis=1, return_index=True, return_inverse=True)
     group = group.ravel()
@@ -134,7 +135,7 @@ def _joined(
 
 
 def _laid_out(row: np.ndarray, start: np.ndarray, span: np.ndarray, window: float) -> np.ndarray:
-    """Starts at which the bars of one window and row do not overlap."""
+    """Starting times at which the bars of one window and row do not overlap."""
     laid = start.copy()
     place = np.floor(start / window)
     for at in range(1, len(start)):
@@ -157,17 +158,17 @@ def timeline_figure(
     """One bar per task, one row per stream, one colour per category."""
     figure = graph_objects().Figure()
     for number, category in enumerate(categories):
-        own = np.flatnonzero(bars.category == number)
-        if own.size:
+        selected = np.flatnonzero(bars.category == number)
+        if selected.size:
             figure.add_bar(
                 name=category,
                 orientation="h",
-                y=bars.row[own].astype(np.int16),
+                y=bars.row[selected].astype(np.int16),
                 width=0.8,
-                base=(bars.start_s[own] * 1e3).astype(np.float32),
-                x=(bars.span_s[own] * 1e3).astype(np.float32),
+                base=(bars.start_s[selected] * 1e3).astype(np.float32),
+                x=(bars.span_s[selected] * 1e3).astype(np.float32),
                 marker={"color": colours.get(category, _OTHER), "line": {"width": 0}},
-                hovertext=[bars.names[at] for at in own.tolist()],
+                hovertext=[bars.names[at] for at in selected.tolist()],
                 hovertemplate=f"%{{hovertext}}<br>{category}, %{{x:.4g}} ms<extra></extra>",
             )
     rows = len(bars.rows)
@@ -185,7 +186,7 @@ def timeline_figure(
 
 
 def breakdown_figure(parts: Mapping[str, tuple[str, float]], hidden_s: float) -> Figure:
-    """Stacked: parts of the step (category -> title and seconds); hidden communication beside."""
+    """Stacked bar of a step's parts (category -> title, seconds), beside hidden communication."""
     figure = graph_objects().Figure()
     rows = ["the step", "behind computation"]
     for category, (title, seconds) in parts.items():
@@ -239,7 +240,7 @@ def memory_figure(courses: Mapping[int, Course], capacity_bytes: float) -> Figur
 def thinned(
     seconds: np.ndarray, values: np.ndarray, most: int = MOST_POINTS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most so many points: lowest and highest of each window, and the first and last."""
+    """At most `most` points: minimum and maximum of each window, plus the first and last point."""
     if len(seconds) <= most:
         return seconds, values
     edges = np.linspace(0, len(values), most // 2, dtype=int)

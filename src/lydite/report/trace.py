@@ -1,4 +1,4 @@
-"""Timelines as Perfetto traces, which open in ui.perfetto.dev."""
+"""Timelines as Perfetto traces, to open in ui.perfetto.dev."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Slice:
     details: dict[str, str]
 
 
-def slices_of(timeline: Timeline, tracks: Sequence[str], kinds: Sequence[str]) -> list[Slice]:
+def slices_of(timeline: Timeline, tracks: Sequence[str], categories: Sequence[str]) -> list[Slice]:
     """One slice for every task that took time.
 
     Args:
-        timeline: as the engine played it.
-        tracks: names of its servers; what had none stands under "joins".
-        kinds: names of its categories.
+        timeline: Timeline from the engine.
+        tracks: Names of its servers; tasks without a server go to the track "joins".
+        categories: Names of its categories.
     """
     tasks, chosen = timeline.tasks, timeline.span_ps.nonzero()[0]
     columns = (chosen, tasks.resource[chosen], tasks.category[chosen])
@@ -42,7 +42,7 @@ def slices_of(timeline: Timeline, tracks: Sequence[str], kinds: Sequence[str]) -
             tasks.names[task],
             start,
             seconds,
-            {"kind": kinds[category]},
+            {"kind": categories[category]},
         )
         for task, server, category, start, seconds in rows
     ]

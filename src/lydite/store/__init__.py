@@ -1,7 +1,7 @@
-"""The performance database: what was measured, where, by whom and under what.
+"""The performance database: measurements with their device, software and conditions.
 
-`Database.open` opens a SQLite file or a PostgreSQL server; `Measurement` and `Run` are what it
-keeps. `export_file` and `import_file` speak Parquet and JSON Lines, `read_nccl_measurements` reads
+`Database.open` opens a SQLite file or a PostgreSQL server; `Measurement` and `Run` are its records.
+`export_file` and `import_file` use Parquet and JSON Lines, `read_nccl_measurements` reads
 nccl-tests' logs, `IMPORTERS` names the readers of other files, and `open_shipped` finds the
 databases that come with the package.
 """

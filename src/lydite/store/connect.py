@@ -21,7 +21,7 @@ from lydite.errors import MissingExtra, StoreError
 ENVIRONMENT_VARIABLE = "LYDITE_DB"
 
 _WRITES = "lydite_writes"
-_POSTGRES_LOCK = 0x6C79646974650001  # "lydite" and 1: any number that nobody else locks
+_POSTGRES_LOCK = 0x6C79646974650001  # "lydite" and 1: an arbitrary key for the advisory lock
 _CONNECT_TIMEOUT_S = 10
 _SQLITE_CACHE_KIB = 65536
 
@@ -30,12 +30,18 @@ _SQLITE_FAULTS = {
     sqlite3.SQLITE_BUSY: ("is locked by another process", "try again when that has finished"),
     sqlite3.SQLITE_LOCKED: ("is locked by another process", "try again when that has finished"),
     sqlite3.SQLITE_READONLY: ("is read-only", "nothing was changed"),
-    sqlite3.SQLITE_PERM: ("is not yours to open", "check who owns the file"),
-    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check that folder and file may be read"),
+    sqlite3.SQLITE_PERM: (
+        "cannot be opened: permission denied",
+        "check the file's owner and permissions",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "cannot be opened",
+        "check that the folder and the file are readable",
+    ),
     sqlite3.SQLITE_FULL: ("the disk is full", "nothing was changed; free some space"),
     sqlite3.SQLITE_IOERR: ("the disk reports an error", "nothing was changed"),
     sqlite3.SQLITE_CORRUPT: ("is damaged", "restore a copy, or import an export"),
-    sqlite3.SQLITE_NOTADB: ("is not a database", "name another file"),
+    sqlite3.SQLITE_NOTADB: ("is not a database", "give another file"),
     sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: _NO_SUCH_RUN,
 }
 _POSTGRES_FAULTS = {
@@ -63,7 +69,7 @@ def resolve(target: str | os.PathLike[str] | None) -> Target:
     """The location of the database: `target`, else $LYDITE_DB, else the user's own file.
 
     Raises:
-        StoreError: a URL that is neither SQLite's nor PostgreSQL's.
+        StoreError: the URL is for neither SQLite nor PostgreSQL.
     """
     if target is None:
         target = os.environ.get(ENVIRONMENT_VARIABLE) or (
@@ -73,7 +79,7 @@ def resolve(target: str | os.PathLike[str] | None) -> Target:
     scheme, separator, _ = words.partition("://")
     if not separator:
         return Target(Path(words).expanduser())
-    allowed = "a file, or postgresql://USER:PASSWORD@HOST/DATABASE"
+    allowed = "a file name, or postgresql://USER:PASSWORD@HOST/DATABASE"
     try:
         url = make_url(words)
     except (ArgumentError, ValueError) as error:
@@ -82,7 +88,7 @@ def resolve(target: str | os.PathLike[str] | None) -> Target:
     if scheme == "sqlite" and url.database:
         return Target(Path(url.database))
     if scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
-        raise StoreError(f"'{scheme}' is not a database that Lydite knows", allowed=allowed)
+        raise StoreError(f"'{scheme}' is not a supported database", allowed=allowed)
     return Target(None, url.set(drivername="postgresql+psycopg"))
 
 
@@ -90,8 +96,8 @@ def make_engine(target: Target, *, read_only: bool, busy_timeout_s: float) -> En
     """An engine whose connections wait `busy_timeout_s` for other writers.
 
     Raises:
-        StoreError: a folder, or a file that is to be read and is not there.
-        MissingExtra: PostgreSQL without its driver.
+        StoreError: the path is a folder, or is to be read and does not exist.
+        MissingExtra: PostgreSQL's driver is not installed.
     """
     if target.url is not None:
         return _postgres_engine(target.url, read_only, busy_timeout_s)
@@ -103,7 +109,7 @@ def make_engine(target: Target, *, read_only: bool, busy_timeout_s: float) -> En
         if path.is_dir():
             raise StoreError("is a folder", where=str(path), allowed="a file")
         if read_only and not (path.is_file() and path.stat().st_size):
-            raise StoreError("there is no database here", where=str(path))
+            raise StoreError("no such database", where=str(path))
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
         uri = path.absolute().as_uri()
@@ -119,12 +125,12 @@ def memory_engine(busy_timeout_s: float) -> Engine:
 
 
 def _sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
-    # The pool never gives back its last connection, so what is in memory stays.
+    # The pool never closes its last connection, so the contents of memory stay.
     engine = create_engine(
         "sqlite+pysqlite://", creator=connect, poolclass=QueuePool, paramstyle="named"
     )
 
-    # Writers lock at once: a reader that becomes a writer later could not wait for the lock.
+    # Lock on begin: a reader that becomes a writer later could not wait for the lock.
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES)
@@ -140,7 +146,7 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
         connection = connection.execution_options(**{_WRITES: True})
         with connection.begin():
             if engine.dialect.name == "postgresql":
-                # As on SQLite: otherwise two writers of the same rows could deadlock.
+                # As on SQLite; otherwise two writers of the same rows could deadlock.
                 connection.execute(
                     text("SELECT pg_advisory_xact_lock(:number)"), {"number": _POSTGRES_LOCK}
                 )
@@ -149,7 +155,7 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def one_message(where: str) -> Iterator[None]:
-    """Turn whatever the driver raises into one StoreError."""
+    """Turn any error of the driver into one StoreError."""
     try:
         yield
     except DBAPIError as error:
@@ -172,9 +178,9 @@ def _store_error(error: DBAPIError, where: str) -> StoreError:
         state = getattr(origin, "sqlstate", None)
         fault = _POSTGRES_FAULTS.get(state or "")
         if fault is None and (state is None or error.connection_invalidated):
-            fault = ("the server cannot be reached", "check that it runs, and the URL")
+            fault = ("cannot reach the server", "check the URL and that the server is running")
     if not fault:
-        return StoreError(f"the database refuses: {said}", where=where)
+        return StoreError(f"the database reports: {said}", where=where)
     what, hint = fault
     return StoreError(f"{what} ({said})", where=where, hint=hint)
 
@@ -204,7 +210,7 @@ def _open_file(uri: str, path: Path, read_only: bool, timeout_s: float) -> sqlit
     try:
         return _raw(f"{uri}?mode=ro", timeout_s, "PRAGMA schema_version")
     except sqlite3.OperationalError as error:
-        # A folder that cannot be written: SQLite may not put its shared memory beside the file.
+        # In a read-only folder SQLite cannot create its shared-memory file beside the database.
         refused = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if error.sqlite_errorcode & 0xFF not in refused or Path(f"{path}-wal").exists():
             raise
@@ -225,7 +231,7 @@ def _raw(uri: str, timeout_s: float, *setup: str) -> sqlite3.Connection:
 
 
 def _write_ahead(connection: sqlite3.Connection, timeout_s: float) -> None:
-    """Switch to WAL. SQLite does not wait here while another process makes the same file."""
+    """Switch to WAL. SQLite does not wait here while another process creates the same file."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:

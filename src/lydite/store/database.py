@@ -35,7 +35,7 @@ class Database:
     """A performance database, open until `close` or the end of its `with` block.
 
     Every method raises StoreError when the database is locked for longer than its time-out,
-    read-only, damaged, out of space or out of reach; what it held before stays intact.
+    read-only, damaged, out of space or unreachable; its previous content stays intact.
 
     Attributes:
         where: Path of the file, or URL without its password.
@@ -83,9 +83,9 @@ class Database:
 
     @classmethod
     def in_memory(cls) -> Self:
-        """A new database that is gone when it is closed.
+        """A new database in memory, lost when it is closed.
 
-        It has no write-ahead log: whoever writes waits until every query has been read to its end.
+        It has no write-ahead log: a writer waits until every query has been read to its end.
         """
         database = cls(connect.memory_engine(BUSY_TIMEOUT_S), "memory")
         database._ready(read_only=False)
@@ -105,13 +105,13 @@ class Database:
         """Add measurements, all or none, and return how many were new.
 
         Raises:
-            InputError: an environment holds something that is not a JSON value.
+            InputError: an environment holds a value that is not JSON.
             StoreError: also if a measurement names a run that the database does not have.
         """
         return self.load(measurements)["measurements"]
 
     def load(self, items: Iterable[Measurement | Run | DeviceRecord]) -> dict[str, int]:
-        """Add records of any kind, all or none; a run has to precede measurements that name it.
+        """Add records of any kind, all or none; a run must precede the measurements that name it.
 
         Returns:
             Number of new rows by table.
@@ -244,7 +244,7 @@ class Database:
         """Store the specification of a device, replacing an older one.
 
         Raises:
-            InputError: the specification is not made of JSON values.
+            InputError: the specification holds a value that is not JSON.
         """
         record = DeviceRecord(name, spec)
         values = rows.device_row(record)

@@ -1,4 +1,4 @@
-"""Records as plain dictionaries, the form in which every export holds them."""
+"""Records as plain dictionaries, as exports hold them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lydite.store.rows import parse_key
 
 FORMAT_VERSION = 1
 
-# An export is ordered by operator, so that a few keys at a time are enough.
+# Exports are ordered by operator, so a small cache of keys is enough.
 _key = lru_cache(maxsize=256)(parse_key)
 _software = lru_cache(maxsize=256)(lambda backend, versions: Software(backend, dict(versions)))
 
@@ -66,24 +66,24 @@ def measurement_document(item: Measurement) -> dict[str, Any]:
 
 
 def read_measurement(document: Mapping[str, Any]) -> Measurement:
-    """Read what `measurement_document` made.
+    """Read a dictionary that `measurement_document` made.
 
     Raises:
-        InputError: a field lacks, is unknown, or has a wrong value.
+        InputError: a field is missing, unknown, or has a wrong value.
     """
     fields = _exactly(document, _MEASUREMENT_FIELDS)
     samples, versions = fields.pop("samples_s"), fields.pop("versions")
     if not isinstance(samples, list) or not all(type(x) in (int, float) for x in samples):
-        raise InputError("samples_s is not a list of numbers")
+        raise InputError("samples_s must be a list of numbers")
     try:
         seconds = np.array(samples, dtype=np.float64)
     except OverflowError as error:
         raise InputError("samples_s holds a number out of range") from error
     if not isinstance(versions, Mapping) or not all(isinstance(v, str) for v in versions.values()):
-        raise InputError("versions are not names to texts")
+        raise InputError("versions must map names to text")
     key, backend = fields.pop("key"), fields.pop("backend")
     if not isinstance(key, str) or not isinstance(backend, str):
-        raise InputError("key and backend are not both text")
+        raise InputError("key and backend must be text")
     conditions = Conditions(fields.pop("threads"), fields.pop("cache"), fields.pop("scope"))
     return Measurement(
         key=_key(key),
@@ -100,10 +100,10 @@ def run_document(item: Run) -> dict[str, Any]:
 
 
 def read_run(document: Mapping[str, Any]) -> Run:
-    """Read what `run_document` made.
+    """Read a dictionary that `run_document` made.
 
     Raises:
-        InputError: a field lacks, is unknown, or has a wrong value.
+        InputError: a field is missing, unknown, or has a wrong value.
     """
     return Run(**_exactly(document, _RUN_FIELDS))
 
@@ -114,10 +114,10 @@ def device_document(item: DeviceRecord) -> dict[str, Any]:
 
 
 def read_device(document: Mapping[str, Any]) -> DeviceRecord:
-    """Read what `device_document` made.
+    """Read a dictionary that `device_document` made.
 
     Raises:
-        InputError: a field lacks, is unknown, or has a wrong value.
+        InputError: a field is missing, unknown, or has a wrong value.
     """
     return DeviceRecord(**_exactly(document, _DEVICE_FIELDS))
 
@@ -126,7 +126,7 @@ def check_version(version: object) -> None:
     """Refuse an export of a newer Lydite.
 
     Raises:
-        InputError: not a version, or a newer one.
+        InputError: the value is not a version, or a newer one.
     """
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise InputError(f"has format version {version!r}", allowed=f"1 to {FORMAT_VERSION}")

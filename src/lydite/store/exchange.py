@@ -31,8 +31,8 @@ def export_file(database: Database, path: str | Path, **filters: Unpack[Filters]
         **filters: As for `Database.query`.
 
     Raises:
-        InputError: an unknown suffix.
-        MissingExtra: Parquet without pyarrow.
+        InputError: the suffix is unknown.
+        MissingExtra: Parquet needs pyarrow, which is not installed.
         LyditeError: the file cannot be written.
     """
     path = Path(path)
@@ -46,8 +46,8 @@ def import_file(database: Database, path: str | Path) -> dict[str, int]:
         Number of new rows by table.
 
     Raises:
-        InputError: the file cannot be read, or a line is invalid; names the first, as file:line.
-        MissingExtra: Parquet without pyarrow.
+        InputError: the file cannot be read, or a line is invalid (names the first as file:line).
+        MissingExtra: Parquet needs pyarrow, which is not installed.
     """
     path = Path(path)
     runs = {run.id for run in database.runs()}
@@ -58,13 +58,15 @@ def _form(path: Path) -> ModuleType:
     for suffix, form in _FORMS.items():
         if path.name.endswith(suffix):
             return form
-    raise InputError(f"the suffix of '{path.name}' names no form", allowed=", ".join(_FORMS))
+    raise InputError(
+        f"the suffix of '{path.name}' is not an export format", allowed=", ".join(_FORMS)
+    )
 
 
 def _linked(
     items: Iterator[tuple[str, Measurement | Run | DeviceRecord]], runs: set[str]
 ) -> Iterator[Measurement | Run | DeviceRecord]:
-    """The items, after a check that every run which a measurement names exists."""
+    """Pass the items through; refuse a measurement whose run does not exist."""
     for where, item in items:
         if isinstance(item, Run):
             runs.add(item.id)

@@ -1,6 +1,6 @@
-"""Importers of measurements: one registry, by the kind of file; files and whole folders.
+"""Importers of measurements from files and folders, in one registry by file format.
 
-A package adds its own by an entry point of the group "lydite.importers": an `Importer`.
+Packages add importers with entry points of the group "lydite.importers".
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from lydite.store.nccl import read_nccl_measurements
 
 
 class Importer(Protocol):
-    """Imports files of one kind into a database, each file as a whole or not at all."""
+    """Imports files of one format into a database, each file completely or not at all."""
 
     suffixes: tuple[str, ...]
 
     def add(
         self, database: Database, path: Path, *, device: str | None, ranks: int | None
     ) -> Mapping[str, int]:
-        """Add a file's rows, and return the number of new ones by kind of row."""
+        """Add a file's rows, and return the number of new rows by table."""
         ...
 
 
@@ -60,14 +60,14 @@ class _NcclTests:
 
 
 def told_device(whose: str, path: Path, device: str | None) -> str:
-    """The device that the user named for files that do not say where they were measured.
+    """The device that the user named for files that do not name one.
 
     Raises:
-        InputError: none was named.
+        InputError: no device was named.
     """
     if device is None:
         raise InputError(
-            f"{whose} do not say where they were measured",
+            f"{whose} do not name the device",
             where=str(path),
             hint="add --device NAME",
         )
@@ -77,7 +77,7 @@ def told_device(whose: str, path: Path, device: str | None) -> str:
 LYDITE, NCCL_TESTS = _Exported(), _NcclTests()
 IMPORTERS: Registry[Importer] = Registry(
     "lydite.importers",
-    "kind of file",
+    "file format",
     {
         "lydite": "lydite.store.importers:LYDITE",
         "aisim": "lydite.compat.aisim.importer:AISIM",
@@ -99,16 +99,20 @@ def import_path(
     Args:
         database: Database to add the rows to.
         path: File or folder to import.
-        kind: Kind of file, one of `IMPORTERS`; None to choose by suffix, else "lydite".
-        device: Name of the device that foreign files were measured on.
-        ranks: Number of ranks of a log that does not list them.
+        kind: File format, one of `IMPORTERS`; None to choose by suffix, else "lydite".
+        device: Device name, for files that do not name the device.
+        ranks: Number of ranks, for logs that do not list them.
 
     Returns:
-        Number of new rows by kind of row.
+        Number of new rows by table.
 
     Raises:
-        InputError: an unknown kind, a folder without such files, or a bad file.
+        InputError: the format is unknown, the folder holds no such file, or a file is invalid.
     """
+    if kind is not None:
+        IMPORTERS.find(kind)
+    if not path.exists():
+        raise InputError("no such file", where=str(path))
     added: dict[str, int] = {"measurements": 0}
     for file in _files(path, kind):
         importer = IMPORTERS.find(kind or _kind_of(file) or "lydite")

@@ -29,7 +29,7 @@ _READERS = {
 
 
 def write(path: Path, items: Iterable[Run | DeviceRecord | Measurement]) -> int:
-    """Write records to a file, compressed if its name ends in .gz; returns their measurements.
+    """Write records, gzipped if the path ends in .gz, and return the number of measurements.
 
     The same records give the same bytes.
 
@@ -53,11 +53,15 @@ def write(path: Path, items: Iterable[Run | DeviceRecord | Measurement]) -> int:
     return count
 
 
+MOST_LINE_BYTES = 64 << 20
+"""Most bytes of one record: a million samples are 20 MB."""
+
+
 def read(path: Path) -> Iterator[tuple[str, Run | DeviceRecord | Measurement]]:
     """The records of a file, each with its file:line.
 
     Raises:
-        InputError: a file that cannot be read, or the first line that is wrong.
+        InputError: the file cannot be read, or a line is invalid (names the first).
     """
     number = 0
     try:
@@ -65,8 +69,14 @@ def read(path: Path) -> Iterator[tuple[str, Run | DeviceRecord | Measurement]]:
             lines: BinaryIO | gzip.GzipFile = file
             if path.suffix == ".gz":
                 lines = gzip.GzipFile(fileobj=file)
-            for number, line in enumerate(lines, 1):
+            for number, line in enumerate(_lines(lines), 1):
                 where = f"{path}:{number}"
+                if len(line) > MOST_LINE_BYTES:
+                    raise InputError(
+                        "the line is too long for a record",
+                        where=where,
+                        allowed=f"{MOST_LINE_BYTES} bytes at most",
+                    )
                 if number == 1:
                     _check_header(line, where)
                 elif line.strip():
@@ -75,6 +85,12 @@ def read(path: Path) -> Iterator[tuple[str, Run | DeviceRecord | Measurement]]:
         raise InputError(f"cannot be read: {error}", where=f"{path}:{number + 1}") from error
     if not number:
         raise InputError("is empty", where=str(path))
+
+
+def _lines(file: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
+    """Lines of a file, of which no more is read at once than a record may have."""
+    while line := file.readline(MOST_LINE_BYTES + 1):
+        yield line
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -94,7 +110,7 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
 def _check_header(line: bytes, where: str) -> None:
     header = _object(line, where)
     if header.get("kind") != "lydite":
-        raise InputError("is not an export of Lydite's", where=where)
+        raise InputError("is not a Lydite export", where=where)
     with documents.at(where):
         documents.check_version(header.get("version"))
 
@@ -104,6 +120,6 @@ def _record(line: bytes, where: str) -> Run | DeviceRecord | Measurement:
     kind = record.pop("kind", None)
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        raise InputError(f"is of kind {kind!r}", where=where, allowed=", ".join(_READERS))
+        raise InputError(f"has the unknown kind {kind!r}", where=where, allowed=", ".join(_READERS))
     with documents.at(where):
         return reader(record)

@@ -1,6 +1,7 @@
 """Reader for nccl-tests logs, as printed or as CSV.
 
-The table that nccl-tests print, in microseconds, and a CSV of it, whose header names the unit:
+Two forms are read: the table that nccl-tests prints, in microseconds, and a CSV whose header names
+the unit:
 
     #  Rank  0 Group  0 Pid  17 on  host device  0 [0x00] NVIDIA A100
     #  size  count  type  redop  root  time  algbw  busbw  #wrong  time  algbw  busbw  #wrong
@@ -9,9 +10,9 @@ The table that nccl-tests print, in microseconds, and a CSV of it, whose header 
     size(B),count,type,time(ns),busbw(GB/s),time(ns),busbw(GB/s)
     33554432,8388608,float,230000,145.88,229000,146.52
 
-The second time, in place, is used, as gradients are exchanged in place. Neither form names the
+The second time, in place, is used, because gradients are exchanged in place. Neither form names the
 collective, but a line "Collective test starting: all_gather_perf" or the file's name may; otherwise
-the log is taken to be of all-reduce.
+all-reduce is assumed.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class NcclLog:
     """An nccl-tests log.
 
     Attributes:
-        kind: Kind of the collective, such as "AllReduce".
+        kind: Operator type of the collective, such as "AllReduce".
         ranks: Number of ranks that the log lists; None if it lists none.
         rows: Measured sizes, in the order of the file.
     """
@@ -90,10 +91,10 @@ class NcclLog:
 
 
 def read_nccl_tests(path: Path | str) -> NcclLog:
-    """Read a log of either form.
+    """Read a log in either form.
 
     Raises:
-        InputError: no such file, no rows, or a row that cannot be read (with its line).
+        InputError: the file does not exist, has no rows, or has an invalid row (names its line).
     """
     path = Path(path)
     rows: list[NcclRow] = []
@@ -113,7 +114,9 @@ def read_nccl_tests(path: Path | str) -> NcclLog:
         elif _ROW.match(line):
             rows.append(_table_row(line, where))
     if not rows:
-        raise InputError("no rows of nccl-tests", where=str(path), allowed="size count type ...")
+        raise InputError(
+            "holds no rows of nccl-tests", where=str(path), allowed="size count type ..."
+        )
     return NcclLog(kind, len(ranks) or None, tuple(rows))
 
 
@@ -130,8 +133,8 @@ def read_nccl_measurements(
         ranks: Number of ranks, if the log does not list them.
 
     Raises:
-        InputError: as for `read_nccl_tests`; also if the number of ranks is not known, below two,
-            or different from the log's list.
+        InputError: as for `read_nccl_tests`; also if the number of ranks is unknown, below two, or
+            differs from the log's list.
     """
     log = read_nccl_tests(path)
     if ranks is None and log.ranks is None:
@@ -156,10 +159,10 @@ def read_nccl_measurements(
 
 
 def collective_key(kind: str, ranks: int, dtype: str, size_bytes: int) -> OpKey:
-    """The key of a collective as an operator, whose input is the contribution of one rank.
+    """Key of a collective as an operator whose input is the contribution of one rank.
 
     Args:
-        kind: Kind of the collective, such as "AllReduce".
+        kind: Operator type of the collective, such as "AllReduce".
         ranks: Number of ranks.
         dtype: Element type.
         size_bytes: Size of the whole tensor in bytes.
@@ -211,7 +214,7 @@ def _row(size: str, dtype: str, time: str, unit: str, where: str) -> NcclRow:
 
 def _no_row(where: str) -> InputError:
     return InputError(
-        "is no row of nccl-tests",
+        "is not a row of nccl-tests",
         where=where,
         allowed="size count type redop [root] and twice time algbw busbw #wrong, "
         "or size,count,type and twice time,busbw",

@@ -65,7 +65,7 @@ def read(path: Path) -> Iterator[tuple[str, Run | DeviceRecord | Measurement]]:
 
     Raises:
         MissingExtra: pyarrow is not installed.
-        InputError: a file that cannot be read, or the first row that is wrong.
+        InputError: the file cannot be read, or a row is invalid (names the first).
     """
     pyarrow = _pyarrow()
     from pyarrow.parquet import ParquetFile
@@ -148,7 +148,7 @@ def _described(
     metadata: dict[bytes, bytes], where: str
 ) -> Iterator[tuple[str, Run | DeviceRecord | Measurement]]:
     if _METADATA not in metadata:
-        raise InputError("is not an export of Lydite's", where=where)
+        raise InputError("is not a Lydite export", where=where)
     with documents.at(where):
         try:
             described = json.loads(metadata[_METADATA])

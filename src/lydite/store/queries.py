@@ -77,7 +77,7 @@ def of_operators(connection: Connection, digests: list[str]) -> ColumnElement[bo
 
 
 def by_software(wanted: Mapping[str, Software]) -> ColumnElement[bool]:
-    """Condition that a measurement was made with one of these softwares."""
+    """Condition that a measurement was made with one of these software versions."""
     # Not the bare column: SQLite would then search the index once for every pair of an operator
     # and a software, which takes many times as long as reading past the few that are not wanted.
     return _m.software.concat("").in_(wanted)
@@ -97,16 +97,16 @@ def with_keys() -> Select[Any]:
 
 
 def decode(
-    found: Iterable[Sequence[Row[Any]]], softwares: Mapping[str, Software]
+    chunks: Iterable[Sequence[Row[Any]]], softwares: Mapping[str, Software]
 ) -> Iterator[Measurement]:
-    """The measurements in parts of the rows of `with_keys`."""
+    """Decode rows of `with_keys`, given in chunks, into measurements."""
     decoder = rows.RowDecoder(softwares)
-    for part in found:
+    for part in chunks:
         yield from decoder.measurements(part)
 
 
 def softwares(connection: Connection, backend: str | None = None) -> dict[str, Software]:
-    """Every software, or those of one backend, by digest."""
+    """Backend and package versions by digest: all, or those of one backend."""
     chosen = true() if backend is None else _s.backend == backend
     return {
         digest: rows.read_software(name, versions)
@@ -115,7 +115,7 @@ def softwares(connection: Connection, backend: str | None = None) -> dict[str, S
 
 
 def statistics(connection: Connection) -> dict[str, Any]:
-    """Counts of rows, in all and by device, backend, operator type and status; size_bytes."""
+    """Counts of rows, in total and by device, backend, operator type and status; size_bytes."""
 
     def count(query: Executable) -> dict[str, int]:
         pairs = [(str(row[0]), int(row[1])) for row in connection.execute(query)]

@@ -1,7 +1,7 @@
-"""What the performance database keeps: a measurement, the run it came from, the conditions it held.
+"""Records of the performance database: measurements, their conditions, software, runs and devices.
 
-A record is checked when it is made, so that nothing doubtful reaches the database: samples are
-finite and not negative, a success has samples, and a failure has no time at all (never 0).
+Records are validated on construction, so nothing invalid reaches the database: samples are finite
+and not negative, a success has samples, and a failure has no time at all (never 0).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Software:
 
     @property
     def digest(self) -> str:
-        """32 hexadecimal digits that stand for backend and versions."""
+        """Digest of the backend and versions: 32 hexadecimal digits."""
         return values.digest(values.canonical_json([self.backend, self.versions], "versions"))
 
     def __hash__(self) -> int:
@@ -95,8 +95,8 @@ class Measurement(OneLine):
         source: "measured", or the origin of an import.
 
     Raises:
-        InputError: samples negative or not finite, a success without samples, a field of the wrong
-            kind.
+        InputError: samples are negative or not finite, a success has no samples, or a field has the
+            wrong type.
     """
 
     key: OpKey
@@ -122,7 +122,9 @@ class Measurement(OneLine):
         if not isinstance(self.error, str):
             raise InputError(f"error is {self.error!r}", allowed="text")
         if not isinstance(self.environment, Mapping):
-            raise InputError(f"environment is {self.environment!r}", allowed="names to values")
+            raise InputError(
+                f"environment is {self.environment!r}", allowed="an object of names and values"
+            )
         if self.run is not None:
             values.check_text("run", self.run)
         _set(self, "error", values.printable(self.error))
@@ -131,13 +133,13 @@ class Measurement(OneLine):
         _set(self, "samples_s", values.samples(self.samples_s))
         if self.status == "ok" and not self.samples_s.size:
             raise InputError(
-                "a measurement with status 'ok' has no samples",
+                "a measurement with status 'ok' must have samples",
                 allowed="samples, or a status that says why there are none",
             )
 
     @classmethod
     def trusted(cls, fields: tuple[Any, ...]) -> Measurement:
-        """A measurement from all its fields in order, unchecked because they were when written."""
+        """Build a measurement from all its fields, in order, that were checked when written."""
         item = object.__new__(cls)
         for put, value in zip(_put_field, fields, strict=True):
             put(item, value)
@@ -167,10 +169,10 @@ class Measurement(OneLine):
 
     @property
     def id(self) -> str:
-        """32 hexadecimal digits that stand for the whole content.
+        """Digest of the whole content: 32 hexadecimal digits.
 
         Raises:
-            InputError: the environment holds something that is not a JSON value.
+            InputError: the environment holds a value that is not JSON.
         """
         environment = values.canonical_json(self.environment, "environment")
         return self.content_id(environment, self.software.digest, self.samples_bytes())
@@ -180,7 +182,7 @@ class Measurement(OneLine):
         return self.samples_s.astype("<f8", copy=False).tobytes()
 
     def content_id(self, environment_json: str, software_digest: str, samples: bytes) -> str:
-        """`id`, for a caller that already has the parts that take time."""
+        """`id`, for a caller that already has the expensive parts."""
         conditions = self.conditions
         # No part can hold a NUL, so that different parts never join to the same text.
         head = "\0".join(

@@ -49,7 +49,7 @@ def measurement_row(item: Measurement, software_digest: str) -> dict[str, Any]:
     """The row of a measurement.
 
     Raises:
-        InputError: the environment holds something that is not a JSON value.
+        InputError: the environment holds a value that is not JSON.
     """
     environment = canonical_json(item.environment, "environment")
     known = item.status == "ok"
@@ -84,7 +84,7 @@ def op_row(key: OpKey) -> dict[str, Any]:
 
 
 def software_row(item: Software) -> dict[str, Any]:
-    """The row of a software."""
+    """The row of a backend and its versions."""
     versions = canonical_json(item.versions, "versions")
     return {"digest": item.digest, "backend": item.backend, "versions": versions}
 
@@ -111,11 +111,11 @@ def run_row(item: Run) -> dict[str, Any]:
 
 
 class RowDecoder:
-    """Turns rows into records, many at a time; operators that rows share are parsed once.
+    """Converts rows to records, many at a time; an operator that rows share is parsed once.
 
     Args:
-        softwares: Softwares that the rows may name, by digest.
-        keys: Operators that are known already, by digest, whose text need not be parsed.
+        softwares: Backend and versions by digest, for all that the rows may name.
+        keys: Known operators by digest, whose text need not be parsed.
     """
 
     def __init__(
@@ -125,17 +125,17 @@ class RowDecoder:
         self._keys = dict(keys or {})
         self._conditions: dict[tuple[int, str, str], Conditions] = {}
 
-    def measurements(self, found: Sequence[Sequence[Any]]) -> Iterator[Measurement]:
+    def measurements(self, rows: Sequence[Sequence[Any]]) -> Iterator[Measurement]:
         """The measurements in rows of MEASUREMENT_COLUMNS.
 
-        An operator that is not known yet is read from its text, which then is one column more.
+        An unknown operator is read from its text, which is then an additional last column.
 
         Raises:
-            LookupError, TypeError, ValueError, InputError: a row that is damaged.
+            LookupError, TypeError, ValueError, InputError: a row is damaged.
         """
         # Parsing all environments as one text takes a third of the time of one by one.
-        environments = json.loads(f"[{','.join([row[_ENVIRONMENT] for row in found])}]")
-        for row, environment in zip(found, environments, strict=True):
+        environments = json.loads(f"[{','.join([row[_ENVIRONMENT] for row in rows])}]")
+        for row, environment in zip(rows, environments, strict=True):
             (
                 op,
                 device,
@@ -179,7 +179,7 @@ class RowDecoder:
 
 
 def read_software(backend: str, versions: str) -> Software:
-    """The software in a row."""
+    """The backend and versions in a row."""
     return Software(backend, json.loads(versions))
 
 
@@ -205,7 +205,7 @@ def parse_key(text: str) -> OpKey:
     """Read an operator key that a file or a database holds.
 
     Raises:
-        InputError: not the text of a key.
+        InputError: the text is not an operator key.
     """
     try:
         key = OpKey.parse(text)

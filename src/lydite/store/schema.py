@@ -96,24 +96,24 @@ measurements = Table(
     Column("source", Text, nullable=False),
     Column("environment", Text, nullable=False),
     Column("measured_at", Text, nullable=False),
-    # Every column that a look-up filters by, so that only matching rows are read.
+    # Every column that look-ups filter by, so that only matching rows are read.
     Index("measurements_by_op", "device", "op", "scope", "status", "threads", "software", "cache"),
 )
 
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
-"""What turns a database of each older version into the next one, in the same transaction."""
+"""Migrations by the schema version they start from; each yields the next, in one transaction."""
 
 
 def stored_version(connection: Connection, where: str) -> int | None:
     """Schema version of the database; None while it is empty.
 
     Raises:
-        StoreError: a database of something else, or of a newer Lydite.
+        StoreError: the database is not Lydite's, or a newer Lydite wrote it.
     """
     tables = set(inspect(connection).get_table_names())
     if not tables:
         return None
-    foreign = StoreError("is a database, but not one of Lydite's", where=where)
+    foreign = StoreError("is not a Lydite database", where=where)
     if meta.name not in tables or _columns(connection, meta.name) != {"key", "value"}:
         raise foreign
     text = connection.scalar(select(meta.c.value).where(meta.c.key == "schema_version"))
@@ -122,7 +122,7 @@ def stored_version(connection: Connection, where: str) -> int | None:
     version = int(text)
     if version > SCHEMA_VERSION:
         raise StoreError(
-            f"has schema version {version}, and this Lydite knows up to {SCHEMA_VERSION}",
+            f"has schema version {version}, but this Lydite reads versions up to {SCHEMA_VERSION}",
             where=where,
             hint="type: pip install --upgrade lydite",
         )

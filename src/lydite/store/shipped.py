@@ -1,4 +1,4 @@
-"""Databases of well-known devices that come with the package, found by the name of the device.
+"""Databases of well-known devices that ship with the package, by device name.
 
 Each is one export in the folder `shipped`, named after its device: `h100-sxm.jsonl.gz`. Characters
 that a file name cannot have are percent-encoded, as in a URL.
@@ -17,7 +17,7 @@ _SUFFIX = ".jsonl.gz"
 
 
 def shipped_devices() -> list[str]:
-    """Names of the devices whose measurements come with the package."""
+    """Names of the devices whose measurements ship with the package."""
     folder = _folder()
     if not folder.is_dir():
         return []
@@ -26,7 +26,7 @@ def shipped_devices() -> list[str]:
 
 
 def open_shipped(device: str) -> Database | None:
-    """The measurements of this device that come with the package, in memory; None without any.
+    """Measurements of this device that ship with the package, in memory; None without any.
 
     Raises:
         InputError: the shipped file is damaged.

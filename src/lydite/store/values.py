@@ -26,7 +26,7 @@ def parse_utc(text: str) -> str:
     """An ISO 8601 timestamp with an offset, in UTC and in a form that sorts as text.
 
     Raises:
-        InputError: not a timestamp with an offset.
+        InputError: the text is not a timestamp with an offset.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -37,7 +37,7 @@ def parse_utc(text: str) -> str:
     except (ValueError, TypeError, OverflowError):
         pass
     raise InputError(
-        f"{text!r} is not a moment with a time zone", allowed="such as 2025-11-22T04:30:00Z"
+        f"{text!r} is not a timestamp with an offset", allowed="such as 2025-11-22T04:30:00Z"
     )
 
 
@@ -45,13 +45,13 @@ def canonical_json(value: object, what: str) -> str:
     """JSON text with sorted keys, in ASCII, so that equal values have equal texts.
 
     Raises:
-        InputError: a value that JSON does not have, such as NaN or an array.
+        InputError: the value has no JSON form, such as NaN or an array.
     """
     try:
         return _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(
-            f"{what} cannot be kept as JSON: {error}", allowed="text, finite numbers, lists, null"
+            f"{what} cannot be stored as JSON: {error}", allowed="text, finite numbers, lists, null"
         ) from error
 
 
@@ -77,7 +77,7 @@ def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Refuse a value that is not among the allowed ones.
 
     Raises:
-        InputError: it is not.
+        InputError: the value is not allowed.
     """
     if value not in allowed:
         raise InputError(f"{name} is {value!r}", allowed=", ".join(allowed))
@@ -87,7 +87,7 @@ def check_text(name: str, value: object, *, empty: bool = False) -> None:
     """Refuse text that PostgreSQL cannot store (NUL) or that is not valid UTF-8 (lone surrogates).
 
     Raises:
-        InputError: such a text, an empty one unless `empty` is set, or a value that is not text.
+        InputError: the value is not text, is such a text, or is empty without `empty`.
     """
     good = isinstance(value, str) and "\0" not in value and value == printable(value)
     if not good or not (value or empty):
@@ -105,7 +105,7 @@ def joules(value: float | None) -> float | None:
     """An energy in joules as a float.
 
     Raises:
-        InputError: negative or not finite.
+        InputError: the value is negative or not finite.
     """
     if value is None:
         return None
@@ -122,7 +122,7 @@ def samples(seconds: object) -> np.ndarray:
     """A copy of the samples, float64 and read-only.
 
     Raises:
-        InputError: negative or non-finite numbers, or no list of numbers.
+        InputError: the value is not a list of finite numbers >= 0.
     """
     try:
         copy = np.array(seconds, dtype=np.float64)
@@ -131,7 +131,7 @@ def samples(seconds: object) -> np.ndarray:
     # NaN fails both comparisons, as it should.
     if copy.ndim != 1 or (copy.size and not (copy.min() >= 0 and copy.max() < np.inf)):
         raise InputError(
-            "samples_s holds a negative or non-finite number, or is no list",
+            "samples_s holds a negative or non-finite number, or is not a list",
             allowed="finite seconds >= 0",
         )
     copy.setflags(write=False)
@@ -139,7 +139,7 @@ def samples(seconds: object) -> np.ndarray:
 
 
 def rank(ranked: list[float], share: float) -> float:
-    """Quantile of sorted samples as `numpy.quantile`, which takes 50 times as long for few."""
+    """Quantile of sorted samples, as `numpy.quantile` but 50 times as fast for few samples."""
     place = (len(ranked) - 1) * share
     below = int(place)
     low = ranked[below]

@@ -15,14 +15,14 @@ from lydite.store.records import DeviceRecord, Measurement, Run, Software
 CHUNK = 20_000
 
 _ORDER = (schema.devices, schema.softwares, schema.runs, schema.ops, schema.measurements)
-"""Each table after those that it refers to."""
+"""Tables in insertion order: each after those that it refers to."""
 
 
 class Writer:
-    """Inserts records into the database of `connection`; existing rows stay as they are.
+    """Inserts records into the database of `connection`; existing rows are kept.
 
     Attributes:
-        added: Number of rows that were new, by table name.
+        added: Number of new rows by table name.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -33,10 +33,10 @@ class Writer:
         self._softwares: dict[int, tuple[Software, str]] = {}
 
     def put_all(self, items: Iterable[Measurement | Run | DeviceRecord]) -> None:
-        """Put records of any kind, a run before the measurements that name it.
+        """Insert records of any kind; a run must precede the measurements that name it.
 
         Raises:
-            InputError: a record holds something that is not a JSON value.
+            InputError: a record holds a value that is not JSON.
         """
         for item in items:
             if isinstance(item, Measurement):
@@ -50,7 +50,7 @@ class Writer:
         self._flush()
 
     def put_rows(self, table: Table, chunk: list[dict[str, Any]]) -> None:
-        """Put rows of one table as they are."""
+        """Insert rows of one table as they are."""
         self.added[table.name] += max(0, self._execute(table, chunk).rowcount)
 
     def _put_measurement(self, item: Measurement) -> None:

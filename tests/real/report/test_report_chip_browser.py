@@ -34,7 +34,7 @@ def test_the_page_in_a_browser(tmp_path):
         format_percent(result.utilisation),
         "simulated",
         "Operators on the processor",
-        "What is assumed",
+        "Assumptions",
         "accelerator 1",
         "LPDDR4_3200_2x16",
     ):

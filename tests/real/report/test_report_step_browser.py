@@ -35,7 +35,7 @@ def test_the_page_in_a_browser(tmp_path):
         format_percent(result.mfu),
         "modelled",
         "Critical path",
-        "What is assumed",
+        "Assumptions",
         "stage 1 compute",
     ):
         assert fact in found["text"], fact

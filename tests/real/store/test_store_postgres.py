@@ -61,7 +61,7 @@ def test_a_connection_that_breaks(target):
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-        with pytest.raises(StoreError, match="cannot be reached"):
+        with pytest.raises(StoreError, match="cannot reach the server"):
             database.add([measured(2)])
         assert database.add([measured(2)]) == 1
 

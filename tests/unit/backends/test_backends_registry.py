@@ -111,7 +111,7 @@ def test_replay_copies_cost_a_dispatch_between_them():
 
 
 def test_replay_knows_nothing_else():
-    with pytest.raises(BackendError, match="replay: nothing is recorded for Gemm"):
+    with pytest.raises(BackendError, match="replay: no time is recorded for Gemm"):
         ReplayBackend({}).prepare(net(), Settings())
 
 
@@ -123,7 +123,7 @@ def test_what_cannot_run_here_is_refused_before_anything_is_allocated(monkeypatc
     huge = g.build(g.linear(g.input("x", (1, 1 << 20)), 1 << 21))
     assert huge.parameter_bytes > psutil.virtual_memory().total / 2
     for name in ("onnxruntime", "replay"):
-        with pytest.raises(BackendError, match=r"huge: needs about .* GiB are free; take a"):
+        with pytest.raises(BackendError, match=r"huge: needs about .* GiB are free; use a"):
             find_backend(name).prepare(huge, Settings())
 
 
@@ -147,15 +147,14 @@ def test_copies_of_an_operator_have_weights_of_their_own_and_a_reader_between():
     assert {key for name, key in keys_of(graph).items() if name.startswith("op_")} == {WIDE}
 
 
-@pytest.mark.parametrize(
-    ("cold", "evict", "kinds"),
-    [(False, False, ["Abs"] * 4), (True, False, ["Relu", "Abs"] * 4), (True, True, ["Relu"] * 4)],
-)
-def test_chains_of_calls(cold, evict, kinds):
-    graph = calls(4, cold=cold, evict=evict)
-    assert [op.op_type for op in graph.ops] == kinds
-    read = {name for op in graph.ops for name in op.inputs}
-    assert set(graph.inputs) <= read
+def test_chains_of_calls():
+    graph = calls(4)
+    assert [op.op_type for op in graph.ops] == ["Abs"] * 4
+    mixed = calls(24, mixed=True)
+    kinds = [op.op_type for op in mixed.ops]
+    assert len(set(kinds)) == 12
+    assert kinds[:12] == kinds[12:]
+    assert all(set(op.inputs) == {"x"} for op in mixed.ops)
 
 
 class Counting(ReplayBackend):
@@ -203,16 +202,18 @@ def test_inputs_from_outside_and_outputs(name):
     prepared.run()
     (found,) = prepared.outputs().values()
     assert (found == 2 * fed).all()
-    with pytest.raises(BackendError, match="'y' is no input; allowed: x"):
+    with pytest.raises(BackendError, match="'y' is not an input; allowed: x"):
         prepared.bind({"y": fed})
-    with pytest.raises(BackendError, match=r"'x' is given float32\[6\]; allowed: float32\[2,3\]"):
+    with pytest.raises(
+        BackendError, match=r"'x' has the type float32\[6\]; allowed: float32\[2,3\]"
+    ):
         prepared.bind({"x": fed.ravel()})
     prepared.close()
 
 
 def test_a_backend_without_buffers_says_so():
     prepared = ReplayBackend(recorded(net())).prepare(net(), Settings())
-    with pytest.raises(BackendError, match="takes no inputs from outside: x"):
+    with pytest.raises(BackendError, match="does not accept inputs: x"):
         prepared.bind({"x": np.zeros((2, 16), np.float32)})
-    with pytest.raises(BackendError, match="hands out no results"):
+    with pytest.raises(BackendError, match="does not return outputs"):
         prepared.outputs()

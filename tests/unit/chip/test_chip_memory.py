@@ -10,12 +10,13 @@ import pytest
 
 from lydite.chip import run_chip, varied
 from lydite.chip.dataflow import dataflow_of
+from lydite.chip.mapped import map_vector
 from lydite.chip.memory import Cached, hit_bytes_per_s, miss_bytes_per_s
 from lydite.chip.noc import NocLinks, way
 from lydite.chip.operators import product_of
 from lydite.chip.tilings import USUAL
 from lydite.errors import InputError
-from lydite.graph import work_of
+from lydite.graph import Builder, work_of
 from lydite.graph.training import training_step
 from lydite.hardware.chip import LastLevelCache, Noc, read_chip
 from lydite.models import build_model
@@ -191,13 +192,19 @@ def test_a_training_step_multiplies_on_the_array():
         assert cost.store_bytes < 1.01 * convs[cost.macs].load_bytes + 1e6
 
 
-def test_vector_work_is_shared_by_all_accelerators():
-    two = varied(SYSTOLIC, accelerators=2)
-    one, shared = (run_chip(NETS["systolic-128"], chip, soc=False) for chip in (SYSTOLIC, two))
+def test_vector_work_is_shared_where_that_helps():
+    alone = replace(SYSTOLIC, cpu=replace(SYSTOLIC.cpu, launch_cycles=0))
+    two = varied(alone, accelerators=2)
+    one, shared = (run_chip(NETS["systolic-128"], chip, soc=False) for chip in (alone, two))
     for cost, other in zip(one.plan.costs, shared.plan.costs, strict=True):
         if cost.on == "vector":
-            assert other.invocations == 2
             assert other.total_cycles == cost.total_cycles
+
+    g = Builder("wide", dtype="float16")
+    wide = g.build(g.relu(g.input("x", (64, 65536))))
+    one, shared = (run_chip(wide, chip) for chip in (alone, two))
+    assert {row.accelerator for row in map_vector(wide.ops[0], wide, two).invocations} == {0, 1}
+    assert shared.seconds < one.seconds
 
 
 def test_what_data_wait_for_is_what_was_made_scarce():

@@ -16,7 +16,7 @@ from lydite.chip.soc import CATEGORIES, Jobs, Layer, play_soc
 from lydite.chip.stalls import layer_parts
 from lydite.chip.sweep import designed, pareto, parse_vary, value_text
 from lydite.chip.systolic import Product, run_on
-from lydite.chip.systolic.tiles import Matrices, array_of, ranked_sizes
+from lydite.chip.systolic.tiles import Matrices, Tile, array_of, ranked_tiles
 from lydite.errors import InputError
 from lydite.graph import Builder, key_of
 from lydite.hardware.chip import LastLevelCache, Noc, known_chips, read_chip
@@ -145,9 +145,9 @@ def test_a_product_that_fits_takes_as_long_as_the_closed_form():
 def test_tiles_fit_half_of_each_scratchpad(name, sizes):
     chip = known_chips()[name]
     size = 1 if chip.dtype == "int8" else 2
-    found = ranked_sizes(chip, Matrices(*sizes, 1, 1.0, 1.0, 1.0), "here")
+    found = ranked_tiles(chip, Matrices(*sizes, 1, 1.0, 1.0, 1.0), "here")
     assert len(set(found)) == len(found)
-    for m, k, n in found:
+    for m, k, n in ((tile.m, tile.k, tile.n) for tile in found):
         assert 1 <= m <= sizes[0]
         assert 1 <= k <= sizes[1]
         assert 1 <= n <= sizes[2]
@@ -158,7 +158,8 @@ def test_tiles_fit_half_of_each_scratchpad(name, sizes):
 
 def test_all_of_a_small_product_is_one_tile():
     """Nothing is fetched twice: no smaller tile is better."""
-    assert ranked_sizes(SYSTOLIC, Matrices(64, 96, 80, 1, 1.0, 1.0, 1.0), "here")[0] == (64, 96, 80)
+    found = ranked_tiles(SYSTOLIC, Matrices(64, 96, 80, 1, 1.0, 1.0, 1.0), "here")
+    assert found[0] == Tile(64, 96, 80)
 
 
 def test_a_scratchpad_too_small_names_what_it_needs():
@@ -174,8 +175,11 @@ def test_attention_is_two_products_of_each_head():
     op = next(op for op in graph.ops if op.op_type == "Attention")
     found = products_inside(op, graph)
     assert found is not None
-    assert found[1] == 12 * 32 * 32
-    assert [(p.m, p.k, p.n, p.count) for p in found[0]] == [(32, 64, 32, 12), (32, 32, 64, 12)]
+    assert found.special_elements == 12 * 32 * 32
+    assert [(p.m, p.k, p.n, p.count) for p in found.products] == [
+        (32, 64, 32, 12),
+        (32, 32, 64, 12),
+    ]
     assert products_inside(graph.ops[0], graph) is None
 
 

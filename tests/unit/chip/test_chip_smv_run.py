@@ -218,7 +218,7 @@ def test_softmax_counts_the_last_elements():
 def test_operands_of_other_shapes_are_refused():
     problem = inner_product((1, 16), 8)
     op = SmvOp("fc", KERNELS[1], problem, (), "y")
-    with pytest.raises(InputError, match="operands of the shapes"):
+    with pytest.raises(InputError, match="operands have the shapes"):
         execute(op, [np.ones((1, 16)), np.ones((16, 8))])
     line = SmvOp("add", KERNELS[6], flat(16), (), "y")
     with pytest.raises(InputError, match="add: operands"):
@@ -230,5 +230,5 @@ def test_inputs_without_numbers_and_open_shapes_are_refused():
     graph = g.build(g.relu(g.input("x", ("batch", 8))))
     with pytest.raises(GraphError, match="fixed sizes"):
         lower(graph)
-    with pytest.raises(InputError, match="no numbers for"):
+    with pytest.raises(InputError, match="no array for"):
         run_graph(graph, {}, SMV)

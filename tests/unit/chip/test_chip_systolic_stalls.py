@@ -308,7 +308,7 @@ def test_repetitions_take_as_long_each():
         ),
         (
             lambda: stalled_run(Array(4, 4), Product(10**5, 10**5, 4), SMALL),
-            "too large to follow its elements",
+            "too large to track its elements",
         ),
     ],
 )

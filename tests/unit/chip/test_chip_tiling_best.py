@@ -104,7 +104,7 @@ def test_every_candidate_runs_and_writes_each_output_once(problem, seed, scratch
 
 def test_a_cost_that_is_no_number_is_refused():
     for cost in (lambda c: np.full(len(c), np.nan), lambda c: np.zeros(1)):
-        with pytest.raises(InputError, match="a number for each candidate"):
+        with pytest.raises(InputError, match="one number per candidate"):
             best_tiling(PROBLEMS[0], SMV, cost)
 
 

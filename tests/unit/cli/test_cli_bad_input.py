@@ -129,7 +129,7 @@ def test_a_model_that_does_not_fit_in_memory(refused, monkeypatch, command):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     line = refused(command, "vgg16")
     assert "GiB" in line
-    assert "take a smaller batch or model" in line
+    assert "use a smaller batch or model" in line
 
 
 def test_weights_larger_than_any_memory(refused, tmp_path):
@@ -225,11 +225,14 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         (["inspect", "gpt2", "--phase", "decod"], "unknown phase 'decod'; allowed: decode, forw"),
         (["simulate", "gpt2", "--train", "--tp", "3"], "tp 3 x pp 1 = 3 does not divide"),
         (["simulate", "gpt2", "--train", "--tp", "8"], "gpt2: attention (Attention):"),
-        (["db", "import", "ncl", "a.log"], "unknown kind of file 'ncl'; allowed: aisim, lydite, n"),
+        (["db", "import", "ncl", "a.log"], "unknown file format 'ncl'; allowed: aisim, lydite, n"),
         (["simulate", "gpt2", "--on", "dgx-a101"], "unknown cluster 'dgx-a101'"),
-        (["simulate", "gpt2", "--devices", "9"], "9 devices asked for, 'dgx-a100' has 8"),
+        (["simulate", "gpt2", "--devices", "9"], "9 devices requested, but 'dgx-a100' has 8"),
         (["simulate", "gpt2", "--train", "--schedule", "2f2b"], "unknown schedule '2f2b'"),
-        (["simulate", "gpt2", "--slow", "3"], "--slow: '3' names no factor; allowed: NUMBER="),
+        (
+            ["simulate", "gpt2", "--slow", "3"],
+            "--slow: '3' does not give a factor; allowed: NUMBER=",
+        ),
         (["simulate", "gpt2", "--slow", "9=0.5"], "dgx-a100: no rank 9; allowed: 0 to 7"),
         (["simulate", "resnet50", "--train", "--cp", "2"], "--cp 2 does not divide the"),
         (["simulate", "gpt2", "--train", "--ep", "2"], "gpt2: has no experts to distribute;"),
@@ -238,7 +241,10 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         (["simulate", "gpt2", "--mtbf", "5 GB"], "--mtbf: '5 GB' is not in s"),
         (["simulate", "gpt2", "--mtbf", "5"], "--mtbf: '5' has no unit; allowed: such as '2 s'"),
         (["simulate", "gpt2", "--bucket", "25"], "--bucket: '25' has no unit"),
-        (["simulate", "gpt2", "--checkpoint-interval", "9 min"], "--checkpoint-interval says noth"),
+        (
+            ["simulate", "gpt2", "--checkpoint-interval", "9 min"],
+            "--checkpoint-interval has no eff",
+        ),
         (["simulate", "gpt2", "--train", "--loss", "foo"], "unknown loss 'foo'; allowed:"),
         (["simulate", "gpt2", "--train", "--phase", "decode"], "--train with --phase decode; all"),
         (["simulate", "gpt2", "--search", "--tp", "2"], "--search chooses --tp itself; leave it"),
@@ -398,7 +404,7 @@ def test_disk_full_while_saving_rows(refused, database, tmp_path, monkeypatch):
 def test_export_where_nothing_can_be_written(refused, database, tmp_path):
     assert "cannot write" in refused("db", "export", tmp_path / "lydite.db" / "rows.jsonl")
     line = refused("db", "export", tmp_path / "rows.csv")
-    assert line.startswith("the suffix of 'rows.csv' names no form; allowed: .jsonl")
+    assert line.startswith("the suffix of 'rows.csv' is not an export format; allowed: .jsonl")
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
@@ -430,14 +436,14 @@ def test_import_of_other_files(refused, tmp_path):
     aisim = tmp_path / "db.json"
     aisim.write_text("{}")
     line = refused("db", "import", aisim)
-    assert line == f"{aisim}: AISim's files do not say where they were measured; add --device NAME"
+    assert line == f"{aisim}: AISim's files do not name the device; add --device NAME"
     aisim.write_text('{"x": ')
     assert str(aisim) in refused("db", "import", aisim, "--device", "v100")
 
 
 def test_merge_with_nothing(refused, tmp_path):
     path = tmp_path / "none.db"
-    assert refused("db", "merge", path) == f"{path}: there is no database here"
+    assert refused("db", "merge", path) == f"{path}: no such database"
     assert not path.exists()
 
 
@@ -452,7 +458,7 @@ def test_ctrl_c(lydite, net, monkeypatch):
     ran = lydite("profile", net, "--backend", "replay", "--quiet")
     assert ran.code == 130
     said = [line for line in ran.lines if line]
-    assert said == ["lydite: interrupted; what was measured so far is kept"]
+    assert said == ["lydite: interrupted; measurements so far are kept"]
     with Database.open() as opened:
         assert [run.status for run in opened.runs()] == ["interrupted"]
 

@@ -21,14 +21,14 @@ def test_the_tables(lydite, baseline):
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
     assert lines[0] == (
-        "Training steps on NVIDIA DGX A100 with 8 x A100 40GB, batch 4 a device, adam; simulated"
+        "Training steps on NVIDIA DGX A100 with 8 x A100 40GB, batch 4 per device, adam; simulated"
     )
     assert [line.split()[:4] for line in lines[3:6]] == [
         ["resnet18", "1", "10.0", "ms"],
         ["resnet18", "4", "12.0", "ms"],
         ["alexnet", "1", "4.00", "ms"],
     ]
-    assert "Accuracy over 3 steps; the constant is fitted to these very baselines:" in lines
+    assert "Accuracy over 3 steps; the constant is fitted to these same baselines:" in lines
     assert any(line.startswith("one constant efficiency ") for line in lines)
     assert "not compared: gpt2 on 1: baseline is 0 ms" in lines
     assert max(map(len, lines)) <= 100
@@ -85,10 +85,10 @@ def test_what_is_refused(refused, baseline, tmp_path):
         "no model is named; allowed: MODEL..., or --baseline FILE --on CLUSTER"
     )
     assert refused("validate", "--baseline", baseline) == (
-        f"--baseline {baseline} names no cluster; add --on CLUSTER"
+        f"--baseline {baseline} needs a cluster; add --on CLUSTER"
     )
     line = refused("validate", "vgg16", *on)
-    assert line == "--on dgx-a100 is for baselines; add --baseline FILE"
+    assert line == "--on dgx-a100 is only for --baseline; add --baseline FILE"
     assert refused("validate", "--baseline", tmp_path / "none.json", *on).startswith(
         f"{tmp_path / 'none.json'}: "
     )

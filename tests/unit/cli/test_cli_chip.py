@@ -16,7 +16,7 @@ def test_cycles_by_layer_and_what_they_wait_for(lydite):
     ran = lydite("chip", "minerva", "--chip", "smv")
     assert ran.code == 0, ran.err
     assert ran.out.startswith("minerva on smv: ")
-    assert "what it does or waits for" in ran.out
+    assert "activity or stall" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 100
     found = json.loads(lydite("chip", "minerva", "--chip", "smv", "--json").out)
     assert found["kind"] == "simulated"
@@ -156,7 +156,7 @@ def test_an_output_stationary_array_preloads_nothing(lydite, refused):
 
 
 def test_what_a_sweep_does_not_take(refused):
-    assert "a sweep varies nothing" in refused("chip", "sweep", "lenet5")
+    assert "the sweep has nothing to vary" in refused("chip", "sweep", "lenet5")
     assert "did you mean 'pes'" in refused("chip", "sweep", "lenet5", "--vary", "pse=1")
     assert "none of 1 designs runs" in refused(
         "chip", "sweep", "lenet5", "--vary", "spad=1KiB", "--quiet"
@@ -166,5 +166,6 @@ def test_what_a_sweep_does_not_take(refused):
     )
     assert "2 models" in refused("chip", "sweap", "lenet5")
     assert refused("chip", "sweep") == (
-        "'sweep' names no model; allowed: sweep MODEL; a file of that name is written ./sweep"
+        "'sweep' does not name a model; allowed: sweep MODEL; a file of that name is written "
+        "./sweep"
     )

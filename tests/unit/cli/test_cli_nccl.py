@@ -43,7 +43,7 @@ def test_what_is_missing_is_said(refused, tmp_path):
     path = tmp_path / "all_reduce.log"
     path.write_text(CSV)
     assert refused("db", "import", path) == (
-        f"{path}: nccl-tests' logs do not say where they were measured; add --device NAME"
+        f"{path}: nccl-tests' logs do not name the device; add --device NAME"
     )
     line = refused("db", "import", path, "--device", "A100")
     assert line == f"{path}: lists no ranks; add --ranks N"

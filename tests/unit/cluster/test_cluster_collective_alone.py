@@ -84,7 +84,7 @@ def test_algorithms_whose_ranks_all_send_across_share_the_cards(algorithm, on):
         ({"bytes": "7"}, "has no unit"),
         ({"bytes": 0}, "0 bytes; allowed: more than 0"),
         ({"ranks": 1}, "a collective of one rank"),
-        ({"ranks": 9}, "9 devices asked for"),
+        ({"ranks": 9}, "9 devices requested"),
         ({"algorithm": "rings"}, "unknown algorithm of AllReduce 'rings'"),
         ({"protocol": "LL12"}, "unknown protocol 'LL12'"),
         ({"network": "link"}, "unknown network 'link'"),

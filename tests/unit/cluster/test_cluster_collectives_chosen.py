@@ -134,7 +134,7 @@ def test_what_cannot_be_chosen(settings, message):
 
 @pytest.mark.parametrize("text", ["allreduce", "=tree", "allreduce="])
 def test_an_option_names_kind_and_algorithm(text):
-    with pytest.raises(InputError, match="names no algorithm; allowed: KIND=NAME"):
+    with pytest.raises(InputError, match="its algorithm; allowed: KIND=NAME"):
         ly.simulate("gpt2", on="dgx-h100", algorithm=[text])
 
 

@@ -87,10 +87,10 @@ def test_curves_come_back_from_the_database(logs):
         (TABLE, 4, "lists 2 ranks, not 4"),
         (CSV, 1, "1 ranks; allowed: 2 or more"),
         ("", 2, "no rows of nccl-tests"),
-        (CSV.replace("10000", "fast"), 2, "line 2: is no row"),
-        (CSV.replace("float,12000", "quad,12000"), 2, "line 2: is no row"),
-        (CSV.replace(",0.2", ""), 2, "line 3: is no row"),
-        ("8,2,float,1,2,0,4\n", 2, "line 1: is no row"),
+        (CSV.replace("10000", "fast"), 2, "line 2: is not a row"),
+        (CSV.replace("float,12000", "quad,12000"), 2, "line 2: is not a row"),
+        (CSV.replace(",0.2", ""), 2, "line 3: is not a row"),
+        ("8,2,float,1,2,0,4\n", 2, "line 1: is not a row"),
     ],
 )
 def test_logs_that_are_refused(tmp_path, content, ranks, message):

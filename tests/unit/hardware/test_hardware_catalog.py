@@ -266,5 +266,5 @@ def test_a_device_survives_the_database():
 
 @pytest.mark.parametrize("spec", [{}, {"name": "x"}, {"name": "x", "caches": 3}])
 def test_a_spec_that_is_none_is_refused(spec):
-    with pytest.raises(InputError, match="not a device's spec"):
+    with pytest.raises(InputError, match="not a device specification"):
         Device.from_json(spec)

@@ -123,7 +123,11 @@ def test_what_is_left_out_has_a_default():
         ("800 MHz", "-1 Hz", "x.yaml:[0-9]+: clock: '-1 Hz' is not a finite"),
         ("size: 128 KiB", "size: 0.5 B", "scratchpads.ofmap.size: '0.5 B' is not a size; allo"),
         ("size: 128 KiB", "size: 9 PB", "scratchpads.ofmap.size: '9 PB' is not a size"),
-        ("size: 128 KiB", "size: 64 B", "scratchpads.ofmap: 32 banks with words of 4 bytes in 64"),
+        (
+            "size: 128 KiB",
+            "size: 64 B",
+            "scratchpads.ofmap: 32 banks of 4-byte words do not fit in 64 bytes",
+        ),
         ("dtype: int8", "dtype: int4", "unknown dtype 'int4'; .* did you mean 'int8'"),
         ("kind: acp", "kind: acb", "unknown interface.kind 'acb'; .* did you mean 'acp'"),
         ("dataflow: ws", "dataflow: wso", "dataflow 'wso'; allowed: is, os, ws; did you mean 'ws"),
@@ -143,7 +147,11 @@ def test_what_is_left_out_has_a_default():
         ("accelerators: 2", "accelerators: 65", "x.yaml: 65 accelerators; allowed: 1 to 64"),
         ("accelerators: 2", "accelerators: 0", "field 'accelerators': input should be greater"),
         ("accelerators: 2", "accelerators: two", "field 'accelerators'"),
-        ("chunk: 64 B ", "chunk: 8 KiB ", "dma: chunks of 8192 bytes in pages of 4096; allowed"),
+        (
+            "chunk: 64 B ",
+            "chunk: 8 KiB ",
+            "dma: chunks of 8192 bytes exceed pages of 4096 bytes; allowed",
+        ),
         ("name: my-npu", "name: My NPU", "field 'name'"),
         ("schema_version: 1", "schema_version: 2", "field 'schema_version'"),
         ("clock: 800 MHz\n", "", "field 'clock': field required; allowed: schema_version, name"),
@@ -160,7 +168,7 @@ def test_a_wrong_file_is_one_clear_line(old, new, words):
 def test_a_data_type_that_smv_lacks():
     text = yaml.safe_dump({**CATALOG["smv"], "dtype": "int8"})
     with pytest.raises(
-        InputError, match=r"x\.yaml: dtype: SMV does not compute int8; allowed: floa"
+        InputError, match=r"x\.yaml: dtype: SMV does not compute in int8; allowed: floa"
     ):
         parse_chip(text, "x.yaml")
 
@@ -185,7 +193,7 @@ def test_files_that_cannot_be_read(tmp_path):
         read_chip(str(tmp_path / "none.yaml"))
     long = tmp_path / "long.yaml"
     long.write_text(GOOD + "#" * (1 << 16))
-    with pytest.raises(InputError, match="too many for a chip file; allowed: 65536 bytes at most"):
+    with pytest.raises(InputError, match="too large for a chip file; allowed: 65536 bytes at most"):
         read_chip(str(long))
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\xff\xfe\x00")

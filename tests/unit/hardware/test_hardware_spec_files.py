@@ -93,7 +93,7 @@ def test_too_large(kind):
     refused, text, _, name = kind
     most = 1 << (26 if name == "cluster" else 16)
     told = refused(text + "#" * most)
-    assert f"bytes are too many for a {name} file; allowed: {most} bytes at most" in told
+    assert f"bytes are too large for a {name} file; allowed: {most} bytes at most" in told
 
 
 @pytest.mark.parametrize("text", ["- 1\n- 2\n", "word", "", "3"])
@@ -113,7 +113,7 @@ def test_aliases_cannot_fill_the_memory(kind):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
     assert "aliases that stand for" in refused("\n".join(lines))
-    assert "an alias of what it stands in" in refused("a: &a [*a]")
+    assert "an alias refers to a node that contains it" in refused("a: &a [*a]")
     assert "100 deep" in refused("a: " + "[" * 200 + "]" * 200)
 
 
@@ -132,7 +132,7 @@ def test_constants(tmp_path):
         ("[1]", "not a file of constants; allowed: an object of fields"),
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        (" " * (1 << 24) + "{}", "bytes are too many for a file of constants"),
+        (" " * (1 << 24) + "{}", "bytes are too large for a file of constants"),
     ]:
         path.write_text(text)
         with pytest.raises(InputError, match=told):

@@ -98,7 +98,7 @@ def test_what_is_not_shared_is_named():
     assert result.computed_whole
     from lydite.report.text.step import step_text
 
-    assert "computes whole, from gathered inputs: " in step_text(result)
+    assert "tensor-parallel rank, from gathered inputs: " in step_text(result)
 
 
 def test_decode_moves_the_same_bytes_everywhere():

@@ -59,7 +59,7 @@ def test_the_figures_of_a_step(page, small):
     assert found["step"][0] == format_seconds(result.seconds)
     assert format_seconds(result.low) in found["step"][1]
     assert format_seconds(result.high) in found["step"][1]
-    assert found["samples"] == (f"{4 / result.seconds:.4g} per s", "4 a step")
+    assert found["samples"] == (f"{4 / result.seconds:.4g} per s", "4 per step")
     assert found["MFU"][0] == format_percent(result.mfu)
     assert found["memory"][0] == format_bytes(result.peak_memory_bytes)
     assert found["memory"][1].endswith("of a device; fits")
@@ -97,12 +97,12 @@ def test_plan_cluster_sources_and_assumptions_are_named(page, small):
         "1f1b",
         "4",
     )
-    assert cells(page, "Where the operators' times come from") == [["roofline", "100.0 %"]]
+    assert cells(page, "Sources of the operators' times") == [["roofline", "100.0 %"]]
     cluster = {row[0]: row[1:] for row in cells(page, "Cluster")}
-    assert cluster["devices"] == ["4 in one host", "as asked for"]
+    assert cluster["devices"] == ["4 in one host", "as requested"]
     assert "19.5 TFLOP/s in float32" in cluster["peak"]
     assert "Amazon EC2" in cluster["device hour"][1]
-    assumed = {row[0]: row[1:] for row in cells(page, "What is assumed")}
+    assumed = {row[0]: row[1:] for row in cells(page, "Assumptions")}
     assert assumed["dispatch"] == ["13.0 us", "assumed"]  # eager training in float32
     assert assumed["collectives"][1] == "NCCL's model"
     assert "0.5 us to and from the NVSwitch" in assumed["dgx-a100: latency"][1]
@@ -117,7 +117,7 @@ def test_what_nobody_stated_is_unknown(small, tmp_path):
     bare = replace(result, cluster=replace(result.cluster, economics=economics))
     page = write_step_page(bare, tmp_path / "step.html").read_text()
     found = {row[0]: row[1:] for row in cells(page, r"Figures (modelled)")}
-    assert found["cost"] == found["CO2"] == ["unknown", "the cluster's file does not say"]
+    assert found["cost"] == found["CO2"] == ["unknown", "not in the cluster file"]
 
 
 def test_what_does_not_fit_is_said(small, tmp_path):
@@ -177,7 +177,7 @@ def test_of_many_stages_some_are_drawn():
 def test_a_large_page_stays_light(large, tmp_path):
     path = write_step_page(large, tmp_path / "large.html")
     assert path.stat().st_size < 6e6
-    assert "are one bar" in path.read_text()
+    assert "are merged into one bar" in path.read_text()
 
 
 def test_the_pictures(small):

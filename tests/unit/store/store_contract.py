@@ -388,7 +388,7 @@ class StoreContract:
     def test_somebody_elses_database(self, target):
         with Database.open(target) as database, database._writing() as connection:
             connection.execute(sqlalchemy.text("DROP TABLE meta"))
-        with pytest.raises(StoreError, match="not one of Lydite's"):
+        with pytest.raises(StoreError, match="is not a Lydite database"):
             Database.open(target)
 
     def test_a_table_gone(self, target):

@@ -142,10 +142,10 @@ def attempt(folder: Path, text: str | bytes) -> str:
     ("change", "said"),
     [
         ({"samples_s": [-1.0]}, "negative"),
-        ({"samples_s": []}, "no samples"),
-        ({"samples_s": [True]}, "not a list of numbers"),
-        ({"samples_s": ["1"]}, "not a list of numbers"),
-        ({"samples_s": 1}, "not a list of numbers"),
+        ({"samples_s": []}, "must have samples"),
+        ({"samples_s": [True]}, "must be a list of numbers"),
+        ({"samples_s": ["1"]}, "must be a list of numbers"),
+        ({"samples_s": 1}, "must be a list of numbers"),
         ({"samples_s": [10**400]}, "out of range"),
         ({"samples_s": [float("nan")]}, "non-finite"),
         ({"threads": 0}, "threads is 0"),
@@ -198,7 +198,7 @@ def test_a_line_that_is_no_record(lines, tmp_path, line, said):
     [
         ("", "is empty"),
         ("hello\n", ":1: is not JSON"),
-        ('{"kind": "run"}\n', ":1: is not an export of Lydite's"),
+        ('{"kind": "run"}\n', ":1: is not a Lydite export"),
         ('{"kind": "lydite", "version": 2}\n', ":1: has format version 2; allowed: 1 to 1"),
         ('{"kind": "lydite"}\n', ":1: has format version None"),
     ],

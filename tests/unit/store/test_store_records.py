@@ -190,5 +190,5 @@ def test_canonical_json():
     nested: list = []
     nested.append(nested)
     for value in ({"a": math.nan}, {"a": np.float32(1)}, {"a": {1}}, nested, {(1, 2): 3}):
-        with pytest.raises(InputError, match="load cannot be kept as JSON"):
+        with pytest.raises(InputError, match="load cannot be stored as JSON"):
             canonical_json(value, "load")

@@ -58,13 +58,13 @@ def test_write_ahead_log(filled):
 def test_urls_that_are_none(url):
     with pytest.raises(StoreError) as caught:
         Database.open(url)
-    assert "allowed: a file, or postgresql://" in str(caught.value)
+    assert "allowed: a file name, or postgresql://" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 def test_no_server():
     pytest.importorskip("psycopg")
-    with pytest.raises(StoreError, match="cannot be reached") as caught:
+    with pytest.raises(StoreError, match="cannot reach the server") as caught:
         Database.open("postgresql://me:secret@127.0.0.1:1/lydite")
     assert "secret" not in str(caught.value)
 
@@ -92,7 +92,7 @@ def test_impossible_names(tmp_path, path):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(StoreError, match="no database here"):
+    with pytest.raises(StoreError, match="no such database"):
         Database.open(tmp_path / "none.db", read_only=True)
     assert not list(tmp_path.iterdir())
 
@@ -100,7 +100,7 @@ def test_nothing_there(tmp_path):
 def test_an_empty_file_becomes_a_database(tmp_path):
     path = tmp_path / "empty.db"
     path.touch()
-    with pytest.raises(StoreError, match="no database here"):
+    with pytest.raises(StoreError, match="no such database"):
         Database.open(path, read_only=True)
     with Database.open(path) as database:
         assert database.add([measured(1)]) == 1
@@ -121,7 +121,7 @@ def test_another_programs_database(tmp_path):
         connection.execute("CREATE TABLE meta (name TEXT)")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="not one of Lydite's"):
+    with pytest.raises(StoreError, match="is not a Lydite database"):
         Database.open(path, read_only=True)
     assert path.read_bytes() == before
 

@@ -1,9 +1,9 @@
-"""SMV, SMAUG's accelerator: which tiles it works on in which order, and what comes out.
+"""SMV, SMAUG's accelerator: its tiles, the order of its invocations, and their results.
 
     plan = schedule_graph(graph)
-    plan.invocations.kernel_names, plan.host          # columns; what is left to the CPU, and why
+    plan.invocations.kernel_names, plan.host          # columns; operators left to the CPU, and why
 
-The constraints of its tiles are `SMV`; `SMV_COMPAT` repeats a mistake of SMAUG's.
+The constraints of its tiles are `SMV`; `SMV_COMPAT` reproduces an error of SMAUG's.
 """
 
 from lydite.chip.smv.invocations import KERNELS, Invocations

@@ -12,13 +12,13 @@ Array = np.ndarray
 
 
 def activated(values: Array, activation: Activation) -> Array:
-    """An activation of every element."""
+    """Apply an activation to every element."""
     with np.errstate(over="ignore"):
         return _FUNCTIONS[activation.name](values, activation)
 
 
 def softmax(rows: Array) -> Array:
-    """Softmax of rows [N, C]: as SMV, the maximum is not taken off, and 1e-6 is added to the sum.
+    """Softmax of rows [N, C] as on SMV: no maximum is subtracted, and 1e-6 is added to the sum.
 
     SMAUG leaves out the last C mod 8 elements of a row; here they count.
     """

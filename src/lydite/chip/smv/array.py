@@ -1,4 +1,4 @@
-"""The SMV of a chip, for everything that knows SMV only."""
+"""Access to the SMV of a chip, for SMV-specific code."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def smv_array(chip: Chip) -> SmvArray:
     """The chip's array.
 
     Raises:
-        InputError: it is of another kind.
+        InputError: the array is of another kind.
     """
     if not isinstance(chip.array, SmvArray):
-        raise InputError("has no SMV", where=chip.name, hint="take a systolic dataflow")
+        raise InputError("has no SMV", where=chip.name, hint="use a systolic dataflow")
     return chip.array

@@ -1,8 +1,8 @@
 """Tilings for SMV that take less time or energy than SMAUG's.
 
 All shapes under all strategies are ranked by the lines that they fetch and the invocations that
-they need; the first few, and SMAUG's own, are scheduled and priced, and the cheapest is kept: never
-more than SMAUG's with one accelerator and nothing else on the bus.
+they need. The best few, and SMAUG's own, are scheduled and priced, and the cheapest is kept, so the
+result is never worse than SMAUG's with one accelerator and an otherwise idle bus.
 """
 
 from __future__ import annotations
@@ -29,26 +29,25 @@ from lydite.graph import Graph
 from lydite.hardware.chip import Chip
 
 TRIED = 24
-"""Number of tilings of an operator that are scheduled."""
+"""Number of tilings scheduled per operator."""
 
 _INVOCATION_LINES = 40
-"""What an invocation costs besides, as lines fetched: head, constants and launch (a rough weight,
-for the ranking alone)."""
+"""Cost of an invocation in fetched lines: head, constants, launch (rough, for the ranking)."""
 
 
 def best_schedule(graph: Graph, chip: Chip, constraints: Constraints, price: Price) -> SmvSchedule:
     """The invocations of a graph, each operator in the cheapest tiling found.
 
     Args:
-        graph: with fixed sizes.
-        chip: whose cycles and energies count.
-        constraints: of its scratchpads.
-        price: from the seconds and joules of an operator's invocations; joules are of units,
-            scratchpads, cache, DRAM and leakage meanwhile.
+        graph: Graph with fixed sizes.
+        chip: Chip whose cycles and energies apply.
+        constraints: Constraints of its scratchpads.
+        price: Price from the seconds and joules of an operator's invocations; joules include
+            functional units, scratchpads, cache, DRAM, and leakage during that time.
 
     Raises:
-        InputError: a scratchpad too small for an operator's smallest tile (named).
-        GraphError: a tensor of open size.
+        InputError: a scratchpad is too small for an operator's smallest tile (named).
+        GraphError: the size of a tensor is not fixed.
     """
     program = lower(graph)
     known: dict[object, Invocations] = {}
@@ -65,14 +64,14 @@ def _cheapest(op: SmvOp, chip: Chip, constraints: Constraints, price: Price) -> 
     usual = schedule(op, constraints, chip.accelerators)
     if op.problem.kind in (Kind.FLAT, Kind.ROWS):
         return usual
-    found = every_candidate(op.problem, constraints)
+    tilings = every_candidate(op.problem, constraints)
     tried = [usual]
-    for row in np.argsort(_rough(op.problem, found), kind="stable")[:TRIED].tolist():
+    for row in np.argsort(_rough(op.problem, tilings), kind="stable")[:TRIED].tolist():
         try:
-            tiling = tiling_of(op.problem, constraints, found.row(row))
+            tiling = tiling_of(op.problem, constraints, tilings.row(row))
             tried.append(schedule(op, constraints, chip.accelerators, tiling))
         except InputError:
-            continue  # tiles that do not meet, such as channels of two operands
+            continue  # tiles that do not match, such as channels of two operands
     return tried[int(np.argmin([_priced(each, chip, price) for each in tried]))]
 
 
@@ -80,30 +79,30 @@ def _priced(invocations: Invocations, chip: Chip, price: Price) -> float:
     cycles = cycles_of(invocations, chip)
 
     def joules() -> float:
-        # Ranked by the one node that has tables; the network's energy is compared at its own.
+        # Ranking uses the one node that has tables; the final energy is that of the chip's node.
         known = replace(chip, node_nm=ALADDIN_NM)
         return sum(power_of(invocations, known, cycles.total).by_component().values())
 
     return price(float(cycles.exact.sum()) / chip.clock_hz, joules)
 
 
-def _rough(problem: Problem, found: Candidates) -> np.ndarray:
-    """Lines fetched, and invocations; float64[candidates]."""
+def _rough(problem: Problem, tilings: Candidates) -> np.ndarray:
+    """Lines fetched, plus weighted invocations; float64[candidates]."""
 
     def tiles(whole: tuple[int, ...], shapes: np.ndarray) -> np.ndarray:
         return -(-np.array(whole, np.int64) // np.maximum(shapes, 1))
 
-    inputs, outputs = tiles(problem.input, found.input), tiles(problem.output, found.output)
-    weights = np.ones(len(found), np.int64)
-    passes, channels = inputs.prod(axis=1), np.ones(len(found), np.int64)
+    inputs, outputs = tiles(problem.input, tilings.input), tiles(problem.output, tilings.output)
+    weights = np.ones(len(tilings), np.int64)
+    passes, channels = inputs.prod(axis=1), np.ones(len(tilings), np.int64)
     if problem.weights:
-        each = tiles(problem.weights, found.weights)
+        each = tiles(problem.weights, tilings.weights)
         channels = each[:, -1]
         weights = each[:, 0]
         rows = np.maximum(inputs, outputs)[:, :-1].prod(axis=1)
         passes = rows * weights * channels
-    fetched = np.where(channels > 1, passes, inputs.prod(axis=1)) * found.input.prod(axis=1)
+    fetched = np.where(channels > 1, passes, inputs.prod(axis=1)) * tilings.input.prod(axis=1)
     if problem.weights:
         again = np.where(weights * channels > 1, passes, 1)
-        fetched = fetched + again * found.weights.prod(axis=1)
+        fetched = fetched + again * tilings.weights.prod(axis=1)
     return fetched / 16 + _INVOCATION_LINES * passes

@@ -1,8 +1,8 @@
-"""What Aladdin counts of SMV's invocations: iterations executed, accesses of banks, units used.
+"""Aladdin's counts for SMV's invocations: iterations executed, bank accesses, units used.
 
 Loops: harvard-acc/smaug, smv/kernels. The counts of scratchpad accesses follow from them; those of
 units and registers are rules that reproduce what gem5-Aladdin printed for 912 invocations (exactly
-or nearly: `benchmarks/smv.py` says how nearly), written so that they grow with the array.
+or nearly: `benchmarks/smv.py` reports how nearly), written so that they scale with the array.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lydite.hardware.chip import Chip
 Columns = np.ndarray
 
 LEVELS = ("no", "low", "medium", "high", "very_high")
-"""SMAUG's --sample-level: each samples what the one before does, and more."""
+"""SMAUG's values of --sample-level, each sampling more than the previous one."""
 
 
 def kinds_of(invocations: Invocations) -> Columns:
-    """`timing.kind_of` of each row."""
+    """`timing.kind_of` for each row."""
     return np.array([kind_of(int(kernel)) for kernel in invocations.kernel])
 
 
@@ -36,7 +36,7 @@ def sampled(invocations: Invocations, level: str) -> Invocations:
     product, one window of a pooling, one vector of a batch norm. Lines are never sampled.
 
     Raises:
-        InputError: another level.
+        InputError: the level is unknown.
     """
     if level not in LEVELS:
         raise unknown_name("sample level", level, LEVELS)
@@ -68,7 +68,7 @@ def sampled(invocations: Invocations, level: str) -> Invocations:
 
 @dataclass(frozen=True, eq=False)
 class Iterations:
-    """What an invocation executes, by kind of kernel 0 where there is none; float64[invocations].
+    """Iterations that invocations execute; 0 where a kernel has none; float64[invocations].
 
     Attributes:
         loaded: Vectors loaded and converted.
@@ -77,10 +77,9 @@ class Iterations:
             reads.
         rows: Output rows of all its passes.
         multiplies: Vector multiplications.
-        steps: Vectors that cost registers and adders: of convolutions and products the
-            multiplications, of pooling the vectors in its windows, of other kernels the vectors
-            gone through.
-        activated: Output vectors through an activation.
+        steps: Vectors that cost registers and adders: multiplications of convolutions and products,
+            vectors in the windows of pooling, vectors processed by other kernels.
+        activated: Output vectors that pass an activation.
     """
 
     loaded: Columns
@@ -93,11 +92,11 @@ class Iterations:
 
 
 _MULTIPLIES = {KERNELS[4]: 2.0, KERNELS[5]: 2.0, KERNELS[7]: 1.0}
-"""Multiplications of a vector: in batch norms by the deviation and by gamma; in products one."""
+"""Multiplications per vector: two in batch norms (deviation and gamma), one in Mul."""
 
 
 def iterations(invocations: Invocations, chip: Chip, level: str = "no") -> Iterations:
-    """What invocations execute at a sample level."""
+    """Iterations that invocations execute at a sample level."""
     inv, (pes, vectors, lanes) = sampled(invocations, level), _sizes(chip)
     kinds = kinds_of(inv)
     passes = inv.k_rows * inv.k_cols * inv.channel_blocks
@@ -135,12 +134,12 @@ def _sizes(chip: Chip) -> tuple[int, int, int]:
 
 
 def _vectors(dims: Columns, lanes: int) -> Columns:
-    """Vectors of tiles of that shape, the innermost dimension padded."""
+    """Number of vectors in tiles of this shape, with the innermost dimension padded."""
     return np.prod(dims[:, :3], axis=1) * np.ceil(dims[:, 3] / lanes)
 
 
 def _outputs(inv: Invocations) -> Columns:
-    """Output channels that a convolution or product makes."""
+    """Number of output channels of a convolution or product."""
     return np.minimum(inv.weight_dims[:, 0], inv.output_dims[:, 3])
 
 
@@ -149,15 +148,15 @@ def _outputs(inv: Invocations) -> Columns:
 
 @dataclass(frozen=True, eq=False)
 class Accesses:
-    """Reads and writes of scratchpads; float64[invocations].
+    """Reads and writes of the scratchpads; float64[invocations].
 
     Attributes:
         word_reads: Reads of 4 bytes by the DMA.
         word_writes: Writes of 4 bytes by the DMA.
-        half_reads: Reads of vectors of fp16, in conversion.
-        half_writes: Writes of vectors of fp16, in conversion.
-        vector_reads: Reads of vectors with 32 bits a lane.
-        vector_writes: Writes of vectors with 32 bits a lane.
+        half_reads: Reads of fp16 vectors during conversion.
+        half_writes: Writes of fp16 vectors during conversion.
+        vector_reads: Reads of vectors with 32 bits per lane.
+        vector_writes: Writes of vectors with 32 bits per lane.
     """
 
     word_reads: Columns
@@ -168,26 +167,27 @@ class Accesses:
     vector_writes: Columns
 
     def reads(self, lanes: int | None = None) -> Columns:
-        """Accesses of words; as Aladdin counts, a vector is one, unless lanes are given."""
+        """Word reads; as in Aladdin, a vector counts as one unless `lanes` is given."""
         half, whole = (1, 1) if lanes is None else (lanes / 2, lanes)
         return self.word_reads + half * self.half_reads + whole * self.vector_reads
 
     def writes(self, lanes: int | None = None) -> Columns:
-        """Writes of words, counted as `reads` are."""
+        """Word writes, counted like `reads`."""
         half, whole = (1, 1) if lanes is None else (lanes / 2, lanes)
         return self.word_writes + half * self.half_writes + whole * self.vector_writes
 
 
 _READS = {KERNELS[12]: 1, KERNELS[13]: 3}
-"""Reads of a vector: in activations one, in softmax for largest, sum, quotient; else two inputs."""
+"""Reads per vector: 1 in activations, 3 in softmax (maximum, sum, quotient), else 2 inputs."""
 
 
 def accesses(invocations: Invocations, chip: Chip, level: str = "no") -> Accesses:
-    """What invocations access at a sample level: transfers, conversion, loops and activation.
+    """Scratchpad accesses of invocations at a sample level: transfers, conversion, loops,
+    activations.
 
-    A convolution reads the weights of a pass once, at each position the activation vectors that
-    lie inside the image and, except in the first pass over an output, the partial sum, which it
-    writes back. A product reads all weights and, for each block, the input.
+    A convolution reads the weights of a pass once, at each position the activation vectors that lie
+    inside the image and, except in the first pass over an output, the partial sum, which it writes
+    back. A product reads all weights and, for each block, the input.
     """
     inv, (pes, vectors, lanes) = sampled(invocations, level), _sizes(chip)
     done, kinds = iterations(invocations, chip, level), kinds_of(inv)
@@ -213,21 +213,21 @@ def accesses(invocations: Invocations, chip: Chip, level: str = "no") -> Accesse
     writes = np.select(
         chosen, [done.positions, inv.out_rows * blocks, pixels * inv.channel_blocks], done.steps
     )
-    own = np.where((kinds == CONV) | (kinds == PRODUCT), done.activated, 0)
+    rows = np.where((kinds == CONV) | (kinds == PRODUCT), done.activated, 0)
     return Accesses(
         inv.store_bytes / 4,
         (inv.input_load_bytes + inv.weight_load_bytes) / 4,
         done.loaded,
         done.stored,
-        reads + done.stored + own,
-        writes + done.loaded + own,
+        reads + done.stored + rows,
+        writes + done.loaded + rows,
     )
 
 
 def _inside(executed: Invocations, whole: Invocations, axis: int) -> Columns:
     """Positions along rows (1) or columns (2) that lie inside the image, over the taps executed.
 
-    The stride is the longest under which the window fits as often.
+    The stride is the longest with which the window fits equally often.
     """
     size, before = whole.input_dims[:, axis], whole.pads[:, 2 * axis - 2]
     rows = axis == 1
@@ -249,7 +249,7 @@ def _inside(executed: Invocations, whole: Invocations, axis: int) -> Columns:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Functional units of 32 bits that invocations need, as Aladdin counts; float64[invocations].
+    """32-bit functional units that invocations need, as Aladdin counts; float64[invocations].
 
     Attributes:
         multipliers: Number of multipliers.
@@ -274,18 +274,21 @@ class Units:
 _COLUMNS = (1.0, 2.0, 4.0, 8.0, 16.0, 24.0)
 _BURST = (65.0, 129.0, 155.0, 231.0, 237.0, 238.0)
 _PACED = (48.5, 75.0, 98.0, 118.0, 128.0, 140.0)
-"""Registers that a cycle of a convolution's loop reads at most (and writes as many), by the columns
-of the output, with 8 PEs of 4 vectors: read off the rows; 65 is drawn out."""
+"""Maximum number of registers that a cycle of a convolution's loop reads (and writes).
+
+By the columns of the output, with 8 PEs of 4 vectors: read off the rows; the value for 65 is
+extrapolated.
+"""
 
 
 def units_of(invocations: Invocations, chip: Chip, level: str = "no") -> Units:
     """Functional units of each invocation.
 
-    A convolution's positions follow each other in a burst where vectors of zeros need no port:
-    fewer channels than vectors, or padding; then all vectors of a PE multiply in the same cycle,
-    else one. Conversion adds adders and shifters of its own, and registers for whole pages. Norms
-    and lines have no rows to derive rules from: they take pooling's, less or more by the one row
-    that is known of a batch norm.
+    The positions of a convolution come in bursts where vectors of zeros need no port: fewer
+    channels than vectors, or padding; then all vectors of a PE multiply in the same cycle, else
+    one. Conversion adds adders and shifters of its own, and registers for whole pages. Norms and
+    lines have no rows to derive rules from: they use pooling's rules, scaled by the one known row
+    of a batch norm.
     """
     inv, (pes, vectors, lanes) = sampled(invocations, level), _sizes(chip)
     kinds = kinds_of(inv)
@@ -299,7 +302,7 @@ def units_of(invocations: Invocations, chip: Chip, level: str = "no") -> Units:
     padded = pads.any(axis=1)
     run = short | pads[:, :2].any(axis=1)
     burst = run | padded
-    # Multiplications of addresses that fall together with the vectors'.
+    # address multiplications that coincide with the vectors'
     many = np.where(padded, run & (inv.out_cols >= 8), inv.out_rows * inv.out_cols > 1)
     index = 1 + loads + sends + np.where(short, 2, many)
     tiny = np.where((stored > 0) & (stored <= 2), 10, 0)
@@ -314,7 +317,7 @@ def units_of(invocations: Invocations, chip: Chip, level: str = "no") -> Units:
         5 * np.ones(len(inv)),
     )
     converts = sends * np.clip(2 * stored, 4, 16)
-    # A PE's adders: its vectors, the lanes of their sum, the partial sum and two addresses.
+    # Adders of a PE: its vectors, the lanes of their sum, the partial sum and two addresses.
     tree = vectors - 1 + lanes - 1 + 3
     adders = (
         np.select(chosen, [2 + used * tree + 16 * loads, pes * (tree + 3.0), 23.0], 18.0) + converts
@@ -334,7 +337,7 @@ def _registers(
     used: Columns,
     stored: Columns,
 ) -> Columns:
-    """The most that a cycle reads and the most that a cycle writes.
+    """The maximum that a cycle reads plus the maximum that a cycle writes.
 
     Conversion before a store reads all pages but the last at once.
     """
@@ -360,10 +363,11 @@ def _registers(
 
 
 def units_built(chip: Chip) -> Units:
-    """Functional units of an accelerator, every lane counted; scalars.
+    """Functional units of an accelerator, counting every lane; scalars.
 
-    The largest need of any kernel. Registers are those of the convolution's loop at full pace, a
-    vector's with all its lanes; pages converted at once are Aladdin's way to count, not built.
+    This is the largest need of any kernel. Registers are those of the convolution's loop at full
+    rate, with all lanes of a vector; converting several pages at once is an artefact of Aladdin's
+    counting and not built.
     """
     pes, vectors, lanes = _sizes(chip)
     products = pes * vectors * lanes

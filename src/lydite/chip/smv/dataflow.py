@@ -1,4 +1,4 @@
-"""SMV as a dataflow: SMAUG's tiles and invocations, cycles fitted to gem5-Aladdin."""
+"""SMV as a dataflow: SMAUG's tiles and invocations, with cycles fitted to gem5-Aladdin."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SmvDataflow(Dataflow):
     takes_fused = False
 
     def plan(self, graph: Graph, chip: Chip, tiling: TilingPolicy) -> ChipPlan:
-        """SMAUG's tiles and invocations, or cheaper tiles."""
+        """Map with SMAUG's tiles and invocations, or with cheaper tiles if there is a price."""
         return smv_plan(graph, chip, tiling.price)
 
     def describe(self, chip: Chip) -> ArrayDescription:
@@ -38,11 +38,11 @@ class SmvDataflow(Dataflow):
         array = smv_array(chip)
         return ArrayDescription(
             f"SMV: {array.pes} PEs of {array.vectors} vectors of {array.lanes} lanes",
-            "loops as fitted to gem5-Aladdin's published runs; lines moved with them",
+            "fitted to gem5-Aladdin's published runs: loops, and transfers line by line",
         )
 
     def energy(self, plan: ChipPlan, chip: Chip, seconds: float) -> Used:
-        """By Aladdin's functional units where there are tables of them, else by the node's."""
+        """Energy from Aladdin's functional units if the node has them, else from its table."""
         if not self.has_invocation_power(chip):
             return super().energy(plan, chip, seconds)
         return _energy(plan, self.invocation_power(plan, chip), chip, seconds)
@@ -61,7 +61,7 @@ class SmvDataflow(Dataflow):
 
 
 def _energy(plan: ChipPlan, power: Power, chip: Chip, seconds: float) -> Used:
-    """By functional units, scratchpads, cache and DRAM, as the invocations use them."""
+    """Energy of functional units, scratchpads, cache and DRAM, from the invocations' use."""
     parts = dict(power.by_component())
     running = parts.pop("unit_leakage", 0.0) + parts.pop("memory_leakage", 0.0)
     own = power.seconds.sum()

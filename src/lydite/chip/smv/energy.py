@@ -2,10 +2,10 @@
 
     energy = operations x a unit's energy + accesses x a bank's energy + leakage x time
 
-Two ways to account. `compat` is gem5-Aladdin's: a vector operation or access counts as one of 32
-bits, energy is that of the iterations that a sampled run executes though cycles are of all, and
-scratchpad counters are never reset. Otherwise every lane counts, every iteration, and each
-invocation by itself; DRAM and the shared cache, which the original leaves out, are stated apart.
+There are two accounting modes. `compat` is gem5-Aladdin's: a vector operation or access counts as
+one of 32 bits, energy covers only the iterations that a sampled run executes although cycles cover
+all, and scratchpad counters are never reset. Otherwise every lane and iteration counts, and each
+invocation by itself; DRAM and the shared cache, which the original leaves out, are separate.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Columns = np.ndarray
 
 @dataclass(frozen=True)
 class Costs:
-    """What iterations of one kind of kernel cost beyond its multipliers.
+    """Costs of the iterations of one kind of kernel, beyond its multipliers.
 
     Attributes:
         load: Cost of a vector loaded and converted.
@@ -63,8 +63,10 @@ ENERGY_PJ: Mapping[str, Costs] = {
     NORM: Costs(2.986, 4.86, 2.586, 0.0, 0.0, 162.0),
     LINE: Costs(2.986, 4.86, 2.586, 0.0, 0.0, 162.0),
 }
-"""Fitted to gem5-Aladdin's dynamic power at 1 GHz (`benchmarks/smv.py` fits them again); loads and
-stores to convolutions, and taken over. Norms and lines have no rows: pooling's (assumed)."""
+"""Costs fitted to gem5-Aladdin's dynamic power at 1 GHz (`benchmarks/smv.py` repeats the fit).
+Loads and stores were fitted to convolutions and reused. Norms and lines have no rows: they use
+pooling's costs (assumed).
+"""
 
 BUSY_CYCLES: Mapping[str, Costs] = {
     CONV: Costs(1.514, 1.515, 0.0, 3.955, 10.68, 29.2),
@@ -73,11 +75,11 @@ BUSY_CYCLES: Mapping[str, Costs] = {
     NORM: Costs(1.514, 1.515, 1.349, 0.0, 0.0, 7.2),
     LINE: Costs(1.514, 1.515, 1.349, 0.0, 0.0, 7.2),
 }
-"""Cycles in which any functional unit works: fitted likewise."""
+"""Cycles in which any functional unit is busy; fitted likewise."""
 
 
 def priced(done: Iterations, kinds: Columns, costs: Mapping[str, Costs], lanes: int = 1) -> Columns:
-    """Price of iterations by kind of kernel; a vector counts once for each lane."""
+    """Cost of iterations by kind of kernel; a vector counts once per lane."""
     table = {
         name: np.array([getattr(costs[kind], name) for kind in kinds])
         for name in Costs.__dataclass_fields__
@@ -103,15 +105,14 @@ class Power:
             over the cycles of this one.
         memory_leakage: Leakage of the scratchpads.
         cache: Power of the last-level cache for what the invocation moves; None with `compat`,
-            where nobody counts it.
-        dram: Power of the DRAM for what the invocation moves; None with `compat`, where nobody
-            counts it.
-        unit_area_um2: Area of the functional units of one accelerator.
+            which does not count it. dram: Power of the DRAM for what the invocation moves; None
+            with `compat`, which does not count it. unit_area_um2: Area of the functional units of
+            one accelerator.
         memory_area_um2: Area of the scratchpads of one accelerator.
-        units: Functional units that the area is of.
-        idle_cycles: Cycles without any functional unit at work.
+        units: Functional units that the area covers.
+        idle_cycles: Cycles in which no functional unit is busy.
         upsampled_cycles: Cycles that a run sampled at this level would add for iterations left out.
-        compat: Whether power is accounted as gem5-Aladdin does.
+        compat: Whether power is accounted as in gem5-Aladdin.
         accelerators: Number of accelerators of the chip.
     """
 
@@ -149,7 +150,7 @@ class Power:
 
     @property
     def area_um2(self) -> Columns:
-        """Area of one accelerator, as each invocation has it."""
+        """Area of one accelerator with the units that each invocation needs."""
         return self.unit_area_um2 + self.memory_area_um2
 
     @property
@@ -158,12 +159,13 @@ class Power:
         return float(self.area_um2.max(initial=0.0)) * self.accelerators
 
     def by_component(self, rows: Columns | slice = slice(None)) -> dict[str, float]:
-        """Energy of invocations in J, by what it goes to; leakage while they run only.
+        """Energy of invocations in joules by component; leakage only while they run.
 
-        With `compat` the scratchpads' is the counter's, which each invocation adds up anew.
+        With `compat`, the scratchpads' energy is that of the counter, which accumulates per
+        invocation.
 
         Args:
-            rows: which of them, such as `invocations.layer == 3`.
+            rows: Selection of invocations, such as `invocations.layer == 3`.
         """
         parts = {name: getattr(self, name) for name in COMPONENTS}
         return {
@@ -182,7 +184,7 @@ COMPONENTS = (
     "cache",
     "dram",
 )
-"""What `Power` tells apart; those with `leakage` go on without work."""
+"""Components of `Power`; those with `leakage` consume power without work."""
 
 
 def power_of(
@@ -196,15 +198,15 @@ def power_of(
     """Power and area of invocations.
 
     Args:
-        invocations: of the chip's sizes.
-        chip: its array is an SMV's, its node 40 nm.
-        cycles: of each, as timed or as measured; more than 0.
-        level: SMAUG's sample level, `LEVELS`. It changes energies with `compat` only.
-        compat: account as gem5-Aladdin does.
+        invocations: Invocations scheduled for the chip's sizes.
+        chip: Chip with an SMV at 40 nm.
+        cycles: Cycles of each invocation, modelled or measured; more than 0.
+        level: SMAUG's sample level, one of `LEVELS`; changes energies only with `compat`.
+        compat: Whether to account as gem5-Aladdin does.
 
     Raises:
-        InputError: another array, a node without tables of units, another level, or cycles that
-            are not positive or not one number each.
+        InputError: the array is not an SMV, the node has no tables of units, the level is unknown,
+            or the cycles are not one positive number each.
     """
     array = smv_array(chip)
     if chip.node_nm != ALADDIN_NM:
@@ -229,21 +231,21 @@ def power_of(
     cache, dram = (None, None) if compat else _beyond_pj(invocations, chip)
     nanoseconds = cycles / (chip.clock_hz * 1e-9)
     pads_leakage, pads_area = scratchpads_cost(chip)
-    one = np.ones(len(invocations))
+    single = np.ones(len(invocations))
     busy = priced(done, kinds_of(invocations), BUSY_CYCLES)
     return Power(
         cycles,
         chip.clock_hz,
         multipliers / nanoseconds,
         others / nanoseconds,
-        leakage * one,
+        leakage * single,
         memory / nanoseconds,
-        pads_leakage * one,
+        pads_leakage * single,
         None if cache is None else cache / nanoseconds,
         None if dram is None else dram / nanoseconds,
-        area * one,
-        pads_area * one,
-        Units(*(column * one for column in built.columns.values())),
+        area * single,
+        pads_area * single,
+        Units(*(column * single for column in built.columns.values())),
         np.maximum(0, cycles - busy),
         upsampled_cycles(invocations, chip, level),
         compat,
@@ -254,7 +256,7 @@ def power_of(
 def units_cost(units: Units, chip: Chip) -> tuple[Columns, Columns]:
     """Leakage in mW and area in um2 of functional units and registers.
 
-    Registers are of 32 bits, and `chip.registers_bytes` more hold the kernels' small arrays.
+    Units count 32-bit registers; `chip.registers_bytes` adds those that hold the kernels' arrays.
     """
     ns = 1e9 / chip.clock_hz
     bits = 32 * units.registers + 8 * chip.registers_bytes
@@ -285,7 +287,7 @@ def scratchpads_cost(chip: Chip) -> tuple[float, float]:
 
 
 def upsampled_cycles(invocations: Invocations, chip: Chip, level: str) -> Columns:
-    """Cycles of the iterations that a sampled run leaves out and adds at the end."""
+    """Cycles of the iterations that a sampled run skips and adds at the end."""
     whole = cycles_of(invocations, chip).loops
     return np.maximum(0, whole - cycles_of(sampled(invocations, level), chip).loops)
 
@@ -293,9 +295,9 @@ def upsampled_cycles(invocations: Invocations, chip: Chip, level: str) -> Column
 def _unit_energies(
     done: Iterations, invocations: Invocations, chip: Chip, lanes: int
 ) -> tuple[Columns, Columns]:
-    """Energy in pJ of multipliers, and of everything else.
+    """Energy in pJ of the multipliers, and of all other units and registers.
 
-    What else is was fitted at 1 GHz; at other clocks it scales with a register's energy.
+    The latter was fitted at 1 GHz; at other clocks it scales with the energy of a register.
     """
     ns = 1e9 / chip.clock_hz
     scale = unit("register bit", ns).energy_pj / unit("register bit", 1.0).energy_pj
@@ -304,25 +306,26 @@ def _unit_energies(
 
 
 def _memory_pj(invocations: Invocations, chip: Chip, level: str, lanes: int | None) -> Columns:
-    """Energy of the scratchpads in pJ; all are alike, so the largest bank stands for them."""
+    """Energy of the scratchpads in pJ, with the largest bank representing all."""
     pads = [(pad.bytes / pad.banks, pad.word_bytes, pad.ports) for pad in chip.scratchpads]
     bank, done = sram_bank(*max(pads)), accesses(invocations, chip, level)
     return done.reads(lanes) * bank.read_pj + done.writes(lanes) * bank.write_pj
 
 
 def _running(energy: Columns, accelerator: Columns) -> Columns:
-    """Energy of all invocations of the same accelerator so far."""
-    found = np.zeros(len(energy))
+    """Cumulative energy of the invocations of the same accelerator."""
+    totals = np.zeros(len(energy))
     for index in np.unique(accelerator):
         mine = accelerator == index
-        found[mine] = np.cumsum(energy[mine])
-    return found
+        totals[mine] = np.cumsum(energy[mine])
+    return totals
 
 
 def _beyond_pj(invocations: Invocations, chip: Chip) -> tuple[Columns, Columns]:
-    """Energy of the shared cache and of DRAM in pJ: each byte moved passes both once (assumed).
+    """Energy of the shared cache and DRAM in pJ: each byte moved passes both once (assumed).
 
-    The cache is taken for one bank of its size and of a line's width; without one it costs nothing.
+    The cache is modelled as one bank of its size with words of a line; without one it costs
+    nothing.
     """
     moved = invocations.input_load_bytes + invocations.weight_load_bytes + invocations.store_bytes
     dram = 8.0 * moved * chip.dram.pj_per_bit[1]
@@ -340,13 +343,13 @@ _RULE = "==============================="
 def aladdin_results(
     power: Power, row: int, kernel: str, program: str = "./outputs/nnet_fwd"
 ) -> str:
-    """An invocation as SMAUG prints it.
+    """The results of an invocation in the format in which SMAUG prints them.
 
     Args:
-        power: of all.
-        row: which of them.
-        kernel: its name (`Invocations.kernel_names`).
-        program: what the run is called.
+        power: Power of all invocations.
+        row: Index of the invocation.
+        kernel: Name of its kernel (`Invocations.kernel_names`).
+        program: Name of the program to print.
     """
     p, at = power, row
     units = [round(float(column[at])) for column in p.units.columns.values()]

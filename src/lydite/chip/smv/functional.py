@@ -1,7 +1,7 @@
-"""What SMV computes, tile by tile: fp16 in memory, fp32 in the scratchpads.
+"""Functional model of SMV, tile by tile: fp16 in memory, fp32 in the scratchpads.
 
-It follows the schedule to the letter, tiles that are reused and results that wait for their last
-part included, so that a wrong tile, halo or reuse shows in the numbers.
+It follows the schedule exactly, including tiles that are reused and results that wait for their
+last part, so that a wrong tile, halo or reuse changes the numbers.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What an operator leaves in memory.
+    """Result of an operator in memory.
 
     Attributes:
-        output: Result in fp16, or bool of a comparison; NaN where nothing was written.
+        output: Result in fp16 (bool for a comparison); NaN where nothing was written.
         writes: How often each element was written, in the shape of `output`.
     """
 
@@ -45,18 +45,18 @@ def execute(
     accelerators: int = 1,
     tiling: Tiling | None = None,
 ) -> Outcome:
-    """Run one operator on numbers.
+    """Run one operator on arrays.
 
     Args:
-        op: what is run.
-        operands: in SMV's layouts: images [N, H, W, C], weights of a convolution [outputs, rows,
-            columns, inputs], of an inner product [outputs, inputs], of a batch norm [4, C] (mean,
-            1 / sqrt(variance + epsilon), scale, bias); an element-wise operator takes two tensors
-            of any equal shapes.
-        constraints, accelerators, tiling: as `schedule`'s.
+        op: Operator to run.
+        operands: Arrays in SMV's layouts: images [N, H, W, C]; weights of a convolution [outputs,
+            rows, columns, inputs], of an inner product [outputs, inputs], of a batch norm [4, C]
+            (mean, 1 / sqrt(variance + epsilon), scale, bias); two tensors of equal shape for an
+            element-wise operator.
+        constraints, accelerators, tiling: As for `schedule`.
 
     Raises:
-        InputError: operands of other shapes, or as `schedule`.
+        InputError: operands have other shapes, or as for `schedule`.
     """
     cut = tile(op.problem, constraints) if tiling is None else tiling
     plan = schedule(op, constraints, accelerators, cut)
@@ -67,7 +67,7 @@ def execute(
 
 
 def _stored(op: SmvOp, operands: Sequence[Array]) -> list[Array]:
-    """The operands as memory holds them, in fp16; those of a line flat and filled up with zeros."""
+    """The operands as stored in memory, in fp16; those of a line are flat and padded with zeros."""
     problem = op.problem
     given = [np.asarray(each, np.float16) for each in operands]
     if problem.kind is Kind.FLAT:
@@ -81,7 +81,7 @@ def _stored(op: SmvOp, operands: Sequence[Array]) -> list[Array]:
     wanted = [problem.input] + ([problem.weights] if problem.weights else [])
     if [each.shape for each in given] != wanted:
         raise InputError(
-            f"operands of the shapes {[each.shape for each in given]}",
+            f"operands have the shapes {[each.shape for each in given]}",
             where=op.name,
             allowed=f"{wanted}",
         )
@@ -90,7 +90,7 @@ def _stored(op: SmvOp, operands: Sequence[Array]) -> list[Array]:
 
 @dataclass(slots=True)
 class _Pads:
-    """The scratchpads of one accelerator, in fp32, and which output tile is gathered."""
+    """The fp32 scratchpads of one accelerator, and the output tile that is being accumulated."""
 
     input: Array = field(default_factory=lambda: np.empty(0, np.float32))
     weights: Array = field(default_factory=lambda: np.empty(0, np.float32))
@@ -110,7 +110,7 @@ class _Run:
         self.kernel: Callable[[_Run, int, _Pads], None] = _KERNELS[op.kernel]
 
     def invoke(self, index: int) -> None:
-        """Fetch, compute, send: one invocation."""
+        """Run one invocation: fetch, compute, send."""
         plan, tiling = self.plan, self.tiling
         pads = self.pads[plan.accelerator[index]]
         if plan.reads_input[index]:
@@ -145,7 +145,7 @@ class _Run:
     # --- kernels ------------------------------------------------------------------------------
 
     def convolve(self, index: int, pads: _Pads) -> None:
-        """Partial sums of one block of input channels, over the whole window."""
+        """Partial sums over one block of input channels and the whole window."""
         plan, problem = self.plan, self.problem
         first, channels = int(plan.input_start[index]), int(plan.weight_dims[index, 3])
         start, count = int(plan.output_start[index]), int(plan.output_dims[index, 3])
@@ -160,7 +160,7 @@ class _Run:
             pads.results += seen @ weights[:, row, col].T
 
     def _seen(self, image: Array, row: int, col: int, results: Array) -> Array:
-        """The elements that one place of the window sees, one for each output position."""
+        """The elements that one tap of the window sees, one per output position."""
         down, along = self.problem.stride
         rows, cols = results.shape[1:3]
         return image[:, row : row + down * rows : down, col : col + along * cols : along][
@@ -189,7 +189,7 @@ class _Run:
         pads.results[..., first : first + pads.input.shape[-1]] = found
 
     def normalise(self, index: int, pads: _Pads) -> None:
-        """(x - mean) * (1 / deviation * scale) + bias, by channel."""
+        """(x - mean) * (1 / deviation * scale) + bias, per channel."""
         plan = self.plan
         if len(self.problem.input) == 4:
             into, first = slice(None), int(plan.output_start[index])
@@ -205,7 +205,7 @@ class _Run:
         pads.results[:] = _OF_TWO[self.op.kernel](pads.input, pads.weights)
 
     def copy(self, _: int, pads: _Pads) -> None:
-        """A line as it is: its activation follows."""
+        """Copy a line; its activation follows."""
         pads.results[:] = pads.input
 
     def softmax(self, _: int, pads: _Pads) -> None:
@@ -241,7 +241,7 @@ _KERNELS: dict[str, Callable[[_Run, int, _Pads], None]] = dict(
 
 
 def _region(grid: Grid, tile: int) -> tuple[slice, ...]:
-    """Where a tile lies in its tensor."""
+    """Slices of the tile within its tensor."""
     return tuple(
         slice(int(start), int(start + size))
         for start, size in zip(grid.starts[tile], grid.shapes[tile], strict=True)

@@ -25,49 +25,49 @@ KERNELS = (
     "smv_activation_fun_nc_vec_fxp",
     "smv_softmax_nc_vec_fxp",
 )
-"""What an accelerator runs, by SMAUG's names."""
+"""Kernels of the accelerator, by SMAUG's names."""
 
 
 @dataclass(frozen=True, eq=False)
 class Invocations:
-    """Invocations in the order in which the CPU issues them.
+    """Invocations in the order in which the CPU issues them, as columns.
 
     Attributes:
         layers: Names of the operators.
         layer: Number of the operator of each row.
         kernel: Index into `KERNELS`.
         input_dims: Sizes of the input tile, [rows, 4]: images NHWC, matrices [N, 1, 1, C].
-        weight_dims: Sizes of the weight tile, [rows, 4]: [outputs, rows, columns, inputs]; of an
-            element-wise operator its second input; 0 where there is none.
+        weight_dims: Sizes of the weight tile, [rows, 4]: [outputs, rows, columns, inputs]; for an
+            element-wise operator its second input; 0 if there is none.
         output_dims: Sizes of the output tile, [rows, 4].
         input_tile: Number of the tile in the input.
         weight_tile: Number of the tile in the weights.
         output_tile: Number of the tile in the output.
         input_load_bytes: Bytes of input fetched; 0 for a tile that is in the scratchpad already.
         weight_load_bytes: Bytes of weights fetched; 0 for a tile that is in the scratchpad already.
-        store_bytes: Bytes sent back; 0 while results are still gathered.
+        store_bytes: Bytes sent back; 0 while results are still accumulated.
         reads_input: Whether the input tile is fetched, not reused.
         reads_weights: Whether the weight tile is fetched, not reused.
         accumulates: Whether the invocation adds to partial sums in the scratchpad.
         sends: Whether the output tile is done.
-        activates: Whether an activation runs over the output tile here, fused or not.
+        activates: Whether an activation runs over the output tile, fused or not.
         accelerator: Number of the accelerator, from 0.
-        group: Number of switches from accelerator to accelerator within a layer. Before the first
-            of a group all that was issued to its accelerator is waited for, and at a layer's end
-            everything.
-        waits: Whether the CPU waits for the invocation before it goes on (operators that use one
+        group: Number of switches between accelerators so far in the layer. The first invocation of
+            a group waits for all earlier ones of its accelerator, and the end of a layer waits for
+            all.
+        waits: Whether the CPU waits for the invocation before it continues (operators that use one
             accelerator).
         input_start: First channel of the input tile that is used.
         output_start: First channel of the weight or output tile that is used.
         pads: Zeros above, below, left and right of the input tile, [rows, 4].
-        ofmap_blocks: Output channels in groups of the PEs; outputs of an inner product likewise;
-            else 1.
+        ofmap_blocks: Output channels in groups of the number of PEs; likewise outputs of an inner
+            product; else 1.
         k_rows: Rows of the window.
         k_cols: Columns of the window.
-        channel_blocks: Input channels in groups of what a PE takes at a time; channels of pooling
-            and batch norm, or elements of a line or of a softmax row, in vectors of 8.
+        channel_blocks: Input channels in groups that a PE takes at a time; channels of pooling and
+            batch norm, or elements of a line or of a softmax row, in vectors of 8.
         out_rows: Rows of positions of the window; rows of a matrix.
-        out_cols: Columns of positions of the window; 1 of a matrix.
+        out_cols: Columns of positions of the window; 1 for a matrix.
     """
 
     layers: tuple[str, ...]
@@ -109,10 +109,10 @@ class Invocations:
         return [KERNELS[index] for index in self.kernel]
 
     def signatures(self) -> tuple[Columns, Columns]:
-        """Rows that cost the same but for memory's state.
+        """Group rows of equal cost, apart from the state of memory.
 
         Returns:
-            The first row of each signature, and for every row the number of its signature.
+            The first row of each group, and the group number of every row.
         """
         parts = [np.asarray(getattr(self, name)).reshape(len(self), -1) for name in _SIGNATURE]
         table = np.concatenate(parts, axis=1).astype(np.int64)
@@ -142,7 +142,7 @@ _COLUMNS = tuple(f.name for f in fields(Invocations) if f.name not in ("layers",
 
 
 def joined(parts: Sequence[Invocations], layers: Sequence[str]) -> Invocations:
-    """The invocations of one operator after the other, under the operators' names."""
+    """Concatenate the invocations of several operators, under the operators' names."""
     if not parts:
         return empty()
     columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS}
@@ -152,7 +152,7 @@ def joined(parts: Sequence[Invocations], layers: Sequence[str]) -> Invocations:
 
 
 def empty() -> Invocations:
-    """No invocation at all."""
+    """Invocations without rows."""
     wide = {"input_dims", "weight_dims", "output_dims", "pads"}
     columns = {
         name: np.zeros((0, 4) if name in wide else 0, np.int64) for name in ("layer", *_COLUMNS)

@@ -1,4 +1,4 @@
-"""A network on SMV: SMAUG's tiles and invocations, with what each of them takes."""
+"""A network on SMV: SMAUG's tiles and invocations with their costs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VIEWS = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"))
 def smv_schedule(graph: Graph, chip: Chip, price: Price | None = None) -> SmvSchedule:
     """SMAUG's schedule at the chip's sizes, or a cheaper one if there is a price.
 
-    Its scratchpads hold fp32, its tiles fp16.
+    The scratchpads hold fp32, tiles in memory fp16.
     """
     array = smv_array(chip)
     tile_bytes = min(pad.bytes for pad in chip.scratchpads) // 2
@@ -35,16 +35,17 @@ def smv_schedule(graph: Graph, chip: Chip, price: Price | None = None) -> SmvSch
 
 
 def smv_plan(graph: Graph, chip: Chip, price: Price | None = None) -> ChipPlan:
-    """All layers of a network on a chip with an SMV.
+    """Map all layers of a network to a chip with an SMV.
 
     Args:
-        graph: with fixed sizes.
-        chip: where.
-        price: of an operator's invocations, to look for tiles that make it less; SMAUG's if None.
+        graph: Graph with fixed sizes.
+        chip: Chip to map to.
+        price: Price of an operator's invocations, which the search for tiles minimises; None for
+            SMAUG's tiles.
 
     Raises:
         InputError: a scratchpad is too small for an operator's smallest tile.
-        GraphError: a tensor of open size.
+        GraphError: the size of a tensor is not fixed.
     """
     made = smv_schedule(graph, chip, price)
     inv = made.invocations
@@ -67,14 +68,14 @@ def smv_plan(graph: Graph, chip: Chip, price: Price | None = None) -> ChipPlan:
 
 
 def _hits(made: SmvSchedule, graph: Graph, chip: Chip) -> np.ndarray:
-    """Share of inputs and weights that the cache gives; float64[invocations, 2].
+    """Share of inputs and weights that hit the cache; float64[invocations, 2].
 
-    The processor has just written a layer's tiles; weights are there if they fit and come again.
+    The processor has just written a layer's tiles; weights hit if they fit and are fetched again.
     """
     cached, inv = Cached(chip), made.invocations
-    found = np.zeros((len(inv), 2))
+    shares = np.zeros((len(inv), 2))
     if not cached.capacity:
-        return found
+        return shares
     number = 0
     for step in made.program.steps:
         if not isinstance(step, SmvOp):
@@ -93,9 +94,9 @@ def _hits(made: SmvSchedule, graph: Graph, chip: Chip) -> np.ndarray:
         ):
             loaded = float(loads[mine].sum())
             hits = cached.read(name, size, loaded) if loaded else 0.0
-            found[mine, column] = hits / loaded if loaded else 0.0
+            shares[mine, column] = hits / loaded if loaded else 0.0
         cached.written(step.output, 2.0 * float(np.prod(step.dims)))
-    return found
+    return shares
 
 
 def _numbers(graph: Graph, name: str) -> float:
@@ -156,7 +157,7 @@ def _on_array(
 
 
 VECTOR_BYTES = 32
-"""Bytes of a vector of eight lanes in fp32, as scratchpads hold it."""
+"""Bytes of a vector of eight fp32 lanes, as in the scratchpads."""
 
 
 def _moved(inv: Invocations, mine: np.ndarray, kind: str) -> float:

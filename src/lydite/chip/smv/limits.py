@@ -1,4 +1,4 @@
-"""SMV's constraints on tiles, as SMAUG states them, with its sizes as parameters."""
+"""SMV's constraints on tiles, as in SMAUG, with its sizes as parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lydite.chip.tiling.constraints import Constraints, Limits, Roles, Strategy
 from lydite.errors import InputError
 
 VECTOR = 8
-"""Lanes of a vector: what memory is aligned to, and the step of channels in pooling."""
+"""Lanes of a vector: the alignment of memory, and the step of channels in pooling."""
 
 _S = Strategy
 _OF_IMAGES = (_S.NONE, _S.N, _S.NC, _S.NH, _S.NCH)
@@ -20,17 +20,17 @@ _OF_MATRICES = (_S.NONE, _S.N, _S.NC)
 def smv_constraints(
     scratchpad_bytes: int = 32768, pes: int = 8, maccs_per_pe: int = 32, element_bytes: int = 2
 ) -> Constraints:
-    """The constraints of an SMV of given size.
+    """The constraints of an SMV with the given sizes.
 
     Args:
-        scratchpad_bytes: the tile that one scratchpad holds, in the data type of memory; SMAUG's
-            are 64 KiB because they hold fp32, and its tiles 32 KiB.
-        pes: processing elements; each makes one output channel.
-        maccs_per_pe: input channels that one takes at a time.
-        element_bytes: of the data type of memory (fp16).
+        scratchpad_bytes: Bytes of the largest tile of a scratchpad, in the data type of memory;
+            SMAUG's scratchpads are 64 KiB because they hold fp32, its tiles 32 KiB.
+        pes: Number of processing elements; each computes one output channel.
+        maccs_per_pe: Number of input channels that a processing element takes at a time.
+        element_bytes: Bytes per element in memory (fp16).
 
     Raises:
-        InputError: a size that is not positive, or no multiple of the vector.
+        InputError: a size is not positive, or not a multiple of the vector.
     """
     for name, value in (("pes", pes), ("maccs_per_pe", maccs_per_pe)):
         if value < 1 or value % VECTOR:
@@ -90,4 +90,4 @@ SMV = smv_constraints()
 """SMAUG's accelerator: 8 PEs of 32 multipliers, tiles of 32 KiB of fp16."""
 
 SMV_COMPAT = replace(SMV, exact_halos=False)
-"""The same with SMAUG's one mistake in cutting rows."""
+"""`SMV` with SMAUG's one error in splitting rows."""

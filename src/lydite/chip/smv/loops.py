@@ -1,4 +1,4 @@
-"""The loops over tiles, one kind of operator each: which tile meets which, and in which order.
+"""The loops over tiles for each kind of operator: which tiles are combined, and in which order.
 
 Source: harvard-acc/smaug, smaug/operators/smv/smv_*_op.cpp and smv_accel_pool.cpp.
 """
@@ -21,7 +21,7 @@ Columns = np.ndarray
 
 @dataclass(frozen=True, slots=True)
 class LoopWork:
-    """All that the columns of an operator depend on but its tiling."""
+    """Everything but the tiling that the columns of an operator depend on."""
 
     problem: Problem
     kernel: str
@@ -31,7 +31,7 @@ class LoopWork:
 
     @property
     def block(self) -> tuple[int, int]:
-        """Output channels at a time (PEs), and input channels at a time of each."""
+        """Output channels at a time (PEs), and input channels at a time per PE."""
         limits = self.constraints.convolution.weights
         assert limits is not None
         pes, maccs = limits.smallest[0], limits.smallest[-1]
@@ -41,7 +41,7 @@ class LoopWork:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loop:
-    """What one kind of operator says of its invocations; the rest follows.
+    """The invocations of one kind of operator; all else follows from these.
 
     Attributes:
         input: Place of each invocation's input tile, by dimension.
@@ -62,10 +62,10 @@ def _loops(*counts: int) -> Columns:
 
 
 def _shared(whole: int, parts: int, at: Columns, what: str) -> Columns:
-    """Tiles of a tensor that has either as many along a dimension as another, or one for all.
+    """Tile numbers of a tensor with as many tiles along a dimension as another, or just one.
 
     Raises:
-        InputError: neither.
+        InputError: the number of tiles is another one.
     """
     if whole not in (1, parts):
         raise InputError(
@@ -77,7 +77,7 @@ def _shared(whole: int, parts: int, at: Columns, what: str) -> Columns:
 
 
 def _convolution(work: LoopWork, tiling: Tiling) -> Loop:
-    """Images, rows, output channels of the weights, those of the output, input channels."""
+    """Loops over images, rows, output channels of weights, those of the output, input channels."""
     inputs, weights, outputs = _grids(tiling)
     channels, blocks = weights.counts[3], weights.counts[0]
     in_parts = outputs.counts[3] if blocks == 1 else 1
@@ -105,10 +105,10 @@ def _convolution(work: LoopWork, tiling: Tiling) -> Loop:
 
 
 def _inner_product(work: LoopWork, tiling: Tiling) -> Loop:
-    """Rows, outputs, inputs; the output stays in the scratchpad until its last part is done.
+    """Loops over rows, outputs, inputs; the output stays in the scratchpad until it is complete.
 
-    With several accelerators each sends the outputs that it made; SMAUG has the last alone send,
-    and loses the others'.
+    With several accelerators each sends the outputs that it computed; in SMAUG only the last one
+    sends, and the others' results are lost.
     """
     inputs, weights, outputs = _grids(tiling)
     blocks, channels = weights.counts
@@ -136,7 +136,7 @@ def _inner_product(work: LoopWork, tiling: Tiling) -> Loop:
 
 
 def _pooling(_: LoopWork, tiling: Tiling) -> Loop:
-    """Images, rows, columns, channels; the output waits for all channels if it has one tile."""
+    """Loops over images, rows, columns, channels; a single output tile waits for all channels."""
     inputs, outputs = tiling.input.grid, tiling.output.grid
     n, h, w, c = _loops(*inputs.counts)
     channels = inputs.counts[3]
@@ -156,7 +156,7 @@ def _pooling(_: LoopWork, tiling: Tiling) -> Loop:
 
 
 def _batch_norm(work: LoopWork, tiling: Tiling) -> Loop:
-    """Images, rows, columns, channels, the weights whole; a matrix by rows and channels."""
+    """Loops over images, rows, columns, channels (of a matrix: rows, channels); whole weights."""
     inputs, weights, _ = _grids(tiling)
     if len(inputs.counts) == 2:
         return _batch_norm_2d(inputs, weights)
@@ -199,7 +199,7 @@ def _batch_norm_2d(inputs: Grid, weights: Grid) -> Loop:
 
 
 def _one_by_one(work: LoopWork, tiling: Tiling) -> Loop:
-    """Lines or rows of elements, one after the other; two inputs are cut alike."""
+    """Loop over lines or rows of elements; two inputs are split alike."""
     at = tuple(_loops(*tiling.input.grid.counts))
     two = work.kernel in OF_TWO
     columns = {"reads_input": True, "reads_weights": two, "sends": True, "waits": True}
@@ -212,21 +212,21 @@ def _grids(tiling: Tiling) -> tuple[Grid, Grid, Grid]:
 
 
 def _turns(work: LoopWork, group: Columns) -> tuple[Columns, Columns]:
-    """The accelerator of each group, in turn, and the group."""
+    """The accelerator of each group (round-robin), and the group."""
     return group % work.accelerators, group
 
 
 def _changes(tiles: Columns, accelerator: Columns) -> Columns:
-    """Whether an invocation's tile is another than the last of its accelerator."""
-    found = np.ones(len(tiles), bool)
+    """Whether an invocation's tile differs from the previous one of its accelerator."""
+    changed = np.ones(len(tiles), bool)
     for index in range(int(accelerator.max()) + 1):
         mine = np.flatnonzero(accelerator == index)
-        found[mine[1:]] = np.diff(tiles[mine]) != 0
-    return found
+        changed[mine[1:]] = np.diff(tiles[mine]) != 0
+    return changed
 
 
 def number(grid: Grid, at: tuple[Columns, ...]) -> Columns:
-    """Which tile of a grid lies at a place."""
+    """Number of the tile of a grid at a place."""
     return np.ravel_multi_index(at, grid.counts)
 
 

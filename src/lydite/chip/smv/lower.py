@@ -1,4 +1,4 @@
-"""From an ONNX graph to SMV's operators; what SMV cannot run is named and left to the CPU."""
+"""Lowering of ONNX graphs to SMV's operators; the CPU runs what SMV cannot, with a reason."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ACTIVATIONS = {
     "Clip": "hard_tanh",
     "Sigmoid": "sigmoid",
 }
-"""SMV's name of an activation by ONNX's."""
+"""SMV's names of activations, by ONNX's names."""
 
 ELTWISE = {
     "Add": "add",
@@ -45,15 +45,15 @@ ELTWISE = {
 
 
 def lower(graph: Graph, *, fuse: bool = True) -> SmvProgram:
-    """The operators of a graph as SMV's, each that it cannot run as one of the CPU's.
+    """Lower a graph; operators that SMV cannot run become operators of the CPU.
 
     Args:
-        graph: shapes must be fixed.
-        fuse: whether an activation is run by the convolution, inner product or batch norm whose
-            output it alone reads.
+        graph: Graph with fixed sizes.
+        fuse: Whether to fuse an activation into the convolution, inner product or batch norm whose
+            output only it reads.
 
     Raises:
-        GraphError: a tensor of open or unknown shape.
+        GraphError: the size of a tensor is not fixed or unknown.
     """
     lowering, steps, fused = _Lowering(graph), [], set()
     for op in graph.ops:
@@ -73,7 +73,7 @@ def lower(graph: Graph, *, fuse: bool = True) -> SmvProgram:
 
 
 class _Refused(Exception):
-    """Why SMV cannot run an operator."""
+    """Reason why SMV cannot run an operator."""
 
 
 _FUSING = (Kind.CONVOLUTION, Kind.INNER_PRODUCT, Kind.BATCH_NORM)
@@ -96,7 +96,7 @@ class _Lowering:
     graph: Graph
 
     def lower(self, op: Op) -> list[SmvOp | HostOp]:
-        """The steps of one operator."""
+        """Lower one operator to steps."""
         lowering = _LOWERINGS.get(op.qualified_type)
         if lowering is None:
             raise _Refused(f"SMV has no {op.qualified_type}")
@@ -108,7 +108,7 @@ class _Lowering:
         return lowering(self, op)
 
     def dims(self, op: Op, name: str) -> Dims:
-        """Fixed sizes of a tensor."""
+        """Sizes of a tensor, which must be fixed."""
         type_ = self.graph.type_of(name)
         if type_.shape is None or not type_.is_static:
             raise GraphError(
@@ -122,11 +122,11 @@ class _Lowering:
         return dims
 
     def attrs(self, op: Op) -> Mapping[str, Any]:
-        """Attributes with ONNX's defaults."""
+        """Attributes, with ONNX's defaults."""
         return {**default_attrs(op.op_type, "", self.graph.opsets.get("", 20)), **op.attrs}
 
     def image(self, op: Op, name: str) -> Dims:
-        """An image's sizes as NHWC."""
+        """Sizes of an image, as NHWC."""
         dims = self.dims(op, name)
         if len(dims) != 4:
             raise _Refused(f"SMV takes images of 4 dimensions, not {list(dims)}")
@@ -150,7 +150,7 @@ class _Lowering:
         return kernel, stride, pads
 
     def activation(self, op: Op) -> Activation | None:
-        """An operator as an activation; None if it is none that SMV has."""
+        """The operator as an activation of SMV's, or None."""
         name = ACTIVATIONS.get(op.qualified_type)
         if name is None or not self.graph.type_of(op.inputs[0]).dtype.startswith("float"):
             return None
@@ -176,7 +176,7 @@ class _Lowering:
     def with_bias(
         self, op: Op, kernel: str, problem: Problem, bias: tuple[str, ...], transposed: bool = False
     ) -> list[SmvOp | HostOp]:
-        """SMV adds no bias: an Add of the CPU's does."""
+        """A step without bias, which SMV cannot add, followed by an Add on the CPU."""
         out, dims = op.outputs[0], self.dims(op, op.outputs[0])
         name = f"{op.name}.without_bias" if any(bias) else out
         step = SmvOp(op.name, kernel, problem, op.inputs[:2], name, None, transposed, dims)
@@ -195,12 +195,12 @@ class _Lowering:
         return self.product(op, False, ())
 
     def product(self, op: Op, stored: bool, bias: tuple[str, ...]) -> list[SmvOp | HostOp]:
-        """An inner product; `stored` says that the weights are [outputs, inputs] already."""
+        """An inner product; `stored` if the weights are already [outputs, inputs]."""
         left, right = (self.dims(op, name) for name in op.inputs[:2])
         if len(right) != 2 or len(left) < 2:
             raise _Refused(f"SMV multiplies by one matrix, not {list(left)} by {list(right)}")
         if not stored and not self.graph.is_constant(op.inputs[1]):
-            raise _Refused("SMV takes the second matrix transposed, and it is no constant")
+            raise _Refused("SMV takes the second matrix transposed, and it is not a constant")
         batch = 1
         for dim in left[:-1]:
             batch *= dim
@@ -258,7 +258,7 @@ class _Lowering:
         return [self.step(op, kernel, flat(self.line(op)), found)]
 
     def line(self, op: Op) -> int:
-        """Stored elements of a tensor, its innermost dimension padded; images lie as NHWC."""
+        """Stored elements of a tensor, with its innermost dimension padded; images are NHWC."""
         dims = self.dims(op, op.inputs[0]) or (1,)
         stored = (dims[0], dims[2], dims[3], dims[1]) if len(dims) == 4 else dims
         count = -(-stored[-1] // VECTOR) * VECTOR
@@ -283,7 +283,7 @@ def _checked(make: Callable[[], Problem]) -> Problem:
 def _auto_pads(
     sizes: Dims, kernel: Dims, stride: Dims, low_first: bool
 ) -> tuple[int, int, int, int]:
-    """ONNX's SAME_UPPER and SAME_LOWER: as many outputs as ceil(size / stride)."""
+    """ONNX's SAME_UPPER and SAME_LOWER: ceil(size / stride) outputs."""
     found = []
     for size, k, s in zip(sizes, kernel, stride, strict=True):
         total = max(0, (-(-size // s) - 1) * s + k - size)

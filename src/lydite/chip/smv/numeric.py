@@ -1,4 +1,4 @@
-"""A whole graph on SMV, on numbers: its operators tile by tile, the CPU's by ONNX's reference."""
+"""Functional model of a graph: SMV's operators tile by tile, the CPU's by ONNX's reference."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ def run_graph(
     accelerators: int = 1,
     seed: int = 0,
 ) -> dict[str, Array]:
-    """The outputs of a graph as SMV computes them: every tensor that it makes is fp16.
+    """The outputs of a graph as SMV computes them, with every tensor rounded to fp16.
 
     Args:
-        graph: what is run.
-        feeds: an array for each input.
-        constraints, accelerators: of the chip.
-        seed: for weights that have no numbers; they are those that `write_onnx` draws.
+        graph: Graph to run.
+        feeds: Array for each input.
+        constraints, accelerators: Constraints and number of accelerators of the chip.
+        seed: Random seed of weights without values; they equal those that `write_onnx` draws.
 
     Raises:
-        InputError: an input without numbers, or a scratchpad that is too small.
-        GraphError: a tensor of open shape.
+        InputError: an input has no array, or a scratchpad is too small.
+        GraphError: the size of a tensor is not fixed.
     """
     missing = [name for name in graph.inputs if name not in feeds]
     if missing:
-        raise InputError(f"no numbers for {missing}", where=graph.name, allowed=str(graph.inputs))
+        raise InputError(f"no array for {missing}", where=graph.name, allowed=str(graph.inputs))
     values = {
         name: weight.array(seed + number)
         for number, (name, weight) in enumerate(graph.initializers.items())
@@ -68,7 +68,7 @@ def _on_chip(
     if kind is Kind.BATCH_NORM:
         operands = [operands[0], _norm_weights(graph, step, operands[1:])]
     elif kind is Kind.FLAT:
-        # Of a Clip the bounds are its activation's, and no operands.
+        # a Clip's bounds belong to its activation and are no operands
         operands = operands[: 1 if step.activation else 2]
     elif kind is Kind.INNER_PRODUCT:
         second = operands[1].T if step.weights_transposed else operands[1]
@@ -85,7 +85,7 @@ def _as_nhwc(array: Array) -> Array:
 
 
 def _norm_weights(graph: Graph, step: SmvOp, parts: list[Array]) -> Array:
-    """Mean, 1 / sqrt(variance + epsilon), scale and bias, as SMAUG keeps them."""
+    """Mean, 1 / sqrt(variance + epsilon), scale and bias, as SMAUG stores them."""
     scale, bias, mean, variance = (part.astype(np.float32) for part in parts)
     made = next(op for op in graph.ops if op.name == step.name)
     epsilon = made.attrs.get("epsilon", 1e-5)
@@ -94,7 +94,7 @@ def _norm_weights(graph: Graph, step: SmvOp, parts: list[Array]) -> Array:
 
 
 def _on_host(graph: Graph, step: HostOp, values: Mapping[str, Array]) -> dict[str, Array]:
-    """An operator of the CPU, in float32, its results rounded to fp16."""
+    """Run an operator of the CPU in float32, with results rounded to fp16."""
     op = step.op
     inputs = {name: values[name] for name in op.inputs if name}
     if step.is_bias and inputs[op.inputs[0]].ndim == 4:

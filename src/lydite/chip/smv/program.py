@@ -1,4 +1,4 @@
-"""A graph as SMV's operators, and those of the CPU."""
+"""A graph as operators of SMV and of the CPU."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lydite.graph.graph import Op
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """An activation and its numbers.
+    """An activation and its parameters.
 
     Attributes:
         name: Name: relu, lrelu, elu, selu, tanh, hard_tanh or sigmoid.
@@ -33,13 +33,13 @@ class SmvOp:
 
     Attributes:
         name: Name of the graph's operator.
-        kernel: SMAUG's name of what the accelerator runs.
+        kernel: SMAUG's name of the accelerator's kernel.
         problem: Shapes of the operator.
         inputs: Tensors of the graph that it reads; a batch norm has the scale, bias, mean and
             variance.
         output: Tensor of the graph that it writes.
         activation: Activation that is fused, or the operator itself.
-        weights_transposed: Whether the graph keeps the weights of an inner product as [C, N].
+        weights_transposed: Whether the graph has the weights of an inner product as [C, N].
         dims: Logical sizes of the output, as in the graph.
     """
 
@@ -58,9 +58,9 @@ class HostOp:
     """An operator that the CPU runs, and why.
 
     Attributes:
-        op: the graph's operator.
-        is_bias: whether it adds the bias of one that SMV runs without: a vector along axis 1 of an
-            image, the last of all else.
+        op: Operator of the graph.
+        is_bias: Whether it adds a bias for an operator that SMV runs without one: a vector along
+            axis 1 of an image, along the last axis otherwise.
     """
 
     op: Op
@@ -70,11 +70,10 @@ class HostOp:
 
 @dataclass(frozen=True, slots=True)
 class SmvProgram:
-    """A graph for SMV.
+    """A graph lowered for SMV.
 
     Attributes:
-        steps: Every operator of the graph, in its order; fused activations are within their
-            operator.
+        steps: All operators of the graph, in order; fused activations are part of their operator.
     """
 
     name: str
@@ -82,10 +81,10 @@ class SmvProgram:
 
     @property
     def ops(self) -> list[SmvOp]:
-        """Those that SMV runs."""
+        """The operators that SMV runs."""
         return [step for step in self.steps if isinstance(step, SmvOp)]
 
     @property
     def host(self) -> list[HostOp]:
-        """Those that the CPU runs."""
+        """The operators that the CPU runs."""
         return [step for step in self.steps if isinstance(step, HostOp)]

@@ -1,4 +1,4 @@
-"""In which order SMV's accelerators are invoked, on which tiles, and what each fetches and sends.
+"""The order of SMV's invocations, their tiles, and what each fetches and sends.
 
 Loops: harvard-acc/smaug, smaug/operators/smv/smv_*_op.cpp and smv_accel_pool.cpp.
 """
@@ -25,18 +25,18 @@ from lydite.graph.graph import Graph
 
 Columns = np.ndarray
 MOST_ACCELERATORS = 8
-"""Most accelerators that SMAUG's --num-accels takes."""
+"""Maximum number of accelerators of SMAUG's --num-accels."""
 
 
 @dataclass(frozen=True)
 class SmvSchedule:
-    """What a graph does on SMV.
+    """The schedule of a graph on SMV.
 
     Attributes:
         program: Operators of the graph as SMV's and the CPU's.
         invocations: Invocations of the operators that SMV runs; `layers` are `program.ops`, in
             order.
-        host: Operators that are left to the CPU, with the reason for each.
+        host: Operators left to the CPU, with the reason for each.
     """
 
     program: SmvProgram
@@ -50,9 +50,9 @@ def schedule_graph(
     """The invocations of a graph, operator by operator in the graph's order.
 
     Raises:
-        InputError: a scratchpad too small for an operator's smallest tile (named), or a number of
-            accelerators that SMAUG has not.
-        GraphError: a tensor of open shape.
+        InputError: a scratchpad is too small for an operator's smallest tile (named), or SMAUG does
+            not support the number of accelerators.
+        GraphError: the size of a tensor is not fixed.
     """
     program = lower(graph) if isinstance(graph, Graph) else graph
     parts = []
@@ -71,13 +71,14 @@ def schedule(
     """The invocations of one operator.
 
     Args:
-        op: what is run.
-        constraints: of the accelerator.
-        accelerators: how many take turns, 1 to 8.
-        tiling: how it is cut; SMAUG's way where none is given.
+        op: Operator to schedule.
+        constraints: Constraints of the accelerator.
+        accelerators: Number of accelerators used in turn, 1 to 8.
+        tiling: Tiling of the operator; SMAUG's if None.
 
     Raises:
-        InputError: a scratchpad too small for the smallest tile, or too many accelerators.
+        InputError: a scratchpad is too small for the smallest tile, or there are too many
+            accelerators.
     """
     if not 1 <= accelerators <= MOST_ACCELERATORS:
         raise InputError(
@@ -101,7 +102,7 @@ def _columns(work: LoopWork, tiling: Tiling) -> Invocations:
 
 
 def _sizes(grid: Grid, at: tuple[Columns, ...]) -> Columns:
-    """Sizes of tiles as four columns; a matrix has its two as the first and the last."""
+    """Sizes of tiles as four columns; a matrix uses the first and the last."""
     found = np.ones((len(at[0]), 4), np.int64)
     for column, size, index in zip(
         (0, 3) if len(at) == 2 else range(4), grid.sizes, at, strict=True
@@ -164,7 +165,7 @@ def _assembled(work: LoopWork, tiling: Tiling, loop: Loop) -> Invocations:
 def _trips(
     work: LoopWork, inputs: Columns, weights: Columns, outputs: Columns, pads: Columns
 ) -> dict[str, Columns]:
-    """Numbers of iterations of the kernel's loops."""
+    """Iteration counts of the kernel's loops."""
     problem, kind = work.problem, work.problem.kind
     pes, maccs = work.block
     one = np.ones(len(inputs), np.int64)

@@ -33,27 +33,30 @@ Columns = np.ndarray
 
 HEAD_CYCLES = 9.0
 CONVERT_CYCLES = 1.5
-"""A vector of eight between fp16 and fp32: exact in Aladdin's logs (385.5 for 256 vectors)."""
+"""Cycles to convert a vector of eight between fp16 and fp32.
+
+Exact in Aladdin's logs: 385.5 cycles for 256 vectors.
+"""
 CONV_CYCLES = 4.0
-"""Between two output positions of a convolution; measured, also with one vector a PE."""
+"""Cycles between two output positions of a convolution; measured, also with one vector per PE."""
 VECTOR_BYTES = 16
 _REFERENCE_BYTES_PER_S = 6.1e9
-"""What streams of 32-byte lines get of the fitted runs' LPDDR4-3200."""
+"""Bandwidth in bytes/s of streams of 32-byte lines on the fitted runs' LPDDR4-3200."""
 
 CONV, PRODUCT, POOL, NORM, LINE = "convolution", "product", "pooling", "norm", "line"
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Nanoseconds (transfers) and cycles (loops) of one kind of kernel.
+    """Fitted nanoseconds (transfers) and cycles (loops) of one kind of kernel.
 
     Attributes:
         input_line: Nanoseconds of a line of inputs moved, beyond its flush.
         weight_line: Nanoseconds of a line of weights moved, beyond its flush.
         store_line: Nanoseconds of a line stored, beyond its flush.
-        outer: Cycles of a pass over the output tile; of a product, of an output block.
-        row: Cycles of an output row; of pooling, of an output position and four channel groups.
-        activation: Cycles of an output vector through an activation.
+        outer: Cycles of a pass over the output tile; for a product, of an output block.
+        row: Cycles of an output row; for pooling, of an output position and four channel groups.
+        activation: Cycles of the activation of an output vector.
         constant: Cycles of an invocation.
     """
 
@@ -73,30 +76,31 @@ FITTED: Mapping[str, Coefficients] = {
     NORM: Coefficients(6.255, 8.15, 0.9, 0.0, 0.0, 1.675, 67.82),
     LINE: Coefficients(6.255, 6.255, 0.9, 0.0, 0.0, 1.675, 67.82),
 }
-"""Coefficients fitted on all rows. Norms and lines of elements have no rows to speak of: their
-memory terms are the convolution's, their loops one vector a cycle and lane conflict (assumed)."""
+"""Coefficients fitted on all rows. Norms and lines of elements have too few rows: their memory
+terms are the convolution's, their loops one vector per cycle and lane conflict (assumed).
+"""
 
 _KIND = {0: CONV, 1: PRODUCT, 2: POOL, 3: POOL, 4: NORM, 5: NORM}
 
 
 def kind_of(kernel: int) -> str:
-    """Which coefficients a kernel takes."""
+    """Name of the coefficients of a kernel."""
     return _KIND.get(kernel, LINE)
 
 
 @dataclass(frozen=True, eq=False)
 class Cycles:
-    """Cycles of each invocation, by what they go to; float64[invocations].
+    """Cycles of each invocation by part; float64[invocations].
 
     Attributes:
         head: Cycles before an invocation begins.
-        flush: Cycles to put lines out of the processor's caches.
-        cache: Cycles of lines that the last-level cache gives.
+        flush: Cycles to flush lines from the processor's caches.
+        cache: Cycles of lines that hit the last-level cache.
         input: Cycles of input lines moved.
         weights: Cycles of weight lines moved.
         store: Cycles of result lines moved.
         convert: Cycles of conversion between fp16 and fp32.
-        loops: Cycles of arithmetic, with what begins and drains.
+        loops: Cycles of arithmetic, including fill and drain.
         activation: Cycles of activations over the outputs.
     """
 
@@ -112,12 +116,12 @@ class Cycles:
 
     @property
     def total(self) -> Columns:
-        """All of them, rounded to whole cycles."""
+        """Sum of the parts, rounded to whole cycles."""
         return np.rint(self.exact)
 
     @property
     def exact(self) -> Columns:
-        """All of them."""
+        """Sum of the parts."""
         return np.sum(list(self.parts.values()), axis=0)
 
     @property
@@ -127,7 +131,7 @@ class Cycles:
 
     @property
     def memory(self) -> Columns:
-        """Moving data."""
+        """Cycles of data movement."""
         return self.flush + self.cache + self.input + self.weights + self.store
 
 
@@ -138,17 +142,17 @@ def cycles_of(
     *,
     hits: Columns | None = None,
 ) -> Cycles:
-    """Cycles of invocations on a chip with nothing else to do.
+    """Cycles of invocations on an otherwise idle chip.
 
     Args:
-        invocations: of the chip's sizes.
-        chip: its array is an SMV's; sizes, clock, interface and DRAM scale the terms.
-        coefficients: by kind of kernel.
-        hits: float64[invocations, 2], the share of inputs and of weights that the last-level cache
-            gives; nothing if None.
+        invocations: Invocations scheduled for the chip's sizes.
+        chip: Chip with an SMV; its sizes, clock, interface and DRAM scale the terms.
+        coefficients: Coefficients by kind of kernel.
+        hits: float64[invocations, 2], share of inputs and of weights that hit the last-level cache;
+            none if None.
 
     Raises:
-        InputError: another kind of array.
+        InputError: the array is of another kind.
     """
     array = smv_array(chip)
     kinds = np.array([kind_of(int(kernel)) for kernel in invocations.kernel])
@@ -192,7 +196,7 @@ def cycles_of(
 
 
 def _lines(chip: Chip, table: Mapping[str, Columns]) -> tuple[Columns, Columns]:
-    """Nanoseconds of a line of inputs and of weights: the path, and DRAM's share at its rate."""
+    """Nanoseconds per line of inputs and of weights: the path, plus DRAM's share at its rate."""
     rate = chip.dram.stream_bytes_per_s(chip.interface.line_bytes)
     slower = chip.interface.line_bytes / 32 * _REFERENCE_BYTES_PER_S / rate
     warm, cold = table["input_line"], table["weight_line"]
@@ -230,7 +234,7 @@ def _loops(
 
 
 def features(invocations: Invocations, chip: Chip, kind: str) -> tuple[Columns, Columns]:
-    """What a kind's cycles are linear in, and the part that is not fitted.
+    """Features in which a kernel kind's cycles are linear, and the part that is not fitted.
 
     Returns:
         float64[rows, 5]: input lines, weight lines, passes, rows of passes (pooling: positions and
@@ -253,6 +257,6 @@ def features(invocations: Invocations, chip: Chip, kind: str) -> tuple[Columns, 
 
 
 TERMS = ("input_line", "weight_line", "outer", "row", "activation", "constant")
-"""Fields of `Coefficients` that a fit may move."""
+"""Fields of `Coefficients` that a fit may change."""
 
 assert len(KERNELS) > max(_KIND)

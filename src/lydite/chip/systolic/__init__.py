@@ -1,4 +1,4 @@
-"""Systolic arrays: what matrix products take on them, in closed form or waiting for memory."""
+"""Systolic arrays: the cost of matrix products, in closed form or with memory stalls."""
 
 from lydite.chip.operators import Window, product_of, products_of, stacked, unfolded
 from lydite.chip.product import Product

@@ -29,7 +29,7 @@ from lydite.errors import InputError, unknown_name
 DATAFLOWS = ("ws", "os", "is")
 OVERLAPS = ("none", "preload")
 ISSUE_CYCLES = 4
-"""ONNXim: an instruction holds the array's input for at least so long, so has so many rows."""
+"""In ONNXim, an instruction occupies the array's input for at least as long as this many rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Array:
         rows: Number of processing-element rows, each element a multiply-accumulate per cycle.
         columns: Number of processing-element columns.
         dataflow: Operand that stays in the array: "ws" weights, "is" inputs, "os" outputs.
-        overlap: "none": a fold begins when the one before has drained, as in SCALE-Sim; "preload":
-            the stationary operand of the next fold is loaded while this one computes, and its rows
-            follow at once, as in ONNXim.
+        overlap: "none": a fold begins when the previous one has drained, as in SCALE-Sim;
+            "preload": the stationary operand of the next fold is loaded while this one computes,
+            and its rows follow at once, as in ONNXim.
 
     Raises:
-        InputError: an unknown dataflow or overlap, no processing element, or "preload" with
-            outputs stationary, where nothing is loaded before a fold.
+        InputError: the dataflow or overlap is unknown, there are no processing elements, or
+            "preload" is combined with stationary outputs, where no operand is loaded before a fold.
     """
 
     rows: Column
@@ -69,17 +69,17 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class ProductRun:
-    """What products take on an array; every attribute is a column.
+    """Cost of products on an array; attributes may be columns.
 
     Attributes:
         cycles: Cycles from the first operand that enters to the last result that leaves.
-        folds: Number of times that the array is filled.
+        folds: Number of folds.
         weight_load_cycles: Cycles in which the stationary operand enters and nothing else happens.
         fill_drain_cycles: Cycles in which the pipeline fills and empties.
         compute_cycles: Cycles in each of which a row enters; the three parts add up to `cycles`.
         utilisation_percent: Multiply-accumulates over `cycles` x processing elements.
-        mapping_percent: Share of processing elements that have work, the mean over folds.
-        compute_percent: The same, weighted by the share of a fold's cycles in which they work.
+        mapping_percent: Share of processing elements with work, mean over folds.
+        compute_percent: `mapping_percent` weighted by the share of a fold's cycles with work.
         ifmap_reads: Elements of ifmap from SRAM to array.
         filter_reads: Elements of filters from SRAM to array.
         ofmap_writes: Elements of results from array to SRAM.
@@ -100,7 +100,7 @@ class ProductRun:
 
 @dataclass(frozen=True, slots=True)
 class FoldShape:
-    """A product as it lies on an array: see the module's table for SR, SC and T."""
+    """A product as laid out on an array: see the module's table for SR, SC and T."""
 
     on_rows: Column
     on_columns: Column
@@ -110,7 +110,7 @@ class FoldShape:
 
 
 def shape_on(array: Array, product: Product) -> FoldShape:
-    """How one of the product's `count` lies on the array."""
+    """Layout of one of the product's `count` repetitions on the array."""
     on_rows, on_columns, in_time = {
         "ws": (product.k, product.n, product.m),
         "is": (product.k, product.m, product.n),
@@ -124,11 +124,11 @@ def run_on(array: Array, product: Product, *, compat: bool = False) -> ProductRu
     """Cycles, utilisation and SRAM accesses, with memory that never stalls.
 
     Args:
-        array: where.
-        product: what.
-        compat: count as SCALE-Sim 3.0.0 does: the last cycle's index for the cycles of a product,
-            the skew twice in the compute utilisation of ws and is, and in os R + C ofmap writes too
-            many in each fold.
+        array: Array that runs the products.
+        product: Product, or products as columns.
+        compat: Whether to count as SCALE-Sim 3.0.0 does: the last cycle's index for the cycles of a
+            product, the skew twice in the compute utilisation of ws and is, and in os R + C ofmap
+            writes too many in each fold.
 
     Raises:
         InputError: `compat` for an array whose folds overlap, which SCALE-Sim does not have.
@@ -157,18 +157,18 @@ def run_on(array: Array, product: Product, *, compat: bool = False) -> ProductRu
 
 
 def _apart(array: Array, shape: FoldShape) -> tuple[Column, Column]:
-    """Cycles of all folds in load, and in fill and drain, when each waits for the one before."""
+    """Cycles of all folds in load, and in fill and drain, when folds do not overlap."""
     folds = shape.row_folds * shape.column_folds
     load = 0 if array.dataflow == "os" else array.rows
     return folds * load, folds * (array.rows + array.columns - 2)
 
 
 def _preloaded(array: Array, shape: FoldShape) -> tuple[Column, Column]:
-    """The same when only the first load and the last drain are seen, and short folds wait.
+    """Like `_apart`, with preloading: only the first load and last drain count; short folds wait.
 
     ONNXim's rule: an instruction has up to C rows and takes R + C - 2 + max(rows, 4); the next
-    begins max(rows, 4) later, or max(rows, 4, R) if it brings a new operand; an empty pipe adds
-    2 R - 1. So a fold waits only after its last instruction.
+    begins max(rows, 4) later, or max(rows, 4, R) if it brings a new operand; an empty pipe adds 2 R
+    - 1. So a fold waits only after its last instruction.
     """
     folds = shape.row_folds * shape.column_folds
     last = (shape.in_time - 1) % np.maximum(array.columns, ISSUE_CYCLES) + 1
@@ -179,10 +179,10 @@ def _preloaded(array: Array, shape: FoldShape) -> tuple[Column, Column]:
 
 
 def _accesses(array: Array, shape: FoldShape, compat: bool) -> tuple[Column, Column, Column]:
-    """Reads of ifmap and filter, writes of ofmap, in elements.
+    """Reads of ifmap and filter, and writes of ofmap, in elements.
 
-    The streaming operand passes once for each fold of the other side; partial sums leave the
-    array at each fold of the rows.
+    The streaming operand passes once per fold of the other side; partial sums leave the array at
+    each fold of the rows.
     """
     streaming = shape.in_time * shape.on_rows * shape.column_folds
     stationary = shape.on_rows * shape.on_columns

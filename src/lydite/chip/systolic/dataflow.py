@@ -1,12 +1,11 @@
 """Systolic arrays as a dataflow: products in tiles, folds in closed form.
 
-A tile fills half of each scratchpad while the other half serves the array. The filter's tiles are
-the outer loop; what fits whole is fetched once.
+A tile fills half of each scratchpad while the other half serves the array. The outer loop is over
+tiles of the filter; an operand that fits whole is fetched once.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,43 +15,50 @@ import numpy as np
 from lydite.chip.dataflow import ArrayDescription
 from lydite.chip.mapped import Invocation, MappedLayer
 from lydite.chip.memory import ELEMENT_BYTES
+from lydite.chip.operands import Shares
 from lydite.chip.operators import operands_of
 from lydite.chip.plan import ARRAY, LayerCost
-from lydite.chip.product import Product
-from lydite.chip.product_dataflow import ProductCost, ProductDataflow
+from lydite.chip.product import Column, Product, ProductCost
+from lydite.chip.product_dataflow import ProductDataflow
 from lydite.chip.systolic.closed_forms import ProductRun, run_on
 from lydite.chip.systolic.tiles import (
     SUM_BYTES,
     Matrices,
-    Sizes,
+    Tile,
     array_of,
     conflict_cycles,
     fits_whole,
     in_turn,
-    matrices_of,
     parts,
-    ranked_sizes,
+    ranked_tiles,
 )
 from lydite.graph import Graph, Op
 from lydite.hardware.chip import ArrayParameters, Chip, Scratchpad, SystolicArray
 
 
-class SystolicDataflow(ProductDataflow[Matrices, Sizes]):
+class SystolicDataflow(ProductDataflow[Matrices, Tile]):
     """Products on a systolic array."""
 
     parameters = SystolicArray
 
-    def problem(self, op: Op, graph: Graph, product: Product) -> Matrices:
-        """Sizes of the product, and how much of each matrix is distinct."""
-        return matrices_of(op, graph, product)
+    def problem(self, op: Op, graph: Graph, product: Product, shares: Shares) -> Matrices:
+        """Sizes of the product, and what of each matrix moves."""
+        del op, graph
+        m, k, n, count = (int(size) for size in (product.m, product.k, product.n, product.count))
+        return Matrices(m, k, n, count, shares.left, shares.right, shares.out)
 
-    def tiles(self, problem: Matrices, chip: Chip, where: str, most: int) -> Sequence[Sizes]:
+    def tiles(self, problem: Matrices, chip: Chip, where: str, most: int) -> Sequence[Tile]:
         """Tiles that fit, those that promise to take least time first."""
-        return ranked_sizes(chip, problem, where, most=most)
+        return ranked_tiles(chip, problem, where, most=most)
 
-    def map_product(self, op: Op, chip: Chip, problem: Matrices, tile: Sizes) -> MappedLayer:
-        """A product in such tiles, its rows dealt out to accelerators."""
+    def map_product(self, op: Op, chip: Chip, problem: Matrices, tile: Tile) -> MappedLayer:
+        """A product in such tiles, its results dealt out to accelerators."""
         return map_product(op, chip, problem, tile)
+
+    def rooms(self, chip: Chip) -> tuple[float, float, float]:
+        """Half of each scratchpad."""
+        left, right, sums = (chip.scratchpad(name).bytes / 2 for name in _PADS)
+        return left, right, sums
 
     def product_cost(self, product: Product, chip: Chip) -> ProductCost:
         """Folds of a product, and the cycles in which it waits for banks."""
@@ -63,10 +69,13 @@ class SystolicDataflow(ProductDataflow[Matrices, Sizes]):
             "compute": float(np.sum(run.compute_cycles)),
             "bank conflict": float(np.sum(conflict_cycles(chip, run))),
         }
-        return ProductCost(cycles, accessed_bytes(run, ELEMENT_BYTES[chip.dtype]))
+        array = array_of(chip)
+        hidden = 2 * int(array.rows) - 1 if array.overlap == "preload" else 0
+        accessed = accessed_bytes(run, ELEMENT_BYTES[chip.dtype])
+        return ProductCost(cycles, accessed, hidden_cycles=float(hidden))
 
     def kernel(self, chip: Chip) -> str:
-        """Which operand is stationary: "ws", "is" or "os"."""
+        """The stationary operand: "ws", "is" or "os"."""
         return array_of(chip).dataflow
 
     def describe(self, chip: Chip) -> ArrayDescription:
@@ -78,54 +87,54 @@ class SystolicDataflow(ProductDataflow[Matrices, Sizes]):
         )
 
     def widened(self, chip: Chip, array: ArrayParameters) -> tuple[Scratchpad, ...]:
-        """Scratchpads with as many more banks as the array has grown."""
+        """Scratchpads with the number of banks scaled with the array."""
         before = array_of(chip)
         after = array_of(replace(chip, array=array))
         grown = max(float(after.rows / before.rows), float(after.columns / before.columns), 1.0)
         return tuple(replace(pad, banks=math.ceil(pad.banks * grown)) for pad in chip.scratchpads)
 
 
-def map_product(op: Op, chip: Chip, of: Matrices, sizes: Sizes) -> MappedLayer:
-    """A product in tiles of such sizes (of m, k and n), its rows dealt out to accelerators."""
-    size, names, array = ELEMENT_BYTES[chip.dtype], operands_of(op), array_of(chip)
-    assert names is not None
-    fits, count = fits_whole(chip, of), of.count
+_PADS = ("ifmap", "filter", "ofmap")
+
+
+def map_product(op: Op, chip: Chip, of: Matrices, tile: Tile) -> MappedLayer:
+    """A product in such tiles: results dealt out in turn, filters the outer loop."""
+    size, array = ELEMENT_BYTES[chip.dtype], array_of(chip)
     ms, ks, ns = (
-        parts(length, part) for length, part in zip((of.m, of.k, of.n), sizes, strict=True)
+        np.array(parts(length, part), np.int64)
+        for length, part in ((of.m, tile.m), (of.k, tile.k), (of.n, tile.n))
     )
-    places = list(itertools.product(range(len(ns)), range(len(ms)), range(len(ks))))
-    tiles = Product(
-        *(
-            np.array([lengths[p[at]] for p in places], np.int64)
-            for lengths, at in ((ms, 1), (ks, 2), (ns, 0))
-        )
+    groups = np.array(parts(of.count, tile.together), np.int64)
+    shape = (len(groups), len(ns), len(ms), len(ks))
+    of_group, of_n, of_m, of_k = (axis.ravel() for axis in np.indices(shape))
+    result = (of_group * len(ns) + of_n) * len(ms) + of_m
+    order = np.lexsort((result, of_k, result // tile.units))  # all accelerators begin at once
+    of_group, of_n, of_m, of_k, result = (
+        each[order] for each in (of_group, of_n, of_m, of_k, result)
     )
-    run = run_on(array, tiles)
-    units = [p[1] % chip.accelerators for p in places]  # rows stay with their accelerator
-    conflicts = np.broadcast_to(conflict_cycles(chip, run), len(places))
-    cycles = in_turn(array, run, units)
-    rows: list[Invocation] = []
-    stationary: dict[int, tuple[int, int]] = {}
-    loaded = [0.0, 0.0]
-    for (of_n, of_m, of_k), unit, took in zip(
-        places, units, (cycles + conflicts).tolist(), strict=True
-    ):
-        a, b, c = ms[of_m], ks[of_k], ns[of_n]
-        ifmap = a * b * size * of.left if not fits or of_n == 0 else 0.0
-        filters = b * c * size * of.right if stationary.get(unit) != (of_n, of_k) else 0.0
-        stationary[unit] = of_n, of_k
-        store = a * c * size * of.out * (of_k == len(ks) - 1)
-        loaded = [loaded[0] + count * ifmap, loaded[1] + count * filters]
-        rows.append(Invocation(count * (ifmap + filters), count * took, count * store, unit))
-    compute = float(np.sum(run.compute_cycles))
-    load = min(float(np.sum(run.weight_load_cycles)), float(cycles.sum()) - compute)
+    together, m, k, n = groups[of_group], ms[of_m], ks[of_k], ns[of_n]
+    unit = result % tile.units
+    run = run_on(array, Product(m, k, n))
+    conflicts = np.broadcast_to(conflict_cycles(chip, run), len(m))
+    cycles = in_turn(array, run, unit.tolist())
+    has_ifmap = _first_of(of_group, of_m, of_k, unit) if fits_whole(chip, of) else True
+    ifmap = together * m * k * size * of.left * has_ifmap
+    filters = together * k * n * size * of.right * _changed(of_group, of_n, of_k, unit)
+    store = together * m * n * size * of.out * (of_k == len(ks) - 1)
+    taken = together * (cycles + conflicts)
+    columns = (ifmap + filters, taken, store, unit)
+    rows = [Invocation(*row) for row in zip(*(each.tolist() for each in columns), strict=True)]
+    compute = float(np.sum(together * run.compute_cycles))
+    whole = float(np.sum(together * cycles))
+    load = min(float(np.sum(together * run.weight_load_cycles)), whole - compute)
     split = {
-        "weight load": load * count,
-        "fill and drain": (float(cycles.sum()) - compute - load) * count,
-        "compute": compute * count,
-        "bank conflict": float(conflicts.sum()) * count,
+        "weight load": load,
+        "fill and drain": whole - compute - load,
+        "compute": compute,
+        "bank conflict": float(np.sum(together * conflicts)),
     }
-    moved, stored = sum(r.load_bytes for r in rows), sum(r.store_bytes for r in rows)
+    loaded = [float(np.sum(ifmap)), float(np.sum(filters))]
+    moved, stored = sum(loaded), float(np.sum(store))
     cost = LayerCost(
         op.name,
         op.op_type,
@@ -133,18 +142,38 @@ def map_product(op: Op, chip: Chip, of: Matrices, sizes: Sizes) -> MappedLayer:
         ARRAY,
         len(rows),
         split,
-        float(of.m) * of.k * of.n * count,
+        float(of.m) * of.k * of.n * of.count,
         moved,
         stored,
-        count * accessed_bytes(run, size) + moved + stored,
+        accessed_bytes(run, size, together) + moved + stored,
     )
-    return MappedLayer(cost, rows, list(zip(names, loaded, strict=True)))
+    return MappedLayer(cost, rows, list(zip(operands_of(op), loaded, strict=True)))
 
 
-def accessed_bytes(run: ProductRun, size: int) -> float:
+def _first_of(*keys: np.ndarray) -> np.ndarray:
+    """Whether a row's keys have not come before."""
+    whole = np.zeros(len(keys[0]), np.int64)
+    for key in keys:
+        whole = whole * (int(key.max()) + 1) + key
+    first = np.zeros(len(whole), bool)
+    first[np.unique(whole, return_index=True)[1]] = True
+    return first
+
+
+def _changed(group: np.ndarray, of_n: np.ndarray, of_k: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Whether an accelerator's filters are others than in its invocation before."""
+    order = np.argsort(unit, kind="stable")
+    keys = np.stack([group, of_n, of_k, unit])[:, order]
+    changed = np.ones(len(unit), bool)
+    changed[order[1:]] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
+    return changed
+
+
+def accessed_bytes(run: ProductRun, size: int, times: Column = 1) -> float:
     """Bytes between array and scratchpads: operands, and partial sums in and out."""
-    operands = float(np.sum(run.ifmap_reads) + np.sum(run.filter_reads))
-    return size * operands + 2 * SUM_BYTES * float(np.sum(run.ofmap_writes))
+    operands = times * (np.asarray(run.ifmap_reads) + np.asarray(run.filter_reads))
+    sums = times * np.asarray(run.ofmap_writes)
+    return float(np.sum(size * operands + 2 * SUM_BYTES * sums))
 
 
 SYSTOLIC_DATAFLOW = SystolicDataflow()

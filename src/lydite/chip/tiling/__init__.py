@@ -3,7 +3,7 @@
     tiling = tile(convolution((1, 32, 32, 64), 128, (3, 3), pads=(1, 1, 1, 1)), SMV)
     tiling.input.strategy, tiling.input.tile, tiling.input.grid.shapes
 
-`SMV` are the constraints of `lydite.chip.smv`; another dataflow brings its own.
+`SMV` are the constraints of `lydite.chip.smv`; other dataflows define their own.
 """
 
 from lydite.chip.tiling.best import best_tiling

@@ -1,4 +1,4 @@
-"""The tiling of least cost: all strategies and shapes that fit, not the first fullest alone."""
+"""The tiling of least cost, among all strategies and shapes that fit."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lydite.chip.tiling.tiles import Tiling
 from lydite.errors import InputError
 
 Cost = Callable[[Candidates], np.ndarray]
-"""Cost of each candidate, in any unit; infinite for one that the dataflow cannot run."""
+"""Cost of each candidate, in any unit; infinite for those that the dataflow cannot run."""
 
 
 def best_tiling(problem: Problem, constraints: Constraints, cost: Cost) -> Tiling:
-    """The tiling whose cost is least, SMAUG's own where nothing is cheaper.
+    """The tiling of least cost, or SMAUG's own if no other is cheaper.
 
-    Lines and rows of elements leave nothing to choose and are cut as SMAUG does.
+    Lines and rows of elements leave no choice and are split as in SMAUG.
 
     Raises:
-        InputError: a scratchpad too small for the smallest tile, or a cost that is not a number for
-            each candidate.
+        InputError: a scratchpad is too small for the smallest tile, or the costs are not one number
+            per candidate.
     """
     if problem.kind in (Kind.FLAT, Kind.ROWS):
         return tile(problem, constraints)
@@ -35,7 +35,7 @@ def best_tiling(problem: Problem, constraints: Constraints, cost: Cost) -> Tilin
         raise InputError(
             f"the cost of {len(found)} candidates has the shape {costs.shape} or is not a number",
             where=str(problem),
-            allowed="a number for each candidate",
+            allowed="one number per candidate",
         )
     return tiling_of(problem, constraints, found.row(int(costs.argmin())))
 
@@ -44,16 +44,16 @@ def every_candidate(problem: Problem, constraints: Constraints) -> Candidates:
     """SMAUG's choice, then every shape under every combination of strategies that fits.
 
     Raises:
-        InputError: a scratchpad too small for the smallest tile.
+        InputError: a scratchpad is too small for the smallest tile.
     """
     roles = roles_of(problem, constraints)
     chosen = first_fullest(smaug_candidates(problem, constraints), constraints)
     alone = one_image(problem, roles)
-    found = [chosen]
-    found += [candidates(alone, constraints, plan) for plan in every_plan(alone, roles)]
+    groups = [chosen]
+    groups += [candidates(alone, constraints, plan) for plan in every_plan(alone, roles)]
     return Candidates(
-        np.concatenate([one.input for one in found]),
-        np.concatenate([one.weights for one in found]),
-        np.concatenate([one.output for one in found]),
-        tuple(plan for one in found for plan in one.plans),
+        np.concatenate([group.input for group in groups]),
+        np.concatenate([group.weights for group in groups]),
+        np.concatenate([group.output for group in groups]),
+        tuple(plan for group in groups for plan in group.plans),
     )

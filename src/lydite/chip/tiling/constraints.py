@@ -1,4 +1,4 @@
-"""What a dataflow asks of its tiles, as data: the tiler itself knows no dataflow."""
+"""A dataflow's constraints on its tiles, as data, so that the tiler is independent of dataflows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from enum import StrEnum
 from lydite.errors import unknown_name
 
 Extent = int | str
-"""A size of a tile: a number, "kernel" or "stride" (of that dimension), or "full"."""
+"""Size of a tile: a number, "kernel" or "stride" (of the dimension), or "full"."""
 
 
 class Strategy(StrEnum):
-    """Along which dimensions an operand is cut; SMAUG's names."""
+    """Dimensions along which an operand is split; SMAUG's names."""
 
     NONE = "None"
     N = "DimN"
@@ -27,15 +27,15 @@ class Strategy(StrEnum):
 
     @property
     def axes(self) -> str:
-        """The dimensions that it cuts, in the order in which they are cut: "" or "NCH"."""
+        """The dimensions that are split, in order: "" or "NCH"."""
         return "" if self is Strategy.NONE else self.value.removeprefix("Dim")
 
 
 def strategy_named(name: str) -> Strategy:
-    """A strategy by its name, in any case.
+    """A strategy by name, ignoring case.
 
     Raises:
-        InputError: unknown (with the nearest match).
+        InputError: the name is unknown (the error suggests the nearest one).
     """
     known = {one.value.lower(): one for one in Strategy}
     if name.lower() not in known:
@@ -45,15 +45,15 @@ def strategy_named(name: str) -> Strategy:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How one operand of one kind of operator may be cut.
+    """Limits on splitting one operand of one kind of operator.
 
     Attributes:
         capacity_elements: Elements that the scratchpad holds, padding of the innermost dimension
             included.
-        smallest: Least tile, by dimension (N, H, W, C or N, C; weights count their output channels
-            as N); a tensor that is smaller still is taken whole.
-        step: Steps in which sizes grow above the least, by dimension.
-        strategies: Strategies that are allowed, the preferred first.
+        smallest: Smallest tile, by dimension (N, H, W, C or N, C; weights count their output
+            channels as N); a smaller tensor is taken whole.
+        step: Increment of sizes above the smallest, by dimension.
+        strategies: Allowed strategies, in order of preference.
     """
 
     capacity_elements: int
@@ -64,14 +64,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The operands of one kind of operator.
+    """Limits on the operands of one kind of operator.
 
     Attributes:
         input: Limits of the input.
         output: Limits of the output.
-        weights: Limits of the weights; None for an operator without.
+        weights: Limits of the weights; None for an operator without weights.
         output_leaves_early: Whether each weight tile's output channels leave the scratchpad as soon
-            as they are done, even where the whole output would fit.
+            as they are computed, even where the whole output would fit.
         output_in_parts: Whether one weight tile can serve several output tiles, each taking a part
             of its output channels.
         one_image: Whether a tile holds one image of the batch only.
@@ -87,11 +87,11 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """All that a dataflow asks.
+    """All constraints of a dataflow.
 
     Attributes:
         name: Name of the dataflow.
-        element_bytes: Bytes of one element in memory, off the chip.
+        element_bytes: Bytes per element in off-chip memory.
         alignment: Multiple to which the innermost dimension is padded in memory.
         convolution: Limits on the operands of a convolution.
         inner_product: Limits on the operands of an inner product.
@@ -99,8 +99,8 @@ class Constraints:
         batch_norm: Limits on the operands of a batch norm of images.
         batch_norm_2d: Limits on the operands of a batch norm of matrices.
         flat_elements: Longest tile of an operator that treats a tensor as a line of elements.
-        exact_halos: Whether a first tile of a padded input that holds less than one whole stride
-            beyond its kernel shrinks as every other does. SMAUG leaves it as it is (False) and then
+        exact_halos: Whether the first tile of a padded input shrinks like all others if it holds
+            less than one whole stride beyond its kernel. SMAUG does not shrink it (False) and then
             reads wrong rows for the tiles behind it.
     """
 
@@ -116,5 +116,5 @@ class Constraints:
     exact_halos: bool = True
 
     def stored(self, dims: Sequence[int]) -> int:
-        """Elements that a tensor takes in memory, its innermost dimension padded."""
+        """Elements that a tensor occupies in memory, with its innermost dimension padded."""
         return math.prod(dims[:-1]) * (-(-dims[-1] // self.alignment) * self.alignment)

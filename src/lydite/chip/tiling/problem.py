@@ -1,4 +1,4 @@
-"""What is cut into tiles: the shapes of an operator, images as NHWC, matrices as NC."""
+"""The shapes of an operator to split into tiles; images are NHWC, matrices NC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Padding = Literal["same", "valid"]
 
 
 class Kind(StrEnum):
-    """Kinds of operators that are cut differently."""
+    """Kinds of operators that are split differently."""
 
     CONVOLUTION = "convolution"
     INNER_PRODUCT = "inner_product"
@@ -28,14 +28,14 @@ class Problem:
     """The shapes of one operator.
 
     Attributes:
-        kind: How the operator is cut; FLAT is element-wise, ROWS works on whole rows (softmax).
+        kind: How the operator is split; FLAT is element-wise, ROWS works on whole rows (softmax).
         input: Sizes of the input, [N, H, W, C] or [N, C].
         output: Sizes of the output, [N, H, W, C] or [N, C].
-        weights: Sizes of the weights: of a convolution [output channels, rows, columns, input
-            channels], of an inner product [outputs, inputs], of a batch norm [4, channels]; else
-            empty.
+        weights: Sizes of the weights: [output channels, rows, columns, input channels] for a
+            convolution, [outputs, inputs] for an inner product, [4, channels] for a batch norm;
+            else empty.
         kernel: Rows and columns of the window.
-        stride: Vertical and horizontal steps of the window.
+        stride: Vertical and horizontal strides of the window.
         pads: Zeros above, below, left and right of the image.
     """
 
@@ -59,13 +59,13 @@ class Problem:
 
 
 def same_pads(kernel: tuple[int, int]) -> tuple[int, int, int, int]:
-    """SMAUG's "same": kernel - 1 zeros in all whatever the stride, the larger half first."""
+    """SMAUG's "same" padding: kernel - 1 zeros in total for any stride, the larger half first."""
     rows, cols = kernel
     return rows // 2, rows - 1 - rows // 2, cols // 2, cols - 1 - cols // 2
 
 
 def out_size(size: int, kernel: int, stride: int, pad: int = 0) -> int:
-    """Positions of a window of `kernel` on `size` elements and `pad` zeros."""
+    """Number of positions of a window of `kernel` on `size` elements and `pad` zeros."""
     return (size + pad - kernel) // stride + 1
 
 
@@ -84,7 +84,7 @@ def convolution(
 
 
 def pooling(image: Dims, kernel: tuple[int, int], stride: tuple[int, int]) -> Problem:
-    """A pooling of an image [N, H, W, C] without padding."""
+    """Pooling of an image [N, H, W, C] without padding."""
     rows, cols = _window(image, kernel, stride, (0, 0, 0, 0))
     output = (image[0], rows, cols, image[3])
     return Problem(Kind.POOLING, image, output, (), kernel, stride)
@@ -101,7 +101,7 @@ def batch_norm(tensor: Dims) -> Problem:
 
 
 def flat(elements: int) -> Problem:
-    """An element-wise operator on so many stored elements."""
+    """An element-wise operator on this many stored elements."""
     return Problem(Kind.FLAT, (1, elements), (1, elements))
 
 

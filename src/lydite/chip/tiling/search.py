@@ -1,8 +1,8 @@
 """The search for tile shapes: SMAUG's, with the dataflow's constraints as data.
 
-Algorithm: harvard-acc/smaug, smaug/operators/smv/*_tiling.cpp. Each operand gets the first
-strategy whose least tile fits; the shapes that the strategies allow are listed in SMAUG's order
-(N, C, H, W, the last fastest), and the first of the fullest scratchpads wins.
+Algorithm: harvard-acc/smaug, smaug/operators/smv/*_tiling.cpp. Each operand gets the first strategy
+whose smallest tile fits; the shapes that the strategies allow are listed in SMAUG's order (N, C, H,
+W, the last fastest), and the first of the fullest scratchpads wins.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ class Candidates:
 
     Attributes:
         input: Tile of the input, [candidates, dimensions].
-        weights: Tile of the weights, [candidates, dimensions]; no columns where the operator has
-            none.
+        weights: Tile of the weights, [candidates, dimensions]; no columns without weights.
         output: Tile of the output, [candidates, dimensions].
         plans: Strategies behind each row.
     """
@@ -53,18 +52,18 @@ class Candidates:
         return len(self.input)
 
     def stored(self, constraints: Constraints) -> Columns:
-        """Elements in the scratchpads, padding included, [candidates, (input, weights, output)]."""
+        """Elements in the scratchpads with padding, [candidates, (input, weights, output)]."""
         parts = (self.input, self.weights, self.output)
         return np.stack([stored(part, constraints.alignment) for part in parts], axis=1)
 
     def row(self, index: int) -> Candidates:
-        """One candidate alone."""
+        """A single candidate."""
         at = slice(index, index + 1)
         return Candidates(self.input[at], self.weights[at], self.output[at], (self.plans[index],))
 
 
 def stored(shapes: Columns, alignment: int) -> Columns:
-    """Elements of tiles [tiles, dimensions] with the innermost padded; 0 of a tensor of none."""
+    """Elements of tiles [tiles, dimensions], the innermost dimension padded; 0 without any."""
     if not shapes.shape[1]:
         return np.zeros(len(shapes), np.int64)
     inner = -(-shapes[:, -1] // alignment) * alignment
@@ -72,11 +71,11 @@ def stored(shapes: Columns, alignment: int) -> Columns:
 
 
 def smaug_candidates(problem: Problem, constraints: Constraints) -> Candidates:
-    """All shapes under the strategies that SMAUG settles on before it looks at shapes.
+    """All shapes under the strategies that SMAUG chooses before it looks at shapes.
 
     Raises:
-        InputError: a scratchpad is too small for the smallest tile (says of which operand, what
-            it needs, and what there is).
+        InputError: a scratchpad is too small for the smallest tile (names the operand, what it
+            needs and what is available).
     """
     roles = roles_of(problem, constraints)
     problem = one_image(problem, roles)
@@ -84,12 +83,12 @@ def smaug_candidates(problem: Problem, constraints: Constraints) -> Candidates:
     weights = choose("weights", roles.weights) if roles.weights else _S.NONE
     first = choose("input", roles.input)
     output = _S.NONE if problem.kind is Kind.BATCH_NORM else choose("output", roles.output)
-    found = candidates(
+    shapes = candidates(
         problem, constraints, (first, weights, linked(problem, roles, first, weights, output))
     )
-    if len(found):
-        return found
-    # SMAUG stops here; other strategies may do.
+    if len(shapes):
+        return shapes
+    # SMAUG stops here; other strategies may fit
     others = (candidates(problem, constraints, plan) for plan in every_plan(problem, roles))
     for other in others:
         if len(other):
@@ -104,13 +103,13 @@ def smaug_candidates(problem: Problem, constraints: Constraints) -> Candidates:
     )
 
 
-def first_fullest(found: Candidates, constraints: Constraints) -> Candidates:
-    """SMAUG's choice: the first of those that fill the scratchpads most."""
-    return found.row(int(found.stored(constraints).sum(axis=1).argmax()))
+def first_fullest(shapes: Candidates, constraints: Constraints) -> Candidates:
+    """SMAUG's choice: the first of the candidates that fill the scratchpads most."""
+    return shapes.row(int(shapes.stored(constraints).sum(axis=1).argmax()))
 
 
 def candidates(problem: Problem, constraints: Constraints, plan: Strategies) -> Candidates:
-    """All shapes that fit under given strategies, in SMAUG's order; perhaps none."""
+    """All shapes that fit under the given strategies, in SMAUG's order; possibly none."""
     roles = roles_of(problem, constraints)
     first, weights, _ = plan
     inputs = _shapes(problem, problem.input, roles.input, first)
@@ -127,7 +126,7 @@ def candidates(problem: Problem, constraints: Constraints, plan: Strategies) -> 
 
 
 def _shapes(problem: Problem, dims: tuple[int, ...], limits: Limits, strategy: Strategy) -> Columns:
-    """All shapes of an operand, N slowest, then C, H and W; not yet checked for size."""
+    """All shapes of an operand, N slowest, then C, H and W; sizes are not checked yet."""
     axes = AXES[len(dims)]
     values = []
     for axis, full, least, step in zip(
@@ -137,7 +136,7 @@ def _shapes(problem: Problem, dims: tuple[int, ...], limits: Limits, strategy: S
         grow = max(1, extent_of(problem, step, axis, full))
         values.append(np.arange(least, full + 1, grow) if cut else np.array([full]))
     slowest = [axes.index(axis) for axis in "NCHW" if axis in axes]
-    # A row of the batch that is too large for all else is no candidate, and there may be many.
+    # A row of the batch that cannot fit is not a candidate; skipping it early saves many shapes.
     rest = max(1, int(np.prod([values[i][0] for i in slowest[1:]])))
     values[0] = values[0][
         : max(1, int(np.searchsorted(values[0], limits.capacity_elements // rest, side="right")))
@@ -155,7 +154,7 @@ def _with_weights(
     first: Strategy,
     strategy: Strategy,
 ) -> tuple[Columns, Columns]:
-    """Every input tile with every weight tile that goes with it."""
+    """All pairs of input and weight tiles that fit together."""
     if roles.weights is None:
         return inputs, np.empty((len(inputs), 0), np.int64)
     is_norm = problem.kind is Kind.BATCH_NORM
@@ -163,7 +162,7 @@ def _with_weights(
     tied = "C" in first.axes and not of_image
     dims, cut = problem.weights, strategy
     if tied and len(inputs):
-        # The weights take the channels of the input tile: their outputs alone are free.
+        # The channels of the weights are those of the input tile; only their outputs are free.
         dims = (*dims[:-1], int(inputs[:, -1].min()))
         cut = _S.NONE if strategy is _S.NONE else _S.N
     shapes = _shapes(problem, dims, roles.weights, cut)
@@ -173,7 +172,7 @@ def _with_weights(
         weights[:, -1] = inputs[at, -1]
     fits = stored(weights, constraints.alignment) <= roles.weights.capacity_elements
     if is_norm and tied:
-        # SMAUG stops listing at the first weights that do not fit, and misses larger batches.
+        # SMAUG stops at the first weights that do not fit, and so misses larger batches.
         fits = np.logical_and.accumulate(fits)
     return inputs[at[fits]], weights[fits]
 
@@ -181,7 +180,7 @@ def _with_weights(
 def _with_outputs(
     problem: Problem, roles: Roles, inputs: Columns, weights: Columns, plan: Strategies
 ) -> tuple[Columns, Columns, Columns]:
-    """Every pair of input and weight tile with every output tile that goes with it."""
+    """All pairs of input and weight tiles with all output tiles that fit."""
     first, weight_strategy, strategy = plan
     if problem.kind is Kind.BATCH_NORM:
         return inputs, weights, inputs
@@ -189,7 +188,7 @@ def _with_outputs(
     outputs[:, 0] = inputs[:, 0]
     for axis, at in (("H", 0), ("W", 1)):
         if axis in strategy.axes:
-            # A tile has padding on one side only, unless it is the only one.
+            # A tile has padding on one side only, unless it is the only tile.
             pads, whole = problem.pads[2 * at : 2 * at + 2], problem.input[1 + at]
             pad = np.where(inputs[:, 1 + at] < whole, max(pads), sum(pads))
             kernel, stride = problem.kernel[at], problem.stride[at]
@@ -203,7 +202,7 @@ def _with_outputs(
     if weight_strategy is not _S.NONE or "H" in strategy.axes or not roles.output_in_parts:
         outputs[:, -1] = weights[:, 0]
         return inputs, weights, outputs
-    # The weights stay as a whole, and the output's channels are free.
+    # The weights stay whole, and the output's channels are free.
     channels = problem.output[-1]
     step = extent_of(problem, roles.output.step[-1], "C", channels)
     least = least_tile(problem, problem.output, roles.output)[-1]

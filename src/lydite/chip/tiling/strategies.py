@@ -1,4 +1,4 @@
-"""Strategies: which is chosen for each operand before any shape is looked at."""
+"""Choice of the strategy of each operand, before shapes are searched."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from lydite.chip.tiling.problem import Kind, Problem
 from lydite.errors import InputError
 
 Strategies = tuple[Strategy, Strategy, Strategy]
-"""The strategies of input, weights and output."""
+"""Strategies of input, weights and output."""
 
 AXES = {4: "NHWC", 2: "NC"}
-"""Names of a tensor's dimensions by their number."""
+"""Names of a tensor's dimensions, by their number."""
 
 _S = Strategy
 
 
 def roles_of(problem: Problem, constraints: Constraints) -> Roles:
-    """The constraints on the operands of a problem."""
+    """The limits on the operands of a problem."""
     if problem.kind is Kind.BATCH_NORM:
         return constraints.batch_norm if len(problem.input) == 4 else constraints.batch_norm_2d
-    found = {
+    roles = {
         Kind.CONVOLUTION: constraints.convolution,
         Kind.POOLING: constraints.pooling,
         Kind.INNER_PRODUCT: constraints.inner_product,
     }
-    return found[problem.kind]
+    return roles[problem.kind]
 
 
 def one_image(problem: Problem, roles: Roles) -> Problem:
-    """The problem whose tiles are searched: of one image, where a tile holds no more."""
+    """The problem whose tiles are searched: one image, if a tile holds only one."""
     if not roles.one_image:
         return problem
     return replace(problem, input=(1, *problem.input[1:]), output=(1, *problem.output[1:]))
@@ -41,7 +41,7 @@ def one_image(problem: Problem, roles: Roles) -> Problem:
 def linked(
     problem: Problem, roles: Roles, first: Strategy, weights: Strategy, output: Strategy
 ) -> Strategy:
-    """The output's strategy, once the input's and the weights' are known."""
+    """The output's strategy, given the input's and the weights'."""
     if problem.kind is Kind.BATCH_NORM:
         return first
     axes = output.axes
@@ -49,7 +49,7 @@ def linked(
         axes = "NC"
     cut = [axis for axis in "HW" if axis in first.axes]
     if len(cut) == 2:
-        # Where the output's strategy has channels, SMAUG forgets the rows.
+        # If the output's strategy includes channels, SMAUG drops the rows.
         axes = "NHW"
     elif cut:
         other = "W" if cut == ["H"] else "H"
@@ -58,9 +58,9 @@ def linked(
 
 
 def every_plan(problem: Problem, roles: Roles) -> Iterator[Strategies]:
-    """All combinations of strategies that are allowed, the preferred first.
+    """All allowed combinations of strategies, in order of preference.
 
-    The output's rows and columns are cut only where the input's are.
+    The output's rows and columns are split only if the input's are.
     """
     of_weights = roles.weights.strategies if roles.weights else (_S.NONE,)
     seen, rows = set(), {"H", "W"}
@@ -78,10 +78,10 @@ def every_plan(problem: Problem, roles: Roles) -> Iterator[Strategies]:
 def first_strategy(
     problem: Problem, constraints: Constraints, role: str, limits: Limits
 ) -> Strategy:
-    """The first strategy whose least tile fits.
+    """The first strategy whose smallest tile fits.
 
-    As SMAUG, the least of a dimension is taken as its share of the padded tensor, and N is cut to
-    one in all but DimN.
+    As in SMAUG, the minimum of a dimension is taken as its share of the padded tensor, and N is
+    reduced to one in all strategies but DimN.
     """
     dims: tuple[int, ...] = getattr(problem, role)
     axes, full = AXES[len(dims)], constraints.stored(dims)
@@ -100,7 +100,7 @@ def first_strategy(
         if size <= limits.capacity_elements:
             return strategy
     check_smallest(problem, constraints, role, limits)
-    # By SMAUG's sums no strategy does, and yet one will.
+    # By SMAUG's estimate no strategy fits, yet one does.
     return limits.strategies[-1]
 
 
@@ -112,7 +112,7 @@ def extent_of(problem: Problem, extent: Extent, axis: str, full: int) -> int:
 
 
 def least_tile(problem: Problem, dims: tuple[int, ...], limits: Limits) -> list[int]:
-    """The least sizes of a tile of an operand."""
+    """The smallest tile of an operand, by dimension."""
     return [
         min(full, extent_of(problem, extent, axis, full))
         for axis, full, extent in zip(AXES[len(dims)], dims, limits.smallest, strict=True)
@@ -120,7 +120,7 @@ def least_tile(problem: Problem, dims: tuple[int, ...], limits: Limits) -> list[
 
 
 def check_smallest(problem: Problem, constraints: Constraints, role: str, limits: Limits) -> None:
-    """Refuse an operand of which not even the least tile under any strategy fits."""
+    """Refuse an operand whose smallest tile does not fit under any strategy."""
     dims: tuple[int, ...] = getattr(problem, role)
     axes, least = AXES[len(dims)], least_tile(problem, dims, limits)
     tiles = []

@@ -1,4 +1,4 @@
-"""From shapes to tiles: `tile` cuts an operator as SMAUG does, `tiling_of` by a given choice."""
+"""Tilings from shapes: `tile` splits an operator as SMAUG does, `tiling_of` by a given choice."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Columns = np.ndarray
 
 @lru_cache(maxsize=4096)
 def tile(problem: Problem, constraints: Constraints) -> Tiling:
-    """How SMAUG cuts an operator.
+    """Split an operator as SMAUG does.
 
     Raises:
-        InputError: a scratchpad is too small for the smallest tile (says which operator, what it
-            needs and what there is).
+        InputError: a scratchpad is too small for the smallest tile (names the operator, what it
+            needs and what is available).
     """
     if problem.kind is Kind.FLAT:
         return _lines(problem, min(problem.input[1], constraints.flat_elements))
@@ -55,7 +55,7 @@ def tiling_of(problem: Problem, constraints: Constraints, choice: Candidates) ->
 
 
 def _whole_batch(strategy: Strategy, problem: Problem, constraints: Constraints) -> Strategy:
-    """The strategy of a batch whose images were looked at one by one."""
+    """The strategy of a whole batch whose images were searched one at a time."""
     alone = roles_of(problem, constraints).one_image and problem.input[0] > 1
     return Strategy.N if alone and strategy is Strategy.NONE else strategy
 
@@ -76,7 +76,7 @@ def _input_grid(problem: Problem, shape: tuple[int, ...], exact: bool) -> Grid:
 
 
 def _pads(problem: Problem, inputs: Grid) -> tuple[Columns, Columns, Columns, Columns] | None:
-    """Zeros around each input tile: only the first has those before, only the last those after."""
+    """Zeros around each input tile: leading ones on the first, trailing ones on the last."""
     if problem.kind is not Kind.CONVOLUTION:
         return None
     found = []
@@ -103,7 +103,7 @@ def _output_grid(
 
 
 def _rows_of(problem: Problem, inputs: Grid) -> tuple[Columns, Columns]:
-    """Output rows of each row of input tiles; a last one too short for the kernel gives none."""
+    """Output rows of each row of input tiles; a last one shorter than the kernel gives none."""
     kernel, stride, pads = problem.kernel[0], problem.stride[0], problem.pads
     reach = inputs.sizes[1].copy()
     reach[0] += pads[0]
@@ -114,7 +114,7 @@ def _rows_of(problem: Problem, inputs: Grid) -> tuple[Columns, Columns]:
 
 
 def _with_output(inputs: Grid, outputs: Grid) -> Grid:
-    """Without the rows and columns of input tiles that are too small for the window."""
+    """The grid without rows and columns of input tiles that are smaller than the window."""
     counts = [*inputs.counts]
     counts[1:3] = outputs.counts[1:3]
     pairs = zip(inputs.sizes, inputs.origins, counts, strict=True)
@@ -122,7 +122,7 @@ def _with_output(inputs: Grid, outputs: Grid) -> Grid:
 
 
 def _lines(problem: Problem, elements: int) -> Tiling:
-    """Tiles of an element-wise operator: lines of elements, whatever the shape was."""
+    """Tiles of an element-wise operator: lines of elements, whatever its shape."""
     cut = Strategy.NC if elements < problem.input[1] else Strategy.NONE
     lines = grid(plain(1, 1), plain(problem.input[1], elements))
     operand = TileOperand(cut, (1, elements), lines)
@@ -138,7 +138,7 @@ def _rows(problem: Problem, constraints: Constraints) -> Tiling:
             f"a row of {problem.input[1]} elements needs {width * size} bytes of a scratchpad of "
             f"{capacity * size}",
             where=f"{constraints.name}: {problem}",
-            allowed="rows that fit as a whole",
+            allowed="rows that fit whole",
         )
     height = min(capacity // width, problem.input[0])
     cut = Strategy.N if height < problem.input[0] else Strategy.NONE

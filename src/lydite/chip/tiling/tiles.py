@@ -1,4 +1,4 @@
-"""The tiles of a tensor as columns: sizes and origins by dimension, never an object a tile."""
+"""The tiles of a tensor as columns: sizes and origins by dimension, without an object per tile."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Grid:
 
     Attributes:
         sizes: Size of each tile along each dimension.
-        origins: Where each tile begins in the tensor along each dimension; with halos neighbours
-            overlap, with strides beyond the kernel there are gaps.
+        origins: Origin of each tile along each dimension; neighbours overlap with halos, and have
+            gaps with strides larger than the kernel.
     """
 
     sizes: tuple[Columns, ...]
@@ -28,27 +28,27 @@ class Grid:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """Tiles by dimension."""
+        """Number of tiles by dimension."""
         return tuple(len(size) for size in self.sizes)
 
     @property
     def count(self) -> int:
-        """Tiles in all."""
+        """Total number of tiles."""
         return math.prod(self.counts)
 
     @cached_property
     def indices(self) -> Columns:
-        """Each tile's place by dimension, [count, dimensions]."""
+        """Index of each tile by dimension, [count, dimensions]."""
         return np.indices(self.counts).reshape(len(self.counts), -1).T
 
     @cached_property
     def shapes(self) -> Columns:
-        """Each tile's sizes, [count, dimensions]."""
+        """Size of each tile, [count, dimensions]."""
         return self._columns(self.sizes)
 
     @cached_property
     def starts(self) -> Columns:
-        """Each tile's origin, [count, dimensions]."""
+        """Origin of each tile, [count, dimensions]."""
         return self._columns(self.origins)
 
     def _columns(self, values: tuple[Columns, ...]) -> Columns:
@@ -57,11 +57,11 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileOperand:
-    """How one tensor is cut.
+    """How one tensor is split.
 
     Attributes:
-        strategy: Dimensions along which the tensor is cut.
-        tile: Sizes that all tiles have but those at an edge.
+        strategy: Dimensions along which the tensor is split.
+        tile: Size of all tiles that are not at an edge.
         grid: The tiles.
     """
 
@@ -72,8 +72,11 @@ class TileOperand:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiling:
-    """How an operator is cut; `pads` are the zeros above, below, left and right of each input
-    tile by its place along H (first two) and W (last two)."""
+    """How an operator is split.
+
+    `pads` are the zeros above, below, left and right of each input tile, by its place along H
+    (first two) and W (last two).
+    """
 
     input: TileOperand
     output: TileOperand
@@ -82,7 +85,7 @@ class Tiling:
 
 
 def plain(size: int, tile: int) -> tuple[Columns, Columns]:
-    """Sizes and origins of tiles without halo along one dimension."""
+    """Sizes and origins of tiles without halos along one dimension."""
     origins = np.arange(0, size, tile)
     return np.minimum(tile, size - origins), origins
 
@@ -92,9 +95,9 @@ def windowed(
 ) -> tuple[Columns, Columns]:
     """Sizes and origins of tiles under a moving window, which overlap by kernel - stride.
 
-    The first tile, which `pad` zeros precede, shrinks to whole strides; so it does even if that
-    leaves it one position of the window where `exact`. With a stride beyond the kernel the overlap
-    is negative, and elements between two tiles are skipped.
+    The first tile, preceded by `pad` zeros, shrinks to whole strides, with `exact` even if that
+    leaves it one position of the window. With a stride larger than the kernel the overlap is
+    negative, and elements between two tiles are skipped.
     """
     if tile >= size:
         return np.array([size]), np.array([0])
@@ -109,5 +112,5 @@ def windowed(
 
 
 def grid(*axes: tuple[Columns, Columns]) -> Grid:
-    """A grid of the sizes and origins along each dimension."""
+    """A grid from the sizes and origins along each dimension."""
     return Grid(tuple(size for size, _ in axes), tuple(origin for _, origin in axes))

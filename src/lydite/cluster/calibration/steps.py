@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lydite.cluster.calibration.linear import NearSteps, RankSums
-from lydite.cluster.calibration.seen import ranges
 from lydite.cluster.constants import ASSUMED, LIMITS, Constants
 from lydite.cluster.plan import Plan
+from lydite.cluster.seen import ranges
 from lydite.cluster.simulate import RankStep, StepResult, played_step, rank_costs
 from lydite.errors import InputError
 from lydite.estimate.base import Estimator

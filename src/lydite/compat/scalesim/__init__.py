@@ -1,4 +1,4 @@
-"""SCALE-Sim: its configurations and topologies, and layers counted as it counts them."""
+"""SCALE-Sim: its configurations and topologies, and its way of counting layers."""
 
 from __future__ import annotations
 

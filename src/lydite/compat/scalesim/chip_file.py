@@ -1,7 +1,7 @@
-"""SCALE-Sim's configuration (`.cfg`), as 3.0.0 reads it, and the chip that it describes.
+"""SCALE-Sim's configuration (`.cfg`) as read by 3.0.0, and the chip that it describes.
 
-Whatever it says is honoured, ignored with a note that names it, or refused. A word is a byte there,
-and a kB 1,024 of them.
+Every field is honoured, ignored with a note that names it, or refused. A word is one byte, and a kB
+is 1,024 bytes, as in SCALE-Sim.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class ScaleSimConfig:
         ifmap_bytes: Bytes of the ifmap's SRAM.
         filter_bytes: Bytes of the filters' SRAM.
         ofmap_bytes: Bytes of the ofmap's SRAM.
-        words_per_cycle: Words per cycle of the ports of ifmap, filter and ofmap where bandwidth is
-            limited (USER); None where it is not (CALC).
+        words_per_cycle: Words per cycle of the ports of ifmap, filter and ofmap if bandwidth is
+            limited (USER); None if it is not (CALC).
         notes: What was ignored, by name, with the reason.
     """
 
@@ -113,7 +113,7 @@ _REFUSED = {
 
 
 class _Fields:
-    """The fields of a file by (section, name)."""
+    """The fields of a file, by (section, name)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -148,12 +148,12 @@ class _Fields:
 def read_scalesim_config(path: Path) -> ScaleSimConfig:
     """Read a configuration.
 
-    The port of the ofmap has `Bandwidth` words per cycle, those of ifmap and filter have their
-    `SRAMBankBandwidth` of [layout], odd as it is.
+    As in SCALE-Sim, the port of the ofmap has `Bandwidth` words per cycle, and those of ifmap and
+    filter have the `SRAMBankBandwidth` of [layout].
 
     Raises:
-        InputError: not there, not such a file, a field that is missing, unknown, twice there or out
-            of range, or one that asks for what is not simulated; with file and line.
+        InputError: the file does not exist or has another format; a field is missing, unknown,
+            duplicate, out of range, or requests what is not simulated (names file and line).
     """
     fields = _Fields(path)
     for key, why in _REFUSED.items():
@@ -185,7 +185,7 @@ def _ports(fields: _Fields) -> tuple[int, int, int]:
 
 
 def _notes(fields: _Fields, limited: bool) -> list[str]:
-    unlimited = "" if limited else "InterfaceBandwidth is CALC: nothing waits for memory"
+    unlimited = "" if limited else "InterfaceBandwidth is CALC: memory never stalls"
     found: list[str] = []
     for (section, name), entry in fields.found.items():
         why = _IGNORED.get(section, {}).get(name, unlimited if "bandwidth" in name else "")
@@ -199,18 +199,18 @@ def _notes(fields: _Fields, limited: bool) -> list[str]:
 def read_scalesim_chip(path: Path, base: str = "systolic-32") -> tuple[Chip, list[str]]:
     """The chip of a configuration.
 
-    SCALE-Sim has no clock, no processor and no DRAM: those are the base's. Limited ports become a
-    DRAM of their rate together; where they are not limited, the base's DRAM limits.
+    SCALE-Sim has no clock, processor or DRAM: these come from the base. Limited ports become a DRAM
+    with their total rate; otherwise the base's DRAM limits.
 
     Args:
-        path: of the configuration.
-        base: a chip of the catalog with a systolic array.
+        path: Path of the configuration.
+        base: Name of a catalog chip with a systolic array.
 
     Returns:
-        The chip, and what was ignored or assumed.
+        The chip, and notes on what was ignored or assumed.
 
     Raises:
-        InputError: as `read_scalesim_config`, or a base of another kind.
+        InputError: as for `read_scalesim_config`, or the base has no systolic array.
     """
     other = catalog_chip(base)
     if other.array.kind != SystolicArray.kind:
@@ -249,17 +249,17 @@ _STATED = ("array", "scratchpads", "dtype")
 
 @dataclass(frozen=True)
 class _ScaleSimFile:
-    """A configuration, told by its section of architecture presets."""
+    """A configuration, recognised by its section of architecture presets."""
 
     title: str = "SCALE-Sim's"
     suffix: str = ".cfg"
 
     def claims(self, lines: Sequence[str]) -> bool:
-        """Whether there is such a section."""
+        """Whether the section is present."""
         return "[architecture_presets]" in lines
 
     def read(self, path: Path) -> tuple[Chip, list[str]]:
-        """The chip, and what was ignored or assumed."""
+        """The chip, and notes on what was ignored or assumed."""
         return read_scalesim_chip(path)
 
 

@@ -1,4 +1,4 @@
-"""SCALE-Sim's files: a configuration (`.cfg`) and a topology (`.csv`), as 3.0.0 takes them."""
+"""SCALE-Sim's files: configurations (`.cfg`) and topologies (`.csv`), as 3.0.0 reads them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ScaleSimSettings:
         name: Name of the run.
         array: Array, whose folds do not overlap.
         buffers: Sizes of the SRAMs.
-        memory: SRAMs and ports where bandwidth is limited (USER); None where it is not (CALC).
+        memory: SRAMs and ports if bandwidth is limited (USER); None if it is not (CALC).
         notes: What was ignored, by name, with the reason.
     """
 
@@ -37,11 +37,11 @@ class TopologyLayer:
     """A row of a topology.
 
     Attributes:
-        name: Name as it is written in the file.
-        window: Convolution, without padding; its last windows may stick out of the picture.
+        name: Name in the file.
+        window: Convolution without padding; its last windows may extend beyond the image.
         filters: Number of filters.
-        count: Number of such layers, one after the other: a row whose name holds "DP" is one for
-            each of its channels.
+        count: Number of such layers in sequence: a row whose name contains "DP" is one layer per
+            channel.
     """
 
     name: str
@@ -51,7 +51,7 @@ class TopologyLayer:
 
     @property
     def product(self) -> Product:
-        """The same as a matrix product."""
+        """The layer as a matrix product."""
         (out_y, out_x), (high, wide) = self.window.ofmap, self.window.kernel
         window = high * wide * self.window.channels
         return Product(out_y * out_x, window, self.filters, self.count)
@@ -66,7 +66,7 @@ def read_config(path: Path) -> ScaleSimSettings:
     """Read a configuration.
 
     Raises:
-        InputError: as `read_scalesim_config`.
+        InputError: as for `read_scalesim_config`.
     """
     found = read_scalesim_config(path)
     sizes = (found.ifmap_bytes, found.filter_bytes, found.ofmap_bytes)
@@ -81,14 +81,14 @@ def read_config(path: Path) -> ScaleSimSettings:
 
 
 def read_topology(path: Path) -> list[TopologyLayer]:
-    """Read a topology: its first line is a heading, each other a layer.
+    """Read a topology: a heading, then one layer per line.
 
-    Two forms, told apart by their number of fields: a convolution (name, ifmap height and width,
-    filter height and width, channels, filters, stride) and a matrix product (name, M, N, K); after
-    either perhaps the sparsity, which must be dense, as "1:1".
+    There are two forms, distinguished by the number of fields: a convolution (name, ifmap height
+    and width, filter height and width, channels, filters, stride) and a matrix product (name, M, N,
+    K); either may end with the sparsity, which must be dense ("1:1").
 
     Raises:
-        InputError: not there, or a row that is no layer; with file and line.
+        InputError: the file does not exist, or a row is not a layer (names file and line).
     """
     layers: list[TopologyLayer] = []
     for number, line in enumerate(read_lines(path)[1:], start=2):
@@ -102,14 +102,14 @@ def read_topology(path: Path) -> list[TopologyLayer]:
             raise InputError(
                 f"a layer of {len(fields)} fields",
                 where=f"{path}:{number}",
-                allowed="name, 7 sizes and perhaps a sparsity; or name, M, N, K and perhaps one",
+                allowed="name and 7 sizes, or name, M, N, K; then optionally a sparsity",
             )
         if len(fields) in (5, 9):
             _dense(fields.pop(), f"{path}:{number}")
         sizes = [whole_number(field, "a size", f"{path}:{number}") for field in fields[1:]]
         layers.append(forms[len(fields)](fields[0], sizes, f"{path}:{number}"))
     if not layers:
-        raise InputError("no layers", where=str(path), allowed="a heading, then a layer a line")
+        raise InputError("no layers", where=str(path), allowed="a heading, then one layer per line")
     return layers
 
 

@@ -1,4 +1,4 @@
-"""`scalesim`: layers as SCALE-Sim 3.0.0 counts them, its bugs included."""
+"""`scalesim`: count layers as SCALE-Sim 3.0.0 does, including its bugs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _COLUMNS = (
 
 
 class ScalesimLayer(TypedDict):
-    """SCALE-Sim's columns of a layer."""
+    """SCALE-Sim's columns for a layer."""
 
     layer: str
     stall_cycles: float
@@ -53,7 +53,7 @@ class ScalesimLayer(TypedDict):
 
 
 class ScalesimDocument(TypedDict):
-    """All layers, and their cycles together."""
+    """All layers, and their total cycles."""
 
     model: str
     chip: str
@@ -69,7 +69,7 @@ class ScalesimResult(Result):
     """Layers as SCALE-Sim counts them.
 
     Attributes:
-        facts: its document.
+        facts: The document.
     """
 
     verb = "scalesim"
@@ -102,14 +102,14 @@ def scalesim(
     """Count the cycles of layers on a systolic array as SCALE-Sim 3.0.0 does.
 
     Args:
-        session: not used.
-        model: see `load`; or the path of SCALE-Sim's topology .csv.
-        options: how the model is built.
-        design: the chip; SCALE-Sim's own .cfg with limited bandwidth adds stalls.
-        given: fields of `DesignOptions` and `ModelOptions`.
+        session: Not used.
+        model: Model (see `load`), or path of SCALE-Sim's topology .csv.
+        options: Options of the model.
+        design: Options of the chip; SCALE-Sim's own .cfg with limited bandwidth adds stalls.
+        given: Fields of `DesignOptions` and `ModelOptions`.
 
     Raises:
-        InputError: the chip has no systolic array, or a bad topology.
+        InputError: the chip has no systolic array, or the topology is invalid.
     """
     del session
     left = dict(given)
@@ -133,7 +133,7 @@ def scalesim(
 
 
 def _array(file: str, chip: Chip) -> tuple[Array, OffChipMemory | None]:
-    """The array, its folds one after the other, and the memory where that is limited."""
+    """The array without fold overlap, and the memory if its bandwidth is limited."""
     from lydite.chip.systolic import Array, array_of
     from lydite.compat.scalesim.files import read_config
 
@@ -145,7 +145,7 @@ def _array(file: str, chip: Chip) -> tuple[Array, OffChipMemory | None]:
 def _layers(
     model: ModelLike, options: ModelOptions
 ) -> dict[str, tuple[Product, np.ndarray | None]]:
-    """Products by layer; of a topology also where the ifmap's elements lie."""
+    """Products by layer; for a topology also the addresses of the ifmap's elements."""
     from lydite.chip.systolic import products_of
     from lydite.compat.scalesim.files import read_topology
 

@@ -1,8 +1,8 @@
 """The networks that come with SMAUG, named and ordered as in its own topologies.
 
-SMAUG pads by k - 1 in all whatever the stride, has no biases, and flattens the last image into
-the dense layers. Layers are named as SMAUG names them; a layer's activation is named after it, so
-that SMAUG's files get it fused.
+SMAUG pads by k - 1 in total for any stride, has no biases, and flattens the last image into the
+dense layers. Layers are named as SMAUG names them; a layer's activation is named after it, so that
+SMAUG's files get it fused.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _digits(name: str, batch: int, dtype: str) -> tuple[Builder, Tensor]:
 
 
 def _activated(g: Builder, x: Tensor, op_type: str, **attrs: float) -> Tensor:
-    """An activation that is named after its layer."""
+    """An activation named after its layer."""
     layer = x.name.removesuffix(".out")
     return g.op(op_type, x, name=f"{layer}.{op_type.lower()}", **attrs)
 
@@ -162,7 +162,7 @@ def _max_pool(g: Builder, x: Tensor, size: int = 2, name: str = "max_pool") -> T
 
 
 def _classifier(g: Builder, x: Tensor, *widths: int, name: str = "mat_mul") -> Tensor:
-    """Flattened, then dense layers with a ReLU after all but the last."""
+    """Flatten, then dense layers with a ReLU after all but the last."""
     x = g.op("Flatten", x, axis=1, name="reorder")
     for width in widths[:-1]:
         x = _activated(g, g.linear(x, width, bias=False, name=name), "Relu")
@@ -170,7 +170,7 @@ def _classifier(g: Builder, x: Tensor, *widths: int, name: str = "mat_mul") -> T
 
 
 def _plain(g: Builder, x: Tensor, layers: tuple[tuple[str, int], ...]) -> Tensor:
-    """3x3 convolutions with ReLU, poolings and normalisations, one after another."""
+    """A sequence of 3x3 convolutions with ReLU, poolings and normalisations."""
     for kind, channels in layers:
         if kind == _CONV:
             x = _activated(g, _same(g, x, channels, 3), "Relu")
@@ -209,7 +209,7 @@ def _bottleneck(g: Builder, x: Tensor, width: int, stage: int, letter: str) -> T
 
 
 def _sequence(name: str, batch: int, steps: int, dtype: str) -> tuple[Builder, list[Tensor]]:
-    """A builder, and its input [batch, steps, depth] as one matrix a step."""
+    """A builder, and its input [batch, steps, depth] as one matrix per step."""
     g = Builder(name, dtype=dtype, opset=22 if dtype == "bfloat16" else 20)
     x = g.input("input", (batch, steps, _DEPTH))
     parts = [x]
@@ -221,7 +221,7 @@ def _sequence(name: str, batch: int, steps: int, dtype: str) -> tuple[Builder, l
 
 
 def _lstm(g: Builder, steps: list[Tensor], name: str) -> list[Tensor]:
-    """The output of every step; gates stand in the order input, forget, new, output."""
+    """The output of every step; the gates are in the order input, forget, new, output."""
     kernel, recurrent = (g.weight((4 * _UNITS, n), f"{name}.weight") for n in (_DEPTH, _UNITS))
     h, c = (g.input(f"{name}:/{state}", (steps[0].shape[0], _UNITS)) for state in ("h", "c"))
     sizes, found = g.constant([_UNITS] * 4, f"{name}.split"), []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class _Smaug(ModelReader):
-    """A topology (`_topo.pbtxt`), and perhaps its weights (`_params.pb`)."""
+    """A topology (`_topo.pbtxt`), optionally with its weights (`_params.pb`)."""
 
     title = "SMAUG"
     suffixes = (".pbtxt",)
@@ -21,13 +21,13 @@ class _Smaug(ModelReader):
     takes_params = True
 
     def claims(self, path: Path) -> bool:
-        """A message with fields `nodes`."""
+        """Whether the file is a message with fields `nodes`."""
         from lydite.graph.formats import first_field
 
         return path.is_file() and first_field(path, ("node", "nodes")) == "nodes"
 
     def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
-        """The graph, without weights where no parameters are given."""
+        """The graph, without weight values if no parameters are given."""
         from lydite.compat.smaug.topology.reader import read_smaug
         from lydite.graph.formats import bound
 

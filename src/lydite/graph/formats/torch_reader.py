@@ -20,6 +20,7 @@ import numpy as np
 from lydite.errors import GraphError, InputError, MissingExtra
 from lydite.graph.graph import Graph, Initializer
 from lydite.graph.onnx_reader import graph_from_model
+from lydite.graph.shapes.retype import renamed_dims
 
 _TARGET = re.compile(r"Error when translating node .*?target=torch\.ops\.([\w.]+)")
 _LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
@@ -51,7 +52,7 @@ def read_torch(
             )
         except Exception as error:  # whatever the module's own code raises
             raise GraphError(f"cannot be exported: {_first_line(error)}", where=name) from error
-    return read_exported(program).renamed(name)
+    return _with_dim_names(read_exported(program), program, dynamic).renamed(name)
 
 
 def read_exported(program: Any) -> Graph:
@@ -74,8 +75,45 @@ def read_exported(program: Any) -> Graph:
             raise _untranslated(program, error) from error
         weights = _detached(model)
         proto = _optimised(model)
-    graph = graph_from_model(proto, where=name)
-    return _with_weights(graph, weights)
+    graph = _with_weights(graph_from_model(proto, where=name), weights)
+    trained = set(program.graph_signature.parameters)
+    return replace(graph, buffers=frozenset(set(graph.initializers) - trained))
+
+
+def _with_dim_names(graph: Graph, program: Any, dynamic: Any) -> Graph:
+    """The graph whose open sizes have the names that the caller's `Dim`s have.
+
+    PyTorch exports them as symbols, such as s31.
+    """
+    names = {}
+    inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
+    users = set(program.graph_signature.user_inputs)
+    shapes = [node.meta["val"].shape for node in inputs if node.name in users]
+    for shape, axes in zip(shapes, _axes_of(dynamic), strict=False):
+        for axis, dim in axes.items():
+            symbol, called = str(shape[axis]), getattr(dim, "__name__", "")
+            if symbol.isidentifier() and called.isidentifier():
+                names[symbol] = called
+    return renamed_dims(graph, names) if names else graph
+
+
+def _axes_of(dynamic: Any) -> list[Mapping[int, Any]]:
+    """Dims by axis for every input, in order."""
+    if isinstance(dynamic, Mapping):
+        dynamic = list(dynamic.values())
+    if not isinstance(dynamic, list | tuple):
+        return []
+    found: list[Mapping[int, Any]] = []
+    for item in dynamic:
+        if isinstance(item, Mapping) and all(isinstance(axis, int) for axis in item):
+            found.append(item)
+        elif isinstance(item, list | tuple) and not any(isinstance(i, Mapping) for i in item):
+            found.append(dict(enumerate(item)))
+        elif item is None:
+            found.append({})
+        else:
+            found += _axes_of(item)
+    return found
 
 
 def refused_pt2(path: Path | str) -> InputError:

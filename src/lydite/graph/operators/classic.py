@@ -18,6 +18,7 @@ from lydite.graph.operators.call import (
 )
 from lydite.graph.operators.missing import NOT_TRAINED, UNTYPED, usual
 from lydite.graph.operators.operator import HOST, ZERO, Family, Operator
+from lydite.graph.operators.typing import classic as typed
 
 _NODE_BYTES = 24  # feature, threshold, mode, two children
 
@@ -119,15 +120,18 @@ _ML = "ai.onnx.ml:"
 _standard = Family("classic", usual(gradient=NOT_TRAINED, split=split.rows_alone, array=HOST))
 
 OPERATORS: tuple[Operator, ...] = (
-    *_standard.rows((_ML + "LinearClassifier", _ML + "LinearRegressor"), _linear),
-    *_standard.rows((_ML + "SVMClassifier", _ML + "SVMRegressor"), _support_vectors),
-    *_standard.rows(
-        (_ML + "TreeEnsemble", _ML + "TreeEnsembleClassifier", _ML + "TreeEnsembleRegressor"),
-        _trees,
-        gradient=ZERO,  # piecewise constant
+    _standard.row(_ML + "LinearClassifier", _linear, types=typed.classified),
+    _standard.row(_ML + "LinearRegressor", _linear, types=typed.regressed("targets")),
+    _standard.row(_ML + "SVMClassifier", _support_vectors, types=typed.classified),
+    _standard.row(_ML + "SVMRegressor", _support_vectors, types=typed.regressed("n_targets")),
+    # trees are piecewise constant
+    _standard.row(_ML + "TreeEnsemble", _trees, gradient=ZERO),
+    _standard.row(_ML + "TreeEnsembleClassifier", _trees, types=typed.classified, gradient=ZERO),
+    _standard.row(
+        _ML + "TreeEnsembleRegressor", _trees, types=typed.regressed("n_targets"), gradient=ZERO
     ),
-    _standard.row(_ML + "Normalizer", _normalizer),
-    _standard.row(_ML + "Scaler", per_input(2)),
+    _standard.row(_ML + "Normalizer", _normalizer, types=typed.as_float),
+    _standard.row(_ML + "Scaler", per_input(2), types=typed.as_float),
     _standard.row(_ML + "Binarizer", per_input(1), gradient=ZERO),
     _standard.row(_ML + "Imputer", per_input(1)),
     *_standard.rows(

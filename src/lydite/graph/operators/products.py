@@ -25,12 +25,19 @@ class MatrixProduct:
     Attributes:
         m, k, n: Sizes.
         count: Number of such products.
+        left: Inputs of the operator that hold the left operand; empty where the products before
+            made it. Only of products inside an operator.
+        right: The same of the right operand, its scales and zero points included.
+        stored: Whether the result is an output of the operator; otherwise later products use it.
     """
 
     m: int
     k: int
     n: int
     count: int = 1
+    left: tuple[int, ...] = ()
+    right: tuple[int, ...] = ()
+    stored: bool = False
 
     @property
     def macs(self) -> int:
@@ -47,11 +54,14 @@ class Products:
         inside: Whether the products exchange results inside the operator, as in attention;
             otherwise there is a single product, which reads the row's `operands` from memory.
         special_elements: Number of elements that pass through functions between the products.
+        attended: Number of products, the last ones, that belong to attention: they may be cut into
+            blocks of queries (the first one's rows) by keys (its columns).
     """
 
     products: tuple[MatrixProduct, ...]
     inside: bool = True
     special_elements: int = 0
+    attended: int = 0
 
     @property
     def macs(self) -> int:
@@ -203,19 +213,21 @@ def attention(
     """Scores and weighted sum of attention (`count` 2), or the products of its gradient (5).
 
     The gradient computes the scores again and the gradients of value, scores, query and key.
-    Queries and keys are [B, H, L, D] or [B, L, H * D]; the input `past` is a cache of keys.
+    Queries, keys and values are [B, H, L, D] or [B, L, H * D]; the input `past` is a cache of keys.
+    Queries that share a head of keys are rows of the same product.
     """
 
     def rule(call: Call) -> Products:
         number, queries, size, batch = _heads(call, heads)
-        keys = call.shape(key)[-2] if call.has(key) else queries
-        length = keys + (call.shape(past)[2] if past is not None and call.has(past) else 0)
+        groups, length, value_size = _key_heads(call, key, number, (queries, size))
+        length += call.shape(past)[2] if past is not None and call.has(past) else 0
         length = min(length, call.integer("window", length))
-        pairs = batch * number
-        by_keys = MatrixProduct(queries, size, length, pairs)
-        by_values = MatrixProduct(queries, length, size, pairs)
-        products = (by_keys, by_values) + (by_values,) * (count - 2)
-        return Products(products, special_elements=queries * length * pairs)
+        rows, pairs = queries * (number // groups), batch * groups
+        scores = MatrixProduct(rows, size, length, pairs)
+        values = MatrixProduct(rows, length, value_size, pairs)
+        products = (scores, values) + (values,) * (count - 2)
+        special = rows * length * pairs
+        return Products(products, special_elements=special, attended=len(products))
 
     return rule
 
@@ -234,6 +246,21 @@ def _heads(call: Call, name: str) -> tuple[int, int, int, int]:
     return number, query[1], query[2] // (number + packed), query[0]
 
 
+def _key_heads(call: Call, key: int, heads: int, queries: tuple[int, int]) -> tuple[int, int, int]:
+    """Heads of keys, their number, and the head size of values.
+
+    Heads of queries that no heads of keys divide evenly each count as having their own.
+    """
+    length, size = queries
+    groups = call.integer("kv_num_heads", heads)
+    if call.has(key):
+        dims = call.shape(key)
+        groups, length = dims[1] if len(dims) == 4 else groups, dims[-2]
+        if call.has(key + 1) and len(value := call.shape(key + 1)) in (3, 4) and len(dims) < 5:
+            size = value[-1] // (1 if len(value) == 4 else max(1, groups))
+    return groups if groups and heads % groups == 0 else heads, length, max(1, size)
+
+
 def packed_attention(weight: int, past: int) -> ProductRule:
     """ONNX Runtime's Attention, which first computes query, key and value in one product."""
 
@@ -246,17 +273,20 @@ def packed_attention(weight: int, past: int) -> ProductRule:
         keys = queries + (call.shape(past)[3] if call.has(past) else 0)
         pairs = batch * heads
         products = (
-            MatrixProduct(batch * queries, width, total),
+            MatrixProduct(batch * queries, width, total, left=(0,), right=(weight,)),
             MatrixProduct(queries, widths[0] // heads, keys, pairs),
             MatrixProduct(queries, keys, widths[2] // heads, pairs),
         )
-        return Products(products, special_elements=queries * keys * pairs)
+        return Products(products, special_elements=queries * keys * pairs, attended=2)
 
     return rule
 
 
 def experts(up: int, down: int, gate: int | None = None, bits: str = "") -> ProductRule:
-    """Each token times the matrices of its experts, with tokens spread evenly over experts."""
+    """Each token times the matrices of its experts, with tokens spread evenly over experts.
+
+    Quantised weights are followed by their scales.
+    """
 
     def rule(call: Call) -> Products:
         hidden = call.shape(0)[-1]
@@ -267,10 +297,15 @@ def experts(up: int, down: int, gate: int | None = None, bits: str = "") -> Prod
         each, used = max(1, -(-routed // number)), min(number, routed)
         inner = math.prod(call.shape(down)[1:]) * packed // max(1, hidden)
         wide = math.prod(call.shape(up)[1:]) * packed // max(1, hidden)
-        gated = 1 if gate is not None and call.has(gate) else 0
-        products = (MatrixProduct(each, hidden, wide, used),) * (1 + gated)
-        last = MatrixProduct(each, inner, hidden, used)
-        return Products((*products, last), special_elements=each * wide * used)
+
+        def held(index: int) -> tuple[int, ...]:
+            return (index, index + 1) if bits and call.has(index + 1) else (index,)
+
+        products = [MatrixProduct(each, hidden, wide, used, left=(0,), right=held(up))]
+        if gate is not None and call.has(gate):
+            products.append(MatrixProduct(each, hidden, wide, used, right=held(gate)))
+        products.append(MatrixProduct(each, inner, hidden, used, right=held(down), stored=True))
+        return Products(tuple(products), special_elements=each * wide * used)
 
     return rule
 
@@ -284,8 +319,8 @@ def recurrent(gates: int) -> ProductRule:
             steps, batch = batch, steps
         directions, rows, hidden = call.shape(2)
         products = (
-            MatrixProduct(steps * batch, length, rows, directions),
-            MatrixProduct(batch, hidden, rows, steps * directions),
+            MatrixProduct(steps * batch, length, rows, directions, left=(0,), right=(1,)),
+            MatrixProduct(batch, hidden, rows, steps * directions, right=(2,)),
         )
         return Products(products, special_elements=steps * batch * directions * gates * hidden)
 
@@ -310,8 +345,10 @@ def recurrent_data(gates: int) -> ProductRule:
         (steps, batch, length), (_, directions, _, hidden) = call.shape(0), call.shape(4)
         inside = steps if len(call.outs) > 2 else max(1, steps - 1)
         products = (
-            MatrixProduct(steps * batch, gates * hidden, length, directions),
-            MatrixProduct(batch, gates * hidden, hidden, inside * directions),
+            MatrixProduct(
+                steps * batch, gates * hidden, length, directions, right=(1,), stored=True
+            ),
+            MatrixProduct(batch, gates * hidden, hidden, inside * directions, right=(2,)),
         )
         return Products(products, special_elements=steps * batch * directions * gates * hidden)
 
@@ -325,8 +362,12 @@ def recurrent_weights(gates: int) -> ProductRule:
         (steps, batch, length), (_, directions, _, hidden) = call.shape(1), call.shape(2)
         rows = gates * hidden
         products = (
-            MatrixProduct(rows, steps * batch, length, directions),
-            MatrixProduct(rows, steps * batch, hidden, directions),
+            MatrixProduct(
+                rows, steps * batch, length, directions, left=(0,), right=(1,), stored=True
+            ),
+            MatrixProduct(
+                rows, steps * batch, hidden, directions, left=(0,), right=(2,), stored=True
+            ),
         )
         return Products(products)
 
@@ -340,6 +381,12 @@ def experts_gradient(saved: int, first: int, second: int) -> ProductRule:
         routed, number = call.shape(saved)[0], call.shape(first)[0]
         each, used = max(1, -(-routed // number)), min(number, routed)
         sizes = [call.shape(index)[1:] for index in (first, second)]
-        return Products(tuple(MatrixProduct(each, size[-1], size[0], used) for size in sizes))
+        held = [(saved,), (first,)], [(saved,), (second,)]
+        return Products(
+            tuple(
+                MatrixProduct(each, size[-1], size[0], used, left, right, stored=True)
+                for size, (left, right) in zip(sizes, held, strict=True)
+            )
+        )
 
     return rule

@@ -10,11 +10,11 @@ from lydite.graph.operators import split
 from lydite.graph.operators.call import DIVIDE, FUNCTION, Call, Cost, WorkRule, per_output
 from lydite.graph.operators.decompositions import common, quantised
 from lydite.graph.operators.elementwise import SIGMOID
-from lydite.graph.operators.missing import QUANTISED, WHOLE, no_types, runtimes, usual
+from lydite.graph.operators.missing import QUANTISED, WHOLE, runtimes, usual
 from lydite.graph.operators.norm import LAYER_NORM
 from lydite.graph.operators.operator import Family, Operator
 from lydite.graph.operators.reduce import SOFTMAX
-from lydite.graph.operators.typing.contrib import cast_like, like, qlinear_binary
+from lydite.graph.operators.typing.contrib import cast_like, like, qlinear_binary, qlinear_concat
 
 QUANTISE = DIVIDE + 4
 DEQUANTISE = 2
@@ -33,7 +33,6 @@ def _dynamic(call: Call) -> Cost:
 _MS = "com.microsoft:"
 _standard = Family("quantise", usual(split=WHOLE, gradient=QUANTISED))
 _runtime = Family("quantise", runtimes(split=WHOLE, gradient=QUANTISED))
-_CONCAT = no_types("the number of its inputs does not tell how they are grouped")
 
 OPERATORS: tuple[Operator, ...] = (
     _standard.row("QuantizeLinear", per_output(QUANTISE), split=split.scaled, special=True),
@@ -88,7 +87,7 @@ OPERATORS: tuple[Operator, ...] = (
         special=True,
         decomposition=quantised.around(quantised.function("Softmax", keep=("axis",)), 1),
     ),
-    _runtime.row(_MS + "QLinearConcat", _around(0), types=_CONCAT),
+    _runtime.row(_MS + "QLinearConcat", _around(0), types=qlinear_concat),
     _runtime.row(_MS + "QOrderedGelu", _around(4 + FUNCTION), types=like(0), special=True),
     _runtime.row(
         _MS + "QOrderedLayerNormalization", _around(LAYER_NORM), types=like(0), special=True

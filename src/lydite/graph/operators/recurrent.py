@@ -12,6 +12,7 @@ from lydite.graph.operators.call import Call, Cost, NotKnownError, WorkRule
 from lydite.graph.operators.elementwise import activation
 from lydite.graph.operators.missing import runtimes, usual
 from lydite.graph.operators.operator import SAVED_FORM, Family, Operator, Saving
+from lydite.graph.operators.typing.contrib import quantised_lstm
 
 _DEFAULTS = {1: ("Tanh",), 3: ("Sigmoid", "Tanh"), 4: ("Sigmoid", "Tanh", "Tanh")}
 _OTHER = {1: 0, 3: 5, 4: 4}
@@ -69,6 +70,9 @@ OPERATORS: tuple[Operator, ...] = (
         for name, gates in _GATES.items()
     ),
     Family("recurrent", runtimes()).row(
-        "com.microsoft:DynamicQuantizeLSTM", recurrent_work(4), array=products.recurrent(4)
+        "com.microsoft:DynamicQuantizeLSTM",
+        recurrent_work(4),
+        types=quantised_lstm,
+        array=products.recurrent(4),
     ),
 )

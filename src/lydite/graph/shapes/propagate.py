@@ -50,8 +50,14 @@ class Values:
         """Set the value of a tensor."""
         self._known[name] = value
 
-    def record(self, op: Op, types: Mapping[str, TensorType]) -> None:
-        """Record the outputs of `op` if they follow from known values."""
+    def record(self, op: Op, types: Mapping[str, TensorType], *, every: bool = False) -> None:
+        """Record the outputs of `op` if they follow from known values.
+
+        Args:
+            op: Operator.
+            types: Types of its outputs and inputs.
+            every: Whether to evaluate any operator, not only those that compute shapes.
+        """
         if op.domain or not op.outputs:
             return
         if op.op_type == "Constant":
@@ -60,7 +66,9 @@ class Values:
                 self._known[op.outputs[0]] = value
         elif op.op_type in ("Shape", "Size"):
             self._shape(op, types.get(op.inputs[0]) if op.inputs else None)
-        elif _folds(op) and all(not n or n in self._known for n in op.inputs):
+        elif all(not n or n in self._known for n in op.inputs) and (
+            _folds(op) or (every and op.inputs and not op.subgraphs)
+        ):
             self._fold(op, types)
 
     def _shape(self, op: Op, source: TensorType | None) -> None:

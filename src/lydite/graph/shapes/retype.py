@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import numpy as np
 from lydite.errors import InputError, unknown_name
 from lydite.graph.graph import Graph, Initializer, Op
 from lydite.graph.shapes.control import retyped
-from lydite.opkey import TensorType
+from lydite.opkey import Dim, TensorType
 
 
 def bind_dims(graph: Graph, dims: Mapping[str, int]) -> Graph:
@@ -36,18 +37,48 @@ def _bound(type_: TensorType, dims: Mapping[str, int]) -> TensorType:
     return replace(type_, shape=tuple(dims.get(str(d), d) for d in type_.shape))
 
 
+def renamed_dims(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """The graph with other names of its open sizes, also within sums and products of them."""
+
+    def dim(value: Dim) -> Dim:
+        if not isinstance(value, str):
+            return value
+        return re.sub(r"[A-Za-z_]\w*", lambda match: names.get(match[0], match[0]), value)
+
+    tensors = {
+        name: replace(type_, shape=tuple(dim(d) for d in type_.shape)) if type_.shape else type_
+        for name, type_ in graph.tensors.items()
+    }
+    return replace(graph, tensors=tensors)
+
+
+_BATCH_NAMES = ("batch", "batch_size", "batchsize", "batch_dim", "bs", "n", "b")
+
+
+def _open_sizes(graph: Graph) -> str:
+    """How to bind the sizes that are open."""
+    return ", ".join(f"--dim {name}=SIZE" for name in graph.open_dims[:5])
+
+
 def rebatched(graph: Graph, batch: int) -> Graph:
-    """The graph with another batch size, which is the first size that all its inputs share.
+    """The graph with another batch size: the open size of that name, or the first of all inputs.
 
     Raises:
         InputError: an operator fixes the old batch size; the error names it.
     """
+    named = [name for name in graph.open_dims if name.lower().strip("_-") in _BATCH_NAMES]
+    if named:
+        return bind_dims(graph, dict.fromkeys(named, batch))
     shapes = [graph.type_of(name).shape for name in graph.inputs]
     sizes = {shape[0] if shape else None for shape in shapes}
     size = sizes.pop() if len(sizes) == 1 else None
+    if size is None and batch == 1 and not graph.open_dims:
+        return graph  # as it was exported: streaming nets with states have no other batch
     if size is None:
         raise InputError(
-            "its inputs do not share a first size, so it has no batch", where=graph.name
+            "its inputs do not share a first size, so it has no batch",
+            where=graph.name,
+            allowed=_open_sizes(graph),
         )
     if size == batch:
         return graph

@@ -1,1 +1,1 @@
-"""The catalog: devices, chips and clusters, one YAML file each, every figure with its source."""
+"""The catalog: devices, chips and clusters, one YAML file each, with a source for every figure."""

@@ -1,4 +1,4 @@
-"""Chips as specifications: what one is made of, in files with units, and a catalog."""
+"""Specifications of chips: their parts, files with units, and a catalog."""
 
 from lydite.hardware.chip.arrays import (
     DATAFLOWS,

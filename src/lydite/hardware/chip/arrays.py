@@ -1,7 +1,7 @@
-"""Arrays of processing elements: their parameters, and the registry in which each kind is found.
+"""Arrays of processing elements: their parameters, and a registry of dataflows by kind of array.
 
-An array is a frozen dataclass of parameters, from which the fields of a chip file follow. How it
-runs a network is its dataflow (`lydite.chip.dataflow`), which is found under the array's kind.
+An array is a frozen dataclass of parameters; the fields of `array` in chip files are derived from
+it. How it runs a network is its dataflow (`lydite.chip.dataflow`), registered by the array's kind.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ Stationary = Literal["ws", "os", "is"]
 
 @dataclass(frozen=True, slots=True)
 class ArrayParameters:
-    """What every kind of array says of itself, whatever its dataflow.
+    """Base of the parameters of every kind of array.
 
     A kind is a frozen dataclass derived from this one. Its fields are the fields of `array` in a
-    chip file and the array's parameters in a sweep; they are whole numbers (`Count`) or texts
+    chip file and the array's parameters in a sweep; they are whole numbers (`Count`) or text
     (`Literal`).
 
     Attributes:
         kind: Name in chip files and in the registry.
         title: Name in messages.
         dtypes: Data types that the array computes with; empty for all that chips have.
-        has_vector_unit: Whether a vector unit beside the array runs what is not a product.
+        has_vector_unit: Whether a vector unit beside the array runs operators without products.
         has_registers: Whether a chip file may count registers beside the scratchpads.
-        doubled: Parameter that is doubled to double the processing elements.
+        doubled: Parameter to double in order to double the processing elements.
     """
 
     kind: ClassVar[str]
@@ -49,30 +49,30 @@ class ArrayParameters:
 
     @property
     def elements(self) -> int:
-        """Number of processing elements that have a memory of their own."""
+        """Number of processing elements with a private memory."""
         return self.macs
 
     @property
     def local_words(self) -> int:
-        """Words of memory inside each processing element; 0 where it has registers only."""
+        """Words of memory in each processing element; 0 if it has only registers."""
         return 0
 
     def required_scratchpads(self) -> Mapping[str, int]:
         """Names of the scratchpads that a chip must have, and the minimum bytes of each.
 
-        The minimum is 0 where operators decide, which are refused when they do not fit.
+        A minimum of 0 leaves the size to the operators; those that do not fit are refused.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
 class SmvArray(ArrayParameters):
-    """SMAUG's vector engine, in which each processing element makes one output channel.
+    """SMAUG's vector engine, in which each processing element computes one output channel.
 
     Attributes:
         pes: Number of processing elements.
-        vectors: Number of multiply-accumulate vectors in a processing element.
-        lanes: Number of multipliers in a vector.
+        vectors: Number of multiply-accumulate vectors per processing element.
+        lanes: Number of multipliers per vector.
     """
 
     kind: ClassVar[str] = "smv"
@@ -92,7 +92,7 @@ class SmvArray(ArrayParameters):
         return self.pes * self.vectors * self.lanes
 
     def required_scratchpads(self) -> Mapping[str, int]:
-        """One for each operand."""
+        """One scratchpad per operand."""
         return {"inputs": 0, "weights": 0, "results": 0}
 
 
@@ -104,8 +104,8 @@ class SystolicArray(ArrayParameters):
         rows: Number of processing-element rows.
         columns: Number of processing-element columns.
         dataflow: Operand that stays in the array: "ws" weights, "is" inputs, "os" outputs.
-        overlap: "none": a fold begins when the one before has drained; "preload": the stationary
-            operand of the next fold is loaded meanwhile.
+        overlap: "none": a fold begins when the previous one has drained; "preload": the stationary
+            operand of the next fold is loaded while one computes.
     """
 
     kind: ClassVar[str] = "systolic"
@@ -123,12 +123,12 @@ class SystolicArray(ArrayParameters):
         return self.rows * self.columns
 
     def required_scratchpads(self) -> Mapping[str, int]:
-        """One for each operand."""
+        """One scratchpad per operand."""
         return {"ifmap": 0, "filter": 0, "ofmap": 0}
 
 
 class HasParameters(Protocol):
-    """What a chip file needs of a dataflow: the parameters of its array."""
+    """The part of a dataflow that chip files need: the parameters of its array."""
 
     @property
     def parameters(self) -> type[ArrayParameters]:

@@ -1,4 +1,4 @@
-"""Whether the parts of a chip go together."""
+"""Checks that the parts of a chip fit together."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ MOST_ACCELERATORS = 64
 
 
 def checked(chip: Chip, where: str = "") -> Chip:
-    """The chip, if it holds together.
+    """Check a chip and return it.
 
     Args:
-        chip: to look at.
-        where: its file, for the error message; its name if none.
+        chip: Chip to check.
+        where: File name for error messages; the chip's name if empty.
 
     Raises:
-        InputError: a scratchpad that its array needs is missing or too small, two of one name, one
-            with more banks than words; a data type that its array does not compute; more
-            accelerators than the engine plays; a request larger than a page; registers where
-            nothing counts them.
+        InputError: a scratchpad that the array needs is missing or too small, two have the same
+            name, or one has more banks than words; the array does not compute the data type; there
+            are more accelerators than the engine supports; a request is larger than a page; or
+            there are registers that the array does not use.
     """
     where = where or chip.name
     names = [pad.name for pad in chip.scratchpads]
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
-        raise InputError(f"two scratchpads '{double}'", where=where)
+        raise InputError(f"two scratchpads are named '{double}'", where=where)
     _check_required(chip, where)
     for pad in chip.scratchpads:
         if pad.banks * pad.word_bytes > pad.bytes:
             raise InputError(
-                f"{pad.banks} banks with words of {pad.word_bytes} bytes in {pad.bytes} bytes",
+                f"{pad.banks} banks of {pad.word_bytes}-byte words do not fit in {pad.bytes} bytes",
                 where=f"{where}: scratchpads.{pad.name}",
-                allowed="a word in each bank",
+                allowed="at least one word per bank",
             )
     array = chip.array
     if array.dtypes and chip.dtype not in array.dtypes:
         raise InputError(
-            f"{array.title} does not compute {chip.dtype}",
+            f"{array.title} does not compute in {chip.dtype}",
             where=f"{where}: dtype",
             allowed=", ".join(array.dtypes),
         )
@@ -53,7 +53,7 @@ def checked(chip: Chip, where: str = "") -> Chip:
         )
     if chip.dma.chunk_bytes > chip.dma.page_bytes:
         raise InputError(
-            f"chunks of {chip.dma.chunk_bytes} bytes in pages of {chip.dma.page_bytes}",
+            f"chunks of {chip.dma.chunk_bytes} bytes exceed pages of {chip.dma.page_bytes} bytes",
             where=f"{where}: dma",
             allowed="chunks no larger than a page",
         )
@@ -61,7 +61,7 @@ def checked(chip: Chip, where: str = "") -> Chip:
 
 
 def _check_required(chip: Chip, where: str) -> None:
-    """Whether the chip has the scratchpads that its array needs, each large enough."""
+    """Check that the chip has every scratchpad that its array needs, large enough."""
     sizes = {pad.name: pad.bytes for pad in chip.scratchpads}
     required = chip.array.required_scratchpads()
     for name, minimum in required.items():
@@ -69,7 +69,7 @@ def _check_required(chip: Chip, where: str) -> None:
             raise InputError(f"no scratchpad '{name}'", where=where, allowed=", ".join(required))
         if sizes[name] < minimum:
             raise InputError(
-                f"{sizes[name]} bytes are too few for {chip.array.title}",
+                f"{sizes[name]} bytes are too small for {chip.array.title}",
                 where=f"{where}: scratchpads.{name}.size",
                 allowed=f"at least {minimum} bytes",
             )

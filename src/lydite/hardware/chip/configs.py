@@ -1,4 +1,4 @@
-"""Configuration files of other simulators, line by line: every value knows where it stands."""
+"""Reader of other simulators' configuration files, which records where each value stands."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Entry:
     where: str
 
     def whole(self, least: int = 1) -> int:
-        """The value as a whole number, its first where several follow each other."""
+        """The value as a whole number of at least `least`; the first of a comma-separated list."""
         return whole_number(self.value.partition(",")[0], self.name, self.where, least)
 
     def choice(self, allowed: dict[str, str]) -> str:
-        """What the value stands for, whatever its case.
+        """The entry of `allowed` for the value, ignoring case.
 
         Raises:
-            InputError: it is none of the allowed.
+            InputError: the value is not allowed.
         """
         if self.value.lower() not in allowed:
             raise InputError(
@@ -44,7 +44,7 @@ class Entry:
         return allowed[self.value.lower()]
 
     def truth(self) -> bool:
-        """The value as Python's configparser reads a truth."""
+        """The value as a truth value, with the spellings of Python's configparser."""
         words = {
             "1": "1",
             "yes": "1",
@@ -59,10 +59,10 @@ class Entry:
 
 
 def read_lines(path: Path) -> list[str]:
-    """A text file's lines.
+    """The lines of a text file.
 
     Raises:
-        InputError: it cannot be read, or is not text.
+        InputError: the file cannot be read, or is not text.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -79,7 +79,8 @@ def read_entries(path: Path) -> Iterator[Entry]:
     """Headings and fields of an INI-like file, in order; comments begin with # or ;.
 
     Raises:
-        InputError: cannot be read, a line that is none of these, a field twice in its section.
+        InputError: the file cannot be read, a line is neither heading, field nor comment, or a
+            field occurs twice in its section.
     """
     section, seen = "", set[tuple[str, str]]()
     for number, line in enumerate(read_lines(path), start=1):
@@ -96,18 +97,18 @@ def read_entries(path: Path) -> Iterator[Entry]:
                 f"'{text}' is not a field", where=where, allowed="'name: value' under a [section]"
             )
         spelling = text[:cut].strip()
-        found = Entry(section, spelling.lower(), spelling, text[cut + 1 :].strip(), where)
-        if (section, found.name) in seen:
+        entry = Entry(section, spelling.lower(), spelling, text[cut + 1 :].strip(), where)
+        if (section, entry.name) in seen:
             raise InputError(f"'{spelling}' is given twice", where=where)
-        seen.add((section, found.name))
-        yield found
+        seen.add((section, entry.name))
+        yield entry
 
 
 def whole_number(text: str, what: str, where: str, least: int = 1) -> int:
-    """A whole number of at least so much.
+    """Parse a whole number of at least `least`.
 
     Raises:
-        InputError: something else.
+        InputError: the text is something else.
     """
     digits = text.strip()
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 15 or int(digits) < least:

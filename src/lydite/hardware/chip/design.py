@@ -1,4 +1,4 @@
-"""A chip that need not exist: its array, scratchpads, memory system and processor, in SI units."""
+"""The design of a chip: its array, scratchpads, memory system and processor, in SI units."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Scratchpad:
     """On-chip memory that the program manages.
 
     Attributes:
-        name: Name, which says what it holds.
+        name: Name, such as the operand that it holds.
         bytes: Capacity in bytes.
         banks: Number of banks that can be read in the same cycle.
         ports: Number of ports of a bank.
-        word_bytes: Bytes that a port gives or takes in a cycle.
+        word_bytes: Bytes that a port reads or writes per cycle.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Scratchpad:
 
 @dataclass(frozen=True, slots=True)
 class VectorUnit:
-    """Unit that runs what is not a product.
+    """Unit that runs operators without products.
 
     Attributes:
         lanes: Number of elements per cycle.
@@ -55,7 +55,7 @@ class Dma:
     Attributes:
         channels: Number of transfers that run at once.
         chunk_bytes: Bytes of one request.
-        page_bytes: Bytes of a page; a transfer is cut into pages.
+        page_bytes: Bytes of a page; transfers are split into pages.
         setup_cycles: Cycles before each page, on its channel.
         requests: Number of requests that each channel has in flight.
     """
@@ -72,12 +72,12 @@ INTERFACES = ("dma", "acp", "cache")
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """How accelerator and processor keep the same view of memory.
+    """Coherence between accelerator and processor.
 
     Attributes:
-        kind: "dma": what the processor's caches hold is flushed and invalidated line by line;
-            "acp": the accelerator asks the last-level cache, coherently; "cache": the accelerator
-            owns that cache, without the port's latency.
+        kind: "dma": the processor's caches are flushed and invalidated line by line; "acp": the
+            accelerator asks the last-level cache, coherently; "cache": the accelerator owns that
+            cache, without the port's latency.
         line_bytes: Bytes of a cache line.
         flush_cycles: Cycles to flush a line.
         invalidate_cycles: Cycles to invalidate a line.
@@ -99,7 +99,7 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class LastLevelCache:
-    """The cache that processor and accelerators share; tensors are in it whole or not at all."""
+    """Cache shared by processor and accelerators; it holds a tensor completely or not at all."""
 
     bytes: int
     hit_cycles: int = 20
@@ -132,7 +132,7 @@ class Noc:
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """The processor that prepares tiles, launches invocations and runs what the array cannot.
+    """The processor: prepares tiles, launches invocations, runs operators that the array cannot.
 
     Attributes:
         cores: Number of cores; one of them launches invocations.
@@ -141,8 +141,8 @@ class Cpu:
         flops_per_cycle: Floating-point operations per cycle of a core, for operators that it runs
             itself.
         launch_cycles: Cycles to launch one invocation.
-        operator_cycles: Cycles before each operator: looking it up, allocating, waking threads.
-        memory_bytes_per_s: Memory bandwidth that all cores reach together.
+        operator_cycles: Cycles before each operator, to look it up, allocate and wake threads.
+        memory_bytes_per_s: Memory bandwidth that all cores together reach.
     """
 
     cores: int = 1
@@ -156,19 +156,19 @@ class Cpu:
 
 @dataclass(frozen=True, repr=False)
 class Chip(OneLine):
-    """A whole chip.
+    """A chip with its memory system and processor.
 
     Attributes:
-        name: Name by which the chip is asked for.
-        title: One line that says what the chip is.
+        name: Name by which users select the chip.
+        title: One-line description.
         clock_hz: Clock of the accelerators.
         dtype: Data type of the data that the arrays compute with.
         array: Parameters of the array that multiplies.
         scratchpads: On-chip memories of one accelerator; `scratchpad` finds one by name.
         dram: Memory system behind all accelerators.
-        vector: Unit that runs what is not a product.
+        vector: Unit that runs operators without products.
         dma: Engine that moves data between memory and scratchpads.
-        interface: How accelerators and processor keep the same view of memory.
+        interface: Coherence between accelerators and processor.
         cache: Last-level cache; None if there is none.
         cpu: Processor that launches invocations and runs what the accelerators cannot.
         accelerators: Number of accelerators, each with scratchpads of its own.
@@ -200,12 +200,12 @@ class Chip(OneLine):
 
     @property
     def peak_flops(self) -> float:
-        """FLOP/s of all arrays, two for a multiply-accumulate."""
+        """FLOP/s of all arrays; a multiply-accumulate counts as two."""
         return 2.0 * self.array.macs * self.clock_hz * self.accelerators
 
     @property
     def has_smv(self) -> bool:
-        """Whether the array is SMAUG's, whose results SMAUG's commands can print."""
+        """Whether the array is SMAUG's, so that SMAUG's commands can print its results."""
         return self.array.kind == "smv"
 
     @property
@@ -214,10 +214,10 @@ class Chip(OneLine):
         return sum(pad.bytes for pad in self.scratchpads)
 
     def scratchpad(self, name: str) -> Scratchpad:
-        """The scratchpad of that name.
+        """The scratchpad with this name.
 
         Raises:
-            InputError: there is none (with the nearest name).
+            InputError: no scratchpad has this name (the error suggests the nearest one).
         """
         for pad in self.scratchpads:
             if pad.name == name:

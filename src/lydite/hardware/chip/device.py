@@ -1,4 +1,4 @@
-"""A chip as a device: what it can do at its best, for everything that knows devices."""
+"""Chips as devices: the peaks of a chip, for code that works with devices."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ VENDOR = "none: a design"
 
 
 def device_of(chip: Chip) -> Device:
-    """The device that a chip would be; its operators are simulated, not looked up."""
+    """The device equivalent to a chip; its operators are simulated, not looked up."""
     return Device(
         name=chip.name,
         title=chip.title,
@@ -21,6 +21,6 @@ def device_of(chip: Chip) -> Device:
         units=chip.accelerators,
         clock_hz=chip.clock_hz,
         caches=(Cache(1, chip.scratchpad_bytes * chip.accelerators, chip.scratchpad_bytes),),
-        sources={"": "the chip's file", "float32": f"as {chip.dtype}: the array has one data type"},
+        sources={"": "the chip file", "float32": f"as {chip.dtype}: the array has one data type"},
         chip=chip,
     )

@@ -1,16 +1,16 @@
-"""DRAM by its timings: what a stream of requests gets of the pins' rate, and what a byte costs.
+"""DRAM from its timings: the bandwidth that streams of requests reach, and the energy per bit.
 
     rate = pins x (request / burst bytes) x (1 - tRFC / tREFI), and at most one activation in
     max(tRRD, tFAW / 4) for each channel
 
-A request smaller than a burst wastes the rest of it. An activation serves a row's bytes while each
-stream has a bank to itself; of streams beyond the banks each request opens its row again. Row
-misses hide behind other banks unless activations come faster than the device allows.
+A request smaller than a burst wastes the rest of it. An activation serves a whole row while each
+stream has a bank to itself; with more streams than banks, each request reopens its row. Row misses
+are hidden by other banks unless activations come faster than the device allows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lydite.errors import unknown_name
 from lydite.hardware.chip.gem5_drams import CONTROLLER_NS, INTERFACES, SAME, Interface
@@ -18,21 +18,21 @@ from lydite.hardware.chip.gem5_drams import CONTROLLER_NS, INTERFACES, SAME, Int
 
 @dataclass(frozen=True, slots=True)
 class Dram:
-    """One memory system.
+    """A memory system.
 
     Attributes:
         name: Name in the table of memories.
         pins_bytes_per_s: Bandwidth at the pins of all channels.
-        channels: Number of channels.
+        channels: Number of channels; a fraction where a design asks for a bandwidth between two.
         burst_bytes: Fewest bytes that one access moves.
         row_bytes: Bytes of a row in one channel.
-        banks: Number of banks of a channel.
+        banks: Number of banks per channel.
         latency_s: Latency of a first access: controller, activation, read and burst.
-        t_rrd_s: Least time between two activations.
-        t_faw_s: Least time for four activations.
+        t_rrd_s: Minimum time between two activations.
+        t_faw_s: Minimum time for four activations.
         t_rfc_s: Duration of a refresh.
         t_refi_s: Interval between refreshes.
-        pj_per_bit: Energy of a bit moved: low, likely and high.
+        pj_per_bit: Energy per bit moved, in pJ: low, likely and high.
         source: Source of the timings.
         energy_source: Source of the energy, and what it includes.
         bytes: Capacity of all channels.
@@ -40,7 +40,7 @@ class Dram:
 
     name: str
     pins_bytes_per_s: float
-    channels: int
+    channels: float
     burst_bytes: int
     row_bytes: int
     banks: int
@@ -55,7 +55,7 @@ class Dram:
     bytes: float = 8 * 2.0**30
 
     def stream_bytes_per_s(self, request_bytes: int, streams: int = 1) -> float:
-        """What streams of requests of that size get at most, all of them together."""
+        """Total bandwidth of `streams` streams of requests of this size, in bytes/s."""
         useful = min(1.0, request_bytes / self.burst_bytes)
         refreshed = 1 - self.t_rfc_s / self.t_refi_s
         per_activation = self.channels / max(self.t_rrd_s, self.t_faw_s / 4)
@@ -63,9 +63,17 @@ class Dram:
         row = 1 / (hits / self.row_bytes + (1 - hits) / min(request_bytes, self.row_bytes))
         return min(self.pins_bytes_per_s * useful, per_activation * row) * refreshed
 
+    def scaled(self, times: float) -> Dram:
+        """So many times the channels: bandwidth, banks and activations grow, the capacity stays."""
+        return replace(
+            self,
+            pins_bytes_per_s=times * self.pins_bytes_per_s,
+            channels=times * self.channels,
+        )
+
     @property
     def bytes_per_burst_wasted(self) -> float:
-        """Bytes that a request of 32 bytes wastes of its burst."""
+        """Bytes of a burst that a 32-byte request wastes."""
         return max(0.0, self.burst_bytes - 32)
 
 
@@ -210,14 +218,14 @@ def _of_gem5(interface: Interface) -> Dram:
 
 
 GEM5_DRAMS: dict[str, Dram] = {each.name: _of_gem5(each) for each in INTERFACES}
-"""One channel of each of gem5's interfaces, by gem5's names."""
+"""One channel of each gem5 interface, by gem5's name."""
 
 
 def dram_named(name: str) -> Dram:
-    """A row of `DRAMS` or `GEM5_DRAMS`, whatever the case of its name.
+    """A row of `DRAMS` or `GEM5_DRAMS` by name, ignoring case.
 
     Raises:
-        InputError: there is none (with the nearest).
+        InputError: no memory has this name (the error suggests the nearest one).
     """
     known = {each.lower(): dram for each, dram in (DRAMS | GEM5_DRAMS).items()}
     if name.lower() not in known:

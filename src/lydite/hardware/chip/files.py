@@ -1,6 +1,6 @@
-"""A chip by its name, or from a file of whichever kind.
+"""Chips by catalog name, or from a file in any supported format.
 
-Other simulators' files are one registry; a package adds a kind by an entry point of the group
+Other simulators' formats are in one registry; packages add formats through the entry-point group
 "lydite.chip_files": a `ChipFile`.
 """
 
@@ -22,22 +22,22 @@ class ChipFile(Protocol):
     """Reads chips from another simulator's configuration files.
 
     Attributes:
-        title: what such a file is called in messages.
-        suffix: end of the name of its files, such as ".cfg".
+        title: Name of such a file in messages.
+        suffix: Suffix of such files, such as ".cfg".
     """
 
     title: str
     suffix: str
 
     def claims(self, lines: Sequence[str]) -> bool:
-        """Whether a file with that suffix is of this kind, by its lines without blanks around."""
+        """Whether a file with this suffix has this format, judged by its stripped lines."""
         ...
 
     def read(self, path: Path) -> tuple[Chip, list[str]]:
-        """The chip, and what of the file was ignored or assumed.
+        """The chip, and notes on what in the file was ignored or assumed.
 
         Raises:
-            InputError: a bad file; its field is named.
+            InputError: the file is invalid; the error names the field.
         """
         ...
 
@@ -53,34 +53,41 @@ CHIP_FILES: Registry[ChipFile] = Registry(
 
 
 def read_chip(name: str) -> Chip:
-    """A chip of the catalog, a `.yaml` file, or another simulator's file, such as SMAUG's `.cfg`.
+    """A chip from the catalog, a `.yaml` file, or another simulator's file, such as SMAUG's `.cfg`.
 
-    Which of them it is, its lines say. What of it was ignored or assumed stands in the chip's
-    `sources`.
+    The format is recognised from the file's lines. Notes on what was ignored or assumed are added
+    to the chip's `sources`.
 
     Raises:
-        InputError: no such chip (with the nearest name), or a bad file (its field is named).
+        InputError: no such chip (the error suggests the nearest name), or the file is invalid (the
+            error names the field).
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return chip_of(read_spec(path, "a chip file"))
-    kinds = [kind for kind in map(CHIP_FILES.find, CHIP_FILES) if name.endswith(kind.suffix)]
-    if not kinds:
+    candidates = [
+        file_format
+        for file_format in map(CHIP_FILES.find, CHIP_FILES)
+        if name.endswith(file_format.suffix)
+    ]
+    if not candidates:
         return catalog_chip(name)
     text = read_capped(path, "a chip file", MOST_BYTES)
     lines = [line.strip() for line in text.splitlines()]
-    kind = next((kind for kind in kinds if kind.claims(lines)), None)
-    if kind is None:
+    file_format = next(
+        (file_format for file_format in candidates if file_format.claims(lines)), None
+    )
+    if file_format is None:
         raise InputError(
-            "not a chip's configuration",
+            "not a chip configuration",
             where=str(path),
-            allowed=", or ".join(each.title for each in kinds),
+            allowed=", or ".join(each.title for each in candidates),
         )
-    chip, notes = kind.read(path)
+    chip, notes = file_format.read(path)
     told = {f"note {number}": note for number, note in enumerate(notes, start=1)}
     return replace(chip, sources={**chip.sources, **told})
 
 
 def is_chip_file(name: str) -> bool:
-    """Whether a name means another simulator's file, by its suffix."""
-    return name.endswith(tuple(CHIP_FILES.find(kind).suffix for kind in CHIP_FILES))
+    """Whether the name has the suffix of another simulator's chip file."""
+    return name.endswith(tuple(CHIP_FILES.find(file_format).suffix for file_format in CHIP_FILES))

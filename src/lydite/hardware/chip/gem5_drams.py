@@ -2,7 +2,7 @@
 
     DDR4_2400_8x8: 2400 million transfers a second over 8 devices of 8 bits: 19.2 GB/s
 
-The name says rate and width; the table has what it does not say, as gem5 states it.
+The name gives rate and width; the table gives the rest, as in gem5's source.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _KIB, _MIB, _GIB = 2**10, 2**20, 2**30
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """One channel, as gem5's src/mem/DRAMInterface.py states it.
+    """One channel, as in gem5's src/mem/DRAMInterface.py.
 
     Attributes:
         name: gem5's name of the interface.
-        beats: Transfers of a burst.
+        beats: Transfers per burst.
         row_bytes: Bytes of a row over all devices of a rank.
         banks: Number of banks of a rank.
         access_ns: tRCD + tCL.
@@ -48,12 +48,12 @@ class Interface:
 
     @property
     def transfers_per_s(self) -> float:
-        """Transfers per second, by the name."""
+        """Transfers per second, from the name."""
         return geometry(self.name)[0]
 
     @property
     def width_bits(self) -> int:
-        """Bits of a transfer over all devices, by the name."""
+        """Bits per transfer over all devices, from the name."""
         return geometry(self.name)[1]
 
     @property
@@ -63,7 +63,7 @@ class Interface:
 
     @property
     def pj_per_bit(self) -> tuple[float, float, float]:
-        """Energy of a bit moved: low, likely and high."""
+        """Energy per bit moved, in pJ: low, likely and high."""
         return self._energy[0]
 
     @property
@@ -98,7 +98,7 @@ CONTROLLER_NS = 20.0
 """Front end and back end of gem5's memory controller, 10 ns each."""
 
 SAME = {"LPDDR4_3200_2x16": "lpddr4-3200", "DDR4_2400_8x8": "ddr4-2400"}
-"""Interfaces that stand in Lydite's own table already."""
+"""Interfaces that Lydite's own table already has, with their names there."""
 
 _ENERGIES: dict[str, tuple[tuple[float, float, float], str]] = {
     "LPDDR": ((6.0, 8.0, 10.0), "LPDDR4's plug-in tables; assumed for its other generations"),
@@ -110,10 +110,10 @@ _ENERGIES: dict[str, tuple[tuple[float, float, float], str]] = {
 
 
 def geometry(name: str) -> tuple[float, int]:
-    """Transfers per second and bits of the interface that a name states.
+    """Transfers per second, and width in bits, of the interface that a name states.
 
     Raises:
-        InputError: a name of another form.
+        InputError: the name has another form.
     """
     match = _NAME.fullmatch(name)
     if match is None:

@@ -1,4 +1,4 @@
-"""Chips from YAML text, with errors that name the place; and the catalog."""
+"""Chips from YAML text, with errors that name file, line and field; and the catalog of chips."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lydite.hardware.spec_file import SpecFile, parse_spec
 
 
 def parse_chip(text: str, where: str) -> Chip:
-    """A chip from YAML text.
+    """Parse a chip from YAML text.
 
     Raises:
-        InputError: not a chip file; its field is named, with its line.
+        InputError: not a chip file; the error names line and field.
     """
     return chip_of(parse_spec(text, where, "a chip file"))
 
 
 def chip_of(file: SpecFile) -> Chip:
-    """The chip of a file.
+    """The chip that a file describes.
 
     Raises:
-        InputError: a field that is wrong; it is named, with its line.
+        InputError: a field is wrong; the error names it and its line.
     """
     spec = _spec_of(file)
     sections = {**SECTIONS, "array": spec.model_fields["array"].annotation or ArraySpec}
@@ -33,7 +33,7 @@ def chip_of(file: SpecFile) -> Chip:
 
 
 def _spec_of(file: SpecFile) -> type[ChipSpec]:
-    """The fields of a chip file whose `array` is as given; of any array if that has no kind."""
+    """The fields of a chip file with this kind of array; of any array if no kind is given."""
     array = file.document.get("array")
     if not isinstance(array, dict) or "kind" not in array:
         return ChipSpec
@@ -44,7 +44,7 @@ def _spec_of(file: SpecFile) -> type[ChipSpec]:
 
 
 def chip_names() -> tuple[str, ...]:
-    """Names of all chips of the catalog, sorted; no file is read."""
+    """Sorted names of all chips of the catalog, without reading the files."""
     entries = resources.files("lydite.hardware.catalog.chips").iterdir()
     names = (entry.name for entry in entries)
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
@@ -62,10 +62,10 @@ def known_chips() -> dict[str, Chip]:
 
 
 def catalog_chip(name: str) -> Chip:
-    """A chip of the catalog.
+    """The chip of the catalog with this name.
 
     Raises:
-        InputError: there is none of that name (with the nearest).
+        InputError: no chip has this name (the error suggests the nearest one).
     """
     if name.lower() not in chip_names():
         raise unknown_name("chip", name, chip_names(), "or give the path of a .yaml or .cfg file")

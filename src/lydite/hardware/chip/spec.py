@@ -1,4 +1,4 @@
-"""Chip files: fields with units, checked by pydantic, turned into a `Chip`."""
+"""Chip files: fields with units, validated by pydantic and converted to a `Chip`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Dtype = Literal["int8", "float16", "bfloat16", "float32"]
 
 
 def _spelled(value: Any) -> Any:
-    """A bare number is kept as text, to be refused for its missing unit rather than its type."""
+    """Keep a bare number as text, so that it is refused for its missing unit, not its type."""
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -43,7 +43,7 @@ class _Spec(BaseModel):
 
 
 class ArraySpec(BaseModel):
-    """An array of any kind; `array_spec` has the fields of one kind."""
+    """The array, of any kind; `array_spec` has the fields of one kind."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -52,7 +52,7 @@ class ArraySpec(BaseModel):
 
 @cache
 def array_spec(parameters: type[ArrayParameters]) -> type[ArraySpec]:
-    """The fields of an array in a chip file, as its dataclass of parameters has them."""
+    """The fields of `array` in a chip file, from the dataclass of the array's parameters."""
     hints = get_type_hints(parameters, include_extras=True)
     named: dict[str, Any] = {
         each.name: (hints[each.name], ... if each.default is MISSING else each.default)
@@ -69,7 +69,7 @@ def array_spec(parameters: type[ArrayParameters]) -> type[ArraySpec]:
 
 
 class ScratchpadSpec(_Spec):
-    """One scratchpad."""
+    """A scratchpad."""
 
     size: Quantity
     banks: Count = 8
@@ -95,7 +95,7 @@ class DmaSpec(_Spec):
 
 
 class InterfaceSpec(_Spec):
-    """Coherence with the processor."""
+    """The coherent interface to the processor."""
 
     kind: Literal["dma", "acp", "cache"] = "dma"
     line: Quantity = "32 B"
@@ -122,7 +122,7 @@ class NocSpec(_Spec):
 
 
 class DramSpec(_Spec):
-    """A row of the table of DRAMs, with another rate if given."""
+    """A memory from the table of DRAMs, with overrides."""
 
     kind: str
     bandwidth: Quantity | None = None
@@ -166,10 +166,10 @@ class ChipSpec(_Spec):
     sources: dict[str, str]
 
     def chip(self, file: SpecFile) -> Chip:
-        """As a `Chip`, every quantity in SI.
+        """The `Chip`, every quantity in SI units.
 
         Raises:
-            InputError: a quantity in the wrong unit, or parts that do not go together.
+            InputError: a quantity has the wrong unit, or the parts do not fit together.
         """
         unknown = next((name for name in self.sources if name not in ("", *_FIELDS)), None)
         if unknown is not None:
@@ -244,9 +244,9 @@ class ChipSpec(_Spec):
             return VectorUnit()
         if not array.has_vector_unit:
             raise InputError(
-                f"{array.title}'s lanes do what is no product",
+                f"{array.title} runs operators without products itself",
                 where=file.at("vector"),
-                allowed="none beside them",
+                allowed="no vector unit",
             )
         return VectorUnit(self.vector.lanes, self.vector.special_cycles)
 
@@ -258,7 +258,7 @@ class ChipSpec(_Spec):
             raise InputError(
                 f"a {noc.topology} has no columns",
                 where=read.file.at("noc.columns"),
-                allowed="of a mesh only",
+                allowed="only for a mesh",
             )
         rate = read.quantity(noc.link, "B/s", "noc.link")
         return Noc(noc.topology, rate, noc.hop_cycles, noc.columns or 0)
@@ -266,15 +266,15 @@ class ChipSpec(_Spec):
     def _dram(self, read: _Reader) -> Dram:
         given = self.dram
         try:
-            found = dram_named(given.kind)
+            dram = dram_named(given.kind)
         except InputError as error:
             raise placed(error, read.file.at("dram.kind")) from None
         if given.bandwidth is not None:
             rate = read.quantity(given.bandwidth, "B/s", "dram.bandwidth")
-            found = replace(found, pins_bytes_per_s=rate)
+            dram = replace(dram, pins_bytes_per_s=rate)
         if given.size is not None:
-            found = replace(found, bytes=read.size(given.size, "dram.size"))
-        return found if given.channels is None else replace(found, channels=given.channels)
+            dram = replace(dram, bytes=read.size(given.size, "dram.size"))
+        return dram if given.channels is None else replace(dram, channels=given.channels)
 
 
 _FIELDS = tuple(ChipSpec.model_fields)
@@ -282,7 +282,7 @@ _FIELDS = tuple(ChipSpec.model_fields)
 
 @dataclass(frozen=True)
 class _Reader:
-    """Turns the text of one file into SI units; nothing of a chip has no size."""
+    """Converts the quantities of one file to SI units; a zero is refused."""
 
     file: SpecFile
 
@@ -316,7 +316,7 @@ SECTIONS: Mapping[str, type[_Spec]] = {
     "dram": DramSpec,
     "cpu": CpuSpec,
 }
-"""Parts of a file by the name under which they stand; arrays come from the registry."""
+"""Sections of a chip file by name; the section `array` comes from the registry."""
 
 
 def chip_json_schema() -> dict[str, Any]:
@@ -328,5 +328,5 @@ def chip_json_schema() -> dict[str, Any]:
 
 @cache
 def chip_spec(parameters: type[ArrayParameters]) -> type[ChipSpec]:
-    """The fields of a chip file whose array is of one kind."""
+    """The fields of a chip file with this kind of array."""
     return create_model("ChipSpec", __base__=ChipSpec, array=(array_spec(parameters), ...))

@@ -1,4 +1,4 @@
-"""Clusters: hosts of devices, the links between them, and the paths that messages take."""
+"""Clusters: hosts with devices, the links between them, and the paths that messages take."""
 
 from lydite.hardware.cluster.build import check_reachable
 from lydite.hardware.cluster.elements import (

@@ -1,4 +1,4 @@
-"""From a design to a `Cluster`: one host is built once and repeated, the fabric is built whole."""
+"""Building a `Cluster` from a design: one host is built and repeated; the fabric is built whole."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def build_cluster(
     economics: Economics = Economics(),  # noqa: B008
     sources: Mapping[str, str] | None = None,
 ) -> Cluster:
-    """A cluster of equal hosts.
+    """Build a cluster of equal hosts.
 
     Raises:
-        InputError: several hosts and nothing that joins them, devices that cannot reach each
-            other, or a fabric whose switches have too few ports.
+        InputError: several hosts have no fabric between them, devices cannot reach each other, or
+            the fabric's switches have too few ports.
     """
     template, cards = _template(host)
     nodes, links = template.nodes(0), template.links()
@@ -83,13 +83,13 @@ def build_cluster(
 
 
 def check_reachable(cluster: Cluster) -> None:
-    """Every device reaches the first one, and the first one it.
+    """Check that every device reaches the first one and is reached by it.
 
     Raises:
-        InputError: two that cannot, by name.
+        InputError: names two devices without a path.
     """
     layout = cluster.layout
-    # Hosts are equal: the first and the last stand for all.
+    # Hosts are equal, so the first and the last represent all.
     near = (
         len(cluster.device_node)
         if layout is None
@@ -97,11 +97,11 @@ def check_reachable(cluster: Cluster) -> None:
     )
     others = np.unique(np.r_[cluster.device_node[:near], cluster.device_node[-near:]])
     first = np.full(len(others), cluster.device_node[0])
-    for one, other in ((first, others), (others, first)):
-        reached = cluster.router.reachable(one, other)
+    for origins, other in ((first, others), (others, first)):
+        reached = cluster.router.reachable(origins, other)
         if not reached.all():
             bad = int(np.argmin(reached))
-            ends = [cluster.node_name(int(node)) for node in (one[bad], other[bad])]
+            ends = [cluster.node_name(int(node)) for node in (origins[bad], other[bad])]
             raise InputError(f"no path from {ends[0]} to {ends[1]}", where=cluster.name)
 
 
@@ -111,8 +111,8 @@ def _template(host: Host) -> tuple[Columns, list[int]]:
     if host.switch is not None:
         columns.connect(devices, columns.add(SWITCH, 1), host.switch)
     if host.mesh is not None and host.mesh.links:
-        one, other, count = np.array(host.mesh.links).T
-        columns.connect(one, other, host.mesh.wire, count)
+        ends, other, count = np.array(host.mesh.links).T
+        columns.connect(ends, other, host.mesh.wire, count)
     roots = _pcie(columns, host) if host.pcie is not None else []
     cards = columns.add(NIC, len(host.cards.under)) if host.cards is not None else []
     if host.cards is not None and host.pcie is not None:
@@ -127,7 +127,7 @@ def _template(host: Host) -> tuple[Columns, list[int]]:
 
 
 def _pcie(columns: Columns, host: Host) -> list[int]:
-    """The tree; gives the nodes that cards stand under."""
+    """Add the PCIe tree; returns the nodes that network cards attach to."""
     pcie = host.pcie
     assert pcie is not None
     switches = columns.add(PCIE, len(pcie.switches))
@@ -143,7 +143,7 @@ def _pcie(columns: Columns, host: Host) -> list[int]:
 
 
 def _host_levels(host: Host, hosts: int) -> list[Level]:
-    """What a device can send within its host, and what a host can send to others."""
+    """Bandwidth of a device within its host, and of a host to the others."""
     inside: Level | None = None
     devices = hosts * host.devices
     if host.switch is not None:
@@ -187,7 +187,7 @@ def _connected(mesh: Mesh, devices: int) -> bool:
 
 
 def _narrowest(mesh: Mesh, devices: int) -> int:
-    """Links between two equal halves, over all ways to halve them (neighbours only, beyond 16)."""
+    """Minimum number of links between two halves of a mesh (contiguous halves above 16 devices)."""
     if devices <= 16:
         halves = ({0, *rest} for rest in combinations(range(1, devices), devices // 2 - 1))
     else:

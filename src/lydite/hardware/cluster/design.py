@@ -1,4 +1,4 @@
-"""What a regular cluster is made of, in SI units; `build` turns it into columns."""
+"""The design of a regular cluster, in SI units; `build` turns it into columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """Direct links between devices: (device, device, how many), `wire` being one of them."""
+    """Direct links between devices: (device, device, number of links), each like `wire`."""
 
     wire: Wire
     links: tuple[tuple[int, int, int], ...]
@@ -25,13 +25,13 @@ class Mesh:
 
 @dataclass(frozen=True, slots=True)
 class Pcie:
-    """A tree: devices under switches under CPUs, and all CPUs linked to each other.
+    """A tree: devices under switches under CPUs; all CPUs are linked to each other.
 
     Attributes:
-        wire: of every slot and uplink.
-        switches: devices under each switch; none where devices stand at the CPUs.
-        cpus: switches (devices, where there is no switch) under each CPU.
-        between: the link between two CPUs.
+        wire: Link of every slot and uplink.
+        switches: Devices under each switch; empty if devices attach to the CPUs.
+        cpus: Switches (devices, without switches) under each CPU.
+        between: Link between two CPUs.
     """
 
     wire: Wire
@@ -45,9 +45,9 @@ class Cards:
     """Network cards of a host.
 
     Attributes:
-        wire: the cable that leaves each.
-        under: PCIe switch of each (CPU, where there are no switches). Without a PCIe tree the
-            cards are shared out evenly among the devices, and only its length counts.
+        wire: Cable that leaves each card.
+        under: PCIe switch (CPU, without switches) of each card. Without a PCIe tree, the cards are
+            divided evenly among the devices, and only the length of this tuple counts.
     """
 
     wire: Wire
@@ -56,7 +56,7 @@ class Cards:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One host: devices, and any of a switch for all of them, a mesh, a PCIe tree, cards."""
+    """One host: devices, plus any of a switch between them, a mesh, a PCIe tree, network cards."""
 
     devices: int
     switch: Wire | None = None
@@ -67,15 +67,15 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """What joins the hosts.
+    """The network between the hosts.
 
     Attributes:
-        kind: "switch" (one for all), "leaf-spine" (all cards of a host on one leaf) or
+        kind: "switch" (one for all hosts), "leaf-spine" (all cards of a host on one leaf) or
             "rail-optimised" (card k of each host on the leaf of rail k).
-        wire: between switches.
-        hosts_per_leaf: hosts that share a leaf (a group of leaves, by rails).
-        oversubscription: ports down over ports up of a leaf; 1 blocks nothing.
-        radix: ports of a switch.
+        wire: Cable between switches.
+        hosts_per_leaf: Hosts that share a leaf (with rails: a group of leaves).
+        oversubscription: Down ports over up ports of a leaf; 1 is non-blocking.
+        radix: Ports per switch.
     """
 
     kind: str

@@ -1,8 +1,8 @@
-"""What a cluster's graph is made of, as columns: nodes, links, and how a regular cluster repeats.
+"""The graph of a cluster as columns of nodes and links, and the layout of a regular cluster.
 
 A node is a device, a switch, a network card, a CPU (the root of a PCIe tree), a leaf, a spine or a
-core switch. A link goes one way and has a twin that goes back. Every bandwidth is that of one
-direction: NVLink's "900 GB/s" counts both, so an H100 has 450 GB/s here.
+core switch. Links are directed and have a twin in the opposite direction. Bandwidths are per
+direction: NVLink's "900 GB/s" counts both directions, so an H100 has 450 GB/s here.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Nodes:
     """Columns over nodes.
 
     Attributes:
-        kind: index into `NODE_KINDS`.
-        host: the host it stands in; -1 for switches of the fabric.
-        index: its number among the nodes of its kind in its host (or in the fabric).
+        kind: Index into `NODE_KINDS`.
+        host: Host of the node; -1 for switches of the fabric.
+        index: Number among the nodes of the same kind in its host (or in the fabric).
     """
 
     kind: npt.NDArray[np.int8]
@@ -44,11 +44,11 @@ class Links:
     """Columns over directed links.
 
     Attributes:
-        source, target: node numbers.
-        bandwidth_bytes_per_s, latency_s: of this direction.
-        kind: index into `LINK_KINDS`.
-        fifo: one message at a time; else messages share it fairly.
-        twin: the link back; -1 where there is none.
+        source, target: Node numbers.
+        bandwidth_bytes_per_s, latency_s: Bandwidth and latency of this direction.
+        kind: Index into `LINK_KINDS`.
+        fifo: Whether messages are sent one at a time; otherwise they share the link fairly.
+        twin: Link in the opposite direction; -1 if there is none.
     """
 
     source: Ints
@@ -69,10 +69,10 @@ class Level:
 
     Attributes:
         name: "device", "cpu", "host", "leaf" or "pod".
-        groups: how many there are.
-        ranks_per_group: devices in each (the last may have fewer).
-        out_bytes_per_s: what one group can send to the others.
-        latency_s: of one link out.
+        groups: Number of groups.
+        ranks_per_group: Devices per group (the last may have fewer).
+        out_bytes_per_s: Bandwidth from one group to all others.
+        latency_s: Latency of one outgoing link.
     """
 
     name: str
@@ -84,36 +84,36 @@ class Level:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """How the columns of a regular cluster are laid out: what is known without looking at them.
+    """Layout of the columns of a regular cluster, known without searching them.
 
-    Nodes of host h are `h * len(template) + i`; after them the switches of the fabric. Links of
-    host h are `h * len(template_links) + i`; then two for each network card (up, down), card k of
-    host h first at `first_cable + 2 * (h * cards + k)`; then those between switches.
+    Nodes of host h are `h * len(template) + i`; the switches of the fabric follow. Links of host h
+    are `h * len(template_links) + i`; then come two per network card (up, down), card k of host h
+    first at `first_cable + 2 * (h * cards + k)`; then those between switches.
     """
 
     hosts: int
     template: Nodes
     template_links: Links
-    card_switch: Ints  # [hosts, cards]: the switch of each card, counted from the first switch
-    switch_links: Links  # between switches, nodes counted from the first switch
+    card_switch: Ints  # [hosts, cards]: switch of each card, counted from the first switch
+    switch_links: Links  # between switches; nodes are counted from the first switch
     levels: tuple[Level, ...]
 
     @property
     def cards(self) -> int:
-        """Network cards of a host."""
+        """Number of network cards per host."""
         return self.card_switch.shape[1]
 
     @property
     def first_switch(self) -> int:
-        """Number of the fabric's first node."""
+        """Node number of the fabric's first switch."""
         return self.hosts * len(self.template)
 
     @property
     def first_cable(self) -> int:
-        """Number of the first link that leaves a host."""
+        """Link number of the first link that leaves a host."""
         return self.hosts * len(self.template_links)
 
     @property
     def first_switch_link(self) -> int:
-        """Number of the first link between switches."""
+        """Link number of the first link between switches."""
         return self.first_cable + 2 * self.card_switch.size

@@ -1,9 +1,9 @@
-"""The switches between hosts: one switch, leaves and spines, or rails; a third level when needed.
+"""The network between hosts: one switch, leaves and spines, or rails; a third level if needed.
 
 Each cable between switches is its own link, so that flows hashed onto one cable share it as they do
 in a real fabric. Leaves, spines and cores have `radix` ports. Up to `radix` leaves, every leaf goes
-to every spine; beyond, leaves stand in pods with spines of their own, and spine k of each pod goes
-to the cores of group k (a folded Clos network; Al-Fares et al., SIGCOMM 2008).
+to every spine; beyond, leaves form pods with their own spines, and spine k of each pod goes to the
+cores of group k (a folded Clos network; Al-Fares et al., SIGCOMM 2008).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lydite.hardware.cluster.elements import CORE, LEAF, SPINE, SWITCH, Ints, Le
 def build_fabric(
     fabric: Fabric | None, host: Host, hosts: int, where: str
 ) -> tuple[Columns, Ints, tuple[Level, ...]]:
-    """Switches and their links, the switch of each card [hosts, cards], the levels above hosts.
+    """Build the fabric: its columns, each card's switch [hosts, cards], and the levels above hosts.
 
     Raises:
         InputError: a switch has too few ports.
@@ -69,7 +69,7 @@ def _spines(
     pods = math.ceil(len(leaves) / per_pod)
     if pods > fabric.radix:
         raise InputError(
-            f"{len(leaves)} leaves need {pods} pods, three levels hold {fabric.radix}",
+            f"{len(leaves)} leaves need {pods} pods, but three levels hold {fabric.radix}",
             where=f"{where}: fabric",
             allowed="a larger radix or fewer hosts",
         )
@@ -83,6 +83,6 @@ def _spines(
 
 
 def _cables(columns: Columns, low: np.ndarray, high: np.ndarray, each: int, fabric: Fabric) -> None:
-    """`each` cables from every one of `low`, dealt out over `high` in turn."""
-    one = np.repeat(low, each)
-    columns.connect(one, high[np.arange(len(one)) % len(high)], fabric.wire)
+    """Connect `each` cables from every node of `low`, distributed over `high` in turn."""
+    bottom = np.repeat(low, each)
+    columns.connect(bottom, high[np.arange(len(bottom)) % len(high)], fabric.wire)

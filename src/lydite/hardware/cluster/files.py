@@ -1,6 +1,6 @@
-"""Files of clusters that are not Lydite's own: one registry.
+"""Cluster files of other simulators, in one registry.
 
-A package adds a kind by an entry point of the group "lydite.cluster_files": a `ClusterFile`.
+Packages add formats through the entry-point group "lydite.cluster_files": a `ClusterFile`.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from lydite.registry import Registry
 
 
 class ClusterFile(Protocol):
-    """Makes clusters of another simulator's YAML files.
+    """Builds clusters from another simulator's YAML files.
 
     Attributes:
-        title: what such files are called in messages, in the plural.
+        title: Name of such files in messages, in the plural.
     """
 
     title: str
 
     def claims(self, document: Mapping[str, Any]) -> bool:
-        """Whether a YAML document is of this kind."""
+        """Whether a YAML document has this format."""
         ...
 
     def cluster(self, document: Mapping[str, Any], where: str, device: Device) -> Cluster:
-        """The cluster of a document, made of one device.
+        """The cluster of a document, with `device` at every rank.
 
         Raises:
-            InputError: a bad document.
+            InputError: the document is invalid.
         """
         ...
 
@@ -46,25 +46,29 @@ CLUSTER_FILES: Registry[ClusterFile] = Registry(
 def foreign_cluster(
     document: Any, where: str, times: int | None, device: Device | None
 ) -> Cluster | None:
-    """The cluster of another simulator's document; None if it is none of theirs.
+    """The cluster of another simulator's document; None if no format claims it.
 
     Args:
-        document: as the YAML file has it.
-        where: the file.
-        times: number of hosts that was asked for, which these files do not take.
-        device: what the cluster is made of, which these files do not say.
+        document: Content of the YAML file.
+        where: File name for messages.
+        times: Number of hosts requested; refused, because these files fix it.
+        device: Device of every rank, which these files do not name.
 
     Raises:
-        InputError: a bad document, a number of hosts, or no device.
+        InputError: the document is invalid, a number of hosts is given, or no device is.
     """
     if not isinstance(document, dict):
         return None
-    kinds = map(CLUSTER_FILES.find, CLUSTER_FILES)
-    kind = next((kind for kind in kinds if kind.claims(document)), None)
-    if kind is None:
+    formats = map(CLUSTER_FILES.find, CLUSTER_FILES)
+    file_format = next(
+        (file_format for file_format in formats if file_format.claims(document)), None
+    )
+    if file_format is None:
         return None
     if times is not None:
-        raise InputError(f"{kind.title} cannot be multiplied", where=where)
+        raise InputError(f"{file_format.title} do not take a number of hosts", where=where)
     if device is None:
-        raise InputError(f"{kind.title} name no device", where=where, allowed="a device beside it")
-    return kind.cluster(document, where, device)
+        raise InputError(
+            f"{file_format.title} name no device", where=where, allowed="a device in addition"
+        )
+    return file_format.cluster(document, where, device)

@@ -1,10 +1,11 @@
-"""The best rings of a group of ranks: what a collective can get out of the links.
+"""The best rings of a group of ranks, which give the bandwidth of its collectives.
 
-Within a host without a switch for all, rings follow the direct links: the mesh is cut into as many
-rings as it has (the hybrid cube mesh of a DGX-1 holds three, each usable both ways). Across hosts
-there is a ring for every network card that the group can use, and every second host is passed in
-the opposite direction, so that a ring leaves and enters by the same rail, as NCCL's channels do.
-Islands of a host that no direct link joins (the hives of an MI100 box) are treated as hosts are.
+Within a host without a switch, rings follow the direct links: the mesh is decomposed into as many
+rings as it contains (the hybrid cube mesh of a DGX-1 holds three, each usable both ways). Across
+hosts there is a ring for every network card that the group can use, and every second host is
+traversed in the opposite direction, so that a ring leaves and enters by the same rail, as NCCL's
+channels do. Parts of a host without a direct link between them (the hives of an MI100 box) are
+treated like hosts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from lydite.hardware.cluster.elements import Floats, Ints
 from lydite.hardware.cluster.route import Paths
 from lydite.hardware.cluster.topology import Cluster, path_cost, paths
 
-_SEARCHED = 8  # ranks of a host whose rings are searched; more keep their order
+_SEARCHED = 8  # limit on ranks of a host whose rings are searched; above it the order is kept
 _TRIES = 50_000
 
 
@@ -31,15 +32,15 @@ class Ring:
 
     Attributes:
         orders: [rings, ranks] ranks in the order of each ring.
-        paths: of each hop; hop h of ring r is path `r * ranks + h`.
-        bandwidth_bytes_per_s: data that all rings together pass from each rank to the next in a
-            second, every hop at work (what nccl-tests call bus bandwidth).
-        load: [links] share of that data that crosses each link. Cables between switches that are
-            equally good count together, as with adaptive routing.
-        inside_latency_s: the longest hop within a host; None where there is none.
-        across_latency_s: the longest hop between hosts; None where there is none.
-        hosts: how many the group spans.
-        cards: network cards that it uses in each host.
+        paths: Path of each hop; hop h of ring r is path `r * ranks + h`.
+        bandwidth_bytes_per_s: Data per second that all rings together pass from each rank to the
+            next, with every hop busy (the bus bandwidth of nccl-tests).
+        load: [links] share of that data that crosses each link. Equivalent cables between switches
+            count together, as with adaptive routing.
+        inside_latency_s: Longest latency of a hop within a host; None if there is none.
+        across_latency_s: Longest latency of a hop between hosts; None if there is none.
+        hosts: Number of hosts that the group spans.
+        cards: Number of network cards that it uses per host.
     """
 
     orders: Ints
@@ -53,11 +54,11 @@ class Ring:
 
 
 def best_ring(cluster: Cluster, ranks: npt.ArrayLike) -> Ring:
-    """The rings of a group, alone on the cluster.
+    """The rings of a group that has the cluster to itself.
 
     Raises:
-        InputError: fewer than two ranks, one that does not exist or stands twice, or two without a
-            path.
+        InputError: fewer than two ranks, a rank that does not exist or occurs twice, or two ranks
+            without a path.
     """
     group = np.asarray(ranks, np.int32).ravel()
     if len(group) < 2 or len(np.unique(group)) < len(group):
@@ -82,7 +83,7 @@ def best_ring(cluster: Cluster, ranks: npt.ArrayLike) -> Ring:
 def shared_bandwidth(cluster: Cluster, rings: Sequence[Ring]) -> Floats:
     """[groups] bytes/s of each group's rings when all groups run at the same time.
 
-    Every link serves the groups that cross it in proportion to what they send over it.
+    Every link is divided among the groups that cross it in proportion to their load on it.
     """
     total = np.sum([ring.load for ring in rings], axis=0)
     return np.array(
@@ -90,12 +91,14 @@ def shared_bandwidth(cluster: Cluster, rings: Sequence[Ring]) -> Floats:
     )
 
 
-def _bandwidth(cluster: Cluster, found: Paths, load: Floats, total: Floats, rings: int) -> float:
-    """What one group gets of the links that carry `total`, each message on one path."""
+def _bandwidth(
+    cluster: Cluster, group_paths: Paths, load: Floats, total: Floats, rings: int
+) -> float:
+    """Bytes/s of one group on links that carry `total`, with each message on one path."""
     bundle, count = cluster.router.bundle, len(total)
     used = np.bincount(bundle, load, count) > 0
     capacity = np.bincount(bundle, cluster.links.bandwidth_bytes_per_s, count)[used]
-    narrowest = cluster.links.bandwidth_bytes_per_s[found.links].min()
+    narrowest = cluster.links.bandwidth_bytes_per_s[group_paths.links].min()
     return float(min((capacity / np.bincount(bundle, total, count)[used]).min(), rings * narrowest))
 
 
@@ -103,14 +106,14 @@ def _ring(cluster: Cluster, orders: Ints, hosts: int, cards: int) -> Ring:
     nodes = cluster.device_node[orders]
     onward = np.roll(nodes, -1, axis=1)
     channel = np.repeat(np.arange(len(orders)), orders.shape[1])
-    found = paths(cluster, nodes.ravel(), onward.ravel(), channel)
-    load = np.bincount(found.links, minlength=len(cluster.links)) / len(orders)
-    _, latency = path_cost(cluster, found)
+    hops = paths(cluster, nodes.ravel(), onward.ravel(), channel)
+    load = np.bincount(hops.links, minlength=len(cluster.links)) / len(orders)
+    _, latency = path_cost(cluster, hops)
     leaves = (cluster.nodes.host[nodes] != cluster.nodes.host[onward]).ravel()
     return Ring(
         orders=orders,
-        paths=found,
-        bandwidth_bytes_per_s=_bandwidth(cluster, found, load, load, len(orders)),
+        paths=hops,
+        bandwidth_bytes_per_s=_bandwidth(cluster, hops, load, load, len(orders)),
         load=load,
         inside_latency_s=float(latency[~leaves].max()) if not leaves.all() else None,
         across_latency_s=float(latency[leaves].max()) if leaves.any() else None,
@@ -133,9 +136,9 @@ def _across(cluster: Cluster, members: list[Ints], exits: list[list[list[int]]])
     """[rings, ranks] rings over several hosts (or islands), one for each exit that all have.
 
     Args:
-        cluster: whose links the rings use.
-        members: ranks of each host.
-        exits: for each host and rank, the cards that the rank has for itself.
+        cluster: Cluster whose links the rings use.
+        members: Ranks of each host.
+        exits: Cards that each rank of each host has to itself.
     """
     layout, known = cluster.layout, dict[bytes, list[list[int]]]()
     orders: list[list[list[int]]] = []
@@ -153,10 +156,10 @@ def _across(cluster: Cluster, members: list[Ints], exits: list[list[list[int]]])
 def _host_orders(cluster: Cluster, ranks: Ints, cards: list[list[int]]) -> list[list[int]]:
     """Orders of the ranks of a host (as positions), one for each card that they can use.
 
-    Each starts at a rank that has the card; the last ranks have different cards and the cycles of
-    the mesh are used equally, as far as can be.
+    Each starts at a rank that has the card; the last ranks have different cards, and the cycles of
+    the mesh are used as evenly as possible.
     """
-    starts = {card: at for at, own in reversed(list(enumerate(cards))) for card in own}
+    starts = {card: at for at, of_rank in reversed(list(enumerate(cards))) for card in of_rank}
     cycles = _cycles(cluster, ranks) or [list(range(len(ranks)))]
     both = [*cycles, *(cycle[::-1] for cycle in cycles)]
     wanted = [start for _, start in sorted(starts.items())]
@@ -170,11 +173,11 @@ def _host_orders(cluster: Cluster, ranks: Ints, cards: list[list[int]]) -> list[
 
 
 def _spread(last: list[list[int]], cycles: int) -> list[int]:
-    """A cycle for each start: no card left by twice, and no cycle more often than it must be.
+    """Choose a cycle for each start so that no card is left by twice and cycles are used evenly.
 
     Args:
-        last: for each start and cycle, the card by which that ring would leave.
-        cycles: how many there are.
+        last: For each start and cycle, the card by which that ring would leave.
+        cycles: Number of cycles.
     """
 
     def extend(taken: list[int], most: int) -> list[int] | None:
@@ -183,20 +186,20 @@ def _spread(last: list[list[int]], cycles: int) -> list[int]:
         row, left = last[len(taken)], {last[at][c] for at, c in enumerate(taken)}
         for cycle in range(cycles):
             if row[cycle] not in left and taken.count(cycle) < most:
-                found = extend([*taken, cycle], most)
-                if found is not None:
-                    return found
+                rest = extend([*taken, cycle], most)
+                if rest is not None:
+                    return rest
         return None
 
     for most in range(-(-len(last) // cycles), len(last) + 1 if len(last) <= _SEARCHED * 2 else 0):
-        found = extend([], most)
-        if found is not None:
-            return found
+        choice = extend([], most)
+        if choice is not None:
+            return choice
     return [0] * len(last)
 
 
 def _islands(cluster: Cluster, ranks: Ints) -> list[Ints]:
-    """The ranks of a host, parted where no direct link joins them; whole where there is none."""
+    """The ranks of a host, split where no direct link joins them (if it has direct links)."""
     linked = _direct(cluster, ranks) > 0
     islands: list[Ints] = []
     left = set(range(len(ranks)))
@@ -217,7 +220,7 @@ def _has_cards(cluster: Cluster) -> bool:
 
 
 def _cards(cluster: Cluster, ranks: Ints) -> list[list[int]]:
-    """The network cards that each rank of a host has for itself; card 0 where none is known."""
+    """Network cards that each rank of a host has to itself; card 0 where none is known."""
     layout = cluster.layout
     if layout is None or not _has_cards(cluster):
         return [[0]] * len(ranks)
@@ -226,7 +229,7 @@ def _cards(cluster: Cluster, ranks: Ints) -> list[list[int]]:
 
 
 def _cycles(cluster: Cluster, ranks: Ints) -> list[list[int]]:
-    """Rings over direct links only, as positions; none where a switch serves all or none fits."""
+    """Rings over direct links only, as positions; empty with a switch or if no ring exists."""
     count = len(ranks)
     if not 2 <= count <= _SEARCHED:
         return []
@@ -244,22 +247,22 @@ def _mesh_cycles(table: bytes, count: int) -> list[list[int]]:
 
 
 def _direct(cluster: Cluster, ranks: Ints) -> npt.NDArray[np.int64]:
-    """[ranks, ranks] direct links between devices, in units of the narrowest."""
+    """[ranks, ranks] number of direct links between devices, in units of the narrowest."""
     nodes, links = cluster.device_node[ranks], cluster.links
     at = np.full(len(cluster.nodes), -1)
     at[nodes] = np.arange(len(nodes))
-    one, other = at[links.source], at[links.target]
-    both = (one >= 0) & (other >= 0)
+    source, target = at[links.source], at[links.target]
+    both = (source >= 0) & (target >= 0)
     table = np.zeros((len(nodes), len(nodes)))
     if both.any():
-        # Nominal: a slower link does not make its neighbours count as several.
+        # Nominal bandwidth: a degraded link must not make its neighbours count as several.
         nominal = cluster.router.links.bandwidth_bytes_per_s[both]
-        np.add.at(table, (one[both], other[both]), nominal / nominal.min())
+        np.add.at(table, (source[both], target[both]), nominal / nominal.min())
     return np.minimum(np.floor(table + 1e-9), _SEARCHED).astype(np.int64)
 
 
 def _hamiltonian(linked: npt.NDArray[np.bool_]) -> list[list[int]]:
-    """All rings through every node, from node 0."""
+    """All Hamiltonian cycles, starting at node 0."""
     done: list[list[int]] = []
     todo = [[0]]
     while todo:
@@ -278,20 +281,20 @@ def _packed(
     taken: list[list[int]],
     tries: Iterator[int],
 ) -> list[list[int]]:
-    """As many rings as the links hold (and are found in so many tries), each link used once."""
+    """As many edge-disjoint rings as the links hold, found within the given number of tries."""
     most = int(left.sum(1).min()) // 2
     best = taken
     for at, cycle in enumerate(cycles):
         if next(tries, None) is None:
             break
-        one, other = np.array(cycle), np.roll(cycle, -1)
-        if (left[one, other] > 0).all():
+        onward_from, onward_to = np.array(cycle), np.roll(cycle, -1)
+        if (left[onward_from, onward_to] > 0).all():
             rest = left.copy()
-            rest[one, other] -= 1
-            rest[other, one] -= 1
-            found = _packed(rest, cycles[at:], [*taken, cycle], tries)
-            if len(found) > len(best):
-                best = found
+            rest[onward_from, onward_to] -= 1
+            rest[onward_to, onward_from] -= 1
+            packed = _packed(rest, cycles[at:], [*taken, cycle], tries)
+            if len(packed) > len(best):
+                best = packed
             if len(best) - len(taken) >= most:
                 break
     return best

@@ -1,9 +1,9 @@
 """Paths between nodes, as link numbers.
 
-A regular cluster is never searched as a whole: a path between hosts is one within the first host
-to a network card, one over the switches, one within the second host. The card is the nearest one in
-its host; of several as near, one with the fewest hops over the switches; of those, devices take
-turns.
+A regular cluster is never searched as a whole: a path between hosts consists of a path within the
+first host to a network card, a path over the switches and a path within the second host. The card
+is the nearest one in its host; ties are resolved by the fewest hops over the switches, then devices
+take turns.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CHUNK = 16384
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """Paths as CSR: path p goes over `links[start[p]:start[p + 1]]`, in this order."""
+    """Paths in CSR form: path p uses `links[start[p]:start[p + 1]]`, in order."""
 
     start: npt.NDArray[np.int64]
     links: Ints
@@ -46,19 +46,19 @@ class Paths:
 
     @property
     def hops(self) -> npt.NDArray[np.int64]:
-        """[paths] links of each."""
+        """[paths] number of links of each path."""
         return np.diff(self.start)
 
 
 class Router:
-    """Paths of one graph; what was searched is kept."""
+    """Paths of one graph; search results are cached."""
 
     def __init__(self, nodes: Nodes, links: Links, layout: Layout | None = None) -> None:
         self.nodes, self.links, self.layout = nodes, links, layout
 
     @cached_property
     def _inside(self) -> tuple[ShortestPaths, ShortestPaths]:
-        """Searches within a host (or the whole graph): devices pass nothing on, and they do."""
+        """Searches within a host (or the whole graph), without and with forwarding by devices."""
         if self.layout is None:
             return ShortestPaths(self.nodes, self.links), ShortestPaths(
                 self.nodes, self.links, True
@@ -77,34 +77,34 @@ class Router:
 
     @cached_property
     def cards(self) -> NearCards:
-        """Which cards serve which node of a host."""
+        """Network cards that serve each node of a host."""
         assert self.layout is not None
         return NearCards(self.layout, self._inside[0])
 
     @cached_property
     def bundle(self) -> npt.NDArray[np.int64]:
-        """[links] the first link of those that adaptive routing makes one of.
+        """[links] representative of the links that adaptive routing treats as one.
 
-        They are all cables from a leaf to its spines, all to it, and the same of a pod and the
-        cores; any other link stands for itself.
+        All cables from a leaf to its spines form one bundle, all cables back another; likewise
+        between a pod and the cores. Any other link represents itself.
         """
         bundle = np.arange(len(self.links))
         if self.layout is None:
             return bundle
         source, target = self.links.source, self.links.target
-        lowest = np.arange(len(self.nodes))  # of a spine: the first leaf of its pod
+        lowest = np.arange(len(self.nodes))  # for each spine: the first leaf of its pod
         climbs = (self.nodes.kind[source] == LEAF) & (self.nodes.kind[target] == SPINE)
         np.minimum.at(lowest, target[climbs], source[climbs])
         for low, high in ((LEAF, SPINE), (SPINE, CORE)):
-            for one, other in ((source, target), (target, source)):
-                chosen = (self.nodes.kind[one] == low) & (self.nodes.kind[other] == high)
+            for origin, end in ((source, target), (target, source)):
+                chosen = (self.nodes.kind[origin] == low) & (self.nodes.kind[end] == high)
                 at = np.flatnonzero(chosen)
-                _, first, of = np.unique(lowest[one[at]], return_index=True, return_inverse=True)
+                _, first, of = np.unique(lowest[origin[at]], return_index=True, return_inverse=True)
                 bundle[at] = at[first][of]
         return bundle
 
     def reachable(self, sources: Ints, targets: Ints) -> Bools:
-        """[pairs] whether there is a path."""
+        """[pairs] whether a path exists."""
         here, there = self._local(sources), self._local(targets)
         within = self._inside[1].distance(here, there) < FAR
         if self.layout is None:
@@ -116,7 +116,7 @@ class Router:
         return (within & same) | (out & back)
 
     def paths(self, sources: Ints, targets: Ints, channel: npt.NDArray[np.int64]) -> Paths:
-        """As `paths`, for pairs that are reachable."""
+        """Like `paths`, for pairs that are reachable."""
         parts = [
             self._part(
                 sources[at : at + _CHUNK], targets[at : at + _CHUNK], channel[at : at + _CHUNK]
@@ -159,7 +159,7 @@ class Router:
     def _over(
         self, sources: Ints, targets: Ints, seeds: Seeds, channel: npt.NDArray[np.int64]
     ) -> list[Ints]:
-        """Paths that leave one host by a card and enter the other by a card."""
+        """Paths that leave one host through a card and enter the other through a card."""
         layout, cards, strict = self.layout, self.cards, self._inside[0]
         assert layout is not None
         here, there = self._local(sources), self._local(targets)
@@ -199,11 +199,11 @@ class Router:
 
 
 class NearCards:
-    """How far each node of a host is from its network cards.
+    """Distance of each node of a host to its network cards.
 
     Attributes:
         node: [cards] node of each card in its host.
-        hops_out, hops_in: [nodes, cards] links to and from each card.
+        hops_out, hops_in: [nodes, cards] number of links to and from each card.
     """
 
     def __init__(self, layout: Layout, search: ShortestPaths) -> None:
@@ -218,14 +218,14 @@ class NearCards:
         self.turn = np.tril(same, -1).sum(1)
 
     def pick(self, hops: np.ndarray, nodes: Ints, channel: npt.NDArray[np.int64]) -> Ints:
-        """[pairs] one of the cards with the fewest hops; devices that share them take turns."""
+        """[pairs] a card with the fewest hops; devices that share cards take turns."""
         good = hops == hops.min(1, keepdims=True)
         count, sharers = good.sum(1), self.sharers[nodes]
         turn = (self.turn[nodes] + np.where(sharers < count, channel * sharers, 0)) % count
         return (good.cumsum(1) > turn[:, None]).argmax(1).astype(np.int32)
 
     def of(self, node: int) -> list[int]:
-        """The cards that a node of a host has for itself, or its turn of those it shares."""
+        """Cards that a node of a host has to itself, or its turn among those it shares."""
         near = np.flatnonzero(self.hops_out[node] == self.hops_out[node].min(initial=FAR))
         step, first = int(self.sharers[node]), int(self.turn[node])
         spread = range(max(1, len(near) // step))
@@ -237,7 +237,7 @@ def _raised(columns: list[Ints], base: Ints) -> list[Ints]:
 
 
 def _placed(table: Ints, at: npt.NDArray[np.int64], columns: list[Ints]) -> Ints:
-    """The table with `columns` in rows `at`, made wider where needed."""
+    """The table with `columns` in the rows `at`, widened if needed."""
     if len(columns) > table.shape[1]:
         more = np.full((len(table), len(columns) - table.shape[1]), -1, np.int32)
         table = np.hstack([table, more])

@@ -1,4 +1,4 @@
-"""Clusters by name: the catalog, files, and "DEVICE x N"."""
+"""Clusters by name: from the catalog, from files, and as "DEVICE x N"."""
 
 from __future__ import annotations
 
@@ -27,24 +27,25 @@ from lydite.hardware.spec_file import parse_spec, read_spec
 
 _TIMES = re.compile(r"^(.*\S)\s+[x×*]\s*(\d+)$")
 FOREIGN_BYTES = 1 << 26
-"""Most bytes of a cluster file: other simulators' programs write long ones."""
+"""Maximum bytes of a cluster file; other simulators generate long ones."""
 
-# What a device without a cluster of its own is given: one 400 Gb/s port each.
+# Network of a device without a cluster of its own: one 400 Gb/s port per device.
 PORT_BYTES_PER_S = 50e9
 PORT_LATENCY_S = 1e-6
 
 
 def read_cluster(text: str, devices: int | None = None, *, device: str | None = None) -> Cluster:
-    """A cluster by what a user types.
+    """Select a cluster from what a user types.
 
     Args:
         text: "dgx-a100", "h100-superpod x 64" (hosts), "my.yaml", "my.yaml x 4", AISim's
             "resource_pool.yaml", or "DEVICE x 64": that many of a device on one switch.
-        devices: ranks in use, the first ones; all if not given.
-        device: puts this device in place of the cluster's own. AISim's files need it.
+        devices: Number of ranks in use, the first ones; None for all.
+        device: Device to use instead of the cluster's own; required for AISim's files.
 
     Raises:
-        InputError: unknown names (with the nearest), a bad file, or more devices than there are.
+        InputError: an unknown name (the error suggests the nearest one), an invalid file, or more
+            devices than the cluster has.
     """
     match = _TIMES.match(text.strip())
     name, times = (match[1], int(match[2])) if match else (text.strip(), None)
@@ -74,15 +75,15 @@ def make_cluster(
     """A plain cluster: a switch in each host, cards shared by its devices, one switch for hosts.
 
     Args:
-        device: or its name.
-        hosts: how many.
-        devices_per_host: in each.
-        intra_bandwidth: bytes/s of a device to the switch of its host, each way.
-        inter_bandwidth: bytes/s of a network card, each way.
-        intra_latency: seconds from device to device of a host.
-        inter_latency: seconds from card to card.
-        nics_per_host: network cards.
-        name: for messages.
+        device: Device at every rank, or its name.
+        hosts: Number of hosts.
+        devices_per_host: Number of devices per host.
+        intra_bandwidth: Bandwidth of a device to the switch of its host, bytes/s each way.
+        inter_bandwidth: Bandwidth of a network card, bytes/s each way.
+        intra_latency: Latency between devices of a host in seconds.
+        inter_latency: Latency between cards in seconds.
+        nics_per_host: Number of network cards per host.
+        name: Name for messages.
 
     Raises:
         InputError: a count below 1, a rate that is not above 0, or a negative latency.
@@ -97,7 +98,7 @@ def make_cluster(
                 f"{field} is {value:g}",
                 allowed="1 or more" if field in counts else "> 0" if field in rates else ">= 0",
             )
-    found = find_device(device) if isinstance(device, str) else device
+    each_device = find_device(device) if isinstance(device, str) else device
     inside = Wire("nvswitch", intra_bandwidth, intra_latency / 2)
     cable = Wire("ib", inter_bandwidth, inter_latency / 2)
     host = Host(
@@ -105,11 +106,11 @@ def make_cluster(
         switch=inside if devices_per_host > 1 else None,
         cards=Cards(cable, tuple(range(nics_per_host))) if hosts > 1 else None,
     )
-    title = f"{hosts} x {devices_per_host} {found.title}"
+    title = f"{hosts} x {devices_per_host} {each_device.title}"
     fabric = Fabric("switch", cable) if hosts > 1 else None
     sources = {"": "given", "grid": WORLD_GRID_SOURCE}
     economics = Economics(grid_kg_per_kwh=WORLD_GRID_KG_PER_KWH)
-    return build_cluster(name or title, title, found, hosts, host, fabric, economics, sources)
+    return build_cluster(name or title, title, each_device, hosts, host, fabric, economics, sources)
 
 
 def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
@@ -125,7 +126,7 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
     if design is not None:
         return _built(design, times, device)
     try:
-        found = find_device(name)
+        named_device = find_device(name)
     except InputError as error:
         if name.endswith((".yaml", ".yml")):
             raise
@@ -135,14 +136,14 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
         boxes = [
             design.name
             for design in designs.values()
-            if find_device(design.device).name == found.name
+            if find_device(design.device).name == named_device.name
         ]
         raise InputError(
             f"'{name}' is a device, not a cluster",
             allowed=", ".join([*boxes, f"'{name} x N'"]),
         )
     cluster = make_cluster(
-        found,
+        named_device,
         times,
         1,
         PORT_BYTES_PER_S,
@@ -150,12 +151,12 @@ def _selected(name: str, times: int | None, device: Device | None) -> Cluster:
         inter_latency=PORT_LATENCY_S,
         name=f"{name} x {times}",
     )
-    assumed = "assumed: one 400 Gb/s port a device, 1 us from card to card, one switch"
+    assumed = "assumed: one 400 Gb/s port per device, 1 us from card to card, one switch"
     return replace(cluster, sources={**cluster.sources, "": assumed})
 
 
 def _beside(design: ClusterDesign, name: str) -> ClusterDesign:
-    """The design of a file, its device looked up; a device file may stand in the same folder."""
+    """The design of a file with its device looked up, also in the folder of the file."""
     near = Path(name).parent / design.device
     device = (
         str(near) if design.device.endswith((".yaml", ".yml")) and near.is_file() else design.device

@@ -1,9 +1,9 @@
-"""Shortest paths over columns: hops to each destination, then which next links are as good.
+"""Shortest paths over columns: hops to each destination, and the next links that achieve them.
 
-A device passes nothing on, unless `through_devices`. Among paths of the fewest hops only the widest
-(by their narrowest link) are used. Where several links are as good, a hash of source, target,
+Devices do not forward unless `through_devices` is set. Among paths of the fewest hops only the
+widest (by their narrowest link) are used. Among equally good links, a hash of source, target,
 channel and place picks one, so that the same message always goes the same way (equal-cost
-multi-path routing as switches do it; RFC 2992).
+multi-path routing as in switches; RFC 2992).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Seeds = npt.NDArray[np.uint64]
 
 
 class ShortestPaths:
-    """Paths to destinations asked for so far: one row of hops and widths for each."""
+    """Paths to the destinations requested so far: one row of hops and widths for each."""
 
     def __init__(self, nodes: Nodes, links: Links, through_devices: bool = False) -> None:
         self.source, self.target = links.source, links.target
@@ -32,7 +32,7 @@ class ShortestPaths:
         self.width = np.zeros((0, len(nodes)))
 
     def _merge_parallel(self) -> None:
-        """One link for each pair of nodes, by source, as wide as the widest between them."""
+        """Merge the links between each pair of nodes into the widest one; sorted by source."""
         order = np.lexsort((-self.bandwidth, self.target, self.source))
         source, target = self.source[order], self.target[order]
         new = np.ones(len(order), bool)
@@ -42,7 +42,7 @@ class ShortestPaths:
         self.starts = np.flatnonzero(np.r_[True, self.near[1:] != self.near[:-1]])[: len(self.near)]
 
     def rows(self, targets: Ints) -> Ints:
-        """The row of each target; those not seen before are searched now."""
+        """The row of each target; new targets are searched now."""
         fresh = np.unique(targets[self.row[targets] < 0])
         for first in range(0, len(fresh), 128):
             part = fresh[first : first + 128]
@@ -53,12 +53,12 @@ class ShortestPaths:
         return self.row[targets]
 
     def distance(self, at: Ints, targets: Ints) -> npt.NDArray[np.int16]:
-        """Hops from each node to each target (the two are broadcast); FAR without a path."""
+        """Hops from each node to each target (broadcast against each other); FAR without a path."""
         rows = self.rows(targets.ravel()).reshape(targets.shape)
         return self.hops[rows, at]
 
     def _search(self, targets: Ints) -> tuple[npt.NDArray[np.int16], Floats]:
-        """Breadth first from all targets at once, against the direction of the links."""
+        """Breadth-first search from all targets at once, against the direction of the links."""
         lines = np.arange(len(targets))
         hops = np.full((len(targets), self.count), FAR, np.int16)
         width = np.zeros((len(targets), self.count))
@@ -69,17 +69,17 @@ class ShortestPaths:
             passing = np.where(front, width, 0.0)[:, self.far]
             best = np.maximum.reduceat(np.minimum(passing, self.wide), self.starts, axis=1)
             at = self.near[self.starts]
-            found = np.zeros_like(front)
-            found[:, at] = (best > 0) & (hops[:, at] == FAR)
-            hops[found] = level
+            reached = np.zeros_like(front)
+            reached[:, at] = (best > 0) & (hops[:, at] == FAR)
+            hops[reached] = level
             spread = np.zeros_like(width)
             spread[:, at] = best
-            width[found] = spread[found]
-            front = found & self.forwards
+            width[reached] = spread[reached]
+            front = reached & self.forwards
         return hops, width
 
     def walk(self, starts: Ints, targets: Ints, seeds: Seeds) -> list[Ints]:
-        """Link numbers of each path, one column a hop, -1 past the end; every pair is reachable."""
+        """Links of each path, one column per hop, -1 past the end; pairs must be reachable."""
         rows, at = self.rows(targets), starts.copy()
         columns: list[Ints] = []
         active = np.flatnonzero(at != targets)
@@ -118,7 +118,7 @@ def mix(values: Seeds) -> Seeds:
 
 
 def _padded(source: Ints, nodes: int) -> Ints:
-    """[nodes, most links out of one] link numbers, -1 where a node has fewer."""
+    """[nodes, maximum out-degree] link numbers, -1 where a node has fewer links."""
     order = np.argsort(source, kind="stable").astype(np.int32)
     degree = np.bincount(source, minlength=nodes)
     table = np.full((nodes, max(1, degree.max(initial=0))), -1, np.int32)

@@ -1,4 +1,4 @@
-"""`Cluster`: hosts, devices and the directed links between them, and the paths over them."""
+"""`Cluster`: hosts, devices and the directed links between them, and paths over these links."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from lydite.results import OneLine
 
 @dataclass(frozen=True, slots=True)
 class Economics:
-    """What an hour costs; None where nobody said.
+    """Prices and power of a cluster; None where unknown.
 
     Attributes:
-        price_per_device_hour_usd: rent of one device with its share of the host.
-        grid_kg_per_kwh: CO2 of a kilowatt hour.
-        pue: power of the data centre over that of its machines.
-        host_power_w: rated power of a whole host, devices included.
+        price_per_device_hour_usd: Rent of one device with its share of the host.
+        grid_kg_per_kwh: CO2 in kg per kilowatt hour.
+        pue: Power usage effectiveness: power of the data centre over that of its machines.
+        host_power_w: Rated power of a whole host, devices included.
     """
 
     price_per_device_hour_usd: float | None = None
@@ -44,23 +44,23 @@ class Economics:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cluster(OneLine):
-    """Hosts of equal devices and what links them.
+    """Hosts with equal devices, and the links between them.
 
     Attributes:
-        name, title: how it is asked for, and what it is.
-        device: of every rank.
-        nodes, links: the graph; the links' bandwidth is what is left of it after `degraded`.
+        name, title: Name by which users select it, and description.
+        device: Device of every rank.
+        nodes, links: The graph; the links' bandwidth includes the factors of `degraded`.
         device_node: [ranks] node of each rank, host by host.
-        device_factor: [ranks] speed of each rank over that of `device`.
-        router: paths; shared by clusters that differ in speeds only.
-        layout: how it is built, if regular.
-        economics: price, grid, power.
-        sources: where each figure comes from, by field name; "" is the source of all others.
-        labels: names of nodes as a file gave them.
+        device_factor: [ranks] speed of each rank relative to `device`.
+        router: Paths; shared by clusters that differ only in speeds.
+        layout: Layout of a regular cluster, else None.
+        economics: Price, grid and power.
+        sources: Source of each figure by field name; "" is the source of all others.
+        labels: Names of nodes, where a file gave them.
         performance: [nodes] AISim's `average_performance` in bit/s, NaN where a node has none.
-        warnings: what a file had that is unusual.
-        collectives: algorithm and protocol by kind ("allreduce"), each None where the library
-            chooses.
+        warnings: Unusual things in the file.
+        collectives: Algorithm and protocol by kind of collective ("allreduce"), each None if the
+            library chooses.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Cluster(OneLine):
 
     @property
     def ranks(self) -> int:
-        """Devices in use."""
+        """Number of devices in use."""
         return len(self.device_node)
 
     @cached_property
@@ -91,19 +91,19 @@ class Cluster(OneLine):
 
     @property
     def hosts(self) -> int:
-        """Hosts that have a rank."""
+        """Number of hosts that have a rank."""
         return len(np.unique(self.host_of_rank))
 
     @property
     def devices_per_host(self) -> int:
-        """Ranks of the fullest host."""
+        """Number of ranks of the fullest host."""
         return int(np.bincount(self.host_of_rank).max())
 
     def rank_node(self, rank: int) -> int:
         """Node of a rank.
 
         Raises:
-            InputError: there is no such rank.
+            InputError: the rank does not exist.
         """
         if not 0 <= rank < self.ranks:
             raise InputError(f"no rank {rank} in '{self.name}'", allowed=f"0 to {self.ranks - 1}")
@@ -121,19 +121,19 @@ class Cluster(OneLine):
         return f"/switch/{f'host{host}/' if host >= 0 else ''}{NODE_KINDS[kind]}{index}/"
 
     def link_name(self, link: int) -> str:
-        """A link by its two ends."""
+        """A link by the names of its two ends."""
         ends = self.links.source[link], self.links.target[link]
         return " -> ".join(self.node_name(int(end)) for end in ends)
 
     def source(self, field_name: str) -> str:
-        """Where a figure comes from."""
+        """Source of a figure, by field name."""
         return self.sources.get(field_name, self.sources.get("", "unknown"))
 
     @property
     def bisection_bytes_per_s(self) -> float | None:
-        """What one half of the hosts (of the devices, in one host) can send to the other.
+        """Bandwidth between two halves of the hosts (of the devices, in one host), in bytes/s.
 
-        The least over the levels of the cluster; None for a cluster that is not regular.
+        The minimum over the levels of the cluster; None for a cluster that is not regular.
         """
         if self.layout is None:
             return None
@@ -150,11 +150,11 @@ class Cluster(OneLine):
         """The same cluster with only its first devices in use.
 
         Raises:
-            InputError: it has fewer.
+            InputError: the cluster has fewer devices.
         """
         if not 1 <= devices <= self.ranks:
             raise InputError(
-                f"{devices} devices asked for, '{self.name}' has {self.ranks}",
+                f"{devices} devices requested, but '{self.name}' has {self.ranks}",
                 allowed=f"1 to {self.ranks}",
                 hint=f"more hosts: '{self.name.split(' x ')[0]} x N'",
             )
@@ -174,14 +174,14 @@ def degraded(
     device_factors: Mapping[int, float] | None = None,
     link_factors: Mapping[int, float] | None = None,
 ) -> Cluster:
-    """The cluster with some devices or links slower (factor 0.9: nine tenths of the speed).
+    """The cluster with some devices or links slower (factor 0.9: 90 % of the speed).
 
-    Paths stay as they are: routing tables do not know of a bad cable.
+    Paths do not change: routing tables do not account for a bad cable.
 
     Args:
-        cluster: left as it is.
-        device_factors: by rank.
-        link_factors: by link number; the twin keeps its speed unless named too.
+        cluster: Cluster to copy; not changed.
+        device_factors: Speed factors by rank.
+        link_factors: Speed factors by link number; a link's twin keeps its speed unless listed too.
 
     Raises:
         InputError: an unknown rank or link, or a factor that is not above 0.
@@ -211,32 +211,34 @@ def paths(
     """The path from each source node to its target node.
 
     Args:
-        cluster: whose links are numbered.
-        sources, targets: node numbers, as many of each.
-        channel: spreads messages between the same two nodes over paths that are equally good.
+        cluster: Cluster whose nodes and links are numbered.
+        sources, targets: Node numbers, equally many.
+        channel: Spreads messages between the same two nodes over equally good paths.
 
     Raises:
-        InputError: two nodes without a path, by name.
+        InputError: names two nodes without a path.
     """
-    one, other, lane = np.broadcast_arrays(*(np.atleast_1d(a) for a in (sources, targets, channel)))
-    one, other = one.astype(np.int32), other.astype(np.int32)
-    reached = cluster.router.reachable(one, other)
+    source, target, lane = np.broadcast_arrays(
+        *(np.atleast_1d(a) for a in (sources, targets, channel))
+    )
+    source, target = source.astype(np.int32), target.astype(np.int32)
+    reached = cluster.router.reachable(source, target)
     if not reached.all():
         bad = int(np.argmin(reached))
-        ends = [cluster.node_name(int(node)) for node in (one[bad], other[bad])]
+        ends = [cluster.node_name(int(node)) for node in (source[bad], target[bad])]
         raise InputError(f"no path from {ends[0]} to {ends[1]}", where=cluster.name)
-    return cluster.router.paths(one, other, lane.astype(np.int64))
+    return cluster.router.paths(source, target, lane.astype(np.int64))
 
 
-def path_cost(cluster: Cluster, found: Paths) -> tuple[Floats, Floats]:
-    """[paths] bandwidth of the narrowest link (inf for an empty path), and latency of all links."""
-    bandwidth = np.full(len(found), np.inf)
-    latency = np.zeros(len(found))
-    some = found.hops > 0
-    first = found.start[:-1][some]
+def path_cost(cluster: Cluster, routes: Paths) -> tuple[Floats, Floats]:
+    """[paths] bandwidth of the narrowest link (inf for an empty path), and total latency."""
+    bandwidth = np.full(len(routes), np.inf)
+    latency = np.zeros(len(routes))
+    some = routes.hops > 0
+    first = routes.start[:-1][some]
     if some.any():
         bandwidth[some] = np.minimum.reduceat(
-            cluster.links.bandwidth_bytes_per_s[found.links], first
+            cluster.links.bandwidth_bytes_per_s[routes.links], first
         )
-        latency[some] = np.add.reduceat(cluster.links.latency_s[found.links], first)
+        latency[some] = np.add.reduceat(cluster.links.latency_s[routes.links], first)
     return bandwidth, latency

@@ -1,4 +1,4 @@
-"""Cluster files: YAML with units, checked by pydantic, turned into a design."""
+"""Cluster files: YAML with units, validated by pydantic and converted to a design."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Spec(BaseModel):
 
 
 class SwitchSpec(_Spec):
-    """One switch for all devices of a host; the bandwidth is that of one device, each way."""
+    """A switch between all devices of a host; the bandwidth is that of one device, each way."""
 
     kind: Literal["nvswitch", "xgmi", "pcie", "ethernet"] = "nvswitch"
     bandwidth_each_way: str
@@ -38,7 +38,7 @@ class SwitchSpec(_Spec):
 
 
 class MeshSpec(_Spec):
-    """Direct links between devices: [device, device, how many]."""
+    """Direct links between devices: [device, device, number of links]."""
 
     kind: Literal["nvlink", "xgmi", "pcie", "ethernet"] = "nvlink"
     link_bandwidth_each_way: str
@@ -71,7 +71,7 @@ class NicSpec(_Spec):
 
 
 class FabricSpec(_Spec):
-    """What joins the hosts; links between switches have the rate of the cards unless told."""
+    """The network between hosts; links between switches have the cards' rate unless given."""
 
     kind: Literal["none", "switch", "leaf-spine", "rail-optimised"]
     latency: str = "0 s"
@@ -83,7 +83,7 @@ class FabricSpec(_Spec):
 
 
 class CollectiveSpec(_Spec):
-    """How a kind of collective is run; what is left out is chosen as NCCL does."""
+    """Algorithm and protocol of a kind of collective; omitted fields are chosen as in NCCL."""
 
     algorithm: str | None = None
     protocol: Literal["LL", "LL128", "Simple"] | None = None
@@ -117,7 +117,7 @@ class ClusterSpec(_Spec):
 
 @dataclass(frozen=True, slots=True)
 class ClusterDesign:
-    """A cluster file read: everything but the device's figures."""
+    """The content of a cluster file, without the figures of its device."""
 
     name: str
     title: str
@@ -137,12 +137,12 @@ def json_schema() -> dict[str, Any]:
 
 
 def design_of(file: SpecFile) -> ClusterDesign:
-    """The design of a cluster file.
+    """The design in a cluster file.
 
     Raises:
-        InputError: a field that is missing, unknown or out of range (it is named, with its line and
-            what it may hold), or numbers that do not fit each other.
-        UnitError: a quantity in the wrong unit, or a rate that is not above 0.
+        InputError: a field is missing, unknown or out of range (the error names it, its line and
+            the allowed values), or numbers do not fit together.
+        UnitError: a quantity has the wrong unit, or a rate is not above 0.
     """
     return _Reader(file.validated(ClusterSpec, "a cluster", _SECTIONS), file).design()
 
@@ -157,7 +157,7 @@ _SECTIONS: dict[str, type[_Spec]] = {
 
 
 class _Reader:
-    """Turns the text of one file into SI units."""
+    """Converts the fields of one file to SI units."""
 
     def __init__(self, spec: ClusterSpec, file: SpecFile) -> None:
         self.spec, self.file = spec, file
@@ -198,13 +198,13 @@ class _Reader:
     def at(self, field: str) -> str:
         return self.file.at(field)
 
-    def wire(self, kind: str, rate: str, latency: str, sharing: str, field: str) -> Wire:
+    def wire(self, link_type: str, rate: str, latency: str, sharing: str, field: str) -> Wire:
         bandwidth = self.file.quantity(rate, "B/s", field)
         if bandwidth <= 0:
-            raise UnitError(f"'{rate}' moves nothing", where=self.at(field), allowed="> 0")
+            raise UnitError(f"the bandwidth '{rate}' is zero", where=self.at(field), allowed="> 0")
         section = field.split(".")[0]
         seconds = self.file.quantity(latency, "s", f"{section}.latency")
-        return Wire(kind, bandwidth, seconds, sharing == "fifo")
+        return Wire(link_type, bandwidth, seconds, sharing == "fifo")
 
     def switch(self) -> Wire | None:
         s = self.spec.switch
@@ -297,7 +297,7 @@ class _Reader:
     def once(
         self, groups: list[list[int]], what: str, field: str, count: int | None = None
     ) -> None:
-        """Every number below `count` stands in one group."""
+        """Check that every number below `count` is in exactly one group."""
         if not groups:
             return
         numbers = list(chain.from_iterable(groups))
@@ -305,9 +305,9 @@ class _Reader:
         count = self.spec.devices_per_host if count is None else count
         for number in range(count):
             if numbers.count(number) != 1:
-                times = "twice" if number in numbers else "nowhere"
+                times = "listed more than once" if number in numbers else "not listed"
                 raise InputError(
-                    f"{what} {number} stands {times}",
+                    f"{what} {number} is {times}",
                     where=self.at(field),
                     allowed=f"each of 0 to {count - 1} once",
                 )

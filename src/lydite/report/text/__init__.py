@@ -1,4 +1,4 @@
-"""Results as plain text of at most 100 columns: tables, percentages; one file per verb."""
+"""Results as plain text of at most 100 columns; one file per verb."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ percent = format_percent
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Plain text: the first column to the left, the others to the right, cut at 100 columns.
+    """A plain-text table: first column left-aligned, others right-aligned, cut at 100 columns.
 
-    A column whose name starts with "<" is set to the left as well.
+    A column whose name starts with "<" is left-aligned as well.
     """
     names = [name.removeprefix("<") for name in columns]
     cells = [names, *[[str(cell) for cell in row] for row in rows]]
@@ -44,5 +44,5 @@ def _fit(text: str, width: int) -> str:
 
 
 def signed_percent(value: float) -> str:
-    """0.0532 -> "+5.3 %"; what rounds to nothing is +0.0 %."""
+    """The fraction as a signed percentage: 0.0532 -> "+5.3 %"; what rounds to 0 is "+0.0 %"."""
     return f"{round(100 * value, 1) + 0.0:+.1f} %"

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def accuracy_summary(cells: Sequence[MeasuredStep]) -> str:
-    """Table of the accuracy of the simulation and of simple methods beside it."""
-    found = summaries(cells)
-    if not found:
-        return "No step has a baseline: nothing is compared."
+    """Table of the accuracy of the simulation, with simple methods for comparison."""
+    by_method = summaries(cells)
+    if not by_method:
+        return "No step has a baseline to compare with."
     rows = [
         [
             name,
@@ -25,9 +25,9 @@ def accuracy_summary(cells: Sequence[MeasuredStep]) -> str:
             *(percent(a.within(limit), 0) for limit in (0.05, 0.10, 0.15)),
             f"{signed_percent(a.worst.error)} {a.worst.name}",
         ]
-        for name, a in found.items()
+        for name, a in by_method.items()
     ]
-    columns = ["method", "MAPE", "bias", "in 5 %", "in 10 %", "in 15 %", "<worst case"]
-    points = len(next(iter(found.values())).points)
-    title = f"Accuracy over {points} steps; the constant is fitted to these very baselines:"
+    columns = ["method", "MAPE", "bias", "within 5 %", "within 10 %", "within 15 %", "<worst case"]
+    points = len(next(iter(by_method.values())).points)
+    title = f"Accuracy over {points} steps; the constant is fitted to these same baselines:"
     return table(title, columns, rows)

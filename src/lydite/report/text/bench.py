@@ -1,4 +1,4 @@
-"""Latency of a model, as text."""
+"""Latency of a model as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lydite.units import format_bytes, format_seconds, format_si
 
 
 def bench_text(document: Mapping[str, Any]) -> str:
-    """Percentiles, throughput, loading time and memory."""
+    """Percentiles, throughput, loading time and memory of a model."""
     each = [f"p{p} {format_seconds(document[f'latency_p{p}_s'])}" for p in (50, 90, 99)]
     threads, least = document["threads"], format_seconds(document["latency_min_s"])
     lines = [

@@ -1,4 +1,4 @@
-"""Constants fitted to measured steps, as text."""
+"""Constants fitted to measured steps as text."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def calibrate_text(document: Mapping[str, Any]) -> str:
         [
             name,
             str(document["rows_by_use"][name]),
-            percent(found["mean_abs_error"]),
-            percent(found["worst_abs_error"]),
+            percent(error["mean_abs_error"]),
+            percent(error["worst_abs_error"]),
         ]
-        for name, found in document["errors"].items()
+        for name, error in document["errors"].items()
     ]
     low, high = document["bounds_over_step"]
     return "\n\n".join(
         [
             table("", ["constant", "assumed", "fitted"], constants),
             table("", ["rows", "count", "mean error", "worst"], errors),
-            f"nine of ten steps take {low:.2f} to {high:.2f} of what is simulated "
+            f"nine of ten steps take {low:.2f} to {high:.2f} times the simulated time "
             f"({document['judged_by']})",
         ]
     )

@@ -1,4 +1,4 @@
-"""A network on a chip, and sweeps, as text."""
+"""The simulation of a network on a chip, and sweeps, as text."""
 
 from __future__ import annotations
 
@@ -15,53 +15,78 @@ if TYPE_CHECKING:
 _SHOWN = 40
 
 
-def chip_text(result: ChipRun, found: dict[str, Any]) -> str:
-    """Time, energy and area, what the chip does or waits for, its layers."""
-    power = "power unknown" if found["power_w"] is None else f"{found['power_w']:.3g} W"
+def chip_text(result: ChipRun, document: dict[str, Any]) -> str:
+    """Time, energy, area, activity and stalls of the chip, and its layers."""
+    power = "power unknown" if document["power_w"] is None else f"{document['power_w']:.3g} W"
+    least = "at least " if document["unknown_work"] else ""
     head = [
-        f"{result.model} on {result.chip.name}: {format_seconds(result.seconds)}, "
+        f"{result.model} on {result.chip.name}: {least}{format_seconds(result.seconds)}, "
         f"{result.cycles:,.0f} cycles",
-        f"  {format_si(result.macs, 'MAC')}, {percent(result.utilisation)} of the arrays; "
-        f"{found['energy_j'] * 1e3:.3g} mJ, {power}, "
-        f"{found['area_mm2']:.3g} mm2 (modelled)",
+        f"  {format_si(result.macs, 'MAC')}, {percent(result.utilisation)} of the arrays' peak; "
+        f"{document['energy_j'] * 1e3:.3g} mJ, {power}, "
+        f"{document['area_mm2']:.3g} mm2 (modelled)",
+        *_language_lines(document["language_model"]),
         "",
     ]
     by_part = result.by_part()
     whole = sum(by_part.values()) or 1.0
     parts = sorted(by_part.items(), key=lambda item: -item[1])
     rows = [[name, f"{cycles:,.0f}", percent(cycles / whole)] for name, cycles in parts]
-    lines = [*head, table("", ["what it does or waits for", "cycles", "share"], rows), ""]
-    stalls = zip(found["layers"], result.stalls(), strict=True)
+    lines = [*head, table("", ["activity or stall", "cycles", "share"], rows), ""]
+    stalls = zip(document["layers"], result.stalls(), strict=True)
     layers = sorted(stalls, key=lambda layer: -layer[0]["cycles"])
     shown = [layer for layer in layers if layer[0]["cycles"] > 0][:_SHOWN]
     rows = [
         [
-            one["name"],
-            one["op_type"],
-            one["on"],
-            str(one["invocations"]),
-            f"{one['cycles']:,.0f}",
-            percent(one["cycles"] / whole),
+            layer["name"],
+            layer["op_type"],
+            layer["on"],
+            str(layer["invocations"]),
+            f"{layer['cycles']:,.0f}",
+            percent(layer["cycles"] / whole),
             max(waits, key=waits.__getitem__),
         ]
-        for one, waits in shown
+        for layer, waits in shown
     ]
-    columns = ["layer", "<type", "<on", "calls", "cycles", "share", "<most"]
+    columns = ["layer", "<type", "<on", "calls", "cycles", "share", "<longest part"]
     lines.append(table("", columns, rows))
     if len(layers) > len(shown):
         lines.append(f"  and {len(layers) - len(shown)} more (--json has all)")
-    host = found["on_processor"]
-    if host:
-        names = ", ".join(f"{one['name']} ({one['fallback_reason']})" for one in host[:6])
-        told = f"on the processor: {names}" + (", ..." if len(host) > 6 else "")
-        lines += ["", *wrap(told, WIDTH, subsequent_indent="  ")]
-    if found.get("ten_percent_more_changes"):
-        lines += ["", _changes_text(found["ten_percent_more_changes"])]
+    for title, names in (
+        ("on the processor", [_on_processor(op) for op in document["on_processor"]]),
+        ("of unknown work, counted as a pass over their operands", document["unknown_work"]),
+    ):
+        if names:
+            told = f"{title}: {', '.join(names[:6])}" + (", ..." if len(names) > 6 else "")
+            lines += ["", *wrap(told, WIDTH, subsequent_indent="  ")]
+    if document.get("ten_percent_more_changes"):
+        lines += ["", _changes_text(document["ten_percent_more_changes"])]
     return "\n".join(lines)
 
 
+def _on_processor(op: dict[str, Any]) -> str:
+    """An operator of the processor, why it runs there, and its work."""
+    flops = "unknown work" if op["flops"] is None else format_si(op["flops"], "FLOP")
+    work = f", {flops}" if op["flops"] != 0 else ""
+    return f"{op['name']} ({op['fallback_reason']}{work})"
+
+
+def _language_lines(found: dict[str, Any] | None) -> list[str]:
+    """Tokens per second, and the KV cache against what DRAM holds."""
+    if found is None:
+        return []
+    cache, weights, room = (
+        format_si(found[name], "B") for name in ("kv_cache_bytes", "weights_bytes", "dram_bytes")
+    )
+    fits = "of" if found["fits"] else "do not fit in"
+    return [
+        f"  {found['tokens_per_s']:,.3g} tokens/s; KV cache of {cache} and weights of {weights} "
+        f"{fits} {room} of DRAM"
+    ]
+
+
 def _changes_text(changes: dict[str, dict[str, float] | None]) -> str:
-    """Changes ordered by time saved; those that do not run come last."""
+    """Table of changes, ordered by time saved; those that do not run come last."""
     known = {name: change for name, change in changes.items() if change is not None}
     rows = [
         [name, *(signed_percent(change[what]) for what in ("time", "power", "area"))]
@@ -71,14 +96,14 @@ def _changes_text(changes: dict[str, dict[str, float] | None]) -> str:
     return table("", ["10 % more of", "time", "power", "area"], rows)
 
 
-def sweep_text(found: dict[str, Any]) -> str:
+def sweep_text(document: dict[str, Any]) -> str:
     """The designs on the Pareto front, fastest first."""
-    rows = [row for row in found["designs"] if row["pareto"]]
-    failed = [row for row in found["designs"] if "error" in row]
+    rows = [row for row in document["designs"] if row["pareto"]]
+    failed = [row for row in document["designs"] if "error" in row]
     rows.sort(key=lambda row: row["seconds"])
     lines = [
         [
-            *(value_text(name, row[name]) for name in found["varied"]),
+            *(value_text(name, row[name]) for name in document["varied"]),
             format_seconds(row["seconds"]),
             f"{row['power_w']:.3g} W",
             f"{row['energy_j'] * 1e3:.3g} mJ",
@@ -87,11 +112,11 @@ def sweep_text(found: dict[str, Any]) -> str:
         ]
         for row in rows[:_SHOWN]
     ]
-    columns = [*found["varied"], "time", "power", "energy", "mm2", "arrays"]
+    columns = [*document["varied"], "time", "power", "energy", "mm2", "arrays"]
     head = (
-        f"{found['model']} on {found['chip']}: {len(found['designs'])} designs, {len(rows)} of "
-        f"them beaten by none in time, energy and area together"
+        f"{document['model']} on {document['chip']}: {len(document['designs'])} designs, "
+        f"{len(rows)} of them Pareto-optimal in time, energy and area"
     )
     tail = [f"{len(failed)} do not run: {failed[0]['error']}"] if failed else []
-    tail = [line for one in tail for line in wrap(one, WIDTH, subsequent_indent="  ")]
+    tail = [line for text in tail for line in wrap(text, WIDTH, subsequent_indent="  ")]
     return "\n".join([head, "", table("", columns, lines), *tail])

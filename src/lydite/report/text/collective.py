@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def collective_text(answer: Answer) -> str:
-    """Time and bandwidths, the choice and its reason, the link that binds, alternatives."""
+    """Time and bandwidths, the choice and its reason, the limiting link, alternatives."""
     group, choice = answer.group, answer.choice
     hosts = "host" if group.hosts == 1 else "hosts"
     how = " ".join(part for part in (choice.algorithm, choice.protocol) if part)
@@ -29,15 +29,15 @@ def collective_text(answer: Answer) -> str:
         return "\n".join(lines)
     rows = [
         [
-            one.algorithm,
-            one.protocol,
-            format_seconds(one.seconds),
-            _rate(answer.size_bytes / one.seconds),
-            f"{one.seconds / choice.seconds:.2f} x",
+            alternative.algorithm,
+            alternative.protocol,
+            format_seconds(alternative.seconds),
+            _rate(answer.size_bytes / alternative.seconds),
+            f"{alternative.seconds / choice.seconds:.2f} x",
         ]
-        for one in answer.alternatives
+        for alternative in answer.alternatives
     ]
-    columns = ["alternative", "<protocol", "time", "algorithm bandwidth", "of the chosen"]
+    columns = ["alternative", "<protocol", "time", "algorithm bandwidth", "relative to the choice"]
     return "\n".join([*lines, "", table("", columns, rows)])
 
 

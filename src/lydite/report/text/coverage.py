@@ -1,4 +1,4 @@
-"""How much of models is measured, as text."""
+"""The measured share of models as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lydite.report.text import percent, table
 
 
 def coverage_text(models: Sequence[Mapping[str, Any]], mean: Mapping[str, float]) -> str:
-    """One line per model, and the means of several."""
+    """One line per model, and the means over several models."""
     cells = [
         [
             row["model"],
@@ -31,5 +31,5 @@ def coverage_text(models: Sequence[Mapping[str, Any]], mean: Mapping[str, float]
 
 
 def _named(missed: Mapping[str, int], most: int = 3) -> str:
-    shown = " ".join(f"{kind}({count})" for kind, count in list(missed.items())[:most])
+    shown = " ".join(f"{op_type}({count})" for op_type, count in list(missed.items())[:most])
     return shown + (f" and {len(missed) - most} more" if len(missed) > most else "")

@@ -1,4 +1,4 @@
-"""Rows of the performance database, as text."""
+"""Rows of the performance database as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings about this machine, as text."""
+"""Findings about this machine as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lydite.units import format_bytes, format_si
 
 
 def report_lines(document: Mapping[str, Any]) -> list[str]:
-    """Lines of at most 100 columns."""
+    """The findings, as lines of at most 100 columns."""
     cpu, state = document["cpu"], document["state"]
     peaks = ", ".join(
         f"{dtype} {format_si(rate, 'OP/s' if 'int' in dtype else 'FLOP/s')}"

@@ -14,19 +14,34 @@ if TYPE_CHECKING:
 
 def inspect_text(document: Mapping[str, Any], *, ops: bool = False) -> str:
     """Size, inputs, outputs, memory and a table of operator types, or of operators with `ops`."""
+    unknown = document["unknown_operators"]
+    bound = "at least " if unknown else ""
     lines = [
         f"{document['model']}: {document['operators']} operators, "
-        f"{format_si(document['parameters'], '')} parameters "
-        f"({format_bytes(document['parameter_bytes'])}), {format_si(document['flops'], 'FLOP')}"
+        f"{format_si(document['parameters'], '')} parameters{_active(document)} "
+        f"({format_bytes(document['parameter_bytes'])}), "
+        f"{bound}{format_si(document['flops'], 'FLOP')}"
     ]
+    if unknown:
+        rest = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        lines.append(_wrapped(f"unknown work: {', '.join(unknown[:3])}{rest}"))
     for label in ("inputs", "outputs"):
         lines.append(_wrapped(f"{label}: {_listed(document[label])}"))
     if document["memory"] is not None:
         lines.append(_wrapped(f"memory: {_memory_line(document['memory'])}"))
+    lines += [_wrapped(f"note: {note}") for note in document["notes"]]
     if document["training"] is not None:
         lines += ["", _phase_table(document["training"])]
     lines += ["", _op_table(document["ops"]) if ops else _type_table(document["ops"])]
     return "\n".join(lines)
+
+
+def _active(document: Mapping[str, Any]) -> str:
+    """Parameters that a token meets, where experts make that fewer."""
+    active = document["active_parameters"]
+    if active == document["parameters"]:
+        return ""
+    return f", {format_si(active, '')} active"
 
 
 def _wrapped(text: str) -> str:
@@ -34,7 +49,7 @@ def _wrapped(text: str) -> str:
 
 
 def _listed(types: dict[str, str], most: int = 3) -> str:
-    """The first few entries; a language model's cache has a hundred."""
+    """The first few entries; the cache of a language model has a hundred."""
     shown = [f"{name} {type_}" for name, type_ in types.items()][:most]
     rest = len(types) - len(shown)
     return ", ".join(shown) + (f", and {rest} more" if rest else "")
@@ -42,7 +57,7 @@ def _listed(types: dict[str, str], most: int = 3) -> str:
 
 def _memory_line(memory: dict[str, Any]) -> str:
     parts = ", ".join(
-        f"{kind} {format_bytes(size)}" for kind, size in memory["at_peak_bytes"].items() if size
+        f"{phase} {format_bytes(size)}" for phase, size in memory["at_peak_bytes"].items() if size
     )
     return f"{format_bytes(memory['peak_bytes'])} at most ({parts})"
 
@@ -80,9 +95,9 @@ def _op_table(per_op: list[dict[str, Any]]) -> str:
 
 
 def _type_table(per_op: list[dict[str, Any]]) -> str:
-    kinds: dict[str, dict[str, Any]] = {}
+    by_type: dict[str, dict[str, Any]] = {}
     for op in per_op:
-        kind = kinds.setdefault(
+        totals = by_type.setdefault(
             op["op_type"],
             {
                 "count": 0,
@@ -93,11 +108,11 @@ def _type_table(per_op: list[dict[str, Any]]) -> str:
                 "unknown": 0,
             },
         )
-        kind["count"] += 1
+        totals["count"] += 1
         for name in ("flops", "read_bytes", "written_bytes", "parameters"):
-            kind[name] += op[name] or 0
-        kind["unknown"] += op["flops"] is None
-    ordered = sorted(kinds.items(), key=lambda item: -item[1]["flops"])
+            totals[name] += op[name] or 0
+        totals["unknown"] += op["flops"] is None
+    ordered = sorted(by_type.items(), key=lambda item: -item[1]["flops"])
     rows = [
         [
             name,
@@ -113,9 +128,11 @@ def _type_table(per_op: list[dict[str, Any]]) -> str:
     return table("", ["type", "count", "work", "read", "written", "parameters", "FLOP/B"], rows)
 
 
-def _known(kind: dict[str, Any], text: str) -> str:
+def _known(totals: dict[str, Any], text: str) -> str:
     return (
-        "unknown" if kind["unknown"] == kind["count"] else text + ("+" if kind["unknown"] else "")
+        "unknown"
+        if totals["unknown"] == totals["count"]
+        else text + ("+" if totals["unknown"] else "")
     )
 
 

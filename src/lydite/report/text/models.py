@@ -1,4 +1,4 @@
-"""The model set, as text."""
+"""The model set as text."""
 
 from __future__ import annotations
 

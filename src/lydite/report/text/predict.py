@@ -11,22 +11,29 @@ if TYPE_CHECKING:
     from lydite.estimate import Prediction
 
 
-def predict_text(prediction: Prediction, *, ops: bool = False, note: str = "") -> str:
-    """The answer, a table of operator types (of operators with `ops`), and the coverage.
+def predict_text(
+    prediction: Prediction, *, ops: bool = False, note: str = "", first: str = ""
+) -> str:
+    """The total, a table of operator types (of operators with `ops`), and the coverage.
 
     Args:
-        prediction: what is shown.
-        ops: whether each operator has a line.
-        note: a line more below the coverage.
+        prediction: Prediction to show.
+        ops: Whether to list every operator.
+        note: Additional line below the coverage; "" for none.
+        first: What has to be said before all else; "" for nothing.
     """
     shown = _op_table(prediction) if ops else _type_table(prediction)
     end = f"\n{note}" if note else ""
-    return f"{headline(prediction)}\n\n{shown}\n\n{coverage_line(prediction)}{end}"
+    start = f"{first}\n" if first else ""
+    return f"{start}{headline(prediction)}\n\n{shown}\n\n{coverage_line(prediction)}{end}"
 
 
 def headline(prediction: Prediction) -> str:
-    """The answer in a line."""
+    """Model, device and total time with its 90 % interval, in one line."""
     total = prediction.total
+    if total.seconds <= 0 and not prediction.complete:
+        name = f"{prediction.model} on {prediction.device.name}"
+        return f"{name}: time unknown, as no operator has an estimate"
     bound = "" if prediction.complete else "at least "
     return (
         f"{prediction.model} on {prediction.device.name}: {bound}{format_seconds(total.seconds)} "
@@ -36,17 +43,17 @@ def headline(prediction: Prediction) -> str:
 
 def coverage_line(prediction: Prediction) -> str:
     """Coverage by node, by type and by time."""
-    found = prediction.coverage
+    coverage = prediction.coverage
     sources = ", ".join(
-        f"{source} {percent(found.time_share(source))}"
-        for source in sorted(found.seconds, key=lambda s: -found.seconds[s])
+        f"{source} {percent(coverage.time_share(source))}"
+        for source in sorted(coverage.seconds, key=lambda s: -coverage.seconds[s])
     )
     line = (
-        f"coverage: nodes {percent(found.node_coverage)}, types {percent(found.type_coverage)}; "
-        f"time: {sources or 'none'}"
+        f"coverage: nodes {percent(coverage.node_coverage)}, types "
+        f"{percent(coverage.type_coverage)}; time: {sources or 'none'}"
     )
-    if found.uncovered:
-        missed = " ".join(f"{kind}({count})" for kind, count in found.uncovered.items())
+    if coverage.uncovered:
+        missed = " ".join(f"{op_type}({count})" for op_type, count in coverage.uncovered.items())
         line += f"\nnot covered: {missed}"
     return line
 
@@ -68,21 +75,21 @@ def _op_table(prediction: Prediction) -> str:
 
 
 def _type_table(prediction: Prediction) -> str:
-    kinds: dict[str, list[Any]] = {}
+    by_type: dict[str, list[Any]] = {}
     for node in prediction.nodes:
-        kinds.setdefault(node.op_type, []).append(node.estimate)
+        by_type.setdefault(node.op_type, []).append(node.estimate)
     total = prediction.total.seconds
     rows = []
-    for kind, found in sorted(
-        kinds.items(), key=lambda item: -sum(e.seconds for e in item[1] if e)
+    for op_type, estimates in sorted(
+        by_type.items(), key=lambda item: -sum(e.seconds for e in item[1] if e)
     ):
-        known = [e for e in found if e]
+        known = [e for e in estimates if e]
         seconds = sum(e.seconds for e in known)
         sources = ", ".join(sorted({e.source for e in known})) or "unknown"
         rows.append(
             [
-                kind,
-                str(len(found)),
+                op_type,
+                str(len(estimates)),
                 format_seconds(seconds) if known else "unknown",
                 percent(seconds / total) if total else "-",
                 sources,

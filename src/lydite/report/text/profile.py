@@ -1,4 +1,4 @@
-"""What a profile measured, as text."""
+"""Results of a profile as text."""
 
 from __future__ import annotations
 

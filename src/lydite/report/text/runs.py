@@ -1,4 +1,4 @@
-"""Runs of a database, as text."""
+"""Runs of a database as text."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def headline(result: StepResult) -> str:
-    """The time of the step and its bounds."""
+    """Model, cluster and time of a step with its bounds, in one line."""
     return (
-        f"{result.model} on {result.cluster.name}: {format_seconds(result.seconds)} a step "
+        f"{result.model} on {result.cluster.name}: {format_seconds(result.seconds)} per step "
         f"({format_seconds(result.low)} to {format_seconds(result.high)})"
     )
 
@@ -46,7 +46,7 @@ def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str
         f"  {plan.ranks} ranks: {_degrees(plan)}; {plan.micro_batches} micro-batches of "
         f"{plan.micro_batch}, {plan.schedule}",
         f"  zero {plan.zero}, recompute {plan.recompute}, attention {plan.attention}"
-        + ("" if plan.overlap else ", gradients sent at the end"),
+        + ("" if plan.overlap else ", gradients reduced at the end"),
         "",
     ]
     rows = [
@@ -57,15 +57,17 @@ def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str
     rows.append(["(of which launches)", format_seconds(result.breakdown_s["of it launches"]), ""])
     rows.append(["(hidden communication)", format_seconds(result.hidden_s), ""])
     memory = max(result.memory, key=lambda stage: sum(stage.values()))
-    kinds = ", ".join(f"{kind} {format_bytes(size)}" for kind, size in memory.items() if size)
+    parts = ", ".join(
+        f"{category} {format_bytes(size)}" for category, size in memory.items() if size
+    )
     used = percent(result.peak_memory_bytes / result.capacity_bytes)
     sources = ", ".join(f"{name} {percent(share)}" for name, share in result.by_source.items())
     lines = [
         *head,
         table("", ["mean over the stages", "time", "share"], rows),
         "",
-        f"memory of the fullest rank: {format_bytes(result.peak_memory_bytes)}, {used} of a device",
-        f"  {kinds}",
+        f"memory on the fullest rank: {format_bytes(result.peak_memory_bytes)}, {used} of a device",
+        f"  {parts}",
         f"critical path: {_path(result)}",
         f"operators' time: {sources}; constants {result.constants.source}",
         f"simulated: {_how_played(result)}",
@@ -96,9 +98,9 @@ def _runtime(result: StepResult) -> list[str]:
 
 
 def _how_played(result: StepResult) -> str:
-    """Which ranks were played, and how their collectives were."""
+    """Which ranks were simulated, and how their collectives were modelled."""
     if result.folded:
-        ranks = f"{result.played.ranks} of {result.plan.ranks} ranks, one of each stage"
+        ranks = f"{result.played.ranks} of {result.plan.ranks} ranks, one per stage"
     else:
         ranks = "every rank"
     how = {"closed": "collectives in closed form", "links": "collectives as messages over links"}
@@ -106,16 +108,16 @@ def _how_played(result: StepResult) -> str:
 
 
 def _computed_whole(result: StepResult) -> list[str]:
-    """Operators that tensor parallelism does not share, by name."""
+    """Note on the operators that tensor parallelism does not divide, by name."""
     if not result.computed_whole:
         return []
     names = ", ".join(f"{name} ({count})" for name, count in result.computed_whole.items())
-    told = f"every tensor-parallel rank computes whole, from gathered inputs: {names}"
+    told = f"computed in full by every tensor-parallel rank, from gathered inputs: {names}"
     return wrap(told, WIDTH, subsequent_indent="  ")
 
 
 def _of_two_widths(result: StepResult) -> list[str]:
-    """A chip has one data type, the graph may have another."""
+    """Note that the chip's data type differs from the plan's."""
     chip = result.cluster.device.chip
     if chip is None or chip.dtype == result.dtype:
         return []
@@ -125,30 +127,32 @@ def _of_two_widths(result: StepResult) -> list[str]:
 
 
 def _degrees(plan: Plan) -> str:
-    """ "dp 4, tp 2, pp 1", and what else is above 1."""
+    """Degrees of parallelism: "dp 4, tp 2, pp 1", and others above 1."""
     more = [f"{name} {getattr(plan, name)}" for name in ("cp", "ep") if getattr(plan, name) > 1]
     return ", ".join([f"dp {plan.dp}", f"tp {plan.tp}", f"pp {plan.pp}", *more])
 
 
 def _path(result: StepResult) -> str:
-    """The critical path by category, as text."""
-    found = {k: v for k, v in result.critical_s.items() if v > 0}
-    parts = [f"{kind} {percent(s / result.seconds)}" for kind, s in found.items()]
+    """Shares of the critical path by category."""
+    seconds_by_category = {k: v for k, v in result.critical_s.items() if v > 0}
+    parts = [
+        f"{category} {percent(s / result.seconds)}" for category, s in seconds_by_category.items()
+    ]
     return ", ".join(parts[:4]) + (", ..." if len(parts) > 4 else "")
 
 
 def _economics(result: StepResult) -> list[str]:
-    """Energy, price, CO2, each with what it was reckoned from; modelled."""
-    found: list[str] = []
+    """Energy, price and CO2 of a step (modelled), each with what it is computed from."""
+    lines: list[str] = []
     economics = result.cluster.economics
     if result.energy_j is not None:
-        found.append(f"{result.energy_j / 3.6e6:.4g} kWh at rated power")
+        lines.append(f"{result.energy_j / 3.6e6:.4g} kWh at rated power")
     if result.cost_usd is not None:
         price = economics.price_per_device_hour_usd
-        found.append(f"{result.cost_usd:.4g} USD at {price} USD a device hour")
+        lines.append(f"{result.cost_usd:.4g} USD at {price} USD per device hour")
     if result.co2_kg is not None:
-        found.append(f"{result.co2_kg:.4g} kg CO2 at {economics.grid_kg_per_kwh} kg/kWh")
-    return ["a step takes (modelled)", *(f"  {line}" for line in found)] if found else []
+        lines.append(f"{result.co2_kg:.4g} kg CO2 at {economics.grid_kg_per_kwh} kg/kWh")
+    return ["per step (modelled)", *(f"  {line}" for line in lines)] if lines else []
 
 
 def search_text(plans: RankedPlans) -> str:
@@ -191,7 +195,7 @@ def search_text(plans: RankedPlans) -> str:
 
 
 def savings_text(saved: Mapping[str, float]) -> str:
-    """What ten per cent more of each resource saves of the step, most first."""
+    """Share of the step saved by 10 % more of each resource, largest first."""
     rows = sorted(saved.items(), key=lambda item: -item[1])
     lines = [f"  {name:<20} {percent(share)}" for name, share in rows]
-    return "\n".join(["10 % more of it saves of the step:", *lines])
+    return "\n".join(["share of the step saved by 10 % more of:", *lines])

@@ -1,4 +1,4 @@
-"""Predictions beside measurements, as text."""
+"""Predictions compared with measurements, as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def accuracy_table(results: Sequence[Validation]) -> str:
-    """The accuracy table with its summary."""
+    """Table of predicted and measured times, with summary statistics."""
     points = [v.point for v in results]
     rows = [
         [
@@ -29,16 +29,17 @@ def accuracy_table(results: Sequence[Validation]) -> str:
         for v, p in zip(results, points, strict=True)
     ]
     columns = ["model", "measured", "predicted", "90 % interval", "error", "nodes", "time measured"]
-    found = Accuracy.of(points)
+    accuracy = Accuracy.of(points)
     return table("", columns, rows) + (
-        f"\n\nabsolute error: median {percent(found.median_abs)}, mean {percent(found.mean_abs)}, "
-        f"worst {percent(abs(found.worst.error))} ({found.worst.name})\n"
-        f"  bias {signed_percent(found.bias)}; within 10 %: {percent(found.within(0.1), 0)}"
+        f"\n\nabsolute error: median {percent(accuracy.median_abs)}, mean "
+        f"{percent(accuracy.mean_abs)}, "
+        f"worst {percent(abs(accuracy.worst.error))} ({accuracy.worst.name})\n"
+        f"  bias {signed_percent(accuracy.bias)}; within 10 %: {percent(accuracy.within(0.1), 0)}"
     )
 
 
 def coverage_table(results: Sequence[Validation]) -> str:
-    """How much of each prediction was measured."""
+    """Table of the measured share of each prediction."""
     rows = [
         [
             v.prediction.model,

@@ -1,4 +1,4 @@
-"""Simulated training steps beside measured ones, as text."""
+"""Simulated training steps compared with measured ones, as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lydite.cluster.baseline import Comparison
 
 
-def steps_text(found: Comparison) -> str:
+def steps_text(comparison: Comparison) -> str:
     """Steps with their errors, the accuracy, and what was not compared."""
     rows = [
         [
@@ -24,11 +24,11 @@ def steps_text(found: Comparison) -> str:
             f"{format_seconds(s.low_s)} - {format_seconds(s.high_s)}",
             signed_percent(s.error),
         ]
-        for s in found.steps
+        for s in comparison.steps
     ]
     columns = ["model", "devices", "measured", "simulated", "bounds", "error"]
-    lines = [table("", columns, rows), accuracy_summary(found.steps), *found.notes]
-    lines += [f"not compared: {reason}" for reason in found.not_compared]
+    lines = [table("", columns, rows), accuracy_summary(comparison.steps), *comparison.notes]
+    lines += [f"not compared: {reason}" for reason in comparison.not_compared]
     return "\n\n".join(
         [*lines[:2], "\n".join(fill(line, 100, subsequent_indent="  ") for line in lines[2:])]
     ).rstrip()

@@ -381,7 +381,7 @@ def change(path, **fields):
         ({"baseline_path": "data/no.json"}, "baseline_path: no such file"),
         ({"baseline_path": "../b.json"}, "'../b.json' points outside the folder"),
         ({"enviroments": {"many": 0}}, "enviroments.many: 0 is not a number of GPUs"),
-        ({"enviroments": {"four": 4}}, "4 devices asked for"),
+        ({"enviroments": {"four": 4}}, "4 devices requested"),
         ({"tasks": {}}, "tasks: missing"),
         ({"tasks": {"net": {"graph_path": "data/one.pbtxt"}}}, "tasks.net: database_path: missing"),
         ({"tasks": {"net": {"database_path": "data/net_db.json"}}}, "net: graph_path: missing"),

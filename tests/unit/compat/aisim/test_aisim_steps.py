@@ -218,8 +218,8 @@ def test_logs_by_count(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.log", LOG.replace("30.00", "slow"), "x.log, line 7: is no row"),
-        ("x.log", LOG.replace("30.00", "0.00"), "x.log, line 7: is no row"),
+        ("x.log", LOG.replace("30.00", "slow"), "x.log, line 7: is not a row"),
+        ("x.log", LOG.replace("30.00", "0.00"), "x.log, line 7: is not a row"),
         ("x.log", "# nothing\n", "no rows of nccl-tests"),
         ("x.log", "8 2 float sum -1 1 2 3 0 1 2 3 0\n", "lists no ranks"),
         (".hidden", LOG, "holds no log"),

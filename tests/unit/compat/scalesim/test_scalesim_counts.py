@@ -135,7 +135,7 @@ def test_a_topology_of_matrix_products(write):
         ("a,8,8,3,3,4,4,1,\nb,8,8,3,x,4,4,1,\n", ":3: a size is 'x'; allowed: a whole number"),
         ("a,8,8,3,3,4,0,1,\n", ":2: a size is '0'"),
         ("a,8,8,9,3,4,4,1,\n", ":2: a filter of 9x3 on 8x8"),
-        ("a,8,8,\n", ":2: a layer of 3 fields; allowed: name, 7 sizes"),
+        ("a,8,8,\n", ":2: a layer of 3 fields; allowed: name and 7 sizes"),
         ("", "no layers"),
     ],
 )

@@ -374,7 +374,7 @@ REFUSED = [
     (lambda: sg.array.split(tensor(2, 8, layout=sg.NC), 2, 2), "an axis below 2"),
     (lambda: sg.array.reshape(tensor(2, 8, layout=sg.NC), [3, 5], sg.NC), "as many elements"),
     (lambda: sg.array.reorder(tensor(2, 8, layout=sg.NC), sg.NTC), "NC to CN"),
-    (lambda: sg.array.repeat(tensor(2, 8, layout=sg.NC), [2]), "a count a dimension"),
+    (lambda: sg.array.repeat(tensor(2, 8, layout=sg.NC), [2]), "one count per dimension"),
     (lambda: sg.array.padding(tensor(2, 8, layout=sg.NC), [1]), "4 sizes"),
     (lambda: sg.array.squeeze(tensor(2, 3, 8, layout=sg.NTC), 1), "size 1 there"),
     (

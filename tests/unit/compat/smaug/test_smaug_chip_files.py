@@ -87,11 +87,13 @@ def test_loops_other_than_smvs_are_refused(read):
     text = (reference() / "smv-accel.cfg").read_text()
     assert read(text)[0].registers_bytes == 3172
     line = "unrolling,relu_vec,relu_loop,8"
-    with pytest.raises(InputError, match=r"relu_loop,4: SMV's cycles do .*; allowed: unrolling 8"):
+    with pytest.raises(
+        InputError, match=r"relu_loop,4: SMV's cycles are not fitted for it; allowed: unrolling 8"
+    ):
         read(text.replace(line, "unrolling,relu_vec,relu_loop,4"))
-    with pytest.raises(InputError, match="relu_loop: SMV's cycles do not stand for it"):
+    with pytest.raises(InputError, match="relu_loop: SMV's cycles are not fitted for it"):
         read(f"{text}\npipeline,relu_vec,relu_loop")
-    with pytest.raises(InputError, match="no unrolling of relu_vec's relu_loop, which SMV's cycle"):
+    with pytest.raises(InputError, match="no unrolling of relu_vec's relu_loop, for which SMV's"):
         read(text.replace(line, ""))
     with pytest.raises(InputError, match=r"unknown loop of relu_vec 'relu_lop'; .* 'relu_loop'"):
         read(text.replace(line, "unrolling,relu_vec,relu_lop,8"))
@@ -175,10 +177,10 @@ def test_a_cache_says_what_of_it_is_not_simulated(read):
         ("weights,65536,4,8", "weights,65536,4,0", ":7: a factor is '0'; allowed: a whole number"),
         ("weights,65536,4,8", "weights,-65536,4,8", ":7: a size is '-65536'"),
         ("weights,65536,4,8", "weights,64KB,4,8", ":7: a size is '64KB'"),
-        ("weights,65536,4,8", "weights,65537,4,8", ":7: 65537 bytes of 'weights' are no whole"),
+        ("weights,65536,4,8", "weights,65537,4,8", ":7: 65537 bytes of 'weights' are not a mul"),
         ("weights,65536,4,8", "weights,16,4,8", ":7: 8 banks of 'weights' for 4 words"),
         ("\npartition,cyclic,a,65536,4,8", "", "no partition of 'a'; add a line"),
-        ("cyclic,a,65536", "cyclic,results,32768", ":9: 'results' is partitioned again, and other"),
+        ("cyclic,a,65536", "cyclic,results,32768", ":9: 'results' is partitioned twice with diff"),
         ("pipelining,0", "piplining,0", r":2: unknown directive 'piplining'; .* 'pipelining'"),
         ("cycle_time,1", "cycle_time,", ":3: 'cycle_time,' cannot be read; allowed: cycle_time,"),
         ("cycle_time,1", "cycle_time,%(cycle_time)s", ":3: cycle_time is '%"),

@@ -229,7 +229,7 @@ CHANGES = [
     ('backend: "SMV"', 'backend: "TPU"', "unknown backend 'TPU'"),
     ("mem_policy: AllDma", "mem_policy: None", "unknown mem_policy 'None'"),
     ("dims: 5", "dims: -5", "do not fit"),
-    ("activation: ReLU", "activation: Data", "'Data' is no activation"),
+    ("activation: ReLU", "activation: Data", "'Data' is not an activation"),
 ]
 
 
@@ -277,7 +277,9 @@ def test_parameters_of_another_network(tiny, tmp_path):
     with pytest.raises(InputError, match="has no tensor 'x/input0'"):
         read_smaug(tiny[0], params)
     topology, _ = write_smaug(other.build(y).renamed("w"), tmp_path)
-    with pytest.raises(InputError, match=r"has the tensor .*, which '.*w_topo.pbtxt' has not"):
+    with pytest.raises(
+        InputError, match=r"has the tensor .*, which '.*w_topo.pbtxt' does not have"
+    ):
         read_smaug(topology, tiny[1])
 
 

@@ -1,4 +1,4 @@
-"""A systolic array that waits for memory: its SRAMs played, and DRAM bytes."""
+"""Memory stalls of a systolic array: simulation of its SRAMs, and DRAM traffic."""
 
 from lydite.chip.systolic.replay.memory_stalls import OffChipMemory, Stalled, stalled_run
 from lydite.chip.systolic.replay.traffic import Buffers, DramTraffic, edge_cycles, traffic_of

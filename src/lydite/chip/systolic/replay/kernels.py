@@ -1,4 +1,4 @@
-"""The loops behind `stalls`, compiled once and kept on disk.
+"""The loops of the memory-stall simulation, compiled with numba and cached on disk.
 
 An operand's port is an int64 array, whose places are named below, with four arrays beside it:
 
@@ -18,13 +18,14 @@ from typing import Any, TypeAlias
 from lydite.engine.kernels.jit import inlined, kernel
 
 Ints: TypeAlias = Any
-"""An integer array; numba's own arrays have no type that a checker knows."""
+"""An integer array; numba's arrays have no type that a type checker knows."""
 
 LINES, LEAD, RING, ACTIVE, STEP, REFILL_CYCLES, REPEATS, START, MOVED, READY, REFILLS = range(11)
-"""Fields of an operand: lines a group, cycles before them in a fold; words of the stream (rounded
+"""Fields of an operand: lines per group, cycles before them in a fold; words of the stream (rounded
 up to whole sets), of the window and of its step; cycles of a refill; whether addresses repeat; then
 the state: where the window begins, when it came there, when its last refill is there, how many
-there were."""
+there were.
+"""
 
 RATE, WORDS, HALF, FREE, FULL, BEGUN, DRAINED, PARTIALS = 0, 1, 2, 3, 4, 5, 6, 7
 """Fields of the ofmap, with READY as above. FULL and DRAINED count lines of RATE words."""
@@ -32,7 +33,7 @@ RATE, WORDS, HALF, FREE, FULL, BEGUN, DRAINED, PARTIALS = 0, 1, 2, 3, 4, 5, 6, 7
 
 @inlined
 def _count_diagonals(matrix: Ints, width: int, rank: Ints, first: Ints) -> None:
-    """Where each antidiagonal begins: of the prefetch in `rank`, of each fold in `first`."""
+    """Begin of each antidiagonal: of the prefetch in `rank`, of each fold in `first`."""
     time, space = matrix.shape
     lines = time + width - 1
     for fold in range(-(-space // width)):
@@ -58,11 +59,11 @@ def fill_streaming(
     first: Ints,
     stream: Ints,
 ) -> None:
-    """Fill the arrays of an operand that is streamed through an edge of `width` elements, skewed.
+    """Fill the arrays of an operand that streams, skewed, through an edge of `width` elements.
 
-    Demand goes fold by fold in antidiagonals; the prefetch in those of all folds laid below each
-    other, so that its order is that of demand except around the border of two folds. Along both,
-    columns rise and rows fall: rows are taken from the last, so that memory is read in its order.
+    Demand goes fold by fold in antidiagonals; the prefetch in those of all folds stacked, so that
+    its order is that of demand except around the border of two folds. Along both, columns rise and
+    rows fall: rows are taken from the last, so that memory is read in its order.
 
     Args:
         matrix: int32 [time, space] of addresses, -1 where there is none.
@@ -87,7 +88,7 @@ def fill_streaming(
                         stream[rank[diagonal]] = found
                     first[line] += 1
                     rank[diagonal] += 1
-    # each line's begin has become its end
+    # the begin of each line has become its end
     for at in range(len(first) - 1, 0, -1):
         first[at] = first[at - 1]
     first[0] = 0
@@ -95,9 +96,9 @@ def fill_streaming(
 
 @inlined
 def _turn(lines: Ints, end: int, repeats: bool, place: Ints, address: Ints, stream: Ints) -> None:
-    """Prefetch a fold, which is one run of the stream, from its first row instead of its last.
+    """Reverse the prefetch of a fold, one run of the stream, to start from its first row.
 
-    `lines` says where its lines of demand begin, `end` where the last of them ends.
+    `lines` holds the begin of its lines of demand, `end` the end of the last one.
     """
     rank = lines[0]
     for line in range(len(lines) - 1, -1, -1):
@@ -121,7 +122,7 @@ def fill_stationary(
     first: Ints,
     stream: Ints,
 ) -> None:
-    """Fill the arrays of an operand that is loaded into the array: each fold from its last row.
+    """Fill the arrays of an operand that is loaded into the array, each fold from its last row.
 
     The prefetch goes the same way; in `compat` by folds of columns, from their first row.
 
@@ -154,7 +155,7 @@ def fill_stationary(
 
 @inlined
 def _count(port: Ints, stream: Ints, copies: Ints, begin: int, by: int) -> None:
-    """Note that the words of a window from `begin` on are there, or no more."""
+    """Record that the words of a window from `begin` on have entered it, or left it."""
     end = begin + port[ACTIVE]
     for at in range(begin, min(end, len(stream))):
         copies[stream[at]] += by
@@ -164,7 +165,7 @@ def _count(port: Ints, stream: Ints, copies: Ints, begin: int, by: int) -> None:
 
 @inlined
 def _ahead(port: Ints, place: int) -> int:
-    """How many words after the window's begin a place lies."""
+    """Number of words from the begin of the window to a place."""
     ahead = place - port[START]
     return ahead + port[RING] if ahead < 0 else ahead
 
@@ -182,7 +183,7 @@ def _serve(
     stream: Ints,
     copies: Ints,
 ) -> int:
-    """Cycles by which a line of demand is late: the window moves on until it holds each element."""
+    """Cycles by which a line of demand is late: the window advances until it holds each element."""
     line -= port[LEAD]
     if line < 0 or line >= port[LINES]:
         return 0
@@ -220,8 +221,8 @@ def _serve(
 def _drain(port: Ints, partial: Ints, cycle: int, compat: int) -> int:
     """Begin to empty half of the ofmap's buffer; returns when it is done.
 
-    As 3.0.0 does it, a line that is begun goes out as it is. When one of these is not the last of
-    its half it is taken for full, so that the room is overestimated.
+    As in SCALE-Sim 3.0.0, a line that is begun is sent as it is. When one of these is not the last
+    of its half it is taken for full, so that the room is overestimated.
     """
     if not compat:
         words = min(port[HALF], port[WORDS] - port[FREE])
@@ -245,7 +246,7 @@ def _drain(port: Ints, partial: Ints, cycle: int, compat: int) -> int:
 
 @inlined
 def _write(port: Ints, partial: Ints, words: int, cycle: int, compat: int) -> int:
-    """Cycles by which a line of results is late, as its buffer is full and still draining."""
+    """Cycles by which a line of results is late because its buffer is full and still draining."""
     offset = 0
     while words > 0:
         draining = cycle + offset < port[READY]
@@ -274,12 +275,12 @@ def play(
     writes: Ints,
     partial: Ints,
 ) -> tuple[int, int, int, int, int]:
-    """Offer every line of demand when the one before has been served.
+    """Serve all lines of demand in sequence.
 
     Args:
         plan: int64: compat, column folds, row folds, whether ifmap and filter are grouped by both
             folds (0), by those of the rows (1) or of the columns (2).
-        ifmap, filters, ofmap: int64, the ports; they change.
+        ifmap, filters, ofmap: int64, the ports; modified in place.
         ifmap_arrays, filter_arrays: (place, address, first, stream, copies) of each.
         writes: int64 [2, 2, lines], results on each line of a fold; in the last fold of the rows
             for [1], in that of the columns for [:, 1].

@@ -1,15 +1,15 @@
 """Cycles that a systolic array waits for its memory.
 
-Each operand has an SRAM of its own, in two halves: one serves the array while the other is filled
-from DRAM (or emptied to it), over a port of its own. What the array will want is prefetched in one
-fixed order, half a buffer at a time; when an element is wanted that the serving half does not hold,
-the window moves on, round the whole operand if need be, the array waits for the refill, and the
-half that is free takes the next. This is SCALE-Sim's memory (USER mode) with its order of prefetch.
+Each operand has its own SRAM in two halves: one serves the array while the other is filled from
+DRAM (or drained to it) over its own port. Data is prefetched in one fixed order, half a buffer at a
+time; when the array needs an element that the serving half does not hold, the window advances
+(around the whole operand if need be), the array waits for the refill, and the freed half takes the
+next data. This is SCALE-Sim's memory (USER mode) with its order of prefetch.
 
-Where the window moves depends on what is wanted and not on time, so a faster port for an operand
-never makes a run slower, as long as results do not fill their buffer: a drain begins with a result,
-and so may begin later. A larger buffer can be slower, as the window meets its end elsewhere.
-Results find room as soon as half a buffer begins to drain, not when it has: so much is simplified.
+The window's position depends on the demand and not on time, so a faster port for an operand never
+makes a run slower, as long as results do not fill their buffer: a drain begins with a result, and
+so may begin later. A larger buffer can be slower, because the window meets its end elsewhere.
+Simplification: results find room as soon as half a buffer begins to drain, not when it has drained.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class OffChipMemory:
-    """The SRAMs of the three operands, and their ports to DRAM.
+    """SRAMs of the three operands, and their ports to DRAM.
 
     Attributes:
         ifmap_words: Elements of the ifmap's SRAM, both halves together.
@@ -38,7 +38,7 @@ class OffChipMemory:
         ofmap_words_per_cycle: Elements per cycle of the ofmap's port.
 
     Raises:
-        InputError: a rate that is no whole number above 0, or a buffer of less than two words.
+        InputError: a rate is not a positive integer, or a buffer has fewer than two words.
     """
 
     ifmap_words: int
@@ -57,14 +57,15 @@ class OffChipMemory:
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """A run on a memory with limits.
+    """Cycles of a run with finite memory bandwidth.
 
     Attributes:
-        cycles: All cycles, stalls included.
+        cycles: Total cycles, stalls included.
         stall_cycles: Cycles in which the array waits.
-        ifmap_stall_cycles: Stalls in which the ifmap's port was latest (the first of several).
-        filter_stall_cycles: Stalls in which the filters' port was latest.
-        ofmap_stall_cycles: Stalls in which the ofmap's port was latest.
+        ifmap_stall_cycles: Stalls in which the ifmap's port was the latest (or the first of
+            equals).
+        filter_stall_cycles: Stalls in which the filters' port was the latest.
+        ofmap_stall_cycles: Stalls in which the ofmap's port was the latest.
         ifmap_refills: Halves of the ifmap's buffer that were fetched after the first.
         filter_refills: Halves of the filters' buffer that were fetched after the first.
     """
@@ -89,16 +90,18 @@ def stalled_run(
     """Cycles of one product on one array, whose folds do not overlap.
 
     Args:
-        array: with numbers, not columns, for its sizes; the product likewise.
-        product: each of its `count` repetitions takes as long.
+        array: Array with scalar sizes.
+        product: Product with scalar sizes; each of its `count` repetitions takes equally long.
         memory: SRAMs and ports.
-        ifmap: integer [m, k], where the elements of the unfolded ifmap lie (see `unfolded`); what
-            has one address is one element, and -1 is never fetched. All are distinct without it.
-        compat: count as SCALE-Sim 3.0.0 does, whose ways are listed in docs/reference/systolic.md.
+        ifmap: Integer addresses [m, k] of the elements of the unfolded ifmap (see `unfolded`);
+            equal addresses are one element, and -1 is never fetched. If None, all elements are
+            distinct.
+        compat: Whether to count as SCALE-Sim 3.0.0 does; docs/reference/systolic.md lists the
+            differences.
 
     Raises:
-        InputError: overlapping folds, columns, an `ifmap` that is not of the product's size, or an
-            operand of 2^31 elements.
+        InputError: folds overlap, sizes are columns, `ifmap` does not have the product's size, or
+            an operand has 2^31 elements.
     """
     from lydite.chip.systolic.replay import kernels, ports
 
@@ -136,7 +139,7 @@ def _addresses(
     m, k, n = int(product.m), int(product.k), int(product.n)
     if k * max(m, n) > _MOST:
         raise InputError(
-            f"a product of m={m}, k={k}, n={n} is too large to follow its elements",
+            f"a product of m={m}, k={k}, n={n} is too large to track its elements",
             allowed=f"operands of at most {_MOST:,} elements",
         )
     if ifmap is None:

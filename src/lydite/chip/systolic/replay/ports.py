@@ -1,4 +1,4 @@
-"""The ports of `kernels`, from a product as it lies on an array."""
+"""The ports for `kernels`, built from a product's layout on an array."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _SETS = 100
 """SCALE-Sim moves a buffer's window in steps of a hundredth of the buffer."""
 
 BOTH_FOLDS, ROW_FOLDS, COLUMN_FOLDS = 0, 1, 2
-"""Which folds an operand changes with."""
+"""Folds with which an operand changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PortOperand:
-    """An operand as it lies on an array.
+    """Layout of an operand on an array.
 
     Attributes:
         matrix: Addresses as int32, row-major, -1 where there is none: [time, space] if streaming,
             else [on rows, on columns].
         folds: Folds with which the operand changes.
-        distinct: Whether all addresses are there and differ, as far as is known.
+        distinct: Whether all addresses are known to be present and different.
     """
 
     matrix: np.ndarray
@@ -35,21 +35,21 @@ class PortOperand:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """What `kernels.play` takes of an operand: settings and state, and its order of demand."""
+    """State that `kernels.play` needs for an operand: settings, state and order of demand."""
 
     state: np.ndarray
     arrays: tuple[np.ndarray, ...]
 
     @property
     def refills(self) -> int:
-        """Number of times that half the buffer was fetched, after the first."""
+        """Number of refills of half the buffer, after the first."""
         return int(self.state[kernels.REFILLS])
 
 
 def operands_on(
     array: Array, ifmap: np.ndarray, filters: np.ndarray, *, distinct: bool
 ) -> tuple[PortOperand, PortOperand]:
-    """Ifmap [m, k], its elements `distinct` or not, and filters [k, n] as they lie on the array."""
+    """Layouts of ifmap [m, k] (its elements `distinct` or not) and filters [k, n] on the array."""
     if array.dataflow == "ws":
         return PortOperand(ifmap, ROW_FOLDS, distinct), PortOperand(filters, BOTH_FOLDS)
     turned = np.ascontiguousarray(ifmap.T)
@@ -62,7 +62,7 @@ def operands_on(
 def operand_port(
     array: Array, operand: PortOperand, words: int, words_per_cycle: int, *, compat: bool
 ) -> Port:
-    """The port of an operand whose SRAM has so many words, over both halves.
+    """The port of an operand whose SRAM has `words` words in both halves together.
 
     A refill brings what comes into the window; in `compat` it takes as long as half the buffer.
     """
@@ -92,7 +92,7 @@ def operand_port(
 
 
 def _elements(operand: PortOperand) -> tuple[int, int, bool]:
-    """Elements that are there, addresses up to the last, and whether one comes more than once."""
+    """Number of elements present, number of addresses, and whether an address repeats."""
     matrix = operand.matrix
     if operand.distinct:
         return matrix.size, matrix.size, False
@@ -102,7 +102,7 @@ def _elements(operand: PortOperand) -> tuple[int, int, bool]:
 
 
 def _lines(array: Array, operand: PortOperand) -> int:
-    """Lines of demand in a fold."""
+    """Lines of demand per fold."""
     if operand.folds == BOTH_FOLDS:
         return int(array.rows)
     return len(operand.matrix) + _edge(array, operand) - 1
@@ -122,7 +122,7 @@ def _order(
     *,
     compat: bool,
 ) -> np.ndarray:
-    """Fill the three, and return where each line of demand begins in them."""
+    """Fill `place`, `address` and `stream`, and return the begin of each line of demand in them."""
     matrix, lines = operand.matrix, _lines(array, operand)
     if operand.folds == BOTH_FOLDS:
         rows, columns = int(array.rows), int(array.columns)
@@ -149,7 +149,7 @@ def results_port(words: int, words_per_cycle: int) -> np.ndarray:
 
 
 def results_by_line(array: Array, product: Product) -> np.ndarray:
-    """Results on each line of a fold, int64 [last of the rows?, last of the columns?, lines].
+    """Results per line of a fold, int64 [last row fold?, last column fold?, lines].
 
     They leave in antidiagonals of a block: with outputs stationary the fold's own, its last row
     first; else T x C of them.

@@ -27,10 +27,10 @@ from lydite.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Buffers:
-    """SRAM sizes in bytes, both halves together, and the bytes of an element.
+    """SRAM sizes in bytes (both halves together), and bytes per element.
 
     Raises:
-        InputError: a size that is not positive.
+        InputError: a size is not positive.
     """
 
     ifmap_bytes: Column
@@ -47,7 +47,7 @@ class Buffers:
 
 @dataclass(frozen=True, slots=True)
 class DramTraffic:
-    """DRAM bytes; every attribute is a column.
+    """DRAM traffic; attributes may be columns.
 
     Attributes:
         ifmap_read_bytes: Bytes of ifmap read.
@@ -68,9 +68,9 @@ def traffic_of(
     """DRAM bytes of products, each `count` times over.
 
     Args:
-        array, product, buffers: where, what, and in how much SRAM.
-        ifmap_elements: distinct elements of one product's ifmap; m x k without it. A convolution's
-            windows overlap: if all of it fits it is fetched as it lies, else as it is unfolded.
+        array, product, buffers: Array, product and SRAM sizes.
+        ifmap_elements: Number of distinct elements of one product's ifmap; m x k if None. A
+            convolution's windows overlap: if all of it fits it is fetched once, else as unfolded.
     """
     shape = shape_on(array, product)
     size = buffers.element_bytes
@@ -93,7 +93,7 @@ def traffic_of(
 
 
 def _spilled_sums(array: Array, shape: FoldShape, buffers: Buffers) -> Numbers:
-    """Number of times that each partial sum goes out to DRAM and comes back."""
+    """Number of times that each partial sum is written to DRAM and read back."""
     if array.dataflow == "os":
         return 0
     block = shape.in_time * np.minimum(array.columns, shape.on_columns)
@@ -102,16 +102,17 @@ def _spilled_sums(array: Array, shape: FoldShape, buffers: Buffers) -> Numbers:
 
 
 def edge_cycles(array: Array, product: Product, words_per_cycle: float) -> Numbers:
-    """Cycles in which the operands of the first fold come and the results of the last one leave.
+    """Cycles to load the operands of the first fold and store the results of the last one.
 
-    Nothing computes in them, however well the folds between overlap with their transfers.
+    Nothing computes in these cycles, however well the other folds overlap with their transfers.
 
     Args:
-        array, product: where and what, with weights or inputs stationary; once for each `count`.
-        words_per_cycle: elements that all operands together move in a cycle.
+        array, product: Array and product, with weights or inputs stationary; counted once per
+            repetition.
+        words_per_cycle: Elements per cycle of all operands together.
 
     Raises:
-        InputError: outputs stationary.
+        InputError: outputs are stationary.
     """
     if array.dataflow == "os":
         raise InputError("folds with outputs stationary do not overlap", allowed="ws or is")

@@ -1,4 +1,4 @@
-"""SMAUG's `smv-accel.cfg`: arrays in memories or registers, and what happens to loops."""
+"""SMAUG's `smv-accel.cfg`: arrays in memories or registers, and loop directives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lydite.hardware.chip import Entry, Scratchpad, read_lines, whole_number
 
 @dataclass
 class Arrays:
-    """What the file says.
+    """Contents of the file.
 
     Attributes:
         path: Path of the file.
@@ -36,11 +36,11 @@ def read_arrays(path: Path) -> Arrays:
     """Read the file.
 
     Raises:
-        InputError: cannot be read, an array, kernel or loop that SMV does not have, a partition
-            twice with other sizes, a number out of range, loops that SMV's cycles do not stand
-            for; with file and line.
+        InputError: the file cannot be read; SMV does not have an array, kernel or loop; an array is
+            partitioned twice with different sizes; a number is out of range; or SMV's cycles were
+            not fitted for the loops (names file and line).
     """
-    found = Arrays(path)
+    arrays = Arrays(path)
     readers: Mapping[str, Callable[[Arrays, list[str], str], None]] = {
         "partition": _partition,
         "unrolling": _loop,
@@ -60,9 +60,9 @@ def read_arrays(path: Path) -> Arrays:
             continue
         if words[0] not in readers:
             raise placed(unknown_name("directive", words[0], readers), where)
-        readers[words[0]](found, words, where)
-    _complete(found)
-    return found
+        readers[words[0]](arrays, words, where)
+    _complete(arrays)
+    return arrays
 
 
 def _shaped(words: list[str], count: int, form: str, where: str) -> None:
@@ -82,19 +82,21 @@ def _partition(found: Arrays, words: list[str], where: str) -> None:
     if name not in arrays:
         if name in (*REGISTERS, *SCRATCHPADS):
             raise InputError(
-                f"'{name}' cannot be partitioned so: {words[1]}",
+                f"'{name}' cannot be partitioned as {words[1]}",
                 where=where,
                 allowed="cyclic or block" if whole else "complete",
             )
         raise placed(unknown_name("array", name, arrays), where)
     if size % word:
-        raise InputError(f"{size} bytes of '{name}' are no whole words of {word}", where=where)
+        raise InputError(
+            f"{size} bytes of '{name}' are not a multiple of {word}-byte words", where=where
+        )
     if whole:
         _register(found, name, size, where)
         return
     pad = Scratchpad(name, size, whole_number(words[5], "a factor", where), word_bytes=word)
     if found.pads.setdefault(name, pad) != pad:
-        raise InputError(f"'{name}' is partitioned again, and otherwise", where=where)
+        raise InputError(f"'{name}' is partitioned twice with different sizes", where=where)
     if pad.banks > size // word:
         raise InputError(f"{pad.banks} banks of '{name}' for {size // word} words", where=where)
     if words[1] == "block":
@@ -104,16 +106,16 @@ def _partition(found: Arrays, words: list[str], where: str) -> None:
         )
 
 
-def _register(found: Arrays, name: str, size: int, where: str) -> None:
-    before = found.registers.get(name, size)
+def _register(arrays: Arrays, name: str, size: int, where: str) -> None:
+    before = arrays.registers.get(name, size)
     if before != size:
-        found.notes.append(
+        arrays.notes.append(
             f"{where}: '{name}' has {before} bytes before and {size} here: the last counts"
         )
-    found.registers[name] = size
+    arrays.registers[name] = size
 
 
-def _loop(found: Arrays, words: list[str], where: str) -> None:
+def _loop(arrays: Arrays, words: list[str], where: str) -> None:
     unrolls = words[0] == "unrolling"
     form = f"{words[0]},kernel,loop" + (",factor" if unrolls else "")
     _shaped(words, 4 if unrolls else 3, form, where)
@@ -127,17 +129,19 @@ def _loop(found: Arrays, words: list[str], where: str) -> None:
     if loop not in loops:
         raise placed(unknown_name(f"loop of {kernel}", loop, loops), where)
     if modelled.get((kind, kernel, loop)) != factor:
-        own = ", ".join(
+        modelled_here = ", ".join(
             f"{k} {n or ''}".strip() for (k, *at), n in modelled.items() if at == [kernel, loop]
         )
         raise InputError(
-            f"{','.join(words)}: SMV's cycles do not stand for it", where=where, allowed=own
+            f"{','.join(words)}: SMV's cycles are not fitted for it",
+            where=where,
+            allowed=modelled_here,
         )
-    found.loops[kind, kernel, loop] = factor
+    arrays.loops[kind, kernel, loop] = factor
 
 
-def _refused(found: Arrays, words: list[str], where: str) -> None:
-    del found
+def _refused(arrays: Arrays, words: list[str], where: str) -> None:
+    del arrays
     raise InputError(
         f"{words[0]} of single arrays is not simulated",
         where=where,
@@ -145,30 +149,31 @@ def _refused(found: Arrays, words: list[str], where: str) -> None:
     )
 
 
-def _setting(found: Arrays, words: list[str], where: str) -> None:
+def _setting(arrays: Arrays, words: list[str], where: str) -> None:
     _shaped(words, 2, f"{words[0]},number", where)
     entry = Entry("", words[0], words[0], words[1], where)
     if words[0] in REFUSED and entry.truth():
         raise InputError(f"{words[0]} is on: {REFUSED[words[0]]}", where=where, allowed="0")
     if words[0] == "pipelining" and entry.truth():
-        found.notes.append(f"{where}: pipelining is ignored: `pipeline` lines say which loops")
-    found.settings[words[0]] = entry
+        arrays.notes.append(f"{where}: pipelining is ignored: `pipeline` lines say which loops")
+    arrays.settings[words[0]] = entry
 
 
-def _complete(found: Arrays) -> None:
-    """Nothing that SMV's cycles rest on may be missing."""
-    missing = [name for name in SCRATCHPADS if name not in found.pads]
+def _complete(arrays: Arrays) -> None:
+    """Check that nothing that SMV's cycles depend on is missing."""
+    missing = [name for name in SCRATCHPADS if name not in arrays.pads]
     if missing:
         raise InputError(
             f"no partition of '{missing[0]}'",
-            where=str(found.path),
+            where=str(arrays.path),
             hint=f"add a line such as partition,cyclic,{missing[0]},65536,4,8",
         )
-    gone = [key for key in modelled_loops() if key not in found.loops]
-    if gone and found.loops:
+    gone = [key for key in modelled_loops() if key not in arrays.loops]
+    if gone and arrays.loops:
         kind, kernel, loop = gone[0]
         raise InputError(
-            f"no {kind} of {kernel}'s {loop}, which SMV's cycles stand for", where=str(found.path)
+            f"no {kind} of {kernel}'s {loop}, for which SMV's cycles are fitted",
+            where=str(arrays.path),
         )
     if gone:
-        found.notes.append(f"{found.path}: no loops: taken as in SMAUG's own file")
+        arrays.notes.append(f"{arrays.path}: no loops: taken as in SMAUG's own file")

@@ -1,8 +1,8 @@
 """SMAUG's pair of files as a chip: `smv-accel.cfg` (arrays, loops) and `gem5.cfg` (the system).
 
-Whatever they say is honoured, ignored with a note that names it, or refused. Paths in `gem5.cfg`
-may use %(name)s of its own fields; nothing is evaluated, and only the accelerator's file is opened,
-in the same folder.
+Every field is honoured, ignored with a note that names it, or refused. Paths in `gem5.cfg` may use
+%(name)s of its own fields; nothing is evaluated, and only the accelerator's file is opened, in the
+same folder.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def read_smaug_chip(
     """The chip of SMAUG's files.
 
     Args:
-        accelerator_cfg: `smv-accel.cfg`.
-        gem5_cfg: `gem5.cfg`; None keeps the base's system.
-        base: a chip of the catalog with an SMV, for what the files do not say (PEs, DRAM,
+        accelerator_cfg: Path of `smv-accel.cfg`.
+        gem5_cfg: Path of `gem5.cfg`; None to keep the base's system.
+        base: Name of a catalog chip with an SMV, for what the files do not state (PEs, DRAM,
             processor).
 
     Returns:
-        The chip, and what was ignored and why.
+        The chip, and notes on what was ignored and why.
 
     Raises:
-        InputError: cannot be read, an array or a field that SMV does not know, a partition twice
-            with other sizes, a number out of range, loops that SMV's cycles do not stand for, files
-            that contradict each other; with file and line.
+        InputError: a file cannot be read; an array or field is unknown; an array is partitioned
+            twice with different sizes; a number is out of range; SMV's cycles are not fitted for
+            the loops; or the files contradict each other (names file and line).
     """
     smv = catalog_chip(base)
     if smv.array.kind != SmvArray.kind:
@@ -77,14 +77,14 @@ def read_smaug_chip(
     return checked(chip, str(accelerator_cfg)), accelerator.notes + notes
 
 
-def _agreed(one: Entry | None, other: Entry | None) -> Entry | None:
-    if one is not None and other is not None and one.value != other.value:
+def _agreed(first: Entry | None, second: Entry | None) -> Entry | None:
+    if first is not None and second is not None and first.value != second.value:
         raise InputError(
-            f"{other.name} is {other.value}, but {one.value} in {one.where}",
-            where=other.where,
+            f"{second.name} is {second.value}, but {first.value} in {first.where}",
+            where=second.where,
             allowed="the same in both files",
         )
-    return other or one
+    return second or first
 
 
 _ACCELERATOR = re.compile(r"acc\d+")
@@ -96,7 +96,7 @@ def _read_system(path: Path) -> tuple[dict[str, Entry], list[str]]:
     common = sections.pop("DEFAULT", {})
     if not sections:
         raise InputError("no accelerators", where=str(path), allowed="sections [acc0], [acc1], ...")
-    merged = [{**common, **own} for own in sections.values()]
+    merged = [{**common, **fields} for fields in sections.values()]
     first = merged[0]
     for other in merged[1:]:
         for name in first.keys() | other.keys():
@@ -112,7 +112,7 @@ def _read_system(path: Path) -> tuple[dict[str, Entry], list[str]]:
 
 
 def _notes(fields: Mapping[str, Entry], source: str) -> list[str]:
-    """What is ignored, by the reason for it."""
+    """Notes on ignored fields, by reason."""
     kind = fields.get("memory_type")
     cached = kind is not None and kind.value.lower() == "cache"
     reasons: dict[str, list[str]] = {}
@@ -124,26 +124,26 @@ def _notes(fields: Mapping[str, Entry], source: str) -> list[str]:
 
 
 def _sections(path: Path) -> dict[str, dict[str, Entry]]:
-    found: dict[str, dict[str, Entry]] = {}
+    sections: dict[str, dict[str, Entry]] = {}
     known = (*HONOURED, *IGNORED, *REFUSED)
     for entry in read_entries(path):
         if entry.section != "DEFAULT" and not _ACCELERATOR.fullmatch(entry.section):
             raise placed(unknown_name("section", entry.section, ("DEFAULT", "acc0")), entry.where)
-        own = found.setdefault(entry.section, {})
+        fields = sections.setdefault(entry.section, {})
         if not entry.name:
             continue
         if entry.name not in known:
             raise placed(unknown_name("field", entry.spelling, known), entry.where)
-        own[entry.name] = entry
-    return found
+        fields[entry.name] = entry
+    return sections
 
 
 _OWN = ("accelerator_id", "trace_file_name", "bench_name", "input_dir")
 
 
 def _same(name: str, first: dict[str, Entry], other: dict[str, Entry], path: Path) -> None:
-    one, two = first.get(name), other.get(name)
-    if name not in _OWN and (one and one.value) != (two and two.value):
+    left, right = first.get(name), other.get(name)
+    if name not in _OWN and (left and left.value) != (right and right.value):
         raise InputError(
             f"accelerators differ in {name}", where=str(path), allowed="accelerators of one kind"
         )
@@ -153,7 +153,7 @@ def accelerator_file(gem5_cfg: Path) -> Path:
     """The file that `config_file_name` names, in the same folder or below.
 
     Raises:
-        InputError: none is named, it leaves the folder, or its %(name)s cannot be filled in.
+        InputError: no file is named, it is outside the folder, or its %(name)s cannot be filled in.
     """
     fields, _ = _read_system(gem5_cfg)
     entry = fields.get("config_file_name")
@@ -169,7 +169,7 @@ def accelerator_file(gem5_cfg: Path) -> Path:
 
 
 def _filled(entry: Entry, fields: Mapping[str, Entry], depth: int = 0) -> str:
-    """The value with each %(name)s as that field has it; %% is a per cent sign."""
+    """The value with each %(name)s replaced by that field; %% is a per cent sign."""
 
     def one(match: re.Match[str]) -> str:
         if match[0] == "%%":
@@ -209,21 +209,21 @@ def _with_system(chip: Chip, fields: Mapping[str, Entry], source: str) -> Chip:
 def _interface(
     chip: Chip, fields: Mapping[str, Entry], whole: Callable[..., int], on: Callable[..., bool]
 ) -> Interface:
-    """Flushes are in ns there, and in the accelerator's cycles here."""
-    own, ns = chip.interface, chip.clock_hz * 1e-9
+    """The interface, with flush times converted from ns to accelerator cycles."""
+    interface, ns = chip.interface, chip.clock_hz * 1e-9
     kinds = {"spad": "dma", "dma": "dma", "cache": "cache"}
     flush, invalidate = (
         round(whole(name, 0, 0) * ns) if name in fields else default
         for name, default in (
-            ("cacheline_flush_latency", own.flush_cycles),
-            ("cacheline_invalidate_latency", own.invalidate_cycles),
+            ("cacheline_flush_latency", interface.flush_cycles),
+            ("cacheline_invalidate_latency", interface.invalidate_cycles),
         )
     )
     return replace(
-        own,
-        kind=fields["memory_type"].choice(kinds) if "memory_type" in fields else own.kind,
-        line_bytes=whole("cache_line_sz", own.line_bytes),
+        interface,
+        kind=fields["memory_type"].choice(kinds) if "memory_type" in fields else interface.kind,
+        line_bytes=whole("cache_line_sz", interface.line_bytes),
         flush_cycles=0 if on("ignore_cache_flush", False) else flush,
         invalidate_cycles=invalidate if on("invalidate_on_dma_store", True) else 0,
-        acp_requests=whole("acp_cache_mshrs", own.acp_requests),
+        acp_requests=whole("acp_cache_mshrs", interface.acp_requests),
     )

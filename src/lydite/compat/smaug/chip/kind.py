@@ -12,18 +12,18 @@ from lydite.hardware.chip import Chip
 
 @dataclass(frozen=True)
 class _SmaugFile:
-    """The accelerator's file by itself, or the system's, which names the other."""
+    """The accelerator's file, or the system's file that names it."""
 
     title: str = "SMAUG's smv-accel.cfg or gem5.cfg"
     suffix: str = ".cfg"
 
     def claims(self, lines: Sequence[str]) -> bool:
-        """The first line opens an accelerator's section, or is a directive with commas."""
+        """Whether the first line opens an accelerator's section, or is a directive with commas."""
         first = _first(lines)
         return _is_system(first) or (not first.startswith("[") and "," in first)
 
     def read(self, path: Path) -> tuple[Chip, list[str]]:
-        """The chip, and what was ignored and why."""
+        """The chip, and notes on what was ignored and why."""
         text = path.read_text(encoding="utf-8", errors="replace")
         if _is_system(_first([line.strip() for line in text.splitlines()])):
             return read_smaug_chip(accelerator_file(path), path)

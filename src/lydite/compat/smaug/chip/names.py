@@ -1,11 +1,11 @@
-"""What SMAUG's files may name: SMV's arrays, its kernels' loops, the fields of gem5-Aladdin."""
+"""Names that SMAUG's files may use: SMV's arrays, its kernels' loops, gem5-Aladdin's fields."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 SCRATCHPADS = ("inputs", "weights", "results", "a", "b", "inputs0", "inputs1")
-"""Arrays that are memories, in banks."""
+"""Arrays in banked memories."""
 
 REGISTERS = (
     "inputs_dims",
@@ -60,22 +60,22 @@ _LOOPS: Mapping[str, str] = {
         f"{name}_vec_unit": f"{name}_unit_loop!" for name in ("elu", "selu", "sigmoid", "hard_tanh")
     },
 }
-"""Loops of each kernel: `=` unrolled so often, `p` pipelined, `!` flattened."""
+"""Loops of each kernel: `=` unroll factor, `p` pipelined, `!` flattened."""
 
 
 def modelled_loops() -> dict[tuple[str, str, str], int]:
-    """Directives that SMV's cycles stand for: (kind, kernel, loop) to a factor, 0 for none."""
-    found: dict[tuple[str, str, str], int] = {}
+    """Directives that SMV's cycles are fitted for: (kind, kernel, loop) -> factor, 0 for none."""
+    directives: dict[tuple[str, str, str], int] = {}
     for kernel, loops in _LOOPS.items():
         for text in loops.split():
             if text.endswith("!"):
-                found["flatten", kernel, text[:-1]] = 0
+                directives["flatten", kernel, text[:-1]] = 0
                 continue
             loop, _, factor = text.partition("=")
-            found["unrolling", kernel, loop] = int(factor.rstrip("p"))
+            directives["unrolling", kernel, loop] = int(factor.rstrip("p"))
             if factor.endswith("p"):
-                found["pipeline", kernel, loop] = 0
-    return found
+                directives["pipeline", kernel, loop] = 0
+    return directives
 
 
 HONOURED = (
@@ -94,7 +94,7 @@ HONOURED = (
     "acp_cache_mshrs",
     "spad_ports",
 )
-"""Fields of `gem5.cfg` that make the chip."""
+"""Fields of `gem5.cfg` that determine the chip."""
 
 REFUSED = {
     "ready_mode": "ready bits are not simulated",
@@ -126,7 +126,7 @@ _CACHES = (
     "store_queue_size",
 )
 OF_CACHES = frozenset((*_TLBS, *_CACHES))
-"""Fields that only `memory_type = cache` would use; what is said of them there follows."""
+"""Fields that only apply with `memory_type = cache`."""
 WITH_CACHE = "the cache interface is simulated with the chip's cache, whole tensors in it or out"
 IGNORED: Mapping[str, str] = {
     "dma_setup_overhead": "the original reads it and never charges it",
@@ -151,4 +151,4 @@ IGNORED: Mapping[str, str] = {
     **dict.fromkeys(_TLBS, "scratchpads go without TLB"),
     **dict.fromkeys(_CACHES, "scratchpads go without a cache of their own"),
 }
-"""Fields of `gem5.cfg` that say nothing about the chip's time here, and why."""
+"""Fields of `gem5.cfg` that do not affect the chip's time here, and why."""

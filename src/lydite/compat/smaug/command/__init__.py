@@ -1,4 +1,4 @@
-"""`lydite smaug COMMAND...`: the command lines of SMAUG's manual, taken whole."""
+"""`lydite smaug COMMAND...`: run the command lines of SMAUG's manual unchanged."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def _smaug(
         list[str],
         typer.Argument(
             metavar="COMMAND...",
-            help="Command line of gem5-Aladdin (.../gem5.opt ...) or SMAUG (.../smaug ...), whole.",
+            help="Command line of gem5-Aladdin (.../gem5.opt ...) or SMAUG (.../smaug ...).",
         ),
     ],
     explain: Annotated[
-        bool, typer.Option("--explain", help="Only list each flag and what becomes of it.")
+        bool, typer.Option("--explain", help="Only list each flag and how it is treated.")
     ] = False,
 ) -> SmaugResult:
     """Run a command line of SMAUG's manual: summary, tiling, schedule, Aladdin's results.

@@ -1,4 +1,4 @@
-"""The chip and the threads that a command line asks for."""
+"""The chip and the number of threads of a command line."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _MOST_ACCELERATORS = 8
 
 
 def chip_of(line: CommandLine, base: str = "smv") -> tuple[Chip, int]:
-    """The chip, and how many threads copy tiles.
+    """The chip, and the number of threads that copy tiles.
 
     Args:
-        line: what the command line says.
-        base: the chip where no --accel_cfg_file is given.
+        line: Parsed command line.
+        base: Name of the chip if no --accel_cfg_file is given.
 
     Raises:
-        InputError: a value that is wrong, or flags that contradict each other or the file.
+        InputError: a value is wrong, or flags contradict each other or the file.
     """
     config = line.values.get("--accel_cfg_file")
     if config is not None and not Path(config).is_file():
@@ -110,7 +110,7 @@ def level_of(line: CommandLine) -> str:
     """The sample level.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: no level has this name.
     """
     levels = ("no", "low", "medium", "high", "very_high")
     level = line.values.get("--sample-level", "no")
@@ -129,12 +129,12 @@ def _whole(line: CommandLine, flag: str, default: int, least: int = 1) -> int:
 
 
 def debug_level(line: CommandLine) -> int:
-    """How much is printed: 0 for what the manual shows."""
+    """Verbosity: 0 for what the manual shows."""
     return _whole(line, "--debug-level", 0, least=0)
 
 
 def _size(text: str, flag: str) -> int:
-    """gem5's sizes: kB, MB and GB count in powers of 1,024; a bare number is bytes."""
+    """A size as in gem5: kB, MB and GB are powers of 1,024; a bare number is bytes."""
     binary = text if text.isdecimal() else text.replace("kB", "KiB").replace("KB", "KiB")
     for prefix in "MGT":
         binary = binary.replace(f"{prefix}B", f"{prefix}iB")

@@ -1,4 +1,4 @@
-"""Flags of gem5's and SMAUG's command lines as data: what becomes of each, and why.
+"""Flags of gem5's and SMAUG's command lines as data: how each is treated, and why.
 
 A flag is honoured (it changes what is simulated or printed), ignored with its reason (it cannot
 change the answer here), or refused with its reason (leaving it out would change the answer).
@@ -14,14 +14,14 @@ Fate = Literal["honoured", "ignored", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag.
+    """A flag.
 
     Attributes:
-        names: its spellings, the first of them the usual.
-        fate: what becomes of it.
-        reason: what it becomes, or why it is ignored or refused.
-        takes_value: whether a value follows, after "=" or as the next word.
-        optional: whether the value may be left out (it then comes after "=" only).
+        names: Spellings, the usual one first.
+        fate: "honoured", "ignored" or "refused".
+        reason: Effect of the flag, or why it is ignored or refused.
+        takes_value: Whether a value follows, after "=" or as the next word.
+        optional: Whether the value may be left out (it must then follow "=").
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What SMAUG prints while it runs: the network, its tiling, its schedule, Aladdin's results."""
+"""SMAUG's output during a run: the network, its tiling, its schedule, Aladdin's results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def summary_lines(network: Network) -> list[str]:
 
 
 def tiling_lines(network: Network) -> list[str]:
-    """A line for each operator, by name."""
+    """One line per operator, by name."""
     nodes = sorted(network.nodes, key=lambda node: node.name)
     return [
         banner("Tiling operators of the network..."),
@@ -41,7 +41,7 @@ def tiling_lines(network: Network) -> list[str]:
 
 
 def scheduling_lines(network: Network, after: Mapping[str, Sequence[str]]) -> list[str]:
-    """A line for each operator when it is scheduled, and what comes after it, by name."""
+    """One line per operator when it is scheduled, followed by the lines of `after` for it."""
     lines = [banner("Scheduling operators of the network...")]
     for node in scheduled(network):
         lines += [f"Scheduling {_titled(node)}.", *after.get(node.name, ())]
@@ -69,7 +69,7 @@ def topological(network: Network) -> list[Node]:
 
 
 def scheduled(network: Network) -> list[Node]:
-    """The order of SMAUG's queue: data by name, then each operator when its inputs are there."""
+    """The order of SMAUG's queue: data by name, then each operator when its inputs are ready."""
     children = _children(network)
     pending = {node.name: len(node.parents) for node in network.nodes}
     queue = deque(

@@ -22,13 +22,13 @@ BINARIES = ("smaug", "smaug-instrumented")
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A flag of a command line, and what became of it.
+    """A flag of a command line, and how it is treated.
 
     Attributes:
-        flag: as it was written.
-        value: as it was written; "" for none.
+        flag: Flag as written.
+        value: Value as written; "" for none.
         fate: "honoured", "ignored" or "refused".
-        reason: what it became, or why.
+        reason: Effect of the flag, or why it is ignored or refused.
     """
 
     flag: str
@@ -39,15 +39,15 @@ class Told:
 
 @dataclass
 class CommandLine:
-    """What a command line says.
+    """A parsed command line.
 
     Attributes:
         binary: "smaug" or "smaug-instrumented".
-        topology: path of the topology.
-        params: path of the parameters; "" for none.
-        in_gem5: whether gem5 starts it.
-        values: values of honoured flags, by the usual spelling; "" where a flag takes none.
-        told: all flags in their order.
+        topology: Path of the topology.
+        params: Path of the parameters; "" for none.
+        in_gem5: Whether gem5 starts it.
+        values: Values of honoured flags, by the usual spelling; "" for flags without a value.
+        told: All flags in order.
     """
 
     binary: str = ""
@@ -61,7 +61,7 @@ class CommandLine:
         """Raise for the first flag that is refused.
 
         Raises:
-            InputError: there is one.
+            InputError: a flag is refused.
         """
         for each in self.told:
             if each.fate == "refused":
@@ -69,61 +69,61 @@ class CommandLine:
 
 
 def parse_command(words: Sequence[str]) -> CommandLine:
-    """Read a command line.
+    """Parse a command line.
 
     Raises:
-        InputError: neither gem5's nor SMAUG's, an unknown flag (with the nearest), a flag without
-            its value, or no topology.
+        InputError: the program is neither gem5 nor SMAUG, a flag is unknown (the error suggests the
+            nearest one) or lacks its value, or there is no topology.
     """
-    found = CommandLine()
+    line = CommandLine()
     if not words:
         raise InputError("no command", allowed=".../gem5.opt ... or .../smaug TOPOLOGY PARAMS")
     program = PurePosixPath(words[0]).name
     if _GEM5.fullmatch(program):
-        found.in_gem5 = True
-        _gem5(words[1:], found)
+        line.in_gem5 = True
+        _gem5(words[1:], line)
     elif program in BINARIES:
-        found.binary = program
-        _smaug(words[1:], found)
+        line.binary = program
+        _smaug(words[1:], line)
     else:
         raise InputError(
             f"'{words[0]}' is neither gem5 nor SMAUG", allowed=f"gem5.opt, {', '.join(BINARIES)}"
         )
-    return found
+    return line
 
 
-def _gem5(words: Sequence[str], found: CommandLine) -> None:
+def _gem5(words: Sequence[str], line: CommandLine) -> None:
     script = next((at for at, word in enumerate(words) if word.endswith(".py")), None)
     if script is None:
         raise InputError("gem5 without its script", allowed=".../configs/aladdin/aladdin_se.py")
-    _no_words(_read(words[:script], SIMULATOR, "gem5", found), "gem5")
-    _no_words(_read(words[script + 1 :], SCRIPT, "gem5's script", found), "gem5's script")
-    command, options = found.values.get("--cmd"), found.values.get("--options")
+    _no_words(_read(words[:script], SIMULATOR, "gem5", line), "gem5")
+    _no_words(_read(words[script + 1 :], SCRIPT, "gem5's script", line), "gem5's script")
+    command, options = line.values.get("--cmd"), line.values.get("--options")
     if command is None or options is None:
         raise InputError(
             f"gem5's script has no {'-c' if command is None else '-o'}",
             allowed="-c .../smaug -o 'TOPOLOGY PARAMS --gem5 ...'",
         )
-    found.binary = PurePosixPath(command).name
-    if found.binary not in BINARIES:
+    line.binary = PurePosixPath(command).name
+    if line.binary not in BINARIES:
         raise InputError(f"-c {command} is not SMAUG", allowed=", ".join(BINARIES))
     try:
-        _smaug(shlex.split(options), found)
+        _smaug(shlex.split(options), line)
     except ValueError as error:
         raise InputError(f"-o is not a command line: {error}", where=options) from error
 
 
-def _smaug(words: Sequence[str], found: CommandLine) -> None:
-    files = _read(words, SMAUG, "SMAUG", found)
+def _smaug(words: Sequence[str], line: CommandLine) -> None:
+    files = _read(words, SMAUG, "SMAUG", line)
     if not 1 <= len(files) <= 2:
         raise InputError(
-            f"{len(files)} files", where=found.binary, allowed="TOPOLOGY, or TOPOLOGY PARAMS"
+            f"{len(files)} files", where=line.binary, allowed="TOPOLOGY, or TOPOLOGY PARAMS"
         )
-    found.topology, found.params = files[0], files[1] if len(files) > 1 else ""
+    line.topology, line.params = files[0], files[1] if len(files) > 1 else ""
 
 
-def _read(words: Sequence[str], flags: Sequence[Flag], whose: str, found: CommandLine) -> list[str]:
-    """Sort flags out of some words; what is left are words without a flag."""
+def _read(words: Sequence[str], flags: Sequence[Flag], whose: str, line: CommandLine) -> list[str]:
+    """Collect the flags of some words; returns the words that are not flags."""
     known = {name: flag for flag in flags for name in flag.names}
     left: list[str] = []
     rest = iter(words)
@@ -141,9 +141,9 @@ def _read(words: Sequence[str], flags: Sequence[Flag], whose: str, found: Comman
                 raise InputError(f"{name} has no value", where=whose)
         if equals and not flag.takes_value:
             raise InputError(f"{name} takes no value", where=whose)
-        found.told.append(Told(name, value, flag.fate, flag.reason))
+        line.told.append(Told(name, value, flag.fate, flag.reason))
         if flag.fate == "honoured":
-            found.values[flag.names[0]] = value
+            line.values[flag.names[0]] = value
     return left
 
 
@@ -155,4 +155,4 @@ def _unknown(name: str, known: Sequence[str] | dict[str, Flag], whose: str) -> I
 
 def _no_words(words: Sequence[str], whose: str) -> None:
     if words:
-        raise InputError(f"'{words[0]}' is no flag", where=whose)
+        raise InputError(f"'{words[0]}' is not a flag", where=whose)

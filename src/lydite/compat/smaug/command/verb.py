@@ -1,4 +1,4 @@
-"""`smaug`: a command line of SMAUG's manual, as it is."""
+"""`smaug`: run a command line of SMAUG's manual."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FlagDocument(TypedDict):
-    """A flag of the command line, and what became of it."""
+    """A flag of the command line, and how it is treated."""
 
     flag: str
     value: str
@@ -28,7 +28,7 @@ class FlagDocument(TypedDict):
 
 
 class SmaugDocument(TypedDict):
-    """A run of SMAUG's command line; the run's figures are None where it was only explained."""
+    """A run of SMAUG's command line; figures are None if it was only explained."""
 
     binary: str
     topology: str
@@ -48,10 +48,10 @@ class SmaugResult(Result):
     """A run of SMAUG's command line.
 
     Attributes:
-        line: what the command line says.
-        network: the topology; None where the command was only explained.
-        run: the network on the chip; None likewise.
-        threads: threads that copy tiles.
+        line: Parsed command line.
+        network: The topology; None if the command was only explained.
+        run: Simulation of the network on the chip; None if the command was only explained.
+        threads: Number of threads that copy tiles.
     """
 
     verb = "smaug"
@@ -79,13 +79,13 @@ class SmaugResult(Result):
         }
 
     def summary(self) -> str:
-        """The log that SMAUG prints; of a command that was only explained, its flags."""
+        """The log that SMAUG prints, or the list of flags if the command was only explained."""
         if self.network is None or self.run is None:
             return flags_text(self.line)
         return _log(self.line, self.network, self.run)
 
     def headline(self) -> str:
-        """The topology, and how long it takes."""
+        """The topology and its time."""
         if self.run is None:
             return f"{self.line.binary} {self.line.topology}: {len(self.line.told)} flags"
         return self.run.headline()
@@ -95,7 +95,7 @@ class SmaugResult(Result):
         return [dict(_flag(told)) for told in self.line.told]
 
     def advice(self) -> Sequence[str]:
-        """What of the command was ignored, and how long the network takes."""
+        """Notes on ignored flags, and the network's time."""
         if self.run is None:
             return ()
         ignored = [t for t in self.line.told if t.fate == "ignored"]
@@ -109,13 +109,13 @@ def smaug(session: Session, command: Sequence[str], *, explain: bool = False) ->
     """Run a command line of SMAUG's manual: gem5-Aladdin's, or SMAUG's own.
 
     Args:
-        session: simulates the network on the chip.
-        command: its words, such as [".../smaug", "topo.pbtxt", "params.pb"].
-        explain: whether only its flags are looked at, and no file is read.
+        session: Session that simulates the network.
+        command: Words of the command, such as [".../smaug", "topo.pbtxt", "params.pb"].
+        explain: Whether to list only the flags, without reading any file.
 
     Raises:
-        InputError: another program, an unknown flag (with the nearest), a flag that is refused, or
-            a bad file.
+        InputError: the program is another one, a flag is unknown (the error suggests the nearest
+            one) or refused, or a file is invalid.
     """
     line = parse_command(command)
     if explain:
@@ -135,7 +135,7 @@ def smaug(session: Session, command: Sequence[str], *, explain: bool = False) ->
 
 
 def flags_text(line: CommandLine) -> str:
-    """A line for each flag of a command: what becomes of it, and why."""
+    """One line per flag: how it is treated, and why."""
     written = [shorten(f"{t.flag} {t.value}".strip(), _FLAG_WIDTH) for t in line.told]
     width = max(map(len, ["flag", *written]))
     lines = [f"{'flag':<{width}}  becomes   reason"]
@@ -179,7 +179,7 @@ def _log(line: CommandLine, network: Network, run: ChipResult) -> str:
 
 
 def _after(line: CommandLine, run: ChipResult, level: int) -> dict[str, list[str]]:
-    """What is printed after an operator is scheduled, by its name."""
+    """Lines to print after an operator is scheduled, by the operator's name."""
     lines: dict[str, list[str]] = {}
     if level > 0:
         for layer in run.document()["layers"]:

@@ -1,4 +1,4 @@
-"""SMAUG's Python API: what a script of its tutorial calls."""
+"""SMAUG's Python API, as its tutorial uses it."""
 
 from lydite.compat.smaug.python import array, control_flow, math, nn
 from lydite.compat.smaug.python import array as tensor

@@ -76,7 +76,7 @@ def named(activation: str) -> Callable[..., Tensor]:
     """The operator of an activation's name.
 
     Raises:
-        InputError: no such activation.
+        InputError: no activation has this name.
     """
     return _entry(activation)[1]
 
@@ -88,7 +88,7 @@ def _entry(activation: str) -> tuple[str, Callable[..., Tensor]]:
 
 
 def fused(activation: str | None, numbers: Mapping[str, float] | None) -> dict[str, Any]:
-    """The node parameters of an activation inside a layer."""
+    """Node parameters of an activation that is fused into a layer."""
     if activation is None:
         return {}
     op = _entry(activation)[0]

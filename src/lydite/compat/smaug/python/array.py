@@ -1,4 +1,4 @@
-"""SMAUG's operators that move, cut and join tensors."""
+"""SMAUG's operators that move, split and join tensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def reorder(input_tensor: Tensor, target_layout: str, name: str = "reorder") -> 
     """The same elements in another layout; an image becomes a matrix with NC.
 
     Raises:
-        GraphError: no such change of layout.
+        GraphError: the layouts cannot be converted.
     """
     dims, change = input_tensor.dims, (input_tensor.layout, target_layout)
     if change in _FLAT:
@@ -36,7 +36,7 @@ def reorder(input_tensor: Tensor, target_layout: str, name: str = "reorder") -> 
 
 
 def laid_out(tensor: Tensor, layout: str) -> Tensor:
-    """The tensor in the layout that an operator wants; reordered once for all who want it."""
+    """The tensor in the layout that an operator needs; each tensor is reordered once."""
     if tensor.layout == layout or not get_graph().layout_trans_enabled:
         return tensor
     if layout not in tensor.reordered:
@@ -45,7 +45,7 @@ def laid_out(tensor: Tensor, layout: str) -> Tensor:
 
 
 def image_layout() -> str:
-    """How the open graph's backend wants images."""
+    """Image layout of the open graph's backend."""
     return "NHWC" if get_graph().backend == "SMV" else "NCHW"
 
 
@@ -66,7 +66,7 @@ def concat(input_tensors: Sequence[Tensor], axis: int = 0, name: str = "concat")
     """Tensors joined along an axis.
 
     Raises:
-        GraphError: they differ in another axis, or in layout.
+        GraphError: the tensors differ along another axis, or in layout.
     """
     first = input_tensors[0]
     axis = _checked_axis(first, axis, name, "Concat")
@@ -87,7 +87,7 @@ def split(
     axis: int = 0,
     name: str = "split",
 ) -> list[Tensor]:
-    """A tensor cut along an axis into equal parts, or into parts of the given sizes.
+    """A tensor split along an axis into equal parts, or into parts of the given sizes.
 
     Raises:
         GraphError: the sizes do not add up.
@@ -111,14 +111,14 @@ def split(
 def reshape(
     input_tensor: Tensor, shape: Sequence[int], layout: str, name: str = "reshape"
 ) -> Tensor:
-    """The same elements in the same order with new sizes."""
+    """The same elements, in the same order, with another shape."""
     if math.prod(input_tensor.dims) != math.prod(shape):
         raise misfit(name, f"Reshape to {list(shape)}", "as many elements", input_tensor)
     return add_node(name, "Reshape", [input_tensor], [shape], layout=layout)[0]
 
 
 def expand_dims(input_tensor: Tensor, axis: int = 0, name: str = "expand_dims") -> Tensor:
-    """A matrix with a dimension of 1 put in, before (1) or after (2) its channels."""
+    """A matrix with a dimension of size 1 inserted before (1) or after (2) its channels."""
     if input_tensor.layout != "NC" or axis not in (1, 2):
         raise misfit(name, f"expand_dims at {axis}", "NC, and axis 1 or 2", input_tensor)
     dims = list(input_tensor.dims)
@@ -127,7 +127,7 @@ def expand_dims(input_tensor: Tensor, axis: int = 0, name: str = "expand_dims") 
 
 
 def squeeze(input_tensor: Tensor, axis: int, name: str = "squeeze") -> Tensor:
-    """A matrix of a tensor NTC or NCT, one of whose dimensions is 1."""
+    """The matrix of a tensor NTC or NCT whose given dimension has size 1."""
     dims = list(input_tensor.dims)
     if input_tensor.layout not in ("NTC", "NCT") or not 0 <= axis < 3 or dims[axis] != 1:
         raise misfit(name, f"squeeze of axis {axis}", "NTC or NCT with size 1 there", input_tensor)
@@ -136,9 +136,9 @@ def squeeze(input_tensor: Tensor, axis: int, name: str = "squeeze") -> Tensor:
 
 
 def repeat(input_tensor: Tensor, multiples: Sequence[int], name: str = "repeat") -> Tensor:
-    """A tensor repeated so often along every dimension."""
+    """A tensor repeated the given number of times along every dimension."""
     if len(multiples) != len(input_tensor.dims) or min(multiples) < 1:
-        raise misfit(name, f"Repeat by {list(multiples)}", "a count a dimension", input_tensor)
+        raise misfit(name, f"Repeat by {list(multiples)}", "one count per dimension", input_tensor)
     dims = [dim * count for dim, count in zip(input_tensor.dims, multiples, strict=True)]
     return add_node(name, "Repeat", [input_tensor], [dims])[0]
 
@@ -158,7 +158,7 @@ def unstack(input_tensor: Tensor, axis: int, name: str = "unstack") -> list[Tens
 
 
 def padding(input_tensor: Tensor, padding_size: Sequence[int], name: str = "padding") -> Tensor:
-    """Zeros put before and after every dimension: [before0, after0, before1, ...]."""
+    """A tensor with zeros before and after every dimension: [before0, after0, before1, ...]."""
     rank = len(input_tensor.dims)
     if len(padding_size) != 2 * rank or min(padding_size) < 0:
         raise misfit(name, f"Padding {list(padding_size)}", f"{2 * rank} sizes", input_tensor)

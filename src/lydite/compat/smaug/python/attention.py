@@ -13,10 +13,10 @@ class BahdanauAttention:
     """Additive attention (Bahdanau et al., arXiv:1409.0473): tanh(query + keys) * w_alignment.
 
     Args:
-        memory: what is attended to, NTC [batch, time, depth].
-        w_encoder, w_decoder: weights of memory and query, NC [depth, depth].
-        w_alignment: NC [1, depth].
-        name: the prefix of its nodes.
+        memory: Keys, NTC [batch, time, depth].
+        w_encoder, w_decoder: Weights of memory and query, NC [depth, depth].
+        w_alignment: Weights of the alignment, NC [1, depth].
+        name: Prefix of node names.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class BahdanauAttention:
         return concat(context, 0, name=f"{self.name}concat") if len(context) > 1 else context[0]
 
     def _score(self, query: Tensor) -> Tensor:
-        """How well each step fits, [batch, time]."""
+        """Score of each step, [batch, time]."""
         prefix = f"{self.name}:score:"
         wide = expand_dims(query, 1, name=f"{prefix}expand")
         fit = tanh(math.add(self.keys, wide, name=f"{prefix}add"), name=f"{prefix}stack")

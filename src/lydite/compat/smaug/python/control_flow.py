@@ -1,4 +1,4 @@
-"""SMAUG's control flow: dead tensors run through the branch that is not taken."""
+"""SMAUG's control flow: dead tensors flow through the branch that is not taken."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FALSE, _TRUE = 0, 1
 
 
 def switch(input_tensor: Tensor, pred: Tensor, name: str = "switch") -> list[Tensor]:
-    """The tensor on the output that `pred`, a single number, takes: [false, true]."""
+    """The tensor on one of two outputs, chosen by the single number `pred`: [false, true]."""
     if math.prod(pred.dims) != 1:
         raise misfit(name, "Switch", "a predicate of one element", input_tensor, pred)
     return add_node(name, "Switch", [input_tensor, pred], [input_tensor.dims] * 2)
@@ -41,9 +41,9 @@ def cond(
 
 
 def _branch(pred: Tensor, port: int, build: Branch, name: str) -> list[Tensor]:
-    """Build a branch as a part of the open graph; what comes from outside passes a switch.
+    """Build a branch as a part of the open graph; tensors from outside pass through a switch.
 
-    Weights do not: a layer is dead with its input.
+    Weights do not: a layer is dead if its input is.
     """
     graph = get_graph()
     with Graph(name, graph.backend, graph.mem_policy) as part:
@@ -70,18 +70,18 @@ def _branch(pred: Tensor, port: int, build: Branch, name: str) -> list[Tensor]:
 
 
 def _node(graph: Graph, name: str) -> Node:
-    """A node of this graph or of one around it."""
+    """A node of this graph or of an enclosing one."""
     found: Graph | None = graph
     while found is not None:
         for node in found.network.nodes:
             if node.name == name:
                 return node
         found = found.parent
-    raise GraphError(f"there is no node '{name}'", where=graph.name)
+    raise GraphError(f"no node is called '{name}'", where=graph.name)
 
 
 def _switches(graph: Graph, name: str) -> bool:
-    """Whether a node is a switch of this very graph."""
+    """Whether a node is a switch of this graph."""
     return any(node.name == name and node.op == "Switch" for node in graph.network.nodes)
 
 

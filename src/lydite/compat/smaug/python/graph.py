@@ -26,17 +26,17 @@ class Shape(NamedTuple):
 
 
 class Tensor:
-    """A tensor: of numbers, or of sizes alone.
+    """A tensor with values, or with a shape only.
 
     Args:
-        dims: sizes; not needed with `tensor_data`.
-        name: made up from its operator unless given.
-        data_layout: one of SMAUG's layouts.
-        data_type: element type; not needed with `tensor_data`.
-        tensor_data: the numbers.
+        dims: Sizes; not needed with `tensor_data`.
+        name: Name; by default derived from its operator.
+        data_layout: One of SMAUG's layouts.
+        data_type: Element type; not needed with `tensor_data`.
+        tensor_data: Values.
 
     Raises:
-        InputError: an unknown layout or type, or sizes that do not fit the layout.
+        InputError: the layout or type is unknown, or the sizes do not fit the layout.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class Tensor:
 
 
 class Graph:
-    """A network under construction; inside another graph it becomes a part of that one.
+    """A network under construction; a graph within another graph becomes part of it.
 
     Args:
-        name: the network's name, and the stem of its files.
+        name: Name of the network, and stem of its files.
         backend: "Reference" or "SMV".
-        mem_policy: how an accelerator reaches the host's memory.
+        mem_policy: How an accelerator accesses the host's memory.
     """
 
     def __init__(
@@ -102,12 +102,12 @@ class Graph:
 
     @property
     def backend(self) -> str:
-        """The backend that layouts are chosen for."""
+        """The backend that determines layouts."""
         return self.network.backend
 
     @property
     def mem_policy(self) -> str:
-        """How an accelerator reaches the host's memory."""
+        """How an accelerator accesses the host's memory."""
         return self.network.mem_policy
 
     def __enter__(self) -> Graph:
@@ -121,20 +121,20 @@ class Graph:
             self.parent.merge(self)
 
     def merge(self, other: Graph) -> None:
-        """Take over the nodes of another graph."""
+        """Add the nodes of another graph."""
         self.network.nodes += other.network.nodes
         self.network.data |= other.network.data
 
     def disable_layout_transform(self) -> None:
-        """Put in no Reorder where an operator wants another layout."""
+        """Do not insert a Reorder where an operator needs another layout."""
         self.layout_trans_enabled = False
 
     def enable_layout_transform(self) -> None:
-        """Put in Reorders again."""
+        """Insert Reorders again."""
         self.layout_trans_enabled = True
 
     def create_unique_name(self, name: str) -> str:
-        """`name`, or `name_N` if it is taken in this graph or those around it."""
+        """`name`, or `name_N` if the name is taken in this graph or an enclosing one."""
         root = self
         while root.parent is not None:
             root = root.parent
@@ -172,7 +172,7 @@ class Graph:
         return made
 
     def data_node(self, tensor: Tensor, name: str = "data") -> Tensor:
-        """The output of the Data node of a tensor that no operator made."""
+        """Output of the Data node of a tensor that no operator produced."""
         if tensor.data_op is None:
             output = (tensor.dims, tensor.layout, tensor.dtype)
             tensor.data_op = self.add_node(name, "Data", [tensor], [output])[0]
@@ -184,14 +184,14 @@ class Graph:
         """The logical graph: ONNX's operators over NCHW, as `read_smaug` gives it.
 
         Raises:
-            InputError: an operator whose inputs contradict it (names it).
+            InputError: the inputs of an operator contradict it (names the operator).
         """
         return graph_of_network(self.network)
 
     def write_graph(self, name: str | None = None, folder: Path | str = ".") -> tuple[Path, Path]:
         """Write `<name>_topo.pbtxt` and `<name>_params.pb`.
 
-        Tensors without numbers get random ones.
+        Tensors without values get random ones.
 
         Raises:
             LyditeError: the folder cannot be written.
@@ -220,7 +220,7 @@ def get_graph() -> Graph:
     """The graph of the innermost `with`.
 
     Raises:
-        GraphError: there is none.
+        GraphError: no graph is open.
     """
     found = _ACTIVE.get()
     if found is None:
@@ -238,7 +238,7 @@ def add_node(
     dtype: str | None = None,
     params: dict[str, Any] | None = None,
 ) -> list[Tensor]:
-    """Append a node to the open graph; Data nodes are made for inputs that have no source."""
+    """Append a node to the open graph; inputs without a source get Data nodes."""
     graph = get_graph()
     ready = [t if t.source is not None else graph.data_node(t) for t in inputs]
     outputs = [(sizes, layout or ready[0].layout, dtype or ready[0].dtype) for sizes in dims]

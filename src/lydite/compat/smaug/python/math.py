@@ -1,4 +1,4 @@
-"""SMAUG's elementwise arithmetic; sizes of 1 are repeated to fit the other tensor."""
+"""SMAUG's elementwise arithmetic; dimensions of size 1 are broadcast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SMAUG's layers; each may carry a fused activation ("relu", ...) and its parameters."""
+"""SMAUG's layers; each may have a fused activation ("relu", ...) with parameters."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def batch_norm(
 ) -> Tensor:
     """Batch normalisation of an image or a matrix with four parameters [1, channels].
 
-    As SMAUG has it, `var_tensor` holds 1 / sqrt(variance + epsilon).
+    As in SMAUG, `var_tensor` holds 1 / sqrt(variance + epsilon).
     """
     x = input_tensor if len(input_tensor.dims) == 2 else laid_out(input_tensor, image_layout())
     channels = x.dims[1 if x.layout in ("NC", "NCHW") else -1]
@@ -114,7 +114,7 @@ def batch_norm(
 def max_pool(
     input_tensor: Tensor, pool_size: Sequence[int], stride: Sequence[int], name: str = "max_pool"
 ) -> Tensor:
-    """The largest of every window of [rows, columns]."""
+    """Maximum of every window of [rows, columns]."""
     x = laid_out(input_tensor, image_layout())
     rows, columns, _ = _axes(x)
     dims = list(x.dims)

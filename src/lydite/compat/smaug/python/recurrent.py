@@ -15,13 +15,13 @@ from lydite.errors import GraphError
 
 
 class LSTM:
-    """A long short-term memory whose state begins as zeros.
+    """An LSTM whose initial state is zero.
 
     Args:
         weight_tensors: [4 * units, depth] for the input and [4 * units, units] for the state, NC;
-            the gates stand in the order input, forget, new, output.
-        activation, activation_params: applied to the new input and to the state.
-        name: the prefix of its nodes.
+            the gates are in the order input, forget, new, output.
+        activation, activation_params: Activation of the new input and of the state.
+        name: Prefix of node names.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class LSTM:
 
 
 class BidirectionalLSTM:
-    """Two LSTMs, one of which runs from the last step to the first; see `LSTM`."""
+    """Two LSTMs, one running from the last step to the first; see `LSTM`."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""What both directions of SMAUG's translation share: logical sizes, operators, weights.
+"""Common to both directions of SMAUG's translation: logical sizes, operators, weights.
 
-A logical tensor is NCHW, and a matrix stands as SMAUG's NC; layouts are a matter of the file.
+Logical tensors are NCHW, and matrices SMAUG's NC; layouts exist only in the files.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from lydite.compat.smaug.topology.network import Spec
 from lydite.graph import Op
 
 EPSILON = 1e-5
-"""SMAUG stores 1 / sqrt(variance + epsilon); this epsilon is taken out of it."""
+"""Epsilon that is removed from SMAUG's stored 1 / sqrt(variance + epsilon)."""
 
 TO_LOGICAL: dict[str, tuple[int, ...]] = {"NHWC": (0, 3, 1, 2), "CN": (1, 0)}
-"""By layout, the stored axis that each logical axis comes from; others stand as they are."""
+"""Stored axis of each logical axis, by layout; other layouts are unchanged."""
 
 FROM_LOGICAL: dict[str, tuple[int, ...]] = {"NHWC": (0, 2, 3, 1), "CN": (1, 0)}
 UNARY = {
@@ -43,14 +43,14 @@ ACT_DEFAULTS = {
     "SELU": {"alpha": 1.6733, "lambda_param": 1.0507},
     "HardTanh": {"min": -1.0, "max": 1.0},
 }
-"""Parameters that SMAUG takes where none are given."""
+"""SMAUG's defaults of parameters."""
 
 ACT_ATTRS = {
     "LReLU": {"slope": "alpha"},
     "ELU": {"alpha": "alpha"},
     "SELU": {"alpha": "alpha", "lambda_param": "gamma"},
 }
-"""SMAUG's name of a parameter and ONNX's."""
+"""SMAUG's names of parameters, with ONNX's."""
 
 WEIGHT_INPUTS = {
     "Convolution3d": (1,),
@@ -59,24 +59,24 @@ WEIGHT_INPUTS = {
     "BatchNorm": (1, 2, 3, 4),
 }
 CONSTANT, FEED = "/constant", "/feed"
-"""Ends of a Data tensor's name that say what it is where its use would tell otherwise."""
+"""Suffixes of a Data tensor's name that override what its use would suggest."""
 
 
 def free_outputs(ops: Iterable[Op]) -> list[str]:
-    """Outputs of the operators that nobody reads anything of: what a network of SMAUG yields."""
+    """Outputs of operators none of whose outputs is read: the outputs of a SMAUG network."""
     ops = list(ops)
     read = {name for op in ops for name in op.inputs}
     return [name for op in ops if not read & set(op.outputs) for name in op.outputs if name]
 
 
 def logical_dims(spec: Spec) -> tuple[int, ...]:
-    """Sizes as the graph has them."""
+    """Sizes in logical order."""
     order = TO_LOGICAL.get(spec.layout, range(len(spec.dims)))
     return tuple(spec.dims[axis] for axis in order)
 
 
 def to_logical(array: np.ndarray, layout: str) -> np.ndarray:
-    """The numbers of a stored tensor in logical order."""
+    """Values of a stored tensor in logical order."""
     order = TO_LOGICAL.get(layout)
     return np.ascontiguousarray(array.transpose(order)) if order else array
 
@@ -88,19 +88,19 @@ def stored_dims(dims: Sequence[int], layout: str) -> tuple[int, ...]:
 
 
 def to_stored(array: np.ndarray, layout: str) -> np.ndarray:
-    """The numbers of a logical tensor in a layout."""
+    """Values of a logical tensor in a layout."""
     order = FROM_LOGICAL.get(layout)
     return array.transpose(order) if order else array
 
 
 def same_order(spec: Spec) -> bool:
-    """Whether the elements lie in memory as in the logical tensor."""
+    """Whether the elements are in memory in logical order."""
     dims = logical_dims(spec)
     return spec.layout != "NHWC" or dims[1] == 1 or dims[2] * dims[3] == 1
 
 
 def same_pads(kernel: Sequence[int]) -> list[int]:
-    """ONNX pads of SMAUG's "same": k - 1 in all, the larger half first, whatever the stride."""
+    """ONNX pads of SMAUG's "same": k - 1 in total for any stride, the larger half first."""
     before = [size // 2 for size in kernel]
     return [*before, *(size - 1 - low for size, low in zip(kernel, before, strict=True))]
 
@@ -117,13 +117,13 @@ def columns_to_nhwc(array: np.ndarray, chw: tuple[int, int, int]) -> np.ndarray:
 
 
 def variance_of(stored: np.ndarray) -> np.ndarray:
-    """The variance behind SMAUG's 1 / sqrt(variance + epsilon), in the same type."""
+    """The variance of SMAUG's 1 / sqrt(variance + epsilon), in the same type."""
     with np.errstate(all="ignore"):
         return (1 / stored.astype(np.float64) ** 2 - EPSILON).astype(stored.dtype)
 
 
 def stored_variance(variance: np.ndarray) -> np.ndarray:
-    """The inverse of `variance_of`: of neighbouring numbers the one that gives `variance` back."""
+    """The inverse of `variance_of`: the neighbouring number that maps back to `variance`."""
     with np.errstate(all="ignore"):
         best = (1 / np.sqrt(variance.astype(np.float64) + EPSILON)).astype(variance.dtype)
         for direction in (-np.inf, np.inf):

@@ -1,7 +1,7 @@
 """SMAUG's own view of a network: nodes over tensors with a memory layout, as in its files.
 
 Field and enumeration names are those of SMAUG's protobuf schema (harvard-acc/smaug,
-smaug/core/*.proto). What a node does is said by `Node.op` and `Node.params`.
+smaug/core/*.proto). `Node.op` and `Node.params` define what a node does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lydite.errors import InputError, unknown_name
 from lydite.graph.formats import Fields, Name, TextMessage, format_pbtxt, read_pbtxt
 
 ALIGNMENT = {"Reference": 0, "SMV": 8}
-"""By backend: the innermost size of a stored tensor is padded to a multiple of this; 0 for none."""
+"""Alignment of the innermost size of stored tensors, by backend; 0 for none."""
 
 POLICIES = ("AllDma", "AllAcp", "AllAcpWithDmaForWeights")
 DTYPES = {
@@ -76,19 +76,19 @@ _PARAMS_OF = {
 }
 
 _FUSING = ("Convolution3d", "BatchNorm", "InnerProduct")
-"""They may carry an activation, so SMAUG always writes their parameters."""
+"""Operators that may carry an activation, so that SMAUG always writes their parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A tensor as it lies in memory.
+    """A tensor as stored in memory.
 
     Attributes:
-        name: unique in the network.
-        dtype: as in Lydite ("float16").
-        dims: sizes in the order of `layout`.
-        layout: one of `LAYOUTS`.
-        alignment: the innermost size is stored padded to a multiple of this; 0 for none.
+        name: Unique name in the network.
+        dtype: Element type as in Lydite ("float16").
+        dims: Sizes in the order of `layout`.
+        layout: One of `LAYOUTS`.
+        alignment: The innermost size is padded to a multiple of this; 0 for none.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Spec:
 
     @property
     def stored_dims(self) -> tuple[int, ...]:
-        """Sizes with the padding of the innermost."""
+        """Sizes with the innermost one padded."""
         if not self.alignment or not self.dims:
             return self.dims
         return (*self.dims[:-1], -(-self.dims[-1] // self.alignment) * self.alignment)
@@ -113,12 +113,11 @@ class Node:
     """One operator of SMAUG.
 
     Attributes:
-        parents: per input, the name of the node it comes from and which of its outputs it is;
-            empty for Data.
+        parents: Name and output index of the source node of each input; empty for Data.
         params: `padding` ("SamePadding", "ValidPadding"), `stride`, `pool_size`, `concat_axis`,
-            `split_axis`, `padding_size`; `activation` is an operator's name, and `act` its numbers
-            (slope; alpha and lambda_param; min and max).
-        line: where it stands in its file; 0 for none.
+            `split_axis`, `padding_size`; `activation` is an operator's name, and `act` its
+            parameters (slope; alpha and lambda_param; min and max).
+        line: Line in its file; 0 for none.
     """
 
     name: str
@@ -135,9 +134,9 @@ class Network:
     """A whole network.
 
     Attributes:
-        data: numbers by the name of a Data node's input tensor, in its layout and without
-            padding: an array, or what gives one.
-        where: the file, for errors.
+        data: Values by the name of a Data node's input tensor, in its layout and without padding:
+            an array, or a function that returns one.
+        where: File, for error messages.
     """
 
     name: str
@@ -162,8 +161,8 @@ class Network:
         """The nodes, each after its parents.
 
         Raises:
-            InputError: two nodes of one name, an unknown parent, an output that the parent has
-                not, an input unlike the output it comes from, or a cycle.
+            InputError: two nodes have the same name, a parent or its output does not exist, an
+                input differs from the output it comes from, or there is a cycle.
         """
         known: dict[str, Node] = {}
         for node in self.nodes:
@@ -210,7 +209,7 @@ class Network:
                 )
 
     def _sorted(self, known: Mapping[str, Node]) -> list[Node]:
-        """In file order where that works, else in some order that does."""
+        """In file order if that is a topological order, else in another topological order."""
         seen: set[str] = set()
         for node in self.nodes:
             if any(parent not in seen for parent, _ in node.parents):
@@ -229,10 +228,10 @@ class Network:
 
 
 def network_of_file(path: Path | str) -> Network:
-    """Read a `_topo.pbtxt`, its numbers left out.
+    """Read a `_topo.pbtxt`, without values.
 
     Raises:
-        InputError: malformed, or not a topology of SMAUG (with the line).
+        InputError: the file is malformed, or not a SMAUG topology (names the line).
     """
     return network_of_message(read_pbtxt(path))
 

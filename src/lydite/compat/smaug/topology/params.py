@@ -52,28 +52,29 @@ def _array_type() -> Any:
 
 
 def load_params(network: Network, path: Path | str) -> None:
-    """Put the numbers of `path` into `network.data`, to be decoded when they are asked for.
+    """Add the values in `path` to `network.data`, to be decoded on demand.
 
     Raises:
-        InputError: no such file, truncated, or not the numbers of this network (names the tensor).
+        InputError: the file does not exist, is truncated, or does not fit the network (names the
+            tensor).
     """
     message = _parsed(path)
     specs = {node.inputs[0].name: node.inputs[0] for node in network.nodes if node.op == "Data"}
-    found: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for tensor in message.data_array:
-        if tensor.name in found:
+        if tensor.name in tensors:
             raise InputError(f"has the tensor '{tensor.name}' twice", where=str(path))
-        found[tensor.name] = tensor
-    for name in found:
+        tensors[tensor.name] = tensor
+    for name in tensors:
         if name not in specs:
             raise InputError(
-                f"has the tensor '{name}', which '{network.where}' has not", where=str(path)
+                f"has the tensor '{name}', which '{network.where}' does not have", where=str(path)
             )
     for name, spec in specs.items():
-        if name not in found:
+        if name not in tensors:
             raise InputError(f"has no tensor '{name}' {spec}", where=str(path))
-        _check_count(spec, found[name], str(path))
-        network.data[name] = _lazy(spec, found[name])
+        _check_count(spec, tensors[name], str(path))
+        network.data[name] = _lazy(spec, tensors[name])
 
 
 def _parsed(path: Path | str) -> Any:
@@ -86,7 +87,7 @@ def _parsed(path: Path | str) -> Any:
         message.ParseFromString(raw)
     except (DecodeError, UnicodeDecodeError) as error:
         raise InputError(
-            "is no TensorDataArray of SMAUG, or a truncated one", where=str(path)
+            "is not a TensorDataArray of SMAUG, or is truncated", where=str(path)
         ) from error
     return message
 
@@ -119,7 +120,7 @@ def _lazy(spec: Spec, tensor: Any):
 
 
 def params_bytes(tensors: Iterable[tuple[Spec, np.ndarray]]) -> bytes:
-    """The `_params.pb` of some tensors, each given in its layout and without padding."""
+    """The `_params.pb` of tensors, each given in its layout and without padding."""
     message = _array_type()()
     for spec, array in tensors:
         entry = message.data_array.add(name=spec.name)

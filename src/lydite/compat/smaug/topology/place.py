@@ -1,4 +1,4 @@
-"""Where the tensors of a graph lie while it is written for SMAUG: layouts, weights, fusion."""
+"""Places of a graph's tensors in a SMAUG network: layouts, weights, fusion."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from lydite.graph import Graph, Initializer, Op, default_attrs
 from lydite.graph.formats import OPSET
 
 ACTIVATIONS = {onnx: smaug for smaug, onnx in UNARY.items()}
-"""SMAUG's name by ONNX's."""
+"""SMAUG's names of activations, by ONNX's."""
 
 _FUSING = ("Conv", "Gemm", "BatchNormalization")
 _WEIGHTS = {"Conv": 1, "Gemm": 1, "BatchNormalization": 4}
-"""Operators with weights, and how many of their inputs those are."""
+"""Number of inputs that are weights, by operator."""
 
 Place = tuple[str, int, Spec]
-"""A node, the number of its output, and how that lies in memory."""
+"""A node, an output index, and how that output is stored."""
 
 
 class Placer:
-    """Keeps where each tensor of a graph lies, and appends nodes over them to a network.
+    """Tracks where each tensor of a graph is stored, and appends nodes to a network.
 
     Args:
-        graph: what is written.
-        network: gets the nodes.
-        seed: for numbers that nobody gave.
+        graph: Graph to write.
+        network: Network that receives the nodes.
+        seed: Random seed for missing values.
     """
 
     def __init__(self, graph: Graph, network: Network, seed: int) -> None:
@@ -63,7 +63,7 @@ class Placer:
         """Sizes of a tensor.
 
         Raises:
-            InputError: open or unknown, or of a type that SMAUG has not.
+            InputError: the sizes are not fixed, or SMAUG does not have the type.
         """
         type_ = self.graph.type_of(name)
         allowed = ["float16", "bool", "int32", "int64"]
@@ -81,11 +81,11 @@ class Placer:
         return tuple(int(dim) for dim in type_.shape)
 
     def layout_of(self, name: str) -> str:
-        """The layout in which the backend wants a tensor."""
+        """Layout that the backend needs for a tensor."""
         return {4: self.image, 3: "NTC", 2: "NC", 1: "N"}[len(self.dims(name))]
 
     def spec(self, name: str, tensor: str, layout: str) -> Spec:
-        """A tensor as SMAUG stores it."""
+        """A tensor as stored by SMAUG."""
         dims = stored_dims(self.dims(tensor), layout)
         dtype = self.graph.type_of(tensor).dtype
         return Spec(name, dtype, dims, layout, ALIGNMENT[self.network.backend])
@@ -99,7 +99,7 @@ class Placer:
         end: str = "/input0",
         change: Callable[[np.ndarray], np.ndarray] = lambda array: array,
     ) -> Place:
-        """A Data node for an input or a weight, whose numbers `change` brings to SMAUG's form."""
+        """A Data node for an input or a weight; `change` converts its values to SMAUG's form."""
         weight = self.graph.initializers.get(name)
         if weight is None and end == "/input0" and self.looks_like_weight(name):
             end = FEED
@@ -121,7 +121,7 @@ class Placer:
         return found
 
     def looks_like_weight(self, name: str) -> bool:
-        """Whether the reader would take it for a weight by its use alone."""
+        """Whether the reader would consider it a weight from its use alone."""
         readers = self.graph.consumers.get(name, [])
         return bool(readers) and all(
             name in op.inputs[1 : 1 + _WEIGHTS.get(op.op_type, 0)] and name != op.inputs[0]
@@ -129,7 +129,7 @@ class Placer:
         )
 
     def want(self, op: Op, index: int, layout: str = "") -> Place:
-        """Where an input lies, reordered to `layout` if it lies otherwise."""
+        """Place of an input, reordered to `layout` if it is stored otherwise."""
         name = op.inputs[index]
         if name in self.stored:
             raise self.refuse(op, f"reads '{name}', a transposed image")
@@ -145,7 +145,7 @@ class Placer:
         return self.reorder(f"{name}:{layout.lower()}", source, name, layout)
 
     def reorder(self, name: str, source: Place, tensor: str, layout: str) -> Place:
-        """Another layout of a tensor."""
+        """Reorder a tensor to another layout."""
         node_name = name.replace("/", ":")
         made = self.spec(f"{node_name}/output0", tensor, layout)
         self.network.nodes.append(Node(node_name, "Reorder", [source[:2]], [source[2]], [made]))
@@ -155,7 +155,7 @@ class Placer:
     def emit(
         self,
         op: Op,
-        kind: str,
+        smaug_op: str,
         sources: list[Place],
         layout: str,
         outputs: tuple[str, ...] = (),
@@ -170,7 +170,7 @@ class Placer:
         specs = [self.spec(name, name, layout) for name in names]
         inputs = [source[2] for source in sources]
         parents = [source[:2] for source in sources]
-        self.network.nodes.append(Node(op.name, kind, parents, inputs, specs, params))
+        self.network.nodes.append(Node(op.name, smaug_op, parents, inputs, specs, params))
         for index, name in enumerate(names):
             self.made[name] = {layout: (op.name, index, specs[index])}
 

@@ -1,9 +1,9 @@
 """Read SMAUG's two files as a `Graph`: logical ONNX, without SMAUG's layouts.
 
 Tensors are NCHW, a fused activation is an operator of its own, and a reordering between layouts
-disappears: one to NC is a Flatten, and where the image was NHWC, the columns of the dense weights
-behind it are put in NCHW's order. Data nodes that serve only as weights are weights, all others
-are inputs; tensors that no operator reads are the outputs.
+disappears: a reordering to NC is a Flatten, and where the image was NHWC, the columns of the dense
+weights behind it are put in NCHW's order. Data nodes that serve only as weights are weights, all
+others are inputs; tensors that no operator reads are the outputs.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def read_smaug(topology: Path | str, params: Path | str | None = None) -> Graph:
     """Read `<name>_topo.pbtxt`, and with `params` the weights of `<name>_params.pb`.
 
     Raises:
-        InputError: malformed, cyclic, contradicting itself or not of SMAUG (with the line), or
-            parameters that do not fit (with the tensor).
+        InputError: the topology is malformed, cyclic, inconsistent or not SMAUG's (names the line),
+            or the parameters do not fit (names the tensor).
     """
     network = network_of_file(topology)
     if params is not None:
@@ -101,7 +101,7 @@ class _Translator:
     def _seen_through(
         self, source: tuple[str, int], passes: Callable[[Node], bool]
     ) -> list[tuple[Node, int]]:
-        """The readers of a tensor, in place of those that `passes` the readers of their output."""
+        """Readers of a tensor, where readers that satisfy `passes` are replaced by theirs."""
         waiting, found = [source], []
         while waiting:
             readers = self.readers.get(waiting.pop(), [])
@@ -116,7 +116,7 @@ class _Translator:
         change: Callable[[np.ndarray], np.ndarray] = lambda array: array,
         shape: Sequence[int] | None = None,
     ) -> str:
-        """The initializer of a Data node in one of the forms in which weights are needed."""
+        """The initializer of a Data node in one of the forms that weights take."""
         node = self.data[source]
         spec = node.inputs[0]
         name = node.name
@@ -159,7 +159,7 @@ class _Translator:
                 )
 
     def _view(self, node: Node) -> None:
-        """A reordering that changes nothing of the logical tensor."""
+        """A reordering that does not change the logical tensor."""
         source, target = node.parents[0], (node.name, 0)
         before, after = node.inputs[0], node.outputs[0]
         if logical_dims(before) != logical_dims(after):
@@ -170,7 +170,7 @@ class _Translator:
             self.names[target] = self.names[source]
 
     def operand(self, node: Node, index: int) -> str:
-        """The tensor behind an input, a constant in its plain form."""
+        """The tensor of an input, with constants in their plain form."""
         if index >= len(node.parents):
             raise self.network.error(node, f"has {len(node.parents)} inputs: too few")
         source = node.parents[index]
@@ -189,7 +189,7 @@ class _Translator:
     def activate(self, node: Node, activation: str, name: str, source: str) -> None:
         """Append an activation between `source` and the node's output."""
         if activation not in UNARY:
-            raise self.network.error(node, f"'{activation}' is no activation", ", ".join(UNARY))
+            raise self.network.error(node, f"'{activation}' is not an activation", ", ".join(UNARY))
         numbers = {**ACT_DEFAULTS.get(activation, {}), **node.params.get("act", {})}
         attrs: dict[str, Any] = {
             theirs: float(numbers[ours]) for ours, theirs in ACT_ATTRS.get(activation, {}).items()
@@ -248,15 +248,15 @@ class _Translator:
 
     def two(self, node: Node, name: str) -> tuple[int, ...]:
         """A parameter for rows and columns."""
-        found = node.params.get(name, ())
-        if len(found) != 2 or not all(0 < size < 1 << 31 for size in found):
-            raise self.network.error(node, f"{name} {list(found)}", "two positive numbers")
-        return found
+        sizes = node.params.get(name, ())
+        if len(sizes) != 2 or not all(0 < size < 1 << 31 for size in sizes):
+            raise self.network.error(node, f"{name} {list(sizes)}", "two positive numbers")
+        return sizes
 
     def pool(self, node: Node) -> None:
-        kind = "MaxPool" if node.op == "MaxPooling" else "AveragePool"
+        op_type = "MaxPool" if node.op == "MaxPooling" else "AveragePool"
         attrs = {"kernel_shape": self.two(node, "pool_size"), "strides": self.two(node, "stride")}
-        self.emit(node, kind, [self.operand(node, 0)], attrs=attrs)
+        self.emit(node, op_type, [self.operand(node, 0)], attrs=attrs)
 
     def dense(self, node: Node) -> None:
         x = self.operand(node, 0)
@@ -301,7 +301,7 @@ class _Translator:
         self.emit(node, "Flatten", [x], attrs={"axis": 1})
 
     def _feeds_only_dense(self, source: tuple[str, int]) -> bool:
-        """Whether what is flattened only reaches dense layers whose weights can be permuted."""
+        """Whether a flattened tensor only reaches dense layers whose weights can be permuted."""
         readers = self._seen_through(source, lambda node: node.op in UNARY and node.op != "Softmax")
         return bool(readers) and all(
             reader.op == "InnerProduct"
@@ -318,13 +318,13 @@ class _Translator:
         return node.op == "Data" and self._only_weight(source)
 
     def as_stored(self, node: Node, x: str) -> str:
-        """An NHWC image with its elements in the order in which they lie."""
+        """An NHWC image with its elements in storage order."""
         name = f"{node.name}.nhwc"
         self.out.op("Transpose", [x], [f"{name}.out"], name=name, attrs={"perm": (0, 2, 3, 1)})
         return f"{name}.out"
 
     def axis(self, node: Node, name: str) -> int:
-        """A stored axis as the graph has it."""
+        """A stored axis, as an axis of the logical tensor."""
         axis, rank = node.params.get(name, 0), len(node.inputs[0].dims)
         if not -rank <= axis < rank:
             raise self.network.error(node, f"axis {axis} of {node.inputs[0]}")

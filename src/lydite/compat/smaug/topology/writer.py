@@ -1,8 +1,8 @@
-"""Write a `Graph` as SMAUG's two files, of which the reader makes the same graph.
+"""Write a `Graph` as SMAUG's two files, from which the reader restores the same graph.
 
 What SMAUG has no operator for is refused by name: biases inside a layer, broadcasting, groups,
-paddings other than its own. An activation is fused into the layer before it where it is named
-after it ("conv" and "conv.relu"), as the reader names what SMAUG had fused.
+paddings other than its own. An activation is fused into the layer before it where it is named after
+it ("conv" and "conv.relu"), as the reader names what SMAUG had fused.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def write_smaug(
     mem_policy: str = "AllDma",
     seed: int = 0,
 ) -> tuple[Path, Path]:
-    """Write `<name>_topo.pbtxt` and `<name>_params.pb`; numbers that nobody gave are drawn.
+    """Write `<name>_topo.pbtxt` and `<name>_params.pb`; missing values are drawn at random.
 
-    SMAUG keeps no epsilon of a batch normalisation: its variance is stored as the reciprocal
-    root, and read back with 1e-5.
+    SMAUG does not store the epsilon of a batch normalisation: the variance is stored as the
+    reciprocal root, and read back with 1e-5.
 
     Raises:
-        InputError: an operator, a type or a tensor that SMAUG has no form for (names it).
+        InputError: SMAUG has no form for an operator, a type or a tensor (names it).
         LyditeError: the folder cannot be written.
     """
     return write_network(network_of_graph(graph, backend, mem_policy, seed), folder)
@@ -64,7 +64,7 @@ def write_network(network: Network, folder: Path | str, seed: int = 0) -> tuple[
     """Write a network's two files; see `write_smaug`."""
     stem = Path(folder) / network.name
     if stem.parent != Path(folder) or not network.name.isprintable():
-        raise InputError(f"'{network.name}' is no file name")
+        raise InputError(f"'{network.name}' is not a file name")
     specs = {node.inputs[0].name: node.inputs[0] for node in network.nodes if node.op == "Data"}
     data = params_bytes(
         (spec, _numbers(network, spec, seed + index)) for index, spec in enumerate(specs.values())
@@ -74,7 +74,7 @@ def write_network(network: Network, folder: Path | str, seed: int = 0) -> tuple[
 
 
 def _numbers(network: Network, spec: Spec, seed: int) -> np.ndarray:
-    """The numbers of a Data node; drawn where nobody gave any."""
+    """Values of a Data node; drawn at random if missing."""
     given = network.data.get(spec.name)
     if given is None:
         return random_weight(TensorType(spec.dtype, spec.dims), seed)
@@ -89,7 +89,7 @@ def network_of_graph(
 
 
 class _Writer(Placer):
-    """Translates the operators one by one."""
+    """Translates the operators one at a time."""
 
     def run(self) -> Network:
         for name in self.graph.inputs:
@@ -186,7 +186,7 @@ class _Writer(Placer):
         dims: tuple[int, ...],
         change: Callable[[np.ndarray], np.ndarray],
     ) -> Place:
-        """A weight that SMAUG has with other sizes or in another order; `change` gives it those."""
+        """A weight that SMAUG stores with other sizes or in another order; `change` converts it."""
         name = op.inputs[index]
         if name not in self.graph.initializers:
             raise self.refuse(op, f"'{name}' is computed", "a weight with numbers")
@@ -227,7 +227,7 @@ class _Writer(Placer):
         self.emit(op, "InnerProduct", [source, weight], "NC")
 
     def _flattened(self, name: str) -> tuple[int, int, int] | None:
-        """Channels, rows and columns of the NHWC image that a tensor is the flat form of."""
+        """Channels, rows and columns of the NHWC image whose flat form a tensor is."""
         op = self.graph.producers.get(name)
         while op is not None and op.qualified_type in ACTIVATIONS and op.op_type != "Softmax":
             op = self.graph.producers.get(op.inputs[0])
@@ -263,7 +263,7 @@ class _Writer(Placer):
         self.emit(op, "Reorder", [source], "NC")
 
     def _in_order(self, op: Op) -> Place:
-        """The input of an operator that takes elements in the order in which they lie."""
+        """The input of an operator that takes elements in storage order."""
         name = op.inputs[0]
         if name in self.stored:
             inner = Op(op.name, "", (self.stored[name],), ())
@@ -340,7 +340,7 @@ class _Writer(Placer):
     def pad(self, op: Op) -> None:
         pads = self.graph.constant(op.inputs[1]) if len(op.inputs) == 2 else None
         if pads is None or op.attrs.get("mode", "constant") != "constant" or pads.min() < 0:
-            raise self.refuse(op, "is no padding with zeros", "constant, positive sizes")
+            raise self.refuse(op, "is not zero padding", "constant, positive sizes")
         source = self.want(op, 0)
         layout, rank = source[2].layout, len(pads) // 2
         order = FROM_LOGICAL.get(layout, range(rank))

@@ -216,6 +216,23 @@ def qlinear_binary(_op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
     return [TensorType(_need(inputs, 0).dtype, out.shape)]
 
 
+def qlinear_concat(op: Op, inputs: InputTypes, std: Std) -> list[TensorType]:
+    """Joined along the axis; after scale and zero point of the result come triples of each part."""
+    parts = [TensorType("float32", _dims(inputs, i)) for i in range(2, len(inputs), 3)]
+    joined = std("Concat", parts, {"axis": op.attrs.get("axis", 0)})[0]
+    return [TensorType(_need(inputs, 1).dtype, joined.shape)]
+
+
+def quantised_lstm(op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
+    """States of all steps [S, D, B, H], then the last hidden and cell state [D, B, H]."""
+    steps, batch, _width = _dims(inputs, 0)
+    directions = 2 if op.attrs.get("direction") in ("bidirectional", b"bidirectional") else 1
+    hidden = _int(op.attrs, "hidden_size")
+    dtype = _need(inputs, 0).dtype
+    last = TensorType(dtype, (directions, batch, hidden))
+    return [TensorType(dtype, (steps, directions, batch, hidden)), last, last][: len(op.outputs)]
+
+
 def cast_like(index: int, dtype: str | None = None) -> TypeRule:
     """The sizes of the first input, with the dtype of another input or a given one."""
 

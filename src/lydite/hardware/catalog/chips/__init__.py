@@ -1,1 +1,1 @@
-"""Chips, one file each."""
+"""Chip files, one per chip."""

@@ -1,1 +1,1 @@
-"""Cluster files, one a cluster."""
+"""Cluster files, one per cluster."""

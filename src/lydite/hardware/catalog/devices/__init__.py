@@ -1,1 +1,1 @@
-"""Device files, one a device."""
+"""Device files, one per device."""
