@@ -331,3 +331,21 @@ def test_slow_devices_and_links():
 def test_factors_that_cannot_be(devices, links, words):
     with pytest.raises(InputError, match=words):
         degraded(read_cluster("dgx-a100"), devices, links)
+
+
+def test_a_fabric_has_as_many_levels_as_its_hosts_need():
+    """Switches of 4 ports: 2 hosts a leaf, so 16 hosts need three levels and 32 a fourth."""
+    host = Host(1, switch=None, pcie=None, cards=Cards(Wire("ib", 50e9, 1e-6), (0,)))
+    fabric = Fabric("leaf-spine", Wire("ib", 50e9, 1e-6), 2, 1.0, 4)
+    most = {}
+    for hosts in (4, 16, 32):
+        cluster = build_cluster("deep", "Deep", T4, hosts, host, fabric)
+        ends = np.array([0]), np.array([hosts - 1])
+        way = paths(cluster, cluster.device_node[ends[0]], cluster.device_node[ends[1]], 0)[0]
+        most[hosts] = len(way)
+        switches = np.isin(
+            cluster.nodes.kind, [NODE_KINDS.index(k) for k in ("leaf", "spine", "core")]
+        )
+        ports = np.bincount(cluster.links.source, minlength=len(switches))[switches]
+        assert ports.max() <= 4
+    assert most[32] == most[16] + 2 == most[4] + 4
