@@ -59,7 +59,7 @@ class AchievedEfficiency:
     streams: float = 0.75
     misaligned: float = 1.0
     kernel_s: float = ASSUMED_DISPATCH_S
-    product_bounds: tuple[float, float] = (0.6, 2.2)
+    product_bounds: tuple[float, float] = (0.4, 3.0)
     stream_bounds: tuple[float, float] = (0.3, 0.9)
     spread: tuple[float, ...] = ()
     arithmetic: str = "tf32-conv"
@@ -147,6 +147,7 @@ class _Facts:
         relative: what products reach relative to large dense ones; 1 for other operators.
         misaligned: whether rows are no multiples of 16 bytes.
         own: share of peak arithmetic, where it does not follow from products (attention); or None.
+        loose: factor by which bounds are wider: convolutions have Winograd's form and others.
     """
 
     arithmetic_s: float
@@ -155,6 +156,7 @@ class _Facts:
     relative: float = 1.0
     misaligned: bool = False
     own: float | None = None
+    loose: float = 1.0
 
     def seconds(self, achieved: AchievedEfficiency) -> float:
         """The likely time."""
@@ -166,6 +168,7 @@ class _Facts:
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose", "lydite:ConvInputGrad", "lydite:ConvWeightGrad")
 _ATTENTION = ("Attention", "lydite:AttentionTraining", "lydite:AttentionGrad")
+_LOOSE = 1.8
 _NARROW = 8
 """Products of fewer columns run as streams of their operands, as depthwise convolutions do."""
 
@@ -192,7 +195,8 @@ def _facts(key: OpKey, work: Work, device: Device, arithmetic: str) -> _Facts:
         read = sum(t.nbytes or 0 for t in key.operand_types() if t is not None)
         converted_s = 1.5 * read / device.memory_bandwidth  # two bytes read, one written
         moved_s = max(0.0, moved_s - 0.5 * read / device.memory_bandwidth)
-    return _Facts(tiles_s, moved_s, converted_s, grouped, _misaligned(key))
+    loose = _LOOSE if key.qualified_type in _CONVOLUTIONS else 1.0
+    return _Facts(tiles_s, moved_s, converted_s, grouped, _misaligned(key), loose=loose)
 
 
 def _dtype_of_products(key: OpKey, device: Device, arithmetic: str) -> str:
@@ -294,8 +298,8 @@ class Roofline:
             low, high = (seconds * factor for factor in achieved.spread)
             return Estimate(seconds, low, high, "roofline", detail, shared=mark)
         (fast, slow), (least, most) = achieved.product_bounds, achieved.stream_bounds
-        fastest = max(fast * facts.arithmetic_s, facts.moved_s / most)
-        slowest = max(slow * likely, facts.moved_s / least)
+        fastest = max(fast / facts.loose * facts.arithmetic_s, facts.moved_s / most)
+        slowest = max(slow * facts.loose * likely, facts.moved_s / least)
         return Estimate(
             seconds,
             min(fastest, likely) + self._dispatch_s * 0.2,
