@@ -31,16 +31,14 @@ def accuracy_table(results: Sequence[Validation]) -> str:
     columns = ["model", "measured", "predicted", "90 % interval", "error", "nodes", "time measured"]
     accuracy = Accuracy.of(points)
     why = "".join(f"\n\n{why_table(v)}" for v in results if v.why)
-    return (
-        table("", columns, rows)
-        + why
-        + (
-            f"\n\nabsolute error: median {percent(accuracy.median_abs)}, mean "
-            f"{percent(accuracy.mean_abs)}, "
-            f"worst {percent(abs(accuracy.worst.error))} ({accuracy.worst.name})\n"
-            f"  bias {signed_percent(accuracy.bias)}; within 10 %: {percent(accuracy.within(0.1), 0)}"
-        )
+    within = percent(accuracy.within(0.1), 0)
+    errors = (
+        f"absolute error: median {percent(accuracy.median_abs)}, mean "
+        f"{percent(accuracy.mean_abs)}, "
+        f"worst {percent(abs(accuracy.worst.error))} ({accuracy.worst.name})\n"
+        f"  bias {signed_percent(accuracy.bias)}; within 10 %: {within}"
     )
+    return f"{table('', columns, rows)}{why}\n\n{errors}"
 
 
 def why_table(validation: Validation, most: int = 10) -> str:
