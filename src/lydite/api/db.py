@@ -14,7 +14,7 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.store import Measurement
+    from lydite.store import Database, Measurement
 
 SCOPES = ("isolated", "in_graph", "model")
 
@@ -227,8 +227,23 @@ def query(
         InputError: the scope is unknown.
     """
     filters = _filters(op_type=op_type, device=device, scope=scope)
-    with session.database() as database:
-        return QueryResult(tuple(_row(row) for row in database.query(limit=limit, **filters)))
+    with session.database(existing=True) as database:
+        rows = tuple(_row(row) for row in database.query(limit=limit, **filters))
+        if not rows:
+            _check_names(database, op_type=op_type, device=device)
+        return QueryResult(rows)
+
+
+def _check_names(database: Database, *, op_type: str | None, device: str | None) -> None:
+    """Name the nearest operator type or device where none of that name was measured."""
+    counts = database.stats()
+    for what, name, group in (
+        ("device", device, "by_device"),
+        ("operator type", op_type, "by_op_type"),
+    ):
+        known = counts.get(group)
+        if name is not None and isinstance(known, Mapping) and known and name not in known:
+            raise unknown_name(what, name, known)
 
 
 def _row(row: Measurement) -> MeasurementRow:
@@ -259,7 +274,7 @@ def _row(row: Measurement) -> MeasurementRow:
 
 def stats(session: Session) -> StatsResult:
     """Numbers of rows of the session's database, by device, backend, operator type and status."""
-    with session.database() as database:
+    with session.database(existing=True) as database:
         return StatsResult(database.stats())
 
 
@@ -289,7 +304,7 @@ def export(
     if target.exists() and not force:
         raise InputError("the file already exists", where=str(path), hint="add --force")
     filters = _filters(op_type=op_type, device=device, scope=scope)
-    with session.database() as database:
+    with session.database(existing=True) as database:
         return ExportedResult(target, export_file(database, target, **filters))
 
 

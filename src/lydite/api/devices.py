@@ -30,7 +30,7 @@ def device_and_sources(
 
     name = on if isinstance(on, str) else on.name
     named = local_device().name if name in THIS_MACHINE else name
-    with session.database() as database:
+    with session.database(optional=True) as database:
         shipped = open_shipped(full_name(named))
         with shipped or nullcontext():
             sources = [database] if shipped is None else [database, shipped]

@@ -302,6 +302,8 @@ def _from_set(name: str, options: ModelOptions, usual: Mapping[str, str]) -> Gra
     from lydite.models import build_model, describe
     from lydite.models.info import FLOATS
 
+    if Path(name).suffix in _SUFFIXES or "/" in name:
+        raise InputError("no such file", where=name)
     for option in ("dim", "params", "value", "part"):
         if getattr(options, option):
             raise InputError(
@@ -318,6 +320,10 @@ def _from_set(name: str, options: ModelOptions, usual: Mapping[str, str]) -> Gra
         name, batch=options.batch or 1, dtype=dtype if dtype in FLOATS else "float32", **sizes
     )
     return graph if dtype in FLOATS else _in_precision(graph, dtype)
+
+
+_SUFFIXES = (".onnx", ".json", ".pbtxt", ".pb", ".csv", ".cfg", ".yaml", ".pt2", ".pt", ".txt")
+"""Endings of names that are meant for files."""
 
 
 def _sizes(options: ModelOptions) -> dict[str, int | str | None]:

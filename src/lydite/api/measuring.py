@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lydite.errors import BackendError, InputError, unknown_name
+import psutil
+
+from lydite.errors import BackendError, InputError, UnitError, unknown_name
 
 if TYPE_CHECKING:
     from lydite.hardware import Device
@@ -81,7 +85,6 @@ def make_measuring(
     from lydite.hardware import physical_cores
     from lydite.measure import MeasuringSession as Measuring
     from lydite.measure import TimingPlan
-    from lydite.units import parse_quantity
 
     check_clock(clock)
     if cache not in CACHES:
@@ -116,8 +119,19 @@ def make_measuring(
         cache=cache,
         run=run,
         timeout_s=timeout,
-        memory_bytes=int(parse_quantity(memory, "B", where="--memory")) if memory else None,
+        memory_bytes=_bytes(memory) if memory else None,
     )
+
+
+def _bytes(memory: str) -> int:
+    """A size of memory, which must have a unit: 8 alone would be eight bytes."""
+    from lydite.units import parse_quantity
+
+    if memory.strip().replace(".", "", 1).isdigit():
+        raise UnitError(
+            f"'{memory}' has no unit", where="--memory", allowed=f"such as '{memory} GiB'"
+        )
+    return int(parse_quantity(memory, "B", where="--memory"))
 
 
 def accelerator_name(device: str) -> str:
@@ -134,12 +148,37 @@ def accelerator_name(device: str) -> str:
     return found[0].name
 
 
+PROCESS = "process"
+"""Argument of a recorded run that tells which process it is."""
+
+
+def this_process() -> dict[str, Any]:
+    """Host, id and start time of this process."""
+    return _process(os.getpid())
+
+
+def _process(pid: int) -> dict[str, Any]:
+    started = psutil.Process(pid).create_time()
+    return {"host": socket.gethostname(), "pid": pid, "started_s": round(started, 2)}
+
+
+def was_killed(process: Any) -> bool:
+    """Whether a process of this host is gone; False for one of another host."""
+    if not isinstance(process, Mapping) or process.get("host") != socket.gethostname():
+        return False
+    try:
+        return _process(int(process["pid"])) != dict(process)
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return True
+
+
 @contextmanager
 def recorded_run(
     database: Database, command: str, arguments: Mapping[str, Any]
 ) -> Iterator[RecordedRun]:
     """Record a run in the database: done with its result, failed, or interrupted."""
-    run = RecordedRun(database.start_run(command, dict(arguments)))
+    started = {**arguments, PROCESS: this_process()}
+    run = RecordedRun(database.start_run(command, started))
     try:
         yield run
     except KeyboardInterrupt:

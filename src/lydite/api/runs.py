@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
 
-from lydite.errors import unknown_name
+from lydite.api.measuring import PROCESS, was_killed
+from lydite.errors import InputError, unknown_name
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -100,21 +101,27 @@ def runs(session: Session, *, limit: int | None = 20) -> RunsResult:
         session: Session whose database is read.
         limit: Maximum number of runs; None for all.
     """
-    with session.database() as database:
+    with session.database(existing=True) as database:
         found = database.runs(limit)
     rows: list[Any] = [
         {
             "id": run.id,
             "command": run.command,
-            "arguments": dict(run.arguments),
+            "arguments": {k: v for k, v in run.arguments.items() if k != PROCESS},
             "started_at": run.started_at,
             "finished_at": run.finished_at,
-            "status": run.status,
+            "status": _status(run.status, run.arguments),
             "result": run.result,
         }
         for run in found
     ]
     return RunsResult(tuple(rows))
+
+
+def _status(status: str, arguments: Mapping[str, Any]) -> str:
+    """As recorded; a run whose process is gone was killed before it could say so."""
+    killed = status == "running" and was_killed(arguments.get(PROCESS))
+    return "killed" if killed else status
 
 
 def run(session: Session, identity: str) -> RunResult:
@@ -125,10 +132,13 @@ def run(session: Session, identity: str) -> RunResult:
         identity: Id of the run, or a prefix of it.
 
     Raises:
-        InputError: no run has this id.
+        InputError: no run has this id, or several begin with it.
     """
     every = runs(session, limit=None).runs
-    for row in every:
-        if str(row["id"]).startswith(identity):
-            return RunResult(row)
+    matches = [row for row in every if str(row["id"]).startswith(identity)]
+    if len(matches) > 1:
+        shown = ", ".join(str(row["id"])[:12] for row in matches[:8])
+        raise InputError(f"'{identity}' begins {len(matches)} runs", allowed=shown)
+    if matches:
+        return RunResult(matches[0])
     raise unknown_name("run", identity, [str(row["id"])[:8] for row in every])

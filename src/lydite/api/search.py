@@ -129,7 +129,7 @@ def search(
         return built[0].graph
 
     rows = Rows("torch", 1, "wall")
-    with session.database() as database, session.bar("search") as progress:
+    with session.database(optional=True) as database, session.bar("search") as progress:
         estimator, _ = chain_for([database], found_cluster.device, rows, constants.achieved)
         found = search_plans(
             build,

@@ -6,6 +6,7 @@ and a function of the package `lydite` with the default session; it is imported 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -118,10 +119,34 @@ class Session:
         return f"<Session db {self.db or 'default'}, seed {self.seed}>"
 
     @contextmanager
-    def database(self, *, read_only: bool = False) -> Iterator[Database]:
-        """The database, open within the block or until the session is closed."""
+    def database(
+        self, *, read_only: bool = False, existing: bool = False, optional: bool = False
+    ) -> Iterator[Database]:
+        """The database, open within the block or until the session is closed.
+
+        Args:
+            read_only: Whether to refuse every change.
+            existing: Whether a file that the user named has to be there.
+            optional: Whether an empty database in memory will do where the usual one cannot be
+                opened, as in a container whose home is read-only; says so once.
+
+        Raises:
+            InputError: with `existing`, the file is not there.
+            StoreError: it cannot be opened.
+        """
+        from lydite.errors import InputError, StoreError
         from lydite.store import Database
 
+        if existing and self.db and "://" not in self.db and not Path(self.db).exists():
+            raise InputError("no such database", where=self.db, hint="lydite db stats --db FILE")
+        if optional and self._kept is None and self.db is None:
+            try:
+                Database.open().close()
+            except (StoreError, OSError) as error:
+                _say_without(str(error))
+                with Database.in_memory() as database:
+                    yield database
+                return
         if self._kept is not None:
             yield self._kept
         elif self._keeps and not read_only:
@@ -138,6 +163,14 @@ class Session:
 
             return progress_bar(label)
         return self._progress(label) if self._progress else nullcontext(_silent)
+
+
+@cache
+def _say_without(reason: str) -> None:
+    print(
+        f"goes on without the database of measurements ({reason}); LYDITE_DB names another",
+        file=sys.stderr,
+    )
 
 
 for _name in OWN_VERBS:

@@ -299,7 +299,7 @@ def simulate(
         graph = fuse_for_runtime(graph, chosen_runtime)
     if chosen_runtime is not None:
         constants = replace(constants, dispatch_s=chosen_runtime.launch_s)
-    with session.database() as database:
+    with session.database(optional=True) as database:
         rows = Rows("torch", 1, "wall")
         estimator, _ = chain_for([database], found.device, rows, constants.achieved)
         constants = with_curves(constants, database, found)

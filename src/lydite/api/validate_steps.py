@@ -144,7 +144,7 @@ def validate_steps(
         shape = replace(net, phase=_phase(model, wanted), dtype=net.dtype or "float32")
         return resolve(model, shape).graph
 
-    with session.database() as database, session.bar("simulate") as progress:
+    with session.database(optional=True) as database, session.bar("simulate") as progress:
         known = ASSUMED if constants is None else read_constants(Path(constants))
         rows = Rows("torch", 1, "wall")
         estimator, _ = chain_for([database], cluster.device, rows, known.achieved)

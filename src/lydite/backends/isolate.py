@@ -37,7 +37,9 @@ def replicated(key: OpKey, copies: int) -> Graph:
         inputs = tuple(renamed.get(name, name) for name in op.inputs)
         ops.append(Op(f"op_{copy}", op.op_type, inputs, outputs, op.attrs, op.domain))
         if copy < copies - 1:
-            ops.append(Op(f"tap_{copy}", "Shape", outputs[:1], (f"shape_{copy}",)))
+            ops.append(
+                Op(f"tap_{copy}", "Shape", _tapped(single, op, inputs, outputs), (f"shape_{copy}",))
+            )
     opsets = {**single.opsets, "": max(single.opsets.get("", 7), 7)}
     return Graph(
         name=f"{key.op_type}_x{copies}",
@@ -48,6 +50,14 @@ def replicated(key: OpKey, copies: int) -> Graph:
         initializers=initializers,
         opsets=opsets,
     )
+
+
+def _tapped(
+    single: Graph, op: Op, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What the operator between two copies reads: the output, or an input if that is no tensor."""
+    dtype = single.type_of(op.outputs[0]).dtype
+    return outputs[:1] if "(" not in dtype else inputs[:1]
 
 
 LARGE_INPUT_BYTES = 8 << 20

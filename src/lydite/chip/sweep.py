@@ -19,6 +19,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
+from lydite.children import die_with_parent
 from lydite.chip.figures import FIGURES, figures_of
 from lydite.chip.run import run_chip, varied
 from lydite.errors import InputError, LyditeError, unknown_name
@@ -206,6 +207,7 @@ _WORK: dict[str, Any] = {}
 
 
 def _begin(graph: Graph, chip: Chip, settings: Mapping[str, Any]) -> None:
+    die_with_parent()
     _WORK.update(graph=graph, chip=chip, settings=settings)
 
 

@@ -13,6 +13,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -53,12 +54,30 @@ def folder() -> Path:
     return base / digest.hexdigest()[:16]
 
 
+def _drop_truncated(cache: Path) -> None:
+    """Remove files of compiled code that a crash or a full disk cut short; they are made anew.
+
+    numba keeps pickles, each of which ends in a full stop.
+    """
+    for file in (*cache.rglob("*.nbi"), *cache.rglob("*.nbc")):
+        try:
+            with file.open("rb") as content:
+                content.seek(-1, os.SEEK_END)
+                whole = content.read(1) == b"."
+        except OSError:  # also where the file is empty
+            whole = False
+        if not whole:
+            with suppress(OSError):
+                file.unlink()
+
+
 @cache
 def kernel(name: str) -> ModuleType:
     """The module of kernels `name`, whose compiled functions are kept in `folder()`."""
     from numba.core import config
 
     # numba reads this setting when it decorates a function, so it is set for this import alone.
+    _drop_truncated(folder())
     settings: Any = config
     before, settings.CACHE_DIR = settings.CACHE_DIR, str(folder())
     try:

@@ -135,17 +135,21 @@ class MeasuringSession:
                 culprit = next((key for key in left if key.text == lost.at), None)
                 if lost.at == MODEL or (culprit is None and len(left) <= 1):
                     raise BackendError(f"the run ended with {lost.status}: {lost}") from lost
-                if culprit is None:  # several were being timed: measure them one at a time
-                    parts = [self.measure([key], model) for key in left]
-                    return (
-                        rows + [row for part, _ in parts for row in part],
-                        np.concatenate([samples for _, samples in parts]),
-                    )
+                if culprit is None:  # several were being timed
+                    return self._one_by_one(left, model, rows)
                 rows.append(self._failed(culprit, lost.status, str(lost)))
                 self.database.add(rows[-1:])
                 left.remove(culprit)
                 if not left and not model:
                     return rows, np.array([])
+            except BackendError as error:  # while it was timed, not while it was loaded
+                if model or not left:
+                    raise
+                if len(left) > 1:
+                    return self._one_by_one(left, model, rows)
+                rows.append(self._failed(left[0], "error", str(error)))
+                self.database.add(rows[-1:])
+                return rows, np.array([])
         for result in results:
             if result["key"] in (MODEL, PACE):  # before the rows, which are compared with it
                 self._paces.setdefault(result["key"], []).extend(result["samples_s"])
@@ -154,6 +158,14 @@ class MeasuringSession:
         samples = next((r["samples_s"] for r in results if r["key"] == MODEL), [])
         operators = [row for row in fresh if row.key not in (CALL_KEY, DISPATCH_KEY)]
         return rows + operators, np.array(samples)
+
+    def _one_by_one(
+        self, keys: Sequence[OpKey], model: str, rows: list[Measurement]
+    ) -> tuple[list[Measurement], np.ndarray]:
+        """Rows so far and those of every operator by itself, so that the culprit shows."""
+        parts = [self.measure([key], model) for key in keys]
+        samples = [values for _, values in parts]
+        return rows + [row for part, _ in parts for row in part], np.concatenate(samples)
 
     def costs(self) -> tuple[float, ...]:
         """Seconds of call, dispatch and tap; measured at the first request and cached."""

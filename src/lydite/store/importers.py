@@ -109,6 +109,10 @@ def import_path(
     Raises:
         InputError: the format is unknown, the folder holds no such file, or a file is invalid.
     """
+    if kind is not None:
+        IMPORTERS.find(kind)
+    if not path.exists():
+        raise InputError("no such file", where=str(path))
     added: dict[str, int] = {"measurements": 0}
     for file in _files(path, kind):
         importer = IMPORTERS.find(kind or _kind_of(file) or "lydite")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from lydite.backends import Settings, find_backend
 from lydite.backends.isolate import replicated
 from lydite.backends.lowered import lowered
 from lydite.errors import BackendError, InputError
-from lydite.graph import Builder, Graph, Op, keys_of
+from lydite.graph import Builder, Graph, Op, keys_of, read_onnx, total_work, write_onnx
 from lydite.models import build_model
 from lydite.models.bert import bert
 from lydite.models.dimensions import Encoder
@@ -185,3 +187,52 @@ def test_chains_of_calls_run(backend, threads):
         prepared = backend.prepare_calls(Settings(threads=threads), 4, cold=cold, evict=evict)
         prepared.run()
         prepared.close()
+
+
+@pytest.fixture(scope="module")
+def quantised(tmp_path_factory):
+    """A small network as onnxruntime.quantization writes it: by format."""
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    folder = tmp_path_factory.mktemp("int8")
+    g = Builder("small")
+    x = g.input("x", (1, 8, 16, 16))
+    y = g.relu(g.conv(x, 8, 3, pad=1))
+    y = g.concat([y, g.conv(y, 8, 3, pad=1)], 1)
+    path = write_onnx(g.build(g.conv(y, 8, 1)), folder / "small.onnx")
+
+    class Reader(quantization.CalibrationDataReader):
+        left = 4
+
+        def get_next(self):
+            self.left -= 1
+            if self.left < 0:
+                return None
+            rng = np.random.default_rng(self.left)
+            return {"x": rng.normal(size=(1, 8, 16, 16)).astype(np.float32)}
+
+    made = {}
+    for name in ("QDQ", "QOperator"):
+        made[name] = folder / f"{name}.onnx"
+        quantization.quantize_static(
+            path, made[name], Reader(), quant_format=getattr(quantization.QuantFormat, name)
+        )
+    return made
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_statically_quantised_networks_lower_and_run(backend, quantised, form):
+    graph = read_onnx(quantised[form])
+    assert total_work(graph).unknown == ()
+    assert total_work(graph).total.flops > 2 * (8 * 72 * 256 * 2 + 16 * 8 * 256)
+    low = backend.lower(graph, Settings())
+    assert len(keys_of(low)) == len(low.ops)
+    backend.prepare(low, Settings(optimise=False)).run()
+
+
+def test_a_classifier_of_the_runtime_s_own_is_lowered(backend):
+    import onnxruntime
+
+    path = Path(onnxruntime.__file__).parent / "datasets" / "logreg_iris.onnx"
+    graph = read_onnx(path)
+    assert total_work(graph).unknown == ()
+    backend.prepare(backend.lower(graph, Settings()), Settings(optimise=False)).run()

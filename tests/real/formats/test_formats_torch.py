@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 
 from lydite.errors import GraphError, InputError
-from lydite.graph import model_to_proto, total_work
+from lydite.graph import bind_dims, model_to_proto, total_work
 from lydite.graph.formats.torch_reader import read_exported, read_torch
 
 torch = pytest.importorskip("torch")
@@ -105,3 +105,33 @@ def test_saved_programs_are_not_unpickled(tmp_path):
         read_exported(tmp_path / "model.pt2")
     with pytest.raises(InputError, match="int is not an exported program"):
         read_exported(3)
+
+
+class _Buffered(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.randn(1, 128, 64))
+        self.dense = torch.nn.Linear(64, 64)
+
+    def forward(self, x):
+        return self.dense(x + self.table[:, : x.shape[1]])
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [
+        (_Buffered(), (1, 32, 64)),
+        (torch.nn.LSTM(64, 64, batch_first=True), (1, 20, 64)),
+        (torch.nn.TransformerEncoderLayer(64, 4, 128, batch_first=True), (2, 32, 64)),
+    ],
+)
+def test_parameters_are_the_module_s_and_not_its_buffers(module, shape):
+    graph = read_torch(module.eval(), torch.zeros(shape))
+    assert graph.parameter_count == sum(p.numel() for p in module.parameters())
+
+
+def test_a_dim_keeps_its_name():
+    batch = torch.export.Dim("batch")
+    graph = read_torch(torch.nn.Linear(8, 8), torch.zeros(2, 8), dynamic=({0: batch},))
+    assert graph.open_dims == ["batch"]
+    assert bind_dims(graph, {"batch": 4}).type_of(graph.outputs[0]).shape == (4, 8)

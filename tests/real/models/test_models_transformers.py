@@ -14,7 +14,7 @@ from lydite.models import diffusion
 from lydite.models.bert import bert
 from lydite.models.counts import multiply_adds
 from lydite.models.dimensions import Encoder
-from lydite.models.huggingface import graph_from_config
+from lydite.models.huggingface import TYPES, graph_from_config, read_config
 
 torch = pytest.importorskip("torch")
 hf = pytest.importorskip("transformers")
@@ -27,6 +27,12 @@ NETS = {
     "mistral": ("MistralConfig", "MistralForCausalLM"),
     "mixtral": ("MixtralConfig", "MixtralForCausalLM"),
     "qwen2": ("Qwen2Config", "Qwen2ForCausalLM"),
+    "qwen3": ("Qwen3Config", "Qwen3ForCausalLM"),
+    "olmo2": ("Olmo2Config", "Olmo2ForCausalLM"),
+    "starcoder2": ("Starcoder2Config", "Starcoder2ForCausalLM"),
+    "phi": ("PhiConfig", "PhiForCausalLM"),
+    "stablelm": ("StableLmConfig", "StableLmForCausalLM"),
+    "smollm3": ("SmolLM3Config", "SmolLM3ForCausalLM"),
     "bert": ("BertConfig", "BertModel"),
     "vit": ("ViTConfig", "ViTForImageClassification"),
     "clip_text_model": ("CLIPTextConfig", "CLIPTextModelWithProjection"),
@@ -66,6 +72,12 @@ TINY = {
     "mistral": {**_SMALL, "num_key_value_heads": 2, "head_dim": 16},
     "mixtral": {**_SMALL, "num_key_value_heads": 2},
     "qwen2": {**_SMALL, "num_key_value_heads": 1, "tie_word_embeddings": True},
+    "qwen3": {**_SMALL, "num_key_value_heads": 2, "head_dim": 16},
+    "olmo2": {**_SMALL, "num_key_value_heads": 2},
+    "starcoder2": {**_SMALL, "num_key_value_heads": 2},
+    "phi": _SMALL,
+    "stablelm": {**_SMALL, "num_key_value_heads": 2, "use_qkv_bias": True},
+    "smollm3": {**_SMALL, "num_key_value_heads": 2, "pad_token_id": 0},
     "bert": _SMALL,
     "vit": {**_LAYERS, "image_size": 32, "patch_size": 8, "num_labels": 5},
     "clip_text_model": {**_SMALL, "projection_dim": 24},
@@ -235,6 +247,69 @@ def test_the_library_s_own_config_has_its_parameters_and_flops(model_type, tmp_p
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         net(**given)
     assert 2 * multiply_adds(graph) == pytest.approx(counter.get_total_flops(), rel=5e-3)
+
+
+WITHOUT_HEADS = {
+    "bart": "as a decoder alone it is another module",
+    "whisper": "as a decoder alone it is another module",
+    "longcat_flash": "transformers gives experts that do nothing a first matrix",
+}
+"""Types whose module in transformers' list is not what their config describes, and why."""
+SEEING = {"gemma3", "fuyu", "got_ocr2", "moss_transcribe_diarize"}
+
+
+def causal_types() -> list[str]:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    known = {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES} & {*TYPES}
+    return sorted(known - WITHOUT_HEADS.keys() - SEEING)
+
+
+@pytest.mark.parametrize("model_type", causal_types())
+def test_parameters_are_those_of_the_module(model_type, tmp_path):
+    """Each type's default config, whose module is made on the meta device."""
+    try:
+        config = hf.AutoConfig.for_model(model_type)
+        with torch.device("meta"):
+            net = hf.AutoModelForCausalLM.from_config(config)
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        pytest.skip(f"transformers cannot make its own default: {type(error).__name__}")
+    path = tmp_path / "config.json"
+    document = {**json.loads(config.to_json_string(use_diff=False))}
+    path.write_text(json.dumps({**document, "architectures": [type(net).__name__]}))
+    options = {} if "phase" not in read_config(path).options else {"phase": "forward"}
+    graph = graph_from_config(path, sequence=1, **options)
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+
+
+ENCODERS = {
+    "RobertaConfig": ["RobertaForMaskedLM", "RobertaModel"],
+    "BertConfig": [
+        "BertForMaskedLM",
+        "BertForSequenceClassification",
+        "BertForTokenClassification",
+    ],
+    "DistilBertConfig": ["DistilBertForMaskedLM", "DistilBertModel"],
+    "T5Config": ["T5ForConditionalGeneration"],
+    "BartConfig": ["BartModel"],
+    "WhisperConfig": ["WhisperForConditionalGeneration"],
+    "ViTConfig": ["ViTModel", "ViTForImageClassification"],
+    "CLIPConfig": ["CLIPModel"],
+    "SiglipConfig": ["SiglipModel"],
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "module"), [(c, module) for c, modules in ENCODERS.items() for module in modules]
+)
+def test_parameters_of_encoders_and_heads(config, module, tmp_path):
+    made = getattr(hf, config)()
+    with torch.device("meta"):
+        net = getattr(hf, module)(made)
+    path = tmp_path / "config.json"
+    document = json.loads(made.to_json_string(use_diff=False))
+    path.write_text(json.dumps({**document, "architectures": [module]}))
+    assert graph_from_config(path).parameter_count == sum(p.numel() for p in net.parameters())
 
 
 def test_the_u_net_is_that_of_diffusers(monkeypatch):

@@ -19,7 +19,8 @@ from lydite.report.text import signed_percent, table
 from lydite.store import Database, Software
 
 SHAPE = (
-    "--batch --image-size --sequence --phase --context --dtype/--precision --dim --params --train "
+    "--batch --image-size --sequence --phase --context --dtype/--precision --dim --value "
+    "--part --params --train "
     "--optimizer --loss --recompute"
 )
 COMMANDS = {
@@ -54,7 +55,8 @@ COMMANDS = {
     "lydite runs": "--limit --show --db --json",
     "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
     "--protocol --price "
-    "--grid --image-size --sequence --phase --context --dtype/--precision --dim --params --train "
+    "--grid --image-size --sequence --phase --context --dtype/--precision --dim --value "
+    "--part --params --train "
     "--optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
     "--attention --sequence-parallel --overlap --bucket "
@@ -297,7 +299,7 @@ def test_predict_strict_refuses_what_nobody_knows(lydite, refused, tmp_path):
     path.write_bytes(helper.make_model(graph, opset_imports=opsets).SerializeToString())
     ran = lydite("predict", path, "--on", "h100")
     assert ran.code == 0
-    assert "at least" in ran.out.splitlines()[0]
+    assert "time unknown, as no operator has an estimate" in ran.out.splitlines()[0]
     assert "not covered: com.microsoft:Mystery(1)" in ran.out
     line = refused("predict", path, "--on", "h100", "--strict")
     assert line == "odd: no estimate for com.microsoft:Mystery (1); lydite profile"
@@ -369,8 +371,11 @@ Conv      float32[1,3,32,32]  toy-cpu        1    hot  1.00 ms
     (row,) = json.loads(lydite("db", "query", "--op-type", "Conv", "--json").out)["measurements"]
     assert row["samples_s"] == [1e-3]
     assert row["key"].startswith('{"attrs"')
-    none = json.loads(lydite("db", "query", "--device", "none", "--json").out)
-    assert none["measurements"] == []
+    none = lydite("db", "query", "--device", "toy-gpu", "--json")
+    assert none.code == 2
+    assert json.loads(none.out)["error"]["what"] == "unknown device 'toy-gpu'"
+    assert "did you mean 'toy-cpu'?" in none.err
+    assert "unknown operator type 'Convo'" in lydite("db", "query", "--op-type", "Convo").err
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])

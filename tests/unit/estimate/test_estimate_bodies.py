@@ -1,0 +1,100 @@
+"""Control flow costs its most expensive body, as often as it runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from lydite.estimate import Estimate, predict
+from lydite.graph.onnx_reader import graph_from_model
+from lydite.hardware import find_device
+
+SECONDS = {"MatMul": 3e-6, "Relu": 1e-6, "Identity": 5e-7}
+
+
+class Fixed:
+    """An estimator with one time for every type."""
+
+    name = "fixed"
+
+    def estimate(self, keys, device):
+        del device
+        return [
+            Estimate(s, s / 2, 2 * s, "measured") if (s := SECONDS.get(key.op_type)) else None
+            for key in keys
+        ]
+
+
+def value(name, shape, dtype=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def branch(name, *types):
+    weight = numpy_helper.from_array(np.ones((4, 4), np.float32), f"{name}_w")
+    nodes, last = [], "x"
+    for index, op_type in enumerate(types):
+        inputs = [last, f"{name}_w"] if op_type == "MatMul" else [last]
+        last = f"{name}_{index}"
+        nodes.append(helper.make_node(op_type, inputs, [last]))
+    return helper.make_graph(nodes, name, [], [value(last, [4, 4])], [weight])
+
+
+def conditional(first, second):
+    node = helper.make_node(
+        "If", ["c"], ["y"], then_branch=branch("a", *first), else_branch=branch("b", *second)
+    )
+    return net([node], [value("c", [], TensorProto.BOOL)])
+
+
+def loop(trips: int | None):
+    body = helper.make_graph(
+        [
+            helper.make_node("Relu", ["state"], ["next"]),
+            helper.make_node("Identity", ["cond"], ["go"]),
+        ],
+        "body",
+        [
+            value("i", [], TensorProto.INT64),
+            value("cond", [], TensorProto.BOOL),
+            value("state", [4, 4]),
+        ],
+        [value("go", [], TensorProto.BOOL), value("next", [4, 4])],
+    )
+    node = helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)
+    if trips is None:
+        return net([node], [value("n", [], TensorProto.INT64)])
+    return net([helper.make_node("Constant", [], ["n"], value_int=trips), node], [])
+
+
+def net(nodes, inputs):
+    graph = helper.make_graph(nodes, "net", [value("x", [4, 4]), *inputs], [value("y", [4, 4])])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    return graph_from_model(onnx.ModelProto.FromString(model.SerializeToString()))
+
+
+def predicted(graph):
+    return predict(graph, find_device("h100"), Fixed())
+
+
+def test_an_if_costs_its_dearer_branch():
+    prediction = predicted(conditional(["Relu", "MatMul"], ["MatMul", "MatMul"]))
+    (node,) = prediction.nodes
+    assert node.estimate.seconds == pytest.approx(6e-6)
+    assert node.estimate.detail == "the slower of 2 branches"
+    assert prediction.complete
+    assert node.estimate.low <= 4e-6
+
+
+def test_a_loop_costs_its_body_each_time():
+    assert predicted(loop(10)).total.seconds == pytest.approx(10 * 1.5e-6)
+    unknown = predicted(loop(None))
+    assert not unknown.complete
+    assert unknown.coverage.uncovered == {"Loop": 1}
+
+
+def test_a_body_with_an_unknown_part_is_unknown():
+    prediction = predicted(conditional(["Relu"], ["MatMul", "Tanh"]))
+    assert prediction.nodes[0].estimate is None
+    assert prediction.coverage.uncovered == {"If": 1}
