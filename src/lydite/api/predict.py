@@ -266,9 +266,10 @@ def predict(
     """
     from lydite.backends import Settings, find_backend
     from lydite.backends.lowered import lowered
-    from lydite.estimate import Rows
+    from lydite.estimate import Rows, by_digest
     from lydite.estimate import predict as estimate_all
     from lydite.estimate.runtimes import Launched, find_runtime, fuse_for_runtime
+    from lydite.graph import spans_of
 
     wanted = chosen(ModelOptions, options, given)
     check_clock(clock)
@@ -288,7 +289,9 @@ def predict(
             graph = lowered(find_backend(backend), made.graph, Settings(seed=session.seed))
         else:
             graph = fuse_for_runtime(made.graph, chosen_runtime)
-        estimator, call = chain_for(sources, device, Rows(backend, threads, clock))
+        spans = by_digest(spans_of(graph)) if device.kind == "cpu" else {}
+        rows = Rows(backend, threads, clock, spans=spans)
+        estimator, call = chain_for(sources, device, rows)
         if chosen_runtime is not None:
             estimator = Launched(estimator, chosen_runtime)
         prediction = estimate_all(graph, device, estimator, call)

@@ -193,14 +193,11 @@ class Backend(Protocol):
         """
         ...
 
-    def prepare_calls(
-        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
-    ) -> Prepared:
+    def prepare_calls(self, settings: Settings, copies: int, *, mixed: bool = False) -> Prepared:
         """Load a graph of `copies` trivial operators, to measure the cost of a call.
 
         Time is linear in `copies`: the intercept is the cost of a call into the backend, the slope
-        the cost of dispatching one operator. `cold` puts an operator that sweeps the private caches
-        before each trivial one, and `evict` leaves only the sweeping operators.
+        the cost of dispatching one operator. `mixed` takes a dozen types in turn instead of one.
         """
         ...
 

@@ -70,32 +70,37 @@ def _turns(name: str, type_: TensorType, copies: int) -> list[str]:
     return [name, *(f"{name}_turn{i}" for i in range(1, min(_TURNS, copies)))] if large else [name]
 
 
-EVICTED_ELEMENTS = 1 << 19
-"""An operator on this many floats reads and writes 2 MiB each: more than a private cache holds."""
+MIXED_TYPES = (
+    "Abs",
+    "Neg",
+    "Relu",
+    "Sigmoid",
+    "Add",
+    "Mul",
+    "Floor",
+    "Ceil",
+    "Tanh",
+    "Sub",
+    "Exp",
+    "Max",
+)
+"""A dozen types of operators, which no two of a chain share."""
+_TWO_OPERANDS = ("Add", "Mul", "Sub", "Max")
+_TINY = 64
 
 
-def calls(copies: int, *, cold: bool = False, evict: bool = False) -> Graph:
-    """Graph of `copies` operators on one element each.
+def calls(copies: int, *, mixed: bool = False) -> Graph:
+    """Graph of `copies` tiny operators.
 
     Args:
-        copies: number of operators.
-        cold: put an operator that sweeps the private caches before each.
-        evict: leave the small operators out, so that only the sweeping ones are left.
+        copies: Number of operators.
+        mixed: Whether they are of a dozen types in turn, on 64 numbers, instead of one type.
     """
-    scalar, wide = TensorType("float32", (1,)), TensorType("float32", (EVICTED_ELEMENTS,))
+    type_ = TensorType("float32", (_TINY if mixed else 1,))
     ops: list[Op] = []
-    tensors = {"x": scalar}
-    last = "w"
-    if cold:
-        tensors["w"] = wide
     for i in range(copies):
-        if cold:
-            ops.append(Op(f"sweep_{i}", "Relu", (last,), (f"w_{i}",)))
-            last = f"w_{i}"
-            tensors[last] = wide
-        if not evict:
-            ops.append(Op(f"op_{i}", "Abs", ("x",), (f"y_{i}",)))
-            tensors[f"y_{i}"] = scalar
-    ends = ([last] if cold else []) + ([] if evict else [f"y_{copies - 1}"])
-    inputs = tuple(name for name in ("x", "w") if name in tensors and not (evict and name == "x"))
-    return Graph("calls", tuple(ops), tensors, inputs, tuple(ends), opsets={"": 13})
+        op_type = MIXED_TYPES[i % len(MIXED_TYPES)] if mixed else "Abs"
+        inputs = ("x", "x") if op_type in _TWO_OPERANDS else ("x",)
+        ops.append(Op(f"op_{i}", op_type, inputs, (f"y_{i}",)))
+    tensors = {"x": type_, **{f"y_{i}": type_ for i in range(copies)}}
+    return Graph("calls", tuple(ops), tensors, ("x",), (f"y_{copies - 1}",), opsets={"": 13})

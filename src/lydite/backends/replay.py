@@ -71,13 +71,10 @@ class ReplayBackend:
         total = copies * self._seconds(key) + (copies - 1) * self.dispatch_s
         return _Replayed(self.call_s + total)
 
-    def prepare_calls(
-        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
-    ) -> Prepared:
-        """Load copies of an operator that does nothing; a cache sweep costs one dispatch."""
-        del settings
-        ops = copies * (int(cold) + int(not evict))
-        return _Replayed(self.call_s + ops * self.dispatch_s)
+    def prepare_calls(self, settings: Settings, copies: int, *, mixed: bool = False) -> Prepared:
+        """Load copies of an operator that does nothing."""
+        del settings, mixed
+        return _Replayed(self.call_s + copies * self.dispatch_s)
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
         """The recorded times, laid out in sequence."""

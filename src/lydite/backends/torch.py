@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -98,19 +99,20 @@ class TorchBackend:
                 calls.append(tap)
         return _Calls(calls, settings)
 
-    def prepare_calls(
-        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
-    ) -> Prepared:
-        """Load copies of a trivial operator on one element, with cache sweeps between if `cold`."""
+    def prepare_calls(self, settings: Settings, copies: int, *, mixed: bool = False) -> Prepared:
+        """Load a chain of tiny operators, of one type or of several in turn."""
         self._check(settings)
+        x = torch.rand(64, device=settings.device)
+        aten = torch.ops.aten
+        kinds: list[Callable[[], Any]] = [
+            *(
+                partial(getattr(aten, name).default, x)
+                for name in ("abs", "neg", "relu", "sigmoid", "floor", "ceil", "tanh", "exp")
+            ),
+            *(partial(getattr(aten, name), x, x) for name in ("add", "mul", "sub", "maximum")),
+        ]
         tap = _tap(settings)
-        wide = torch.zeros(1 << 19, device=settings.device)
-        calls: list[Callable[[], Any]] = []
-        for _ in range(copies):
-            if cold:
-                calls.append(lambda: torch.ops.aten.relu.default(wide))
-            if not evict:
-                calls.append(tap)
+        calls = [kinds[i % len(kinds)] if mixed else tap for i in range(copies)]
         return _Calls(calls, settings)
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:

@@ -3,7 +3,7 @@
 from lydite.estimate.accuracy import Accuracy, Point
 from lydite.estimate.base import CONFIDENCE, SOURCES, Chain, Estimate, Estimator, Sum, add_up
 from lydite.estimate.interpolated import Interpolated
-from lydite.estimate.measured import Measured, Rows
+from lydite.estimate.measured import Measured, Rows, by_digest
 from lydite.estimate.predict import Coverage, PredictedNode, Prediction, coverage, predict
 from lydite.estimate.roofline import (
     AchievedEfficiency,
@@ -32,6 +32,7 @@ __all__ = [
     "Rows",
     "Sum",
     "add_up",
+    "by_digest",
     "coverage",
     "fit_efficiency",
     "predict",

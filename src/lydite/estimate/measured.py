@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from lydite.hardware import Device
 from lydite.store import Database, Measurement
 
 _NEWEST = 5
+_USUAL_SPAN_BYTES = 16 << 20
+"""Span of rows that do not say theirs."""
 _FLOOR = 0.02
 """Relative half-width by which two measurements of one operator differ on a quiet machine."""
 
@@ -26,12 +29,15 @@ class Rows:
         threads: Number of threads per operator.
         clock: "wall" or "process"; rows timed by another clock are left out.
         caches: Cache states in order of preference.
+        spans: Bytes between two uses of an operator's weights, by the digest of its key; an
+            operator that is not in it takes the newest rows, whatever their span.
     """
 
     backend: str
     threads: int = 1
     clock: str = "wall"
     caches: tuple[str, ...] = ("rotated", "hot", "cold")
+    spans: Mapping[str, int] = field(default_factory=dict)
 
     def select(self, rows: Sequence[Measurement]) -> list[Measurement]:
         """The rows of the best cache state and this clock, newest first."""
@@ -39,8 +45,61 @@ class Rows:
         for cache in self.caches:
             selected = [row for row in timed if row.conditions.cache == cache]
             if selected:
-                return selected[:_NEWEST]
+                wanted = self.spans.get(selected[0].key.digest)
+                nearest = _nearest(selected, wanted)[0] if wanted else selected
+                return nearest[:_NEWEST]
         return []
+
+    def factor(self, rows: Sequence[Measurement]) -> float:
+        """Time at the wanted span over that of the rows that `select` gives.
+
+        Between two measured spans the time is interpolated in the logarithm of the span; beyond
+        them it stays.
+        """
+        timed = [r for r in rows if r.environment.get("clock", "wall") == self.clock]
+        rotated = [row for row in timed if row.conditions.cache == "rotated"]
+        wanted = self.spans.get(rotated[0].key.digest) if rotated else None
+        if wanted is None:
+            return 1.0
+        near, other = _nearest(rotated, wanted)
+        if not other:
+            return 1.0
+        first, second = span_bytes(near[0]), span_bytes(other[0])
+        if not min(first, second) < wanted < max(first, second):
+            return 1.0
+        share = math.log(wanted / first) / math.log(second / first)
+        times = [
+            float(np.median(np.concatenate([paced(r) for r in s[:_NEWEST]]))) for s in (near, other)
+        ]
+        return 1 + share * (times[1] / times[0] - 1)
+
+
+def by_digest(spans: Mapping[OpKey, int]) -> dict[str, int]:
+    """Spans by the digest of the key."""
+    return {key.digest: span for key, span in spans.items()}
+
+
+def span_bytes(row: Measurement) -> int:
+    """Bytes between two uses of a row's weights."""
+    return int(row.environment.get("span_bytes", _USUAL_SPAN_BYTES)) or 1
+
+
+def _nearest(
+    rows: Sequence[Measurement], wanted: int
+) -> tuple[list[Measurement], list[Measurement]]:
+    """Rows of the span nearest to the wanted one, and of the nearest on its other side."""
+    groups: dict[int, list[Measurement]] = {}
+    for row in rows:
+        groups.setdefault(round(2 * math.log2(span_bytes(row))), []).append(row)
+
+    def far(group: list[Measurement]) -> float:
+        return abs(math.log(span_bytes(group[0]) / wanted))
+
+    ordered = sorted(groups.values(), key=far)
+    near = ordered[0]
+    below = span_bytes(near[0]) < wanted
+    others = [group for group in ordered[1:] if (span_bytes(group[0]) < wanted) != below]
+    return near, others[0] if others else []
 
 
 class Measured:
@@ -67,7 +126,8 @@ class Measured:
         chosen = self._rows.select(rows)
         if not chosen:
             return None
-        samples = np.concatenate([paced(row) for row in chosen])
+        factor = self._rows.factor(rows)
+        samples = factor * np.concatenate([paced(row) for row in chosen])
         low, median, high = (float(x) for x in np.percentile(samples, [5, 50, 95]))
         return Estimate(
             median,
@@ -75,7 +135,7 @@ class Measured:
             max(high, median * (1 + _FLOOR)),
             "measured",
             f"{len(samples)} samples in {len(chosen)} row{'s' if len(chosen) > 1 else ''}, "
-            f"{chosen[0].conditions.cache}",
+            f"{chosen[0].conditions.cache}{'' if factor == 1 else ', between spans'}",
         )
 
 

@@ -2,8 +2,8 @@
 
 A run of `c` copies costs  T(c) = call + c * op + (c - 1) * tap,  where `call` is what entering the
 backend costs and `tap` one dispatch of an operator that does nothing, right after others like it.
-Within a network, earlier operators have swept the private caches, so that a dispatch finds its code
-and tables further away: it costs `dispatch`, more than `tap`. The stored time is therefore
+Within a network, operators of many types follow each other, so that a dispatch finds its code and
+branches less well predicted: it costs `dispatch`, more than `tap`. The stored time is therefore
 
     op = (T(c) - call - (c - 1) * tap) / c + (dispatch - tap)
 
@@ -22,8 +22,8 @@ from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import OpKey, TensorType
 
 ROTATED_BYTES = 16 << 20
-"""Copies of the weights span at least this much, more than any private cache."""
-_MOST_COPIES = 32
+"""Bytes of weights between two uses of one, where the network does not say how many there are."""
+_MOST_COPIES = 128
 _FEWEST_COPIES = 8
 
 
@@ -48,33 +48,53 @@ def weight_bytes(key: OpKey) -> int:
     return sum(o.type.nbytes or 0 for o in key.inputs if o.const and o.type is not None)
 
 
-def copies_for(key: OpKey, cache: str) -> int:
+def copies_for(key: OpKey, cache: str, span_bytes: int = 0) -> int:
     """Number of copies of the operator to run in sequence.
 
-    Rotated: enough that their weights exceed the private caches. Hot: one for operators with
-    weights. Operators without weights take several in either case, to amortise the cost of the
-    call.
+    Args:
+        key: Operator.
+        cache: Rotated: as many that their weights fill the span. Hot: one for operators with
+            weights. Operators without weights take several in either case, to amortise the cost
+            of the call.
+        span_bytes: Bytes between two uses of the weights; 0 for `ROTATED_BYTES`.
     """
     nbytes = weight_bytes(key)
     if nbytes < 4096:
         return _FEWEST_COPIES
     if cache == "hot":
         return 1
-    return int(np.clip(-(-ROTATED_BYTES // nbytes), 1, _MOST_COPIES))
+    return int(np.clip(-(-(span_bytes or ROTATED_BYTES) // nbytes), 1, _MOST_COPIES))
+
+
+_CHAINS = (12, 252)
+"""Operators of the two chains whose difference is the cost of a dispatch; whole dozens of types."""
 
 
 def call_costs(backend: Backend, settings: Settings, plan: TimingPlan) -> CallCosts:
-    """Measure call and tap from two chain lengths, and dispatch from chains with swept caches."""
-    short, long, swept = 8, 136, 24
+    """Measure call, tap and dispatch, each from two lengths of a chain of tiny operators.
+
+    Copies of one type give the call and the tap, a dozen types in turn give the dispatch. The
+    difference of 240 operators is many times the noise of a call, so that the dispatch is known
+    to some nanoseconds.
+    """
+    short, long = _CHAINS
     items = {
-        "short": backend.prepare_calls(settings, short),
-        "long": backend.prepare_calls(settings, long),
-        "swept": backend.prepare_calls(settings, swept, cold=True),
-        "sweeps": backend.prepare_calls(settings, swept, cold=True, evict=True),
+        name: backend.prepare_calls(settings, count, mixed=mixed)
+        for name, count, mixed in (
+            ("short", short, False),
+            ("long", long, False),
+            ("mixed short", short, True),
+            ("mixed long", long, True),
+        )
     }
-    timings = {name: timing.samples_s for name, timing in measure(items, plan).items()}
-    tap = np.maximum((timings["long"] - timings["short"]) / (long - short), 1e-9)
-    dispatch = np.maximum((timings["swept"] - timings["sweeps"]) / swept, tap)
+    try:
+        timings = {name: timing.samples_s for name, timing in measure(items, plan).items()}
+    finally:
+        for item in items.values():
+            item.close()
+    count = long - short
+    tap = np.maximum((timings["long"] - timings["short"]) / count, 1e-9)
+    dispatch = np.maximum((timings["mixed long"] - timings["mixed short"]) / count, tap)
     return CallCosts(np.maximum(timings["short"] - short * tap, 1e-8), dispatch, tap)
 
 

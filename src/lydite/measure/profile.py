@@ -9,7 +9,7 @@ import numpy as np
 
 from lydite.backends import NodeTime
 from lydite.backends.lowered import lowered
-from lydite.graph import Graph, OpKey, all_keys, keys_of
+from lydite.graph import Graph, OpKey, all_keys, keys_of, spans_of
 from lydite.measure.isolation import footprint_bytes
 from lydite.measure.session import Failure, MeasuringSession, Progress, silent
 from lydite.results import OneLine
@@ -57,7 +57,8 @@ def profile(
     low = lowered(session.backend, graph, session.settings)
     keys = keys_of(low)
     distinct = all_keys(low)
-    known = {} if again else session.known(distinct)
+    spans = spans_of(low)
+    known = {} if again else session.known(distinct, spans)
     todo = [key for key in distinct if key not in known]
     failures = [Failure(k, row.status, row.error) for k, row in known.items() if row.status != "ok"]
     measured = 0
@@ -66,7 +67,7 @@ def profile(
         if footprint_bytes(key, 1) > session.memory_bytes:
             failures.append(Failure(key, "skipped", "does not fit in memory"))
             continue
-        rows, _ = session.measure([key])
+        rows, _ = session.measure([key], spans=spans)
         for row in rows:
             measured += row.status == "ok"
             if row.status != "ok":

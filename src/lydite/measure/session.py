@@ -13,7 +13,7 @@ from lydite.errors import BackendError
 from lydite.graph import OpKey
 from lydite.measure.client import Worker, WorkerLost
 from lydite.measure.environment import platform_versions
-from lydite.measure.isolation import cache_state
+from lydite.measure.isolation import ROTATED_BYTES, cache_state, weight_bytes
 from lydite.measure.timing import TimingPlan
 from lydite.measure.worker import MODEL, PACE, Request
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
@@ -78,8 +78,15 @@ class MeasuringSession:
         """Maximum resident memory of the worker in bytes."""
         return self._worker.memory_bytes
 
-    def known(self, keys: Sequence[OpKey]) -> dict[OpKey, Measurement]:
-        """The newest rows with this software and these conditions, failures included."""
+    def known(
+        self, keys: Sequence[OpKey], spans: Mapping[OpKey, int] | None = None
+    ) -> dict[OpKey, Measurement]:
+        """The newest rows with this software and these conditions, failures included.
+
+        Args:
+            keys: Operators.
+            spans: Bytes between two uses of their weights; rows of other spans are not known.
+        """
         rows = self.database.lookup(
             keys,
             device=self.device,
@@ -94,6 +101,7 @@ class MeasuringSession:
                     row.software == self.software
                     and row.environment.get("clock") in (self.plan.clock, None)
                     and row.conditions.cache == cache_state(key, self.cache)
+                    and _spans_agree(row, (spans or {}).get(key, 0))
                 ):
                     found.setdefault(key, row)
         return found
@@ -103,7 +111,7 @@ class MeasuringSession:
         self._paces.pop(MODEL, None)
 
     def measure(
-        self, keys: Sequence[OpKey], model: str = ""
+        self, keys: Sequence[OpKey], model: str = "", spans: Mapping[OpKey, int] | None = None
     ) -> tuple[list[Measurement], np.ndarray]:
         """Measure operators interleaved with each other (and a whole model); rows are committed.
 
@@ -126,6 +134,7 @@ class MeasuringSession:
                 tuple(key.text for key in left),
                 self.cache,
                 model,
+                tuple((spans or {}).get(key, 0) for key in left),
                 self._costs,
             )
             try:
@@ -136,7 +145,7 @@ class MeasuringSession:
                 if lost.at == MODEL or (culprit is None and len(left) <= 1):
                     raise BackendError(f"the run ended with {lost.status}: {lost}") from lost
                 if culprit is None:  # several were being timed
-                    return self._one_by_one(left, model, rows)
+                    return self._one_by_one(left, model, spans, rows)
                 rows.append(self._failed(culprit, lost.status, str(lost)))
                 self.database.add(rows[-1:])
                 left.remove(culprit)
@@ -146,7 +155,7 @@ class MeasuringSession:
                 if model or not left:
                     raise
                 if len(left) > 1:
-                    return self._one_by_one(left, model, rows)
+                    return self._one_by_one(left, model, spans, rows)
                 rows.append(self._failed(left[0], "error", str(error)))
                 self.database.add(rows[-1:])
                 return rows, np.array([])
@@ -160,10 +169,14 @@ class MeasuringSession:
         return rows + operators, np.array(samples)
 
     def _one_by_one(
-        self, keys: Sequence[OpKey], model: str, rows: list[Measurement]
+        self,
+        keys: Sequence[OpKey],
+        model: str,
+        spans: Mapping[OpKey, int] | None,
+        rows: list[Measurement],
     ) -> tuple[list[Measurement], np.ndarray]:
         """Rows so far and those of every operator by itself, so that the culprit shows."""
-        parts = [self.measure([key], model) for key in keys]
+        parts = [self.measure([key], model, spans) for key in keys]
         samples = [values for _, values in parts]
         return rows + [row for part, _ in parts for row in part], np.concatenate(samples)
 
@@ -212,6 +225,19 @@ class MeasuringSession:
             environment={"clock": self.plan.clock},
             run=self.run,
         )
+
+
+_SAME_SPAN = 1.5
+"""Spans within this factor of each other count as one."""
+
+
+def _spans_agree(row: Measurement, wanted_bytes: int) -> bool:
+    """Whether a row was measured with its weights about as far apart as wanted."""
+    measured = row.environment.get("span_bytes", ROTATED_BYTES)
+    nearest = max(wanted_bytes, weight_bytes(row.key))
+    if not wanted_bytes or row.conditions.cache != "rotated" or row.status != "ok":
+        return True
+    return measured <= nearest * _SAME_SPAN and nearest <= measured * _SAME_SPAN
 
 
 Progress: TypeAlias = Callable[[int, int, str], None]

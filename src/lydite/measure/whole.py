@@ -16,9 +16,9 @@ import psutil
 from lydite.backends import Backend, Settings
 from lydite.backends.lowered import lowered
 from lydite.errors import InputError
-from lydite.estimate import Point, Prediction, Rows, predict
+from lydite.estimate import Point, Prediction, Rows, by_digest, predict
 from lydite.estimate.assemble import usual_chain
-from lydite.graph import Graph, OpKey, keys_of, model_key, write_onnx
+from lydite.graph import Graph, OpKey, keys_of, model_key, spans_of, write_onnx
 from lydite.hardware import Device
 from lydite.measure.isolation import copies_for, footprint_bytes
 from lydite.measure.session import MeasuringSession, Progress, silent
@@ -142,6 +142,7 @@ def validate(
         raise InputError(
             "has no operators left to measure: it folds away", where=graph.name, hint="lydite bench"
         )
+    spans = spans_of(low)
     groups = _groups(list(counts))
     samples: list[np.ndarray] = []
     ratios: dict[OpKey, float] = {}
@@ -152,7 +153,7 @@ def validate(
         path = write_onnx(graph, Path(folder) / "model.onnx", weights=graph_has_data(graph))
         for group in groups:
             progress(done, len(counts), group[0].qualified_type)
-            rows, whole = session.measure(group, str(path))
+            rows, whole = session.measure(group, str(path), spans)
             samples.append(whole)
             for row in rows:
                 if row.status == "ok":
@@ -162,7 +163,8 @@ def validate(
     progress(done, len(counts), "")
     every = np.concatenate(samples)
     session.database.add([model_row(graph, every, session, {})])
-    rows = Rows(session.backend.name, session.settings.threads, session.plan.clock)
+    backend, threads = session.backend.name, session.settings.threads
+    rows = Rows(backend, threads, session.plan.clock, spans=by_digest(spans))
     estimator, call = usual_chain([session.database], device, rows)
     prediction = predict(low, device, estimator, call)
     median = float(np.median(every))

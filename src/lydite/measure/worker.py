@@ -18,7 +18,7 @@ import numpy as np
 from lydite.backends import Backend, Prepared, Settings, find_backend
 from lydite.errors import LyditeError
 from lydite.graph import OpKey, read_onnx
-from lydite.measure.isolation import CallCosts, call_costs, copies_for, corrected
+from lydite.measure.isolation import CallCosts, call_costs, copies_for, corrected, weight_bytes
 from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
 
@@ -38,6 +38,7 @@ class Request:
         cache: Cache state of the weights: "hot", "rotated" or "cold".
         model: Path of a model to run whole beside the operators; "" for none. Without a model, a
             small matrix product runs beside them to track the machine's pace.
+        spans: Bytes between two uses of each operator's weights; empty for the usual ones.
         costs: Seconds of call, dispatch and tap; None to measure them in the worker.
     """
 
@@ -47,6 +48,7 @@ class Request:
     keys: tuple[str, ...] = ()
     cache: str = "rotated"
     model: str = ""
+    spans: tuple[int, ...] = ()
     costs: tuple[float, ...] | None = None
 
     def to_json(self) -> str:
@@ -64,6 +66,7 @@ class Request:
             settings=Settings(**record["settings"]),
             plan=TimingPlan(**record["plan"]),
             keys=tuple(record["keys"]),
+            spans=tuple(record["spans"]),
             costs=tuple(costs) if costs else None,
         )
 
@@ -84,10 +87,11 @@ def serve(request: Request, backend: Backend, tell: Tell) -> list[dict[str, Any]
             items[MODEL] = backend.prepare(read_onnx(request.model), request.settings)
         else:
             items[PACE] = backend.prepare_op(backend.pace_key, request.settings, 1)
-        for text in request.keys:
+        for index, text in enumerate(request.keys):
             tell({"at": text})
             key = OpKey.parse(text)
-            copies[text] = 1 if request.cache == "cold" else copies_for(key, request.cache)
+            span = request.spans[index] if request.spans else 0
+            copies[text] = 1 if request.cache == "cold" else copies_for(key, request.cache, span)
             try:
                 prepared = backend.prepare_op(key, request.settings, copies[text])
                 prepared.run()
@@ -140,6 +144,7 @@ def _result(
         samples = corrected(timing, copies, costs)
         environment |= beside
         environment["copies"] = copies
+        environment["span_bytes"] = copies * weight_bytes(OpKey.parse(name))
         environment |= dict(zip(("call_s", "dispatch_s", "tap_s"), costs.medians(), strict=True))
     return {"key": name, "status": "ok", "samples_s": samples.tolist(), "environment": environment}
 
