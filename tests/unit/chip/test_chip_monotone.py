@@ -43,7 +43,7 @@ def random_chip(seed: int) -> Chip:
     overlap = "none" if dataflow == "os" else str(rng.choice(["none", "preload"]))
     rows, columns = (int(rng.choice([8, 16, 32, 64, 128])) for _ in range(2))
     pads = tuple(
-        replace(pad, bytes=int(rng.choice([96, 128, 256, 384, 1024])) * 1024)
+        replace(pad, bytes=int(rng.choice([128, 192, 256, 384, 1024])) * 1024)
         for pad in chip.scratchpads
     )
     return replace(
