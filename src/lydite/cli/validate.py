@@ -22,7 +22,10 @@ def validate(
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option("--baseline", help="Measured training steps: AISim's baseline.json."),
+        typer.Option(
+            "--baseline",
+            help="Measured training steps: AISim's baseline.json, or a .csv as for calibrate.",
+        ),
     ] = None,
     on: Annotated[
         str | None, typer.Option("--on", help="Cluster on which the steps of --baseline ran.")
