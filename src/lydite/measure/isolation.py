@@ -13,12 +13,12 @@ dispatch, so a model is the sum of its operators and one call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lydite.backends import Backend, Settings
-from lydite.backends.isolate import sweeps
+from lydite.backends.base import Chain
 from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import OpKey, TensorType
 
@@ -87,15 +87,13 @@ def call_costs(backend: Backend, settings: Settings, plan: TimingPlan) -> CallCo
     to some nanoseconds.
     """
     short, long = _CHAINS
-    items = {
-        name: backend.prepare_calls(settings, count, mixed=mixed)
-        for name, count, mixed in (
-            ("short", short, False),
-            ("long", long, False),
-            ("mixed short", short, True),
-            ("mixed long", long, True),
-        )
-    }
+    chains: tuple[tuple[str, int, Chain], ...] = (
+        ("short", short, "same"),
+        ("long", long, "same"),
+        ("mixed short", short, "mixed"),
+        ("mixed long", long, "mixed"),
+    )
+    items = {name: backend.prepare_calls(settings, count, kind) for name, count, kind in chains}
     try:
         timings = {name: timing.samples_s for name, timing in measure(items, plan).items()}
     finally:
@@ -106,25 +104,24 @@ def call_costs(backend: Backend, settings: Settings, plan: TimingPlan) -> CallCo
     tap = np.maximum((timings["long"] - timings["short"]) / count, 1e-9)
     dispatch = np.maximum((timings["mixed long"] - timings["mixed short"]) / count, tap)
     call = np.maximum(timings["short"] - short * tap, 1e-8)
-    return CallCosts(call, dispatch, tap, np.maximum(cold - float(np.median(dispatch)), 0.0))
+    return CallCosts(call, dispatch, tap, np.maximum(cold - float(np.median(dispatch)), 1e-12))
 
 
-_SWEEPS, _BETWEEN = 8, 12
+_SWEPT = 96
 
 
 def _cold(backend: Backend, settings: Settings, plan: TimingPlan) -> np.ndarray:
     """Seconds of a dispatch after the private caches were swept, from pairs of samples."""
-    plain = replace(settings, optimise=False)
     items = {
-        "between": backend.prepare(sweeps(_SWEEPS, between=_BETWEEN), plain),
-        "alone": backend.prepare(sweeps(_SWEEPS), plain),
+        "between": backend.prepare_calls(settings, _SWEPT, "swept"),
+        "alone": backend.prepare_calls(settings, _SWEPT, "sweeps"),
     }
     try:
         timings = {name: timing.samples_s for name, timing in measure(items, plan).items()}
     finally:
         for item in items.values():
             item.close()
-    return (timings["between"] - timings["alone"]) / (_SWEEPS * _BETWEEN)
+    return (timings["between"] - timings["alone"]) / _SWEPT
 
 
 def corrected(timing: Timing, copies: int, costs: CallCosts) -> np.ndarray:

@@ -11,7 +11,10 @@ from lydite.report.text import percent, table
 def calibrate_text(document: Mapping[str, Any]) -> str:
     """Assumed and fitted constants, errors by use of the rows, and the bounds of a step."""
     assumed = document["assumed"]
-    constants = [[n, f"{assumed[n]:.3g}", f"{v:.3g}"] for n, v in document["constants"].items()]
+    constants = [
+        [name, f"{assumed[name]:.3g}" if name in assumed else "the runtime's", f"{value:.3g}"]
+        for name, value in document["constants"].items()
+    ]
     errors = [
         [
             name,
