@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from typing_extensions import TypedDict
 
@@ -117,10 +117,10 @@ def calibrate(
     Args:
         session: Session whose database holds the operators' measurements.
         steps: A .csv file with one measured step per row. Columns: model, step_ms, and any of
-            devices, of `PlanOptions` and of `ModelOptions`.
+            devices, runtime, of `PlanOptions` and of `ModelOptions`.
         on: Cluster that they were measured on.
         constants: File to write, for `simulate`.
-        rounds: Number of simulations of each row.
+        rounds: Number of constants tried from one simulation of the rows to the next.
 
     Raises:
         InputError: the file does not exist, a column is unknown, or a value has the wrong type
@@ -131,7 +131,7 @@ def calibrate(
     from lydite.estimate import Rows
 
     path = Path(steps)
-    observed = _observed(path, on)
+    observed = observed_steps(path, on)
     device = observed[0].cluster.device
     rows = _by_use(observed)
     with session.database(optional=True) as database:
@@ -179,8 +179,12 @@ def _accuracy(rows: list[Observed], constants: Constants, estimator_of: Any) -> 
     )
 
 
-def _observed(steps: Path, on: str) -> list[Observed]:
-    """The measured steps in the file.
+def observed_steps(steps: Path, on: str) -> list[Observed]:
+    """Measured steps of a file, as `calibrate` takes it.
+
+    Args:
+        steps: a .csv file with one measured step per row.
+        on: cluster that they were measured on.
 
     Raises:
         InputError: the file does not exist, a column is unknown, or a value has the wrong type
@@ -209,10 +213,11 @@ def _observed(steps: Path, on: str) -> list[Observed]:
 def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     from lydite.cluster.calibration.steps import Observed
     from lydite.cluster.simulate import rank_step
+    from lydite.estimate.runtimes import find_runtime
 
     excluded: dict[type[Options], set[str]] = {
         ModelOptions: {"train", "batch", "recompute", "params"},
-        PlanOptions: set(),
+        PlanOptions: {"arithmetic"},
     }
     known = {
         name
@@ -222,12 +227,18 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     }
     given = {name: text for name, text in line.items() if name and text}
     for name in given:
-        if name not in known | {"model", "step_ms", "devices"}:
-            raise unknown_name("column", name, tuple(sorted(known | {"model", "step_ms"})))
+        if name not in known | {"model", "step_ms", "devices", "runtime"}:
+            raise unknown_name(
+                "column", name, tuple(sorted(known | {"model", "step_ms", "runtime"}))
+            )
     devices = int(_number(given, "devices")) if "devices" in given else None
     cluster = _once(made, (on, devices), lambda: _cluster(on, devices))
     net = ModelOptions(train=True, **_typed(ModelOptions, given, excluded[ModelOptions]))
-    plan = PlanOptions(**_typed(PlanOptions, given, set())).plan(cluster.ranks)
+    runtime = find_runtime(given.get("runtime"))
+    attention = runtime.attention if runtime else "fused"
+    options = PlanOptions(**_typed(PlanOptions, given, excluded[PlanOptions]))
+    plan = options.plan(cluster.ranks, attention=attention)
+    plan = replace(plan, runtime=given.get("runtime", ""))
     model = given.get("model", "")
     shape = rank_options(net, model, plan.micro_batch, plan.cp)
     same = replace(
@@ -277,6 +288,7 @@ def _number(given: dict[str, str], name: str) -> float:
 def _typed(options_type: type[Options], given: dict[str, str], less: set[str]) -> dict[str, Any]:
     """The columns that are fields of an options class, converted to the fields' types."""
     values: dict[str, Any] = {}
+    hints = get_type_hints(options_type)
     for field in fields(options_type):
         text = given.get(field.name)
         if text is None or field.name in less:
@@ -287,7 +299,7 @@ def _typed(options_type: type[Options], given: dict[str, str], less: set[str]) -
             values[field.name] = text.lower() == "true"
         elif isinstance(field.default, tuple):
             values[field.name] = tuple(text.split())
-        elif isinstance(field.default, int) or "int |" in str(field.type):
+        elif int in (hints[field.name], *get_args(hints[field.name])):
             values[field.name] = int(_number(given, field.name))
         else:
             values[field.name] = text

@@ -74,6 +74,7 @@ class StepKeywords(NetKeywords, total=False):
     sequence_parallel: bool
     overlap: bool
     bucket: str
+    arithmetic: str
     mtbf: str | None
     checkpoint_interval: str | None
     checkpoint_write: str

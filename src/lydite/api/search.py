@@ -53,7 +53,7 @@ class SearchResult(Result):
 
     def document(self) -> SearchDocument:
         """The best plans with their steps."""
-        steps = [step_document(step, self.model, None, None) for step in self.found.best]
+        steps = [step_document(step, self.model, None) for step in self.found.best]
         return {
             "considered": self.found.considered,
             "fitting": self.found.fitting,
@@ -84,7 +84,7 @@ class SearchResult(Result):
                 "seconds": step.seconds,
                 "mfu": step.mfu,
                 "peak_memory_bytes": step.peak_memory_bytes,
-                **step_document(step, self.model, None, None)["plan"],
+                **step_document(step, self.model, None)["plan"],
             }
             for step in self.found.best
         ]
@@ -119,6 +119,7 @@ def search(
     source, net, example = unwrapped(model, net)
     found_cluster, constants = where.cluster(), where.known_constants()
     degrees.refuse_for_search()
+    constants = degrees.with_arithmetic(constants, found_cluster.device)
     batch = degrees.batch or 2 * found_cluster.ranks
     training = replace(net, train=True)
     built: list[Model] = []

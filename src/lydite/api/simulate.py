@@ -57,7 +57,7 @@ class StepDocument(TypedDict):
     mfu: float
     dtype: str
     dtype_reason: str
-    runtime: str | None
+    runtime: str
     breakdown_s: dict[str, float]
     hidden_communication_s: float
     critical_path_s: dict[str, float]
@@ -144,7 +144,7 @@ class SimulateResult(Result):
         from lydite.cluster.goodput import document as goodput_document
 
         return {
-            **step_document(self.step, self.model, self.sequence, self.runtime),
+            **step_document(self.step, self.model, self.sequence),
             "ten_percent_more_saves": dict(self.saves) or None,
             "goodput": goodput_document(self.goodput) if self.goodput else None,
         }
@@ -192,9 +192,7 @@ class SimulateResult(Result):
         return write_step_page(self.step, Path(path))
 
 
-def step_document(
-    result: StepResult, model: Model, sequence: int | None, runtime: str | None
-) -> StepDocument:
+def step_document(result: StepResult, model: Model, sequence: int | None) -> StepDocument:
     """The whole step, with units in the keys."""
     plan = result.plan
     return {
@@ -215,7 +213,7 @@ def step_document(
         "mfu": result.mfu,
         "dtype": result.dtype,
         "dtype_reason": model.dtype_reason,
-        "runtime": runtime,
+        "runtime": result.runtime,
         "breakdown_s": dict(result.breakdown_s),
         "hidden_communication_s": result.hidden_s,
         "critical_path_s": dict(result.critical_s),
@@ -292,13 +290,15 @@ def simulate(
     found, constants, told = where.cluster(), where.known_constants(), failing.seconds()
     attention = chosen_runtime.attention if chosen_runtime else "fused"
     layout = degrees.plan(found.ranks, training=net.train, attention=attention)
+    layout = replace(layout, runtime=runtime or "")
+    constants = degrees.with_arithmetic(constants, found.device)
     shape = rank_options(net, source, layout.micro_batch, layout.cp)
     made = resolve(source, shape, found.device, example=example)
     graph = made.graph
     if not net.train and layout.tp == 1:
         graph = fuse_for_runtime(graph, chosen_runtime)
     if chosen_runtime is not None:
-        constants = replace(constants, dispatch_s=chosen_runtime.launch_s)
+        constants = replace(constants, dispatch_s=None)
     with session.database(optional=True) as database:
         rows = Rows("torch", 1, "wall")
         estimator, _ = chain_for([database], found.device, rows, constants.achieved)

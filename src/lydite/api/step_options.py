@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from lydite.api.options import Help, Options
-from lydite.errors import InputError, UnitError
+from lydite.errors import InputError, UnitError, unknown_name
 
 if TYPE_CHECKING:
     from lydite.cluster import Plan
     from lydite.cluster.constants import Constants
+    from lydite.hardware import Device
     from lydite.hardware.cluster import Cluster
 
 
@@ -34,6 +35,7 @@ class PlanOptions(Options):
         sequence_parallel: Whether tensor parallelism also divides norms along the sequence.
         overlap: Whether gradients are sent during the backward pass.
         bucket: Size of the gradient buckets, such as "25 MiB".
+        arithmetic: Precision of products, a name of `lydite.estimate.roofline.ARITHMETIC`.
     """
 
     dp: Annotated[
@@ -78,6 +80,13 @@ class PlanOptions(Options):
         Help("Send gradients while the backward pass runs.", flag="--overlap/--no-overlap"),
     ] = True
     bucket: Annotated[str, Help("Size of the gradient buckets that are sent at once.")] = "25 MiB"
+    arithmetic: Annotated[
+        str,
+        Help(
+            "Precision of products: own (the tensors' type), tf32-conv (TF32 in convolutions, as "
+            "PyTorch), tf32, fp8 or fp8-block."
+        ),
+    ] = "tf32-conv"
 
     def plan(self, ranks: int, *, training: bool = True, attention: str = "fused") -> Plan:
         """The plan over all ranks; a training pipeline gets four micro-batches per stage.
@@ -108,6 +117,26 @@ class PlanOptions(Options):
             return plan
         return replace(plan, batch=4 * plan.pp * plan.dp * plan.micro_batch)
 
+    def with_arithmetic(self, constants: Constants, device: Device) -> Constants:
+        """The constants with the precision in which products run.
+
+        Raises:
+            InputError: an unknown precision, or FP8 on a device that states no peak for it.
+        """
+        from lydite.estimate.roofline import ARITHMETIC
+
+        if self.arithmetic not in ARITHMETIC:
+            raise unknown_name("arithmetic", self.arithmetic, ARITHMETIC)
+        needed = {"tf32": "tf32", "fp8": "float8e4m3fn", "fp8-block": "float8e4m3fn"}
+        dtype = needed.get(self.arithmetic)
+        if dtype is not None and dtype not in device.peak_flops:
+            raise InputError(
+                f"--arithmetic {self.arithmetic}: {device.name} states no peak for {dtype}",
+                allowed="own, tf32-conv",
+            )
+        achieved = replace(constants.achieved, arithmetic=self.arithmetic)
+        return replace(constants, achieved=achieved)
+
     def _even(self, ranks: int) -> int:
         """Micro-batch of all samples of a replica, for a step without a pipeline."""
         replicas = self.dp or max(1, ranks // (self.tp * self.pp * self.cp))
@@ -120,7 +149,10 @@ class PlanOptions(Options):
             InputError: such an option is set.
         """
         for field in fields(self):
-            if field.name != "batch" and getattr(self, field.name) != field.default:
+            if (
+                field.name not in ("batch", "arithmetic")
+                and getattr(self, field.name) != field.default
+            ):
                 raise InputError(
                     f"--search chooses --{field.name.replace('_', '-')} itself", hint="leave it out"
                 )

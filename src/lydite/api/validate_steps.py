@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from typing_extensions import TypedDict
 
+from lydite.api.calibrate import observed_steps
 from lydite.api.devices import chain_for
 from lydite.api.keywords import ModelKeywords
 from lydite.api.load import resolve
 from lydite.api.options import ModelOptions, chosen
-from lydite.errors import InputError
+from lydite.errors import InputError, unknown_name
 from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
     from lydite.cluster.baseline import Comparison
+    from lydite.cluster.constants import Constants
+    from lydite.estimate import Estimator
     from lydite.graph import Graph
     from lydite.hardware.cluster import Cluster
 
@@ -61,7 +64,7 @@ class ValidateStepsResult(Result):
         comparison: What was compared, and what was not.
         cluster: Cluster on which the steps were measured.
         baseline: File with the measured steps.
-        batch: Number of samples per device and step.
+        batch: Number of samples per device and step; 0 where each row of a table says its own.
         optimizer: Optimizer of the steps.
     """
 
@@ -95,6 +98,8 @@ class ValidateStepsResult(Result):
 
     def headline(self) -> str:
         """Cluster and setting of the steps."""
+        if not self.batch:
+            return f"Training steps on {self.cluster.title}, as the rows say; simulated"
         return (
             f"Training steps on {self.cluster.title}, batch {self.batch} per device, "
             f"{self.optimizer}; simulated"
@@ -119,7 +124,7 @@ def validate_steps(
 
     Args:
         session: Session whose database holds the operators' measurements.
-        baseline: AISim's baseline.json.
+        baseline: AISim's baseline.json, or the .csv file of steps that `calibrate` takes.
         on: Cluster with at least as many devices as the largest baseline.
         models: Models to compare; all of the file if empty.
         constants: File that `calibrate` wrote.
@@ -136,6 +141,8 @@ def validate_steps(
     from lydite.hardware.cluster import read_cluster
 
     wanted = chosen(ModelOptions, options, given)
+    if Path(baseline).suffix == ".csv":
+        return _of_table(session, Path(baseline), on, models, constants, wanted)
     measured, cluster = read_baselines(Path(baseline)), read_cluster(on)
     batch, optimizer = wanted.batch or 1, wanted.optimizer or "adam"
     net = replace(wanted, train=False, optimizer=None, loss=None, batch=batch)
@@ -166,6 +173,56 @@ def validate_steps(
                 error.what, where=str(baseline), allowed=error.allowed, hint=error.hint
             ) from error
     return ValidateStepsResult(comparison, cluster, str(baseline), batch, optimizer)
+
+
+def _of_table(
+    session: Session,
+    path: Path,
+    on: str,
+    models: Sequence[str],
+    constants: Path | str | None,
+    options: ModelOptions,
+) -> ValidateStepsResult:
+    """The rows of a table, each with its own plan."""
+    from lydite.cluster.baseline import Compared, Comparison
+    from lydite.cluster.calibration.steps import played
+    from lydite.cluster.constants import ASSUMED, read_constants
+    from lydite.cluster.simulate import fitting
+    from lydite.estimate import Rows
+
+    if options != ModelOptions():
+        raise InputError("options of the model are columns of the table", where=str(path))
+    observed = observed_steps(path, on)
+    names = {step.model for step in observed}
+    for model in models:
+        if model not in names:
+            raise unknown_name("model", model, names, f"in {path}")
+    observed = [step for step in observed if not models or step.model in models]
+    known = ASSUMED if constants is None else read_constants(Path(constants))
+    device = max((step.cluster for step in observed), key=lambda c: c.ranks)
+    with session.database(optional=True) as database:
+
+        def estimator_of(given: Constants) -> Estimator:
+            return chain_for([database], device.device, Rows("torch", 1, "wall"), given.achieved)[0]
+
+        results = played(observed, known, estimator_of)
+    steps, notes = [], []
+    for step, result in zip(observed, results, strict=True):
+        if not result.fits:
+            notes.append(f"{step.model} on {step.plan.ranks} does not fit: {fitting(result)}")
+        steps.append(
+            Compared(
+                step.model,
+                step.plan.ranks,
+                result.seconds,
+                result.low,
+                result.high,
+                result.computation_s,
+                step.seconds,
+            )
+        )
+    comparison = Comparison(steps, [], list(dict.fromkeys(notes)))
+    return ValidateStepsResult(comparison, device, str(path), 0, "as the rows say")
 
 
 def _phase(model: str, options: ModelOptions) -> str | None:

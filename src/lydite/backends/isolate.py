@@ -89,6 +89,33 @@ _TWO_OPERANDS = ("Add", "Mul", "Sub", "Max")
 _TINY = 64
 
 
+SWEPT_ELEMENTS = 1 << 20
+"""Elements of a sweep: 4 MiB read and as many written, more than a core's own caches."""
+
+
+def sweeps(count: int, *, between: int = 0) -> Graph:
+    """Graph of operators that sweep the private caches, with tiny ones of many types between.
+
+    Args:
+        count: Number of sweeps.
+        between: Number of tiny operators after each.
+    """
+    wide = TensorType("float32", (SWEPT_ELEMENTS,))
+    tiny = calls(max(1, count * between), mixed=True)
+    ops: list[Op] = []
+    last = "w"
+    for i in range(count):
+        ops.append(Op(f"sweep_{i}", "Relu", (last,), (f"w_{i}",)))
+        last = f"w_{i}"
+        ops += tiny.ops[i * between : (i + 1) * between]
+    tensors = {"w": wide, **{f"w_{i}": wide for i in range(count)}}
+    if between:
+        tensors |= tiny.tensors
+    ends = (last, *([ops[-1].outputs[0]] if between else []))
+    inputs = ("w", *(("x",) if between else ()))
+    return Graph("sweeps", tuple(ops), tensors, inputs, ends, opsets={"": 13})
+
+
 def calls(copies: int, *, mixed: bool = False) -> Graph:
     """Graph of `copies` tiny operators.
 

@@ -59,6 +59,7 @@ def in_blocks(graph: Graph, parts: int = 1) -> Blocks:
     Raises:
         InputError: the model has too few places to cut.
     """
+    graph = _tables_first(graph)
     start, period, count = repetition(graph)
     if count > 1 and count * period > len(graph.ops) / 2:
         return _folded(graph, start, period, count)
@@ -68,6 +69,22 @@ def in_blocks(graph: Graph, parts: int = 1) -> Blocks:
         return Blocks(graph, (Block("net", 1, tuple(names)),))
     pieces = [names[a:b] for a, b in itertools.pairwise(cuts)]
     return Blocks(graph, tuple(Block(f"part {i}", 1, tuple(p)) for i, p in enumerate(pieces)))
+
+
+def _tables_first(graph: Graph) -> Graph:
+    """The graph with what depends on no input (such as the angles of rotary positions) in front.
+
+    Such operators often stand in the first layer, which then differs from the others.
+    """
+    fed = set(graph.inputs)
+    tables, rest = [], []
+    for op in graph.ops:
+        if fed.isdisjoint(op.inputs) and not any(isinstance(v, Graph) for v in op.attrs.values()):
+            tables.append(op)
+        else:
+            rest.append(op)
+            fed.update(op.outputs)
+    return replace(graph, ops=(*tables, *rest)) if tables and rest else graph
 
 
 def _cuts(graph: Graph, parts: int) -> list[int]:

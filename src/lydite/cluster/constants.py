@@ -26,7 +26,7 @@ class Constants(OneLine):
     """Figures of the host, the framework and the device.
 
     Attributes:
-        dispatch_s: Time in which the host's processor launches an operator.
+        dispatch_s: Time in which the host's processor launches a kernel; None for the runtime's.
         step_s: Time that a training step takes once, besides operators and messages: reading the
             batch, scaling and clipping, synchronisation.
         compute_slowdown: Factor by which kernels take longer while gradients are sent.
@@ -34,23 +34,27 @@ class Constants(OneLine):
         achieved: Shares of the device's peaks that arithmetic, memory and kernels reach.
         collectives: Terms that NCCL's model leaves out, as `lydite.cluster.calibration.collectives`
             fits them; None for those that follow from the device's memory bandwidth.
+        seen: Smallest and largest value of what tells steps apart, over the steps of the fit (see
+            `lydite.cluster.seen`); empty where nothing was fitted.
         curves: Measured times of collectives inside a host, by kind and ranks; not kept as JSON.
         source: Origin of the figures, such as "assumed".
     """
 
-    dispatch_s: float = 4e-6
+    dispatch_s: float | None = None
     step_s: float = 0.0
     compute_slowdown: float = 1.0
     exchange_slowdown: float = 1.0
     achieved: AchievedEfficiency = field(default_factory=AchievedEfficiency)
     collectives: Calibration | None = None
+    seen: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     curves: Mapping[str, Mapping[int, Curve]] = field(default_factory=dict, compare=False)
     source: str = "assumed"
 
     @property
     def values(self) -> dict[str, float]:
-        """All constants by name."""
-        constants = {name: getattr(self, name) for name in OWN}
+        """All constants that have a value, by name."""
+        own = {name: getattr(self, name) for name in OWN}
+        constants = {name: value for name, value in own.items() if value is not None}
         return constants | {name: getattr(self.achieved, name) for name in ACHIEVED}
 
     def with_values(self, values: Mapping[str, float], source: str) -> Constants:
@@ -84,11 +88,12 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "kernel_s": (0.0, 1e-3),
     "compute_slowdown": (1.0, 100.0),
     "exchange_slowdown": (1.0, 100.0),
-    "products": (0.01, 1.0),
-    "streams": (0.01, 1.0),
+    "products": (0.01, 0.92),
+    "streams": (0.01, 0.95),
     "misaligned": (0.01, 1.0),
 }
-"""Range of each constant: no share above 1, no time below 0, no speed-up by interference."""
+"""Range of each constant: no time below 0, no speed-up by interference, no share above what large
+products (0.87 of peak on an A100) and streams (0.9 of the bandwidth) are known to reach."""
 
 ASSUMED = Constants()
 
@@ -98,6 +103,8 @@ def write_constants(path: Path, constants: Constants) -> Path:
     document: dict[str, Any] = {**constants.values, "source": constants.source}
     if constants.achieved.spread:
         document["spread"] = list(constants.achieved.spread)
+    if constants.seen:
+        document["seen"] = {name: list(span) for name, span in constants.seen.items()}
     if constants.collectives is not None:
         document["collectives"] = constants.collectives.to_json()
     return write_atomic(path, json.dumps(document, indent=2) + "\n")
@@ -114,13 +121,14 @@ def read_constants(path: Path) -> Constants:
     source = str(document.pop("source", path.name))
     sent = document.pop("collectives", None)
     spread = _spread(document.pop("spread", None), path)
+    seen = _seen(document.pop("seen", {}), path)
     for name, value in document.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InputError(f"{name} is not a number", where=str(path))
     constants = ASSUMED.with_values(document, source)
     calibration = None if sent is None else Calibration.from_json(sent, f"{path}: collectives")
     achieved = replace(constants.achieved, spread=spread)
-    return replace(constants, collectives=calibration, achieved=achieved)
+    return replace(constants, collectives=calibration, achieved=achieved, seen=seen)
 
 
 def _spread(given: object, path: Path) -> tuple[float, ...]:
@@ -134,6 +142,23 @@ def _spread(given: object, path: Path) -> tuple[float, ...]:
             f"spread is {given}", where=str(path), allowed="two numbers, 0 < low <= 1 <= high"
         )
     return known[0], known[1]
+
+
+def _seen(given: object, path: Path) -> dict[str, tuple[float, float]]:
+    """Ranges of the fitted steps."""
+    found: dict[str, tuple[float, float]] = {}
+    for name, span in given.items() if isinstance(given, dict) else ():
+        known = isinstance(span, list) and all(type(n) in (int, float) for n in span)
+        if not known or len(span) != 2 or not 0 < span[0] <= span[1] < float("inf"):
+            raise InputError(
+                f"seen.{name} is {span!r:.40}",
+                where=str(path),
+                allowed="two numbers, 0 < least <= most",
+            )
+        found[str(name)] = float(span[0]), float(span[1])
+    if not isinstance(given, dict):
+        raise InputError(f"seen is {given!r:.40}", where=str(path), allowed="ranges by name")
+    return found
 
 
 def with_curves(constants: Constants, database: Database, cluster: Cluster) -> Constants:

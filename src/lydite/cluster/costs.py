@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from lydite.cluster.blocks import Block, Blocks
+from lydite.cluster.fusing import ALONE, Share, shares_of
 from lydite.cluster.tensor import GROUP
 from lydite.errors import InputError
 from lydite.estimate.base import Estimator
@@ -121,18 +122,39 @@ class Outline:
         dtype: Data type of most of the arithmetic.
         costs: Cost of each block, without kernel times.
         keys: Distinct operator keys.
-        slots: Block number, phase and index into `keys` of each kernel, in execution order.
+        slots: Operators that are timed, in execution order.
     """
 
     name: str
     dtype: str
     costs: Sequence[BlockCost]
     keys: Sequence[OpKey]
-    slots: Sequence[tuple[int, str, int]]
+    slots: Sequence[Slot]
+
+
+class Slot(NamedTuple):
+    """An operator that is timed.
+
+    Attributes:
+        block: Number of its block.
+        phase: Name of its phase.
+        key: Index into the outline's `keys`.
+        share: What part of a kernel it is.
+    """
+
+    block: int
+    phase: str
+    key: int
+    share: Share = ALONE
 
 
 def outline(
-    blocks: Blocks, step: TrainingStep | None, graph: Graph, wire_bytes: float | None = None
+    blocks: Blocks,
+    step: TrainingStep | None,
+    graph: Graph,
+    wire_bytes: float | None = None,
+    *,
+    chains: bool = False,
 ) -> Outline:
     """The blocks of a rank, with everything but the times of their operators.
 
@@ -141,18 +163,21 @@ def outline(
         step: Training step on one rank; None for inference.
         graph: Graph of that step, or one rank's part of the model.
         wire_bytes: Bytes per gradient element as sent; None for the size of the weight's element.
+        chains: Whether elementwise chains run as one kernel.
     """
     costs = [BlockCost(block) for block in blocks.blocks]
     home = _Homes(blocks, graph)
     weight_ops = _weight_ops(step) if step is not None else set()
     numbers: dict[str, int] = {}
     keys: list[OpKey] = []
-    slots: list[tuple[int, str, int]] = []
+    slots: list[Slot] = []
     kernels: dict[tuple[int, str], int] = {}
     flops: dict[str, float] = {"float32": 0.0}
     gathered = _gathered(step)
+    places = {op.name: (home.of(op), _phase(op, step, weight_ops)) for op in graph.ops}
+    shares = shares_of(graph, places, chains=chains)
     for op in graph.ops:
-        block, phase = home.of(op), _phase(op, step, weight_ops)
+        (block, phase), share = places[op.name], shares.get(op.name, ALONE)
         if op.domain == "lydite" and op.op_type in COLLECTIVES:
             after = kernels.get((block, phase), 0)
             if phase == "data" and op.name.removesuffix(_BACK) in gathered:
@@ -169,8 +194,9 @@ def outline(
                 flops[key_dtype(key)] = flops.get(key_dtype(key), 0.0) + done
                 again = phase == "forward" and op.name.endswith(REPEATED)
                 for name in (phase, AGAIN) if again else (phase,):
-                    slots.append((block, name, number))
-                    kernels[block, name] = kernels.get((block, name), 0) + 1
+                    leads = share.leads or not kernels.get((block, name))
+                    slots.append(Slot(block, name, number, replace(share, leads=leads)))
+                    kernels[block, name] = kernels.get((block, name), 0) + leads
                     costs[block].parts[name].flops += work.flops if work is not None else 0.0
         types = [
             graph.type_of(n) for n in (*op.inputs, *op.outputs) if n and n not in graph.initializers
@@ -214,13 +240,17 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
         }
         for cost in shape.costs
     ]
-    for block, name, number in shape.slots:
+    for block, name, number, share in shape.slots:
         part, answer = parts[block][name], answers[number]
         assert answer is not None
-        part.kernels.append(answer.seconds)
-        part.low += answer.low
-        part.high += answer.high
-        part.by_source[answer.source] = part.by_source.get(answer.source, 0.0) + answer.seconds
+        seconds = answer.seconds * share.scale
+        if share.leads:
+            part.kernels.append(seconds)
+        else:
+            part.kernels[-1] += seconds
+        part.low += answer.low * share.scale
+        part.high += answer.high * share.scale
+        part.by_source[answer.source] = part.by_source.get(answer.source, 0.0) + seconds
     return [
         replace(cost, parts=timed_parts)
         for cost, timed_parts in zip(shape.costs, parts, strict=True)

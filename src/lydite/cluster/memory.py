@@ -26,14 +26,14 @@ class States:
     optimizer: float
 
 
-def states_of(dtype: str, states: int) -> States:
+def states_of(dtype: str, states: float) -> States:
     """Bytes per parameter of gradients and optimiser states.
 
     Mixed precision keeps float32 master weights, states and sums of gradients (arXiv:1710.03740).
 
     Args:
         dtype: Data type of the weights.
-        states: Number of tensors that the optimiser keeps per weight.
+        states: Bytes that the optimiser keeps per parameter, over those of a float32.
     """
     half = dtype in ("float16", "bfloat16")
     return States(4.0, 4.0 * states + (4.0 if half else 0.0))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 from lydite.cluster.schedules import SCHEDULES
 from lydite.errors import InputError, unknown_name
+from lydite.estimate.runtimes import find_runtime
 from lydite.results import OneLine
 
 RECOMPUTE = ("none", "selective", "full")
@@ -35,6 +36,8 @@ class Plan(OneLine):
         attention: "fused" into one kernel that keeps no scores, or "written" as separate matrix
             products and softmax.
         overlap: Whether gradients are sent during the backward pass rather than after it.
+        runtime: Runtime that launches and fuses, a name of `lydite.estimate.runtimes.RUNTIMES`; ""
+            for the usual one of precision and attention.
     """
 
     dp: int = 1
@@ -52,8 +55,10 @@ class Plan(OneLine):
     bucket_bytes: int = 25 << 20
     attention: str = "fused"
     overlap: bool = True
+    runtime: str = ""
 
     def __post_init__(self) -> None:
+        find_runtime(self.runtime or None)
         for name in ("dp", "tp", "pp", "cp", "ep", "micro_batch", "chunks", "bucket_bytes"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} {getattr(self, name)}", allowed="1 and more")

@@ -24,6 +24,7 @@ from lydite.cluster.simulate import (
     RankStep,
     StepResult,
     groups_of,
+    launching,
     played_step,
     rank_costs,
     rank_step,
@@ -181,7 +182,8 @@ def _candidates(
             costed.costs,
             replace(costed.plan, recompute=again),
             tensor,
-            dispatch_s=constants.dispatch_s,
+            dispatch_s=launching(constants, costed.rank).dispatch_s or 0.0,
+            ahead=costed.rank.runtime.ahead,
         )
         for again in ("none", "full")
     }

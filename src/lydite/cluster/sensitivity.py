@@ -9,7 +9,7 @@ import numpy as np
 
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.plan import Plan
-from lydite.cluster.simulate import played_step, rank_costs, rank_step
+from lydite.cluster.simulate import launching, played_step, rank_costs, rank_step
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
 from lydite.hardware.cluster import LINK_KINDS, Cluster
@@ -78,5 +78,6 @@ def sensitivity(
 
     before = seconds(cluster)
     saved = {name: 1 - seconds(better(cluster)) / before for name, better in _BETTER.items()}
-    faster = replace(constants, dispatch_s=constants.dispatch_s / MORE)
+    launch_s = launching(constants, rank).dispatch_s or 0.0
+    faster = replace(constants, dispatch_s=launch_s / MORE)
     return saved | {"launch": 1 - seconds(cluster, faster) / before}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from lydite.cluster.memory import memory_by_stage, states_of
 from lydite.cluster.plan import Plan, checked
 from lydite.cluster.program import CATEGORIES, SENT, STREAMS, WORK, Played, folded
 from lydite.cluster.program import unfolded as all_ranks
+from lydite.cluster.seen import widened
 from lydite.cluster.stages import Unit, partition_stages, units_of
 from lydite.cluster.tasks import step_programs
 from lydite.cluster.tensor import rank_share
@@ -24,6 +25,7 @@ from lydite.engine import Interference, Timeline
 from lydite.engine import simulate as play
 from lydite.errors import InputError, unknown_name
 from lydite.estimate.base import Estimator
+from lydite.estimate.runtimes import Runtime, find_runtime, usual_runtime
 from lydite.graph import Graph, work_of
 from lydite.graph.passes.attention import written_out
 from lydite.graph.training import OPTIMIZERS, training_step
@@ -64,6 +66,7 @@ class StepResult(OneLine):
         arithmetic: Data type of most of the arithmetic; MFU refers to the device's peak for it.
         computed_whole: Number of operators by type that every tensor-parallel rank computes in
             full, because no rule says how to split them along the axis that divides their inputs.
+        runtime: Name of the runtime that launched and fused.
     """
 
     model: str
@@ -87,6 +90,7 @@ class StepResult(OneLine):
     groups: Mapping[str, Group] = field(default_factory=dict)
     arithmetic: str = "float32"
     computed_whole: Mapping[str, int] = field(default_factory=dict)
+    runtime: str = ""
 
     @property
     def network(self) -> str:
@@ -120,6 +124,20 @@ class StepResult(OneLine):
     def peak_memory_bytes(self) -> float:
         """Peak memory in bytes of the rank that needs most."""
         return max(sum(stage.values()) for stage in self.memory)
+
+    @property
+    def computation_s(self) -> float:
+        """Seconds of all operators of the busiest stage, without launches and messages."""
+        passes, stages = self.plan.micro_batches, self.plan.pp
+        return max(
+            sum(
+                passes * sum(phase.work_ps * 1e-12 - phase.launch_s for phase in unit.phases)
+                + unit.optimizer.work_ps * 1e-12
+                for virtual in self.stages[stage::stages]
+                for unit in virtual
+            )
+            for stage in range(stages)
+        )
 
     @property
     def fits(self) -> bool:
@@ -169,8 +187,9 @@ class RankStep:
         shape: Blocks, operators and messages of the rank.
         training: Whether it is a training step.
         dtype: Data type of the weights.
-        states: Number of tensors that the optimiser keeps per weight.
+        states: Bytes that the optimiser keeps per parameter, over those of a float32.
         forward_flops: FLOPs of the whole model's forward pass for one micro-batch.
+        runtime: Runtime that launches and fuses.
         computed_whole: Operators computed in full on every rank, as in `StepResult`.
     """
 
@@ -178,8 +197,9 @@ class RankStep:
     shape: Outline
     training: bool
     dtype: str
-    states: int
+    states: float
     forward_flops: float
+    runtime: Runtime
     computed_whole: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -207,14 +227,26 @@ def rank_step(
         step = training_step(short, loss="given", optimizer=optimizer)
     floats = [graph.type_of(name).dtype for name in graph.parameters]
     dtype = max(set(floats), key=floats.count) if floats else "float32"
-    states = len(OPTIMIZERS[optimizer].states) if optimizer else 0
+    states = OPTIMIZERS[optimizer].bytes_per_parameter / 4 if optimizer else 0.0
     wire = 4.0 if dtype in ("float16", "bfloat16") else None
-    shape = outline(blocks, step, step.graph if step else short, wire)
+    training = step is not None
+    runtime = find_runtime(plan.runtime or usual_runtime(dtype, plan.attention, training=training))
+    chains = training and runtime.elementwise == "chains"
+    shape = outline(blocks, step, step.graph if step else short, wire, chains=chains)
     whole = context_parallel(blocks.graph, plan.cp)
     counts = {name: block.count for block in blocks.blocks for name in block.ops}
     work = [(work_of(op, whole), counts.get(op.name, 1)) for op in whole.ops]
     flops = sum(count * op_work.flops for op_work, count in work if op_work is not None)
-    return RankStep(graph.name, shape, step is not None, dtype, states, flops, share.whole)
+    return RankStep(graph.name, shape, training, dtype, states, flops, runtime, share.whole)
+
+
+def launching(constants: Constants, rank: RankStep) -> Constants:
+    """The constants with the launch time of the rank's runtime, where they have none."""
+    if constants.dispatch_s is not None:
+        return constants
+    runtime = rank.runtime
+    seconds = runtime.training_launch_s if rank.training else runtime.launch_s
+    return replace(constants, dispatch_s=seconds)
 
 
 def rank_costs(rank: RankStep, estimator: Estimator, device: Device) -> list[BlockCost]:
@@ -291,9 +323,10 @@ def played_step(
     """
     if network not in NETWORKS:
         raise unknown_name("network", network, NETWORKS)
-    training = rank.training
+    training, constants = rank.training, launching(constants, rank)
     groups = groups_of(cluster, plan, constants)
-    units = units_of(costs, plan, groups, dispatch_s=constants.dispatch_s)
+    launch_s, ahead = constants.dispatch_s or 0.0, rank.runtime.ahead
+    units = units_of(costs, plan, groups, dispatch_s=launch_s, ahead=ahead)
     stages = partition_stages(units, plan.pp * plan.chunks)
     programs = step_programs(
         stages,
@@ -315,6 +348,8 @@ def played_step(
     timeline = play(played.tasks, played.servers, played.network, slow)
     seconds = timeline.makespan_ps * 1e-12
     spread = _spread(costs)
+    if constants.achieved.spread and constants.seen:
+        spread = widened(spread, constants.seen, cluster, plan)
     states = states_of(rank.dtype, rank.states)
     memory = memory_by_stage(stages, plan, states, training=training)
     breakdown, hidden = _breakdown(timeline, played, stages, plan)
@@ -340,9 +375,20 @@ def played_step(
         constants,
         stages,
         groups,
-        rank.shape.dtype,
+        _arithmetic(rank.shape.dtype, cluster.device, constants),
         rank.computed_whole,
+        rank.runtime.name,
     )
+
+
+def _arithmetic(dtype: str, device: Device, constants: Constants) -> str:
+    """The type that MFU refers to: of most of the arithmetic, as the products run in it."""
+    wanted = {"tf32": ("tf32",), "fp8": ("float8e4m3fn",), "fp8-block": ("float8e4m3fn",)}
+    for name in wanted.get(constants.achieved.arithmetic, ()):
+        same = dtype == "float32" if name == "tf32" else dtype in ("float16", "bfloat16")
+        if same and name in device.peak_flops:
+            return name
+    return dtype
 
 
 def _refuse_slowed_messages(constants: Constants) -> None:

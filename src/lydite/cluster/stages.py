@@ -126,13 +126,23 @@ class Unit:
         return sum(weights.bytes for weights in self.held.values())
 
     @property
+    def phases(self) -> tuple[Phase, Phase, Phase, Phase]:
+        """The phases of a micro-batch."""
+        return self.forward, self.recompute, self.data, self.weights
+
+    @property
     def backward_s(self) -> float:
         """Time in seconds of the backward pass, without recomputation."""
         return self.data.seconds + self.weights.seconds
 
 
 def units_of(
-    costs: Sequence[BlockCost], plan: Plan, groups: Mapping[str, Group], *, dispatch_s: float
+    costs: Sequence[BlockCost],
+    plan: Plan,
+    groups: Mapping[str, Group],
+    *,
+    dispatch_s: float,
+    ahead: bool = True,
 ) -> list[Unit]:
     """One unit per block, in order; a repeated block yields one unit per repetition.
 
@@ -143,20 +153,27 @@ def units_of(
         groups: Communication groups by name.
         dispatch_s: Time in seconds in which the host launches an operator or a collective; a
             device that is faster waits for the host.
+        ahead: Whether the host launches ahead while the device is busy.
     """
     units: list[Unit] = []
     repeats = any(cost.block.count > 1 for cost in costs)
     for cost in costs:
         again = plan.recompute if cost.block.count > 1 or not repeats else "none"
-        unit = _unit(cost, again, groups, dispatch_s)
+        unit = _unit(cost, again, groups, dispatch_s, ahead)
         for number in range(cost.block.count):
             name = cost.block.name if cost.block.count == 1 else f"{cost.block.name} {number}"
             units.append(replace(unit, name=name))
     return units
 
 
-def _unit(cost: BlockCost, recompute: str, groups: Mapping[str, Group], dispatch_s: float) -> Unit:
-    made = {name: _phase(part, groups, dispatch_s) for name, part in cost.parts.items()}
+def _unit(
+    cost: BlockCost,
+    recompute: str,
+    groups: Mapping[str, Group],
+    dispatch_s: float,
+    ahead: bool,
+) -> Unit:
+    made = {name: _phase(part, groups, dispatch_s, ahead) for name, part in cost.parts.items()}
     again = {"none": NOTHING, "selective": made["again"], "full": made["forward"]}[recompute]
     kept = {
         "none": cost.saved_bytes,
@@ -187,16 +204,18 @@ def ring_steps(kind: str, ranks: int) -> int:
     return (2 if kind == "AllReduce" else 1) * (ranks - 1)
 
 
-def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float) -> Phase:
+def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float, ahead: bool) -> Phase:
     sent = [
         CollectiveCall.of(groups[m.group], m.group, m.kind, m.bytes, m.after)
         for m in part.messages
         if groups[m.group].ranks > 1
     ]
-    # the host launches ahead while the device works or waits for other ranks
-    launching = (len(part.kernels) + len(sent)) * dispatch_s
-    busy = part.seconds + sum(call.span_ps for call in sent) / _PS
-    late = max(0.0, launching - busy) if part.kernels else 0.0
+    waiting = sum(call.span_ps for call in sent) / _PS
+    if ahead:  # the host also launches while the device works, not only while ranks wait
+        late = (len(part.kernels) + len(sent)) * dispatch_s - part.seconds - waiting
+    else:
+        late = sum(max(0.0, dispatch_s - seconds) for seconds in part.kernels) - waiting
+    late = max(0.0, late) if part.kernels else 0.0
     total = round((part.seconds + late) * _PS)
     pace = total / part.seconds if part.seconds else 0.0
     reach = np.rint(np.cumsum([0.0, *part.kernels]) * pace).astype(np.int64)

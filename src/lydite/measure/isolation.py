@@ -13,11 +13,12 @@ dispatch, so a model is the sum of its operators and one call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lydite.backends import Backend, Settings
+from lydite.backends.isolate import sweeps
 from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import OpKey, TensorType
 
@@ -29,11 +30,19 @@ _FEWEST_COPIES = 8
 
 @dataclass(frozen=True, slots=True)
 class CallCosts:
-    """Overheads of a backend on this machine, seconds per sample; see the module's docstring."""
+    """Overheads of a backend on this machine, seconds per sample; see the module's docstring.
+
+    Attributes:
+        call_s: A call into the backend.
+        dispatch_s: A dispatch among operators of many types.
+        tap_s: A dispatch among operators of one type.
+        cold_s: What a dispatch costs in addition where the private caches hold something else.
+    """
 
     call_s: np.ndarray
     dispatch_s: np.ndarray
     tap_s: np.ndarray
+    cold_s: np.ndarray = field(default_factory=lambda: np.zeros(1))
 
     def medians(self) -> tuple[float, float, float]:
         """Medians of call, dispatch and tap."""
@@ -92,10 +101,30 @@ def call_costs(backend: Backend, settings: Settings, plan: TimingPlan) -> CallCo
     finally:
         for item in items.values():
             item.close()
+    cold = _cold(backend, settings, plan)
     count = long - short
     tap = np.maximum((timings["long"] - timings["short"]) / count, 1e-9)
     dispatch = np.maximum((timings["mixed long"] - timings["mixed short"]) / count, tap)
-    return CallCosts(np.maximum(timings["short"] - short * tap, 1e-8), dispatch, tap)
+    call = np.maximum(timings["short"] - short * tap, 1e-8)
+    return CallCosts(call, dispatch, tap, np.maximum(cold - float(np.median(dispatch)), 0.0))
+
+
+_SWEEPS, _BETWEEN = 8, 12
+
+
+def _cold(backend: Backend, settings: Settings, plan: TimingPlan) -> np.ndarray:
+    """Seconds of a dispatch after the private caches were swept, from pairs of samples."""
+    plain = replace(settings, optimise=False)
+    items = {
+        "between": backend.prepare(sweeps(_SWEEPS, between=_BETWEEN), plain),
+        "alone": backend.prepare(sweeps(_SWEEPS), plain),
+    }
+    try:
+        timings = {name: timing.samples_s for name, timing in measure(items, plan).items()}
+    finally:
+        for item in items.values():
+            item.close()
+    return (timings["between"] - timings["alone"]) / (_SWEEPS * _BETWEEN)
 
 
 def corrected(timing: Timing, copies: int, costs: CallCosts) -> np.ndarray:

@@ -59,6 +59,8 @@ _DTYPES = {
 _ROW = re.compile(r"\s*\d+\s+\d+\s+[a-z]\w*\s")
 _CSV_ROW = re.compile(r"\s*\d+\s*,")
 _CSV_HEAD = re.compile(r"size\(B\),.*time\((ns|us|ms)\)")
+_TAG = re.compile(r"\[\d+,\d+\](?:<std\w+>)?:")
+"""What mpirun puts before every line with --tag-output."""
 _RANK = re.compile(r"#\s+Rank\s+(\d+)\b")
 _TEST = re.compile(r"#.*Collective test starting:\s*(\w+?)_perf")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3}
@@ -98,7 +100,8 @@ def read_nccl_tests(path: Path | str) -> NcclLog:
     rows: list[NcclRow] = []
     ranks: set[str] = set()
     kind, unit = _named(path.stem.lower()), "us"
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, tagged in enumerate(_text(path).splitlines(), 1):
+        line = _TAG.sub("", tagged)
         where = f"{path}, line {number}"
         if rank := _RANK.match(line):
             ranks.add(rank[1])

@@ -9,7 +9,9 @@ import pytest
 import lydite as ly
 from lydite.estimate.runtimes import RUNTIMES
 
-NAMES = "eager sdpa compile graphs megatron onnxruntime tensorrt vllm sglang trtllm"
+NAMES = (
+    "eager sdpa compile graphs megatron megatron-deepspeed onnxruntime tensorrt vllm sglang trtllm"
+)
 
 
 def kinds(runtime: str | None, model: str = "gpt2") -> Counter[str]:

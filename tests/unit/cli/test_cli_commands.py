@@ -25,8 +25,8 @@ SHAPE = (
 )
 COMMANDS = {
     "lydite": "--version",
-    "lydite aisim": "config more --models/-m --skip-coverage --skip-accuracy --nccl-logs --launch "
-    "--compute-slowdown --exchange-slowdown --out --json --quiet/-q",
+    "lydite aisim": "config more --models/-m --skip-coverage --skip-accuracy --nccl-logs "
+    "--database --launch --compute-slowdown --exchange-slowdown --out --json --quiet/-q",
     "lydite bench": f"model --backend --threads {SHAPE} "
     "--budget --rounds --clock --device --db --seed --out --json --quiet/-q",
     "lydite calibrate": "steps --on --constants --rounds --db --json --quiet/-q",
@@ -59,7 +59,7 @@ COMMANDS = {
     "--part --params --train "
     "--optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
-    "--attention --sequence-parallel --overlap --bucket "
+    "--attention --sequence-parallel --overlap --bucket --arithmetic "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
     "--search --sensitivity --unfolded --network --strict --trace --report --db "
     "--out --json --quiet/-q",

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from lydite.compat.aisim.coverage import GraphCoverage, coverage_of
     from lydite.compat.aisim.database import read_aisim
     from lydite.compat.aisim.exchange import Curve, Exchange, read_nccl_log, read_nccl_logs
-    from lydite.compat.aisim.folder import Benchmark, Task, read_benchmark
+    from lydite.compat.aisim.folder import Benchmark, Task
     from lydite.compat.aisim.graph_reader import read_aisim_graph
+    from lydite.compat.aisim.layout import read_benchmark
     from lydite.compat.aisim.nodes import GraphNode, read_nodes
     from lydite.compat.aisim.resource_pool import read_resource_pool, write_resource_pool
     from lydite.compat.aisim.run import Report, run_benchmark
@@ -36,7 +37,7 @@ _WHERE = {
     "play_step": "step",
     "read_aisim": "database",
     "read_aisim_graph": "graph_reader",
-    "read_benchmark": "folder",
+    "read_benchmark": "layout",
     "read_nccl_log": "exchange",
     "read_nccl_logs": "exchange",
     "read_nodes": "nodes",

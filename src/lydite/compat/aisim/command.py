@@ -14,7 +14,10 @@ from lydite.compat.aisim.verb import AisimResult, aisim
 def _aisim(
     session: Session,
     config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="AISim's config.yaml, or its folder.")
+        Path,
+        typer.Argument(
+            metavar="CONFIG", help="AISim's config.yaml, or a folder with or without one."
+        ),
     ],
     more: Annotated[
         list[str] | None,
@@ -31,6 +34,10 @@ def _aisim(
     ] = False,
     nccl_logs: Annotated[
         Path | None, typer.Option("--nccl-logs", help="Folder of nccl-tests logs.")
+    ] = None,
+    database: Annotated[
+        Path | None,
+        typer.Option("--database", help="One database of a GPU type, used for all models."),
     ] = None,
     launch: Annotated[
         str, typer.Option("--launch", help="Time that the host takes to launch a node (assumed).")
@@ -56,6 +63,7 @@ def _aisim(
         coverage=not skip_coverage,
         accuracy=not skip_accuracy,
         nccl_logs=nccl_logs,
+        database=database,
         launch=launch,
         compute_slowdown=compute_slowdown,
         exchange_slowdown=exchange_slowdown,

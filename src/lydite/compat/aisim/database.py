@@ -42,7 +42,7 @@ _COLLIDES = (
 _ONE_MODEL = "AISim's key is the name of a node, so this time holds for one model only"
 
 # The numbers of tensorflow/core/framework/types.proto.
-_TF_DTYPES = {
+TF_DTYPES = {
     1: "float32",
     2: "float64",
     3: "int32",
@@ -310,7 +310,7 @@ def _scalar(name: str, text: str) -> Any:
         return text == "True"
     if _INTEGER.fullmatch(text):
         number = int(text)
-        return _TF_DTYPES.get(number, number) if name in _TF_TYPE_ATTRIBUTES else number
+        return TF_DTYPES.get(number, number) if name in _TF_TYPE_ATTRIBUTES else number
     try:
         real = float(text)
     except ValueError:

@@ -12,16 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lydite.cluster.collectives import Curve, Group, group_of, read_nccl_log
+from lydite.compat.aisim.folder import refuse_lfs
 from lydite.compat.aisim.resource_pool import read_resource_pool
 from lydite.errors import InputError
 from lydite.hardware import Device
 from lydite.hardware.cluster import Cluster
 
+_SUFFIXES = (".log", ".txt", ".csv", ".out")
 LOGS, DATABASE, CLOSED_FORM, NOTHING = "nccl-tests log", "database", "closed form", "unknown"
 
 
 def read_nccl_logs(folder: Path) -> dict[int, Curve]:
     """Every log of a folder, by GPU count: the ranks it lists, else the number in its name.
+
+    Where files are called nccl..., only those are logs.
 
     Raises:
         InputError: no such folder, no log, a log without a count, two of one count, or as
@@ -30,7 +34,7 @@ def read_nccl_logs(folder: Path) -> dict[int, Curve]:
     if not folder.is_dir():
         raise InputError("no such folder of nccl-tests logs", where=str(folder))
     found: dict[int, Curve] = {}
-    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != "."):
+    for path in _logs(folder):
         ranks, curve = read_nccl_log(path)
         numbers = re.findall(r"\d+", path.stem)
         if ranks is None and len(numbers) != 1:
@@ -42,6 +46,14 @@ def read_nccl_logs(folder: Path) -> dict[int, Curve]:
     if not found:
         raise InputError("holds no log of nccl-tests", where=str(folder))
     return found
+
+
+def _logs(folder: Path) -> list[Path]:
+    """The files called nccl..., since logs lie among others; where there are none, all logs."""
+    files = sorted(p for p in folder.iterdir() if p.suffix in _SUFFIXES and p.is_file())
+    files = [path for path in files if path.name[0] != "."]
+    named = [path for path in files if path.name.lower().startswith("nccl")]
+    return [refuse_lfs(path) for path in named or files]
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,7 @@ class Exchange:
 
     def _cluster(self, pool: Path) -> Cluster:
         if pool not in self._pools:
-            self._pools[pool] = read_resource_pool(pool, _ANY)
+            self._pools[pool] = read_resource_pool(refuse_lfs(pool), _ANY)
         return self._pools[pool]
 
 

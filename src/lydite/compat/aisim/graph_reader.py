@@ -70,6 +70,11 @@ def read_aisim_graph(path: Path | str) -> Graph:
 
 def graph_of_aisim(content: object, where: str = "graph") -> Graph:
     """The parsed JSON as a graph; see `read_aisim_graph`."""
+    return _Reader(aisim_nodes(content, where), where).run()
+
+
+def aisim_nodes(content: object, where: str = "graph") -> dict[str, AisimNode]:
+    """The nodes of the parsed JSON by name, in the order of the file; see `read_aisim_graph`."""
     if not isinstance(content, list) or not content:
         raise InputError("is no graph of AISim", where=where, allowed="a list of nodes")
     nodes: dict[str, AisimNode] = {}
@@ -82,7 +87,7 @@ def graph_of_aisim(content: object, where: str = "graph") -> Graph:
             if source not in nodes:
                 near = unknown_name("input node", source, nodes)
                 raise _error(where, node, near.what, near.allowed)
-    return _Reader(nodes, where).run()
+    return nodes
 
 
 def _error(where: str, node: AisimNode, what: str, allowed: str = "") -> InputError:
@@ -130,6 +135,8 @@ def _types(item: Mapping[str, Any], kind: str, place: str) -> list[TensorType]:
 
 
 def _type(dtype: object, shape: object, place: str) -> TensorType:
+    if dtype is None and shape is None:  # an output that no gradient flows through, a scalar
+        return UNKNOWN
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise InputError(f"unknown type {dtype!r}", where=place, allowed=", ".join(_DTYPES))
     given: list[Any] = shape if isinstance(shape, list) else [None]
@@ -268,7 +275,7 @@ class _Reader:
             scratch = Assembler("scratch")
             scratch.tensors |= {name: self.out.tensors[name] for name in inputs}
             found = scratch.op(op_type, inputs, names[:1], name=node.name, attrs=attrs)
-            if found[0] not in (node.outputs[0], UNKNOWN):
+            if UNKNOWN not in (found[0], node.outputs[0]) and found[0] != node.outputs[0]:
                 raise GraphError(f"states {node.outputs[0]}, but its inputs give {found[0]}")
         self.out.op(
             op_type, inputs, names, name=node.name, domain=domain, types=node.outputs, attrs=attrs

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lydite.compat.aisim.folder import PYTORCH
-from lydite.compat.aisim.graph_reader import graph_of_aisim
+from lydite.compat.aisim.graph_reader import AisimNode, aisim_nodes
 from lydite.errors import InputError
 from lydite.graph import UNKNOWN, Graph
 from lydite.graph.formats import graph_of_graphdef, read_pbtxt, read_text
@@ -109,15 +109,12 @@ def _torch(path: Path) -> list[GraphNode]:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise InputError(f"is not JSON: {error}", where=str(path)) from error
-    graph_of_aisim(content, str(path))  # refuses what is malformed or waits for itself
     nodes = []
-    for item in content:
-        kind = kind_of(item["op"])
-        bucket = kind == ALLREDUCE or "bucket_size" in item.get("attrs", {})
-        size = _bucket(item, str(path)) if bucket else None
-        nodes.append(
-            GraphNode(item["name"], item["op"], tuple(item["input_nodes"]), kind, bytes=size)
-        )
+    for node in aisim_nodes(content, str(path)).values():
+        kind = kind_of(node.op)
+        bucket = kind == ALLREDUCE or "bucket_size" in node.attrs
+        size = _bucket(node, str(path)) if bucket else None
+        nodes.append(GraphNode(node.name, node.op, tuple(node.sources), kind, bytes=size))
     return _free_buckets(nodes)
 
 
@@ -143,16 +140,16 @@ def _free_buckets(nodes: Sequence[GraphNode]) -> list[GraphNode]:
     return freed
 
 
-def _bucket(item: Mapping[str, Any], where: str) -> float | None:
-    elements = item.get("attrs", {}).get("bucket_size")
+def _bucket(node: AisimNode, where: str) -> float | None:
+    elements = node.attrs.get("bucket_size")
     if not isinstance(elements, int) or isinstance(elements, bool) or not 0 < elements < 1 << 40:
         raise InputError(
             f"bucket_size is {elements!r:.40}",
-            where=f"{where}: node '{item['name']}'",
+            where=f"{where}: node '{node.name}'",
             allowed="elements, 1 or more",
         )
-    types = [str(name).removeprefix("torch.") for name in item.get("input_types", [])]
-    return TensorType(types[0] if types else _GRADIENT, (elements,)).nbytes
+    dtypes = [type_.dtype for type_ in node.inputs if type_.dtype]
+    return TensorType(dtypes[0] if dtypes else _GRADIENT, (elements,)).nbytes
 
 
 def _tensorflow(path: Path) -> list[GraphNode]:
@@ -166,6 +163,8 @@ def _tensorflow(path: Path) -> list[GraphNode]:
         after = (*(source for source, _ in node.inputs), *node.controls)
         size = _size(inputs) if kind in (ALLREDUCE, SEND) else None
         attrs = {name: value for name, value in node.attrs.items() if not name.startswith("_")}
+        if node.op == "Const":  # AISim's keys hold the constant's type and shape, not its value
+            attrs["value"] = _type(graph, node.name, 0)
         nodes.append(
             GraphNode(node.name, node.op, after, kind, message.text("device"), inputs, attrs, size)
         )

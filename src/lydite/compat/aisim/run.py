@@ -12,7 +12,7 @@ from lydite.cluster import Baselines, average_loss, read_baselines, summaries, s
 from lydite.compat.aisim.accuracy import Cell
 from lydite.compat.aisim.coverage import GraphCoverage, coverage_of
 from lydite.compat.aisim.exchange import Exchange, read_nccl_logs
-from lydite.compat.aisim.folder import Benchmark, Task
+from lydite.compat.aisim.folder import SEVERAL, Benchmark, Task
 from lydite.compat.aisim.nodes import ALLREDUCE, SEND, GraphNode, read_nodes
 from lydite.compat.aisim.step import Execution, play_step
 from lydite.compat.aisim.times import Timed, Times
@@ -31,6 +31,7 @@ class Report(OneLine):
         cells: each environment with each model; empty if accuracy was skipped.
         execution: what was assumed.
         notes: what a reader should know.
+        refused: why models or environments are left out, one text each.
     """
 
     single: Sequence[GraphCoverage]
@@ -38,6 +39,7 @@ class Report(OneLine):
     cells: Sequence[Cell]
     execution: Execution
     notes: Sequence[str]
+    refused: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """All of it, units in the keys."""
@@ -52,6 +54,7 @@ class Report(OneLine):
             "accuracy": summary_json(summaries(self.cells)),
             "assumed": assumed,
             "notes": list(self.notes),
+            "refused": list(self.refused),
             "kind": "simulated",
         }
 
@@ -79,23 +82,38 @@ def run_benchmark(
         execution: what is assumed of host and streams.
 
     Raises:
-        InputError: an unknown model, a file that cannot be read, no baselines, a graph that is
-            missing, a pool with too few GPUs.
+        InputError: an unknown model, no baselines, logs that cannot be read; or nothing is left,
+            for a file that is missing or wrong, a pool with too few GPUs. Where something is left,
+            these are reported.
     """
-    tasks = benchmark.chosen(models)
-    loaded = [_Loaded(task, benchmark) for task in tasks]
+    loaded = [_Loaded(task, benchmark) for task in benchmark.chosen(models)]
+    refusals: list[InputError] = []
     cells: list[Cell] = []
     if accuracy:
         folder = nccl_logs or benchmark.nccl
         exchange = Exchange(read_nccl_logs(folder) if folder else {}, benchmark.pool)
-        cells = _cells(benchmark, loaded, exchange, execution)
-    return Report(
-        [item.coverage(item.task.graph) for item in loaded if coverage and item.task.graph],
-        [item.coverage(p) for item in loaded if coverage and (p := item.task.graph_multi)],
-        cells,
-        execution,
-        _notes(loaded, cells),
-    )
+        cells = _cells(benchmark, loaded, exchange, execution, refusals)
+    single = _coverages(loaded, 1, refusals) if coverage else []
+    multi = _coverages(loaded, SEVERAL, refusals) if coverage else []
+    if refusals and not (cells if accuracy else single or multi):
+        raise refusals[0]
+    refused = list(dict.fromkeys(map(str, refusals)))
+    return Report(single, multi, cells, execution, _notes(benchmark, loaded, cells), refused)
+
+
+def _coverages(
+    loaded: Sequence[_Loaded], gpus: int, refusals: list[InputError]
+) -> list[GraphCoverage]:
+    """Coverage of the graphs for so many GPUs; why those of other models cannot be read."""
+    found = []
+    for item in loaded:
+        if not item.task.has_graph(gpus):
+            continue
+        try:
+            found.append(item.coverage(item.task.graph_for(gpus)))
+        except InputError as error:
+            refusals.append(error)
+    return found
 
 
 @dataclass
@@ -110,7 +128,7 @@ class _Loaded:
     @cached_property
     def times(self) -> Times:
         b = self.benchmark
-        return Times(self.task.database, b.platform, b.device, self.task.model)
+        return Times(self.task.the_database(), b.platform, b.device, self.task.model)
 
     def nodes(self, path: Path) -> list[GraphNode]:
         if path not in self._graphs:
@@ -131,8 +149,13 @@ class _Loaded:
 
 
 def _cells(
-    benchmark: Benchmark, loaded: Sequence[_Loaded], exchange: Exchange, execution: Execution
+    benchmark: Benchmark,
+    loaded: Sequence[_Loaded],
+    exchange: Exchange,
+    execution: Execution,
+    refusals: list[InputError],
 ) -> list[Cell]:
+    """What can be played; why the rest cannot is added to the refusals."""
     if benchmark.baseline is None:
         raise InputError(
             "missing",
@@ -140,11 +163,14 @@ def _cells(
             hint="add --skip-accuracy to do without",
         )
     baselines = read_baselines(benchmark.baseline)
-    return [
-        _cell(name, gpus, item, exchange, execution, baselines)
-        for name, gpus in benchmark.environments.items()
-        for item in loaded
-    ]
+    cells = []
+    for name, gpus in benchmark.environments.items():
+        for item in loaded:
+            try:
+                cells.append(_cell(name, gpus, item, exchange, execution, baselines))
+            except InputError as error:
+                refusals.append(error)
+    return cells
 
 
 def _cell(
@@ -164,7 +190,7 @@ def _cell(
         step = play_step(item.nodes(path), seconds, execution)
     except InputError as error:
         raise InputError(error.what, where=str(path), allowed=error.allowed) from error
-    alone = item.timed(task.graph or path).values()
+    alone = item.timed(task.graphs.get(1, path)).values()
     why = baselines.why_not(gpus, task.model)
     if not why and not step.seconds:
         why = f"{task.model} on {gpus}: no node's time is known"
@@ -194,8 +220,8 @@ def _exchanges(
     return sent | dict(zip([n.name for n in reduced], found, strict=True)), source
 
 
-def _notes(loaded: Sequence[_Loaded], cells: Sequence[Cell]) -> list[str]:
-    notes = []
+def _notes(benchmark: Benchmark, loaded: Sequence[_Loaded], cells: Sequence[Cell]) -> list[str]:
+    notes = list(benchmark.notes)
     for item in loaded:
         several = sum(timed.several > 1 for timed in item.all_timed)
         if several:

@@ -1,7 +1,7 @@
 """A data-parallel step as it runs, on one rank, since all ranks do the same.
 
 The host's processor launches one node after the other, ahead of the GPU; a compute stream runs them
-as they become ready; a second stream does the exchanges, each as soon as its bucket is full and
+in the order of launch; a second stream does the exchanges, each as soon as its bucket is full and
 the one before is done, and both go slower while they overlap. The optimiser waits for the last
 exchange. A graph that names several devices has these streams on each of them.
 """
@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lydite.cluster import ASSUMED
 from lydite.compat.aisim.nodes import ALLREDUCE, COMPUTE, RECV, GraphNode, in_order
 from lydite.engine import LIMIT_PS, Interference, Servers, TaskBuilder, Timeline
 from lydite.engine import simulate as play
@@ -41,7 +40,7 @@ class Execution:
         UnitError: a negative launch, a factor below 1.
     """
 
-    launch_s: float = ASSUMED.dispatch_s
+    launch_s: float = 4e-6
     compute_slowdown: float = 1.3
     exchange_slowdown: float = 2.2
 
@@ -106,6 +105,7 @@ class _Writer:
         self.tasks = TaskBuilder()
         self.places = _places(nodes)
         self.launched: dict[int, int] = {}
+        self.computed: dict[int, int] = {}
         self.ended: dict[str, int] = {}
         self.unknown: list[str] = []
 
@@ -143,13 +143,18 @@ class _Writer:
         device = self.places[node.device]
         after.append(self._launch(device, node.name))
         stream = _COMPUTE if node.kind == COMPUTE else _EXCHANGE
-        return self.tasks.work(
+        if stream == _COMPUTE and device in self.computed:
+            after.append(self.computed[device])  # a stream keeps the order of launch
+        task = self.tasks.work(
             device * len(_STREAMS) + stream,
             round(seconds * _PS),
             after,
             category=stream,
             name=node.name,
         )
+        if stream == _COMPUTE:
+            self.computed[device] = task
+        return task
 
     def _launch(self, device: int, name: str) -> int:
         before = [self.launched[device]] if device in self.launched else []

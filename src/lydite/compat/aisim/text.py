@@ -22,7 +22,8 @@ def aisim_text(report: Report) -> str:
             parts.append(_coverage(f"Coverage of database using {graph} graph", found))
     if report.cells:
         parts += [_steps(report.cells), accuracy_summary(report.cells)]
-    parts += [fill(note, 100, subsequent_indent="  ") for note in report.notes]
+    told = [*(f"left out: {why}" for why in report.refused), *report.notes]
+    parts += [fill(note, 100, subsequent_indent="  ") for note in told]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -63,7 +64,11 @@ def _steps(cells: Sequence[Cell]) -> str:
     for at in range(0, len(models), _SIDE_BY_SIDE):
         some = models[at : at + _SIDE_BY_SIDE]
         rows = [
-            [e, *(_cell(by_place[e, m]) for m in some), _loss([by_place[e, m] for m in models])]
+            [
+                e,
+                *(_cell(by_place.get((e, m))) for m in some),
+                _loss([cell for cell in cells if cell.environment == e]),
+            ]
             for e in environments
         ]
         losses = [_loss([cell for cell in cells if cell.model == m]) for m in some]
@@ -72,7 +77,9 @@ def _steps(cells: Sequence[Cell]) -> str:
     return "Time (ms, predicted/baseline), accuracy, signed error:\n" + "\n\n".join(tables)
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "left out"
     found = f"{'>=' if cell.is_lower_bound else ''}{cell.predicted_s * 1e3:.4g}"
     if cell.error is None or cell.baseline_s is None:
         return f"{found}/none"

@@ -10,6 +10,7 @@ time of a copy on the device, and all others no time: never 0.
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from lydite.compat.aisim.database import TORCH_DOMAIN, read_aisim
+from lydite.compat.aisim.database import TF_DTYPES, TORCH_DOMAIN, read_aisim
 from lydite.compat.aisim.folder import PYTORCH, TENSORFLOW
 from lydite.compat.aisim.nodes import ALLREDUCE, COMPUTE, GraphNode, kind_of
 from lydite.errors import InputError
@@ -31,6 +32,8 @@ from lydite.store import Measurement
 MEASURED, ESTIMATED, COPIED, UNKNOWN = "measured", "median of its type", "copy", "unknown"
 
 _DTYPES = frozenset(DTYPES.values())
+_CONSTANT = re.compile(r"\[(\d{1,3}),\[((?:\d{1,18}(?:,\d{1,18})*)?)\]\]", re.ASCII)
+"""The type's number and the shape of a constant, as AISim's keys hold them: [1,[8,48]]."""
 _FLOAT32_BYTES = 4.0  # AISim's keys of exchanges count elements of gradients
 
 
@@ -176,7 +179,13 @@ def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(value: object) -> Any:
+    if isinstance(value, TensorType):
+        return None if value == UNTYPED else (value.dtype, value.shape)
     if isinstance(value, str):
+        constant = _CONSTANT.fullmatch(value)
+        if constant:
+            sizes = tuple(int(size) for size in constant[2].split(",") if size)
+            return TF_DTYPES.get(int(constant[1]), constant[1]), sizes
         return value if value in _DTYPES else None
     if isinstance(value, bool | int | float):
         return f"{float(value):.6g}"  # the graph prints 0.9 as the float32 0.899999976

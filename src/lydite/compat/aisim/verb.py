@@ -26,6 +26,7 @@ class AisimDocument(TypedDict):
     accuracy: dict[str, Any]
     assumed: dict[str, float]
     notes: list[str]
+    refused: list[str]
     source: str
 
 
@@ -83,6 +84,7 @@ def aisim(
     coverage: bool = True,
     accuracy: bool = True,
     nccl_logs: Path | str | None = None,
+    database: Path | str | None = None,
     launch: str = "4 us",
     compute_slowdown: float = 1.3,
     exchange_slowdown: float = 2.2,
@@ -91,11 +93,12 @@ def aisim(
 
     Args:
         session: not used.
-        config: AISim's config.yaml, or its folder.
+        config: AISim's config.yaml, or a folder with or without one.
         models: only these; all without any.
         coverage: whether the coverage of the databases is told.
         accuracy: whether steps are simulated and compared.
         nccl_logs: folder of nccl-tests' logs, in place of the configuration's.
+        database: one database of a GPU type for all models, in place of the models' own.
         launch: time that the host takes to launch a node (assumed).
         compute_slowdown: by how much kernels slow down while gradients are exchanged (assumed).
         exchange_slowdown: by how much exchanges slow down while kernels run (assumed).
@@ -114,7 +117,7 @@ def aisim(
     )
     return AisimResult(
         run_benchmark(
-            read_benchmark(Path(config)),
+            read_benchmark(Path(config), database),
             list(models),
             coverage=coverage,
             accuracy=accuracy,

@@ -46,6 +46,28 @@ class _TensorFlow(ModelReader):
         return bound(graph_of_graphdef(read_pbtxt(path)), dims)
 
 
+class _TensorFlowBinary(ModelReader):
+    """TensorFlow's frozen graphs and SavedModels in binary form."""
+
+    title = "TensorFlow"
+    suffixes = (".pb",)
+    content = "a frozen GraphDef or a SavedModel"
+
+    def claims(self, path: Path) -> bool:
+        """Takes such messages, and folders that hold a saved_model.pb."""
+        from lydite.graph.formats.graphdef_binary import is_graphdef
+
+        return is_graphdef(path)
+
+    def read(self, path: Path, params: Path | None, dims: Mapping[str, int]) -> Graph:
+        """The graph of the message."""
+        from lydite.graph.formats.graphdef_binary import read_graphdef_bytes
+        from lydite.graph.formats.tensorflow_reader import graph_of_graphdef
+
+        del params
+        return bound(graph_of_graphdef(read_graphdef_bytes(path)), dims)
+
+
 class _Torch(ModelReader):
     """PyTorch's saved programs, which are refused."""
 
@@ -66,3 +88,4 @@ class _Torch(ModelReader):
 
 
 ONNX, TENSORFLOW, TORCH = _Onnx(), _TensorFlow(), _Torch()
+TENSORFLOW_BINARY = _TensorFlowBinary()

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lydite.errors import InputError
 
@@ -53,10 +53,12 @@ class TextMessage:
     where: str
     line: int
     fields: dict[str, list[Value]] = field(default_factory=dict)
+    unit: ClassVar[str] = "line"
+    """What `line` counts, for errors."""
 
     def error(self, what: str, line: int | None = None, allowed: str = "") -> InputError:
         """An error that gives the file and the line."""
-        place = f"{self.where}, line {self.line if line is None else line}"
+        place = f"{self.where}, {self.unit} {self.line if line is None else line}"
         return InputError(what, where=place, allowed=allowed)
 
     def all(self, name: str) -> list[Value]:

@@ -60,6 +60,7 @@ READERS: Registry[ModelReader] = Registry(
     {
         "onnx": "lydite.graph.formats.own_readers:ONNX",
         "tensorflow": "lydite.graph.formats.own_readers:TENSORFLOW",
+        "tensorflow-binary": "lydite.graph.formats.own_readers:TENSORFLOW_BINARY",
         "torch": "lydite.graph.formats.own_readers:TORCH",
         "huggingface": "lydite.models.huggingface.reader:HUGGINGFACE",
         "smaug": "lydite.compat.smaug.reader:SMAUG",

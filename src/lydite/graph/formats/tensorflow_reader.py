@@ -113,7 +113,7 @@ def _nodes(root: TextMessage) -> dict[str, TfNode]:
                 near = unknown_name("input", source, nodes)
                 raise InputError(
                     near.what,
-                    where=f"{root.where}, line {node.line}: {node.name} ({node.op})",
+                    where=f"{root.where}, {root.unit} {node.line}: {node.name} ({node.op})",
                     allowed=near.allowed,
                     hint=near.hint,
                 )
@@ -132,7 +132,7 @@ class _Reader:
                 self.used[name] = max(self.used.get(name, 0), index + 1)
 
     def where(self, node: TfNode) -> str:
-        return f"{self.root.where}, line {node.line}: {node.name} ({node.op})"
+        return f"{self.root.where}, {self.root.unit} {node.line}: {node.name} ({node.op})"
 
     def run(self) -> Graph:
         for node in self._ordered():

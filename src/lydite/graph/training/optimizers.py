@@ -7,7 +7,7 @@ that they fit; gradient descent is `lydite:GradientDescent`. All of them write i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lydite.graph.builder import Builder, Tensor
@@ -27,6 +27,7 @@ class Optimizer:
         attrs: Attributes of the operator.
         counts: Whether the operator has the step number as an input.
         temporaries: Number of temporaries of the weight's size in eager PyTorch's step.
+        state_bytes: Bytes of each state per element, where weights have a float32 copy.
     """
 
     op_type: str
@@ -35,6 +36,12 @@ class Optimizer:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     counts: bool = True
     temporaries: int = 0
+    state_bytes: float = 4.0
+
+    @property
+    def bytes_per_parameter(self) -> float:
+        """Bytes of all states per parameter."""
+        return self.state_bytes * len(self.states)
 
 
 _MOMENTUM = {"alpha": 0.9, "beta": 1.0, "mode": "standard", "norm_coefficient": 0.0}
@@ -54,6 +61,12 @@ OPTIMIZERS: dict[str, Optimizer] = {
         attrs=_ADAM | {"norm_coefficient_post": _LEARNING_RATE * 1e-2},
         temporaries=2,
     ),
+}
+_EIGHT_BITS = 1 + 4 / 256
+"""A byte an element and a float32 for each block of 256 (bitsandbytes, arXiv:2110.02861)."""
+OPTIMIZERS |= {
+    f"{name}-8bit": replace(OPTIMIZERS[name], state_bytes=_EIGHT_BITS)
+    for name in ("momentum", "adam", "adamw")
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from lydite.estimate.roofline import ARITHMETIC
+from lydite.estimate.runtimes import RUNTIMES
 from lydite.report.step import TITLES
 from lydite.report.text import WIDTH, percent, table
 from lydite.units import format_bytes, format_seconds
@@ -69,12 +71,30 @@ def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str
         f"critical path: {_path(result)}",
         f"operators' time: {sources}; constants {result.constants.source}",
         f"simulated: {_how_played(result)}",
+        *_runtime(result),
         *([f"weights in {result.dtype}: {dtype_reason}"] if dtype_reason else []),
         *_of_two_widths(result),
         *_computed_whole(result),
         *_economics(result),
     ]
     return "\n".join(lines)
+
+
+def _runtime(result: StepResult) -> list[str]:
+    """The runtime, what it costs to launch and in what products run."""
+    row = RUNTIMES.get(result.runtime)
+    if row is None:
+        return []
+    constants = result.constants
+    launch = f"launches of {format_seconds(constants.dispatch_s or 0.0)}"
+    asked = "" if result.plan.runtime else ", the usual one here (--runtime for another)"
+    lines = wrap(f"runtime {row.name}: {row.about}{asked}; {launch}", WIDTH, subsequent_indent="  ")
+    arithmetic = constants.achieved.arithmetic
+    if result.dtype == "float32" and "tf32" in result.cluster.device.peak_flops:
+        lines.append(f"float32: {ARITHMETIC[arithmetic]} (--arithmetic for another)")
+    elif arithmetic.startswith("fp8"):
+        lines.append(f"{result.dtype}: {ARITHMETIC[arithmetic]}")
+    return lines
 
 
 def _how_played(result: StepResult) -> str:

@@ -383,13 +383,9 @@ def change(path, **fields):
         ({"enviroments": {"many": 0}}, "enviroments.many: 0 is not a number of GPUs"),
         ({"enviroments": {"four": 4}}, "4 devices requested"),
         ({"tasks": {}}, "tasks: missing"),
-        ({"tasks": {"net": {"graph_path": "data/one.pbtxt"}}}, "tasks.net.database_path: missing"),
-        ({"tasks": {"net": {"database_path": "data/net_db.json"}}}, "net.graph_path: missing"),
-        (
-            {"tasks": {"net": {k: v for k, v in task("pbtxt").items() if "multi" not in k}}},
-            "tasks.net: no graph_path_multi_gpu, which 2 GPUs need",
-        ),
-        ({"nccl_path": "data"}, "is no row|no rows of nccl-tests"),
+        ({"tasks": {"net": {"graph_path": "data/one.pbtxt"}}}, "tasks.net: database_path: missing"),
+        ({"tasks": {"net": {"database_path": "data/net_db.json"}}}, "net: graph_path: missing"),
+        ({"nccl_path": "data"}, "holds no log of nccl-tests"),
     ],
 )
 def test_bad_folders(command, tensorflow, fields, message):
@@ -428,5 +424,26 @@ def test_bad_options(command, tensorflow, tmp_path):
 def test_bad_graphs(pytorch, old, new, message):
     path = pytorch.parent / "data" / "many.json"
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(InputError, match=message):
-        run_benchmark(read_benchmark(pytorch))
+    report = run_benchmark(read_benchmark(pytorch))
+    assert [cell.gpus for cell in report.cells] == [1]
+    assert [found for found in report.refused if message in found]
+
+
+def test_one_bad_model_does_not_stop_the_others(command, tensorflow):
+    """One without a graph for two GPUs, one whose database is Git LFS's pointer to it."""
+    one_gpu = {k: v for k, v in task("pbtxt").items() if "multi" not in k}
+    pointer = {**task("pbtxt"), "database_path": "data/pointer_db.json"}
+    (tensorflow.parent / "data" / "pointer_db.json").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    )
+    change(tensorflow, tasks={"net": task("pbtxt"), "n2": one_gpu, "far": pointer})
+    code, out, _ = command(tensorflow, "--json")
+    assert code == 0
+    found = json.loads(out)
+    steps = {(step["model"], step["gpus"]) for step in found["steps"]}
+    assert steps == {("net", 1), ("n2", 1), ("net", 2)}
+    assert found["refused"] == [
+        "tasks.far: database_path: is a Git LFS pointer, not the file",
+        "tasks.n2: has no graph for several GPUs (graph_path_multi_gpu)",
+    ]
+    assert "left out: tasks.n2: has no graph for several GPUs" in command(tensorflow)[1]
