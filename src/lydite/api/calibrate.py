@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -99,7 +100,7 @@ class CalibrateResult(Result):
         """One row per constant."""
         found = self.document()
         return [
-            {"constant": name, "assumed": found["assumed"][name], "fitted": value}
+            {"constant": name, "assumed": found["assumed"].get(name), "fitted": value}
             for name, value in found["constants"].items()
         ]
 
@@ -231,7 +232,14 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
             raise unknown_name(
                 "column", name, tuple(sorted(known | {"model", "step_ms", "runtime"}))
             )
-    devices = int(_number(given, "devices")) if "devices" in given else None
+    for name in ("model", "step_ms"):
+        if name not in given:
+            columns = ", ".join([str(column) for column in line if column][:8])
+            raise InputError(
+                f"no column '{name}'" if name not in line else f"has no {name}",
+                allowed=f"model and step_ms in every row; columns: {columns}",
+            )
+    devices = _whole(given, "devices") if "devices" in given else None
     cluster = _once(made, (on, devices), lambda: _cluster(on, devices))
     net = ModelOptions(train=True, **_typed(ModelOptions, given, excluded[ModelOptions]))
     runtime = find_runtime(given.get("runtime"))
@@ -239,7 +247,7 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     options = PlanOptions(**_typed(PlanOptions, given, excluded[PlanOptions]))
     plan = options.plan(cluster.ranks, attention=attention)
     plan = replace(plan, runtime=given.get("runtime", ""))
-    model = given.get("model", "")
+    model = given["model"]
     shape = rank_options(net, model, plan.micro_batch, plan.cp)
     same = replace(
         plan,
@@ -277,12 +285,24 @@ def _once(made: dict[object, Any], key: object, make: Any) -> Any:
 
 
 def _number(given: dict[str, str], name: str) -> float:
+    """A column's value as a finite number."""
+    if name not in given:
+        raise InputError(f"has no {name}", allowed="model and step_ms in every row")
     try:
-        return float(given[name])
-    except KeyError:
-        raise InputError(f"has no {name}", allowed="model and step_ms in every row") from None
+        number = float(given[name])
     except ValueError:
-        raise InputError(f"{name} '{given[name]}' is not a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{name} '{given[name]:.40}' is not a number")
+    return number
+
+
+def _whole(given: dict[str, str], name: str) -> int:
+    """A column's value as a whole number."""
+    number = _number(given, name)
+    if number != int(number) or abs(number) >= 1 << 53:
+        raise InputError(f"{name} '{given[name]:.40}' is not a whole number")
+    return int(number)
 
 
 def _typed(options_type: type[Options], given: dict[str, str], less: set[str]) -> dict[str, Any]:
@@ -300,7 +320,7 @@ def _typed(options_type: type[Options], given: dict[str, str], less: set[str]) -
         elif isinstance(field.default, tuple):
             values[field.name] = tuple(text.split())
         elif int in (hints[field.name], *get_args(hints[field.name])):
-            values[field.name] = int(_number(given, field.name))
+            values[field.name] = _whole(given, field.name)
         else:
             values[field.name] = text
     return values

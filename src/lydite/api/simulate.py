@@ -19,7 +19,7 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.cluster import StepResult
+    from lydite.cluster import Plan, StepResult
     from lydite.cluster.goodput import Goodput
     from lydite.graph import Graph
 
@@ -175,7 +175,8 @@ class SimulateResult(Result):
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """One row per part of the step's time."""
         parts = self.step.breakdown_s.items()
-        return [{"part": name, "seconds": s, "share": s / self.seconds} for name, s in parts]
+        whole = self.seconds or 1.0
+        return [{"part": name, "seconds": s, "share": s / whole} for name, s in parts]
 
     def write_trace(self, path: Path | str) -> Path:
         """Write the timeline as a Perfetto trace."""
@@ -292,11 +293,6 @@ def simulate(
     layout = degrees.plan(found.ranks, training=net.train, attention=attention)
     layout = replace(layout, runtime=runtime or "")
     constants = degrees.with_arithmetic(constants, found.device)
-    shape = rank_options(net, source, layout.micro_batch, layout.cp)
-    made = resolve(source, shape, found.device, example=example)
-    graph = made.graph
-    if not net.train and layout.tp == 1:
-        graph = fuse_for_runtime(graph, chosen_runtime)
     if chosen_runtime is not None:
         constants = replace(constants, dispatch_s=None)
     with session.database(optional=True) as database:
@@ -309,7 +305,24 @@ def simulate(
             "constants": constants,
         }
         played: dict[str, Any] = {"unfolded": unfolded, "network": network}
-        step = simulate_step(graph, found, layout, estimator, **training, **played)
+
+        def at(micro_batch: int) -> tuple[Model, Graph, Plan, StepResult]:
+            plan_of_it = replace(layout, micro_batch=micro_batch)
+            shape = rank_options(net, source, micro_batch, layout.cp)
+            made = resolve(source, shape, found.device, example=example)
+            graph = _bound(made.graph)
+            if not net.train and layout.tp == 1:
+                graph = fuse_for_runtime(graph, chosen_runtime)
+            step = simulate_step(graph, found, plan_of_it, estimator, **training, **played)
+            return made, graph, plan_of_it, step
+
+        # Without --micro-batch, the largest that fits; where none does, the smallest.
+        sizes = iter(degrees.micro_batches(layout, training=net.train))
+        made, graph, layout, step = at(next(sizes))
+        for size in sizes:
+            if step.fits:
+                break
+            made, graph, layout, step = at(size)
         saves = (
             savings(graph, found, layout, estimator, network=network, **training)
             if sensitivity
@@ -319,6 +332,18 @@ def simulate(
         require_fit(step)
     lasting = _goodput(step, told)
     return SimulateResult(made, step, _tokens(graph, layout.cp), runtime, saves, lasting)
+
+
+def _bound(graph: Graph) -> Graph:
+    """The graph, if all sizes of its inputs are known.
+
+    Raises:
+        InputError: a symbolic size is not bound.
+    """
+    if graph.open_dims:
+        names = " ".join(f"--dim {name}=SIZE" for name in graph.open_dims)
+        raise InputError("symbolic sizes are not bound", where=graph.name, hint=f"add {names}")
+    return graph
 
 
 def grouped(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -101,6 +102,7 @@ class PlanOptions(Options):
         """
         from lydite.cluster import filled
 
+        self._refuse_without_effect(training)
         chosen = {name: getattr(self, name) for name in _AS_THEY_ARE}
         plan = filled(
             ranks,
@@ -116,6 +118,17 @@ class PlanOptions(Options):
         if self.batch or self.pp == 1 or not training:
             return plan
         return replace(plan, batch=4 * plan.pp * plan.dp * plan.micro_batch)
+
+    def _refuse_without_effect(self, training: bool) -> None:
+        """Refuse options that would change nothing."""
+        if self.zero and not training:
+            raise InputError(
+                f"--zero {self.zero} shards what only training keeps", hint="add --train"
+            )
+        if self.recompute != "none" and not training:
+            raise InputError(f"--recompute {self.recompute} is for training", hint="add --train")
+        if self.sequence_parallel and self.tp == 1:
+            raise InputError("--sequence-parallel has no effect with --tp 1", hint="add --tp RANKS")
 
     def with_arithmetic(self, constants: Constants, device: Device) -> Constants:
         """The constants with the precision in which products run.
@@ -136,6 +149,18 @@ class PlanOptions(Options):
             )
         achieved = replace(constants.achieved, arithmetic=self.arithmetic)
         return replace(constants, achieved=achieved)
+
+    def micro_batches(self, plan: Plan, *, training: bool) -> list[int]:
+        """Micro-batches to try until a step fits, largest first; one alone where it was asked for.
+
+        Args:
+            plan: As `plan` gives it.
+            training: Whether it is a training step.
+        """
+        most = plan.micro_batch
+        if self.micro_batch is not None or not training or most == 1:
+            return [most]
+        return [most // 2**n for n in range(most.bit_length()) if most % 2**n == 0]
 
     def _even(self, ranks: int) -> int:
         """Micro-batch of all samples of a replica, for a step without a pipeline."""
@@ -230,6 +255,9 @@ class ClusterOptions(Options):
         cluster = self._with_collectives(cluster)
         given = {"price_per_device_hour_usd": self.price, "grid_kg_per_kwh": self.grid}
         chosen = {name: value for name, value in given.items() if value is not None}
+        for option, value in {"--price": self.price, "--grid": self.grid}.items():
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"{option} {value}", allowed="a finite number")
         return replace(cluster, economics=replace(cluster.economics, **chosen))
 
     def _with_collectives(self, cluster: Cluster) -> Cluster:

@@ -118,7 +118,7 @@ class StepResult(OneLine):
         Definition: PaLM, arXiv:2204.02311, appendix B.
         """
         peak = self.cluster.device.peak(self.arithmetic) * self.plan.ranks
-        return self.flops / (self.seconds * peak)
+        return self.flops / (self.seconds * peak) if self.seconds else 0.0
 
     @property
     def peak_memory_bytes(self) -> float:
@@ -175,6 +175,9 @@ class StepResult(OneLine):
         """Time of the step with its bounds, in one line."""
         low, high = format_seconds(self.low), format_seconds(self.high)
         where = f"{self.model} on {self.cluster.name}"
+        if not self.fits:
+            seconds = format_seconds(self.seconds)
+            return f"{where}: does not fit, {fitting(self)} (with room {seconds} a step)"
         return f"{where}: {format_seconds(self.seconds)} a step ({low} to {high}), modelled"
 
 
@@ -347,6 +350,8 @@ def played_step(
     slow = interference(constants, played.ranks)
     timeline = play(played.tasks, played.servers, played.network, slow)
     seconds = timeline.makespan_ps * 1e-12
+    if not seconds:
+        raise InputError("no operator does any work, so a step takes no time", where=rank.name)
     spread = _spread(costs)
     if constants.achieved.spread and constants.seen:
         spread = widened(spread, constants.seen, cluster, plan)

@@ -121,7 +121,11 @@ def _entries(
                 raise unknown_name("kind of device", str(kind), _KINDS)
             for index, fields in _mapping(devices, f"Server.{host_name}.{kind}", where):
                 name = f"/server/{host_name}/{kind}/{index}/"
-                if not isinstance(index, int) or not isinstance(fields, dict):
+                if (
+                    not isinstance(index, int)
+                    or not 0 <= index < 1 << 30
+                    or not isinstance(fields, dict)
+                ):
                     raise InputError(
                         f"'{name}' is no device", where=where, allowed="a number with fields"
                     )

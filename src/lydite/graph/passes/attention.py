@@ -77,6 +77,12 @@ def _every_query(new: Rewriter, match: _Match) -> str:
     queries = new.tensor(match.query).shape[1]
     if mask.shape[2] == queries:
         return mask.name
+    if not all(isinstance(size, int) for size in (*mask.shape, queries)):
+        raise GraphError(
+            "symbolic sizes are not bound",
+            where=f"{new.graph.name}: {match.mask}",
+            hint="add --dim NAME=SIZE",
+        )
     shape = new.g.constant([*mask.shape[:2], queries, mask.shape[3]], "shape")
     return new.g.op("Expand", mask, shape, name=f"{match.mask}/rows").name
 

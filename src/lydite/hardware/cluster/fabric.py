@@ -1,9 +1,10 @@
-"""The network between hosts: one switch, leaves and spines, or rails; a third level if needed.
+"""The network between hosts: one switch, leaves and spines, or rails; more levels if needed.
 
 Each cable between switches is its own link, so that flows hashed onto one cable share it as they do
 in a real fabric. Leaves, spines and cores have `radix` ports. Up to `radix` leaves, every leaf goes
 to every spine; beyond, leaves form pods with their own spines, and spine k of each pod goes to the
-cores of group k (a folded Clos network; Al-Fares et al., SIGCOMM 2008).
+cores of group k, in a fourth level where there are more pods than ports (a folded Clos network;
+Al-Fares et al., SIGCOMM 2008).
 """
 
 from __future__ import annotations
@@ -55,11 +56,28 @@ def build_fabric(
 
 
 def _spines(
-    columns: Columns, fabric: Fabric, leaves: np.ndarray, up: int, rails: int, where: str
+    columns: Columns,
+    fabric: Fabric,
+    leaves: np.ndarray,
+    up: int,
+    rails: int,
+    where: str,
+    kind: int = SPINE,
 ) -> None:
+    """Connect switches to those above them, in as many levels as their number needs.
+
+    Args:
+        columns: Columns to add to.
+        fabric: The fabric.
+        leaves: Switches to connect.
+        up: Cables up from each of them.
+        rails: Number of neighbouring leaves that stay in one pod.
+        where: Place for errors.
+        kind: Kind of the switches above: spines, or cores above spines and cores.
+    """
     if len(leaves) <= fabric.radix:
-        spines = np.array(columns.add(SPINE, math.ceil(len(leaves) * up / fabric.radix)))
-        _cables(columns, leaves, spines, up, fabric)
+        above = np.array(columns.add(kind, math.ceil(len(leaves) * up / fabric.radix)))
+        _cables(columns, leaves, above, up, fabric)
         return
     per_pod = fabric.radix // 2 // rails * rails
     if per_pod == 0:
@@ -67,19 +85,11 @@ def _spines(
             f"{rails} rails do not fit in half of {fabric.radix} ports", where=f"{where}: fabric"
         )
     pods = math.ceil(len(leaves) / per_pod)
-    if pods > fabric.radix:
-        raise InputError(
-            f"{len(leaves)} leaves need {pods} pods, but three levels hold {fabric.radix}",
-            where=f"{where}: fabric",
-            allowed="a larger radix or fewer hosts",
-        )
-    spines = np.array(columns.add(SPINE, pods * up)).reshape(pods, up)
+    spines = np.array(columns.add(kind, pods * up)).reshape(pods, up)
     for pod in range(pods):
         _cables(columns, leaves[pod * per_pod : (pod + 1) * per_pod], spines[pod], up, fabric)
-    cores_of_group = math.ceil(pods * per_pod / fabric.radix)
-    cores = np.array(columns.add(CORE, up * cores_of_group)).reshape(up, cores_of_group)
     for at in range(up):
-        _cables(columns, spines[:, at], cores[at], per_pod, fabric)
+        _spines(columns, fabric, spines[:, at], per_pod, 1, where, CORE)
 
 
 def _cables(columns: Columns, low: np.ndarray, high: np.ndarray, each: int, fabric: Fabric) -> None:

@@ -39,7 +39,6 @@ class ShortestPaths:
         new[1:] = (source[1:] != source[:-1]) | (target[1:] != target[:-1])
         self.near, self.far = source[new], target[new]
         self.wide = self.bandwidth[order][new]
-        self.starts = np.flatnonzero(np.r_[True, self.near[1:] != self.near[:-1]])[: len(self.near)]
 
     def rows(self, targets: Ints) -> Ints:
         """The row of each target; new targets are searched now."""
@@ -66,16 +65,17 @@ class ShortestPaths:
         front, level = hops == 0, 0
         while len(self.near) and front.any():
             level += 1
-            passing = np.where(front, width, 0.0)[:, self.far]
-            best = np.maximum.reduceat(np.minimum(passing, self.wide), self.starts, axis=1)
-            at = self.near[self.starts]
-            reached = np.zeros_like(front)
-            reached[:, at] = (best > 0) & (hops[:, at] == FAR)
-            hops[reached] = level
-            spread = np.zeros_like(width)
-            spread[:, at] = best
-            width[reached] = spread[reached]
-            front = reached & self.forwards
+            links = np.flatnonzero(front.any(axis=0)[self.far])  # those that lead to a front
+            near, far = self.near[links], self.far[links]
+            starts = np.flatnonzero(np.r_[True, near[1:] != near[:-1]])[: len(near)]
+            passing = np.where(front[:, far], width[:, far], 0.0)
+            best = np.maximum.reduceat(np.minimum(passing, self.wide[links]), starts, axis=1)
+            at = near[starts]
+            fresh = (best > 0) & (hops[:, at] == FAR)
+            hops[:, at] = np.where(fresh, np.int16(level), hops[:, at])
+            width[:, at] = np.where(fresh, best, width[:, at])
+            front = np.zeros_like(front)
+            front[:, at] = fresh & self.forwards[at]
         return hops, width
 
     def walk(self, starts: Ints, targets: Ints, seeds: Seeds) -> list[Ints]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from lydite.cluster.program import BYTES_A_TASK
+from lydite.cluster.simulate import fitting
 from lydite.estimate.roofline import ARITHMETIC
 from lydite.estimate.runtimes import RUNTIMES
 from lydite.report.step import TITLES
@@ -19,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def headline(result: StepResult) -> str:
-    """Model, cluster and time of a step with its bounds, in one line."""
+    """The time of the step and its bounds; what has no room comes before both."""
+    if not result.fits:
+        return (
+            f"{result.model} on {result.cluster.name} does not fit: {fitting(result)}\n"
+            f"with room for it: {format_seconds(result.seconds)} a step "
+            f"({format_seconds(result.low)} to {format_seconds(result.high)})"
+        )
     return (
         f"{result.model} on {result.cluster.name}: {format_seconds(result.seconds)} per step "
         f"({format_seconds(result.low)} to {format_seconds(result.high)})"
@@ -102,7 +110,10 @@ def _how_played(result: StepResult) -> str:
     if result.folded:
         ranks = f"{result.played.ranks} of {result.plan.ranks} ranks, one per stage"
     else:
-        ranks = "every rank"
+        tasks = len(result.played.tasks)
+        ranks = (
+            f"every rank ({tasks:,} tasks, about {format_bytes(BYTES_A_TASK * tasks)} of memory)"
+        )
     how = {"closed": "collectives in closed form", "links": "collectives as messages over links"}
     return f"{ranks}; {how[result.network]}"
 
