@@ -230,3 +230,9 @@ CALL_KEY = OpKey("Call", domain="lydite.backend")
 
 DISPATCH_KEY = OpKey("Dispatch", domain="lydite.backend")
 """Key of the cost of dispatching one operator inside a call."""
+
+COLD_KEY = OpKey("ColdDispatch", domain="lydite.backend")
+"""Key of what a dispatch costs in addition where the private caches hold something else."""
+
+BACKEND_KEYS = (CALL_KEY, DISPATCH_KEY, COLD_KEY)
+"""Keys of a backend's own costs."""

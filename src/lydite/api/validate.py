@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from lydite.measure import Validation
 
 
+class OperatorDifference(TypedDict):
+    """An operator timed alone and within the network, per call."""
+
+    op_type: str
+    input: str
+    count: int
+    alone_s: float
+    inside_s: float
+
+
 class ModelAccuracy(TypedDict):
     """A model predicted from its operators and measured whole; `error` is a fraction."""
 
@@ -35,6 +45,7 @@ class ModelAccuracy(TypedDict):
     inside_interval: bool
     coverage: CoverageDocument
     failures: int
+    why: list[OperatorDifference]
 
 
 class AccuracyDocument(TypedDict):
@@ -134,6 +145,16 @@ def _row(one: Validation) -> ModelAccuracy:
         "inside_interval": point.inside,
         "coverage": coverage_document(one.prediction.coverage),
         "failures": one.failures,
+        "why": [
+            {
+                "op_type": row.op_type,
+                "input": row.shape,
+                "count": row.count,
+                "alone_s": row.alone_s,
+                "inside_s": row.inside_s,
+            }
+            for row in one.why
+        ],
     }
 
 
@@ -145,6 +166,7 @@ def validate(
     threads: int = 1,
     clock: str = "wall",
     budget: float = 20.0,
+    why: bool = False,
     options: ModelOptions | None = None,
     **given: Unpack[ModelKeywords],
 ) -> ValidateResult:
@@ -157,6 +179,7 @@ def validate(
         threads: Number of threads per operator.
         clock: Clock: "wall" or "process".
         budget: Seconds to spend on each group of operators.
+        why: Whether to compare operator by operator, alone and within the network.
         options: Options of the models.
         given: Fields of `ModelOptions`.
 
@@ -190,7 +213,9 @@ def validate(
             for model in made:
                 with session.bar(f"validate {model.name}") as progress:
                     device = find_device("cpu")
-                    done.append(measure_both(model.graph, measuring, device, progress=progress))
+                    done.append(
+                        measure_both(model.graph, measuring, device, why=why, progress=progress)
+                    )
                 result = ValidateResult(tuple(done), measuring.device, backend, threads)
                 run.result = result.to_dict()
     return ValidateResult(tuple(done), measuring.device, backend, threads)

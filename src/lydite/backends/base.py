@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import psutil
@@ -22,6 +22,10 @@ import psutil
 from lydite.errors import BackendError, InputError
 from lydite.graph import Graph, Operand, OpKey, TensorType
 from lydite.graph.dtypes import numpy_dtype
+
+Chain: TypeAlias = Literal["same", "mixed", "swept", "sweeps"]
+"""Tiny operators of one type, of a dozen types in turn, these with a sweep of the caches before
+each dozen, or the sweeps alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +197,12 @@ class Backend(Protocol):
         """
         ...
 
-    def prepare_calls(self, settings: Settings, copies: int, *, mixed: bool = False) -> Prepared:
+    def prepare_calls(self, settings: Settings, copies: int, chain: Chain = "same") -> Prepared:
         """Load a graph of `copies` trivial operators, to measure the cost of a call.
 
         Time is linear in `copies`: the intercept is the cost of a call into the backend, the slope
-        the cost of dispatching one operator. `mixed` takes a dozen types in turn instead of one.
+        the cost of dispatching one operator. `chain` says which operators, and whether sweeps of
+        the caches stand between.
         """
         ...
 

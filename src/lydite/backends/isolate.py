@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lydite.backends.base import Chain
 from lydite.graph import Graph, Initializer, Op, OpKey, TensorType
 from lydite.graph.keys import graph_of_key
 
@@ -89,18 +90,28 @@ _TWO_OPERANDS = ("Add", "Mul", "Sub", "Max")
 _TINY = 64
 
 
-def calls(copies: int, *, mixed: bool = False) -> Graph:
-    """Graph of `copies` tiny operators.
+_SWEPT_ELEMENTS = 1 << 20
+"""Elements of a sweep: 4 MiB read and as many written, more than a core's own caches."""
 
-    Args:
-        copies: Number of operators.
-        mixed: Whether they are of a dozen types in turn, on 64 numbers, instead of one type.
-    """
-    type_ = TensorType("float32", (_TINY if mixed else 1,))
+
+def calls(copies: int, chain: Chain = "same") -> Graph:
+    """Graph of `copies` tiny operators on 64 numbers (of one type: on one)."""
+    tiny = TensorType("float32", (1 if chain == "same" else _TINY,))
+    wide = TensorType("float32", (_SWEPT_ELEMENTS,))
     ops: list[Op] = []
+    tensors: dict[str, TensorType] = {}
+    last = "w"
     for i in range(copies):
-        op_type = MIXED_TYPES[i % len(MIXED_TYPES)] if mixed else "Abs"
-        inputs = ("x", "x") if op_type in _TWO_OPERANDS else ("x",)
-        ops.append(Op(f"op_{i}", op_type, inputs, (f"y_{i}",)))
-    tensors = {"x": type_, **{f"y_{i}": type_ for i in range(copies)}}
-    return Graph("calls", tuple(ops), tensors, ("x",), (f"y_{copies - 1}",), opsets={"": 13})
+        if chain in ("swept", "sweeps") and i % len(MIXED_TYPES) == 0:
+            ops.append(Op(f"sweep_{i}", "Relu", (last,), (f"w_{i}",)))
+            last = f"w_{i}"
+            tensors[last] = wide
+        if chain != "sweeps":
+            op_type = "Abs" if chain == "same" else MIXED_TYPES[i % len(MIXED_TYPES)]
+            inputs = ("x", "x") if op_type in _TWO_OPERANDS else ("x",)
+            ops.append(Op(f"op_{i}", op_type, inputs, (f"y_{i}",)))
+            tensors[f"y_{i}"] = tiny
+    inputs_of = {"x": tiny} if chain != "sweeps" else {}
+    inputs_of |= {"w": wide} if last != "w" else {}
+    ends = tuple(name for name in (last, f"y_{copies - 1}") if name in tensors)
+    return Graph("calls", tuple(ops), inputs_of | tensors, tuple(inputs_of), ends, opsets={"": 13})

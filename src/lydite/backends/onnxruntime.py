@@ -16,6 +16,7 @@ import onnx
 
 from lydite.backends.base import (
     Capabilities,
+    Chain,
     NodeTime,
     Prepared,
     Settings,
@@ -121,9 +122,9 @@ class OnnxRuntimeBackend:
         """Load copies of one operator without graph optimisation."""
         return self.prepare(replicated(key, copies), replace(settings, optimise=False))
 
-    def prepare_calls(self, settings: Settings, copies: int, *, mixed: bool = False) -> Prepared:
+    def prepare_calls(self, settings: Settings, copies: int, chain: Chain = "same") -> Prepared:
         """Load a chain of tiny operators, without graph optimisation."""
-        graph = calls(copies, mixed=mixed)
+        graph = calls(copies, chain)
         return self.prepare(graph, replace(settings, optimise=False))
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:

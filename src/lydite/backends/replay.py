@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lydite.backends.base import (
     Capabilities,
+    Chain,
     NodeTime,
     Prepared,
     Settings,
@@ -71,10 +72,10 @@ class ReplayBackend:
         total = copies * self._seconds(key) + (copies - 1) * self.dispatch_s
         return _Replayed(self.call_s + total)
 
-    def prepare_calls(self, settings: Settings, copies: int, *, mixed: bool = False) -> Prepared:
+    def prepare_calls(self, settings: Settings, copies: int, chain: Chain = "same") -> Prepared:
         """Load copies of an operator that does nothing."""
-        del settings, mixed
-        return _Replayed(self.call_s + copies * self.dispatch_s)
+        del settings
+        return _Replayed(self.call_s + (chain != "sweeps") * copies * self.dispatch_s)
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
         """The recorded times, laid out in sequence."""

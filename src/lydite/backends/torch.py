@@ -12,6 +12,7 @@ import numpy as np
 
 from lydite.backends.base import (
     Capabilities,
+    Chain,
     NodeTime,
     Prepared,
     Settings,
@@ -99,7 +100,7 @@ class TorchBackend:
                 calls.append(tap)
         return _Calls(calls, settings)
 
-    def prepare_calls(self, settings: Settings, copies: int, *, mixed: bool = False) -> Prepared:
+    def prepare_calls(self, settings: Settings, copies: int, chain: Chain = "same") -> Prepared:
         """Load a chain of tiny operators, of one type or of several in turn."""
         self._check(settings)
         x = torch.rand(64, device=settings.device)
@@ -112,7 +113,14 @@ class TorchBackend:
             *(partial(getattr(aten, name), x, x) for name in ("add", "mul", "sub", "maximum")),
         ]
         tap = _tap(settings)
-        calls = [kinds[i % len(kinds)] if mixed else tap for i in range(copies)]
+        wide = torch.zeros(1 << 20, device=settings.device)
+        sweep = partial(aten.relu.default, wide)
+        calls: list[Callable[[], Any]] = []
+        for i in range(copies):
+            if chain in ("swept", "sweeps") and i % len(kinds) == 0:
+                calls.append(sweep)
+            if chain != "sweeps":
+                calls.append(tap if chain == "same" else kinds[i % len(kinds)])
         return _Calls(calls, settings)
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:

@@ -11,8 +11,9 @@ from lydite.chip.technology import SOURCES, Technology
 from lydite.hardware.chip import Chip
 
 SCOPE = (
-    "arrays, vector unit, scratchpads, cache hits and DRAM; without processor, bus, clock "
-    "tree and pads. " + "; ".join(f"{name}: {source}" for name, source in SOURCES.items())
+    "arrays, vector unit, scratchpads, cache hits, DRAM with its standby (assumed) and its PHYs "
+    "(LLMCompass); without processor, bus, clock tree and other pads. "
+    + "; ".join(f"{name}: {source}" for name, source in SOURCES.items())
 )
 
 
@@ -60,6 +61,7 @@ def modelled_energy(plan: ChipPlan, chip: Chip, seconds: float) -> Used:
     each = [layer_joules(chip, cost) for cost in plan.costs]
     parts = {name: sum(joules[name] for joules in each) for name in _parts(chip)}
     parts["leakage"] = leakage_w(chip) * seconds
+    parts["DRAM standby"] = standby_w(chip) * seconds
     layers = tuple(sum(joules.values()) for joules in each)
     return Used(parts, layers, area_of(chip))
 
@@ -107,6 +109,29 @@ def leakage_w(chip: Chip) -> float:
     return each * chip.accelerators
 
 
+STANDBY = 0.1
+"""Power of DRAM that only stands by, as a share of its power at full rate (assumed; eight DDR4
+devices at 40 mA and 1.2 V are 0.4 W, their full rate 3 W)."""
+
+PHY_MM2_PER_BYTES_PER_S = {"hbm": 10.45 / 460.8e9, "": 1.45 / 19.2e9}
+"""Area of the memory's PHYs on the chip, by the beginning of the memory's name.
+
+Source: LLMCompass's cost model (Zhang et al., ISCA 2024): 10.45 mm2 for a stack of HBM2E, 1.45 mm2
+for 32 bits of DDR5, here at 4,800 MT/s. Analog circuits hardly shrink with the node.
+"""
+
+
+def standby_w(chip: Chip) -> float:
+    """Power of DRAM that moves nothing, in watts: it grows with the bandwidth at the pins."""
+    return STANDBY * 8 * chip.dram.pins_bytes_per_s * chip.dram.pj_per_bit[1] * 1e-12
+
+
+def phy_mm2(chip: Chip) -> float:
+    """Area of the memory's PHYs in mm2."""
+    kind = "hbm" if chip.dram.name.lower().startswith("hbm") else ""
+    return PHY_MM2_PER_BYTES_PER_S[kind] * chip.dram.pins_bytes_per_s
+
+
 def area_of(chip: Chip) -> dict[str, float]:
     """Area in mm2 by component."""
     node = Technology(chip.node_nm)
@@ -117,6 +142,7 @@ def area_of(chip: Chip) -> dict[str, float]:
         "arrays": each * chip.array.macs * chip.accelerators,
         "vector unit": each * lanes * chip.accelerators,
         "scratchpads": node.sram_area_mm2(chip.scratchpad_bytes) * chip.accelerators,
+        "DRAM PHYs": phy_mm2(chip),
     }
     if local:
         areas[_LOCAL] = node.sram_area_mm2(local) * chip.accelerators

@@ -29,7 +29,7 @@ class ChipEstimator:
     name = "simulated"
 
     def __init__(self, chip: Chip) -> None:
-        free = replace(chip.cpu, launch_cycles=0, operator_cycles=0)
+        free = replace(chip.cpu, launch_cycles=0, operator_cycles=0, begin_cycles=0, end_cycles=0)
         self._chip = replace(chip, cpu=free)
         self._known: dict[str, Estimate | None] = {}
 

@@ -343,7 +343,9 @@ def seconds_of(run: LayerRun, shape: LayerShape, chip: Chip) -> np.ndarray:
     size = ELEMENT_BYTES[chip.dtype]
     stored = shape.n * shape.e * shape.f * shape.m * shape.count * shape.out
     moved = size * (run.ifmap_words + run.filter_words + stored) / miss_bytes_per_s(chip)
-    return np.maximum(np.asarray(run.cycles, float) / chip.clock_hz, moved)
+    blocks = np.asarray(run.blocks * run.filter_blocks, float)
+    busiest = np.ceil(blocks / chip.accelerators) / blocks  # share of the accelerator with most
+    return np.maximum(busiest * np.asarray(run.cycles, float) / chip.clock_hz, moved)
 
 
 class RowStationaryDataflow(ProductDataflow[LayerShape, PassMapping]):
@@ -379,7 +381,8 @@ class RowStationaryDataflow(ProductDataflow[LayerShape, PassMapping]):
         order = near[np.lexsort(np.stack([np.asarray(run.buffer_words)[near], memory[near]]))]
         if most > 1:
             order = np.concatenate([order, far[np.argsort(seconds[far], kind="stable")]])
-        order = order[: REPEATED * most]
+        fastest = np.argsort(seconds, kind="stable")[: most // 2]
+        order = np.concatenate([order[: most - len(fastest)], fastest, order])[: REPEATED * most]
         columns = [getattr(candidates, name)[order].tolist() for name in PassMapping.__slots__]
         return [PassMapping(*row) for row in dict.fromkeys(zip(*columns, strict=True))][:most]
 

@@ -71,6 +71,8 @@ class Layer:
         name: Name of the operator.
         prepare_bytes: Bytes scattered into tiles before the layer.
         finish_bytes: Bytes gathered from tiles after the layer.
+        prepare_runs: Number of contiguous runs in which `prepare_bytes` are copied.
+        finish_runs: Number of contiguous runs in which `finish_bytes` are copied.
         host_s: Seconds on the processor alone, if no accelerator runs the operator.
     """
 
@@ -78,6 +80,8 @@ class Layer:
     prepare_bytes: float = 0.0
     finish_bytes: float = 0.0
     host_s: float = 0.0
+    prepare_runs: float = 0.0
+    finish_runs: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -180,7 +184,8 @@ class _Writer:
         self.bounds = list(pairwise(bounds.tolist()))
         self.count = max(chip.accelerators, int(jobs.accelerator.max(initial=0)) + 1)
         self.tasks: list[_Task] = []
-        self.first_job = sum(
+        self.ends = bool(layers and chip.cpu.end_cycles)
+        self.first_job = self.ends + sum(
             self._tasks_of(layer, b > a) for layer, (a, b) in zip(layers, self.bounds, strict=True)
         )
         self.last: list[int] = []
@@ -193,6 +198,9 @@ class _Writer:
     def play(self) -> SocResult:
         for number, (layer, bounds) in enumerate(zip(self.layers, self.bounds, strict=True)):
             self._layer(number, layer, *bounds)
+        if self.ends:
+            seconds = self.chip.cpu.end_cycles / self.chip.cpu.clock_hz
+            self._cpu(seconds, "finish", "end of the network", len(self.layers) - 1)
         assert len(self.tasks) == self.first_job
         tasks, network = self._columns()
         names = [f"cpu {i}" for i in range(self.threads)]
@@ -212,12 +220,14 @@ class _Writer:
         )
 
     def _layer(self, number: int, layer: Layer, first: int, end: int) -> None:
-        setup = self.chip.cpu.operator_cycles / self.chip.cpu.clock_hz
-        self._cpu(setup, "prepare", layer.name, number)
+        cpu = self.chip.cpu
+        setup = cpu.operator_cycles + (cpu.begin_cycles if number == 0 else 0)
+        self._cpu(setup / cpu.clock_hz, "prepare", layer.name, number)
         if layer.host_s:
             self._cpu(layer.host_s, "host", layer.name, number)
         if layer.prepare_bytes:
-            self._copies(layer.prepare_bytes, "prepare", f"{layer.name} tiles", number)
+            copied = layer.prepare_bytes, layer.prepare_runs
+            self._copies(*copied, "prepare", f"{layer.name} tiles", number)
         if end > first:
             self.ready[first] = self.last[0]
             used = self.jobs.accelerator[first:end][::-1]
@@ -226,7 +236,8 @@ class _Writer:
             ends.append(self._job(end - 1, "launch"))
             self._add(NOWHERE, 0.0, ends, "prepare", layer.name, number)
         if layer.finish_bytes:
-            self._copies(layer.finish_bytes, "finish", f"{layer.name} together", number)
+            copied = layer.finish_bytes, layer.finish_runs
+            self._copies(*copied, "finish", f"{layer.name} together", number)
 
     def _job(self, job: int, step: str) -> int:
         return self.first_job + len(_STEPS) * job + _STEPS.index(step)
@@ -240,13 +251,17 @@ class _Writer:
         self.tasks.append(_Task(server, seconds, after, kind, name, layer))
         self.last = [len(self.tasks) - 1]
 
-    def _copies(self, size: float, category: str, name: str, layer: int) -> None:
-        """Copy tiles on all threads, which then synchronise."""
-        cpu = self.chip.cpu
-        rate = min(cpu.copy_bytes_per_cycle * cpu.clock_hz, cpu.memory_bytes_per_s / self.threads)
+    def _copies(self, size: float, runs: float, category: str, name: str, layer: int) -> None:
+        """Copy tiles on all threads, which then synchronise.
+
+        Memory reads what is copied, reads the lines that are written, and takes them back.
+        """
+        cpu, threads = self.chip.cpu, self.threads
+        rate = min(cpu.copy_bytes_per_cycle * cpu.clock_hz, cpu.memory_bytes_per_s / 3 / threads)
+        seconds = size / rate + runs * cpu.copy_run_cycles / cpu.clock_hz
         before, place = self.last, len(self.tasks)
-        for core in range(self.threads):
-            self._add(core, size / self.threads / rate, before, category, name, layer)
+        for core in range(threads):
+            self._add(core, seconds / threads, before, category, name, layer)
         self._add(NOWHERE, 0.0, list(range(place, place + self.threads)), category, name, layer)
 
     def _columns(self) -> tuple[Tasks, LinkNetwork]:

@@ -72,7 +72,11 @@ def chip(
     alone = {"--trace": trace, "--report": report, "--sensitivity": sensitivity}
     if compat == "scalesim":
         _refuse_together("--compat scalesim", {**alone, "--vary": vary})
-        deliver(here.scalesim(name, options=shape, design=design), json=json, out=out)
+        counted = here.scalesim(name, options=shape, design=design)
+        if out is not None:
+            for path in counted.write_reports(out):
+                say(f"written: {path}", quiet)
+        deliver(counted, json=json, out=out)
         return
     if sweeps:
         _refuse_together("a sweep", alone)

@@ -39,6 +39,12 @@ def validate(
     shape: options.ModelOptions = options.AS_IT_IS,
     clock: options.ClockName = "wall",
     budget: options.Budget = 20.0,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why", help="Compare operator by operator, timed alone and within the network."
+        ),
+    ] = False,
     db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
     out: options.Out = None,
@@ -62,7 +68,7 @@ def validate(
     if not model:
         raise InputError("no model is named", allowed="MODEL..., or --baseline FILE --on CLUSTER")
     measured = here.validate(
-        model, backend=backend, threads=threads, clock=clock, budget=budget, options=shape
+        model, backend=backend, threads=threads, clock=clock, budget=budget, why=why, options=shape
     )
     deliver(measured, json=json, out=out)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lydite.estimate.base import Chain, Estimate, Estimator
 from lydite.estimate.interpolated import Interpolated
 from lydite.estimate.measured import Measured, Rows, paced
 from lydite.estimate.roofline import AchievedEfficiency, Roofline, fit_efficiency
-from lydite.graph import OpKey
+from lydite.graph import Graph, OpKey, footprint_bytes
 from lydite.hardware import Device
-from lydite.opkey import CALL_KEY, DISPATCH_KEY
+from lydite.opkey import CALL_KEY, COLD_KEY, DISPATCH_KEY
 from lydite.store import Database, Measurement
 
 
@@ -94,3 +96,36 @@ def usual_chain(
     achieved = achieved or AchievedEfficiency()
     dispatch_s = dispatch.seconds if dispatch else achieved.kernel_s
     return Chain([measured, Neighbours(databases, rows, dispatch_s, achieved)]), call
+
+
+_NODE_BYTES = 2048
+"""What a runtime itself reads and writes for a node: kernel, tensors, arena (assumed)."""
+
+
+def call_with_dispatch(
+    call: Estimate | None,
+    databases: Sequence[Database],
+    device: Device,
+    rows: Rows,
+    graph: Graph,
+) -> Estimate | None:
+    """The cost of a call, with what its dispatches cost where the graph overflows the caches.
+
+    A graph whose weights, results and nodes fit into half of a core's own cache finds it warm; one
+    of twice the cache finds it cold, and in between the logarithm decides.
+    """
+    own = device.private_cache_bytes
+    measured = Chain([Measured(database, rows) for database in databases])
+    (cold,) = measured.estimate([COLD_KEY], device)
+    if call is None or cold is None or not own:
+        return call
+    touched = footprint_bytes(graph) + _NODE_BYTES * len(graph.ops)
+    share = min(1.0, max(0.0, 0.5 + 0.5 * math.log2(max(1.0, touched) / own)))
+    times = share * len(graph.ops)
+    return replace(
+        call,
+        seconds=call.seconds + times * cold.seconds,
+        low=call.low + times * cold.low * 0.5,
+        high=call.high + times * cold.high,
+        detail=f"{call.detail}; {times:.0f} cold dispatches",
+    )

@@ -13,11 +13,12 @@ dispatch, so a model is the sum of its operators and one call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lydite.backends import Backend, Settings
+from lydite.backends.base import Chain
 from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import OpKey, TensorType
 
@@ -29,11 +30,19 @@ _FEWEST_COPIES = 8
 
 @dataclass(frozen=True, slots=True)
 class CallCosts:
-    """Overheads of a backend on this machine, seconds per sample; see the module's docstring."""
+    """Overheads of a backend on this machine, seconds per sample; see the module's docstring.
+
+    Attributes:
+        call_s: A call into the backend.
+        dispatch_s: A dispatch among operators of many types.
+        tap_s: A dispatch among operators of one type.
+        cold_s: What a dispatch costs in addition where the private caches hold something else.
+    """
 
     call_s: np.ndarray
     dispatch_s: np.ndarray
     tap_s: np.ndarray
+    cold_s: np.ndarray = field(default_factory=lambda: np.zeros(1))
 
     def medians(self) -> tuple[float, float, float]:
         """Medians of call, dispatch and tap."""
@@ -78,24 +87,41 @@ def call_costs(backend: Backend, settings: Settings, plan: TimingPlan) -> CallCo
     to some nanoseconds.
     """
     short, long = _CHAINS
+    chains: tuple[tuple[str, int, Chain], ...] = (
+        ("short", short, "same"),
+        ("long", long, "same"),
+        ("mixed short", short, "mixed"),
+        ("mixed long", long, "mixed"),
+    )
+    items = {name: backend.prepare_calls(settings, count, kind) for name, count, kind in chains}
+    try:
+        timings = {name: timing.samples_s for name, timing in measure(items, plan).items()}
+    finally:
+        for item in items.values():
+            item.close()
+    cold = _cold(backend, settings, plan)
+    count = long - short
+    tap = np.maximum((timings["long"] - timings["short"]) / count, 1e-9)
+    dispatch = np.maximum((timings["mixed long"] - timings["mixed short"]) / count, tap)
+    call = np.maximum(timings["short"] - short * tap, 1e-8)
+    return CallCosts(call, dispatch, tap, np.maximum(cold - float(np.median(dispatch)), 1e-12))
+
+
+_SWEPT = 96
+
+
+def _cold(backend: Backend, settings: Settings, plan: TimingPlan) -> np.ndarray:
+    """Seconds of a dispatch after the private caches were swept, from pairs of samples."""
     items = {
-        name: backend.prepare_calls(settings, count, mixed=mixed)
-        for name, count, mixed in (
-            ("short", short, False),
-            ("long", long, False),
-            ("mixed short", short, True),
-            ("mixed long", long, True),
-        )
+        "between": backend.prepare_calls(settings, _SWEPT, "swept"),
+        "alone": backend.prepare_calls(settings, _SWEPT, "sweeps"),
     }
     try:
         timings = {name: timing.samples_s for name, timing in measure(items, plan).items()}
     finally:
         for item in items.values():
             item.close()
-    count = long - short
-    tap = np.maximum((timings["long"] - timings["short"]) / count, 1e-9)
-    dispatch = np.maximum((timings["mixed long"] - timings["mixed short"]) / count, tap)
-    return CallCosts(np.maximum(timings["short"] - short * tap, 1e-8), dispatch, tap)
+    return (timings["between"] - timings["alone"]) / _SWEPT
 
 
 def corrected(timing: Timing, copies: int, costs: CallCosts) -> np.ndarray:

@@ -16,7 +16,7 @@ from lydite.measure.environment import platform_versions
 from lydite.measure.isolation import ROTATED_BYTES, cache_state, weight_bytes
 from lydite.measure.timing import TimingPlan
 from lydite.measure.worker import MODEL, PACE, Request
-from lydite.opkey import CALL_KEY, DISPATCH_KEY
+from lydite.opkey import BACKEND_KEYS, CALL_KEY, DISPATCH_KEY
 from lydite.store import Conditions, Database, Measurement, Software
 
 _USUAL_QUANTILE = 25
@@ -165,7 +165,7 @@ class MeasuringSession:
         fresh = [row for result in results if (row := self._row(result)) is not None]
         self.database.add(fresh)
         samples = next((r["samples_s"] for r in results if r["key"] == MODEL), [])
-        operators = [row for row in fresh if row.key not in (CALL_KEY, DISPATCH_KEY)]
+        operators = [row for row in fresh if row.key not in BACKEND_KEYS]
         return rows + operators, np.array(samples)
 
     def _one_by_one(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from lydite.backends import Backend, Settings
 from lydite.backends.lowered import lowered
 from lydite.errors import InputError
 from lydite.estimate import Point, Prediction, Rows, by_digest, predict
-from lydite.estimate.assemble import usual_chain
+from lydite.estimate.assemble import call_with_dispatch, usual_chain
 from lydite.graph import Graph, OpKey, keys_of, model_key, spans_of, write_onnx
 from lydite.hardware import Device
 from lydite.measure.isolation import copies_for, footprint_bytes
+from lydite.measure.profile import in_graph_seconds
 from lydite.measure.session import MeasuringSession, Progress, silent
 from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.results import OneLine
@@ -92,6 +93,30 @@ def model_row(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An operator timed alone and within the network.
+
+    Attributes:
+        op_type: Type of the operator.
+        shape: Type of its first input.
+        count: Number of such operators in the network.
+        alone_s: Seconds of one, timed alone.
+        inside_s: Seconds of one within the network, by the backend's profiler.
+    """
+
+    op_type: str
+    shape: str
+    count: int
+    alone_s: float
+    inside_s: float
+
+    @property
+    def total_s(self) -> float:
+        """What all of them add to the prediction's error, in seconds."""
+        return self.count * (self.alone_s - self.inside_s)
+
+
 @dataclass(frozen=True, repr=False)
 class Validation(OneLine):
     """A model predicted from its operators and measured as a whole, interleaved.
@@ -101,12 +126,15 @@ class Validation(OneLine):
         paired_s: Prediction without the machine's drift: each operator's samples are compared with
             the model's samples of the same round.
         samples_s: The model's own times in all rounds.
+        why: Operators of which the prediction and the network's own profile differ, largest first;
+            empty where it was not asked for.
     """
 
     prediction: Prediction
     paired_s: float
     samples_s: np.ndarray
     failures: int
+    why: tuple[Difference, ...] = ()
 
     @property
     def measured_s(self) -> float:
@@ -133,9 +161,22 @@ class Validation(OneLine):
 
 
 def validate(
-    graph: Graph, session: MeasuringSession, device: Device, *, progress: Progress = silent
+    graph: Graph,
+    session: MeasuringSession,
+    device: Device,
+    *,
+    why: bool = False,
+    progress: Progress = silent,
 ) -> Validation:
-    """Measure a model's operators alternately with the model itself, then predict it from them."""
+    """Measure a model's operators alternately with the model itself, then predict it from them.
+
+    Args:
+        graph: Graph of the model.
+        session: Measuring session.
+        device: Device of the prediction.
+        why: Whether to profile the whole as well, and compare operator by operator.
+        progress: Called before each group of operators.
+    """
     low = lowered(session.backend, graph, session.settings)
     counts = Counter(keys_of(low).values())
     if not counts:
@@ -166,14 +207,37 @@ def validate(
     backend, threads = session.backend.name, session.settings.threads
     rows = Rows(backend, threads, session.plan.clock, spans=by_digest(spans))
     estimator, call = usual_chain([session.database], device, rows)
+    call = call_with_dispatch(call, [session.database], device, rows, low)
     prediction = predict(low, device, estimator, call)
     median = float(np.median(every))
     paired = (
         sum(counts[key] * ratio for key, ratio in ratios.items()) * median
-        + call_s
+        + (call.seconds if call is not None else call_s)
         + _unmeasured(prediction, ratios)
     )
-    return Validation(prediction, paired, every, failures)
+    alone = {key: ratio * median for key, ratio in ratios.items()}
+    differences = _differences(low, session, counts, alone) if why else ()
+    return Validation(prediction, paired, every, failures, differences)
+
+
+def _differences(
+    low: Graph, session: MeasuringSession, counts: Mapping[OpKey, int], alone: Mapping[OpKey, float]
+) -> tuple[Difference, ...]:
+    """Operators by what they add to the difference between prediction and network."""
+    dispatch_s = session.costs()[1]
+    inside = in_graph_seconds(low, session)
+    rows = [
+        Difference(
+            key.qualified_type,
+            str(key.inputs[0]) if key.inputs else "",
+            counts[key],
+            alone[key],
+            inside[key] + dispatch_s,
+        )
+        for key in alone
+        if key in inside
+    ]
+    return tuple(sorted(rows, key=lambda row: -abs(row.total_s)))
 
 
 def graph_has_data(graph: Graph) -> bool:

@@ -20,7 +20,7 @@ from lydite.errors import LyditeError
 from lydite.graph import OpKey, read_onnx
 from lydite.measure.isolation import CallCosts, call_costs, copies_for, corrected, weight_bytes
 from lydite.measure.timing import Timing, TimingPlan, measure
-from lydite.opkey import CALL_KEY, DISPATCH_KEY
+from lydite.opkey import BACKEND_KEYS
 
 MODEL = "model"
 PACE = "pace"
@@ -117,7 +117,9 @@ def _costs(request: Request, backend: Backend, results: list[dict[str, Any]]) ->
     costs = call_costs(
         backend, request.settings, replace(request.plan, rounds=25, budget_s=1.5, flush=None)
     )
-    for key, samples in ((CALL_KEY, costs.call_s), (DISPATCH_KEY, costs.dispatch_s)):
+    for key, samples in zip(
+        BACKEND_KEYS, (costs.call_s, costs.dispatch_s, costs.cold_s), strict=True
+    ):
         results.append(
             {
                 "key": key.text,

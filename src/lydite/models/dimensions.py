@@ -256,6 +256,40 @@ class VisionEncoder(Stack):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PatchTower(Stack):
+    """The image encoder of a language model that sees, over patches as they come (Qwen-VL).
+
+    Attributes:
+        patch: Side of a patch in pixels.
+        frames: Number of video frames that a patch spans.
+        channels: Channels of the image.
+        image_size: Height and width of the image in pixels.
+        patch_bias: Whether the embedding of patches has a bias.
+        table: Rows of the table of positions; 0 for rotary positions alone.
+        merge: Side of the square of patches that become one token of the language model.
+        output: Width of that token.
+        tapped: Layers behind which tokens are made as well, for layers of the language model.
+    """
+
+    patch: int
+    frames: int = 2
+    channels: int = 3
+    image_size: int = 448
+    patch_bias: bool = False
+    table: int = 0
+    merge: int = 2
+    output: int = 0
+    tapped: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size % (self.patch * self.merge):
+            raise InputError(
+                f"image_size {self.image_size} is not divisible by {self.patch * self.merge}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TextEncoder(Stack):
     """CLIP's causal text encoder.
 

@@ -183,8 +183,8 @@ def test_the_profiler_sees_each_operator_of_each_run(backend):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_chains_of_calls_run(backend, threads):
-    for mixed in (False, True):
-        prepared = backend.prepare_calls(Settings(threads=threads), 24, mixed=mixed)
+    for chain in ("same", "mixed", "swept", "sweeps"):
+        prepared = backend.prepare_calls(Settings(threads=threads), 24, chain)
         prepared.run()
         prepared.close()
 

@@ -312,6 +312,29 @@ def test_parameters_of_encoders_and_heads(config, module, tmp_path):
     assert graph_from_config(path).parameter_count == sum(p.numel() for p in net.parameters())
 
 
+TOWERS = {
+    "Qwen2VLConfig": ("qwen2_vl", "Qwen2VisionTransformerPretrainedModel"),
+    "Qwen2_5_VLConfig": ("qwen2_5_vl", "Qwen2_5_VisionTransformerPretrainedModel"),
+    "Qwen3VLConfig": ("qwen3_vl", "Qwen3VLVisionModel"),
+}
+
+
+@pytest.mark.parametrize("config", TOWERS)
+def test_image_towers_by_part(config, tmp_path):
+    from importlib import import_module
+
+    name, module = TOWERS[config]
+    made = getattr(hf, config)()
+    package = import_module(f"transformers.models.{name}.modeling_{name}")
+    with torch.device("meta"):
+        net = getattr(package, module)(made.vision_config)
+    path = tmp_path / "config.json"
+    path.write_text(made.to_json_string(use_diff=False))
+    graph = graph_from_config(path, part="vision")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    assert graph_from_config(path, sequence=1, phase="forward").parameter_count > 0
+
+
 def test_the_u_net_is_that_of_diffusers(monkeypatch):
     nets = pytest.importorskip("diffusers")
     widths = (32, 64, 64, 64)

@@ -150,11 +150,15 @@ def test_copies_of_an_operator_have_weights_of_their_own_and_a_reader_between():
 def test_chains_of_calls():
     graph = calls(4)
     assert [op.op_type for op in graph.ops] == ["Abs"] * 4
-    mixed = calls(24, mixed=True)
+    mixed = calls(24, "mixed")
     kinds = [op.op_type for op in mixed.ops]
     assert len(set(kinds)) == 12
     assert kinds[:12] == kinds[12:]
     assert all(set(op.inputs) == {"x"} for op in mixed.ops)
+    swept, alone = calls(24, "swept"), calls(24, "sweeps")
+    assert len(swept.ops) == 26
+    assert [op.op_type for op in alone.ops] == ["Relu", "Relu"]
+    assert alone.inputs == ("w",)
 
 
 class Counting(ReplayBackend):

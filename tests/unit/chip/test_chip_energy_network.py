@@ -11,7 +11,7 @@ from lydite.chip.energy import area_of
 from lydite.chip.figures import energy_of
 from lydite.chip.sweep import designed
 from lydite.chip.technology import OVERHEAD, Technology
-from lydite.hardware.chip import known_chips, read_chip
+from lydite.hardware.chip import dram_named, known_chips, read_chip
 from lydite.models import build_model
 
 SMV, SYSTOLIC = read_chip("smv"), read_chip("systolic-128")
@@ -51,8 +51,8 @@ def test_energy_is_positive_and_adds_up(chip):
     used = energy_of(run_chip(build_model("lenet5"), chip))
     assert all(value >= 0 for value in used.by_component_j.values())
     assert used.joules == pytest.approx(sum(used.by_component_j.values()))
-    leakage = used.by_component_j["leakage"]
-    assert sum(used.by_layer_j) == pytest.approx(used.joules - leakage)
+    always = used.by_component_j["leakage"] + used.by_component_j["DRAM standby"]
+    assert sum(used.by_layer_j) == pytest.approx(used.joules - always)
     assert used.area_mm2 > 0
 
 
@@ -69,3 +69,28 @@ def test_area_grows_with_what_is_there():
     base = sum(area_of(SMV).values())
     for change in ({"pes": 16}, {"spad": 131072}, {"accelerators": 2}):
         assert sum(area_of(designed(SMV, change)).values()) > base
+
+
+def test_bandwidth_costs_area_and_power():
+    """A stack of HBM2E takes 10.45 mm2 of the chip; standing by, DRAM takes power all the time."""
+    chip = replace(read_chip("systolic-128"), dram=dram_named("hbm2e"))
+    wide = replace(chip, dram=chip.dram.scaled(2))
+    graph = build_model("lenet5")
+    used, more = (energy_of(run_chip(graph, each)) for each in (chip, wide))
+    assert used.area_by_component_mm2["DRAM PHYs"] == pytest.approx(10.45)
+    assert more.area_by_component_mm2["DRAM PHYs"] == pytest.approx(20.9)
+    seconds = run_chip(graph, chip).seconds
+    power = 0.1 * 8 * 460.8e9 * 3.9e-12
+    assert used.by_component_j["DRAM standby"] == pytest.approx(power * seconds)
+
+
+def test_a_bandwidth_between_scales_channels_and_activations():
+    """Short requests from more streams than banks are limited by activations, not by pins."""
+    dram = dram_named("ddr4-2400")
+    twice = designed(
+        read_chip("systolic-128"), {"dram": "ddr4-2400", "dram-bandwidth": 38.4e9}
+    ).dram
+    assert (twice.channels, twice.pins_bytes_per_s, twice.bytes) == (2, 38.4e9, dram.bytes)
+    for streams in (1, 16, 64):
+        rate = twice.stream_bytes_per_s(64, 2 * streams)
+        assert rate == pytest.approx(2 * dram.stream_bytes_per_s(64, streams))

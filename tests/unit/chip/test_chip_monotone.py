@@ -11,6 +11,7 @@ import pytest
 from lydite.chip import run_chip
 from lydite.graph import Builder, Graph
 from lydite.hardware.chip import Chip, SystolicArray, dram_named, read_chip
+from lydite.models import build_model
 
 DOUBLED: dict[str, Callable[[Chip], Chip]] = {
     "DRAM bandwidth": lambda chip: replace(chip, dram=chip.dram.scaled(2)),
@@ -43,7 +44,7 @@ def random_chip(seed: int) -> Chip:
     overlap = "none" if dataflow == "os" else str(rng.choice(["none", "preload"]))
     rows, columns = (int(rng.choice([8, 16, 32, 64, 128])) for _ in range(2))
     pads = tuple(
-        replace(pad, bytes=int(rng.choice([96, 128, 256, 384, 1024])) * 1024)
+        replace(pad, bytes=int(rng.choice([128, 192, 256, 384, 1024])) * 1024)
         for pad in chip.scratchpads
     )
     return replace(
@@ -78,3 +79,19 @@ def test_idle_accelerators_slow_nobody():
     g = Builder("one", dtype="float16")
     graph = g.build(g.linear(g.input("x", (128, 512)), 512, bias=False))
     assert run_chip(graph, replace(chip, accelerators=64)).seconds <= run_chip(graph, chip).seconds
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nor_does_it_slow_row_stationary_arrays(seed):
+    rng, chip = np.random.default_rng(seed), read_chip("eyeriss")
+    times = int(rng.choice([1, 2, 4]))
+    chip = replace(
+        chip,
+        scratchpads=tuple(replace(pad, bytes=times * pad.bytes) for pad in chip.scratchpads),
+        dram=dram_named(str(rng.choice(["lpddr4-3200", "ddr4-2400", "hbm2"]))),
+        accelerators=int(rng.choice([1, 2, 4])),
+    )
+    graph = build_model("lenet5")
+    before = run_chip(graph, chip).seconds
+    for name, double in DOUBLED.items():
+        assert run_chip(graph, double(chip)).seconds <= 1.01 * before, name

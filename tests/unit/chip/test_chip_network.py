@@ -44,7 +44,8 @@ def jobs(count: int, accelerators: int = 1, **columns: float) -> Jobs:
 
 def free(chip):
     """A processor that takes no time."""
-    return replace(chip, cpu=replace(chip.cpu, launch_cycles=0, operator_cycles=0))
+    none = dict.fromkeys(("launch_cycles", "operator_cycles", "begin_cycles", "end_cycles"), 0)
+    return replace(chip, cpu=replace(chip.cpu, **none))
 
 
 def test_one_accelerator_takes_one_after_the_other():
@@ -72,7 +73,7 @@ def test_two_buffers_hide_loads_behind_computation():
 
 
 def test_the_processor_launches_one_after_the_other():
-    cpu = replace(SMV.cpu, launch_cycles=5000, operator_cycles=0, clock_hz=1e9)
+    cpu = replace(free(SMV).cpu, launch_cycles=5000, clock_hz=1e9)
     soc = play_soc(replace(SMV, cpu=cpu), jobs(8, 8, compute_s=1e-9), [Layer("a")])
     assert soc.seconds == pytest.approx(8 * 5e-6 + 1e-9)
 

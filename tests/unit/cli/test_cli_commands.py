@@ -65,7 +65,7 @@ COMMANDS = {
     "--out --json --quiet/-q",
     "lydite smaug": "command --explain --out --json --quiet/-q",
     "lydite validate": f"model --baseline --on --constants --backend --threads {SHAPE} "
-    "--clock --budget --db --seed --out --json --quiet/-q",
+    "--clock --budget --why --db --seed --out --json --quiet/-q",
 }
 TOTAL_S = 2 * 4e-4 + 2 * 1e-4 + 5e-5 + 1e-5 + 2e-4 + 2e-6
 QUICK = ("--backend", "replay", "--budget", "0.05")

@@ -17,7 +17,7 @@ from lydite.measure.client import Worker, WorkerLost
 from lydite.measure.isolation import call_costs, copies_for, corrected, weight_bytes
 from lydite.measure.timing import measure
 from lydite.measure.worker import Request
-from lydite.opkey import CALL_KEY, DISPATCH_KEY, Operand, OpKey, TensorType
+from lydite.opkey import BACKEND_KEYS, Operand, OpKey, TensorType
 from lydite.store import Conditions, Database, Measurement, Software
 
 QUICK = TimingPlan(rounds=3, budget_s=0.2)
@@ -81,7 +81,7 @@ def test_profile_measures_each_distinct_operator_once_and_then_reuses(tmp_path):
     with Database.in_memory() as db, session(db) as s:
         first = profile(graph, s)
         again = profile(graph, s)
-        rows = [r for r in db.query() if r.key not in (CALL_KEY, DISPATCH_KEY)]
+        rows = [r for r in db.query() if r.key not in BACKEND_KEYS]
     distinct = len(set(keys_of(graph).values()))
     assert (first.distinct, first.measured, first.reused) == (distinct, distinct, 0)
     assert (again.measured, again.reused) == (0, distinct)
@@ -168,7 +168,7 @@ def test_kill_9_loses_nothing_and_the_run_goes_on(tmp_path):
     ended = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL
     with Database.open(path) as db, session(db) as s:
-        kept = [r for r in db.query() if r.key not in (CALL_KEY, DISPATCH_KEY)]
+        kept = [r for r in db.query() if r.key not in BACKEND_KEYS]
         assert len(kept) == 2
         rest = profile(net(), s)
     assert rest.reused == 2

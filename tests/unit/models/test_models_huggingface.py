@@ -299,8 +299,13 @@ def test_a_model_that_sees_gives_its_language_part_and_says_so(config):
     read = read_config(config(SEES))
     assert read.notes[0] == "the language model alone; its other parts: --part vision"
     assert first(read)[0].qk_norm == "head"
-    with pytest.raises(InputError, match="unknown model_type 'qwen3_vl_vision'"):
-        read_config(config(SEES), part="vision")
+    tower = {"depth": 2, "hidden_size": 64, "num_heads": 4, "intermediate_size": 96}
+    given = config({**SEES, "vision_config": {"model_type": "qwen3_vl", **tower}})
+    graph = graph_from_config(given, part="vision", batch=3)
+    assert graph.type_of(graph.outputs[0]).shape == (3, 256, 3584)
+    with pytest.raises(InputError, match="unknown model_type 'some_sight_vision'"):
+        other = {"model_type": "some_sight", "text_config": LLAMA, "vision_config": tower}
+        read_config(config(other), part="vision")
 
 
 def test_fields_that_may_matter_are_named_and_others_are_not(config):

@@ -322,7 +322,7 @@ def units_of(invocations: Invocations, chip: Chip, level: str = "no") -> Units:
     adders = (
         np.select(chosen, [2 + used * tree + 16 * loads, pes * (tree + 3.0), 23.0], 18.0) + converts
     )
-    bitwise = np.select(chosen, [9 + loads, 4.0 * pes + 1, 2.0], 2.0) + 2 * sends
+    bitwise = np.select(chosen, [pes + 1 + loads, float(pes * vectors) + 1, 2.0], 2.0) + 2 * sends
     shifters = np.select(chosen, [3 + used + 6 * loads, pes + 6.0, 7.0], 8.0) + 4 * sends
     return Units(
         multipliers, adders, bitwise, shifters, _registers(inv, chip, chosen, run, used, stored)
@@ -373,5 +373,11 @@ def units_built(chip: Chip) -> Units:
     products = pes * vectors * lanes
     tree = (vectors - 1) * lanes + lanes - 1 + 3
     loop = 2 * _BURST[-1] * pes / 8 * vectors / 4
-    found = (products + 5, 2 + pes * tree + 32, max(12, 4 * pes + 3), pes + 13, loop * lanes)
+    found = (
+        products + 5,
+        2 + pes * tree + 32,
+        max(pes + 4, pes * vectors + 3),
+        pes + 13,
+        loop * lanes,
+    )
     return Units(*(np.array(float(one)) for one in found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lydite.chip.dataflow import ArrayDescription, Dataflow
-from lydite.chip.energy import Used
+from lydite.chip.energy import Used, phy_mm2, standby_w
 from lydite.chip.plan import ChipPlan
 from lydite.chip.smv.array import smv_array
 from lydite.chip.smv.counts import units_built
@@ -81,7 +81,9 @@ def _energy(plan: ChipPlan, power: Power, chip: Chip, seconds: float) -> Used:
         "scratchpads": scratchpads_cost(chip)[1],
     }
     whole = {name: 1e-6 * area * chip.accelerators for name, area in areas.items()}
+    whole["DRAM PHYs"] = phy_mm2(chip)
     energies = {names.get(name, name): joules for name, joules in parts.items()}
+    energies["DRAM standby"] = standby_w(chip) * seconds
     return Used(energies, tuple(layers.tolist()), whole, SCOPE)
 
 

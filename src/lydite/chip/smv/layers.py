@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lydite.chip.memory import Cached
@@ -14,6 +16,8 @@ from lydite.chip.smv.program import HostOp, SmvOp
 from lydite.chip.smv.schedule import SmvSchedule, schedule_graph
 from lydite.chip.smv.timing import CONV, PRODUCT, Cycles, cycles_of, kind_of
 from lydite.chip.soc import Jobs, Layer
+from lydite.chip.tiling.constraints import Constraints
+from lydite.chip.tiling.tiler import tile
 from lydite.chip.tilings import Price
 from lydite.graph import Graph
 from lydite.hardware.chip import Chip
@@ -26,12 +30,16 @@ def smv_schedule(graph: Graph, chip: Chip, price: Price | None = None) -> SmvSch
 
     The scratchpads hold fp32, tiles in memory fp16.
     """
-    array = smv_array(chip)
-    tile_bytes = min(pad.bytes for pad in chip.scratchpads) // 2
-    constraints = smv_constraints(tile_bytes, array.pes, array.vectors * array.lanes)
+    constraints = _constraints(chip)
     if price is not None:
         return best_schedule(graph, chip, constraints, price)
     return schedule_graph(graph, constraints, chip.accelerators)
+
+
+def _constraints(chip: Chip) -> Constraints:
+    array = smv_array(chip)
+    tile_bytes = min(pad.bytes for pad in chip.scratchpads) // 2
+    return smv_constraints(tile_bytes, array.pes, array.vectors * array.lanes)
 
 
 def smv_plan(graph: Graph, chip: Chip, price: Price | None = None) -> ChipPlan:
@@ -59,6 +67,7 @@ def smv_plan(graph: Graph, chip: Chip, price: Price | None = None) -> ChipPlan:
         if isinstance(step, SmvOp):
             place[number] = len(costs)
             cost, layer = _on_array(step, graph, inv, cycles, inv.layer == number, hits)
+            layer = replace(layer, **_copied(step, _constraints(chip)))
             number += 1
         else:
             cost, layer = _on_host(step, graph, chip)
@@ -135,7 +144,6 @@ def _on_array(
     elements = float((output.numel if output is not None else 0) or np.prod(step.dims))
     weights = step.problem.weights
     each = float(np.prod(weights[1:])) if kind in (CONV, PRODUCT) else 0.0
-    source = graph.type_of(step.inputs[0]).numel or 0
     loads = np.stack([inv.input_load_bytes, inv.weight_load_bytes], axis=1)[mine]
     load, hit = float(loads.sum()), float((loads * hits[mine]).sum())
     store = float(inv.store_bytes[mine].sum())
@@ -153,7 +161,34 @@ def _on_array(
         0.0 if each else elements,
         hit_bytes=hit,
     )
-    return cost, Layer(step.name, 2.0 * source, 2.0 * elements)
+    return cost, Layer(step.name)
+
+
+def _copied(step: SmvOp, constraints: Constraints) -> dict[str, float]:
+    """Bytes and contiguous runs that the processor copies into input and out of output tiles.
+
+    A tensor in a single tile is used where it lies. Otherwise each tile is copied in runs: the
+    last dimension, and those before it as long as the tile takes the whole of the one behind
+    (copyTensorRegion in smaug/core/tensor_utils.h). Elementwise operators copy tiles as one run.
+    """
+    tiling = tile(step.problem, constraints)
+    found: dict[str, float] = {}
+    for name, operand, whole in (
+        ("prepare", tiling.input, step.problem.input),
+        ("finish", tiling.output, step.problem.output or step.problem.input),
+    ):
+        shapes = operand.grid.shapes
+        if len(shapes) == 1:
+            continue
+        run = np.ones(len(shapes))
+        contiguous = np.ones(len(shapes), bool)
+        for axis in range(shapes.shape[1] - 1, -1, -1):
+            run = np.where(contiguous, run * shapes[:, axis], run)
+            contiguous &= shapes[:, axis] == whole[axis]
+        elements = shapes.prod(axis=1)
+        found[f"{name}_bytes"] = 2.0 * float(elements.sum())
+        found[f"{name}_runs"] = float((elements / run).sum())
+    return found
 
 
 VECTOR_BYTES = 32

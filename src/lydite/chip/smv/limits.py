@@ -32,9 +32,12 @@ def smv_constraints(
     Raises:
         InputError: a size is not positive, or not a multiple of the vector.
     """
-    for name, value in (("pes", pes), ("maccs_per_pe", maccs_per_pe)):
-        if value < 1 or value % VECTOR:
-            raise InputError(f"{name} {value}", where="smv", allowed=f"a multiple of {VECTOR}")
+    if maccs_per_pe < 1 or maccs_per_pe % VECTOR:
+        allowed = f"a multiple of {VECTOR}"
+        raise InputError(f"maccs_per_pe {maccs_per_pe}", where="smv", allowed=allowed)
+    if pes < 1 or (pes % VECTOR and VECTOR % pes):
+        allowed = f"1, 2, 4 or a multiple of {VECTOR}"
+        raise InputError(f"pes {pes}", where="smv", allowed=allowed)
     if element_bytes < 1 or scratchpad_bytes < element_bytes * VECTOR:
         raise InputError(
             f"a scratchpad of {scratchpad_bytes} bytes",

@@ -6,9 +6,13 @@
   between fp16 (memory) and fp32 (scratchpad), 1.5 cycles a vector of eight. Through a coherent port
   nothing is flushed, and lines that the last-level cache holds take what its port takes.
 - Convolution: every output position takes 4 cycles (four activation vectors come through the one
-  port of one bank), a row and a pass over the tile something to begin and to drain.
+  port of one bank), a row something to begin and to drain; a pass over the tile first reads its
+  kernels, PEs x vectors of them, through the port of one bank.
 - Inner product: each step reads PEs x vectors weight vectors through the port of one bank.
-- Pooling: each output position and four channel groups begin a window.
+- Pooling: each output position and four channel groups begin a window, whose taps are compared one
+  after the other.
+- Batch norm: after a convolution one vector after the other, each from its address to its store;
+  after a product four vectors of weights through the port of one bank.
 - A vector is charged to the bank of its first word, so vectors side by side share a bank until
   banks x word exceeds a vector of fp32; then as many more go at once (assumed, as with ports).
 
@@ -39,6 +43,12 @@ Exact in Aladdin's logs: 385.5 cycles for 256 vectors.
 """
 CONV_CYCLES = 4.0
 """Cycles between two output positions of a convolution; measured, also with one vector per PE."""
+NORM_CYCLES = 7.0
+"""Cycles of a vector of a batch norm after a convolution, which is not pipelined: two for its
+address, then load, subtract, multiply, add and store, each a cycle in Aladdin."""
+NORM_READS = 4.0
+"""Reads of weights per vector of a batch norm after a product, through the port of one bank."""
+_FLAT_NORM = KERNELS.index("smv_batch_norm_post_fc_nc_vec_fxp")
 VECTOR_BYTES = 16
 _REFERENCE_BYTES_PER_S = 6.1e9
 """Bandwidth in bytes/s of streams of 32-byte lines on the fitted runs' LPDDR4-3200."""
@@ -54,7 +64,8 @@ class Coefficients:
         input_line: Nanoseconds of a line of inputs moved, beyond its flush.
         weight_line: Nanoseconds of a line of weights moved, beyond its flush.
         store_line: Nanoseconds of a line stored, beyond its flush.
-        outer: Cycles of a pass over the output tile; for a product, of an output block.
+        outer: Cycles of a pass over the output tile beyond loading its kernels; for a product, of
+            an output block.
         row: Cycles of an output row; for pooling, of an output position and four channel groups.
         activation: Cycles of the activation of an output vector.
         constant: Cycles of an invocation.
@@ -70,14 +81,14 @@ class Coefficients:
 
 
 FITTED: Mapping[str, Coefficients] = {
-    CONV: Coefficients(6.255, 8.15, 0.9, 33.56, 13.366, 1.675, 67.82),
+    CONV: Coefficients(6.255, 8.15, 0.9, 1.56, 13.366, 1.675, 67.82),
     PRODUCT: Coefficients(2.438, 8.046, 24.77, 11.0, 0.0, 0.0, 22.6),
     POOL: Coefficients(5.05, 5.05, 0.0, 0.0, 15.146, 0.0, 350.0),
     NORM: Coefficients(6.255, 8.15, 0.9, 0.0, 0.0, 1.675, 67.82),
     LINE: Coefficients(6.255, 6.255, 0.9, 0.0, 0.0, 1.675, 67.82),
 }
 """Coefficients fitted on all rows. Norms and lines of elements have too few rows: their memory
-terms are the convolution's, their loops one vector per cycle and lane conflict (assumed).
+terms are the convolution's, their loops follow from the kernels.
 """
 
 _KIND = {0: CONV, 1: PRODUCT, 2: POOL, 3: POOL, 4: NORM, 5: NORM}
@@ -221,15 +232,17 @@ def _loops(
     passes = inv.ofmap_blocks * inv.k_rows * inv.k_cols * inv.channel_blocks
     positions = inv.out_rows * inv.out_cols
     vectors = np.prod(inv.output_dims, axis=1) / array.lanes
+    step = array.pes * array.vectors / ports  # kernels of a pass, or weights of a product's step
     conv = passes * (
-        inv.out_rows * (CONV_CYCLES / ports * inv.out_cols + table["row"]) + table["outer"]
+        inv.out_rows * (CONV_CYCLES / ports * inv.out_cols + table["row"]) + step + table["outer"]
     )
-    step = array.pes * array.vectors / ports
     product = inv.out_rows * inv.ofmap_blocks * (step * inv.channel_blocks + table["outer"])
-    pool = positions * np.ceil(inv.channel_blocks / 4) * table["row"]
+    taps = inv.k_rows * inv.k_cols / 4  # those of the fitted windows, each after the one before
+    pool = positions * np.ceil(inv.channel_blocks / 4) * taps * table["row"]
+    norm = vectors * np.where(inv.kernel == _FLAT_NORM, NORM_READS / ports, NORM_CYCLES)
     line = vectors * (2.0 / ports)
-    chosen = [kinds == kind for kind in (CONV, PRODUCT, POOL)]
-    loops = np.select(chosen, [conv, product, pool], line) + table["constant"]
+    chosen = [kinds == kind for kind in (CONV, PRODUCT, POOL, NORM)]
+    loops = np.select(chosen, [conv, product, pool, norm], line) + table["constant"]
     return loops, inv.activates * vectors * table["activation"]
 
 

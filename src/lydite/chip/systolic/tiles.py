@@ -132,7 +132,7 @@ def ranked_tiles(chip: Chip, of: Matrices, where: str, *, most: int | None = Non
     return [Tile(*row) for row in dict.fromkeys(columns_of)]
 
 
-_BUDGETS = (1.0, 0.5, 0.25, 0.125)
+_BUDGETS = tuple(0.5**halved for halved in range(7))
 _EACH = 2
 
 

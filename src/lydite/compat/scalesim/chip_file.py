@@ -43,6 +43,7 @@ class ScaleSimConfig:
         words_per_cycle: Words per cycle of the ports of ifmap, filter and ofmap if bandwidth is
             limited (USER); None if it is not (CALC).
         notes: What was ignored, by name, with the reason.
+        sparse: Whether weights are stored as the topology's sparsity says, N of every M.
     """
 
     name: str
@@ -54,12 +55,13 @@ class ScaleSimConfig:
     ofmap_bytes: int
     words_per_cycle: tuple[int, int, int] | None
     notes: tuple[str, ...]
+    sparse: bool = False
 
 
 _NO_ADDRESSES = "operands have ports of their own, so that their addresses do not meet"
 _RAMULATOR = "it takes part with Ramulator's traces only"
 _CUSTOM = "banks take part with a custom layout only"
-_DENSE = "weights are dense"
+_DENSE = "it decides storage, not cycles"
 _IGNORED: Mapping[str, Mapping[str, str]] = {
     "architecture_presets": {
         "ifmapoffset": _NO_ADDRESSES,
@@ -77,7 +79,6 @@ _IGNORED: Mapping[str, Mapping[str, str]] = {
     },
     "sparsity": {
         "sparserep": _DENSE,
-        "optimizedmapping": _DENSE,
         "blocksize": _DENSE,
         "randomnumbergeneratorseed": _DENSE,
     },
@@ -100,14 +101,14 @@ _HONOURED: Mapping[str, tuple[str, ...]] = {
         "ifmapsrambankbandwidth",
         "filtersrambankbandwidth",
     ),
-    "sparsity": ("sparsitysupport",),
+    "sparsity": ("sparsitysupport", "optimizedmapping"),
     "run_presets": ("interfacebandwidth", "useramulatortrace"),
     "network_presets": (),
 }
 _REFUSED = {
     ("layout", "ifmapcustomlayout"): "custom layouts are not simulated",
     ("layout", "filtercustomlayout"): "custom layouts are not simulated",
-    ("sparsity", "sparsitysupport"): "sparse weights are not simulated",
+    ("sparsity", "optimizedmapping"): "random sparsity of each row is not simulated",
     ("run_presets", "useramulatortrace"): "Ramulator's traces are not simulated",
 }
 
@@ -156,8 +157,12 @@ def read_scalesim_config(path: Path) -> ScaleSimConfig:
             duplicate, out of range, or requests what is not simulated (names file and line).
     """
     fields = _Fields(path)
+    support = fields.found.get(("sparsity", "sparsitysupport"))
+    sparse = support is not None and support.value.lower() == "true"
     for key, why in _REFUSED.items():
         entry = fields.found.get(key)
+        if key[0] == "sparsity" and not sparse:
+            continue
         if entry is not None and entry.value.lower() != "false":
             raise InputError(
                 f"{entry.spelling} is {entry.value}: {why}", where=entry.where, allowed="false"
@@ -173,6 +178,7 @@ def read_scalesim_config(path: Path) -> ScaleSimConfig:
         *sizes,
         words_per_cycle=_ports(fields) if limited else None,
         notes=tuple(_notes(fields, limited)),
+        sparse=sparse,
     )
 
 

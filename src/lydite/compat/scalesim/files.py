@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ class ScaleSimSettings:
         buffers: Sizes of the SRAMs.
         memory: SRAMs and ports if bandwidth is limited (USER); None if it is not (CALC).
         notes: What was ignored, by name, with the reason.
+        sparse: Whether weights are stored as the topology's sparsity says, N of every M.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ScaleSimSettings:
     buffers: Buffers
     memory: OffChipMemory | None
     notes: tuple[str, ...]
+    sparse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,14 @@ class TopologyLayer:
         filters: Number of filters.
         count: Number of such layers in sequence: a row whose name contains "DP" is one layer per
             channel.
+        sparsity: N and M where the weights have N numbers that are not zero in every M.
     """
 
     name: str
     window: Window
     filters: int
     count: int = 1
+    sparsity: tuple[int, int] = (1, 1)
 
     @property
     def product(self) -> Product:
@@ -55,6 +59,16 @@ class TopologyLayer:
         (out_y, out_x), (high, wide) = self.window.ofmap, self.window.kernel
         window = high * wide * self.window.channels
         return Product(out_y * out_x, window, self.filters, self.count)
+
+    @property
+    def compressed(self) -> Product:
+        """The product of the weights that are stored: N of each whole block of M, in each column.
+
+        SCALE-Sim stores the first N of a block, so that a last, shorter block keeps as many.
+        """
+        (kept, block), dense = self.sparsity, self.product
+        k = dense.k // block * kept + min(int(dense.k % block), kept)
+        return Product(dense.m, k, dense.n, dense.count)
 
     @property
     def ifmap(self) -> np.ndarray:
@@ -77,6 +91,7 @@ def read_config(path: Path) -> ScaleSimSettings:
         Buffers(*sizes, element_bytes=1, partial_sum_bytes=1),
         None if ports is None else OffChipMemory(*sizes, *ports),
         found.notes,
+        found.sparse,
     )
 
 
@@ -85,7 +100,7 @@ def read_topology(path: Path) -> list[TopologyLayer]:
 
     There are two forms, distinguished by the number of fields: a convolution (name, ifmap height
     and width, filter height and width, channels, filters, stride) and a matrix product (name, M, N,
-    K); either may end with the sparsity, which must be dense ("1:1").
+    K); either may end with the sparsity ("2:4": two of every four weights are not zero).
 
     Raises:
         InputError: the file does not exist, or a row is not a layer (names file and line).
@@ -104,10 +119,12 @@ def read_topology(path: Path) -> list[TopologyLayer]:
                 where=f"{path}:{number}",
                 allowed="name and 7 sizes, or name, M, N, K; then optionally a sparsity",
             )
+        sparsity = (1, 1)
         if len(fields) in (5, 9):
-            _dense(fields.pop(), f"{path}:{number}")
+            sparsity = _sparsity(fields.pop(), f"{path}:{number}")
         sizes = [whole_number(field, "a size", f"{path}:{number}") for field in fields[1:]]
-        layers.append(forms[len(fields)](fields[0], sizes, f"{path}:{number}"))
+        layer = forms[len(fields)](fields[0], sizes, f"{path}:{number}")
+        layers.append(replace(layer, sparsity=sparsity))
     if not layers:
         raise InputError("no layers", where=str(path), allowed="a heading, then one layer per line")
     return layers
@@ -131,7 +148,11 @@ def _matrices(name: str, sizes: list[int], where: str) -> TopologyLayer:
     return TopologyLayer(name, Window((m, k), 1, (1, k), (1, 1), (m, 1)), n)
 
 
-def _dense(text: str, where: str) -> None:
-    kept, colon, of = text.partition(":")
-    if not colon or kept.strip() != of.strip():
-        raise InputError(f"sparsity {text} is not simulated", where=where, allowed="1:1 (dense)")
+def _sparsity(text: str, where: str) -> tuple[int, int]:
+    """Numbers that are not zero, and the size of the block that they are of."""
+    kept, _, block = (part.strip() for part in text.partition(":"))
+    if not (kept.isdecimal() and block.isdecimal() and 0 < int(kept) <= int(block) <= 1 << 20):
+        raise InputError(
+            f"sparsity '{text}'", where=where, allowed="N:M, such as 2:4, with N at most M"
+        )
+    return int(kept), int(block)

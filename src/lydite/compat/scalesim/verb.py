@@ -18,13 +18,15 @@ from lydite.api import (
     chosen,
     resolve,
 )
+from lydite.errors import InputError
 from lydite.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
 
     from lydite.api import Session
-    from lydite.chip.systolic import Array, OffChipMemory, Product
+    from lydite.chip.systolic import Array, Product
+    from lydite.compat.scalesim.files import ScaleSimSettings
     from lydite.hardware.chip import Chip
 
 _COLUMNS = (
@@ -90,6 +92,18 @@ class ScalesimResult(Result):
         """One row per layer."""
         return self.facts["layers"]
 
+    def write_reports(self, folder: Path | str) -> list[Path]:
+        """Write SCALE-Sim's report files, with its columns; those that are not counted are empty.
+
+        Returns:
+            COMPUTE_REPORT.csv, BANDWIDTH_REPORT.csv and DETAILED_ACCESS_REPORT.csv.
+        """
+        from lydite.compat.scalesim.reports import reports_of
+        from lydite.files import write_atomic
+
+        texts = reports_of(self.facts["layers"])
+        return [write_atomic(Path(folder) / name, text) for name, text in texts.items()]
+
 
 def scalesim(
     session: Session,
@@ -116,9 +130,9 @@ def scalesim(
     names = [name for name in DesignOptions.__dataclass_fields__ if name in left]
     wanted = chosen(DesignOptions, design, {name: left.pop(name) for name in names})
     made = wanted.design()
-    array, memory = _array(wanted.chip, made)
-    layers = _layers(model, chosen(ModelOptions, options, left))
-    rows = _rows_of(array, memory, layers)
+    array, settings = _array(wanted.chip, made)
+    layers = _layers(model, chosen(ModelOptions, options, left), settings)
+    rows = [_row(array, settings, layer) for layer in layers]
     return ScalesimResult(
         {
             "model": model.name if isinstance(model, Model) else str(model),
@@ -132,41 +146,74 @@ def scalesim(
     )
 
 
-def _array(file: str, chip: Chip) -> tuple[Array, OffChipMemory | None]:
-    """The array without fold overlap, and the memory if its bandwidth is limited."""
+@dataclass(frozen=True)
+class _Counted:
+    """A layer to count; layers may share a name.
+
+    Attributes:
+        name: Name of the layer.
+        product: Product of the weights that are stored.
+        dense: Product with all weights.
+        block: Size of a block of sparse weights; 1 for dense ones.
+        ifmap: Addresses of the ifmap's elements; None if windows are not known.
+    """
+
+    name: str
+    product: Product
+    dense: Product
+    block: int = 1
+    ifmap: np.ndarray | None = None
+
+
+def _array(file: str, chip: Chip) -> tuple[Array, ScaleSimSettings | None]:
+    """The array without fold overlap, and what else SCALE-Sim's own file says."""
     from lydite.chip.systolic import Array, array_of
     from lydite.compat.scalesim.files import read_config
 
     found = array_of(chip)
     array = Array(found.rows, found.columns, found.dataflow, "none")
-    return array, read_config(Path(file)).memory if file.endswith(".cfg") else None
+    return array, read_config(Path(file)) if file.endswith(".cfg") else None
 
 
 def _layers(
-    model: ModelLike, options: ModelOptions
-) -> dict[str, tuple[Product, np.ndarray | None]]:
-    """Products by layer; for a topology also the addresses of the ifmap's elements."""
+    model: ModelLike, options: ModelOptions, settings: ScaleSimSettings | None
+) -> list[_Counted]:
+    """Products of the layers; of a topology also the addresses of the ifmap's elements."""
     from lydite.chip.systolic import products_of
     from lydite.compat.scalesim.files import read_topology
 
     if isinstance(model, str | Path) and str(model).endswith(".csv"):
-        return {each.name: (each.product, each.ifmap) for each in read_topology(Path(model))}
-    return {k: (product, None) for k, product in products_of(resolve(model, options).graph).items()}
+        rows = read_topology(Path(model))
+        if settings is None or not settings.sparse:
+            return [_Counted(row.name, row.product, row.product, ifmap=row.ifmap) for row in rows]
+        blocks = [1 if row.sparsity[0] == row.sparsity[1] else row.sparsity[1] for row in rows]
+        return [
+            _Counted(row.name, row.compressed, row.product, block, row.ifmap)
+            for row, block in zip(rows, blocks, strict=True)
+        ]
+    found = products_of(resolve(model, options).graph)
+    return [_Counted(name, product, product) for name, product in found.items()]
 
 
-def _rows_of(
-    array: Array, memory: OffChipMemory | None, layers: dict[str, tuple[Product, np.ndarray | None]]
-) -> list[Any]:
+def _row(array: Array, settings: ScaleSimSettings | None, layer: _Counted) -> Any:
     from lydite.chip.systolic import run_on, stalled_run
 
-    rows: list[Any] = []
-    for name, (product, ifmap) in layers.items():
-        run = run_on(array, product, compat=True)
-        row = {"layer": name, "stall_cycles": 0, **{k: float(getattr(run, k)) for k in _COLUMNS}}
-        if memory is not None:
-            waited = stalled_run(array, product, memory, ifmap=ifmap, compat=True)
-            row |= {"cycles": waited.cycles, "stall_cycles": waited.stall_cycles}
-            scale = float(run.cycles) / waited.cycles
-            row["utilisation_percent"] *= scale
-        rows.append(row)
-    return rows
+    run = run_on(array, layer.product, compat=True)
+    row: dict[str, Any] = {"layer": layer.name, "stall_cycles": 0}
+    row |= {name: float(getattr(run, name)) for name in _COLUMNS}
+    if layer.block > 1:
+        row["utilisation_percent"] *= float(layer.dense.macs / layer.product.macs)
+        if array.dataflow == "ws":  # activations of zero weights are fetched, in whole blocks
+            fetched = -(-layer.dense.k // layer.block) * layer.block
+            row["ifmap_reads"] *= float(fetched / layer.product.k)
+    if settings is not None and settings.memory is not None:
+        if layer.block > 1:
+            raise InputError(
+                f"{layer.name}: sparse weights with limited bandwidth",
+                allowed="InterfaceBandwidth: CALC",
+                hint="leave the sparsity or the limit out",
+            )
+        waited = stalled_run(array, layer.product, settings.memory, ifmap=layer.ifmap, compat=True)
+        row |= {"cycles": waited.cycles, "stall_cycles": waited.stall_cycles}
+        row["utilisation_percent"] *= float(run.cycles) / waited.cycles
+    return row

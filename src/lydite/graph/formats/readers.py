@@ -65,6 +65,7 @@ READERS: Registry[ModelReader] = Registry(
         "huggingface": "lydite.models.huggingface.reader:HUGGINGFACE",
         "smaug": "lydite.compat.smaug.reader:SMAUG",
         "aisim": "lydite.compat.aisim.reader:AISIM",
+        "scalesim": "lydite.compat.scalesim.reader:SCALESIM",
     },
 )
 

@@ -143,6 +143,9 @@ class Cpu:
         launch_cycles: Cycles to launch one invocation.
         operator_cycles: Cycles before each operator, to look it up, allocate and wake threads.
         memory_bytes_per_s: Memory bandwidth that all cores together reach.
+        copy_run_cycles: Cycles of a core for each contiguous run copied into or out of tiles.
+        begin_cycles: Cycles before the first operator of a network.
+        end_cycles: Cycles after the last operator of a network.
     """
 
     cores: int = 1
@@ -152,6 +155,9 @@ class Cpu:
     launch_cycles: int = 2700
     operator_cycles: int = 1000
     memory_bytes_per_s: float = 6.4e9
+    copy_run_cycles: int = 0
+    begin_cycles: int = 0
+    end_cycles: int = 0
 
 
 @dataclass(frozen=True, repr=False)

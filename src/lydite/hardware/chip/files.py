@@ -48,6 +48,7 @@ CHIP_FILES: Registry[ChipFile] = Registry(
     {
         "smaug": "lydite.compat.smaug.chip.kind:SMAUG",
         "scalesim": "lydite.compat.scalesim.chip_file:SCALESIM",
+        "onnxim": "lydite.compat.onnxim:ONNXIM",
     },
 )
 

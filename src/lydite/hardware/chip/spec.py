@@ -140,6 +140,9 @@ class CpuSpec(_Spec):
     launch_cycles: Cycles = 2700
     operator_cycles: Cycles = 1000
     memory_bandwidth: Quantity = "6.4 GB/s"
+    copy_run_cycles: Cycles = 0
+    begin_cycles: Cycles = 0
+    end_cycles: Cycles = 0
 
 
 class ChipSpec(_Spec):
@@ -228,6 +231,9 @@ class ChipSpec(_Spec):
                     cpu.launch_cycles,
                     cpu.operator_cycles,
                     read.quantity(cpu.memory_bandwidth, "B/s", "cpu.memory_bandwidth"),
+                    cpu.copy_run_cycles,
+                    cpu.begin_cycles,
+                    cpu.end_cycles,
                 ),
                 self.accelerators,
                 float("inf") if self.bus is None else read.quantity(self.bus, "B/s", "bus"),

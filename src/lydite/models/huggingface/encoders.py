@@ -11,6 +11,7 @@ from lydite.models.dimensions import (
     DualEncoder,
     Encoder,
     EncoderDecoder,
+    PatchTower,
     Stack,
     TextEncoder,
     VisionEncoder,
@@ -155,6 +156,60 @@ def _clip_vision(c: Config) -> VisionEncoder:
         clip=True,
     )
     return _checked(c, VisionEncoder, values)
+
+
+def _tower(c: Config, *, usual: str, rotary: bool = True, **changes: Any) -> PatchTower:
+    """Qwen-VL's image encoders, whose fields differ in name from one to the next."""
+    c.skip("window_size", "fullatt_block_indexes", "tokens_per_second", "rope_parameters")
+    hidden = changes.pop("hidden", None) or c.size("hidden_size")
+    heads, layers = c.size("num_heads", default=16), c.size("depth", default=32)
+    if hidden % heads:
+        raise c.refuse("num_heads", f"a divisor of {hidden}")
+    inner = changes.pop("inner", None) or c.size("intermediate_size")
+    gated = changes.pop("gated", False)
+    activation = c.activation("hidden_act", default=usual)
+    mixer = Attention(
+        heads=heads, size=hidden // heads, packed=True, rotary=hidden // heads if rotary else 0
+    )
+    feed = Dense(inner=inner, activation=activation, gated=gated, bias=True)
+    patch, merge = c.size("patch_size", default=14), c.size("spatial_merge_size", default=2)
+    values: dict[str, Any] = {
+        "layers": layers,
+        "hidden": hidden,
+        "heads": heads,
+        "feed_forward": inner,
+        "eps": 1e-6,
+        "blocks": (Block(mixers=(mixer,), feed=feed),) * layers,
+        "patch": patch,
+        "frames": c.size("temporal_patch_size", default=2),
+        "channels": c.size("in_channels", "in_chans", default=3),
+        "merge": merge,
+        "image_size": 32 * patch * merge // 2,
+    }
+    return _checked(c, PatchTower, {**values, **changes})
+
+
+def _qwen2_tower(c: Config) -> PatchTower:
+    hidden = c.size("embed_dim", default=1280)
+    inner = int(hidden * c.number("mlp_ratio", default=4.0))
+    output = c.size("hidden_size", default=3584)
+    return _tower(c, usual="quick_gelu", hidden=hidden, inner=inner, output=output)
+
+
+def _qwen25_tower(c: Config) -> PatchTower:
+    output = c.size("out_hidden_size", default=3584)
+    return _tower(c, usual="silu", gated=True, norm="rms", output=output)
+
+
+def _qwen3_tower(c: Config) -> PatchTower:
+    return _tower(
+        c,
+        usual="gelu_pytorch_tanh",
+        patch_bias=True,
+        table=c.size("num_position_embeddings", default=2304),
+        output=c.size("out_hidden_size", default=3584),
+        tapped=tuple(c.numbers("deepstack_visual_indexes") or ()),
+    )
 
 
 _SIGLIP = {
@@ -336,6 +391,7 @@ _VISION = "lydite.models.vit:vision_transformer"
 _TEXT = "lydite.models.vit:text_encoder"
 _DUAL = "lydite.models.vit:dual_encoder"
 _BOTH = "lydite.models.seq2seq:encoder_decoder"
+_PATCHED = "lydite.models.patched:patch_tower"
 _PHASES = ("sequence", "context", "phase")
 
 TYPES: dict[str, Row] = {
@@ -361,6 +417,12 @@ TYPES: dict[str, Row] = {
     ),
     "siglip_text_model": (_TEXT, _siglip_text, ("sequence",)),
     "siglip_vision_model": (_VISION, _siglip_vision, ()),
+    "qwen2_vl_vision": (_PATCHED, _qwen2_tower, ()),
+    "qwen2_5_vl_vision": (_PATCHED, _qwen25_tower, ()),
+    "qwen3_vl_vision": (_PATCHED, _qwen3_tower, ()),
+    "qwen3_vl_moe_vision": (_PATCHED, _qwen3_tower, ()),
+    "qwen3_5_vision": (_PATCHED, _qwen3_tower, ()),
+    "qwen3_5_moe_vision": (_PATCHED, _qwen3_tower, ()),
     "t5": (_BOTH, _t5, _PHASES),
     "mt5": (_BOTH, _t5, _PHASES),
     "umt5": (_BOTH, _t5, _PHASES),

@@ -30,12 +30,34 @@ def accuracy_table(results: Sequence[Validation]) -> str:
     ]
     columns = ["model", "measured", "predicted", "90 % interval", "error", "nodes", "time measured"]
     accuracy = Accuracy.of(points)
-    return table("", columns, rows) + (
-        f"\n\nabsolute error: median {percent(accuracy.median_abs)}, mean "
+    why = "".join(f"\n\n{why_table(v)}" for v in results if v.why)
+    within = percent(accuracy.within(0.1), 0)
+    errors = (
+        f"absolute error: median {percent(accuracy.median_abs)}, mean "
         f"{percent(accuracy.mean_abs)}, "
         f"worst {percent(abs(accuracy.worst.error))} ({accuracy.worst.name})\n"
-        f"  bias {signed_percent(accuracy.bias)}; within 10 %: {percent(accuracy.within(0.1), 0)}"
+        f"  bias {signed_percent(accuracy.bias)}; within 10 %: {within}"
     )
+    return f"{table('', columns, rows)}{why}\n\n{errors}"
+
+
+def why_table(validation: Validation, most: int = 10) -> str:
+    """Operators that make the difference between the prediction and the whole."""
+    measured = validation.measured_s
+    rows = [
+        [
+            row.op_type,
+            row.shape,
+            str(row.count),
+            format_seconds(row.alone_s),
+            format_seconds(row.inside_s),
+            signed_percent(row.total_s / measured),
+        ]
+        for row in validation.why[:most]
+    ]
+    title = f"why {validation.prediction.model}: operators alone and within the network"
+    columns = ["<operator", "<input", "count", "alone", "within", "of the whole"]
+    return table(title, columns, rows)
 
 
 def coverage_table(results: Sequence[Validation]) -> str:

@@ -90,7 +90,6 @@ def test_the_reference_configurations_are_read():
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("SparsitySupport : false", "SparsitySupport : true", ":20: SparsitySupport is true: sp"),
         ("UseRamulatorTrace: False", "UseRamulatorTrace: True", ":24: UseRamulatorTrace is True"),
         ("IfmapCustomLayout: False", "IfmapCustomLayout: True", ":15: IfmapCustomLayout is True"),
         ("ArrayHeight: 8", "ArrayHeight: 8.5", ":5: arrayheight is '8.5'; allowed: a whole"),
@@ -131,7 +130,7 @@ def test_a_topology_of_matrix_products(write):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ("a,8,8,3,3,4,4,1,2:4,\n", ":2: sparsity 2:4 is not simulated; allowed: 1:1"),
+        ("a,8,8,3,3,4,4,1,4:2,\n", ":2: sparsity '4:2'; allowed: N:M"),
         ("a,8,8,3,3,4,4,1,\nb,8,8,3,x,4,4,1,\n", ":3: a size is 'x'; allowed: a whole number"),
         ("a,8,8,3,3,4,0,1,\n", ":2: a size is '0'"),
         ("a,8,8,9,3,4,4,1,\n", ":2: a filter of 9x3 on 8x8"),

@@ -56,6 +56,17 @@ def read(tmp_path):
     return _read
 
 
+@pytest.mark.parametrize(("pes", "vectors"), [(8, 4), (8, 1), (4, 1), (4, 2)])
+def test_registers_say_how_large_the_array_is(read, pes, vectors):
+    """A vector is eight lanes of fp32: SMAUG's own file has 1,024 and 128 bytes."""
+    lines = f"partition,complete,kernel_reg,{32 * pes * vectors},4\n"
+    lines += f"partition,complete,act_reg,{32 * vectors},4"
+    chip, _ = read(f"{ACCELERATOR}\n{lines}")
+    assert (chip.array.pes, chip.array.vectors, chip.array.lanes) == (pes, vectors, 8)
+    with pytest.raises(InputError, match="allowed: 32 bytes for each vector"):
+        read(f"{ACCELERATOR}\n{lines.replace('act_reg,', 'act_reg,1')}")
+
+
 def reference():
     folder = DATA / "smaug" / "config"
     if not folder.is_dir():

@@ -16,6 +16,7 @@ from lydite.compat.smaug.chip.arrays import read_arrays
 from lydite.compat.smaug.chip.names import HONOURED, IGNORED, OF_CACHES, REFUSED, WITH_CACHE
 from lydite.errors import InputError, placed, unknown_name
 from lydite.hardware.chip import (
+    ArrayParameters,
     Chip,
     Entry,
     Interface,
@@ -65,6 +66,7 @@ def read_smaug_chip(
     sources = {**smv.sources, **dict.fromkeys(stated, f"{accelerator_cfg.name} (SMAUG)")}
     chip = replace(
         smv,
+        array=_sized(smv.array, accelerator.registers, str(accelerator_cfg)),
         name=accelerator_cfg.stem.lower(),
         title=f"SMV as {accelerator_cfg.name} has it",
         scratchpads=pads,
@@ -75,6 +77,29 @@ def read_smaug_chip(
     if gem5_cfg is not None:
         chip = _with_system(chip, system, gem5_cfg.name)
     return checked(chip, str(accelerator_cfg)), accelerator.notes + notes
+
+
+def _sized(array: ArrayParameters, registers: Mapping[str, int], where: str) -> ArrayParameters:
+    """The array with as many PEs and vectors as the registers of the convolution hold.
+
+    `act_reg` holds a vector of fp32 for each of a PE's vectors, `kernel_reg` one for each vector of
+    each PE.
+
+    Raises:
+        InputError: the registers hold no whole number of either.
+    """
+    activations, kernels = registers.get("act_reg"), registers.get("kernel_reg")
+    if activations is None or kernels is None or not isinstance(array, SmvArray):
+        return array
+    vector = 4 * array.lanes
+    if not activations or activations % vector or not kernels or kernels % activations:
+        raise InputError(
+            f"{kernels} bytes of 'kernel_reg' and {activations} of 'act_reg'",
+            where=where,
+            allowed=f"{vector} bytes for each vector of a PE in 'act_reg', as much for each PE in "
+            "'kernel_reg'",
+        )
+    return replace(array, pes=kernels // activations, vectors=activations // vector)
 
 
 def _agreed(first: Entry | None, second: Entry | None) -> Entry | None:
