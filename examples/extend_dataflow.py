@@ -79,7 +79,7 @@ class DotProductDataflow(ProductDataflow):
         rows = (rows - chip.array.outputs * problem.k) // (problem.k + chip.array.outputs)
         if rows < 1:
             raise InputError(f"sums of {problem.k} do not fit", where=where, allowed="a buffer")
-        return [min(rows, problem.m) >> halved for halved in range(most) if rows >> halved]
+        return [tile for halved in range(most) if (tile := min(rows, problem.m) >> halved)]
 
     def map_product(self, op, chip, problem, tile):
         size, cost = ELEMENT_BYTES[chip.dtype], self.product_cost(problem, chip)

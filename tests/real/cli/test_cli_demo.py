@@ -58,7 +58,7 @@ def test_the_demo(place):
     assert sorted(path.name for path in out.iterdir()) == ["report.html", "trace.pftrace"]
     page = (out / "report.html").read_text()
     assert not re.search(r"<script[^>]*\ssrc\s*=|<link\b", page[:2000])
-    for text in ("Accuracy", "Where the time goes", "Against the roof", "Machine", *MODELS):
+    for text in ("Accuracy", "Where the time goes", "Roofline", "Machine", *MODELS):
         assert text in page
 
     trace = Trace()

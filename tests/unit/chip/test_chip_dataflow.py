@@ -22,7 +22,7 @@ ARRAYS = {DATAFLOWS.find(kind).parameters.__name__ for kind in DATAFLOWS} | {"Ar
 HOMES = {
     "RowStationaryArray": ("chip/row_stationary",),
     "SmvArray": ("chip/smv/", "compat/smaug/"),
-    "SystolicArray": ("chip/systolic/", "compat/scalesim/"),
+    "SystolicArray": ("chip/systolic/", "compat/scalesim/", "compat/onnxim"),
 }
 """Where a kind of array may be named: its own package, and the reader of its simulator's files."""
 
