@@ -136,6 +136,7 @@ def skipped(net: Net) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     kept = np.zeros_like(columns)
     kept[:, loops] = columns[:, loops] * others[:, None]
     known = CONV_CYCLES * (passes - 1) * (inv.out_rows * inv.out_cols)[mine]
+    known += (passes - 1) * CHIP.array.pes * CHIP.array.vectors  # each pass reads its kernels
     return kept, known, net.of("upsampled")[mine]
 
 
