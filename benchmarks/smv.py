@@ -43,7 +43,7 @@ from lydite.chip.tiling import convolution, same_pads
 from lydite.chip.units import unit
 from lydite.graph.formats import read_file
 from lydite.graph.graph import Graph
-from lydite.hardware.chip import read_chip
+from lydite.hardware.chip import SmvArray, read_chip
 from lydite.models import build_model
 
 DATA = Path(os.environ.get("LYDITE_REFERENCE_DATA", "../shared/data")) / "smaug"
@@ -136,6 +136,7 @@ def skipped(net: Net) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     kept = np.zeros_like(columns)
     kept[:, loops] = columns[:, loops] * others[:, None]
     known = CONV_CYCLES * (passes - 1) * (inv.out_rows * inv.out_cols)[mine]
+    assert isinstance(CHIP.array, SmvArray)
     known += (passes - 1) * CHIP.array.pes * CHIP.array.vectors  # each pass reads its kernels
     return kept, known, net.of("upsampled")[mine]
 

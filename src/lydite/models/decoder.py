@@ -5,9 +5,9 @@ from __future__ import annotations
 from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.dimensions import Decoder
-from lydite.models.mixers import Tokens, normed
 from lydite.models.parts import with_names
 from lydite.models.quantised import QuantisedBuilder, WeightFormat
+from lydite.models.tokens import Tokens, normed
 from lydite.models.transformer import opset, stack
 
 USUAL = 512

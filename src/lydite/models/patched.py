@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.dimensions import PatchTower
-from lydite.models.mixers import Tokens, normed
+from lydite.models.tokens import Tokens, normed
 from lydite.models.transformer import opset, stack
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.blocks import Attention, Dense
 from lydite.models.dimensions import EncoderDecoder, Stack
-from lydite.models.mixers import Tokens, counted, normed
 from lydite.models.parts import with_names
+from lydite.models.tokens import Tokens, counted, normed
 from lydite.models.transformer import ATTENTION_OPSET, dense
 
 

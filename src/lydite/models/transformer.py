@@ -21,8 +21,9 @@ from lydite.models.blocks import (
     ShortConvolution,
 )
 from lydite.models.dimensions import Stack
-from lydite.models.mixers import Tokens, mix, normed
+from lydite.models.mixers import mix
 from lydite.models.quantised import QuantisedBuilder
+from lydite.models.tokens import Tokens, normed
 
 ATTENTION_OPSET = 24
 """The first with `Swish`; `Attention`, `RotaryEmbedding` and `RMSNormalization` came with 23."""

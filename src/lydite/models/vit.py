@@ -5,7 +5,7 @@ from __future__ import annotations
 from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.dimensions import DualEncoder, TextEncoder, VisionEncoder
-from lydite.models.mixers import Tokens, normed
+from lydite.models.tokens import Tokens, normed
 from lydite.models.transformer import activated, opset, stack
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lydite.models.blocks import Attention, Block, Dense, Mixer
+from lydite.models.blocks import Attention, Dense, Mixer
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.family import (
-    HIDDEN,
     Family,
     Layer,
     attention,
@@ -186,7 +185,7 @@ def _mpt_inner(c: Config, layer: Layer) -> Dense:
     )
 
 
-def _lfm2_feed(c: Config, layer: Layer) -> Dense:
+def lfm2_feed(c: Config, layer: Layer) -> Dense:
     """Two thirds of the stated width, rounded up to a multiple, where the config says so."""
     inner = c.size("intermediate_size", "block_ff_dim")
     if c.flag("block_auto_adjust_ff_dim", default=True):
@@ -458,5 +457,3 @@ FAMILIES: dict[str, Family] = {
     "qwen": Family(qkv=True, out=("no_bias_", False), feed=_qwen1_feed, positions=8192),
 }
 """Rows by `model_type`."""
-
-__all__ = ["FAMILIES", "HIDDEN", "Block"]

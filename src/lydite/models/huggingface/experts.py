@@ -1,4 +1,4 @@
-"""Families of language models with experts, latent attention or states: one row each."""
+"""Families of language models with experts or latent attention: one row each."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ from lydite.models.blocks import (
     Block,
     Dense,
     Experts,
-    GatedDelta,
     LatentAttention,
-    LightningAttention,
-    Mamba,
-    Mamba2,
     Mixer,
-    ShortConvolution,
 )
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
-from lydite.models.huggingface.dense import _lfm2_feed
 from lydite.models.huggingface.family import (
     HEADS,
     Family,
@@ -60,7 +54,7 @@ _SHARED_INNER = (
 Feed = Callable[[Config, Layer], Dense | Experts | None]
 
 
-def _experts(c: Config, layer: Layer, **changes: Any) -> Experts:
+def chosen_experts(c: Config, layer: Layer, **changes: Any) -> Experts:
     """The experts of a layer, by whichever names the config has for their sizes."""
     count, inner = c.size(*_COUNT), c.size(*_INNER)
     per_token = c.size(*_PER_TOKEN, default=2)
@@ -110,12 +104,12 @@ def mixed(**changes: Any) -> Feed:
     def feed(c: Config, layer: Layer) -> Dense | Experts:
         if _is_dense(c, layer):
             return dense(c, layer, "intermediate_size", "ffn_hidden_size")
-        return _experts(c, layer, **changes)
+        return chosen_experts(c, layer, **changes)
 
     return feed
 
 
-def _latent(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+def latent(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Multi-head latent attention, in all layers or in those that are not linear."""
     theta, _ = c.rotary(theta=layer.family.theta)
     c.skip("head_dim", "qk_head_dim", "num_key_value_heads", "use_nope", "mla_use_nope")
@@ -138,26 +132,6 @@ def _latent(c: Config, layer: Layer) -> tuple[Mixer, ...]:
 
 def _oss_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     return (attention(c, layer, sinks=True),)
-
-
-def _qwen_next(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    """Gated attention in every fourth layer, a gated delta rule in the others."""
-    if layer.type != "linear_attention":
-        return (attention(c, layer, gated=True),)
-    return (
-        GatedDelta(
-            key_heads=c.size("linear_num_key_heads", default=16),
-            value_heads=c.size("linear_num_value_heads", default=32),
-            key=c.size("linear_key_head_dim", default=128),
-            value=c.size("linear_value_head_dim", default=128),
-            kernel=c.size("linear_conv_kernel_dim", default=4),
-        ),
-    )
-
-
-def _qwen_next_types(c: Config, layers: int) -> list[str]:
-    period = c.size("full_attention_interval", default=4)
-    return ["full_attention" if not (i + 1) % period else "linear_attention" for i in range(layers)]
 
 
 def _llama4(c: Config, layer: Layer) -> tuple[Mixer, ...]:
@@ -183,7 +157,7 @@ def _llama4_feed(c: Config, layer: Layer) -> Dense | Experts:
             c, layer, "intermediate_size_mlp", inner=c.size("intermediate_size_mlp", default=16384)
         )
     inner = c.size("intermediate_size")
-    return _experts(c, layer, inner=inner, shared=inner, sigmoid=True)
+    return chosen_experts(c, layer, inner=inner, shared=inner, sigmoid=True)
 
 
 def _gemma4(c: Config, layer: Layer) -> tuple[Mixer, ...]:
@@ -227,105 +201,13 @@ def _gemma4_feed(c: Config, layer: Layer) -> Dense | Experts:
     wide = c.flag("use_double_wide_mlp", default=False) and layer.index >= layer.count - shared
     inner = c.size("intermediate_size", default=9216) * (2 if shared and wide else 1)
     if c.flag("enable_moe_block", default=False):
-        return _experts(c, layer, shared=0, beside=inner)
+        return chosen_experts(c, layer, shared=0, beside=inner)
     return dense(c, layer, inner=inner)
 
 
 def _gemma4_inputs(c: Config, values: dict[str, Any]) -> None:
     values["per_layer"] = c.size("hidden_size_per_layer_input", default=256, low=0)
     values["per_layer_vocabulary"] = c.size("vocab_size_per_layer_input", default=262144)
-
-
-# --- states --------------------------------------------------------------------------------------
-
-
-def _mamba(c: Config, layer: Layer, **changes: Any) -> Mamba:
-    inner = c.size(
-        "intermediate_size", "d_inner", default=layer.hidden * c.size("expand", default=2)
-    )
-    rank = c.raw("time_step_rank", "mamba_dt_rank", default="auto")
-    values: dict[str, Any] = {
-        "inner": inner,
-        "state": c.size("state_size", "mamba_d_state", default=16),
-        "kernel": c.size("conv_kernel", "mamba_d_conv", default=4),
-        "rank": -(-layer.hidden // 16)
-        if rank == "auto"
-        else c.size("time_step_rank", "mamba_dt_rank"),
-        "bias": c.flag("use_bias", "mamba_proj_bias", default=False),
-        "conv_bias": c.flag("use_conv_bias", "mamba_conv_bias", default=True),
-    }
-    return Mamba(**{**values, **changes})
-
-
-def _mamba2(c: Config, layer: Layer, **changes: Any) -> Mamba2:
-    expand = c.size("mamba_expand", "expand", default=2)
-    size = (
-        c.size("mamba_head_dim", "mamba_d_head", "head_dim", default=64)
-        if not isinstance(c.raw("mamba_d_head"), str)
-        else 0
-    )
-    inner = c.size("mamba_d_ssm", default=expand * layer.hidden)
-    heads = c.size("mamba_num_heads", "mamba_n_heads", "num_heads", default=inner // (size or 64))
-    values: dict[str, Any] = {
-        "heads": heads,
-        "size": size or inner // heads,
-        "state": c.size("ssm_state_size", "mamba_d_state", "state_size", default=128),
-        "groups": c.size("mamba_n_groups", "n_groups", "mamba_ngroups", default=8),
-        "kernel": c.size("conv_kernel", "mamba_d_conv", default=4),
-        "bias": c.flag("mamba_proj_bias", "use_bias", default=False),
-        "conv_bias": c.flag("use_conv_bias", "mamba_conv_bias", default=True),
-    }
-    return Mamba2(**{**values, **changes})
-
-
-_PATTERN = {"M": "linear_attention", "*": "full_attention", "-": "mlp", "E": "moe"}
-
-
-def _nemotron_types(c: Config, layers: int) -> list[str]:
-    """A letter for each layer: M a state, * attention, - a dense part, E experts."""
-    listed = c.texts("layers_block_type", layers)
-    if listed is not None:
-        return listed
-    pattern = c.raw("hybrid_override_pattern", default="M-M-M-M*-" * layers)
-    if (
-        not isinstance(pattern, str)
-        or set(pattern[:layers]) - set(_PATTERN)
-        or len(pattern) < layers
-    ):
-        raise c.refuse("hybrid_override_pattern", f"{layers} letters of M, *, -, E")
-    return [_PATTERN[letter] for letter in pattern[:layers]]
-
-
-def _nemotron_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    if layer.type in ("linear_attention", "mamba"):
-        return (_mamba2(c, layer, bias=c.flag("mamba_proj_bias", "use_bias", default=False)),)
-    return (attention(c, layer),) if layer.type in ("full_attention", "attention") else ()
-
-
-def _nemotron_feed(c: Config, layer: Layer) -> Dense | Experts | None:
-    if layer.type == "mlp":
-        return dense(c, layer)
-    latent = c.size("moe_latent_size", default=0)
-    inner = c.size("moe_intermediate_size", default=1)
-    return _experts(c, layer, inner=inner, latent=latent) if layer.type == "moe" else None
-
-
-def _hybrid_types(c: Config, layers: int) -> list[str]:
-    """Attention in the layers of a list, or in one of a period; states in the others."""
-    listed = c.texts("layers_block_type", layers)
-    if listed is not None:
-        return ["full_attention" if t in ("attention", "full_attention") else t for t in listed]
-    chosen = c.numbers("attn_layer_indices")
-    if chosen is not None:
-        return ["full_attention" if i in chosen else "linear_attention" for i in range(layers)]
-    period = c.size("attn_layer_period", default=8)
-    offset = c.size("attn_layer_offset", default=4, low=0)
-    return ["full_attention" if i % period == offset else "linear_attention" for i in range(layers)]
-
-
-def _listed_types(c: Config, layers: int) -> list[str]:
-    chosen = c.numbers("attn_layer_indices") or []
-    return ["full_attention" if i in chosen else "linear_attention" for i in range(layers)]
 
 
 def _phimoe(c: Config, values: dict[str, Any]) -> None:
@@ -335,51 +217,6 @@ def _phimoe(c: Config, values: dict[str, Any]) -> None:
 def _gated(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     rotary = {} if layer.type == "sliding_attention" else {"rotary": 0}
     return (attention(c, layer, gated=True, **rotary),)
-
-
-def _alternating(c: Config, layers: int) -> list[str]:
-    """1 for attention to all tokens, 0 for a state."""
-    listed = c.numbers("attn_type_list")
-    if listed is not None and len(listed) >= layers:
-        return ["full_attention" if item else "linear_attention" for item in listed]
-    return ["linear_attention" if i % 2 else "full_attention" for i in range(layers)]
-
-
-def _minimax(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    heads = c.size(*HEADS)
-    size = c.size("head_dim", default=layer.hidden // heads)
-    if layer.type == "linear_attention":
-        return (LightningAttention(heads=heads, size=size),)
-    turned = c.size("rotary_dim", default=size)
-    return (attention(c, layer, size=size, rotary=turned),)
-
-
-def _kimi_types(c: Config, layers: int) -> list[str]:
-    """Layers are listed by number from 1, or every fourth attends to all tokens."""
-    rule = c.inner("linear_attn_config")
-    full = rule.numbers("full_attn_layers") if rule is not None else None
-    if full is None:
-        full = [i + 1 for i in range(layers) if not (i + 1) % 4]
-    return ["full_attention" if i + 1 in full else "linear_attention" for i in range(layers)]
-
-
-def _kimi_linear(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    if layer.type == "full_attention":
-        return _latent(c, layer)
-    rule = c.inner("linear_attn_config") or c
-    heads = rule.size("num_heads", "linear_num_heads", default=32)
-    size = (
-        rule.size("head_dim", "linear_head_dim", default=128)
-        if rule is not c
-        else (c.size("linear_head_dim", default=128))
-    )
-    heads = c.size("linear_num_heads", default=32) if rule is c else heads
-    kernel = rule.size("short_conv_kernel_size", "linear_conv_kernel_dim", default=4)
-    return (
-        GatedDelta(
-            key_heads=heads, value_heads=heads, key=size, value=size, kernel=kernel, rank=size
-        ),
-    )
 
 
 def _mimo2_types(c: Config, layers: int) -> list[str]:
@@ -399,6 +236,11 @@ def _mimo2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     return (attention(c, layer, value=value, kv_heads=kv, sinks=True),)
 
 
+def no_feed(c: Config, layer: Layer) -> None:
+    """Layers without a feed-forward part."""
+    del c, layer
+
+
 def _no_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     del c, layer
     return ()
@@ -413,101 +255,17 @@ def _longcat(c: Config, values: dict[str, Any]) -> None:
     family = FAMILIES["longcat_flash"]
     layer = Layer(0, layers, "full_attention", hidden, family)
     inner = c.size("ffn_hidden_size", default=12288)
-    experts = _experts(c, layer, shared=inner, idle=c.size("zero_expert_num", default=256, low=0))
-    mixer = _latent(c, layer)
+    experts = chosen_experts(
+        c, layer, shared=inner, idle=c.size("zero_expert_num", default=256, low=0)
+    )
+    mixer = latent(c, layer)
     first = Block(mixers=mixer, feed=experts)
     second = Block(mixers=mixer, feed=dense(c, layer, inner=inner))
     values |= {"blocks": (first, second) * layers, "layers": 2 * layers}
 
 
-def _jamba_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    if layer.type == "full_attention":
-        return (attention(c, layer),)
-    inner = layer.hidden * c.size("mamba_expand", default=2)
-    return (_mamba(c, layer, inner=inner, norms=True),)
-
-
-def _jamba_feed(c: Config, layer: Layer) -> Dense | Experts:
-    period = c.size("expert_layer_period", default=2)
-    offset = c.size("expert_layer_offset", default=1, low=0)
-    if c.size("num_experts", default=16) > 1 and layer.index % period == offset:
-        return _experts(c, layer)
-    return dense(c, layer)
-
-
-def _bamba_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    if layer.type in ("full_attention", "attention"):
-        return (attention(c, layer),)
-    return (
-        _mamba2(
-            c,
-            layer,
-            state=c.size("mamba_d_state", default=256),
-            groups=c.size("mamba_n_groups", default=1),
-        ),
-    )
-
-
-def _granite_hybrid_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    rotary = {} if c.raw("position_embedding_type", default="rope") == "rope" else {"rotary": 0}
-    if layer.type in ("full_attention", "attention"):
-        return (attention(c, layer, **rotary),)
-    return (
-        _mamba2(
-            c,
-            layer,
-            state=c.size("mamba_d_state", default=256),
-            groups=c.size("mamba_n_groups", default=1),
-        ),
-    )
-
-
-def _granite_hybrid_feed(c: Config, layer: Layer) -> Dense | Experts:
-    shared = c.size("shared_intermediate_size", default=1024)
-    if not c.size("num_local_experts", default=8, low=0):
-        return dense(c, layer, inner=shared)
-    return _experts(c, layer, shared=shared)
-
-
-def _falcon_h1(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    """Attention and a state side by side."""
-    state = _mamba2(
-        c,
-        layer,
-        norm=c.flag("mamba_rms_norm", default=False),
-        state=c.size("mamba_d_state", default=256),
-        groups=c.size("mamba_n_groups", default=1),
-    )
-    return (state, attention(c, layer))
-
-
-def _state_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    return (_mamba(c, layer),)
-
-
-def _state2_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    return (_mamba2(c, layer),)
-
-
-def _no_feed(c: Config, layer: Layer) -> None:
-    del c, layer
-
-
-def _lfm2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    if layer.type == "full_attention":
-        return (attention(c, layer),)
-    kernel = c.size("conv_L_cache", default=3)
-    return (ShortConvolution(kernel=kernel, bias=c.flag("conv_bias", default=False)),)
-
-
-def _lfm2_types(c: Config, layers: int) -> list[str]:
-    chosen = c.numbers("full_attn_idxs")
-    full = range(layers) if chosen is None else chosen
-    return ["full_attention" if i in full else "conv" for i in range(layers)]
-
-
 _QWEN_MOE = replace(DENSE["qwen3"], kv=4, head=0, feed=mixed())
-_DEEPSEEK = Family(uneven_heads=True, mixers=_latent, feed=mixed(sigmoid=True), positions=4096)
+_DEEPSEEK = Family(uneven_heads=True, mixers=latent, feed=mixed(sigmoid=True), positions=4096)
 _GLM_MOE = Family(
     uneven_heads=True,
     kv=8,
@@ -517,17 +275,6 @@ _GLM_MOE = Family(
     eps=1e-5,
     positions=131072,
     qk_norm=("use_qk_norm", False, "head"),
-)
-_QWEN_NEXT = Family(
-    kv=2,
-    head=256,
-    qkv=("attention_bias", False),
-    out=("attention_bias", False),
-    partial=0.25,
-    qk_norm="head",
-    mixers=_qwen_next,
-    types=_qwen_next_types,
-    positions=32768,
 )
 _GRANITE_MOE = replace(DENSE["llama"], feed=mixed(), dense=False)
 
@@ -539,16 +286,13 @@ FAMILIES: dict[str, Family] = {
         DENSE["qwen2"], kv=16, qkv=("qkv_bias", True), feed=mixed(shared_gate=True)
     ),
     "qwen3_moe": _QWEN_MOE,
-    "qwen3_next": replace(_QWEN_NEXT, feed=mixed(shared_gate=True)),
-    "qwen3_5_text": replace(_QWEN_NEXT, kv=4),
-    "qwen3_5_moe_text": replace(_QWEN_NEXT, feed=mixed(shared_gate=True)),
     "deepseek_v2": replace(_DEEPSEEK, feed=mixed(), positions=2048),
     "deepseek_v3": _DEEPSEEK,
     "deepseek_v32": replace(_DEEPSEEK, positions=163840),
     "kimi_k2": _DEEPSEEK,
     "glm4_moe": _GLM_MOE,
     "glm4_moe_lite": replace(_DEEPSEEK, eps=1e-5, positions=202752),
-    "minicpm3": Family(mixers=_latent, eps=1e-5, positions=32768),
+    "minicpm3": Family(mixers=latent, eps=1e-5, positions=32768),
     "gpt_oss": Family(
         kv=8,
         head=64,
@@ -587,62 +331,11 @@ FAMILIES: dict[str, Family] = {
     ),
     "granitemoe": _GRANITE_MOE,
     "granitemoeshared": _GRANITE_MOE,
-    "granitemoehybrid": replace(
-        DENSE["llama"],
-        mixers=_granite_hybrid_mixer,
-        feed=_granite_hybrid_feed,
-        types=_hybrid_types,
-        dense=False,
-    ),
     "ernie4_5_moe": replace(
         DENSE["ernie4_5"], kv=4, head=0, theta=5e5, feed=mixed(correction=True)
     ),
     "dots1": replace(_GLM_MOE, partial=1.0, kv=32, qk_norm="head", feed=mixed(sigmoid=True)),
     "hunyuan_v1_moe": replace(DENSE["hunyuan_v1_dense"], feed=mixed()),
-    "mamba": Family(
-        mixers=_state_mixer, feed=_no_feed, rotary=False, tied=True, eps=1e-5, positions=1 << 20
-    ),
-    "falcon_mamba": Family(
-        mixers=_state_mixer, feed=_no_feed, rotary=False, tied=True, eps=1e-5, positions=1 << 20
-    ),
-    "mamba2": Family(
-        mixers=_state2_mixer, feed=_no_feed, rotary=False, eps=1e-5, positions=1 << 20
-    ),
-    "nemotron_h": Family(
-        qkv=("attention_bias", False),
-        out=("attention_bias", False),
-        dense=("mlp_bias", False),
-        kv=8,
-        head=128,
-        eps=1e-5,
-        activation="relu2",
-        gated=False,
-        rotary=False,
-        mixers=_nemotron_mixer,
-        feed=_nemotron_feed,
-        types=_nemotron_types,
-        positions=4096,
-    ),
-    "jamba": Family(
-        kv=8,
-        rotary=False,
-        mixers=_jamba_mixer,
-        feed=_jamba_feed,
-        types=_hybrid_types,
-        positions=262144,
-    ),
-    "minimax": Family(
-        kv=8,
-        eps=1e-5,
-        mixers=_minimax,
-        types=_alternating,
-        theta=1e6,
-        feed=mixed(),
-        positions=131072,
-    ),
-    "kimi_linear": replace(
-        _DEEPSEEK, mixers=_kimi_linear, types=_kimi_types, eps=1e-5, rotary=False, positions=1 << 20
-    ),
     "mimo_v2_flash": Family(
         kv=4,
         head=192,
@@ -661,7 +354,7 @@ FAMILIES: dict[str, Family] = {
         eps=1e-5,
         change=_longcat,
         theta=1e7,
-        feed=_no_feed,
+        feed=no_feed,
         mixers=_no_mixer,
         positions=131072,
     ),
@@ -701,31 +394,5 @@ FAMILIES: dict[str, Family] = {
         vocabulary=262144,
     ),
     "flex_olmo": replace(DENSE["olmo2"], feed=mixed()),
-    "bamba": Family(
-        kv=8, partial=0.5, eps=1e-5, mixers=_bamba_mixer, types=_listed_types, positions=262144
-    ),
-    "falcon_h1": replace(DENSE["llama"], kv=8, eps=1e-5, mixers=_falcon_h1, positions=8192),
-    "lfm2": Family(
-        kv=8,
-        qk_norm="head",
-        tied=True,
-        theta=1e6,
-        eps=1e-5,
-        mixers=_lfm2,
-        feed=_lfm2_feed,
-        types=_lfm2_types,
-        positions=128000,
-    ),
-    "lfm2_moe": Family(
-        kv=8,
-        qk_norm="head",
-        tied=True,
-        theta=1e6,
-        eps=1e-5,
-        mixers=_lfm2,
-        feed=mixed(sigmoid=True),
-        types=_lfm2_types,
-        positions=128000,
-    ),
 }
 """Rows by `model_type`."""

@@ -14,6 +14,7 @@ from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
 from lydite.models.huggingface.family import Family, decoder
 from lydite.models.huggingface.heads import classes, head_of
+from lydite.models.huggingface.states import FAMILIES as STATES
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class ConfigType:
     options: tuple[str, ...]
 
 
-_FAMILIES = {**DENSE, **EXPERTS}
+_FAMILIES = {**DENSE, **EXPERTS, **STATES}
 
 ALIASES = {
     "cwm": "llama",

@@ -1,0 +1,122 @@
+"""Softmax attention: grouped queries, windows, rotary positions, a cache of keys and values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lydite.graph import Builder, Tensor
+from lydite.models.blocks import (
+    Attention,
+)
+from lydite.models.dimensions import Stack
+from lydite.models.tokens import Past, Tokens, normed, split
+
+
+def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
+    """States [batch, tokens, hidden] through attention and its projections."""
+    g = t.g
+    query, key, value, gate = _projected(g, x, a)
+    query = _turned(_head_normed(g, query, a.heads, a, size), a, a.heads, t)
+    if a.shared_from is not None:
+        key, value, past = t.attended[a.shared_from]
+    else:
+        assert key is not None and value is not None
+        key = _turned(_head_normed(g, key, a.key_heads, a, size), a, a.key_heads, t)
+        past = None
+    mixed = _attended(query, key, value, a, t, past)
+    if gate is not None:
+        mixed = mixed * g.op("Sigmoid", gate)
+    if a.sinks:
+        mixed = _with_sinks(g, mixed, a)
+    return g.linear(mixed, size.hidden, bias=a.output_bias, name="attention_output")
+
+
+def _projected(
+    g: Builder, x: Tensor, a: Attention
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """Query, key, value and output gate; no key and value where another layer's are used."""
+    if a.packed:
+        widths = [a.heads * a.size, a.key_heads * a.size, a.key_heads * a.value_size]
+        packed = g.linear(x, sum(widths), bias=a.qkv_bias, name="qkv")
+        query, key, value = split(g, packed, widths)
+        return query, key, value, None
+    query, gate = _query(g, x, a)
+    if a.shared_from is not None:
+        return query, None, None, gate
+    bias = a.qkv_bias and a.key_bias
+    key = g.linear(x, a.key_heads * a.size, bias=bias, name="key")
+    return query, key, key if a.key_is_value else _value(g, x, a), gate
+
+
+def _value(g: Builder, x: Tensor, a: Attention) -> Tensor:
+    return g.linear(x, a.key_heads * a.value_size, bias=a.qkv_bias, name="value")
+
+
+def _query(g: Builder, x: Tensor, a: Attention) -> tuple[Tensor, Tensor | None]:
+    width = a.heads * a.size
+    if not a.gated:
+        return g.linear(x, width, bias=a.qkv_bias, name="query"), None
+    both = g.linear(x, 2 * width, bias=a.qkv_bias, name="query")
+    query, gate = split(g, both, [width, width])
+    return query, gate
+
+
+def _head_normed(g: Builder, x: Tensor, heads: int, a: Attention, size: Stack) -> Tensor:
+    """Queries or keys, normalised head by head or as a whole."""
+    if a.qk_norm == "whole":
+        return normed(g, x, size)
+    if a.qk_norm == "head":
+        apart = g.reshape(x, [0, 0, heads, a.size])
+        return g.reshape(normed(g, apart, size), [0, 0, heads * a.size])
+    return x
+
+
+def _turned(x: Tensor, a: Attention, heads: int, t: Tokens) -> Tensor:
+    """Queries or keys [batch, tokens, heads x size] with rotary positions."""
+    if not a.rotary:
+        return x
+    part = {"rotary_embedding_dim": a.rotary} if a.rotary != a.size else {}
+    angles = t.angles(a.rope_theta, a.rotary)
+    return t.g.op("RotaryEmbedding", x, *angles, num_heads=heads, **part)
+
+
+def _attended(
+    query: Tensor, key: Tensor, value: Tensor, a: Attention, t: Tokens, past: Past | None
+) -> Tensor:
+    g = t.g
+    attrs: dict[str, Any] = {"q_num_heads": a.heads, "kv_num_heads": a.key_heads}
+    attrs |= {"is_causal": 1} if t.causal else {}
+    attrs |= {"softcap": a.softcap} if a.softcap else {}
+    kept = t.context if a.window is None else min(t.context, a.window - 1)
+    attrs |= {"window": a.window} if a.window is not None and kept + t.count > a.window else {}
+    shape = (t.batch, a.key_heads, kept, a.size)
+    if past is None and t.cached and kept and a.shared_from is None:
+        past = (t.past("key", shape), t.past("value", (*shape[:3], a.value_size)))
+    t.attended[t.layer] = (key, value, past)
+    if past is None:
+        mixed = g.op("Attention", query, key, value, **attrs)
+        if t.cached and a.shared_from is None:
+            t.keep("key", _by_head(g, key, a.key_heads))
+            t.keep("value", _by_head(g, value, a.key_heads))
+        return mixed
+    mixed, keys, values = g.ops("Attention", query, key, value, None, *past, outputs=3, **attrs)
+    if a.shared_from is None:
+        t.keep("key", keys)
+        t.keep("value", values)
+    return mixed
+
+
+def _by_head(g: Builder, x: Tensor, heads: int) -> Tensor:
+    """Keys or values as a cache keeps them: [batch, heads, tokens, size]."""
+    return g.transpose(g.reshape(x, [0, 0, heads, x.shape[-1] // heads]), (0, 2, 1, 3))
+
+
+def _with_sinks(g: Builder, mixed: Tensor, a: Attention) -> Tensor:
+    """Attention weakened by each head's sink.
+
+    The share of the softmax that goes to the sink is known inside the kernel only; here a factor of
+    each head stands for it, which costs the same.
+    """
+    share = g.op("Sigmoid", g.weight((a.heads, 1), "sinks"))
+    apart = g.reshape(mixed, [0, 0, a.heads, a.value_size]) * share
+    return g.reshape(apart, [0, 0, a.heads * a.value_size])

@@ -1,0 +1,114 @@
+"""The tokens of a graph that is being built, and what its mixers have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from lydite.graph import Builder, Tensor
+from lydite.graph.dtypes import dtype_number, numpy_dtype
+from lydite.models.dimensions import Stack
+
+Shape: TypeAlias = tuple[int, ...]
+Past: TypeAlias = tuple[Tensor | None, Tensor | None]
+"""Keys and values of earlier tokens."""
+
+
+@dataclass
+class Tokens:
+    """The tokens of a graph: how many, where they stand, and what is kept of earlier ones.
+
+    Attributes:
+        g: The builder.
+        batch: Number of sequences.
+        count: Number of new tokens of each.
+        context: Number of earlier tokens in the cache.
+        causal: Whether a token attends to earlier ones only.
+        cached: Whether keys, values and states go into and come out of the graph.
+        layer: Layer that is being built.
+        kept: What comes out for the next tokens, by name.
+        attended: Keys and values by layer, for layers that use those of another one.
+    """
+
+    g: Builder
+    batch: int
+    count: int
+    context: int = 0
+    causal: bool = True
+    cached: bool = False
+    layer: int = 0
+    kept: dict[str, Tensor] = field(default_factory=dict)
+    attended: dict[int, tuple[Tensor, Tensor, Past | None]] = field(default_factory=dict)
+    _angles: dict[tuple[float, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    _positions: Tensor | None = None
+
+    def past(self, name: str, shape: Shape, dtype: str | None = None) -> Tensor | None:
+        """What earlier tokens left, an input of the graph; None where there are none."""
+        if not (self.cached and self.context):
+            return None
+        return self.g.input(f"past_{name}_{self.layer}", shape, dtype)
+
+    def keep(self, name: str, tensor: Tensor) -> None:
+        """Give something back for later tokens."""
+        if self.cached:
+            self.kept[f"present_{name}_{self.layer}"] = tensor
+
+    @property
+    def positions(self) -> Tensor:
+        """Positions of the new tokens: int64 [tokens]."""
+        if self._positions is None:
+            self._positions = counted(self.g, self.context, self.context + self.count)
+        return self._positions
+
+    def angles(self, theta: float, width: int) -> tuple[Tensor, Tensor]:
+        """Cosine and sine of position x theta^(-2 i / width), computed once for all layers.
+
+        RoFormer, arXiv:2104.09864, equation 15; in float32, as half precision cannot tell far
+        positions apart. Each is [batch, tokens, width / 2].
+        """
+        if (theta, width) not in self._angles:
+            self._angles[theta, width] = self._turned(theta, width)
+        return self._angles[theta, width]
+
+    def _turned(self, theta: float, width: int) -> tuple[Tensor, Tensor]:
+        g, float32 = self.g, dtype_number("float32")
+        steps = g.op("Cast", counted(g, 0, width, 2), to=float32)
+        exponents = steps * g.constant(-1 / width, "step", "float32")
+        rates = g.op("Pow", g.constant(theta, "theta", "float32"), exponents)
+        places = g.reshape(g.op("Cast", self.positions, to=float32), [1, -1, 1])
+        shape = g.constant([self.batch, self.count, 1], "shape")
+        angles = g.op("Expand", places, shape) * rates
+        cosine, sine = g.op("Cos", angles), g.op("Sin", angles)
+        if g.dtype != "float32":
+            cosine, sine = (g.op("Cast", t, to=dtype_number(g.dtype)) for t in (cosine, sine))
+        return cosine, sine
+
+
+def counted(g: Builder, start: int, stop: int, step: int = 1) -> Tensor:
+    """Whole numbers from `start` up to `stop`, as the graph computes them."""
+    bounds = (g.constant(value, "bound") for value in (start, stop, step))
+    return g.op("Range", *bounds)
+
+
+def normed(g: Builder, x: Tensor, size: Stack, name: str = "norm") -> Tensor:
+    """The stack's normalisation over the last axis."""
+    width = x.shape[-1]
+    if not size.norm_scale:
+        shape = g.constant([width], "shape")
+        ones = g.op("ConstantOfShape", shape, value=np.ones(1, numpy_dtype(g.dtype)))
+        plain = "RMSNormalization" if size.norm == "rms" else "LayerNormalization"
+        return g.op(plain, x, ones, axis=-1, epsilon=size.eps)
+    if size.norm == "rms":
+        scale = g.weight((width,), "rms.scale")
+        return g.op("RMSNormalization", x, scale, axis=-1, epsilon=size.eps, name="rms")
+    if size.norm_bias:
+        return g.layer_norm(x, eps=size.eps)
+    scale = g.weight((width,), f"{name}.scale")
+    return g.op("LayerNormalization", x, scale, axis=-1, epsilon=size.eps, name="ln")
+
+
+def split(g: Builder, x: Tensor, widths: list[int]) -> list[Tensor]:
+    """Parts of the last axis."""
+    return g.ops("Split", x, g.constant(widths, "widths"), axis=-1, outputs=len(widths))
