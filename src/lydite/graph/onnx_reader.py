@@ -172,7 +172,10 @@ def _check_functions(model: onnx.ModelProto, where: str) -> None:
             sizes[key] = sum(size(called, (*calls, key)) for called in inner)
         return sizes[key]
 
-    total = sum(size((node.domain, node.op_type)) for node in all_nodes(model.graph.node))
+    try:
+        total = sum(size((node.domain, node.op_type)) for node in all_nodes(model.graph.node))
+    except RecursionError:
+        raise InputError("its functions call each other too deeply", where=where) from None
     if bodies and total > MOST_INLINED + len(model.graph.node):
         raise InputError(
             f"its functions stand for {total} operators",

@@ -58,6 +58,12 @@ def test_functions_that_multiply_are_refused():
     assert len(graph.ops) == 1
 
 
+def test_functions_that_nest_too_deeply_are_refused():
+    nodes = [helper.make_node("f2999", ["x"], ["y"], domain="own")]
+    with pytest.raises(InputError, match="call each other too deeply"):
+        graph_from_model(model(nodes, functions=doubling(3000), domains=("own",)))
+
+
 @pytest.mark.parametrize("version", [0, -1, 2**62])
 def test_impossible_opsets(version):
     broken = model([helper.make_node("Relu", ["x"], ["y"])])

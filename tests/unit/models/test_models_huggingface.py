@@ -309,8 +309,10 @@ def test_a_model_that_sees_gives_its_language_part_and_says_so(config):
 
 
 def test_fields_that_may_matter_are_named_and_others_are_not(config):
-    path = config(LLAMA, new_idea=3, other_idea=False, beta_dropout=0.5, _private=1)
-    assert read_config(path).notes == ("fields that were not understood and may matter: new_idea",)
+    path = config(LLAMA, new_idea=True, other_idea=False, beta_dropout=0.5, _private=1, idea=1)
+    assert read_config(path).notes == (
+        "fields that were not understood and may matter: idea, new_idea",
+    )
 
 
 def test_infinity_is_a_number(config):

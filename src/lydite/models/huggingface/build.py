@@ -92,7 +92,14 @@ def read_config(path: Path | str, *, part: str = "") -> ReadConfig:
     if weights is not None and "phase" not in row.options:
         said = f"its {weights.label} weights are built in full precision"
     notes += [said] if said else []
-    config.skip("quantization_config", "text_config", "vision_config", "audio_config")
+    config.skip(
+        "quantization_config",
+        "compression_config",
+        "quantization",
+        "text_config",
+        "vision_config",
+        "audio_config",
+    )
     config.check_names()
     unread = config.unread()
     if unread:

@@ -177,7 +177,7 @@ class Config:
             name
             for name in self.data
             if name not in self._read
-            and self.data[name] not in (None, False, "", 0, 1.0, [], {})
+            and self.data[name]  # off, zero and empty change nothing
             and name not in IGNORED
             and not name.startswith("_")
             and not name.endswith(IGNORED_ENDINGS)

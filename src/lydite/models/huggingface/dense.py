@@ -454,6 +454,6 @@ FAMILIES: dict[str, Family] = {
     ),
     "hunyuan_v1_dense": replace(_LLAMA, qk_norm="head", eps=1e-5, dense=False),
     "nanochat": Family(norm_scale=False, activation="relu2", gated=False, qk_norm="head"),
-    "qwen": Family(qkv=True, out=("no_bias_", False), feed=_qwen1_feed, positions=8192),
+    "qwen": Family(qkv=True, out=False, feed=_qwen1_feed, positions=8192),
 }
 """Rows by `model_type`."""

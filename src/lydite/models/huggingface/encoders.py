@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from lydite.errors import InputError
-from lydite.models.blocks import Attention, Block, Dense
+from lydite.models.blocks import Activation, Attention, Block, Dense
 from lydite.models.dimensions import (
     DualEncoder,
     Encoder,
@@ -298,10 +298,15 @@ def _t5(c: Config) -> EncoderDecoder:
     layers, inner = c.size("num_layers", default=6), c.size("d_ff", default=2048)
     name = c.raw("feed_forward_proj", default="relu")
     gated = isinstance(name, str) and name.startswith("gated-")
-    known = {"relu": "relu", "gated-gelu": "gelu_tanh", "gated-silu": "silu", "gelu": "gelu"}
+    known: dict[str, Activation] = {
+        "relu": "relu",
+        "gelu": "gelu",
+        "gated-gelu": "gelu_tanh",
+        "gated-silu": "silu",
+    }
     if name not in known:
         raise c.refuse("feed_forward_proj", ", ".join(known))
-    feed = Dense(inner=inner, activation=known[name], gated=gated)  # type: ignore[arg-type]
+    feed = Dense(inner=inner, activation=known[name], gated=gated)
     heads, size = c.size("num_heads", default=8), c.size("d_kv", default=64)
     rest: dict[str, Any] = {
         "norm": "rms",
