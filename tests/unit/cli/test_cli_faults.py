@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import subprocess
 import sys
 
@@ -99,7 +98,6 @@ def test_a_database_that_is_not_there_is_not_made(refused, tmp_path, verb):
     assert not path.exists()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="folders are made read-only by their mode")
 def test_a_home_that_cannot_be_written_does_not_stop_predictions(monkeypatch, capsys, tmp_path):
     from lydite.api import session as module
 
