@@ -231,8 +231,11 @@ CALL_KEY = OpKey("Call", domain="lydite.backend")
 DISPATCH_KEY = OpKey("Dispatch", domain="lydite.backend")
 """Key of the cost of dispatching one operator inside a call."""
 
-COLD_KEY = OpKey("ColdDispatch", domain="lydite.backend")
-"""Key of what a dispatch costs in addition where the private caches hold something else."""
+SMALL_NETWORK_KEY = OpKey("InNetwork", attrs={"nodes": 64}, domain="lydite.backend")
+"""Key of what a node costs in addition within a network of that many nodes."""
 
-BACKEND_KEYS = (CALL_KEY, DISPATCH_KEY, COLD_KEY)
+LARGE_NETWORK_KEY = OpKey("InNetwork", attrs={"nodes": 512}, domain="lydite.backend")
+"""The same for a network in which no node finds its code and records in the near caches."""
+
+BACKEND_KEYS = (CALL_KEY, DISPATCH_KEY, SMALL_NETWORK_KEY, LARGE_NETWORK_KEY)
 """Keys of a backend's own costs."""

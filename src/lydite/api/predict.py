@@ -268,7 +268,7 @@ def predict(
     from lydite.backends.lowered import lowered
     from lydite.estimate import Rows, by_digest
     from lydite.estimate import predict as estimate_all
-    from lydite.estimate.assemble import call_with_dispatch
+    from lydite.estimate.assemble import call_within_network
     from lydite.estimate.runtimes import Launched, find_runtime, fuse_for_runtime
     from lydite.graph import spans_of
 
@@ -293,7 +293,7 @@ def predict(
         spans = by_digest(spans_of(graph)) if device.kind == "cpu" else {}
         rows = Rows(backend, threads, clock, spans=spans)
         estimator, call = chain_for(sources, device, rows)
-        call = call_with_dispatch(call, sources, device, rows, graph)
+        call = call_within_network(call, sources, device, rows, len(graph.ops))
         if chosen_runtime is not None:
             estimator = Launched(estimator, chosen_runtime)
         prediction = estimate_all(graph, device, estimator, call)

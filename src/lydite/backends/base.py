@@ -23,7 +23,7 @@ from lydite.errors import BackendError, InputError
 from lydite.graph import Graph, Operand, OpKey, TensorType
 from lydite.graph.dtypes import numpy_dtype
 
-Chain: TypeAlias = Literal["same", "mixed", "swept", "sweeps"]
+Chain: TypeAlias = Literal["same", "mixed"]
 """Tiny operators of one type, of a dozen types in turn, these with a sweep of the caches before
 each dozen, or the sweeps alone."""
 

@@ -90,28 +90,14 @@ _TWO_OPERANDS = ("Add", "Mul", "Sub", "Max")
 _TINY = 64
 
 
-_SWEPT_ELEMENTS = 1 << 20
-"""Elements of a sweep: 4 MiB read and as many written, more than a core's own caches."""
-
-
 def calls(copies: int, chain: Chain = "same") -> Graph:
     """Graph of `copies` tiny operators on 64 numbers (of one type: on one)."""
     tiny = TensorType("float32", (1 if chain == "same" else _TINY,))
-    wide = TensorType("float32", (_SWEPT_ELEMENTS,))
     ops: list[Op] = []
-    tensors: dict[str, TensorType] = {}
-    last = "w"
+    tensors: dict[str, TensorType] = {"x": tiny}
     for i in range(copies):
-        if chain in ("swept", "sweeps") and i % len(MIXED_TYPES) == 0:
-            ops.append(Op(f"sweep_{i}", "Relu", (last,), (f"w_{i}",)))
-            last = f"w_{i}"
-            tensors[last] = wide
-        if chain != "sweeps":
-            op_type = "Abs" if chain == "same" else MIXED_TYPES[i % len(MIXED_TYPES)]
-            inputs = ("x", "x") if op_type in _TWO_OPERANDS else ("x",)
-            ops.append(Op(f"op_{i}", op_type, inputs, (f"y_{i}",)))
-            tensors[f"y_{i}"] = tiny
-    inputs_of = {"x": tiny} if chain != "sweeps" else {}
-    inputs_of |= {"w": wide} if last != "w" else {}
-    ends = tuple(name for name in (last, f"y_{copies - 1}") if name in tensors)
-    return Graph("calls", tuple(ops), inputs_of | tensors, tuple(inputs_of), ends, opsets={"": 13})
+        op_type = "Abs" if chain == "same" else MIXED_TYPES[i % len(MIXED_TYPES)]
+        inputs = ("x", "x") if op_type in _TWO_OPERANDS else ("x",)
+        ops.append(Op(f"op_{i}", op_type, inputs, (f"y_{i}",)))
+        tensors[f"y_{i}"] = tiny
+    return Graph("calls", tuple(ops), tensors, ("x",), (f"y_{copies - 1}",), opsets={"": 13})

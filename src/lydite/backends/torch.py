@@ -113,14 +113,7 @@ class TorchBackend:
             *(partial(getattr(aten, name), x, x) for name in ("add", "mul", "sub", "maximum")),
         ]
         tap = _tap(settings)
-        wide = torch.zeros(1 << 20, device=settings.device)
-        sweep = partial(aten.relu.default, wide)
-        calls: list[Callable[[], Any]] = []
-        for i in range(copies):
-            if chain in ("swept", "sweeps") and i % len(kinds) == 0:
-                calls.append(sweep)
-            if chain != "sweeps":
-                calls.append(tap if chain == "same" else kinds[i % len(kinds)])
+        calls = [tap if chain == "same" else kinds[i % len(kinds)] for i in range(copies)]
         return _Calls(calls, settings)
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:

@@ -10,10 +10,11 @@ from lydite.estimate.base import Chain, Estimate, Estimator
 from lydite.estimate.interpolated import Interpolated
 from lydite.estimate.measured import Measured, Rows, paced
 from lydite.estimate.roofline import AchievedEfficiency, Roofline, fit_efficiency
-from lydite.graph import Graph, OpKey, footprint_bytes
+from lydite.graph import OpKey
 from lydite.hardware import Device
-from lydite.opkey import CALL_KEY, COLD_KEY, DISPATCH_KEY
+from lydite.opkey import CALL_KEY, DISPATCH_KEY, LARGE_NETWORK_KEY, SMALL_NETWORK_KEY
 from lydite.store import Database, Measurement
+from lydite.units import format_seconds
 
 
 class Neighbours:
@@ -98,34 +99,41 @@ def usual_chain(
     return Chain([measured, Neighbours(databases, rows, dispatch_s, achieved)]), call
 
 
-_NODE_BYTES = 2048
-"""What a runtime itself reads and writes for a node: kernel, tensors, arena (assumed)."""
-
-
-def call_with_dispatch(
+def call_within_network(
     call: Estimate | None,
     databases: Sequence[Database],
     device: Device,
     rows: Rows,
-    graph: Graph,
+    nodes: int,
 ) -> Estimate | None:
-    """The cost of a call, with what its dispatches cost where the graph overflows the caches.
+    """The cost of a call, with what its nodes cost in addition to their times alone.
 
-    A graph whose weights, results and nodes fit into half of a core's own cache finds it warm; one
-    of twice the cache finds it cold, and in between the logarithm decides.
+    The addition per node was measured in a small and in a large network; in between the logarithm
+    of the number of nodes decides. With fewer nodes than the small network it falls in proportion:
+    what twenty nodes need stays at hand.
+
+    Args:
+        call: Cost of a call; None if it was never measured.
+        databases: Databases, as in `usual_chain`.
+        device: Device to estimate for.
+        rows: Selection of rows.
+        nodes: Number of nodes of the lowered graph.
     """
-    own = device.private_cache_bytes
     measured = Chain([Measured(database, rows) for database in databases])
-    (cold,) = measured.estimate([COLD_KEY], device)
-    if call is None or cold is None or not own:
+    small, large = measured.estimate([SMALL_NETWORK_KEY, LARGE_NETWORK_KEY], device)
+    if call is None or small is None or large is None or not nodes:
         return call
-    touched = footprint_bytes(graph) + _NODE_BYTES * len(graph.ops)
-    share = min(1.0, max(0.0, 0.5 + 0.5 * math.log2(max(1.0, touched) / own)))
-    times = share * len(graph.ops)
+    few, many = (key.attrs["nodes"] for key in (SMALL_NETWORK_KEY, LARGE_NETWORK_KEY))
+    share = min(1.0, max(0.0, math.log(nodes / few) / math.log(many / few)))
+
+    def between(first_s: float, second_s: float) -> float:
+        return nodes * min(1.0, nodes / few) * (first_s + share * (second_s - first_s))
+
+    added_s = between(small.seconds, large.seconds)
     return replace(
         call,
-        seconds=call.seconds + times * cold.seconds,
-        low=call.low + times * cold.low * 0.5,
-        high=call.high + times * cold.high,
-        detail=f"{call.detail}; {times:.0f} cold dispatches",
+        seconds=call.seconds + added_s,
+        low=call.low + 0.5 * between(small.low, large.low),
+        high=call.high + between(small.high, large.high),
+        detail=f"{call.detail}; {format_seconds(added_s)} for {nodes} nodes in one network",
     )

@@ -7,7 +7,7 @@ from lydite.graph.keys import all_keys, key_of, keys_of, model_key
 from lydite.graph.onnx_reader import graph_from_model, read_onnx
 from lydite.graph.onnx_writer import model_to_proto, write_onnx
 from lydite.graph.op import Attr
-from lydite.graph.reuse import footprint_bytes, spans_of
+from lydite.graph.reuse import spans_of
 from lydite.graph.shapes.control import retyped
 from lydite.graph.shapes.given import with_values
 from lydite.graph.shapes.retype import bind_dims, rebatched
@@ -31,7 +31,6 @@ __all__ = [
     "bind_dims",
     "body_runs",
     "default_attrs",
-    "footprint_bytes",
     "graph_from_model",
     "key_of",
     "keys_of",

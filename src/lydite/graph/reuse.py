@@ -42,13 +42,6 @@ def reuse_bytes(graph: Graph) -> dict[str, int]:
     return distances
 
 
-def footprint_bytes(graph: Graph) -> int:
-    """Bytes of weights, and of the results that live at once."""
-    every = {name: size for op in graph.ops for name, size in _weights(graph, op.inputs).items()}
-    moved = np.array([_activations(graph, op.outputs) for op in graph.ops], float)
-    return int(sum(every.values()) + _largest_pair(moved))
-
-
 def spans_of(graph: Graph) -> dict[OpKey, int]:
     """For each operator with weights the usual distance between two uses of them, in bytes."""
     distances = reuse_bytes(graph)

@@ -13,7 +13,7 @@ dispatch, so a model is the sum of its operators and one call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,13 +36,11 @@ class CallCosts:
         call_s: A call into the backend.
         dispatch_s: A dispatch among operators of many types.
         tap_s: A dispatch among operators of one type.
-        cold_s: What a dispatch costs in addition where the private caches hold something else.
     """
 
     call_s: np.ndarray
     dispatch_s: np.ndarray
     tap_s: np.ndarray
-    cold_s: np.ndarray = field(default_factory=lambda: np.zeros(1))
 
     def medians(self) -> tuple[float, float, float]:
         """Medians of call, dispatch and tap."""
@@ -99,29 +97,11 @@ def call_costs(backend: Backend, settings: Settings, plan: TimingPlan) -> CallCo
     finally:
         for item in items.values():
             item.close()
-    cold = _cold(backend, settings, plan)
     count = long - short
     tap = np.maximum((timings["long"] - timings["short"]) / count, 1e-9)
     dispatch = np.maximum((timings["mixed long"] - timings["mixed short"]) / count, tap)
     call = np.maximum(timings["short"] - short * tap, 1e-8)
-    return CallCosts(call, dispatch, tap, np.maximum(cold - float(np.median(dispatch)), 1e-12))
-
-
-_SWEPT = 96
-
-
-def _cold(backend: Backend, settings: Settings, plan: TimingPlan) -> np.ndarray:
-    """Seconds of a dispatch after the private caches were swept, from pairs of samples."""
-    items = {
-        "between": backend.prepare_calls(settings, _SWEPT, "swept"),
-        "alone": backend.prepare_calls(settings, _SWEPT, "sweeps"),
-    }
-    try:
-        timings = {name: timing.samples_s for name, timing in measure(items, plan).items()}
-    finally:
-        for item in items.values():
-            item.close()
-    return (timings["between"] - timings["alone"]) / _SWEPT
+    return CallCosts(call, dispatch, tap)
 
 
 def corrected(timing: Timing, copies: int, costs: CallCosts) -> np.ndarray:

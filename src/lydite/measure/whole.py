@@ -17,7 +17,7 @@ from lydite.backends import Backend, Settings
 from lydite.backends.lowered import lowered
 from lydite.errors import InputError
 from lydite.estimate import Point, Prediction, Rows, by_digest, predict
-from lydite.estimate.assemble import call_with_dispatch, usual_chain
+from lydite.estimate.assemble import call_within_network, usual_chain
 from lydite.graph import Graph, OpKey, keys_of, model_key, spans_of, write_onnx
 from lydite.hardware import Device
 from lydite.measure.isolation import copies_for, footprint_bytes
@@ -207,7 +207,7 @@ def validate(
     backend, threads = session.backend.name, session.settings.threads
     rows = Rows(backend, threads, session.plan.clock, spans=by_digest(spans))
     estimator, call = usual_chain([session.database], device, rows)
-    call = call_with_dispatch(call, [session.database], device, rows, low)
+    call = call_within_network(call, [session.database], device, rows, len(low.ops))
     prediction = predict(low, device, estimator, call)
     median = float(np.median(every))
     paired = (

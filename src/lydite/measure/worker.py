@@ -19,8 +19,9 @@ from lydite.backends import Backend, Prepared, Settings, find_backend
 from lydite.errors import LyditeError
 from lydite.graph import OpKey, read_onnx
 from lydite.measure.isolation import CallCosts, call_costs, copies_for, corrected, weight_bytes
+from lydite.measure.network import excess_s
 from lydite.measure.timing import Timing, TimingPlan, measure
-from lydite.opkey import BACKEND_KEYS
+from lydite.opkey import CALL_KEY, DISPATCH_KEY
 
 MODEL = "model"
 PACE = "pace"
@@ -117,9 +118,9 @@ def _costs(request: Request, backend: Backend, results: list[dict[str, Any]]) ->
     costs = call_costs(
         backend, request.settings, replace(request.plan, rounds=25, budget_s=1.5, flush=None)
     )
-    for key, samples in zip(
-        BACKEND_KEYS, (costs.call_s, costs.dispatch_s, costs.cold_s), strict=True
-    ):
+    samples_s = {CALL_KEY: costs.call_s, DISPATCH_KEY: costs.dispatch_s}
+    samples_s |= excess_s(backend, request.settings, request.plan, costs)
+    for key, samples in samples_s.items():
         results.append(
             {
                 "key": key.text,

@@ -183,7 +183,7 @@ def test_the_profiler_sees_each_operator_of_each_run(backend):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_chains_of_calls_run(backend, threads):
-    for chain in ("same", "mixed", "swept", "sweeps"):
+    for chain in ("same", "mixed"):
         prepared = backend.prepare_calls(Settings(threads=threads), 24, chain)
         prepared.run()
         prepared.close()

@@ -155,10 +155,6 @@ def test_chains_of_calls():
     assert len(set(kinds)) == 12
     assert kinds[:12] == kinds[12:]
     assert all(set(op.inputs) == {"x"} for op in mixed.ops)
-    swept, alone = calls(24, "swept"), calls(24, "sweeps")
-    assert len(swept.ops) == 26
-    assert [op.op_type for op in alone.ops] == ["Relu", "Relu"]
-    assert alone.inputs == ("w",)
 
 
 class Counting(ReplayBackend):

@@ -5,12 +5,20 @@ import numpy as np
 import pytest
 
 from lydite.estimate import Interpolated, Measured, Roofline, Rows, fit_efficiency, predict
-from lydite.estimate.assemble import usual_chain
+from lydite.estimate.assemble import call_within_network, usual_chain
 from lydite.estimate.roofline import roofline_seconds
 from lydite.graph import Builder, keys_of
 from lydite.graph.work import work_of_key
 from lydite.hardware import Device, find_device
-from lydite.opkey import CALL_KEY, DISPATCH_KEY, Operand, OpKey, TensorType
+from lydite.opkey import (
+    CALL_KEY,
+    DISPATCH_KEY,
+    LARGE_NETWORK_KEY,
+    SMALL_NETWORK_KEY,
+    Operand,
+    OpKey,
+    TensorType,
+)
 from lydite.store import Conditions, Database, Measurement, Software
 
 CPU = Device("toy", "Toy", "cpu", "nobody", {"float32": 1e11}, 8e9, 1e10, units=2, clock_hz=2e9)
@@ -169,6 +177,29 @@ def test_prediction_is_the_sum_over_nodes_and_one_call():
     assert found.complete
     assert found.coverage.node_coverage == found.coverage.type_coverage == 1.0
     assert found.coverage.time_share("measured") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("nodes", "added_s"),
+    [
+        (16, 16 * 0.25 * 1e-7),
+        (64, 64e-7),
+        (181, 181 * 2e-7),
+        (512, 512 * 3e-7),
+        (4096, 4096 * 3e-7),
+    ],
+)
+def test_nodes_of_a_network_cost_what_was_measured_in_networks_of_their_number(nodes, added_s):
+    """64 nodes cost 0.1 us each, 512 nodes 0.3 us; 181 lie half-way in the logarithm."""
+    rows = Rows("replay")
+    with Database.in_memory() as db:
+        db.add([row(CALL_KEY, [5e-6]), row(DISPATCH_KEY, [1e-6])])
+        _, call = usual_chain([db], CPU, rows)
+        assert call_within_network(call, [db], CPU, rows, nodes) == call
+        db.add([row(SMALL_NETWORK_KEY, [1e-7]), row(LARGE_NETWORK_KEY, [3e-7])])
+        found = call_within_network(call, [db], CPU, rows, nodes)
+    assert found.seconds - 5e-6 == pytest.approx(added_s, rel=2e-3)
+    assert found.low < found.seconds < found.high
 
 
 def test_what_nobody_knows_is_reported_and_never_zero():
