@@ -17,7 +17,7 @@ from onnx.reference import ReferenceEvaluator
 
 import lydite as ly
 from lydite.backends import BACKENDS, Capabilities, NodeTime, Prepared, Settings
-from lydite.backends.base import check_feeds, check_runnable, square_product
+from lydite.backends.base import Chain, check_feeds, check_runnable, square_product
 from lydite.backends.isolate import calls, replicated
 from lydite.graph import Graph, OpKey, model_to_proto
 
@@ -66,13 +66,11 @@ class ReferenceBackend:
     def prepare(self, graph: Graph, settings: Settings) -> Prepared:
         return Evaluated(self.lower(graph, settings), settings.seed)
 
-    def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
-        return Evaluated(replicated(key, copies), settings.seed)
+    def prepare_op(self, key: OpKey, settings: Settings, copies: int, turns: int = 1) -> Prepared:
+        return Evaluated(replicated(key, copies, turns), settings.seed)
 
-    def prepare_calls(
-        self, settings: Settings, copies: int, *, cold: bool = False, evict: bool = False
-    ) -> Prepared:
-        return Evaluated(calls(copies, cold=cold, evict=evict), settings.seed)
+    def prepare_calls(self, settings: Settings, copies: int, chain: Chain = "same") -> Prepared:
+        return Evaluated(calls(copies, chain), settings.seed)
 
     def profile(self, graph: Graph, settings: Settings, runs: int) -> Sequence[Sequence[NodeTime]]:
         """The evaluator has no profiler: whole runs are told, shared out evenly."""

@@ -10,7 +10,7 @@ from lydite.errors import BackendError
 class VillainBackend(ReplayBackend):
     name = "villain"
 
-    def prepare_op(self, key, settings, copies):
+    def prepare_op(self, key, settings, copies, turns=1):
         deed = key.attrs.get("deed")
         if deed == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -21,7 +21,7 @@ class VillainBackend(ReplayBackend):
             signal.pause()
         if deed == "refuse":
             raise BackendError("will not")
-        return super().prepare_op(key, settings, copies)
+        return super().prepare_op(key, settings, copies, turns)
 
     def _seconds(self, key):
         return 1e-3

@@ -189,11 +189,20 @@ class Backend(Protocol):
         """
         ...
 
-    def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
+    def prepare_op(self, key: OpKey, settings: Settings, copies: int, turns: int = 1) -> Prepared:
         """Load `copies` of one operator, each with its own weights, to run in sequence.
 
-        Copies share inputs and reuse one output buffer, as neighbours in a graph do; their weights
-        are distinct, so that together they exceed the caches that a single copy would fit in.
+        Copies reuse one output buffer, as neighbours in a graph do; their weights are distinct, so
+        that together they exceed the caches that a single copy would fit in.
+
+        Args:
+            key: Operator.
+            settings: Settings of the backend.
+            copies: Number of calls in sequence.
+            turns: Number of buffers that the inputs of the copies alternate between.
+
+        Raises:
+            BackendError: the operator cannot run.
         """
         ...
 
@@ -201,8 +210,7 @@ class Backend(Protocol):
         """Load a graph of `copies` trivial operators, to measure the cost of a call.
 
         Time is linear in `copies`: the intercept is the cost of a call into the backend, the slope
-        the cost of dispatching one operator. `chain` says which operators, and whether sweeps of
-        the caches stand between.
+        the cost of dispatching one operator. `chain` says which operators.
         """
         ...
 

@@ -7,14 +7,13 @@ from lydite.graph import Graph, Initializer, Op, OpKey, TensorType
 from lydite.graph.keys import graph_of_key
 
 
-def replicated(key: OpKey, copies: int) -> Graph:
+def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
     """Graph of `copies` calls of the operator.
 
-    All copies read the same inputs, unless these are so large that a network could not keep them in
-    its caches either: then the copies alternate between several buffers. Large weights are distinct
-    per copy. Each output but the last is read by a `Shape` operator, which costs one dispatch and
-    touches no data: without a reader, memory planners keep the outputs apart, and copies would
-    write to ever colder memory.
+    The copies alternate between `turns` buffers of inputs, which stand for what a network touches
+    before it comes back to them. Large weights are distinct per copy. Each output but the last is
+    read by a `Shape` operator, which costs one dispatch and touches no data: without a reader,
+    memory planners keep the outputs apart, and copies would write to ever colder memory.
 
     Raises:
         GraphError: the key holds a subgraph that cannot be rebuilt.
@@ -24,8 +23,11 @@ def replicated(key: OpKey, copies: int) -> Graph:
     shared = {name for name, init in single.initializers.items() if init.has_data}
     ops: list[Op] = []
     tensors = {name: single.type_of(name) for name in (*single.inputs, *shared)}
-    turns = {name: _turns(name, single.type_of(name), copies) for name in single.inputs}
-    tensors |= {turn: single.type_of(name) for name, names in turns.items() for turn in names}
+    buffers = {
+        name: [name, *(f"{name}_turn{i}" for i in range(1, min(turns, copies)))]
+        for name in single.inputs
+    }
+    tensors |= {turn: single.type_of(name) for name, names in buffers.items() for turn in names}
     initializers: dict[str, Initializer] = {name: single.initializers[name] for name in shared}
     for copy in range(copies):
         renamed = {name: f"{name}_{copy}" for name in single.initializers if name not in shared}
@@ -34,7 +36,7 @@ def replicated(key: OpKey, copies: int) -> Graph:
             initializers[fresh] = Initializer(single.type_of(name))
         outputs = tuple(f"{name}_{copy}" for name in op.outputs)
         tensors |= {f: single.type_of(n) for n, f in zip(op.outputs, outputs, strict=True)}
-        renamed |= {name: names[copy % len(names)] for name, names in turns.items()}
+        renamed |= {name: names[copy % len(names)] for name, names in buffers.items()}
         inputs = tuple(renamed.get(name, name) for name in op.inputs)
         ops.append(Op(f"op_{copy}", op.op_type, inputs, outputs, op.attrs, op.domain))
         if copy < copies - 1:
@@ -46,7 +48,7 @@ def replicated(key: OpKey, copies: int) -> Graph:
         name=f"{key.op_type}_x{copies}",
         ops=tuple(ops),
         tensors=tensors,
-        inputs=tuple(turn for names in turns.values() for turn in names),
+        inputs=tuple(turn for names in buffers.values() for turn in names),
         outputs=tuple(f"{name}_{copies - 1}" for name in op.outputs),
         initializers=initializers,
         opsets=opsets,
@@ -59,16 +61,6 @@ def _tapped(
     """What the operator between two copies reads: the output, or an input if that is no tensor."""
     dtype = single.type_of(op.outputs[0]).dtype
     return outputs[:1] if "(" not in dtype else inputs[:1]
-
-
-LARGE_INPUT_BYTES = 8 << 20
-"""Inputs of at least this size miss the private caches, here as in a network."""
-_TURNS = 4
-
-
-def _turns(name: str, type_: TensorType, copies: int) -> list[str]:
-    large = (type_.nbytes or 0) >= LARGE_INPUT_BYTES
-    return [name, *(f"{name}_turn{i}" for i in range(1, min(_TURNS, copies)))] if large else [name]
 
 
 MIXED_TYPES = (

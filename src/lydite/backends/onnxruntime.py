@@ -118,9 +118,9 @@ class OnnxRuntimeBackend:
         session = self._session(graph, settings)
         return _Session(session, graph, settings)
 
-    def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
+    def prepare_op(self, key: OpKey, settings: Settings, copies: int, turns: int = 1) -> Prepared:
         """Load copies of one operator without graph optimisation."""
-        return self.prepare(replicated(key, copies), replace(settings, optimise=False))
+        return self.prepare(replicated(key, copies, turns), replace(settings, optimise=False))
 
     def prepare_calls(self, settings: Settings, copies: int, chain: Chain = "same") -> Prepared:
         """Load a chain of tiny operators, without graph optimisation."""

@@ -66,9 +66,9 @@ class ReplayBackend:
         times = [self._seconds(key) for key in self._keys(graph)]
         return _Replayed(self.call_s + sum(times))
 
-    def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
+    def prepare_op(self, key: OpKey, settings: Settings, copies: int, turns: int = 1) -> Prepared:
         """Load copies of one operator."""
-        del settings
+        del settings, turns
         total = copies * self._seconds(key) + (copies - 1) * self.dispatch_s
         return _Replayed(self.call_s + total)
 

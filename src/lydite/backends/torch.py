@@ -84,13 +84,17 @@ class TorchBackend:
             return _Calls(_lowered_calls(graph, settings), settings)
         return _Module(graph, settings)
 
-    def prepare_op(self, key: OpKey, settings: Settings, copies: int) -> Prepared:
+    def prepare_op(self, key: OpKey, settings: Settings, copies: int, turns: int = 1) -> Prepared:
         """Load copies of one operator (aten's or translated), separated by a trivial operator."""
         self._check(settings)
         tap = _tap(settings)
-        shared = [_operand(operand_type, settings) for operand_type in key.operand_types()]
+        inputs = [
+            [_operand(operand_type, settings) for operand_type in key.operand_types()]
+            for _ in range(min(turns, copies))
+        ]
         calls: list[Callable[[], Any]] = []
         for copy in range(copies):
+            shared = inputs[copy % len(inputs)]
             tensors = [
                 _operand(operand.type, settings) if operand.const and copy else shared[index]
                 for index, operand in enumerate(key.inputs)

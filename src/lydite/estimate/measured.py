@@ -15,7 +15,11 @@ from lydite.store import Database, Measurement
 
 _NEWEST = 5
 _USUAL_SPAN_BYTES = 16 << 20
-"""Span of rows that do not say theirs."""
+"""Span of rows of weights that do not say theirs."""
+SMALLEST_SPAN_BYTES = 256 << 10
+"""Shorter spans count as this: any core's own cache holds them."""
+_SAME_SPAN = 1.5
+"""Spans within this factor of each other count as one."""
 _FLOOR = 0.02
 """Relative half-width by which two measurements of one operator differ on a quiet machine."""
 
@@ -29,7 +33,7 @@ class Rows:
         threads: Number of threads per operator.
         clock: "wall" or "process"; rows timed by another clock are left out.
         caches: Cache states in order of preference.
-        spans: Bytes between two uses of an operator's weights, by the digest of its key; an
+        spans: Bytes between two uses of what an operator reads, by the digest of its key; an
             operator that is not in it takes the newest rows, whatever their span.
     """
 
@@ -57,11 +61,12 @@ class Rows:
         them it stays.
         """
         timed = [r for r in rows if r.environment.get("clock", "wall") == self.clock]
-        rotated = [row for row in timed if row.conditions.cache == "rotated"]
-        wanted = self.spans.get(rotated[0].key.digest) if rotated else None
+        best = next((c for c in self.caches if any(r.conditions.cache == c for r in timed)), "")
+        alike = [row for row in timed if row.conditions.cache == best]
+        wanted = self.spans.get(alike[0].key.digest) if alike else None
         if wanted is None:
             return 1.0
-        near, other = _nearest(rotated, wanted)
+        near, other = _nearest(alike, wanted)
         if not other:
             return 1.0
         first, second = span_bytes(near[0]), span_bytes(other[0])
@@ -80,8 +85,15 @@ def by_digest(spans: Mapping[OpKey, int]) -> dict[str, int]:
 
 
 def span_bytes(row: Measurement) -> int:
-    """Bytes between two uses of a row's weights."""
-    return int(row.environment.get("span_bytes", _USUAL_SPAN_BYTES)) or 1
+    """Bytes between two uses of what a row's operator reads, as far as they matter."""
+    usual = _USUAL_SPAN_BYTES if row.conditions.cache == "rotated" else 0
+    return max(int(row.environment.get("span_bytes", usual)), SMALLEST_SPAN_BYTES)
+
+
+def same_span(first_bytes: int, second_bytes: int) -> bool:
+    """Whether two spans count as one."""
+    first, second = (max(span, SMALLEST_SPAN_BYTES) for span in (first_bytes, second_bytes))
+    return max(first, second) <= _SAME_SPAN * min(first, second)
 
 
 def _nearest(

@@ -7,7 +7,7 @@ from lydite.graph.keys import all_keys, key_of, keys_of, model_key
 from lydite.graph.onnx_reader import graph_from_model, read_onnx
 from lydite.graph.onnx_writer import model_to_proto, write_onnx
 from lydite.graph.op import Attr
-from lydite.graph.reuse import spans_of
+from lydite.graph.reuse import SMALL_WEIGHT_BYTES, spans_of
 from lydite.graph.shapes.control import retyped
 from lydite.graph.shapes.given import with_values
 from lydite.graph.shapes.retype import bind_dims, rebatched
@@ -15,6 +15,7 @@ from lydite.graph.work import GraphWork, Work, body_runs, total_work, work_of, w
 from lydite.opkey import Operand, OpKey, TensorType
 
 __all__ = [
+    "SMALL_WEIGHT_BYTES",
     "UNKNOWN",
     "Attr",
     "Builder",

@@ -13,6 +13,7 @@ from lydite.errors import GraphError
 from lydite.graph.attributes import default_attrs, schema, short_float
 from lydite.graph.graph import Graph, Initializer
 from lydite.graph.op import Attr, Op
+from lydite.graph.operators import fixed_inputs
 from lydite.graph.shapes.functions import is_function_call
 from lydite.opkey import Operand, OpKey, TensorType
 
@@ -63,7 +64,7 @@ def _operands(op: Op, graph: Graph) -> tuple[Operand, ...]:
                 Operand(
                     graph.type_of(name),
                     const=graph.is_constant(name),
-                    value=_steering(graph.constant(name)),
+                    value=_steering(graph.constant(name), _setting_sizes(op, graph, index)),
                 )
             )
     while operands and operands[-1] == Operand(None):
@@ -71,13 +72,21 @@ def _operands(op: Op, graph: Graph) -> tuple[Operand, ...]:
     return tuple(operands)
 
 
-def _steering(value: np.ndarray | None) -> tuple[Any, ...] | None:
-    if value is None:
+def _setting_sizes(op: Op, graph: Graph, index: int) -> tuple[int, ...]:
+    """Numbers of floats by which an input counts as a setting: one or two for each axis.
+
+    Scales and regions of a Resize decide its work, and runtimes read them as they load it.
+    """
+    shape = graph.type_of(op.inputs[0]).shape if op.inputs[0] else None
+    fixed = range(len(op.inputs))[fixed_inputs(op.qualified_type)]
+    return (1, len(shape), 2 * len(shape)) if shape is not None and index in fixed else (1,)
+
+
+def _steering(value: np.ndarray | None, floats: tuple[int, ...]) -> tuple[Any, ...] | None:
+    if value is None or value.dtype.kind not in "iubf":
         return None
-    limit = STEERING_ELEMENTS if value.dtype.kind in "iub" else 1
-    if value.size > limit or value.dtype.kind not in "iubf":
-        return None
-    return tuple(value.ravel().tolist())
+    known = value.size in floats if value.dtype.kind == "f" else value.size <= STEERING_ELEMENTS
+    return tuple(value.ravel().tolist()) if known else None
 
 
 def plain_attr(value: Attr) -> Any:

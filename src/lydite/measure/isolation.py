@@ -19,11 +19,17 @@ import numpy as np
 
 from lydite.backends import Backend, Settings
 from lydite.backends.base import Chain
+from lydite.estimate.measured import SMALLEST_SPAN_BYTES
+from lydite.graph import SMALL_WEIGHT_BYTES
 from lydite.measure.timing import Timing, TimingPlan, measure
-from lydite.opkey import OpKey, TensorType
+from lydite.opkey import OpKey
 
 ROTATED_BYTES = 16 << 20
 """Bytes of weights between two uses of one, where the network does not say how many there are."""
+LARGE_INPUT_BYTES = 8 << 20
+"""Inputs of at least this size miss the private caches, here as in a network."""
+_TURNS_OF_LARGE, _MOST_TURNS = 4, 16
+_SMALL_INPUT_BYTES = 4096
 _MOST_COPIES = 128
 _FEWEST_COPIES = 8
 
@@ -55,22 +61,52 @@ def weight_bytes(key: OpKey) -> int:
     return sum(o.type.nbytes or 0 for o in key.inputs if o.const and o.type is not None)
 
 
-def copies_for(key: OpKey, cache: str, span_bytes: int = 0) -> int:
-    """Number of copies of the operator to run in sequence.
+def input_bytes(key: OpKey) -> int:
+    """Bytes of the operator's inputs other than weights, each tensor once."""
+    return sum(o.type.nbytes or 0 for o in key.inputs if not o.const and o.type is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the copies of an operator are laid out in memory.
+
+    Attributes:
+        copies: Number of calls in sequence, each with its own weights.
+        turns: Number of buffers that their inputs alternate between.
+        span_bytes: Bytes between two uses of the weights; where there are next to none, of the
+            inputs.
+    """
+
+    copies: int
+    turns: int
+    span_bytes: int
+
+
+def layout_for(key: OpKey, cache: str, span_bytes: int = 0) -> Layout:
+    """The layout that leaves a number of bytes between two uses of what the operator reads.
+
+    Operators with weights take as many copies that their weights fill the span, the others as many
+    buffers of inputs. Operators without weights take several copies in any case, to amortise the
+    cost of the call.
 
     Args:
         key: Operator.
-        cache: Rotated: as many that their weights fill the span. Hot: one for operators with
-            weights. Operators without weights take several in either case, to amortise the cost
-            of the call.
-        span_bytes: Bytes between two uses of the weights; 0 for `ROTATED_BYTES`.
+        cache: "rotated": the weights fill the span; "hot": one copy of them, one buffer; "cold":
+            a single call.
+        span_bytes: Bytes between two uses; 0 where the network does not say: `ROTATED_BYTES` for
+            weights, and large inputs take turns, as no network could keep them in its caches.
     """
-    nbytes = weight_bytes(key)
-    if nbytes < 4096:
-        return _FEWEST_COPIES
-    if cache == "hot":
-        return 1
-    return int(np.clip(-(-(span_bytes or ROTATED_BYTES) // nbytes), 1, _MOST_COPIES))
+    weights, inputs = weight_bytes(key), input_bytes(key)
+    if cache == "cold":
+        return Layout(1, 1, weights)
+    turns = _TURNS_OF_LARGE if inputs >= LARGE_INPUT_BYTES else 1
+    if weights >= SMALL_WEIGHT_BYTES:
+        wanted = span_bytes or ROTATED_BYTES
+        copies = int(np.clip(-(-wanted // weights), 1, _MOST_COPIES)) if cache != "hot" else 1
+        return Layout(copies, turns, copies * weights)
+    if span_bytes > SMALLEST_SPAN_BYTES and inputs > _SMALL_INPUT_BYTES and cache != "hot":
+        turns = max(turns, int(np.clip(round(span_bytes / inputs), 1, _MOST_TURNS)))
+    return Layout(max(_FEWEST_COPIES, turns), turns, turns * inputs)
 
 
 _CHAINS = (12, 252)
@@ -117,11 +153,11 @@ def corrected(timing: Timing, copies: int, costs: CallCosts) -> np.ndarray:
 
 def cache_state(key: OpKey, cache: str) -> str:
     """The cache state to record: "hot" for operators without weights, even when rotated."""
-    return "hot" if cache == "rotated" and weight_bytes(key) < 4096 else cache
+    return "hot" if cache == "rotated" and weight_bytes(key) < SMALL_WEIGHT_BYTES else cache
 
 
-def footprint_bytes(key: OpKey, copies: int) -> int:
-    """Approximate bytes of a measurement: weights twice (packed), activations, outputs."""
-    types: list[TensorType | None] = [*key.operand_types(), *key.outputs]
-    activations = sum(t.nbytes or 0 for t in types if t is not None)
-    return 2 * copies * weight_bytes(key) + 5 * activations
+def footprint_bytes(key: OpKey, layout: Layout) -> int:
+    """Approximate bytes of a measurement: weights twice (packed), inputs, outputs."""
+    outputs = sum(t.nbytes or 0 for t in key.outputs if t is not None)
+    activations = (layout.turns + 1) * input_bytes(key) + 5 * outputs
+    return 2 * layout.copies * weight_bytes(key) + activations

@@ -18,7 +18,7 @@ import numpy as np
 from lydite.backends import Backend, Prepared, Settings
 from lydite.errors import LyditeError
 from lydite.graph import Graph, keys_of, spans_of
-from lydite.measure.isolation import CallCosts, copies_for, corrected
+from lydite.measure.isolation import CallCosts, Layout, corrected, layout_for
 from lydite.measure.timing import TimingPlan, measure
 from lydite.models.decoder import decoder
 from lydite.models.dimensions import Decoder
@@ -44,10 +44,10 @@ def excess_s(
         networks, so that nothing is known.
     """
     items: dict[str, Prepared] = {}
-    copies: dict[str, int] = {}
+    layouts: dict[str, Layout] = {}
     try:
         networks = {
-            key: _prepared(_language_model(layers), backend, settings, items, copies)
+            key: _prepared(_language_model(layers), backend, settings, items, layouts)
             for key, layers in _LAYERS.items()
         }
         timings = measure(items, replace(plan, rounds=25, budget_s=6.0, flush=None))
@@ -56,7 +56,9 @@ def excess_s(
     finally:
         for item in items.values():
             item.close()
-    alone = {name: corrected(timings[name], count, costs) for name, count in copies.items()}
+    alone = {
+        name: corrected(timings[name], layout.copies, costs) for name, layout in layouts.items()
+    }
     call_s = costs.medians()[0]
     samples = {
         key: timings[net.whole].samples_s - call_s - sum(n * alone[p] for p, n in net.parts.items())
@@ -89,17 +91,18 @@ def _prepared(
     backend: Backend,
     settings: Settings,
     items: dict[str, Prepared],
-    copies: dict[str, int],
+    layouts: dict[str, Layout],
 ) -> _Network:
-    """Load a network and its operators; they are added to `items` and `copies`."""
+    """Load a network and its operators; they are added to `items` and `layouts`."""
     low = backend.lower(graph, settings)
     spans = spans_of(low)
     parts: dict[str, int] = {}
     items[graph.name] = backend.prepare(graph, settings)
     for key, count in Counter(keys_of(low).values()).items():
-        number = copies_for(key, "rotated", spans.get(key, 0))
-        name = f"{number} {key.text}"
+        layout = layout_for(key, "rotated", spans.get(key, 0))
+        name = f"{layout} {key.text}"
         if name not in items:
-            items[name], copies[name] = backend.prepare_op(key, settings, number), number
+            items[name] = backend.prepare_op(key, settings, layout.copies, layout.turns)
+            layouts[name] = layout
         parts[name] = count
     return _Network(graph.name, len(low.ops), parts)

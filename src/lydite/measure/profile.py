@@ -12,7 +12,7 @@ from lydite.backends.isolate import calls
 from lydite.backends.lowered import lowered
 from lydite.errors import BackendError
 from lydite.graph import Graph, OpKey, all_keys, keys_of, spans_of
-from lydite.measure.isolation import footprint_bytes
+from lydite.measure.isolation import footprint_bytes, layout_for
 from lydite.measure.session import Failure, MeasuringSession, Progress, silent
 from lydite.results import OneLine
 from lydite.store import Conditions, Measurement
@@ -66,7 +66,7 @@ def profile(
     measured = 0
     for done, key in enumerate(todo):
         progress(done, len(todo), key.qualified_type)
-        if footprint_bytes(key, 1) > session.memory_bytes:
+        if footprint_bytes(key, layout_for(key, "cold")) > session.memory_bytes:
             failures.append(Failure(key, "skipped", "does not fit in memory"))
             continue
         rows, _ = session.measure([key], spans=spans)

@@ -10,10 +10,11 @@ import numpy as np
 
 from lydite.backends import Backend, Settings
 from lydite.errors import BackendError
+from lydite.estimate.measured import same_span, span_bytes
 from lydite.graph import OpKey
 from lydite.measure.client import Worker, WorkerLost
 from lydite.measure.environment import platform_versions
-from lydite.measure.isolation import ROTATED_BYTES, cache_state, weight_bytes
+from lydite.measure.isolation import cache_state, layout_for
 from lydite.measure.timing import TimingPlan
 from lydite.measure.worker import MODEL, PACE, Request
 from lydite.opkey import BACKEND_KEYS, CALL_KEY, DISPATCH_KEY
@@ -85,7 +86,7 @@ class MeasuringSession:
 
         Args:
             keys: Operators.
-            spans: Bytes between two uses of their weights; rows of other spans are not known.
+            spans: Bytes between two uses of what they read; rows of other spans are not known.
         """
         rows = self.database.lookup(
             keys,
@@ -101,7 +102,7 @@ class MeasuringSession:
                     row.software == self.software
                     and row.environment.get("clock") in (self.plan.clock, None)
                     and row.conditions.cache == cache_state(key, self.cache)
-                    and _spans_agree(row, (spans or {}).get(key, 0))
+                    and _spans_agree(row, (spans or {}).get(key, 0), self.cache)
                 ):
                     found.setdefault(key, row)
         return found
@@ -227,17 +228,11 @@ class MeasuringSession:
         )
 
 
-_SAME_SPAN = 1.5
-"""Spans within this factor of each other count as one."""
-
-
-def _spans_agree(row: Measurement, wanted_bytes: int) -> bool:
-    """Whether a row was measured with its weights about as far apart as wanted."""
-    measured = row.environment.get("span_bytes", ROTATED_BYTES)
-    nearest = max(wanted_bytes, weight_bytes(row.key))
-    if not wanted_bytes or row.conditions.cache != "rotated" or row.status != "ok":
+def _spans_agree(row: Measurement, wanted_bytes: int, cache: str) -> bool:
+    """Whether a row was measured with its operands about as far apart as wanted."""
+    if not wanted_bytes or row.status != "ok":
         return True
-    return measured <= nearest * _SAME_SPAN and nearest <= measured * _SAME_SPAN
+    return same_span(span_bytes(row), layout_for(row.key, cache, wanted_bytes).span_bytes)
 
 
 Progress: TypeAlias = Callable[[int, int, str], None]

@@ -20,7 +20,7 @@ from lydite.estimate import Point, Prediction, Rows, by_digest, predict
 from lydite.estimate.assemble import call_within_network, usual_chain
 from lydite.graph import Graph, OpKey, keys_of, model_key, spans_of, write_onnx
 from lydite.hardware import Device
-from lydite.measure.isolation import copies_for, footprint_bytes
+from lydite.measure.isolation import footprint_bytes, layout_for
 from lydite.measure.profile import in_graph_seconds
 from lydite.measure.session import MeasuringSession, Progress, silent
 from lydite.measure.timing import Timing, TimingPlan, measure
@@ -258,7 +258,7 @@ def _groups(keys: Sequence[OpKey], most_bytes: int = 2 << 30) -> list[list[OpKey
     groups: list[list[OpKey]] = []
     used = 0
     for key in keys:
-        need = footprint_bytes(key, copies_for(key, "rotated"))
+        need = footprint_bytes(key, layout_for(key, "rotated"))
         if not groups or len(groups[-1]) >= _TOGETHER or used + need > most_bytes:
             groups.append([])
             used = 0

@@ -18,7 +18,7 @@ import numpy as np
 from lydite.backends import Backend, Prepared, Settings, find_backend
 from lydite.errors import LyditeError
 from lydite.graph import OpKey, read_onnx
-from lydite.measure.isolation import CallCosts, call_costs, copies_for, corrected, weight_bytes
+from lydite.measure.isolation import CallCosts, Layout, call_costs, corrected, layout_for
 from lydite.measure.network import excess_s
 from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.opkey import CALL_KEY, DISPATCH_KEY
@@ -79,7 +79,7 @@ def serve(request: Request, backend: Backend, tell: Tell) -> list[dict[str, Any]
     """Measure the requested items; one result per item, failures included."""
     results: list[dict[str, Any]] = []
     items: dict[str, Prepared] = {}
-    copies: dict[str, int] = {}
+    layouts: dict[str, Layout] = {}
     plan = replace(request.plan, flush=_flusher()) if request.cache == "cold" else request.plan
     try:
         costs = _costs(request, backend, results)
@@ -92,9 +92,9 @@ def serve(request: Request, backend: Backend, tell: Tell) -> list[dict[str, Any]
             tell({"at": text})
             key = OpKey.parse(text)
             span = request.spans[index] if request.spans else 0
-            copies[text] = 1 if request.cache == "cold" else copies_for(key, request.cache, span)
+            layout = layouts[text] = layout_for(key, request.cache, span)
             try:
-                prepared = backend.prepare_op(key, request.settings, copies[text])
+                prepared = backend.prepare_op(key, request.settings, layout.copies, layout.turns)
                 prepared.run()
             except LyditeError as error:
                 results.append({"key": text, "status": "error", "error": str(error)})
@@ -105,7 +105,7 @@ def serve(request: Request, backend: Backend, tell: Tell) -> list[dict[str, Any]
         pace = MODEL if request.model else PACE
         beside = {"pace_of": pace, "pace_s": timings[pace].samples_s.tolist()}
         for name, timing in timings.items():
-            results.append(_result(name, timing, copies.get(name, 0), costs, beside))
+            results.append(_result(name, timing, layouts.get(name), costs, beside))
     finally:
         for item in items.values():
             item.close()
@@ -133,7 +133,7 @@ def _costs(request: Request, backend: Backend, results: list[dict[str, Any]]) ->
 
 
 def _result(
-    name: str, timing: Timing, copies: int, costs: CallCosts, beside: dict[str, Any]
+    name: str, timing: Timing, layout: Layout | None, costs: CallCosts, beside: dict[str, Any]
 ) -> dict[str, Any]:
     environment = {
         **timing.environment,
@@ -143,11 +143,10 @@ def _result(
     if timing.warnings:
         environment["warnings"] = list(timing.warnings)
     samples = timing.samples_s
-    if name not in (MODEL, PACE):
-        samples = corrected(timing, copies, costs)
+    if layout is not None:
+        samples = corrected(timing, layout.copies, costs)
         environment |= beside
-        environment["copies"] = copies
-        environment["span_bytes"] = copies * weight_bytes(OpKey.parse(name))
+        environment |= {"copies": layout.copies, "span_bytes": layout.span_bytes}
         environment |= dict(zip(("call_s", "dispatch_s", "tap_s"), costs.medians(), strict=True))
     return {"key": name, "status": "ok", "samples_s": samples.tolist(), "environment": environment}
 

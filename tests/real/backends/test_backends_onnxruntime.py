@@ -181,6 +181,19 @@ def test_the_profiler_sees_each_operator_of_each_run(backend):
         assert starts == sorted(starts)
 
 
+def test_a_resize_by_scales_runs_alone(backend):
+    """The runtime reads scales as it loads a Resize: a place in memory does not do."""
+    g = Builder("g", opset=13)
+    x = g.input("x", (1, 6, 8, 8))
+    scales = g.constant([1, 1, 2, 2], "scales", "float32")
+    low = backend.lower(g.build(g.op("Resize", x, None, scales, mode="nearest")), Settings())
+    (key,) = keys_of(low).values()
+    prepared = backend.prepare_op(key, Settings(), 3)
+    prepared.run()
+    assert next(iter(prepared.outputs().values())).shape == (1, 6, 16, 16)
+    prepared.close()
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_chains_of_calls_run(backend, threads):
     for chain in ("same", "mixed"):

@@ -264,3 +264,13 @@ def test_weights_do_not_matter_to_a_key_but_steering_numbers_do():
     ones, twos = np.ones((2, 2), np.float32), np.full((2, 2), 2, np.float32)
     assert key_texts(graph(ones, 2)) == key_texts(graph(twos, 2))
     assert key_texts(graph(ones, 2)) != key_texts(graph(ones, 3))
+
+
+def test_scales_of_a_resize_are_in_its_key_and_statistics_of_channels_are_not():
+    g = Builder("g", opset=13)
+    x = g.input("x", (1, 6, 8, 8))
+    scales = g.constant([1, 1, 2, 2], "scales", "float32")
+    graph = g.build(g.batch_norm(g.op("Resize", x, None, scales, mode="nearest")))
+    keys = {op.op_type: key_of(op, graph) for op in graph.ops}
+    assert keys["Resize"].inputs[2].value == (1.0, 1.0, 2.0, 2.0)
+    assert all(operand.value is None for operand in keys["BatchNormalization"].inputs)

@@ -14,7 +14,7 @@ from lydite.graph import Builder, keys_of
 from lydite.hardware import Device
 from lydite.measure import MeasuringSession, TimingPlan, profile, profile_in_graph, validate
 from lydite.measure.client import Worker, WorkerLost
-from lydite.measure.isolation import call_costs, copies_for, corrected, weight_bytes
+from lydite.measure.isolation import call_costs, corrected, layout_for
 from lydite.measure.timing import measure
 from lydite.measure.worker import Request
 from lydite.opkey import BACKEND_KEYS, Operand, OpKey, TensorType
@@ -63,7 +63,7 @@ def test_copies_call_and_taps_are_taken_out_exactly(cache):
     backend = ReplayBackend({wide.digest: 7e-5}, call_s=3e-6, dispatch_s=4e-7)
     costs = call_costs(backend, Settings(), QUICK)
     assert costs.medians() == pytest.approx((3e-6, 4e-7, 4e-7))
-    copies = copies_for(wide, cache)
+    copies = layout_for(wide, cache).copies
     timing = measure({"x": backend.prepare_op(wide, Settings(), copies)}, QUICK)["x"]
     assert corrected(timing, copies, costs) == pytest.approx([7e-5] * 3)
 
@@ -72,8 +72,42 @@ def test_rotation_leaves_the_private_caches():
     wide = OpKey(
         "MatMul", (Operand(T), Operand(TensorType("float32", (512, 512)), const=True)), (T,)
     )
-    assert copies_for(wide, "rotated") * weight_bytes(wide) >= 16 << 20
-    assert copies_for(wide, "hot") == 1
+    assert layout_for(wide, "rotated").span_bytes >= 16 << 20
+    assert layout_for(wide, "rotated", 3 << 20).copies == 3
+    assert layout_for(wide, "hot").copies == 1
+
+
+HALF = TensorType("float32", (1, 256, 256))
+ADD = OpKey("Add", (Operand(HALF), Operand(HALF)), (HALF,))
+
+
+def test_inputs_take_turns_where_the_network_comes_back_to_them_late():
+    """Two tensors of 256 KiB that 2 MiB were touched since: four buffers of both."""
+    assert layout_for(ADD, "rotated").turns == 1
+    late = layout_for(ADD, "rotated", 2 << 20)
+    assert (late.turns, late.span_bytes, late.copies) == (4, 2 << 20, 8)
+    assert layout_for(ADD, "rotated", 1 << 40).turns == 16
+    assert layout_for(ADD, "hot", 2 << 20).turns == 1
+    same = OpKey("Mul", (Operand(HALF), Operand(None, same_as=0)), (HALF,))
+    assert layout_for(same, "rotated", 2 << 20).turns == 8
+    huge = OpKey("Relu", (Operand(TensorType("float32", (4 << 20,))),), ())
+    assert layout_for(huge, "rotated").turns == 4
+
+
+def test_a_row_of_another_span_is_not_known(tmp_path):
+    with (
+        Database.open(tmp_path / "db") as db,
+        MeasuringSession(ReplayBackend({}), db, "toy", Settings(), QUICK) as session,
+    ):
+        environment = {"clock": QUICK.clock, "span_bytes": 2 << 20}
+        conditions = Conditions(1, "hot")
+        sample = np.array([1e-5])
+        db.add(
+            [Measurement(ADD, "toy", session.software, conditions, sample, environment=environment)]
+        )
+        assert set(session.known([ADD])) == {ADD}
+        assert set(session.known([ADD], {ADD: 2 << 20})) == {ADD}
+        assert session.known([ADD], {ADD: 6 << 20}) == {}
 
 
 def test_profile_measures_each_distinct_operator_once_and_then_reuses(tmp_path):
