@@ -1,0 +1,1 @@
+"""MLPerf Inference: rounds, runs under LoadGen or in virtual time, verdicts, submissions."""

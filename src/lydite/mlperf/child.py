@@ -1,0 +1,206 @@
+"""The process of one run: it loads the engine, measures a pilot, and lets LoadGen loose.
+
+It reads one request as JSON from standard input, and answers with JSON lines: progress, and at
+last what came out. `lydite.mlperf.harness` starts it and watches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lydite.errors import LyditeError
+from lydite.mlperf.batching import Batching
+from lydite.mlperf.dataset import DataSet, read
+from lydite.mlperf.engine import Loaded, read_spec
+from lydite.mlperf.loadgen import Issue, check_memory, completer
+from lydite.mlperf.loadgen import run as run_loadgen
+from lydite.mlperf.sut import Engine, SystemUnderTest
+
+PROGRESS_S = 0.5
+_PILOT_S = 1.0
+SERVICE = "service.npy"
+"""Batch size and nanoseconds of every batch, for a replay: int64[batches, 2]."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the process is to run.
+
+    Attributes:
+        engine: Folder of the engine; "null" for one that does nothing.
+        data: Folder of the prepared data set; "" to draw samples.
+        drawn: Number of samples to draw, and the seed.
+        issue: What LoadGen is told.
+        batching: Most samples in a batch, delay in nanoseconds, workers.
+        threads: Number of threads per worker.
+        answer: What of the outputs is said: "first", "largest" or "nothing".
+        pilot: Setting of the expected rate or latency that the pilot fills in; "" for none.
+        folder: Folder of the logs.
+        memory_bytes: Most bytes that LoadGen's queries may take.
+    """
+
+    engine: str
+    data: str
+    drawn: tuple[int, int]
+    issue: Issue
+    batching: tuple[int, int, int]
+    threads: int
+    answer: str
+    pilot: str
+    folder: str
+    memory_bytes: int = field(default=4 << 30)
+
+    def to_json(self) -> str:
+        """The request as one line."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Request:
+        """The inverse of `to_json`."""
+        record = json.loads(text)
+        record["issue"] = Issue(**record["issue"])
+        record["drawn"], record["batching"] = tuple(record["drawn"]), tuple(record["batching"])
+        return Request(**record)
+
+
+class Null:
+    """An engine that does nothing, to see what the harness itself costs."""
+
+    def run(self, indices: Sequence[int]) -> None:
+        """Nothing."""
+
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+def serve(request: Request, tell: Tell) -> dict[str, Any]:
+    """Make the run; what came out of it."""
+    batching = Batching(*request.batching)
+    engines = [_engine(request) for _ in range(batching.workers)]
+    try:
+        issue = request.issue
+        if request.pilot:
+            tell({"at": "pilot"})
+            issue = _with_hint(request, engines[0], batching, tell)
+        inline = issue.scenario != "Server"
+        sut = SystemUnderTest(engines, batching, completer(), inline=inline)
+        stop = threading.Event()
+        beat = threading.Thread(target=_report, args=(sut, stop, tell), daemon=True)
+        beat.start()
+        try:
+            run_loadgen(issue, sut, Path(request.folder))
+        finally:
+            stop.set()
+            beat.join()
+            sut.close()
+    finally:
+        for engine in engines:
+            if isinstance(engine, Loaded):
+                engine.close()
+    batches = np.array(sut.batches, np.int64).reshape(-1, 2)
+    np.save(Path(request.folder) / SERVICE, batches, allow_pickle=False)
+    return {"failure": sut.failure, "completed": sut.completed, "values": issue.values}
+
+
+def _engine(request: Request) -> Engine:
+    if request.engine == "null":
+        return Null()
+    spec = read_spec(Path(request.engine))
+    return Loaded(spec, _data(request, spec).inputs, request.threads, request.answer)
+
+
+def _data(request: Request, spec: Any) -> DataSet:
+    from lydite.graph import read_onnx
+    from lydite.mlperf.dataset import drawn
+
+    if request.data:
+        return read(Path(request.data), verify=False)
+    count, seed = request.drawn
+    return drawn(read_onnx(spec.path(spec.sizes[0])), count, seed)
+
+
+def _with_hint(request: Request, engine: Engine, batching: Batching, tell: Tell) -> Issue:
+    """The issue with the expected latency or rate that a pilot measured.
+
+    LoadGen generates all queries before the run, twice as many as the expected latency asks for;
+    half of the fast end of the pilot's latencies leaves room for the run to be faster than it.
+    """
+    issue = request.issue
+    width = batching.batch if issue.scenario == "Offline" else _width(issue)
+    fast_ns = _pilot_ns(engine, width, batching.batch, issue.samples)
+    duration_s = float(issue.values.get("min_duration_ms", 600_000)) / 1000
+    if issue.scenario == "Offline":
+        rate = width * batching.workers / (fast_ns * 1e-9)
+        tell({"pilot_ns": fast_ns, "hint": rate})
+        return _valued(issue, request.pilot, rate)
+    hint_ns = max(1, fast_ns // 2)
+    check_memory(2 * duration_s * 1e9 / hint_ns, request.memory_bytes)
+    tell({"pilot_ns": fast_ns, "hint": hint_ns})
+    return _valued(issue, request.pilot, hint_ns)
+
+
+def _valued(issue: Issue, name: str, value: float) -> Issue:
+    return Issue(**{**asdict(issue), "values": {**issue.values, name: value}})
+
+
+def _width(issue: Issue) -> int:
+    return (
+        int(issue.values.get("multi_stream_samples_per_query", 8))
+        if (issue.scenario == "MultiStream")
+        else 1
+    )
+
+
+def _pilot_ns(engine: Engine, width: int, most: int, samples: int) -> int:
+    """10th percentile of the time that a query of some width takes."""
+    times: list[int] = []
+    deadline = time.perf_counter() + _PILOT_S
+    at = 0
+    while len(times) < 5 or time.perf_counter() < deadline:
+        start = time.perf_counter_ns()
+        for first in range(0, width, most):
+            count = min(most, width - first)
+            engine.run([(at + i) % samples for i in range(count)])
+            at += count
+        times.append(time.perf_counter_ns() - start)
+        if len(times) >= 3 and times[-1] > 20e9:
+            break
+    return max(1, int(np.percentile(times[1:], 10)))
+
+
+def _report(sut: SystemUnderTest, stop: threading.Event, tell: Tell) -> None:
+    while not stop.wait(PROGRESS_S):
+        tell({"completed": sut.completed, "slowest_ns": sut.slowest_ns, "failure": sut.failure})
+
+
+def main() -> None:
+    """Serve the request on standard input."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # output of libraries must not mix with the answers
+    lock = threading.Lock()
+
+    def tell(record: dict[str, Any]) -> None:
+        with lock:
+            answers.write(json.dumps(record) + "\n")
+
+    try:
+        tell({"at": "load"})
+        tell({"result": serve(Request.from_json(sys.stdin.readline()), tell)})
+    except LyditeError as error:
+        tell({"refused": error.document()})
+    except Exception as error:
+        tell({"failed": f"{type(error).__name__}: {str(error)[:300]}"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Engines: a model ready to run in batches, kept in a cache that is addressed by content.
+
+An engine is one graph for each batch size that is a power of two, up to the largest; a smaller
+batch is filled up. Its name is a digest of the model, the precision, the shapes, the backend and
+its versions, the device and the calibration, so that whatever changes makes another engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from lydite.backends import Prepared, Settings, find_backend
+from lydite.errors import InputError
+from lydite.files import write_atomic
+from lydite.graph import Graph, read_onnx, write_onnx
+from lydite.graph.keys import graph_digest
+
+MANIFEST = "engine.json"
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What an engine is made of.
+
+    Attributes:
+        model: Name of the model.
+        model_digest: Digest of its graph at a batch of one.
+        precision: fp32, fp16, bf16 or int8.
+        backend: Backend that runs it.
+        versions: Versions of the backend.
+        device: Device of the backend.
+        sizes: Batch sizes of its graphs, ascending.
+        calibration: Digest of the calibration; "" where there is none.
+    """
+
+    model: str
+    model_digest: str
+    precision: str
+    backend: str
+    versions: dict[str, str]
+    device: str
+    sizes: tuple[int, ...]
+    calibration: str = ""
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that name the engine."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def folder(self) -> Path:
+        """Where the engine lies."""
+        return user_cache_path("lydite") / "engines" / f"{self.model}-{self.digest}"
+
+    def path(self, size: int) -> Path:
+        """File of the graph of a batch size."""
+        return self.folder / f"batch{size}.onnx"
+
+
+def sizes_up_to(batch: int) -> tuple[int, ...]:
+    """Powers of two below a batch size, and the batch size."""
+    powers = [1 << i for i in range(batch.bit_length()) if 1 << i < batch]
+    return (*powers, batch)
+
+
+def spec_of(
+    model: str,
+    graph: Graph,
+    precision: str,
+    backend: str,
+    device: str,
+    batch: int,
+    calibration: str = "",
+) -> EngineSpec:
+    """The engine of a model, built or not."""
+    versions = dict(find_backend(backend).capabilities().versions)
+    digest = graph_digest(graph)
+    sizes = sizes_up_to(batch)
+    return EngineSpec(model, digest, precision, backend, versions, device, sizes, calibration)
+
+
+def is_built(spec: EngineSpec) -> bool:
+    """Whether the engine lies in the cache, whole."""
+    path = spec.folder / MANIFEST
+    try:
+        known = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return known == json.loads(json.dumps(asdict(spec))) and all(
+        spec.path(size).is_file() for size in spec.sizes
+    )
+
+
+def build(spec: EngineSpec, graph_of: Callable[[int], Graph]) -> bool:
+    """Build an engine unless it lies in the cache.
+
+    Args:
+        spec: What it is made of.
+        graph_of: The graph of a batch size, in the engine's precision.
+
+    Returns:
+        Whether it was built.
+    """
+    if is_built(spec):
+        return False
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    (spec.folder / MANIFEST).unlink(missing_ok=True)
+    for size in spec.sizes:
+        graph = graph_of(size)
+        has_data = any(init.load is not None for init in graph.initializers.values())
+        write_onnx(graph, spec.path(size), weights=has_data)
+    write_atomic(spec.folder / MANIFEST, json.dumps(asdict(spec), indent=1) + "\n")
+    return True
+
+
+def read_spec(folder: Path) -> EngineSpec:
+    """The engine in a folder.
+
+    Raises:
+        InputError: none, or one that was built for other versions of its backend.
+    """
+    try:
+        known: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+        spec = EngineSpec(**{**known, "sizes": tuple(known["sizes"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError("holds no engine", where=str(folder), hint="lydite mlperf build") from None
+    here = dict(find_backend(spec.backend).capabilities().versions)
+    if here != spec.versions:
+        raise InputError(
+            f"was built for {_versions(spec.versions)}",
+            where=str(folder),
+            allowed=_versions(here),
+            hint="lydite mlperf build",
+        )
+    return spec
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+class Loaded:
+    """An engine in memory, with the samples that it runs on.
+
+    Args:
+        spec: Engine.
+        inputs: Samples along the first axis, by name of the input.
+        threads: Number of threads.
+        answer: What of its outputs is said: "first" output, the index of its "largest" element, or
+            "nothing".
+    """
+
+    def __init__(
+        self,
+        spec: EngineSpec,
+        inputs: Mapping[str, np.ndarray],
+        threads: int,
+        answer: str = "first",
+    ) -> None:
+        backend = find_backend(spec.backend)
+        settings = Settings(threads=threads, device=spec.device)
+        self._sizes = spec.sizes
+        self._inputs, self._answer = inputs, answer
+        self._prepared: dict[int, Prepared] = {
+            size: backend.prepare(read_onnx(spec.path(size)), settings) for size in spec.sizes
+        }
+
+    def run(self, indices: Sequence[int]) -> Sequence[np.ndarray] | None:
+        """Outputs by sample."""
+        count = len(indices)
+        size = next(s for s in self._sizes if s >= count)
+        rows = [*indices, *([indices[-1]] * (size - count))]
+        prepared = self._prepared[size]
+        prepared.bind({name: array[rows] for name, array in self._inputs.items()})
+        prepared.run()
+        if self._answer == "nothing":
+            return None
+        return self._answers(next(iter(prepared.outputs().values())), count)
+
+    def _answers(self, output: np.ndarray, count: int) -> list[np.ndarray]:
+        if self._answer == "largest":
+            best = output.reshape(len(output), -1).argmax(axis=1).astype(np.int64)
+            return [best[i : i + 1] for i in range(count)]
+        return [np.ascontiguousarray(output[i]) for i in range(count)]
+
+    def close(self) -> None:
+        """Release the sessions."""
+        for prepared in self._prepared.values():
+            prepared.close()
