@@ -14,6 +14,7 @@ from lydite.api.demo import demo
 from lydite.api.doctor import doctor
 from lydite.api.inspect import inspect
 from lydite.api.load import load
+from lydite.api.mlperf.run import run as mlperf_run
 from lydite.api.models import models
 from lydite.api.predict import predict
 from lydite.api.profile import profile
@@ -43,6 +44,7 @@ __all__ = [
     "doctor",
     "inspect",
     "load",
+    "mlperf_run",
     "models",
     "predict",
     "profile",

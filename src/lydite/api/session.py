@@ -70,6 +70,7 @@ class Session:
         doctor = _verbs.doctor
         inspect = _verbs.inspect
         load = _verbs.load
+        mlperf_run = _verbs.mlperf_run
         models = _verbs.models
         predict = _verbs.predict
         profile = _verbs.profile

@@ -39,6 +39,7 @@ OWN_VERBS = {
     "doctor": "lydite.api.doctor:doctor",
     "models": "lydite.api.models:models",
     "demo": "lydite.api.demo:demo",
+    "mlperf_run": "lydite.api.mlperf.run:run",
     "runs": "lydite.api.runs:runs",
     "run": "lydite.api.runs:run",
     "db_query": "lydite.api.db:query",

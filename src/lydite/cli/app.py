@@ -18,6 +18,7 @@ from lydite.cli import (
     demo,
     doctor,
     inspect,
+    mlperf,
     models,
     predict,
     profile,
@@ -61,6 +62,7 @@ def make_app() -> typer.Typer:
     app.callback()(_root)
     for command in OWN:
         app.command(command.__name__)(command)
+    app.add_typer(mlperf.app, name="mlperf")
     app.add_typer(db.app, name="db")
     for name in COMMANDS:
         declared = COMMANDS.find(name)

@@ -73,9 +73,16 @@ ROWS = (
         "target_qps",
         float,
         None,
-        "Queries per second to issue in Server, samples per second to expect in Offline.",
-        ("server_target_qps", "offline_expected_qps"),
-        "target_qps",
+        "Queries per second to issue in Server.",
+        ("server_target_qps",),
+        low=1e-9,
+    ),
+    Row(
+        "expected_qps",
+        float,
+        None,
+        "Samples per second to expect in Offline; measured by a pilot where nothing is said.",
+        ("offline_expected_qps",),
         low=1e-9,
     ),
     Row(
@@ -356,12 +363,15 @@ def of_round(chosen: Round, row: Benchmark, scenario: str) -> dict[str, Any]:
 def of_user_file(lines: Mapping[str, Line], scenario: str) -> dict[str, Any]:
     """The lines of a user.conf as settings.
 
-    `target_latency` is in milliseconds: the limit in Server, the expected latency elsewhere.
+    `target_qps` is issued in Server and expected in Offline; `target_latency` is in milliseconds:
+    the limit in Server, the expected latency elsewhere.
     """
     names = {row.conf: row for row in ROWS if row.conf}
     given: dict[str, Any] = {}
     for key, line in lines.items():
-        if key == "target_latency":
+        if key == "target_qps":
+            given["target_qps" if scenario == "Server" else "expected_qps"] = line.value
+        elif key == "target_latency":
             limit = "latency_limit_ms" if scenario == "Server" else "expected_latency_ms"
             given[limit] = line.value
         elif key == "target_latency_percentile":

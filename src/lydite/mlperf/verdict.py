@@ -93,7 +93,7 @@ def _duration(found: Evidence) -> Iterator[Rule]:
     limit_ms = found.limits.min_duration_ms
     met = found.duration_ns >= limit_ms * 1_000_000
     steps = {
-        "Offline": "raise the expected samples per second (--target-qps)",
+        "Offline": "raise the expected samples per second (--expected-qps)",
         "Server": "raise the target QPS (--target-qps)",
     }
     step = steps.get(found.scenario, "lower the expected latency (--expected-latency)")

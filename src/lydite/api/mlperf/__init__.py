@@ -1,0 +1,1 @@
+"""MLPerf Inference as verbs: run, peak, explain and what belongs to a submission."""

@@ -1,0 +1,110 @@
+"""Options of MLPerf runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from lydite.api.options import Help, Options
+
+
+@dataclass(frozen=True)
+class RunOptions(Options):
+    """Settings of a run; None leaves a setting to the layers below (see `mlperf explain`).
+
+    Attributes:
+        round: Round of MLPerf Inference.
+        target_qps: Queries per second to issue in Server.
+        expected_qps: Samples per second to expect in Offline.
+        expected_latency: Latency to expect in SingleStream and MultiStream, in milliseconds.
+        min_duration: Minimum duration in seconds.
+        min_queries: Minimum number of queries.
+        fast: Whether to run for 60 s only, with one query at least in Offline and MultiStream.
+        batch_size: Most samples in a batch.
+        batch_delay: How long the oldest sample may wait for a batch to fill, in microseconds.
+        workers: Number of batches that run at once.
+        threads: Number of threads per worker.
+        precision: Precision of the engine: fp32, fp16, bf16 or int8.
+        backend: Backend that runs the engine.
+        samples: Samples of the data set that performance runs use.
+        latency_limit: Limit of the latency in Server, in milliseconds.
+        data: Folder of the prepared data set; None draws samples.
+        config_ver: Versions of the configuration: "default", "high_accuracy" (99.9 %) and others.
+        user_conf: A user.conf.
+        config: A config.json of the Sinian harness.
+        system: Name of the system, as in that file.
+    """
+
+    round: Annotated[str, Help("Round of MLPerf Inference.")] = "v6.1"
+    target_qps: Annotated[
+        float | None, Help("Queries per second to issue in Server.", min=1e-6)
+    ] = None
+    expected_qps: Annotated[
+        float | None,
+        Help("Samples per second to expect in Offline; default: a pilot.", min=1e-6),
+    ] = None
+    expected_latency: Annotated[
+        float | None,
+        Help(
+            "Latency to expect in SingleStream and MultiStream, in milliseconds; default: a pilot.",
+            min=1e-6,
+        ),
+    ] = None
+    min_duration: Annotated[
+        float | None, Help("Minimum duration in seconds; default: the round's, 600.", min=0)
+    ] = None
+    min_queries: Annotated[
+        int | None, Help("Minimum number of queries; default: the round's.", min=1)
+    ] = None
+    fast: Annotated[bool, Help("Run for 60 s only; not valid for a submission.")] = False
+    batch_size: Annotated[int | None, Help("Most samples in a batch; default: 1.", min=1)] = None
+    batch_delay: Annotated[
+        float | None,
+        Help("Microseconds that the oldest sample waits for a batch to fill; default: 0.", min=0),
+    ] = None
+    workers: Annotated[
+        int | None, Help("Number of batches that run at once; default: 1.", min=1)
+    ] = None
+    threads: Annotated[int | None, Help("Number of threads per worker; default: 1.", min=1)] = None
+    precision: Annotated[
+        str | None, Help("Precision of the engine: fp32, fp16, bf16 or int8; default: fp32.")
+    ] = None
+    backend: Annotated[str | None, Help("Backend that runs the engine; default: onnxruntime.")] = (
+        None
+    )
+    samples: Annotated[
+        int | None, Help("Samples that performance runs use; default: the round's.", min=1)
+    ] = None
+    latency_limit: Annotated[
+        float | None, Help("Limit of the latency in Server, in milliseconds.", min=1e-6)
+    ] = None
+    data: Annotated[
+        Path | None, Help("Folder of the prepared data set; default: samples are drawn.")
+    ] = None
+    config_ver: Annotated[
+        str, Help("Version of the configuration: default, high_accuracy (99.9 %), ...")
+    ] = "default"
+    user_conf: Annotated[Path | None, Help("A user.conf, read strictly.")] = None
+    config: Annotated[Path | None, Help("A config.json of the Sinian harness.")] = None
+    system: Annotated[str, Help("Name of the system in that file.")] = ""
+
+    def given(self) -> dict[str, object]:
+        """What was said on the command line or in Python, as settings."""
+        seconds = 60.0 if self.fast and self.min_duration is None else self.min_duration
+        return {
+            "target_qps": self.target_qps,
+            "expected_qps": self.expected_qps,
+            "expected_latency_ms": self.expected_latency,
+            "min_duration_ms": None if seconds is None else round(seconds * 1000),
+            "min_queries": self.min_queries,
+            "min_samples": 1 if self.fast else None,
+            "batch_size": self.batch_size,
+            "batch_delay_us": self.batch_delay,
+            "workers": self.workers,
+            "threads": self.threads,
+            "precision": self.precision,
+            "backend": self.backend,
+            "samples": self.samples,
+            "latency_limit_ms": self.latency_limit,
+        }

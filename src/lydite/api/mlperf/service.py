@@ -1,0 +1,116 @@
+"""Service times of a run in virtual time: estimated, stated, or recorded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lydite.api.mlperf.benchmark import Target
+from lydite.errors import InputError
+from lydite.mlperf.child import SERVICE
+from lydite.mlperf.engine import sizes_up_to
+from lydite.mlperf.service import Service, drawn, of_sizes
+from lydite.mlperf.settings import Settings
+from lydite.units import parse_quantity
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+
+_STATED = re.compile(r"^(?:(\d+):)?([^+±]+?)(?:\+-|±)?(\d+(?:\.\d+)?%)?$")
+
+
+def service_of(
+    session: Session,
+    target: Target,
+    settings: Settings,
+    *,
+    on: str,
+    stated: str | None,
+    replay: Path | None,
+) -> Service:
+    """Service times of all batch sizes that the run may form.
+
+    Args:
+        session: Session.
+        target: What is run.
+        settings: Its settings.
+        on: Device to estimate for.
+        stated: Times as text, such as "1.2ms", "1:1ms,8:4ms" or "1.2ms±5%".
+        replay: Folder of a run under LoadGen whose batches are to be replayed.
+
+    Raises:
+        InputError: times that cannot be read, no model, or an operator without an estimate.
+    """
+    largest = settings["batch_size"]
+    if replay is not None:
+        return recorded(replay, largest)
+    if stated is not None:
+        return _stated(stated, largest, session.seed)
+    return _estimated(session, target, settings, on)
+
+
+def recorded(folder: Path, largest: int) -> Service:
+    """Times of the batches of a run under LoadGen, in their order.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    path = folder / SERVICE
+    if not path.is_file():
+        raise InputError(
+            f"holds no {SERVICE}", where=str(folder), hint="the folder of a run by lydite mlperf"
+        )
+    try:
+        batches = np.load(path, allow_pickle=False)
+        sizes, times = batches[:, 0].astype(np.int64), batches[:, 1].astype(np.int64)
+    except (ValueError, IndexError, OSError) as error:
+        raise InputError(f"is no record of batches: {error}", where=str(path)) from None
+    by_size = {int(size): times[sizes == size] for size in np.unique(sizes)}
+    return of_sizes(by_size, largest, "recorded")
+
+
+def _stated(text: str, largest: int, seed: int) -> Service:
+    medians: dict[int, float] = {}
+    spread = 0.0
+    for part in text.split(","):
+        match = _STATED.match(part.strip())
+        if match is None:
+            raise InputError(
+                f"'{part}' is no service time", allowed="1.2ms, 1:1ms,8:4ms or 1.2ms±5%"
+            )
+        medians[int(match[1] or 1)] = parse_quantity(match[2].strip(), "s")
+        if match[3]:
+            spread = float(match[3].rstrip("%")) / 100
+    if set(medians) == {1} and largest > 1:
+        medians[largest] = medians[1] * largest  # a batch is as many samples one after the other
+    return drawn(medians, spread, largest, seed)
+
+
+def _estimated(session: Session, target: Target, settings: Settings, on: str) -> Service:
+    if not target.model:
+        raise InputError(
+            f"no model of the set is {target.name}",
+            hint="give a model or a file, or state times with --service",
+        )
+    dtype = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}.get(settings["precision"])
+    dtype = dtype or settings["precision"]
+    seconds: dict[int, list[int]] = {}
+    for size in sizes_up_to(settings["batch_size"]):
+        found = session.predict(
+            target.model,
+            on=on,
+            backend=settings["backend"],
+            threads=settings["threads"],
+            batch=size,
+            dtype=dtype,
+        )
+        if not found.complete:
+            raise InputError(
+                f"not every operator of {target.model} has an estimate on {on}",
+                hint=f"lydite predict {target.model} --on {on}",
+            )
+        seconds[size] = [round(found.seconds * 1e9)]
+    return of_sizes(seconds, settings["batch_size"], "estimated")

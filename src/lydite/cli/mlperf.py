@@ -1,0 +1,80 @@
+"""`lydite mlperf`: MLPerf Inference on a device that is here, or in virtual time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lydite.api.mlperf.options import RunOptions
+from lydite.cli import options
+
+app = typer.Typer(
+    help="MLPerf Inference: run, peak, explain, check.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_AS_IT_IS = RunOptions()
+_Benchmark = Annotated[
+    str,
+    typer.Argument(
+        metavar="BENCHMARK", help="Benchmark of the round, name of the model set, or file."
+    ),
+]
+_Scenario = Annotated[
+    str,
+    typer.Option(
+        "--scenario",
+        help="Scenarios, separated by commas: offline, server, singlestream, multistream, "
+        "interactive.",
+    ),
+]
+_Service = Annotated[
+    str | None,
+    typer.Option(
+        "--service",
+        help="Service times in virtual time: 1.2ms, 1:1ms,8:4ms (by batch size), 1.2ms±5%.",
+    ),
+]
+_Replay = Annotated[
+    Path | None,
+    typer.Option("--replay", help="Folder of a run whose recorded batches are played again."),
+]
+
+
+@app.command()
+@options.takes_options
+def run(
+    benchmark: _Benchmark,
+    scenario: _Scenario = "offline",
+    mode: Annotated[str, typer.Option("--mode", help="performance or accuracy.")] = "performance",
+    settings: RunOptions = _AS_IT_IS,
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="Play the runs in virtual time.")
+    ] = False,
+    on: options.On = "cpu",
+    service: _Service = None,
+    replay: _Replay = None,
+    db: options.DatabaseTarget = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run scenarios under LoadGen, or play them in virtual time; the verdict says why."""
+    from lydite.cli.show import deliver, session
+
+    result = session(db, seed=seed, quiet=quiet or json).mlperf_run(
+        benchmark,
+        scenario=scenario,
+        mode=mode,
+        virtual=virtual,
+        on=on,
+        service=service,
+        replay=replay,
+        out=out,
+        options=settings,
+    )
+    deliver(result, json=json)
