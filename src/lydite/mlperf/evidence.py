@@ -165,7 +165,8 @@ def _of_log(
         share: int(values[f"result_{share * 100:.2f}_percentile_{kind}"])
         for share in LATENCY_PERCENTILES
     }
-    samples, metric = queries, ("", float("nan"), "")
+    width = int(values["effective_samples_per_query"]) if of_queries else 1
+    samples, metric = queries * width, ("", float("nan"), "")
     if scenario == "Offline":
         span = int(values["result_max_latency_ns"])
         per_second = float(values["result_samples_per_second"])

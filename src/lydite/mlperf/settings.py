@@ -267,7 +267,14 @@ class Settings:
     @property
     def batching(self) -> Batching:
         """How samples are gathered."""
-        return Batching(self["batch_size"], round(self["batch_delay_us"] * 1000), self["workers"])
+        delay_ns = round(self["batch_delay_us"] * 1000)
+        return Batching(self.largest_batch, delay_ns, self["workers"])
+
+    @property
+    def largest_batch(self) -> int:
+        """Most samples that a batch can hold: no more than a query does where one waits."""
+        widths = {"SingleStream": 1, "MultiStream": self["samples_per_query"]}
+        return min(self["batch_size"], widths.get(self.scenario, self["batch_size"]))
 
     def plan(self, chosen: Round, qps: float) -> Plan:
         """What decides the schedule, with the rate that is issued or expected."""

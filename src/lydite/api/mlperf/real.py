@@ -106,7 +106,7 @@ def engine_of(session: Session, target: Target, settings: Settings, device: str)
         settings["precision"],
         settings["backend"],
         device,
-        settings["batch_size"],
+        settings.largest_batch,
     )
     build(spec, graph_of)
     return spec

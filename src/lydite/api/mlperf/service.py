@@ -44,7 +44,7 @@ def service_of(
     Raises:
         InputError: times that cannot be read, no model, or an operator without an estimate.
     """
-    largest = settings["batch_size"]
+    largest = settings.largest_batch
     if replay is not None:
         return recorded(replay, largest)
     if stated is not None:
@@ -98,7 +98,7 @@ def _estimated(session: Session, target: Target, settings: Settings, on: str) ->
     dtype = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}.get(settings["precision"])
     dtype = dtype or settings["precision"]
     seconds: dict[int, list[int]] = {}
-    for size in sizes_up_to(settings["batch_size"]):
+    for size in sizes_up_to(settings.largest_batch):
         found = session.predict(
             target.model,
             on=on,
@@ -113,4 +113,4 @@ def _estimated(session: Session, target: Target, settings: Settings, on: str) ->
                 hint=f"lydite predict {target.model} --on {on}",
             )
         seconds[size] = [round(found.seconds * 1e9)]
-    return of_sizes(seconds, settings["batch_size"], "estimated")
+    return of_sizes(seconds, settings.largest_batch, "estimated")

@@ -74,7 +74,7 @@ def rate_of(settings: Settings, service: Service) -> float:
     """
     if settings.scenario == "Server":
         return settings.needed("target_qps", "--target-qps")
-    batch, workers = settings["batch_size"], settings["workers"]
+    batch, workers = settings.largest_batch, settings["workers"]
     if settings.scenario == "Offline":
         seconds = float(np.percentile(service.times_ns[batch - 1], 10)) * 1e-9
         return settings["expected_qps"] or batch * workers / seconds

@@ -1,0 +1,104 @@
+import pytest
+
+from lydite.api.mlperf.benchmark import scenarios_of, settings_of, target_of
+from lydite.api.mlperf.options import RunOptions
+from lydite.errors import InputError
+from lydite.mlperf.round import find_round, round_names
+from lydite.mlperf.user_conf import parse_user_conf, values_for
+
+NAMES = ("resnet", "resnet50")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("resnet50.Server.target_qps=100", r"f:1: LoadGen wants spaces round '='.* = 100"),
+        ("resnet50.Server.target_qsp = 100", r"unknown setting 'target_qsp'.*target_qps"),
+        ("resnet50.Servr.target_qps = 100", r"unknown scenario 'Servr'.*Server"),
+        ("bert.Server.target_qps = 100", r"unknown model of this run 'bert'"),
+        ("*.*.qsl_rng_seed = 5", r"LoadGen ignores 'qsl_rng_seed'"),
+        ("*.*.min_query_count = many", r"'many' is not a whole number"),
+        ("target_qps = 5", r"is no setting.*model\.scenario\.key = value"),
+    ],
+)
+def test_what_loadgen_would_ignore_is_refused_with_its_line(line, message):
+    with pytest.raises(InputError, match=message):
+        parse_user_conf(line, "f", NAMES)
+
+
+def test_a_line_for_the_model_wins_then_one_for_the_scenario_then_the_later_one():
+    text = """# a comment
+    resnet50.*.target_qps = 3
+    *.Server.target_qps = 2
+    *.*.target_qps = 1
+    *.*.min_duration = 5 # another
+    *.*.min_duration = 6
+    """
+    lines = parse_user_conf(text, "f", NAMES)
+    found = values_for(lines, "resnet50", "Server")
+    assert (found["target_qps"].value, found["min_duration"].value) == (3, 6)
+    assert values_for(lines, "resnet", "Server")["target_qps"].value == 2
+    assert values_for(lines, "resnet", "Offline")["target_qps"].value == 1
+
+
+def test_every_setting_says_where_it_came_from(tmp_path):
+    conf = tmp_path / "user.conf"
+    conf.write_text("resnet50.Server.target_qps = 70\n*.Server.target_latency = 9\n")
+    options = RunOptions(user_conf=conf, threads=2)
+    settings = settings_of(target_of("resnet50", options), "Server", options)
+    origins = {name: (s.value, s.origin) for name, s in settings.values.items()}
+    assert origins["target_qps"] == (70.0, "user file")
+    assert origins["latency_limit_ms"] == (9.0, "user file")
+    assert origins["threads"] == (2, "command line")
+    assert origins["samples"] == (1024, "round")
+    assert origins["batch_size"] == (1, "default")
+
+
+def test_a_sinian_config_is_laid_over_by_system_and_version(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(
+        '{"default": {"gpu_batch_size": 8, "precision": "fp16", "use_graphs": true},'
+        ' "A10x2": {"gpu_batch_size": 216, "deque_timeout_us": 3000, "server_target_qps": 120088,'
+        ' "config_ver": {"triton": {"instance_group_count": 2}}}}'
+    )
+    options = RunOptions(config=path, system="A10x2", config_ver="triton")
+    settings = settings_of(target_of("resnet50", options), "Server", options)
+    assert (settings["batch_size"], settings["workers"], settings["precision"]) == (216, 2, "fp16")
+    assert settings.batching.delay_ns == 3_000_000
+    assert settings["target_qps"] == 120088
+    with pytest.raises(InputError, match=r"unknown system 'A10x3'.*A10x2"):
+        settings_of(
+            target_of("resnet50", options), "Server", RunOptions(config=path, system="A10x3")
+        )
+    path.write_text('{"default": {"gpu_batchsize": 8}}')
+    with pytest.raises(InputError, match=r"unknown field 'gpu_batchsize'.*gpu_batch_size"):
+        settings_of(target_of("resnet50", options), "Server", RunOptions(config=path))
+
+
+def test_names_of_both_kinds_are_known_and_what_is_gone_is_said():
+    options = RunOptions()
+    assert target_of("resnet50", options).name == target_of("resnet", options).name == "resnet"
+    assert target_of("llama3_1-8b", options).name == "llama3.1-8b"
+    assert target_of("mobilenetv2", options).row is None
+    assert target_of("bert", RunOptions(config_ver="high_accuracy")).name == "bert-99.9"
+    with pytest.raises(InputError, match=r"retinanet.*gone since v6\.0"):
+        target_of("retinanet", options)
+    with pytest.raises(InputError, match=r"unknown round 'v9'.*v6\.1"):
+        target_of("resnet50", RunOptions(round="v9"))
+    with pytest.raises(InputError, match=r"no version of 99\.9"):
+        target_of("resnet", RunOptions(config_ver="high_accuracy"))
+
+
+def test_scenarios_by_any_spelling():
+    assert scenarios_of("offline,Single-Stream,offline") == ["Offline", "SingleStream"]
+    with pytest.raises(InputError, match=r"unknown scenario 'sever'.*server"):
+        scenarios_of("sever")
+
+
+def test_where_sources_disagree_the_stricter_one_rules():
+    chosen = find_round("v6.1")
+    assert round_names()
+    assert chosen.named("3d-unet-99")[1].all_floors[0].reference == 0.8633
+    assert chosen.named("dlrm-v3")[1].latency_limit("Server").value == 80
+    assert chosen.named("gpt-oss-120b")[1].latency_limit("Interactive").tpot == 15
+    assert chosen.named("resnet")[1].all_floors[0].least == pytest.approx(75.695, abs=1e-3)
