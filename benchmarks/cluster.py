@@ -8,9 +8,11 @@ from pathlib import Path
 from _figures import Figure, publish
 
 from lydite.cluster import filled, simulate_step
+from lydite.cluster.groups import groups_of
 from lydite.cluster.program import unfolded
+from lydite.cluster.rank import rank_costs, rank_step
 from lydite.cluster.search import search
-from lydite.cluster.simulate import groups_of, played_step, rank_costs, rank_step
+from lydite.cluster.simulate import played_step
 from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play
 from lydite.estimate.roofline import Roofline

@@ -213,7 +213,7 @@ def observed_steps(steps: Path, on: str) -> list[Observed]:
 
 def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     from lydite.cluster.calibration.steps import Observed
-    from lydite.cluster.simulate import rank_step
+    from lydite.cluster.rank import rank_step
     from lydite.estimate.runtimes import find_runtime
 
     excluded: dict[type[Options], set[str]] = {

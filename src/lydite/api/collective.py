@@ -149,7 +149,7 @@ def collective(
     from lydite.api.step_options import ClusterOptions, quantity
     from lydite.cluster.collectives.answer import answer
     from lydite.cluster.constants import ASSUMED, with_curves
-    from lydite.cluster.simulate import NETWORKS
+    from lydite.cluster.step_result import NETWORKS
     from lydite.errors import unknown_name
 
     if network not in NETWORKS:

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lydite.cluster.program import CATEGORIES
-from lydite.cluster.simulate import StepResult
 from lydite.cluster.stages import Unit
+from lydite.cluster.step_result import StepResult
 
 Floats = npt.NDArray[np.float64]
 _NAME = re.compile(r"(?:rank \d+: )?(?P<unit>.+?) (?P<kind>[FBW])(?P<batch>\d+)(?: |$)")

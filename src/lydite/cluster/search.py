@@ -18,18 +18,13 @@ from dataclasses import dataclass, replace
 from lydite.cluster.collectives import Group
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import BlockCost
+from lydite.cluster.groups import groups_of
 from lydite.cluster.memory import States, memory_of_rank, states_of
 from lydite.cluster.plan import Plan
-from lydite.cluster.simulate import (
-    RankStep,
-    StepResult,
-    groups_of,
-    launching,
-    played_step,
-    rank_costs,
-    rank_step,
-)
+from lydite.cluster.rank import RankStep, launching, rank_costs, rank_step
+from lydite.cluster.simulate import played_step
 from lydite.cluster.stages import Unit, partition_stages, units_of
+from lydite.cluster.step_result import StepResult
 from lydite.errors import GraphError, InputError
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph

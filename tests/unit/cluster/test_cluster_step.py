@@ -11,10 +11,10 @@ from lydite.cluster import Group, Plan, checked, filled, fitting, simulate_step,
 from lydite.cluster.blocks import Block, in_blocks, repetition
 from lydite.cluster.costs import BlockCost, outline, timed
 from lydite.cluster.program import folded
+from lydite.cluster.rank import rank_step
 from lydite.cluster.schedules import in_flight, steps_of
 from lydite.cluster.search import search
 from lydite.cluster.sensitivity import _INSIDE, sensitivity
-from lydite.cluster.simulate import rank_step
 from lydite.cluster.stages import Phase, Unit
 from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play

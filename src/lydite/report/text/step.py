@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from lydite.cluster.program import BYTES_A_TASK
-from lydite.cluster.simulate import fitting
+from lydite.cluster.step_result import fitting
 from lydite.estimate.roofline import ARITHMETIC
 from lydite.estimate.runtimes import RUNTIMES
 from lydite.report.step import TITLES
