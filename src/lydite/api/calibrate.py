@@ -257,6 +257,8 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
         schedule="1f1b",
         chunks=1,
         recompute="none",
+        recompute_method="",
+        recompute_num_layers=0,
         overlap=True,
         micro_batch=1,
     )

@@ -70,6 +70,8 @@ class StepKeywords(NetKeywords, total=False):
     chunks: int
     zero: int
     recompute: str
+    recompute_method: str | None
+    recompute_num_layers: int | None
     attention: str | None
     sequence_parallel: bool
     overlap: bool

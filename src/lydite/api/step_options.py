@@ -32,6 +32,8 @@ class PlanOptions(Options):
         chunks: Number of virtual stages per rank in an interleaved schedule.
         zero: ZeRO stage: replicas shard 1 optimizer states, 2 also gradients, 3 also weights.
         recompute: Activation recomputation: "none", "selective" or "full".
+        recompute_method: Layers that are fully recomputed: "block" or "uniform"; None for all.
+        recompute_num_layers: Number of layers per stage ("block") or per group ("uniform").
         attention: "fused", or "written" as products and a softmax; None for the runtime's.
         sequence_parallel: Whether tensor parallelism also divides norms along the sequence.
         overlap: Whether gradients are sent during the backward pass.
@@ -69,6 +71,16 @@ class PlanOptions(Options):
         Help("ZeRO stage: 1 shards optimizer states, 2 gradients, 3 weights.", min=0, max=3),
     ] = 0
     recompute: Annotated[str, Help("Activation recomputation: none, selective or full.")] = "none"
+    recompute_method: Annotated[
+        str | None,
+        Help(
+            "Layers that --recompute full takes: block (the first N of each stage) or uniform "
+            "(all, in groups of N); default: all, one by one."
+        ),
+    ] = None
+    recompute_num_layers: Annotated[
+        int | None, Help("Number N of layers of --recompute-method.", min=1)
+    ] = None
     attention: Annotated[
         str | None,
         Help("Attention: fused or written (as products and a softmax); default: fused."),
@@ -111,6 +123,8 @@ class PlanOptions(Options):
             cp=self.cp,
             dp=self.dp,
             **chosen,
+            recompute_method=self.recompute_method or "",
+            recompute_num_layers=self.recompute_num_layers or 0,
             attention=self.attention or attention,
             micro_batch=self.micro_batch or max(1, self._even(ranks)),
             bucket_bytes=max(1, int(quantity(self.bucket, "B", "--bucket"))),

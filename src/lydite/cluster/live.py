@@ -106,8 +106,7 @@ def _events(
     events: list[tuple[float, float]] = []
     for key, end in ends.items():
         unit = units[key[0]]
-        kept, again = unit.kept_bytes, max(0.0, unit.saved_bytes - unit.kept_bytes)
-        events.append((end, kept))
+        events.append((end, unit.kept_bytes))
         if key in done:
-            events += [(begins[key], again), (done[key], -kept - again)]
+            events += [(begins[key], unit.again_bytes), (done[key], -unit.freed_bytes)]
     return events

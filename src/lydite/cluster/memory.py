@@ -86,7 +86,7 @@ def _activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> flo
     """
     chunks = stages[rank :: plan.pp]
     kept = [sum(unit.kept_bytes for unit in units) for units in chunks]
-    again = [[max(0.0, unit.saved_bytes - unit.kept_bytes) for unit in units] for units in chunks]
+    again = [[unit.again_bytes for unit in units] for units in chunks]
     waits = SCHEDULES.find(plan.schedule).splits_backward
     held = most = 0.0
     for pass_type, _, chunk in steps_of(

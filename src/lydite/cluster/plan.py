@@ -10,6 +10,8 @@ from lydite.estimate.runtimes import find_runtime
 from lydite.results import OneLine
 
 RECOMPUTE = ("none", "selective", "full")
+METHODS = ("block", "uniform")
+"""Which layers full recomputation takes (Megatron-LM's --recompute-method)."""
 ATTENTION = ("fused", "written")
 
 
@@ -31,6 +33,10 @@ class Plan(OneLine):
         zero: ZeRO stage: 0 replicates everything, 1 shards the optimiser's states over the
             data-parallel ranks, 2 also gradients, 3 also weights (FSDP).
         recompute: Activation recomputation, one of `RECOMPUTE`.
+        recompute_method: Which layers are fully recomputed: "block" for the first
+            `recompute_num_layers` of each stage (of each chunk, if interleaved), "uniform" for all,
+            in groups of so many of which only the input is kept; "" for all, one by one.
+        recompute_num_layers: Number of layers of that method; 0 without a method.
         bucket_bytes: Size in bytes of the buckets in which gradients are sent (PyTorch's DDP:
             25 MiB).
         attention: "fused" into one kernel that keeps no scores, or "written" as separate matrix
@@ -52,6 +58,8 @@ class Plan(OneLine):
     chunks: int = 1
     zero: int = 0
     recompute: str = "none"
+    recompute_method: str = ""
+    recompute_num_layers: int = 0
     bucket_bytes: int = 25 << 20
     attention: str = "fused"
     overlap: bool = True
@@ -65,6 +73,7 @@ class Plan(OneLine):
         schedule = SCHEDULES.find(self.schedule)
         if self.recompute not in RECOMPUTE:
             raise unknown_name("recomputation", self.recompute, RECOMPUTE)
+        self._check_recompute()
         if self.attention not in ATTENTION:
             raise unknown_name("attention", self.attention, ATTENTION)
         if not 0 <= self.zero <= 3:
@@ -80,6 +89,35 @@ class Plan(OneLine):
             raise InputError(
                 f"--ep {self.ep} does not divide dp {self.dp} x cp {self.cp}",
                 allowed=f"divisors of {self.replicas}; the nearest is {near}",
+            )
+
+    def _check_recompute(self) -> None:
+        """Refuse a method of recomputation that lacks something or selects nothing."""
+        method, layers = self.recompute_method, self.recompute_num_layers
+        if not method and not layers:
+            return
+        if not method:
+            raise InputError(
+                f"--recompute-num-layers {layers} does not say which layers",
+                hint="add --recompute-method block or uniform",
+            )
+        if method not in METHODS:
+            raise unknown_name("recomputation method", method, METHODS)
+        if self.recompute != "full":
+            raise InputError(
+                f"--recompute-method {method} with --recompute {self.recompute}",
+                hint="add --recompute full",
+            )
+        if layers < 1:
+            raise InputError(
+                f"--recompute-method {method} does not say how many layers",
+                hint="add --recompute-num-layers LAYERS",
+            )
+        if method == "uniform" and layers > 1 and self.zero == 3:
+            raise InputError(
+                f"--zero 3 gathers one layer at a time, and --recompute-method uniform needs "
+                f"{layers}",
+                hint="use --recompute-num-layers 1 or --recompute-method block",
             )
 
     @property
@@ -159,6 +197,12 @@ def checked(plan: Plan, ranks: int, depth: int) -> Plan:
         raise InputError(
             f"pp {plan.pp} x {plan.chunks} chunks need {stages} layers, and the model has {depth}",
             allowed=f"pp up to {depth // plan.chunks}",
+        )
+    most = -(-depth // stages)
+    if plan.recompute_num_layers > most:
+        raise InputError(
+            f"--recompute-num-layers {plan.recompute_num_layers}: a stage has {most} layers",
+            allowed=f"1 to {most}",
         )
     if SCHEDULES.find(plan.schedule).chunked and plan.micro_batches % plan.pp:
         raise InputError(

@@ -22,8 +22,9 @@ from lydite.cluster.groups import groups_of
 from lydite.cluster.memory import States, memory_of_rank, states_of
 from lydite.cluster.plan import Plan
 from lydite.cluster.rank import RankStep, launching, rank_costs, rank_step
+from lydite.cluster.recompute import stages_of
 from lydite.cluster.simulate import played_step
-from lydite.cluster.stages import Unit, partition_stages, units_of
+from lydite.cluster.stages import Unit, units_of
 from lydite.cluster.step_result import StepResult
 from lydite.errors import GraphError, InputError
 from lydite.estimate.base import Estimator
@@ -217,7 +218,7 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
 def _candidate(
     plan: Plan, units: list[Unit], groups: Mapping[str, Group], states: States, costed: _RankCosts
 ) -> Candidate:
-    stages = partition_stages(units, plan.pp * plan.chunks)
+    stages = stages_of(units, plan)
     slowest = max(
         sum(u.forward.seconds + u.recompute.seconds + u.backward_s for u in stage)
         for stage in stages

@@ -15,8 +15,9 @@ from lydite.cluster.plan import Plan, checked
 from lydite.cluster.program import CATEGORIES, WORK, folded
 from lydite.cluster.program import unfolded as all_ranks
 from lydite.cluster.rank import RankStep, depth, launching, rank_costs, rank_step
+from lydite.cluster.recompute import stages_of
 from lydite.cluster.seen import widened
-from lydite.cluster.stages import partition_stages, units_of
+from lydite.cluster.stages import units_of
 from lydite.cluster.step_result import NETWORKS, StepResult
 from lydite.cluster.tasks import step_programs
 from lydite.cluster.wiring import wiring_of
@@ -91,7 +92,7 @@ def played_step(
     groups = groups_of(cluster, plan, constants)
     launch_s, ahead = constants.dispatch_s or 0.0, rank.runtime.ahead
     units = units_of(costs, plan, groups, dispatch_s=launch_s, ahead=ahead)
-    stages = partition_stages(units, plan.pp * plan.chunks)
+    stages = stages_of(units, plan)
     programs = step_programs(
         stages,
         plan,

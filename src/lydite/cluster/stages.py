@@ -83,6 +83,16 @@ class Phase:
         """Time of kernels and collectives in seconds."""
         return (self.work_ps + self.sent_ps) * 1e-12
 
+    def and_then(self, other: Phase) -> Phase:
+        """Both phases in sequence, as one."""
+        later = tuple(replace(c, after=c.after + len(self.kernels_ps)) for c in other.sent)
+        return Phase(
+            self.work_ps + other.work_ps,
+            (*self.sent, *later),
+            (*self.kernels_ps, *other.kernels_ps),
+            self.launch_s + other.launch_s,
+        )
+
 
 NOTHING = Phase()
 
@@ -98,6 +108,8 @@ class Unit:
         held: Weights by the group that replicates them: "dp", or "edp" for experts.
         saved_bytes: Activations that one micro-batch keeps for the backward pass.
         kept_bytes: Part of `saved_bytes` that is still kept under the plan's recomputation.
+        again_bytes: Bytes that recomputation adds when the layer's backward pass begins.
+        freed_bytes: Bytes that are freed when the layer's backward pass ends.
         boundary_bytes: Largest tensor that the layer passes on.
         cache_bytes: Keys and values kept for the tokens to come.
         peak_bytes: Largest inputs and outputs of a single operator, weights excluded.
@@ -115,6 +127,8 @@ class Unit:
     held: Mapping[str, Weights] = field(default_factory=dict)
     saved_bytes: float = 0.0
     kept_bytes: float = 0.0
+    again_bytes: float = 0.0
+    freed_bytes: float = 0.0
     boundary_bytes: float = 0.0
     cache_bytes: float = 0.0
     flops: tuple[float, float] = (0.0, 0.0)
@@ -192,6 +206,8 @@ def _unit(
         cost.held,
         cost.saved_bytes,
         kept,
+        max(0.0, cost.saved_bytes - kept),
+        max(cost.saved_bytes, kept),
         cost.boundary_bytes,
         cost.cache_bytes,
         (flops["forward"], flops["forward"] + flops["data"] + flops["weights"]),

@@ -59,6 +59,7 @@ COMMANDS = {
     "--part --params --train "
     "--optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
+    "--recompute-method --recompute-num-layers "
     "--attention --sequence-parallel --overlap --bucket --arithmetic "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
     "--search --sensitivity --unfolded --network --strict --trace --report --db "

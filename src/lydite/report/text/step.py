@@ -53,8 +53,7 @@ def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str
         f"{result.dtype}",
         f"  {plan.ranks} ranks: {_degrees(plan)}; {plan.micro_batches} micro-batches of "
         f"{plan.micro_batch}, {plan.schedule}",
-        f"  zero {plan.zero}, recompute {plan.recompute}, attention {plan.attention}"
-        + ("" if plan.overlap else ", gradients reduced at the end"),
+        *wrap(", ".join(_settings(plan)), WIDTH, initial_indent="  ", subsequent_indent="    "),
         "",
     ]
     rows = [
@@ -141,6 +140,15 @@ def _degrees(plan: Plan) -> str:
     """Degrees of parallelism: "dp 4, tp 2, pp 1", and others above 1."""
     more = [f"{name} {getattr(plan, name)}" for name in ("cp", "ep") if getattr(plan, name) > 1]
     return ", ".join([f"dp {plan.dp}", f"tp {plan.tp}", f"pp {plan.pp}", *more])
+
+
+def _settings(plan: Plan) -> list[str]:
+    """Memory savings and overlap, those that are not the default included by name."""
+    recompute = f"recompute {plan.recompute}"
+    if plan.recompute_method:
+        recompute += f" ({plan.recompute_method}, {plan.recompute_num_layers} layers)"
+    more = [] if plan.overlap else ["gradients reduced at the end"]
+    return [f"zero {plan.zero}", recompute, f"attention {plan.attention}", *more]
 
 
 def _path(result: StepResult) -> str:
