@@ -75,6 +75,8 @@ class StepKeywords(NetKeywords, total=False):
     attention: str | None
     sequence_parallel: bool
     overlap: bool
+    lora_rank: int | None
+    lora_targets: str | None
     bucket: str
     arithmetic: str
     mtbf: str | None

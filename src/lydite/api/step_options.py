@@ -37,6 +37,8 @@ class PlanOptions(Options):
         attention: "fused", or "written" as products and a softmax; None for the runtime's.
         sequence_parallel: Whether tensor parallelism also divides norms along the sequence.
         overlap: Whether gradients are sent during the backward pass.
+        lora_rank: Inner width of low-rank adapters, which alone are trained; None for no adapters.
+        lora_targets: Names of weights that get an adapter, such as "query,value"; None for all.
         bucket: Size of the gradient buckets, such as "25 MiB".
         arithmetic: Precision of products, a name of `lydite.estimate.roofline.ARITHMETIC`.
     """
@@ -92,6 +94,14 @@ class PlanOptions(Options):
         bool,
         Help("Send gradients while the backward pass runs.", flag="--overlap/--no-overlap"),
     ] = True
+    lora_rank: Annotated[
+        int | None,
+        Help("Rank of LoRA adapters, which alone are trained; default: no adapters.", min=1),
+    ] = None
+    lora_targets: Annotated[
+        str | None,
+        Help("Weights that get an adapter, such as query,value; default: all products in layers."),
+    ] = None
     bucket: Annotated[str, Help("Size of the gradient buckets that are sent at once.")] = "25 MiB"
     arithmetic: Annotated[
         str,
@@ -125,6 +135,8 @@ class PlanOptions(Options):
             **chosen,
             recompute_method=self.recompute_method or "",
             recompute_num_layers=self.recompute_num_layers or 0,
+            lora_rank=self.lora_rank or 0,
+            lora_targets=tuple(filter(None, (self.lora_targets or "").split(","))),
             attention=self.attention or attention,
             micro_batch=self.micro_batch or max(1, self._even(ranks)),
             bucket_bytes=max(1, int(quantity(self.bucket, "B", "--bucket"))),
@@ -141,6 +153,8 @@ class PlanOptions(Options):
             )
         if self.recompute != "none" and not training:
             raise InputError(f"--recompute {self.recompute} is for training", hint="add --train")
+        if self.lora_rank and not training:
+            raise InputError(f"--lora-rank {self.lora_rank} is for training", hint="add --train")
         if self.sequence_parallel and self.tp == 1:
             raise InputError("--sequence-parallel has no effect with --tp 1", hint="add --tp RANKS")
 

@@ -42,6 +42,8 @@ class Plan(OneLine):
         attention: "fused" into one kernel that keeps no scores, or "written" as separate matrix
             products and softmax.
         overlap: Whether gradients are sent during the backward pass rather than after it.
+        lora_rank: Inner width of low-rank adapters, which alone are trained; 0 trains everything.
+        lora_targets: Names of the weights that get an adapter; empty for all products in layers.
         runtime: Runtime that launches and fuses, a name of `lydite.estimate.runtimes.RUNTIMES`; ""
             for the usual one of precision and attention.
     """
@@ -63,6 +65,8 @@ class Plan(OneLine):
     bucket_bytes: int = 25 << 20
     attention: str = "fused"
     overlap: bool = True
+    lora_rank: int = 0
+    lora_targets: tuple[str, ...] = ()
     runtime: str = ""
 
     def __post_init__(self) -> None:
@@ -76,6 +80,11 @@ class Plan(OneLine):
         self._check_recompute()
         if self.attention not in ATTENTION:
             raise unknown_name("attention", self.attention, ATTENTION)
+        if self.lora_targets and not self.lora_rank:
+            raise InputError(
+                f"--lora-targets {','.join(self.lora_targets)} without adapters",
+                hint="add --lora-rank RANK",
+            )
         if not 0 <= self.zero <= 3:
             raise InputError(f"--zero {self.zero}", allowed="0, 1, 2 or 3")
         if self.chunks > 1 and not schedule.chunked:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from lydite.cluster.blocks import in_blocks
 from lydite.cluster.constants import Constants
 from lydite.cluster.costs import BlockCost, Outline, outline, timed
+from lydite.cluster.lora import Adapted, adapted
 from lydite.cluster.plan import Plan
 from lydite.cluster.tensor import rank_share
 from lydite.cluster.tokens import context_parallel, expert_parallel
@@ -66,8 +67,12 @@ def rank_step(
     short = context_parallel(expert_parallel(short, plan.ep, parts=parts), plan.cp)
     if plan.attention == "written":
         short = written_out(short)
+    adapters = Adapted(short)
+    if plan.lora_rank and optimizer is not None:
+        adapters = adapted(short, plan.lora_rank, plan.lora_targets, blocks)
+    short = adapters.graph
     if optimizer is not None:
-        step = training_step(short, loss="given", optimizer=optimizer)
+        step = training_step(short, loss="given", optimizer=optimizer, through=adapters.through)
     floats = [graph.type_of(name).dtype for name in graph.parameters]
     dtype = max(set(floats), key=floats.count) if floats else "float32"
     states = OPTIMIZERS[optimizer].bytes_per_parameter / 4 if optimizer else 0.0
@@ -75,8 +80,11 @@ def rank_step(
     training = step is not None
     runtime = find_runtime(plan.runtime or usual_runtime(dtype, plan.attention, training=training))
     chains = training and runtime.elementwise == "chains"
-    shape = outline(blocks, step, step.graph if step else short, wire, chains=chains)
+    graph_of_step = step.graph if step else short
+    shape = outline(blocks, step, graph_of_step, wire, chains=chains, adapters=adapters)
     whole = context_parallel(blocks.graph, plan.cp)
+    if plan.lora_rank and optimizer is not None:
+        whole = adapted(whole, plan.lora_rank, plan.lora_targets, blocks).graph
     counts = {name: block.count for block in blocks.blocks for name in block.ops}
     work = [(work_of(op, whole), counts.get(op.name, 1)) for op in whole.ops]
     flops = sum(count * op_work.flops for op_work, count in work if op_work is not None)

@@ -312,7 +312,7 @@ class _Writer:
     def _send_gradient(self, rank: _Rank, unit: Unit, after: int | None) -> None:
         kind = "AllReduce" if self.plan.zero == 0 else "ReduceScatter"
         for group, held in unit.held.items():
-            if self.groups[group].ranks > 1:
+            if self.groups[group].ranks > 1 and held.gradient_bytes:
                 label = f"{unit.name} gradients"
                 place = self._exchange(rank, kind, group, held.gradient_bytes, after, label)
                 rank.sending.append((OWN, place))
@@ -351,6 +351,11 @@ class _Writer:
         for unit in rank.waiting:
             self._send_gradient(rank, unit, rank.last)
         units = [u for units in self.stages[number :: self.plan.pp] for u in units]
+        summed = sum(weights.summed_bytes for unit in units for weights in unit.held.values())
+        if summed:
+            label = "gradients over tensor-parallel ranks"
+            place = self._exchange(rank, "AllReduce", "tp", summed, rank.last, label)
+            rank.sending.append((OWN, place))
         share = self.plan.replicas if self.plan.zero else 1
         waits = [rank.last_ref, *rank.sending]
         ready = rank.program.add("data", 0, waits, "data", "gradients ready")
@@ -360,9 +365,9 @@ class _Writer:
             held: dict[str, float] = {}
             for unit in units:
                 for group, weights in unit.held.items():
-                    held[group] = held.get(group, 0.0) + weights.bytes
+                    held[group] = held.get(group, 0.0) + weights.trained_bytes
             for group, size in held.items():
-                if self.groups[group].ranks > 1:
+                if self.groups[group].ranks > 1 and size:
                     self._exchange(rank, "AllGather", group, size, rank.last, "weights gather")
 
 

@@ -60,7 +60,8 @@ COMMANDS = {
     "--optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
     "--recompute-method --recompute-num-layers "
-    "--attention --sequence-parallel --overlap --bucket --arithmetic "
+    "--attention --sequence-parallel --overlap --lora-rank --lora-targets "
+    "--bucket --arithmetic "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
     "--search --sensitivity --unfolded --network --strict --trace --report --db "
     "--out --json --quiet/-q",

@@ -148,6 +148,9 @@ def _settings(plan: Plan) -> list[str]:
     if plan.recompute_method:
         recompute += f" ({plan.recompute_method}, {plan.recompute_num_layers} layers)"
     more = [] if plan.overlap else ["gradients reduced at the end"]
+    if plan.lora_rank:
+        targets = " ".join(plan.lora_targets) or "all products in layers"
+        more.append(f"LoRA adapters of rank {plan.lora_rank} beside {targets}")
     return [f"zero {plan.zero}", recompute, f"attention {plan.attention}", *more]
 
 
