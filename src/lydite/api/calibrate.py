@@ -254,6 +254,7 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
         dp=plan.ep,
         batch=0,
         zero=0,
+        shard_size=0,
         schedule="1f1b",
         chunks=1,
         recompute="none",

@@ -69,6 +69,7 @@ class StepKeywords(NetKeywords, total=False):
     schedule: str
     chunks: int
     zero: int
+    shard_size: int | None
     recompute: str
     recompute_method: str | None
     recompute_num_layers: int | None

@@ -31,6 +31,8 @@ class PlanOptions(Options):
         schedule: Pipeline schedule: "gpipe", "1f1b", "interleaved" or "zero-bubble".
         chunks: Number of virtual stages per rank in an interleaved schedule.
         zero: ZeRO stage: replicas shard 1 optimizer states, 2 also gradients, 3 also weights.
+        shard_size: Number of neighbouring ranks among which ZeRO shards, replicated over the other
+            such groups (HSDP); None for all replicas.
         recompute: Activation recomputation: "none", "selective" or "full".
         recompute_method: Layers that are fully recomputed: "block" or "uniform"; None for all.
         recompute_num_layers: Number of layers per stage ("block") or per group ("uniform").
@@ -72,6 +74,14 @@ class PlanOptions(Options):
         int,
         Help("ZeRO stage: 1 shards optimizer states, 2 gradients, 3 weights.", min=0, max=3),
     ] = 0
+    shard_size: Annotated[
+        int | None,
+        Help(
+            "Ranks among which ZeRO shards, replicated over the other groups (HSDP); default: all "
+            "replicas.",
+            min=1,
+        ),
+    ] = None
     recompute: Annotated[str, Help("Activation recomputation: none, selective or full.")] = "none"
     recompute_method: Annotated[
         str | None,
@@ -135,6 +145,7 @@ class PlanOptions(Options):
             **chosen,
             recompute_method=self.recompute_method or "",
             recompute_num_layers=self.recompute_num_layers or 0,
+            shard_size=self.shard_size or 0,
             lora_rank=self.lora_rank or 0,
             lora_targets=tuple(filter(None, (self.lora_targets or "").split(","))),
             attention=self.attention or attention,

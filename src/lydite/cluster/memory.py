@@ -63,7 +63,7 @@ def memory_of_rank(
     memory: dict[str, float] = {kind: 0.0 for kind in KINDS}
     memory["buffers"] = 2 * largest if plan.zero == 3 else 0.0
     for group, held in ((g, h) for unit in units for g, h in unit.held.items()):
-        share = [plan.groups[group][1] if plan.zero >= level else 1 for level in (3, 2, 1)]
+        share = [plan.shard_count(group) if plan.zero >= level else 1 for level in (3, 2, 1)]
         memory["weights"] += held.bytes / share[0]
         if training:
             memory["gradients"] += held.parameters * states.gradient / share[1]

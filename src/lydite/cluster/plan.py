@@ -32,6 +32,8 @@ class Plan(OneLine):
         chunks: Number of model chunks per rank in the interleaved schedule.
         zero: ZeRO stage: 0 replicates everything, 1 shards the optimiser's states over the
             data-parallel ranks, 2 also gradients, 3 also weights (FSDP).
+        shard_size: Number of consecutive ranks among which ZeRO shards; the shards are replicated
+            over the other groups of so many (HSDP). 0 for all ranks that hold the same weights.
         recompute: Activation recomputation, one of `RECOMPUTE`.
         recompute_method: Which layers are fully recomputed: "block" for the first
             `recompute_num_layers` of each stage (of each chunk, if interleaved), "uniform" for all,
@@ -59,6 +61,7 @@ class Plan(OneLine):
     schedule: str = "1f1b"
     chunks: int = 1
     zero: int = 0
+    shard_size: int = 0
     recompute: str = "none"
     recompute_method: str = ""
     recompute_num_layers: int = 0
@@ -98,6 +101,26 @@ class Plan(OneLine):
             raise InputError(
                 f"--ep {self.ep} does not divide dp {self.dp} x cp {self.cp}",
                 allowed=f"divisors of {self.replicas}; the nearest is {near}",
+            )
+        self._check_shards()
+
+    def _check_shards(self) -> None:
+        """Refuse groups of shards that shard nothing or do not divide the ranks."""
+        size, ranks = self.shard_size, self.replicas
+        if not size:
+            return
+        if not self.zero:
+            raise InputError(
+                f"--shard-size {size} with --zero 0, which shards nothing",
+                hint="add --zero 1, 2 or 3",
+            )
+        fits = [n for n in range(self.ep, ranks + 1, self.ep) if ranks % n == 0]
+        if size not in fits:
+            near = min(fits, key=lambda n: abs(n - size))
+            experts = f" and hold all of ep {self.ep}" if self.ep > 1 else ""
+            raise InputError(
+                f"--shard-size {size} does not divide dp {self.dp} x cp {self.cp}{experts}",
+                allowed=f"{', '.join(map(str, fits))}; the nearest is {near}",
             )
 
     def _check_recompute(self) -> None:
@@ -145,15 +168,33 @@ class Plan(OneLine):
 
         Rank = tp index + tp * (cp index + cp * (dp index + dp * stage)), as Megatron-LM places
         them; experts are distributed over neighbouring replicas ("ep"), and their gradients summed
-        over the others ("edp").
+        over the others ("edp"). With a shard size, "dp" and "edp" each divide into neighbours that
+        shard ("dp shard") and ranks that hold the same shard ("dp copies").
         """
-        return {
+        groups = {
             "tp": (1, self.tp),
             "cp": (self.tp, self.cp),
             "ep": (self.tp, self.ep),
             "dp": (self.tp, self.replicas),
             "edp": (self.tp * self.ep, self.replicas // self.ep),
         }
+        if self.shard_size:
+            for name, parts in {"dp": self.shard_size, "edp": self.shard_size // self.ep}.items():
+                stride, ranks = groups[name]
+                groups[f"{name} shard"] = stride, parts
+                groups[f"{name} copies"] = stride * parts, ranks // parts
+        return groups
+
+    def shards(self, group: str) -> tuple[str, str]:
+        """Names of the groups among which ZeRO shards weights of "dp" or "edp", and that copy them.
+
+        The second is "" where all ranks of the group shard.
+        """
+        return (f"{group} shard", f"{group} copies") if self.shard_size else (group, "")
+
+    def shard_count(self, group: str) -> int:
+        """Number of shards into which ZeRO divides what a group of ranks holds."""
+        return self.groups[self.shards(group)[0]][1]
 
     @property
     def micro_batches(self) -> int:

@@ -283,9 +283,10 @@ class _Writer:
         rank.worked.append(rank.last)
         place = None
         for group, held in unit.held.items():
-            if self.groups[group].ranks > 1:
+            shard, _ = self.plan.shards(group)
+            if self.groups[shard].ranks > 1:
                 place = self._exchange(
-                    rank, "AllGather", group, held.bytes, before, f"{label} gather"
+                    rank, "AllGather", shard, held.bytes, before, f"{label} gather"
                 )
         return None if place is None else (OWN, place)
 
@@ -305,16 +306,24 @@ class _Writer:
         if not (last or self.plan.zero == 3):
             return
         if self.plan.overlap or self.plan.zero == 3:
-            self._send_gradient(rank, unit, rank.last)
+            self._send_gradient(rank, unit, rank.last, last=last)
         else:
             rank.waiting.append(unit)
 
-    def _send_gradient(self, rank: _Rank, unit: Unit, after: int | None) -> None:
-        kind = "AllReduce" if self.plan.zero == 0 else "ReduceScatter"
+    def _send_gradient(
+        self, rank: _Rank, unit: Unit, after: int | None, *, last: bool = True
+    ) -> None:
+        """Sum a unit's gradients over the ranks that shard them, at last over copies of shards."""
+        label = f"{unit.name} gradients"
         for group, held in unit.held.items():
-            if self.groups[group].ranks > 1 and held.gradient_bytes:
-                label = f"{unit.name} gradients"
-                place = self._exchange(rank, kind, group, held.gradient_bytes, after, label)
+            size, shard, copies = held.gradient_bytes, *self.plan.shards(group)
+            place, kind = after, "AllReduce" if self.plan.zero == 0 else "ReduceScatter"
+            if self.groups[shard].ranks > 1 and size:
+                place = self._exchange(rank, kind, shard, size, after, label)
+                rank.sending.append((OWN, place))
+            if copies and self.groups[copies].ranks > 1 and size and last:
+                part = size / self.groups[shard].ranks
+                place = self._exchange(rank, "AllReduce", copies, part, place, f"{label} copies")
                 rank.sending.append((OWN, place))
 
     def _bucketed(self, name: str, kind: str, size: float) -> CollectiveCall:
@@ -356,7 +365,7 @@ class _Writer:
             label = "gradients over tensor-parallel ranks"
             place = self._exchange(rank, "AllReduce", "tp", summed, rank.last, label)
             rank.sending.append((OWN, place))
-        share = self.plan.replicas if self.plan.zero else 1
+        share = self.plan.shard_count("dp") if self.plan.zero else 1
         waits = [rank.last_ref, *rank.sending]
         ready = rank.program.add("data", 0, waits, "data", "gradients ready")
         update_ps = sum(unit.optimizer.work_ps for unit in units) // share
@@ -367,8 +376,9 @@ class _Writer:
                 for group, weights in unit.held.items():
                     held[group] = held.get(group, 0.0) + weights.trained_bytes
             for group, size in held.items():
-                if self.groups[group].ranks > 1 and size:
-                    self._exchange(rank, "AllGather", group, size, rank.last, "weights gather")
+                shard, _ = self.plan.shards(group)
+                if self.groups[shard].ranks > 1 and size:
+                    self._exchange(rank, "AllGather", shard, size, rank.last, "weights gather")
 
 
 def _parts(whole_ps: int, count: int) -> list[int]:

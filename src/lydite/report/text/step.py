@@ -151,7 +151,10 @@ def _settings(plan: Plan) -> list[str]:
     if plan.lora_rank:
         targets = " ".join(plan.lora_targets) or "all products in layers"
         more.append(f"LoRA adapters of rank {plan.lora_rank} beside {targets}")
-    return [f"zero {plan.zero}", recompute, f"attention {plan.attention}", *more]
+    zero = f"zero {plan.zero}"
+    if plan.shard_size:
+        zero += f" in groups of {plan.shard_size}"
+    return [zero, recompute, f"attention {plan.attention}", *more]
 
 
 def _path(result: StepResult) -> str:
