@@ -255,6 +255,7 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
         batch=0,
         zero=0,
         shard_size=0,
+        offload="none",
         schedule="1f1b",
         chunks=1,
         recompute="none",

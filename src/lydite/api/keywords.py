@@ -57,6 +57,7 @@ class StepKeywords(NetKeywords, total=False):
     constants: Path | str | None
     algorithm: Sequence[str]
     protocol: Sequence[str]
+    host_memory_bandwidth: str | None
     price: float | None
     grid: float | None
     dp: int | None
@@ -70,6 +71,7 @@ class StepKeywords(NetKeywords, total=False):
     chunks: int
     zero: int
     shard_size: int | None
+    offload: str
     recompute: str
     recompute_method: str | None
     recompute_num_layers: int | None

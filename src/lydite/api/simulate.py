@@ -63,6 +63,7 @@ class StepDocument(TypedDict):
     critical_path_s: dict[str, float]
     memory_bytes: list[dict[str, float]]
     peak_memory_bytes: float
+    host_memory_bytes: float
     capacity_bytes: float
     fits: bool
     energy_j: float | None
@@ -220,6 +221,7 @@ def step_document(result: StepResult, model: Model, sequence: int | None) -> Ste
         "critical_path_s": dict(result.critical_s),
         "memory_bytes": [dict(stage) for stage in result.memory],
         "peak_memory_bytes": result.peak_memory_bytes,
+        "host_memory_bytes": result.host_memory_bytes,
         "capacity_bytes": result.capacity_bytes,
         "fits": result.fits,
         "energy_j": result.energy_j,
@@ -444,12 +446,14 @@ def _goodput(step: StepResult, told: Mapping[str, float | None]) -> Goodput | No
     every, rate = told["mtbf"], told["checkpoint_write"]
     if every is None or rate is None:
         return None
+    host = step.host
+    on_host = host.checkpoint_bytes(step.plan, step.stages) if host is not None else 0.0
     return goodput(
         step.seconds,
         step.samples,
         step.plan.ranks,
         mtbf_device_s=every,
-        checkpoint_s=checkpoint_seconds(step.memory, rate),
+        checkpoint_s=checkpoint_seconds(step.memory, rate) + on_host / rate,
         restart_s=told["restart"] or 0.0,
         interval_s=told["checkpoint_interval"],
     )

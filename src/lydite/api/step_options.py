@@ -33,6 +33,7 @@ class PlanOptions(Options):
         zero: ZeRO stage: replicas shard 1 optimizer states, 2 also gradients, 3 also weights.
         shard_size: Number of neighbouring ranks among which ZeRO shards, replicated over the other
             such groups (HSDP); None for all replicas.
+        offload: What lies in the host's memory: "none", "optimizer" or "parameters" (both).
         recompute: Activation recomputation: "none", "selective" or "full".
         recompute_method: Layers that are fully recomputed: "block" or "uniform"; None for all.
         recompute_num_layers: Number of layers per stage ("block") or per group ("uniform").
@@ -82,6 +83,13 @@ class PlanOptions(Options):
             min=1,
         ),
     ] = None
+    offload: Annotated[
+        str,
+        Help(
+            "What lies in the host's memory: none, optimizer (states, updated by the CPU) or "
+            "parameters (these and the weights)."
+        ),
+    ] = "none"
     recompute: Annotated[str, Help("Activation recomputation: none, selective or full.")] = "none"
     recompute_method: Annotated[
         str | None,
@@ -164,6 +172,8 @@ class PlanOptions(Options):
             )
         if self.recompute != "none" and not training:
             raise InputError(f"--recompute {self.recompute} is for training", hint="add --train")
+        if self.offload != "none" and not training:
+            raise InputError(f"--offload {self.offload} is for training", hint="add --train")
         if self.lora_rank and not training:
             raise InputError(f"--lora-rank {self.lora_rank} is for training", hint="add --train")
         if self.sequence_parallel and self.tp == 1:
@@ -228,6 +238,7 @@ _AS_THEY_ARE = (
     "schedule",
     "chunks",
     "zero",
+    "offload",
     "recompute",
     "sequence_parallel",
     "overlap",
@@ -246,6 +257,7 @@ class ClusterOptions(Options):
         constants: File that `calibrate` wrote; None for the assumed constants.
         algorithm, protocol: Algorithm and protocol of collectives, as "KIND=NAME" such as
             "allreduce=tree".
+        host_memory_bandwidth: Memory bandwidth of a host, for what is offloaded to it.
         price: Price of a device hour in USD.
         grid: Emissions of the power grid in kg CO2 per kWh.
     """
@@ -273,6 +285,10 @@ class ClusterOptions(Options):
         tuple[str, ...],
         Help("Collective protocol, as KIND=LL, LL128 or Simple (repeatable)."),
     ] = ()
+    host_memory_bandwidth: Annotated[
+        str | None,
+        Help("Memory bandwidth of a host, for --offload; default: 300 GB/s, assumed."),
+    ] = None
     price: Annotated[float | None, Help("Price of a device hour in USD.", min=0)] = None
     grid: Annotated[float | None, Help("Emissions of the power grid in kg CO2 per kWh.", min=0)] = (
         None
@@ -324,11 +340,19 @@ class ClusterOptions(Options):
         """The constants from the file, or the assumed ones.
 
         Raises:
-            InputError: the file does not hold constants.
+            InputError: the file does not hold constants, or a rate is not above 0.
         """
         from lydite.cluster.constants import ASSUMED, read_constants
 
-        return ASSUMED if self.constants is None else read_constants(Path(self.constants))
+        constants = ASSUMED if self.constants is None else read_constants(Path(self.constants))
+        if self.host_memory_bandwidth is None:
+            return constants
+        rate = quantity(self.host_memory_bandwidth, "B/s", "--host-memory-bandwidth")
+        if not 0 < rate < math.inf:
+            raise InputError(
+                f"--host-memory-bandwidth {self.host_memory_bandwidth}", allowed="above 0"
+            )
+        return replace(constants, host_memory_bytes_per_s=rate)
 
 
 def _factors(option: str, given: Sequence[str]) -> dict[int, float]:

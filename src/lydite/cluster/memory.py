@@ -68,6 +68,10 @@ def memory_of_rank(
         if training:
             memory["gradients"] += held.parameters * states.gradient / share[1]
             memory["optimizer"] += held.parameters * states.optimizer / share[2]
+    if plan.offload != "none":
+        memory["optimizer"] = 0.0
+    if plan.offload == "parameters":
+        memory["weights"] = 0.0
     if not training:
         memory["activations"] = max(
             (max(unit.boundary_bytes, unit.peak_bytes) for unit in units), default=0.0

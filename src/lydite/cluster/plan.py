@@ -13,6 +13,8 @@ RECOMPUTE = ("none", "selective", "full")
 METHODS = ("block", "uniform")
 """Which layers full recomputation takes (Megatron-LM's --recompute-method)."""
 ATTENTION = ("fused", "written")
+OFFLOAD = ("none", "optimizer", "parameters")
+"""What lies in the host's memory: nothing, optimiser states, or these and the weights."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,6 +36,7 @@ class Plan(OneLine):
             data-parallel ranks, 2 also gradients, 3 also weights (FSDP).
         shard_size: Number of consecutive ranks among which ZeRO shards; the shards are replicated
             over the other groups of so many (HSDP). 0 for all ranks that hold the same weights.
+        offload: What lies in the host's memory, one of `OFFLOAD`; "parameters" needs ZeRO stage 3.
         recompute: Activation recomputation, one of `RECOMPUTE`.
         recompute_method: Which layers are fully recomputed: "block" for the first
             `recompute_num_layers` of each stage (of each chunk, if interleaved), "uniform" for all,
@@ -62,6 +65,7 @@ class Plan(OneLine):
     chunks: int = 1
     zero: int = 0
     shard_size: int = 0
+    offload: str = "none"
     recompute: str = "none"
     recompute_method: str = ""
     recompute_num_layers: int = 0
@@ -103,6 +107,13 @@ class Plan(OneLine):
                 allowed=f"divisors of {self.replicas}; the nearest is {near}",
             )
         self._check_shards()
+        if self.offload not in OFFLOAD:
+            raise unknown_name("offload", self.offload, OFFLOAD)
+        if self.offload == "parameters" and self.zero != 3:
+            raise InputError(
+                f"--offload parameters with --zero {self.zero}, which keeps whole weights",
+                hint="add --zero 3",
+            )
 
     def _check_shards(self) -> None:
         """Refuse groups of shards that shard nothing or do not divide the ranks."""

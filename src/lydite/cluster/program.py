@@ -33,13 +33,15 @@ CATEGORIES = (
     "expert",
     "data",
     "pipeline",
+    "host",
 )
 """Categories of a task's time: computation, then communication."""
 
 WORK, SENT = CATEGORIES[:5], CATEGORIES[5:]
 
-STREAMS = ("compute", "tensor", "data", "onward", "back")
-"""Streams of a rank: kernels, collectives they wait for or overlap, both pipeline directions."""
+STREAMS = ("compute", "tensor", "data", "onward", "back", "host", "fetch")
+"""Streams of a rank: kernels, collectives they wait for or overlap, both pipeline directions, to
+the host (and its update), from the host."""
 
 GROUPS = {"tp": "tensor", "cp": "context", "ep": "expert"} | dict.fromkeys(
     ("dp", "edp", "dp shard", "dp copies", "edp shard", "edp copies"), "data"

@@ -11,6 +11,7 @@ from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import BlockCost
 from lydite.cluster.groups import groups_of
 from lydite.cluster.memory import memory_by_stage, states_of
+from lydite.cluster.offload import HOST_MEMORY_BYTES_PER_S, HostStates, host_of
 from lydite.cluster.plan import Plan, checked
 from lydite.cluster.program import CATEGORIES, WORK, folded
 from lydite.cluster.program import unfolded as all_ranks
@@ -93,6 +94,10 @@ def played_step(
     launch_s, ahead = constants.dispatch_s or 0.0, rank.runtime.ahead
     units = units_of(costs, plan, groups, dispatch_s=launch_s, ahead=ahead)
     stages = stages_of(units, plan)
+    host = None
+    if training and plan.offload != "none":
+        rate = constants.host_memory_bytes_per_s or HOST_MEMORY_BYTES_PER_S
+        host = host_of(cluster, plan, HostStates.of(rank.dtype, rank.states), rate)
     programs = step_programs(
         stages,
         plan,
@@ -100,6 +105,7 @@ def played_step(
         training=training,
         detail=unfolded,
         constant_s=constants.step_s if training else 0.0,
+        host=host,
     )
     factors = cluster.device_factor[: plan.ranks]
     together = not unfolded and bool((factors == 1).all())
@@ -145,6 +151,7 @@ def played_step(
         _arithmetic(rank.shape.dtype, cluster.device, constants),
         rank.computed_whole,
         rank.runtime.name,
+        host,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from lydite.cluster.collectives import Group
 from lydite.cluster.constants import ASSUMED, Constants
+from lydite.cluster.offload import Host
 from lydite.cluster.plan import Plan
 from lydite.cluster.program import CATEGORIES, Played
 from lydite.cluster.stages import Unit
@@ -49,6 +50,7 @@ class StepResult(OneLine):
         computed_whole: Number of operators by type that every tensor-parallel rank computes in
             full, because no rule says how to split them along the axis that divides their inputs.
         runtime: Name of the runtime that launched and fused.
+        host: Share of its host that each rank had; None where nothing was offloaded.
     """
 
     model: str
@@ -73,6 +75,14 @@ class StepResult(OneLine):
     arithmetic: str = "float32"
     computed_whole: Mapping[str, int] = field(default_factory=dict)
     runtime: str = ""
+    host: Host | None = None
+
+    @property
+    def host_memory_bytes(self) -> float:
+        """Memory in bytes that offloading takes in the fullest host; 0 without."""
+        if self.host is None:
+            return 0.0
+        return self.host.ranks * self.host.kept_bytes(self.plan, self.stages)
 
     @property
     def network(self) -> str:
@@ -172,7 +182,7 @@ def fitting(result: StepResult) -> str:
     largest = max(worst, key=lambda kind: worst[kind])
     advice = {
         "activations": "--recompute full, a smaller --micro-batch or more --tp",
-        "optimizer": "--zero 1, or more --tp or --pp",
+        "optimizer": "--zero 1, --offload optimizer, or more --tp or --pp",
         "gradients": "--zero 2, or more --tp or --pp",
         "weights": "--zero 3, or more --tp or --pp",
         "buffers": "more --tp or --pp",

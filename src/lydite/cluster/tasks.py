@@ -9,6 +9,7 @@ from functools import reduce
 import numpy as np
 
 from lydite.cluster.collectives import Group
+from lydite.cluster.offload import Host
 from lydite.cluster.plan import Plan
 from lydite.cluster.program import (
     BEFORE,
@@ -55,6 +56,7 @@ def step_programs(
     training: bool = True,
     detail: bool = False,
     constant_s: float = 0.0,
+    host: Host | None = None,
 ) -> list[Program]:
     """The program of one rank per pipeline stage for a step.
 
@@ -66,11 +68,12 @@ def step_programs(
         detail: Whether every kernel and every ring message is a task of its own; else each phase
             of a layer is one task, and each collective one.
         constant_s: Constant time in seconds at the end of the step.
+        host: Host that keeps and updates what the plan offloads; None where nothing is.
 
     Raises:
         InputError: the schedule deadlocks; the error names the stages and what they wait for.
     """
-    return _Writer(stages, plan, groups, training, detail, constant_s).write()
+    return _Writer(stages, plan, groups, training, detail, constant_s, host).write()
 
 
 class _Writer:
@@ -82,7 +85,9 @@ class _Writer:
         training: bool,
         detail: bool,
         constant_s: float,
+        host: Host | None,
     ) -> None:
+        self.host = host
         self.stages, self.plan, self.groups = stages, plan, groups
         self.training, self.detail, self.constant_s = training, detail, constant_s
         self.ranks = [_Rank(self._steps(rank)) for rank in range(plan.pp)]
@@ -283,12 +288,21 @@ class _Writer:
         rank.worked.append(rank.last)
         place = None
         for group, held in unit.held.items():
-            shard, _ = self.plan.shards(group)
+            begin, (shard, _) = before, self.plan.shards(group)
+            if self.host is not None and self.plan.offload == "parameters":
+                size = held.bytes / self.plan.shard_count(group)
+                begin = place = self._move(rank, "fetch", size, before, f"{label} fetch")
             if self.groups[shard].ranks > 1:
                 place = self._exchange(
-                    rank, "AllGather", shard, held.bytes, before, f"{label} gather"
+                    rank, "AllGather", shard, held.bytes, begin, f"{label} gather"
                 )
         return None if place is None else (OWN, place)
+
+    def _move(self, rank: _Rank, stream: str, size: float, after: int | None, label: str) -> int:
+        """Write a transfer between device and host."""
+        assert self.host is not None
+        begin = [] if after is None else [(OWN, after)]
+        return rank.program.add(stream, _ps(self.host.move_s(size)), begin, "host", label)
 
     def _exchange(
         self, rank: _Rank, kind: str, group: str, size: float, after: int | None, label: str
@@ -324,6 +338,10 @@ class _Writer:
             if copies and self.groups[copies].ranks > 1 and size and last:
                 part = size / self.groups[shard].ranks
                 place = self._exchange(rank, "AllReduce", copies, part, place, f"{label} copies")
+                rank.sending.append((OWN, place))
+            if self.host is not None and size and last:
+                part = size / self.plan.shard_count(group)
+                place = self._move(rank, "host", part, place, f"{label} to host")
                 rank.sending.append((OWN, place))
 
     def _bucketed(self, name: str, kind: str, size: float) -> CollectiveCall:
@@ -368,8 +386,11 @@ class _Writer:
         share = self.plan.shard_count("dp") if self.plan.zero else 1
         waits = [rank.last_ref, *rank.sending]
         ready = rank.program.add("data", 0, waits, "data", "gradients ready")
-        update_ps = sum(unit.optimizer.work_ps for unit in units) // share
-        self._work(rank, update_ps, [(OWN, ready)], "optimizer", "update")
+        if self.host is not None:
+            self._update_on_host(rank, units, ready)
+        else:
+            update_ps = sum(unit.optimizer.work_ps for unit in units) // share
+            self._work(rank, update_ps, [(OWN, ready)], "optimizer", "update")
         if self.plan.zero in (1, 2):
             held: dict[str, float] = {}
             for unit in units:
@@ -379,6 +400,20 @@ class _Writer:
                 shard, _ = self.plan.shards(group)
                 if self.groups[shard].ranks > 1 and size:
                     self._exchange(rank, "AllGather", shard, size, rank.last, "weights gather")
+
+    def _update_on_host(self, rank: _Rank, units: Sequence[Unit], ready: int) -> None:
+        """Write the host's update, and the transfer of the updated weights unless they stay."""
+        assert self.host is not None
+        plan, program = self.plan, rank.program
+        update_ps = _ps(self.host.update_s(plan, units))
+        rank.last = program.add("host", update_ps, [(OWN, ready)], "optimizer", "update on host")
+        if plan.offload == "optimizer":
+            size = sum(
+                held.trained_bytes / plan.shard_count(group)
+                for unit in units
+                for group, held in unit.held.items()
+            )
+            rank.last = self._move(rank, "fetch", size, rank.last, "weights from host")
 
 
 def _parts(whole_ps: int, count: int) -> list[int]:

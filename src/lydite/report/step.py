@@ -33,6 +33,7 @@ TITLES = {
     "expert": "expert-parallel communication",
     "data": "data-parallel communication, exposed",
     "pipeline": "pipeline communication, exposed",
+    "host": "transfers to and from the host, exposed",
     "bubble": "bubble",
 }
 """Titles of the parts of a step's breakdown."""

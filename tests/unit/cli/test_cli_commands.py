@@ -54,13 +54,12 @@ COMMANDS = {
     "--json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
     "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
-    "--protocol --price "
+    "--protocol --host-memory-bandwidth --price "
     "--grid --image-size --sequence --phase --context --dtype/--precision --dim --value "
     "--part --params --train "
     "--optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --shard-size "
-    "--recompute "
-    "--recompute-method --recompute-num-layers "
+    "--offload --recompute --recompute-method --recompute-num-layers "
     "--attention --sequence-parallel --overlap --lora-rank --lora-targets "
     "--bucket --arithmetic "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "

@@ -5,13 +5,14 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from lydite.cluster.collectives import EFFICIENCY
 from lydite.cluster.program import BYTES_A_TASK
 from lydite.cluster.step_result import fitting
 from lydite.estimate.roofline import ARITHMETIC
 from lydite.estimate.runtimes import RUNTIMES
 from lydite.report.step import TITLES
 from lydite.report.text import WIDTH, percent, table
-from lydite.units import format_bytes, format_seconds
+from lydite.units import format_bytes, format_seconds, format_si
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +81,7 @@ def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str
         f"simulated: {_how_played(result)}",
         *_runtime(result),
         *([f"weights in {result.dtype}: {dtype_reason}"] if dtype_reason else []),
+        *_offloaded(result),
         *_of_two_widths(result),
         *_computed_whole(result),
         *_economics(result),
@@ -102,6 +104,22 @@ def _runtime(result: StepResult) -> list[str]:
     elif arithmetic.startswith("fp8"):
         lines.append(f"{result.dtype}: {ARITHMETIC[arithmetic]}")
     return lines
+
+
+def _offloaded(result: StepResult) -> list[str]:
+    """What lies in the host's memory, and at which rates it is moved and updated."""
+    host = result.host
+    if host is None:
+        return []
+    given = result.constants.host_memory_bytes_per_s
+    where = "as given" if given else "assumed (--host-memory-bandwidth for another)"
+    told = (
+        f"offload {result.plan.offload}: {format_bytes(result.host_memory_bytes)} in a host; "
+        f"{format_si(host.link_bytes_per_s, 'B/s')} a rank each way ({percent(EFFICIENCY)} of the "
+        f"cluster's links to the host, assumed); its update limited by host memory of "
+        f"{format_si(host.ranks * host.memory_bytes_per_s, 'B/s')}, {where}"
+    )
+    return wrap(told, WIDTH, subsequent_indent="  ")
 
 
 def _how_played(result: StepResult) -> str:
@@ -154,6 +172,8 @@ def _settings(plan: Plan) -> list[str]:
     zero = f"zero {plan.zero}"
     if plan.shard_size:
         zero += f" in groups of {plan.shard_size}"
+    if plan.offload != "none":
+        more.append(f"offload {plan.offload}")
     return [zero, recompute, f"attention {plan.attention}", *more]
 
 
