@@ -262,6 +262,7 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
         recompute_method="",
         recompute_num_layers=0,
         overlap=True,
+        overlap_tensor=False,
         micro_batch=1,
     )
     optimizer = net.optimizer or "adam"

@@ -78,6 +78,7 @@ class StepKeywords(NetKeywords, total=False):
     attention: str | None
     sequence_parallel: bool
     overlap: bool
+    overlap_tensor: bool
     lora_rank: int | None
     lora_targets: str | None
     bucket: str

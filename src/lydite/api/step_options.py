@@ -40,6 +40,7 @@ class PlanOptions(Options):
         attention: "fused", or "written" as products and a softmax; None for the runtime's.
         sequence_parallel: Whether tensor parallelism also divides norms along the sequence.
         overlap: Whether gradients are sent during the backward pass.
+        overlap_tensor: Whether tensor-parallel messages hide behind the products beside them.
         lora_rank: Inner width of low-rank adapters, which alone are trained; None for no adapters.
         lora_targets: Names of weights that get an adapter, such as "query,value"; None for all.
         bucket: Size of the gradient buckets, such as "25 MiB".
@@ -112,6 +113,10 @@ class PlanOptions(Options):
         bool,
         Help("Send gradients while the backward pass runs.", flag="--overlap/--no-overlap"),
     ] = True
+    overlap_tensor: Annotated[
+        bool,
+        Help("Split products so that tensor-parallel messages hide behind them."),
+    ] = False
     lora_rank: Annotated[
         int | None,
         Help("Rank of LoRA adapters, which alone are trained; default: no adapters.", min=1),
@@ -242,6 +247,7 @@ _AS_THEY_ARE = (
     "recompute",
     "sequence_parallel",
     "overlap",
+    "overlap_tensor",
 )
 
 

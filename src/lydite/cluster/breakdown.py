@@ -61,4 +61,5 @@ def breakdown_of(
         p for units in stages for u in units for p in (u.forward, u.recompute, u.data, u.weights)
     ]
     by_category["of it launches"] = sum(p.launch_s for p in phases) * plan.micro_batches / plan.pp
+    hidden += sum(p.hidden_ps for p in phases) * 1e-12 * plan.micro_batches / plan.pp
     return by_category, hidden

@@ -10,6 +10,7 @@ from lydite.cluster.blocks import Block, Blocks
 from lydite.cluster.fusing import ALONE, Share, shares_of
 from lydite.cluster.homes import Homes
 from lydite.cluster.lora import Adapted
+from lydite.cluster.overlap import products_beside
 from lydite.cluster.tensor import GROUP
 from lydite.errors import InputError
 from lydite.estimate.base import Estimator
@@ -32,13 +33,16 @@ class Message:
         kind: Kind of the collective, such as "AllReduce".
         bytes: Size of the whole tensor in bytes, as nccl-tests counts it.
         group: Name of the group of ranks that takes part, such as "tp".
-        after: Number of operators of the phase that precede it.
+        after: Number of kernels of the phase that precede it.
+        beside: Kernels of the phase whose products make what is sent or take what arrives, and
+            could be split so that it hides behind them.
     """
 
     kind: str
     bytes: float
     group: str
     after: int
+    beside: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,8 @@ def outline(
     slots: list[Slot] = []
     kernels: dict[tuple[int, str], int] = {}
     flops: dict[str, float] = {"float32": 0.0}
+    sent: list[tuple[Op, int, str]] = []
+    number_of: dict[tuple[str, str], int] = {}
     gathered = _gathered(step)
     places = {op.name: (home.of(op), _phase(op, step, weight_ops)) for op in graph.ops}
     shares = shares_of(graph, places, chains=chains)
@@ -203,9 +209,11 @@ def outline(
         (block, phase), share = places[op.name], shares.get(op.name, ALONE)
         if op.domain == "lydite" and op.op_type in COLLECTIVES:
             after = kernels.get((block, phase), 0)
+            sent.append((op, block, phase))
             if phase == "data" and op.name.removesuffix(_BACK) in gathered:
                 again = replace(op, op_type="AllGather")
                 costs[block].parts[phase].messages.append(_message(again, graph, after))
+                sent.append((op, block, phase))
             costs[block].parts[phase].messages.append(_message(op, graph, after))
         elif not (op.domain == "lydite" and op.op_type in _VIEWS):
             work = work_of(op, graph)
@@ -220,6 +228,7 @@ def outline(
                     leads = share.leads or not kernels.get((block, name))
                     slots.append(Slot(block, name, number, replace(share, leads=leads)))
                     kernels[block, name] = kernels.get((block, name), 0) + leads
+                    number_of[op.name, name] = kernels[block, name] - 1
                     costs[block].parts[name].flops += work.flops if work is not None else 0.0
         types = [
             graph.type_of(n) for n in (*op.inputs, *op.outputs) if n and n not in graph.initializers
@@ -231,6 +240,10 @@ def outline(
             grown = grown or [*(op.outputs[1:3] or op.inputs[4:6])]
             sizes = [graph.type_of(name).nbytes or 0.0 for name in grown if name]
             costs[block].cache_bytes += sum(sizes)
+    for op, block, phase in sent:
+        messages, products = costs[block].parts[phase].messages, products_beside(op, graph)
+        beside = [number_of[name, phase] for name in products if places[name] == (block, phase)]
+        messages.append(replace(messages.pop(0), beside=tuple(beside)))  # in turn, all of them
     _hold(costs, home, step, graph, wire_bytes, adapters)
     if step is not None:
         for name, size in saved_for_backward(step).items():

@@ -47,6 +47,8 @@ class Plan(OneLine):
         attention: "fused" into one kernel that keeps no scores, or "written" as separate matrix
             products and softmax.
         overlap: Whether gradients are sent during the backward pass rather than after it.
+        overlap_tensor: Whether tensor-parallel messages hide behind the products beside them, both
+            split into one part a rank; needs sequence parallelism.
         lora_rank: Inner width of low-rank adapters, which alone are trained; 0 trains everything.
         lora_targets: Names of the weights that get an adapter; empty for all products in layers.
         runtime: Runtime that launches and fuses, a name of `lydite.estimate.runtimes.RUNTIMES`; ""
@@ -72,6 +74,7 @@ class Plan(OneLine):
     bucket_bytes: int = 25 << 20
     attention: str = "fused"
     overlap: bool = True
+    overlap_tensor: bool = False
     lora_rank: int = 0
     lora_targets: tuple[str, ...] = ()
     runtime: str = ""
@@ -107,6 +110,12 @@ class Plan(OneLine):
                 allowed=f"divisors of {self.replicas}; the nearest is {near}",
             )
         self._check_shards()
+        if self.overlap_tensor and not (self.tp > 1 and self.sequence_parallel):
+            lacking = "--sequence-parallel" if self.tp > 1 else "--tp RANKS --sequence-parallel"
+            raise InputError(
+                "--overlap-tensor splits products along tokens that are gathered and scattered",
+                hint=f"add {lacking}",
+            )
         if self.offload not in OFFLOAD:
             raise unknown_name("offload", self.offload, OFFLOAD)
         if self.offload == "parameters" and self.zero != 3:

@@ -111,7 +111,7 @@ def played_step(
     together = not unfolded and bool((factors == 1).all())
     wiring = None
     if network == "links":
-        _refuse_slowed_messages(constants)
+        _refuse_over_links(constants, plan)
         wiring = wiring_of(cluster, plan, programs, folded=together)
     every = None if together else all_ranks(programs, plan, factors, wiring)
     played = every or folded(programs, wiring)
@@ -165,8 +165,13 @@ def _arithmetic(dtype: str, device: Device, constants: Constants) -> str:
     return dtype
 
 
-def _refuse_slowed_messages(constants: Constants) -> None:
-    """Refuse an `exchange_slowdown` that flows over links would silently ignore."""
+def _refuse_over_links(constants: Constants, plan: Plan) -> None:
+    """Refuse what flows over links would silently ignore."""
+    if plan.overlap_tensor:
+        raise InputError(
+            "--network links with --overlap-tensor, whose hidden messages it does not show",
+            hint="leave one of them out",
+        )
     if constants.exchange_slowdown != 1:
         raise InputError(
             f"--network links with exchange_slowdown {constants.exchange_slowdown:g}",

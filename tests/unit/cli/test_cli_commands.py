@@ -60,7 +60,7 @@ COMMANDS = {
     "--optimizer --loss "
     "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --shard-size "
     "--offload --recompute --recompute-method --recompute-num-layers "
-    "--attention --sequence-parallel --overlap --lora-rank --lora-targets "
+    "--attention --sequence-parallel --overlap --overlap-tensor --lora-rank --lora-targets "
     "--bucket --arithmetic "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
     "--search --sensitivity --unfolded --network --strict --trace --report --db "

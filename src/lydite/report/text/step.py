@@ -172,6 +172,8 @@ def _settings(plan: Plan) -> list[str]:
     zero = f"zero {plan.zero}"
     if plan.shard_size:
         zero += f" in groups of {plan.shard_size}"
+    if plan.overlap_tensor:
+        more.append("tensor-parallel messages behind products")
     if plan.offload != "none":
         more.append(f"offload {plan.offload}")
     return [zero, recompute, f"attention {plan.attention}", *more]
