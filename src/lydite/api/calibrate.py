@@ -14,8 +14,8 @@ from typing_extensions import TypedDict
 from lydite.api.devices import chain_for
 from lydite.api.load import resolve
 from lydite.api.options import ModelOptions, Options, help_of
+from lydite.api.plan_options import PlanOptions
 from lydite.api.simulate import rank_options
-from lydite.api.step_options import PlanOptions
 from lydite.api.validate import AccuracyDocument, accuracy_document
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.results import Result

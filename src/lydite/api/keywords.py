@@ -65,6 +65,7 @@ class StepKeywords(NetKeywords, total=False):
     pp: int
     cp: int
     ep: int
+    expert_tensor: int | None
     batch: int
     micro_batch: int | None
     schedule: str

@@ -12,8 +12,9 @@ from lydite.api.devices import chain_for
 from lydite.api.keywords import StepKeywords
 from lydite.api.load import Model, ModelLike, resolve, unwrapped
 from lydite.api.options import ModelOptions
+from lydite.api.plan_options import PlanOptions
 from lydite.api.simulate import StepDocument, grouped, rank_options, step_document
-from lydite.api.step_options import ClusterOptions, PlanOptions
+from lydite.api.step_options import ClusterOptions
 from lydite.results import Result
 
 if TYPE_CHECKING:

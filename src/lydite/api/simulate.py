@@ -13,7 +13,8 @@ from lydite.api.devices import chain_for
 from lydite.api.keywords import StepKeywords
 from lydite.api.load import Model, ModelLike, resolve, takes_phase, unwrapped
 from lydite.api.options import ModelOptions, Options, chosen
-from lydite.api.step_options import ClusterOptions, FailureOptions, PlanOptions
+from lydite.api.plan_options import PlanOptions
+from lydite.api.step_options import ClusterOptions, FailureOptions
 from lydite.errors import InputError, LyditeError
 from lydite.results import Result
 

@@ -61,9 +61,10 @@ def rank_step(
     if optimizer is not None:
         loss_name = loss or usual_loss([short.type_of(name) for name in short.outputs])
         short = with_loss(short, loss_name)
-    share = rank_share(short, plan.tp, sequence=plan.sequence_parallel)
+    spread = plan.spreads_experts
+    share = rank_share(short, plan.tp, sequence=plan.sequence_parallel, spread_experts=spread)
     short = share.graph
-    parts = plan.tp if plan.sequence_parallel else 1
+    parts = plan.tp if plan.sequence_parallel and not spread else 1
     short = context_parallel(expert_parallel(short, plan.ep, parts=parts), plan.cp)
     if plan.attention == "written":
         short = written_out(short)
@@ -71,6 +72,7 @@ def rank_step(
     if plan.lora_rank and optimizer is not None:
         adapters = adapted(short, plan.lora_rank, plan.lora_targets, blocks)
     short = adapters.graph
+    adapters = replace(adapters, summed=(*adapters.summed, *share.summed))
     if optimizer is not None:
         step = training_step(short, loss="given", optimizer=optimizer, through=adapters.through)
     floats = [graph.type_of(name).dtype for name in graph.parameters]

@@ -12,7 +12,8 @@ from lydite.cluster.costs import BlockCost
 from lydite.cluster.groups import groups_of
 from lydite.cluster.memory import memory_by_stage, states_of
 from lydite.cluster.offload import HOST_MEMORY_BYTES_PER_S, HostStates, host_of
-from lydite.cluster.plan import Plan, checked
+from lydite.cluster.plan import Plan
+from lydite.cluster.planning import checked
 from lydite.cluster.program import CATEGORIES, WORK, folded
 from lydite.cluster.program import unfolded as all_ranks
 from lydite.cluster.rank import RankStep, depth, launching, rank_costs, rank_step

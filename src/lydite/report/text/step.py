@@ -157,6 +157,8 @@ def _of_two_widths(result: StepResult) -> list[str]:
 def _degrees(plan: Plan) -> str:
     """Degrees of parallelism: "dp 4, tp 2, pp 1", and others above 1."""
     more = [f"{name} {getattr(plan, name)}" for name in ("cp", "ep") if getattr(plan, name) > 1]
+    if plan.spreads_experts:
+        more.append("whole experts spread over tp")
     return ", ".join([f"dp {plan.dp}", f"tp {plan.tp}", f"pp {plan.pp}", *more])
 
 
