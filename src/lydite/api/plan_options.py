@@ -50,7 +50,13 @@ class PlanOptions(Options):
     ] = None
     tp: Annotated[int, Help("Tensor-parallel degree: ranks that divide each product.", min=1)] = 1
     pp: Annotated[int, Help("Number of pipeline stages.", min=1)] = 1
-    cp: Annotated[int, Help("Context-parallel degree: ranks that divide each sequence.", min=1)] = 1
+    cp: Annotated[
+        int,
+        Help(
+            "Context-parallel degree: ranks that divide each sequence; with --search the largest.",
+            min=1,
+        ),
+    ] = 1
     ep: Annotated[
         int, Help("Expert-parallel degree: ranks that divide the experts of a layer.", min=1)
     ] = 1
@@ -236,7 +242,7 @@ class PlanOptions(Options):
         """
         for field in fields(self):
             if (
-                field.name not in ("batch", "arithmetic")
+                field.name not in ("batch", "arithmetic", "cp")
                 and getattr(self, field.name) != field.default
             ):
                 raise InputError(

@@ -214,6 +214,7 @@ def search_text(plans: RankedPlans) -> str:
             f"{r.plan.dp}",
             f"{r.plan.tp}",
             f"{r.plan.pp}",
+            f"{r.plan.cp}",
             f"{r.plan.ep}",
             f"{r.plan.micro_batch}",
             f"{r.plan.schedule}" + (f" x {r.plan.chunks}" if r.plan.chunks > 1 else ""),
@@ -230,6 +231,7 @@ def search_text(plans: RankedPlans) -> str:
         "dp",
         "tp",
         "pp",
+        "cp",
         "ep",
         "micro",
         "<schedule",
@@ -240,6 +242,9 @@ def search_text(plans: RankedPlans) -> str:
     head = (
         f"{plans.considered} plans are possible, {plans.fitting} of them fit in memory; the best:"
     )
+    most = max(plans.contexts)
+    if most > 1:
+        head += f"\ncontext parallelism was considered up to cp {most} (--cp for another limit)"
     return f"{head}\n\n{table('', columns, lines)}"
 
 
