@@ -235,20 +235,37 @@ class PlanOptions(Options):
         return self.batch // replicas if self.batch and self.pp == 1 else 1
 
     def refuse_for_search(self) -> None:
-        """Refuse options that a search chooses itself.
+        """Refuse options that a search chooses itself or does not look at.
 
         Raises:
             InputError: such an option is set.
         """
         for field in fields(self):
-            if (
-                field.name not in ("batch", "arithmetic", "cp")
-                and getattr(self, field.name) != field.default
-            ):
-                raise InputError(
-                    f"--search chooses --{field.name.replace('_', '-')} itself", hint="leave it out"
-                )
+            if field.name in _WITH_SEARCH or getattr(self, field.name) == field.default:
+                continue
+            option = f"--{field.name.replace('_', '-')}"
+            if field.name in _SEARCHED:
+                raise InputError(f"--search chooses {option} itself", hint="leave it out")
+            raise InputError(
+                f"--search looks at no plan with {option}",
+                hint=f"leave out {option}, or --search and give the degrees",
+            )
 
+
+_WITH_SEARCH = ("batch", "arithmetic", "cp")
+_SEARCHED = (
+    "dp",
+    "tp",
+    "pp",
+    "ep",
+    "micro_batch",
+    "schedule",
+    "chunks",
+    "zero",
+    "recompute",
+    "sequence_parallel",
+)
+"""Options that a search takes, and that it chooses."""
 
 _AS_THEY_ARE = (
     "ep",

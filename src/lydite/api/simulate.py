@@ -290,6 +290,11 @@ def simulate(
 
     net, where, degrees, failing = grouped(given, options, cluster, plan, failures)
     source, net, example = unwrapped(model, net)
+    if where.host_memory_bandwidth is not None and degrees.offload == "none":
+        raise InputError(
+            "--host-memory-bandwidth has no effect without offload",
+            hint="add --offload optimizer",
+        )
     chosen_runtime = find_runtime(runtime)
     found, constants, told = where.cluster(), where.known_constants(), failing.seconds()
     attention = chosen_runtime.attention if chosen_runtime else "fused"

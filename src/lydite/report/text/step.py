@@ -119,7 +119,7 @@ def _offloaded(result: StepResult) -> list[str]:
         f"cluster's links to the host, assumed); its update limited by host memory of "
         f"{format_si(host.ranks * host.memory_bytes_per_s, 'B/s')}, {where}"
     )
-    return wrap(told, WIDTH, subsequent_indent="  ")
+    return wrap(told, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _how_played(result: StepResult) -> str:
