@@ -8,9 +8,11 @@ from pathlib import Path
 from _figures import Figure, publish
 
 from lydite.cluster import filled, simulate_step
+from lydite.cluster.groups import groups_of
 from lydite.cluster.program import unfolded
+from lydite.cluster.rank import rank_costs, rank_step
 from lydite.cluster.search import search
-from lydite.cluster.simulate import groups_of, played_step, rank_costs, rank_step
+from lydite.cluster.simulate import played_step
 from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play
 from lydite.estimate.roofline import Roofline
@@ -66,7 +68,7 @@ def plans() -> tuple[float, int, int]:
     """CPU seconds of a plan search for GPT-3 175B on 1,024 GPUs, plans that divide, that fit."""
     start = time.process_time()
     found = search(
-        lambda batch: build_model(
+        lambda batch, _: build_model(
             "gpt3-175b", batch=batch, sequence=2048, phase="forward", dtype="bfloat16"
         ),
         read_cluster("h100-superpod x 128"),

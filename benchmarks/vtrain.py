@@ -30,7 +30,7 @@ from lydite.cluster.calibration.collectives import calibrate
 from lydite.cluster.calibration.steps import Observed, calibrated, simulated, with_spread
 from lydite.cluster.collectives import read_nccl_log
 from lydite.cluster.constants import ASSUMED, Constants
-from lydite.cluster.simulate import RankStep, rank_step
+from lydite.cluster.rank import RankStep, rank_step
 from lydite.estimate.roofline import Roofline
 from lydite.hardware.cluster import read_cluster
 from lydite.models.decoder import decoder

@@ -14,8 +14,8 @@ from typing_extensions import TypedDict
 from lydite.api.devices import chain_for
 from lydite.api.load import resolve
 from lydite.api.options import ModelOptions, Options, help_of
+from lydite.api.plan_options import PlanOptions
 from lydite.api.simulate import rank_options
-from lydite.api.step_options import PlanOptions
 from lydite.api.validate import AccuracyDocument, accuracy_document
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.results import Result
@@ -213,7 +213,7 @@ def observed_steps(steps: Path, on: str) -> list[Observed]:
 
 def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
     from lydite.cluster.calibration.steps import Observed
-    from lydite.cluster.simulate import rank_step
+    from lydite.cluster.rank import rank_step
     from lydite.estimate.runtimes import find_runtime
 
     excluded: dict[type[Options], set[str]] = {
@@ -254,10 +254,15 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
         dp=plan.ep,
         batch=0,
         zero=0,
+        shard_size=0,
+        offload="none",
         schedule="1f1b",
         chunks=1,
         recompute="none",
+        recompute_method="",
+        recompute_num_layers=0,
         overlap=True,
+        overlap_tensor=False,
         micro_batch=1,
     )
     optimizer = net.optimizer or "adam"

@@ -146,10 +146,11 @@ def collective(
         InputError: a collective, cluster, algorithm or protocol is unknown, or they do not go
             together.
     """
-    from lydite.api.step_options import ClusterOptions, quantity
+    from lydite.api.plan_options import quantity
+    from lydite.api.step_options import ClusterOptions
     from lydite.cluster.collectives.answer import answer
     from lydite.cluster.constants import ASSUMED, with_curves
-    from lydite.cluster.simulate import NETWORKS
+    from lydite.cluster.step_result import NETWORKS
     from lydite.errors import unknown_name
 
     if network not in NETWORKS:

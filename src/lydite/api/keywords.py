@@ -57,6 +57,7 @@ class StepKeywords(NetKeywords, total=False):
     constants: Path | str | None
     algorithm: Sequence[str]
     protocol: Sequence[str]
+    host_memory_bandwidth: str | None
     price: float | None
     grid: float | None
     dp: int | None
@@ -64,15 +65,23 @@ class StepKeywords(NetKeywords, total=False):
     pp: int
     cp: int
     ep: int
+    expert_tensor: int | None
     batch: int
     micro_batch: int | None
     schedule: str
     chunks: int
     zero: int
+    shard_size: int | None
+    offload: str
     recompute: str
+    recompute_method: str | None
+    recompute_num_layers: int | None
     attention: str | None
     sequence_parallel: bool
     overlap: bool
+    overlap_tensor: bool
+    lora_rank: int | None
+    lora_targets: str | None
     bucket: str
     arithmetic: str
     mtbf: str | None

@@ -12,8 +12,15 @@ from lydite.api.devices import chain_for
 from lydite.api.keywords import StepKeywords
 from lydite.api.load import Model, ModelLike, resolve, unwrapped
 from lydite.api.options import ModelOptions
-from lydite.api.simulate import StepDocument, grouped, rank_options, step_document
-from lydite.api.step_options import ClusterOptions, PlanOptions
+from lydite.api.plan_options import PlanOptions
+from lydite.api.simulate import (
+    StepDocument,
+    grouped,
+    rank_options,
+    step_document,
+    trained_length,
+)
+from lydite.api.step_options import ClusterOptions
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ class SearchDocument(TypedDict):
     considered: int
     fitting: int
     samples: int
+    context_degrees: list[int]
     best: list[StepDocument]
 
 
@@ -58,6 +66,7 @@ class SearchResult(Result):
             "considered": self.found.considered,
             "fitting": self.found.fitting,
             "samples": self.samples,
+            "context_degrees": list(self.found.contexts),
             "best": steps,
         }
 
@@ -105,11 +114,14 @@ def search(
         session: Session whose database holds measurements of operators and collectives.
         model: Model to train; see `load`.
         options, cluster, plan: Groups of options.
-        given: Fields of `ModelOptions` and `ClusterOptions`, and `batch`: number of samples per
-            step over all replicas; two per device by default.
+        given: Fields of `ModelOptions` and `ClusterOptions`, and of `PlanOptions` two: `batch`,
+            number of samples per step over all replicas (two per device by default), and `cp`, the
+            largest degree of context parallelism to consider (by default the largest that leaves a
+            rank 8,192 tokens).
 
     Raises:
-        InputError: the model or cluster is unknown, or no plan fits.
+        InputError: the model or cluster is unknown, `cp` does not divide the tokens, or no plan
+            fits.
     """
     from lydite.cluster.constants import with_curves
     from lydite.cluster.search import search as search_plans
@@ -123,9 +135,11 @@ def search(
     batch = degrees.batch or 2 * found_cluster.ranks
     training = replace(net, train=True)
     built: list[Model] = []
+    tokens = net.sequence or trained_length(source)
+    rank_options(training, source, 1, degrees.cp)  # refuses a degree that does not divide
 
-    def build(micro_batch: int) -> Graph:
-        shape = rank_options(training, source, micro_batch, 1)
+    def build(micro_batch: int, cp: int) -> Graph:
+        shape = rank_options(training, source, micro_batch, cp)
         built[:] = [resolve(source, shape, found_cluster.device, example=example)]
         return built[0].graph
 
@@ -140,6 +154,20 @@ def search(
             loss=net.loss,
             optimizer=net.optimizer or "adam",
             constants=with_curves(constants, database, found_cluster),
+            contexts=_contexts(tokens, degrees.cp),
             progress=progress,
         )
     return SearchResult(found, built[0], batch)
+
+
+LONG = 8192
+"""Tokens of a sequence that a rank has at least, where context parallelism is not asked for."""
+
+
+def _contexts(tokens: int | None, asked: int) -> list[int]:
+    """Degrees of context parallelism to consider: powers of two up to the largest, and that."""
+    if tokens is None:
+        return [1]
+    most = asked if asked > 1 else max(1, tokens // LONG)
+    powers = {2**n for n in range(most.bit_length())} | {most if asked > 1 else 1}
+    return sorted(degree for degree in powers if tokens % degree == 0)

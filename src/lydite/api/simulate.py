@@ -13,7 +13,8 @@ from lydite.api.devices import chain_for
 from lydite.api.keywords import StepKeywords
 from lydite.api.load import Model, ModelLike, resolve, takes_phase, unwrapped
 from lydite.api.options import ModelOptions, Options, chosen
-from lydite.api.step_options import ClusterOptions, FailureOptions, PlanOptions
+from lydite.api.plan_options import PlanOptions
+from lydite.api.step_options import ClusterOptions, FailureOptions
 from lydite.errors import InputError, LyditeError
 from lydite.results import Result
 
@@ -63,6 +64,7 @@ class StepDocument(TypedDict):
     critical_path_s: dict[str, float]
     memory_bytes: list[dict[str, float]]
     peak_memory_bytes: float
+    host_memory_bytes: float
     capacity_bytes: float
     fits: bool
     energy_j: float | None
@@ -220,6 +222,7 @@ def step_document(result: StepResult, model: Model, sequence: int | None) -> Ste
         "critical_path_s": dict(result.critical_s),
         "memory_bytes": [dict(stage) for stage in result.memory],
         "peak_memory_bytes": result.peak_memory_bytes,
+        "host_memory_bytes": result.host_memory_bytes,
         "capacity_bytes": result.capacity_bytes,
         "fits": result.fits,
         "energy_j": result.energy_j,
@@ -287,6 +290,11 @@ def simulate(
 
     net, where, degrees, failing = grouped(given, options, cluster, plan, failures)
     source, net, example = unwrapped(model, net)
+    if where.host_memory_bandwidth is not None and degrees.offload == "none":
+        raise InputError(
+            "--host-memory-bandwidth has no effect without offload",
+            hint="add --offload optimizer",
+        )
     chosen_runtime = find_runtime(runtime)
     found, constants, told = where.cluster(), where.known_constants(), failing.seconds()
     attention = chosen_runtime.attention if chosen_runtime else "fused"
@@ -444,12 +452,14 @@ def _goodput(step: StepResult, told: Mapping[str, float | None]) -> Goodput | No
     every, rate = told["mtbf"], told["checkpoint_write"]
     if every is None or rate is None:
         return None
+    host = step.host
+    on_host = host.checkpoint_bytes(step.plan, step.stages) if host is not None else 0.0
     return goodput(
         step.seconds,
         step.samples,
         step.plan.ranks,
         mtbf_device_s=every,
-        checkpoint_s=checkpoint_seconds(step.memory, rate),
+        checkpoint_s=checkpoint_seconds(step.memory, rate) + on_host / rate,
         restart_s=told["restart"] or 0.0,
         interval_s=told["checkpoint_interval"],
     )

@@ -187,7 +187,7 @@ def _of_table(
     from lydite.cluster.baseline import Compared, Comparison
     from lydite.cluster.calibration.steps import played
     from lydite.cluster.constants import ASSUMED, read_constants
-    from lydite.cluster.simulate import fitting
+    from lydite.cluster.step_result import fitting
     from lydite.estimate import Rows
 
     if options != ModelOptions():

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from lydite.api.plan_options import PlanOptions
 from lydite.api.simulate import PLAN_DECIDES
-from lydite.api.step_options import ClusterOptions, FailureOptions, PlanOptions
+from lydite.api.step_options import ClusterOptions, FailureOptions
 from lydite.cli import options
 from lydite.errors import InputError
 

@@ -3,16 +3,13 @@
 from lydite.cluster.baseline_file import Baselines, read_baselines
 from lydite.cluster.collectives import Group, group_of, link_between
 from lydite.cluster.constants import ASSUMED
-from lydite.cluster.plan import RECOMPUTE, Plan, checked, filled
+from lydite.cluster.groups import groups_of
+from lydite.cluster.plan import RECOMPUTE, Plan
+from lydite.cluster.planning import checked, filled
 from lydite.cluster.schedules import SCHEDULES
-from lydite.cluster.simulate import (
-    StepResult,
-    fitting,
-    groups_of,
-    require_fit,
-    simulate_step,
-)
+from lydite.cluster.simulate import simulate_step
 from lydite.cluster.step_accuracy import MeasuredStep, average_loss, summaries, summary_json
+from lydite.cluster.step_result import StepResult, fitting, require_fit
 from lydite.cluster.tensor import tensor_parallel
 
 __all__ = [

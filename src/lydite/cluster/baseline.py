@@ -8,9 +8,10 @@ from typing import Any
 
 from lydite.cluster.baseline_file import Baselines
 from lydite.cluster.constants import ASSUMED, Constants
-from lydite.cluster.plan import filled
-from lydite.cluster.simulate import fitting, simulate_step
+from lydite.cluster.planning import filled
+from lydite.cluster.simulate import simulate_step
 from lydite.cluster.step_accuracy import average_loss, summaries, summary_json
+from lydite.cluster.step_result import fitting
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph

@@ -36,6 +36,8 @@ class Constants(OneLine):
             fits them; None for those that follow from the device's memory bandwidth.
         seen: Smallest and largest value of what tells steps apart, over the steps of the fit (see
             `lydite.cluster.seen`); empty where nothing was fitted.
+        host_memory_bytes_per_s: Memory bandwidth of a host for what is offloaded to it; None for
+            the assumed one. Not kept as JSON.
         curves: Measured times of collectives inside a host, by kind and ranks; not kept as JSON.
         source: Origin of the figures, such as "assumed".
     """
@@ -47,6 +49,7 @@ class Constants(OneLine):
     achieved: AchievedEfficiency = field(default_factory=AchievedEfficiency)
     collectives: Calibration | None = None
     seen: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    host_memory_bytes_per_s: float | None = None
     curves: Mapping[str, Mapping[int, Curve]] = field(default_factory=dict, compare=False)
     source: str = "assumed"
 

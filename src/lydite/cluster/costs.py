@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 from lydite.cluster.blocks import Block, Blocks
 from lydite.cluster.fusing import ALONE, Share, shares_of
+from lydite.cluster.homes import Homes
+from lydite.cluster.lora import Adapted
+from lydite.cluster.overlap import products_beside
 from lydite.cluster.tensor import GROUP
 from lydite.errors import InputError
 from lydite.estimate.base import Estimator
@@ -30,13 +33,16 @@ class Message:
         kind: Kind of the collective, such as "AllReduce".
         bytes: Size of the whole tensor in bytes, as nccl-tests counts it.
         group: Name of the group of ranks that takes part, such as "tp".
-        after: Number of operators of the phase that precede it.
+        after: Number of kernels of the phase that precede it.
+        beside: Kernels of the phase whose products make what is sent or take what arrives, and
+            could be split so that it hides behind them.
     """
 
     kind: str
     bytes: float
     group: str
     after: int
+    beside: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,31 @@ class Weights:
     Attributes:
         bytes: Size of the weights in bytes.
         gradient_bytes: Size of their gradients in bytes, in the data type in which they are sent.
-        parameters: Number of elements of the weights.
+        parameters: Number of elements that are trained.
+        frozen_bytes: Part of `bytes` that is not trained.
+        summed_bytes: Part of `gradient_bytes` that is also summed over the tensor-parallel ranks.
     """
 
     bytes: float = 0.0
     gradient_bytes: float = 0.0
     parameters: int = 0
+    frozen_bytes: float = 0.0
+    summed_bytes: float = 0.0
+
+    @property
+    def trained_bytes(self) -> float:
+        """Size in bytes of the weights that are trained."""
+        return self.bytes - self.frozen_bytes
+
+    def __add__(self, other: Weights) -> Weights:
+        """The weights of both."""
+        return Weights(
+            self.bytes + other.bytes,
+            self.gradient_bytes + other.gradient_bytes,
+            self.parameters + other.parameters,
+            self.frozen_bytes + other.frozen_bytes,
+            self.summed_bytes + other.summed_bytes,
+        )
 
 
 @dataclass
@@ -155,6 +180,7 @@ def outline(
     wire_bytes: float | None = None,
     *,
     chains: bool = False,
+    adapters: Adapted | None = None,
 ) -> Outline:
     """The blocks of a rank, with everything but the times of their operators.
 
@@ -164,15 +190,18 @@ def outline(
         graph: Graph of that step, or one rank's part of the model.
         wire_bytes: Bytes per gradient element as sent; None for the size of the weight's element.
         chains: Whether elementwise chains run as one kernel.
+        adapters: Which weights are frozen; None where all are trained.
     """
     costs = [BlockCost(block) for block in blocks.blocks]
-    home = _Homes(blocks, graph)
+    home = Homes(blocks, graph)
     weight_ops = _weight_ops(step) if step is not None else set()
     numbers: dict[str, int] = {}
     keys: list[OpKey] = []
     slots: list[Slot] = []
     kernels: dict[tuple[int, str], int] = {}
     flops: dict[str, float] = {"float32": 0.0}
+    sent: list[tuple[Op, int, str]] = []
+    number_of: dict[tuple[str, str], int] = {}
     gathered = _gathered(step)
     places = {op.name: (home.of(op), _phase(op, step, weight_ops)) for op in graph.ops}
     shares = shares_of(graph, places, chains=chains)
@@ -180,9 +209,11 @@ def outline(
         (block, phase), share = places[op.name], shares.get(op.name, ALONE)
         if op.domain == "lydite" and op.op_type in COLLECTIVES:
             after = kernels.get((block, phase), 0)
+            sent.append((op, block, phase))
             if phase == "data" and op.name.removesuffix(_BACK) in gathered:
                 again = replace(op, op_type="AllGather")
                 costs[block].parts[phase].messages.append(_message(again, graph, after))
+                sent.append((op, block, phase))
             costs[block].parts[phase].messages.append(_message(op, graph, after))
         elif not (op.domain == "lydite" and op.op_type in _VIEWS):
             work = work_of(op, graph)
@@ -197,6 +228,7 @@ def outline(
                     leads = share.leads or not kernels.get((block, name))
                     slots.append(Slot(block, name, number, replace(share, leads=leads)))
                     kernels[block, name] = kernels.get((block, name), 0) + leads
+                    number_of[op.name, name] = kernels[block, name] - 1
                     costs[block].parts[name].flops += work.flops if work is not None else 0.0
         types = [
             graph.type_of(n) for n in (*op.inputs, *op.outputs) if n and n not in graph.initializers
@@ -208,7 +240,11 @@ def outline(
             grown = grown or [*(op.outputs[1:3] or op.inputs[4:6])]
             sizes = [graph.type_of(name).nbytes or 0.0 for name in grown if name]
             costs[block].cache_bytes += sum(sizes)
-    _hold(costs, home, step, graph, wire_bytes)
+    for op, block, phase in sent:
+        messages, products = costs[block].parts[phase].messages, products_beside(op, graph)
+        beside = [number_of[name, phase] for name in products if places[name] == (block, phase)]
+        messages.append(replace(messages.pop(0), beside=tuple(beside)))  # in turn, all of them
+    _hold(costs, home, step, graph, wire_bytes, adapters)
     if step is not None:
         for name, size in saved_for_backward(step).items():
             cost, size = costs[home.of_name(name)], size / gathered.get(name, 1)
@@ -259,20 +295,24 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
 
 def _hold(
     costs: Sequence[BlockCost],
-    home: _Homes,
+    home: Homes,
     step: TrainingStep | None,
     graph: Graph,
     wire_bytes: float | None,
+    adapters: Adapted | None,
 ) -> None:
     """Add each weight to its block, under the group of ranks that replicates it."""
     experts = {n for op in graph.ops if op.op_type in ("MoE", "MoETraining") for n in op.inputs[2:]}
-    for name in _weights_in_order(step, graph):
+    frozen, summed = (adapters.frozen, adapters.summed) if adapters is not None else ((), ())
+    for name in (*_weights_in_order(step, graph), *frozen):
         held, type_ = costs[home.of_weight(name)].held, graph.type_of(name)
         size, count = type_.nbytes or 0.0, type_.numel or 0
         sent = size if wire_bytes is None else count * wire_bytes
+        added = Weights(size, sent, count, summed_bytes=sent if name in summed else 0.0)
+        if name in frozen:
+            added = Weights(size, frozen_bytes=size)
         group = "edp" if name in experts else "dp"
-        old = held.get(group, Weights())
-        held[group] = Weights(old.bytes + size, old.gradient_bytes + sent, old.parameters + count)
+        held[group] = held.get(group, Weights()) + added
 
 
 def _phase(op: Op, step: TrainingStep | None, weight_ops: set[str]) -> str:
@@ -331,40 +371,6 @@ def _weight_ops(step: TrainingStep) -> set[str]:
 
 def _weights_in_order(step: TrainingStep | None, graph: Graph) -> Sequence[str]:
     return list(step.gradients) if step is not None else graph.parameters
-
-
-class _Homes:
-    """Maps operators of a step to blocks by the forward operator that their names begin with."""
-
-    def __init__(self, blocks: Blocks, graph: Graph) -> None:
-        self._of = {
-            name: number for number, block in enumerate(blocks.blocks) for name in block.ops
-        }
-        for op in blocks.graph.ops:
-            for name in op.outputs:
-                self._of.setdefault(name, self._of[op.name])
-        self._last = len(blocks.blocks) - 1
-        for op in graph.ops:
-            for name in op.inputs:
-                if name in graph.initializers and self._stem(op.name) in self._of:
-                    self._of.setdefault(name, self._of[self._stem(op.name)])
-
-    def of(self, op: Op) -> int:
-        """Number of an operator's block; loss operators belong to the last block."""
-        return self.of_name(op.name)
-
-    def of_weight(self, name: str) -> int:
-        """Number of the first block that reads a weight."""
-        return self._of.get(name, self._last)
-
-    def of_name(self, name: str) -> int:
-        """Number of the block that an operator or tensor name belongs to."""
-        return self._of.get(self._stem(name), self._last)
-
-    def _stem(self, name: str) -> str:
-        while name not in self._of and "/" in name:
-            name = name.rpartition("/")[0]
-        return name
 
 
 def _boundaries(costs: Sequence[BlockCost], blocks: Blocks, graph: Graph) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lydite.cluster.program import CATEGORIES
-from lydite.cluster.simulate import StepResult
 from lydite.cluster.stages import Unit
+from lydite.cluster.step_result import StepResult
 
 Floats = npt.NDArray[np.float64]
 _NAME = re.compile(r"(?:rank \d+: )?(?P<unit>.+?) (?P<kind>[FBW])(?P<batch>\d+)(?: |$)")
@@ -106,8 +106,7 @@ def _events(
     events: list[tuple[float, float]] = []
     for key, end in ends.items():
         unit = units[key[0]]
-        kept, again = unit.kept_bytes, max(0.0, unit.saved_bytes - unit.kept_bytes)
-        events.append((end, kept))
+        events.append((end, unit.kept_bytes))
         if key in done:
-            events += [(begins[key], again), (done[key], -kept - again)]
+            events += [(begins[key], unit.again_bytes), (done[key], -unit.freed_bytes)]
     return events

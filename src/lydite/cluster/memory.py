@@ -63,11 +63,15 @@ def memory_of_rank(
     memory: dict[str, float] = {kind: 0.0 for kind in KINDS}
     memory["buffers"] = 2 * largest if plan.zero == 3 else 0.0
     for group, held in ((g, h) for unit in units for g, h in unit.held.items()):
-        share = [plan.groups[group][1] if plan.zero >= level else 1 for level in (3, 2, 1)]
+        share = [plan.shard_count(group) if plan.zero >= level else 1 for level in (3, 2, 1)]
         memory["weights"] += held.bytes / share[0]
         if training:
             memory["gradients"] += held.parameters * states.gradient / share[1]
             memory["optimizer"] += held.parameters * states.optimizer / share[2]
+    if plan.offload != "none":
+        memory["optimizer"] = 0.0
+    if plan.offload == "parameters":
+        memory["weights"] = 0.0
     if not training:
         memory["activations"] = max(
             (max(unit.boundary_bytes, unit.peak_bytes) for unit in units), default=0.0
@@ -86,7 +90,7 @@ def _activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> flo
     """
     chunks = stages[rank :: plan.pp]
     kept = [sum(unit.kept_bytes for unit in units) for units in chunks]
-    again = [[max(0.0, unit.saved_bytes - unit.kept_bytes) for unit in units] for units in chunks]
+    again = [[unit.again_bytes for unit in units] for units in chunks]
     waits = SCHEDULES.find(plan.schedule).splits_backward
     held = most = 0.0
     for pass_type, _, chunk in steps_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from lydite.cluster.schedules import SCHEDULES
 from lydite.errors import InputError, unknown_name
@@ -10,7 +10,11 @@ from lydite.estimate.runtimes import find_runtime
 from lydite.results import OneLine
 
 RECOMPUTE = ("none", "selective", "full")
+METHODS = ("block", "uniform")
+"""Which layers full recomputation takes (Megatron-LM's --recompute-method)."""
 ATTENTION = ("fused", "written")
+OFFLOAD = ("none", "optimizer", "parameters")
+"""What lies in the host's memory: nothing, optimiser states, or these and the weights."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,7 +25,9 @@ class Plan(OneLine):
         dp, tp, pp, cp: Degrees of data, tensor, pipeline and context parallelism; their product
             is the number of ranks.
         ep: Degree of expert parallelism; a divisor of dp x cp, the ranks that replicate the dense
-            weights.
+            weights, or of dp x cp x tp where experts are spread over tensor-parallel ranks.
+        expert_tensor: Degree of tensor parallelism of each expert: tp, or 1 to keep experts whole
+            and spread them over tensor-parallel ranks too; 0 for tp.
         micro_batch: Samples per micro-batch on each data-parallel rank.
         batch: Samples per step over all ranks; 0 for one micro-batch per data-parallel rank.
         sequence_parallel: Whether tensor-parallel ranks also split norms and residuals, along the
@@ -30,12 +36,24 @@ class Plan(OneLine):
         chunks: Number of model chunks per rank in the interleaved schedule.
         zero: ZeRO stage: 0 replicates everything, 1 shards the optimiser's states over the
             data-parallel ranks, 2 also gradients, 3 also weights (FSDP).
+        shard_size: Number of consecutive ranks among which ZeRO shards; the shards are replicated
+            over the other groups of so many (HSDP). 0 for all ranks that hold the same weights.
+        offload: What lies in the host's memory, one of `OFFLOAD`; "parameters" needs
+            ZeRO stage 3.
         recompute: Activation recomputation, one of `RECOMPUTE`.
+        recompute_method: Which layers are fully recomputed: "block" for the first
+            `recompute_num_layers` of each stage (of each chunk, if interleaved), "uniform" for all,
+            in groups of so many of which only the input is kept; "" for all, one by one.
+        recompute_num_layers: Number of layers of that method; 0 without a method.
         bucket_bytes: Size in bytes of the buckets in which gradients are sent (PyTorch's DDP:
             25 MiB).
         attention: "fused" into one kernel that keeps no scores, or "written" as separate matrix
             products and softmax.
         overlap: Whether gradients are sent during the backward pass rather than after it.
+        overlap_tensor: Whether tensor-parallel messages hide behind the products beside them, both
+            split into one part a rank; needs sequence parallelism.
+        lora_rank: Inner width of low-rank adapters, which alone are trained; 0 trains everything.
+        lora_targets: Names of the weights that get an adapter; empty for all products in layers.
         runtime: Runtime that launches and fuses, a name of `lydite.estimate.runtimes.RUNTIMES`; ""
             for the usual one of precision and attention.
     """
@@ -45,42 +63,33 @@ class Plan(OneLine):
     pp: int = 1
     cp: int = 1
     ep: int = 1
+    expert_tensor: int = 0
     micro_batch: int = 1
     batch: int = 0
     sequence_parallel: bool = False
     schedule: str = "1f1b"
     chunks: int = 1
     zero: int = 0
+    shard_size: int = 0
+    offload: str = "none"
     recompute: str = "none"
+    recompute_method: str = ""
+    recompute_num_layers: int = 0
     bucket_bytes: int = 25 << 20
     attention: str = "fused"
     overlap: bool = True
+    overlap_tensor: bool = False
+    lora_rank: int = 0
+    lora_targets: tuple[str, ...] = ()
     runtime: str = ""
 
     def __post_init__(self) -> None:
-        find_runtime(self.runtime or None)
-        for name in ("dp", "tp", "pp", "cp", "ep", "micro_batch", "chunks", "bucket_bytes"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name} {getattr(self, name)}", allowed="1 and more")
-        schedule = SCHEDULES.find(self.schedule)
-        if self.recompute not in RECOMPUTE:
-            raise unknown_name("recomputation", self.recompute, RECOMPUTE)
-        if self.attention not in ATTENTION:
-            raise unknown_name("attention", self.attention, ATTENTION)
-        if not 0 <= self.zero <= 3:
-            raise InputError(f"--zero {self.zero}", allowed="0, 1, 2 or 3")
-        if self.chunks > 1 and not schedule.chunked:
-            raise InputError(
-                f"{self.chunks} chunks with the schedule {self.schedule}",
-                hint="add --schedule interleaved",
-            )
-        if self.replicas % self.ep:
-            fits = [n for n in range(1, self.replicas + 1) if self.replicas % n == 0]
-            near = min(fits, key=lambda n: abs(n - self.ep))
-            raise InputError(
-                f"--ep {self.ep} does not divide dp {self.dp} x cp {self.cp}",
-                allowed=f"divisors of {self.replicas}; the nearest is {near}",
-            )
+        _check(self)
+
+    @property
+    def spreads_experts(self) -> bool:
+        """Whether experts are whole and distributed over tensor-parallel ranks too."""
+        return self.expert_tensor == 1 and self.tp > 1
 
     @property
     def ranks(self) -> int:
@@ -97,16 +106,37 @@ class Plan(OneLine):
         """Communication groups by name: stride between neighbouring ranks, and number of ranks.
 
         Rank = tp index + tp * (cp index + cp * (dp index + dp * stage)), as Megatron-LM places
-        them; experts are distributed over neighbouring replicas ("ep"), and their gradients summed
-        over the others ("edp").
+        them; experts are distributed over neighbouring replicas (or, spread over tensor-parallel
+        ranks, over neighbouring ranks: "ep"), and their gradients summed over the others ("edp").
+        With a shard size, "dp" and "edp" each divide into neighbours that shard ("dp shard") and
+        ranks that hold the same shard ("dp copies").
         """
-        return {
+        first, width = (1, self.tp) if self.spreads_experts else (self.tp, 1)
+        groups = {
             "tp": (1, self.tp),
             "cp": (self.tp, self.cp),
-            "ep": (self.tp, self.ep),
+            "ep": (first, self.ep),
             "dp": (self.tp, self.replicas),
-            "edp": (self.tp * self.ep, self.replicas // self.ep),
+            "edp": (first * self.ep, self.replicas * width // self.ep),
         }
+        if self.shard_size:
+            shards = {"dp": self.shard_size, "edp": self.shard_size * width // self.ep}
+            for name, parts in shards.items():
+                stride, ranks = groups[name]
+                groups[f"{name} shard"] = stride, parts
+                groups[f"{name} copies"] = stride * parts, ranks // parts
+        return groups
+
+    def shards(self, group: str) -> tuple[str, str]:
+        """Names of the groups among which ZeRO shards weights of "dp" or "edp", and that copy them.
+
+        The second is "" where all ranks of the group shard.
+        """
+        return (f"{group} shard", f"{group} copies") if self.shard_size else (group, "")
+
+    def shard_count(self, group: str) -> int:
+        """Number of shards into which ZeRO divides what a group of ranks holds."""
+        return self.groups[self.shards(group)[0]][1]
 
     @property
     def micro_batches(self) -> int:
@@ -129,75 +159,121 @@ class Plan(OneLine):
 _DEGREES = ("dp", "tp", "pp")
 
 
-def checked(plan: Plan, ranks: int, depth: int) -> Plan:
-    """The plan, if it fits the cluster and divides batch and layers.
-
-    Args:
-        plan: Plan to check.
-        ranks: Number of devices of the cluster.
-        depth: Number of layers that can be distributed over pipeline stages.
+def _check(plan: Plan) -> None:
+    """Check that a plan's settings go together.
 
     Raises:
-        InputError: it needs more ranks, or a factor does not divide; the error names the factor
-            and the nearest that does.
+        InputError: they do not; the error says what to change.
     """
-    if plan.ranks > ranks:
+    find_runtime(plan.runtime or None)
+    for name in ("dp", "tp", "pp", "cp", "ep", "micro_batch", "chunks", "bucket_bytes"):
+        if getattr(plan, name) < 1:
+            raise InputError(f"--{name} {getattr(plan, name)}", allowed="1 and more")
+    schedule = SCHEDULES.find(plan.schedule)
+    if plan.recompute not in RECOMPUTE:
+        raise unknown_name("recomputation", plan.recompute, RECOMPUTE)
+    _check_recompute(plan)
+    if plan.attention not in ATTENTION:
+        raise unknown_name("attention", plan.attention, ATTENTION)
+    if plan.lora_targets and not plan.lora_rank:
         raise InputError(
-            f"{degrees(plan)} = {plan.ranks} ranks are more than the cluster's {ranks}",
-            hint="use more hosts or a smaller plan",
+            f"--lora-targets {','.join(plan.lora_targets)} without adapters",
+            hint="add --lora-rank RANK",
         )
-    if plan.batch and plan.batch % (plan.dp * plan.micro_batch):
-        per_round = plan.dp * plan.micro_batch
-        near = max(per_round, round(plan.batch / per_round) * per_round)
+    if not 0 <= plan.zero <= 3:
+        raise InputError(f"--zero {plan.zero}", allowed="0, 1, 2 or 3")
+    if plan.chunks > 1 and not schedule.chunked:
         raise InputError(
-            f"a batch of {plan.batch} does not divide into dp {plan.dp} x micro-batch "
-            f"{plan.micro_batch}",
-            allowed=f"multiples of {per_round}; the nearest is {near}",
+            f"{plan.chunks} chunks with the schedule {plan.schedule}",
+            hint="add --schedule interleaved",
         )
-    stages = plan.pp * plan.chunks
-    if stages > depth:
+    _check_experts(plan)
+    _check_shards(plan)
+    if plan.overlap_tensor and not (plan.tp > 1 and plan.sequence_parallel):
+        lacking = "--sequence-parallel" if plan.tp > 1 else "--tp RANKS --sequence-parallel"
         raise InputError(
-            f"pp {plan.pp} x {plan.chunks} chunks need {stages} layers, and the model has {depth}",
-            allowed=f"pp up to {depth // plan.chunks}",
+            "--overlap-tensor splits products along tokens that are gathered and scattered",
+            hint=f"add {lacking}",
         )
-    if SCHEDULES.find(plan.schedule).chunked and plan.micro_batches % plan.pp:
+    if plan.offload not in OFFLOAD:
+        raise unknown_name("offload", plan.offload, OFFLOAD)
+    if plan.offload == "parameters" and plan.zero != 3:
         raise InputError(
-            f"the {plan.schedule} schedule needs micro-batches in multiples of pp {plan.pp}, not "
-            f"{plan.micro_batches}",
-            hint="change --batch or --micro-batch",
+            f"--offload parameters with --zero {plan.zero}, which keeps whole weights",
+            hint="add --zero 3",
         )
-    return plan
 
 
-def degrees(plan: Plan) -> str:
-    """Degrees as text, "dp 2 x tp 4 x pp 1"; the context degree only where it is above 1."""
-    context = f" x cp {plan.cp}" if plan.cp > 1 else ""
-    return f"dp {plan.dp} x tp {plan.tp} x pp {plan.pp}{context}"
+def _check_recompute(plan: Plan) -> None:
+    """Refuse a method of recomputation that lacks something or selects nothing."""
+    method, layers = plan.recompute_method, plan.recompute_num_layers
+    if not method and not layers:
+        return
+    if not method:
+        raise InputError(
+            f"--recompute-num-layers {layers} does not say which layers",
+            hint="add --recompute-method block or uniform",
+        )
+    if method not in METHODS:
+        raise unknown_name("recomputation method", method, METHODS)
+    if plan.recompute != "full":
+        raise InputError(
+            f"--recompute-method {method} with --recompute {plan.recompute}",
+            hint="add --recompute full",
+        )
+    if layers < 1:
+        raise InputError(
+            f"--recompute-method {method} does not say how many layers",
+            hint="add --recompute-num-layers LAYERS",
+        )
+    if method == "uniform" and layers > 1 and plan.zero == 3:
+        raise InputError(
+            f"--zero 3 gathers one layer at a time, and --recompute-method uniform needs {layers}",
+            hint="use --recompute-num-layers 1 or --recompute-method block",
+        )
 
 
-def filled(
-    ranks: int, *, tp: int = 1, pp: int = 1, cp: int = 1, dp: int | None = None, **rest: object
-) -> Plan:
-    """A plan over all ranks, whose data-parallel degree is what the other degrees leave.
+def _check_shards(plan: Plan) -> None:
+    """Refuse groups of shards that shard nothing or do not divide the ranks."""
+    size, ranks = plan.shard_size, plan.replicas
+    width = plan.tp if plan.spreads_experts else 1
+    if not size:
+        return
+    if not plan.zero:
+        raise InputError(
+            f"--shard-size {size} with --zero 0, which shards nothing",
+            hint="add --zero 1, 2 or 3",
+        )
+    fits = [n for n in range(1, ranks + 1) if ranks % n == 0 and n * width % plan.ep == 0]
+    if size not in fits:
+        near = min(fits, key=lambda n: abs(n - size))
+        experts = f" and hold all of ep {plan.ep}" if plan.ep > 1 else ""
+        raise InputError(
+            f"--shard-size {size} does not divide dp {plan.dp} x cp {plan.cp}{experts}",
+            allowed=f"{', '.join(map(str, fits))}; the nearest is {near}",
+        )
 
-    Args:
-        ranks: Number of ranks of the plan.
-        tp, pp, cp: Degrees of tensor, pipeline and context parallelism.
-        dp: Degree of data parallelism; None for `ranks` over the product of the others.
-        rest: Other attributes of the `Plan`.
 
-    Raises:
-        InputError: the degrees do not divide the ranks; the error names the nearest that do.
-    """
-    if dp is None:
-        taken = tp * pp * cp
-        if ranks % taken:
-            fits = [n for n in range(1, ranks + 1) if ranks % n == 0]
-            near = min(fits, key=lambda n: abs(n - taken))
-            context = f" x cp {cp}" if cp > 1 else ""
-            raise InputError(
-                f"tp {tp} x pp {pp}{context} = {taken} does not divide {ranks} ranks",
-                allowed=f"divisors of {ranks}; the nearest is {near}",
-            )
-        dp = ranks // taken
-    return replace(Plan(dp=dp, tp=tp, pp=pp, cp=cp), **rest)  # type: ignore[arg-type]
+def _check_experts(plan: Plan) -> None:
+    """Refuse degrees of experts' parallelism that do not fit the other degrees."""
+    if plan.expert_tensor not in (0, 1, plan.tp):
+        raise InputError(
+            f"--expert-tensor {plan.expert_tensor}",
+            allowed=f"1 (whole experts) or the degree of --tp, {plan.tp}",
+        )
+    if plan.spreads_experts and not plan.sequence_parallel:
+        raise InputError(
+            "--expert-tensor 1 needs tokens that tensor-parallel ranks do not share",
+            hint="add --sequence-parallel",
+        )
+    ranks = plan.replicas * (plan.tp if plan.spreads_experts else 1)
+    if ranks % plan.ep:
+        fits = [n for n in range(1, ranks + 1) if ranks % n == 0]
+        near = min(fits, key=lambda n: abs(n - plan.ep))
+        tensor = f" x tp {plan.tp}" if plan.spreads_experts else ""
+        more = plan.tp > 1 and not tensor and ranks * plan.tp % plan.ep == 0
+        raise InputError(
+            f"--ep {plan.ep} does not divide dp {plan.dp} x cp {plan.cp}{tensor}",
+            allowed=f"divisors of {ranks}; the nearest is {near}",
+            hint="add --expert-tensor 1 to spread experts over tp as well" if more else "",
+        )

@@ -33,15 +33,19 @@ CATEGORIES = (
     "expert",
     "data",
     "pipeline",
+    "host",
 )
 """Categories of a task's time: computation, then communication."""
 
 WORK, SENT = CATEGORIES[:5], CATEGORIES[5:]
 
-STREAMS = ("compute", "tensor", "data", "onward", "back")
-"""Streams of a rank: kernels, collectives they wait for or overlap, both pipeline directions."""
+STREAMS = ("compute", "tensor", "data", "onward", "back", "host", "fetch")
+"""Streams of a rank: kernels, collectives they wait for or overlap, both pipeline directions, to
+the host (and its update), from the host."""
 
-GROUPS = {"tp": "tensor", "cp": "context", "ep": "expert", "dp": "data", "edp": "data"}
+GROUPS = {"tp": "tensor", "cp": "context", "ep": "expert"} | dict.fromkeys(
+    ("dp", "edp", "dp shard", "dp copies", "edp shard", "edp copies"), "data"
+)
 """Category of the messages of each group."""
 _PLACES = list(GROUPS)
 OWN, BEFORE, BEHIND = 0, 1, 2
@@ -348,7 +352,8 @@ def _dependencies(
     """Number of dependencies of each task of the program, and the dependencies on all ranks."""
     whom = np.frombuffer(program.whom, np.int8).astype(np.int64)
     place = np.frombuffer(program.place, np.int32)
-    sizes = np.array([plan.groups[group][1] for group in GROUPS])
+    groups = plan.groups
+    sizes = np.array([groups[group][1] if group in groups else 1 for group in GROUPS])
     many = (whom >= 3) & (whom % 2 == 0)
     times = np.where(many, sizes[np.where(many, (whom - 4) // 2, 0)], 1)
     start = np.frombuffer(program.dep_start, np.int64)
@@ -377,7 +382,7 @@ def _neighbours(whom: int, member: int, plan: Plan, ranks: np.ndarray) -> np.nda
         return ranks
     if whom in (BEFORE, BEHIND):
         return (ranks + (wide if whom == BEHIND else -wide)) % (wide * plan.pp)
-    stride, size = plan.groups[_PLACES[(whom - 3) // 2]]
+    stride, size = plan.groups.get(_PLACES[(whom - 3) // 2], (1, 1))
     position = ranks // stride % size
     wanted = (position - 1) % size if whom % 2 else member
     return ranks + (wanted - position) * stride

@@ -5,9 +5,9 @@ The closed form of a plan is that of its schedule (see `lydite.cluster.schedules
     (m + (p - 1) / v) (F + B) + 2 (p - 1) sends + gradient exchange that outlasts the last backward
     pass + update
 
-with F and B of the slowest stage. The cost of a layer depends only on the tensor- and
-expert-parallel degrees, the micro-batch and sequence parallelism, so thousands of plans need only a
-few dozen graphs to be costed.
+with F and B of the slowest stage. The cost of a layer depends only on the tensor-, expert- and
+context-parallel degrees, the micro-batch and sequence parallelism, so thousands of plans need only
+a few dozen graphs to be costed.
 """
 
 from __future__ import annotations
@@ -18,18 +18,14 @@ from dataclasses import dataclass, replace
 from lydite.cluster.collectives import Group
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import BlockCost
+from lydite.cluster.groups import groups_of
 from lydite.cluster.memory import States, memory_of_rank, states_of
 from lydite.cluster.plan import Plan
-from lydite.cluster.simulate import (
-    RankStep,
-    StepResult,
-    groups_of,
-    launching,
-    played_step,
-    rank_costs,
-    rank_step,
-)
-from lydite.cluster.stages import Unit, partition_stages, units_of
+from lydite.cluster.rank import RankStep, launching, rank_costs, rank_step
+from lydite.cluster.recompute import stages_of
+from lydite.cluster.simulate import played_step
+from lydite.cluster.stages import Unit, units_of
+from lydite.cluster.step_result import StepResult
 from lydite.errors import GraphError, InputError
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
@@ -42,7 +38,7 @@ CHUNKS = (1, 2, 3, 4, 6, 8, 12)
 
 @dataclass(frozen=True)
 class _RankCosts:
-    """Costs of one micro-batch on ranks of one tensor- and expert-parallel degree."""
+    """Costs of one micro-batch on ranks of one tensor-, expert- and context-parallel degree."""
 
     plan: Plan
     rank: RankStep
@@ -68,12 +64,14 @@ class RankedPlans(OneLine):
         fitting: Number of those that fit into memory.
         best: Simulated steps of the best plans, fastest first.
         guessed: Closed-form time in seconds of the plans in `best`, by plan.
+        contexts: Degrees of context parallelism that were considered.
     """
 
     considered: int
     fitting: int
     best: Sequence[StepResult]
     guessed: Mapping[Plan, float]
+    contexts: Sequence[int] = (1,)
 
     def headline(self) -> str:
         """Number of plans considered and fitting, in one line."""
@@ -81,7 +79,7 @@ class RankedPlans(OneLine):
 
 
 def search(
-    build: Callable[[int], Graph],
+    build: Callable[[int, int], Graph],
     cluster: Cluster,
     batch: int,
     estimator: Estimator,
@@ -89,16 +87,19 @@ def search(
     loss: str | None = None,
     optimizer: str = "adam",
     constants: Constants = ASSUMED,
+    contexts: Sequence[int] = (1,),
     keep: int = 10,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> RankedPlans:
     """The best training plans over all ranks of a cluster.
 
     Args:
-        build: Function that builds the model for a micro-batch size.
+        build: Function that builds the model of a rank for a micro-batch size and a degree of
+            context parallelism.
         cluster: Cluster to use; a plan takes all of its devices.
         batch: Samples per step over all ranks.
         estimator, loss, optimizer, constants: As for `simulate_step`.
+        contexts: Degrees of context parallelism to consider, each a divisor of the tokens.
         keep: Number of plans to simulate and return.
         progress: Called with the rank configurations costed so far, their total and a label.
 
@@ -107,24 +108,27 @@ def search(
             smallest exceeds it.
     """
     wanted = [
-        (micro, tp, sequence)
+        (micro, cp, tp, sequence)
         for micro in MICRO_BATCHES
+        for cp in contexts
         for tp in _powers(cluster.devices_per_host)
         for sequence in (False, True)
-        if (tp > 1 or not sequence) and batch % micro == 0
+        if (tp > 1 or not sequence) and batch % micro == 0 and cluster.ranks % (tp * cp) == 0
     ]
-    graphs: dict[int, Graph] = {}
+    graphs: dict[tuple[int, int], Graph] = {}
     configurations: list[_RankCosts] = []
-    for number, (micro, tp, sequence) in enumerate(wanted):
-        progress(number, len(wanted), f"tp {tp}, micro-batch {micro}")
-        if micro not in graphs:
-            graphs[micro] = build(micro)
-        for ep in _powers(_experts(graphs[micro])):
+    for number, (micro, cp, tp, sequence) in enumerate(wanted):
+        context = f", cp {cp}" if cp > 1 else ""
+        progress(number, len(wanted), f"tp {tp}{context}, micro-batch {micro}")
+        if (micro, cp) not in graphs:
+            graphs[micro, cp] = build(micro, cp)
+        graph = graphs[micro, cp]
+        for ep in _powers(_experts(graph)):
             if cluster.ranks % (tp * ep):
                 continue
-            plan = Plan(dp=ep, ep=ep, tp=tp, micro_batch=micro, sequence_parallel=sequence)
+            plan = Plan(dp=ep, ep=ep, tp=tp, cp=cp, micro_batch=micro, sequence_parallel=sequence)
             try:
-                rank = rank_step(graphs[micro], plan, loss=loss, optimizer=optimizer)
+                rank = rank_step(graph, plan, loss=loss, optimizer=optimizer)
                 configurations.append(
                     _RankCosts(plan, rank, rank_costs(rank, estimator, cluster.device))
                 )
@@ -142,7 +146,7 @@ def search(
     ]
     played.sort(key=lambda result: result.seconds)
     guessed = {c.plan: c.seconds for c in room[:keep]}
-    return RankedPlans(len(candidates), len(room), played, guessed)
+    return RankedPlans(len(candidates), len(room), played, guessed, tuple(contexts))
 
 
 def _none(candidates: Sequence[Candidate], cluster: Cluster) -> InputError:
@@ -187,10 +191,10 @@ def _candidates(
         )
         for again in ("none", "full")
     }
-    micro, tp, ep = costed.plan.micro_batch, costed.plan.tp, costed.plan.ep
+    micro, tp, ep, cp = (getattr(costed.plan, name) for name in ("micro_batch", "tp", "ep", "cp"))
     for pp in _divisors(layers):
-        dp = cluster.ranks // (tp * pp)
-        if cluster.ranks % (tp * pp) or batch % (dp * micro) or dp % ep:
+        dp = cluster.ranks // (tp * pp * cp)
+        if cluster.ranks % (tp * pp * cp) or batch % (dp * micro) or dp * cp % ep:
             continue
         base = replace(costed.plan, dp=dp, pp=pp, batch=batch)
         groups = groups_of(cluster, base, constants)
@@ -204,7 +208,7 @@ def _divisors(count: int) -> list[int]:
 
 def _variants(base: Plan, layers: int) -> Iterable[Plan]:
     for recompute in ("none", "full"):
-        for zero in range(4 if base.dp > 1 else 1):
+        for zero in range(4 if base.replicas > 1 else 1):
             if zero >= 2 and base.pp > 1:
                 continue  # with a pipeline, gradients are produced once per micro-batch
             for chunks in CHUNKS:
@@ -222,7 +226,7 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
 def _candidate(
     plan: Plan, units: list[Unit], groups: Mapping[str, Group], states: States, costed: _RankCosts
 ) -> Candidate:
-    stages = partition_stages(units, plan.pp * plan.chunks)
+    stages = stages_of(units, plan)
     slowest = max(
         sum(u.forward.seconds + u.recompute.seconds + u.backward_s for u in stage)
         for stage in stages

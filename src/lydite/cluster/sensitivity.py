@@ -9,7 +9,8 @@ import numpy as np
 
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.plan import Plan
-from lydite.cluster.simulate import launching, played_step, rank_costs, rank_step
+from lydite.cluster.rank import launching, rank_costs, rank_step
+from lydite.cluster.simulate import played_step
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
 from lydite.hardware.cluster import LINK_KINDS, Cluster

@@ -10,6 +10,7 @@ import numpy as np
 
 from lydite.cluster.collectives import Group
 from lydite.cluster.costs import BlockCost, Part, Weights
+from lydite.cluster.overlap import Room
 from lydite.cluster.plan import Plan
 
 _PS = 1e12
@@ -27,6 +28,7 @@ class CollectiveCall:
         wire_ps: Part of that time in which the links are busy, in picoseconds.
         kind: Kind of the collective, such as "AllReduce".
         algorithm: Name of its algorithm, such as "ring".
+        hidden_ps: Time that it takes beyond `span_ps`, hidden behind products, in picoseconds.
     """
 
     after: int
@@ -36,6 +38,7 @@ class CollectiveCall:
     wire_ps: int = 0
     kind: str = "AllReduce"
     algorithm: str = "ring"
+    hidden_ps: int = 0
 
     @classmethod
     def of(cls, group: Group, name: str, kind: str, size: float, after: int = 0) -> CollectiveCall:
@@ -54,6 +57,15 @@ class CollectiveCall:
             steps=self.steps,
             span_ps=self.span_ps + other.span_ps,
             wire_ps=self.wire_ps + other.wire_ps,
+            hidden_ps=self.hidden_ps + other.hidden_ps,
+        )
+
+    def behind(self, hidden_s: float) -> CollectiveCall:
+        """The collective with some of its time hidden behind products."""
+        hidden = min(self.span_ps, round(hidden_s * _PS))
+        left = self.span_ps - hidden
+        return replace(
+            self, span_ps=left, wire_ps=min(self.wire_ps, left), hidden_ps=self.hidden_ps + hidden
         )
 
 
@@ -63,7 +75,7 @@ class Phase:
 
     Attributes:
         work_ps: Time of all kernels in picoseconds, launch overhead included.
-        sent: Collectives between the kernels, which no computation hides.
+        sent: Collectives between the kernels, with the time that no computation hides.
         kernels_ps: Time of each kernel in picoseconds; their sum is `work_ps`.
         launch_s: Seconds by which launching the kernels takes longer than running them.
     """
@@ -79,9 +91,24 @@ class Phase:
         return sum(sent.span_ps for sent in self.sent)
 
     @property
+    def hidden_ps(self) -> int:
+        """Time of collectives that is hidden behind products, in picoseconds."""
+        return sum(sent.hidden_ps for sent in self.sent)
+
+    @property
     def seconds(self) -> float:
         """Time of kernels and collectives in seconds."""
         return (self.work_ps + self.sent_ps) * 1e-12
+
+    def and_then(self, other: Phase) -> Phase:
+        """Both phases in sequence, as one."""
+        later = tuple(replace(c, after=c.after + len(self.kernels_ps)) for c in other.sent)
+        return Phase(
+            self.work_ps + other.work_ps,
+            (*self.sent, *later),
+            (*self.kernels_ps, *other.kernels_ps),
+            self.launch_s + other.launch_s,
+        )
 
 
 NOTHING = Phase()
@@ -98,6 +125,8 @@ class Unit:
         held: Weights by the group that replicates them: "dp", or "edp" for experts.
         saved_bytes: Activations that one micro-batch keeps for the backward pass.
         kept_bytes: Part of `saved_bytes` that is still kept under the plan's recomputation.
+        again_bytes: Bytes that recomputation adds when the layer's backward pass begins.
+        freed_bytes: Bytes that are freed when the layer's backward pass ends.
         boundary_bytes: Largest tensor that the layer passes on.
         cache_bytes: Keys and values kept for the tokens to come.
         peak_bytes: Largest inputs and outputs of a single operator, weights excluded.
@@ -115,6 +144,8 @@ class Unit:
     held: Mapping[str, Weights] = field(default_factory=dict)
     saved_bytes: float = 0.0
     kept_bytes: float = 0.0
+    again_bytes: float = 0.0
+    freed_bytes: float = 0.0
     boundary_bytes: float = 0.0
     cache_bytes: float = 0.0
     flops: tuple[float, float] = (0.0, 0.0)
@@ -148,8 +179,8 @@ def units_of(
 
     Args:
         costs: Cost of each block.
-        plan: Plan whose recomputation applies; in a model with layers only to the layers, not to
-            its head and tail.
+        plan: Plan whose recomputation applies (in a model with layers only to the layers, not to
+            its head and tail), and whose overlap of tensor-parallel messages.
         groups: Communication groups by name.
         dispatch_s: Time in seconds in which the host launches an operator or a collective; a
             device that is faster waits for the host.
@@ -159,7 +190,7 @@ def units_of(
     repeats = any(cost.block.count > 1 for cost in costs)
     for cost in costs:
         again = plan.recompute if cost.block.count > 1 or not repeats else "none"
-        unit = _unit(cost, again, groups, dispatch_s, ahead)
+        unit = _unit(cost, again, groups, dispatch_s, ahead, plan.overlap_tensor)
         for number in range(cost.block.count):
             name = cost.block.name if cost.block.count == 1 else f"{cost.block.name} {number}"
             units.append(replace(unit, name=name))
@@ -172,8 +203,11 @@ def _unit(
     groups: Mapping[str, Group],
     dispatch_s: float,
     ahead: bool,
+    overlap: bool,
 ) -> Unit:
-    made = {name: _phase(part, groups, dispatch_s, ahead) for name, part in cost.parts.items()}
+    made = {
+        name: _phase(part, groups, dispatch_s, ahead, overlap) for name, part in cost.parts.items()
+    }
     again = {"none": NOTHING, "selective": made["again"], "full": made["forward"]}[recompute]
     kept = {
         "none": cost.saved_bytes,
@@ -192,6 +226,8 @@ def _unit(
         cost.held,
         cost.saved_bytes,
         kept,
+        max(0.0, cost.saved_bytes - kept),
+        max(cost.saved_bytes, kept),
         cost.boundary_bytes,
         cost.cache_bytes,
         (flops["forward"], flops["forward"] + flops["data"] + flops["weights"]),
@@ -204,12 +240,17 @@ def ring_steps(kind: str, ranks: int) -> int:
     return (2 if kind == "AllReduce" else 1) * (ranks - 1)
 
 
-def _phase(part: Part, groups: Mapping[str, Group], dispatch_s: float, ahead: bool) -> Phase:
-    sent = [
-        CollectiveCall.of(groups[m.group], m.group, m.kind, m.bytes, m.after)
-        for m in part.messages
-        if groups[m.group].ranks > 1
-    ]
+def _phase(
+    part: Part, groups: Mapping[str, Group], dispatch_s: float, ahead: bool, overlap: bool
+) -> Phase:
+    room, sent = Room(part.kernels), list[CollectiveCall]()
+    for m in part.messages:
+        ranks = groups[m.group].ranks
+        if ranks > 1:
+            call = CollectiveCall.of(groups[m.group], m.group, m.kind, m.bytes, m.after)
+            if overlap and m.group == "tp":
+                call = call.behind(room.hidden_s(call.span_ps / _PS, m.beside, ranks))
+            sent.append(call)
     waiting = sum(call.span_ps for call in sent) / _PS
     if ahead:  # the host also launches while the device works, not only while ranks wait
         late = (len(part.kernels) + len(sent)) * dispatch_s - part.seconds - waiting

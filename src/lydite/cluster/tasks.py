@@ -3,48 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import reduce
 
-import numpy as np
-
 from lydite.cluster.collectives import Group
+from lydite.cluster.exchanges import Exchanges, RankProgram, picoseconds
+from lydite.cluster.offload import Host
 from lydite.cluster.plan import Plan
 from lydite.cluster.program import (
     BEFORE,
     BEHIND,
-    GROUPS,
     OWN,
     Passage,
     Program,
     Ref,
     everyone,
-    left,
 )
 from lydite.cluster.schedules import SCHEDULES, Step, steps_of
-from lydite.cluster.stages import CollectiveCall, Phase, Unit, ring_steps
+from lydite.cluster.stages import CollectiveCall, Phase, Unit
 from lydite.errors import InputError
-
-_PS = 1e12
-
-
-@dataclass
-class _Rank:
-    """A stage's program and the progress in writing it."""
-
-    steps: list[Step]
-    program: Program = field(default_factory=Program)
-    place: int = 0
-    last: int | None = None
-    worked: list[int | None] = field(default_factory=list)
-    waiting: list[Unit] = field(default_factory=list)
-    sending: list[Ref] = field(default_factory=list)
-    known: dict[tuple[str, int], tuple[Passage, int]] = field(default_factory=dict)
-
-    @property
-    def last_ref(self) -> Ref | None:
-        """Reference to the rank's last task."""
-        return None if self.last is None else (OWN, self.last)
 
 
 def step_programs(
@@ -55,6 +31,7 @@ def step_programs(
     training: bool = True,
     detail: bool = False,
     constant_s: float = 0.0,
+    host: Host | None = None,
 ) -> list[Program]:
     """The program of one rank per pipeline stage for a step.
 
@@ -66,14 +43,15 @@ def step_programs(
         detail: Whether every kernel and every ring message is a task of its own; else each phase
             of a layer is one task, and each collective one.
         constant_s: Constant time in seconds at the end of the step.
+        host: Host that keeps and updates what the plan offloads; None where nothing is.
 
     Raises:
         InputError: the schedule deadlocks; the error names the stages and what they wait for.
     """
-    return _Writer(stages, plan, groups, training, detail, constant_s).write()
+    return _Writer(stages, plan, groups, training, detail, constant_s, host).write()
 
 
-class _Writer:
+class _Writer(Exchanges):
     def __init__(
         self,
         stages: Sequence[Sequence[Unit]],
@@ -82,10 +60,11 @@ class _Writer:
         training: bool,
         detail: bool,
         constant_s: float,
+        host: Host | None,
     ) -> None:
-        self.stages, self.plan, self.groups = stages, plan, groups
-        self.training, self.detail, self.constant_s = training, detail, constant_s
-        self.ranks = [_Rank(self._steps(rank)) for rank in range(plan.pp)]
+        super().__init__(stages, plan, groups, detail, host)
+        self.training, self.constant_s = training, constant_s
+        self.ranks = [RankProgram(self._steps(rank)) for rank in range(plan.pp)]
         self.splits_backward = SCHEDULES.find(plan.schedule).splits_backward
         last_pass = "W" if self.splits_backward else "B"
         backward = [batch for pass_type, batch, _ in self.ranks[0].steps if pass_type == last_pass]
@@ -111,17 +90,21 @@ class _Writer:
                 raise self._deadlock()
         for number, rank in enumerate(self.ranks):
             if self.training:
-                self._update(number, rank)
+                self.update(number, rank)
             if self.constant_s:
-                self._work(
-                    rank, _ps(self.constant_s), [rank.last_ref], "optimizer", "step's constant"
+                self.work(
+                    rank,
+                    picoseconds(self.constant_s),
+                    [rank.last_ref],
+                    "optimizer",
+                    "step's constant",
                 )
         return [rank.program for rank in self.ranks]
 
     def _virtual(self, rank: int, chunk: int) -> int:
         return chunk * self.plan.pp + rank
 
-    def _needs(self, number: int, rank: _Rank) -> tuple[str, int, int] | None:
+    def _needs(self, number: int, rank: RankProgram) -> tuple[str, int, int] | None:
         pass_type, batch, chunk = rank.steps[rank.place]
         stage = self._virtual(number, chunk)
         if pass_type == "F" and stage > 0:
@@ -130,7 +113,7 @@ class _Writer:
             return ("B", stage, batch)
         return None
 
-    def _ready(self, number: int, rank: _Rank) -> bool:
+    def _ready(self, number: int, rank: RankProgram) -> bool:
         needed = self._needs(number, rank)
         return needed is None or needed in self.arrived
 
@@ -142,12 +125,7 @@ class _Writer:
         ]
         return InputError(f"the schedule deadlocks: {'; '.join(waits[:4])}")
 
-    def _work(
-        self, rank: _Rank, duration_ps: int, after: Sequence[Ref | None], category: str, name: str
-    ) -> None:
-        rank.last = rank.program.add("compute", duration_ps, after, category, name)
-
-    def _step(self, number: int, rank: _Rank) -> None:
+    def _step(self, number: int, rank: RankProgram) -> None:
         pass_type, batch, chunk = rank.steps[rank.place]
         needed = self._needs(number, rank)
         came = self._from(number, self.arrived[needed]) if needed is not None else None
@@ -162,7 +140,7 @@ class _Writer:
         return self.plan.zero != 3 and (pass_type == "F" or batch != self.last_batch)
 
     def _as_before(
-        self, rank: _Rank, pass_type: str, batch: int, chunk: int, came: Ref | None
+        self, rank: RankProgram, pass_type: str, batch: int, chunk: int, came: Ref | None
     ) -> bool:
         """Repeat the tasks of an earlier micro-batch, if there are any; whether it did."""
         passage = rank.known.get((pass_type, chunk))
@@ -174,7 +152,7 @@ class _Writer:
 
     def _units(
         self,
-        rank: _Rank,
+        rank: RankProgram,
         pass_type: str,
         batch: int,
         chunk: int,
@@ -204,13 +182,15 @@ class _Writer:
             return OWN, place
         return (BEFORE if (source + 1) % self.plan.pp == number else BEHIND), place
 
-    def _unit(self, rank: _Rank, unit: Unit, pass_type: str, batch: int, came: Ref | None) -> None:
+    def _unit(
+        self, rank: RankProgram, unit: Unit, pass_type: str, batch: int, came: Ref | None
+    ) -> None:
         label = f"{unit.name} {pass_type}{batch}"
         if pass_type == "W":
             self._phase(rank, unit.weights, [], "weights", label)
-            self._gradient(rank, unit, batch)
+            self.gradient(rank, unit, batch)
             return
-        gathered = self._gather(unit, rank, label) if self.plan.zero == 3 else None
+        gathered = self.gather(unit, rank, label) if self.plan.zero == 3 else None
         waits = [came, gathered]
         if pass_type == "F":
             self._phase(rank, unit.forward, waits, "forward", label)
@@ -221,14 +201,19 @@ class _Writer:
         self._phase(rank, unit.data, waits, "backward", label)
         if not self.splits_backward:
             self._phase(rank, unit.weights, [], "weights", f"{label} weights")
-            self._gradient(rank, unit, batch)
+            self.gradient(rank, unit, batch)
 
     def _phase(
-        self, rank: _Rank, phase: Phase, after: Sequence[Ref | None], category: str, label: str
+        self,
+        rank: RankProgram,
+        phase: Phase,
+        after: Sequence[Ref | None],
+        category: str,
+        label: str,
     ) -> None:
         """Write a layer's kernels and the collectives between them."""
         if not self.detail:
-            self._work(rank, phase.work_ps, [rank.last_ref, *after], category, label)
+            self.work(rank, phase.work_ps, [rank.last_ref, *after], category, label)
             for group in {call.group: None for call in phase.sent}:
                 calls = [call for call in phase.sent if call.group == group]
                 whole = reduce(CollectiveCall.and_then, calls)
@@ -239,97 +224,25 @@ class _Writer:
             until = len(phase.kernels_ps) if sent is None else sent.after
             for number in range(done, until):
                 name = f"{label} kernel {number}"
-                self._work(rank, phase.kernels_ps[number], [rank.last_ref, *after], category, name)
+                self.work(rank, phase.kernels_ps[number], [rank.last_ref, *after], category, name)
                 after = []
             done = max(done, until)
             if sent is not None:
                 if after:  # no kernel precedes the collective that could wait instead
-                    self._work(rank, 0, [rank.last_ref, *after], category, label)
+                    self.work(rank, 0, [rank.last_ref, *after], category, label)
                     after = []
                 self._collective(rank, sent, f"{label} {sent.group}")
 
-    def _collective(self, rank: _Rank, sent: CollectiveCall, label: str) -> None:
+    def _collective(self, rank: RankProgram, sent: CollectiveCall, label: str) -> None:
         """Write a collective that the next kernel waits for."""
         begin: list[Ref | None] = [rank.last_ref]
         if rank.last is not None and not self.detail:
             begin = [everyone(sent.group, rank.last)]
-        rank.last = self._messages(rank, "tensor", sent, begin, label)
+        rank.last = self.messages(rank, "tensor", sent, begin, label)
 
-    def _messages(
-        self,
-        rank: _Rank,
-        stream: str,
-        sent: CollectiveCall,
-        begin: Sequence[Ref | None],
-        label: str,
-    ) -> int:
-        """Write a collective as one task, or as ring messages that each rank passes on."""
-        category, add = GROUPS[sent.group], rank.program.add
-        route = (sent.group, sent.kind, sent.algorithm)
-        if not self.detail:
-            return add(stream, sent.span_ps, begin, category, label, sent.wire_ps, route)
-        spans, wires = (_parts(whole, sent.steps) for whole in (sent.span_ps, sent.wire_ps))
-        after = list(begin)
-        place = -1
-        for number, (span, wire) in enumerate(zip(spans, wires, strict=True)):
-            name = f"{label} message {number}"
-            place = add(stream, span, after, category, name, min(span, wire), route)
-            after = [(OWN, place), left(sent.group, place)]
-        return rank.program.add(stream, 0, after, category, f"{label} arrived")
-
-    def _gather(self, unit: Unit, rank: _Rank, label: str) -> Ref | None:
-        """ZeRO-3: write the all-gather of a unit's weights, prefetched one unit ahead."""
-        before = rank.worked[-2] if len(rank.worked) > 1 else None
-        rank.worked.append(rank.last)
-        place = None
-        for group, held in unit.held.items():
-            if self.groups[group].ranks > 1:
-                place = self._exchange(
-                    rank, "AllGather", group, held.bytes, before, f"{label} gather"
-                )
-        return None if place is None else (OWN, place)
-
-    def _exchange(
-        self, rank: _Rank, kind: str, group: str, size: float, after: int | None, label: str
-    ) -> int:
-        """Write a collective that overlaps with computation."""
-        call = self._bucketed(group, kind, size)
-        begin: list[Ref | None] = []
-        if after is not None:
-            begin = [(OWN, after) if self.detail else everyone(group, after)]
-        return self._messages(rank, "data", call, begin, label)
-
-    def _gradient(self, rank: _Rank, unit: Unit, batch: int) -> None:
-        """Send a unit's gradients after the last micro-batch (with ZeRO-3 after each)."""
-        last = batch == self.last_batch
-        if not (last or self.plan.zero == 3):
-            return
-        if self.plan.overlap or self.plan.zero == 3:
-            self._send_gradient(rank, unit, rank.last)
-        else:
-            rank.waiting.append(unit)
-
-    def _send_gradient(self, rank: _Rank, unit: Unit, after: int | None) -> None:
-        kind = "AllReduce" if self.plan.zero == 0 else "ReduceScatter"
-        for group, held in unit.held.items():
-            if self.groups[group].ranks > 1:
-                label = f"{unit.name} gradients"
-                place = self._exchange(rank, kind, group, held.gradient_bytes, after, label)
-                rank.sending.append((OWN, place))
-
-    def _bucketed(self, name: str, kind: str, size: float) -> CollectiveCall:
-        """A gradient exchange: all-reduces in buckets, each with its own start-up; others whole."""
-        group = self.groups[name]
-        if kind != "AllReduce":
-            return CollectiveCall.of(group, name, kind, size)
-        full, rest = divmod(size, self.plan.bucket_bytes)
-        bucket, last = group.choice(kind, self.plan.bucket_bytes), group.choice(kind, rest)
-        span = _ps(full * bucket.seconds + last.seconds)
-        wire = min(span, _ps(full * bucket.wire_s + last.wire_s))
-        algorithm = bucket.algorithm if full else last.algorithm
-        return CollectiveCall(0, name, ring_steps(kind, group.ranks), span, wire, kind, algorithm)
-
-    def _hand_on(self, number: int, rank: _Rank, pass_type: str, stage: int, batch: int) -> None:
+    def _hand_on(
+        self, number: int, rank: RankProgram, pass_type: str, stage: int, batch: int
+    ) -> None:
         onward = pass_type == "F"
         target = stage + 1 if onward else stage - 1
         if pass_type == "W" or not 0 <= target < len(self.stages):
@@ -345,32 +258,3 @@ class _Writer:
             stream, call.span_ps, [rank.last_ref], "pipeline", name, call.wire_ps, route
         )
         self.arrived[pass_type, target, batch] = number, sent
-
-    def _update(self, number: int, rank: _Rank) -> None:
-        """Write the update after the last gradients; with ZeRO 1 and 2 also gather the weights."""
-        for unit in rank.waiting:
-            self._send_gradient(rank, unit, rank.last)
-        units = [u for units in self.stages[number :: self.plan.pp] for u in units]
-        share = self.plan.replicas if self.plan.zero else 1
-        waits = [rank.last_ref, *rank.sending]
-        ready = rank.program.add("data", 0, waits, "data", "gradients ready")
-        update_ps = sum(unit.optimizer.work_ps for unit in units) // share
-        self._work(rank, update_ps, [(OWN, ready)], "optimizer", "update")
-        if self.plan.zero in (1, 2):
-            held: dict[str, float] = {}
-            for unit in units:
-                for group, weights in unit.held.items():
-                    held[group] = held.get(group, 0.0) + weights.bytes
-            for group, size in held.items():
-                if self.groups[group].ranks > 1:
-                    self._exchange(rank, "AllGather", group, size, rank.last, "weights gather")
-
-
-def _parts(whole_ps: int, count: int) -> list[int]:
-    """A time split into `count` parts that are as equal as whole picoseconds allow."""
-    edges = np.rint(np.linspace(0, whole_ps, count + 1)).astype(np.int64)
-    return np.diff(edges).tolist()
-
-
-def _ps(seconds: float) -> int:
-    return round(seconds * _PS)

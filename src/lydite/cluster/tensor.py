@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lydite.cluster.tokens import expert_regions
 from lydite.errors import InputError
 from lydite.graph import Graph, Initializer, Op
 from lydite.graph.builder import Tensor
@@ -46,10 +47,13 @@ class Share:
         graph: Operators and collectives of the rank.
         whole: Number of operators by type that every rank computes in full although an input was
             split, so that it had to be gathered.
+        summed: Names of weights that every rank holds in full and applies to its own tokens, so
+            that their gradients are summed over the ranks.
     """
 
     graph: Graph
     whole: Mapping[str, int]
+    summed: tuple[str, ...] = ()
 
 
 def tensor_parallel(graph: Graph, ranks: int, *, sequence: bool = False) -> Graph:
@@ -57,13 +61,17 @@ def tensor_parallel(graph: Graph, ranks: int, *, sequence: bool = False) -> Grap
     return rank_share(graph, ranks, sequence=sequence).graph
 
 
-def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
+def rank_share(
+    graph: Graph, ranks: int, *, sequence: bool = False, spread_experts: bool = False
+) -> Share:
     """One rank's share of a graph.
 
     Args:
         graph: Graph of a model, with or without its loss.
         ranks: Degree of tensor parallelism.
         sequence: Whether operators between the products are split too, along the tokens.
+        spread_experts: Whether experts are left whole and run on each rank's own tokens (with
+            `sequence`), so that they can be distributed over these ranks too.
 
     Raises:
         InputError: heads or widths do not divide, or nothing can be split; the error names the
@@ -72,7 +80,7 @@ def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
     """
     if ranks == 1:
         return Share(graph, {})
-    share = _Sharing(decomposed(graph, _needs_primitives), ranks, sequence)
+    share = _Sharing(decomposed(graph, _needs_primitives), ranks, sequence, spread_experts)
     local_graph = share.run()
     if not share.products:
         raise InputError(
@@ -80,7 +88,7 @@ def rank_share(graph: Graph, ranks: int, *, sequence: bool = False) -> Share:
             where=graph.name,
             hint="tensor parallelism needs products of weights over the last axis; use --dp",
         )
-    return Share(local_graph, dict(share.whole))
+    return Share(local_graph, dict(share.whole), tuple(dict.fromkeys(share.summed)))
 
 
 def _needs_primitives(op: Op) -> bool:
@@ -91,11 +99,13 @@ def _needs_primitives(op: Op) -> bool:
 class _Sharing:
     """Split axes by tensor name of the old graph, and the new graph under construction."""
 
-    def __init__(self, graph: Graph, ranks: int, sequence: bool) -> None:
+    def __init__(self, graph: Graph, ranks: int, sequence: bool, spread: bool) -> None:
         self.graph, self.ranks, self.sequence = graph, ranks, sequence
         self.cuts: dict[str, Cut] = {}
         self.products = 0
         self.whole: Counter[str] = Counter()
+        self.summed: list[str] = []
+        self.regions = expert_regions(graph) if spread else {}
         self._entered: dict[str, Tensor] = {}
         self._joined: dict[str, Tensor] = {}
 
@@ -103,6 +113,9 @@ class _Sharing:
         """The graph of one rank; graph outputs that are split, other than caches, are gathered."""
         new = Rewriter(self.graph)
         for op in self.graph.ops:
+            if op.name in self.regions:
+                self._own_tokens(new, op, self.regions[op.name])
+                continue
             split = self._split(op)
             if split is None:
                 self._compute_whole(new, op)
@@ -149,6 +162,30 @@ class _Sharing:
             axes = new.g.constant([axis], f"{op.name}/axes")
             row = new.g.op(op_type, new.tensor(op.inputs[0]), axes, name=f"{op.name}/{op_type}")
             self._emit(new, "AllReduce", row)
+
+    def _own_tokens(self, new: Rewriter, op: Op, place: str) -> None:
+        """Append an operator of an expert region, on the tokens that the rank has of a sequence.
+
+        Raises:
+            InputError: the ranks do not divide the tokens.
+        """
+        inputs = [new.tensor(name) if name else None for name in op.inputs]
+        if place == "enter" and self.cuts.get(op.inputs[0]) != 1:
+            raise InputError(
+                f"the tokens before the experts cannot be split among {self.ranks} ranks",
+                where=f"{self.graph.name}: {op.name}",
+                hint=f"use a --sequence that is a multiple of {self.ranks}",
+            )
+        if place != "inside":
+            shape = [int(dim) for dim in self.graph.type_of(op.outputs[0]).shape or ()]
+            shape = [-1, shape[-1]] if place == "enter" else [shape[0], -1, shape[-1]]
+            inputs[1] = new.g.constant(shape, f"{op.name}/shape")
+        elif op.op_type != "MoE":
+            held = [name for name in op.inputs if name in self.graph.parameters]
+            self.summed += held
+        self._append(new, op, inputs, {})
+        for name in op.outputs:
+            self.cuts[name] = 1 if place == "leave" else 0
 
     def _compute_whole(self, new: Rewriter, op: Op) -> None:
         """Append the operator in full, gather its split inputs, and record it."""

@@ -70,6 +70,39 @@ def expert_parallel(graph: Graph, ranks: int, *, parts: int = 1) -> Graph:
     return Rewriter(graph).run(rewrite)
 
 
+def expert_regions(graph: Graph) -> dict[str, str]:
+    """Operators that route and run experts on flat rows of tokens, by what they do there.
+
+    "enter" flattens [batch, tokens, width] to rows, "leave" is its reverse, and "inside" is what
+    lies between: routers, experts, projections.
+    """
+    found: dict[str, str] = {}
+    for op in graph.ops:
+        if op.op_type != "MoE":
+            continue
+        found[op.name] = "inside"
+        behind = [graph.producers.get(name) for name in op.inputs[:2]]
+        while behind:
+            maker = behind.pop()
+            if maker is not None and maker.name not in found:
+                enters = _is_flattening(graph, maker.inputs[0], maker.outputs[0])
+                found[maker.name] = "enter" if enters else "inside"
+                behind += [] if enters else [graph.producers.get(name) for name in maker.inputs]
+        ahead = list(graph.consumers.get(op.outputs[0], ()))
+        while ahead:
+            taker = ahead.pop()
+            leaves = _is_flattening(graph, taker.outputs[0], taker.inputs[0])
+            found[taker.name] = "leave" if leaves else "inside"
+            ahead += [] if leaves else graph.consumers.get(taker.outputs[0], ())
+    return found
+
+
+def _is_flattening(graph: Graph, long: str, flat: str) -> bool:
+    """Whether one tensor is [batch, tokens, width], and the other its rows."""
+    before, after = graph.type_of(long).shape or (), graph.type_of(flat).shape or ()
+    return len(before) == 3 and len(after) == 2 and before[-1] == after[-1]
+
+
 def _exchanged(
     new: Rewriter, x: Tensor, op: Op, what: str, copies: int, ranks: int, parts: int
 ) -> Tensor:

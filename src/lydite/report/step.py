@@ -11,7 +11,7 @@ import numpy as np
 from lydite.cluster.collectives import EFFICIENCY, LAUNCH_S
 from lydite.cluster.live import Course, memory_course
 from lydite.cluster.program import CATEGORIES
-from lydite.cluster.simulate import StepResult, fitting
+from lydite.cluster.step_result import StepResult, fitting
 from lydite.report.page import Section, write_page
 from lydite.report.step_plots import (
     Bars,
@@ -33,6 +33,7 @@ TITLES = {
     "expert": "expert-parallel communication",
     "data": "data-parallel communication, exposed",
     "pipeline": "pipeline communication, exposed",
+    "host": "transfers to and from the host, exposed",
     "bubble": "bubble",
 }
 """Titles of the parts of a step's breakdown."""

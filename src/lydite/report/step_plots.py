@@ -10,7 +10,7 @@ import numpy as np
 
 from lydite.cluster.live import Course
 from lydite.cluster.program import CATEGORIES
-from lydite.cluster.simulate import StepResult
+from lydite.cluster.step_result import StepResult
 from lydite.engine import Timeline
 from lydite.report.plots import Figure, graph_objects, styled
 from lydite.units import format_bytes

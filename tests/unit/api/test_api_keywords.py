@@ -10,7 +10,8 @@ import lydite as ly
 from lydite.api.chip import DesignOptions
 from lydite.api.keywords import DesignKeywords, ModelKeywords, StepKeywords
 from lydite.api.options import ModelOptions, help_of
-from lydite.api.step_options import ClusterOptions, FailureOptions, PlanOptions
+from lydite.api.plan_options import PlanOptions
+from lydite.api.step_options import ClusterOptions, FailureOptions
 
 GROUPS = {
     ModelKeywords: (ModelOptions,),

@@ -100,3 +100,47 @@ def test_rows_that_are_wrong(tmp_path, old, new, message):
     path.write_text(TABLE.replace(old, new, 1))
     with pytest.raises(ly.InputError, match=message):
         ly.validate_steps(path, on="dgx-a100")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"offload": "optimizer"}, "--offload optimizer is for training; add --train"),
+        ({"lora_rank": 4}, "--lora-rank 4 is for training; add --train"),
+        (
+            {"train": True, "host_memory_bandwidth": "1 GB/s"},
+            "no effect without offload; add --off",
+        ),
+        (
+            {"train": True, "offload": "optimizer", "host_memory_bandwidth": "0 GB/s"},
+            "--host-memory-bandwidth 0 GB/s; allowed: above 0",
+        ),
+    ],
+)
+def test_options_of_memory_that_lack_something(given, message):
+    with pytest.raises(ly.InputError) as caught:
+        ly.simulate("gpt2", on="dgx-a100", sequence=64, **given)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"zero": 1}, "--search chooses --zero itself; leave it out"),
+        ({"lora_rank": 4}, "--search looks at no plan with --lora-rank; leave out --lora-rank"),
+    ],
+)
+def test_options_that_a_search_does_not_take(given, message):
+    with pytest.raises(ly.InputError) as caught:
+        ly.search("gpt2", on="dgx-a100", sequence=64, **given)
+    assert message in str(caught.value)
+
+
+def test_the_output_names_what_is_assumed_of_a_host():
+    found = ly.simulate(
+        "gpt2", train=True, on="dgx-a100", batch=8, sequence=64, zero=1, offload="optimizer"
+    )
+    told = " ".join(str(found.summary()).split())
+    assert "offload optimizer: 1.85 GiB in a host; 13.4 GB/s a rank each way" in told
+    assert "host memory of 300 GB/s, assumed (--host-memory-bandwidth for another)" in told
+    assert found.document()["host_memory_bytes"] == pytest.approx(16 * 124439808, rel=1e-3)

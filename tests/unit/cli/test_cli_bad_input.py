@@ -254,7 +254,7 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         ),
         (
             ["simulate", "gpt2", "--search", "--attention", "written"],
-            "--search chooses --attention",
+            "--search looks at no plan with --attention",
         ),
         (["simulate", "gpt2", "--optimizer", "adam"], "--optimizer adam asks for training; add"),
         (

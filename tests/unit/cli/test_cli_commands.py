@@ -54,12 +54,14 @@ COMMANDS = {
     "--json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
     "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
-    "--protocol --price "
+    "--protocol --host-memory-bandwidth --price "
     "--grid --image-size --sequence --phase --context --dtype/--precision --dim --value "
     "--part --params --train "
     "--optimizer --loss "
-    "--dp --tp --pp --cp --ep --batch --micro-batch --schedule --chunks --zero --recompute "
-    "--attention --sequence-parallel --overlap --bucket --arithmetic "
+    "--dp --tp --pp --cp --ep --expert-tensor --batch --micro-batch --schedule --chunks --zero "
+    "--shard-size --offload --recompute --recompute-method --recompute-num-layers "
+    "--attention --sequence-parallel --overlap --overlap-tensor --lora-rank --lora-targets "
+    "--bucket --arithmetic "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
     "--search --sensitivity --unfolded --network --strict --trace --report --db "
     "--out --json --quiet/-q",

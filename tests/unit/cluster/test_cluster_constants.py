@@ -18,7 +18,7 @@ from lydite.cluster.calibration.steps import (
 )
 from lydite.cluster.collectives import Calibration
 from lydite.cluster.constants import ASSUMED, LIMITS, read_constants, write_constants
-from lydite.cluster.simulate import rank_step
+from lydite.cluster.rank import rank_step
 from lydite.cluster.tasks import step_programs
 from lydite.errors import InputError
 from lydite.estimate.roofline import AchievedEfficiency, Roofline

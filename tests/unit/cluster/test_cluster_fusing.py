@@ -7,7 +7,7 @@ import pytest
 from lydite.cluster import Plan
 from lydite.cluster.constants import ASSUMED
 from lydite.cluster.fusing import Share, shares_of
-from lydite.cluster.simulate import launching, rank_step
+from lydite.cluster.rank import launching, rank_step
 from lydite.estimate.runtimes import RUNTIMES
 from lydite.graph.builder import Builder
 from lydite.models import build_model

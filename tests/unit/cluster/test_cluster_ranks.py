@@ -10,8 +10,9 @@ import pytest
 
 from lydite.cluster import Plan, simulate_step
 from lydite.cluster.constants import ASSUMED
+from lydite.cluster.groups import groups_of
 from lydite.cluster.program import CATEGORIES, Passage, Program, everyone, left, unfolded
-from lydite.cluster.simulate import groups_of, rank_costs, rank_step
+from lydite.cluster.rank import rank_costs, rank_step
 from lydite.cluster.stages import partition_stages, units_of
 from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play

@@ -11,10 +11,10 @@ from lydite.cluster import Group, Plan, checked, filled, fitting, simulate_step,
 from lydite.cluster.blocks import Block, in_blocks, repetition
 from lydite.cluster.costs import BlockCost, outline, timed
 from lydite.cluster.program import folded
+from lydite.cluster.rank import rank_step
 from lydite.cluster.schedules import in_flight, steps_of
 from lydite.cluster.search import search
 from lydite.cluster.sensitivity import _INSIDE, sensitivity
-from lydite.cluster.simulate import rank_step
 from lydite.cluster.stages import Phase, Unit
 from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play
@@ -276,7 +276,7 @@ def test_what_buys_time_over_shared_links_is_what_the_played_step_saves():
 def test_the_closed_form_of_a_search_ranks_as_the_played_steps_do():
     cluster = read_cluster("dgx-a100")
     found = search(
-        lambda batch: build_model("gpt2", batch=batch, phase="forward"),
+        lambda batch, _: build_model("gpt2", batch=batch, phase="forward"),
         cluster,
         32,
         Roofline(),
@@ -287,7 +287,7 @@ def test_the_closed_form_of_a_search_ranks_as_the_played_steps_do():
     ratios = [result.seconds / found.guessed[result.plan] for result in found.best]
     assert max(ratios) / min(ratios) < 1.5
     few = search(
-        lambda batch: build_model("gpt2", batch=batch, phase="forward"),
+        lambda batch, _: build_model("gpt2", batch=batch, phase="forward"),
         cluster,
         32,
         Roofline(),

@@ -19,7 +19,8 @@ import numpy as np
 from lydite.cluster.constants import Constants
 from lydite.cluster.costs import PARTS, Slot
 from lydite.cluster.program import CATEGORIES
-from lydite.cluster.simulate import RankStep, StepResult
+from lydite.cluster.rank import RankStep
+from lydite.cluster.step_result import StepResult
 from lydite.estimate.base import Estimator
 from lydite.graph import OpKey
 from lydite.hardware import Device

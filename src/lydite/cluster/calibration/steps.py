@@ -15,8 +15,10 @@ import numpy as np
 from lydite.cluster.calibration.linear import NearSteps, RankSums
 from lydite.cluster.constants import ASSUMED, LIMITS, Constants
 from lydite.cluster.plan import Plan
+from lydite.cluster.rank import RankStep, rank_costs
 from lydite.cluster.seen import ranges
-from lydite.cluster.simulate import RankStep, StepResult, played_step, rank_costs
+from lydite.cluster.simulate import played_step
+from lydite.cluster.step_result import StepResult
 from lydite.errors import InputError
 from lydite.estimate.base import Estimator
 from lydite.graph import OpKey

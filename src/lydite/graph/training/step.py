@@ -58,7 +58,12 @@ class TrainingStep(OneLine):
 
 
 def training_step(
-    graph: Graph, *, loss: str | None = None, optimizer: str | None = None, recompute: int = 0
+    graph: Graph,
+    *,
+    loss: str | None = None,
+    optimizer: str | None = None,
+    recompute: int = 0,
+    through: Sequence[str] = (),
 ) -> TrainingStep:
     """The training step of a model.
 
@@ -72,6 +77,7 @@ def training_step(
         optimizer: One of `OPTIMIZERS`; None stops at the gradients.
         recompute: Number of forward segments whose inner tensors are dropped and recomputed in the
             backward pass (Chen et al., arXiv:1604.06174); 0 keeps everything.
+        through: Tensors whose gradients are computed although no weight may need them.
 
     Raises:
         InputError: an unknown loss or optimiser.
@@ -98,7 +104,7 @@ def training_step(
     lost = g.tensor(forward.outputs[0])
     built = g.build(lost)
     walk = _Backward(g, built, Recall(g, forward, recompute, phases))
-    gradients = walk.run(lost, graph.parameters)
+    gradients = walk.run(lost, graph.parameters, through)
     for op in g.build(lost).ops:
         phases.setdefault(op.name, "backward")
     updated, owners = list(gradients.values()), {}
@@ -168,9 +174,11 @@ class _Backward:
         self._found: dict[str, Tensor] = {}
         self.in_place: dict[str, list[tuple[str, str]]] = {}
 
-    def run(self, loss: Tensor, parameters: Sequence[str]) -> dict[str, Tensor]:
+    def run(
+        self, loss: Tensor, parameters: Sequence[str], through: Sequence[str] = ()
+    ) -> dict[str, Tensor]:
         """Gradients by weight, in the order in which they are completed."""
-        needed = self._needed(parameters)
+        needed = self._needed([*parameters, *through])
         if loss.name not in needed:
             raise GraphError(
                 "the loss depends on no weight, so there is nothing to train",

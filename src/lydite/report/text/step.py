@@ -5,13 +5,14 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from lydite.cluster.collectives import EFFICIENCY
 from lydite.cluster.program import BYTES_A_TASK
-from lydite.cluster.simulate import fitting
+from lydite.cluster.step_result import fitting
 from lydite.estimate.roofline import ARITHMETIC
 from lydite.estimate.runtimes import RUNTIMES
 from lydite.report.step import TITLES
 from lydite.report.text import WIDTH, percent, table
-from lydite.units import format_bytes, format_seconds
+from lydite.units import format_bytes, format_seconds, format_si
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,8 +54,7 @@ def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str
         f"{result.dtype}",
         f"  {plan.ranks} ranks: {_degrees(plan)}; {plan.micro_batches} micro-batches of "
         f"{plan.micro_batch}, {plan.schedule}",
-        f"  zero {plan.zero}, recompute {plan.recompute}, attention {plan.attention}"
-        + ("" if plan.overlap else ", gradients reduced at the end"),
+        *wrap(", ".join(_settings(plan)), WIDTH, initial_indent="  ", subsequent_indent="    "),
         "",
     ]
     rows = [
@@ -81,6 +81,7 @@ def step_text(result: StepResult, sequence: int | None = None, dtype_reason: str
         f"simulated: {_how_played(result)}",
         *_runtime(result),
         *([f"weights in {result.dtype}: {dtype_reason}"] if dtype_reason else []),
+        *_offloaded(result),
         *_of_two_widths(result),
         *_computed_whole(result),
         *_economics(result),
@@ -103,6 +104,22 @@ def _runtime(result: StepResult) -> list[str]:
     elif arithmetic.startswith("fp8"):
         lines.append(f"{result.dtype}: {ARITHMETIC[arithmetic]}")
     return lines
+
+
+def _offloaded(result: StepResult) -> list[str]:
+    """What lies in the host's memory, and at which rates it is moved and updated."""
+    host = result.host
+    if host is None:
+        return []
+    given = result.constants.host_memory_bytes_per_s
+    where = "as given" if given else "assumed (--host-memory-bandwidth for another)"
+    told = (
+        f"offload {result.plan.offload}: {format_bytes(result.host_memory_bytes)} in a host; "
+        f"{format_si(host.link_bytes_per_s, 'B/s')} a rank each way ({percent(EFFICIENCY)} of the "
+        f"cluster's links to the host, assumed); its update limited by host memory of "
+        f"{format_si(host.ranks * host.memory_bytes_per_s, 'B/s')}, {where}"
+    )
+    return wrap(told, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _how_played(result: StepResult) -> str:
@@ -140,7 +157,28 @@ def _of_two_widths(result: StepResult) -> list[str]:
 def _degrees(plan: Plan) -> str:
     """Degrees of parallelism: "dp 4, tp 2, pp 1", and others above 1."""
     more = [f"{name} {getattr(plan, name)}" for name in ("cp", "ep") if getattr(plan, name) > 1]
+    if plan.spreads_experts:
+        more.append("whole experts spread over tp")
     return ", ".join([f"dp {plan.dp}", f"tp {plan.tp}", f"pp {plan.pp}", *more])
+
+
+def _settings(plan: Plan) -> list[str]:
+    """Memory savings and overlap, those that are not the default included by name."""
+    recompute = f"recompute {plan.recompute}"
+    if plan.recompute_method:
+        recompute += f" ({plan.recompute_method}, {plan.recompute_num_layers} layers)"
+    more = [] if plan.overlap else ["gradients reduced at the end"]
+    if plan.lora_rank:
+        targets = " ".join(plan.lora_targets) or "all products in layers"
+        more.append(f"LoRA adapters of rank {plan.lora_rank} beside {targets}")
+    zero = f"zero {plan.zero}"
+    if plan.shard_size:
+        zero += f" in groups of {plan.shard_size}"
+    if plan.overlap_tensor:
+        more.append("tensor-parallel messages behind products")
+    if plan.offload != "none":
+        more.append(f"offload {plan.offload}")
+    return [zero, recompute, f"attention {plan.attention}", *more]
 
 
 def _path(result: StepResult) -> str:
@@ -176,6 +214,7 @@ def search_text(plans: RankedPlans) -> str:
             f"{r.plan.dp}",
             f"{r.plan.tp}",
             f"{r.plan.pp}",
+            f"{r.plan.cp}",
             f"{r.plan.ep}",
             f"{r.plan.micro_batch}",
             f"{r.plan.schedule}" + (f" x {r.plan.chunks}" if r.plan.chunks > 1 else ""),
@@ -192,6 +231,7 @@ def search_text(plans: RankedPlans) -> str:
         "dp",
         "tp",
         "pp",
+        "cp",
         "ep",
         "micro",
         "<schedule",
@@ -202,6 +242,9 @@ def search_text(plans: RankedPlans) -> str:
     head = (
         f"{plans.considered} plans are possible, {plans.fitting} of them fit in memory; the best:"
     )
+    most = max(plans.contexts)
+    if most > 1:
+        head += f"\ncontext parallelism was considered up to cp {most} (--cp for another limit)"
     return f"{head}\n\n{table('', columns, lines)}"
 
 
