@@ -44,6 +44,9 @@ _VERBS = (
     "doctor",
     "inspect",
     "load",
+    "mlperf_explain",
+    "mlperf_peak",
+    "mlperf_run",
     "models",
     "predict",
     "profile",
@@ -100,6 +103,9 @@ if TYPE_CHECKING:
     doctor = _session.doctor
     inspect = _session.inspect
     load = _session.load
+    mlperf_explain = _session.mlperf_explain
+    mlperf_peak = _session.mlperf_peak
+    mlperf_run = _session.mlperf_run
     models = _session.models
     predict = _session.predict
     profile = _session.profile
@@ -142,6 +148,9 @@ __all__ = [
     "doctor",
     "inspect",
     "load",
+    "mlperf_explain",
+    "mlperf_peak",
+    "mlperf_run",
     "models",
     "predict",
     "profile",

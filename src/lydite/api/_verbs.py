@@ -14,6 +14,8 @@ from lydite.api.demo import demo
 from lydite.api.doctor import doctor
 from lydite.api.inspect import inspect
 from lydite.api.load import load
+from lydite.api.mlperf.explain import explain as mlperf_explain
+from lydite.api.mlperf.peak import peak as mlperf_peak
 from lydite.api.mlperf.run import run as mlperf_run
 from lydite.api.models import models
 from lydite.api.predict import predict
@@ -44,6 +46,8 @@ __all__ = [
     "doctor",
     "inspect",
     "load",
+    "mlperf_explain",
+    "mlperf_peak",
     "mlperf_run",
     "models",
     "predict",

@@ -70,6 +70,8 @@ class Session:
         doctor = _verbs.doctor
         inspect = _verbs.inspect
         load = _verbs.load
+        mlperf_explain = _verbs.mlperf_explain
+        mlperf_peak = _verbs.mlperf_peak
         mlperf_run = _verbs.mlperf_run
         models = _verbs.models
         predict = _verbs.predict

@@ -39,6 +39,8 @@ OWN_VERBS = {
     "doctor": "lydite.api.doctor:doctor",
     "models": "lydite.api.models:models",
     "demo": "lydite.api.demo:demo",
+    "mlperf_explain": "lydite.api.mlperf.explain:explain",
+    "mlperf_peak": "lydite.api.mlperf.peak:peak",
     "mlperf_run": "lydite.api.mlperf.run:run",
     "runs": "lydite.api.runs:runs",
     "run": "lydite.api.runs:run",

@@ -78,3 +78,58 @@ def run(
         options=settings,
     )
     deliver(result, json=json)
+
+
+@app.command()
+@options.takes_options
+def peak(
+    benchmark: _Benchmark,
+    scenario: Annotated[
+        str, typer.Option("--scenario", help="Scenario with a rate: server or interactive.")
+    ] = "server",
+    settings: RunOptions = _AS_IT_IS,
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="Search in virtual time alone.")
+    ] = False,
+    on: options.On = "cpu",
+    service: _Service = None,
+    replay: _Replay = None,
+    db: options.DatabaseTarget = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Find the greatest valid rate: searched in virtual time, confirmed by real runs."""
+    from lydite.cli.show import deliver, session
+
+    result = session(db, seed=seed, quiet=quiet or json).mlperf_peak(
+        benchmark,
+        scenario=scenario,
+        virtual=virtual,
+        on=on,
+        service=service,
+        replay=replay,
+        out=out,
+        options=settings,
+    )
+    deliver(result, json=json)
+
+
+@app.command()
+@options.takes_options
+def explain(
+    benchmark: Annotated[
+        str,
+        typer.Argument(
+            metavar="[BENCHMARK]", help="Benchmark of the round, name of the model set, or file."
+        ),
+    ] = "resnet",
+    scenario: _Scenario = "offline,server,singlestream,multistream",
+    settings: RunOptions = _AS_IT_IS,
+    json: options.Json = False,
+) -> None:
+    """Show each setting of a run, its value, and where it came from."""
+    from lydite.cli.show import deliver, session
+
+    deliver(session().mlperf_explain(benchmark, scenario=scenario, options=settings), json=json)

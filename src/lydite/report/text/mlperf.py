@@ -50,3 +50,58 @@ def _figure(run: Mapping[str, Any]) -> str:
     if value is None or value != value:
         return run["verdict"]
     return f"{run['verdict']}, {run['metric']} {value:,.6g} {run['unit']}"
+
+
+def explain_text(document: Mapping[str, Any]) -> str:
+    """What the round asks for, and each setting with its origin."""
+    called = f"MLPerf Inference {document['round']}" if document["official"] else "no benchmark"
+    lines = [f"{document['benchmark']} ({called}): {document['task']}"]
+    for name in ("datacenter", "edge", "audits"):
+        if document[name]:
+            lines.append(f"  {name:<11} {', '.join(document[name])}")
+    for floor in document["floors"]:
+        most = "" if floor["most"] is None else f" to {floor['most']:g}"
+        lines.append(f"  {floor['metric']:<11} {floor['least']:g}{most} ({floor['source']})")
+    seeds = ", ".join(f"{name} {value}" for name, value in document["seeds"].items())
+    lines.append(f"  seeds       {seeds}")
+    scenarios = dict.fromkeys(row["scenario"] for row in document["settings"])
+    for scenario in scenarios:
+        rows = [
+            (row["setting"], _shown(row["value"]), row["origin"], row["source"])
+            for row in document["settings"]
+            if row["scenario"] == scenario
+        ]
+        lines += ["", table(scenario, ("setting", "<value", "<from", "<source"), rows)]
+    return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def peak_text(document: Mapping[str, Any]) -> str:
+    """The greatest rate that is valid, and latency against rate."""
+    mark = "SIMULATED, " if document["simulated"] else ""
+    peak = document["peak_qps"]
+    found = "no rate is valid" if peak is None else f"greatest valid rate {peak:,.6g} queries/s"
+    rows = [
+        (
+            f"{point['target_qps']:,.6g}",
+            f"{point['completed_per_s']:,.6g}",
+            format_seconds(point["latency_s"]["p50"]),
+            format_seconds(point["latency_s"]["p99"]),
+            point["source"],
+            point["verdict"],
+        )
+        for point in document["curve"]
+    ]
+    columns = ("target QPS", "completed/s", "p50", "p99", "<source", "<verdict")
+    lines = [
+        f"{mark}{document['benchmark']} on {document['device']}, {document['scenario']}: {found}"
+    ]
+    lines += ["", table("", columns, rows)]
+    for note in document["notes"]:
+        lines.append(f"note: {note}")
+    return "\n".join(lines)
