@@ -44,9 +44,12 @@ _VERBS = (
     "doctor",
     "inspect",
     "load",
+    "mlperf_audit",
+    "mlperf_check",
     "mlperf_explain",
     "mlperf_peak",
     "mlperf_run",
+    "mlperf_submission",
     "models",
     "predict",
     "profile",
@@ -103,9 +106,12 @@ if TYPE_CHECKING:
     doctor = _session.doctor
     inspect = _session.inspect
     load = _session.load
+    mlperf_audit = _session.mlperf_audit
+    mlperf_check = _session.mlperf_check
     mlperf_explain = _session.mlperf_explain
     mlperf_peak = _session.mlperf_peak
     mlperf_run = _session.mlperf_run
+    mlperf_submission = _session.mlperf_submission
     models = _session.models
     predict = _session.predict
     profile = _session.profile
@@ -148,9 +154,12 @@ __all__ = [
     "doctor",
     "inspect",
     "load",
+    "mlperf_audit",
+    "mlperf_check",
     "mlperf_explain",
     "mlperf_peak",
     "mlperf_run",
+    "mlperf_submission",
     "models",
     "predict",
     "profile",

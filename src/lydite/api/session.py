@@ -70,9 +70,12 @@ class Session:
         doctor = _verbs.doctor
         inspect = _verbs.inspect
         load = _verbs.load
+        mlperf_audit = _verbs.mlperf_audit
+        mlperf_check = _verbs.mlperf_check
         mlperf_explain = _verbs.mlperf_explain
         mlperf_peak = _verbs.mlperf_peak
         mlperf_run = _verbs.mlperf_run
+        mlperf_submission = _verbs.mlperf_submission
         models = _verbs.models
         predict = _verbs.predict
         profile = _verbs.profile

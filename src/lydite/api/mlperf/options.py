@@ -83,7 +83,11 @@ class RunOptions(Options):
         Path | None, Help("Folder of the prepared data set; default: samples are drawn.")
     ] = None
     config_ver: Annotated[
-        str, Help("Version of the configuration: default, high_accuracy (99.9 %), ...")
+        str,
+        Help(
+            "Version of the configuration: default, high_accuracy (99.9 %), ...",
+            aliases=("--config_ver",),
+        ),
     ] = "default"
     user_conf: Annotated[Path | None, Help("A user.conf, read strictly.")] = None
     config: Annotated[Path | None, Help("A config.json of the Sinian harness.")] = None

@@ -17,10 +17,12 @@ from lydite.errors import InputError
 from lydite.files import write_atomic
 from lydite.mlperf import harness
 from lydite.mlperf.child import Request
+from lydite.mlperf.dataset import read
 from lydite.mlperf.engine import EngineSpec, build, spec_of
 from lydite.mlperf.evidence import Evidence, of_log
 from lydite.mlperf.loadgen import DETAIL, Issue, check_memory, embedded_seeds, read_detail
 from lydite.mlperf.settings import Settings
+from lydite.mlperf.tree import ACCURACY, PERFORMANCE
 from lydite.mlperf.verdict import judge
 
 if TYPE_CHECKING:
@@ -54,10 +56,15 @@ def run_all(
     _check(target, resolved)
     specs = [engine_of(session, target, settings, device) for _, settings in resolved]
     runs = [
-        _run(session, target, settings, spec, options, mode, folder / target.name / name)
+        _run(session, target, settings, spec, options, mode, _place(folder, target, name, mode))
         for (name, settings), spec in zip(resolved, specs, strict=True)
     ]
     return measured_device(device).name, runs
+
+
+def _place(folder: Path, target: Target, scenario: str, mode: str) -> Path:
+    """Folder of a scenario; an audit's is given."""
+    return folder if mode == "audit" else folder / target.name / scenario
 
 
 def _check(target: Target, resolved: Sequence[tuple[str, Settings]]) -> None:
@@ -121,7 +128,7 @@ def _run(
     mode: str,
     folder: Path,
 ) -> ScenarioRun:
-    logs = folder / ("performance/run_1" if mode == "performance" else "accuracy")
+    logs = folder / (ACCURACY if mode == "accuracy" else PERFORMANCE)
     logs.mkdir(parents=True, exist_ok=True)
     for name in (DETAIL, VERDICT):  # of an earlier run, which must not look like this one's
         (logs / name).unlink(missing_ok=True)
@@ -214,7 +221,7 @@ def _request(
         values[pilot], pilot = round(expected_ns), ""
     if settings.scenario == "MultiStream":
         values["multi_stream_samples_per_query"] = settings["samples_per_query"]
-    total = settings["total_samples"] or settings["samples"]
+    total = settings["samples"] if options.data is None else read(options.data).samples
     batching = settings.batching
     return Request(
         str(spec.folder),
@@ -222,16 +229,17 @@ def _request(
         (max(settings["samples"], 1), session.seed),
         Issue(
             settings.scenario,
-            "PerformanceOnly" if mode == "performance" else "AccuracyOnly",
+            "AccuracyOnly" if mode == "accuracy" else "PerformanceOnly",
             target.conf_name,
             total,
             settings["samples"],
             values,
+            settings.audit,
         ),
         (batching.batch, batching.delay_ns, batching.workers),
         settings["threads"],
         "first",
-        pilot if mode == "performance" else "",
+        "" if mode == "accuracy" else pilot,
         str(logs),
         memory,
     )

@@ -242,6 +242,7 @@ def run(
     target = target_of(model, wanted)
     scenarios = scenarios_of(scenario)
     resolved = [(name, settings_of(target, name, wanted)) for name in scenarios]
+    mode = mode.lower().removesuffix("only")  # LoadGen and Sinian say PerformanceOnly
     if mode not in ("performance", "accuracy"):
         raise InputError(f"unknown mode '{mode}'", allowed="performance, accuracy")
     is_virtual = virtual or service is not None or replay is not None
