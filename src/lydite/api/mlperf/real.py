@@ -12,7 +12,7 @@ import psutil
 
 from lydite.api.mlperf.benchmark import Target
 from lydite.api.mlperf.options import RunOptions
-from lydite.api.mlperf.run import ScenarioRun
+from lydite.api.mlperf.scenario import ScenarioRun
 from lydite.errors import InputError
 from lydite.files import write_atomic
 from lydite.mlperf import harness

@@ -15,14 +15,13 @@ from typing_extensions import TypedDict
 from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
+from lydite.api.mlperf.scenario import ScenarioRun
 from lydite.api.options import chosen
 from lydite.errors import InputError
 from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.mlperf.settings import Settings
-    from lydite.mlperf.verdict import Verdict
 
 SIMULATED = "SIMULATED"
 
@@ -71,39 +70,6 @@ class MlperfRunDocument(TypedDict):
     simulated: bool
     device: str
     runs: list[ScenarioDocument]
-
-
-@dataclass(frozen=True)
-class ScenarioRun:
-    """One scenario's run.
-
-    Attributes:
-        settings: Settings.
-        verdict: Verdict.
-        queries, samples: Numbers that were issued.
-        duration_s: Duration that the rules ask for, in seconds.
-        service: Where the service times come from; "measured" under LoadGen.
-        engine: Digest of the engine; "" in virtual time.
-        data: Name and digest of the data set.
-        accuracy: Accuracy verdict of the same engine, or that there is none.
-        folder: Folder of the logs; None where nothing was written.
-    """
-
-    settings: Settings
-    verdict: Verdict
-    queries: int
-    samples: int
-    duration_s: float
-    service: str
-    engine: str
-    data: str
-    accuracy: str
-    folder: Path | None
-
-    @property
-    def name(self) -> str:
-        """Name of the scenario."""
-        return "Interactive" if self.settings.interactive else self.settings.scenario
 
 
 @dataclass(frozen=True, eq=False, repr=False)
