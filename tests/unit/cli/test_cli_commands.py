@@ -76,7 +76,6 @@ HEAVY = (
     "numpy",
     "sqlalchemy",
     "pydantic",
-    "plotly",
     "pyarrow",
     "pandas",
     "perfetto",
