@@ -82,7 +82,12 @@ def _text(raw: bytes, rng: Rng) -> bytes:
             numbers = [place for place, token in enumerate(tokens) if token[0:1].isdigit()]
             words = [place for place, token in enumerate(tokens) if token[0:1].isalnum()]
             among = numbers if numbers and rng.random() < 0.6 else words or [at]
-            tokens[int(rng.choice(among))] = str(rng.choice(_WORDS))
+            place = int(rng.choice(among))
+            tokens[place] = (
+                str(_near(int(tokens[place]), rng))
+                if tokens[place].isdecimal() and len(tokens[place]) < 19 and rng.random() < 0.6
+                else str(rng.choice(_WORDS))
+            )
         case 3:
             tokens[at], tokens[other] = tokens[other], tokens[at]
         case 4:
@@ -97,6 +102,11 @@ def _text(raw: bytes, rng: Rng) -> bytes:
             opening = str(rng.choice(["[", "{", "(", "a {", "a: {", "- ", '{"a":', "<"]))
             tokens[at] += opening * int(rng.choice(_DEEP))
     return _joined(tokens)
+
+
+def _near(number: float, rng: Rng) -> float:
+    """Another number that may still make sense."""
+    return number * int(rng.choice([0, 2, 3, 16, 1000])) + int(rng.choice([-1, 0, 0, 1]))
 
 
 def _joined(parts: list[str]) -> bytes:
@@ -137,6 +147,9 @@ def _tree(value: Any, rng: Rng) -> Any:
         return _VALUES[int(rng.integers(len(_VALUES)))]
     walk(value)
     parent, key = places[int(rng.integers(len(places)))]
+    if type(parent[key]) in (int, float) and rng.random() < 0.6:
+        parent[key] = _near(parent[key], rng)
+        return value
     match rng.integers(9):
         case 0 | 1 | 2 | 3:
             parent[key] = _VALUES[int(rng.integers(len(_VALUES)))]
