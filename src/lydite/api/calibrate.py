@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from lydite.api.devices import chain_for
 from lydite.api.load import resolve
-from lydite.api.options import ModelOptions, Options, help_of
+from lydite.api.options import ModelOptions, Options, chosen, help_of
 from lydite.api.simulate import rank_options
 from lydite.api.step_options import PlanOptions
 from lydite.api.validate import AccuracyDocument, accuracy_document
@@ -247,10 +247,11 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
             )
     devices = _whole(given, "devices") if "devices" in given else None
     cluster = _once(made, (on, devices), lambda: _cluster(on, devices))
-    net = ModelOptions(train=True, **_typed(ModelOptions, given, excluded[ModelOptions]))
+    of_model = _typed(ModelOptions, given, excluded[ModelOptions])
+    net = chosen(ModelOptions, None, {"train": True, **of_model})
     runtime = find_runtime(given.get("runtime"))
     attention = runtime.attention if runtime else "fused"
-    options = PlanOptions(**_typed(PlanOptions, given, excluded[PlanOptions]))
+    options = chosen(PlanOptions, None, _typed(PlanOptions, given, excluded[PlanOptions]))
     plan = options.plan(cluster.ranks, attention=attention)
     plan = replace(plan, runtime=given.get("runtime", ""))
     model = given["model"]

@@ -74,6 +74,17 @@ def test_steps_that_are_no_text(refused, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "text"),
+    [("tp", 0, "tp is 0; allowed: 1 and more"), ("zero", 4, "zero is 4; allowed: 0 to 3")],
+)
+def test_a_column_has_the_limits_of_its_option(refused, tmp_path, column, value, text):
+    path = tmp_path / "steps.csv"
+    path.write_text(f"model,step_ms,{column}\nlenet5,10,{value}\n")
+    for command in (("calibrate", path), ("validate", "--baseline", path)):
+        assert refused(*command, "--on", "dgx-a100") == f"{path}, line 2: {text}"
+
+
 def test_a_refusal_is_one_line_whatever_it_cites(refused, tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text('"two\\nlines": 1\n')
