@@ -129,7 +129,6 @@ def _power_sensors() -> list[dict[str, Any]]:
 
 
 _EXTRAS = {
-    "plotly": "report",
     "perfetto": "report",
     "pyarrow": "parquet",
     "psycopg": "postgres",

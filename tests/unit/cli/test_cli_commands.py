@@ -94,7 +94,6 @@ HEAVY = (
     "numpy",
     "sqlalchemy",
     "pydantic",
-    "plotly",
     "pyarrow",
     "pandas",
     "perfetto",
