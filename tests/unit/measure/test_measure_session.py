@@ -14,7 +14,7 @@ from lydite.graph import Builder, keys_of
 from lydite.hardware import Device
 from lydite.measure import MeasuringSession, TimingPlan, profile, profile_in_graph, validate
 from lydite.measure.client import Worker, WorkerLost
-from lydite.measure.isolation import call_costs, corrected, layout_for
+from lydite.measure.isolation import call_costs, corrected, layout_for, weight_bytes
 from lydite.measure.timing import measure
 from lydite.measure.worker import Request
 from lydite.opkey import BACKEND_KEYS, Operand, OpKey, TensorType
