@@ -75,7 +75,8 @@ def test_never_slower_than_without_nor_faster_than_products_or_messages_alone(pr
     plain, hidden = (phase(products, sizes, beside, overlap) for overlap in (False, True))
     messages = plain.sent_ps * 1e-12
     assert hidden.seconds <= plain.seconds
-    assert hidden.seconds >= max(sum(products), messages) * (1 - 1e-9)
+    rounding_s = (len(products) + len(sizes)) * 1e-12  # times are whole picoseconds
+    assert hidden.seconds >= max(sum(products), messages) * (1 - 1e-9) - rounding_s
     assert hidden.hidden_ps <= min(plain.sent_ps, sum(products) * 1e12) + len(sizes)
     assert hidden.hidden_ps + hidden.sent_ps == plain.sent_ps
 
