@@ -44,8 +44,11 @@ _VERBS = (
     "doctor",
     "inspect",
     "load",
+    "mlperf_build",
+    "mlperf_calibrate",
     "mlperf_explain",
     "mlperf_peak",
+    "mlperf_preprocess",
     "mlperf_run",
     "models",
     "predict",
@@ -103,8 +106,11 @@ if TYPE_CHECKING:
     doctor = _session.doctor
     inspect = _session.inspect
     load = _session.load
+    mlperf_build = _session.mlperf_build
+    mlperf_calibrate = _session.mlperf_calibrate
     mlperf_explain = _session.mlperf_explain
     mlperf_peak = _session.mlperf_peak
+    mlperf_preprocess = _session.mlperf_preprocess
     mlperf_run = _session.mlperf_run
     models = _session.models
     predict = _session.predict
@@ -148,8 +154,11 @@ __all__ = [
     "doctor",
     "inspect",
     "load",
+    "mlperf_build",
+    "mlperf_calibrate",
     "mlperf_explain",
     "mlperf_peak",
+    "mlperf_preprocess",
     "mlperf_run",
     "models",
     "predict",

@@ -14,8 +14,11 @@ from lydite.api.demo import demo
 from lydite.api.doctor import doctor
 from lydite.api.inspect import inspect
 from lydite.api.load import load
+from lydite.api.mlperf.build import build as mlperf_build
+from lydite.api.mlperf.calibrate import calibrate as mlperf_calibrate
 from lydite.api.mlperf.explain import explain as mlperf_explain
 from lydite.api.mlperf.peak import peak as mlperf_peak
+from lydite.api.mlperf.preprocess import preprocess as mlperf_preprocess
 from lydite.api.mlperf.run import run as mlperf_run
 from lydite.api.models import models
 from lydite.api.predict import predict
@@ -46,8 +49,11 @@ __all__ = [
     "doctor",
     "inspect",
     "load",
+    "mlperf_build",
+    "mlperf_calibrate",
     "mlperf_explain",
     "mlperf_peak",
+    "mlperf_preprocess",
     "mlperf_run",
     "models",
     "predict",

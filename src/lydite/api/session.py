@@ -70,8 +70,11 @@ class Session:
         doctor = _verbs.doctor
         inspect = _verbs.inspect
         load = _verbs.load
+        mlperf_build = _verbs.mlperf_build
+        mlperf_calibrate = _verbs.mlperf_calibrate
         mlperf_explain = _verbs.mlperf_explain
         mlperf_peak = _verbs.mlperf_peak
+        mlperf_preprocess = _verbs.mlperf_preprocess
         mlperf_run = _verbs.mlperf_run
         models = _verbs.models
         predict = _verbs.predict

@@ -29,7 +29,11 @@ class RunOptions(Options):
         backend: Backend that runs the engine.
         samples: Samples of the data set that performance runs use.
         latency_limit: Limit of the latency in Server, in milliseconds.
-        data: Folder of the prepared data set; None draws samples.
+        data: Folder of the prepared data set; None draws samples. With an adapter, the folder that
+            it reads.
+        adapter: Benchmark of the user's own, as "package.module:NAME".
+        calibration: Calibration table of an int8 engine; None for the model's last one.
+        built_only: Whether an engine that is not in the cache is an error.
         config_ver: Versions of the configuration: "default", "high_accuracy" (99.9 %) and others.
         user_conf: A user.conf.
         config: A config.json of the Sinian harness.
@@ -82,6 +86,14 @@ class RunOptions(Options):
     data: Annotated[
         Path | None, Help("Folder of the prepared data set; default: samples are drawn.")
     ] = None
+    adapter: Annotated[
+        str, Help("Benchmark of your own: package.module:NAME of an Adapter; default: none.")
+    ] = ""
+    calibration: Annotated[
+        Path | None,
+        Help("Calibration table of an int8 engine; default: the last of `mlperf calibrate`."),
+    ] = None
+    built_only: Annotated[bool, Help("Refuse to run an engine that is not built yet.")] = False
     config_ver: Annotated[
         str, Help("Version of the configuration: default, high_accuracy (99.9 %), ...")
     ] = "default"

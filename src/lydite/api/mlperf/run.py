@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
-from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of
+from lydite.api.mlperf.accuracy import QualityDocument, document_of
+from lydite.api.mlperf.benchmark import (
+    Target,
+    scenarios_of,
+    settings_of,
+    target_of,
+    with_data,
+)
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
 from lydite.api.options import chosen
@@ -21,6 +28,7 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
+    from lydite.mlperf.accuracy import Quality
     from lydite.mlperf.settings import Settings
     from lydite.mlperf.verdict import Verdict
 
@@ -56,6 +64,7 @@ class ScenarioDocument(TypedDict):
     engine: str
     data: str
     accuracy: str
+    quality: QualityDocument | None
     settings: dict[str, Any]
     origins: dict[str, str]
     folder: str
@@ -87,6 +96,7 @@ class ScenarioRun:
         data: Name and digest of the data set.
         accuracy: Accuracy verdict of the same engine, or that there is none.
         folder: Folder of the logs; None where nothing was written.
+        quality: What is known of the engine's accuracy on this data; None where nothing is.
     """
 
     settings: Settings
@@ -99,6 +109,7 @@ class ScenarioRun:
     data: str
     accuracy: str
     folder: Path | None
+    quality: Quality | None = None
 
     @property
     def name(self) -> str:
@@ -171,6 +182,7 @@ class MlperfRunResult(Result):
             "engine": run.engine,
             "data": run.data,
             "accuracy": run.accuracy,
+            "quality": document_of(run.quality),
             "settings": {name: s.value for name, s in run.settings.values.items()},
             "origins": {name: s.origin for name, s in run.settings.values.items()},
             "folder": str(run.folder or ""),
@@ -240,6 +252,7 @@ def run(
     """
     wanted = chosen(RunOptions, options, given)
     target = target_of(model, wanted)
+    wanted = with_data(target, wanted)
     scenarios = scenarios_of(scenario)
     resolved = [(name, settings_of(target, name, wanted)) for name in scenarios]
     if mode not in ("performance", "accuracy"):
