@@ -44,12 +44,15 @@ _VERBS = (
     "doctor",
     "inspect",
     "load",
+    "mlperf_audit",
     "mlperf_build",
     "mlperf_calibrate",
+    "mlperf_check",
     "mlperf_explain",
     "mlperf_peak",
     "mlperf_preprocess",
     "mlperf_run",
+    "mlperf_submission",
     "models",
     "predict",
     "profile",
@@ -106,12 +109,15 @@ if TYPE_CHECKING:
     doctor = _session.doctor
     inspect = _session.inspect
     load = _session.load
+    mlperf_audit = _session.mlperf_audit
     mlperf_build = _session.mlperf_build
     mlperf_calibrate = _session.mlperf_calibrate
+    mlperf_check = _session.mlperf_check
     mlperf_explain = _session.mlperf_explain
     mlperf_peak = _session.mlperf_peak
     mlperf_preprocess = _session.mlperf_preprocess
     mlperf_run = _session.mlperf_run
+    mlperf_submission = _session.mlperf_submission
     models = _session.models
     predict = _session.predict
     profile = _session.profile
@@ -154,12 +160,15 @@ __all__ = [
     "doctor",
     "inspect",
     "load",
+    "mlperf_audit",
     "mlperf_build",
     "mlperf_calibrate",
+    "mlperf_check",
     "mlperf_explain",
     "mlperf_peak",
     "mlperf_preprocess",
     "mlperf_run",
+    "mlperf_submission",
     "models",
     "predict",
     "profile",

@@ -28,6 +28,7 @@ _Scenario = Annotated[
     str,
     typer.Option(
         "--scenario",
+        "--scenarios",
         help="Scenarios, separated by commas: offline, server, singlestream, multistream, "
         "interactive.",
     ),
@@ -50,7 +51,9 @@ _Replay = Annotated[
 def run(
     benchmark: _Benchmark,
     scenario: _Scenario = "offline",
-    mode: Annotated[str, typer.Option("--mode", help="performance or accuracy.")] = "performance",
+    mode: Annotated[
+        str, typer.Option("--mode", "--test_mode", help="performance or accuracy.")
+    ] = "performance",
     settings: RunOptions = _AS_IT_IS,
     virtual: Annotated[
         bool, typer.Option("--virtual", help="Play the runs in virtual time.")
@@ -62,6 +65,9 @@ def run(
     seed: options.Seed = 0,
     out: options.Out = None,
     json: options.Json = False,
+    log_dir: Annotated[
+        Path | None, typer.Option("--log_dir", help="Folder for the logs, as --out.")
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Run scenarios under LoadGen, or play them in virtual time; the verdict says why."""
@@ -75,7 +81,7 @@ def run(
         on=on,
         service=service,
         replay=replay,
-        out=out,
+        out=out or log_dir,
         options=settings,
     )
     deliver(result, json=json)
@@ -134,3 +140,88 @@ def explain(
     from lydite.cli.show import deliver, session
 
     deliver(session().mlperf_explain(benchmark, scenario=scenario, options=settings), json=json)
+
+
+@app.command()
+@options.takes_options
+def audit(
+    benchmark: _Benchmark,
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of the runs to be audited.")],
+    test: Annotated[
+        str | None,
+        typer.Option("--test", help="Tests, separated by commas; default: the benchmark's."),
+    ] = None,
+    scenario: _Scenario = "offline",
+    settings: RunOptions = _AS_IT_IS,
+    on: options.On = "cpu",
+    db: options.DatabaseTarget = None,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Run audit tests, and compare them with the runs of the same folder."""
+    from lydite.cli.show import deliver, session
+
+    result = session(db, seed=seed, quiet=quiet or json).mlperf_audit(
+        benchmark, runs, test=test, scenario=scenario, on=on, options=settings
+    )
+    deliver(result, json=json)
+
+
+@app.command()
+def submission(
+    runs: Annotated[Path, typer.Argument(help="Folder of runs, as `mlperf run --out` wrote it.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the tree to write.")],
+    submitter: Annotated[
+        str, typer.Option("--submitter", help="Name of the organisation.")
+    ] = "submitter",
+    division: Annotated[
+        str, typer.Option("--division", help="Division: closed, open or network.")
+    ] = "closed",
+    system: Annotated[
+        Path | None,
+        typer.Option("--system", help="JSON file of the system; default: this machine."),
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibration", help="Document on how scales were found.")
+    ] = None,
+    round: Annotated[str, typer.Option("--round", help="Round of MLPerf Inference.")] = "v6.1",
+    force: Annotated[bool, typer.Option("--force", help="Write over an older tree.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Write a submission from runs, and check it."""
+    from lydite.cli.show import deliver, session
+
+    result = session().mlperf_submission(
+        runs,
+        out,
+        submitter=submitter,
+        division=division,
+        system=system,
+        calibration=calibration,
+        round=round,
+        force=force,
+    )
+    deliver(result, json=json)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds closed, open or network.")],
+    round: Annotated[str, typer.Option("--round", help="Round of MLPerf Inference.")] = "v6.1",
+    official: Annotated[
+        Path | None,
+        typer.Option("--official", help="Checkout of mlcommons/inference: run its checker too."),
+    ] = None,
+    submitter: Annotated[
+        str, typer.Option("--submitter", help="Submitter that the official checker looks at.")
+    ] = "",
+    json: options.Json = False,
+) -> None:
+    """Check a submission: every fault with its path and what to do; exit code 1 if any."""
+    from lydite.cli.show import deliver, session
+
+    result = session().mlperf_check(folder, round=round, official=official, submitter=submitter)
+    deliver(result, json=json)
+    if not result.ok:
+        raise typer.Exit(1)

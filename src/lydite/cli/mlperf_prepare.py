@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lydite.api.mlperf.calibrate import CalibrateOptions
-from lydite.api.mlperf.options import RunOptions
-from lydite.api.mlperf.preprocess import PreprocessOptions
+from lydite.api.mlperf.options import CalibrateOptions, PreprocessOptions, RunOptions
 from lydite.cli import options
 
 _AS_IT_IS = RunOptions()

@@ -244,11 +244,13 @@ class Settings:
         scenario: Scenario.
         interactive: Whether the limits are those of Interactive.
         values: Settings by name.
+        audit: Text of audit.config; "" for none.
     """
 
     scenario: ScenarioName
     interactive: bool
     values: Mapping[str, Setting]
+    audit: str = ""
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name].value

@@ -297,6 +297,54 @@ def test_aisim(both, tmp_path):
     both(["aisim", tmp_path / "config.yaml"], ly.aisim(tmp_path / "config.yaml"))
 
 
+def test_mlperf_in_virtual_time(both):
+    timed = {"service": "1:1ms,4:2ms", "batch_size": 4, "min_duration": 5.0}
+    flags = ["--service", "1:1ms,4:2ms", "--batch-size", 4, "--min-duration", 5]
+    command = ["mlperf", "run", "resnet50", "--scenario", "server,singlestream", *flags]
+    found = ly.mlperf_run("resnet50", scenario="server,singlestream", target_qps=800, **timed)
+    told = both([*command, "--target-qps", 800], found)
+    assert told["simulated"]
+    assert [run["verdict"] for run in told["runs"]] == ["VALID", "VALID"]
+    told = both(["mlperf", "peak", "resnet50", *flags], ly.mlperf_peak("resnet50", **timed))
+    assert 1000 < told["peak_qps"] < 2000
+    told = both(["mlperf", "explain", "bert"], ly.mlperf_explain("bert"))
+    assert told["benchmark"] == "bert-99"
+
+
+def test_mlperf_check_and_submission(both, tmp_path):
+    for name in ("src", "systems", "results"):
+        (tmp_path / "tree" / "open" / "ORG" / name).mkdir(parents=True)
+    assert both(["mlperf", "check", tmp_path / "tree"], ly.mlperf_check(tmp_path / "tree"))["ok"]
+    run = tmp_path / "runs" / "net" / "Offline" / "performance" / "run_1"
+    run.mkdir(parents=True)
+    (run / "mlperf_log_detail.txt").write_text("")
+    out = tmp_path / "out"
+    result = ly.mlperf_submission(tmp_path / "runs", out, division="open")
+    command = ["mlperf", "submission", tmp_path / "runs", "--out", out, "--division", "open"]
+    assert both([*command, "--force"], result)["faults"] == []
+
+
+def test_mlperf_before_a_run(both, tmp_path):
+    net = write_onnx(a_net(4), tmp_path / "net.onnx")
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    for label in range(2):
+        (tmp_path / "images" / str(label)).mkdir(parents=True)
+        image.new("RGB", (20, 20), (label, 9, 9)).save(tmp_path / "images" / str(label) / "a.png")
+    told = both(
+        ["mlperf", "preprocess", net, "--data", tmp_path / "images", "--out", tmp_path / "data"],
+        ly.mlperf_preprocess(str(net), data=tmp_path / "images", out=tmp_path / "data"),
+    )
+    assert (told["samples"], told["shape"]) == (2, [3, 16, 16])
+    ly.mlperf_build(str(net))
+    told = both(["mlperf", "build", net], ly.mlperf_build(str(net)))
+    assert told["engines"][0]["built"] is False
+    data = tmp_path / "data"
+    told = both(
+        ["mlperf", "calibrate", net, "--data", data], ly.mlperf_calibrate(str(net), data=data)
+    )
+    assert told["fp32_score"] in (0, 0.5, 1)
+
+
 def test_models(both):
     both(["models"], ly.models())
 
@@ -335,9 +383,9 @@ def test_a_session_keeps_to_its_database(nets, tmp_path):
 
 
 def test_every_verb_is_compared_here():
-    """All but the demo, which measures real nets (tests/real), and what gives a model."""
+    """All but the demo and audits, which measure real nets (tests/real)."""
     called = set(re.findall(r"\bly\.(\w+)\(", Path(__file__).read_text()))
-    assert set(VERBS) - called == {"demo"}
+    assert set(VERBS) - called == {"demo", "mlperf_audit"}
     assert {kind.verb for kind in result_types().values()} <= SCHEMAS.keys()
 
 

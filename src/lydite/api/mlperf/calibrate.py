@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from typing_extensions import TypedDict
@@ -15,8 +15,8 @@ from lydite.api.mlperf.accuracy import metric_of
 from lydite.api.mlperf.benchmark import Target, data_of, target_of, with_data
 from lydite.api.mlperf.engines import graph_of
 from lydite.api.mlperf.keywords import RunKeywords
-from lydite.api.mlperf.options import RunOptions
-from lydite.api.options import Help, Options, chosen
+from lydite.api.mlperf.options import CalibrateOptions, RunOptions
+from lydite.api.options import chosen
 from lydite.errors import InputError
 from lydite.results import Result
 
@@ -31,55 +31,6 @@ if TYPE_CHECKING:
 
 _RANKED = 16
 """Samples by which single nodes are ranked."""
-
-
-@dataclass(frozen=True)
-class CalibrateOptions(Options):
-    """How an int8 engine is calibrated.
-
-    Attributes:
-        calibration_list: File that names the calibration samples, one a line.
-        calibration_samples: Number of calibration samples where no list is given: the first ones.
-        method: "minmax", "entropy" or "percentile".
-        per_channel: Whether each channel of a weight has a scale of its own.
-        operators: Operator types to quantise, separated by commas, or "all".
-        keep: Names of nodes to keep in fp32, separated by commas.
-        gate: Share of the fp32 model's accuracy that the int8 model has to reach.
-        search: Whether to look for nodes to keep in fp32 if it does not.
-        evaluate: Most samples that the gate is judged on.
-    """
-
-    calibration_list: Annotated[
-        Path | None,
-        Help("File that names the calibration samples, one a line (cal_map.txt)."),
-    ] = None
-    calibration_samples: Annotated[
-        int, Help("Calibration samples where no list is given: the first ones; 100.", min=1)
-    ] = 100
-    method: Annotated[str, Help("minmax, entropy or percentile; minmax by default.")] = "minmax"
-    per_channel: Annotated[
-        bool,
-        Help(
-            "Scale each channel of a weight by itself (default).", flag="--per-channel/--per-tensor"
-        ),
-    ] = True
-    operators: Annotated[
-        str, Help("Operator types to quantise, separated by commas, or 'all'.")
-    ] = "Conv,MatMul,Gemm"
-    keep: Annotated[str, Help("Nodes to keep in fp32, separated by commas; none by default.")] = ""
-    gate: Annotated[
-        float, Help("Share of fp32's accuracy to reach; 0.99 by default.", min=0, max=1)
-    ] = 0.99
-    search: Annotated[
-        bool,
-        Help(
-            "Look for nodes to keep in fp32 if the gate fails (default).",
-            flag="--search/--no-search",
-        ),
-    ] = True
-    evaluate: Annotated[
-        int, Help("Most samples that the gate is judged on; 2000 by default.", min=1)
-    ] = 2000
 
 
 class CalibrateKeywords(RunKeywords, total=False):

@@ -116,8 +116,8 @@ class MlperfExplainResult(Result):
         return f"{self.target.name} in {self.target.chosen.name}"
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
-        """One row per setting."""
-        return self.document()["settings"]
+        """One row per setting, its value as text."""
+        return [{**row, "value": str(row["value"])} for row in self.document()["settings"]]
 
 
 def explain(

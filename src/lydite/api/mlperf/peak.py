@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of, with_data
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
-from lydite.api.mlperf.run import ScenarioRun
+from lydite.api.mlperf.scenario import ScenarioRun
 from lydite.api.options import chosen
 from lydite.errors import InputError
 from lydite.mlperf.service import Service

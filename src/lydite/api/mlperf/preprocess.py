@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
 
 from lydite.api.mlperf.benchmark import Target, target_of
-from lydite.api.mlperf.options import RunOptions
-from lydite.api.options import Help, Options, chosen
+from lydite.api.mlperf.options import PreprocessOptions, RunOptions
+from lydite.api.options import chosen
 from lydite.errors import InputError
 from lydite.results import Result
 
@@ -20,39 +20,6 @@ if TYPE_CHECKING:
     from lydite.api.session import Session
     from lydite.mlperf.dataset import DataSet
     from lydite.mlperf.preprocess import Recipe
-
-
-@dataclass(frozen=True)
-class PreprocessOptions(Options):
-    """How images become inputs; size, layout and element type are the model's.
-
-    Attributes:
-        map: List of names and labels; None for val_map.txt in the folder, or the folder tree.
-        resize: Length of the shorter side in pixels before the centre is cropped; None for 8/7 of
-            the input's size.
-        mean: Mean of the red, green and blue channel, of values between 0 and 1.
-        std: Standard deviation of the same.
-        count: Number of images that there have to be; None for the benchmark's, or any.
-        jobs: Number of processes; None for one a core.
-    """
-
-    map: Annotated[
-        Path | None,
-        Help("List of names and labels; default: val_map.txt there, or one folder a class."),
-    ] = None
-    resize: Annotated[
-        int | None,
-        Help("Shorter side in pixels before cropping; default: 8/7 of the input's size.", min=1),
-    ] = None
-    mean: Annotated[str, Help("Mean of red, green and blue, of values between 0 and 1.")] = (
-        "0.485,0.456,0.406"
-    )
-    std: Annotated[str, Help("Standard deviation of the same.")] = "0.229,0.224,0.225"
-    count: Annotated[
-        int | None,
-        Help("Number of images that there have to be; default: the benchmark's.", min=1),
-    ] = None
-    jobs: Annotated[int | None, Help("Number of processes; default: one a core.", min=1)] = None
 
 
 class MlperfPreprocessDocument(TypedDict):

@@ -15,7 +15,7 @@ from lydite.api.mlperf.accuracy import UNKNOWN, answer_of, metric_of, quality_of
 from lydite.api.mlperf.benchmark import Target, data_of
 from lydite.api.mlperf.engines import engine_of
 from lydite.api.mlperf.options import RunOptions
-from lydite.api.mlperf.run import ScenarioRun
+from lydite.api.mlperf.scenario import ScenarioRun
 from lydite.errors import InputError
 from lydite.files import write_atomic
 from lydite.graph import read_onnx
@@ -27,6 +27,7 @@ from lydite.mlperf.engine import EngineSpec, output_type
 from lydite.mlperf.evidence import Evidence, of_log
 from lydite.mlperf.loadgen import DETAIL, Issue, check_memory, embedded_seeds, read_detail
 from lydite.mlperf.settings import Settings
+from lydite.mlperf.tree import ACCURACY, PERFORMANCE
 from lydite.mlperf.verdict import judge
 
 if TYPE_CHECKING:
@@ -60,11 +61,17 @@ def run_all(
     for _, settings in resolved:
         _check_data(target, settings, options, mode)
     specs = [engine_of(session, target, settings, device, options)[0] for _, settings in resolved]
+    places = [_place(folder, target, name, mode) for name, _ in resolved]
     runs = [
-        _run(session, target, settings, spec, options, mode, device, folder / target.name / name)
-        for (name, settings), spec in zip(resolved, specs, strict=True)
+        _run(session, target, settings, spec, options, mode, device, place)
+        for (_, settings), spec, place in zip(resolved, specs, places, strict=True)
     ]
     return measured_device(device).name, runs
+
+
+def _place(folder: Path, target: Target, scenario: str, mode: str) -> Path:
+    """Folder of a scenario; an audit's is given."""
+    return folder if mode == "audit" else folder / target.name / scenario
 
 
 def _check(target: Target, resolved: Sequence[tuple[str, Settings]]) -> None:
@@ -134,7 +141,7 @@ def _run(
     device: str,
     folder: Path,
 ) -> ScenarioRun:
-    logs = folder / ("performance/run_1" if mode == "performance" else "accuracy")
+    logs = folder / (ACCURACY if mode == "accuracy" else PERFORMANCE)
     logs.mkdir(parents=True, exist_ok=True)
     for name in (DETAIL, VERDICT):  # of an earlier run, which must not look like this one's
         (logs / name).unlink(missing_ok=True)
@@ -205,6 +212,15 @@ def _evidence(
     return bare, stopped
 
 
+def _answer(target: Target, data: DataSet, spec: EngineSpec) -> str:
+    """What the engine says: the same in every mode, so that audits can compare the runs."""
+    try:
+        metric = metric_of(target, data)
+    except InputError:  # which an accuracy run refuses before it begins
+        return "first"
+    return answer_of(metric, output_type(spec))
+
+
 def _request(
     session: Session,
     target: Target,
@@ -238,9 +254,6 @@ def _request(
         values[pilot], pilot = round(expected_ns), ""
     if settings.scenario == "MultiStream":
         values["multi_stream_samples_per_query"] = settings["samples_per_query"]
-    answer = (
-        answer_of(metric_of(target, data), output_type(spec)) if mode == "accuracy" else "first"
-    )
     batching = settings.batching
     return Request(
         str(spec.folder),
@@ -248,16 +261,17 @@ def _request(
         (max(settings["samples"], 1), session.seed),
         Issue(
             settings.scenario,
-            "PerformanceOnly" if mode == "performance" else "AccuracyOnly",
+            "AccuracyOnly" if mode == "accuracy" else "PerformanceOnly",
             target.conf_name,
             data.samples,
             settings["samples"],
             values,
+            settings.audit,
         ),
         (batching.batch, batching.delay_ns, batching.workers),
         settings["threads"],
-        answer,
-        pilot if mode == "performance" else "",
+        _answer(target, data, spec),
+        "" if mode == "accuracy" else pilot,
         str(logs),
         memory,
     )

@@ -22,15 +22,13 @@ from lydite.api.mlperf.benchmark import (
 )
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
+from lydite.api.mlperf.scenario import ScenarioRun
 from lydite.api.options import chosen
 from lydite.errors import InputError
 from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.mlperf.accuracy import Quality
-    from lydite.mlperf.settings import Settings
-    from lydite.mlperf.verdict import Verdict
 
 SIMULATED = "SIMULATED"
 
@@ -80,41 +78,6 @@ class MlperfRunDocument(TypedDict):
     simulated: bool
     device: str
     runs: list[ScenarioDocument]
-
-
-@dataclass(frozen=True)
-class ScenarioRun:
-    """One scenario's run.
-
-    Attributes:
-        settings: Settings.
-        verdict: Verdict.
-        queries, samples: Numbers that were issued.
-        duration_s: Duration that the rules ask for, in seconds.
-        service: Where the service times come from; "measured" under LoadGen.
-        engine: Digest of the engine; "" in virtual time.
-        data: Name and digest of the data set.
-        accuracy: Accuracy verdict of the same engine, or that there is none.
-        folder: Folder of the logs; None where nothing was written.
-        quality: What is known of the engine's accuracy on this data; None where nothing is.
-    """
-
-    settings: Settings
-    verdict: Verdict
-    queries: int
-    samples: int
-    duration_s: float
-    service: str
-    engine: str
-    data: str
-    accuracy: str
-    folder: Path | None
-    quality: Quality | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the scenario."""
-        return "Interactive" if self.settings.interactive else self.settings.scenario
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -255,6 +218,7 @@ def run(
     wanted = with_data(target, wanted)
     scenarios = scenarios_of(scenario)
     resolved = [(name, settings_of(target, name, wanted)) for name in scenarios]
+    mode = mode.lower().removesuffix("only")  # LoadGen and Sinian say PerformanceOnly
     if mode not in ("performance", "accuracy"):
         raise InputError(f"unknown mode '{mode}'", allowed="performance, accuracy")
     is_virtual = virtual or service is not None or replay is not None

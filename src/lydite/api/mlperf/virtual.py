@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lydite.api.mlperf.benchmark import Target
-from lydite.api.mlperf.run import ScenarioRun
+from lydite.api.mlperf.scenario import ScenarioRun
 from lydite.api.mlperf.service import service_of
 from lydite.errors import InputError
 from lydite.mlperf.evidence import of_record

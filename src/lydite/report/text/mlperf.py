@@ -161,3 +161,19 @@ def calibrate_text(document: Mapping[str, Any]) -> str:
         "quantised)",
     ]
     return "\n".join(lines)
+
+
+def check_text(document: Mapping[str, Any]) -> str:
+    """One line a fault, and both opinions."""
+    faults = document["faults"]
+    word = "no fault" if not faults else f"{len(faults)} fault{'s' * (len(faults) != 1)}"
+    lines = [f"{document['folder']}: {word} by the rules of {document['round']}"]
+    for fault in faults:
+        lines.append(f"  {fault['path']}")
+        lines.append(f"    {fault['found']}; asked for: {fault['expected']}")
+        lines.append(f"    next: {fault['next_step']}")
+    if document["official"] is not None:
+        word = "accepts it" if document["official"] else "refuses it"
+        lines += ["", f"the official checker {word}"]
+        lines += [f"  {line}" for line in document["official_lines"]]
+    return "\n".join(lines)

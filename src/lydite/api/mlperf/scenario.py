@@ -1,0 +1,45 @@
+"""One scenario's run, measured or played."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lydite.mlperf.accuracy import Quality
+from lydite.mlperf.settings import Settings
+from lydite.mlperf.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class ScenarioRun:
+    """One scenario's run.
+
+    Attributes:
+        settings: Settings.
+        verdict: Verdict.
+        queries, samples: Numbers that were issued.
+        duration_s: Duration that the rules ask for, in seconds.
+        service: Where the service times come from; "measured" under LoadGen.
+        engine: Digest of the engine; "" in virtual time.
+        data: Name and digest of the data set.
+        accuracy: Accuracy verdict of the same engine, or that there is none.
+        folder: Folder of the logs; None where nothing was written.
+        quality: What is known of the engine's accuracy on this data; None where nothing is.
+    """
+
+    settings: Settings
+    verdict: Verdict
+    queries: int
+    samples: int
+    duration_s: float
+    service: str
+    engine: str
+    data: str
+    accuracy: str
+    folder: Path | None
+    quality: Quality | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the scenario."""
+        return "Interactive" if self.settings.interactive else self.settings.scenario

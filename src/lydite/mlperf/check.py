@@ -1,0 +1,288 @@
+"""The submission checker: every fault by its path, what is there, what is asked for, what to do.
+
+Each rule is one function that looks at one part of the tree and yields faults; none raises for
+what a submission may hold. A rule judges what the official checker judges, and what it passes over:
+verdicts, errors and modes in the logs, summaries that contradict them, hashes of other files, and
+audits that did not take effect.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lydite.errors import InputError
+from lydite.mlperf import tree
+from lydite.mlperf.check_logs import check_accuracy, check_audit, check_performance
+from lydite.mlperf.fault import Fault
+from lydite.mlperf.round import Benchmark, Round
+
+_MOST_FAULTS = 10_000
+_MOST_JSON_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Place:
+    """One scenario of a submission.
+
+    Attributes:
+        root: Folder of the submitter.
+        division: Division.
+        system: Name of the system.
+        benchmark: The checker's name of the benchmark.
+        row: Its row in the round.
+        scenario: Name of the scenario.
+        folder: Folder of the scenario.
+        chosen: Round.
+    """
+
+    root: Path
+    division: str
+    system: str
+    benchmark: str
+    row: Benchmark
+    scenario: str
+    folder: Path
+    chosen: Round
+
+
+def check(folder: Path, chosen: Round) -> list[Fault]:
+    """All faults of a submission.
+
+    Args:
+        folder: Folder that holds closed, open or network.
+        chosen: Round.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError("no such folder", where=str(folder))
+    faults: list[Fault] = []
+    for fault in _tree(folder, chosen):
+        faults.append(fault)
+        if len(faults) >= _MOST_FAULTS:
+            break
+    return faults
+
+
+def _tree(folder: Path, chosen: Round) -> Iterator[Fault]:
+    divisions = [d for d in tree.DIVISIONS if (folder / d).is_dir()]
+    if not divisions:
+        yield Fault(
+            folder,
+            "no division",
+            " or ".join(tree.DIVISIONS),
+            "give the folder that holds the divisions",
+        )
+    yield from _simulated(folder)
+    for division in divisions:
+        for submitter in _folders(folder / division):
+            yield from _submitter(submitter, division, chosen)
+    yield from _sizes(folder)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _simulated(folder: Path) -> Iterator[Fault]:
+    """Nothing that was played in virtual time belongs into a submission."""
+    for path in sorted(folder.rglob("simulated.jsonl")):
+        yield Fault(path, "a simulated result", "measured ones", "take it out")
+
+
+def _sizes(folder: Path) -> Iterator[Fault]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            yield Fault(path, "a link", "a file", "put the file itself here")
+        elif path.is_file() and path.stat().st_size > tree.MOST_FILE_BYTES:
+            size = f"{path.stat().st_size / 2**20:.0f} MiB"
+            yield Fault(path, size, "at most 50 MiB", "shorten or drop the file")
+
+
+def _submitter(root: Path, division: str, chosen: Round) -> Iterator[Fault]:
+    for old in tree.OLD_FOLDERS:
+        if (root / old).is_dir():
+            yield Fault(
+                root / old,
+                "a folder of the layout before v6.0",
+                "src, systems, results",
+                "lydite mlperf submission writes the layout of this round",
+            )
+    if not (root / "src").is_dir():
+        yield Fault(root / "src", "missing", "the source code", "put the code there")
+    if not (root / "systems").is_dir():
+        yield Fault(root / "systems", "missing", "a JSON file for each system", "add it")
+    if not (root / "results").is_dir():
+        yield Fault(root / "results", "missing", "a folder for each system", "add it")
+        return
+    for system in _folders(root / "results"):
+        described = yield from _system(root, system.name, division)
+        for benchmark in _folders(system):
+            yield from _benchmark(root, division, system.name, described, benchmark, chosen)
+    if division == "closed" and not _calibration(root):
+        yield Fault(
+            root,
+            "no calibration document",
+            "calibration.md or calibration_process.adoc in src or beside it",
+            "describe how scales were found, or that nothing was quantised",
+        )
+
+
+def _calibration(root: Path) -> bool:
+    return any("calibration" in p.name.lower() for p in root.rglob("*calibration*"))
+
+
+def read_json(path: Path) -> dict[str, Any] | Fault:
+    """A table from a JSON file, or what is wrong with it."""
+    if not path.is_file():
+        return Fault(path, "missing", "a JSON file", "add it")
+    if path.stat().st_size > _MOST_JSON_BYTES:
+        return Fault(path, f"{path.stat().st_size:,} bytes", "at most 1 MiB", "shorten it")
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        return Fault(path, f"no JSON ({str(error)[:80]})", "a JSON object", "mend it")
+    if not isinstance(found, dict):
+        return Fault(path, f"a {type(found).__name__}", "a JSON object", "mend it")
+    return found
+
+
+def _system(root: Path, name: str, division: str) -> Iterator[Fault]:
+    """Faults of a system's description; returns its type."""
+    path = root / "systems" / f"{name}.json"
+    found = read_json(path)
+    if isinstance(found, Fault):
+        yield found
+        return ""
+    for field in tree.SYSTEM_FIELDS:
+        if field not in found:
+            yield Fault(path, f"no field {field}", "all 35 fields", "add it")
+        elif field not in tree.MAY_BE_EMPTY and not str(found[field]).strip():
+            yield Fault(
+                path, f"{field} is empty", "a value", 'fill it in; "N/A" where none applies'
+            )
+    for field in tree.NUMBERS:
+        text = str(found.get(field, "0")).strip()
+        if text and not _is_number(text):
+            yield Fault(path, f"{field} is '{text[:40]}'", "a number", "give a number")
+    yield from _named(path, found, "submitter", root.name)
+    yield from _named(path, found, "division", division)
+    type_ = str(found.get("system_type", "")).replace(" ", "")
+    if type_ and type_ not in tree.SYSTEM_TYPES:
+        yield Fault(
+            path, f"system_type is '{type_[:40]}'", "datacenter, edge or both", "choose one of them"
+        )
+    status = str(found.get("status", "")).lower()
+    if status and status.split()[0] not in tree.STATUSES:
+        yield Fault(path, f"status is '{status[:40]}'", ", ".join(tree.STATUSES), "choose one")
+    network = str(found.get("is_network", "false")).lower() == "true"
+    if network != (division == "network") and division != "open":
+        yield Fault(
+            path, f"is_network is {network}", f"{division == 'network'} in {division}", "mend it"
+        )
+    return type_
+
+
+def _named(path: Path, found: dict[str, Any], field: str, wanted: str) -> Iterator[Fault]:
+    value = str(found.get(field, ""))
+    if value and value.lower() != wanted.lower():
+        yield Fault(path, f"{field} is '{value[:60]}'", f"'{wanted}', as the folder", "mend one")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _benchmark(
+    root: Path, division: str, system: str, type_: str, folder: Path, chosen: Round
+) -> Iterator[Fault]:
+    row = chosen.benchmarks.get(folder.name)
+    if row is None:
+        if division == "open":
+            return  # any model may stand there; its mapping is the submitter's
+        try:
+            hint = f"name the folder {chosen.named(folder.name)[0]}"
+        except InputError as error:
+            hint = error.hint or error.what
+        yield Fault(folder, "no benchmark of this round", chosen.name, hint)
+        return
+    present = {p.name: p for p in _folders(folder)}
+    yield from _scenarios(folder, row, type_, set(present), division)
+    for scenario, path in present.items():
+        if scenario in (*row.scenarios, "Interactive"):
+            place = Place(root, division, system, folder.name, row, scenario, path, chosen)
+            for rule in SCENARIO_RULES:
+                yield from rule(place)
+
+
+def _scenarios(
+    folder: Path, row: Benchmark, type_: str, present: set[str], division: str
+) -> Iterator[Fault]:
+    """Scenarios that are missing, and those that the benchmark does not have."""
+    for scenario in sorted(present - {*row.scenarios, "Interactive"}):
+        yield Fault(
+            folder / scenario, "no scenario of this benchmark", ", ".join(row.scenarios), "drop it"
+        )
+    if division == "open":
+        return
+    for kind, needed in (("datacenter", row.datacenter), ("edge", row.edge)):
+        if kind not in type_:
+            continue
+        if not needed:
+            yield Fault(folder, f"not a benchmark of {kind}", ", ".join(row.scenarios), "drop it")
+        for scenario in needed:
+            if scenario not in present:
+                yield Fault(folder / scenario, "missing", f"required of {kind}", "run it")
+    if "datacenter" in type_ and row.either and not present & set(row.either):
+        yield Fault(folder, "missing", f"one of {', '.join(row.either)}", "run one")
+
+
+def _files(place: Place) -> Iterator[Fault]:
+    """Files beside the logs."""
+    for name in tree.SCENARIO_FILES:
+        if not (place.folder / name).is_file():
+            yield Fault(place.folder / name, "missing", "a file", "add it")
+    path = place.folder / "measurements.json"
+    if path.is_file():
+        found = read_json(path)
+        if isinstance(found, Fault):
+            yield found
+            return
+        for field in tree.MEASUREMENT_FIELDS:
+            if not str(found.get(field, "")).strip():
+                yield Fault(path, f"no {field}", "a value", "fill it in")
+
+
+def _performance(place: Place) -> Iterator[Fault]:
+    yield from check_performance(
+        place.folder / tree.PERFORMANCE, place.row, place.scenario, place.chosen, place.division
+    )
+
+
+def _accuracy(place: Place) -> Iterator[Fault]:
+    yield from check_accuracy(place.folder / tree.ACCURACY, place.row, place.division)
+
+
+def _audits(place: Place) -> Iterator[Fault]:
+    if place.division == "open":
+        return
+    for test in place.row.audits:
+        yield from check_audit(place.folder, test, place.row, place.scenario, place.chosen)
+
+
+SCENARIO_RULES: tuple[Callable[[Place], Iterator[Fault]], ...] = (
+    _files,
+    _performance,
+    _accuracy,
+    _audits,
+)
+"""Rules of one scenario; a further rule is a further function."""

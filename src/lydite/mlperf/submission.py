@@ -1,0 +1,138 @@
+"""Writes the submission tree of a round from the folders of runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lydite.errors import InputError
+from lydite.files import write_atomic
+from lydite.mlperf import tree
+from lydite.mlperf.loadgen import ACCURACY, DETAIL, SUMMARY
+
+SIMULATED = "simulated.jsonl"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Who submits what.
+
+    Attributes:
+        submitter: Name of the organisation.
+        division: closed, open or network.
+        system: Fields of the system's JSON; `system_name` names the folder.
+        measurements: Fields of measurements.json.
+        calibration: Text of the calibration document; "" for none.
+        user_conf: Text of user.conf.
+    """
+
+    submitter: str
+    division: str
+    system: Mapping[str, Any]
+    measurements: Mapping[str, Any]
+    calibration: str
+    user_conf: str = ""
+
+
+def write(submission: Submission, runs: Path, out: Path, force: bool = False) -> list[Path]:
+    """Write the tree.
+
+    Args:
+        submission: Who submits what.
+        runs: Folder of runs: BENCHMARK/SCENARIO with performance/run_1, accuracy and audits.
+        out: Folder to write; it must not exist unless forced.
+        force: Whether to write over an older tree.
+
+    Returns:
+        Folders of the scenarios.
+
+    Raises:
+        InputError: no runs, simulated ones, or a folder that exists.
+    """
+    found = sorted(
+        path.parent.parent.parent for path in runs.glob(f"*/*/performance/run_1/{DETAIL}")
+    )
+    if next(runs.rglob(SIMULATED), None) is not None:
+        raise InputError(
+            "holds simulated results, which are no submission", where=str(runs), hint="run for real"
+        )
+    if not found:
+        raise InputError("holds no run", where=str(runs), hint="lydite mlperf run --out")
+    if out.exists() and not force:
+        raise InputError("exists", where=str(out), hint="another folder, or --force")
+    name = _folder_name(str(submission.system.get("system_name", "")) or "system")
+    root = out / submission.division / _folder_name(submission.submitter)
+    text = json.dumps(dict(submission.system), indent=1) + "\n"
+    write_atomic(root / "systems" / f"{name}.json", text)
+    readme = "Written by Lydite; the engines and settings of each run stand beside its logs.\n"
+    write_atomic(root / "src" / "README.md", readme)
+    if submission.calibration:
+        write_atomic(root / "src" / "calibration.md", submission.calibration)
+    folders: list[Path] = []
+    for scenario in found:
+        folder = root / "results" / name / scenario.parent.name / scenario.name
+        _scenario(scenario, folder, submission)
+        folders.append(folder)
+    return folders
+
+
+def _folder_name(name: str) -> str:
+    kept = "".join(c if c.isalnum() or c in "-_.+" else "_" for c in name).strip(".")
+    if not kept:
+        raise InputError(f"'{name}' names no folder", allowed="letters, digits, - and _")
+    return kept
+
+
+def _scenario(source: Path, folder: Path, submission: Submission) -> None:
+    write_atomic(folder / "user.conf", submission.user_conf or "# defaults of the round\n")
+    write_atomic(folder / "README.md", "Run by `lydite mlperf run`; see src/README.md.\n")
+    text = json.dumps(dict(submission.measurements), indent=1) + "\n"
+    write_atomic(folder / "measurements.json", text)
+    _logs(source / tree.PERFORMANCE, folder / tree.PERFORMANCE)
+    if (source / tree.ACCURACY / DETAIL).is_file():
+        _logs(source / tree.ACCURACY, folder / tree.ACCURACY)
+        _accuracy(source / tree.ACCURACY, folder / tree.ACCURACY)
+    for test, names in tree.AUDIT_FILES.items():
+        if (source / test).is_dir():
+            for name in names:
+                if (source / test / name).is_file():
+                    _copy(source / test / name, folder / test / name)
+            if (source / test / tree.PERFORMANCE / DETAIL).is_file():
+                _logs(source / test / tree.PERFORMANCE, folder / test / tree.PERFORMANCE)
+
+
+def _logs(source: Path, folder: Path) -> None:
+    for name in (SUMMARY, DETAIL):
+        if (source / name).is_file():
+            _copy(source / name, folder / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _accuracy(source: Path, folder: Path) -> None:
+    """The accuracy log cut to its two ends, and the hash of the whole beside the accuracy."""
+    log = source / ACCURACY
+    stated = source / "accuracy.txt"
+    text = stated.read_text("utf-8") if stated.is_file() else ""
+    if not log.is_file():
+        return
+    content = log.read_text("utf-8")
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    write_atomic(folder / ACCURACY, truncated(content))
+    lines = [line for line in text.splitlines() if not line.startswith("hash=")]
+    write_atomic(folder / "accuracy.txt", "\n".join([*lines, f"hash={digest}"]) + "\n")
+
+
+def truncated(content: str) -> str:
+    """The first and the last characters of a log, as the official script keeps them."""
+    if len(content.encode()) < tree.MOST_ACCURACY_BYTES:
+        return content
+    return f"{content[: tree.KEPT_CHARACTERS]}\n\n...\n\n{content[-tree.KEPT_CHARACTERS :]}"

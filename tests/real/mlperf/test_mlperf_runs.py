@@ -1,0 +1,168 @@
+"""Whole runs under LoadGen: a small network, a system that fails, one that hangs, an audit."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import lydite as ly
+from lydite.errors import InputError
+from lydite.graph import Builder, write_onnx
+from lydite.mlperf import harness
+from lydite.mlperf.batching import Batching
+from lydite.mlperf.loadgen import check_memory
+from lydite.mlperf.sut import SystemUnderTest
+
+pytest.importorskip("mlperf_loadgen", reason="LoadGen has no wheel here")
+SHORT = {"min_duration": 0.2, "min_queries": 64, "samples": 16, "latency_limit": 1000.0}
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    g = Builder("tiny")
+    x = g.input("x", (1, 32))
+    path = tmp_path_factory.mktemp("net") / "tiny.onnx"
+    return str(write_onnx(g.build(g.relu(g.linear(x, 16))), path, weights=True))
+
+
+@pytest.fixture(scope="module")
+def ran(net, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    scenarios = "singlestream,multistream,offline,server"
+    given = {**SHORT, "min_queries": 662, "target_qps": 500.0, "batch_size": 4}
+    return ly.mlperf_run(net, scenario=scenarios, out=out, **given), out
+
+
+def test_every_scenario_runs_and_its_verdict_is_loadgens(ran):
+    result, _ = ran
+    assert [run.name for run in result.runs] == [
+        "SingleStream",
+        "MultiStream",
+        "Offline",
+        "Server",
+    ]
+    for run in result.runs:
+        log = (run.folder / "mlperf_log_summary.txt").read_text()
+        assert f"Result is : {run.verdict.word}" in log
+        assert run.queries >= 1
+        assert json.loads((run.folder / "verdict.json").read_text())["verdict"] == run.verdict.word
+    assert result.runs[1].samples == 8 * result.runs[1].queries
+
+
+def test_a_replay_of_the_recorded_batches_takes_as_long(ran, net):
+    """Service times are the system's own; LoadGen's share of a query is not among them."""
+    result, _ = ran
+    for run in result.runs[:2]:
+        batches = np.load(run.folder / "service.npy")
+        again = ly.mlperf_run(
+            net,
+            scenario=run.name.lower(),
+            replay=run.folder,
+            **{**SHORT, "min_queries": 662, "batch_size": 4},
+        ).runs[0]
+        assert again.service.startswith("recorded")
+        assert again.verdict.latency_ns[0.5] <= run.verdict.latency_ns[0.5]
+        least = int(batches[:, 1].min()) * (1 if run.name == "SingleStream" else 2)
+        assert again.verdict.latency_ns[0.5] >= least
+
+
+def test_audits_compare_with_the_runs_of_the_folder(net, tmp_path):
+    with pytest.raises(InputError, match="no performance run to compare"):
+        ly.mlperf_audit(net, tmp_path, test="TEST04", scenario="singlestream", **SHORT)
+    ly.mlperf_run(net, scenario="singlestream", out=tmp_path, **SHORT)
+    ly.mlperf_run(net, scenario="singlestream", mode="accuracy", out=tmp_path, **SHORT)
+    result = ly.mlperf_audit(net, tmp_path, scenario="singlestream", **SHORT)
+    by_test = {verdict.test: verdict for _, verdict, _ in result.audits}
+    assert set(by_test) == {"TEST01", "TEST04"}
+    assert "unequal = 0" in by_test["TEST01"].lines
+    folder = tmp_path / "tiny" / "SingleStream"
+    log = (folder / "TEST04/performance/run_1/mlperf_log_detail.txt").read_text()
+    assert '"effective_performance_issue_same", "value": true' in log
+
+
+class Failing:
+    """Fails on the third batch."""
+
+    def __init__(self, error=None):
+        self.calls, self.error = 0, error
+
+    def run(self, indices):
+        self.calls += 1
+        if self.calls == 3 and self.error is not None:
+            raise self.error
+        return
+
+
+class Query:
+    def __init__(self, number):
+        self.id = self.index = number
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("error", [ValueError("no memory\nfor this"), KeyboardInterrupt()])
+def test_whatever_a_system_raises_every_query_is_completed(inline, error):
+    completed = []
+    sut = SystemUnderTest(
+        [Failing(error)],
+        Batching(2),
+        lambda ids, outputs: completed.extend(ids),
+        inline=inline,
+    )
+    for first in range(0, 20, 2):
+        sut.issue([Query(first), Query(first + 1)])
+    sut.flush()
+    sut.close()
+    assert sorted(completed) == list(range(20))
+    assert sut.failure.startswith(type(error).__name__)
+    assert "\n" not in sut.failure
+
+
+def test_a_run_whose_system_fails_is_invalid_and_says_why(net, tmp_path, monkeypatch):
+    """Samples that the data set does not hold: the first cause is the verdict's first rule."""
+    from lydite.api.mlperf import real
+
+    request = real._request
+
+    def short(*arguments):
+        made = request(*arguments)
+        return type(made)(**{**vars(made), "drawn": (2, 0)})
+
+    monkeypatch.setattr(real, "_request", short)
+    quick = {**SHORT, "expected_latency": 0.01}
+    result = ly.mlperf_run(net, scenario="singlestream", out=tmp_path, **quick)
+    (run,) = result.runs
+    assert run.verdict.word == "INVALID"
+    assert "IndexError" in run.verdict.rules[0].value
+
+
+def test_a_run_that_hangs_is_ended(net, tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "SILENCE_S", 0.5)
+    monkeypatch.setattr(harness, "_SILENCE_FACTOR", 1)
+    long = {**SHORT, "min_duration": 600.0, "target_qps": 0.001, "min_queries": 1}
+    result = ly.mlperf_run(net, scenario="server", out=tmp_path, **long)
+    (run,) = result.runs
+    assert run.verdict.word == "INTERRUPTED"
+    assert "no completion within" in run.verdict.stopped
+
+
+def test_another_round_and_too_many_queries_are_refused_before_anything_runs(net, monkeypatch):
+    from lydite.api.mlperf import real
+
+    monkeypatch.setattr(real, "embedded_seeds", lambda: (1, 2, 3))
+    with pytest.raises(InputError, match=r"does not embed the seeds of v6\.1.*--virtual"):
+        ly.mlperf_run(net, scenario="offline", **SHORT)
+    with pytest.raises(InputError, match=r"36\.0 GiB.*--fast"):
+        check_memory(2 * 600e9 / 10_000 * 1.074, 4 << 30)
+
+
+def test_what_a_run_needs_is_asked_for(net):
+    with pytest.raises(InputError, match="target_qps is given"):
+        ly.mlperf_run(net, scenario="server", **SHORT)
+    with pytest.raises(InputError, match="no such calibration table"):
+        ly.mlperf_run(net, scenario="offline", precision="int8", **SHORT)
+    with pytest.raises(InputError, match="unknown mode"):
+        ly.mlperf_run(net, scenario="offline", mode="sideways", **SHORT)
+    with pytest.raises(InputError, match="counts tokens"):
+        ly.mlperf_run("llama2-70b", scenario="offline")
