@@ -73,7 +73,8 @@ def target_of(name: str, options: RunOptions) -> Target:
         adapter = find_adapter(options.adapter or name)
         model = adapter.model if name in (adapter.name, options.adapter) else name
         return Target(adapter.name, None, model or name, chosen, adapter)
-    if Path(name).suffix or Path(name).exists():
+    is_benchmark = name.lower() in chosen.all_names  # of which some look like files: bert-99.9
+    if not is_benchmark and (Path(name).suffix or Path(name).exists()):
         return Target(Path(name).stem, None, name, chosen)
     wanted = _version(name, options.config_ver, chosen)
     try:
