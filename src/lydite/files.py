@@ -51,6 +51,16 @@ def write_atomic(path: Path, data: bytes | str) -> Path:
     return path
 
 
+def refuse_special(path: Path) -> None:
+    """Refuse a pipe or a device, which a reader would wait for or read without end.
+
+    Raises:
+        InputError: there is something that is neither a file nor a folder.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError("is not a regular file", where=str(path))
+
+
 def inside(folder: Path, relative: str, where: str = "") -> Path:
     """The file `relative` in `folder`.
 

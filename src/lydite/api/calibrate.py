@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from lydite.api.devices import chain_for
 from lydite.api.load import resolve
-from lydite.api.options import ModelOptions, Options, help_of
+from lydite.api.options import ModelOptions, Options, chosen, help_of
 from lydite.api.plan_options import PlanOptions
 from lydite.api.simulate import rank_options
 from lydite.api.validate import AccuracyDocument, accuracy_document
@@ -180,6 +180,9 @@ def _accuracy(rows: list[Observed], constants: Constants, estimator_of: Any) -> 
     )
 
 
+_MOST_BYTES = 64 << 20
+
+
 def observed_steps(steps: Path, on: str) -> list[Observed]:
     """Measured steps of a file, as `calibrate` takes it.
 
@@ -188,13 +191,16 @@ def observed_steps(steps: Path, on: str) -> list[Observed]:
         on: cluster that they were measured on.
 
     Raises:
-        InputError: the file does not exist, a column is unknown, or a value has the wrong type
-            (names its line).
+        InputError: the file does not exist or is no CSV, a column is unknown, or a value has the
+            wrong type (names its line).
     """
+    from lydite.hardware.spec_file import read_capped
+
+    text = read_capped(steps, "a table of measured steps", _MOST_BYTES)
     try:
-        lines = list(csv.DictReader(steps.read_text().splitlines()))
-    except OSError as problem:
-        raise InputError(f"cannot be read: {problem.strerror}", where=str(steps)) from None
+        lines = list(csv.DictReader(text.removeprefix("\ufeff").splitlines()))
+    except csv.Error as problem:
+        raise InputError(f"is not a CSV file: {problem}", where=str(steps)) from None
     if not lines:
         raise InputError(
             "holds no measured step", where=str(steps), allowed="a header line and rows"
@@ -237,14 +243,15 @@ def _one(line: dict[str, str], on: str, made: dict[object, Any]) -> Observed:
             columns = ", ".join([str(column) for column in line if column][:8])
             raise InputError(
                 f"no column '{name}'" if name not in line else f"has no {name}",
-                allowed=f"model and step_ms in every row; columns: {columns}",
+                allowed=f"model and step_ms in every row; columns: {columns or 'none'}",
             )
     devices = _whole(given, "devices") if "devices" in given else None
     cluster = _once(made, (on, devices), lambda: _cluster(on, devices))
-    net = ModelOptions(train=True, **_typed(ModelOptions, given, excluded[ModelOptions]))
+    of_model = _typed(ModelOptions, given, excluded[ModelOptions])
+    net = chosen(ModelOptions, None, {"train": True, **of_model})
     runtime = find_runtime(given.get("runtime"))
     attention = runtime.attention if runtime else "fused"
-    options = PlanOptions(**_typed(PlanOptions, given, excluded[PlanOptions]))
+    options = chosen(PlanOptions, None, _typed(PlanOptions, given, excluded[PlanOptions]))
     plan = options.plan(cluster.ranks, attention=attention)
     plan = replace(plan, runtime=given.get("runtime", ""))
     model = given["model"]

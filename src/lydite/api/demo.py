@@ -161,12 +161,12 @@ def _write(
             ],
             predicted_against_measured(points),
         ),
-        Section("Where the time goes", figure=time_by_type(_times(results))),
+        Section("Where the time goes", plot=time_by_type(_times(results))),
         Section(
             "Roofline",
             "Peaks are what the processor's clock and vector units allow; an operator whose data "
             "stay in the caches can lie above the slope, which is that of main memory.",
-            figure=roofline(device, measuring.settings.threads, _dots(results)),
+            plot=roofline(device, measuring.settings.threads, _dots(results)),
         ),
         Section("Machine", f"Software: {versions}.", pre="\n".join(report_lines(machine))),
     ]

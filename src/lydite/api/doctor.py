@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platformdirs import user_cache_path
 from typing_extensions import TypedDict
 
 from lydite.results import Result
@@ -25,6 +28,7 @@ class DoctorDocument(TypedDict):
     backends: list[dict[str, Any]]
     power_sensors: list[dict[str, Any]]
     packages: list[dict[str, Any]]
+    advice: list[str]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,7 +73,7 @@ def examine() -> DoctorDocument:
     from lydite.hardware.accelerators import accelerators
     from lydite.measure.environment import machine_state, platform_versions
 
-    device = local_device()
+    device, boards = local_device(), accelerators()
     return {
         "cpu": device.to_json(),
         "logical_cpus": psutil.cpu_count(),
@@ -77,11 +81,15 @@ def examine() -> DoctorDocument:
         "state": machine_state(),
         "accelerators": [
             {"name": a.name, "title": a.title, "memory_bytes": a.memory_bytes, "driver": a.driver}
-            for a in accelerators()
+            for a in boards
         ],
         "backends": _backends(),
         "power_sensors": _power_sensors(),
         "packages": _packages(),
+        "advice": [
+            *_system_advice(),
+            *(["lock the clocks: nvidia-smi -lgc MIN,MAX"] if boards else []),
+        ],
     }
 
 
@@ -115,7 +123,6 @@ def _backends() -> list[dict[str, Any]]:
 def _power_sensors() -> list[dict[str, Any]]:
     """RAPL zones that can be read on this machine."""
     import os
-    from pathlib import Path
 
     zones = sorted(Path("/sys/class/powercap").glob("intel-rapl:*"))
     return [
@@ -128,8 +135,41 @@ def _power_sensors() -> list[dict[str, Any]]:
     ]
 
 
+_LEAST_FREE_BYTES = 10 << 30
+"""Free space below which engines and prepared data sets may not fit."""
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def _system_advice() -> list[str]:
+    """What makes timings steadier or runs possible, as far as it is not so already."""
+    advice: list[str] = []
+    governor = _read(_GOVERNOR)
+    if governor and governor != "performance":
+        advice.append(f"the clock governor is '{governor}': cpupower frequency-set -g performance")
+    pages = _read(_HUGE_PAGES)
+    if pages and "[always]" not in pages:
+        advice.append(
+            "transparent huge pages are not 'always', which helps throughput under load: "
+            "echo always > /sys/kernel/mm/transparent_hugepage/enabled"
+        )
+    folder = user_cache_path("lydite")
+    existing = next(p for p in (folder, *folder.parents) if p.is_dir())
+    free = shutil.disk_usage(existing).free
+    if free < _LEAST_FREE_BYTES:
+        advice.append(f"{free / 2**30:.1f} GiB are free in {existing}, where engines are kept")
+    return advice
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
 _EXTRAS = {
-    "plotly": "report",
+    "mlperf_loadgen": "mlperf",
     "perfetto": "report",
     "pyarrow": "parquet",
     "psycopg": "postgres",

@@ -99,18 +99,39 @@ def plan_of(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> ChipPlan
     return ChipPlan([each.cost for each in layers], jobs, steps)
 
 
-def _through_memory(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> list[MappedLayer]:
-    """Add cache hits and flushes to the layers.
+class Flushes:
+    """Cycles in which the processor flushes and invalidates its caches for operators.
 
     With plain DMA the processor flushes what it wrote (the network's inputs, results of its own
     operators) and invalidates what it will read; nothing else was ever in its caches.
+
+    Args:
+        graph: Graph whose operators run.
+        chip: Chip that runs them.
+        on_host: Operators that run on the processor.
     """
+
+    def __init__(self, graph: Graph, chip: Chip, on_host: Sequence[Op]) -> None:
+        self._graph, self._chip = graph, chip
+        self._written = set(graph.inputs) | {name for op in on_host for name in op.outputs}
+        self._read = {name for op in on_host for name in op.inputs} | set(graph.outputs)
+
+    def cycles(self, op: Op) -> float:
+        """Cycles for all invocations of an operator together."""
+        interface = self._chip.interface
+        if interface.kind != "dma":
+            return 0.0
+        flushed = tensor_bytes(self._graph, self._written.intersection(op.inputs), self._chip)
+        taken = tensor_bytes(self._graph, self._read.intersection(op.outputs), self._chip)
+        cycles = interface.flush_cycles * flushed + interface.invalidate_cycles * taken
+        return cycles / interface.line_bytes
+
+
+def _through_memory(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> list[MappedLayer]:
+    """Add cache hits and flushes to the layers."""
     cached = Cached(chip)
-    dma, interface = chip.interface.kind == "dma", chip.interface
-    written = set(graph.inputs)
     on_host = [op for op, each in zip(graph.ops, layers, strict=True) if each.cost.on == CPU]
-    written |= {name for op in on_host for name in op.outputs}
-    read = {name for op in on_host for name in op.inputs} | set(graph.outputs)
+    flushes = Flushes(graph, chip, on_host)
     result: list[MappedLayer] = []
     for op, each in zip(graph.ops, layers, strict=True):
         total = sum(row.load_bytes for row in each.invocations)
@@ -120,23 +141,18 @@ def _through_memory(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> 
         )
         for name in op.outputs:
             cached.written(name, tensor_bytes(graph, [name], chip))
-        flushed = tensor_bytes(graph, written.intersection(op.inputs), chip) / interface.line_bytes
-        taken = tensor_bytes(graph, read.intersection(op.outputs), chip) / interface.line_bytes
-        cycles = interface.flush_cycles * flushed + interface.invalidate_cycles * taken
         rows = [
-            Invocation(
-                row.load_bytes,
-                row.compute_cycles,
-                row.store_bytes,
-                row.accelerator,
-                hits * row.load_bytes / total if total else 0.0,
-                dma * cycles / len(each.invocations),
-            )
-            for row in each.invocations
+            replace(row, hit_bytes=hits * row.load_bytes / total if total else 0.0)
+            for row in flushed(each.invocations, flushes.cycles(op))
         ]
         cost = replace(each.cost, hit_bytes=min(hits, total))
         result.append(replace(each, invocations=rows, cost=cost))
     return result
+
+
+def flushed(invocations: Sequence[Invocation], cycles: float) -> list[Invocation]:
+    """Invocations that share the cycles of their operator's flushes."""
+    return [replace(row, flush_cycles=cycles / len(invocations)) for row in invocations]
 
 
 def tensor_bytes(graph: Graph, names: Iterable[str], chip: Chip) -> float:

@@ -14,7 +14,9 @@ from typing import Generic, TypeVar
 from lydite.chip.attention import Rooms, map_attention
 from lydite.chip.dataflow import Dataflow
 from lydite.chip.mapped import (
+    Flushes,
     MappedLayer,
+    flushed,
     jobs_of,
     joined,
     map_beside,
@@ -24,7 +26,7 @@ from lydite.chip.mapped import (
 )
 from lydite.chip.memory import ELEMENT_BYTES
 from lydite.chip.operands import Shares, shares_of, stage_shares
-from lydite.chip.operators import is_grouped, product_of, products_inside
+from lydite.chip.operators import fallback_reason, is_grouped, product_of, products_inside
 from lydite.chip.plan import ChipPlan
 from lydite.chip.product import Product, ProductCost
 from lydite.chip.soc import Layer, play_soc
@@ -129,6 +131,11 @@ def _plain(product: MatrixProduct) -> Product:
     return Product(product.m, product.k, product.n, product.count)
 
 
+def _is_beside(op: Op, graph: Graph) -> bool:
+    """Whether an operator has no products, so that it does not run on the array."""
+    return product_of(op, graph) is None and products_inside(op, graph) is None
+
+
 class _Tiler(Generic[Problem, Tile]):
     """Tiles of the products of one network, each problem's searched once."""
 
@@ -142,29 +149,32 @@ class _Tiler(Generic[Problem, Tile]):
         self._dataflow, self._graph, self._chip = dataflow, graph, chip
         self._most = USUALLY_TRIED if price is None else TRIED
         self._price = price or (lambda cost, jobs: play_soc(chip, jobs, [Layer(cost.name)]).seconds)
-        self._known: dict[Problem, Tile] = {}
+        host = [op for op in graph.ops if _is_beside(op, graph) and fallback_reason(op) is not None]
+        self._flushes = Flushes(graph, chip, host)
+        self._known: dict[tuple[Problem, float], Tile] = {}
 
     def mapped(self, op: Op, product: Product, shares: Shares) -> MappedLayer:
         """A product in the cheapest of the tiles that are tried."""
         problem = self._dataflow.problem(op, self._graph, product, shares)
-        if problem not in self._known:
+        key = problem, self._flushes.cycles(op)
+        if key not in self._known:
             where = f"{self._graph.name}: {op.name}"
             tiles = self._dataflow.tiles(problem, self._chip, where, self._most)
-            self._known[problem] = (
+            self._known[key] = (
                 tiles[0]
                 if len(tiles) == 1
                 else min(
                     tiles,
                     key=lambda tile: self.priced(
-                        self._dataflow.map_product(op, self._chip, problem, tile)
+                        op, self._dataflow.map_product(op, self._chip, problem, tile)
                     ),
                 )
             )
-        return self._dataflow.map_product(op, self._chip, problem, self._known[problem])
+        return self._dataflow.map_product(op, self._chip, problem, self._known[key])
 
-    def priced(self, mapped: MappedLayer) -> float:
-        """Price of a layer alone on the chip."""
-        rows = mapped.invocations
+    def priced(self, op: Op, mapped: MappedLayer) -> float:
+        """Price of a layer alone on the chip, with the flushes that it waits for."""
+        rows = flushed(mapped.invocations, self._flushes.cycles(op))
         return self._price(mapped.cost, jobs_of(rows, [0] * len(rows), self._chip))
 
     def beside_or_on(self, op: Op, on_array: MappedLayer) -> MappedLayer:
@@ -172,4 +182,4 @@ class _Tiler(Generic[Problem, Tile]):
         if not is_grouped(op, self._graph):
             return on_array
         beside = map_vector(op, self._graph, self._chip, macs=on_array.cost.macs)
-        return min(on_array, beside, key=self.priced)
+        return min(on_array, beside, key=lambda mapped: self.priced(op, mapped))

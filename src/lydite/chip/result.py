@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lydite.chip.dataflow import Dataflow, dataflow_of
 from lydite.chip.plan import ChipPlan
@@ -24,6 +24,8 @@ class ChipRun(OneLine):
         plan: Layers and invocations.
         soc: Simulation of the system; None if only the array was simulated.
         seconds: Latency of the network on the system, or on the accelerators alone.
+        threads: Number of processor threads that copy tiles.
+        input_shapes: Shape of each input of the network, by name.
     """
 
     model: str
@@ -31,6 +33,14 @@ class ChipRun(OneLine):
     plan: ChipPlan
     soc: SocResult | None
     seconds: float
+    threads: int = 1
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def batch(self) -> int | None:
+        """First size of all inputs; None where they differ in it."""
+        sizes = {shape[0] for shape in self.input_shapes.values() if shape}
+        return sizes.pop() if len(sizes) == 1 else None
 
     @property
     def dataflow(self) -> Dataflow:

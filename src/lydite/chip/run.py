@@ -64,9 +64,12 @@ def _run(
     dataflow = dataflow_of(chip)
     plan = dataflow.plan(fused(graph) if fuse and dataflow.takes_fused else graph, chip, tiling)
     if not soc:
-        return ChipRun(graph.name, chip, plan, None, _alone_s(plan, chip))
-    played = play_soc(chip, plan.jobs, plan.layers, threads=threads)
-    return ChipRun(graph.name, chip, plan, played, played.seconds)
+        seconds, played = _alone_s(plan, chip), None
+    else:
+        played = play_soc(chip, plan.jobs, plan.layers, threads=threads)
+        seconds = played.seconds
+    shapes = {name: tuple(map(int, graph.type_of(name).shape or ())) for name in graph.inputs}
+    return ChipRun(graph.name, chip, plan, played, seconds, threads, shapes)
 
 
 def _alone_s(plan: ChipPlan, chip: Chip) -> float:

@@ -46,7 +46,8 @@ def main() -> None:
 def _refuse(message: str) -> int:
     from lydite.cli.show import visible
 
-    print(f"lydite: {visible(message)}", file=sys.stderr)
+    line = visible(message).replace("\n", "\\n")
+    print(f"lydite: {line}", file=sys.stderr)
     return 2
 
 

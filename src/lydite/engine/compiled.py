@@ -21,9 +21,9 @@ from typing import Any
 
 _SOURCES = Path(__file__).parent / "kernels"
 _KERNELS = {
-    "queueing": ("play", 5),
-    "sharing": ("play", 25),
-    "fair": ("rates", 4),
+    "queueing": ("play", 1),
+    "sharing": ("play", 5),
+    "fair": ("rates", 2),
     "tables": ("transpose", 1),
 }
 

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lydite.errors import InputError, placed, unknown_name
+from lydite.files import refuse_special
 from lydite.units import parse_quantity
 
 MOST_BYTES = 1 << 16
@@ -190,8 +191,9 @@ def read_capped(path: Path | str, what: str, most_bytes: int) -> str:
     """The text of a file of at most `most_bytes` bytes.
 
     Raises:
-        InputError: the file cannot be read, is not UTF-8, or is too large.
+        InputError: the file cannot be read, is not a regular one, is not UTF-8, or is too large.
     """
+    refuse_special(Path(path))
     try:
         with Path(path).open("rb") as file:
             content = file.read(most_bytes + 1)

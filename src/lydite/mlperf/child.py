@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from lydite.children import die_with_parent
 from lydite.errors import LyditeError
 from lydite.mlperf.batching import Batching
 from lydite.mlperf.dataset import DataSet, read
 from lydite.mlperf.engine import Loaded, read_spec
 from lydite.mlperf.loadgen import Issue, check_memory, completer
 from lydite.mlperf.loadgen import run as run_loadgen
+from lydite.mlperf.schedule import offline_samples
 from lydite.mlperf.sut import Engine, SystemUnderTest
 
 PROGRESS_S = 0.5
@@ -141,11 +143,14 @@ def _with_hint(request: Request, engine: Engine, batching: Batching, tell: Tell)
     duration_s = float(issue.values.get("min_duration_ms", 600_000)) / 1000
     if issue.scenario == "Offline":
         rate = width * batching.workers / (fast_ns * 1e-9)
-        tell({"pilot_ns": fast_ns, "hint": rate})
+        least = int(issue.values.get("min_query_count", 1))
+        samples = max(least, offline_samples(rate, round(duration_s * 1000)))
+        tell({"expected_s": samples / rate})
         return _valued(issue, request.pilot, rate)
     hint_ns = max(1, fast_ns // 2)
     check_memory(2 * duration_s * 1e9 / hint_ns, request.memory_bytes)
-    tell({"pilot_ns": fast_ns, "hint": hint_ns})
+    least = int(issue.values.get("min_query_count", 1))
+    tell({"expected_s": max(duration_s, least * fast_ns * 1e-9)})
     return _valued(issue, request.pilot, hint_ns)
 
 
@@ -185,6 +190,7 @@ def _report(sut: SystemUnderTest, stop: threading.Event, tell: Tell) -> None:
 
 def main() -> None:
     """Serve the request on standard input."""
+    die_with_parent()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # output of libraries must not mix with the answers
     lock = threading.Lock()

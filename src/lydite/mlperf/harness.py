@@ -24,8 +24,9 @@ _SILENCE_FACTOR = 20
 """The same as a multiple of the slowest batch so far."""
 _LOADING_S = 600.0
 
-Progress = Callable[[int, float], None]
-"""Called with the number of samples done, and seconds since the start."""
+Progress = Callable[[int, float, float], None]
+"""Called with the number of samples done, seconds since the start, and seconds that the run will
+take by its pilot (0 where there is none)."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class _Watch:
         self._buffer = b""
         self._began = self._moved = time.monotonic()
         self._running = False
+        self._expected_s = 0.0
 
     def read(self, process: subprocess.Popen[bytes]) -> None:
         """Take the next lines; notice a death or a hang."""
@@ -134,6 +136,8 @@ class _Watch:
             self._slowest_s = record["slowest_ns"] * 1e-9
             self.failure = record["failure"]
             if self._progress is not None:
-                self._progress(self.completed, time.monotonic() - self._began)
+                spent_s = time.monotonic() - self._began
+                self._progress(self.completed, spent_s, self._expected_s)
         else:
+            self._expected_s = record.get("expected_s", self._expected_s)
             self._moved = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lydite.chip import ChipRun
@@ -14,14 +15,15 @@ from lydite.report.chip_plots import (
     MOST_LAYERS,
     chip_bars,
     chip_timeline,
-    layers_figure,
+    layers_plot,
     reached,
-    roofline_figure,
+    roofline_plot,
 )
 from lydite.report.page import Section, write_page
 from lydite.units import format_bytes, format_percent, format_seconds, format_si
 
 _ASSUMED = "assumed"
+_ALIKE = "Layers of one type that do the same work share a row with their sum (x12: twelve layers)."
 
 
 def write_chip_page(result: ChipRun, path: Path) -> Path:
@@ -32,7 +34,6 @@ def write_chip_page(result: ChipRun, path: Path) -> Path:
         path: File to write.
 
     Raises:
-        MissingExtra: plotly is not installed.
         LyditeError: the file cannot be written.
     """
     used, stalls = energy_of(result), result.stalls()
@@ -49,7 +50,7 @@ def write_chip_page(result: ChipRun, path: Path) -> Path:
             "peak "
             f"rate of all arrays and {format_si(reached(result.chip), 'B/s')}, the bandwidth that "
             "transfers reach through DRAM and bus.",
-            figure=roofline_figure(result, cycles),
+            plot=roofline_plot(result, cycles),
         ),
         *_timeline(result),
         _layers(result, used, cycles),
@@ -77,6 +78,8 @@ def _figures(result: ChipRun, used: Used) -> Section:
     rows = [
         ["latency", format_seconds(result.seconds), alone],
         ["cycles", f"{result.cycles:,.0f}", f"at {format_si(chip.clock_hz, 'Hz')}"],
+        ["batch", *_batch(result)],
+        ["threads", str(result.threads), "of the processor that copy tiles"],
         ["multiply-accumulates", format_si(result.macs, "MAC"), ""],
         [
             "utilisation",
@@ -97,6 +100,17 @@ def _figures(result: ChipRun, used: Used) -> Section:
     return Section("Figures (simulated)", columns=["figure", "value", ""], rows=rows)
 
 
+def _batch(result: ChipRun) -> tuple[str, str]:
+    """Number of samples, and the inputs that they come in."""
+    shapes = [
+        f"{name} {' x '.join(map(str, shape)) or 'a number'}"
+        for name, shape in result.input_shapes.items()
+    ]
+    more = f" and {len(shapes) - 3} more" if len(shapes) > 3 else ""
+    batch = "unknown" if result.batch is None else str(result.batch)
+    return batch, f"inputs: {', '.join(shapes[:3])}{more}" if shapes else ""
+
+
 def _parts(result: ChipRun) -> Section:
     parts = sorted(result.by_part().items(), key=lambda item: -item[1])
     whole = sum(cycles for _, cycles in parts) or 1.0
@@ -110,17 +124,51 @@ def _parts(result: ChipRun) -> Section:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Layers of one type that do the same work: where they are in the plan."""
+
+    label: str
+    at: Sequence[int]
+
+    def total(self, values: Sequence[float]) -> float:
+        """Sum of their values."""
+        return sum(values[at] for at in self.at)
+
+
+def _alike(result: ChipRun) -> list[_Alike]:
+    """All layers, those alike together, in the order of the first of each."""
+    groups: dict[object, list[int]] = {}
+    for at, cost in enumerate(result.plan.costs):
+        work = (cost.op_type, cost.on, cost.invocations, cost.macs, cost.host_flops)
+        groups.setdefault((*work, cost.load_bytes, cost.store_bytes), []).append(at)
+    named = [(result.plan.costs[group[0]].name, group) for group in groups.values()]
+    return [
+        _Alike(name if len(group) == 1 else f"{name} x{len(group)}", group) for name, group in named
+    ]
+
+
 def _slowest(
     result: ChipRun, stalls: Sequence[dict[str, float]], cycles: Sequence[float]
 ) -> Section:
     """Bars of the longest layers, in the order of the network."""
-    longest = sorted(range(len(cycles)), key=lambda at: -cycles[at])[:MOST_LAYERS]
-    shown = sorted(at for at in longest if cycles[at])
-    left = sum(1 for total in cycles if total) - len(shown)
-    text = f"The {len(shown)} longest layers; {left} more are not drawn." if left else ""
-    names = [result.plan.costs[at].name for at in shown]
-    figure = layers_figure(names, [stalls[at] for at in shown])
-    return Section("What layers wait for", text, figure=figure)
+    groups = [group for group in _alike(result) if group.total(cycles)]
+    longest = sorted(groups, key=lambda group: -group.total(cycles))[:MOST_LAYERS]
+    shown = [group for group in groups if group in longest]
+    left = len(groups) - len(shown)
+    text = f"The {len(shown)} longest rows; {left} more are not drawn." if left else ""
+    summed = [_sum([stalls[at] for at in group.at]) for group in shown]
+    text = f"{_ALIKE} {text}".strip()
+    plot = layers_plot([group.label for group in shown], summed)
+    return Section("What layers wait for", text, plot=plot)
+
+
+def _sum(stalls: Sequence[dict[str, float]]) -> dict[str, float]:
+    parts: dict[str, float] = {}
+    for layer in stalls:
+        for name, cycles in layer.items():
+            parts[name] = parts.get(name, 0.0) + cycles
+    return parts
 
 
 def _timeline(result: ChipRun) -> list[Section]:
@@ -136,32 +184,45 @@ def _timeline(result: ChipRun) -> list[Section]:
         )
     if bars.hidden:
         text += f" {bars.hidden} more rows are not drawn."
-    return [Section("Timeline", text, figure=chip_timeline(bars))]
+    return [Section("Timeline", text, plot=chip_timeline(bars))]
 
 
 def _layers(result: ChipRun, used: Used, cycles: Sequence[float]) -> Section:
     per_cycle = result.chip.array.macs * result.chip.accelerators
-    rows = [
-        [
-            cost.name,
-            cost.op_type,
-            cost.on,
-            f"{cost.invocations:,}",
-            f"{total:,.0f}",
-            format_percent(cost.macs / (total * per_cycle)) if total and cost.macs else "",
-            format_bytes(cost.load_bytes + cost.store_bytes),
-            format_si(joules, "J"),
-        ]
-        for cost, total, joules in zip(result.plan.costs, cycles, used.by_layer_j, strict=True)
-    ]
+    costs = result.plan.costs
+    rows = []
+    for group in _alike(result):
+        first, count, total = costs[group.at[0]], len(group.at), group.total(cycles)
+        macs, moved = count * first.macs, count * (first.load_bytes + first.store_bytes)
+        rows.append(
+            [
+                group.label,
+                first.op_type,
+                first.on,
+                f"{count * first.invocations:,}",
+                f"{total:,.0f}",
+                format_percent(macs / (total * per_cycle)) if total and macs else "",
+                format_bytes(moved),
+                format_si(group.total(used.by_layer_j), "J"),
+            ]
+        )
     columns = ["layer", "type", "on", "invocations", "cycles", "utilisation", "moved", "energy"]
-    return Section("Layers", "Energy excludes leakage.", columns, rows)
+    return Section("Layers", f"{_ALIKE} Energy excludes leakage.", columns, rows)
 
 
 def _host(result: ChipRun) -> Section:
+    costs = {cost.name: cost for cost in result.plan.host}
+    groups: dict[tuple[str, str], list[str]] = {}
+    for cost in result.plan.host:
+        groups.setdefault((cost.op_type, cost.fallback_reason), []).append(cost.name)
     rows = [
-        [cost.name, cost.op_type, cost.fallback_reason, format_seconds(cost.host_s)]
-        for cost in result.plan.host
+        [
+            names[0] if len(names) == 1 else f"{names[0]} x{len(names)}",
+            op_type,
+            reason,
+            format_seconds(sum(costs[name].host_s for name in names)),
+        ]
+        for (op_type, reason), names in groups.items()
     ]
     text = "" if rows else "None: the chip runs every operator."
     return Section("Operators on the processor", text, ["operator", "type", "reason", "time"], rows)

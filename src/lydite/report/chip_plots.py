@@ -9,8 +9,9 @@ import numpy as np
 from lydite.chip import ChipRun
 from lydite.chip.soc import CATEGORIES
 from lydite.hardware.chip import Chip
-from lydite.report.plots import Figure, graph_objects, styled
-from lydite.report.step_plots import Bars, bars_in_rows, timeline_figure
+from lydite.report.plot import Axis, Dots, Plot, stacked
+from lydite.report.plots import roof
+from lydite.report.step_plots import Bars, bars_in_rows, timeline_plot
 from lydite.units import format_si
 
 COLOURS = {
@@ -41,32 +42,17 @@ MOST_LAYERS = 60
 MOST_ROWS = 24
 
 
-def layers_figure(names: Sequence[str], stalls: Sequence[Mapping[str, float]]) -> Figure:
+def layers_plot(names: Sequence[str], stalls: Sequence[Mapping[str, float]]) -> Plot:
     """Stacked bars: cycles of each layer, by activity or stall."""
-    figure = graph_objects().Figure()
-    rows = list(range(len(names)))
     known = [part for part in COLOURS if any(part in layer for layer in stalls)]
     others = {part for layer in stalls for part in layer} - COLOURS.keys()
-    for part in [*known, *sorted(others)]:
-        figure.add_bar(
-            name=part,
-            orientation="h",
-            y=rows,
-            x=[layer.get(part, 0.0) for layer in stalls],
-            marker={"color": COLOURS.get(part, _OTHER), "line": {"width": 0}},
-            hovertext=names,
-            hovertemplate=f"%{{hovertext}}<br>{part}, %{{x:,.0f}} cycles<extra></extra>",
-        )
-    figure.update_xaxes(title="accelerator cycles")
-    figure.update_yaxes(
-        range=[len(names) - 0.5, -0.5], tickvals=rows, ticktext=names, automargin=True
-    )
-    styled(figure, "What layers wait for (simulated)", height=220 + 20 * max(6, len(names)))
-    return figure.update_layout(
-        barmode="stack",
-        margin={"t": 110},
-        legend={"y": 1, "yanchor": "bottom", "traceorder": "normal"},
-    )
+    spans = [
+        (part, COLOURS.get(part, _OTHER), [layer.get(part, 0.0) for layer in stalls])
+        for part in (*known, *sorted(others))
+    ]
+    series = stacked(spans, names, "cycles")
+    title = "What layers wait for (simulated)"
+    return Plot(title, Axis("accelerator cycles"), series=series, rows=names)
 
 
 def reached(chip: Chip) -> float:
@@ -74,7 +60,7 @@ def reached(chip: Chip) -> float:
     return min(chip.dram.stream_bytes_per_s(chip.interface.line_bytes), chip.bus_bytes_per_s)
 
 
-def roofline_figure(result: ChipRun, cycles: Sequence[float]) -> Figure:
+def roofline_plot(result: ChipRun, cycles: Sequence[float]) -> Plot:
     """Roofline of the chip with every layer that multiplies.
 
     Args:
@@ -94,31 +80,17 @@ def roofline_figure(result: ChipRun, cycles: Sequence[float]) -> Figure:
     ]
     low = min([peak / bandwidth / 10, *(dot[1] for dot in dots)]) / 2
     high = max([peak / bandwidth * 10, *(dot[1] for dot in dots)]) * 2
-    x = np.geomspace(low, high, 200)
-    figure = graph_objects().Figure()
-    figure.add_scatter(
-        x=x,
-        y=np.minimum(peak, x * bandwidth),
-        mode="lines",
-        line={"color": "#444", "width": 2},
-        name=f"roof: {format_si(peak, 'MAC/s')}, {format_si(bandwidth, 'B/s')}",
-        hoverinfo="skip",
+    texts = [
+        f"{name}: {format_si(rate, 'MAC/s')}, {intensity:.3g} MAC/B"
+        for name, intensity, rate in dots
+    ]
+    layers = Dots("layers", "#3366cc", [dot[1] for dot in dots], [dot[2] for dot in dots], texts)
+    return Plot(
+        "The chip's roofline (simulated)",
+        Axis("multiply-accumulates per byte moved", is_log=True),
+        Axis("MAC/s", is_log=True),
+        [roof(peak, bandwidth, low, high, "MAC/s"), layers],
     )
-    figure.add_scatter(
-        x=[dot[1] for dot in dots],
-        y=[dot[2] for dot in dots],
-        mode="markers",
-        name="layers",
-        marker={"color": "#3366cc", "size": 9, "opacity": 0.75},
-        hoverinfo="text",
-        text=[
-            f"{name}<br>{format_si(rate, 'MAC/s')}, {intensity:.3g} MAC/B"
-            for name, intensity, rate in dots
-        ],
-    )
-    figure.update_xaxes(type="log", title="multiply-accumulates per byte moved")
-    figure.update_yaxes(type="log", title="MAC/s", exponentformat="SI")
-    return styled(figure, "The chip's roofline (simulated)")
 
 
 def chip_bars(result: ChipRun) -> Bars:
@@ -140,6 +112,6 @@ def chip_bars(result: ChipRun) -> Bars:
     return bars_in_rows(timeline, rows, row, hidden=len(busy) - len(rows))
 
 
-def chip_timeline(bars: Bars) -> Figure:
+def chip_timeline(bars: Bars) -> Plot:
     """One bar per task, one row per processor core, accelerator or DMA engine."""
-    return timeline_figure(bars, CATEGORIES, COLOURS, "Timeline (simulated)")
+    return timeline_plot(bars, CATEGORIES, COLOURS, "Timeline (simulated)")

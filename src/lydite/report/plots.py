@@ -1,15 +1,14 @@
-"""Plots of reports, as plotly figures."""
+"""Plots of the demo's page: roofline, time by operator type, predictions beside measurements."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from lydite.errors import MissingExtra
 from lydite.estimate import Point
 from lydite.hardware import Device
+from lydite.report.plot import Axis, Dots, Line, Plot, stacked
 from lydite.units import format_seconds, format_si
 
 _COLOURS = (
@@ -24,25 +23,14 @@ _COLOURS = (
     "#b82e2e",
     "#316395",
 )
-Figure = Any
-
-
-def graph_objects() -> Any:
-    """Plotly's module of figures.
-
-    Raises:
-        MissingExtra: plotly is not installed.
-    """
-    try:
-        import plotly.graph_objects as go
-    except ImportError:
-        raise MissingExtra("plotly", "report") from None
-    return go
+_OTHER = "#aaaaaa"
+_MOST_TYPES = 9
+_ROOF = "#444444"
 
 
 def roofline(
     device: Device, threads: int, dots: Sequence[tuple[str, str, float, float, float]]
-) -> Figure:
+) -> Plot:
     """Roofline of the device with every operator.
 
     Args:
@@ -50,112 +38,80 @@ def roofline(
         threads: Number of cores in use.
         dots: One tuple per operator with work: (model, label, FLOP per byte, FLOP/s, seconds).
     """
-    go = graph_objects()
     share = min(1.0, threads / device.units) if device.kind == "cpu" else 1.0
     peak, bandwidth = device.peak("float32", threads), device.memory_bandwidth * share
-    figure = go.Figure()
     low = min([0.05, *(d[2] for d in dots if d[2] > 0)]) / 2
     high = max([1000.0, *(d[2] for d in dots)]) * 2
-    x = np.geomspace(low, high, 200)
-    figure.add_scatter(
-        x=x,
-        y=np.minimum(peak, x * bandwidth),
-        mode="lines",
-        line={"color": "#444", "width": 2},
-        name=f"roof: {format_si(peak, 'FLOP/s')}, {format_si(bandwidth, 'B/s')}",
-        hoverinfo="skip",
-    )
+    series: list[Line | Dots] = [roof(peak, bandwidth, low, high, "FLOP/s")]
     for number, model in enumerate(dict.fromkeys(d[0] for d in dots)):
         points = [d for d in dots if d[0] == model and d[2] > 0]
-        figure.add_scatter(
-            x=[d[2] for d in points],
-            y=[d[3] for d in points],
-            mode="markers",
-            name=model,
-            marker={"color": _COLOURS[number % len(_COLOURS)], "size": 8, "opacity": 0.75},
-            text=[
-                f"{d[1]}<br>{format_seconds(d[4])}, {format_si(d[3], 'FLOP/s')}, {d[2]:.2f} FLOP/B"
-                for d in points
-            ],
-            hoverinfo="text",
-        )
-    figure.update_xaxes(type="log", title="arithmetic intensity, FLOP per byte")
-    figure.update_yaxes(type="log", title="FLOP/s", exponentformat="SI")
-    return styled(figure, "Roofline: every operator that ran")
+        texts = [
+            f"{label}: {format_seconds(seconds)}, {format_si(rate, 'FLOP/s')}, "
+            f"{intensity:.2f} FLOP/B"
+            for _, label, intensity, rate, seconds in points
+        ]
+        colour = _COLOURS[number % len(_COLOURS)]
+        series.append(Dots(model, colour, [d[2] for d in points], [d[3] for d in points], texts))
+    return Plot(
+        "Roofline: every operator that ran",
+        Axis("arithmetic intensity, FLOP per byte", is_log=True),
+        Axis("FLOP/s", is_log=True),
+        series,
+    )
 
 
-def time_by_type(times: Mapping[str, Mapping[str, float]]) -> Figure:
+def roof(peak: float, bandwidth: float, low: float, high: float, unit: str) -> Line:
+    """The most that a rate can be, between two intensities.
+
+    Args:
+        peak: Peak rate, in `unit`.
+        bandwidth: Bytes/s.
+        low, high: Intensities at the ends, in work per byte.
+        unit: Unit of the rate, such as "FLOP/s".
+    """
+    knee = peak / bandwidth
+    x = np.array([low, *([knee] if low < knee < high else []), high])
+    name = f"roof: {format_si(peak, unit)}, {format_si(bandwidth, 'B/s')}"
+    return Line(name, _ROOF, x, np.minimum(peak, x * bandwidth))
+
+
+def time_by_type(times: Mapping[str, Mapping[str, float]]) -> Plot:
     """Stacked bars: seconds by operator type, one bar per model (model -> type -> seconds)."""
-    go = graph_objects()
     totals: dict[str, float] = {}
-    for per_type in times.values():
-        for op_type, seconds in per_type.items():
+    for by_type in times.values():
+        for op_type, seconds in by_type.items():
             totals[op_type] = totals.get(op_type, 0.0) + seconds
-    figure = go.Figure()
     ordered = sorted(totals, key=lambda op_type: -totals[op_type])
-    for number, op_type in enumerate(ordered[:9]):
-        figure.add_bar(
-            name=op_type,
-            y=list(times),
-            orientation="h",
-            x=[1e3 * times[m].get(op_type, 0.0) for m in times],
-            marker_color=_COLOURS[number],
-        )
-    if ordered[9:]:
-        figure.add_bar(
-            name="other",
-            y=list(times),
-            orientation="h",
-            marker_color="#aaa",
-            x=[1e3 * sum(times[m].get(op_type, 0.0) for op_type in ordered[9:]) for m in times],
-        )
-    figure.update_layout(barmode="stack")
-    figure.update_xaxes(title="milliseconds")
-    return styled(figure, "Time by operator type", height=120 + 90 * len(times))
+    spans = [
+        (op_type, colour, [1e3 * by_type.get(op_type, 0.0) for by_type in times.values()])
+        for op_type, colour in zip(ordered[:_MOST_TYPES], _COLOURS, strict=False)
+    ]
+    rest = ordered[_MOST_TYPES:]
+    if rest:
+        others = [
+            1e3 * sum(by_type.get(op_type, 0.0) for op_type in rest) for by_type in times.values()
+        ]
+        spans.append(("other", _OTHER, others))
+    series = stacked(spans, list(times), "ms")
+    return Plot("Time by operator type", Axis("milliseconds"), series=series, rows=list(times))
 
 
-def predicted_against_measured(points: Sequence[Point]) -> Figure:
-    """Predicted over measured, with the 90 % interval as an error bar; the diagonal is exact."""
-    go = graph_objects()
-    figure = go.Figure()
+def predicted_against_measured(points: Sequence[Point]) -> Plot:
+    """Predicted over measured, with the 90 % interval; the diagonal is exact."""
     ends = [min(p.measured for p in points) * 0.6e3, max(p.measured for p in points) * 1.6e3]
-    figure.add_scatter(
-        x=ends,
-        y=ends,
-        mode="lines",
-        line={"color": "#888", "dash": "dash"},
-        name="exact",
-        hoverinfo="skip",
+    models = Dots(
+        "models with 90 % interval",
+        _COLOURS[0],
+        [1e3 * p.measured for p in points],
+        [1e3 * p.predicted for p in points],
+        [f"{p.name}: {100 * p.error:+.1f} %" for p in points],
+        [1e3 * min(p.low, p.predicted) for p in points],
+        [1e3 * max(p.high, p.predicted) for p in points],
+        [p.name for p in points],
     )
-    figure.add_scatter(
-        x=[1e3 * p.measured for p in points],
-        y=[1e3 * p.predicted for p in points],
-        error_y={
-            "type": "data",
-            "array": [1e3 * max(0.0, p.high - p.predicted) for p in points],
-            "arrayminus": [1e3 * max(0.0, p.predicted - p.low) for p in points],
-        },
-        mode="markers+text",
-        text=[p.name for p in points],
-        textposition="bottom right",
-        marker={"size": 11, "color": _COLOURS[0]},
-        name="models with 90 % interval",
-        hovertext=[f"{p.name}: {100 * p.error:+.1f} %" for p in points],
-        hoverinfo="text",
+    return Plot(
+        "Predicted against measured",
+        Axis("measured, ms", is_log=True),
+        Axis("predicted, ms", is_log=True),
+        [Line("exact", "#888888", ends, ends, is_dashed=True), models],
     )
-    figure.update_xaxes(type="log", title="measured, ms")
-    figure.update_yaxes(type="log", title="predicted, ms")
-    return styled(figure, "Predicted against measured")
-
-
-def styled(figure: Figure, title: str, height: int = 520) -> Figure:
-    """Apply a title, a height in pixels and the common style to a figure."""
-    figure.update_layout(
-        title=title,
-        template="plotly_white",
-        height=height,
-        margin={"l": 70, "r": 20, "t": 60},
-        legend={"orientation": "h", "y": -0.2},
-        font={"family": "system-ui, sans-serif"},
-    )
-    return figure

@@ -16,9 +16,9 @@ from lydite.report.page import Section, write_page
 from lydite.report.step_plots import (
     Bars,
     bars_of,
-    breakdown_figure,
-    memory_figure,
-    timeline_figure,
+    breakdown_plot,
+    memory_plot,
+    timeline_plot,
 )
 from lydite.units import format_bytes, format_percent, format_seconds, format_si
 
@@ -51,7 +51,6 @@ def write_step_page(result: StepResult, path: Path) -> Path:
         path: File to write.
 
     Raises:
-        MissingExtra: plotly is not installed.
         LyditeError: the file cannot be written.
     """
     sections = [
@@ -84,6 +83,7 @@ def _figures(result: StepResult) -> Section:
             f"{format_seconds(result.low)} to "
             f"{format_seconds(result.high)}, from the bounds of the operators' estimates",
         ],
+        ["batch", str(result.samples), _micro_batches(result)],
         ["samples", f"{result.samples / result.seconds:.4g} per s", f"{result.samples} per step"],
         ["MFU", format_percent(result.mfu), "of the model's FLOPs, without recomputation"],
         [
@@ -96,6 +96,14 @@ def _figures(result: StepResult) -> Section:
         ["CO2", *_known(co2, "kg", "per step, from that energy")],
     ]
     return Section("Figures (modelled)", columns=["figure", "value", ""], rows=rows)
+
+
+def _micro_batches(result: StepResult) -> str:
+    plan = result.plan
+    return (
+        f"samples per step: {plan.micro_batches} micro-batches of {plan.micro_batch} on each of "
+        f"{plan.dp} replicas; weights in {result.dtype}"
+    )
 
 
 def _known(value: float | None, unit: str, source: str) -> tuple[str, str]:
@@ -120,7 +128,7 @@ def _timeline(bars: Bars) -> Section:
         )
     if bars.hidden:
         text += f" {bars.hidden} more stages or ranks are not drawn."
-    return Section("Timeline", text, figure=timeline_figure(bars))
+    return Section("Timeline", text, plot=timeline_plot(bars))
 
 
 def _breakdown(result: StepResult) -> Section:
@@ -141,7 +149,7 @@ def _breakdown(result: StepResult) -> Section:
         "that the device waits for.",
         ["part", "time", "share"],
         rows,
-        breakdown_figure(parts, result.hidden_s),
+        breakdown_plot(parts, result.hidden_s),
     )
 
 
@@ -167,9 +175,9 @@ def _memory(result: StepResult) -> Section:
         row.append(format_bytes(course.peak_bytes))
     fullest = sorted(range(len(courses)), key=lambda at: -courses[at].peak_bytes)
     shown = {at: courses[at] for at in sorted(fullest[:_MOST_COURSES])}
-    figure = memory_figure(shown, result.capacity_bytes)
+    plot = memory_plot(shown, result.capacity_bytes)
     text += _over_time(result, courses, len(shown))
-    return Section("Memory", text, [*columns, "simulated peak"], rows, figure)
+    return Section("Memory", text, [*columns, "simulated peak"], rows, plot)
 
 
 def _over_time(result: StepResult, courses: Sequence[Course], shown: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from lydite.cluster.live import Course
 from lydite.cluster.program import CATEGORIES
 from lydite.cluster.step_result import StepResult
 from lydite.engine import Timeline
-from lydite.report.plots import Figure, graph_objects, styled
+from lydite.report import plot
+from lydite.report.plot import Axis, Line, Plot
 from lydite.units import format_bytes
 
 COLOURS = {
@@ -27,6 +28,8 @@ COLOURS = {
     "bubble": "#dddddd",
 }
 _OTHER = "#888888"
+_HIDDEN = "#f4b6a8"
+_STAGES = ("#3366cc", "#dc3912", "#ff9900", "#109618", "#990099", "#0099c6", "#dd4477", "#66aa00")
 MOST_BARS = 4000
 MOST_PLACES = 8
 MOST_POINTS = 2000
@@ -149,92 +152,56 @@ def _without_empty(bars: Bars) -> Bars:
     return replace(bars, rows=[bars.rows[at] for at in used.tolist()], row=row)
 
 
-def timeline_figure(
+def timeline_plot(
     bars: Bars,
     categories: Sequence[str] = CATEGORIES,
     colours: Mapping[str, str] = COLOURS,
     title: str = "Timeline (modelled)",
-) -> Figure:
+) -> Plot:
     """One bar per task, one row per stream, one colour per category."""
-    figure = graph_objects().Figure()
+    series = []
     for number, category in enumerate(categories):
         selected = np.flatnonzero(bars.category == number)
-        if selected.size:
-            figure.add_bar(
-                name=category,
-                orientation="h",
-                y=bars.row[selected].astype(np.int16),
-                width=0.8,
-                base=(bars.start_s[selected] * 1e3).astype(np.float32),
-                x=(bars.span_s[selected] * 1e3).astype(np.float32),
-                marker={"color": colours.get(category, _OTHER), "line": {"width": 0}},
-                hovertext=[bars.names[at] for at in selected.tolist()],
-                hovertemplate=f"%{{hovertext}}<br>{category}, %{{x:.4g}} ms<extra></extra>",
-            )
-    rows = len(bars.rows)
-    figure.update_xaxes(title="milliseconds")
-    figure.update_yaxes(
-        range=[rows - 0.5, -0.5],
-        tickvals=list(range(rows)),
-        ticktext=list(bars.rows),
-        automargin=True,
-    )
-    styled(figure, title, height=190 + 22 * max(4, rows))
-    return figure.update_layout(
-        barmode="overlay", bargap=0, margin={"t": 110}, legend={"y": 1, "yanchor": "bottom"}
-    )
+        if not selected.size:
+            continue
+        spans = bars.span_s[selected] * 1e3
+        texts = [
+            f"{bars.names[at]}: {category}, {span:.4g} ms"
+            for at, span in zip(selected.tolist(), spans, strict=True)
+        ]
+        start = bars.start_s[selected] * 1e3
+        colour = colours.get(category, _OTHER)
+        series.append(plot.Bars(category, colour, bars.row[selected], start, spans, texts))
+    return Plot(title, Axis("milliseconds"), series=series, rows=bars.rows, can_zoom=True)
 
 
-def breakdown_figure(parts: Mapping[str, tuple[str, float]], hidden_s: float) -> Figure:
+def breakdown_plot(parts: Mapping[str, tuple[str, float]], hidden_s: float) -> Plot:
     """Stacked bar of a step's parts (category -> title, seconds), beside hidden communication."""
-    figure = graph_objects().Figure()
-    rows = ["the step", "behind computation"]
-    for category, (title, seconds) in parts.items():
-        figure.add_bar(
-            name=title,
-            orientation="h",
-            y=rows[:1],
-            x=[1e3 * seconds],
-            marker_color=COLOURS.get(category, _OTHER),
-        )
+    rows = ["the step", "behind computation"] if hidden_s > 0 else ["the step"]
+    spans = [
+        (title, COLOURS.get(category, _OTHER), [1e3 * seconds, 0.0][: len(rows)])
+        for category, (title, seconds) in parts.items()
+    ]
     if hidden_s > 0:
-        figure.add_bar(
-            name="hidden communication",
-            orientation="h",
-            y=rows[1:],
-            x=[1e3 * hidden_s],
-            marker_color="#f4b6a8",
-        )
-    figure.update_xaxes(title="milliseconds")
-    figure.update_yaxes(autorange="reversed")
-    styled(figure, "Where the step goes, mean over the stages (modelled)", height=340)
-    return figure.update_layout(barmode="stack", legend={"traceorder": "normal", "y": -0.4})
-
-
-def memory_figure(courses: Mapping[int, Course], capacity_bytes: float) -> Figure:
-    """Memory in bytes over the step on one rank of each given stage, with the device's capacity."""
-    figure = graph_objects().Figure()
-    for stage, course in courses.items():
-        seconds, held = thinned(course.seconds, course.bytes)
-        figure.add_scatter(
-            x=seconds * 1e3,
-            y=held / 2**30,
-            mode="lines",
-            name=f"stage {stage}",
-            line={"shape": "hv", "width": 1.5},
-        )
-    ends = [0.0, max(float(course.seconds[-1]) for course in courses.values()) * 1e3]
-    figure.add_scatter(
-        x=ends,
-        y=[capacity_bytes / 2**30] * 2,
-        mode="lines",
-        hoverinfo="skip",
-        name=f"a device has {format_bytes(capacity_bytes)}",
-        line={"color": "#444", "dash": "dash"},
+        spans.append(("hidden communication", _HIDDEN, [0.0, 1e3 * hidden_s]))
+    return Plot(
+        "Where the step goes, mean over the stages (modelled)",
+        Axis("milliseconds"),
+        series=plot.stacked(spans, rows, "ms"),
+        rows=rows,
     )
-    figure.update_xaxes(title="milliseconds")
-    figure.update_yaxes(title="GiB", rangemode="tozero")
-    return styled(figure, "Memory over the step (modelled)")
+
+
+def memory_plot(courses: Mapping[int, Course], capacity_bytes: float) -> Plot:
+    """Memory in bytes over the step on one rank of each given stage, with the device's capacity."""
+    series = []
+    for (stage, course), colour in zip(courses.items(), cycle(_STAGES)):
+        seconds, held = thinned(course.seconds, course.bytes)
+        series.append(Line(f"stage {stage}", colour, seconds * 1e3, held / 2**30, is_stepped=True))
+    ends = [0.0, max(float(course.seconds[-1]) for course in courses.values()) * 1e3]
+    capacity = f"a device has {format_bytes(capacity_bytes)}"
+    series.append(Line(capacity, "#444444", ends, [capacity_bytes / 2**30] * 2, is_dashed=True))
+    return Plot("Memory over the step (modelled)", Axis("milliseconds"), Axis("GiB"), series)
 
 
 def thinned(

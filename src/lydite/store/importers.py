@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lydite.errors import InputError
+from lydite.files import refuse_special
 from lydite.registry import Registry
 from lydite.store.database import Database
 from lydite.store.exchange import import_file
@@ -113,6 +114,7 @@ def import_path(
         IMPORTERS.find(kind)
     if not path.exists():
         raise InputError("no such file", where=str(path))
+    refuse_special(path)
     added: dict[str, int] = {"measurements": 0}
     for file in _files(path, kind):
         importer = IMPORTERS.find(kind or _kind_of(file) or "lydite")

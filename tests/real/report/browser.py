@@ -18,26 +18,35 @@ addEventListener("error", e => complaints.push(String(e.message || e.target.src)
 addEventListener("unhandledrejection", e => complaints.push(String(e.reason)));
 for (const kind of ["error", "warn"]) console[kind] = (...said) => complaints.push(said.join(" "));
 </script>"""
-TELL = """<script>addEventListener("load", () => setTimeout(() => {
+TELL = """<script>addEventListener("load", () => {
+  const phone = document.createElement("iframe");
+  phone.style.cssText = "width: 390px; border: 0";
+  const copy = document.documentElement.cloneNode(true);
+  copy.querySelectorAll("script").forEach(script => script.remove());
+  phone.srcdoc = copy.outerHTML;
+  document.body.append(phone);
+  phone.addEventListener("load", () => {
   const told = document.createElement("pre");
   told.id = "told";
   told.textContent = JSON.stringify({
     complaints, text: document.body.innerText,
     asked: performance.getEntriesByType("resource").map(e => e.name),
-    bars: [...document.querySelectorAll(".js-plotly-plot")].map(
-      plot => plot.querySelectorAll(".barlayer .point").length),
-    lines: document.querySelectorAll(".scatterlayer .js-line").length,
-    legend: [...document.querySelectorAll(".legendtext")].map(e => e.textContent),
+    bars: [...document.querySelectorAll(".plot")].map(
+      plot => plot.querySelectorAll(".bars rect").length),
+    lines: document.querySelectorAll("polyline").length,
+    legend: [...document.querySelectorAll(".key li")].map(e => e.textContent),
+    narrow_px: phone.contentDocument.documentElement.scrollWidth,
   });
   document.body.append(told);
-}, 500));</script>"""
+});});</script>"""
+PHONE_PX = 390
 
 
 def shown(path: Path) -> dict[str, Any]:
     """What the page says of itself once it has drawn; see `TELL`."""
     page = path.read_text().replace("<head>", "<head>" + LISTEN, 1)
     heard = path.with_suffix(".heard.html")
-    heard.write_text(page.replace("</body></html>", TELL + "</body></html>"))
+    heard.write_text(page.replace("</body>", TELL + "</body>"))
     command = [
         BROWSER,
         "--headless",

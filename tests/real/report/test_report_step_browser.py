@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browser import BROWSER, shown
+from browser import BROWSER, PHONE_PX, shown
 
 from lydite.cluster import filled, simulate_step
 from lydite.estimate.roofline import Roofline
@@ -26,6 +26,7 @@ def test_the_page_in_a_browser(tmp_path):
 
     assert found["complaints"] == []
     assert found["asked"] == []
+    assert found["narrow_px"] <= PHONE_PX  # nothing scrolls sideways but tables and plots
     bars = bars_of(result)
     assert found["bars"][0] == len(bars.names)
     assert found["lines"] == plan.pp + 1  # memory of each stage, and the capacity

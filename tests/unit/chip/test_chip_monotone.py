@@ -95,3 +95,23 @@ def test_nor_does_it_slow_row_stationary_arrays(seed):
     before = run_chip(graph, chip).seconds
     for name, double in DOUBLED.items():
         assert run_chip(graph, double(chip)).seconds <= 1.01 * before, name
+
+
+def test_tiles_are_priced_with_the_flushes_that_they_wait_for():
+    """Of few large tiles the first waits long for its share of the flushes; more memory stays."""
+    g = Builder("fc", dtype="float16")
+    graph = g.build(g.linear(g.input("x", (1, 128, 256)), 256))
+    chip = read_chip("systolic-128")
+    sizes = {"ifmap": 1024, "filter": 1024, "ofmap": 64}
+    small = replace(
+        chip,
+        array=SystolicArray(64, 128, "is", "none"),
+        scratchpads=tuple(replace(p, bytes=sizes[p.name] * 1024) for p in chip.scratchpads),
+        dram=dram_named("ddr4-2400"),
+        accelerators=2,
+        clock_hz=0.5e9,
+        interface=replace(chip.interface, kind="dma"),
+        dma=replace(chip.dma, channels=1),
+    )
+    large = DOUBLED["scratchpads"](small)
+    assert run_chip(graph, large).seconds <= 1.01 * run_chip(graph, small).seconds

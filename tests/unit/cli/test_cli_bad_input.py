@@ -45,6 +45,52 @@ def test_a_file_that_is_not_there(refused, tmp_path, command):
     assert refused(command, path) == f"{path}: no such file"
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("net.onnx", ("inspect",)),
+        ("net.pbtxt", ("inspect",)),
+        ("steps.csv", ("calibrate", "--on", "dgx-a100")),
+        ("rows.jsonl", ("db", "import")),
+        ("chip.yaml", ("chip", "lenet5", "--chip")),
+        ("cluster.yaml", ("simulate", "lenet5", "--on")),
+    ],
+)
+def test_what_is_no_regular_file(refused, tmp_path, name, command):
+    """A pipe would keep the command waiting, a device would never end."""
+    os.mkfifo(tmp_path / name)
+    assert refused(*command, tmp_path / name) == f"{tmp_path / name}: is not a regular file"
+
+
+def test_steps_that_are_no_text(refused, tmp_path):
+    path = tmp_path / "steps.csv"
+    path.write_bytes(b"model,step_ms\nlenet5,\xd3\n")
+    assert (
+        refused("calibrate", path, "--on", "dgx-a100") == f"{path}: cannot be read: not a text file"
+    )
+    path.write_text("model,step_ms\n" + "x" * 200_000 + ",1\n")
+    assert refused("calibrate", path, "--on", "dgx-a100").startswith(
+        f"{path}: is not a CSV file: field larger than"
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "text"),
+    [("tp", 0, "tp is 0; allowed: 1 and more"), ("zero", 4, "zero is 4; allowed: 0 to 3")],
+)
+def test_a_column_has_the_limits_of_its_option(refused, tmp_path, column, value, text):
+    path = tmp_path / "steps.csv"
+    path.write_text(f"model,step_ms,{column}\nlenet5,10,{value}\n")
+    for command in (("calibrate", path), ("validate", "--baseline", path)):
+        assert refused(*command, "--on", "dgx-a100") == f"{path}, line 2: {text}"
+
+
+def test_a_refusal_is_one_line_whatever_it_cites(refused, tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text('"two\\nlines": 1\n')
+    assert "'two\\nlines'" in refused("simulate", "lenet5", "--on", path)
+
+
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
 def test_a_truncated_file(refused, net, share):
     raw = net.read_bytes()

@@ -103,7 +103,6 @@ HEAVY = (
     "numpy",
     "sqlalchemy",
     "pydantic",
-    "plotly",
     "pyarrow",
     "pandas",
     "perfetto",

@@ -1,5 +1,7 @@
 """Protobuf's text format against protobuf's own parser and printer, and what is malformed."""
 
+import tracemalloc
+
 import pytest
 from google.protobuf import struct_pb2, text_format
 from hypothesis import given
@@ -35,6 +37,18 @@ def test_every_form_of_a_value():
         "nothing": [],
         "word": ["-inf"],
     }
+
+
+def test_a_long_string_takes_memory_like_itself():
+    """Weights in text form are strings of megabytes."""
+    size = 2_000_000
+    text = f'a: "{"x" * size}\\n" b: 1'
+    tracemalloc.start()
+    (value,) = parse_pbtxt(text).all("a")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert value.value == b"x" * size + b"\n"
+    assert peak < 20 * size
 
 
 def test_every_value_knows_its_line():

@@ -121,6 +121,7 @@ def test_what_is_left_out_has_a_default():
         ("800 MHz", "800 MB", "x.yaml:[0-9]+: clock: '800 MB' is not in Hz"),
         ("800 MHz", "0 Hz", "x.yaml:[0-9]+: clock: '0 Hz' is zero; allowed: more than 0"),
         ("800 MHz", "-1 Hz", "x.yaml:[0-9]+: clock: '-1 Hz' is not a finite"),
+        ("800 MHz", "1e-320 GHz", "x.yaml: clock: .* Hz is no clock; allowed: 1 kHz to 1 THz"),
         ("size: 128 KiB", "size: 0.5 B", "scratchpads.ofmap.size: '0.5 B' is not a size; allo"),
         ("size: 128 KiB", "size: 9 PB", "scratchpads.ofmap.size: '9 PB' is not a size"),
         (

@@ -14,7 +14,7 @@ from lydite.graph import Builder, keys_of
 from lydite.hardware import Device
 from lydite.measure import MeasuringSession, TimingPlan, profile, profile_in_graph, validate
 from lydite.measure.client import Worker, WorkerLost
-from lydite.measure.isolation import call_costs, corrected, layout_for
+from lydite.measure.isolation import call_costs, corrected, layout_for, weight_bytes
 from lydite.measure.timing import measure
 from lydite.measure.worker import Request
 from lydite.opkey import BACKEND_KEYS, Operand, OpKey, TensorType
@@ -207,3 +207,20 @@ def test_kill_9_loses_nothing_and_the_run_goes_on(tmp_path):
         rest = profile(net(), s)
     assert rest.reused == 2
     assert rest.measured == rest.distinct - 2
+
+
+@pytest.mark.parametrize("cache", ["hot", "rotated", "cold"])
+def test_rows_of_another_cache_state_are_not_known(cache):
+    """What was measured with weights in the cache says nothing of weights out of it."""
+    wide = OpKey("MatMul", (Operand(T), Operand(TensorType("float32", (8, 512)), const=True)), (T,))
+    assert weight_bytes(wide) == 4 * 8 * 512
+    with Database.in_memory() as db:
+        for other in ("hot", "rotated", "cold"):
+            with session(db, cache=cache) as wanted, session(db, cache=other) as measured:
+                row = Measurement(
+                    wide, "toy", measured.software, Conditions(1, other), np.array([1e-3])
+                )
+                db.add([row])
+                states = {found.conditions.cache for found in wanted.known([wide]).values()}
+                assert states <= {cache}
+        assert states == {cache}

@@ -11,4 +11,4 @@ def cells(page: str, title: str) -> list[list[str]]:
     section = page.partition(f"<h2>{markupsafe.escape(title)}</h2>")[2].partition("<h2>")[0]
     table = section[: section.index("</table>")]
     rows = re.findall(r"<tr>(.*?)</tr>", table)[1:]
-    return [[html.unescape(c) for c in re.findall(r"<td>(.*?)</td>", row)] for row in rows]
+    return [[html.unescape(c) for c in re.findall(r"<td[^>]*>(.*?)</td>", row)] for row in rows]

@@ -12,6 +12,7 @@ from pages import cells
 from lydite.chip import run_chip, varied
 from lydite.chip.figures import energy_of
 from lydite.chip.soc import CATEGORIES
+from lydite.graph import Builder
 from lydite.hardware.chip import read_chip
 from lydite.models import build_model
 from lydite.report.chip import write_chip_page
@@ -20,9 +21,9 @@ from lydite.report.chip_plots import (
     MOST_ROWS,
     chip_bars,
     chip_timeline,
-    layers_figure,
+    layers_plot,
     reached,
-    roofline_figure,
+    roofline_plot,
 )
 from lydite.report.step_plots import MOST_BARS
 from lydite.units import format_bytes, format_percent, format_seconds, format_si
@@ -148,28 +149,56 @@ def test_names_are_escaped(lenet, tmp_path):
 
 def test_bars_of_layers_are_their_stalls(lenet):
     stalls = lenet.stalls()
-    drawn = layers_figure([cost.name for cost in lenet.plan.costs], stalls)
-    for trace in drawn.data:
-        assert list(trace.x) == [one.get(trace.name, 0.0) for one in stalls]
-    assert {trace.name for trace in drawn.data} == {part for one in stalls for part in one}
-    strange = layers_figure(["a"], [{"compute": 2.0, "something new": 3.0}])
-    assert [(trace.name, trace.x[0]) for trace in strange.data] == [
+    drawn = layers_plot([cost.name for cost in lenet.plan.costs], stalls)
+    for bars in drawn.series:
+        assert list(bars.span) == [one.get(bars.name, 0.0) for one in stalls]
+    assert {bars.name for bars in drawn.series} == {part for one in stalls for part in one}
+    strange = layers_plot(["a"], [{"compute": 2.0, "something new": 3.0}])
+    assert [(bars.name, bars.span[0]) for bars in strange.series] == [
         ("compute", 2.0),
         ("something new", 3.0),
     ]
 
 
 def test_only_the_longest_layers_are_drawn(tmp_path):
-    result = run_chip(build_model("mobilenetv2"), read_chip("systolic-128"))
+    g = Builder("all differ")
+    x = g.input("x", (1, 8))
+    for width in range(9, 9 + MOST_LAYERS + 5):
+        x = g.linear(x, width, bias=False)
+    page = write_chip_page(
+        run_chip(g.build(x), read_chip("systolic-128")), tmp_path / "p.html"
+    ).read_text()
+    assert f"The {MOST_LAYERS} longest rows; 5 more are not drawn." in page
+
+
+def test_layers_alike_are_one_row_with_their_sum(tmp_path):
+    result = run_chip(build_model("bert-base", sequence=32), read_chip("systolic-128"))
     page = write_chip_page(result, tmp_path / "p.html").read_text()
-    left = sum(1 for one in result.stalls() if sum(one.values())) - MOST_LAYERS
-    assert left > 0
-    assert f"The {MOST_LAYERS} longest layers; {left} more are not drawn." in page
+    rows = cells(page, "Layers")
+    costs = result.plan.costs
+    assert len(rows) < 0.2 * len(costs)
+    counts = [int(row[0].partition(" x")[2] or 1) for row in rows]
+    assert sum(counts) == len(costs)
+    assert 12 in counts  # one layer of each block
+    invocations = sum(int(row[3].replace(",", "")) for row in rows)
+    assert invocations == sum(cost.invocations for cost in costs)
+    cycles = sum(float(row[4].replace(",", "")) for row in rows)
+    assert cycles == pytest.approx(result.cycles, rel=1e-3)
+
+
+def test_batch_and_threads_are_said(tmp_path):
+    result = run_chip(build_model("lenet5", batch=3), read_chip("smv"), threads=2)
+    page = write_chip_page(result, tmp_path / "p.html").read_text()
+    found = {row[0]: row[1:] for row in cells(page, "Figures (simulated)")}
+    shape = " x ".join(map(str, next(iter(result.input_shapes.values()))))
+    assert found["batch"][0] == "3"
+    assert f"{shape}" in found["batch"][1]
+    assert found["threads"] == ["2", "of the processor that copy tiles"]
 
 
 def test_no_layer_is_above_the_roof(mixed):
     cycles = [sum(parts.values()) for parts in mixed.stalls()]
-    roof, dots = roofline_figure(mixed, cycles).data
+    roof, dots = roofline_plot(mixed, cycles).series
     peak, bandwidth = 256 * 4 * 1e9, reached(mixed.chip)
     assert max(roof.y) == pytest.approx(peak)
     assert len(dots.x) == sum(1 for cost in mixed.plan.costs if cost.macs)
@@ -194,7 +223,7 @@ def test_every_task_is_a_bar_where_there_are_few(lenet):
     assert bars.rows == ["cpu 0", "accelerator 0"]
     assert bars.span_s.sum() == pytest.approx(timeline.span_ps.sum() * 1e-12)
     drawn = chip_timeline(bars)
-    assert {trace.name for trace in drawn.data} == {CATEGORIES[c] for c in bars.category}
+    assert {series.name for series in drawn.series} == {CATEGORIES[c] for c in bars.category}
 
 
 def test_many_tasks_become_few_bars_that_say_the_same(mixed):
@@ -227,4 +256,4 @@ def test_the_page_of_vgg_stays_light(tmp_path):
     result = run_chip(build_model("cifar10-vgg"), read_chip("smv"))
     assert len(result.plan.jobs) == 647  # as SMAUG's own run
     path = write_chip_page(result, tmp_path / "vgg.html")
-    assert path.stat().st_size < 6e6
+    assert path.stat().st_size < 1.5e6

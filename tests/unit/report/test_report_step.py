@@ -19,10 +19,10 @@ from lydite.report.step import write_step_page
 from lydite.report.step_plots import (
     MOST_BARS,
     bars_of,
-    breakdown_figure,
-    memory_figure,
+    breakdown_plot,
+    memory_plot,
     thinned,
-    timeline_figure,
+    timeline_plot,
 )
 from lydite.units import format_bytes, format_percent, format_seconds
 
@@ -59,6 +59,8 @@ def test_the_figures_of_a_step(page, small):
     assert found["step"][0] == format_seconds(result.seconds)
     assert format_seconds(result.low) in found["step"][1]
     assert format_seconds(result.high) in found["step"][1]
+    assert found["batch"][0] == "4"
+    assert found["batch"][1].startswith("samples per step: 4 micro-batches of 1 on each of 1")
     assert found["samples"] == (f"{4 / result.seconds:.4g} per s", "4 per step")
     assert found["MFU"][0] == format_percent(result.mfu)
     assert found["memory"][0] == format_bytes(result.peak_memory_bytes)
@@ -176,26 +178,27 @@ def test_of_many_stages_some_are_drawn():
 
 def test_a_large_page_stays_light(large, tmp_path):
     path = write_step_page(large, tmp_path / "large.html")
-    assert path.stat().st_size < 6e6
+    assert path.stat().st_size < 1.5e6
     assert "are merged into one bar" in path.read_text()
 
 
 def test_the_pictures(small):
     bars = bars_of(small)
-    drawn = timeline_figure(bars)
-    assert {trace.name for trace in drawn.data} == {CATEGORIES[c] for c in bars.category}
-    assert sum(np.sum(trace.x) for trace in drawn.data) == pytest.approx(
+    drawn = timeline_plot(bars)
+    assert {series.name for series in drawn.series} == {CATEGORIES[c] for c in bars.category}
+    assert sum(np.sum(series.span) for series in drawn.series) == pytest.approx(
         1e3 * bars.span_s.sum(), rel=1e-5
     )
-    parts = breakdown_figure({"forward": ("forward", 2e-3), "bubble": ("bubble", 1e-3)}, 5e-4)
-    assert [(trace.name, trace.x[0]) for trace in parts.data] == [
+    parts = breakdown_plot({"forward": ("forward", 2e-3), "bubble": ("bubble", 1e-3)}, 5e-4)
+    assert [(series.name, max(series.span)) for series in parts.series] == [
         ("forward", 2.0),
         ("bubble", 1.0),
         ("hidden communication", 0.5),
     ]
+    assert [series.start[0] for series in parts.series[:2]] == [0.0, 2.0]
     courses = memory_course(small)
-    memory = memory_figure(dict(enumerate(courses)), small.capacity_bytes)
-    first, second, capacity = memory.data
+    memory = memory_plot(dict(enumerate(courses)), small.capacity_bytes)
+    first, second, capacity = memory.series
     assert max(first.y) == pytest.approx(courses[0].peak_bytes / 2**30)
     assert (first.name, second.name) == ("stage 0", "stage 1")
     assert capacity.y[0] == pytest.approx(small.capacity_bytes / 2**30)

@@ -29,6 +29,7 @@ from lydite.mlperf.loadgen import DETAIL, Issue, check_memory, embedded_seeds, r
 from lydite.mlperf.settings import Settings
 from lydite.mlperf.tree import ACCURACY, PERFORMANCE
 from lydite.mlperf.verdict import judge
+from lydite.units import format_seconds
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
@@ -147,11 +148,13 @@ def _run(
         (logs / name).unlink(missing_ok=True)
     data = _data(settings, spec, options, session.seed)
     request = _request(session, target, settings, spec, options, mode, logs, data)
-    total_s = max(1, round(settings["min_duration_ms"] / 1000))
+    least_s = settings["min_duration_ms"] / 1000
     with session.bar(f"{target.name} {settings.scenario}") as show:
 
-        def progress(done: int, seconds: float) -> None:
-            show(min(int(seconds), total_s), total_s, f"{done:,} samples")
+        def progress(done: int, seconds: float, expected_s: float) -> None:
+            total_s = max(1, round(max(least_s, expected_s)))
+            takes = f", takes {format_seconds(expected_s)}" if expected_s else ""
+            show(min(int(seconds), total_s), total_s, f"{done:,} samples{takes}")
 
         ended = harness.run(request, progress)
     found, stopped = _evidence(ended, settings, mode, logs)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lydite.errors import InputError
+from lydite.files import refuse_special
 from lydite.graph.graph import Graph
 from lydite.graph.shapes.retype import bind_dims
 from lydite.registry import Registry
@@ -81,9 +82,10 @@ def reader_of(path: Path | str) -> ModelReader:
     """The reader for a file or a folder.
 
     Raises:
-        InputError: no reader takes it; the error lists what is read.
+        InputError: no reader takes it (the error lists what is read), or it is no regular file.
     """
     path = Path(path)
+    refuse_special(path)
     sharing = [r for r in map(READERS.find, READERS) if path.is_dir() or _ends(path, r)]
     for reader in sharing:
         if reader.claims(path):

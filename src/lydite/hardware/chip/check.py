@@ -6,6 +6,8 @@ from lydite.errors import InputError
 from lydite.hardware.chip.design import Chip
 
 MOST_ACCELERATORS = 64
+CLOCKS_HZ = (1e3, 1e12)
+"""Lowest and highest clock of an accelerator or a processor."""
 
 
 def checked(chip: Chip, where: str = "") -> Chip:
@@ -17,9 +19,9 @@ def checked(chip: Chip, where: str = "") -> Chip:
 
     Raises:
         InputError: a scratchpad that the array needs is missing or too small, two have the same
-            name, or one has more banks than words; the array does not compute the data type; there
-            are more accelerators than the engine supports; a request is larger than a page; or
-            there are registers that the array does not use.
+            name, or one has more banks than words; the array does not compute the data type; a
+            clock is out of range; there are more accelerators than the engine supports; a request
+            is larger than a page; or there are registers that the array does not use.
     """
     where = where or chip.name
     names = [pad.name for pad in chip.scratchpads]
@@ -33,6 +35,11 @@ def checked(chip: Chip, where: str = "") -> Chip:
                 f"{pad.banks} banks of {pad.word_bytes}-byte words do not fit in {pad.bytes} bytes",
                 where=f"{where}: scratchpads.{pad.name}",
                 allowed="at least one word per bank",
+            )
+    for name, clock_hz in (("clock", chip.clock_hz), ("cpu.clock", chip.cpu.clock_hz)):
+        if not CLOCKS_HZ[0] <= clock_hz <= CLOCKS_HZ[1]:
+            raise InputError(
+                f"{clock_hz:g} Hz is no clock", where=f"{where}: {name}", allowed="1 kHz to 1 THz"
             )
     array = chip.array
     if array.dtypes and chip.dtype not in array.dtypes:

@@ -85,8 +85,7 @@ def read_config(path: Path | str, *, part: str = "") -> ReadConfig:
     row = TYPES.get(config.type)
     if row is None:
         error = unknown_name("model_type", config.type, TYPES)
-        allowed = ", ".join(sorted(TYPES))
-        raise InputError(error.what, where=str(path), allowed=allowed, hint=error.hint)
+        raise InputError(error.what, where=str(path), allowed=error.allowed, hint=error.hint)
     dimensions = row.read(config)
     weights, said = weight_format(config)
     if weights is not None and "phase" not in row.options:

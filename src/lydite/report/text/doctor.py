@@ -47,6 +47,10 @@ def report_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"power        RAPL: {', '.join(zone['name'] for zone in zones)}")
     else:
         lines.append("power        no sensor can be read; energy stays unknown, never 0")
+    for advice in document["advice"]:
+        lines += textwrap.wrap(
+            advice, WIDTH, initial_indent="advice       ", subsequent_indent=" " * 13
+        )
     missing = [package for package in document["packages"] if not package["installed"]]
     for package in missing:
         lines.append(f"missing      {package['name']:<9} type: {package['hint']}")
