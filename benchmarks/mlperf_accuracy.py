@@ -247,9 +247,7 @@ def judged(task: Task, folder: Path) -> list[Figure]:
     figures: list[Figure] = []
     for variant, operators in task.variants.items():
         search = variant == "usual"
-        found = ly.mlperf_calibrate(
-            model, operators=operators, search=search, per_channel=operators != "all", **given
-        )
+        found = ly.mlperf_calibrate(model, operators=operators, search=search, **given)
         print(f"{task.name}, {variant}\n{found.summary()}\n", flush=True)
         told = found.document()
         (run,) = ly.mlperf_run(model, mode="accuracy", precision="int8", **given).document()["runs"]

@@ -48,6 +48,7 @@ class Quantiser:
         self._name = graph.name
         for number, node in enumerate(self._model.graph.node):
             node.name = node.name or f"{node.op_type}_{number}"
+        _flatten_biases(self._model.graph)
 
     @cached_property
     def nodes(self) -> dict[str, str]:
@@ -165,6 +166,22 @@ class Quantiser:
 def _raised(graph: Graph) -> Graph:
     """The graph at opset 17 or later."""
     return graph if graph.opsets.get("", 1) >= OPSET else upgraded(graph, OPSET)
+
+
+def _flatten_biases(graph: onnx.GraphProto) -> None:
+    """Make vectors of Gemm's biases that are matrices of one row.
+
+    They mean the same, but the quantiser takes rows for channels, and fails ("the truth value of an
+    array ... is ambiguous") when weights are scaled by channel.
+    """
+    uses: dict[str, list[tuple[str, int]]] = {}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            uses.setdefault(name, []).append((node.op_type, place))
+    for init in graph.initializer:
+        is_row = len(init.dims) == 2 and init.dims[0] == 1
+        if is_row and set(uses.get(init.name, ())) == {("Gemm", 2)}:
+            del init.dims[0]
 
 
 def _refused(error: Exception, where: str) -> BackendError:

@@ -216,3 +216,22 @@ def test_a_search_that_nothing_helps_says_so():
     assert not found.passed
     assert found.trials[0].what == "none"
     assert not found.trials[0].passed
+
+
+def test_a_bias_that_is_a_row_is_quantised_by_channel(tmp_path):
+    """ONNX Runtime's quantiser raises "truth value of an array" for it."""
+    model = small_net(17)
+    bias = np.random.default_rng(5).standard_normal((1, 3)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(bias, "row"))
+    model.graph.node[-1].input.append("row")
+    onnx.save(model, tmp_path / "row.onnx")
+    quantiser = Quantiser(ly.load(tmp_path / "row.onnx", batch=1, dtype="float32").graph)
+    ranges = quantiser.ranges(iter(samples(4)), "minmax", ("Conv", "Gemm"))
+    table = Table("m", "minmax", True, ("Conv", "Gemm"), (), "d", 4, "t", ranges)
+    prepared = find_backend("onnxruntime").prepare(quantiser.quantised(table), Settings())
+    exact = onnxruntime.InferenceSession(tmp_path / "row.onnx")
+    for feed in samples(4):
+        prepared.bind(feed)
+        prepared.run()
+        (mine,) = prepared.outputs().values()
+        np.testing.assert_allclose(mine, exact.run(None, feed)[0], atol=0.3)
