@@ -255,9 +255,10 @@ def judged(task: Task, folder: Path) -> list[Figure]:
         assert quality is not None
         share = quality["value"] / quality["reference"] if quality["reference"] else 0.0
         ruined = operators == "all"
+        label = ", nodes kept as proposed" if search else f" {variant}"
         figures.append(
             Figure(
-                f"{task.name}, int8 {variant}: share of fp32's {quality['metric']}",
+                f"{task.name}, int8{label}: share of fp32's {quality['metric']}",
                 share,
                 "",
                 0.99 if not ruined and variant == "usual" else None,
