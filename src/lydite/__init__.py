@@ -45,9 +45,12 @@ _VERBS = (
     "inspect",
     "load",
     "mlperf_audit",
+    "mlperf_build",
+    "mlperf_calibrate",
     "mlperf_check",
     "mlperf_explain",
     "mlperf_peak",
+    "mlperf_preprocess",
     "mlperf_run",
     "mlperf_submission",
     "models",
@@ -107,9 +110,12 @@ if TYPE_CHECKING:
     inspect = _session.inspect
     load = _session.load
     mlperf_audit = _session.mlperf_audit
+    mlperf_build = _session.mlperf_build
+    mlperf_calibrate = _session.mlperf_calibrate
     mlperf_check = _session.mlperf_check
     mlperf_explain = _session.mlperf_explain
     mlperf_peak = _session.mlperf_peak
+    mlperf_preprocess = _session.mlperf_preprocess
     mlperf_run = _session.mlperf_run
     mlperf_submission = _session.mlperf_submission
     models = _session.models
@@ -155,9 +161,12 @@ __all__ = [
     "inspect",
     "load",
     "mlperf_audit",
+    "mlperf_build",
+    "mlperf_calibrate",
     "mlperf_check",
     "mlperf_explain",
     "mlperf_peak",
+    "mlperf_preprocess",
     "mlperf_run",
     "mlperf_submission",
     "models",

@@ -15,9 +15,12 @@ from lydite.api.doctor import doctor
 from lydite.api.inspect import inspect
 from lydite.api.load import load
 from lydite.api.mlperf.audit import audit as mlperf_audit
+from lydite.api.mlperf.build import build as mlperf_build
+from lydite.api.mlperf.calibrate import calibrate as mlperf_calibrate
 from lydite.api.mlperf.check import check as mlperf_check
 from lydite.api.mlperf.explain import explain as mlperf_explain
 from lydite.api.mlperf.peak import peak as mlperf_peak
+from lydite.api.mlperf.preprocess import preprocess as mlperf_preprocess
 from lydite.api.mlperf.run import run as mlperf_run
 from lydite.api.mlperf.submission import submission as mlperf_submission
 from lydite.api.models import models
@@ -50,9 +53,12 @@ __all__ = [
     "inspect",
     "load",
     "mlperf_audit",
+    "mlperf_build",
+    "mlperf_calibrate",
     "mlperf_check",
     "mlperf_explain",
     "mlperf_peak",
+    "mlperf_preprocess",
     "mlperf_run",
     "mlperf_submission",
     "models",

@@ -71,9 +71,12 @@ class Session:
         inspect = _verbs.inspect
         load = _verbs.load
         mlperf_audit = _verbs.mlperf_audit
+        mlperf_build = _verbs.mlperf_build
+        mlperf_calibrate = _verbs.mlperf_calibrate
         mlperf_check = _verbs.mlperf_check
         mlperf_explain = _verbs.mlperf_explain
         mlperf_peak = _verbs.mlperf_peak
+        mlperf_preprocess = _verbs.mlperf_preprocess
         mlperf_run = _verbs.mlperf_run
         mlperf_submission = _verbs.mlperf_submission
         models = _verbs.models

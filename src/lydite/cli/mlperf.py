@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from lydite.api.mlperf.options import RunOptions
-from lydite.cli import options
+from lydite.cli import mlperf_prepare, options
 
 app = typer.Typer(
-    help="MLPerf Inference: run, peak, explain, check.",
+    help="MLPerf Inference: preprocess, build, calibrate, run, peak, explain, check.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+mlperf_prepare.add_to(app)
 
 _AS_IT_IS = RunOptions()
 _Benchmark = Annotated[

@@ -1,7 +1,7 @@
 """Hardware: `Device` specifications, the catalog, and detection of this machine's devices."""
 
 from lydite.hardware.device import Cache, Device
-from lydite.hardware.local import local_device, physical_cores
+from lydite.hardware.local import local_device, local_processor, physical_cores
 from lydite.hardware.spec import find_device, full_name, known_devices, read_device
 from lydite.hardware.spec_file import SpecFile, parse_spec, read_json_spec, read_spec
 
@@ -13,6 +13,7 @@ __all__ = [
     "full_name",
     "known_devices",
     "local_device",
+    "local_processor",
     "parse_spec",
     "physical_cores",
     "read_device",

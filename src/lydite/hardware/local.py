@@ -49,6 +49,13 @@ _DEFAULT_CLOCK_HZ = 2.0e9
 
 
 @cache
+def local_processor() -> str:
+    """Name of this machine's processor, without measuring anything."""
+    info, _ = _cpuinfo()
+    return info.get("model name", platform.processor() or platform.machine())
+
+
+@cache
 def local_device() -> Device:
     """This machine's processor; `sources` says which figures are assumed."""
     info, flags = _cpuinfo()

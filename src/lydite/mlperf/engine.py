@@ -1,14 +1,17 @@
 """Engines: a model ready to run in batches, kept in a cache that is addressed by content.
 
 An engine is one graph for each batch size that is a power of two, up to the largest; a smaller
-batch is filled up. Its name is a digest of the model, the precision, the shapes, the backend and
-its versions, the device and the calibration, so that whatever changes makes another engine.
+batch is filled up. Its name is a digest of the model with its weights, the precision, the shapes,
+the backend and its versions, the device, the processor and the calibration, so that whatever
+changes makes another engine. ONNX Runtime's graphs are stored as it optimised them for this
+processor.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,10 +23,15 @@ from platformdirs import user_cache_path
 from lydite.backends import Prepared, Settings, find_backend
 from lydite.errors import InputError
 from lydite.files import write_atomic
-from lydite.graph import Graph, read_onnx, write_onnx
+from lydite.graph import Graph, TensorType, read_onnx, write_onnx
+from lydite.graph.dtypes import numpy_dtype
 from lydite.graph.keys import graph_digest
+from lydite.hardware import local_processor
+from lydite.mlperf.ort import optimised
 
 MANIFEST = "engine.json"
+DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "float32"}
+"""Element type of the graph that an engine is made from, by the engine's precision."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,16 @@ class EngineSpec:
 
     Attributes:
         model: Name of the model.
-        model_digest: Digest of its graph at a batch of one.
+        model_digest: Digest of its graph at a batch of one, and of its weights.
         precision: fp32, fp16, bf16 or int8.
         backend: Backend that runs it.
         versions: Versions of the backend.
         device: Device of the backend.
         sizes: Batch sizes of its graphs, ascending.
         calibration: Digest of the calibration; "" where there is none.
+        processor: Processor of the machine that built it.
+        optimised: Whether the backend's optimised graphs are stored; the weights of a model without
+            any are drawn when it is loaded, and it is optimised then.
     """
 
     model: str
@@ -49,6 +60,8 @@ class EngineSpec:
     device: str
     sizes: tuple[int, ...]
     calibration: str = ""
+    processor: str = ""
+    optimised: bool = False
 
     @property
     def digest(self) -> str:
@@ -83,9 +96,33 @@ def spec_of(
 ) -> EngineSpec:
     """The engine of a model, built or not."""
     versions = dict(find_backend(backend).capabilities().versions)
-    digest = graph_digest(graph)
-    sizes = sizes_up_to(batch)
-    return EngineSpec(model, digest, precision, backend, versions, device, sizes, calibration)
+    return EngineSpec(
+        model,
+        model_digest(graph),
+        precision,
+        backend,
+        versions,
+        device,
+        sizes_up_to(batch),
+        calibration,
+        local_processor(),
+        backend == "onnxruntime" and has_weights(graph),
+    )
+
+
+def has_weights(graph: Graph) -> bool:
+    """Whether every weight has values."""
+    return all(init.has_data for init in graph.initializers.values())
+
+
+def model_digest(graph: Graph) -> str:
+    """Digest of a graph and of the weights that have values, in the order of their names."""
+    digest = hashlib.sha256(graph_digest(graph).encode())
+    for name, init in sorted(graph.initializers.items()):
+        if init.has_data:
+            digest.update(f"{name} {init.type}\n".encode())
+            digest.update(np.ascontiguousarray(init.array()).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def is_built(spec: EngineSpec) -> bool:
@@ -116,8 +153,12 @@ def build(spec: EngineSpec, graph_of: Callable[[int], Graph]) -> bool:
     (spec.folder / MANIFEST).unlink(missing_ok=True)
     for size in spec.sizes:
         graph = graph_of(size)
-        has_data = any(init.load is not None for init in graph.initializers.values())
-        write_onnx(graph, spec.path(size), weights=has_data)
+        if spec.optimised:
+            plain = spec.folder / "plain" / f"batch{size}.onnx"
+            optimised(write_onnx(graph, plain), spec.path(size), "all", spec.device)
+            shutil.rmtree(plain.parent)
+        else:
+            write_onnx(graph, spec.path(size), weights=has_weights(graph))
     write_atomic(spec.folder / MANIFEST, json.dumps(asdict(spec), indent=1) + "\n")
     return True
 
@@ -141,7 +182,20 @@ def read_spec(folder: Path) -> EngineSpec:
             allowed=_versions(here),
             hint="lydite mlperf build",
         )
+    if spec.processor != local_processor():
+        raise InputError(
+            f"was built on another processor, {spec.processor or 'an unknown one'}",
+            where=str(folder),
+            allowed=local_processor(),
+            hint="lydite mlperf build",
+        )
     return spec
+
+
+def output_type(spec: EngineSpec) -> TensorType:
+    """Type of an engine's first output at its smallest batch size, as its answers have it."""
+    graph = read_onnx(spec.path(spec.sizes[0]))
+    return graph.type_of(graph.outputs[0])
 
 
 def _versions(versions: Mapping[str, str]) -> str:
@@ -167,11 +221,17 @@ class Loaded:
         answer: str = "first",
     ) -> None:
         backend = find_backend(spec.backend)
-        settings = Settings(threads=threads, device=spec.device)
-        self._sizes = spec.sizes
-        self._inputs, self._answer = inputs, answer
+        settings = Settings(threads, spec.device, optimise=not spec.optimised)
+        graphs = {size: read_onnx(spec.path(size)) for size in spec.sizes}
+        first = graphs[spec.sizes[0]]
+        self._sizes, self._answer = spec.sizes, answer
+        self._inputs = {
+            name: _in_type(array, first.type_of(name).dtype)
+            for name, array in inputs.items()
+            if name in first.inputs
+        }
         self._prepared: dict[int, Prepared] = {
-            size: backend.prepare(read_onnx(spec.path(size)), settings) for size in spec.sizes
+            size: backend.prepare(graph, settings) for size, graph in graphs.items()
         }
 
     def run(self, indices: Sequence[int]) -> Sequence[np.ndarray] | None:
@@ -190,9 +250,44 @@ class Loaded:
         if self._answer == "largest":
             best = output.reshape(len(output), -1).argmax(axis=1).astype(np.int64)
             return [best[i : i + 1] for i in range(count)]
+        output = output if output.dtype.kind in "iubS" else output.astype(np.float32, copy=False)
         return [np.ascontiguousarray(output[i]) for i in range(count)]
 
     def close(self) -> None:
         """Release the sessions."""
         for prepared in self._prepared.values():
             prepared.close()
+
+
+def _in_type(array: np.ndarray, dtype: str) -> np.ndarray:
+    """Samples in the element type of the engine's input; floats of other widths are cast."""
+    wanted = numpy_dtype(dtype)
+    return array if array.dtype == wanted else array.astype(wanted)
+
+
+def answers(
+    spec: EngineSpec,
+    inputs: Mapping[str, np.ndarray],
+    threads: int,
+    answer: str = "first",
+    count: int | None = None,
+) -> list[np.ndarray]:
+    """What an engine says to the first samples, run here and now.
+
+    Args:
+        spec: Engine.
+        inputs: Samples along the first axis, by name of the input.
+        threads: Number of threads.
+        answer: As for `Loaded`.
+        count: Number of samples; None for all.
+    """
+    total = len(next(iter(inputs.values()))) if count is None else count
+    engine = Loaded(spec, inputs, threads, answer)
+    try:
+        said: list[np.ndarray] = []
+        for start in range(0, total, spec.sizes[-1]):
+            part = engine.run(range(start, min(total, start + spec.sizes[-1])))
+            said += part or ()
+        return said
+    finally:
+        engine.close()

@@ -180,6 +180,13 @@ class Round(_Row):
         """The seeds as a schedule takes them."""
         return Seeds(self.seeds.qsl, self.seeds.sample_index, self.seeds.schedule)
 
+    @property
+    def all_names(self) -> frozenset[str]:
+        """All names of benchmarks, aliases and those that are gone among them."""
+        rows = self.benchmarks.items()
+        present = (word for key, row in rows for word in (key, row.conf_name, *row.aliases))
+        return frozenset((*present, *(word for gone in self.gone.values() for word in gone))) - {""}
+
     def named(self, name: str) -> tuple[str, Benchmark]:
         """A benchmark by the checker's name, mlperf.conf's, or an alias.
 

@@ -324,6 +324,27 @@ def test_mlperf_check_and_submission(both, tmp_path):
     assert both([*command, "--force"], result)["faults"] == []
 
 
+def test_mlperf_before_a_run(both, tmp_path):
+    net = write_onnx(a_net(4), tmp_path / "net.onnx")
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    for label in range(2):
+        (tmp_path / "images" / str(label)).mkdir(parents=True)
+        image.new("RGB", (20, 20), (label, 9, 9)).save(tmp_path / "images" / str(label) / "a.png")
+    told = both(
+        ["mlperf", "preprocess", net, "--data", tmp_path / "images", "--out", tmp_path / "data"],
+        ly.mlperf_preprocess(str(net), data=tmp_path / "images", out=tmp_path / "data"),
+    )
+    assert (told["samples"], told["shape"]) == (2, [3, 16, 16])
+    ly.mlperf_build(str(net))
+    told = both(["mlperf", "build", net], ly.mlperf_build(str(net)))
+    assert told["engines"][0]["built"] is False
+    data = tmp_path / "data"
+    told = both(
+        ["mlperf", "calibrate", net, "--data", data], ly.mlperf_calibrate(str(net), data=data)
+    )
+    assert told["fp32_score"] in (0, 0.5, 1)
+
+
 def test_models(both):
     both(["models"], ly.models())
 

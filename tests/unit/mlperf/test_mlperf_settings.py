@@ -102,3 +102,10 @@ def test_where_sources_disagree_the_stricter_one_rules():
     assert chosen.named("dlrm-v3")[1].latency_limit("Server").value == 80
     assert chosen.named("gpt-oss-120b")[1].latency_limit("Interactive").tpot == 15
     assert chosen.named("resnet")[1].all_floors[0].least == pytest.approx(75.695, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["bert-99.9", "llama3.1-8b", "llama2-70b-99.9", "resnet50"])
+def test_a_benchmark_whose_name_looks_like_a_file_is_one(name, tmp_path, monkeypatch):
+    (tmp_path / "resnet50").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert target_of(name, RunOptions()).row is not None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
+
 from lydite.api.mlperf.options import RunOptions
 from lydite.errors import InputError, unknown_name
+from lydite.mlperf.adapter import ADAPTERS, Adapter, find_adapter, prepared
+from lydite.mlperf.dataset import DataSet, read
 from lydite.mlperf.round import SCENARIOS, Benchmark, Round, find_round
 from lydite.mlperf.settings import Settings, of_round, of_sinian, of_user_file, resolve
 from lydite.mlperf.user_conf import MOST_BYTES, parse_user_conf, values_for
@@ -37,12 +42,19 @@ class Target:
         row: Row of the round; None for a model of the user's own, which is never called MLPerf.
         model: What `lydite.load` takes.
         chosen: Round.
+        adapter: Adapter of the user's own benchmark; None for one that has none.
     """
 
     name: str
     row: Benchmark | None
     model: str
     chosen: Round
+    adapter: Adapter | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the model is a file, and no name of the model set."""
+        return bool(Path(self.model).suffix) or Path(self.model).exists()
 
     @property
     def conf_name(self) -> str:
@@ -57,7 +69,12 @@ def target_of(name: str, options: RunOptions) -> Target:
         InputError: an unknown round, a benchmark that is gone, or one that has no model here.
     """
     chosen = find_round(options.round)
-    if Path(name).suffix or Path(name).exists():
+    if options.adapter or name in ADAPTERS:
+        adapter = find_adapter(options.adapter or name)
+        model = adapter.model if name in (adapter.name, options.adapter) else name
+        return Target(adapter.name, None, model or name, chosen, adapter)
+    is_benchmark = name.lower() in chosen.all_names  # of which some look like files: bert-99.9
+    if not is_benchmark and (Path(name).suffix or Path(name).exists()):
         return Target(Path(name).stem, None, name, chosen)
     wanted = _version(name, options.config_ver, chosen)
     try:
@@ -83,6 +100,32 @@ def _version(name: str, config_ver: str, chosen: Round) -> str:
     if exact in chosen.benchmarks:
         return exact
     raise InputError(f"{name} has no version of 99.9 % accuracy", where=chosen.name)
+
+
+def with_data(target: Target, options: RunOptions) -> RunOptions:
+    """The options with the folder of the prepared data set.
+
+    The folder that is given with an adapter is read and preprocessed by it, each time, because
+    nobody but it knows whether it would do the same again.
+
+    Raises:
+        InputError: the adapter gives no samples, or raises.
+    """
+    if target.adapter is None or options.data is None:
+        return options
+    key = hashlib.sha256(str(options.data.resolve()).encode()).hexdigest()[:16]
+    folder = user_cache_path("lydite") / "data" / f"{target.name}-{key}"
+    prepared(target.adapter, options.data, folder)
+    return replace(options, data=folder)
+
+
+def data_of(options: RunOptions, *, verify: bool = False) -> DataSet | None:
+    """The prepared data set; None where samples are drawn.
+
+    Raises:
+        InputError: no data set, or one that is damaged.
+    """
+    return None if options.data is None else read(options.data, verify=verify)
 
 
 def scenarios_of(text: str) -> list[str]:
@@ -112,13 +155,15 @@ def settings_of(target: Target, scenario: str, options: RunOptions) -> Settings:
         layers.append(("round", target.chosen.name, of_round(target.chosen, target.row, scenario)))
     else:
         base = "Server" if scenario == "Interactive" else scenario
+        data = data_of(options)
+        total = OWN_SAMPLES if data is None else data.samples
         layers.append(
             (
                 "model",
                 target.name,
                 {
-                    "samples": OWN_SAMPLES,
-                    "total_samples": OWN_SAMPLES,
+                    "samples": min(OWN_SAMPLES, total),
+                    "total_samples": total,
                     "percentile": target.chosen.percentile.get(base),
                     "min_queries": target.chosen.min_queries.get(base),
                 },

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
-from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of
+from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of, with_data
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
 from lydite.api.options import chosen
@@ -143,5 +143,6 @@ def explain(
     del session
     wanted = chosen(RunOptions, options, given)
     target = target_of(model, wanted)
+    wanted = with_data(target, wanted)
     names = scenarios_of(scenario)
     return MlperfExplainResult(target, {n: settings_of(target, n, wanted) for n in names})

@@ -26,6 +26,9 @@ class RunKeywords(TypedDict, total=False):
     samples: int | None
     latency_limit: float | None
     data: Path | None
+    adapter: str
+    calibration: Path | None
+    built_only: bool
     config_ver: str
     user_conf: Path | None
     config: Path | None

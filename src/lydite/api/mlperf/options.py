@@ -29,7 +29,11 @@ class RunOptions(Options):
         backend: Backend that runs the engine.
         samples: Samples of the data set that performance runs use.
         latency_limit: Limit of the latency in Server, in milliseconds.
-        data: Folder of the prepared data set; None draws samples.
+        data: Folder of the prepared data set; None draws samples. With an adapter, the folder that
+            it reads.
+        adapter: Benchmark of the user's own, as "package.module:NAME".
+        calibration: Calibration table of an int8 engine; None for the model's last one.
+        built_only: Whether an engine that is not in the cache is an error.
         config_ver: Versions of the configuration: "default", "high_accuracy" (99.9 %) and others.
         user_conf: A user.conf.
         config: A config.json of the Sinian harness.
@@ -82,6 +86,14 @@ class RunOptions(Options):
     data: Annotated[
         Path | None, Help("Folder of the prepared data set; default: samples are drawn.")
     ] = None
+    adapter: Annotated[
+        str, Help("Benchmark of your own: package.module:NAME of an Adapter; default: none.")
+    ] = ""
+    calibration: Annotated[
+        Path | None,
+        Help("Calibration table of an int8 engine; default: the last of `mlperf calibrate`."),
+    ] = None
+    built_only: Annotated[bool, Help("Refuse to run an engine that is not built yet.")] = False
     config_ver: Annotated[
         str,
         Help(
@@ -112,3 +124,85 @@ class RunOptions(Options):
             "samples": self.samples,
             "latency_limit_ms": self.latency_limit,
         }
+
+
+@dataclass(frozen=True)
+class CalibrateOptions(Options):
+    """How an int8 engine is calibrated.
+
+    Attributes:
+        calibration_list: File that names the calibration samples, one a line.
+        calibration_samples: Number of calibration samples where no list is given: the first ones.
+        method: "minmax", "entropy" or "percentile".
+        per_channel: Whether each channel of a weight has a scale of its own.
+        operators: Operator types to quantise, separated by commas, or "all".
+        keep: Names of nodes to keep in fp32, separated by commas.
+        gate: Share of the fp32 model's accuracy that the int8 model has to reach.
+        search: Whether to look for nodes to keep in fp32 if it does not.
+        evaluate: Most samples that the gate is judged on.
+    """
+
+    calibration_list: Annotated[
+        Path | None,
+        Help("File that names the calibration samples, one a line (cal_map.txt)."),
+    ] = None
+    calibration_samples: Annotated[
+        int, Help("Calibration samples where no list is given: the first ones; 100.", min=1)
+    ] = 100
+    method: Annotated[str, Help("minmax, entropy or percentile; minmax by default.")] = "minmax"
+    per_channel: Annotated[
+        bool,
+        Help(
+            "Scale each channel of a weight by itself (default).", flag="--per-channel/--per-tensor"
+        ),
+    ] = True
+    operators: Annotated[
+        str, Help("Operator types to quantise, separated by commas, or 'all'.")
+    ] = "Conv,MatMul,Gemm"
+    keep: Annotated[str, Help("Nodes to keep in fp32, separated by commas; none by default.")] = ""
+    gate: Annotated[
+        float, Help("Share of fp32's accuracy to reach; 0.99 by default.", min=0, max=1)
+    ] = 0.99
+    search: Annotated[
+        bool,
+        Help(
+            "Look for nodes to keep in fp32 if the gate fails (default).",
+            flag="--search/--no-search",
+        ),
+    ] = True
+    evaluate: Annotated[
+        int, Help("Most samples that the gate is judged on; 2000 by default.", min=1)
+    ] = 2000
+
+
+@dataclass(frozen=True)
+class PreprocessOptions(Options):
+    """How images become inputs; size, layout and element type are the model's.
+
+    Attributes:
+        map: List of names and labels; None for val_map.txt in the folder, or the folder tree.
+        resize: Length of the shorter side in pixels before the centre is cropped; None for 8/7 of
+            the input's size.
+        mean: Mean of the red, green and blue channel, of values between 0 and 1.
+        std: Standard deviation of the same.
+        count: Number of images that there have to be; None for the benchmark's, or any.
+        jobs: Number of processes; None for one a core.
+    """
+
+    map: Annotated[
+        Path | None,
+        Help("List of names and labels; default: val_map.txt there, or one folder a class."),
+    ] = None
+    resize: Annotated[
+        int | None,
+        Help("Shorter side in pixels before cropping; default: 8/7 of the input's size.", min=1),
+    ] = None
+    mean: Annotated[str, Help("Mean of red, green and blue, of values between 0 and 1.")] = (
+        "0.485,0.456,0.406"
+    )
+    std: Annotated[str, Help("Standard deviation of the same.")] = "0.229,0.224,0.225"
+    count: Annotated[
+        int | None,
+        Help("Number of images that there have to be; default: the benchmark's.", min=1),
+    ] = None
+    jobs: Annotated[int | None, Help("Number of processes; default: one a core.", min=1)] = None

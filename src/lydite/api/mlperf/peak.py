@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
-from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of
+from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of, with_data
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
 from lydite.api.mlperf.scenario import ScenarioRun
@@ -155,6 +155,7 @@ def peak(
 
     wanted = chosen(RunOptions, options, given)
     target = target_of(model, wanted)
+    wanted = with_data(target, wanted)
     (name, *others) = scenarios_of(scenario)
     if others or name not in ("Server", "Interactive"):
         raise InputError(f"{scenario} has no rate to find", allowed="server, interactive")

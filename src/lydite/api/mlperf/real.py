@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
-from lydite.api.mlperf.benchmark import Target
+from lydite.api.mlperf.accuracy import UNKNOWN, answer_of, metric_of, quality_of, verdict_of
+from lydite.api.mlperf.benchmark import Target, data_of
+from lydite.api.mlperf.engines import engine_of
 from lydite.api.mlperf.options import RunOptions
 from lydite.api.mlperf.scenario import ScenarioRun
 from lydite.errors import InputError
 from lydite.files import write_atomic
+from lydite.graph import read_onnx
 from lydite.mlperf import harness
+from lydite.mlperf.accuracy import known
 from lydite.mlperf.child import Request
-from lydite.mlperf.dataset import read
-from lydite.mlperf.engine import EngineSpec, build, spec_of
+from lydite.mlperf.dataset import DataSet, drawn
+from lydite.mlperf.engine import EngineSpec, output_type
 from lydite.mlperf.evidence import Evidence, of_log
 from lydite.mlperf.loadgen import DETAIL, Issue, check_memory, embedded_seeds, read_detail
 from lydite.mlperf.settings import Settings
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
     from lydite.api.session import Session
 
 VERDICT = "verdict.json"
-_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _PILOTS = {
     "SingleStream": "single_stream_expected_latency_ns",
     "MultiStream": "multi_stream_expected_latency_ns",
@@ -55,10 +59,13 @@ def run_all(
     from lydite.api.measuring import measured_device
 
     _check(target, resolved)
-    specs = [engine_of(session, target, settings, device) for _, settings in resolved]
+    for _, settings in resolved:
+        _check_data(target, settings, options, mode)
+    specs = [engine_of(session, target, settings, device, options)[0] for _, settings in resolved]
+    places = [_place(folder, target, name, mode) for name, _ in resolved]
     runs = [
-        _run(session, target, settings, spec, options, mode, _place(folder, target, name, mode))
-        for (name, settings), spec in zip(resolved, specs, strict=True)
+        _run(session, target, settings, spec, options, mode, device, place)
+        for (_, settings), spec, place in zip(resolved, specs, places, strict=True)
     ]
     return measured_device(device).name, runs
 
@@ -91,33 +98,38 @@ def _check(target: Target, resolved: Sequence[tuple[str, Settings]]) -> None:
         )
 
 
-def engine_of(session: Session, target: Target, settings: Settings, device: str) -> EngineSpec:
-    """The engine of these settings, built where it is not in the cache.
-
-    Raises:
-        InputError: an unknown precision.
-    """
-    dtype = _DTYPES.get(settings["precision"])
-    if dtype is None:
+def _check_data(target: Target, settings: Settings, options: RunOptions, mode: str) -> None:
+    """Refuse a data set that is damaged, short, or has no metric, before anything is built."""
+    data = data_of(options, verify=True)
+    total = settings["total_samples"] or settings["samples"]
+    if data is None:
+        if mode == "accuracy" and target.row is not None:
+            raise InputError(
+                f"the accuracy of {target.name} needs its data set",
+                allowed=f"{total:,} samples",
+                hint="--data FOLDER (lydite mlperf preprocess)",
+            )
+        return
+    if target.row is not None and data.samples != total:
         raise InputError(
-            f"precision {settings['precision']} needs a calibration",
-            allowed=", ".join(_DTYPES),
-            hint="lydite mlperf calibrate",
+            f"has {data.samples:,} samples, and {target.name} has {total:,}",
+            where=str(options.data),
+            hint="prepare the whole set, or run the model's file as one of your own",
         )
+    if data.samples < settings["samples"]:
+        raise InputError(
+            f"has {data.samples:,} samples", where=str(options.data), allowed="--samples or more"
+        )
+    if mode == "accuracy":
+        metric_of(target, data)
 
-    def graph_of(size: int) -> Any:
-        return session.load(target.model, batch=size, dtype=dtype).graph
 
-    spec = spec_of(
-        target.name,
-        graph_of(1),
-        settings["precision"],
-        settings["backend"],
-        device,
-        settings.largest_batch,
-    )
-    build(spec, graph_of)
-    return spec
+def _data(settings: Settings, spec: EngineSpec, options: RunOptions, seed: int) -> DataSet:
+    """The data set of a run; without one, the samples that are drawn for it."""
+    data = data_of(options)
+    if data is not None:
+        return data
+    return drawn(read_onnx(spec.path(spec.sizes[0])), max(settings["samples"], 1), seed)
 
 
 def _run(
@@ -127,13 +139,15 @@ def _run(
     spec: EngineSpec,
     options: RunOptions,
     mode: str,
+    device: str,
     folder: Path,
 ) -> ScenarioRun:
     logs = folder / (ACCURACY if mode == "accuracy" else PERFORMANCE)
     logs.mkdir(parents=True, exist_ok=True)
     for name in (DETAIL, VERDICT):  # of an earlier run, which must not look like this one's
         (logs / name).unlink(missing_ok=True)
-    request = _request(session, target, settings, spec, options, mode, logs)
+    data = _data(settings, spec, options, session.seed)
+    request = _request(session, target, settings, spec, options, mode, logs, data)
     least_s = settings["min_duration_ms"] / 1000
     with session.bar(f"{target.name} {settings.scenario}") as show:
 
@@ -143,29 +157,13 @@ def _run(
             show(min(int(seconds), total_s), total_s, f"{done:,} samples{takes}")
 
         ended = harness.run(request, progress)
-    errors = [ended.failure] if ended.failure else []
-    stopped = ended.stopped
-    limits = settings.limits()
-    try:
-        values, logged = read_detail(logs / DETAIL)
-        found = of_log(values, [*errors, *logged], settings.scenario, limits)
-    except InputError as error:
-        stopped = stopped or ended.failure or error.what
-        nothing: dict[float, int] = {}
-        found = Evidence(
-            settings.scenario,
-            limits,
-            ended.completed,
-            ended.completed,
-            0,
-            0,
-            nothing,
-            (),
-            ("", float("nan"), ""),
-            tuple(errors),
-        )
+    found, stopped = _evidence(ended, settings, mode, logs)
+    quality = known(spec.digest, data.digest)
     verdict = judge(found, stopped)
-    data = "drawn" if options.data is None else str(options.data)
+    if mode == "accuracy" and not stopped:
+        quality = quality_of(session, target, settings, spec, options, device, data, logs)
+        verdict = verdict_of(quality, target)
+    used = f"{data.name} {data.digest}"
     done = ScenarioRun(
         settings,
         verdict,
@@ -174,15 +172,18 @@ def _run(
         found.duration_ns * 1e-9,
         "measured",
         spec.digest,
-        data,
-        "none: not measured with this engine",
+        used,
+        UNKNOWN if quality is None else quality.text,
         logs,
+        quality,
     )
     record = {
         "benchmark": target.name,
         "round": target.chosen.name,
         "engine": asdict(spec),
-        "data": data,
+        "data": used,
+        "accuracy": done.accuracy,
+        "quality": None if quality is None else asdict(quality),
         "verdict": verdict.word,
         "stopped": stopped,
         "settings": {name: asdict(s) for name, s in settings.values.items()},
@@ -190,6 +191,37 @@ def _run(
     }
     write_atomic(logs / VERDICT, json.dumps(record, indent=1, default=str) + "\n")
     return done
+
+
+def _evidence(
+    ended: harness.Ended, settings: Settings, mode: str, logs: Path
+) -> tuple[Evidence, str]:
+    """Figures of a run, and why it has none; an accuracy run has no figures but its counts."""
+    failed = (ended.failure,) if ended.failure else ()
+    limits, stopped = settings.limits(), ended.stopped
+    try:
+        values, logged = read_detail(logs / DETAIL)
+        if mode != "accuracy":
+            return of_log(values, [*failed, *logged], settings.scenario, limits), stopped
+    except InputError as error:
+        stopped = stopped or ended.failure or error.what
+    else:
+        stopped = stopped or next(iter((*failed, *logged)), "")
+    nothing: dict[float, int] = {}
+    count = ended.completed
+    bare = Evidence(
+        settings.scenario, limits, count, count, 0, 0, nothing, (), ("", math.nan, ""), failed
+    )
+    return bare, stopped
+
+
+def _answer(target: Target, data: DataSet, spec: EngineSpec) -> str:
+    """What the engine says: the same in every mode, so that audits can compare the runs."""
+    try:
+        metric = metric_of(target, data)
+    except InputError:  # which an accuracy run refuses before it begins
+        return "first"
+    return answer_of(metric, output_type(spec))
 
 
 def _request(
@@ -200,6 +232,7 @@ def _request(
     options: RunOptions,
     mode: str,
     logs: Path,
+    data: DataSet,
 ) -> Request:
     values: dict[str, int | float | bool] = {
         "min_duration_ms": settings["min_duration_ms"],
@@ -224,7 +257,6 @@ def _request(
         values[pilot], pilot = round(expected_ns), ""
     if settings.scenario == "MultiStream":
         values["multi_stream_samples_per_query"] = settings["samples_per_query"]
-    total = settings["samples"] if options.data is None else read(options.data).samples
     batching = settings.batching
     return Request(
         str(spec.folder),
@@ -234,14 +266,14 @@ def _request(
             settings.scenario,
             "AccuracyOnly" if mode == "accuracy" else "PerformanceOnly",
             target.conf_name,
-            total,
+            data.samples,
             settings["samples"],
             values,
             settings.audit,
         ),
         (batching.batch, batching.delay_ns, batching.workers),
         settings["threads"],
-        "first",
+        _answer(target, data, spec),
         "" if mode == "accuracy" else pilot,
         str(logs),
         memory,

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
-from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of
+from lydite.api.mlperf.accuracy import QualityDocument, document_of
+from lydite.api.mlperf.benchmark import (
+    Target,
+    scenarios_of,
+    settings_of,
+    target_of,
+    with_data,
+)
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
 from lydite.api.mlperf.scenario import ScenarioRun
@@ -55,6 +62,7 @@ class ScenarioDocument(TypedDict):
     engine: str
     data: str
     accuracy: str
+    quality: QualityDocument | None
     settings: dict[str, Any]
     origins: dict[str, str]
     folder: str
@@ -137,6 +145,7 @@ class MlperfRunResult(Result):
             "engine": run.engine,
             "data": run.data,
             "accuracy": run.accuracy,
+            "quality": document_of(run.quality),
             "settings": {name: s.value for name, s in run.settings.values.items()},
             "origins": {name: s.origin for name, s in run.settings.values.items()},
             "folder": str(run.folder or ""),
@@ -206,6 +215,7 @@ def run(
     """
     wanted = chosen(RunOptions, options, given)
     target = target_of(model, wanted)
+    wanted = with_data(target, wanted)
     scenarios = scenarios_of(scenario)
     resolved = [(name, settings_of(target, name, wanted)) for name in scenarios]
     mode = mode.lower().removesuffix("only")  # LoadGen and Sinian say PerformanceOnly

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lydite.mlperf.accuracy import Quality
 from lydite.mlperf.settings import Settings
 from lydite.mlperf.verdict import Verdict
 
@@ -23,6 +24,7 @@ class ScenarioRun:
         data: Name and digest of the data set.
         accuracy: Accuracy verdict of the same engine, or that there is none.
         folder: Folder of the logs; None where nothing was written.
+        quality: What is known of the engine's accuracy on this data; None where nothing is.
     """
 
     settings: Settings
@@ -35,6 +37,7 @@ class ScenarioRun:
     data: str
     accuracy: str
     folder: Path | None
+    quality: Quality | None = None
 
     @property
     def name(self) -> str:

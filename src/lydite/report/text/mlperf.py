@@ -34,7 +34,7 @@ def _run(run: Mapping[str, Any], mark: str) -> list[str]:
     title = f"{mark}{run['scenario']}: {_figure(run)}"
     lines = [
         table(title, ("rule", "<value", "<asked for", "<met"), rows),
-        f"{mark}latency   {percentiles}",
+        *([f"{mark}latency   {percentiles}"] if percentiles else []),
         f"{mark}service   {run['service']}; {run['queries']:,} queries, {run['samples']:,} samples",
         f"{mark}accuracy  {run['accuracy']}",
     ]
@@ -104,6 +104,62 @@ def peak_text(document: Mapping[str, Any]) -> str:
     lines += ["", table("", columns, rows)]
     for note in document["notes"]:
         lines.append(f"note: {note}")
+    return "\n".join(lines)
+
+
+def build_text(document: Mapping[str, Any]) -> str:
+    """The engines, and where they lie."""
+    rows = [
+        (
+            engine["scenario"],
+            engine["precision"],
+            engine["engine"],
+            "built" if engine["built"] else "in the cache",
+            ", ".join(map(str, engine["batch_sizes"])),
+            f"{engine['bytes'] / 2**20:,.1f}",
+        )
+        for engine in document["engines"]
+    ]
+    head = ("scenario", "<precision", "<engine", "<", "<batches", "MiB")
+    lines = [table(f"Engines of {document['benchmark']}", head, rows)]
+    folders = dict.fromkeys(engine["folder"] for engine in document["engines"])
+    return "\n".join([*lines, *(f"folder  {folder}" for folder in folders)])
+
+
+def calibrate_text(document: Mapping[str, Any]) -> str:
+    """Scores, the gate, the nodes to keep in fp32 and the trials of the search."""
+    kind = "per channel" if document["per_channel"] else "per tensor"
+    fp32, int8 = document["fp32_score"], document["int8_score"]
+    share = f", {int8 / fp32:.3%} of it" if fp32 else ""
+    word = "passes" if document["passed"] else "FAILS"
+    lines = [
+        f"Calibration of {document['benchmark']}: {document['method']}, {kind}, "
+        f"{', '.join(document['operators'])}, {document['calibration_samples']:,} samples",
+        f"{document['metric']} on {document['evaluated_samples']:,} samples: fp32 {fp32:.3%}, "
+        f"int8 {int8:.3%}{share}: {word} {document['gate']:.4g}",
+    ]
+    if len(document["trials"]) > 1:
+        rows = [
+            (
+                trial["kept"],
+                str(trial["nodes"]),
+                f"{trial['score']:.3%}",
+                "yes" if trial["passed"] else "NO",
+            )
+            for trial in document["trials"]
+        ]
+        lines += ["", table("Search", ("kept in fp32", "nodes", "score", "<passes"), rows)]
+    keep = document["keep_fp32"]
+    if keep:
+        end = "passes" if document["kept_passed"] else "still FAILS"
+        lines.append(
+            f"keep in fp32 ({len(keep)} nodes, {document['kept_score']:.3%}: {end}): "
+            f"{', '.join(keep)}"
+        )
+    lines += [
+        f"table   {document['path']} ({document['digest']}, {document['nodes_quantised']} nodes "
+        "quantised)",
+    ]
     return "\n".join(lines)
 
 

@@ -1,0 +1,158 @@
+"""Metrics of accuracy: what share of the samples a model gets right, by its first output.
+
+A metric is a row: what of the output it needs, and a function of all outputs and labels.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lydite.errors import InputError, unknown_name
+
+Score = Callable[[Sequence[np.ndarray], np.ndarray], "dict[str, float]"]
+"""From the first output of each sample and the labels to shares between 0 and 1, by name; the
+first one is the figure that is judged."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        name: Name.
+        text: What it is.
+        answer: What of the outputs it needs: the "first" output, or the index of its "largest"
+            element.
+        score: Its function.
+    """
+
+    name: str
+    text: str
+    answer: str
+    score: Score
+
+
+def top1(outputs: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, float]:
+    """Share of samples whose largest element, or only integer, is the label."""
+    said = np.array([_class_of(output) for output in outputs])
+    return {"top1": float(np.mean(said == labels))}
+
+
+def _class_of(output: np.ndarray) -> int:
+    only = output.dtype.kind in "iu" and output.size == 1
+    return int(output.ravel()[0]) if only else int(output.argmax())
+
+
+def sequence(outputs: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, float]:
+    """Share of samples whose largest elements along the last axis are the label's integers."""
+    return {"exact_match": _matches([_steps(output) for output in outputs], labels)}
+
+
+def ctc(outputs: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, float]:
+    """The same after greedy CTC decoding: repetitions merged, then the blank, class 0, dropped.
+
+    Graves et al., Connectionist Temporal Classification, ICML 2006, section 3.2.
+    """
+    return {"exact_match": _matches([collapsed(_steps(output)) for output in outputs], labels)}
+
+
+def _steps(output: np.ndarray) -> np.ndarray:
+    is_said = output.dtype.kind in "iu"
+    return output.ravel() if is_said else output.reshape(-1, output.shape[-1]).argmax(axis=1)
+
+
+def collapsed(steps: np.ndarray, blank: int = 0) -> np.ndarray:
+    """Steps with repetitions merged and blanks dropped: int64[n]."""
+    first = np.ones(len(steps), bool)
+    first[1:] = steps[1:] != steps[:-1]
+    return steps[first & (steps != blank)]
+
+
+def _matches(said: Sequence[np.ndarray], labels: np.ndarray) -> float:
+    """Share of sequences that equal their label, a row that is filled up with negative numbers."""
+    wanted = (row[row >= 0] for row in labels)
+    return float(np.mean([np.array_equal(a, b) for a, b in zip(said, wanted, strict=True)]))
+
+
+def squad(outputs: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, float]:
+    """F1 and exact match of texts in UTF-8, as the SQuAD 1.1 evaluation script has them.
+
+    A label is one text, or several right ones separated by tabs, of which the best counts.
+    """
+    said = [bytes(output.tobytes()).rstrip(b"\0").decode("utf-8", "replace") for output in outputs]
+    answers = [str(label).split("\t") for label in labels]
+    pairs = list(zip(said, answers, strict=True))
+    return {
+        "f1": float(np.mean([max(f1(text, one) for one in right) for text, right in pairs])),
+        "exact_match": float(
+            np.mean([any(plain(text) == plain(one) for one in right) for text, right in pairs])
+        ),
+    }
+
+
+def plain(text: str) -> str:
+    """Lower case, without punctuation, articles and extra spaces (SQuAD's normalisation)."""
+    lowered = "".join(char for char in text.lower() if char not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", lowered).split())
+
+
+def f1(said: str, right: str) -> float:
+    """Harmonic mean of precision and recall of words, after normalisation."""
+    mine, wanted = plain(said).split(), plain(right).split()
+    common = sum((Counter(mine) & Counter(wanted)).values())
+    return 2 * common / (len(mine) + len(wanted)) if common else 0.0
+
+
+METRICS = {
+    row.name: row
+    for row in (
+        Metric("top1", "share of samples whose most likely class is the label", "largest", top1),
+        Metric("sequence", "share of sequences that are right in full", "first", sequence),
+        Metric("ctc", "share of sequences that are right after CTC decoding", "first", ctc),
+        Metric("squad", "F1 of words, and share of texts that are right in full", "first", squad),
+    )
+}
+"""Metrics by name."""
+
+ROUND_METRICS = {"acc": "top1", "F1": "squad"}
+"""Metrics that are computed here, by the round's name."""
+
+
+def metric_named(name: str) -> Metric:
+    """A metric by name.
+
+    Raises:
+        InputError: an unknown one, or mean average precision, which needs boxes.
+    """
+    if name.lower() in ("map", "coco"):
+        raise InputError(
+            "mean average precision is not computed here",
+            allowed=", ".join(METRICS),
+            hint="score it with pycocotools in an adapter (--adapter)",
+        )
+    if name not in METRICS:
+        raise unknown_name("metric", name, METRICS)
+    return METRICS[name]
+
+
+def metric_of_labels(labels: np.ndarray) -> Metric:
+    """The usual metric: top-1 of integers, sequences of rows of integers, SQuAD's of texts.
+
+    Raises:
+        InputError: labels of another form.
+    """
+    forms = {("i", 1): "top1", ("u", 1): "top1", ("i", 2): "sequence", ("U", 1): "squad"}
+    name = forms.get((labels.dtype.kind, labels.ndim))
+    if name is None:
+        raise InputError(
+            f"labels are {labels.dtype}{list(labels.shape)}",
+            allowed="integers, rows of integers, or texts",
+            hint="name the metric when the data set is saved, or score it in an adapter",
+        )
+    return METRICS[name]

@@ -1,0 +1,314 @@
+"""Images to the inputs of a classifier: in parallel, resumable, checksummed.
+
+The images are those of a list (`val_map.txt`: name and label a line) or of a folder tree (one
+folder a class). Chunks are written one by one, each wholly or not at all; a run that was stopped
+goes on with the chunks that are missing. The data set looks whole only when all are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lydite.errors import InputError, LyditeError, MissingExtra
+from lydite.files import inside, replacing
+from lydite.mlperf.dataset import MANIFEST, DataSet, save
+
+MAP = "val_map.txt"
+CHUNK = 128
+"""Images in a chunk."""
+MOST_PIXELS = 1 << 27
+"""Pixels of an image that is decoded; the largest of ImageNet has 61 million."""
+_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+_PARTS = ".parts"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image becomes an input.
+
+    Attributes:
+        size: Height and width of the input in pixels.
+        resize: Length of the shorter side in pixels before the centre is cropped.
+        layout: "NCHW" or "NHWC".
+        mean: Subtracted from each channel of values between 0 and 1 (red, green, blue).
+        std: What each channel is divided by afterwards.
+        dtype: "float32", or "uint8" for the bytes as they are.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    resize: int = 256
+    layout: str = "NCHW"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.resize < max(self.size):
+            raise InputError(
+                f"a shorter side of {self.resize} pixels is too small",
+                allowed=f"{max(self.size)} or more, the input's size",
+            )
+        if not all(value > 0 for value in self.std):
+            raise InputError(f"a standard deviation of {self.std} is impossible")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of a sample."""
+        return (3, *self.size) if self.layout == "NCHW" else (*self.size, 3)
+
+
+def items_of(folder: Path, listed: Path | None = None) -> list[tuple[str, int]]:
+    """Name relative to the folder, and label, of each image.
+
+    Args:
+        folder: Folder of the images.
+        listed: The list; None for `val_map.txt` in the folder, or else the folder tree, whose
+            classes are numbered in the order of their names.
+
+    Raises:
+        InputError: no folder, no images, a line that cannot be read, or images that are missing.
+    """
+    if not folder.is_dir():
+        raise InputError("no such folder", where=str(folder), hint="--data FOLDER")
+    path = listed or folder / MAP
+    if listed is None and not path.is_file():
+        return _of_tree(folder)
+    if not path.is_file():
+        raise InputError("no such list", where=str(path))
+    found: list[tuple[str, int]] = []
+    for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), 1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 2 or not words[1].isdigit():
+            raise InputError(
+                f"'{line[:80]}' is no image and label",
+                where=f"{path}:{number}",
+                allowed="NAME LABEL, separated by a space",
+            )
+        inside(folder, words[0], f"{path}:{number}")
+        found.append((words[0], int(words[1])))
+    absent = [name for name, _ in found if not (folder / name).is_file()]
+    if absent:
+        more = f" and {len(absent) - 3:,} more" if len(absent) > 3 else ""
+        raise InputError(
+            f"{len(absent):,} of {len(found):,} images are missing: {', '.join(absent[:3])}{more}",
+            where=str(folder),
+        )
+    return _some(found, path)
+
+
+def _of_tree(folder: Path) -> list[tuple[str, int]]:
+    classes = sorted(path for path in folder.iterdir() if path.is_dir())
+    found = [
+        (str(image.relative_to(folder)), label)
+        for label, each in enumerate(classes)
+        for image in sorted(each.iterdir())
+        if image.suffix.lower() in _SUFFIXES
+    ]
+    return _some(found, folder)
+
+
+def _some(found: list[tuple[str, int]], where: Path) -> list[tuple[str, int]]:
+    if not found:
+        raise InputError(
+            "holds no images", where=str(where), allowed=f"{MAP}, or one folder of images a class"
+        )
+    return found
+
+
+def image_array(path: Path, recipe: Recipe) -> np.ndarray:
+    """The input of one image: shape and element type of the recipe.
+
+    The shorter side is resized (bilinear, antialiased), the centre cropped, and the channels
+    normalised, as torchvision's Resize, CenterCrop and Normalize do.
+
+    Raises:
+        InputError: a file that is no image, is damaged, or would take too much memory.
+        MissingExtra: Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtra("pillow", "mlperf") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=_FORMATS)
+        with image:
+            if image.width * image.height > MOST_PIXELS:
+                raise InputError(
+                    f"has {image.width:,} x {image.height:,} pixels",
+                    where=str(path),
+                    allowed=f"{MOST_PIXELS:,} in all",
+                )
+            cropped = _cropped(image.convert("RGB"), recipe)
+    except LyditeError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds
+        reason = str(error).replace(str(path), "").strip() or type(error).__name__
+        raise InputError(f"cannot be read as an image: {reason}", where=str(path)) from None
+    array = np.asarray(cropped, np.uint8)
+    if recipe.dtype != "uint8":
+        mean, std = np.array(recipe.mean, np.float32), np.array(recipe.std, np.float32)
+        array = (array.astype(np.float32) / 255 - mean) / std
+    return np.ascontiguousarray(array.transpose(2, 0, 1) if recipe.layout == "NCHW" else array)
+
+
+def _cropped(image: Any, recipe: Recipe) -> Any:
+    from PIL import Image
+
+    width, height = image.size
+    short = min(width, height)
+    wide, high = recipe.resize * width // short, recipe.resize * height // short
+    left, top = round((wide - recipe.size[1]) / 2), round((high - recipe.size[0]) / 2)
+    resized = image.resize((wide, high), Image.Resampling.BILINEAR)
+    return resized.crop((left, top, left + recipe.size[1], top + recipe.size[0]))
+
+
+def write_chunk(
+    folder: str, names: Sequence[str], recipe: Recipe, path: str
+) -> dict[str, str] | None:
+    """Write one chunk; what an error says, or None.
+
+    It runs in a process of its own, to which only plain values go.
+    """
+    try:
+        arrays = [image_array(Path(folder) / name, recipe) for name in names]
+        with replacing(Path(path)) as temporary, temporary.open("wb") as stream:
+            np.save(stream, np.stack(arrays), allow_pickle=False)
+    except LyditeError as error:
+        return error.document()
+    return None
+
+
+Progress = Callable[[int, int, str], None]
+
+
+def preprocess(
+    source: Path,
+    out: Path,
+    input_name: str,
+    recipe: Recipe,
+    *,
+    listed: Path | None = None,
+    count: int | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> tuple[DataSet, int]:
+    """Prepare a data set of images.
+
+    Args:
+        source: Folder of the images.
+        out: Folder of the data set.
+        input_name: Name of the model's input.
+        recipe: How images become inputs.
+        listed: List of names and labels; None for the usual one.
+        count: Number of images that there have to be; None for any.
+        jobs: Number of processes.
+        progress: Called with the number of images done, their total, and the next.
+
+    Returns:
+        The data set, and the number of images that an earlier run had done.
+
+    Raises:
+        InputError: images that are missing, too few or too many, or cannot be read.
+    """
+    items = items_of(source, listed)
+    if count is not None and len(items) != count:
+        raise InputError(
+            f"holds {len(items):,} images", where=str(source), allowed=f"{count:,} exactly"
+        )
+    key = _key(source, items, recipe)
+    parts = out / _PARTS
+    (out / MANIFEST).unlink(missing_ok=True)
+    chunks = {
+        parts / f"{key}-{start // CHUNK:06d}.npy": items[start : start + CHUNK]
+        for start in range(0, len(items), CHUNK)
+    }
+    left = {path: part for path, part in chunks.items() if not _is_whole(path, len(part), recipe)}
+    before = len(items) - sum(map(len, left.values()))
+    done = before
+    for finished, error in _worked(source, left, recipe, jobs):
+        if error is not None:
+            raise InputError(error.pop("what"), **error)
+        done += finished
+        if progress is not None:
+            progress(done, len(items), "images")
+    array = _gathered(out, input_name, chunks, len(items), recipe)
+    labels = np.array([label for _, label in items], np.int64)
+    origin = {"recipe": asdict(recipe), "images": key}
+    names = [name for name, _ in items]
+    data = save(out, source.name, {input_name: array}, labels, origin, "top1", names)
+    shutil.rmtree(parts)
+    return data, before
+
+
+def _key(source: Path, items: Sequence[tuple[str, int]], recipe: Recipe) -> str:
+    """Digest of what the chunks are made of: the recipe, and each image's name, size and time."""
+    stats = ((name, (source / name).stat()) for name, _ in items)
+    rows = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return hashlib.sha256(json.dumps([asdict(recipe), rows]).encode()).hexdigest()[:16]
+
+
+def _is_whole(path: Path, count: int, recipe: Recipe) -> bool:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return False
+    return array.shape == (count, *recipe.shape) and array.dtype == recipe.dtype
+
+
+def _worked(
+    source: Path, left: Mapping[Path, Sequence[tuple[str, int]]], recipe: Recipe, jobs: int
+) -> Iterator[tuple[int, dict[str, str] | None]]:
+    """Number of images of each chunk as it is done, and its error."""
+    tasks = [
+        (str(source), [name for name, _ in part], recipe, str(path)) for path, part in left.items()
+    ]
+    if jobs == 1 or len(tasks) < 2:
+        for task in tasks:
+            yield len(task[1]), write_chunk(*task)
+        return
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
+    with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=spawn) as pool:
+        futures = {pool.submit(write_chunk, *task): len(task[1]) for task in tasks}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _gathered(
+    out: Path, name: str, chunks: Mapping[Path, Sequence[Any]], count: int, recipe: Recipe
+) -> np.ndarray:
+    """All chunks as one array, mapped from the file that the data set will name."""
+    from lydite.mlperf.dataset import file_name
+
+    path = out / file_name(name)
+    path.unlink(missing_ok=True)
+    try:
+        array = np.lib.format.open_memmap(path, "w+", recipe.dtype, (count, *recipe.shape))
+        at = 0
+        for part in chunks:
+            rows = np.load(part, mmap_mode="r", allow_pickle=False)
+            array[at : at + len(rows)] = rows
+            at += len(rows)
+        array.flush()
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise LyditeError(f"cannot write: {error.strerror or error}", where=str(path)) from error
+    return array
