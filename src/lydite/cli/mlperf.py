@@ -37,7 +37,8 @@ _Service = Annotated[
     str | None,
     typer.Option(
         "--service",
-        help="Service times in virtual time: 1.2ms, 1:1ms,8:4ms (by batch size), 1.2ms±5%.",
+        help="Service times in virtual time: 1.2ms, 1:1ms,8:4ms (by batch size), 1.2ms±5%; "
+        "of tokens ttft=300ms,tpot=20ms,tokens=250.",
     ),
 ]
 _Replay = Annotated[

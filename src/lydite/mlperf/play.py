@@ -14,7 +14,7 @@ from lydite.errors import InputError
 from lydite.mlperf.batching import Batching
 from lydite.mlperf.record import Record, Tokens
 from lydite.mlperf.schedule import Plan, Schedule, schedule
-from lydite.mlperf.service import Service
+from lydite.mlperf.service import Service, TokenTimes
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def stream(count, width, least, until_ns, rule, times_ns, starts):
     return issued, done
 
 
-def play_tokens(plan: Plan, slots: int, first_ns: int, per_output_ns: int, count: int) -> Record:
+def play_tokens(plan: Plan, slots: int, times: TokenTimes) -> Record:
     """Play a run of a language model with stated token times.
 
     Each sample takes one of `slots` places for the time to its first token and of all further
@@ -185,17 +185,15 @@ def play_tokens(plan: Plan, slots: int, first_ns: int, per_output_ns: int, count
     Args:
         plan: What decides the schedule.
         slots: Number of samples at once.
-        first_ns: Nanoseconds to the first token, once a place is free.
-        per_output_ns: Nanoseconds per further token.
-        count: Number of output tokens of a sample.
+        times: Times of the tokens, once a place is free.
     """
-    whole = first_ns + (count - 1) * per_output_ns
+    whole, count = times.whole_ns, times.count
     service = Service((np.array([whole], np.int64),), "stated")
     record = play(plan, VirtualSystem(Batching(workers=slots), service))
     samples = record.samples
     tokens = Tokens(
-        (record.latencies_ns - whole + first_ns),
-        np.full(samples, per_output_ns if count > 1 else 0, np.int64),
+        record.latencies_ns - whole + times.first_ns,
+        np.full(samples, times.per_output_ns if count > 1 else 0, np.int64),
         np.full(samples, count, np.int64),
     )
     return Record(

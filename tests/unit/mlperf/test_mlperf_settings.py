@@ -109,3 +109,21 @@ def test_a_benchmark_whose_name_looks_like_a_file_is_one(name, tmp_path, monkeyp
     (tmp_path / "resnet50").mkdir()
     monkeypatch.chdir(tmp_path)
     assert target_of(name, RunOptions()).row is not None
+
+
+def test_tokens_are_played_with_stated_times():
+    import lydite as ly
+
+    given = {"service": "ttft=200ms,tpot=50ms,tokens=101", "workers": 64, "min_duration": 60.0}
+    found = ly.mlperf_run("llama2-70b", scenario="server,interactive", target_qps=5.0, **given)
+    verdicts = {run.name: run.verdict for run in found.runs}
+    assert verdicts["Server"].word == "VALID"
+    assert verdicts["Server"].unit == "tokens/s"
+    broken = [rule.name for rule in verdicts["Interactive"].rules if not rule.passed]
+    assert "time per output token at 99 %" in broken  # 40 ms are allowed there
+    peak = ly.mlperf_peak("llama2-70b", **given)
+    assert 0.8 * 64 / 5.2 < peak.peak_qps < 64 / 5.2  # places over seconds of a sample
+    with pytest.raises(InputError, match=r"have to be stated.*ttft="):
+        ly.mlperf_run("llama2-70b", scenario="server", target_qps=5.0, virtual=True)
+    with pytest.raises(InputError, match="states no times of tokens"):
+        ly.mlperf_run("llama2-70b", scenario="server", target_qps=5.0, service="3ms")

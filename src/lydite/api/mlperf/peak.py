@@ -16,7 +16,7 @@ from lydite.api.mlperf.options import RunOptions
 from lydite.api.mlperf.scenario import ScenarioRun
 from lydite.api.options import chosen
 from lydite.errors import InputError
-from lydite.mlperf.service import Service
+from lydite.mlperf.service import Service, TokenTimes
 from lydite.mlperf.settings import Setting, Settings
 from lydite.results import Result
 
@@ -190,8 +190,10 @@ def at_rate(settings: Settings, rate: float) -> Settings:
     return replace(settings, values={**settings.values, "target_qps": chosen_rate})
 
 
-def capacity_qps(settings: Settings, times: Service) -> float:
+def capacity_qps(settings: Settings, times: Service | TokenTimes) -> float:
     """Rate at which all workers are busy with the batches that suit them best."""
+    if isinstance(times, TokenTimes):
+        return settings["workers"] / (times.whole_ns * 1e-9)
     best = max(
         size / (float(row.mean()) * 1e-9) for size, row in enumerate(times.times_ns, start=1)
     )

@@ -12,7 +12,7 @@ from lydite.api.mlperf.benchmark import Target
 from lydite.errors import InputError
 from lydite.mlperf.child import SERVICE
 from lydite.mlperf.engine import sizes_up_to
-from lydite.mlperf.service import Service, drawn, of_sizes
+from lydite.mlperf.service import Service, TokenTimes, drawn, of_sizes
 from lydite.mlperf.settings import Settings
 from lydite.units import parse_quantity
 
@@ -30,7 +30,7 @@ def service_of(
     on: str,
     stated: str | None,
     replay: Path | None,
-) -> Service:
+) -> Service | TokenTimes:
     """Service times of all batch sizes that the run may form.
 
     Args:
@@ -38,18 +38,39 @@ def service_of(
         target: What is run.
         settings: Its settings.
         on: Device to estimate for.
-        stated: Times as text, such as "1.2ms", "1:1ms,8:4ms" or "1.2ms±5%".
+        stated: Times as text, such as "1.2ms", "1:1ms,8:4ms" or "1.2ms±5%"; of tokens
+            "ttft=300ms,tpot=20ms,tokens=250".
         replay: Folder of a run under LoadGen whose batches are to be replayed.
 
     Raises:
         InputError: times that cannot be read, no model, or an operator without an estimate.
     """
     largest = settings.largest_batch
+    if settings["tokens"]:
+        return _of_tokens(target, stated)
     if replay is not None:
         return recorded(replay, largest)
     if stated is not None:
         return _stated(stated, largest, session.seed)
     return _estimated(session, target, settings, on)
+
+
+def _of_tokens(target: Target, stated: str | None) -> TokenTimes:
+    """Stated times of tokens.
+
+    Raises:
+        InputError: none are stated, or they cannot be read.
+    """
+    example = "--service ttft=300ms,tpot=20ms,tokens=250, and --workers for the samples at once"
+    if stated is None:
+        raise InputError(
+            f"{target.name} counts tokens, whose times have to be stated", hint=example
+        )
+    given = dict(part.strip().partition("=")[::2] for part in stated.split(","))
+    if set(given) != {"ttft", "tpot", "tokens"} or not given["tokens"].isdigit():
+        raise InputError(f"'{stated}' states no times of tokens", hint=example)
+    first, further = (round(parse_quantity(given[n], "s") * 1e9) for n in ("ttft", "tpot"))
+    return TokenTimes(first, further, int(given["tokens"]))
 
 
 def recorded(folder: Path, largest: int) -> Service:

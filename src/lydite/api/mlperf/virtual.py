@@ -12,8 +12,8 @@ from lydite.api.mlperf.scenario import ScenarioRun
 from lydite.api.mlperf.service import service_of
 from lydite.errors import InputError
 from lydite.mlperf.evidence import of_record
-from lydite.mlperf.play import VirtualSystem, play
-from lydite.mlperf.service import Service
+from lydite.mlperf.play import VirtualSystem, play, play_tokens
+from lydite.mlperf.service import Service, TokenTimes
 from lydite.mlperf.settings import Settings
 from lydite.mlperf.verdict import judge
 
@@ -39,26 +39,32 @@ def play_one(
     return play_with(target, settings, service)
 
 
-def play_with(target: Target, settings: Settings, service: Service) -> ScenarioRun:
-    """Play one scenario with known service times."""
-    if settings["tokens"]:
-        raise InputError(
-            f"{target.name} counts tokens", hint="state token times: lydite mlperf tokens"
-        )
+def play_with(target: Target, settings: Settings, service: Service | TokenTimes) -> ScenarioRun:
+    """Play one scenario with known service times.
+
+    Raises:
+        InputError: Server has no limit.
+    """
     limits = settings.limits()
-    if settings.scenario == "Server" and limits.latency_ns is None:
+    limited = (limits.latency_ns, limits.ttft_ns, limits.tpot_ns)
+    if settings.scenario == "Server" and all(limit is None for limit in limited):
         raise InputError("no limit of the latency is given", where="Server", hint="--latency-limit")
     plan = settings.plan(target.chosen, rate_of(settings, service))
-    record = play(plan, VirtualSystem(settings.batching, service))
+    if isinstance(service, TokenTimes):
+        record = play_tokens(plan, settings["workers"], service)
+        told = f"stated, {settings['workers']} samples at once"
+    else:
+        record = play(plan, VirtualSystem(settings.batching, service))
+        between = service.between
+        told = service.source + (f", batches of {_listed(between)} interpolated" if between else "")
     found = of_record(record, limits)
-    between = f", batches of {_listed(service.between)} interpolated" if service.between else ""
     return ScenarioRun(
         settings,
         judge(found),
         found.queries,
         found.samples,
         found.duration_ns * 1e-9,
-        f"{service.source}{between}",
+        told,
         "",
         "none",
         "none: virtual time has no outputs",
@@ -66,7 +72,7 @@ def play_with(target: Target, settings: Settings, service: Service) -> ScenarioR
     )
 
 
-def rate_of(settings: Settings, service: Service) -> float:
+def rate_of(settings: Settings, service: Service | TokenTimes) -> float:
     """Queries per second of the schedule, as a pilot would set it.
 
     LoadGen generates queries for twice the expected latency, so that half of the fast end of the
@@ -74,6 +80,8 @@ def rate_of(settings: Settings, service: Service) -> float:
     """
     if settings.scenario == "Server":
         return settings.needed("target_qps", "--target-qps")
+    if isinstance(service, TokenTimes):
+        service = Service((np.array([service.whole_ns], np.int64),), "stated")
     batch, workers = settings.largest_batch, settings["workers"]
     if settings.scenario == "Offline":
         seconds = float(np.percentile(service.times_ns[batch - 1], 10)) * 1e-9
