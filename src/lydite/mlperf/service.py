@@ -109,7 +109,7 @@ class TokenTimes:
     def __post_init__(self) -> None:
         if self.first_ns < 1 or self.per_output_ns < 0 or self.count < 1:
             raise InputError(
-                f"{self.count} tokens of {self.first_ns} and {self.per_output_ns} ns are impossible",
+                f"{self.count} tokens of {self.first_ns} and {self.per_output_ns} ns are odd",
                 allowed="ttft above 0, tpot of 0 or more, 1 token or more",
             )
 

@@ -66,7 +66,8 @@ def _of_tokens(target: Target, stated: str | None) -> TokenTimes:
         raise InputError(
             f"{target.name} counts tokens, whose times have to be stated", hint=example
         )
-    given = dict(part.strip().partition("=")[::2] for part in stated.split(","))
+    pairs = [part.strip().partition("=") for part in stated.split(",")]
+    given = {name: value for name, _, value in pairs}
     if set(given) != {"ttft", "tpot", "tokens"} or not given["tokens"].isdigit():
         raise InputError(f"'{stated}' states no times of tokens", hint=example)
     first, further = (round(parse_quantity(given[n], "s") * 1e9) for n in ("ttft", "tpot"))
