@@ -15,7 +15,7 @@ from lydite.cluster.tensor import GROUP
 from lydite.errors import InputError
 from lydite.estimate.base import Estimate, Estimator
 from lydite.estimate.bodies import op_estimate
-from lydite.estimate.roofline import key_dtype
+from lydite.estimate.roofline import key_dtype, peak_note
 from lydite.graph import Graph, Op, OpKey, all_keys, body_runs, key_of, work_of
 from lydite.graph.operators.gradients.collective import COLLECTIVES
 from lydite.graph.passes.attention import REPEATED, SPARED
@@ -295,7 +295,8 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
         raise InputError(
             f"there is no time estimate for {', '.join(sorted(unknown))}",
             where=shape.name,
-            hint="measure them with lydite profile, or choose another model",
+            hint=peak_note(shape.keys, device)
+            or "measure them with lydite profile, or choose another model",
         )
     parts = [
         {
