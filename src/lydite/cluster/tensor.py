@@ -80,7 +80,7 @@ def rank_share(
     if ranks == 1:
         return Share(graph, {})
     for op in graph.ops:
-        if body_runs(op, graph) is not None:
+        if op.subgraphs and body_runs(op, graph) is not None:
             raise InputError(
                 f"{op.name} ({op.op_type}) is control flow, which tensor parallelism cannot split",
                 where=graph.name,
