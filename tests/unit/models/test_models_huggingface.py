@@ -173,7 +173,8 @@ def test_what_a_file_leaves_out_is_as_transformers_has_it(config):
     ("given", "read"),
     [
         ({"torch_dtype": "float16"}, "float16"),
-        ({"torch_dtype": "float64"}, "float32"),
+        ({"torch_dtype": "float64"}, "float64"),
+        ({"torch_dtype": "float8_e4m3fn"}, "float32"),
         ({"torch_dtype": ..., "dtype": "bfloat16"}, "bfloat16"),
         ({"torch_dtype": None}, "float32"),
     ],
