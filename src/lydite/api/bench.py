@@ -28,6 +28,7 @@ class BenchDocument(TypedDict):
     threads: int
     dtype: str
     dtype_reason: str
+    notes: list[str]
     batch: int
     seconds: float
     low_s: float
@@ -100,6 +101,7 @@ class BenchResult(Result):
             "threads": self.threads,
             "dtype": self.model.dtype,
             "dtype_reason": self.model.dtype_reason,
+            "notes": list(self.model.notes),
             "batch": bench.batch,
             "seconds": self.seconds,
             "low_s": self.low_s,
@@ -125,7 +127,7 @@ class BenchResult(Result):
         """Percentiles, throughput, loading time and memory."""
         from lydite.report.text.bench import bench_text
 
-        return bench_text(self.document())
+        return self.model.noted(bench_text(self.document()))
 
     def headline(self) -> str:
         """Median latency and its spread."""

@@ -132,6 +132,7 @@ class ChipDocument(TypedDict):
     language_model: LanguageModel | None
     layers: list[LayerRow]
     unknown_work: list[str]
+    notes: list[str]
     invocations: list[dict[str, Any]]
     on_processor: list[LayerOnProcessor]
     ten_percent_more_changes: dict[str, dict[str, float] | None] | None
@@ -185,7 +186,7 @@ class ChipResult(Result):
         """Time, energy and area, activity and stalls, and the layers."""
         from lydite.report.text.chip import chip_text
 
-        return chip_text(self.network, dict(self.document()))
+        return self.model.noted(chip_text(self.network, dict(self.document())))
 
     def headline(self) -> str:
         """Time and cycles."""
@@ -372,6 +373,7 @@ def _document(result: ChipResult) -> ChipDocument:
         "language_model": _language_model(result),
         "layers": layers,
         "unknown_work": [cost.name for cost in network.plan.unknown],
+        "notes": list(result.model.notes),
         "invocations": _invocations(network, result.compat == "smaug", result.sample_level),
         "on_processor": [
             {

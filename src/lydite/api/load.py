@@ -67,6 +67,10 @@ class Model(OneLine):
 
         return read_config(str(self.source), part=self.options.part or "").notes
 
+    def noted(self, text: str) -> str:
+        """A text with the notes in lines of their own below."""
+        return "\n".join([text, *(f"note: {note}" for note in self.notes)])
+
     @property
     def label(self) -> str:
         """Text of what the user named."""

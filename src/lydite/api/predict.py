@@ -57,6 +57,7 @@ class PredictDocument(TypedDict):
     dtype: str
     dtype_reason: str
     runtime: str | None
+    notes: list[str]
     seconds: float
     low_s: float
     high_s: float
@@ -158,6 +159,14 @@ class PredictResult(Result):
             return ""
         return f"weights in {self.model.dtype}: {self.model.dtype_reason}"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader could not honour, and what the device does not state, in sentences."""
+        from lydite.estimate.roofline import peak_note
+
+        missing = (n.key for n in self.prediction.nodes if n.estimate is None)
+        return (*self.model.notes, *filter(None, [peak_note(missing, self.device)]))
+
     def document(self) -> PredictDocument:
         """The total and all operators."""
         call, needed = self.prediction.call, self.needed_bytes
@@ -168,6 +177,7 @@ class PredictResult(Result):
             "dtype": self.model.dtype,
             "dtype_reason": self.model.dtype_reason,
             "runtime": self.runtime,
+            "notes": list(self.notes),
             "seconds": self.seconds,
             "low_s": self.low_s,
             "high_s": self.high_s,
@@ -186,7 +196,7 @@ class PredictResult(Result):
         """Text with a table of operator types, or of all operators."""
         from lydite.report.text.predict import predict_text
 
-        notes = [self.dtype_note, *(f"note: {note}" for note in self.model.notes)]
+        notes = [self.dtype_note, *(f"note: {note}" for note in self.notes)]
         note = "\n".join(filter(None, notes))
         return predict_text(self.prediction, ops=ops, note=note, first=self.memory_note)
 

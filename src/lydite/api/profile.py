@@ -41,6 +41,7 @@ class ModelProfile(TypedDict):
     reused: int
     failed: list[FailedOperator]
     untyped: list[str]
+    notes: list[str]
 
 
 class ProfileDocument(TypedDict):
@@ -184,4 +185,5 @@ def _row(model: Model, done: Profile) -> ModelProfile:
             for failure in done.failures
         ],
         "untyped": list(done.untyped),
+        "notes": list(model.notes),
     }

@@ -58,6 +58,7 @@ class StepDocument(TypedDict):
     mfu: float
     dtype: str
     dtype_reason: str
+    notes: list[str]
     runtime: str
     breakdown_s: dict[str, float]
     hidden_communication_s: float
@@ -156,7 +157,7 @@ class SimulateResult(Result):
         from lydite.cluster.goodput import goodput_lines
         from lydite.report.text.step import savings_text, step_text
 
-        parts = [step_text(self.step, self.sequence, self.dtype_note)]
+        parts = [self.model.noted(step_text(self.step, self.sequence, self.dtype_note))]
         if self.goodput is not None:
             parts += goodput_lines(self.goodput)
         if self.saves:
@@ -216,6 +217,7 @@ def step_document(result: StepResult, model: Model, sequence: int | None) -> Ste
         "mfu": result.mfu,
         "dtype": result.dtype,
         "dtype_reason": model.dtype_reason,
+        "notes": list(model.notes),
         "runtime": result.runtime,
         "breakdown_s": dict(result.breakdown_s),
         "hidden_communication_s": result.hidden_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
@@ -45,6 +46,7 @@ class ModelAccuracy(TypedDict):
     inside_interval: bool
     coverage: CoverageDocument
     failures: int
+    notes: list[str]
     why: list[OperatorDifference]
 
 
@@ -82,6 +84,7 @@ class ValidateResult(Result):
         device: Name of the device, as in the database.
         backend: Name of the backend that ran the models.
         threads: Number of threads per operator.
+        notes: What a reader could not honour of each model, in sentences.
     """
 
     verb = "validate"
@@ -90,6 +93,7 @@ class ValidateResult(Result):
     device: str
     backend: str
     threads: int
+    notes: tuple[tuple[str, ...], ...] = ()
 
     @property
     def accuracy(self) -> Accuracy:
@@ -112,7 +116,10 @@ class ValidateResult(Result):
         """A table with one line per model, and the errors over all."""
         from lydite.report.text.validate import accuracy_table
 
-        return accuracy_table(self.validations)
+        notes = (
+            f"note: {one.prediction.model}: {note}" for one, said in self._noted() for note in said
+        )
+        return "\n".join([accuracy_table(self.validations), *notes])
 
     def headline(self) -> str:
         """Median error and number of models."""
@@ -123,7 +130,11 @@ class ValidateResult(Result):
 
     def rows(self) -> list[ModelAccuracy]:
         """One row per model."""
-        return [_row(validation) for validation in self.validations]
+        return [_row(validation, notes) for validation, notes in self._noted()]
+
+    def _noted(self) -> list[tuple[Validation, tuple[str, ...]]]:
+        """Each validation with the notes of its model; none where nobody gave any."""
+        return list(zip(self.validations, chain(self.notes, repeat(())), strict=False))
 
 
 def accuracy_document(accuracy: Accuracy) -> AccuracyDocument:
@@ -132,7 +143,7 @@ def accuracy_document(accuracy: Accuracy) -> AccuracyDocument:
     return found
 
 
-def _row(one: Validation) -> ModelAccuracy:
+def _row(one: Validation, notes: Sequence[str]) -> ModelAccuracy:
     point = one.point
     return {
         "model": one.prediction.model,
@@ -145,6 +156,7 @@ def _row(one: Validation) -> ModelAccuracy:
         "inside_interval": point.inside,
         "coverage": coverage_document(one.prediction.coverage),
         "failures": one.failures,
+        "notes": list(notes),
         "why": [
             {
                 "op_type": row.op_type,
@@ -199,6 +211,7 @@ def validate(
         "clock": clock,
     }
     done: list[Validation] = []
+    notes = tuple(model.notes for model in made)
     with session.database() as database, recorded_run(database, "validate", arguments) as run:
         with make_measuring(
             backend,
@@ -216,6 +229,6 @@ def validate(
                     done.append(
                         measure_both(model.graph, measuring, device, why=why, progress=progress)
                     )
-                result = ValidateResult(tuple(done), measuring.device, backend, threads)
+                result = ValidateResult(tuple(done), measuring.device, backend, threads, notes)
                 run.result = result.to_dict()
-    return ValidateResult(tuple(done), measuring.device, backend, threads)
+    return ValidateResult(tuple(done), measuring.device, backend, threads, notes)

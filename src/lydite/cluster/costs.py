@@ -13,9 +13,10 @@ from lydite.cluster.lora import Adapted
 from lydite.cluster.overlap import products_beside
 from lydite.cluster.tensor import GROUP
 from lydite.errors import InputError
-from lydite.estimate.base import Estimator
-from lydite.estimate.roofline import key_dtype
-from lydite.graph import Graph, Op, OpKey, key_of, work_of
+from lydite.estimate.base import Estimate, Estimator
+from lydite.estimate.bodies import op_estimate
+from lydite.estimate.roofline import key_dtype, peak_note
+from lydite.graph import Graph, Op, OpKey, all_keys, body_runs, key_of, work_of
 from lydite.graph.operators.gradients.collective import COLLECTIVES
 from lydite.graph.passes.attention import REPEATED, SPARED
 from lydite.graph.training.memory import saved_for_backward
@@ -148,6 +149,7 @@ class Outline:
         costs: Cost of each block, without kernel times.
         keys: Distinct operator keys.
         slots: Operators that are timed, in execution order.
+        control: Control-flow operators and their graph, by the number of their key.
     """
 
     name: str
@@ -155,6 +157,7 @@ class Outline:
     costs: Sequence[BlockCost]
     keys: Sequence[OpKey]
     slots: Sequence[Slot]
+    control: Mapping[int, tuple[Op, Graph]] = field(default_factory=dict)
 
 
 class Slot(NamedTuple):
@@ -195,8 +198,7 @@ def outline(
     costs = [BlockCost(block) for block in blocks.blocks]
     home = Homes(blocks, graph)
     weight_ops = _weight_ops(step) if step is not None else set()
-    numbers: dict[str, int] = {}
-    keys: list[OpKey] = []
+    numbers = _Numbers()
     slots: list[Slot] = []
     kernels: dict[tuple[int, str], int] = {}
     flops: dict[str, float] = {"float32": 0.0}
@@ -217,17 +219,17 @@ def outline(
             costs[block].parts[phase].messages.append(_message(op, graph, after))
         elif not (op.domain == "lydite" and op.op_type in _VIEWS):
             work = work_of(op, graph)
-            if work is None or work.flops or work.bytes_moved:  # else a view, which runs no kernel
-                key = key_of(op, graph)
-                number = numbers.setdefault(key.digest, len(numbers))
-                keys += [key] if number == len(keys) else []
+            if _runs_kernel(op, graph):
+                number, count = numbers.add(op, graph)
+                key = numbers.keys[number]
                 done = costs[block].block.count * (work.flops if work is not None else 0.0)
                 flops[key_dtype(key)] = flops.get(key_dtype(key), 0.0) + done
                 again = phase == "forward" and op.name.endswith(REPEATED)
                 for name in (phase, AGAIN) if again else (phase,):
                     leads = share.leads or not kernels.get((block, name))
-                    slots.append(Slot(block, name, number, replace(share, leads=leads)))
-                    kernels[block, name] = kernels.get((block, name), 0) + leads
+                    part = replace(share, leads=leads, scale=share.scale / count)
+                    slots += [Slot(block, name, number, part)] * count
+                    kernels[block, name] = kernels.get((block, name), 0) + leads * count
                     number_of[op.name, name] = kernels[block, name] - 1
                     costs[block].parts[name].flops += work.flops if work is not None else 0.0
         types = [
@@ -252,7 +254,27 @@ def outline(
             if name.endswith(SPARED):
                 cost.attention_bytes += size
     _boundaries(costs, blocks, graph)
-    return Outline(graph.name, max(flops, key=lambda d: flops[d]), costs, keys, slots)
+    dtype = max(flops, key=lambda d: flops[d])
+    return Outline(graph.name, dtype, costs, numbers.keys, slots, numbers.control)
+
+
+class _Numbers:
+    """Numbers of the distinct operators of a step; control flow is never the same as another's."""
+
+    def __init__(self) -> None:
+        self.keys: list[OpKey] = []
+        self.control: dict[int, tuple[Op, Graph]] = {}
+        self._of: dict[str, int] = {}
+
+    def add(self, op: Op, graph: Graph) -> tuple[int, int]:
+        """The operator's number, and the number of kernels that it runs."""
+        key, count = key_of(op, graph), kernels_of(op, graph)
+        number = self._of.setdefault(key.digest if count is None else op.name, len(self.keys))
+        if number == len(self.keys):
+            self.keys.append(key)
+        if count is not None:
+            self.control[number] = (op, graph)
+        return number, count or 1
 
 
 def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCost]:
@@ -261,13 +283,20 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
     Raises:
         InputError: there is no estimate for some operators; the error names their types.
     """
-    answers = estimator.estimate(shape.keys, device)
+    answers = list(estimator.estimate(shape.keys, device))
+    for number, (op, graph) in shape.control.items():
+        inner = [key for body in op.subgraphs for key in all_keys(body)]
+        known = dict(zip(inner, estimator.estimate(inner, device), strict=True))
+        answers[number] = op_estimate(op, graph, None, known)
+        if answers[number] is None:
+            raise _unpriced(op, graph, known)
     unknown = {k.qualified_type for k, a in zip(shape.keys, answers, strict=True) if a is None}
     if unknown:
         raise InputError(
             f"there is no time estimate for {', '.join(sorted(unknown))}",
             where=shape.name,
-            hint="measure them with lydite profile, or choose another model",
+            hint=peak_note(shape.keys, device)
+            or "measure them with lydite profile, or choose another model",
         )
     parts = [
         {
@@ -293,6 +322,51 @@ def timed(shape: Outline, estimator: Estimator, device: Device) -> list[BlockCos
     ]
 
 
+MOST_KERNELS = 100_000
+"""Kernels that one control-flow operator may run in a step."""
+
+
+def kernels_of(op: Op, graph: Graph) -> int | None:
+    """Kernels that control flow runs at most; None for any other operator.
+
+    Raises:
+        InputError: they are too many to simulate.
+    """
+    runs = body_runs(op, graph)
+    if runs is None:
+        return None
+    inner = [
+        sum(kernels_of(each, body) or 1 for each in body.ops if _runs_kernel(each, body))
+        for body in runs.bodies
+    ]
+    count = max(inner, default=1) * (1 if runs.times is None else runs.times)
+    if count > MOST_KERNELS:
+        raise InputError(
+            f"{op.name} ({op.op_type}) runs its body {runs.times} times",
+            where=graph.name,
+            allowed=f"up to {MOST_KERNELS} kernels",
+        )
+    return max(1, count)
+
+
+def _runs_kernel(op: Op, graph: Graph) -> bool:
+    """Whether an operator does any work; otherwise it is a view."""
+    work = work_of(op, graph)
+    return work is None or bool(work.flops or work.bytes_moved)
+
+
+def _unpriced(op: Op, graph: Graph, known: Mapping[OpKey, Estimate | None]) -> InputError:
+    """Why control flow has no time: its number of runs, or operators of its bodies."""
+    runs = body_runs(op, graph)
+    missing = sorted({key.qualified_type for key, answer in known.items() if answer is None})
+    if runs is not None and runs.times is None:
+        why, hint = "runs as often as its data say", "set its trip count with --value NAME=NUMBER"
+    else:
+        listed = ", ".join(missing) or "operators of unknown types"
+        why, hint = f"has no time estimate for {listed}", "measure them with lydite profile"
+    return InputError(f"{op.name} ({op.op_type}) {why}", where=graph.name, hint=hint)
+
+
 def _hold(
     costs: Sequence[BlockCost],
     home: Homes,
@@ -313,6 +387,17 @@ def _hold(
             added = Weights(size, frozen_bytes=size)
         group = "edp" if name in experts else "dp"
         held[group] = held.get(group, Weights()) + added
+    for op in graph.ops:
+        size = sum(map(_body_bytes, op.subgraphs))
+        if size:
+            held = costs[home.of(op)].held
+            held["dp"] = held.get("dp", Weights()) + Weights(size, frozen_bytes=size)
+
+
+def _body_bytes(body: Graph) -> float:
+    """Bytes of the weights of a body and of the bodies inside it."""
+    own = sum(body.type_of(name).nbytes or 0.0 for name in body.parameters)
+    return own + sum(_body_bytes(inner) for op in body.ops for inner in op.subgraphs)
 
 
 def _phase(op: Op, step: TrainingStep | None, weight_ops: set[str]) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from lydite.cluster.tokens import expert_regions
 from lydite.errors import InputError
-from lydite.graph import Graph, Initializer, Op
+from lydite.graph import Graph, Initializer, Op, body_runs
 from lydite.graph.builder import Tensor
 from lydite.graph.operators import BY_DECOMPOSITION, Known, Missing, facet
 from lydite.graph.operators.split import (
@@ -76,10 +76,16 @@ def rank_share(
     Raises:
         InputError: heads or widths do not divide, or nothing can be split; the error names the
             operator and the nearest number of ranks that divides.
-        GraphError: the graph has control flow.
     """
     if ranks == 1:
         return Share(graph, {})
+    for op in graph.ops:
+        if op.subgraphs and body_runs(op, graph) is not None:
+            raise InputError(
+                f"{op.name} ({op.op_type}) is control flow, which tensor parallelism cannot split",
+                where=graph.name,
+                hint="use --dp instead of --tp",
+            )
     share = _Sharing(decomposed(graph, _needs_primitives), ranks, sequence, spread_experts)
     local_graph = share.run()
     if not share.products:

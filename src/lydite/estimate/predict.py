@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lydite.errors import InputError
 from lydite.estimate.base import Estimate, Estimator, Sum, add_up
-from lydite.graph import Graph, Op, OpKey, all_keys, body_runs, keys_of
+from lydite.estimate.bodies import counted, op_estimates
+from lydite.graph import Graph, OpKey, all_keys
 from lydite.hardware import Device
 from lydite.results import OneLine
 from lydite.units import format_seconds
@@ -109,72 +110,16 @@ def predict(
         raise InputError("has no operators", where=graph.name)
     distinct = all_keys(graph)
     answers = dict(zip(distinct, estimator.estimate(distinct, device), strict=True))
-    nodes = _nodes(graph, answers)
-    parts = list(_parts(nodes))
+    nodes = tuple(
+        PredictedNode(op.name, op.qualified_type, key, estimate)
+        for op, key, estimate in op_estimates(graph, answers)
+    )
+    parts = list(counted((node.key, node.estimate) for node in nodes))
     if call is not None:
         parts.append((call, 1, "call"))
     return Prediction(
         graph.name, device, nodes, add_up(parts, ISOLATION_ERROR), call, coverage(nodes)
     )
-
-
-def _nodes(graph: Graph, answers: Mapping[OpKey, Estimate | None]) -> tuple[PredictedNode, ...]:
-    keys = keys_of(graph)
-    return tuple(_node(op, graph, keys.get(op.name), answers) for op in graph.ops)
-
-
-def _node(
-    op: Op, graph: Graph, key: OpKey | None, answers: Mapping[OpKey, Estimate | None]
-) -> PredictedNode:
-    """An operator with its estimate; control flow has that of its most expensive body."""
-    if body_runs(op, graph) is not None:
-        return PredictedNode(op.name, op.qualified_type, key, _of_bodies(op, graph, answers))
-    return PredictedNode(op.name, op.qualified_type, key, answers.get(key) if key else None)
-
-
-def _of_bodies(op: Op, graph: Graph, answers: Mapping[OpKey, Estimate | None]) -> Estimate | None:
-    """The most expensive body as often as it runs; None where a part or the count is unknown."""
-    runs = body_runs(op, graph)
-    if runs is None or not runs.bodies or not runs.times:
-        return None
-    bodies = [_of_body(body, answers) for body in runs.bodies]
-    known = [estimate for estimate in bodies if estimate is not None]
-    if len(known) < len(bodies):
-        return None
-    each = max(known, key=lambda estimate: estimate.seconds)
-    how = f"the slower of {len(known)} branches" if len(known) > 1 else f"{runs.times} x its body"
-    low = min(known, key=lambda estimate: estimate.low).low
-    return replace(
-        each,
-        seconds=runs.times * each.seconds,
-        low=runs.times * low,
-        high=runs.times * each.high,
-        detail=how,
-    )
-
-
-_NOTHING = 1e-12
-"""Seconds of a body that hands values on and runs nothing."""
-
-
-def _of_body(body: Graph, answers: Mapping[OpKey, Estimate | None]) -> Estimate | None:
-    nodes = _nodes(body, answers)
-    estimates = [node.estimate for node in nodes if node.estimate is not None]
-    if len(estimates) < len(nodes):
-        return None
-    if not estimates:
-        return Estimate(_NOTHING, _NOTHING, _NOTHING, "roofline", "an empty body")
-    total = add_up(_parts(nodes))
-    largest = max(estimates, key=lambda estimate: estimate.seconds)
-    low = min(total.seconds, max(total.low, _NOTHING))
-    return Estimate(total.seconds, low, total.high, largest.source, shared=largest.shared)
-
-
-def _parts(nodes: Iterable[PredictedNode]) -> Iterable[tuple[Estimate, int, Hashable]]:
-    counts = Counter((node.key, node.estimate) for node in nodes if node.estimate is not None)
-    for (key, estimate), count in counts.items():
-        if estimate is not None:
-            yield estimate, count, key
 
 
 def coverage(nodes: Sequence[PredictedNode]) -> Coverage:

@@ -56,6 +56,7 @@ _BY_DTYPE = {
     "bfloat16": _SIXTEEN,
     "tf32": TileReach(1.0, 0.03, 50.0),
     "float32": TileReach(1.0, 0.05, 8.0),
+    "float64": TileReach(1.0, 0.05, 8.0),  # assumed: as float32
     "float8e4m3fn": TileReach(0.7, 0.3, 0.0),
     "float8e5m2": TileReach(0.7, 0.3, 0.0),
     "int8": TileReach(0.7, 0.3, 0.0),

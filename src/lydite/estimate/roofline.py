@@ -9,7 +9,7 @@ On GPUs, products of matrices and attention reach what `lydite.estimate.reach` s
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,6 +107,21 @@ def roofline_seconds(
 def key_dtype(key: OpKey) -> str:
     """Data type of the arithmetic: that of the first output, else of the first input."""
     return next((t.dtype for t in (*key.outputs, *key.operand_types()) if t), "float32")
+
+
+def lacks_peak(key: OpKey, device: Device) -> bool:
+    """Whether an operator computes in float64, of which the device's figures say nothing."""
+    if key_dtype(key) != "float64" or "float64" in device.peak_flops:
+        return False
+    work = work_of_key(key)
+    return work is not None and work.flops > 0
+
+
+def peak_note(keys: Iterable[OpKey | None], device: Device) -> str:
+    """That operators have no estimate for want of a peak; "" where none lacks it."""
+    if not any(key is not None and lacks_peak(key, device) for key in keys):
+        return ""
+    return f"{device.name} states no peak for float64, so operators in it have no estimate"
 
 
 def fit_efficiency(
@@ -253,6 +268,8 @@ class Roofline:
         return [self._answer(key, device, where) for key in keys]
 
     def _answer(self, key: OpKey, device: Device, where: Hashable) -> Estimate | None:
+        if lacks_peak(key, device):
+            return None
         fitted = self._efficiency.get(key.qualified_type)
         if not fitted and device.kind != "cpu":
             return self._accelerated(key, device, where)

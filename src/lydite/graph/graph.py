@@ -266,7 +266,7 @@ def is_parameter(type_: TensorType) -> bool:
     return type_.dtype not in ("int32", "int64", "bool", "string") and type_.shape != ()
 
 
-def _outer_reads(op: Op) -> set[str]:
+def outer_names(op: Op) -> set[str]:
     """Names that an operator's subgraphs take from enclosing graphs."""
     return {name for body in op.subgraphs for name in body.outer}
 
@@ -285,7 +285,7 @@ def _sorted_ops(graph: Graph) -> tuple[Op, ...]:
             if name:
                 made[name] = op.name
     for op in graph.ops:
-        for name in [*op.inputs, *sorted(_outer_reads(op))]:
+        for name in [*op.inputs, *sorted(outer_names(op))]:
             if name and name not in made and name not in ready:
                 raise GraphError(
                     f"operator '{op.name}' ({op.op_type}) reads '{name}', which nothing produces",
@@ -296,7 +296,7 @@ def _sorted_ops(graph: Graph) -> tuple[Op, ...]:
 
 def _in_order(ops: Sequence[Op], ready: set[str]) -> bool:
     for op in ops:
-        if any(name and name not in ready for name in op.inputs) or not _outer_reads(op) <= ready:
+        if any(name and name not in ready for name in op.inputs) or not outer_names(op) <= ready:
             return False
         ready.update(op.outputs)
     return True
@@ -305,7 +305,7 @@ def _in_order(ops: Sequence[Op], ready: set[str]) -> bool:
 def _kahn(graph: Graph) -> tuple[Op, ...]:
     index = {name: i for i, op in enumerate(graph.ops) for name in op.outputs if name}
     reads = {
-        i: {index[name] for name in {*op.inputs, *_outer_reads(op)} if name in index}
+        i: {index[name] for name in {*op.inputs, *outer_names(op)} if name in index}
         for i, op in enumerate(graph.ops)
     }
     try:

@@ -1,11 +1,13 @@
-"""Checks that keep invalid nodes from ONNX's shape inference, native code that trusts its input.
+"""Checks of models that nobody vouches for, before ONNX's native code, which trusts its input.
 
-Fuzzing ONNX 1.23 showed that a few operators crash or hang on attributes of the wrong type, huge
-axes, malformed equations, or inputs without a type.
+Whole models are refused by name; invalid nodes are kept from shape inference. Fuzzing ONNX 1.23
+showed that a few operators crash or hang on attributes of the wrong type, huge axes, malformed
+equations, or inputs without a type.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -13,14 +15,34 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import onnx
-from onnx import checker
+from onnx import TensorProto, checker
 
+from lydite.errors import GraphError, InputError, unknown_name
 from lydite.graph.attributes import schema
+from lydite.graph.operators import operators
 
 _EQUATION = re.compile(r"[A-Za-z.,\s]*(->[A-Za-z.\s]*)?")
 _NEEDS_TYPES = frozenset(("RegexFullMatch", "DictVectorizer", "LabelEncoder", "TreeEnsemble"))
 IR_VERSION = 10
 _AXES = {"axis": (-(1 << 30), 1 << 30), "batch_dims": (0, 1 << 30)}
+
+KNOWN_DOMAINS = (
+    "",
+    "ai.onnx",
+    "ai.onnx.ml",
+    "ai.onnx.training",
+    "ai.onnx.preview",
+    "ai.onnx.preview.training",
+    "com.microsoft",
+    "com.microsoft.nchwc",
+    "com.microsoft.experimental",
+    "com.ms.internal.nhwc",
+    "org.pytorch.aten",
+    "com.microsoft.dml",
+)
+OLDEST_OPSET = 7
+MOST_INLINED = 100_000
+"""Most operators that calls of functions may stand for."""
 
 
 def check_node(node: onnx.NodeProto, opsets: Mapping[str, int]) -> None:
@@ -101,3 +123,113 @@ def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
         if attribute.HasField("g"):
             yield attribute.g
         yield from attribute.graphs
+
+
+def check_text(model: onnx.ModelProto, where: str) -> None:
+    """Names must be printable: protobuf hands over one that is not UTF-8 as bytes."""
+    names = itertools.chain(
+        (item.domain for item in model.opset_import),
+        (name for function in model.functions for name in (function.domain, function.name)),
+        _names(model.graph),
+    )
+    if not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise InputError(
+            "holds a name that is no printable text", where=where, hint="export it again"
+        )
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
+    yield graph.name
+    for values in (graph.input, graph.output, graph.value_info):
+        for value in values:
+            yield value.name
+            yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    for weight in graph.initializer:
+        yield weight.name
+        yield from (text for entry in weight.external_data for text in (entry.key, entry.value))
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            if attribute.HasField("g"):
+                yield from _names(attribute.g)
+
+
+def check_attributes(model: onnx.ModelProto, where: str) -> None:
+    """Refuse tensors in attributes whose data lie in another file, which native code would open."""
+    nodes = [*model.graph.node, *(node for f in model.functions for node in f.node)]
+    for node in all_nodes(nodes):
+        for attribute in node.attribute:
+            sparse = [attribute.sparse_tensor, *attribute.sparse_tensors]
+            tensors = [attribute.t, *attribute.tensors, *(s.values for s in sparse)]
+            if any(map(is_external, tensors)):
+                raise InputError(
+                    "a tensor in an attribute has its data in another file",
+                    where=f"{where}: {node.name or node.op_type}",
+                    allowed="data in the attribute; weights may be external",
+                )
+
+
+def check_functions(model: onnx.ModelProto, where: str) -> None:
+    """Refuse functions that call each other until they stand for more than can be read."""
+    bodies = {(f.domain, f.name): list(all_nodes(f.node)) for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(key: tuple[str, str], calls: tuple[tuple[str, str], ...] = ()) -> int:
+        if key not in bodies or key in calls:
+            return 1
+        if key not in sizes:
+            inner = ((node.domain, node.op_type) for node in bodies[key])
+            sizes[key] = sum(size(called, (*calls, key)) for called in inner)
+        return sizes[key]
+
+    try:
+        total = sum(size((node.domain, node.op_type)) for node in all_nodes(model.graph.node))
+    except RecursionError:
+        raise InputError("its functions call each other too deeply", where=where) from None
+    if bodies and total > MOST_INLINED + len(model.graph.node):
+        raise InputError(
+            f"its functions stand for {total} operators",
+            where=where,
+            allowed=f"{MOST_INLINED} at most",
+        )
+
+
+def check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str) -> None:
+    """Refuse an opset that is impossible or too old, and a domain that nobody knows.
+
+    Raises:
+        InputError: there is such an opset or domain.
+        GraphError: a node has no operator type.
+    """
+    own = {function.domain for function in model.functions}
+    own |= {name.rpartition(":")[0] for name in operators()}
+    for domain, version in opsets.items():
+        if not 0 < version < 2**31:
+            raise InputError(
+                f"opset {version} of '{domain or 'ai.onnx'}' is impossible", where=where
+            )
+    standard = opsets.get("")
+    if standard is not None and not standard >= OLDEST_OPSET:
+        raise InputError(
+            f"opset {standard} is too old",
+            where=where,
+            allowed=f"{OLDEST_OPSET} and newer",
+            hint="convert it with onnx.version_converter",
+        )
+    for index, node in enumerate(model.graph.node):
+        if not node.op_type:
+            raise GraphError("a node has no operator type", where=f"{where}: node {index}")
+        if node.domain not in KNOWN_DOMAINS and node.domain not in own:
+            error = unknown_name("operator domain", node.domain, [d for d in KNOWN_DOMAINS if d])
+            raise InputError(
+                error.what,
+                where=f"{where}: {node.name or node.op_type}",
+                allowed=error.allowed,
+                hint=error.hint,
+            )
+
+
+def is_external(tensor: TensorProto) -> bool:
+    """Whether a tensor's data lie in another file."""
+    return tensor.data_location == TensorProto.EXTERNAL

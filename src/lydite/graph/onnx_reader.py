@@ -20,30 +20,20 @@ from lydite.files import inside
 from lydite.graph.attributes import attr_from_proto
 from lydite.graph.dtypes import dtype_name, is_made_up, type_from_proto
 from lydite.graph.graph import UNKNOWN, Graph, Initializer, Op
-from lydite.graph.guard import all_nodes, safe_as_a_whole
+from lydite.graph.guard import (
+    check_attributes,
+    check_domains,
+    check_functions,
+    check_text,
+    is_external,
+    safe_as_a_whole,
+)
 from lydite.graph.onnx_writer import UNALLOCATED
-from lydite.graph.operators import operators
 from lydite.graph.shapes.control import typed
 from lydite.graph.shapes.functions import reads_models
 from lydite.graph.shapes.infer import SMALL
 from lydite.graph.shapes.propagate import Values
 from lydite.opkey import TensorType
-
-KNOWN_DOMAINS = (
-    "",
-    "ai.onnx",
-    "ai.onnx.ml",
-    "ai.onnx.training",
-    "ai.onnx.preview",
-    "ai.onnx.preview.training",
-    "com.microsoft",
-    "com.microsoft.nchwc",
-    "com.microsoft.experimental",
-    "com.ms.internal.nhwc",
-    "org.pytorch.aten",
-    "com.microsoft.dml",
-)
-OLDEST_OPSET = 7
 
 
 def read_onnx(path: Path | str, *, dims: Mapping[str, int] | None = None) -> Graph:
@@ -90,14 +80,14 @@ def graph_from_model(
 
     The model is taken over: its Constant nodes become initializers.
     """
-    _check_text(model, where)
-    _check_attributes(model, where)
-    _check_functions(model, where)
+    check_text(model, where)
+    check_attributes(model, where)
+    check_functions(model, where)
     _hoist_constants(model.graph)
     opsets = {
         "" if item.domain == "ai.onnx" else item.domain: item.version for item in model.opset_import
     }
-    _check_domains(model, opsets, where)
+    check_domains(model, opsets, where)
     inputs = _bound_inputs(model.graph, dims or {}, where)
     reader = _Reader(opsets, folder, where, model.functions)
     weights = reader.initializers(model.graph)
@@ -108,80 +98,6 @@ def graph_from_model(
 
 
 reads_models(graph_from_model)
-
-
-def _check_text(model: onnx.ModelProto, where: str) -> None:
-    """Names must be printable: protobuf hands over one that is not UTF-8 as bytes."""
-    names = itertools.chain(
-        (item.domain for item in model.opset_import),
-        (name for function in model.functions for name in (function.domain, function.name)),
-        _names(model.graph),
-    )
-    if not all(isinstance(name, str) and name.isprintable() for name in names):
-        raise InputError(
-            "holds a name that is no printable text", where=where, hint="export it again"
-        )
-
-
-def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
-    yield graph.name
-    for values in (graph.input, graph.output, graph.value_info):
-        for value in values:
-            yield value.name
-            yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
-    for weight in graph.initializer:
-        yield weight.name
-        yield from (text for entry in weight.external_data for text in (entry.key, entry.value))
-    for node in graph.node:
-        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        for attribute in node.attribute:
-            yield attribute.name
-            if attribute.HasField("g"):
-                yield from _names(attribute.g)
-
-
-def _check_attributes(model: onnx.ModelProto, where: str) -> None:
-    """Refuse tensors in attributes whose data lie in another file, which native code would open."""
-    nodes = [*model.graph.node, *(node for f in model.functions for node in f.node)]
-    for node in all_nodes(nodes):
-        for attribute in node.attribute:
-            sparse = [attribute.sparse_tensor, *attribute.sparse_tensors]
-            tensors = [attribute.t, *attribute.tensors, *(s.values for s in sparse)]
-            if any(map(_is_external, tensors)):
-                raise InputError(
-                    "a tensor in an attribute has its data in another file",
-                    where=f"{where}: {node.name or node.op_type}",
-                    allowed="data in the attribute; weights may be external",
-                )
-
-
-MOST_INLINED = 100_000
-"""Most operators that calls of functions may stand for."""
-
-
-def _check_functions(model: onnx.ModelProto, where: str) -> None:
-    """Refuse functions that call each other until they stand for more than can be read."""
-    bodies = {(f.domain, f.name): list(all_nodes(f.node)) for f in model.functions}
-    sizes: dict[tuple[str, str], int] = {}
-
-    def size(key: tuple[str, str], calls: tuple[tuple[str, str], ...] = ()) -> int:
-        if key not in bodies or key in calls:
-            return 1
-        if key not in sizes:
-            inner = ((node.domain, node.op_type) for node in bodies[key])
-            sizes[key] = sum(size(called, (*calls, key)) for called in inner)
-        return sizes[key]
-
-    try:
-        total = sum(size((node.domain, node.op_type)) for node in all_nodes(model.graph.node))
-    except RecursionError:
-        raise InputError("its functions call each other too deeply", where=where) from None
-    if bodies and total > MOST_INLINED + len(model.graph.node):
-        raise InputError(
-            f"its functions stand for {total} operators",
-            where=where,
-            allowed=f"{MOST_INLINED} at most",
-        )
 
 
 _CONSTANT_FIELDS = {
@@ -230,7 +146,7 @@ def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
     attribute = node.attribute[0]
     tensor = TensorProto()
     if attribute.name == "value" and attribute.HasField("t"):
-        if _is_external(attribute.t):  # refused where attributes are read
+        if is_external(attribute.t):  # refused where attributes are read
             return None
         tensor.CopyFrom(attribute.t)
     elif attribute.name in _CONSTANT_FIELDS:
@@ -242,35 +158,6 @@ def _constant_tensor(node: onnx.NodeProto) -> TensorProto | None:
         return None
     tensor.name = node.output[0]
     return tensor
-
-
-def _check_domains(model: onnx.ModelProto, opsets: Mapping[str, int], where: str) -> None:
-    own = {function.domain for function in model.functions}
-    own |= {name.rpartition(":")[0] for name in operators()}
-    for domain, version in opsets.items():
-        if not 0 < version < 2**31:
-            raise InputError(
-                f"opset {version} of '{domain or 'ai.onnx'}' is impossible", where=where
-            )
-    standard = opsets.get("")
-    if standard is not None and not standard >= OLDEST_OPSET:
-        raise InputError(
-            f"opset {standard} is too old",
-            where=where,
-            allowed=f"{OLDEST_OPSET} and newer",
-            hint="convert it with onnx.version_converter",
-        )
-    for index, node in enumerate(model.graph.node):
-        if not node.op_type:
-            raise GraphError("a node has no operator type", where=f"{where}: node {index}")
-        if node.domain not in KNOWN_DOMAINS and node.domain not in own:
-            error = unknown_name("operator domain", node.domain, [d for d in KNOWN_DOMAINS if d])
-            raise InputError(
-                error.what,
-                where=f"{where}: {node.name or node.op_type}",
-                allowed=error.allowed,
-                hint=error.hint,
-            )
 
 
 def _bound_inputs(
@@ -321,7 +208,7 @@ def _inferred(
     light.graph.output.extend(source.output)
     light.graph.input.extend(inputs)
     for init in source.initializer:
-        if np.prod(init.dims, dtype=np.int64) <= SMALL and not _is_external(init):
+        if np.prod(init.dims, dtype=np.int64) <= SMALL and not is_external(init):
             light.graph.initializer.append(init)
         else:
             shape = list(init.dims)
@@ -339,10 +226,6 @@ def _inferred(
 def _types(graph: onnx.GraphProto) -> dict[str, TensorType]:
     values = itertools.chain(graph.input, graph.value_info, graph.output)
     return {value.name: type_from_proto(value.type) for value in values}
-
-
-def _is_external(tensor: TensorProto) -> bool:
-    return tensor.data_location == TensorProto.EXTERNAL
 
 
 class _Reader:
@@ -431,7 +314,7 @@ class _Reader:
         type_ = TensorType(dtype_name(proto.data_type), tuple(proto.dims))
         if not type_.dtype or any(dim < 0 for dim in proto.dims):
             raise GraphError("has no valid type", where=f"weight '{proto.name}'")
-        if _is_external(proto):
+        if is_external(proto):
             return Initializer(type_, load=self._external(proto, type_))
         if (type_.numel or 0) <= SMALL:
             return Initializer(type_, value=self._decode(proto))

@@ -230,8 +230,13 @@ def _if_runs(op: Op, graph: Graph) -> BodyRuns:
 
 
 def _loop_runs(op: Op, graph: Graph) -> BodyRuns:
-    """The body as often as its constant trip count says."""
-    trips = graph.constant(op.inputs[0]) if op.inputs and op.inputs[0] else None
+    """The body as often as its constant trip count says; never where a constant forbids it."""
+    trips, go = (
+        graph.constant(op.inputs[i]) if len(op.inputs) > i and op.inputs[i] else None
+        for i in (0, 1)
+    )
+    if go is not None and go.size == 1 and not go.item():
+        return _repeated(op, 0)
     return _repeated(op, int(trips.item()) if trips is not None and trips.size == 1 else None)
 
 
@@ -259,6 +264,8 @@ _BODY_RUNS = {"If": _if_runs, "Loop": _loop_runs, "Scan": _scan_runs}
 def _control_work(op: Op, graph: Graph) -> Work | None:
     """Work of the most expensive body, as often as it runs."""
     runs = _BODY_RUNS[op.qualified_type](op, graph)
+    if runs.times == 0:
+        return Work()
     works = [_body_work(body) for body in runs.bodies]
     known = [work for work in works if work is not None]
     if not known or len(known) < len(works) or runs.times is None:

@@ -9,7 +9,7 @@ from lydite.models.blocks import (
     Attention,
 )
 from lydite.models.dimensions import Stack
-from lydite.models.tokens import Past, Tokens, normed, split
+from lydite.models.tokens import Past, Tokens, gated_by_head, normed, plain_normed, split
 
 
 def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
@@ -22,12 +22,19 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
     else:
         assert key is not None and value is not None
         key = _turned(_head_normed(g, key, a.key_heads, a, size), a, a.key_heads, t)
+        if a.value_norm:
+            apart = g.reshape(value, [0, 0, a.key_heads, a.value_size])
+            value = g.reshape(plain_normed(g, apart, size), [0, 0, a.key_heads * a.value_size])
         past = None
     mixed = _attended(query, key, value, a, t, past)
     if gate is not None:
         mixed = mixed * g.op("Sigmoid", gate)
     if a.sinks:
         mixed = _with_sinks(g, mixed, a)
+    if a.head_gate:
+        mixed = gated_by_head(g, mixed, x, a.heads)
+    if a.output_norm:
+        mixed = normed(g, mixed, size)
     return g.linear(mixed, size.hidden, bias=a.output_bias, name="attention_output")
 
 

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "silu", "xielu"]
 QkNorm = Literal["", "head", "whole"]
+Order = Literal["before", "after", "around", "last", "parallel"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,9 @@ class Attention:
         softcap: Limit of the scores by a scaled tanh; 0 for none.
         key_is_value: Whether the key projection is the value as well (Gemma 4).
         shared_from: Layer whose keys and values are used instead of own ones; None for own.
+        head_gate: Whether one number a head, a product of the states, gates the output (LFM3).
+        value_norm: Whether values are normalised head by head, without weights (Gemma 3n).
+        output_norm: Whether the output is normalised before its projection (BitNet).
     """
 
     heads: int
@@ -55,6 +59,9 @@ class Attention:
     softcap: float = 0.0
     key_is_value: bool = False
     shared_from: int | None = None
+    head_gate: bool = False
+    value_norm: bool = False
+    output_norm: bool = False
 
     @property
     def key_heads(self) -> int:
@@ -83,6 +90,7 @@ class LatentAttention:
         index_heads: Heads of the indexer that selects tokens (DeepSeek-V3.2); 0 for none.
         index_size: Width of an indexer's head.
         index_top: Number of tokens that a query attends to at most, where there is an indexer.
+        head_gate: Whether one number a head, a product of the states, gates the output.
     """
 
     heads: int
@@ -96,6 +104,7 @@ class LatentAttention:
     index_heads: int = 0
     index_size: int = 0
     index_top: int = 0
+    head_gate: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +166,8 @@ class GatedDelta:
         value: Width of a value's head.
         kernel: Width of the causal convolution.
         rank: Width that the gates are compressed to, which then decay every entry of a key by
-            itself (Kimi Linear, arXiv:2510.26692); 0 for one decay a head and a full gate.
+            itself (Kimi Linear, arXiv:2510.26692); 0 for gates of full products.
+        by_entry: Whether every entry of a key decays by itself although gates are not compressed.
     """
 
     key_heads: int
@@ -166,6 +176,7 @@ class GatedDelta:
     value: int
     kernel: int
     rank: int = 0
+    by_entry: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,12 +225,16 @@ class Dense:
         activation: Function between the products.
         gated: Whether a second product multiplies the activated one.
         bias: Whether the products have a bias.
+        inner_norm: Whether what goes into the last product is normalised (BitNet).
+        sparsity: Share of the entries before the activation that are set to zero (Gemma 3n).
     """
 
     inner: int
     activation: Activation = "silu"
     gated: bool = True
     bias: bool = False
+    inner_norm: bool = False
+    sparsity: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +256,7 @@ class Experts:
         sigmoid: Whether scores are sigmoids instead of a softmax.
         idle: Number of experts that do nothing, which the router chooses among as well (LongCat).
         latent: Width that tokens are projected to before the experts and back after; 0 for none.
+        norm: Whether the sum of all is normalised (A.X K1).
     """
 
     count: int
@@ -257,6 +273,7 @@ class Experts:
     sigmoid: bool = False
     idle: int = 0
     latent: int = 0
+    norm: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +283,9 @@ class Block:
     Attributes:
         mixers: What mixes tokens, side by side on the same input (two in Falcon-H1); may be empty.
         feed: The feed-forward part; None for none.
+        order: Place of the norms, where it is not that of the other layers (OLMo Hybrid).
     """
 
     mixers: tuple[Mixer, ...] = ()
     feed: Dense | Experts | None = None
+    order: Order | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
+from lydite.models.altup import altup
 from lydite.models.dimensions import Decoder
 from lydite.models.parts import with_names
 from lydite.models.quantised import QuantisedBuilder, WeightFormat
@@ -68,7 +69,8 @@ def decoder(
         x = normed(g, x, size)
     if size.has_positions:
         x = x + _learned(g, size, tokens.positions)
-    x = stack(x, size, tokens, _own_inputs(g, ids, x, size) if size.per_layer else None)
+    layers = altup if size.updates else stack
+    x = layers(x, size, tokens, _own_inputs(g, ids, x, size) if size.per_layer else None)
     if phase != "forward":
         last = g.constant(sequence - 1, "last")
         x = g.op("Gather", x, last, axis=1)

@@ -13,13 +13,10 @@ from importlib import import_module
 from typing import Any, Literal
 
 from lydite.errors import InputError
-from lydite.models.blocks import Activation, Attention, Block, Dense, Experts
+from lydite.models.blocks import Activation, Attention, Block, Dense, Experts, Order
 
 PHASES = ("forward", "prefill", "decode")
 """What a language model can be asked for; see `lydite.models.decoder`."""
-
-
-Order = Literal["before", "after", "around", "last", "parallel"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +156,9 @@ class Decoder(Stack):
         classes: Number of classes where the head is "classes".
         per_layer: Width of the input that each layer gets of its own (Gemma 4); 0 for none.
         per_layer_vocabulary: Rows of the table of those inputs.
+        updates: Number of states of a token, of which a layer computes one and predicts the others
+            (AltUp in Gemma 3n); 0 for one state.
+        laurel: Width of the learned augmented residual beside attention (Gemma 3n); 0 for none.
     """
 
     vocabulary: int
@@ -174,6 +174,8 @@ class Decoder(Stack):
     classes: int = 0
     per_layer: int = 0
     per_layer_vocabulary: int = 0
+    updates: int = 0
+    laurel: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

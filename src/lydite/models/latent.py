@@ -9,7 +9,7 @@ from lydite.models.blocks import (
     LatentAttention,
 )
 from lydite.models.dimensions import Stack
-from lydite.models.tokens import Tokens, normed, split
+from lydite.models.tokens import Tokens, gated_by_head, normed, split
 
 
 def latent(x: Tensor, a: LatentAttention, size: Stack, t: Tokens) -> Tensor:
@@ -35,6 +35,8 @@ def latent(x: Tensor, a: LatentAttention, size: Stack, t: Tokens) -> Tensor:
     absorbed = t.cached and t.context > 0
     attend = _over_latents if absorbed else _over_heads
     mixed = attend(query_nope, query_rope, latent, key_rope, a, t, attended)
+    if a.head_gate:
+        mixed = gated_by_head(g, mixed, x, a.heads)
     return g.linear(mixed, size.hidden, bias=a.bias, name="attention_output")
 
 

@@ -149,7 +149,8 @@ def _delta_gates(g: Builder, x: Tensor, m: GatedDelta, values: int) -> tuple[Ten
     """Decay and output gate: one number a head and a full product, or both by way of a rank."""
     if not m.rank:
         gate = g.linear(x, values, bias=False, name="gate")
-        return g.linear(x, m.value_heads, bias=False, name="a"), gate
+        rates = m.value_heads * (m.key if m.by_entry else 1)
+        return g.linear(x, rates, bias=False, name="a"), gate
     rate, gate = (
         g.linear(g.linear(x, m.rank, bias=False, name=f"{part}_a"), width, bias=False, name=part)
         for part, width in (("forget", m.value_heads * m.key), ("gate", values))

@@ -96,10 +96,7 @@ def normed(g: Builder, x: Tensor, size: Stack, name: str = "norm") -> Tensor:
     """The stack's normalisation over the last axis."""
     width = x.shape[-1]
     if not size.norm_scale:
-        shape = g.constant([width], "shape")
-        ones = g.op("ConstantOfShape", shape, value=np.ones(1, numpy_dtype(g.dtype)))
-        plain = "RMSNormalization" if size.norm == "rms" else "LayerNormalization"
-        return g.op(plain, x, ones, axis=-1, epsilon=size.eps)
+        return plain_normed(g, x, size)
     if size.norm == "rms":
         scale = g.weight((width,), "rms.scale")
         return g.op("RMSNormalization", x, scale, axis=-1, epsilon=size.eps, name="rms")
@@ -107,6 +104,22 @@ def normed(g: Builder, x: Tensor, size: Stack, name: str = "norm") -> Tensor:
         return g.layer_norm(x, eps=size.eps)
     scale = g.weight((width,), f"{name}.scale")
     return g.op("LayerNormalization", x, scale, axis=-1, epsilon=size.eps, name="ln")
+
+
+def plain_normed(g: Builder, x: Tensor, size: Stack) -> Tensor:
+    """The stack's normalisation over the last axis, without weights."""
+    shape = g.constant([x.shape[-1]], "shape")
+    ones = g.op("ConstantOfShape", shape, value=np.ones(1, numpy_dtype(g.dtype)))
+    plain = "RMSNormalization" if size.norm == "rms" else "LayerNormalization"
+    return g.op(plain, x, ones, axis=-1, epsilon=size.eps)
+
+
+def gated_by_head(g: Builder, mixed: Tensor, x: Tensor, heads: int) -> Tensor:
+    """What attention gives [batch, tokens, heads x size], each head times a number from x."""
+    width = int(mixed.shape[-1])
+    gate = g.op("Sigmoid", g.linear(x, heads, bias=False, name="head_gate"))
+    apart = g.reshape(mixed, [0, 0, heads, width // heads]) * g.reshape(gate, [0, 0, heads, 1])
+    return g.reshape(apart, [0, 0, width])
 
 
 def split(g: Builder, x: Tensor, widths: list[int]) -> list[Tensor]:

@@ -6,6 +6,7 @@ experts are ONNX Runtime's `MoE`, as the standard has no operator for them.
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Any
 
 from lydite.graph import Builder, Tensor
@@ -18,6 +19,7 @@ from lydite.models.blocks import (
     LightningAttention,
     Mamba,
     Mamba2,
+    Order,
     ShortConvolution,
 )
 from lydite.models.dimensions import Stack
@@ -59,36 +61,39 @@ def stack(x: Tensor, size: Stack, tokens: Tokens, per_layer: list[Tensor] | None
 
 
 def _block(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
-    if size.order == "parallel":
+    order = block.order or size.order
+    if order == "parallel":
         before = normed(t.g, x, size)
         other = normed(t.g, x, size) if size.parallel_norms else before
-        return x + _mixed(before, block, size, t) + _fed(other, block, size, t.g)
+        return x + mixed(before, block, size, t) + fed(other, block, size, t.g)
     if block.mixers:
-        x = _part(x, size, t.g, lambda y: _mixed(y, block, size, t))
+        x = _part(x, size, order, t.g, lambda y: mixed(y, block, size, t))
     if block.feed is not None:
-        x = _part(x, size, t.g, lambda y: _fed(y, block, size, t.g))
+        x = _part(x, size, order, t.g, lambda y: fed(y, block, size, t.g))
     return x
 
 
-def _part(x: Tensor, size: Stack, g: Builder, part: Any) -> Tensor:
+def _part(x: Tensor, size: Stack, order: Order, g: Builder, part: Any) -> Tensor:
     """One part with its norms and the addition of its input."""
-    y = part(normed(g, x, size) if size.order in ("before", "around") else x)
-    y = normed(g, y, size) if size.order in ("after", "around") else y
-    return normed(g, x + y, size) if size.order == "last" else x + y
+    y = part(normed(g, x, size) if order in ("before", "around") else x)
+    y = normed(g, y, size) if order in ("after", "around") else y
+    return normed(g, x + y, size) if order == "last" else x + y
 
 
-def _mixed(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
+def mixed(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
+    """States through what mixes the tokens of a layer."""
     first, *rest = (mix(x, mixer, size, t) for mixer in block.mixers)
     for other in rest:
         first = first + other
     return first
 
 
-def _fed(x: Tensor, block: Block, size: Stack, g: Builder) -> Tensor:
+def fed(x: Tensor, block: Block, size: Stack, g: Builder) -> Tensor:
+    """States through the feed-forward part of a layer."""
     feed = block.feed
     assert feed is not None
     if isinstance(feed, Dense):
-        return dense(g, x, feed, size.hidden)
+        return dense(g, x, feed, size.hidden, size)
     y = experts(g, x, feed)
     if feed.shared:
         shared = Dense(inner=feed.shared, activation=feed.activation, gated=feed.gated)
@@ -99,15 +104,20 @@ def _fed(x: Tensor, block: Block, size: Stack, g: Builder) -> Tensor:
     if feed.beside:
         own = Dense(inner=feed.beside, activation=feed.activation)
         y = normed(g, y, size) + normed(g, dense(g, x, own, size.hidden), size)
-    return y
+    return normed(g, y, size) if feed.norm else y
 
 
 def _with_own_input(g: Builder, x: Tensor, own: Tensor, size: Stack) -> Tensor:
     """Gemma 4: the layer's own input, gated by the states, is projected and added."""
+    return x + own_input(g, x, own, size)
+
+
+def own_input(g: Builder, x: Tensor, own: Tensor, size: Stack) -> Tensor:
+    """What a layer's own input [batch, tokens, width] adds to the states."""
     width = own.shape[-1]
     gate = activated(g, g.linear(x, width, bias=False, name="own_gate"), "gelu_tanh")
     added = g.linear(gate * own, size.hidden, bias=False, name="own_projection")
-    return x + normed(g, added, size)
+    return normed(g, added, size)
 
 
 def activated(g: Builder, x: Tensor, activation: Activation) -> Tensor:
@@ -130,16 +140,33 @@ def _xielu(g: Builder, x: Tensor) -> Tensor:
     return g.relu(x) * x * above + low * below + half
 
 
-def dense(g: Builder, x: Tensor, feed: Dense, hidden: int) -> Tensor:
-    """Two products with a function between them, or three where it is gated."""
+def dense(g: Builder, x: Tensor, feed: Dense, hidden: int, size: Stack | None = None) -> Tensor:
+    """Two products with a function between them, or three where it is gated.
+
+    The stack says how `inner_norm` normalises.
+    """
     up = "up"
     if feed.gated:
         gate = g.linear(x, feed.inner, bias=feed.bias, name="gate")
+        gate = _sparse(g, gate, feed.sparsity) if feed.sparsity else gate
         y = activated(g, gate, feed.activation)
         y = y * g.linear(x, feed.inner, bias=feed.bias, name=up)
     else:
         y = activated(g, g.linear(x, feed.inner, bias=feed.bias, name=up), feed.activation)
+    if feed.inner_norm:
+        assert size is not None
+        y = normed(g, y, size)
     return g.linear(y, hidden, bias=feed.bias, name="down")
+
+
+def _sparse(g: Builder, x: Tensor, share: float) -> Tensor:
+    """Entries above the cut that a normal distribution puts `share` of them below (Gemma 3n)."""
+    axes = g.constant([-1], "axes")
+    mean = g.op("ReduceMean", x, axes)
+    apart = g.op("Sub", x, mean)
+    spread = g.op("Sqrt", g.op("ReduceMean", apart * apart, axes))
+    factor = g.constant(NormalDist().inv_cdf(share), "spread", g.dtype)
+    return g.relu(g.op("Sub", apart, spread * factor))
 
 
 _EXPERT_ACTIVATIONS = {"relu": "relu", "relu2": "relu", "silu": "silu"}

@@ -255,7 +255,7 @@ WITHOUT_HEADS = {
     "longcat_flash": "transformers gives experts that do nothing a first matrix",
 }
 """Types whose module in transformers' list is not what their config describes, and why."""
-SEEING = {"gemma3", "fuyu", "got_ocr2", "moss_transcribe_diarize"}
+SEEING = {"emu3", "fuyu", "gemma3", "got_ocr2", "moss_transcribe_diarize", "phi4_multimodal"}
 
 
 def causal_types() -> list[str]:
@@ -280,6 +280,49 @@ def test_parameters_are_those_of_the_module(model_type, tmp_path):
     options = {} if "phase" not in read_config(path).options else {"phase": "forward"}
     graph = graph_from_config(path, sequence=1, **options)
     assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+
+
+_MEDIUM = {
+    "hidden_size": 256,
+    "intermediate_size": 640,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 999,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+MEDIUM = {
+    "bitnet": {},
+    "gemma3n_text": {
+        "head_dim": 64,
+        "vocab_size_per_layer_input": 999,
+        "hidden_size_per_layer_input": 32,
+        "num_kv_shared_layers": 2,
+        "laurel_rank": 16,
+        "layer_types": ["sliding_attention", "full_attention"] * 3,
+        "intermediate_size": [640, 640, 512, 512, 640, 640],
+        "activation_sparsity_pattern": [0.95, 0.95, 0.0, 0.0, 0.0, 0.0],
+    },
+    "granite_swa": {},
+    "hyperclovax": {"head_dim": 64, "use_post_norm": True},
+    "lfm3": {"head_dim": 64, "layer_types": ["conv", "full_attention", "sliding_attention"] * 2},
+}
+
+
+@pytest.mark.parametrize("model_type", MEDIUM)
+def test_parts_that_few_families_have_do_the_work_of_the_module(model_type, tmp_path):
+    config = hf.AutoConfig.for_model(model_type, **{**_MEDIUM, **MEDIUM[model_type]})
+    # FlopCounterMode does not know the fused attention of a CPU
+    net = hf.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.to_dict()))
+    graph = graph_from_config(path, batch=2, sequence=8, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(input_ids=torch.ones(2, 8, dtype=torch.int64), use_cache=False)
+    assert 2 * multiply_adds(graph) == pytest.approx(counter.get_total_flops(), rel=5e-3)
 
 
 ENCODERS = {

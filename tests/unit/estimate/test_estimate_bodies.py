@@ -1,4 +1,4 @@
-"""Control flow costs its most expensive body, as often as it runs."""
+"""Control flow costs its most expensive body, as often as it runs, in predictions and steps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import lydite
+from lydite.cluster import Plan, simulate_step
+from lydite.cluster.constants import ASSUMED, Constants
+from lydite.errors import InputError
 from lydite.estimate import Estimate, predict
+from lydite.graph import total_work
 from lydite.graph.onnx_reader import graph_from_model
 from lydite.hardware import find_device
+from lydite.hardware.cluster import read_cluster
 
 SECONDS = {"MatMul": 3e-6, "Relu": 1e-6, "Identity": 5e-7}
 
@@ -98,3 +104,61 @@ def test_a_body_with_an_unknown_part_is_unknown():
     prediction = predicted(conditional(["Relu"], ["MatMul", "Tanh"]))
     assert prediction.nodes[0].estimate is None
     assert prediction.coverage.uncovered == {"If": 1}
+
+
+def test_a_loop_that_never_runs_costs_nothing():
+    prediction = predicted(loop(0))
+    assert prediction.complete
+    assert prediction.total.seconds < 1e-11
+    assert total_work(loop(0)).unknown == ()
+
+
+def simulated(graph, constants=ASSUMED, *, tp=1):
+    plan, cluster = Plan(dp=8 // tp, tp=tp), read_cluster("dgx-h100 x 1")
+    return simulate_step(graph, cluster, plan, Fixed(), optimizer=None, constants=constants)
+
+
+def test_a_step_prices_control_flow_as_a_prediction_does():
+    exact = Constants(dispatch_s=0.0)
+    for graph in (conditional(["Relu", "MatMul"], ["MatMul", "MatMul"]), loop(10)):
+        step = simulate_step(
+            graph,
+            read_cluster("dgx-h100 x 1"),
+            Plan(dp=8),
+            Fixed(),
+            optimizer=None,
+            constants=exact,
+        )
+        assert step.seconds == pytest.approx(predicted(graph).nodes[0].estimate.seconds, rel=1e-6)
+
+
+def test_each_run_of_a_body_launches_its_kernels():
+    step = simulated(loop(10), Constants(dispatch_s=1e-3))
+    assert step.seconds == pytest.approx(10e-3, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("graph", "degrees", "said"),
+    [
+        (loop(None), {}, r"Loop\) runs as often as its data say; set its trip count"),
+        (loop(10**7), {}, "runs its body 10000000 times; allowed: up to 100000 kernels"),
+        (conditional(["Relu"], ["Tanh"]), {}, r"If\) has no time estimate for Tanh"),
+        (loop(3), {"tp": 2}, "is control flow, which tensor parallelism cannot split"),
+    ],
+)
+def test_control_flow_that_a_step_cannot_price_is_named(graph, degrees, said):
+    with pytest.raises(InputError, match=said):
+        simulated(graph, **degrees)
+
+
+def test_weights_of_bodies_take_memory():
+    step = simulated(conditional(["Relu", "MatMul"], ["MatMul", "MatMul"]))
+    assert step.memory[0]["weights"] == 2 * 16 * 4
+
+
+@pytest.mark.parametrize("chip", ["smv", "systolic-128"])
+def test_a_chip_names_a_loop_whose_runs_are_unknown(chip):
+    result = lydite.chip(loop(None), chip=chip)
+    assert "at least" in result.summary()
+    assert result.document()["unknown_work"] == [loop(None).ops[0].name]
+    assert lydite.chip(loop(3), chip=chip).document()["unknown_work"] == []

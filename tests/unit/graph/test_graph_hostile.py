@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lydite.errors import GraphError, InputError
-from lydite.graph.onnx_reader import MOST_INLINED, graph_from_model
+from lydite.graph.guard import MOST_INLINED
+from lydite.graph.onnx_reader import graph_from_model
 from lydite.graph.upgrade import upgraded
 
 

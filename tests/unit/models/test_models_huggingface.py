@@ -173,7 +173,8 @@ def test_what_a_file_leaves_out_is_as_transformers_has_it(config):
     ("given", "read"),
     [
         ({"torch_dtype": "float16"}, "float16"),
-        ({"torch_dtype": "float64"}, "float32"),
+        ({"torch_dtype": "float64"}, "float64"),
+        ({"torch_dtype": "float8_e4m3fn"}, "float32"),
         ({"torch_dtype": ..., "dtype": "bfloat16"}, "bfloat16"),
         ({"torch_dtype": None}, "float32"),
     ],
@@ -373,3 +374,137 @@ def test_every_type_says_how_it_is_built():
     for row in TYPES.values():
         assert row.build.startswith("lydite.models.")
         assert set(row.options) <= {"sequence", "context", "phase"}
+
+
+_SILU = {"hidden_act": "silu"}
+PUBLISHED = {
+    "deepseek-moe-16b": (
+        16_375_728_128,
+        {
+            **_SILU,
+            "model_type": "deepseek",
+            "first_k_dense_replace": 1,
+            "hidden_size": 2048,
+            "intermediate_size": 10944,
+            "moe_intermediate_size": 1408,
+            "n_routed_experts": 64,
+            "n_shared_experts": 2,
+            "num_attention_heads": 16,
+            "num_experts_per_tok": 6,
+            "num_hidden_layers": 28,
+            "vocab_size": 102400,
+        },
+    ),
+    "dbrx": (
+        131_596_523_520,
+        {
+            "model_type": "dbrx",
+            "attn_config": {"clip_qkv": 8, "kv_n_heads": 8, "rope_theta": 500000},
+            "ffn_config": {"ffn_hidden_size": 10752, "moe_num_experts": 16, "moe_top_k": 4},
+            "d_model": 6144,
+            "max_seq_len": 32768,
+            "n_heads": 48,
+            "n_layers": 40,
+            "vocab_size": 100352,
+        },
+    ),
+    "falcon-40b": (
+        41_303_293_952,
+        {
+            "model_type": "RefinedWeb",
+            "hidden_size": 8192,
+            "n_head": 128,
+            "n_head_kv": 8,
+            "n_layer": 60,
+            "multi_query": True,
+            "parallel_attn": True,
+            "vocab_size": 65024,
+        },
+    ),
+    "phi-2": (
+        2_779_683_840,
+        {
+            "model_type": "phi-msft",
+            "n_embd": 2560,
+            "n_head": 32,
+            "n_inner": None,
+            "n_layer": 32,
+            "n_positions": 2048,
+            "rotary_dim": 32,
+            "vocab_size": 51200,
+        },
+    ),
+    "openelm-270m": (
+        271_527_168,
+        {
+            "model_type": "openelm",
+            "activation_fn_name": "swish",
+            "ffn_dim_divisor": 256,
+            "ffn_multipliers": [
+                *(0.5, 0.73, 0.97, 1.2, 1.43, 1.67, 1.9, 2.13),
+                *(2.37, 2.6, 2.83, 3.07, 3.3, 3.53, 3.77, 4.0),
+            ],
+            "ffn_with_glu": True,
+            "head_dim": 64,
+            "max_context_length": 2048,
+            "model_dim": 1280,
+            "num_kv_heads": [3] * 5 + [4] * 7 + [5] * 4,
+            "num_query_heads": [12] * 5 + [16] * 7 + [20] * 4,
+            "num_transformer_layers": 16,
+            "share_input_output_layers": True,
+            "vocab_size": 32000,
+        },
+    ),
+}
+"""Parameters as the models' pages state them, and their configs."""
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_models_with_code_of_their_own_have_their_published_parameters(config, model):
+    parameters, fields = PUBLISHED[model]
+    path = config(fields)
+    assert graph_from_config(path, sequence=1).parameter_count == parameters
+    assert read_config(path).notes == ()
+
+
+def test_ternary_weights_take_two_bits(config):
+    path = config(LLAMA, model_type="bitnet", quantization_config={"quant_method": "bitnet"})
+    assert "ternary weights in 2 bits" in read_config(path).notes[0]
+    plain = graph_from_config(config(LLAMA, model_type="bitnet"), sequence=1)
+    packed = graph_from_config(
+        config(LLAMA, model_type="bitnet", quantization_config={"quant_method": "bitnet"}),
+        sequence=1,
+    )
+    bytes_of = {
+        name: sum(g.type_of(w).nbytes or 0 for w in g.parameters)
+        for name, g in (("plain", plain), ("packed", packed))
+    }
+    kept = 2 * 128256 * 4096 * 2
+    assert (bytes_of["packed"] - kept) / (bytes_of["plain"] - kept) == pytest.approx(
+        1 / 8, rel=0.02
+    )
+
+
+def test_a_layer_of_a_type_that_is_not_built_is_refused(config):
+    path = config(LLAMA, layer_types=["full_attention"] * 31 + ["hashed_attention"])
+    with pytest.raises(InputError, match="hashed_attention"):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"activation_sparsity_pattern": ["a"] * 32}, "activation_sparsity_pattern"),
+        ({"intermediate_size": [8] * 3}, "one for each of the 32 layers"),
+        ({"altup_active_idx": 1}, "altup_active_idx"),
+    ],
+)
+def test_impossible_fields_of_gemma3n_are_refused(config, fields, said):
+    with pytest.raises(InputError, match=said):
+        read_config(config({**LLAMA, "model_type": "gemma3n_text", **fields}))
+
+
+def test_one_half_of_an_encoder_and_decoder_is_refused(config):
+    fields = {"model_type": "t5", "d_model": 64, "architectures": ["T5EncoderModel"]}
+    with pytest.raises(InputError, match="T5EncoderModel is not built"):
+        read_config(config(fields))

@@ -19,7 +19,7 @@ from lydite.chip.soc import Jobs, Layer
 from lydite.chip.tiling.constraints import Constraints
 from lydite.chip.tiling.tiler import tile
 from lydite.chip.tilings import Price
-from lydite.graph import Graph
+from lydite.graph import Graph, work_of
 from lydite.hardware.chip import Chip
 
 _VIEWS = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"))
@@ -212,10 +212,19 @@ def _on_host(step: HostOp, graph: Graph, chip: Chip) -> tuple[LayerCost, Layer]:
     op = step.op
     if op.op_type in _VIEWS:
         return LayerCost(op.name, op.op_type, "", VIEW), Layer(op.name)
+    unknown = not step.is_bias and work_of(op, graph) is None
     if step.is_bias:
         size = 2.0 * float(graph.type_of(op.outputs[0]).numel or 0)
         seconds = 2 * size / chip.cpu.memory_bytes_per_s
     else:
         seconds = host_seconds(op, graph, chip)
-    cost = LayerCost(op.name, op.op_type, "", CPU, host_s=seconds, fallback_reason=step.reason)
+    cost = LayerCost(
+        op.name,
+        op.op_type,
+        "",
+        CPU,
+        host_s=seconds,
+        fallback_reason=step.reason,
+        is_unknown=unknown,
+    )
     return cost, Layer(op.name, host_s=seconds)

@@ -8,10 +8,9 @@ no data.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
 
-from lydite.graph.operators import products, split
+from lydite.graph.operators import aten_elementwise, products, split
+from lydite.graph.operators.aten_rows import ATTENTIONS, row, rows
 from lydite.graph.operators.attention import scores_flops
 from lydite.graph.operators.call import (
     DIVIDE,
@@ -23,27 +22,14 @@ from lydite.graph.operators.call import (
     NotKnownError,
     WorkRule,
     at,
-    per_input,
-    per_output,
 )
-from lydite.graph.operators.decompositions import aten as in_onnx
-from lydite.graph.operators.decompositions import common, functions
-from lydite.graph.operators.decompositions.call import Decomposition
-from lydite.graph.operators.elementwise import FUNCTIONS, GELU_ERF, GELU_TANH, SIGMOID
+from lydite.graph.operators.elementwise import GELU_ERF, GELU_TANH, SIGMOID
 from lydite.graph.operators.matmul import matmul_flops
-from lydite.graph.operators.missing import ATEN, UNWRITTEN, WHOLE
 from lydite.graph.operators.norm import LAYER_NORM, RMS_NORM
 from lydite.graph.operators.operator import (
-    ALIAS,
-    BY_DECOMPOSITION,
-    RECORDED,
-    VECTOR,
-    ZERO,
-    Family,
     Operator,
 )
 from lydite.graph.operators.products import MatrixProduct, Products
-from lydite.graph.operators.reduce import LOG_SOFTMAX, SOFTMAX
 
 
 def plain_name(name: str) -> str:
@@ -169,10 +155,6 @@ def _batch_norm(call: Call) -> Cost:
     return Cost((6 if training else 2) * call.count(0))
 
 
-def _filled(_: Call) -> Cost:
-    return Cost(0, read=0)
-
-
 def _interpolated(taps: float) -> WorkRule:
     def rule(call: Call) -> Cost:
         return Cost((3 * (taps - 1)) * call.out_count())
@@ -180,481 +162,46 @@ def _interpolated(taps: float) -> WorkRule:
     return rule
 
 
-_SAME: dict[str, str] = {
-    "abs": "Abs",
-    "neg": "Neg",
-    "sign": "Sign",
-    "floor": "Floor",
-    "ceil": "Ceil",
-    "round": "Round",
-    "relu": "Relu",
-    "sqrt": "Sqrt",
-    "reciprocal": "Reciprocal",
-    "exp": "Exp",
-    "log": "Log",
-    "erf": "Erf",
-    "sin": "Sin",
-    "cos": "Cos",
-    "tan": "Tan",
-    "tanh": "Tanh",
-    "sigmoid": "Sigmoid",
-    "leaky_relu": "LeakyRelu",
-    "prelu": "PRelu",
-    "elu": "Elu",
-    "selu": "Selu",
-    "celu": "Celu",
-    "silu": "SiLU",
-    "hardswish": "HardSwish",
-    "hardsigmoid": "HardSigmoid",
-    "mish": "Mish",
-    "softplus": "Softplus",
-    "softsign": "Softsign",
-    "logical_not": "Not",
-    "bitwise_not": "Not",
-    "isnan": "IsNaN",
-    "isinf": "IsInf",
-    "_prelu_kernel": "PRelu",
-}
-_EACH: dict[str, float] = {
-    "add": 1,
-    "sub": 1,
-    "rsub": 1,
-    "mul": 1,
-    "div": DIVIDE,
-    "remainder": DIVIDE,
-    "fmod": DIVIDE,
-    "maximum": 1,
-    "minimum": 1,
-    "clamp": 2,
-    "clamp_min": 1,
-    "clamp_max": 1,
-    "hardtanh": 2,
-    "relu6": 2,
-    "rsqrt": SQRT + DIVIDE,
-    "addcmul": 3,
-    "addcdiv": 2 + DIVIDE,
-    "lerp": 3,
-    "eq": 1,
-    "ne": 1,
-    "lt": 1,
-    "le": 1,
-    "gt": 1,
-    "ge": 1,
-    "logical_and": 1,
-    "logical_or": 1,
-    "bitwise_and": 1,
-    "bitwise_or": 1,
-    "bitwise_xor": 1,
-    "floor_divide": DIVIDE,
-    "exp2": FUNCTION,
-    "expm1": FUNCTION,
-    "log2": FUNCTION,
-    "log10": FUNCTION,
-    "log1p": FUNCTION,
-    "atan": FUNCTION,
-    "atan2": FUNCTION + DIVIDE,
-    "log_sigmoid": SIGMOID + FUNCTION,
-    "where": 0,
-    "masked_fill": 0,
-    "clone": 0,
-    "_to_copy": 0,
-    "to": 0,
-    "copy": 0,
-    "cat": 0,
-    "stack": 0,
-    "contiguous": 0,
-    "pad": 0,
-    "constant_pad_nd": 0,
-    "repeat": 0,
-    "flip": 0,
-    "roll": 0,
-    "tril": 0,
-    "triu": 0,
-    "pixel_shuffle": 0,
-    "type_as": 0,
-    "repeat_interleave": 0,
-    "tile": 0,
-    "channel_shuffle": 0,
-    "native_channel_shuffle": 0,
-}
-_VIEWS = (
-    "view",
-    "_unsafe_view",
-    "reshape",
-    "flatten",
-    "unflatten",
-    "squeeze",
-    "unsqueeze",
-    "permute",
-    "transpose",
-    "t",
-    "expand",
-    "expand_as",
-    "split",
-    "split_with_sizes",
-    "chunk",
-    "unbind",
-    "select",
-    "slice",
-    "narrow",
-    "detach",
-    "alias",
-    "lift_fresh_copy",
-    "view_as",
-    "numpy_T",
-    "as_strided",
-    "movedim",
-    "swapaxes",
-    "lift_fresh",
-    "sym_size",
-    "diagonal",
-    "unfold",
-)
-_FILLED = (
-    "arange",
-    "full",
-    "zeros",
-    "ones",
-    "empty",
-    "full_like",
-    "zeros_like",
-    "ones_like",
-    "empty_like",
-    "new_zeros",
-    "new_ones",
-    "new_full",
-    "scalar_tensor",
-    "eye",
-    "fill",
-)
-_REDUCED: dict[str, float] = {
-    "sum": 1,
-    "mean": 1,
-    "amax": 1,
-    "amin": 1,
-    "max": 1,
-    "min": 1,
-    "prod": 1,
-    "argmax": 1,
-    "argmin": 1,
-    "any": 1,
-    "all": 1,
-    "cumsum": 1,
-    "cumprod": 1,
-    "var": 4,
-    "var_mean": 4,
-    "std": 4,
-    "norm": 2,
-    "linalg_vector_norm": 2,
-    "logsumexp": 3 + FUNCTION,
-    "adaptive_avg_pool1d": 1,
-    "adaptive_avg_pool2d": 1,
-    "_adaptive_avg_pool2d": 1,
-    "adaptive_avg_pool3d": 1,
-    "adaptive_max_pool2d": 1,
-    "softmax": SOFTMAX,
-    "_softmax": SOFTMAX,
-    "_safe_softmax": SOFTMAX,
-    "log_softmax": LOG_SOFTMAX,
-    "_log_softmax": LOG_SOFTMAX,
-    "local_response_norm": 17,
-}
-_ATTENTIONS = (
-    "scaled_dot_product_attention",
-    "_scaled_dot_product_flash_attention",
-    "_scaled_dot_product_flash_attention_for_cpu",
-    "_scaled_dot_product_efficient_attention",
-    "_scaled_dot_product_cudnn_attention",
-    "_scaled_dot_product_attention_math",
-)
-
-_MOVING = frozenset(
-    (
-        "clone",
-        "_to_copy",
-        "to",
-        "copy",
-        "cat",
-        "stack",
-        "contiguous",
-        "pad",
-        "constant_pad_nd",
-        "repeat",
-        "flip",
-        "roll",
-        "tril",
-        "triu",
-        "pixel_shuffle",
-        "type_as",
-        "repeat_interleave",
-        "tile",
-        "channel_shuffle",
-        "native_channel_shuffle",
-    )
-)
-_ZERO = frozenset(
-    (
-        "sign",
-        "floor",
-        "ceil",
-        "round",
-        "logical_not",
-        "bitwise_not",
-        "isnan",
-        "isinf",
-        "eq",
-        "ne",
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "logical_and",
-        "logical_or",
-        "bitwise_and",
-        "bitwise_or",
-        "bitwise_xor",
-        "floor_divide",
-        "argmax",
-        "argmin",
-        "any",
-        "all",
-        "sym_size",
-    )
-)
-_ALONG = frozenset(
-    (
-        "cumsum",
-        "cumprod",
-        "softmax",
-        "_softmax",
-        "_safe_softmax",
-        "log_softmax",
-        "_log_softmax",
-    )
-)
-_BY_SIZE = frozenset(
-    ["view", "_unsafe_view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as"]
-)
-_RENAMED: dict[str, Decomposition] = {
-    **{
-        name: common.renamed(same)
-        for name, same in _SAME.items()
-        if same not in ("SiLU", "HardSigmoid", "Elu", "LeakyRelu", "Celu", "Selu")
-    },
-    "silu": functions.swish,
-    "leaky_relu": common.with_alpha("LeakyRelu", "negative_slope", 0.01),
-    "elu": common.with_alpha("Elu", "alpha", 1.0),
-    "gelu": common.renamed("Gelu", keep=("approximate",)),
-    **{name: common.reshaped for name in _BY_SIZE},
-    **{name: common.same for name in ("detach", "alias", "contiguous", "clone", "lift_fresh")},
-    "add": functions.arithmetic("Add"),
-    "sub": functions.arithmetic("Sub"),
-    "mul": functions.arithmetic("Mul"),
-    "div": functions.arithmetic("Div"),
-    "maximum": common.renamed("Max"),
-    "minimum": common.renamed("Min"),
-    **{name: common.renamed("MatMul") for name in ("mm", "bmm", "matmul")},
-    **{name: in_onnx.added_product for name in ("addmm", "baddbmm")},
-    "linear": in_onnx.linear,
-    "transpose": in_onnx.swapped_axes,
-    "t": in_onnx.swapped_axes,
-    "permute": in_onnx.permuted,
-    **{name: functions.along("Softmax") for name in ("softmax", "_softmax", "_safe_softmax")},
-    **{name: functions.along("LogSoftmax") for name in ("log_softmax", "_log_softmax")},
-    "cat": functions.along("Concat", attribute="axis", default=0),
-    **{name: in_onnx.layer_norm for name in ("layer_norm", "native_layer_norm")},
-    "embedding": common.renamed("Gather"),
-    **{name: functions.clamped for name in ("clamp", "clamp_min", "clamp_max", "hardtanh")},
-    "relu6": common.between(0.0, 6.0),
-    "selu": common.renamed("Selu"),
-    "hardsigmoid": common.renamed("HardSigmoid", alpha=1 / 6, beta=0.5),
-    "pow": functions.power,
-    "rsqrt": common.inverse_root,
-    "where": in_onnx.chosen,
-    **{name: in_onnx.expanded for name in ("expand", "expand_as")},
-    "select": in_onnx.picked,
-    "slice": in_onnx.sliced,
-    **{name: in_onnx.in_pieces for name in ("split", "split_with_sizes", "chunk")},
-    "sum": in_onnx.reduced("ReduceSum"),
-    "mean": in_onnx.reduced("ReduceMean"),
-    "amax": in_onnx.reduced("ReduceMax"),
-    "amin": in_onnx.reduced("ReduceMin"),
-    **{
-        name: in_onnx.averaged
-        for name in (
-            "adaptive_avg_pool1d",
-            "adaptive_avg_pool2d",
-            "_adaptive_avg_pool2d",
-            "adaptive_avg_pool3d",
-        )
-    },
-    **{
-        name: in_onnx.convolution
-        for name in (
-            "conv1d",
-            "conv2d",
-            "conv3d",
-            "convolution",
-            "_convolution",
-            "conv_transpose1d",
-            "conv_transpose2d",
-            "conv_transpose3d",
-        )
-    },
-    **{f"max_pool{rank}d": in_onnx.pooled_window("MaxPool") for rank in (1, 2, 3)},
-    **{f"avg_pool{rank}d": in_onnx.pooled_window("AveragePool") for rank in (1, 2, 3)},
-    **{
-        name: in_onnx.batch_norm
-        for name in (
-            "batch_norm",
-            "native_batch_norm",
-            "cudnn_batch_norm",
-            "_native_batch_norm_legit_no_training",
-            "_batch_norm_no_update",
-        )
-    },
-    **{name: in_onnx.scaled_attention for name in _ATTENTIONS},
-    "atan": common.renamed("Atan"),
-    "exp2": functions.exponential(2.0),
-    "expm1": functions.exponential(math.e, -1.0),
-    "log2": functions.logarithm(2.0),
-    "log10": functions.logarithm(10.0),
-    "log1p": functions.logarithm(math.e, 1.0),
-    "log_sigmoid": functions.log_sigmoid,
-    "lerp": functions.interpolated,
-    "addcmul": functions.added("Mul"),
-    "addcdiv": functions.added("Div"),
-    "rsub": functions.reversed_difference,
-    "stack": in_onnx.stacked,
-    **{name: in_onnx.padded for name in ("pad", "constant_pad_nd")},
-    **{name: in_onnx.tiled for name in ("repeat", "tile")},
-    "triu": in_onnx.triangle(1),
-    "tril": in_onnx.triangle(0),
-    "cumsum": in_onnx.running("CumSum"),
-    "logsumexp": in_onnx.reduced("ReduceLogSumExp"),
-    **{name: in_onnx.swapped_axes for name in ("swapaxes", "numpy_T")},
-    **{name: common.renamed("MatMul") for name in ("mv", "dot")},
-    "addmv": in_onnx.added_product,
-    **{f"upsample_nearest{rank}d": in_onnx.nearest for rank in (1, 2, 3)},
-    **{name: in_onnx.group_norm for name in ("group_norm", "native_group_norm")},
-    "masked_fill": in_onnx.masked,
-    "index_select": in_onnx.taken("Gather"),
-    "gather": in_onnx.taken("GatherElements"),
-    "take_along_dim": in_onnx.taken("GatherElements"),
-    "celu": common.with_alpha("Celu", "alpha", 1.0),
-    "copy": common.same,
-    **{name: common.same for name in ("dropout", "alpha_dropout", "feature_dropout")},
-    **{name: common.same for name in ("_to_copy", "to", "type_as", "lift_fresh_copy")},
-}
-"""Rows whose gradient follows from the decomposition into the equivalent ONNX operator."""
-
-_family = Family(
-    "aten",
-    {
-        "types": RECORDED,
-        "gradient": UNWRITTEN,
-        "split": WHOLE,
-        "array": VECTOR,
-        "torch": ATEN,
-    },
-)
-
-
-def _row(name: str, work: WorkRule, **facets: Any) -> Operator:
-    """A row for "aten:<name>", with the facets that the tables above list for it."""
-    given: dict[str, Any] = {}
-    if name in _ZERO or name in _FILLED:
-        given["gradient"] = ZERO
-    if name in _RENAMED:
-        given |= {"gradient": BY_DECOMPOSITION, "decomposition": _RENAMED[name]}
-    return _family.row(f"aten:{name}", work, **{**given, **facets})
-
-
-def _rows(names: Iterable[str], work: WorkRule, **facets: Any) -> list[Operator]:
-    return [_row(name, work, **facets) for name in names]
-
-
 OPERATORS: tuple[Operator, ...] = (
-    *(
-        _row(
-            name,
-            per_output(FUNCTIONS[same]),
-            split=split.pointwise,
-            special=FUNCTIONS[same] >= DIVIDE and same != "HardSigmoid",
-        )
-        for name, same in _SAME.items()
-    ),
-    *(
-        _row(
-            name,
-            per_output(flops),
-            split=split.joined_along("dim")
-            if name == "cat"
-            else split.pointwise
-            if name not in _MOVING
-            else split.same_sizes,
-            special=flops >= DIVIDE,
-        )
-        for name, flops in _EACH.items()
-    ),
-    *(
-        _row(
-            name,
-            per_input(flops),
-            split=split.along("dim", -1) if name in _ALONG else split.reduced(name == "sum"),
-            special=name in _ALONG and "softmax" in name,
-        )
-        for name, flops in _REDUCED.items()
-    ),
-    *(
-        _row(
-            name,
-            lambda _: VIEW,
-            array=ALIAS,
-            aliases=True,
-            split=split.reordered if name in _BY_SIZE else split.same_sizes,
-        )
-        for name in _VIEWS
-    ),
-    *_rows(_FILLED, _filled, split=split.source),
-    *_rows(_ATTENTIONS, _attention, array=products.attention(past=None), split=split.heads),
-    *_rows(
+    *aten_elementwise.OPERATORS,
+    *rows(ATTENTIONS, _attention, array=products.attention(past=None), split=split.heads),
+    *rows(
         ("conv1d", "conv2d", "conv3d", "convolution", "_convolution"), _conv, array=_conv_products
     ),
-    *_rows(
+    *rows(
         ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
         _conv_transpose,
         array=products.spread(),
     ),
-    *_rows(
+    *rows(
         ("addmm", "baddbmm", "addmv"), _added_product, array=products.matmul(1, 2), operands=(1, 2)
     ),
-    *_rows(
+    *rows(
         ("mm", "bmm", "matmul", "mv", "dot"),
         _product,
         array=products.matmul(),
         split=split.matmul,
     ),
-    _row("linear", _linear, array=products.linear, split=split.linear),
-    *_rows(
+    row("linear", _linear, array=products.linear, split=split.linear),
+    *rows(
         ("layer_norm", "native_layer_norm"),
         _normalise(LAYER_NORM - 2),
         special=True,
         split=split.last_axis,
     ),
-    *_rows(
+    *rows(
         ("group_norm", "native_group_norm", "instance_norm"),
         _normalise(LAYER_NORM - 2),
         special=True,
         split=split.rows_alone,
     ),
-    *_rows(
+    *rows(
         ("rms_norm", "_fused_rms_norm"),
         _normalise(RMS_NORM - 1),
         special=True,
         split=split.last_axis,
     ),
-    *_rows(
+    *rows(
         (
             "batch_norm",
             "native_batch_norm",
@@ -666,16 +213,16 @@ OPERATORS: tuple[Operator, ...] = (
         split=split.per_channel,
         fixed_inputs=(3, 5),
     ),
-    _row("gelu", _gelu, special=True, split=split.pointwise),
-    _row("pow", _power, special=True, split=split.pointwise),
-    *_rows(
+    row("gelu", _gelu, special=True, split=split.pointwise),
+    row("pow", _power, special=True, split=split.pointwise),
+    *rows(
         ("dropout", "native_dropout", "alpha_dropout", "feature_dropout"),
         _dropout,
         split=split.pointwise,
     ),
-    _row("embedding", _embedding, split=split.embedding),
-    *_rows(("index", "index_select", "gather", "take_along_dim"), _taken),
-    *_rows(
+    row("embedding", _embedding, split=split.embedding),
+    *rows(("index", "index_select", "gather", "take_along_dim"), _taken),
+    *rows(
         (
             "max_pool1d",
             "max_pool2d",
@@ -686,20 +233,20 @@ OPERATORS: tuple[Operator, ...] = (
         _window(1, 0),
         split=split.windows,
     ),
-    *_rows(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _window(1, DIVIDE), split=split.windows),
-    _row("lstm", _recurrent(4), array=_recurrent_products),
-    _row("gru", _recurrent(3), array=_recurrent_products),
-    *_rows(("rnn_tanh", "rnn_relu"), _recurrent(1), array=_recurrent_products),
-    *_rows(
+    *rows(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _window(1, DIVIDE), split=split.windows),
+    row("lstm", _recurrent(4), array=_recurrent_products),
+    row("gru", _recurrent(3), array=_recurrent_products),
+    *rows(("rnn_tanh", "rnn_relu"), _recurrent(1), array=_recurrent_products),
+    *rows(
         ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"),
         _interpolated(1),
         split=split.rows_alone,
     ),
-    *_rows(
+    *rows(
         ("upsample_bilinear2d", "_upsample_bilinear2d_aa"),
         _interpolated(4),
         split=split.rows_alone,
     ),
-    _row("upsample_linear1d", _interpolated(2), split=split.rows_alone),
-    _row("upsample_bicubic2d", _interpolated(16), split=split.rows_alone),
+    row("upsample_linear1d", _interpolated(2), split=split.rows_alone),
+    row("upsample_bicubic2d", _interpolated(16), split=split.rows_alone),
 )

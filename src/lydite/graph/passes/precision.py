@@ -1,6 +1,6 @@
 """Precision: the same network with other element types, as frameworks change them.
 
-- "float16", "bfloat16": all tensors, as `module.half()` does.
+- "float16", "bfloat16", "float64": all tensors, as `module.half()` does.
 - "autocast-float16", "autocast-bfloat16": weights stay float32 and are cast for products; sums,
   normalisations and functions that lose precision stay float32. The lists are those of
   torch.autocast (PyTorch 2.x, "CUDA Ops that can autocast").
@@ -28,6 +28,7 @@ PRECISIONS = (
     "float32",
     "float16",
     "bfloat16",
+    "float64",
     "autocast-float16",
     "autocast-bfloat16",
     "int8",

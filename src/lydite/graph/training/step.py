@@ -8,7 +8,7 @@ from typing import Any
 
 from lydite.errors import GraphError, unknown_name
 from lydite.graph.builder import Builder, Tensor
-from lydite.graph.graph import Graph, Op
+from lydite.graph.graph import Graph, Op, outer_names
 from lydite.graph.operators import BY_DECOMPOSITION, ZERO, Known, Missing, facet, operator
 from lydite.graph.operators.gradients.call import GradientCall
 from lydite.graph.passes.decompose import decomposed
@@ -221,7 +221,8 @@ class _Backward:
         needed, unknown = set(parameters), []
         for op in self._graph.ops:
             gradient = _gradient(op)
-            if not any(name in needed for name in op.inputs) or gradient == ZERO:
+            read = (*op.inputs, *outer_names(op))
+            if not any(name in needed for name in read) or gradient == ZERO:
                 continue
             floats = [n for n in op.outputs if n and "float" in self._graph.type_of(n).dtype]
             if floats and (gradient is None or isinstance(gradient, Known | Missing)):

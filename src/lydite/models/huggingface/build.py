@@ -208,7 +208,10 @@ def _of_part(data: dict[str, Any], part: str, where: str) -> tuple[dict[str, Any
     if part and part not in present and not (part == "text" and kind in TEXT_OF):
         allowed = ", ".join(present) or "none; the model is one"
         raise InputError(f"has no part '{part}'", where=where, allowed=allowed)
-    if not part and (kind in TYPES or not (present or kind in TEXT_OF)):
+    if not part and kind in TYPES:
+        alone = present and "phase" in TYPES[kind].options
+        return data, ["the language model alone"] if alone else []
+    if not part and not (present or kind in TEXT_OF):
         return data, []
     notes = []
     if not part:
@@ -216,8 +219,9 @@ def _of_part(data: dict[str, Any], part: str, where: str) -> tuple[dict[str, Any
             return data, []
         part = "text"
         others = [name for name in present if name != "text"]
+        notes = ["the language model alone"]
         if others:
-            notes = [f"the language model alone; its other parts: --part {' or '.join(others)}"]
+            notes = [f"{notes[0]}; its other parts: --part {' or '.join(others)}"]
     inner = known[part]
     inner = {k: v for k, v in data.items() if not k.endswith("_config")} if inner is None else inner
     common = {k: data[k] for k in (*_SHARED, "quantization_config") if data.get(k) is not None}

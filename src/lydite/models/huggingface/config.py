@@ -18,6 +18,7 @@ REQUIRED: Any = object()
 Bias: TypeAlias = bool | tuple[str, bool]
 """Whether there is a bias: always so, or as a field says, with its default."""
 
+_BASES = ("rope_theta", "rotary_emb_base", "rope_base", "rope_freq_constant")
 _LARGEST = 2**31 - 1
 _MOST_LAYERS = 10_000
 ACTIVATIONS: dict[str, Activation] = {
@@ -134,6 +135,16 @@ class Config:
             raise self.refuse(name, "a list of whole numbers")
         return value
 
+    def of_layer(self, name: str, layer: int, count: int) -> Config:
+        """The config where a field has one value for each layer: with that of this layer."""
+        value = self.raw(name)
+        if not isinstance(value, list):
+            return self
+        if len(value) < count:
+            raise self.refuse(name, f"one value, or one for each of the {count} layers")
+        self._read.add(name)
+        return Config({**self.data, name: value[layer]}, self.where)
+
     def inner(self, *names: str) -> Config | None:
         """A config inside this one."""
         value = self.raw(*names)
@@ -158,7 +169,9 @@ class Config:
             rules = rules[layer_type]
         given = {**self.data, **{k: v for k, v in rules.items() if v is not None}}
         source = Config(given, self.where)
-        base = source.number("rope_theta", "rotary_emb_base", "rope_base", default=theta)
+        base = source.number(
+            "rope_theta", "rotary_emb_base", "rope_base", "rope_freq_constant", default=theta
+        )
         share = source.number(
             "partial_rotary_factor", "rotary_pct", "rope_pct", "rotary_percent", default=partial
         )

@@ -292,8 +292,24 @@ def _both(
     )
 
 
+def _whole(c: Config) -> None:
+    """Refuse a class that is one half of an encoder and decoder.
+
+    Raises:
+        InputError: `architectures` names such a class.
+    """
+    name = next(iter(c.texts("architectures") or ()), "")
+    if name.endswith(("ForCausalLM", "EncoderModel", "Decoder", "DecoderModel")):
+        raise InputError(
+            f"{name[:60]} is not built: it is one half of {c.type}",
+            where=c.where,
+            allowed="ForConditionalGeneration, or no architectures, for both halves",
+        )
+
+
 def _t5(c: Config) -> EncoderDecoder:
     """Text-to-text: relative positions, root mean square norms, no biases (arXiv:1910.10683)."""
+    _whole(c)
     c.skip("n_positions", "relative_attention_max_distance", "is_gated_act", "dense_act_fn")
     layers, inner = c.size("num_layers", default=6), c.size("d_ff", default=2048)
     name = c.raw("feed_forward_proj", default="relu")
@@ -327,6 +343,7 @@ def _t5(c: Config) -> EncoderDecoder:
 
 def _sequence(c: Config, **changes: Any) -> EncoderDecoder:
     """BART's family of fields: encoder_layers, decoder_ffn_dim and so on."""
+    _whole(c)
     hidden = c.size("d_model")
     function = c.activation("activation_function", default="gelu")
     stacks = {}

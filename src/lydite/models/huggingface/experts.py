@@ -23,7 +23,9 @@ from lydite.models.huggingface.family import (
     attention,
     dense,
     every,
+    first_of,
     sliding,
+    with_sinks,
 )
 
 _COUNT = (
@@ -130,10 +132,6 @@ def latent(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     )
 
 
-def _oss_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    return (attention(c, layer, sinks=True),)
-
-
 def _llama4(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Layers without positions attend to all tokens, the others to a chunk."""
     turned = _llama4_turned(c, layer.index)
@@ -160,56 +158,6 @@ def _llama4_feed(c: Config, layer: Layer) -> Dense | Experts:
     return chosen_experts(c, layer, inner=inner, shared=inner, sigmoid=True)
 
 
-def _gemma4(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    """Layers that see all tokens have wider heads; the last ones use others' keys and values."""
-    full = layer.type == "full_attention"
-    shared = c.size("num_kv_shared_layers", default=0, low=0)
-    head = c.size("head_dim", default=256)
-    heads: dict[str, Any] = {"size": head}
-    own = c.raw("per_layer_config", default={})
-    given = (
-        own.get(str(layer.index), own.get(f"{layer.index:02d}", {}))
-        if isinstance(own, dict)
-        else {}
-    )
-    if full:
-        heads["size"] = c.size("global_head_dim", default=512)
-        if c.flag("attention_k_eq_v", default=False):
-            usual = c.size("num_key_value_heads", default=4)
-            heads["kv_heads"] = c.size("num_global_key_value_heads", default=usual)
-            heads["key_is_value"] = True
-    if isinstance(given, dict) and own:
-        inner = Config(given, c.where)
-        heads["size"] = inner.size("head_dim", default=head)
-        if given.get("num_key_value_heads"):
-            heads["kv_heads"] = inner.size("num_key_value_heads")
-    theta, partial = c.rotary(
-        theta=1e6 if full else 1e4, partial=0.25 if full else 1.0, layer_type=layer.type
-    )
-    heads |= {"rope_theta": theta, "rotary": int(heads["size"] * partial) // 2 * 2}
-    first = layer.count - shared
-    if shared and layer.index >= first:
-        types = c.texts("layer_types", layer.count) or every(6)(c, layer.count)
-        types[-1] = "full_attention"
-        same = [i for i in range(first) if types[i] == layer.type]
-        heads["shared_from"] = same[-1] if same else None
-    return (attention(c, layer, **heads),)
-
-
-def _gemma4_feed(c: Config, layer: Layer) -> Dense | Experts:
-    shared = c.size("num_kv_shared_layers", default=0, low=0)
-    wide = c.flag("use_double_wide_mlp", default=False) and layer.index >= layer.count - shared
-    inner = c.size("intermediate_size", default=9216) * (2 if shared and wide else 1)
-    if c.flag("enable_moe_block", default=False):
-        return chosen_experts(c, layer, shared=0, beside=inner)
-    return dense(c, layer, inner=inner)
-
-
-def _gemma4_inputs(c: Config, values: dict[str, Any]) -> None:
-    values["per_layer"] = c.size("hidden_size_per_layer_input", default=256, low=0)
-    values["per_layer_vocabulary"] = c.size("vocab_size_per_layer_input", default=262144)
-
-
 def _phimoe(c: Config, values: dict[str, Any]) -> None:
     values["head_bias"] = c.flag("lm_head_bias", default=False)
 
@@ -234,6 +182,75 @@ def _mimo2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     usual = 2 * c.size("num_key_value_heads", default=4)
     kv = c.size("swa_num_key_value_heads", default=usual)
     return (attention(c, layer, value=value, kv_heads=kv, sinks=True),)
+
+
+def _deepseek_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Latent attention, or plain attention in the small members of DeepSeek-VL2."""
+    if c.flag("use_mla", default=True) and c.data.get("kv_lora_rank", 1) is not None:
+        return latent(c, layer)
+    c.skip("kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+    return (attention(c, layer),)
+
+
+def _laguna(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Each layer has a number of heads of its own, gated as a whole or entry by entry."""
+    heads = c.of_layer("num_attention_heads_per_layer", layer.index, layer.count)
+    count = heads.size("num_attention_heads_per_layer", default=c.size(*HEADS))
+    gating = c.raw("gating", default=True)
+    if gating not in (True, False, "per-head", "per-element"):
+        raise c.refuse("gating", 'true, false, "per-head" or "per-element"')
+    by_head = gating in (True, "per-head")
+    return (
+        attention(c, layer, heads=count, head_gate=by_head, gated=bool(gating) and not by_head),
+    )
+
+
+def _cohere2_moe_feed(c: Config, layer: Layer) -> Dense | Experts:
+    usual = c.size("intermediate_size", default=22528)
+    if _is_dense(c, layer):
+        return dense(c, layer, inner=c.size("prefix_dense_intermediate_size", default=usual))
+    return chosen_experts(c, layer)
+
+
+def _cohere2_moe_types(c: Config, layers: int) -> list[str]:
+    dense_layers = c.size("first_k_dense_replace", default=0, low=0)
+    rules = (("prefix_dense_sliding_window_pattern", 1), ("sliding_window_pattern", 4))
+    before, after = (c.size(name, default=usual) for name, usual in rules)
+    return every(before)(c, dense_layers) + every(after)(c, layers - dense_layers)
+
+
+def _hunyuan_feed(c: Config, layer: Layer) -> Dense | Experts:
+    """Sizes and numbers may differ from layer to layer; one part is shared where none is said."""
+    for name in ("moe_topk", "moe_intermediate_size", "num_experts", "num_shared_expert"):
+        c = c.of_layer(name, layer.index, layer.count)
+    inner = c.size("moe_intermediate_size", "intermediate_size")
+    return chosen_experts(c, layer, shared=inner * c.size("num_shared_expert", default=1))
+
+
+def _minimax_m3_feed(c: Config, layer: Layer) -> Dense | Experts:
+    if _is_dense(c, layer):
+        return dense(c, layer, inner=c.size("dense_intermediate_size", default=12288))
+    return chosen_experts(c, layer, sigmoid=True)
+
+
+def _dbrx(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    rules = c.inner("attn_config") or c
+    return (attention(c, layer, kv_heads=rules.size("kv_n_heads", default=1)),)
+
+
+def _dbrx_feed(c: Config, layer: Layer) -> Experts:
+    rules = c.inner("ffn_config") or c
+    return Experts(
+        count=rules.size("moe_num_experts", default=4),
+        per_token=rules.size("moe_top_k", default=1),
+        inner=rules.size("ffn_hidden_size", default=3584),
+        activation=activation(c, layer.family),
+    )
+
+
+def _dbrx_norms(c: Config, values: dict[str, Any]) -> None:
+    del c
+    values["norm_bias"] = False
 
 
 def no_feed(c: Config, layer: Layer) -> None:
@@ -286,7 +303,10 @@ FAMILIES: dict[str, Family] = {
         DENSE["qwen2"], kv=16, qkv=("qkv_bias", True), feed=mixed(shared_gate=True)
     ),
     "qwen3_moe": _QWEN_MOE,
-    "deepseek_v2": replace(_DEEPSEEK, feed=mixed(), positions=2048),
+    "deepseek": replace(DENSE["llama"], feed=mixed(), dense=False),
+    "deepseek_v2": replace(_DEEPSEEK, mixers=_deepseek_mixer, feed=mixed(), positions=2048),
+    "axk1": replace(_DEEPSEEK, feed=mixed(sigmoid=True, norm=True), positions=32768),
+    "youtu": Family(mixers=latent, tied=True, positions=131072),
     "deepseek_v3": _DEEPSEEK,
     "deepseek_v32": replace(_DEEPSEEK, positions=163840),
     "kimi_k2": _DEEPSEEK,
@@ -300,7 +320,7 @@ FAMILIES: dict[str, Family] = {
         out=("attention_bias", True),
         theta=150000.0,
         eps=1e-5,
-        mixers=_oss_mixer,
+        mixers=with_sinks,
         types=every(2),
         window=sliding(128),
         feed=mixed(bias=True, router_bias=True),
@@ -316,26 +336,57 @@ FAMILIES: dict[str, Family] = {
     "llama4_text": replace(
         DENSE["llama"], kv=8, head=128, mixers=_llama4, feed=_llama4_feed, theta=5e5, eps=1e-5
     ),
-    "gemma4_text": replace(
-        DENSE["gemma3_text"],
-        mixers=_gemma4,
-        types=every(6),
-        feed=_gemma4_feed,
-        window=sliding(512),
-        change=_gemma4_inputs,
-        vocabulary=262144,
-    ),
     "olmoe": replace(DENSE["llama"], qk_norm="whole", feed=mixed(shared=0), eps=1e-5, dense=False),
     "phimoe": replace(
         DENSE["llama"], norm="layer", kv=8, feed=mixed(), eps=1e-5, change=_phimoe, positions=131072
     ),
     "granitemoe": _GRANITE_MOE,
+    "granitemoe_swa": replace(
+        _GRANITE_MOE, mixers=with_sinks, window=sliding(128), types=first_of(4)
+    ),
+    "cohere2_moe": replace(
+        DENSE["cohere2"], feed=_cohere2_moe_feed, types=_cohere2_moe_types, window=sliding(4096)
+    ),
+    "dbrx": Family(
+        norm="layer",
+        eps=1e-5,
+        packed=True,
+        mixers=_dbrx,
+        feed=_dbrx_feed,
+        change=_dbrx_norms,
+        theta=5e5,
+    ),
+    "flint": replace(
+        _QWEN_MOE, mixers=with_sinks, feed=mixed(), window=sliding(513), positions=262144
+    ),
+    "hy_v3": replace(_QWEN_MOE, kv=8, head=128, feed=mixed(sigmoid=True), positions=131072),
+    "kolibri1": replace(
+        _QWEN_MOE, order="around", types=every(5), window=sliding(513), positions=262144
+    ),
+    "laguna": replace(
+        _QWEN_MOE,
+        kv=8,
+        head=128,
+        mixers=_laguna,
+        feed=mixed(correction=True, sigmoid=True),
+        window=sliding(512),
+        positions=131072,
+    ),
+    "mellum": replace(_QWEN_MOE, head=128, window=sliding(1024), positions=131072),
+    "minimax_m3_vl_text": Family(
+        kv=4,
+        head=128,
+        qk_norm="head",
+        theta=5e6,
+        feed=_minimax_m3_feed,
+        positions=524288,
+    ),
     "granitemoeshared": _GRANITE_MOE,
     "ernie4_5_moe": replace(
         DENSE["ernie4_5"], kv=4, head=0, theta=5e5, feed=mixed(correction=True)
     ),
     "dots1": replace(_GLM_MOE, partial=1.0, kv=32, qk_norm="head", feed=mixed(sigmoid=True)),
-    "hunyuan_v1_moe": replace(DENSE["hunyuan_v1_dense"], feed=mixed()),
+    "hunyuan_v1_moe": replace(DENSE["hunyuan_v1_dense"], feed=_hunyuan_feed),
     "mimo_v2_flash": Family(
         kv=4,
         head=192,
@@ -384,14 +435,6 @@ FAMILIES: dict[str, Family] = {
         qk_norm=("use_qk_norm", False, "head"),
         feed=mixed(),
         positions=32768,
-    ),
-    "gemma4_unified_text": replace(
-        DENSE["gemma3_text"],
-        mixers=_gemma4,
-        types=every(6),
-        feed=_gemma4_feed,
-        window=sliding(512),
-        vocabulary=262144,
     ),
     "flex_olmo": replace(DENSE["olmo2"], feed=mixed()),
 }

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lydite.errors import InputError
-from lydite.models.blocks import Attention, Block, Dense, Experts, Mixer, QkNorm
-from lydite.models.dimensions import Decoder, Order
+from lydite.models.blocks import Attention, Block, Dense, Experts, Mixer, Order, QkNorm
+from lydite.models.dimensions import Decoder
 from lydite.models.huggingface.config import REQUIRED, Bias, Config
 
-HIDDEN = ("hidden_size", "n_embd", "d_model", "dim")
-LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "model_dim")
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_transformer_layers")
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_head_kv")
 INNER = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "d_ff")
@@ -24,6 +24,7 @@ POSITIONS = (
     "model_max_length",
     "max_sequence_length",
     "n_ctx",
+    "max_context_length",
 )
 VOCABULARY = ("vocab_size", "padded_vocab_size")
 EPSILON = (
@@ -34,6 +35,17 @@ EPSILON = (
     "norm_eps",
     "norm_epsilon",
 )
+
+
+ATTENTION_TYPES = (
+    "full_attention",
+    "sliding_attention",
+    "chunked_attention",
+    "sliding",
+    "attention",
+    "hybrid",
+)
+"""Types of layers with softmax attention, over all tokens or a window."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ def decoder(c: Config, family: Family) -> Decoder:
         "positions": c.size(*POSITIONS, default=family.positions),
         "learned": family.learned,
         "position_offset": family.position_offset,
-        "tied": c.flag("tie_word_embeddings", default=family.tied),
+        "tied": c.flag("tie_word_embeddings", "share_input_output_layers", default=family.tied),
         "head_bias": family.head_bias,
         "embedding_norm": family.embedding_norm,
     }
@@ -193,8 +205,14 @@ def _head(c: Config, family: Family, hidden: int, heads: int) -> int:
 
 def attention(c: Config, layer: Layer, **changes: Any) -> Attention:
     """A layer's attention."""
-    family, heads = layer.family, c.size(*HEADS)
-    kv = c.size(*KV_HEADS, default=family.kv or heads)
+    if layer.type not in ATTENTION_TYPES:
+        raise InputError(
+            f"layers of the type {layer.type[:60]!r} are not built",
+            where=c.where,
+            allowed=", ".join(ATTENTION_TYPES),
+        )
+    family, heads = layer.family, changes.get("heads") or c.size(*HEADS)
+    kv = changes.get("kv_heads") or c.size(*KV_HEADS, default=family.kv or heads)
     if heads % kv:
         raise InputError(f"heads {heads} is not divisible by kv_heads {kv}", where=c.where)
     head = changes.get("size") or _head(c, family, layer.hidden, heads)
@@ -218,6 +236,11 @@ def attention(c: Config, layer: Layer, **changes: Any) -> Attention:
     return Attention(**{**values, **changes})
 
 
+def with_sinks(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Attention with a learned score of each head that takes part in the softmax."""
+    return (attention(c, layer, sinks=True),)
+
+
 def dense(c: Config, layer: Layer, *names: str, **changes: Any) -> Dense:
     """A layer's dense part."""
     family = layer.family
@@ -239,6 +262,7 @@ def activation(c: Config, family: Family) -> Any:
         "activation_function",
         "mlp_hidden_act",
         "activation",
+        "activation_fn_name",
         default=family.activation,
     )
 
@@ -270,5 +294,15 @@ def every(period: int, *fields: str, last: str = "full_attention") -> Any:
     def types(c: Config, layers: int) -> list[str]:
         size = c.size(*fields, default=period, low=0) if fields else period
         return [last if size and not (i + 1) % size else "sliding_attention" for i in range(layers)]
+
+    return types
+
+
+def first_of(period: int) -> Any:
+    """Layers of a window; the first of every `period` attends to all tokens."""
+
+    def types(c: Config, layers: int) -> list[str]:
+        del c
+        return ["sliding_attention" if i % period else "full_attention" for i in range(layers)]
 
     return types

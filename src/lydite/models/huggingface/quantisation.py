@@ -31,6 +31,8 @@ def weight_format(c: Config) -> tuple[WeightFormat | None, str]:
         return _format(bits, size if isinstance(size, int) and size > 0 else 0), (
             f"weights in {bits} bits ({method}); arithmetic in the activations' type"
         )
+    if method == "bitnet" and rules.raw("quantization_mode") != "online":
+        return _format(2, 0), "ternary weights in 2 bits; arithmetic in the activations' type"
     if method == "mxfp4":
         return WeightFormat(4, 32, "uint8", experts_only=True), (
             "experts' weights in mxfp4; arithmetic in the activations' type"
@@ -46,7 +48,7 @@ def weight_format(c: Config) -> tuple[WeightFormat | None, str]:
     raise InputError(
         f"quant_method '{method}' is not built",
         where=rules.where,
-        allowed="awq, bitsandbytes, compressed-tensors, fp8, gptq, modelopt, mxfp4",
+        allowed="awq, bitnet, bitsandbytes, compressed-tensors, fp8, gptq, modelopt, mxfp4",
     )
 
 

@@ -20,21 +20,36 @@ from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.dense import lfm2_feed
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
 from lydite.models.huggingface.experts import chosen_experts, latent, mixed, no_feed
-from lydite.models.huggingface.family import HEADS, Family, Layer, attention, dense
+from lydite.models.huggingface.family import HEADS, Family, Layer, attention, dense, sliding
 
 
 def _qwen_next(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Gated attention in every fourth layer, a gated delta rule in the others."""
     if layer.type != "linear_attention":
         return (attention(c, layer, gated=True),)
-    return (
-        GatedDelta(
-            key_heads=c.size("linear_num_key_heads", default=16),
-            value_heads=c.size("linear_num_value_heads", default=32),
-            key=c.size("linear_key_head_dim", default=128),
-            value=c.size("linear_value_head_dim", default=128),
-            kernel=c.size("linear_conv_kernel_dim", default=4),
-        ),
+    return (_delta(c),)
+
+
+def _delta(c: Config) -> GatedDelta:
+    return GatedDelta(
+        key_heads=c.size("linear_num_key_heads", default=16),
+        value_heads=c.size("linear_num_value_heads", default=32),
+        key=c.size("linear_key_head_dim", default=128),
+        value=c.size("linear_value_head_dim", default=128),
+        kernel=c.size("linear_conv_kernel_dim", default=4),
+    )
+
+
+def _olmo_hybrid(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    return (attention(c, layer) if layer.type != "linear_attention" else _delta(c),)
+
+
+def _olmo_hybrid_order(c: Config, values: dict[str, Any]) -> None:
+    """Layers with a delta rule are normalised before their parts, the others after them."""
+    del c
+    values["blocks"] = tuple(
+        replace(block, order="before") if isinstance(block.mixers[0], GatedDelta) else block
+        for block in values["blocks"]
     )
 
 
@@ -177,6 +192,26 @@ def _kimi_linear(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     )
 
 
+def _bailing_hybrid_types(c: Config, layers: int) -> list[str]:
+    """The last of each group of layers attends to all tokens."""
+    size = c.size("layer_group_size", default=6)
+    full = {i for i in range(layers) if not (i + 1) % size}
+    return ["full_attention" if i in full else "linear_attention" for i in range(layers)]
+
+
+def _bailing_hybrid(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Latent attention gated by head, or a delta rule that decays entry by entry."""
+    if layer.type == "full_attention":
+        return tuple(replace(m, head_gate=True) for m in latent(c, layer))
+    heads, size = (c.size(f"linear_{n}", default=k) for n, k in _LINEAR.items())
+    kernel = c.size("linear_conv_kernel_dim", "short_conv_kernel_size", default=4)
+    sizes = {"key_heads": heads, "value_heads": heads, "key": size, "value": size}
+    return (GatedDelta(**sizes, kernel=kernel, by_entry=True),)
+
+
+_LINEAR = {"num_heads": 32, "head_dim": 128}
+
+
 def _jamba_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     if layer.type == "full_attention":
         return (attention(c, layer),)
@@ -253,6 +288,17 @@ def _lfm2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     return (ShortConvolution(kernel=kernel, bias=c.flag("conv_bias", default=False)),)
 
 
+def _lfm3(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """As LFM2, with attention to a window as well and gates of its heads."""
+    if layer.type == "conv":
+        return _lfm2(c, layer)
+    return (attention(c, layer, head_gate=c.flag("use_attention_gate", default=True)),)
+
+
+def _lfm3_order(c: Config, values: dict[str, Any]) -> None:
+    values["order"] = "around" if c.flag("use_sandwich_norm", default=True) else "before"
+
+
 def _lfm2_types(c: Config, layers: int) -> list[str]:
     chosen = c.numbers("full_attn_idxs")
     full = range(layers) if chosen is None else chosen
@@ -274,6 +320,21 @@ _QWEN_NEXT = Family(
 
 FAMILIES: dict[str, Family] = {
     "qwen3_next": replace(_QWEN_NEXT, feed=mixed(shared_gate=True)),
+    "olmo_hybrid": replace(
+        DENSE["olmo2"],
+        eps=1e-6,
+        mixers=_olmo_hybrid,
+        types=_qwen_next_types,
+        change=_olmo_hybrid_order,
+        positions=65536,
+    ),
+    "bailing_hybrid": replace(
+        EXPERTS["deepseek_v3"],
+        mixers=_bailing_hybrid,
+        types=_bailing_hybrid_types,
+        theta=6e6,
+        positions=262144,
+    ),
     "qwen3_5_text": replace(_QWEN_NEXT, kv=4),
     "qwen3_5_moe_text": replace(_QWEN_NEXT, feed=mixed(shared_gate=True)),
     "granitemoehybrid": replace(
@@ -343,6 +404,18 @@ FAMILIES: dict[str, Family] = {
         mixers=_lfm2,
         feed=lfm2_feed,
         types=_lfm2_types,
+        positions=128000,
+    ),
+    "lfm3": Family(
+        kv=4,
+        head=128,
+        qk_norm="head",
+        tied=True,
+        eps=1e-5,
+        mixers=_lfm3,
+        types=_lfm2_types,
+        change=_lfm3_order,
+        window=sliding(256),
         positions=128000,
     ),
     "lfm2_moe": Family(

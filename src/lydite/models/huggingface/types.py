@@ -13,6 +13,8 @@ from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
 from lydite.models.huggingface.family import Family, decoder
+from lydite.models.huggingface.gemma import FAMILIES as GEMMA
+from lydite.models.huggingface.gpt import FAMILIES as GPT
 from lydite.models.huggingface.heads import classes, head_of
 from lydite.models.huggingface.states import FAMILIES as STATES
 
@@ -32,13 +34,21 @@ class ConfigType:
     options: tuple[str, ...]
 
 
-_FAMILIES = {**DENSE, **EXPERTS, **STATES}
+_FAMILIES = {**DENSE, **GPT, **EXPERTS, **GEMMA, **STATES}
 
 ALIASES = {
     "cwm": "llama",
     "exaone4_5_text": "exaone4",
     "glm4v_moe_text": "glm4_moe",
-    "glm4v_text": "glm4",
+    "RefinedWeb": "falcon",
+    "RefinedWebModel": "falcon",
+    "dream": "qwen2",
+    "glm_image_text": "glm4v_text",
+    "minimax_m1": "minimax",
+    "minimax_text_01": "minimax",
+    "skywork": "llama",
+    "stablelm_epoch": "stablelm",
+    "xverse": "llama",
     "glm_moe_dsa": "deepseek_v32",
     "gpt-sw3": "gpt2",
     "iquestcoder": "llama",
@@ -56,12 +66,15 @@ ALIASES = {
     "voxtral_text": "llama",
     "llama_bidirectional": "llama",
     "minicpm_text": "minicpm",
-    "deepseek": "deepseek_v2",
+    "emu3_text_model": "llama",
+    "phi4mm": "phi3",
+    "phi4_multimodal": "phi3",
     "deepseek_vl_v2": "deepseek_v2",
 }
 """Types that are built as another one."""
 
 TEXT_OF = {
+    "emu3": "llama",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",

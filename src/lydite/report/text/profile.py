@@ -9,7 +9,7 @@ from lydite.report.text import table
 
 
 def profile_text(models: Sequence[Mapping[str, Any]]) -> str:
-    """One line per model."""
+    """One line per model, and what is to be known of them."""
     columns = ["model", "operators", "distinct", "measured", "reused", "failed", "untyped"]
     rows = [
         [
@@ -20,4 +20,5 @@ def profile_text(models: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in models
     ]
-    return table("", columns, rows)
+    notes = [f"note: {row['model']}: {note}" for row in models for note in row["notes"]]
+    return "\n".join([table("", columns, rows), *notes])
