@@ -19,7 +19,7 @@ from lydite.graph.operators import BY_DECOMPOSITION, ZERO, Known, Missing, facet
 from lydite.graph.passes.decompose import decomposed
 
 torch = pytest.importorskip("torch")
-_aten_graph = pytest.importorskip("lydite.backends.torch")._aten_graph
+aten_graph = pytest.importorskip("lydite.backends.torch_aten").aten_graph
 
 RANDOM = ("Bernoulli", "RandomNormal")
 UNSUPPORTED = (native.NotImplemented, native.InvalidGraph, native.Fail, native.InvalidArgument)
@@ -239,7 +239,7 @@ def test_aten_operators_compute_what_they_decompose_into():
     module = Net().eval()
     x = torch.rand(2, 3, 32, 32)
     program = torch.export.export(module, (x,), strict=False)
-    graph = _aten_graph(program, "net")
+    graph = aten_graph(program, "net")
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     places = {
         spec.arg.name: tensors[spec.target].detach().numpy()
