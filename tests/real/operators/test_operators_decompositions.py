@@ -19,6 +19,7 @@ from lydite.graph.operators import BY_DECOMPOSITION, ZERO, Known, Missing, facet
 from lydite.graph.passes.decompose import decomposed
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("lydite.backends.torch")  # registers how PyTorch runs operators
 aten_graph = pytest.importorskip("lydite.backends.torch_aten").aten_graph
 
 RANDOM = ("Bernoulli", "RandomNormal")
