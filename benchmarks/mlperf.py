@@ -14,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _figures import Figure, publish
@@ -203,11 +204,13 @@ def _generated(lg, plan: Plan) -> tuple[dict[str, int], list[list[int]]]:
         settings.min_query_count = plan.min_samples
     issued: list[list[int]] = []
 
-    def issue(queries: Sequence[object]) -> None:
-        issued.append([query.index for query in queries])  # type: ignore[attr-defined]
-        lg.QuerySamplesComplete([lg.QuerySampleResponse(q.id, 0, 0) for q in queries])  # type: ignore[attr-defined]
+    def issue(queries: Sequence[Any]) -> None:
+        issued.append([query.index for query in queries])
+        lg.QuerySamplesComplete([lg.QuerySampleResponse(q.id, 0, 0) for q in queries])
 
-    nothing: Callable[..., None] = lambda *_: None  # noqa: E731
+    def nothing(*_: object) -> None:
+        """Nothing to load and nothing to flush."""
+
     sut = lg.ConstructSUT(issue, nothing)
     qsl = lg.ConstructQSL(plan.total_samples, plan.samples, nothing, nothing)
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ from lydite.graph import Graph, Initializer, Op, OpKey, TensorType, model_to_pro
 from lydite.graph.dtypes import numpy_dtype
 from lydite.graph.onnx_writer import UNALLOCATED
 
-_PROVIDERS = {
+PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "rocm": "ROCMExecutionProvider",
@@ -55,7 +55,7 @@ class OnnxRuntimeBackend:
     def capabilities(self) -> Capabilities:
         """Version, devices (by execution provider) and element types of the default kernels."""
         present = self._ort.get_available_providers()
-        devices = tuple(name for name, provider in _PROVIDERS.items() if provider in present)
+        devices = tuple(name for name, provider in PROVIDERS.items() if provider in present)
         return Capabilities(
             True,
             {"onnxruntime": self._ort.__version__},
@@ -105,8 +105,8 @@ class OnnxRuntimeBackend:
         feeds = {n: _input_array(graph.type_of(n), settings.seed) for n in graph.inputs}
         try:
             values = session.run(unknown, feeds)
-        except _failures() as error:
-            raise BackendError(_first_line(error), where=graph.name) from error
+        except failures() as error:
+            raise BackendError(first_line(error), where=graph.name) from error
         return {
             name: TensorType(value.dtype.name, tuple(value.shape))
             for name, value in zip(unknown, values, strict=True)
@@ -155,7 +155,7 @@ class OnnxRuntimeBackend:
         return options
 
     def _session(self, graph: Graph, settings: Settings, options: Any = None) -> Any:
-        provider = _PROVIDERS.get(settings.device, settings.device)
+        provider = PROVIDERS.get(settings.device, settings.device)
         if provider not in self._ort.get_available_providers():
             raise BackendError(
                 f"ONNX Runtime has no {provider} here",
@@ -173,8 +173,8 @@ class OnnxRuntimeBackend:
             session = self._ort.InferenceSession(
                 model.SerializeToString(), options, providers=[provider]
             )
-        except _failures() as error:
-            raise BackendError(_first_line(error), where=graph.name) from error
+        except failures() as error:
+            raise BackendError(first_line(error), where=graph.name) from error
         if session.get_providers()[0] != provider:
             raise BackendError(
                 f"ONNX Runtime fell back from {provider} to {session.get_providers()[0]}",
@@ -254,8 +254,8 @@ class _Session(Prepared):
         self._binding = self._pool[self._turn]
         try:
             self._session.run_with_iobinding(self._binding)
-        except _failures() as error:
-            raise BackendError(_first_line(error)) from error
+        except failures() as error:
+            raise BackendError(first_line(error)) from error
 
     def synchronize(self) -> None:
         """Wait for the device; outputs bound to the host are complete when `run` returns."""
@@ -344,14 +344,15 @@ def _runs_of(events: Sequence[dict[str, Any]]) -> list[list[NodeTime]]:
 
 
 @cache
-def _failures() -> tuple[type[Exception], ...]:
+def failures() -> tuple[type[Exception], ...]:
     """ONNX Runtime's exception types, whose only common base is `Exception`."""
     state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     declared = [v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception)]
     return (*declared, RuntimeError, ValueError)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """First line of an error's text, or its type where it has none."""
     return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from lydite.cluster.plan import Plan
 from lydite.cluster.schedules import SCHEDULES
@@ -62,7 +63,7 @@ def degrees(plan: Plan) -> str:
 
 
 def filled(
-    ranks: int, *, tp: int = 1, pp: int = 1, cp: int = 1, dp: int | None = None, **rest: object
+    ranks: int, *, tp: int = 1, pp: int = 1, cp: int = 1, dp: int | None = None, **rest: Any
 ) -> Plan:
     """A plan over all ranks, whose data-parallel degree is what the other degrees leave.
 
@@ -86,4 +87,4 @@ def filled(
                 allowed=f"divisors of {ranks}; the nearest is {near}",
             )
         dp = ranks // taken
-    return replace(Plan(dp=dp, tp=tp, pp=pp, cp=cp), **rest)  # type: ignore[arg-type]
+    return replace(Plan(dp=dp, tp=tp, pp=pp, cp=cp), **rest)

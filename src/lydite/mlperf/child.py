@@ -204,7 +204,7 @@ def main() -> None:
         tell({"result": serve(Request.from_json(sys.stdin.readline()), tell)})
     except LyditeError as error:
         tell({"refused": error.document()})
-    except Exception as error:
+    except Exception as error:  # whatever an engine raises is the cause that the parent reports
         tell({"failed": f"{type(error).__name__}: {str(error)[:300]}"})
 
 

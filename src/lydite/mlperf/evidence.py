@@ -193,7 +193,7 @@ def _of_log(
     limited: tuple[Limited, ...] = ()
     if scenario == "Server" and limits.latency_ns is not None:
         over = int(values["result_overlatency_query_count"])
-        value = latency.get(limits.percentile, latency[0.99])
+        value = latency[limits.percentile]
         limited = (Limited("latency", value, limits.latency_ns, over),)
     return Evidence(
         scenario, limits, queries, samples, duration, span, latency, limited, metric, errors

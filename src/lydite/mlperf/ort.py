@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from lydite.backends.onnxruntime import PROVIDERS, failures, first_line
 from lydite.errors import BackendError, MissingExtra
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _LEVELS = {"basic": "ORT_ENABLE_BASIC", "all": "ORT_ENABLE_ALL"}
 
 
@@ -44,7 +44,6 @@ def optimised(
         raise BackendError(f"ONNX Runtime has no {provider} here", allowed=", ".join(PROVIDERS))
     try:
         ort.InferenceSession(str(source), options, providers=[provider])
-    except Exception as error:  # the runtime's errors have no base class of their own
-        lines = str(error).strip().splitlines()
-        raise BackendError(lines[0] if lines else type(error).__name__, where=path.name) from error
+    except failures() as error:
+        raise BackendError(first_line(error), where=path.name) from error
     return path

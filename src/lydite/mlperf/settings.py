@@ -13,7 +13,7 @@ from typing import Any
 from lydite.errors import InputError, placed, unknown_name
 from lydite.mlperf.batching import Batching
 from lydite.mlperf.evidence import Limits
-from lydite.mlperf.round import Benchmark, Round
+from lydite.mlperf.round import SCENARIOS, Benchmark, Round
 from lydite.mlperf.schedule import Plan, ScenarioName
 from lydite.mlperf.user_conf import Line
 
@@ -328,7 +328,8 @@ def resolve(scenario: str, layers: Iterable[tuple[str, str, Mapping[str, Any]]])
                 values[name] = Setting(
                     name, _checked(name, value, source or origin), origin, source
                 )
-    base: ScenarioName = "Server" if scenario == "Interactive" else scenario  # type: ignore[assignment]
+    wanted = "Server" if scenario == "Interactive" else scenario
+    base = SCENARIOS[SCENARIOS.index(wanted)]
     return Settings(base, scenario == "Interactive", values)
 
 

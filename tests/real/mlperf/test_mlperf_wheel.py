@@ -41,7 +41,10 @@ class Run:
         settings.multi_stream_expected_latency_ns = expected
         self.issued = []
         sut = lg.ConstructSUT(self._issue, lambda: None)
-        nothing = lambda _: None  # noqa: E731
+
+        def nothing(_):
+            pass
+
         qsl = lg.ConstructQSL(plan.total_samples, plan.samples, nothing, nothing)
         output, log = lg.LogOutputSettings(), lg.LogSettings()
         output.outdir, output.copy_summary_to_stdout = str(folder), False

@@ -39,12 +39,12 @@ def net(plan: Plan):
 
 
 def layer(**given: object):
-    plan = Plan(**{"micro_batch": B, **given})  # type: ignore[arg-type]
+    plan = Plan(**{"micro_batch": B, **given})
     return rank_step(net(plan), plan).shape.costs[1]
 
 
 def step(unfolded: bool = False, **given: object):
-    plan = Plan(**{"micro_batch": B, **given})  # type: ignore[arg-type]
+    plan = Plan(**{"micro_batch": B, **given})
     cluster = read_cluster("dgx-a100 x 2", plan.ranks)
     return simulate_step(net(plan), cluster, plan, Roofline(), unfolded=unfolded)
 

@@ -46,7 +46,7 @@ _HOW = ("network", "unfolded", "constants")
 
 def step(size: Decoder, cluster=None, **plan: object):
     chosen = {name: value for name, value in plan.items() if name not in _HOW}
-    made = Plan(**chosen)  # type: ignore[arg-type]
+    made = Plan(**chosen)
     net = decoder(
         size, batch=made.micro_batch, sequence=128 // made.cp, phase="forward", dtype="bfloat16"
     )

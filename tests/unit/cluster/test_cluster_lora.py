@@ -39,13 +39,13 @@ def net(size: Decoder = SIZE, dtype: str = "bfloat16"):
 
 
 def step(unfolded: bool = False, size: Decoder = SIZE, **given: object):
-    plan = Plan(**{"micro_batch": B, "lora_rank": RANK, **given})  # type: ignore[arg-type]
+    plan = Plan(**{"micro_batch": B, "lora_rank": RANK, **given})
     cluster = read_cluster("dgx-a100", plan.ranks)
     return simulate_step(net(size), cluster, plan, Roofline(), unfolded=unfolded)
 
 
 def layer(**given: object):
-    plan = Plan(**{"micro_batch": B, "lora_rank": RANK, **given})  # type: ignore[arg-type]
+    plan = Plan(**{"micro_batch": B, "lora_rank": RANK, **given})
     return max(rank_step(net(), plan).shape.costs, key=lambda cost: cost.block.count)
 
 

@@ -38,7 +38,7 @@ def net(plan: Plan, sequence: int = 512):
 
 
 def step(unfolded: bool = False, sequence: int = 512, **given: object):
-    plan = Plan(**{"sequence_parallel": True, **given})  # type: ignore[arg-type]
+    plan = Plan(**{"sequence_parallel": True, **given})
     cluster = read_cluster("dgx-a100 x 2", plan.ranks)
     return simulate_step(net(plan, sequence), cluster, plan, Roofline(), unfolded=unfolded)
 

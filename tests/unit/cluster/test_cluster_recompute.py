@@ -30,7 +30,7 @@ mean and deviation of two norms."""
 
 
 def step(unfolded: bool = False, size: Decoder = SIZE, **given: object):
-    plan = Plan(**{"micro_batch": B, "batch": B, **given})  # type: ignore[arg-type]
+    plan = Plan(**{"micro_batch": B, "batch": B, **given})
     net = decoder(size, batch=plan.micro_batch, sequence=S, phase="forward", dtype="bfloat16")
     cluster = read_cluster("dgx-a100", plan.ranks)
     return simulate_step(net, cluster, plan, Roofline(), unfolded=unfolded)

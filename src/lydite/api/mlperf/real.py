@@ -24,7 +24,7 @@ from lydite.mlperf.accuracy import known
 from lydite.mlperf.child import Request
 from lydite.mlperf.dataset import DataSet, drawn
 from lydite.mlperf.engine import EngineSpec, output_type
-from lydite.mlperf.evidence import Evidence, of_log
+from lydite.mlperf.evidence import LATENCY_PERCENTILES, Evidence, of_log
 from lydite.mlperf.loadgen import DETAIL, Issue, check_memory, embedded_seeds, read_detail
 from lydite.mlperf.settings import Settings
 from lydite.mlperf.tree import ACCURACY, PERFORMANCE
@@ -88,6 +88,12 @@ def _check(target: Target, resolved: Sequence[tuple[str, Settings]]) -> None:
             raise InputError(f"{target.name} counts tokens", where=name, hint="--virtual")
         if settings.scenario == "Server":
             settings.needed("target_qps", "--target-qps")
+            if settings["percentile"] not in LATENCY_PERCENTILES:
+                raise InputError(
+                    f"LoadGen reports no percentile {settings['percentile'] * 100:g}",
+                    where=name,
+                    allowed=", ".join(f"{share * 100:g}" for share in LATENCY_PERCENTILES),
+                )
             if settings["latency_limit_ms"] is None:
                 raise InputError(
                     "no limit of the latency is given", where=name, hint="--latency-limit"

@@ -246,10 +246,10 @@ def run(
 def _write_simulated(result: MlperfRunResult, folder: Path) -> None:
     """A file type of its own, which no checker takes for a log of LoadGen."""
     from lydite.files import write_atomic
+    from lydite.mlperf.draws import ALGORITHM
 
-    lines = [
-        json.dumps({"kind": SIMULATED, **row}, default=_finite) for row in result.document()["runs"]
-    ]
+    marks = {"kind": SIMULATED, "draws": ALGORITHM}
+    lines = [json.dumps({**marks, **row}, default=_finite) for row in result.document()["runs"]]
     write_atomic(folder / "simulated.jsonl", "\n".join(lines) + "\n")
 
 
