@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from inspect import Signature, signature
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +77,8 @@ _WHERE = {
 }
 
 if TYPE_CHECKING:
+    from inspect import Signature
+
     from lydite.api.load import Model
     from lydite.api.options import ModelOptions
     from lydite.api.session import Session
@@ -212,6 +213,8 @@ class _Room(ModuleType):
 
     @property
     def __signature__(self) -> Signature:
+        from inspect import signature  # slow, and only for help
+
         return signature(_verb(self.__name__.rpartition(".")[2]))
 
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar, cast
+from importlib import import_module
+from operator import attrgetter
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from lydite.errors import MissingExtra, unknown_name
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -32,6 +36,8 @@ class Registry(Generic[T]):
 
     @cached_property
     def _entries(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import EntryPoint, entry_points  # slow, and often not needed
+
         found = {entry.name: entry for entry in entry_points(group=self.group)}
         found |= {name: EntryPoint(name, value, self.group) for name, value in self._own.items()}
         return dict(sorted(found.items()))
@@ -55,11 +61,10 @@ class Registry(Generic[T]):
         """
         own = self._own.get(name)
         # Our own entries win, so installed packages are looked through for other names only.
-        entry = EntryPoint(name, own, self.group) if own else self._entries.get(name)
-        if entry is None:
+        if own is None and name not in self._entries:
             raise unknown_name(self.noun, name, self.names())
         try:
-            return cast(T, entry.load())
+            return cast(T, _loaded(own) if own else self._entries[name].load())
         except ModuleNotFoundError as error:
             raise MissingExtra(error.name or name, name) from None
 
@@ -79,3 +84,9 @@ class Registry(Generic[T]):
         finally:
             self._own = before
             self.__dict__.pop("_entries", None)
+
+
+def _loaded(value: str) -> object:
+    """What "module:attribute" names."""
+    module, _, attribute = value.partition(":")
+    return attrgetter(attribute)(import_module(module))

@@ -1,9 +1,16 @@
-"""Measurement: the timing protocol, operators in worker processes, whole models."""
+"""Measurement: the timing protocol, operators in worker processes, whole models, telemetry.
 
-from lydite.measure.profile import Profile, profile, profile_in_graph
-from lydite.measure.session import Failure, MeasuringSession, Progress
-from lydite.measure.timing import Timing, TimingPlan, measure
-from lydite.measure.whole import Bench, Validation, bench, validate
+Names are imported on first use, so that a telemetry sampler starts without backends.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lydite.measure.profiling import Profile, profile, profile_in_graph
+    from lydite.measure.session import Failure, MeasuringSession, Progress
+    from lydite.measure.timing import Timing, TimingPlan, measure
+    from lydite.measure.whole import Bench, Validation, bench, validate
 
 __all__ = [
     "Bench",
@@ -20,3 +27,16 @@ __all__ = [
     "profile_in_graph",
     "validate",
 ]
+
+_WHERE = {
+    **dict.fromkeys(("Profile", "profile", "profile_in_graph"), "profiling"),
+    **dict.fromkeys(("Failure", "MeasuringSession", "Progress"), "session"),
+    **dict.fromkeys(("Timing", "TimingPlan", "measure"), "timing"),
+    **dict.fromkeys(("Bench", "Validation", "bench", "validate"), "whole"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

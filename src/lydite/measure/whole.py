@@ -21,7 +21,7 @@ from lydite.estimate.assemble import call_within_network, usual_chain
 from lydite.graph import Graph, OpKey, keys_of, model_key, spans_of, write_onnx
 from lydite.hardware import Device
 from lydite.measure.isolation import footprint_bytes, layout_for
-from lydite.measure.profile import in_graph_seconds
+from lydite.measure.profiling import in_graph_seconds
 from lydite.measure.session import MeasuringSession, Progress, silent
 from lydite.measure.timing import Timing, TimingPlan, measure
 from lydite.results import OneLine
