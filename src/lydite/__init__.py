@@ -58,6 +58,10 @@ _VERBS = (
     "run",
     "runs",
     "scalesim",
+    "score",
+    "score_board",
+    "score_compare",
+    "score_verify",
     "search",
     "simulate",
     "smaug",
@@ -65,7 +69,7 @@ _VERBS = (
     "validate",
     "validate_steps",
 )
-_ROOMS = ("chip", "models")
+_ROOMS = ("chip", "models", "score")
 """Verbs whose names are packages too: `lydite.chip` holds chips, `lydite.chip(...)` runs one."""
 _WHERE = {
     "Graph": "lydite.graph",
@@ -125,6 +129,10 @@ if TYPE_CHECKING:
     run = _session.run
     runs = _session.runs
     scalesim = _session.scalesim
+    score = _session.score
+    score_board = _session.score_board
+    score_compare = _session.score_compare
+    score_verify = _session.score_verify
     search = _session.search
     simulate = _session.simulate
     smaug = _session.smaug
@@ -176,6 +184,10 @@ __all__ = [
     "run",
     "runs",
     "scalesim",
+    "score",
+    "score_board",
+    "score_compare",
+    "score_verify",
     "search",
     "simulate",
     "smaug",

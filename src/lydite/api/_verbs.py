@@ -27,6 +27,10 @@ from lydite.api.models import models
 from lydite.api.predict import predict
 from lydite.api.profile import profile
 from lydite.api.runs import run, runs
+from lydite.api.score.board import score_board
+from lydite.api.score.compare import score_compare
+from lydite.api.score.run import score
+from lydite.api.score.verify import score_verify
 from lydite.api.search import search
 from lydite.api.simulate import simulate
 from lydite.api.sweep import sweep
@@ -67,6 +71,10 @@ __all__ = [
     "run",
     "runs",
     "scalesim",
+    "score",
+    "score_board",
+    "score_compare",
+    "score_verify",
     "search",
     "simulate",
     "smaug",

@@ -90,9 +90,10 @@ class ModelOptions(Options):
         sequence: Number of tokens per sample; in the phase "decode", of new tokens.
         phase: Phase of a language model: "forward", "prefill" or "decode".
         context: Number of tokens already in the KV cache.
-        dtype: float32, float16, bfloat16, float64, autocast-float16, autocast-bfloat16 or int8.
-            None for the usual one: for language models bfloat16 if the device supports it, else
-            float16, else float32; for other models float32; for files the file's.
+        dtype: float32, float16, bfloat16, float64, autocast-float16, autocast-bfloat16, int8, or
+            int4 for the weights of dense layers. None for the usual one: for language models
+            bfloat16 if the device supports it, else float16, else float32; for other models
+            float32; for files the file's.
         dim: Sizes of a file's symbolic dimensions, as "NAME=SIZE" or by name.
         value: Numbers of inputs that hold a single one, as "NAME=NUMBER" or by name.
         part: Part of a Hugging Face model of several: "text", "vision" or "audio".
@@ -121,8 +122,8 @@ class ModelOptions(Options):
         str | None,
         Help(
             "Data type: float32, float16, bfloat16, float64, autocast-float16, "
-            "autocast-bfloat16 or int8; default: for language models bfloat16 if the device has "
-            "it, else float16; else float32.",
+            "autocast-bfloat16, int8 or int4 (weights only); default: for language models "
+            "bfloat16 if the device has it, else float16; else float32.",
             aliases=("--precision",),
         ),
     ] = None

@@ -85,6 +85,10 @@ class Session:
         run = _verbs.run
         runs = _verbs.runs
         scalesim = _verbs.scalesim
+        score = _verbs.score
+        score_board = _verbs.score_board
+        score_compare = _verbs.score_compare
+        score_verify = _verbs.score_verify
         search = _verbs.search
         simulate = _verbs.simulate
         collective = _verbs.collective

@@ -23,6 +23,7 @@ from lydite.cli import (
     predict,
     profile,
     runs,
+    score,
     simulate,
     validate,
 )
@@ -63,6 +64,7 @@ def make_app() -> typer.Typer:
     for command in OWN:
         app.command(command.__name__)(command)
     app.add_typer(mlperf.app, name="mlperf")
+    app.add_typer(score.app, name="score")
     app.add_typer(db.app, name="db")
     for name in COMMANDS:
         declared = COMMANDS.find(name)

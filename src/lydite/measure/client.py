@@ -44,10 +44,17 @@ class Worker:
     Args:
         timeout_s: Longest time in seconds without an answer before it is stopped.
         memory_bytes: Maximum resident memory; by default 80 % of the free memory.
+        module: Module that the process runs, which calls `lydite.measure.worker.serve_lines`.
     """
 
-    def __init__(self, *, timeout_s: float = 120.0, memory_bytes: int | None = None) -> None:
-        self.timeout_s = timeout_s
+    def __init__(
+        self,
+        *,
+        timeout_s: float = 120.0,
+        memory_bytes: int | None = None,
+        module: str = "lydite.measure.worker",
+    ) -> None:
+        self.timeout_s, self._module = timeout_s, module
         self.memory_bytes = memory_bytes or int(psutil.virtual_memory().available * 0.8)
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
@@ -62,6 +69,14 @@ class Worker:
         """Send a request and wait for its results.
 
         Raises:
+            WorkerLost, BackendError: As `ask`.
+        """
+        return self.ask(request.to_json())
+
+    def ask(self, line: str) -> Any:
+        """Send a line and wait for its results.
+
+        Raises:
             WorkerLost: the process crashed, hung, or exceeded its memory limit.
             BackendError: the request as a whole was refused.
         """
@@ -69,15 +84,15 @@ class Worker:
         assert process.stdin is not None
         at = ""
         try:
-            process.stdin.write(request.to_json().encode() + b"\n")
+            process.stdin.write(line.encode() + b"\n")
             process.stdin.flush()
         except BrokenPipeError:
             raise self._lost("crash", at) from None
         deadline = time.monotonic() + max(self.timeout_s, _STARTING_S)
         while True:
-            line = self._line(process)
-            if line:
-                record = json.loads(line)
+            answer = self._line(process)
+            if answer:
+                record = json.loads(answer)
                 if "at" in record:
                     at, deadline = record["at"], time.monotonic() + self.timeout_s
                 elif "failed" in record:
@@ -95,7 +110,7 @@ class Worker:
         if self._process is None or self._process.poll() is not None:
             self._buffer = b""
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "lydite.measure.worker"],
+                [sys.executable, "-m", self._module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -160,24 +160,38 @@ def _flusher(size_bytes: int = 64 << 20) -> Callable[[], None]:
     return flush
 
 
-def main() -> None:
-    """Serve requests until standard input ends."""
+def serve_lines(answer: Callable[[str, Tell], Any]) -> None:
+    """Answer each line of standard input until it ends.
+
+    Args:
+        answer: Called with a line and a function that says what is worked on; returns the results.
+            A `LyditeError` refuses the line.
+    """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # output of libraries must not mix with the answers
 
     def tell(record: dict[str, Any]) -> None:
         answers.write(json.dumps(record) + "\n")
 
-    backends: dict[str, Backend] = {}
     for line in sys.stdin:
-        request = Request.from_json(line)
         tell({"at": ""})
         try:
-            if request.backend not in backends:
-                backends[request.backend] = find_backend(request.backend)
-            tell({"results": serve(request, backends[request.backend], tell)})
+            tell({"results": answer(line, tell)})
         except LyditeError as error:
             tell({"failed": str(error)})
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    backends: dict[str, Backend] = {}
+
+    def answer(line: str, tell: Tell) -> list[dict[str, Any]]:
+        request = Request.from_json(line)
+        if request.backend not in backends:
+            backends[request.backend] = find_backend(request.backend)
+        return serve(request, backends[request.backend], tell)
+
+    serve_lines(answer)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,15 @@ COMMANDS = {
     "--cache --clock --budget --in-graph --again --timeout --memory --device --db --seed --out "
     "--json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
+    "lydite score": "--models --size --set --precision --batch "
+    "--minimum-time/--minimum_time --iterations/--many-iterations/--many_iterations "
+    "--few-iterations/--few_iterations --rounds --backend --device --threads --inputs "
+    "--questions --baseline --price "
+    "--interval/--device-monitor-interval/--device_monitor_interval --if-busy --check "
+    "--on --board --model --testmode --bmodel-precision/--bmodel_precision --restart --seed "
+    "--out --json --quiet/-q",
+    "lydite score compare": "first second --out --json",
+    "lydite score verify": "file --json",
     "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
     "--protocol --host-memory-bandwidth --price "
     "--grid --image-size --sequence --phase --context --dtype/--precision --dim --value "

@@ -27,6 +27,7 @@ TOPOLOGY = "Layer, IH, IW, FH, FW, C, N, S,\nConv1,27,27,5,5,96,256,1,\n"
 VOLATILE = {
     "bench": ("environment", "load_s", "memory_bytes", "warmup_calls"),
     "doctor": ("state",),
+    "score": ("environment",),
 }
 """What two measurements of one thing do not share, by verb."""
 
@@ -343,6 +344,31 @@ def test_mlperf_before_a_run(both, tmp_path):
         ["mlperf", "calibrate", net, "--data", data], ly.mlperf_calibrate(str(net), data=data)
     )
     assert told["fp32_score"] in (0, 0.5, 1)
+
+
+def test_score_estimated_and_published(both):
+    told = both(
+        ["score", "--on", "h100", "--models", "bert,resnet"],
+        ly.score(on="h100", models="bert,resnet"),
+    )
+    assert told["kind"] == "estimated"
+    command = ["score", "--board", "mlperf-v6.0", "--model", "resnet"]
+    told = both(command, ly.score_board("mlperf-v6.0", model="resnet"))
+    assert {row["model"] for row in told["rows"]} == {"resnet"}
+
+
+def test_score_files(both, nets, tmp_path):
+    models = {"net": {"title": "net", "parts": [{"model": str(nets[0])}]}}
+    (tmp_path / "own.yaml").write_text(
+        yaml.safe_dump({"name": "own", "title": "", "models": models})
+    )
+    brief = {"minimum_time": 0.05, "iterations": 2, "rounds": 2, "if_busy": "warn"}
+    result = ly.score(set=tmp_path / "own.yaml", out=tmp_path / "out", **brief)
+    file = result.write(tmp_path / "out")[0]
+    told = both(["score", "verify", file], ly.score_verify(file))
+    assert told["is_verified"], told["faults"]
+    told = both(["score", "compare", file, file], ly.score_compare(file, file))
+    assert told["ratio"] == 1
 
 
 def test_models(both):

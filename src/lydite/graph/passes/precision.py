@@ -4,7 +4,7 @@
 - "autocast-float16", "autocast-bfloat16": weights stay float32 and are cast for products; sums,
   normalisations and functions that lose precision stay float32. The lists are those of
   torch.autocast (PyTorch 2.x, "CUDA Ops that can autocast").
-- "int8": see `lydite.graph.passes.quantise`.
+- "int8": see `lydite.graph.passes.quantise`; "int4": see `lydite.graph.passes.nbits`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lydite.graph.builder import Tensor
 from lydite.graph.dtypes import dtype_number, numpy_dtype
 from lydite.graph.graph import Graph, Initializer, Op
 from lydite.graph.operators import operator
+from lydite.graph.passes.nbits import four_bits
 from lydite.graph.passes.quantise import quantised
 from lydite.graph.passes.rewrite import Rewriter
 from lydite.graph.shapes.control import retyped
@@ -32,6 +33,7 @@ PRECISIONS = (
     "autocast-float16",
     "autocast-bfloat16",
     "int8",
+    "int4",
 )
 
 _BFLOAT16_OPSET = 22
@@ -49,6 +51,8 @@ def in_precision(graph: Graph, precision: str) -> Graph:
     graph = upgraded(graph)
     if precision == "int8":
         return quantised(graph)
+    if precision == "int4":
+        return four_bits(graph)
     mode, _, dtype = precision.rpartition("-")
     if mode:
         return _Autocast(dtype).run(graph)

@@ -1,0 +1,1 @@
+"""The verbs of the scorecard: `score`, `score_compare`, `score_verify` and `score_board`."""

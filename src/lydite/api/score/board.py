@@ -1,0 +1,190 @@
+"""`score_board`: published results as a board, with our estimates beside them, marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from typing_extensions import NotRequired, TypedDict
+
+from lydite.errors import InputError, LyditeError, unknown_name
+from lydite.results import Result
+
+if TYPE_CHECKING:
+    from lydite.api.predict import PredictResult
+    from lydite.api.session import Session
+    from lydite.hardware import Device
+
+_KNOWN: Mapping[str, tuple[str, int, int]] = {
+    "llama3.1-8b": ("llama3-8b", 778, 73),
+    "llama3.1-8b-edge": ("llama3-8b", 778, 73),
+    "llama2-70b-99": ("llama2-70b", 294, 294),
+    "llama2-70b-99.9": ("llama2-70b", 294, 294),
+}
+"""Our model, and mean tokens of prompts and answers, of benchmarks of language models.
+
+Means of the data sets: OpenOrca as `mlcommons/inference` filters it (294.45 generated tokens, the
+prompts about as long), CNN/DailyMail (778 and 73 tokens).
+"""
+_IMAGES = {"resnet": "resnet50", "bert-99": "bert-large-squad", "bert-99.9": "bert-large-squad"}
+_BATCH = 64
+_MOST_SEQUENCES = 256
+
+
+class BoardDocument(TypedDict):
+    """Published results; `cards` and `inconsistent` are of the cards' board only."""
+
+    board: str
+    source: str
+    rows: list[dict[str, Any]]
+    models: NotRequired[list[str]]
+    cards: NotRequired[list[dict[str, Any]]]
+    inconsistent: NotRequired[list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Board(Result):
+    """A board of published results.
+
+    Attributes:
+        board: The document: source, rows, and estimates where there are any.
+    """
+
+    verb = "score_board"
+
+    board: BoardDocument
+
+    def document(self) -> BoardDocument:
+        """All rows."""
+        return self.board
+
+    def summary(self) -> str:
+        """The rows as a table, the best first."""
+        from lydite.report.text.board import board_text
+
+        return board_text(self.board)
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """One row per published result."""
+        return self.board["rows"]
+
+
+def score_board(session: Session, board: str, *, model: str | None = None) -> Board:
+    """Show published results; for MLPerf with our estimates of the same devices, marked.
+
+    Args:
+        session: Session whose database may hold measurements of the devices.
+        board: "sdu-cards" or "mlperf-v6.0".
+        model: Model of the board; None for all.
+
+    Raises:
+        InputError: the board or the model is unknown.
+    """
+    from lydite.score.published import BOARDS, cards, mlperf_results
+
+    if board not in BOARDS:
+        raise unknown_name("board", board, BOARDS)
+    if board == "mlperf-v6.0":
+        found = mlperf_results(model)
+        if model is not None:
+            _estimate(session, model, found["rows"])
+        return Board(cast(BoardDocument, found))
+    found = cards()
+    if model is not None:
+        names = sorted({row["model"] for row in found["rows"]})
+        if model not in names:
+            raise unknown_name("model of the board", model, names)
+        found = {**found, "rows": [row for row in found["rows"] if row["model"] == model]}
+    return Board(cast(BoardDocument, found))
+
+
+def _estimate(session: Session, model: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Give Offline rows an estimate of one accelerator, or the reason why there is none."""
+    known: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["scenario"] != "Offline":
+            continue
+        name = row["accelerator"]
+        if name not in known:
+            known[name] = _estimated(session, model, name)
+        row["estimate"] = known[name]
+
+
+def _estimated(session: Session, model: str, accelerator: str) -> dict[str, Any]:
+    from lydite.hardware import find_device
+
+    try:
+        device = find_device(_title(accelerator))
+        if model in _KNOWN:
+            return _tokens_per_s(session, device, *_KNOWN[model])
+        if model in _IMAGES:
+            found = session.predict(_IMAGES[model], on=device.name, batch=_BATCH, dtype="float16")
+            return _range(device, _BATCH, found.seconds, found.low_s, found.high_s, "float16")
+    except LyditeError as error:
+        return {"reason": error.what}
+    return {"reason": f"no model of ours stands for {model}"}
+
+
+def _title(accelerator: str) -> str:
+    """The name in the catalog: "NVIDIA H200-SXM-141GB" is written nvidia-h200-sxm-141gb."""
+    return accelerator.lower().replace(" ", "-")
+
+
+def _tokens_per_s(
+    session: Session, device: Device, model: str, prompt: int, answer: int
+) -> dict[str, Any]:
+    """Generated tokens/s of one accelerator that decodes as many sequences as fit.
+
+    Each sequence is prefilled once and decoded `answer` times at the mean context; without the
+    host's part, batching in flight or speculation.
+    """
+    dtype = "bfloat16"
+    mean = prompt + answer // 2
+
+    def step(phase: str, batch: int, sequence: int | None, context: int | None) -> PredictResult:
+        return session.predict(
+            model,
+            phase=phase,
+            batch=batch,
+            sequence=sequence,
+            context=context,
+            dtype=dtype,
+            on=device.name,
+            runtime="vllm",
+        )
+
+    alone = step("decode", 1, None, mean)
+    weights = 2.0 * alone.model.forward.parameter_count
+    free = 0.9 * device.memory_bytes - weights
+    cache = _cache_bytes(alone.model.forward, mean)
+    fitting = int(free // cache) if free > 0 else 0
+    if fitting < 1:
+        raise InputError(f"{model} does not fit one {device.name} in {dtype}")
+    batch = min(_MOST_SEQUENCES, fitting)
+    decode = step("decode", batch, None, mean)
+    prefill = step("prefill", 8, prompt, None)
+    seconds, low, high = (
+        answer * getattr(decode, name) + batch / 8 * getattr(prefill, name)
+        for name in ("seconds", "low_s", "high_s")
+    )
+    return _range(device, batch * answer, seconds, low, high, f"{dtype}, {batch} sequences")
+
+
+def _cache_bytes(graph: Any, context: int) -> float:
+    """Bytes of one sequence's cache at a context."""
+    types = [graph.type_of(name) for name in graph.inputs if name.startswith("past_")]
+    return float(sum(type_.nbytes or 0 for type_ in types)) * (1 + 1 / max(1, context))
+
+
+def _range(
+    device: Device, units: float, seconds: float, low: float, high: float, how: str
+) -> dict[str, Any]:
+    return {
+        "per_accelerator": units / seconds,
+        "low": units / high,
+        "high": units / low,
+        "device": device.name,
+        "how": how,
+        "source": "estimated",
+    }
