@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,8 +78,11 @@ def _pairs(first: Any, second: Any) -> dict[str, tuple[Any, Any]]:
 def _model(key: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     logs = [np.log(each.get("round_medians_s") or [each["latency_s"]]) for each in (one, other)]
     p = low = high = None
-    if min(len(log) for log in logs) >= 2:
-        test: Any = ttest_ind(logs[0], logs[1], equal_var=False)
+    # Times that do not vary at all, as of a replay, have no variance to test with.
+    if min(len(log) for log in logs) >= 2 and max(float(np.ptp(log)) for log in logs) > 1e-9:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            test: Any = ttest_ind(logs[0], logs[1], equal_var=False)
         p = float(test.pvalue) if math.isfinite(float(test.pvalue)) else None
         interval = test.confidence_interval(0.95)
         low, high = (math.exp(float(end)) for end in (interval.low, interval.high))
@@ -124,12 +128,12 @@ _SAME = {
 
 def unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     """Warnings about conditions in which two results differ, or that were bad."""
-    warnings = [
+    found = [
         f"{words} differ: {first.get(name)} and {second.get(name)}"
         for name, words in _SAME.items()
         if first.get(name) != second.get(name)
     ]
     for place, environment in (("first", first), ("second", second)):
         if environment.get("busy"):
-            warnings.append(f"the {place} was measured beside {'; '.join(environment['busy'][:3])}")
-    return warnings
+            found.append(f"the {place} was measured beside {'; '.join(environment['busy'][:3])}")
+    return found

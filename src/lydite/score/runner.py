@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from lydite.errors import InputError, LyditeError
+from lydite.files import write_atomic
 from lydite.measure.client import Worker, WorkerLost
 from lydite.score.pipeline import Task, float_graph
 
@@ -92,10 +93,9 @@ class Journal:
 
     def __init__(self, path: Path, digest: str) -> None:
         self.path, self._digest = path, digest
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.records = self._known()
-        if not self.records:
-            path.write_text(json.dumps({"digest": digest}) + "\n", "utf-8")
+        lines = [{"digest": digest}, *self.records]
+        write_atomic(path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def _known(self) -> list[dict[str, Any]]:
         """Records of an earlier run of the same; a last line that was cut off is dropped."""
