@@ -6,6 +6,7 @@ from lydite.errors import InputError
 from lydite.graph import Graph
 from lydite.graph.work import total_work
 from lydite.hardware import Device
+from lydite.score.bmodel import is_bmodel
 from lydite.score.pipeline import Task, calls_of, float_graph
 from lydite.score.result import Facts
 from lydite.score.sets import DTYPES, Entry
@@ -26,6 +27,8 @@ def facts_of(task: Task, entry: Entry, device: Device, is_board: bool) -> Facts:
         device: Device that it runs on.
         is_board: Whether it ran in the precision that its set asks for, at batch one.
     """
+    if any(is_bmodel(part.model) for part in task.parts):
+        return Facts(entry.title, entry.unit, is_board, None, None)
     parameters, flops, bound_s = 0, 0.0, 0.0
     known = True
     seen: set[str] = set()

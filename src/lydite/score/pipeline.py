@@ -17,6 +17,7 @@ from lydite.graph.graph import random_weight
 from lydite.graph.passes import in_precision
 from lydite.graph.passes.quantise import quantised
 from lydite.models import build_model
+from lydite.score.bmodel import Bmodel, is_bmodel
 from lydite.score.inputs import largest_magnitudes
 from lydite.score.sets import DTYPES, Entry, Part
 
@@ -99,6 +100,8 @@ def float_graph(part: Part, task: Task) -> Graph:
         InputError: the model is unknown, or a file is invalid.
     """
     batch = task.batch * (part.batch or 1)
+    if is_bmodel(part.model):
+        raise InputError("a .bmodel is compiled and holds no graph", where=part.model)
     if is_model_file(part.model):
         from lydite.graph import rebatched
 
@@ -191,14 +194,19 @@ class Pipeline:
         self._stages: list[tuple[Prepared, int]] = []
         try:
             for part in task.parts:
-                graph = graph_of(part, task)
-                if task.precision in ("fp32", "tf32"):
-                    graph = seeded(graph, task.seed)
-                self._stages.append((backend.prepare(graph, task.settings), calls_of(part, task)))
+                self._stages.append((self._prepared(backend, part), calls_of(part, task)))
         except BaseException:
             self.close()
             raise
         self._after_each = bool(task.new_tokens)
+
+    def _prepared(self, backend: Backend, part: Part) -> Prepared:
+        if is_bmodel(part.model):
+            return Bmodel(part.model, self.task.seed)
+        graph = graph_of(part, self.task)
+        if self.task.precision in ("fp32", "tf32"):
+            graph = seeded(graph, self.task.seed)
+        return backend.prepare(graph, self.task.settings)
 
     def iterate(self) -> list[int]:
         """Run once; nanoseconds of each network with all its calls."""

@@ -30,7 +30,7 @@ class Facts:
         title: What it is.
         unit: Unit of its latency.
         is_board: Whether it ran in the precision that its set asks for, at batch one.
-        parameters: Number of parameters.
+        parameters: Number of parameters; None of a compiled model.
         flops: FLOPs of an iteration; None where an operator is unknown.
         bound_s: Least seconds of an iteration by the device's roofline; None where unknown.
     """
@@ -38,7 +38,7 @@ class Facts:
     title: str
     unit: str
     is_board: bool
-    parameters: int
+    parameters: int | None
     flops: float | None
     bound_s: float | None = None
 

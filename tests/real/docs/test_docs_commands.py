@@ -24,6 +24,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MEASURING = ("bench", "profile", "validate", "demo")
 PLAYED = {"--virtual", "--service", "explain"}
 """Words of MLPerf's commands that run here; real runs take minutes, and these only parse."""
+ANSWERED = {"--on", "--board", "verify", "compare"}
+"""Words of the scorecard's commands that run here; the others measure for minutes."""
 GENERATED = ROOT / "docs" / "reference" / "commands"
 
 
@@ -68,6 +70,11 @@ def folder(tmp_path_factory):
     with ly.Session(db=str(home / "other.db")) as session:
         session.bench(bind_dims(graph, {"batch": 2}), budget=0.05)
         session.db_export(str(home / "rows.jsonl.gz"))
+    models = {"net": {"title": "", "parts": [{"model": str(home / "bert.onnx")}]}}
+    (home / "ours.yaml").write_text(yaml.safe_dump({"name": "o", "title": "", "models": models}))
+    brief = {"minimum_time": 0.05, "iterations": 2, "rounds": 2, "if_busy": "warn"}
+    for place in ("output/minimum_time_12", "other"):
+        ly.score(set=home / "ours.yaml", out=home / place, **brief).write(home / place)
     shutil.copytree(ROOT / "examples", home / "examples")
     _aisim_folder(home)
     shutil.copytree(home / "aisim", home / "simulator_benchmark")
@@ -152,6 +159,9 @@ def test_a_command_of_the_pages_runs(text, folder, monkeypatch, capsys):
     if words[0] == "mlperf" and not PLAYED.intersection(words):
         subcommand = typer.main.get_command(app).commands["mlperf"].commands[words[1]]
         subcommand.make_context(words[1], words[2:])
+        return
+    if words[0] == "score" and not ANSWERED.intersection(words):
+        typer.main.get_command(app).commands["score"].make_context("score", words[1:])
         return
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["lydite", *words])
