@@ -222,7 +222,8 @@ def _reach(samples: DeviceTrace, times: np.ndarray, start_ns: int, end_ns: int, 
     notes = []
     if is_gap.any():
         longest = float(np.max(ends - starts)) * 1e-9
-        notes.append(f"{what}: {int(is_gap.sum())} gaps in the window, the longest {longest:.3g} s")
+        count = f"{int(is_gap.sum())} gap{'s' if is_gap.sum() > 1 else ''}"
+        notes.append(f"{what}: {count} in the window, the longest {longest:.3g} s")
     if what == "counter":
         is_gap &= (starts < start_ns) | (ends > end_ns)
     shares = np.minimum(ends, end_ns) - np.maximum(starts, start_ns)
