@@ -153,6 +153,14 @@ def test_a_counter_that_is_updated_rarely_says_so_in_its_uncertainty():
     assert found.uncertainty_j == pytest.approx(20.0, rel=0.1)
 
 
+def test_a_rare_update_between_two_close_readings_is_no_jump():
+    """A counter of a 700 W board that is updated every 100 ms, read 2 ms before and after."""
+    seconds = np.array([0.0, 0.1, 0.198, 0.202, 0.3, 0.4])
+    counted = np.array([0.0, 70.0, 70.0, 140.0, 210.0, 280.0])
+    found = window(a_trace(seconds, limit_w=700.0, energy_j=counted), 0.0, 0.4)
+    assert (found.source, found.joules) == ("counter", pytest.approx(280.0))
+
+
 def test_windows_beyond_the_samples():
     seconds = np.arange(0, 10.05, 0.1)
     trace = a_trace(seconds, power_w=np.full(101, 50.0), energy_j=50 * seconds)
