@@ -27,6 +27,7 @@ TOPOLOGY = "Layer, IH, IW, FH, FW, C, N, S,\nConv1,27,27,5,5,96,256,1,\n"
 VOLATILE = {
     "bench": ("environment", "load_s", "memory_bytes", "warmup_calls"),
     "doctor": ("state",),
+    "monitor": ("duration_s", "devices", "notes"),
 }
 """What two measurements of one thing do not share, by verb."""
 
@@ -347,6 +348,14 @@ def test_mlperf_before_a_run(both, tmp_path):
 
 def test_models(both):
     both(["models"], ly.models())
+
+
+def test_monitor(both):
+    told = both(
+        ["monitor", "--sensors", "cpu,null", "--duration", 0.2],
+        ly.monitor(sensors=["cpu", "null"], duration=0.2),
+    )
+    assert [each["sensor"] for each in told["absent"]] == ["null"]
 
 
 def test_doctor(both, toy, monkeypatch):
