@@ -31,7 +31,6 @@ _UNITS: Mapping[str, tuple[str, float]] = {
 
 def write_monitor_page(path: Path, trace: Trace, document: Mapping[str, Any]) -> Path:
     """Write the page; it needs no script and no network."""
-    title = " ".join(document["command"]) or "This machine"
     energy = [_energy_row(each) for each in document["devices"]]
     columns = ("device", "energy, J", "source", "uncertainty, J", "counter, J", "polled, J")
     sections = [
@@ -39,7 +38,7 @@ def write_monitor_page(path: Path, trace: Trace, document: Mapping[str, Any]) ->
         *telemetry_sections(trace),
         Section("In words", pre=monitor_text(document)),
     ]
-    return write_page(path, f"Telemetry: {title}", monitor_text(document).split("\n")[0], sections)
+    return write_page(path, "Telemetry", monitor_text(document).partition("\n")[0], sections)
 
 
 def telemetry_sections(trace: Trace, marks: Sequence[str] | None = None) -> list[Section]:
@@ -50,7 +49,7 @@ def telemetry_sections(trace: Trace, marks: Sequence[str] | None = None) -> list
         marks: Names of the marks to draw; None for all.
     """
     plots = [plot for channel in _UNITS if (plot := channel_plot(trace, channel, marks))]
-    return [Section(plot.title, plot=plot) for plot in plots]
+    return [Section(plot.title.removesuffix(" over time"), plot=plot) for plot in plots]
 
 
 def channel_plot(trace: Trace, channel: str, marks: Sequence[str] | None = None) -> Plot | None:
@@ -72,7 +71,7 @@ def channel_plot(trace: Trace, channel: str, marks: Sequence[str] | None = None)
             at = (mark.time_ns - start_ns) * 1e-9
             name = f"{mark.name}, {at:.3g} s"
             lines.append(Line(name, _MARK, [at, at], [0.0, highest], is_dashed=True))
-    title = CHANNELS[channel].title.capitalize()
+    title = f"{CHANNELS[channel].title.capitalize()} over time"
     return Plot(title, Axis("seconds"), Axis(unit), lines, height_px=220, can_zoom=True)
 
 
