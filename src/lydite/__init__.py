@@ -53,6 +53,7 @@ _VERBS = (
     "mlperf_run",
     "mlperf_submission",
     "models",
+    "monitor",
     "predict",
     "profile",
     "run",
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     mlperf_run = _session.mlperf_run
     mlperf_submission = _session.mlperf_submission
     models = _session.models
+    monitor = _session.monitor
     predict = _session.predict
     profile = _session.profile
     run = _session.run
@@ -179,6 +181,7 @@ __all__ = [
     "mlperf_run",
     "mlperf_submission",
     "models",
+    "monitor",
     "predict",
     "profile",
     "run",

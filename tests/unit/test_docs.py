@@ -43,8 +43,8 @@ def test_commands_and_options_exist(text):
     if not found.context_settings.get(
         "allow_interspersed_args", True
     ):  # from the first word on, it is another program's line
-        own = list(takewhile(lambda word: word.startswith("-"), words))
-        words = own or words[:1]
+        own = list(takewhile(lambda word: word.startswith("-") and word != "--", words))
+        words = own or [word for word in words[:1] if word != "--"]
     known = {name for parameter in found.params for name in parameter.opts}
     known |= {"--help", "-h"}
     assert {word for word in words if word.startswith("-")} <= known

@@ -24,6 +24,7 @@ from lydite.api.mlperf.preprocess import preprocess as mlperf_preprocess
 from lydite.api.mlperf.run import run as mlperf_run
 from lydite.api.mlperf.submission import submission as mlperf_submission
 from lydite.api.models import models
+from lydite.api.monitor import monitor
 from lydite.api.predict import predict
 from lydite.api.profile import profile
 from lydite.api.runs import run, runs
@@ -66,6 +67,7 @@ __all__ = [
     "mlperf_run",
     "mlperf_submission",
     "models",
+    "monitor",
     "predict",
     "profile",
     "run",

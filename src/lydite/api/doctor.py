@@ -27,6 +27,8 @@ class DoctorDocument(TypedDict):
     accelerators: list[dict[str, Any]]
     backends: list[dict[str, Any]]
     power_sensors: list[dict[str, Any]]
+    sensors: list[dict[str, Any]]
+    energy_check: dict[str, Any]
     packages: list[dict[str, Any]]
     advice: list[str]
 
@@ -85,6 +87,8 @@ def examine() -> DoctorDocument:
         ],
         "backends": _backends(),
         "power_sensors": _power_sensors(),
+        "sensors": _sensors(),
+        "energy_check": _energy_check(),
         "packages": _packages(),
         "advice": [
             *_system_advice(),
@@ -133,6 +137,55 @@ def _power_sensors() -> list[dict[str, Any]]:
         for zone in zones
         if (zone / "name").exists()
     ]
+
+
+def _sensors() -> list[dict[str, Any]]:
+    """Each sensor of telemetry: the devices that it reads, or why it cannot and what helps."""
+    from lydite.measure.telemetry import survey, wanted_sensors
+
+    present, absent = survey(wanted_sensors(None))
+    found = [
+        {
+            "name": each.sensor.name,
+            "devices": [device._asdict() for device in each.devices],
+            "channels": sorted(
+                {name for device in each.devices for name in _channels(each.sensor, device)}
+            ),
+            "reason": "",
+            "hint": "",
+        }
+        for each in present
+    ]
+    for each in present:
+        each.sensor.close()
+    missing = [
+        {
+            "name": each.sensor,
+            "devices": [],
+            "channels": [],
+            "reason": each.reason,
+            "hint": each.hint,
+        }
+        for each in absent
+    ]
+    return sorted([*found, *missing], key=lambda row: row["name"])
+
+
+def _channels(sensor: Any, device: Any) -> list[str]:
+    """Channels that can be read of a device now."""
+    from lydite.measure.telemetry.base import checked
+
+    try:
+        return list(checked(device, sensor.read(device))[0])
+    except Exception:  # of a driver's library; the sampler notes it
+        return []
+
+
+def _energy_check() -> dict[str, Any]:
+    """Our energy counters against Zeus's, where that is installed."""
+    from lydite.measure.telemetry.cross_check import zeus_check
+
+    return zeus_check()
 
 
 _LEAST_FREE_BYTES = 10 << 30

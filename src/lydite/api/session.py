@@ -80,6 +80,7 @@ class Session:
         mlperf_run = _verbs.mlperf_run
         mlperf_submission = _verbs.mlperf_submission
         models = _verbs.models
+        monitor = _verbs.monitor
         predict = _verbs.predict
         profile = _verbs.profile
         run = _verbs.run

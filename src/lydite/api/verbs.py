@@ -38,6 +38,7 @@ OWN_VERBS = {
     "aisim": "lydite.compat.aisim.verb:aisim",
     "doctor": "lydite.api.doctor:doctor",
     "models": "lydite.api.models:models",
+    "monitor": "lydite.api.monitor:monitor",
     "demo": "lydite.api.demo:demo",
     "mlperf_audit": "lydite.api.mlperf.audit:audit",
     "mlperf_build": "lydite.api.mlperf.build:build",

@@ -20,6 +20,7 @@ from lydite.cli import (
     inspect,
     mlperf,
     models,
+    monitor,
     predict,
     profile,
     runs,
@@ -38,6 +39,7 @@ OWN = (
     predict.predict,
     coverage.coverage,
     bench.bench,
+    monitor.monitor,
     validate.validate,
     simulate.simulate,
     collective.collective,
@@ -46,6 +48,8 @@ OWN = (
     runs.runs,
 )
 """Commands in the order of the help text, each named after its function."""
+TAKES_REST = {"monitor"}
+"""Commands whose own options end at the first word, which starts another program's."""
 
 
 def make_app() -> typer.Typer:
@@ -62,7 +66,9 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_root)
     for command in OWN:
-        app.command(command.__name__)(command)
+        name = command.__name__
+        settings = {"allow_interspersed_args": name not in TAKES_REST}
+        app.command(name, context_settings=settings)(command)
     app.add_typer(mlperf.app, name="mlperf")
     app.add_typer(score.app, name="score")
     app.add_typer(db.app, name="db")

@@ -48,7 +48,7 @@ class Bmodel(Prepared):
                 where=path,
                 hint="install Sophgo's SDK, or give the model as .onnx",
             ) from None
-        self._engine = sail.Engine(path, 0, sail.IOMode.SYSIO)
+        self._engine: Any = sail.Engine(path, 0, sail.IOMode.SYSIO)
         self._graph = self._engine.get_graph_names()[0]
         draw = np.random.default_rng(seed)
         self._inputs = {

@@ -72,7 +72,7 @@ def test_a_result_with_energy_serves_as_a_baseline_of_energy(watched):
 
 
 def test_verify_integrates_the_telemetry_again(watched):
-    document, folder = watched
+    _, folder = watched
     path = folder / "out" / "result.json"
     found = ly.score_verify(path)
     assert found.is_verified, found.findings["faults"]

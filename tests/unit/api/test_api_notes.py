@@ -46,8 +46,8 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_notes_are_in_the_text_and_in_the_document(verb, seeing):
-    with lydite.Session(db=":memory:") as session:
+def test_notes_are_in_the_text_and_in_the_document(verb, seeing, tmp_path):
+    with lydite.Session(db=tmp_path / "notes.db") as session:
         result = getattr(session, verb)(seeing, sequence=4, **VERBS[verb])
     for note in NOTES:
         assert note in result.summary()

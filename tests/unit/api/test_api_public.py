@@ -51,6 +51,7 @@ NAMES = [
     "mlperf_run",
     "mlperf_submission",
     "models",
+    "monitor",
     "predict",
     "profile",
     "run",

@@ -71,6 +71,8 @@ COMMANDS = {
     "--on --service --replay --db --seed --out --json --log_dir --quiet/-q",
     "lydite mlperf submission": "runs --out --submitter --division --system --calibration "
     "--round --force --json",
+    "lydite monitor": "command --interval --duration --devices --sensors --idle --prometheus "
+    "--host --out --json --quiet/-q",
     "lydite models": "--out --json --quiet/-q",
     "lydite predict": f"model --on --backend --threads {SHAPE} "
     "--clock --runtime --ops --strict --db --seed --out --json --quiet/-q",

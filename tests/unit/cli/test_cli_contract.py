@@ -28,6 +28,7 @@ VOLATILE = {
     "bench": ("environment", "load_s", "memory_bytes", "warmup_calls"),
     "doctor": ("state",),
     "score": ("environment",),
+    "monitor": ("duration_s", "devices", "notes"),
 }
 """What two measurements of one thing do not share, by verb."""
 
@@ -373,6 +374,14 @@ def test_score_files(both, nets, tmp_path):
 
 def test_models(both):
     both(["models"], ly.models())
+
+
+def test_monitor(both):
+    told = both(
+        ["monitor", "--sensors", "cpu,null", "--duration", 0.2],
+        ly.monitor(sensors=["cpu", "null"], duration=0.2),
+    )
+    assert [each["sensor"] for each in told["absent"]] == ["null"]
 
 
 def test_doctor(both, toy, monkeypatch):

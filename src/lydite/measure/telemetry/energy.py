@@ -14,7 +14,7 @@ import numpy as np
 
 from lydite.errors import InputError
 from lydite.measure.telemetry.samples import DeviceTrace
-from lydite.measure.telemetry.trace import FROZEN_SAMPLES, GAP_INTERVALS, Trace, most_watts
+from lydite.measure.telemetry.trace import FROZEN_SAMPLES, GAP_INTERVALS, Trace, most_joules
 
 Source = Literal["counter", "polled", "modelled", "none"]
 
@@ -155,7 +155,7 @@ def _counter(samples: DeviceTrace, start_ns: int, end_ns: int) -> _Part:
     steps, spans = np.diff(joules[first : last + 1]), np.diff(times[first : last + 1]) * 1e-9
     if np.any(steps < 0):
         return _Part(None, notes=("counter refused: it steps back within the window",))
-    if np.any(steps > most_watts(samples.device) * np.maximum(spans, 1e-3)):
+    if np.any(steps > most_joules(samples.device, spans)):
         return _Part(None, notes=("counter refused: it jumps beyond belief within the window",))
     if last - first >= FROZEN_SAMPLES and not steps.any():
         return _Part(None, notes=(f"counter refused: frozen at {joules[first]:g} J",))
@@ -222,7 +222,8 @@ def _reach(samples: DeviceTrace, times: np.ndarray, start_ns: int, end_ns: int, 
     notes = []
     if is_gap.any():
         longest = float(np.max(ends - starts)) * 1e-9
-        notes.append(f"{what}: {int(is_gap.sum())} gaps in the window, the longest {longest:.3g} s")
+        count = f"{int(is_gap.sum())} gap{'s' if is_gap.sum() > 1 else ''}"
+        notes.append(f"{what}: {count} in the window, the longest {longest:.3g} s")
     if what == "counter":
         is_gap &= (starts < start_ns) | (ends > end_ns)
     shares = np.minimum(ends, end_ns) - np.maximum(starts, start_ns)

@@ -7,6 +7,7 @@ does not know it calls "N/A".
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -90,6 +91,11 @@ class MooreThreads:
         return boards_of_text(self._told("-q"))
 
     def _told(self, *words: str) -> str:
+        if shutil.which(self.tool) is None:  # much faster than a process that fails
+            raise NoSensor(
+                f"the tool '{self.tool}' is not on this machine",
+                "install the driver of Moore Threads, if there is a board",
+            )
         try:
             done = subprocess.run(
                 [self.tool, *words],
@@ -99,11 +105,6 @@ class MooreThreads:
                 timeout=_TIMEOUT_S,
                 check=False,
             )
-        except FileNotFoundError:
-            raise NoSensor(
-                f"the tool '{self.tool}' is not on this machine",
-                "install the driver of Moore Threads, if there is a board",
-            ) from None
         except (OSError, subprocess.TimeoutExpired) as error:
             raise NoSensor(f"{self.tool} does not answer: {error}"[:200]) from None
         if done.returncode and not (self._is_json and "-j" in words):

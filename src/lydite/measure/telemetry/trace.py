@@ -27,6 +27,8 @@ LATE_INTERVALS = 1.5
 FROZEN_SAMPLES = 20
 """Equal readings in a row from which a sensor counts as frozen."""
 _JUMP = 100.0
+_RARE_S = 1.0
+"""Longest time in seconds between two updates of an energy counter."""
 
 
 class Span(NamedTuple):
@@ -124,7 +126,7 @@ class Trace(Recorded):
         found: list[Span] = []
         for name, each in self.devices.items():
             times, joules = each.known("energy_j")
-            most = most_watts(each.device) * np.maximum(np.diff(times) * 1e-9, 1e-9)
+            most = most_joules(each.device, np.diff(times) * 1e-9)
             step = np.diff(joules)
             for at in np.flatnonzero((step < 0) | (step > most)).tolist():
                 what = f"energy_j goes from {joules[at]:g} to {joules[at + 1]:g}"
@@ -139,6 +141,11 @@ class Trace(Recorded):
         return found
 
 
-def most_watts(device: SensorDevice) -> float:
-    """Power in W above which a figure of the device is not believed."""
-    return 3 * device.power_limit_w if device.power_limit_w else MOST_WATTS
+def most_joules(device: SensorDevice, spans_s: np.ndarray) -> np.ndarray:
+    """Growth of the counter in J above which a step over each span is not believed.
+
+    A counter that is updated once in a while grows at once by what was used since; so every step
+    may hold the energy of a second.
+    """
+    watts = 3 * device.power_limit_w if device.power_limit_w else MOST_WATTS
+    return watts * np.maximum(spans_s, _RARE_S)

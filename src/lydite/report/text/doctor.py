@@ -42,11 +42,7 @@ def report_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append("accelerator  none visible (nvidia-smi and rocm-smi list none)")
     for backend in document["backends"]:
         lines.append(f"backend      {_backend_line(backend)}")
-    zones = [zone for zone in document["power_sensors"] if zone["readable"]]
-    if zones:
-        lines.append(f"power        RAPL: {', '.join(zone['name'] for zone in zones)}")
-    else:
-        lines.append("power        no sensor can be read; energy stays unknown, never 0")
+    lines += _sensor_lines(document)
     for advice in document["advice"]:
         lines += textwrap.wrap(
             advice, WIDTH, initial_indent="advice       ", subsequent_indent=" " * 13
@@ -54,6 +50,25 @@ def report_lines(document: Mapping[str, Any]) -> list[str]:
     missing = [package for package in document["packages"] if not package["installed"]]
     for package in missing:
         lines.append(f"missing      {package['name']:<9} type: {package['hint']}")
+    return lines
+
+
+def _sensor_lines(document: Mapping[str, Any]) -> list[str]:
+    """Where energy and power come from, each sensor, and what Zeus says of the counters."""
+    rows = document["sensors"]
+    reads = [row["name"] for row in rows if {"energy_j", "power_w"} & set(row["channels"])]
+    power = ", ".join(reads) or "no sensor can be read; energy stays unknown, never 0"
+    lines = [f"power        {power}"]
+    for row in rows:
+        names = ", ".join(f"{each['id']} ({each['name']})" for each in row["devices"])
+        hint = f"; {row['hint']}" if row["hint"] else ""
+        lines += _wrapped("sensor", f"{row['name']}: {names or row['reason'] + hint}")
+    check = document["energy_check"]
+    for each in check["devices"]:
+        share = f"{100 * each['difference']:.2g} % from Zeus's {each['zeus_j']:.4g} J"
+        lines += _wrapped("check", f"{each['device']}: {each['lydite_j']:.4g} J, {share}")
+    if check["status"] == "failed":
+        lines += _wrapped("check", f"Zeus failed: {check['reason']}")
     return lines
 
 
