@@ -165,6 +165,11 @@ class Session:
             with Database.open(self.db, read_only=read_only) as database:
                 yield database
 
+    def say(self, text: str) -> None:
+        """Tell people something on standard error, where progress is shown."""
+        if self._progress:
+            print(text, file=sys.stderr, flush=True)
+
     def bar(self, label: str) -> AbstractContextManager[Progress]:
         """A progress bar with a label."""
         if self._progress is True:

@@ -90,30 +90,3 @@ def drawn(median_s: Mapping[int, float], spread: float, largest: int, seed: int)
     factors = np.exp(spread * draw.standard_normal(count))
     times = {size: np.rint(seconds * 1e9 * factors) for size, seconds in median_s.items()}
     return of_sizes(times, largest, "stated" if spread == 0 else "drawn")
-
-
-@dataclass(frozen=True)
-class TokenTimes:
-    """Stated times of a language model's tokens.
-
-    Attributes:
-        first_ns: Nanoseconds to the first token, once the sample is taken.
-        per_output_ns: Nanoseconds per further token.
-        count: Number of output tokens of a sample.
-    """
-
-    first_ns: int
-    per_output_ns: int
-    count: int
-
-    def __post_init__(self) -> None:
-        if self.first_ns < 1 or self.per_output_ns < 0 or self.count < 1:
-            raise InputError(
-                f"{self.count} tokens of {self.first_ns} and {self.per_output_ns} ns are odd",
-                allowed="ttft above 0, tpot of 0 or more, 1 token or more",
-            )
-
-    @property
-    def whole_ns(self) -> int:
-        """Nanoseconds of a whole sample."""
-        return self.first_ns + (self.count - 1) * self.per_output_ns

@@ -157,7 +157,7 @@ ROWS = (
         "Limit of the time to the first token, in milliseconds.",
         (),
         "ttft_latency",
-        1e-6,
+        low=0,
     ),
     Row(
         "tpot_limit_ms",
@@ -166,7 +166,7 @@ ROWS = (
         "Limit of the time per output token, in milliseconds.",
         (),
         "tpot_latency",
-        1e-6,
+        low=0,
     ),
     Row(
         "equal_issue",

@@ -9,7 +9,8 @@ from lydite.mlperf.evidence import Limits, of_record
 from lydite.mlperf.play import VirtualSystem, play, play_tokens, serve
 from lydite.mlperf.round import find_round
 from lydite.mlperf.schedule import Plan
-from lydite.mlperf.service import TokenTimes, drawn, of_sizes
+from lydite.mlperf.service import drawn, of_sizes
+from lydite.mlperf.tokens import stated
 from lydite.mlperf.verdict import judge
 
 SEEDS = find_round().seeds_of()
@@ -105,7 +106,7 @@ def test_a_faster_system_is_never_later(faster):
 
 def test_tokens_wait_for_a_place():
     plan = Plan("Server", SEEDS, 10.0, 20_000, 1)
-    record = play_tokens(plan, 64, TokenTimes(50_000_000, 10_000_000, 101))
+    record = play_tokens(plan, 64, stated(50_000_000, 10_000_000, 101))
     assert record.tokens is not None
     assert record.tokens.first_ns.min() == 50_000_000
     limits = Limits(20_000, 1, 0.99, ttft_ns=2_000_000_000, tpot_ns=200_000_000)

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from lydite.api.mlperf.benchmark import scenarios_of, settings_of, target_of
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
+from lydite.api.mlperf.scenario import Job
 from lydite.api.options import chosen
 from lydite.errors import InputError, unknown_name
 from lydite.files import write_atomic
@@ -142,12 +143,9 @@ def audit(
             base = Path(runs) / target.name / scenario_name
             reference, _ = _reference(base)
             settings = settings_of(target, scenario_name, wanted)
-            request = (
-                scenario_name,
-                replace(settings, audit=audit_config(name, settings.scenario)),
-            )
+            settings = replace(settings, audit=audit_config(name, settings.scenario))
             folder = base / name
-            run_all(session, target, [request], wanted, "audit", on, folder)
+            run_all(session, [Job(target, scenario_name, settings, wanted, "audit")], on, folder)
             audited, _ = read_detail(folder / tree.PERFORMANCE / DETAIL)
             verdict = compare_performance(name, settings.scenario, reference, audited)
             write_atomic(folder / "verify_performance.txt", verdict.text)
