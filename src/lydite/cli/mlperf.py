@@ -186,7 +186,11 @@ def audit(
     ] = None,
     scenario: _Scenario = "offline",
     settings: RunOptions = _AS_IT_IS,
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="Take TEST05 too, which no round since v5.0 asks for.")
+    ] = False,
     on: options.On = "cpu",
+    service: _Service = None,
     db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
     json: options.Json = False,
@@ -200,7 +204,9 @@ def audit(
         runs,
         test=test,
         scenario=scenario,
+        legacy=legacy,
         on=on,
+        service=service,
         options=settings,
     )
     deliver(result, json=json)

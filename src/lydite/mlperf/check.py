@@ -16,7 +16,9 @@ from typing import Any
 
 from lydite.errors import InputError
 from lydite.mlperf import tree
-from lydite.mlperf.check_logs import check_accuracy, check_audit, check_performance
+from lydite.mlperf.check_accuracy import check_accuracy
+from lydite.mlperf.check_audit import check_audit
+from lydite.mlperf.check_logs import check_performance
 from lydite.mlperf.fault import Fault
 from lydite.mlperf.round import Benchmark, Round
 

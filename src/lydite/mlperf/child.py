@@ -48,7 +48,8 @@ class Request:
         issue: What LoadGen is told.
         batching: Most samples in a batch, delay in nanoseconds, workers.
         threads: Number of threads per worker.
-        answer: What of the outputs is said: "first", "largest" or "nothing".
+        answer: What of the outputs is said: "first", "largest" or "nothing"; of tokens their
+            element type.
         pilot: Setting of the expected rate or latency that the pilot fills in; "" for none.
         folder: Folder of the logs.
         memory_bytes: Most bytes that LoadGen's queries may take.
@@ -125,7 +126,7 @@ def _serve_tokens(request: Request, tell: Tell) -> dict[str, Any]:
     if request.pilot:
         tell({"at": "pilot"})
         issue = _with_hint(request, Piloted(engine), Batching(workers=places), tell)
-    sut = TokenSystem([engine] * places, *token_tellers())
+    sut = TokenSystem([engine] * places, *token_tellers(), request.answer)
     _run(request, issue, sut, tell)
     np.save(Path(request.folder) / TOKENS, sut.record, allow_pickle=False)
     return _outcome(sut, issue)

@@ -7,7 +7,7 @@ table is a setting; nothing else knows their names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lydite.errors import InputError, placed, unknown_name
@@ -245,12 +245,14 @@ class Settings:
         interactive: Whether the limits are those of Interactive.
         values: Settings by name.
         audit: Text of audit.config; "" for none.
+        seeds: Seeds of LoadGen by their names, instead of the round's.
     """
 
     scenario: ScenarioName
     interactive: bool
     values: Mapping[str, Setting]
     audit: str = ""
+    seeds: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name].value

@@ -18,7 +18,6 @@ from lydite.mlperf.tokens import TokenService
 
 Tell = Callable[[int, np.ndarray], None]
 """Tells LoadGen something about the query of an id: its first token, or all its tokens."""
-_NOTHING = np.zeros(1, np.int64)
 _FIRST_WORD = 1000
 """Lowest number of a word of a sleeping system, above the numbers that mark an end."""
 
@@ -90,10 +89,14 @@ class TokenSystem:
         engines: One engine for each sample that may run at once.
         first: Called with the first token of a query.
         complete: Called with all tokens of a query.
+        dtype: Element type in which tokens are told.
     """
 
-    def __init__(self, engines: Sequence[TokenEngine], first: Tell, complete: Tell) -> None:
+    def __init__(
+        self, engines: Sequence[TokenEngine], first: Tell, complete: Tell, dtype: str = "int64"
+    ) -> None:
         self._first, self._complete = first, complete
+        self._nothing = np.zeros(1, dtype)
         self.failure = ""
         self.completed = 0
         self.slowest_ns = 0
@@ -146,10 +149,11 @@ class TokenSystem:
         first_ns = 0
         try:
             for part in () if self.failure else engine.tokens(index):
+                told = part.astype(self._nothing.dtype)
                 if not said:
-                    self._first(number, part)
+                    self._first(number, told)
                     first_ns = time.perf_counter_ns() - start
-                said.append(part)
+                said.append(told)
             if not said and not self.failure:
                 raise ValueError(f"sample {index} has no token")
         except BaseException as error:  # LoadGen dies of any exception
@@ -157,8 +161,8 @@ class TokenSystem:
                 name, text = type(error).__name__, str(error).strip().splitlines()
                 self.failure = f"{name}: {text[0][:300]}" if text else name
         if not said:
-            self._first(number, _NOTHING)
-        tokens = np.concatenate(said) if said else _NOTHING
+            self._first(number, self._nothing)
+        tokens = np.concatenate(said) if said else self._nothing
         spent = time.perf_counter_ns() - start
         self._complete(number, tokens)
         self.told.append((index, first_ns, spent - first_ns, len(tokens), start - issued_ns))

@@ -256,3 +256,24 @@ def test_several_devices_are_one_system_under_test(net, tmp_path, monkeypatch):
     record = json.loads((run.folder / "verdict.json").read_text())
     assert record["devices"] == ["cpu", "cpu"]
     assert run.verdict.word == "VALID"
+
+
+def test_the_audit_of_tokens_looks_at_what_performance_mode_said(talk, tmp_path):
+    result = ly.mlperf_audit("talk", tmp_path, test="TEST06", scenario="server,offline", **talk)
+    assert [verdict.passed for _, verdict, _ in result.audits] == [True, True]
+    assert "First token check pass: True" in result.audits[0][1].lines
+    assert "First token check pass: Skipped" in result.audits[1][1].lines
+    values, _ = read_detail(result.audits[0][2] / "performance/run_1" / DETAIL)
+    assert values["effective_accuracy_log_sampling_target"] == 100
+    assert values["effective_min_query_count"] == 100
+
+
+def test_other_seeds_reach_loadgen(net, tmp_path):
+    ly.mlperf_run(net, scenario="singlestream", out=tmp_path, **SHORT)
+    result = ly.mlperf_audit(
+        net, tmp_path, test="TEST05", scenario="singlestream", legacy=True, **SHORT
+    )
+    ((_, verdict, folder),) = result.audits
+    assert not any("rng_seed" in line for line in verdict.lines)
+    values, _ = read_detail(folder / "performance/run_1" / DETAIL)
+    assert values["effective_qsl_rng_seed"] == 7975553102935885558

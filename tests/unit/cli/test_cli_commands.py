@@ -55,7 +55,7 @@ COMMANDS = {
     "lydite inspect": f"model {SHAPE} --ops --out --json --quiet/-q",
     "lydite mlperf": "",
     "lydite mlperf audit": "--runs benchmark --benchmarks --test --scenario/--scenarios "
-    f"{MLPERF} --on --db --seed --json --quiet/-q",
+    f"{MLPERF} --legacy --on --service --db --seed --json --quiet/-q",
     "lydite mlperf build": "benchmark --benchmarks --scenario/--scenarios --round "
     "--batch-size --workers --threads --precision --backend --data --adapter "
     "--calibration --config-ver/--config_ver --user-conf --config --system --on "

@@ -143,7 +143,9 @@ def quality_of(
     return found
 
 
-def quality_of_tokens(target: Target, engine: str, data: DataSet, logs: Path) -> Quality:
+def quality_of_tokens(
+    target: Target, engine: str, data: DataSet, logs: Path, dtype: str
+) -> Quality:
     """Accuracy of what an adapter said in tokens; kept for later runs on the same data.
 
     Raises:
@@ -152,7 +154,7 @@ def quality_of_tokens(target: Target, engine: str, data: DataSet, logs: Path) ->
     metric = metric_of(target, data)
     if metric is None:
         raise InputError("tokens without labels cannot be judged", where=target.name)
-    logged = read_log(logs / ACCURACY, data.samples, np.dtype(np.int64))
+    logged = read_log(logs / ACCURACY, data.samples, np.dtype(dtype))
     outputs = [np.atleast_1d(tokens) for tokens in logged]
     found = replace(
         _scored(metric, outputs, data),

@@ -73,6 +73,9 @@ def target_of(name: str, options: RunOptions) -> Target:
     chosen = find_round(options.round)
     if options.adapter or name in ADAPTERS:
         adapter = find_adapter(options.adapter or name)
+        if adapter.generate is not None and name.lower() in chosen.all_names:
+            key, row = chosen.named(_version(name, options.config_ver, chosen))
+            return Target(key, row, adapter.model, chosen, adapter)
         model = adapter.model if name in (adapter.name, options.adapter) else name
         return Target(adapter.name, None, model or name, chosen, adapter)
     is_benchmark = name.lower() in chosen.all_names  # of which some look like files: bert-99.9

@@ -21,7 +21,7 @@ from lydite.api.mlperf.accuracy import (
 from lydite.api.mlperf.benchmark import data_of
 from lydite.api.mlperf.request import foretold, request_of
 from lydite.api.mlperf.scenario import Job, ScenarioRun
-from lydite.api.mlperf.system import System, system_of
+from lydite.api.mlperf.system import System, system_of, token_type
 from lydite.errors import InputError
 from lydite.files import write_atomic
 from lydite.mlperf import harness
@@ -220,7 +220,7 @@ def _quality(
     session: Session, job: Job, system: System, device: str, data: DataSet, logs: Path
 ) -> Quality:
     if system.spec is None:
-        return quality_of_tokens(job.target, system.name, data, logs)
+        return quality_of_tokens(job.target, system.name, data, logs, token_type(job.target))
     return quality_of(
         session, job.target, job.settings, system.spec, job.options, device, data, logs
     )

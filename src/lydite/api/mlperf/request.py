@@ -9,7 +9,7 @@ import psutil
 
 from lydite.api.mlperf.accuracy import answer_of, metric_of
 from lydite.api.mlperf.scenario import Job
-from lydite.api.mlperf.system import System
+from lydite.api.mlperf.system import System, token_type
 from lydite.api.mlperf.virtual import rate_of
 from lydite.errors import InputError
 from lydite.mlperf.child import Request
@@ -55,7 +55,7 @@ def request_of(job: Job, system: System, data: DataSet | None, logs: Path, seed:
         ),
         (batching.batch, batching.delay_ns, batching.workers),
         settings["threads"],
-        "nothing" if data is None else _answer(job, system, data),
+        token_type(job.target) if system.spec is None else _answer(job, system, data),
         "" if job.mode == "accuracy" else pilot,
         str(logs),
         memory,
@@ -106,6 +106,7 @@ def _values(job: Job, system: System, memory: int) -> tuple[Values, str]:
         "min_query_count": settings["min_samples" if scenario == "Offline" else "min_queries"],
         "performance_sample_count_override": settings["samples"],
         "sample_concatenate_permutation": settings["equal_issue"],
+        **settings.seeds,
     }
     if settings["tokens"]:
         values["use_token_latencies"] = True
@@ -133,10 +134,10 @@ def _values(job: Job, system: System, memory: int) -> tuple[Values, str]:
     return values, ""
 
 
-def _answer(job: Job, system: System, data: DataSet) -> str:
+def _answer(job: Job, system: System, data: DataSet | None) -> str:
     """What the engine says: the same in every mode, so that audits can compare the runs."""
-    if system.spec is None:
-        return "first"
+    assert system.spec is not None
+    assert data is not None
     try:
         metric = metric_of(job.target, data)
     except InputError:  # which an accuracy run refuses before it begins

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lydite.api.mlperf.benchmark import data_of
+from lydite.api.mlperf.benchmark import Target, data_of
 from lydite.api.mlperf.engines import engine_of
 from lydite.api.mlperf.scenario import Job
 from lydite.errors import InputError
@@ -57,6 +57,12 @@ class System:
             return data
         graph = read_onnx(self.spec.path(self.spec.sizes[0]))
         return drawn(graph, max(job.settings["samples"], 1), seed)
+
+
+def token_type(target: Target) -> str:
+    """Element type of tokens in the accuracy log: TEST09's official verifier counts four bytes."""
+    is_short = target.row is not None and "TEST09" in target.row.audits
+    return "int32" if is_short else "int64"
 
 
 def system_of(session: Session, job: Job, device: str, table: TokenService | None) -> System:
