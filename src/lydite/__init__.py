@@ -53,6 +53,7 @@ _VERBS = (
     "mlperf_preprocess",
     "mlperf_run",
     "mlperf_submission",
+    "mlperf_tune",
     "models",
     "predict",
     "profile",
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     mlperf_preprocess = _session.mlperf_preprocess
     mlperf_run = _session.mlperf_run
     mlperf_submission = _session.mlperf_submission
+    mlperf_tune = _session.mlperf_tune
     models = _session.models
     predict = _session.predict
     profile = _session.profile
@@ -169,6 +171,7 @@ __all__ = [
     "mlperf_preprocess",
     "mlperf_run",
     "mlperf_submission",
+    "mlperf_tune",
     "models",
     "predict",
     "profile",

@@ -79,6 +79,7 @@ class Session:
         mlperf_preprocess = _verbs.mlperf_preprocess
         mlperf_run = _verbs.mlperf_run
         mlperf_submission = _verbs.mlperf_submission
+        mlperf_tune = _verbs.mlperf_tune
         models = _verbs.models
         predict = _verbs.predict
         profile = _verbs.profile

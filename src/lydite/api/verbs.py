@@ -48,6 +48,7 @@ OWN_VERBS = {
     "mlperf_preprocess": "lydite.api.mlperf.preprocess:preprocess",
     "mlperf_run": "lydite.api.mlperf.run:run",
     "mlperf_submission": "lydite.api.mlperf.submission:submission",
+    "mlperf_tune": "lydite.api.mlperf.tune:tune",
     "runs": "lydite.api.runs:runs",
     "run": "lydite.api.runs:run",
     "db_query": "lydite.api.db:query",

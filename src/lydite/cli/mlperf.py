@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from lydite.api.mlperf.options import RunOptions
+from lydite.api.mlperf.options import RunOptions, TuneOptions
 from lydite.cli import mlperf_prepare, mlperf_words, options
 from lydite.cli.mlperf_words import Benchmarks
 
 app = typer.Typer(
     cls=mlperf_words.Group,
-    help="MLPerf Inference: preprocess, build, calibrate, run, peak, explain, check.",
+    help="MLPerf Inference: preprocess, build, calibrate, run, peak, tune, check.",
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings=mlperf_words.SETTINGS,
@@ -21,6 +21,7 @@ app = typer.Typer(
 mlperf_prepare.add_to(app)
 
 _AS_IT_IS = RunOptions()
+_TRIED = TuneOptions()
 _Benchmark = Annotated[
     str,
     typer.Argument(
@@ -44,6 +45,15 @@ _Service = Annotated[
         "of tokens ttft=300ms,tpot=20ms,tokens=250.",
     ),
 ]
+_Virtual = Annotated[
+    bool | None,
+    typer.Option(
+        "--virtual/--real",
+        help="Play the runs in virtual time, or run under LoadGen (token times are slept); "
+        "default: virtual where service times are given.",
+    ),
+]
+_TUNED = ("batch_size", "threads", "workers", "batch_delay")
 _Replay = Annotated[
     Path | None,
     typer.Option("--replay", help="Folder of a run whose recorded batches are played again."),
@@ -66,14 +76,7 @@ def run(
     ] = "performance",
     settings: RunOptions = _AS_IT_IS,
     force_calibration: mlperf_words.ForceCalibration = False,
-    virtual: Annotated[
-        bool | None,
-        typer.Option(
-            "--virtual/--real",
-            help="Play the runs in virtual time, or run under LoadGen (token times are slept); "
-            "default: virtual where service times are given.",
-        ),
-    ] = None,
+    virtual: _Virtual = None,
     on: options.On = "cpu",
     service: _Service = None,
     replay: _Replay = None,
@@ -145,6 +148,40 @@ def peak(
     result = session(db, seed=seed, quiet=quiet or json).mlperf_peak(
         benchmark,
         scenario=scenario,
+        virtual=virtual,
+        on=on,
+        service=service,
+        replay=replay,
+        out=out,
+        options=settings,
+    )
+    deliver(result, json=json)
+
+
+@app.command()
+@options.takes_options
+def tune(
+    benchmark: _Benchmark,
+    scenario: Annotated[str, typer.Option("--scenario", help="One scenario.")] = "offline",
+    what: TuneOptions = _TRIED,
+    settings: Annotated[RunOptions, options.Without(_TUNED)] = _AS_IT_IS,
+    virtual: _Virtual = None,
+    on: options.On = "cpu",
+    service: _Service = None,
+    replay: _Replay = None,
+    db: options.DatabaseTarget = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Try batch sizes, threads, workers and delays, and write the best as a config.json."""
+    from lydite.cli.show import deliver, session
+
+    result = session(db, seed=seed, quiet=quiet or json).mlperf_tune(
+        benchmark,
+        scenario=scenario,
+        what=what,
         virtual=virtual,
         on=on,
         service=service,

@@ -16,20 +16,26 @@ from lydite.mlperf.log_rules import HARMLESS, RERUN, number
 from lydite.mlperf.round import Benchmark
 
 _ACCURACY_TEXT = {
-    "acc": r"^accuracy=([\d.]+)",
-    "mAP": r"^mAP=([\d.]+)",
+    "acc": r"^(?:accuracy=|\{[\"']accuracy[\"']:\s*)([\d.]+)",
+    "mAP": r"(?:^mAP=|[\"']Total[\"']:\s*)([\d.]+)",
     "F1": r"[\"']f1[\"']:\s*([\d.]+)",
     "DICE": r"mean\s*=\s*([\d.]+)",
-    "AUC": r"^AUC=([\d.]+)",
-    "NE": r"^NE=([\d.]+)",
+    "AUC": r"(?:^AUC=|lifetime_gauc/rating:\s*)([\d.]+)",
+    "NE": r"(?:^NE=|lifetime_ne/rating:\s*)([\d.]+)",
     "ROUGE1": r"[\"']rouge1[\"']:\s*([\d.]+)",
     "ROUGE2": r"[\"']rouge2[\"']:\s*([\d.]+)",
     "ROUGEL": r"[\"']rougeL[\"']:\s*([\d.]+)",
     "ROUGELSUM": r"[\"']rougeLsum[\"']:\s*([\d.]+)",
+    "GEN_LEN": r"[\"']gen_len[\"']:\s*([\d.]+)",
+    "TOKENS_PER_SAMPLE": r"[\"']tokens_per_sample[\"']:\s*([\d.]+)",
+    "gsm8k": r"[\"']gsm8k[\"']:\s*([\d.]+)",
+    "mbxp": r"[\"']mbxp[\"']:\s*([\d.]+)",
     "exact_match": r"exact_match[\"']?\s*[:=]\s*([\d.]+)",
     "accuracy": r"accuracy=([\d.]+)",
-    "CLIP": r"CLIP_SCORE[\"']?:\s*([\d.]+)",
-    "FID": r"FID_SCORE[\"']?:\s*([\d.]+)",
+    "vbench": r"[\"']vbench_score[\"']:\s*([\d.]+)",
+    "recall": r"recall[\"']?\s*[:=]\s*([\d.]+)",
+    "CLIP": r"[\"']?CLIP_SCORE[\"']?:\s*[\"']?([\d.]+)",
+    "FID": r"[\"']?FID_SCORE[\"']?:\s*[\"']?([\d.]+)",
 }
 """How accuracy.txt states each metric."""
 

@@ -34,7 +34,9 @@ def check_performance(
         return
     yield from mode_is(detail, values, scenario, "PerformanceOnly")
     yield from seeds_are(detail, values, chosen)
-    yield from _verdict(detail, values, scenario)
+    base = "Server" if scenario == "Interactive" else scenario
+    percentile = row.percentile.get(base, chosen.percentile.get(base, 0.99))
+    yield from _verdict(detail, values, scenario, percentile)
     minimum = chosen.min_duration_ms if row.min_duration_ms is None else row.min_duration_ms
     yield from at_least(detail, values, "effective_min_duration_ms", minimum, "run longer")
     if division != "open":
@@ -78,7 +80,9 @@ def _summary(path: Path, values: dict[str, Any]) -> Iterator[Fault]:
             yield Fault(path, f"{key} {match[1]}", f"{value:g}, as the detail log says", RERUN)
 
 
-def _verdict(path: Path, values: dict[str, Any], scenario: str) -> Iterator[Fault]:
+def _verdict(
+    path: Path, values: dict[str, Any], scenario: str, percentile: float
+) -> Iterator[Fault]:
     """LoadGen's verdict and its parts, early stopping recomputed."""
     if values["result_validity"] != "VALID":
         reason = str(values.get("result_invalid_reason", ""))[:200]
@@ -92,13 +96,13 @@ def _verdict(path: Path, values: dict[str, Any], scenario: str) -> Iterator[Faul
     if not isinstance(queries, int) or scenario == "Offline":
         return
     if scenario in ("SingleStream", "MultiStream"):
-        least = least_queries(0.9 if scenario == "SingleStream" else 0.99)
+        least = least_queries(percentile)
         if queries < least:
             yield Fault(path, f"{queries:,} queries", f"at least {least:,}", "run longer")
         return
     over = values.get("result_overlatency_query_count")
     if isinstance(over, int) and TOKEN_RATE not in values:
-        missing = missing_queries(queries, over, 0.99)
+        missing = missing_queries(queries, over, percentile)
         if missing:
             text = f"{over:,} of {queries:,} queries over the latency"
             yield Fault(path, text, f"{missing:,} queries more", "run longer, or lower the rate")

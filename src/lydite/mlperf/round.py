@@ -107,6 +107,7 @@ class Benchmark(_Row):
         samples_interactive: The same for Interactive; 0 where it does not differ.
         total: Samples of the data set.
         min_samples: Minimum number of samples in Offline.
+        percentile: Percentile of the latency by scenario, where it is not the round's.
         equal_issue: Whether each sample is issued equally often.
         tokens: Whether the output is counted in tokens.
         floors: Floors of accuracy, all of which have to be met.
@@ -124,6 +125,7 @@ class Benchmark(_Row):
     samples_interactive: int = 0
     total: int
     min_samples: int = 1
+    percentile: dict[str, float] = {}
     equal_issue: bool = False
     tokens: bool = False
     floor: Floor | None = None

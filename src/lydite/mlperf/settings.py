@@ -361,7 +361,7 @@ def of_round(chosen: Round, row: Benchmark, scenario: str) -> dict[str, Any]:
         "min_duration_ms": chosen.min_duration_ms if minimum is None else minimum,
         "min_queries": chosen.min_queries.get(base),
         "min_samples": row.min_samples,
-        "percentile": chosen.percentile.get(base),
+        "percentile": row.percentile.get(base, chosen.percentile.get(base)),
         "samples": (row.samples_interactive if scenario == "Interactive" else 0) or row.samples,
         "total_samples": row.total,
         "equal_issue": row.equal_issue,
@@ -395,12 +395,14 @@ def of_user_file(lines: Mapping[str, Line], scenario: str) -> dict[str, Any]:
 
 
 def of_sinian(fields: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
-    """Fields of a Sinian config.json as settings, and the fields that have no counterpart.
+    """Fields of a config.json as settings, and the fields that have no counterpart.
+
+    Fields have the Sinian harness's names or our own.
 
     Raises:
         InputError: a field that nobody knows.
     """
-    names = {alias: row.name for row in ROWS for alias in row.sinian}
+    names = {alias: row.name for row in ROWS for alias in (row.name, *row.sinian)}
     given: dict[str, Any] = {}
     left: list[str] = []
     for key, value in fields.items():

@@ -74,6 +74,12 @@ COMMANDS = {
     "--db --seed --out --json --log_dir --log_copy_detail_to_stdout --verbose --quiet/-q",
     "lydite mlperf submission": "runs --out --submitter --division --system --calibration "
     "--round --force --json",
+    "lydite mlperf tune": "benchmark --scenario --batch-sizes --thread-counts "
+    "--worker-counts --batch-delays --round --target-qps --expected-qps "
+    "--expected-latency --min-duration --min-queries --fast --precision --backend "
+    "--device --samples --latency-limit --ttft-limit --tpot-limit --data --adapter "
+    "--calibration --built-only --config-ver/--config_ver --user-conf --config --system "
+    "--virtual --on --service --replay --db --seed --out --json --quiet/-q",
     "lydite models": "--out --json --quiet/-q",
     "lydite predict": f"model --on --backend --threads {SHAPE} "
     "--clock --runtime --ops --strict --db --seed --out --json --quiet/-q",

@@ -14,6 +14,7 @@ from lydite.mlperf.round import find_round
 from lydite.mlperf.submission import truncated
 
 ROUND = find_round("v6.1")
+V51 = find_round("v5.1")
 SEEDS = ROUND.seeds_of()
 
 
@@ -199,7 +200,7 @@ FAULTS = {
     "no source": ("src", None, "missing"),
     "measurements": ("results/SYS/resnet/Offline/measurements.json", "{}", "no retraining"),
     "user.conf": ("results/SYS/resnet/Offline/user.conf", None, "missing"),
-    "old layout": ("compliance/x", "", "layout before v6.0"),
+    "old layout": ("compliance/x", "", "layout of v5.1 and before"),
     "benchmark": ("results/SYS/retinanet/Offline/x", "", "no benchmark of this round"),
     "conf name": ("results/SYS/resnet50/Offline/x", "", "no benchmark of this round"),
     "simulated": ("results/SYS/resnet/Offline/simulated.jsonl", "{}", "simulated"),
@@ -221,6 +222,49 @@ def test_a_planted_fault_is_named_with_its_path(name, good, tmp_path):
     assert all(fault.expected and fault.next_step for fault in faults)
     if name not in ("datacenter", "no calibration"):  # these are faults of a folder above
         assert any(where.split("/")[0] in str(fault.path) for fault in faults)
+
+
+def of_v51(good, root):
+    """The same tree in the layout of v5.1, with its seeds."""
+    org = root / "closed" / "ORG"
+    shutil.copytree(good / "closed" / "ORG", org)
+    (org / "src").rename(org / "code")
+    for scenario in sorted((org / "results" / "SYS" / "resnet").iterdir()):
+        spot = f"SYS/resnet/{scenario.name}"
+        for name in ("user.conf", "README.md"):
+            put(org / "measurements" / spot / name, (scenario / name).read_text())
+        fields = (scenario / "measurements.json").read_text()
+        put(org / "measurements" / spot / f"SYS_ours_{scenario.name}.json", fields)
+        for test in ("TEST01", "TEST04"):
+            shutil.move(scenario / test, org / "compliance" / spot / test)
+    for log in org.rglob("mlperf_log_detail.txt"):
+        text = log.read_text()
+        for new, old in zip(
+            vars(ROUND.seeds_of()).values(), vars(V51.seeds_of()).values(), strict=True
+        ):
+            text = text.replace(str(new), str(old))
+        log.write_text(text)
+    return org
+
+
+def test_a_tree_of_v51_is_checked_by_its_own_layout_and_seeds(good, tmp_path):
+    org = of_v51(good, tmp_path / "tree")
+    assert check(tmp_path / "tree", V51) == []
+    shutil.rmtree(org / "compliance" / "SYS/resnet/Offline/TEST01")
+    (org / "measurements/SYS/resnet/Offline/user.conf").unlink()
+    faults = check(tmp_path / "tree", V51)
+    assert {str(fault.path.relative_to(org)) for fault in faults} == {
+        "compliance/SYS/resnet/Offline/TEST01",
+        "measurements/SYS/resnet/Offline/user.conf",
+    }
+
+
+def test_the_other_layout_is_recognised_and_said_once(good, tmp_path):
+    of_v51(good, tmp_path / "tree")
+    said = [fault for fault in check(tmp_path / "tree", ROUND) if "layout of v5.1" in fault.found]
+    assert [fault.next_step.split(";")[0] for fault in said] == ["lydite mlperf check --round v5.1"]
+    said = [fault for fault in check(good, V51) if "as since v6.0" in fault.found]
+    assert len(said) == 1
 
 
 def test_a_large_file_and_a_link_are_named(good, tmp_path):

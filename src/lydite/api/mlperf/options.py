@@ -197,6 +197,25 @@ class CalibrateOptions(Options):
 
 
 @dataclass(frozen=True)
+class TuneOptions(Options):
+    """What is tried, each as a list separated by commas.
+
+    Attributes:
+        batch_sizes: Most samples in a batch.
+        thread_counts: Number of threads per worker.
+        worker_counts: Number of batches that run at once.
+        batch_delays: Microseconds that the oldest sample waits for a batch to fill.
+    """
+
+    batch_sizes: Annotated[str, Help("Batch sizes to try; 1,2,4,8,16 by default.")] = "1,2,4,8,16"
+    thread_counts: Annotated[str, Help("Threads per worker to try; 1 by default.")] = "1"
+    worker_counts: Annotated[str, Help("Numbers of workers to try; 1 by default.")] = "1"
+    batch_delays: Annotated[
+        str, Help("Delays in microseconds to try, where batches fill; 0 by default.")
+    ] = "0"
+
+
+@dataclass(frozen=True)
 class PreprocessOptions(Options):
     """How images become inputs; size, layout and element type are the model's.
 

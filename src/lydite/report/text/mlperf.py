@@ -115,6 +115,31 @@ def peak_text(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def tune_text(document: Mapping[str, Any]) -> str:
+    """The trials, and where the best settings lie."""
+    rows = [
+        (
+            str(trial["batch_size"]),
+            str(trial["threads"]),
+            str(trial["workers"]),
+            f"{trial['batch_delay_us']:g}",
+            "-" if trial["value"] is None else f"{trial['value']:,.6g} {trial['unit']}",
+            trial["source"],
+            trial["verdict"],
+            "best" if trial["best"] else "",
+        )
+        for trial in document["trials"]
+    ]
+    head = ("batch", "threads", "workers", "delay us", "figure", "<source", "<verdict", "<")
+    title = f"{document['benchmark']} on {document['device']}, {document['scenario']}"
+    lines = [table(title, head, rows)]
+    if document["tried_before"]:
+        lines.append(f"{document['tried_before']} of {len(rows)} trials are of an earlier run")
+    config = document["config"]
+    end = "no trial is valid" if config is None else f"best settings  {config}"
+    return "\n".join([*lines, end])
+
+
 def build_text(document: Mapping[str, Any]) -> str:
     """The engines, and where they lie."""
     rows = [
