@@ -8,6 +8,8 @@ import shutil
 
 import pytest
 
+from lydite.api import Session
+from lydite.errors import InputError
 from lydite.mlperf import tree
 from lydite.mlperf.check import check
 from lydite.mlperf.round import find_round
@@ -279,3 +281,52 @@ def test_a_large_file_and_a_link_are_named(good, tmp_path):
 def test_an_empty_folder_has_no_division(tmp_path):
     (fault,) = check(tmp_path, ROUND)
     assert "no division" in str(fault)
+
+
+REPORT = {
+    "results": [
+        {
+            "rule": "path-exists",
+            "message": "Submission path exists",
+            "severity": "info",
+            "path": "x",
+            "spec_ref": "§1",
+            "title": "Submission path",
+            "fix": None,
+            "passed": True,
+        },
+        {
+            "rule": "required-dir",
+            "message": "Missing required directory: docs/",
+            "severity": "error",
+            "path": "x/docs",
+            "spec_ref": "§1",
+            "title": "Required directories",
+            "fix": "Create docs/.",
+            "passed": False,
+        },
+    ]
+}  # shortened from what endpoints-submission-cli 1.5.3.0 prints
+
+
+def test_a_tree_of_endpoints_is_handed_to_its_own_checker(tmp_path, monkeypatch):
+    from lydite.api.mlperf.check import check as verb
+    from lydite.mlperf import endpoints
+
+    put(tmp_path / "tree/id/results/SYS/llama3_1-8b/r32/point.yaml", "concurrency: 32\n")
+    monkeypatch.setattr(endpoints, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"MLPerf Endpoints.*pip install endpoints-submission"):
+        verb(Session(), tmp_path / "tree")
+    package = tmp_path / "lib" / "endpoints_submission_cli"
+    put(package / "__init__.py", "")
+    put(package / "__main__.py", f"print({json.dumps(REPORT)!r})\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
+    monkeypatch.setattr(endpoints, "find_spec", lambda name: name)
+    found = verb(Session(), tmp_path / "tree")
+    (fault,) = found.faults
+    assert (str(fault.path), fault.next_step) == ("x/docs", "Create docs/.")
+    assert "required-dir, error" in fault.found
+    assert found.round == "MLPerf Endpoints"
+    put(package / "__main__.py", "raise SystemExit('no rules')\n")
+    with pytest.raises(InputError, match="gave no report: no rules"):
+        verb(Session(), tmp_path / "tree")
