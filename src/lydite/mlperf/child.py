@@ -34,7 +34,8 @@ from lydite.mlperf.tokens import TOKENS, TokenService
 PROGRESS_S = 0.5
 _PILOT_S = 1.0
 SERVICE = "service.npy"
-"""Batch size and nanoseconds of every batch, for a replay: int64[batches, 2]."""
+"""Batch size, nanoseconds, and nanoseconds that a worker was late (it completed the batch before,
+or had to wake up), of every batch, for a replay: int64[batches, 3]."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def serve(request: Request, tell: Tell) -> dict[str, Any]:
         for engine in engines:
             if isinstance(engine, Loaded):
                 engine.close()
-    batches = np.array(sut.batches, np.int64).reshape(-1, 2)
+    batches = np.array(sut.batches, np.int64).reshape(-1, 3)
     np.save(Path(request.folder) / SERVICE, batches, allow_pickle=False)
     return _outcome(sut, issue)
 

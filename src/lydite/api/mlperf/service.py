@@ -81,7 +81,7 @@ def token_service(target: Target, stated: str | None, replay: Path | None) -> To
 
 
 def recorded(folder: Path, largest: int) -> Service:
-    """Times of the batches of a run under LoadGen, in their order.
+    """Times of the batches of a run under LoadGen, in their order, with what workers were late.
 
     Raises:
         InputError: the folder holds none.
@@ -93,7 +93,7 @@ def recorded(folder: Path, largest: int) -> Service:
         )
     try:
         batches = np.load(path, allow_pickle=False)
-        sizes, times = batches[:, 0].astype(np.int64), batches[:, 1].astype(np.int64)
+        sizes, times = batches[:, 0].astype(np.int64), batches[:, 1:].sum(axis=1, dtype=np.int64)
     except (ValueError, IndexError, OSError) as error:
         raise InputError(f"is no record of batches: {error}", where=str(path)) from None
     by_size = {int(size): times[sizes == size] for size in np.unique(sizes)}
