@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from lydite.errors import InputError
 from lydite.mlperf.fault import Fault
@@ -53,19 +54,20 @@ def check_endpoints(folder: Path) -> list[Fault]:
             timeout=_TIMEOUT_S,
             check=False,
         )
-        rows = json.loads(done.stdout)["results"]
-        return [
-            Fault(
-                Path(row["path"] or folder),
-                f"{row['message']} ({row['rule']}, {row['severity']})",
-                f"{row['title']}, {row['spec_ref']}",
-                row["fix"] or "see the rules of Endpoints",
-            )
-            for row in rows
-            if not row["passed"]
-        ]
     except subprocess.TimeoutExpired:
         raise InputError(f"{PACKAGE} gave no answer within {_TIMEOUT_S} s") from None
+    try:
+        rows = json.loads(done.stdout)["results"]
+        return [_fault(row, folder) for row in rows if not row["passed"]]
     except (ValueError, KeyError, TypeError) as error:
         last = (done.stderr.strip().splitlines() or [str(error)])[-1]
         raise InputError(f"{PACKAGE} gave no report: {last[:200]}", where=str(folder)) from None
+
+
+def _fault(row: dict[str, Any], folder: Path) -> Fault:
+    return Fault(
+        Path(row["path"] or folder),
+        f"{row['message']} ({row['rule']}, {row['severity']})",
+        f"{row['title']}, {row['spec_ref']}",
+        row["fix"] or "see the rules of Endpoints",
+    )
