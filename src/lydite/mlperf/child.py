@@ -36,6 +36,8 @@ _PILOT_S = 1.0
 SERVICE = "service.npy"
 """Batch size, nanoseconds, and nanoseconds that a worker was late (it completed the batch before,
 or had to wake up), of every batch, for a replay: int64[batches, 3]."""
+ISSUED = "issued.npy"
+"""When each query was issued to waiting workers, on a clock of its own: int64[queries]."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def serve(request: Request, tell: Tell) -> dict[str, Any]:
                 engine.close()
     batches = np.array(sut.batches, np.int64).reshape(-1, 3)
     np.save(Path(request.folder) / SERVICE, batches, allow_pickle=False)
+    issued = np.array(sut.issued, np.int64)
+    np.save(Path(request.folder) / ISSUED, issued, allow_pickle=False)
     return _outcome(sut, issue)
 
 

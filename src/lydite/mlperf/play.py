@@ -50,7 +50,9 @@ def play(plan: Plan, system: VirtualSystem) -> Record:
     if plan.scenario in ("SingleStream", "MultiStream"):
         return _closed(plan, queries, system)
     count = queries.samples.size
-    arrivals = np.zeros(count, np.int64) if plan.scenario == "Offline" else queries.scheduled_ns
+    arrivals = np.zeros(count, np.int64)
+    if plan.scenario == "Server":
+        arrivals = queries.scheduled_ns + system.service.late_ns(queries.scheduled_ns)
     done = _served(arrivals, system)
     issued = queries.scheduled_ns
     return Record(

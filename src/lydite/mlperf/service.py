@@ -18,11 +18,13 @@ class Service:
         times_ns: Times of each batch size from 1 on, in nanoseconds; each is used in turn.
         source: Where they come from: "estimated", "recorded", "stated" or "drawn".
         between: Batch sizes without a time of their own, which are interpolated.
+        issued_ns: When a recorded run of Server issued its queries; None where that is not known.
     """
 
     times_ns: tuple[np.ndarray, ...]
     source: str
     between: tuple[int, ...] = ()
+    issued_ns: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for batch, times in enumerate(self.times_ns, start=1):
@@ -33,6 +35,16 @@ class Service:
     def largest(self) -> int:
         """Largest batch size with a time."""
         return len(self.times_ns)
+
+    def late_ns(self, scheduled_ns: np.ndarray) -> np.ndarray:
+        """How much later than scheduled each query came: int64[queries].
+
+        It is known of a recorded run with as many queries; the most punctual one counts as in time.
+        """
+        if self.issued_ns is None or len(self.issued_ns) != len(scheduled_ns):
+            return np.zeros(len(scheduled_ns), np.int64)
+        late = self.issued_ns - scheduled_ns
+        return late - late.min()
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """All times in a row, and where each batch size begins: int64[n], int64[sizes + 1]."""

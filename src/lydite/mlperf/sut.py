@@ -54,6 +54,7 @@ class SystemUnderTest:
         self.completed = 0
         self.slowest_ns = 0
         self.batches: list[tuple[int, int, int]] = []
+        self.issued: list[int] = []
         self._waiting: deque[tuple[int, int, int]] = deque()
         self._flushed = self._ended = False
         self._changed = threading.Condition()
@@ -73,6 +74,7 @@ class SystemUnderTest:
             now = time.perf_counter_ns()
             with self._changed:
                 self._waiting.extend((query.id, query.index, now) for query in queries)
+                self.issued.append(now)
                 self._changed.notify_all()
         except BaseException as error:  # LoadGen dies of any exception
             self._fail(error, [query.id for query in queries])

@@ -1,5 +1,7 @@
 """Virtual time against a plain event loop, closed forms and queueing theory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -120,3 +122,17 @@ def test_a_batch_without_a_time_is_refused():
     with pytest.raises(InputError, match="batch of 8"):
         of_sizes({1: [5], 4: [9]}, 8, "stated")
     assert of_sizes({1: [5], 4: [11]}, 4, "stated").between == (2, 3)
+
+
+def test_a_replay_of_server_issues_as_late_as_the_run_did():
+    plan = Plan("Server", SEEDS, 100.0, 1_000, 50)
+    service = of_sizes({1: [1_000_000]}, 1, "recorded")
+    plain_run = play(plan, VirtualSystem(Batching(workers=64), service))
+    late = np.zeros(plain_run.queries, np.int64)
+    late[::7] = 400_000
+    issued = 10**12 + plain_run.scheduled_ns + late  # a clock of its own
+    replayed = play(plan, VirtualSystem(Batching(workers=64), replace(service, issued_ns=issued)))
+    assert (replayed.latencies_ns - plain_run.latencies_ns == late).all()
+    other = replace(service, issued_ns=issued[:-1])  # another run's
+    again = play(plan, VirtualSystem(Batching(workers=64), other))
+    assert (again.done_ns == plain_run.done_ns).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 from lydite.api.mlperf.benchmark import Target
 from lydite.errors import InputError
 from lydite.mlperf import tokens
-from lydite.mlperf.child import SERVICE
+from lydite.mlperf.child import ISSUED, SERVICE
 from lydite.mlperf.engine import sizes_up_to
 from lydite.mlperf.service import Service, drawn, of_sizes
 from lydite.mlperf.settings import Settings
@@ -97,7 +98,16 @@ def recorded(folder: Path, largest: int) -> Service:
     except (ValueError, IndexError, OSError) as error:
         raise InputError(f"is no record of batches: {error}", where=str(path)) from None
     by_size = {int(size): times[sizes == size] for size in np.unique(sizes)}
-    return of_sizes(by_size, largest, "recorded")
+    made = of_sizes(by_size, largest, "recorded")
+    return replace(made, issued_ns=_issued(folder))
+
+
+def _issued(folder: Path) -> np.ndarray | None:
+    try:
+        issued = np.load(folder / ISSUED, allow_pickle=False).astype(np.int64).ravel()
+    except (OSError, ValueError):
+        return None
+    return issued if len(issued) else None
 
 
 def _stated(text: str, largest: int, seed: int) -> Service:
