@@ -45,9 +45,9 @@ def test_commands_and_options_exist(text):
     ):  # from the first word on, it is another program's line
         own = list(takewhile(lambda word: word.startswith("-"), words))
         words = own or words[:1]
-    known = {name for parameter in found.params for name in parameter.opts}
+    known = {name for p in found.params for name in (*p.opts, *p.secondary_opts)}
     known |= {"--help", "-h"}
-    assert {word for word in words if word.startswith("-")} <= known
+    assert {word.partition("=")[0] for word in words if word.startswith("-")} <= known
 
 
 def test_the_readme_shows_what_inspect_prints(capsys, monkeypatch):
