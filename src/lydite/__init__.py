@@ -52,6 +52,7 @@ _VERBS = (
     "mlperf_preprocess",
     "mlperf_run",
     "mlperf_submission",
+    "mlperf_tune",
     "models",
     "monitor",
     "predict",
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     mlperf_preprocess = _session.mlperf_preprocess
     mlperf_run = _session.mlperf_run
     mlperf_submission = _session.mlperf_submission
+    mlperf_tune = _session.mlperf_tune
     models = _session.models
     monitor = _session.monitor
     predict = _session.predict
@@ -180,6 +182,7 @@ __all__ = [
     "mlperf_preprocess",
     "mlperf_run",
     "mlperf_submission",
+    "mlperf_tune",
     "models",
     "monitor",
     "predict",

@@ -23,6 +23,7 @@ from lydite.api.mlperf.peak import peak as mlperf_peak
 from lydite.api.mlperf.preprocess import preprocess as mlperf_preprocess
 from lydite.api.mlperf.run import run as mlperf_run
 from lydite.api.mlperf.submission import submission as mlperf_submission
+from lydite.api.mlperf.tune import tune as mlperf_tune
 from lydite.api.models import models
 from lydite.api.monitor import monitor
 from lydite.api.predict import predict
@@ -66,6 +67,7 @@ __all__ = [
     "mlperf_preprocess",
     "mlperf_run",
     "mlperf_submission",
+    "mlperf_tune",
     "models",
     "monitor",
     "predict",

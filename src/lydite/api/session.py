@@ -79,6 +79,7 @@ class Session:
         mlperf_preprocess = _verbs.mlperf_preprocess
         mlperf_run = _verbs.mlperf_run
         mlperf_submission = _verbs.mlperf_submission
+        mlperf_tune = _verbs.mlperf_tune
         models = _verbs.models
         monitor = _verbs.monitor
         predict = _verbs.predict
@@ -169,6 +170,11 @@ class Session:
         else:
             with Database.open(self.db, read_only=read_only) as database:
                 yield database
+
+    def say(self, text: str) -> None:
+        """Tell people something on standard error, where progress is shown."""
+        if self._progress:
+            print(text, file=sys.stderr, flush=True)
 
     def bar(self, label: str) -> AbstractContextManager[Progress]:
         """A progress bar with a label."""

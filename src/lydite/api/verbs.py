@@ -53,6 +53,7 @@ OWN_VERBS = {
     "score_board": "lydite.api.score.board:score_board",
     "score_compare": "lydite.api.score.compare:score_compare",
     "score_verify": "lydite.api.score.verify:score_verify",
+    "mlperf_tune": "lydite.api.mlperf.tune:tune",
     "runs": "lydite.api.runs:runs",
     "run": "lydite.api.runs:run",
     "db_query": "lydite.api.db:query",

@@ -155,7 +155,9 @@ class OnnxRuntimeBackend:
         return options
 
     def _session(self, graph: Graph, settings: Settings, options: Any = None) -> Any:
-        provider = PROVIDERS.get(settings.device, settings.device)
+        kind, _, index = settings.device.partition(":")  # "cuda:1" is the second GPU
+        provider = PROVIDERS.get(kind, kind)
+        options_of = [{"device_id": index}] if index else None
         if provider not in self._ort.get_available_providers():
             raise BackendError(
                 f"ONNX Runtime has no {provider} here",
@@ -171,7 +173,10 @@ class OnnxRuntimeBackend:
             options.add_external_initializers(list(arrays), values)
         try:
             session = self._ort.InferenceSession(
-                model.SerializeToString(), options, providers=[provider]
+                model.SerializeToString(),
+                options,
+                providers=[provider],
+                provider_options=options_of,
             )
         except failures() as error:
             raise BackendError(first_line(error), where=graph.name) from error

@@ -140,7 +140,7 @@ class TorchBackend:
         return timed_runs[1:]
 
     def _check(self, settings: Settings) -> None:
-        if settings.device not in self.capabilities().devices:
+        if settings.device.partition(":")[0] not in self.capabilities().devices:
             raise BackendError(
                 f"PyTorch has no device '{settings.device}' here",
                 allowed=", ".join(self.capabilities().devices),
@@ -185,8 +185,8 @@ class _Calls(Prepared):
 
     def synchronize(self) -> None:
         """Wait for the device."""
-        if self._settings.device == "cuda":
-            torch.cuda.synchronize()
+        if self._settings.device.startswith("cuda"):
+            torch.cuda.synchronize(self._settings.device)
 
     def _device_seconds(self, calls: int) -> float:
         """Seconds per call, between two events on the stream."""

@@ -7,17 +7,21 @@ from typing import Annotated
 
 import typer
 
-from lydite.api.mlperf.options import RunOptions
-from lydite.cli import mlperf_prepare, options
+from lydite.api.mlperf.options import RunOptions, TuneOptions
+from lydite.cli import mlperf_prepare, mlperf_words, options
+from lydite.cli.mlperf_words import Benchmarks
 
 app = typer.Typer(
-    help="MLPerf Inference: preprocess, build, calibrate, run, peak, explain, check.",
+    cls=mlperf_words.Group,
+    help="MLPerf Inference: preprocess, build, calibrate, run, peak, tune, check.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    context_settings=mlperf_words.SETTINGS,
 )
 mlperf_prepare.add_to(app)
 
 _AS_IT_IS = RunOptions()
+_TRIED = TuneOptions()
 _Benchmark = Annotated[
     str,
     typer.Argument(
@@ -41,6 +45,15 @@ _Service = Annotated[
         "of tokens ttft=300ms,tpot=20ms,tokens=250.",
     ),
 ]
+_Virtual = Annotated[
+    bool | None,
+    typer.Option(
+        "--virtual/--real",
+        help="Play the runs in virtual time, or run under LoadGen (token times are slept); "
+        "default: virtual where service times are given.",
+    ),
+]
+_TUNED = ("batch_size", "threads", "workers", "batch_delay")
 _Replay = Annotated[
     Path | None,
     typer.Option("--replay", help="Folder of a run whose recorded batches are played again."),
@@ -50,15 +63,20 @@ _Replay = Annotated[
 @app.command()
 @options.takes_options
 def run(
-    benchmark: _Benchmark,
+    benchmark: mlperf_words.Benchmark = "",
+    benchmarks: Benchmarks = "",
     scenario: _Scenario = "offline",
     mode: Annotated[
-        str, typer.Option("--mode", "--test_mode", help="performance or accuracy.")
+        str,
+        typer.Option(
+            "--mode",
+            "--test_mode",
+            help="performance; accuracy; submission (accuracy, then performance); or find-peak.",
+        ),
     ] = "performance",
     settings: RunOptions = _AS_IT_IS,
-    virtual: Annotated[
-        bool, typer.Option("--virtual", help="Play the runs in virtual time.")
-    ] = False,
+    force_calibration: mlperf_words.ForceCalibration = False,
+    virtual: _Virtual = None,
     on: options.On = "cpu",
     service: _Service = None,
     replay: _Replay = None,
@@ -69,13 +87,23 @@ def run(
     log_dir: Annotated[
         Path | None, typer.Option("--log_dir", help="Folder for the logs, as --out.")
     ] = None,
+    log_copy_detail_to_stdout: Annotated[
+        bool,
+        typer.Option(
+            "--log_copy_detail_to_stdout",
+            help="Copy LoadGen's detail logs to standard error, where logs go.",
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Tell every setting of each run, on standard error.")
+    ] = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Run scenarios under LoadGen, or play them in virtual time; the verdict says why."""
     from lydite.cli.show import deliver, session
 
-    result = session(db, seed=seed, quiet=quiet or json).mlperf_run(
-        benchmark,
+    result = session(db, seed=seed, quiet=quiet or (json and not verbose)).mlperf_run(
+        mlperf_words.named(benchmark, benchmarks),
         scenario=scenario,
         mode=mode,
         virtual=virtual,
@@ -83,8 +111,14 @@ def run(
         service=service,
         replay=replay,
         out=out or log_dir,
+        force_calibration=force_calibration,
         options=settings,
     )
+    for ran in result.runs:
+        if verbose:
+            mlperf_words.tell_settings(ran)
+        if log_copy_detail_to_stdout:
+            mlperf_words.copy_detail(ran)
     deliver(result, json=json)
 
 
@@ -126,6 +160,40 @@ def peak(
 
 @app.command()
 @options.takes_options
+def tune(
+    benchmark: _Benchmark,
+    scenario: Annotated[str, typer.Option("--scenario", help="One scenario.")] = "offline",
+    what: TuneOptions = _TRIED,
+    settings: Annotated[RunOptions, options.Without(_TUNED)] = _AS_IT_IS,
+    virtual: _Virtual = None,
+    on: options.On = "cpu",
+    service: _Service = None,
+    replay: _Replay = None,
+    db: options.DatabaseTarget = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Try batch sizes, threads, workers and delays, and write the best as a config.json."""
+    from lydite.cli.show import deliver, session
+
+    result = session(db, seed=seed, quiet=quiet or json).mlperf_tune(
+        benchmark,
+        scenario=scenario,
+        what=what,
+        virtual=virtual,
+        on=on,
+        service=service,
+        replay=replay,
+        out=out,
+        options=settings,
+    )
+    deliver(result, json=json)
+
+
+@app.command()
+@options.takes_options
 def explain(
     benchmark: Annotated[
         str,
@@ -146,15 +214,20 @@ def explain(
 @app.command()
 @options.takes_options
 def audit(
-    benchmark: _Benchmark,
     runs: Annotated[Path, typer.Option("--runs", help="Folder of the runs to be audited.")],
+    benchmark: mlperf_words.Benchmark = "",
+    benchmarks: Benchmarks = "",
     test: Annotated[
         str | None,
         typer.Option("--test", help="Tests, separated by commas; default: the benchmark's."),
     ] = None,
     scenario: _Scenario = "offline",
     settings: RunOptions = _AS_IT_IS,
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="Take TEST05 too, which no round since v5.0 asks for.")
+    ] = False,
     on: options.On = "cpu",
+    service: _Service = None,
     db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
     json: options.Json = False,
@@ -164,7 +237,14 @@ def audit(
     from lydite.cli.show import deliver, session
 
     result = session(db, seed=seed, quiet=quiet or json).mlperf_audit(
-        benchmark, runs, test=test, scenario=scenario, on=on, options=settings
+        mlperf_words.named(benchmark, benchmarks),
+        runs,
+        test=test,
+        scenario=scenario,
+        legacy=legacy,
+        on=on,
+        service=service,
+        options=settings,
     )
     deliver(result, json=json)
 

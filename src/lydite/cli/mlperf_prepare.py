@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lydite.api.mlperf.options import CalibrateOptions, PreprocessOptions, RunOptions
-from lydite.cli import options
+from lydite.cli import mlperf_words, options
 
 _AS_IT_IS = RunOptions()
 _CALIBRATION = CalibrateOptions()
@@ -28,6 +28,9 @@ _LOAD = (
     "fast",
     "batch_delay",
     "latency_limit",
+    "ttft_limit",
+    "tpot_limit",
+    "device",
     "built_only",
     "samples",
 )
@@ -69,12 +72,14 @@ def preprocess(
 
 
 def build(
-    benchmark: _Benchmark,
+    benchmark: mlperf_words.Benchmark = "",
+    benchmarks: mlperf_words.Benchmarks = "",
     scenario: Annotated[
-        str, typer.Option("--scenario", help="Scenarios, separated by commas.")
+        str, typer.Option("--scenario", "--scenarios", help="Scenarios, separated by commas.")
     ] = "offline",
     settings: Annotated[RunOptions, options.Without(_LOAD)] = _AS_IT_IS,
     on: options.On = "cpu",
+    force_calibration: mlperf_words.ForceCalibration = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -82,13 +87,18 @@ def build(
     from lydite.cli.show import deliver, session
 
     made = session(quiet=quiet or json).mlperf_build(
-        benchmark, scenario=scenario, on=on, options=settings
+        mlperf_words.named(benchmark, benchmarks),
+        scenario=scenario,
+        on=on,
+        force_calibration=force_calibration,
+        options=settings,
     )
     deliver(made, json=json)
 
 
 def calibrate(
-    benchmark: _Benchmark,
+    benchmark: mlperf_words.Benchmark = "",
+    benchmarks: mlperf_words.Benchmarks = "",
     calibration: CalibrateOptions = _CALIBRATION,
     settings: Annotated[RunOptions, options.Without((*_LOAD, *_ENGINE))] = _AS_IT_IS,
     out: options.Out = None,
@@ -99,6 +109,6 @@ def calibrate(
     from lydite.cli.show import deliver, session
 
     made = session(quiet=quiet or json).mlperf_calibrate(
-        benchmark, how=calibration, out=out, options=settings
+        mlperf_words.named(benchmark, benchmarks), how=calibration, out=out, options=settings
     )
     deliver(made, json=json)

@@ -26,7 +26,7 @@ def session(db: str | None = None, *, seed: int = 0, quiet: bool = False) -> Ses
 
         return progress_bar(label, quiet)
 
-    return Session(db, seed=seed, progress=bar)
+    return Session(db, seed=seed, progress=None if quiet else bar)
 
 
 def deliver(

@@ -24,21 +24,22 @@ class Accelerator:
 def accelerators() -> list[Accelerator]:
     """All NVIDIA boards that nvidia-smi lists, then all AMD ones that rocm-smi lists."""
     boards: list[Accelerator] = []
-    for line in _lines(
+    for line in listed(
         "nvidia-smi",
         "--query-gpu=name,memory.total,driver_version",
         "--format=csv,noheader,nounits",
     ):
         title, memory, driver = (part.strip() for part in line.split(",")[:3])
         boards.append(Accelerator(_catalog_name(title), title, int(float(memory)) << 20, driver))
-    for line in _lines("rocm-smi", "--showproductname", "--csv"):
+    for line in listed("rocm-smi", "--showproductname", "--csv"):
         parts = [part.strip() for part in line.split(",")]
         if parts[0].startswith("card") and len(parts) > 1:
             boards.append(Accelerator(_catalog_name(parts[1]), parts[1], 0, ""))
     return boards
 
 
-def _lines(*command: str) -> list[str]:
+def listed(*command: str) -> list[str]:
+    """Rows that a driver's tool prints; none where it is missing or fails."""
     if shutil.which(command[0]) is None:
         return []
     try:

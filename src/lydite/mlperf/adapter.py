@@ -34,6 +34,8 @@ class Adapter:
         score: From the first output of each sample and its label to a share between 0 and 1; None
             scores by the labels' usual metric.
         target: Least share that passes; None for 99 % of the fp32 engine's.
+        generate: From a sample's inputs to its output tokens, one after the other; None where the
+            model itself is run. The run then counts tokens.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Adapter:
     preprocess: Callable[[Any], Mapping[str, np.ndarray]]
     score: Callable[[Sequence[np.ndarray], Sequence[Any]], float] | None = None
     target: float | None = None
+    generate: Callable[[Mapping[str, np.ndarray]], Iterable[int]] | None = None
 
 
 ADAPTERS: Registry[Adapter] = Registry("lydite.mlperf", "adapter", {})

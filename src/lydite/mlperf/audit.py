@@ -1,30 +1,64 @@
-"""Audit tests: what LoadGen is told, and whether a run passes.
+"""Audit tests: what LoadGen is told, and whether its speed passes.
 
 TEST01 runs in performance mode with some outputs sampled, which have to be those of the accuracy
 run. TEST04 issues one sample again and again: a system that keeps results would be much faster.
-Sources: mlcommons/inference, compliance/TEST01 and TEST04, README.md.
+TEST05 takes other seeds. TEST06 to TEST09 look at outputs of performance mode, see
+`lydite.mlperf.audit_outputs`.
+Sources: mlcommons/inference, compliance/TEST01 to TEST09, audit.config and run_verification.py.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lydite.errors import InputError, unknown_name
-from lydite.mlperf.check_logs import took_effect
+from lydite.mlperf.check_audit import SAMPLING_SEED, took_effect
 from lydite.mlperf.loadgen import DETAIL
+from lydite.mlperf.round import Benchmark
 
-TESTS = ("TEST01", "TEST04")
 SAMPLED = 128
 """Outputs that TEST01 samples, about."""
+_RNG = {"accuracy_log_rng_seed": SAMPLING_SEED}
+_UNPADDED = {"min_duration": 0, "sample_concatenate_permutation": 0}
+_ALL = 10_000
+"""Sampling target of the tests that log every output: more than any data set of theirs holds."""
+SETTINGS: dict[str, dict[str, int]] = {
+    "TEST01": {"mode": 2, "accuracy_log_rng_seed": 0, "accuracy_log_sampling_target": SAMPLED},
+    "TEST04": {
+        "mode": 2,
+        "performance_issue_unique": 0,
+        "performance_issue_same": 1,
+        "performance_issue_same_index": 3,
+    },
+    "TEST05": {},  # LoadGen takes no seeds from an audit.config
+    "TEST06": {
+        "mode": 2,
+        **_RNG,
+        "accuracy_log_sampling_target": 100,
+        "min_query_count": 100,
+        **_UNPADDED,
+    },
+    "TEST07": {"mode": 2, **_RNG, "accuracy_log_sampling_target": _ALL, **_UNPADDED},
+    "TEST08": {"mode": 2, **_RNG, "accuracy_log_sampling_target": SAMPLED},
+    "TEST09": {"mode": 2, **_RNG, "accuracy_log_sampling_target": _ALL, **_UNPADDED},
+}
+"""What audit.config sets, by test."""
+TESTS = tuple(SETTINGS)
+OWN_TESTS = ("TEST01", "TEST04")
+"""Tests of a model of the user's own, where none are named."""
+COMPARED = ("TEST01", "TEST04", "TEST05")
+"""Tests that compare speeds."""
+LEGACY = ("TEST05",)
+"""Tests that no round since v5.0 asks for."""
 _SLOWER, _FASTER = 0.10, 0.10
+_SEEDED = 0.05
+"""Share by which other seeds may change the speed, either way."""
 _FAST_NS = 200_000
 _FAST_TOLERANCE = 0.20
 """Runs with a latency below 0.2 ms may differ by more, as they are noisier."""
-_MOST_LOG_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -47,23 +81,51 @@ class AuditVerdict:
         return "\n".join((*self.lines, "TEST PASS" if self.passed else "TEST FAIL")) + "\n"
 
 
-def audit_config(test: str, scenario: str) -> str:
+def audits_of(row: Benchmark | None, named: str | None, legacy: bool = False) -> list[str]:
+    """The tests of a benchmark, or those of a list.
+
+    Args:
+        row: The benchmark's row of the round; None for a model of the user's own.
+        named: Tests, separated by commas; None for those of the round's table.
+        legacy: Whether tests of earlier rounds are taken.
+
+    Raises:
+        InputError: an unknown test, or one that the round does not name for the benchmark.
+    """
+    known = OWN_TESTS if row is None else row.audits
+    if named is None:
+        return [*known, *(LEGACY if legacy else ())]
+    names = [word.strip().upper() for word in named.split(",")]
+    for name in names:
+        if name not in TESTS:
+            raise unknown_name("audit test", name, TESTS)
+        if name in LEGACY and not legacy:
+            raise InputError(
+                f"{name} is of earlier rounds; none asks for it since v5.0", hint="--legacy"
+            )
+        if name not in (*known, *LEGACY) and not (row is None and name == "TEST06"):
+            raise InputError(
+                f"{name} is no audit of this benchmark", allowed=", ".join(known) or "none"
+            )
+    return names
+
+
+def audit_config(test: str, scenario: str, samples: int = 0) -> str:
     """The audit.config of a test.
+
+    Args:
+        test: Name of the test.
+        scenario: Scenario.
+        samples: Samples that the test has to issue, where it looks at all of them.
 
     Raises:
         InputError: no such test.
     """
-    if test == "TEST01":
-        lines = {"mode": 2, "accuracy_log_rng_seed": 0, "accuracy_log_sampling_target": SAMPLED}
-    elif test == "TEST04":
-        lines = {
-            "mode": 2,
-            "performance_issue_unique": 0,
-            "performance_issue_same": 1,
-            "performance_issue_same_index": 3,
-        }
-    else:
+    if test not in SETTINGS:
         raise unknown_name("audit test", test, TESTS)
+    lines = dict(SETTINGS[test])
+    if lines.get("accuracy_log_sampling_target") == _ALL and samples:
+        lines["min_query_count"] = samples
     return "".join(f"*.{scenario}.{key} = {value}\n" for key, value in lines.items())
 
 
@@ -73,7 +135,7 @@ def compare_performance(
     """Compare an audit's speed with that of the performance run.
 
     TEST01 may be at most 10 % slower than it, since sampling costs little. TEST04 may be at most
-    10 % faster (20 % below 0.2 ms): a faster one keeps results.
+    10 % faster (20 % below 0.2 ms): a faster one keeps results. TEST05 may differ by 5 % (20 %).
 
     Args:
         test: Name of the test.
@@ -91,6 +153,9 @@ def compare_performance(
     ratio = after / before
     if test == "TEST04":
         passed, rule = ratio <= 1 + tolerance, f"at most {1 + tolerance:.2f}"
+    elif test == "TEST05":
+        share = _FAST_TOLERANCE if tolerance == _FAST_TOLERANCE else _SEEDED
+        passed, rule = abs(ratio - 1) <= share, f"{1 - share:.2f} to {1 + share:.2f}"
     else:
         passed, rule = ratio >= 1 - _SLOWER, f"at least {1 - _SLOWER:.2f}"
     faults = [str(fault) for fault in took_effect(Path(DETAIL), dict(audited), test)]
@@ -121,43 +186,3 @@ def _speed(scenario: str, values: Mapping[str, Any], by_latency: bool) -> float:
         return float(values[keys["Server" if scenario == "Interactive" else scenario]])
     except (KeyError, ValueError, ZeroDivisionError):
         raise InputError("the log holds no result", where=scenario, hint="run it again") from None
-
-
-def compare_outputs(accuracy_log: Path, sampled_log: Path) -> AuditVerdict:
-    """Compare the outputs that TEST01 sampled with those of the accuracy run.
-
-    Raises:
-        InputError: a log that is missing or no list of outputs.
-    """
-    reference = {entry["qsl_idx"]: entry["data"] for entry in read_outputs(accuracy_log)}
-    sampled = read_outputs(sampled_log)
-    missing = sum(entry["qsl_idx"] not in reference for entry in sampled)
-    unequal = sum(
-        entry["qsl_idx"] in reference and reference[entry["qsl_idx"]] != entry["data"]
-        for entry in sampled
-    )
-    lines = (
-        f"sampled outputs = {len(sampled)}",
-        f"unequal = {unequal}",
-        f"without a counterpart = {missing}",
-    )
-    return AuditVerdict("TEST01", bool(sampled) and not missing and not unequal, lines)
-
-
-def read_outputs(path: Path) -> list[dict[str, Any]]:
-    """Entries of a mlperf_log_accuracy.json: qsl_idx, seq_id and data as hexadecimal text.
-
-    Raises:
-        InputError: no such file, too large a one, or no list of outputs.
-    """
-    if not path.is_file():
-        raise InputError("is missing", where=str(path), hint="lydite mlperf run --mode accuracy")
-    if path.stat().st_size > _MOST_LOG_BYTES:
-        raise InputError(f"has {path.stat().st_size:,} bytes", where=str(path))
-    try:
-        entries = json.loads(path.read_text("utf-8") or "[]")
-        if not all({"qsl_idx", "data"} <= set(entry) for entry in entries):
-            raise ValueError("an entry without qsl_idx and data")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"is no accuracy log: {error}", where=str(path)) from None
-    return entries

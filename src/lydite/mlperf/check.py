@@ -16,7 +16,9 @@ from typing import Any
 
 from lydite.errors import InputError
 from lydite.mlperf import tree
-from lydite.mlperf.check_logs import check_accuracy, check_audit, check_performance
+from lydite.mlperf.check_accuracy import check_accuracy
+from lydite.mlperf.check_audit import check_audit
+from lydite.mlperf.check_logs import check_performance
 from lydite.mlperf.fault import Fault
 from lydite.mlperf.round import Benchmark, Round
 
@@ -47,6 +49,21 @@ class Place:
     scenario: str
     folder: Path
     chosen: Round
+
+    @property
+    def measured(self) -> Path:
+        """Folder of the settings and weights, which lies apart until v5.1."""
+        return self._beside("measurements")
+
+    @property
+    def audited(self) -> Path:
+        """Folder of the audits, which lies apart until v5.1."""
+        return self._beside("compliance")
+
+    def _beside(self, name: str) -> Path:
+        if self.chosen.layout == "results":
+            return self.folder
+        return self.root / name / self.system / self.benchmark / self.scenario
 
 
 def check(folder: Path, chosen: Round) -> list[Fault]:
@@ -105,16 +122,10 @@ def _sizes(folder: Path) -> Iterator[Fault]:
 
 
 def _submitter(root: Path, division: str, chosen: Round) -> Iterator[Fault]:
-    for old in tree.OLD_FOLDERS:
-        if (root / old).is_dir():
-            yield Fault(
-                root / old,
-                "a folder of the layout before v6.0",
-                "src, systems, results",
-                "lydite mlperf submission writes the layout of this round",
-            )
-    if not (root / "src").is_dir():
-        yield Fault(root / "src", "missing", "the source code", "put the code there")
+    yield from _layout(root, chosen)
+    code = "src" if chosen.layout == "results" else "code"
+    if not (root / code).is_dir():
+        yield Fault(root / code, "missing", "the source code", "put the code there")
     if not (root / "systems").is_dir():
         yield Fault(root / "systems", "missing", "a JSON file for each system", "add it")
     if not (root / "results").is_dir():
@@ -130,6 +141,25 @@ def _submitter(root: Path, division: str, chosen: Round) -> Iterator[Fault]:
             "no calibration document",
             "calibration.md or calibration_process.adoc in src or beside it",
             "describe how scales were found, or that nothing was quantised",
+        )
+
+
+def _layout(root: Path, chosen: Round) -> Iterator[Fault]:
+    """A tree of the other layout is recognised, and said once."""
+    old = [name for name in tree.OLD_FOLDERS if (root / name).is_dir()]
+    if chosen.layout == "results" and old:
+        yield Fault(
+            root / old[0],
+            f"the layout of v5.1 and before ({', '.join(old)} apart)",
+            "src, systems, results",
+            "lydite mlperf check --round v5.1; lydite mlperf submission writes this round's layout",
+        )
+    if chosen.layout == "apart" and not (root / "measurements").is_dir():
+        yield Fault(
+            root,
+            "no folder of measurements, as since v6.0",
+            "code, systems, results, measurements, compliance",
+            "lydite mlperf check with the round of this tree",
         )
 
 
@@ -247,19 +277,21 @@ def _scenarios(
 
 
 def _files(place: Place) -> Iterator[Fault]:
-    """Files beside the logs."""
+    """Files of the settings and weights."""
+    folder = place.measured
     for name in tree.SCENARIO_FILES:
-        if not (place.folder / name).is_file():
-            yield Fault(place.folder / name, "missing", "a file", "add it")
-    path = place.folder / "measurements.json"
-    if path.is_file():
-        found = read_json(path)
-        if isinstance(found, Fault):
-            yield found
-            return
-        for field in tree.MEASUREMENT_FIELDS:
-            if not str(found.get(field, "")).strip():
-                yield Fault(path, f"no {field}", "a value", "fill it in")
+        if not (folder / name).is_file():
+            yield Fault(folder / name, "missing", "a file", "add it")
+    path = folder / "measurements.json"
+    if place.chosen.layout == "apart":  # SYSTEM_IMPLEMENTATION_SCENARIO.json
+        path = next(iter(sorted(folder.glob("*.json"))), path)
+    found = read_json(path)
+    if isinstance(found, Fault):
+        yield found
+        return
+    for field in tree.MEASUREMENT_FIELDS:
+        if not str(found.get(field, "")).strip():
+            yield Fault(path, f"no {field}", "a value", "fill it in")
 
 
 def _performance(place: Place) -> Iterator[Fault]:
@@ -276,7 +308,7 @@ def _audits(place: Place) -> Iterator[Fault]:
     if place.division == "open":
         return
     for test in place.row.audits:
-        yield from check_audit(place.folder, test, place.row, place.scenario, place.chosen)
+        yield from check_audit(place.audited, test, place.row, place.scenario, place.chosen)
 
 
 SCENARIO_RULES: tuple[Callable[[Place], Iterator[Fault]], ...] = (

@@ -20,18 +20,24 @@ import numpy as np
 
 from lydite.children import die_with_parent
 from lydite.errors import LyditeError
+from lydite.mlperf.adapter import find_adapter
 from lydite.mlperf.batching import Batching
 from lydite.mlperf.dataset import DataSet, read
 from lydite.mlperf.engine import Loaded, read_spec
-from lydite.mlperf.loadgen import Issue, check_memory, completer
+from lydite.mlperf.loadgen import Issue, check_memory, completer, token_tellers
 from lydite.mlperf.loadgen import run as run_loadgen
 from lydite.mlperf.schedule import offline_samples
 from lydite.mlperf.sut import Engine, SystemUnderTest
+from lydite.mlperf.token_sut import Generating, Piloted, Sleeping, TokenEngine, TokenSystem
+from lydite.mlperf.tokens import TOKENS, TokenService
 
 PROGRESS_S = 0.5
 _PILOT_S = 1.0
 SERVICE = "service.npy"
-"""Batch size and nanoseconds of every batch, for a replay: int64[batches, 2]."""
+"""Batch size, nanoseconds, and nanoseconds that a worker was late (it completed the batch before,
+or had to wake up), of every batch, for a replay: int64[batches, 3]."""
+ISSUED = "issued.npy"
+"""When each query was issued to waiting workers, on a clock of its own: int64[queries]."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,14 @@ class Request:
         issue: What LoadGen is told.
         batching: Most samples in a batch, delay in nanoseconds, workers.
         threads: Number of threads per worker.
-        answer: What of the outputs is said: "first", "largest" or "nothing".
+        answer: What of the outputs is said: "first", "largest" or "nothing"; of tokens their
+            element type.
         pilot: Setting of the expected rate or latency that the pilot fills in; "" for none.
         folder: Folder of the logs.
         memory_bytes: Most bytes that LoadGen's queries may take.
+        devices: Devices of the engines, each of which gets all workers; empty for the engine's own.
+        tokens: What answers in tokens: the file of a table of times to sleep, or an adapter as
+            "package.module:NAME"; "" for an engine.
     """
 
     engine: str
@@ -61,6 +71,8 @@ class Request:
     pilot: str
     folder: str
     memory_bytes: int = field(default=4 << 30)
+    devices: tuple[str, ...] = ()
+    tokens: str = ""
 
     def to_json(self) -> str:
         """The request as one line."""
@@ -71,7 +83,8 @@ class Request:
         """The inverse of `to_json`."""
         record = json.loads(text)
         record["issue"] = Issue(**record["issue"])
-        record["drawn"], record["batching"] = tuple(record["drawn"]), tuple(record["batching"])
+        for name in ("drawn", "batching", "devices"):
+            record[name] = tuple(record[name])
         return Request(**record)
 
 
@@ -87,8 +100,12 @@ Tell = Callable[[dict[str, Any]], None]
 
 def serve(request: Request, tell: Tell) -> dict[str, Any]:
     """Make the run; what came out of it."""
-    batching = Batching(*request.batching)
-    engines = [_engine(request) for _ in range(batching.workers)]
+    if request.tokens:
+        return _serve_tokens(request, tell)
+    devices = request.devices or ("",)
+    most, delay_ns, workers = request.batching
+    batching = Batching(most, delay_ns, workers * len(devices))
+    engines = [_engine(request, device) for device in devices for _ in range(workers)]
     try:
         issue = request.issue
         if request.pilot:
@@ -96,29 +113,61 @@ def serve(request: Request, tell: Tell) -> dict[str, Any]:
             issue = _with_hint(request, engines[0], batching, tell)
         inline = issue.scenario != "Server"
         sut = SystemUnderTest(engines, batching, completer(), inline=inline)
-        stop = threading.Event()
-        beat = threading.Thread(target=_report, args=(sut, stop, tell), daemon=True)
-        beat.start()
-        try:
-            run_loadgen(issue, sut, Path(request.folder))
-        finally:
-            stop.set()
-            beat.join()
-            sut.close()
+        _run(request, issue, sut, tell)
     finally:
         for engine in engines:
             if isinstance(engine, Loaded):
                 engine.close()
-    batches = np.array(sut.batches, np.int64).reshape(-1, 2)
+    batches = np.array(sut.batches, np.int64).reshape(-1, 3)
     np.save(Path(request.folder) / SERVICE, batches, allow_pickle=False)
+    issued = np.array(sut.issued, np.int64)
+    np.save(Path(request.folder) / ISSUED, issued, allow_pickle=False)
+    return _outcome(sut, issue)
+
+
+def _serve_tokens(request: Request, tell: Tell) -> dict[str, Any]:
+    engine, issue = _token_engine(request), request.issue
+    places = request.batching[2]
+    if request.pilot:
+        tell({"at": "pilot"})
+        issue = _with_hint(request, Piloted(engine), Batching(workers=places), tell)
+    sut = TokenSystem([engine] * places, *token_tellers(), request.answer)
+    _run(request, issue, sut, tell)
+    np.save(Path(request.folder) / TOKENS, sut.record, allow_pickle=False)
+    return _outcome(sut, issue)
+
+
+def _run(request: Request, issue: Issue, sut: SystemUnderTest | TokenSystem, tell: Tell) -> None:
+    """Let LoadGen loose on a system; progress is told meanwhile."""
+    stop = threading.Event()
+    beat = threading.Thread(target=_report, args=(sut, stop, tell), daemon=True)
+    beat.start()
+    try:
+        run_loadgen(issue, sut, Path(request.folder))
+    finally:
+        stop.set()
+        beat.join()
+        sut.close()
+
+
+def _outcome(sut: SystemUnderTest | TokenSystem, issue: Issue) -> dict[str, Any]:
     return {"failure": sut.failure, "completed": sut.completed, "values": issue.values}
 
 
-def _engine(request: Request) -> Engine:
+def _token_engine(request: Request) -> TokenEngine:
+    if request.tokens.endswith(".npy"):
+        return Sleeping(TokenService.load(Path(request.tokens)))
+    adapter = find_adapter(request.tokens)
+    assert adapter.generate is not None
+    return Generating(adapter.generate, read(Path(request.data), verify=False).inputs)
+
+
+def _engine(request: Request, device: str) -> Engine:
     if request.engine == "null":
         return Null()
     spec = read_spec(Path(request.engine))
-    return Loaded(spec, _data(request, spec).inputs, request.threads, request.answer)
+    inputs = _data(request, spec).inputs
+    return Loaded(spec, inputs, request.threads, request.answer, device or None)
 
 
 def _data(request: Request, spec: Any) -> DataSet:
@@ -145,13 +194,22 @@ def _with_hint(request: Request, engine: Engine, batching: Batching, tell: Tell)
         rate = width * batching.workers / (fast_ns * 1e-9)
         least = int(issue.values.get("min_query_count", 1))
         samples = max(least, offline_samples(rate, round(duration_s * 1000)))
-        tell({"expected_s": samples / rate})
+        tell({"expected_s": samples / rate, "samples": samples, "rate": rate})
         return _valued(issue, request.pilot, rate)
     hint_ns = max(1, fast_ns // 2)
     check_memory(2 * duration_s * 1e9 / hint_ns, request.memory_bytes)
-    least = int(issue.values.get("min_query_count", 1))
-    tell({"expected_s": max(duration_s, least * fast_ns * 1e-9)})
+    least = max(int(issue.values.get("min_query_count", 1)), _padding(issue, hint_ns, duration_s))
+    expected_s = max(duration_s, least * fast_ns * 1e-9)
+    queries = max(least, round(duration_s * 1e9 / fast_ns))
+    tell({"expected_s": expected_s, "queries": queries, "rate": 1e9 / fast_ns})
     return _valued(issue, request.pilot, hint_ns)
+
+
+def _padding(issue: Issue, hint_ns: int, duration_s: float) -> int:
+    """Queries that equal issue asks for in SingleStream: whole passes of the data set."""
+    if issue.scenario != "SingleStream" or not issue.values.get("sample_concatenate_permutation"):
+        return 0
+    return (int(2 * duration_s * 1e9 / hint_ns) // issue.samples + 1) * issue.samples
 
 
 def _valued(issue: Issue, name: str, value: float) -> Issue:
@@ -183,7 +241,7 @@ def _pilot_ns(engine: Engine, width: int, most: int, samples: int) -> int:
     return max(1, int(np.percentile(times[1:], 10)))
 
 
-def _report(sut: SystemUnderTest, stop: threading.Event, tell: Tell) -> None:
+def _report(sut: SystemUnderTest | TokenSystem, stop: threading.Event, tell: Tell) -> None:
     while not stop.wait(PROGRESS_S):
         tell({"completed": sut.completed, "slowest_ns": sut.slowest_ns, "failure": sut.failure})
 

@@ -211,6 +211,7 @@ class Loaded:
         threads: Number of threads.
         answer: What of its outputs is said: "first" output, the index of its "largest" element, or
             "nothing".
+        device: Device to run on, such as "cuda:1"; None for the engine's own.
     """
 
     def __init__(
@@ -219,9 +220,10 @@ class Loaded:
         inputs: Mapping[str, np.ndarray],
         threads: int,
         answer: str = "first",
+        device: str | None = None,
     ) -> None:
         backend = find_backend(spec.backend)
-        settings = Settings(threads, spec.device, optimise=not spec.optimised)
+        settings = Settings(threads, device or spec.device, optimise=not spec.optimised)
         graphs = {size: read_onnx(spec.path(size)) for size in spec.sizes}
         first = graphs[spec.sizes[0]]
         self._sizes, self._answer = spec.sizes, answer

@@ -16,6 +16,7 @@ from typing import Any
 
 from lydite.errors import InputError
 from lydite.mlperf.child import Request
+from lydite.mlperf.forecast import Forecast
 
 _POLL_S = 0.1
 SILENCE_S = 60.0
@@ -48,8 +49,17 @@ class Ended:
     folder: Path
 
 
-def run(request: Request, progress: Progress | None = None) -> Ended:
+def run(
+    request: Request,
+    progress: Progress | None = None,
+    foretell: Callable[[Forecast], None] | None = None,
+) -> Ended:
     """Make a run; a hang, a crash or an interruption ends it with its logs as they are.
+
+    Args:
+        request: What to run.
+        progress: Called as the run goes on.
+        foretell: Called before LoadGen starts with what the pilot's figures ask for.
 
     Raises:
         InputError: the child refuses the request, or LoadGen is not installed.
@@ -65,7 +75,7 @@ def run(request: Request, progress: Progress | None = None) -> Ended:
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(request.to_json().encode() + b"\n")
         process.stdin.close()
-    watch = _Watch(request, progress)
+    watch = _Watch(request, progress, foretell)
     try:
         while watch.result is None and not watch.stopped:
             watch.read(process)
@@ -90,12 +100,17 @@ def run(request: Request, progress: Progress | None = None) -> Ended:
 class _Watch:
     """Reads what the child says, and when it last did something."""
 
-    def __init__(self, request: Request, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        progress: Progress | None,
+        foretell: Callable[[Forecast], None] | None,
+    ) -> None:
         self.result: dict[str, Any] | None = None
         self.stopped = self.failure = ""
         self.completed = 0
         self._slowest_s = 0.0
-        self._request, self._progress = request, progress
+        self._request, self._progress, self._foretell = request, progress, foretell
         self._buffer = b""
         self._began = self._moved = time.monotonic()
         self._running = False
@@ -140,4 +155,9 @@ class _Watch:
                 self._progress(self.completed, spent_s, self._expected_s)
         else:
             self._expected_s = record.get("expected_s", self._expected_s)
+            if self._foretell is not None and "rate" in record:
+                unit = "samples" if "samples" in record else "queries"
+                self._foretell(
+                    Forecast(record[unit], unit, record["rate"], self._expected_s, "by a pilot")
+                )
             self._moved = time.monotonic()

@@ -152,6 +152,20 @@ def completer() -> Any:
     return complete
 
 
+def token_tellers() -> tuple[Any, Any]:
+    """The functions that tell LoadGen the first token, and all tokens, of a query."""
+    lg = wheel()
+    respond = lg.QuerySampleResponse
+
+    def first(number: int, token: np.ndarray) -> None:
+        lg.FirstTokenComplete([respond(number, token.ctypes.data, token.nbytes)])
+
+    def complete(number: int, tokens: np.ndarray) -> None:
+        lg.QuerySamplesComplete([respond(number, tokens.ctypes.data, tokens.nbytes, len(tokens))])
+
+    return first, complete
+
+
 def read_detail(path: Path, most_bytes: int = 256 << 20) -> tuple[dict[str, Any], list[str]]:
     """The lines of a detail log: the first value of each key, and its errors.
 

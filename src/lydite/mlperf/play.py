@@ -5,7 +5,7 @@ All times are integer nanoseconds; nothing reads a clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -14,7 +14,8 @@ from lydite.errors import InputError
 from lydite.mlperf.batching import Batching
 from lydite.mlperf.record import Record, Tokens
 from lydite.mlperf.schedule import Plan, Schedule, schedule
-from lydite.mlperf.service import Service, TokenTimes
+from lydite.mlperf.service import Service
+from lydite.mlperf.tokens import TokenService
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def play(plan: Plan, system: VirtualSystem) -> Record:
     if plan.scenario in ("SingleStream", "MultiStream"):
         return _closed(plan, queries, system)
     count = queries.samples.size
-    arrivals = np.zeros(count, np.int64) if plan.scenario == "Offline" else queries.scheduled_ns
+    arrivals = np.zeros(count, np.int64)
+    if plan.scenario == "Server":
+        arrivals = queries.scheduled_ns + system.service.late_ns(queries.scheduled_ns)
     done = _served(arrivals, system)
     issued = queries.scheduled_ns
     return Record(
@@ -176,32 +179,24 @@ def stream(count, width, least, until_ns, rule, times_ns, starts):
     return issued, done
 
 
-def play_tokens(plan: Plan, slots: int, times: TokenTimes) -> Record:
-    """Play a run of a language model with stated token times.
+def play_tokens(plan: Plan, slots: int, times: TokenService) -> Record:
+    """Play a run of a language model with known token times.
 
-    Each sample takes one of `slots` places for the time to its first token and of all further
-    ones; it waits while all are taken.
+    Each sample takes one of `slots` places until its last token; it waits while all are taken.
 
     Args:
         plan: What decides the schedule.
         slots: Number of samples at once.
         times: Times of the tokens, once a place is free.
     """
-    whole, count = times.whole_ns, times.count
-    service = Service((np.array([whole], np.int64),), "stated")
+    rows = times.rows_of(schedule(plan).samples.ravel())
+    service = Service((times.whole_ns[rows],), times.source)  # served in the order of issue
     record = play(plan, VirtualSystem(Batching(workers=slots), service))
-    samples = record.samples
+    rows = rows[: record.samples]
+    count = times.count[rows]
     tokens = Tokens(
-        record.latencies_ns - whole + times.first_ns,
-        np.full(samples, times.per_output_ns if count > 1 else 0, np.int64),
-        np.full(samples, count, np.int64),
+        record.latencies_ns - times.whole_ns[rows] + times.first_ns[rows],
+        np.where(count > 1, times.per_output_ns[rows], 0),
+        count,
     )
-    return Record(
-        record.scenario,
-        record.scheduled_ns,
-        record.issued_ns,
-        record.done_ns,
-        record.generated,
-        tokens,
-        record.errors,
-    )
+    return replace(record, tokens=tokens)

@@ -83,6 +83,19 @@ class LatencyLimit(_Row):
     source: str
 
 
+class AuditBound(_Row):
+    """What an audit's figure has to meet.
+
+    Attributes:
+        least, most: Bounds; None for none.
+        source: Where they stand, and their date.
+    """
+
+    least: float | None = None
+    most: float | None = None
+    source: str
+
+
 class Benchmark(_Row):
     """One benchmark of a round.
 
@@ -94,12 +107,14 @@ class Benchmark(_Row):
         samples_interactive: The same for Interactive; 0 where it does not differ.
         total: Samples of the data set.
         min_samples: Minimum number of samples in Offline.
+        percentile: Percentile of the latency by scenario, where it is not the round's.
         equal_issue: Whether each sample is issued equally often.
         tokens: Whether the output is counted in tokens.
         floors: Floors of accuracy, all of which have to be met.
         datacenter, edge: Scenarios that a submission has to hold.
         either: Scenarios of which a datacenter submission has to hold one.
         audits: Audit tests.
+        audit_bounds: What the figure of an audit has to meet, by test.
         min_duration_ms: Minimum duration; None for the round's.
     """
 
@@ -110,6 +125,7 @@ class Benchmark(_Row):
     samples_interactive: int = 0
     total: int
     min_samples: int = 1
+    percentile: dict[str, float] = {}
     equal_issue: bool = False
     tokens: bool = False
     floor: Floor | None = None
@@ -123,6 +139,7 @@ class Benchmark(_Row):
     interactive_ms: LatencyLimit | None = None
     interactive_ms_others: tuple[LatencyLimit, ...] = ()
     audits: tuple[str, ...] = ()
+    audit_bounds: dict[str, AuditBound] = {}
     min_duration_ms: int | None = None
 
     @property
@@ -158,12 +175,14 @@ class Round(_Row):
 
     Attributes:
         name: Name, such as "v6.1".
-        loadgen: Version of LoadGen whose wheels hold these seeds.
+        loadgen: Version of LoadGen whose wheels hold these seeds; "" where none is known.
         seeds: Seeds of LoadGen.
         min_duration_ms: Minimum duration of a run in milliseconds.
         percentile: Percentile of the latency that counts, by scenario.
         min_queries: Minimum number of queries, by scenario.
         benchmarks: Benchmarks by the checker's name.
+        layout: "results" where measurements and audits lie beside the results, "apart" where they
+            have folders of their own, as until v5.1.
         gone: Benchmarks of earlier rounds, by the round since which they are gone.
     """
 
@@ -174,6 +193,7 @@ class Round(_Row):
     percentile: dict[str, float]
     min_queries: dict[str, int | str]
     benchmarks: dict[str, Benchmark] = Field(min_length=1)
+    layout: Literal["results", "apart"] = "results"
     gone: dict[str, tuple[str, ...]] = {}
 
     def seeds_of(self) -> Seeds:

@@ -18,11 +18,13 @@ class Service:
         times_ns: Times of each batch size from 1 on, in nanoseconds; each is used in turn.
         source: Where they come from: "estimated", "recorded", "stated" or "drawn".
         between: Batch sizes without a time of their own, which are interpolated.
+        issued_ns: When a recorded run of Server issued its queries; None where that is not known.
     """
 
     times_ns: tuple[np.ndarray, ...]
     source: str
     between: tuple[int, ...] = ()
+    issued_ns: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for batch, times in enumerate(self.times_ns, start=1):
@@ -33,6 +35,16 @@ class Service:
     def largest(self) -> int:
         """Largest batch size with a time."""
         return len(self.times_ns)
+
+    def late_ns(self, scheduled_ns: np.ndarray) -> np.ndarray:
+        """How much later than scheduled each query came: int64[queries].
+
+        It is known of a recorded run with as many queries; the most punctual one counts as in time.
+        """
+        if self.issued_ns is None or len(self.issued_ns) != len(scheduled_ns):
+            return np.zeros(len(scheduled_ns), np.int64)
+        late = self.issued_ns - scheduled_ns
+        return late - late.min()
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
         """All times in a row, and where each batch size begins: int64[n], int64[sizes + 1]."""
@@ -90,30 +102,3 @@ def drawn(median_s: Mapping[int, float], spread: float, largest: int, seed: int)
     factors = np.exp(spread * draw.standard_normal(count))
     times = {size: np.rint(seconds * 1e9 * factors) for size, seconds in median_s.items()}
     return of_sizes(times, largest, "stated" if spread == 0 else "drawn")
-
-
-@dataclass(frozen=True)
-class TokenTimes:
-    """Stated times of a language model's tokens.
-
-    Attributes:
-        first_ns: Nanoseconds to the first token, once the sample is taken.
-        per_output_ns: Nanoseconds per further token.
-        count: Number of output tokens of a sample.
-    """
-
-    first_ns: int
-    per_output_ns: int
-    count: int
-
-    def __post_init__(self) -> None:
-        if self.first_ns < 1 or self.per_output_ns < 0 or self.count < 1:
-            raise InputError(
-                f"{self.count} tokens of {self.first_ns} and {self.per_output_ns} ns are odd",
-                allowed="ttft above 0, tpot of 0 or more, 1 token or more",
-            )
-
-    @property
-    def whole_ns(self) -> int:
-        """Nanoseconds of a whole sample."""
-        return self.first_ns + (self.count - 1) * self.per_output_ns

@@ -7,7 +7,7 @@ table is a setting; nothing else knows their names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lydite.errors import InputError, placed, unknown_name
@@ -157,7 +157,7 @@ ROWS = (
         "Limit of the time to the first token, in milliseconds.",
         (),
         "ttft_latency",
-        1e-6,
+        low=0,
     ),
     Row(
         "tpot_limit_ms",
@@ -166,7 +166,7 @@ ROWS = (
         "Limit of the time per output token, in milliseconds.",
         (),
         "tpot_latency",
-        1e-6,
+        low=0,
     ),
     Row(
         "equal_issue",
@@ -245,12 +245,14 @@ class Settings:
         interactive: Whether the limits are those of Interactive.
         values: Settings by name.
         audit: Text of audit.config; "" for none.
+        seeds: Seeds of LoadGen by their names, instead of the round's.
     """
 
     scenario: ScenarioName
     interactive: bool
     values: Mapping[str, Setting]
     audit: str = ""
+    seeds: Mapping[str, int] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name].value
@@ -359,7 +361,7 @@ def of_round(chosen: Round, row: Benchmark, scenario: str) -> dict[str, Any]:
         "min_duration_ms": chosen.min_duration_ms if minimum is None else minimum,
         "min_queries": chosen.min_queries.get(base),
         "min_samples": row.min_samples,
-        "percentile": chosen.percentile.get(base),
+        "percentile": row.percentile.get(base, chosen.percentile.get(base)),
         "samples": (row.samples_interactive if scenario == "Interactive" else 0) or row.samples,
         "total_samples": row.total,
         "equal_issue": row.equal_issue,
@@ -393,12 +395,14 @@ def of_user_file(lines: Mapping[str, Line], scenario: str) -> dict[str, Any]:
 
 
 def of_sinian(fields: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[str]]:
-    """Fields of a Sinian config.json as settings, and the fields that have no counterpart.
+    """Fields of a config.json as settings, and the fields that have no counterpart.
+
+    Fields have the Sinian harness's names or our own.
 
     Raises:
         InputError: a field that nobody knows.
     """
-    names = {alias: row.name for row in ROWS for alias in row.sinian}
+    names = {alias: row.name for row in ROWS for alias in (row.name, *row.sinian)}
     given: dict[str, Any] = {}
     left: list[str] = []
     for key, value in fields.items():

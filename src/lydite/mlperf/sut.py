@@ -53,7 +53,8 @@ class SystemUnderTest:
         self.failure = ""
         self.completed = 0
         self.slowest_ns = 0
-        self.batches: list[tuple[int, int]] = []
+        self.batches: list[tuple[int, int, int]] = []
+        self.issued: list[int] = []
         self._waiting: deque[tuple[int, int, int]] = deque()
         self._flushed = self._ended = False
         self._changed = threading.Condition()
@@ -73,6 +74,7 @@ class SystemUnderTest:
             now = time.perf_counter_ns()
             with self._changed:
                 self._waiting.extend((query.id, query.index, now) for query in queries)
+                self.issued.append(now)
                 self._changed.notify_all()
         except BaseException as error:  # LoadGen dies of any exception
             self._fail(error, [query.id for query in queries])
@@ -99,28 +101,39 @@ class SystemUnderTest:
             part = queries if len(queries) <= most else queries[first : first + most]
             self._run(engine, [query.id for query in part], [query.index for query in part])
 
-    def _run(self, engine: Engine, ids: Sequence[int], indices: Sequence[int]) -> None:
+    def _run(
+        self, engine: Engine, ids: Sequence[int], indices: Sequence[int], ready_ns: int = 0
+    ) -> int:
+        """Run a batch; when it was done.
+
+        `ready_ns` is when it could have begun, 0 for at once.
+        """
         if self.failure:
             self._complete(ids, None)
-            return
+            return 0
         try:
             start = time.perf_counter_ns()
             outputs = engine.run(indices)
             spent = time.perf_counter_ns() - start
         except BaseException as error:  # see the module's docstring
             self._fail(error, ids)
-            return
+            return 0
         self._complete(ids, outputs)
-        self.batches.append((len(ids), spent))
+        self.batches.append((len(ids), spent, max(0, start - ready_ns) if ready_ns else 0))
         self.completed += len(ids)
         self.slowest_ns = max(self.slowest_ns, spent)
+        return start + spent
 
     def _work(self, engine: Engine) -> None:
+        free_ns = 0
         while True:
             batch = self._next()
             if not batch:
                 return
-            self._run(engine, [entry[0] for entry in batch], [entry[1] for entry in batch])
+            is_full = len(batch) == self._batching.batch
+            ready = batch[-1][2] if is_full else self._batching.wake_ns(batch[0][2])
+            ids, indices = [entry[0] for entry in batch], [entry[1] for entry in batch]
+            free_ns = self._run(engine, ids, indices, max(ready, free_ns))
 
     def _next(self) -> list[tuple[int, int, int]]:
         """Samples of the next batch; none when the run has ended."""

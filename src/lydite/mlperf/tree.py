@@ -80,7 +80,7 @@ PERFORMANCE = "performance/run_1"
 ACCURACY = "accuracy"
 ACCURACY_FILES = ("accuracy.txt", "mlperf_log_accuracy.json")
 LOGS = ("mlperf_log_summary.txt", "mlperf_log_detail.txt")
-SCENARIO_FILES = ("user.conf", "README.md", "measurements.json")
+SCENARIO_FILES = ("user.conf", "README.md")
 
 MOST_FILE_BYTES = 50 << 20
 """Largest file of a submission."""
@@ -103,4 +103,4 @@ AUDIT_RUNS = ("TEST01", "TEST04")
 """Audit tests whose logs are a performance run of full length."""
 
 OLD_FOLDERS = ("code", "compliance", "measurements")
-"""Folders of the layout before v6.0."""
+"""Folders that lie apart in the layout before v6.0."""

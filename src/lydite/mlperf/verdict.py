@@ -80,6 +80,8 @@ def judge(found: Evidence, stopped: str = "") -> Verdict:
         *_latency(found),
         *_early_stopping(found),
     )
+    if found.logged == "INVALID" and all(rule.passed for rule in rules):
+        rules += (Rule("LoadGen's own verdict", False, "INVALID", "VALID", "run it again"),)
     name, value, unit = found.metric
     return Verdict(rules, name, value, unit, dict(found.latency_ns), stopped)
 

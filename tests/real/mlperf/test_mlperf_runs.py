@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ import lydite as ly
 from lydite.errors import InputError
 from lydite.graph import Builder, write_onnx
 from lydite.mlperf import harness
+from lydite.mlperf.adapter import Adapter
 from lydite.mlperf.batching import Batching
-from lydite.mlperf.loadgen import check_memory
+from lydite.mlperf.loadgen import DETAIL, check_memory, read_detail
 from lydite.mlperf.sut import SystemUnderTest
 
 pytest.importorskip("mlperf_loadgen", reason="LoadGen has no wheel here")
@@ -123,13 +126,13 @@ def test_a_run_whose_system_fails_is_invalid_and_says_why(net, tmp_path, monkeyp
     """Samples that the data set does not hold: the first cause is the verdict's first rule."""
     from lydite.api.mlperf import real
 
-    request = real._request
+    request = real.request_of
 
     def short(*arguments):
         made = request(*arguments)
         return type(made)(**{**vars(made), "drawn": (2, 0)})
 
-    monkeypatch.setattr(real, "_request", short)
+    monkeypatch.setattr(real, "request_of", short)
     quick = {**SHORT, "expected_latency": 0.01}
     result = ly.mlperf_run(net, scenario="singlestream", out=tmp_path, **quick)
     (run,) = result.runs
@@ -164,5 +167,113 @@ def test_what_a_run_needs_is_asked_for(net):
         ly.mlperf_run(net, scenario="offline", precision="int8", **SHORT)
     with pytest.raises(InputError, match="unknown mode"):
         ly.mlperf_run(net, scenario="offline", mode="sideways", **SHORT)
-    with pytest.raises(InputError, match="counts tokens"):
+    with pytest.raises(InputError, match="counts tokens, and nothing here says any"):
         ly.mlperf_run("llama2-70b", scenario="offline")
+
+
+def generate(inputs):
+    """Says 2 to 4 tokens, the first of which is the sample's number."""
+    first = int(inputs["x"][0])
+    yield from range(first, first + 2 + first % 3)
+
+
+TALK = Adapter(
+    "talk",
+    "",
+    lambda folder: [(i, i) for i in range(24)],
+    lambda item: {"x": np.array([item])},
+    lambda outputs, labels: float(
+        np.mean([o[0] == x for o, x in zip(outputs, labels, strict=True)])
+    ),
+    0.9,
+    generate,
+)
+TOKENS = {"min_duration": 0.3, "min_queries": 70, "target_qps": 60.0, "workers": 4}
+TOKENS |= {"ttft_limit": 100.0, "tpot_limit": 50.0}
+
+
+@pytest.fixture
+def talk(tmp_path, monkeypatch):
+    """The adapter above, importable in the process of a run as well."""
+    folder = str(Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(folder)
+    return {**TOKENS, "adapter": f"{Path(__file__).stem}:TALK", "data": tmp_path}
+
+
+def test_an_adapter_says_tokens_in_all_scenarios(talk, tmp_path):
+    scenarios = "singlestream,multistream,offline,server,interactive"
+    result = ly.mlperf_run("talk", scenario=scenarios, out=tmp_path / "runs", **talk)
+    for run in result.runs:
+        values, errors = read_detail(run.folder / DETAIL)
+        assert errors == []
+        assert "result_tokens_per_second" in values or "result_token_throughput" in values
+        assert values["result_validity"] == run.verdict.word
+        assert run.engine == "adapter talk"
+        told = np.load(run.folder / "tokens.npy")
+        assert (told[:, 3] == 2 + told[:, 0] % 3).all()
+    assert [run.verdict.unit for run in result.runs] == ["ms", "ms", *["tokens/s"] * 3]
+    server = [rule.name for rule in result.runs[3].verdict.rules if not rule.passed]
+    both = ["early stopping, time to first token", "early stopping, time per output token"]
+    assert server == both  # LoadGen's log says nothing of the first token here
+
+
+def test_a_submission_run_judges_both_of_its_parts(talk, tmp_path):
+    result = ly.mlperf_run(
+        "talk", scenario="offline", mode="submission", out=tmp_path / "runs", **talk
+    )
+    accuracy, performance = result.runs
+    assert (accuracy.mode, performance.mode) == ("accuracy", "performance")
+    assert accuracy.quality.value == 1.0
+    assert "100.000%" in performance.accuracy
+    assert accuracy.verdict.word == "VALID"
+
+
+def test_stated_times_are_slept_and_never_pass_for_measured_ones(tmp_path):
+    given = {**TOKENS, "samples": 8}
+    given |= {"service": "ttft=20ms,tpot=5ms,tokens=5", "round": "v6.1"}
+    net = "llama2-70b"
+    real = ly.mlperf_run(net, scenario="server", virtual=False, out=tmp_path, **given).runs[0]
+    played = ly.mlperf_run(net, scenario="server", **given).runs[0]
+    assert real.queries == played.queries
+    assert real.verdict.word == played.verdict.word
+    assert real.verdict.latency_ns[0.5] >= played.verdict.latency_ns[0.5] == 40_000_000
+    record = np.load(real.folder / "tokens.npy")
+    assert (record[:, 1] >= 20_000_000).all()
+    assert (record[:, 1] + record[:, 2] >= 40_000_000).all()
+    again = ly.mlperf_run(net, scenario="server", replay=real.folder, **{**given, "service": None})
+    assert again.runs[0].service.startswith("recorded")
+    with pytest.raises(InputError, match="simulated results"):
+        ly.mlperf_submission(tmp_path, tmp_path / "tree")
+
+
+def test_several_devices_are_one_system_under_test(net, tmp_path, monkeypatch):
+    from lydite.api.mlperf import system
+
+    monkeypatch.setattr(system, "devices_of", lambda text: ("cpu", "cpu"))
+    given = {**SHORT, "device": "0,1", "workers": 2}
+    (run,) = ly.mlperf_run(net, scenario="offline", out=tmp_path, **given).runs
+    record = json.loads((run.folder / "verdict.json").read_text())
+    assert record["devices"] == ["cpu", "cpu"]
+    assert run.verdict.word == "VALID"
+
+
+def test_the_audit_of_tokens_looks_at_what_performance_mode_said(talk, tmp_path):
+    result = ly.mlperf_audit("talk", tmp_path, test="TEST06", scenario="server,offline", **talk)
+    assert [verdict.passed for _, verdict, _ in result.audits] == [True, True]
+    assert "First token check pass: True" in result.audits[0][1].lines
+    assert "First token check pass: Skipped" in result.audits[1][1].lines
+    values, _ = read_detail(result.audits[0][2] / "performance/run_1" / DETAIL)
+    assert values["effective_accuracy_log_sampling_target"] == 100
+    assert values["effective_min_query_count"] == 100
+
+
+def test_other_seeds_reach_loadgen(net, tmp_path):
+    ly.mlperf_run(net, scenario="singlestream", out=tmp_path, **SHORT)
+    result = ly.mlperf_audit(
+        net, tmp_path, test="TEST05", scenario="singlestream", legacy=True, **SHORT
+    )
+    ((_, verdict, folder),) = result.audits
+    assert not any("rng_seed" in line for line in verdict.lines)
+    values, _ = read_detail(folder / "performance/run_1" / DETAIL)
+    assert values["effective_qsl_rng_seed"] == 7975553102935885558

@@ -50,6 +50,7 @@ NAMES = [
     "mlperf_preprocess",
     "mlperf_run",
     "mlperf_submission",
+    "mlperf_tune",
     "models",
     "monitor",
     "predict",

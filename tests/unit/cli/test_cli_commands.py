@@ -24,10 +24,11 @@ SHAPE = (
     "--optimizer --loss --recompute"
 )
 MLPERF = (
-    "--round --target-qps --expected-qps --expected-latency --min-duration --min-queries --fast "
-    "--batch-size --batch-delay --workers --threads --precision --backend --samples "
-    "--latency-limit --data --adapter --calibration --built-only "
-    "--config-ver/--config_ver --user-conf --config --system"
+    "--round --target-qps --expected-qps --expected-latency "
+    "--min-duration --min-queries --fast --batch-size --batch-delay --workers --threads "
+    "--precision --backend --device --samples --latency-limit --ttft-limit --tpot-limit "
+    "--data --adapter --calibration --built-only --config-ver/--config_ver --user-conf "
+    "--config --system"
 )
 COMMANDS = {
     "lydite": "--version",
@@ -53,26 +54,34 @@ COMMANDS = {
     "lydite doctor": "--out --json --quiet/-q",
     "lydite inspect": f"model {SHAPE} --ops --out --json --quiet/-q",
     "lydite mlperf": "",
-    "lydite mlperf audit": f"benchmark --runs --test --scenario/--scenarios {MLPERF} --on --db "
-    "--seed --json --quiet/-q",
-    "lydite mlperf build": "benchmark --scenario --round --batch-size --workers --threads "
-    "--precision --backend --data --adapter --calibration --config-ver/--config_ver --user-conf "
-    "--config --system --on --json --quiet/-q",
-    "lydite mlperf calibrate": "benchmark --calibration-list --calibration-samples --method "
-    "--per-channel --operators --keep --gate --search --evaluate --round "
-    "--threads --data --adapter --out --json --quiet/-q",
+    "lydite mlperf audit": "--runs benchmark --benchmarks --test --scenario/--scenarios "
+    f"{MLPERF} --legacy --on --service --db --seed --json --quiet/-q",
+    "lydite mlperf build": "benchmark --benchmarks --scenario/--scenarios --round "
+    "--batch-size --workers --threads --precision --backend --data --adapter "
+    "--calibration --config-ver/--config_ver --user-conf --config --system --on "
+    "--force_calibration --json --quiet/-q",
+    "lydite mlperf calibrate": "benchmark --benchmarks --calibration-list "
+    "--calibration-samples --method --per-channel --operators --keep --gate --search "
+    "--evaluate --round --threads --data --adapter --out --json --quiet/-q",
     "lydite mlperf check": "folder --round --official --submitter --json",
     "lydite mlperf explain": f"benchmark --scenario/--scenarios {MLPERF} --json",
-    "lydite mlperf peak": f"benchmark --scenario {MLPERF} --virtual --on --service --replay --db "
-    "--seed --out --json --quiet/-q",
+    "lydite mlperf peak": f"benchmark --scenario {MLPERF} --virtual --on --service "
+    "--replay --db --seed --out --json --quiet/-q",
     "lydite mlperf preprocess": "benchmark --data --out --map --resize --mean --std --count "
     "--jobs --json --quiet/-q",
-    "lydite mlperf run": f"benchmark --scenario/--scenarios --mode/--test_mode {MLPERF} --virtual "
-    "--on --service --replay --db --seed --out --json --log_dir --quiet/-q",
+    "lydite mlperf run": "benchmark --benchmarks --scenario/--scenarios "
+    f"--mode/--test_mode {MLPERF} --force_calibration --virtual --on --service --replay "
+    "--db --seed --out --json --log_dir --log_copy_detail_to_stdout --verbose --quiet/-q",
     "lydite mlperf submission": "runs --out --submitter --division --system --calibration "
     "--round --force --json",
     "lydite monitor": "command --interval --duration --devices --sensors --idle --prometheus "
     "--host --out --json --quiet/-q",
+    "lydite mlperf tune": "benchmark --scenario --batch-sizes --thread-counts "
+    "--worker-counts --batch-delays --round --target-qps --expected-qps "
+    "--expected-latency --min-duration --min-queries --fast --precision --backend "
+    "--device --samples --latency-limit --ttft-limit --tpot-limit --data --adapter "
+    "--calibration --built-only --config-ver/--config_ver --user-conf --config --system "
+    "--virtual --on --service --replay --db --seed --out --json --quiet/-q",
     "lydite models": "--out --json --quiet/-q",
     "lydite predict": f"model --on --backend --threads {SHAPE} "
     "--clock --runtime --ops --strict --db --seed --out --json --quiet/-q",

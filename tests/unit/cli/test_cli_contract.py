@@ -25,6 +25,7 @@ SCHEMAS = {name.removesuffix(".json"): json.loads(text) for name, text in all_sc
 THREE = ("resnet18", "mobilenetv2", "bert-base")
 TOPOLOGY = "Layer, IH, IW, FH, FW, C, N, S,\nConv1,27,27,5,5,96,256,1,\n"
 VOLATILE = {
+    "mlperf-tune": ("tried_before",),
     "bench": ("environment", "load_s", "memory_bytes", "warmup_calls"),
     "doctor": ("state",),
     "score": ("environment",),
@@ -299,7 +300,7 @@ def test_aisim(both, tmp_path):
     both(["aisim", tmp_path / "config.yaml"], ly.aisim(tmp_path / "config.yaml"))
 
 
-def test_mlperf_in_virtual_time(both):
+def test_mlperf_in_virtual_time(both, tmp_path):
     timed = {"service": "1:1ms,4:2ms", "batch_size": 4, "min_duration": 5.0}
     flags = ["--service", "1:1ms,4:2ms", "--batch-size", 4, "--min-duration", 5]
     command = ["mlperf", "run", "resnet50", "--scenario", "server,singlestream", *flags]
@@ -309,6 +310,10 @@ def test_mlperf_in_virtual_time(both):
     assert [run["verdict"] for run in told["runs"]] == ["VALID", "VALID"]
     told = both(["mlperf", "peak", "resnet50", *flags], ly.mlperf_peak("resnet50", **timed))
     assert 1000 < told["peak_qps"] < 2000
+    tuned = ly.mlperf_tune("resnet50", batch_sizes="1,4", service=flags[1], out=tmp_path)
+    tune = ["mlperf", "tune", "resnet50", "--batch-sizes", "1,4", *flags[:2], "--out", tmp_path]
+    told = both(tune, tuned)
+    assert [trial["best"] for trial in told["trials"]] == [False, True]
     told = both(["mlperf", "explain", "bert"], ly.mlperf_explain("bert"))
     assert told["benchmark"] == "bert-99"
 

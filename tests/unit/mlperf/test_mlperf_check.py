@@ -8,12 +8,15 @@ import shutil
 
 import pytest
 
+from lydite.api import Session
+from lydite.errors import InputError
 from lydite.mlperf import tree
 from lydite.mlperf.check import check
 from lydite.mlperf.round import find_round
 from lydite.mlperf.submission import truncated
 
 ROUND = find_round("v6.1")
+V51 = find_round("v5.1")
 SEEDS = ROUND.seeds_of()
 
 
@@ -199,7 +202,7 @@ FAULTS = {
     "no source": ("src", None, "missing"),
     "measurements": ("results/SYS/resnet/Offline/measurements.json", "{}", "no retraining"),
     "user.conf": ("results/SYS/resnet/Offline/user.conf", None, "missing"),
-    "old layout": ("compliance/x", "", "layout before v6.0"),
+    "old layout": ("compliance/x", "", "layout of v5.1 and before"),
     "benchmark": ("results/SYS/retinanet/Offline/x", "", "no benchmark of this round"),
     "conf name": ("results/SYS/resnet50/Offline/x", "", "no benchmark of this round"),
     "simulated": ("results/SYS/resnet/Offline/simulated.jsonl", "{}", "simulated"),
@@ -223,6 +226,49 @@ def test_a_planted_fault_is_named_with_its_path(name, good, tmp_path):
         assert any(where.split("/")[0] in str(fault.path) for fault in faults)
 
 
+def of_v51(good, root):
+    """The same tree in the layout of v5.1, with its seeds."""
+    org = root / "closed" / "ORG"
+    shutil.copytree(good / "closed" / "ORG", org)
+    (org / "src").rename(org / "code")
+    for scenario in sorted((org / "results" / "SYS" / "resnet").iterdir()):
+        spot = f"SYS/resnet/{scenario.name}"
+        for name in ("user.conf", "README.md"):
+            put(org / "measurements" / spot / name, (scenario / name).read_text())
+        fields = (scenario / "measurements.json").read_text()
+        put(org / "measurements" / spot / f"SYS_ours_{scenario.name}.json", fields)
+        for test in ("TEST01", "TEST04"):
+            shutil.move(scenario / test, org / "compliance" / spot / test)
+    for log in org.rglob("mlperf_log_detail.txt"):
+        text = log.read_text()
+        for new, old in zip(
+            vars(ROUND.seeds_of()).values(), vars(V51.seeds_of()).values(), strict=True
+        ):
+            text = text.replace(str(new), str(old))
+        log.write_text(text)
+    return org
+
+
+def test_a_tree_of_v51_is_checked_by_its_own_layout_and_seeds(good, tmp_path):
+    org = of_v51(good, tmp_path / "tree")
+    assert check(tmp_path / "tree", V51) == []
+    shutil.rmtree(org / "compliance" / "SYS/resnet/Offline/TEST01")
+    (org / "measurements/SYS/resnet/Offline/user.conf").unlink()
+    faults = check(tmp_path / "tree", V51)
+    assert {str(fault.path.relative_to(org)) for fault in faults} == {
+        "compliance/SYS/resnet/Offline/TEST01",
+        "measurements/SYS/resnet/Offline/user.conf",
+    }
+
+
+def test_the_other_layout_is_recognised_and_said_once(good, tmp_path):
+    of_v51(good, tmp_path / "tree")
+    said = [fault for fault in check(tmp_path / "tree", ROUND) if "layout of v5.1" in fault.found]
+    assert [fault.next_step.split(";")[0] for fault in said] == ["lydite mlperf check --round v5.1"]
+    said = [fault for fault in check(good, V51) if "as since v6.0" in fault.found]
+    assert len(said) == 1
+
+
 def test_a_large_file_and_a_link_are_named(good, tmp_path):
     root = tmp_path / "tree"
     shutil.copytree(good, root)
@@ -235,3 +281,52 @@ def test_a_large_file_and_a_link_are_named(good, tmp_path):
 def test_an_empty_folder_has_no_division(tmp_path):
     (fault,) = check(tmp_path, ROUND)
     assert "no division" in str(fault)
+
+
+REPORT = {
+    "results": [
+        {
+            "rule": "path-exists",
+            "message": "Submission path exists",
+            "severity": "info",
+            "path": "x",
+            "spec_ref": "§1",
+            "title": "Submission path",
+            "fix": None,
+            "passed": True,
+        },
+        {
+            "rule": "required-dir",
+            "message": "Missing required directory: docs/",
+            "severity": "error",
+            "path": "x/docs",
+            "spec_ref": "§1",
+            "title": "Required directories",
+            "fix": "Create docs/.",
+            "passed": False,
+        },
+    ]
+}  # shortened from what endpoints-submission-cli 1.5.3.0 prints
+
+
+def test_a_tree_of_endpoints_is_handed_to_its_own_checker(tmp_path, monkeypatch):
+    from lydite.api.mlperf.check import check as verb
+    from lydite.mlperf import endpoints
+
+    put(tmp_path / "tree/id/results/SYS/llama3_1-8b/r32/point.yaml", "concurrency: 32\n")
+    monkeypatch.setattr(endpoints, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"MLPerf Endpoints.*pip install endpoints-submission"):
+        verb(Session(), tmp_path / "tree")
+    package = tmp_path / "lib" / "endpoints_submission_cli"
+    put(package / "__init__.py", "")
+    put(package / "__main__.py", f"print({json.dumps(REPORT)!r})\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
+    monkeypatch.setattr(endpoints, "find_spec", lambda name: name)
+    found = verb(Session(), tmp_path / "tree")
+    (fault,) = found.faults
+    assert (str(fault.path), fault.next_step) == ("x/docs", "Create docs/.")
+    assert "required-dir, error" in fault.found
+    assert found.round == "MLPerf Endpoints"
+    put(package / "__main__.py", "raise SystemExit('no rules')\n")
+    with pytest.raises(InputError, match="gave no report: no rules"):
+        verb(Session(), tmp_path / "tree")

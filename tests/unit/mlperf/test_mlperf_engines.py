@@ -46,7 +46,7 @@ def test_an_engine_is_built_once_and_answers_as_the_model(net):
     assert (first["built"], again["built"]) == (True, False)
     assert first["engine"] == again["engine"]
     assert first["batch_sizes"] == [1, 2, 4]
-    spec = read_spec(ly.mlperf_build(str(net), batch_size=4).engines[0][1].folder)
+    spec = read_spec(ly.mlperf_build(str(net), batch_size=4).engines[0][2].folder)
     assert spec.optimised
     x = np.random.default_rng(4).standard_normal((7, 2, 8, 8)).astype(np.float32)
     said = answers(spec, {"x": x}, 1)
@@ -81,8 +81,8 @@ def test_precisions_make_engines_of_their_own(net):
 def test_fp16_answers_are_close_and_said_as_float32(net):
     result = ly.mlperf_build(str(net), precision="fp16")
     x = np.random.default_rng(4).standard_normal((3, 2, 8, 8)).astype(np.float32)
-    half = np.stack(answers(result.engines[0][1], {"x": x}, 1))
-    full = np.stack(answers(ly.mlperf_build(str(net)).engines[0][1], {"x": x}, 1))
+    half = np.stack(answers(result.engines[0][2], {"x": x}, 1))
+    full = np.stack(answers(ly.mlperf_build(str(net)).engines[0][2], {"x": x}, 1))
     assert half.dtype == np.float32
     assert 0 < np.abs(half - full).max() < 0.02
 
@@ -95,7 +95,7 @@ def test_fp16_answers_are_close_and_said_as_float32(net):
     ],
 )
 def test_an_engine_built_elsewhere_is_refused(net, field, value, message):
-    folder = ly.mlperf_build(str(net)).engines[0][1].folder
+    folder = ly.mlperf_build(str(net)).engines[0][2].folder
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps({**manifest, field: value}))
     with pytest.raises(InputError, match=f"{message}.*lydite mlperf build"):

@@ -1,5 +1,7 @@
 """Virtual time against a plain event loop, closed forms and queueing theory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from lydite.mlperf.evidence import Limits, of_record
 from lydite.mlperf.play import VirtualSystem, play, play_tokens, serve
 from lydite.mlperf.round import find_round
 from lydite.mlperf.schedule import Plan
-from lydite.mlperf.service import TokenTimes, drawn, of_sizes
+from lydite.mlperf.service import drawn, of_sizes
+from lydite.mlperf.tokens import stated
 from lydite.mlperf.verdict import judge
 
 SEEDS = find_round().seeds_of()
@@ -105,7 +108,7 @@ def test_a_faster_system_is_never_later(faster):
 
 def test_tokens_wait_for_a_place():
     plan = Plan("Server", SEEDS, 10.0, 20_000, 1)
-    record = play_tokens(plan, 64, TokenTimes(50_000_000, 10_000_000, 101))
+    record = play_tokens(plan, 64, stated(50_000_000, 10_000_000, 101))
     assert record.tokens is not None
     assert record.tokens.first_ns.min() == 50_000_000
     limits = Limits(20_000, 1, 0.99, ttft_ns=2_000_000_000, tpot_ns=200_000_000)
@@ -119,3 +122,17 @@ def test_a_batch_without_a_time_is_refused():
     with pytest.raises(InputError, match="batch of 8"):
         of_sizes({1: [5], 4: [9]}, 8, "stated")
     assert of_sizes({1: [5], 4: [11]}, 4, "stated").between == (2, 3)
+
+
+def test_a_replay_of_server_issues_as_late_as_the_run_did():
+    plan = Plan("Server", SEEDS, 100.0, 1_000, 50)
+    service = of_sizes({1: [1_000_000]}, 1, "recorded")
+    plain_run = play(plan, VirtualSystem(Batching(workers=64), service))
+    late = np.zeros(plain_run.queries, np.int64)
+    late[::7] = 400_000
+    issued = 10**12 + plain_run.scheduled_ns + late  # a clock of its own
+    replayed = play(plan, VirtualSystem(Batching(workers=64), replace(service, issued_ns=issued)))
+    assert (replayed.latencies_ns - plain_run.latencies_ns == late).all()
+    other = replace(service, issued_ns=issued[:-1])  # another run's
+    again = play(plan, VirtualSystem(Batching(workers=64), other))
+    assert (again.done_ns == plain_run.done_ns).all()

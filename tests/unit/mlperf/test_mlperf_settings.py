@@ -127,3 +127,39 @@ def test_tokens_are_played_with_stated_times():
         ly.mlperf_run("llama2-70b", scenario="server", target_qps=5.0, virtual=True)
     with pytest.raises(InputError, match="states no times of tokens"):
         ly.mlperf_run("llama2-70b", scenario="server", target_qps=5.0, service="3ms")
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "scenario", "limit"),
+    [
+        ("v5.1", "dlrm-v2-99.9", "Server", 60),
+        ("v5.1", "llama3.1-405b", "Interactive", (4500, 80)),
+        ("v6.0", "gpt-oss-120b", "Interactive", (2000, 15)),
+        ("v6.0", "resnet50", "Server", 15),
+    ],
+)
+def test_earlier_rounds_have_their_own_limits(name, key, scenario, limit):
+    found = find_round(name).named(key)[1].latency_limit(scenario)
+    assert ((found.ttft, found.tpot) if isinstance(limit, tuple) else found.value) == limit
+
+
+def test_what_a_round_does_not_state_is_refused_by_name():
+    import lydite as ly
+
+    with pytest.raises(InputError, match=r"v6\.0.*gptj-99|gptj-99.*gone since v5\.1"):
+        target_of("gptj-99", RunOptions(round="v6.0"))
+    times = {"service": "1s", "target_qps": 1.0, "round": "v6.0"}
+    with pytest.raises(InputError, match="no limit of the latency is given"):
+        ly.mlperf_run("qwen3-vl-235b-a22b", scenario="interactive", **times)
+
+
+def test_a_round_that_the_wheel_does_not_embed_runs_in_virtual_time_alone(monkeypatch):
+    import lydite as ly
+    from lydite.api.mlperf import real
+
+    monkeypatch.setattr(real, "embedded_seeds", lambda: (1, 2, 3))
+    given = {"scenario": "singlestream", "min_duration": 1.0, "service": "1ms"}
+    found = ly.mlperf_run("pointpainting", round="v5.1", **given)
+    assert found.runs[0].settings["percentile"] == 0.999
+    with pytest.raises(InputError, match=r"seeds of v6\.0.*no wheel is known"):
+        ly.mlperf_run("resnet50", round="v6.0", scenario="offline")

@@ -143,6 +143,31 @@ def quality_of(
     return found
 
 
+def quality_of_tokens(
+    target: Target, engine: str, data: DataSet, logs: Path, dtype: str
+) -> Quality:
+    """Accuracy of what an adapter said in tokens; kept for later runs on the same data.
+
+    Raises:
+        InputError: the log is short or damaged, or there are no labels.
+    """
+    metric = metric_of(target, data)
+    if metric is None:
+        raise InputError("tokens without labels cannot be judged", where=target.name)
+    logged = read_log(logs / ACCURACY, data.samples, np.dtype(dtype))
+    outputs = [np.atleast_1d(tokens) for tokens in logged]
+    found = replace(
+        _scored(metric, outputs, data),
+        floor=None if target.adapter is None else target.adapter.target,
+        source="the adapter's target",
+        engine=engine,
+        data=data.digest,
+    )
+    keep(found)
+    write_text(logs, found)
+    return found
+
+
 def _element(type_: TensorType, answer: str) -> tuple[np.dtype, tuple[int, ...]]:
     """Element type and shape of what the log holds for a sample."""
     if answer == "largest":

@@ -68,9 +68,14 @@ def target_of(name: str, options: RunOptions) -> Target:
     Raises:
         InputError: an unknown round, a benchmark that is gone, or one that has no model here.
     """
+    if "," in name and not Path(name).exists():
+        raise InputError(f"'{name}' names several benchmarks", allowed="one at a time here")
     chosen = find_round(options.round)
     if options.adapter or name in ADAPTERS:
         adapter = find_adapter(options.adapter or name)
+        if adapter.generate is not None and name.lower() in chosen.all_names:
+            key, row = chosen.named(_version(name, options.config_ver, chosen))
+            return Target(key, row, adapter.model, chosen, adapter)
         model = adapter.model if name in (adapter.name, options.adapter) else name
         return Target(adapter.name, None, model or name, chosen, adapter)
     is_benchmark = name.lower() in chosen.all_names  # of which some look like files: bert-99.9
@@ -117,6 +122,34 @@ def with_data(target: Target, options: RunOptions) -> RunOptions:
     folder = user_cache_path("lydite") / "data" / f"{target.name}-{key}"
     prepared(target.adapter, options.data, folder)
     return replace(options, data=folder)
+
+
+def benchmarks_of(text: str) -> list[str]:
+    """Benchmarks of a list separated by commas.
+
+    Raises:
+        InputError: none is named.
+    """
+    names = [word.strip() for word in text.split(",") if word.strip()]
+    if not names:
+        raise InputError("no benchmark is named", hint="lydite mlperf run resnet50")
+    return list(dict.fromkeys(names))
+
+
+def targets_of(text: str, options: RunOptions) -> list[tuple[Target, RunOptions]]:
+    """Benchmarks of a list, each with its options; of several, each has its folder of the data.
+
+    Raises:
+        InputError: as `target_of` and `with_data`.
+    """
+    names = benchmarks_of(text)
+    found: list[tuple[Target, RunOptions]] = []
+    for name in names:
+        target, own = target_of(name, options), options
+        if len(names) > 1 and options.data is not None:
+            own = replace(options, data=options.data / target.name)
+        found.append((target, with_data(target, own)))
+    return found
 
 
 def data_of(options: RunOptions, *, verify: bool = False) -> DataSet | None:
@@ -166,6 +199,7 @@ def settings_of(target: Target, scenario: str, options: RunOptions) -> Settings:
                     "total_samples": total,
                     "percentile": target.chosen.percentile.get(base),
                     "min_queries": target.chosen.min_queries.get(base),
+                    "tokens": target.adapter is not None and target.adapter.generate is not None,
                 },
             )
         )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
 
-from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of, with_data
+from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, targets_of
 from lydite.api.mlperf.engines import engine_of
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
 from lydite.api.options import chosen
+from lydite.errors import InputError
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 class EngineDocument(TypedDict):
     """One engine."""
 
+    benchmark: str
+    model: str
     scenario: str
     engine: str
     built: bool
@@ -41,7 +44,6 @@ class MlperfBuildDocument(TypedDict):
     """Engines of a benchmark; `built` is false for those that lay in the cache already."""
 
     benchmark: str
-    model: str
     engines: list[EngineDocument]
 
 
@@ -50,22 +52,21 @@ class MlperfBuildResult(Result):
     """Engines by scenario.
 
     Attributes:
-        target: What they run.
-        engines: Scenario, engine, and whether it was built now.
+        engines: Benchmark, scenario, engine, and whether it was built now.
     """
 
     verb = "mlperf-build"
 
-    target: Target
-    engines: tuple[tuple[str, EngineSpec, bool], ...]
+    engines: tuple[tuple[Target, str, EngineSpec, bool], ...]
 
     def document(self) -> MlperfBuildDocument:
         """Digest, folder and ingredients of each engine."""
         return {
-            "benchmark": self.target.name,
-            "model": self.target.model,
+            "benchmark": ", ".join(dict.fromkeys(row[0].name for row in self.engines)),
             "engines": [
                 {
+                    "benchmark": target.name,
+                    "model": target.model,
                     "scenario": name,
                     "engine": spec.digest,
                     "built": built,
@@ -79,7 +80,7 @@ class MlperfBuildResult(Result):
                     "folder": str(spec.folder),
                     "bytes": sum(p.stat().st_size for p in spec.folder.iterdir() if p.is_file()),
                 }
-                for name, spec, built in self.engines
+                for target, name, spec, built in self.engines
             ],
         }
 
@@ -100,6 +101,7 @@ def build(
     *,
     scenario: str = "offline",
     on: str = "cpu",
+    force_calibration: bool = False,
     options: RunOptions | None = None,
     **given: Unpack[RunKeywords],
 ) -> MlperfBuildResult:
@@ -107,9 +109,10 @@ def build(
 
     Args:
         session: Session.
-        model: Benchmark of the round, name of the model set, or file.
+        model: Benchmark of the round, name of the model set, or file; several separated by commas.
         scenario: Scenarios, separated by commas.
         on: Device of the backend: "cpu" or "cuda".
+        force_calibration: Whether to calibrate int8 engines although they have a table.
         options: Settings.
         given: Fields of `RunOptions`.
 
@@ -118,10 +121,34 @@ def build(
         BackendError: the backend refuses the model.
     """
     wanted = chosen(RunOptions, options, given)
-    target = target_of(model, wanted)
-    wanted = with_data(target, wanted)
-    engines: list[tuple[str, EngineSpec, bool]] = []
-    for name in scenarios_of(scenario):
-        settings = settings_of(target, name, wanted)
-        engines.append((name, *engine_of(session, target, settings, on, wanted)))
-    return MlperfBuildResult(target, tuple(engines))
+    if force_calibration:
+        calibrated(session, targets_of(model, wanted), scenarios_of(scenario)[0])
+    return MlperfBuildResult(
+        tuple(
+            (target, name, *engine_of(session, target, settings_of(target, name, own), on, own))
+            for target, own in targets_of(model, wanted)
+            for name in scenarios_of(scenario)
+        )
+    )
+
+
+def calibrated(
+    session: Session, targets: Sequence[tuple[Target, RunOptions]], scenario: str
+) -> None:
+    """Calibrate int8 engines anew, with the usual settings.
+
+    Raises:
+        InputError: an engine of another precision, which has no calibration.
+    """
+    from lydite.api.mlperf.calibrate import calibrate
+
+    for target, options in targets:
+        precision = settings_of(target, scenario, options)["precision"]
+        if precision != "int8":
+            raise InputError(
+                f"an {precision} engine has no calibration",
+                where=target.name,
+                hint="--precision int8 with --force_calibration",
+            )
+    for target, options in targets:
+        calibrate(session, target.model, options=options)

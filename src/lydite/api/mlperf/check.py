@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from lydite.errors import InputError
+from lydite.mlperf.endpoints import check_endpoints, is_endpoints
 from lydite.mlperf.fault import Fault
 from lydite.mlperf.round import NEWEST, find_round
 from lydite.results import Result
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lydite.api.session import Session
 
 _OFFICIAL_S = 600
+ENDPOINTS = "MLPerf Endpoints"
 
 
 class FaultDocument(TypedDict):
@@ -48,7 +50,7 @@ class MlperfCheckResult(Result):
 
     Attributes:
         folder: Folder that was checked.
-        round: Round.
+        round: Round, or "MLPerf Endpoints".
         faults: Faults, in the order of the tree.
         official: Opinion of the official checker; None where it was not run.
         official_lines: Its errors.
@@ -111,6 +113,8 @@ def check(
 ) -> MlperfCheckResult:
     """Check a submission against the rules of its round.
 
+    A tree of MLPerf Endpoints is handed to `endpoints-submission-cli`, where that is installed.
+
     Args:
         session: Session.
         folder: Folder that holds closed, open or network.
@@ -119,12 +123,16 @@ def check(
         submitter: Submitter that the official checker is to look at; "" for all.
 
     Raises:
-        InputError: an unknown round, no such folder, or no checker in the checkout.
+        InputError: an unknown round, no such folder, no checker in the checkout, or a tree of
+            Endpoints without its checker.
     """
     del session
     from lydite.mlperf.check import check as check_tree
 
     chosen = find_round(round)
+    if is_endpoints(Path(folder)):
+        found = tuple(check_endpoints(Path(folder)))
+        return MlperfCheckResult(Path(folder), ENDPOINTS, found, None, ())
     faults = check_tree(Path(folder), chosen)
     passed, lines = None, ()
     if official is not None:

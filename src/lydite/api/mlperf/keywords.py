@@ -23,8 +23,11 @@ class RunKeywords(TypedDict, total=False):
     threads: int | None
     precision: str | None
     backend: str | None
+    device: str
     samples: int | None
     latency_limit: float | None
+    ttft_limit: float | None
+    tpot_limit: float | None
     data: Path | None
     adapter: str
     calibration: Path | None

@@ -27,8 +27,12 @@ class RunOptions(Options):
         threads: Number of threads per worker.
         precision: Precision of the engine: fp32, fp16, bf16 or int8.
         backend: Backend that runs the engine.
+        device: GPUs by index or UUID, or "cpu", separated by commas, each with all workers; ""
+            for the one device that the verb names.
         samples: Samples of the data set that performance runs use.
         latency_limit: Limit of the latency in Server, in milliseconds.
+        ttft_limit: Limit of the time to the first token in Server, in milliseconds.
+        tpot_limit: Limit of the time per output token in Server, in milliseconds.
         data: Folder of the prepared data set; None draws samples. With an adapter, the folder that
             it reads.
         adapter: Benchmark of the user's own, as "package.module:NAME".
@@ -77,11 +81,26 @@ class RunOptions(Options):
     backend: Annotated[str | None, Help("Backend that runs the engine; default: onnxruntime.")] = (
         None
     )
+    device: Annotated[
+        str,
+        Help(
+            "GPUs by index or UUID, or cpu, separated by commas, each with all workers; default: "
+            "the device of --on.",
+        ),
+    ] = ""
     samples: Annotated[
         int | None, Help("Samples that performance runs use; default: the round's.", min=1)
     ] = None
     latency_limit: Annotated[
         float | None, Help("Limit of the latency in Server, in milliseconds.", min=1e-6)
+    ] = None
+    ttft_limit: Annotated[
+        float | None,
+        Help("Limit of the time to the first token in Server, in milliseconds.", min=1e-6),
+    ] = None
+    tpot_limit: Annotated[
+        float | None,
+        Help("Limit of the time per output token in Server, in milliseconds.", min=1e-6),
     ] = None
     data: Annotated[
         Path | None, Help("Folder of the prepared data set; default: samples are drawn.")
@@ -123,6 +142,8 @@ class RunOptions(Options):
             "backend": self.backend,
             "samples": self.samples,
             "latency_limit_ms": self.latency_limit,
+            "ttft_limit_ms": self.ttft_limit,
+            "tpot_limit_ms": self.tpot_limit,
         }
 
 
@@ -173,6 +194,25 @@ class CalibrateOptions(Options):
     evaluate: Annotated[
         int, Help("Most samples that the gate is judged on; 2000 by default.", min=1)
     ] = 2000
+
+
+@dataclass(frozen=True)
+class TuneOptions(Options):
+    """What is tried, each as a list separated by commas.
+
+    Attributes:
+        batch_sizes: Most samples in a batch.
+        thread_counts: Number of threads per worker.
+        worker_counts: Number of batches that run at once.
+        batch_delays: Microseconds that the oldest sample waits for a batch to fill.
+    """
+
+    batch_sizes: Annotated[str, Help("Batch sizes to try; 1,2,4,8,16 by default.")] = "1,2,4,8,16"
+    thread_counts: Annotated[str, Help("Threads per worker to try; 1 by default.")] = "1"
+    worker_counts: Annotated[str, Help("Numbers of workers to try; 1 by default.")] = "1"
+    batch_delays: Annotated[
+        str, Help("Delays in microseconds to try, where batches fill; 0 by default.")
+    ] = "0"
 
 
 @dataclass(frozen=True)

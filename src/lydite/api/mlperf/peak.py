@@ -13,11 +13,12 @@ from typing_extensions import TypedDict
 from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of, with_data
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
-from lydite.api.mlperf.scenario import ScenarioRun
+from lydite.api.mlperf.scenario import Job, ScenarioRun
 from lydite.api.options import chosen
 from lydite.errors import InputError
-from lydite.mlperf.service import Service, TokenTimes
+from lydite.mlperf.service import Service
 from lydite.mlperf.settings import Setting, Settings
+from lydite.mlperf.tokens import TokenService
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def peak(
     real: list[tuple[float, ScenarioRun]] = []
     notes: list[str] = []
     if found is not None and not is_virtual:
-        found, real, notes = _confirmed(session, target, settings, wanted, on, found, out)
+        found, real, notes = _confirmed(session, target, name, settings, wanted, on, found, out)
     kept = _curve(tried, found)
     points = tuple(sorted([*kept, *real], key=lambda point: (point[0], point[1].engine)))
     return MlperfPeakResult(
@@ -190,10 +191,10 @@ def at_rate(settings: Settings, rate: float) -> Settings:
     return replace(settings, values={**settings.values, "target_qps": chosen_rate})
 
 
-def capacity_qps(settings: Settings, times: Service | TokenTimes) -> float:
+def capacity_qps(settings: Settings, times: Service | TokenService) -> float:
     """Rate at which all workers are busy with the batches that suit them best."""
-    if isinstance(times, TokenTimes):
-        return settings["workers"] / (times.whole_ns * 1e-9)
+    if isinstance(times, TokenService):
+        return settings["workers"] / (float(times.whole_ns.mean()) * 1e-9)
     best = max(
         size / (float(row.mean()) * 1e-9) for size, row in enumerate(times.times_ns, start=1)
     )
@@ -243,6 +244,7 @@ def _curve(
 def _confirmed(
     session: Session,
     target: Target,
+    scenario: str,
     settings: Settings,
     options: RunOptions,
     on: str,
@@ -258,7 +260,8 @@ def _confirmed(
     for attempt in range(_MOST_REAL):
         one = at_rate(settings, rate)
         where = folder / f"attempt{attempt + 1}"
-        _, (run,) = run_all(session, target, [("Server", one)], options, "performance", on, where)
+        job = Job(target, scenario, one, options)
+        _, (run,) = run_all(session, [job], on, where)
         real.append((rate, run))
         if run.verdict.word == "VALID":
             note = f"simulated {simulated:,.6g}, confirmed at {rate:,.6g} in real run {attempt + 1}"

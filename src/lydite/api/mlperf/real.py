@@ -9,24 +9,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
+import numpy as np
 
-from lydite.api.mlperf.accuracy import UNKNOWN, answer_of, metric_of, quality_of, verdict_of
-from lydite.api.mlperf.benchmark import Target, data_of
-from lydite.api.mlperf.engines import engine_of
-from lydite.api.mlperf.options import RunOptions
-from lydite.api.mlperf.scenario import ScenarioRun
+from lydite.api.mlperf.accuracy import (
+    UNKNOWN,
+    metric_of,
+    quality_of,
+    quality_of_tokens,
+    verdict_of,
+)
+from lydite.api.mlperf.benchmark import data_of
+from lydite.api.mlperf.request import foretold, request_of
+from lydite.api.mlperf.scenario import Job, ScenarioRun
+from lydite.api.mlperf.system import System, system_of, token_type
 from lydite.errors import InputError
 from lydite.files import write_atomic
-from lydite.graph import read_onnx
 from lydite.mlperf import harness
-from lydite.mlperf.accuracy import known
-from lydite.mlperf.child import Request
-from lydite.mlperf.dataset import DataSet, drawn
-from lydite.mlperf.engine import EngineSpec, output_type
+from lydite.mlperf.accuracy import Quality, known
+from lydite.mlperf.dataset import DataSet
 from lydite.mlperf.evidence import LATENCY_PERCENTILES, Evidence, of_log
-from lydite.mlperf.loadgen import DETAIL, Issue, check_memory, embedded_seeds, read_detail
-from lydite.mlperf.settings import Settings
+from lydite.mlperf.forecast import Forecast
+from lydite.mlperf.loadgen import DETAIL, embedded_seeds, read_detail
+from lydite.mlperf.record import Tokens
+from lydite.mlperf.submission import SIMULATED
+from lydite.mlperf.tokens import TOKENS, TokenService
 from lydite.mlperf.tree import ACCURACY, PERFORMANCE
 from lydite.mlperf.verdict import judge
 from lydite.units import format_seconds
@@ -35,81 +41,107 @@ if TYPE_CHECKING:
     from lydite.api.session import Session
 
 VERDICT = "verdict.json"
-_PILOTS = {
-    "SingleStream": "single_stream_expected_latency_ns",
-    "MultiStream": "multi_stream_expected_latency_ns",
-    "Offline": "offline_expected_qps",
-}
 
 
 def run_all(
     session: Session,
-    target: Target,
-    resolved: Sequence[tuple[str, Settings]],
-    options: RunOptions,
-    mode: str,
+    jobs: Sequence[Job],
     device: str,
     folder: Path,
+    table: TokenService | None = None,
 ) -> tuple[str, list[ScenarioRun]]:
     """Build all engines, then make all runs; the device's name, and the runs.
+
+    Args:
+        session: Session.
+        jobs: Runs to make.
+        device: Device of the engines: "cpu" or "cuda".
+        folder: Folder of the logs; an audit's own.
+        table: Times of tokens to sleep, instead of an engine.
 
     Raises:
         InputError: the round is not the one that LoadGen embeds, or a setting is missing.
     """
     from lydite.api.measuring import measured_device
 
-    _check(target, resolved)
-    for _, settings in resolved:
-        _check_data(target, settings, options, mode)
-    specs = [engine_of(session, target, settings, device, options)[0] for _, settings in resolved]
-    places = [_place(folder, target, name, mode) for name, _ in resolved]
+    for job in jobs:
+        _check(job, table)
+        _check_data(job, table)
+    systems = [system_of(session, job, device, table) for job in jobs]
     runs = [
-        _run(session, target, settings, spec, options, mode, device, place)
-        for (_, settings), spec, place in zip(resolved, specs, places, strict=True)
+        _run(session, job, system, device, _place(folder, job))
+        for job, system in zip(jobs, systems, strict=True)
     ]
-    return measured_device(device).name, runs
+    if table is not None:
+        return "stated times", runs
+    kinds = systems[0].devices
+    name = measured_device(kinds[0].partition(":")[0] if kinds else device).name
+    return f"{len(kinds)} x {name}" if len(kinds) > 1 else name, runs
 
 
-def _place(folder: Path, target: Target, scenario: str, mode: str) -> Path:
+def _place(folder: Path, job: Job) -> Path:
     """Folder of a scenario; an audit's is given."""
-    return folder if mode == "audit" else folder / target.name / scenario
+    return folder if job.mode == "audit" else folder / job.target.name / job.scenario
 
 
-def _check(target: Target, resolved: Sequence[tuple[str, Settings]]) -> None:
+def _check(job: Job, table: TokenService | None) -> None:
     """Refuse what LoadGen cannot do before anything is built."""
+    target, settings = job.target, job.settings
     seeds = target.chosen.seeds
     if embedded_seeds() != (seeds.qsl, seeds.sample_index, seeds.schedule):
+        wheel = target.chosen.loadgen
         raise InputError(
             f"the installed LoadGen does not embed the seeds of {target.chosen.name}",
-            hint=f"pip install 'mlcommons-loadgen=={target.chosen.loadgen}.*', or --virtual",
+            hint=f"pip install 'mlcommons-loadgen=={wheel}.*', or --virtual"
+            if wheel
+            else "--virtual; no wheel is known that does",
         )
-    for name, settings in resolved:
-        if settings["tokens"]:
-            raise InputError(f"{target.name} counts tokens", where=name, hint="--virtual")
-        if settings.scenario == "Server":
-            settings.needed("target_qps", "--target-qps")
-            if settings["percentile"] not in LATENCY_PERCENTILES:
-                raise InputError(
-                    f"LoadGen reports no percentile {settings['percentile'] * 100:g}",
-                    where=name,
-                    allowed=", ".join(f"{share * 100:g}" for share in LATENCY_PERCENTILES),
-                )
-            if settings["latency_limit_ms"] is None:
-                raise InputError(
-                    "no limit of the latency is given", where=name, hint="--latency-limit"
-                )
-    if not target.model:
+    if table is not None and not settings["tokens"]:
+        raise InputError(
+            "stated times are slept for tokens alone", where=job.scenario, hint="--virtual"
+        )
+    if settings.scenario == "Server":
+        _check_server(job)
+    if not target.model and not settings["tokens"]:
         raise InputError(
             f"no model of the set is {target.name}", hint="give an .onnx file instead of the name"
         )
 
 
-def _check_data(target: Target, settings: Settings, options: RunOptions, mode: str) -> None:
+def _check_server(job: Job) -> None:
+    settings = job.settings
+    settings.needed("target_qps", "--target-qps")
+    if settings["percentile"] not in LATENCY_PERCENTILES:
+        raise InputError(
+            f"LoadGen reports no percentile {settings['percentile'] * 100:g}",
+            where=job.scenario,
+            allowed=", ".join(f"{share * 100:g}" for share in LATENCY_PERCENTILES),
+        )
+    limits = settings.limits()
+    if settings["tokens"]:
+        if limits.ttft_ns is None or limits.tpot_ns is None:
+            raise InputError(
+                "no limits of the tokens' times are given",
+                where=job.scenario,
+                hint="--ttft-limit and --tpot-limit",
+            )
+    elif limits.latency_ns is None:
+        raise InputError(
+            "no limit of the latency is given", where=job.scenario, hint="--latency-limit"
+        )
+
+
+def _check_data(job: Job, table: TokenService | None) -> None:
     """Refuse a data set that is damaged, short, or has no metric, before anything is built."""
+    target, settings, options = job.target, job.settings, job.options
+    if table is not None:
+        if job.mode == "accuracy":
+            raise InputError("stated times have no outputs to judge", allowed="--mode performance")
+        return
     data = data_of(options, verify=True)
     total = settings["total_samples"] or settings["samples"]
     if data is None:
-        if mode == "accuracy" and target.row is not None:
+        if job.mode == "accuracy" and target.row is not None:
             raise InputError(
                 f"the accuracy of {target.name} needs its data set",
                 allowed=f"{total:,} samples",
@@ -126,89 +158,110 @@ def _check_data(target: Target, settings: Settings, options: RunOptions, mode: s
         raise InputError(
             f"has {data.samples:,} samples", where=str(options.data), allowed="--samples or more"
         )
-    if mode == "accuracy":
-        metric_of(target, data)
+    if job.mode == "accuracy" and metric_of(target, data) is None and settings["tokens"]:
+        raise InputError("tokens without labels cannot be judged", where=target.name)
 
 
-def _data(settings: Settings, spec: EngineSpec, options: RunOptions, seed: int) -> DataSet:
-    """The data set of a run; without one, the samples that are drawn for it."""
-    data = data_of(options)
-    if data is not None:
-        return data
-    return drawn(read_onnx(spec.path(spec.sizes[0])), max(settings["samples"], 1), seed)
-
-
-def _run(
-    session: Session,
-    target: Target,
-    settings: Settings,
-    spec: EngineSpec,
-    options: RunOptions,
-    mode: str,
-    device: str,
-    folder: Path,
-) -> ScenarioRun:
-    logs = folder / (ACCURACY if mode == "accuracy" else PERFORMANCE)
+def _run(session: Session, job: Job, system: System, device: str, folder: Path) -> ScenarioRun:
+    target, settings = job.target, job.settings
+    logs = folder / (ACCURACY if job.mode == "accuracy" else PERFORMANCE)
     logs.mkdir(parents=True, exist_ok=True)
-    for name in (DETAIL, VERDICT):  # of an earlier run, which must not look like this one's
+    for name in (DETAIL, VERDICT, TOKENS):  # of an earlier run, which must not look like this one's
         (logs / name).unlink(missing_ok=True)
-    data = _data(settings, spec, options, session.seed)
-    request = _request(session, target, settings, spec, options, mode, logs, data)
+    data = system.data(job, session.seed)
+    request = request_of(job, system, data, logs, session.seed)
+    label = f"{target.name} {job.scenario}"
+
+    def tell(found: Forecast) -> None:
+        session.say(f"{label}: {found.text}")
+
+    known_before = foretold(job, system)
+    if known_before is not None:
+        tell(known_before)
     least_s = settings["min_duration_ms"] / 1000
-    with session.bar(f"{target.name} {settings.scenario}") as show:
+    if known_before is not None:
+        least_s = max(least_s, known_before.seconds)
+    with session.bar(label) as show:
 
         def progress(done: int, seconds: float, expected_s: float) -> None:
             total_s = max(1, round(max(least_s, expected_s)))
             takes = f", takes {format_seconds(expected_s)}" if expected_s else ""
             show(min(int(seconds), total_s), total_s, f"{done:,} samples{takes}")
 
-        ended = harness.run(request, progress)
-    found, stopped = _evidence(ended, settings, mode, logs)
-    quality = known(spec.digest, data.digest)
+        ended = harness.run(request, progress, tell)
+    found, stopped = _evidence(ended, job, logs)
+    quality = None if data is None else known(system.name, data.digest)
     verdict = judge(found, stopped)
-    if mode == "accuracy" and not stopped:
-        quality = quality_of(session, target, settings, spec, options, device, data, logs)
+    if job.mode == "accuracy" and not stopped:
+        assert data is not None
+        quality = _quality(session, job, system, device, data, logs)
         verdict = verdict_of(quality, target)
-    used = f"{data.name} {data.digest}"
+    accuracy = UNKNOWN if quality is None else quality.text
     done = ScenarioRun(
+        target,
         settings,
         verdict,
         found.queries,
         found.samples,
         found.duration_ns * 1e-9,
-        "measured",
-        spec.digest,
-        used,
-        UNKNOWN if quality is None else quality.text,
+        system.told,
+        system.name,
+        "none" if data is None else f"{data.name} {data.digest}",
+        "none: times alone have no outputs" if data is None else accuracy,
         logs,
         quality,
+        job.mode,
     )
-    record = {
-        "benchmark": target.name,
-        "round": target.chosen.name,
-        "engine": asdict(spec),
-        "data": used,
-        "accuracy": done.accuracy,
-        "quality": None if quality is None else asdict(quality),
-        "verdict": verdict.word,
-        "stopped": stopped,
-        "settings": {name: asdict(s) for name, s in settings.values.items()},
-        "loadgen": ended.values,
-    }
-    write_atomic(logs / VERDICT, json.dumps(record, indent=1, default=str) + "\n")
+    _write(done, system, stopped, ended, logs)
     return done
 
 
-def _evidence(
-    ended: harness.Ended, settings: Settings, mode: str, logs: Path
-) -> tuple[Evidence, str]:
+def _quality(
+    session: Session, job: Job, system: System, device: str, data: DataSet, logs: Path
+) -> Quality:
+    if system.spec is None:
+        return quality_of_tokens(job.target, system.name, data, logs, token_type(job.target))
+    return quality_of(
+        session, job.target, job.settings, system.spec, job.options, device, data, logs
+    )
+
+
+def _write(
+    run: ScenarioRun, system: System, stopped: str, ended: harness.Ended, logs: Path
+) -> None:
+    """The verdict beside the logs; times that were slept carry the mark of what is simulated."""
+    record = {
+        "benchmark": run.target.name,
+        "round": run.target.chosen.name,
+        "mode": run.mode,
+        "engine": system.name if system.spec is None else asdict(system.spec),
+        "devices": list(system.devices),
+        "data": run.data,
+        "accuracy": run.accuracy,
+        "quality": None if run.quality is None else asdict(run.quality),
+        "verdict": run.verdict.word,
+        "stopped": stopped,
+        "settings": {name: asdict(s) for name, s in run.settings.values.items()},
+        "loadgen": ended.values,
+    }
+    text = json.dumps(record, indent=1, default=str)
+    write_atomic(logs / VERDICT, text + "\n")
+    if system.table is not None:
+        mark = {"kind": "SIMULATED", "service": run.service, "verdict": run.verdict.word}
+        write_atomic(logs / SIMULATED, json.dumps(mark) + "\n")
+
+
+def _evidence(ended: harness.Ended, job: Job, logs: Path) -> tuple[Evidence, str]:
     """Figures of a run, and why it has none; an accuracy run has no figures but its counts."""
+    settings = job.settings
     failed = (ended.failure,) if ended.failure else ()
     limits, stopped = settings.limits(), ended.stopped
     try:
         values, logged = read_detail(logs / DETAIL)
-        if mode != "accuracy":
-            return of_log(values, [*failed, *logged], settings.scenario, limits), stopped
+        if job.mode != "accuracy":
+            tokens = _tokens(logs) if settings["tokens"] else None
+            found = of_log(values, [*failed, *logged], settings.scenario, limits, tokens)
+            return found, stopped
     except InputError as error:
         stopped = stopped or ended.failure or error.what
     else:
@@ -221,66 +274,9 @@ def _evidence(
     return bare, stopped
 
 
-def _answer(target: Target, data: DataSet, spec: EngineSpec) -> str:
-    """What the engine says: the same in every mode, so that audits can compare the runs."""
-    try:
-        metric = metric_of(target, data)
-    except InputError:  # which an accuracy run refuses before it begins
-        return "first"
-    return answer_of(metric, output_type(spec))
-
-
-def _request(
-    session: Session,
-    target: Target,
-    settings: Settings,
-    spec: EngineSpec,
-    options: RunOptions,
-    mode: str,
-    logs: Path,
-    data: DataSet,
-) -> Request:
-    values: dict[str, int | float | bool] = {
-        "min_duration_ms": settings["min_duration_ms"],
-        "min_query_count": settings["min_samples"]
-        if settings.scenario == "Offline"
-        else settings["min_queries"],
-        "performance_sample_count_override": settings["samples"],
-        "sample_concatenate_permutation": settings["equal_issue"],
-    }
-    memory = psutil.virtual_memory().available // 4
-    pilot = _PILOTS.get(settings.scenario, "")
-    if settings.scenario == "Server":
-        values["server_target_qps"] = settings["target_qps"]
-        values["server_target_latency_ns"] = round(settings["latency_limit_ms"] * 1e6)
-        values["server_target_latency_percentile"] = settings["percentile"]
-        check_memory(settings["target_qps"] * settings["min_duration_ms"] / 1000, memory)
-    elif settings.scenario == "Offline" and settings["expected_qps"]:
-        values[pilot], pilot = settings["expected_qps"], ""
-    elif settings["expected_latency_ms"]:
-        expected_ns = settings["expected_latency_ms"] * 1e6
-        check_memory(2 * settings["min_duration_ms"] * 1e6 / expected_ns, memory)
-        values[pilot], pilot = round(expected_ns), ""
-    if settings.scenario == "MultiStream":
-        values["multi_stream_samples_per_query"] = settings["samples_per_query"]
-    batching = settings.batching
-    return Request(
-        str(spec.folder),
-        "" if options.data is None else str(options.data),
-        (max(settings["samples"], 1), session.seed),
-        Issue(
-            settings.scenario,
-            "AccuracyOnly" if mode == "accuracy" else "PerformanceOnly",
-            target.conf_name,
-            data.samples,
-            settings["samples"],
-            values,
-            settings.audit,
-        ),
-        (batching.batch, batching.delay_ns, batching.workers),
-        settings["threads"],
-        _answer(target, data, spec),
-        "" if mode == "accuracy" else pilot,
-        str(logs),
-        memory,
-    )
+def _tokens(logs: Path) -> Tokens | None:
+    """What the system recorded of its tokens: from the issue on, and between tokens."""
+    if not (logs / TOKENS).is_file():
+        return None
+    _, first, rest, count, waited = np.load(logs / TOKENS, allow_pickle=False).T
+    return Tokens(waited + first, rest // np.maximum(count - 1, 1), count)

@@ -5,9 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lydite.api.mlperf.benchmark import Target
+from lydite.api.mlperf.options import RunOptions
 from lydite.mlperf.accuracy import Quality
 from lydite.mlperf.settings import Settings
 from lydite.mlperf.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is to be made.
+
+    Attributes:
+        target: What is run.
+        scenario: Name of the scenario, "Interactive" among them.
+        settings: Settings.
+        options: Options, with the benchmark's own data.
+        mode: "performance", "accuracy" or "audit".
+    """
+
+    target: Target
+    scenario: str
+    settings: Settings
+    options: RunOptions
+    mode: str = "performance"
 
 
 @dataclass(frozen=True)
@@ -15,6 +36,7 @@ class ScenarioRun:
     """One scenario's run.
 
     Attributes:
+        target: What was run.
         settings: Settings.
         verdict: Verdict.
         queries, samples: Numbers that were issued.
@@ -25,8 +47,10 @@ class ScenarioRun:
         accuracy: Accuracy verdict of the same engine, or that there is none.
         folder: Folder of the logs; None where nothing was written.
         quality: What is known of the engine's accuracy on this data; None where nothing is.
+        mode: "performance", "accuracy" or "audit".
     """
 
+    target: Target
     settings: Settings
     verdict: Verdict
     queries: int
@@ -38,6 +62,7 @@ class ScenarioRun:
     accuracy: str
     folder: Path | None
     quality: Quality | None = None
+    mode: str = "performance"
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,12 @@ import numpy as np
 
 from lydite.api.mlperf.benchmark import Target
 from lydite.errors import InputError
-from lydite.mlperf.child import SERVICE
+from lydite.mlperf import tokens
+from lydite.mlperf.child import ISSUED, SERVICE
 from lydite.mlperf.engine import sizes_up_to
-from lydite.mlperf.service import Service, TokenTimes, drawn, of_sizes
+from lydite.mlperf.service import Service, drawn, of_sizes
 from lydite.mlperf.settings import Settings
+from lydite.mlperf.tokens import TokenService
 from lydite.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ def service_of(
     on: str,
     stated: str | None,
     replay: Path | None,
-) -> Service | TokenTimes:
+) -> Service | TokenService:
     """Service times of all batch sizes that the run may form.
 
     Args:
@@ -39,7 +42,7 @@ def service_of(
         settings: Its settings.
         on: Device to estimate for.
         stated: Times as text, such as "1.2ms", "1:1ms,8:4ms" or "1.2ms±5%"; of tokens
-            "ttft=300ms,tpot=20ms,tokens=250".
+            "ttft=300ms,tpot=20ms,tokens=250", or a CSV file with a row for each sample.
         replay: Folder of a run under LoadGen whose batches are to be replayed.
 
     Raises:
@@ -47,7 +50,7 @@ def service_of(
     """
     largest = settings.largest_batch
     if settings["tokens"]:
-        return _of_tokens(target, stated)
+        return token_service(target, stated, replay)
     if replay is not None:
         return recorded(replay, largest)
     if stated is not None:
@@ -55,27 +58,31 @@ def service_of(
     return _estimated(session, target, settings, on)
 
 
-def _of_tokens(target: Target, stated: str | None) -> TokenTimes:
-    """Stated times of tokens.
+def token_service(target: Target, stated: str | None, replay: Path | None) -> TokenService:
+    """Times of tokens: recorded, or stated as text or as a CSV file.
 
     Raises:
-        InputError: none are stated, or they cannot be read.
+        InputError: there are none, or they cannot be read.
     """
+    if replay is not None:
+        return tokens.recorded(replay)
     example = "--service ttft=300ms,tpot=20ms,tokens=250, and --workers for the samples at once"
     if stated is None:
         raise InputError(
             f"{target.name} counts tokens, whose times have to be stated", hint=example
         )
+    if Path(stated).is_file():
+        return tokens.from_csv(Path(stated))
     pairs = [part.strip().partition("=") for part in stated.split(",")]
     given = {name: value for name, _, value in pairs}
     if set(given) != {"ttft", "tpot", "tokens"} or not given["tokens"].isdigit():
         raise InputError(f"'{stated}' states no times of tokens", hint=example)
     first, further = (round(parse_quantity(given[n], "s") * 1e9) for n in ("ttft", "tpot"))
-    return TokenTimes(first, further, int(given["tokens"]))
+    return tokens.stated(first, further, int(given["tokens"]))
 
 
 def recorded(folder: Path, largest: int) -> Service:
-    """Times of the batches of a run under LoadGen, in their order.
+    """Times of the batches of a run under LoadGen, in their order, with what workers were late.
 
     Raises:
         InputError: the folder holds none.
@@ -87,11 +94,20 @@ def recorded(folder: Path, largest: int) -> Service:
         )
     try:
         batches = np.load(path, allow_pickle=False)
-        sizes, times = batches[:, 0].astype(np.int64), batches[:, 1].astype(np.int64)
+        sizes, times = batches[:, 0].astype(np.int64), batches[:, 1:].sum(axis=1, dtype=np.int64)
     except (ValueError, IndexError, OSError) as error:
         raise InputError(f"is no record of batches: {error}", where=str(path)) from None
     by_size = {int(size): times[sizes == size] for size in np.unique(sizes)}
-    return of_sizes(by_size, largest, "recorded")
+    made = of_sizes(by_size, largest, "recorded")
+    return replace(made, issued_ns=_issued(folder))
+
+
+def _issued(folder: Path) -> np.ndarray | None:
+    try:
+        issued = np.load(folder / ISSUED, allow_pickle=False).astype(np.int64).ravel()
+    except (OSError, ValueError):
+        return None
+    return issued if len(issued) else None
 
 
 def _stated(text: str, largest: int, seed: int) -> Service:

@@ -13,8 +13,9 @@ from lydite.api.mlperf.service import service_of
 from lydite.errors import InputError
 from lydite.mlperf.evidence import of_record
 from lydite.mlperf.play import VirtualSystem, play, play_tokens
-from lydite.mlperf.service import Service, TokenTimes
+from lydite.mlperf.service import Service
 from lydite.mlperf.settings import Settings
+from lydite.mlperf.tokens import TokenService
 from lydite.mlperf.verdict import judge
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def play_one(
     return play_with(target, settings, service)
 
 
-def play_with(target: Target, settings: Settings, service: Service | TokenTimes) -> ScenarioRun:
+def play_with(target: Target, settings: Settings, service: Service | TokenService) -> ScenarioRun:
     """Play one scenario with known service times.
 
     Raises:
@@ -50,15 +51,16 @@ def play_with(target: Target, settings: Settings, service: Service | TokenTimes)
     if settings.scenario == "Server" and all(limit is None for limit in limited):
         raise InputError("no limit of the latency is given", where="Server", hint="--latency-limit")
     plan = settings.plan(target.chosen, rate_of(settings, service))
-    if isinstance(service, TokenTimes):
+    if isinstance(service, TokenService):
         record = play_tokens(plan, settings["workers"], service)
-        told = f"stated, {settings['workers']} samples at once"
+        told = f"{service.source}, {settings['workers']} samples at once"
     else:
         record = play(plan, VirtualSystem(settings.batching, service))
         between = service.between
         told = service.source + (f", batches of {_listed(between)} interpolated" if between else "")
     found = of_record(record, limits)
     return ScenarioRun(
+        target,
         settings,
         judge(found),
         found.queries,
@@ -72,7 +74,7 @@ def play_with(target: Target, settings: Settings, service: Service | TokenTimes)
     )
 
 
-def rate_of(settings: Settings, service: Service | TokenTimes) -> float:
+def rate_of(settings: Settings, service: Service | TokenService) -> float:
     """Queries per second of the schedule, as a pilot would set it.
 
     LoadGen generates queries for twice the expected latency, so that half of the fast end of the
@@ -80,8 +82,8 @@ def rate_of(settings: Settings, service: Service | TokenTimes) -> float:
     """
     if settings.scenario == "Server":
         return settings.needed("target_qps", "--target-qps")
-    if isinstance(service, TokenTimes):
-        service = Service((np.array([service.whole_ns], np.int64),), "stated")
+    if isinstance(service, TokenService):
+        service = Service((service.whole_ns,), service.source)
     batch, workers = settings.largest_batch, settings["workers"]
     if settings.scenario == "Offline":
         seconds = float(np.percentile(service.times_ns[batch - 1], 10)) * 1e-9

@@ -12,7 +12,12 @@ from lydite.units import format_seconds
 def headline(document: Mapping[str, Any]) -> str:
     """Verdict and figure of each scenario in one line."""
     mark = "SIMULATED: " if document["simulated"] else ""
-    return mark + "; ".join(f"{run['scenario']} {_figure(run)}" for run in document["runs"])
+    several = len({run["benchmark"] for run in document["runs"]}) > 1
+    parts = (
+        f"{run['benchmark'] + ' ' if several else ''}{run['scenario']} {_figure(run)}"
+        for run in document["runs"]
+    )
+    return mark + "; ".join(parts)
 
 
 def runs_text(document: Mapping[str, Any]) -> str:
@@ -20,8 +25,10 @@ def runs_text(document: Mapping[str, Any]) -> str:
     called = f"MLPerf Inference {document['round']}" if document["official"] else "MLPerf's rules"
     mark = "SIMULATED, " if document["simulated"] else ""
     lines = [f"{mark}{document['benchmark']} on {document['device']}, {called}"]
+    several = len({run["benchmark"] for run in document["runs"]}) > 1
     for run in document["runs"]:
-        lines += ["", *_run(run, "SIMULATED " if document["simulated"] else "")]
+        mark = "SIMULATED " if run["source"] == "simulated" else ""
+        lines += ["", *_run(run, mark + (f"{run['benchmark']} " if several else ""))]
     return "\n".join(lines)
 
 
@@ -31,7 +38,8 @@ def _run(run: Mapping[str, Any], mark: str) -> list[str]:
         (rule["rule"], rule["value"], rule["limit"], "yes" if rule["passed"] else "NO")
         for rule in run["rules"]
     ]
-    title = f"{mark}{run['scenario']}: {_figure(run)}"
+    how = "" if run["mode"] == "performance" else f", {run['mode']}"
+    title = f"{mark}{run['scenario']}{how}: {_figure(run)}"
     lines = [
         table(title, ("rule", "<value", "<asked for", "<met"), rows),
         *([f"{mark}latency   {percentiles}"] if percentiles else []),
@@ -107,11 +115,36 @@ def peak_text(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def tune_text(document: Mapping[str, Any]) -> str:
+    """The trials, and where the best settings lie."""
+    rows = [
+        (
+            str(trial["batch_size"]),
+            str(trial["threads"]),
+            str(trial["workers"]),
+            f"{trial['batch_delay_us']:g}",
+            "-" if trial["value"] is None else f"{trial['value']:,.6g} {trial['unit']}",
+            trial["source"],
+            trial["verdict"],
+            "best" if trial["best"] else "",
+        )
+        for trial in document["trials"]
+    ]
+    head = ("batch", "threads", "workers", "delay us", "figure", "<source", "<verdict", "<")
+    title = f"{document['benchmark']} on {document['device']}, {document['scenario']}"
+    lines = [table(title, head, rows)]
+    if document["tried_before"]:
+        lines.append(f"{document['tried_before']} of {len(rows)} trials are of an earlier run")
+    config = document["config"]
+    end = "no trial is valid" if config is None else f"best settings  {config}"
+    return "\n".join([*lines, end])
+
+
 def build_text(document: Mapping[str, Any]) -> str:
     """The engines, and where they lie."""
     rows = [
         (
-            engine["scenario"],
+            f"{engine['benchmark']} {engine['scenario']}",
             engine["precision"],
             engine["engine"],
             "built" if engine["built"] else "in the cache",
@@ -120,7 +153,7 @@ def build_text(document: Mapping[str, Any]) -> str:
         )
         for engine in document["engines"]
     ]
-    head = ("scenario", "<precision", "<engine", "<", "<batches", "MiB")
+    head = ("benchmark", "<precision", "<engine", "<", "<batches", "MiB")
     lines = [table(f"Engines of {document['benchmark']}", head, rows)]
     folders = dict.fromkeys(engine["folder"] for engine in document["engines"])
     return "\n".join([*lines, *(f"folder  {folder}" for folder in folders)])
