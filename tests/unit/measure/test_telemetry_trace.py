@@ -224,6 +224,7 @@ def test_gaps_and_late_samples():
     (late,) = trace.late()
     assert (late.start_ns, late.end_ns) == (100_000_000, 300_000_000)
     assert a_trace([]).gaps() == []
+    assert a_trace([]).span_ns() == (0, 0)
 
 
 def test_frozen_sensors():
