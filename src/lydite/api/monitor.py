@@ -32,7 +32,6 @@ Show = Callable[[Sequence["Latest"]], None]
 
 _SHOWN_S = 0.25
 _ENDING_S = 10.0
-_STDERR = 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,7 +81,8 @@ def monitor(
     prometheus: int | None = None,
     host: str = "127.0.0.1",
     show: Show | None = None,
-    to_stderr: bool = False,
+    stdout: int | None = None,
+    stderr: int | None = None,
 ) -> MonitorResult:
     """Watch this machine's devices while a command runs, or for some time.
 
@@ -102,7 +102,7 @@ def monitor(
         prometheus: Port on which to serve the latest readings to Prometheus; None for none.
         host: Address to serve on; others than the loopback's let everyone on the network read.
         show: Function that is called several times a second with the latest readings.
-        to_stderr: Whether the command's standard output goes to standard error.
+        stdout, stderr: Descriptors that the command prints to; None for this process's own.
 
     Raises:
         InputError: the command cannot be started, a sensor or device is unknown, or an option is
@@ -126,7 +126,7 @@ def monitor(
                 _wait(idle, tick)
                 record.mark(START)
                 if words:
-                    code, interrupted = _run(words, to_stderr, tick)
+                    code, interrupted = _run(words, stdout, stderr, tick)
                 else:
                     code, interrupted = None, not _wait(duration, tick)
                 record.mark(END)
@@ -171,10 +171,12 @@ def _wait(seconds: float | None, tick: Callable[[], None]) -> bool:
     return True
 
 
-def _run(words: Sequence[str], to_stderr: bool, tick: Callable[[], None]) -> tuple[int, bool]:
+def _run(
+    words: Sequence[str], stdout: int | None, stderr: int | None, tick: Callable[[], None]
+) -> tuple[int, bool]:
     """Run a command; its exit code, and whether Ctrl-C came."""
     try:
-        process = subprocess.Popen(words, stdout=_STDERR if to_stderr else None)
+        process = subprocess.Popen(words, stdout=stdout, stderr=stderr)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(

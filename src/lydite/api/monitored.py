@@ -132,7 +132,10 @@ def _energy(trace: Trace, device: str, start_ns: int, end_ns: int, idle: bool) -
 
 
 def _channels(each: DeviceTrace, start_ns: int, end_ns: int) -> dict[str, ChannelSummary]:
-    """Channels but the energy counter; power of a counter where there is no polled one."""
+    """Channels but the energy counter; power of a counter where there is no polled one.
+
+    Of a time so short that no sample lies in it, the samples around it are told.
+    """
     read = {name: each.known(name) for name in each.channels if name != "energy_j"}
     if "power_w" not in read:
         times, watts, _ = each.power()

@@ -8,6 +8,7 @@ import typer
 
 from lydite.cli import options
 
+STDERR = 2
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -69,7 +70,7 @@ def monitor(
         say(f"metrics at http://{host}:{prometheus}/metrics", quiet)
         if host not in LOOPBACK:
             say(f"warning: all who reach {host} on the network can read these figures")
-    with live_table(quiet or json) as show:
+    with live_table(quiet or json) as table:
         result = session(quiet=quiet or json).monitor(
             command or (),
             interval=interval,
@@ -80,8 +81,9 @@ def monitor(
             out=out,
             prometheus=prometheus,
             host=host,
-            show=show,
-            to_stderr=json,
+            show=table.show if table else None,
+            stdout=STDERR if json else table.stdout if table else None,
+            stderr=table.stderr if table else None,
         )
     deliver(result, json=json)
     if result.exit_code:

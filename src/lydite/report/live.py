@@ -1,13 +1,23 @@
-"""A table on standard error that shows the latest readings while they come."""
+"""A table on standard error that shows the latest readings while they come.
+
+What the command prints on the same terminal would be drawn over. So it prints to a terminal of its
+own, from which its lines are shown above the table.
+"""
 
 from __future__ import annotations
 
+import os
+import select
+import sys
+import termios
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.table import Table
 
     from lydite.measure.telemetry.follow import Latest
@@ -21,11 +31,30 @@ _PLACES = (
     ("clock_hz", 1e-6, "{:.0f}"),
     ("memory_clock_hz", 1e-6, "{:.0f}"),
 )
+_PROMPT_S = 0.3
+"""Time in seconds after which a line without an end is shown, as it may be a prompt."""
+
+
+class LiveTable:
+    """The table.
+
+    Attributes:
+        stdout, stderr: Descriptors that a command has to print to; None for the usual ones.
+    """
+
+    def __init__(self, live: Live, stdout: int | None, stderr: int | None) -> None:
+        self._live, self._start_s = live, time.monotonic()
+        self.stdout, self.stderr = stdout, stderr
+
+    def show(self, latest: Sequence[Latest]) -> None:
+        """Draw the latest readings."""
+        title = f"{time.monotonic() - self._start_s:.0f} s"
+        self._live.update(table_of(latest, title), refresh=True)
 
 
 @contextmanager
-def live_table(quiet: bool = False) -> Iterator[Callable[[Sequence[Latest]], None] | None]:
-    """A function that shows readings; None if `quiet`, or if nobody looks at a terminal."""
+def live_table(quiet: bool = False) -> Iterator[LiveTable | None]:
+    """The table within a block; None if `quiet`, or if nobody looks at a terminal."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -34,11 +63,52 @@ def live_table(quiet: bool = False) -> Iterator[Callable[[Sequence[Latest]], Non
         return
     from rich.live import Live
 
-    start_s = time.monotonic()
+    master, slave = os.openpty()
     with Live(console=console, transient=True, redirect_stdout=False) as live:
-        yield lambda latest: live.update(
-            table_of(latest, f"{time.monotonic() - start_s:.0f} s"), refresh=True
-        )
+        termios.tcsetwinsize(slave, (console.height, console.width))
+        ended = threading.Event()
+        relay = threading.Thread(target=_relay, args=(master, live, ended), daemon=True)
+        relay.start()
+        try:
+            yield LiveTable(live, slave if sys.stdout.isatty() else None, slave)
+        finally:
+            os.close(slave)
+            ended.set()
+            relay.join()
+            os.close(master)
+
+
+def _relay(master: int, live: Live, ended: threading.Event) -> None:
+    """Print above the table what comes, line by line, until the other end is closed.
+
+    What the command left running may hold the other end open, so it also stops when all is over.
+    """
+    from rich.text import Text
+
+    def show(line: bytes) -> None:
+        text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+        live.console.print(Text.from_ansi(text))
+
+    rest = b""
+    while True:
+        if not select.select([master], [], [], _PROMPT_S)[0]:
+            if rest and b"\r" not in rest:
+                show(rest)
+                rest = b""
+            if ended.is_set():
+                break
+            continue
+        try:
+            told = os.read(master, 1 << 16)
+        except OSError:  # Linux's way to say that the other end is closed
+            told = b""
+        if not told:
+            break
+        *lines, rest = (rest + told).split(b"\n")
+        for line in lines:
+            show(line)
+    if rest:
+        show(rest)
 
 
 def table_of(latest: Sequence[Latest], title: str) -> Table:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -332,6 +334,53 @@ def test_the_live_table_shows_what_is_fresh(tmp_path):
     console.print(table_of([latest], "1 s"))
     cells = console.export_text().splitlines()[-2].strip("│ ").replace("│", " ").split()
     assert cells == ["x:0", "-", "70.0", "5", "-", "-", "-", "idle"]
+
+
+def seen(data: str) -> list[str]:
+    """What a terminal shows in the end, as far as the table's own sequences go."""
+    rows, at, column = [""], 0, 0
+    for found in re.finditer(r"\x1b\[[\d;?]*([a-zA-Z])|(\r)|(\n)|([^\x1b\r\n]+)", data):
+        command, home, new, text = found.groups()
+        if command == "A":
+            at -= 1
+        elif command == "K":
+            rows[at] = ""
+        elif home:
+            column = 0
+        elif new:
+            at, column = at + 1, 0
+            rows += [""] * (at == len(rows))
+        elif text:
+            row = rows[at].ljust(column)
+            rows[at] = row[:column] + text + row[column + len(text) :]
+            column += len(text)
+    return rows
+
+
+SAYS = (
+    "echo first; sleep 0.5; printf 'a\\rb\\rlast of a bar\\n'; printf 'prompt? '; sleep 0.6; "
+    "[ -t 1 ] && echo at a terminal >&2; sleep 5 & exit 4"
+)
+
+
+def test_what_the_command_prints_stands_above_the_table():
+    master, slave = os.openpty()
+    command = [PYTHON, "-m", "lydite", "monitor", "--sensors", "cpu", "--", "sh", "-c", SAYS]
+    process = subprocess.Popen(
+        command, stdout=slave, stderr=slave, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    )
+    os.close(slave)
+    data = b""
+    with contextlib.suppress(OSError):
+        while told := os.read(master, 4096):
+            data += told
+    os.close(master)
+    assert process.wait(60) == 4
+    rows = [row.rstrip() for row in seen(data.decode())]
+    assert rows[:4] == ["first", "last of a bar", "prompt?", "at a terminal"]
+    assert "exit code 4" in " ".join(rows[4:8])
+    assert "memory MHz" in data.decode()  # the table was there
+    assert not any("memory MHz" in row for row in rows)  # and is gone
 
 
 def test_the_api_gives_the_trace():

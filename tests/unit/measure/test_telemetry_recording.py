@@ -119,6 +119,18 @@ def test_a_replayed_trace_is_the_same_again(tmp_path):
     assert "no such file" in record.trace().absent[0].reason
 
 
+def test_a_sampler_that_dies_is_told(tmp_path):
+    with recording(tmp_path / "t.jsonl", 0.02, ["cpu"]) as record:
+        (sampler,) = psutil.Process().children()
+        sampler.kill()
+        while sampler.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        end = record.mark("end")
+    trace = record.trace()
+    assert trace.notes == ("the sampling process ended early, with code -9",)
+    assert trace.devices["cpu:0"].time_ns[-1] < end
+
+
 PARENT = """
 import sys, time
 from lydite.measure.telemetry import recording

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lydite.errors import InputError
 from lydite.measure.telemetry import Absent, DeviceTrace, Mark, SensorDevice, Trace
@@ -190,6 +194,25 @@ def test_bad_csv_is_refused(tmp_path, text, told):
         Trace.read(path)
 
 
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["t.jsonl", "t.csv"]))
+def test_a_spoilt_file_is_read_or_refused(seed, name):
+    rng = np.random.default_rng(seed)
+    with TemporaryDirectory() as folder:
+        source = written(Path(folder) / "a.jsonl", HEADER, SAMPLE, {"t": 1500, "mark": "start"})
+        path = Trace.read(source).save(Path(folder) / name)
+        data = bytearray(path.read_bytes())
+        for at in rng.integers(0, len(data), rng.integers(1, 6)).tolist():
+            data[at] = int(rng.integers(0, 256))
+        path.write_bytes(bytes(data[: rng.integers(1, len(data) + 1)]))
+        try:
+            trace = Trace.read(path)
+        except InputError as error:
+            assert str(path) in str(error)
+        else:
+            assert trace.gaps() == []
+
+
 def test_gaps_and_late_samples():
     trace = a_trace([0.0, 0.1, 0.3, 0.4, 1.0, 1.1, 1.41])
     assert [(g.start_ns, g.end_ns) for g in trace.gaps()] == [
@@ -201,6 +224,7 @@ def test_gaps_and_late_samples():
     (late,) = trace.late()
     assert (late.start_ns, late.end_ns) == (100_000_000, 300_000_000)
     assert a_trace([]).gaps() == []
+    assert a_trace([]).span_ns() == (0, 0)
 
 
 def test_frozen_sensors():

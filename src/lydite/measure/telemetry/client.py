@@ -100,6 +100,8 @@ def recording(
         try:
             yield Recording(where, file)
         finally:
+            if (code := process.poll()) is not None:
+                write_line(file, {"note": f"the sampling process ended early, with code {code}"})
             os.close(file)
     finally:
         _end(process)

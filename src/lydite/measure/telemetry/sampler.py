@@ -181,6 +181,8 @@ class Sampling:
             self._note(device, reason)
         if values:
             write_line(self.file, {"t": middle_ns, "d": number, "v": values})
+        elif not refused:
+            self._note(device, "gave no reading at all")
         return None
 
     def _note(self, device: SensorDevice, text: str) -> None:

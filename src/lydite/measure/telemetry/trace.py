@@ -89,7 +89,8 @@ class Trace(Recorded):
 
     def span_ns(self) -> tuple[int, int]:
         """Time of the first and of the last sample or mark in ns; (0, 0) without any."""
-        times = [int(t) for each in self.devices.values() for t in each.time_ns[[0, -1]]]
+        sampled = [each.time_ns for each in self.devices.values() if len(each.time_ns)]
+        times = [int(time_ns) for times in sampled for time_ns in times[[0, -1]]]
         times += [mark.time_ns for mark in self.marks]
         return (min(times), max(times)) if times else (0, 0)
 
