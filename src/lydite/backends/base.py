@@ -37,12 +37,18 @@ class Settings:
         device: Name of the device, such as "cpu" or "cuda".
         seed: Random seed for weights and inputs that have no values.
         optimise: Whether the backend may fuse operators; off for graphs that are already lowered.
+        tf32: Whether an NVIDIA GPU may round float32 products to TF32; None as the backend has it
+            by default (ONNX Runtime: yes; PyTorch: convolutions only).
+        resident: Whether inputs and outputs stay on the device between calls, where the backend
+            would copy them (ONNX Runtime).
     """
 
     threads: int = 1
     device: str = "cpu"
     seed: int = 0
     optimise: bool = True
+    tf32: bool | None = None
+    resident: bool = False
 
 
 @dataclass(frozen=True, slots=True)

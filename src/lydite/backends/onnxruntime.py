@@ -34,7 +34,10 @@ PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "rocm": "ROCMExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
     "dml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
 }
 
 
@@ -157,7 +160,10 @@ class OnnxRuntimeBackend:
     def _session(self, graph: Graph, settings: Settings, options: Any = None) -> Any:
         kind, _, index = settings.device.partition(":")  # "cuda:1" is the second GPU
         provider = PROVIDERS.get(kind, kind)
-        options_of = [{"device_id": index}] if index else None
+        stated = {"device_id": index} if index else {}
+        if kind == "cuda" and settings.tf32 is not None:
+            stated["use_tf32"] = str(int(settings.tf32))
+        options_of = [stated] if stated else None
         if provider not in self._ort.get_available_providers():
             raise BackendError(
                 f"ONNX Runtime has no {provider} here",
@@ -241,6 +247,8 @@ class _Session(Prepared):
 
     def __init__(self, session: Any, graph: Graph, settings: Settings) -> None:
         self._session, self._graph = session, graph
+        kind, _, index = settings.device.partition(":")
+        self._place = (kind, int(index or 0)) if settings.resident and kind != "cpu" else ()
         self._pool = [self._bound(settings.seed + 1000 * turn) for turn in range(_turns(graph))]
         self._binding, self._turn = self._pool[0], 0
 
@@ -250,7 +258,7 @@ class _Session(Prepared):
         for number, name in enumerate(self._graph.inputs):
             self._bind(name, _input_array(self._graph.type_of(name), seed + number))
         for output in self._session.get_outputs():
-            self._binding.bind_output(output.name, "cpu")
+            self._binding.bind_output(output.name, *(self._place or ("cpu",)))
         return self._binding
 
     def run(self) -> None:
@@ -270,7 +278,7 @@ class _Session(Prepared):
         if array.dtype.kind == "O":  # strings
             self._binding.bind_cpu_input(name, array)
         else:
-            self._binding.bind_ortvalue_input(name, _ort_value(array))
+            self._binding.bind_ortvalue_input(name, _ort_value(array, *self._place))
 
     def bind(self, feeds: Mapping[str, np.ndarray]) -> None:
         """Set inputs by name, for all calls; arrays of unknown name or type are refused."""
@@ -293,14 +301,17 @@ class _Session(Prepared):
         del self._binding, self._pool, self._session
 
 
-def _ort_value(array: np.ndarray) -> Any:
-    """Convert to an OrtValue; types that numpy lacks are passed as 16-bit patterns."""
+def _ort_value(array: np.ndarray, *place: Any) -> Any:
+    """Convert to an OrtValue, in the memory of a device where one is given by name and number.
+
+    Types that numpy lacks are passed as 16-bit patterns, in host memory.
+    """
     from onnxruntime import OrtValue
 
     if array.dtype.kind == "V" or array.dtype.name == "bfloat16":
         number = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
         return OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), number)
-    return OrtValue.ortvalue_from_numpy(array)
+    return OrtValue.ortvalue_from_numpy(array, *place)
 
 
 POOL_BYTES = 1 << 20

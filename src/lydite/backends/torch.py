@@ -63,6 +63,9 @@ class TorchBackend:
                 "cuda": str(torch.version.cuda),
                 "cudnn": str(torch.backends.cudnn.version()),
             }
+        musa = getattr(torch, "musa", None)  # Moore Threads' torch_musa, where it was imported
+        if musa is not None and musa.is_available():
+            devices = (*devices, "musa")
         return Capabilities(True, versions, devices, ("float32", "float16", "bfloat16", "float64"))
 
     def lower(self, graph: Graph, settings: Settings) -> Graph:
@@ -167,6 +170,9 @@ class _Calls(Prepared):
     def __init__(self, calls: Sequence[Callable[[], Any]], settings: Settings) -> None:
         self._calls, self._settings = list(calls), settings
         torch.set_num_threads(settings.threads)
+        if settings.tf32 is not None:
+            torch.backends.cuda.matmul.allow_tf32 = settings.tf32
+            torch.backends.cudnn.allow_tf32 = settings.tf32
 
     @property
     def device_seconds(self) -> Callable[[int], float] | None:
@@ -185,8 +191,9 @@ class _Calls(Prepared):
 
     def synchronize(self) -> None:
         """Wait for the device."""
-        if self._settings.device.startswith("cuda"):
-            torch.cuda.synchronize(self._settings.device)
+        kind = self._settings.device.partition(":")[0]
+        if kind != "cpu":
+            getattr(torch, kind).synchronize(self._settings.device)
 
     def _device_seconds(self, calls: int) -> float:
         """Seconds per call, between two events on the stream."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import psutil
 
-from lydite.backends import Settings, find_backend
+from lydite.backends import find_backend
 from lydite.graph import Graph
 from lydite.score.inputs import feeds_of
 from lydite.score.pipeline import Task, float_graph, graph_of, seeded
@@ -84,7 +84,7 @@ def fidelity(task: Task) -> Fidelity:
 
 def _answer(graph: Graph, task: Task, *, optimise: bool) -> np.ndarray:
     """The first output of a network on the task's inputs, as float32."""
-    settings = Settings(task.threads, task.device, task.seed, optimise=optimise)
+    settings = replace(task.settings, optimise=optimise)
     prepared = find_backend(task.backend).prepare(graph, settings)
     try:
         prepared.bind(feeds_of(graph, task.seed))

@@ -31,6 +31,12 @@ _SILENCE_S = 900.0
 _MEMORY_SHARE = 0.6
 """Share of the free memory that models which alternate may take together."""
 
+_THERMAL_C = 1.0
+"""Change of temperature over a warm-up, in degrees, below which the device counts as warm."""
+_MOST_WARMUPS = 4
+
+Thermometer = Callable[[], float | None]
+"""Reads the device's temperature in degrees; None where no sensor has it."""
 Progress = Callable[[int, int, str], None]
 """Called with (number done, total number, name of the next item)."""
 
@@ -151,6 +157,7 @@ def run(
     progress: Progress,
     memory_bytes: int | None = None,
     seed: int = 0,
+    thermometer: Thermometer = lambda: None,
 ) -> None:
     """Measure what is not done yet; fills in the items.
 
@@ -160,6 +167,7 @@ def run(
         progress: Called before each step.
         memory_bytes: Memory that models may take together; None for 60 % of what is free.
         seed: Random seed of the order within a round.
+        thermometer: Reads the device's temperature, to warm up until it is steady as well.
     """
     left = [item for item in measured if not item.is_done]
     total = sum(item.amount.rounds + 1 for item in measured)
@@ -168,7 +176,7 @@ def run(
     counter = _Counter(total, min(done, total), progress)
     free = memory_bytes or int(psutil.virtual_memory().available * _MEMORY_SHARE)
     for group in groups(left, free):
-        _run_group(group, journal, counter, random.Random(seed))
+        _run_group(group, journal, counter, random.Random(seed), thermometer)
     progress(total, total, "")
 
 
@@ -209,14 +217,22 @@ def needed_bytes(task: Task) -> int:
 
 
 def _run_group(
-    group: list[Measured], journal: Journal, counter: _Counter, shuffle: random.Random
+    group: list[Measured],
+    journal: Journal,
+    counter: _Counter,
+    shuffle: random.Random,
+    thermometer: Thermometer,
 ) -> None:
     workers: dict[str, Worker] = {}
     try:
         for item in group:
             counter.step(f"{item.task.key}: load and warm up")
             workers[item.task.key] = Worker(timeout_s=_SILENCE_S, module=MODULE)
-            _attempt(item, journal, lambda i=item: _start(i, workers[i.task.key], journal))
+            _attempt(
+                item,
+                journal,
+                lambda i=item: _start(i, workers[i.task.key], journal, thermometer),
+            )
         most = max(item.amount.rounds for item in group)
         for number in range(most):
             for item in shuffle.sample(group, len(group)):
@@ -242,14 +258,21 @@ def _attempt(item: Measured, journal: Journal, step: Callable[[], None]) -> None
     journal.write(item.task.key, "lost", {"status": item.status, "reason": item.reason})
 
 
-def _start(item: Measured, worker: Worker, journal: Journal) -> None:
+def _start(item: Measured, worker: Worker, journal: Journal, thermometer: Thermometer) -> None:
     """Load and warm up; the answers were compared already where there are turns."""
     check = item.amount.check and not item.loaded
     loaded = _asked(worker, do="load", task=item.task.to_record(), check=check)
     if not item.loaded:
         item.loaded = loaded
         journal.write(item.task.key, "loaded", loaded)
-    item.warm = _asked(worker, do="warm", most_s=item.amount.warm_s)
+    before = thermometer()
+    for _ in range(_MOST_WARMUPS):
+        item.warm = _asked(worker, do="warm", most_s=item.amount.warm_s)
+        after = thermometer()
+        item.warm["temperature_c"] = after
+        if before is None or after is None or abs(after - before) < _THERMAL_C:
+            break
+        before = after
     journal.write(item.task.key, "warm", item.warm)
 
 

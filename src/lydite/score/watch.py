@@ -40,6 +40,17 @@ def power_devices(trace: Trace, device: str) -> list[str]:
     return []
 
 
+def temperature_c(trace: Trace, device: str) -> float | None:
+    """Last temperature of a backend's device, in degrees Celsius; None where no sensor has it."""
+    names = power_devices(trace, device) or ["cpu:0" if device == "cpu" else ""]
+    for name in names:
+        if name in trace.devices:
+            _, values = trace.devices[name].known("temperature_c")
+            if len(values):
+                return float(values[-1])
+    return None
+
+
 @dataclass(frozen=True)
 class Watch:
     """Traces of a run, several where it was resumed.

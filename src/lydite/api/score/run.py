@@ -188,6 +188,7 @@ def _measured(
     from lydite.measure.telemetry import recording
     from lydite.score.result import document_of
     from lydite.score.runner import Journal, check_idle, run
+    from lydite.score.watch import temperature_c
 
     device = measured_device(wanted.device)
     plan = _plan(session, wanted, models)
@@ -215,7 +216,13 @@ def _measured(
         _watch_idle(record, wanted.device)
         try:
             with session.bar("score") as progress:
-                run(list(items.values()), journal, progress=progress, seed=session.seed)
+                run(
+                    list(items.values()),
+                    journal,
+                    progress=progress,
+                    seed=session.seed,
+                    thermometer=lambda: temperature_c(record.trace(), wanted.device),
+                )
         except KeyboardInterrupt:
             interrupted = True
     rows = _rows(plan, device, folder, wanted, environment)
