@@ -170,7 +170,7 @@ def _charts(document: Mapping[str, Any], telemetry: Path | None) -> list[Section
     import numpy as np
 
     from lydite.report.score_plots import latency_plot, telemetry_plots
-    from lydite.score.scoring import seconds_per_unit
+    from lydite.score.figures import seconds_per_unit
     from lydite.score.watch import Watch
 
     watch = Watch.read(telemetry, "cpu") if telemetry else Watch({}, "cpu")

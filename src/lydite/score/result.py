@@ -16,8 +16,9 @@ from typing import Any
 from lydite.errors import InputError
 from lydite.results import finite
 from lydite.score.baseline import Baseline
-from lydite.score.runner import Measured
-from lydite.score.scoring import figures_of, scores
+from lydite.score.figures import figures_of
+from lydite.score.journal import Measured
+from lydite.score.scoring import scores
 
 _TOLERANCE = 1e-9
 

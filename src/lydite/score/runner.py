@@ -10,22 +10,18 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
-from lydite.errors import InputError, LyditeError
-from lydite.files import write_atomic
+from lydite.errors import LyditeError
 from lydite.measure.client import Worker, WorkerLost
+from lydite.score.journal import Journal, Measured
 from lydite.score.pipeline import Task, float_graph
 
 MODULE = "lydite.score.worker"
-ROUNDS = 8
-"""Number of turns of each model."""
 _SILENCE_S = 900.0
 """Longest time without a word from a process, such as while a large model is loaded."""
 _MEMORY_SHARE = 0.6
@@ -39,115 +35,6 @@ Thermometer = Callable[[], float | None]
 """Reads the device's temperature in degrees; None where no sensor has it."""
 Progress = Callable[[int, int, str], None]
 """Called with (number done, total number, name of the next item)."""
-
-
-@dataclass(frozen=True)
-class Amount:
-    """How much to measure.
-
-    Attributes:
-        minimum_time_s: Minimum seconds of measuring a model.
-        iterations: Minimum number of its iterations.
-        rounds: Number of turns that both are spread over.
-        warm_s: Most seconds of warming up.
-        check: Whether answers are compared with float32.
-    """
-
-    minimum_time_s: float
-    iterations: int
-    rounds: int = ROUNDS
-    warm_s: float = 30.0
-    check: bool = True
-
-
-@dataclass
-class Measured:
-    """What was measured of a task.
-
-    Attributes:
-        task: Model, precision and batch.
-        amount: How much was to be measured.
-        status: "ok", "partial" (cut off), or why there is nothing: "refused", "crash", "timeout",
-            "out_of_memory".
-        reason: What was refused, or how the process ended.
-        loaded: Answer of loading: seconds, memory, fidelity.
-        warm: Answer of warming up.
-        turns: Answers of the turns.
-    """
-
-    task: Task
-    amount: Amount
-    status: str = "partial"
-    reason: str = ""
-    loaded: dict[str, Any] = field(default_factory=dict)
-    warm: dict[str, Any] = field(default_factory=dict)
-    turns: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.status not in ("partial",)
-
-
-class Journal:
-    """Turns as they end, one line of JSON each.
-
-    Args:
-        path: File of the journal.
-        digest: Digest of what is measured; a journal of something else is begun anew.
-    """
-
-    def __init__(self, path: Path, digest: str) -> None:
-        self.path, self._digest = path, digest
-        self.records = self._known()
-        lines = [{"digest": digest}, *self.records]
-        write_atomic(path, "".join(json.dumps(line) + "\n" for line in lines))
-
-    def _known(self) -> list[dict[str, Any]]:
-        """Records of an earlier run of the same; a last line that was cut off is dropped."""
-        try:
-            lines = self.path.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            return []
-        records: list[dict[str, Any]] = []
-        for line in lines:
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                break
-        first = records[0] if records and isinstance(records[0], dict) else {}
-        return records[1:] if first.get("digest") == self._digest else []
-
-    def write(self, key: str, what: str, record: Mapping[str, Any]) -> None:
-        """Add a record."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, what: record}) + "\n")
-            file.flush()
-
-    def restore(self, measured: Mapping[str, Measured]) -> int:
-        """Fill in what is known; number of turns."""
-        turns = 0
-        for record in self.records:
-            item = measured.get(record.get("key", ""))
-            if item is None:
-                continue
-            if "loaded" in record:
-                item.loaded = record["loaded"]
-            elif "warm" in record:
-                item.warm = record["warm"]
-            elif "turn" in record:
-                item.turns.append(record["turn"])
-                turns += 1
-            elif "lost" in record:
-                item.status, item.reason = record["lost"]["status"], record["lost"]["reason"]
-        for item in measured.values():
-            if len(item.turns) >= item.amount.rounds:
-                item.status = "ok"
-        return turns
-
-    def remove(self) -> None:
-        """Delete the file, as all of it is in the result."""
-        self.path.unlink(missing_ok=True)
 
 
 def run(
@@ -290,61 +177,3 @@ def _turn(item: Measured, worker: Worker, journal: Journal) -> None:
 
 def _asked(worker: Worker, **request: Any) -> dict[str, Any]:
     return worker.ask(json.dumps(request))
-
-
-def others_at_work(seconds: float = 1.0, share: float = 0.25) -> list[str]:
-    """Processes that take more than a share of a core, but this one and its children.
-
-    Args:
-        seconds: How long to look.
-        share: Share of a core from which a process counts.
-
-    Returns:
-        Name, number and share of each, the busiest first.
-    """
-    me = psutil.Process()
-    own = {me.pid, *(parent.pid for parent in me.parents())}
-    own |= {child.pid for child in me.children(recursive=True)}
-    before: dict[int, tuple[psutil.Process, float]] = {}
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.pid not in own:
-                times = process.cpu_times()
-                before[process.pid] = process, times.user + times.system
-    start = time.perf_counter()
-    time.sleep(seconds)
-    spent = time.perf_counter() - start
-    busy: list[tuple[float, str]] = []
-    for process, earlier in before.values():
-        with contextlib.suppress(psutil.Error):
-            times = process.cpu_times()
-            taken = (times.user + times.system - earlier) / spent
-            if taken > share:
-                name = process.name()[:40]
-                busy.append((taken, f"{name} (process {process.pid}, {taken:.0%} of a core)"))
-    return [text for _, text in sorted(busy, reverse=True)]
-
-
-def check_idle(policy: str, wait_s: float = 60.0) -> list[str]:
-    """See that nobody else uses the machine.
-
-    Args:
-        policy: "wait" until it is idle, at most `wait_s`, then refuse; "refuse" at once; or "warn".
-        wait_s: Longest wait in seconds.
-
-    Returns:
-        Who is at work, under the policy "warn".
-
-    Raises:
-        InputError: somebody is; says who.
-    """
-    deadline = time.monotonic() + wait_s
-    while busy := others_at_work():
-        if policy == "warn":
-            return busy
-        if policy == "refuse" or time.monotonic() > deadline:
-            raise InputError(
-                f"the device is busy: {'; '.join(busy[:3])}",
-                hint="wait until it is idle, or measure anyway with --if-busy warn",
-            )
-    return []

@@ -58,7 +58,8 @@ def test_energy_is_the_counters(watched):
 def test_a_result_with_energy_serves_as_a_baseline_of_energy(watched):
     document, folder = watched
     from lydite.score.baseline import find_baseline
-    from lydite.score.scoring import figures_of, scores
+    from lydite.score.figures import figures_of
+    from lydite.score.scoring import scores
     from lydite.score.sets import find_set
 
     baseline = find_baseline(

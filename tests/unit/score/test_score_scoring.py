@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from lydite.errors import InputError
 from lydite.score.baseline import FROZEN, Baseline, BaselineRow, find_baseline
 from lydite.score.compare import comparison
+from lydite.score.figures import figures_of
 from lydite.score.result import derived, document_of, faults_of
 from lydite.score.scoring import (
     board,
-    figures_of,
     geometric_mean,
     repeat_interval,
     scores,

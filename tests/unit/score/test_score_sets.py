@@ -14,8 +14,9 @@ from lydite.graph.passes import in_precision
 from lydite.graph.passes.nbits import quantised_blocks
 from lydite.models import describe
 from lydite.score.fidelity import compared, fidelity
+from lydite.score.journal import Amount, Journal, Measured
 from lydite.score.pipeline import Pipeline, Task, calls_of, float_graph, task_of
-from lydite.score.runner import Amount, Journal, Measured, groups, run
+from lydite.score.runner import groups, run
 from lydite.score.sets import Part, at_least_as_wide, find_set, prompt_tokens
 
 OWN = "name: own\ntitle: Own\nmodels:\n  a:\n    title: A\n    parts: [{model: mobilenetv2}]\n"

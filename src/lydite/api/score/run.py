@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lydite.api.session import Session
     from lydite.hardware import Device
     from lydite.score.baseline import Baseline
-    from lydite.score.runner import Amount, Measured
+    from lydite.score.journal import Amount, Measured
     from lydite.score.sets import Entry, ModelSet
 
 JOURNAL = "score-journal.jsonl"
@@ -161,7 +161,7 @@ def _set_and_baseline(wanted: ScoreOptions) -> tuple[ModelSet, Baseline | None]:
 
 
 def _amount(wanted: ScoreOptions, models: ModelSet, entry: Entry) -> Amount:
-    from lydite.score.runner import Amount
+    from lydite.score.journal import Amount
 
     many = models.iterations if wanted.iterations is None else wanted.iterations
     few = models.few_iterations if wanted.few_iterations is None else wanted.few_iterations
@@ -185,14 +185,17 @@ def _measured(
     sensors: Mapping[str, Mapping[str, str]] | None,
 ) -> ScoreResult:
     from lydite.api.measuring import measured_device
+    from lydite.api.score.environment import environment_of
     from lydite.measure.telemetry import recording
+    from lydite.score.idle import check_idle
+    from lydite.score.journal import Journal
     from lydite.score.result import document_of
-    from lydite.score.runner import Journal, check_idle, run
+    from lydite.score.runner import run
     from lydite.score.watch import temperature_c
 
     device = measured_device(wanted.device)
     plan = _plan(session, wanted, models)
-    environment = _environment(wanted, device)
+    environment = environment_of(wanted, device)
     least_s = models.minimum_time_s if wanted.minimum_time is None else wanted.minimum_time
     folder = out or Path("output") / f"minimum_time_{least_s:g}"
     digest = _digest([(item.task.to_record(), vars(item.amount)) for item, _ in plan], environment)
@@ -239,8 +242,8 @@ def _plan(
     session: Session, wanted: ScoreOptions, models: ModelSet
 ) -> list[tuple[Measured, tuple[Entry, bool]]]:
     from lydite.hardware import physical_cores
+    from lydite.score.journal import Measured
     from lydite.score.pipeline import task_of
-    from lydite.score.runner import Measured
     from lydite.score.sets import prompt_tokens
 
     threads = wanted.threads or physical_cores()
@@ -265,44 +268,6 @@ def _plan(
         )
         plan.append((Measured(task, _amount(wanted, models, entry)), (entry, is_board)))
     return plan
-
-
-def _environment(wanted: ScoreOptions, device: Device) -> dict[str, Any]:
-    """Everything that a figure may depend on besides the models."""
-    import psutil
-
-    from lydite import __version__
-    from lydite.backends import find_backend
-    from lydite.errors import BackendError
-    from lydite.hardware import local_processor, physical_cores
-    from lydite.hardware.accelerators import accelerators
-    from lydite.measure.environment import machine_state, platform_versions, utc_now
-
-    capabilities = find_backend(wanted.backend).capabilities()
-    if not capabilities.available or wanted.device not in capabilities.devices:
-        raise BackendError(
-            f"{wanted.backend} has no device '{wanted.device}' here",
-            allowed=", ".join(capabilities.devices),
-            hint=capabilities.hint,
-        )
-    boards = [] if wanted.device == "cpu" else accelerators()
-    return {
-        "device": device.title,
-        "device_name": device.name,
-        "kind": device.kind,
-        "processor": local_processor(),
-        "driver": boards[0].driver if boards else None,
-        "versions": dict(capabilities.versions),
-        "platform": platform_versions(),
-        "lydite": __version__,
-        "backend": wanted.backend,
-        "threads": wanted.threads or physical_cores(),
-        "inputs": wanted.inputs,
-        "interval_s": wanted.interval,
-        "boot_s": round(psutil.boot_time()),
-        "state": machine_state(),
-        "utc": utc_now(),
-    }
 
 
 def _digest(tasks: Sequence[Any], environment: Mapping[str, Any]) -> str:
