@@ -16,7 +16,7 @@ import urllib.request
 import pytest
 
 import lydite as ly
-from lydite.measure.telemetry import SENSORS, Trace
+from lydite.measure.telemetry import SENSORS, Trace, wanted_sensors
 
 PYTHON = sys.executable
 
@@ -67,6 +67,7 @@ def test_a_signal_is_told_as_shells_do(lydite):
 
 
 def test_a_board_of_another_package(lydite, board, tmp_path):
+    assert board in wanted_sensors(None)
     out = tmp_path / "out"
     ran = lydite(
         "monitor",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from lydite.measure.telemetry.base import NoSensor, Sensor, SensorDevice
@@ -24,6 +26,8 @@ SENSORS: Registry[Any] = Registry(
     },
 )
 """Sensors by name, each a class whose options are keyword arguments of text."""
+OWN = ("amd", "cpu", "hwmon", "moore_threads", "nvidia", "powercap", "sophgo")
+"""Sensors of ours that watch this machine."""
 _ON_REQUEST = ("null", "replay")
 Options = Mapping[str, Mapping[str, str]]
 """Options by sensor, such as {"powercap": {"root": "/tmp/tree"}}."""
@@ -51,11 +55,24 @@ def wanted_sensors(sensors: Sequence[str] | Options | None) -> dict[str, dict[st
         InputError: there is no such sensor.
     """
     if sensors is None:
-        return {name: {} for name in SENSORS.names() if name not in _ON_REQUEST}
+        names = SENSORS.names() if _has_others() else OWN
+        return {name: {} for name in names if name not in _ON_REQUEST}
     named = sensors if isinstance(sensors, Mapping) else {name: {} for name in sensors}
     for name in named:
         SENSORS.find(name)
     return {name: dict(options) for name, options in named.items()}
+
+
+def _has_others() -> bool:
+    """Whether an installed package adds sensors.
+
+    Asking `importlib.metadata` would take half of the time in which all sensors have to be up, and
+    there is hardly ever one. A package in an archive has to be asked for by the sensor's name.
+    """
+    wanted = SENSORS.group.encode()
+    folders = (Path(entry) for entry in dict.fromkeys(sys.path) if entry)
+    texts = (text for folder in folders for text in folder.glob("*.*-info/entry_points.txt"))
+    return any(wanted in text.read_bytes() for text in texts if text.is_file())
 
 
 def survey(wanted: Options) -> tuple[list[Present], list[Absent]]:
