@@ -42,6 +42,8 @@ _VERBS = (
     "demo",
     "doctor",
     "inspect",
+    "learn_evaluate",
+    "learn_fit",
     "load",
     "mlperf_audit",
     "mlperf_build",
@@ -115,6 +117,8 @@ if TYPE_CHECKING:
     demo = _session.demo
     doctor = _session.doctor
     inspect = _session.inspect
+    learn_evaluate = _session.learn_evaluate
+    learn_fit = _session.learn_fit
     load = _session.load
     mlperf_audit = _session.mlperf_audit
     mlperf_build = _session.mlperf_build
@@ -172,6 +176,8 @@ __all__ = [
     "demo",
     "doctor",
     "inspect",
+    "learn_evaluate",
+    "learn_fit",
     "load",
     "mlperf_audit",
     "mlperf_build",

@@ -13,6 +13,7 @@ from lydite.api.db import stats as db_stats
 from lydite.api.demo import demo
 from lydite.api.doctor import doctor
 from lydite.api.inspect import inspect
+from lydite.api.learn import learn_evaluate, learn_fit
 from lydite.api.load import load
 from lydite.api.mlperf.audit import audit as mlperf_audit
 from lydite.api.mlperf.build import build as mlperf_build
@@ -57,6 +58,8 @@ __all__ = [
     "demo",
     "doctor",
     "inspect",
+    "learn_evaluate",
+    "learn_fit",
     "load",
     "mlperf_audit",
     "mlperf_build",

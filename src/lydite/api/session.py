@@ -69,6 +69,8 @@ class Session:
         demo = _verbs.demo
         doctor = _verbs.doctor
         inspect = _verbs.inspect
+        learn_evaluate = _verbs.learn_evaluate
+        learn_fit = _verbs.learn_fit
         load = _verbs.load
         mlperf_audit = _verbs.mlperf_audit
         mlperf_build = _verbs.mlperf_build

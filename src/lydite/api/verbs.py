@@ -23,6 +23,8 @@ OWN_VERBS = {
     "inspect": "lydite.api.inspect:inspect",
     "predict": "lydite.api.predict:predict",
     "profile": "lydite.api.profile:profile",
+    "learn_fit": "lydite.api.learn:learn_fit",
+    "learn_evaluate": "lydite.api.learn:learn_evaluate",
     "bench": "lydite.api.bench:bench",
     "validate": "lydite.api.validate:validate",
     "validate_steps": "lydite.api.validate_steps:validate_steps",

@@ -18,6 +18,7 @@ from lydite.cli import (
     demo,
     doctor,
     inspect,
+    learn,
     mlperf,
     models,
     monitor,
@@ -69,6 +70,7 @@ def make_app() -> typer.Typer:
         name = command.__name__
         settings = {"allow_interspersed_args": name not in TAKES_REST}
         app.command(name, context_settings=settings)(command)
+    app.add_typer(learn.app, name="learn")
     app.add_typer(mlperf.app, name="mlperf")
     app.add_typer(score.app, name="score")
     app.add_typer(db.app, name="db")

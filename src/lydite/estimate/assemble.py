@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from lydite.estimate.base import Chain, Estimate, Estimator
 from lydite.estimate.interpolated import Interpolated
+from lydite.estimate.learned.estimator import Learned
 from lydite.estimate.measured import Measured, Rows, paced
 from lydite.estimate.roofline import AchievedEfficiency, Roofline, fit_efficiency
 from lydite.graph import OpKey
@@ -31,7 +32,9 @@ class Neighbours:
         rows: Rows,
         dispatch_s: float,
         achieved: AchievedEfficiency,
+        learned: Estimator | None = None,
     ) -> None:
+        self._learned = learned
         self._databases, self._select = databases, rows
         self._dispatch_s, self._achieved = dispatch_s, achieved
         self._known: dict[tuple[str, str], list[tuple[OpKey, float]]] = {}
@@ -41,18 +44,16 @@ class Neighbours:
         rows = self._rows({(key.domain, key.op_type) for key in keys}, device)
         threads = self._select.threads
         fitted = fit_efficiency(rows, device, threads, self._dispatch_s)
-        chain = Chain(
-            [
-                Interpolated(rows, device, threads),
-                Roofline(
-                    threads=threads,
-                    dispatch_s=self._dispatch_s,
-                    efficiency=fitted,
-                    achieved=self._achieved,
-                ),
-            ]
+        roofline = Roofline(
+            threads=threads,
+            dispatch_s=self._dispatch_s,
+            efficiency=fitted,
+            achieved=self._achieved,
         )
-        return chain.estimate(keys, device)
+        chain: list[Estimator] = [Interpolated(rows, device, threads)]
+        if self._learned is not None:
+            chain.append(_Unfitted(self._learned, fitted))
+        return Chain([*chain, roofline]).estimate(keys, device)
 
     def _rows(self, types: set[tuple[str, str]], device: Device) -> list[tuple[OpKey, float]]:
         missing = sorted(types - self._known.keys())
@@ -77,6 +78,23 @@ class Neighbours:
         return [pair for kind in types for pair in self._known[kind]]
 
 
+class _Unfitted:
+    """An estimator for the types that were not measured on the device, where rows say more."""
+
+    name = "unfitted"
+
+    def __init__(self, estimator: Estimator, fitted: Container[str]) -> None:
+        self._estimator, self._fitted = estimator, fitted
+
+    def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
+        """The inner estimator's estimates, without those of fitted types."""
+        answers = self._estimator.estimate(keys, device)
+        return [
+            None if key.qualified_type in self._fitted else answer
+            for key, answer in zip(keys, answers, strict=True)
+        ]
+
+
 def usual_chain(
     databases: Sequence[Database],
     device: Device,
@@ -90,13 +108,15 @@ def usual_chain(
             uses all.
         device: Device to estimate for.
         rows: Selection of rows.
-        achieved: Efficiency of an accelerator without measurements.
+        achieved: Efficiency of an accelerator without measurements; None for the learned model
+            where it knows the operator, else the usual efficiency.
     """
+    learned = Learned() if achieved is None and device.kind == "gpu" else None
     measured = Chain([Measured(database, rows) for database in databases])
     call, dispatch = measured.estimate([CALL_KEY, DISPATCH_KEY], device)
     achieved = achieved or AchievedEfficiency()
     dispatch_s = dispatch.seconds if dispatch else achieved.kernel_s
-    return Chain([measured, Neighbours(databases, rows, dispatch_s, achieved)]), call
+    return Chain([measured, Neighbours(databases, rows, dispatch_s, achieved, learned)]), call
 
 
 def call_within_network(

@@ -38,6 +38,7 @@ class Device(OneLine):
         units: Number of cores, SMs or compute units.
         clock_hz: Clock at which the peaks hold.
         power_w: Power limit of the board or socket in watts.
+        process_m: Feature size of the chip's process in metres, as the foundry names it (5e-9).
         caches: Caches, from the nearest to the farthest.
         isa: Instruction-set extensions that affect speed (CPUs).
         sources: Source of each figure by field name; "" is the source of all others.
@@ -54,6 +55,7 @@ class Device(OneLine):
     units: int = 1
     clock_hz: float | None = None
     power_w: float | None = None
+    process_m: float | None = None
     caches: tuple[Cache, ...] = ()
     isa: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -105,6 +107,7 @@ class Device(OneLine):
                 units=int(spec["units"]),
                 clock_hz=spec["clock_hz"],
                 power_w=spec["power_w"],
+                process_m=spec.get("process_m"),
                 caches=tuple(Cache(**cache) for cache in spec["caches"]),
                 isa=tuple(spec["isa"]),
                 sources=dict(spec["sources"]),
@@ -125,6 +128,7 @@ class Device(OneLine):
             "units": self.units,
             "clock_hz": self.clock_hz,
             "power_w": self.power_w,
+            **({"process_m": self.process_m} if self.process_m else {}),
             "caches": [
                 {"level": c.level, "size_bytes": c.size_bytes, "per_unit_bytes": c.per_unit_bytes}
                 for c in self.caches

@@ -36,6 +36,7 @@ class DeviceSpec(BaseModel):
     units: int = Field(ge=1)
     clock: str | None = None
     power: str | None = None
+    process: str | None = None
     caches: list[_CacheSpec] = []
     isa: list[str] = []
     sources: dict[str, str]
@@ -59,6 +60,7 @@ class DeviceSpec(BaseModel):
             units=self.units,
             clock_hz=read(self.clock, "Hz", "clock") if self.clock else None,
             power_w=read(self.power, "W", "power") if self.power else None,
+            process_m=read(self.process, "m", "process") if self.process else None,
             caches=tuple(
                 Cache(
                     c.level,

@@ -40,6 +40,8 @@ NAMES = [
     "demo",
     "doctor",
     "inspect",
+    "learn_evaluate",
+    "learn_fit",
     "load",
     "mlperf_audit",
     "mlperf_build",

@@ -53,6 +53,9 @@ COMMANDS = {
     "lydite demo": "--out --db --seed --json --quiet/-q",
     "lydite doctor": "--out --json --quiet/-q",
     "lydite inspect": f"model {SHAPE} --ops --out --json --quiet/-q",
+    "lydite learn": "",
+    "lydite learn evaluate": "--neusight --aiconfigurator --out --json --quiet/-q",
+    "lydite learn fit": "--out --neusight --aiconfigurator --json --quiet/-q",
     "lydite mlperf": "",
     "lydite mlperf audit": "--runs benchmark --benchmarks --test --scenario/--scenarios "
     f"{MLPERF} --legacy --on --service --db --seed --json --quiet/-q",
@@ -317,8 +320,9 @@ def test_predict_for_a_device_that_is_elsewhere(lydite, net):
         "flatten",
         "fc",
     ]
-    assert all(line.endswith("roofline") for line in body)
-    assert lines[-1] == "coverage: nodes 100.0 %, types 100.0 %; time: roofline 100.0 %"
+    sources = [line.split()[-1] for line in body]
+    assert sources == ["roofline", "roofline", "roofline", "roofline", "learned"]
+    assert "time: learned" in lines[-1]
     assert "No backend runs there, so the usual fusions" in ran.err
     assert "Next: lydite db import" in ran.err
     assert "Next:" not in lydite("predict", net, "--on", "h100", "--quiet").err

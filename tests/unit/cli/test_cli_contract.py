@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -350,6 +351,23 @@ def test_mlperf_before_a_run(both, tmp_path):
         ["mlperf", "calibrate", net, "--data", data], ly.mlperf_calibrate(str(net), data=data)
     )
     assert told["fp32_score"] in (0, 0.5, 1)
+
+
+def test_learn(both, tmp_path):
+    pytest.importorskip("lightgbm", reason="LightGBM is not installed")
+    for split in ("train", "test"):
+        for kind in ("linear", "bmm"):
+            (tmp_path / split / kind).mkdir(parents=True)
+        for kind in ("elem", "ln", "softmax"):
+            with gzip.open(tmp_path / split / f"{kind}.csv.gz", "wt") as lines:
+                lines.write("OPName,Latency,Device,B,H\n")
+                for device in ("Tesla T4", "Tesla P4"):
+                    for rows in range(1000, 9000, 100):
+                        lines.write(f"{kind},{rows / 1000},{device},{rows},1024\n")
+    told = both(["learn", "evaluate", "--neusight", tmp_path], ly.learn_evaluate(neusight=tmp_path))
+    assert {row["device"] for row in told["families"]} == {"nvidia-t4", "nvidia-p4"}
+    fitted = ly.learn_fit(tmp_path / "model", neusight=tmp_path)
+    both(["learn", "fit", "--out", tmp_path / "model", "--neusight", tmp_path], fitted)
 
 
 def test_score_estimated_and_published(both):

@@ -1,0 +1,137 @@
+"""A learned model in files: a manifest, and the trees of each family as text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from lydite.errors import InputError
+from lydite.estimate.learned.physics import PRODUCT_NAMES, STREAM_NAMES
+from lydite.estimate.learned.trees import Trees, read_trees
+
+VERSION = 1
+"""Version of the features; a model of another one is refused."""
+MANIFEST = "manifest.json"
+_MOST_BYTES = 16 << 20
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "product32": PRODUCT_NAMES,
+    "product16": PRODUCT_NAMES,
+    "stream": STREAM_NAMES,
+}
+"""Names of the features of each family."""
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """One family of a model.
+
+    Attributes:
+        trees: The logarithm of measured over base time.
+        edges_s: Base times that separate sizes, ascending.
+        bounds: Measured over predicted time, low and high, by size.
+        devices: Devices that it was learned from.
+        rows: Number of rows.
+    """
+
+    trees: Trees
+    edges_s: tuple[float, ...]
+    bounds: tuple[tuple[float, float], ...]
+    devices: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedModel:
+    """A learned model.
+
+    Attributes:
+        families: Families by name.
+        about: Rest of the manifest: data, licenses, figures.
+        digest: 16 hexadecimal digits of the manifest.
+    """
+
+    families: Mapping[str, Family]
+    about: Mapping[str, Any]
+    digest: str
+
+
+@cache
+def usual_model() -> LearnedModel:
+    """The model in the folder that LYDITE_LEARNED names, else the one that is installed.
+
+    Raises:
+        InputError: as `read_model`.
+    """
+    folder = os.environ.get("LYDITE_LEARNED")
+    return read_model(Path(folder)) if folder else shipped()
+
+
+def shipped() -> LearnedModel:
+    """The model that is installed with the package."""
+    return _read(files("lydite.estimate.learned") / "shipped", "the shipped model")
+
+
+def read_model(folder: Path) -> LearnedModel:
+    """A model from a folder.
+
+    Raises:
+        InputError: a file is missing, changed, or of another version of the features.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise InputError("holds no learned model", where=str(folder), hint="lydite learn fit")
+    return _read(folder, str(folder))
+
+
+def _read(folder: Traversable, where: str) -> LearnedModel:
+    text = _text(folder / MANIFEST, where)
+    try:
+        manifest: dict[str, Any] = json.loads(text)
+        version, rows = manifest["version"], dict(manifest["families"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"its manifest cannot be read: {error}", where=where) from None
+    if version != VERSION:
+        raise InputError(
+            f"has features of version {version}", where=where, allowed=f"version {VERSION}"
+        )
+    families = {name: _family(folder, name, row, where) for name, row in rows.items()}
+    about = {key: value for key, value in manifest.items() if key != "families"}
+    return LearnedModel(families, about, hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _family(folder: Traversable, name: str, row: Mapping[str, Any], where: str) -> Family:
+    if name not in FAMILIES:
+        raise InputError(f"unknown family '{name}'", where=where, allowed=", ".join(FAMILIES))
+    text = _text(folder / f"{name}.txt", where)
+    try:
+        if hashlib.sha256(text.encode()).hexdigest() != row["sha256"]:
+            raise InputError(f"{name}.txt is not the file of its manifest (sha256)", where=where)
+        bounds = tuple((float(low), float(high)) for low, high in row["bounds"])
+        edges = tuple(float(edge) for edge in row["edges_s"])
+        devices, count = tuple(str(device) for device in row["devices"]), int(row["rows"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"the manifest of {name} lacks {error}", where=where) from None
+    trees = read_trees(text, f"{where}: {name}.txt")
+    if trees.names != FAMILIES[name] or len(bounds) != len(edges) + 1:
+        raise InputError(f"{name} has other features or bounds", where=where)
+    if not all(0 < low <= 1 <= high for low, high in bounds):
+        raise InputError(f"the bounds of {name} do not hold 1", where=where)
+    return Family(trees, edges, bounds, devices, count)
+
+
+def _text(path: Traversable, where: str) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise InputError(f"{path.name} is larger than 16 MiB", where=where)
+        return data.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name} cannot be read: {error}", where=where) from None

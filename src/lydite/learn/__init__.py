@@ -1,0 +1,1 @@
+"""Learning from rows of others: reading them, fitting the learned estimator, and judging it."""
