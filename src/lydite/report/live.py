@@ -42,14 +42,17 @@ class LiveTable:
         stdout, stderr: Descriptors that a command has to print to; None for the usual ones.
     """
 
-    def __init__(self, live: Live, stdout: int | None, stderr: int | None) -> None:
-        self._live, self._start_s = live, time.monotonic()
+    def __init__(
+        self, live: Live, lock: threading.Lock, stdout: int | None, stderr: int | None
+    ) -> None:
+        self._live, self._lock, self._start_s = live, lock, time.monotonic()
         self.stdout, self.stderr = stdout, stderr
 
     def show(self, latest: Sequence[Latest]) -> None:
         """Draw the latest readings."""
         title = f"{time.monotonic() - self._start_s:.0f} s"
-        self._live.update(table_of(latest, title), refresh=True)
+        with self._lock:
+            self._live.update(table_of(latest, title), refresh=True)
 
 
 @contextmanager
@@ -64,13 +67,15 @@ def live_table(quiet: bool = False) -> Iterator[LiveTable | None]:
     from rich.live import Live
 
     master, slave = os.openpty()
-    with Live(console=console, transient=True, redirect_stdout=False) as live:
+    # The table and the lines above it are drawn by two threads, one at a time.
+    lock = threading.Lock()
+    with Live(console=console, transient=True, redirect_stdout=False, auto_refresh=False) as live:
         termios.tcsetwinsize(slave, (console.height, console.width))
         ended = threading.Event()
-        relay = threading.Thread(target=_relay, args=(master, live, ended), daemon=True)
+        relay = threading.Thread(target=_relay, args=(master, live, lock, ended), daemon=True)
         relay.start()
         try:
-            yield LiveTable(live, slave if sys.stdout.isatty() else None, slave)
+            yield LiveTable(live, lock, slave if sys.stdout.isatty() else None, slave)
         finally:
             os.close(slave)
             ended.set()
@@ -78,7 +83,7 @@ def live_table(quiet: bool = False) -> Iterator[LiveTable | None]:
             os.close(master)
 
 
-def _relay(master: int, live: Live, ended: threading.Event) -> None:
+def _relay(master: int, live: Live, lock: threading.Lock, ended: threading.Event) -> None:
     """Print above the table what comes, line by line, until the other end is closed.
 
     What the command left running may hold the other end open, so it also stops when all is over.
@@ -87,7 +92,8 @@ def _relay(master: int, live: Live, ended: threading.Event) -> None:
 
     def show(line: bytes) -> None:
         text = line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
-        live.console.print(Text.from_ansi(text))
+        with lock:
+            live.console.print(Text.from_ansi(text))
 
     rest = b""
     while True:

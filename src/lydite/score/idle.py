@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 
 import psutil
@@ -43,12 +44,44 @@ def others_at_work(seconds: float = 1.0, share: float = 0.25) -> list[str]:
     return [text for _, text in sorted(busy, reverse=True)]
 
 
-def check_idle(policy: str, wait_s: float = 60.0) -> list[str]:
-    """See that nobody else uses the machine.
+def others_on_accelerator() -> list[str]:
+    """Processes that compute on the first NVIDIA GPU, by its driver, but this one's.
+
+    Returns:
+        Name, number and memory of each; nothing where the driver or its library is not there.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        return []
+    own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    try:
+        pynvml.nvmlInit()
+        try:
+            card = pynvml.nvmlDeviceGetHandleByIndex(0)
+            running = pynvml.nvmlDeviceGetComputeRunningProcesses(card)
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return []
+    found: list[str] = []
+    for each in running:
+        if each.pid not in own:
+            name = "a process"
+            with contextlib.suppress(psutil.Error):
+                name = psutil.Process(each.pid).name()[:40]
+            used = f"{each.usedGpuMemory / 2**20:.0f} MiB" if each.usedGpuMemory else "some memory"
+            found.append(f"{name} (process {each.pid}, {used} of the GPU)")
+    return found
+
+
+def check_idle(policy: str, wait_s: float = 60.0, *, device: str = "cpu") -> list[str]:
+    """See that nobody else uses the machine, nor its accelerator if that is to be measured.
 
     Args:
         policy: "wait" until it is idle, at most `wait_s`, then refuse; "refuse" at once; or "warn".
         wait_s: Longest wait in seconds.
+        device: Device of the backend.
 
     Returns:
         Who is at work, under the policy "warn".
@@ -57,7 +90,10 @@ def check_idle(policy: str, wait_s: float = 60.0) -> list[str]:
         InputError: somebody is; says who.
     """
     deadline = time.monotonic() + wait_s
-    while busy := others_at_work():
+    while busy := [
+        *others_at_work(),
+        *(others_on_accelerator() if device.startswith("cuda") else ()),
+    ]:
         if policy == "warn":
             return busy
         if policy == "refuse" or time.monotonic() > deadline:

@@ -207,7 +207,7 @@ def _measured(
     if not resumed:
         for path in folder.glob("telemetry-*.jsonl"):
             path.unlink()
-    environment["busy"] = check_idle(wanted.if_busy)
+    environment["busy"] = check_idle(wanted.if_busy, device=wanted.device)
     environment["resumed_turns"] = resumed
     number = len(list(folder.glob("telemetry-*.jsonl"))) + 1
     interrupted = False
