@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from importlib import import_module
+from typing import Any
 
 import psutil
 
@@ -51,7 +53,7 @@ def others_on_accelerator() -> list[str]:
         Name, number and memory of each; nothing where the driver or its library is not there.
     """
     try:
-        import pynvml
+        pynvml: Any = import_module("pynvml")
     except ImportError:
         return []
     own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
