@@ -78,6 +78,8 @@ def score(
     deliver(result, json=json)
     for path in written:
         say(f"written: {path}", quiet)
+    if result.was_interrupted:
+        raise typer.Exit(130)
 
 
 def _asked(wanted: ScoreOptions) -> str:

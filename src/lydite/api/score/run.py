@@ -71,6 +71,11 @@ class ScoreResult(Result):
         """Device score of energy; None without a sensor."""
         return self._device("energy").get("score")
 
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether Ctrl-C ended the run; what was measured until then is kept."""
+        return bool(self.result["environment"].get("interrupted"))
+
     def _device(self, what: str) -> Mapping[str, Any]:
         return self.result["scores"].get("equal", {}).get("device", {}).get(what, {})
 

@@ -168,6 +168,15 @@ def notes_of(document: Mapping[str, Any]) -> list[str]:
     """What a reader of the scores has to know."""
     notes: list[str] = []
     environment = document["environment"]
+    cut = [
+        f"{row['key']} ({len(row['turns'])} turns)"
+        for row in document["rows"]
+        if row["status"] == "partial"
+    ]
+    if cut:
+        notes.append(
+            f"CUT OFF, so it is partial; the same command goes on where it stopped: {', '.join(cut)}"
+        )
     if environment.get("busy"):
         notes.append(f"measured beside others: {'; '.join(environment['busy'][:3])}")
     load = environment.get("state", {}).get("load_average_1min")

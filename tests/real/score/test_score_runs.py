@@ -1,8 +1,13 @@
-"""A run watched by a replayed counter: energy is the counter's, integrated over the turns."""
+"""Runs as users make them: watched by a replayed counter, and cut off by Ctrl-C."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -85,3 +90,32 @@ def test_verify_integrates_the_telemetry_again(watched):
     assert "rows of net/fp32/1: turn 2, joules" in named
     assert "rows of net/fp32/1" in named
     assert "figures[net].energy_j" in named
+
+
+def test_ctrl_c_keeps_what_is_there_and_the_same_command_goes_on(tmp_path):
+    """A run that is interrupted after its first turn is partial, with exit code 130."""
+    (tmp_path / "own.yaml").write_text(SET)
+    command = [sys.executable, "-m", "lydite", "score", "--set", "own.yaml", "--out", "out"]
+    command += ["--minimum-time", "4", "--iterations", "4", "--if-busy", "warn", "--no-check"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    journal = tmp_path / "out" / "score-journal.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if journal.exists() and '"turn"' in journal.read_text():
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "CUT OFF" in told
+    document = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert document["status"] == "partial"
+    assert 1 <= len(document["rows"][0]["turns"]) < 8
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "CUT OFF" not in again.stdout
+    document = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert document["status"] == "complete"
+    assert document["environment"]["resumed_turns"] >= 1
+    assert len(document["rows"][0]["turns"]) == 8
