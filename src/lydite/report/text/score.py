@@ -175,7 +175,7 @@ def notes_of(document: Mapping[str, Any]) -> list[str]:
     ]
     if cut:
         notes.append(
-            f"CUT OFF, so it is partial: {', '.join(cut)}; the same command goes on where it stopped"
+            f"CUT OFF, so it is partial: {', '.join(cut)}; the same command goes on from there"
         )
     if environment.get("busy"):
         notes.append(f"measured beside others: {'; '.join(environment['busy'][:3])}")
