@@ -42,7 +42,7 @@ def cards() -> dict[str, Any]:
     """
     table, devices = read_table("sdu-cards"), read_table("sdu-devices")
     chosen = find_set("full")
-    baselines = {name: find_baseline(name, chosen) for name in FROZEN if name != "xeon-2-threads"}
+    baselines = {name: find_baseline(name, chosen) for name in FROZEN}
     rows = [_card_row(row, baselines) for row in table.rows]
     return {
         "board": "sdu-cards",

@@ -108,8 +108,8 @@ class ScoreOptions(Options):
     baseline: Annotated[
         str | None,
         Help(
-            "What scores 1000: rtx-2080-ti, rtx-2080-ti-image, xeon-2-threads, or a saved "
-            "result.json; default: the set's."
+            "What scores 1000: rtx-2080-ti, rtx-2080-ti-image, or a saved result.json; "
+            "default: the set's (full: rtx-2080-ti; small: none)."
         ),
     ] = None
     price: Annotated[
