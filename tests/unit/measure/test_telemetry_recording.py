@@ -121,7 +121,11 @@ def test_a_replayed_trace_is_the_same_again(tmp_path):
 
 def test_a_sampler_that_dies_is_told(tmp_path):
     with recording(tmp_path / "t.jsonl", 0.02, ["cpu"]) as record:
-        (sampler,) = psutil.Process().children()
+        (sampler,) = (
+            child
+            for child in psutil.Process().children()
+            if "lydite.measure.telemetry.sampler" in child.cmdline()
+        )
         sampler.kill()
         while sampler.status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.01)

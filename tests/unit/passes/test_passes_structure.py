@@ -22,6 +22,10 @@ def test_an_unknown_precision_gets_the_nearest():
 @pytest.mark.parametrize("name", ["resnet50", "bert-base"])
 def test_no_work_is_lost_and_inputs_and_outputs_keep_their_names(name, precision):
     graph = build_model(name, batch=2)
+    if (name, precision) == ("resnet50", "int4"):
+        with pytest.raises(GraphError, match="no MatMul with a weight"):
+            in_precision(graph, precision)
+        return
     found = in_precision(graph, precision)
     assert found.inputs == graph.inputs
     assert len(found.outputs) == len(graph.outputs)
@@ -30,9 +34,9 @@ def test_no_work_is_lost_and_inputs_and_outputs_keep_their_names(name, precision
     before, after = total_work(graph).by_type, total_work(found).by_type
     for op_type in products:
         if op_type in before:
-            assert after[op_type].flops == pytest.approx(
-                before[op_type].flops, rel=3e-3
-            )  # folding adds biases
+            packed = after.get("com.microsoft:MatMulNBits") if op_type == "MatMul" else None
+            flops = after[op_type].flops + (packed.flops if packed else 0.0)
+            assert flops == pytest.approx(before[op_type].flops, rel=3e-3)  # folding adds biases
 
 
 def test_autocast_lowers_products_and_keeps_what_loses_digits():
