@@ -36,7 +36,7 @@ def test_no_work_is_lost_and_inputs_and_outputs_keep_their_names(name, precision
         if op_type in before:
             packed = after.get("com.microsoft:MatMulNBits") if op_type == "MatMul" else None
             flops = after[op_type].flops + (packed.flops if packed else 0.0)
-            assert flops == pytest.approx(before[op_type].flops, rel=3e-3)  # folding adds biases
+            assert flops == pytest.approx(before[op_type].flops, rel=5e-3)  # biases; scales
 
 
 def test_autocast_lowers_products_and_keeps_what_loses_digits():
