@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lydite.backends.tuned.space import Config, config_from
-from lydite.backends.tuned.task import Task
+from lydite.backends.tuned.task import Task, task_of
 from lydite.errors import InputError
 from lydite.results import OneLine
 from lydite.store import Database, Trial
@@ -89,14 +89,19 @@ def tune_task(
     for number, outcome in outcomes.items():
         search.observe(number, outcome.seconds)
     known = len(outcomes)
-    outcomes |= run_search(
-        problem,
-        search,
-        trier.attempt,
-        max(0, trials - known),
-        keep=lambda config, outcome: database.load([trier.row(task, config, outcome)]),
-        progress=progress,
-    )
+
+    def keep(config: Config, outcome: Outcome) -> None:
+        database.load([trier.row(task, config, outcome)])
+
+    for number in _imported(problem, database, trier)[: max(0, trials - known)]:
+        if number not in outcomes:
+            config = problem.configs[number]
+            progress(len(outcomes) - known, trials, f"imported {config}")
+            outcomes[number] = trier.attempt(task, config)
+            keep(config, outcomes[number])
+            search.observe(number, outcomes[number].seconds)
+    left = max(0, trials - len(outcomes))
+    outcomes |= run_search(problem, search, trier.attempt, left, keep=keep, progress=progress)
     failed: dict[str, int] = {}
     for outcome in outcomes.values():
         if outcome.status != "ok":
@@ -127,6 +132,23 @@ def usable_trials(database: Database, trier: Trier, op_type: str) -> list[Trial]
         device=trier.device, op_type=op_type, target=trier.here.target, role="trial"
     )
     return [row for row in rows if row.software == software]
+
+
+def _imported(problem: Problem, database: Database, trier: Trier) -> list[int]:
+    """Configurations that logs name for an operator of the same sizes, whatever follows the sum."""
+    task = problem.task
+    rows = database.trials(device=trier.device, op_type=task.key.op_type, role="imported")
+    numbers: dict[int, None] = {}
+    for row in rows:
+        other = task_of(row.key)
+        if other is None or (other.kind, other.dims) != (task.kind, task.dims):
+            continue
+        try:
+            config = config_from(row.space, row.factors, task, problem.here)
+        except InputError:
+            continue
+        numbers[problem.number[config]] = None
+    return list(numbers)
 
 
 def run_search(

@@ -127,6 +127,14 @@ class Emit:
             return max(first, second)
         return self.tirx.max(first, second)
 
+    def prefetch(self, buffer: Any, at: Index) -> None:
+        """Ask for a line of a buffer to be brought to L2; places beyond its end do no harm."""
+        place = self.tirx.address_of(self.number(buffer, at))
+        numbers = [self.index(number) for number in (0, 2, 1)]  # to read, to L2, data
+        self._say(
+            self.tirx.Evaluate(self.tirx.call_llvm_intrin("void", "llvm.prefetch", place, *numbers))
+        )
+
     def start(self, tile: Index, size: int, total: int) -> Index:
         """Where a tile starts; the last one overlaps its neighbour where `size` does not divide."""
         first = tile * size

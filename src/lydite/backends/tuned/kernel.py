@@ -57,7 +57,7 @@ class Kernel:
 def tensor(array: np.ndarray) -> Any:
     """An array as TVM's flat tensor over the same memory, which has to be aligned to 64 bytes."""
     flat = np.ascontiguousarray(array, np.float32).ravel()
-    if flat.ctypes.data % 64:
+    if flat.ctypes.data % 64 or not flat.flags.writeable:
         flat, source = aligned(flat.size), flat
         flat[:] = source
     return compiler().runtime.from_dlpack(flat)

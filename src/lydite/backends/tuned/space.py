@@ -156,7 +156,7 @@ def config_from(space: str, factors: Mapping[str, Any], task: Task, here: Machin
     return Config(space, tuple(point.items()))
 
 
-HERTZ, L2_BYTES_PER_CYCLE, MEMORY_BYTES_PER_CYCLE = 3e9, 40.0, 6.0
+HERTZ, L2_BYTES_PER_CYCLE, MEMORY_BYTES_PER_CYCLE = 3e9, 40.0, 8.0
 """Nominal clock and bandwidths of the cost formulas; they rank and need not be right."""
 
 
@@ -171,6 +171,12 @@ def tile_cycles(here: Machine, rows: int, vectors: int, unroll: int) -> float:
     loads = (vectors + rows * (1 if vectors > 1 else 0.5)) / 2
     spilled = max(0, sums + vectors + 1 - here.registers)
     return max(arithmetic, loads, 4.0) + 2.0 * spilled + 1.0 / unroll
+
+
+def fetched(cycles: float, weight_bytes: float, ahead: bool) -> float:
+    """Cycles with the weights' way from memory: hidden behind the arithmetic if fetched ahead."""
+    fetch = weight_bytes / MEMORY_BYTES_PER_CYCLE
+    return max(1.02 * cycles, fetch) if ahead else cycles + 0.5 * fetch
 
 
 def tile_features(here: Machine, rows: int, vectors: int, unroll: int) -> list[float]:

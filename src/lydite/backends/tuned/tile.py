@@ -68,6 +68,19 @@ def store(
             emit.put(output, place, finished(emit, value, epilogue, residual, place))
 
 
+def fetch_ahead(
+    emit: Emit, weights: Any, start: Index, size: int, share: Index, shares: int
+) -> None:
+    """Bring one of `shares` parts of the next panel of weights to L2, while this one is in use.
+
+    A net's weights are cold: without it each panel waits for memory when it is first read.
+    """
+    lines = -(-size // (16 * shares))
+    first = emit.bind_index(start + share * (lines * 16))
+    with emit.loop(lines) as line:
+        emit.prefetch(weights, first + line * 16)
+
+
 @contextmanager
 def nested(emit: Emit, outer: int, inner: int, *, swap: bool) -> Iterator[tuple[Index, Index]]:
     """Two loops, the second outside if `swap`; yields their variables in the order of counts."""

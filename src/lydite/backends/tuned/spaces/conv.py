@@ -18,12 +18,21 @@ from lydite.backends.tuned.space import (
     HERTZ,
     L2_BYTES_PER_CYCLE,
     Space,
+    fetched,
     tile_cycles,
     tile_features,
 )
 from lydite.backends.tuned.spaces.product import sum_error
 from lydite.backends.tuned.task import Task
-from lydite.backends.tuned.tile import begin, column_tiles, live_taps, multiply, nested, store
+from lydite.backends.tuned.tile import (
+    begin,
+    column_tiles,
+    fetch_ahead,
+    live_taps,
+    multiply,
+    nested,
+    store,
+)
 from lydite.backends.tuned.toolchain import Machine
 
 _BODY, _CODE, _SPILLED = 256, 2600, 40
@@ -90,6 +99,7 @@ def _direct_factors(task: Task, here: Machine) -> Mapping[str, list[int | str]]:
         "unroll": [u for u in (1, 2, 3, 4, 8, 16) if depth % u == 0],
         "order": ["channels", "pixels"],
         "taps": ["outside", "inside"],
+        "ahead": ["none", "panel"],
     }
 
 
@@ -102,6 +112,8 @@ def _direct_valid(task: Task, here: Machine, f: Mapping[str, Any]) -> bool:
     del here
     sums = f["rows"] * f["vectors"]
     if sums > _SPILLED or sums * f["unroll"] > _BODY:
+        return False
+    if f["ahead"] == "panel" and f["order"] == "pixels":
         return False
     return sums * f["unroll"] * task.dims["kw"] * len(_runs(task, f["rows"])) <= _CODE
 
@@ -128,17 +140,24 @@ class _Direct:
     def write(self) -> Any:
         e, pixels_first = self.e, self.f["order"] == "pixels"
         with nested(e, self.groups, self.d["oh"], swap=pixels_first) as (group, row):
+            turn = 0
             for start, count, edge in _runs(self.task, self.rows):
                 if count == 1:
-                    self.tile(group, row, start, start if edge else None)
+                    self.tile(group, row, (turn, start), start if edge else None)
                 else:
                     with e.loop(count) as number:
-                        self.tile(group, row, start + number * self.rows, None)
+                        place = turn + number, start + number * self.rows
+                        self.tile(group, row, place, None)
+                turn += count
         return e.function()
 
-    def tile(self, group: Index, row: Index, column: Index, clip: int | None) -> None:
-        """One tile; `clip` is its first column where taps have to be clipped, else None."""
+    def tile(self, group: Index, row: Index, place: tuple[Index, Index], clip: int | None) -> None:
+        """One tile, by its number in the row and its first column.
+
+        `clip` is the first column where taps have to be clipped, else None.
+        """
         e, d, rows, vectors = self.e, self.d, self.rows, self.vectors
+        turn, column = place
         block = e.start(group, vectors, self.blocks)
         sums = e.registers(rows * vectors)
         begin(e, sums, rows, vectors, self.bias, lambda v: (block + v) * self.lanes)
@@ -149,8 +168,15 @@ class _Direct:
         if clip is not None:
             edge = clip, d["stride_w"], d["left"], d["w"]
             live = [live_taps(rows, kx, *edge) for kx in range(d["kw"])]
-        with e.loop(d["c"] // self.depth) as part, e.loop(high - low, low) as ky:
-            self.add(sums, group, (part, top, ky), column, live)
+        parts = d["c"] // self.depth
+        with e.loop(parts) as part:
+            if self.f["ahead"] == "panel":
+                size, turns = d["c"] * d["kh"] * d["kw"] * self.width, tiles(d["ow"], rows)
+                share = (row * turns + turn) * parts + part
+                shares = d["oh"] * turns * parts
+                fetch_ahead(e, self.weights, (group + 1) * size, size, share, shares)
+            with e.loop(high - low, low) as ky:
+                self.add(sums, group, (part, top, ky), column, live)
 
         def at(i: int, v: int) -> Index:
             return (((block + v) * d["oh"] + row) * d["ow"] + column + i) * self.lanes
@@ -224,7 +250,8 @@ def _direct_seconds(task: Task, here: Machine, f: Mapping[str, Any]) -> float:
     if f["order"] == "pixels" and 4.0 * d["o"] * steps > 0.8 * here.l2_bytes:
         moved *= 4
     cycles *= _crowded(d["kw"], rows * vectors, f)
-    return count * (max(cycles, moved / L2_BYTES_PER_CYCLE) + loops + 30 + rows * vectors) / HERTZ
+    total = count * (max(cycles, moved / L2_BYTES_PER_CYCLE) + loops + 30 + rows * vectors)
+    return fetched(total, 4.0 * d["o"] * steps, f["ahead"] == "panel") / HERTZ
 
 
 def _crowded(taps: int, sums: int, f: Mapping[str, Any]) -> float:
@@ -282,12 +309,15 @@ def _pointwise_factors(task: Task, here: Machine) -> Mapping[str, list[int | str
         "vectors": [v for v in (1, 2, 3, 4, 6) if v <= blocks],
         "unroll": [u for u in (1, 2, 4, 8, 16) if here.lanes % u == 0],
         "order": ["channels", "pixels"],
+        "ahead": ["none", "panel"],
     }
 
 
 def _pointwise_valid(task: Task, here: Machine, f: Mapping[str, Any]) -> bool:
     del task, here
     sums = f["rows"] * f["vectors"]
+    if f["ahead"] == "panel" and f["order"] == "pixels":
+        return False
     return sums <= _SPILLED and sums * f["unroll"] <= _BODY
 
 
@@ -319,9 +349,14 @@ def _pointwise_write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
                 lambda v: e.vector(weights, channel * width + v * lanes),
             )
 
-        with e.loop(c // lanes) as part, e.loop(lanes // unroll) as co:
-            for u in range(unroll):
-                step(part, co * unroll + u)
+        parts = c // lanes
+        with e.loop(parts) as part:
+            if f["ahead"] == "panel":
+                share, shares = number * parts + part, tiles(pixels, rows) * parts
+                fetch_ahead(e, weights, (group + 1) * c * width, c * width, share, shares)
+            with e.loop(lanes // unroll) as co:
+                for u in range(unroll):
+                    step(part, co * unroll + u)
         store(
             e,
             sums,
@@ -347,7 +382,8 @@ def _pointwise_seconds(task: Task, here: Machine, f: Mapping[str, Any]) -> float
     panel, strip = 4.0 * vectors * here.lanes * d["c"], 4.0 * rows * d["c"]
     moved = panel if f["order"] == "pixels" or panel > 0.6 * here.l1_bytes else 0.0
     moved += strip if f["order"] == "channels" else 0.0
-    return count * (max(cycles, moved / L2_BYTES_PER_CYCLE) + 25 + 2 * rows * vectors) / HERTZ
+    total = count * (max(cycles, moved / L2_BYTES_PER_CYCLE) + 25 + 2 * rows * vectors)
+    return fetched(total, 4.0 * d["o"] * d["c"], f["ahead"] == "panel") / HERTZ
 
 
 def _pointwise_features(task: Task, here: Machine, f: Mapping[str, Any]) -> list[float]:

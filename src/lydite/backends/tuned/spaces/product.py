@@ -18,17 +18,20 @@ from lydite.backends.tuned.space import (
     L2_BYTES_PER_CYCLE,
     MEMORY_BYTES_PER_CYCLE,
     Space,
+    fetched,
     tile_cycles,
     tile_features,
 )
 from lydite.backends.tuned.task import Task
-from lydite.backends.tuned.tile import begin, finished, multiply, nested, store
+from lydite.backends.tuned.tile import begin, fetch_ahead, finished, multiply, nested, store
 from lydite.backends.tuned.toolchain import Machine
 
 _BODY = 256
 """Most multiply-adds in a loop's body: LLVM takes seconds for longer ones."""
 _SPILLED = 40
 """Most sums of a tile; what exceeds the registers is spilled."""
+_SPREAD = 8
+"""Parts of a sum between which lines of the next panel are fetched."""
 _LONG = 1024
 """Sums of more terms than this may be cut into blocks."""
 
@@ -46,6 +49,7 @@ def _factors(task: Task, here: Machine) -> Mapping[str, list[int | str]]:
         "unroll": [1, 2, 4, 8],
         "order": ["columns", "rows"],
         "block": [0, *blocks],
+        "ahead": ["none", "panel"] if task.dims["const"] else ["none"],
     }
 
 
@@ -53,6 +57,8 @@ def _valid(task: Task, here: Machine, f: Mapping[str, Any]) -> bool:
     del here
     sums, e = f["rows"] * f["vectors"], task.epilogue
     if sums * f["unroll"] > _BODY or sums > _SPILLED:
+        return False
+    if f["ahead"] == "panel" and f["order"] == "rows":
         return False
     # A row that two tiles share would be added up twice, and a sum in parts is not yet clipped.
     plain = task.dims["m"] % f["rows"] == 0 and e.low == -math.inf and e.high == math.inf
@@ -126,6 +132,11 @@ class _Matmul:
                         sums[i * vectors + v] = e.vector(self.c, at(i, v))
         else:
             first()
+        if self.f["ahead"] == "panel":
+            size, turns = self.width * self.k, tiles(self.m, self.rows)
+            share = part * turns + io
+            shares = self.k // self.length * turns * _SPREAD
+            self.ahead = (jo + 1) * size, size, share * _SPREAD, shares
         self.add(sums, turn, (jo, j0), i0, part * self.length)
         alpha = self.task.dims.get("alpha_millionths", 1_000_000) / 1e6
         if alpha != 1:
@@ -150,9 +161,22 @@ class _Matmul:
                 lambda v: e.vector(self.b, start + v * self.lanes),
             )
 
-        with e.loop(self.length // unroll) as ko:
-            for u in range(unroll):
-                step(first_k + ko * unroll + u)
+        turns = self.length // unroll
+        if self.f["ahead"] == "panel" and turns >= _SPREAD:
+            start, size, share, shares = self.ahead
+            with e.loop(_SPREAD) as spread:
+                fetch_ahead(e, self.b, start, size, share + spread, shares)
+                with e.loop(turns // _SPREAD) as ko:
+                    for u in range(unroll):
+                        step(first_k + (spread * (turns // _SPREAD) + ko) * unroll + u)
+            done = turns // _SPREAD * _SPREAD
+            with e.loop(turns - done) as ko:
+                for u in range(unroll):
+                    step(first_k + (done + ko) * unroll + u)
+        else:
+            with e.loop(turns) as ko:
+                for u in range(unroll):
+                    step(first_k + ko * unroll + u)
         for u in range(self.length % unroll):
             step(first_k + self.length - self.length % unroll + u)
 
@@ -174,7 +198,9 @@ def _seconds(task: Task, here: Machine, f: Mapping[str, Any]) -> float:
     if f["order"] == "rows" and 4.0 * n * k > 0.8 * here.l2_bytes:
         moved *= L2_BYTES_PER_CYCLE / MEMORY_BYTES_PER_CYCLE
     extra = 2.0 * rows * f["vectors"] + 15
-    return count * (k / length) * (max(step * length, moved / L2_BYTES_PER_CYCLE) + extra) / HERTZ
+    cycles = count * (k / length) * (max(step * length, moved / L2_BYTES_PER_CYCLE) + extra)
+    weights = 4.0 * n * k if task.dims["const"] else 0.0
+    return fetched(cycles, weights, f["ahead"] == "panel") / HERTZ
 
 
 def _features(task: Task, here: Machine, f: Mapping[str, Any]) -> list[float]:

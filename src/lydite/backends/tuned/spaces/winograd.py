@@ -18,8 +18,8 @@ from lydite.backends.tuned.emit import Emit, Index, Value, tiles
 from lydite.backends.tuned.space import (
     HERTZ,
     L2_BYTES_PER_CYCLE,
-    MEMORY_BYTES_PER_CYCLE,
     Space,
+    fetched,
     tile_cycles,
     tile_features,
 )
@@ -30,7 +30,7 @@ from lydite.backends.tuned.spaces.conv import (
     plain_weights,
 )
 from lydite.backends.tuned.task import Epilogue, Task
-from lydite.backends.tuned.tile import begin, finished, multiply, store
+from lydite.backends.tuned.tile import begin, fetch_ahead, finished, multiply, store
 from lydite.backends.tuned.toolchain import Machine
 
 WEIGHTS = {
@@ -120,6 +120,7 @@ def _factors(task: Task, here: Machine) -> Mapping[str, list[int | str]]:
         "rows": list(range(1, 25)),
         "vectors": [v for v in (1, 2, 3, 4, 6) if v <= blocks],
         "unroll": [u for u in (1, 2, 4, 8, 16) if here.lanes % u == 0],
+        "ahead": ["none", "panel"],
     }
 
 
@@ -180,9 +181,14 @@ def _write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
                 lambda v: e.vector(weights, channel * width + v * lanes),
             )
 
-        with e.loop(parts) as part, e.loop(lanes // unroll) as co:
-            for u in range(unroll):
-                step(part, co * unroll + u)
+        with e.loop(parts) as part:
+            if f["ahead"] == "panel":
+                size, shares = d["c"] * width, tiles(block, rows) * parts
+                coming = (p * groups + group + 1) * size
+                fetch_ahead(e, weights, coming, size, run * parts + part, shares)
+            with e.loop(lanes // unroll) as co:
+                for u in range(unroll):
+                    step(part, co * unroll + u)
 
         def at(i: int, v: int) -> Index:
             return ((p * blocks + first_block + v) * block + start + i) * lanes
@@ -303,8 +309,10 @@ def _seconds(task: Task, here: Machine, f: Mapping[str, Any]) -> float:
     strip = 4.0 * f["rows"] * d["c"]
     moved = strip + (panel if panel > 0.6 * here.l1_bytes else 0.0)
     cycles = runs * (max(step * d["c"], moved / L2_BYTES_PER_CYCLE) + 25 + f["rows"] * f["vectors"])
-    # Weights come from memory once a block of tiles; tiles that exceed L2 go through L3.
-    cycles += turns * 4.0 * products * d["c"] * d["o"] / (3 * MEMORY_BYTES_PER_CYCLE)
+    # Weights come from memory once, or once a block of tiles where they exceed L2.
+    weights = 4.0 * products * d["c"] * d["o"]
+    times = turns if weights > 0.8 * here.l2_bytes else 1
+    cycles = fetched(cycles, times * weights, f["ahead"] == "panel")
     kept = 4.0 * products * block * (d["c"] + d["o"])
     speed = L2_BYTES_PER_CYCLE / (1 if kept < 0.8 * here.l2_bytes else 4)
     cycles += turns * 2 * kept / speed
