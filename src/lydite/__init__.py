@@ -55,6 +55,7 @@ _VERBS = (
     "mlperf_tune",
     "models",
     "monitor",
+    "ops",
     "predict",
     "profile",
     "run",
@@ -68,10 +69,15 @@ _VERBS = (
     "simulate",
     "smaug",
     "sweep",
+    "tune",
+    "tune_compare",
+    "tune_export",
+    "tune_import",
+    "tune_op",
     "validate",
     "validate_steps",
 )
-_ROOMS = ("chip", "models", "score")
+_ROOMS = ("chip", "models", "score", "tune")
 """Verbs whose names are packages too: `lydite.chip` holds chips, `lydite.chip(...)` runs one."""
 _WHERE = {
     "Graph": "lydite.graph",
@@ -128,6 +134,7 @@ if TYPE_CHECKING:
     mlperf_tune = _session.mlperf_tune
     models = _session.models
     monitor = _session.monitor
+    ops = _session.ops
     predict = _session.predict
     profile = _session.profile
     run = _session.run
@@ -141,6 +148,11 @@ if TYPE_CHECKING:
     simulate = _session.simulate
     smaug = _session.smaug
     sweep = _session.sweep
+    tune = _session.tune
+    tune_compare = _session.tune_compare
+    tune_export = _session.tune_export
+    tune_import = _session.tune_import
+    tune_op = _session.tune_op
     validate = _session.validate
     validate_steps = _session.validate_steps
 
@@ -185,6 +197,7 @@ __all__ = [
     "mlperf_tune",
     "models",
     "monitor",
+    "ops",
     "predict",
     "profile",
     "run",
@@ -198,6 +211,11 @@ __all__ = [
     "simulate",
     "smaug",
     "sweep",
+    "tune",
+    "tune_compare",
+    "tune_export",
+    "tune_import",
+    "tune_op",
     "validate",
     "validate_steps",
 ]

@@ -21,11 +21,13 @@ from lydite.cli import (
     mlperf,
     models,
     monitor,
+    ops,
     predict,
     profile,
     runs,
     score,
     simulate,
+    tune,
     validate,
 )
 from lydite.cli.declared import command_of, settings_of
@@ -38,6 +40,7 @@ OWN = (
     profile.profile,
     predict.predict,
     coverage.coverage,
+    ops.ops,
     bench.bench,
     monitor.monitor,
     validate.validate,
@@ -71,6 +74,7 @@ def make_app() -> typer.Typer:
         app.command(name, context_settings=settings)(command)
     app.add_typer(mlperf.app, name="mlperf")
     app.add_typer(score.app, name="score")
+    app.add_typer(tune.app, name="tune")
     app.add_typer(db.app, name="db")
     for name in COMMANDS:
         declared = COMMANDS.find(name)

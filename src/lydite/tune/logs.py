@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lydite.backends.tuned.space import config_from
+from lydite.backends.tuned.space import SPACES, config_from
 from lydite.backends.tuned.task import NCHWC, task_of
 from lydite.backends.tuned.toolchain import Machine
 from lydite.errors import InputError, UnitError
@@ -128,7 +128,7 @@ class _NoPlace(Exception):
 
 def _read_record(record: Mapping[str, Any], parent: str, here: Machine, device: str) -> Trial:
     if record.get("schema") == SCHEMA:
-        return _read_own(record, parent)
+        return _read_own(record)
     if float(record["version"]) != 0.2:
         raise UnitError(f"version {record['version']}", allowed="0.2")
     target, name, arguments = record["input"][:3]
@@ -165,13 +165,13 @@ def _read_record(record: Mapping[str, Any], parent: str, here: Machine, device: 
     )
 
 
-def _read_own(record: Mapping[str, Any], parent: str) -> Trial:
+def _read_own(record: Mapping[str, Any]) -> Trial:
     software = Software(record["software"]["backend"], record["software"]["versions"])
     names = ("device", "target", "space", "factors", "role", "status", "error", "seconds")
-    names += ("reference_s", "ratio_low", "ratio_high", "measured_at")
+    names += ("reference_s", "ratio_low", "ratio_high", "parent", "measured_at")
     key = OpKey.parse(json.dumps(record["key"]))
     fields = {name: record[name] for name in names}
-    return Trial(key=key, software=software, parent=record["parent"] or parent, **fields)
+    return Trial(key=key, software=software, **fields)
 
 
 def _last(factors: Mapping[str, Any], name: str) -> int:
@@ -213,8 +213,6 @@ def _fitted(
     key: OpKey, space: str, here: Machine, wishes: Mapping[str, int | str]
 ) -> dict[str, Any]:
     """Factors of a space nearest to wishes; the first value where there is none."""
-    from lydite.backends.tuned.space import SPACES
-
     task = task_of(key)
     if task is None or not SPACES.find(space).fits(task, here):
         raise _NoPlace(f"{space}: its channels do not fill the blocks of {here.lanes}")

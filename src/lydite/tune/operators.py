@@ -36,7 +36,7 @@ def _conv(g: Builder, x: Tensor, sizes: Sizes) -> Tensor:
 def _depthwise(g: Builder, x: Tensor, sizes: Sizes) -> Tensor:
     channels = sizes.shape[1]
     pad = sizes.kernel // 2
-    return g.conv(x, channels, sizes.kernel, stride=sizes.stride, pad=pad, groups=channels)
+    return g.conv(x, channels, sizes.kernel, stride=sizes.stride, pad=pad, group=channels)
 
 
 def _dense(g: Builder, x: Tensor, sizes: Sizes) -> Tensor:

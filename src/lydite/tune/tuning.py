@@ -85,7 +85,7 @@ def tune_task(
     own = [row for row in rows if row.key == task.key]
     problem = problem_for(task, trier.here, [row for row in rows if row.key != task.key])
     search = TUNERS.find(tuner)(problem, seed)
-    outcomes = _known(problem, own)
+    outcomes = known_outcomes(problem, own)
     for number, outcome in outcomes.items():
         search.observe(number, outcome.seconds)
     known = len(outcomes)
@@ -198,7 +198,8 @@ def interval(logs: np.ndarray, seed: int = 0) -> tuple[float, float]:
     return float(np.exp(low)), float(np.exp(high))
 
 
-def _known(problem: Problem, rows: Sequence[Trial]) -> dict[int, Outcome]:
+def known_outcomes(problem: Problem, rows: Sequence[Trial]) -> dict[int, Outcome]:
+    """Outcomes of kept rows by number of the configuration."""
     known: dict[int, Outcome] = {}
     for row in rows:
         try:

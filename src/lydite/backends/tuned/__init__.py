@@ -11,7 +11,14 @@ from lydite.backends.tuned.space import (
     spaces_for,
 )
 from lydite.backends.tuned.task import Task, task_of
-from lydite.backends.tuned.toolchain import Machine, compiler, installed, machine, versions
+from lydite.backends.tuned.toolchain import (
+    Machine,
+    compiler,
+    installed,
+    machine,
+    processor,
+    versions,
+)
 
 __all__ = [
     "SPACES",
@@ -25,6 +32,7 @@ __all__ = [
     "default_config",
     "installed",
     "machine",
+    "processor",
     "ranked",
     "spaces_for",
     "task_of",

@@ -74,10 +74,18 @@ def machine() -> Machine:
         MissingExtra: TVM is not installed.
         BackendError: it is no x86 processor with AVX2 or AVX-512.
     """
+    return processor(str(compiler().target.codegen.llvm_get_system_cpu()))
+
+
+def processor(mcpu: str = "unknown") -> Machine:
+    """This processor by LLVM's name of it, or without one where only spaces are counted.
+
+    Raises:
+        BackendError: it is no x86 processor with AVX2 or AVX-512.
+    """
     from lydite.hardware import local_device
 
-    tvm, here = compiler(), local_device()
-    mcpu = str(tvm.target.codegen.llvm_get_system_cpu())
+    here = local_device()
     lanes = vector_lanes(here.isa)
     sizes = {level.level: level.per_unit_bytes or level.size_bytes for level in here.caches}
     return Machine(
