@@ -102,7 +102,6 @@ def trial_row(item: Trial, software_digest: str) -> dict[str, Any]:
         "op": item.key.digest,
         "device": item.device,
         "software": software_digest,
-        "run": item.run,
         "target": item.target,
         "space": item.space,
         "factors": values.canonical_json(item.factors, "factors"),
@@ -116,7 +115,8 @@ def trial_row(item: Trial, software_digest: str) -> dict[str, Any]:
         "parent": item.parent,
         "measured_at": item.measured_at,
     }
-    return {"id": values.digest(values.canonical_json(row, "trial")), **row}
+    # An export names no run, and reading it again must add nothing.
+    return {"id": values.digest(values.canonical_json(row, "trial")), **row, "run": item.run}
 
 
 def read_trial(row: Row[Any]) -> Trial:

@@ -114,7 +114,7 @@ def read_log(path: Path, here: Machine, device: str) -> Log:
         except _NoPlace as error:
             left[str(error)] += 1
             continue
-        except (ValueError, KeyError, TypeError, IndexError, InputError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, InputError) as error:
             raise InputError(
                 f"not a record of AutoTVM 0.2 or of Lydite: {error}", where=f"{path}, line {number}"
             ) from error

@@ -156,7 +156,7 @@ def config_from(space: str, factors: Mapping[str, Any], task: Task, here: Machin
     return Config(space, tuple(point.items()))
 
 
-HERTZ, L2_BYTES_PER_CYCLE, MEMORY_BYTES_PER_CYCLE = 3e9, 40.0, 8.0
+HERTZ, L2_BYTES_PER_CYCLE, MEMORY_BYTES_PER_CYCLE = 3e9, 40.0, 4.5
 """Nominal clock and bandwidths of the cost formulas; they rank and need not be right."""
 
 
