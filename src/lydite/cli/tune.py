@@ -21,10 +21,12 @@ _HELP = ("-h", "--help")
 class ModelFirst(TyperGroup):
     """A group whose first word is a subcommand, or else the model of the subcommand `model`."""
 
+    default_command = DEFAULT
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Insert `model` before anything that is no subcommand."""
         if args and args[0] not in self.commands and args[0] not in _HELP:
-            args = [DEFAULT, *args]
+            args = [self.default_command, *args]
         return super().parse_args(ctx, args)
 
 
