@@ -13,7 +13,7 @@ import numpy as np
 
 from lydite.backends import Prepared, Settings, find_backend
 from lydite.backends.isolate import replicated
-from lydite.backends.tuned.kernel import Kernel, aligned, moving, tensor
+from lydite.backends.tuned.kernel import Kernel, aligned, constant, moving, tensor
 from lydite.backends.tuned.space import Config
 from lydite.backends.tuned.task import Task, task_of
 from lydite.backends.tuned.toolchain import Machine
@@ -135,7 +135,7 @@ class Rig:
         """Calls with copies of the weights in turn, and their number."""
         arrays = [part.numpy() for part in packed]
         count = _times(sum(array.nbytes for array in arrays))
-        sets = [packed, *([tensor(array.copy()) for array in arrays] for _ in range(count - 1))]
+        sets = [packed, *([constant(array) for array in arrays] for _ in range(count - 1))]
         calls = [self._call(kernel, each) for each in sets]
 
         def every() -> None:

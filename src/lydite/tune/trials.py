@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+
 from lydite.backends.tuned.space import Config
 from lydite.backends.tuned.task import Task
 from lydite.backends.tuned.toolchain import Machine, versions
@@ -63,6 +65,14 @@ class Trier:
         except BackendError as error:
             return Outcome("compile_error", str(error))
         return Outcome(**answer)
+
+    def process(self) -> psutil.Process:
+        """The worker process, for its CPU time.
+
+        Raises:
+            BackendError: it is not running.
+        """
+        return self._worker.process()
 
     def row(self, task: Task, config: Config, outcome: Outcome, **more: Any) -> Trial:
         """The row of an outcome."""

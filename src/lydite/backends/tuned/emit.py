@@ -6,7 +6,7 @@ of the kernel. All buffers are flat arrays of float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -111,6 +111,18 @@ class Emit:
         self._say(self.tirx.Bind(variable, value))
         return variable
 
+    def across(self, value: Value, combine: Callable[[Any, Any], Any]) -> Value:
+        """One number from the lanes of a vector, halves with halves."""
+        lanes = self.lanes
+        while lanes > 1:
+            value, lanes = self.bind(value, _vector_type(lanes)), lanes // 2
+            low, high = (
+                self.tirx.Shuffle([value], [self.index(i) for i in range(start, start + lanes)])
+                for start in (0, lanes)
+            )
+            value = combine(low, high)
+        return self.bind(value, "float32")
+
     def bind_index(self, value: Index) -> Index:
         """Name an index, so that it is computed once."""
         return value if isinstance(value, int) else self.bind(value, "int32")
@@ -174,6 +186,10 @@ class Registers:
 
     def __setitem__(self, number: int, value: Value) -> None:
         self._emit.put(self._buffer, number * self._emit.lanes, value)
+
+
+def _vector_type(lanes: int) -> str:
+    return f"float32x{lanes}" if lanes > 1 else "float32"
 
 
 def tiles(total: int, size: int) -> int:

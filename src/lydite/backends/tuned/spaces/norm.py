@@ -11,8 +11,8 @@ import numpy as np
 from lydite.backends.tuned.emit import Emit, tiles
 from lydite.backends.tuned.space import HERTZ, Space
 from lydite.backends.tuned.spaces.rows import (
-    across,
     anything,
+    combined,
     exp_error,
     in_row,
     long_enough,
@@ -42,7 +42,7 @@ def _write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
     added = e.argument("added", rows * n) if task.dims["skip"] else None
     gamma, beta = e.argument("gamma", n), e.argument("beta", n)
     y = e.argument("y", rows * n)
-    scratch, row_sums = e.scratch(here.lanes), e.scratch(n)
+    row_sums = e.scratch(n)
 
     def plus(a: Any, b: Any) -> Any:
         return a + b
@@ -62,7 +62,7 @@ def _write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
             sums[u] = sums[u] + masked(e, value, done)
 
         in_row(e, n, f["sum_unroll"], add)
-        total = across(e, scratch, [sums[u] for u in range(f["sum_unroll"])], plus)
+        total = combined(e, [sums[u] for u in range(f["sum_unroll"])], plus)
         mean = e.bind(e.splat(total) * e.splat(1 / n))
 
         def read(start: Any) -> Any:
@@ -74,7 +74,7 @@ def _write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
 
         in_row(e, n, f["square_unroll"], square)
         every = [squares[u] for u in range(f["square_unroll"])]
-        variance = e.splat(across(e, scratch, every, plus)) * e.splat(1 / n)
+        variance = e.splat(combined(e, every, plus)) * e.splat(1 / n)
         epsilon = task.dims["epsilon_e15"] / 1e15
         inverse = e.bind(e.splat(1.0) / e.tirx.sqrt(variance + e.splat(epsilon)))
 

@@ -248,19 +248,23 @@ def _row_factors(task: Task, here: Machine) -> Mapping[str, list[int | str]]:
         "vectors": [v for v in (1, 2, 3, 4, 6, 8, 12, 16) if v * here.lanes <= task.dims["n"]],
         "chains": [1, 2, 4, 8],
         "unroll": [1, 2, 4, 8],
+        "ahead": [0, 8, 32, 128],
+        "streams": ["one", "chains"],
     }
 
 
 def _row_valid(task: Task, here: Machine, f: Mapping[str, Any]) -> bool:
     del here
     sums = f["vectors"] * f["chains"]
+    if f["streams"] == "chains" and f["chains"] == 1:
+        return False
     return sums <= 32 and sums * f["unroll"] <= _BODY and sums <= task.dims["k"]
 
 
 def _row_write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
     e, lanes = Emit(here.lanes), here.lanes
     n, k, vectors, chains = task.dims["n"], task.dims["k"], f["vectors"], f["chains"]
-    width, body = vectors * lanes, chains * f["unroll"]
+    width, body, ahead = vectors * lanes, chains * f["unroll"], f["ahead"]
     a = e.argument("a", k)
     b = e.argument("b", tiles(n, width) * width * k)
     bias = e.argument("bias", n) if task.epilogue.bias else None
@@ -277,13 +281,18 @@ def _row_write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
         def step(kk: Index, chain: int) -> None:
             factor = e.splat(e.number(a, kk))
             for v in range(vectors):
+                if ahead:
+                    e.prefetch(b, (jo * k + kk + ahead) * width + v * lanes)
                 weight = e.vector(b, (jo * k + kk) * width + v * lanes)
                 at = chain * vectors + v
                 sums[at] = sums[at] + factor * weight
 
+        apart = f["streams"] == "chains"  # each chain goes through a part of the sum of its own
         with e.loop(k // body) as ko:
             for u in range(body):
-                step(ko * body + u, u % chains)
+                chain, turn = u % chains, ko * f["unroll"] + u // chains
+                here_k = chain * (k // body * f["unroll"]) + turn if apart else ko * body + u
+                step(here_k, chain)
         for u in range(k % body):
             step(k - k % body + u, u % chains)
         for v in range(vectors):
@@ -308,7 +317,8 @@ def _row_features(task: Task, here: Machine, f: Mapping[str, Any]) -> list[float
     n, k = task.dims["n"], task.dims["k"]
     width = f["vectors"] * here.lanes
     sums = f["vectors"] * f["chains"]
-    return [float(sums), tiles(n, width) * width / n, math.log2(n), math.log2(k)]
+    waste = tiles(n, width) * width / n
+    return [float(sums), waste, math.log2(1 + f["ahead"] * width), math.log2(n), math.log2(k)]
 
 
 GEMV = Space(

@@ -7,7 +7,7 @@ is a rational function of x^2 (as in Eigen's `generic_fast_erf_float`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from lydite.backends.tuned.task import Task
 from lydite.backends.tuned.toolchain import Machine
 
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
+_ROUNDING, _ROUNDING_BITS = 12582912.0, 0x4B400000
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
 _ERF_TOP = (
     -2.72614225801306e-10,
@@ -38,19 +39,24 @@ _ERF_BOTTOM = (
 
 
 def fast_exp(e: Emit, x: Value) -> Value:
-    """e^x of a vector, within 2 units in the last place; 0 below -87."""
+    """e^x of a vector of numbers up to 0, within 2 units in the last place; 0 below -87.
+
+    Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the sum. It is taken
+    from there: TVM would simplify a subtraction of the same number.
+    """
     t = e.tirx
-    x = e.bind(e.least(e.most(x, e.splat(-87.0)), e.splat(88.0)))
-    n = e.bind(t.floor(x * e.splat(math.log2(math.e)) + e.splat(0.5)))
+    integers, floats = f"int32x{e.lanes}", f"float32x{e.lanes}"
+    x = e.bind(e.most(x, e.splat(-87.0)))
+    bits = t.reinterpret(integers, x * e.splat(math.log2(math.e)) + e.splat(_ROUNDING))
+    base, bias, shift = (t.Broadcast(e.index(i), e.lanes) for i in (_ROUNDING_BITS, 127, 23))
+    whole = e.bind(bits - base, integers)
+    n = e.bind(t.Cast(floats, whole))
     r = e.bind(x - n * e.splat(_LN2_HIGH) - n * e.splat(_LN2_LOW))
     value = e.splat(_EXP[0])
     for coefficient in _EXP[1:]:
         value = value * r + e.splat(coefficient)
     value = value * r * r + r + e.splat(1.0)
-    integers = f"int32x{e.lanes}"
-    bias, shift = (t.Broadcast(e.index(number), e.lanes) for number in (127, 23))
-    power = t.shift_left(t.Cast(integers, n) + bias, shift)
-    return e.bind(value) * t.reinterpret(f"float32x{e.lanes}", power)
+    return e.bind(value) * t.reinterpret(floats, t.shift_left(whole + bias, shift))
 
 
 def fast_erf(e: Emit, x: Value) -> Value:
@@ -110,17 +116,12 @@ def in_row(e: Emit, n: int, unroll: int, each: Any) -> None:
         each(n - e.lanes, 0, e.lanes - n % e.lanes)
 
 
-def across(e: Emit, scratch: Any, values: list[Value], combine: Any) -> Value:
-    """One number from several vectors, through memory."""
+def combined(e: Emit, values: list[Value], combine: Callable[[Any, Any], Any]) -> Value:
+    """One number from the lanes of several vectors."""
     value = values[0]
     for other in values[1:]:
         value = combine(value, other)
-    e.put(scratch, 0, value)
-    numbers = [e.number(scratch, i) for i in range(e.lanes)]
-    while len(numbers) > 1:
-        pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        numbers = [e.bind(combine(a, b), "float32") for a, b in pairs]
-    return numbers[0]
+    return e.across(value, combine)
 
 
 def masked(e: Emit, value: Value, done: int) -> Value:
@@ -139,13 +140,21 @@ def _softmax_factors(task: Task, here: Machine) -> Mapping[str, list[int | str]]
         "sum_unroll": [u for u in (1, 2, 3, 4, 6, 8) if u <= whole],
         "scale_unroll": [u for u in (1, 2, 4, 8) if u <= whole],
         "scale": ["multiply", "divide"],
+        "kept": ["memory", "registers"],
     }
+
+
+def _softmax_valid(task: Task, here: Machine, f: Mapping[str, Any]) -> bool:
+    """Whole rows in registers have no tail and leave room for the polynomial."""
+    n = task.dims["n"]
+    if f["kept"] == "memory":
+        return True
+    return n % here.lanes == 0 and n // here.lanes <= here.registers // 2 and f["scale_unroll"] == 1
 
 
 def _softmax_write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
     e, rows, n = Emit(here.lanes), task.dims["rows"], task.dims["n"]
     x, y = e.argument("x", rows * n), e.argument("y", rows * n)
-    scratch = e.scratch(here.lanes)
     with e.loop(rows) as row:
         largest = e.registers(f["max_unroll"])
         for u in range(f["max_unroll"]):
@@ -157,19 +166,26 @@ def _softmax_write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
 
         in_row(e, n, f["max_unroll"], compare)
         every = [largest[u] for u in range(f["max_unroll"])]
-        peak = e.bind(e.splat(across(e, scratch, every, e.most)))
+        peak = e.bind(e.splat(combined(e, every, e.most)))
         sums = e.registers(f["sum_unroll"])
         for u in range(f["sum_unroll"]):
             sums[u] = e.splat(0.0)
 
+        kept: list[Any] = []
+
         def add(start: Any, u: int, done: int) -> None:
             value = e.bind(fast_exp(e, e.vector(x, row * n + start) - peak))
-            e.put(y, row * n + start, value)
+            if f["kept"] == "registers":
+                kept.append(value)
+            else:
+                e.put(y, row * n + start, value)
+            u %= f["sum_unroll"]
             sums[u] = sums[u] + masked(e, value, done)
 
-        in_row(e, n, f["sum_unroll"], add)
+        whole = f["kept"] == "registers"
+        in_row(e, n, n // e.lanes if whole else f["sum_unroll"], add)
         every = [sums[u] for u in range(f["sum_unroll"])]
-        total = e.bind(e.splat(across(e, scratch, every, lambda a, b: a + b)))
+        total = e.bind(e.splat(combined(e, every, lambda a, b: a + b)))
         inverse = e.bind(e.splat(1.0) / total) if f["scale"] == "multiply" else None
 
         def scale(start: Any, u: int, done: int) -> None:
@@ -182,7 +198,12 @@ def _softmax_write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
                 scaled = t.Select(later, scaled, value)
             e.put(y, row * n + start, scaled)
 
-        in_row(e, n, f["scale_unroll"], scale)
+        if kept:
+            for number, value in enumerate(kept):
+                scaled = value / total if inverse is None else value * inverse
+                e.put(y, row * n + number * e.lanes, scaled)
+        else:
+            in_row(e, n, f["scale_unroll"], scale)
     return e.function()
 
 
@@ -190,7 +211,8 @@ def _softmax_seconds(task: Task, here: Machine, f: Mapping[str, Any]) -> float:
     vectors = tiles(task.dims["n"], here.lanes)
     chains = 4.0 / f["max_unroll"] + max(14.0, 40.0 / f["sum_unroll"]) + 2.0
     divide = 8.0 * vectors if f["scale"] == "divide" else 12.0
-    return task.dims["rows"] * (vectors * chains + divide + 80) / HERTZ
+    passes = vectors if f["kept"] == "memory" else 0
+    return task.dims["rows"] * (vectors * chains + passes + divide + 80) / HERTZ
 
 
 def _softmax_features(task: Task, here: Machine, f: Mapping[str, Any]) -> list[float]:
@@ -209,7 +231,7 @@ SOFTMAX = Space(
     "softmax",
     long_enough,
     _softmax_factors,
-    anything,
+    _softmax_valid,
     _softmax_write,
     no_constants,
     _softmax_seconds,
