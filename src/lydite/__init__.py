@@ -57,6 +57,7 @@ _VERBS = (
     "mlperf_tune",
     "models",
     "monitor",
+    "ops",
     "predict",
     "profile",
     "run",
@@ -70,10 +71,15 @@ _VERBS = (
     "simulate",
     "smaug",
     "sweep",
+    "tune",
+    "tune_compare",
+    "tune_export",
+    "tune_import",
+    "tune_op",
     "validate",
     "validate_steps",
 )
-_ROOMS = ("chip", "models", "score")
+_ROOMS = ("chip", "models", "score", "tune")
 """Verbs whose names are packages too: `lydite.chip` holds chips, `lydite.chip(...)` runs one."""
 _WHERE = {
     "Graph": "lydite.graph",
@@ -132,6 +138,7 @@ if TYPE_CHECKING:
     mlperf_tune = _session.mlperf_tune
     models = _session.models
     monitor = _session.monitor
+    ops = _session.ops
     predict = _session.predict
     profile = _session.profile
     run = _session.run
@@ -145,6 +152,11 @@ if TYPE_CHECKING:
     simulate = _session.simulate
     smaug = _session.smaug
     sweep = _session.sweep
+    tune = _session.tune
+    tune_compare = _session.tune_compare
+    tune_export = _session.tune_export
+    tune_import = _session.tune_import
+    tune_op = _session.tune_op
     validate = _session.validate
     validate_steps = _session.validate_steps
 
@@ -191,6 +203,7 @@ __all__ = [
     "mlperf_tune",
     "models",
     "monitor",
+    "ops",
     "predict",
     "profile",
     "run",
@@ -204,6 +217,11 @@ __all__ = [
     "simulate",
     "smaug",
     "sweep",
+    "tune",
+    "tune_compare",
+    "tune_export",
+    "tune_import",
+    "tune_op",
     "validate",
     "validate_steps",
 ]

@@ -40,6 +40,9 @@ def test_commands_and_options_exist(text):
     while getattr(found, "commands", None):
         if found.invoke_without_command and (not words or words[0] not in found.commands):
             break  # a group that is a command too, such as `lydite score --on h100`
+        default = getattr(found, "default_command", None)
+        if default and words[0] not in found.commands:
+            words = [default, *words]  # such as `lydite tune resnet18`
         assert words[0] in found.commands, text
         found = found.commands[words.pop(0)]
     if not found.context_settings.get(

@@ -27,6 +27,7 @@ from lydite.api.mlperf.submission import submission as mlperf_submission
 from lydite.api.mlperf.tune import tune as mlperf_tune
 from lydite.api.models import models
 from lydite.api.monitor import monitor
+from lydite.api.ops import ops
 from lydite.api.predict import predict
 from lydite.api.profile import profile
 from lydite.api.runs import run, runs
@@ -37,6 +38,10 @@ from lydite.api.score.verify import score_verify
 from lydite.api.search import search
 from lydite.api.simulate import simulate
 from lydite.api.sweep import sweep
+from lydite.api.tune.compare import tune_compare
+from lydite.api.tune.logs import tune_export, tune_import
+from lydite.api.tune.model import tune
+from lydite.api.tune.op import tune_op
 from lydite.api.validate import validate
 from lydite.api.validate_steps import validate_steps
 from lydite.compat.aisim.verb import aisim
@@ -73,6 +78,7 @@ __all__ = [
     "mlperf_tune",
     "models",
     "monitor",
+    "ops",
     "predict",
     "profile",
     "run",
@@ -86,6 +92,11 @@ __all__ = [
     "simulate",
     "smaug",
     "sweep",
+    "tune",
+    "tune_compare",
+    "tune_export",
+    "tune_import",
+    "tune_op",
     "validate",
     "validate_steps",
 ]

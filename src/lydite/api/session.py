@@ -84,6 +84,7 @@ class Session:
         mlperf_tune = _verbs.mlperf_tune
         models = _verbs.models
         monitor = _verbs.monitor
+        ops = _verbs.ops
         predict = _verbs.predict
         profile = _verbs.profile
         run = _verbs.run
@@ -98,6 +99,11 @@ class Session:
         collective = _verbs.collective
         smaug = _verbs.smaug
         sweep = _verbs.sweep
+        tune = _verbs.tune
+        tune_compare = _verbs.tune_compare
+        tune_export = _verbs.tune_export
+        tune_import = _verbs.tune_import
+        tune_op = _verbs.tune_op
         validate = _verbs.validate
         validate_steps = _verbs.validate_steps
 

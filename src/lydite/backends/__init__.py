@@ -12,6 +12,7 @@ BACKENDS: Registry[type[Backend]] = Registry(
         "onnxruntime": "lydite.backends.onnxruntime:OnnxRuntimeBackend",
         "replay": "lydite.backends.replay:ReplayBackend",
         "torch": "lydite.backends.torch:TorchBackend",
+        "tuned": "lydite.backends.tuned.backend:TunedBackend",
     },
 )
 

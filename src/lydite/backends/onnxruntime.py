@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -68,6 +68,15 @@ class OnnxRuntimeBackend:
 
     def lower(self, graph: Graph, settings: Settings) -> Graph:
         """The optimised graph (fusions and NCHWc layout included), typed, without weight values."""
+        return self._lowered(graph, settings, _without_large_values)
+
+    def lower_with_weights(self, graph: Graph, settings: Settings) -> Graph:
+        """The optimised graph with its weights in memory, in the layouts that its kernels read."""
+        return self._lowered(graph, settings, _with_large_values)
+
+    def _lowered(
+        self, graph: Graph, settings: Settings, weights: Callable[[Graph], Graph]
+    ) -> Graph:
         with tempfile.TemporaryDirectory(prefix="lydite-") as folder:
             path = Path(folder) / "optimised.onnx"
             options = self._options(settings)
@@ -78,10 +87,10 @@ class OnnxRuntimeBackend:
             options.add_session_config_entry(
                 "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
             )
-            self._session(graph, settings, options)
+            self.session(graph, settings, options)
             lowered = read_onnx(path)
             types = self._missing_types(lowered, settings)  # reads weights from the folder
-        lowered = _without_large_values(lowered)
+            lowered = weights(lowered)
         used = {domain for domain in lowered.opsets} & {"", *(op.domain for op in lowered.ops)}
         return replace(
             lowered,
@@ -104,8 +113,8 @@ class OnnxRuntimeBackend:
         if not unknown:
             return {}
         tapped = replace(graph, outputs=(*graph.outputs, *unknown))
-        session = self._session(tapped, replace(settings, optimise=False))
-        feeds = {n: _input_array(graph.type_of(n), settings.seed) for n in graph.inputs}
+        session = self.session(tapped, replace(settings, optimise=False))
+        feeds = {n: input_array(graph.type_of(n), settings.seed) for n in graph.inputs}
         try:
             values = session.run(unknown, feeds)
         except failures() as error:
@@ -118,7 +127,7 @@ class OnnxRuntimeBackend:
 
     def prepare(self, graph: Graph, settings: Settings) -> Prepared:
         """Create a session with its inputs bound."""
-        session = self._session(graph, settings)
+        session = self.session(graph, settings)
         return _Session(session, graph, settings)
 
     def prepare_op(self, key: OpKey, settings: Settings, copies: int, turns: int = 1) -> Prepared:
@@ -137,7 +146,7 @@ class OnnxRuntimeBackend:
             options = self._options(settings)
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")
-            session = _Session(self._session(graph, settings, options), graph, settings)
+            session = _Session(self.session(graph, settings, options), graph, settings)
             for _ in range(runs + 1):
                 session.run()
             events = json.loads(Path(session.end_profiling()).read_text())
@@ -157,7 +166,12 @@ class OnnxRuntimeBackend:
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
         return options
 
-    def _session(self, graph: Graph, settings: Settings, options: Any = None) -> Any:
+    def session(self, graph: Graph, settings: Settings, options: Any = None) -> Any:
+        """An `InferenceSession` of a graph; weights without values are drawn.
+
+        Raises:
+            BackendError: the graph cannot run, or not on the requested device.
+        """
         kind, _, index = settings.device.partition(":")  # "cuda:1" is the second GPU
         provider = PROVIDERS.get(kind, kind)
         stated = {"device_id": index} if index else {}
@@ -232,6 +246,15 @@ def _without_large_values(graph: Graph) -> Graph:
     )
 
 
+def _with_large_values(graph: Graph) -> Graph:
+    """The graph whose weights are read from their file into memory."""
+    read = {
+        name: Initializer(init.type, value=init.array(0))
+        for name, init in graph.initializers.items()
+    }
+    return replace(graph, initializers=read)
+
+
 def _uniquely_named(ops: Sequence[Op]) -> tuple[Op, ...]:
     seen: set[str] = set()
     named: list[Op] = []
@@ -256,7 +279,7 @@ class _Session(Prepared):
         """A binding with inputs of its own."""
         self._binding = self._session.io_binding()
         for number, name in enumerate(self._graph.inputs):
-            self._bind(name, _input_array(self._graph.type_of(name), seed + number))
+            self._bind(name, input_array(self._graph.type_of(name), seed + number))
         for output in self._session.get_outputs():
             self._binding.bind_output(output.name, *(self._place or ("cpu",)))
         return self._binding
@@ -329,7 +352,7 @@ def _turns(graph: Graph) -> int:
     return int(np.clip(POOL_BYTES // max(1, size), 1, _MOST_TURNS))
 
 
-def _input_array(type_: TensorType, seed: int) -> np.ndarray:
+def input_array(type_: TensorType, seed: int) -> np.ndarray:
     """Synthetic input: normal floats, as half of what a network computes is negative; or ones.
 
     Integers of 1 are valid indices.

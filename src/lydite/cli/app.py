@@ -22,11 +22,13 @@ from lydite.cli import (
     mlperf,
     models,
     monitor,
+    ops,
     predict,
     profile,
     runs,
     score,
     simulate,
+    tune,
     validate,
 )
 from lydite.cli.declared import command_of, settings_of
@@ -39,6 +41,7 @@ OWN = (
     profile.profile,
     predict.predict,
     coverage.coverage,
+    ops.ops,
     bench.bench,
     monitor.monitor,
     validate.validate,
@@ -73,6 +76,7 @@ def make_app() -> typer.Typer:
     app.add_typer(learn.app, name="learn")
     app.add_typer(mlperf.app, name="mlperf")
     app.add_typer(score.app, name="score")
+    app.add_typer(tune.app, name="tune")
     app.add_typer(db.app, name="db")
     for name in COMMANDS:
         declared = COMMANDS.find(name)

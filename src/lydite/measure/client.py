@@ -106,6 +106,16 @@ class Worker:
             elif self._resident(process) > self.memory_bytes:
                 raise self._lost("out_of_memory", at)
 
+    def process(self) -> psutil.Process:
+        """The running process, for its CPU time.
+
+        Raises:
+            BackendError: none is running.
+        """
+        if self._process is None:
+            raise BackendError("the measuring process is not running")
+        return psutil.Process(self._process.pid)
+
     def _alive(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._buffer = b""

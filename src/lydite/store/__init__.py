@@ -1,6 +1,7 @@
 """The performance database: measurements with their device, software and conditions.
 
-`Database.open` opens a SQLite file or a PostgreSQL server; `Measurement` and `Run` are its records.
+`Database.open` opens a SQLite file or a PostgreSQL server; `Measurement`, `Run` and `Trial` are its
+records.
 `export_file` and `import_file` use Parquet and JSON Lines, `read_nccl_measurements` reads
 nccl-tests' logs, `IMPORTERS` names the readers of other files, and `open_shipped` finds the
 databases that come with the package.
@@ -12,6 +13,7 @@ from lydite.store.importers import IMPORTERS, Importer, import_path, told_device
 from lydite.store.nccl import read_nccl_measurements
 from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
 from lydite.store.shipped import open_shipped, shipped_devices
+from lydite.store.trials import Trial
 from lydite.store.values import utc_now
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Measurement",
     "Run",
     "Software",
+    "Trial",
     "export_file",
     "import_file",
     "import_path",

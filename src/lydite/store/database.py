@@ -23,6 +23,7 @@ from lydite.store.records import (
     Measurement,
     Run,
 )
+from lydite.store.trials import Trial, read_trial
 from lydite.store.values import canonical_json, utc_now
 from lydite.store.writer import Writer
 
@@ -110,8 +111,8 @@ class Database:
         """
         return self.load(measurements)["measurements"]
 
-    def load(self, items: Iterable[Measurement | Run | DeviceRecord]) -> dict[str, int]:
-        """Add records of any kind, all or none; a run must precede the measurements that name it.
+    def load(self, items: Iterable[Measurement | Run | DeviceRecord | Trial]) -> dict[str, int]:
+        """Add records of any kind, all or none; a run must precede the rows that name it.
 
         Returns:
             Number of new rows by table.
@@ -228,6 +229,39 @@ class Database:
             yield from queries.decode(
                 self._stream(connection, query), queries.softwares(connection)
             )
+
+    def trials(
+        self,
+        *,
+        device: str | None = None,
+        op_type: str | None = None,
+        digest: str | None = None,
+        target: str | None = None,
+        role: str | None = None,
+    ) -> list[Trial]:
+        """Schedules that were tried, oldest first; an argument that is None matches everything.
+
+        Args:
+            device: Name of the device.
+            op_type: Type of the operator without its domain.
+            digest: Digest of the operator's key.
+            target: Compiler and processor, as `Trial.target`.
+            role: "trial", "paired" or "imported".
+        """
+        t, ops, softwares = schema.trials, schema.ops, schema.softwares
+        query = (
+            select(t, ops.c.text, softwares.c.backend, softwares.c.versions)
+            .join(ops, ops.c.digest == t.c.op)
+            .join(softwares, softwares.c.digest == t.c.software)
+            .order_by(t.c.measured_at, t.c.id)
+        )
+        wanted = {t.c.device: device, t.c.target: target, t.c.role: role, t.c.op: digest}
+        wanted[ops.c.op_type] = op_type
+        for column, value in wanted.items():
+            if value is not None:
+                query = query.where(column == value)
+        with self._reading() as connection:
+            return [read_trial(row) for row in connection.execute(query).all()]
 
     def stats(self) -> dict[str, Any]:
         """Counts of rows, in all and by device, backend, operator type and status; size_bytes."""

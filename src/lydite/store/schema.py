@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from lydite.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -100,7 +100,37 @@ measurements = Table(
     Index("measurements_by_op", "device", "op", "scope", "status", "threads", "software", "cache"),
 )
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+trials = Table(
+    "trials",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("op", Text, ForeignKey("ops.digest"), nullable=False),
+    Column("device", Text, ForeignKey("devices.name"), nullable=False),
+    Column("software", Text, ForeignKey("softwares.digest"), nullable=False),
+    Column("run", Text, ForeignKey("runs.id")),
+    Column("target", Text, nullable=False),
+    Column("space", Text, nullable=False),
+    Column("factors", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("seconds", Double),
+    Column("reference_s", Double),
+    Column("ratio_low", Double),
+    Column("ratio_high", Double),
+    Column("parent", Text, nullable=False),
+    Column("measured_at", Text, nullable=False),
+    Index("trials_by_op", "device", "op", "role", "target"),
+)
+"""Schedules that were tried. They are never in `measurements`, whose newest rows are the time of an
+operator as the backend runs it."""
+
+
+def _add_trials(connection: Connection) -> None:
+    trials.create(connection)
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_trials}
 """Migrations by the schema version they start from; each yields the next, in one transaction."""
 
 

@@ -11,10 +11,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from lydite.store import rows, schema
 from lydite.store.records import DeviceRecord, Measurement, Run, Software
+from lydite.store.trials import Trial, trial_row
 
 CHUNK = 20_000
 
-_ORDER = (schema.devices, schema.softwares, schema.runs, schema.ops, schema.measurements)
+_ORDER = (
+    schema.devices,
+    schema.softwares,
+    schema.runs,
+    schema.ops,
+    schema.measurements,
+    schema.trials,
+)
 """Tables in insertion order: each after those that it refers to."""
 
 
@@ -32,8 +40,8 @@ class Writer:
         self._waiting: dict[str, dict[str, dict[str, Any]]] = {t.name: {} for t in _ORDER}
         self._softwares: dict[int, tuple[Software, str]] = {}
 
-    def put_all(self, items: Iterable[Measurement | Run | DeviceRecord]) -> None:
-        """Insert records of any kind; a run must precede the measurements that name it.
+    def put_all(self, items: Iterable[Measurement | Run | DeviceRecord | Trial]) -> None:
+        """Insert records of any kind; a run must precede the rows that name it.
 
         Raises:
             InputError: a record holds a value that is not JSON.
@@ -41,6 +49,8 @@ class Writer:
         for item in items:
             if isinstance(item, Measurement):
                 self._put_measurement(item)
+            elif isinstance(item, Trial):
+                self._put_trial(item)
             elif isinstance(item, Run):
                 self._waiting["runs"][item.id] = rows.run_row(item)
             else:
@@ -54,6 +64,16 @@ class Writer:
         self.added[table.name] += max(0, self._execute(table, chunk).rowcount)
 
     def _put_measurement(self, item: Measurement) -> None:
+        digest = self._put_operator(item)
+        row = rows.measurement_row(item, digest)
+        self._waiting["measurements"][row["id"]] = row
+
+    def _put_trial(self, item: Trial) -> None:
+        row = trial_row(item, self._put_operator(item))
+        self._waiting["trials"][row["id"]] = row
+
+    def _put_operator(self, item: Measurement | Trial) -> str:
+        """Insert what a row refers to; returns the digest of its software."""
         # Looked up by identity, which is fastest; kept alive, so that no id is reused.
         known = self._softwares.get(id(item.software))
         if known is None:
@@ -65,8 +85,7 @@ class Writer:
         if item.key.digest not in self._waiting["ops"]:
             self._waiting["ops"][item.key.digest] = rows.op_row(item.key)
         self._waiting["devices"].setdefault(item.device, {"name": item.device, "spec": None})
-        row = rows.measurement_row(item, digest)
-        self._waiting["measurements"][row["id"]] = row
+        return digest
 
     def _flush(self) -> None:
         for table in _ORDER:

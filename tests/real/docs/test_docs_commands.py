@@ -45,6 +45,15 @@ def commands() -> list[str]:
     return sorted(set(found))
 
 
+AUTOTVM = (
+    '{"input": ["llvm -mcpu=skylake-avx512", "conv2d_NCHWc.x86", [["TENSOR", [1, 32, 14, 14], '
+    '"float32"], ["TENSOR", [32, 32, 3, 3], "float32"], [1, 1], [1, 1, 1, 1], [1, 1], "NCHW", '
+    '"NCHW", "float32"], {}], "config": {"index": 1, "code_hash": null, "entity": [["tile_ic", '
+    '"sp", [-1, 32]], ["tile_oc", "sp", [-1, 32]], ["tile_ow", "sp", [-1, 7]], ["unroll_kw", '
+    '"ot", true]]}, "result": [[1e-4], 0, 1.5, 1.5e9], "version": 0.2, "tvm_version": "0.7"}'
+)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Small files under the names that the pages use."""
@@ -68,6 +77,7 @@ def folder(tmp_path_factory):
     (home / "gem5.cfg").write_text(GEM5)
     (home / "smv-accel.cfg").write_text(SMV)
     (home / "scale.cfg").write_text(SCALE_SIM)
+    (home / "llvm.log").write_text(AUTOTVM)
     (home / "train.py").write_text("print('trained')\n")
     (home / "times.csv").write_text("ttft_ms,tpot_ms,tokens\n300,40,290\n")
     (home / "user.conf").write_text("resnet50.Server.target_qps = 70\n")
@@ -175,6 +185,9 @@ def test_a_command_of_the_pages_runs(text, folder, monkeypatch, capsys):
     if words[0] == "score" and not ANSWERED.intersection(words):
         typer.main.get_command(app).commands["score"].make_context("score", words[1:])
         return
+    if words[0] == "tune":
+        pytest.importorskip("tvm", reason="TVM is not installed: pip install 'lydite[tvm]'")
+        pytest.importorskip("lightgbm", reason="lightgbm is not installed")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["lydite", *words])
     with pytest.raises(SystemExit) as ended:
@@ -192,6 +205,8 @@ def made_small(words: list[str]) -> list[str]:
         short = ["--idle", "0.1", "--duration", "0.3"]
         watched = [sys.executable if word == "python" else word for word in words]
         return watched if "--" in words else [*watched, *short]
+    if words[0] == "tune":
+        return tuned_small(words)
     if words[0] == "calibrate":
         return [*words, "--rounds", "10"]
     if "--search" in words:
@@ -206,6 +221,16 @@ def made_small(words: list[str]) -> list[str]:
         return [*words, "--dim", "batch=4"]
     images = not {"bert.onnx", "lenet5"}.intersection(words)
     return [*words, "--image-size", "64"] if images else words
+
+
+def tuned_small(words: list[str]) -> list[str]:
+    """Two trials of one operator, a table of six, a whole model nowhere."""
+    if words[1] in ("import", "export"):
+        return words
+    if words[1] == "compare":
+        return [*words, "--table", "6", "--seeds", "1", "--tuners", "own,random"]
+    few = [*words, "--trials", "2", "--tuner", "own"]
+    return few if words[1] == "op" else [*few, "--ops", "top1", "--ifcompare", "false"]
 
 
 def test_there_are_many():

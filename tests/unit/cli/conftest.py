@@ -143,3 +143,30 @@ def intact(database):
         assert connection.execute("SELECT count(*) FROM measurements").fetchone() == (1,)
     finally:
         connection.close()
+
+
+@pytest.fixture
+def tuning(monkeypatch):
+    """Tuning whose times are the cost formula's, so that it needs neither TVM nor a clock."""
+    from lydite.backends import tuned
+    from lydite.backends.tuned import choice
+    from lydite.tune import trials, tuning
+    from lydite.tune.rig import Outcome
+
+    here = tuned.Machine("made-up", 16, 32)
+
+    def attempt(_, task, config):
+        (seconds,) = tuned.ranked(task, here, [config])
+        return Outcome("ok", seconds=seconds, reference_s=2 * seconds)
+
+    def decide(task, config, trier, rounds=15):
+        outcome = attempt(trier, task, config)
+        return trier.row(task, config, outcome, role="paired", ratio_low=0.4, ratio_high=0.6)
+
+    monkeypatch.setattr(tuned, "machine", lambda: here)
+    monkeypatch.setattr(tuned, "processor", lambda: here)
+    monkeypatch.setattr(trials, "versions", lambda: {"apache-tvm": "0"})
+    monkeypatch.setattr(choice, "versions", lambda: {"apache-tvm": "0"})
+    monkeypatch.setattr(trials.Trier, "attempt", attempt)
+    monkeypatch.setattr(tuning, "decide", decide)
+    return here

@@ -30,6 +30,7 @@ MLPERF = (
     "--data --adapter --calibration --built-only --config-ver/--config_ver --user-conf "
     "--config --system"
 )
+SIZES = "--shape --filters --kernel --stride"
 COMMANDS = {
     "lydite": "--version",
     "lydite aisim": "config more --models/-m --skip-coverage --skip-accuracy --nccl-logs "
@@ -114,6 +115,17 @@ COMMANDS = {
     "--search --sensitivity --unfolded --network --strict --trace --report --db "
     "--out --json --quiet/-q",
     "lydite smaug": "command --explain --out --json --quiet/-q",
+    "lydite ops": f"model --top --on --backend --threads {SHAPE} --clock --spaces --db "
+    "--out --json --quiet/-q",
+    "lydite tune": "",
+    "lydite tune compare": f"operator {SIZES} --tuners --seeds --table --trials --db --seed --out "
+    "--json --quiet/-q",
+    "lydite tune export": "path --form --db --json",
+    "lydite tune import": "path --db --json",
+    "lydite tune model": f"name --ops --tuner --trials --target {SHAPE} --modelsource --modelname "
+    "--batchsize --iftune --ifcompare --db --seed --out --json --quiet/-q",
+    "lydite tune op": f"operator {SIZES} --tuner --trials --target --db --seed --out --json "
+    "--quiet/-q",
     "lydite validate": f"model --baseline --on --constants --backend --threads {SHAPE} "
     "--clock --budget --why --db --seed --out --json --quiet/-q",
 }

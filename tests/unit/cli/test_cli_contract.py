@@ -432,6 +432,39 @@ def test_database(both, nets, tmp_path):
     both(["db", "merge", other], ly.db_merge(other))
 
 
+def test_ops(both, nets):
+    told = both(["ops", nets[0], "--top", 3], ly.ops(str(nets[0]), top=3))
+    assert told["shown"] == 3
+    assert 0 < told["share_shown"] <= 1
+
+
+def test_tuning(both, nets, tuning, tmp_path):
+    """The second time every trial is known, so that two answers are equal."""
+    net, few = str(nets[2]), ["--tuner", "random", "--trials", 3]
+    words = {"tuner": "random", "trials": 3}
+    ly.tune(net, ops="all", whole=False, **words)
+    told = both(
+        ["tune", net, "--ops", "all", "--ifcompare", "false", *few],
+        ly.tune(net, ops="all", whole=False, **words),
+    )
+    assert all(row["known"] == 3 and row["accepted"] for row in told["ops"])
+    sizes = {"shape": "1,32,14,14", "filters": 32}
+    ly.tune_op("conv2d", **sizes, **words)
+    command = ["conv2d", "--shape", "1,32,14,14", "--filters", 32]
+    told = both(["tune", "op", *command, *few], ly.tune_op("conv2d", **sizes, **words))
+    assert told["op"]["ratio"] == 0.5
+    race = {"tuners": "random,formula", "table": 20, "seeds": 2}
+    ly.tune_compare("conv2d", **sizes, **race)
+    flags = ["--tuners", "random,formula", "--table", 20, "--seeds", 2]
+    told = both(["tune", "compare", *command, *flags], ly.tune_compare("conv2d", **sizes, **race))
+    by_name = {row["tuner"]: row for row in told["tuners"]}
+    assert by_name["formula"]["trials_to_2_percent"] == 1
+    path = tmp_path / "trials.jsonl"
+    told = both(["tune", "export", path], ly.tune_export(path))
+    assert told["trials"] >= 20
+    both(["tune", "import", path], ly.tune_import(path))
+
+
 def test_a_session_keeps_to_its_database(nets, tmp_path):
     with ly.Session(db=tmp_path / "own.db", seed=7) as session:
         session.profile(str(nets[0]), backend="replay", budget=0.05)

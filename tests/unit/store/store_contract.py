@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store_samples import key_of, measured, write_many
+from store_samples import key_of, measured, tried, write_many
 
 from lydite.errors import InputError, StoreError
 from lydite.opkey import Operand, OpKey, TensorType
@@ -286,7 +286,8 @@ class StoreContract:
             other.add([measured(3, run=run.id)])
             database.load([started, measured(2), measured(4)])
             counts = database.merge(other)
-            assert counts == {"measurements": 2, "ops": 2, "runs": 1, "devices": 1, "softwares": 0}
+            added = {"measurements": 2, "ops": 2, "runs": 1, "devices": 1, "softwares": 0}
+            assert counts == {**added, "trials": 0}
             assert set(database.merge(other).values()) == {0}
             other.merge(database)
             assert list(other.dump()) == list(database.dump())
@@ -351,6 +352,7 @@ class StoreContract:
         with Database.open(target) as database:
             database.add([measured(1)])
             with database._writing() as connection:
+                connection.execute(sqlalchemy.text("DROP TABLE trials"))
                 connection.execute(sqlalchemy.text("ALTER TABLE measurements DROP energy_j"))
                 connection.execute(schema.meta.update().values(value="0"))
         with pytest.raises(StoreError, match="version 0, which is too old"):
@@ -369,8 +371,40 @@ class StoreContract:
         with Database.open(target, read_only=True) as database:
             assert database.stats()["schema_version"] == schema.SCHEMA_VERSION
 
+    def test_trials_come_to_an_older_database(self, target):
+        """Version 1 had no trials; its measurements stay, and both tables work afterwards."""
+        with Database.open(target) as database:
+            database.add([measured(1)])
+            with database._writing() as connection:
+                connection.execute(sqlalchemy.text("DROP TABLE trials"))
+                connection.execute(schema.meta.update().values(value="1"))
+        with pytest.raises(StoreError, match="older schema version 1"):
+            Database.open(target, read_only=True)
+        with Database.open(target) as database:
+            assert database.stats()["measurements"] == 1
+            assert database.load([tried(2)])["trials"] == 1
+            assert database.trials() == [tried(2)]
+            assert database.stats()["measurements"] == 1
+
+    def test_trials(self, database):
+        failed = tried(1, status="timeout", seconds=None, error="no answer within 5 s")
+        paired = tried(2, role="paired", reference_s=2e-4, ratio_low=0.4, ratio_high=0.6)
+        items = [tried(1), failed, paired, tried(3, target="llvm -mcpu=other")]
+        assert database.load(items)["trials"] == 4
+        assert database.load(items)["trials"] == 0
+        assert {t.space for t in database.trials()} == {"matmul"}
+        assert database.trials(role="paired") == [paired]
+        assert [t.accepted for t in database.trials(role="paired")] == [True]
+        same = database.trials(digest=key_of(1).digest, target=failed.target)
+        assert {t.status: t for t in same} == {"ok": tried(1), "timeout": failed}
+        assert database.trials(target="llvm -mcpu=other")[0].key == key_of(3)
+        assert list(database.query()) == []
+        with Database.in_memory() as other:
+            assert other.merge(database)["trials"] == 4
+
     def test_a_failed_migration_changes_nothing(self, target, monkeypatch):
         with Database.open(target) as database, database._writing() as connection:
+            connection.execute(sqlalchemy.text("DROP TABLE trials"))
             connection.execute(schema.meta.update().values(value="0"))
 
         def half(connection: sqlalchemy.Connection) -> None:

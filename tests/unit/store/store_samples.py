@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lydite.opkey import Operand, OpKey, TensorType
-from lydite.store import Conditions, Database, Measurement, Software
+from lydite.store import Conditions, Database, Measurement, Software, Trial
 
 SOFTWARE = Software("onnxruntime", {"onnxruntime": "1.23.2"})
 
@@ -25,6 +25,20 @@ def measured(size: int = 1, seconds: float = 1e-3, **changes) -> Measurement:
         "measured_at": "2025-11-22T04:30:00.000000Z",
     }
     return Measurement(**(fields | changes))
+
+
+def tried(size: int = 1, **changes) -> Trial:
+    fields = {
+        "key": key_of(size),
+        "device": "cpu-a",
+        "software": Software("tvm", {"apache-tvm": "0.27.0"}),
+        "target": "llvm -mcpu=znver4",
+        "space": "matmul",
+        "factors": {"rows": 8, "order": "columns"},
+        "seconds": 1e-4,
+        "measured_at": "2025-11-22T04:30:00.000000Z",
+    }
+    return Trial(**(fields | changes))
 
 
 def write_many(target: str, writer: int, count: int) -> None:

@@ -1,0 +1,1 @@
+"""Verbs that tune operators and nets."""

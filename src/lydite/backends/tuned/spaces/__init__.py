@@ -1,0 +1,1 @@
+"""The schedule spaces, one file for each family of algorithms."""
