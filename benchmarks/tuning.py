@@ -205,7 +205,11 @@ def main() -> None:
         figures += races(bench, 12 if wanted.smoke else 300, 1 if wanted.smoke else 5)
     figures += whole(trials, path)
     print(f"{time.monotonic() - began:.0f} s")
-    publish(name, figures)
+    if wanted.smoke:
+        for item in figures:
+            print(f"{item.figure:<34} {item.value:.3f} {item.unit}")
+    else:
+        publish(name, figures)
 
 
 if __name__ == "__main__":

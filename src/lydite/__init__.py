@@ -73,6 +73,7 @@ _VERBS = (
     "sweep",
     "tune",
     "tune_compare",
+    "tune_expect",
     "tune_export",
     "tune_import",
     "tune_op",
@@ -154,6 +155,7 @@ if TYPE_CHECKING:
     sweep = _session.sweep
     tune = _session.tune
     tune_compare = _session.tune_compare
+    tune_expect = _session.tune_expect
     tune_export = _session.tune_export
     tune_import = _session.tune_import
     tune_op = _session.tune_op

@@ -39,6 +39,7 @@ from lydite.api.search import search
 from lydite.api.simulate import simulate
 from lydite.api.sweep import sweep
 from lydite.api.tune.compare import tune_compare
+from lydite.api.tune.expect import tune_expect
 from lydite.api.tune.logs import tune_export, tune_import
 from lydite.api.tune.model import tune
 from lydite.api.tune.op import tune_op
@@ -94,6 +95,7 @@ __all__ = [
     "sweep",
     "tune",
     "tune_compare",
+    "tune_expect",
     "tune_export",
     "tune_import",
     "tune_op",

@@ -101,6 +101,7 @@ class Session:
         sweep = _verbs.sweep
         tune = _verbs.tune
         tune_compare = _verbs.tune_compare
+        tune_expect = _verbs.tune_expect
         tune_export = _verbs.tune_export
         tune_import = _verbs.tune_import
         tune_op = _verbs.tune_op

@@ -59,6 +59,7 @@ OWN_VERBS = {
     "ops": "lydite.api.ops:ops",
     "tune": "lydite.api.tune.model:tune",
     "tune_compare": "lydite.api.tune.compare:tune_compare",
+    "tune_expect": "lydite.api.tune.expect:tune_expect",
     "tune_export": "lydite.api.tune.logs:tune_export",
     "tune_import": "lydite.api.tune.logs:tune_import",
     "tune_op": "lydite.api.tune.op:tune_op",

@@ -58,7 +58,8 @@ Model = Annotated[
     ),
 ]
 BackendName = Annotated[
-    str, typer.Option("--backend", help="Backend that runs operators: onnxruntime, torch, replay.")
+    str,
+    typer.Option("--backend", help="Backend of operators: onnxruntime, torch, tuned, replay."),
 ]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of threads per operator.")]
 On = Annotated[str, typer.Option("--on", help="Device: cpu, a catalog name, or a .yaml file.")]

@@ -245,6 +245,30 @@ def compare(
 
 
 @app.command()
+@options.takes_options
+def expect(
+    model: options.Model,
+    trials: Trials = 60,
+    top: Annotated[
+        int, typer.Option("--top", min=0, help="Number of operators to look at; 0 for all.")
+    ] = 10,
+    shape: options.ModelOptions = options.AS_IT_IS,
+    db: options.DatabaseTarget = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Predict how fast operators could be after tuning, and which factors matter."""
+    from lydite.cli.show import deliver, session
+
+    result = session(db, seed=seed, quiet=quiet or json).tune_expect(
+        model, trials=trials, top=top, options=shape
+    )
+    deliver(result, json=json, out=out)
+
+
+@app.command()
 def export(
     path: Annotated[Path, typer.Argument(metavar="LOG", help="File to write.")],
     form: Annotated[

@@ -225,7 +225,7 @@ def made_small(words: list[str]) -> list[str]:
 
 def tuned_small(words: list[str]) -> list[str]:
     """Two trials of one operator, a table of six, a whole model nowhere."""
-    if words[1] in ("import", "export"):
+    if words[1] in ("import", "export", "expect"):
         return words
     if words[1] == "compare":
         return [*words, "--table", "6", "--seeds", "1", "--tuners", "own,random"]

@@ -71,6 +71,7 @@ NAMES = [
     "sweep",
     "tune",
     "tune_compare",
+    "tune_expect",
     "tune_export",
     "tune_import",
     "tune_op",

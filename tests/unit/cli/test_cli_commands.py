@@ -120,6 +120,7 @@ COMMANDS = {
     "lydite tune": "",
     "lydite tune compare": f"operator {SIZES} --tuners --seeds --table --trials --db --seed --out "
     "--json --quiet/-q",
+    "lydite tune expect": f"model --trials --top {SHAPE} --db --seed --out --json --quiet/-q",
     "lydite tune export": "path --form --db --json",
     "lydite tune import": "path --db --json",
     "lydite tune model": f"name --ops --tuner --trials --target {SHAPE} --modelsource --modelname "

@@ -460,6 +460,9 @@ def test_tuning(both, nets, tuning, tmp_path):
     by_name = {row["tuner"]: row for row in told["tuners"]}
     assert by_name["formula"]["trials_to_2_percent"] == 1
     path = tmp_path / "trials.jsonl"
+    pytest.importorskip("lightgbm", reason="lightgbm is not installed")
+    told = both(["tune", "expect", net, "--trials", 5], ly.tune_expect(net, trials=5))
+    assert all(row["expected_s"] > 0 for row in told["ops"])
     told = both(["tune", "export", path], ly.tune_export(path))
     assert told["trials"] >= 20
     both(["tune", "import", path], ly.tune_import(path))

@@ -56,6 +56,17 @@ def test_every_read_follows_its_write():
     assert {made.memory_of(name) for name in graph.outputs} <= there
 
 
+def test_a_view_of_what_a_segment_makes_is_in_that_segment():
+    """Else the segment would read what it is about to write."""
+    graph = chain()
+    first, *_ = names(graph)
+    made = plan(graph, {first: GAIN})
+    assert [op.op_type for op in made.steps[1].ops] == ["Relu", "Gemm", "Reshape", "Gemm", "Relu"]
+    for step in made.steps:
+        written = {made.memory_of(name) for name in step.writes}
+        assert not written & {made.memory_of(name) for name in step.reads}
+
+
 def test_memory_is_used_again_but_never_by_what_is_still_read():
     graph = chain()
     made = plan(graph, dict.fromkeys(names(graph), GAIN))

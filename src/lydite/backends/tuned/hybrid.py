@@ -109,16 +109,20 @@ def _cut(graph: Graph, chosen: Mapping[str, Choice]) -> Plan:
     tuned = False
     while waiting:
         segment: list[Op] = []
+        within: set[str] = set()
         rest: list[Op] = []
         for op in waiting:
             ready = all(name in done for name in op.inputs)
-            if ready and _is_view(graph, op):
+            # A view of what the same segment makes is an operator of that segment.
+            apart = made.memory_of(op.inputs[0]) not in within if op.inputs else False
+            if ready and apart and _is_view(graph, op):
                 made.root[op.outputs[0]] = op.inputs[0]
             elif ready and (op.name in chosen) == tuned:
                 if tuned:
                     made.steps.append(Step([op], chosen[op.name]))
                 else:
                     segment.append(op)
+                    within |= set(op.outputs)
             else:
                 rest.append(op)
                 continue

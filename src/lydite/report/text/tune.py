@@ -101,3 +101,41 @@ def compare_text(facts: Mapping[str, Any]) -> str:
 
 def _count(trials: float | None) -> str:
     return "never" if trials is None else f"{trials:g}"
+
+
+def expect_text(facts: Mapping[str, Any]) -> str:
+    """What tuning promises, operator by operator."""
+    rows = [
+        [
+            row["op_type"].rpartition(":")[2],
+            sizes(row),
+            str(row["count"]),
+            format_seconds(row["now_s"]) if row["now_s"] else "?",
+            row["now_source"],
+            format_seconds(row["expected_s"]),
+            f"{format_seconds(row['low_s'])} - {format_seconds(row['high_s'])}",
+            f"{row['rows']} trials" if row["source"] == "trials" else "formula",
+            ", ".join(factor["factor"] for factor in row["factors"][:3]),
+        ]
+        for row in facts["ops"]
+    ]
+    columns = [
+        "operator",
+        "<sizes",
+        "count",
+        "now",
+        "<source",
+        "tuned",
+        "90 %",
+        "<from",
+        "<factors",
+    ]
+    gain = sum(max(0.0, row["gain_s"] or 0.0) for row in facts["ops"])
+    return "\n".join(
+        [
+            f"{facts['model']} on {facts['device']}: after {facts['trials']} trials each, "
+            f"{format_seconds(gain)} of {format_seconds(facts['seconds'])} less (predicted)",
+            "",
+            table("", columns, rows),
+        ]
+    )
