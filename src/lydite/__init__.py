@@ -33,6 +33,7 @@ _VERBS = (
     "calibrate",
     "chip",
     "collective",
+    "corun",
     "coverage",
     "db_export",
     "db_import",
@@ -55,6 +56,7 @@ _VERBS = (
     "mlperf_tune",
     "models",
     "monitor",
+    "place",
     "predict",
     "profile",
     "run",
@@ -68,6 +70,7 @@ _VERBS = (
     "simulate",
     "smaug",
     "sweep",
+    "turning_point",
     "validate",
     "validate_steps",
 )
@@ -141,6 +144,9 @@ if TYPE_CHECKING:
     simulate = _session.simulate
     smaug = _session.smaug
     sweep = _session.sweep
+    turning_point = _session.turning_point
+    corun = _session.corun
+    place = _session.place
     validate = _session.validate
     validate_steps = _session.validate_steps
 
@@ -163,6 +169,7 @@ __all__ = [
     "calibrate",
     "chip",
     "collective",
+    "corun",
     "coverage",
     "db_export",
     "db_import",
@@ -185,6 +192,7 @@ __all__ = [
     "mlperf_tune",
     "models",
     "monitor",
+    "place",
     "predict",
     "profile",
     "run",
@@ -198,6 +206,7 @@ __all__ = [
     "simulate",
     "smaug",
     "sweep",
+    "turning_point",
     "validate",
     "validate_steps",
 ]

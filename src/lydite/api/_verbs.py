@@ -4,6 +4,7 @@ from lydite.api.bench import bench
 from lydite.api.calibrate import calibrate
 from lydite.api.chip import chip
 from lydite.api.collective import collective
+from lydite.api.corun import corun
 from lydite.api.coverage import coverage
 from lydite.api.db import export as db_export
 from lydite.api.db import import_ as db_import
@@ -26,6 +27,7 @@ from lydite.api.mlperf.submission import submission as mlperf_submission
 from lydite.api.mlperf.tune import tune as mlperf_tune
 from lydite.api.models import models
 from lydite.api.monitor import monitor
+from lydite.api.place import place
 from lydite.api.predict import predict
 from lydite.api.profile import profile
 from lydite.api.runs import run, runs
@@ -36,6 +38,7 @@ from lydite.api.score.verify import score_verify
 from lydite.api.search import search
 from lydite.api.simulate import simulate
 from lydite.api.sweep import sweep
+from lydite.api.turning_point import turning_point
 from lydite.api.validate import validate
 from lydite.api.validate_steps import validate_steps
 from lydite.compat.aisim.verb import aisim
@@ -48,6 +51,7 @@ __all__ = [
     "calibrate",
     "chip",
     "collective",
+    "corun",
     "coverage",
     "db_export",
     "db_import",
@@ -70,6 +74,7 @@ __all__ = [
     "mlperf_tune",
     "models",
     "monitor",
+    "place",
     "predict",
     "profile",
     "run",
@@ -83,6 +88,7 @@ __all__ = [
     "simulate",
     "smaug",
     "sweep",
+    "turning_point",
     "validate",
     "validate_steps",
 ]

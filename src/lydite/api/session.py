@@ -96,6 +96,9 @@ class Session:
         collective = _verbs.collective
         smaug = _verbs.smaug
         sweep = _verbs.sweep
+        turning_point = _verbs.turning_point
+        corun = _verbs.corun
+        place = _verbs.place
         validate = _verbs.validate
         validate_steps = _verbs.validate_steps
 

@@ -105,7 +105,7 @@ class OnnxRuntimeBackend:
             return {}
         tapped = replace(graph, outputs=(*graph.outputs, *unknown))
         session = self._session(tapped, replace(settings, optimise=False))
-        feeds = {n: _input_array(graph.type_of(n), settings.seed) for n in graph.inputs}
+        feeds = {n: input_array(graph.type_of(n), settings.seed) for n in graph.inputs}
         try:
             values = session.run(unknown, feeds)
         except failures() as error:
@@ -120,6 +120,30 @@ class OnnxRuntimeBackend:
         """Create a session with its inputs bound."""
         session = self._session(graph, settings)
         return _Session(session, graph, settings)
+
+    def prepare_bound(
+        self,
+        graph: Graph,
+        settings: Settings,
+        arrays: Mapping[str, np.ndarray],
+        cores: Sequence[int] = (),
+    ) -> Prepared:
+        """Create a session that reads and writes arrays of the caller, without copies.
+
+        Args:
+            graph: Graph of static types.
+            settings: Threads, seed and whether to optimise.
+            arrays: Contiguous array of every input and output by name, kept alive by the session.
+            cores: Logical processors of the threads beyond the first, which is the caller's.
+
+        Raises:
+            BackendError: the graph cannot run.
+        """
+        options = self._options(settings)
+        if cores and settings.threads > 1:
+            spots = ";".join(str(core + 1) for core in cores[: settings.threads - 1])
+            options.add_session_config_entry("session.intra_op_thread_affinities", spots)
+        return _BoundSession(self._session(graph, settings, options), graph, arrays)
 
     def prepare_op(self, key: OpKey, settings: Settings, copies: int, turns: int = 1) -> Prepared:
         """Load copies of one operator without graph optimisation."""
@@ -256,7 +280,7 @@ class _Session(Prepared):
         """A binding with inputs of its own."""
         self._binding = self._session.io_binding()
         for number, name in enumerate(self._graph.inputs):
-            self._bind(name, _input_array(self._graph.type_of(name), seed + number))
+            self._bind(name, input_array(self._graph.type_of(name), seed + number))
         for output in self._session.get_outputs():
             self._binding.bind_output(output.name, *(self._place or ("cpu",)))
         return self._binding
@@ -301,6 +325,39 @@ class _Session(Prepared):
         del self._binding, self._pool, self._session
 
 
+class _BoundSession(Prepared):
+    """A session whose inputs and outputs are arrays of the caller."""
+
+    def __init__(self, session: Any, graph: Graph, arrays: Mapping[str, np.ndarray]) -> None:
+        self._arrays = {name: arrays[name] for name in (*graph.inputs, *graph.outputs)}
+        self._outputs = graph.outputs
+        self._binding = session.io_binding()
+        for names, bind in (
+            (graph.inputs, self._binding.bind_input),
+            (graph.outputs, self._binding.bind_output),
+        ):
+            for name in names:
+                array = arrays[name]
+                bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        self._session = session
+        self._run = session.run_with_iobinding
+
+    def run(self) -> None:
+        """Run once; the interpreter is free for other threads meanwhile."""
+        self._run(self._binding)
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: outputs are complete when `run` returns."""
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """The caller's output arrays by name."""
+        return {name: self._arrays[name] for name in self._outputs}
+
+    def close(self) -> None:
+        """Release the session."""
+        del self._run, self._binding, self._session
+
+
 def _ort_value(array: np.ndarray, *place: Any) -> Any:
     """Convert to an OrtValue, in the memory of a device where one is given by name and number.
 
@@ -329,7 +386,7 @@ def _turns(graph: Graph) -> int:
     return int(np.clip(POOL_BYTES // max(1, size), 1, _MOST_TURNS))
 
 
-def _input_array(type_: TensorType, seed: int) -> np.ndarray:
+def input_array(type_: TensorType, seed: int) -> np.ndarray:
     """Synthetic input: normal floats, as half of what a network computes is negative; or ones.
 
     Integers of 1 are valid indices.

@@ -13,6 +13,7 @@ from lydite.cli import (
     calibrate,
     chip,
     collective,
+    corun,
     coverage,
     db,
     demo,
@@ -21,11 +22,13 @@ from lydite.cli import (
     mlperf,
     models,
     monitor,
+    place,
     predict,
     profile,
     runs,
     score,
     simulate,
+    turning_point,
     validate,
 )
 from lydite.cli.declared import command_of, settings_of
@@ -41,6 +44,9 @@ OWN = (
     bench.bench,
     monitor.monitor,
     validate.validate,
+    turning_point.turning_point,
+    corun.corun,
+    place.place,
     simulate.simulate,
     collective.collective,
     chip.chip,
@@ -66,7 +72,7 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_root)
     for command in OWN:
-        name = command.__name__
+        name = command.__name__.replace("_", "-")
         settings = {"allow_interspersed_args": name not in TAKES_REST}
         app.command(name, context_settings=settings)(command)
     app.add_typer(mlperf.app, name="mlperf")

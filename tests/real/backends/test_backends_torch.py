@@ -93,7 +93,7 @@ def test_numbers_agree_with_onnx_runtime(name, monkeypatch):
             return np.ones(type_.shape, type_.dtype)
         return np.linspace(-1, 1, count, dtype=np.float32).reshape(type_.shape)
 
-    monkeypatch.setattr(onnxruntime, "_input_array", floats)
+    monkeypatch.setattr(onnxruntime, "input_array", floats)
     monkeypatch.setattr(
         torch_backend, "_operand", lambda type_, *_, **__: torch.from_numpy(floats(type_))
     )

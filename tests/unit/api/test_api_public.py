@@ -31,6 +31,7 @@ NAMES = [
     "calibrate",
     "chip",
     "collective",
+    "corun",
     "coverage",
     "db_export",
     "db_import",
@@ -53,6 +54,7 @@ NAMES = [
     "mlperf_tune",
     "models",
     "monitor",
+    "place",
     "predict",
     "profile",
     "run",
@@ -66,6 +68,7 @@ NAMES = [
     "simulate",
     "smaug",
     "sweep",
+    "turning_point",
     "validate",
     "validate_steps",
 ]
