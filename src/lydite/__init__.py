@@ -33,6 +33,7 @@ _VERBS = (
     "calibrate",
     "chip",
     "collective",
+    "corun",
     "coverage",
     "db_export",
     "db_import",
@@ -58,6 +59,7 @@ _VERBS = (
     "models",
     "monitor",
     "ops",
+    "place",
     "predict",
     "profile",
     "run",
@@ -77,6 +79,7 @@ _VERBS = (
     "tune_export",
     "tune_import",
     "tune_op",
+    "turning_point",
     "validate",
     "validate_steps",
 )
@@ -159,6 +162,9 @@ if TYPE_CHECKING:
     tune_export = _session.tune_export
     tune_import = _session.tune_import
     tune_op = _session.tune_op
+    turning_point = _session.turning_point
+    corun = _session.corun
+    place = _session.place
     validate = _session.validate
     validate_steps = _session.validate_steps
 
@@ -181,6 +187,7 @@ __all__ = [
     "calibrate",
     "chip",
     "collective",
+    "corun",
     "coverage",
     "db_export",
     "db_import",
@@ -206,6 +213,7 @@ __all__ = [
     "models",
     "monitor",
     "ops",
+    "place",
     "predict",
     "profile",
     "run",
@@ -221,9 +229,11 @@ __all__ = [
     "sweep",
     "tune",
     "tune_compare",
+    "tune_expect",
     "tune_export",
     "tune_import",
     "tune_op",
+    "turning_point",
     "validate",
     "validate_steps",
 ]

@@ -4,6 +4,7 @@ from lydite.api.bench import bench
 from lydite.api.calibrate import calibrate
 from lydite.api.chip import chip
 from lydite.api.collective import collective
+from lydite.api.corun import corun
 from lydite.api.coverage import coverage
 from lydite.api.db import export as db_export
 from lydite.api.db import import_ as db_import
@@ -28,6 +29,7 @@ from lydite.api.mlperf.tune import tune as mlperf_tune
 from lydite.api.models import models
 from lydite.api.monitor import monitor
 from lydite.api.ops import ops
+from lydite.api.place import place
 from lydite.api.predict import predict
 from lydite.api.profile import profile
 from lydite.api.runs import run, runs
@@ -43,6 +45,7 @@ from lydite.api.tune.expect import tune_expect
 from lydite.api.tune.logs import tune_export, tune_import
 from lydite.api.tune.model import tune
 from lydite.api.tune.op import tune_op
+from lydite.api.turning_point import turning_point
 from lydite.api.validate import validate
 from lydite.api.validate_steps import validate_steps
 from lydite.compat.aisim.verb import aisim
@@ -55,6 +58,7 @@ __all__ = [
     "calibrate",
     "chip",
     "collective",
+    "corun",
     "coverage",
     "db_export",
     "db_import",
@@ -80,6 +84,7 @@ __all__ = [
     "models",
     "monitor",
     "ops",
+    "place",
     "predict",
     "profile",
     "run",
@@ -99,6 +104,7 @@ __all__ = [
     "tune_export",
     "tune_import",
     "tune_op",
+    "turning_point",
     "validate",
     "validate_steps",
 ]

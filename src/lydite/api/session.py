@@ -105,6 +105,9 @@ class Session:
         tune_export = _verbs.tune_export
         tune_import = _verbs.tune_import
         tune_op = _verbs.tune_op
+        turning_point = _verbs.turning_point
+        corun = _verbs.corun
+        place = _verbs.place
         validate = _verbs.validate
         validate_steps = _verbs.validate_steps
 

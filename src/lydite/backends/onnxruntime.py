@@ -130,6 +130,30 @@ class OnnxRuntimeBackend:
         session = self.session(graph, settings)
         return _Session(session, graph, settings)
 
+    def prepare_bound(
+        self,
+        graph: Graph,
+        settings: Settings,
+        arrays: Mapping[str, np.ndarray],
+        cores: Sequence[int] = (),
+    ) -> Prepared:
+        """Create a session that reads and writes arrays of the caller, without copies.
+
+        Args:
+            graph: Graph of static types.
+            settings: Threads, seed and whether to optimise.
+            arrays: Contiguous array of every input and output by name, kept alive by the session.
+            cores: Logical processors of the threads beyond the first, which is the caller's.
+
+        Raises:
+            BackendError: the graph cannot run.
+        """
+        options = self._options(settings)
+        if cores and settings.threads > 1:
+            spots = ";".join(str(core + 1) for core in cores[: settings.threads - 1])
+            options.add_session_config_entry("session.intra_op_thread_affinities", spots)
+        return _BoundSession(self.session(graph, settings, options), graph, arrays)
+
     def prepare_op(self, key: OpKey, settings: Settings, copies: int, turns: int = 1) -> Prepared:
         """Load copies of one operator without graph optimisation."""
         return self.prepare(replicated(key, copies, turns), replace(settings, optimise=False))
@@ -322,6 +346,39 @@ class _Session(Prepared):
     def close(self) -> None:
         """Release the session."""
         del self._binding, self._pool, self._session
+
+
+class _BoundSession(Prepared):
+    """A session whose inputs and outputs are arrays of the caller."""
+
+    def __init__(self, session: Any, graph: Graph, arrays: Mapping[str, np.ndarray]) -> None:
+        self._arrays = {name: arrays[name] for name in (*graph.inputs, *graph.outputs)}
+        self._outputs = graph.outputs
+        self._binding = session.io_binding()
+        for names, bind in (
+            (graph.inputs, self._binding.bind_input),
+            (graph.outputs, self._binding.bind_output),
+        ):
+            for name in names:
+                array = arrays[name]
+                bind(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        self._session = session
+        self._run = session.run_with_iobinding
+
+    def run(self) -> None:
+        """Run once; the interpreter is free for other threads meanwhile."""
+        self._run(self._binding)
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: outputs are complete when `run` returns."""
+
+    def outputs(self) -> dict[str, np.ndarray]:
+        """The caller's output arrays by name."""
+        return {name: self._arrays[name] for name in self._outputs}
+
+    def close(self) -> None:
+        """Release the session."""
+        del self._run, self._binding, self._session
 
 
 def _ort_value(array: np.ndarray, *place: Any) -> Any:

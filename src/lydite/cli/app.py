@@ -13,6 +13,7 @@ from lydite.cli import (
     calibrate,
     chip,
     collective,
+    corun,
     coverage,
     db,
     demo,
@@ -23,12 +24,14 @@ from lydite.cli import (
     models,
     monitor,
     ops,
+    place,
     predict,
     profile,
     runs,
     score,
     simulate,
     tune,
+    turning_point,
     validate,
 )
 from lydite.cli.declared import command_of, settings_of
@@ -45,6 +48,9 @@ OWN = (
     bench.bench,
     monitor.monitor,
     validate.validate,
+    turning_point.turning_point,
+    corun.corun,
+    place.place,
     simulate.simulate,
     collective.collective,
     chip.chip,
@@ -70,7 +76,7 @@ def make_app() -> typer.Typer:
     )
     app.callback()(_root)
     for command in OWN:
-        name = command.__name__
+        name = command.__name__.replace("_", "-")
         settings = {"allow_interspersed_args": name not in TAKES_REST}
         app.command(name, context_settings=settings)(command)
     app.add_typer(learn.app, name="learn")

@@ -31,6 +31,7 @@ NAMES = [
     "calibrate",
     "chip",
     "collective",
+    "corun",
     "coverage",
     "db_export",
     "db_import",
@@ -56,6 +57,7 @@ NAMES = [
     "models",
     "monitor",
     "ops",
+    "place",
     "predict",
     "profile",
     "run",
@@ -75,6 +77,7 @@ NAMES = [
     "tune_export",
     "tune_import",
     "tune_op",
+    "turning_point",
     "validate",
     "validate_steps",
 ]
