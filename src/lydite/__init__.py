@@ -215,6 +215,7 @@ __all__ = [
     "sweep",
     "tune",
     "tune_compare",
+    "tune_expect",
     "tune_export",
     "tune_import",
     "tune_op",

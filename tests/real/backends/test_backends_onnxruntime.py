@@ -136,7 +136,7 @@ def test_a_silent_fall_back_is_an_error(backend, monkeypatch):
     monkeypatch.setattr(ort, "get_available_providers", lambda: present)
 
     class FallenBack:
-        def __init__(self, model, options, providers):
+        def __init__(self, model, options, providers, provider_options=None):
             assert providers == ["CUDAExecutionProvider"]
 
         def get_providers(self):
