@@ -18,7 +18,7 @@ from lydite.backends.tuned import (
 )
 from lydite.backends.tuned.spaces.conv import plain_weights
 from lydite.backends.tuned.spaces.product import packed
-from lydite.backends.tuned.spaces.winograd import (
+from lydite.backends.tuned.spaces.winograd_transforms import (
     WEIGHTS,
     inputs_2,
     inputs_4,

@@ -88,11 +88,11 @@ SPACES: Registry[Space] = Registry(
     "schedule space",
     {
         "conv-direct": "lydite.backends.tuned.spaces.conv:DIRECT",
-        "conv-pointwise": "lydite.backends.tuned.spaces.conv:POINTWISE",
+        "conv-pointwise": "lydite.backends.tuned.spaces.pointwise:POINTWISE",
         "conv-winograd": "lydite.backends.tuned.spaces.winograd:WINOGRAD",
         "depthwise": "lydite.backends.tuned.spaces.depthwise:DEPTHWISE",
         "gelu": "lydite.backends.tuned.spaces.rows:GELU",
-        "gemv": "lydite.backends.tuned.spaces.product:GEMV",
+        "gemv": "lydite.backends.tuned.spaces.gemv:GEMV",
         "matmul": "lydite.backends.tuned.spaces.product:MATMUL",
         "norm": "lydite.backends.tuned.spaces.norm:NORM",
         "softmax": "lydite.backends.tuned.spaces.rows:SOFTMAX",

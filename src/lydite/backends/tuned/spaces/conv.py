@@ -1,4 +1,4 @@
-"""Direct convolution in ONNX Runtime's blocked layout, and 1x1 convolution as a product.
+"""Direct convolution in ONNX Runtime's blocked layout.
 
 Activations are (C / lanes, H, W, lanes), or (C, H, W) where there are fewer channels than lanes.
 The padding is neither copied nor guarded: rows bound their loops, and tiles at the left and right
@@ -35,7 +35,7 @@ from lydite.backends.tuned.tile import (
 )
 from lydite.backends.tuned.toolchain import Machine
 
-_BODY, _CODE, _SPILLED = 256, 2600, 40
+BODY, _CODE, SPILLED = 256, 2600, 40
 """Most multiply-adds in a loop's body and in the kernel, and most sums of a tile."""
 
 
@@ -72,7 +72,7 @@ def group_starts(blocks: int, vectors: int) -> list[int]:
     return [min(g * vectors, blocks - vectors) for g in range(tiles(blocks, vectors))]
 
 
-def _constants(
+def packed_groups(
     task: Task, here: Machine, f: Mapping[str, Any], constants: Mapping[int, np.ndarray]
 ) -> list[np.ndarray]:
     """Weights as (group, C, KH, KW, vectors x lanes)."""
@@ -111,7 +111,7 @@ def _runs(task: Task, rows: int) -> list[tuple[int, int, bool]]:
 def _direct_valid(task: Task, here: Machine, f: Mapping[str, Any]) -> bool:
     del here
     sums = f["rows"] * f["vectors"]
-    if sums > _SPILLED or sums * f["unroll"] > _BODY:
+    if sums > SPILLED or sums * f["unroll"] > BODY:
         return False
     if f["ahead"] == "panel" and f["order"] == "pixels":
         return False
@@ -288,122 +288,9 @@ DIRECT = Space(
     _direct_factors,
     _direct_valid,
     _direct_write,
-    _constants,
+    packed_groups,
     _direct_seconds,
     _direct_features,
     sum_error,
     ("kh", "kw", "stride_w"),
-)
-
-
-def _pointwise_fits(task: Task, here: Machine) -> bool:
-    d = task.dims
-    plain = d["kh"] == d["kw"] == d["stride_h"] == d["stride_w"] == 1 and d["oh"] == d["h"]
-    return plain and fits_blocks(task, here) and is_blocked(task, here)
-
-
-def _pointwise_factors(task: Task, here: Machine) -> Mapping[str, list[int | str]]:
-    blocks, pixels = task.dims["o"] // here.lanes, task.dims["oh"] * task.dims["ow"]
-    return {
-        "rows": [r for r in range(1, 29) if r <= pixels],
-        "vectors": [v for v in (1, 2, 3, 4, 6) if v <= blocks],
-        "unroll": [u for u in (1, 2, 4, 8, 16) if here.lanes % u == 0],
-        "order": ["channels", "pixels"],
-        "ahead": ["none", "panel"],
-    }
-
-
-def _pointwise_valid(task: Task, here: Machine, f: Mapping[str, Any]) -> bool:
-    del task, here
-    sums = f["rows"] * f["vectors"]
-    if f["ahead"] == "panel" and f["order"] == "pixels":
-        return False
-    return sums <= _SPILLED and sums * f["unroll"] <= _BODY
-
-
-def _pointwise_write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
-    e, d, lanes = Emit(here.lanes), task.dims, here.lanes
-    rows, vectors, unroll = f["rows"], f["vectors"], f["unroll"]
-    c, o, pixels, width = d["c"], d["o"], d["oh"] * d["ow"], vectors * lanes
-    blocks = o // lanes
-    groups = tiles(blocks, vectors)
-    x = e.argument("x", c * pixels)
-    residual = e.argument("residual", o * pixels) if task.epilogue.residual else None
-    weights = e.argument("weights", groups * c * width)
-    bias = e.argument("bias", o) if task.epilogue.bias else None
-    y = e.argument("y", o * pixels)
-
-    def tile(group: Index, number: Index) -> None:
-        block, first = e.start(group, vectors, blocks), e.start(number, rows, pixels)
-        sums = e.registers(rows * vectors)
-        begin(e, sums, rows, vectors, bias, lambda v: (block + v) * lanes)
-
-        def step(part: Index, ci: Index) -> None:
-            channel = group * c + part * lanes + ci
-            multiply(
-                e,
-                sums,
-                range(rows),
-                vectors,
-                lambda i: e.number(x, (part * pixels + first + i) * lanes + ci),
-                lambda v: e.vector(weights, channel * width + v * lanes),
-            )
-
-        parts = c // lanes
-        with e.loop(parts) as part:
-            if f["ahead"] == "panel":
-                share, shares = number * parts + part, tiles(pixels, rows) * parts
-                fetch_ahead(e, weights, (group + 1) * c * width, c * width, share, shares)
-            with e.loop(lanes // unroll) as co:
-                for u in range(unroll):
-                    step(part, co * unroll + u)
-        store(
-            e,
-            sums,
-            rows,
-            vectors,
-            task.epilogue,
-            y,
-            residual,
-            lambda i, v: ((block + v) * pixels + first + i) * lanes,
-        )
-
-    pixels_first = f["order"] == "pixels"
-    with nested(e, groups, tiles(pixels, rows), swap=pixels_first) as (group, number):
-        tile(group, number)
-    return e.function()
-
-
-def _pointwise_seconds(task: Task, here: Machine, f: Mapping[str, Any]) -> float:
-    d, rows, vectors = task.dims, f["rows"], f["vectors"]
-    pixels = d["oh"] * d["ow"]
-    count = tiles(d["o"] // here.lanes, vectors) * tiles(pixels, rows)
-    cycles = tile_cycles(here, rows, vectors, f["unroll"]) * d["c"]
-    panel, strip = 4.0 * vectors * here.lanes * d["c"], 4.0 * rows * d["c"]
-    moved = panel if f["order"] == "pixels" or panel > 0.6 * here.l1_bytes else 0.0
-    moved += strip if f["order"] == "channels" else 0.0
-    total = count * (max(cycles, moved / L2_BYTES_PER_CYCLE) + 25 + 2 * rows * vectors)
-    return fetched(total, 4.0 * d["o"] * d["c"], f["ahead"] == "panel") / HERTZ
-
-
-def _pointwise_features(task: Task, here: Machine, f: Mapping[str, Any]) -> list[float]:
-    d, pixels = task.dims, task.dims["oh"] * task.dims["ow"]
-    blocks = d["o"] // here.lanes
-    waste = tiles(pixels, f["rows"]) * f["rows"] / pixels
-    waste *= tiles(blocks, f["vectors"]) * f["vectors"] / blocks
-    sizes = [math.log2(value) for value in (d["c"], d["o"], pixels)]
-    return [*tile_features(here, f["rows"], f["vectors"], f["unroll"]), waste, *sizes]
-
-
-POINTWISE = Space(
-    "conv-pointwise",
-    "conv",
-    _pointwise_fits,
-    _pointwise_factors,
-    _pointwise_valid,
-    _pointwise_write,
-    _constants,
-    _pointwise_seconds,
-    _pointwise_features,
-    sum_error,
 )

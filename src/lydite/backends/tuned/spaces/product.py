@@ -1,4 +1,4 @@
-"""Products of matrices: register tiles over packed weights, and streams of weights for one row.
+"""Products of matrices by register tiles over packed weights.
 
 Tails are neither padded in the output nor guarded: the last tile overlaps its neighbour. So a size
 that nothing divides costs at most one tile more.
@@ -23,10 +23,10 @@ from lydite.backends.tuned.space import (
     tile_features,
 )
 from lydite.backends.tuned.task import Task
-from lydite.backends.tuned.tile import begin, fetch_ahead, finished, multiply, nested, store
+from lydite.backends.tuned.tile import begin, fetch_ahead, multiply, nested, store
 from lydite.backends.tuned.toolchain import Machine
 
-_BODY = 256
+BODY = 256
 """Most multiply-adds in a loop's body: LLVM takes seconds for longer ones."""
 _SPILLED = 40
 """Most sums of a tile; what exceeds the registers is spilled."""
@@ -56,7 +56,7 @@ def _factors(task: Task, here: Machine) -> Mapping[str, list[int | str]]:
 def _valid(task: Task, here: Machine, f: Mapping[str, Any]) -> bool:
     del here
     sums, e = f["rows"] * f["vectors"], task.epilogue
-    if sums * f["unroll"] > _BODY or sums > _SPILLED:
+    if sums * f["unroll"] > BODY or sums > _SPILLED:
         return False
     if f["ahead"] == "panel" and f["order"] == "rows":
         return False
@@ -73,9 +73,10 @@ def packed(weights: np.ndarray, width: int) -> np.ndarray:
     return np.stack([weights[:, start : start + width] for start in starts]).ravel()
 
 
-def _constants(
+def packed_constants(
     task: Task, here: Machine, f: Mapping[str, Any], constants: Mapping[int, np.ndarray]
 ) -> list[np.ndarray]:
+    """Weights in panels, where they are constant, and the bias."""
     arrays: list[np.ndarray] = []
     if task.dims["const"]:
         weights = constants[1].T if task.dims["trans"] else constants[1]
@@ -230,106 +231,9 @@ MATMUL = Space(
     _factors,
     _valid,
     _write,
-    _constants,
+    packed_constants,
     _seconds,
     _features,
     sum_error,
     ("const",),
-)
-
-
-def _one_row(task: Task, here: Machine) -> bool:
-    d = task.dims
-    return d["m"] == 1 and d["batch"] == 1 and d["const"] == 1 and d["n"] >= here.lanes
-
-
-def _row_factors(task: Task, here: Machine) -> Mapping[str, list[int | str]]:
-    return {
-        "vectors": [v for v in (1, 2, 3, 4, 6, 8, 12, 16) if v * here.lanes <= task.dims["n"]],
-        "chains": [1, 2, 4, 8],
-        "unroll": [1, 2, 4, 8],
-        "ahead": [0, 8, 32, 128],
-        "streams": ["one", "chains"],
-    }
-
-
-def _row_valid(task: Task, here: Machine, f: Mapping[str, Any]) -> bool:
-    del here
-    sums = f["vectors"] * f["chains"]
-    if f["streams"] == "chains" and f["chains"] == 1:
-        return False
-    return sums <= 32 and sums * f["unroll"] <= _BODY and sums <= task.dims["k"]
-
-
-def _row_write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
-    e, lanes = Emit(here.lanes), here.lanes
-    n, k, vectors, chains = task.dims["n"], task.dims["k"], f["vectors"], f["chains"]
-    width, body, ahead = vectors * lanes, chains * f["unroll"], f["ahead"]
-    a = e.argument("a", k)
-    b = e.argument("b", tiles(n, width) * width * k)
-    bias = e.argument("bias", n) if task.epilogue.bias else None
-    c = e.argument("c", n)
-    with e.loop(tiles(n, width)) as jo:
-        j0 = e.start(jo, width, n)
-        sums = e.registers(chains * vectors)
-        for chain in range(chains):
-            for v in range(vectors):
-                begins = bias is not None and chain == 0
-                start = e.vector(bias, j0 + v * lanes) if begins else e.splat(0.0)
-                sums[chain * vectors + v] = start
-
-        def step(kk: Index, chain: int) -> None:
-            factor = e.splat(e.number(a, kk))
-            for v in range(vectors):
-                if ahead:
-                    e.prefetch(b, (jo * k + kk + ahead) * width + v * lanes)
-                weight = e.vector(b, (jo * k + kk) * width + v * lanes)
-                at = chain * vectors + v
-                sums[at] = sums[at] + factor * weight
-
-        apart = f["streams"] == "chains"  # each chain goes through a part of the sum of its own
-        with e.loop(k // body) as ko:
-            for u in range(body):
-                chain, turn = u % chains, ko * f["unroll"] + u // chains
-                here_k = chain * (k // body * f["unroll"]) + turn if apart else ko * body + u
-                step(here_k, chain)
-        for u in range(k % body):
-            step(k - k % body + u, u % chains)
-        for v in range(vectors):
-            value = sums[v]
-            for chain in range(1, chains):
-                value = value + sums[chain * vectors + v]
-            e.put(c, j0 + v * lanes, finished(e, value, task.epilogue))
-    return e.function()
-
-
-def _row_seconds(task: Task, here: Machine, f: Mapping[str, Any]) -> float:
-    n, k = task.dims["n"], task.dims["k"]
-    width, sums = f["vectors"] * here.lanes, f["vectors"] * f["chains"]
-    moved = 4.0 * tiles(n, width) * width * k
-    speed = L2_BYTES_PER_CYCLE if moved < 0.8 * here.l2_bytes else MEMORY_BYTES_PER_CYCLE
-    turns = tiles(n, width) * k
-    step = max(f["vectors"], 4.0 / f["chains"]) + max(0, sums + 2 - here.registers)
-    return max(turns * step, moved / speed) / HERTZ + tiles(n, width) * 20 / HERTZ
-
-
-def _row_features(task: Task, here: Machine, f: Mapping[str, Any]) -> list[float]:
-    n, k = task.dims["n"], task.dims["k"]
-    width = f["vectors"] * here.lanes
-    sums = f["vectors"] * f["chains"]
-    waste = tiles(n, width) * width / n
-    return [float(sums), waste, math.log2(1 + f["ahead"] * width), math.log2(n), math.log2(k)]
-
-
-GEMV = Space(
-    "gemv",
-    "product",
-    _one_row,
-    _row_factors,
-    _row_valid,
-    _row_write,
-    _constants,
-    _row_seconds,
-    _row_features,
-    sum_error,
 )

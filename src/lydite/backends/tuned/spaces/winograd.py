@@ -9,7 +9,7 @@ bounds of the error of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,75 +29,13 @@ from lydite.backends.tuned.spaces.conv import (
     is_blocked,
     plain_weights,
 )
+from lydite.backends.tuned.spaces.winograd_transforms import WEIGHTS, square
 from lydite.backends.tuned.task import Epilogue, Task
 from lydite.backends.tuned.tile import begin, fetch_ahead, finished, multiply, store
 from lydite.backends.tuned.toolchain import Machine
 
-WEIGHTS = {
-    2: [[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]],
-    4: [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
-        [0, 0, 1],
-    ],
-}
-"""Matrix G by m: weights become G w G^T."""
 _BODY, _SPILLED = 256, 40
 _ERROR = {2: 5e-5, 4: 1e-4}
-
-
-def inputs_2(d: Sequence[Any]) -> list[Any]:
-    """B^T d for m = 2."""
-    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
-
-
-def outputs_2(p: Sequence[Any]) -> list[Any]:
-    """A^T p for m = 2."""
-    return [p[0] + p[1] + p[2], p[1] - p[2] - p[3]]
-
-
-def inputs_4(d: Sequence[Any], times: Callable[[float, Any], Any], name: Callable[[Any], Any]):
-    """B^T d for m = 4."""
-    even, odd = name(d[4] - times(4, d[2])), name(d[3] - times(4, d[1]))
-    near, far = name(d[4] - d[2]), name(times(2, d[3] - d[1]))
-    return [
-        times(4, d[0]) - times(5, d[2]) + d[4],
-        even + odd,
-        even - odd,
-        near + far,
-        near - far,
-        times(4, d[1]) - times(5, d[3]) + d[5],
-    ]
-
-
-def outputs_4(p: Sequence[Any], times: Callable[[float, Any], Any], name: Callable[[Any], Any]):
-    """A^T p for m = 4."""
-    sum1, sum2 = name(p[1] + p[2]), name(p[3] + p[4])
-    less1, less2 = name(p[1] - p[2]), name(p[3] - p[4])
-    return [
-        p[0] + sum1 + sum2,
-        less1 + times(2, less2),
-        sum1 + times(4, sum2),
-        less1 + times(8, less2) + p[5],
-    ]
-
-
-def _transform(e: Emit, m: int, side: str, values: Sequence[Value]) -> list[Value]:
-    named = [e.bind(value) for value in values]
-    if m == 2:
-        return (inputs_2 if side == "in" else outputs_2)(named)
-    return (inputs_4 if side == "in" else outputs_4)(
-        named, lambda factor, value: e.splat(factor) * value, e.bind
-    )
-
-
-def _square(e: Emit, m: int, side: str, values: Sequence[Sequence[Value]]) -> list[list[Value]]:
-    """The transform along columns, then along rows."""
-    columns = [_transform(e, m, side, column) for column in zip(*values, strict=True)]
-    return [_transform(e, m, side, row) for row in zip(*columns, strict=True)]
 
 
 def _fits(task: Task, here: Machine) -> bool:
@@ -210,7 +148,7 @@ def _write(task: Task, here: Machine, f: Mapping[str, Any]) -> Any:
                 ]
                 for i in range(side)
             ]
-            done = _square(e, m, "out", values)
+            done = square(e, m, "out", values)
             place = (first + t) // across, (first + t) % across
             _write_tile(e, task, m, place, ob, done, bias, residual, y)
     return e.function()
@@ -252,7 +190,7 @@ def _read_tile(
                     read[i * side + j] = e.vector(x, at(i, j))
     values = [[read[i * side + j] for j in range(side)] for i in range(side)]
     parts, block = d["c"] // e.lanes, f["block"]
-    for i, line in enumerate(_square(e, m, "in", values)):
+    for i, line in enumerate(square(e, m, "in", values)):
         for j, value in enumerate(line):
             e.put(image, (((i * side + j) * parts + part) * block + t) * e.lanes, value)
 
