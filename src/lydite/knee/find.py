@@ -213,7 +213,7 @@ def _by_steps(
     spots = turning_index(again, gain)
     low, high = _shortest(np.bincount(spots, minlength=len(x)) / _ROUNDS, at)
     saved = [
-        f"{_number(b)} saves {1 - q / p:.0%}" for b, p, q in zip(x[1:], y, y[1:], strict=False)
+        f"{_number(x[i])} changes the time by {y[i] / y[i - 1] - 1:+.0%}" for i in range(1, len(x))
     ]
     reason = f"{len(x)} values of {what} are too few for a curve; {', '.join(saved)}"
     bounds = float(x[at]), float(x[low]), float(x[high])

@@ -28,6 +28,8 @@ EXACT = 12
 """Most units of a graph that is searched over all sets."""
 _WINDOW = 96
 """Most units of a stage of a large graph."""
+_TIE_S = 1e-15
+"""Added to each stage in the search, so that of equal plans the one of fewer stages wins."""
 _SPLITS = 6
 """Most components whose every distribution over workers is tried."""
 
@@ -249,7 +251,7 @@ def _over_sets(units: Units, costs: Costs) -> tuple[Stage, ...]:
         if done == (1 << n) - 1:
             return 0.0, 0
         return min(
-            (stage(chosen).seconds + best(done | chosen)[0], chosen)
+            (_TIE_S + stage(chosen).seconds + best(done | chosen)[0], chosen)
             for chosen in _next_sets(done, needs)
         )
 
@@ -279,7 +281,7 @@ def _over_prefixes(units: Units, costs: Costs, order: Sequence[int]) -> tuple[St
     for end in range(1, n + 1):
         for start in range(max(0, end - _WINDOW), end):
             stage = one_stage(units, costs, order[start:end])
-            total = best[start] + stage.seconds
+            total = best[start] + stage.seconds + _TIE_S
             if total < best[end]:
                 best[end], choice[end] = total, start
                 kept[start, end] = stage

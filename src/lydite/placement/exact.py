@@ -160,11 +160,13 @@ class _Program:
         for number, (first, second) in enumerate(self.pairs):
             order = self.o0 + number
             for d in range(self.devices):
-                both = {self.x(first, d): -1.0, self.x(second, d): -1.0}
+                one, other = self.x(first, d), self.x(second, d)
                 later = {self.s0 + second: 1.0, self.s0 + first: -1.0}
-                self.add({**both, **later, order: -1.0}, self.time[first, d] - 3.0)
+                ends = {one: -1.0 - self.time[first, d], other: -1.0}
+                self.add({**ends, **later, order: -1.0}, -3.0)
                 earlier = {self.s0 + second: -1.0, self.s0 + first: 1.0}
-                self.add({**both, **earlier, order: 1.0}, self.time[second, d] - 2.0)
+                ends = {one: -1.0, other: -1.0 - self.time[second, d]}
+                self.add({**ends, **earlier, order: 1.0}, -2.0)
 
     def solve(self, time_limit_s: float) -> Any:
         """HiGHS's answer."""

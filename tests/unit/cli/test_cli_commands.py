@@ -42,6 +42,8 @@ COMMANDS = {
     "--vary --trace --report --out --json --quiet/-q",
     "lydite collective": "kind --bytes --on --ranks --algorithm --protocol --network --db --out "
     "--json --quiet/-q",
+    "lydite corun": f"model --workers {SHAPE} --budget --rounds --db --seed --out --json "
+    "--quiet/-q",
     "lydite coverage": f"model --on --backend --threads {SHAPE} --clock --db --out --json "
     "--quiet/-q",
     "lydite db": "",
@@ -83,6 +85,8 @@ COMMANDS = {
     "--calibration --built-only --config-ver/--config_ver --user-conf --config --system "
     "--virtual --on --service --replay --db --seed --out --json --quiet/-q",
     "lydite models": "--out --json --quiet/-q",
+    "lydite place": "model --on --game --bandwidth --latency --time-limit --groups --backend "
+    f"--threads {SHAPE} --db --out --json --quiet/-q",
     "lydite predict": f"model --on --backend --threads {SHAPE} "
     "--clock --runtime --ops --strict --db --seed --out --json --quiet/-q",
     "lydite profile": f"model --backend --threads {SHAPE} "
@@ -111,6 +115,9 @@ COMMANDS = {
     "--search --sensitivity --unfolded --network --strict --trace --report --db "
     "--out --json --quiet/-q",
     "lydite smaug": "command --explain --out --json --quiet/-q",
+    "lydite turning-point": "model --vary --thread-counts --batch-sizes --sweep --extent --gain "
+    f"--backend --threads {SHAPE} --budget --rounds --clock --device --db --seed --out --json "
+    "--quiet/-q",
     "lydite validate": f"model --baseline --on --constants --backend --threads {SHAPE} "
     "--clock --budget --why --db --seed --out --json --quiet/-q",
 }

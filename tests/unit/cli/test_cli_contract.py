@@ -30,6 +30,7 @@ VOLATILE = {
     "doctor": ("state",),
     "score": ("environment",),
     "monitor": ("duration_s", "devices", "notes"),
+    "place": ("search_s",),
 }
 """What two measurements of one thing do not share, by verb."""
 
@@ -171,6 +172,54 @@ def test_bench(both, nets):
         command = ["bench", net, "--backend", "replay", "--budget", 0.05, "--rounds", 5]
         told = both(command, result)
         assert told["latency_median_s"] == told["seconds"] == result.seconds
+
+
+def test_turning_point(both, nets, tmp_path):
+    net = nets[0]
+    quick = {"backend": "replay", "budget": 0.05, "rounds": 3}
+    result = ly.turning_point(str(net), thread_counts="1,2", **quick)
+    command = ["turning-point", net, "--thread-counts", "1,2", "--backend", "replay"]
+    told = both([*command, "--budget", 0.05, "--rounds", 3], result)
+    (sweep,) = told["sweeps"]
+    assert sweep["turning_point"] == 1
+    assert sweep["seconds"][0] == sweep["seconds"][1]
+    path = tmp_path / "sweep.csv"
+    rows = [f"{n},{1 / min(n, 5)}" for n in range(1, 13)]
+    path.write_text("\n".join(["threads,seconds", *rows]))
+    told = both(["turning-point", "--sweep", path], ly.turning_point(sweep=path))
+    assert told["sweeps"][0]["turning_point"] == 5
+    assert told["sweeps"][0]["curve"] == "roof"
+
+
+def test_turning_point_of_the_batch(lydite, tmp_path):
+    path = tmp_path / "batch.csv"
+    path.write_text("batch,seconds\n" + "".join(f"{n},{0.9 + 0.1 * n}\n" for n in range(1, 9)))
+    told = json.loads(lydite("turning-point", "--sweep", path, "--json").out)
+    (sweep,) = told["sweeps"]
+    assert sweep["per"] == "sample"
+    assert sweep["seconds"][0] == pytest.approx(1.0)
+    assert sweep["seconds"][3] == pytest.approx(1.3 / 4)
+
+
+def test_place(both):
+    for on in ("h100,a100", "a100,l4,h100"):
+        told = both(["place", "lenet5", "--on", on], ly.place("lenet5", on=on))
+        assert told["proven"]
+        assert told["seconds"] == min(row["seconds"] for row in told["methods"])
+        assert sum(part["operators"] for part in told["parts"]) >= 5
+        assert told["game"] is None
+
+
+def test_place_a_game(both):
+    told = both(
+        ["place", "lenet5", "alexnet", "--on", "l4,t4", "--game"],
+        ly.place(["lenet5", "alexnet"], on="l4,t4", game=True),
+    )
+    game = told["game"]
+    assert game["equilibrium"]
+    assert not game["cycle"]
+    assert game["price_of_anarchy"] >= 1
+    assert told["seconds"] is None
 
 
 def test_validate(both, nets):
@@ -423,9 +472,9 @@ def test_a_session_keeps_to_its_database(nets, tmp_path):
 
 
 def test_every_verb_is_compared_here():
-    """All but the demo and audits, which measure real nets (tests/real)."""
+    """All but the demo, audits and side-by-side runs, which measure real nets (tests/real)."""
     called = set(re.findall(r"\bly\.(\w+)\(", Path(__file__).read_text()))
-    assert set(VERBS) - called == {"demo", "mlperf_audit"}
+    assert set(VERBS) - called == {"corun", "demo", "mlperf_audit"}
     assert {kind.verb for kind in result_types().values()} <= SCHEMAS.keys()
 
 
