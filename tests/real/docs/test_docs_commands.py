@@ -65,6 +65,10 @@ def folder(tmp_path_factory):
     (home / "baseline.json").write_text(json.dumps(measured))
     cluster = resources.files("lydite.hardware.catalog.clusters") / "dgx-a100.yaml"
     (home / "my.yaml").write_text(cluster.read_text())
+    chip = resources.files("lydite.hardware.catalog.chips") / "systolic-128.yaml"
+    (home / "npu.yaml").write_text(chip.read_text())
+    points = [f"{n},{0.1 + 0.9 / n}" for n in range(1, 9)]
+    (home / "sweep.csv").write_text("\n".join(["threads,seconds", *points]))
     (home / "gem5.cfg").write_text(GEM5)
     (home / "smv-accel.cfg").write_text(SMV)
     (home / "scale.cfg").write_text(SCALE_SIM)
@@ -167,6 +171,9 @@ def test_a_command_of_the_pages_runs(text, folder, monkeypatch, capsys):
     if words[0] == "mlperf" and (not PLAYED.intersection(words) or "--real" in words):
         subcommand = typer.main.get_command(app).commands["mlperf"].commands[words[1]]
         subcommand.make_context(words[1], words[2:])
+        return
+    if words[0] == "corun" or (words[0] == "turning-point" and "--sweep" not in words):
+        typer.main.get_command(app).commands[words[0]].make_context(words[0], words[1:])
         return
     if words[0] == "score" and not ANSWERED.intersection(words):
         typer.main.get_command(app).commands["score"].make_context("score", words[1:])
