@@ -1,17 +1,14 @@
 """Side by side on pinned workers against ONNX Runtime's own choices, for ten nets.
 
-    python benchmarks/corun.py [NAME ...] [--budget SECONDS] [--fifo]
+    python benchmarks/corun.py [NAME ...] [--budget SECONDS]
 
-Wall time on pinned cores, all ways interleaved round by round. `--fifo` asks the system for
-real-time priority while a net is measured, where other programs share the machine.
+Wall time on pinned cores, all ways interleaved round by round; on a machine that
+others share the figures are worthless (`nice -n -10` helps a little).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from _figures import Figure, publish
@@ -26,24 +23,13 @@ NETS = (
     "resnet18",
     "resnet50",
     "mobilenetv2",
-    "densenet121",
+    "vgg16",
     "alexnet",
     "bert-base",
-    "vit-base",
+    "clip-image",
     "unet",
 )
 GOALS = {"nasnet-mobile": 0.65, "inceptionv3": 0.56}
-
-
-@contextmanager
-def real_time(wanted: bool) -> Iterator[None]:
-    if wanted:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    try:
-        yield
-    finally:
-        if wanted:
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def ratio(run: Corun, way: str, to: str) -> float:
@@ -94,14 +80,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", default=NETS)
     parser.add_argument("--budget", type=float, default=12.0)
-    parser.add_argument("--fifo", action="store_true")
     asked = parser.parse_args()
     figures: list[Figure] = []
     equal = True
     for name in asked.names:
         graph = build_model(name)
-        with real_time(asked.fifo):
-            run = corun(graph, plan=TimingPlan(rounds=25, budget_s=asked.budget))
+        run = corun(graph, plan=TimingPlan(rounds=25, budget_s=asked.budget))
         equal &= run.equal
         figures += figures_of(name, run)
     figures.append(Figure("outputs bit for bit equal", float(equal), "", 1.0, "higher"))

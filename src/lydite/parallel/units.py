@@ -60,7 +60,13 @@ def cut(graph: Graph) -> Cut:
     for op in moving:
         members.setdefault(_lead(leader, op.name), []).append(op)
     waits = {
-        name: {_lead(leader, source.name) for op in ops for source in _sources(graph, op)} - {name}
+        name: [
+            lead
+            for lead in dict.fromkeys(
+                _lead(leader, s.name) for op in ops for s in _sources(graph, op)
+            )
+            if lead != name
+        ]
         for name, ops in members.items()
     }
     try:

@@ -74,6 +74,10 @@ def folder(tmp_path_factory):
     (home / "baseline.json").write_text(json.dumps(measured))
     cluster = resources.files("lydite.hardware.catalog.clusters") / "dgx-a100.yaml"
     (home / "my.yaml").write_text(cluster.read_text())
+    chip = resources.files("lydite.hardware.catalog.chips") / "systolic-128.yaml"
+    (home / "npu.yaml").write_text(chip.read_text())
+    points = [f"{n},{0.1 + 0.9 / n}" for n in range(1, 9)]
+    (home / "sweep.csv").write_text("\n".join(["threads,seconds", *points]))
     (home / "gem5.cfg").write_text(GEM5)
     (home / "smv-accel.cfg").write_text(SMV)
     (home / "scale.cfg").write_text(SCALE_SIM)
