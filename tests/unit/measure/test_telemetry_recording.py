@@ -124,7 +124,8 @@ def test_a_sampler_that_dies_is_told(tmp_path):
         (sampler,) = (
             child
             for child in psutil.Process().children()
-            if "lydite.measure.telemetry.sampler" in child.cmdline()
+            if child.status() != psutil.STATUS_ZOMBIE
+            and "lydite.measure.telemetry.sampler" in child.cmdline()
         )
         sampler.kill()
         while sampler.status() != psutil.STATUS_ZOMBIE:
