@@ -1,6 +1,7 @@
 """What all tests share: nothing of the user's is read or written, and plug-ins are found."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,13 +14,17 @@ settings.register_profile("fixed", derandomize=True)
 settings.register_profile("search", max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # a suite started in the background ignores Ctrl-C, and its children would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 PLUGINS = str(Path(__file__).parent / "plugins")
 sys.path.insert(0, PLUGINS)
 
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiled, "_announced", set(compiled._KERNELS))
+    monkeypatch.setattr(compiled, "_announced", {compiled._ALL})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("LYDITE_DB", str(tmp_path / "lydite.db"))

@@ -70,6 +70,7 @@ _VERBS = (
     "score_compare",
     "score_verify",
     "search",
+    "serve",
     "simulate",
     "smaug",
     "sweep",
@@ -153,6 +154,7 @@ if TYPE_CHECKING:
     score_compare = _session.score_compare
     score_verify = _session.score_verify
     search = _session.search
+    serve = _session.serve
     simulate = _session.simulate
     smaug = _session.smaug
     sweep = _session.sweep
@@ -224,6 +226,7 @@ __all__ = [
     "score_compare",
     "score_verify",
     "search",
+    "serve",
     "simulate",
     "smaug",
     "sweep",

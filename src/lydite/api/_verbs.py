@@ -38,6 +38,7 @@ from lydite.api.score.compare import score_compare
 from lydite.api.score.run import score
 from lydite.api.score.verify import score_verify
 from lydite.api.search import search
+from lydite.api.serve import serve
 from lydite.api.simulate import simulate
 from lydite.api.sweep import sweep
 from lydite.api.tune.compare import tune_compare
@@ -95,6 +96,7 @@ __all__ = [
     "score_compare",
     "score_verify",
     "search",
+    "serve",
     "simulate",
     "smaug",
     "sweep",

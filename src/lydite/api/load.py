@@ -61,7 +61,7 @@ class Model(OneLine):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader could not honour, in sentences."""
-        if not isinstance(self.source, str | Path) or not _takes_sizes(self.source):
+        if not isinstance(self.source, str | Path) or not takes_sizes(self.source):
             return ()
         from lydite.models.huggingface import read_config
 
@@ -187,7 +187,7 @@ def usual_dtype(what: ModelLike, device: Device | None) -> tuple[str, str] | Non
 
     if not isinstance(what, str | Path):
         return None
-    if _takes_sizes(what):
+    if takes_sizes(what):
         if device is None or not takes_phase(what):
             return None
     elif is_model_file(what):
@@ -228,7 +228,7 @@ def takes_phase(model: ModelLike) -> bool:
         return takes_phase(model.source)
     if not isinstance(model, str | Path):
         return False
-    if _takes_sizes(model):
+    if takes_sizes(model):
         from lydite.models.huggingface import read_config
 
         return "phase" in read_config(str(model)).options
@@ -287,14 +287,14 @@ def _named(name: str, options: ModelOptions) -> Graph:
     usual = {"phase": "forward"} if options.train and options.phase is None else {}
     from lydite.graph.formats import is_model_file
 
-    if _takes_sizes(name):
+    if takes_sizes(name):
         return _from_config(name, options, usual)
     if is_model_file(name):
         return _from_file(name, options)
     return _from_set(name, options, usual)
 
 
-def _takes_sizes(name: Path | str) -> bool:
+def takes_sizes(name: Path | str) -> bool:
     """Whether a file describes a network that takes sizes like a model of the set."""
     from lydite.graph.formats import READERS
 

@@ -56,6 +56,23 @@ def chosen(options_type: type[T], options: T | None, given: Mapping[str, object]
     return made
 
 
+def grouped_options(
+    given: Mapping[str, object], *groups: tuple[type[Options], Options | None]
+) -> list[Any]:
+    """Sort keyword arguments into groups of options; the last group takes what no other has.
+
+    Raises:
+        InputError: no group has the name (the error suggests the nearest one).
+    """
+    left, made = dict(given), []
+    for options_type, group in groups[:-1]:
+        names = [f.name for f in fields(options_type)]
+        mine = {name: left.pop(name) for name in names if name in left}
+        made.append(chosen(options_type, group, mine))
+    last, group = groups[-1]
+    return [*made, chosen(last, group, left)]
+
+
 def check_limits(options: Options) -> None:
     """Refuse numbers that are out of their fields' limits.
 

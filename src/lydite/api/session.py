@@ -95,6 +95,7 @@ class Session:
         score_compare = _verbs.score_compare
         score_verify = _verbs.score_verify
         search = _verbs.search
+        serve = _verbs.serve
         simulate = _verbs.simulate
         collective = _verbs.collective
         smaug = _verbs.smaug

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from lydite.api.devices import chain_for
 from lydite.api.keywords import StepKeywords
 from lydite.api.load import Model, ModelLike, resolve, takes_phase, unwrapped
-from lydite.api.options import ModelOptions, Options, chosen
+from lydite.api.options import ModelOptions, grouped_options
 from lydite.api.plan_options import PlanOptions
 from lydite.api.step_options import ClusterOptions, FailureOptions
 from lydite.errors import InputError, LyditeError
@@ -368,20 +368,13 @@ def grouped(
     Raises:
         InputError: no group has the name (the error suggests the nearest one).
     """
-    groups: dict[type[Options], Options | None] = {
-        PlanOptions: plan,
-        ClusterOptions: cluster,
-        FailureOptions: failures,
-        ModelOptions: options,
-    }
-    left, made = dict(given), []
-    for options_type, group in groups.items():
-        names = [f.name for f in fields(options_type)]
-        if options_type is ModelOptions:
-            mine = left  # the rest; unknown names are refused below
-        else:
-            mine = {name: left.pop(name) for name in names if name in left}
-        made.append(chosen(options_type, group, mine))
+    made = grouped_options(
+        given,
+        (PlanOptions, plan),
+        (ClusterOptions, cluster),
+        (FailureOptions, failures),
+        (ModelOptions, options),
+    )
     degrees, where, failing, net = made
     return net, where, degrees, failing
 

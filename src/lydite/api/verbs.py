@@ -57,6 +57,7 @@ OWN_VERBS = {
     "score_verify": "lydite.api.score.verify:score_verify",
     "mlperf_tune": "lydite.api.mlperf.tune:tune",
     "ops": "lydite.api.ops:ops",
+    "serve": "lydite.api.serve:serve",
     "tune": "lydite.api.tune.model:tune",
     "tune_compare": "lydite.api.tune.compare:tune_compare",
     "tune_expect": "lydite.api.tune.expect:tune_expect",

@@ -2,8 +2,8 @@
 
 numba notices a change of the file that holds a kernel, but not of the files whose functions the
 kernel calls. So the cache is in a folder named after everything that the machine code depends on:
-all source files here, the versions of numba and numpy, and the processor. The folder is beside the
-sources if that is writable, otherwise in the user's cache folder.
+all source files of its package, the versions of numba and numpy, and the processor. The folder is
+beside the sources if that is writable, otherwise in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_SOURCES = Path(__file__).parent / "kernels"
+_PACKAGE = "lydite.engine.kernels"
 _KERNELS = {
     "queueing": ("play", 1),
     "sharing": ("play", 5),
@@ -36,18 +37,21 @@ def on_stderr(line: str) -> None:
 
 
 @cache
-def folder() -> Path:
-    """Folder that caches the machine code."""
+def folder(package: str = _PACKAGE) -> Path:
+    """Folder that caches the machine code of a package of kernels."""
     import llvmlite.binding
     import numba
     import numpy as np
 
+    found = find_spec(package)
+    assert found is not None and found.origin is not None
+    sources = Path(found.origin).parent
     digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
     digest.update(llvmlite.binding.get_host_cpu_name().encode())
-    for source in sorted(_SOURCES.glob("*.py")):
+    for source in sorted(sources.glob("*.py")):
         digest.update(source.read_bytes())
-    base = _SOURCES / "__pycache__"
-    if not os.access(base if base.exists() else _SOURCES, os.W_OK):
+    base = sources / "__pycache__"
+    if not os.access(base if base.exists() else sources, os.W_OK):
         from platformdirs import user_cache_path
 
         base = user_cache_path("lydite", appauthor=False) / "engine"
@@ -72,34 +76,51 @@ def _drop_truncated(cache: Path) -> None:
 
 
 @cache
-def kernel(name: str) -> ModuleType:
-    """The module of kernels `name`, whose compiled functions are kept in `folder()`."""
+def kernel(name: str, package: str = _PACKAGE) -> ModuleType:
+    """The module `name` of a package of kernels, whose machine code is kept in `folder()`."""
     from numba.core import config
 
     # numba reads this setting when it decorates a function, so it is set for this import alone.
-    _drop_truncated(folder())
+    _drop_truncated(folder(package))
     settings: Any = config
-    before, settings.CACHE_DIR = settings.CACHE_DIR, str(folder())
+    before, settings.CACHE_DIR = settings.CACHE_DIR, str(folder(package))
     try:
-        return importlib.import_module(f"lydite.engine.kernels.{name}")
+        return importlib.import_module(f"{package}.{name}")
     finally:
         settings.CACHE_DIR = before
 
 
 _announced: set[str] = set()
+_ALL = "*"
 
 
 def hush() -> None:
     """Suppress the notice that kernels are being compiled."""
-    _announced.update(_KERNELS)
+    _announced.add(_ALL)
 
 
 def load(name: str, notify: Notify = on_stderr) -> ModuleType:
     """As `kernel`, but call `notify` once if the first use has to compile it."""
-    module = kernel(name)
     function, seconds = _KERNELS[name]
-    if name not in _announced:
-        _announced.add(name)
-        if not any(folder().rglob(f"{name}.{function}-*.nbi")):
-            notify(f"compiling the engine: {name} (once, ~{seconds} s)")
+    return load_from(_PACKAGE, name, function, f"the engine: {name}", seconds, notify)
+
+
+def load_from(
+    package: str, name: str, function: str, what: str, seconds: int, notify: Notify = on_stderr
+) -> ModuleType:
+    """A module of kernels of another package; `notify` is told once if it has to be compiled.
+
+    Args:
+        package: Package of kernels.
+        name: Name of the module.
+        function: Function whose machine code is looked for.
+        what: Name of the kernels for the notice.
+        seconds: Time that compiling takes, about.
+        notify: What is called with the notice.
+    """
+    module = kernel(name, package)
+    if f"{package}.{name}" not in _announced:
+        _announced.add(f"{package}.{name}")
+        if _ALL not in _announced and not any(folder(package).rglob(f"{name}.{function}-*.nbi")):
+            notify(f"compiling {what} (once, ~{seconds} s)")
     return module

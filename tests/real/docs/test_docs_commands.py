@@ -21,7 +21,16 @@ from lydite.graph import Builder, bind_dims, write_onnx
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MEASURING = ("bench", "profile", "validate", "demo")
+MEASURING = ("bench", "profile", "validate", "turning-point", "corun")
+SMALL = {
+    "bert-base": "lenet5",
+    "resnet50": "cifar10-cnn",
+    "resnet18": "cifar10-cnn",
+    "resnet-18": "cifar10-cnn",
+    "mobilenetv2": "minerva",
+    "nasnet-mobile": "lenet5",
+}
+"""Models that are measured here in place of those that the pages name."""
 PLAYED = {"--virtual", "--service", "explain"}
 """Words of MLPerf's commands that run here; real runs take minutes, and these only parse."""
 ANSWERED = {"--on", "--board", "verify", "compare"}
@@ -90,6 +99,8 @@ def folder(tmp_path_factory):
     with ly.Session(db=str(home / "other.db")) as session:
         session.bench(bind_dims(graph, {"batch": 2}), budget=0.05)
         session.db_export(str(home / "rows.jsonl.gz"))
+        constants = home / "constants.json"
+        session.calibrate(home / "steps.csv", on="dgx-a100", constants=constants, rounds=5)
     models = {"net": {"title": "", "parts": [{"model": str(home / "bert.onnx")}]}}
     (home / "ours.yaml").write_text(yaml.safe_dump({"name": "o", "title": "", "models": models}))
     brief = {"minimum_time": 0.05, "iterations": 2, "rounds": 2, "if_busy": "warn"}
@@ -182,6 +193,8 @@ def test_a_command_of_the_pages_runs(text, folder, monkeypatch, capsys):
         subcommand = typer.main.get_command(app).commands["mlperf"].commands[words[1]]
         subcommand.make_context(words[1], words[2:])
         return
+    if words[0] == "demo":  # has a test of its own
+        return
     if words[0] == "learn":  # reads folders of hundreds of megabytes
         learn = typer.main.get_command(app).commands["learn"].commands[words[1]]
         learn.make_context(words[1], words[2:])
@@ -189,7 +202,7 @@ def test_a_command_of_the_pages_runs(text, folder, monkeypatch, capsys):
     if words[0] == "score" and not ANSWERED.intersection(words):
         typer.main.get_command(app).commands["score"].make_context("score", words[1:])
         return
-    if words[0] == "tune":
+    if words[0] == "tune" or "tuned" in words:
         pytest.importorskip("tvm", reason="TVM is not installed: pip install 'lydite[tvm]'")
         pytest.importorskip("lightgbm", reason="lightgbm is not installed")
     monkeypatch.chdir(folder)
@@ -219,12 +232,10 @@ def made_small(words: list[str]) -> list[str]:
         ]
     if words[0] not in MEASURING or "--baseline" in words:
         return words
-    small = {"bert-base": "lenet5", **({"resnet50": "lenet5"} if "--train" in words else {})}
-    words = [*(small.get(word, word) for word in words), "--budget", "0.02"]
+    words = [*(SMALL.get(word, word) for word in words)]
     if words[1].endswith(".onnx"):
-        return [*words, "--dim", "batch=4"]
-    images = not {"bert.onnx", "lenet5"}.intersection(words)
-    return [*words, "--image-size", "64"] if images else words
+        words += ["--dim", "batch=4"]
+    return words if words[0] in ("turning-point", "corun") else [*words, "--budget", "0.02"]
 
 
 def tuned_small(words: list[str]) -> list[str]:

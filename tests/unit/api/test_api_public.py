@@ -68,6 +68,7 @@ NAMES = [
     "score_compare",
     "score_verify",
     "search",
+    "serve",
     "simulate",
     "smaug",
     "sweep",

@@ -1,0 +1,216 @@
+"""Decisions of vLLM's own scheduler beside ours, on random traces.
+
+    python benchmarks/serving_scheduler.py [--traces 1000]
+
+Needs vLLM 0.19.0 (`pip install vllm==0.19.0`; no GPU, its scheduler runs with an executor that
+returns at once). Tokens of each request in each step and preemptions must be equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from _figures import Figure, publish
+
+from lydite.serving import Replica, Scheduler, StepTimes, made, simulate_serving
+from lydite.serving.requests import Requests
+from lydite.serving.times import (
+    DECODE_CONTEXT,
+    DECODE_SEQUENCES,
+    PREFILL_CONTEXT,
+    PREFILL_TOKENS,
+)
+
+VERSION = "0.19.0"
+STEP_S, TOKEN_S = 1e-3, 1e-5
+BLOCK = 16
+
+
+def _vllm(name: str) -> Any:
+    return import_module(f"vllm.{name}")
+
+
+def times() -> StepTimes:
+    """A step takes a constant, and as much again for each 100 tokens."""
+    none = np.full((len(DECODE_SEQUENCES), len(DECODE_CONTEXT)), 1e-10)
+    prompts = np.full((len(PREFILL_TOKENS), len(PREFILL_CONTEXT)), 1e-10)
+    return StepTimes(TOKEN_S * np.arange(9000), np.zeros(600), none, prompts, none, host_s=STEP_S)
+
+
+def draw(rng: np.random.Generator) -> tuple[Requests, Scheduler, int]:
+    """A trace with shared beginnings of prompts, and a cache that is often too small."""
+    count = int(rng.integers(5, 60))
+    prompt = rng.integers(1, 400, count)
+    output = rng.integers(1, 120, count)
+    group = rng.integers(0, 6, count)
+    shared = rng.integers(0, 12, 6)
+    keys = []
+    for number in range(count):
+        blocks = min(int(shared[group[number]]), int(prompt[number]) // BLOCK)
+        keys.append(1 + group[number] * 1000 + np.arange(blocks))
+    arrival = np.cumsum(rng.exponential(rng.choice([0.0005, 0.005, 0.05]), count))
+    requests = made(np.round(arrival, 9), prompt, output, keys=keys)
+    longest = int((prompt + output).max())
+    rules = Scheduler(
+        max_num_seqs=int(rng.integers(2, 40)),
+        max_num_batched_tokens=int(rng.integers(40, 600)),
+        prefix_caching=bool(rng.integers(0, 2)),
+        reserve_full_prompt=bool(rng.integers(0, 2)),
+    )
+    blocks = longest // BLOCK + 3 + int(rng.integers(0, 60))
+    return requests, rules, blocks * BLOCK
+
+
+def theirs(requests: Requests, rules: Scheduler, kv_tokens: int) -> tuple[list[Any], np.ndarray]:
+    """Steps of vLLM's scheduler: {request: tokens} of each, and preemptions."""
+    import torch
+
+    cache, kinds = _vllm("v1.core.kv_cache_utils"), _vllm("v1.kv_cache_interface")
+    sha256 = _vllm("utils.hashing").sha256
+    cache.init_none_hash(sha256)
+    spec = kinds.FullAttentionSpec(
+        block_size=BLOCK, num_kv_heads=1, head_size=1, dtype=torch.float16
+    )
+    blocks = kv_tokens // BLOCK
+    pools = kinds.KVCacheConfig(blocks, [], [kinds.KVCacheGroupSpec(["layer"], spec)])
+    scheduler = _scheduler(rules, blocks, pools)
+    hasher = cache.get_request_block_hasher(BLOCK, sha256)
+    request_of, sampling = _vllm("v1.request").Request, _vllm("sampling_params").SamplingParams
+    output_of = _vllm("v1.outputs").ModelRunnerOutput
+    rng = np.random.default_rng(0)
+    now, at, steps = 0, 0, []
+    arrival = np.round(requests.arrival_s * 1e9).astype(np.int64)
+    there: dict[str, Any] = {}
+    while True:
+        while at < len(requests) and arrival[at] <= now:
+            parameters = sampling(max_tokens=int(requests.output[at]), ignore_eos=True)
+            tokens = _tokens(requests, at, rng)
+            one = request_of(str(at), tokens, parameters, None, float(at), block_hasher=hasher)
+            there[str(at)] = one
+            scheduler.add_request(one)
+            at += 1
+        if not scheduler.has_unfinished_requests():
+            if at == len(requests):
+                break
+            now = int(arrival[at])
+            continue
+        out = scheduler.schedule()
+        chosen = {int(name): count for name, count in out.num_scheduled_tokens.items()}
+        if not chosen:
+            continue
+        steps.append(chosen)
+        now += int(STEP_S * 1e9 + TOKEN_S * 1e9 * sum(chosen.values()))
+        names = [str(name) for name in chosen]
+        sampled = [
+            [int(rng.integers(10**6, 2**31))] if _is_done(there[name]) else [] for name in names
+        ]
+        places = {name: place for place, name in enumerate(names)}
+        made_output = output_of(names, places, sampled)
+        scheduler.update_from_output(out, made_output)
+    return steps, np.array([there[str(n)].num_preemptions for n in range(len(requests))])
+
+
+def _is_done(request: Any) -> bool:
+    return request.num_computed_tokens >= request.num_tokens
+
+
+def _tokens(requests: Requests, number: int, rng: np.random.Generator) -> list[int]:
+    """Tokens of a prompt: equal keys are equal tokens, all others are drawn."""
+    keys = requests.keys[requests.key_start[number] : requests.key_start[number + 1]]
+    shared = [int(key) * BLOCK + place for key in keys for place in range(BLOCK)]
+    rest = int(requests.prompt[number]) - len(shared)
+    return [*shared, *map(int, rng.integers(10**6, 2**31, rest))]
+
+
+def _scheduler(rules: Scheduler, blocks: int, pools: Any) -> Any:
+    config = SimpleNamespace(
+        scheduler_config=SimpleNamespace(
+            max_num_seqs=rules.max_num_seqs,
+            max_num_scheduled_tokens=None,
+            max_num_batched_tokens=rules.max_num_batched_tokens,
+            policy="fcfs",
+            scheduler_reserve_full_isl=rules.reserve_full_prompt,
+            long_prefill_token_threshold=0,
+            enable_chunked_prefill=True,
+            async_scheduling=False,
+        ),
+        cache_config=SimpleNamespace(
+            num_gpu_blocks=blocks, enable_prefix_caching=rules.prefix_caching, block_size=BLOCK
+        ),
+        lora_config=None,
+        kv_events_config=None,
+        parallel_config=SimpleNamespace(
+            data_parallel_index=0,
+            decode_context_parallel_size=1,
+            prefill_context_parallel_size=1,
+            pipeline_parallel_size=1,
+        ),
+        observability_config=SimpleNamespace(kv_cache_metrics=False),
+        model_config=SimpleNamespace(
+            is_encoder_decoder=False, max_model_len=1 << 20, enable_return_routed_experts=False
+        ),
+        kv_transfer_config=None,
+        ec_transfer_config=None,
+        speculative_config=None,
+    )
+    no_images = SimpleNamespace(supports_multimodal_inputs=lambda _: False)
+    outputs = SimpleNamespace(should_advance=lambda _: False)
+    return _vllm("v1.core.sched.scheduler").Scheduler(
+        config, pools, outputs, BLOCK, mm_registry=no_images
+    )
+
+
+def ours(requests: Requests, rules: Scheduler, kv_tokens: int) -> tuple[list[Any], np.ndarray]:
+    """The same of ours."""
+    rows = int((requests.prompt + requests.output).sum()) * 4
+    replica = Replica(rules, times(), kv_tokens)
+    outcome = simulate_serving(requests, [replica], decisions=rows)
+    steps: list[dict[int, int]] = [{} for _ in range(outcome.steps)]
+    for step, request, tokens in outcome.decisions.tolist():
+        steps[step][request] = tokens
+    return steps, outcome.preempted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--traces", type=int, default=1000)
+    arguments = parser.parse_args()
+    try:
+        version = import_module("vllm").__version__
+    except ImportError:
+        print(f"vLLM is not installed: pip install vllm=={VERSION}")
+        sys.exit(0)
+    if version != VERSION:
+        print(f"vLLM {version} is installed, {VERSION} is compared with")
+    equal, steps, preempted = 0, 0, 0
+    for seed in range(arguments.traces):
+        case = draw(np.random.default_rng(seed))
+        their_steps, their_preempted = theirs(*case)
+        our_steps, our_preempted = ours(*case)
+        same = their_steps == our_steps and bool((their_preempted == our_preempted).all())
+        if not same:
+            pairs = enumerate(zip(their_steps, our_steps, strict=False))
+            first = next((n for n, (a, b) in pairs if a != b), "the end")
+            print(f"trace {seed} differs at step {first}: {case[1]}")
+        equal += same
+        steps += len(our_steps)
+        preempted += int(our_preempted.sum())
+    publish(
+        "serving_scheduler",
+        [
+            Figure(
+                "traces whose decisions are vLLM's own", equal, "traces", arguments.traces, "higher"
+            ),
+            Figure("steps of these traces", steps, "steps", None, "higher"),
+            Figure("preemptions in them", preempted, "preemptions", None, "higher"),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

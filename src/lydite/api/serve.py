@@ -1,0 +1,270 @@
+"""`serve`: a language model under load, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypedDict
+
+from lydite.api.load import ModelLike
+from lydite.api.options import ModelOptions, grouped_options
+from lydite.api.serving.figures import DeploymentDocument, deployment_document
+from lydite.api.serving.options import ServeOptions, WorkloadOptions
+from lydite.api.serving.replay import ReplayDocument, replay_document
+from lydite.api.serving.search import FoundDocument, searched
+from lydite.errors import InputError
+from lydite.results import Result
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.serving import Outcome, Requests
+
+TWO_MINUTES_S, FEWEST = 120.0, 300
+
+
+class ServeDocument(TypedDict):
+    """A workload on one or more deployments."""
+
+    model: str
+    dtype: str
+    device: str
+    runtime: str
+    decides: str
+    scheduler: dict[str, Any]
+    workload: dict[str, Any]
+    deployments: list[DeploymentDocument]
+    found: FoundDocument | None
+    replay: ReplayDocument | None
+    notes: list[str]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ServeResult(Result):
+    """A language model under load.
+
+    Attributes:
+        served: The document.
+        outcomes: What happened to each request, by deployment.
+    """
+
+    verb = "serve"
+
+    served: ServeDocument
+    outcomes: tuple[Outcome, ...]
+
+    def document(self) -> ServeDocument:
+        """All figures."""
+        return self.served
+
+    def summary(self) -> str:
+        """Deployments, figures, reasons."""
+        from lydite.report.text.serve import serve_text
+
+        return serve_text(self.served)
+
+    def headline(self) -> str:
+        """Model, device, and the answer."""
+        from lydite.report.text.serve import headline
+
+        return headline(self.served)
+
+    def rows(self) -> Sequence[Mapping[str, Any]]:
+        """One row per deployment."""
+        return [
+            {
+                "layout": row["layout"],
+                "devices": row["devices"],
+                **{
+                    f"{name}_{at}_s": v for name, c in row["figures"].items() for at, v in c.items()
+                },
+                **row["throughput"],
+            }
+            for row in self.served["deployments"]
+        ]
+
+    def requests(self, deployment: int = 0) -> list[dict[str, Any]]:
+        """One row per request of a deployment."""
+        outcome = self.outcomes[deployment]
+        names = outcome.requests.ids or [str(n + 1) for n in range(len(outcome.requests))]
+        return [
+            {
+                "request": name,
+                "arrived_s": float(outcome.arrived_s[n]),
+                "prompt": int(outcome.requests.prompt[n]),
+                "output": int(outcome.requests.output[n]),
+                "cached": max(0, int(outcome.hits[n])),
+                "preempted": int(outcome.preempted[n]),
+                "replica": int(outcome.replica[n]) + 1,
+                "ttft_s": float(outcome.ttft_s[n]),
+                "tpot_s": float(outcome.tpot_s[n]),
+                "latency_s": float(outcome.latency_s[n]),
+            }
+            for n, name in enumerate(names)
+        ]
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write serve.json and, for each deployment, a table of its requests."""
+        import csv
+        import io
+        import json
+
+        from lydite.files import write_atomic
+
+        made = [write_atomic(folder / "serve.json", json.dumps(self.to_dict(), indent=1) + "\n")]
+        for number in range(len(self.outcomes)):
+            rows = self.requests(number)
+            text = io.StringIO()
+            table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+            name = "requests.csv" if number == 0 else f"requests-{number + 1}.csv"
+            made.append(write_atomic(folder / name, text.getvalue()))
+        return made
+
+
+def serve(
+    session: Session,
+    model: ModelLike,
+    *,
+    slo: str | Sequence[str] = (),
+    find: str | None = None,
+    compare: str | Sequence[str] = (),
+    gpus: int | None = None,
+    options: ModelOptions | None = None,
+    serving: ServeOptions | None = None,
+    workload: WorkloadOptions | None = None,
+    **given: Any,
+) -> ServeResult:
+    """Serve a language model to a workload, in virtual time.
+
+    The scheduler of the runtime is played step by step; the time of a step comes from the
+    estimators (or from a profile of the same device). No GPU is needed.
+
+    Args:
+        session: Session whose database holds measurements of operators.
+        model: Language model: a name of the set, or a config.json of Hugging Face or its folder.
+        slo: Objectives, such as "ttft.p99=600ms,tpot.p90=16ms".
+        find: "gpus" for the fewest devices that meet the objectives, "rate" for the greatest rate
+            that does, "config" for the best layout of `gpus` devices.
+        compare: Layouts to compare, such as "tp2x4,tp4x2,pd2:6".
+        gpus: Number of devices of `find="config"`.
+        options, serving, workload: Groups of options.
+        given: Fields of `ModelOptions`, `ServeOptions` and `WorkloadOptions`.
+
+    Raises:
+        InputError: the model is no language model or does not fit (says by how much), an option,
+            trace or objective is invalid, or no rate meets the objectives (says the best possible).
+    """
+    from lydite.serving.metrics import read_objectives
+
+    deploy, load, net = grouped_options(
+        given, (ServeOptions, serving), (WorkloadOptions, workload), (ModelOptions, options)
+    )
+    objectives = read_objectives(slo) if slo else ()
+    measured, requests = workload_of(load, session.seed, find)
+    from lydite.api.serving.deployment import deployer as deployer_for
+
+    made = deployer_for(session, model, deploy, net, requests)
+    found, layouts = None, []
+    if find is not None:
+        found, best = searched(made, requests, objectives, find, gpus)
+        layouts = [best]
+    elif compare:
+        from lydite.serving.layout import read_layout
+
+        words = compare.split(",") if isinstance(compare, str) else compare
+        layouts = [(read_layout(each, deploy.tp), requests) for each in words]
+    else:
+        layouts = [(made.layout(), requests)]
+    rows, outcomes = [], []
+    for layout, played in layouts:
+        from lydite.serving import simulate_serving
+
+        replicas = made.replicas(layout)
+        outcome = simulate_serving(played, replicas, made.traffic(layout))
+        rows.append(deployment_document(made, layout, replicas, outcome, objectives))
+        outcomes.append(outcome)
+    replayed = None
+    if measured is not None and outcomes:
+        replayed = replay_document(measured, outcomes[0])
+    rules = made.scheduler
+    document: ServeDocument = {
+        "model": made.label,
+        "dtype": made.dtype,
+        "device": made.device.name,
+        "runtime": made.runtime.name,
+        "decides": made.runtime.says,
+        "scheduler": {**vars(rules), "source": made.runtime.source},
+        "workload": {
+            "name": requests.name,
+            "origin": requests.origin,
+            "requests": len(requests),
+            "rate_s": requests.rate if requests.rate != float("inf") else None,
+            "concurrency": requests.concurrency,
+            "prompt_mean": float(requests.prompt.mean()),
+            "output_mean": float(requests.output.mean()),
+        },
+        "deployments": rows,
+        "found": found,
+        "replay": replayed,
+        "notes": list(dict.fromkeys(made.notes)),
+    }
+    return ServeResult(document, tuple(outcomes))
+
+
+def workload_of(load: WorkloadOptions, seed: int, find: str | None) -> tuple[Any, Requests]:
+    """Measured times of a log (or None), and the requests.
+
+    Raises:
+        InputError: two workloads are given, or one is invalid.
+    """
+    from lydite.serving.traces import read_log, read_trace
+    from lydite.serving.workloads import drawn
+
+    if load.trace is not None and load.replay is not None:
+        raise InputError("--trace and --replay are two workloads", hint="give one of them")
+    measured = None
+    if load.replay is not None:
+        requests, measured = read_log(load.replay)
+    elif load.trace is not None:
+        requests = read_trace(load.trace)
+    else:
+        rate = load.rate
+        if rate is None and load.concurrency is None:
+            if find != "rate":
+                raise InputError(
+                    "no workload",
+                    hint="--rate 10 --isl 1024 --osl 256, --concurrency 32, or --trace",
+                )
+            rate = 1.0
+        count = load.requests or max(FEWEST, min(20_000, round((rate or 0) * TWO_MINUTES_S)))
+        return None, drawn(
+            count,
+            isl=load.isl,
+            osl=load.osl,
+            rate=rate,
+            concurrency=load.concurrency or 0,
+            arrival=load.arrival,
+            burstiness=load.burstiness,
+            spread=load.spread,
+            prefix=load.shared_prefix,
+            turns=load.turns,
+            think_s=load.think,
+            seed=seed,
+        )
+    if load.requests is not None:
+        if measured is not None:
+            measured = replace(
+                measured,
+                ttft_s=measured.ttft_s[: load.requests],
+                latency_s=measured.latency_s[: load.requests],
+            )
+        requests = requests.taken(load.requests)
+    if load.concurrency is not None:
+        requests = replace(requests, concurrency=load.concurrency)
+    elif load.rate is not None:
+        requests = requests.at_rate(load.rate)
+    return measured, requests

@@ -1,0 +1,281 @@
+"""Deployments from options: step times, memory and replicas of a model on a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from lydite.api.devices import chain_for, device_and_sources
+from lydite.api.load import ModelLike, resolve, takes_phase
+from lydite.api.options import ModelOptions
+from lydite.api.serving.options import ServeOptions
+from lydite.errors import InputError
+from lydite.serving.layout import Layout, Part, read_layout, read_part
+from lydite.units import parse_quantity
+
+if TYPE_CHECKING:
+    from lydite.api.session import Session
+    from lydite.graph import Graph
+    from lydite.hardware import Device
+    from lydite.serving import Replica, Requests, Scheduler, StepTimes, Traffic
+    from lydite.serving.deploy import Footprint, ServingRuntime
+
+UNLIMITED = 1 << 20
+"""Positions of a model that states none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rank:
+    """What a rank of a replica of some devices does and holds.
+
+    Attributes:
+        times: Times of the replica's steps.
+        memory: Memory of the rank; None where the KV cache was stated.
+        kv_tokens: Tokens that the replica's KV cache holds.
+    """
+
+    times: StepTimes
+    memory: Footprint | None
+    kv_tokens: int
+
+
+@dataclass(eq=False)
+class Deployer:
+    """Replicas of a model on a device, by number of devices of each; tables are made once.
+
+    Attributes:
+        model: What the user named.
+        options: Options of the deployment.
+        shape: Options of the model.
+        device: Device.
+        runtime: Runtime.
+        mean_context: Mean tokens of a request.
+    """
+
+    session: Session
+    model: ModelLike
+    options: ServeOptions
+    shape: ModelOptions
+    device: Device
+    runtime: ServingRuntime
+    mean_context: int
+    longest: int
+    notes: list[str] = field(default_factory=list)
+    _ranks: dict[tuple[int, bool], Rank] = field(default_factory=dict)
+    label: str = ""
+    dtype: str = ""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The runtime's scheduler with the user's options."""
+        from lydite.serving.deploy import _LARGE_BYTES, memory_of
+
+        large = memory_of(self.device) >= _LARGE_BYTES
+        rules = self.runtime.large if large else self.runtime.small
+        chosen: dict[str, Any] = {
+            "max_num_seqs": self.options.max_num_seqs,
+            "max_num_batched_tokens": self.options.max_num_batched_tokens,
+            "max_model_len": self.options.max_model_len,
+            "chunked_prefill": self.options.chunked_prefill,
+        }
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return replace(rules, prefix_caching=self.options.prefix_caching, **given)
+
+    def layout(self) -> Layout:
+        """The layout that the options say.
+
+        Raises:
+            InputError: it is said twice, half, or cannot be read.
+        """
+        o = self.options
+        if o.prefill or o.decode:
+            if not (o.prefill and o.decode):
+                absent = "--decode" if o.prefill else "--prefill"
+                raise InputError(f"{absent} is missing", hint="both are needed")
+            parts = read_part(o.prefill, "prefill"), read_part(o.decode, "decode")
+            return Layout(parts)
+        if o.layout:
+            return read_layout(o.layout, o.tp)
+        return Layout((Part(o.replicas, o.tp),))
+
+    def replicas(self, layout: Layout) -> list[Replica]:
+        """The replicas of a layout.
+
+        Raises:
+            InputError: the model does not fit, cannot be divided, or has an unknown operator.
+        """
+        from lydite.serving import Replica
+
+        made = []
+        for part in layout.parts:
+            rank = self.rank(part)
+            for number in range(part.count):
+                name = f"{part.role if part.role != 'both' else 'replica'} {number + 1}"
+                made.append(Replica(self.scheduler, rank.times, rank.kv_tokens, part.role, name))
+        return made
+
+    def traffic(self, layout: Layout) -> Traffic:
+        """What connects them."""
+        from lydite.serving import Traffic
+
+        text = self.options.kv_link
+        unit = "b/s" if text.strip().lower().endswith("b/s") and "B/s" not in text else "B/s"
+        bandwidth = parse_quantity(text, unit, where="--kv-link") / (8 if unit == "b/s" else 1)
+        if not bandwidth > 0:
+            raise InputError(f"--kv-link {text}", allowed="more than 0")
+        token = 0.0
+        for part in layout.parts:
+            memory = self.rank(part).memory
+            token = memory.kv_token * part.tp if memory else 0.0
+        return Traffic(self.options.router, token, bandwidth)
+
+    def rank(self, part: Part) -> Rank:
+        """A rank of a replica of some devices."""
+        key = part.tp, part.ep
+        if key not in self._ranks:
+            self._ranks[key] = self._made(part)
+        return self._ranks[key]
+
+    def _made(self, part: Part) -> Rank:
+        rules = self.scheduler
+        decode = self._graph("decode", part, 8, max(2, min(self.mean_context, self.longest - 8)))
+        vocabulary = _vocabulary(decode)
+        memory = None
+        if self.options.kv_tokens is None:
+            memory = self._footprint(decode, vocabulary)
+        kv_tokens = self.options.kv_tokens or (memory.kv_tokens if memory else 0)
+        times = self._times(part, rules, vocabulary)
+        return Rank(times, memory, kv_tokens)
+
+    def _times(self, part: Part, rules: Scheduler, vocabulary: int) -> StepTimes:
+        if self.options.profile is not None:
+            return self._profiled(part)
+        from lydite.estimate import Rows
+        from lydite.estimate.runtimes import RUNTIMES, Launched
+        from lydite.serving.estimated import CAPTURED, Shape, estimated_times
+
+        runtime = RUNTIMES[self.runtime.name]
+        tokens = max(rules.max_num_batched_tokens, rules.max_prefill_tokens)
+        if rules.policy != "sglang":
+            tokens = rules.max_num_batched_tokens
+        shape = Shape(
+            lambda count, context: self._graph("decode", part, count, context),
+            lambda count, context: self._graph("prefill", part, count, context),
+            self.longest,
+            vocabulary,
+            tokens,
+            rules.max_num_seqs,
+            CAPTURED,
+        )
+        with device_and_sources(self.session, self.device) as (device, sources):
+            chain, _ = chain_for(sources, device, Rows(self.runtime.name, 1, "wall", spans={}))
+            return estimated_times(shape, Launched(chain, runtime), device, self._messages(part))
+
+    def _profiled(self, part: Part) -> StepTimes:
+        from lydite.serving import read_profile
+
+        assert self.options.profile is not None
+        if part.tp > 1 and f"tp{part.tp}" not in self.options.profile.parts:
+            self.notes.append(
+                f"the profile is taken to be of one of {part.tp} ranks, without their messages"
+            )
+        graph = self._graph("decode", Part(), 2, 16)
+        layers = sum(op.op_type in ("Attention", "GroupQueryAttention") for op in graph.ops)
+        return read_profile(self.options.profile, max(1, layers))
+
+    def _messages(self, part: Part) -> Any:
+        from lydite.cluster.collectives.group import group_of
+        from lydite.hardware.cluster.select import read_cluster
+
+        name = self.device.name
+        cluster = read_cluster(f"{name} x {part.tp}", part.tp)
+        return group_of(cluster, [range(part.tp)]).seconds
+
+    def _graph(self, phase: str, part: Part, count: int, context: int) -> Graph:
+        from lydite.cluster import tensor_parallel
+        from lydite.estimate.runtimes import RUNTIMES, fuse_for_runtime
+
+        decode = phase == "decode"
+        sizes = {"batch": count if decode else 1, "sequence": None if decode else count}
+        shape = replace(self.shape, phase=phase, context=context, **sizes)
+        made = resolve(self.model, shape, self.device)
+        self.label, self.dtype = made.name, made.dtype
+        graph = tensor_parallel(made.graph, part.tp)
+        return fuse_for_runtime(graph, RUNTIMES[self.runtime.name])
+
+    def _footprint(self, graph: Graph, vocabulary: int) -> Footprint:
+        from lydite.serving.deploy import footprint
+
+        kept = sum(graph.type_of(name).nbytes or 0 for name in graph.outputs[1:])
+        context = self.mean_context
+        widest = max(
+            (graph.type_of(name).nbytes or 0)
+            for op in graph.ops
+            for name in op.outputs
+            if name and name not in graph.outputs
+        )
+        return footprint(
+            self.device,
+            self.runtime,
+            self.scheduler,
+            weights=float(graph.parameter_bytes),
+            kv_token=max(1.0, kept / 8 / context),
+            token_bytes=3 * widest / 8,
+            vocabulary=vocabulary,
+            share=self.options.memory_share,
+        )
+
+
+def _vocabulary(graph: Graph) -> int:
+    shape = graph.type_of(graph.outputs[0]).shape
+    return int(shape[-1]) if shape else 0
+
+
+def deployer(
+    session: Session,
+    model: ModelLike,
+    options: ServeOptions,
+    shape: ModelOptions,
+    requests: Requests,
+) -> Deployer:
+    """What makes replicas of a model for a workload.
+
+    Raises:
+        InputError: the device or runtime is unknown, or the model is not built in phases.
+    """
+    from lydite.serving.deploy import find_serving_runtime
+
+    if not takes_phase(model):
+        raise InputError(
+            f"{model} is not built in phases, so its prefill and decoding are not known",
+            allowed="a language model of the set, or a config.json of Hugging Face",
+        )
+    for name in ("batch", "phase", "context", "sequence"):
+        if getattr(shape, name) is not None:
+            raise InputError(f"--{name} follows from the workload", hint="--isl, --osl, --trace")
+    runtime = find_serving_runtime(options.runtime)
+    tokens = requests.prompt.astype(float) + requests.output / 2
+    longest = int((requests.prompt.astype(int) + requests.output).max())
+    with device_and_sources(session, options.on) as (device, _):
+        pass
+    room = _positions(model)
+    if longest > room:
+        raise InputError(
+            f"a request has {longest:,} tokens, the model has {room:,} positions",
+            hint="shorter requests, or a model with more positions",
+        )
+    return Deployer(
+        session, model, options, shape, device, runtime, max(2, int(tokens.mean())), room
+    )
+
+
+def _positions(model: ModelLike) -> int:
+    """Most tokens that the model can hold."""
+    from lydite.api.load import Model, takes_sizes
+    from lydite.models import describe
+    from lydite.models.huggingface import read_config
+
+    source = model.source if isinstance(model, Model) else model
+    if takes_sizes(source):
+        return read_config(str(source)).positions or UNLIMITED
+    return describe(str(source)).limits["sequence"][1] or UNLIMITED

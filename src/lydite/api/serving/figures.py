@@ -1,0 +1,169 @@
+"""Documents of a served workload, and the reasons of its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from typing_extensions import TypedDict
+
+if TYPE_CHECKING:
+    from lydite.api.serving.deployment import Deployer
+    from lydite.serving import Outcome, Replica
+    from lydite.serving.layout import Layout
+    from lydite.serving.metrics import Objective
+
+
+class DeploymentDocument(TypedDict):
+    """A deployment under the workload; times in seconds, shares between 0 and 1."""
+
+    layout: str
+    devices: int
+    kv_tokens: list[int]
+    weights_bytes: float | None
+    working_bytes: float | None
+    kv_token_bytes: float | None
+    figures: dict[str, dict[str, float]]
+    throughput: dict[str, float]
+    tokens_s_per_device: float
+    tokens_s_per_user: float
+    objectives: dict[str, Any]
+    met: bool | None
+    goodput_s: float | None
+    unfinished: int
+    preempted: int
+    cached_share: float
+    kv_peak_share: float
+    busy_share: float
+    steps: int
+    step: dict[str, float]
+    sources: dict[str, float]
+    bounds: list[float]
+    cost: dict[str, float]
+    why: list[str]
+
+
+def deployment_document(
+    deployer: Deployer,
+    layout: Layout,
+    replicas: Sequence[Replica],
+    outcome: Outcome,
+    objectives: Sequence[Objective],
+) -> DeploymentDocument:
+    """What a deployment did with the workload."""
+    from lydite.serving.metrics import figures, goodput, met, throughput
+
+    found, flow = figures(outcome), throughput(outcome)
+    memory = deployer.rank(layout.parts[-1]).memory
+    kept = met(outcome, objectives)
+    times = deployer.rank(layout.parts[-1]).times
+    capacity = np.array([replica.kv_tokens for replica in replicas])
+    computed = max(1, int(outcome.requests.prompt.sum()))
+    tpot = found.get("tpot", {}).get("mean", 0.0)
+    document: DeploymentDocument = {
+        "layout": str(layout),
+        "devices": layout.devices,
+        "kv_tokens": sorted({int(each) for each in capacity}),
+        "weights_bytes": memory.weights if memory else None,
+        "working_bytes": memory.working if memory else None,
+        "kv_token_bytes": memory.kv_token if memory else None,
+        "figures": found,
+        "throughput": flow,
+        "tokens_s_per_device": flow["output_tokens_s"] / layout.devices,
+        "tokens_s_per_user": 1 / tpot if tpot else 0.0,
+        "objectives": {
+            str(o): {"seconds": kept[str(o)][0], "limit_s": o.limit_s, "met": kept[str(o)][1]}
+            for o in objectives
+        },
+        "met": all(ok for _, ok in kept.values()) if objectives else None,
+        "goodput_s": goodput(outcome, objectives) if objectives else None,
+        "unfinished": int(np.isnan(outcome.last_s).sum()),
+        "preempted": int(outcome.preempted.sum()),
+        "cached_share": float(np.maximum(outcome.hits, 0).sum() / computed),
+        "kv_peak_share": float((outcome.peak_tokens / capacity).max()),
+        "busy_share": float(outcome.busy_s.sum() / max(outcome.end_s * len(replicas), 1e-12)),
+        "steps": outcome.steps,
+        "step": _step(times, outcome, deployer.mean_context),
+        "sources": dict(times.sources),
+        "bounds": [times.low, times.high],
+        "cost": _cost(deployer, layout, outcome, flow),
+        "why": [],
+    }
+    document["why"] = reasons(document, deployer.scheduler.max_num_seqs)
+    return document
+
+
+def _step(times: Any, outcome: Outcome, context: int) -> dict[str, float]:
+    """Parts of a usual decoding step, in seconds."""
+    latency = outcome.latency_s[~np.isnan(outcome.last_s)]
+    replicas = max(1, len(outcome.busy_s))
+    span = max(outcome.end_s, 1e-12)
+    sequences = max(1, round(float(latency.sum()) / span / replicas)) if len(latency) else 1
+    sequences = min(sequences, len(times.head_s) - 1)
+    return {
+        "sequences": float(sequences),
+        "context": float(context),
+        "host_s": times.host_s + times.host_sequence_s * sequences,
+        "dense_s": float(times.dense_s[min(sequences, len(times.dense_s) - 1)]),
+        "attention_s": times.decode_attention_s(sequences, context, beside=False),
+        "head_s": float(times.head_s[sequences]),
+    }
+
+
+def _cost(
+    deployer: Deployer, layout: Layout, outcome: Outcome, flow: dict[str, float]
+) -> dict[str, float]:
+    """USD an hour and a million output tokens; energy at the boards' limits while they compute."""
+    made: dict[str, float] = {}
+    if deployer.options.price is not None:
+        hour = deployer.options.price * layout.devices
+        made["usd_per_hour"] = hour
+        made["usd_per_million_output_tokens"] = (
+            hour / max(flow["output_tokens_s"] * 3600, 1e-12) * 1e6
+        )
+    if deployer.device.power_w:
+        per = layout.devices / max(1, len(outcome.busy_s))
+        joules = float(outcome.busy_s.sum()) * per * deployer.device.power_w
+        made["modelled_j_per_output_token"] = joules / max(
+            1.0, float(outcome.requests.output.sum())
+        )
+    return made
+
+
+def reasons(document: DeploymentDocument, sequences: int) -> list[str]:
+    """What limits the deployment, the most pressing first."""
+    from lydite.units import format_percent, format_seconds
+
+    told = []
+    queue = document["figures"].get("queue", {}).get("mean", 0.0)
+    first = document["figures"].get("ttft", {}).get("mean", 0.0)
+    waits = first > 0 and queue > 0.3 * first
+    if waits and document["kv_peak_share"] > 0.97:
+        told.append(
+            f"KV cache: full at its peak ({document['preempted']} preemptions); requests wait "
+            f"{format_seconds(queue)} for room"
+        )
+    elif waits and document["step"]["sequences"] >= 0.95 * sequences:
+        told.append(f"max_num_seqs: {sequences} requests run, others wait {format_seconds(queue)}")
+    elif waits:
+        told.append(
+            f"queue: requests wait {format_seconds(queue)} of the {format_seconds(first)} to "
+            "their first token"
+        )
+    step = document["step"]
+    parts = {name: step[f"{name}_s"] for name in ("dense", "attention", "head", "host")}
+    whole = sum(parts.values()) or 1.0
+    names = {
+        "dense": "products and norms (reading weights, while few sequences run)",
+        "attention": "attention (reading the KV cache)",
+        "head": "the head and the sampler",
+        "host": "the host",
+    }
+    largest = max(parts, key=lambda name: parts[name])
+    told.append(
+        f"a decoding step of {step['sequences']:.0f} sequences takes {format_seconds(whole)}: "
+        f"{format_percent(parts[largest] / whole)} in {names[largest]}"
+    )
+    told.append(f"replicas compute {format_percent(document['busy_share'])} of the time")
+    return told

@@ -1,0 +1,157 @@
+"""Searches: the fewest GPUs, the greatest rate, or the best layout under objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lydite.errors import InputError
+from lydite.serving.layout import Layout, Part
+
+if TYPE_CHECKING:
+    from lydite.api.serving.deployment import Deployer
+    from lydite.serving import Outcome, Replica, Requests
+    from lydite.serving.metrics import Objective
+
+MOST_REPLICAS = 4096
+_DEGREES = (1, 2, 4, 8, 16)
+_PRECISION = 0.01
+GOALS = ("gpus", "rate", "config")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A layout that was played, and whether it met the objectives.
+
+    Attributes:
+        layout: Replicas.
+        rate: Requests per second.
+        met: Whether all objectives were met.
+        outcome: What happened.
+    """
+
+    layout: Layout
+    rate: float
+    met: bool
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search needs: how a layout is played, and what must be met."""
+
+    deployer: Deployer
+    requests: Requests
+    objectives: Sequence[Objective]
+    factor: float = 1.0
+
+    def play(self, layout: Layout, rate: float) -> Tried:
+        """Play a layout at a rate."""
+        from lydite.serving import simulate_serving
+        from lydite.serving.metrics import met
+
+        made = self.deployer.replicas(layout)
+        scaled = {id(replica.times): self._scaled(replica).times for replica in made}
+        replicas = [replace(replica, times=scaled[id(replica.times)]) for replica in made]
+        requests = self.requests.at_rate(rate) if rate != self.requests.rate else self.requests
+        outcome = simulate_serving(requests, replicas, self.deployer.traffic(layout))
+        kept = met(outcome, self.objectives)
+        return Tried(layout, rate, all(ok for _, ok in kept.values()), outcome)
+
+    def _scaled(self, replica: Replica) -> Replica:
+        if self.factor == 1.0:
+            return replica
+        return replace(replica, times=replica.times.scaled(self.factor))
+
+
+def degrees(deployer: Deployer, asked: int | None) -> Iterator[int]:
+    """Degrees of tensor parallelism that the model fits and can be divided by."""
+    for tp in (asked,) if asked else _DEGREES:
+        try:
+            deployer.rank(Part(1, tp))
+        except InputError as error:
+            if asked:
+                raise
+            deployer.notes.append(f"tp{tp}: {error}")
+            continue
+        yield tp
+
+
+def fewest(search: Search, tp: int, rate: float, most: int = MOST_REPLICAS) -> Tried | None:
+    """The fewest replicas of a degree that meet the objectives; None where no number does."""
+
+    def at(count: int) -> Tried:
+        return search.play(Layout((Part(count, tp),)), rate)
+
+    low, high, best = 0, 1, None
+    while high <= most:
+        tried = at(high)
+        if tried.met:
+            best = tried
+            break
+        if high > 1 and _is_alone(tried):
+            return None
+        low, high = high, high * 2
+    if best is None:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        tried = at(middle)
+        if tried.met:
+            high, best = middle, tried
+        else:
+            low = middle
+    return best
+
+
+def _is_alone(tried: Tried) -> bool:
+    """Whether hardly anything runs beside a request, so that more replicas change nothing."""
+    busy = float(tried.outcome.busy_s.sum()) / max(tried.outcome.end_s, 1e-12)
+    return busy < 0.05 * len(tried.outcome.busy_s)
+
+
+def greatest_rate(search: Search, layout: Layout) -> tuple[Tried | None, Tried]:
+    """The greatest rate that meets the objectives, and the least that does not.
+
+    The rates differ by 1 %. The first is None where no rate does.
+    """
+    low, low_tried = 0.0, None
+    rate = 1.0
+    tried = search.play(layout, rate)
+    while tried.met and rate < 1e7:
+        low, low_tried = rate, tried
+        rate *= 2
+        tried = search.play(layout, rate)
+    high_tried, high = tried, rate
+    while low_tried is None and high > 1e-3:
+        rate = high / 2
+        tried = search.play(layout, rate)
+        if tried.met:
+            low, low_tried = rate, tried
+        else:
+            high, high_tried = rate, tried
+    while low_tried is not None and high / low > 1 + _PRECISION:
+        rate = (low * high) ** 0.5
+        tried = search.play(layout, rate)
+        if tried.met:
+            low, low_tried = rate, tried
+        else:
+            high, high_tried = rate, tried
+    return low_tried, high_tried
+
+
+def layouts_of(devices: int, tps: Sequence[int]) -> list[Layout]:
+    """Layouts of some devices: equal replicas, and prefill and decode apart."""
+    made = [Layout((Part(devices // tp, tp),)) for tp in tps if devices % tp == 0]
+    for tp in tps:
+        count = devices // tp
+        if devices % tp:
+            continue
+        splits = {max(1, round(count * share)) for share in (0.125, 0.25, 0.375, 0.5, 0.625, 0.75)}
+        made += [
+            Layout((Part(n, tp, role="prefill"), Part(count - n, tp, role="decode")))
+            for n in sorted(splits)
+            if 0 < n < count
+        ]
+    return made

@@ -1,0 +1,141 @@
+"""Options of `serve`: the deployment and the workload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from lydite.api.options import Help, Options
+
+
+@dataclass(frozen=True)
+class ServeOptions(Options):
+    """The deployment.
+
+    Attributes:
+        on: Device of every rank: a catalog name, a .yaml file, or a chip design.
+        runtime: Runtime that schedules: "vllm", "sglang" or "trtllm".
+        tp: Number of devices of a replica (tensor parallelism).
+        replicas: Number of replicas.
+        layout: The same in words, such as "tp2x4" or "pd2:6"; replaces `tp` and `replicas`.
+        prefill: Replicas that only prefill, such as "4xtp2", with `decode`.
+        decode: Replicas that only decode.
+        kv_link: Bandwidth of the link over which a prefill replica sends the KV cache.
+        router: How requests find a replica: "round-robin", "least-loaded" or "prefix".
+        max_num_seqs: Most requests that run at once on a replica; None for the runtime's default.
+        max_num_batched_tokens: Most tokens of a step; None for the runtime's default.
+        max_model_len: Most tokens of a request, prompt and output; None for no limit.
+        memory_share: Share of the device's memory that the runtime takes; None for its default.
+        kv_tokens: Tokens that the KV cache of a replica holds; None to work it out.
+        prefix_caching: Whether blocks of the KV cache are found by their content.
+        chunked_prefill: Whether prompts are split over steps; None for the runtime's default.
+        profile: Folder with times of the model's kernels on this device, in LLMServingSim's
+            layout, instead of estimates.
+        price: Price of a device in USD per hour.
+    """
+
+    on: Annotated[str, Help("Device: a catalog name or a .yaml file.")] = "h100"
+    runtime: Annotated[str, Help("Runtime that schedules: vllm, sglang or trtllm.")] = "vllm"
+    tp: Annotated[
+        int, Help("Number of devices of a replica (tensor parallelism).", min=1, max=1024)
+    ] = 1
+    replicas: Annotated[int, Help("Number of replicas.", min=1, max=100_000)] = 1
+    layout: Annotated[
+        str | None,
+        Help("Replicas in words: tp2x4 (four of two devices), pd2:6 (2 prefill, 6 decode)."),
+    ] = None
+    prefill: Annotated[
+        str | None, Help("Replicas that only prefill, such as 4xtp2; with --decode.")
+    ] = None
+    decode: Annotated[str | None, Help("Replicas that only decode, such as 2xtp4.")] = None
+    kv_link: Annotated[
+        str, Help("Bandwidth over which a prefill replica sends the KV cache, such as 400Gb/s.")
+    ] = "400Gb/s"
+    router: Annotated[
+        str, Help("How requests find a replica: round-robin, least-loaded or prefix.")
+    ] = "least-loaded"
+    max_num_seqs: Annotated[
+        int | None,
+        Help("Most requests that run at once on a replica; default: the runtime's.", min=1),
+    ] = None
+    max_num_batched_tokens: Annotated[
+        int | None, Help("Most tokens of a step; default: the runtime's.", min=1, max=1 << 20)
+    ] = None
+    max_model_len: Annotated[
+        int | None, Help("Most tokens of a request, prompt and output; default: no limit.", min=2)
+    ] = None
+    memory_share: Annotated[
+        float | None,
+        Help(
+            "Share of the device's memory that the runtime takes; default: the runtime's.",
+            aliases=("--gpu-memory-utilization",),
+        ),
+    ] = None
+    kv_tokens: Annotated[
+        int | None, Help("Tokens in the KV cache of a replica; default: what fits.", min=32)
+    ] = None
+    prefix_caching: Annotated[
+        bool, Help("Whether blocks of the KV cache are found by their content.")
+    ] = True
+    chunked_prefill: Annotated[
+        bool | None, Help("Whether prompts are split over steps; default: the runtime's.")
+    ] = None
+    profile: Annotated[
+        Path | None,
+        Help("Folder with times of the model's kernels on this device (LLMServingSim's layout)."),
+    ] = None
+    price: Annotated[float | None, Help("Price of a device in USD per hour.", min=0)] = None
+
+
+@dataclass(frozen=True)
+class WorkloadOptions(Options):
+    """The workload: a trace, a log, or requests that are drawn.
+
+    Attributes:
+        trace: File with arrivals and lengths: Azure, Mooncake, BurstGPT, or arrival_s, prompt,
+            output; .csv or .jsonl.
+        replay: Log with measured times, compared request by request.
+        rate: Requests per second; a trace's arrivals are scaled to it.
+        concurrency: Requests in flight of a closed loop.
+        requests: Number of requests; None for all of a trace, else as many as arrive in two
+            minutes, at least 300.
+        isl: Mean number of prompt tokens.
+        osl: Mean number of output tokens.
+        arrival: Arrivals at a rate: "poisson", "gamma" or "constant".
+        burstiness: Standard deviation of gamma gaps over their mean.
+        spread: Standard deviation of lengths over their mean.
+        shared_prefix: Share of each prompt that all requests have in common.
+        turns: Requests of a conversation.
+        think: Seconds between the end of a turn and the next.
+    """
+
+    trace: Annotated[
+        Path | None, Help("Trace of arrivals and lengths: Azure, Mooncake, BurstGPT; .csv, .jsonl.")
+    ] = None
+    replay: Annotated[
+        Path | None, Help("Log with measured times of tokens, compared request by request.")
+    ] = None
+    rate: Annotated[
+        float | None, Help("Requests per second; arrivals of a trace are scaled to it.")
+    ] = None
+    concurrency: Annotated[int | None, Help("Requests in flight of a closed loop.", min=1)] = None
+    requests: Annotated[
+        int | None, Help("Number of requests; default: all of a trace, else 2 minutes.", min=1)
+    ] = None
+    isl: Annotated[float, Help("Mean number of prompt tokens.", min=1)] = 1024
+    osl: Annotated[float, Help("Mean number of output tokens.", min=1)] = 256
+    arrival: Annotated[str, Help("Arrivals at a rate: poisson, gamma or constant.")] = "poisson"
+    burstiness: Annotated[
+        float, Help("Standard deviation of the gaps of gamma arrivals over their mean.")
+    ] = 2.0
+    spread: Annotated[
+        float, Help("Standard deviation of lengths over their mean; 0: all are equal.")
+    ] = 0.0
+    shared_prefix: Annotated[
+        float, Help("Share of each prompt that all requests have in common.", min=0, max=1)
+    ] = 0.0
+    turns: Annotated[int, Help("Requests of a conversation.", min=1)] = 1
+    think: Annotated[
+        float, Help("Seconds between the end of a turn and the next request.", min=0)
+    ] = 0.0

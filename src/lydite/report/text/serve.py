@@ -1,0 +1,176 @@
+"""A served workload as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lydite.report.text import signed_percent, table
+from lydite.units import format_bytes, format_percent, format_seconds
+
+NAMES = {
+    "ttft": "time to first token",
+    "tpot": "time per output token, after the first",
+    "itl": "gap between tokens",
+    "latency": "latency",
+    "tpot_with_first": "latency per output token",
+    "queue": "wait for the first step",
+}
+_SHOWN = 12
+
+
+def serve_text(document: Mapping[str, Any]) -> str:
+    """Workload, deployments, reasons, answers."""
+    load = document["workload"]
+    lines = [
+        f"{document['model']} in {document['dtype']} on {document['device']}: {load['name']}, "
+        f"{load['prompt_mean']:.0f} + {load['output_mean']:.0f} tokens a request",
+        f"{document['runtime']}: {document['decides']}, in virtual time (simulated)",
+    ]
+    if document["found"]:
+        lines += ["", *_found(document["found"])]
+    rows = document["deployments"]
+    if len(rows) > 1:
+        lines += ["", _compared(rows)]
+    else:
+        lines += _one(rows[0])
+    if document["replay"]:
+        lines += ["", *_replay(document["replay"])]
+    lines += [f"note: {note}" for note in document["notes"]]
+    return "\n".join(lines)
+
+
+def headline(document: Mapping[str, Any]) -> str:
+    """Model, device, and the answer in one line."""
+    row = document["deployments"][0]
+    first = row["figures"].get("ttft", {}).get("p99", float("nan"))
+    token = row["figures"].get("tpot", {}).get("mean", float("nan"))
+    return (
+        f"{document['model']} on {row['layout']} {document['device']}: TTFT p99 "
+        f"{format_seconds(first)}, TPOT {format_seconds(token)}, "
+        f"{row['throughput']['output_tokens_s']:,.0f} tokens/s (simulated)"
+    )
+
+
+def _one(row: Mapping[str, Any]) -> list[str]:
+    kept = ", ".join(f"{tokens:,}" for tokens in row["kv_tokens"])
+    memory = f"KV cache of {kept} tokens a replica"
+    if row["weights_bytes"]:
+        memory += (
+            f"; a rank holds {format_bytes(row['weights_bytes'])} of weights and "
+            f"{format_bytes(row['kv_token_bytes'])} a token"
+        )
+    lines = [f"{row['layout']} ({row['devices']} devices); {memory}", ""]
+    at = ["mean", "p50", "p90", "p95", "p99"]
+    body = [
+        [NAMES[name], *(format_seconds(cut[key]) for key in at)]
+        for name, cut in row["figures"].items()
+    ]
+    lines.append(table("", ["", *at], body))
+    flow = row["throughput"]
+    lines += [
+        "",
+        f"throughput: {flow['requests_s']:.3g} requests/s, {flow['output_tokens_s']:,.0f} output "
+        f"tokens/s ({row['tokens_s_per_device']:,.0f} a device, {row['tokens_s_per_user']:.3g} a "
+        f"user), {flow['prompt_tokens_s']:,.0f} prompt tokens/s",
+        f"KV cache: {format_percent(row['kv_peak_share'])} at its peak, {row['preempted']} "
+        f"preemptions, {format_percent(row['cached_share'])} of prompt tokens found in it",
+    ]
+    if row["unfinished"]:
+        lines.append(f"{row['unfinished']} requests did not end")
+    lines += _objectives(row)
+    lines += [f"why: {text}" for text in row["why"]]
+    shares = ", ".join(f"{name} {format_percent(share)}" for name, share in row["sources"].items())
+    low, high = row["bounds"]
+    lines.append(f"step times: {shares}; 90 % between {low:.2f} and {high:.2f} times these")
+    lines += _cost(row)
+    return lines
+
+
+def _objectives(row: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, kept in row["objectives"].items():
+        word = "met" if kept["met"] else "NOT met"
+        value, limit = format_seconds(kept["seconds"]), format_seconds(kept["limit_s"])
+        lines.append(f"{name}: {value}, limit {limit}: {word}")
+    if row["goodput_s"] is not None:
+        lines.append(f"goodput: {row['goodput_s']:.3g} requests/s within all limits")
+    return lines
+
+
+def _cost(row: Mapping[str, Any]) -> list[str]:
+    cost = row["cost"]
+    lines = []
+    if "usd_per_hour" in cost:
+        lines.append(
+            f"cost: {cost['usd_per_hour']:.2f} USD/h, "
+            f"{cost['usd_per_million_output_tokens']:.3g} USD a million output tokens"
+        )
+    if "modelled_j_per_output_token" in cost:
+        joules = cost["modelled_j_per_output_token"]
+        lines.append(f"energy: {joules:.3g} J an output token (modelled: boards at their limit)")
+    return lines
+
+
+def _compared(rows: list[Mapping[str, Any]]) -> str:
+    body = []
+    for row in rows:
+        figures, flow = row["figures"], row["throughput"]
+        word = {None: "", True: "met", False: "not met"}[row["met"]]
+        body.append(
+            [
+                row["layout"],
+                str(row["devices"]),
+                format_seconds(figures["ttft"]["p50"]),
+                format_seconds(figures["ttft"]["p99"]),
+                format_seconds(figures["tpot"]["mean"]) if "tpot" in figures else "",
+                f"{flow['output_tokens_s']:,.0f}",
+                f"{row['tokens_s_per_device']:,.0f}",
+                f"{row['tokens_s_per_user']:.1f}",
+                word,
+            ]
+        )
+    columns = ["layout", "devices", "TTFT p50", "p99", "TPOT", "tokens/s", "a device", "a user"]
+    return table("", [*columns, "objectives"], body)
+
+
+def _found(found: Mapping[str, Any]) -> list[str]:
+    value, low, high = found["value"], found["at_low"], found["at_high"]
+    if found["goal"] == "gpus":
+        text = f"{value:.0f} devices: {found['layout']}"
+        if high is None:
+            text += "; at the upper bound of step times no number is enough"
+        elif high != value or (low is not None and low != value):
+            text += f"; {high:.0f} if step times are at their upper bound"
+            text += f", {low:.0f} at their lower" if low is not None else ""
+    elif found["goal"] == "rate":
+        text = f"{value:.3g} requests/s on {found['layout']}"
+        ends = [f"{end:.3g}" if end is not None else "none" for end in (high, low)]
+        text += f"; {ends[0]} to {ends[1]} at the bounds of step times"
+    else:
+        text = f"{found['layout']}: {value:.3g} requests/s"
+    lines = [text, f"limit: {found['limit']}"]
+    if found["goal"] == "config":
+        body = [
+            [row["layout"], f"{row['rate_s']:.3g}" if row["met"] else "none"]
+            for row in found["tried"][:_SHOWN]
+        ]
+        lines.append(table("", ["layout", "requests/s"], body))
+    return lines
+
+
+def _replay(replay: Mapping[str, Any]) -> list[str]:
+    body = []
+    for name, row in replay["figures"].items():
+        body.append(
+            [
+                NAMES[name],
+                format_seconds(row["measured_mean_s"]),
+                format_seconds(row["simulated_mean_s"]),
+                signed_percent(row["error_mean"]),
+                signed_percent(row["error_p90"]),
+                format_percent(row["median_request_error"]),
+            ]
+        )
+    columns = ["", "measured", "simulated", "error", "of p90", "a request, median"]
+    return [f"against the log's {replay['requests']} requests:", table("", columns, body)]

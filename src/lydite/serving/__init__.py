@@ -1,0 +1,24 @@
+"""Requests of language models under load, in virtual time."""
+
+from lydite.serving.profiles import read_profile
+from lydite.serving.requests import Requests, made
+from lydite.serving.simulate import (
+    Outcome,
+    Replica,
+    Scheduler,
+    Traffic,
+    simulate_serving,
+)
+from lydite.serving.times import StepTimes
+
+__all__ = [
+    "Outcome",
+    "Replica",
+    "Requests",
+    "Scheduler",
+    "StepTimes",
+    "Traffic",
+    "made",
+    "read_profile",
+    "simulate_serving",
+]

@@ -1,0 +1,205 @@
+"""Step times of a model on a device, from the chain of estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lydite.cluster.collectives.algorithm import KINDS
+from lydite.errors import InputError
+from lydite.estimate import Estimate, Estimator, add_up
+from lydite.estimate.predict import ISOLATION_ERROR
+from lydite.graph import OpKey
+from lydite.graph.work import work_of_key
+from lydite.hardware import Device
+from lydite.serving.template import GraphOf, Pattern, patterns
+from lydite.serving.times import (
+    DECODE_CONTEXT,
+    DECODE_SEQUENCES,
+    PREFILL_CONTEXT,
+    PREFILL_TOKENS,
+    StepTimes,
+)
+
+CAPTURED = (1, 2, 4, *range(8, 257, 8), *range(272, 513, 16))
+"""Numbers of tokens for which vLLM captures CUDA graphs; a step is padded to the next of them."""
+MessageTime = Callable[[str, float], float]
+"""Seconds of a collective by its kind and bytes."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the tables of a model's step are computed for.
+
+    Attributes:
+        decode: The graph of a decoding step by sequences and context.
+        prefill: The graph of a prompt by its new tokens and context.
+        longest: Most tokens that the model can hold.
+        vocabulary: Size of the vocabulary.
+        tokens: Most tokens of a step.
+        sequences: Most sequences of a step.
+        captured: Numbers of tokens that steps are padded to.
+    """
+
+    decode: GraphOf
+    prefill: GraphOf
+    longest: int
+    vocabulary: int
+    tokens: int = 2048
+    sequences: int = 256
+    captured: Sequence[int] = CAPTURED
+
+
+@dataclass
+class _Priced:
+    """Seconds of operators, each estimated once."""
+
+    estimator: Estimator
+    device: Device
+    message_s: MessageTime
+    known: dict[str, Estimate]
+
+    def seconds(self, wanted: Sequence[tuple[Pattern, int, int]]) -> np.ndarray:
+        """Seconds of patterns at (tokens, context), all runs of each: [wanted]."""
+        keys = [pattern.at(tokens, context) for pattern, tokens, context in wanted]
+        new = {k.text: k for k, w in zip(keys, wanted, strict=True) if not w[0].collective}
+        new = {text: key for text, key in new.items() if text not in self.known}
+        answers = self.estimator.estimate(list(new.values()), self.device)
+        for (text, key), answer in zip(new.items(), answers, strict=True):
+            if answer is None:
+                raise InputError(
+                    f"{key.qualified_type} has no estimate",
+                    where=self.device.name,
+                    hint="lydite predict says which operators are known",
+                )
+            self.known[text] = answer
+        return np.array(
+            [
+                pattern.count * (self._message(key) if pattern.collective else self._one(key))
+                for key, (pattern, _, _) in zip(keys, wanted, strict=True)
+            ]
+        )
+
+    def _one(self, key: OpKey) -> float:
+        work = work_of_key(key)
+        if work is not None and not work.flops and not work.bytes_moved:
+            return 0.0  # a view
+        return self.known[key.text].seconds
+
+    def _message(self, key: OpKey) -> float:
+        if key.op_type not in KINDS:
+            return 0.0  # a copy that backward passes turn into a message
+        sizes = [t.nbytes or 0 for t in (*key.operand_types()[:1], *key.outputs[:1]) if t]
+        copies = float(key.attrs.get("copies", 1)) / float(key.attrs.get("parts", 1))
+        return self.message_s(key.op_type, max(sizes) * copies)
+
+
+def estimated_times(
+    shape: Shape, estimator: Estimator, device: Device, message_s: MessageTime
+) -> StepTimes:
+    """Tables of a model's step on a device.
+
+    Raises:
+        InputError: an operator has no estimate, or the graph differs in kind between sizes.
+    """
+    decode = patterns(shape.decode, shape.longest)
+    prefill = patterns(shape.prefill, shape.longest)
+    priced = _Priced(estimator, device, message_s, {})
+    dense = [p for p in decode if not p.contextual and not p.head]
+    attention = [p for p in decode if p.contextual]
+    prompt = [p for p in prefill if p.contextual]
+    head = [p for p in decode if p.head]
+    decode_s = _table(priced, attention, DECODE_SEQUENCES, DECODE_CONTEXT)
+    return StepTimes(
+        _by_tokens(priced, dense, _grid(shape), shape.captured),
+        _by_number(priced, head, shape.sequences) + _sampler(shape, device),
+        decode_s,
+        _table(priced, prompt, PREFILL_TOKENS, PREFILL_CONTEXT),
+        decode_s,
+        **_known(priced, [*dense, *attention, *head], shape),
+    )
+
+
+def _grid(shape: Shape) -> np.ndarray:
+    """Numbers of tokens that are estimated."""
+    small = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 320, 384, 448, 512]
+    large = list(range(640, 2049, 128)) + [2**i for i in range(12, 21)]
+    return np.array([n for n in (*small, *large) if n < 2 * shape.tokens], float)
+
+
+def _by_tokens(
+    priced: _Priced, dense: Sequence[Pattern], grid: np.ndarray, captured: Sequence[int]
+) -> np.ndarray:
+    """Seconds by number of tokens, linear between those estimated; padded to captured numbers."""
+    wanted = [(p, int(tokens), 1) for tokens in grid for p in dense]
+    sums = priced.seconds(wanted).reshape(len(grid), -1).sum(axis=1)
+    tokens = np.arange(int(grid[-1]) + 1)
+    padded = tokens.copy()
+    steps = np.array(sorted(captured))
+    if len(steps):
+        within = tokens <= steps[-1]
+        padded[within] = steps[np.searchsorted(steps, tokens[within])]
+    seconds = np.interp(padded, grid, sums)
+    seconds[0] = 0.0
+    return seconds
+
+
+def _by_number(priced: _Priced, head: Sequence[Pattern], most: int) -> np.ndarray:
+    grid = sorted({1, most, *(2**i for i in range(12) if 2**i < most)})
+    wanted = [(p, number, 1) for number in grid for p in head]
+    sums = (
+        priced.seconds(wanted).reshape(len(grid), -1).sum(axis=1) if head else np.zeros(len(grid))
+    )
+    return np.interp(np.arange(most + 1), grid, sums)
+
+
+SAMPLER_S, SAMPLER_PASSES = 30e-6, 2.0
+
+
+def _sampler(shape: Shape, device: Device) -> np.ndarray:
+    """Greedy sampling: launches, and passes over the logits in float32."""
+    moved = SAMPLER_PASSES * 4 * shape.vocabulary * np.arange(shape.sequences + 1)
+    return SAMPLER_S + moved / device.memory_bandwidth
+
+
+def _table(
+    priced: _Priced, wanted: Sequence[Pattern], rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    if not wanted:
+        return np.full((len(rows), len(columns)), 1e-9)
+    cells = [
+        (p, int(row), max(1, int(column))) for row in rows for column in columns for p in wanted
+    ]
+    sums = priced.seconds(cells).reshape(len(rows), len(columns), -1).sum(axis=2)
+    return np.maximum(sums, 1e-9)
+
+
+_USUAL = 32, 1024
+"""Sequences and context of the step whose sources and interval stand for all."""
+
+
+def _known(priced: _Priced, wanted: Sequence[Pattern], shape: Shape) -> dict[str, Any]:
+    """Sources of a usual decoding step by share, and the factors of its 90 % interval."""
+    sequences, context = min(_USUAL[0], shape.sequences), min(_USUAL[1], shape.longest // 2)
+    cells = [(p, sequences, context) for p in wanted]
+    seconds = priced.seconds(cells)
+    shares: dict[str, float] = {}
+    parts: list[tuple[Estimate, int, Hashable]] = []
+    for (pattern, *_), each in zip(cells, seconds, strict=True):
+        if not each:
+            continue
+        key = pattern.at(sequences, context)
+        source = "modelled" if pattern.collective else priced.known[key.text].source
+        shares[source] = shares.get(source, 0.0) + float(each)
+        if not pattern.collective:
+            parts.append((priced.known[key.text], pattern.count, key.digest))
+    total = add_up(parts, ISOLATION_ERROR)
+    whole = sum(shares.values())
+    return {
+        "sources": {name: value / whole for name, value in sorted(shares.items())},
+        "low": total.low / total.seconds,
+        "high": total.high / total.seconds,
+    }

@@ -1,0 +1,1 @@
+"""The compiled loops of serving. Import only through `lydite.engine.compiled`."""

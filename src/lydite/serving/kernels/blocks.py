@@ -1,0 +1,223 @@
+"""Blocks of the KV cache as vLLM v1 keeps them (`vllm/v1/core/block_pool.py`, version 0.19).
+
+A freed block keeps its content until it is the first of the list of free blocks and is taken.
+Blocks of a request are freed from its end, so that the beginning of a prompt lives longest.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from lydite.serving.kernels.state import FREE_HEAD, FREE_TAIL, NONE, PADDING
+
+_OWN = 1 << 62
+_MIX = -7046029254386353131  # 2 ** 64 / golden ratio, as a signed number
+
+
+@njit(nogil=True)
+def key_of(load, request, number):
+    """Key of the content of a full block of a request; its own where nobody else has it."""
+    start = load.key_start[request]
+    if number < load.key_start[request + 1] - start:
+        return load.keys[start + number]
+    return _OWN | ((request + 1) << 24) | number
+
+
+@njit(nogil=True)
+def _slot(pool, replica, key):
+    """Slot of a key, or the empty one where it would be."""
+    mask = pool.slot_key.shape[1] - 1
+    slot = ((key * _MIX) >> 24) & mask
+    while pool.slot_key[replica, slot] != 0 and pool.slot_key[replica, slot] != key:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@njit(nogil=True)
+def found(pool, replica, key):
+    """The oldest block with this content, or NONE."""
+    slot = _slot(pool, replica, key)
+    return pool.slot_block[replica, slot] if pool.slot_key[replica, slot] == key else NONE
+
+
+@njit(nogil=True)
+def _keep(pool, replica, block, key):
+    pool.key[replica, block] = key
+    pool.same[replica, block] = NONE
+    slot = _slot(pool, replica, key)
+    if pool.slot_key[replica, slot] != key:
+        pool.slot_key[replica, slot] = key
+        pool.slot_block[replica, slot] = block
+        return
+    last = pool.slot_block[replica, slot]
+    while pool.same[replica, last] != NONE:
+        last = pool.same[replica, last]
+    pool.same[replica, last] = block
+
+
+@njit(nogil=True)
+def _forget(pool, replica, block):
+    """Take a block's content out of the table."""
+    key = pool.key[replica, block]
+    if key == 0:
+        return
+    pool.key[replica, block] = 0
+    slot = _slot(pool, replica, key)
+    at = pool.slot_block[replica, slot]
+    if at != block:
+        while pool.same[replica, at] != block:
+            at = pool.same[replica, at]
+        pool.same[replica, at] = pool.same[replica, block]
+        return
+    if pool.same[replica, block] != NONE:
+        pool.slot_block[replica, slot] = pool.same[replica, block]
+        return
+    _empty(pool, replica, slot)
+
+
+@njit(nogil=True)
+def _empty(pool, replica, slot):
+    """Empty a slot; those behind it move up, so that probing still finds them."""
+    mask = pool.slot_key.shape[1] - 1
+    gap, at = slot, slot
+    while True:
+        at = (at + 1) & mask
+        key = pool.slot_key[replica, at]
+        if key == 0:
+            break
+        home = ((key * _MIX) >> 24) & mask
+        if ((at - home) & mask) >= ((at - gap) & mask):
+            pool.slot_key[replica, gap] = key
+            pool.slot_block[replica, gap] = pool.slot_block[replica, at]
+            gap = at
+    pool.slot_key[replica, gap] = 0
+    pool.slot_block[replica, gap] = NONE
+
+
+@njit(nogil=True)
+def _ends(pool):
+    most = pool.holders.shape[1] - PADDING
+    return most + FREE_HEAD, most + FREE_TAIL
+
+
+@njit(nogil=True)
+def _unlink(pool, replica, block):
+    before, after = pool.before[replica, block], pool.after[replica, block]
+    pool.after[replica, before] = after
+    pool.before[replica, after] = before
+    pool.free[replica] -= 1
+
+
+@njit(nogil=True)
+def hits_of(rules, load, course, pool, replica, request):
+    """Number of first blocks of a request that are cached, and how many of these are free.
+
+    The last token is always computed, for its logits.
+    """
+    if not rules.caching[replica]:
+        return 0, 0
+    most = (load.prompt[request] + course.generated[request] - 1) // rules.block[replica]
+    hits, free = 0, 0
+    while hits < most:
+        block = found(pool, replica, key_of(load, request, hits))
+        if block == NONE:
+            break
+        free += pool.holders[replica, block] == 0
+        hits += 1
+    return hits, free
+
+
+@njit(nogil=True)
+def hold_hits(load, course, pool, replica, request, hits):
+    """Let a request hold its first cached blocks."""
+    start = load.table_start[request]
+    for number in range(hits):
+        block = found(pool, replica, key_of(load, request, number))
+        if pool.holders[replica, block] == 0:
+            _unlink(pool, replica, block)
+        pool.holders[replica, block] += 1
+        course.table[start + number] = block
+    course.held[request] = hits
+    course.cached[request] = hits
+
+
+@njit(nogil=True)
+def hold(rules, load, course, pool, replica, request, tokens, known):
+    """Let a request hold blocks for `tokens` tokens, and keep the content of full ones.
+
+    Args:
+        tokens: Tokens of the request with those of this step.
+        known: Tokens whose content is known.
+
+    The caller has made sure that there are enough free blocks.
+    """
+    size = rules.block[replica]
+    start = load.table_start[request]
+    held = course.held[request]
+    needed = (tokens + size - 1) // size
+    head, _ = _ends(pool)
+    while held < needed:
+        block = pool.after[replica, head]
+        _unlink(pool, replica, block)
+        _forget(pool, replica, block)
+        pool.holders[replica, block] = 1
+        course.table[start + held] = block
+        held += 1
+    course.held[request] = held
+    if rules.caching[replica]:
+        full = min(tokens, known) // size
+        for number in range(course.cached[request], full):
+            _keep(pool, replica, course.table[start + number], key_of(load, request, number))
+        course.cached[request] = max(full, course.cached[request])
+
+
+@njit(nogil=True)
+def release(load, course, pool, replica, request):
+    """Free the blocks of a request, the last first."""
+    start = load.table_start[request]
+    _, tail = _ends(pool)
+    for number in range(course.held[request] - 1, -1, -1):
+        block = course.table[start + number]
+        pool.holders[replica, block] -= 1
+        if pool.holders[replica, block] == 0:
+            before = pool.before[replica, tail]
+            pool.after[replica, before] = block
+            pool.before[replica, block] = before
+            pool.after[replica, block] = tail
+            pool.before[replica, tail] = block
+            pool.free[replica] += 1
+    course.held[request] = 0
+    course.cached[request] = 0
+
+
+@njit(nogil=True)
+def wait_first(queues, course, replica, request):
+    """Put a request at the head of the queue."""
+    course.waiting[request] = queues.first[replica]
+    queues.first[replica] = request
+    if queues.last[replica] == NONE:
+        queues.last[replica] = request
+    queues.waits[replica] += 1
+
+
+@njit(nogil=True)
+def wait_last(queues, course, replica, request):
+    """Put a request at the end of the queue."""
+    course.waiting[request] = NONE
+    if queues.last[replica] == NONE:
+        queues.first[replica] = request
+    else:
+        course.waiting[queues.last[replica]] = request
+    queues.last[replica] = request
+    queues.waits[replica] += 1
+
+
+@njit(nogil=True)
+def next_waiting(queues, course, replica):
+    """Take the request at the head of the queue."""
+    request = queues.first[replica]
+    queues.first[replica] = course.waiting[request]
+    if queues.first[replica] == NONE:
+        queues.last[replica] = NONE
+    queues.waits[replica] -= 1
+    return request

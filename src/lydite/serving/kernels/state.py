@@ -1,0 +1,220 @@
+"""Arrays that the kernels share: requests, replicas, and their blocks of the KV cache."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+NONE = -1
+"""No request, no block, no limit."""
+FREE_HEAD, FREE_TAIL = 0, 1
+"""Behind the blocks of a replica: both ends of the list of its free blocks."""
+PADDING = 2
+
+
+class Rules(NamedTuple):
+    """Options of the scheduler of each replica, int64 [replicas].
+
+    Attributes:
+        policy: Place of the scheduler in `POLICIES`.
+        sequences: Most requests that run at once.
+        budget: Most tokens of a step.
+        prompt_budget: Most prompt tokens of a step that only prefills.
+        block: Tokens of a block.
+        blocks: Number of blocks, with the one that is never used.
+        caching: Whether full blocks are kept and found by their content.
+        reserve: Whether a prompt is only admitted where all of it fits.
+        chunked: Whether a prompt may be split over steps.
+        longest: Most tokens of a request.
+        role: 0 runs all of a request, 1 its prefill, 2 what follows.
+        kind: Row of the tables of times.
+    """
+
+    policy: np.ndarray
+    sequences: np.ndarray
+    budget: np.ndarray
+    prompt_budget: np.ndarray
+    block: np.ndarray
+    blocks: np.ndarray
+    caching: np.ndarray
+    reserve: np.ndarray
+    chunked: np.ndarray
+    longest: np.ndarray
+    role: np.ndarray
+    kind: np.ndarray
+
+
+class Load(NamedTuple):
+    """The requests, by number.
+
+    Attributes:
+        arrival_ns: When each arrives; after its predecessor is done, where it has one: int64.
+        prompt: Prompt tokens: int32.
+        output: Output tokens: int32.
+        successor: Request that follows when this one is done (the next turn), or NONE: int32.
+        key_start: Where the keys of each request begin, with the end: int64 [requests + 1].
+        keys: Keys of the content of its first full blocks: int64.
+        table_start: Where the blocks of each request begin in the table: int64 [requests + 1].
+    """
+
+    arrival_ns: np.ndarray
+    prompt: np.ndarray
+    output: np.ndarray
+    successor: np.ndarray
+    key_start: np.ndarray
+    keys: np.ndarray
+    table_start: np.ndarray
+
+
+class Course(NamedTuple):
+    """How far each request is, by number.
+
+    Attributes:
+        computed: Tokens in the KV cache: int32.
+        generated: Tokens that came out: int32.
+        held: Blocks that it holds: int32.
+        cached: Of these, blocks that can be found by their content: int32.
+        table: Its blocks, see `Load.table_start`: int32.
+        waiting: The next request in the queue: int32.
+        hits: Prompt tokens found in the cache at first: int32.
+        preempted: How often it was preempted: int32.
+        replica: Where it runs, or ran last: int32.
+        remote: Prompt tokens whose KV comes from another replica: int32.
+        arrived_ns, started_ns, first_ns, last_ns: When it arrived, ran first, and when its first
+            and last token came: int64.
+    """
+
+    computed: np.ndarray
+    generated: np.ndarray
+    held: np.ndarray
+    cached: np.ndarray
+    table: np.ndarray
+    waiting: np.ndarray
+    hits: np.ndarray
+    preempted: np.ndarray
+    replica: np.ndarray
+    remote: np.ndarray
+    arrived_ns: np.ndarray
+    started_ns: np.ndarray
+    first_ns: np.ndarray
+    last_ns: np.ndarray
+
+
+class Pool(NamedTuple):
+    """Blocks of each replica: [replicas, blocks + PADDING], int32 but for `key`.
+
+    Free blocks are a list, the next victim first. Blocks of one content are a list from the slot
+    of a hash table with linear probing, the oldest first.
+
+    Attributes:
+        holders: Number of requests that hold a block.
+        before, after: Neighbours in the list of free blocks.
+        key: Key of its content, 0 where it cannot be found: int64.
+        same: The next block of the same content.
+        slot_key, slot_block: The hash table [replicas, slots].
+        free: Number of free blocks [replicas].
+    """
+
+    holders: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    key: np.ndarray
+    same: np.ndarray
+    slot_key: np.ndarray
+    slot_block: np.ndarray
+    free: np.ndarray
+
+
+class Queues(NamedTuple):
+    """What runs and waits on each replica.
+
+    Attributes:
+        running: Requests that run, in order [replicas, sequences]: int32.
+        tokens: Tokens that each of them computes in the step at hand: int32.
+        runs: Number of them [replicas].
+        first, last: Ends of the queue [replicas]: int32.
+        waits: Number that wait [replicas].
+        until_ns: When the step at hand is over; NONE where the replica is idle: int64.
+        ratio: Share of the tokens to come that SGLang keeps room for: float64 [replicas].
+        chunk: Request whose prompt SGLang has begun [replicas]: int32.
+        full: Whether SGLang found no room at the last attempt [replicas].
+    """
+
+    running: np.ndarray
+    tokens: np.ndarray
+    runs: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    waits: np.ndarray
+    until_ns: np.ndarray
+    ratio: np.ndarray
+    chunk: np.ndarray
+    full: np.ndarray
+
+
+def new_course(load: Load) -> Course:
+    """Requests that have not begun."""
+    count = len(load.prompt)
+
+    def zeros() -> np.ndarray:
+        return np.zeros(count, np.int32)
+
+    def never() -> np.ndarray:
+        return np.full(count, NONE, np.int64)
+
+    return Course(
+        computed=zeros(),
+        generated=zeros(),
+        held=zeros(),
+        cached=zeros(),
+        table=np.zeros(int(load.table_start[-1]), np.int32),
+        waiting=np.full(count, NONE, np.int32),
+        hits=np.full(count, NONE, np.int32),
+        preempted=zeros(),
+        replica=zeros(),
+        remote=zeros(),
+        arrived_ns=never(),
+        started_ns=never(),
+        first_ns=never(),
+        last_ns=never(),
+    )
+
+
+def new_pool(rules: Rules) -> Pool:
+    """Blocks that are all free, in order; block 0 is never used."""
+    replicas, most = len(rules.blocks), int(rules.blocks.max())
+    shape = (replicas, most + PADDING)
+    before, after = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    for row in range(replicas):
+        blocks = int(rules.blocks[row])
+        order = [most + FREE_HEAD, *range(1, blocks), most + FREE_TAIL]
+        after[row, order[:-1]], before[row, order[1:]] = order[1:], order[:-1]
+    slots = 1 << max(4, int(2 * most - 1).bit_length())
+    return Pool(
+        np.zeros(shape, np.int32),
+        before,
+        after,
+        np.zeros(shape, np.int64),
+        np.full(shape, NONE, np.int32),
+        np.zeros((replicas, slots), np.int64),
+        np.full((replicas, slots), NONE, np.int32),
+        (rules.blocks - 1).astype(np.int64),
+    )
+
+
+def new_queues(rules: Rules) -> Queues:
+    """Replicas where nothing runs or waits."""
+    replicas, most = len(rules.blocks), int(rules.sequences.max())
+    return Queues(
+        np.full((replicas, most), NONE, np.int32),
+        np.zeros((replicas, most), np.int32),
+        np.zeros(replicas, np.int64),
+        np.full(replicas, NONE, np.int32),
+        np.full(replicas, NONE, np.int32),
+        np.zeros(replicas, np.int64),
+        np.full(replicas, NONE, np.int64),
+        np.full(replicas, 0.7),
+        np.full(replicas, NONE, np.int32),
+        np.zeros(replicas, np.int64),
+    )

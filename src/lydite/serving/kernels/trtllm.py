@@ -1,0 +1,60 @@
+"""TensorRT-LLM's in-flight batching with GUARANTEED_NO_EVICT, modelled after version 1.0.
+
+A request is admitted where the blocks of all its tokens, those to come included, fit beside what
+the running requests may still take; so none is ever preempted. A step takes every running request
+first, then prompts, whole unless chunked, up to the budget of tokens.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from lydite.serving.kernels.blocks import hits_of, hold, hold_hits, next_waiting
+
+
+@njit(nogil=True)
+def schedule(rules, load, course, pool, queues, replica):
+    """Choose the tokens of the next step; returns their number."""
+    budget, size = rules.budget[replica], rules.block[replica]
+    promised = 0
+    for place in range(queues.runs[replica]):
+        request = queues.running[replica, place]
+        known = load.prompt[request] + course.generated[request]
+        tokens = min(known - course.computed[request], budget)
+        queues.tokens[replica, place] = tokens
+        if tokens > 0:
+            reach = course.computed[request] + tokens
+            hold(rules, load, course, pool, replica, request, reach, known)
+            budget -= tokens
+        whole = load.prompt[request] + load.output[request]
+        promised += (whole + size - 1) // size - course.held[request]
+    while queues.waits[replica] > 0 and budget > 0:
+        if queues.runs[replica] == rules.sequences[replica]:
+            break
+        request = queues.first[replica]
+        known = load.prompt[request] + course.generated[request]
+        hits, free_hits, computed = 0, 0, course.remote[request]
+        if computed == 0:
+            hits, free_hits = hits_of(rules, load, course, pool, replica, request)
+            computed = hits * size
+        whole = (load.prompt[request] + load.output[request] + size - 1) // size - hits
+        if whole + free_hits + promised > pool.free[replica]:
+            break
+        tokens = known - computed
+        if tokens > budget:
+            if not rules.chunked[replica]:
+                break
+            tokens = budget
+        next_waiting(queues, course, replica)
+        hold_hits(load, course, pool, replica, request, hits)
+        hold(rules, load, course, pool, replica, request, computed + tokens, known)
+        course.computed[request] = computed
+        if course.hits[request] < 0:
+            course.hits[request] = hits * size
+        promised += whole - (course.held[request] - hits)
+        place = queues.runs[replica]
+        queues.running[replica, place] = request
+        queues.tokens[replica, place] = tokens
+        queues.runs[replica] = place + 1
+        budget -= tokens
+    return rules.budget[replica] - budget
