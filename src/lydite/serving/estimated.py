@@ -15,6 +15,7 @@ from lydite.estimate.predict import ISOLATION_ERROR
 from lydite.graph import OpKey
 from lydite.graph.work import work_of_key
 from lydite.hardware import Device
+from lydite.opkey import Operand, TensorType
 from lydite.serving.template import GraphOf, Pattern, patterns
 from lydite.serving.times import (
     DECODE_CONTEXT,
@@ -64,7 +65,7 @@ class _Priced:
 
     def seconds(self, wanted: Sequence[tuple[Pattern, int, int]]) -> np.ndarray:
         """Seconds of patterns at (tokens, context), all runs of each: [wanted]."""
-        keys = [pattern.at(tokens, context) for pattern, tokens, context in wanted]
+        keys = [self._key(pattern, tokens, context) for pattern, tokens, context in wanted]
         new = {k.text: k for k, w in zip(keys, wanted, strict=True) if not w[0].collective}
         new = {text: key for text, key in new.items() if text not in self.known}
         answers = self.estimator.estimate(list(new.values()), self.device)
@@ -83,6 +84,9 @@ class _Priced:
             ]
         )
 
+    def _key(self, pattern: Pattern, tokens: int, context: int) -> OpKey:
+        return in_float8(pattern.at(tokens, context), self.device)
+
     def _one(self, key: OpKey) -> float:
         work = work_of_key(key)
         if work is not None and not work.flops and not work.bytes_moved:
@@ -95,6 +99,25 @@ class _Priced:
         sizes = [t.nbytes or 0 for t in (*key.operand_types()[:1], *key.outputs[:1]) if t]
         copies = float(key.attrs.get("copies", 1)) / float(key.attrs.get("parts", 1))
         return self.message_s(key.op_type, max(sizes) * copies)
+
+
+def in_float8(key: OpKey, device: Device) -> OpKey:
+    """A product with weights in 8-bit floats, as runtimes run it where the device multiplies them.
+
+    The activations are brought to the same type before (dynamic quantisation); elsewhere the
+    weights are brought to the type of the activations.
+    """
+    if key.op_type != "MatMulNBits" or len(key.inputs) < 2:
+        return key
+    x, weight = key.inputs[0].type, key.inputs[1].type
+    if x is None or weight is None or x.shape is None:
+        return key
+    if not weight.dtype.startswith("float8") or weight.dtype not in device.peak_flops:
+        return key
+    sizes = int(key.attrs["K"]), int(key.attrs["N"])
+    data = Operand(TensorType(weight.dtype, x.shape))
+    matrix = Operand(TensorType(weight.dtype, sizes), const=True)
+    return OpKey("MatMul", (data, matrix), key.outputs, version=13)
 
 
 def estimated_times(
@@ -191,7 +214,7 @@ def _known(priced: _Priced, wanted: Sequence[Pattern], shape: Shape) -> dict[str
     for (pattern, *_), each in zip(cells, seconds, strict=True):
         if not each:
             continue
-        key = pattern.at(sequences, context)
+        key = in_float8(pattern.at(sequences, context), priced.device)
         source = "modelled" if pattern.collective else priced.known[key.text].source
         shares[source] = shares.get(source, 0.0) + float(each)
         if not pattern.collective:

@@ -121,6 +121,8 @@ def read_objectives(text: str | Sequence[str]) -> tuple[Objective, ...]:
             raise unknown_name("figure", figure, FIGURES)
         if at != "mean" and not 0 < float(at[1:]) < 100:
             raise InputError(f"{at} is no percentile", allowed="more than p0, less than p100")
+        if not limit[-1:].isalpha():
+            raise InputError(f"'{part}' has no unit", allowed=f"{part}ms or {part}s")
         seconds = parse_quantity(limit, "s", where=part)
         if not seconds > 0:
             raise InputError(f"{part}: a limit of {seconds:g} s", allowed="more than 0")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from lydite.errors import InputError
 from lydite.serving.times import (
@@ -46,8 +47,26 @@ def read_profile(folder: Path, layers: int) -> StepTimes:
         layers * alone,
         layers * _prefilling(attention),
         layers * beside,
+        skew=_skew(folder),
         sources={"measured": 1.0},
     )
+
+
+def _skew(folder: Path) -> float:
+    """What a batch of unlike contexts costs, where the profile measured it; else 0.
+
+    meta.yaml beside or above the folder states it by degree of tensor parallelism.
+    """
+    degree = folder.name.removeprefix("tp")
+    for path in (folder / "meta.yaml", folder.parent / "meta.yaml"):
+        if path.is_file():
+            try:
+                found = yaml.safe_load(path.read_text("utf-8"))
+                fit = found["skew_fit"]["per_tp"][int(degree) if degree.isdigit() else 1]
+                return min(1.0, max(0.0, float(fit["alpha_default"])))
+            except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+                return 0.0
+    return 0.0
 
 
 def _rows(folder: Path, name: str) -> list[dict[str, str]]:

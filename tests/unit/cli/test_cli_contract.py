@@ -211,6 +211,37 @@ def test_place(both):
         assert told["game"] is None
 
 
+@pytest.fixture
+def llama(tmp_path):
+    config = {"model_type": "llama", "hidden_size": 256, "intermediate_size": 512}
+    config |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config |= {"vocab_size": 512, "max_position_embeddings": 8192}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+def test_serve(both, llama):
+    few = {"rate": 50.0, "isl": 200, "osl": 20, "requests": 40}
+    words = ["--rate", 50, "--isl", 200, "--osl", 20, "--requests", 40]
+    told = both(["serve", llama, *words], ly.serve(llama, **few))
+    row = told["deployments"][0]
+    assert row["figures"]["ttft"]["mean"] > 0
+    assert row["unfinished"] == 0
+    told = both(
+        ["serve", llama, *words, "--compare", "tp1,tp2,pd1:1"],
+        ly.serve(llama, compare="tp1,tp2,pd1:1", **few),
+    )
+    assert [row["devices"] for row in told["deployments"]] == [1, 2, 2]
+    slo = "ttft.p99=1s,tpot.p90=1s"
+    told = both(
+        ["serve", llama, *words, "--slo", slo, "--find", "gpus"],
+        ly.serve(llama, slo=slo, find="gpus", **few),
+    )
+    assert told["found"]["value"] == 1
+    assert told["deployments"][0]["met"]
+
+
 def test_place_a_game(both):
     told = both(
         ["place", "lenet5", "alexnet", "--on", "l4,t4", "--game"],

@@ -153,6 +153,7 @@ class Deployer:
         from lydite.estimate import Rows
         from lydite.estimate.runtimes import RUNTIMES, Launched
         from lydite.serving.estimated import CAPTURED, Shape, estimated_times
+        from lydite.serving.messages import message_times
 
         runtime = RUNTIMES[self.runtime.name]
         tokens = max(rules.max_num_batched_tokens, rules.max_prefill_tokens)
@@ -167,9 +168,10 @@ class Deployer:
             rules.max_num_seqs,
             CAPTURED,
         )
+        messages = message_times(self.device, part.tp)
         with device_and_sources(self.session, self.device) as (device, sources):
             chain, _ = chain_for(sources, device, Rows(self.runtime.name, 1, "wall", spans={}))
-            return estimated_times(shape, Launched(chain, runtime), device, self._messages(part))
+            return estimated_times(shape, Launched(chain, runtime), device, messages)
 
     def _profiled(self, part: Part) -> StepTimes:
         from lydite.serving import read_profile
@@ -182,14 +184,6 @@ class Deployer:
         graph = self._graph("decode", Part(), 2, 16)
         layers = sum(op.op_type in ("Attention", "GroupQueryAttention") for op in graph.ops)
         return read_profile(self.options.profile, max(1, layers))
-
-    def _messages(self, part: Part) -> Any:
-        from lydite.cluster.collectives.group import group_of
-        from lydite.hardware.cluster.select import read_cluster
-
-        name = self.device.name
-        cluster = read_cluster(f"{name} x {part.tp}", part.tp)
-        return group_of(cluster, [range(part.tp)]).seconds
 
     def _graph(self, phase: str, part: Part, count: int, context: int) -> Graph:
         from lydite.cluster import tensor_parallel

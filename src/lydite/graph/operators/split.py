@@ -189,11 +189,63 @@ def _batched(call: SplitCall) -> Split | None:
 
 def experts(call: SplitCall) -> Split | None:
     """Each rank has a part of every expert's inner width; the outputs are summed."""
-    if call.has(3) or any(call.has(i) for i in range(5, len(call.op.inputs))):
+    if any(call.has(i) for i in range(6, len(call.op.inputs))):
         return None
     rest = (Want.KEEP,) * (len(call.op.inputs) - 5)
-    inputs = (Want.ENTER, Want.REPLICATE, 1, Want.KEEP, 2, *rest)
+    bias: Wanted = 1 if call.has(3) else Want.KEEP
+    inputs = (Want.ENTER, Want.REPLICATE, 1, bias, 2, *rest)
     return Split(inputs, (Summed.SUM,), product=True)
+
+
+_QMOE_UP, _QMOE_DOWN = (2, 3, 4), (5, 6)
+"""Weights, scales and biases of QMoE's first product, weights and scales of its second."""
+
+
+def packed_experts(call: SplitCall) -> Split | None:
+    """As `experts`, for weights of few bits; whole experts where a rank's part cuts a block.
+
+    A rank that has its share of the experts runs that share of each token's choices, at least one.
+    """
+    if any(call.has(i) for i in range(8, len(call.op.inputs))):
+        return None
+    wanted: list[Wanted] = [Want.KEEP] * len(call.op.inputs)
+    wanted[:2] = Want.ENTER, Want.REPLICATE
+    ups, downs = ([i for i in each if call.has(i)] for each in (_QMOE_UP, _QMOE_DOWN))
+    sizes = [call.dims(i)[1] for i in ups] + [call.dims(i)[2] for i in downs]
+    attrs: dict[str, Any] = {}
+    if not any(size % call.ranks for size in sizes):
+        for index in ups:
+            wanted[index] = 1
+        for index in downs:
+            wanted[index] = 2
+    else:
+        if call.dims(2)[0] % call.ranks:
+            return None
+        for index in (*ups, *downs, *([7] if call.has(7) else [])):
+            wanted[index] = 0
+        attrs["k"] = max(1, int(call.attr("k", 1)) // call.ranks)
+    return Split(tuple(wanted), (Summed.SUM,), attrs, product=True)
+
+
+def packed_matmul(call: SplitCall) -> Split | None:
+    """MatMulNBits: weight [columns, blocks of rows, bytes of a block], scales [columns, blocks]."""
+    last = len(call.dims(0)) - 1
+    rows = call.cuts[0] == last
+    axis = 1 if rows else 0
+    name = "K" if rows else "N"
+    attrs = {name: int(call.attr(name)) // call.ranks}
+    wanted: list[Wanted] = [Want.KEEP if rows else Want.ENTER]
+    for index in range(1, len(call.op.inputs)):
+        sizes = call.dims(index)
+        if rows and len(sizes) > 1 and sizes[1] == 1:  # one block holds the whole row
+            attrs["block_size"] = int(call.attr("block_size")) // call.ranks
+            wanted.append(2 if len(sizes) == 3 else Want.KEEP)
+            continue
+        if call.has(index) and (len(sizes) <= axis or sizes[axis] % call.ranks):
+            return None
+        wanted.append(axis if call.has(index) else Want.KEEP)
+    outputs: tuple[Cut | Summed, ...] = (Summed.SUM,) if rows else (last,)
+    return Split(tuple(wanted), outputs, attrs, product=True)
 
 
 def embedding(call: SplitCall) -> Split | None:

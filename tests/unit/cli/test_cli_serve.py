@@ -1,0 +1,58 @@
+"""Bad input to `serve`: one line, exit code 2; and what a search says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def llama(tmp_path):
+    config = {"model_type": "llama", "hidden_size": 256, "intermediate_size": 512}
+    config |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config |= {"vocab_size": 512, "max_position_embeddings": 4096}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+RATE = ["--rate", "5", "--requests", "20"]
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (["LLAMA"], "no workload"),
+        (["resnet50", *RATE], "is not built in phases"),
+        (["LLAMA", *RATE, "--on", "h101"], "unknown device 'h101'"),
+        (["LLAMA", *RATE, "--runtime", "vlm"], "did you mean 'vllm'?"),
+        (["LLAMA", *RATE, "--router", "prefx"], "did you mean 'prefix'?"),
+        (["LLAMA", *RATE, "--layout", "tp2x"], "'tp2x' is no layout"),
+        (["LLAMA", *RATE, "--prefill", "2xtp1"], "--decode is missing"),
+        (
+            ["LLAMA", *RATE, "--prefill", "1xtp1", "--decode", "1xtp1", "--kv-link", "fast"],
+            "not a quantity",
+        ),
+        (["LLAMA", *RATE, "--tp", "3"], "cannot be split among 3 ranks"),
+        (["LLAMA", *RATE, "--isl", "5000"], "the model has 4,096 positions"),
+        (["LLAMA", *RATE, "--kv-tokens", "100"], "has room for 84"),
+        (["LLAMA", *RATE, "--memory-share", "2"], "a share of memory of 2"),
+        (["LLAMA", *RATE, "--slo", "ttft.p99=600"], "has no unit"),
+        (["LLAMA", *RATE, "--slo", "tft=1s"], "did you mean 'ttft'?"),
+        (["LLAMA", *RATE, "--find", "gpus"], "a search needs objectives"),
+        (["LLAMA", *RATE, "--find", "gpu", "--slo", "ttft=1s"], "did you mean 'gpus'?"),
+        (["LLAMA", *RATE, "--find", "config", "--slo", "ttft=1s"], "--gpus 8"),
+        (["LLAMA", *RATE, "--trace", "none.csv"], "none.csv: cannot be read"),
+        (["LLAMA", *RATE, "--profile", "none"], "none: no dense.csv"),
+        (["LLAMA", *RATE, "--arrival", "poison"], "did you mean 'poisson'?"),
+        (["llama3-405b", *RATE], "does not fit nvidia-h100-sxm5-80gb: weights 755.96 GiB"),
+        (
+            ["LLAMA", *RATE, "--find", "gpus", "--slo", "tpot=1us"],
+            "even one request alone: tpot.p99",
+        ),
+        (["LLAMA", "--find", "rate", "--slo", "ttft.p99=1us"], "no rate meets the objectives"),
+    ],
+)
+def test_bad_input(refused, llama, command, line):
+    assert line in refused("serve", *(llama if word == "LLAMA" else word for word in command))
