@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _figures import Figure, publish
@@ -49,15 +50,10 @@ def against_logs(config: Path) -> list[Figure]:
         log = DATA / "llmservingsim" / "runs" / folder / "Llama-3.1-8B" / "requests.jsonl.gz"
         profile = DATA / "llmservingsim" / "profile" / folder / "meta-llama" / "Llama-3.1-8B"
         for league, goals in GOALS.items():
-            given = {"profile": profile / "bf16" / "tp1"} if league == "calibrated" else {}
-            result = ly.serve(
-                str(config),
-                on=device,
-                replay=log,
-                max_num_batched_tokens=2048,
-                **options,
-                **given,
-            )
+            given: dict[str, Any] = {"on": device, "replay": log, **options}
+            if league == "calibrated":
+                given["profile"] = profile / "bf16" / "tp1"
+            result = ly.serve(str(config), max_num_batched_tokens=2048, **given)
             replay = result.served["replay"]
             assert replay is not None
             for name, goal in zip(("ttft", "tpot", "latency"), goals, strict=True):
@@ -83,7 +79,7 @@ def served(point: Point, session: ly.Session) -> tuple[float, float]:
         concurrency=point.concurrency,
         isl=point.isl,
         osl=point.osl,
-        requests=max(4 * point.concurrency, 16),
+        requests=max(10 * point.concurrency, 32),
     )
     figures = result.served["deployments"][0]["figures"]
     return figures["ttft"]["mean"], figures["tpot"]["mean"]
@@ -108,11 +104,8 @@ def against_points(folder: Path, count: int, seed: int) -> list[Figure]:
     for key in ("backend", "tp"):
         for value in sorted({getattr(point, key) for point, _, _ in rows}):
             mine = np.array([getattr(point, key) == value for point, _, _ in rows])
-            errors = (float(np.median(np.abs(each[mine]))) for each in (tpot, ttft))
-            print(
-                f"{key} {value}: {mine.sum()} points, TPOT and TTFT off by",
-                *map("{:.1%}".format, errors),
-            )
+            errors = [f"{np.median(np.abs(each[mine])):.1%}" for each in (tpot, ttft)]
+            print(f"{key} {value}: {mine.sum()} points, TPOT and TTFT off by", *errors)
     return [
         Figure("points on H100 that are answered", len(rows) / count, "share", 0.95, "higher"),
         Figure(
@@ -126,7 +119,7 @@ def against_points(folder: Path, count: int, seed: int) -> list[Figure]:
 
 
 def ranked(rows: list[tuple[Point, float, float]]) -> float:
-    """Share of pairs of one workload, more than 10 % apart in tokens/s a GPU, ranked as measured."""
+    """Share of pairs of a workload, over 10 % apart in tokens/s a GPU, ranked as measured."""
     groups: dict[tuple[object, ...], list[tuple[float, float]]] = defaultdict(list)
     for point, _, tpot in rows:
         key = (point.model, point.isl, point.osl, point.tp)
@@ -143,7 +136,7 @@ def ranked(rows: list[tuple[Point, float, float]]) -> float:
 
 def speed(config: Path) -> list[Figure]:
     trace = DATA / "traces" / "mooncake_conversation.jsonl.gz"
-    given = {"on": "h100", "trace": trace, "replicas": 8}
+    given: dict[str, Any] = {"on": "h100", "trace": trace, "replicas": 8}
     ly.serve(str(config), requests=50, **given)
     start = time.process_time()
     result = ly.serve(str(config), **given)

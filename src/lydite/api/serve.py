@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,12 @@ from lydite.api.serving.figures import DeploymentDocument, deployment_document
 from lydite.api.serving.options import ServeOptions, WorkloadOptions
 from lydite.api.serving.replay import ReplayDocument, replay_document
 from lydite.api.serving.search import FoundDocument, searched
-from lydite.errors import InputError
+from lydite.api.serving.workload import workload_of
 from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.serving import Outcome, Requests
-
-TWO_MINUTES_S, FEWEST = 120.0, 300
+    from lydite.serving import Outcome
 
 
 class ServeDocument(TypedDict):
@@ -164,13 +162,14 @@ def serve(
         given, (ServeOptions, serving), (WorkloadOptions, workload), (ModelOptions, options)
     )
     objectives = read_objectives(slo) if slo else ()
-    measured, requests = workload_of(load, session.seed, find)
+    source = workload_of(load, session.seed, searching=find in ("rate", "config"))
+    measured, requests = source.measured, source.requests
     from lydite.api.serving.deployment import deployer as deployer_for
 
     made = deployer_for(session, model, deploy, net, requests)
     found, layouts = None, []
     if find is not None:
-        found, best = searched(made, requests, objectives, find, gpus)
+        found, best = searched(made, source, objectives, find, gpus)
         layouts = [best]
     elif compare:
         from lydite.serving.layout import read_layout
@@ -213,58 +212,3 @@ def serve(
         "notes": list(dict.fromkeys(made.notes)),
     }
     return ServeResult(document, tuple(outcomes))
-
-
-def workload_of(load: WorkloadOptions, seed: int, find: str | None) -> tuple[Any, Requests]:
-    """Measured times of a log (or None), and the requests.
-
-    Raises:
-        InputError: two workloads are given, or one is invalid.
-    """
-    from lydite.serving.traces import read_log, read_trace
-    from lydite.serving.workloads import drawn
-
-    if load.trace is not None and load.replay is not None:
-        raise InputError("--trace and --replay are two workloads", hint="give one of them")
-    measured = None
-    if load.replay is not None:
-        requests, measured = read_log(load.replay)
-    elif load.trace is not None:
-        requests = read_trace(load.trace)
-    else:
-        rate = load.rate
-        if rate is None and load.concurrency is None:
-            if find != "rate":
-                raise InputError(
-                    "no workload",
-                    hint="--rate 10 --isl 1024 --osl 256, --concurrency 32, or --trace",
-                )
-            rate = 1.0
-        count = load.requests or max(FEWEST, min(20_000, round((rate or 0) * TWO_MINUTES_S)))
-        return None, drawn(
-            count,
-            isl=load.isl,
-            osl=load.osl,
-            rate=rate,
-            concurrency=load.concurrency or 0,
-            arrival=load.arrival,
-            burstiness=load.burstiness,
-            spread=load.spread,
-            prefix=load.shared_prefix,
-            turns=load.turns,
-            think_s=load.think,
-            seed=seed,
-        )
-    if load.requests is not None:
-        if measured is not None:
-            measured = replace(
-                measured,
-                ttft_s=measured.ttft_s[: load.requests],
-                latency_s=measured.latency_s[: load.requests],
-            )
-        requests = requests.taken(load.requests)
-    if load.concurrency is not None:
-        requests = replace(requests, concurrency=load.concurrency)
-    elif load.rate is not None:
-        requests = requests.at_rate(load.rate)
-    return measured, requests

@@ -39,6 +39,7 @@ class Shape:
         decode: The graph of a decoding step by sequences and context.
         prefill: The graph of a prompt by its new tokens and context.
         longest: Most tokens that the model can hold.
+        context: Most tokens of a request.
         vocabulary: Size of the vocabulary.
         tokens: Most tokens of a step.
         sequences: Most sequences of a step.
@@ -48,6 +49,7 @@ class Shape:
     decode: GraphOf
     prefill: GraphOf
     longest: int
+    context: int
     vocabulary: int
     tokens: int = 2048
     sequences: int = 256
@@ -135,22 +137,27 @@ def estimated_times(
     attention = [p for p in decode if p.contextual]
     prompt = [p for p in prefill if p.contextual]
     head = [p for p in decode if p.head]
-    decode_s = _table(priced, attention, DECODE_SEQUENCES, DECODE_CONTEXT)
+    coarse = device.chip is not None  # whose operators are simulated one by one
+    context = DECODE_CONTEXT, shape.context
+    decode_s = _table(priced, attention, (DECODE_SEQUENCES, shape.sequences), context, coarse)
+    behind = PREFILL_CONTEXT, shape.context
+    prefill_s = _table(priced, prompt, (PREFILL_TOKENS, shape.tokens), behind, coarse)
     return StepTimes(
-        _by_tokens(priced, dense, _grid(shape), shape.captured),
+        _by_tokens(priced, dense, _grid(shape, coarse), shape.captured),
         _by_number(priced, head, shape.sequences) + _sampler(shape, device),
         decode_s,
-        _table(priced, prompt, PREFILL_TOKENS, PREFILL_CONTEXT),
+        prefill_s,
         decode_s,
         **_known(priced, [*dense, *attention, *head], shape),
     )
 
 
-def _grid(shape: Shape) -> np.ndarray:
+def _grid(shape: Shape, coarse: bool) -> np.ndarray:
     """Numbers of tokens that are estimated."""
     small = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 320, 384, 448, 512]
     large = list(range(640, 2049, 128)) + [2**i for i in range(12, 21)]
-    return np.array([n for n in (*small, *large) if n < 2 * shape.tokens], float)
+    every = [n for n in (*small, *large) if n < 2 * shape.tokens]
+    return np.array([n for n in every if not coarse or n & (n - 1) == 0], float)
 
 
 def _by_tokens(
@@ -189,15 +196,38 @@ def _sampler(shape: Shape, device: Device) -> np.ndarray:
 
 
 def _table(
-    priced: _Priced, wanted: Sequence[Pattern], rows: np.ndarray, columns: np.ndarray
+    priced: _Priced,
+    wanted: Sequence[Pattern],
+    rows: tuple[np.ndarray, int],
+    columns: tuple[np.ndarray, int],
+    coarse: bool,
 ) -> np.ndarray:
+    """Seconds on a grid; what lies beyond the largest that is needed goes on in proportion."""
+    shape = len(rows[0]), len(columns[0])
     if not wanted:
-        return np.full((len(rows), len(columns)), 1e-9)
-    cells = [
-        (p, int(row), max(1, int(column))) for row in rows for column in columns for p in wanted
-    ]
-    sums = priced.seconds(cells).reshape(len(rows), len(columns), -1).sum(axis=2)
-    return np.maximum(sums, 1e-9)
+        return np.full(shape, 1e-9)
+    own_rows, own_columns = _needed(*rows, coarse), _needed(*columns, coarse)
+    cells = [(p, int(r), max(1, int(c))) for r in own_rows for c in own_columns for p in wanted]
+    sums = priced.seconds(cells).reshape(len(own_rows), len(own_columns), -1).sum(axis=2)
+    logs = np.log(np.maximum(sums, 1e-9))
+    wide = np.stack([_along(columns[0], own_columns, row) for row in logs])
+    return np.exp(np.stack([_along(rows[0], own_rows, each) for each in wide.T], axis=1))
+
+
+def _needed(grid: np.ndarray, most: int, coarse: bool) -> np.ndarray:
+    """Values of a grid up to the first that is not below `most`; every third if `coarse`."""
+    end = min(len(grid), 2 + int(np.searchsorted(grid, most)))
+    chosen = grid[:end]
+    return chosen if not coarse else np.unique([*chosen[::3], chosen[-1]])
+
+
+def _along(grid: np.ndarray, known: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """Logarithms between known values, linear in the logarithm of value + 1."""
+    at, wanted = np.log2(known + 1), np.log2(grid + 1)
+    found = np.interp(wanted, at, logs)
+    beyond = wanted > at[-1]
+    found[beyond] = logs[-1] + (wanted[beyond] - at[-1]) * np.log(2)
+    return found
 
 
 _USUAL = 32, 1024

@@ -92,6 +92,10 @@ def folder(tmp_path_factory):
     (home / "scale.cfg").write_text(SCALE_SIM)
     (home / "llvm.log").write_text(AUTOTVM)
     (home / "train.py").write_text("print('trained')\n")
+    (home / "requests.csv").write_text("arrival_s,prompt,output\n0,100,8\n0.1,90,9\n")
+    seen = {"queued_ts": 0, "first_token_ts": 0.02, "last_token_ts": 0.1}
+    log = json.dumps({**seen, "input_toks": 100, "output_toks": 8})
+    (home / "requests.jsonl").write_text(log + "\n")
     (home / "times.csv").write_text("ttft_ms,tpot_ms,tokens\n300,40,290\n")
     (home / "user.conf").write_text("resnet50.Server.target_qps = 70\n")
     for name in ("all_reduce_2.log", "all_reduce_perf.log"):

@@ -50,6 +50,8 @@ class Deployer:
         device: Device.
         runtime: Runtime.
         mean_context: Mean tokens of a request.
+        longest: Most tokens that the model can hold.
+        largest: Most tokens of a request.
     """
 
     session: Session
@@ -60,6 +62,7 @@ class Deployer:
     runtime: ServingRuntime
     mean_context: int
     longest: int
+    largest: int
     notes: list[str] = field(default_factory=list)
     _ranks: dict[tuple[int, bool], Rank] = field(default_factory=dict)
     label: str = ""
@@ -163,6 +166,7 @@ class Deployer:
             lambda count, context: self._graph("decode", part, count, context),
             lambda count, context: self._graph("prefill", part, count, context),
             self.longest,
+            self.largest,
             vocabulary,
             tokens,
             rules.max_num_seqs,
@@ -259,7 +263,7 @@ def deployer(
             hint="shorter requests, or a model with more positions",
         )
     return Deployer(
-        session, model, options, shape, device, runtime, max(2, int(tokens.mean())), room
+        session, model, options, shape, device, runtime, max(2, int(tokens.mean())), room, longest
     )
 
 

@@ -11,7 +11,8 @@ from lydite.serving.layout import Layout, Part
 
 if TYPE_CHECKING:
     from lydite.api.serving.deployment import Deployer
-    from lydite.serving import Outcome, Replica, Requests
+    from lydite.api.serving.workload import Source
+    from lydite.serving import Outcome, Replica
     from lydite.serving.metrics import Objective
 
 MOST_REPLICAS = 4096
@@ -42,7 +43,7 @@ class Search:
     """What a search needs: how a layout is played, and what must be met."""
 
     deployer: Deployer
-    requests: Requests
+    source: Source
     objectives: Sequence[Objective]
     factor: float = 1.0
 
@@ -54,7 +55,7 @@ class Search:
         made = self.deployer.replicas(layout)
         scaled = {id(replica.times): self._scaled(replica).times for replica in made}
         replicas = [replace(replica, times=scaled[id(replica.times)]) for replica in made]
-        requests = self.requests.at_rate(rate) if rate != self.requests.rate else self.requests
+        requests = self.source.at_rate(rate)
         outcome = simulate_serving(requests, replicas, self.deployer.traffic(layout))
         kept = met(outcome, self.objectives)
         return Tried(layout, rate, all(ok for _, ok in kept.values()), outcome)

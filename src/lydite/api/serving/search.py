@@ -22,6 +22,7 @@ from lydite.serving.layout import Layout, Part
 
 if TYPE_CHECKING:
     from lydite.api.serving.deployment import Deployer
+    from lydite.api.serving.workload import Source
     from lydite.serving import Requests
     from lydite.serving.metrics import Objective
 
@@ -40,7 +41,7 @@ class FoundDocument(TypedDict):
 
 def searched(
     made: Deployer,
-    requests: Requests,
+    source: Source,
     objectives: Sequence[Objective],
     goal: str,
     gpus: int | None,
@@ -55,9 +56,9 @@ def searched(
         raise unknown_name("goal", goal, GOALS)
     if not objectives:
         raise InputError("a search needs objectives", hint="--slo ttft.p99=600ms,tpot.p90=16ms")
-    if requests.concurrency:
+    if source.requests.concurrency:
         raise InputError("a closed loop has no rate to search at", hint="--rate")
-    search = Search(made, requests, objectives)
+    search = Search(made, source, objectives)
     asked = made.options.tp if made.options.tp > 1 else None
     if goal == "rate":
         return _rate(search, made.layout())
@@ -81,7 +82,7 @@ def _worst(search: Search, tried: Tried) -> str:
 
 
 def _gpus(search: Search, asked: int | None) -> tuple[FoundDocument, tuple[Layout, Requests]]:
-    rate = search.requests.rate
+    rate = search.source.requests.rate
     best: Tried | None = None
     rows: list[dict[str, Any]] = []
     last: Tried | None = None
@@ -119,7 +120,7 @@ def _gpus(search: Search, asked: int | None) -> tuple[FoundDocument, tuple[Layou
         "tried": rows,
         "limit": limit,
     }
-    return document, (best.layout, search.requests)
+    return document, (best.layout, search.source.requests)
 
 
 def _single(tp: int, count: int = 1) -> Layout:
@@ -147,7 +148,7 @@ def _rate(search: Search, layout: Layout) -> tuple[FoundDocument, tuple[Layout, 
         "tried": [_row(best), _row(beyond)],
         "limit": f"at {beyond.rate:.3g} requests/s, {_worst(search, beyond)}",
     }
-    return document, (layout, search.requests.at_rate(best.rate))
+    return document, (layout, search.source.at_rate(best.rate))
 
 
 def _config(
@@ -179,4 +180,4 @@ def _config(
         "tried": rows,
         "limit": f"greatest rate of {len(rows)} layouts of {gpus} devices",
     }
-    return document, (best[1].layout, search.requests.at_rate(best[0]))
+    return document, (best[1].layout, search.source.at_rate(best[0]))
