@@ -62,6 +62,8 @@ _VERBS = (
     "place",
     "predict",
     "profile",
+    "profile_plan",
+    "profile_planned",
     "run",
     "runs",
     "scalesim",
@@ -145,6 +147,8 @@ if TYPE_CHECKING:
     ops = _session.ops
     predict = _session.predict
     profile = _session.profile
+    profile_plan = _session.profile_plan
+    profile_planned = _session.profile_planned
     run = _session.run
     runs = _session.runs
     scalesim = _session.scalesim
@@ -216,6 +220,8 @@ __all__ = [
     "place",
     "predict",
     "profile",
+    "profile_plan",
+    "profile_planned",
     "run",
     "runs",
     "scalesim",
