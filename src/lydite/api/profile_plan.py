@@ -18,7 +18,7 @@ from lydite.api.measuring import make_measuring, measured_device, recorded_run
 from lydite.api.options import ModelOptions, chosen
 from lydite.api.predict import predict
 from lydite.api.profile import FailedOperator, ProfileResult
-from lydite.errors import BackendError, InputError, LyditeError
+from lydite.errors import BackendError, InputError, LyditeError, placed
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -350,6 +350,8 @@ def read_plan(path: Path | str) -> Plan:
             tuple(dict.fromkeys(keys)),
             spans,
         )
+    except InputError as error:
+        raise placed(error, where) from None
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error, RecursionError) as error:
         raise InputError(
             f"is no plan: {str(error)[:120]}", where=where, hint="lydite profile --plan-for"

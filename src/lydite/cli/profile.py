@@ -12,6 +12,9 @@ from lydite.errors import InputError
 
 if TYPE_CHECKING:
     from lydite.api.profile import ProfileResult
+    from lydite.api.profile_plan import PlanResult
+
+_CARRY = "add --write FILE, and there type lydite profile --plan FILE"
 
 
 @options.takes_options
@@ -75,8 +78,9 @@ def profile(
 
     opened = session(db, seed=seed, quiet=quiet or json)
     _check(model, plan_for, plan, operators, write)
+    planned: Path | PlanResult | None = plan
     if plan_for is not None:
-        made = opened.profile_plan(
+        planned = opened.profile_plan(
             plan_for,
             operators=operators or 0,
             on=on,
@@ -86,20 +90,16 @@ def profile(
             options=shape,
         )
         if write is not None:
-            say(f"written: {made.write(write)}", quiet)
-        if write is not None or not made.here or not made.operators:
-            if deliver(made, json=json, out=out) and not made.here and write is None:
-                say(
-                    f"\n{made.device} is not here: add --write FILE, and on it lydite profile "
-                    "--plan FILE",
-                    quiet,
-                )
+            say(f"written: {planned.write(write)}", quiet)
+        if write is not None or not planned.here or not planned.operators:
+            if deliver(planned, json=json, out=out) and not planned.here and write is None:
+                say(f"\n{planned.device} is not here: {_CARRY}", quiet)
             return
         if not json:
-            say(made.summary() + "\n", quiet)
-    if plan_for is not None or plan is not None:
+            say(planned.summary() + "\n", quiet)
+    if planned is not None:
         result = opened.profile_planned(
-            plan if plan is not None else made,
+            planned,
             backend=backend,
             cache=cache,
             clock=clock,

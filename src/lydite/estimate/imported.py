@@ -218,12 +218,12 @@ class _Shapes:
 
     def _fit(self) -> tuple[Any, np.ndarray, float, float]:
         if self._fitted is None:
-            from scipy.spatial import cKDTree
+            from scipy.spatial import KDTree
 
             # A size that stands at several places of the text counts once.
             _, first = np.unique(self.sizes, axis=1, return_index=True)
             varied = np.intersect1d(first, self._varied_of_all)
-            tree = cKDTree(self.sizes[:, varied])
+            tree = KDTree(self.sizes[:, varied])
             self._fitted = tree, varied, *self._errors(tree, varied)
         return self._fitted
 

@@ -182,7 +182,10 @@ def _prompts(part: Table, types: tuple[str, str], *, windowed: bool, causal: boo
     size, head = _heads(part), part["head_dim"]
     key = forms.attention(
         dtype,
-        *named("batch", "queries", "heads", "kv_heads"),
+        "@batch",
+        "@queries",
+        "@heads",
+        "@kv_heads",
         ("@query", "@key", "@key", "@query"),
         keys=keys,
         causal=causal,
@@ -197,7 +200,7 @@ def _prompts(part: Table, types: tuple[str, str], *, windowed: bool, causal: boo
         queries=part["isl"],
         query=size["heads"] * head,
         key=size["kv_heads"] * head,
-        window=part.number("window_size", 0) if windowed else 1,
+        window=part.number("window_size", 0),
         **size,
     )
 
@@ -224,9 +227,13 @@ def _cached(part: Table, types: tuple[str, str], *, windowed: bool) -> Parts:
     size, head, past = _heads(part), part["head_dim"], part["step"]
     key = forms.cached_attention(
         dtype,
-        *named("batch", "queries", "heads", "kv_heads"),
+        "@batch",
+        "@queries",
+        "@heads",
+        "@kv_heads",
         ("@query", "@key", "@head"),
-        *named("past", "total"),
+        "@past",
+        "@total",
         keys=keys,
         window="@window" if windowed else None,
     )
@@ -240,7 +247,7 @@ def _cached(part: Table, types: tuple[str, str], *, windowed: bool) -> Parts:
         head=head,
         past=past,
         total=past + part["isl"],
-        window=part.number("window_size", 0) if windowed else 1,
+        window=part.number("window_size", 0),
         **size,
     )
 
@@ -266,7 +273,10 @@ def _latent_prefill(table: Table) -> Parts:
         heads, width = part["num_heads"], forms.NOPE + forms.ROPE
         key = forms.attention(
             types[0],
-            *named("batch", "queries", "heads", "heads"),
+            "@batch",
+            "@queries",
+            "@heads",
+            "@heads",
             ("@query", "@query", "@value", "@value"),
             keys=types[1],
         )
@@ -290,9 +300,11 @@ def _latent_generation(table: Table) -> Parts:
         heads = part["num_heads"]
         key = forms.latent_attention(
             types[0],
-            *named("batch", "heads"),
+            "@batch",
+            "@heads",
             ("@query", "@result"),
-            *named("past", "total"),
+            "@past",
+            "@total",
             keys=types[1],
         )
         yield _found(

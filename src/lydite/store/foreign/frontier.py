@@ -9,14 +9,14 @@ attention and its projections read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from lydite.errors import InputError
 from lydite.store.foreign import forms
-from lydite.store.foreign.forms import Pattern, named
+from lydite.store.foreign.forms import Pattern
 from lydite.store.foreign.layers import BY, PARTS, SIZES, column, layers
 from lydite.store.foreign.load import Found, Layout, Skipped, Source
 from lydite.store.foreign.tables import Table, read_table
@@ -43,6 +43,8 @@ _KEPT = ("profiling_precision", "measurement_type", "quant_signature")
 _MIXED = ("is_mixed_batch", "is_true_mixed_batch", "is_chunked_prefill_sample")
 
 Parts = Iterator[Found | Skipped]
+Describe = Callable[[Table, str, str], Parts]
+"""Describes a table of a model, its numbers in a type."""
 
 
 def sources(folder: Path) -> tuple[list[Source], dict[str, int]]:
@@ -86,8 +88,7 @@ def _source(kind: str, device: str, software: Software, path: Path, timing: str)
     return Source(kind, device, ORIGIN, [(software, read)])
 
 
-def _by_type(table: Table, model: str, describe: object) -> Parts:
-    assert callable(describe)
+def _by_type(table: Table, model: str, describe: Describe) -> Parts:
     precision, packed = table.word("profiling_precision"), table.word("quant_signature", "none")
     for name in sorted(set(precision.tolist())):
         plain = np.isin(packed, ("none", ""))
@@ -126,14 +127,21 @@ def _attention(table: Table, model: str, dtype: str) -> Parts:
     new = np.where(prompt, part["prefill_chunk_size"], 1)
     whole = forms.attention(
         dtype,
-        *named("batch", "queries", "heads", "kv_heads"),
+        "@batch",
+        "@queries",
+        "@heads",
+        "@kv_heads",
         ("@query", "@key", "@key", "@query"),
     )
     later = forms.cached_attention(
         dtype,
-        *named("batch", "queries", "heads", "kv_heads"),
+        "@batch",
+        "@queries",
+        "@heads",
+        "@kv_heads",
         ("@query", "@key", "@head"),
-        *named("past", "total"),
+        "@past",
+        "@total",
     )
     size |= {"queries": new, "past": past, "total": past + new}
     for key, chosen, name in (
@@ -191,7 +199,7 @@ def _experts(table: Table, model: str, dtype: str) -> Parts:
 
 
 _MOE = ("num_tokens", "num_experts", "router_topk", "hidden_dim", "expert_hidden_dim")
-_TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], object]] = {
+_TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], Describe]] = {
     "attention": (
         (*_BATCH, "n_q_head", "n_kv_head", *(column(part) for part in _ATTENTION)),
         (),

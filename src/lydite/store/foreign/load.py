@@ -186,7 +186,7 @@ def _sound_rows(
     order = kept[np.argsort(part.milliseconds[kept], kind="stable")]
     kernels = None if part.kernels is None else part.kernels[order]
     seconds = part.milliseconds[order] * 1e-3
-    sizes = {name: column[order].astype(np.int64) for name, column in part.sizes.items()}
+    sizes = {name: part.sizes[name][order].astype(np.int64) for name in part.pattern.names}
     for start in range(0, len(order), _CHUNK):
         piece = slice(start, start + _CHUNK)
         texts = part.pattern.texts({name: column[piece] for name, column in sizes.items()})
@@ -220,7 +220,8 @@ def _sound(part: Found, table: Table, source: Source, counts: Counts) -> np.ndar
     name, times = source.table, part.milliseconds
     timed = np.isfinite(times) & (times > 0) & (times < _MOST_S * 1e3)
     whole = np.full(len(times), fill_value=True)
-    for column in part.sizes.values():
+    for size in set(part.pattern.names):
+        column = part.sizes[size]
         whole &= (column >= 1) & (column < _MOST_SIZE) & (np.floor(column) == column)
     good = timed & whole
     for reason, bad in (
