@@ -30,7 +30,7 @@ ANY = "any"
 """Name for whichever imported software has most of the operators."""
 _SPREAD = 0.1
 """Relative half-width by which two people's medians of one kernel differ."""
-_NEIGHBOURS, _LEFT_OUT, _FEWEST = 10, 120, 12
+_NEIGHBOURS, _LEFT_OUT, _FEWEST = 10, 100, 12
 _FARTHEST = 2.0
 """Distance, in powers of two over all sizes together, beyond which nothing is interpolated."""
 _LAUNCH_S = 2e-6
@@ -70,7 +70,7 @@ class Imported:
     def __init__(self, databases: Sequence[Database], wanted: str) -> None:
         self._databases, self._wanted = databases, wanted
         self._chosen: dict[str, _Choice | None] = {}
-        self._tables: dict[tuple[str, str, str], dict[str, _Shapes]] = {}
+        self._tables: dict[tuple[str, str], Shapes | None] = {}
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:
         """Measured where the table has the operator, else interpolated near its rows, else None."""
@@ -81,6 +81,8 @@ class Imported:
         if choice is None:
             return [None] * len(keys)
         known = _exact(choice, [form for form in forms if form is not None], device)
+        rest = [form for form in forms if form is not None and form.digest not in known]
+        self._read(rest, device, choice)
         answers: list[Estimate | None] = []
         for form in forms:
             if form is None:
@@ -90,6 +92,14 @@ class Imported:
             else:
                 answers.append(self._near(form, device, choice))
         return answers
+
+    def rows(self, device: Device, domain: str, op_type: str) -> list[tuple[str, float]]:
+        """Text of the key and seconds of all operators of a type, from the software in question."""
+        choice = self._choose([], device)
+        if choice is None:
+            return []
+        begins = [(domain, op_type, "")]
+        return choice.database.foreign_times(choice.software, device=device.name, begins=begins)
 
     def _choose(self, keys: list[OpKey], device: Device) -> _Choice | None:
         found: list[tuple[int, str, _Choice]] = []
@@ -110,12 +120,22 @@ class Imported:
         return min(found, key=lambda each: each[:2])[2] if found else None
 
     def _near(self, key: OpKey, device: Device, choice: _Choice) -> Estimate | None:
-        place = device.name, key.domain, key.op_type
-        if place not in self._tables:
-            self._tables[place] = _shapes(choice, key, device)
-        shape, sizes = _split(key.text)
-        table = self._tables[place].get(shape)
+        shape, sizes = split_sizes(key.text)
+        table = self._tables[device.name, shape]
         return None if table is None else table.estimate(key, sizes, choice.name)
+
+    def _read(self, keys: Sequence[OpKey], device: Device, choice: _Choice) -> None:
+        """Read the rows that differ from the keys in sizes only, all at once."""
+        shapes = {split_sizes(key.text)[0]: key for key in keys}
+        new = {s: key for s, key in shapes.items() if (device.name, s) not in self._tables}
+        if not new:
+            return
+        begins = {(k.domain, k.op_type, s.partition("#")[0]) for s, k in new.items()}
+        rows = choice.database.foreign_times(
+            choice.software, device=device.name, begins=sorted(begins)
+        )
+        for shape in new:
+            self._tables[device.name, shape] = shapes_of(rows, shape, device)
 
 
 def _newer(one: Software, other: Software) -> bool:
@@ -145,34 +165,29 @@ def _measured(seconds: float, choice: _Choice) -> Estimate:
     )
 
 
-def _split(text: str) -> tuple[str, list[int]]:
+def split_sizes(text: str) -> tuple[str, list[int]]:
     """A key's text without its sizes, and the sizes."""
     return _SIZE.sub("#", text), [int(size) for size in _SIZE.findall(text)]
 
 
-def _shapes(choice: _Choice, key: OpKey, device: Device) -> dict[str, _Shapes]:
-    """The table's rows of one type of operators, by all that is no size."""
-    groups: dict[str, list[tuple[str, list[int], float]]] = {}
-    rows = choice.database.foreign_times(
-        choice.software, device=device.name, domain=key.domain, op_type=key.op_type
+def shapes_of(rows: Sequence[tuple[str, float]], shape: str, device: Device) -> Shapes | None:
+    """The rows whose keys have this text but for sizes; None where they are few."""
+    alike = re.compile(re.escape(shape).replace(re.escape("#"), r"(\d+)")).fullmatch
+    found = [(text, match.groups(), s) for text, s in rows if (match := alike(text)) is not None]
+    if len(found) < _FEWEST:
+        return None
+    numbers = " ".join(" ".join(groups) for _, groups, _ in found)
+    table = np.array(numbers.split(), np.float64).reshape(len(found), -1)
+    return Shapes(
+        device,
+        tuple(text for text, _, _ in found),
+        np.log2(np.maximum(table, 1)),
+        np.array([seconds for _, _, seconds in found]),
     )
-    for text, seconds in rows:
-        shape, sizes = _split(text)
-        groups.setdefault(shape, []).append((text, sizes, seconds))
-    return {
-        shape: _Shapes(
-            device,
-            tuple(text for text, _, _ in group),
-            np.log2(np.maximum([sizes for _, sizes, _ in group], 1)),
-            np.array([seconds for _, _, seconds in group]),
-        )
-        for shape, group in groups.items()
-        if len(group) >= _FEWEST
-    }
 
 
 @dataclass
-class _Shapes:
+class Shapes:
     """Operators that differ only in sizes.
 
     Attributes:
@@ -201,8 +216,8 @@ class _Shapes:
         if base is None or not distances[0] <= _FARTHEST:
             return None
         seconds = base * math.exp(self._mean(distances, rows))
-        # Beyond the usual distance between rows the error grows with it.
-        width = half * max(1.0, float(distances[0]) / usual)
+        # Beyond the usual distance between rows the error grows.
+        width = half * math.sqrt(max(1.0, float(distances[0]) / usual))
         return Estimate(
             seconds,
             seconds * math.exp(-width),
@@ -229,8 +244,8 @@ class _Shapes:
 
     def _errors(self, tree: Any, varied: np.ndarray) -> tuple[float, float]:
         """Half-width of log seconds for rows left out, and their usual distance to others."""
-        step = max(1, len(self.texts) // _LEFT_OUT)
-        places = np.arange(0, len(self.texts), step)
+        number = min(_LEFT_OUT, len(self.texts))
+        places = np.random.default_rng(0).choice(len(self.texts), number, replace=False)
         distances, rows = tree.query(self.sizes[places][:, varied], _NEIGHBOURS + 1)
         errors, nearest = [], []
         for place, far, near in zip(places, distances, rows, strict=True):

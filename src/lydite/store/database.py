@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, Unpack
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, select
+from sqlalchemy import Connection, Engine, Row, Select, and_, func, or_, select
 
 from lydite.errors import InputError, StoreError
 from lydite.opkey import OpKey
@@ -225,16 +225,27 @@ class Database:
         return found
 
     def foreign_times(
-        self, software: Software, *, device: str, domain: str, op_type: str
+        self, software: Software, *, device: str, begins: Sequence[tuple[str, str, str]]
     ) -> list[tuple[str, float]]:
-        """Text and median in seconds of all operators of a type, as others measured them."""
+        """Text and median in seconds of operators, as others measured them.
+
+        Args:
+            software, device: Who measured what.
+            begins: Domain and type of the operators, and what the text of their keys begins with.
+        """
         m, ops = schema.measurements.c, schema.ops
+        wanted = (
+            (ops.c.op_type == op_type)
+            & (ops.c.domain == domain)
+            & (func.substr(ops.c.text, 1, len(text)) == text)
+            for domain, op_type, text in begins
+        )
         query = (
             select(ops.c.text, m.median_s)
-            .select_from(ops.join(schema.measurements, m.op == ops.c.digest))
-            .where(ops.c.op_type == op_type, ops.c.domain == domain)
+            .select_from(schema.measurements.join(ops))
             .where(m.device == device, m.scope == "isolated", m.status == "ok")
-            .where(m.software.concat("") == software.digest)
+            # As in `queries.by_software`.
+            .where(m.software.concat("") == software.digest, or_(*wanted))
         )
         with self._reading() as connection:
             return [(text, seconds) for text, seconds in connection.execute(query).all()]
