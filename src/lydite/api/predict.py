@@ -167,7 +167,8 @@ class PredictResult(Result):
 
         missing = (n.key for n in self.prediction.nodes if n.estimate is None)
         others = imported_note(self.prediction.nodes, named=self.runtime is not None)
-        return (*self.model.notes, *filter(None, [peak_note(missing, self.device), others]))
+        told = [peak_note(missing, self.device), others, lacking_note(self.device)]
+        return (*self.model.notes, *filter(None, told))
 
     def document(self) -> PredictDocument:
         """The total and all operators."""
@@ -224,6 +225,16 @@ def coverage_document(coverage: Coverage) -> CoverageDocument:
         "seconds_by_source": dict(coverage.seconds),
         "uncovered_nodes_by_type": dict(coverage.uncovered),
     }
+
+
+def lacking_note(device: Device) -> str:
+    """The figures that a GPU's file lacks for learned estimates; "" where it has all."""
+    if device.kind != "gpu" or device.chip is not None or not device.lacking:
+        return ""
+    return (
+        f"{device.name} states no {' and no '.join(device.lacking)}, which the maker's data sheet "
+        "has: operators are left to the roofline"
+    )
 
 
 def _operators(prediction: Prediction) -> list[OperatorTime]:

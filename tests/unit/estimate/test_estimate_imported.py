@@ -235,3 +235,20 @@ def test_a_processor_knows_nothing_of_them(session):
         put(database, keys, seconds, device=find_device("cpu").name)
     told = session.predict("lenet5")
     assert "interpolated" not in told.coverage.nodes
+
+
+def test_a_prediction_names_the_figures_that_a_device_lacks(tmp_path):
+    path = tmp_path / "bare.yaml"
+    path.write_text(
+        "name: bare\ntitle: Bare\nkind: gpu\nvendor: NVIDIA\npeak: {float32: 10 TFLOP/s}\n"
+        "memory: 16 GB\nmemory_bandwidth: 500 GB/s\nunits: 40\nclock: 1 GHz\n"
+        "sources: {'': me}\n"
+    )
+    told = ly.predict("lenet5", on=str(path))
+    (note,) = [note for note in told.notes if "bare" in note]
+    assert note == (
+        "bare states no power and no process and no caches, which the maker's data sheet has: "
+        "operators are left to the roofline"
+    )
+    assert set(told.coverage.nodes) == {"roofline"}
+    assert not any("states no" in note for note in ly.predict("lenet5", on="h100").notes)

@@ -205,6 +205,14 @@ def test_a_file_of_the_users_own(tmp_path):
     assert device.source("power_w") == "me"
 
 
+def test_what_a_file_lacks_is_named(tmp_path):
+    whole = {"kind": "gpu", "process": "5 nm"}
+    assert find_device(str(write(tmp_path / "whole.yaml", **whole))).lacking == ()
+    bare = {"kind": "gpu", "power": None, "clock": None, "caches": []}
+    found = find_device(str(write(tmp_path / "bare.yaml", **bare)))
+    assert found.lacking == ("clock", "power", "process", "caches")
+
+
 @pytest.mark.parametrize(
     ("changes", "kind", "words"),
     [

@@ -360,6 +360,7 @@ def test_neusight_elementwise_norms_and_convolutions(tmp_path):
         (gzip.compress(b""), "is no table with a header"),
         (gzip.compress(b"B,M,N,K,Latency,Device,OPName\n1,2\n"), "line 2: 2 cells under 7 names"),
         (gzip.compress(b"B,M,K,Latency,Device,OPName\n1,2,3,4,5,6\n"), "lacks the column 'N'"),
+        (gzip.compress(b'B,M,K,"N\n\x1b[2J",Latency,Device,OPName\n'), "but has 'N\\?\\?"),
     ],
 )
 def test_damaged_csv_is_one_error(tmp_path, data, words):

@@ -101,10 +101,12 @@ def read_table(
 
 def _near(name: str, names: Sequence[str]) -> str:
     """A column whose name says that it is the same in another unit."""
-    alike = [n for n in names if n.startswith(name) and n != name]
+    # The names come from a file: one that spans lines or hides characters is shown without them.
+    shown = ["".join(c if c.isprintable() else "?" for c in n[:60]) for n in names]
+    alike = [n for n in shown if n.startswith(name) and n != name]
     if alike:
         return f", but has '{alike[0]}'"
-    hint = unknown_name("column", name, names).hint
+    hint = unknown_name("column", name, shown).hint
     return f" ({hint})" if hint else ""
 
 
