@@ -102,22 +102,23 @@ class Imported:
         return choice.database.foreign_times(choice.software, device=device.name, begins=begins)
 
     def _choose(self, keys: list[OpKey], device: Device) -> _Choice | None:
-        found: list[tuple[int, str, _Choice]] = []
+        found: list[tuple[int, tuple[Any, ...], str, _Choice]] = []
         for database in self._databases:
-            newest: dict[tuple[str, str], tuple[Software, str]] = {}
             for software, origin in database.foreign_softwares(device.name):
-                if self._wanted not in (ANY, software.backend):
-                    continue
-                others = {n: v for n, v in software.versions.items() if n != software.backend}
-                place = software.backend, str(sorted(others.items()))
-                known = newest.get(place)
-                if known is None or _newer(software, known[0]):
-                    newest[place] = software, origin
-            for software, origin in newest.values():
-                choice = _Choice(database, software, origin)
-                hits = len(_exact(choice, keys, device))
-                found.append((-hits, software_name(software), choice))
-        return min(found, key=lambda each: each[:2])[2] if found else None
+                if self._wanted in (ANY, software.backend):
+                    choice = _Choice(database, software, origin)
+                    hits = len(_exact(choice, keys, device))
+                    version = version_order(software.versions.get(software.backend, ""))
+                    found.append((hits, version, software_name(software), choice))
+        # Of each software the newest version that has some of the operators, and of its kinds (a
+        # box, a clock) the one that has most.
+        newest: dict[str, tuple[int, tuple[Any, ...], str, _Choice]] = {}
+        for each in sorted(found, key=lambda each: each[2]):
+            backend = each[3].software.backend
+            known = newest.get(backend)
+            if known is None or _rank(each) > _rank(known):
+                newest[backend] = each
+        return max(newest.values(), key=lambda each: (each[0], each[2]))[3] if newest else None
 
     def _near(self, key: OpKey, device: Device, choice: _Choice) -> Estimate | None:
         shape, sizes = split_sizes(key.text)
@@ -138,9 +139,9 @@ class Imported:
             self._tables[device.name, shape] = shapes_of(rows, shape, device)
 
 
-def _newer(one: Software, other: Software) -> bool:
-    first, second = (version_order(each.versions.get(each.backend, "")) for each in (one, other))
-    return first > second
+def _rank(found: tuple[int, tuple[Any, ...], str, _Choice]) -> tuple[Any, ...]:
+    hits, version, *_ = found
+    return hits > 0, version, hits
 
 
 def _exact(choice: _Choice, keys: Sequence[OpKey], device: Device) -> dict[str, float]:

@@ -179,6 +179,9 @@ def test_one_software_answers_and_only_its_newest_version():
         assert [found.seconds for found in most] == pytest.approx(seconds)
         other = Imported([database], "sglang").estimate(keys[:40], device)
         assert [found.seconds for found in other] == pytest.approx([5 * s for s in seconds[:40]])
+        put(database, [forms.softmax("bfloat16", 3, 5)], [1e-6], version="0.99")
+        newest = Imported([database], "vllm").estimate(keys[:1], device)
+        assert [found.seconds for found in newest] == pytest.approx(seconds[:1])
         assert Imported([database], "trtllm").estimate(keys[:1], device) == [None]
 
 
