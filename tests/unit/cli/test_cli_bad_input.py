@@ -273,7 +273,7 @@ def test_memory_in_the_wrong_unit(refused, net, text):
         (["simulate", "gpt2", "--train", "--tp", "8"], "gpt2: attention (Attention):"),
         (
             ["db", "import", "ncl", "a.log"],
-            "unknown file format 'ncl'; allowed: aiconfigurator, aisim, ",
+            "unknown file format 'ncl'; allowed: aiconfigurator, a",
         ),
         (["simulate", "gpt2", "--on", "dgx-a101"], "unknown cluster 'dgx-a101'"),
         (["simulate", "gpt2", "--devices", "9"], "9 devices requested, but 'dgx-a100' has 8"),
