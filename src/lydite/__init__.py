@@ -62,6 +62,8 @@ _VERBS = (
     "place",
     "predict",
     "profile",
+    "profile_plan",
+    "profile_planned",
     "run",
     "runs",
     "scalesim",
@@ -146,6 +148,8 @@ if TYPE_CHECKING:
     ops = _session.ops
     predict = _session.predict
     profile = _session.profile
+    profile_plan = _session.profile_plan
+    profile_planned = _session.profile_planned
     run = _session.run
     runs = _session.runs
     scalesim = _session.scalesim
@@ -218,6 +222,8 @@ __all__ = [
     "place",
     "predict",
     "profile",
+    "profile_plan",
+    "profile_planned",
     "run",
     "runs",
     "scalesim",

@@ -87,3 +87,30 @@ def test_the_changelog_knows_this_version():
     from lydite import __version__
 
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_page_of_devices_is_the_catalog():
+    from lydite.hardware import known_devices
+
+    page = (ROOT / "docs/reference/devices.md").read_text()
+    shown = [line for line in page.splitlines() if line.startswith("| `")]
+    assert shown == [device_line(device) for _, device in sorted(known_devices().items())]
+
+
+def device_line(device):
+    """A device's row in docs/reference/devices.md."""
+    half = device.peak_flops.get("bfloat16") or device.peak_flops.get("float16")
+    last = max(device.caches, key=lambda cache: cache.level).size_bytes
+    cells = [
+        f"`{device.name}`",
+        f"{half / 1e12:g}" if half else "",
+        f"{device.peak_flops['float32'] / 1e12:g}",
+        f"{device.memory_bytes / 1e9:g}",
+        f"{device.memory_bandwidth / 1e9:g}",
+        f"{device.units}",
+        f"{device.clock_hz / 1e6:g}",
+        f"{device.power_w:g}",
+        f"{last / 1e6:.3g}",
+        f"{device.process_m * 1e9:g}",
+    ]
+    return f"| {' | '.join(cells)} |"

@@ -32,6 +32,7 @@ from lydite.api.ops import ops
 from lydite.api.place import place
 from lydite.api.predict import predict
 from lydite.api.profile import profile
+from lydite.api.profile_plan import profile_plan, profile_planned
 from lydite.api.runs import run, runs
 from lydite.api.score.board import score_board
 from lydite.api.score.compare import score_compare
@@ -88,6 +89,8 @@ __all__ = [
     "place",
     "predict",
     "profile",
+    "profile_plan",
+    "profile_planned",
     "run",
     "runs",
     "scalesim",

@@ -14,7 +14,7 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.store import Database, Measurement
+    from lydite.store import Counts, Database, Measurement
 
 SCOPES = ("isolated", "in_graph", "model")
 
@@ -132,11 +132,25 @@ class StatsResult(Result):
         ]
 
 
+class LeftOut(TypedDict):
+    """Rows of a table that were not imported, and why."""
+
+    table: str
+    reason: str
+    rows: int
+
+
 class AddedDocument(TypedDict):
-    """Numbers of new rows, by table."""
+    """Numbers of rows; those after `added` are of layouts of others, and empty elsewhere."""
 
     path: str
     added: dict[str, int]
+    read: dict[str, int]
+    duplicates: int
+    known: int
+    left_out: list[LeftOut]
+    by_software: dict[str, int]
+    ignored_files: dict[str, int]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -146,20 +160,40 @@ class AddedResult(Result):
     Attributes:
         path: File, folder or database that they came from.
         added: Number of new rows, by table.
+        counts: All numbers of the import.
     """
 
     verb = "db-import"
 
     path: str
     added: Mapping[str, int]
+    counts: Counts | None = None
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """Rows that no operator describes or that are unsound, by table and reason."""
+        skipped = self.counts.skipped.most_common() if self.counts else []
+        return [{"table": t, "reason": reason, "rows": rows} for (t, reason), rows in skipped]
 
     def document(self) -> AddedDocument:
         """Source and numbers."""
-        return {"path": self.path, "added": dict(self.added)}
+        counts = self.counts
+        return {
+            "path": self.path,
+            "added": dict(self.added),
+            "read": dict(counts.read) if counts else {},
+            "duplicates": counts.duplicates if counts else 0,
+            "known": counts.known if counts else 0,
+            "left_out": self.left_out,
+            "by_software": dict(counts.softwares.most_common()) if counts else {},
+            "ignored_files": dict(counts.ignored) if counts else {},
+        }
 
     def summary(self) -> str:
-        """Number of new measurements, in one line."""
-        return f"{self.added['measurements']} new measurements from {self.path}"
+        """Number of new measurements in one line; what was left out, by table."""
+        from lydite.report.text.db import added_text
+
+        return added_text(self.document())
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """One row per table."""
@@ -322,7 +356,8 @@ def import_(
         session: Session whose database receives the rows.
         path: File or folder.
         kind: File format: "lydite", "aisim", "nccl-tests", or one that a package adds; None to
-            choose by suffix.
+            choose by suffix. "aiconfigurator", "frontier", "neusight" and "vidur" are layouts of
+            folders; each of their tables is imported completely or not at all.
         device: Device that was measured, for files of AISim and nccl-tests.
         ranks: Number of ranks, for logs that do not list them.
 
@@ -331,9 +366,11 @@ def import_(
     """
     from lydite.store import import_path
 
-    with session.database() as database:
-        added = import_path(database, Path(path), kind, device=device, ranks=ranks)
-    return AddedResult(str(path), added)
+    with session.database() as database, session.bar(f"import {path}") as progress:
+        counts = import_path(
+            database, Path(path), kind, device=device, ranks=ranks, progress=progress
+        )
+    return AddedResult(str(path), counts.added, counts)
 
 
 def merge(session: Session, other: str) -> AddedResult:

@@ -162,10 +162,13 @@ class PredictResult(Result):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader could not honour, and what the device does not state, in sentences."""
+        from lydite.estimate.imported import imported_note
         from lydite.estimate.roofline import peak_note
 
         missing = (n.key for n in self.prediction.nodes if n.estimate is None)
-        return (*self.model.notes, *filter(None, [peak_note(missing, self.device)]))
+        others = imported_note(self.prediction.nodes, named=self.runtime is not None)
+        told = [peak_note(missing, self.device), others, lacking_note(self.device)]
+        return (*self.model.notes, *filter(None, told))
 
     def document(self) -> PredictDocument:
         """The total and all operators."""
@@ -224,6 +227,16 @@ def coverage_document(coverage: Coverage) -> CoverageDocument:
     }
 
 
+def lacking_note(device: Device) -> str:
+    """The figures that a GPU's file lacks for learned estimates; "" where it has all."""
+    if device.kind != "gpu" or device.chip is not None or not device.lacking:
+        return ""
+    return (
+        f"{device.name} states no {' and no '.join(device.lacking)}, which the maker's data sheet "
+        "has: operators are left to the roofline"
+    )
+
+
 def _operators(prediction: Prediction) -> list[OperatorTime]:
     return [
         {
@@ -279,7 +292,12 @@ def predict(
     from lydite.estimate import Rows, by_digest
     from lydite.estimate import predict as estimate_all
     from lydite.estimate.assemble import call_within_network
-    from lydite.estimate.runtimes import Launched, find_runtime, fuse_for_runtime
+    from lydite.estimate.runtimes import (
+        Launched,
+        find_runtime,
+        foreign_software,
+        fuse_for_runtime,
+    )
     from lydite.graph import spans_of
 
     wanted = chosen(ModelOptions, options, given)
@@ -301,7 +319,8 @@ def predict(
         else:
             graph = fuse_for_runtime(made.graph, chosen_runtime)
         spans = by_digest(spans_of(graph)) if device.kind == "cpu" else {}
-        rows = Rows(backend, threads, clock, spans=spans)
+        others = foreign_software(runtime, sources, device, backend)
+        rows = Rows(backend, threads, clock, spans=spans, software=others)
         estimator, call = chain_for(sources, device, rows)
         call = call_within_network(call, sources, device, rows, len(graph.ops))
         if chosen_runtime is not None:

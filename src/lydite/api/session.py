@@ -87,6 +87,8 @@ class Session:
         ops = _verbs.ops
         predict = _verbs.predict
         profile = _verbs.profile
+        profile_plan = _verbs.profile_plan
+        profile_planned = _verbs.profile_planned
         run = _verbs.run
         runs = _verbs.runs
         scalesim = _verbs.scalesim

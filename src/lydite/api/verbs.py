@@ -23,6 +23,8 @@ OWN_VERBS = {
     "inspect": "lydite.api.inspect:inspect",
     "predict": "lydite.api.predict:predict",
     "profile": "lydite.api.profile:profile",
+    "profile_plan": "lydite.api.profile_plan:profile_plan",
+    "profile_planned": "lydite.api.profile_plan:profile_planned",
     "learn_fit": "lydite.api.learn:learn_fit",
     "learn_evaluate": "lydite.api.learn:learn_evaluate",
     "bench": "lydite.api.bench:bench",

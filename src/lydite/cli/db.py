@@ -75,7 +75,8 @@ def import_(
         typer.Argument(
             metavar="[KIND] PATH",
             help="An exported file, AISim's operator .json, an nccl-tests .log, .txt or .csv, or a "
-            "folder of them; KIND (lydite, aisim, nccl-tests) if the suffix does not decide.",
+            "folder of them; KIND (lydite, aisim, nccl-tests) if the suffix does not decide. KIND "
+            "aiconfigurator, frontier, neusight or vidur: the folder of tables that they publish.",
         ),
     ],
     device: Annotated[
@@ -91,7 +92,10 @@ def import_(
     db: options.DatabaseTarget = None,
     json: options.Json = False,
 ) -> None:
-    """Import measurements from a file or folder; each file completely or not at all."""
+    """Import measurements from a file or folder; each file completely or not at all.
+
+    Of tables that others publish, what no operator describes is counted by table and reason.
+    """
     from lydite.cli.show import deliver, session
 
     if len(file) > 2:

@@ -50,6 +50,12 @@ Models = Annotated[
         metavar="MODEL...", help="Names of the model set, or files (see `lydite inspect -h`)."
     ),
 ]
+AnyModels = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL...]", help="Names of the model set, or files (see `lydite inspect -h`)."
+    ),
+]
 Model = Annotated[
     str,
     typer.Argument(

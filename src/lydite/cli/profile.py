@@ -1,17 +1,25 @@
-"""`lydite profile`: measure every distinct operator that the backend runs."""
+"""`lydite profile`: measure every distinct operator that the backend runs, or those of a plan."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lydite.cli import options
+from lydite.errors import InputError
+
+if TYPE_CHECKING:
+    from lydite.api.profile import ProfileResult
+    from lydite.api.profile_plan import PlanResult
+
+_CARRY = "add --write FILE, and there type lydite profile --plan FILE"
 
 
 @options.takes_options
 def profile(
-    model: options.Models,
+    model: options.AnyModels = None,
     backend: options.BackendName = "onnxruntime",
     threads: options.Threads = 1,
     shape: options.ModelOptions = options.AS_IT_IS,
@@ -34,6 +42,30 @@ def profile(
         str | None,
         typer.Option("--memory", help='Maximum memory of the measuring process, such as "8 GiB".'),
     ] = None,
+    plan_for: Annotated[
+        str | None,
+        typer.Option(
+            "--plan-for",
+            help="Model whose prediction is to become more certain: choose operators by expected "
+            "gain, and measure them if the device is here.",
+        ),
+    ] = None,
+    on: Annotated[
+        str, typer.Option("--on", help="Device of --plan-for: cpu, a catalog name or a .yaml file.")
+    ] = "cpu",
+    operators: Annotated[
+        int | None, typer.Option("--operators", help="Number of operators of --plan-for.")
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            "--write", help="Write the plan to this .json or .csv file, and measure nothing."
+        ),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", help="Measure the operators of a plan that was written."),
+    ] = None,
     device: options.Where = "cpu",
     db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
@@ -44,23 +76,90 @@ def profile(
     """Measure operators and store them in the database; known ones are not measured again."""
     from lydite.cli.show import deliver, say, session
 
-    result = session(db, seed=seed, quiet=quiet or json).profile(
-        model,
-        backend=backend,
-        threads=threads,
-        device=device,
-        cache=cache,
-        clock=clock,
-        budget=budget,
-        in_graph=in_graph,
-        again=again,
-        timeout=timeout,
-        memory=memory,
-        options=shape,
-    )
+    opened = session(db, seed=seed, quiet=quiet or json)
+    _check(model, plan_for, plan, operators, write)
+    planned: Path | PlanResult | None = plan
+    if plan_for is not None:
+        planned = opened.profile_plan(
+            plan_for,
+            operators=operators or 0,
+            on=on,
+            backend=backend,
+            threads=threads,
+            clock=clock,
+            options=shape,
+        )
+        if write is not None:
+            say(f"written: {planned.write(write)}", quiet)
+        if write is not None or not planned.here or not planned.operators:
+            if deliver(planned, json=json, out=out) and not planned.here and write is None:
+                say(f"\n{planned.device} is not here: {_CARRY}", quiet)
+            return
+        if not json:
+            say(planned.summary() + "\n", quiet)
+    if planned is not None:
+        result = opened.profile_planned(
+            planned,
+            backend=backend,
+            cache=cache,
+            clock=clock,
+            budget=budget,
+            again=again,
+            timeout=timeout,
+            memory=memory,
+        )
+        name = plan_for
+    else:
+        result = opened.profile(
+            model or [],
+            backend=backend,
+            threads=threads,
+            device=device,
+            cache=cache,
+            clock=clock,
+            budget=budget,
+            in_graph=in_graph,
+            again=again,
+            timeout=timeout,
+            memory=memory,
+            options=shape,
+        )
+        name = model[0] if model else None
     if not deliver(result, json=json, out=out):
         return
+    _say_failures(result)
+    if name is not None:
+        say(f"\nNext: lydite predict {name} --on cpu", quiet)
+
+
+def _check(
+    model: list[str] | None,
+    plan_for: str | None,
+    plan: Path | None,
+    operators: int | None,
+    write: Path | None,
+) -> None:
+    """Refuse options that do not go together."""
+    given = [
+        name
+        for name, value in (("MODEL", model), ("--plan-for", plan_for), ("--plan", plan))
+        if value
+    ]
+    if len(given) != 1:
+        raise InputError(
+            "nothing to measure" if not given else f"{' and '.join(given)} together",
+            allowed="one of MODEL..., --plan-for MODEL and --plan FILE",
+        )
+    for name, value in (("--operators", operators), ("--write", write)):
+        if value is not None and plan_for is None:
+            raise InputError(f"{name} needs --plan-for MODEL")
+    if plan_for is not None and operators is None:
+        raise InputError("--plan-for needs --operators N", allowed="1 or more")
+
+
+def _say_failures(result: ProfileResult) -> None:
+    from lydite.cli.show import say
+
     for row in result.models:
         for failure in row["failed"][:10]:
             say(f"{row['model']}: {failure['op_type']}: {failure['status']}: {failure['error']}")
-    say(f"\nNext: lydite predict {model[0]} --on cpu", quiet)

@@ -1,4 +1,4 @@
-"""The usual chain for a device: measured rows, then interpolation, then the fitted roofline."""
+"""The usual chain for a device: own rows, interpolation, imported rows, learned, roofline."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from lydite.estimate.base import Chain, Estimate, Estimator
+from lydite.estimate.imported import Imported
 from lydite.estimate.interpolated import Interpolated
 from lydite.estimate.learned.estimator import Learned
 from lydite.estimate.measured import Measured, Rows, paced
@@ -111,10 +112,15 @@ def usual_chain(
         achieved: Efficiency of an accelerator without measurements; None for the learned model
             where it knows the operator, else the usual efficiency.
     """
-    learned = Learned() if achieved is None and device.kind == "gpu" else None
+    others: list[Estimator] = []
+    if rows.software is not None and device.kind != "cpu":
+        others.append(Imported(databases, rows.software))
+    if achieved is None and device.kind == "gpu":
+        others.append(Learned())
     measured = Chain([Measured(database, rows) for database in databases])
     call, dispatch = measured.estimate([CALL_KEY, DISPATCH_KEY], device)
     achieved = achieved or AchievedEfficiency()
+    learned = Chain(others) if others else None
     dispatch_s = dispatch.seconds if dispatch else achieved.kernel_s
     return Chain([measured, Neighbours(databases, rows, dispatch_s, achieved, learned)]), call
 

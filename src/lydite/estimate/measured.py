@@ -35,6 +35,8 @@ class Rows:
         caches: Cache states in order of preference.
         spans: Bytes between two uses of what an operator reads, by the digest of its key; an
             operator that is not in it takes the newest rows, whatever their span.
+        software: Software whose times, measured by others and imported, may fill gaps: its name,
+            "any", or None for none.
     """
 
     backend: str
@@ -42,6 +44,7 @@ class Rows:
     clock: str = "wall"
     caches: tuple[str, ...] = ("rotated", "hot", "cold")
     spans: Mapping[str, int] = field(default_factory=dict)
+    software: str | None = None
 
     def select(self, rows: Sequence[Measurement]) -> list[Measurement]:
         """The rows of the best cache state and this clock, newest first."""

@@ -10,6 +10,7 @@ from lydite.errors import GraphError, unknown_name
 from lydite.estimate.base import Estimate, Estimator
 from lydite.graph import Graph, OpKey
 from lydite.hardware import Device
+from lydite.store import Database
 
 _HOST = "assumed"
 _AUTOGRAD = "measured: PyTorch 2's eager training steps, about 13 us a kernel"
@@ -79,6 +80,34 @@ _ROWS = (
     Runtime("trtllm", "TensorRT-LLM with CUDA graphs", "all", "fused", *_GRAPHS),
 )
 RUNTIMES = {row.name: row for row in _ROWS}
+
+
+_FOREIGN = {
+    "vllm": "vllm",
+    "sglang": "sglang",
+    "trtllm": "trtllm",
+    "eager": "pytorch",
+    "sdpa": "pytorch",
+}
+"""Software, as imported tables name it, by runtime."""
+
+
+def foreign_software(
+    runtime: str | None, databases: Sequence[Database], device: Device, backend: str
+) -> str | None:
+    """Software whose imported rows may fill gaps of a prediction: see `Rows.software`.
+
+    A runtime takes the rows of its own software only. Where none is named, any does, but not beside
+    rows that were measured here.
+    """
+    if runtime is not None:
+        return _FOREIGN.get(runtime)
+    own = (
+        row
+        for database in databases
+        for row in database.query(limit=1, device=device.name, backend=backend, source="measured")
+    )
+    return None if next(own, None) is not None else "any"
 
 
 def usual_runtime(dtype: str, attention: str, *, training: bool) -> str:

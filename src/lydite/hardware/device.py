@@ -79,6 +79,17 @@ class Device(OneLine):
             return rate * min(1.0, threads / self.units)
         return rate
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Figures that a GPU's data sheet has and that estimates need, but this device lacks."""
+        figures = {
+            "clock": self.clock_hz,
+            "power": self.power_w,
+            "process": self.process_m,
+            "caches": self.caches,
+        }
+        return tuple(name for name, value in figures.items() if not value)
+
     def source(self, field_name: str) -> str:
         """Source of a figure, by field name."""
         return self.sources.get(field_name, self.sources.get("", "unknown"))

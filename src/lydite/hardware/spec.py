@@ -45,7 +45,7 @@ class DeviceSpec(BaseModel):
         """The `Device`, every quantity in SI units.
 
         Raises:
-            InputError: a quantity has no unit.
+            InputError: a quantity has no unit, or a power is none of a device.
             UnitError: a quantity has the wrong unit.
         """
         read = file.quantity
@@ -59,7 +59,7 @@ class DeviceSpec(BaseModel):
             memory_bandwidth=read(self.memory_bandwidth, "B/s", "memory_bandwidth"),
             units=self.units,
             clock_hz=read(self.clock, "Hz", "clock") if self.clock else None,
-            power_w=read(self.power, "W", "power") if self.power else None,
+            power_w=self._power_w(file),
             process_m=read(self.process, "m", "process") if self.process else None,
             caches=tuple(
                 Cache(
@@ -72,6 +72,25 @@ class DeviceSpec(BaseModel):
             isa=tuple(self.isa),
             sources=self.sources,
         )
+
+    def _power_w(self, file: SpecFile) -> float | None:
+        """The power limit, refused where drivers' milliwatts were taken for watts or vice versa."""
+        if self.power is None:
+            return None
+        watts = file.quantity(self.power, "W", "power")
+        least = _LEAST_GPU_W if self.kind == "gpu" else 0.0
+        if least <= watts <= _MOST_W:
+            return watts
+        guess = watts / 1000 if watts > _MOST_W else watts * 1000
+        raise InputError(
+            f"'{self.power}' is no power limit of a {self.kind}",
+            where=file.at("power"),
+            allowed=f"{least:g} to {_MOST_W:g} W",
+            hint=f"drivers report milliwatts; did you mean '{guess:g} W'?",
+        )
+
+
+_LEAST_GPU_W, _MOST_W = 1.0, 20_000.0
 
 
 def _rate_unit(text: str) -> str:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lydite.measure.profiling import Profile, profile, profile_in_graph
+    from lydite.measure.profiling import Profile, profile, profile_in_graph, profile_keys
     from lydite.measure.session import Failure, MeasuringSession, Progress
     from lydite.measure.timing import Timing, TimingPlan, measure
     from lydite.measure.whole import Bench, Validation, bench, validate
@@ -25,11 +25,12 @@ __all__ = [
     "measure",
     "profile",
     "profile_in_graph",
+    "profile_keys",
     "validate",
 ]
 
 _WHERE = {
-    **dict.fromkeys(("Profile", "profile", "profile_in_graph"), "profiling"),
+    **dict.fromkeys(("Profile", "profile", "profile_in_graph", "profile_keys"), "profiling"),
     **dict.fromkeys(("Failure", "MeasuringSession", "Progress"), "session"),
     **dict.fromkeys(("Timing", "TimingPlan", "measure"), "timing"),
     **dict.fromkeys(("Bench", "Validation", "bench", "validate"), "whole"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,11 +57,46 @@ def profile(
         progress: Called before each operator.
     """
     low = lowered(session.backend, graph, session.settings)
-    keys = keys_of(low)
-    distinct = all_keys(low)
-    spans = spans_of(low)
-    known = {} if again else session.known(distinct, spans)
-    todo = [key for key in distinct if key not in known]
+    keys, distinct = keys_of(low), all_keys(low)
+    done = profile_keys(distinct, session, spans_of(low), again=again, progress=progress)
+    return Profile(
+        low,
+        len(distinct),
+        done.measured,
+        done.reused,
+        done.failures,
+        tuple(op.name for op in low.ops if op.name not in keys and not op.subgraphs),
+    )
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """Outcome of measuring operators: numbers of new and of known ones, and the failures."""
+
+    measured: int
+    reused: int
+    failures: tuple[Failure, ...]
+
+
+def profile_keys(
+    keys: Sequence[OpKey],
+    session: MeasuringSession,
+    spans: Mapping[OpKey, int],
+    *,
+    again: bool = False,
+    progress: Progress = silent,
+) -> Profiled:
+    """Measure the operators that are not yet in the database; see `profile`.
+
+    Args:
+        keys: Distinct operators.
+        session: Measuring session.
+        spans: Bytes between two uses of what an operator reads.
+        again: Whether to measure known operators again.
+        progress: Called before each operator.
+    """
+    known = {} if again else session.known(keys, spans)
+    todo = [key for key in keys if key not in known]
     failures = [Failure(k, row.status, row.error) for k, row in known.items() if row.status != "ok"]
     measured = 0
     for done, key in enumerate(todo):
@@ -75,14 +110,7 @@ def profile(
             if row.status != "ok":
                 failures.append(Failure(row.key, row.status, row.error))
     progress(len(todo), len(todo), "")
-    return Profile(
-        low,
-        len(distinct),
-        measured,
-        len(known),
-        tuple(failures),
-        tuple(op.name for op in low.ops if op.name not in keys and not op.subgraphs),
-    )
+    return Profiled(measured, len(known), tuple(failures))
 
 
 def profiler_cost_s(session: MeasuringSession) -> float:

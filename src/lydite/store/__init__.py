@@ -4,11 +4,12 @@
 records.
 `export_file` and `import_file` use Parquet and JSON Lines, `read_nccl_measurements` reads
 nccl-tests' logs, `IMPORTERS` names the readers of other files, and `open_shipped` finds the
-databases that come with the package.
+databases that come with the package. `foreign` reads folders that others publish.
 """
 
 from lydite.store.database import Database, Filters
 from lydite.store.exchange import export_file, import_file
+from lydite.store.foreign.load import Counts
 from lydite.store.importers import IMPORTERS, Importer, import_path, told_device
 from lydite.store.nccl import read_nccl_measurements
 from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
@@ -19,6 +20,7 @@ from lydite.store.values import utc_now
 __all__ = [
     "IMPORTERS",
     "Conditions",
+    "Counts",
     "Database",
     "DeviceRecord",
     "Filters",

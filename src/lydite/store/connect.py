@@ -24,6 +24,7 @@ _WRITES = "lydite_writes"
 _POSTGRES_LOCK = 0x6C79646974650001  # "lydite" and 1: an arbitrary key for the advisory lock
 _CONNECT_TIMEOUT_S = 10
 _SQLITE_CACHE_KIB = 65536
+_BULK_CACHE_KIB = 262144
 
 _NO_SUCH_RUN = ("refuses a row that names a run it does not have", "add the run first")
 _SQLITE_FAULTS = {
@@ -151,6 +152,12 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
                     text("SELECT pg_advisory_xact_lock(:number)"), {"number": _POSTGRES_LOCK}
                 )
             yield connection
+
+
+def widen_cache(connection: Connection) -> None:
+    """Let a bulk import keep the indices in memory; for this connection only."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA cache_size=-{_BULK_CACHE_KIB}")
 
 
 @contextmanager

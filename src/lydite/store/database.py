@@ -7,11 +7,11 @@ processes may write at once: each call that writes is one atomic transaction.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, Unpack
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, select
+from sqlalchemy import Connection, Engine, Row, Select, and_, func, or_, select
 
 from lydite.errors import InputError, StoreError
 from lydite.opkey import OpKey
@@ -22,6 +22,7 @@ from lydite.store.records import (
     DeviceRecord,
     Measurement,
     Run,
+    Software,
 )
 from lydite.store.trials import Trial, read_trial
 from lydite.store.values import canonical_json, utc_now
@@ -122,6 +123,16 @@ class Database:
             writer.put_all(items)
         return {table: writer.added[table] for table in schema.metadata.tables if table != "meta"}
 
+    @contextmanager
+    def foreign_writer(self) -> Iterator[Callable[[rows.ForeignRows], Mapping[str, int]]]:
+        """A function that adds times of others, within one transaction that ends with the block.
+
+        It returns the number of new rows by table.
+        """
+        with self._writing() as connection:
+            connect.widen_cache(connection)
+            yield Writer(connection).put_foreign
+
     def merge(self, other: Database) -> dict[str, int]:
         """Add all records of `other` that this database lacks; repeating it changes nothing.
 
@@ -198,6 +209,46 @@ class Database:
             )
             measurements = queries.decode(self._stream(connection, query), softwares)
             return sorted(measurements, key=_moment, reverse=True)
+
+    def foreign_softwares(self, device: str) -> list[tuple[Software, str]]:
+        """What ran the operators that others measured on a device, and whose measurements."""
+        m = schema.measurements.c
+        with self._reading() as connection:
+            known = queries.softwares(connection)
+            there = select(m.software).where(m.device == device).distinct()
+            found: list[tuple[Software, str]] = []
+            for digest in sorted(connection.execute(there).scalars()):
+                first = select(m.source).where(m.device == device, m.software == digest).limit(1)
+                source = connection.execute(first).scalar_one()
+                if source.startswith(rows.FOREIGN):
+                    found.append((known[digest], source.removeprefix(rows.FOREIGN)))
+        return found
+
+    def foreign_times(
+        self, software: Software, *, device: str, begins: Sequence[tuple[str, str, str]]
+    ) -> list[tuple[str, float]]:
+        """Text and median in seconds of operators, as others measured them.
+
+        Args:
+            software, device: Who measured what.
+            begins: Domain and type of the operators, and what the text of their keys begins with.
+        """
+        m, ops = schema.measurements.c, schema.ops
+        wanted = (
+            (ops.c.op_type == op_type)
+            & (ops.c.domain == domain)
+            & (func.substr(ops.c.text, 1, len(text)) == text)
+            for domain, op_type, text in begins
+        )
+        query = (
+            select(ops.c.text, m.median_s)
+            .select_from(schema.measurements.join(ops))
+            .where(m.device == device, m.scope == "isolated", m.status == "ok")
+            # As in `queries.by_software`.
+            .where(m.software.concat("") == software.digest, or_(*wanted))
+        )
+        with self._reading() as connection:
+            return [(text, seconds) for text, seconds in connection.execute(query).all()]
 
     def query(
         self, *, limit: int | None = None, **filters: Unpack[Filters]

@@ -1,10 +1,13 @@
 """Importers of measurements from files and folders, in one registry by file format.
 
+Most read one file; those of `lydite.store.foreign` read a whole folder in a layout that others use.
+
 Packages add importers with entry points of the group "lydite.importers".
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,7 @@ from lydite.files import refuse_special
 from lydite.registry import Registry
 from lydite.store.database import Database
 from lydite.store.exchange import import_file
+from lydite.store.foreign.load import Counts, Layout, Progress
 from lydite.store.nccl import read_nccl_measurements
 
 
@@ -76,13 +80,17 @@ def told_device(whose: str, path: Path, device: str | None) -> str:
 
 
 LYDITE, NCCL_TESTS = _Exported(), _NcclTests()
-IMPORTERS: Registry[Importer] = Registry(
+IMPORTERS: Registry[Importer | Layout] = Registry(
     "lydite.importers",
     "file format",
     {
         "lydite": "lydite.store.importers:LYDITE",
         "aisim": "lydite.compat.aisim.importer:AISIM",
         "nccl-tests": "lydite.store.importers:NCCL_TESTS",
+        "aiconfigurator": "lydite.store.foreign.aiconfigurator:AICONFIGURATOR",
+        "frontier": "lydite.store.foreign.frontier:FRONTIER",
+        "neusight": "lydite.store.foreign.neusight:NEUSIGHT",
+        "vidur": "lydite.store.foreign.vidur:VIDUR",
     },
 )
 
@@ -94,7 +102,8 @@ def import_path(
     *,
     device: str | None = None,
     ranks: int | None = None,
-) -> dict[str, int]:
+    progress: Progress | None = None,
+) -> Counts:
     """Import measurements from a file, or from every file of a folder.
 
     Args:
@@ -103,9 +112,10 @@ def import_path(
         kind: File format, one of `IMPORTERS`; None to choose by suffix, else "lydite".
         device: Device name, for files that do not name the device.
         ranks: Number of ranks, for logs that do not list them.
+        progress: Called with the number of tables done, of all, and the next one's name.
 
     Returns:
-        Number of new rows by table.
+        Numbers of rows that were read, added and left out.
 
     Raises:
         InputError: the format is unknown, the folder holds no such file, or a file is invalid.
@@ -115,20 +125,28 @@ def import_path(
     if not path.exists():
         raise InputError("no such file", where=str(path))
     refuse_special(path)
-    added: dict[str, int] = {"measurements": 0}
-    for file in _files(path, kind):
-        importer = IMPORTERS.find(kind or _kind_of(file) or "lydite")
-        for what, count in importer.add(database, file, device=device, ranks=ranks).items():
-            added[what] = added.get(what, 0) + count
-    return added
+    layout = IMPORTERS.find(kind) if kind else None
+    if isinstance(layout, Layout):
+        if device is not None or ranks is not None:
+            option = "--device" if device is not None else "--ranks"
+            raise InputError(f"{option} is for files that do not say it", where=str(path))
+        return layout.load(database, path, progress or _silent)
+    counts = Counts(added=Counter(measurements=0))
+    for file in _files(path, layout):
+        importer = layout or _by_suffix(file) or LYDITE
+        counts.added.update(importer.add(database, file, device=device, ranks=ranks))
+    return counts
 
 
-def _files(path: Path, kind: str | None) -> list[Path]:
-    if kind is not None:
-        IMPORTERS.find(kind)
+def _silent(_done: int, _total: int, _next: str) -> None:
+    pass
+
+
+def _files(path: Path, importer: Importer | None) -> list[Path]:
     if not path.is_dir():
         return [path]
-    wanted = IMPORTERS.find(kind).suffixes if kind else _every_suffix()
+    importers = [importer] if importer else _of_files()
+    wanted = tuple(suffix for each in importers for suffix in each.suffixes)
     files = sorted(f for f in path.rglob("*") if f.is_file() and f.name.endswith(wanted))
     if not files:
         raise InputError(
@@ -137,9 +155,11 @@ def _files(path: Path, kind: str | None) -> list[Path]:
     return files
 
 
-def _every_suffix() -> tuple[str, ...]:
-    return tuple(suffix for name in IMPORTERS for suffix in IMPORTERS.find(name).suffixes)
+def _of_files() -> list[Importer]:
+    """All importers that read one file."""
+    every = (IMPORTERS.find(name) for name in IMPORTERS)
+    return [importer for importer in every if not isinstance(importer, Layout)]
 
 
-def _kind_of(file: Path) -> str | None:
-    return next((n for n in IMPORTERS if file.name.endswith(IMPORTERS.find(n).suffixes)), None)
+def _by_suffix(file: Path) -> Importer | None:
+    return next((each for each in _of_files() if file.name.endswith(each.suffixes)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lydite.store.records import (
     Software,
 )
 from lydite.store.values import canonical_json
+from lydite.store.values import digest as content_digest
 
 _m = schema.measurements.c
 
@@ -43,6 +45,8 @@ MEASUREMENT_COLUMNS: tuple[ColumnElement[Any], ...] = (
 """What `Decoder.measurements` reads, in its order."""
 
 _ENVIRONMENT = 10
+FOREIGN = "imported:"
+"""What the source of rows begins with that others measured."""
 
 
 def measurement_row(item: Measurement, software_digest: str) -> dict[str, Any]:
@@ -81,6 +85,88 @@ def measurement_row(item: Measurement, software_digest: str) -> dict[str, Any]:
 def op_row(key: OpKey) -> dict[str, Any]:
     """The row of an operator."""
     return {"digest": key.digest, "domain": key.domain, "op_type": key.op_type, "text": key.text}
+
+
+_UNKNOWN_MOMENT = "1970-01-01T00:00:00.000000Z"
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignRows:
+    """Times of others for operators of one type on one device: medians, without samples or moment.
+
+    Attributes:
+        device: Name of the device.
+        software: What ran the operators.
+        origin: Whose measurements they are, such as "aiconfigurator".
+        domain, op_type: Type of all operators.
+        texts, digests: Text of each operator's key, and its digest.
+        seconds: Median of each.
+        kernels: Name of each one's kernel; None where it is not known.
+    """
+
+    device: str
+    software: Software
+    origin: str
+    domain: str
+    op_type: str
+    texts: Sequence[str]
+    digests: Sequence[str]
+    seconds: np.ndarray
+    kernels: Sequence[str] | None = None
+
+    @property
+    def op_rows(self) -> list[dict[str, Any]]:
+        """Rows of the operators."""
+        domain, op_type = self.domain, self.op_type
+        return [
+            {"digest": digest, "domain": domain, "op_type": op_type, "text": text}
+            for digest, text in zip(self.digests, self.texts, strict=True)
+        ]
+
+    @property
+    def measurement_rows(self) -> list[dict[str, Any]]:
+        """Rows of the measurements, as `measurement_row` would make them, ten times as fast."""
+        software, source = self.software.digest, f"{FOREIGN}{self.origin}"
+        environments = {
+            name: canonical_json({"kernel": name} if name else {}, "environment")
+            for name in set(self.kernels or ("",))
+        }
+        fixed = {
+            "device": self.device,
+            "software": software,
+            "run": None,
+            "scope": "isolated",
+            "threads": 1,
+            "cache": "hot",
+            "status": "ok",
+            "error": "",
+            "n_samples": 1,
+            "energy_j": None,
+            "source": source,
+            "measured_at": _UNKNOWN_MOMENT,
+        }
+        middle = f"\0{self.device}\0{software}\0001\0hot\0isolated\0ok\0\0None\0"
+        end = f"\0{_UNKNOWN_MOMENT}\0\0{source}"
+        samples = np.ascontiguousarray(self.seconds, "<f8").tobytes()
+        made: list[dict[str, Any]] = []
+        for at, (digest, seconds) in enumerate(
+            zip(self.digests, self.seconds.tolist(), strict=True)
+        ):
+            environment = environments[self.kernels[at] if self.kernels else ""]
+            sample = samples[8 * at : 8 * at + 8]
+            made.append(
+                fixed
+                | {
+                    "id": content_digest(f"{digest}{middle}{environment}{end}", sample),
+                    "op": digest,
+                    "median_s": seconds,
+                    "low_s": seconds,
+                    "high_s": seconds,
+                    "samples": sample,
+                    "environment": environment,
+                }
+            )
+        return made
 
 
 def software_row(item: Software) -> dict[str, Any]:

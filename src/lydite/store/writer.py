@@ -63,6 +63,18 @@ class Writer:
         """Insert rows of one table as they are."""
         self.added[table.name] += max(0, self._execute(table, chunk).rowcount)
 
+    def put_foreign(self, rows_: rows.ForeignRows) -> dict[str, int]:
+        """Insert times of others; returns the number of new rows by table."""
+        before = Counter(self.added)
+        for table, made in (
+            (schema.devices, [{"name": rows_.device, "spec": None}]),
+            (schema.softwares, [rows.software_row(rows_.software)]),
+            (schema.ops, sorted(rows_.op_rows, key=lambda row: row["digest"])),
+            (schema.measurements, rows_.measurement_rows),
+        ):
+            self.put_rows(table, made)
+        return {name: self.added[name] - before[name] for name in ("ops", "measurements")}
+
     def _put_measurement(self, item: Measurement) -> None:
         digest = self._put_operator(item)
         row = rows.measurement_row(item, digest)

@@ -60,6 +60,8 @@ NAMES = [
     "place",
     "predict",
     "profile",
+    "profile_plan",
+    "profile_planned",
     "run",
     "runs",
     "scalesim",

@@ -94,8 +94,8 @@ COMMANDS = {
     "lydite predict": f"model --on --backend --threads {SHAPE} "
     "--clock --runtime --ops --strict --db --seed --out --json --quiet/-q",
     "lydite profile": f"model --backend --threads {SHAPE} "
-    "--cache --clock --budget --in-graph --again --timeout --memory --device --db --seed --out "
-    "--json --quiet/-q",
+    "--cache --clock --budget --in-graph --again --timeout --memory --plan-for --on --operators "
+    "--write --plan --device --db --seed --out --json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
     "lydite score": "--models --size --set --precision --batch "
     "--minimum-time/--minimum_time --iterations/--many-iterations/--many_iterations "

@@ -167,6 +167,17 @@ def test_profile(both, nets):
     both(["profile", *names, "--backend", "replay", "--budget", 0.05], again)
 
 
+def test_plan_of_operators(both, nets, tmp_path):
+    net, path = nets[0], tmp_path / "plan.json"
+    plan = ly.profile_plan(str(net), operators=2, backend="replay")
+    command = ["--plan-for", net, "--operators", 2, "--backend", "replay", "--write", path]
+    told = both(["profile", *command], plan)
+    assert told["width_expected"] < told["width_before"]
+    ly.profile_planned(path, backend="replay", budget=0.05)
+    again = ly.profile_planned(plan, backend="replay", budget=0.05)
+    both(["profile", "--plan", path, "--backend", "replay", "--budget", 0.05], again)
+
+
 def test_bench(both, nets):
     for net in nets:
         result = ly.bench(str(net), backend="replay", budget=0.05, rounds=5)

@@ -48,6 +48,15 @@ EACH_WAY = {
     "mi100-box": 276 * G / 2,
     "mi250-box": 600 * G / 2,
     "v100-pcie": 0.0,
+    "hgx-h20": 900 * G / 2,
+    "hgx-h800": 400 * G / 2,
+    "hgx-a800": 400 * G / 2,
+    "dgx-b300": 1800 * G / 2,
+    "gb200-nvl72": 1800 * G / 2,
+    "gb300-nvl72": 1800 * G / 2,
+    "mi300x-box": 896 * G / 2,
+    "mi325x-box": 896 * G / 2,
+    "mi355x-box": 1075.2 * G / 2,
 }
 # Rate of all network cards of a host, as the data sheets print it.
 NETWORK = {
@@ -55,6 +64,9 @@ NETWORK = {
     "dgx-a100": 8 * 200e9 / 8,
     "dgx-h100": 8 * 400e9 / 8,
     "dgx-b200": 8 * 400e9 / 8,
+    "dgx-b300": 8 * 800e9 / 8,
+    "gb200-nvl72": 72 * 400e9 / 8,
+    "gb300-nvl72": 72 * 800e9 / 8,
 }
 # The data sheets' figures of eight devices: memory in GB, power of the system in W.
 SYSTEM = {
@@ -64,6 +76,7 @@ SYSTEM = {
     "dgx-h100": (640, 10200),
     "dgx-h200": (1128, 10200),
     "dgx-b200": (1440, 14300),
+    "dgx-b300": (2160, 14000),
 }
 
 
@@ -94,8 +107,8 @@ def test_a_host_has_the_memory_and_power_of_its_data_sheet(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_catalog_cluster_is_complete(name):
     cluster = read_cluster(name)
-    assert cluster.devices_per_host == 8
-    assert cluster.ranks == 8 * cluster.hosts
+    assert cluster.devices_per_host == (72 if "nvl72" in name else 8)
+    assert cluster.ranks == cluster.devices_per_host * cluster.hosts
     for field in ("fabric", "latency", "pcie.bandwidth_each_way", "mesh", "nics", "grid", "price"):
         assert len(cluster.source(field)) > 10
     assert cluster.economics.grid_kg_per_kwh == 0.48
