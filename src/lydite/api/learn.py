@@ -105,7 +105,8 @@ def learn_fit(
         InputError: no folder was given, or one lacks what is read.
         MissingExtra: LightGBM or pyarrow is not installed.
     """
-    from lydite.learn.fit import fit, write_model
+    from lydite.learn.fit import fit
+    from lydite.learn.write import write_model
 
     grouped = _grouped(_folders(neusight, aiconfigurator))
     made = []
@@ -119,11 +120,11 @@ def learn_fit(
     write_model(made, folder, {"data": data})
     families = [
         {
-            "family": each.family,
-            "devices": list(each.devices),
-            "rows": each.rows,
-            "trees": len(each.trees.roots),
-            "bounds": [list(pair) for pair in each.bounds],
+            "family": each.name,
+            "devices": list(each.family.devices),
+            "rows": each.family.rows,
+            "trees": len(each.family.trees.roots),
+            "bounds": [list(pair) for pair in each.family.bounds[0]],
         }
         for each in made
     ]
@@ -170,7 +171,7 @@ def _folders(neusight: str | Path | None, aiconfigurator: str | Path | None) -> 
 
 
 def _grouped(folders: Mapping[str, Path]) -> dict[str, list[Rows]]:
-    from lydite.learn.rows import read_rows
+    from lydite.learn.read import read_rows
 
     grouped: dict[str, list[Rows]] = {}
     for rows in read_rows(folders):
