@@ -9,7 +9,8 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.stats import spearmanr
 
-from lydite.learn.fit import EDGES_S, bounds_of, left_out, left_out_s, reach_of
+from lydite.estimate.learned.model import LearnedModel
+from lydite.learn.fit import EDGES_S, bounds_of, left_out, left_out_s, predicted_s, reach_of
 from lydite.learn.rows import Rows, stream_name
 from lydite.learn.split import Split
 
@@ -52,16 +53,48 @@ def evaluate(rows: Sequence[Rows], split: Split | None = None) -> list[dict[str,
     return found
 
 
+def evaluate_model(
+    model: LearnedModel, rows: Sequence[Rows], test: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Errors of a model on rows of one family, by device; its rivals know all other rows.
+
+    Args:
+        model: The model.
+        rows: Rows of one family, by device.
+        test: Devices to judge.
+    """
+    family = model.families.get(rows[0].family) if rows else None
+    found: list[dict[str, Any]] = []
+    for part in rows:
+        if family is not None and part.device in test:
+            others = [other for other in rows if other.device != part.device]
+            guess = predicted_s(family.trees, part)
+            far = family.reach.outside(part.problem.features).astype(int)
+            size = np.digitize(part.problem.base_s, family.edges_s)
+            low, high = np.array(family.bounds)[far, size].T
+            found += _compared(part, others, guess, (low, high))
+    return found
+
+
 def _judged(part: Rows, others: Sequence[Rows], guesses: dict[str, np.ndarray]) -> list[Any]:
     """One row for a device, or one for each kind of stream."""
+    return _compared(part, others, guesses[part.device], _intervals(part, others, guesses))
+
+
+def _compared(
+    part: Rows,
+    others: Sequence[Rows],
+    predicted: np.ndarray,
+    interval: tuple[np.ndarray, np.ndarray],
+) -> list[dict[str, Any]]:
     ratios = [np.median(np.log(other.seconds / other.problem.base_s)) for other in others]
-    constant = float(np.exp(np.median(ratios)))
+    constant = float(np.exp(np.median(ratios))) if others else float("nan")
     base_s = part.problem.base_s
-    low, high = _intervals(part, others, guesses)
+    low, high = interval
     found: list[dict[str, Any]] = []
     for kind in np.unique(part.kind[part.aligned]).tolist():
         chosen = part.aligned & (part.kind == kind)
-        seconds, guess = part.seconds[chosen], guesses[part.device][chosen]
+        seconds, guess = part.seconds[chosen], predicted[chosen]
         error = np.abs(guess / seconds - 1)
         inside = (guess * low[chosen] <= seconds) & (seconds <= guess * high[chosen])
         found.append(
@@ -82,7 +115,7 @@ def _judged(part: Rows, others: Sequence[Rows], guesses: dict[str, np.ndarray]) 
                 "roofline": _mean(part.problem.bound_s[chosen] / seconds),
                 "physics": _mean(base_s[chosen] / seconds),
                 "constant": _mean(constant * base_s[chosen] / seconds),
-                "nearest": _nearest(part.taken(chosen), others),
+                "nearest": _nearest(part.taken(chosen), others) if others else float("nan"),
                 "by_size": _by_size(error, base_s[chosen]),
             }
         )

@@ -47,13 +47,11 @@ class Fitted:
 
     Attributes:
         name: Name of the family.
-        text: The trees as text.
-        family: The same, read, with its intervals.
+        family: Its trees and intervals.
         digests: Digest of the rows of each device.
     """
 
     name: str
-    text: str
     family: Family
     digests: Mapping[str, str]
 
@@ -157,6 +155,7 @@ def fit(rows: Sequence[Rows]) -> Fitted:
     name = rows[0].family if rows else ""
     text = fit_text(rows)
     family = Family(
+        text,
         read_trees(text, name),
         EDGES_S,
         bounds_of(rows, left_out(rows)),
@@ -164,7 +163,7 @@ def fit(rows: Sequence[Rows]) -> Fitted:
         tuple(part.device for part in rows),
         sum(len(part.seconds) for part in rows),
     )
-    return Fitted(name, text, family, {part.device: part.digest for part in rows})
+    return Fitted(name, family, {part.device: part.digest for part in rows})
 
 
 def reach_of(rows: Sequence[Rows]) -> Reach:

@@ -10,7 +10,7 @@ import numpy as np
 from lydite.estimate.learned.families import FAMILIES
 from lydite.estimate.learned.physics import STREAM_KINDS, Problem
 from lydite.estimate.learned.sheet import sheet_of
-from lydite.hardware import find_device
+from lydite.hardware import Device, find_device
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Rows:
 
 def make_rows(
     family: str,
-    device: str,
+    device: str | Device,
     sizes: np.ndarray,
     seconds: np.ndarray,
     *,
@@ -64,7 +64,7 @@ def make_rows(
 
     Args:
         family: One of `FAMILIES`.
-        device: Name in the catalog.
+        device: The device, or its name in the catalog.
         sizes: Sizes [rows, sizes of the family].
         seconds: Measured times.
         weight: Weight of each; None for 1.
@@ -74,11 +74,12 @@ def make_rows(
         InputError: the device is unknown, or lacks a figure that the family needs.
     """
     kind = FAMILIES[family]
-    problem = kind.problem(sizes, sheet_of(find_device(device), kind.dtype))
+    where = find_device(device) if isinstance(device, str) else device
+    problem = kind.problem(sizes, sheet_of(where, kind.dtype))
     number = len(seconds)
     rows = Rows(
         family,
-        device,
+        where.name,
         problem,
         seconds,
         np.ones(number) if weight is None else weight,

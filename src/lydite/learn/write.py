@@ -21,10 +21,10 @@ def write_model(fitted: Sequence[Fitted], folder: Path, about: Mapping[str, Any]
     """
     families: dict[str, Any] = {}
     for each in fitted:
-        write_atomic(folder / f"{each.name}.txt", each.text)
         family = each.family
+        write_atomic(folder / f"{each.name}.txt", family.text)
         families[each.name] = {
-            "sha256": hashlib.sha256(each.text.encode()).hexdigest(),
+            "sha256": hashlib.sha256(family.text.encode()).hexdigest(),
             "features": list(family.trees.names),
             "edges_s": list(family.edges_s),
             "bounds": [[_short(pair) for pair in pairs] for pairs in family.bounds],

@@ -48,6 +48,7 @@ class Family:
     """One family of a model.
 
     Attributes:
+        text: The trees as text.
         trees: The logarithm of measured over base time.
         edges_s: Base times that separate sizes, ascending.
         bounds: Measured over predicted time, low and high, by size: of operators like the rows,
@@ -57,6 +58,7 @@ class Family:
         rows: Number of rows.
     """
 
+    text: str
     trees: Trees
     edges_s: tuple[float, ...]
     bounds: tuple[tuple[tuple[float, float], ...], ...]
@@ -147,7 +149,7 @@ def _family(folder: Traversable, name: str, row: Mapping[str, Any], where: str) 
         raise InputError(f"{name} has other features or bounds", where=where)
     if not all(0 < low <= 1 <= high for pairs in bounds for low, high in pairs):
         raise InputError(f"the bounds of {name} do not hold 1", where=where)
-    return Family(trees, edges, bounds, reach, devices, count)
+    return Family(text, trees, edges, bounds, reach, devices, count)
 
 
 def _text(path: Traversable, where: str) -> str:
