@@ -177,7 +177,8 @@ def bounds_of(rows: Sequence[Rows], guesses: Mapping[str, np.ndarray]) -> tuple[
     """(low, high) of measured over predicted by size: like the rows of others, and beyond them.
 
     Few devices say little of the next one: each gives its 5th and 95th percentile over rows with
-    sizes as models have them, and the interval takes in their mean and some of their spread.
+    sizes as models have them, where all kinds of streams count the same, and the interval takes in
+    their mean and some of their spread.
     """
     near, wide = [], []
     for part in rows:
@@ -186,8 +187,10 @@ def bounds_of(rows: Sequence[Rows], guesses: Mapping[str, np.ndarray]) -> tuple[
         log = np.log(part.seconds[chosen] / guesses[part.device][chosen])
         size = np.digitize(part.problem.base_s[chosen], EDGES_S)
         beyond = reach_of(others).outside(part.problem.features[chosen])
-        near.append(_by_size(log, size, ~beyond))
-        wide.append(_by_size(log, size, beyond) if beyond.sum() >= _ENOUGH else near[-1])
+        weight = 1 / np.bincount(part.kind[chosen])[part.kind[chosen]]
+        near.append(_by_size(log, size, weight, ~beyond))
+        enough = beyond.sum() >= _ENOUGH
+        wide.append(_by_size(log, size, weight, beyond) if enough else near[-1])
     inside, outside = _over_devices(near), _over_devices(wide)
     widened = tuple(
         (min(low, near_low**_BEYOND), max(high, near_high**_BEYOND))
@@ -196,15 +199,24 @@ def bounds_of(rows: Sequence[Rows], guesses: Mapping[str, np.ndarray]) -> tuple[
     return inside, widened
 
 
-def _by_size(log: np.ndarray, size: np.ndarray, taken: np.ndarray) -> np.ndarray:
+def _by_size(
+    log: np.ndarray, size: np.ndarray, weight: np.ndarray, taken: np.ndarray
+) -> np.ndarray:
     """5th and 95th percentile of the errors of a device, by size [sizes, 2]."""
     if taken.sum() < _ENOUGH:
         taken = np.full(len(log), True)
     found = np.empty((len(EDGES_S) + 1, 2))
     for number in range(len(found)):
         own = taken & (size == number)
-        found[number] = np.percentile(log[own if own.sum() >= _ENOUGH else taken], [5, 95])
+        kept = own if own.sum() >= _ENOUGH else taken
+        found[number] = _percentiles(log[kept], weight[kept])
     return found
+
+
+def _percentiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(weights[order]) / weights.sum()
+    return np.interp([0.05, 0.95], share, values[order])
 
 
 _SPREAD = 3.0

@@ -157,9 +157,9 @@ def _splits(tiles: np.ndarray, blocks: np.ndarray, units: float) -> np.ndarray:
 
 
 PREFILL_NAMES = (
-    *("memory_launch", "chain_launch", "tile_launch", "base_launch", "memory_body", "write_base"),
-    *("tile_chain", "bytes_l2", "waves", "wave_fill", "blocks", "head", "shared", "queries"),
-    *("packed", "arithmetic_body", "products_share"),
+    *("memory_launch", "chain_launch", "tile_launch", "base_launch", "write_base", "tile_chain"),
+    *("bytes_l2", "waves", "blocks", "head", "queries", "packed", "arithmetic_body"),
+    "products_share",
 )
 _PREFILL_TILE_S, _TAIL = 2.5e-6, 0.5
 _HELD_SYNCHRONOUS, _HELD_SMALL = (0.4, 1.0), (0.8, 1.4)
@@ -231,15 +231,12 @@ def prefill_attention(
         np.log2(chain_s / launch_s),
         np.log2(tile_s / launch_s),
         np.log2(base_s / launch_s),
-        np.log2(memory_s / body_s),
         np.log2(write_s / base_s),
         np.log2(tile_s / chain_s),
         np.log2(moved / sheet.l2_bytes),
         np.clip(np.log2(waves), -6, 8),
-        waves / np.ceil(waves),
         np.minimum(most, 64),
         np.log2(size),
-        np.minimum(np.log2(shared), 6),
         np.minimum(np.log2(queries), 12),
         packed * 1.0,
         np.log2(flops / sheet.peak / body_s),
