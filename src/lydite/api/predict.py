@@ -162,10 +162,12 @@ class PredictResult(Result):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader could not honour, and what the device does not state, in sentences."""
+        from lydite.estimate.learned.sheet import sheet_note
         from lydite.estimate.roofline import peak_note
 
         missing = (n.key for n in self.prediction.nodes if n.estimate is None)
-        return (*self.model.notes, *filter(None, [peak_note(missing, self.device)]))
+        told = peak_note(missing, self.device), sheet_note(self.device)
+        return (*self.model.notes, *filter(None, told))
 
     def document(self) -> PredictDocument:
         """The total and all operators."""

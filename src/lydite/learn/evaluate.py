@@ -69,10 +69,8 @@ def evaluate_model(
         if family is not None and part.device in test:
             others = [other for other in rows if other.device != part.device]
             guess = predicted_s(family.trees, part)
-            far = family.reach.outside(part.problem.features).astype(int)
-            size = np.digitize(part.problem.base_s, family.edges_s)
-            low, high = np.array(family.bounds)[far, size].T
-            found += _compared(part, others, guess, (low, high))
+            interval = family.interval(part.problem, part.device in family.devices)
+            found += _compared(part, others, guess, interval)
     return found
 
 

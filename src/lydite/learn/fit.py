@@ -158,12 +158,33 @@ def fit(rows: Sequence[Rows]) -> Fitted:
         text,
         read_trees(text, name),
         EDGES_S,
-        bounds_of(rows, left_out(rows)),
+        (seen_bounds(rows, read_trees(text, name)), *bounds_of(rows, left_out(rows))),
         reach_of(rows),
         tuple(part.device for part in rows),
         sum(len(part.seconds) for part in rows),
     )
     return Fitted(name, family, {part.device: part.digest for part in rows})
+
+
+def seen_bounds(rows: Sequence[Rows], trees: Trees) -> Pairs:
+    """(low, high) of measured over predicted by size, on the devices of the rows themselves.
+
+    The mean of the devices' 5th and 95th percentiles over rows with sizes as models have them. Trees
+    are so few beside the rows that they predict these no better than rows left out.
+    """
+    found = []
+    for part in rows:
+        chosen = part.aligned
+        log = np.log(part.seconds[chosen] / predicted_s(trees, part)[chosen])
+        size = np.digitize(part.problem.base_s[chosen], EDGES_S)
+        found.append(_by_size(log, size, _weight(part), np.full(len(log), True)))
+    return _over_devices(found, 0.0)
+
+
+def _weight(part: Rows) -> np.ndarray:
+    """Weight of aligned rows, by which all kinds of streams count the same."""
+    kind = part.kind[part.aligned]
+    return 1 / np.bincount(kind)[kind]
 
 
 def reach_of(rows: Sequence[Rows]) -> Reach:
@@ -187,11 +208,12 @@ def bounds_of(rows: Sequence[Rows], guesses: Mapping[str, np.ndarray]) -> tuple[
         log = np.log(part.seconds[chosen] / guesses[part.device][chosen])
         size = np.digitize(part.problem.base_s[chosen], EDGES_S)
         beyond = reach_of(others).outside(part.problem.features[chosen])
-        weight = 1 / np.bincount(part.kind[chosen])[part.kind[chosen]]
+        weight = _weight(part)
         near.append(_by_size(log, size, weight, ~beyond))
         enough = beyond.sum() >= _ENOUGH
         wide.append(_by_size(log, size, weight, beyond) if enough else near[-1])
-    inside, outside = _over_devices(near), _over_devices(wide)
+    spread = _SPREAD / len(rows)
+    inside, outside = _over_devices(near, spread), _over_devices(wide, spread)
     widened = tuple(
         (min(low, near_low**_BEYOND), max(high, near_high**_BEYOND))
         for (low, high), (near_low, near_high) in zip(outside, inside, strict=True)
@@ -224,10 +246,10 @@ _SPREAD = 3.0
 the number of devices: fewer leave more open."""
 
 
-def _over_devices(devices: Sequence[np.ndarray]) -> Pairs:
-    """(low, high) by size: the mean of the devices' percentiles, and some of their spread."""
+def _over_devices(devices: Sequence[np.ndarray], spread: float) -> Pairs:
+    """(low, high) by size: the mean of the devices' percentiles, and `spread` deviations more."""
     every = np.array(devices)
-    mean, spread = every.mean(axis=0), _SPREAD / len(every) * every.std(axis=0)
-    low = np.exp(np.minimum(mean[:, 0] - spread[:, 0], 0))
-    high = np.exp(np.maximum(mean[:, 1] + spread[:, 1], 0))
+    mean, more = every.mean(axis=0), spread * every.std(axis=0)
+    low = np.exp(np.minimum(mean[:, 0] - more[:, 0], 0))
+    high = np.exp(np.maximum(mean[:, 1] + more[:, 1], 0))
     return tuple(zip(low.tolist(), high.tolist(), strict=True))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lydite as ly
 from lydite.errors import InputError
 from lydite.estimate import Rows
 from lydite.estimate.assemble import usual_chain
@@ -21,7 +22,7 @@ from lydite.estimate.learned.families import FAMILIES
 from lydite.estimate.learned.model import read_model, shipped
 from lydite.estimate.learned.physics import streams
 from lydite.estimate.learned.products import tensor_products
-from lydite.estimate.learned.sheet import sheet_of
+from lydite.estimate.learned.sheet import sheet_note, sheet_of
 from lydite.estimate.learned.trees import read_trees
 from lydite.graph import Builder, key_of
 from lydite.hardware import find_device, known_devices
@@ -141,6 +142,26 @@ def test_what_was_not_learned_is_left_to_others():
         assert Learned(shipped()).estimate([known], other) == [None]
     with pytest.raises(InputError, match="states no process"):
         sheet_of(replace(h100, process_m=None), "float32")
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [
+        ({"power_w": 700_000.0}, "states a power of 700,000 W; allowed: 5 to 5,000 W"),
+        ({"power_w": 0.7}, "states a power of 0.7 W"),
+        ({"process_m": 5e-6}, "states a process of 5,000 nm"),
+        ({"clock_hz": None, "caches": ()}, "states no clock, no cache"),
+    ],
+)
+def test_figures_that_are_absent_or_in_another_unit_are_told(figure, message):
+    h100 = find_device("h100")
+    wrong = replace(h100, **figure)
+    assert sheet_note(h100) == ""
+    assert message in sheet_note(wrong)
+    assert Learned(shipped()).estimate([product(64, 64, 64)], wrong) == [None]
+    found = ly.predict("resnet18", on="h100", dtype="float32")
+    told = replace(found, prediction=replace(found.prediction, device=wrong)).notes
+    assert told[-1].startswith("not predicted from other GPUs")
 
 
 def test_predictions_say_that_they_are_learned_and_from_what():

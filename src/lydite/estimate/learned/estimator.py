@@ -17,8 +17,6 @@ from lydite.estimate.learned.sheet import sheet_of
 from lydite.graph import OpKey
 from lydite.hardware import Device
 
-_SHARED = ("learned", None)
-
 
 @dataclass(slots=True)
 class _Wanted:
@@ -54,11 +52,12 @@ class Learned:
                 sheet = sheet_of(device, "float32" if name == "stream" else dtype)
             except InputError:  # the data sheet lacks a figure
                 continue
-            figures, far = _figures(family, FAMILIES[name].problem(np.array(wanted.sizes), sheet))
-            details = self._details(device, family)
+            problem = FAMILIES[name].problem(np.array(wanted.sizes), sheet)
+            figures, far = _figures(family, problem, device.name in family.devices)
+            details, shared = self._details(device, family), (self.name, name)
             columns = zip(wanted.places, *figures.T.tolist(), far.tolist(), strict=True)
             for place, seconds, low, high, outside in columns:
-                made = Estimate(seconds, low, high, self.name, details[outside], _SHARED)
+                made = Estimate(seconds, low, high, self.name, details[outside], shared)
                 answers[place] = _sum(answers[place], made) if place in several else made
         for place, parts in several.items():
             if any(part not in self._model.families for part in parts):
@@ -100,19 +99,18 @@ def _sum(first: Estimate | None, second: Estimate) -> Estimate:
         first.high + second.high,
         second.source,
         second.detail,
-        _SHARED,
+        second.shared,
     )
 
 
-def _figures(family: Family, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+def _figures(family: Family, problem: Problem, seen: bool) -> tuple[np.ndarray, np.ndarray]:
     """Seconds and both bounds of each operator [operators, 3], and whether it is unlike the rows.
 
     None beats the physical bound.
     """
     guess = problem.base_s * np.exp(family.trees.values(problem.features))
     seconds = np.maximum(guess, problem.bound_s)
-    size = np.digitize(problem.base_s, family.edges_s)
     far = family.reach.outside(problem.features).astype(int)
-    low, high = np.array(family.bounds)[far, size].T
+    low, high = family.interval(problem, seen)
     least = np.maximum(seconds * low, np.minimum(problem.bound_s, seconds))
     return np.stack([seconds, least, seconds * high], axis=1), far

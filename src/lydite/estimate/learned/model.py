@@ -17,6 +17,7 @@ import numpy as np
 
 from lydite.errors import InputError
 from lydite.estimate.learned.families import FAMILIES
+from lydite.estimate.learned.physics import Problem
 from lydite.estimate.learned.trees import Trees, read_trees
 
 VERSION = 2
@@ -51,8 +52,8 @@ class Family:
         text: The trees as text.
         trees: The logarithm of measured over base time.
         edges_s: Base times that separate sizes, ascending.
-        bounds: Measured over predicted time, low and high, by size: of operators like the rows,
-            and of others.
+        bounds: Measured over predicted time, low and high, by size: on the devices of the rows, on
+            others of operators like the rows, and of operators beyond them.
         reach: How far the rows reach.
         devices: Devices that it was learned from.
         rows: Number of rows.
@@ -65,6 +66,16 @@ class Family:
     reach: Reach
     devices: tuple[str, ...]
     rows: int
+
+    def interval(self, problem: Problem, seen: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Low and high factor of each operator; `seen` on a device that was learned from.
+
+        Beyond the rows the interval is the next wider one.
+        """
+        beyond = self.reach.outside(problem.features).astype(int)
+        size = np.digitize(problem.base_s, self.edges_s)
+        low, high = np.array(self.bounds)[beyond + (not seen), size].T
+        return low, high
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +156,7 @@ def _family(folder: Traversable, name: str, row: Mapping[str, Any], where: str) 
     names = FAMILIES[name].features
     if trees.names != names or {len(pairs) for pairs in bounds} != {len(edges) + 1}:
         raise InputError(f"{name} has other features or bounds", where=where)
-    if len(bounds) != 2 or reach.low.shape != (len(names),) or reach.high.shape != (len(names),):
+    if len(bounds) != 3 or reach.low.shape != (len(names),) or reach.high.shape != (len(names),):
         raise InputError(f"{name} has other features or bounds", where=where)
     if not all(0 < low <= 1 <= high for pairs in bounds for low, high in pairs):
         raise InputError(f"the bounds of {name} do not hold 1", where=where)

@@ -86,15 +86,15 @@ def sheet_of(device: Device, dtype: str) -> Sheet:
     """The sheet of a device.
 
     Raises:
-        InputError: the device lacks a figure; says which.
+        InputError: the device lacks a figure, or states one that no board has; says which.
     """
     l2_bytes = max((cache.size_bytes for cache in device.caches), default=0.0)
     figures = {
-        f"a peak for {dtype}": device.peak_flops.get(dtype),
+        f"peak for {dtype}": device.peak_flops.get(dtype),
         "power": device.power_w,
         "process": device.process_m,
         "clock": device.clock_hz,
-        "a cache": l2_bytes,
+        "cache": l2_bytes,
     }
     absent = [name for name, value in figures.items() if not value]
     if absent:
@@ -103,8 +103,9 @@ def sheet_of(device: Device, dtype: str) -> Sheet:
             where=device.name,
             hint="the maker's data sheet has them",
         )
+    _check(device)
     return Sheet(
-        float(figures[f"a peak for {dtype}"] or 0),
+        float(figures[f"peak for {dtype}"] or 0),
         _BITS[dtype],
         device.memory_bandwidth,
         device.units,
@@ -113,3 +114,38 @@ def sheet_of(device: Device, dtype: str) -> Sheet:
         float(device.process_m or 0),
         float(device.clock_hz or 0),
     )
+
+
+_POWER_W, _PROCESS_RANGE_M = (5.0, 5000.0), (1e-9, 1e-6)
+"""Power limits and feature sizes beyond which a figure is in another unit."""
+
+
+def _check(device: Device) -> None:
+    """Refuse figures in another unit."""
+    power_w, process_m = float(device.power_w or 0), float(device.process_m or 0)
+    low, high = _POWER_W
+    if not low <= power_w <= high:
+        raise InputError(
+            f"states a power of {power_w:,g} W",
+            where=device.name,
+            allowed=f"{low:g} to {high:,g} W",
+            hint="give it in watts, as 'power: 700 W'",
+        )
+    low, high = _PROCESS_RANGE_M
+    if not low <= process_m <= high:
+        raise InputError(
+            f"states a process of {process_m * 1e9:,g} nm",
+            where=device.name,
+            allowed=f"{low * 1e9:g} to {high * 1e9:,g} nm",
+        )
+
+
+def sheet_note(device: Device) -> str:
+    """Why a GPU's operators are left to the roofline; "" where they are not."""
+    if device.kind != "gpu" or device.vendor != "NVIDIA":
+        return ""
+    try:
+        sheet_of(device, "float32")
+    except InputError as error:
+        return f"not predicted from other GPUs: {error}"
+    return ""
