@@ -169,8 +169,8 @@ def fit(rows: Sequence[Rows]) -> Fitted:
 def seen_bounds(rows: Sequence[Rows], trees: Trees) -> Pairs:
     """(low, high) of measured over predicted by size, on the devices of the rows themselves.
 
-    The mean of the devices' 5th and 95th percentiles over rows with sizes as models have them. Trees
-    are so few beside the rows that they predict these no better than rows left out.
+    The mean of the devices' 5th and 95th percentiles over rows with sizes as models have them.
+    Trees are so few beside the rows that they predict these no better than rows left out.
     """
     found = []
     for part in rows:
