@@ -32,7 +32,7 @@ _SIZES = {
     "product16": (40, 6),
     "product8": (40, 6),
     "experts": (50, 8),
-    "attention_prefill": (60, 6),
+    "attention_prefill": (80, 6),
     "attention_decode": (60, 8),
     "stream": (30, 6),
 }
