@@ -29,7 +29,7 @@ _BEYOND = 1.25
 """Least factor by which intervals widen beyond the rows, as an exponent."""
 _SIZES = {
     "product32": (40, 8),
-    "product16": (40, 6),
+    "product16": (30, 6),
     "product8": (40, 6),
     "experts": (50, 8),
     "attention_prefill": (80, 6),

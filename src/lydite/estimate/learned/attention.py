@@ -30,6 +30,9 @@ _KERNEL_CYCLES = 5000.0
 _LAUNCH_CYCLES = 2 * _KERNEL_CYCLES
 _MEMORY_SHARE, _WRITE_SHARE = 0.87, 0.6
 _PRODUCTS, _BETWEEN, _BETWEEN_ASYNCHRONOUS = 1.13, 0.15, 0.03
+_EXPONENTIAL = 1 / 16
+"""Cycles of a multiprocessor for an exponential: 16 a cycle (CUDA Programming Guide, table of
+arithmetic instructions), which nothing hides where products are faster."""
 _LOADED_PER_CYCLE = 32.0
 _SMALL_MEMORY_FLOPS = 1500.0
 """FLOPs of a multiprocessor per cycle below which it has memory for tiles of 64 rows only."""
@@ -207,6 +210,8 @@ def prefill_attention(
     between = _BETWEEN_ASYNCHRONOUS if far else _BETWEEN
     products = _PRODUCTS * 4 * size / flops_per_cycle
     cycles = products * sheet.peak / sheet.sustained + between
+    if far:
+        cycles = np.maximum(cycles, _EXPONENTIAL + between)
     load_s = block * 2 * _ITEM * size / (_LOADED_PER_CYCLE * clock)
     alone_s = np.maximum(rows * block * (products + between) / clock, load_s)
     block_s = np.maximum(rows * block * cycles / clock, load_s / 2)

@@ -16,6 +16,12 @@ from lydite.opkey import TensorType
 SIXTEEN = ("float16", "bfloat16")
 _EIGHT = "float8e4m3fn"
 FLOATS = ("float32", *SIXTEEN, _EIGHT)
+_PRODUCTS = {
+    "float32": "product32",
+    "float16": "product16",
+    "bfloat16": "product16",
+    _EIGHT: "product8",
+}
 _STREAMS = {"elementwise": 0, "norm": 1}
 _SMALL_BYTES = 64
 
@@ -75,7 +81,7 @@ def _plain_product(key: OpKey) -> Description | None:
     if left is None or right is None or left.dtype != right.dtype:
         return None
     first, second = left.shape, right.shape
-    family = _family_of(left.dtype)
+    family = _PRODUCTS.get(left.dtype)
     if family is None or first is None or second is None or len(first) < 2 or len(second) != 2:
         return None
     if key.outputs[0].dtype != left.dtype:
@@ -88,19 +94,13 @@ def _plain_product(key: OpKey) -> Description | None:
     return (family, left.dtype, sizes) if min(sizes) >= 1 else None
 
 
-def _family_of(dtype: str) -> str | None:
-    if dtype in SIXTEEN:
-        return "product16"
-    return {"float32": "product32", _EIGHT: "product8"}.get(dtype)
-
-
 def _products(key: OpKey, dtype: str) -> list[Description]:
     floats = {t.dtype for t in key.operand_types() if t is not None and _counts(t)}
     found = products_of_key(key)
     if len(floats) != 1 or found is None or not found.products:
         return []
     arithmetic = min(floats)
-    family = _family_of(arithmetic)
+    family = _PRODUCTS.get(arithmetic)
     if family is None or (arithmetic != dtype and arithmetic != _EIGHT):
         return []
     return [(family, arithmetic, _sizes(each)) for each in found.products]

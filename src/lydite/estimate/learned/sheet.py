@@ -4,10 +4,10 @@ A board that is short of power lowers its clock, and its voltage with it. In flo
 
     sustained = peak min(1, ((W - W0) / (e peak)) ** 0.85),   e = 15 pJ sqrt(process / 16 nm)
 
-and on tensor cores, whose voltage still follows the clock,
+and on tensor cores, whose voltage follows the clock, so that power goes with its cube,
 
-    sustained = peak min(1, sqrt((W - W0) / (e peak))),
-    e = 0.78 pJ (clock / 1.7 GHz)^2 sqrt(process / 5 nm) for 16 bits, in proportion for others.
+    sustained = peak min(1, cbrt((W - W0) / (e peak))),
+    e = 2.34 pJ (clock / 2.52 GHz)^2.5 sqrt(process / 5 nm) for 16 bits, in proportion for others.
 
 W is the board's power, W0 = 20 W what memory and leakage take. The constants of float32 were fitted
 to what five GPUs sustain (NeuSight's rows of P4, P100, V100, T4 and A100), those of tensor cores to
@@ -23,7 +23,8 @@ from lydite.hardware import Device
 
 _IDLE_W = 20.0
 _ENERGY_J, _PROCESS_M, _EXPONENT = 15e-12, 16e-9, 0.85
-_TENSOR_ENERGY_J, _TENSOR_PROCESS_M, _TENSOR_CLOCK_HZ = 0.783e-12, 5e-9, 1.7e9
+_TENSOR_ENERGY_J, _TENSOR_PROCESS_M, _TENSOR_CLOCK_HZ = 2.34e-12, 5e-9, 2.52e9
+_TENSOR_RISE, _TENSOR_EXPONENT = 2.5, 1 / 3
 _ASYNCHRONOUS_FLOPS = 3000.0
 """FLOPs of a multiprocessor per cycle in 16 bits from which tensor cores run asynchronously."""
 _BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "float8e4m3fn": 8}
@@ -60,9 +61,9 @@ class Sheet:
             energy = _ENERGY_J * (self.process_m / _PROCESS_M) ** 0.5
             exponent = _EXPONENT
         else:
-            energy = _TENSOR_ENERGY_J * (self.clock_hz / _TENSOR_CLOCK_HZ) ** 2 * self.bits / 16
-            energy *= (self.process_m / _TENSOR_PROCESS_M) ** 0.5
-            exponent = 0.5
+            energy = _TENSOR_ENERGY_J * (self.clock_hz / _TENSOR_CLOCK_HZ) ** _TENSOR_RISE
+            energy *= (self.process_m / _TENSOR_PROCESS_M) ** 0.5 * self.bits / 16
+            exponent = _TENSOR_EXPONENT
         share = (self.watts - _IDLE_W) / (energy * self.peak)
         return self.peak * min(1.0, max(share, 0.01) ** exponent)
 
