@@ -14,6 +14,8 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
+    from lydite.estimate.learned.model import LearnedModel
+    from lydite.learn.fit import Fitted
     from lydite.learn.rows import Rows
 
 
@@ -90,8 +92,13 @@ def learn_fit(
     *,
     neusight: str | Path | None = None,
     aiconfigurator: str | Path | None = None,
+    rows: str | Path | None = None,
+    start: str | Path | None = None,
 ) -> LearnFit:
-    """Fit the learned estimator on rows of others and write it as text, with a manifest.
+    """Fit the learned estimator and write it as text, with a manifest.
+
+    From the folders of others it is fitted anew. From a database of one's own it is fitted on from
+    a model: each family is kept only where rows that were left out are predicted no worse.
 
     Set LYDITE_LEARNED to the folder to predict with it.
 
@@ -99,35 +106,78 @@ def learn_fit(
         session: Session with the progress display.
         out: Folder for the model.
         neusight: Folder of NeuSight's data, for float32.
-        aiconfigurator: Folder of AIConfigurator's data, for products in 16 bits.
+        aiconfigurator: Folder of AIConfigurator's data, for 16 and 8 bits.
+        rows: Database of one's own rows, with `start`.
+        start: Model to fit on from: a folder, or "shipped".
 
     Raises:
-        InputError: no folder was given, or one lacks what is read.
+        InputError: no folder was given, one lacks what is read, or `rows` and `start` do not come
+            together.
         MissingExtra: LightGBM or pyarrow is not installed.
     """
-    from lydite.learn.fit import fit, write_model
+    if rows is not None or start is not None:
+        if rows is None or start is None:
+            raise InputError(
+                "own rows are fitted on from a model", hint="give --rows DB and --start shipped"
+            )
+        if neusight is not None or aiconfigurator is not None:
+            raise InputError("fits on from a model with own rows alone", hint="give no folder")
+        return _fitted_on(Path(out), rows, start)
+    from lydite.learn.fit import fit
+    from lydite.learn.write import write_model
 
     grouped = _grouped(_folders(neusight, aiconfigurator))
     made = []
     with session.bar("fit") as progress:
-        for number, (family, rows) in enumerate(grouped.items()):
+        for number, (family, found) in enumerate(grouped.items()):
             progress(number, len(grouped), family)
-            made.append(fit(rows))
+            made.append(fit(found))
         progress(len(grouped), len(grouped), "")
     folder = Path(out)
-    data = [{"layout": name} for name in _folders(neusight, aiconfigurator)]
+    data = [dict(SOURCES[name]) for name in _folders(neusight, aiconfigurator)]
     write_model(made, folder, {"data": data})
+    return LearnFit({"folder": str(folder), "families": [_family_row(each) for each in made]})
+
+
+def _fitted_on(out: Path, rows: str | Path, start: str | Path) -> LearnFit:
+    from lydite.learn.fit import Fitted
+    from lydite.learn.own import database_rows
+    from lydite.learn.refit import refit
+    from lydite.learn.write import write_model
+    from lydite.store import Database
+
+    model = _model(start)
+    with Database.open(rows, read_only=True) as database:
+        changed = refit(model, database_rows(database))
+    digests = model.about["digests"]
+    made = [
+        changed[name].fitted if name in changed else Fitted(name, family, digests[name])
+        for name, family in model.families.items()
+    ]
+    data = [*model.about.get("data", ()), {"name": "own rows", "source": str(rows)}]
+    write_model(made, out, {"data": data, "started_from": model.digest})
     families = [
-        {
-            "family": each.family,
-            "devices": list(each.devices),
-            "rows": each.rows,
-            "trees": len(each.trees.roots),
-            "bounds": [list(pair) for pair in each.bounds],
-        }
+        _family_row(each) | (changed[each.name].document() if each.name in changed else {})
         for each in made
     ]
-    return LearnFit({"folder": str(folder), "families": families})
+    return LearnFit({"folder": str(out), "families": families})
+
+
+def _family_row(each: Fitted) -> dict[str, Any]:
+    family = each.family
+    return {
+        "family": each.name,
+        "devices": list(family.devices),
+        "rows": family.rows,
+        "trees": len(family.trees.roots),
+        "bounds": [list(pair) for pair in family.bounds[1]],
+    }
+
+
+def _model(name: str | Path) -> LearnedModel:
+    from lydite.estimate.learned.model import read_model, shipped
+
+    return shipped() if str(name) == "shipped" else read_model(Path(name))
 
 
 def learn_evaluate(
@@ -135,28 +185,61 @@ def learn_evaluate(
     *,
     neusight: str | Path | None = None,
     aiconfigurator: str | Path | None = None,
+    split: str | Path | None = None,
+    model: str | Path | None = None,
 ) -> LearnEvaluation:
     """Leave out each device in turn, and compare its rows with what the others teach.
 
     Args:
         session: Session with the progress display.
         neusight: Folder of NeuSight's data, for float32.
-        aiconfigurator: Folder of AIConfigurator's data, for products in 16 bits.
+        aiconfigurator: Folder of AIConfigurator's data, for 16 and 8 bits.
+        split: File {"train": [DEVICE, ...], "test": [DEVICE, ...]}: learns from the first, and
+            judges the second.
+        model: Model to judge instead of fitting one: a folder, or "shipped"; it is refused where it
+            was trained on the rows that judge it.
 
     Raises:
-        InputError: no folder was given, or one lacks what is read.
+        InputError: no folder was given, one lacks what is read, the split names a device on both
+            sides or one without rows, or the model has seen the rows.
         MissingExtra: LightGBM or pyarrow is not installed.
     """
-    from lydite.learn.evaluate import evaluate
+    from lydite.learn.evaluate import evaluate, evaluate_model
+    from lydite.learn.split import read_split, refuse_known
 
     found: list[dict[str, Any]] = []
     grouped = _grouped(_folders(neusight, aiconfigurator))
+    every = [part for rows in grouped.values() for part in rows]
+    devices = sorted({part.device for part in every})
+    chosen = read_split(Path(split), devices) if split is not None else None
+    judged = _model(model) if model is not None else None
+    test = chosen.test if chosen is not None else tuple(devices)
+    if judged is not None:
+        refuse_known(judged, every, test)
     with session.bar("evaluate") as progress:
         for number, (family, rows) in enumerate(grouped.items()):
             progress(number, len(grouped), family)
-            found += evaluate(rows)
+            if judged is not None:
+                found += evaluate_model(judged, rows, test)
+            else:
+                found += evaluate(rows, chosen)
         progress(len(grouped), len(grouped), "")
     return LearnEvaluation({"families": found})
+
+
+SOURCES: Mapping[str, Mapping[str, str]] = {
+    "neusight": {
+        "name": "NeuSight",
+        "source": "github.com/sitar-lab/NeuSight",
+        "license": "MIT, Georgia Tech and Microsoft, 2025",
+    },
+    "aiconfigurator": {
+        "name": "AIConfigurator",
+        "source": "github.com/ai-dynamo/aiconfigurator, commit 095f58a",
+        "license": "Apache-2.0, NVIDIA",
+    },
+}
+"""Whose rows a layout holds, and under which license."""
 
 
 def _folders(neusight: str | Path | None, aiconfigurator: str | Path | None) -> dict[str, Path]:
@@ -170,7 +253,7 @@ def _folders(neusight: str | Path | None, aiconfigurator: str | Path | None) -> 
 
 
 def _grouped(folders: Mapping[str, Path]) -> dict[str, list[Rows]]:
-    from lydite.learn.rows import read_rows
+    from lydite.learn.read import read_rows
 
     grouped: dict[str, list[Rows]] = {}
     for rows in read_rows(folders):

@@ -163,11 +163,12 @@ class PredictResult(Result):
     def notes(self) -> tuple[str, ...]:
         """What a reader could not honour, and what the device does not state, in sentences."""
         from lydite.estimate.imported import imported_note
+        from lydite.estimate.learned.sheet import sheet_note
         from lydite.estimate.roofline import peak_note
 
         missing = (n.key for n in self.prediction.nodes if n.estimate is None)
         others = imported_note(self.prediction.nodes, named=self.runtime is not None)
-        told = [peak_note(missing, self.device), others, lacking_note(self.device)]
+        told = peak_note(missing, self.device), others, sheet_note(self.device)
         return (*self.model.notes, *filter(None, told))
 
     def document(self) -> PredictDocument:
@@ -225,16 +226,6 @@ def coverage_document(coverage: Coverage) -> CoverageDocument:
         "seconds_by_source": dict(coverage.seconds),
         "uncovered_nodes_by_type": dict(coverage.uncovered),
     }
-
-
-def lacking_note(device: Device) -> str:
-    """The figures that a GPU's file lacks for learned estimates; "" where it has all."""
-    if device.kind != "gpu" or device.chip is not None or not device.lacking:
-        return ""
-    return (
-        f"{device.name} states no {' and no '.join(device.lacking)}, which the maker's data sheet "
-        "has: operators are left to the roofline"
-    )
 
 
 def _operators(prediction: Prediction) -> list[OperatorTime]:

@@ -22,7 +22,7 @@ _AIConfigurator = Annotated[
     Path | None,
     typer.Option(
         "--aiconfigurator",
-        help="Folder of AIConfigurator's data (SYSTEM/gemm), for products in 16 bits.",
+        help="Folder of AIConfigurator's data (SYSTEM/gemm, attention, moe), for 16 and 8 bits.",
     ),
 ]
 
@@ -32,6 +32,14 @@ def fit(
     out: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
     neusight: _NeuSight = None,
     aiconfigurator: _AIConfigurator = None,
+    rows: Annotated[
+        str | None,
+        typer.Option("--rows", help="Database of your own rows to fit on with; needs --start."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", help="Model to fit on from: a folder, or 'shipped'."),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -39,7 +47,7 @@ def fit(
     from lydite.cli.show import deliver, say, session
 
     result = session(quiet=quiet or json).learn_fit(
-        out, neusight=neusight, aiconfigurator=aiconfigurator
+        out, neusight=neusight, aiconfigurator=aiconfigurator, rows=rows, start=start
     )
     if deliver(result, json=json):
         say(f"\nNext: LYDITE_LEARNED={out} lydite predict MODEL --on DEVICE", quiet)
@@ -49,6 +57,21 @@ def fit(
 def evaluate(
     neusight: _NeuSight = None,
     aiconfigurator: _AIConfigurator = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            "--split",
+            help="JSON file of the devices to learn from and to judge: "
+            '{"train": [DEVICE], "test": [DEVICE]}; leaves out each device in turn by default.',
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="Model to judge instead of fitting one: a folder, or 'shipped'.",
+        ),
+    ] = None,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -57,6 +80,6 @@ def evaluate(
     from lydite.cli.show import deliver, session
 
     result = session(quiet=quiet or json).learn_evaluate(
-        neusight=neusight, aiconfigurator=aiconfigurator
+        neusight=neusight, aiconfigurator=aiconfigurator, split=split, model=model
     )
     deliver(result, json=json, out=out)

@@ -6,70 +6,164 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.spatial import KDTree
 from scipy.stats import spearmanr
 
-from lydite.learn.fit import bounds_of, left_out
+from lydite.estimate.learned.model import LearnedModel
+from lydite.learn.fit import EDGES_S, bounds_of, left_out, left_out_s, predicted_s, reach_of
 from lydite.learn.rows import Rows, stream_name
+from lydite.learn.split import Split
+
+_NEIGHBOUR_ROWS = 5000
+"""Rows of a device among which a nearest one is looked for, and for how many it is."""
+_RESAMPLES = 200
 
 
-def evaluate(rows: Sequence[Rows]) -> list[dict[str, Any]]:
+def evaluate(rows: Sequence[Rows], split: Split | None = None) -> list[dict[str, Any]]:
     """Errors of one family by device that was left out.
 
     Only rows with sizes as models have them are judged, where the data tell them apart. Beside the
-    learned prediction stand the roofline, the base time of `lydite.estimate.learned.physics`, and
-    that base times one constant fitted on the other devices.
+    learned prediction stand the roofline, the base time of `lydite.estimate.learned.physics`, that
+    base times one constant fitted on the other devices, and that base times what the nearest row of
+    another device took beside its own, by distance of the features.
 
     Args:
         rows: Rows of one family, by device.
+        split: Devices to learn from and to judge; None to leave out each in turn.
 
     Raises:
         InputError: there is only one device.
     """
-    guesses = left_out(rows)
+    if split is None:
+        guesses = left_out(rows)
+        return [
+            row
+            for part in rows
+            for row in _judged(part, [r for r in rows if r.device != part.device], guesses)
+        ]
+    train = [part for part in rows if part.device in split.train]
+    if not train:
+        return []
+    guesses = left_out(train) if len(train) > 1 else {}
     found: list[dict[str, Any]] = []
     for part in rows:
-        others = [other for other in rows if other.device != part.device]
-        constant = float(
-            np.exp(
-                np.median(
-                    [np.median(np.log(other.seconds / other.problem.base_s)) for other in others]
-                )
-            )
-        )
-        base_s, bound_s = part.problem.base_s, part.problem.bound_s
-        edges, bounds = bounds_of(others, guesses)
-        for kind in np.unique(part.kind[part.aligned]).tolist():
-            chosen = part.aligned & (part.kind == kind)
-            seconds = part.seconds[chosen]
-            guess = guesses[part.device][chosen]
-            low, high = np.array(bounds)[np.digitize(base_s[chosen], edges)].T
-            ratio = guess / seconds
-            found.append(
-                {
-                    "family": part.family if part.family != "stream" else stream_name(kind),
-                    "device": part.device,
-                    "rows": int(chosen.sum()),
-                    **_errors(ratio),
-                    "rank": _rank(guess, seconds),
-                    "inside": float(np.mean((guess * low <= seconds) & (seconds <= guess * high))),
-                    "width": float(np.median(high / low)),
-                    "roofline": _mean(bound_s[chosen] / seconds),
-                    "physics": _mean(base_s[chosen] / seconds),
-                    "constant": _mean(constant * base_s[chosen] / seconds),
-                }
-            )
+        if part.device in split.test:
+            known = guesses | {part.device: left_out_s(part, [*train, part])}
+            found += _judged(part, train, known)
     return found
 
 
-def _errors(ratio: np.ndarray) -> dict[str, float]:
-    error = np.abs(ratio - 1)
-    return {
-        "mean": float(error.mean()),
-        "median": float(np.median(error)),
-        "p90": float(np.percentile(error, 90)),
-        "worst": float(error.max()),
-        "bias": float(np.median(ratio)) - 1,
-    }
+def evaluate_model(
+    model: LearnedModel, rows: Sequence[Rows], test: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Errors of a model on rows of one family, by device; its rivals know all other rows.
+
+    Args:
+        model: The model.
+        rows: Rows of one family, by device.
+        test: Devices to judge.
+    """
+    family = model.families.get(rows[0].family) if rows else None
+    found: list[dict[str, Any]] = []
+    for part in rows:
+        if family is not None and part.device in test:
+            others = [other for other in rows if other.device != part.device]
+            guess = predicted_s(family.trees, part)
+            interval = family.interval(part.problem, part.device in family.devices)
+            found += _compared(part, others, guess, interval)
+    return found
+
+
+def _judged(part: Rows, others: Sequence[Rows], guesses: dict[str, np.ndarray]) -> list[Any]:
+    """One row for a device, or one for each kind of stream."""
+    return _compared(part, others, guesses[part.device], _intervals(part, others, guesses))
+
+
+def _compared(
+    part: Rows,
+    others: Sequence[Rows],
+    predicted: np.ndarray,
+    interval: tuple[np.ndarray, np.ndarray],
+) -> list[dict[str, Any]]:
+    ratios = [np.median(np.log(other.seconds / other.problem.base_s)) for other in others]
+    constant = float(np.exp(np.median(ratios))) if others else float("nan")
+    base_s = part.problem.base_s
+    low, high = interval
+    found: list[dict[str, Any]] = []
+    for kind in np.unique(part.kind[part.aligned]).tolist():
+        chosen = part.aligned & (part.kind == kind)
+        seconds, guess = part.seconds[chosen], predicted[chosen]
+        error = np.abs(guess / seconds - 1)
+        inside = (guess * low[chosen] <= seconds) & (seconds <= guess * high[chosen])
+        found.append(
+            {
+                "family": part.family if part.family != "stream" else stream_name(kind),
+                "device": part.device,
+                "rows": int(chosen.sum()),
+                "mean": float(error.mean()),
+                "mean_low": _resampled(error)[0],
+                "mean_high": _resampled(error)[1],
+                "median": float(np.median(error)),
+                "p90": float(np.percentile(error, 90)),
+                "worst": float(error.max()),
+                "bias": float(np.median(guess / seconds)) - 1,
+                "rank": _rank(guess, seconds),
+                "inside": float(np.mean(inside)),
+                "width": float(np.median((high / low)[chosen])),
+                "roofline": _mean(part.problem.bound_s[chosen] / seconds),
+                "physics": _mean(base_s[chosen] / seconds),
+                "constant": _mean(constant * base_s[chosen] / seconds),
+                "nearest": _nearest(part.taken(chosen), others) if others else float("nan"),
+                "by_size": _by_size(error, base_s[chosen]),
+            }
+        )
+    return found
+
+
+def _intervals(
+    part: Rows, others: Sequence[Rows], guesses: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of the intervals that the others give each row."""
+    if any(other.device not in guesses for other in others):
+        return np.full(len(part.seconds), np.nan), np.full(len(part.seconds), np.nan)
+    bounds = np.array(bounds_of(others, guesses))
+    far = reach_of(others).outside(part.problem.features).astype(int)
+    low, high = bounds[far, np.digitize(part.problem.base_s, EDGES_S)].T
+    return low, high
+
+
+def _resampled(error: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean error over rows (bootstrap)."""
+    draw = np.random.default_rng(0)
+    some = error[draw.integers(0, len(error), (_RESAMPLES, min(len(error), 2000)))]
+    spread = (some.mean(axis=1) - error.mean()) * (some.shape[1] / len(error)) ** 0.5
+    low, high = np.percentile(error.mean() + spread, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _nearest(part: Rows, others: Sequence[Rows]) -> float:
+    """Mean error of the base time, times what it lacked on the nearest row of another device."""
+    draw = np.random.default_rng(0)
+    known = [other.taken(_drawn(len(other.seconds), draw)) for other in others]
+    features = np.concatenate([each.problem.features for each in known])
+    ratio = np.concatenate([each.seconds / each.problem.base_s for each in known])
+    scale = features.std(axis=0) + 1e-9
+    some = part.taken(_drawn(len(part.seconds), draw))
+    _, place = KDTree(features / scale).query(some.problem.features / scale)
+    return _mean(some.problem.base_s * ratio[place] / some.seconds)
+
+
+def _drawn(number: int, draw: np.random.Generator) -> np.ndarray:
+    return np.sort(draw.permutation(number)[:_NEIGHBOUR_ROWS])
+
+
+def _by_size(error: np.ndarray, base_s: np.ndarray) -> list[float | None]:
+    """Mean error by size of the base time, as intervals are; None where there are no rows."""
+    size = np.digitize(base_s, EDGES_S)
+    return [
+        float(error[size == number].mean()) if (size == number).any() else None
+        for number in range(len(EDGES_S) + 1)
+    ]
 
 
 def _rank(guess: np.ndarray, seconds: np.ndarray) -> float:

@@ -1,32 +1,44 @@
 """Fitting: boosted trees of log(measured / base), and intervals over left-out devices.
 
-Few GPUs teach little about another, so trees are small, and the interval of a family is what lies
-between the 5th and 95th percentile of the errors on devices that were left out, by size.
+Few GPUs teach little about another, so trees are small and few, and all devices count the same. The
+interval of a family is what lies between the 5th and 95th percentile of the errors on devices that
+were left out, by size, and by whether an operator lies beyond the rows of the others.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lydite.errors import InputError, MissingExtra
-from lydite.estimate.learned.model import FAMILIES, MANIFEST, VERSION
+from lydite.estimate.learned.families import FAMILIES
+from lydite.estimate.learned.model import Family, Reach
 from lydite.estimate.learned.trees import Trees, read_trees
-from lydite.files import write_atomic
 from lydite.learn.rows import Rows
 
-_EDGES_S = (2e-5, 2e-4, 2e-3)
+EDGES_S = (2e-5, 2e-4, 2e-3)
 """Base times that separate sizes."""
 _MOST_ROWS = 40_000
-"""Rows of a device, so that no device outweighs the others."""
-_SIZES = {"product32": (40, 8), "product16": (120, 15), "stream": (30, 6)}
+"""Rows of a device that trees are fitted to."""
+_ENOUGH = 200
+"""Rows of a size from which it has an interval of its own."""
+_BEYOND = 1.25
+"""Least factor by which intervals widen beyond the rows, as an exponent."""
+_SIZES = {
+    "product32": (40, 8),
+    "product16": (30, 6),
+    "product8": (40, 6),
+    "experts": (50, 8),
+    "attention_prefill": (80, 6),
+    "attention_decode": (60, 8),
+    "stream": (30, 6),
+}
 """Number of trees and of leaves of each family."""
+
+Pairs = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +46,14 @@ class Fitted:
     """A fitted family.
 
     Attributes:
-        family: Name of the family.
-        text: The trees as text.
-        trees: The same, read.
-        bounds: (low, high) factors of the interval by size.
-        devices: Devices that it was fitted on.
-        rows: Number of rows.
-        digest: Digest of the rows.
+        name: Name of the family.
+        family: Its trees and intervals.
+        digests: Digest of the rows of each device.
     """
 
-    family: str
-    text: str
-    trees: Trees
-    bounds: tuple[tuple[float, float], ...]
-    devices: tuple[str, ...]
-    rows: int
-    digest: str
+    name: str
+    family: Family
+    digests: Mapping[str, str]
 
 
 def fit_text(rows: Sequence[Rows], seed: int = 0) -> str:
@@ -59,18 +63,35 @@ def fit_text(rows: Sequence[Rows], seed: int = 0) -> str:
         MissingExtra: LightGBM is not installed.
         InputError: there are no rows.
     """
-    try:
-        import lightgbm
-    except ImportError:
-        raise MissingExtra("lightgbm", "learn") from None
     if not rows:
         raise InputError("there are no rows to learn from")
     draw = np.random.default_rng(seed)
     parts = [part.taken(_some(part, draw)) for part in rows]
     features = np.concatenate([part.problem.features for part in parts])
     target = np.concatenate([np.log(part.seconds / part.problem.base_s) for part in parts])
-    weight = np.concatenate([part.weight for part in parts])
-    number, leaves = _SIZES[rows[0].family]
+    mean = float(np.mean([part.weight.sum() for part in parts]))
+    weight = np.concatenate([part.weight * (mean / part.weight.sum()) for part in parts])
+    return boosted(rows[0].family, features, target, weight, _SIZES[rows[0].family], seed)
+
+
+def boosted(
+    family: str,
+    features: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+    size: tuple[int, int],
+    seed: int = 0,
+) -> str:
+    """Boosted trees as text: `size` is their number and that of their leaves.
+
+    Raises:
+        MissingExtra: LightGBM is not installed.
+    """
+    try:
+        import lightgbm
+    except ImportError:
+        raise MissingExtra("lightgbm", "learn") from None
+    number, leaves = size
     parameters: dict[str, Any] = {
         "objective": "l1",
         "num_leaves": leaves,
@@ -84,11 +105,9 @@ def fit_text(rows: Sequence[Rows], seed: int = 0) -> str:
         "num_threads": 1,
         "verbose": -1,
     }
-    data = lightgbm.Dataset(
-        features, target, weight=weight, feature_name=list(FAMILIES[rows[0].family])
-    )
-    booster = lightgbm.train(parameters, data, number)
-    text = booster.model_to_string()
+    names = list(FAMILIES[family].features)
+    data = lightgbm.Dataset(features, target, weight=weight, feature_name=names)
+    text = lightgbm.train(parameters, data, number).model_to_string()
     # Only the trees are kept: the parameters below them name versions and threads.
     return text.partition("\nend of trees")[0].rstrip() + "\n\nend of trees\n"
 
@@ -118,11 +137,13 @@ def left_out(rows: Sequence[Rows]) -> dict[str, np.ndarray]:
     """
     if len(rows) < 2:
         raise InputError("one device cannot be left out", allowed="rows of two devices or more")
-    found: dict[str, np.ndarray] = {}
-    for part in rows:
-        others = [other for other in rows if other.device != part.device]
-        found[part.device] = predicted_s(read_trees(fit_text(others), part.family), part)
-    return found
+    return {part.device: left_out_s(part, rows) for part in rows}
+
+
+def left_out_s(part: Rows, rows: Sequence[Rows]) -> np.ndarray:
+    """Predictions for a device from all others among the rows."""
+    others = [other for other in rows if other.device != part.device]
+    return predicted_s(read_trees(fit_text(others), part.family), part)
 
 
 def fit(rows: Sequence[Rows]) -> Fitted:
@@ -131,70 +152,104 @@ def fit(rows: Sequence[Rows]) -> Fitted:
     Raises:
         InputError, MissingExtra: as `fit_text` and `left_out`.
     """
-    family = rows[0].family if rows else ""
+    name = rows[0].family if rows else ""
     text = fit_text(rows)
-    guesses = left_out(rows)
-    _, bounds = bounds_of(rows, guesses)
-    digest = hashlib.sha256("".join(part.digest for part in rows).encode()).hexdigest()[:16]
-    return Fitted(
-        family,
+    family = Family(
         text,
-        read_trees(text, family),
-        bounds,
+        read_trees(text, name),
+        EDGES_S,
+        (seen_bounds(rows, read_trees(text, name)), *bounds_of(rows, left_out(rows))),
+        reach_of(rows),
         tuple(part.device for part in rows),
         sum(len(part.seconds) for part in rows),
-        digest,
     )
+    return Fitted(name, family, {part.device: part.digest for part in rows})
 
 
-def bounds_of(
-    rows: Sequence[Rows], guesses: Mapping[str, np.ndarray]
-) -> tuple[tuple[float, ...], tuple[tuple[float, float], ...]]:
-    """Base times that separate sizes, and (low, high) of measured over predicted for each size.
+def seen_bounds(rows: Sequence[Rows], trees: Trees) -> Pairs:
+    """(low, high) of measured over predicted by size, on the devices of the rows themselves.
 
-    The 5th and 95th percentile over rows with sizes as models have them; every device counts the
-    same, however many rows it has.
+    The mean of the devices' 5th and 95th percentiles over rows with sizes as models have them.
+    Trees are so few beside the rows that they predict these no better than rows left out.
     """
-    logs, sizes, weights = [], [], []
+    found = []
     for part in rows:
         chosen = part.aligned
-        log = np.log(part.seconds[chosen] / guesses[part.device][chosen])
-        logs.append(log)
-        sizes.append(np.digitize(part.problem.base_s[chosen], _EDGES_S))
-        weights.append(np.full(len(log), 1 / max(1, len(log))))
-    log, size, weight = (np.concatenate(each) for each in (logs, sizes, weights))
-    made: list[tuple[float, float]] = []
-    for number in range(len(_EDGES_S) + 1):
-        near = np.abs(size - number) <= (0 if (size == number).sum() >= 200 else len(_EDGES_S))
-        low, high = _quantiles(log[near], weight[near])
-        made.append((min(1.0, float(np.exp(low))), max(1.0, float(np.exp(high)))))
-    return _EDGES_S, tuple(made)
+        log = np.log(part.seconds[chosen] / predicted_s(trees, part)[chosen])
+        size = np.digitize(part.problem.base_s[chosen], EDGES_S)
+        found.append(_by_size(log, size, _weight(part), np.full(len(log), True)))
+    return _over_devices(found, 0.0)
 
 
-def _quantiles(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    order = np.argsort(values)
-    share = np.cumsum(weights[order]) / weights.sum()
-    low, high = np.interp([0.05, 0.95], share, values[order])
-    return float(low), float(high)
+def _weight(part: Rows) -> np.ndarray:
+    """Weight of aligned rows, by which all kinds of streams count the same."""
+    kind = part.kind[part.aligned]
+    return 1 / np.bincount(kind)[kind]
 
 
-def write_model(fitted: Sequence[Fitted], folder: Path, about: Mapping[str, Any]) -> Path:
-    """Write a model: a text file of trees for each family, and manifest.json.
+def reach_of(rows: Sequence[Rows]) -> Reach:
+    """How far rows reach, feature by feature."""
+    features = np.concatenate([part.problem.features for part in rows])
+    low, high = np.percentile(features, [1, 99], axis=0)
+    return Reach(low, high)
 
-    Raises:
-        LyditeError: the folder cannot be written.
+
+def bounds_of(rows: Sequence[Rows], guesses: Mapping[str, np.ndarray]) -> tuple[Pairs, Pairs]:
+    """(low, high) of measured over predicted by size: like the rows of others, and beyond them.
+
+    Few devices say little of the next one: each gives its 5th and 95th percentile over rows with
+    sizes as models have them, where all kinds of streams count the same, and the interval takes in
+    their mean and some of their spread.
     """
-    families: dict[str, Any] = {}
-    for each in fitted:
-        write_atomic(folder / f"{each.family}.txt", each.text)
-        families[each.family] = {
-            "sha256": hashlib.sha256(each.text.encode()).hexdigest(),
-            "features": list(each.trees.names),
-            "edges_s": list(_EDGES_S),
-            "bounds": [list(pair) for pair in each.bounds],
-            "devices": list(each.devices),
-            "rows": each.rows,
-            "rows_digest": each.digest,
-        }
-    manifest = {"version": VERSION, "families": families, **about}
-    return write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    near, wide = [], []
+    for part in rows:
+        others = [other for other in rows if other.device != part.device] or rows
+        chosen = part.aligned
+        log = np.log(part.seconds[chosen] / guesses[part.device][chosen])
+        size = np.digitize(part.problem.base_s[chosen], EDGES_S)
+        beyond = reach_of(others).outside(part.problem.features[chosen])
+        weight = _weight(part)
+        near.append(_by_size(log, size, weight, ~beyond))
+        enough = beyond.sum() >= _ENOUGH
+        wide.append(_by_size(log, size, weight, beyond) if enough else near[-1])
+    spread = _SPREAD / len(rows)
+    inside, outside = _over_devices(near, spread), _over_devices(wide, spread)
+    widened = tuple(
+        (min(low, near_low**_BEYOND), max(high, near_high**_BEYOND))
+        for (low, high), (near_low, near_high) in zip(outside, inside, strict=True)
+    )
+    return inside, widened
+
+
+def _by_size(
+    log: np.ndarray, size: np.ndarray, weight: np.ndarray, taken: np.ndarray
+) -> np.ndarray:
+    """5th and 95th percentile of the errors of a device, by size [sizes, 2]."""
+    if taken.sum() < _ENOUGH:
+        taken = np.full(len(log), True)
+    found = np.empty((len(EDGES_S) + 1, 2))
+    for number in range(len(found)):
+        own = taken & (size == number)
+        kept = own if own.sum() >= _ENOUGH else taken
+        found[number] = _percentiles(log[kept], weight[kept])
+    return found
+
+
+def _percentiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(weights[order]) / weights.sum()
+    return np.interp([0.05, 0.95], share, values[order])
+
+
+_SPREAD = 3.0
+"""Standard deviations of the devices' percentiles that an interval takes in beyond their mean, over
+the number of devices: fewer leave more open."""
+
+
+def _over_devices(devices: Sequence[np.ndarray], spread: float) -> Pairs:
+    """(low, high) by size: the mean of the devices' percentiles, and `spread` deviations more."""
+    every = np.array(devices)
+    mean, more = every.mean(axis=0), spread * every.std(axis=0)
+    low = np.exp(np.minimum(mean[:, 0] - more[:, 0], 0))
+    high = np.exp(np.maximum(mean[:, 1] + more[:, 1], 0))
+    return tuple(zip(low.tolist(), high.tolist(), strict=True))

@@ -57,8 +57,8 @@ COMMANDS = {
     "lydite doctor": "--out --json --quiet/-q",
     "lydite inspect": f"model {SHAPE} --ops --out --json --quiet/-q",
     "lydite learn": "",
-    "lydite learn evaluate": "--neusight --aiconfigurator --out --json --quiet/-q",
-    "lydite learn fit": "--out --neusight --aiconfigurator --json --quiet/-q",
+    "lydite learn evaluate": "--neusight --aiconfigurator --split --model --out --json --quiet/-q",
+    "lydite learn fit": "--out --neusight --aiconfigurator --rows --start --json --quiet/-q",
     "lydite mlperf": "",
     "lydite mlperf audit": "--runs benchmark --benchmarks --test --scenario/--scenarios "
     f"{MLPERF} --legacy --on --service --db --seed --json --quiet/-q",

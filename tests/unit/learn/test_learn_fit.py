@@ -11,9 +11,11 @@ import pytest
 import lydite as ly
 from lydite.errors import InputError
 from lydite.estimate.learned.model import read_model
-from lydite.estimate.learned.physics import products, sheet_of
+from lydite.estimate.learned.products import float32_products
+from lydite.estimate.learned.sheet import sheet_of
 from lydite.hardware import find_device
-from lydite.learn.rows import NEUSIGHT, read_rows
+from lydite.learn.neusight import NEUSIGHT
+from lydite.learn.read import read_rows
 
 DEVICES = ("Tesla V100-PCIE-32GB", "Tesla T4", "NVIDIA A100-PCIE-40GB")
 
@@ -29,7 +31,7 @@ def folder(tmp_path_factory):
                 b, m, n, k = draw.integers(64, 2048, (4, count)).astype(float)
                 b = b * 0 + (1 if kind == "linear" else 4)
                 sheet = sheet_of(find_device(NEUSIGHT[device]), "float32")
-                base_s = products(b, m, k, n, 4.0, sheet, tensor_cores=False).base_s
+                base_s = float32_products(b, m, k, n, sheet).base_s
                 folder = home / split / kind
                 folder.mkdir(parents=True, exist_ok=True)
                 path = folder / f"{device.replace(' ', '_')}.csv.gz"

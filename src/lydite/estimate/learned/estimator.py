@@ -1,36 +1,29 @@
-"""`Learned`: estimates of products, elementwise operators, normalisations and softmax on GPUs."""
+"""`Learned`: estimates of products, attention, experts and streams on GPUs."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lydite.errors import InputError
 from lydite.estimate.base import Estimate
+from lydite.estimate.learned.describe import described
+from lydite.estimate.learned.families import FAMILIES
 from lydite.estimate.learned.model import Family, LearnedModel, usual_model
-from lydite.estimate.learned.physics import Problem, products, sheet_of, streams
+from lydite.estimate.learned.physics import Problem
+from lydite.estimate.learned.sheet import sheet_of
 from lydite.graph import OpKey
-from lydite.graph.operators import operator
-from lydite.graph.operators.products import MatrixProduct
-from lydite.graph.work import products_of_key, work_of_key
 from lydite.hardware import Device
 
-_SIXTEEN = ("float16", "bfloat16")
-_FLOATS = ("float32", *_SIXTEEN)
-_NARROW = 8
-"""Products of fewer columns run as streams of their operands, which was not learned."""
-_STREAMS = {"elementwise": 0, "norm": 1}
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Wanted:
-    """An operator of a family: its place among the keys, and the numbers that describe it."""
+    """Operators of one family and data type: their places among the keys, and their sizes."""
 
-    place: int
-    sizes: tuple[float, ...]
+    places: list[int] = field(default_factory=list)
+    sizes: list[tuple[float, ...]] = field(default_factory=list)
 
 
 class Learned:
@@ -50,101 +43,74 @@ class Learned:
         answers: list[Estimate | None] = [None] * len(keys)
         if device.kind != "gpu" or device.vendor != "NVIDIA":
             return answers
-        groups: dict[tuple[str, str], list[_Wanted]] = {}
-        for place, key in enumerate(keys):
-            for name, dtype, sizes in _described(key):
-                groups.setdefault((name, dtype), []).append(_Wanted(place, sizes))
-        sums: dict[int, list[float]] = {}
+        groups, several = _grouped(keys)
         for (name, dtype), wanted in groups.items():
             family = self._model.families.get(name)
             if family is None:
                 continue
             try:
-                problem = _problem(name, dtype, device, np.array([w.sizes for w in wanted]))
+                sheet = sheet_of(device, "float32" if name == "stream" else dtype)
             except InputError:  # the data sheet lacks a figure
                 continue
-            for each, figures in zip(wanted, _figures(family, problem), strict=True):
-                known = sums.setdefault(each.place, [0.0, 0.0, 0.0])
-                for at, value in enumerate(figures):
-                    known[at] += value
-        detail = self._detail(device)
-        for place, (seconds, low, high) in sums.items():
-            answers[place] = Estimate(
-                seconds, low, high, "learned", detail, shared=("learned", None)
-            )
+            problem = FAMILIES[name].problem(np.array(wanted.sizes), sheet)
+            figures, far = _figures(family, problem, device.name in family.devices)
+            details, shared = self._details(device, family), (self.name, name)
+            columns = zip(wanted.places, *figures.T.tolist(), far.tolist(), strict=True)
+            for place, seconds, low, high, outside in columns:
+                made = Estimate(seconds, low, high, self.name, details[outside], shared)
+                answers[place] = _sum(answers[place], made) if place in several else made
+        for place, parts in several.items():
+            if any(part not in self._model.families for part in parts):
+                answers[place] = None
         return answers
 
-    def _detail(self, device: Device) -> str:
-        seen = any(device.name in family.devices for family in self._model.families.values())
+    def _details(self, device: Device, family: Family) -> tuple[str, str]:
+        seen = device.name in family.devices
         where = "it was among them" if seen else "none of them this one"
-        devices = {name for family in self._model.families.values() for name in family.devices}
-        return f"learned from {len(devices)} GPUs, {where}"
+        detail = f"learned from {len(family.devices)} GPUs, {where}"
+        return detail, f"{detail}; unlike what was learned"
 
 
-def _described(key: OpKey) -> list[tuple[str, str, tuple[float, ...]]]:
-    """Family, data type and sizes of what an operator computes; nothing where none fits."""
-    row = operator(key.qualified_type)
-    if row is None or not key.outputs or key.outputs[0] is None or not key.outputs[0].is_static:
-        return []
-    dtype = key.outputs[0].dtype
-    if dtype not in _FLOATS:
-        return []
-    if row.family == "matmul":
-        return _product(key, dtype)
-    softmax = key.op_type in ("Softmax", "LogSoftmax")
-    if row.family in _STREAMS or softmax:
-        return _stream(key, dtype, 2 if softmax else _STREAMS[row.family])
-    return []
+def _grouped(
+    keys: Sequence[OpKey],
+) -> tuple[dict[tuple[str, str], _Wanted], dict[int, list[str]]]:
+    """Operators by family and type, and the families of those that have several parts."""
+    groups: dict[tuple[str, str], _Wanted] = {}
+    several: dict[int, list[str]] = {}
+    for place, key in enumerate(keys):
+        parts = described(key)
+        if len(parts) > 1:
+            several[place] = [name for name, _, _ in parts]
+        for name, dtype, sizes in parts:
+            wanted = groups.get((name, dtype))
+            if wanted is None:
+                wanted = groups[name, dtype] = _Wanted()
+            wanted.places.append(place)
+            wanted.sizes.append(sizes)
+    return groups, several
 
 
-def _product(key: OpKey, dtype: str) -> list[tuple[str, str, tuple[float, ...]]]:
-    floats = {t.dtype for t in key.operand_types() if t is not None and (t.nbytes or 0) > 64}
-    found = products_of_key(key)
-    if found is None or not found.products or not floats <= {dtype}:
-        return []
-    family = "product16" if dtype in _SIXTEEN else "product32"
-    if any(not _is_wide(each) for each in found.products):
-        return []
-    return [
-        (family, dtype, (float(p.count), float(p.m), float(p.n), float(p.k)))
-        for p in found.products
-    ]
+def _sum(first: Estimate | None, second: Estimate) -> Estimate:
+    if first is None:
+        return second
+    return Estimate(
+        first.seconds + second.seconds,
+        first.low + second.low,
+        first.high + second.high,
+        second.source,
+        second.detail,
+        second.shared,
+    )
 
 
-def _is_wide(product: MatrixProduct) -> bool:
-    return product.count == 1 or min(product.m, product.n) >= _NARROW
+def _figures(family: Family, problem: Problem, seen: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds and both bounds of each operator [operators, 3], and whether it is unlike the rows.
 
-
-def _stream(key: OpKey, dtype: str, kind: int) -> list[tuple[str, str, tuple[float, ...]]]:
-    work = work_of_key(key)
-    shape = key.outputs[0].shape
-    if work is None or not work.bytes_moved or not shape:
-        return []
-    largest = max(t.nbytes or 0 for t in key.outputs)
-    large = [t for t in key.operand_types() if t is not None and 2 * (t.nbytes or 0) >= largest]
-    dims = [int(size) for size in shape]
-    width = max(1, dims[-1])
-    rows = max(1, math.prod(dims) // width)
-    sizes = float(kind), float(work.bytes_moved), float(width), float(rows), float(len(large))
-    return [("stream", dtype, sizes)]
-
-
-def _problem(name: str, dtype: str, device: Device, sizes: np.ndarray) -> Problem:
-    if name == "stream":
-        kind, moved, width, rows, operands = sizes.T
-        return streams(kind, moved, width, rows, operands, sheet_of(device, "float32"))
-    sixteen = name == "product16"
-    itemsize = 2.0 if sixteen else 4.0
-    count, m, n, k = sizes.T
-    sheet = sheet_of(device, dtype)
-    return products(count, m, n, k, itemsize, sheet, tensor_cores=sixteen)
-
-
-def _figures(family: Family, problem: Problem) -> np.ndarray:
-    """Seconds and both bounds of each operator [operators, 3]; none beats the physical bound."""
+    None beats the physical bound.
+    """
     guess = problem.base_s * np.exp(family.trees.values(problem.features))
     seconds = np.maximum(guess, problem.bound_s)
-    size = np.digitize(problem.base_s, family.edges_s)
-    low, high = np.array(family.bounds)[size].T
+    far = family.reach.outside(problem.features).astype(int)
+    low, high = family.interval(problem, seen)
     least = np.maximum(seconds * low, np.minimum(problem.bound_s, seconds))
-    return np.stack([seconds, least, seconds * high], axis=1)
+    return np.stack([seconds, least, seconds * high], axis=1), far

@@ -13,20 +13,35 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lydite.errors import InputError
-from lydite.estimate.learned.physics import PRODUCT_NAMES, STREAM_NAMES
+from lydite.estimate.learned.families import FAMILIES
+from lydite.estimate.learned.physics import Problem
 from lydite.estimate.learned.trees import Trees, read_trees
 
-VERSION = 1
+VERSION = 2
 """Version of the features; a model of another one is refused."""
 MANIFEST = "manifest.json"
 _MOST_BYTES = 16 << 20
-FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "product32": PRODUCT_NAMES,
-    "product16": PRODUCT_NAMES,
-    "stream": STREAM_NAMES,
-}
-"""Names of the features of each family."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """How far the rows of a family reach, feature by feature.
+
+    Attributes:
+        low, high: First and last percentile of each feature.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def outside(self, features: np.ndarray) -> np.ndarray:
+        """Whether operators lie beyond the rows, by more than a tenth of their range."""
+        margin = 0.1 * (self.high - self.low)
+        beyond = (features < self.low - margin) | (features > self.high + margin)
+        return np.any(beyond, axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +49,33 @@ class Family:
     """One family of a model.
 
     Attributes:
+        text: The trees as text.
         trees: The logarithm of measured over base time.
         edges_s: Base times that separate sizes, ascending.
-        bounds: Measured over predicted time, low and high, by size.
+        bounds: Measured over predicted time, low and high, by size: on the devices of the rows, on
+            others of operators like the rows, and of operators beyond them.
+        reach: How far the rows reach.
         devices: Devices that it was learned from.
         rows: Number of rows.
     """
 
+    text: str
     trees: Trees
     edges_s: tuple[float, ...]
-    bounds: tuple[tuple[float, float], ...]
+    bounds: tuple[tuple[tuple[float, float], ...], ...]
+    reach: Reach
     devices: tuple[str, ...]
     rows: int
+
+    def interval(self, problem: Problem, seen: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Low and high factor of each operator; `seen` on a device that was learned from.
+
+        Beyond the rows the interval is the next wider one.
+        """
+        beyond = self.reach.outside(problem.features).astype(int)
+        size = np.digitize(problem.base_s, self.edges_s)
+        low, high = np.array(self.bounds)[beyond + (not seen), size].T
+        return low, high
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +133,7 @@ def _read(folder: Traversable, where: str) -> LearnedModel:
         )
     families = {name: _family(folder, name, row, where) for name, row in rows.items()}
     about = {key: value for key, value in manifest.items() if key != "families"}
+    about["digests"] = {name: row.get("digests", {}) for name, row in rows.items()}
     return LearnedModel(families, about, hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
@@ -113,17 +144,23 @@ def _family(folder: Traversable, name: str, row: Mapping[str, Any], where: str) 
     try:
         if hashlib.sha256(text.encode()).hexdigest() != row["sha256"]:
             raise InputError(f"{name}.txt is not the file of its manifest (sha256)", where=where)
-        bounds = tuple((float(low), float(high)) for low, high in row["bounds"])
+        bounds = tuple(
+            tuple((float(low), float(high)) for low, high in pairs) for pairs in row["bounds"]
+        )
+        reach = Reach(*(np.array(row["reach"][side], float) for side in ("low", "high")))
         edges = tuple(float(edge) for edge in row["edges_s"])
         devices, count = tuple(str(device) for device in row["devices"]), int(row["rows"])
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"the manifest of {name} lacks {error}", where=where) from None
     trees = read_trees(text, f"{where}: {name}.txt")
-    if trees.names != FAMILIES[name] or len(bounds) != len(edges) + 1:
+    names = FAMILIES[name].features
+    if trees.names != names or {len(pairs) for pairs in bounds} != {len(edges) + 1}:
         raise InputError(f"{name} has other features or bounds", where=where)
-    if not all(0 < low <= 1 <= high for low, high in bounds):
+    if len(bounds) != 3 or reach.low.shape != (len(names),) or reach.high.shape != (len(names),):
+        raise InputError(f"{name} has other features or bounds", where=where)
+    if not all(0 < low <= 1 <= high for pairs in bounds for low, high in pairs):
         raise InputError(f"the bounds of {name} do not hold 1", where=where)
-    return Family(trees, edges, bounds, devices, count)
+    return Family(text, trees, edges, bounds, reach, devices, count)
 
 
 def _text(path: Traversable, where: str) -> str:

@@ -21,13 +21,25 @@ def fit_text(document: Mapping[str, Any]) -> str:
         for row in document["families"]
     ]
     columns = ["family", "devices", "rows", "trees", "<measured / predicted, 90 %, by size"]
-    return "\n".join([table("", columns, cells), "", f"written: {document['folder']}"])
+    own = [_own(row) for row in document["families"] if "own_rows" in row]
+    lines = [table("", columns, cells), "", *own, f"written: {document['folder']}"]
+    return "\n".join(lines)
+
+
+def _own(row: Mapping[str, Any]) -> str:
+    """What own rows made of a family."""
+    rows = f"{row['family']}: {row['own_rows']:,} own rows"
+    if row["after"] is None:
+        return f"{rows}, too few to fit on; mean error {percent(row['before'])}"
+    kept = "kept" if row["kept"] else "left as it was"
+    change = f"{percent(row['before'])} to {percent(row['after'])} on rows left out"
+    return f"{rows}, mean error {change}: {kept}"
 
 
 def evaluation_text(document: Mapping[str, Any]) -> str:
     """Errors on devices that were left out, beside roofline, physics and one constant."""
     columns = ["family", "<left out", "rows", "mean", "median", "p90", "bias", "inside"]
-    columns += ["width", "roofline", "physics", "constant"]
+    columns += ["width", "roofline", "physics", "constant", "nearest"]
     cells = [
         [
             row["family"],
@@ -42,6 +54,7 @@ def evaluation_text(document: Mapping[str, Any]) -> str:
             percent(row["roofline"]),
             percent(row["physics"]),
             percent(row["constant"]),
+            percent(row["nearest"]),
         ]
         for row in document["families"]
     ]
