@@ -51,6 +51,19 @@ class Point:
     tpot_s: float
 
 
+def with_blocks(log: Path, workload: Path, out: Path) -> Path:
+    """A log of vLLM with the blocks that its prompts have in common, from the workload's file."""
+    with gzip.open(workload, "rt", encoding="utf-8") as lines:
+        blocks = [json.loads(line)["prefix_blocks_of_16"] for line in lines]
+    with gzip.open(log, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    for row in rows:
+        number = int(row["request_id"].rpartition("-")[2])
+        row["prefix_blocks_of_16"] = blocks[number]
+    out.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return out
+
+
 def points(folder: Path, configs: Path) -> Iterator[Point]:
     """Points of replicas that run requests from end to end."""
     with gzip.open(folder / "silicon_points.csv.gz", "rt", encoding="utf-8", newline="") as lines:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from _figures import Figure, publish
-from _serving_points import LLAMA, SIZES, Point, points
+from _serving_points import LLAMA, SIZES, Point, points, with_blocks
 
 import lydite as ly
 from lydite.errors import LyditeError
@@ -47,7 +47,12 @@ def llama(folder: Path) -> Path:
 def against_logs(config: Path) -> list[Figure]:
     made: list[Figure] = []
     for gpu, (folder, device, options) in LOGS.items():
-        log = DATA / "llmservingsim" / "runs" / folder / "Llama-3.1-8B" / "requests.jsonl.gz"
+        base = DATA / "llmservingsim"
+        log = with_blocks(
+            base / "runs" / folder / "Llama-3.1-8B" / "requests.jsonl.gz",
+            base / "workloads" / "sharegpt-llama-3.1-8b-300-sps10.jsonl.gz",
+            config.parent / f"{folder}.jsonl",
+        )
         profile = DATA / "llmservingsim" / "profile" / folder / "meta-llama" / "Llama-3.1-8B"
         for league, goals in GOALS.items():
             given: dict[str, Any] = {"on": device, "replay": log, **options}

@@ -56,6 +56,8 @@ _LAYOUTS = (
         1.0,
         "input_toks",
         "output_toks",
+        "prefix_blocks_of_16",
+        BLOCK,
         first="first_token_ts",
         last="last_token_ts",
     ),

@@ -23,8 +23,7 @@ def serve_text(document: Mapping[str, Any]) -> str:
     """Workload, deployments, reasons, answers."""
     load = document["workload"]
     lines = [
-        f"{document['model']} in {document['dtype']} on {document['device']}: {load['name']}, "
-        f"{load['prompt_mean']:.0f} + {load['output_mean']:.0f} tokens a request",
+        f"{document['model']} in {document['dtype']} on {document['device']}: {_load(load)}",
         f"{document['runtime']}: {document['decides']}, in virtual time (simulated)",
     ]
     if document["found"]:
@@ -38,6 +37,13 @@ def serve_text(document: Mapping[str, Any]) -> str:
         lines += ["", *_replay(document["replay"])]
     lines += [f"note: {note}" for note in document["notes"]]
     return "\n".join(lines)
+
+
+def _load(load: Mapping[str, Any]) -> str:
+    if load["origin"].startswith("drawn"):
+        return str(load["name"])
+    means = f"{load['prompt_mean']:.0f} + {load['output_mean']:.0f} tokens"
+    return f"{load['name']}, {load['requests']} requests of {means} in the mean"
 
 
 def headline(document: Mapping[str, Any]) -> str:
