@@ -96,7 +96,7 @@ def test_rates_are_for_fair_links():
 
 
 def test_the_engine_is_compiled_into_one_folder_and_says_so_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiled, "folder", lambda: tmp_path)
+    monkeypatch.setattr(compiled, "folder", lambda *_: tmp_path)
     monkeypatch.setattr(compiled, "_announced", set())
     said = []
     for _ in range(2):
@@ -109,7 +109,7 @@ def test_the_engine_is_compiled_into_one_folder_and_says_so_once(tmp_path, monke
 
 
 def test_who_asked_for_quiet_is_not_told_of_compiling(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiled, "folder", lambda: tmp_path)
+    monkeypatch.setattr(compiled, "folder", lambda *_: tmp_path)
     monkeypatch.setattr(compiled, "_announced", set())
     options._hushed(False)
     said = []

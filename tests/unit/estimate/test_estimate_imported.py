@@ -250,8 +250,8 @@ def test_a_prediction_names_the_figures_that_a_device_lacks(tmp_path):
     told = ly.predict("lenet5", on=str(path))
     (note,) = [note for note in told.notes if "bare" in note]
     assert note == (
-        "bare states no power and no process and no caches, which the maker's data sheet has: "
-        "operators are left to the roofline"
+        "not predicted from other GPUs: bare: states no power, no process, no cache; the maker's "
+        "data sheet has them"
     )
     assert set(told.coverage.nodes) == {"roofline"}
     assert not any("states no" in note for note in ly.predict("lenet5", on="h100").notes)
