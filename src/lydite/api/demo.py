@@ -85,12 +85,13 @@ class DemoResult(Result):
         return self.accuracy.rows()
 
 
-def demo(session: Session, *, out: Path | str = "lydite-demo") -> DemoResult:
+def demo(session: Session, *, out: Path | str = "lydite-demo", budget: float = 16.0) -> DemoResult:
     """Measure a large CNN, a depthwise CNN and a transformer; predict each from its operators.
 
     Args:
         session: Session whose database receives the rows.
         out: Folder for the page and the trace.
+        budget: Seconds to spend on the measurement of each model and its operators.
     """
     from lydite.hardware import find_device
     from lydite.measure import profile_in_graph, validate
@@ -107,7 +108,7 @@ def demo(session: Session, *, out: Path | str = "lydite-demo") -> DemoResult:
             "onnxruntime",
             database,
             threads=1,
-            budget=16.0,
+            budget=budget,
             seed=session.seed,
             run=run.id,
             rounds=7,

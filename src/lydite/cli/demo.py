@@ -9,6 +9,7 @@ from lydite.cli import options
 
 def demo(
     out: options.Out = None,
+    budget: options.Budget = 16.0,
     db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
     json: options.Json = False,
@@ -20,7 +21,7 @@ def demo(
     here, hush = session(db, seed=seed, quiet=quiet or json), quiet or json
     cpu = here.doctor().findings["cpu"]
     say(f"This machine: {cpu['title']}, {cpu['units']} cores, one of which is measured.", hush)
-    result = here.demo(out=out or Path("lydite-demo"))
+    result = here.demo(out=out or Path("lydite-demo"), budget=budget)
     deliver(result, json=json)
     say(
         f"took {result.elapsed_s:.0f} s\n\n"

@@ -26,7 +26,7 @@ def place(tmp_path_factory):
 def test_the_demo(place):
     """One run serves all: it takes most of a minute."""
     out, database = place / "out", place / "demo.db"
-    ran = lydite("demo", "--out", out, "--db", database)
+    ran = lydite("demo", "--out", out, "--db", database, "--budget", 3)
     assert ran.returncode == 0, ran.stderr
     assert "Traceback" not in ran.stderr
 

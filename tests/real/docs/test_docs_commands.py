@@ -21,7 +21,9 @@ from lydite.graph import Builder, bind_dims, write_onnx
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LAYOUTS = ("aiconfigurator", "frontier", "neusight", "vidur")
+LAYOUTS = {"aiconfigurator", "frontier", "neusight", "vidur"}
+TUNED = {"op", "compare", "expect", "import", "export"}
+"""Words of the tuner's commands that run here."""
 MEASURING = ("bench", "profile", "validate", "turning-point", "corun")
 SMALL = {
     "bert-base": "lenet5",
@@ -196,28 +198,14 @@ def test_a_command_of_the_pages_runs(text, folder, monkeypatch, capsys):
     words = made_small(shlex.split(text)[1:])
     if "--prometheus" in words:
         pytest.importorskip("prometheus_client", reason="prometheus_client is not installed")
-    if words[0] == "mlperf" and (not PLAYED.intersection(words) or "--real" in words):
-        subcommand = typer.main.get_command(app).commands["mlperf"].commands[words[1]]
-        subcommand.make_context(words[1], words[2:])
-        return
-    if words[:2] == ["db", "import"] and words[2] in LAYOUTS:  # gigabytes of others' tables
-        group = typer.main.get_command(app).commands["db"].commands["import"]
-        group.make_context("import", words[2:])
-        return
-    if words[:2] == ["profile", "--plan"]:  # a plan that another command writes
-        typer.main.get_command(app).commands["profile"].make_context("profile", words[1:])
-        return
-    if words[0] == "serve" and "--find" in words:  # plays minutes of requests many times
-        typer.main.get_command(app).commands["serve"].make_context("serve", words[1:])
+    if (path := only_parsed(words)) is not None:
+        command = typer.main.get_command(app)
+        for name in path:
+            command = command.commands[name]
+        given = [word for word in words if word not in path[1:]][1:]
+        command.make_context(path[-1], given)
         return
     if words[0] == "demo":  # has a test of its own
-        return
-    if words[0] == "learn":  # reads folders of hundreds of megabytes
-        learn = typer.main.get_command(app).commands["learn"].commands[words[1]]
-        learn.make_context(words[1], words[2:])
-        return
-    if words[0] == "score" and not ANSWERED.intersection(words):
-        typer.main.get_command(app).commands["score"].make_context("score", words[1:])
         return
     if words[0] == "tune" or "tuned" in words:
         pytest.importorskip("tvm", reason="TVM is not installed: pip install 'lydite[tvm]'")
@@ -231,6 +219,24 @@ def test_a_command_of_the_pages_runs(text, folder, monkeypatch, capsys):
         pytest.skip("no CUDA here")
     assert ended.value.code == 0, told.err
     assert told.out.strip()
+
+
+def only_parsed(words: list[str]) -> list[str] | None:
+    """The command's names where its words are parsed and nothing runs; else None."""
+    verb, rest = words[0], set(words)
+    takes_minutes = {
+        "mlperf": not PLAYED & rest or "--real" in rest,
+        "learn": True,  # reads folders of hundreds of megabytes
+        "score": not ANSWERED & rest,
+        "serve": "--find" in rest,  # plays minutes of requests many times
+        "profile": "--plan" in rest or "--train" in rest,
+        "db": words[1:2] == ["import"] and bool(LAYOUTS & rest),
+    }
+    if verb == "tune" and not TUNED & set(words[1:2]):
+        return ["tune", "model"]
+    if not takes_minutes.get(verb):
+        return None
+    return words[:2] if verb in ("mlperf", "learn", "db") else [verb]
 
 
 def made_small(words: list[str]) -> list[str]:

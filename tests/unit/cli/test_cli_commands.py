@@ -53,7 +53,7 @@ COMMANDS = {
     "lydite db merge": "other --db --json",
     "lydite db query": "--op-type --device --scope --limit --db --json",
     "lydite db stats": "--db --json",
-    "lydite demo": "--out --db --seed --json --quiet/-q",
+    "lydite demo": "--out --budget --db --seed --json --quiet/-q",
     "lydite doctor": "--out --json --quiet/-q",
     "lydite inspect": f"model {SHAPE} --ops --out --json --quiet/-q",
     "lydite learn": "",
