@@ -112,7 +112,13 @@ def against_points(folder: Path, count: int, seed: int) -> list[Figure]:
             errors = [f"{np.median(np.abs(each[mine])):.1%}" for each in (tpot, ttft)]
             print(f"{key} {value}: {mine.sum()} points, TPOT and TTFT off by", *errors)
     return [
-        Figure("points on H100 that are answered", len(rows) / count, "share", 0.95, "higher"),
+        Figure(
+            f"points on H100 that are answered, of {count}",
+            len(rows) / count,
+            "share",
+            0.95,
+            "higher",
+        ),
         Figure(
             "TPOT of these, median error", float(np.median(np.abs(tpot))), "share", 0.12, "lower"
         ),
