@@ -16,6 +16,7 @@ from lydite.api.serving.options import ServeOptions, WorkloadOptions
 from lydite.api.serving.replay import ReplayDocument, replay_document
 from lydite.api.serving.search import FoundDocument, searched
 from lydite.api.serving.workload import workload_of
+from lydite.errors import InputError
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -162,6 +163,10 @@ def serve(
         given, (ServeOptions, serving), (WorkloadOptions, workload), (ModelOptions, options)
     )
     objectives = read_objectives(slo) if slo else ()
+    if find is not None and compare:
+        raise InputError("--find and --compare are two questions", hint="ask one of them")
+    if gpus is not None and find != "config":
+        raise InputError("--gpus has no effect here", hint="add --find config")
     source = workload_of(load, session.seed, searching=find in ("rate", "config"))
     measured, requests = source.measured, source.requests
     from lydite.api.serving.deployment import deployer as deployer_for

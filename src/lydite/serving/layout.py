@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lydite.errors import InputError
 from lydite.serving.simulate import Role
 
-_PART = re.compile(r"(?:(\d+)x)?(?:tp(\d+))?(ep)?(?:x(\d+))?", re.IGNORECASE)
+_PART = re.compile(r"(?:(\d+)x)?(?:tp(\d+))?(?:x(\d+))?", re.IGNORECASE)
 _APART = re.compile(r"pd(\d+)(?:tp(\d+))?:(\d+)(?:tp(\d+))?", re.IGNORECASE)
 ALLOWED = "such as tp2, 4xtp2 or tp2x4 (four replicas of two GPUs), pd2:6, pd2tp4:6tp2"
 
@@ -20,13 +20,11 @@ class Part:
     Attributes:
         count: Number of replicas.
         tp: GPUs of each, which share every product and layer.
-        ep: Whether the experts of a layer are spread over these GPUs, instead of being cut.
         role: What they run of a request.
     """
 
     count: int = 1
     tp: int = 1
-    ep: bool = False
     role: Role = "both"
 
     @property
@@ -35,7 +33,7 @@ class Part:
         return self.count * self.tp
 
     def __str__(self) -> str:
-        return f"{self.count}xtp{self.tp}{'ep' if self.ep else ''}"
+        return f"{self.count}xtp{self.tp}"
 
 
 @dataclass(frozen=True)
@@ -70,10 +68,16 @@ def read_part(text: str, role: Role = "both") -> Part:
     Raises:
         InputError: it cannot be read, or a number is 0.
     """
+    if "ep" in text.lower():
+        raise InputError(
+            f"'{text}' spreads experts over replicas, which is not modelled",
+            allowed=ALLOWED,
+            hint="tp cuts the experts of a layer, or spreads them over its ranks",
+        )
     match = _PART.fullmatch(text.strip())
-    if match is None or not text.strip() or (match[1] and match[4]):
+    if match is None or not text.strip() or (match[1] and match[3]):
         raise InputError(f"'{text}' is no layout", allowed=ALLOWED)
-    part = Part(int(match[1] or match[4] or 1), int(match[2] or 1), bool(match[3]), role)
+    part = Part(int(match[1] or match[3] or 1), int(match[2] or 1), role)
     if min(part.count, part.tp) < 1 or part.devices > 1 << 20:
         raise InputError(f"'{text}' has {part.devices} GPUs", allowed="1 to 1,048,576")
     return part

@@ -1,9 +1,10 @@
 """All-reduces as serving runtimes run them inside a host: kernels of their own over NVLink.
 
 Every rank reads all of what the others have (one shot), or each sums its part and reads the other
-sums (two shots); NCCL above that. Constants fit AIConfigurator's tables of such kernels in CUDA
-graphs on 2, 4 and 8 A100s and H100s (github.com/ai-dynamo/aiconfigurator, custom_allreduce_perf),
-from 128 bytes to 64 MB, within about a quarter.
+sums (two shots); NCCL above that. The constants were chosen by AIConfigurator's tables of such
+kernels in CUDA graphs on 2, 4 and 8 A100s and H100s (github.com/ai-dynamo/aiconfigurator,
+custom_allreduce_perf), from 256 bytes to 64 MB. Their median error is 11 to 28 %, by runtime and
+device; nine of ten lie within 20 to 60 % (`benchmarks/serving.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from collections.abc import Callable
 
 from lydite.cluster.collectives.group import NVLINK, Group, group_of
 from lydite.hardware import Device
-from lydite.hardware.cluster.select import known_clusters, read_cluster
+from lydite.hardware.cluster.select import (
+    PORT_BYTES_PER_S,
+    known_clusters,
+    read_cluster,
+)
 
 _START_S, _SECOND_S, _SHARE = 4e-6, 3e-6, 0.6
 _LARGEST = 8
@@ -26,15 +31,26 @@ def own_all_reduce_s(group: Group, size_bytes: float) -> float:
     return min(one, two)
 
 
-def message_times(device: Device, ranks: int) -> Callable[[str, float], float]:
+def message_times(
+    device: Device, ranks: int, tell: Callable[[str], None]
+) -> Callable[[str, float], float]:
     """Seconds of a message between the ranks of a replica, by kind and bytes.
 
-    The links are those of the catalog's host with this device; where there is none, of a switch.
+    The links are those of the catalog's host with this device. Where there is none, every rank has
+    a port of a switch, and `tell` is called with that.
 
     Raises:
         InputError: a host of the device has fewer, and no network is known.
     """
-    cluster = read_cluster(_box(device, ranks), ranks)
+    name = _box(device, ranks)
+    if name is None:
+        name = f"{device.name} x {ranks}"
+        if ranks > 1:
+            tell(
+                f"no host of {device.name} is known: its ranks are taken to have a port of "
+                f"{PORT_BYTES_PER_S / 1e9:.0f} GB/s each"
+            )
+    cluster = read_cluster(name, ranks)
     group = group_of(cluster, [range(ranks)])
     own = group.hosts == 1 and group.link == NVLINK and ranks <= _LARGEST
 
@@ -47,10 +63,10 @@ def message_times(device: Device, ranks: int) -> Callable[[str, float], float]:
     return seconds
 
 
-def _box(device: Device, ranks: int) -> str:
-    """The catalog's hosts of this device that have as many; else the device on a switch."""
+def _box(device: Device, ranks: int) -> str | None:
+    """The catalog's hosts of this device that have as many; None where there are none."""
     for name, design in sorted(known_clusters().items()):
         if design.device == device.name:
             hosts = -(-ranks // design.host.devices)
             return name if hosts == 1 else f"{name} x {hosts}"
-    return f"{device.name} x {ranks}"
+    return None

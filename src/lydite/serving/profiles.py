@@ -59,13 +59,20 @@ def _skew(folder: Path) -> float:
     """
     degree = folder.name.removeprefix("tp")
     for path in (folder / "meta.yaml", folder.parent / "meta.yaml"):
-        if path.is_file():
-            try:
-                found = yaml.safe_load(path.read_text("utf-8"))
-                fit = found["skew_fit"]["per_tp"][int(degree) if degree.isdigit() else 1]
-                return min(1.0, max(0.0, float(fit["alpha_default"])))
-            except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        if not path.is_file():
+            continue
+        try:
+            fit = yaml.safe_load(path.read_text("utf-8"))["skew_fit"]
+            if not fit["enabled"]:
                 return 0.0
+            share = float(fit["per_tp"][int(degree) if degree.isdigit() else 1]["alpha_default"])
+        except KeyError:
+            return 0.0  # was not measured
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+            raise InputError(f"cannot be read: {error}", where=str(path)) from None
+        if not 0 <= share <= 1:
+            raise InputError(f"alpha_default is {share:g}", where=str(path), allowed="0 to 1")
+        return share
     return 0.0
 
 

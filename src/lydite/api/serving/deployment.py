@@ -64,7 +64,7 @@ class Deployer:
     longest: int
     largest: int
     notes: list[str] = field(default_factory=list)
-    _ranks: dict[tuple[int, bool], Rank] = field(default_factory=dict)
+    _ranks: dict[int, Rank] = field(default_factory=dict)
     label: str = ""
     dtype: str = ""
 
@@ -79,10 +79,10 @@ class Deployer:
             "max_num_seqs": self.options.max_num_seqs,
             "max_num_batched_tokens": self.options.max_num_batched_tokens,
             "max_model_len": self.options.max_model_len,
-            "chunked_prefill": self.options.chunked_prefill,
+            "chunked_prefill": _switch("chunked_prefill", self.options.chunked_prefill),
+            "prefix_caching": _switch("prefix_caching", self.options.prefix_caching),
         }
-        given = {name: value for name, value in chosen.items() if value is not None}
-        return replace(rules, prefix_caching=self.options.prefix_caching, **given)
+        return replace(rules, **{name: v for name, v in chosen.items() if v is not None})
 
     def layout(self) -> Layout:
         """The layout that the options say.
@@ -91,7 +91,17 @@ class Deployer:
             InputError: it is said twice, half, or cannot be read.
         """
         o = self.options
+        said = {
+            "--layout": o.layout,
+            "--prefill and --decode": o.prefill or o.decode,
+            "--replicas": o.replicas > 1,
+        }
+        twice = [name for name, value in said.items() if value]
+        if len(twice) > 1:
+            raise InputError(f"{' and '.join(twice)} both say what the replicas are")
         if o.prefill or o.decode:
+            if o.tp > 1:
+                raise InputError("--tp has no effect here", hint="say it there: --prefill 2xtp4")
             if not (o.prefill and o.decode):
                 absent = "--decode" if o.prefill else "--prefill"
                 raise InputError(f"{absent} is missing", hint="both are needed")
@@ -134,10 +144,9 @@ class Deployer:
 
     def rank(self, part: Part) -> Rank:
         """A rank of a replica of some devices."""
-        key = part.tp, part.ep
-        if key not in self._ranks:
-            self._ranks[key] = self._made(part)
-        return self._ranks[key]
+        if part.tp not in self._ranks:
+            self._ranks[part.tp] = self._made(part)
+        return self._ranks[part.tp]
 
     def _made(self, part: Part) -> Rank:
         rules = self.scheduler
@@ -172,7 +181,7 @@ class Deployer:
             rules.max_num_seqs,
             CAPTURED,
         )
-        messages = message_times(self.device, part.tp)
+        messages = message_times(self.device, part.tp, self.notes.append)
         with device_and_sources(self.session, self.device) as (device, sources):
             chain, _ = chain_for(sources, device, Rows(self.runtime.name, 1, "wall", spans={}))
             return estimated_times(shape, Launched(chain, runtime), device, messages)
@@ -222,6 +231,12 @@ class Deployer:
             vocabulary=vocabulary,
             share=self.options.memory_share,
         )
+
+
+def _switch(name: str, text: str | None) -> bool | None:
+    if text not in (None, "on", "off"):
+        raise InputError(f"{name} is '{text}'", allowed="on, off")
+    return None if text is None else text == "on"
 
 
 def _vocabulary(graph: Graph) -> int:

@@ -28,8 +28,9 @@ class ServeOptions(Options):
         max_model_len: Most tokens of a request, prompt and output; None for no limit.
         memory_share: Share of the device's memory that the runtime takes; None for its default.
         kv_tokens: Tokens that the KV cache of a replica holds; None to work it out.
-        prefix_caching: Whether blocks of the KV cache are found by their content.
-        chunked_prefill: Whether prompts are split over steps; None for the runtime's default.
+        prefix_caching: "on" if blocks of the KV cache are found by their content, else "off".
+        chunked_prefill: "on" if prompts are split over steps, "off" if not; None for the runtime's
+            default.
         profile: Folder with times of the model's kernels on this device, in LLMServingSim's
             layout, instead of estimates.
         price: Price of a device in USD per hour.
@@ -76,10 +77,11 @@ class ServeOptions(Options):
         int | None, Help("Tokens in the KV cache of a replica; default: what fits.", min=32)
     ] = None
     prefix_caching: Annotated[
-        bool, Help("Whether blocks of the KV cache are found by their content.")
-    ] = True
+        str, Help("Whether blocks of the KV cache are found by their content: on or off.")
+    ] = "on"
     chunked_prefill: Annotated[
-        bool | None, Help("Whether prompts are split over steps; default: the runtime's.")
+        str | None,
+        Help("Whether prompts are split over steps: on or off; default: the runtime's."),
     ] = None
     profile: Annotated[
         Path | None,
@@ -121,7 +123,8 @@ class WorkloadOptions(Options):
     ] = None
     concurrency: Annotated[int | None, Help("Requests in flight of a closed loop.", min=1)] = None
     requests: Annotated[
-        int | None, Help("Number of requests; default: all of a trace, else 2 minutes.", min=1)
+        int | None,
+        Help("Number of requests; default: a trace's, else as many as arrive in 2 minutes.", min=1),
     ] = None
     isl: Annotated[float, Help("Mean number of prompt tokens.", min=1)] = 1024
     osl: Annotated[float, Help("Mean number of output tokens.", min=1)] = 256

@@ -63,6 +63,7 @@ def workload_of(load: WorkloadOptions, seed: int, *, searching: bool) -> Source:
             rate = 1.0
         usual = max(FEWEST, min(MOST, round((rate or 0) * 2 * MINUTE_S)))
         return Source(_drawn(load, seed, rate, load.requests or usual), None, load, seed)
+    _refuse_ignored(load)
     measured = None
     if load.replay is not None:
         requests, measured = read_log(load.replay)
@@ -79,6 +80,20 @@ def workload_of(load: WorkloadOptions, seed: int, *, searching: bool) -> Source:
     elif load.rate is not None:
         requests = requests.at_rate(load.rate)
     return Source(requests, measured, load, seed)
+
+
+_OF_DRAWS = ("isl", "osl", "arrival", "burstiness", "spread", "shared_prefix", "turns", "think")
+
+
+def _refuse_ignored(load: WorkloadOptions) -> None:
+    """Refuse options of drawn requests beside a file that states the requests."""
+    usual = WorkloadOptions()
+    ignored = [name for name in _OF_DRAWS if getattr(load, name) != getattr(usual, name)]
+    if ignored:
+        words = ", ".join("--" + name.replace("_", "-") for name in ignored)
+        raise InputError(f"{words} has no effect: the file states the requests")
+    if load.rate is not None and load.concurrency is not None:
+        raise InputError("--rate and --concurrency are two ways to load it", hint="give one")
 
 
 def _drawn(load: WorkloadOptions, seed: int, rate: float | None, count: int) -> Requests:

@@ -86,11 +86,10 @@ def _plain_product(key: OpKey) -> Description | None:
         return None
     if key.outputs[0].dtype != left.dtype:
         return None
-    try:
-        rows = math.prod(first[:-1])  # type: ignore[arg-type]
-        sizes = 1.0, float(rows), float(second[1]), float(first[-1])
-    except (TypeError, ValueError):  # a symbolic size
+    if not left.is_static or not right.is_static:
         return None
+    rows = math.prod(map(int, first[:-1]))
+    sizes = 1.0, float(rows), float(second[1]), float(first[-1])
     return (family, left.dtype, sizes) if min(sizes) >= 1 else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from lydite.graph.operators import aten_elementwise, products, split
+from lydite.graph.operators import aten_elementwise, products, split, split_products
 from lydite.graph.operators.aten_rows import ATTENTIONS, row, rows
 from lydite.graph.operators.attention import scores_flops
 from lydite.graph.operators.call import (
@@ -180,9 +180,9 @@ OPERATORS: tuple[Operator, ...] = (
         ("mm", "bmm", "matmul", "mv", "dot"),
         _product,
         array=products.matmul(),
-        split=split.matmul,
+        split=split_products.matmul,
     ),
-    row("linear", _linear, array=products.linear, split=split.linear),
+    row("linear", _linear, array=products.linear, split=split_products.linear),
     *rows(
         ("layer_norm", "native_layer_norm"),
         _normalise(LAYER_NORM - 2),
@@ -220,7 +220,7 @@ OPERATORS: tuple[Operator, ...] = (
         _dropout,
         split=split.pointwise,
     ),
-    row("embedding", _embedding, split=split.embedding),
+    row("embedding", _embedding, split=split_products.embedding),
     *rows(("index", "index_select", "gather", "take_along_dim"), _taken),
     *rows(
         (

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lydite.graph.operators import products, split
+from lydite.graph.operators import products, split, split_products
 from lydite.graph.operators.call import FUNCTION, Call, Cost, NotKnownError, WorkRule, at
 from lydite.graph.operators.decompositions import fused, quantised
 from lydite.graph.operators.elementwise import GELU_TANH, SIGMOID, activation
@@ -229,7 +229,7 @@ OPERATORS: tuple[Operator, ...] = (
         "MatMul",
         _product(),
         gradient=gradients.matmul,
-        split=split.matmul,
+        split=split_products.matmul,
         array=products.matmul(),
         precision="low",
     ),
@@ -237,12 +237,16 @@ OPERATORS: tuple[Operator, ...] = (
         "Gemm",
         _gemm,
         gradient=gradients.gemm,
-        split=split.gemm,
+        split=split_products.gemm,
         array=products.gemm,
         precision="low",
     ),
     _standard.row(
-        "MatMulInteger", _integer, gradient=ZERO, split=split.matmul, array=products.matmul()
+        "MatMulInteger",
+        _integer,
+        gradient=ZERO,
+        split=split_products.matmul,
+        array=products.matmul(),
     ),
     _standard.row(
         "QLinearMatMul",
@@ -261,7 +265,7 @@ OPERATORS: tuple[Operator, ...] = (
         _MS + "FusedGemm",
         _gemm,
         types=standard("Gemm", [0, 1, 2]),
-        split=split.gemm,
+        split=split_products.gemm,
         array=products.gemm,
         decomposition=fused.with_activation(fused.fused_gemm),
     ),
@@ -311,7 +315,7 @@ OPERATORS: tuple[Operator, ...] = (
         _MS + "MatMulNBits",
         _blocks(5),
         types=matmul_nbits,
-        split=split.packed_matmul,
+        split=split_products.packed_matmul,
         array=products.packed_weight,
         packed=_in_blocks,
     ),
@@ -341,7 +345,7 @@ OPERATORS: tuple[Operator, ...] = (
         _MS + "MoE",
         experts_work,
         types=like(0),
-        split=split.experts,
+        split=split_products.experts,
         array=products.experts(2, 4, 6),
         saving=Saving("MoETraining", "lydite", 2),
         gradient=SAVED_FORM,
@@ -351,7 +355,7 @@ OPERATORS: tuple[Operator, ...] = (
         _MS + "QMoE",
         _experts((2, 5, 8), (4, 7, 10), "expert_weight_bits"),
         types=like(0),
-        split=split.packed_experts,
+        split=split_products.packed_experts,
         array=products.experts(2, 5, 8, "expert_weight_bits"),
         packed=_packed_experts,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lydite.graph.operators import split
+from lydite.graph.operators import split, split_products
 from lydite.graph.operators.call import VIEW, Call, Cost, WorkRule, itemsize
 from lydite.graph.operators.decompositions import common, fused
 from lydite.graph.operators.gradients import move as gradients
@@ -196,7 +196,7 @@ OPERATORS: tuple[Operator, ...] = (
         "Gather",
         _taken,
         gradient=gradients.gather,
-        split=split.embedding,
+        split=split_products.embedding,
         precision="mixed",
         folds=True,
     ),
@@ -220,7 +220,7 @@ OPERATORS: tuple[Operator, ...] = (
         _MS + "TorchEmbedding",
         _taken,
         types=embedded,
-        split=split.embedding,
+        split=split_products.embedding,
         decomposition=common.renamed("Gather"),
     ),
     _standard.row("Tile", _first_in(0), gradient=gradients.tile, folds=True),

@@ -30,7 +30,7 @@ OWN = ("amd", "cpu", "hwmon", "moore_threads", "nvidia", "powercap", "sophgo")
 """Sensors of ours that watch this machine."""
 _ON_REQUEST = ("null", "replay")
 Options = Mapping[str, Mapping[str, str]]
-"""Options by sensor, such as {"powercap": {"root": "/tmp/tree"}}."""
+"""Options by sensor, such as {"powercap": {"root": "a/copied/tree"}}."""
 
 
 class Absent(NamedTuple):

@@ -221,3 +221,29 @@ def next_waiting(queues, course, replica):
         queues.last[replica] = NONE
     queues.waits[replica] -= 1
     return request
+
+
+@njit(nogil=True)
+def lacking(rules, load, course, pool, replica, request):
+    """What a waiting request has: cached blocks, those of them that are free, computed tokens."""
+    computed = course.remote[request]
+    if computed > 0:
+        return 0, 0, computed
+    hits, free = hits_of(rules, load, course, pool, replica, request)
+    return hits, free, hits * rules.block[replica]
+
+
+@njit(nogil=True)
+def start(rules, load, course, pool, queues, replica, hits, computed, tokens):
+    """Let the first of the queue run: it holds its cached blocks and those of its first tokens."""
+    request = next_waiting(queues, course, replica)
+    known = load.prompt[request] + course.generated[request]
+    hold_hits(load, course, pool, replica, request, hits)
+    hold(rules, load, course, pool, replica, request, computed + tokens, known)
+    course.computed[request] = computed
+    if course.hits[request] < 0:
+        course.hits[request] = hits * rules.block[replica]
+    place = queues.runs[replica]
+    queues.running[replica, place] = request
+    queues.tokens[replica, place] = tokens
+    queues.runs[replica] = place + 1

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from numba import njit
 
-from lydite.serving.kernels.blocks import hits_of, hold, hold_hits, next_waiting
-from lydite.serving.kernels.state import NONE
+from lydite.serving.kernels.blocks import hold, lacking, start
+from lydite.serving.kernels.state import FIRST_RATIO, NONE
 from lydite.serving.kernels.vllm import preempt
 
-FIRST_RATIO, LEAST_RATIO, FALL = 0.7, 0.098, (0.7 - 0.098) / 600
+LEAST_RATIO = 0.14 * FIRST_RATIO
+FALL = (FIRST_RATIO - LEAST_RATIO) / 600
 _CLIP = 4096
 _RETRACTED = 20
 """Tokens of each running request that there is room for after a retraction."""
@@ -53,10 +54,7 @@ def _prefill(rules, load, course, pool, queues, replica):
     while queues.waits[replica] > 0 and queues.runs[replica] < rules.sequences[replica]:
         request = queues.first[replica]
         known = load.prompt[request] + course.generated[request]
-        hits, free_hits, computed = 0, 0, course.remote[request]
-        if computed == 0:
-            hits, free_hits = hits_of(rules, load, course, pool, replica, request)
-            computed = hits * size
+        hits, free_hits, computed = lacking(rules, load, course, pool, replica, request)
         lacks = known - computed
         left = min(load.output[request] - course.generated[request], _CLIP)
         if lacks + left + free_hits * size >= room or (used and lacks > whole - used):
@@ -70,16 +68,7 @@ def _prefill(rules, load, course, pool, queues, replica):
                 break
         if (computed + tokens + size - 1) // size - hits + free_hits > pool.free[replica]:
             break
-        next_waiting(queues, course, replica)
-        hold_hits(load, course, pool, replica, request, hits)
-        hold(rules, load, course, pool, replica, request, computed + tokens, known)
-        course.computed[request] = computed
-        if course.hits[request] < 0:
-            course.hits[request] = hits * size
-        place = queues.runs[replica]
-        queues.running[replica, place] = request
-        queues.tokens[replica, place] = tokens
-        queues.runs[replica] = place + 1
+        start(rules, load, course, pool, queues, replica, hits, computed, tokens)
         used += tokens
         room -= tokens + left + free_hits * size
         if tokens < lacks:

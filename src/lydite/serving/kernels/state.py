@@ -11,6 +11,8 @@ NONE = -1
 FREE_HEAD, FREE_TAIL = 0, 1
 """Behind the blocks of a replica: both ends of the list of its free blocks."""
 PADDING = 2
+FIRST_RATIO = 0.7
+"""Share of the tokens to come that SGLang keeps room for at first."""
 
 
 class Rules(NamedTuple):
@@ -138,7 +140,6 @@ class Queues(NamedTuple):
         until_ns: When the step at hand is over; NONE where the replica is idle: int64.
         ratio: Share of the tokens to come that SGLang keeps room for: float64 [replicas].
         chunk: Request whose prompt SGLang has begun [replicas]: int32.
-        full: Whether SGLang found no room at the last attempt [replicas].
     """
 
     running: np.ndarray
@@ -150,7 +151,6 @@ class Queues(NamedTuple):
     until_ns: np.ndarray
     ratio: np.ndarray
     chunk: np.ndarray
-    full: np.ndarray
 
 
 def new_course(load: Load) -> Course:
@@ -214,7 +214,6 @@ def new_queues(rules: Rules) -> Queues:
         np.full(replicas, NONE, np.int32),
         np.zeros(replicas, np.int64),
         np.full(replicas, NONE, np.int64),
-        np.full(replicas, 0.7),
+        np.full(replicas, FIRST_RATIO),
         np.full(replicas, NONE, np.int32),
-        np.zeros(replicas, np.int64),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from lydite.serving.kernels.blocks import hits_of, hold, hold_hits, next_waiting
+from lydite.serving.kernels.blocks import hold, lacking, start
 
 
 @njit(nogil=True)
@@ -33,10 +33,7 @@ def schedule(rules, load, course, pool, queues, replica):
             break
         request = queues.first[replica]
         known = load.prompt[request] + course.generated[request]
-        hits, free_hits, computed = 0, 0, course.remote[request]
-        if computed == 0:
-            hits, free_hits = hits_of(rules, load, course, pool, replica, request)
-            computed = hits * size
+        hits, free_hits, computed = lacking(rules, load, course, pool, replica, request)
         whole = (load.prompt[request] + load.output[request] + size - 1) // size - hits
         if whole + free_hits + promised > pool.free[replica]:
             break
@@ -45,16 +42,7 @@ def schedule(rules, load, course, pool, queues, replica):
             if not rules.chunked[replica]:
                 break
             tokens = budget
-        next_waiting(queues, course, replica)
-        hold_hits(load, course, pool, replica, request, hits)
-        hold(rules, load, course, pool, replica, request, computed + tokens, known)
-        course.computed[request] = computed
-        if course.hits[request] < 0:
-            course.hits[request] = hits * size
+        start(rules, load, course, pool, queues, replica, hits, computed, tokens)
         promised += whole - (course.held[request] - hits)
-        place = queues.runs[replica]
-        queues.running[replica, place] = request
-        queues.tokens[replica, place] = tokens
-        queues.runs[replica] = place + 1
         budget -= tokens
     return rules.budget[replica] - budget

@@ -9,14 +9,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from lydite.serving.kernels.blocks import (
-    hits_of,
-    hold,
-    hold_hits,
-    next_waiting,
-    release,
-    wait_first,
-)
+from lydite.serving.kernels.blocks import hold, lacking, release, start, wait_first
 
 
 @njit(nogil=True)
@@ -80,10 +73,7 @@ def admit(rules, load, course, pool, queues, replica, budget):
             break
         request = queues.first[replica]
         known = load.prompt[request] + course.generated[request]
-        hits, free_hits, computed = 0, 0, course.remote[request]
-        if computed == 0:
-            hits, free_hits = hits_of(rules, load, course, pool, replica, request)
-            computed = hits * size
+        hits, free_hits, computed = lacking(rules, load, course, pool, replica, request)
         tokens = known - computed
         if not rules.chunked[replica] and tokens > budget:
             break
@@ -91,15 +81,6 @@ def admit(rules, load, course, pool, queues, replica, budget):
         reach = known if rules.reserve[replica] else computed + tokens
         if (reach + size - 1) // size - hits + free_hits > pool.free[replica]:
             break
-        next_waiting(queues, course, replica)
-        hold_hits(load, course, pool, replica, request, hits)
-        hold(rules, load, course, pool, replica, request, computed + tokens, known)
-        course.computed[request] = computed
-        if course.hits[request] < 0:
-            course.hits[request] = hits * size
-        place = queues.runs[replica]
-        queues.running[replica, place] = request
-        queues.tokens[replica, place] = tokens
-        queues.runs[replica] = place + 1
+        start(rules, load, course, pool, queues, replica, hits, computed, tokens)
         budget -= tokens
     return budget

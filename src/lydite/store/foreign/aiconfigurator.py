@@ -157,14 +157,27 @@ def _attention_types(attention: str, cache: str) -> tuple[str, str] | None:
     return None if queries is None or keys is None else (queries, keys)
 
 
-def _prefill(table: Table) -> Parts:
+_Types = tuple[str, str]
+
+
+def _attention_parts(table: Table) -> Iterator[tuple[_Types, Table | Skipped]]:
+    """Rows of attention with one beam by their types; what has no name here is skipped."""
+    none = ("", "")
     beams = table.number("beam_width", 1) > 1
     if beams.any():
-        yield Skipped("attention with several beams", int(beams.sum()))
+        yield none, Skipped("attention with several beams", int(beams.sum()))
     for words, part in _split(table.where_true(~beams), "attn_dtype", "kv_cache_dtype"):
         types = _attention_types(*words)
         if types is None:
-            yield Skipped(f"attention in '{words[0]}'", part.rows)
+            yield none, Skipped(f"attention in '{words[0]}'", part.rows)
+        else:
+            yield types, part
+
+
+def _prefill(table: Table) -> Parts:
+    for types, part in _attention_parts(table):
+        if isinstance(part, Skipped):
+            yield part
             continue
         later = part.number("step", 0) > 0
         windowed = part.number("window_size", 0)
@@ -206,13 +219,9 @@ def _prompts(part: Table, types: tuple[str, str], *, windowed: bool, causal: boo
 
 
 def _generation(table: Table) -> Parts:
-    beams = table.number("beam_width", 1) > 1
-    if beams.any():
-        yield Skipped("attention with several beams", int(beams.sum()))
-    for words, part in _split(table.where_true(~beams), "attn_dtype", "kv_cache_dtype"):
-        types = _attention_types(*words)
-        if types is None:
-            yield Skipped(f"attention in '{words[0]}'", part.rows)
+    for types, part in _attention_parts(table):
+        if isinstance(part, Skipped):
+            yield part
             continue
         window = part.number("window_size", 0)
         within = (window > 0) & (window < part["isl"] + part["step"])
