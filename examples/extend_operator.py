@@ -18,7 +18,7 @@ from lydite.graph.operators.gradients.call import GradientCall
 from lydite.graph.operators.missing import usual
 from lydite.graph.operators.operator import Family
 from lydite.graph.operators.products import matmul
-from lydite.graph.operators.split import by_weight
+from lydite.graph.operators.split_products import by_weight
 from lydite.graph.operators.typing.contrib import like, standard
 from lydite.graph.tensor import Tensor
 
