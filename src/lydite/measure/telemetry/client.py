@@ -97,14 +97,17 @@ def recording(
     process = _started(request)
     try:
         file = open_lines(str(where))
-        try:
-            yield Recording(where, file)
-        finally:
-            if (code := process.poll()) is not None:
-                write_line(file, {"note": f"the sampling process ended early, with code {code}"})
-            os.close(file)
-    finally:
+    except BaseException:
         _end(process)
+        raise
+    try:
+        yield Recording(where, file)
+    finally:
+        # The exit code tells, not poll() while it runs: a process that was killed is not
+        # waitable until its last thread is gone.
+        if code := _end(process):
+            write_line(file, {"note": f"the sampling process ended early, with code {code}"})
+        os.close(file)
 
 
 def _started(request: dict[str, Any]) -> subprocess.Popen[bytes]:
@@ -150,8 +153,8 @@ def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     return json.loads(told)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let the process take its last sample; stop it if it does not end."""
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """The exit code, once the process has taken its last sample; it is stopped if it hangs."""
     assert process.stdin is not None
     assert process.stdout is not None
     with contextlib.suppress(BrokenPipeError):
@@ -162,3 +165,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
     process.stdout.close()
+    return process.returncode
