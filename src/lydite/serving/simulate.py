@@ -172,7 +172,7 @@ def simulate_serving(
     """
     traffic = traffic or Traffic()
     check(requests, replicas)
-    module = load_from(KERNELS, "play", "play", "the serving loop", 8, notify)
+    module = load_from(KERNELS, "play", "play", "the serving loop", 10, notify)
     if traffic.router not in module.ROUTERS:
         raise unknown_name("router", traffic.router, module.ROUTERS)
     rules, times = _rules(replicas, module.POLICIES), stacked([r.times for r in replicas])
@@ -196,7 +196,8 @@ def simulate_serving(
         np.zeros(len(replicas), np.int64),
         np.zeros(len(replicas), np.int64),
     )
-    end_ns = module.play(times, rules, load, course, pool, queues, cluster, tally)
+    scratch = module.new_scratch(rules, load)
+    end_ns = module.play(times, rules, load, course, pool, queues, cluster, tally, scratch)
     middle = (np.arange(module.GAP_BINS) + 0.5) / module.GAP_STEPS
     sizes = np.array([r.scheduler.block_size for r in replicas])
     return Outcome(

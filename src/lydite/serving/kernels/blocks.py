@@ -6,15 +6,13 @@ Blocks of a request are freed from its end, so that the beginning of a prompt li
 
 from __future__ import annotations
 
-from numba import njit
-
-from lydite.serving.kernels.state import FREE_HEAD, FREE_TAIL, NONE, PADDING
+from lydite.serving.kernels.state import FREE_HEAD, FREE_TAIL, NONE, PADDING, inner
 
 _OWN = 1 << 62
 _MIX = -7046029254386353131  # 2 ** 64 / golden ratio, as a signed number
 
 
-@njit(nogil=True)
+@inner
 def key_of(load, request, number):
     """Key of the content of a full block of a request; its own where nobody else has it."""
     start = load.key_start[request]
@@ -23,7 +21,7 @@ def key_of(load, request, number):
     return _OWN | ((request + 1) << 24) | number
 
 
-@njit(nogil=True)
+@inner
 def _slot(pool, replica, key):
     """Slot of a key, or the empty one where it would be."""
     mask = pool.slot_key.shape[1] - 1
@@ -33,14 +31,14 @@ def _slot(pool, replica, key):
     return slot
 
 
-@njit(nogil=True)
+@inner
 def found(pool, replica, key):
     """The oldest block with this content, or NONE."""
     slot = _slot(pool, replica, key)
     return pool.slot_block[replica, slot] if pool.slot_key[replica, slot] == key else NONE
 
 
-@njit(nogil=True)
+@inner
 def _keep(pool, replica, block, key):
     pool.key[replica, block] = key
     pool.same[replica, block] = NONE
@@ -55,7 +53,7 @@ def _keep(pool, replica, block, key):
     pool.same[replica, last] = block
 
 
-@njit(nogil=True)
+@inner
 def _forget(pool, replica, block):
     """Take a block's content out of the table."""
     key = pool.key[replica, block]
@@ -75,7 +73,7 @@ def _forget(pool, replica, block):
     _empty(pool, replica, slot)
 
 
-@njit(nogil=True)
+@inner
 def _empty(pool, replica, slot):
     """Empty a slot; those behind it move up, so that probing still finds them."""
     mask = pool.slot_key.shape[1] - 1
@@ -94,13 +92,13 @@ def _empty(pool, replica, slot):
     pool.slot_block[replica, gap] = NONE
 
 
-@njit(nogil=True)
+@inner
 def _ends(pool):
     most = pool.holders.shape[1] - PADDING
     return most + FREE_HEAD, most + FREE_TAIL
 
 
-@njit(nogil=True)
+@inner
 def _unlink(pool, replica, block):
     before, after = pool.before[replica, block], pool.after[replica, block]
     pool.after[replica, before] = after
@@ -108,7 +106,7 @@ def _unlink(pool, replica, block):
     pool.free[replica] -= 1
 
 
-@njit(nogil=True)
+@inner
 def hits_of(rules, load, course, pool, replica, request):
     """Number of first blocks of a request that are cached, and how many of these are free.
 
@@ -127,7 +125,7 @@ def hits_of(rules, load, course, pool, replica, request):
     return hits, free
 
 
-@njit(nogil=True)
+@inner
 def hold_hits(load, course, pool, replica, request, hits):
     """Let a request hold its first cached blocks."""
     start = load.table_start[request]
@@ -141,7 +139,7 @@ def hold_hits(load, course, pool, replica, request, hits):
     course.cached[request] = hits
 
 
-@njit(nogil=True)
+@inner
 def hold(rules, load, course, pool, replica, request, tokens, known):
     """Let a request hold blocks for `tokens` tokens, and keep the content of full ones.
 
@@ -171,7 +169,7 @@ def hold(rules, load, course, pool, replica, request, tokens, known):
         course.cached[request] = max(full, course.cached[request])
 
 
-@njit(nogil=True)
+@inner
 def release(load, course, pool, replica, request):
     """Free the blocks of a request, the last first."""
     start = load.table_start[request]
@@ -190,7 +188,7 @@ def release(load, course, pool, replica, request):
     course.cached[request] = 0
 
 
-@njit(nogil=True)
+@inner
 def wait_first(queues, course, replica, request):
     """Put a request at the head of the queue."""
     course.waiting[request] = queues.first[replica]
@@ -200,7 +198,7 @@ def wait_first(queues, course, replica, request):
     queues.waits[replica] += 1
 
 
-@njit(nogil=True)
+@inner
 def wait_last(queues, course, replica, request):
     """Put a request at the end of the queue."""
     course.waiting[request] = NONE
@@ -212,7 +210,7 @@ def wait_last(queues, course, replica, request):
     queues.waits[replica] += 1
 
 
-@njit(nogil=True)
+@inner
 def next_waiting(queues, course, replica):
     """Take the request at the head of the queue."""
     request = queues.first[replica]
@@ -223,7 +221,7 @@ def next_waiting(queues, course, replica):
     return request
 
 
-@njit(nogil=True)
+@inner
 def lacking(rules, load, course, pool, replica, request):
     """What a waiting request has: cached blocks, those of them that are free, computed tokens."""
     computed = course.remote[request]
@@ -233,7 +231,7 @@ def lacking(rules, load, course, pool, replica, request):
     return hits, free, hits * rules.block[replica]
 
 
-@njit(nogil=True)
+@inner
 def start(rules, load, course, pool, queues, replica, hits, computed, tokens):
     """Let the first of the queue run: it holds its cached blocks and those of its first tokens."""
     request = next_waiting(queues, course, replica)

@@ -12,7 +12,7 @@ from numba import njit
 
 from lydite.serving.kernels import sglang, trtllm, vllm
 from lydite.serving.kernels.blocks import found, key_of, release, wait_last
-from lydite.serving.kernels.state import NONE
+from lydite.serving.kernels.state import NONE, inner
 from lydite.serving.kernels.steps import Times, step_ns
 
 POLICIES = ("vllm", "sglang", "trtllm")
@@ -45,6 +45,22 @@ class Cluster(NamedTuple):
     until_ns: int
 
 
+class Scratch(NamedTuple):
+    """Room that the loop works in.
+
+    Attributes:
+        heap: Arrivals to come, (ns, request) [2 * requests + 2, 2]: int64.
+        done: Requests that end in a step [sequences]: int32.
+        link_ns: When the link out of each replica is free: int64 [replicas].
+        follows: Whether a request follows another: bool [requests].
+    """
+
+    heap: np.ndarray
+    done: np.ndarray
+    link_ns: np.ndarray
+    follows: np.ndarray
+
+
 class Tally(NamedTuple):
     """What is counted beside the requests.
 
@@ -67,7 +83,7 @@ class Tally(NamedTuple):
     peak: np.ndarray
 
 
-@njit(nogil=True)
+@inner
 def _push(heap, size, time, request):
     """Insert into a binary heap of (time, request), rows of int64."""
     at = size
@@ -81,7 +97,7 @@ def _push(heap, size, time, request):
     return size + 1
 
 
-@njit(nogil=True)
+@inner
 def _pop(heap, size):
     """Remove the first of a heap; its last row takes the empty place."""
     size -= 1
@@ -105,7 +121,7 @@ def _pop(heap, size):
     return size
 
 
-@njit(nogil=True)
+@inner
 def _route(rules, load, pool, queues, router, turn, role, request):
     """Replica for a request: of its role, in turn, with the least load, or the longest prefix."""
     replicas = len(rules.role)
@@ -130,7 +146,7 @@ def _route(rules, load, pool, queues, router, turn, role, request):
     return best
 
 
-@njit(nogil=True)
+@inner
 def _schedule(rules, load, course, pool, queues, replica):
     if rules.policy[replica] == 0:
         return vllm.schedule(rules, load, course, pool, queues, replica)
@@ -139,15 +155,16 @@ def _schedule(rules, load, course, pool, queues, replica):
     return trtllm.schedule(rules, load, course, pool, queues, replica)
 
 
-@njit(nogil=True)
+@inner
 def _begin(times, rules, load, course, pool, queues, tally, replica, now):
     """Schedule a step and say when it is over."""
     before = queues.waits[replica] + queues.runs[replica]
     if before == 0:
         return
-    tokens = _schedule(rules, load, course, pool, queues, replica)
-    if tokens == 0:  # whoever was preempted may run at once
-        tokens = _schedule(rules, load, course, pool, queues, replica)
+    tokens = 0
+    for _ in range(2):  # whoever was preempted may run at once
+        if tokens == 0:
+            tokens = _schedule(rules, load, course, pool, queues, replica)
     if tokens == 0:
         return
     queues.until_ns[replica] = now + step_ns(times, rules, load, course, queues, replica)
@@ -175,7 +192,7 @@ def _begin(times, rules, load, course, pool, queues, tally, replica, now):
             tally.taken[0] += 1
 
 
-@njit(nogil=True)
+@inner
 def _end(rules, load, course, pool, queues, tally, replica, now, done):
     """Finish a step: tokens come out, requests end. Returns the number of ended requests."""
     ended, kept = 0, 0
@@ -208,8 +225,8 @@ def _end(rules, load, course, pool, queues, tally, replica, now, done):
     return ended
 
 
-@njit(nogil=True)
-def _first_arrivals(load, cluster, heap):
+@inner
+def _first_arrivals(load, cluster, heap, follows):
     """Fill the heap with arrivals that wait for nobody; its size, and the next of a closed loop."""
     count, coming, pending = len(load.prompt), 0, 0
     if cluster.concurrency:
@@ -217,7 +234,6 @@ def _first_arrivals(load, cluster, heap):
             coming = _push(heap, coming, load.arrival_ns[pending], pending)
             pending += 1
         return coming, pending
-    follows = np.zeros(count, np.bool_)
     for request in range(count):
         if load.successor[request] != NONE:
             follows[load.successor[request]] = True
@@ -227,11 +243,11 @@ def _first_arrivals(load, cluster, heap):
     return coming, pending
 
 
-@njit(nogil=True)
+@inner
 def _arrive(rules, load, course, pool, queues, cluster, turn, request, now):
     """Let a request wait on the replica that the router chooses; the replica."""
     role = BOTH
-    if rules.role.max() != BOTH:
+    if rules.role[0] != BOTH:  # then none is
         role = DECODE if course.remote[request] > 0 else PREFILL
     replica = _route(rules, load, pool, queues, cluster.router, turn, role, request)
     course.replica[request] = replica
@@ -241,7 +257,7 @@ def _arrive(rules, load, course, pool, queues, cluster, turn, request, now):
     return replica
 
 
-@njit(nogil=True)
+@inner
 def _follow(rules, load, course, cluster, heap, coming, pending, link_ns, replica, request, now):
     """What comes after an ended request: its decoding elsewhere, its next turn, the next request.
 
@@ -263,18 +279,27 @@ def _follow(rules, load, course, cluster, heap, coming, pending, link_ns, replic
     return coming, pending
 
 
-@njit(cache=True, nogil=True)
-def play(times: Times, rules, load, course, pool, queues, cluster: Cluster, tally):
+def new_scratch(rules, load) -> Scratch:
+    """Room for the loop over some requests on some replicas."""
+    count = len(load.prompt)
+    return Scratch(
+        np.empty((2 * count + 2, 2), np.int64),
+        np.empty(int(rules.sequences.max()), np.int32),
+        np.zeros(len(rules.role), np.int64),
+        np.zeros(count, np.bool_),
+    )
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def play(times: Times, rules, load, course, pool, queues, cluster: Cluster, tally, scratch):
     """Play all requests, or up to a time.
 
     Returns:
         Time of the last event in ns.
     """
     replicas = len(rules.role)
-    heap = np.empty((2 * len(load.prompt) + 2, 2), np.int64)
-    coming, pending = _first_arrivals(load, cluster, heap)
-    done = np.empty(rules.sequences.max(), np.int32)
-    link_ns = np.zeros(replicas, np.int64)
+    heap, done, link_ns = scratch.heap, scratch.done, scratch.link_ns
+    coming, pending = _first_arrivals(load, cluster, heap, scratch.follows)
     turn, last = 0, 0
     while True:
         now, which = heap[0, 0] if coming else np.int64(1 << 62), NONE

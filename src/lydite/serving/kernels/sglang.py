@@ -8,10 +8,8 @@ had to be retracted). Blocks stand for the pages of its radix cache.
 
 from __future__ import annotations
 
-from numba import njit
-
 from lydite.serving.kernels.blocks import hold, lacking, start
-from lydite.serving.kernels.state import FIRST_RATIO, NONE
+from lydite.serving.kernels.state import FIRST_RATIO, NONE, inner
 from lydite.serving.kernels.vllm import preempt
 
 LEAST_RATIO = 0.14 * FIRST_RATIO
@@ -21,7 +19,7 @@ _RETRACTED = 20
 """Tokens of each running request that there is room for after a retraction."""
 
 
-@njit(nogil=True)
+@inner
 def schedule(rules, load, course, pool, queues, replica):
     """Choose the tokens of the next step; returns their number."""
     for place in range(queues.runs[replica]):
@@ -30,7 +28,7 @@ def schedule(rules, load, course, pool, queues, replica):
     return tokens if tokens else _decode(rules, load, course, pool, queues, replica)
 
 
-@njit(nogil=True)
+@inner
 def _reserved(load, course, queues, replica):
     """Tokens to keep room for."""
     total = 0.0
@@ -40,7 +38,7 @@ def _reserved(load, course, queues, replica):
     return total * queues.ratio[replica]
 
 
-@njit(nogil=True)
+@inner
 def _prefill(rules, load, course, pool, queues, replica):
     size = rules.block[replica]
     whole, chunk = rules.prompt_budget[replica], rules.budget[replica]
@@ -77,7 +75,7 @@ def _prefill(rules, load, course, pool, queues, replica):
     return used
 
 
-@njit(nogil=True)
+@inner
 def _go_on(rules, load, course, pool, queues, replica, begun, chunk):
     """The next tokens of the prompt that was begun."""
     size = rules.block[replica]
@@ -97,7 +95,7 @@ def _go_on(rules, load, course, pool, queues, replica, begun, chunk):
     return tokens
 
 
-@njit(nogil=True)
+@inner
 def _lacking(rules, course, queues, replica):
     """Blocks that the next token of every running request needs."""
     size = rules.block[replica]
@@ -109,7 +107,7 @@ def _lacking(rules, course, queues, replica):
     return blocks
 
 
-@njit(nogil=True)
+@inner
 def _decode(rules, load, course, pool, queues, replica):
     if _lacking(rules, course, queues, replica) > pool.free[replica]:
         _retract(rules, load, course, pool, queues, replica)
@@ -127,7 +125,7 @@ def _decode(rules, load, course, pool, queues, replica):
     return used
 
 
-@njit(nogil=True)
+@inner
 def _retract(rules, load, course, pool, queues, replica):
     """Preempt requests, the fewest tokens generated first, then the longest prompt."""
     size = rules.block[replica]

@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
+
+inner = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
+"""Decorator of kernels that only kernels call and that allocate nothing.
+
+Counting references to the dozens of arrays takes most of a step's time, and wrappers for callers
+in Python half of the compiler's.
+"""
 
 NONE = -1
 """No request, no block, no limit."""

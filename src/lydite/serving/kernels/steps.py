@@ -14,7 +14,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from lydite.serving.kernels.state import inner
 
 CONTEXT_UNIT = 64.0
 """Contexts of prompts lie at (2 ** i - 1) times this many tokens, so that 0 is among them."""
@@ -45,7 +46,7 @@ class Times(NamedTuple):
     skew: np.ndarray
 
 
-@njit(nogil=True)
+@inner
 def _between(table, x, y):
     """Bilinear in a grid of steps of 1; beyond its end as in its last cell."""
     i = min(int(x), table.shape[0] - 2)
@@ -56,20 +57,20 @@ def _between(table, x, y):
     return near * (1 - a) + far * a
 
 
-@njit(nogil=True)
+@inner
 def decode_ns(table, sequences, context):
     """Attention of one token of each of some sequences, in ns."""
     return np.exp(_between(table, np.log2(sequences), np.log2(max(context, 1.0))))
 
 
-@njit(nogil=True)
+@inner
 def prefill_ns(times, kind, tokens, context):
     """Attention of some tokens of a prompt behind a context, in ns."""
     along = np.log2(1 + context / CONTEXT_UNIT)
     return np.exp(_between(times.prefill[kind], np.log2(tokens), along))
 
 
-@njit(nogil=True)
+@inner
 def step_ns(times, rules, load, course, queues, replica):
     """Time of the step that is scheduled, in ns."""
     kind = rules.kind[replica]

@@ -7,12 +7,11 @@ first, then prompts, whole unless chunked, up to the budget of tokens.
 
 from __future__ import annotations
 
-from numba import njit
-
 from lydite.serving.kernels.blocks import hold, lacking, start
+from lydite.serving.kernels.state import inner
 
 
-@njit(nogil=True)
+@inner
 def schedule(rules, load, course, pool, queues, replica):
     """Choose the tokens of the next step; returns their number."""
     budget, size = rules.budget[replica], rules.block[replica]
