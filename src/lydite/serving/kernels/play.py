@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from lydite.serving.kernels import sglang, trtllm, vllm
 from lydite.serving.kernels.blocks import found, key_of, release, wait_last
-from lydite.serving.kernels.state import NONE, inner
+from lydite.serving.kernels.state import NONE, inner, outer
 from lydite.serving.kernels.steps import Times, step_ns
 
 POLICIES = ("vllm", "sglang", "trtllm")
@@ -290,7 +289,7 @@ def new_scratch(rules, load) -> Scratch:
     )
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@outer
 def play(times: Times, rules, load, course, pool, queues, cluster: Cluster, tally, scratch):
     """Play all requests, or up to a time.
 
