@@ -26,6 +26,17 @@ ModelLike: TypeAlias = Any
 or an exported program."""
 
 
+@dataclass(frozen=True)
+class RankOptions(ModelOptions):
+    """Options of a model that is built for tensor-parallel ranks.
+
+    Attributes:
+        kv_ranks: Number of ranks that each need a key and value head of their own; None for any.
+    """
+
+    kv_ranks: int | None = None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Model(OneLine):
     """A loaded model.
@@ -336,6 +347,7 @@ def _sizes(options: ModelOptions) -> dict[str, int | str | None]:
         "sequence": options.sequence,
         "context": options.context,
         **({"phase": options.phase} if options.phase else {}),
+        **({"kv_ranks": options.kv_ranks} if isinstance(options, RankOptions) else {}),
     }
 
 
@@ -357,6 +369,7 @@ def _from_config(name: str, options: ModelOptions, usual: Mapping[str, str]) -> 
         phase=options.phase or usual.get("phase"),
         dtype=options.dtype if plain else "float32",
         part=options.part or "",
+        kv_ranks=options.kv_ranks if isinstance(options, RankOptions) else None,
     )
     return graph if plain else _in_precision(graph, str(options.dtype))
 

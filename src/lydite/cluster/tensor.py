@@ -102,6 +102,40 @@ def _needs_primitives(op: Op) -> bool:
     return facet(op.qualified_type, "split") == BY_DECOMPOSITION
 
 
+_PRODUCTS = ("MatMul", "Gemm", "MatMulNBits", "LatentAttention")
+_NORMS = ("RMSNormalization", "LayerNormalization", "SimplifiedLayerNormalization")
+
+
+def low_rank_products(graph: Graph) -> set[str]:
+    """Products whose output is normalised and then multiplied again, with nothing in between.
+
+    Such are the down-projections of latent attention (DeepSeek-V2, arXiv:2405.04434), which every
+    rank computes whole, since the products behind them are split by columns.
+    """
+
+    def leads(op: Op, normed: bool) -> bool:
+        if op.op_type in _PRODUCTS:
+            return normed
+        if op.op_type in _NORMS:
+            return any(leads(user, True) for user in users(op))
+        if op.op_type == "Split" or (op.op_type == "Concat" and normed):
+            return any(leads(user, normed) for user in users(op))
+        return False
+
+    def users(op: Op) -> list[Op]:
+        return [user for name in op.outputs for user in readers.get(name, ())]
+
+    readers: dict[str, list[Op]] = {}
+    for op in graph.ops:
+        for name in op.inputs[:2] if op.op_type == "LatentAttention" else op.inputs[:1]:
+            readers.setdefault(name, []).append(op)
+        if op.op_type == "Concat":
+            for name in op.inputs[1:]:
+                readers.setdefault(name, []).append(op)
+    products = (op for op in graph.ops if op.op_type in _PRODUCTS[:3])
+    return {op.name for op in products if any(leads(user, False) for user in users(op))}
+
+
 class _Sharing:
     """Split axes by tensor name of the old graph, and the new graph under construction."""
 
@@ -112,6 +146,7 @@ class _Sharing:
         self.whole: Counter[str] = Counter()
         self.summed: list[str] = []
         self.regions = expert_regions(graph) if spread else {}
+        self.narrow = low_rank_products(graph)
         self._entered: dict[str, Tensor] = {}
         self._joined: dict[str, Tensor] = {}
 
@@ -134,6 +169,8 @@ class _Sharing:
         return new.run(lambda *_: None)
 
     def _split(self, op: Op) -> Split | None:
+        if op.name in self.narrow and self.cuts.get(op.inputs[0]) is None:
+            return Split((Want.KEEP,) * len(op.inputs), (None,) * len(op.outputs))
         rule = facet(op.qualified_type, "split")
         if rule is None or isinstance(rule, Known | Missing):
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.altup import altup
-from lydite.models.dimensions import Decoder
+from lydite.models.dimensions import Decoder, with_repeated_heads
 from lydite.models.parts import with_names
 from lydite.models.quantised import QuantisedBuilder, WeightFormat
 from lydite.models.tokens import Tokens, normed
@@ -24,6 +24,7 @@ def decoder(
     phase: str = "prefill",
     dtype: str = "float32",
     weights: WeightFormat | None = None,
+    kv_ranks: int = 1,
 ) -> Graph:
     """A causal language model in one of its phases; token ids go in as int64 [batch, sequence].
 
@@ -44,10 +45,13 @@ def decoder(
         phase: what is computed.
         dtype: of weights, states and cache.
         weights: format of weights of few bits; None where all are in `dtype`.
+        kv_ranks: ranks of tensor parallelism that each need a key and value head of their own;
+            fewer heads are repeated, as serving runtimes do.
 
     Raises:
         InputError: more tokens than positions, or a context for "forward".
     """
+    size = with_repeated_heads(size, kv_ranks)
     limit = size.positions
     sequence = sequence or (1 if phase == "decode" else max(1, min(USUAL, limit - context)))
     context = context or (max(0, min(USUAL, limit - sequence)) if phase == "decode" else 0)

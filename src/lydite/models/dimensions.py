@@ -7,13 +7,13 @@ importing onnx.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 
 from lydite.errors import InputError
-from lydite.models.blocks import Activation, Attention, Block, Dense, Experts, Order
+from lydite.models.blocks import Activation, Attention, Block, Dense, Experts, Mixer, Order
 
 PHASES = ("forward", "prefill", "decode")
 """What a language model can be asked for; see `lydite.models.decoder`."""
@@ -186,6 +186,27 @@ class Decoder(Stack):
     def has_positions(self) -> bool:
         """Whether there is a table of learned positions."""
         return self.rope_theta is None if self.learned is None else self.learned
+
+
+def with_repeated_heads(size: Decoder, ranks: int) -> Decoder:
+    """The model in which each of some ranks has a key and value head of its own.
+
+    Layers with fewer heads than ranks repeat them, if the ranks are a multiple of them (vLLM's
+    `QKVParallelLinear`, SGLang and TensorRT-LLM alike); other layers stay as they are.
+    """
+
+    def repeated(mixer: Mixer) -> Mixer:
+        if not isinstance(mixer, Attention) or mixer.heads % ranks or ranks % mixer.key_heads:
+            return mixer
+        return replace(mixer, kv_heads=ranks)
+
+    few = [
+        m.key_heads < ranks for b in size.all_blocks for m in b.mixers if isinstance(m, Attention)
+    ]
+    if not any(few):
+        return size
+    blocks = [replace(b, mixers=tuple(map(repeated, b.mixers))) for b in size.all_blocks]
+    return replace(size, blocks=tuple(blocks))
 
 
 @dataclass(frozen=True, kw_only=True)

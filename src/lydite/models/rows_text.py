@@ -92,10 +92,10 @@ def _language_model(
         name,
         family,
         lazily("lydite.models.decoder:decoder", size),
-        {"phase": "prefill", "sequence": 0, "context": 0},
+        {"phase": "prefill", "sequence": 0, "context": 0, "kv_ranks": 1},
         source,
         about or f"{size.layers} layers of width {size.hidden}",
-        {"sequence": (0, limit), "context": (0, limit - 1)},
+        {"sequence": (0, limit), "context": (0, limit - 1), "kv_ranks": (1, 1 << 12)},
         {"phase": PHASES},
         published,
     )

@@ -373,7 +373,7 @@ def test_active_parameters_are_those_of_the_chosen_experts(config):
 def test_every_type_says_how_it_is_built():
     for row in TYPES.values():
         assert row.build.startswith("lydite.models.")
-        assert set(row.options) <= {"sequence", "context", "phase"}
+        assert set(row.options) <= {"sequence", "context", "phase", "kv_ranks"}
 
 
 _SILU = {"hidden_act": "silu"}

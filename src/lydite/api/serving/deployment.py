@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lydite.api.devices import chain_for, device_and_sources
-from lydite.api.load import ModelLike, resolve, takes_phase
+from lydite.api.load import Model, ModelLike, RankOptions, resolve, takes_phase, takes_sizes
 from lydite.api.options import ModelOptions
 from lydite.api.serving.options import ServeOptions
 from lydite.errors import InputError
@@ -204,11 +204,25 @@ class Deployer:
 
         decode = phase == "decode"
         sizes = {"batch": count if decode else 1, "sequence": None if decode else count}
-        shape = replace(self.shape, phase=phase, context=context, **sizes)
+        said = {f.name: getattr(self.shape, f.name) for f in fields(ModelOptions)}
+        said |= {"phase": phase, "context": context, **sizes}
+        shape = RankOptions(**said, kv_ranks=part.tp if self._repeats(part.tp) else None)
         made = resolve(self.model, shape, self.device)
         self.label, self.dtype = made.name, made.dtype
         graph = tensor_parallel(made.graph, part.tp)
         return fuse_for_runtime(graph, RUNTIMES[self.runtime.name])
+
+    def _repeats(self, ranks: int) -> bool:
+        """Whether the model's builder can repeat key and value heads for ranks that lack one."""
+        from lydite.models import describe
+        from lydite.models.huggingface import read_config
+
+        if ranks == 1:
+            return False
+        source = self.model.source if isinstance(self.model, Model) else self.model
+        if takes_sizes(source):
+            return "kv_ranks" in read_config(str(source)).options
+        return "kv_ranks" in describe(str(source)).defaults
 
     def _footprint(self, graph: Graph, vocabulary: int) -> Footprint:
         from lydite.serving.deploy import footprint
@@ -284,7 +298,6 @@ def deployer(
 
 def _positions(model: ModelLike) -> int:
     """Most tokens that the model can hold."""
-    from lydite.api.load import Model, takes_sizes
     from lydite.models import describe
     from lydite.models.huggingface import read_config
 

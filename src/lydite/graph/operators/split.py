@@ -198,8 +198,24 @@ def _trailing(call: SplitCall) -> list[int]:
     return list(range(int(call.attr("axis", -1)) % max(1, rank), rank))
 
 
-normalised = independent(_trailing)
-"""Rule for a normalisation over the axes from `axis` on."""
+def normalised(call: SplitCall) -> Split | None:
+    """A normalisation over the axes from `axis` on.
+
+    Where it mixes only the axis that is split, as norms over all heads of a query do, each rank
+    keeps its part and the sums of each row are exchanged, as vLLM's MiniMaxText01RMSNormTP does.
+    """
+    axis, mixed = call.cuts[0], _trailing(call)
+    given = range(1, len(call.op.inputs))
+    if axis is None or mixed != [axis] or len(call.outs) > 1:
+        return _normalised_alone(call)
+    if any(call.cuts[i] is not None or not call.weights[i] for i in given):
+        return None
+    sums = ("ReduceSumSquare",) if "RMS" in call.op.op_type else ("ReduceSum", "ReduceSumSquare")
+    inputs = (Want.KEEP, *[0] * len(given))
+    return Split(inputs, (axis,), exchanged=tuple((name, axis) for name in sums))
+
+
+_normalised_alone = independent(_trailing)
 
 per_channel = independent(lambda call: range(1, len(call.dims(0))))
 """Rule for operators that mix channels and pixels but not samples."""
@@ -385,7 +401,7 @@ def heads(call: SplitCall) -> Split | None:
 
 
 def rotary(call: SplitCall) -> Split | None:
-    """Each rank rotates its own heads."""
+    """Each rank rotates its own heads; of one head for all, such as MLA's, all of it."""
     axis, heads = call.cuts[0], call.attr("num_heads")
     if axis is None or not heads:
         return call.kept(axis)

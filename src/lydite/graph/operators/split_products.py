@@ -51,8 +51,13 @@ def by_weight(call: SplitCall, last: int, rows_axis: int) -> Split:
 
 
 def _batched(call: SplitCall) -> Split | None:
-    """Both operands split along the same leading axis, such as the heads."""
+    """Both operands split along the same leading axis, such as the heads; weights are too."""
     first, second = call.cuts[:2]
+    if first is not None and call.weights[1]:
+        own = first - len(call.dims(0)) + len(call.dims(1))
+        if own < 0 or own >= len(call.dims(1)) - 2 or call.dims(1)[own] != call.dims(0)[first]:
+            return None
+        return Split((Want.KEEP, own), (first,), product=True)
     if first is None or first != second or first >= len(call.out_dims()) - 2:
         return None
     return call.kept(first)

@@ -124,6 +124,7 @@ def graph_from_config(
     phase: str | None = None,
     dtype: str | None = None,
     part: str = "",
+    kv_ranks: int | None = None,
 ) -> Graph:
     """Build the graph that a config describes.
 
@@ -136,12 +137,14 @@ def graph_from_config(
         phase: Phase of a language model: "forward", "prefill" or "decode".
         dtype: Precision of weights and activations; None for the config's own, or float32.
         part: As in `read_config`.
+        kv_ranks: As in `lydite.models.decoder`.
 
     Raises:
         InputError: as `read_config`, or an option that the model does not take.
     """
     read = read_config(path, part=part)
     given: dict[str, Any] = {"sequence": sequence, "context": context, "phase": phase}
+    given["kv_ranks"] = kv_ranks
     options = {name: value for name, value in given.items() if value is not None}
     _check(read, {"batch": batch, **options}, str(path))
     if dtype is not None and dtype not in FLOATS:

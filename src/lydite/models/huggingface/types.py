@@ -104,11 +104,14 @@ TEXT_OF = {
 """Type of the language part of a model that sees or hears, where the part does not say it."""
 
 
+DECODER_OPTIONS = ("sequence", "context", "phase", "kv_ranks")
+
+
 def _language_model(family: Family) -> ConfigType:
     def read(c: Config) -> Decoder:
         return _with_head(c, decoder(c, family))
 
-    return ConfigType("lydite.models.decoder:decoder", read, ("sequence", "context", "phase"))
+    return ConfigType("lydite.models.decoder:decoder", read, DECODER_OPTIONS)
 
 
 def _with_head(c: Config, size: Decoder) -> Decoder:
