@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from lydite.graph import OpKey
 from lydite.graph.work import work_of_key
 from lydite.hardware import Device
 from lydite.opkey import Operand, TensorType
+from lydite.serving.experts import EXPERTS, MessageTime, Spread
 from lydite.serving.template import GraphOf, Pattern, patterns
 from lydite.serving.times import (
     DECODE_CONTEXT,
@@ -27,8 +28,6 @@ from lydite.serving.times import (
 
 CAPTURED = (1, 2, 4, *range(8, 257, 8), *range(272, 513, 16))
 """Numbers of tokens for which vLLM captures CUDA graphs; a step is padded to the next of them."""
-MessageTime = Callable[[str, float], float]
-"""Seconds of a collective by its kind and bytes."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Shape:
         tokens: Most tokens of a step.
         sequences: Most sequences of a step.
         captured: Numbers of tokens that steps are padded to.
+        whole: The graph of a decoding step before it is cut over ranks, if experts are spread.
     """
 
     decode: GraphOf
@@ -54,6 +54,7 @@ class Shape:
     tokens: int = 2048
     sequences: int = 256
     captured: Sequence[int] = CAPTURED
+    whole: GraphOf | None = None
 
 
 @dataclass
@@ -68,7 +69,21 @@ class _Priced:
     def seconds(self, wanted: Sequence[tuple[Pattern, int, int]]) -> np.ndarray:
         """Seconds of patterns at (tokens, context), all runs of each: [wanted]."""
         keys = [self._key(pattern, tokens, context) for pattern, tokens, context in wanted]
-        new = {k.text: k for k, w in zip(keys, wanted, strict=True) if not w[0].collective}
+        self._learn([k for k, w in zip(keys, wanted, strict=True) if not w[0].collective])
+        return np.array(
+            [
+                pattern.count * (self._message(key) if pattern.collective else self._one(key))
+                for key, (pattern, _, _) in zip(keys, wanted, strict=True)
+            ]
+        )
+
+    def of_keys(self, keys: Sequence[OpKey]) -> np.ndarray:
+        """Seconds of operators [keys]."""
+        self._learn(keys)
+        return np.array([self._one(key) for key in keys])
+
+    def _learn(self, keys: Sequence[OpKey]) -> None:
+        new = {key.text: key for key in keys}
         new = {text: key for text, key in new.items() if text not in self.known}
         answers = self.estimator.estimate(list(new.values()), self.device)
         for (text, key), answer in zip(new.items(), answers, strict=True):
@@ -79,12 +94,6 @@ class _Priced:
                     hint="lydite predict says which operators are known",
                 )
             self.known[text] = answer
-        return np.array(
-            [
-                pattern.count * (self._message(key) if pattern.collective else self._one(key))
-                for key, (pattern, _, _) in zip(keys, wanted, strict=True)
-            ]
-        )
 
     def _key(self, pattern: Pattern, tokens: int, context: int) -> OpKey:
         return in_float8(pattern.at(tokens, context), self.device)
@@ -123,9 +132,13 @@ def in_float8(key: OpKey, device: Device) -> OpKey:
 
 
 def estimated_times(
-    shape: Shape, estimator: Estimator, device: Device, message_s: MessageTime
+    shape: Shape,
+    estimator: Estimator,
+    device: Device,
+    message_s: MessageTime,
+    spread: Spread | None = None,
 ) -> StepTimes:
-    """Tables of a model's step on a device.
+    """Tables of a model's step on a device; of its experts too, if they are spread.
 
     Raises:
         InputError: an operator has no estimate, or the graph differs in kind between sizes.
@@ -134,6 +147,11 @@ def estimated_times(
     prefill = patterns(shape.prefill, shape.longest)
     priced = _Priced(estimator, device, message_s, {})
     dense = [p for p in decode if not p.contextual and not p.head]
+    apart: dict[str, Any] = {}
+    if spread is not None and shape.whole is not None:
+        dense = [p for p in dense if p.key.op_type not in EXPERTS]
+        experts = [p for p in patterns(shape.whole, shape.longest) if p.key.op_type in EXPERTS]
+        apart["experts_s"] = _spread(priced, experts, shape, spread)
     attention = [p for p in decode if p.contextual]
     prompt = [p for p in prefill if p.contextual]
     head = [p for p in decode if p.head]
@@ -148,6 +166,7 @@ def estimated_times(
         decode_s,
         prefill_s,
         decode_s,
+        **apart,
         **_known(priced, [*dense, *attention, *head], shape),
     )
 
@@ -175,6 +194,26 @@ def _by_tokens(
     seconds = np.interp(padded, grid, sums)
     seconds[0] = 0.0
     return seconds
+
+
+def _spread(
+    priced: _Priced, experts: Sequence[Pattern], shape: Shape, spread: Spread
+) -> np.ndarray:
+    """Seconds of spread experts by number of tokens of a group."""
+    grid = _grid(replace(shape, tokens=shape.tokens * spread.groups), coarse=False)
+    wanted = [
+        (pattern.count, pattern.at(int(tokens), 1), int(tokens))
+        for tokens in grid
+        for pattern in experts
+    ]
+    busiest = [spread.on_busiest(key, tokens) for _, key, tokens in wanted]
+    seconds = priced.of_keys(busiest)
+    messages = [spread.exchange_s(key, tokens) for _, key, tokens in wanted]
+    counts = [count for count, _, _ in wanted]
+    sums = ((seconds + messages) * counts).reshape(len(grid), -1).sum(axis=1)
+    known = np.interp(np.arange(int(grid[-1]) + 1), grid, sums)
+    known[0] = 0.0
+    return known
 
 
 def _by_number(priced: _Priced, head: Sequence[Pattern], most: int) -> np.ndarray:

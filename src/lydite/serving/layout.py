@@ -1,4 +1,4 @@
-"""Layouts of a deployment in words: "tp2x4", "4xtp2", "pd2:6", "2xtp4+6xtp1"."""
+"""Layouts of a deployment in words: "tp2x4", "4xtp2", "pd2:6", "2xtp4+6xtp1", "2xep8"."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from lydite.errors import InputError
 from lydite.serving.simulate import Role
 
-_PART = re.compile(r"(?:(\d+)x)?(?:tp(\d+))?(?:x(\d+))?", re.IGNORECASE)
+_PART = re.compile(r"(?:(\d+)x)?(?:tp(\d+))?(?:ep(\d+))?(?:x(\d+))?", re.IGNORECASE)
 _APART = re.compile(r"pd(\d+)(?:tp(\d+))?:(\d+)(?:tp(\d+))?", re.IGNORECASE)
-ALLOWED = "such as tp2, 4xtp2 or tp2x4 (four replicas of two GPUs), pd2:6, pd2tp4:6tp2"
+ALLOWED = (
+    "such as tp2, 4xtp2 or tp2x4 (four replicas of two GPUs), pd2:6, pd2tp4:6tp2, "
+    "tp2ep8 (experts over eight GPUs, attention over four times two)"
+)
 
 
 @dataclass(frozen=True)
@@ -19,21 +22,35 @@ class Part:
 
     Attributes:
         count: Number of replicas.
-        tp: GPUs of each, which share every product and layer.
+        tp: GPUs that share every product and layer; with experts spread, but for these.
         role: What they run of a request.
+        ep: GPUs of each over which experts are spread; 1 cuts experts like other products.
     """
 
     count: int = 1
     tp: int = 1
     role: Role = "both"
+    ep: int = 1
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of `tp` GPUs in a replica, each with requests of its own."""
+        return max(1, self.ep // self.tp)
+
+    @property
+    def size(self) -> int:
+        """GPUs of a replica."""
+        return self.tp * self.groups
 
     @property
     def devices(self) -> int:
         """Number of GPUs."""
-        return self.count * self.tp
+        return self.count * self.size
 
     def __str__(self) -> str:
-        return f"{self.count}xtp{self.tp}"
+        if self.ep == 1:
+            return f"{self.count}xtp{self.tp}"
+        return f"{self.count}x{f'tp{self.tp}' if self.tp > 1 else ''}ep{self.ep}"
 
 
 @dataclass(frozen=True)
@@ -68,18 +85,29 @@ def read_part(text: str, role: Role = "both") -> Part:
     Raises:
         InputError: it cannot be read, or a number is 0.
     """
-    if "ep" in text.lower():
-        raise InputError(
-            f"'{text}' spreads experts over replicas, which is not modelled",
-            allowed=ALLOWED,
-            hint="tp cuts the experts of a layer, or spreads them over its ranks",
-        )
     match = _PART.fullmatch(text.strip())
-    if match is None or not text.strip() or (match[1] and match[3]):
+    if match is None or not text.strip() or (match[1] and match[4]):
         raise InputError(f"'{text}' is no layout", allowed=ALLOWED)
-    part = Part(int(match[1] or match[3] or 1), int(match[2] or 1), role)
-    if min(part.count, part.tp) < 1 or part.devices > 1 << 20:
-        raise InputError(f"'{text}' has {part.devices} GPUs", allowed="1 to 1,048,576")
+    count, tp, ep = int(match[1] or match[4] or 1), int(match[2] or 1), int(match[3] or 1)
+    return made_part(count, tp, ep, role, f"'{text}'")
+
+
+def made_part(count: int, tp: int, ep: int, role: Role, where: str) -> Part:
+    """A part of some numbers.
+
+    Raises:
+        InputError: a number is 0, or experts are spread over GPUs that are no multiple of `tp`.
+    """
+    if min(count, tp, ep) < 1:
+        raise InputError(f"{where} has no GPUs", allowed="1 to 1,048,576")
+    if ep > 1 and ep % tp:
+        raise InputError(
+            f"{where} spreads experts over {ep} GPUs, which is no multiple of tp {tp}",
+            allowed=ALLOWED,
+        )
+    part = Part(count, tp, role, ep)
+    if part.devices > 1 << 20:
+        raise InputError(f"{where} has {part.devices} GPUs", allowed="1 to 1,048,576")
     return part
 
 

@@ -56,6 +56,8 @@ class Replica:
         kv_tokens: Tokens that its KV cache holds.
         role: Whether it runs requests from end to end, their prefill, or what follows.
         name: Name in reports.
+        group: Replicas in a row with the same group, which is not None, begin and end their steps
+            together: experts are spread over them.
     """
 
     scheduler: Scheduler
@@ -63,6 +65,7 @@ class Replica:
     kv_tokens: int
     role: Role = "both"
     name: str = "replica"
+    group: int | None = None
 
 
 @dataclass(frozen=True)
@@ -266,7 +269,7 @@ def _seconds(ns: np.ndarray) -> np.ndarray:
 def _rules(replicas: Sequence[Replica], policies: Sequence[str]) -> Rules:
     kinds: dict[int, int] = {}
     rows = []
-    for replica in replicas:
+    for number, replica in enumerate(replicas):
         rules = replica.scheduler
         if rules.policy not in policies:
             raise unknown_name("scheduler", rules.policy, policies)
@@ -283,9 +286,19 @@ def _rules(replicas: Sequence[Replica], policies: Sequence[str]) -> Rules:
             rules.max_model_len,
             ROLES.index(replica.role),
             kinds.setdefault(id(replica.times), len(kinds)),
+            *_group(replicas, number),
         )
         rows.append(row)
     return Rules(*(np.ascontiguousarray(column) for column in np.array(rows, np.int64).T))
+
+
+def _group(replicas: Sequence[Replica], number: int) -> tuple[int, int]:
+    """First replica of a replica's group, and its number of replicas."""
+    group = replicas[number].group
+    if group is None:
+        return number, 1
+    members = [n for n, replica in enumerate(replicas) if replica.group == group]
+    return members[0], len(members)
 
 
 def _load(requests: Requests, replicas: Sequence[Replica]) -> Load:

@@ -31,6 +31,8 @@ class StepTimes:
         host_s: Time of the host that the device waits for, in each step.
         host_sequence_s: The same for each sequence.
         beside_s: As `decode_s`, for sequences that decode beside a prompt.
+        experts_s: Experts that are spread over the replicas of a group, and the messages to them
+            and back, by number of tokens of the group from 0 on.
         sources: Share of a usual decoding step's time by source.
         low, high: Factors of the 90 % interval of a step's time.
     """
@@ -43,6 +45,7 @@ class StepTimes:
     skew: float = 0.0
     host_s: float = 0.0
     host_sequence_s: float = 0.0
+    experts_s: np.ndarray = field(default_factory=lambda: np.zeros(1))
     sources: Mapping[str, float] = field(default_factory=dict)
     low: float = 1.0
     high: float = 1.0
@@ -52,7 +55,7 @@ class StepTimes:
         from dataclasses import replace
 
         parts = ("dense_s", "head_s", "decode_s", "prefill_s", "beside_s")
-        parts = (*parts, "host_s", "host_sequence_s")
+        parts = (*parts, "host_s", "host_sequence_s", "experts_s")
         return replace(self, **{name: getattr(self, name) * factor for name in parts})
 
     def step_s(
@@ -97,6 +100,7 @@ def stacked(times: Sequence[StepTimes]) -> Times:
         np.stack([np.log(k.prefill_s * 1e9) for k in kinds]),
         np.stack([np.log(k.beside_s * 1e9) for k in kinds]),
         np.array([k.skew for k in kinds]),
+        _padded([k.experts_s for k in kinds]),
     )
 
 

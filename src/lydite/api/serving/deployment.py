@@ -10,7 +10,8 @@ from lydite.api.load import Model, ModelLike, RankOptions, resolve, takes_phase,
 from lydite.api.options import ModelOptions
 from lydite.api.serving.options import ServeOptions
 from lydite.errors import InputError
-from lydite.serving.layout import Layout, Part, read_layout, read_part
+from lydite.serving.experts import expert_bytes
+from lydite.serving.layout import Layout, Part, made_part, read_layout, read_part
 from lydite.units import parse_quantity
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from lydite.hardware import Device
     from lydite.serving import Replica, Requests, Scheduler, StepTimes, Traffic
     from lydite.serving.deploy import Footprint, ServingRuntime
+    from lydite.serving.experts import Spread
 
 UNLIMITED = 1 << 20
 """Positions of a model that states none."""
@@ -64,7 +66,7 @@ class Deployer:
     longest: int
     largest: int
     notes: list[str] = field(default_factory=list)
-    _ranks: dict[int, Rank] = field(default_factory=dict)
+    _ranks: dict[tuple[int, int], Rank] = field(default_factory=dict)
     label: str = ""
     dtype: str = ""
 
@@ -100,8 +102,10 @@ class Deployer:
         if len(twice) > 1:
             raise InputError(f"{' and '.join(twice)} both say what the replicas are")
         if o.prefill or o.decode:
-            if o.tp > 1:
-                raise InputError("--tp has no effect here", hint="say it there: --prefill 2xtp4")
+            if o.tp > 1 or o.ep > 1:
+                raise InputError(
+                    "--tp and --ep have no effect here", hint="say it there: --prefill 2xtp4"
+                )
             if not (o.prefill and o.decode):
                 absent = "--decode" if o.prefill else "--prefill"
                 raise InputError(f"{absent} is missing", hint="both are needed")
@@ -109,7 +113,7 @@ class Deployer:
             return Layout(parts)
         if o.layout:
             return read_layout(o.layout, o.tp)
-        return Layout((Part(o.replicas, o.tp),))
+        return Layout((made_part(o.replicas, o.tp, o.ep, "both", "the layout"),))
 
     def replicas(self, layout: Layout) -> list[Replica]:
         """The replicas of a layout.
@@ -124,7 +128,9 @@ class Deployer:
             rank = self.rank(part)
             for number in range(part.count):
                 name = f"{part.role if part.role != 'both' else 'replica'} {number + 1}"
-                made.append(Replica(self.scheduler, rank.times, rank.kv_tokens, part.role, name))
+                group = len(made) if part.groups > 1 else None
+                one = Replica(self.scheduler, rank.times, rank.kv_tokens, part.role, name, group)
+                made += [one] * part.groups
         return made
 
     def traffic(self, layout: Layout) -> Traffic:
@@ -144,23 +150,66 @@ class Deployer:
 
     def rank(self, part: Part) -> Rank:
         """A rank of a replica of some devices."""
-        if part.tp not in self._ranks:
-            self._ranks[part.tp] = self._made(part)
-        return self._ranks[part.tp]
+        degrees = part.tp, part.ep
+        if degrees not in self._ranks:
+            self._ranks[degrees] = self._made(part)
+        return self._ranks[degrees]
 
     def _made(self, part: Part) -> Rank:
         rules = self.scheduler
-        decode = self._graph("decode", part, 8, max(2, min(self.mean_context, self.longest - 8)))
+        context = max(2, min(self.mean_context, self.longest - 8))
+        decode = self._graph("decode", part, 8, context)
         vocabulary = _vocabulary(decode)
+        weights, spread = float(decode.parameter_bytes), None
+        if part.ep > 1:
+            whole = self._graph("decode", Part(), 8, context)
+            weights += expert_bytes(whole) / part.ep - expert_bytes(decode)
+            spread = self._spread(part, whole)
         memory = None
         if self.options.kv_tokens is None:
-            memory = self._footprint(decode, vocabulary)
+            memory = self._footprint(decode, vocabulary, weights)
         kv_tokens = self.options.kv_tokens or (memory.kv_tokens if memory else 0)
-        times = self._times(part, rules, vocabulary)
+        times = self._times(part, rules, vocabulary, spread)
         return Rank(times, memory, kv_tokens)
 
-    def _times(self, part: Part, rules: Scheduler, vocabulary: int) -> StepTimes:
+    def _spread(self, part: Part, whole: Graph) -> Spread:
+        """How the experts lie on the devices.
+
+        Raises:
+            InputError: the model has none, or not a multiple of the devices.
+        """
+        from lydite.graph import keys_of
+        from lydite.serving.experts import Spread, expert_ops, experts_of, read_load
+        from lydite.serving.messages import message_times
+
+        keys = keys_of(whole)
+        counts = {experts_of(keys[op.name]) for op in expert_ops(whole)}
+        if not counts:
+            raise InputError("the model has no experts to spread", where=self.label, hint="--tp")
+        for count in counts:
+            if count % part.ep:
+                raise InputError(
+                    f"{count} experts cannot be spread over {part.ep} devices",
+                    where=self.label,
+                    allowed=f"divisors of {count}",
+                )
+        load = max(
+            read_load(self.options.expert_load, count, part.ep, self.session.seed)
+            for count in counts
+        )
+        messages = message_times(self.device, part.ep, self.notes.append)
+        self.notes.append(
+            f"experts: {self.options.expert_load} over {part.ep} devices, so that the busiest has "
+            f"{load:.2f} times the mean"
+        )
+        return Spread(part.ep, part.groups, load, messages)
+
+    def _times(
+        self, part: Part, rules: Scheduler, vocabulary: int, spread: Spread | None
+    ) -> StepTimes:
         if self.options.profile is not None:
+            if spread is not None:
+                raise InputError("--profile has no times of experts that are spread", hint="--tp")
             return self._profiled(part)
         from lydite.estimate import Rows
         from lydite.estimate.runtimes import RUNTIMES, Launched
@@ -180,11 +229,12 @@ class Deployer:
             tokens,
             rules.max_num_seqs,
             CAPTURED,
+            lambda count, context: self._graph("decode", Part(), count, context),
         )
         messages = message_times(self.device, part.tp, self.notes.append)
         with device_and_sources(self.session, self.device) as (device, sources):
             chain, _ = chain_for(sources, device, Rows(self.runtime.name, 1, "wall", spans={}))
-            return estimated_times(shape, Launched(chain, runtime), device, messages)
+            return estimated_times(shape, Launched(chain, runtime), device, messages, spread)
 
     def _profiled(self, part: Part) -> StepTimes:
         from lydite.serving import read_profile
@@ -224,7 +274,7 @@ class Deployer:
             return "kv_ranks" in read_config(str(source)).options
         return "kv_ranks" in describe(str(source)).defaults
 
-    def _footprint(self, graph: Graph, vocabulary: int) -> Footprint:
+    def _footprint(self, graph: Graph, vocabulary: int, weights: float) -> Footprint:
         from lydite.serving.deploy import footprint
 
         kept = sum(graph.type_of(name).nbytes or 0 for name in graph.outputs[1:])
@@ -239,7 +289,7 @@ class Deployer:
             self.device,
             self.runtime,
             self.scheduler,
-            weights=float(graph.parameter_bytes),
+            weights=weights,
             kv_token=max(1.0, kept / 8 / context),
             token_bytes=3 * widest / 8,
             vocabulary=vocabulary,

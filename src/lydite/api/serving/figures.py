@@ -84,7 +84,7 @@ def deployment_document(
         "kv_peak_share": float((outcome.peak_tokens / capacity).max()),
         "busy_share": float(outcome.busy_s.sum() / max(outcome.end_s * len(replicas), 1e-12)),
         "steps": outcome.steps,
-        "step": _step(times, outcome, deployer.mean_context),
+        "step": _step(times, outcome, deployer.mean_context, layout.parts[-1].groups),
         "sources": dict(times.sources),
         "bounds": [times.low, times.high],
         "cost": _cost(deployer, layout, outcome, flow),
@@ -94,7 +94,7 @@ def deployment_document(
     return document
 
 
-def _step(times: Any, outcome: Outcome, context: int) -> dict[str, float]:
+def _step(times: Any, outcome: Outcome, context: int, groups: int) -> dict[str, float]:
     """Parts of a usual decoding step, in seconds."""
     latency = outcome.latency_s[~np.isnan(outcome.last_s)]
     replicas = max(1, len(outcome.busy_s))
@@ -108,6 +108,7 @@ def _step(times: Any, outcome: Outcome, context: int) -> dict[str, float]:
         "dense_s": float(times.dense_s[min(sequences, len(times.dense_s) - 1)]),
         "attention_s": times.decode_attention_s(sequences, context, beside=False),
         "head_s": float(times.head_s[sequences]),
+        "experts_s": float(times.experts_s[min(sequences * groups, len(times.experts_s) - 1)]),
     }
 
 
@@ -131,6 +132,15 @@ def _cost(
     return made
 
 
+_STEP_PARTS = {
+    "dense": "products and norms (reading weights, while few sequences run)",
+    "attention": "attention (reading the KV cache)",
+    "head": "the head and the sampler",
+    "experts": "experts that are spread, and the messages to them",
+    "host": "the host",
+}
+
+
 def reasons(document: DeploymentDocument, sequences: int) -> list[str]:
     """What limits the deployment, the most pressing first."""
     from lydite.units import format_percent, format_seconds
@@ -152,18 +162,12 @@ def reasons(document: DeploymentDocument, sequences: int) -> list[str]:
             "their first token"
         )
     step = document["step"]
-    parts = {name: step[f"{name}_s"] for name in ("dense", "attention", "head", "host")}
+    parts = {name: step[f"{name}_s"] for name in _STEP_PARTS}
     whole = sum(parts.values()) or 1.0
-    names = {
-        "dense": "products and norms (reading weights, while few sequences run)",
-        "attention": "attention (reading the KV cache)",
-        "head": "the head and the sampler",
-        "host": "the host",
-    }
     largest = max(parts, key=lambda name: parts[name])
     told.append(
         f"a decoding step of {step['sequences']:.0f} sequences takes {format_seconds(whole)}: "
-        f"{format_percent(parts[largest] / whole)} in {names[largest]}"
+        f"{format_percent(parts[largest] / whole)} in {_STEP_PARTS[largest]}"
     )
     told.append(f"replicas compute {format_percent(document['busy_share'])} of the time")
     return told

@@ -66,24 +66,37 @@ class Search:
         return replace(replica, times=replica.times.scaled(self.factor))
 
 
-def degrees(deployer: Deployer, asked: int | None) -> Iterator[int]:
-    """Degrees of tensor parallelism that the model fits and can be divided by."""
-    for tp in (asked,) if asked else _DEGREES:
+def degrees(deployer: Deployer, asked: Part | None) -> Iterator[Part]:
+    """A replica of each degree of tensor parallelism that the model fits and is divided by."""
+    for part in (asked,) if asked else [Part(1, tp) for tp in _DEGREES]:
         try:
-            deployer.rank(Part(1, tp))
+            deployer.rank(part)
         except InputError as error:
             if asked:
                 raise
-            deployer.notes.append(f"tp{tp}: {error}")
+            deployer.notes.append(f"tp{part.tp}: {error}")
             continue
-        yield tp
+        yield part
 
 
-def fewest(search: Search, tp: int, rate: float, most: int = MOST_REPLICAS) -> Tried | None:
-    """The fewest replicas of a degree that meet the objectives; None where no number does."""
+def spreads(deployer: Deployer) -> Iterator[Part]:
+    """Replicas that spread experts over 2 and more devices, as far as the model fits."""
+    for ep in _DEGREES[1:]:
+        try:
+            deployer.rank(part := Part(1, 1, "both", ep))
+        except InputError as error:
+            if "no experts" in error.what:
+                return
+            deployer.notes.append(f"ep{ep}: {error}")
+            continue
+        yield part
+
+
+def fewest(search: Search, part: Part, rate: float, most: int = MOST_REPLICAS) -> Tried | None:
+    """The fewest of some replicas that meet the objectives; None where no number does."""
 
     def at(count: int) -> Tried:
-        return search.play(Layout((Part(count, tp),)), rate)
+        return search.play(Layout((replace(part, count=count),)), rate)
 
     low, high, best = 0, 1, None
     while high <= most:
@@ -142,16 +155,20 @@ def greatest_rate(search: Search, layout: Layout) -> tuple[Tried | None, Tried]:
     return low_tried, high_tried
 
 
-def layouts_of(devices: int, tps: Sequence[int]) -> list[Layout]:
+def layouts_of(devices: int, parts: Sequence[Part]) -> list[Layout]:
     """Layouts of some devices: equal replicas, and prefill and decode apart."""
-    made = [Layout((Part(devices // tp, tp),)) for tp in tps if devices % tp == 0]
-    for tp in tps:
-        count = devices // tp
-        if devices % tp:
-            continue
+    fitting = [part for part in parts if devices % part.size == 0]
+    made = [Layout((replace(part, count=devices // part.size),)) for part in fitting]
+    for part in fitting:
+        count = devices // part.size
         splits = {max(1, round(count * share)) for share in (0.125, 0.25, 0.375, 0.5, 0.625, 0.75)}
         made += [
-            Layout((Part(n, tp, role="prefill"), Part(count - n, tp, role="decode")))
+            Layout(
+                (
+                    replace(part, count=n, role="prefill"),
+                    replace(part, count=count - n, role="decode"),
+                )
+            )
             for n in sorted(splits)
             if 0 < n < count
         ]

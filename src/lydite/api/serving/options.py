@@ -17,6 +17,10 @@ class ServeOptions(Options):
         on: Device of every rank: a catalog name, a .yaml file, or a chip design.
         runtime: Runtime that schedules: "vllm", "sglang" or "trtllm".
         tp: Number of devices of a replica (tensor parallelism).
+        ep: Number of devices of a replica over which experts are spread; attention runs on groups
+            of `tp` of them, each with requests of its own. 1 cuts experts like other products.
+        expert_load: How tokens spread over experts: "balanced", "power-law:1.2", or a file with
+            the tokens of each expert.
         replicas: Number of replicas.
         layout: The same in words, such as "tp2x4" or "pd2:6"; replaces `tp` and `replicas`.
         prefill: Replicas that only prefill, such as "4xtp2", with `decode`.
@@ -41,6 +45,22 @@ class ServeOptions(Options):
     tp: Annotated[
         int, Help("Number of devices of a replica (tensor parallelism).", min=1, max=1024)
     ] = 1
+    ep: Annotated[
+        int,
+        Help(
+            "Number of devices over which experts are spread; groups of --tp of them attend to "
+            "requests of their own. 1: experts are cut like other products.",
+            min=1,
+            max=4096,
+        ),
+    ] = 1
+    expert_load: Annotated[
+        str,
+        Help(
+            "How tokens spread over experts: balanced, power-law:EXPONENT, or a file with the "
+            "tokens of each expert."
+        ),
+    ] = "balanced"
     replicas: Annotated[int, Help("Number of replicas.", min=1, max=100_000)] = 1
     layout: Annotated[
         str | None,

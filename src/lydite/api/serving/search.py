@@ -16,9 +16,10 @@ from lydite.api.serving.find import (
     fewest,
     greatest_rate,
     layouts_of,
+    spreads,
 )
 from lydite.errors import InputError, unknown_name
-from lydite.serving.layout import Layout, Part
+from lydite.serving.layout import Layout, Part, made_part
 
 if TYPE_CHECKING:
     from lydite.api.serving.deployment import Deployer
@@ -59,7 +60,8 @@ def searched(
     if source.requests.concurrency:
         raise InputError("a closed loop has no rate to search at", hint="--rate")
     search = Search(made, source, objectives)
-    asked = made.options.tp if made.options.tp > 1 else None
+    said = made.options.tp > 1 or made.options.ep > 1
+    asked = made_part(1, made.options.tp, made.options.ep, "both", "a replica") if said else None
     if goal == "rate":
         return _rate(search, made.layout())
     if goal == "gpus":
@@ -81,16 +83,16 @@ def _worst(search: Search, tried: Tried) -> str:
     return f"{worst} is {value}, its limit {format_seconds(worst.limit_s)}"
 
 
-def _gpus(search: Search, asked: int | None) -> tuple[FoundDocument, tuple[Layout, Requests]]:
+def _gpus(search: Search, asked: Part | None) -> tuple[FoundDocument, tuple[Layout, Requests]]:
     rate = search.source.requests.rate
     best: Tried | None = None
     rows: list[dict[str, Any]] = []
     last: Tried | None = None
-    for tp in degrees(search.deployer, asked):
-        tried = fewest(search, tp, rate)
+    for part in degrees(search.deployer, asked):
+        tried = fewest(search, part, rate)
         if tried is None:
-            last = search.play(_single(tp), min(rate, 1e-2))
-            rows.append({"layout": f"tp{tp}", "rate_s": rate, "met": False})
+            last = search.play(Layout((part,)), min(rate, 1e-2))
+            rows.append({"layout": str(part), "rate_s": rate, "met": False})
             continue
         rows.append(_row(tried))
         if best is None or tried.layout.devices < best.layout.devices:
@@ -101,15 +103,15 @@ def _gpus(search: Search, asked: int | None) -> tuple[FoundDocument, tuple[Layou
             f"no number of replicas meets the objectives; {limit}",
             hint="looser objectives, more devices a replica, or a faster device",
         )
-    tp = best.layout.parts[0].tp
-    times = search.deployer.rank(best.layout.parts[0]).times
+    (part,) = best.layout.parts
+    times = search.deployer.rank(part).times
     ends = []
     for factor in (times.low, times.high):
-        other = fewest(replace(search, factor=factor), tp, rate)
+        other = fewest(replace(search, factor=factor), part, rate)
         ends.append(None if other is None else float(other.layout.devices))
     fewer = None
-    if best.layout.parts[0].count > 1:
-        fewer = search.play(_single(tp, best.layout.parts[0].count - 1), rate)
+    if part.count > 1:
+        fewer = search.play(Layout((replace(part, count=part.count - 1),)), rate)
     limit = f"with one replica less, {_worst(search, fewer)}" if fewer else "one replica is enough"
     document: FoundDocument = {
         "goal": "gpus",
@@ -121,10 +123,6 @@ def _gpus(search: Search, asked: int | None) -> tuple[FoundDocument, tuple[Layou
         "limit": limit,
     }
     return document, (best.layout, search.source.requests)
-
-
-def _single(tp: int, count: int = 1) -> Layout:
-    return Layout((Part(count, tp),))
 
 
 def _rate(search: Search, layout: Layout) -> tuple[FoundDocument, tuple[Layout, Requests]]:
@@ -152,15 +150,17 @@ def _rate(search: Search, layout: Layout) -> tuple[FoundDocument, tuple[Layout, 
 
 
 def _config(
-    search: Search, gpus: int | None, asked: int | None
+    search: Search, gpus: int | None, asked: Part | None
 ) -> tuple[FoundDocument, tuple[Layout, Requests]]:
     if gpus is None:
         raise InputError("a search for a layout needs the number of devices", hint="--gpus 8")
-    tps = [tp for tp in degrees(search.deployer, asked) if tp <= gpus]
+    parts = [part for part in degrees(search.deployer, asked) if part.size <= gpus]
+    if asked is None:
+        parts += [part for part in spreads(search.deployer) if part.size <= gpus]
     rows: list[dict[str, Any]] = []
     best: tuple[float, Tried] | None = None
     worst: Tried | None = None
-    for layout in layouts_of(gpus, tps):
+    for layout in layouts_of(gpus, parts):
         found, beyond = greatest_rate(search, layout)
         worst = beyond
         rate = found.rate if found else 0.0

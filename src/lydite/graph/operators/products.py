@@ -152,9 +152,14 @@ def _multiplied(first: Sequence[int], second: Sequence[int], out: Sequence[int])
     columns = second[-1] if len(second) > 1 else 1
     if min(rows, columns) < 1:
         raise NotKnownError
-    if math.prod(second[:-2]) == 1:
-        return _single(math.prod(out) // columns, first[-1], columns, 1)
-    return _single(rows, first[-1], columns, math.prod(out) // (rows * columns))
+    if len(first) == 1:
+        return _single(1, first[-1], columns, math.prod(out) // columns)
+    batch = list(second[:-2])
+    while batch and batch[0] == 1:
+        batch.pop(0)
+    # Axes in front of those that the second operand has share its matrices, as rows of one product.
+    count = math.prod(out[len(out) - 2 - len(batch) : len(out) - 2]) if batch else 1
+    return _single(math.prod(out) // (columns * count), first[-1], columns, count)
 
 
 def fused_matmul(call: Call) -> Products:

@@ -161,6 +161,23 @@ def graph_from_config(
     return graph.renamed(read.name)
 
 
+def graph_from_values(
+    values: Mapping[str, Any], *, batch: int, dtype: str, **options: Any
+) -> Graph:
+    """Build a language model from the fields of a config, its options as `decoder`'s.
+
+    Weights of few bits are for inference; the phase "forward", which is trained, has none.
+    """
+    from lydite.models.decoder import decoder
+
+    config = Config(dict(values), str(values["model_type"]))
+    size = TYPES[config.type].read(config)
+    weights, _ = weight_format(config)
+    if options.get("phase") == "forward":
+        weights = None
+    return decoder(size, batch=batch, dtype=dtype, weights=weights, **options)
+
+
 def _lengths(read: ReadConfig, options: Mapping[str, Any]) -> dict[str, int]:
     """As many tokens as the model takes, at most `LONGEST`."""
     positions = read.positions

@@ -12,7 +12,7 @@ import numpy as np
 from lydite.serving.kernels import sglang, trtllm, vllm
 from lydite.serving.kernels.blocks import found, key_of, release, wait_last
 from lydite.serving.kernels.state import NONE, inner, outer
-from lydite.serving.kernels.steps import Times, step_ns
+from lydite.serving.kernels.steps import Times, experts_ns, step_ns
 
 POLICIES = ("vllm", "sglang", "trtllm")
 ROUTERS = ("round-robin", "least-loaded", "prefix")
@@ -155,33 +155,50 @@ def _schedule(rules, load, course, pool, queues, replica):
 
 
 @inner
-def _begin(times, rules, load, course, pool, queues, tally, replica, now):
-    """Schedule a step and say when it is over."""
-    before = queues.waits[replica] + queues.runs[replica]
-    if before == 0:
+def _is_idle(rules, queues, leader):
+    """Whether no replica of a group computes."""
+    for replica in range(leader, leader + rules.members[leader]):
+        if queues.until_ns[replica] != NONE:
+            return False
+    return True
+
+
+@inner
+def _begin(times, rules, load, course, pool, queues, tally, leader, now):
+    """Schedule a step of each replica of a group and say when all are over.
+
+    A replica without tokens takes part in the messages of the others.
+    """
+    longest, total, most = np.int64(0), 0, 0
+    members = rules.members[leader]
+    for replica in range(leader, leader + members):
+        tokens = 0
+        for _ in range(2):  # whoever was preempted may run at once
+            if tokens == 0 and queues.waits[replica] + queues.runs[replica] > 0:
+                tokens = _schedule(rules, load, course, pool, queues, replica)
+        if tokens > 0:
+            spent = step_ns(times, rules, load, course, queues, replica)
+            longest = max(longest, spent)
+            total += tokens
+            most = max(most, tokens)
+    if total == 0:
         return
-    tokens = 0
-    for _ in range(2):  # whoever was preempted may run at once
-        if tokens == 0:
-            tokens = _schedule(rules, load, course, pool, queues, replica)
-    if tokens == 0:
-        return
-    queues.until_ns[replica] = now + step_ns(times, rules, load, course, queues, replica)
-    step = tally.counts[0]
-    tally.counts[0] += 1
-    tally.counts[1] += tokens
-    used = rules.blocks[replica] - 1 - pool.free[replica]
-    tally.peak[replica] = max(tally.peak[replica], used)
-    tally.busy_ns[replica] += queues.until_ns[replica] - now
-    if tally.counts[3] < len(tally.steps):
-        row = tally.steps[tally.counts[3]]
-        row[0], row[1], row[2], row[3] = replica, now, queues.until_ns[replica], tokens
-        row[4], row[5], row[6] = queues.runs[replica], queues.waits[replica], pool.free[replica]
-        tally.counts[3] += 1
+    until = now + longest + int(experts_ns(times, rules.kind[leader], members, total, most))
+    for replica in range(leader, leader + members):
+        queues.until_ns[replica] = until
+        tally.busy_ns[replica] += until - now
+        _record(rules, course, pool, queues, tally, replica, now)
+
+
+@inner
+def _record(rules, course, pool, queues, tally, replica, now):
+    """Count a step that begins, and note when its requests began."""
+    step, tokens = tally.counts[0], 0
     for place in range(queues.runs[replica]):
         count = queues.tokens[replica, place]
         if count == 0:
             continue
+        tokens += count
         request = queues.running[replica, place]
         if course.started_ns[request] < 0:
             course.started_ns[request] = now
@@ -189,6 +206,17 @@ def _begin(times, rules, load, course, pool, queues, tally, replica, now):
             line = tally.decisions[tally.taken[0]]
             line[0], line[1], line[2] = step, request, count
             tally.taken[0] += 1
+    if tokens == 0:
+        return
+    tally.counts[0] += 1
+    tally.counts[1] += tokens
+    used = rules.blocks[replica] - 1 - pool.free[replica]
+    tally.peak[replica] = max(tally.peak[replica], used)
+    if tally.counts[3] < len(tally.steps):
+        row = tally.steps[tally.counts[3]]
+        row[0], row[1], row[2], row[3] = replica, now, queues.until_ns[replica], tokens
+        row[4], row[5], row[6] = queues.runs[replica], queues.waits[replica], pool.free[replica]
+        tally.counts[3] += 1
 
 
 @inner
@@ -332,5 +360,5 @@ def play(times: Times, rules, load, course, pool, queues, cluster: Cluster, tall
         if coming and heap[0, 0] == now:
             continue  # a step sees all arrivals of the moment at which it begins
         for replica in range(replicas):
-            if queues.until_ns[replica] == NONE:
+            if rules.leader[replica] == replica and _is_idle(rules, queues, replica):
                 _begin(times, rules, load, course, pool, queues, tally, replica, now)

@@ -43,6 +43,8 @@ class Rules(NamedTuple):
         longest: Most tokens of a request.
         role: 0 runs all of a request, 1 its prefill, 2 what follows.
         kind: Row of the tables of times.
+        leader: First replica of its group, whose steps begin and end together.
+        members: Number of replicas of its group.
     """
 
     policy: np.ndarray
@@ -57,6 +59,8 @@ class Rules(NamedTuple):
     longest: np.ndarray
     role: np.ndarray
     kind: np.ndarray
+    leader: np.ndarray
+    members: np.ndarray
 
 
 class Load(NamedTuple):

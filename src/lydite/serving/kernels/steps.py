@@ -21,6 +21,10 @@ CONTEXT_UNIT = 64.0
 """Contexts of prompts lie at (2 ** i - 1) times this many tokens, so that 0 is among them."""
 
 
+PADDED = 512
+"""Most tokens of a step that is a CUDA graph."""
+
+
 class Times(NamedTuple):
     """Seconds of a step's parts, by kind of replica; grids of logarithms are float64.
 
@@ -35,6 +39,8 @@ class Times(NamedTuple):
         beside: As `decode`, beside prompts.
         skew: Share of what the longest context would cost all sequences more than the mean, that a
             batch of unlike contexts costs more [kinds].
+        experts_ns: Experts that are spread over a group, with the messages to them and back, by
+            tokens of the group [kinds, tokens + 1].
     """
 
     host_ns: np.ndarray
@@ -44,6 +50,17 @@ class Times(NamedTuple):
     prefill: np.ndarray
     beside: np.ndarray
     skew: np.ndarray
+    experts_ns: np.ndarray
+
+
+@inner
+def experts_ns(times, kind, members, total, most):
+    """Experts of a group's step, whose members have some tokens in all and one at most.
+
+    Small steps are padded to those of the largest, since all run the same CUDA graph.
+    """
+    tokens = members * most if most <= PADDED else total
+    return times.experts_ns[kind, min(tokens, times.experts_ns.shape[1] - 1)]
 
 
 @inner
