@@ -104,6 +104,12 @@ class ServeResult(Result):
             for n, name in enumerate(names)
         ]
 
+    def write_report(self, path: Path | str) -> Path:
+        """Write an HTML page: deployments, what they trade, and how latencies spread."""
+        from lydite.report.serve import write_serve_page
+
+        return write_serve_page(self.served, self.outcomes, path)
+
     def write(self, folder: Path) -> list[Path]:
         """Write serve.json and, for each deployment, a table of its requests."""
         import csv

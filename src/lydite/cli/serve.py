@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,6 +53,7 @@ def serve(
         str | None,
         typer.Option("--compare", help="Layouts to compare: tp2x4,tp4x2,pd2:6."),
     ] = None,
+    report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
     db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
     out: options.Out = None,
@@ -59,7 +61,7 @@ def serve(
     quiet: options.Quiet = False,
 ) -> None:
     """Serve a language model to a workload, in virtual time: latencies, throughput, GPUs needed."""
-    from lydite.cli.show import deliver, session
+    from lydite.cli.show import deliver, say, session
 
     result = session(db, seed=seed, quiet=quiet or json).serve(
         model,
@@ -72,3 +74,5 @@ def serve(
         workload=workload,
     )
     deliver(result, json=json, out=out)
+    if report is not None:
+        say(f"written: {result.write_report(report)}", quiet)

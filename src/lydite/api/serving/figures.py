@@ -129,6 +129,9 @@ def _cost(
         made["modelled_j_per_output_token"] = joules / max(
             1.0, float(outcome.requests.output.sum())
         )
+        if deployer.options.carbon is not None:
+            kwh = made["modelled_j_per_output_token"] * 1e6 / 3.6e6
+            made["modelled_gco2_per_million_output_tokens"] = kwh * deployer.options.carbon
     return made
 
 

@@ -38,6 +38,7 @@ class ServeOptions(Options):
         profile: Folder with times of the model's kernels on this device, in LLMServingSim's
             layout, instead of estimates.
         price: Price of a device in USD per hour.
+        carbon: CO2 of the grid in grams per kWh.
     """
 
     on: Annotated[str, Help("Device: a catalog name or a .yaml file.")] = "h100"
@@ -108,6 +109,7 @@ class ServeOptions(Options):
         Help("Folder with times of the model's kernels on this device (LLMServingSim's layout)."),
     ] = None
     price: Annotated[float | None, Help("Price of a device in USD per hour.", min=0)] = None
+    carbon: Annotated[float | None, Help("CO2 of the grid in grams per kWh.", min=0)] = None
 
 
 @dataclass(frozen=True)

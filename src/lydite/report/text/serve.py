@@ -115,6 +115,9 @@ def _cost(row: Mapping[str, Any]) -> list[str]:
     if "modelled_j_per_output_token" in cost:
         joules = cost["modelled_j_per_output_token"]
         lines.append(f"energy: {joules:.3g} J an output token (modelled: boards at their limit)")
+    if "modelled_gco2_per_million_output_tokens" in cost:
+        grams = cost["modelled_gco2_per_million_output_tokens"]
+        lines.append(f"carbon: {grams:.3g} g CO2 a million output tokens (modelled, as the energy)")
     return lines
 
 
