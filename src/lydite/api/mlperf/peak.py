@@ -16,6 +16,7 @@ from lydite.api.mlperf.options import RunOptions
 from lydite.api.mlperf.scenario import Job, ScenarioRun
 from lydite.api.options import chosen
 from lydite.errors import InputError
+from lydite.mlperf.served import ServedTokens
 from lydite.mlperf.service import Service
 from lydite.mlperf.settings import Setting, Settings
 from lydite.mlperf.tokens import TokenService
@@ -191,8 +192,10 @@ def at_rate(settings: Settings, rate: float) -> Settings:
     return replace(settings, values={**settings.values, "target_qps": chosen_rate})
 
 
-def capacity_qps(settings: Settings, times: Service | TokenService) -> float:
+def capacity_qps(settings: Settings, times: Service | TokenService | ServedTokens) -> float:
     """Rate at which all workers are busy with the batches that suit them best."""
+    if isinstance(times, ServedTokens):
+        return times.offline_qps
     if isinstance(times, TokenService):
         return settings["workers"] / (float(times.whole_ns.mean()) * 1e-9)
     best = max(

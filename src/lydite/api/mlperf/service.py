@@ -14,6 +14,7 @@ from lydite.errors import InputError
 from lydite.mlperf import tokens
 from lydite.mlperf.child import ISSUED, SERVICE
 from lydite.mlperf.engine import sizes_up_to
+from lydite.mlperf.served import ServedTokens, lengths_of
 from lydite.mlperf.service import Service, drawn, of_sizes
 from lydite.mlperf.settings import Settings
 from lydite.mlperf.tokens import TokenService
@@ -22,6 +23,7 @@ from lydite.units import parse_quantity
 if TYPE_CHECKING:
     from lydite.api.session import Session
 
+_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _STATED = re.compile(r"^(?:(\d+):)?([^+±]+?)(?:\+-|±)?(\d+(?:\.\d+)?%)?$")
 
 
@@ -33,7 +35,7 @@ def service_of(
     on: str,
     stated: str | None,
     replay: Path | None,
-) -> Service | TokenService:
+) -> Service | TokenService | ServedTokens:
     """Service times of all batch sizes that the run may form.
 
     Args:
@@ -50,12 +52,32 @@ def service_of(
     """
     largest = settings.largest_batch
     if settings["tokens"]:
+        if stated is None and replay is None and target.model:
+            return _served(session, target, settings, on)
         return token_service(target, stated, replay)
     if replay is not None:
         return recorded(replay, largest)
     if stated is not None:
         return _stated(stated, largest, session.seed)
     return _estimated(session, target, settings, on)
+
+
+def _served(session: Session, target: Target, settings: Settings, on: str) -> ServedTokens:
+    """The benchmark's model, served by vLLM's rules on the fewest devices that hold it.
+
+    Raises:
+        InputError: the lengths of its samples are not known, or the model fits nowhere.
+    """
+    from lydite.api.serving.whole import replicas_of, usual_deployment
+
+    prompt, output, told = lengths_of(target.name, settings["samples"] or 1024, session.seed)
+    dtype = _DTYPES.get(settings["precision"]) if settings["precision"] != "fp32" else None
+    deployer, part = usual_deployment(session, target.model, on, prompt, output, dtype)
+    source = (
+        f"simulated: {deployer.runtime.says} on {part.devices} x {deployer.device.name} in "
+        f"{deployer.dtype}; {told}"
+    )
+    return ServedTokens(replicas_of(deployer, part), prompt, output, source)
 
 
 def token_service(target: Target, stated: str | None, replay: Path | None) -> TokenService:
@@ -133,8 +155,7 @@ def _estimated(session: Session, target: Target, settings: Settings, on: str) ->
             f"no model of the set is {target.name}",
             hint="give a model or a file, or state times with --service",
         )
-    dtype = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}.get(settings["precision"])
-    dtype = dtype or settings["precision"]
+    dtype = _DTYPES.get(settings["precision"], settings["precision"])
     seconds: dict[int, list[int]] = {}
     for size in sizes_up_to(settings.largest_batch):
         found = session.predict(

@@ -13,6 +13,7 @@ from lydite.api.mlperf.service import service_of
 from lydite.errors import InputError
 from lydite.mlperf.evidence import of_record
 from lydite.mlperf.play import VirtualSystem, play, play_tokens
+from lydite.mlperf.served import ServedTokens
 from lydite.mlperf.service import Service
 from lydite.mlperf.settings import Settings
 from lydite.mlperf.tokens import TokenService
@@ -40,7 +41,9 @@ def play_one(
     return play_with(target, settings, service)
 
 
-def play_with(target: Target, settings: Settings, service: Service | TokenService) -> ScenarioRun:
+def play_with(
+    target: Target, settings: Settings, service: Service | TokenService | ServedTokens
+) -> ScenarioRun:
     """Play one scenario with known service times.
 
     Raises:
@@ -51,7 +54,9 @@ def play_with(target: Target, settings: Settings, service: Service | TokenServic
     if settings.scenario == "Server" and all(limit is None for limit in limited):
         raise InputError("no limit of the latency is given", where="Server", hint="--latency-limit")
     plan = settings.plan(target.chosen, rate_of(settings, service))
-    if isinstance(service, TokenService):
+    if isinstance(service, ServedTokens):
+        record, told = service.play(plan), service.source
+    elif isinstance(service, TokenService):
         record = play_tokens(plan, settings["workers"], service)
         told = f"{service.source}, {settings['workers']} samples at once"
     else:
@@ -74,7 +79,7 @@ def play_with(target: Target, settings: Settings, service: Service | TokenServic
     )
 
 
-def rate_of(settings: Settings, service: Service | TokenService) -> float:
+def rate_of(settings: Settings, service: Service | TokenService | ServedTokens) -> float:
     """Queries per second of the schedule, as a pilot would set it.
 
     LoadGen generates queries for twice the expected latency, so that half of the fast end of the
@@ -82,6 +87,10 @@ def rate_of(settings: Settings, service: Service | TokenService) -> float:
     """
     if settings.scenario == "Server":
         return settings.needed("target_qps", "--target-qps")
+    if isinstance(service, ServedTokens):
+        if settings.scenario == "Offline":
+            return settings["expected_qps"] or service.offline_qps
+        return 2 * service.alone_qps
     if isinstance(service, TokenService):
         service = Service((service.whole_ns,), service.source)
     batch, workers = settings.largest_batch, settings["workers"]

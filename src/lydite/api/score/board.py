@@ -6,30 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NotRequired, cast
 
+import numpy as np
 from typing_extensions import TypedDict
 
-from lydite.errors import InputError, LyditeError, unknown_name
+from lydite.errors import LyditeError, unknown_name
 from lydite.results import Result
 
 if TYPE_CHECKING:
-    from lydite.api.predict import PredictResult
     from lydite.api.session import Session
     from lydite.hardware import Device
 
-_KNOWN: Mapping[str, tuple[str, int, int]] = {
-    "llama3.1-8b": ("llama3-8b", 778, 73),
-    "llama3.1-8b-edge": ("llama3-8b", 778, 73),
-    "llama2-70b-99": ("llama2-70b", 294, 294),
-    "llama2-70b-99.9": ("llama2-70b", 294, 294),
+_KNOWN: Mapping[str, str] = {
+    "llama3.1-8b": "llama3-8b",
+    "llama3.1-8b-edge": "llama3-8b",
+    "llama2-70b-99": "llama2-70b",
+    "llama2-70b-99.9": "llama2-70b",
 }
-"""Our model, and mean tokens of prompts and answers, of benchmarks of language models.
-
-Means of the data sets: OpenOrca as `mlcommons/inference` filters it (294.45 generated tokens, the
-prompts about as long), CNN/DailyMail (778 and 73 tokens).
-"""
+"""Our models of benchmarks of language models."""
 _IMAGES = {"resnet": "resnet50", "bert-99": "bert-large-squad", "bert-99.9": "bert-large-squad"}
 _BATCH = 64
-_MOST_SEQUENCES = 256
+_SAMPLES = 4096
+"""Samples that are played for an estimate."""
 
 
 class BoardDocument(TypedDict):
@@ -117,7 +114,7 @@ def _estimated(session: Session, model: str, accelerator: str) -> dict[str, Any]
     try:
         device = find_device(_title(accelerator))
         if model in _KNOWN:
-            return _tokens_per_s(session, device, *_KNOWN[model])
+            return _tokens_per_s(session, device, _KNOWN[model], model)
         if model in _IMAGES:
             found = session.predict(_IMAGES[model], on=device.name, batch=_BATCH, dtype="float16")
             return _range(device, _BATCH, found.seconds, found.low_s, found.high_s, "float16")
@@ -131,50 +128,31 @@ def _title(accelerator: str) -> str:
     return accelerator.lower().replace(" ", "-")
 
 
-def _tokens_per_s(
-    session: Session, device: Device, model: str, prompt: int, answer: int
-) -> dict[str, Any]:
-    """Generated tokens/s of one accelerator that decodes as many sequences as fit.
+def _tokens_per_s(session: Session, device: Device, model: str, benchmark: str) -> dict[str, Any]:
+    """Output tokens/s of one accelerator: all samples at once, on the fewest that hold the model.
 
-    Each sequence is prefilled once and decoded `answer` times at the mean context; without the
-    host's part, batching in flight or speculation.
+    The scheduler is vLLM's, in virtual time; step times come from the estimators. The bounds are
+    those of a step.
     """
-    dtype = "bfloat16"
-    mean = prompt + answer // 2
+    from dataclasses import replace
 
-    def step(phase: str, batch: int, sequence: int | None, context: int | None) -> PredictResult:
-        return session.predict(
-            model,
-            phase=phase,
-            batch=batch,
-            sequence=sequence,
-            context=context,
-            dtype=dtype,
-            on=device.name,
-            runtime="vllm",
-        )
+    from lydite.api.serving.whole import replicas_of, usual_deployment
+    from lydite.mlperf.served import lengths_of
+    from lydite.serving import made, simulate_serving
 
-    alone = step("decode", 1, None, mean)
-    weights = 2.0 * alone.model.forward.parameter_count
-    free = 0.9 * device.memory_bytes - weights
-    cache = _cache_bytes(alone.model.forward, mean)
-    fitting = int(free // cache) if free > 0 else 0
-    if fitting < 1:
-        raise InputError(f"{model} does not fit one {device.name} in {dtype}")
-    batch = min(_MOST_SEQUENCES, fitting)
-    decode = step("decode", batch, None, mean)
-    prefill = step("prefill", 8, prompt, None)
-    seconds, low, high = (
-        answer * getattr(decode, name) + batch / 8 * getattr(prefill, name)
-        for name in ("seconds", "low_s", "high_s")
-    )
-    return _range(device, batch * answer, seconds, low, high, f"{dtype}, {batch} sequences")
+    prompt, output, _ = lengths_of(benchmark, _SAMPLES, session.seed)
+    deployer, part = usual_deployment(session, model, device.name, prompt, output)
+    (replica,) = replicas_of(deployer, part)
+    requests = made(np.zeros(len(prompt)), prompt, output)
+    times = replica.times
 
+    def seconds(factor: float) -> float:
+        scaled = replace(replica, times=times.scaled(factor))
+        return simulate_serving(requests, [scaled]).end_s * part.devices
 
-def _cache_bytes(graph: Any, context: int) -> float:
-    """Bytes of one sequence's cache at a context."""
-    types = [graph.type_of(name) for name in graph.inputs if name.startswith("past_")]
-    return float(sum(type_.nbytes or 0 for type_ in types)) * (1 + 1 / max(1, context))
+    how = f"{deployer.dtype}, vllm's scheduler, tp{part.tp}"
+    ends = seconds(1.0), seconds(times.low), seconds(times.high)
+    return _range(device, float(output.sum()), *ends, how)
 
 
 def _range(
