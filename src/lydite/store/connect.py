@@ -145,15 +145,21 @@ def _sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
     """One atomic transaction that excludes other writers."""
-    with engine.connect() as connection:
-        connection = connection.execution_options(**{_WRITES: True})
-        with connection.begin():
-            if engine.dialect.name == "postgresql":
-                # As on SQLite; otherwise two writers of the same rows could deadlock.
-                connection.execute(
-                    text("SELECT pg_advisory_xact_lock(:number)"), {"number": _POSTGRES_LOCK}
-                )
-            yield connection
+    with engine.connect() as connection, writing_on(connection):
+        yield connection
+
+
+@contextmanager
+def writing_on(connection: Connection) -> Iterator[None]:
+    """One atomic transaction on a connection, which excludes other writers."""
+    connection.execution_options(**{_WRITES: True})
+    with connection.begin():
+        if connection.dialect.name == "postgresql":
+            # As on SQLite; otherwise two writers of the same rows could deadlock.
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(:number)"), {"number": _POSTGRES_LOCK}
+            )
+        yield
 
 
 def widen_cache(connection: Connection) -> None:

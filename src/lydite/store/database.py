@@ -348,10 +348,37 @@ class Database:
             table = schema.devices
             connection.execute(table.update().where(table.c.name == name).values(values))
 
+    @contextmanager
+    def own_connection(self) -> Iterator[Connection]:
+        """A connection for one caller, for what must not be shared, such as session-level locks."""
+        with connect.one_message(self.where), self._engine.connect() as connection:
+            yield connection
+
+    @property
+    def is_server(self) -> bool:
+        """Whether a server keeps the database, not a file or memory."""
+        return self._engine.dialect.name == "postgresql"
+
     def start_run(self, command: str, arguments: Mapping[str, Any]) -> str:
         """Record that a command has started, and return the id of its run."""
         run = Run(command, arguments)
         self.load([run])
+        return run.id
+
+    def resume_run(self, command: str, arguments: Mapping[str, Any]) -> str:
+        """The id of the newest running run with the same arguments; else of a new one."""
+        table, run = schema.runs, Run(command, arguments)
+        same = (
+            select(table.c.id)
+            .where(table.c.command == command, table.c.status == "running")
+            .where(table.c.arguments == canonical_json(arguments, "arguments"))
+            .order_by(table.c.started_at.desc())
+            .limit(1)
+        )
+        with self._writing() as connection:
+            if (known := connection.execute(same).scalar()) is not None:
+                return str(known)
+            Writer(connection).put_all([run])
         return run.id
 
     def finish_run(self, run_id: str, status: str, result: Mapping[str, Any] | None = None) -> None:

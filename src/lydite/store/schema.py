@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
     Connection,
+    DateTime,
     Double,
     ForeignKey,
     Index,
@@ -144,6 +146,38 @@ trials = Table(
 """Schedules that were tried. They are never in `measurements`, whose newest rows are the time of an
 operator as the backend runs it."""
 
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("run", Text, ForeignKey("runs.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("backend", Text, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("work", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("note", Text, nullable=False),
+    Index("jobs_by_device", "status", "device"),
+    Index("jobs_by_run", "run", "status"),
+)
+"""Operators to be measured by the workers of a farm; see `lydite.farm`."""
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("backend", Text, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+    Column("draining", Boolean, nullable=False),
+)
+"""Machines that offer devices to a farm."""
+
 RECORDS = (devices, softwares, runs, ops, measurements, trials)
 """Tables of records, each after those that it refers to."""
 
@@ -165,16 +199,17 @@ def _add_trials(connection: Connection) -> None:
     trials.create(connection)
 
 
-def _add_counts(connection: Connection) -> None:
+def _add_counts_and_farm(connection: Connection) -> None:
     for table in (runs, measurements):
         for index in table.indexes:
             index.create(connection, checkfirst=True)
-    coverage.create(connection)
+    for table in (coverage, jobs, workers):
+        table.create(connection)
     columns = [column.name for column in coverage.c]
     connection.execute(coverage.insert().from_select(columns, counted_rows()))
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_trials, 2: _add_counts}
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_trials, 2: _add_counts_and_farm}
 """Migrations by the schema version they start from; each yields the next, in one transaction."""
 
 

@@ -125,7 +125,8 @@ def make_older(connection: sqlalchemy.Connection, version: int) -> None:
     """Take away what later schema versions added."""
     for name in ("measurements_by_run", "measurements_by_time", "runs_by_start"):
         connection.execute(sqlalchemy.text(f"DROP INDEX {name}"))
-    connection.execute(sqlalchemy.text("DROP TABLE coverage"))
+    for name in ("coverage", "jobs", "workers"):
+        connection.execute(sqlalchemy.text(f"DROP TABLE {name}"))
     if version < 2:
         connection.execute(sqlalchemy.text("DROP TABLE trials"))
     connection.execute(schema.meta.update().values(value=str(version)))
