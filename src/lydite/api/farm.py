@@ -376,7 +376,8 @@ class _Measurer:
         from lydite.measure import profile_keys
         from lydite.store.rows import parse_key
 
-        key, rows = parse_key(job.operator), list[Measurement]()
+        rows: list[Measurement] = []
+        key = parse_key(job.operator)
         measuring = self._current = self._measuring(job)
         measuring.run, measuring.keep = job.run, rows.extend
         span = int(job.conditions.get("span_bytes", 0))

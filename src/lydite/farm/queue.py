@@ -44,11 +44,12 @@ RETURNING run, device, backend, versions, work, attempt
 _GIVE_UP = f"""
 UPDATE jobs SET status = 'failed',
     note = 'given up: ' || attempt || ' workers ended while they measured it, at last ' || worker
-WHERE status = 'running' AND lease_until < clock_timestamp() AND attempt >= {MOST_ATTEMPTS}
+WHERE attempt >= {MOST_ATTEMPTS}
+    AND (status = 'queued' OR status = 'running' AND lease_until < clock_timestamp())
 """
 _REFUSED = """
 UPDATE jobs SET note = :host || ' refuses it: it is for ' || backend || ' with ' || versions
-    || ', and there is ' || :versions
+    || ', and there is ' || CAST(:here AS text)
 WHERE status = 'queued' AND device = ANY(:devices) AND backend = :backend AND note = ''
     AND NOT CAST(versions AS jsonb) <@ CAST(:versions AS jsonb)
 RETURNING run, versions
@@ -157,7 +158,8 @@ class Queue:
             Run and wanted versions of each job on which that is new.
         """
         with self._transaction() as connection:
-            rows = connection.execute(text(_REFUSED), {**self._about, "host": self.host}).all()
+            about = {**self._about, "host": self.host, "here": self._about["versions"]}
+            rows = connection.execute(text(_REFUSED), about).all()
         return [(run, versions) for run, versions in rows]
 
     def renew(self, job: Job | None) -> bool:

@@ -141,7 +141,7 @@ def test_a_second_worker_on_a_device_is_refused(target, nets, worker):
     offered(worker("--host", "lab-1"))
     second = worker("--host", "lab-1")
     _, said = second.communicate(timeout=30)
-    assert second.returncode == 1
+    assert second.returncode == 2
     assert "of lab-1 is taken by another worker" in said
     assert "Traceback" not in said
 

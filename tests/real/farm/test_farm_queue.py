@@ -178,9 +178,7 @@ def test_a_worker_that_was_overtaken_writes_nothing(target, database, jobs):
 def test_one_worker_a_device(database, jobs):
     with queue_of(database) as first:
         before = time.monotonic()
-        with pytest.raises(
-            DeviceTaken, match=r"chip of a is taken.*farm drain a"
-        ):
+        with pytest.raises(DeviceTaken, match=r"chip of a is taken.*farm drain a"):
             queue_of(database)
         assert time.monotonic() - before < 5
         with queue_of(database, "b") as other:
@@ -262,7 +260,7 @@ def test_other_versions_are_refused(database, jobs):
             poll_s=0.01,
         )
     assert done == JOBS
-    assert said == [f'refuses jobs of run {jobs[0].run[:8]}: they are for {{"fake": "2"}}']
+    assert said == [f'refuses jobs of run {jobs[0].run[:8]}: they are for {{"fake":"2"}}']
     (note,) = progress(database).notes
     assert note == (
         'a refuses it: it is for fake with {"fake": "2"}, and there is {"fake": "1", "python": "3"}'
