@@ -127,6 +127,8 @@ def filled(target: str, rows: int, kind: str) -> list[Figure]:
         kept_ms, kept = timed(database.coverage)
         recount_ms, recount = timed(lambda: database.coverage(recount=True))
         stats_ms, _ = timed(database.stats)
+        newest_ms, _ = timed(lambda: list(database.query(limit=100)))
+        of_run_ms, _ = timed(lambda: list(database.query(run=runs[3].id, limit=100)))
     wrong = len(set(kept) ^ set(recount))
     at = f"{kind}, {rows:,} rows"
     insert = f"bulk insert, {at}"
@@ -140,6 +142,8 @@ def filled(target: str, rows: int, kind: str) -> list[Figure]:
         Figure(f"coverage from kept counts, {at}", kept_ms, "ms", None, "lower", conditions),
         Figure(f"coverage by a recount, {at}", recount_ms, "ms", None, "lower", conditions),
         Figure(f"lydite db stats, {at}", stats_ms, "ms", None, "lower", conditions),
+        Figure(f"newest 100 rows, {at}", newest_ms, "ms", None, "lower", conditions),
+        Figure(f"100 rows of a run, {at}", of_run_ms, "ms", None, "lower", conditions),
         Figure(f"size per row, {at}", size / rows, "bytes", None, "lower", conditions),
     ]
 

@@ -263,7 +263,7 @@ def test_other_versions_are_refused(database, jobs):
     assert said == [f'refuses jobs of run {jobs[0].run[:8]}: they are for {{"fake":"2"}}']
     (note,) = progress(database).notes
     assert note == (
-        'a refuses it: it is for fake with {"fake": "2"}, and there is {"fake": "1", "python": "3"}'
+        'a refuses it: it is for fake with {"fake":"2"}, and there is {"fake":"1","python":"3"}'
     )
     with queue_of(database, versions={"fake": "2"}) as queue:
         assert queue.take() is not None
