@@ -297,23 +297,23 @@ def _awaited(session: Session, database: Database, run: str) -> Mapping[str, str
     from lydite.farm import progress
 
     said: set[str] = set()
-    with session.bar("profile on the farm") as show:
-        while True:
-            now = progress(database, run)
-            running = now.by_status["running"]
-            show(now.ended, now.total, f"{running} running")
-            if now.ended == now.total:
-                return dict(now.failed)
-            for note in _reasons(database, now.notes, run):
-                if note not in said:
-                    said.add(note)
-                    session.say(note)
-            try:
+    now = progress(database, run)
+    try:
+        with session.bar("profile on the farm") as show:
+            while now.ended < now.total:
+                show(now.ended, now.total, f"{now.by_status['running']} running")
+                for note in _reasons(database, now.notes, run):
+                    if note not in said:
+                        said.add(note)
+                        session.say(note)
                 time.sleep(_POLL_S)
-            except KeyboardInterrupt:
-                left = now.total - now.ended
-                session.say(f"{left} jobs stay queued; the same command goes on with them")
-                raise
+                now = progress(database, run)
+            show(now.ended, now.total, "")
+    except KeyboardInterrupt:
+        left = now.total - now.ended
+        session.say(f"{left} jobs stay queued; the same command goes on with them")
+        raise
+    return dict(now.failed)
 
 
 def _reasons(database: Database, notes: Mapping[str, int], run: str) -> list[str]:
