@@ -42,6 +42,10 @@ _VERBS = (
     "db_stats",
     "demo",
     "doctor",
+    "farm_drain",
+    "farm_profile",
+    "farm_status",
+    "farm_worker",
     "inspect",
     "learn_evaluate",
     "learn_fit",
@@ -129,6 +133,10 @@ if TYPE_CHECKING:
     db_stats = _session.db_stats
     demo = _session.demo
     doctor = _session.doctor
+    farm_drain = _session.farm_drain
+    farm_profile = _session.farm_profile
+    farm_status = _session.farm_status
+    farm_worker = _session.farm_worker
     inspect = _session.inspect
     learn_evaluate = _session.learn_evaluate
     learn_fit = _session.learn_fit
@@ -202,6 +210,10 @@ __all__ = [
     "db_stats",
     "demo",
     "doctor",
+    "farm_drain",
+    "farm_profile",
+    "farm_status",
+    "farm_worker",
     "inspect",
     "learn_evaluate",
     "learn_fit",

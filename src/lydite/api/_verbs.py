@@ -13,6 +13,8 @@ from lydite.api.db import query as db_query
 from lydite.api.db import stats as db_stats
 from lydite.api.demo import demo
 from lydite.api.doctor import doctor
+from lydite.api.farm import farm_drain, farm_status, farm_worker
+from lydite.api.farm_profile import farm_profile
 from lydite.api.inspect import inspect
 from lydite.api.learn import learn_evaluate, learn_fit
 from lydite.api.load import load
@@ -69,6 +71,10 @@ __all__ = [
     "db_stats",
     "demo",
     "doctor",
+    "farm_drain",
+    "farm_profile",
+    "farm_status",
+    "farm_worker",
     "inspect",
     "learn_evaluate",
     "learn_fit",

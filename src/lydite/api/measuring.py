@@ -60,6 +60,7 @@ def make_measuring(
     timeout: float = 120.0,
     memory: str | None = None,
     rounds: int = 15,
+    record: bool = True,
 ) -> Measuring:
     """Create a measuring session.
 
@@ -76,6 +77,7 @@ def make_measuring(
         timeout: Longest time in seconds without an answer of the worker.
         memory: Maximum memory of the worker, such as "8 GiB".
         rounds: Maximum number of samples.
+        record: Whether to store the device's specification now.
 
     Raises:
         InputError: an option is out of range.
@@ -104,7 +106,8 @@ def make_measuring(
             f"{backend} has no device '{device}' here", allowed=", ".join(capabilities.devices)
         )
     spec = measured_device(device)
-    database.add_device(spec.name, spec.to_json())
+    if record:
+        database.add_device(spec.name, spec.to_json())
     return Measuring(
         found,
         database,

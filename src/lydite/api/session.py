@@ -68,6 +68,10 @@ class Session:
         db_stats = _verbs.db_stats
         demo = _verbs.demo
         doctor = _verbs.doctor
+        farm_drain = _verbs.farm_drain
+        farm_profile = _verbs.farm_profile
+        farm_status = _verbs.farm_status
+        farm_worker = _verbs.farm_worker
         inspect = _verbs.inspect
         learn_evaluate = _verbs.learn_evaluate
         learn_fit = _verbs.learn_fit

@@ -18,6 +18,7 @@ from lydite.cli import (
     db,
     demo,
     doctor,
+    farm,
     inspect,
     learn,
     mlperf,
@@ -86,6 +87,7 @@ def make_app() -> typer.Typer:
     app.add_typer(score.app, name="score")
     app.add_typer(tune.app, name="tune")
     app.add_typer(db.app, name="db")
+    app.add_typer(farm.app, name="farm")
     for name in COMMANDS:
         declared = COMMANDS.find(name)
         app.command(name, context_settings=settings_of(declared))(command_of(declared))

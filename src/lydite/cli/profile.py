@@ -11,7 +11,10 @@ from lydite.cli import options
 from lydite.errors import InputError
 
 if TYPE_CHECKING:
-    from lydite.api.profile import ProfileResult
+    from collections.abc import Sequence
+
+    from lydite.api.farm_profile import FarmModel
+    from lydite.api.profile import ModelProfile
     from lydite.api.profile_plan import PlanResult
 
 _CARRY = "add --write FILE, and there type lydite profile --plan FILE"
@@ -51,7 +54,12 @@ def profile(
         ),
     ] = None,
     on: Annotated[
-        str, typer.Option("--on", help="Device of --plan-for: cpu, a catalog name or a .yaml file.")
+        str,
+        typer.Option(
+            "--on",
+            help="Device of --plan-for (cpu, a catalog name or a .yaml file), or devices of --farm "
+            "separated by commas, such as l4,h100.",
+        ),
     ] = "cpu",
     operators: Annotated[
         int | None, typer.Option("--operators", help="Number of operators of --plan-for.")
@@ -66,6 +74,23 @@ def profile(
         Path | None,
         typer.Option("--plan", help="Measure the operators of a plan that was written."),
     ] = None,
+    farm: Annotated[
+        bool,
+        typer.Option(
+            "--farm",
+            help="Measure on machines that offer the devices of --on to this database "
+            "(see `lydite farm worker -h`).",
+        ),
+    ] = False,
+    software: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--software",
+            metavar="PACKAGE=VERSION",
+            help="Version that machines of --farm must have; repeatable; default: the backend's "
+            "versions here.",
+        ),
+    ] = None,
     device: options.Where = "cpu",
     db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
@@ -78,6 +103,25 @@ def profile(
 
     opened = session(db, seed=seed, quiet=quiet or json)
     _check(model, plan_for, plan, operators, write)
+    if farm or software:
+        _check_farm(farm, model, in_graph, software)
+        measured = opened.farm_profile(
+            model or [],
+            on=on,
+            backend=backend,
+            software=dict(pair.split("=", 1) for pair in software) if software else None,
+            threads=threads,
+            cache=cache,
+            clock=clock,
+            budget=budget,
+            again=again,
+            timeout=timeout,
+            memory=memory,
+            options=shape,
+        )
+        if deliver(measured, json=json, out=out):
+            _say_failures(measured.models)
+        return
     planned: Path | PlanResult | None = plan
     if plan_for is not None:
         planned = opened.profile_plan(
@@ -127,7 +171,7 @@ def profile(
         name = model[0] if model else None
     if not deliver(result, json=json, out=out):
         return
-    _say_failures(result)
+    _say_failures(result.models)
     if name is not None:
         say(f"\nNext: lydite predict {name} --on cpu", quiet)
 
@@ -157,9 +201,23 @@ def _check(
         raise InputError("--plan-for needs --operators N", allowed="1 or more")
 
 
-def _say_failures(result: ProfileResult) -> None:
+def _check_farm(
+    farm: bool, model: list[str] | None, in_graph: bool, software: list[str] | None
+) -> None:
+    """Refuse options that a farm does not take."""
+    if not farm:
+        raise InputError("--software needs --farm")
+    if not model or in_graph:
+        what = "--in-graph" if in_graph else "a plan"
+        raise InputError(f"--farm does not take {what}", allowed="MODEL... --farm --on DEVICES")
+    for pair in software or ():
+        if not all(pair.partition("=")):
+            raise InputError(f"--software {pair}", allowed="PACKAGE=VERSION")
+
+
+def _say_failures(models: Sequence[ModelProfile | FarmModel]) -> None:
     from lydite.cli.show import say
 
-    for row in result.models:
+    for row in models:
         for failure in row["failed"][:10]:
             say(f"{row['model']}: {failure['op_type']}: {failure['status']}: {failure['error']}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lydite.measure.profiling import Profile, profile, profile_in_graph, profile_keys
-    from lydite.measure.session import Failure, MeasuringSession, Progress
+    from lydite.measure.session import Failure, MeasuringSession, Progress, known_rows
     from lydite.measure.timing import Timing, TimingPlan, measure
     from lydite.measure.whole import Bench, Validation, bench, validate
 
@@ -22,6 +22,7 @@ __all__ = [
     "TimingPlan",
     "Validation",
     "bench",
+    "known_rows",
     "measure",
     "profile",
     "profile_in_graph",
@@ -31,7 +32,7 @@ __all__ = [
 
 _WHERE = {
     **dict.fromkeys(("Profile", "profile", "profile_in_graph", "profile_keys"), "profiling"),
-    **dict.fromkeys(("Failure", "MeasuringSession", "Progress"), "session"),
+    **dict.fromkeys(("Failure", "MeasuringSession", "Progress", "known_rows"), "session"),
     **dict.fromkeys(("Timing", "TimingPlan", "measure"), "timing"),
     **dict.fromkeys(("Bench", "Validation", "bench", "validate"), "whole"),
 }

@@ -158,6 +158,13 @@ class Worker:
         self.close()
         return WorkerLost(status, at, reason)
 
+    def interrupt(self) -> None:
+        """Kill the process, from any thread; whoever waits for it learns that it crashed."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
     def close(self) -> None:
         """Stop the process."""
         process, self._process = self._process, None

@@ -45,6 +45,9 @@ class MeasuringSession:
         cache: Cache state of the weights: "hot", "rotated" or "cold".
         run: Id of the run that the rows belong to.
         timeout_s, memory_bytes: Limits of the worker.
+
+    Attributes:
+        keep: Function that receives the rows; adds them to the database unless replaced.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class MeasuringSession:
         memory_bytes: int | None = None,
     ) -> None:
         self.backend, self.database, self.device = backend, database, device
+        self.keep: Callable[[Sequence[Measurement]], object] = database.add
         self.settings, self.plan, self.cache, self.run = settings, plan, cache, run
         versions = {**backend.capabilities().versions, **platform_versions()}
         self.software = Software(backend.name, versions)
@@ -88,24 +92,21 @@ class MeasuringSession:
             keys: Operators.
             spans: Bytes between two uses of what they read; rows of other spans are not known.
         """
-        rows = self.database.lookup(
+        return known_rows(
+            self.database,
             keys,
             device=self.device,
             backend=self.backend.name,
             threads=self.settings.threads,
-            status=None,
+            cache=self.cache,
+            clock=self.plan.clock,
+            spans=spans,
+            runs_as=lambda software: software == self.software,
         )
-        found: dict[OpKey, Measurement] = {}
-        for key in keys:
-            for row in rows.get(key.digest, []):
-                if (
-                    row.software == self.software
-                    and row.environment.get("clock") in (self.plan.clock, None)
-                    and row.conditions.cache == cache_state(key, self.cache)
-                    and _spans_agree(row, (spans or {}).get(key, 0), self.cache)
-                ):
-                    found.setdefault(key, row)
-        return found
+
+    def interrupt(self) -> None:
+        """Kill the measuring process, from any thread; `measure` then gives failed rows."""
+        self._worker.interrupt()
 
     def new_model(self) -> None:
         """Forget the pace of the previous model."""
@@ -148,7 +149,7 @@ class MeasuringSession:
                 if culprit is None:  # several were being timed
                     return self._one_by_one(left, model, spans, rows)
                 rows.append(self._failed(culprit, lost.status, str(lost)))
-                self.database.add(rows[-1:])
+                self.keep(rows[-1:])
                 left.remove(culprit)
                 if not left and not model:
                     return rows, np.array([])
@@ -158,13 +159,13 @@ class MeasuringSession:
                 if len(left) > 1:
                     return self._one_by_one(left, model, spans, rows)
                 rows.append(self._failed(left[0], "error", str(error)))
-                self.database.add(rows[-1:])
+                self.keep(rows[-1:])
                 return rows, np.array([])
         for result in results:
             if result["key"] in (MODEL, PACE):  # before the rows, which are compared with it
                 self._paces.setdefault(result["key"], []).extend(result["samples_s"])
         fresh = [row for result in results if (row := self._row(result)) is not None]
-        self.database.add(fresh)
+        self.keep(fresh)
         samples = next((r["samples_s"] for r in results if r["key"] == MODEL), [])
         operators = [row for row in fresh if row.key not in BACKEND_KEYS]
         return rows + operators, np.array(samples)
@@ -226,6 +227,41 @@ class MeasuringSession:
             environment={"clock": self.plan.clock},
             run=self.run,
         )
+
+
+def known_rows(
+    database: Database,
+    keys: Sequence[OpKey],
+    *,
+    device: str,
+    backend: str,
+    threads: int,
+    cache: str,
+    clock: str,
+    spans: Mapping[OpKey, int] | None,
+    runs_as: Callable[[Software], bool],
+) -> dict[OpKey, Measurement]:
+    """The newest row of each operator under these conditions, failures included.
+
+    Args:
+        database: Database that is searched.
+        keys: Operators.
+        device, backend, threads, cache, clock: Conditions of the rows.
+        spans: Bytes between two uses of what they read; rows of other spans are not known.
+        runs_as: Whether rows of a software count.
+    """
+    rows = database.lookup(keys, device=device, backend=backend, threads=threads, status=None)
+    found: dict[OpKey, Measurement] = {}
+    for key in keys:
+        for row in rows.get(key.digest, []):
+            if (
+                runs_as(row.software)
+                and row.environment.get("clock") in (clock, None)
+                and row.conditions.cache == cache_state(key, cache)
+                and _spans_agree(row, (spans or {}).get(key, 0), cache)
+            ):
+                found.setdefault(key, row)
+    return found
 
 
 def _spans_agree(row: Measurement, wanted_bytes: int, cache: str) -> bool:

@@ -7,6 +7,7 @@ nccl-tests' logs, `IMPORTERS` names the readers of other files, and `open_shippe
 databases that come with the package. `foreign` reads folders that others publish.
 """
 
+from lydite.store.counts import CoverageCount
 from lydite.store.database import Database, Filters
 from lydite.store.exchange import export_file, import_file
 from lydite.store.foreign.load import Counts
@@ -21,6 +22,7 @@ __all__ = [
     "IMPORTERS",
     "Conditions",
     "Counts",
+    "CoverageCount",
     "Database",
     "DeviceRecord",
     "Filters",

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Engine, Row, Select, and_, func, or_, select
 
 from lydite.errors import InputError, StoreError
 from lydite.opkey import OpKey
-from lydite.store import connect, queries, rows, schema
+from lydite.store import connect, counts, queries, rows, schema
+from lydite.store.counts import CoverageCount
 from lydite.store.queries import Filters
 from lydite.store.records import (
     RUN_STATUSES,
@@ -121,7 +122,7 @@ class Database:
         with self._writing() as connection:
             writer = Writer(connection)
             writer.put_all(items)
-        return {table: writer.added[table] for table in schema.metadata.tables if table != "meta"}
+        return {table.name: writer.added[table.name] for table in schema.RECORDS}
 
     @contextmanager
     def foreign_writer(self) -> Iterator[Callable[[rows.ForeignRows], Mapping[str, int]]]:
@@ -141,11 +142,10 @@ class Database:
         """
         with self._writing() as connection, other._reading() as source:
             writer = Writer(connection)
-            for table in schema.metadata.sorted_tables:
-                if table is not schema.meta:
-                    for part in other._stream(source, select(table)):
-                        writer.put_rows(table, [dict(row._mapping) for row in part])
-        return {table: writer.added[table] for table in schema.metadata.tables if table != "meta"}
+            for table in schema.RECORDS:
+                for part in other._stream(source, select(table)):
+                    writer.put_rows(table, [dict(row._mapping) for row in part])
+        return {table.name: writer.added[table.name] for table in schema.RECORDS}
 
     def lookup(
         self,
@@ -319,6 +319,16 @@ class Database:
         with self._reading() as connection:
             return queries.statistics(connection)
 
+    def coverage(self, *, recount: bool = False) -> list[CoverageCount]:
+        """Numbers of measurements and distinct operators by device, operator type and status.
+
+        Args:
+            recount: Whether to count all rows, which takes seconds for a million of them, instead
+                of reading the counts that writers keep. Both give the same.
+        """
+        with self._reading() as connection:
+            return counts.recounted(connection) if recount else counts.kept(connection)
+
     def devices(self) -> list[DeviceRecord]:
         """Every device in the database, ordered by name."""
         with self._reading() as connection:
@@ -338,10 +348,37 @@ class Database:
             table = schema.devices
             connection.execute(table.update().where(table.c.name == name).values(values))
 
+    @contextmanager
+    def own_connection(self) -> Iterator[Connection]:
+        """A connection for one caller, for what must not be shared, such as session-level locks."""
+        with connect.one_message(self.where), self._engine.connect() as connection:
+            yield connection
+
+    @property
+    def is_server(self) -> bool:
+        """Whether a server keeps the database, not a file or memory."""
+        return self._engine.dialect.name == "postgresql"
+
     def start_run(self, command: str, arguments: Mapping[str, Any]) -> str:
         """Record that a command has started, and return the id of its run."""
         run = Run(command, arguments)
         self.load([run])
+        return run.id
+
+    def resume_run(self, command: str, arguments: Mapping[str, Any]) -> str:
+        """The id of the newest running run with the same arguments; else of a new one."""
+        table, run = schema.runs, Run(command, arguments)
+        same = (
+            select(table.c.id)
+            .where(table.c.command == command, table.c.status == "running")
+            .where(table.c.arguments == canonical_json(arguments, "arguments"))
+            .order_by(table.c.started_at.desc())
+            .limit(1)
+        )
+        with self._writing() as connection:
+            if (known := connection.execute(same).scalar()) is not None:
+                return str(known)
+            Writer(connection).put_all([run])
         return run.id
 
     def finish_run(self, run_id: str, status: str, result: Mapping[str, Any] | None = None) -> None:

@@ -8,25 +8,31 @@ every table, and writers need not coordinate ids.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
+    ColumnElement,
     Connection,
+    DateTime,
     Double,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     Table,
     Text,
+    func,
     inspect,
     select,
 )
 
 from lydite.errors import StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -73,6 +79,7 @@ runs = Table(
     Column("status", Text, nullable=False),
     Column("result", Text),
 )
+Index("runs_by_start", runs.c.started_at.desc(), runs.c.id)
 
 measurements = Table(
     "measurements",
@@ -98,7 +105,21 @@ measurements = Table(
     Column("measured_at", Text, nullable=False),
     # Every column that look-ups filter by, so that only matching rows are read.
     Index("measurements_by_op", "device", "op", "scope", "status", "threads", "software", "cache"),
+    Index("measurements_by_run", "run", "id"),
 )
+Index("measurements_by_time", measurements.c.measured_at.desc(), measurements.c.id)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("op_type", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("ops", Integer, nullable=False),
+)
+"""Numbers of measurements and of distinct operators, which `lydite.store.counts` keeps."""
 
 trials = Table(
     "trials",
@@ -125,12 +146,70 @@ trials = Table(
 """Schedules that were tried. They are never in `measurements`, whose newest rows are the time of an
 operator as the backend runs it."""
 
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("run", Text, ForeignKey("runs.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("backend", Text, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("work", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("note", Text, nullable=False),
+    Index("jobs_by_device", "status", "device"),
+    Index("jobs_by_run", "run", "status"),
+)
+"""Operators to be measured by the workers of a farm; see `lydite.farm`."""
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("backend", Text, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+    Column("draining", Boolean, nullable=False),
+)
+"""Machines that offer devices to a farm."""
+
+RECORDS = (devices, softwares, runs, ops, measurements, trials)
+"""Tables of records, each after those that it refers to."""
+
+
+def counted_rows() -> Select[*tuple[Any, ...]]:
+    """The rows of `coverage` as the measurements give them; seconds for a million."""
+    m, o = measurements.c, ops.c
+    per_op = (
+        select(m.device, m.op, m.status, func.count().label("n"))
+        .group_by(m.device, m.op, m.status)
+        .subquery()
+    )
+    place = (per_op.c.device, o.domain, o.op_type, per_op.c.status)
+    columns: list[ColumnElement[Any]] = [*place, func.sum(per_op.c.n), func.count()]
+    return select(*columns).join(ops, o.digest == per_op.c.op).group_by(*place)
+
 
 def _add_trials(connection: Connection) -> None:
     trials.create(connection)
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_trials}
+def _add_counts_and_farm(connection: Connection) -> None:
+    for table in (runs, measurements):
+        for index in table.indexes:
+            index.create(connection, checkfirst=True)
+    for table in (coverage, jobs, workers):
+        table.create(connection)
+    columns = [column.name for column in coverage.c]
+    connection.execute(coverage.insert().from_select(columns, counted_rows()))
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_trials, 2: _add_counts_and_farm}
 """Migrations by the schema version they start from; each yields the next, in one transaction."""
 
 

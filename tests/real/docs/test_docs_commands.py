@@ -229,14 +229,15 @@ def only_parsed(words: list[str]) -> list[str] | None:
         "learn": True,  # reads folders of hundreds of megabytes
         "score": not ANSWERED & rest,
         "serve": "--find" in rest,  # plays minutes of requests many times
-        "profile": "--plan" in rest or "--train" in rest,
+        "profile": bool({"--plan", "--train", "--farm"} & rest),
+        "farm": True,  # needs a PostgreSQL server
         "db": words[1:2] == ["import"] and bool(LAYOUTS & rest),
     }
     if verb == "tune" and not TUNED & set(words[1:2]):
         return ["tune", "model"]
     if not takes_minutes.get(verb):
         return None
-    return words[:2] if verb in ("mlperf", "learn", "db") else [verb]
+    return words[:2] if verb in ("mlperf", "learn", "db", "farm") else [verb]
 
 
 def made_small(words: list[str]) -> list[str]:

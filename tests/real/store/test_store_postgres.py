@@ -11,15 +11,6 @@ from lydite.errors import StoreError
 from lydite.store import Database
 
 
-@pytest.fixture
-def target(postgres) -> str:
-    """The URL of a database that is empty again."""
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    return postgres
-
-
 class TestPostgres(StoreContract):
     pass
 

@@ -55,6 +55,10 @@ COMMANDS = {
     "lydite db stats": "--db --json",
     "lydite demo": "--out --budget --db --seed --json --quiet/-q",
     "lydite doctor": "--out --json --quiet/-q",
+    "lydite farm": "",
+    "lydite farm drain": "host --db --json",
+    "lydite farm status": "--db --json",
+    "lydite farm worker": "--device --backend --host --idle --db --json --quiet/-q",
     "lydite inspect": f"model {SHAPE} --ops --out --json --quiet/-q",
     "lydite learn": "",
     "lydite learn evaluate": "--neusight --aiconfigurator --split --model --out --json --quiet/-q",
@@ -95,7 +99,7 @@ COMMANDS = {
     "--clock --runtime --ops --strict --db --seed --out --json --quiet/-q",
     "lydite profile": f"model --backend --threads {SHAPE} "
     "--cache --clock --budget --in-graph --again --timeout --memory --plan-for --on --operators "
-    "--write --plan --device --db --seed --out --json --quiet/-q",
+    "--write --plan --farm --software --device --db --seed --out --json --quiet/-q",
     "lydite runs": "--limit --show --db --json",
     "lydite score": "--models --size --set --precision --batch "
     "--minimum-time/--minimum_time --iterations/--many-iterations/--many_iterations "
