@@ -11,14 +11,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 from _figures import Figure, publish
 
 from lydite.opkey import Operand, OpKey, TensorType
-from lydite.store import Conditions, Database, Measurement, Software
+from lydite.store import Conditions, Database, Measurement, Run, Software
 
 ROWS = 1_000_000
 KEYS = 50_000
@@ -26,8 +29,12 @@ SAMPLES = 30
 BATCH = 50_000
 LOOKED_UP = 1_000
 REPEATS = 31
+RUNS = 2_000
+POSTGRES_ROWS = 200_000
 WRITERS = 4
 ROWS_PER_WRITER = 2_000
+
+Answer = TypeVar("Answer")
 
 _DEVICES = ("cpu-a", "cpu-b", "gpu-a", "gpu-b", "gpu-c")
 _THREADS = (1, 2)
@@ -51,11 +58,23 @@ def operators() -> list[OpKey]:
     return made
 
 
-def batches(keys: list[OpKey], rng: np.random.Generator) -> Iterator[list[Measurement]]:
+def recorded_runs() -> list[Run]:
+    """The runs, one after the other; each has an equal part of the rows."""
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    return [
+        Run("profile", {"number": n}, started_at=(started + timedelta(minutes=n)).isoformat())
+        for n in range(RUNS)
+    ]
+
+
+def batches(
+    keys: list[OpKey], runs: list[Run], rng: np.random.Generator
+) -> Iterator[list[Measurement]]:
     """The rows: every operator on every device, with either thread count and software."""
     places = [(d, t, s) for s in _SOFTWARES for d in _DEVICES for t in _THREADS]
     samples = rng.lognormal(-8, 0.05, (1000, SAMPLES))
     batch: list[Measurement] = []
+    made = 0
     for device, threads, software in places:
         conditions = Conditions(threads)
         # Models come in no order of operators.
@@ -69,28 +88,74 @@ def batches(keys: list[OpKey], rng: np.random.Generator) -> Iterator[list[Measur
                     conditions,
                     samples[number % 1000],
                     environment={"load_average": number / 1000, "governor": "performance"},
+                    run=runs[made * RUNS // ROWS].id,
                 )
             )
+            made += 1
             if len(batch) == BATCH:
                 yield batch
                 batch = []
 
 
-def fill_and_look_up(path: Path) -> list[Figure]:
+def filled(target: str, rows: int, kind: str) -> list[Figure]:
+    """Insert rows in bulk with all indexes and kept counts, and count them again."""
     rng = np.random.default_rng(0)
-    keys = operators()
-    wall, cpu = 0.0, 0.0
+    runs = recorded_runs()
+    wall, cpu, done = 0.0, 0.0, 0
     rates: list[float] = []
-    with Database.open(path) as database:
-        for batch in batches(keys, rng):
+    with Database.open(target) as database:
+        database.load(runs)
+        for batch in batches(operators(), runs, rng):
             start, start_cpu = time.perf_counter(), time.process_time()
             added = database.add(batch)
             took = time.perf_counter() - start
             wall, cpu = wall + took, cpu + time.process_time() - start_cpu
             rates.append(added / took)
             assert added == len(batch)
+            done += added
+            if done == rows:
+                break
+        size = database.stats()["size_bytes"]
+        conditions = {
+            "rows": rows,
+            "distinct_operators": min(KEYS, rows),
+            "samples_per_row": SAMPLES,
+            "runs": RUNS,
+            "rows_per_transaction": BATCH,
+            "size_bytes": size,
+        }
+        kept_ms, kept = timed(database.coverage)
+        recount_ms, recount = timed(lambda: database.coverage(recount=True))
+        stats_ms, _ = timed(database.stats)
+    wrong = len(set(kept) ^ set(recount))
+    at = f"{kind}, {rows:,} rows"
+    return [
+        Figure(
+            f"bulk insert, {at}, wall time", rows / wall, "rows/s", 20_000, "higher", conditions
+        ),
+        Figure(f"bulk insert, {at}, CPU time", rows / cpu, "rows/s", None, "higher", conditions),
+        Figure(
+            f"bulk insert, {at}, slowest batch", min(rates), "rows/s", None, "higher", conditions
+        ),
+        Figure(f"kept counts unlike a recount, {at}", wrong, "counts", 0, "lower", conditions),
+        Figure(f"coverage from kept counts, {at}", kept_ms, "ms", None, "lower", conditions),
+        Figure(f"coverage by a recount, {at}", recount_ms, "ms", None, "lower", conditions),
+        Figure(f"lydite db stats, {at}", stats_ms, "ms", None, "lower", conditions),
+        Figure(f"size per row, {at}", size / rows, "bytes", None, "lower", conditions),
+    ]
+
+
+def timed(action: Callable[[], Answer]) -> tuple[float, Answer]:
+    """Milliseconds of a call, and its answer."""
+    start = time.perf_counter()
+    answer = action()
+    return (time.perf_counter() - start) * 1e3, answer
+
+
+def look_up(path: Path) -> list[Figure]:
+    rng = np.random.default_rng(1)
+    keys = operators()
     held = {"rows": ROWS, "distinct_operators": KEYS, "samples_per_row": SAMPLES}
-    insert = held | {"rows_per_transaction": BATCH, "size_bytes": path.stat().st_size}
 
     def looked_up(backend: str | None, threads: int | None) -> tuple[float, int]:
         took: list[float] = []
@@ -108,9 +173,6 @@ def fill_and_look_up(path: Path) -> list[Figure]:
         every, every_rows = looked_up(None, None)
     look = held | {"keys": LOOKED_UP, "repeats": REPEATS}
     return [
-        Figure("bulk insert, SQLite, wall time", ROWS / wall, "rows/s", 20_000, "higher", insert),
-        Figure("bulk insert, SQLite, CPU time", ROWS / cpu, "rows/s", None, "higher", insert),
-        Figure("bulk insert, SQLite, slowest batch", min(rates), "rows/s", None, "higher", insert),
         Figure(
             "1,000 keys, one device, backend and thread count",
             one,
@@ -168,7 +230,9 @@ def lost_rows(target: str, kind: str) -> Figure:
     return Figure(f"rows lost by 4 writers, {kind}", lost, "rows", 0, "lower", conditions)
 
 
-def with_postgres(action: Callable[[str], Figure]) -> Figure:
+@contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of a server that lives within the block."""
     with tempfile.TemporaryDirectory(prefix="lydite-pg-") as folder:
         # The package asks for a runtime folder when it is imported, and warns without one.
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
@@ -176,16 +240,21 @@ def with_postgres(action: Callable[[str], Figure]) -> Figure:
 
         server = get_server(folder)
         try:
-            return action(server.get_uri())
+            yield server.get_uri()
         finally:
             server.cleanup()
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lydite-db-") as folder:
-        figures = fill_and_look_up(Path(folder) / "million.db")
+        figures = filled(str(Path(folder) / "small.db"), ROWS // 10, "SQLite")
+        figures += filled(str(Path(folder) / "million.db"), ROWS, "SQLite")
+        figures += look_up(Path(folder) / "million.db")
         figures.append(lost_rows(str(Path(folder) / "writers.db"), "SQLite"))
-    figures.append(with_postgres(lambda target: lost_rows(target, "PostgreSQL")))
+    with postgres() as target:
+        figures += filled(target, POSTGRES_ROWS, "PostgreSQL")
+    with postgres() as target:
+        figures.append(lost_rows(target, "PostgreSQL"))
     publish("database", figures)
     return 0 if all(figure.reached is not False for figure in figures) else 1
 

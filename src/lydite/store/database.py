@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Engine, Row, Select, and_, func, or_, select
 
 from lydite.errors import InputError, StoreError
 from lydite.opkey import OpKey
-from lydite.store import connect, queries, rows, schema
+from lydite.store import connect, counts, queries, rows, schema
+from lydite.store.counts import CoverageCount
 from lydite.store.queries import Filters
 from lydite.store.records import (
     RUN_STATUSES,
@@ -121,7 +122,7 @@ class Database:
         with self._writing() as connection:
             writer = Writer(connection)
             writer.put_all(items)
-        return {table: writer.added[table] for table in schema.metadata.tables if table != "meta"}
+        return {table.name: writer.added[table.name] for table in schema.RECORDS}
 
     @contextmanager
     def foreign_writer(self) -> Iterator[Callable[[rows.ForeignRows], Mapping[str, int]]]:
@@ -141,11 +142,10 @@ class Database:
         """
         with self._writing() as connection, other._reading() as source:
             writer = Writer(connection)
-            for table in schema.metadata.sorted_tables:
-                if table is not schema.meta:
-                    for part in other._stream(source, select(table)):
-                        writer.put_rows(table, [dict(row._mapping) for row in part])
-        return {table: writer.added[table] for table in schema.metadata.tables if table != "meta"}
+            for table in schema.RECORDS:
+                for part in other._stream(source, select(table)):
+                    writer.put_rows(table, [dict(row._mapping) for row in part])
+        return {table.name: writer.added[table.name] for table in schema.RECORDS}
 
     def lookup(
         self,
@@ -318,6 +318,16 @@ class Database:
         """Counts of rows, in all and by device, backend, operator type and status; size_bytes."""
         with self._reading() as connection:
             return queries.statistics(connection)
+
+    def coverage(self, *, recount: bool = False) -> list[CoverageCount]:
+        """Numbers of measurements and distinct operators by device, operator type and status.
+
+        Args:
+            recount: Whether to count all rows, which takes seconds for a million of them, instead
+                of reading the counts that writers keep. Both give the same.
+        """
+        with self._reading() as connection:
+            return counts.recounted(connection) if recount else counts.kept(connection)
 
     def devices(self) -> list[DeviceRecord]:
         """Every device in the database, ordered by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -25,7 +26,7 @@ from sqlalchemy import (
     true,
 )
 
-from lydite.store import rows, schema
+from lydite.store import counts, rows, schema
 from lydite.store.records import Measurement, Software
 
 _m, _s, _o = schema.measurements.c, schema.softwares.c, schema.ops.c
@@ -115,20 +116,23 @@ def softwares(connection: Connection, backend: str | None = None) -> dict[str, S
 
 
 def statistics(connection: Connection) -> dict[str, Any]:
-    """Counts of rows, in total and by device, backend, operator type and status; size_bytes."""
+    """Counts of rows, in total and by device, backend, operator type and status; size_bytes.
 
-    def count(query: Executable) -> dict[str, int]:
-        pairs = [(str(row[0]), int(row[1])) for row in connection.execute(query)]
-        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+    All but those by backend are sums of the kept counts.
+    """
+
+    def count(pairs: Iterable[Sequence[Any]]) -> dict[str, int]:
+        total: Counter[str] = Counter()
+        for name, n in pairs:
+            total[str(name)] += int(n)
+        return dict(sorted(total.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def total(query: Executable) -> int:
         return int(connection.execute(query).scalar_one())
 
-    # Grouped in the order of the index, so that SQLite need not sort a million rows.
-    per_op = select(_m.op, func.count().label("n")).group_by(_m.device, _m.op).subquery()
-    by_type = select(_o.op_type, func.sum(per_op.c.n)).join(per_op, per_op.c.op == _o.digest)
+    kept = counts.kept(connection)
     per_software = select(_m.software, func.count().label("n")).group_by(_m.software).subquery()
-    by_backend = select(_s.backend, func.sum(per_software.c.n)).join(
+    by_backend = select(_s.backend, per_software.c.n).join(
         per_software, per_software.c.software == _s.digest
     )
     if connection.dialect.name == "postgresql":
@@ -136,13 +140,13 @@ def statistics(connection: Connection) -> dict[str, Any]:
     else:
         size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
     return {
-        "measurements": total(select(func.count()).select_from(schema.measurements)),
+        "measurements": sum(each.n for each in kept),
         "operators": total(select(func.count()).select_from(schema.ops)),
         "runs": total(select(func.count()).select_from(schema.runs)),
-        "by_device": count(select(_m.device, func.count()).group_by(_m.device)),
-        "by_backend": count(by_backend.group_by(_s.backend)),
-        "by_op_type": count(by_type.group_by(_o.op_type)),
-        "by_status": count(select(_m.status, func.count()).group_by(_m.status)),
+        "by_device": count((each.device, each.n) for each in kept),
+        "by_backend": count(connection.execute(by_backend)),
+        "by_op_type": count((each.op_type, each.n) for each in kept),
+        "by_status": count((each.status, each.n) for each in kept),
         "size_bytes": total(text(size)),
         "schema_version": schema.SCHEMA_VERSION,
     }

@@ -8,6 +8,7 @@ every table, and writers need not coordinate ids.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -18,15 +19,17 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Select,
     Table,
     Text,
+    func,
     inspect,
     select,
 )
 
 from lydite.errors import StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -73,6 +76,7 @@ runs = Table(
     Column("status", Text, nullable=False),
     Column("result", Text),
 )
+Index("runs_by_start", runs.c.started_at.desc(), runs.c.id)
 
 measurements = Table(
     "measurements",
@@ -98,7 +102,21 @@ measurements = Table(
     Column("measured_at", Text, nullable=False),
     # Every column that look-ups filter by, so that only matching rows are read.
     Index("measurements_by_op", "device", "op", "scope", "status", "threads", "software", "cache"),
+    Index("measurements_by_run", "run", "id"),
 )
+Index("measurements_by_time", measurements.c.measured_at.desc(), measurements.c.id)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("op_type", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("ops", Integer, nullable=False),
+)
+"""Numbers of measurements and of distinct operators, which `lydite.store.counts` keeps."""
 
 trials = Table(
     "trials",
@@ -125,12 +143,40 @@ trials = Table(
 """Schedules that were tried. They are never in `measurements`, whose newest rows are the time of an
 operator as the backend runs it."""
 
+RECORDS = (devices, softwares, runs, ops, measurements, trials)
+"""Tables of records, each after those that it refers to."""
+
+
+def counted_rows() -> Select[Any]:
+    """The rows of `coverage` as the measurements give them; seconds for a million."""
+    m, o = measurements.c, ops.c
+    per_op = (
+        select(m.device, m.op, m.status, func.count().label("n"))
+        .group_by(m.device, m.op, m.status)
+        .subquery()
+    )
+    place = (per_op.c.device, o.domain, o.op_type, per_op.c.status)
+    return (
+        select(*place, func.sum(per_op.c.n), func.count())
+        .join(ops, o.digest == per_op.c.op)
+        .group_by(*place)
+    )
+
 
 def _add_trials(connection: Connection) -> None:
     trials.create(connection)
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_trials}
+def _add_counts(connection: Connection) -> None:
+    for table in (runs, measurements):
+        for index in table.indexes:
+            index.create(connection, checkfirst=True)
+    coverage.create(connection)
+    columns = [column.name for column in coverage.c]
+    connection.execute(coverage.insert().from_select(columns, counted_rows()))
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _add_trials, 2: _add_counts}
 """Migrations by the schema version they start from; each yields the next, in one transaction."""
 
 

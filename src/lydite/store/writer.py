@@ -9,21 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Table, and_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lydite.store import rows, schema
+from lydite.store import counts, rows, schema
 from lydite.store.records import DeviceRecord, Measurement, Run, Software
 from lydite.store.trials import Trial, trial_row
 
 CHUNK = 20_000
-
-_ORDER = (
-    schema.devices,
-    schema.softwares,
-    schema.runs,
-    schema.ops,
-    schema.measurements,
-    schema.trials,
-)
-"""Tables in insertion order: each after those that it refers to."""
 
 
 class Writer:
@@ -37,7 +27,7 @@ class Writer:
         self.added: Counter[str] = Counter()
         self._connection = connection.execution_options(preserve_rowcount=True)
         self._insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        self._waiting: dict[str, dict[str, dict[str, Any]]] = {t.name: {} for t in _ORDER}
+        self._waiting: dict[str, dict[str, dict[str, Any]]] = {t.name: {} for t in schema.RECORDS}
         self._softwares: dict[int, tuple[Software, str]] = {}
 
     def put_all(self, items: Iterable[Measurement | Run | DeviceRecord | Trial]) -> None:
@@ -60,7 +50,12 @@ class Writer:
         self._flush()
 
     def put_rows(self, table: Table, chunk: list[dict[str, Any]]) -> None:
-        """Insert rows of one table as they are."""
+        """Insert rows of one table as they are; measurements are counted, after their operators."""
+        if table is schema.measurements:
+            chunk = counts.only_new(self._connection, chunk)
+            counts.count_new(self._connection, chunk)
+            if not chunk:
+                return
         self.added[table.name] += max(0, self._execute(table, chunk).rowcount)
 
     def put_foreign(self, rows_: rows.ForeignRows) -> dict[str, int]:
@@ -100,7 +95,7 @@ class Writer:
         return digest
 
     def _flush(self) -> None:
-        for table in _ORDER:
+        for table in schema.RECORDS:
             waiting = self._waiting[table.name]
             if waiting:
                 self.put_rows(table, list(waiting.values()))

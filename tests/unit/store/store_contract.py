@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC
@@ -24,9 +27,12 @@ from lydite.store import (
     Measurement,
     Run,
     Software,
+    export_file,
+    import_file,
     schema,
 )
 from lydite.store.records import CACHES, SCOPES, STATUSES
+from lydite.store.rows import ForeignRows
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 json_values = st.recursive(
@@ -83,6 +89,27 @@ def measurements(draw: st.DrawFn) -> Measurement:
     )
 
 
+few = st.builds(
+    measured,
+    size=st.integers(1, 4),
+    seconds=st.sampled_from([1e-3, 2e-3]),
+    key=st.builds(key_of, st.integers(1, 3), st.sampled_from(["Relu", "Conv"])),
+    device=st.sampled_from(["cpu-a", "gpu"]),
+    status=st.sampled_from(["ok", "ok", "crash"]),
+    software=st.sampled_from([Software("onnxruntime"), Software("torch")]),
+)
+"""Rows of which many are the same."""
+
+
+def counted(database: Database) -> list[tuple[str, str, str, str, int, int]]:
+    """Counts of what a query gives, in plain Python."""
+    rows: dict[tuple[str, str, str, str], list[str]] = {}
+    for item in database.query():
+        place = (item.device, item.key.domain, item.key.op_type, item.status)
+        rows.setdefault(place, []).append(item.key.digest)
+    return sorted((*place, len(ops), len(set(ops))) for place, ops in rows.items())
+
+
 def same(found: Measurement, wanted: Measurement) -> bool:
     """Whether every field came back, not only the digest of them."""
     names = set(Measurement.__slots__) - {"samples_s", "key"}
@@ -92,6 +119,52 @@ def same(found: Measurement, wanted: Measurement) -> bool:
         and found.key.text == wanted.key.text
         and found == wanted
     )
+
+
+def make_older(connection: sqlalchemy.Connection, version: int) -> None:
+    """Take away what later schema versions added."""
+    for name in ("measurements_by_run", "measurements_by_time", "runs_by_start"):
+        connection.execute(sqlalchemy.text(f"DROP INDEX {name}"))
+    connection.execute(sqlalchemy.text("DROP TABLE coverage"))
+    if version < 2:
+        connection.execute(sqlalchemy.text("DROP TABLE trials"))
+    connection.execute(schema.meta.update().values(value=str(version)))
+
+
+def shape_of(database: Database) -> dict[str, tuple[set[str], set[str]]]:
+    """Columns and indexes of every table."""
+    with database._reading() as connection:
+        inspector = sqlalchemy.inspect(connection)
+        return {
+            table: (
+                {str(column["name"]) for column in inspector.get_columns(table)},
+                {str(index["name"]) for index in inspector.get_indexes(table)},
+            )
+            for table in inspector.get_table_names()
+        }
+
+
+_WRITER = """
+import sys
+sys.path[:0] = sys.argv[2].split(":")
+from store_samples import measured
+from lydite.store import Database
+with Database.open(sys.argv[1]) as database:
+    for number in range(10**6):
+        database.add(measured(10 * number + row, device=f"cpu-{number % 3}") for row in range(10))
+        print(number, flush=True)
+"""
+
+
+def kill_a_writer(target: object) -> int:
+    """Kill a process that writes ten rows a transaction; returns how many it has committed."""
+    command = [sys.executable, "-c", _WRITER, str(target), ":".join(sys.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(30)]
+        process.send_signal(signal.SIGKILL)
+        said += process.stdout.readlines()
+    return int(said[-1]) + 1
 
 
 class StoreContract:
@@ -352,9 +425,8 @@ class StoreContract:
         with Database.open(target) as database:
             database.add([measured(1)])
             with database._writing() as connection:
-                connection.execute(sqlalchemy.text("DROP TABLE trials"))
+                make_older(connection, 0)
                 connection.execute(sqlalchemy.text("ALTER TABLE measurements DROP energy_j"))
-                connection.execute(schema.meta.update().values(value="0"))
         with pytest.raises(StoreError, match="version 0, which is too old"):
             Database.open(target)
         with pytest.raises(StoreError, match=r"older schema version 0.*open it once for writing"):
@@ -376,8 +448,7 @@ class StoreContract:
         with Database.open(target) as database:
             database.add([measured(1)])
             with database._writing() as connection:
-                connection.execute(sqlalchemy.text("DROP TABLE trials"))
-                connection.execute(schema.meta.update().values(value="1"))
+                make_older(connection, 1)
         with pytest.raises(StoreError, match="older schema version 1"):
             Database.open(target, read_only=True)
         with Database.open(target) as database:
@@ -385,6 +456,94 @@ class StoreContract:
             assert database.load([tried(2)])["trials"] == 1
             assert database.trials() == [tried(2)]
             assert database.stats()["measurements"] == 1
+
+    def test_counts_come_to_an_older_database(self, target, tmp_path):
+        """Version 2 had neither counts nor the indexes of pages; it loses nothing."""
+        with Database.open(target) as database:
+            fresh = shape_of(database)
+            run = database.start_run("profile", {"models": ["resnet50"]})
+            failed = measured(2, samples_s=np.array([]), status="crash", run=run)
+            twice = measured(1, 2e-3, device="gpu", software=Software("torch"))
+            items = [measured(1, run=run), failed, twice, measured(key=key_of(1, "Conv")), tried(2)]
+            database.load(items)
+            database.add_device("gpu", {"watts": 300})
+            database.finish_run(run, "done", {"n": 4})
+            before = (list(database.dump()), database.trials(), database.coverage())
+            with database._writing() as connection:
+                make_older(connection, 2)
+        with pytest.raises(StoreError, match="older schema version 2"):
+            Database.open(target, read_only=True)
+        with Database.open(target) as database:
+            assert shape_of(database) == fresh
+            assert (list(database.dump()), database.trials(), database.coverage()) == before
+            assert database.coverage() == database.coverage(recount=True)
+            assert database.add([*items[:4], measured(1, 3e-3)]) == 1
+            assert database.coverage() == database.coverage(recount=True)
+
+    def test_coverage(self, database):
+        database.add([measured(1), measured(1, 2e-3), measured(2), measured(3, device="gpu")])
+        database.add([measured(2), measured(2, 2e-3), measured(4)])
+        failed = measured(1, samples_s=np.array([]), status="crash")
+        database.add([failed, measured(key=key_of(1, "Conv", "com.microsoft"))])
+        assert database.coverage() == [
+            ("cpu-a", "", "Relu", "crash", 1, 1),
+            ("cpu-a", "", "Relu", "ok", 5, 3),
+            ("cpu-a", "com.microsoft", "Conv", "ok", 1, 1),
+            ("gpu", "", "Relu", "ok", 1, 1),
+        ]
+
+    @settings(
+        max_examples=40,
+        deadline=None,
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+            HealthCheck.differing_executors,
+        ],
+    )
+    @given(
+        steps=st.lists(
+            st.tuples(
+                st.sampled_from(["add", "merge", "import", "fail"]), st.lists(few, max_size=12)
+            ),
+            max_size=6,
+        )
+    )
+    def test_kept_counts_equal_a_recount(self, database, tmp_path, steps):
+        """Batches with rows in common, merged databases, imported files and broken writes."""
+        for number, (way, items) in enumerate(steps):
+            if way == "add":
+                database.add(items)
+            elif way == "fail":
+
+                def failing(items=items):
+                    yield from items
+                    raise InputError("the last line is wrong")
+
+                with pytest.raises(InputError, match="last line"):
+                    database.add(failing())
+            else:
+                with Database.in_memory() as other:
+                    other.add(items)
+                    if way == "merge":
+                        database.merge(other)
+                    else:
+                        path = tmp_path / f"{number}.jsonl"
+                        export_file(other, path)
+                        import_file(database, path)
+            assert database.coverage() == database.coverage(recount=True) == counted(database)
+
+    def test_foreign_rows_are_counted(self, database):
+        texts = [key_of(size).text for size in (1, 2, 2)]
+        digests = [key_of(size).digest for size in (1, 2, 2)]
+        times = ForeignRows(
+            "gpu", Software("trt"), "others", "", "Relu", texts, digests, np.array([1.0, 2.0, 2.0])
+        )
+        for added in (2, 0):
+            with database.foreign_writer() as put:
+                assert put(times)["measurements"] == added
+        assert database.coverage() == [("gpu", "", "Relu", "ok", 2, 2)]
+        assert database.coverage() == database.coverage(recount=True)
 
     def test_trials(self, database):
         failed = tried(1, status="timeout", seconds=None, error="no answer within 5 s")
@@ -404,8 +563,7 @@ class StoreContract:
 
     def test_a_failed_migration_changes_nothing(self, target, monkeypatch):
         with Database.open(target) as database, database._writing() as connection:
-            connection.execute(sqlalchemy.text("DROP TABLE trials"))
-            connection.execute(schema.meta.update().values(value="0"))
+            make_older(connection, 0)
 
         def half(connection: sqlalchemy.Connection) -> None:
             connection.execute(sqlalchemy.text("ALTER TABLE measurements ADD novelty TEXT"))
@@ -453,6 +611,18 @@ class StoreContract:
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(work, range(40))) == 40 + 40 + 1
 
+    def test_killed_while_writing(self, target):
+        for _ in range(3):  # the second and third write rows that are there, then new ones
+            committed = kill_a_writer(target)
+            with Database.open(target) as database:
+                kept = database.stats()["measurements"]
+                assert kept % 10 == 0
+                assert kept >= 10 * committed
+                assert database.coverage() == database.coverage(recount=True) == counted(database)
+                assert sum(row.n for row in database.coverage()) == kept
+        with Database.open(target) as database:
+            assert database.add([measured(10**8)]) == 1
+
     def test_four_processes_write_at_once(self, target):
         count = 25
         spawn = multiprocessing.get_context("spawn")
@@ -467,3 +637,5 @@ class StoreContract:
             assert database.stats()["measurements"] == 5 * count
             assert {run.status for run in database.runs()} == {"done"}
             assert len(database.runs()) == 4
+            assert database.coverage() == database.coverage(recount=True)
+            assert [row[4:] for row in database.coverage()] == [(5 * count, count)]
