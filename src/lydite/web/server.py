@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from lydite.api.dashboard import Reader
 from lydite.errors import InputError
@@ -13,6 +14,7 @@ from lydite.web.guard import new_token
 HOST = "127.0.0.1"
 PORT = 8420
 _LONGEST_HEADERS = 16_384
+_WAITING = 128
 
 
 def serve(
@@ -55,7 +57,9 @@ def serve(
                 h11_max_incomplete_event_size=_LONGEST_HEADERS,
             )
             tell(f"http://{HOST}:{port}/?token={token}")
-            uvicorn.Server(config).run(sockets=[listener])
+            # uvicorn raises Ctrl-C again once it has ended.
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[listener])
     finally:
         reader.close()
 
@@ -65,6 +69,7 @@ def _bound(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen(_WAITING)
     except OSError as error:
         listener.close()
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, distinct, func, select
+from sqlalchemy import select
 
 from lydite.api.dashboard.reader import Reader
 from lydite.store import schema
@@ -29,18 +29,10 @@ class CoverageCell:
 
 
 def coverage_matrix(reader: Reader) -> list[CoverageCell]:
-    """Every pair of a device and an operator type that has measurements, by status."""
+    """Every pair of a device and an operator type that has measurements, by status, in order."""
+    c = schema.coverage.c
+    query = select(c.device, c.domain, c.op_type, c.status, c.n, c.ops)
     with reader.reading() as connection:
-        return _cells(connection)
-
-
-def _cells(connection: Connection) -> list[CoverageCell]:
-    m, o = schema.measurements.c, schema.ops.c
-    by = (m.device, o.domain, o.op_type, m.status)
-    query = (
-        select(*by, func.count().label("n"), func.count(distinct(m.op)).label("ops"))
-        .select_from(schema.measurements.join(schema.ops))
-        .group_by(*by)
-        .order_by(*by)
-    )
-    return [CoverageCell(*row) for row in connection.execute(query)]
+        cells = [CoverageCell(*row) for row in connection.execute(query)]
+    # Not by the database, whose collation may differ.
+    return sorted(cells, key=lambda cell: (cell.device, cell.domain, cell.op_type, cell.status))
