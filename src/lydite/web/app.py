@@ -114,8 +114,10 @@ class Site:
         return answer
 
     async def _run_events(self, request: Request) -> Response:
-        identity = needed("id", _given(request, ["id"]).get("id", ""))
-        return await self.streams.answer(run_events(self.reader, self.urls, identity))
+        given = _given(request, ["id", "since"])
+        since = request.headers.get("last-event-id") or given.get("since", "")
+        events = run_events(self.reader, self.urls, needed("id", given.get("id", "")), since)
+        return await self.streams.answer(events)
 
     async def _events(self, _request: Request) -> Response:
         return await self.streams.answer(runs_events(self.reader, self.urls))

@@ -55,24 +55,29 @@ class Streams:
             self._open -= 1
 
 
-def message(cells: list[Cell]) -> str:
-    """A row as an event that is added to the table."""
-    return f"data: {row_html(cells)}\n\n"
+def message(cells: list[Cell], identity: str = "") -> str:
+    """A row as an event that is added to the table; a browser sends the last id on its return."""
+    head = f"id: {identity}\n" if identity else ""
+    return f"{head}data: {row_html(cells)}\n\n"
 
 
-async def run_events(reader: Reader, urls: Urls, run: str) -> AsyncIterator[str]:
-    """Measurements of a run as they are stored, until it ends."""
-    known: set[str] = set()
+async def run_events(reader: Reader, urls: Urls, run: str, since: str) -> AsyncIterator[str]:
+    """Measurements of a run as they are stored, until it ends.
+
+    Args:
+        reader: Database.
+        urls: Where pages are.
+        run: Id of the run.
+        since: Time in UTC up to which the browser has the measurements; "" if it has none.
+    """
+    known = await run_in_threadpool(dashboard.measured_until, reader, run, since)
     quiet = 0
-    first = True
     while True:
         line = (await run_in_threadpool(dashboard.run, reader, run)).line
         rows = await run_in_threadpool(dashboard.new_measurements, reader, run, known)
         known |= {row.id for row in rows}
-        # The page holds the first rows itself.
-        for row in () if first else rows:
-            yield message(measured_row(row, urls))
-        first = False
+        for row in rows:
+            yield message(measured_row(row, urls), row.measured_at)
         if line.status != "running" and not rows:
             end = urls.to("run", id=run)
             yield message([Cell(f"The run is {line.status}: reload for its result", end)])

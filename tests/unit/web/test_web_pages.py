@@ -8,7 +8,7 @@ from html import unescape
 
 import numpy as np
 import pytest
-from dashboard_rows import EVIL, text_of
+from dashboard_rows import EVIL, rows, text_of
 
 from lydite.store import Database
 from lydite.web.pages import PAGES
@@ -193,3 +193,29 @@ def test_the_pages_weigh_little(client, filled):
         links = re.findall(r'(?:href|src)="(/static/[^"]+)"', html)
         total = weight(url) + sum(weight(unescape(link)) for link in links)
         assert total <= (200_000 if page == "roofline" else 60_000), (page, total)
+
+
+def test_events_begin_where_the_page_ends(client, filled):
+    """No row is lost or doubled between the page, the stream, and the stream after a pause."""
+    page = client.get("/run", params={"id": filled.going_on}).text
+    held = re.findall(r'href="/measurement\?id=([0-9a-f]+)"', page)
+    stream = unescape(re.search(r'hx-sse:connect="([^"]+)"', page)[1])
+    with Database.open(filled.path) as database:
+        database.add(rows(filled.going_on, "cpu", 2.0, 4, 7))
+        expected = {item.id for item in database.query(run=filled.going_on)}
+        database.finish_run(filled.going_on, "done", {})
+    told = client.get(stream).text
+    sent = re.findall(r"/measurement\?id=([0-9a-f]+)", told)
+    assert len(held) == 3
+    assert sorted(held + sent) == sorted(expected)
+    assert told.rstrip().endswith("event: end\ndata: end")
+    last = re.findall(r"^id: (.*)$", told, re.M)[-1]
+    again = client.get(stream, headers={"last-event-id": last}).text
+    assert "/measurement?" not in again
+    assert "The run is done" in again
+
+
+def test_the_stream_of_a_run_that_is_gone_ends(client):
+    told = client.get("/run/events", params={"id": "gone"}).text
+    assert "Stopped:" in told
+    assert told.endswith("event: end\ndata: end\n\n")

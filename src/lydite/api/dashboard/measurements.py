@@ -190,6 +190,13 @@ def new_measurements(
         return [_line(row) for row in connection.execute(query.order_by(_m.measured_at, _m.id))]
 
 
+def measured_until(reader: Reader, run: str, moment: str) -> set[str]:
+    """Ids of a run's measurements up to a time in UTC; none if it is ""."""
+    query = select(_m.id).where(_m.run == run, _m.measured_at <= moment)
+    with reader.reading() as connection:
+        return set(connection.execute(query).scalars())
+
+
 def measurement(reader: Reader, identity: str) -> MeasurementDetail:
     """One measurement with its raw samples.
 

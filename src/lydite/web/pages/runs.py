@@ -124,7 +124,8 @@ def rows_that_appear(reader: Reader, urls: Urls, run_id: str) -> Table:
 
     known = dashboard.new_measurements(reader, run_id, frozenset())
     rows = [measured_row(item, urls) for item in known]
-    live = urls.to("run_events", id=run_id)
+    since = max((item.measured_at for item in known), default="")
+    live = urls.to("run_events", id=run_id, since=since)
     return Table("Measured so far", MEASURED, rows, empty="Nothing yet.", live=live)
 
 
