@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -138,9 +139,10 @@ def ratio_interval(
     Returns:
         Low, high and p; all None with fewer than 5 samples on a side, or one that is not positive.
     """
-    if min(first.size, second.size) < FEWEST_SAMPLES or min(first.min(), second.min()) <= 0:
+    first, second = np.sort(first), np.sort(second)
+    if min(first.size, second.size) < FEWEST_SAMPLES or min(first[0], second[0]) <= 0:
         return None, None, None
-    middle = float(np.log(np.median(second)) - np.log(np.median(first)))
+    middle = math.log(_median(second) / _median(first))
     deviation = math.sqrt(_log_median_variance(first) + _log_median_variance(second))
     if deviation == 0:  # times of a recording do not vary, and nothing can be said
         return None, None, None
@@ -148,13 +150,22 @@ def ratio_interval(
     return math.exp(middle - _Z * deviation), math.exp(middle + _Z * deviation), p
 
 
-def _log_median_variance(samples: np.ndarray) -> float:
-    n = samples.size
+def _median(ranked: np.ndarray) -> float:
+    # numpy.median takes ten times as long for a few sorted samples.
+    return float(ranked[(ranked.size - 1) // 2] + ranked[ranked.size // 2]) / 2
+
+
+def _log_median_variance(ranked: np.ndarray) -> float:
+    c, z = _order_statistic(samples.size)
+    return (math.log(ranked[-c] / ranked[c - 1]) / (2 * z)) ** 2
+
+
+@lru_cache(maxsize=1000)
+def _order_statistic(n: int) -> tuple[int, float]:
+    """Rank c of n samples, and how many deviations of the median lie between it and n + 1 - c."""
     c = max(1, round((n + 1) / 2 - math.sqrt(n)))
     outside = sum(math.comb(n, i) for i in range(c)) / 2**n
-    z = NormalDist().inv_cdf(1 - outside)
-    ranked = np.sort(np.log(samples))
-    return float((ranked[n - c] - ranked[c - 1]) / (2 * z)) ** 2
+    return c, NormalDist().inv_cdf(1 - outside)
 
 
 def _interval(first: Any, second: Any) -> tuple[float | None, float | None, float | None]:
