@@ -129,14 +129,13 @@ def filled(target: str, rows: int, kind: str) -> list[Figure]:
         stats_ms, _ = timed(database.stats)
     wrong = len(set(kept) ^ set(recount))
     at = f"{kind}, {rows:,} rows"
+    insert = f"bulk insert, {at}"
     return [
         Figure(
             f"bulk insert, {at}, wall time", rows / wall, "rows/s", 20_000, "higher", conditions
         ),
-        Figure(f"bulk insert, {at}, CPU time", rows / cpu, "rows/s", None, "higher", conditions),
-        Figure(
-            f"bulk insert, {at}, slowest batch", min(rates), "rows/s", None, "higher", conditions
-        ),
+        Figure(f"{insert}, CPU time", rows / cpu, "rows/s", None, "higher", conditions),
+        Figure(f"{insert}, slowest batch", min(rates), "rows/s", None, "higher", conditions),
         Figure(f"kept counts unlike a recount, {at}", wrong, "counts", 0, "lower", conditions),
         Figure(f"coverage from kept counts, {at}", kept_ms, "ms", None, "lower", conditions),
         Figure(f"coverage by a recount, {at}", recount_ms, "ms", None, "lower", conditions),

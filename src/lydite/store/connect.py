@@ -6,10 +6,12 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
@@ -158,6 +160,23 @@ def widen_cache(connection: Connection) -> None:
     """Let a bulk import keep the indices in memory; for this connection only."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"PRAGMA cache_size=-{_BULK_CACHE_KIB}")
+
+
+def copy_rows(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows of the same columns to a table of PostgreSQL by COPY, the fastest way."""
+    from psycopg import Error, sql
+
+    names = list(rows[0])
+    columns = sql.SQL(",").join(map(sql.Identifier, names))
+    words = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), columns)
+    in_order = itemgetter(*names)
+    raw: Any = connection.connection
+    try:
+        with raw.cursor() as cursor, cursor.copy(words) as copy:
+            for row in rows:
+                copy.write_row(in_order(row))
+    except Error as error:
+        raise DBAPIError(f"COPY {table}", None, error) from error
 
 
 @contextmanager

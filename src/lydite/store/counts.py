@@ -12,33 +12,24 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, Table, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lydite.store import schema
 
-_KNOWN_IDS = {
-    "sqlite": "SELECT id FROM measurements WHERE id IN (SELECT value FROM json_each(:wanted))",
-    "postgresql": (
-        "SELECT id FROM measurements WHERE id IN "
-        "(SELECT json_array_elements_text(CAST(:wanted AS json)))"
-    ),
+_LISTED = {
+    "sqlite": "SELECT value FROM json_each(:listed)",
+    "postgresql": "SELECT json_array_elements_text(CAST(:listed AS json)) AS value",
 }
-_PLACES = {
-    "sqlite": (
-        "SELECT json_extract(value, '$[0]') AS device, json_extract(value, '$[1]') AS op, "
-        "json_extract(value, '$[2]') AS status FROM json_each(:wanted)"
-    ),
-    "postgresql": (
-        "SELECT value->>0 AS device, value->>1 AS op, value->>2 AS status "
-        "FROM json_array_elements(CAST(:wanted AS json)) AS listed(value)"
-    ),
+_KNOWN = {
+    "measurements": "SELECT id FROM measurements WHERE id IN ({listed})",
+    "ops": "SELECT digest FROM ops WHERE digest IN ({listed})",
 }
-_DESCRIBED = """
-SELECT w.device, w.op, w.status, ops.domain, ops.op_type, EXISTS (
+_OPERATORS = """
+SELECT ops.digest, ops.domain, ops.op_type, EXISTS (
     SELECT 1 FROM measurements AS m
-    WHERE m.device = w.device AND m.op = w.op AND m.status = w.status)
-FROM ({places}) AS w JOIN ops ON ops.digest = w.op
+    WHERE m.device = :device AND m.op = ops.digest AND m.status = :status)
+FROM ({listed}) AS wanted JOIN ops ON ops.digest = wanted.value
 """
 
 
@@ -53,11 +44,13 @@ class CoverageCount(NamedTuple):
     ops: int
 
 
-def only_new(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The measurements that the database does not hold, each once."""
-    by_id = {row["id"]: row for row in rows}
-    statement = text(_KNOWN_IDS[connection.dialect.name])
-    for known in connection.execute(statement, {"wanted": json.dumps(list(by_id))}).scalars():
+def only_new(
+    connection: Connection, table: Table, rows: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The measurements or operators that the database does not hold, each once."""
+    identity = table.primary_key.columns[0].name
+    by_id = {row[identity]: row for row in rows}
+    for (known,) in _asked(connection, _KNOWN[table.name], list(by_id)):
         del by_id[known]
     return list(by_id.values())
 
@@ -67,29 +60,35 @@ def count_new(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
     An operator is new to its counter when no earlier row has its device and status.
     """
-    places = Counter((row["device"], row["op"], row["status"]) for row in rows)
-    if not places:
+    places: dict[tuple[str, str], Counter[str]] = {}
+    for row in rows:
+        places.setdefault((row["device"], row["status"]), Counter())[row["op"]] += 1
+    made: dict[tuple[str, ...], dict[str, Any]] = {}
+    for (device, status), per_op in places.items():
+        about = {"device": device, "status": status}
+        for op, domain, op_type, known in _asked(connection, _OPERATORS, list(per_op), **about):
+            place = {**about, "domain": domain, "op_type": op_type}
+            count = made.setdefault(tuple(place.values()), {**place, "n": 0, "ops": 0})
+            count["n"] += per_op[op]
+            count["ops"] += not known
+    if not made:
         return
     name = connection.dialect.name
-    described = text(_DESCRIBED.format(places=_PLACES[name]))
-    # Plain ASCII: characters that JSON must escape come back as they were.
-    found = connection.execute(described, {"wanted": json.dumps(list(places))})
-    n: Counter[tuple[str, str, str, str]] = Counter()
-    ops: Counter[tuple[str, str, str, str]] = Counter()
-    for device, op, status, domain, op_type, known in found:
-        n[device, domain, op_type, status] += places[device, op, status]
-        ops[device, domain, op_type, status] += not known
     insert = (sqlite.insert if name == "sqlite" else postgresql.insert)(schema.coverage)
     kept, new = schema.coverage.c, insert.excluded
     upsert = insert.on_conflict_do_update(
         index_elements=["device", "domain", "op_type", "status"],
         set_={"n": kept.n + new.n, "ops": kept.ops + new.ops},
     )
-    columns = ("device", "domain", "op_type", "status")
-    made = [
-        {**dict(zip(columns, key, strict=True)), "n": n[key], "ops": ops[key]} for key in sorted(n)
-    ]
-    connection.execute(upsert, made)
+    connection.execute(upsert, [made[place] for place in sorted(made)])
+
+
+def _asked(
+    connection: Connection, statement: str, listed: list[str], **parameters: str
+) -> Iterable[Sequence[Any]]:
+    """Rows of a statement about a list of any length, which is one parameter."""
+    words = text(statement.format(listed=_LISTED[connection.dialect.name]))
+    return connection.execute(words, {"listed": json.dumps(listed), **parameters}).all()
 
 
 def recounted(connection: Connection) -> list[CoverageCount]:
@@ -104,4 +103,5 @@ def kept(connection: Connection) -> list[CoverageCount]:
 
 def _sorted(rows: Iterable[Any]) -> list[CoverageCount]:
     # Not by the database, whose collation may differ.
-    return sorted(CoverageCount(*words, int(n), int(ops)) for *words, n, ops in rows)
+    counts = (CoverageCount(*row) for row in rows)
+    return sorted(each._replace(n=int(each.n), ops=int(each.ops)) for each in counts)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Double,
     ForeignKey,
@@ -147,7 +148,7 @@ RECORDS = (devices, softwares, runs, ops, measurements, trials)
 """Tables of records, each after those that it refers to."""
 
 
-def counted_rows() -> Select[Any]:
+def counted_rows() -> Select[*tuple[Any, ...]]:
     """The rows of `coverage` as the measurements give them; seconds for a million."""
     m, o = measurements.c, ops.c
     per_op = (
@@ -156,11 +157,8 @@ def counted_rows() -> Select[Any]:
         .subquery()
     )
     place = (per_op.c.device, o.domain, o.op_type, per_op.c.status)
-    return (
-        select(*place, func.sum(per_op.c.n), func.count())
-        .join(ops, o.digest == per_op.c.op)
-        .group_by(*place)
-    )
+    columns: list[ColumnElement[Any]] = [*place, func.sum(per_op.c.n), func.count()]
+    return select(*columns).join(ops, o.digest == per_op.c.op).group_by(*place)
 
 
 def _add_trials(connection: Connection) -> None:

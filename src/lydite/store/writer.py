@@ -9,11 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Table, and_
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lydite.store import counts, rows, schema
+from lydite.store import connect, counts, rows, schema
 from lydite.store.records import DeviceRecord, Measurement, Run, Software
 from lydite.store.trials import Trial, trial_row
 
 CHUNK = 20_000
+_MANY = (schema.ops, schema.measurements)
 
 
 class Writer:
@@ -46,17 +47,25 @@ class Writer:
             else:
                 self._waiting["devices"][item.name] = rows.device_row(item)
             if len(self._waiting["measurements"]) >= CHUNK:
+                connect.widen_cache(self._connection)
                 self._flush()
         self._flush()
 
     def put_rows(self, table: Table, chunk: list[dict[str, Any]]) -> None:
         """Insert rows of one table as they are; measurements are counted, after their operators."""
+        copied = table in _MANY and self._connection.dialect.name == "postgresql"
+        if copied or table is schema.measurements:
+            chunk = counts.only_new(self._connection, table, chunk)
         if table is schema.measurements:
-            chunk = counts.only_new(self._connection, chunk)
             counts.count_new(self._connection, chunk)
-            if not chunk:
-                return
-        self.added[table.name] += max(0, self._execute(table, chunk).rowcount)
+            # So that neighbouring rows of the index are written together.
+            chunk.sort(key=lambda row: (row["device"], row["op"]))
+        if copied and chunk:
+            # Other writers wait, so what is new stays new, and a COPY can take it.
+            connect.copy_rows(self._connection, table.name, chunk)
+            self.added[table.name] += len(chunk)
+        elif chunk:
+            self.added[table.name] += max(0, self._execute(table, chunk).rowcount)
 
     def put_foreign(self, rows_: rows.ForeignRows) -> dict[str, int]:
         """Insert times of others; returns the number of new rows by table."""
@@ -118,9 +127,6 @@ class Writer:
                 index_elements=["name"], set_={"spec": new.spec}, where=unknown
             )
             return self._connection.execute(statement, chunk)
-        if table is schema.measurements:
-            # So that neighbouring rows of the index are written together.
-            chunk.sort(key=lambda row: (row["device"], row["op"]))
         # These rows need no conversion, and SQLAlchemy's own takes half of an insert's time.
         statement = statement.on_conflict_do_nothing()
         words = str(statement.compile(dialect=self._connection.dialect))
