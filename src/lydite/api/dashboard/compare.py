@@ -156,7 +156,7 @@ def _median(ranked: np.ndarray) -> float:
 
 
 def _log_median_variance(ranked: np.ndarray) -> float:
-    c, z = _order_statistic(samples.size)
+    c, z = _order_statistic(ranked.size)
     return (math.log(ranked[-c] / ranked[c - 1]) / (2 * z)) ** 2
 
 
