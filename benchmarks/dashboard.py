@@ -23,6 +23,7 @@ import psutil
 from _figures import Figure, publish
 
 from lydite.opkey import Operand, OpKey, TensorType
+from lydite.report import Levels
 from lydite.store import Conditions, Database, Measurement, Run, Software
 
 ROWS = 100_000
@@ -34,6 +35,8 @@ BATCH = 50_000
 REPEATS = 60
 SOFTWARE = Software("onnxruntime", {"onnxruntime": "1.23.2", "python": "3.11.7"})
 DESIGNS = 1000
+SLICES = 1_000_000 // 64 * 64
+PIXELS = 1280
 
 
 _UNARY = """
@@ -171,6 +174,41 @@ def pages(ids: dict[str, str]) -> dict[str, str]:
     }
 
 
+def timeline() -> Figure:
+    """A window of a million slices in 64 rows, over all of it and far inside."""
+    rng = np.random.default_rng(0)
+    rows = 64
+    row = np.arange(SLICES) % rows
+    length = rng.integers(1_000, 100_000, SLICES)
+    per_row = (length + 500).reshape(-1, rows).cumsum(axis=0)
+    end = per_row.ravel()
+    nothing = np.zeros(SLICES, np.int64)
+    levels = Levels(
+        row,
+        rng.integers(0, 8, SLICES),
+        end - length,
+        end,
+        rows=[f"row {n}" for n in range(rows)],
+        categories=[f"kind {n}" for n in range(8)],
+        name=nothing,
+        names=["slice"],
+    )
+    total = levels.makespan_ps
+    medians: dict[str, float] = {}
+    for zoom in (1, 10, 1000):
+        begin = 0 if zoom == 1 else total // 3
+        times = []
+        for _ in range(REPEATS):
+            start = time.perf_counter()
+            levels.window(begin, begin + total // zoom, PIXELS)
+            times.append(time.perf_counter() - start)
+        medians[f"zoom {zoom}"] = float(np.median(times)) * 1e3
+    told = {"slices": SLICES, "rows": rows, "pixels": PIXELS, "each_ms": medians}
+    return Figure(
+        "window of a timeline, slowest zoom", max(medians.values()), "ms", 20, "lower", told
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=ROWS)
@@ -212,6 +250,7 @@ def main() -> int:
             ]
         finally:
             visitor.close()
+    figures.append(timeline())
     publish("dashboard" if rows == ROWS else f"dashboard-{rows}", figures)
     return 0 if all(figure.reached is not False for figure in figures) else 1
 

@@ -27,6 +27,14 @@ def ui(
             "repeated. The server listens on 127.0.0.1 alone in any case.",
         ),
     ] = None,
+    timelines: Annotated[
+        Path | None,
+        typer.Option(
+            "--timelines",
+            help="Folder of timelines to show as well: .npz files that --trace of other commands "
+            "wrote.",
+        ),
+    ] = None,
 ) -> None:
     """Show the database in a browser: runs, measurements, comparisons, coverage, rooflines.
 
@@ -42,7 +50,7 @@ def ui(
         print(address, flush=True)
         say("Ctrl-C ends it; the address works for whoever has it, on this machine")
 
-    serve(db, port=port, allow_hosts=allow_host or (), tell=tell)
+    serve(db, port=port, allow_hosts=allow_host or (), timelines=timelines, tell=tell)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -15,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -25,8 +26,9 @@ from lydite.api.dashboard import MOST_CONNECTIONS, NoSuchRecord, Reader
 from lydite.errors import InputError, LyditeError, StoreError, unknown_name
 from lydite.web.events import Streams, run_events, runs_events
 from lydite.web.guard import OnlyReads, SafeHeaders, TokenCheck
-from lydite.web.pages import PAGES
+from lydite.web.pages import FOLDER_PAGES, PAGES
 from lydite.web.pages.parameters import needed
+from lydite.web.pages.timelines import Shelf, bars, slice_at
 from lydite.web.render import page_of, static_version
 from lydite.web.urls import PATHS, ServerUrls
 from lydite.web.view import Cell, Text, View
@@ -34,7 +36,14 @@ from lydite.web.view import Cell, Text, View
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-def make_app(reader: Reader, *, token: str, port: int, allow_hosts: Sequence[str] = ()) -> ASGIApp:
+def make_app(
+    reader: Reader,
+    *,
+    token: str,
+    port: int,
+    allow_hosts: Sequence[str] = (),
+    timelines: Path | None = None,
+) -> ASGIApp:
     """The dashboard as an ASGI application.
 
     Args:
@@ -42,11 +51,15 @@ def make_app(reader: Reader, *, token: str, port: int, allow_hosts: Sequence[str
         token: Text that the first address must hold.
         port: Port of the server, for the name of the cookie.
         allow_hosts: Names under which others than this machine's browser reach it.
+        timelines: Folder of timelines; None for none.
+
+    Raises:
+        InputError: there is no such folder.
     """
-    site = Site(reader, port)
+    site = Site(reader, Shelf(timelines) if timelines else None)
     inner = Starlette(
         routes=site.routes(),
-        middleware=[Middleware(GZipMiddleware, minimum_size=800)],
+        middleware=[Middleware(GZipMiddleware, minimum_size=800, compresslevel=5)],
         exception_handlers={
             LyditeError: site.refused,
             HTTPException: site.not_served,
@@ -71,15 +84,23 @@ class _ImmutableFiles(StaticFiles):
 class Site:
     """Pages of one database."""
 
-    def __init__(self, reader: Reader, port: int) -> None:
+    def __init__(self, reader: Reader, shelf: Shelf | None) -> None:
         self.reader = reader
-        self.urls = ServerUrls(static_version())
+        self.shelf = shelf
+        self.urls = ServerUrls(static_version(), () if shelf else FOLDER_PAGES)
         self.streams = Streams()
-        self.port = port
 
     def routes(self) -> list[Any]:
         """A route for each page, and those that are no pages."""
-        pages = [Route(PATHS[name], self._endpoint(page)) for name, page in PAGES.items()]
+        pages = [
+            Route(PATHS[name], self._endpoint(page, self.reader)) for name, page in PAGES.items()
+        ]
+        if self.shelf:
+            pages += [
+                Route(PATHS[name], self._endpoint(page, self.shelf))
+                for name, page in FOLDER_PAGES.items()
+            ]
+            pages += _folder_routes(self.shelf)
         return [
             Route("/", lambda _request: RedirectResponse(self.urls.to("runs"), 303)),
             *pages,
@@ -89,15 +110,11 @@ class Site:
             Mount("/static", _ImmutableFiles(packages=[("lydite.web", "static")])),
         ]
 
-    def _endpoint(self, page: Callable[..., View]) -> Callable[[Request], Response]:
-        names = [
-            name
-            for name, parameter in inspect.signature(page).parameters.items()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        ]
-
+    def _endpoint(
+        self, page: Callable[..., View], source: Reader | Shelf
+    ) -> Callable[[Request], Response]:
         def endpoint(request: Request) -> Response:
-            return self._show(page(self.reader, self.urls, **_given(request, names)))
+            return self._show(page(source, self.urls, **_given(request, _names(page))))
 
         return endpoint
 
@@ -183,6 +200,36 @@ _TITLES = {
     500: "A fault of Lydite",
     503: "The database cannot be read",
 }
+
+
+def _folder_routes(shelf: Shelf) -> list[Route]:
+    """What the viewer of timelines asks for."""
+
+    def bars_of(request: Request) -> Response:
+        body = bars(shelf, **_given(request, _names(bars)))
+        return Response(body, media_type="application/octet-stream")
+
+    def slice_of(request: Request) -> Response:
+        return JSONResponse(slice_at(shelf, **_given(request, _names(slice_at))))
+
+    def trace_of(request: Request) -> Response:
+        name = needed("name", _given(request, ["name"]).get("name", ""))
+        path = shelf.trace(name)
+        if path is None:
+            raise NoSuchRecord(f"no trace lies beside '{name}'")
+        return FileResponse(path, filename=path.name)
+
+    return [
+        Route(PATHS["timeline_bars"], bars_of),
+        Route(PATHS["timeline_slice"], slice_of),
+        Route(PATHS["timeline_trace"], trace_of),
+    ]
+
+
+def _names(page: Callable[..., Any]) -> list[str]:
+    """Parameters of the address that a page takes."""
+    parameters = inspect.signature(page).parameters.items()
+    return [name for name, each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
 def _given(request: Request, allowed: Sequence[str]) -> dict[str, str]:

@@ -79,11 +79,16 @@ class Chart:
             "yLog": self.y_log,
             "labels": list(self.labels),
         }
-        text = json.dumps(record, separators=(",", ":"))
-        # So that no text of a label ends the element or begins a comment (HTML, 4.12.1.3).
-        for character in "<>&":
-            text = text.replace(character, f"\\u{ord(character):04x}")
-        return Markup(text)
+        return script_json(record)
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that may stand inside a script element of a page."""
+    text = json.dumps(value, separators=(",", ":"))
+    # So that no text ends the element or begins a comment (HTML, 4.12.1.3).
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
 
 
 def scatter(

@@ -21,6 +21,7 @@ NAVIGATION = (
     ("coverage", "Coverage"),
     ("compare", "Compare"),
     ("roofline", "Roofline"),
+    ("timelines", "Timelines"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from lydite.api.dashboard import Reader
 from lydite.errors import InputError
@@ -22,6 +23,7 @@ def serve(
     *,
     port: int = PORT,
     allow_hosts: Sequence[str] = (),
+    timelines: Path | None = None,
     tell: Callable[[str], None] = print,
 ) -> None:
     """Serve the dashboard on 127.0.0.1, and tell its address with the token.
@@ -30,6 +32,7 @@ def serve(
         db: File or postgresql:// URL; None for `$LYDITE_DB`, else the user's own.
         port: TCP port; 0 for any that is free.
         allow_hosts: More names that a browser may use for this server, as behind a proxy.
+        timelines: Folder of timelines to show beside the database; None for none.
         tell: Called once with the address.
 
     Raises:
@@ -45,7 +48,9 @@ def serve(
         with _bound(port) as listener:
             port = listener.getsockname()[1]
             token = new_token()
-            app = make_app(reader, token=token, port=port, allow_hosts=allow_hosts)
+            app = make_app(
+                reader, token=token, port=port, allow_hosts=allow_hosts, timelines=timelines
+            )
             config = uvicorn.Config(
                 app,
                 # The log of requests would hold the token.

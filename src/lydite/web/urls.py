@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -28,6 +29,11 @@ PATHS = {
     "coverage": "/coverage",
     "compare": "/compare",
     "roofline": "/roofline",
+    "timelines": "/timelines",
+    "timeline": "/timeline",
+    "timeline_bars": "/timeline/bars",
+    "timeline_slice": "/timeline/slice",
+    "timeline_trace": "/timeline/trace",
     "live": "/live",
     "events": "/events",
 }
@@ -37,11 +43,14 @@ PATHS = {
 class ServerUrls:
     """Paths and queries, from the root of the server."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, hidden: Collection[str] = ()) -> None:
         self._version = version
+        self._hidden = frozenset(hidden)
 
     def to(self, page: str, **given: object) -> str:
-        """Path and query of a page; empty parameters are left out."""
+        """Path and query of a page, "" if it is hidden; empty parameters are left out."""
+        if page in self._hidden:
+            return ""
         words = {name: str(value) for name, value in given.items() if value not in ("", None)}
         return f"{PATHS[page]}?{urlencode(words)}" if words else PATHS[page]
 

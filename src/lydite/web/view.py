@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from markupsafe import Markup
+
 from lydite.units import format_bytes, format_seconds, format_si
 
 UNKNOWN = "–"
@@ -124,6 +126,20 @@ class Form:
     hidden: Sequence[tuple[str, str]] = ()
     button: str = "Show"
     kind: str = field(default="form", init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """A timeline, whose bars a script asks for window by window.
+
+    Attributes:
+        caption: What it shows.
+        data: Addresses, names of rows and categories, and the window, as JSON for the script.
+    """
+
+    caption: str
+    data: Markup
+    kind: str = field(default="bars", init=False)
 
 
 @dataclass(frozen=True, slots=True)

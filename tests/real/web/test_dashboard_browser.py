@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from dashboard_rows import EVIL, fill, rows
 
+from lydite.report import Slice, write_trace
 from lydite.store import Database
 
 playwright = pytest.importorskip(
@@ -37,8 +39,20 @@ def filled(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(filled):
+def traces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("traces")
+    slices = [
+        Slice(f"row {n % 30}", f"slice {n}", 1e-6 * (n // 30), 0.8e-6, {"kind": f"kind {n % 11}"})
+        for n in range(6000)
+    ]
+    write_trace(folder / "step.npz", slices, process="p")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(filled, traces):
     words = [sys.executable, "-m", "lydite", "ui", "--db", filled.path, "--port", "0"]
+    words += ["--timelines", str(traces)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as ui:
         ending = threading.Timer(300, ui.kill)
         ending.start()
@@ -124,6 +138,8 @@ def paths(filled):
         path("measurements", run=filled.first),
         path("measurement", id=filled.measured, chart="1"),
         path("measurement", id=filled.failed),
+        path("timelines"),
+        path("timeline", name="step.npz", chart="1"),
     ]
 
 
@@ -183,6 +199,23 @@ def test_a_point_tells_its_configuration(browser, address, filled):
     middle = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
     visit.page.mouse.move(*middle)
     visit.page.locator("output", has_text="design").wait_for(timeout=10_000)
+
+
+def test_a_timeline_is_drawn_and_zooms(browser, address):
+    visit = Visit(browser, address, 1280)
+    visit.open("/timeline?name=step.npz&chart=1")
+    figure = visit.page.locator("figure.timeline[data-drawn]")
+    figure.wait_for(timeout=10_000)
+    drawn = int(figure.get_attribute("data-drawn"))
+    canvas = visit.page.locator("canvas")
+    canvas.hover(position={"x": 20, "y": 30})
+    visit.page.locator("output", has_text="slice").wait_for(timeout=10_000)
+    canvas.focus()
+    visit.page.keyboard.press("+")
+    visit.page.locator(f"figure[data-drawn='{drawn + 1}']").wait_for(timeout=10_000)
+    begin, end = re.search(r"begin=(\d+)&end=(\d+)", visit.page.url).groups()
+    assert int(end) - int(begin) < 140e6  # of 200 us, in picoseconds
+    assert visit.complaints == []
 
 
 def test_the_keyboard_gets_everywhere(browser, address):

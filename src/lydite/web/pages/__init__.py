@@ -8,6 +8,7 @@ from lydite.web.pages.live import live
 from lydite.web.pages.measurements import measurement, measurements
 from lydite.web.pages.roofline import roofline
 from lydite.web.pages.runs import run, runs
+from lydite.web.pages.timelines import timeline, timelines
 from lydite.web.view import View
 
 PAGES: dict[str, Callable[..., View]] = {
@@ -22,4 +23,7 @@ PAGES: dict[str, Callable[..., View]] = {
 }
 """Pages by their name in `lydite.web.urls.PATHS`. Keyword-only parameters stand in the URL."""
 
-__all__ = ["PAGES"]
+FOLDER_PAGES: dict[str, Callable[..., View]] = {"timelines": timelines, "timeline": timeline}
+"""Pages of files in a folder, where one was given; they take a `Shelf` in place of a reader."""
+
+__all__ = ["FOLDER_PAGES", "PAGES"]

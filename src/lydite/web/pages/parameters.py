@@ -13,7 +13,7 @@ def whole(name: str, text: str, largest: int = 10_000_000) -> int:
     """
     if not text:
         return 0
-    if not (text.isascii() and text.isdecimal() and len(text) < 9) or int(text) > largest:
+    if not (text.isascii() and text.isdecimal() and len(text) < 17) or int(text) > largest:
         raise InputError(f"{name} is '{text[:80]}'", allowed=f"0 to {largest}")
     return int(text)
 
