@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -253,4 +254,6 @@ def _given(request: Request, allowed: Sequence[str]) -> dict[str, str]:
 async def _fewer_threads(_app: Starlette) -> AsyncIterator[None]:
     # A thread holds at most one connection, so this never waits for the pool.
     anyio.to_thread.current_default_thread_limiter().total_tokens = MOST_CONNECTIONS
-    yield
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, dashboard.warm_up)
+        yield

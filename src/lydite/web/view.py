@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from markupsafe import Markup
@@ -185,9 +186,15 @@ def shown(name: str, value: Any, href: str = "") -> Cell:
 def _number(name: str, value: float, href: str) -> tuple[str, str, str]:
     if not math.isfinite(value):
         return UNKNOWN, href, ""
-    ends = [end for end in _FORMATS if name == end or (end[0] == "_" and name.endswith(end))]
-    if ends:
-        return _FORMATS[max(ends, key=len)](value), href, repr(value)
+    form = _format(name)
+    if form is not None:
+        return form(value), href, repr(value)
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value), href, ""
     return f"{value:.5g}", href, repr(value)
+
+
+@lru_cache(maxsize=1000)
+def _format(name: str) -> Callable[[float], str] | None:
+    ends = [end for end in _FORMATS if name == end or (end[0] == "_" and name.endswith(end))]
+    return _FORMATS[max(ends, key=len)] if ends else None

@@ -24,6 +24,7 @@ from lydite.api.dashboard.roofline import (
     RooflinePoint,
     roofline_device,
     roofline_points,
+    warm_up,
 )
 from lydite.api.dashboard.runs import RunDetail, RunLine, kind_of, run, running, runs, whole_id
 
@@ -59,5 +60,6 @@ __all__ = [
     "run",
     "running",
     "runs",
+    "warm_up",
     "whole_id",
 ]

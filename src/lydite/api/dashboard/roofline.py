@@ -100,6 +100,12 @@ def roofline_device(reader: Reader, name: str) -> RooflineDevice | None:
     return RooflineDevice(name, dict(device.peak_flops), device.memory_bandwidth)
 
 
+def warm_up() -> None:
+    """Import what the work of operators needs, before the first page asks for it."""
+    key = OpKey("Relu")
+    _work(key.digest, key.text)
+
+
 def _point(row: Any) -> RooflinePoint | None:
     operator, shapes, flops, moved = _work(row.op, row.text)
     if not (flops and moved and row.median_s):

@@ -83,7 +83,7 @@ def _chart(
 ) -> Chart:
     points = sorted(points, key=lambda point: point.intensity)
     x = [point.intensity for point in points]
-    labels = [f"{p.operator} {p.shapes[:80]}, {shown('s_s', p.seconds).text}" for p in points]
+    labels = [f"{p.operator} {p.shapes[:80]}, {1e6 * p.seconds:.4g} us" for p in points]
     values: list[float | None] = [point.flops_per_s for point in points]
     series = [Series("measured", values)]
     if peak and bandwidth:
