@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -19,6 +20,8 @@ REPR_WIDTH = 200
 HTML_ROWS = 50
 FRAMES = ("pandas", "polars", "pyarrow")
 """Packages whose data frames `Result.to_frame` can make, in order of preference."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and line feed, and those that reverse the direction of text."""
 
 
 class Result:
@@ -116,6 +119,14 @@ def one_line(text: str) -> str:
     """The text in one line of at most `REPR_WIDTH` characters."""
     text = " ".join(text.split())
     return text if len(text) <= REPR_WIDTH else f"{text[: REPR_WIDTH - 2]}…>"
+
+
+def visible(text: str) -> str:
+    """The text with control characters spelled out, as they could steer a terminal or a reader.
+
+    Names come from models, logs and databases of others.
+    """
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def finite(value: Any) -> Any:

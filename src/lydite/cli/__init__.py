@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _refuse(message: str) -> int:
-    from lydite.cli.show import visible
+    from lydite.results import visible
 
     line = visible(message).replace("\n", "\\n")
     print(f"lydite: {line}", file=sys.stderr)

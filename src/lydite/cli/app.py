@@ -34,6 +34,7 @@ from lydite.cli import (
     simulate,
     tune,
     turning_point,
+    ui,
     validate,
 )
 from lydite.cli.declared import command_of, settings_of
@@ -88,6 +89,7 @@ def make_app() -> typer.Typer:
     app.add_typer(tune.app, name="tune")
     app.add_typer(db.app, name="db")
     app.add_typer(farm.app, name="farm")
+    app.add_typer(ui.app, name="ui")
     for name in COMMANDS:
         declared = COMMANDS.find(name)
         app.command(name, context_settings=settings_of(declared))(command_of(declared))

@@ -56,7 +56,10 @@ def chip(
         list[str] | None,
         typer.Option("--vary", help="Values of a sweep parameter, as NAME=A,B,C (repeatable)."),
     ] = None,
-    trace: Annotated[Path | None, typer.Option("--trace", help="Perfetto trace to write.")] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", help="Perfetto trace to write, or a .npz for `lydite ui`."),
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
     out: options.Out = None,
     json: options.Json = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,12 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lydite.api import Session
+from lydite.results import visible
 
 if TYPE_CHECKING:
     from lydite.results import Result
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but tab and line feed, and those that reverse the direction of text."""
 
 
 def session(db: str | None = None, *, seed: int = 0, quiet: bool = False) -> Session:
@@ -53,14 +50,6 @@ def deliver(
         say(f"written: {write_atomic(out / f'{result.verb}.json', result.to_json() + chr(10))}")
     print(result.to_json() if json else visible((text or result.summary)()))
     return not json
-
-
-def visible(text: str) -> str:
-    """The text with control characters spelled out, as they could steer the terminal.
-
-    Names come from models, logs and databases of others.
-    """
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def say(text: str, quiet: bool = False) -> None:

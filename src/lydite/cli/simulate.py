@@ -41,7 +41,10 @@ def simulate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail if the step does not fit in a rank's memory.")
     ] = False,
-    trace: Annotated[Path | None, typer.Option("--trace", help="Perfetto trace to write.")] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", help="Perfetto trace to write, or a .npz for `lydite ui`."),
+    ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
     db: options.DatabaseTarget = None,
     out: options.Out = None,

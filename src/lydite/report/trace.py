@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lydite.engine import Timeline
 from lydite.errors import MissingExtra
 from lydite.files import write_atomic
+from lydite.report.levels import Levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,37 @@ def slices_of(timeline: Timeline, tracks: Sequence[str], categories: Sequence[st
     ]
 
 
+def levels_of(slices: Sequence[Slice]) -> Levels:
+    """Slices for the dashboard's viewer; a slice's category is its detail "kind"."""
+    kinds = [slice_.details.get("kind", "") for slice_ in slices]
+    tracks, categories, names = (
+        {word: number for number, word in enumerate(dict.fromkeys(words))}
+        for words in ([s.track for s in slices], kinds, [s.name for s in slices])
+    )
+    starts = np.array([round(s.start_s * 1e12) for s in slices], np.int64)
+    lengths = np.array([round(s.seconds * 1e12) for s in slices], np.int64)
+    return Levels(
+        np.array([tracks[s.track] for s in slices], np.int64),
+        np.array([categories[kind] for kind in kinds], np.int64),
+        starts,
+        starts + lengths,
+        rows=list(tracks),
+        categories=list(categories),
+        name=np.array([names[s.name] for s in slices], np.int64),
+        names=list(names),
+    )
+
+
 def write_trace(path: Path, slices: Sequence[Slice], *, process: str) -> Path:
     """Write slices as Perfetto's TrackEvent protobuf, one track per name.
+
+    A path that ends in .npz gets the slices as `lydite ui --timelines` shows them instead.
 
     Raises:
         MissingExtra: the package `perfetto` is not installed.
     """
+    if path.suffix == ".npz":
+        return levels_of(slices).save(path)
     try:
         from perfetto.trace_builder.proto_builder import TraceProtoBuilder
     except ImportError:

@@ -233,6 +233,8 @@ def only_parsed(words: list[str]) -> list[str] | None:
         "farm": True,  # needs a PostgreSQL server
         "db": words[1:2] == ["import"] and bool(LAYOUTS & rest),
     }
+    if verb == "ui":  # serves until Ctrl-C, or names a run by its id
+        return words[:2] if words[1:2] == ["export"] else ["ui"]
     if verb == "tune" and not TUNED & set(words[1:2]):
         return ["tune", "model"]
     if not takes_minutes.get(verb):

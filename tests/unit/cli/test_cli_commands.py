@@ -144,6 +144,8 @@ COMMANDS = {
     "lydite turning-point": "model --vary --thread-counts --batch-sizes --sweep --extent --gain "
     f"--backend --threads {SHAPE} --budget --rounds --clock --device --db --seed --out --json "
     "--quiet/-q",
+    "lydite ui": "--db --port --allow-host --timelines",
+    "lydite ui export": "--run --out --db --quiet/-q",
     "lydite validate": f"model --baseline --on --constants --backend --threads {SHAPE} "
     "--clock --budget --why --db --seed --out --json --quiet/-q",
 }

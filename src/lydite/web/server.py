@@ -1,0 +1,93 @@
+"""`serve`: the dashboard on a port of this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lydite.api.dashboard import Reader
+from lydite.errors import InputError
+from lydite.web.app import make_app
+from lydite.web.guard import new_token
+
+HOST = "127.0.0.1"
+PORT = 8420
+_LONGEST_HEADERS = 16_384
+_WAITING = 128
+
+
+def serve(
+    db: str | None,
+    *,
+    port: int = PORT,
+    allow_hosts: Sequence[str] = (),
+    timelines: Path | None = None,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Serve the dashboard on 127.0.0.1, and tell its address with the token.
+
+    Args:
+        db: File or postgresql:// URL; None for `$LYDITE_DB`, else the user's own.
+        port: TCP port; 0 for any that is free.
+        allow_hosts: More names that a browser may use for this server, as behind a proxy.
+        timelines: Folder of timelines to show beside the database; None for none.
+        tell: Called once with the address.
+
+    Raises:
+        StoreError: the database cannot be read.
+        InputError: the port is taken, or a host is no name.
+    """
+    import uvicorn
+
+    for name in allow_hosts:
+        _check_host(name)
+    reader = Reader(db)
+    try:
+        with _bound(port) as listener:
+            port = listener.getsockname()[1]
+            token = new_token()
+            app = make_app(
+                reader, token=token, port=port, allow_hosts=allow_hosts, timelines=timelines
+            )
+            config = uvicorn.Config(
+                app,
+                # The log of requests would hold the token.
+                access_log=False,
+                log_level="warning",
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=1,
+                h11_max_incomplete_event_size=_LONGEST_HEADERS,
+            )
+            tell(f"http://{HOST}:{port}/?token={token}")
+            # uvicorn raises Ctrl-C again once it has ended.
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        reader.close()
+
+
+def _bound(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(_WAITING)
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"port {port} cannot be used: {error.strerror}",
+            where="--port",
+            hint=f"type: lydite ui --port {port + 1 if port < 65535 else 0}",
+        ) from error
+    return listener
+
+
+def _check_host(name: str) -> None:
+    plain = all(part and part.replace("-", "").isalnum() for part in name.split("."))
+    if not (name.isascii() and plain and len(name) < 254):
+        raise InputError(
+            f"'{name}' is no host name", where="--allow-host", allowed="such as lab.example.org"
+        )
