@@ -35,7 +35,8 @@ class Point:
         row: The row of the table.
         model: Folder of the model's config.
         backend: Runtime.
-        tp: Devices of a replica.
+        tp: Devices that share every product.
+        ep: Devices over which experts are spread.
         isl, osl, concurrency: Workload.
         ttft_s, tpot_s: What was measured, means.
     """
@@ -44,6 +45,7 @@ class Point:
     model: Path
     backend: str
     tp: int
+    ep: int
     isl: int
     osl: int
     concurrency: int
@@ -78,6 +80,7 @@ def points(folder: Path, configs: Path) -> Iterator[Point]:
                 model,
                 row["backend"],
                 int(row["tp_size"]),
+                int(row["moe_ep_size"] or 1),
                 int(row["isl"]),
                 int(row["osl"]),
                 int(row["batch_size"]),

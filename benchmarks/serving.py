@@ -107,6 +107,7 @@ def served(point: Point, session: ly.Session) -> tuple[float, float]:
         on="h100",
         runtime=point.backend,
         tp=point.tp,
+        ep=point.ep,
         concurrency=point.concurrency,
         isl=point.isl,
         osl=point.osl,

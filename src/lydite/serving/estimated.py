@@ -143,8 +143,8 @@ def estimated_times(
     Raises:
         InputError: an operator has no estimate, or the graph differs in kind between sizes.
     """
-    decode = patterns(shape.decode, shape.longest)
-    prefill = patterns(shape.prefill, shape.longest)
+    decode = patterns(shape.decode, shape.longest, as_run=True)
+    prefill = patterns(shape.prefill, shape.longest, as_run=True)
     priced = _Priced(estimator, device, message_s, {})
     dense = [p for p in decode if not p.contextual and not p.head]
     apart: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from lydite.errors import InputError
 from lydite.graph import Graph, OpKey, keys_of
 from lydite.opkey import Dim, TensorType
+from lydite.serving.joined import groups_of, together
 
 GraphOf = Callable[[int, int], Graph]
 """The graph of a step by new tokens (or sequences) and context."""
@@ -89,12 +90,14 @@ def _sized(shape: tuple[_Size, ...] | None, tokens: int, context: int) -> tuple[
     return None if shape is None else tuple(size.at(tokens, context) for size in shape)
 
 
-def patterns(graph_of: GraphOf, longest: int) -> list[Pattern]:
+def patterns(graph_of: GraphOf, longest: int, *, as_run: bool = False) -> list[Pattern]:
     """The operators of a step, equal ones together.
 
     Args:
         graph_of: The graph of a step by new tokens and context.
         longest: Most tokens that the model can hold.
+        as_run: Whether operators that runtimes run as one kernel are one, see
+            `lydite.serving.joined`.
 
     Raises:
         InputError: the graph is not of the same operators for all sizes.
@@ -107,14 +110,18 @@ def patterns(graph_of: GraphOf, longest: int) -> list[Pattern]:
     points += [(first, many[0]), (second, many[0]), (first, many[1])]
     graphs = [graph_of(*point) for point in points]
     keys = [keys_of(graph) for graph in graphs]
-    names = [op.name for op in graphs[0].ops if op.name in keys[0]]
+    groups = groups_of(graphs[0]) if as_run else [[op.name] for op in graphs[0].ops]
     head = _head(graphs[0])
     made: dict[tuple[object, ...], Pattern] = {}
-    for name in names:
-        if any(name not in each for each in keys):
-            raise InputError(f"{name} is not part of every step", where=graphs[0].name)
-        one = _pattern([each[name] for each in keys], points)
-        one = replace(one, head=name in head)
+    for group in groups:
+        names = [name for name in group if name in keys[0]]
+        if not names:
+            continue
+        absent = [name for name in names if any(name not in each for each in keys)]
+        if absent:
+            raise InputError(f"{absent[0]} is not part of every step", where=graphs[0].name)
+        one = _pattern([together([each[name] for name in names]) for each in keys], points)
+        one = replace(one, head=names[0] in head)
         identity = (one.key.text, one.shapes, one.head)
         known = made.get(identity)
         made[identity] = one if known is None else replace(known, count=known.count + 1)

@@ -11,6 +11,7 @@ import pytest
 import lydite as ly
 from lydite.cluster import tensor_parallel
 from lydite.graph import keys_of
+from lydite.graph.work import work_of_key
 from lydite.hardware import find_device
 from lydite.opkey import Operand, OpKey, TensorType
 from lydite.serving.estimated import Shape, estimated_times, in_float8
@@ -175,3 +176,40 @@ def test_own_all_reduces():
     assert told == [
         "no host of nvidia-rtx-4090 is known: its ranks are taken to have a port of 50 GB/s each"
     ]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+def test_what_runs_as_one_kernel_computes_the_same(graphs, name, phase):
+    graph_of = graphs(name, phase, 2)
+    flops = []
+    for as_run in (False, True):
+        made = patterns(graph_of, 16384, as_run=as_run)
+        products = [p for p in made if p.key.op_type in ("MatMul", "MatMulNBits", "MoE")]
+        flops.append(sum(p.count * work_of_key(p.at(8, 100)).flops for p in products))
+    assert flops[0] == pytest.approx(flops[1], rel=1e-3)
+
+
+def test_a_dense_layer_has_four_products_and_one_rotation(graphs):
+    graph_of = graphs("llama", "decode", 2)
+    made = patterns(graph_of, 16384, as_run=True)
+    shapes = {
+        tuple(p.at(8, 100).inputs[1].type.shape): p.count
+        for p in made
+        if p.key.op_type == "MatMul" and not p.head
+    }
+    attended = (8 + 2 * 4) * 32 // 2
+    assert attended == 256  # so that query, key and value have the shape of down
+    assert shapes == {(256, 256): 2 * 2, (128, 256): 2, (256, 512): 2}
+    rotations = [p for p in made if p.key.op_type == "RotaryEmbedding"]
+    (rotation,) = rotations
+    assert rotation.count == 2
+    assert rotation.key.inputs[0].type.shape[-1] == (8 + 4) * 32 // 2
+    assert not any(p.key.op_type in ("Swish", "Silu") for p in made)
+
+
+def test_the_router_of_experts_is_a_product_of_its_own(graphs):
+    made = patterns(graphs("experts", "decode"), 16384, as_run=True)
+    outputs = [p.key.outputs[0].shape[-1] for p in made if p.key.outputs[0].shape and not p.head]
+    assert EXPERTS["num_local_experts"] in outputs
+    assert not any(size % 32 for size in outputs if size > 32)

@@ -121,18 +121,20 @@ def _quantised_gemm(call: Call) -> Cost:
 def _experts(matrices: Sequence[int], biases: Sequence[int], bits: str = "") -> WorkRule:
     """Each token passes through its `k` best experts: an up and a down matrix, possibly a gate.
 
-    Only the weights of experts chosen by some token are read: at most tokens x k experts.
+    Only the weights of experts that some token chooses are read: of E experts, if tokens choose
+    alike, E (1 - (1 - k / E) ** tokens) in the mean.
     """
 
     def rule(call: Call) -> Cost:
         hidden, experts = call.shape(0)[-1], at(call.shape(1), -1)
-        routed = call.count(0) / max(1, hidden) * call.integer("k", 1)
+        tokens = call.count(0) / max(1, hidden)
+        routed = tokens * call.integer("k", 1)
         packed = 8 / call.integer(bits, 4) if bits else 1
         elements = [math.prod(call.shape(i)[1:]) * packed for i in matrices if call.has(i)]
         width = elements[1] / max(1, hidden)
         each = 2 * sum(elements) + activation(call.text("activation_type", "relu")) * width
         each += sum(math.prod(call.shape(i)[1:]) for i in biases if call.has(i)) + 2 * hidden
-        used = min(1, routed / max(1, experts))
+        used = 1 - (1 - min(1, call.integer("k", 1) / max(1, experts))) ** tokens
         weights = call.bytes_of(*range(2, len(call.ins)))
         return Cost(routed * each, call.bytes_of(0, 1) + used * weights)
 
