@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
-CASES = 84
+CASES = 42
 
 
 @pytest.fixture(scope="module")

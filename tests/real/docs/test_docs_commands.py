@@ -228,7 +228,7 @@ def only_parsed(words: list[str]) -> list[str] | None:
         "mlperf": not PLAYED & rest or "--real" in rest,
         "learn": True,  # reads folders of hundreds of megabytes
         "score": not ANSWERED & rest,
-        "serve": "--find" in rest,  # plays minutes of requests many times
+        "serve": bool({"--find", "deepseek-v3", "qwen3-235b-a22b"} & rest),  # takes minutes
         "profile": bool({"--plan", "--train", "--farm"} & rest),
         "farm": True,  # needs a PostgreSQL server
         "db": words[1:2] == ["import"] and bool(LAYOUTS & rest),
