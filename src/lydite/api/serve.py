@@ -220,6 +220,6 @@ def serve(
         "deployments": rows,
         "found": found,
         "replay": replayed,
-        "notes": list(dict.fromkeys(made.notes)),
+        "notes": list(dict.fromkeys([*requests.notes, *made.notes])),
     }
     return ServeResult(document, tuple(outcomes))

@@ -113,8 +113,8 @@ COMMANDS = {
     "lydite serve": "model --on --runtime --tp --replicas --layout --prefill --decode --kv-link "
     "--router --max-num-seqs --max-num-batched-tokens --max-model-len "
     "--memory-share/--gpu-memory-utilization --kv-tokens --prefix-caching --chunked-prefill "
-    "--profile --price --trace --replay --rate --concurrency --requests --isl --osl --arrival "
-    "--burstiness --spread --shared-prefix --turns --think --dtype/--precision --part --slo --find "
+    "--profile --price --trace --replay --benchmark --rate --concurrency --requests --isl --osl "
+    "--arrival --burstiness --spread --shared-prefix --turns --think --dtype/--precision --part --slo --find "
     "--gpus --compare --db --seed --out --json --quiet/-q",
     "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
     "--protocol --host-memory-bandwidth --price "
