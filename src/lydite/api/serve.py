@@ -111,22 +111,27 @@ class ServeResult(Result):
         return write_serve_page(self.served, self.outcomes, path)
 
     def write(self, folder: Path) -> list[Path]:
-        """Write serve.json and, for each deployment, a table of its requests."""
+        """Write serve.json and, for each deployment, its requests as a table and as vLLM's file."""
         import csv
         import io
         import json
 
         from lydite.files import write_atomic
+        from lydite.serving.bench_written import vllm_result
 
         made = [write_atomic(folder / "serve.json", json.dumps(self.to_dict(), indent=1) + "\n")]
-        for number in range(len(self.outcomes)):
+        for number, outcome in enumerate(self.outcomes):
             rows = self.requests(number)
             text = io.StringIO()
             table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
             table.writeheader()
             table.writerows(rows)
-            name = "requests.csv" if number == 0 else f"requests-{number + 1}.csv"
-            made.append(write_atomic(folder / name, text.getvalue()))
+            suffix = "" if number == 0 else f"-{number + 1}"
+            made.append(write_atomic(folder / f"requests{suffix}.csv", text.getvalue()))
+            layout = self.served["deployments"][number]["layout"]
+            bench = vllm_result(outcome, self.served["model"], self.served["runtime"], layout)
+            text_of_bench = json.dumps(bench, allow_nan=False) + "\n"
+            made.append(write_atomic(folder / f"vllm-bench{suffix}.json", text_of_bench))
         return made
 
 
@@ -220,6 +225,6 @@ def serve(
         "deployments": rows,
         "found": found,
         "replay": replayed,
-        "notes": list(dict.fromkeys(made.notes)),
+        "notes": list(dict.fromkeys([*requests.notes, *made.notes])),
     }
     return ServeResult(document, tuple(outcomes))

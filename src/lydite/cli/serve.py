@@ -73,6 +73,8 @@ def serve(
         serving=serving,
         workload=workload,
     )
-    deliver(result, json=json, out=out)
+    deliver(result, json=json)
+    for path in result.write(out) if out is not None else ():
+        say(f"written: {path}", quiet)
     if report is not None:
         say(f"written: {result.write_report(report)}", quiet)

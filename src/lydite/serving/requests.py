@@ -29,6 +29,7 @@ class Requests:
         name: What they are called in reports.
         origin: Where they come from, in one line.
         ids: Names of the requests in the file that they come from.
+        notes: What a reader must know of that file, such as requests that were left out.
     """
 
     arrival_s: np.ndarray
@@ -42,6 +43,7 @@ class Requests:
     name: str = "requests"
     origin: str = ""
     ids: tuple[str, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.prompt)
@@ -91,6 +93,7 @@ def made(
     name: str = "requests",
     origin: str = "",
     ids: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
     concurrency: int = 0,
     successor: np.ndarray | None = None,
     think_s: np.ndarray | None = None,
@@ -128,6 +131,7 @@ def made(
         name,
         origin,
         ids,
+        notes,
     )
 
 

@@ -1,4 +1,4 @@
-"""Traces of requests: Azure, Mooncake, BurstGPT, and logs with their measured times."""
+"""Traces of requests: Azure, Mooncake, BurstGPT, logs and load generators' results with times."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from typing import Any
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.serving.bench_files import (
+    FORMATS,
+    LINE_CHARACTERS,
+    MOST_ROWS,
+    BenchFile,
+    arrays_of,
+    read_bench,
+)
 from lydite.serving.requests import BLOCK, Requests, made
 
 MOONCAKE_BLOCK = 512
-MOST_ROWS = 5_000_000
-_LINE_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,33 +81,49 @@ _LAYOUTS = (
 LAYOUTS = tuple(layout.name for layout in _LAYOUTS)
 
 
-def read_trace(path: Path | str) -> Requests:
-    """The requests of a trace: .csv or .jsonl, plain or gzipped; its columns say which.
+def read_trace(path: Path | str, benchmark: int | None = None) -> Requests:
+    """The requests of a trace: .csv, .json or .jsonl, plain or gzipped; its fields say which.
+
+    Args:
+        path: A trace with one row per request, or a load generator's result file.
+        benchmark: Number of the benchmark in a result file that holds several, counted from 1;
+            None for the only one.
 
     Raises:
         InputError: the file cannot be read, has no known columns, or a value is no number.
     """
-    return _read(Path(path))[0]
+    return _read(Path(path), benchmark)[0]
 
 
-def read_log(path: Path | str) -> tuple[Requests, Measured]:
-    """The requests of a log, and when their tokens came.
+def read_log(path: Path | str, benchmark: int | None = None) -> tuple[Requests, Measured]:
+    """The requests of a log or of a load generator's result file, and when their tokens came.
+
+    Args:
+        path, benchmark: As for `read_trace`.
 
     Raises:
         InputError: as `read_trace`; or the log holds no times of tokens.
     """
-    requests, measured = _read(Path(path))
-    if measured is None:
+    requests, measured = _read(Path(path), benchmark)
+    if measured is None or not np.isfinite([measured.ttft_s, measured.latency_s]).any():
         raise InputError(
             "holds no times of tokens to compare with",
             where=str(path),
-            allowed="rows with queued_ts, first_token_ts, last_token_ts",
+            allowed="rows with queued_ts, first_token_ts, last_token_ts; result files of "
+            + ", ".join(each.name for each in FORMATS),
             hint="--trace plays it without comparing",
         )
     return requests, measured
 
 
-def _read(path: Path) -> tuple[Requests, Measured | None]:
+def _read(path: Path, benchmark: int | None) -> tuple[Requests, Measured | None]:
+    bench = read_bench(path, benchmark)
+    if bench is not None:
+        return _of_bench(bench, path)
+    if benchmark is not None:
+        raise InputError(
+            "--benchmark has no effect: the file holds rows, not benchmarks", where=str(path)
+        )
     rows = _rows(path)
     first = next(rows, None)
     if first is None:
@@ -114,7 +136,9 @@ def _read(path: Path) -> tuple[Requests, Measured | None]:
         raise InputError(
             f"has the columns {names}",
             where=str(path),
-            allowed="; ".join(f"{e.time}, {e.prompt}, {e.output} ({e.name})" for e in _LAYOUTS),
+            allowed="; ".join(f"{e.time}, {e.prompt}, {e.output} ({e.name})" for e in _LAYOUTS)
+            + "; result files of "
+            + ", ".join(each.name for each in FORMATS),
         )
     times: list[float] = []
     lengths: list[tuple[int, int]] = []
@@ -150,6 +174,20 @@ def _read(path: Path) -> tuple[Requests, Measured | None]:
     return requests, Measured(first_at - at[order], last_at - at[order])
 
 
+def _of_bench(bench: BenchFile, path: Path) -> tuple[Requests, Measured]:
+    start, prompt, output, ttft, latency = arrays_of(bench.requests)
+    requests = made(
+        start,
+        prompt,
+        output,
+        name=path.name,
+        origin=f"{bench.format}: {path.name}",
+        ids=tuple(each.name for each in bench.requests),
+        notes=bench.notes,
+    )
+    return requests, Measured(ttft, latency)
+
+
 def _first(
     first: Mapping[str, Any], rest: Iterator[Mapping[str, Any]]
 ) -> Iterator[Mapping[str, Any]]:
@@ -181,7 +219,7 @@ def _csv(lines: Any, path: Path) -> Iterator[Mapping[str, Any]]:
 
 def _jsonl(lines: Any, path: Path) -> Iterator[Mapping[str, Any]]:
     number = 0
-    while line := lines.readline(_LINE_BYTES):
+    while line := lines.readline(LINE_CHARACTERS):
         number += 1
         if not line.strip():
             continue

@@ -110,12 +110,12 @@ COMMANDS = {
     "--out --json --quiet/-q",
     "lydite score compare": "first second --out --json",
     "lydite score verify": "file --json",
-    "lydite serve": "model --on --runtime --tp --replicas --layout --prefill --decode --kv-link "
-    "--router --max-num-seqs --max-num-batched-tokens --max-model-len "
+    "lydite serve": "model --on --runtime --tp --ep --expert-load --replicas --layout --prefill "
+    "--decode --kv-link --router --max-num-seqs --max-num-batched-tokens --max-model-len "
     "--memory-share/--gpu-memory-utilization --kv-tokens --prefix-caching --chunked-prefill "
-    "--profile --price --trace --replay --rate --concurrency --requests --isl --osl --arrival "
-    "--burstiness --spread --shared-prefix --turns --think --dtype/--precision --part --slo --find "
-    "--gpus --compare --db --seed --out --json --quiet/-q",
+    "--profile --price --carbon --trace --replay --benchmark --rate --concurrency --requests --isl "
+    "--osl --arrival --burstiness --spread --shared-prefix --turns --think --dtype/--precision "
+    "--part --slo --find --gpus --compare --report --db --seed --out --json --quiet/-q",
     "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
     "--protocol --host-memory-bandwidth --price "
     "--grid --image-size --sequence --phase --context --dtype/--precision --dim --value "

@@ -69,3 +69,20 @@ RATE = ["--rate", "5", "--requests", "20"]
 )
 def test_bad_input(refused, llama, command, line):
     assert line in refused("serve", *(llama if word == "LLAMA" else word for word in command))
+
+
+def test_what_out_writes_is_read_back_without_error(llama, tmp_path):
+    from typer.testing import CliRunner
+
+    from lydite.cli.app import app
+
+    def played(*words):
+        words = ["serve", llama, *words, "--on", "h100", "--json", "--out", str(tmp_path / "out")]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        return json.loads((tmp_path / "out" / "serve.json").read_text())
+
+    played(*RATE)
+    bench = tmp_path / "out" / "vllm-bench.json"
+    assert (tmp_path / "out" / "requests.csv").is_file()
+    replay = played("--replay", str(bench))["replay"]
+    assert {row["median_request_error"] for row in replay["figures"].values()} == {0.0}

@@ -118,8 +118,10 @@ class WorkloadOptions(Options):
 
     Attributes:
         trace: File with arrivals and lengths: Azure, Mooncake, BurstGPT, or arrival_s, prompt,
-            output; .csv or .jsonl.
-        replay: Log with measured times, compared request by request.
+            output (.csv or .jsonl); or a result file of vLLM's bench serve, GuideLLM or AIPerf.
+        replay: Log or result file with measured times, compared request by request.
+        benchmark: Number of the benchmark in a result file that holds several, counted from 1;
+            None for the only one.
         rate: Requests per second; a trace's arrivals are scaled to it.
         concurrency: Requests in flight of a closed loop.
         requests: Number of requests; None for all of a trace, else as many as arrive in two
@@ -135,10 +137,19 @@ class WorkloadOptions(Options):
     """
 
     trace: Annotated[
-        Path | None, Help("Trace of arrivals and lengths: Azure, Mooncake, BurstGPT; .csv, .jsonl.")
+        Path | None,
+        Help(
+            "Trace of arrivals and lengths: Azure, Mooncake, BurstGPT (.csv, .jsonl), or a result "
+            "file of vLLM's bench serve, GuideLLM or AIPerf."
+        ),
     ] = None
     replay: Annotated[
-        Path | None, Help("Log with measured times of tokens, compared request by request.")
+        Path | None,
+        Help("Log or result file with measured times of tokens, compared request by request."),
+    ] = None
+    benchmark: Annotated[
+        int | None,
+        Help("Number of the benchmark in a result file that holds several, from 1.", min=1),
     ] = None
     rate: Annotated[
         float | None, Help("Requests per second; arrivals of a trace are scaled to it.")

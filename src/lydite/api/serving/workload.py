@@ -53,6 +53,8 @@ def workload_of(load: WorkloadOptions, seed: int, *, searching: bool) -> Source:
     if load.trace is not None and load.replay is not None:
         raise InputError("--trace and --replay are two workloads", hint="give one of them")
     if load.trace is None and load.replay is None:
+        if load.benchmark is not None:
+            raise InputError("--benchmark has no effect here", hint="add --trace or --replay")
         rate = load.rate
         if rate is None and load.concurrency is None:
             if not searching:
@@ -66,10 +68,10 @@ def workload_of(load: WorkloadOptions, seed: int, *, searching: bool) -> Source:
     _refuse_ignored(load)
     measured = None
     if load.replay is not None:
-        requests, measured = read_log(load.replay)
+        requests, measured = read_log(load.replay, load.benchmark)
     else:
         assert load.trace is not None
-        requests = read_trace(load.trace)
+        requests = read_trace(load.trace, load.benchmark)
     if load.requests is not None:
         requests = requests.taken(load.requests)
         if measured is not None:
