@@ -68,6 +68,7 @@ _VERBS = (
     "profile",
     "profile_plan",
     "profile_planned",
+    "record",
     "run",
     "runs",
     "scalesim",
@@ -158,6 +159,7 @@ if TYPE_CHECKING:
     profile = _session.profile
     profile_plan = _session.profile_plan
     profile_planned = _session.profile_planned
+    record = _session.record
     run = _session.run
     runs = _session.runs
     scalesim = _session.scalesim
@@ -236,6 +238,7 @@ __all__ = [
     "profile",
     "profile_plan",
     "profile_planned",
+    "record",
     "run",
     "runs",
     "scalesim",

@@ -35,6 +35,7 @@ from lydite.api.place import place
 from lydite.api.predict import predict
 from lydite.api.profile import profile
 from lydite.api.profile_plan import profile_plan, profile_planned
+from lydite.api.record import record
 from lydite.api.runs import run, runs
 from lydite.api.score.board import score_board
 from lydite.api.score.compare import score_compare
@@ -97,6 +98,7 @@ __all__ = [
     "profile",
     "profile_plan",
     "profile_planned",
+    "record",
     "run",
     "runs",
     "scalesim",

@@ -93,6 +93,7 @@ class Session:
         profile = _verbs.profile
         profile_plan = _verbs.profile_plan
         profile_planned = _verbs.profile_planned
+        record = _verbs.record
         run = _verbs.run
         runs = _verbs.runs
         scalesim = _verbs.scalesim

@@ -74,6 +74,7 @@ OWN_VERBS = {
     "corun": "lydite.api.corun:corun",
     "place": "lydite.api.place:place",
     "runs": "lydite.api.runs:runs",
+    "record": "lydite.api.record:record",
     "run": "lydite.api.runs:run",
     "db_query": "lydite.api.db:query",
     "db_stats": "lydite.api.db:stats",

@@ -61,6 +61,8 @@ def chip(
         typer.Option("--trace", help="Perfetto trace to write, or a .npz for `lydite ui`."),
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
+    record: options.Record = options.NO_RECORD,
+    db: options.RecordTarget = None,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -71,7 +73,7 @@ def chip(
     name, sweeps = _named(model)
     if compat is not None and compat not in ("scalesim", "smaug"):
         raise unknown_name("compatibility", compat, ("scalesim", "smaug"))
-    here = session(quiet=quiet or json)
+    here = session(record.target(db), quiet=quiet or json)
     alone = {"--trace": trace, "--report": report, "--sensitivity": sensitivity}
     if compat == "scalesim":
         _refuse_together("--compat scalesim", {**alone, "--vary": vary})
@@ -79,7 +81,7 @@ def chip(
         if out is not None:
             for path in counted.write_reports(out):
                 say(f"written: {path}", quiet)
-        deliver(counted, json=json, out=out)
+        deliver(counted, json=json, out=out, keep=record.into(here))
         return
     if sweeps:
         _refuse_together("a sweep", alone)
@@ -95,7 +97,7 @@ def chip(
         )
         if out is not None:
             say(f"written: {swept.write_report(out / 'sweep.html')}", quiet)
-        deliver(swept, json=json, out=out)
+        deliver(swept, json=json, out=out, keep=record.into(here))
         return
     if vary:
         raise InputError("--vary is for sweeps", hint="lydite chip sweep MODEL --vary NAME=A,B,C")
@@ -118,6 +120,7 @@ def chip(
         json=json,
         out=out,
         text=result.aladdin_results if aladdin_results else result.summary,
+        keep=record.into(here),
     )
 
 

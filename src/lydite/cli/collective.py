@@ -9,6 +9,7 @@ import typer
 from lydite.cli import options
 
 
+@options.takes_options
 def collective(
     kind: Annotated[
         str,
@@ -42,6 +43,7 @@ def collective(
         ),
     ] = "closed",
     db: options.DatabaseTarget = None,
+    record: options.Record = options.NO_RECORD,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -49,7 +51,8 @@ def collective(
     """Time one collective on a cluster: bandwidths, algorithm and protocol, limiting link."""
     from lydite.cli.show import deliver, session
 
-    found = session(db, quiet=quiet).collective(
+    here = session(db, quiet=quiet)
+    found = here.collective(
         kind,
         bytes=size,
         on=on,
@@ -58,4 +61,4 @@ def collective(
         protocol=protocol,
         network=network,
     )
-    deliver(found, json=json, out=out)
+    deliver(found, json=json, out=out, keep=record.into(here))

@@ -14,6 +14,7 @@ def coverage(
     shape: options.ModelOptions = options.AS_IT_IS,
     clock: options.ClockName = "wall",
     db: options.DatabaseTarget = None,
+    record: options.Record = options.NO_RECORD,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -21,8 +22,10 @@ def coverage(
     """Show the measured share of models: by node, by type (as AISim defines them), by time."""
     from lydite.cli.show import deliver, say, session
 
-    result = session(db).coverage(
+    here = session(db)
+    result = here.coverage(
         model, on=on, backend=backend, threads=threads, clock=clock, options=shape
     )
-    if deliver(result, json=json, out=out) and result.mean["node_coverage"] < 1:
+    shown = deliver(result, json=json, out=out, keep=record.into(here))
+    if shown and result.mean["node_coverage"] < 1:
         say("\nWhat is not measured is interpolated or modelled, never 0.", quiet)

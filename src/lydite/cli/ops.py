@@ -28,6 +28,7 @@ def ops(
         ),
     ] = None,
     db: options.DatabaseTarget = None,
+    record: options.Record = options.NO_RECORD,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -35,7 +36,8 @@ def ops(
     """List the operators that take longest: share of time, work, what bounds them, schedules."""
     from lydite.cli.show import deliver, say, session
 
-    result = session(db).ops(
+    here = session(db)
+    result = here.ops(
         model,
         top=top,
         on=on,
@@ -44,7 +46,7 @@ def ops(
         clock=clock,
         options=shape,
     )
-    shown = deliver(result, json=json, out=out)
+    shown = deliver(result, json=json, out=out, keep=record.into(here))
     if spaces is not None:
         say(f"written: {result.write_spaces(spaces)}", quiet)
     if shown and any(row["configurations"] for row in result.facts["ops"]):

@@ -42,6 +42,7 @@ def place(
     threads: options.Threads = 1,
     shape: options.ModelOptions = options.AS_IT_IS,
     db: options.DatabaseTarget = None,
+    record: options.Record = options.NO_RECORD,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -49,7 +50,8 @@ def place(
     """Place operators on unlike devices with transfer costs, or let models share them."""
     from lydite.cli.show import deliver, session
 
-    result = session(db, quiet=quiet or json).place(
+    here = session(db, quiet=quiet or json)
+    result = here.place(
         model,
         on=on,
         game=game,
@@ -61,4 +63,4 @@ def place(
         threads=threads,
         options=shape,
     )
-    deliver(result, json=json, out=out)
+    deliver(result, json=json, out=out, keep=record.into(here))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated
 
 import typer
@@ -23,6 +24,7 @@ def predict(
         bool, typer.Option("--strict", help="Fail if an operator has no estimate.")
     ] = False,
     db: options.DatabaseTarget = None,
+    record: options.Record = options.NO_RECORD,
     seed: options.Seed = 0,
     out: options.Out = None,
     json: options.Json = False,
@@ -31,7 +33,8 @@ def predict(
     """Predict a model from its operators: time with bounds, sources and coverage."""
     from lydite.cli.show import deliver, say, session
 
-    result = session(db, seed=seed).predict(
+    here = session(db, seed=seed)
+    result = here.predict(
         model,
         on=on,
         backend=backend,
@@ -41,7 +44,8 @@ def predict(
         strict=strict,
         options=shape,
     )
-    if not deliver(result, json=json, out=out, text=lambda: result.summary(ops=ops)):
+    text = functools.partial(result.summary, ops=ops)
+    if not deliver(result, json=json, out=out, text=text, keep=record.into(here)):
         return
     if result.device.kind != "cpu":
         if runtime is None:

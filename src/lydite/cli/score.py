@@ -45,6 +45,8 @@ def score(
     restart: Annotated[
         bool, typer.Option("--restart", help="Measure anew what a run that was cut off holds.")
     ] = False,
+    record: options.Record = options.NO_RECORD,
+    db: options.RecordTarget = None,
     seed: options.Seed = 0,
     out: options.Out = None,
     json: options.Json = False,
@@ -57,9 +59,10 @@ def score(
 
     if ctx.invoked_subcommand is not None:
         return
-    here = session(seed=seed, quiet=quiet or json)
+    here = session(record.target(db), seed=seed, quiet=quiet or json)
     if board is not None:
-        deliver(here.score_board(board, model=model), json=json, out=out)
+        board_result = here.score_board(board, model=model)
+        deliver(board_result, json=json, out=out, keep=record.into(here))
         return
     if model is not None:
         raise InputError("--model is for a board", hint="--models names models to measure")
@@ -75,7 +78,7 @@ def score(
     result = here.score(on=on, out=out, restart=restart, options=wanted)
     folder = out or result.folder
     written = [] if folder is None else result.write(folder)
-    deliver(result, json=json)
+    deliver(result, json=json, keep=record.into(here))
     for path in written:
         say(f"written: {path}", quiet)
     if result.was_interrupted:

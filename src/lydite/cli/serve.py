@@ -55,6 +55,7 @@ def serve(
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
     db: options.DatabaseTarget = None,
+    record: options.Record = options.NO_RECORD,
     seed: options.Seed = 0,
     out: options.Out = None,
     json: options.Json = False,
@@ -63,7 +64,8 @@ def serve(
     """Serve a language model to a workload, in virtual time: latencies, throughput, GPUs needed."""
     from lydite.cli.show import deliver, say, session
 
-    result = session(db, seed=seed, quiet=quiet or json).serve(
+    here = session(db, seed=seed, quiet=quiet or json)
+    result = here.serve(
         model,
         slo=slo or (),
         find=find,
@@ -73,7 +75,7 @@ def serve(
         serving=serving,
         workload=workload,
     )
-    deliver(result, json=json)
+    deliver(result, json=json, keep=record.into(here))
     for path in result.write(out) if out is not None else ():
         say(f"written: {path}", quiet)
     if report is not None:

@@ -12,6 +12,7 @@ from lydite.api import Session
 from lydite.results import visible
 
 if TYPE_CHECKING:
+    from lydite.api.runs import RunResult
     from lydite.results import Result
 
 
@@ -32,14 +33,16 @@ def deliver(
     json: bool,
     out: Path | None = None,
     text: Callable[[], str] | None = None,
+    keep: Callable[[Result], RunResult] | None = None,
 ) -> bool:
-    """Print a result as JSON or text, and write it as JSON into the folder `out`.
+    """Print a result as JSON or text, write it into the folder `out`, and keep it as a run.
 
     Args:
         result: Result of a verb.
         json: Whether to print the document.
         out: Folder for VERB.json; None to write no file.
         text: Text to print otherwise; None for the result's summary.
+        keep: Function that records the result (`options.Record.into`); None to record nothing.
 
     Returns:
         Whether text was printed, so that advice may follow.
@@ -49,6 +52,8 @@ def deliver(
 
         say(f"written: {write_atomic(out / f'{result.verb}.json', result.to_json() + chr(10))}")
     print(result.to_json() if json else visible((text or result.summary)()))
+    if keep is not None:
+        say(f"recorded: run {keep(result).run['id'][:8]}")
     return not json
 
 

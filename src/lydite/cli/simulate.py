@@ -47,6 +47,7 @@ def simulate(
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
     db: options.DatabaseTarget = None,
+    record: options.Record = options.NO_RECORD,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -72,7 +73,7 @@ def simulate(
             say("plans of a training step (--train)", quiet)
         if not plan.batch:
             say(f"no --batch: {found.samples} samples per step, two per device", quiet)
-        deliver(found, json=json, out=out)
+        deliver(found, json=json, out=out, keep=record.into(here))
         return
     result = here.simulate(
         model,
@@ -90,7 +91,7 @@ def simulate(
         say(f"written: {result.write_trace(trace)}", quiet)
     if report is not None:
         say(f"written: {result.write_report(report)}", quiet)
-    if deliver(result, json=json, out=out) and not result.fits:
+    if deliver(result, json=json, out=out, keep=record.into(here)) and not result.fits:
         say(f"does not fit: {result.misfit}", quiet)
 
 

@@ -66,6 +66,7 @@ NAMES = [
     "profile",
     "profile_plan",
     "profile_planned",
+    "record",
     "run",
     "runs",
     "scalesim",

@@ -40,12 +40,12 @@ COMMANDS = {
     "lydite calibrate": "steps --on --constants --rounds --db --json --quiet/-q",
     "lydite chip": "model --chip --dataflow --overlap --accelerators --interface --threads "
     f"{SHAPE} --tiling --array-only --sample-level --aladdin-results --compat --sensitivity "
-    "--vary --trace --report --out --json --quiet/-q",
-    "lydite collective": "kind --bytes --on --ranks --algorithm --protocol --network --db --out "
-    "--json --quiet/-q",
+    "--vary --trace --report --record --db --out --json --quiet/-q",
+    "lydite collective": "kind --bytes --on --ranks --algorithm --protocol --network --db --record "
+    "--out --json --quiet/-q",
     "lydite corun": f"model --workers {SHAPE} --budget --rounds --db --seed --out --json "
     "--quiet/-q",
-    "lydite coverage": f"model --on --backend --threads {SHAPE} --clock --db --out --json "
+    "lydite coverage": f"model --on --backend --threads {SHAPE} --clock --db --record --out --json "
     "--quiet/-q",
     "lydite db": "",
     "lydite db export": "path --op-type --device --scope --force --db --json",
@@ -94,9 +94,9 @@ COMMANDS = {
     "--virtual --on --service --replay --db --seed --out --json --quiet/-q",
     "lydite models": "--out --json --quiet/-q",
     "lydite place": "model --on --game --bandwidth --latency --time-limit --groups --backend "
-    f"--threads {SHAPE} --db --out --json --quiet/-q",
+    f"--threads {SHAPE} --db --record --out --json --quiet/-q",
     "lydite predict": f"model --on --backend --threads {SHAPE} "
-    "--clock --runtime --ops --strict --db --seed --out --json --quiet/-q",
+    "--clock --runtime --ops --strict --db --record --seed --out --json --quiet/-q",
     "lydite profile": f"model --backend --threads {SHAPE} "
     "--cache --clock --budget --in-graph --again --timeout --memory --plan-for --on --operators "
     "--write --plan --farm --software --device --db --seed --out --json --quiet/-q",
@@ -106,8 +106,8 @@ COMMANDS = {
     "--few-iterations/--few_iterations --rounds --backend --device --threads --inputs "
     "--questions --baseline --price "
     "--interval/--device-monitor-interval/--device_monitor_interval --if-busy --check "
-    "--on --board --model --testmode --bmodel-precision/--bmodel_precision --restart --seed "
-    "--out --json --quiet/-q",
+    "--on --board --model --testmode --bmodel-precision/--bmodel_precision --restart --record "
+    "--db --seed --out --json --quiet/-q",
     "lydite score compare": "first second --out --json",
     "lydite score verify": "file --json",
     "lydite serve": "model --on --runtime --tp --ep --expert-load --replicas --layout --prefill "
@@ -115,7 +115,7 @@ COMMANDS = {
     "--memory-share/--gpu-memory-utilization --kv-tokens --prefix-caching --chunked-prefill "
     "--profile --price --carbon --trace --replay --benchmark --rate --concurrency --requests --isl "
     "--osl --arrival --burstiness --spread --shared-prefix --turns --think --dtype/--precision "
-    "--part --slo --find --gpus --compare --report --db --seed --out --json --quiet/-q",
+    "--part --slo --find --gpus --compare --report --db --record --seed --out --json --quiet/-q",
     "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
     "--protocol --host-memory-bandwidth --price "
     "--grid --image-size --sequence --phase --context --dtype/--precision --dim --value "
@@ -126,10 +126,10 @@ COMMANDS = {
     "--attention --sequence-parallel --overlap --overlap-tensor --lora-rank --lora-targets "
     "--bucket --arithmetic "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
-    "--search --sensitivity --unfolded --network --strict --trace --report --db "
+    "--search --sensitivity --unfolded --network --strict --trace --report --db --record "
     "--out --json --quiet/-q",
     "lydite smaug": "command --explain --out --json --quiet/-q",
-    "lydite ops": f"model --top --on --backend --threads {SHAPE} --clock --spaces --db "
+    "lydite ops": f"model --top --on --backend --threads {SHAPE} --clock --spaces --db --record "
     "--out --json --quiet/-q",
     "lydite tune": "",
     "lydite tune compare": f"operator {SIZES} --tuners --seeds --table --trials --db --seed --out "

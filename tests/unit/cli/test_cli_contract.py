@@ -510,6 +510,27 @@ def test_runs(both, nets):
     both(["runs", "--show", identity], ly.run(identity))
 
 
+def test_record(lydite, tmp_path):
+    """The run that a command records is the one that the API gives, but for its id and time."""
+    target = str(tmp_path / "kept.db")
+    result = ly.sweep("lenet5", vary={"pes": [8, 16]})
+    ly.record(result)
+    with ly.Session(db=target) as session:
+        kept = session.record(
+            result, arguments={"model": ["sweep", "lenet5"], "vary": ["pes=8,16"]}
+        )
+    command = ["chip", "sweep", "lenet5", "--vary", "pes=8,16", "--record", "--db", target]
+    assert lydite(*command).code == 0
+    told = json.loads(lydite("runs", "--json", "--db", target).out)["runs"]
+    own = kept.to_dict()
+    assert len(told) == 2
+    for row in told:
+        for name in ("command", "arguments", "status", "result"):
+            assert row[name] == json.loads(json.dumps(own[name]))
+    assert own["id"] in {row["id"] for row in told}
+    speaks(kept)
+
+
 def test_database(both, nets, tmp_path):
     ly.profile([str(net) for net in nets], backend="replay", budget=0.05)
     told = both(["db", "query", "--op-type", "Conv"], ly.db_query(op_type="Conv"))

@@ -26,11 +26,21 @@ from lydite.api.dashboard.roofline import (
     roofline_points,
     warm_up,
 )
-from lydite.api.dashboard.runs import RunDetail, RunLine, kind_of, run, running, runs, whole_id
+from lydite.api.dashboard.runs import (
+    MOST_RESULT_BYTES,
+    RunDetail,
+    RunLine,
+    kind_of,
+    run,
+    running,
+    runs,
+    whole_id,
+)
 
 __all__ = [
     "MOST_CONNECTIONS",
     "MOST_POINTS",
+    "MOST_RESULT_BYTES",
     "Comparison",
     "CoverageCell",
     "MeasurementDetail",
