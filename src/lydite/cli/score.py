@@ -78,7 +78,11 @@ def score(
     result = here.score(on=on, out=out, restart=restart, options=wanted)
     folder = out or result.folder
     written = [] if folder is None else result.write(folder)
-    deliver(result, json=json, keep=record.into(here))
+    keep = record.into(here)
+    if keep is not None and result.was_interrupted:
+        say("not recorded: the score was interrupted; the same command goes on with it")
+        keep = None
+    deliver(result, json=json, keep=keep)
     for path in written:
         say(f"written: {path}", quiet)
     if result.was_interrupted:
