@@ -113,7 +113,7 @@ class Visit:
     def open(self, path):
         self.page.goto(f"{self.base}{path}")
         if self.page.locator("figure.chart").count():
-            self.page.wait_for_selector("figure.chart[data-drawn]", timeout=10_000)
+            self.page.wait_for_selector("figure.chart[data-drawn]", timeout=60_000)
 
 
 def paths(filled):
@@ -183,11 +183,11 @@ def test_rows_appear_while_a_run_goes_on(browser, address, filled):
     before = body.locator("tr").count()
     with Database.open(filled.path) as database:
         database.add(rows(filled.going_on, "cpu", 2.0, 9, 5)[4:])
-    body.locator("tr").nth(before + 4).wait_for(timeout=10_000)
+    body.locator("tr").nth(before + 4).wait_for(timeout=60_000)
     assert body.locator("tr").count() == before + 5
     with Database.open(filled.path) as database:
         database.finish_run(filled.going_on, "done", {"a": 1})
-    visit.page.wait_for_selector("text=The run is done", timeout=10_000)
+    visit.page.wait_for_selector("text=The run is done", timeout=60_000)
     assert visit.complaints == []
 
 
@@ -198,21 +198,21 @@ def test_a_point_tells_its_configuration(browser, address, filled):
     # cost falls and time grows from design to design, so that the middle one is in the middle
     middle = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
     visit.page.mouse.move(*middle)
-    visit.page.locator("output", has_text="design").wait_for(timeout=10_000)
+    visit.page.locator("output", has_text="design").wait_for(timeout=60_000)
 
 
 def test_a_timeline_is_drawn_and_zooms(browser, address):
     visit = Visit(browser, address, 1280)
     visit.open("/timeline?name=step.npz&chart=1")
     figure = visit.page.locator("figure.timeline[data-drawn]")
-    figure.wait_for(timeout=10_000)
+    figure.wait_for(timeout=60_000)
     drawn = int(figure.get_attribute("data-drawn"))
     canvas = visit.page.locator("canvas")
     canvas.hover(position={"x": 20, "y": 30})
-    visit.page.locator("output", has_text="slice").wait_for(timeout=10_000)
+    visit.page.locator("output", has_text="slice").wait_for(timeout=60_000)
     canvas.focus()
     visit.page.keyboard.press("+")
-    visit.page.locator(f"figure[data-drawn='{drawn + 1}']").wait_for(timeout=10_000)
+    visit.page.locator(f"figure[data-drawn='{drawn + 1}']").wait_for(timeout=60_000)
     begin, end = re.search(r"begin=(\d+)&end=(\d+)", visit.page.url).groups()
     assert int(end) - int(begin) < 140e6  # of 200 us, in picoseconds
     assert visit.complaints == []
@@ -238,6 +238,6 @@ def test_an_exported_folder_opens_without_a_server(browser, filled, tmp_path):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto((tmp_path / "out" / "index.html").as_uri())
     page.click("text=Chart of /designs")
-    page.wait_for_selector("figure.chart[data-drawn]", timeout=10_000)
+    page.wait_for_selector("figure.chart[data-drawn]", timeout=60_000)
     assert complaints == []
     assert EVIL not in page.content()
