@@ -31,7 +31,9 @@ from lydite.graph.operators.split import (
     Summed,
     Want,
     Wanted,
+    normalised,
 )
+from lydite.graph.operators.split_products import BY_WEIGHT
 from lydite.graph.passes.decompose import decomposed
 from lydite.graph.passes.rewrite import Rewriter
 from lydite.opkey import TensorType
@@ -102,10 +104,6 @@ def _needs_primitives(op: Op) -> bool:
     return facet(op.qualified_type, "split") == BY_DECOMPOSITION
 
 
-_PRODUCTS = ("MatMul", "Gemm", "MatMulNBits", "LatentAttention")
-_NORMS = ("RMSNormalization", "LayerNormalization", "SimplifiedLayerNormalization")
-
-
 def low_rank_products(graph: Graph) -> set[str]:
     """Products whose output is normalised and then multiplied again, with nothing in between.
 
@@ -114,9 +112,10 @@ def low_rank_products(graph: Graph) -> set[str]:
     """
 
     def leads(op: Op, normed: bool) -> bool:
-        if op.op_type in _PRODUCTS:
+        rule = facet(op.qualified_type, "split")
+        if rule in BY_WEIGHT or op.op_type == "LatentAttention":
             return normed
-        if op.op_type in _NORMS:
+        if rule is normalised:
             return any(leads(user, True) for user in users(op))
         if op.op_type == "Split" or (op.op_type == "Concat" and normed):
             return any(leads(user, normed) for user in users(op))
@@ -132,7 +131,7 @@ def low_rank_products(graph: Graph) -> set[str]:
         if op.op_type == "Concat":
             for name in op.inputs[1:]:
                 readers.setdefault(name, []).append(op)
-    products = (op for op in graph.ops if op.op_type in _PRODUCTS[:3])
+    products = (op for op in graph.ops if facet(op.qualified_type, "split") in BY_WEIGHT)
     return {op.name for op in products if any(leads(user, False) for user in users(op))}
 
 

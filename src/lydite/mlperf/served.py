@@ -133,7 +133,7 @@ def lengths_of(name: str, samples: int, seed: int) -> tuple[np.ndarray, np.ndarr
             hint="--service ttft=300ms,tpot=20ms,tokens=250 states times of tokens",
         )
     requests = drawn(samples, isl=known[0], osl=known[1], rate=1.0, spread=SPREAD, seed=seed)
-    told = f"lengths drawn around {known[0]:g} + {known[1]:g} tokens"
+    told = f"lengths drawn around {known[0]:g} + {known[1]:g} tokens, their spread assumed"
     return requests.prompt.astype(np.int64), requests.output.astype(np.int64), told
 
 

@@ -20,13 +20,17 @@ from lydite.serving.bench_rows import (
     tokens_of,
 )
 
+_STARTS = ("request_start_ns", "timestamp_ns")
+_PHASES = ("benchmark_phase", "credit_phase")
+_FIRST = ("time_to_first_token", "ttft")
+"""Names of a field, the earlier releases' (October 2025) last."""
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "sec": 1.0, "s": 1.0}
 
 
 def is_aiperf(first: Mapping[str, Any]) -> bool:
     """Whether a file's first JSON object is a record of AIPerf's."""
     metadata = first.get("metadata")
-    return isinstance(metadata, dict) and "request_start_ns" in metadata and "metrics" in first
+    return isinstance(metadata, dict) and "metrics" in first and bool({*_STARTS} & set(metadata))
 
 
 def aiperf_runs(objects: Iterator[Any], where: str) -> list[Any]:
@@ -49,7 +53,7 @@ def read_aiperf(run: Iterator[Any], where: str) -> Rows:
         record = object_of(each, "the request", at)
         metadata = object_of(record.get("metadata"), "metadata", at)
         metrics = object_of(record.get("metrics"), "metrics", at)
-        if metadata.get("benchmark_phase") == "warmup":
+        if any(metadata.get(name) == "warmup" for name in _PHASES):
             counts["of the warm-up"] += 1
             continue
         if record.get("error") or metadata.get("was_cancelled"):
@@ -59,10 +63,11 @@ def read_aiperf(run: Iterator[Any], where: str) -> Rows:
         if not output:
             counts["without output"] += 1
             continue
-        start_ns = metadata.get("request_start_ns")
+        name = next((each for each in _STARTS if each in metadata), _STARTS[0])
+        start_ns = metadata.get(name)
         if not isinstance(start_ns, int) or not 0 <= start_ns < 1 << 63:
             raise InputError(
-                f"request_start_ns is {json.dumps(start_ns)[:40]}",
+                f"{name} is {json.dumps(start_ns)[:40]}",
                 where=at,
                 allowed="a whole number of nanoseconds",
             )
@@ -73,7 +78,7 @@ def read_aiperf(run: Iterator[Any], where: str) -> Rows:
                 (start_ns - origin) * 1e-9,
                 tokens_of(_value(metrics, "input_sequence_length", at), "its prompt", at),
                 output,
-                _time(metrics, "time_to_first_token", at),
+                _time(metrics, next((each for each in _FIRST if each in metrics), _FIRST[0]), at),
                 _time(metrics, "request_latency", at),
                 str(metadata.get("x_request_id") or n),
             )

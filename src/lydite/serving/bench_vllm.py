@@ -23,6 +23,7 @@ from lydite.serving.bench_rows import (
 
 SIMULATED = "lydite_simulated"
 """Field that marks a file in vLLM's layout whose times were simulated."""
+SIMULATED_NOTE = "the times of the file were simulated by Lydite, not measured"
 
 
 def is_vllm(first: Mapping[str, Any]) -> bool:
@@ -86,7 +87,7 @@ def read_vllm(run: Mapping[str, Any], where: str) -> Rows:
         )
     notes = left_out({"failed or without output": failed})
     if run.get(SIMULATED):
-        notes.append("the times of the file were simulated by Lydite, not measured")
+        notes.append(SIMULATED_NOTE)
     return rows, notes
 
 

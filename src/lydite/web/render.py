@@ -55,8 +55,8 @@ def page_of(view: View, urls: Urls) -> str:
 
 def row_html(cells: list[Cell]) -> str:
     """A row of a table, in one line, for a server-sent event."""
-    template = environment().get_template("parts.html.j2")
-    text = str(getattr(template.module, "row")(cells))  # noqa: B009
+    macros: Any = environment().get_template("parts.html.j2").module
+    text = str(macros.row(cells))
     return " ".join(text.split())
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from farm_process import ROWS, VERSIONS, rows_of
 
 from lydite.errors import BackendError, InputError, StoreError
 from lydite.farm import (
@@ -34,9 +35,6 @@ from lydite.opkey import Operand, OpKey, TensorType
 from lydite.store import Database
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE))
-from farm_process import ROWS, VERSIONS, rows_of  # noqa: E402
-
 JOBS = 20
 
 

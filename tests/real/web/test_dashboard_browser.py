@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def browser():
 @pytest.fixture(scope="module")
 def axe():
     """The script of axe-core, kept outside the repository; None where it cannot be had."""
-    home = Path(os.environ.get("LYDITE_TEST_CACHE", "/tmp/lydite-test-cache"))
+    usual = Path(tempfile.gettempdir()) / "lydite-test-cache"
+    home = Path(os.environ.get("LYDITE_TEST_CACHE", usual))
     script = home / f"axe-core-{AXE_VERSION}" / "package" / "axe.min.js"
     if not script.exists() and shutil.which("npm"):
         folder = script.parents[1]

@@ -93,7 +93,7 @@ def test_lengths_have_the_means_of_the_data_set():
     prompt, output, told = lengths_of("llama3.1-8b", 20_000, seed=1)
     assert prompt.mean() == pytest.approx(778, rel=0.02)
     assert output.mean() == pytest.approx(73, rel=0.03)
-    assert "drawn around 778 + 73 tokens" in told
+    assert "drawn around 778 + 73 tokens, their spread assumed" in told
     with pytest.raises(InputError, match="not known"):
         lengths_of("gpt-oss-120b", 10, seed=1)
 
@@ -102,3 +102,9 @@ def test_a_benchmark_of_tokens_is_served_where_no_times_are_stated():
     given = {"on": "h100", "virtual": True, "target_qps": 1.0, "round": "v6.0"}
     result = ly.mlperf_run("llama3.1-8b", scenario="server", min_duration=1.0, **given)
     assert "decides as vllm 0.19.0 on 1 x nvidia-h100" in result.summary()
+
+
+def test_what_the_runtimes_scheduler_decides_is_not_taken():
+    given = {"on": "h100", "virtual": True, "target_qps": 1.0, "round": "v6.0", "workers": 4}
+    with pytest.raises(InputError, match="--workers has no effect"):
+        ly.mlperf_run("llama3.1-8b", scenario="server", **given)

@@ -266,3 +266,35 @@ def test_bad_json_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_files, "MOST_CHARACTERS", 200)
     with pytest.raises(InputError, match="is too large for one JSON document"):
         read_trace(path)
+
+
+def test_earlier_names_of_aiperf(tmp_path):
+    """As releases of October 2025 write them: examples/artifacts of its repository."""
+
+    def record(start_ns, ttft_ms, latency_ms, **other):
+        metadata = {"x_request_id": "a", "timestamp_ns": start_ns, "credit_phase": "profiling"}
+        metrics = {
+            "input_sequence_length": {"value": 550, "unit": "tokens"},
+            "output_sequence_length": {"value": 193, "unit": "tokens"},
+            "ttft": {"value": ttft_ms, "unit": "ms"},
+            "request_latency": {"value": latency_ms, "unit": "ms"},
+        }
+        return {"metadata": metadata, "metrics": metrics, "error": None, **other}
+
+    cancelled = {"code": 499, "type": "RequestCancellationError", "message": "cancelled"}
+    warm = record(START_NS, 1.0, 2.0)
+    warm["metadata"]["credit_phase"] = "warmup"
+    lines = [
+        {**record(START_NS, 1.0, 2.0), "metrics": {}, "error": cancelled},
+        warm,
+        record(START_NS + 500_000_000, 1680.5, 7937.0),
+        record(START_NS, 3340.5, 8214.0),
+    ]
+    path = tmp_path / "profile_export.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    requests, measured = read_log(path)
+    assert requests.arrival_s.tolist() == pytest.approx([0.0, 0.5])
+    assert requests.prompt.tolist() == [550, 550]
+    assert measured.ttft_s.tolist() == pytest.approx([3.3405, 1.6805])
+    assert measured.latency_s.tolist() == pytest.approx([8.214, 7.937])
+    assert any("1 " in note for note in requests.notes)

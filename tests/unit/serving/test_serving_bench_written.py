@@ -62,5 +62,6 @@ def test_a_simulation_read_back_has_no_error(tmp_path):
     again = simulate_serving(requests, one())
     np.testing.assert_array_equal(again.ttft_s, measured.ttft_s)
     np.testing.assert_array_equal(again.latency_s, measured.latency_s)
+    assert replay_document(measured, again)["log"] == "simulated"
     for figure in replay_document(measured, again)["figures"].values():
         assert figure["error_mean"] == figure["error_p90"] == figure["median_request_error"] == 0

@@ -5,7 +5,7 @@ functions take one. They return plain records, which any page can show.
 """
 
 from lydite.api.dashboard.compare import Comparison, OperatorPair, TypeShare, compare
-from lydite.api.dashboard.coverage import CoverageCell, coverage_matrix
+from lydite.api.dashboard.coverage import CoverageCount, coverage_matrix
 from lydite.api.dashboard.documents import number_pairs
 from lydite.api.dashboard.measurements import (
     MeasurementDetail,
@@ -42,7 +42,7 @@ __all__ = [
     "MOST_POINTS",
     "MOST_RESULT_BYTES",
     "Comparison",
-    "CoverageCell",
+    "CoverageCount",
     "MeasurementDetail",
     "MeasurementLine",
     "NoSuchRecord",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, select
+from sqlalchemy.exc import DBAPIError
 
 from lydite.errors import InputError, StoreError
 from lydite.store import connect, rows, schema
@@ -73,7 +74,7 @@ class Reader:
                 self._check_version(connection)
                 try:
                     yield connection
-                except Exception as error:
+                except (DBAPIError, sqlite3.Error) as error:
                     if _interrupted(error):
                         raise QueryTimeout(
                             f"a query took longer than {self._limit_s:g} s",

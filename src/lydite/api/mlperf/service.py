@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lydite.api.session import Session
 
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+_BATCHES = ("batch_size", "batch_delay_us", "workers")
 _STATED = re.compile(r"^(?:(\d+):)?([^+±]+?)(?:\+-|±)?(\d+(?:\.\d+)?%)?$")
 
 
@@ -71,7 +72,15 @@ def _served(session: Session, target: Target, settings: Settings, on: str) -> Se
     from lydite.api.serving.whole import replicas_of, usual_deployment
 
     prompt, output, told = lengths_of(target.name, settings["samples"] or 1024, session.seed)
-    dtype = _DTYPES.get(settings["precision"]) if settings["precision"] != "fp32" else None
+    given = [name for name in _BATCHES if settings.values[name].origin == "command line"]
+    if given:
+        words = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise InputError(
+            f"{words} has no effect: the runtime's scheduler forms the batches of tokens",
+            hint="--service ttft=300ms,tpot=20ms,tokens=250 states times instead",
+        )
+    precision = settings["precision"]
+    dtype = None if precision == "fp32" else _DTYPES.get(precision, precision)
     deployer, part = usual_deployment(session, target.model, on, prompt, output, dtype)
     source = (
         f"simulated: {deployer.runtime.says} on {part.devices} x {deployer.device.name} in "

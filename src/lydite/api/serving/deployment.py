@@ -202,6 +202,11 @@ class Deployer:
             f"experts: {self.options.expert_load} over {part.ep} devices, so that the busiest has "
             f"{load:.2f} times the mean"
         )
+        if part.groups > 1:
+            self.notes.append(
+                f"{part.groups} groups of a replica step together, as vLLM's data-parallel ranks "
+                "do: modelled, not compared with its decisions"
+            )
         return Spread(part.ep, part.groups, load, messages)
 
     def _times(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from typing_extensions import TypedDict
 
+from lydite.serving.bench_vllm import SIMULATED_NOTE
+
 if TYPE_CHECKING:
     from lydite.serving import Outcome
     from lydite.serving.traces import Measured
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
 class ReplayDocument(TypedDict):
     """A log beside its simulation.
 
-    `figures` holds for each of ttft, tpot and latency the measured and simulated mean and 90th
-    percentile in seconds, their errors as shares, and the median error of a request.
+    `log` says whether the log's times, which `figures` calls measured, were "measured" or
+    "simulated". `figures` holds for each of ttft, tpot and latency the measured and simulated mean
+    and 90th percentile in seconds, their errors as shares, and the median error of a request.
     """
 
     requests: int
+    log: str
     figures: dict[str, dict[str, float]]
 
 
@@ -46,4 +50,5 @@ def replay_document(measured: Measured, outcome: Outcome) -> ReplayDocument:
         row |= {f"error_{key}": float(pair[1] / pair[0] - 1) for key, pair in at.items()}
         row["median_request_error"] = float(np.median(np.abs(played / seen - 1)))
         figures[name] = row
-    return {"requests": len(outcome.requests), "figures": figures}
+    log = "simulated" if SIMULATED_NOTE in outcome.requests.notes else "measured"
+    return {"requests": len(outcome.requests), "log": log, "figures": figures}

@@ -124,6 +124,10 @@ def packed_matmul(call: SplitCall) -> Split | None:
     return Split(tuple(wanted), outputs, attrs, product=True)
 
 
+BY_WEIGHT = (matmul, gemm, linear, packed_matmul)
+"""Rules of products with a weight."""
+
+
 def embedding(call: SplitCall) -> Split | None:
     """A table split by rows: each rank looks up its own tokens, and the results are summed."""
     large = call.is_matrix(0) and call.attr("axis", 0) == 0 and call.dims(0)[0] >= VOCABULARY

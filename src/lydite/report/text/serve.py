@@ -181,5 +181,6 @@ def _replay(replay: Mapping[str, Any]) -> list[str]:
                 format_percent(row["median_request_error"]),
             ]
         )
-    columns = ["", "measured", "simulated", "error", "of p90", "a request, median"]
+    log = "measured" if replay["log"] == "measured" else "log, simulated"
+    columns = ["", log, "simulated", "error", "of p90", "a request, median"]
     return [f"against the log's {replay['requests']} requests:", table("", columns, body)]

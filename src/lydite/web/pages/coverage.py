@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lydite.api import dashboard
-from lydite.api.dashboard import CoverageCell, Reader
+from lydite.api.dashboard import CoverageCount, Reader
 from lydite.web.urls import Urls
 from lydite.web.view import Cell, Table, View
 
@@ -12,7 +12,7 @@ def coverage(reader: Reader, urls: Urls) -> View:
     """The matrix; a cell leads to its measurements."""
     cells = dashboard.coverage_matrix(reader)
     devices = sorted({cell.device for cell in cells})
-    by_type: dict[tuple[str, str], dict[str, list[CoverageCell]]] = {}
+    by_type: dict[tuple[str, str], dict[str, list[CoverageCount]]] = {}
     for cell in cells:
         row = by_type.setdefault((cell.domain, cell.op_type), {})
         row.setdefault(cell.device, []).append(cell)
@@ -27,7 +27,7 @@ def coverage(reader: Reader, urls: Urls) -> View:
     return View("Coverage", [table], lead, "coverage")
 
 
-def _cell(cells: list[CoverageCell], urls: Urls) -> Cell:
+def _cell(cells: list[CoverageCount], urls: Urls) -> Cell:
     if not cells:
         return Cell("–")
     first = cells[0]
