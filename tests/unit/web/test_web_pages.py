@@ -219,3 +219,11 @@ def test_the_stream_of_a_run_that_is_gone_ends(client):
     told = client.get("/run/events", params={"id": "gone"}).text
     assert "Stopped:" in told
     assert told.endswith("event: end\ndata: end\n\n")
+
+
+def test_scripts_of_live_pages_are_not_deferred(client, filled):
+    """A deferred htmx starts at once, at times before the extension that it needs is there."""
+    text = client.get(PATHS["run"], params={"id": filled.going_on}).text
+    scripts = re.findall(r"<script src=\"[^\"]*(?:htmx|hx-sse)[^>]*>", text)
+    assert len(scripts) == 2
+    assert not any("defer" in script or "async" in script for script in scripts)
