@@ -178,8 +178,9 @@ def simulate_serving(
     module = load_from(KERNELS, "play", "play", "the serving loop", 10, notify)
     if traffic.router not in module.ROUTERS:
         raise unknown_name("router", traffic.router, module.ROUTERS)
-    rules, times = _rules(replicas, module.POLICIES), stacked([r.times for r in replicas])
     load = _load(requests, replicas)
+    rules = _rules(replicas, module.POLICIES, load)
+    times = stacked([r.times for r in replicas])
     course, pool, queues = new_course(load), new_pool(rules), new_queues(rules)
     cluster = module.Cluster(
         module.ROUTERS.index(traffic.router),
@@ -266,7 +267,9 @@ def _seconds(ns: np.ndarray) -> np.ndarray:
     return np.where(ns < 0, np.nan, ns * 1e-9)
 
 
-def _rules(replicas: Sequence[Replica], policies: Sequence[str]) -> Rules:
+def _rules(replicas: Sequence[Replica], policies: Sequence[str], load: Load) -> Rules:
+    # A cache that holds all requests at once is never short of blocks, however large it is.
+    all_blocks = int(load.table_start[-1]) + 2
     kinds: dict[int, int] = {}
     rows = []
     for number, replica in enumerate(replicas):
@@ -279,7 +282,7 @@ def _rules(replicas: Sequence[Replica], policies: Sequence[str]) -> Rules:
             rules.max_num_batched_tokens,
             rules.max_prefill_tokens,
             rules.block_size,
-            replica.kv_tokens // rules.block_size,
+            min(replica.kv_tokens // rules.block_size, all_blocks),
             rules.prefix_caching,
             rules.reserve_full_prompt,
             rules.chunked_prefill,

@@ -187,3 +187,18 @@ def test_what_cannot_run_is_refused(replicas, line):
     with pytest.raises(InputError) as refused:
         simulate_serving(workload(0), replicas)
     assert line in str(refused.value)
+
+
+@pytest.mark.parametrize("policy", ["vllm", "sglang", "trtllm"])
+@pytest.mark.parametrize("seed", range(3))
+def test_more_room_than_all_requests_need_changes_nothing(policy, seed):
+    """A cache of as many blocks as all requests hold, and one of a billion tokens."""
+    requests = workload(seed, 60, 0.002, shared=128)
+    blocks = int(((requests.prompt + requests.output) // 16 + 2).sum()) + 64
+    chosen = {"policy": policy, "chunked_prefill": policy != "trtllm"}
+    enough, huge = (
+        simulate_serving(requests, one(tokens, **chosen)) for tokens in (blocks * 16, 10**9)
+    )
+    assert enough.last_s.tobytes() == huge.last_s.tobytes()
+    assert enough.hits.tolist() == huge.hits.tolist()
+    assert not enough.preempted.any()

@@ -204,7 +204,7 @@ def new_pool(rules: Rules) -> Pool:
     before, after = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     for row in range(replicas):
         blocks = int(rules.blocks[row])
-        order = [most + FREE_HEAD, *range(1, blocks), most + FREE_TAIL]
+        order = np.r_[most + FREE_HEAD, 1:blocks, most + FREE_TAIL]
         after[row, order[:-1]], before[row, order[1:]] = order[1:], order[:-1]
     slots = 1 << max(4, int(2 * most - 1).bit_length())
     return Pool(
