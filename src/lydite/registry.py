@@ -8,17 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from lydite.errors import MissingExtra, unknown_name
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints
 
 T = TypeVar("T")
+
+
+@cache
+def _installed() -> EntryPoints:
+    from importlib import metadata  # slow, and often not needed
+
+    return cast("EntryPoints", metadata.entry_points())
+
+
+def entry_points(group: str, **wanted: str) -> EntryPoints:
+    """Entry points of installed packages, whose files are read once in a process."""
+    select: Any = _installed().select
+    return select(group=group, **wanted)
 
 
 class Registry(Generic[T]):
@@ -36,7 +49,7 @@ class Registry(Generic[T]):
 
     @cached_property
     def _entries(self) -> dict[str, EntryPoint]:
-        from importlib.metadata import EntryPoint, entry_points  # slow, and often not needed
+        from importlib.metadata import EntryPoint
 
         found = {entry.name: entry for entry in entry_points(group=self.group)}
         found |= {name: EntryPoint(name, value, self.group) for name, value in self._own.items()}

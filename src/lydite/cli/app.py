@@ -105,7 +105,7 @@ class Table(TyperGroup):
         super().__init__(**settings)
         self.commands = Commands()
 
-    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
         """Write each command's name and the beginning of its summary."""
         from typer._click.utils import make_default_short_help
 
