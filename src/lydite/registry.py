@@ -6,7 +6,7 @@ one `Registry`. Its own entries are "module:attribute" texts, so that naming the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, cached_property
 from importlib import import_module
@@ -103,3 +103,19 @@ def _loaded(value: str) -> object:
     """What "module:attribute" names."""
     module, _, attribute = value.partition(":")
     return attrgetter(attribute)(import_module(module))
+
+
+def lazily(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a package whose names are imported when they are first used.
+
+    Args:
+        package: its full name.
+        where: the module inside the package that has each name.
+    """
+
+    def get(name: str) -> Any:
+        if name not in where:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        return getattr(import_module(f"{package}.{where[name]}"), name)
+
+    return get
