@@ -59,7 +59,13 @@ def in_blocks(graph: Graph, parts: int = 1) -> Blocks:
     Raises:
         InputError: the model has too few places to cut.
     """
-    graph = _tables_first(graph)
+    known: dict[int, Blocks] = graph.memo("blocks")
+    if parts not in known:
+        known[parts] = _divided(_tables_first(graph), parts)
+    return known[parts]
+
+
+def _divided(graph: Graph, parts: int) -> Blocks:
     start, period, count = repetition(graph)
     if count > 1 and count * period > len(graph.ops) / 2:
         return _folded(graph, start, period, count)
@@ -116,7 +122,7 @@ def repetition(graph: Graph) -> tuple[int, int, int]:
         count = length // period + 1
         if count > 1 and count * period > covered + period // 2:
             best, covered = (start, period, count), count * period
-    return _aligned(graph, *best)
+    return _aligned(graph, marks, *best)
 
 
 def _mark(graph: Graph, op: Op) -> object:
@@ -135,23 +141,20 @@ def _longest_run(equal: np.ndarray) -> tuple[int, int]:
     return int(starts[longest]), int(ends[longest] - starts[longest])
 
 
-def _aligned(graph: Graph, start: int, period: int, count: int) -> tuple[int, int, int]:
+def _aligned(
+    graph: Graph, marks: np.ndarray, start: int, period: int, count: int
+) -> tuple[int, int, int]:
     """The repetition shifted so that the fewest tensors cross from one period to the next."""
     if count < 2:
         return start, period, count
-    spare = _run_length(graph, start, period) - count * period
+    differs = np.flatnonzero(marks[start:-period] != marks[start + period :])
+    run = (int(differs[0]) if len(differs) else len(marks) - period - start) + period
+    spare = run - count * period
     best = min(
         range(min(period, max(spare, 0) + 1)),
         key=lambda shift: _crossing(graph, start + shift + period),
     )
     return start + best, period, count
-
-
-def _run_length(graph: Graph, start: int, period: int) -> int:
-    ops, end = graph.ops, start
-    while end + period < len(ops) and _mark(graph, ops[end]) == _mark(graph, ops[end + period]):
-        end += 1
-    return end - start + period
 
 
 def _crossing(graph: Graph, position: int) -> int:

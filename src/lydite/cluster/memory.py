@@ -59,11 +59,33 @@ def memory_of_rank(
 ) -> dict[str, float]:
     """Bytes by kind on a rank of one pipeline stage; arguments as for `memory_by_stage`."""
     units = [unit for units in stages[rank :: plan.pp] for unit in units]
+    memory = states_of_rank(units, plan, states, training)
+    if not training:
+        memory["activations"] = max(
+            (max(unit.boundary_bytes, unit.peak_bytes) for unit in units), default=0.0
+        )
+        memory["cache"] = sum(unit.cache_bytes for unit in units)
+        return memory
+    memory["activations"] = peak_activations(stages, plan, rank)
+    return memory
+
+
+def states_of_rank(
+    units: Sequence[Unit], plan: Plan, states: States, training: bool = True
+) -> dict[str, float]:
+    """Bytes of weights, gradients, optimiser states and buffers of a rank that holds these units.
+
+    The other kinds are 0.
+    """
     largest = max((unit.weight_bytes for unit in units), default=0.0)
     memory: dict[str, float] = {kind: 0.0 for kind in KINDS}
     memory["buffers"] = 2 * largest if plan.zero == 3 else 0.0
+    shares = {
+        group: [plan.shard_count(group) if plan.zero >= level else 1 for level in (3, 2, 1)]
+        for group in {group for unit in units for group in unit.held}
+    }
     for group, held in ((g, h) for unit in units for g, h in unit.held.items()):
-        share = [plan.shard_count(group) if plan.zero >= level else 1 for level in (3, 2, 1)]
+        share = shares[group]
         memory["weights"] += held.bytes / share[0]
         if training:
             memory["gradients"] += held.parameters * states.gradient / share[1]
@@ -72,17 +94,10 @@ def memory_of_rank(
         memory["optimizer"] = 0.0
     if plan.offload == "parameters":
         memory["weights"] = 0.0
-    if not training:
-        memory["activations"] = max(
-            (max(unit.boundary_bytes, unit.peak_bytes) for unit in units), default=0.0
-        )
-        memory["cache"] = sum(unit.cache_bytes for unit in units)
-        return memory
-    memory["activations"] = _activations(stages, plan, rank)
     return memory
 
 
-def _activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> float:
+def peak_activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) -> float:
     """Peak bytes of activations over the rank's schedule.
 
     Recomputed layers keep only the inputs of recomputation. Recomputed activations are freed after

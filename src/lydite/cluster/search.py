@@ -19,7 +19,7 @@ from lydite.cluster.collectives import Group
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import BlockCost
 from lydite.cluster.groups import groups_of
-from lydite.cluster.memory import States, memory_of_rank, states_of
+from lydite.cluster.memory import States, peak_activations, states_of, states_of_rank
 from lydite.cluster.plan import Plan
 from lydite.cluster.rank import RankStep, launching, rank_costs, rank_step
 from lydite.cluster.recompute import stages_of
@@ -134,8 +134,11 @@ def search(
                 )
             except (InputError, GraphError):
                 continue  # heads, widths or experts do not divide
+    shared = _groups(cluster, constants)
     candidates = [
-        c for costed in configurations for c in _candidates(costed, cluster, batch, constants)
+        c
+        for costed in configurations
+        for c in _candidates(costed, cluster, batch, constants, shared)
     ]
     room = [c for c in candidates if c.memory_bytes <= cluster.device.memory_bytes]
     if not room:
@@ -176,11 +179,15 @@ def _experts(graph: Graph) -> int:
 
 
 def _candidates(
-    costed: _RankCosts, cluster: Cluster, batch: int, constants: Constants
+    costed: _RankCosts,
+    cluster: Cluster,
+    batch: int,
+    constants: Constants,
+    shared: Callable[[Plan], Mapping[str, Group]],
 ) -> Iterator[Candidate]:
     states = states_of(costed.rank.dtype, costed.rank.states)
     layers = max(1, sum(cost.block.count for cost in costed.costs if cost.block.count > 1))
-    tensor = groups_of(cluster, costed.plan, constants)
+    tensor = shared(costed.plan)
     units = {
         again: units_of(
             costed.costs,
@@ -197,9 +204,49 @@ def _candidates(
         if cluster.ranks % (tp * pp * cp) or batch % (dp * micro) or dp * cp % ep:
             continue
         base = replace(costed.plan, dp=dp, pp=pp, batch=batch)
-        groups = groups_of(cluster, base, constants)
+        groups = shared(base)
+        staged: dict[tuple[str, int], _Staged] = {}
         for plan in _variants(base, layers):
-            yield _candidate(plan, units[plan.recompute], groups, states, costed)
+            same = plan.recompute, plan.chunks
+            if same not in staged:
+                staged[same] = _Staged(stages_of(units[plan.recompute], plan), plan)
+            yield _candidate(plan, staged[same], groups, states, costed)
+
+
+class _Staged:
+    """Units by virtual stage, and what all plans that divide them so have in common."""
+
+    def __init__(self, stages: list[list[Unit]], plan: Plan) -> None:
+        self.stages = stages
+        self.first = [unit for stage in stages[:: plan.pp] for unit in stage]
+        self.slowest_s = max(
+            sum(u.forward.seconds + u.recompute.seconds + u.backward_s for u in stage)
+            for stage in stages
+        )
+        self.backward_s = sum(unit.backward_s for unit in self.first)
+        self.update_s = sum(unit.optimizer.seconds for unit in self.first)
+        self.edge_bytes = max((unit.boundary_bytes for unit in self.first), default=0.0)
+        self._activations: dict[str, float] = {}
+
+    def memory_bytes(self, plan: Plan, states: States) -> float:
+        """Memory of a rank of the first stage, whose activations depend on the schedule alone."""
+        if plan.schedule not in self._activations:
+            self._activations[plan.schedule] = peak_activations(self.stages, plan, 0)
+        memory = states_of_rank(self.first, plan, states)
+        return sum((memory | {"activations": self._activations[plan.schedule]}).values())
+
+
+def _groups(cluster: Cluster, constants: Constants) -> Callable[[Plan], Mapping[str, Group]]:
+    """Communication groups of plans, each made once; only degrees and their order matter."""
+    known: dict[object, Mapping[str, Group]] = {}
+
+    def of(plan: Plan) -> Mapping[str, Group]:
+        alike = *plan.groups.items(), plan.tp * plan.replicas, plan.pp > 1
+        if alike not in known:
+            known[alike] = groups_of(cluster, plan, constants)
+        return known[alike]
+
+    return of
 
 
 def _divisors(count: int) -> list[int]:
@@ -224,25 +271,16 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
 
 
 def _candidate(
-    plan: Plan, units: list[Unit], groups: Mapping[str, Group], states: States, costed: _RankCosts
+    plan: Plan, staged: _Staged, groups: Mapping[str, Group], states: States, costed: _RankCosts
 ) -> Candidate:
-    stages = stages_of(units, plan)
-    slowest = max(
-        sum(u.forward.seconds + u.recompute.seconds + u.backward_s for u in stage)
-        for stage in stages
-    )
     batches = plan.micro_batches * plan.chunks + plan.pp - 1
-    whole = batches * slowest
-    units_of_rank = [unit for stage in stages[:: plan.pp] for unit in stage]
-    sent = sum(_gradients(plan, units_of_rank, groups[name], name) for name in ("dp", "edp"))
-    hidden = sum(unit.backward_s for unit in units_of_rank)
-    update = sum(u.optimizer.seconds for u in units_of_rank) / (plan.replicas if plan.zero else 1)
+    whole = batches * staged.slowest_s
+    sent = sum(_gradients(plan, staged.first, groups[name], name) for name in ("dp", "edp"))
+    update = staged.update_s / (plan.replicas if plan.zero else 1)
     if plan.pp > 1:  # sends are exposed while the pipeline fills and drains
-        edge = max(unit.boundary_bytes for unit in units_of_rank)
-        whole += 2 * (plan.pp - 1) * groups["pp"].seconds("Send", edge)
-    memory = memory_of_rank(stages, plan, states, 0)
-    total = whole + max(0.0, sent - hidden) + update
-    return Candidate(plan, total, sum(memory.values()), costed)
+        whole += 2 * (plan.pp - 1) * groups["pp"].seconds("Send", staged.edge_bytes)
+    total = whole + max(0.0, sent - staged.backward_s) + update
+    return Candidate(plan, total, staged.memory_bytes(plan, states), costed)
 
 
 def _gradients(plan: Plan, units: Sequence[Unit], group: Group, name: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -85,17 +86,17 @@ class Phase:
     kernels_ps: tuple[int, ...] = ()
     launch_s: float = 0.0
 
-    @property
+    @cached_property
     def sent_ps(self) -> int:
         """Time of all collectives in picoseconds."""
         return sum(sent.span_ps for sent in self.sent)
 
-    @property
+    @cached_property
     def hidden_ps(self) -> int:
         """Time of collectives that is hidden behind products, in picoseconds."""
         return sum(sent.hidden_ps for sent in self.sent)
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """Time of kernels and collectives in seconds."""
         return (self.work_ps + self.sent_ps) * 1e-12
@@ -151,7 +152,7 @@ class Unit:
     flops: tuple[float, float] = (0.0, 0.0)
     peak_bytes: float = 0.0
 
-    @property
+    @cached_property
     def weight_bytes(self) -> float:
         """Size in bytes of all weights of the layer on this rank."""
         return sum(weights.bytes for weights in self.held.values())
@@ -161,7 +162,7 @@ class Unit:
         """The phases of a micro-batch."""
         return self.forward, self.recompute, self.data, self.weights
 
-    @property
+    @cached_property
     def backward_s(self) -> float:
         """Time in seconds of the backward pass, without recomputation."""
         return self.data.seconds + self.weights.seconds

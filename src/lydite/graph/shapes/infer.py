@@ -6,7 +6,7 @@ by their rows (see `lydite.graph.operators`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -140,7 +140,41 @@ def _delegate(
     return as_standard
 
 
+_KNOWN: dict[Hashable, list[TensorType]] = {}
+"""What ONNX inferred of calls, most of which recur in every layer of a model."""
+_MOST_KNOWN = 10_000
+
+
 def _by_onnx(
+    op: Op,
+    inputs: Sequence[TensorType | None],
+    values: Sequence[np.ndarray | None],
+    opsets: Mapping[str, int],
+) -> list[TensorType]:
+    if any(isinstance(value, Graph | np.ndarray) for value in op.attrs.values()):
+        return _inferred(op, inputs, values, opsets)
+    call = (
+        *(op.op_type, op.domain, tuple(opsets.items()), tuple(inputs)),
+        tuple(None if v is None else (v.dtype.str, v.shape, _content(v)) for v in values),
+        tuple(map(bool, op.inputs)),
+        tuple(map(bool, op.outputs)),
+        tuple((name, repr(value)) for name, value in op.attrs.items()),
+    )
+    if call not in _KNOWN:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[call] = _inferred(op, inputs, values, opsets)
+    return list(_KNOWN[call])
+
+
+def _content(value: np.ndarray) -> Hashable:
+    """The content as far as inference sees it."""
+    if value.size > SMALL:
+        return None
+    return str(value.tolist()) if value.dtype == object else value.tobytes()
+
+
+def _inferred(
     op: Op,
     inputs: Sequence[TensorType | None],
     values: Sequence[np.ndarray | None],
