@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from lydite.serving import Outcome
 
 
+MOST_GAPS = 1 << 22
+"""Most gaps between tokens that are kept of a deployment (32 MiB), of the first requests."""
+
+
 class ServeDocument(TypedDict):
     """A workload on one or more deployments."""
 
@@ -103,6 +107,16 @@ class ServeResult(Result):
             }
             for n, name in enumerate(names)
         ]
+
+    def itls_s(self, deployment: int = 0) -> list[list[float] | None]:
+        """Gaps between the tokens of each request of a deployment, in seconds.
+
+        Tokens that come together, as with speculation, have no gap between them. At most 4,194,304
+        gaps are kept, of the first requests; None for those after them.
+        """
+        outcome = self.outcomes[deployment]
+        kept = (outcome.itls_s(n) for n in range(len(outcome.requests)))
+        return [None if gaps is None else gaps.tolist() for gaps in kept]
 
     def write_report(self, path: Path | str) -> Path:
         """Write an HTML page: deployments, what they trade, and how latencies spread."""
@@ -199,7 +213,7 @@ def serve(
         from lydite.serving import simulate_serving
 
         replicas = made.replicas(layout)
-        outcome = simulate_serving(played, replicas, made.traffic(layout))
+        outcome = simulate_serving(played, replicas, made.traffic(layout), gaps=MOST_GAPS)
         rows.append(deployment_document(made, layout, replicas, outcome, objectives))
         outcomes.append(outcome)
     replayed = None

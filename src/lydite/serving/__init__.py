@@ -6,6 +6,7 @@ from lydite.serving.simulate import (
     Outcome,
     Replica,
     Scheduler,
+    Speculation,
     Traffic,
     simulate_serving,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "Replica",
     "Requests",
     "Scheduler",
+    "Speculation",
     "StepTimes",
     "Traffic",
     "made",

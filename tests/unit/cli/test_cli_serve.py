@@ -65,6 +65,25 @@ RATE = ["--rate", "5", "--requests", "20"]
             "even one request alone: tpot.p99",
         ),
         (["LLAMA", "--find", "rate", "--slo", "ttft.p99=1us"], "no rate meets the objectives"),
+        (["LLAMA", *RATE, "--draft", "LLAMA"], "--draft needs the chance"),
+        (["LLAMA", *RATE, "--draft-tokens", "2"], "--draft-tokens has no effect here"),
+        (["LLAMA", *RATE, "--draft", "ngram", "--acceptance", "0.8,no"], "--acceptance: 'no'"),
+        (["LLAMA", *RATE, "--draft", "ngram", "--acceptance", "1.2"], "allowed: 0 to 1"),
+        (
+            ["LLAMA", *RATE, "--draft", "ngram", "--acceptance", "0.8,0.6", "--draft-tokens", "3"],
+            "2 chances for 3 draft tokens",
+        ),
+        (
+            ["LLAMA", *RATE, "--draft", "ngram", "--acceptance", "0.8", "--runtime", "sglang"],
+            "--draft is not modelled for sglang",
+        ),
+        (["LLAMA", *RATE, "--draft", "llama3-8b", "--acceptance", "0.8"], "has a vocabulary of"),
+        (["LLAMA", *RATE, "--draft", "resnet50", "--acceptance", "1"], "is not built in phases"),
+        (["LLAMA", *RATE, "--policy", "prio"], "did you mean 'priority'?"),
+        (
+            ["LLAMA", *RATE, "--policy", "priority", "--runtime", "trtllm"],
+            "--policy priority is not modelled for trtllm",
+        ),
     ],
 )
 def test_bad_input(refused, llama, command, line):

@@ -10,7 +10,7 @@ import pytest
 from serving_cases import STEP_S, TOKEN_S, one, plain_times, workload
 
 from lydite.errors import InputError
-from lydite.serving import Replica, Scheduler, Traffic, made, simulate_serving
+from lydite.serving import Replica, Scheduler, Speculation, Traffic, made, simulate_serving
 
 TRACES = json.loads(Path(__file__).with_name("vllm_decisions.json").read_text())["traces"]
 POLICIES = ("vllm", "sglang", "trtllm")
@@ -24,10 +24,15 @@ def test_decisions_are_those_of_vllm(trace):
         np.array(trace["prompt"]),
         np.array(trace["output"]),
         keys=[np.array(keys, np.int64) for keys in trace["keys"]],
+        priority=trace.get("priority"),
     )
     names = ("max_num_seqs", "max_num_batched_tokens", "prefix_caching", "reserve_full_prompt")
-    rules = Scheduler(**{name: trace[name] for name in names})
-    replica = Replica(rules, plain_times(), trace["kv_tokens"])
+    rules = Scheduler(**{name: trace[name] for name in names}, priorities="priority" in trace)
+    ahead = None
+    if "speculation" in trace:
+        said = trace["speculation"]
+        ahead = Speculation(**said | {"acceptance": tuple(said["acceptance"])})
+    replica = Replica(rules, plain_times(), trace["kv_tokens"], speculation=ahead)
     outcome = simulate_serving(requests, [replica], decisions=100_000)
     steps = [{} for _ in range(outcome.steps)]
     for step, request, tokens in outcome.decisions.tolist():

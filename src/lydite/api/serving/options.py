@@ -27,6 +27,13 @@ class ServeOptions(Options):
         decode: Replicas that only decode.
         kv_link: Bandwidth of the link over which a prefill replica sends the KV cache.
         router: How requests find a replica: "round-robin", "least-loaded" or "prefix".
+        draft: Model that drafts tokens ahead, which the model verifies: a name of the set, or a
+            config.json; "ngram" for tokens that are looked up in the text before.
+        draft_tokens: Tokens that are drafted for each request of a step; None for as many as
+            `acceptance` has.
+        acceptance: Chance that a drafted token is accepted, given that all before it were, by
+            position, such as "0.8,0.6,0.4"; or one for all positions.
+        policy: Order of requests: "fcfs", or "priority" by the workload's priorities (vLLM).
         max_num_seqs: Most requests that run at once on a replica; None for the runtime's default.
         max_num_batched_tokens: Most tokens of a step; None for the runtime's default.
         max_model_len: Most tokens of a request, prompt and output; None for no limit.
@@ -77,6 +84,32 @@ class ServeOptions(Options):
     router: Annotated[
         str, Help("How requests find a replica: round-robin, least-loaded or prefix.")
     ] = "least-loaded"
+    draft: Annotated[
+        str | None,
+        Help(
+            "Model that drafts tokens ahead for speculation, with --acceptance; ngram looks them "
+            "up in the text before."
+        ),
+    ] = None
+    draft_tokens: Annotated[
+        int | None,
+        Help(
+            "Number of tokens drafted per request and step; default: as many as --acceptance has.",
+            min=1,
+            max=16,
+        ),
+    ] = None
+    acceptance: Annotated[
+        str | None,
+        Help(
+            "Chance that a drafted token is accepted if all before it were, by position: "
+            "0.8,0.6,0.4; or one for all."
+        ),
+    ] = None
+    policy: Annotated[
+        str,
+        Help("Order in which requests are served: fcfs, or priority (of the trace; vllm only)."),
+    ] = "fcfs"
     max_num_seqs: Annotated[
         int | None,
         Help("Most requests that run at once on a replica; default: the runtime's.", min=1),

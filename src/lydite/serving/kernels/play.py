@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lydite.serving.kernels import sglang, trtllm, vllm
-from lydite.serving.kernels.blocks import found, key_of, release, wait_last
+from lydite.serving.kernels.blocks import found, key_of, release, wait_in_order, wait_last
+from lydite.serving.kernels.drafts import accepted
 from lydite.serving.kernels.state import NONE, inner, outer
 from lydite.serving.kernels.steps import Times, experts_ns, step_ns
 
@@ -64,8 +65,12 @@ class Tally(NamedTuple):
     """What is counted beside the requests.
 
     Attributes:
-        gaps: Number of gaps between tokens by size [bins].
-        counts: Steps, tokens, preemptions, and the rows of `steps` that are taken: int64 [4].
+        gaps: Number of gaps between tokens by size [bins]; tokens that come together have none.
+        gap_start: Where the gaps of each of the first requests begin in `gap_ns`, with the end:
+            int64 [requests that are followed + 1].
+        gap_ns: Time before each token after the first, or NONE where it came with the one before.
+        counts: Steps, tokens, drafted and accepted tokens, and the rows of `steps` that are taken:
+            int64 [5].
         steps: The first steps, see `STEP_COLUMNS` [rows, columns].
         decisions: (step, request, tokens) of each request in each of them [rows, 3].
         taken: Rows of `decisions` that are taken [1].
@@ -74,6 +79,8 @@ class Tally(NamedTuple):
     """
 
     gaps: np.ndarray
+    gap_start: np.ndarray
+    gap_ns: np.ndarray
     counts: np.ndarray
     steps: np.ndarray
     decisions: np.ndarray
@@ -123,19 +130,19 @@ def _pop(heap, size):
 @inner
 def _route(rules, load, pool, queues, router, turn, role, request):
     """Replica for a request: of its role, in turn, with the least load, or the longest prefix."""
-    replicas = len(rules.role)
+    replicas = len(rules)
     if router == 0:
         for offset in range(replicas):
             replica = (turn + offset) % replicas
-            if rules.role[replica] == role:
+            if rules[replica].role == role:
                 return replica
     best, least = NONE, 0.0
     for replica in range(replicas):
-        if rules.role[replica] != role:
+        if rules[replica].role != role:
             continue
         weight = float(queues.runs[replica] + 4 * queues.waits[replica])
         if router == 2:
-            blocks = load.prompt[request] // rules.block[replica]
+            blocks = load.prompt[request] // rules[replica].block
             hits = 0
             while hits < blocks and found(pool, replica, key_of(load, request, hits)) != NONE:
                 hits += 1
@@ -147,9 +154,9 @@ def _route(rules, load, pool, queues, router, turn, role, request):
 
 @inner
 def _schedule(rules, load, course, pool, queues, replica):
-    if rules.policy[replica] == 0:
+    if rules[replica].policy == 0:
         return vllm.schedule(rules, load, course, pool, queues, replica)
-    if rules.policy[replica] == 1:
+    if rules[replica].policy == 1:
         return sglang.schedule(rules, load, course, pool, queues, replica)
     return trtllm.schedule(rules, load, course, pool, queues, replica)
 
@@ -157,7 +164,7 @@ def _schedule(rules, load, course, pool, queues, replica):
 @inner
 def _is_idle(rules, queues, leader):
     """Whether no replica of a group computes."""
-    for replica in range(leader, leader + rules.members[leader]):
+    for replica in range(leader, leader + rules[leader].members):
         if queues.until_ns[replica] != NONE:
             return False
     return True
@@ -170,7 +177,7 @@ def _begin(times, rules, load, course, pool, queues, tally, leader, now):
     A replica without tokens takes part in the messages of the others.
     """
     longest, total, most = np.int64(0), 0, 0
-    members = rules.members[leader]
+    members = rules[leader].members
     for replica in range(leader, leader + members):
         tokens = 0
         for _ in range(2):  # whoever was preempted may run at once
@@ -183,7 +190,7 @@ def _begin(times, rules, load, course, pool, queues, tally, leader, now):
             most = max(most, tokens)
     if total == 0:
         return
-    until = now + longest + int(experts_ns(times, rules.kind[leader], members, total, most))
+    until = now + longest + int(experts_ns(times, rules[leader].kind, members, total, most))
     for replica in range(leader, leader + members):
         queues.until_ns[replica] = until
         tally.busy_ns[replica] += until - now
@@ -210,36 +217,47 @@ def _record(rules, course, pool, queues, tally, replica, now):
         return
     tally.counts[0] += 1
     tally.counts[1] += tokens
-    used = rules.blocks[replica] - 1 - pool.free[replica]
+    used = rules[replica].blocks - 1 - pool.free[replica]
     tally.peak[replica] = max(tally.peak[replica], used)
-    if tally.counts[3] < len(tally.steps):
-        row = tally.steps[tally.counts[3]]
+    if tally.counts[4] < len(tally.steps):
+        row = tally.steps[tally.counts[4]]
         row[0], row[1], row[2], row[3] = replica, now, queues.until_ns[replica], tokens
         row[4], row[5], row[6] = queues.runs[replica], queues.waits[replica], pool.free[replica]
-        tally.counts[3] += 1
+        tally.counts[4] += 1
 
 
 @inner
 def _end(rules, load, course, pool, queues, tally, replica, now, done):
     """Finish a step: tokens come out, requests end. Returns the number of ended requests."""
-    ended, kept = 0, 0
+    ended, kept, ahead = 0, 0, rules[replica].drafts
     for place in range(queues.runs[replica]):
         request = queues.running[replica, place]
         count = queues.tokens[replica, place]
         course.computed[request] += count
         known = load.prompt[request] + course.generated[request]
         over = False
-        if count > 0 and course.computed[request] == known:
-            generated = course.generated[request] + 1
+        if count > 0 and course.computed[request] >= known:
+            before = course.generated[request]
+            generated = before + 1
+            if ahead > 0:
+                drafts = course.computed[request] - known
+                right = accepted(rules, replica, request, before, drafts)
+                course.computed[request] = known + right
+                course.drafted[request] = ahead
+                generated = min(generated + right, load.output[request])
+                tally.counts[2] += drafts
+                tally.counts[3] += right
             course.generated[request] = generated
-            if generated == 1:
+            if before == 0:
                 course.first_ns[request] = now
             else:
                 gap = max(now - course.last_ns[request], 1)
                 place_of = int(np.log2(gap / GAP_LEAST_NS) * GAP_STEPS)
                 tally.gaps[min(max(place_of, 0), GAP_BINS - 1)] += 1
+                if request < len(tally.gap_start) - 1:
+                    tally.gap_ns[tally.gap_start[request] + before - 1] = gap
             course.last_ns[request] = now
-            over = generated == load.output[request] or rules.role[replica] == PREFILL
+            over = generated == load.output[request] or rules[replica].role == PREFILL
         if over:
             release(load, course, pool, replica, request)
             done[ended] = request
@@ -274,13 +292,16 @@ def _first_arrivals(load, cluster, heap, follows):
 def _arrive(rules, load, course, pool, queues, cluster, turn, request, now):
     """Let a request wait on the replica that the router chooses; the replica."""
     role = BOTH
-    if rules.role[0] != BOTH:  # then none is
+    if rules[0].role != BOTH:  # then none is
         role = DECODE if course.remote[request] > 0 else PREFILL
     replica = _route(rules, load, pool, queues, cluster.router, turn, role, request)
     course.replica[request] = replica
     if course.arrived_ns[request] < 0:
         course.arrived_ns[request] = now
-    wait_last(queues, course, replica, request)
+    if rules[replica].ordered:
+        wait_in_order(load, course, queues, replica, request)
+    else:
+        wait_last(queues, course, replica, request)
     return replica
 
 
@@ -291,7 +312,7 @@ def _follow(rules, load, course, cluster, heap, coming, pending, link_ns, replic
     Returns:
         Size of the heap, and the next request of a closed loop.
     """
-    if rules.role[replica] == PREFILL and course.generated[request] < load.output[request]:
+    if rules[replica].role == PREFILL and course.generated[request] < load.output[request]:
         moved = cluster.token_bytes * load.prompt[request] / cluster.link_bytes_s
         link_ns[replica] = max(link_ns[replica], now) + int(moved * 1e9)
         course.remote[request] = load.prompt[request]
@@ -311,8 +332,8 @@ def new_scratch(rules, load) -> Scratch:
     count = len(load.prompt)
     return Scratch(
         np.empty((2 * count + 2, 2), np.int64),
-        np.empty(int(rules.sequences.max()), np.int32),
-        np.zeros(len(rules.role), np.int64),
+        np.empty(int(rules["sequences"].max()), np.int32),
+        np.zeros(len(rules), np.int64),
         np.zeros(count, np.bool_),
     )
 
@@ -324,7 +345,7 @@ def play(times: Times, rules, load, course, pool, queues, cluster: Cluster, tall
     Returns:
         Time of the last event in ns.
     """
-    replicas = len(rules.role)
+    replicas = len(rules)
     heap, done, link_ns = scratch.heap, scratch.done, scratch.link_ns
     coming, pending = _first_arrivals(load, cluster, heap, scratch.follows)
     turn, last = 0, 0
@@ -360,5 +381,5 @@ def play(times: Times, rules, load, course, pool, queues, cluster: Cluster, tall
         if coming and heap[0, 0] == now:
             continue  # a step sees all arrivals of the moment at which it begins
         for replica in range(replicas):
-            if rules.leader[replica] == replica and _is_idle(rules, queues, replica):
+            if rules[replica].leader == replica and _is_idle(rules, queues, replica):
                 _begin(times, rules, load, course, pool, queues, tally, replica, now)
