@@ -4,7 +4,7 @@
 
 Needs vLLM 0.19.0 (`pip install vllm==0.19.0`; no GPU, its scheduler runs with an executor that
 returns at once). Tokens of each request in each step and preemptions must be equal; a third of the
-traces speculates, a third has priorities.
+traces speculates, a third has priorities, and two of nine have pipeline stages.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ def _vllm(name: str) -> Any:
     return import_module(f"vllm.{name}")
 
 
-def times() -> StepTimes:
-    """A step takes a constant, and as much again for each 100 tokens."""
+def times(stages: int = 1) -> StepTimes:
+    """A step takes a constant, and as much again for each 100 tokens, shared by stages."""
     none = np.full((len(DECODE_SEQUENCES), len(DECODE_CONTEXT)), 1e-10)
     prompts = np.full((len(PREFILL_TOKENS), len(PREFILL_CONTEXT)), 1e-10)
-    return StepTimes(TOKEN_S * np.arange(9000), np.zeros(600), none, prompts, none, host_s=STEP_S)
+    dense, share = TOKEN_S * np.arange(9000), (1 / stages,) * stages
+    return StepTimes(dense, np.zeros(600), none, prompts, none, host_s=STEP_S, stages=share)
 
 
 Case = tuple[Requests, Replica]
@@ -75,7 +76,8 @@ def draw(rng: np.random.Generator) -> Case:
     if rng.random() < 1 / 3:
         rules = replace(rules, priorities=True)
         requests = replace(requests, priority=rng.integers(0, 3, count).astype(np.int32))
-    return requests, Replica(rules, times(), blocks * BLOCK, speculation=ahead)
+    stages = 1 if ahead is not None or rng.random() > 1 / 3 else int(rng.choice([2, 4]))
+    return requests, Replica(rules, times(stages), blocks * BLOCK, speculation=ahead)
 
 
 def _drafting(rng: np.random.Generator) -> Speculation:
@@ -114,9 +116,9 @@ def theirs(requests: Requests, replica: Replica) -> tuple[list[Any], np.ndarray]
     spec = kinds.FullAttentionSpec(
         block_size=BLOCK, num_kv_heads=1, head_size=1, dtype=torch.float16
     )
-    rules, ahead, blocks = replica.scheduler, replica.speculation, replica.kv_tokens // BLOCK
+    ahead, blocks = replica.speculation, replica.kv_tokens // BLOCK
     pools = kinds.KVCacheConfig(blocks, [], [kinds.KVCacheGroupSpec(["layer"], spec)])
-    scheduler = _scheduler(rules, ahead, blocks, pools)
+    scheduler = _scheduler(replica, blocks, pools)
     hasher = cache.get_request_block_hasher(BLOCK, sha256)
     request_of, sampling = _vllm("v1.request").Request, _vllm("sampling_params").SamplingParams
     output_of, drafts_of = (
@@ -126,6 +128,9 @@ def theirs(requests: Requests, replica: Replica) -> tuple[list[Any], np.ndarray]
     now, at, steps = 0, 0, []
     arrival = np.round(requests.arrival_s * 1e9).astype(np.int64)
     there: dict[str, Any] = {}
+    stages = len(replica.times.stages)
+    flights: list[tuple[int, Any]] = []
+    free = [0] * stages
     while True:
         while at < len(requests) and arrival[at] <= now:
             parameters = sampling(max_tokens=int(requests.output[at]), ignore_eos=True)
@@ -142,33 +147,51 @@ def theirs(requests: Requests, replica: Replica) -> tuple[list[Any], np.ndarray]
             there[str(at)] = one
             scheduler.add_request(one)
             at += 1
-        if not scheduler.has_unfinished_requests():
-            if at == len(requests):
+        while len(flights) < stages and scheduler.has_unfinished_requests():
+            out = scheduler.schedule()
+            if not out.num_scheduled_tokens and not flights:
+                out = scheduler.schedule()  # whoever was preempted may run at once
+            if not out.num_scheduled_tokens:
                 break
-            now = int(arrival[at])
-            continue
-        out = scheduler.schedule()
-        chosen = {int(name): count for name, count in out.num_scheduled_tokens.items()}
-        if not chosen:
-            continue
-        steps.append(chosen)
-        now += int(STEP_S * 1e9 + TOKEN_S * 1e9 * sum(chosen.values()))
-        names = [str(name) for name in chosen]
-        sampled = []
-        for name in names:
-            drafts = len(out.scheduled_spec_decode_tokens.get(name, ()))
-            request = there[name]
-            count = 1 if request.num_computed_tokens >= request.num_tokens else 0
-            if drafts and ahead is not None:
-                count += accepted(ahead, int(name), request.num_output_tokens, drafts)
-            sampled.append([int(rng.integers(10**6, 2**31)) for _ in range(count)])
-        places = {name: place for place, name in enumerate(names)}
-        made_output = output_of(names, places, sampled)
-        scheduler.update_from_output(out, made_output)
-        if ahead is not None:
-            drafted = [[0] * ahead.tokens for _ in names]
-            scheduler.update_draft_token_ids(drafts_of(names, drafted))
+            steps.append({int(name): n for name, n in out.num_scheduled_tokens.items()})
+            spent = (STEP_S + TOKEN_S * sum(steps[-1].values())) * 1e9 / stages
+            until = now
+            for stage in range(stages):
+                until = free[stage] = max(until, free[stage]) + int(spent)
+            reach = {name: there[name].num_computed_tokens for name in out.num_scheduled_tokens}
+            flights.append((until, (out, reach)))
+        coming = int(arrival[at]) if at < len(requests) else None
+        if not flights:
+            if coming is None:
+                break
+            now = coming
+        elif coming is not None and coming < flights[0][0]:
+            now = coming
+        else:
+            now, (out, reach) = flights.pop(0)
+            names = [str(name) for name in out.num_scheduled_tokens]
+            sampled = [
+                [
+                    int(rng.integers(10**6, 2**31))
+                    for _ in range(_sampled(out, reach, there, n, ahead))
+                ]
+                for n in names
+            ]
+            places = {name: place for place, name in enumerate(names)}
+            scheduler.update_from_output(out, output_of(names, places, sampled))
+            if ahead is not None:
+                drafted = [[0] * ahead.tokens for _ in names]
+                scheduler.update_draft_token_ids(drafts_of(names, drafted))
     return steps, np.array([there[str(n)].num_preemptions for n in range(len(requests))])
+
+
+def _sampled(out: Any, reach: Any, there: Any, name: str, ahead: Speculation | None) -> int:
+    """Number of tokens of a request that come out of a batch."""
+    request, drafts = there[name], len(out.scheduled_spec_decode_tokens.get(name, ()))
+    count = 1 if reach[name] >= request.num_tokens else 0
+    if drafts and ahead is not None:
+        count += accepted(ahead, int(name), request.num_output_tokens, drafts)
+    return count
 
 
 def _tokens(requests: Requests, number: int, rng: np.random.Generator) -> list[int]:
@@ -179,7 +202,8 @@ def _tokens(requests: Requests, number: int, rng: np.random.Generator) -> list[i
     return [*shared, *map(int, rng.integers(10**6, 2**31, rest))]
 
 
-def _scheduler(rules: Scheduler, ahead: Speculation | None, blocks: int, pools: Any) -> Any:
+def _scheduler(replica: Replica, blocks: int, pools: Any) -> Any:
+    rules, ahead, stages = replica.scheduler, replica.speculation, len(replica.times.stages)
     config = SimpleNamespace(
         scheduler_config=SimpleNamespace(
             max_num_seqs=rules.max_num_seqs,
@@ -200,7 +224,7 @@ def _scheduler(rules: Scheduler, ahead: Speculation | None, blocks: int, pools: 
             data_parallel_index=0,
             decode_context_parallel_size=1,
             prefill_context_parallel_size=1,
-            pipeline_parallel_size=1,
+            pipeline_parallel_size=stages,
         ),
         observability_config=SimpleNamespace(kv_cache_metrics=False),
         model_config=SimpleNamespace(
@@ -252,7 +276,8 @@ def main() -> None:
         if not same:
             pairs = enumerate(zip(their_steps, our_steps, strict=False))
             first = next((n for n, (a, b) in pairs if a != b), "the end")
-            print(f"trace {seed} differs at step {first}: {case[1]}")
+            rules, stages = case[1].scheduler, len(case[1].times.stages)
+            print(f"trace {seed} differs at step {first}: {rules}, {stages} stages")
         equal += same
         steps += len(our_steps)
         preempted += int(our_preempted.sum())

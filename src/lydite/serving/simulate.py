@@ -10,7 +10,15 @@ import numpy as np
 
 from lydite.engine.compiled import Notify, load_from, on_stderr
 from lydite.errors import InputError, unknown_name
-from lydite.serving.kernels.state import MOST_DRAFTS, RULES, Load, new_course, new_pool, new_queues
+from lydite.serving.kernels.state import (
+    MOST_DRAFTS,
+    RULES,
+    Load,
+    new_course,
+    new_flights,
+    new_pool,
+    new_queues,
+)
 from lydite.serving.requests import Requests
 from lydite.serving.times import StepTimes, stacked
 
@@ -245,6 +253,7 @@ def simulate_serving(
     rules = _rules(replicas, module.POLICIES, load)
     times = stacked(_kinds(replicas))
     course, pool, queues = new_course(load), new_pool(rules), new_queues(rules)
+    flights = new_flights(rules, len(requests))
     cluster = module.Cluster(
         module.ROUTERS.index(traffic.router),
         requests.concurrency,
@@ -265,7 +274,7 @@ def simulate_serving(
         np.zeros(len(replicas), np.int64),
     )
     scratch = module.new_scratch(rules, load)
-    end_ns = module.play(times, rules, load, course, pool, queues, cluster, tally, scratch)
+    end_ns = module.play(times, rules, load, course, pool, queues, flights, cluster, tally, scratch)
     middle = (np.arange(module.GAP_BINS) + 0.5) / module.GAP_STEPS
     sizes = np.array([r.scheduler.block_size for r in replicas])
     return Outcome(
@@ -330,8 +339,20 @@ def check(requests: Requests, replicas: Sequence[Replica]) -> None:
             )
         if rules.priorities and rules.policy != "vllm":
             raise InputError(f"priorities are not modelled for {rules.policy}", allowed="vllm")
+        if len(replica.times.stages) > 1:
+            _check_stages(replica)
         if replica.speculation is not None:
             _check_speculation(replica.speculation, rules)
+
+
+def _check_stages(replica: Replica) -> None:
+    rules = replica.scheduler
+    if rules.policy != "vllm":
+        raise InputError(f"pipeline stages are not modelled for {rules.policy}", allowed="vllm")
+    if replica.speculation is not None:
+        raise InputError("speculation in pipeline stages is not modelled")
+    if replica.group is not None:
+        raise InputError("pipeline stages of replicas that step together are not modelled")
 
 
 def _check_speculation(speculation: Speculation, rules: Scheduler) -> None:
@@ -380,6 +401,7 @@ def _rules(replicas: Sequence[Replica], policies: Sequence[str], load: Load) -> 
             ROLES.index(replica.role),
             kinds[id(replica.times)],
             *_group(replicas, number),
+            len(replica.times.stages),
             *_drafting(replica.speculation, kinds),
         )
         rows.append(row)

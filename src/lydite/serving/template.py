@@ -141,7 +141,7 @@ def patterns(graph_of: GraphOf, longest: int, *, as_run: bool = False) -> list[P
     graphs = [graph_of(*point) for point in points]
     keys = [keys_of(graph) for graph in graphs]
     groups = groups_of(graphs[0]) if as_run else [[op.name] for op in graphs[0].ops]
-    head = _head(graphs[0])
+    head = head_ops(graphs[0])
     made: dict[tuple[object, ...], Pattern] = {}
     for group in groups:
         names = [name for name in group if name in keys[0]]
@@ -158,7 +158,7 @@ def patterns(graph_of: GraphOf, longest: int, *, as_run: bool = False) -> list[P
     return list(made.values())
 
 
-def _head(graph: Graph) -> set[str]:
+def head_ops(graph: Graph) -> set[str]:
     """Names of the operators that make the logits: the last product, and what follows it."""
     makers = {name: op for op in graph.ops for name in op.outputs}
     names: set[str] = set()

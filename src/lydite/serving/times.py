@@ -35,6 +35,8 @@ class StepTimes:
             where it takes as long as one token does.
         experts_s: Experts that are spread over the replicas of a group, and the messages to them
             and back, by number of tokens of the group from 0 on.
+        stages: Share of the layers in each pipeline stage.
+        send_s: A message from a stage to the next, by number of tokens from 0 on.
         sources: Share of a usual decoding step's time by source.
         low, high: Factors of the 90 % interval of a step's time.
     """
@@ -49,6 +51,8 @@ class StepTimes:
     host_s: float = 0.0
     host_sequence_s: float = 0.0
     experts_s: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    stages: tuple[float, ...] = (1.0,)
+    send_s: np.ndarray = field(default_factory=lambda: np.zeros(1))
     sources: Mapping[str, float] = field(default_factory=dict)
     low: float = 1.0
     high: float = 1.0
@@ -58,7 +62,7 @@ class StepTimes:
         from dataclasses import replace
 
         parts = ("dense_s", "head_s", "decode_s", "prefill_s", "beside_s")
-        parts = (*parts, "host_s", "host_sequence_s", "experts_s")
+        parts = (*parts, "host_s", "host_sequence_s", "experts_s", "send_s")
         verify_s = None if self.verify_s is None else self.verify_s * factor
         scaled = {name: getattr(self, name) * factor for name in parts}
         return replace(self, **scaled, verify_s=verify_s)
@@ -127,8 +131,15 @@ def stacked(times: Sequence[StepTimes]) -> Times:
         np.stack([np.log(k.beside_s * 1e9) for k in kinds]),
         np.stack([np.log((k.beside_s if k.verify_s is None else k.verify_s) * 1e9) for k in kinds]),
         np.array([k.skew for k in kinds]),
+        _shares([k.stages for k in kinds]),
+        _padded([k.send_s for k in kinds]),
         _padded([k.experts_s for k in kinds]),
     )
+
+
+def _shares(rows: Sequence[tuple[float, ...]]) -> np.ndarray:
+    most = max(map(len, rows))
+    return np.array([[*row, *[0.0] * (most - len(row))] for row in rows])
 
 
 def _padded(rows: Sequence[np.ndarray]) -> np.ndarray:

@@ -79,6 +79,13 @@ RATE = ["--rate", "5", "--requests", "20"]
         ),
         (["LLAMA", *RATE, "--draft", "llama3-8b", "--acceptance", "0.8"], "has a vocabulary of"),
         (["LLAMA", *RATE, "--draft", "resnet50", "--acceptance", "1"], "is not built in phases"),
+        (["LLAMA", *RATE, "--pp", "2", "--runtime", "sglang"], "--pp is not modelled for sglang"),
+        (["LLAMA", *RATE, "--pp", "3"], "allowed: 1 to 2, as it has layers"),
+        (["LLAMA", *RATE, "--layout", "pp2ep2"], "over pipeline stages, which is not modelled"),
+        (
+            ["LLAMA", *RATE, "--pp", "2", "--draft", "ngram", "--acceptance", "0.8"],
+            "--draft is not modelled with pipeline stages",
+        ),
         (["LLAMA", *RATE, "--policy", "prio"], "did you mean 'priority'?"),
         (
             ["LLAMA", *RATE, "--policy", "priority", "--runtime", "trtllm"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,9 @@ def test_decisions_are_those_of_vllm(trace):
     if "speculation" in trace:
         said = trace["speculation"]
         ahead = Speculation(**said | {"acceptance": tuple(said["acceptance"])})
-    replica = Replica(rules, plain_times(), trace["kv_tokens"], speculation=ahead)
+    stages = trace.get("stages", 1)
+    times = replace(plain_times(), stages=(1 / stages,) * stages)
+    replica = Replica(rules, times, trace["kv_tokens"], speculation=ahead)
     outcome = simulate_serving(requests, [replica], decisions=100_000)
     steps = [{} for _ in range(outcome.steps)]
     for step, request, tokens in outcome.decisions.tolist():
@@ -153,8 +156,6 @@ def test_replicas_share_the_work(router):
 
 
 def test_a_closed_loop_keeps_its_number_in_flight():
-    from dataclasses import replace
-
     requests = replace(made(np.zeros(30), np.full(30, 50), np.full(30, 10)), concurrency=4)
     outcome = simulate_serving(requests, one())
     there = [

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lydite.serving import Replica, Requests, Scheduler, Speculation, StepTimes, Traffic
     from lydite.serving.deploy import Footprint, ServingRuntime
     from lydite.serving.experts import Spread
+    from lydite.serving.stages import Stages
 
 POLICIES = ("fcfs", "priority")
 """Orders in which requests are served."""
@@ -90,7 +91,7 @@ class Deployer:
     longest: int
     largest: int
     notes: list[str] = field(default_factory=list)
-    _ranks: dict[tuple[int, int], Rank] = field(default_factory=dict)
+    _ranks: dict[tuple[int, int, int], Rank] = field(default_factory=dict)
     label: str = ""
     dtype: str = ""
     drafting: Speculation | None = None
@@ -131,9 +132,9 @@ class Deployer:
         if len(twice) > 1:
             raise InputError(f"{' and '.join(twice)} both say what the replicas are")
         if o.prefill or o.decode:
-            if o.tp > 1 or o.ep > 1:
+            if o.tp > 1 or o.ep > 1 or o.pp > 1:
                 raise InputError(
-                    "--tp and --ep have no effect here", hint="say it there: --prefill 2xtp4"
+                    "--tp, --pp and --ep have no effect here", hint="say it there: --prefill 2xtp4"
                 )
             if not (o.prefill and o.decode):
                 absent = "--decode" if o.prefill else "--prefill"
@@ -142,7 +143,7 @@ class Deployer:
             return Layout(parts)
         if o.layout:
             return read_layout(o.layout, o.tp)
-        return Layout((made_part(o.replicas, o.tp, o.ep, "both", "the layout"),))
+        return Layout((made_part(o.replicas, o.tp, o.ep, "both", "the layout", o.pp),))
 
     def replicas(self, layout: Layout) -> list[Replica]:
         """The replicas of a layout.
@@ -182,12 +183,12 @@ class Deployer:
         token = 0.0
         for part in layout.parts:
             memory = self.rank(part).memory
-            token = memory.kv_token * part.tp if memory else 0.0
+            token = memory.kv_token * part.tp * part.pp if memory else 0.0
         return Traffic(self.options.router, token, bandwidth)
 
     def rank(self, part: Part) -> Rank:
         """A rank of a replica of some devices."""
-        degrees = part.tp, part.ep
+        degrees = part.tp, part.ep, part.pp
         if degrees not in self._ranks:
             self._ranks[degrees] = self._made(part)
         return self._ranks[degrees]
@@ -202,6 +203,9 @@ class Deployer:
             whole = self._graph("decode", Part(), 8, context)
             weights += expert_bytes(whole) / part.ep - expert_bytes(decode)
             spread = self._spread(part, whole)
+        stages = self._stages(part, decode)
+        if stages is not None:
+            weights, kv_token = stages.weights_of(decode), kv_token * max(stages.shares)
         drafts = self._drafts(part, held)
         if drafts is not None:
             weights, kv_token = weights + drafts[1].weights, kv_token + drafts[1].kv_token
@@ -210,10 +214,33 @@ class Deployer:
             memory = self._footprint(decode, replace(held, weights=weights, kv_token=kv_token))
         kv_tokens = self.options.kv_tokens or (memory.kv_tokens if memory else 0)
         times = self._times(part, rules, held.vocabulary, spread)
+        if stages is not None:
+            times = stages.timed(times, rules.max_num_batched_tokens)
         ahead = self.drafting
         if ahead is not None and drafts is not None:
             ahead = replace(ahead, times=drafts[0])
         return Rank(times, memory, kv_tokens, ahead)
+
+    def _stages(self, part: Part, decode: Graph) -> Stages | None:
+        """How the layers lie on pipeline stages; None without.
+
+        Raises:
+            InputError: the runtime's stages are not modelled, or the model has fewer layers.
+        """
+        from lydite.serving.messages import message_times
+        from lydite.serving.stages import stages_of
+
+        if part.pp == 1:
+            return None
+        if self.runtime.name != "vllm":
+            raise InputError(f"--pp is not modelled for {self.runtime.name}", allowed="vllm")
+        if self.drafting is not None:
+            raise InputError("--draft is not modelled with pipeline stages", hint="--tp")
+        if self.options.profile is not None:
+            raise InputError("--profile has no times of messages between stages", hint="--tp")
+        across = message_times(self.device, part.size, self.notes.append)
+        within = message_times(self.device, part.tp, self.notes.append)
+        return stages_of(decode, part.pp, part.tp, across, within, self.label)
 
     def _held(self, decode: Graph) -> Held:
         """What a rank holds, by the graph of 8 decoding sequences."""

@@ -19,6 +19,7 @@ class ServeOptions(Options):
         tp: Number of devices of a replica (tensor parallelism).
         ep: Number of devices of a replica over which experts are spread; attention runs on groups
             of `tp` of them, each with requests of its own. 1 cuts experts like other products.
+        pp: Number of pipeline stages of a replica, of `tp` devices each (vLLM).
         expert_load: How tokens spread over experts: "balanced", "power-law:1.2", or a file with
             the tokens of each expert.
         replicas: Number of replicas.
@@ -60,6 +61,14 @@ class ServeOptions(Options):
             "requests of their own. 1: experts are cut like other products.",
             min=1,
             max=4096,
+        ),
+    ] = 1
+    pp: Annotated[
+        int,
+        Help(
+            "Number of pipeline stages of a replica, of --tp devices each (vllm only).",
+            min=1,
+            max=256,
         ),
     ] = 1
     expert_load: Annotated[

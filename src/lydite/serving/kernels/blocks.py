@@ -237,6 +237,22 @@ def wait_in_order(load, course, queues, replica, request):
 
 
 @inner
+def leave(queues, course, replica, request):
+    """Take a request out of the queue, wherever it waits."""
+    before, at = NONE, queues.first[replica]
+    while at != request:
+        before, at = at, course.waiting[at]
+    after = course.waiting[request]
+    if before == NONE:
+        queues.first[replica] = after
+    else:
+        course.waiting[before] = after
+    if after == NONE:
+        queues.last[replica] = before
+    queues.waits[replica] -= 1
+
+
+@inner
 def next_waiting(queues, course, replica):
     """Take the request at the head of the queue."""
     request = queues.first[replica]

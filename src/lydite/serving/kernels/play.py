@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lydite.serving.kernels import sglang, trtllm, vllm
-from lydite.serving.kernels.blocks import found, key_of, release, wait_in_order, wait_last
+from lydite.serving.kernels.blocks import found, key_of, leave, release, wait_in_order, wait_last
 from lydite.serving.kernels.drafts import accepted
+from lydite.serving.kernels.pipeline import depart, land
 from lydite.serving.kernels.state import NONE, inner, outer
 from lydite.serving.kernels.steps import Times, experts_ns, step_ns
 
@@ -162,8 +163,10 @@ def _schedule(rules, load, course, pool, queues, replica):
 
 
 @inner
-def _is_idle(rules, queues, leader):
-    """Whether no replica of a group computes."""
+def _may_begin(rules, queues, flights, leader):
+    """Whether a group is idle, or a pipeline has room for a batch."""
+    if rules[leader].stages > 1:
+        return flights.flying[leader] < rules[leader].stages
     for replica in range(leader, leader + rules[leader].members):
         if queues.until_ns[replica] != NONE:
             return False
@@ -171,34 +174,43 @@ def _is_idle(rules, queues, leader):
 
 
 @inner
-def _begin(times, rules, load, course, pool, queues, tally, leader, now):
+def _begin(times, rules, load, course, pool, queues, flights, tally, leader, now):
     """Schedule a step of each replica of a group and say when all are over.
 
-    A replica without tokens takes part in the messages of the others.
+    A replica without tokens takes part in the messages of the others. Returns whether a step has
+    begun.
     """
-    longest, total, most = np.int64(0), 0, 0
+    longest, total, most, body, head = np.int64(0), 0, 0, 0.0, 0.0
     members = rules[leader].members
     for replica in range(leader, leader + members):
         tokens = 0
-        for _ in range(2):  # whoever was preempted may run at once
+        tries = 1 if flights.flying[replica] else 2  # whoever was preempted may run at once
+        for _ in range(tries):
             if tokens == 0 and queues.waits[replica] + queues.runs[replica] > 0:
                 tokens = _schedule(rules, load, course, pool, queues, replica)
         if tokens > 0:
-            spent = step_ns(times, rules, load, course, queues, replica)
-            longest = max(longest, spent)
+            body, head = step_ns(times, rules, load, course, queues, replica)
+            longest = max(longest, int(body + head), 1)
             total += tokens
             most = max(most, tokens)
     if total == 0:
-        return
-    until = now + longest + int(experts_ns(times, rules[leader].kind, members, total, most))
+        return False
+    stages = rules[leader].stages
+    if stages > 1:
+        until = depart(times, rules, course, queues, flights, leader, now, body, head, total)
+        first, busy = flights.until_ns[leader, flights.first[leader]], longest // stages
+    else:
+        busy = longest + int(experts_ns(times, rules[leader].kind, members, total, most))
+        until = first = now + busy
     for replica in range(leader, leader + members):
-        queues.until_ns[replica] = until
-        tally.busy_ns[replica] += until - now
-        _record(rules, course, pool, queues, tally, replica, now)
+        queues.until_ns[replica] = first
+        tally.busy_ns[replica] += busy
+        _record(rules, course, pool, queues, tally, replica, now, until)
+    return True
 
 
 @inner
-def _record(rules, course, pool, queues, tally, replica, now):
+def _record(rules, course, pool, queues, tally, replica, now, until):
     """Count a step that begins, and note when its requests began."""
     step, tokens = tally.counts[0], 0
     for place in range(queues.runs[replica]):
@@ -221,26 +233,46 @@ def _record(rules, course, pool, queues, tally, replica, now):
     tally.peak[replica] = max(tally.peak[replica], used)
     if tally.counts[4] < len(tally.steps):
         row = tally.steps[tally.counts[4]]
-        row[0], row[1], row[2], row[3] = replica, now, queues.until_ns[replica], tokens
+        row[0], row[1], row[2], row[3] = replica, now, until, tokens
         row[4], row[5], row[6] = queues.runs[replica], queues.waits[replica], pool.free[replica]
         tally.counts[4] += 1
 
 
 @inner
-def _end(rules, load, course, pool, queues, tally, replica, now, done):
+def _count_gap(tally, request, before, gap):
+    """Count the time from the last of some tokens of a request to the next one."""
+    place = int(np.log2(gap / GAP_LEAST_NS) * GAP_STEPS)
+    tally.gaps[min(max(place, 0), GAP_BINS - 1)] += 1
+    if request < len(tally.gap_start) - 1:
+        tally.gap_ns[tally.gap_start[request] + before - 1] = gap
+
+
+@inner
+def _end(rules, load, course, pool, queues, flights, tally, replica, now, done):
     """Finish a step: tokens come out, requests end. Returns the number of ended requests."""
     ended, kept, ahead = 0, 0, rules[replica].drafts
-    for place in range(queues.runs[replica]):
-        request = queues.running[replica, place]
-        count = queues.tokens[replica, place]
-        course.computed[request] += count
+    stages, runs, batch, strays = rules[replica].stages, queues.runs[replica], 0, 0
+    if stages > 1:
+        batch, strays = land(course, flights, stages, replica)
+    for place in range(runs + strays):
+        if place < runs:
+            request = queues.running[replica, place]
+            count = queues.tokens[replica, place]
+        else:
+            request, count = flights.request[replica, batch, place - runs], 0
+        reach = course.computed[request] + count
+        if stages > 1:
+            count = reach = flights.landed[request]
+            flights.landed[request] = 0
+        else:
+            course.computed[request] = reach
         known = load.prompt[request] + course.generated[request]
         over = False
-        if count > 0 and course.computed[request] >= known:
+        if count > 0 and reach >= known:
             before = course.generated[request]
             generated = before + 1
             if ahead > 0:
-                drafts = course.computed[request] - known
+                drafts = reach - known
                 right = accepted(rules, replica, request, before, drafts)
                 course.computed[request] = known + right
                 course.drafted[request] = ahead
@@ -251,22 +283,22 @@ def _end(rules, load, course, pool, queues, tally, replica, now, done):
             if before == 0:
                 course.first_ns[request] = now
             else:
-                gap = max(now - course.last_ns[request], 1)
-                place_of = int(np.log2(gap / GAP_LEAST_NS) * GAP_STEPS)
-                tally.gaps[min(max(place_of, 0), GAP_BINS - 1)] += 1
-                if request < len(tally.gap_start) - 1:
-                    tally.gap_ns[tally.gap_start[request] + before - 1] = gap
+                _count_gap(tally, request, before, max(now - course.last_ns[request], 1))
             course.last_ns[request] = now
             over = generated == load.output[request] or rules[replica].role == PREFILL
         if over:
             release(load, course, pool, replica, request)
             done[ended] = request
             ended += 1
-        else:
+            if place >= runs:
+                leave(queues, course, replica, request)
+        elif place < runs:
             queues.running[replica, kept] = request
             kept += 1
     queues.runs[replica] = kept
     queues.until_ns[replica] = NONE
+    if stages > 1 and flights.flying[replica] > 0:
+        queues.until_ns[replica] = flights.until_ns[replica, flights.first[replica]]
     return ended
 
 
@@ -339,7 +371,9 @@ def new_scratch(rules, load) -> Scratch:
 
 
 @outer
-def play(times: Times, rules, load, course, pool, queues, cluster: Cluster, tally, scratch):
+def play(
+    times: Times, rules, load, course, pool, queues, flights, cluster: Cluster, tally, scratch
+):
     """Play all requests, or up to a time.
 
     Returns:
@@ -363,7 +397,7 @@ def play(times: Times, rules, load, course, pool, queues, cluster: Cluster, tall
             coming = _pop(heap, coming)
             turn = 1 + _arrive(rules, load, course, pool, queues, cluster, turn, request, now)
         else:
-            ended = _end(rules, load, course, pool, queues, tally, which, now, done)
+            ended = _end(rules, load, course, pool, queues, flights, tally, which, now, done)
             for number in range(ended):
                 coming, pending = _follow(
                     rules,
@@ -381,5 +415,10 @@ def play(times: Times, rules, load, course, pool, queues, cluster: Cluster, tall
         if coming and heap[0, 0] == now:
             continue  # a step sees all arrivals of the moment at which it begins
         for replica in range(replicas):
-            if rules[replica].leader == replica and _is_idle(rules, queues, replica):
-                _begin(times, rules, load, course, pool, queues, tally, replica, now)
+            if rules[replica].leader != replica:
+                continue
+            while _may_begin(rules, queues, flights, replica):
+                if not _begin(
+                    times, rules, load, course, pool, queues, flights, tally, replica, now
+                ):
+                    break

@@ -42,7 +42,7 @@ RULES = _record(
         np.int64,
     ),
     ("ordered", np.int64),
-    ("role kind leader members", np.int64),
+    ("role kind leader members stages", np.int64),
     ("drafts lookahead drafter seed", np.int64),
     ("accepted", (np.float64, MOST_DRAFTS)),
 )
@@ -63,6 +63,7 @@ role: 0 runs all of a request, 1 its prefill, 2 what follows.
 kind: Row of the tables of times.
 leader: First replica of its group, whose steps begin and end together.
 members: Number of replicas of its group.
+stages: Number of pipeline stages, and of batches in flight at most.
 drafts: Tokens that are drafted for each decoding request of a step; 0 without speculation.
 lookahead: Tokens behind those of a step that the drafts are given slots for.
 drafter: Row of the tables of times of the model that drafts, or NONE.
@@ -179,6 +180,48 @@ class Queues(NamedTuple):
     until_ns: np.ndarray
     ratio: np.ndarray
     chunk: np.ndarray
+
+
+class Flights(NamedTuple):
+    """Batches that are on their way through pipeline stages, in a ring [replicas, stages].
+
+    Attributes:
+        request: Requests of each batch [replicas, stages, sequences]: int32.
+        reach: Tokens that each has in the KV cache when the batch ends: int32.
+        size: Number of requests of a batch: int32.
+        until_ns: When a batch ends: int64.
+        free_ns: When each stage is free: int64.
+        first: Place of the oldest batch in the ring [replicas].
+        flying: Number of batches in flight [replicas].
+        landed: Tokens that a request has in the KV cache at the end of the batch at hand, or 0
+            [requests]: int32.
+    """
+
+    request: np.ndarray
+    reach: np.ndarray
+    size: np.ndarray
+    until_ns: np.ndarray
+    free_ns: np.ndarray
+    first: np.ndarray
+    flying: np.ndarray
+    landed: np.ndarray
+
+
+def new_flights(rules: np.ndarray, requests: int) -> Flights:
+    """Pipelines without batches; there is no room for any where nothing has stages."""
+    replicas, stages = len(rules), int(rules["stages"].max())
+    most = int(rules["sequences"].max()) if stages > 1 else 1
+    ring, room = (replicas, stages), (replicas, stages, most)
+    return Flights(
+        np.zeros(room, np.int32),
+        np.zeros(room, np.int32),
+        np.zeros(ring, np.int32),
+        np.zeros(ring, np.int64),
+        np.zeros(ring, np.int64),
+        np.zeros(replicas, np.int64),
+        np.zeros(replicas, np.int64),
+        np.zeros(requests if stages > 1 else 1, np.int32),
+    )
 
 
 def new_course(load: Load) -> Course:

@@ -43,6 +43,8 @@ class Times(NamedTuple):
         verify: As `decode`, for as many tokens of each sequence as speculation verifies.
         skew: Share of what the longest context would cost all sequences more than the mean, that a
             batch of unlike contexts costs more [kinds].
+        share: Share of the layers in each pipeline stage [kinds, stages].
+        send_ns: A message from a stage to the next, by tokens [kinds, tokens + 1].
         experts_ns: Experts that are spread over a group, with the messages to them and back, by
             tokens of the group [kinds, tokens + 1].
     """
@@ -55,6 +57,8 @@ class Times(NamedTuple):
     beside: np.ndarray
     verify: np.ndarray
     skew: np.ndarray
+    share: np.ndarray
+    send_ns: np.ndarray
     experts_ns: np.ndarray
 
 
@@ -94,18 +98,24 @@ def prefill_ns(times, kind, tokens, context):
 
 @inner
 def step_ns(times, rules, load, course, queues, replica):
-    """Time of the step that is scheduled, in ns: of the model, and of one that drafts for it."""
-    drafts, spent = rules[replica].drafts, 0.0
+    """Time of the step that is scheduled, in ns: of the model, and of one that drafts for it.
+
+    Returns:
+        Time of all but the head and sampler, and of these.
+    """
+    drafts, body, head = rules[replica].drafts, 0.0, 0.0
     for passes in range(1 if rules[replica].drafter == NONE else 2):  # one call: it is inlined
         drafting = passes == 1
         kind = rules[replica].drafter if drafting else rules[replica].kind
-        spent += _pass_ns(times, kind, drafts, drafting, load, course, queues, replica)
-    return max(int(spent), 1)
+        mine = _pass_ns(times, kind, drafts, drafting, load, course, queues, replica)
+        body += mine[0]
+        head += mine[1]
+    return body, head
 
 
 @inner
 def _pass_ns(times, kind, drafts, drafting, load, course, queues, replica):
-    """Time of a model over the tokens that are scheduled.
+    """Time of a model over the tokens that are scheduled, and of its head and sampler.
 
     A model that drafts goes over all of them, and then over a token of every sequence for each
     further draft.
@@ -131,7 +141,7 @@ def _pass_ns(times, kind, drafts, drafting, load, course, queues, replica):
         rows = min(tokens, sequences + decodes * drafts)
     total = times.host_ns[kind, 0] + times.host_ns[kind, 1] * sequences
     total += times.dense_ns[kind, min(tokens, times.dense_ns.shape[1] - 1)]
-    total += times.head_ns[kind, min(rows, times.head_ns.shape[1] - 1)]
+    head = times.head_ns[kind, min(rows, times.head_ns.shape[1] - 1)]
     if decodes:
         table = times.beside[kind] if prompts else times.decode[kind]
         if drafts:
@@ -143,7 +153,7 @@ def _pass_ns(times, kind, drafts, drafting, load, course, queues, replica):
     if drafting:
         mean = (context + beyond) / sequences
         total += (drafts - 1) * _further_ns(times, kind, sequences, mean)
-    return total + prompts
+    return total + prompts, head
 
 
 @inner

@@ -70,7 +70,7 @@ def schedule(rules, load, course, pool, queues, replica):
             continue
         reach = min(computed + tokens + ahead, longest)
         needed = (reach + size - 1) // size - course.held[request]
-        itself = False
+        itself, passed = False, 0
         while needed > pool.free[replica]:
             victim = _victim(rules, load, course, queues, replica)
             itself = victim == place
@@ -78,6 +78,7 @@ def schedule(rules, load, course, pool, queues, replica):
             preempt(rules, load, course, pool, queues, replica, victim)
             if victim < place:  # its tokens of this step are free again
                 budget += queues.tokens[replica, victim]
+                passed += queues.tokens[replica, victim] == 0
                 place -= 1
             queues.runs[replica] -= 1
             for at in range(victim, queues.runs[replica]):
@@ -94,6 +95,9 @@ def schedule(rules, load, course, pool, queues, replica):
             course.drafted[request] = 0
         budget -= tokens
         place += 1
+        for _ in range(min(passed, queues.runs[replica] - place)):
+            queues.tokens[replica, place] = 0  # vLLM does not count back for victims in flight
+            place += 1
     for rest in range(place, queues.runs[replica]):
         queues.tokens[replica, rest] = 0
     if not preempted:
