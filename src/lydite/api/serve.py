@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from lydite.api.load import ModelLike
 from lydite.api.options import ModelOptions, grouped_options
 from lydite.api.serving.figures import DeploymentDocument, deployment_document
+from lydite.api.serving.fleet import fleet_of
 from lydite.api.serving.options import ServeOptions, WorkloadOptions
 from lydite.api.serving.replay import ReplayDocument, replay_document
 from lydite.api.serving.search import FoundDocument, searched
@@ -100,6 +101,7 @@ class ServeResult(Result):
                 "output": int(outcome.requests.output[n]),
                 "cached": max(0, int(outcome.hits[n])),
                 "preempted": int(outcome.preempted[n]),
+                **({"retried": int(outcome.retried[n])} if outcome.failures else {}),
                 "replica": int(outcome.replica[n]) + 1,
                 "ttft_s": float(outcome.ttft_s[n]),
                 "tpot_s": float(outcome.tpot_s[n]),
@@ -213,7 +215,8 @@ def serve(
         from lydite.serving import simulate_serving
 
         replicas = made.replicas(layout)
-        outcome = simulate_serving(played, replicas, made.traffic(layout), gaps=MOST_GAPS)
+        fleet = fleet_of(deploy, replicas, is_alone=find is None and not compare)
+        outcome = simulate_serving(played, replicas, made.traffic(layout), fleet, gaps=MOST_GAPS)
         rows.append(deployment_document(made, layout, replicas, outcome, objectives))
         outcomes.append(outcome)
     replayed = None

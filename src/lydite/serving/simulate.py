@@ -10,6 +10,9 @@ import numpy as np
 
 from lydite.engine.compiled import Notify, load_from, on_stderr
 from lydite.errors import InputError, unknown_name
+from lydite.serving.fleet import Fleet
+from lydite.serving.kernels.fleet import STARTING, UP, new_fleet
+from lydite.serving.kernels.fleet import Fleet as FleetState
 from lydite.serving.kernels.state import (
     MOST_DRAFTS,
     RULES,
@@ -158,6 +161,9 @@ class Outcome:
             not at all: int64.
         busy_s: Time that each replica computed.
         peak_tokens: Most tokens in the KV cache of each replica.
+        retried: How often each was sent again since its replica failed: int32 [requests].
+        on_s: Time that each replica ran or started, up to `end_s`.
+        failures, starts, stops: How often replicas failed, were started and were stopped.
         trace: The first steps, columns `STEP_COLUMNS`: int64.
         decisions: (step, request, tokens) of each request in these steps: int64.
     """
@@ -181,6 +187,11 @@ class Outcome:
     gap_ns: np.ndarray
     busy_s: np.ndarray
     peak_tokens: np.ndarray
+    retried: np.ndarray
+    on_s: np.ndarray
+    failures: int
+    starts: int
+    stops: int
     trace: np.ndarray
     decisions: np.ndarray
 
@@ -221,6 +232,7 @@ def simulate_serving(
     requests: Requests,
     replicas: Sequence[Replica],
     traffic: Traffic | None = None,
+    fleet: Fleet | None = None,
     *,
     until_s: float | None = None,
     trace: int = 0,
@@ -234,6 +246,7 @@ def simulate_serving(
         requests: Workload.
         replicas: Where they run; all "both", or some "prefill" and some "decode".
         traffic: What connects the replicas; None for the usual.
+        fleet: Replicas that fail, are started and are stopped; None for all that always run.
         until_s: Time to stop; None plays all requests to their end.
         trace: Number of steps to keep.
         decisions: Number of rows of scheduled requests to keep.
@@ -253,6 +266,7 @@ def simulate_serving(
     rules = _rules(replicas, module.POLICIES, load)
     times = stacked(_kinds(replicas))
     course, pool, queues = new_course(load), new_pool(rules), new_queues(rules)
+    ruled = _fleet(fleet, replicas, len(requests))
     flights = new_flights(rules, len(requests))
     cluster = module.Cluster(
         module.ROUTERS.index(traffic.router),
@@ -273,8 +287,10 @@ def simulate_serving(
         np.zeros(len(replicas), np.int64),
         np.zeros(len(replicas), np.int64),
     )
-    scratch = module.new_scratch(rules, load)
-    end_ns = module.play(times, rules, load, course, pool, queues, flights, cluster, tally, scratch)
+    scratch = module.new_scratch(rules, load, len(ruled.outages))
+    end_ns = module.play(
+        times, rules, load, course, pool, queues, flights, ruled, cluster, tally, scratch
+    )
     middle = (np.arange(module.GAP_BINS) + 0.5) / module.GAP_STEPS
     sizes = np.array([r.scheduler.block_size for r in replicas])
     return Outcome(
@@ -297,6 +313,11 @@ def simulate_serving(
         gap_ns=tally.gap_ns,
         busy_s=tally.busy_ns * 1e-9,
         peak_tokens=tally.peak * sizes,
+        retried=np.broadcast_to(ruled.retried, len(requests)),
+        on_s=_on_s(ruled, int(end_ns)),
+        failures=int(ruled.counts[0]),
+        starts=int(ruled.counts[1]),
+        stops=int(ruled.counts[2]),
         trace=tally.steps[: tally.counts[4]],
         decisions=tally.decisions[: tally.taken[0]],
     )
@@ -424,6 +445,50 @@ def _drafting(speculation: Speculation | None, kinds: dict[int, int]) -> tuple[A
     ahead = speculation.tokens if speculation.lookahead else 0
     chances[: speculation.tokens] = np.cumprod(speculation.acceptance)
     return speculation.tokens, ahead, row, speculation.seed, chances
+
+
+def _fleet(fleet: Fleet | None, replicas: Sequence[Replica], requests: int) -> FleetState:
+    """The fleet for the kernels.
+
+    Raises:
+        InputError: replicas have roles or step together, or there are fewer than the least.
+    """
+    limits, outages = np.array([-1, 0, 0, 0], np.int64), np.zeros((0, 3), np.int64)
+    if fleet is not None:
+        if any(replica.role != "both" or replica.group is not None for replica in replicas):
+            raise InputError(
+                "failures and scaling are not modelled for prefill and decode apart, or for "
+                "replicas that step together"
+            )
+        limits[3] = _nanoseconds(fleet.cold_s)
+        if fleet.scale is not None:
+            scale = fleet.scale
+            if not 1 <= scale.least <= len(replicas):
+                raise InputError(
+                    f"{scale.least} replicas at least", allowed=f"1 to {len(replicas)}"
+                )
+            limits[:3] = scale.least, scale.queue, _nanoseconds(scale.idle_s)
+        rows = [
+            (
+                _nanoseconds(each.at_s),
+                each.replica,
+                -1 if each.duration_s == np.inf else _nanoseconds(each.duration_s),
+            )
+            for each in fleet.failures
+        ]
+        outages = np.array(rows, np.int64).reshape(-1, 3)
+    return new_fleet(len(replicas), requests, limits, outages, fleet is not None)
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(min(seconds, 1e9) * 1e9)
+
+
+def _on_s(fleet: FleetState, end_ns: int) -> np.ndarray:
+    """Time that each replica ran or started, up to the end of the last step."""
+    running = np.isin(fleet.state, (UP, STARTING))
+    on_ns = fleet.on_ns + np.where(running, np.maximum(end_ns - fleet.since_ns, 0), 0)
+    return np.minimum(on_ns, end_ns) * 1e-9
 
 
 def _followed(requests: Requests, gaps: int) -> tuple[np.ndarray, np.ndarray]:

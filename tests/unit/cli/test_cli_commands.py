@@ -112,7 +112,7 @@ COMMANDS = {
     "lydite score verify": "file --json",
     "lydite serve": "model --on --runtime --tp --ep --pp --expert-load --replicas --layout "
     "--prefill --decode --kv-link --router --draft --draft-tokens --acceptance --policy "
-    "--max-num-seqs --max-num-batched-tokens --max-model-len "
+    "--fail --cold-start --autoscale --max-num-seqs --max-num-batched-tokens --max-model-len "
     "--memory-share/--gpu-memory-utilization --kv-tokens --prefix-caching --chunked-prefill "
     "--profile --price --carbon --trace --replay --benchmark --rate --concurrency --requests --isl "
     "--osl --arrival --burstiness --spread --shared-prefix --turns --think --dtype/--precision "

@@ -10,6 +10,7 @@ import numpy as np
 from lydite.api.devices import chain_for, device_and_sources
 from lydite.api.load import Model, ModelLike, RankOptions, resolve, takes_phase, takes_sizes
 from lydite.api.options import ModelOptions
+from lydite.api.serving.fleet import most_replicas
 from lydite.api.serving.options import ServeOptions
 from lydite.api.serving.speculation import drafting_of
 from lydite.errors import InputError, unknown_name
@@ -123,6 +124,7 @@ class Deployer:
             InputError: it is said twice, half, or cannot be read.
         """
         o = self.options
+        most_replicas(o)
         said = {
             "--layout": o.layout,
             "--prefill and --decode": o.prefill or o.decode,
@@ -143,7 +145,7 @@ class Deployer:
             return Layout(parts)
         if o.layout:
             return read_layout(o.layout, o.tp)
-        return Layout((made_part(o.replicas, o.tp, o.ep, "both", "the layout", o.pp),))
+        return Layout((made_part(most_replicas(o), o.tp, o.ep, "both", "the layout", o.pp),))
 
     def replicas(self, layout: Layout) -> list[Replica]:
         """The replicas of a layout.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import TypedDict
 
+from lydite.api.serving.fleet import FleetDocument, fleet_document
 from lydite.api.serving.speculation import SpeculationDocument, speculation_document
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class DeploymentDocument(TypedDict):
     busy_share: float
     steps: int
     speculation: SpeculationDocument | None
+    fleet: FleetDocument | None
     priorities: list[PriorityDocument]
     step: dict[str, float]
     sources: dict[str, float]
@@ -72,6 +74,9 @@ def deployment_document(
     kept = met(outcome, objectives)
     times, groups = deployer.rank(layout.parts[-1]).times, layout.parts[-1].groups
     capacity = np.array([replica.kv_tokens for replica in replicas])
+    running_s = outcome.end_s * len(replicas)
+    if deployer.options.fail or deployer.options.autoscale:
+        running_s = float(outcome.on_s.sum())
     computed = max(1, int(outcome.requests.prompt.sum()))
     tpot = found.get("tpot", {}).get("mean", 0.0)
     document: DeploymentDocument = {
@@ -95,9 +100,10 @@ def deployment_document(
         "preempted": int(outcome.preempted.sum()),
         "cached_share": float(np.maximum(outcome.hits, 0).sum() / computed),
         "kv_peak_share": float((outcome.peak_tokens / capacity).max()),
-        "busy_share": float(outcome.busy_s.sum() / max(outcome.end_s * len(replicas), 1e-12)),
+        "busy_share": float(outcome.busy_s.sum() / max(running_s, 1e-12)),
         "steps": outcome.steps,
         "speculation": speculation_document(deployer.options, deployer.drafting, outcome),
+        "fleet": fleet_document(deployer.options, outcome),
         "priorities": _priorities(outcome) if deployer.scheduler.priorities else [],
         "step": _step(deployer.rank(layout.parts[-1]), outcome, deployer.mean_context, groups),
         "sources": dict(times.sources),
@@ -163,7 +169,9 @@ def _cost(
     """USD an hour and a million output tokens; energy at the boards' limits while they compute."""
     made: dict[str, float] = {}
     if deployer.options.price is not None:
-        hour = deployer.options.price * layout.devices
+        running = float(outcome.on_s.sum()) / max(outcome.end_s * len(outcome.on_s), 1e-12)
+        share = running if deployer.options.autoscale else 1.0
+        hour = deployer.options.price * layout.devices * share
         made["usd_per_hour"] = hour
         made["usd_per_million_output_tokens"] = (
             hour / max(flow["output_tokens_s"] * 3600, 1e-12) * 1e6

@@ -35,6 +35,11 @@ class ServeOptions(Options):
         acceptance: Chance that a drafted token is accepted, given that all before it were, by
             position, such as "0.8,0.6,0.4"; or one for all positions.
         policy: Order of requests: "fcfs", or "priority" by the workload's priorities (vLLM).
+        fail: Replicas that fail, such as "2@30:10,3@50": the second fails after 30 s and starts
+            again after 10 s more, the third fails for good.
+        cold_start: Seconds from the start of a replica until it takes requests.
+        autoscale: Least and most replicas, and when one is started or stopped, such as
+            "1:4,queue=8,idle=60".
         max_num_seqs: Most requests that run at once on a replica; None for the runtime's default.
         max_num_batched_tokens: Most tokens of a step; None for the runtime's default.
         max_model_len: Most tokens of a request, prompt and output; None for no limit.
@@ -119,6 +124,28 @@ class ServeOptions(Options):
         str,
         Help("Order in which requests are served: fcfs, or priority (of the trace; vllm only)."),
     ] = "fcfs"
+    fail: Annotated[
+        str | None,
+        Help(
+            "Replicas that fail, as REPLICA@SECONDS or REPLICA@SECONDS:DURATION, comma-separated; "
+            "their requests are sent again to others."
+        ),
+    ] = None
+    cold_start: Annotated[
+        float,
+        Help(
+            "Seconds from the start of a replica until it takes requests, with --fail or "
+            "--autoscale.",
+            min=0,
+        ),
+    ] = 0.0
+    autoscale: Annotated[
+        str | None,
+        Help(
+            "Start and stop replicas: MIN:MAX,queue=N,idle=S starts one when over N requests wait "
+            "for each (default: 8), stops one idle for S seconds (default: 60)."
+        ),
+    ] = None
     max_num_seqs: Annotated[
         int | None,
         Help("Most requests that run at once on a replica; default: the runtime's.", min=1),

@@ -84,6 +84,13 @@ def _one(row: Mapping[str, Any]) -> list[str]:
     ]
     lines += _speculation(row)
     lines += _priorities(row)
+    if row["fleet"]:
+        told = row["fleet"]
+        lines.append(
+            f"replicas: {told['failures']} failures ({told['retried']} requests sent again), "
+            f"{told['starts']} starts, {told['stops']} stops; {told['mean_replicas']:.2f} ran in "
+            "the mean"
+        )
     if row["unfinished"]:
         lines.append(f"{row['unfinished']} requests did not end")
     lines += _objectives(row)

@@ -189,6 +189,13 @@ def release(load, course, pool, replica, request):
 
 
 @inner
+def forget_all(pool, replica, blocks):
+    """Take the content of all blocks out of the table."""
+    for block in range(1, blocks):
+        _forget(pool, replica, block)
+
+
+@inner
 def wait_first(queues, course, replica, request):
     """Put a request at the head of the queue."""
     course.waiting[request] = queues.first[replica]

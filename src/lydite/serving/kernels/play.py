@@ -12,6 +12,22 @@ import numpy as np
 from lydite.serving.kernels import sglang, trtllm, vllm
 from lydite.serving.kernels.blocks import found, key_of, leave, release, wait_in_order, wait_last
 from lydite.serving.kernels.drafts import accepted
+from lydite.serving.kernels.fleet import (
+    FAILED,
+    FAILURES,
+    OFF,
+    STARTING,
+    STARTS,
+    STOPS,
+    UP,
+    empty,
+    idle_event,
+    may_stop,
+    park,
+    ready_event,
+    switch_off,
+    wanted,
+)
 from lydite.serving.kernels.pipeline import depart, land
 from lydite.serving.kernels.state import NONE, inner, outer
 from lydite.serving.kernels.steps import Times, experts_ns, step_ns
@@ -54,12 +70,14 @@ class Scratch(NamedTuple):
         done: Requests that end in a step [sequences]: int32.
         link_ns: When the link out of each replica is free: int64 [replicas].
         follows: Whether a request follows another: bool [requests].
+        lost: Requests of a replica that fails [requests, or 1 where none does]: int32.
     """
 
     heap: np.ndarray
     done: np.ndarray
     link_ns: np.ndarray
     follows: np.ndarray
+    lost: np.ndarray
 
 
 class Tally(NamedTuple):
@@ -129,17 +147,18 @@ def _pop(heap, size):
 
 
 @inner
-def _route(rules, load, pool, queues, router, turn, role, request):
+def _route(rules, load, pool, queues, fleet, router, turn, role, request):
     """Replica for a request: of its role, in turn, with the least load, or the longest prefix."""
     replicas = len(rules)
     if router == 0:
         for offset in range(replicas):
             replica = (turn + offset) % replicas
-            if rules[replica].role == role:
+            if rules[replica].role == role and fleet.state[replica] == UP:
                 return replica
+        return NONE
     best, least = NONE, 0.0
     for replica in range(replicas):
-        if rules[replica].role != role:
+        if rules[replica].role != role or fleet.state[replica] != UP:
             continue
         weight = float(queues.runs[replica] + 4 * queues.waits[replica])
         if router == 2:
@@ -239,6 +258,28 @@ def _record(rules, course, pool, queues, tally, replica, now, until):
 
 
 @inner
+def _begin_all(times, rules, load, course, pool, queues, flights, tally, now):
+    """Begin steps wherever one may begin."""
+    for replica in range(len(rules)):
+        if rules[replica].leader != replica:
+            continue
+        while _may_begin(rules, queues, flights, replica):
+            if not _begin(times, rules, load, course, pool, queues, flights, tally, replica, now):
+                break
+
+
+@inner
+def _next_end(queues, before):
+    """When the next step ends and on which replica; NONE where none ends before some time."""
+    now, which = before, NONE
+    for replica in range(len(queues.until_ns)):
+        until = queues.until_ns[replica]
+        if until != NONE and until < now:
+            now, which = until, replica
+    return now, which
+
+
+@inner
 def _count_gap(tally, request, before, gap):
     """Count the time from the last of some tokens of a request to the next one."""
     place = int(np.log2(gap / GAP_LEAST_NS) * GAP_STEPS)
@@ -321,15 +362,19 @@ def _first_arrivals(load, cluster, heap, follows):
 
 
 @inner
-def _arrive(rules, load, course, pool, queues, cluster, turn, request, now):
-    """Let a request wait on the replica that the router chooses; the replica."""
+def _arrive(rules, load, course, pool, queues, fleet, cluster, turn, request, now):
+    """Let a request wait on the replica that the router chooses; the replica, NONE for none."""
     role = BOTH
     if rules[0].role != BOTH:  # then none is
         role = DECODE if course.remote[request] > 0 else PREFILL
-    replica = _route(rules, load, pool, queues, cluster.router, turn, role, request)
-    course.replica[request] = replica
+    replica = _route(rules, load, pool, queues, fleet, cluster.router, turn, role, request)
     if course.arrived_ns[request] < 0:
         course.arrived_ns[request] = now
+    if replica == NONE:
+        park(course, fleet, request)
+        return replica
+    course.replica[request] = replica
+    fleet.idle_ns[replica] = NONE
     if rules[replica].ordered:
         wait_in_order(load, course, queues, replica, request)
     else:
@@ -359,45 +404,138 @@ def _follow(rules, load, course, cluster, heap, coming, pending, link_ns, replic
     return coming, pending
 
 
-def new_scratch(rules, load) -> Scratch:
-    """Room for the loop over some requests on some replicas."""
+@inner
+def _change(
+    rules, load, course, pool, queues, flights, fleet, tally, heap, coming, event, now, lost
+):
+    """A replica fails, is ready, or may have been idle long enough; the size of the heap."""
+    failures, replicas = len(fleet.outages), len(fleet.state)
+    number = -1 - event
+    if number < failures:
+        replica, lasts = fleet.outages[number, 1], fleet.outages[number, 2]
+        if fleet.state[replica] == OFF or fleet.state[replica] == FAILED:
+            return coming
+        fleet.counts[FAILURES] += 1
+        switch_off(fleet, replica, FAILED, now)
+        count = empty(rules, load, course, pool, queues, flights, fleet, tally, replica, lost)
+        for place in range(count):
+            coming = _push(heap, coming, now, lost[place])
+        fleet.ready_ns[replica] = NONE
+        if lasts != NONE:
+            fleet.ready_ns[replica] = now + lasts + fleet.limits[3]
+            event = ready_event(fleet, replica)
+            coming = _push(heap, coming, fleet.ready_ns[replica], event)
+    elif number < failures + replicas:
+        replica = number - failures
+        if fleet.ready_ns[replica] != now:
+            return coming
+        if fleet.state[replica] == FAILED:
+            fleet.since_ns[replica] = now - fleet.limits[3]
+        fleet.state[replica], fleet.ready_ns[replica] = UP, NONE
+        fleet.idle_ns[replica] = now
+        while fleet.parked[0] != NONE:
+            coming = _push(heap, coming, now, fleet.parked[0])
+            fleet.parked[0] = course.waiting[fleet.parked[0]]
+    else:
+        replica = number - failures - replicas
+        fleet.armed[replica] = False
+        if may_stop(fleet, replica, now):
+            fleet.counts[STOPS] += 1
+            switch_off(fleet, replica, OFF, now)
+    return coming
+
+
+@inner
+def _scale(queues, fleet, heap, coming, now):
+    """Start a replica where too many wait, and watch those that are idle; the heap's size."""
+    replica = wanted(fleet, queues)
+    if replica != NONE:
+        fleet.state[replica], fleet.since_ns[replica] = STARTING, now
+        fleet.ready_ns[replica] = now + fleet.limits[3]
+        fleet.counts[STARTS] += 1
+        coming = _push(heap, coming, fleet.ready_ns[replica], ready_event(fleet, replica))
+    for other in range(len(fleet.state)):
+        if fleet.state[other] != UP or queues.runs[other] + queues.waits[other] > 0:
+            continue
+        if fleet.idle_ns[other] == NONE:
+            fleet.idle_ns[other] = now
+        if not fleet.armed[other]:
+            fleet.armed[other] = True
+            at = max(now, fleet.idle_ns[other] + fleet.limits[2])
+            coming = _push(heap, coming, at, idle_event(fleet, other))
+    return coming
+
+
+def new_scratch(rules, load, failures: int) -> Scratch:
+    """Room for the loop over some requests on some replicas, some of which fail."""
     count = len(load.prompt)
     return Scratch(
-        np.empty((2 * count + 2, 2), np.int64),
+        np.empty((2 * count + 2 + 3 * failures + 3 * len(rules), 2), np.int64),
         np.empty(int(rules["sequences"].max()), np.int32),
         np.zeros(len(rules), np.int64),
         np.zeros(count, np.bool_),
+        np.empty(count if failures else 1, np.int32),
     )
 
 
 @outer
 def play(
-    times: Times, rules, load, course, pool, queues, flights, cluster: Cluster, tally, scratch
+    times: Times,
+    rules,
+    load,
+    course,
+    pool,
+    queues,
+    flights,
+    fleet,
+    cluster: Cluster,
+    tally,
+    scratch,
 ):
     """Play all requests, or up to a time.
 
     Returns:
         Time of the last event in ns.
     """
-    replicas = len(rules)
     heap, done, link_ns = scratch.heap, scratch.done, scratch.link_ns
     coming, pending = _first_arrivals(load, cluster, heap, scratch.follows)
     turn, last = 0, 0
+    scales, left = fleet.limits[0] != NONE, len(load.prompt)
+    for number in range(len(fleet.outages)):
+        coming = _push(heap, coming, fleet.outages[number, 0], -1 - number)
     while True:
-        now, which = heap[0, 0] if coming else np.int64(1 << 62), NONE
-        for replica in range(replicas):
-            until = queues.until_ns[replica]
-            if until != NONE and until < now:
-                now, which = until, replica
+        now, which = _next_end(queues, heap[0, 0] if coming else np.int64(1 << 62))
         if now > cluster.until_ns or (which == NONE and coming == 0):
             return last
-        last = now
-        if which == NONE:
-            request = heap[0, 1]
+        request = heap[0, 1]
+        if which == NONE and request < 0:
             coming = _pop(heap, coming)
-            turn = 1 + _arrive(rules, load, course, pool, queues, cluster, turn, request, now)
+            coming = _change(
+                rules,
+                load,
+                course,
+                pool,
+                queues,
+                flights,
+                fleet,
+                tally,
+                heap,
+                coming,
+                request,
+                now,
+                scratch.lost,
+            )
+        elif which == NONE:
+            last = now
+            coming = _pop(heap, coming)
+            sent = _arrive(rules, load, course, pool, queues, fleet, cluster, turn, request, now)
+            turn = turn if sent == NONE else sent + 1
         else:
+            last = now
             ended = _end(rules, load, course, pool, queues, flights, tally, which, now, done)
+            left -= ended
+            if scales and left == 0:
+                return last  # no replica is watched any longer
             for number in range(ended):
                 coming, pending = _follow(
                     rules,
@@ -412,13 +550,8 @@ def play(
                     done[number],
                     now,
                 )
+        if scales and (request >= 0 or which != NONE):
+            coming = _scale(queues, fleet, heap, coming, now)
         if coming and heap[0, 0] == now:
             continue  # a step sees all arrivals of the moment at which it begins
-        for replica in range(replicas):
-            if rules[replica].leader != replica:
-                continue
-            while _may_begin(rules, queues, flights, replica):
-                if not _begin(
-                    times, rules, load, course, pool, queues, flights, tally, replica, now
-                ):
-                    break
+        _begin_all(times, rules, load, course, pool, queues, flights, tally, now)
