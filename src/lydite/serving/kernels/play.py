@@ -258,22 +258,11 @@ def _record(rules, course, pool, queues, tally, replica, now, until):
 
 
 @inner
-def _begin_all(times, rules, load, course, pool, queues, flights, tally, now):
-    """Begin steps wherever one may begin."""
-    for replica in range(len(rules)):
-        if rules[replica].leader != replica:
-            continue
-        while _may_begin(rules, queues, flights, replica):
-            if not _begin(times, rules, load, course, pool, queues, flights, tally, replica, now):
-                break
-
-
-@inner
-def _next_end(queues, before):
+def _next_end(until_ns, before):
     """When the next step ends and on which replica; NONE where none ends before some time."""
     now, which = before, NONE
-    for replica in range(len(queues.until_ns)):
-        until = queues.until_ns[replica]
+    for replica in range(len(until_ns)):
+        until = until_ns[replica]
         if until != NONE and until < now:
             now, which = until, replica
     return now, which
@@ -344,9 +333,15 @@ def _end(rules, load, course, pool, queues, flights, tally, replica, now, done):
 
 
 @inner
-def _first_arrivals(load, cluster, heap, follows):
-    """Fill the heap with arrivals that wait for nobody; its size, and the next of a closed loop."""
+def _first_arrivals(load, fleet, cluster, heap, follows):
+    """Fill the heap with failures and arrivals that wait for nobody.
+
+    Returns:
+        Size of the heap, and the next request of a closed loop.
+    """
     count, coming, pending = len(load.prompt), 0, 0
+    for number in range(len(fleet.outages)):
+        coming = _push(heap, coming, fleet.outages[number, 0], -1 - number)
     if cluster.concurrency:
         while pending < min(cluster.concurrency, count):
             coming = _push(heap, coming, load.arrival_ns[pending], pending)
@@ -446,6 +441,38 @@ def _change(
 
 
 @inner
+def _come(rules, load, course, pool, queues, flights, fleet, cluster, tally, scratch, coming, turn):
+    """The first of the heap: a request arrives, or a replica changes.
+
+    Returns:
+        Size of the heap, and the replica whose turn it is.
+    """
+    heap = scratch.heap
+    now, request = heap[0, 0], heap[0, 1]
+    coming = _pop(heap, coming)
+    if request < 0:
+        lost = scratch.lost
+        coming = _change(
+            rules,
+            load,
+            course,
+            pool,
+            queues,
+            flights,
+            fleet,
+            tally,
+            heap,
+            coming,
+            request,
+            now,
+            lost,
+        )
+        return coming, turn
+    sent = _arrive(rules, load, course, pool, queues, fleet, cluster, turn, request, now)
+    return coming, turn if sent == NONE else sent + 1
+
+
+@inner
 def _scale(queues, fleet, heap, coming, now):
     """Start a replica where too many wait, and watch those that are idle; the heap's size."""
     replica = wanted(fleet, queues)
@@ -498,19 +525,17 @@ def play(
         Time of the last event in ns.
     """
     heap, done, link_ns = scratch.heap, scratch.done, scratch.link_ns
-    coming, pending = _first_arrivals(load, cluster, heap, scratch.follows)
+    coming, pending = _first_arrivals(load, fleet, cluster, heap, scratch.follows)
     turn, last = 0, 0
     scales, left = fleet.limits[0] != NONE, len(load.prompt)
-    for number in range(len(fleet.outages)):
-        coming = _push(heap, coming, fleet.outages[number, 0], -1 - number)
     while True:
-        now, which = _next_end(queues, heap[0, 0] if coming else np.int64(1 << 62))
+        now, which = _next_end(queues.until_ns, heap[0, 0] if coming else np.int64(1 << 62))
         if now > cluster.until_ns or (which == NONE and coming == 0):
             return last
-        request = heap[0, 1]
-        if which == NONE and request < 0:
-            coming = _pop(heap, coming)
-            coming = _change(
+        is_change = which == NONE and heap[0, 1] < 0
+        last = last if is_change else now
+        if which == NONE:
+            coming, turn = _come(
                 rules,
                 load,
                 course,
@@ -518,20 +543,13 @@ def play(
                 queues,
                 flights,
                 fleet,
+                cluster,
                 tally,
-                heap,
+                scratch,
                 coming,
-                request,
-                now,
-                scratch.lost,
+                turn,
             )
-        elif which == NONE:
-            last = now
-            coming = _pop(heap, coming)
-            sent = _arrive(rules, load, course, pool, queues, fleet, cluster, turn, request, now)
-            turn = turn if sent == NONE else sent + 1
         else:
-            last = now
             ended = _end(rules, load, course, pool, queues, flights, tally, which, now, done)
             left -= ended
             if scales and left == 0:
@@ -550,8 +568,15 @@ def play(
                     done[number],
                     now,
                 )
-        if scales and (request >= 0 or which != NONE):
+        if scales and not is_change:
             coming = _scale(queues, fleet, heap, coming, now)
         if coming and heap[0, 0] == now:
             continue  # a step sees all arrivals of the moment at which it begins
-        _begin_all(times, rules, load, course, pool, queues, flights, tally, now)
+        for replica in range(len(rules)):
+            if rules[replica].leader != replica:
+                continue
+            while _may_begin(rules, queues, flights, replica):
+                if not _begin(
+                    times, rules, load, course, pool, queues, flights, tally, replica, now
+                ):
+                    break
