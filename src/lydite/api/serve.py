@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from lydite.api.load import ModelLike
 from lydite.api.options import ModelOptions, grouped_options
 from lydite.api.serving.figures import DeploymentDocument, deployment_document
+from lydite.api.serving.fleet import fleet_of
 from lydite.api.serving.options import ServeOptions, WorkloadOptions
 from lydite.api.serving.replay import ReplayDocument, replay_document
 from lydite.api.serving.search import FoundDocument, searched
@@ -22,6 +23,10 @@ from lydite.results import Result
 if TYPE_CHECKING:
     from lydite.api.session import Session
     from lydite.serving import Outcome
+
+
+MOST_GAPS = 1 << 22
+"""Most gaps between tokens that are kept of a deployment (32 MiB), of the first requests."""
 
 
 class ServeDocument(TypedDict):
@@ -96,6 +101,7 @@ class ServeResult(Result):
                 "output": int(outcome.requests.output[n]),
                 "cached": max(0, int(outcome.hits[n])),
                 "preempted": int(outcome.preempted[n]),
+                **({"retried": int(outcome.retried[n])} if outcome.failures else {}),
                 "replica": int(outcome.replica[n]) + 1,
                 "ttft_s": float(outcome.ttft_s[n]),
                 "tpot_s": float(outcome.tpot_s[n]),
@@ -103,6 +109,16 @@ class ServeResult(Result):
             }
             for n, name in enumerate(names)
         ]
+
+    def itls_s(self, deployment: int = 0) -> list[list[float] | None]:
+        """Gaps between the tokens of each request of a deployment, in seconds.
+
+        Tokens that come together, as with speculation, have no gap between them. At most 4,194,304
+        gaps are kept, of the first requests; None for those after them.
+        """
+        outcome = self.outcomes[deployment]
+        kept = (outcome.itls_s(n) for n in range(len(outcome.requests)))
+        return [None if gaps is None else gaps.tolist() for gaps in kept]
 
     def write_report(self, path: Path | str) -> Path:
         """Write an HTML page: deployments, what they trade, and how latencies spread."""
@@ -199,7 +215,8 @@ def serve(
         from lydite.serving import simulate_serving
 
         replicas = made.replicas(layout)
-        outcome = simulate_serving(played, replicas, made.traffic(layout))
+        fleet = fleet_of(deploy, replicas, is_alone=find is None and not compare)
+        outcome = simulate_serving(played, replicas, made.traffic(layout), fleet, gaps=MOST_GAPS)
         rows.append(deployment_document(made, layout, replicas, outcome, objectives))
         outcomes.append(outcome)
     replayed = None

@@ -1,21 +1,27 @@
 """Requests of language models under load, in virtual time."""
 
+from lydite.serving.fleet import Failure, Fleet, Scale
 from lydite.serving.profiles import read_profile
 from lydite.serving.requests import Requests, made
 from lydite.serving.simulate import (
     Outcome,
     Replica,
     Scheduler,
+    Speculation,
     Traffic,
     simulate_serving,
 )
 from lydite.serving.times import StepTimes
 
 __all__ = [
+    "Failure",
+    "Fleet",
     "Outcome",
     "Replica",
     "Requests",
+    "Scale",
     "Scheduler",
+    "Speculation",
     "StepTimes",
     "Traffic",
     "made",

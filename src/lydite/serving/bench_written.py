@@ -15,9 +15,10 @@ def vllm_result(outcome: Outcome, model: str, runtime: str, layout: str) -> dict
     """The object that `vllm bench serve --save-detailed` would save, marked as simulated.
 
     Fields and formulas are those of `calculate_metrics` in vllm/benchmarks/serve.py of vLLM 0.19.0.
-    What the simulation does not know is left out: the gaps between single tokens (itls, and their
-    median, deviation and percentile), the texts, and the date. The latencies, which vLLM's readers
-    sum from the gaps, are therefore in a list of their own, e2els, in seconds.
+    What the simulation does not know is left out: the texts and the date; and, unless they were
+    kept for all requests, the gaps between tokens (itls, and their median, deviation and
+    percentile). Tokens that come together have no gap between them, as in vLLM's stream. Latencies,
+    which vLLM's readers sum from the gaps, are also in a list of their own, e2els, in seconds.
 
     Args:
         outcome: What happened to each request.
@@ -61,10 +62,22 @@ def vllm_result(outcome: Outcome, model: str, runtime: str, layout: str) -> dict
     result["max_concurrent_requests"] = _most_at_once(start, latency)
     for name, values in (("ttft", ttft), ("tpot", tpot), ("e2el", latency)):
         result |= _summary(name, values)
-    gaps = int((output - 1).sum())
-    if gaps:
-        result["mean_itl_ms"] = float((latency - ttft).sum() / gaps * 1000)
+    result |= _between_tokens(outcome, ended)
     return result
+
+
+def _between_tokens(outcome: Outcome, ended: np.ndarray) -> dict[str, Any]:
+    """Gaps between the tokens of requests that ended, and their statistics."""
+    kept = [outcome.itls_s(n) if over else np.zeros(0) for n, over in enumerate(ended)]
+    gaps = [each for each in kept if each is not None]
+    if len(gaps) == len(kept):
+        itls = [each.tolist() for each in gaps]
+        return {"itls": itls, **_summary("itl", np.concatenate(gaps))}
+    count = int((outcome.requests.output[ended] - 1).sum())
+    if not count or outcome.drafted:
+        return {}
+    between = outcome.last_s[ended] - outcome.first_s[ended]
+    return {"mean_itl_ms": float(between.sum() / count * 1000)}
 
 
 def _rates(prompt: np.ndarray, output: np.ndarray, duration_s: float) -> dict[str, float]:

@@ -17,7 +17,7 @@ from lydite.graph.work import work_of_key
 from lydite.hardware import Device
 from lydite.opkey import Operand, TensorType
 from lydite.serving.experts import EXPERTS, MessageTime, Spread
-from lydite.serving.template import GraphOf, Pattern, patterns
+from lydite.serving.template import GraphOf, Pattern, patterns, verifying
 from lydite.serving.times import (
     DECODE_CONTEXT,
     DECODE_SEQUENCES,
@@ -44,6 +44,7 @@ class Shape:
         sequences: Most sequences of a step.
         captured: Numbers of tokens that steps are padded to.
         whole: The graph of a decoding step before it is cut over ranks, if experts are spread.
+        verified: Tokens of each sequence that a step verifies; 1 without speculation.
     """
 
     decode: GraphOf
@@ -55,6 +56,7 @@ class Shape:
     sequences: int = 256
     captured: Sequence[int] = CAPTURED
     whole: GraphOf | None = None
+    verified: int = 1
 
 
 @dataclass
@@ -158,11 +160,17 @@ def estimated_times(
     coarse = device.chip is not None  # whose operators are simulated one by one
     context = DECODE_CONTEXT, shape.context
     decode_s = _table(priced, attention, (DECODE_SEQUENCES, shape.sequences), context, coarse)
+    rows = shape.sequences * shape.verified
+    if shape.verified > 1:
+        wide = [verifying(pattern, shape.verified) for pattern in attention]
+        apart["verify_s"] = _table(
+            priced, wide, (DECODE_SEQUENCES, shape.sequences), context, coarse
+        )
     behind = PREFILL_CONTEXT, shape.context
     prefill_s = _table(priced, prompt, (PREFILL_TOKENS, shape.tokens), behind, coarse)
     return StepTimes(
         _by_tokens(priced, dense, _grid(shape, coarse), shape.captured),
-        _by_number(priced, head, shape.sequences) + _sampler(shape, device),
+        _by_number(priced, head, rows) + _sampler(shape, device, rows),
         decode_s,
         prefill_s,
         decode_s,
@@ -228,9 +236,9 @@ def _by_number(priced: _Priced, head: Sequence[Pattern], most: int) -> np.ndarra
 SAMPLER_S, SAMPLER_PASSES = 30e-6, 2.0
 
 
-def _sampler(shape: Shape, device: Device) -> np.ndarray:
+def _sampler(shape: Shape, device: Device, rows: int) -> np.ndarray:
     """Greedy sampling: launches, and passes over the logits in float32."""
-    moved = SAMPLER_PASSES * 4 * shape.vocabulary * np.arange(shape.sequences + 1)
+    moved = SAMPLER_PASSES * 4 * shape.vocabulary * np.arange(rows + 1)
     return SAMPLER_S + moved / device.memory_bandwidth
 
 

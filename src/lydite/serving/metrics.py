@@ -15,10 +15,17 @@ from lydite.units import parse_quantity
 PERCENTILES = (50.0, 90.0, 95.0, 99.0)
 
 
-def series(outcome: Outcome) -> dict[str, np.ndarray]:
-    """Values of each request by figure, in seconds; requests that did not end are left out."""
+def series(outcome: Outcome, among: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Values of each request by figure, in seconds; requests that did not end are left out.
+
+    Args:
+        outcome: What happened.
+        among: Whether each request counts: bool [requests]; None for all.
+    """
     over = ~np.isnan(outcome.last_s)
     over &= outcome.last_s >= 0
+    if among is not None:
+        over &= among
     made = {
         "ttft": outcome.ttft_s[over],
         "tpot": outcome.tpot_s[over],
@@ -41,6 +48,12 @@ def figures(outcome: Outcome) -> dict[str, dict[str, float]]:
             **{f"p{p:g}": _of_counts(outcome, p) for p in PERCENTILES},
         }
     return {name: rows[name] for name in FIGURES if name in rows}
+
+
+def figures_of(outcome: Outcome, among: np.ndarray) -> dict[str, dict[str, float]]:
+    """Figures of some requests, but for gaps between tokens: bool [requests]."""
+    rows = series(outcome, among)
+    return {name: _summary(rows[name]) for name in FIGURES if len(rows.get(name, ()))}
 
 
 def _summary(values: np.ndarray) -> dict[str, float]:

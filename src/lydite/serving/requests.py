@@ -25,6 +25,7 @@ class Requests:
             tokens behind equal prefixes: positive int64.
         successor: The next turn of each, which arrives `think_s` after this one is done, or -1.
         think_s: Time from the end of the turn before to the arrival: float64.
+        priority: The less, the sooner each is served, by a scheduler with priorities: int32.
         concurrency: Requests in flight of a closed loop; 0 where they arrive by themselves.
         name: What they are called in reports.
         origin: Where they come from, in one line.
@@ -39,6 +40,7 @@ class Requests:
     keys: np.ndarray
     successor: np.ndarray
     think_s: np.ndarray
+    priority: np.ndarray
     concurrency: int = 0
     name: str = "requests"
     origin: str = ""
@@ -69,6 +71,7 @@ class Requests:
             successor=np.where(after < number, after, -1).astype(np.int32),
             think_s=self.think_s[:number],
             ids=self.ids[:number],
+            priority=self.priority[:number],
         )
 
     def at_rate(self, rate: float) -> Requests:
@@ -97,6 +100,7 @@ def made(
     concurrency: int = 0,
     successor: np.ndarray | None = None,
     think_s: np.ndarray | None = None,
+    priority: np.ndarray | None = None,
 ) -> Requests:
     """Requests from arrays, checked.
 
@@ -127,6 +131,7 @@ def made(
         np.concatenate(lists).astype(np.int64) if lists else np.zeros(0, np.int64),
         np.full(count, -1, np.int32) if successor is None else successor.astype(np.int32),
         np.zeros(count) if think_s is None else np.asarray(think_s, float),
+        np.zeros(count, np.int32) if priority is None else np.asarray(priority, np.int32),
         concurrency,
         name,
         origin,

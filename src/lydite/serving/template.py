@@ -31,6 +31,9 @@ class _Line(NamedTuple):
     tokens: int
     context: int
 
+    def times(self, factor: int) -> _Line:
+        return _Line(*(factor * part for part in self))
+
     def at(self, tokens: int, context: int) -> int:
         return self.constant + self.tokens * tokens + self.context * context
 
@@ -81,6 +84,33 @@ class Pattern:
         return replace(self.key, inputs=tuple(inputs), outputs=tuple(outputs))
 
 
+_HEADS = ("q_num_heads", "num_heads")
+
+
+def verifying(pattern: Pattern, tokens: int) -> Pattern:
+    """Attention to one new token of each sequence, for some instead.
+
+    Kernels lay the queries of all new tokens that share a head of keys into one tile, as those of
+    several heads (FlashAttention's packing for grouped queries): so these are `tokens` times as
+    many heads of queries. Other operators stay as they are.
+    """
+    heads = next((name for name in _HEADS if name in pattern.key.attrs), None)
+    first = pattern.key.inputs[0].type if pattern.key.inputs else None
+    if first is None or first.shape is None or (heads is None and len(first.shape) != 4):
+        return pattern
+    axis = 1 if len(first.shape) == 4 else len(first.shape) - 1
+    attrs = dict(pattern.key.attrs)
+    if heads is not None:
+        attrs[heads] = int(attrs[heads]) * tokens
+    shapes = list(pattern.shapes)
+    for place in (0, len(pattern.key.inputs)):  # the queries, and the output
+        dims = shapes[place]
+        if dims is not None:
+            wider = _Size(dims[axis].short.times(tokens), dims[axis].long.times(tokens))
+            shapes[place] = (*dims[:axis], wider, *dims[axis + 1 :])
+    return replace(pattern, key=replace(pattern.key, attrs=attrs), shapes=tuple(shapes))
+
+
 def dims_of(type_: TensorType, dims: tuple[Dim, ...]) -> TensorType:
     """The same type with other dimensions."""
     return TensorType(type_.dtype, dims, type_.layout)
@@ -111,7 +141,7 @@ def patterns(graph_of: GraphOf, longest: int, *, as_run: bool = False) -> list[P
     graphs = [graph_of(*point) for point in points]
     keys = [keys_of(graph) for graph in graphs]
     groups = groups_of(graphs[0]) if as_run else [[op.name] for op in graphs[0].ops]
-    head = _head(graphs[0])
+    head = head_ops(graphs[0])
     made: dict[tuple[object, ...], Pattern] = {}
     for group in groups:
         names = [name for name in group if name in keys[0]]
@@ -128,7 +158,7 @@ def patterns(graph_of: GraphOf, longest: int, *, as_run: bool = False) -> list[P
     return list(made.values())
 
 
-def _head(graph: Graph) -> set[str]:
+def head_ops(graph: Graph) -> set[str]:
     """Names of the operators that make the logits: the last product, and what follows it."""
     makers = {name: op for op in graph.ops for name in op.outputs}
     names: set[str] = set()

@@ -25,6 +25,8 @@ from lydite.serving.bench_files import (
 from lydite.serving.requests import BLOCK, Requests, made
 
 MOONCAKE_BLOCK = 512
+PRIORITY = "priority"
+"""Column of a request's priority, in any layout."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +147,7 @@ def _read(path: Path, benchmark: int | None) -> tuple[Requests, Measured | None]
     keys: list[np.ndarray] = []
     seen: list[tuple[float, float]] = []
     ids: list[str] = []
+    priorities: list[int] = []
     for number, row in enumerate(_first(first, rows), start=1):
         if number > MOST_ROWS:
             raise InputError(f"has more than {MOST_ROWS:,} requests", where=str(path))
@@ -154,6 +157,7 @@ def _read(path: Path, benchmark: int | None) -> tuple[Requests, Measured | None]
         lengths.append((prompt, output))
         keys.append(_keys(row, layout, prompt, where))
         ids.append(str(row.get("request_id", number)))
+        priorities.append(_priority(row, where))
         if layout.first:
             seen.append((_number(row, layout.first, where), _number(row, layout.last, where)))
     at = np.array(times)
@@ -167,6 +171,7 @@ def _read(path: Path, benchmark: int | None) -> tuple[Requests, Measured | None]
         name=path.name,
         origin=f"{layout.name}: {path.name}",
         ids=tuple(ids[n] for n in order),
+        priority=np.array(priorities)[order],
     )
     if not seen:
         return requests, None
@@ -246,6 +251,16 @@ def _whole(row: Mapping[str, Any], name: str, where: str) -> int:
     value = _number(row, name, where)
     if value != int(value):
         raise InputError(f"{name} is {value:g}", where=where, allowed="a whole number of tokens")
+    return int(value)
+
+
+def _priority(row: Mapping[str, Any], where: str) -> int:
+    """The row's priority, of which the least is the most urgent; 0 where it has none."""
+    if row.get(PRIORITY) in (None, ""):
+        return 0
+    value = _number(row, PRIORITY, where)
+    if value != int(value) or abs(value) >= 1 << 31:
+        raise InputError(f"{PRIORITY} is {value:g}", where=where, allowed="a whole number")
     return int(value)
 
 

@@ -110,8 +110,9 @@ COMMANDS = {
     "--db --seed --out --json --quiet/-q",
     "lydite score compare": "first second --out --json",
     "lydite score verify": "file --json",
-    "lydite serve": "model --on --runtime --tp --ep --expert-load --replicas --layout --prefill "
-    "--decode --kv-link --router --max-num-seqs --max-num-batched-tokens --max-model-len "
+    "lydite serve": "model --on --runtime --tp --ep --pp --expert-load --replicas --layout "
+    "--prefill --decode --kv-link --router --draft --draft-tokens --acceptance --policy "
+    "--fail --cold-start --autoscale --max-num-seqs --max-num-batched-tokens --max-model-len "
     "--memory-share/--gpu-memory-utilization --kv-tokens --prefix-caching --chunked-prefill "
     "--profile --price --carbon --trace --replay --benchmark --rate --concurrency --requests --isl "
     "--osl --arrival --burstiness --spread --shared-prefix --turns --think --dtype/--precision "

@@ -244,6 +244,12 @@ def test_serve(both, llama):
         ly.serve(llama, compare="tp1,tp2,pd1:1", **few),
     )
     assert [row["devices"] for row in told["deployments"]] == [1, 2, 2]
+    ahead = {"draft": llama, "acceptance": "0.9,0.5"}
+    told = both(
+        ["serve", llama, *words, "--draft", llama, "--acceptance", "0.9,0.5"],
+        ly.serve(llama, **few, **ahead),
+    )
+    assert 0 < told["deployments"][0]["speculation"]["accepted"] < 2 * 19 * 40
     slo = "ttft.p99=1s,tpot.p90=1s"
     told = both(
         ["serve", llama, *words, "--slo", slo, "--find", "gpus"],

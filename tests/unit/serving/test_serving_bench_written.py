@@ -53,6 +53,20 @@ def test_the_figures_are_vllms():
     assert not {"date", "itls", "p99_itl_ms", "generated_texts"} & set(result)
 
 
+def test_gaps_between_tokens_are_written_where_all_are_kept():
+    """Three tokens in steps of 1 ms and 10 us a token: two equal gaps; and one token: none."""
+    requests = made(np.array([0.0, 1.0]), np.array([10, 20]), np.array([3, 1]))
+    kept = simulate_serving(requests, one(), gaps=2)
+    result = vllm_result(kept, "m", "vllm", "1xtp1")
+    assert [len(gaps) for gaps in result["itls"]] == [2, 0]
+    assert result["itls"][0] == pytest.approx([1.01e-3] * 2, rel=1e-5)
+    assert result["median_itl_ms"] == pytest.approx(1.01, rel=1e-5)
+    assert result["std_itl_ms"] == pytest.approx(0.0, abs=1e-9)
+    few = simulate_serving(requests, one(), gaps=1)
+    assert few.itls_s(0) is None
+    assert not {"itls", "std_itl_ms"} & set(vllm_result(few, "m", "vllm", "1xtp1"))
+
+
 def test_a_simulation_read_back_has_no_error(tmp_path):
     outcome = simulate_serving(workload(3), one())
     path = tmp_path / "vllm-bench.json"

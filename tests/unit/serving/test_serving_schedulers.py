@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from serving_cases import STEP_S, TOKEN_S, one, plain_times, workload
 
 from lydite.errors import InputError
-from lydite.serving import Replica, Scheduler, Traffic, made, simulate_serving
+from lydite.serving import Replica, Scheduler, Speculation, Traffic, made, simulate_serving
 
 TRACES = json.loads(Path(__file__).with_name("vllm_decisions.json").read_text())["traces"]
 POLICIES = ("vllm", "sglang", "trtllm")
@@ -24,10 +25,17 @@ def test_decisions_are_those_of_vllm(trace):
         np.array(trace["prompt"]),
         np.array(trace["output"]),
         keys=[np.array(keys, np.int64) for keys in trace["keys"]],
+        priority=trace.get("priority"),
     )
     names = ("max_num_seqs", "max_num_batched_tokens", "prefix_caching", "reserve_full_prompt")
-    rules = Scheduler(**{name: trace[name] for name in names})
-    replica = Replica(rules, plain_times(), trace["kv_tokens"])
+    rules = Scheduler(**{name: trace[name] for name in names}, priorities="priority" in trace)
+    ahead = None
+    if "speculation" in trace:
+        said = trace["speculation"]
+        ahead = Speculation(**said | {"acceptance": tuple(said["acceptance"])})
+    stages = trace.get("stages", 1)
+    times = replace(plain_times(), stages=(1 / stages,) * stages)
+    replica = Replica(rules, times, trace["kv_tokens"], speculation=ahead)
     outcome = simulate_serving(requests, [replica], decisions=100_000)
     steps = [{} for _ in range(outcome.steps)]
     for step, request, tokens in outcome.decisions.tolist():
@@ -148,8 +156,6 @@ def test_replicas_share_the_work(router):
 
 
 def test_a_closed_loop_keeps_its_number_in_flight():
-    from dataclasses import replace
-
     requests = replace(made(np.zeros(30), np.full(30, 50), np.full(30, 10)), concurrency=4)
     outcome = simulate_serving(requests, one())
     there = [

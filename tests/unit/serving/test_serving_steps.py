@@ -16,7 +16,7 @@ from lydite.hardware import find_device
 from lydite.opkey import Operand, OpKey, TensorType
 from lydite.serving.estimated import Shape, estimated_times, in_float8
 from lydite.serving.messages import message_times, own_all_reduce_s
-from lydite.serving.template import patterns
+from lydite.serving.template import patterns, verifying
 
 LLAMA = {
     "model_type": "llama",
@@ -213,3 +213,17 @@ def test_the_router_of_experts_is_a_product_of_its_own(graphs):
     outputs = [p.key.outputs[0].shape[-1] for p in made if p.key.outputs[0].shape and not p.head]
     assert EXPERTS["num_local_experts"] in outputs
     assert not any(size % 32 for size in outputs if size > 32)
+
+
+@pytest.mark.parametrize("name", ["llama", "windowed"])
+def test_verifying_attention_reads_the_cache_once_and_multiplies_for_every_token(graphs, name):
+    """Three tokens: three times the arithmetic, and but for queries and outputs the same bytes."""
+    one = next(p for p in patterns(graphs(name, "decode"), 16384, as_run=True) if p.contextual)
+    three = verifying(one, 3)
+    for count, context in ((4, 40), (16, 700)):
+        alone, drafted = (work_of_key(p.at(count, context)) for p in (one, three))
+        assert alone is not None
+        assert drafted is not None
+        assert drafted.flops == pytest.approx(3 * alone.flops)
+        moved = 2 * (count * 256 * 2) * 2  # two more queries and outputs, 16 bits, 256 wide
+        assert drafted.bytes_moved == pytest.approx(alone.bytes_moved + moved)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lydite.api.devices import chain_for, device_and_sources
 from lydite.api.load import Model, ModelLike, RankOptions, resolve, takes_phase, takes_sizes
 from lydite.api.options import ModelOptions
+from lydite.api.serving.fleet import most_replicas
 from lydite.api.serving.options import ServeOptions
-from lydite.errors import InputError
+from lydite.api.serving.speculation import drafting_of
+from lydite.errors import InputError, unknown_name
 from lydite.serving.experts import expert_bytes
 from lydite.serving.layout import Layout, Part, made_part, read_layout, read_part
 from lydite.units import parse_quantity
@@ -18,10 +22,13 @@ if TYPE_CHECKING:
     from lydite.api.session import Session
     from lydite.graph import Graph
     from lydite.hardware import Device
-    from lydite.serving import Replica, Requests, Scheduler, StepTimes, Traffic
+    from lydite.serving import Replica, Requests, Scheduler, Speculation, StepTimes, Traffic
     from lydite.serving.deploy import Footprint, ServingRuntime
     from lydite.serving.experts import Spread
+    from lydite.serving.stages import Stages
 
+POLICIES = ("fcfs", "priority")
+"""Orders in which requests are served."""
 UNLIMITED = 1 << 20
 """Positions of a model that states none."""
 
@@ -34,11 +41,28 @@ class Rank:
         times: Times of the replica's steps.
         memory: Memory of the rank; None where the KV cache was stated.
         kv_tokens: Tokens that the replica's KV cache holds.
+        speculation: Tokens that are drafted ahead, or None.
     """
 
     times: StepTimes
     memory: Footprint | None
     kv_tokens: int
+    speculation: Speculation | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a rank of a model holds.
+
+    Attributes:
+        weights: Bytes of its weights.
+        kv_token: Bytes of the KV of a token.
+        vocabulary: Size of the vocabulary.
+    """
+
+    weights: float
+    kv_token: float
+    vocabulary: int
 
 
 @dataclass(eq=False)
@@ -54,6 +78,8 @@ class Deployer:
         mean_context: Mean tokens of a request.
         longest: Most tokens that the model can hold.
         largest: Most tokens of a request.
+        drafting: How tokens are drafted ahead, without times; or None.
+        drafter: What makes the ranks of the model that drafts, or None.
     """
 
     session: Session
@@ -66,9 +92,11 @@ class Deployer:
     longest: int
     largest: int
     notes: list[str] = field(default_factory=list)
-    _ranks: dict[tuple[int, int], Rank] = field(default_factory=dict)
+    _ranks: dict[tuple[int, int, int], Rank] = field(default_factory=dict)
     label: str = ""
     dtype: str = ""
+    drafting: Speculation | None = None
+    drafter: Deployer | None = None
 
     @property
     def scheduler(self) -> Scheduler:
@@ -77,10 +105,13 @@ class Deployer:
 
         large = memory_of(self.device) >= _LARGE_BYTES
         rules = self.runtime.large if large else self.runtime.small
+        if self.options.policy not in POLICIES:
+            raise unknown_name("policy", self.options.policy, POLICIES)
         chosen: dict[str, Any] = {
             "max_num_seqs": self.options.max_num_seqs,
             "max_num_batched_tokens": self.options.max_num_batched_tokens,
             "max_model_len": self.options.max_model_len,
+            "priorities": self.options.policy == "priority",
             "chunked_prefill": _switch("chunked_prefill", self.options.chunked_prefill),
             "prefix_caching": _switch("prefix_caching", self.options.prefix_caching),
         }
@@ -93,6 +124,7 @@ class Deployer:
             InputError: it is said twice, half, or cannot be read.
         """
         o = self.options
+        most_replicas(o)
         said = {
             "--layout": o.layout,
             "--prefill and --decode": o.prefill or o.decode,
@@ -102,9 +134,9 @@ class Deployer:
         if len(twice) > 1:
             raise InputError(f"{' and '.join(twice)} both say what the replicas are")
         if o.prefill or o.decode:
-            if o.tp > 1 or o.ep > 1:
+            if o.tp > 1 or o.ep > 1 or o.pp > 1:
                 raise InputError(
-                    "--tp and --ep have no effect here", hint="say it there: --prefill 2xtp4"
+                    "--tp, --pp and --ep have no effect here", hint="say it there: --prefill 2xtp4"
                 )
             if not (o.prefill and o.decode):
                 absent = "--decode" if o.prefill else "--prefill"
@@ -113,7 +145,7 @@ class Deployer:
             return Layout(parts)
         if o.layout:
             return read_layout(o.layout, o.tp)
-        return Layout((made_part(o.replicas, o.tp, o.ep, "both", "the layout"),))
+        return Layout((made_part(most_replicas(o), o.tp, o.ep, "both", "the layout", o.pp),))
 
     def replicas(self, layout: Layout) -> list[Replica]:
         """The replicas of a layout.
@@ -129,7 +161,15 @@ class Deployer:
             for number in range(part.count):
                 name = f"{part.role if part.role != 'both' else 'replica'} {number + 1}"
                 group = len(made) if part.groups > 1 else None
-                one = Replica(self.scheduler, rank.times, rank.kv_tokens, part.role, name, group)
+                one = Replica(
+                    self.scheduler,
+                    rank.times,
+                    rank.kv_tokens,
+                    part.role,
+                    name,
+                    group,
+                    rank.speculation,
+                )
                 made += [one] * part.groups
         return made
 
@@ -145,12 +185,12 @@ class Deployer:
         token = 0.0
         for part in layout.parts:
             memory = self.rank(part).memory
-            token = memory.kv_token * part.tp if memory else 0.0
+            token = memory.kv_token * part.tp * part.pp if memory else 0.0
         return Traffic(self.options.router, token, bandwidth)
 
     def rank(self, part: Part) -> Rank:
         """A rank of a replica of some devices."""
-        degrees = part.tp, part.ep
+        degrees = part.tp, part.ep, part.pp
         if degrees not in self._ranks:
             self._ranks[degrees] = self._made(part)
         return self._ranks[degrees]
@@ -159,18 +199,75 @@ class Deployer:
         rules = self.scheduler
         context = max(2, min(self.mean_context, self.longest - 8))
         decode = self._graph("decode", part, 8, context)
-        vocabulary = _vocabulary(decode)
-        weights, spread = float(decode.parameter_bytes), None
+        held = self._held(decode)
+        weights, kv_token, spread = held.weights, held.kv_token, None
         if part.ep > 1:
             whole = self._graph("decode", Part(), 8, context)
             weights += expert_bytes(whole) / part.ep - expert_bytes(decode)
             spread = self._spread(part, whole)
+        stages = self._stages(part, decode)
+        if stages is not None:
+            weights, kv_token = stages.weights_of(decode), kv_token * max(stages.shares)
+        drafts = self._drafts(part, held)
+        if drafts is not None:
+            weights, kv_token = weights + drafts[1].weights, kv_token + drafts[1].kv_token
         memory = None
         if self.options.kv_tokens is None:
-            memory = self._footprint(decode, vocabulary, weights)
+            memory = self._footprint(decode, replace(held, weights=weights, kv_token=kv_token))
         kv_tokens = self.options.kv_tokens or (memory.kv_tokens if memory else 0)
-        times = self._times(part, rules, vocabulary, spread)
-        return Rank(times, memory, kv_tokens)
+        times = self._times(part, rules, held.vocabulary, spread)
+        if stages is not None:
+            times = stages.timed(times, rules.max_num_batched_tokens)
+        ahead = self.drafting
+        if ahead is not None and drafts is not None:
+            ahead = replace(ahead, times=drafts[0])
+        return Rank(times, memory, kv_tokens, ahead)
+
+    def _stages(self, part: Part, decode: Graph) -> Stages | None:
+        """How the layers lie on pipeline stages; None without.
+
+        Raises:
+            InputError: the runtime's stages are not modelled, or the model has fewer layers.
+        """
+        from lydite.serving.messages import message_times
+        from lydite.serving.stages import stages_of
+
+        if part.pp == 1:
+            return None
+        if self.runtime.name != "vllm":
+            raise InputError(f"--pp is not modelled for {self.runtime.name}", allowed="vllm")
+        if self.drafting is not None:
+            raise InputError("--draft is not modelled with pipeline stages", hint="--tp")
+        if self.options.profile is not None:
+            raise InputError("--profile has no times of messages between stages", hint="--tp")
+        across = message_times(self.device, part.size, self.notes.append)
+        within = message_times(self.device, part.tp, self.notes.append)
+        return stages_of(decode, part.pp, part.tp, across, within, self.label)
+
+    def _held(self, decode: Graph) -> Held:
+        """What a rank holds, by the graph of 8 decoding sequences."""
+        kept = sum(decode.type_of(name).nbytes or 0 for name in decode.outputs[1:])
+        kv_token = max(1.0, kept / 8 / self.mean_context)
+        return Held(float(decode.parameter_bytes), kv_token, _vocabulary(decode))
+
+    def _drafts(self, part: Part, target: Held) -> tuple[StepTimes, Held] | None:
+        """Times of the model that drafts, on as many ranks, and what a rank of it holds.
+
+        Raises:
+            InputError: it has another vocabulary, or cannot be divided.
+        """
+        if self.drafter is None:
+            return None
+        context = max(2, min(self.mean_context, self.drafter.longest - 8))
+        part = Part(1, part.tp)
+        held = self.drafter._held(self.drafter._graph("decode", part, 8, context))
+        if held.vocabulary != target.vocabulary:
+            raise InputError(
+                f"--draft {self.options.draft} has a vocabulary of {held.vocabulary:,} tokens, "
+                f"{self.label} one of {target.vocabulary:,}",
+                hint="a draft model of the same family",
+            )
+        return self.drafter._times(part, self.scheduler, held.vocabulary, None), held
 
     def _spread(self, part: Part, whole: Graph) -> Spread:
         """How the experts lie on the devices.
@@ -235,6 +332,7 @@ class Deployer:
             rules.max_num_seqs,
             CAPTURED,
             lambda count, context: self._graph("decode", Part(), count, context),
+            1 + (self.drafting.tokens if self.drafting else 0),
         )
         messages = message_times(self.device, part.tp, self.notes.append)
         with device_and_sources(self.session, self.device) as (device, sources):
@@ -279,11 +377,9 @@ class Deployer:
             return "kv_ranks" in read_config(str(source)).options
         return "kv_ranks" in describe(str(source)).defaults
 
-    def _footprint(self, graph: Graph, vocabulary: int, weights: float) -> Footprint:
+    def _footprint(self, graph: Graph, held: Held) -> Footprint:
         from lydite.serving.deploy import footprint
 
-        kept = sum(graph.type_of(name).nbytes or 0 for name in graph.outputs[1:])
-        context = self.mean_context
         widest = max(
             (graph.type_of(name).nbytes or 0)
             for op in graph.ops
@@ -294,10 +390,10 @@ class Deployer:
             self.device,
             self.runtime,
             self.scheduler,
-            weights=weights,
-            kv_token=max(1.0, kept / 8 / context),
+            weights=held.weights,
+            kv_token=held.kv_token,
             token_bytes=3 * widest / 8,
-            vocabulary=vocabulary,
+            vocabulary=held.vocabulary,
             share=self.options.memory_share,
         )
 
@@ -346,9 +442,37 @@ def deployer(
             f"a request has {longest:,} tokens, the model has {room:,} positions",
             hint="shorter requests, or a model with more positions",
         )
-    return Deployer(
+    if options.policy == "priority" and runtime.name != "vllm":
+        raise InputError(f"--policy priority is not modelled for {runtime.name}", allowed="vllm")
+    made = Deployer(
         session, model, options, shape, device, runtime, max(2, int(tokens.mean())), room, longest
     )
+    made.drafting = drafting_of(options, runtime, session.seed)
+    if made.drafting is not None:
+        _add_drafter(made, requests)
+    if options.policy == "priority" and not np.ptp(requests.priority):
+        made.notes.append("--policy priority: all requests have the same priority")
+    return made
+
+
+def _add_drafter(made: Deployer, requests: Requests) -> None:
+    """Add the model that drafts, and say what is not known of it."""
+    options = made.options
+    if options.draft == "ngram":
+        made.notes.append(
+            "--draft ngram: looking up drafts is taken to cost no time, and to find as many in "
+            "each step"
+        )
+        return
+    own = replace(options, draft=None, draft_tokens=None, acceptance=None, profile=None)
+    shape = ModelOptions(dtype=made.shape.dtype)
+    made.drafter = deployer(made.session, options.draft, own, shape, requests)
+    made.drafter.drafting = made.drafting
+    if options.profile is not None:
+        made.notes.append(
+            "--profile has no times of verification: attention is taken to cost as much as for one "
+            "token; the draft model is estimated"
+        )
 
 
 def _positions(model: ModelLike) -> int:

@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from typing_extensions import TypedDict
 
+from lydite.api.serving.fleet import FleetDocument, fleet_document
+from lydite.api.serving.speculation import SpeculationDocument, speculation_document
+
 if TYPE_CHECKING:
-    from lydite.api.serving.deployment import Deployer
+    from lydite.api.serving.deployment import Deployer, Rank
     from lydite.serving import Outcome, Replica
     from lydite.serving.layout import Layout
     from lydite.serving.metrics import Objective
+
+
+class PriorityDocument(TypedDict):
+    """Requests of one priority, where there are several; times in seconds."""
+
+    priority: int
+    requests: int
+    preempted: int
+    figures: dict[str, dict[str, float]]
 
 
 class DeploymentDocument(TypedDict):
@@ -37,6 +49,9 @@ class DeploymentDocument(TypedDict):
     kv_peak_share: float
     busy_share: float
     steps: int
+    speculation: SpeculationDocument | None
+    fleet: FleetDocument | None
+    priorities: list[PriorityDocument]
     step: dict[str, float]
     sources: dict[str, float]
     bounds: list[float]
@@ -57,8 +72,11 @@ def deployment_document(
     found, flow = figures(outcome), throughput(outcome)
     memory = deployer.rank(layout.parts[-1]).memory
     kept = met(outcome, objectives)
-    times = deployer.rank(layout.parts[-1]).times
+    times, groups = deployer.rank(layout.parts[-1]).times, layout.parts[-1].groups
     capacity = np.array([replica.kv_tokens for replica in replicas])
+    running_s = outcome.end_s * len(replicas)
+    if deployer.options.fail or deployer.options.autoscale:
+        running_s = float(outcome.on_s.sum())
     computed = max(1, int(outcome.requests.prompt.sum()))
     tpot = found.get("tpot", {}).get("mean", 0.0)
     document: DeploymentDocument = {
@@ -82,9 +100,12 @@ def deployment_document(
         "preempted": int(outcome.preempted.sum()),
         "cached_share": float(np.maximum(outcome.hits, 0).sum() / computed),
         "kv_peak_share": float((outcome.peak_tokens / capacity).max()),
-        "busy_share": float(outcome.busy_s.sum() / max(outcome.end_s * len(replicas), 1e-12)),
+        "busy_share": float(outcome.busy_s.sum() / max(running_s, 1e-12)),
         "steps": outcome.steps,
-        "step": _step(times, outcome, deployer.mean_context, layout.parts[-1].groups),
+        "speculation": speculation_document(deployer.options, deployer.drafting, outcome),
+        "fleet": fleet_document(deployer.options, outcome),
+        "priorities": _priorities(outcome) if deployer.scheduler.priorities else [],
+        "step": _step(deployer.rank(layout.parts[-1]), outcome, deployer.mean_context, groups),
         "sources": dict(times.sources),
         "bounds": [times.low, times.high],
         "cost": _cost(deployer, layout, outcome, flow),
@@ -94,22 +115,52 @@ def deployment_document(
     return document
 
 
-def _step(times: Any, outcome: Outcome, context: int, groups: int) -> dict[str, float]:
+def _priorities(outcome: Outcome) -> list[PriorityDocument]:
+    """Figures of the requests of each priority; none where all have the same."""
+    from lydite.serving.metrics import figures_of
+
+    every = np.unique(outcome.requests.priority)
+    if len(every) < 2:
+        return []
+    rows = []
+    for priority in every[:MOST_PRIORITIES]:
+        mine = outcome.requests.priority == priority
+        row: PriorityDocument = {
+            "priority": int(priority),
+            "requests": int(mine.sum()),
+            "preempted": int(outcome.preempted[mine].sum()),
+            "figures": figures_of(outcome, mine),
+        }
+        rows.append(row)
+    return rows
+
+
+MOST_PRIORITIES = 16
+"""Most priorities whose figures are told apart, the most urgent first."""
+
+
+def _step(rank: Rank, outcome: Outcome, context: int, groups: int) -> dict[str, float]:
     """Parts of a usual decoding step, in seconds."""
+    times, ahead = rank.times, rank.speculation
     latency = outcome.latency_s[~np.isnan(outcome.last_s)]
     replicas = max(1, len(outcome.busy_s))
     span = max(outcome.end_s, 1e-12)
     sequences = max(1, round(float(latency.sum()) / span / replicas)) if len(latency) else 1
     sequences = min(sequences, len(times.head_s) - 1)
-    return {
+    each = 1 if ahead is None else 1 + ahead.tokens
+    tokens = sequences * each
+    step = {
         "sequences": float(sequences),
         "context": float(context),
         "host_s": times.host_s + times.host_sequence_s * sequences,
-        "dense_s": float(times.dense_s[min(sequences, len(times.dense_s) - 1)]),
-        "attention_s": times.decode_attention_s(sequences, context, beside=False),
-        "head_s": float(times.head_s[sequences]),
-        "experts_s": float(times.experts_s[min(sequences * groups, len(times.experts_s) - 1)]),
+        "dense_s": float(times.dense_s[min(tokens, len(times.dense_s) - 1)]),
+        "attention_s": times.decode_attention_s(sequences, context, beside=False, tokens=each),
+        "head_s": float(times.head_s[min(tokens, len(times.head_s) - 1)]),
+        "experts_s": float(times.experts_s[min(tokens * groups, len(times.experts_s) - 1)]),
     }
+    if ahead is not None and ahead.times is not None:
+        step["drafts_s"] = ahead.times.drafting_s(sequences, context, ahead.tokens)
+    return step
 
 
 def _cost(
@@ -118,7 +169,9 @@ def _cost(
     """USD an hour and a million output tokens; energy at the boards' limits while they compute."""
     made: dict[str, float] = {}
     if deployer.options.price is not None:
-        hour = deployer.options.price * layout.devices
+        running = float(outcome.on_s.sum()) / max(outcome.end_s * len(outcome.on_s), 1e-12)
+        share = running if deployer.options.autoscale else 1.0
+        hour = deployer.options.price * layout.devices * share
         made["usd_per_hour"] = hour
         made["usd_per_million_output_tokens"] = (
             hour / max(flow["output_tokens_s"] * 3600, 1e-12) * 1e6
@@ -140,6 +193,7 @@ _STEP_PARTS = {
     "attention": "attention (reading the KV cache)",
     "head": "the head and the sampler",
     "experts": "experts that are spread, and the messages to them",
+    "drafts": "drafting tokens ahead",
     "host": "the host",
 }
 
@@ -165,7 +219,7 @@ def reasons(document: DeploymentDocument, sequences: int) -> list[str]:
             "their first token"
         )
     step = document["step"]
-    parts = {name: step[f"{name}_s"] for name in _STEP_PARTS}
+    parts = {name: step.get(f"{name}_s", 0.0) for name in _STEP_PARTS}
     whole = sum(parts.values()) or 1.0
     largest = max(parts, key=lambda name: parts[name])
     told.append(

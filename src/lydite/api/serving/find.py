@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from lydite.errors import InputError
@@ -12,7 +13,7 @@ from lydite.serving.layout import Layout, Part
 if TYPE_CHECKING:
     from lydite.api.serving.deployment import Deployer
     from lydite.api.serving.workload import Source
-    from lydite.serving import Outcome, Replica
+    from lydite.serving import Outcome
     from lydite.serving.metrics import Objective
 
 MOST_REPLICAS = 4096
@@ -52,18 +53,14 @@ class Search:
         from lydite.serving import simulate_serving
         from lydite.serving.metrics import met
 
-        made = self.deployer.replicas(layout)
-        scaled = {id(replica.times): self._scaled(replica).times for replica in made}
-        replicas = [replace(replica, times=scaled[id(replica.times)]) for replica in made]
+        replicas = self.deployer.replicas(layout)
+        if self.factor != 1.0:
+            scaled = cache(lambda times: times.scaled(self.factor))
+            replicas = [replica.scaled(scaled) for replica in replicas]
         requests = self.source.at_rate(rate)
         outcome = simulate_serving(requests, replicas, self.deployer.traffic(layout))
         kept = met(outcome, self.objectives)
         return Tried(layout, rate, all(ok for _, ok in kept.values()), outcome)
-
-    def _scaled(self, replica: Replica) -> Replica:
-        if self.factor == 1.0:
-            return replica
-        return replace(replica, times=replica.times.scaled(self.factor))
 
 
 def degrees(deployer: Deployer, asked: Part | None) -> Iterator[Part]:

@@ -19,6 +19,7 @@ class ServeOptions(Options):
         tp: Number of devices of a replica (tensor parallelism).
         ep: Number of devices of a replica over which experts are spread; attention runs on groups
             of `tp` of them, each with requests of its own. 1 cuts experts like other products.
+        pp: Number of pipeline stages of a replica, of `tp` devices each (vLLM).
         expert_load: How tokens spread over experts: "balanced", "power-law:1.2", or a file with
             the tokens of each expert.
         replicas: Number of replicas.
@@ -27,6 +28,18 @@ class ServeOptions(Options):
         decode: Replicas that only decode.
         kv_link: Bandwidth of the link over which a prefill replica sends the KV cache.
         router: How requests find a replica: "round-robin", "least-loaded" or "prefix".
+        draft: Model that drafts tokens ahead, which the model verifies: a name of the set, or a
+            config.json; "ngram" for tokens that are looked up in the text before.
+        draft_tokens: Tokens that are drafted for each request of a step; None for as many as
+            `acceptance` has.
+        acceptance: Chance that a drafted token is accepted, given that all before it were, by
+            position, such as "0.8,0.6,0.4"; or one for all positions.
+        policy: Order of requests: "fcfs", or "priority" by the workload's priorities (vLLM).
+        fail: Replicas that fail, such as "2@30:10,3@50": the second fails after 30 s and starts
+            again after 10 s more, the third fails for good.
+        cold_start: Seconds from the start of a replica until it takes requests.
+        autoscale: Least and most replicas, and when one is started or stopped, such as
+            "1:4,queue=8,idle=60".
         max_num_seqs: Most requests that run at once on a replica; None for the runtime's default.
         max_num_batched_tokens: Most tokens of a step; None for the runtime's default.
         max_model_len: Most tokens of a request, prompt and output; None for no limit.
@@ -55,6 +68,14 @@ class ServeOptions(Options):
             max=4096,
         ),
     ] = 1
+    pp: Annotated[
+        int,
+        Help(
+            "Number of pipeline stages of a replica, of --tp devices each (vllm only).",
+            min=1,
+            max=256,
+        ),
+    ] = 1
     expert_load: Annotated[
         str,
         Help(
@@ -77,6 +98,54 @@ class ServeOptions(Options):
     router: Annotated[
         str, Help("How requests find a replica: round-robin, least-loaded or prefix.")
     ] = "least-loaded"
+    draft: Annotated[
+        str | None,
+        Help(
+            "Model that drafts tokens ahead for speculation, with --acceptance; ngram looks them "
+            "up in the text before."
+        ),
+    ] = None
+    draft_tokens: Annotated[
+        int | None,
+        Help(
+            "Number of tokens drafted per request and step; default: as many as --acceptance has.",
+            min=1,
+            max=16,
+        ),
+    ] = None
+    acceptance: Annotated[
+        str | None,
+        Help(
+            "Chance that a drafted token is accepted if all before it were, by position: "
+            "0.8,0.6,0.4; or one for all."
+        ),
+    ] = None
+    policy: Annotated[
+        str,
+        Help("Order in which requests are served: fcfs, or priority (of the trace; vllm only)."),
+    ] = "fcfs"
+    fail: Annotated[
+        str | None,
+        Help(
+            "Replicas that fail, as REPLICA@SECONDS or REPLICA@SECONDS:DURATION, comma-separated; "
+            "their requests are sent again to others."
+        ),
+    ] = None
+    cold_start: Annotated[
+        float,
+        Help(
+            "Seconds from the start of a replica until it takes requests, with --fail or "
+            "--autoscale.",
+            min=0,
+        ),
+    ] = 0.0
+    autoscale: Annotated[
+        str | None,
+        Help(
+            "Start and stop replicas: MIN:MAX,queue=N,idle=S starts one when over N requests wait "
+            "for each (default: 8), stops one idle for S seconds (default: 60)."
+        ),
+    ] = None
     max_num_seqs: Annotated[
         int | None,
         Help("Most requests that run at once on a replica; default: the runtime's.", min=1),

@@ -60,8 +60,9 @@ def searched(
     if source.requests.concurrency:
         raise InputError("a closed loop has no rate to search at", hint="--rate")
     search = Search(made, source, objectives)
-    said = made.options.tp > 1 or made.options.ep > 1
-    asked = made_part(1, made.options.tp, made.options.ep, "both", "a replica") if said else None
+    o = made.options
+    said = max(o.tp, o.ep, o.pp) > 1
+    asked = made_part(1, o.tp, o.ep, "both", "a replica", o.pp) if said else None
     if goal == "rate":
         return _rate(search, made.layout())
     if goal == "gpus":

@@ -82,6 +82,15 @@ def _one(row: Mapping[str, Any]) -> list[str]:
         f"KV cache: {format_percent(row['kv_peak_share'])} at its peak, {row['preempted']} "
         f"preemptions, {format_percent(row['cached_share'])} of prompt tokens found in it",
     ]
+    lines += _speculation(row)
+    lines += _priorities(row)
+    if row["fleet"]:
+        told = row["fleet"]
+        lines.append(
+            f"replicas: {told['failures']} failures ({told['retried']} requests sent again), "
+            f"{told['starts']} starts, {told['stops']} stops; {told['mean_replicas']:.2f} ran in "
+            "the mean"
+        )
     if row["unfinished"]:
         lines.append(f"{row['unfinished']} requests did not end")
     lines += _objectives(row)
@@ -91,6 +100,34 @@ def _one(row: Mapping[str, Any]) -> list[str]:
     lines.append(f"step times: {shares}; 90 % between {low:.2f} and {high:.2f} times these")
     lines += _cost(row)
     return lines
+
+
+def _speculation(row: Mapping[str, Any]) -> list[str]:
+    told = row["speculation"]
+    if told is None:
+        return []
+    verified = told["drafted"] / told["tokens"]
+    accepted = told["accepted"] / verified if verified else 0.0
+    return [
+        f"speculation: {told['draft']} drafts {told['tokens']} tokens a request and step; "
+        f"{accepted:.2f} of them are accepted in the mean ({told['expected']:.2f} by "
+        "--acceptance)"
+    ]
+
+
+def _priorities(row: Mapping[str, Any]) -> list[str]:
+    body = []
+    for each in row["priorities"]:
+        figures = each["figures"]
+        cells = [
+            format_seconds(figures[name][at]) if name in figures else ""
+            for name, at in (("ttft", "p50"), ("ttft", "p99"), ("tpot", "mean"), ("latency", "p99"))
+        ]
+        body.append([str(each["priority"]), str(each["requests"]), str(each["preempted"]), *cells])
+    if not body:
+        return []
+    columns = ["priority", "requests", "preempted", "TTFT p50", "p99", "TPOT", "latency p99"]
+    return ["", table("", columns, body)]
 
 
 def _objectives(row: Mapping[str, Any]) -> list[str]:

@@ -113,9 +113,9 @@ def hits_of(rules, load, course, pool, replica, request):
 
     The last token is always computed, for its logits.
     """
-    if not rules.caching[replica]:
+    if not rules[replica].caching:
         return 0, 0
-    most = (load.prompt[request] + course.generated[request] - 1) // rules.block[replica]
+    most = (load.prompt[request] + course.generated[request] - 1) // rules[replica].block
     hits, free = 0, 0
     while hits < most:
         block = found(pool, replica, key_of(load, request, hits))
@@ -150,7 +150,7 @@ def hold(rules, load, course, pool, replica, request, tokens, known):
 
     The caller has made sure that there are enough free blocks.
     """
-    size = rules.block[replica]
+    size = rules[replica].block
     start = load.table_start[request]
     held = course.held[request]
     needed = (tokens + size - 1) // size
@@ -163,7 +163,7 @@ def hold(rules, load, course, pool, replica, request, tokens, known):
         course.table[start + held] = block
         held += 1
     course.held[request] = held
-    if rules.caching[replica]:
+    if rules[replica].caching:
         full = min(tokens, known) // size
         for number in range(course.cached[request], full):
             _keep(pool, replica, course.table[start + number], key_of(load, request, number))
@@ -190,6 +190,13 @@ def release(load, course, pool, replica, request):
 
 
 @special
+def forget_all(pool, replica, blocks):
+    """Take the content of all blocks out of the table."""
+    for block in range(1, blocks):
+        _forget(pool, replica, block)
+
+
+@special
 def wait_first(queues, course, replica, request):
     """Put a request at the head of the queue."""
     course.waiting[request] = queues.first[replica]
@@ -212,6 +219,48 @@ def wait_last(queues, course, replica, request):
 
 
 @special
+def is_before(load, course, request, other):
+    """Whether a request is more urgent than another: of lower priority number, then earlier."""
+    mine, its = load.priority[request], load.priority[other]
+    if mine != its:
+        return mine < its
+    mine, its = course.arrived_ns[request], course.arrived_ns[other]
+    return mine < its or (mine == its and request < other)
+
+
+@special
+def wait_in_order(load, course, queues, replica, request):
+    """Put a request into a queue behind all that are more urgent."""
+    before, after = NONE, queues.first[replica]
+    while after != NONE and is_before(load, course, after, request):
+        before, after = after, course.waiting[after]
+    course.waiting[request] = after
+    if before == NONE:
+        queues.first[replica] = request
+    else:
+        course.waiting[before] = request
+    if after == NONE:
+        queues.last[replica] = request
+    queues.waits[replica] += 1
+
+
+@special
+def leave(queues, course, replica, request):
+    """Take a request out of the queue, wherever it waits."""
+    before, at = NONE, queues.first[replica]
+    while at != request:
+        before, at = at, course.waiting[at]
+    after = course.waiting[request]
+    if before == NONE:
+        queues.first[replica] = after
+    else:
+        course.waiting[before] = after
+    if after == NONE:
+        queues.last[replica] = before
+    queues.waits[replica] -= 1
+
+
+@special
 def next_waiting(queues, course, replica):
     """Take the request at the head of the queue."""
     request = queues.first[replica]
@@ -229,19 +278,23 @@ def lacking(rules, load, course, pool, replica, request):
     if computed > 0:
         return 0, 0, computed
     hits, free = hits_of(rules, load, course, pool, replica, request)
-    return hits, free, hits * rules.block[replica]
+    return hits, free, hits * rules[replica].block
 
 
 @special
-def start(rules, load, course, pool, queues, replica, hits, computed, tokens):
-    """Let the first of the queue run: it holds its cached blocks and those of its first tokens."""
+def start(rules, load, course, pool, queues, replica, hits, computed, tokens, ahead):
+    """Let the first of the queue run: it holds its cached blocks and those of its first tokens.
+
+    It holds slots for some tokens ahead, too.
+    """
     request = next_waiting(queues, course, replica)
     known = load.prompt[request] + course.generated[request]
     hold_hits(load, course, pool, replica, request, hits)
-    hold(rules, load, course, pool, replica, request, computed + tokens, known)
+    known = min(known, computed + tokens)
+    hold(rules, load, course, pool, replica, request, computed + tokens + ahead, known)
     course.computed[request] = computed
     if course.hits[request] < 0:
-        course.hits[request] = hits * rules.block[replica]
+        course.hits[request] = hits * rules[replica].block
     place = queues.runs[replica]
     queues.running[replica, place] = request
     queues.tokens[replica, place] = tokens

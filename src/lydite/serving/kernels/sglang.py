@@ -41,8 +41,8 @@ def _reserved(load, course, queues, replica):
 
 @special
 def _prefill(rules, load, course, pool, queues, replica):
-    size = rules.block[replica]
-    whole, chunk = rules.prompt_budget[replica], rules.budget[replica]
+    size = rules[replica].block
+    whole, chunk = rules[replica].prompt_budget, rules[replica].budget
     used = 0
     begun = queues.chunk[replica]
     if begun != NONE:
@@ -50,7 +50,7 @@ def _prefill(rules, load, course, pool, queues, replica):
         if queues.chunk[replica] != NONE:
             return used
     room = pool.free[replica] * size - _reserved(load, course, queues, replica)
-    while queues.waits[replica] > 0 and queues.runs[replica] < rules.sequences[replica]:
+    while queues.waits[replica] > 0 and queues.runs[replica] < rules[replica].sequences:
         request = queues.first[replica]
         known = load.prompt[request] + course.generated[request]
         hits, free_hits, computed = lacking(rules, load, course, pool, replica, request)
@@ -58,7 +58,7 @@ def _prefill(rules, load, course, pool, queues, replica):
         left = min(load.output[request] - course.generated[request], _CLIP)
         if lacks + left + free_hits * size >= room or (used and lacks > whole - used):
             break
-        tokens = min(lacks, chunk - used) if rules.chunked[replica] else lacks
+        tokens = min(lacks, chunk - used) if rules[replica].chunked else lacks
         if tokens <= 0:
             break
         if tokens < lacks:
@@ -67,7 +67,7 @@ def _prefill(rules, load, course, pool, queues, replica):
                 break
         if (computed + tokens + size - 1) // size - hits + free_hits > pool.free[replica]:
             break
-        start(rules, load, course, pool, queues, replica, hits, computed, tokens)
+        start(rules, load, course, pool, queues, replica, hits, computed, tokens, 0)
         used += tokens
         room -= tokens + left + free_hits * size
         if tokens < lacks:
@@ -79,7 +79,7 @@ def _prefill(rules, load, course, pool, queues, replica):
 @special
 def _go_on(rules, load, course, pool, queues, replica, begun, chunk):
     """The next tokens of the prompt that was begun."""
-    size = rules.block[replica]
+    size = rules[replica].block
     known = load.prompt[begun] + course.generated[begun]
     computed = course.computed[begun]
     tokens = min(known - computed, chunk)
@@ -99,7 +99,7 @@ def _go_on(rules, load, course, pool, queues, replica, begun, chunk):
 @special
 def _lacking(rules, course, queues, replica):
     """Blocks that the next token of every running request needs."""
-    size = rules.block[replica]
+    size = rules[replica].block
     blocks = 0
     for place in range(queues.runs[replica]):
         request = queues.running[replica, place]
@@ -129,7 +129,7 @@ def _decode(rules, load, course, pool, queues, replica):
 @special
 def _retract(rules, load, course, pool, queues, replica):
     """Preempt requests, the fewest tokens generated first, then the longest prompt."""
-    size = rules.block[replica]
+    size = rules[replica].block
     while queues.runs[replica] > 1:
         room = queues.runs[replica] * _RETRACTED // size
         if _lacking(rules, course, queues, replica) + room <= pool.free[replica]:
@@ -143,7 +143,7 @@ def _retract(rules, load, course, pool, queues, replica):
                 worst = place
         if queues.running[replica, worst] == queues.chunk[replica]:
             queues.chunk[replica] = NONE
-        preempt(load, course, pool, queues, replica, worst)
+        preempt(rules, load, course, pool, queues, replica, worst)
         for place in range(worst, queues.runs[replica] - 1):
             queues.running[replica, place] = queues.running[replica, place + 1]
         queues.runs[replica] -= 1

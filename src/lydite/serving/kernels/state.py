@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,40 +15,49 @@ FIRST_RATIO = 0.7
 """Share of the tokens to come that SGLang keeps room for at first."""
 
 
-class Rules(NamedTuple):
-    """Options of the scheduler of each replica, int64 [replicas].
+MOST_DRAFTS = 16
+"""Most tokens that are drafted for a request of a step."""
 
-    Attributes:
-        policy: Place of the scheduler in `POLICIES`.
-        sequences: Most requests that run at once.
-        budget: Most tokens of a step.
-        prompt_budget: Most prompt tokens of a step that only prefills.
-        block: Tokens of a block.
-        blocks: Number of blocks, with the one that is never used.
-        caching: Whether full blocks are kept and found by their content.
-        reserve: Whether a prompt is only admitted where all of it fits.
-        chunked: Whether a prompt may be split over steps.
-        longest: Most tokens of a request.
-        role: 0 runs all of a request, 1 its prefill, 2 what follows.
-        kind: Row of the tables of times.
-        leader: First replica of its group, whose steps begin and end together.
-        members: Number of replicas of its group.
-    """
 
-    policy: np.ndarray
-    sequences: np.ndarray
-    budget: np.ndarray
-    prompt_budget: np.ndarray
-    block: np.ndarray
-    blocks: np.ndarray
-    caching: np.ndarray
-    reserve: np.ndarray
-    chunked: np.ndarray
-    longest: np.ndarray
-    role: np.ndarray
-    kind: np.ndarray
-    leader: np.ndarray
-    members: np.ndarray
+def _record(*groups: tuple[str, Any]) -> np.dtype:
+    """A record of the named fields, by type."""
+    return np.dtype([(name, kind) for names, kind in groups for name in names.split()], align=True)
+
+
+RULES = _record(
+    (
+        "policy sequences budget prompt_budget block blocks caching reserve chunked longest",
+        np.int64,
+    ),
+    ("ordered", np.int64),
+    ("role kind leader members stages", np.int64),
+    ("drafts lookahead drafter seed", np.int64),
+    ("accepted", (np.float64, MOST_DRAFTS)),
+)
+"""Options of the scheduler of a replica.
+
+policy: Place of the scheduler in `POLICIES`.
+sequences: Most requests that run at once.
+budget: Most tokens of a step.
+prompt_budget: Most prompt tokens of a step that only prefills.
+block: Tokens of a block.
+blocks: Number of blocks, with the one that is never used.
+caching: Whether full blocks are kept and found by their content.
+reserve: Whether a prompt is only admitted where all of it fits.
+chunked: Whether a prompt may be split over steps.
+longest: Most tokens of a request.
+ordered: Whether requests wait and are preempted by their priority.
+role: 0 runs all of a request, 1 its prefill, 2 what follows.
+kind: Row of the tables of times.
+leader: First replica of its group, whose steps begin and end together.
+members: Number of replicas of its group.
+stages: Number of pipeline stages, and of batches in flight at most.
+drafts: Tokens that are drafted for each decoding request of a step; 0 without speculation.
+lookahead: Tokens behind those of a step that the drafts are given slots for.
+drafter: Row of the tables of times of the model that drafts, or NONE.
+seed: Seed of the draws of accepted tokens.
+accepted: Chance that so many drafted tokens and one more are accepted.
+"""
 
 
 class Load(NamedTuple):
@@ -58,6 +67,7 @@ class Load(NamedTuple):
         arrival_ns: When each arrives; after its predecessor is done, where it has one: int64.
         prompt: Prompt tokens: int32.
         output: Output tokens: int32.
+        priority: The less, the sooner, where the scheduler orders requests: int32.
         successor: Request that follows when this one is done (the next turn), or NONE: int32.
         key_start: Where the keys of each request begin, with the end: int64 [requests + 1].
         keys: Keys of the content of its first full blocks: int64.
@@ -67,6 +77,7 @@ class Load(NamedTuple):
     arrival_ns: np.ndarray
     prompt: np.ndarray
     output: np.ndarray
+    priority: np.ndarray
     successor: np.ndarray
     key_start: np.ndarray
     keys: np.ndarray
@@ -79,6 +90,7 @@ class Course(NamedTuple):
     Attributes:
         computed: Tokens in the KV cache: int32.
         generated: Tokens that came out: int32.
+        drafted: Tokens that are drafted and wait to be verified: int32.
         held: Blocks that it holds: int32.
         cached: Of these, blocks that can be found by their content: int32.
         table: Its blocks, see `Load.table_start`: int32.
@@ -93,6 +105,7 @@ class Course(NamedTuple):
 
     computed: np.ndarray
     generated: np.ndarray
+    drafted: np.ndarray
     held: np.ndarray
     cached: np.ndarray
     table: np.ndarray
@@ -157,6 +170,48 @@ class Queues(NamedTuple):
     chunk: np.ndarray
 
 
+class Flights(NamedTuple):
+    """Batches that are on their way through pipeline stages, in a ring [replicas, stages].
+
+    Attributes:
+        request: Requests of each batch [replicas, stages, sequences]: int32.
+        reach: Tokens that each has in the KV cache when the batch ends: int32.
+        size: Number of requests of a batch: int32.
+        until_ns: When a batch ends: int64.
+        free_ns: When each stage is free: int64.
+        first: Place of the oldest batch in the ring [replicas].
+        flying: Number of batches in flight [replicas].
+        landed: Tokens that a request has in the KV cache at the end of the batch at hand, or 0
+            [requests]: int32.
+    """
+
+    request: np.ndarray
+    reach: np.ndarray
+    size: np.ndarray
+    until_ns: np.ndarray
+    free_ns: np.ndarray
+    first: np.ndarray
+    flying: np.ndarray
+    landed: np.ndarray
+
+
+def new_flights(rules: np.ndarray, requests: int) -> Flights:
+    """Pipelines without batches; there is no room for any where nothing has stages."""
+    replicas, stages = len(rules), int(rules["stages"].max())
+    most = int(rules["sequences"].max()) if stages > 1 else 1
+    ring, room = (replicas, stages), (replicas, stages, most)
+    return Flights(
+        np.zeros(room, np.int32),
+        np.zeros(room, np.int32),
+        np.zeros(ring, np.int32),
+        np.zeros(ring, np.int64),
+        np.zeros(ring, np.int64),
+        np.zeros(replicas, np.int64),
+        np.zeros(replicas, np.int64),
+        np.zeros(requests if stages > 1 else 1, np.int32),
+    )
+
+
 def new_course(load: Load) -> Course:
     """Requests that have not begun."""
     count = len(load.prompt)
@@ -170,6 +225,7 @@ def new_course(load: Load) -> Course:
     return Course(
         computed=zeros(),
         generated=zeros(),
+        drafted=zeros(),
         held=zeros(),
         cached=zeros(),
         table=np.zeros(int(load.table_start[-1]), np.int32),
@@ -185,13 +241,13 @@ def new_course(load: Load) -> Course:
     )
 
 
-def new_pool(rules: Rules) -> Pool:
+def new_pool(rules: np.ndarray) -> Pool:
     """Blocks that are all free, in order; block 0 is never used."""
-    replicas, most = len(rules.blocks), int(rules.blocks.max())
+    replicas, most = len(rules), int(rules["blocks"].max())
     shape = (replicas, most + PADDING)
     before, after = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     for row in range(replicas):
-        blocks = int(rules.blocks[row])
+        blocks = int(rules[row]["blocks"])
         order = np.r_[most + FREE_HEAD, 1:blocks, most + FREE_TAIL]
         after[row, order[:-1]], before[row, order[1:]] = order[1:], order[:-1]
     slots = 1 << max(4, int(2 * most - 1).bit_length())
@@ -203,13 +259,13 @@ def new_pool(rules: Rules) -> Pool:
         np.full(shape, NONE, np.int32),
         np.zeros((replicas, slots), np.int64),
         np.full((replicas, slots), NONE, np.int32),
-        (rules.blocks - 1).astype(np.int64),
+        rules["blocks"] - 1,
     )
 
 
-def new_queues(rules: Rules) -> Queues:
+def new_queues(rules: np.ndarray) -> Queues:
     """Replicas where nothing runs or waits."""
-    replicas, most = len(rules.blocks), int(rules.sequences.max())
+    replicas, most = len(rules), int(rules["sequences"].max())
     return Queues(
         np.full((replicas, most), NONE, np.int32),
         np.zeros((replicas, most), np.int32),

@@ -6,6 +6,9 @@
 Sequences that decode beside a prompt have a table of their own: kernels for mixed batches do not
 split long contexts over multiprocessors as those for decoding do.
 
+With speculation, every decoding sequence has some tokens; a model that drafts has a time of its
+own, by its own tables.
+
 `decode` and `prefill` are interpolated between logarithms, which is exact for powers.
 """
 
@@ -16,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lydite.engine.kernels.jit import special
+from lydite.serving.kernels.state import NONE
 
 CONTEXT_UNIT = 64.0
 """Contexts of prompts lie at (2 ** i - 1) times this many tokens, so that 0 is among them."""
@@ -37,8 +41,11 @@ class Times(NamedTuple):
         prefill: log of ns of all layers' attention to one prompt, by log2 tokens and context, see
             `CONTEXT_UNIT` [kinds, i, j].
         beside: As `decode`, beside prompts.
+        verify: As `decode`, for as many tokens of each sequence as speculation verifies.
         skew: Share of what the longest context would cost all sequences more than the mean, that a
             batch of unlike contexts costs more [kinds].
+        share: Share of the layers in each pipeline stage [kinds, stages].
+        send_ns: A message from a stage to the next, by tokens [kinds, tokens + 1].
         experts_ns: Experts that are spread over a group, with the messages to them and back, by
             tokens of the group [kinds, tokens + 1].
     """
@@ -49,7 +56,10 @@ class Times(NamedTuple):
     decode: np.ndarray
     prefill: np.ndarray
     beside: np.ndarray
+    verify: np.ndarray
     skew: np.ndarray
+    share: np.ndarray
+    send_ns: np.ndarray
     experts_ns: np.ndarray
 
 
@@ -89,9 +99,29 @@ def prefill_ns(times, kind, tokens, context):
 
 @special
 def step_ns(times, rules, load, course, queues, replica):
-    """Time of the step that is scheduled, in ns."""
-    kind = rules.kind[replica]
-    tokens, sequences, decodes, context, longest, prompts = 0, 0, 0, 0, 0, 0.0
+    """Time of the step that is scheduled, in ns: of the model, and of one that drafts for it.
+
+    Returns:
+        Time of all but the head and sampler, and of these.
+    """
+    drafts, body, head = rules[replica].drafts, 0.0, 0.0
+    for passes in range(1 if rules[replica].drafter == NONE else 2):  # one call: it is inlined
+        drafting = passes == 1
+        kind = rules[replica].drafter if drafting else rules[replica].kind
+        mine = _pass_ns(times, kind, drafts, drafting, load, course, queues, replica)
+        body += mine[0]
+        head += mine[1]
+    return body, head
+
+
+@special
+def _pass_ns(times, kind, drafts, drafting, load, course, queues, replica):
+    """Time of a model over the tokens that are scheduled, and of its head and sampler.
+
+    A model that drafts goes over all of them, and then over a token of every sequence for each
+    further draft.
+    """
+    tokens, sequences, decodes, context, longest, beyond, prompts = 0, 0, 0, 0, 0, 0, 0.0
     for place in range(queues.runs[replica]):
         count = queues.tokens[replica, place]
         if count == 0:
@@ -100,19 +130,37 @@ def step_ns(times, rules, load, course, queues, replica):
         before = course.computed[request]
         tokens += count
         sequences += 1
-        if count == 1 and before >= load.prompt[request]:
+        if count <= drafts + 1 and before >= load.prompt[request]:
             decodes += 1
-            context += before + 1
-            longest = max(longest, before + 1)
+            context += before + count
+            longest = max(longest, before + count)
         else:
+            beyond += before + count
             prompts += prefill_ns(times, kind, float(count), float(before))
+    rows = sequences  # that need logits: the last token of each, or every token to verify
+    if drafts and not drafting:
+        rows = min(tokens, sequences + decodes * drafts)
     total = times.host_ns[kind, 0] + times.host_ns[kind, 1] * sequences
     total += times.dense_ns[kind, min(tokens, times.dense_ns.shape[1] - 1)]
-    total += times.head_ns[kind, min(sequences, times.head_ns.shape[1] - 1)]
+    head = times.head_ns[kind, min(rows, times.head_ns.shape[1] - 1)]
     if decodes:
         table = times.beside[kind] if prompts else times.decode[kind]
+        if drafts:
+            table = times.verify[kind]
         usual = decode_ns(table, float(decodes), context / decodes)
         total += usual
         if times.skew[kind] > 0.0:
             total += times.skew[kind] * (decode_ns(table, float(decodes), float(longest)) - usual)
-    return max(int(total + prompts), 1)
+    if drafting:
+        mean = (context + beyond) / sequences
+        total += (drafts - 1) * _further_ns(times, kind, sequences, mean)
+    return total + prompts, head
+
+
+@special
+def _further_ns(times, kind, sequences, context):
+    """Time of a pass over one token of each sequence."""
+    total = times.host_ns[kind, 0] + times.host_ns[kind, 1] * sequences
+    total += times.dense_ns[kind, min(sequences, times.dense_ns.shape[1] - 1)]
+    total += times.head_ns[kind, min(sequences, times.head_ns.shape[1] - 1)]
+    return total + decode_ns(times.decode[kind], float(sequences), context)

@@ -14,7 +14,7 @@ from lydite.serving.kernels.blocks import hold, lacking, start
 @special
 def schedule(rules, load, course, pool, queues, replica):
     """Choose the tokens of the next step; returns their number."""
-    budget, size = rules.budget[replica], rules.block[replica]
+    budget, size = rules[replica].budget, rules[replica].block
     promised = 0
     for place in range(queues.runs[replica]):
         request = queues.running[replica, place]
@@ -28,7 +28,7 @@ def schedule(rules, load, course, pool, queues, replica):
         whole = load.prompt[request] + load.output[request]
         promised += (whole + size - 1) // size - course.held[request]
     while queues.waits[replica] > 0 and budget > 0:
-        if queues.runs[replica] == rules.sequences[replica]:
+        if queues.runs[replica] == rules[replica].sequences:
             break
         request = queues.first[replica]
         known = load.prompt[request] + course.generated[request]
@@ -38,10 +38,10 @@ def schedule(rules, load, course, pool, queues, replica):
             break
         tokens = known - computed
         if tokens > budget:
-            if not rules.chunked[replica]:
+            if not rules[replica].chunked:
                 break
             tokens = budget
-        start(rules, load, course, pool, queues, replica, hits, computed, tokens)
+        start(rules, load, course, pool, queues, replica, hits, computed, tokens, 0)
         promised += whole - (course.held[request] - hits)
         budget -= tokens
-    return rules.budget[replica] - budget
+    return rules[replica].budget - budget
