@@ -115,7 +115,7 @@ def test_several_numbers_are_returned():
 
 def test_another_type_is_compiled_apart(tmp_path):
     for dtype in (np.int32, np.int64, np.int32):
-        total_inlined._entries.clear()
+        total_inlined.forget()
         assert total_inlined(np.array([1, 2], dtype)) == total_inlined.function([1, 2])
     assert len(list(tmp_path.glob("*.kernel"))) == 2
 
@@ -132,14 +132,14 @@ def test_another_type_is_compiled_apart(tmp_path):
     ],
 )
 def test_damaged_machine_code_is_made_anew(tmp_path, damage):
-    total_inlined._entries.clear()
+    total_inlined.forget()
     items = np.array([1, 2, 7], np.int32)
     expected = total_inlined(items)
     (file,) = tmp_path.glob("*.kernel")
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     assert read(file) is None
-    total_inlined._entries.clear()
+    total_inlined.forget()
     assert total_inlined(items) == expected
     assert read(file) is not None
 
@@ -147,7 +147,7 @@ def test_damaged_machine_code_is_made_anew(tmp_path, damage):
 def test_a_folder_that_cannot_be_written_costs_only_the_next_time(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(jit, "folder", lambda *_: tmp_path / "file" / "below")
-    total_called._entries.clear()
+    total_called.forget()
     assert total_called(np.array([0], np.int64)) == total_called.function([0])
 
 

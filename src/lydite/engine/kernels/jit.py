@@ -14,9 +14,20 @@ from typing import Any
 
 from lydite.engine.compiled import folder
 from lydite.engine.helpers import called, inlined, special
-from lydite.engine.machine_code import Code, caller, described, flattened, kind_of, read, write
+from lydite.engine.machine_code import (
+    Code,
+    caller,
+    described,
+    flattened,
+    kind_of,
+    mark_of,
+    read,
+    write,
+)
 
 __all__ = ["Kernel", "called", "inlined", "kernel", "special"]
+
+Caller = Callable[[Sequence[Any]], Any]
 
 
 class Kernel:
@@ -29,16 +40,26 @@ class Kernel:
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self._entries: dict[tuple[Any, ...], Callable[[Sequence[Any]], Any]] = {}
+        self._callers: dict[tuple[Any, ...], Caller] = {}
+        self._entries: dict[tuple[Any, ...], tuple[Caller, list[Any]]] = {}
 
     def __call__(self, *arguments: Any) -> Any:
         """Run on arrays, numbers, and tuples of them."""
         flat = list(flattened(arguments))
-        kinds = tuple(map(kind_of, flat))
-        run = self._entries.get(kinds)
-        if run is None:
-            run = self._entries[kinds] = caller(self._code(arguments, kinds), kinds)
-        return run(flat)
+        marks = tuple(map(mark_of, flat))
+        found = self._entries.get(marks)
+        if found is None:
+            kinds = tuple(map(kind_of, flat))
+            if kinds not in self._callers:
+                self._callers[kinds] = caller(self._code(arguments, kinds), kinds)
+            types = [each.dtype for each in flat if hasattr(each, "dtype")]
+            found = self._entries[marks] = self._callers[kinds], types
+        return found[0](flat)
+
+    def forget(self) -> None:
+        """Drop the machine code that is loaded; the next call looks for it in its file."""
+        self._callers.clear()
+        self._entries.clear()
 
     def _code(self, arguments: Sequence[Any], kinds: tuple[Any, ...]) -> Code:
         module = self.function.__module__
