@@ -30,6 +30,7 @@ from lydite.errors import GraphError, InputError
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
 from lydite.hardware.cluster import Cluster
+from lydite.pool import HERE, Pool
 from lydite.results import OneLine
 
 MICRO_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -89,6 +90,7 @@ def search(
     constants: Constants = ASSUMED,
     contexts: Sequence[int] = (1,),
     keep: int = 10,
+    pool: Pool = HERE,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> RankedPlans:
     """The best training plans over all ranks of a cluster.
@@ -101,6 +103,7 @@ def search(
         estimator, loss, optimizer, constants: As for `simulate_step`.
         contexts: Degrees of context parallelism to consider, each a divisor of the tokens.
         keep: Number of plans to simulate and return.
+        pool: Workers that guess and play plans, while this process costs their ranks.
         progress: Called with the rank configurations costed so far, their total and a label.
 
     Raises:
@@ -115,38 +118,61 @@ def search(
         for sequence in (False, True)
         if (tp > 1 or not sequence) and batch % micro == 0 and cluster.ranks % (tp * cp) == 0
     ]
-    graphs: dict[tuple[int, int], Graph] = {}
     configurations: list[_RankCosts] = []
-    for number, (micro, cp, tp, sequence) in enumerate(wanted):
-        context = f", cp {cp}" if cp > 1 else ""
-        progress(number, len(wanted), f"tp {tp}{context}, micro-batch {micro}")
-        if (micro, cp) not in graphs:
-            graphs[micro, cp] = build(micro, cp)
-        graph = graphs[micro, cp]
-        for ep in _powers(_experts(graph)):
-            if cluster.ranks % (tp * ep):
-                continue
-            plan = Plan(dp=ep, ep=ep, tp=tp, cp=cp, micro_batch=micro, sequence_parallel=sequence)
-            try:
-                rank = rank_step(graph, plan, loss=loss, optimizer=optimizer)
-                configurations.append(
-                    _RankCosts(plan, rank, rank_costs(rank, estimator, cluster.device))
+
+    def costed() -> Iterator[_RankCosts]:
+        graphs: dict[tuple[int, int], Graph] = {}
+        for number, (micro, cp, tp, sequence) in enumerate(wanted):
+            context = f", cp {cp}" if cp > 1 else ""
+            progress(number, len(wanted), f"tp {tp}{context}, micro-batch {micro}")
+            if (micro, cp) not in graphs:
+                graphs[micro, cp] = build(micro, cp)
+            graph = graphs[micro, cp]
+            for ep in _powers(_experts(graph)):
+                if cluster.ranks % (tp * ep):
+                    continue
+                plan = Plan(
+                    dp=ep, ep=ep, tp=tp, cp=cp, micro_batch=micro, sequence_parallel=sequence
                 )
-            except (InputError, GraphError):
-                continue  # heads, widths or experts do not divide
+                try:
+                    rank = rank_step(graph, plan, loss=loss, optimizer=optimizer)
+                    costs = rank_costs(rank, estimator, cluster.device)
+                except (InputError, GraphError):
+                    continue  # heads, widths or experts do not divide
+                configurations.append(_RankCosts(plan, rank, costs))
+                yield configurations[-1]
+
+    shared = cluster, batch, constants
+    answers = pool.ordered(_guesses, shared, costed())
     candidates = [
-        c for costed in configurations for c in _candidates(costed, cluster, batch, constants)
+        Candidate(plan, seconds, size, configuration)
+        for configuration, guesses in zip(configurations, answers, strict=True)
+        for plan, seconds, size in guesses
     ]
     room = [c for c in candidates if c.memory_bytes <= cluster.device.memory_bytes]
     if not room:
         raise _none(candidates, cluster)
     room.sort(key=lambda candidate: candidate.seconds)
-    played = [
-        played_step(c.costed.rank, c.costed.costs, cluster, c.plan, constants) for c in room[:keep]
-    ]
+    played = pool.ordered(_played, shared, room[:keep])
     played.sort(key=lambda result: result.seconds)
     guessed = {c.plan: c.seconds for c in room[:keep]}
     return RankedPlans(len(candidates), len(room), played, guessed, tuple(contexts))
+
+
+_Shared = tuple[Cluster, int, Constants]
+
+
+def _guesses(shared: _Shared, costed: _RankCosts) -> list[tuple[Plan, float, float]]:
+    """Plans of a rank configuration, each with its closed-form time and its memory."""
+    cluster, batch, constants = shared
+    found = _candidates(costed, cluster, batch, constants)
+    return [(c.plan, c.seconds, c.memory_bytes) for c in found]
+
+
+def _played(shared: _Shared, candidate: Candidate) -> StepResult:
+    cluster, _, constants = shared
+    costed = candidate.costed
+    return played_step(costed.rank, costed.costs, cluster, candidate.plan, constants)
 
 
 def _none(candidates: Sequence[Candidate], cluster: Cluster) -> InputError:
