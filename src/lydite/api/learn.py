@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from lydite.errors import InputError
+from lydite.pool import open_pool
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def learn_fit(
     aiconfigurator: str | Path | None = None,
     rows: str | Path | None = None,
     start: str | Path | None = None,
+    ray: str | None = None,
 ) -> LearnFit:
     """Fit the learned estimator and write it as text, with a manifest.
 
@@ -109,10 +111,12 @@ def learn_fit(
         aiconfigurator: Folder of AIConfigurator's data, for 16 and 8 bits.
         rows: Database of one's own rows, with `start`.
         start: Model to fit on from: a folder, or "shipped".
+        ray: Ray cluster that fits; see `lydite.pool.open_pool`. By default, all cores of this
+            machine do.
 
     Raises:
         InputError: no folder was given, one lacks what is read, or `rows` and `start` do not come
-            together.
+            together, or the Ray cluster cannot be used.
         MissingExtra: LightGBM or pyarrow is not installed.
     """
     if rows is not None or start is not None:
@@ -122,16 +126,18 @@ def learn_fit(
             )
         if neusight is not None or aiconfigurator is not None:
             raise InputError("fits on from a model with own rows alone", hint="give no folder")
+        if ray is not None:
+            raise InputError("--ray has no effect here: own rows take a moment")
         return _fitted_on(Path(out), rows, start)
     from lydite.learn.fit import fit
     from lydite.learn.write import write_model
 
     grouped = _grouped(_folders(neusight, aiconfigurator))
     made = []
-    with session.bar("fit") as progress:
+    with open_pool(ray) as pool, session.bar("fit") as progress:
         for number, (family, found) in enumerate(grouped.items()):
             progress(number, len(grouped), family)
-            made.append(fit(found))
+            made.append(fit(found, pool))
         progress(len(grouped), len(grouped), "")
     folder = Path(out)
     data = [dict(SOURCES[name]) for name in _folders(neusight, aiconfigurator)]
@@ -187,6 +193,7 @@ def learn_evaluate(
     aiconfigurator: str | Path | None = None,
     split: str | Path | None = None,
     model: str | Path | None = None,
+    ray: str | None = None,
 ) -> LearnEvaluation:
     """Leave out each device in turn, and compare its rows with what the others teach.
 
@@ -198,10 +205,13 @@ def learn_evaluate(
             judges the second.
         model: Model to judge instead of fitting one: a folder, or "shipped"; it is refused where it
             was trained on the rows that judge it.
+        ray: Ray cluster that fits; see `lydite.pool.open_pool`. By default, all cores of this
+            machine do.
 
     Raises:
         InputError: no folder was given, one lacks what is read, the split names a device on both
-            sides or one without rows, or the model has seen the rows.
+            sides or one without rows, the model has seen the rows, or the Ray cluster cannot be
+            used.
         MissingExtra: LightGBM or pyarrow is not installed.
     """
     from lydite.learn.evaluate import evaluate, evaluate_model
@@ -216,13 +226,15 @@ def learn_evaluate(
     test = chosen.test if chosen is not None else tuple(devices)
     if judged is not None:
         refuse_known(judged, every, test)
-    with session.bar("evaluate") as progress:
+    if judged is not None and ray is not None:
+        raise InputError("--ray has no effect here: nothing is fitted", hint="leave out --model")
+    with open_pool(ray) as pool, session.bar("evaluate") as progress:
         for number, (family, rows) in enumerate(grouped.items()):
             progress(number, len(grouped), family)
             if judged is not None:
                 found += evaluate_model(judged, rows, test)
             else:
-                found += evaluate(rows, chosen)
+                found += evaluate(rows, chosen, pool)
         progress(len(grouped), len(grouped), "")
     return LearnEvaluation({"families": found})
 

@@ -18,6 +18,7 @@ from lydite.estimate.learned.families import FAMILIES
 from lydite.estimate.learned.model import Family, Reach
 from lydite.estimate.learned.trees import Trees, read_trees
 from lydite.learn.rows import Rows
+from lydite.pool import HERE, Pool
 
 EDGES_S = (2e-5, 2e-4, 2e-3)
 """Base times that separate sizes."""
@@ -129,7 +130,7 @@ def predicted_s(trees: Trees, rows: Rows) -> np.ndarray:
     return np.maximum(guess, rows.problem.bound_s)
 
 
-def left_out(rows: Sequence[Rows]) -> dict[str, np.ndarray]:
+def left_out(rows: Sequence[Rows], pool: Pool = HERE) -> dict[str, np.ndarray]:
     """Predictions for each device from all others, by device.
 
     Raises:
@@ -137,7 +138,12 @@ def left_out(rows: Sequence[Rows]) -> dict[str, np.ndarray]:
     """
     if len(rows) < 2:
         raise InputError("one device cannot be left out", allowed="rows of two devices or more")
-    return {part.device: left_out_s(part, rows) for part in rows}
+    guesses = pool.ordered(_left_out_s, rows, range(len(rows)))
+    return {part.device: guess for part, guess in zip(rows, guesses, strict=True)}
+
+
+def _left_out_s(rows: Sequence[Rows], place: int) -> np.ndarray:
+    return left_out_s(rows[place], rows)
 
 
 def left_out_s(part: Rows, rows: Sequence[Rows]) -> np.ndarray:
@@ -146,8 +152,12 @@ def left_out_s(part: Rows, rows: Sequence[Rows]) -> np.ndarray:
     return predicted_s(read_trees(fit_text(others), part.family), part)
 
 
-def fit(rows: Sequence[Rows]) -> Fitted:
+def fit(rows: Sequence[Rows], pool: Pool = HERE) -> Fitted:
     """Fit a family on all its rows, with intervals over left-out devices.
+
+    Args:
+        rows: Rows of one family, by device.
+        pool: Workers that leave out a device each.
 
     Raises:
         InputError, MissingExtra: as `fit_text` and `left_out`.
@@ -158,7 +168,7 @@ def fit(rows: Sequence[Rows]) -> Fitted:
         text,
         read_trees(text, name),
         EDGES_S,
-        (seen_bounds(rows, read_trees(text, name)), *bounds_of(rows, left_out(rows))),
+        (seen_bounds(rows, read_trees(text, name)), *bounds_of(rows, left_out(rows, pool))),
         reach_of(rows),
         tuple(part.device for part in rows),
         sum(len(part.seconds) for part in rows),
