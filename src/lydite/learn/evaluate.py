@@ -13,16 +13,13 @@ from lydite.estimate.learned.model import LearnedModel
 from lydite.learn.fit import EDGES_S, bounds_of, left_out, left_out_s, predicted_s, reach_of
 from lydite.learn.rows import Rows, stream_name
 from lydite.learn.split import Split
-from lydite.pool import HERE, Pool
 
 _NEIGHBOUR_ROWS = 5000
 """Rows of a device among which a nearest one is looked for, and for how many it is."""
 _RESAMPLES = 200
 
 
-def evaluate(
-    rows: Sequence[Rows], split: Split | None = None, pool: Pool = HERE
-) -> list[dict[str, Any]]:
+def evaluate(rows: Sequence[Rows], split: Split | None = None) -> list[dict[str, Any]]:
     """Errors of one family by device that was left out.
 
     Only rows with sizes as models have them are judged, where the data tell them apart. Beside the
@@ -33,13 +30,12 @@ def evaluate(
     Args:
         rows: Rows of one family, by device.
         split: Devices to learn from and to judge; None to leave out each in turn.
-        pool: Workers that leave out a device each.
 
     Raises:
         InputError: there is only one device.
     """
     if split is None:
-        guesses = left_out(rows, pool)
+        guesses = left_out(rows)
         return [
             row
             for part in rows
@@ -48,7 +44,7 @@ def evaluate(
     train = [part for part in rows if part.device in split.train]
     if not train:
         return []
-    guesses = left_out(train, pool) if len(train) > 1 else {}
+    guesses = left_out(train) if len(train) > 1 else {}
     found: list[dict[str, Any]] = []
     for part in rows:
         if part.device in split.test:
