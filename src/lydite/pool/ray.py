@@ -90,6 +90,7 @@ def _connect(ray: Any, address: str) -> None:
         with _no_standard_error():
             ray.init(target, **shared)
     except Exception as error:
+        ray.shutdown()  # forgets the node that it could not join
         raise _refused(error, address) from error
     finally:
         constants.NUM_REDIS_GET_RETRIES = usual
@@ -145,7 +146,7 @@ def _refused(error: BaseException, address: str) -> InputError:
             where=where,
             hint="install the same Ray and Python on all nodes",
         )
-    if any(type(cause).__name__ == "AuthenticationError" for cause in causes):
+    if "AuthenticationError" in text + type(error).__name__:
         known = "no authentication token was found" not in text
         what = "the cluster has another token" if known else "there is no token of the cluster"
         return InputError(what, where=where, hint=_HOW_TO_MAKE_A_TOKEN)
