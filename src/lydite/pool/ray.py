@@ -8,11 +8,13 @@ again by every chunk, for nodes that join later.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pickle
 import secrets
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -25,6 +27,7 @@ from lydite.pool.software import software
 
 _REACH_S = 5.0
 _PROBE_S = 60.0
+_LOOK_S = 1.0
 _HOW_TO_START = "RAY_AUTH_MODE=token ray start --head --include-dashboard=false"
 _HOW_TO_MAKE_A_TOKEN = (
     "type `ray get-auth-token --generate` once, copy ~/.ray/auth_token to every node, and start "
@@ -277,9 +280,13 @@ class _Tasks:
         self._shared = ray.put(pickle.dumps(work))
         self._task = ray.remote(num_cpus=1, max_retries=MOST_TRIES)(_chunk)
         self._flying: dict[Any, int] = {}
+        self._room, self._looked_s = 2, -math.inf
 
     def room(self) -> int:
-        return 2 * max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+        if time.monotonic() > self._looked_s + _LOOK_S:  # nodes come and go
+            self._room = 2 * max(1, int(self._ray.cluster_resources().get("CPU", 1)))
+            self._looked_s = time.monotonic()
+        return self._room
 
     def send(self, place: int, arguments: Sequence[Any]) -> None:
         # in a list, the shared part travels only to workers that ask for it

@@ -150,13 +150,13 @@ def test_searches_comparisons_and_other_verbs_answer_as_one_process_does(cluster
     found = {**load, "find": "config", "gpus": 2, "slo": "ttft.p99=600ms"}
     here = [
         session.search("gpt2", **plans),
-        session.serve("gpt2-medium", **compared),
-        session.serve("gpt2-medium", **found),
+        session.serve("gpt2", **compared),
+        session.serve("gpt2", **found),
     ]
     there = [
         session.search("gpt2", ray=cluster.address, **plans),
-        session.serve("gpt2-medium", ray=cluster.address, **compared),
-        session.serve("gpt2-medium", ray=cluster.address, **found),
+        session.serve("gpt2", ray=cluster.address, **compared),
+        session.serve("gpt2", ray=cluster.address, **found),
     ]
     assert [each.to_dict() for each in there] == [each.to_dict() for each in here]
 
