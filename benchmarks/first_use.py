@@ -56,9 +56,8 @@ def cpu_seconds(command: str, environment: dict[str, str], folder: Path) -> floa
 
 def first_and_again(command: str, installed: Path) -> tuple[float, float]:
     """CPU seconds of a command without compiled kernels, and of the same command after it."""
-    for pattern in ("*.nbi", "*.nbc"):
-        for compiled in installed.rglob(pattern):
-            compiled.unlink()
+    for compiled in installed.rglob("*.kernel"):
+        compiled.unlink()
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             **os.environ,
@@ -66,7 +65,6 @@ def first_and_again(command: str, installed: Path) -> tuple[float, float]:
             "LYDITE_DB": str(Path(folder) / "lydite.db"),
             "XDG_CACHE_HOME": folder,
         }
-        environment.pop("NUMBA_CACHE_DIR", None)
         first = cpu_seconds(command, environment, Path(folder))
         return first, cpu_seconds(command, environment, Path(folder))
 

@@ -6,19 +6,32 @@ one `Registry`. Its own entries are "module:attribute" texts, so that naming the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from operator import attrgetter
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from lydite.errors import MissingExtra, unknown_name
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints
 
 T = TypeVar("T")
+
+
+@cache
+def _installed() -> EntryPoints:
+    from importlib import metadata  # slow, and often not needed
+
+    return cast("EntryPoints", metadata.entry_points())
+
+
+def entry_points(group: str, **wanted: str) -> EntryPoints:
+    """Entry points of installed packages, whose files are read once in a process."""
+    select: Any = _installed().select
+    return select(group=group, **wanted)
 
 
 class Registry(Generic[T]):
@@ -36,7 +49,7 @@ class Registry(Generic[T]):
 
     @cached_property
     def _entries(self) -> dict[str, EntryPoint]:
-        from importlib.metadata import EntryPoint, entry_points  # slow, and often not needed
+        from importlib.metadata import EntryPoint
 
         found = {entry.name: entry for entry in entry_points(group=self.group)}
         found |= {name: EntryPoint(name, value, self.group) for name, value in self._own.items()}
@@ -90,3 +103,19 @@ def _loaded(value: str) -> object:
     """What "module:attribute" names."""
     module, _, attribute = value.partition(":")
     return attrgetter(attribute)(import_module(module))
+
+
+def lazily(package: str, where: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a package whose names are imported when they are first used.
+
+    Args:
+        package: its full name.
+        where: the module inside the package that has each name.
+    """
+
+    def get(name: str) -> Any:
+        if name not in where:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        return getattr(import_module(f"{package}.{where[name]}"), name)
+
+    return get

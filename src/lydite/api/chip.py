@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack, cast
 
 from typing_extensions import TypedDict
 
@@ -179,14 +179,15 @@ class ChipResult(Result):
         return self.network.utilisation
 
     def document(self) -> ChipDocument:
-        """The network and all its layers."""
-        return _document(self)
+        """The network, all its layers and all invocations."""
+        calls = _invocations(self.network, self.compat == "smaug", self.sample_level)
+        return cast("ChipDocument", {**_overview(self), "invocations": calls})
 
     def summary(self) -> str:
         """Time, energy and area, activity and stalls, and the layers."""
         from lydite.report.text.chip import chip_text
 
-        return self.model.noted(chip_text(self.network, dict(self.document())))
+        return self.model.noted(chip_text(self.network, _overview(self)))
 
     def headline(self) -> str:
         """Time and cycles."""
@@ -200,7 +201,7 @@ class ChipResult(Result):
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """One row per layer."""
-        return self.document()["layers"]
+        return _overview(self)["layers"]
 
     def aladdin_results(self) -> str:
         """SMAUG's "Aladdin Results" of every invocation."""
@@ -329,7 +330,8 @@ def model_for(model: ModelLike, options: ModelOptions, chip: Chip) -> Model:
     return replace(built, dtype=chip.dtype, dtype_reason=f"{chip.name} computes it")
 
 
-def _document(result: ChipResult) -> ChipDocument:
+def _overview(result: ChipResult) -> dict[str, Any]:
+    """The document without the invocations."""
     from lydite.chip.figures import energy_of
 
     network = result.network
@@ -374,7 +376,6 @@ def _document(result: ChipResult) -> ChipDocument:
         "layers": layers,
         "unknown_work": [cost.name for cost in network.plan.unknown],
         "notes": list(result.model.notes),
-        "invocations": _invocations(network, result.compat == "smaug", result.sample_level),
         "on_processor": [
             {
                 "name": cost.name,
@@ -445,32 +446,34 @@ def _blocks(result: ChipRun, compat: bool, level: str, program: str) -> list[tup
 
 def _invocations(result: ChipRun, compat: bool, level: str) -> list[dict[str, Any]]:
     """Each invocation of an accelerator; SMV's with their power."""
+    jobs, costs = result.plan.jobs, result.plan.costs
+    cycles = (jobs.begin_s + jobs.load_s + jobs.compute_s + jobs.store_s) * result.chip.clock_hz
+    found: list[dict[str, Any]] = [
+        {
+            "layer": costs[layer].name,
+            "kernel": costs[layer].kernel,
+            "cycles": round(float(cycles[at])),
+            "accelerator": int(jobs.accelerator[at]),
+            "load_bytes": float(jobs.load_bytes[at]),
+            "store_bytes": float(jobs.store_bytes[at]),
+        }
+        for at, layer in enumerate(jobs.layer.tolist())
+    ]
+    if result.dataflow.has_invocation_power(result.chip):
+        for row, power in zip(found, _powers(result, compat, level), strict=True):
+            row |= power
+    return found
+
+
+def _powers(result: ChipRun, compat: bool, level: str) -> Iterator[dict[str, float]]:
     from lydite.chip.figures import smv_power
 
-    power = None
-    if result.dataflow.has_invocation_power(result.chip):
-        power = smv_power(result, level=level, compat=compat)
-    jobs, clock = result.plan.jobs, result.chip.clock_hz
-    costs = result.plan.costs
-    found: list[dict[str, Any]] = []
-    for at in range(len(jobs)):
-        cost = costs[int(jobs.layer[at])]
-        seconds = jobs.begin_s[at] + jobs.load_s[at] + jobs.compute_s[at] + jobs.store_s[at]
-        found.append(
-            {
-                "layer": cost.name,
-                "kernel": cost.kernel,
-                "cycles": round(float(seconds) * clock),
-                "accelerator": int(jobs.accelerator[at]),
-                "load_bytes": float(jobs.load_bytes[at]),
-                "store_bytes": float(jobs.store_bytes[at]),
-            }
-        )
-        if power is not None:
-            found[-1] |= {
-                "average_power_mw": float(power.average[at]),
-                "upsampled_cycles": float(power.upsampled_cycles[at]),
-                "area_um2": float(power.area_um2[at]),
-                **{name: round(float(c[at])) for name, c in power.units.columns.items()},
-            }
-    return found
+    power = smv_power(result, level=level, compat=compat)
+    average, area_um2 = power.average, power.area_um2
+    for at in range(len(average)):
+        yield {
+            "average_power_mw": float(average[at]),
+            "upsampled_cycles": float(power.upsampled_cycles[at]),
+            "area_um2": float(area_um2[at]),
+            **{name: round(float(c[at])) for name, c in power.units.columns.items()},
+        }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Unpack
 
 from typing_extensions import TypedDict
@@ -15,7 +16,7 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.graph import Graph
+    from lydite.graph import Graph, Work
     from lydite.graph.training import TrainingStep
 
 
@@ -147,10 +148,11 @@ def inspect(
 
 
 def _document(model: Model) -> InspectDocument:
-    from lydite.graph.work import total_work
+    from lydite.graph.work import total_work, work_of
 
     graph = model.graph
-    work = total_work(graph)
+    works = [work_of(op, graph) for op in graph.ops]
+    work = total_work(graph, works)
     return {
         "model": graph.name,
         "operators": len(graph.ops),
@@ -171,22 +173,20 @@ def _document(model: Model) -> InspectDocument:
         "notes": list(model.notes),
         "memory": _memory(model.step if model.step is not None else graph),
         "training": None if model.step is None else _training(model.step),
-        "ops": _operators(graph),
+        "ops": _operators(graph, works),
     }
 
 
-def _operators(graph: Graph) -> list[OperatorWork]:
-    from lydite.graph.work import work_of
-
+def _operators(graph: Graph, works: Sequence[Work | None]) -> list[OperatorWork]:
     rows: list[OperatorWork] = []
-    for op in graph.ops:
-        work = work_of(op, graph)
+    text = cache(str)  # most operators have types that others have too
+    for op, work in zip(graph.ops, works, strict=True):
         rows.append(
             {
                 "name": op.name,
                 "op_type": op.qualified_type,
-                "inputs": [str(t) if t else "" for t in graph.input_types(op)],
-                "outputs": [str(t) for t in graph.output_types(op)],
+                "inputs": [text(t) if t else "" for t in graph.input_types(op)],
+                "outputs": [text(t) for t in graph.output_types(op)],
                 "flops": work.flops if work else None,
                 "read_bytes": work.bytes_read if work else None,
                 "written_bytes": work.bytes_written if work else None,

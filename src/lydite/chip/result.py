@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from lydite.chip.dataflow import Dataflow, dataflow_of
 from lydite.chip.plan import ChipPlan
@@ -63,11 +64,15 @@ class ChipRun(OneLine):
         peak = self.chip.array.macs * self.chip.accelerators * self.cycles
         return self.macs / peak if peak else 0.0
 
-    def stalls(self) -> list[dict[str, float]]:
+    def stalls(self) -> Sequence[Mapping[str, float]]:
         """Cycles of each layer's span by activity or stall, from `stalls_of`.
 
         Without the system: cycles of the accelerator alone, by part.
         """
+        return self._stalls
+
+    @cached_property
+    def _stalls(self) -> Sequence[Mapping[str, float]]:
         if self.soc is None:
             return [dict(cost.cycles) for cost in self.plan.costs]
         return stalls_of(self.plan, self.chip, self.soc)

@@ -1,9 +1,8 @@
-"""The compiled kernels: imported on first use, and cached on disk once compiled.
+"""Where the machine code of kernels is kept, and the notice that some is being compiled.
 
-numba notices a change of the file that holds a kernel, but not of the files whose functions the
-kernel calls. So the cache is in a folder named after everything that the machine code depends on:
-all source files of its package, the versions of numba and numpy, and the processor. The folder is
-beside the sources if that is writable, otherwise in the user's cache folder.
+The folder is named after everything that machine code depends on: all source files of its package,
+the versions of numba and numpy, the processor and what of it may be used. It is beside the sources
+if that is writable, otherwise in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 _PACKAGE = "lydite.engine.kernels"
 _KERNELS = {
@@ -38,17 +36,17 @@ def on_stderr(line: str) -> None:
 
 @cache
 def folder(package: str = _PACKAGE) -> Path:
-    """Folder that caches the machine code of a package of kernels."""
-    import llvmlite.binding
-    import numba
-    import numpy as np
+    """Folder of the machine code of a package of kernels."""
+    import llvmlite.binding as llvm
 
     found = find_spec(package)
     assert found is not None and found.origin is not None
     sources = Path(found.origin).parent
-    digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
-    digest.update(llvmlite.binding.get_host_cpu_name().encode())
-    for source in sorted(sources.glob("*.py")):
+    digest = hashlib.sha256(" ".join(map(version, ("numba", "llvmlite", "numpy"))).encode())
+    digest.update(llvm.get_host_cpu_name().encode())
+    digest.update(llvm.get_host_cpu_features().flatten().encode())
+    compiler = Path(__file__).parent
+    for source in (*sorted(sources.glob("*.py")), compiler / "compiler.py"):
         digest.update(source.read_bytes())
     base = sources / "__pycache__"
     if not os.access(base if base.exists() else sources, os.W_OK):
@@ -56,38 +54,6 @@ def folder(package: str = _PACKAGE) -> Path:
 
         base = user_cache_path("lydite", appauthor=False) / "engine"
     return base / digest.hexdigest()[:16]
-
-
-def _drop_truncated(cache: Path) -> None:
-    """Remove files of compiled code that a crash or a full disk cut short; they are made anew.
-
-    numba keeps pickles, each of which ends in a full stop.
-    """
-    for file in (*cache.rglob("*.nbi"), *cache.rglob("*.nbc")):
-        try:
-            with file.open("rb") as content:
-                content.seek(-1, os.SEEK_END)
-                whole = content.read(1) == b"."
-        except OSError:  # also where the file is empty
-            whole = False
-        if not whole:
-            with suppress(OSError):
-                file.unlink()
-
-
-@cache
-def kernel(name: str, package: str = _PACKAGE) -> ModuleType:
-    """The module `name` of a package of kernels, whose machine code is kept in `folder()`."""
-    from numba.core import config
-
-    # numba reads this setting when it decorates a function, so it is set for this import alone.
-    _drop_truncated(folder(package))
-    settings: Any = config
-    before, settings.CACHE_DIR = settings.CACHE_DIR, str(folder(package))
-    try:
-        return importlib.import_module(f"{package}.{name}")
-    finally:
-        settings.CACHE_DIR = before
 
 
 _announced: set[str] = set()
@@ -100,7 +66,7 @@ def hush() -> None:
 
 
 def load(name: str, notify: Notify = on_stderr) -> ModuleType:
-    """As `kernel`, but call `notify` once if the first use has to compile it."""
+    """A module of the engine's kernels; `notify` is called once if the first use compiles it."""
     function, seconds = _KERNELS[name]
     return load_from(_PACKAGE, name, function, f"the engine: {name}", seconds, notify)
 
@@ -118,9 +84,8 @@ def load_from(
         seconds: Time that compiling takes, about.
         notify: What is called with the notice.
     """
-    module = kernel(name, package)
     if f"{package}.{name}" not in _announced:
         _announced.add(f"{package}.{name}")
-        if _ALL not in _announced and not any(folder(package).rglob(f"{name}.{function}-*.nbi")):
+        if _ALL not in _announced and not any(folder(package).glob(f"{name}.{function}-*.kernel")):
             notify(f"compiling {what} (once, ~{seconds} s)")
-    return module
+    return importlib.import_module(f"{package}.{name}")

@@ -18,7 +18,7 @@ import numpy as np
 
 from lydite.estimate.base import CONFIDENCE, Estimate
 from lydite.estimate.canonical import canonical
-from lydite.estimate.predict import PredictedNode
+from lydite.estimate.prediction import PredictedNode
 from lydite.estimate.roofline import key_dtype, roofline_seconds
 from lydite.graph import OpKey
 from lydite.graph.work import work_of_key

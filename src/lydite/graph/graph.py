@@ -134,6 +134,10 @@ class Graph(Body, OneLine):
     def _known(self) -> set[str]:
         return {*self.inputs, *self.initializers, *self.outer, *self.producers}
 
+    def memo(self, name: str) -> dict[Any, Any]:
+        """What has been worked out of this graph, which never changes, under a name."""
+        return self.__dict__.setdefault(f"_memo_{name}", {})
+
     def type_of(self, name: str) -> TensorType:
         """Type of a tensor; dtype and shape are unknown if inference could not tell them."""
         return self.tensors.get(name, UNKNOWN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,44 @@ def key_of(op: Op, graph: Graph) -> OpKey:
     Raises:
         GraphError: the type of an operand is unknown, so that the key would not be lossless.
     """
+    alike = _alike(op, graph)
+    if alike is None:
+        return _made(op, graph)
+    known: dict[Hashable, OpKey] = graph.memo("keys")
+    key = known.get(alike)
+    if key is None:
+        key = known[alike] = _made(op, graph)
+    return key
+
+
+def _alike(op: Op, graph: Graph) -> Hashable:
+    """What operators of a graph have in common that have one key; None if that is not cheap."""
+    if graph.functions:
+        return None
+    operands: list[Hashable] = []
+    for name in op.inputs:
+        operands.append(graph.tensors.get(name) if name else "")
+        if name and graph.is_constant(name):
+            value = graph.constant(name)
+            if value is None or value.size > STEERING_ELEMENTS:
+                operands.append(None if value is None else (value.dtype.str, value.size))
+            else:
+                operands.append((value.dtype.str, value.shape, value.tobytes()))
+    repeated = len(set(op.inputs)) < len(op.inputs) and tuple(map(op.inputs.index, op.inputs))
+    attrs = tuple((name, repr(value)) for name, value in op.attrs.items() if _is_plain(value))
+    if len(attrs) < len(op.attrs):
+        return None
+    outputs = tuple(graph.tensors.get(name) for name in op.outputs if name)
+    return op.op_type, op.domain, tuple(operands), repeated, outputs, attrs
+
+
+def _is_plain(value: Attr) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, int | float | str | bytes | TensorType)
+
+
+def _made(op: Op, graph: Graph) -> OpKey:
     opset = graph.opsets.get(op.domain, 1)
     known = schema(op.op_type, op.domain, opset)
     defaults = default_attrs(op.op_type, op.domain, opset)

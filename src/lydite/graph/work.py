@@ -8,7 +8,8 @@ input read once, each output written once, regardless of caches. Unknown is None
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lydite.errors import GraphError
@@ -177,21 +178,33 @@ def work_of(op: Op, graph: Graph) -> Work | None:
         counted = _control_work if op.qualified_type in _BODY_RUNS else _with_inner_functions
         return counted(op, graph)
     try:
-        return work_of_key(key_of(op, graph))
+        key = key_of(op, graph)
     except GraphError:
         return None
+    known: dict[OpKey, Work | None] = graph.memo("work")
+    if key not in known:
+        known[key] = work_of_key(key)
+    return known[key]
 
 
-def total_work(graph: Graph) -> GraphWork:
-    """Work of a graph: in total, by operator type, and the operators whose work is not known."""
-    by_type: dict[str, Work] = {}
+def total_work(graph: Graph, works: Sequence[Work | None] | None = None) -> GraphWork:
+    """Work of a graph: in total, by operator type, and the operators whose work is not known.
+
+    Args:
+        graph: The graph.
+        works: Work of each operator (`work_of`), where it is known already.
+    """
+    alike: Counter[tuple[str, Work]] = Counter()
     unknown: list[str] = []
-    for op in graph.ops:
-        work = work_of(op, graph)
+    for op, work in zip(graph.ops, works or [work_of(op, graph) for op in graph.ops], strict=True):
         if work is None:
             unknown.append(op.name)
         else:
-            by_type[op.qualified_type] = by_type.get(op.qualified_type, Work()) + work
+            alike[op.qualified_type, work] += 1
+    by_type: dict[str, Work] = {}
+    for (name, work), count in alike.items():
+        all_of_it = replace(work.times(count), parameters=work.parameters * count)
+        by_type[name] = by_type.get(name, Work()) + all_of_it
     total = sum(by_type.values(), Work())
     return GraphWork(replace(total, parameters=graph.parameter_count), by_type, tuple(unknown))
 

@@ -3,8 +3,9 @@
 Names are imported on first use, so that a telemetry sampler starts without backends.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lydite.registry import lazily
 
 if TYPE_CHECKING:
     from lydite.measure.profiling import Profile, profile, profile_in_graph, profile_keys
@@ -37,8 +38,4 @@ _WHERE = {
     **dict.fromkeys(("Bench", "Validation", "bench", "validate"), "whole"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+__getattr__ = lazily(__name__, _WHERE)

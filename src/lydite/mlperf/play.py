@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 
 from lydite.errors import InputError
 from lydite.mlperf.batching import Batching
+from lydite.mlperf.kernels import batches
 from lydite.mlperf.record import Record, Tokens
 from lydite.mlperf.schedule import Plan, Schedule, schedule
 from lydite.mlperf.service import Service
@@ -74,27 +74,36 @@ def _closed(plan: Plan, queries: Schedule, system: VirtualSystem) -> Record:
     """SingleStream and MultiStream: the next query starts when the one before is done."""
     batching, (times, starts) = system.batching, system.service.table()
     count, width = queries.samples.shape
-    issued, done = stream(
-        count,
-        width,
+    issued = np.empty(count, np.int64)
+    done = np.empty((count, width), np.int64)
+    queried = batches.stream(
         queries.min_queries,
         plan.min_duration_ms * 1_000_000,
-        np.array([batching.batch, batching.workers, system.overhead_ns], np.int64),
+        batching.batch,
+        system.overhead_ns,
         times,
         starts,
+        np.zeros(len(starts), np.int64),
+        np.zeros(batching.workers, np.int64),
+        issued,
+        done,
     )
+    issued, done = issued[:queried], done[:queried]
     errors: tuple[str, ...] = ()
     if len(issued) == count and int(issued[-1]) < plan.min_duration_ms * 1_000_000:
         errors = ("the generated queries ran out before the run was long enough",)
     return Record(plan.scenario, issued, issued, done, generated=count, errors=errors)
 
 
-@njit(cache=True, nogil=True)
-def serve(arrivals_ns, free_ns, times_ns, starts, most, delay_ns):
+def serve(
+    arrivals_ns: np.ndarray,
+    free_ns: np.ndarray,
+    times_ns: np.ndarray,
+    starts: np.ndarray,
+    most: int,
+    delay_ns: int,
+) -> np.ndarray:
     """When each sample is done: first come first served, in batches.
-
-    A batch begins when a worker is free and it is full, or its oldest sample has waited long
-    enough, or no more samples will come.
 
     Args:
         arrivals_ns: Arrival of each sample, ascending: int64[n].
@@ -106,77 +115,10 @@ def serve(arrivals_ns, free_ns, times_ns, starts, most, delay_ns):
     Returns:
         Time at which each sample is done: int64[n].
     """
-    count = len(arrivals_ns)
-    done = np.empty(count, np.int64)
+    done = np.empty(len(arrivals_ns), np.int64)
     used = np.zeros(len(starts), np.int64)
-    first = 0
-    arrived = 0
-    while first < count:
-        worker = 0
-        for other in range(1, len(free_ns)):
-            if free_ns[other] < free_ns[worker]:
-                worker = other
-        full = arrivals_ns[min(first + most, count) - 1]
-        ready = min(full, arrivals_ns[first] + delay_ns, arrivals_ns[count - 1])
-        begin = max(free_ns[worker], ready, arrivals_ns[first])
-        arrived = max(arrived, first)
-        while arrived < count and arrived - first < most and arrivals_ns[arrived] <= begin:
-            arrived += 1
-        size = arrived - first
-        row = starts[size - 1]
-        end = begin + times_ns[row + used[size] % (starts[size] - row)]
-        used[size] += 1
-        for sample in range(first, arrived):
-            done[sample] = end
-        free_ns[worker] = end
-        first = arrived
+    batches.serve(arrivals_ns, free_ns, times_ns, starts, most, delay_ns, used, done)
     return done
-
-
-@njit(cache=True, nogil=True)
-def stream(count, width, least, until_ns, rule, times_ns, starts):
-    """Queries of `width` samples, each issued when the one before is done.
-
-    Args:
-        count: Most queries.
-        width: Samples of a query.
-        least: Fewest queries.
-        until_ns: The last query is the first that is issued at this time or later.
-        rule: Most samples in a batch, number of workers, nanoseconds between two queries.
-        times_ns, starts: Service times by batch size, see `Service.table`.
-
-    Returns:
-        When each query was issued, int64[queries], and each of its samples done,
-            int64[queries, width].
-    """
-    most, workers, overhead_ns = rule
-    issued = np.empty(count, np.int64)
-    done = np.empty((count, width), np.int64)
-    used = np.zeros(len(starts), np.int64)
-    free = np.zeros(workers, np.int64)
-    now = 0
-    for query in range(count):
-        issued[query] = now
-        free[:] = now
-        first = 0
-        latest = now
-        while first < width:
-            worker = 0
-            for other in range(1, workers):
-                if free[other] < free[worker]:
-                    worker = other
-            size = min(most, width - first)
-            row = starts[size - 1]
-            end = free[worker] + times_ns[row + used[size] % (starts[size] - row)]
-            used[size] += 1
-            done[query, first : first + size] = end
-            free[worker] = end
-            latest = max(latest, end)
-            first += size
-        if query + 1 >= least and now >= until_ns:
-            return issued[: query + 1], done[: query + 1]
-        now = latest + overhead_ns
-    return issued, done
 
 
 def play_tokens(plan: Plan, slots: int, times: TokenService) -> Record:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.models.info import FLOATS, ModelInfo, Published
 from lydite.models.table import ALIASES, ELSEWHERE, MODELS
+from lydite.registry import entry_points
 
 if TYPE_CHECKING:
     from lydite.graph import Graph

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,7 +149,7 @@ def _alike(result: ChipRun) -> list[_Alike]:
 
 
 def _slowest(
-    result: ChipRun, stalls: Sequence[dict[str, float]], cycles: Sequence[float]
+    result: ChipRun, stalls: Sequence[Mapping[str, float]], cycles: Sequence[float]
 ) -> Section:
     """Bars of the longest layers, in the order of the network."""
     groups = [group for group in _alike(result) if group.total(cycles)]
@@ -163,7 +163,7 @@ def _slowest(
     return Section("What layers wait for", text, plot=plot)
 
 
-def _sum(stalls: Sequence[dict[str, float]]) -> dict[str, float]:
+def _sum(stalls: Sequence[Mapping[str, float]]) -> dict[str, float]:
     parts: dict[str, float] = {}
     for layer in stalls:
         for name, cycles in layer.items():

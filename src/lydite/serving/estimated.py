@@ -11,7 +11,7 @@ import numpy as np
 from lydite.cluster.collectives.algorithm import KINDS
 from lydite.errors import InputError
 from lydite.estimate import Estimate, Estimator, add_up
-from lydite.estimate.predict import ISOLATION_ERROR
+from lydite.estimate.prediction import ISOLATION_ERROR
 from lydite.graph import OpKey
 from lydite.graph.work import work_of_key
 from lydite.hardware import Device

@@ -48,7 +48,7 @@ def test_an_outside_backend_cannot_take_the_name_of_an_own_one(monkeypatch):
 
     group = backends.BACKENDS.group
     fake = EntryPoint("replay", "villain:VillainBackend", group)
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [fake])
+    monkeypatch.setattr("lydite.registry.entry_points", lambda group: [fake])
     fresh = registry.Registry(group, "backend", {"replay": "lydite.backends.replay:ReplayBackend"})
     assert fresh.find("replay") is ReplayBackend
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from lydite import __version__
-from lydite.cli.app import app
+from lydite.cli.app import SUMMARIES, Commands, app
 from lydite.hardware import Device
 from lydite.models import model_names
 from lydite.report.text import signed_percent, table
@@ -753,3 +753,11 @@ def test_coverage_of_a_device_that_nobody_measured(lydite, net):
     ran = lydite("coverage", net, "--on", "h100")
     assert re.search(r"^small +0/5 +0\.0 % +0/4 +0\.0 % +0\.0 %", ran.out, re.M)
     assert "never 0" in ran.err
+
+
+def test_the_table_of_commands_states_what_each_says_of_itself() -> None:
+    commands = Commands()
+    assert list(SUMMARIES) == list(commands)[: len(SUMMARIES)]
+    for name, summary in SUMMARIES.items():
+        said = commands[name].help or ""
+        assert " ".join(said.partition("\n\n")[0].split()) == summary, name

@@ -117,17 +117,6 @@ def test_memory_needs_a_unit(refused):
     assert line == "--memory: '8' has no unit; allowed: such as '8 GiB'"
 
 
-def test_compiled_code_that_was_cut_short_is_removed(tmp_path):
-    from lydite.engine.compiled import _drop_truncated
-
-    whole, cut, empty = (tmp_path / name for name in ("a.nbc", "b.nbc", "c.nbi"))
-    whole.write_bytes(b"\x80\x04N.")
-    cut.write_bytes(b"\x80\x04N")
-    empty.write_bytes(b"")
-    _drop_truncated(tmp_path)
-    assert [path.exists() for path in (whole, cut, empty)] == [True, False, False]
-
-
 def test_what_does_not_fit_is_said_first(lydite):
     ran = lydite("predict", "llama3-70b", "--on", "h100", "--phase", "decode", "--json")
     document = json.loads(ran.out)

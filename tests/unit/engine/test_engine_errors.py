@@ -103,7 +103,7 @@ def test_the_engine_is_compiled_into_one_folder_and_says_so_once(tmp_path, monke
         compiled.load("tables", said.append)
     assert said == ["compiling the engine: tables (once, ~1 s)"]
     monkeypatch.setattr(compiled, "_announced", set())
-    (tmp_path / "tables.transpose-1.py311.nbi").touch()
+    (tmp_path / "tables.transpose-0123.kernel").touch()
     compiled.load("tables", said.append)
     assert len(said) == 1
 

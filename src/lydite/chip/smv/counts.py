@@ -25,7 +25,10 @@ LEVELS = ("no", "low", "medium", "high", "very_high")
 
 def kinds_of(invocations: Invocations) -> Columns:
     """`timing.kind_of` for each row."""
-    return np.array([kind_of(int(kernel)) for kernel in invocations.kernel])
+    return _KINDS[invocations.kernel]
+
+
+_KINDS = np.array([kind_of(kernel) for kernel in range(len(KERNELS))])
 
 
 def sampled(invocations: Invocations, level: str) -> Invocations:

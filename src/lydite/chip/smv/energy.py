@@ -80,9 +80,11 @@ BUSY_CYCLES: Mapping[str, Costs] = {
 
 def priced(done: Iterations, kinds: Columns, costs: Mapping[str, Costs], lanes: int = 1) -> Columns:
     """Cost of iterations by kind of kernel; a vector counts once per lane."""
+    names = sorted(costs)
+    at = np.searchsorted(names, kinds)
     table = {
-        name: np.array([getattr(costs[kind], name) for kind in kinds])
-        for name in Costs.__dataclass_fields__
+        field: np.array([getattr(costs[name], field) for name in names])[at]
+        for field in Costs.__dataclass_fields__
     }
     vectors = (
         table["load"] * done.loaded + table["store"] * done.stored + table["step"] * done.steps

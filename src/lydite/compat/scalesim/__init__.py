@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lydite.compat import lazily
+from lydite.registry import lazily
 
 if TYPE_CHECKING:
     from lydite.compat.scalesim.chip_file import read_scalesim_chip, read_scalesim_config

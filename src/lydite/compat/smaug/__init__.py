@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lydite.compat import lazily
+from lydite.registry import lazily
 
 if TYPE_CHECKING:
     from lydite.compat.smaug.chip import read_smaug_chip

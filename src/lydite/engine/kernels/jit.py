@@ -1,48 +1,60 @@
-"""Compilation options of kernels.
+"""Decorators of kernels, which Python calls, and of helpers, which kernels call.
 
-Kernels create no arrays, so numba's reference counts are turned off (`_nrt`): two atomic operations
-for every array passed to a helper made the loops two to ten times slower. Helpers are always
-inlined, because passing a dozen arrays costs more than most of them do.
-
-The first use of a command waits for its kernels to compile, so helpers are compiled once, for the
-widest types, and without the entry points by which Python and C would call them.
+Nothing here imports numba: the machine code of a kernel that was compiled before is loaded without
+it. Kernels create no arrays and raise nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-from numba import njit, types
-from numba.core.registry import CPUDispatcher
+from lydite.engine.compiled import folder
+from lydite.engine.helpers import called, inlined, special
+from lydite.engine.machine_code import Code, caller, described, flattened, kind_of, read, write
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-_HELPER = {**_OPTIONS, "nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-
-kernel = njit(cache=True, **_OPTIONS)
+__all__ = ["Kernel", "called", "inlined", "kernel", "special"]
 
 
-class _Helper(CPUDispatcher):
-    """A function that only kernels call.
+class Kernel:
+    """A function that runs as machine code, which is made when it is first called with some types.
 
-    numba would compile it again for each mixture of int32, int64 and literal arguments.
+    Attributes:
+        function: The same in Python.
     """
 
-    def get_call_template(self, args: Any, kws: Any) -> Any:
-        """As numba's, with arguments of the widest types; the caller converts what it passes."""
-        return super().get_call_template(tuple(_widest(given) for given in args), kws)
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self._entries: dict[tuple[Any, ...], Callable[[Sequence[Any]], Any]] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run on arrays, numbers, and tuples of them."""
+        flat = list(flattened(arguments))
+        kinds = tuple(map(kind_of, flat))
+        run = self._entries.get(kinds)
+        if run is None:
+            run = self._entries[kinds] = caller(self._code(arguments, kinds), kinds)
+        return run(flat)
+
+    def _code(self, arguments: Sequence[Any], kinds: tuple[Any, ...]) -> Code:
+        module = self.function.__module__
+        package, _, name = module.rpartition(".")
+        digest = hashlib.sha256(repr([described(kind) for kind in kinds]).encode()).hexdigest()
+        path = folder(package) / f"{name}.{self.function.__name__}-{digest[:16]}.kernel"
+        code = read(path)
+        if code is None:
+            from lydite.engine.compiler import machine_code
+
+            code = machine_code(self.function, arguments)
+            with suppress(OSError):  # a full disk, or one that is read-only: it is made again
+                write(path, code)
+        return code
 
 
-def _widest(given: Any) -> Any:
-    plain = types.unliteral(given)
-    return types.int64 if isinstance(plain, types.Integer) else plain
-
-
-def inlined(function: Callable[..., Any]) -> Any:
-    """Decorator of a helper that becomes part of each kernel that calls it."""
-    return _Helper(function, targetoptions={**_HELPER, "forceinline": True})
-
-
-def called(function: Callable[..., Any]) -> Any:
-    """Decorator of a helper that stays a function of its own, since it is rarely called."""
-    return _Helper(function, targetoptions=_HELPER)
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Decorator of a function that Python calls as machine code."""
+    return Kernel(function)

@@ -21,7 +21,6 @@ H100's.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from lydite.estimate.learned.physics import Problem, cache_bandwidth, moved_s, together
 from lydite.estimate.learned.sheet import Sheet
@@ -129,34 +128,20 @@ def _bound(flops: np.ndarray, moved: np.ndarray, sheet: Sheet) -> np.ndarray:
 _ENOUGH, _FULL, _MOST_SPLITS = 0.85, 0.8, 128
 
 
-@njit(cache=True, nogil=True)
 def _splits(tiles: np.ndarray, blocks: np.ndarray, units: float) -> np.ndarray:
     """Parts of the keys: the fewest whose waves are 0.85 as full as the fullest.
 
     FlashAttention's `num_splits_heuristic`: one part where tiles fill 0.8 of the multiprocessors,
     and no number that leaves the walk as long as one less does.
     """
-    out = np.ones(len(tiles))
-    for row in range(len(tiles)):
-        if tiles[row] >= _FULL * units:
-            continue
-        most = int(min(blocks[row], units, _MOST_SPLITS))
-        best = 0.0
-        for sweep in range(2):
-            last = 0.0
-            for split in range(1, most + 1):
-                walk = np.ceil(blocks[row] / split)
-                if walk == last:
-                    continue
-                last = walk
-                waves = tiles[row] * split / units
-                fill = waves / np.ceil(waves)
-                if sweep == 0:
-                    best = max(best, fill)
-                elif fill >= _ENOUGH * best:
-                    out[row] = split
-                    break
-    return out
+    split = np.arange(1.0, _MOST_SPLITS + 1)
+    walk = np.ceil(blocks[:, None] / split)
+    shorter = np.diff(walk, axis=1, prepend=0.0) != 0
+    waves = tiles[:, None] * split / units
+    most = np.floor(np.minimum(blocks, min(units, _MOST_SPLITS)))
+    fill = np.where(shorter & (split <= most[:, None]), waves / np.ceil(waves), 0.0)
+    enough = (fill > 0) & (fill >= _ENOUGH * fill.max(1, keepdims=True))
+    return np.where((tiles < _FULL * units) & enough.any(1), split[enough.argmax(1)], 1.0)
 
 
 PREFILL_NAMES = (

@@ -1,4 +1,4 @@
-"""Products in tiles: the best tile and split of each, searched by a kernel.
+"""Products in tiles: the best tile and split of each, searched over all of them at once.
 
 A product runs in tiles of its result, in whole waves over the multiprocessors (NVIDIA, Matrix
 Multiplication Background, section 4); a long reduction may be split over several of them.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 128), (128, 32))
 SMALL_TILES = ((32, 32), (16, 128), (128, 16), (16, 64))
@@ -24,6 +23,8 @@ ASYNCHRONOUS = (
 )
 """Tiles of asynchronous tensor cores, whose width goes in steps of eight columns."""
 _LEAST_DEPTH = 128.0
+_AT_ONCE = 1024
+"""Products searched at once: their times under all choices are held in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,57 +68,35 @@ class Tiled:
 def best_tiles(
     count: np.ndarray, m: np.ndarray, n: np.ndarray, k: np.ndarray, units: int, costs: Costs
 ) -> Tiled:
-    """The fastest tile and split of `count` products of m x k by k x n each."""
-    out = np.empty((len(m), 4))
-    _search(
-        count.astype(np.float64),
-        m.astype(np.float64),
-        n.astype(np.float64),
-        k.astype(np.float64),
-        float(units),
-        costs.tiles,
-        costs.step,
-        costs.fixed,
-        costs.splits,
-        costs.joining,
-        costs.element,
-        out,
-    )
+    """The fastest tile and split of `count` products of m x k by k x n each.
+
+    Of equally fast ones, the first tile and its smallest split.
+    """
+    columns = [column.astype(np.float64) for column in (count, m, n, k)]
+    table = np.stack(columns, axis=1)
+    found = [
+        _search(table[begin : begin + _AT_ONCE], units, costs)
+        for begin in range(0, len(table), _AT_ONCE)
+    ]
+    out = np.concatenate(found) if found else np.empty((0, 4))
     return Tiled(out[:, 0], out[:, 1].astype(np.int64), out[:, 2], out[:, 3])
 
 
-@njit(cache=True, nogil=True)
-def _search(
-    count: np.ndarray,
-    m: np.ndarray,
-    n: np.ndarray,
-    k: np.ndarray,
-    units: float,
-    tiles: np.ndarray,
-    step: np.ndarray,
-    fixed: np.ndarray,
-    splits: int,
-    joining: float,
-    element: float,
-    out: np.ndarray,
-) -> None:
-    for row in range(len(m)):
-        best = np.inf
-        for place in range(len(tiles)):
-            number = count[row] * np.ceil(m[row] / tiles[place, 0])
-            number *= np.ceil(n[row] / tiles[place, 1])
-            split = 1.0
-            for _ in range(splits + 1):
-                if split > 1 and (k[row] < split * _LEAST_DEPTH or number * split > 8 * units):
-                    break
-                waves = np.ceil(number * split / units)
-                time = waves * (k[row] / split * step[place] + fixed[place])
-                if split > 1:
-                    time += joining + split * count[row] * m[row] * n[row] * element
-                if time < best:
-                    best = time
-                    out[row, 0] = time
-                    out[row, 1] = place
-                    out[row, 2] = split
-                    out[row, 3] = number * split
-                split *= 2
+def _search(products: np.ndarray, units: int, costs: Costs) -> np.ndarray:
+    """Time, tile, split and parts [products, 4] of the best of all tiles and splits.
+
+    `products` has their number, m, n and k [products, 4].
+    """
+    count, m, n, k = (column[:, None, None] for column in products.T)
+    split = 2.0 ** np.arange(costs.splits + 1)
+    rows, columns = costs.tiles[:, 0, None], costs.tiles[:, 1, None]
+    number = count * np.ceil(m / rows) * np.ceil(n / columns)
+    parts = number * split
+    time = np.ceil(parts / units) * (k / split * costs.step[:, None] + costs.fixed[:, None])
+    time = np.where(split > 1, time + (costs.joining + split * count * m * n * costs.element), time)
+    refused = (split > 1) & ((k < split * _LEAST_DEPTH) | (parts > 8 * units))
+    choices = np.where(refused, np.inf, time).reshape(len(products), -1)
+    best = choices.argmin(1)
+    here = np.arange(len(products))
+    tile, power = np.divmod(best, len(split))
+    return np.column_stack([choices[here, best], tile, split[power], parts[here, tile, power]])

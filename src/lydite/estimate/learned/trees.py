@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from lydite.errors import InputError
 
 _MOST_NODES = 1 << 20
+_FEW = 500
+"""Rows up to which a compiled kernel takes longer to load than they do without it."""
 _FIELDS = ("split_feature", "threshold", "left_child", "right_child", "leaf_value")
 
 
@@ -42,29 +43,24 @@ class Trees:
         if features.shape[1] != len(self.names):
             raise InputError(f"{features.shape[1]} features", allowed=str(len(self.names)))
         table = np.ascontiguousarray(features, np.float64)
-        return _evaluate(table, self.feature, self.threshold, self.left, self.right, self.roots)
+        if len(table) <= _FEW:
+            return _walked(self, table)
+        from lydite.estimate.learned.kernels.trees import evaluate
+
+        total = np.zeros(len(table))
+        evaluate(table, self.feature, self.threshold, self.left, self.right, self.roots, total)
+        return total
 
 
-@njit(cache=True, nogil=True)
-def _evaluate(
-    table: np.ndarray,
-    feature: np.ndarray,
-    threshold: np.ndarray,
-    left: np.ndarray,
-    right: np.ndarray,
-    roots: np.ndarray,
-) -> np.ndarray:
-    total = np.zeros(len(table))
-    for row in range(len(table)):
-        found = 0.0
-        for root in roots:
-            node = root
-            while feature[node] >= 0:
-                goes_left = table[row, feature[node]] <= threshold[node]
-                node = left[node] if goes_left else right[node]
-            found += threshold[node]
-        total[row] = found
-    return total
+def _walked(trees: Trees, table: np.ndarray) -> np.ndarray:
+    """As the kernel: all trees are walked at once, and their values added in order."""
+    node = np.tile(trees.roots, (len(table), 1))
+    row = np.arange(len(table))[:, None]
+    while (inner := trees.feature[node] >= 0).any():
+        goes_left = table[row, trees.feature[node]] <= trees.threshold[node]
+        child = np.where(goes_left, trees.left[node], trees.right[node])
+        node = np.where(inner, child, node)
+    return np.add.accumulate(trees.threshold[node], axis=1)[:, -1]
 
 
 def read_trees(text: str, where: str) -> Trees:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from lydite.graph.operators import (
@@ -56,6 +55,7 @@ from lydite.graph.operators.operator import (
     Saving,
 )
 from lydite.graph.operators.products import MatrixProduct, Products
+from lydite.registry import entry_points
 
 __all__ = [
     "ALIAS",

@@ -10,8 +10,9 @@
 Names are imported on first use, so that the sampling process starts without numpy.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lydite.registry import lazily
 
 if TYPE_CHECKING:
     from lydite.measure.telemetry.base import CHANNELS, NoSensor, Sensor, SensorDevice
@@ -61,8 +62,4 @@ _WHERE = {
     **dict.fromkeys(("Span", "Trace"), "trace"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+__getattr__ = lazily(__name__, _WHERE)

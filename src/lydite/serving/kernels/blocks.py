@@ -6,13 +6,14 @@ Blocks of a request are freed from its end, so that the beginning of a prompt li
 
 from __future__ import annotations
 
-from lydite.serving.kernels.state import FREE_HEAD, FREE_TAIL, NONE, PADDING, inner
+from lydite.engine.kernels.jit import special
+from lydite.serving.kernels.state import FREE_HEAD, FREE_TAIL, NONE, PADDING
 
 _OWN = 1 << 62
 _MIX = -7046029254386353131  # 2 ** 64 / golden ratio, as a signed number
 
 
-@inner
+@special
 def key_of(load, request, number):
     """Key of the content of a full block of a request; its own where nobody else has it."""
     start = load.key_start[request]
@@ -21,7 +22,7 @@ def key_of(load, request, number):
     return _OWN | ((request + 1) << 24) | number
 
 
-@inner
+@special
 def _slot(pool, replica, key):
     """Slot of a key, or the empty one where it would be."""
     mask = pool.slot_key.shape[1] - 1
@@ -31,14 +32,14 @@ def _slot(pool, replica, key):
     return slot
 
 
-@inner
+@special
 def found(pool, replica, key):
     """The oldest block with this content, or NONE."""
     slot = _slot(pool, replica, key)
     return pool.slot_block[replica, slot] if pool.slot_key[replica, slot] == key else NONE
 
 
-@inner
+@special
 def _keep(pool, replica, block, key):
     pool.key[replica, block] = key
     pool.same[replica, block] = NONE
@@ -53,7 +54,7 @@ def _keep(pool, replica, block, key):
     pool.same[replica, last] = block
 
 
-@inner
+@special
 def _forget(pool, replica, block):
     """Take a block's content out of the table."""
     key = pool.key[replica, block]
@@ -73,7 +74,7 @@ def _forget(pool, replica, block):
     _empty(pool, replica, slot)
 
 
-@inner
+@special
 def _empty(pool, replica, slot):
     """Empty a slot; those behind it move up, so that probing still finds them."""
     mask = pool.slot_key.shape[1] - 1
@@ -92,13 +93,13 @@ def _empty(pool, replica, slot):
     pool.slot_block[replica, gap] = NONE
 
 
-@inner
+@special
 def _ends(pool):
     most = pool.holders.shape[1] - PADDING
     return most + FREE_HEAD, most + FREE_TAIL
 
 
-@inner
+@special
 def _unlink(pool, replica, block):
     before, after = pool.before[replica, block], pool.after[replica, block]
     pool.after[replica, before] = after
@@ -106,7 +107,7 @@ def _unlink(pool, replica, block):
     pool.free[replica] -= 1
 
 
-@inner
+@special
 def hits_of(rules, load, course, pool, replica, request):
     """Number of first blocks of a request that are cached, and how many of these are free.
 
@@ -125,7 +126,7 @@ def hits_of(rules, load, course, pool, replica, request):
     return hits, free
 
 
-@inner
+@special
 def hold_hits(load, course, pool, replica, request, hits):
     """Let a request hold its first cached blocks."""
     start = load.table_start[request]
@@ -139,7 +140,7 @@ def hold_hits(load, course, pool, replica, request, hits):
     course.cached[request] = hits
 
 
-@inner
+@special
 def hold(rules, load, course, pool, replica, request, tokens, known):
     """Let a request hold blocks for `tokens` tokens, and keep the content of full ones.
 
@@ -169,7 +170,7 @@ def hold(rules, load, course, pool, replica, request, tokens, known):
         course.cached[request] = max(full, course.cached[request])
 
 
-@inner
+@special
 def release(load, course, pool, replica, request):
     """Free the blocks of a request, the last first."""
     start = load.table_start[request]
@@ -188,7 +189,7 @@ def release(load, course, pool, replica, request):
     course.cached[request] = 0
 
 
-@inner
+@special
 def wait_first(queues, course, replica, request):
     """Put a request at the head of the queue."""
     course.waiting[request] = queues.first[replica]
@@ -198,7 +199,7 @@ def wait_first(queues, course, replica, request):
     queues.waits[replica] += 1
 
 
-@inner
+@special
 def wait_last(queues, course, replica, request):
     """Put a request at the end of the queue."""
     course.waiting[request] = NONE
@@ -210,7 +211,7 @@ def wait_last(queues, course, replica, request):
     queues.waits[replica] += 1
 
 
-@inner
+@special
 def next_waiting(queues, course, replica):
     """Take the request at the head of the queue."""
     request = queues.first[replica]
@@ -221,7 +222,7 @@ def next_waiting(queues, course, replica):
     return request
 
 
-@inner
+@special
 def lacking(rules, load, course, pool, replica, request):
     """What a waiting request has: cached blocks, those of them that are free, computed tokens."""
     computed = course.remote[request]
@@ -231,7 +232,7 @@ def lacking(rules, load, course, pool, replica, request):
     return hits, free, hits * rules.block[replica]
 
 
-@inner
+@special
 def start(rules, load, course, pool, queues, replica, hits, computed, tokens):
     """Let the first of the queue run: it holds its cached blocks and those of its first tokens."""
     request = next_waiting(queues, course, replica)

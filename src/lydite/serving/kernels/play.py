@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lydite.serving.kernels import sglang, trtllm, vllm
+from lydite.engine.kernels.jit import kernel, special
 from lydite.serving.kernels.blocks import found, key_of, release, wait_last
-from lydite.serving.kernels.state import NONE, inner, outer
+from lydite.serving.kernels.sglang import schedule as schedule_sglang
+from lydite.serving.kernels.state import NONE
 from lydite.serving.kernels.steps import Times, experts_ns, step_ns
+from lydite.serving.kernels.trtllm import schedule as schedule_trtllm
+from lydite.serving.kernels.vllm import schedule as schedule_vllm
 
 POLICIES = ("vllm", "sglang", "trtllm")
 ROUTERS = ("round-robin", "least-loaded", "prefix")
@@ -82,7 +85,7 @@ class Tally(NamedTuple):
     peak: np.ndarray
 
 
-@inner
+@special
 def _push(heap, size, time, request):
     """Insert into a binary heap of (time, request), rows of int64."""
     at = size
@@ -96,7 +99,7 @@ def _push(heap, size, time, request):
     return size + 1
 
 
-@inner
+@special
 def _pop(heap, size):
     """Remove the first of a heap; its last row takes the empty place."""
     size -= 1
@@ -120,7 +123,7 @@ def _pop(heap, size):
     return size
 
 
-@inner
+@special
 def _route(rules, load, pool, queues, router, turn, role, request):
     """Replica for a request: of its role, in turn, with the least load, or the longest prefix."""
     replicas = len(rules.role)
@@ -145,16 +148,16 @@ def _route(rules, load, pool, queues, router, turn, role, request):
     return best
 
 
-@inner
+@special
 def _schedule(rules, load, course, pool, queues, replica):
     if rules.policy[replica] == 0:
-        return vllm.schedule(rules, load, course, pool, queues, replica)
+        return schedule_vllm(rules, load, course, pool, queues, replica)
     if rules.policy[replica] == 1:
-        return sglang.schedule(rules, load, course, pool, queues, replica)
-    return trtllm.schedule(rules, load, course, pool, queues, replica)
+        return schedule_sglang(rules, load, course, pool, queues, replica)
+    return schedule_trtllm(rules, load, course, pool, queues, replica)
 
 
-@inner
+@special
 def _is_idle(rules, queues, leader):
     """Whether no replica of a group computes."""
     for replica in range(leader, leader + rules.members[leader]):
@@ -163,7 +166,7 @@ def _is_idle(rules, queues, leader):
     return True
 
 
-@inner
+@special
 def _begin(times, rules, load, course, pool, queues, tally, leader, now):
     """Schedule a step of each replica of a group and say when all are over.
 
@@ -190,7 +193,7 @@ def _begin(times, rules, load, course, pool, queues, tally, leader, now):
         _record(rules, course, pool, queues, tally, replica, now)
 
 
-@inner
+@special
 def _record(rules, course, pool, queues, tally, replica, now):
     """Count a step that begins, and note when its requests began."""
     step, tokens = tally.counts[0], 0
@@ -219,7 +222,7 @@ def _record(rules, course, pool, queues, tally, replica, now):
         tally.counts[3] += 1
 
 
-@inner
+@special
 def _end(rules, load, course, pool, queues, tally, replica, now, done):
     """Finish a step: tokens come out, requests end. Returns the number of ended requests."""
     ended, kept = 0, 0
@@ -252,7 +255,7 @@ def _end(rules, load, course, pool, queues, tally, replica, now, done):
     return ended
 
 
-@inner
+@special
 def _first_arrivals(load, cluster, heap, follows):
     """Fill the heap with arrivals that wait for nobody; its size, and the next of a closed loop."""
     count, coming, pending = len(load.prompt), 0, 0
@@ -270,7 +273,7 @@ def _first_arrivals(load, cluster, heap, follows):
     return coming, pending
 
 
-@inner
+@special
 def _arrive(rules, load, course, pool, queues, cluster, turn, request, now):
     """Let a request wait on the replica that the router chooses; the replica."""
     role = BOTH
@@ -284,7 +287,7 @@ def _arrive(rules, load, course, pool, queues, cluster, turn, request, now):
     return replica
 
 
-@inner
+@special
 def _follow(rules, load, course, cluster, heap, coming, pending, link_ns, replica, request, now):
     """What comes after an ended request: its decoding elsewhere, its next turn, the next request.
 
@@ -317,7 +320,7 @@ def new_scratch(rules, load) -> Scratch:
     )
 
 
-@outer
+@kernel
 def play(times: Times, rules, load, course, pool, queues, cluster: Cluster, tally, scratch):
     """Play all requests, or up to a time.
 

@@ -8,8 +8,9 @@ had to be retracted). Blocks stand for the pages of its radix cache.
 
 from __future__ import annotations
 
+from lydite.engine.kernels.jit import special
 from lydite.serving.kernels.blocks import hold, lacking, start
-from lydite.serving.kernels.state import FIRST_RATIO, NONE, inner
+from lydite.serving.kernels.state import FIRST_RATIO, NONE
 from lydite.serving.kernels.vllm import preempt
 
 LEAST_RATIO = 0.14 * FIRST_RATIO
@@ -19,7 +20,7 @@ _RETRACTED = 20
 """Tokens of each running request that there is room for after a retraction."""
 
 
-@inner
+@special
 def schedule(rules, load, course, pool, queues, replica):
     """Choose the tokens of the next step; returns their number."""
     for place in range(queues.runs[replica]):
@@ -28,7 +29,7 @@ def schedule(rules, load, course, pool, queues, replica):
     return tokens if tokens else _decode(rules, load, course, pool, queues, replica)
 
 
-@inner
+@special
 def _reserved(load, course, queues, replica):
     """Tokens to keep room for."""
     total = 0.0
@@ -38,7 +39,7 @@ def _reserved(load, course, queues, replica):
     return total * queues.ratio[replica]
 
 
-@inner
+@special
 def _prefill(rules, load, course, pool, queues, replica):
     size = rules.block[replica]
     whole, chunk = rules.prompt_budget[replica], rules.budget[replica]
@@ -75,7 +76,7 @@ def _prefill(rules, load, course, pool, queues, replica):
     return used
 
 
-@inner
+@special
 def _go_on(rules, load, course, pool, queues, replica, begun, chunk):
     """The next tokens of the prompt that was begun."""
     size = rules.block[replica]
@@ -95,7 +96,7 @@ def _go_on(rules, load, course, pool, queues, replica, begun, chunk):
     return tokens
 
 
-@inner
+@special
 def _lacking(rules, course, queues, replica):
     """Blocks that the next token of every running request needs."""
     size = rules.block[replica]
@@ -107,7 +108,7 @@ def _lacking(rules, course, queues, replica):
     return blocks
 
 
-@inner
+@special
 def _decode(rules, load, course, pool, queues, replica):
     if _lacking(rules, course, queues, replica) > pool.free[replica]:
         _retract(rules, load, course, pool, queues, replica)
@@ -125,7 +126,7 @@ def _decode(rules, load, course, pool, queues, replica):
     return used
 
 
-@inner
+@special
 def _retract(rules, load, course, pool, queues, replica):
     """Preempt requests, the fewest tokens generated first, then the longest prompt."""
     size = rules.block[replica]

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
-
-_UNCOUNTED: dict[str, Any] = {"nogil": True, "_nrt": False}
-_UNWRAPPED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-inner = njit(**_UNCOUNTED, **_UNWRAPPED)
-"""Decorator of kernels that only kernels call and that allocate nothing.
-
-Counting references to the dozens of arrays takes most of a step's time, and wrappers for callers
-in Python half of the compiler's.
-"""
-outer = njit(cache=True, **_UNCOUNTED)
-"""Decorator of the kernel that Python calls; it allocates nothing either."""
 
 NONE = -1
 """No request, no block, no limit."""

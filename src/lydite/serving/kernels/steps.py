@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lydite.serving.kernels.state import inner
+from lydite.engine.kernels.jit import special
 
 CONTEXT_UNIT = 64.0
 """Contexts of prompts lie at (2 ** i - 1) times this many tokens, so that 0 is among them."""
@@ -53,7 +53,7 @@ class Times(NamedTuple):
     experts_ns: np.ndarray
 
 
-@inner
+@special
 def experts_ns(times, kind, members, total, most):
     """Experts of a group's step, whose members have some tokens in all and one at most.
 
@@ -63,7 +63,7 @@ def experts_ns(times, kind, members, total, most):
     return times.experts_ns[kind, min(tokens, times.experts_ns.shape[1] - 1)]
 
 
-@inner
+@special
 def _between(table, x, y):
     """Bilinear in a grid of steps of 1; beyond its end as in its last cell."""
     i = min(int(x), table.shape[0] - 2)
@@ -74,20 +74,20 @@ def _between(table, x, y):
     return near * (1 - a) + far * a
 
 
-@inner
+@special
 def decode_ns(table, sequences, context):
     """Attention of one token of each of some sequences, in ns."""
     return np.exp(_between(table, np.log2(sequences), np.log2(max(context, 1.0))))
 
 
-@inner
+@special
 def prefill_ns(times, kind, tokens, context):
     """Attention of some tokens of a prompt behind a context, in ns."""
     along = np.log2(1 + context / CONTEXT_UNIT)
     return np.exp(_between(times.prefill[kind], np.log2(tokens), along))
 
 
-@inner
+@special
 def step_ns(times, rules, load, course, queues, replica):
     """Time of the step that is scheduled, in ns."""
     kind = rules.kind[replica]

@@ -7,11 +7,11 @@ first, then prompts, whole unless chunked, up to the budget of tokens.
 
 from __future__ import annotations
 
+from lydite.engine.kernels.jit import special
 from lydite.serving.kernels.blocks import hold, lacking, start
-from lydite.serving.kernels.state import inner
 
 
-@inner
+@special
 def schedule(rules, load, course, pool, queues, replica):
     """Choose the tokens of the next step; returns their number."""
     budget, size = rules.budget[replica], rules.block[replica]

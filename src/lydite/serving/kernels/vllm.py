@@ -7,11 +7,11 @@ First come, first served; without speculation, encoders, LoRA and pipeline stage
 
 from __future__ import annotations
 
+from lydite.engine.kernels.jit import special
 from lydite.serving.kernels.blocks import hold, lacking, release, start, wait_first
-from lydite.serving.kernels.state import inner
 
 
-@inner
+@special
 def preempt(load, course, pool, queues, replica, place):
     """Take what a running request has, and let it wait ahead of all others."""
     request = queues.running[replica, place]
@@ -22,7 +22,7 @@ def preempt(load, course, pool, queues, replica, place):
     wait_first(queues, course, replica, request)
 
 
-@inner
+@special
 def schedule(rules, load, course, pool, queues, replica):
     """Choose the tokens of the next step: `queues.tokens` of each running request.
 
@@ -63,7 +63,7 @@ def schedule(rules, load, course, pool, queues, replica):
     return rules.budget[replica] - budget
 
 
-@inner
+@special
 def admit(rules, load, course, pool, queues, replica, budget):
     """Let waiting requests run, in order, while there is room; what is left of the budget."""
     size = rules.block[replica]

@@ -1,0 +1,108 @@
+"""Machine code of kernels, made by numba; imported only where some has to be compiled.
+
+Kernels create no arrays, so numba's reference counts are turned off (`_nrt`): two atomic operations
+for every array passed to a helper made the loops two to ten times slower. Most helpers are inlined,
+because passing a dozen arrays costs more than most of them do.
+
+The first use of a command waits for its kernels to compile, so helpers are compiled once, for the
+widest types, and nothing gets the entry points by which Python and C would call it: these took half
+of the time.
+"""
+
+from __future__ import annotations
+
+import dis
+import re
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any
+
+import llvmlite.binding as llvm
+from numba import njit, typeof, types
+from numba.core.registry import CPUDispatcher
+
+from lydite.engine.helpers import Helper, helper_of
+from lydite.engine.machine_code import Code
+
+_OPTIONS: dict[str, Any] = {
+    "error_model": "numpy",
+    "_nrt": False,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+_RETURNS = {types.none: (0, "i"), types.int64: (1, "i"), types.float64: (1, "f")}
+
+
+class _Widened(CPUDispatcher):
+    """A function that only kernels call.
+
+    numba would compile it again for each mixture of int32, int64 and literal arguments.
+    """
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """As numba's, with arguments of the widest types; the caller converts what it passes."""
+        return super().get_call_template(tuple(_widest(given) for given in args), kws)
+
+
+def _widest(given: Any) -> Any:
+    plain = types.unliteral(given)
+    return types.int64 if isinstance(plain, types.Integer) else plain
+
+
+def machine_code(function: Callable[..., Any], arguments: Sequence[object]) -> Code:
+    """Compile a kernel for the types of its arguments.
+
+    Raises:
+        RuntimeError: it needs what cannot be loaded without numba.
+    """
+    dispatcher = njit(**_OPTIONS)(_with_dispatchers(function, {}))
+    dispatcher.compile(tuple(typeof(argument) for argument in arguments))
+    (made,) = dispatcher.overloads.values()
+    text = str(made.library._final_module)
+    foreign = set(re.findall(r"^declare [^@]*@\"?((?!llvm\.)[\w.]+)", text, re.MULTILINE))
+    needed = {name for name in foreign if name.startswith(("numba_", "NRT_", "Py"))}
+    if needed:
+        raise RuntimeError(f"{function.__qualname__} needs {', '.join(sorted(needed))}")
+    places, form = _returned(made.signature.return_type)
+    return Code(made.fndesc.llvm_func_name, places, form, _object(text))
+
+
+def _with_dispatchers(function: Any, made: dict[Any, Any]) -> Any:
+    """The function, whose helpers are what numba compiles instead of functions of Python."""
+    names = dict(function.__globals__)
+    used = (step.argval for step in dis.get_instructions(function) if step.opname == "LOAD_GLOBAL")
+    for name in set(used):
+        helper = names.get(name)
+        if (kind := helper_of(helper)) is not None:
+            if helper not in made:
+                made[helper] = _dispatcher(_with_dispatchers(helper, made), kind)
+            names[name] = made[helper]
+    return FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+
+
+def _dispatcher(function: Any, kind: Helper) -> Any:
+    if kind is Helper.SPECIAL:
+        return njit(**_OPTIONS)(function)
+    options = {**_OPTIONS, "forceinline": True} if kind is Helper.INLINED else _OPTIONS
+    return _Widened(function, targetoptions=options)
+
+
+def _returned(kind: Any) -> tuple[int, str]:
+    """Number and form of the values that a kernel returns."""
+    if isinstance(kind, types.UniTuple):
+        return kind.count, _RETURNS[kind.dtype][1]
+    return _RETURNS[kind]
+
+
+def _object(text: str) -> bytes:
+    """The object file of a module of LLVM's language, for this processor."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        codemodel="jitdefault",
+        jit=True,
+    )
+    return machine.emit_object(llvm.parse_assembly(text))
