@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lydite.errors import InputError, LyditeError, MissingExtra
-from lydite.pool import HERE, LocalPool, Pool, local, open_pool
+from lydite.pool import HERE, LocalPool, Pool, open_pool, processes
 
 sys.path.insert(0, str(Path(__file__).parent))
 import pool_calls
@@ -73,7 +73,7 @@ def test_what_a_killed_process_did_not_finish_is_done_again(tmp_path):
 
 
 def test_a_call_that_always_kills_its_process_is_an_error(monkeypatch):
-    monkeypatch.setattr(local, "MOST_TRIES", 1)
+    monkeypatch.setattr(processes, "MOST_TRIES", 1)
     with pytest.raises(LyditeError, match="processes were killed 2 times"):
         LocalPool(2).ordered(pool_calls.always_killed, None, range(4))
 
