@@ -123,5 +123,5 @@ if __name__ == "__main__":
         result = run_chip(graph, chip)
         joules = energy_of(result).joules
         print(f"{result.model}: {result.seconds:.2e} s, {joules:.2e} J, {result.utilisation:.0%}")
-        for row in sweep(graph, chip, parse_vary(["outputs=8,16,32"], chip), jobs=1):
+        for row in sweep(graph, chip, parse_vary(["outputs=8,16,32"], chip)):
             print(f"{row['outputs']:>3} outputs: {row['seconds']:.2e} s, {row['area_mm2']:.1f} mm2")

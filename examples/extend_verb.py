@@ -68,9 +68,9 @@ def main() -> None:
         COMMANDS.added("intensity", f"{__name__}:INTENSITY"),
     ):
         print(repr(ly.intensity("resnet50", batch=8)))
-        from lydite.cli.app import make_app
+        from lydite.cli.app import app
 
-        make_app()(["intensity", "resnet50", "--batch", "8"], standalone_mode=False)
+        app(["intensity", "resnet50", "--batch", "8"], standalone_mode=False)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,16 @@ def _own_folders(tmp_path, monkeypatch):
     monkeypatch.delenv("LYDITE_REPLAY", raising=False)
     paths = [PLUGINS, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(p for p in paths if p))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say by name what could not run, with the number of tests, or files, that miss it."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+        if isinstance(report.longrepr, tuple)
+    )
+    if reasons:
+        terminalreporter.section("what could not run here")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.line(f"{count:>5}  {reason}")

@@ -14,7 +14,7 @@ Every one of them ends a command with a single message and exit code 2.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 def shortened(text: str, most: int) -> str:
@@ -45,6 +45,9 @@ class LyditeError(Exception):
         parts = {"what": self.what, "where": self.where, "allowed": self.allowed, "hint": self.hint}
         return {name: text for name, text in parts.items() if text}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _again, (type(self), self.document())
+
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         if self.allowed:
@@ -52,6 +55,13 @@ class LyditeError(Exception):
         if self.hint:
             text += f"; {self.hint}"
         return text
+
+
+def _again(error_type: type[LyditeError], parts: Mapping[str, str]) -> LyditeError:
+    """The error that another process raised."""
+    error = error_type.__new__(error_type)
+    LyditeError.__init__(error, **parts)
+    return error
 
 
 class InputError(LyditeError):

@@ -6,6 +6,7 @@ one `Registry`. Its own entries are "module:attribute" texts, so that naming the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -22,15 +23,16 @@ T = TypeVar("T")
 
 
 @cache
-def _installed() -> EntryPoints:
+def _installed(path: tuple[str, ...]) -> EntryPoints:
+    del path  # where packages are looked for
     from importlib import metadata  # slow, and often not needed
 
     return cast("EntryPoints", metadata.entry_points())
 
 
 def entry_points(group: str, **wanted: str) -> EntryPoints:
-    """Entry points of installed packages, whose files are read once in a process."""
-    select: Any = _installed().select
+    """Entry points of installed packages, whose files are read once for a search path."""
+    select: Any = _installed(tuple(sys.path)).select
     return select(group=group, **wanted)
 
 

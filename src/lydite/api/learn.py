@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from lydite.errors import InputError
+from lydite.pool import open_pool
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lydite.estimate.learned.model import LearnedModel
     from lydite.learn.fit import Fitted
     from lydite.learn.rows import Rows
+    from lydite.learn.split import Split
 
 
 class LearnFitDocument(TypedDict):
@@ -94,6 +96,7 @@ def learn_fit(
     aiconfigurator: str | Path | None = None,
     rows: str | Path | None = None,
     start: str | Path | None = None,
+    ray: str | None = None,
 ) -> LearnFit:
     """Fit the learned estimator and write it as text, with a manifest.
 
@@ -109,10 +112,11 @@ def learn_fit(
         aiconfigurator: Folder of AIConfigurator's data, for 16 and 8 bits.
         rows: Database of one's own rows, with `start`.
         start: Model to fit on from: a folder, or "shipped".
+        ray: Ray cluster that fits; see `lydite.pool.open_pool`.
 
     Raises:
         InputError: no folder was given, one lacks what is read, or `rows` and `start` do not come
-            together.
+            together, or the Ray cluster cannot be used.
         MissingExtra: LightGBM or pyarrow is not installed.
     """
     if rows is not None or start is not None:
@@ -122,17 +126,15 @@ def learn_fit(
             )
         if neusight is not None or aiconfigurator is not None:
             raise InputError("fits on from a model with own rows alone", hint="give no folder")
+        if ray is not None:
+            raise InputError("--ray has no effect here: own rows take a moment")
         return _fitted_on(Path(out), rows, start)
-    from lydite.learn.fit import fit
+    from lydite.learn.fit import fit_all
     from lydite.learn.write import write_model
 
     grouped = _grouped(_folders(neusight, aiconfigurator))
-    made = []
-    with session.bar("fit") as progress:
-        for number, (family, found) in enumerate(grouped.items()):
-            progress(number, len(grouped), family)
-            made.append(fit(found))
-        progress(len(grouped), len(grouped), "")
+    with open_pool(ray, jobs=1) as pool, session.bar("fit") as progress:
+        made = fit_all(grouped, pool, progress)
     folder = Path(out)
     data = [dict(SOURCES[name]) for name in _folders(neusight, aiconfigurator)]
     write_model(made, folder, {"data": data})
@@ -187,6 +189,7 @@ def learn_evaluate(
     aiconfigurator: str | Path | None = None,
     split: str | Path | None = None,
     model: str | Path | None = None,
+    ray: str | None = None,
 ) -> LearnEvaluation:
     """Leave out each device in turn, and compare its rows with what the others teach.
 
@@ -198,13 +201,15 @@ def learn_evaluate(
             judges the second.
         model: Model to judge instead of fitting one: a folder, or "shipped"; it is refused where it
             was trained on the rows that judge it.
+        ray: Ray cluster that fits; see `lydite.pool.open_pool`.
 
     Raises:
         InputError: no folder was given, one lacks what is read, the split names a device on both
-            sides or one without rows, or the model has seen the rows.
+            sides or one without rows, the model has seen the rows, or the Ray cluster cannot be
+            used.
         MissingExtra: LightGBM or pyarrow is not installed.
     """
-    from lydite.learn.evaluate import evaluate, evaluate_model
+    from lydite.learn.evaluate import evaluate_model
     from lydite.learn.split import read_split, refuse_known
 
     found: list[dict[str, Any]] = []
@@ -216,15 +221,29 @@ def learn_evaluate(
     test = chosen.test if chosen is not None else tuple(devices)
     if judged is not None:
         refuse_known(judged, every, test)
-    with session.bar("evaluate") as progress:
-        for number, (family, rows) in enumerate(grouped.items()):
-            progress(number, len(grouped), family)
-            if judged is not None:
+    if judged is not None and ray is not None:
+        raise InputError("--ray has no effect here: nothing is fitted", hint="leave out --model")
+    with open_pool(ray, jobs=1) as pool, session.bar("evaluate") as progress:
+        if judged is not None:
+            for rows in grouped.values():
                 found += evaluate_model(judged, rows, test)
-            else:
-                found += evaluate(rows, chosen)
-        progress(len(grouped), len(grouped), "")
+        else:
+            names = list(grouped)
+            answers: dict[int, list[dict[str, Any]]] = {}
+            for place, answer in pool.stream(_evaluated, (grouped, chosen), names):
+                answers[place] = answer
+                progress(len(answers), len(names), names[place])
+            found += [row for place in sorted(answers) for row in answers[place]]
     return LearnEvaluation({"families": found})
+
+
+def _evaluated(
+    shared: tuple[Mapping[str, Sequence[Rows]], Split | None], family: str
+) -> list[dict[str, Any]]:
+    from lydite.learn.evaluate import evaluate
+
+    grouped, chosen = shared
+    return evaluate(grouped[family], chosen)
 
 
 SOURCES: Mapping[str, Mapping[str, str]] = {

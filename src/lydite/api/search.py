@@ -106,6 +106,7 @@ def search(
     options: ModelOptions | None = None,
     cluster: ClusterOptions | None = None,
     plan: PlanOptions | None = None,
+    ray: str | None = None,
     **given: Unpack[StepKeywords],
 ) -> SearchResult:
     """Search for the fastest plan of a training step among all that divide the ranks evenly.
@@ -114,18 +115,20 @@ def search(
         session: Session whose database holds measurements of operators and collectives.
         model: Model to train; see `load`.
         options, cluster, plan: Groups of options.
+        ray: Ray cluster that computes; see `lydite.pool.open_pool`.
         given: Fields of `ModelOptions` and `ClusterOptions`, and of `PlanOptions` two: `batch`,
             number of samples per step over all replicas (two per device by default), and `cp`, the
             largest degree of context parallelism to consider (by default the largest that leaves a
             rank 8,192 tokens).
 
     Raises:
-        InputError: the model or cluster is unknown, `cp` does not divide the tokens, or no plan
-            fits.
+        InputError: the model or cluster is unknown, `cp` does not divide the tokens, no plan
+            fits, or the Ray cluster cannot be used.
     """
     from lydite.cluster.constants import with_curves
     from lydite.cluster.search import search as search_plans
     from lydite.estimate import Rows
+    from lydite.pool import open_pool
 
     net, where, degrees, _ = grouped(given, options, cluster, plan, None)
     source, net, example = unwrapped(model, net)
@@ -144,7 +147,11 @@ def search(
         return built[0].graph
 
     rows = Rows("torch", 1, "wall")
-    with session.database(optional=True) as database, session.bar("search") as progress:
+    with (
+        open_pool(ray, jobs=1) as pool,
+        session.database(optional=True) as database,
+        session.bar("search") as progress,
+    ):
         estimator, _ = chain_for([database], found_cluster.device, rows, constants.achieved)
         found = search_plans(
             build,
@@ -155,6 +162,7 @@ def search(
             optimizer=net.optimizer or "adam",
             constants=with_curves(constants, database, found_cluster),
             contexts=_contexts(tokens, degrees.cp),
+            pool=pool,
             progress=progress,
         )
     return SearchResult(found, built[0], batch)

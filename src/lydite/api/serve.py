@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import TypedDict
 
@@ -18,11 +18,13 @@ from lydite.api.serving.replay import ReplayDocument, replay_document
 from lydite.api.serving.search import FoundDocument, searched
 from lydite.api.serving.workload import workload_of
 from lydite.errors import InputError
+from lydite.pool import open_pool
 from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
-    from lydite.serving import Outcome
+    from lydite.serving import Outcome, Replica, Requests, Traffic
+    from lydite.serving.fleet import Fleet
 
 
 MOST_GAPS = 1 << 22
@@ -151,6 +153,21 @@ class ServeResult(Result):
         return made
 
 
+class _Deployed(NamedTuple):
+    """Requests and what serves them."""
+
+    requests: Requests
+    replicas: Sequence[Replica]
+    traffic: Traffic
+    fleet: Fleet | None
+
+
+def _played(_: None, deployed: _Deployed) -> Outcome:
+    from lydite.serving import simulate_serving
+
+    return simulate_serving(*deployed, gaps=MOST_GAPS)
+
+
 def serve(
     session: Session,
     model: ModelLike,
@@ -159,6 +176,7 @@ def serve(
     find: str | None = None,
     compare: str | Sequence[str] = (),
     gpus: int | None = None,
+    ray: str | None = None,
     options: ModelOptions | None = None,
     serving: ServeOptions | None = None,
     workload: WorkloadOptions | None = None,
@@ -177,12 +195,15 @@ def serve(
             that does, "config" for the best layout of `gpus` devices.
         compare: Layouts to compare, such as "tp2x4,tp4x2,pd2:6".
         gpus: Number of devices of `find="config"`.
+        ray: Ray cluster that plays the layouts of `compare` and `find="config"`; see
+            `lydite.pool.open_pool`.
         options, serving, workload: Groups of options.
         given: Fields of `ModelOptions`, `ServeOptions` and `WorkloadOptions`.
 
     Raises:
         InputError: the model is no language model or does not fit (says by how much), an option,
-            trace or objective is invalid, or no rate meets the objectives (says the best possible).
+            trace or objective is invalid, no rate meets the objectives (says the best possible), or
+            the Ray cluster cannot be used.
     """
     from lydite.serving.metrics import read_objectives
 
@@ -194,31 +215,35 @@ def serve(
         raise InputError("--find and --compare are two questions", hint="ask one of them")
     if gpus is not None and find != "config":
         raise InputError("--gpus has no effect here", hint="add --find config")
+    if ray is not None and not compare and find != "config":
+        raise InputError("--ray has no effect here", hint="add --compare or --find config")
     source = workload_of(load, session.seed, searching=find in ("rate", "config"))
     measured, requests = source.measured, source.requests
     from lydite.api.serving.deployment import deployer as deployer_for
 
     made = deployer_for(session, model, deploy, net, requests)
     found, layouts = None, []
-    if find is not None:
-        found, best = searched(made, source, objectives, find, gpus)
-        layouts = [best]
-    elif compare:
-        from lydite.serving.layout import read_layout
+    with open_pool(ray, jobs=1) as pool:
+        if find is not None:
+            found, best = searched(made, source, objectives, find, gpus, pool)
+            layouts = [best]
+        elif compare:
+            from lydite.serving.layout import read_layout
 
-        words = compare.split(",") if isinstance(compare, str) else compare
-        layouts = [(read_layout(each, deploy.tp), requests) for each in words]
-    else:
-        layouts = [(made.layout(), requests)]
-    rows, outcomes = [], []
-    for layout, played in layouts:
-        from lydite.serving import simulate_serving
-
-        replicas = made.replicas(layout)
-        fleet = fleet_of(deploy, replicas, is_alone=find is None and not compare)
-        outcome = simulate_serving(played, replicas, made.traffic(layout), fleet, gaps=MOST_GAPS)
-        rows.append(deployment_document(made, layout, replicas, outcome, objectives))
-        outcomes.append(outcome)
+            words = compare.split(",") if isinstance(compare, str) else compare
+            layouts = [(read_layout(each, deploy.tp), requests) for each in words]
+        else:
+            layouts = [(made.layout(), requests)]
+        is_alone = find is None and not compare
+        served = [(played, made.replicas(at), made.traffic(at)) for at, played in layouts]
+        deployed = [
+            _Deployed(*each, fleet_of(deploy, each[1], is_alone=is_alone)) for each in served
+        ]
+        outcomes = pool.ordered(_played, None, deployed)
+    rows = [
+        deployment_document(made, layout, each.replicas, outcome, objectives)
+        for (layout, _), each, outcome in zip(layouts, deployed, outcomes, strict=True)
+    ]
     replayed = None
     if measured is not None and outcomes:
         replayed = replay_document(measured, outcomes[0])

@@ -76,6 +76,7 @@ def sweep(
     tiling: str = "usual",
     array_only: bool = False,
     kept: Path | str | None = None,
+    ray: str | None = None,
     options: ModelOptions | None = None,
     design: DesignOptions | Chip | None = None,
     **given: Unpack[DesignKeywords],
@@ -89,15 +90,19 @@ def sweep(
         tiling, array_only: As for `chip`.
         kept: File of finished designs, to which new ones are added, so that an interrupted sweep
             resumes.
+        ray: Ray cluster that simulates; see `lydite.pool.open_pool`. By default, all cores of this
+            machine do.
         options: Options of the model.
         design: Options of the chip, or a `Chip`.
         given: Fields of `DesignOptions` and `ModelOptions`.
 
     Raises:
-        InputError: there is nothing to vary, a parameter is unknown, or no design runs.
+        InputError: there is nothing to vary, a parameter is unknown, no design runs, or the Ray
+            cluster cannot be used.
     """
     from lydite.chip.sweep import pareto, parse_vary
     from lydite.chip.sweep import sweep as simulate_all
+    from lydite.pool import open_pool
 
     net, made, threads = designed_options(options, design, given)
     built = model_for(model, net, made)
@@ -111,9 +116,9 @@ def sweep(
     file = None if kept is None else Path(kept)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-    with session.bar("sweep") as progress:
+    with open_pool(ray) as pool, session.bar("sweep") as progress:
         rows = simulate_all(
-            built.graph, made, varied, settings=settings, kept=file, progress=progress
+            built.graph, made, varied, settings=settings, kept=file, pool=pool, progress=progress
         )
     if all("error" in row for row in rows):
         raise InputError(f"none of {len(rows)} designs runs: {rows[0]['error']}")

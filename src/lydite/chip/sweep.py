@@ -9,17 +9,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import numpy as np
 
-from lydite.children import die_with_parent
 from lydite.chip.figures import FIGURES, figures_of
 from lydite.chip.run import run_chip, varied
 from lydite.errors import InputError, LyditeError, unknown_name
@@ -34,6 +30,7 @@ from lydite.hardware.chip import (
     dram_named,
 )
 from lydite.hardware.chip.check import checked
+from lydite.pool import LocalPool, Pool
 from lydite.units import format_bytes, format_si, parse_quantity
 
 Value = int | float | str
@@ -203,16 +200,16 @@ def _one(
 _RESULTS = frozenset(("error", *FIGURES))
 """Keys of a design's row that are results."""
 
-_WORK: dict[str, Any] = {}
+
+def _next(
+    shared: tuple[Graph, Chip, Mapping[str, Any]], design: Mapping[str, Value]
+) -> dict[str, Any]:
+    graph, chip, settings = shared
+    return _one(graph, chip, design, settings)
 
 
-def _begin(graph: Graph, chip: Chip, settings: Mapping[str, Any]) -> None:
-    die_with_parent()
-    _WORK.update(graph=graph, chip=chip, settings=settings)
-
-
-def _next(design: dict[str, Value]) -> dict[str, Any]:
-    return _one(_WORK["graph"], _WORK["chip"], design, _WORK["settings"])
+_CHUNK = 8
+"""Designs that a worker simulates at a time."""
 
 
 def sweep(
@@ -222,7 +219,7 @@ def sweep(
     *,
     settings: Mapping[str, Any] | None = None,
     kept: Path | None = None,
-    jobs: int | None = None,
+    pool: Pool | None = None,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> list[dict[str, Any]]:
     """Latency, utilisation, energy, power and area of every design, or why it failed.
@@ -233,7 +230,7 @@ def sweep(
         vary: Values by parameter.
         settings: Keyword arguments of `run_chip`, such as `threads` and `tiling`.
         kept: File of JSON lines with finished designs, to which new ones are appended.
-        jobs: Number of processes; the number of cores if None.
+        pool: Workers; the cores of this machine if None.
         progress: Called with the number of finished designs.
 
     Raises:
@@ -247,31 +244,17 @@ def sweep(
     done = _kept(kept, mark)
     left = [design for design in wanted if _key(design) not in done]
     results = dict(done)
-    for number, figures in enumerate(_run(graph, chip, left, settings, jobs), 1):
+    if kept is not None:
+        _end_line(kept)
+    shared = graph, chip, settings
+    streamed = (pool or LocalPool()).stream(_next, shared, left, chunk=_CHUNK)
+    for number, (_, figures) in enumerate(streamed, 1):
         results[_key({k: figures[k] for k in vary})] = figures
         if kept is not None:
             with kept.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"of": mark, **figures}) + "\n")
         progress(len(wanted) - len(left) + number, len(wanted), "designs")
     return [results[_key(design)] for design in wanted]
-
-
-def _run(
-    graph: Graph,
-    chip: Chip,
-    left: Sequence[dict[str, Value]],
-    settings: Mapping[str, Any],
-    jobs: int | None,
-) -> Iterator[dict[str, Any]]:
-    workers = min(jobs or os.cpu_count() or 1, max(1, len(left) // 8))
-    if workers < 2:
-        yield from (_one(graph, chip, design, settings) for design in left)
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin, initargs=(graph, chip, settings)
-    ) as pool:
-        yield from pool.map(_next, left, chunksize=8)
 
 
 def _key(design: Mapping[str, Value]) -> str:
@@ -297,6 +280,13 @@ def _kept(path: Path | None, mark: str) -> dict[str, dict[str, Any]]:
             design = {name: value for name, value in row.items() if name not in _RESULTS}
             rows[_key(design)] = row
     return rows
+
+
+def _end_line(path: Path) -> None:
+    """End a line that was cut short, so that the next one is not lost with it."""
+    if path.exists() and (text := path.read_bytes()) and not text.endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
 
 
 def pareto(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> np.ndarray:

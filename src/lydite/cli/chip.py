@@ -56,6 +56,7 @@ def chip(
         list[str] | None,
         typer.Option("--vary", help="Values of a sweep parameter, as NAME=A,B,C (repeatable)."),
     ] = None,
+    ray: options.Ray = None,
     trace: Annotated[
         Path | None,
         typer.Option("--trace", help="Perfetto trace to write, or a .npz for `lydite ui`."),
@@ -76,7 +77,7 @@ def chip(
     here = session(record.target(db), quiet=quiet or json)
     alone = {"--trace": trace, "--report": report, "--sensitivity": sensitivity}
     if compat == "scalesim":
-        _refuse_together("--compat scalesim", {**alone, "--vary": vary})
+        _refuse_together("--compat scalesim", {**alone, "--vary": vary, "--ray": ray})
         counted = here.scalesim(name, options=shape, design=design)
         if out is not None:
             for path in counted.write_reports(out):
@@ -92,6 +93,7 @@ def chip(
             tiling=tiling,
             array_only=array_only,
             kept=kept,
+            ray=ray,
             options=shape,
             design=design,
         )
@@ -101,6 +103,8 @@ def chip(
         return
     if vary:
         raise InputError("--vary is for sweeps", hint="lydite chip sweep MODEL --vary NAME=A,B,C")
+    if ray is not None:
+        raise InputError("--ray is for sweeps", hint="lydite chip sweep MODEL --vary NAME=A,B,C")
     result = here.chip(
         name,
         tiling=tiling,

@@ -40,6 +40,7 @@ def fit(
         str | None,
         typer.Option("--start", help="Model to fit on from: a folder, or 'shipped'."),
     ] = None,
+    ray: options.Ray = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -47,7 +48,7 @@ def fit(
     from lydite.cli.show import deliver, say, session
 
     result = session(quiet=quiet or json).learn_fit(
-        out, neusight=neusight, aiconfigurator=aiconfigurator, rows=rows, start=start
+        out, neusight=neusight, aiconfigurator=aiconfigurator, rows=rows, start=start, ray=ray
     )
     if deliver(result, json=json):
         say(f"\nNext: LYDITE_LEARNED={out} lydite predict MODEL --on DEVICE", quiet)
@@ -72,6 +73,7 @@ def evaluate(
             help="Model to judge instead of fitting one: a folder, or 'shipped'.",
         ),
     ] = None,
+    ray: options.Ray = None,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -80,6 +82,6 @@ def evaluate(
     from lydite.cli.show import deliver, session
 
     result = session(quiet=quiet or json).learn_evaluate(
-        neusight=neusight, aiconfigurator=aiconfigurator, split=split, model=model
+        neusight=neusight, aiconfigurator=aiconfigurator, split=split, model=model, ray=ray
     )
     deliver(result, json=json, out=out)

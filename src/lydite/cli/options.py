@@ -106,6 +106,15 @@ Runtime = Annotated[
         "fusions.",
     ),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Ray cluster that computes: HOST:PORT; auto (RAY_ADDRESS, else the node on this "
+        "machine); or local (a private one on this machine).",
+    ),
+]
 Where = Annotated[str, typer.Option("--device", help="Device of the backend: cpu or cuda.")]
 
 AS_IT_IS = ModelOptions()
@@ -122,7 +131,7 @@ _RECORD = Annotated[
     bool,
     typer.Option("--record", help="Keep the result as a run of the database, for `lydite ui`."),
 ]
-_NOT_ARGUMENTS = {"ctx", "db", "json", "out", "quiet", "record"}
+_NOT_ARGUMENTS = {"ctx", "db", "json", "out", "quiet", "ray", "record"}
 """Parameters of a command that say nothing about its result."""
 
 

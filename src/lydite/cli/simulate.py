@@ -25,6 +25,7 @@ def simulate(
     search: Annotated[
         bool, typer.Option("--search", help="Search for the fastest plans that fit in memory.")
     ] = False,
+    ray: options.Ray = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Show what 10 % more of each resource saves.")
     ] = False,
@@ -68,13 +69,15 @@ def simulate(
                 "--mtbf": failures.mtbf,
             }
         )
-        found = here.search(model, options=net, cluster=host, plan=plan)
+        found = here.search(model, options=net, cluster=host, plan=plan, ray=ray)
         if not net.train:
             say("plans of a training step (--train)", quiet)
         if not plan.batch:
             say(f"no --batch: {found.samples} samples per step, two per device", quiet)
         deliver(found, json=json, out=out, keep=record.into(here))
         return
+    if ray is not None:
+        raise InputError("--ray is for searches", hint="add --search")
     result = here.simulate(
         model,
         runtime=runtime,

@@ -30,6 +30,7 @@ from lydite.errors import GraphError, InputError
 from lydite.estimate.base import Estimator
 from lydite.graph import Graph
 from lydite.hardware.cluster import Cluster
+from lydite.pool import HERE, Pool
 from lydite.results import OneLine
 
 MICRO_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -89,6 +90,7 @@ def search(
     constants: Constants = ASSUMED,
     contexts: Sequence[int] = (1,),
     keep: int = 10,
+    pool: Pool = HERE,
     progress: Callable[[int, int, str], None] = lambda *_: None,
 ) -> RankedPlans:
     """The best training plans over all ranks of a cluster.
@@ -101,6 +103,7 @@ def search(
         estimator, loss, optimizer, constants: As for `simulate_step`.
         contexts: Degrees of context parallelism to consider, each a divisor of the tokens.
         keep: Number of plans to simulate and return.
+        pool: Workers that guess and play plans, while this process costs their ranks.
         progress: Called with the rank configurations costed so far, their total and a label.
 
     Raises:
@@ -115,41 +118,75 @@ def search(
         for sequence in (False, True)
         if (tp > 1 or not sequence) and batch % micro == 0 and cluster.ranks % (tp * cp) == 0
     ]
-    graphs: dict[tuple[int, int], Graph] = {}
     configurations: list[_RankCosts] = []
-    for number, (micro, cp, tp, sequence) in enumerate(wanted):
-        context = f", cp {cp}" if cp > 1 else ""
-        progress(number, len(wanted), f"tp {tp}{context}, micro-batch {micro}")
-        if (micro, cp) not in graphs:
-            graphs[micro, cp] = build(micro, cp)
-        graph = graphs[micro, cp]
-        for ep in _powers(_experts(graph)):
-            if cluster.ranks % (tp * ep):
-                continue
-            plan = Plan(dp=ep, ep=ep, tp=tp, cp=cp, micro_batch=micro, sequence_parallel=sequence)
-            try:
-                rank = rank_step(graph, plan, loss=loss, optimizer=optimizer)
-                configurations.append(
-                    _RankCosts(plan, rank, rank_costs(rank, estimator, cluster.device))
+
+    def costed() -> Iterator[_RankCosts]:
+        graphs: dict[tuple[int, int], Graph] = {}
+        for number, (micro, cp, tp, sequence) in enumerate(wanted):
+            context = f", cp {cp}" if cp > 1 else ""
+            progress(number, len(wanted), f"tp {tp}{context}, micro-batch {micro}")
+            if (micro, cp) not in graphs:
+                graphs[micro, cp] = build(micro, cp)
+            graph = graphs[micro, cp]
+            for ep in _powers(_experts(graph)):
+                if cluster.ranks % (tp * ep):
+                    continue
+                plan = Plan(
+                    dp=ep, ep=ep, tp=tp, cp=cp, micro_batch=micro, sequence_parallel=sequence
                 )
-            except (InputError, GraphError):
-                continue  # heads, widths or experts do not divide
-    shared = _groups(cluster, constants)
+                try:
+                    rank = rank_step(graph, plan, loss=loss, optimizer=optimizer)
+                    costs = rank_costs(rank, estimator, cluster.device)
+                except (InputError, GraphError):
+                    continue  # heads, widths or experts do not divide
+                configurations.append(_RankCosts(plan, rank, costs))
+                yield configurations[-1]
+
+    shared = _Groups(cluster, constants), batch
+    answers = pool.ordered(_guesses, shared, costed())
     candidates = [
-        c
-        for costed in configurations
-        for c in _candidates(costed, cluster, batch, constants, shared)
+        Candidate(plan, seconds, size, configuration)
+        for configuration, guesses in zip(configurations, answers, strict=True)
+        for plan, seconds, size in guesses
     ]
     room = [c for c in candidates if c.memory_bytes <= cluster.device.memory_bytes]
     if not room:
         raise _none(candidates, cluster)
     room.sort(key=lambda candidate: candidate.seconds)
-    played = [
-        played_step(c.costed.rank, c.costed.costs, cluster, c.plan, constants) for c in room[:keep]
-    ]
+    played = pool.ordered(_played, shared, room[:keep])
     played.sort(key=lambda result: result.seconds)
     guessed = {c.plan: c.seconds for c in room[:keep]}
     return RankedPlans(len(candidates), len(room), played, guessed, tuple(contexts))
+
+
+class _Groups:
+    """Communication groups of plans, each made once; only degrees and their order matter."""
+
+    def __init__(self, cluster: Cluster, constants: Constants) -> None:
+        self.cluster, self.constants = cluster, constants
+        self._known: dict[object, Mapping[str, Group]] = {}
+
+    def of(self, plan: Plan) -> Mapping[str, Group]:
+        """The groups of a plan by name; see `groups_of`."""
+        alike = *plan.groups.items(), plan.tp * plan.replicas, plan.pp > 1
+        if alike not in self._known:
+            self._known[alike] = groups_of(self.cluster, plan, self.constants)
+        return self._known[alike]
+
+
+_Shared = tuple[_Groups, int]
+
+
+def _guesses(shared: _Shared, costed: _RankCosts) -> list[tuple[Plan, float, float]]:
+    """Plans of a rank configuration, each with its closed-form time and its memory."""
+    groups, batch = shared
+    return [(c.plan, c.seconds, c.memory_bytes) for c in _candidates(costed, groups, batch)]
+
+
+def _played(shared: _Shared, candidate: Candidate) -> StepResult:
+    groups, _ = shared
+    costed = candidate.costed
+    return played_step(costed.rank, costed.costs, groups.cluster, candidate.plan, groups.constants)
 
 
 def _none(candidates: Sequence[Candidate], cluster: Cluster) -> InputError:
@@ -178,22 +215,17 @@ def _experts(graph: Graph) -> int:
     return int((graph.type_of(weights[0]).shape or (1,))[0]) if weights else 1
 
 
-def _candidates(
-    costed: _RankCosts,
-    cluster: Cluster,
-    batch: int,
-    constants: Constants,
-    shared: Callable[[Plan], Mapping[str, Group]],
-) -> Iterator[Candidate]:
+def _candidates(costed: _RankCosts, shared: _Groups, batch: int) -> Iterator[Candidate]:
+    cluster = shared.cluster
     states = states_of(costed.rank.dtype, costed.rank.states)
     layers = max(1, sum(cost.block.count for cost in costed.costs if cost.block.count > 1))
-    tensor = shared(costed.plan)
+    tensor = shared.of(costed.plan)
     units = {
         again: units_of(
             costed.costs,
             replace(costed.plan, recompute=again),
             tensor,
-            dispatch_s=launching(constants, costed.rank).dispatch_s or 0.0,
+            dispatch_s=launching(shared.constants, costed.rank).dispatch_s or 0.0,
             ahead=costed.rank.runtime.ahead,
         )
         for again in ("none", "full")
@@ -204,7 +236,7 @@ def _candidates(
         if cluster.ranks % (tp * pp * cp) or batch % (dp * micro) or dp * cp % ep:
             continue
         base = replace(costed.plan, dp=dp, pp=pp, batch=batch)
-        groups = shared(base)
+        groups = shared.of(base)
         staged: dict[tuple[str, int], _Staged] = {}
         for plan in _variants(base, layers):
             same = plan.recompute, plan.chunks
@@ -234,19 +266,6 @@ class _Staged:
             self._activations[plan.schedule] = peak_activations(self.stages, plan, 0)
         memory = states_of_rank(self.first, plan, states)
         return sum((memory | {"activations": self._activations[plan.schedule]}).values())
-
-
-def _groups(cluster: Cluster, constants: Constants) -> Callable[[Plan], Mapping[str, Group]]:
-    """Communication groups of plans, each made once; only degrees and their order matter."""
-    known: dict[object, Mapping[str, Group]] = {}
-
-    def of(plan: Plan) -> Mapping[str, Group]:
-        alike = *plan.groups.items(), plan.tp * plan.replicas, plan.pp > 1
-        if alike not in known:
-            known[alike] = groups_of(cluster, plan, constants)
-        return known[alike]
-
-    return of
 
 
 def _divisors(count: int) -> list[int]:

@@ -135,7 +135,7 @@ def _words(kind: Any) -> list[Any]:
     )
 
 
-_BYTE = ctypes.c_char
+_from_buffer: Any = ctypes.c_char.from_buffer
 _address = ctypes.addressof
 
 
@@ -145,7 +145,7 @@ def _passed(flat: Sequence[Any]) -> list[Any]:
     for argument in flat:
         if isinstance(argument, np.ndarray):
             try:
-                data = _address(_BYTE.from_buffer(argument))  # three times as fast as .ctypes
+                data = _address(_from_buffer(argument))  # three times as fast as .ctypes
             except (BufferError, TypeError, ValueError):  # read-only, empty or not contiguous
                 data = argument.ctypes.data
             words += (None, None, argument.size, argument.itemsize, data)

@@ -7,7 +7,7 @@ were left out, by size, and by whether an operator lies beyond the rows of the o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from lydite.estimate.learned.families import FAMILIES
 from lydite.estimate.learned.model import Family, Reach
 from lydite.estimate.learned.trees import Trees, read_trees
 from lydite.learn.rows import Rows
+from lydite.pool import Pool
 
 EDGES_S = (2e-5, 2e-4, 2e-3)
 """Base times that separate sizes."""
@@ -152,13 +153,61 @@ def fit(rows: Sequence[Rows]) -> Fitted:
     Raises:
         InputError, MissingExtra: as `fit_text` and `left_out`.
     """
-    name = rows[0].family if rows else ""
-    text = fit_text(rows)
+    return _fitted(rows, fit_text(rows), left_out(rows))
+
+
+def fit_all(
+    families: Mapping[str, Sequence[Rows]],
+    pool: Pool,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> list[Fitted]:
+    """Fit families as `fit` does: on all rows, and without each device, wherever there is room.
+
+    Args:
+        families: Rows of each family, by device.
+        pool: Workers that fit.
+        progress: Called with the number of fits, their total and the family.
+
+    Raises:
+        InputError, MissingExtra: as `fit`.
+    """
+    tasks: list[tuple[str, int | None]] = []
+    for name, rows in families.items():
+        tasks += [(name, None), *((name, place) for place in range(len(rows)))]
+    answers: dict[tuple[str, int | None], Any] = {}
+    for number, (place, answer) in enumerate(pool.stream(_part_of_fit, families, tasks), 1):
+        answers[tasks[place]] = answer
+        progress(number, len(tasks), tasks[place][0])
+    return [
+        _fitted(
+            rows,
+            answers[name, None],
+            {part.device: answers[name, place] for place, part in enumerate(rows)},
+        )
+        for name, rows in families.items()
+    ]
+
+
+def _part_of_fit(
+    families: Mapping[str, Sequence[Rows]], task: tuple[str, int | None]
+) -> str | np.ndarray:
+    """Trees on all rows, as text; or predictions for a device from all others."""
+    name, place = task
+    rows = families[name]
+    if place is None:
+        return fit_text(rows)
+    if len(rows) < 2:
+        raise InputError("one device cannot be left out", allowed="rows of two devices or more")
+    return left_out_s(rows[place], rows)
+
+
+def _fitted(rows: Sequence[Rows], text: str, guesses: Mapping[str, np.ndarray]) -> Fitted:
+    name = rows[0].family
     family = Family(
         text,
         read_trees(text, name),
         EDGES_S,
-        (seen_bounds(rows, read_trees(text, name)), *bounds_of(rows, left_out(rows))),
+        (seen_bounds(rows, read_trees(text, name)), *bounds_of(rows, guesses)),
         reach_of(rows),
         tuple(part.device for part in rows),
         sum(len(part.seconds) for part in rows),

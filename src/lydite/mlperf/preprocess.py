@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from lydite.errors import InputError, LyditeError
 from lydite.files import inside, replacing
 from lydite.mlperf.dataset import MANIFEST, DataSet, save
 from lydite.mlperf.images import Recipe, image_array
+from lydite.pool import LocalPool
 
 MAP = "val_map.txt"
 CHUNK = 128
@@ -91,20 +90,15 @@ def _some(found: list[tuple[str, int]], where: Path) -> list[tuple[str, int]]:
     return found
 
 
-def write_chunk(
-    folder: str, names: Sequence[str], recipe: Recipe, path: str
-) -> dict[str, str] | None:
-    """Write one chunk; what an error says, or None.
+def write_chunk(folder: Path, names: Sequence[str], recipe: Recipe, path: Path) -> None:
+    """Write the inputs that images become.
 
-    It runs in a process of its own, to which only plain values go.
+    Raises:
+        InputError: one cannot be read.
     """
-    try:
-        arrays = [image_array(Path(folder) / name, recipe) for name in names]
-        with replacing(Path(path)) as temporary, temporary.open("wb") as stream:
-            np.save(stream, np.stack(arrays), allow_pickle=False)
-    except LyditeError as error:
-        return error.document()
-    return None
+    arrays = [image_array(folder / name, recipe) for name in names]
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, np.stack(arrays), allow_pickle=False)
 
 
 Progress = Callable[[int, int, str], None]
@@ -154,10 +148,9 @@ def preprocess(
     left = {path: part for path, part in chunks.items() if not _is_whole(path, len(part), recipe)}
     before = len(items) - sum(map(len, left.values()))
     done = before
-    for finished, error in _worked(source, left, recipe, jobs):
-        if error is not None:
-            raise InputError(error.pop("what"), **error)
-        done += finished
+    tasks = [(path, [name for name, _ in part]) for path, part in left.items()]
+    for place, _ in LocalPool(jobs).stream(_write, (source, recipe), tasks):
+        done += len(tasks[place][1])
         if progress is not None:
             progress(done, len(items), "images")
     array = _gathered(out, input_name, chunks, len(items), recipe)
@@ -184,25 +177,9 @@ def _is_whole(path: Path, count: int, recipe: Recipe) -> bool:
     return array.shape == (count, *recipe.shape) and array.dtype == recipe.dtype
 
 
-def _worked(
-    source: Path, left: Mapping[Path, Sequence[tuple[str, int]]], recipe: Recipe, jobs: int
-) -> Iterator[tuple[int, dict[str, str] | None]]:
-    """Number of images of each chunk as it is done, and its error."""
-    tasks = [
-        (str(source), [name for name, _ in part], recipe, str(path)) for path, part in left.items()
-    ]
-    if jobs == 1 or len(tasks) < 2:
-        for task in tasks:
-            yield len(task[1]), write_chunk(*task)
-        return
-    spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
-    with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=spawn) as pool:
-        futures = {pool.submit(write_chunk, *task): len(task[1]) for task in tasks}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+def _write(shared: tuple[Path, Recipe], task: tuple[Path, Sequence[str]]) -> None:
+    (folder, recipe), (path, names) = shared, task
+    write_chunk(folder, names, recipe, path)
 
 
 def _gathered(

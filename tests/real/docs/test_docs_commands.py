@@ -234,6 +234,8 @@ def only_parsed(words: list[str]) -> list[str] | None:
         "farm": True,  # needs a PostgreSQL server
         "db": words[1:2] == ["import"] and bool(LAYOUTS & rest),
     }
+    if "--ray" in rest:  # has tests on a cluster of its own
+        return words[:2] if verb == "learn" else [verb]
     if verb == "ui":  # serves until Ctrl-C, or names a run by its id
         return words[:2] if words[1:2] == ["export"] else ["ui"]
     if verb == "tune" and not TUNED & set(words[1:2]):

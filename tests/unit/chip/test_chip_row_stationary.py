@@ -222,7 +222,7 @@ def test_tilings_sweeps_and_sensitivity(alexnet):
     changes = sensitivity(graph, EYERISS)
     more = changes["processing elements (twice as many)"]
     assert more is not None and more["time"] < 0 < more["area"]
-    rows = sweep(graph, EYERISS, parse_vary(["rows=6,12", "filter-words=56,224"], EYERISS), jobs=1)
+    rows = sweep(graph, EYERISS, parse_vary(["rows=6,12", "filter-words=56,224"], EYERISS))
     assert len({row["seconds"] for row in rows}) == 4
     assert rows[0]["area_mm2"] < rows[-1]["area_mm2"]
 

@@ -40,7 +40,7 @@ COMMANDS = {
     "lydite calibrate": "steps --on --constants --rounds --db --json --quiet/-q",
     "lydite chip": "model --chip --dataflow --overlap --accelerators --interface --threads "
     f"{SHAPE} --tiling --array-only --sample-level --aladdin-results --compat --sensitivity "
-    "--vary --trace --report --record --db --out --json --quiet/-q",
+    "--vary --ray --trace --report --record --db --out --json --quiet/-q",
     "lydite collective": "kind --bytes --on --ranks --algorithm --protocol --network --db --record "
     "--out --json --quiet/-q",
     "lydite corun": f"model --workers {SHAPE} --budget --rounds --db --seed --out --json "
@@ -61,8 +61,9 @@ COMMANDS = {
     "lydite farm worker": "--device --backend --host --idle --db --json --quiet/-q",
     "lydite inspect": f"model {SHAPE} --ops --out --json --quiet/-q",
     "lydite learn": "",
-    "lydite learn evaluate": "--neusight --aiconfigurator --split --model --out --json --quiet/-q",
-    "lydite learn fit": "--out --neusight --aiconfigurator --rows --start --json --quiet/-q",
+    "lydite learn evaluate": "--neusight --aiconfigurator --split --model --ray --out --json "
+    "--quiet/-q",
+    "lydite learn fit": "--out --neusight --aiconfigurator --rows --start --ray --json --quiet/-q",
     "lydite mlperf": "",
     "lydite mlperf audit": "--runs benchmark --benchmarks --test --scenario/--scenarios "
     f"{MLPERF} --legacy --on --service --db --seed --json --quiet/-q",
@@ -116,7 +117,8 @@ COMMANDS = {
     "--memory-share/--gpu-memory-utilization --kv-tokens --prefix-caching --chunked-prefill "
     "--profile --price --carbon --trace --replay --benchmark --rate --concurrency --requests --isl "
     "--osl --arrival --burstiness --spread --shared-prefix --turns --think --dtype/--precision "
-    "--part --slo --find --gpus --compare --report --db --record --seed --out --json --quiet/-q",
+    "--part --slo --find --gpus --compare --ray --report --db --record --seed --out --json "
+    "--quiet/-q",
     "lydite simulate": "model --on --devices --device --slow --slow-link --constants --algorithm "
     "--protocol --host-memory-bandwidth --price "
     "--grid --image-size --sequence --phase --context --dtype/--precision --dim --value "
@@ -127,7 +129,7 @@ COMMANDS = {
     "--attention --sequence-parallel --overlap --overlap-tensor --lora-rank --lora-targets "
     "--bucket --arithmetic "
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
-    "--search --sensitivity --unfolded --network --strict --trace --report --db --record "
+    "--search --ray --sensitivity --unfolded --network --strict --trace --report --db --record "
     "--out --json --quiet/-q",
     "lydite smaug": "command --explain --out --json --quiet/-q",
     "lydite ops": f"model --top --on --backend --threads {SHAPE} --clock --spaces --db --record "

@@ -13,7 +13,7 @@ from lydite.serving.layout import Layout, Part
 if TYPE_CHECKING:
     from lydite.api.serving.deployment import Deployer
     from lydite.api.serving.workload import Source
-    from lydite.serving import Outcome
+    from lydite.serving import Outcome, Replica, Traffic
     from lydite.serving.metrics import Objective
 
 MOST_REPLICAS = 4096
@@ -40,6 +40,34 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class Rates:
+    """A layout that can be played at any rate, in this process or another.
+
+    Attributes:
+        layout: The layout.
+        replicas: Its replicas.
+        traffic: What connects them.
+        source: Where requests come from.
+        objectives: What must be met.
+    """
+
+    layout: Layout
+    replicas: Sequence[Replica]
+    traffic: Traffic
+    source: Source
+    objectives: Sequence[Objective]
+
+    def play(self, rate: float) -> Tried:
+        """Play the layout at a rate."""
+        from lydite.serving import simulate_serving
+        from lydite.serving.metrics import met
+
+        outcome = simulate_serving(self.source.at_rate(rate), self.replicas, self.traffic)
+        kept = met(outcome, self.objectives)
+        return Tried(self.layout, rate, all(ok for _, ok in kept.values()), outcome)
+
+
+@dataclass(frozen=True)
 class Search:
     """What a search needs: how a layout is played, and what must be met."""
 
@@ -48,19 +76,18 @@ class Search:
     objectives: Sequence[Objective]
     factor: float = 1.0
 
-    def play(self, layout: Layout, rate: float) -> Tried:
-        """Play a layout at a rate."""
-        from lydite.serving import simulate_serving
-        from lydite.serving.metrics import met
-
+    def rates(self, layout: Layout) -> Rates:
+        """A layout with its replicas."""
         replicas = self.deployer.replicas(layout)
         if self.factor != 1.0:
             scaled = cache(lambda times: times.scaled(self.factor))
             replicas = [replica.scaled(scaled) for replica in replicas]
-        requests = self.source.at_rate(rate)
-        outcome = simulate_serving(requests, replicas, self.deployer.traffic(layout))
-        kept = met(outcome, self.objectives)
-        return Tried(layout, rate, all(ok for _, ok in kept.values()), outcome)
+        traffic = self.deployer.traffic(layout)
+        return Rates(layout, replicas, traffic, self.source, self.objectives)
+
+    def play(self, layout: Layout, rate: float) -> Tried:
+        """Play a layout at a rate."""
+        return self.rates(layout).play(rate)
 
 
 def degrees(deployer: Deployer, asked: Part | None) -> Iterator[Part]:
@@ -122,29 +149,29 @@ def _is_alone(tried: Tried) -> bool:
     return busy < 0.05 * len(tried.outcome.busy_s)
 
 
-def greatest_rate(search: Search, layout: Layout) -> tuple[Tried | None, Tried]:
+def greatest_rate(rates: Rates) -> tuple[Tried | None, Tried]:
     """The greatest rate that meets the objectives, and the least that does not.
 
     The rates differ by 1 %. The first is None where no rate does.
     """
     low, low_tried = 0.0, None
     rate = 1.0
-    tried = search.play(layout, rate)
+    tried = rates.play(rate)
     while tried.met and rate < 1e7:
         low, low_tried = rate, tried
         rate *= 2
-        tried = search.play(layout, rate)
+        tried = rates.play(rate)
     high_tried, high = tried, rate
     while low_tried is None and high > 1e-3:
         rate = high / 2
-        tried = search.play(layout, rate)
+        tried = rates.play(rate)
         if tried.met:
             low, low_tried = rate, tried
         else:
             high, high_tried = rate, tried
     while low_tried is not None and high / low > 1 + _PRECISION:
         rate = (low * high) ** 0.5
-        tried = search.play(layout, rate)
+        tried = rates.play(rate)
         if tried.met:
             low, low_tried = rate, tried
         else:

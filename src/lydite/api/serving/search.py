@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from lydite.api.serving.find import (
     GOALS,
+    Rates,
     Search,
     Tried,
     degrees,
@@ -19,6 +20,7 @@ from lydite.api.serving.find import (
     spreads,
 )
 from lydite.errors import InputError, unknown_name
+from lydite.pool import HERE, Pool
 from lydite.serving.layout import Layout, Part, made_part
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def searched(
     objectives: Sequence[Objective],
     goal: str,
     gpus: int | None,
+    pool: Pool = HERE,
 ) -> tuple[FoundDocument, tuple[Layout, Requests]]:
     """The answer to a search, with the layout and workload that it is of.
 
@@ -67,7 +70,7 @@ def searched(
         return _rate(search, made.layout())
     if goal == "gpus":
         return _gpus(search, asked)
-    return _config(search, gpus, asked)
+    return _config(search, gpus, asked, pool)
 
 
 def _row(tried: Tried) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def _gpus(search: Search, asked: Part | None) -> tuple[FoundDocument, tuple[Layo
 
 
 def _rate(search: Search, layout: Layout) -> tuple[FoundDocument, tuple[Layout, Requests]]:
-    best, beyond = greatest_rate(search, layout)
+    best, beyond = greatest_rate(search.rates(layout))
     if best is None:
         raise InputError(
             f"no rate meets the objectives; even one request alone: {_worst(search, beyond)}",
@@ -136,7 +139,7 @@ def _rate(search: Search, layout: Layout) -> tuple[FoundDocument, tuple[Layout, 
     times = search.deployer.rank(layout.parts[-1]).times
     ends = []
     for factor in (times.low, times.high):
-        other, _ = greatest_rate(replace(search, factor=factor), layout)
+        other, _ = greatest_rate(replace(search, factor=factor).rates(layout))
         ends.append(None if other is None else other.rate)
     document: FoundDocument = {
         "goal": "rate",
@@ -150,8 +153,12 @@ def _rate(search: Search, layout: Layout) -> tuple[FoundDocument, tuple[Layout, 
     return document, (layout, search.source.at_rate(best.rate))
 
 
+def _greatest(_: None, rates: Rates) -> tuple[Tried | None, Tried]:
+    return greatest_rate(rates)
+
+
 def _config(
-    search: Search, gpus: int | None, asked: Part | None
+    search: Search, gpus: int | None, asked: Part | None, pool: Pool
 ) -> tuple[FoundDocument, tuple[Layout, Requests]]:
     if gpus is None:
         raise InputError("a search for a layout needs the number of devices", hint="--gpus 8")
@@ -161,8 +168,9 @@ def _config(
     rows: list[dict[str, Any]] = []
     best: tuple[float, Tried] | None = None
     worst: Tried | None = None
-    for layout in layouts_of(gpus, parts):
-        found, beyond = greatest_rate(search, layout)
+    layouts = layouts_of(gpus, parts)
+    answers = pool.ordered(_greatest, None, map(search.rates, layouts))
+    for layout, (found, beyond) in zip(layouts, answers, strict=True):
         worst = beyond
         rate = found.rate if found else 0.0
         rows.append({"layout": str(layout), "rate_s": rate, "met": found is not None})
