@@ -12,6 +12,7 @@ of the time.
 from __future__ import annotations
 
 import dis
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from types import FunctionType
@@ -22,7 +23,7 @@ from numba import njit, typeof, types
 from numba.core.registry import CPUDispatcher
 
 from lydite.engine.helpers import Helper, helper_of
-from lydite.engine.machine_code import Code
+from lydite.engine.machine_code import Code, flattened, kind_of
 
 _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
@@ -64,7 +65,10 @@ def machine_code(function: Callable[..., Any], arguments: Sequence[object]) -> C
     if needed:
         raise RuntimeError(f"{function.__qualname__} needs {', '.join(sorted(needed))}")
     places, form = _returned(made.signature.return_type)
-    return Code(made.fndesc.llvm_func_name, places, form, _object(text))
+    symbol = f"lydite_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    kinds = [kind_of(argument) for argument in flattened(arguments)]
+    text += _entry(symbol, made.fndesc.llvm_func_name, text, kinds)
+    return Code(symbol, places, form, _object(text))
 
 
 def _with_dispatchers(function: Any, made: dict[Any, Any]) -> Any:
@@ -92,6 +96,47 @@ def _returned(kind: Any) -> tuple[int, str]:
     if isinstance(kind, types.UniTuple):
         return kind.count, _RETURNS[kind.dtype][1]
     return _RETURNS[kind]
+
+
+def _entry(symbol: str, function: str, text: str, kinds: Sequence[Any]) -> str:
+    """A function in LLVM's language that unpacks words, and calls a kernel with all it expects.
+
+    numba's kernels take an array as its owner and parent (null here), number of items, bytes an
+    item, data, shape and strides (numba.core.callconv, numba.core.datamodel); see
+    `lydite.engine.machine_code` for the words.
+    """
+    expected = [str(a.type) for a in llvm.parse_assembly(text).get_function(function).arguments]
+    lines, passed = list[str](), ["ptr %returned", "ptr %error"]
+    word = 0
+
+    def loaded(kind: str) -> str:
+        nonlocal word
+        lines.append(f"%at{word} = getelementptr i64, ptr %words, i64 {word}")
+        lines.append(f"%word{word} = load {kind}, ptr %at{word}")
+        word += 1
+        return f"%word{word - 1}"
+
+    for number, kind in enumerate(kinds):
+        if isinstance(kind, type):
+            plain = expected[len(passed)]
+            passed.append(f"{plain} {loaded(plain)}")
+            continue
+        dtype, rank, is_contiguous, _ = kind
+        data, shape = loaded("ptr"), [loaded("i64") for _ in range(rank)]
+        strides = [loaded("i64") for _ in range(0 if is_contiguous else rank)]
+        size, reach = "1", str(dtype.itemsize)
+        for axis in reversed(range(rank)):
+            if is_contiguous:
+                strides.insert(0, reach)
+            lines.append(f"%reach{number}.{axis} = mul i64 {reach}, {shape[axis]}")
+            lines.append(f"%size{number}.{axis} = mul i64 {size}, {shape[axis]}")
+            reach, size = f"%reach{number}.{axis}", f"%size{number}.{axis}"
+        passed += ["ptr null", "ptr null", f"i64 {size}", f"i64 {dtype.itemsize}", f"ptr {data}"]
+        passed += [f"i64 {value}" for value in (*shape, *strides)]
+    call = f'%status = call i32 @"{function}"({", ".join(passed)})'
+    body = "\n  ".join([*lines, call, "ret i32 %status"])
+    head = f"define i32 @{symbol}(ptr %returned, ptr %error, ptr %words)"
+    return f"\n{head} {{\n  {body}\n}}\n"
 
 
 def _object(text: str) -> bytes:

@@ -2,12 +2,12 @@
 
 Importing numba and reading its cache take half a second, loading an object file 30 ms. A file holds
 one line of JSON, which names the code and gives its digest, and an object file. A kernel is called
-as numba's own are (numba.core.callconv, CPUCallConv):
+by an entry of three pointers,
 
-    int status = code(returned*, error**, argument, ...)
+    int status = code(returned*, error**, words*)
 
-where an array is its owner (null), its parent (null), number of items, bytes an item, data, shape
-and strides, and a tuple is its members.
+where the words, of 64 bits each, are the arguments: a number, or the address of an array's data,
+its shape, and its strides if it is not contiguous; a tuple is its members.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import ctypes
 import hashlib
 import json
 import os
+import struct
 import tempfile
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,17 +96,6 @@ def flattened(arguments: Sequence[Any]) -> Iterator[Any]:
             yield argument
 
 
-_FLAGS = 0x401
-"""NumPy's flags of what is contiguous in C's order, and of what is writeable."""
-
-
-def mark_of(argument: Any) -> Any:
-    """What tells kinds apart in this process, as long as their types live; made in 0.1 us."""
-    if isinstance(argument, np.ndarray):
-        return id(argument.dtype), argument.ndim, argument.flags.num & _FLAGS
-    return type(argument)
-
-
 def kind_of(argument: Any) -> Any:
     """What the machine code of a kernel depends on."""
     if isinstance(argument, np.ndarray):
@@ -123,51 +114,50 @@ def described(kind: Any) -> Any:
     return [dtype.descr, dtype.itemsize, *rest]
 
 
-def _words(kind: Any) -> list[Any]:
-    """Types of the words by which an argument is passed."""
-    if isinstance(kind, type):
-        return [{bool: ctypes.c_uint8, float: ctypes.c_double, int: ctypes.c_int64}[kind]]
-    return (
-        [ctypes.c_void_p] * 2
-        + [ctypes.c_int64] * 2
-        + [ctypes.c_void_p]
-        + [ctypes.c_int64] * (2 * kind[1])
-    )
-
-
+_CONTIGUOUS, _FLAGS = 0x1, 0x401
+"""NumPy's flags of what is contiguous in C's order, and of that and what is writeable."""
 _from_buffer: Any = ctypes.c_char.from_buffer
 _address = ctypes.addressof
 
 
-def _passed(flat: Sequence[Any]) -> list[Any]:
-    """The words of arguments; the sizes of types are checked where they are declared."""
-    words: list[Any] = []
-    for argument in flat:
+def read_arguments(arguments: Sequence[Any], marks: list[Any], words: list[int]) -> None:
+    """Append the marks and the words of arguments.
+
+    Marks tell kinds apart in this process, as long as their element types live. A call of a small
+    simulation spends most of its time here, so that both are made in one pass.
+    """
+    for argument in arguments:
         if isinstance(argument, np.ndarray):
+            flags = argument.flags.num
+            marks.append((id(argument.dtype), argument.ndim, flags & _FLAGS))
             try:
-                data = _address(_from_buffer(argument))  # three times as fast as .ctypes
+                words.append(_address(_from_buffer(argument)))  # three times as fast as .ctypes
             except (BufferError, TypeError, ValueError):  # read-only, empty or not contiguous
-                data = argument.ctypes.data
-            words += (None, None, argument.size, argument.itemsize, data)
+                words.append(argument.ctypes.data)
             words += argument.shape
-            words += argument.strides
+            if not flags & _CONTIGUOUS:
+                words += argument.strides
+        elif isinstance(argument, tuple):
+            read_arguments(argument, marks, words)
         elif isinstance(argument, float | np.floating):
-            words.append(float(argument))
+            marks.append(type(argument))
+            words += struct.unpack("q", struct.pack("d", argument))
         else:
+            marks.append(type(argument))
             words.append(int(argument))
-    return words
 
 
-def caller(code: Code, kinds: Sequence[Any]) -> Callable[[Sequence[Any]], Any]:
-    """A function that passes arguments of these kinds to machine code, once that is loaded."""
-    words = [word for kind in kinds for word in _words(kind)]
-    prototype = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *words)
-    call = prototype(_loaded(code))
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+
+
+def caller(code: Code) -> Callable[[Sequence[int]], Any]:
+    """A function that passes words to machine code, once that is loaded."""
+    call = _ENTRY(_loaded(code))
     returned = _WORDS[code.form] * max(code.returns, 1)
 
-    def run(flat: Sequence[Any]) -> Any:
-        values, error = returned(), ctypes.c_void_p()
-        status = call(ctypes.byref(values), ctypes.byref(error), *_passed(flat))
+    def run(words: Sequence[int]) -> Any:
+        values, error, packed = returned(), ctypes.c_void_p(), array("q", words)
+        status = call(ctypes.byref(values), ctypes.byref(error), packed.buffer_info()[0])
         if status not in _OK:
             raise RuntimeError(f"the kernel {code.symbol} failed: status {status}")
         if code.returns == 0:

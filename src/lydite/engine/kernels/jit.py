@@ -20,8 +20,8 @@ from lydite.engine.machine_code import (
     described,
     flattened,
     kind_of,
-    mark_of,
     read,
+    read_arguments,
     write,
 )
 
@@ -45,16 +45,18 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> Any:
         """Run on arrays, numbers, and tuples of them."""
-        flat = list(flattened(arguments))
-        marks = tuple(map(mark_of, flat))
-        found = self._entries.get(marks)
-        if found is None:
+        marks: list[Any] = []
+        words: list[int] = []
+        read_arguments(arguments, marks, words)
+        known = self._entries.get(tuple(marks))
+        if known is None:
+            flat = list(flattened(arguments))
             kinds = tuple(map(kind_of, flat))
             if kinds not in self._callers:
-                self._callers[kinds] = caller(self._code(arguments, kinds), kinds)
+                self._callers[kinds] = caller(self._code(arguments, kinds))
             types = [each.dtype for each in flat if hasattr(each, "dtype")]
-            found = self._entries[marks] = self._callers[kinds], types
-        return found[0](flat)
+            known = self._entries[tuple(marks)] = self._callers[kinds], types
+        return known[0](words)
 
     def forget(self) -> None:
         """Drop the machine code that is loaded; the next call looks for it in its file."""
