@@ -56,6 +56,7 @@ def folder(package: str = _PACKAGE) -> Path:
     return base / digest.hexdigest()[:16]
 
 
+_module = cache(importlib.import_module)
 _announced: set[str] = set()
 _ALL = "*"
 
@@ -88,4 +89,4 @@ def load_from(
         _announced.add(f"{package}.{name}")
         if _ALL not in _announced and not any(folder(package).glob(f"{name}.{function}-*.kernel")):
             notify(f"compiling {what} (once, ~{seconds} s)")
-    return importlib.import_module(f"{package}.{name}")
+    return _module(f"{package}.{name}")
