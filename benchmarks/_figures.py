@@ -12,6 +12,8 @@ from pathlib import Path
 from lydite.files import write_atomic
 
 RESULTS = Path(__file__).parent / "results"
+WORSE = 0.1
+"""Share by which a figure may be worse than the last one before it is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,35 @@ def publish(name: str, figures: Sequence[Figure]) -> Path:
         "system": platform.platform(),
     }
     rows = [{**asdict(item), "conditions": {**machine, **item.conditions}} for item in figures]
+    before = _before(RESULTS / f"{name}.json")
     path = write_atomic(RESULTS / f"{name}.json", json.dumps(rows, indent=1) + "\n")
     width = max(len(item.figure) for item in figures)
     for item in figures:
         goal = "" if item.goal is None else f"  goal {_sign(item)} {item.goal:g}"
         verdict = {True: "  reached", False: "  MISSED", None: ""}[item.reached]
         print(f"{item.figure:<{width}}  {_number(item.value):>12} {item.unit:<8}{goal}{verdict}")
+    for item in figures:
+        if worse := _worse(item, before.get(item.figure)):
+            print(f"REGRESSED: {item.figure}: {worse}")
     print(f"\n{machine['cpu']}, load {machine['load_average'][0]}; written to {path}")
     return path
+
+
+def _before(path: Path) -> dict[str, float]:
+    """Values of the last run by figure."""
+    if not path.exists():
+        return {}
+    return {row["figure"]: row["value"] for row in json.loads(path.read_text())}
+
+
+def _worse(item: Figure, before: float | None) -> str:
+    """By how much a figure is worse than before, if by more than a tenth."""
+    if before is None or min(before, item.value) <= 0:
+        return ""
+    factor = item.value / before if item.better == "lower" else before / item.value
+    if factor <= 1 + WORSE:
+        return ""
+    return f"was {_number(before)}, is {_number(item.value)} {item.unit} ({factor - 1:.0%} worse)"
 
 
 def _number(value: float) -> str:

@@ -88,7 +88,7 @@ def main() -> None:
     seconds, considered, fitting = plans()
     at = {"plans": considered, "fitting": fitting, "played": 10}
     what = "plan search, GPT-3 175B on 1,024 GPUs, at least 5,000 plans, CPU"
-    figures.append(Figure(what, seconds, "s", 30.0, "lower", at))
+    figures.append(Figure(what, seconds, "s", 3.0, "lower", at))
     rate, tasks, each, equal = every_rank(8)
     at = {"tasks": tasks, "micro_batches": 8, "equal_to_folded_to_the_picosecond": equal}
     what = "the same 1,024 GPUs, every kernel and message played"
