@@ -105,10 +105,11 @@ class Table(TyperGroup):
         super().__init__(**settings)
         self.commands = Commands()
 
-    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write each command's name and the beginning of its summary."""
         from typer._click.utils import make_default_short_help
 
+        del ctx
         limit = formatter.width - 6 - max(map(len, self.commands))
         rows = [
             (name, make_default_short_help(SUMMARIES[name], limit))

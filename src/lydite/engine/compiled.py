@@ -1,8 +1,8 @@
 """Where the machine code of kernels is kept, and the notice that some is being compiled.
 
-The folder is named after everything that machine code depends on: all source files of its package,
-the versions of numba and numpy, the processor and what of it may be used. It is beside the sources
-if that is writable, otherwise in the user's cache folder.
+The folder is named after everything that machine code depends on: all source files of its package
+and of the compiler, the versions of numba, llvmlite and numpy, the processor and what of it may be
+used. It is beside the sources if that is writable, otherwise in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ _KERNELS = {
     "tables": ("transpose", 1),
 }
 
+_COMPILING = ("compiler", "helpers", "machine_code")
+"""Modules that decide what machine code is made, and how it is called."""
+
 Notify = Callable[[str], None]
 
 
@@ -45,8 +48,8 @@ def folder(package: str = _PACKAGE) -> Path:
     digest = hashlib.sha256(" ".join(map(version, ("numba", "llvmlite", "numpy"))).encode())
     digest.update(llvm.get_host_cpu_name().encode())
     digest.update(llvm.get_host_cpu_features().flatten().encode())
-    compiler = Path(__file__).parent
-    for source in (*sorted(sources.glob("*.py")), compiler / "compiler.py"):
+    compiling = [Path(__file__).with_name(f"{name}.py") for name in _COMPILING]
+    for source in (*sorted(sources.glob("*.py")), *compiling):
         digest.update(source.read_bytes())
     base = sources / "__pycache__"
     if not os.access(base if base.exists() else sources, os.W_OK):

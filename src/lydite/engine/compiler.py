@@ -19,6 +19,7 @@ from types import FunctionType
 from typing import Any
 
 import llvmlite.binding as llvm
+import numpy as np
 from numba import njit, typeof, types
 from numba.core.registry import CPUDispatcher
 
@@ -57,7 +58,7 @@ def machine_code(function: Callable[..., Any], arguments: Sequence[object]) -> C
         RuntimeError: it needs what cannot be loaded without numba.
     """
     dispatcher = njit(**_OPTIONS)(_with_dispatchers(function, {}))
-    dispatcher.compile(tuple(typeof(argument) for argument in arguments))
+    dispatcher.compile(tuple(typeof(_widest_of_kind(argument)) for argument in arguments))
     (made,) = dispatcher.overloads.values()
     text = str(made.library._final_module)
     foreign = set(re.findall(r"^declare [^@]*@\"?((?!llvm\.)[\w.]+)", text, re.MULTILINE))
@@ -69,6 +70,26 @@ def machine_code(function: Callable[..., Any], arguments: Sequence[object]) -> C
     kinds = [kind_of(argument) for argument in flattened(arguments)]
     text += _entry(symbol, made.fndesc.llvm_func_name, text, kinds)
     return Code(symbol, places, form, _object(text))
+
+
+def _widest_of_kind(argument: Any) -> Any:
+    """What stands for all arguments of one kind (`kind_of`) as numba finds their type.
+
+    numba tells numbers of few bits apart, and arrays that are contiguous in Fortran's order.
+    """
+    if isinstance(argument, tuple):
+        members = map(_widest_of_kind, argument)
+        return type(argument)(*members) if hasattr(argument, "_fields") else tuple(members)
+    if isinstance(argument, np.ndarray):
+        if argument.flags.c_contiguous or not argument.flags.f_contiguous:
+            return argument
+        apart = np.zeros([3] * argument.ndim, argument.dtype)[
+            (slice(None, None, 2),) * argument.ndim
+        ]
+        apart.flags.writeable = argument.flags.writeable
+        return apart
+    kind = kind_of(argument)
+    return kind(argument)
 
 
 def _with_dispatchers(function: Any, made: dict[Any, Any]) -> Any:
@@ -121,7 +142,7 @@ def _entry(symbol: str, function: str, text: str, kinds: Sequence[Any]) -> str:
             plain = expected[len(passed)]
             passed.append(f"{plain} {loaded(plain)}")
             continue
-        dtype, rank, is_contiguous, _ = kind
+        dtype, rank, is_contiguous, *_ = kind
         data, shape = loaded("ptr"), [loaded("i64") for _ in range(rank)]
         strides = [loaded("i64") for _ in range(0 if is_contiguous else rank)]
         size, reach = "1", str(dtype.itemsize)

@@ -100,7 +100,7 @@ def kind_of(argument: Any) -> Any:
     """What the machine code of a kernel depends on."""
     if isinstance(argument, np.ndarray):
         flags = argument.flags
-        return argument.dtype, argument.ndim, flags.c_contiguous, flags.writeable
+        return argument.dtype, argument.ndim, flags.c_contiguous, flags.writeable, flags.aligned
     if isinstance(argument, bool | np.bool_):
         return bool
     return float if isinstance(argument, float | np.floating) else int
@@ -114,8 +114,8 @@ def described(kind: Any) -> Any:
     return [dtype.descr, dtype.itemsize, *rest]
 
 
-_CONTIGUOUS, _FLAGS = 0x1, 0x401
-"""NumPy's flags of what is contiguous in C's order, and of that and what is writeable."""
+_CONTIGUOUS, _FLAGS = 0x1, 0x501
+"""NumPy's flags of what is contiguous in C's order; and of that, aligned and writeable."""
 _from_buffer: Any = ctypes.c_char.from_buffer
 _address = ctypes.addressof
 

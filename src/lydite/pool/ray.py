@@ -92,7 +92,7 @@ def _connect(ray: Any, address: str) -> None:
     try:
         with _no_standard_error():
             ray.init(target, **shared)
-    except Exception as error:
+    except Exception as error:  # Ray raises whatever its parts raise, and has no common class
         ray.shutdown()  # forgets the node that it could not join
         raise _refused(error, address) from error
     finally:

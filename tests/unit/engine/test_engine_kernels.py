@@ -178,3 +178,41 @@ def test_known_machine_code_is_loaded_without_numba():
     )
     ran = [subprocess.run([sys.executable, "-c", code], check=False) for _ in range(2)]
     assert ran[1].returncode == 0
+
+
+@kernel
+def weighed(table, more):
+    total = more
+    for row in range(table.shape[0]):
+        for column in range(table.shape[1]):
+            total += (1 + row + 10 * column) * table[row, column]
+    return total
+
+
+def _by_hand(table, more):
+    rows, columns = table.shape
+    return more + sum(
+        (1 + r + 10 * c) * int(table[r, c]) for r in range(rows) for c in range(columns)
+    )
+
+
+def test_a_kernel_made_for_one_of_a_kind_serves_all_of_that_kind():
+    weighed.forget()
+    table = np.arange(40).reshape(4, 10)
+    tables = [np.asfortranarray(table), table[:, ::2], table[::2], table.T, table[::-1, ::-1]]
+    for more in (np.int32(7), 2**40, np.int64(2**40)):
+        for each in tables:
+            assert weighed(each, more) == _by_hand(each, int(more))
+    assert len(weighed._callers) == 1
+
+
+@kernel
+def first_of(records):
+    return records[0].a
+
+
+def test_unpickled_types_do_not_pile_up():
+    kept = [np.ones(1, np.dtype([("a", np.int64)])) for _ in range(600)]
+    assert {first_of(records) for records in kept} == {1}
+    assert len(first_of._callers) == 1
+    assert len(first_of._entries) <= 256

@@ -28,6 +28,8 @@ from lydite.engine.machine_code import (
 __all__ = ["Kernel", "called", "inlined", "kernel", "special"]
 
 Caller = Callable[[Sequence[Any]], Any]
+_MOST_MARKS = 256
+"""Mixtures of types kept for a quick look: equal types that were unpickled count apart."""
 
 
 class Kernel:
@@ -55,6 +57,8 @@ class Kernel:
             if kinds not in self._callers:
                 self._callers[kinds] = caller(self._code(arguments, kinds))
             types = [each.dtype for each in flat if hasattr(each, "dtype")]
+            if len(self._entries) >= _MOST_MARKS:
+                self._entries.clear()
             known = self._entries[tuple(marks)] = self._callers[kinds], types
         return known[0](words)
 
