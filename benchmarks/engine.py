@@ -1,5 +1,8 @@
 """The event core: a million tasks on servers, and ring all-reduces as flows over links.
 
+The tight loop is measured in pairs against a plain loop in C++ (`heap_loop.cpp`) that finds the
+same times, where there is a compiler.
+
 python benchmarks/engine.py
 """
 
@@ -14,8 +17,10 @@ from typing import Any
 
 import numpy as np
 from _figures import Figure, publish
+from _heap_loop import compiled as compiled_loop
+from _heap_loop import heap_loop
 
-from lydite.engine import LinkNetwork, Servers, Tasks, compiled, simulate
+from lydite.engine import LinkNetwork, Servers, Tasks, Timeline, compiled, simulate
 
 TASKS = 1_000_000
 SERVERS = 64
@@ -108,7 +113,9 @@ def cpu_seconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
     return median(took)
 
 
-def kernel_and_whole(name: str, run: Callable[[], object]) -> tuple[float, float]:
+def kernel_and_whole(
+    name: str, run: Callable[[], object], repeats: int = REPEATS
+) -> tuple[float, float]:
     """The median CPU time within a kernel, and that of the same runs as a whole."""
     module: Any = compiled.load(name)
     play = module.play
@@ -121,7 +128,7 @@ def kernel_and_whole(name: str, run: Callable[[], object]) -> tuple[float, float
         return result
 
     module.play = timed
-    whole = cpu_seconds(run)
+    whole = cpu_seconds(run, repeats)
     module.play = play
     return median(took[1:]), whole
 
@@ -133,6 +140,27 @@ def bytes_a_task(run: Callable[[], object], tasks: int) -> float:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return peak / tasks
+
+
+def against_cpp(tasks: Tasks, what: str, held: dict[str, object]) -> list[Figure]:
+    """How much faster the kernel is than the loop in C++: the median of runs in turn."""
+    loop = compiled_loop()
+    if loop is None:
+        print(f"{what}: not compared, no compiler of C++ is at hand")
+        return []
+
+    def run() -> Timeline:
+        return simulate(tasks, Servers.of(SERVERS))
+
+    ratios: list[float] = []
+    start = np.empty(0)
+    for _ in range(REPEATS):
+        took, start = heap_loop(loop, tasks, SERVERS)
+        kernel, _whole = kernel_and_whole("queueing", run, 1)
+        ratios.append(took / kernel)
+    assert np.array_equal(start, run().start_ps), "the loop in C++ finds other times"
+    figure = Figure(f"{what}: against C++", median(ratios), "times", 1.5, "higher", held)
+    return [figure]
 
 
 def queueing() -> list[Figure]:
@@ -150,6 +178,7 @@ def queueing() -> list[Figure]:
         figures += [
             Figure(f"{what}: kernel", TASKS / kernel, "tasks/s", 3e6, "higher", held),
             Figure(f"{what}: with building", TASKS / whole, "tasks/s", None, "higher", held),
+            *against_cpp(tasks, what, held),
         ]
         if window == TASKS:
             memory = bytes_a_task(run, TASKS)

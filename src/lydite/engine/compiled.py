@@ -26,7 +26,7 @@ _KERNELS = {
     "tables": ("transpose", 1),
 }
 
-_COMPILING = ("compiler", "helpers", "machine_code")
+_COMPILING = ("compiler", "helpers", "instructions", "machine_code")
 """Modules that decide what machine code is made, and how it is called."""
 
 Notify = Callable[[str], None]

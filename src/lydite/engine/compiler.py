@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit, typeof, types
 from numba.core.registry import CPUDispatcher
 
+from lydite.engine import instructions
 from lydite.engine.helpers import Helper, helper_of
 from lydite.engine.machine_code import Code, flattened, kind_of
 
@@ -106,6 +107,8 @@ def _with_dispatchers(function: Any, made: dict[Any, Any]) -> Any:
 
 
 def _dispatcher(function: Any, kind: Helper) -> Any:
+    if kind is Helper.INSTRUCTION:
+        return getattr(instructions, function.__name__)
     if kind is Helper.SPECIAL:
         return njit(**_OPTIONS)(function)
     options = {**_OPTIONS, "forceinline": True} if kind is Helper.INLINED else _OPTIONS

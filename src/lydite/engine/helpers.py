@@ -15,6 +15,7 @@ class Helper(Enum):
     INLINED = "inlined"
     CALLED = "called"
     SPECIAL = "special"
+    INSTRUCTION = "instruction"
 
 
 _MARK = "__lydite_helper__"
@@ -35,6 +36,12 @@ def called(function: F) -> F:
 def special(function: F) -> F:
     """Decorator of a helper that is compiled for each mixture of types that it is called with."""
     setattr(function, _MARK, Helper.SPECIAL)
+    return function
+
+
+def instruction(function: F) -> F:
+    """Decorator of a helper that stands for the instruction of this name in `instructions`."""
+    setattr(function, _MARK, Helper.INSTRUCTION)
     return function
 
 

@@ -95,37 +95,51 @@ def _queue(tasks: Tasks, servers: Servers, notify: Notify) -> tuple[Array, Array
     kernel = load("queueing", notify)
     n = len(tasks)
     begins, successors = _successors(tasks, notify)
-    gate = np.empty((n, 2), np.int32)
-    gate[:, 0], gate[:, 1] = tasks.resource, _pending(tasks)
-    record = np.empty((n, 2), np.int64)
-    word = record.view(np.int32)
-    record[:, 0] = tasks.duration_ps
-    word[:, 2], word[:, 3] = begins[:-1], begins[1:]
+    is_plain = (servers.slots == 1) & ~servers.by_priority
+    code = tasks.resource
+    if not is_plain.all():
+        code = np.where((code < 0) | is_plain[code], code, -2 - code)
+    table = _aligned(n, layout.QUEUED)
+    table["time"], table["pending"], table["server"] = tasks.duration_ps, _pending(tasks), code
+    table["begin"], table["end"] = begins[:-1], begins[1:]
     counts = _counts(tasks, servers)
+    # One more than can wait: `_reach` writes an item before it knows whether the item is ready.
+    queued = np.where(servers.by_priority, 0, counts + 1)
+    urgent = counts * servers.by_priority
+    rows = np.zeros(len(servers), layout.SERVER)
+    rows["first"] = rows["last"] = (np.cumsum(queued) - queued) * ~servers.by_priority
+    rows["running"], rows["free"] = -1, np.where(is_plain, -1, servers.slots)
+    rows["base"], rows["by_priority"] = np.cumsum(urgent) - urgent, servers.by_priority
+    leaves = 1 << max(len(servers) - 1, 0).bit_length()
     at_once = int(np.minimum(servers.slots, counts).sum())
-    stations, urgent = _stations(servers, counts, 0)
-    queued = np.where(servers.by_priority, 0, counts)
-    stations["first"] = stations["last"] = np.where(
-        servers.by_priority, 0, np.cumsum(queued) - queued
-    )
     room = at_once + int(((tasks.resource < 0) & (tasks.duration_ps > 0)).sum()) + 1
     late = kernel.play(
-        gate.reshape(-1),
-        record.reshape(-1),
-        word.reshape(-1),
-        tasks.priority,
-        successors,
-        stations,
-        np.empty(queued.sum(), np.int32),
-        urgent,
+        layout.Queues(
+            table,
+            tasks.priority,
+            successors,
+            rows,
+            np.empty(queued.sum() + 2, np.int32),
+            np.empty(urgent.sum(), layout.URGENT),
+            np.full(2 * leaves, layout.NEVER),
+            np.arange(-leaves, leaves, dtype=np.int32),
+            np.empty(room, np.int64),
+            np.empty(room, np.int32),
+            np.empty(n, np.int32),
+            np.empty(at_once + layout.LANES + 1, np.int32),
+        ),
         *_releases(tasks),
-        np.empty(room, np.int64),
-        np.empty(room, np.int32),
-        np.empty(n, np.int32),
-        np.empty(at_once, np.int32),
     )
-    start = record[:, 0].copy()
-    return start, start + tasks.duration_ps, gate[:, 1], late
+    start = table["time"].copy()
+    return start, start + tasks.duration_ps, table["pending"], late
+
+
+def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
+    """An uninitialised column whose first item begins a cache line."""
+    line = 64
+    space = np.empty(size * dtype.itemsize + line, np.uint8)
+    skip = -space.ctypes.data % line
+    return space[skip : skip + size * dtype.itemsize].view(dtype)
 
 
 def _share(
@@ -189,7 +203,7 @@ def _pending(tasks: Tasks) -> Array:
 def _successors(tasks: Tasks, notify: Notify) -> tuple[Array, Array]:
     """Offsets of each task's successors, and the successors in ascending order."""
     begins = np.zeros(len(tasks) + 2, np.int32)
-    successors = np.empty(tasks.deps.size, np.int32)
+    successors = np.zeros(tasks.deps.size + layout.LANES, np.int32)
     load("tables", notify).transpose(
         tasks.dep_start, tasks.deps, begins, successors, np.empty(0, np.int32)
     )

@@ -160,3 +160,16 @@ def test_rates_are_max_min_fair():
                 not flows[path]
                 or (full[links] & (rates[path] >= fastest[links] * (1 - 1e-12))).any()
             )
+
+
+def test_each_of_a_chain_of_servers_has_one_task():
+    count = 50
+    durations = np.arange(1, count + 1)
+    chain = Tasks.of(
+        durations,
+        np.arange(count),
+        dep_start=np.concatenate([[0], np.arange(count)]),
+        deps=np.arange(count - 1),
+    )
+    made = simulate(chain, Servers.of(count))
+    assert made.end_ps.tolist() == np.cumsum(durations).tolist()

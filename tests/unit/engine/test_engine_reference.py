@@ -69,6 +69,27 @@ def test_queueing(system):
     agree(system)
 
 
+@st.composite
+def busy_servers(draw):
+    """Hundreds of tasks on servers of one slot, some with many successors, some with joins."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    count, size = draw(st.integers(1, 9)), 300
+    longest, most_needs = draw(st.sampled_from([2, 10, 10**6])), draw(st.sampled_from([1, 3, 7]))
+    joins = draw(st.sampled_from([0.0, 0.0, 0.1, 0.6]))
+    tasks = TaskBuilder()
+    for number in range(size):
+        after = rng.integers(0, number, rng.integers(0, most_needs + 1)) if number else []
+        server = -1 if rng.random() < joins else int(rng.integers(count))
+        release = int(rng.integers(1000)) if rng.random() < 0.1 else 0
+        tasks.work(server, int(rng.integers(longest)), after, release_ps=release)
+    return tasks.build(), Servers.of(count), None, None
+
+
+@given(busy_servers())
+def test_busy_servers(system):
+    agree(system)
+
+
 @given(systems(flows=True, fifo=False, slow=False))
 def test_fair_links(system):
     agree(system)

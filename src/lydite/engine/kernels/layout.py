@@ -15,7 +15,31 @@ Array = Any
 """An array. numba reads the fields of a record as attributes, which type checkers do not know."""
 
 LIMIT = 2**61 - 1
+NEVER = 2**63 - 1
+LANES = 4
+"""Successors of a task that are looked at together; few tasks have more."""
 
+QUEUED = np.dtype(  # a task on servers alone: half a cache line
+    [
+        ("time", np.int64),  # duration; its start once it starts
+        ("pending", np.int32),  # dependencies, release and start of the run still awaited
+        ("server", np.int32),  # a server of one slot by arrival; -1: none; -2 - s: another server s
+        ("begin", np.int32),  # its successors
+        ("end", np.int32),
+        ("unused", np.int64),
+    ]
+)
+SERVER = np.dtype(
+    [
+        ("first", np.int32),  # begin of its queue in `items`
+        ("last", np.int32),  # end of its queue; by priority: number of tasks
+        ("running", np.int32),  # one slot by arrival: the task that runs, -1 for none
+        ("free", np.int32),  # other servers: free slots
+        ("base", np.int32),  # by priority: start of its heap in `urgent`
+        ("by_priority", np.bool_),
+    ],
+    align=True,
+)
 TASK = np.dtype(
     [
         ("start", np.int64),  # -1 until it starts
@@ -95,6 +119,36 @@ URGENT = np.dtype([("key", np.int64), ("arrived", np.int64)])
 
 (EVENTS, FRESH, BOTTOM, TOUCHED, GROUPS, CHANGED, LINKS, PATHS, ARRIVALS, ENDED, LATE) = range(11)
 """Indices into `World.count`: list lengths, arrivals, ended tasks, a task that ends too late."""
+
+
+class Queues(NamedTuple):
+    """State of a simulation of tasks on servers alone.
+
+    Attributes:
+        tasks: QUEUED.
+        priority: int32[tasks].
+        successors: int32, successors of each task, then `LANES` more numbers.
+        servers: SERVER.
+        items: int32, queues by arrival, one after the other.
+        urgent: URGENT, heaps of priority << 32 | arrival, and the task of each arrival.
+        ends, holders: int64 and int32, tree of the servers' end times (`tournament`).
+        times, events: Heap of the other events: int64 time and int32 task.
+        wave: int32[tasks], tasks that became ready from the front, that end at once from the back.
+        freed: int32, servers that a wave frees.
+    """
+
+    tasks: Array
+    priority: Array
+    successors: Array
+    servers: Array
+    items: Array
+    urgent: Array
+    ends: Array
+    holders: Array
+    times: Array
+    events: Array
+    wave: Array
+    freed: Array
 
 
 class World(NamedTuple):
