@@ -26,6 +26,18 @@ def pick(typing: Any, condition: Any, one: Any, other: Any) -> Any:  # noqa: ARG
 
 
 @intrinsic
+def nearest(typing: Any, number: Any) -> Any:  # noqa: ARG001
+    """LLVM's rint, which loops can use on several numbers at once."""
+
+    def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ARG001
+        kind = values[0].type
+        function = builder.module.declare_intrinsic("llvm.rint", [kind])
+        return builder.call(function, values)
+
+    return types.float64(types.float64), code
+
+
+@intrinsic
 def prefetch(typing: Any, items: Any, at: Any) -> Any:  # noqa: ARG001
     """LLVM's prefetch of the address of an item of an array."""
 

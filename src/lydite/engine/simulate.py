@@ -74,7 +74,7 @@ def max_min_rates(network: LinkNetwork, flows: Array, *, notify: Notify = on_std
     refuse((wanted > 0) & network.stored(), "flows over FIFO links", "path {}", "fair links")
     links, paths, hops, offers = _fair(network, notify)
     kernel = load("fair", notify)
-    kernel.rates(links, paths, hops, offers, np.zeros(11, np.int64), wanted)
+    kernel.rates(links, paths, hops, offers, np.zeros(layout.COUNTERS, np.int64), wanted)
     return paths["rate"].copy()
 
 
@@ -150,12 +150,14 @@ def _share(
     n, paths = len(tasks), network.path_cap.size
     groups, categories = slow.rates.shape[:2]
     begins, successors = _successors(tasks, notify)
-    table = np.zeros(n + 1, layout.TASK)
-    table["start"][:n] = table["place"][:n] = -1
+    links, path_table, hops, offers = _fair(network, notify)
+    hubs, in_hubs = _hubs(tasks, network, path_table)
+    table = np.zeros(n + 1 + len(hubs), layout.TASK)
+    table["start"][:n] = table["place"] = -1
     table["left"][:n] = tasks.bytes
     table["pending"][:n] = _pending(tasks)
     table["resource"][:n], table["path"][:n] = tasks.resource, tasks.path
-    table["succ"] = begins
+    table["succ"][: n + 1] = begins
     counts = _counts(tasks, servers)
     stations, urgent = _stations(servers, counts, len(network))
     stations["first"] = -1
@@ -166,9 +168,8 @@ def _share(
     bundles["head"] = -1
     bundles["rate"][paths:] = 1.0
     waits = (tasks.resource < 0) & ((tasks.path >= 0) | (tasks.duration_ps > 0))
-    room = int(waits.sum() + np.minimum(servers.slots, counts).sum()) + 1
-    links, path_table, hops, offers = _fair(network, notify)
-    count = np.zeros(11, np.int64)
+    room = int(waits.sum() + np.minimum(servers.slots, counts).sum()) + 1 + len(hubs)
+    count = np.zeros(layout.COUNTERS, np.int64)
     count[layout.BOTTOM], count[layout.LATE] = n, -1
     world = layout.World(
         table,
@@ -182,12 +183,16 @@ def _share(
         hops,
         bundles,
         np.zeros(groups, layout.GROUP),
+        hubs,
         slow.rates,
         np.empty(room, np.int64),
         np.empty(room, np.int32),
         np.empty(n, np.int32),
         offers,
         urgent,
+        np.empty((2, in_hubs)),
+        np.empty((2, in_hubs), np.int64),
+        np.empty(in_hubs, np.int32),
         count,
     )
     late = kernel.play(world, *_releases(tasks))
@@ -250,10 +255,45 @@ def _fair(network: LinkNetwork, notify: Notify) -> tuple[Array, Array, Array, Ar
     paths = np.zeros(network.path_cap.size, layout.PATH)
     paths["cap"], paths["is_stored"] = network.path_cap, network.stored()
     paths["begin"], paths["end"] = network.path_start[:-1], network.path_start[1:]
+    paths["hub"], paths["most"] = -1, 1
     latency = np.zeros(paths.size, np.int64)
     np.add.at(latency, network.hop_path(), network.latency_ps[network.path_links])
     paths["latency"] = np.where(paths["is_stored"], 0, latency)
     return links, paths, hops, np.zeros(links.size + paths.size, layout.OFFER)
+
+
+def _hubs(tasks: Tasks, network: LinkNetwork, paths: Array) -> tuple[Array, int]:
+    """The hubs, which the paths over them then name, and how many flows cross them.
+
+    A hub is a link that each flow over it shares with others, while nobody else uses the rest of
+    the flow's path.
+    """
+    flows = np.bincount(tasks.path[tasks.path >= 0], minlength=paths.size)
+    is_used = (flows > 0) & ~paths["is_stored"]
+    if not is_used.any():
+        return np.zeros(0, layout.HUB), 0
+    hop_path, hop_link = network.hop_path(), network.path_links
+    counts = is_used[hop_path]
+    is_shared = np.bincount(hop_link[counts], minlength=len(network)) > 1
+    shares = counts & is_shared[hop_link]
+    is_hub = is_shared.copy()
+    several = np.bincount(hop_path[shares], minlength=paths.size) > 1
+    is_hub[hop_link[shares & several[hop_path]]] = False
+    hubs = np.zeros(is_hub.sum(), layout.HUB)
+    number = np.cumsum(is_hub) - 1
+    on_hub = shares & is_hub[hop_link]
+    path = hop_path[on_hub]
+    paths["hub"][path] = number[hop_link[on_hub]]
+    paths["weight"][path] = network.path_times[on_hub]
+    hubs["link"] = np.flatnonzero(is_hub)
+    flows_on = np.bincount(paths["hub"][path], flows[path], minlength=hubs.size).astype(int)
+    hubs["begin"] = np.cumsum(flows_on) - flows_on
+    alone = (paths["hub"][hop_path] >= 0) & ~on_hub
+    hubs["floor"] = np.inf
+    np.minimum.at(hubs["floor"], paths["hub"][path], network.path_cap[path])
+    own = network.bandwidth[hop_link[alone]] / network.path_times[alone]
+    np.minimum.at(hubs["floor"], paths["hub"][hop_path[alone]], own)
+    return hubs, int(flows_on.sum())
 
 
 def _circle(tasks: Tasks, pending: Array) -> InputError:

@@ -7,15 +7,15 @@ at which the remainder is done, to the nearest picosecond.
 
 from __future__ import annotations
 
-import numpy as np
-
 from lydite.engine.kernels.heap import put
 from lydite.engine.kernels.jit import inlined
 from lydite.engine.kernels.layout import CHANGED, LATE, LIMIT, World
+from lydite.engine.kernels.processor import nearest
 
 
 @inlined
-def _mark(w: World, bundle: int) -> None:
+def mark(w: World, bundle: int) -> None:
+    """Note that tasks joined or left a bundle."""
     if not w.bundles[bundle].is_changed:
         w.bundles[bundle].is_changed = True
         w.bundles[w.count[CHANGED]].list_changed = bundle
@@ -31,7 +31,7 @@ def join(w: World, bundle: int, task: int) -> None:
         w.tasks[first].before = task
     w.bundles[bundle].head = task
     w.bundles[bundle].members += 1
-    _mark(w, bundle)
+    mark(w, bundle)
 
 
 @inlined
@@ -45,14 +45,14 @@ def leave(w: World, bundle: int, task: int) -> None:
     if after >= 0:
         w.tasks[after].before = before
     w.bundles[bundle].members -= 1
-    _mark(w, bundle)
+    mark(w, bundle)
 
 
 @inlined
 def _until(w: World, task: int, rate: float, now: int) -> int:
     """End time of a task at a given rate."""
     w.tasks[task].since = now
-    span = np.rint(w.tasks[task].left / rate)
+    span = nearest(w.tasks[task].left / rate)
     if span > LIMIT:
         w.count[LATE] = task
         return now

@@ -25,7 +25,8 @@ def _swap(hops: Array, hop: int, at: int) -> None:
 
 
 @inlined
-def _reach(links: Array, count: Array, link: int) -> None:
+def reach(links: Array, count: Array, link: int) -> None:
+    """Let the next `fill` update a link."""
     if not links[link].is_reached:
         links[link].is_reached = True
         links[count[LINKS]].list_reached = link
@@ -33,19 +34,28 @@ def _reach(links: Array, count: Array, link: int) -> None:
 
 
 @inlined
-def change(links: Array, paths: Array, hops: Array, count: Array, path: int, flows: int) -> None:
-    """Record that `path` has another number of flows; the next `fill` updates its links."""
+def place_hops(links: Array, paths: Array, hops: Array, path: int, flows: int) -> None:
+    """Set the number of flows of a path, and order the hops of its links: busy ones first."""
     before = paths[path].flows
     paths[path].flows = flows
+    if (before == 0) == (flows == 0):
+        return
     for hop in range(paths[path].begin, paths[path].end):
         link = hops[hop].link
         if before == 0:
             _swap(hops, hop, links[link].begin + links[link].busy)
             links[link].busy += 1
-        elif flows == 0:
+        else:
             links[link].busy -= 1
             _swap(hops, hop, links[link].begin + links[link].busy)
-        _reach(links, count, link)
+
+
+@inlined
+def change(links: Array, paths: Array, hops: Array, count: Array, path: int, flows: int) -> None:
+    """Record that `path` has another number of flows; the next `fill` updates its links."""
+    place_hops(links, paths, hops, path, flows)
+    for hop in range(paths[path].begin, paths[path].end):
+        reach(links, count, hops[hop].link)
 
 
 @inlined
@@ -66,7 +76,7 @@ def _spread(links: Array, paths: Array, hops: Array, count: Array) -> None:
                 paths[count[PATHS]].list_reached = path
                 count[PATHS] += 1
                 for hop in range(paths[path].begin, paths[path].end):
-                    _reach(links, count, hops[hop].link)
+                    reach(links, count, hops[hop].link)
         links[link].left, links[link].load = links[link].bandwidth, load
 
 

@@ -87,11 +87,27 @@ PATH = np.dtype(
         ("begin", np.int32),  # its first hop
         ("end", np.int32),  # one after its last hop
         ("flows", np.int32),  # number of flows at the last filling
+        ("hub", np.int32),  # -1 for none
+        ("weight", np.int32),  # identical flows that cross the hub's link together
+        ("most", np.int32),  # greatest number of flows so far, at least 1
         ("list_reached", np.int32),
         ("is_reached", np.bool_),
         ("is_fixed", np.bool_),
         ("is_stored", np.bool_),
     ]
+)
+HUB = np.dtype(
+    [
+        ("floor", np.float64),  # no path of it was ever held below this rate by links of its own
+        ("common", np.float64),  # rate of all its flows in bytes/s; 0 where they differ
+        ("load", np.int64),  # flows over its link
+        ("link", np.int32),
+        ("begin", np.int32),  # its flows in the columns
+        ("members", np.int32),
+        ("list_changed", np.int32),
+        ("is_changed", np.bool_),
+    ],
+    align=True,
 )
 HOP = np.dtype(
     [
@@ -117,7 +133,9 @@ GROUP = np.dtype([("list_changed", np.int32), ("is_changed", np.bool_)])
 OFFER = np.dtype([("rate", np.float64), ("item", np.int32), ("list_equal", np.int32)])
 URGENT = np.dtype([("key", np.int64), ("arrived", np.int64)])
 
-(EVENTS, FRESH, BOTTOM, TOUCHED, GROUPS, CHANGED, LINKS, PATHS, ARRIVALS, ENDED, LATE) = range(11)
+EVENTS, FRESH, BOTTOM, TOUCHED, GROUPS, CHANGED = range(6)
+LINKS, PATHS, HUBS, ARRIVALS, ENDED, LATE = range(6, 12)
+COUNTERS = 12
 """Indices into `World.count`: list lengths, arrivals, ended tasks, a task that ends too late."""
 
 
@@ -155,16 +173,21 @@ class World(NamedTuple):
     """State of a simulation.
 
     Attributes:
-        tasks: TASK, with an additional row that ends the last task's successors.
+        tasks: TASK, with an additional row that ends the last task's successors, then one row per
+            hub, for its event.
         duration, priority, category: Columns of `Tasks`.
         successors: int32, successors of each task.
-        stations, links, paths, hops, bundles, groups: STATION, LINK, PATH, HOP, BUNDLE, GROUP.
+        stations, links, paths, hops, bundles, groups, hubs: STATION, LINK, PATH, HOP, BUNDLE,
+            GROUP, HUB.
         rates: float64[groups, categories, categories], as in `Interference`.
         times, events: Heap of events: int64 time and int32 task.
         wave: int32[tasks], tasks that became ready from the front, that end at once from the back.
         offers: OFFER[links + paths], heap of the links' offers; the item of a path is -1 - path.
         urgent: URGENT, heaps of priority << 32 | arrival, and the task of each arrival.
-        count: int64[11], counters at the indices EVENTS, FRESH, ..., LATE.
+        amounts, moments: float64[2, flows] and int64[2, flows], flows of the hubs: bytes left and
+            rate in bytes/ps; time at which these were updated, and end.
+        members: int32, their tasks.
+        count: int64[COUNTERS], counters at the indices EVENTS, FRESH, ..., LATE.
     """
 
     tasks: Array
@@ -178,10 +201,14 @@ class World(NamedTuple):
     hops: Array
     bundles: Array
     groups: Array
+    hubs: Array
     rates: Array
     times: Array
     events: Array
     wave: Array
     offers: Array
     urgent: Array
+    amounts: Array
+    moments: Array
+    members: Array
     count: Array

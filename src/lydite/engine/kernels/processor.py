@@ -16,5 +16,11 @@ def pick(condition: bool, one: int, other: int) -> int:
 
 
 @instruction
+def nearest(number: float) -> float:
+    """The nearest whole number, the even one of two equally near, as `np.rint`."""
+    return float(round(number))
+
+
+@instruction
 def prefetch(items: Array, at: int) -> None:
     """Begin to load the cache line of an item that will be used soon."""

@@ -10,11 +10,16 @@ The waves are those of `queueing`; after each wave, the rates that it changed ar
 
 from __future__ import annotations
 
-import numpy as np
-
 from lydite.engine.kernels.bundles import begin_joined, join, leave, set_rate
-from lydite.engine.kernels.fair import change, fill, forget
+from lydite.engine.kernels.fair import change, fill, forget, reach
 from lydite.engine.kernels.heap import pop, put, restore
+from lydite.engine.kernels.hubs import (
+    change_hub,
+    common_rate,
+    join_hub,
+    next_ended,
+    set_hub_rates,
+)
 from lydite.engine.kernels.jit import inlined, kernel
 from lydite.engine.kernels.layout import (
     ARRIVALS,
@@ -24,6 +29,7 @@ from lydite.engine.kernels.layout import (
     EVENTS,
     FRESH,
     GROUPS,
+    HUBS,
     LATE,
     LIMIT,
     LINKS,
@@ -32,6 +38,7 @@ from lydite.engine.kernels.layout import (
     Array,
     World,
 )
+from lydite.engine.kernels.processor import nearest
 from lydite.engine.kernels.tables import sort_few
 from lydite.engine.kernels.urgent import pop_urgent, push_urgent
 
@@ -86,7 +93,7 @@ def _work_bundle(w: World, task: int) -> int:
 
 
 @inlined
-def _arrive(w: World, task: int) -> None:
+def _arrive(w: World, task: int, now: int) -> None:
     """Move a flow on to where its bytes are sent: its path, its next link, or its end."""
     path = w.tasks[task].path
     if w.paths[path].is_stored:
@@ -96,7 +103,10 @@ def _arrive(w: World, task: int) -> None:
             _add_ended(w, task)
     elif w.tasks[task].left > 0:
         w.tasks[task].stage = 1
-        join(w, path, task)
+        if w.paths[path].hub >= 0:
+            join_hub(w, task, now)
+        else:
+            join(w, path, task)
     else:
         _add_ended(w, task)
 
@@ -129,14 +139,20 @@ def _come(w: World, task: int, now: int) -> None:
     if span > 0:
         _wait(w, task, now + span)
     elif w.tasks[task].path >= 0:
-        _arrive(w, task)
+        _arrive(w, task, now)
     else:
         _add_ended(w, task)
 
 
 @inlined
 def _happen(w: World, task: int, now: int) -> None:
-    """Process a task's event: its current activity is over."""
+    """Process a task's event, or a hub's: its current activity is over."""
+    if task > len(w.wave):
+        ended = next_ended(w, task - len(w.wave) - 1, now)
+        while ended >= 0:
+            _add_ended(w, ended)
+            ended = next_ended(w, task - len(w.wave) - 1, now)
+        return
     path = w.tasks[task].path
     if path < 0:
         bundle = _work_bundle(w, task)
@@ -144,7 +160,7 @@ def _happen(w: World, task: int, now: int) -> None:
             leave(w, bundle, task)
         _add_ended(w, task)
     elif w.tasks[task].stage & 1 == 0:
-        _arrive(w, task)
+        _arrive(w, task, now)
     elif w.paths[path].is_stored:
         link = _hop_link(w, task)
         station = len(w.stations) - len(w.links) + link
@@ -154,7 +170,7 @@ def _happen(w: World, task: int, now: int) -> None:
         if w.links[link].latency > 0:
             _wait(w, task, now + w.links[link].latency)
         else:
-            _arrive(w, task)
+            _arrive(w, task, now)
     else:
         leave(w, path, task)
         _add_ended(w, task)
@@ -239,7 +255,7 @@ def _serve(w: World, station: int, now: int) -> None:
             span = _begin(w, task, now)
         else:
             w.tasks[task].stage += 1
-            exact = np.rint(w.tasks[task].left / (w.links[station - servers].bandwidth * 1e-12))
+            exact = nearest(w.tasks[task].left / (w.links[station - servers].bandwidth * 1e-12))
             if exact > LIMIT:
                 w.count[LATE] = task
             span = int(min(exact, float(LIMIT)))
@@ -267,6 +283,35 @@ def _settle_group(w: World, group: int, now: int) -> None:
 
 
 @inlined
+def _change_paths(w: World) -> None:
+    """Record how many flows the changed paths have now."""
+    for i in range(w.count[CHANGED]):
+        path = w.bundles[i].list_changed
+        if path < len(w.paths) and w.bundles[path].members != w.paths[path].flows:
+            if w.paths[path].hub >= 0:
+                change_hub(w, path, w.bundles[path].members)
+            else:
+                change(w.links, w.paths, w.hops, w.count, path, w.bundles[path].members)
+
+
+@inlined
+def _fill(w: World, now: int) -> None:
+    """Fill the links and paths that the changes reach, and set the rates of their flows."""
+    fill(w.links, w.paths, w.hops, w.offers, w.count)
+    flows = 0
+    for i in range(w.count[PATHS]):
+        flows += w.paths[w.paths[i].list_reached].flows
+    # Where most events move, reordering the whole heap costs less than moving each event.
+    most = 4 * flows > w.count[EVENTS]
+    for i in range(w.count[PATHS]):
+        path = w.paths[i].list_reached
+        set_rate(w, path, w.paths[path].rate * 1e-12, now, most)
+    if most:
+        restore(w.times, w.events, w.tasks, w.count)
+    forget(w.links, w.paths, w.count)
+
+
+@inlined
 def _settle(w: World, now: int) -> None:
     """Compute the rates that this wave changed, and set the end times of tasks that began."""
     for i in range(w.count[GROUPS]):
@@ -274,23 +319,19 @@ def _settle(w: World, now: int) -> None:
         w.groups[group].is_changed = False
         _settle_group(w, group, now)
     w.count[GROUPS] = 0
-    for i in range(w.count[CHANGED]):
-        path = w.bundles[i].list_changed
-        if path < len(w.paths) and w.bundles[path].members != w.paths[path].flows:
-            change(w.links, w.paths, w.hops, w.count, path, w.bundles[path].members)
+    _change_paths(w)
+    for i in range(w.count[HUBS]):
+        hub = w.hubs[i].list_changed
+        w.hubs[hub].common = common_rate(w, hub)
+        if w.hubs[hub].common == 0:
+            reach(w.links, w.count, w.hubs[hub].link)
     if w.count[LINKS] > 0:
-        fill(w.links, w.paths, w.hops, w.offers, w.count)
-        flows = 0
-        for i in range(w.count[PATHS]):
-            flows += w.paths[w.paths[i].list_reached].flows
-        # Where most events move, reordering the whole heap costs less than moving each event.
-        most = 4 * flows > w.count[EVENTS]
-        for i in range(w.count[PATHS]):
-            path = w.paths[i].list_reached
-            set_rate(w, path, w.paths[path].rate * 1e-12, now, most)
-        if most:
-            restore(w.times, w.events, w.tasks, w.count)
-        forget(w.links, w.paths, w.count)
+        _fill(w, now)
+    for i in range(w.count[HUBS]):
+        hub = w.hubs[i].list_changed
+        w.hubs[hub].is_changed = False
+        set_hub_rates(w, hub, now)
+    w.count[HUBS] = 0
     begin_joined(w, now)
 
 
