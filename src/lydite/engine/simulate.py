@@ -11,6 +11,16 @@ from lydite.engine.columns import LIMIT_PS, column, refuse
 from lydite.engine.compiled import Notify, load, on_stderr
 from lydite.engine.kernels import layout
 from lydite.engine.system import Interference, LinkNetwork, Servers
+from lydite.engine.tables import (
+    aligned,
+    fair_tables,
+    hubs_of,
+    pending_of,
+    releases_of,
+    stations_of,
+    successors_of,
+    tasks_on,
+)
 from lydite.engine.tasks import Tasks
 from lydite.engine.timeline import Timeline
 from lydite.errors import InputError
@@ -72,7 +82,7 @@ def max_min_rates(network: LinkNetwork, flows: Array, *, notify: Notify = on_std
     wanted = column(flows, np.int32, network.path_cap.size, "flows")
     refuse(wanted < 0, "negative number of flows", "path {}")
     refuse((wanted > 0) & network.stored(), "flows over FIFO links", "path {}", "fair links")
-    links, paths, hops, offers = _fair(network, notify)
+    links, paths, hops, offers = fair_tables(network, notify)
     kernel = load("fair", notify)
     kernel.rates(links, paths, hops, offers, np.zeros(layout.COUNTERS, np.int64), wanted)
     return paths["rate"].copy()
@@ -94,15 +104,15 @@ def _queue(tasks: Tasks, servers: Servers, notify: Notify) -> tuple[Array, Array
     """Start, end and open dependencies of each task, and the task that ends too late or -1."""
     kernel = load("queueing", notify)
     n = len(tasks)
-    begins, successors = _successors(tasks, notify)
+    begins, successors = successors_of(tasks, notify)
     is_plain = (servers.slots == 1) & ~servers.by_priority
     code = tasks.resource
     if not is_plain.all():
         code = np.where((code < 0) | is_plain[code], code, -2 - code)
-    table = _aligned(n, layout.QUEUED)
-    table["time"], table["pending"], table["server"] = tasks.duration_ps, _pending(tasks), code
+    table = aligned(n, layout.QUEUED)
+    table["time"], table["pending"], table["server"] = tasks.duration_ps, pending_of(tasks), code
     table["begin"], table["end"] = begins[:-1], begins[1:]
-    counts = _counts(tasks, servers)
+    counts = tasks_on(tasks, servers)
     # One more than can wait: `_reach` writes an item before it knows whether the item is ready.
     queued = np.where(servers.by_priority, 0, counts + 1)
     urgent = counts * servers.by_priority
@@ -128,18 +138,10 @@ def _queue(tasks: Tasks, servers: Servers, notify: Notify) -> tuple[Array, Array
             np.empty(n, np.int32),
             np.empty(at_once + layout.LANES + 1, np.int32),
         ),
-        *_releases(tasks),
+        *releases_of(tasks),
     )
     start = table["time"].copy()
     return start, start + tasks.duration_ps, table["pending"], late
-
-
-def _aligned(size: int, dtype: np.dtype[Any]) -> Array:
-    """An uninitialised column whose first item begins a cache line."""
-    line = 64
-    space = np.empty(size * dtype.itemsize + line, np.uint8)
-    skip = -space.ctypes.data % line
-    return space[skip : skip + size * dtype.itemsize].view(dtype)
 
 
 def _share(
@@ -149,17 +151,17 @@ def _share(
     kernel = load("sharing", notify)
     n, paths = len(tasks), network.path_cap.size
     groups, categories = slow.rates.shape[:2]
-    begins, successors = _successors(tasks, notify)
-    links, path_table, hops, offers = _fair(network, notify)
-    hubs, in_hubs = _hubs(tasks, network, path_table)
+    begins, successors = successors_of(tasks, notify)
+    links, path_table, hops, offers = fair_tables(network, notify)
+    hubs, in_hubs = hubs_of(tasks, network, path_table)
     table = np.zeros(n + 1 + len(hubs), layout.TASK)
     table["start"][:n] = table["place"] = -1
     table["left"][:n] = tasks.bytes
-    table["pending"][:n] = _pending(tasks)
+    table["pending"][:n] = pending_of(tasks)
     table["resource"][:n], table["path"][:n] = tasks.resource, tasks.path
     table["succ"][: n + 1] = begins
-    counts = _counts(tasks, servers)
-    stations, urgent = _stations(servers, counts, len(network))
+    counts = tasks_on(tasks, servers)
+    stations, urgent = stations_of(servers, counts, len(network))
     stations["first"] = -1
     stations["group"] = -1
     if groups:
@@ -195,105 +197,9 @@ def _share(
         np.empty(in_hubs, np.int32),
         count,
     )
-    late = kernel.play(world, *_releases(tasks))
+    late = kernel.play(world, *releases_of(tasks))
     rows = table[:n]
     return rows["start"].copy(), rows["since"].copy(), rows["pending"], late
-
-
-def _pending(tasks: Tasks) -> Array:
-    """Number of events that each task waits for: dependencies, release, start of simulation."""
-    return np.diff(tasks.dep_start) + (tasks.release_ps > 0) + 1
-
-
-def _successors(tasks: Tasks, notify: Notify) -> tuple[Array, Array]:
-    """Offsets of each task's successors, and the successors in ascending order."""
-    begins = np.zeros(len(tasks) + 2, np.int32)
-    successors = np.zeros(tasks.deps.size + layout.LANES, np.int32)
-    load("tables", notify).transpose(
-        tasks.dep_start, tasks.deps, begins, successors, np.empty(0, np.int32)
-    )
-    return begins[:-1], successors
-
-
-def _releases(tasks: Tasks) -> tuple[Array, Array]:
-    """Release times above 0 in ascending order, and the tasks that they belong to."""
-    released = np.flatnonzero(tasks.release_ps)
-    released = released[np.argsort(tasks.release_ps[released], kind="stable")]
-    return tasks.release_ps[released], released.astype(np.int32)
-
-
-def _counts(tasks: Tasks, servers: Servers) -> Array:
-    """Number of tasks on each server."""
-    return np.bincount(tasks.resource[tasks.resource >= 0], minlength=len(servers))
-
-
-def _stations(servers: Servers, counts: Array, links: int) -> tuple[Array, Array]:
-    """Records of the servers, then the links, with empty queues; and space for priority queues."""
-    urgent = np.where(servers.by_priority, counts, 0)
-    stations = np.zeros(len(servers) + links, layout.STATION)
-    stations["free"] = 1
-    stations["free"][: len(servers)] = servers.slots
-    stations["base"][: len(servers)] = np.cumsum(urgent) - urgent
-    stations["by_priority"][: len(servers)] = servers.by_priority
-    return stations, np.empty(urgent.sum(), layout.URGENT)
-
-
-def _fair(network: LinkNetwork, notify: Notify) -> tuple[Array, Array, Array, Array]:
-    """Links, paths, hops and offers of a network without flows."""
-    size = network.path_links.size
-    begins = np.zeros(len(network) + 2, np.int32)
-    hops = np.zeros(size, layout.HOP)
-    at_link, place = np.empty(size, np.int32), np.empty(size, np.int32)
-    load("tables", notify).transpose(
-        np.arange(size + 1), network.path_links, begins, at_link, place
-    )
-    hops["link"], hops["path"] = network.path_links, network.hop_path()
-    hops["at_link"], hops["place"], hops["times"] = at_link, place, network.path_times
-    links = np.zeros(len(network), layout.LINK)
-    links["bandwidth"], links["latency"] = network.bandwidth, network.latency_ps
-    links["begin"] = begins[:-2]
-    paths = np.zeros(network.path_cap.size, layout.PATH)
-    paths["cap"], paths["is_stored"] = network.path_cap, network.stored()
-    paths["begin"], paths["end"] = network.path_start[:-1], network.path_start[1:]
-    paths["hub"], paths["most"] = -1, 1
-    latency = np.zeros(paths.size, np.int64)
-    np.add.at(latency, network.hop_path(), network.latency_ps[network.path_links])
-    paths["latency"] = np.where(paths["is_stored"], 0, latency)
-    return links, paths, hops, np.zeros(links.size + paths.size, layout.OFFER)
-
-
-def _hubs(tasks: Tasks, network: LinkNetwork, paths: Array) -> tuple[Array, int]:
-    """The hubs, which the paths over them then name, and how many flows cross them.
-
-    A hub is a link that each flow over it shares with others, while nobody else uses the rest of
-    the flow's path.
-    """
-    flows = np.bincount(tasks.path[tasks.path >= 0], minlength=paths.size)
-    is_used = (flows > 0) & ~paths["is_stored"]
-    if not is_used.any():
-        return np.zeros(0, layout.HUB), 0
-    hop_path, hop_link = network.hop_path(), network.path_links
-    counts = is_used[hop_path]
-    is_shared = np.bincount(hop_link[counts], minlength=len(network)) > 1
-    shares = counts & is_shared[hop_link]
-    is_hub = is_shared.copy()
-    several = np.bincount(hop_path[shares], minlength=paths.size) > 1
-    is_hub[hop_link[shares & several[hop_path]]] = False
-    hubs = np.zeros(is_hub.sum(), layout.HUB)
-    number = np.cumsum(is_hub) - 1
-    on_hub = shares & is_hub[hop_link]
-    path = hop_path[on_hub]
-    paths["hub"][path] = number[hop_link[on_hub]]
-    paths["weight"][path] = network.path_times[on_hub]
-    hubs["link"] = np.flatnonzero(is_hub)
-    flows_on = np.bincount(paths["hub"][path], flows[path], minlength=hubs.size).astype(int)
-    hubs["begin"] = np.cumsum(flows_on) - flows_on
-    alone = (paths["hub"][hop_path] >= 0) & ~on_hub
-    hubs["floor"] = np.inf
-    np.minimum.at(hubs["floor"], paths["hub"][path], network.path_cap[path])
-    own = network.bandwidth[hop_link[alone]] / network.path_times[alone]
-    np.minimum.at(hubs["floor"], paths["hub"][hop_path[alone]], own)
-    return hubs, int(flows_on.sum())
 
 
 def _circle(tasks: Tasks, pending: Array) -> InputError:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from numba import njit
 
 from lydite.engine import compiler
 from lydite.engine.kernels import jit
@@ -72,7 +75,7 @@ def weighted(pair, scale, negative, out):
 
 @kernel
 def ends(table):
-    return table[0, 0], table[-1, -1], len(table)
+    return table[0, 0], table[len(table) - 1, table.shape[1] - 1], len(table)
 
 
 @pytest.mark.parametrize("total", [total_inlined, total_called])
@@ -216,3 +219,44 @@ def test_unpickled_types_do_not_pile_up():
     assert {first_of(records) for records in kept} == {1}
     assert len(first_of._callers) == 1
     assert len(first_of._entries) <= 256
+
+
+def _modules_of_kernels() -> list[Path]:
+    sources = Path(compiler.__file__).parents[1].rglob("*.py")
+    return [file for file in sources if "kernels.jit import" in file.read_text()]
+
+
+@pytest.mark.parametrize("file", _modules_of_kernels(), ids=lambda file: file.stem)
+def test_kernels_count_no_index_from_the_end(file):
+    # Machine code reads before the array there.
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Subscript):
+            places = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            bounds = [
+                bound
+                for place in places
+                for bound in (
+                    [place.lower, place.upper] if isinstance(place, ast.Slice) else [place]
+                )
+            ]
+            for bound in bounds:
+                is_below = isinstance(bound, ast.UnaryOp) and isinstance(bound.op, ast.USub)
+                assert not is_below, f"{file.name}:{node.lineno}: {ast.unparse(node)}"
+
+
+def test_only_kernels_have_indices_as_they_are():
+    @njit
+    def last(items):
+        return items[-1]
+
+    items = np.array([3, 4, 5])
+    assert sum_of(items) == 12
+    assert last(items) == 5
+
+
+@kernel
+def sum_of(items):
+    total = 0
+    for at in range(len(items)):
+        total += items[at]
+    return total

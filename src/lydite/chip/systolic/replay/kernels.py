@@ -150,7 +150,7 @@ def fill_stationary(
         if compat:
             fold = first[group * rows : (group + 1) * rows]
             _turn(fold, filled, repeats, place, address, stream)
-    first[-1] = filled
+    first[len(first) - 1] = filled
 
 
 @inlined
