@@ -94,6 +94,10 @@ def products_inside(op: Op, graph: Graph) -> Products | None:
 
 
 def _products(op: Op, graph: Graph) -> Products | None:
+    return graph.of_op("chip products", op, _found_products)
+
+
+def _found_products(op: Op, graph: Graph) -> Products | None:
     row = operator(op.qualified_type)
     if row is None or isinstance(row.array, Known | Missing):
         return None

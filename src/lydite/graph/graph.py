@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from lydite.graph.op import Body, Op
 from lydite.graph.operators import fixed_inputs, packed_weights
 from lydite.opkey import TensorType
 from lydite.results import OneLine
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +139,20 @@ class Graph(Body, OneLine):
     def memo(self, name: str) -> dict[Any, Any]:
         """What has been worked out of this graph, which never changes, under a name."""
         return self.__dict__.setdefault(f"_memo_{name}", {})
+
+    def of_op(self, name: str, op: Op, work_out: Callable[[Op, Graph], Found]) -> Found:
+        """What a function finds of an operator of this graph, worked out once.
+
+        Args:
+            name: Name of the result.
+            op: Operator; never changed.
+            work_out: Function of the operator and this graph.
+        """
+        known: dict[int, tuple[Op, Found]] = self.memo(name)
+        held = known.get(id(op))
+        if held is None or held[0] is not op:
+            held = known[id(op)] = op, work_out(op, self)
+        return held[1]
 
     def type_of(self, name: str) -> TensorType:
         """Type of a tensor; dtype and shape are unknown if inference could not tell them."""
