@@ -200,24 +200,27 @@ def _through_memory(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> 
     flushes = Flushes(graph, chip, on_host)
     result: list[MappedLayer] = []
     for op, each in zip(graph.ops, layers, strict=True):
-        rows = flushed(each.invocations, flushes.cycles(op))
-        total = sum(rows.load_bytes.tolist())
-        hits = sum(
-            cached.read(name, tensor_bytes(graph, [name], chip), loaded)
-            for name, loaded in each.loaded_bytes
-        )
-        for name in op.outputs:
-            cached.written(name, tensor_bytes(graph, [name], chip))
-        if hits:
-            rows = replace(rows, hit_bytes=hits * rows.load_bytes / total)
-        cost = replace(each.cost, hit_bytes=min(hits, total))
-        result.append(replace(each, invocations=rows, cost=cost))
+        rows, cost = flushed(each.invocations, flushes.cycles(op)), each.cost
+        if cached.capacity:
+            total = sum(rows.load_bytes.tolist())
+            hits = sum(
+                cached.read(name, tensor_bytes(graph, [name], chip), loaded)
+                for name, loaded in each.loaded_bytes
+            )
+            for name in op.outputs:
+                cached.written(name, tensor_bytes(graph, [name], chip))
+            if hits:
+                rows = replace(rows, hit_bytes=hits * rows.load_bytes / total)
+                cost = replace(cost, hit_bytes=min(hits, total))
+        result.append(MappedLayer(cost, rows, each.loaded_bytes))
     return result
 
 
 def flushed(invocations: Sequence[Invocation], cycles: float) -> InvocationColumns:
     """Invocations that share the cycles of their operator's flushes."""
     of = columns_of(invocations)
+    if not cycles and not of.flush_cycles.any():
+        return of
     return replace(of, flush_cycles=np.full(len(of), cycles / max(1, len(of))))
 
 

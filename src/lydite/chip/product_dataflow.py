@@ -196,9 +196,14 @@ def _plain(product: MatrixProduct) -> Product:
     return Product(product.m, product.k, product.n, product.count)
 
 
-def _is_beside(op: Op, graph: Graph) -> bool:
-    """Whether an operator has no products, so that it does not run on the array."""
-    return product_of(op, graph) is None and products_inside(op, graph) is None
+def _on_host(graph: Graph) -> list[Op]:
+    """Operators that neither the array nor the vector unit runs."""
+    known: dict[str, list[Op]] = graph.memo("chip host")
+    if "" not in known:
+        beside = (op for op in graph.ops if product_of(op, graph) is None)
+        beside = (op for op in beside if products_inside(op, graph) is None)
+        known[""] = [op for op in beside if fallback_reason(op) is not None]
+    return known[""]
 
 
 @dataclass(frozen=True)
@@ -243,8 +248,7 @@ class _Tiler(Generic[Problem, Tile]):
         self._dataflow, self._graph, self._chip = dataflow, graph, chip
         self._most = USUALLY_TRIED if price is None else TRIED
         self._price = price
-        host = [op for op in graph.ops if _is_beside(op, graph) and fallback_reason(op) is not None]
-        self._flushes = Flushes(graph, chip, host)
+        self._flushes = Flushes(graph, chip, _on_host(graph))
         self._view = dataflow.mapping_view(chip)
         self._chosen: dict[tuple[Problem, float], Tile] = {}
 

@@ -126,10 +126,11 @@ def _mapped(view: View, of: Matrices, tile: Tile) -> MappedLayer:
     shape = (len(groups), len(ns), len(ms), len(ks))
     of_group, of_n, of_m, of_k = (axis.ravel() for axis in np.indices(shape))
     result = (of_group * len(ns) + of_n) * len(ms) + of_m
-    order = np.lexsort((result, of_k, result // tile.units))  # all accelerators begin at once
-    of_group, of_n, of_m, of_k, result = (
-        each[order] for each in (of_group, of_n, of_m, of_k, result)
-    )
+    if tile.units > 1:
+        order = np.lexsort((result, of_k, result // tile.units))  # all accelerators begin at once
+        of_group, of_n, of_m, of_k, result = (
+            each[order] for each in (of_group, of_n, of_m, of_k, result)
+        )
     together, m, k, n = groups[of_group], ms[of_m], ks[of_k], ns[of_n]
     unit = result % tile.units
     run = run_on(array, Product(m, k, n))

@@ -8,6 +8,7 @@ the former do not compute it again.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +18,7 @@ from lydite.chip.memory import ELEMENT_BYTES, miss_bytes_per_s
 from lydite.chip.pipeline import Stages, alone_s, pipelined_s, shared_bytes_per_s, unit_counts
 from lydite.chip.product import Product
 from lydite.chip.shared import View, array_only, without_sizes
-from lydite.chip.systolic.closed_forms import run_on
+from lydite.chip.systolic.closed_forms import cycles_on
 from lydite.chip.systolic.tiles import (
     SUM_BYTES,
     Matrices,
@@ -46,6 +47,11 @@ class _Grid:
         taken: `together` in the tile; more where there would be too many invocations.
         needs: Bytes of each scratchpad for `together`; [pads, tiles].
         fills: Bytes of each scratchpad for `taken`; [pads, tiles].
+        of_m, of_k, of_n: Number of tiles in each dimension of one product.
+        chunks: Number of groups of `taken` products.
+        used: Number of accelerators that have work.
+        again: Number of times that an accelerator fetches a row of tiles of the ifmap.
+        last: Results of the smallest tile, which is the last.
         cycles: Cycles of all tiles of one product, one after the other on one accelerator.
         shown: `cycles` without those that are hidden behind the tile before.
     """
@@ -58,6 +64,13 @@ class _Grid:
     taken: np.ndarray
     needs: np.ndarray
     fills: np.ndarray
+    of_m: np.ndarray
+    of_k: np.ndarray
+    of_n: np.ndarray
+    chunks: np.ndarray
+    used: np.ndarray
+    again: np.ndarray
+    last: np.ndarray
     cycles: np.ndarray
     shown: np.ndarray
 
@@ -156,34 +169,46 @@ def _grid(view: View, of: Matrices) -> _Grid:
     axes += [_powers(of.count), np.array(unit_counts(chip))]
     sizes = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")])
     m, k, n, together, units = sizes
-    tiles = -(-of.m // m) * -(-of.k // k) * -(-of.n // n)
-    results = -(-of.count // together) * -(-of.m // m) * -(-of.n // n)
+    parts = np.stack([-(-of.m // m), -(-of.k // k), -(-of.n // n)])
+    tiles = parts.prod(axis=0)
+    results = -(-of.count // together) * parts[0] * parts[2]
     kept = (tiles == 1) | (together == 1)
     kept &= (units == 1) | (units < 2 * results)  # no more of them than have work
     m, k, n, together, units = sizes[:, kept]
+    of_m, of_k, of_n = parts[:, kept]
     taken = np.maximum(together, np.minimum(of.count, of.count * tiles[kept] // MOST_INVOCATIONS))
     each = np.stack([m * k * size, k * n * size, m * n * SUM_BYTES])
-    of_m, of_n = -(-of.m // m), -(-of.n // n)
     chunks = -(-of.count // taken)
     used = np.minimum(units, chunks * of_m * of_n)
-    shown = _shown(view.chip, of, (m, k, n))
+    of_one = np.minimum(used, of_m * of_n)  # accelerators that share one product
+    again = np.where(of_m % of_one == 0, 1, np.minimum(of_n, of_one / np.gcd(of_m, of_one)))
+    last = (of.count - taken * (chunks - 1)) * (of.m - m * (of_m - 1)) * (of.n - n * (of_n - 1))
+    shown = np.repeat(_shown(chip, of, axes[:3]).ravel(), len(axes[3]) * len(axes[4]))[kept]
     cycles = shown + np.minimum(used / chunks, 1.0) * hidden_cycles(array)
-    return _Grid(m, k, n, units, together, taken, together * each, taken * each, cycles, shown)
+    needs, fills = together * each, taken * each
+    whole = of_m, of_k, of_n, chunks, used, again, last, cycles, shown
+    return _Grid(m, k, n, units, together, taken, needs, fills, *whole)
 
 
-def _shown(
-    chip: Chip, of: Matrices, sizes: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> np.ndarray:
-    """Cycles of all tiles of one product, the last ones of each dimension as short as they are."""
-    array = array_of(chip)
-    whole = np.zeros(len(sizes[0]))
-    lengths = []
-    for length, part in zip((of.m, of.k, of.n), sizes, strict=True):
+def _shown(chip: Chip, of: Matrices, axes: Sequence[np.ndarray]) -> np.ndarray:
+    """Cycles of all tiles of one product, the last ones of each dimension as short as they are.
+
+    Args:
+        chip: Chip with the array.
+        of: The product.
+        axes: Sizes of tiles in each dimension.
+
+    Returns:
+        float64[m, k, n], without the cycles that are hidden behind the tile before.
+    """
+    array, lengths = array_of(chip), []
+    for length, part in zip((of.m, of.k, of.n), np.ix_(*axes), strict=True):
         count = -(-length // part)
         rest = length - part * (count - 1)
         lengths.append(((part, count - 1), (rest, np.ones_like(count))))
+    whole = np.zeros([len(axis) for axis in axes])
     for (m, ms), (k, ks), (n, ns) in itertools.product(*lengths):
-        run = run_on(array, Product(m, k, n))
+        run = cycles_on(array, Product(m, k, n))
         cycles = np.asarray(run.cycles, float) + conflict_cycles(chip, run)
         hidden = np.maximum(np.asarray(run.cycles, float) - hidden_cycles(array), 1.0)
         whole += ms * ks * ns * (cycles - np.asarray(run.cycles, float) + hidden)
@@ -194,17 +219,15 @@ def _shown(
 def _promise(view: View, of: Matrices, stays: bool) -> _Promise:
     """What each tiling takes if its invocations were equal: see `lydite.chip.pipeline`."""
     chip, grid = view.chip, _grid(array_only(view.chip), of)
-    m, k, n, together, units = grid.m, grid.k, grid.n, grid.taken, grid.units
-    size = ELEMENT_BYTES[chip.dtype]
-    of_m, of_k, of_n = -(-of.m // m), -(-of.k // k), -(-of.n // n)
-    outputs = -(-of.count // together) * of_m * of_n
-    tiles, used = outputs * of_k, np.minimum(units, outputs)
-    of_one = np.minimum(used, of_m * of_n)  # accelerators that share one product
-    each = np.where(of_m % of_one == 0, 1, np.minimum(of_n, of_one / np.gcd(of_m, of_one)))
+    m, k, n, together, used = grid.m, grid.k, grid.n, grid.taken, grid.used
+    size, of_m, of_k, of_n = ELEMENT_BYTES[chip.dtype], grid.of_m, grid.of_k, grid.of_n
+    outputs = grid.chunks * of_m * of_n
+    tiles, of_one = outputs * of_k, np.minimum(used, of_m * of_n)
     ifmap = of.m * of.k * of.left
     filters = np.where(of_k > 1, of_m, np.minimum(of_one, of_m)) * of.k * of.n * of.right
     filters = filters * size * of.count / tiles
-    again = (each - 1) / np.maximum(of_n - 1, 1) if stays else 1.0  # of the rows, beyond the first
+    # of the rows, beyond the first
+    again = (grid.again - 1) / np.maximum(of_n - 1, 1) if stays else 1.0
     ifmap = ifmap * size * of.count / (tiles / of_n)
     stored = of.count * of.m * of.n * of.out * size / tiles
     stages = Stages(
@@ -233,20 +256,16 @@ def _least_s(chip: Chip, of: Matrices, grid: _Grid, stays: bool) -> np.ndarray:
     accelerators share, each before the last store. On several accelerators, only what is certain
     for any of them counts.
     """
-    m, k, n, units = grid.m, grid.k, grid.n, grid.units
+    m, k, n, used = grid.m, grid.k, grid.n, grid.used
     size, cpu = ELEMENT_BYTES[chip.dtype], chip.cpu
-    of_m, of_k, of_n = -(-of.m // m), -(-of.k // k), -(-of.n // n)
-    chunks = -(-of.count // grid.taken)
-    used = np.minimum(units, chunks * of_m * of_n)
     alone = used == 1
-    last_m, last_n = of.m - m * (of_m - 1), of.n - n * (of_n - 1)
-    last = (of.count - grid.taken * (chunks - 1)) * last_m * last_n
-    ended = alone_s(chip, last * size * of.out)
+    ended = alone_s(chip, grid.last * size * of.out)
     begun = alone_s(chip, grid.taken * size * (m * k * of.left + k * n * of.right)) * alone
-    ifmap = of.count * size * of.m * of.k * of.left * np.where(stays, 1, of_n)
-    filters = of.count * size * of.k * of.n * of.right * np.where(alone & (of_k > 1), of_m, 1)
+    ifmap = of.count * size * of.m * of.k * of.left * (1 if stays else grid.of_n)
+    fetched = np.where(alone & (grid.of_k > 1), grid.of_m, 1)
+    filters = of.count * size * of.k * of.n * of.right * fetched
     stored = of.count * size * of.m * of.n * of.out
-    jobs = chunks * of_m * of_k * of_n
+    jobs = grid.chunks * grid.of_m * grid.of_k * grid.of_n
     launch = cpu.launch_cycles / cpu.clock_hz
     computed = of.count * grid.shown / used / chip.clock_hz
     loaded = (ifmap + filters) / used / miss_bytes_per_s(chip)

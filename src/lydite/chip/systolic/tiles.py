@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lydite.chip.memory import ELEMENT_BYTES
-from lydite.chip.systolic.closed_forms import Array, ProductRun
+from lydite.chip.systolic.closed_forms import Array, ProductCycles, ProductRun
 from lydite.errors import InputError
 from lydite.hardware.chip import Chip, SystolicArray
 
@@ -103,7 +103,7 @@ _STREAMING = {"ws": ("ifmap",), "is": ("filter",), "os": ("ifmap", "filter")}
 _STATIONARY = {"ws": "filter", "is": "ifmap"}
 
 
-def conflict_cycles(chip: Chip, run: ProductRun) -> np.ndarray:
+def conflict_cycles(chip: Chip, run: ProductRun | ProductCycles) -> np.ndarray:
     """Cycles in which the array waits for the banks of its scratchpads; float64, shaped like `run`.
 
     Each row of the array takes an element per cycle; each column yields a partial sum (os: takes an
