@@ -12,7 +12,7 @@ import pytest
 from lydite.chip import product_dataflow, run_chip, shared
 from lydite.chip.dataflow import dataflow_of
 from lydite.chip.figures import figures_of
-from lydite.chip.mapped import flushed, jobs_of
+from lydite.chip.mapped import Flushes, flushed, jobs_of
 from lydite.chip.operands import shares_of
 from lydite.chip.operators import product_of
 from lydite.chip.product_dataflow import ProductDataflow
@@ -271,6 +271,32 @@ def test_the_bound_of_a_tile_is_near_enough_to_be_of_use():
     chip = full("systolic-128")
     near = [least / played_alone(chip, jobs) for least, jobs in tried(network(), chip)]
     assert np.median(near) > 0.5
+
+
+@pytest.mark.parametrize("flush_cycles", [12, 4000])
+def test_the_first_of_the_fastest_tiles_is_taken(flush_cycles):
+    g = Builder("alike", dtype="float16")
+    x = g.conv(g.input("x", (1, 48, 24, 24)), 48, 3, pad=1, bias=False)  # flushed, the next is not
+    graph = g.build(g.conv(x, 48, 3, pad=1, bias=False))
+    base = full("systolic-128")
+    kind = replace(base.interface, kind="dma", flush_cycles=flush_cycles)
+    chip, array = replace(base, interface=kind), dataflow_of(base)
+    assert isinstance(array, ProductDataflow)
+    costs = [run_chip(graph, chip) for _ in range(2)][1].plan.costs
+    taken = []
+    for op, cost in zip(graph.ops, costs, strict=True):
+        product = product_of(op, graph)
+        assert product is not None
+        shares = shares_of(op, graph, product, chip, array.rooms(chip)[1])
+        problem, flushes = array.problem(op, graph, product, shares), Flushes(graph, chip, [])
+        tiles = array.tiles(problem, chip, "here", product_dataflow.USUALLY_TRIED)
+        mapped = [array.map_product(op, chip, problem, cut) for cut in tiles]
+        rows = [flushed(each.invocations, flushes.cycles(op)) for each in mapped]
+        alone = [jobs_of(each, np.zeros(len(each), np.int64), chip) for each in rows]
+        taken.append(int(np.argmin([played_alone(chip, jobs) for jobs in alone])))
+        assert cost.invocations == mapped[taken[-1]].cost.invocations
+        assert cost.load_bytes == mapped[taken[-1]].cost.load_bytes
+    assert (taken[0] != taken[1]) == (flush_cycles == 4000)
 
 
 # --- sweeps -----------------------------------------------------------------------------------
