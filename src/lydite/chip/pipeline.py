@@ -82,9 +82,9 @@ def alone_s(chip: Chip, size: Column) -> Column:
 def shared_bytes_per_s(chip: Chip, units: Column) -> Column:
     """Bandwidth that so many accelerators get of memory together."""
     request = request_bytes(chip)
-    counts, which = np.unique(np.asarray(units, int), return_inverse=True)
-    rates = [chip.dram.stream_bytes_per_s(request, 2 * int(count)) for count in counts]
-    rate = np.array(rates, float)[which]
+    most = int(np.max(units))
+    rates = [chip.dram.stream_bytes_per_s(request, 2 * count) for count in range(1, most + 1)]
+    rate = np.array(rates, float)[np.asarray(units, int) - 1]
     link = chip.noc.link_bytes_per_s if chip.noc is not None else np.inf
     return np.minimum(np.minimum(rate, chip.bus_bytes_per_s), units * link)
 

@@ -18,6 +18,7 @@ from lydite.chip.attention import Rooms, map_attention
 from lydite.chip.dataflow import Dataflow
 from lydite.chip.mapped import (
     Flushes,
+    InvocationColumns,
     MappedLayer,
     flushed,
     jobs_of,
@@ -33,7 +34,7 @@ from lydite.chip.operators import fallback_reason, is_grouped, product_of, produ
 from lydite.chip.plan import ChipPlan
 from lydite.chip.product import Product, ProductCost
 from lydite.chip.shared import Known, View, whole_view
-from lydite.chip.soc import Jobs, seconds_apart
+from lydite.chip.soc import seconds_apart
 from lydite.chip.tilings import LayerPrice, TilingPolicy
 from lydite.graph import Graph, Op
 from lydite.graph.operators import Products
@@ -286,15 +287,19 @@ class _Tiler(Generic[Problem, Tile]):
 
     def _played(self, tried: Sequence[tuple[Op, tuple[Problem, float], Tile]]) -> list[float]:
         """Seconds of products alone in tiles, with the flushes that they wait for."""
-        jobs = [
-            self._jobs(self._dataflow.map_product(op, self._view.chip, key[0], tile), key[1])
-            for op, key, tile in tried
-        ]
-        return seconds_apart(self._chip, jobs)
+        return self._seconds(
+            [
+                (self._dataflow.map_product(op, self._view.chip, problem, tile), flush_cycles)
+                for op, (problem, flush_cycles), tile in tried
+            ]
+        )
 
-    def _jobs(self, mapped: MappedLayer, flush_cycles: float) -> Jobs:
-        rows = flushed(mapped.invocations, flush_cycles)
-        return jobs_of(rows, np.zeros(len(rows), np.int64), self._chip)
+    def _seconds(self, layers: Sequence[tuple[MappedLayer, float]]) -> list[float]:
+        """Seconds of layers alone, each with cycles of flushes."""
+        rows = [flushed(mapped.invocations, cycles) for mapped, cycles in layers]
+        numbers = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
+        jobs = jobs_of(InvocationColumns.joined(rows), numbers, self._chip)
+        return seconds_apart(self._chip, jobs, len(rows))
 
     def _cheapest(self, key: tuple[Problem, float], choice: _Choice[Tile]) -> Tile:
         if len(choice.tiles) == 1:
@@ -324,9 +329,7 @@ class _Tiler(Generic[Problem, Tile]):
             return on_array
         beside = map_vector(op, self._graph, self._chip, macs=on_array.cost.macs)
         both = on_array, beside
-        each = seconds_apart(
-            self._chip, [self._jobs(mapped, self._flushes.cycles(op)) for mapped in both]
-        )
+        each = self._seconds([(mapped, self._flushes.cycles(op)) for mapped in both])
         if self._price is not None:
             each = [self._price(m.cost, seconds) for m, seconds in zip(both, each, strict=True)]
         return both[int(np.argmin(each))]

@@ -146,7 +146,7 @@ AT_ONCE = 4096
 """Invocations that `seconds_apart` plays at a time, about."""
 
 
-def seconds_apart(chip: Chip, works: Sequence[Jobs]) -> list[float]:
+def seconds_apart(chip: Chip, jobs: Jobs, layers: int) -> list[float]:
     """What `play_soc` takes for each of some layers alone, as the only one of its network.
 
     Layers wait for the one before, and what was before does not change how long they take: they are
@@ -154,31 +154,35 @@ def seconds_apart(chip: Chip, works: Sequence[Jobs]) -> list[float]:
 
     Args:
         chip: Chip whose system is simulated.
-        works: Invocations of each layer, all with `layer` 0.
+        jobs: Invocations, by layer.
+        layers: Number of layers.
     """
+    bounds = np.searchsorted(jobs.layer, np.arange(layers + 1)).tolist()
     found: list[float] = []
-    first = 0
-    while first < len(works):
-        end, count = first + 1, len(works[first])
-        while end < len(works) and count + len(works[end]) <= AT_ONCE:
-            count, end = count + len(works[end]), end + 1
-        found += _apart(chip, works[first:end])
-        first = end
+    while len(found) < layers:
+        first = last = len(found)
+        while last < layers and bounds[last + 1] - bounds[first] <= AT_ONCE:
+            last += 1
+        last = max(last, first + 1)
+        some = slice(bounds[first], bounds[last])
+        found += _apart(chip, _only(jobs, some, first), last - first)
     return found
 
 
-def _apart(chip: Chip, works: Sequence[Jobs]) -> list[float]:
-    names = [each.name for each in fields(Jobs) if each.name not in ("layer", "ahead")]
-    columns = {name: np.concatenate([getattr(one, name) for one in works]) for name in names}
-    layer = np.repeat(np.arange(len(works)), [len(one) for one in works])
-    (ahead,) = {one.ahead for one in works}
-    jobs = Jobs(layer, **columns, ahead=ahead)
-    played = _Writer(chip, jobs, [Layer("")] * len(works), 1).play()
+def _only(jobs: Jobs, some: slice, first: int) -> Jobs:
+    """Some of the invocations, with layers numbered from the first."""
+    names = (each.name for each in fields(Jobs) if each.name not in ("layer", "ahead"))
+    columns = {name: getattr(jobs, name)[some] for name in names}
+    return Jobs(jobs.layer[some] - first, **columns, ahead=jobs.ahead)
+
+
+def _apart(chip: Chip, jobs: Jobs, layers: int) -> list[float]:
+    played = _Writer(chip, jobs, [Layer("")] * layers, 1).play()
     # Each layer has its setup, its invocations, and the join behind them; the network has an end.
     own = np.flatnonzero(played.job_of_task < 0)
     of_layer, ends = played.layer_of_task[own], played.timeline.end_ps[own]
-    begun = np.searchsorted(of_layer, np.arange(len(works)))
-    joins = begun + [len(one) > 0 for one in works]
+    begun = np.searchsorted(of_layer, np.arange(layers))
+    joins = begun + (np.bincount(jobs.layer, minlength=layers) > 0)
     cpu = chip.cpu
     alone = _ps((cpu.operator_cycles + cpu.begin_cycles) / cpu.clock_hz)
     alone += _ps(cpu.end_cycles / cpu.clock_hz)

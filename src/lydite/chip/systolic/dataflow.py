@@ -135,8 +135,10 @@ def _mapped(view: View, of: Matrices, tile: Tile) -> MappedLayer:
     unit = result % tile.units
     run = run_on(array, Product(m, k, n))
     conflicts = np.broadcast_to(conflict_cycles(chip, run), len(m))
-    cycles = in_turn(array, run, unit.tolist())
-    has_ifmap = _first_of(of_group, of_m, of_k, unit) if tile.stays else True
+    cycles = in_turn(array, run, unit)
+    has_ifmap = True
+    if tile.stays:
+        has_ifmap = of_n == 0 if tile.units == 1 else _first_of(of_group, of_m, of_k, unit)
     ifmap = together * m * k * size * of.left * has_ifmap
     filters = together * k * n * size * of.right * _changed(of_group, of_n, of_k, unit)
     store = together * m * n * size * of.out * (of_k == len(ks) - 1)

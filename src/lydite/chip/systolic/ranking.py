@@ -77,9 +77,14 @@ class _Grid:
 
 @dataclass(frozen=True, eq=False)
 class _Promise:
-    """What the tiles of a grid take, about and at least; float64[tiles], in seconds."""
+    """What the tiles of a grid take.
 
-    about: np.ndarray
+    Attributes:
+        order: Rows of the grid, those that promise to take least time first.
+        least: Seconds that each takes at least; float64[tiles].
+    """
+
+    order: np.ndarray
     least: np.ndarray
 
 
@@ -102,15 +107,14 @@ def bounded_tiles(
     """`ranked_tiles`, each with the seconds that it takes at least when played alone."""
     grid, stays = _grid(array_only(chip), of), fits_whole(chip, of)
     half = np.array([[chip.scratchpad(name).bytes // 2] for name in _PADS])
-    fits = np.flatnonzero((grid.needs <= half).all(axis=0))
-    if not len(fits):
+    fits = np.all(grid.needs <= half, axis=0)
+    if not fits.any():
         raise _too_small(chip, of, where)
     promise = _promise(without_sizes(chip), of, stays)
-    used = (grid.fills[:, fits] / half).max(axis=0)
-    order = np.argsort(promise.about[fits], kind="stable")
-    best = _champions(order, used, grid.units[fits])
-    order = np.concatenate([best, order[: None if most is None else max(0, most - len(best))]])
-    rows = fits[order]
+    order = promise.order[fits[promise.order]]
+    best = _champions((grid.fills[:, order] / half).max(axis=0), grid.units[order])
+    others = np.arange(len(order) if most is None else max(0, most - len(best)))
+    rows = order[np.concatenate([best, others[: len(order)]])]
     columns = (each[rows].tolist() for each in (grid.m, grid.k, grid.n, grid.taken, grid.units))
     tiles = [Tile(*row, stays=stays) for row in zip(*columns, strict=True)]
     return list(dict(zip(tiles, promise.least[rows].tolist(), strict=True)).items())
@@ -127,22 +131,33 @@ def _too_small(chip: Chip, of: Matrices, where: str) -> InputError:
     )
 
 
-_BUDGETS = tuple(0.5**halved for halved in range(7))
+_BUDGETS = 0.5 ** np.arange(7)
 _EACH = 2
 
 
-def _champions(order: np.ndarray, used: np.ndarray, units: np.ndarray) -> np.ndarray:
+def _champions(used: np.ndarray, units: np.ndarray) -> np.ndarray:
     """The most promising tilings on each number of accelerators in each part of the scratchpads.
 
     A chip with more of either has all of these among its own, so that more never slows it.
+
+    Args:
+        used: Share of the scratchpads of each tiling, those that promise most first.
+        units: Accelerators of each.
+
+    Returns:
+        Places of the tilings, those that promise most first.
     """
-    in_order, places = used[order], np.arange(len(order))
-    found = [
-        mine[in_order[mine] <= budget][:_EACH]
-        for mine in (places[units[order] == count] for count in np.unique(units))
-        for budget in _BUDGETS
-    ]
-    return order[np.unique(np.concatenate(found))]
+    found: list[int] = []
+    for count in set(units.tolist()):
+        fits = (used <= _BUDGETS[:, None]) & (units == count)
+        for _ in range(_EACH):
+            places = fits.argmax(axis=1)
+            found += places[fits[_EVERY, places]].tolist()
+            fits[_EVERY, places] = False
+    return np.array(sorted(set(found)), np.int64)
+
+
+_EVERY = np.arange(len(_BUDGETS))
 
 
 def _powers(most: int) -> np.ndarray:
@@ -242,7 +257,8 @@ def _promise(view: View, of: Matrices, stays: bool) -> _Promise:
         again * ifmap + filters,
         tiles / of_n,
     )
-    return _Promise(pipelined_s(chip, stages), _least_s(chip, of, grid, stays))
+    order = np.argsort(pipelined_s(chip, stages), kind="stable")
+    return _Promise(order, _least_s(chip, of, grid, stays))
 
 
 _ROUNDED_S = 5e-12

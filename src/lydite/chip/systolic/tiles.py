@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +84,7 @@ def hidden_cycles(array: Array) -> int:
     return int(3 * array.rows + array.columns - 3) if array.overlap == "preload" else 0
 
 
-def in_turn(array: Array, run: ProductRun, units: Sequence[int]) -> np.ndarray:
+def in_turn(array: Array, run: ProductRun, units: np.ndarray) -> np.ndarray:
     """Cycles of tiles in sequence on each accelerator; float64[tiles].
 
     If the operand of the next fold is preloaded, a tile begins while the previous one drains: only
