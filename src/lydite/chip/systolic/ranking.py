@@ -7,7 +7,6 @@ the former do not compute it again.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -216,17 +215,21 @@ def _shown(chip: Chip, of: Matrices, axes: Sequence[np.ndarray]) -> np.ndarray:
     Returns:
         float64[m, k, n], without the cycles that are hidden behind the tile before.
     """
-    array, lengths = array_of(chip), []
-    for length, part in zip((of.m, of.k, of.n), np.ix_(*axes), strict=True):
+    array, sizes, times = array_of(chip), [], []
+    for at, (length, part) in enumerate(zip((of.m, of.k, of.n), axes, strict=True)):
         count = -(-length // part)
-        rest = length - part * (count - 1)
-        lengths.append(((part, count - 1), (rest, np.ones_like(count))))
-    whole = np.zeros([len(axis) for axis in axes])
-    for (m, ms), (k, ks), (n, ns) in itertools.product(*lengths):
-        run = cycles_on(array, Product(m, k, n))
-        cycles = np.asarray(run.cycles, float) + conflict_cycles(chip, run)
-        hidden = np.maximum(np.asarray(run.cycles, float) - hidden_cycles(array), 1.0)
-        whole += ms * ks * ns * (cycles - np.asarray(run.cycles, float) + hidden)
+        shape = np.ones(6, int)
+        shape[at], shape[3 + at] = 2, len(part)  # all but the last tile, and the last one
+        sizes.append(np.stack([part, length - part * (count - 1)]).reshape(shape))
+        times.append(np.stack([count - 1, np.ones_like(count)]).reshape(shape))
+    run = cycles_on(array, Product(*sizes))
+    alone = np.asarray(run.cycles, float)
+    hidden = np.maximum(alone - hidden_cycles(array), 1.0)
+    cycles = alone + conflict_cycles(chip, run) - alone + hidden
+    each = times[0] * times[1] * times[2] * cycles
+    whole = np.zeros(each.shape[3:])
+    for one in each.reshape(8, *whole.shape):
+        whole += one
     return whole
 
 
