@@ -17,6 +17,8 @@ from lydite.opkey import TensorType
 from lydite.results import OneLine
 
 Found = TypeVar("Found")
+_MEMO = "_memo_"
+"""Begins the names under which a graph holds what was worked out of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,9 +138,13 @@ class Graph(Body, OneLine):
     def _known(self) -> set[str]:
         return {*self.inputs, *self.initializers, *self.outer, *self.producers}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but what was worked out, which a copy works out again if it needs it."""
+        return {k: v for k, v in self.__dict__.items() if not k.startswith(_MEMO)}
+
     def memo(self, name: str) -> dict[Any, Any]:
         """What has been worked out of this graph, which never changes, under a name."""
-        return self.__dict__.setdefault(f"_memo_{name}", {})
+        return self.__dict__.setdefault(f"{_MEMO}{name}", {})
 
     def of_op(self, name: str, op: Op, work_out: Callable[[Op, Graph], Found]) -> Found:
         """What a function finds of an operator of this graph, worked out once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -342,3 +343,12 @@ def test_the_results_used_last_are_held():
     assert known.get("a") == 97
     known.put("c", 99)
     assert (known.get("a"), known.get("b"), known.get("c"), len(known)) == (97, None, 99, 2)
+
+
+def test_a_graph_goes_to_workers_without_what_was_worked_out_of_it():
+    graph, chip = network(), full("systolic-128")
+    expected = outcome(graph, chip)
+    sent = copy.copy(graph)  # as a message to a worker is made
+    assert any(name.startswith("_memo_") for name in vars(graph))
+    assert not any(name.startswith("_memo_") for name in vars(sent))
+    assert outcome(sent, chip) == expected
