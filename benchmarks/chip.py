@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable
 
@@ -67,16 +68,26 @@ def networks() -> list[Figure]:
 
 def sweeps() -> list[Figure]:
     figures: list[Figure] = []
-    for name, texts in (("systolic-128", SYSTOLIC_DESIGNS), ("smv", SMV_DESIGNS)):
+    for name, texts, goal in (
+        ("systolic-128", SYSTOLIC_DESIGNS, 8.0),
+        ("smv", SMV_DESIGNS, 15.0),
+    ):
         vary = parse_vary(texts)
-        start = time.monotonic()
+        start, before = time.monotonic(), used_s()
         rows = sweep(build_model("resnet50"), read_chip(name), vary)
-        took = time.monotonic() - start
+        took, cpu = time.monotonic() - start, used_s() - before
         failed = sum("error" in row for row in rows)
-        at = {"designs": len(rows), "that_do_not_run": failed, "clock": "wall"}
+        at: dict[str, object] = {"designs": len(rows), "that_do_not_run": failed, "clock": "wall"}
+        at["cpu_s_a_1000"] = round(cpu * 1000 / len(rows), 2)
         what = f"sweep of {len(rows)} designs of {name} over ResNet-50"
-        figures.append(Figure(what, took * 1000 / len(rows), "s a 1,000", 60.0, "lower", at))
+        figures.append(Figure(what, took * 1000 / len(rows), "s a 1,000", goal, "lower", at))
     return figures
+
+
+def used_s() -> float:
+    """CPU seconds of this process, and of those that it started and that have ended."""
+    times = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in times)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,8 @@ def modelled_energy(plan: ChipPlan, chip: Chip, seconds: float) -> Used:
         chip: Chip on which it ran.
         seconds: Duration of the run.
     """
-    each = [layer_joules(chip, cost) for cost in plan.costs]
+    prices = _prices(chip)
+    each = [_spent(chip, cost, prices) for cost in plan.costs]
     parts = {name: sum(joules[name] for joules in each) for name in _parts(chip)}
     parts["leakage"] = leakage_w(chip) * seconds
     parts["DRAM standby"] = standby_w(chip) * seconds
@@ -82,22 +83,43 @@ def _local_bytes(chip: Chip) -> int:
 
 def layer_joules(chip: Chip, cost: LayerCost) -> dict[str, float]:
     """Energy of a layer in joules by component, without leakage."""
+    return _spent(chip, cost, _prices(chip))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prices:
+    """Joules of a multiply-add, of a byte of each memory, and of a bit of DRAM."""
+
+    mac: float
+    scratchpad_byte: float
+    cache_byte: float
+    local_byte: float
+    dram_bit: float
+
+
+def _prices(chip: Chip) -> _Prices:
     node = Technology(chip.node_nm)
-    mac = node.mac_joules(chip.dtype)
     biggest = max((pad.bytes for pad in chip.scratchpads), default=8192)
-    byte = node.sram_joules_per_byte(biggest)
-    line = node.sram_joules_per_byte(chip.cache.bytes) if chip.cache is not None else 0.0
-    bit = chip.dram.pj_per_bit[1] * 1e-12
+    return _Prices(
+        node.mac_joules(chip.dtype),
+        node.sram_joules_per_byte(biggest),
+        node.sram_joules_per_byte(chip.cache.bytes) if chip.cache is not None else 0.0,
+        node.sram_joules_per_byte(_local_bytes(chip)) if chip.array.local_words else 0.0,
+        chip.dram.pj_per_bit[1] * 1e-12,
+    )
+
+
+def _spent(chip: Chip, cost: LayerCost, of: _Prices) -> dict[str, float]:
     each = (
-        cost.macs * mac,
-        0.5 * cost.vector_ops * mac,
-        cost.sram_bytes * byte,
-        cost.hit_bytes * line,
-        8 * (cost.load_bytes - cost.hit_bytes + cost.store_bytes) * bit,
+        cost.macs * of.mac,
+        0.5 * cost.vector_ops * of.mac,
+        cost.sram_bytes * of.scratchpad_byte,
+        cost.hit_bytes * of.cache_byte,
+        8 * (cost.load_bytes - cost.hit_bytes + cost.store_bytes) * of.dram_bit,
     )
     parts: dict[str, float] = dict(zip(_PARTS, each, strict=True))
     if chip.array.local_words:
-        parts[_LOCAL] = cost.local_bytes * node.sram_joules_per_byte(_local_bytes(chip))
+        parts[_LOCAL] = cost.local_bytes * of.local_byte
     return parts
 
 

@@ -7,12 +7,13 @@ operands; operators that no unit supports run on the processor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 
-from lydite.chip.memory import ELEMENT_BYTES, Cached, hit_bytes_per_s, stored_bytes
+from lydite.chip.memory import ELEMENT_BYTES, Cached, hit_bytes_per_s, tensor_bytes
 from lydite.chip.operators import fallback_reason, is_special
 from lydite.chip.pipeline import alone_s, pieces_of
 from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
@@ -42,6 +43,76 @@ class Invocation:
     flush_cycles: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class InvocationColumns(Sequence[Invocation]):
+    """Invocations as columns, each attribute float64[invocations] but `accelerator`, int64."""
+
+    load_bytes: np.ndarray
+    compute_cycles: np.ndarray
+    store_bytes: np.ndarray
+    accelerator: np.ndarray
+    hit_bytes: np.ndarray
+    flush_cycles: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        load_bytes: np.ndarray,
+        compute_cycles: np.ndarray,
+        store_bytes: np.ndarray,
+        accelerator: np.ndarray,
+    ) -> InvocationColumns:
+        """Invocations without cache hits and flushes."""
+        zero = np.zeros(len(load_bytes))
+        return cls(
+            np.asarray(load_bytes, float),
+            np.asarray(compute_cycles, float),
+            np.asarray(store_bytes, float),
+            np.asarray(accelerator, np.int64),
+            zero,
+            zero,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sequence[Invocation]]) -> InvocationColumns:
+        """The invocations of all parts, one behind the other."""
+        rows = [columns_of(part) for part in parts if len(part)]
+        if not rows:
+            return columns_of(())
+        return cls(*(np.concatenate([getattr(each, name) for each in rows]) for name in _COLUMNS))
+
+    def __len__(self) -> int:
+        return len(self.load_bytes)
+
+    @overload
+    def __getitem__(self, index: int) -> Invocation: ...
+    @overload
+    def __getitem__(self, index: slice) -> InvocationColumns: ...
+    def __getitem__(self, index: int | slice) -> Invocation | InvocationColumns:
+        picked = [getattr(self, name)[index] for name in _COLUMNS]
+        if isinstance(index, slice):
+            return InvocationColumns(*picked)
+        return Invocation(*(each.item() for each in picked))
+
+
+_COLUMNS = tuple(InvocationColumns.__dataclass_fields__)
+
+
+def columns_of(invocations: Sequence[Invocation]) -> InvocationColumns:
+    """Invocations as columns; those that are columns already are not copied."""
+    if isinstance(invocations, InvocationColumns):
+        return invocations
+    return InvocationColumns(
+        *(
+            np.array(
+                [getattr(row, name) for row in invocations],
+                np.int64 if name == "accelerator" else float,
+            )
+            for name in _COLUMNS
+        )
+    )
+
+
 @dataclass(frozen=True)
 class MappedLayer:
     """A layer as mapped to the chip.
@@ -57,7 +128,9 @@ class MappedLayer:
     loaded_bytes: Sequence[tuple[str, float]] = ()
 
 
-def jobs_of(invocations: Sequence[Invocation], layers: Sequence[int], chip: Chip) -> Jobs:
+def jobs_of(
+    invocations: Sequence[Invocation], layers: Sequence[int] | np.ndarray, chip: Chip
+) -> Jobs:
     """Invocations as columns for the system simulation.
 
     Args:
@@ -65,27 +138,20 @@ def jobs_of(invocations: Sequence[Invocation], layers: Sequence[int], chip: Chip
         layers: Layer number of each invocation.
         chip: Chip whose rates and clock apply.
     """
-    second = 1 / chip.clock_hz
-    column = {
-        name: np.array([getattr(row, name) for row in invocations], float)
-        for name in ("load_bytes", "compute_cycles", "store_bytes", "hit_bytes", "flush_cycles")
-    }
-    layer = np.array(layers, np.int64)
-    accelerator = np.array([row.accelerator for row in invocations], np.int64)
-    load = np.maximum(column["load_bytes"] - column["hit_bytes"], 0.0)
-    store = column["store_bytes"]
-
+    second, of = 1 / chip.clock_hz, columns_of(invocations)
+    layer = np.asarray(layers, np.int64)
+    load = np.maximum(of.load_bytes - of.hit_bytes, 0.0)
     return Jobs(
         layer,
-        accelerator,
+        of.accelerator,
         layer,
-        np.zeros(len(invocations), bool),
-        column["flush_cycles"] * second + column["hit_bytes"] / hit_bytes_per_s(chip),
+        np.zeros(len(of), bool),
+        of.flush_cycles * second + of.hit_bytes / hit_bytes_per_s(chip),
         load,
         alone_s(chip, load),
-        column["compute_cycles"] * second,
-        store,
-        alone_s(chip, store),
+        of.compute_cycles * second,
+        of.store_bytes,
+        alone_s(chip, of.store_bytes),
         ahead=True,
     )
 
@@ -93,8 +159,8 @@ def jobs_of(invocations: Sequence[Invocation], layers: Sequence[int], chip: Chip
 def plan_of(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> ChipPlan:
     """The plan of a network, one mapped layer for each operator in the graph's order."""
     layers = _through_memory(layers, graph, chip)
-    numbers = [number for number, each in enumerate(layers) for _ in each.invocations]
-    jobs = jobs_of([row for each in layers for row in each.invocations], numbers, chip)
+    numbers = np.repeat(np.arange(len(layers)), [len(each.invocations) for each in layers])
+    jobs = jobs_of(InvocationColumns.joined([each.invocations for each in layers]), numbers, chip)
     steps = [Layer(each.cost.name, host_s=each.cost.host_s) for each in layers]
     return ChipPlan([each.cost for each in layers], jobs, steps)
 
@@ -134,40 +200,39 @@ def _through_memory(layers: Sequence[MappedLayer], graph: Graph, chip: Chip) -> 
     flushes = Flushes(graph, chip, on_host)
     result: list[MappedLayer] = []
     for op, each in zip(graph.ops, layers, strict=True):
-        total = sum(row.load_bytes for row in each.invocations)
-        hits = sum(
-            cached.read(name, tensor_bytes(graph, [name], chip), loaded)
-            for name, loaded in each.loaded_bytes
-        )
-        for name in op.outputs:
-            cached.written(name, tensor_bytes(graph, [name], chip))
-        rows = [
-            replace(row, hit_bytes=hits * row.load_bytes / total if total else 0.0)
-            for row in flushed(each.invocations, flushes.cycles(op))
-        ]
-        cost = replace(each.cost, hit_bytes=min(hits, total))
-        result.append(replace(each, invocations=rows, cost=cost))
+        rows, cost = flushed(each.invocations, flushes.cycles(op)), each.cost
+        if cached.capacity:
+            total = sum(rows.load_bytes.tolist())
+            hits = sum(
+                cached.read(name, tensor_bytes(graph, [name], chip), loaded)
+                for name, loaded in each.loaded_bytes
+            )
+            for name in op.outputs:
+                cached.written(name, tensor_bytes(graph, [name], chip))
+            if hits:
+                rows = replace(rows, hit_bytes=hits * rows.load_bytes / total)
+                cost = replace(cost, hit_bytes=min(hits, total))
+        result.append(MappedLayer(cost, rows, each.loaded_bytes))
     return result
 
 
-def flushed(invocations: Sequence[Invocation], cycles: float) -> list[Invocation]:
+def flushed(invocations: Sequence[Invocation], cycles: float) -> InvocationColumns:
     """Invocations that share the cycles of their operator's flushes."""
-    return [replace(row, flush_cycles=cycles / len(invocations)) for row in invocations]
+    of = columns_of(invocations)
+    if not cycles and not of.flush_cycles.any():
+        return of
+    return replace(of, flush_cycles=np.full(len(of), cycles / max(1, len(of))))
 
 
-def tensor_bytes(graph: Graph, names: Iterable[str], chip: Chip) -> float:
-    """Bytes of tensors in the chip's memory; empty names count nothing."""
-    return float(sum(stored_bytes(graph.type_of(name), chip) for name in names if name))
-
-
-def spread(load: float, cycles: float, store: float, most: int, chip: Chip) -> list[Invocation]:
+def spread(load: float, cycles: float, store: float, most: int, chip: Chip) -> InvocationColumns:
     """Work in at most so many equal pieces, over as many accelerators as make it fastest."""
     pieces = pieces_of(chip, load, cycles / chip.clock_hz, store, most)
     part = 1 / pieces.count
-    return [
-        Invocation(part * load, part * cycles, part * store, at % pieces.units)
-        for at in range(pieces.count)
-    ]
+    ones = np.ones(pieces.count)
+    accelerator = np.arange(pieces.count) % pieces.units
+    return InvocationColumns.of(
+        part * load * ones, part * cycles * ones, part * store * ones, accelerator
+    )
 
 
 def map_beside(op: Op, graph: Graph, chip: Chip) -> MappedLayer:
@@ -270,7 +335,7 @@ def joined(op: Op, kernel: str, parts: Sequence[MappedLayer]) -> MappedLayer:
         sum(each.vector_ops for each in costs),
         local_bytes=sum(each.local_bytes for each in costs),
     )
-    rows = [row for part in parts for row in part.invocations]
+    rows = InvocationColumns.joined([part.invocations for part in parts])
     return MappedLayer(cost, rows, [pair for part in parts for pair in part.loaded_bytes])
 
 
@@ -278,7 +343,8 @@ def with_functions(layer: MappedLayer, elements: float, chip: Chip) -> MappedLay
     """A layer of products with so many elements passing through functions between them."""
     cycles = elements * chip.vector.special_cycles / chip.vector.lanes
     each = cycles / max(1, len(layer.invocations))
-    rows = [replace(row, compute_cycles=row.compute_cycles + each) for row in layer.invocations]
+    rows = columns_of(layer.invocations)
+    rows = replace(rows, compute_cycles=rows.compute_cycles + each)
     parts = {**layer.cost.cycles, "vector": layer.cost.cycles.get("vector", 0.0) + cycles}
     ops = layer.cost.vector_ops + elements
     return replace(layer, cost=replace(layer.cost, cycles=parts, vector_ops=ops), invocations=rows)

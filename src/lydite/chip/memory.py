@@ -10,6 +10,7 @@ least recently used ones are evicted first, and a tensor larger than the cache i
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -32,6 +33,19 @@ def element_bytes(of: TensorType, chip: Chip) -> float:
 def stored_bytes(of: TensorType, chip: Chip) -> float:
     """Bytes of a tensor in memory; 0 if a size is unknown."""
     return element_bytes(of, chip) * (of.numel or 0)
+
+
+def tensor_bytes(graph: Graph, names: Iterable[str], chip: Chip) -> float:
+    """Bytes of tensors in the chip's memory; empty names count nothing."""
+    known: dict[str, float] = graph.memo(f"bytes in {chip.dtype}")
+    whole = 0.0
+    for name in names:
+        if name:
+            size = known.get(name)
+            if size is None:
+                size = known[name] = stored_bytes(graph.type_of(name), chip)
+            whole += size
+    return whole
 
 
 def request_bytes(chip: Chip) -> int:
@@ -125,7 +139,11 @@ def check_weights_fit(graph: Graph, chip: Chip) -> None:
     Raises:
         InputError: they do not fit.
     """
-    size = sum(stored_bytes(weight.type, chip) for weight in graph.initializers.values())
+    known: dict[str, float] = graph.memo("bytes of weights")
+    if chip.dtype not in known:
+        types = (weight.type for weight in graph.initializers.values())
+        known[chip.dtype] = sum(stored_bytes(each, chip) for each in types)
+    size = known[chip.dtype]
     if size > chip.dram.bytes:
         elements = sum(weight.type.numel or 0 for weight in graph.initializers.values())
         narrower = size < elements * ELEMENT_BYTES[chip.dtype]

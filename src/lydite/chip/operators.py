@@ -94,6 +94,10 @@ def products_inside(op: Op, graph: Graph) -> Products | None:
 
 
 def _products(op: Op, graph: Graph) -> Products | None:
+    return graph.of_op("chip products", op, _found_products)
+
+
+def _found_products(op: Op, graph: Graph) -> Products | None:
     row = operator(op.qualified_type)
     if row is None or isinstance(row.array, Known | Missing):
         return None
@@ -121,6 +125,10 @@ def fallback_reason(op: Op) -> str | None:
 
 def is_grouped(op: Op, graph: Graph) -> bool:
     """Whether an operator is a convolution in groups, which leaves most of an array idle."""
+    return graph.of_op("is grouped", op, _is_grouped)
+
+
+def _is_grouped(op: Op, graph: Graph) -> bool:
     row = operator(op.qualified_type)
     product = product_of(op, graph) if row is not None and row.family == "conv" else None
     return product is not None and int(product.count) > 1

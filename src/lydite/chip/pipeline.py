@@ -82,8 +82,9 @@ def alone_s(chip: Chip, size: Column) -> Column:
 def shared_bytes_per_s(chip: Chip, units: Column) -> Column:
     """Bandwidth that so many accelerators get of memory together."""
     request = request_bytes(chip)
-    known = {int(u): chip.dram.stream_bytes_per_s(request, 2 * int(u)) for u in np.unique(units)}
-    rate = np.vectorize(known.__getitem__, otypes=[float])(np.asarray(units, int))
+    most = int(np.max(units))
+    rates = [chip.dram.stream_bytes_per_s(request, 2 * count) for count in range(1, most + 1)]
+    rate = np.array(rates, float)[np.asarray(units, int) - 1]
     link = chip.noc.link_bytes_per_s if chip.noc is not None else np.inf
     return np.minimum(np.minimum(rate, chip.bus_bytes_per_s), units * link)
 

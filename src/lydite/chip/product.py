@@ -69,6 +69,8 @@ def check_sizes(where: str, **sizes: Column) -> None:
         InputError: names the first such size.
     """
     for name, size in sizes.items():
+        if type(size) is int and size >= 1:
+            continue
         given = np.asarray(size)
         if given.dtype.kind not in "iu":
             raise InputError(f"{name} is {size}", where=where, allowed="whole numbers")

@@ -62,7 +62,7 @@ def _run(
     graph: Graph, chip: Chip, threads: int, soc: bool, fuse: bool, tiling: TilingPolicy
 ) -> ChipRun:
     dataflow = dataflow_of(chip)
-    plan = dataflow.plan(fused(graph) if fuse and dataflow.takes_fused else graph, chip, tiling)
+    plan = dataflow.plan(_fused(graph) if fuse and dataflow.takes_fused else graph, chip, tiling)
     if not soc:
         seconds, played = _alone_s(plan, chip), None
     else:
@@ -70,6 +70,14 @@ def _run(
         seconds = played.seconds
     shapes = {name: tuple(map(int, graph.type_of(name).shape or ())) for name in graph.inputs}
     return ChipRun(graph.name, chip, plan, played, seconds, threads, shapes)
+
+
+def _fused(graph: Graph) -> Graph:
+    """The graph after fusion, the same one each time."""
+    known: dict[str, Graph] = graph.memo("fused")
+    if "" not in known:
+        known[""] = fused(graph)
+    return known[""]
 
 
 def _alone_s(plan: ChipPlan, chip: Chip) -> float:

@@ -9,7 +9,7 @@ they share fairly. All of these are tasks of the engine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 
 import numpy as np
@@ -142,21 +142,73 @@ def play_soc(chip: Chip, jobs: Jobs, layers: Sequence[Layer], *, threads: int = 
     return _Writer(chip, jobs, layers, min(threads, chip.cpu.cores)).play()
 
 
+AT_ONCE = 4096
+"""Invocations that `seconds_apart` plays at a time, about."""
+
+
+def seconds_apart(chip: Chip, jobs: Jobs, layers: int) -> list[float]:
+    """What `play_soc` takes for each of some layers alone, as the only one of its network.
+
+    Layers wait for the one before, and what was before does not change how long they take: they are
+    played one behind the other, in one simulation.
+
+    Args:
+        chip: Chip whose system is simulated.
+        jobs: Invocations, by layer.
+        layers: Number of layers.
+    """
+    bounds = np.searchsorted(jobs.layer, np.arange(layers + 1)).tolist()
+    found: list[float] = []
+    while len(found) < layers:
+        first = last = len(found)
+        while last < layers and bounds[last + 1] - bounds[first] <= AT_ONCE:
+            last += 1
+        last = max(last, first + 1)
+        some = slice(bounds[first], bounds[last])
+        found += _apart(chip, _only(jobs, some, first), last - first)
+    return found
+
+
+def _only(jobs: Jobs, some: slice, first: int) -> Jobs:
+    """Some of the invocations, with layers numbered from the first."""
+    names = (each.name for each in fields(Jobs) if each.name not in ("layer", "ahead"))
+    columns = {name: getattr(jobs, name)[some] for name in names}
+    return Jobs(jobs.layer[some] - first, **columns, ahead=jobs.ahead)
+
+
+def _apart(chip: Chip, jobs: Jobs, layers: int) -> list[float]:
+    played = _Writer(chip, jobs, [Layer("")] * layers, 1).play()
+    # Each layer has its setup, its invocations, and the join behind them; the network has an end.
+    own = np.flatnonzero(played.job_of_task < 0)
+    of_layer, ends = played.layer_of_task[own], played.timeline.end_ps[own]
+    begun = np.searchsorted(of_layer, np.arange(layers))
+    joins = begun + (np.bincount(jobs.layer, minlength=layers) > 0)
+    cpu = chip.cpu
+    alone = _ps((cpu.operator_cycles + cpu.begin_cycles) / cpu.clock_hz)
+    alone += _ps(cpu.end_cycles / cpu.clock_hz)
+    return ((ends[joins] - ends[begun] + alone) * 1e-12).tolist()
+
+
+def _ps(seconds: float) -> int:
+    return round(seconds * _PS)
+
+
 @dataclass(frozen=True)
 class _Names(Sequence[str]):
-    """Names of all tasks; those of jobs are generated on demand."""
+    """Names of all tasks: `own` of the processor's; those of jobs are made of their layers'."""
 
+    own: Sequence[str]
     layers: Sequence[str]
-    jobs: Sequence[str]
+    jobs: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.layers) + len(_STEPS) * len(self.jobs)
+        return len(self.own) + len(_STEPS) * len(self.jobs)
 
     def __getitem__(self, task: int) -> str:  # type: ignore[override]
-        if task < len(self.layers):
-            return self.layers[task]
-        job, step = divmod(task - len(self.layers), len(_STEPS))
-        return f"{self.jobs[job]} {_STEPS[step]} {job}"
+        if task < len(self.own):
+            return self.own[task]
+        job, step = divmod(task - len(self.own), len(_STEPS))
+        return f"{self.layers[self.jobs[job]]} {_STEPS[step]} {job}"
 
 
 _STEPS = ("launch", "flush", "load", "compute", "store")
@@ -183,6 +235,7 @@ class _Writer:
         bounds = np.searchsorted(jobs.layer, np.arange(len(layers) + 1))
         self.bounds = list(pairwise(bounds.tolist()))
         self.count = max(chip.accelerators, int(jobs.accelerator.max(initial=0)) + 1)
+        self.last_jobs = _last_jobs(jobs, len(layers), self.count)
         self.tasks: list[_Task] = []
         self.ends = bool(layers and chip.cpu.end_cycles)
         self.first_job = self.ends + sum(
@@ -230,9 +283,7 @@ class _Writer:
             self._copies(*copied, "prepare", f"{layer.name} tiles", number)
         if end > first:
             self.ready[first] = self.last[0]
-            used = self.jobs.accelerator[first:end][::-1]
-            _, back = np.unique(used, return_index=True)
-            ends = [self._job(end - 1 - int(at), "store") for at in back]
+            ends = [self._job(job, "store") for job in self.last_jobs[number] if job >= 0]
             ends.append(self._job(end - 1, "launch"))
             self._add(NOWHERE, 0.0, ends, "prepare", layer.name, number)
         if layer.finish_bytes:
@@ -299,7 +350,7 @@ class _Writer:
             ).astype(np.int16),
             path=np.concatenate([np.full(len(own), NOWHERE), path.ravel()]).astype(np.int32),
             bytes=np.concatenate([np.zeros(len(own)), size.ravel()]),
-            names=_Names([t.name for t in own], [self.layers[i].name for i in jobs.layer]),
+            names=_Names([t.name for t in own], [one.name for one in self.layers], jobs.layer),
         )
         return tasks, network
 
@@ -368,6 +419,13 @@ class _Writer:
         needs[:, 3, 0] = load
         needs[:, 3, 1] = np.where(known, compute[before], -1)
         return needs.reshape(n * width, 3)
+
+
+def _last_jobs(jobs: Jobs, layers: int, accelerators: int) -> list[list[int]]:
+    """The last job of each layer on each accelerator, -1 where there is none."""
+    last = np.full((layers, accelerators), -1)
+    last[jobs.layer, jobs.accelerator] = np.arange(len(jobs))  # of several, the last one stays
+    return last.tolist()
 
 
 def _used_by_layer(jobs: Jobs) -> tuple[np.ndarray, np.ndarray]:

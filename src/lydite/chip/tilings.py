@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 from lydite.chip.energy import layer_joules, leakage_w
 from lydite.chip.plan import LayerCost
-from lydite.chip.soc import Jobs, Layer, play_soc
 from lydite.hardware.chip import Chip
 from lydite.registry import Registry
 
 Price = Callable[[float, Callable[[], float]], float]
 """Price of work from its seconds and, on demand, its joules; the lowest price wins."""
 
-LayerPrice = Callable[[LayerCost, Jobs], float]
-"""Price of a layer alone on the chip."""
+LayerPrice = Callable[[LayerCost, float], float]
+"""Price of a layer from its cost and its seconds alone on the chip."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,12 @@ class TilingPolicy:
     price: Price | None = None
 
     def layer_price(self, chip: Chip) -> LayerPrice | None:
-        """Price function for a layer simulated alone on a chip; None for the usual tile."""
+        """Price function for a layer alone on a chip; None for the usual tile."""
         price = self.price
         if price is None:
             return None
 
-        def priced(cost: LayerCost, jobs: Jobs) -> float:
-            seconds = play_soc(chip, jobs, [Layer(cost.name)]).seconds
+        def priced(cost: LayerCost, seconds: float) -> float:
             return price(
                 seconds, lambda: sum(layer_joules(chip, cost).values()) + leakage_w(chip) * seconds
             )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from lydite.graph.op import Body, Op
 from lydite.graph.operators import fixed_inputs, packed_weights
 from lydite.opkey import TensorType
 from lydite.results import OneLine
+
+Found = TypeVar("Found")
+_MEMO = "_memo_"
+"""Begins the names under which a graph holds what was worked out of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,9 +138,27 @@ class Graph(Body, OneLine):
     def _known(self) -> set[str]:
         return {*self.inputs, *self.initializers, *self.outer, *self.producers}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but what was worked out, which a copy works out again if it needs it."""
+        return {k: v for k, v in self.__dict__.items() if not k.startswith(_MEMO)}
+
     def memo(self, name: str) -> dict[Any, Any]:
         """What has been worked out of this graph, which never changes, under a name."""
-        return self.__dict__.setdefault(f"_memo_{name}", {})
+        return self.__dict__.setdefault(f"{_MEMO}{name}", {})
+
+    def of_op(self, name: str, op: Op, work_out: Callable[[Op, Graph], Found]) -> Found:
+        """What a function finds of an operator of this graph, worked out once.
+
+        Args:
+            name: Name of the result.
+            op: Operator; never changed.
+            work_out: Function of the operator and this graph.
+        """
+        known: dict[int, tuple[Op, Found]] = self.memo(name)
+        held = known.get(id(op))
+        if held is None or held[0] is not op:
+            held = known[id(op)] = op, work_out(op, self)
+        return held[1]
 
     def type_of(self, name: str) -> TensorType:
         """Type of a tensor; dtype and shape are unknown if inference could not tell them."""

@@ -29,6 +29,10 @@ def key_of(op: Op, graph: Graph) -> OpKey:
     Raises:
         GraphError: the type of an operand is unknown, so that the key would not be lossless.
     """
+    return graph.of_op("key of op", op, _key_of)
+
+
+def _key_of(op: Op, graph: Graph) -> OpKey:
     alike = _alike(op, graph)
     if alike is None:
         return _made(op, graph)

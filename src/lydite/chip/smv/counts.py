@@ -7,6 +7,7 @@ or nearly: `benchmarks/smv.py` reports how nearly), written so that they scale w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -26,6 +27,11 @@ LEVELS = ("no", "low", "medium", "high", "very_high")
 def kinds_of(invocations: Invocations) -> Columns:
     """`timing.kind_of` for each row."""
     return _KINDS[invocations.kernel]
+
+
+def _by_kernel(given: Mapping[str, float], others: float) -> Columns:
+    """A number of each kernel."""
+    return np.array([given.get(kernel, others) for kernel in KERNELS])
 
 
 _KINDS = np.array([kind_of(kernel) for kernel in range(len(KERNELS))])
@@ -94,7 +100,7 @@ class Iterations:
     activated: Columns
 
 
-_MULTIPLIES = {KERNELS[4]: 2.0, KERNELS[5]: 2.0, KERNELS[7]: 1.0}
+_MULTIPLIES = _by_kernel({KERNELS[4]: 2.0, KERNELS[5]: 2.0, KERNELS[7]: 1.0}, 0.0)
 """Multiplications per vector: two in batch norms (deviation and gamma), one in Mul."""
 
 
@@ -115,7 +121,7 @@ def iterations(invocations: Invocations, chip: Chip, level: str = "no") -> Itera
     conv = passes * inv.out_rows * inv.out_cols * channels * vectors
     product = inv.out_rows * inv.ofmap_blocks * pes * inv.channel_blocks * vectors
     windows = inv.out_rows * inv.out_cols * inv.channel_blocks * inv.k_rows * inv.k_cols
-    each = np.array([_MULTIPLIES.get(KERNELS[int(k)], 0.0) for k in inv.kernel])
+    each = _MULTIPLIES[inv.kernel]
     line = _vectors(inv.output_dims, lanes)
     line = np.where(kinds == NORM, inv.out_rows * inv.out_cols * inv.channel_blocks, line)
     known = [kinds == CONV, kinds == PRODUCT]
@@ -180,20 +186,23 @@ class Accesses:
         return self.word_writes + half * self.half_writes + whole * self.vector_writes
 
 
-_READS = {KERNELS[12]: 1, KERNELS[13]: 3}
+_READS = _by_kernel({KERNELS[12]: 1, KERNELS[13]: 3}, 2)
 """Reads per vector: 1 in activations, 3 in softmax (maximum, sum, quotient), else 2 inputs."""
 
 
-def accesses(invocations: Invocations, chip: Chip, level: str = "no") -> Accesses:
+def accesses(
+    invocations: Invocations, chip: Chip, level: str = "no", done: Iterations | None = None
+) -> Accesses:
     """Scratchpad accesses of invocations at a sample level: transfers, conversion, loops,
-    activations.
+    activations; from `done`, its iterations at that level, if they are known.
 
     A convolution reads the weights of a pass once, at each position the activation vectors that lie
     inside the image and, except in the first pass over an output, the partial sum, which it writes
     back. A product reads all weights and, for each block, the input.
     """
     inv, (pes, vectors, lanes) = sampled(invocations, level), _sizes(chip)
-    done, kinds = iterations(invocations, chip, level), kinds_of(inv)
+    kinds = kinds_of(inv)
+    done = iterations(invocations, chip, level) if done is None else done
     depth = np.minimum(np.ceil(inv.weight_dims[:, 3] / lanes), vectors * inv.channel_blocks)
     channels = np.minimum(_outputs(inv), pes * inv.ofmap_blocks)
     pixels, blocks = inv.out_rows * inv.out_cols, inv.ofmap_blocks
@@ -201,8 +210,7 @@ def accesses(invocations: Invocations, chip: Chip, level: str = "no") -> Accesse
     first = np.where(inv.accumulates, 0, blocks)
     taps = inv.k_rows * inv.k_cols
     partial = pixels * (blocks * taps * inv.channel_blocks - first)
-    line = np.array([_READS.get(KERNELS[int(k)], 2) for k in inv.kernel])
-    line = np.where(kinds == NORM, 1, line)
+    line = np.where(kinds == NORM, 1, _READS[inv.kernel])
     chosen = [kinds == CONV, kinds == PRODUCT, kinds == POOL]
     reads = np.select(
         chosen,

@@ -17,6 +17,7 @@ import numpy as np
 
 from lydite.chip.smv.array import smv_array
 from lydite.chip.smv.counts import (
+    LEVELS,
     Iterations,
     Units,
     accesses,
@@ -227,7 +228,7 @@ def power_of(
     lanes = None if compat else array.lanes
     done = iterations(invocations, chip, level if compat else "no")
     multipliers, others = _unit_energies(done, invocations, chip, lanes or 1)
-    memory = _memory_pj(invocations, chip, level if compat else "no", lanes)
+    memory = _memory_pj(invocations, chip, level if compat else "no", lanes, done)
     if compat:
         memory = _running(memory, invocations.accelerator)
     cache, dram = (None, None) if compat else _beyond_pj(invocations, chip)
@@ -290,6 +291,8 @@ def scratchpads_cost(chip: Chip) -> tuple[float, float]:
 
 def upsampled_cycles(invocations: Invocations, chip: Chip, level: str) -> Columns:
     """Cycles of the iterations that a sampled run skips and adds at the end."""
+    if level == LEVELS[0]:
+        return np.zeros(len(invocations))
     whole = cycles_of(invocations, chip).loops
     return np.maximum(0, whole - cycles_of(sampled(invocations, level), chip).loops)
 
@@ -307,10 +310,12 @@ def _unit_energies(
     return done.multiplies * unit("mul", ns).energy_pj * lanes, others
 
 
-def _memory_pj(invocations: Invocations, chip: Chip, level: str, lanes: int | None) -> Columns:
+def _memory_pj(
+    invocations: Invocations, chip: Chip, level: str, lanes: int | None, of: Iterations
+) -> Columns:
     """Energy of the scratchpads in pJ, with the largest bank representing all."""
     pads = [(pad.bytes / pad.banks, pad.word_bytes, pad.ports) for pad in chip.scratchpads]
-    bank, done = sram_bank(*max(pads)), accesses(invocations, chip, level)
+    bank, done = sram_bank(*max(pads)), accesses(invocations, chip, level, of)
     return done.reads(lanes) * bank.read_pj + done.writes(lanes) * bank.write_pj
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from lydite.chip.memory import Cached
 from lydite.chip.plan import ARRAY, CPU, VECTOR, VIEW, ChipPlan, LayerCost, host_seconds
+from lydite.chip.shared import Known
 from lydite.chip.smv.array import smv_array
 from lydite.chip.smv.best_schedule import best_schedule
 from lydite.chip.smv.invocations import Invocations
 from lydite.chip.smv.limits import smv_constraints
-from lydite.chip.smv.program import HostOp, SmvOp
+from lydite.chip.smv.lower import lower
+from lydite.chip.smv.program import HostOp, SmvOp, SmvProgram
 from lydite.chip.smv.schedule import SmvSchedule, schedule_graph
 from lydite.chip.smv.timing import CONV, PRODUCT, Cycles, cycles_of, kind_of
 from lydite.chip.soc import Jobs, Layer
@@ -30,16 +35,77 @@ def smv_schedule(graph: Graph, chip: Chip, price: Price | None = None) -> SmvSch
 
     The scratchpads hold fp32, tiles in memory fp16.
     """
-    constraints = _constraints(chip)
     if price is not None:
-        return best_schedule(graph, chip, constraints, price)
-    return schedule_graph(graph, constraints, chip.accelerators)
+        return best_schedule(graph, chip, _constraints(chip), price)
+    return _usual(graph, chip).schedule
 
 
 def _constraints(chip: Chip) -> Constraints:
     array = smv_array(chip)
     tile_bytes = min(pad.bytes for pad in chip.scratchpads) // 2
     return smv_constraints(tile_bytes, array.pes, array.vectors * array.lanes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scheduled:
+    """A schedule and what follows from it alone, whatever clock and memory the chip has.
+
+    Attributes:
+        schedule: The schedule.
+        begins: First row of each operator's invocations, and the number of all rows.
+        loads: Bytes of input and of weights that each invocation loads; [invocations, 2].
+        loaded: The same of each operator.
+        costs: Cost of each operator but cycles and hits.
+        layers: Each operator as the processor sees it.
+    """
+
+    schedule: SmvSchedule
+    begins: list[int]
+    loads: np.ndarray
+    loaded: list[tuple[float, float]]
+    costs: list[LayerCost]
+    layers: list[Layer]
+
+    @property
+    def rows(self) -> list[slice]:
+        """Rows of each operator."""
+        return [slice(a, b) for a, b in pairwise(self.begins)]
+
+
+_MOST_SCHEDULES = 4
+"""Schedules of a graph that are held for chips that differ in clock or memory (megabytes each)."""
+
+
+def _usual(graph: Graph, chip: Chip) -> _Scheduled:
+    """SMAUG's schedule, computed once for all chips of the same sizes."""
+    known: Known[Hashable, _Scheduled] = graph.memo("smv schedules").setdefault(
+        "", Known(_MOST_SCHEDULES)
+    )
+    constraints = _constraints(chip)
+    key = constraints, chip.accelerators
+    found = known.get(key)
+    if found is None:
+        made = schedule_graph(_lowered(graph), constraints, chip.accelerators)
+        found = known.put(key, _scheduled(made, graph, constraints))
+    return found
+
+
+def _lowered(graph: Graph) -> SmvProgram:
+    known: dict[str, SmvProgram] = graph.memo("smv program")
+    if "" not in known:
+        known[""] = lower(graph)
+    return known[""]
+
+
+def _scheduled(made: SmvSchedule, graph: Graph, constraints: Constraints) -> _Scheduled:
+    inv, ops = made.invocations, made.program.ops
+    begins = np.searchsorted(inv.layer, np.arange(len(ops) + 1)).tolist()
+    loads = np.stack([inv.input_load_bytes, inv.weight_load_bytes], axis=1)
+    rows = [slice(a, b) for a, b in pairwise(begins)]
+    loaded = [(float(loads[mine, 0].sum()), float(loads[mine, 1].sum())) for mine in rows]
+    costs = [_on_array(op, graph, inv, mine) for op, mine in zip(ops, rows, strict=True)]
+    layers = [Layer(op.name, **_copied(op, constraints)) for op in ops]
+    return _Scheduled(made, begins, loads, loaded, costs, layers)
 
 
 def smv_plan(graph: Graph, chip: Chip, price: Price | None = None) -> ChipPlan:
@@ -55,56 +121,64 @@ def smv_plan(graph: Graph, chip: Chip, price: Price | None = None) -> ChipPlan:
         InputError: a scratchpad is too small for an operator's smallest tile.
         GraphError: the size of a tensor is not fixed.
     """
-    made = smv_schedule(graph, chip, price)
-    inv = made.invocations
+    if price is None:
+        made = _usual(graph, chip)
+    else:
+        constraints = _constraints(chip)
+        best = best_schedule(graph, chip, constraints, price)
+        made = _scheduled(best, graph, constraints)
+    inv, steps = made.schedule.invocations, made.schedule.program.steps
     hits = _hits(made, graph, chip)
     cycles = cycles_of(inv, chip, hits=hits)
-    costs: list[LayerCost] = []
-    layers: list[Layer] = []
-    place = np.zeros(len(inv.layers), np.int64)
-    number = 0
-    for step in made.program.steps:
-        if isinstance(step, SmvOp):
-            place[number] = len(costs)
-            cost, layer = _on_array(step, graph, inv, cycles, inv.layer == number, hits)
-            layer = replace(layer, **_copied(step, _constraints(chip)))
-            number += 1
-        else:
-            cost, layer = _on_host(step, graph, chip)
-        costs.append(cost)
-        layers.append(layer)
-    return ChipPlan(costs, _jobs(inv, cycles, chip, place, hits), layers, inv, cycles.total)
+    on_array = iter(zip(_with_cycles(made, cycles, hits), made.layers, strict=True))
+    both = [
+        next(on_array) if isinstance(step, SmvOp) else _on_host(step, graph, chip) for step in steps
+    ]
+    place = np.flatnonzero([isinstance(step, SmvOp) for step in steps])
+    costs, layers = [cost for cost, _ in both], [layer for _, layer in both]
+    jobs = _jobs(inv, cycles, chip, place, hits)
+    return ChipPlan(costs, jobs, layers, inv, cycles.total)
 
 
-def _hits(made: SmvSchedule, graph: Graph, chip: Chip) -> np.ndarray:
+def _with_cycles(made: _Scheduled, cycles: Cycles, hits: np.ndarray) -> list[LayerCost]:
+    """Costs of the operators with their cycles by part, and the bytes that hit the cache."""
+    parts = {name: sums_of(column, made.begins) for name, column in cycles.parts.items()}
+    found: list[LayerCost] = []
+    for number, (cost, mine) in enumerate(zip(made.costs, made.rows, strict=True)):
+        of_part = {name: sums[number] for name, sums in parts.items()}
+        hit = float((made.loads[mine] * hits[mine]).sum()) if hits[mine].any() else 0.0
+        found.append(replace(cost, cycles=of_part, hit_bytes=hit))
+    return found
+
+
+def sums_of(column: np.ndarray, begins: Sequence[int]) -> list[float]:
+    """Sum of the rows of each operator."""
+    return [float(column[a:b].sum()) for a, b in pairwise(begins)]
+
+
+def _hits(made: _Scheduled, graph: Graph, chip: Chip) -> np.ndarray:
     """Share of inputs and weights that hit the cache; float64[invocations, 2].
 
     The processor has just written a layer's tiles; weights hit if they fit and are fetched again.
     """
-    cached, inv = Cached(chip), made.invocations
+    cached, inv = Cached(chip), made.schedule.invocations
     shares = np.zeros((len(inv), 2))
     if not cached.capacity:
         return shares
-    number = 0
-    for step in made.program.steps:
+    each = iter(zip(made.rows, made.loaded, strict=True))
+    for step in made.schedule.program.steps:
         if not isinstance(step, SmvOp):
             for name in step.op.outputs:
                 cached.written(name, _numbers(graph, name))
             continue
-        mine = inv.layer == number
-        number += 1
-        tiles = f"tiles of {step.name}"
-        cached.written(tiles, _numbers(graph, step.inputs[0]))
-        for column, (name, size, loads) in enumerate(
-            (
-                (tiles, _numbers(graph, step.inputs[0]), inv.input_load_bytes),
-                (step.inputs[-1], _weight_bytes(step), inv.weight_load_bytes),
-            )
-        ):
-            loaded = float(loads[mine].sum())
-            hits = cached.read(name, size, loaded) if loaded else 0.0
+        mine, loads = next(each)
+        tiles, size = f"tiles of {step.name}", _numbers(graph, step.inputs[0])
+        cached.written(tiles, size)
+        read = (tiles, size), (step.inputs[-1], _weight_bytes(step))
+        for column, ((name, whole), loaded) in enumerate(zip(read, loads, strict=True)):
+            hits = cached.read(name, whole, loaded) if loaded else 0.0
             shares[mine, column] = hits / loaded if loaded else 0.0
-        cached.written(step.output, 2.0 * float(np.prod(step.dims)))
+        cached.written(step.output, 2.0 * float(math.prod(step.dims)))
     return shares
 
 
@@ -114,7 +188,7 @@ def _numbers(graph: Graph, name: str) -> float:
 
 
 def _weight_bytes(step: SmvOp) -> float:
-    return 2.0 * float(np.prod(step.problem.weights)) if step.problem.weights else 0.0
+    return 2.0 * float(math.prod(step.problem.weights)) if step.problem.weights else 0.0
 
 
 def _jobs(
@@ -135,33 +209,29 @@ def _jobs(
     )
 
 
-def _on_array(
-    step: SmvOp, graph: Graph, inv: Invocations, cycles: Cycles, mine: np.ndarray, hits: np.ndarray
-) -> tuple[LayerCost, Layer]:
-    parts = {name: float(column[mine].sum()) for name, column in cycles.parts.items()}
-    kind = kind_of(int(inv.kernel[mine][0])) if mine.any() else ""
+def _on_array(step: SmvOp, graph: Graph, inv: Invocations, mine: slice) -> LayerCost:
+    """What an operator's invocations cost, but their cycles and hits."""
+    count = mine.stop - mine.start
+    kind = kind_of(int(inv.kernel[mine][0])) if count else ""
     output = graph.type_of(step.output) if step.output in graph.tensors else None
     elements = float((output.numel if output is not None else 0) or np.prod(step.dims))
     weights = step.problem.weights
     each = float(np.prod(weights[1:])) if kind in (CONV, PRODUCT) else 0.0
-    loads = np.stack([inv.input_load_bytes, inv.weight_load_bytes], axis=1)[mine]
-    load, hit = float(loads.sum()), float((loads * hits[mine]).sum())
+    load = float(inv.input_load_bytes[mine].sum() + inv.weight_load_bytes[mine].sum())
     store = float(inv.store_bytes[mine].sum())
-    cost = LayerCost(
+    return LayerCost(
         step.name,
         step.problem.kind,
         step.kernel,
         ARRAY if each else VECTOR,
-        int(mine.sum()),
-        parts,
+        count,
+        {},
         elements * each,
         load,
         store,
         _moved(inv, mine, kind) + 3 * (load + store),
         0.0 if each else elements,
-        hit_bytes=hit,
     )
-    return cost, Layer(step.name)
 
 
 def _copied(step: SmvOp, constraints: Constraints) -> dict[str, float]:
@@ -195,17 +265,18 @@ VECTOR_BYTES = 32
 """Bytes of a vector of eight fp32 lanes, as in the scratchpads."""
 
 
-def _moved(inv: Invocations, mine: np.ndarray, kind: str) -> float:
+def _moved(inv: Invocations, mine: slice, kind: str) -> float:
     """Bytes between scratchpads and lanes: activations, partial sums in and out, weights."""
-    blocks, passes = inv.ofmap_blocks, inv.k_rows * inv.k_cols * inv.channel_blocks
-    positions = inv.out_rows * inv.out_cols
+    blocks = inv.ofmap_blocks[mine]
+    passes = inv.k_rows[mine] * inv.k_cols[mine] * inv.channel_blocks[mine]
+    positions = inv.out_rows[mine] * inv.out_cols[mine]
     if kind == CONV:
         vectors = blocks * passes * (positions * 6 + 32)
     elif kind == PRODUCT:
         vectors = blocks * passes * 36
     else:
-        vectors = 3 * np.prod(inv.output_dims, axis=1) / 8
-    return float(VECTOR_BYTES * vectors[mine].sum())
+        vectors = 3 * np.prod(inv.output_dims[mine], axis=1) / 8
+    return float(VECTOR_BYTES * vectors.sum())
 
 
 def _on_host(step: HostOp, graph: Graph, chip: Chip) -> tuple[LayerCost, Layer]:

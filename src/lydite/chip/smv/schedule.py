@@ -55,10 +55,11 @@ def schedule_graph(
         GraphError: the size of a tensor is not fixed.
     """
     program = lower(graph) if isinstance(graph, Graph) else graph
+    _check_count(accelerators)
     parts = []
     for op in program.ops:
         try:
-            parts.append(schedule(op, constraints, accelerators))
+            parts.append(_known(_work(op, constraints, accelerators)))
         except InputError as error:
             where = f"{program.name}: {op.name}: {error.where}"
             raise InputError(error.what, where=where, allowed=error.allowed) from error
@@ -80,12 +81,20 @@ def schedule(
         InputError: a scratchpad is too small for the smallest tile, or there are too many
             accelerators.
     """
+    _check_count(accelerators)
+    work = _work(op, constraints, accelerators)
+    return joined([_known(work) if tiling is None else _columns(work, tiling)], [op.name])
+
+
+def _check_count(accelerators: int) -> None:
     if not 1 <= accelerators <= MOST_ACCELERATORS:
         raise InputError(
             f"{accelerators} accelerators", where="smv", allowed=f"1 to {MOST_ACCELERATORS}"
         )
-    work = LoopWork(op.problem, op.kernel, op.activation is not None, constraints, accelerators)
-    return joined([_known(work) if tiling is None else _columns(work, tiling)], [op.name])
+
+
+def _work(op: SmvOp, constraints: Constraints, accelerators: int) -> LoopWork:
+    return LoopWork(op.problem, op.kernel, op.activation is not None, constraints, accelerators)
 
 
 @lru_cache(maxsize=4096)

@@ -99,6 +99,12 @@ def kind_of(kernel: int) -> str:
     return _KIND.get(kernel, LINE)
 
 
+_IS_KIND = {
+    kind: np.array([kind_of(kernel) == kind for kernel in range(len(KERNELS))]) for kind in FITTED
+}
+"""Whether each kernel is of a kind."""
+
+
 @dataclass(frozen=True, eq=False)
 class Cycles:
     """Cycles of each invocation by part; float64[invocations].
@@ -166,8 +172,10 @@ def cycles_of(
         InputError: the array is of another kind.
     """
     array = smv_array(chip)
-    kinds = np.array([kind_of(int(kernel)) for kernel in invocations.kernel])
-    table = {name: _column(kinds, coefficients, name) for name in Coefficients.__dataclass_fields__}
+    kernel, rows = invocations.kernel, len(invocations)
+    table = {
+        name: _by_kernel(coefficients, name)[kernel] for name in Coefficients.__dataclass_fields__
+    }
     line = chip.interface.line_bytes
     loads, weights, stores = (
         np.ceil(size / line)
@@ -178,13 +186,13 @@ def cycles_of(
         )
     )
     ns = chip.clock_hz * 1e-9
-    found = np.zeros((len(kinds), 2)) if hits is None else hits
+    found = np.zeros((rows, 2)) if hits is None else hits
     hit_inputs, hit_weights = found[:, 0] * loads, found[:, 1] * weights
     port = line / hit_bytes_per_s(chip) * 1e9
     late = line * 1e9 * max(0.0, 1 / in_flight_bytes_per_s(chip) - 1 / _REFERENCE_BYTES_PER_S)
     warm, cold = (own + late for own in _lines(chip, table))
     flushes = chip.interface.kind == "dma"
-    flush = np.zeros(len(kinds))
+    flush = np.zeros(rows)
     if flushes:
         flush = chip.interface.flush_cycles * (loads + weights)
         flush = flush + chip.interface.invalidate_cycles * stores
@@ -192,9 +200,9 @@ def cycles_of(
     vectors = (
         invocations.input_load_bytes + invocations.weight_load_bytes + invocations.store_bytes
     ) / VECTOR_BYTES
-    loops, activation = _loops(invocations, chip, array, kinds, table)
+    loops, activation = _loops(invocations, chip, array, table)
     return Cycles(
-        np.full(len(kinds), HEAD_CYCLES),
+        np.full(rows, HEAD_CYCLES),
         flush + setups,
         port * (hit_inputs + hit_weights) * ns,
         warm * (loads - hit_inputs) * ns,
@@ -217,15 +225,14 @@ def _lines(chip: Chip, table: Mapping[str, Columns]) -> tuple[Columns, Columns]:
     return grown[0], grown[1]
 
 
-def _column(kinds: Columns, coefficients: Mapping[str, Coefficients], name: str) -> Columns:
-    found = np.zeros(len(kinds))
-    for kind in set(kinds.tolist()):
-        found[kinds == kind] = getattr(coefficients[kind], name)
-    return found
+def _by_kernel(coefficients: Mapping[str, Coefficients], name: str) -> Columns:
+    """A coefficient of each kernel; those of kinds that are not given are not numbers."""
+    given = (coefficients.get(kind_of(kernel)) for kernel in range(len(KERNELS)))
+    return np.array([np.nan if each is None else getattr(each, name) for each in given])
 
 
 def _loops(
-    inv: Invocations, chip: Chip, array: SmvArray, kinds: Columns, table: Mapping[str, Columns]
+    inv: Invocations, chip: Chip, array: SmvArray, table: Mapping[str, Columns]
 ) -> tuple[Columns, Columns]:
     pad = chip.scratchpads[0]
     ports = pad.ports * max(1, pad.banks * pad.word_bytes // (4 * array.lanes))
@@ -241,7 +248,7 @@ def _loops(
     pool = positions * np.ceil(inv.channel_blocks / 4) * taps * table["row"]
     norm = vectors * np.where(inv.kernel == _FLAT_NORM, NORM_READS / ports, NORM_CYCLES)
     line = vectors * (2.0 / ports)
-    chosen = [kinds == kind for kind in (CONV, PRODUCT, POOL, NORM)]
+    chosen = [_IS_KIND[kind][inv.kernel] for kind in (CONV, PRODUCT, POOL, NORM)]
     loops = np.select(chosen, [conv, product, pool, norm], line) + table["constant"]
     return loops, inv.activates * vectors * table["activation"]
 

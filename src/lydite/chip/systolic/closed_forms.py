@@ -137,8 +137,7 @@ def run_on(array: Array, product: Product, *, compat: bool = False) -> ProductRu
         raise InputError(f"SCALE-Sim has no fold overlap '{array.overlap}'", allowed="overlap none")
     shape, elements = shape_on(array, product), np.int64(1) * array.rows * array.columns
     folds = shape.row_folds * shape.column_folds
-    load, fill = (_apart if array.overlap == "none" else _preloaded)(array, shape)
-    compute = folds * shape.in_time
+    load, fill, compute = _parts(array, shape)
     cycles = load + fill + compute - compat
     mapped = shape.on_rows * shape.on_columns / elements / folds
     skew = array.columns - 1 if compat and array.dataflow != "os" else 0
@@ -154,6 +153,27 @@ def run_on(array: Array, product: Product, *, compat: bool = False) -> ProductRu
         100 * mapped * busy,
         *(product.count * accesses for accesses in _accesses(array, shape, compat)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ProductCycles:
+    """The cycles of `ProductRun` alone, of one of the product's repetitions."""
+
+    cycles: Column
+    weight_load_cycles: Column
+    compute_cycles: Column
+
+
+def cycles_on(array: Array, product: Product) -> ProductCycles:
+    """Cycles of `run_on`, without what else it finds."""
+    load, fill, compute = _parts(array, shape_on(array, product))
+    return ProductCycles(load + fill + compute, load, compute)
+
+
+def _parts(array: Array, shape: FoldShape) -> tuple[Column, Column, Column]:
+    """Cycles of all folds in load, in fill and drain, and in computation."""
+    load, fill = (_apart if array.overlap == "none" else _preloaded)(array, shape)
+    return load, fill, shape.row_folds * shape.column_folds * shape.in_time
 
 
 def _apart(array: Array, shape: FoldShape) -> tuple[Column, Column]:

@@ -9,28 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from lydite.chip.dataflow import ArrayDescription
-from lydite.chip.mapped import Invocation, MappedLayer
+from lydite.chip.mapped import InvocationColumns, MappedLayer
 from lydite.chip.memory import ELEMENT_BYTES
 from lydite.chip.operands import Shares
 from lydite.chip.operators import operands_of
 from lydite.chip.plan import ARRAY, LayerCost
 from lydite.chip.product import Column, Product, ProductCost
 from lydite.chip.product_dataflow import ProductDataflow
+from lydite.chip.shared import View, array_only, without_sizes
 from lydite.chip.systolic.closed_forms import ProductRun, run_on
+from lydite.chip.systolic.ranking import bounded_tiles, ranked_tiles
 from lydite.chip.systolic.tiles import (
     SUM_BYTES,
     Matrices,
     Tile,
     array_of,
     conflict_cycles,
-    fits_whole,
     in_turn,
     parts,
-    ranked_tiles,
 )
 from lydite.graph import Graph, Op
 from lydite.hardware.chip import ArrayParameters, Chip, Scratchpad, SystolicArray
@@ -51,9 +52,24 @@ class SystolicDataflow(ProductDataflow[Matrices, Tile]):
         """Tiles that fit, those that promise to take least time first."""
         return ranked_tiles(chip, problem, where, most=most)
 
+    def bounded_tiles(
+        self, problem: Matrices, chip: Chip, where: str, most: int
+    ) -> Sequence[tuple[Tile, float]]:
+        """The tiles, each with its closed form's bound."""
+        return bounded_tiles(chip, problem, where, most=most)
+
+    def mapping_view(self, chip: Chip) -> View:
+        """Tiles say what fits; the sizes of the scratchpads do not matter any more."""
+        return without_sizes(chip)
+
     def map_product(self, op: Op, chip: Chip, problem: Matrices, tile: Tile) -> MappedLayer:
         """A product in such tiles, its results dealt out to accelerators."""
-        return map_product(op, chip, problem, tile)
+        mapped = _mapped(array_only(chip), problem, tile)
+        cost = replace(mapped.cost, name=op.name, op_type=op.op_type)
+        loaded = [size for _, size in mapped.loaded_bytes]
+        return replace(
+            mapped, cost=cost, loaded_bytes=list(zip(operands_of(op), loaded, strict=True))
+        )
 
     def rooms(self, chip: Chip) -> tuple[float, float, float]:
         """Half of each scratchpad."""
@@ -97,8 +113,10 @@ class SystolicDataflow(ProductDataflow[Matrices, Tile]):
 _PADS = ("ifmap", "filter", "ofmap")
 
 
-def map_product(op: Op, chip: Chip, of: Matrices, tile: Tile) -> MappedLayer:
-    """A product in such tiles: results dealt out in turn, filters the outer loop."""
+@lru_cache(maxsize=256)
+def _mapped(view: View, of: Matrices, tile: Tile) -> MappedLayer:
+    """A product without a name in such tiles: results dealt out in turn, filters the outer loop."""
+    chip = view.chip
     size, array = ELEMENT_BYTES[chip.dtype], array_of(chip)
     ms, ks, ns = (
         np.array(parts(length, part), np.int64)
@@ -108,22 +126,24 @@ def map_product(op: Op, chip: Chip, of: Matrices, tile: Tile) -> MappedLayer:
     shape = (len(groups), len(ns), len(ms), len(ks))
     of_group, of_n, of_m, of_k = (axis.ravel() for axis in np.indices(shape))
     result = (of_group * len(ns) + of_n) * len(ms) + of_m
-    order = np.lexsort((result, of_k, result // tile.units))  # all accelerators begin at once
-    of_group, of_n, of_m, of_k, result = (
-        each[order] for each in (of_group, of_n, of_m, of_k, result)
-    )
+    if tile.units > 1:
+        order = np.lexsort((result, of_k, result // tile.units))  # all accelerators begin at once
+        of_group, of_n, of_m, of_k, result = (
+            each[order] for each in (of_group, of_n, of_m, of_k, result)
+        )
     together, m, k, n = groups[of_group], ms[of_m], ks[of_k], ns[of_n]
     unit = result % tile.units
     run = run_on(array, Product(m, k, n))
     conflicts = np.broadcast_to(conflict_cycles(chip, run), len(m))
-    cycles = in_turn(array, run, unit.tolist())
-    has_ifmap = _first_of(of_group, of_m, of_k, unit) if fits_whole(chip, of) else True
+    cycles = in_turn(array, run, unit)
+    has_ifmap = True
+    if tile.stays:
+        has_ifmap = of_n == 0 if tile.units == 1 else _first_of(of_group, of_m, of_k, unit)
     ifmap = together * m * k * size * of.left * has_ifmap
     filters = together * k * n * size * of.right * _changed(of_group, of_n, of_k, unit)
     store = together * m * n * size * of.out * (of_k == len(ks) - 1)
     taken = together * (cycles + conflicts)
-    columns = (ifmap + filters, taken, store, unit)
-    rows = [Invocation(*row) for row in zip(*(each.tolist() for each in columns), strict=True)]
+    rows = InvocationColumns.of(ifmap + filters, taken, store, unit)
     compute = float(np.sum(together * run.compute_cycles))
     whole = float(np.sum(together * cycles))
     load = min(float(np.sum(together * run.weight_load_cycles)), whole - compute)
@@ -136,8 +156,8 @@ def map_product(op: Op, chip: Chip, of: Matrices, tile: Tile) -> MappedLayer:
     loaded = [float(np.sum(ifmap)), float(np.sum(filters))]
     moved, stored = sum(loaded), float(np.sum(store))
     cost = LayerCost(
-        op.name,
-        op.op_type,
+        "",
+        "",
         array.dataflow,
         ARRAY,
         len(rows),
@@ -147,7 +167,7 @@ def map_product(op: Op, chip: Chip, of: Matrices, tile: Tile) -> MappedLayer:
         stored,
         accessed_bytes(run, size, together) + moved + stored,
     )
-    return MappedLayer(cost, rows, list(zip(operands_of(op), loaded, strict=True)))
+    return MappedLayer(cost, rows, list(zip(("left", "right"), loaded, strict=True)))
 
 
 def _first_of(*keys: np.ndarray) -> np.ndarray:
