@@ -44,15 +44,15 @@ def breakdown_of(
     whole = timeline.makespan_ps * 1e-12
     for stage in range(plan.pp):
         first = stage * wide * len(STREAMS)
-        servers = list(range(first, first + len(STREAMS)))
+        on_stage = timeline.on_servers(first, first + len(STREAMS))
         spent: dict[str, float] = {}
         for name in WORK:
-            spent[name] = timeline.covered_ps(CATEGORIES.index(name), servers) * 1e-12
+            spent[name] = on_stage.covered_ps(CATEGORIES.index(name)) * 1e-12
         behind = [CATEGORIES.index(name) for name in WORK]
         for name in SENT:
             category = CATEGORIES.index(name)
-            spent[name] = timeline.exposed_ps(category, behind, servers) * 1e-12
-            hidden += (timeline.covered_ps(category, servers) * 1e-12 - spent[name]) / plan.pp
+            spent[name] = on_stage.exposed_ps(category, behind) * 1e-12
+            hidden += (on_stage.covered_ps(category) * 1e-12 - spent[name]) / plan.pp
             behind.append(category)
         for name, seconds in spent.items():
             by_category[name] += seconds / plan.pp

@@ -18,9 +18,12 @@ import numpy as np
 import psutil
 
 from lydite.cluster.plan import Plan
-from lydite.engine import LinkNetwork, Servers, Tasks
+from lydite.engine import LinkNetwork, Repeated, Servers, Tasks
 from lydite.errors import InputError
 from lydite.results import OneLine
+
+BYTES_A_TASK = 140
+"""Memory of a task while all ranks are played: 119 to 171 bytes over 0.9 to 13.6 million tasks."""
 
 CATEGORIES = (
     "forward",
@@ -47,7 +50,7 @@ GROUPS = {"tp": "tensor", "cp": "context", "ep": "expert"} | dict.fromkeys(
     ("dp", "edp", "dp shard", "dp copies", "edp shard", "edp copies"), "data"
 )
 """Category of the messages of each group."""
-_PLACES = list(GROUPS)
+PLACES = list(GROUPS)
 OWN, BEFORE, BEHIND = 0, 1, 2
 Ref: TypeAlias = tuple[int, int]
 """Rank that a task depends on, and the position in that rank's program."""
@@ -57,12 +60,12 @@ Route: TypeAlias = tuple[str, str, str]
 
 def left(group: str, place: int) -> Ref:
     """Reference to a task of the left neighbour in a group's ring."""
-    return 3 + 2 * _PLACES.index(group), place
+    return 3 + 2 * PLACES.index(group), place
 
 
 def everyone(group: str, place: int) -> Ref:
     """Reference to a task of every member of a group, this rank included."""
-    return 4 + 2 * _PLACES.index(group), place
+    return 4 + 2 * PLACES.index(group), place
 
 
 class Program:
@@ -205,13 +208,15 @@ class Played(OneLine):
         server_names: Names of the servers.
         ranks: Number of simulated ranks.
         network: Links that messages share; None where collectives take their closed-form times.
+        bytes_a_task: Forecast of the memory of each task while it is played.
     """
 
-    tasks: Tasks
+    tasks: Tasks | Repeated
     servers: Servers
     server_names: tuple[str, ...]
     ranks: int
     network: LinkNetwork | None = None
+    bytes_a_task: int = BYTES_A_TASK
 
     def headline(self) -> str:
         """Number of tasks and ranks, in one line."""
@@ -258,24 +263,34 @@ def unfolded(
         factors: [ranks] Speed of each device relative to the nominal one; None for 1.
         wiring: Paths of each rank's messages; None for closed-form times.
     """
-    needed, free = unfolded_bytes(programs, plan), psutil.virtual_memory().available
+    check_memory(programs, plan, BYTES_A_TASK)
+    return _assembled(programs, plan, factors, names_of_servers(plan), wiring)
+
+
+def names_of_servers(plan: Plan) -> tuple[str, ...]:
+    """Names of the streams of all ranks."""
+    return tuple(f"rank {r} {stream}" for r in range(plan.ranks) for stream in STREAMS)
+
+
+def check_memory(programs: Sequence[Program], plan: Plan, bytes_a_task: float) -> None:
+    """Refuse to play all ranks where that needs more memory than is free.
+
+    Raises:
+        InputError: it does.
+    """
+    needed = unfolded_bytes(programs, plan, bytes_a_task)
+    free = psutil.virtual_memory().available
     if needed > free:
         raise InputError(
             f"--unfolded needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free",
             hint="leave --unfolded out, or use fewer devices or micro-batches",
         )
-    names = tuple(f"rank {r} {stream}" for r in range(plan.ranks) for stream in STREAMS)
-    return _assembled(programs, plan, factors, names, wiring)
 
 
-BYTES_A_TASK = 140
-"""Memory of a task while all ranks are played: 119 to 171 bytes over 0.9 to 13.6 million tasks."""
-
-
-def unfolded_bytes(programs: Sequence[Program], plan: Plan) -> float:
+def unfolded_bytes(programs: Sequence[Program], plan: Plan, bytes_a_task: float) -> float:
     """Forecast of the memory in which all ranks are played, in bytes."""
     wide = plan.tp * plan.replicas
-    return float(BYTES_A_TASK) * wide * sum(len(program) for program in programs)
+    return bytes_a_task * wide * sum(len(program) for program in programs)
 
 
 def _assembled(
@@ -382,7 +397,7 @@ def _neighbours(whom: int, member: int, plan: Plan, ranks: np.ndarray) -> np.nda
         return ranks
     if whom in (BEFORE, BEHIND):
         return (ranks + (wide if whom == BEHIND else -wide)) % (wide * plan.pp)
-    stride, size = plan.groups.get(_PLACES[(whom - 3) // 2], (1, 1))
+    stride, size = plan.groups.get(PLACES[(whom - 3) // 2], (1, 1))
     position = ranks // stride % size
     wanted = (position - 1) % size if whom % 2 else member
     return ranks + (wanted - position) * stride

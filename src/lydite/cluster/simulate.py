@@ -18,12 +18,13 @@ from lydite.cluster.program import CATEGORIES, WORK, folded
 from lydite.cluster.program import unfolded as all_ranks
 from lydite.cluster.rank import RankStep, depth, launching, rank_costs, rank_step
 from lydite.cluster.recompute import stages_of
+from lydite.cluster.repeated import every_rank, fits
 from lydite.cluster.seen import widened
 from lydite.cluster.stages import units_of
 from lydite.cluster.step_result import NETWORKS, StepResult
 from lydite.cluster.tasks import step_programs
 from lydite.cluster.wiring import wiring_of
-from lydite.engine import Interference
+from lydite.engine import Interference, Repeated, simulate_ranks
 from lydite.engine import simulate as play
 from lydite.errors import InputError, unknown_name
 from lydite.estimate.base import Estimator
@@ -114,10 +115,17 @@ def played_step(
     if network == "links":
         _refuse_over_links(constants, plan)
         wiring = wiring_of(cluster, plan, programs, folded=together)
-    every = None if together else all_ranks(programs, plan, factors, wiring)
-    played = every or folded(programs, wiring)
-    slow = interference(constants, played.ranks)
-    timeline = play(played.tasks, played.servers, played.network, slow)
+    slow = interference(constants, plan.pp if together else plan.ranks)
+    if together:
+        played = folded(programs, wiring)
+    elif wiring is None and slow is None and fits(programs, plan):
+        played = every_rank(programs, plan, factors)
+    else:
+        played = all_ranks(programs, plan, factors, wiring)
+    if isinstance(played.tasks, Repeated):
+        timeline = simulate_ranks(played.tasks, played.servers)
+    else:
+        timeline = play(played.tasks, played.servers, played.network, slow)
     seconds = timeline.makespan_ps * 1e-12
     if not seconds:
         raise InputError("no operator does any work, so a step takes no time", where=rank.name)

@@ -2,7 +2,8 @@
 
 from lydite.engine.build import NetworkBuilder, TaskBuilder
 from lydite.engine.columns import LIMIT_PS
-from lydite.engine.simulate import max_min_rates, simulate
+from lydite.engine.repeated import Repeated
+from lydite.engine.simulate import max_min_rates, simulate, simulate_ranks
 from lydite.engine.system import Interference, LinkNetwork, Servers
 from lydite.engine.tasks import NOWHERE, Tasks
 from lydite.engine.timeline import Timeline
@@ -13,10 +14,12 @@ __all__ = [
     "Interference",
     "LinkNetwork",
     "NetworkBuilder",
+    "Repeated",
     "Servers",
     "TaskBuilder",
     "Tasks",
     "Timeline",
     "max_min_rates",
     "simulate",
+    "simulate_ranks",
 ]

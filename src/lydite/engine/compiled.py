@@ -21,6 +21,7 @@ from types import ModuleType
 _PACKAGE = "lydite.engine.kernels"
 _KERNELS = {
     "queueing": ("play", 1),
+    "ranks": ("play", 1),
     "sharing": ("play", 5),
     "fair": ("rates", 2),
     "tables": ("transpose", 1),

@@ -10,6 +10,7 @@ import numpy as np
 from lydite.engine.columns import LIMIT_PS, column, refuse
 from lydite.engine.compiled import Notify, load, on_stderr
 from lydite.engine.kernels import layout
+from lydite.engine.repeated import Repeated
 from lydite.engine.system import Interference, LinkNetwork, Servers
 from lydite.engine.tables import (
     aligned,
@@ -22,7 +23,7 @@ from lydite.engine.tables import (
     tasks_on,
 )
 from lydite.engine.tasks import Tasks
-from lydite.engine.timeline import Timeline
+from lydite.engine.timeline import RepeatedTimeline, Timeline
 from lydite.errors import InputError
 
 Array = np.ndarray[Any, Any]
@@ -63,6 +64,62 @@ def simulate(
     if pending.any():
         raise _circle(tasks, pending)
     return Timeline(tasks, servers, network, start, end)
+
+
+def simulate_ranks(
+    tasks: Repeated, servers: Servers, *, notify: Notify = on_stderr
+) -> RepeatedTimeline:
+    """Simulate tasks that ranks repeat; the same answer as of their tasks one by one.
+
+    Args:
+        tasks: Tasks to simulate.
+        servers: Servers of all ranks, of one slot, by arrival.
+        notify: As for `simulate`.
+
+    Raises:
+        InputError: dependencies form a cycle, or a time exceeds 2^61 ps.
+    """
+    kernel = load("ranks", notify)
+    count, n = len(servers), len(tasks)
+    rows = np.zeros(len(tasks.program), layout.RANK)
+    rows["base"] = tasks.base[:-1]
+    rows["size"] = np.diff(tasks.base)
+    rows["shift"] = tasks.starts[tasks.program] - tasks.base[:-1]
+    streams = np.zeros(count, layout.STREAM)
+    for name in ("head", "tail", "mark", "running"):
+        streams[name] = -1
+    streams["rank"] = np.arange(count) // tasks.streams
+    pending = np.concatenate(
+        [tasks.row_awaited[tasks.rows(rank)] for rank in range(len(rows))] or [np.zeros(0)]
+    ).astype(np.int16, copy=False)
+    start = np.empty(n, np.int64)
+    leaves = 1 << max(count - 1, 0).bit_length()
+    end = kernel.play(
+        layout.Ranks(
+            tasks.row_duration_ps,
+            tasks.row_stream,
+            tasks.begins,
+            tasks.whom,
+            tasks.target,
+            tasks.neighbours,
+            rows,
+            tasks.streams,
+            streams,
+            tasks.server_pace.reshape(-1),
+            pending,
+            start,
+            np.full(2 * leaves, layout.NEVER),
+            np.arange(-leaves, leaves, dtype=np.int32),
+            np.empty(count, np.int32),
+            np.empty(count, np.int32),
+            np.empty(2 * count, np.int32),
+        )
+    )
+    if end < 0:
+        raise InputError("ends too late", where=tasks.label(-1 - end), allowed=f"{LIMIT_PS} ps")
+    if pending.any():
+        raise _circle(tasks, pending)
+    return RepeatedTimeline(tasks, servers, start, end)
 
 
 def max_min_rates(network: LinkNetwork, flows: Array, *, notify: Notify = on_stderr) -> Array:
@@ -202,7 +259,7 @@ def _share(
     return rows["start"].copy(), rows["since"].copy(), rows["pending"], late
 
 
-def _circle(tasks: Tasks, pending: Array) -> InputError:
+def _circle(tasks: Tasks | Repeated, pending: Array) -> InputError:
     """The error for a dependency cycle, found by following waiting tasks until one recurs."""
     task, seen = int(pending.argmax()), []
     while task not in seen:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from lydite.engine.intervals import exposed, length, union
+from lydite.engine.repeated import Repeated
 from lydite.engine.system import LinkNetwork, Servers
 from lydite.engine.tasks import Tasks
 from lydite.results import OneLine
@@ -17,7 +18,6 @@ from lydite.units import format_seconds
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Timeline(OneLine):
     """Start and end of each task.
 
@@ -25,14 +25,25 @@ class Timeline(OneLine):
         tasks, servers, network: Tasks, servers and network that were simulated.
         start_ps: int64[tasks], time in picoseconds at which a task takes a slot of its server, or
             without a server at which its last dependency ends.
-        end_ps: int64[tasks], time in picoseconds at which a task ends.
     """
 
-    tasks: Tasks
-    servers: Servers
-    network: LinkNetwork | None
-    start_ps: Array
-    end_ps: Array
+    __slots__ = ("_end_ps", "network", "servers", "start_ps", "tasks")
+
+    def __init__(
+        self,
+        tasks: Tasks | Repeated,
+        servers: Servers,
+        network: LinkNetwork | None,
+        start_ps: Array,
+        end_ps: Array,
+    ) -> None:
+        self.tasks, self.servers, self.network = tasks, servers, network
+        self.start_ps, self._end_ps = start_ps, end_ps
+
+    @property
+    def end_ps(self) -> Array:
+        """Time in picoseconds at which each task ends; int64[tasks]."""
+        return self._end_ps
 
     @property
     def makespan_ps(self) -> int:
@@ -43,6 +54,14 @@ class Timeline(OneLine):
     def span_ps(self) -> Array:
         """Time from start to end of each task in picoseconds; int64[tasks]."""
         return self.end_ps - self.start_ps
+
+    def spans_of(self, tasks: Array) -> Array:
+        """Time from start to end of some tasks in picoseconds; int64."""
+        return self.end_ps[tasks] - self.start_ps[tasks]
+
+    def categories_of(self, tasks: Array) -> Array:
+        """Categories of some tasks; int16."""
+        return self.tasks.category[tasks]
 
     def busy_ps(self) -> Array:
         """Busy time of each server in picoseconds, summed over its slots; int64[servers]."""
@@ -56,7 +75,7 @@ class Timeline(OneLine):
     def link_bytes(self) -> Array:
         """Bytes sent over each link; float64[links]."""
         net = self.network
-        if net is None:
+        if net is None or not isinstance(self.tasks, Tasks):
             return np.zeros(0)
         flows = self.tasks.path >= 0
         on_path = np.bincount(
@@ -120,28 +139,60 @@ class Timeline(OneLine):
         """
         if len(self.tasks) == 0:
             return np.zeros(0, np.int64)
-        order = np.lexsort((self.end_ps, self.tasks.resource))
-        ends = self.end_ps[order]
-        begins = np.searchsorted(self.tasks.resource[order], np.arange(len(self.servers) + 1))
-        task, path = int(self.end_ps.argmax()), []
+        ended_on = self._ended_on()
+        task, path = self._last(), list[int]()
         while task >= 0:
             path.append(task)
-            task = self._waited_for(task, order, ends, begins)
+            task = self._waited_for(task, ended_on)
         return np.array(path[::-1], np.int64)
 
-    def _waited_for(self, task: int, order: Array, ends: Array, begins: Array) -> int:
-        start, needs = self.start_ps[task], self.tasks.needs(task)
-        ready = max(int(self.end_ps[needs].max(initial=0)), int(self.tasks.release_ps[task]))
+    def _last(self) -> int:
+        """The first of the tasks that end last."""
+        return int(self.end_ps.argmax())
+
+    def _ends_of(self, tasks: Array) -> Array:
+        return self.end_ps[tasks]
+
+    def _released_ps(self, task: int) -> int:
+        return int(self.tasks.release_ps[task]) if isinstance(self.tasks, Tasks) else 0
+
+    def _server_of(self, task: int) -> int:
+        return int(self.tasks.resource[task])
+
+    def _ended_on(self) -> Callable[[int], tuple[Array, Array]]:
+        """A function of a server that gives its tasks in order of their ends, and the ends."""
+        resource = self.tasks.resource
+        order = np.lexsort((self.end_ps, resource))
+        ends = self.end_ps[order]
+        begins = np.searchsorted(resource[order], np.arange(len(self.servers) + 1))
+
+        def ended_on(server: int) -> tuple[Array, Array]:
+            part = slice(begins[server], begins[server + 1])
+            return order[part], ends[part]
+
+        return ended_on
+
+    def _waited_for(self, task: int, ended_on: Callable[[int], tuple[Array, Array]]) -> int:
+        start, needs = int(self.start_ps[task]), self.tasks.needs(task)
+        needed = self._ends_of(needs)
+        ready = max(int(needed.max(initial=0)), self._released_ps(task))
         if ready == start:
-            last = needs[self.end_ps[needs] == start]
+            last = needs[needed == start]
             return int(last.min()) if last.size else -1
-        server = self.tasks.resource[task]
-        begin, end = begins[server : server + 2]
-        first, last = (
-            begin + np.searchsorted(ends[begin:end], start, side) for side in ("left", "right")
-        )
-        before = order[first:last]
+        order, ends = ended_on(self._server_of(task))
+        before = order[np.searchsorted(ends, start) : np.searchsorted(ends, start, "right")]
         return int(before[self.start_ps[before] < start].min())
+
+    def on_servers(self, begin: int, end: int) -> Timeline:
+        """The tasks of some adjacent servers alone, numbered anew, without dependencies."""
+        resource = self.tasks.resource
+        return self._part(np.flatnonzero((resource >= begin) & (resource < end)))
+
+    def _part(self, chosen: Array) -> Timeline:
+        tasks = self.tasks
+        start, end = self.start_ps[chosen], self._ends_of(chosen)
+        part = Tasks.of(end - start, tasks.resource[chosen], category=tasks.category[chosen])
+        return Timeline(part, self.servers, None, start, end)
 
     def columns(self) -> dict[str, Array]:
         """The tasks and their times as columns of equal length, for tables, traces and files."""
@@ -156,6 +207,92 @@ class Timeline(OneLine):
     def headline(self) -> str:
         """Makespan and number of tasks, in one line."""
         return f"{format_seconds(self.makespan_ps * 1e-12)}, {len(self.tasks)} tasks"
+
+
+class RepeatedTimeline(Timeline):
+    """Start and end of each task of ranks that repeat programs.
+
+    Args:
+        tasks, servers, start_ps: As for `Timeline`.
+        makespan_ps: End of the last task in picoseconds.
+    """
+
+    __slots__ = ("_makespan_ps", "repeated")
+
+    def __init__(
+        self, tasks: Repeated, servers: Servers, start_ps: Array, makespan_ps: int
+    ) -> None:
+        super().__init__(tasks, servers, None, start_ps, start_ps)
+        self.repeated, self._makespan_ps = tasks, makespan_ps
+
+    @property
+    def end_ps(self) -> Array:
+        """Time in picoseconds at which each task ends; int64[tasks], made when it is asked for."""
+        return self.start_ps + self.repeated.duration_ps
+
+    @property
+    def makespan_ps(self) -> int:
+        """End of the last task in picoseconds; 0 without tasks."""
+        return self._makespan_ps
+
+    @property
+    def span_ps(self) -> Array:
+        """Time from start to end of each task in picoseconds; int64[tasks]."""
+        return self.repeated.duration_ps
+
+    def spans_of(self, tasks: Array) -> Array:
+        """Time from start to end of some tasks in picoseconds; int64."""
+        return self.repeated.durations_ps(tasks)
+
+    def categories_of(self, tasks: Array) -> Array:
+        """Categories of some tasks; int16."""
+        return self.repeated.row_category[self.repeated.rows_of(tasks)]
+
+    def on_servers(self, begin: int, end: int) -> Timeline:
+        """The tasks of some adjacent servers alone, numbered anew, without dependencies."""
+        tasks, parts = self.repeated, list[tuple[Array, ...]]()
+        for rank in range(begin // tasks.streams, -(-end // tasks.streams)):
+            rows, first = tasks.rows(rank), tasks.base[rank]
+            resource = tasks.row_stream[rows] + rank * tasks.streams
+            chosen = (resource >= begin) & (resource < end)
+            start = self.start_ps[first : tasks.base[rank + 1]][chosen]
+            span = tasks.rank_durations_ps(rank)[chosen]
+            parts.append((span, resource[chosen], tasks.row_category[rows][chosen], start))
+        span, resource, category, start = (np.concatenate(c) for c in zip(*parts, strict=True))
+        part = Tasks.of(span, resource, category=category)
+        return Timeline(part, self.servers, None, start, start + span)
+
+    def _last(self) -> int:
+        tasks = self.repeated
+        for rank in range(len(tasks.program)):
+            first, end = tasks.base[rank : rank + 2]
+            ends = self.start_ps[first:end] + tasks.rank_durations_ps(rank)
+            if ends.max(initial=0) == self._makespan_ps:
+                return int(first + ends.argmax())
+        return 0
+
+    def _ends_of(self, tasks: Array) -> Array:
+        return self.start_ps[tasks] + self.repeated.durations_ps(tasks)
+
+    def _server_of(self, task: int) -> int:
+        tasks = self.repeated
+        rank = int(tasks.ranks_of(np.array([task]))[0])
+        row = task - int(tasks.base[rank]) + tasks.rows(rank).start
+        return rank * tasks.streams + int(tasks.row_stream[row])
+
+    def _ended_on(self) -> Callable[[int], tuple[Array, Array]]:
+        tasks = self.repeated
+
+        @cache
+        def ended_on(server: int) -> tuple[Array, Array]:
+            rank, stream = divmod(server, tasks.streams)
+            own = np.flatnonzero(tasks.row_stream[tasks.rows(rank)] == stream)
+            found = own + tasks.base[rank]
+            ends = self.start_ps[found] + tasks.rank_durations_ps(rank)[own]
+            order = np.argsort(ends, kind="stable")
+            return found[order], ends[order]
+
+        return ended_on
 
 
 def _sum(of: Array, amounts: Array, size: int) -> Array:

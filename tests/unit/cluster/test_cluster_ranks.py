@@ -11,11 +11,13 @@ import pytest
 from lydite.cluster import Plan, simulate_step
 from lydite.cluster.constants import ASSUMED
 from lydite.cluster.groups import groups_of
-from lydite.cluster.program import CATEGORIES, Passage, Program, everyone, left, unfolded
+from lydite.cluster.program import CATEGORIES, OWN, Passage, Program, everyone, left, unfolded
 from lydite.cluster.rank import rank_costs, rank_step
+from lydite.cluster.repeated import every_rank
 from lydite.cluster.stages import partition_stages, units_of
 from lydite.cluster.tasks import step_programs
 from lydite.engine import simulate as play
+from lydite.engine import simulate_ranks
 from lydite.errors import GraphError, InputError
 from lydite.estimate.roofline import Roofline
 from lydite.graph import total_work
@@ -145,13 +147,64 @@ def test_neighbours_are_those_of_the_group(group, stride, size):
         assert tasks.needs(3 * rank + 2).tolist() == [3 * m for m in members]
 
 
+def one_by_one(size: Decoder, plan: Plan, factors=None):
+    """Programs of all ranks as they are repeated, and their tasks one by one."""
+    cluster = read_cluster("dgx-a100 x 2", plan.ranks)
+    folded = step(plan, size)
+    programs = step_programs(folded.stages, plan, groups_of(cluster, plan), detail=True)
+    return every_rank(programs, plan, factors), unfolded(programs, plan, factors)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize(("size", "plan"), PLANS)
+def test_repeated_programs_are_their_tasks_one_by_one(size, plan, slow):
+    plan = Plan(**plan)
+    factors = np.where(np.arange(plan.ranks) % 3 == 1, 0.7, 1.0) if slow else None
+    repeated, apart = one_by_one(size, plan, factors)
+    tasks, alone = repeated.tasks, apart.tasks
+    assert len(tasks) == len(alone)
+    for column in ("duration_ps", "resource", "category"):
+        assert np.array_equal(getattr(tasks, column), getattr(alone, column)), column
+    some = np.random.default_rng(0).integers(0, len(tasks), 50)
+    for task in some.tolist():
+        assert sorted(tasks.needs(task).tolist()) == sorted(alone.needs(task).tolist())
+        assert tasks.label(task) == alone.label(task)
+    timeline, reference = simulate_ranks(tasks, repeated.servers), play(alone, apart.servers)
+    assert np.array_equal(timeline.start_ps, reference.start_ps)
+    assert np.array_equal(timeline.end_ps, reference.end_ps)
+    assert timeline.makespan_ps == reference.makespan_ps
+    assert np.array_equal(timeline.critical_path(), reference.critical_path())
+    assert np.array_equal(timeline.spans_of(some), reference.spans_of(some))
+    assert np.array_equal(timeline.categories_of(some), reference.categories_of(some))
+    own, other = (each.on_servers(5, 17) for each in (timeline, reference))
+    assert np.array_equal(own.start_ps, other.start_ps)
+    assert np.array_equal(own.end_ps, other.end_ps)
+    assert np.array_equal(own.tasks.resource, other.tasks.resource)
+
+
+def test_repeated_programs_that_wait_for_each_other_are_refused():
+    program = Program()
+    program.add("compute", 5, [(OWN, 1)], "forward", "first")
+    program.add("compute", 5, [(OWN, 0)], "forward", "second")
+    played = every_rank([program], Plan(dp=2))
+    with pytest.raises(InputError, match="wait for each other"):
+        simulate_ranks(played.tasks, played.servers)
+
+
+def test_repeated_programs_that_end_too_late_are_refused():
+    program = Program()
+    first = program.add("compute", 2**61 - 5, [], "forward", "long")
+    program.add("compute", 7, [(OWN, first)], "forward", "late")
+    played = every_rank([program], Plan(dp=2))
+    with pytest.raises(InputError, match="ends too late"):
+        simulate_ranks(played.tasks, played.servers)
+
+
 def test_nothing_begins_before_what_it_waits_for():
-    every = step(Plan(tp=2, pp=2, dp=2, batch=8), unfolded=True)
-    tasks, timeline = every.played.tasks, every.timeline
+    _, apart = one_by_one(DENSE, Plan(tp=2, pp=2, dp=2, batch=8))
+    tasks, timeline = apart.tasks, play(apart.tasks, apart.servers)
     owner = np.repeat(np.arange(len(timeline.start_ps)), np.diff(tasks.dep_start))
     assert (timeline.end_ps[tasks.deps] <= timeline.start_ps[owner]).all()
-    again = play(tasks, every.played.servers)
-    assert (again.start_ps == timeline.start_ps).all()
 
 
 def messages(size: Decoder, **plan: int):

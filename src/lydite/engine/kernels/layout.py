@@ -40,6 +40,23 @@ SERVER = np.dtype(
     ],
     align=True,
 )
+STREAM = np.dtype(  # a server of a rank
+    [
+        ("head", np.int32),  # first task of its queue, -1 for none
+        ("tail", np.int32),
+        ("mark", np.int32),  # last task that was queued before this wave, -1 for none
+        ("wave", np.int32),  # the last wave that queued a task
+        ("running", np.int32),
+        ("rank", np.int32),
+    ]
+)
+RANK = np.dtype(
+    [
+        ("base", np.int64),  # its first task
+        ("size", np.int64),
+        ("shift", np.int64),  # from a task of the rank to its row in the programs
+    ]
+)
 TASK = np.dtype(
     [
         ("start", np.int64),  # -1 until it starts
@@ -167,6 +184,43 @@ class Queues(NamedTuple):
     events: Array
     wave: Array
     freed: Array
+
+
+class Ranks(NamedTuple):
+    """State of a simulation of ranks that repeat programs.
+
+    Attributes:
+        duration_ps, stream: int64 and int32, rows of all programs, one behind the other.
+        begins: int32[rows + 1], where the successors of a row begin.
+        whom, target: int32, of each successor its rank, as a row of `neighbours`, and its row.
+        neighbours: int32[kinds, ranks], for each rank the one that a kind of neighbour stands for.
+        rows: RANK[ranks].
+        streams: Number of servers of a rank.
+        servers: STREAM[ranks x streams].
+        pace: float64[ranks x streams], factor of durations.
+        pending: int16[tasks], dependencies still awaited.
+        start_ps: int64[tasks].
+        ends, holders: Tree of the servers' end times (`tournament`).
+        leaving, touched, nodes: int32, space for servers, and for twice as many of their leaves.
+    """
+
+    duration_ps: Array
+    stream: Array
+    begins: Array
+    whom: Array
+    target: Array
+    neighbours: Array
+    rows: Array
+    streams: int
+    servers: Array
+    pace: Array
+    pending: Array
+    start_ps: Array
+    ends: Array
+    holders: Array
+    leaving: Array
+    touched: Array
+    nodes: Array
 
 
 class World(NamedTuple):

@@ -6,7 +6,6 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from lydite.cluster.collectives import EFFICIENCY
-from lydite.cluster.program import BYTES_A_TASK
 from lydite.cluster.step_result import fitting
 from lydite.estimate.roofline import ARITHMETIC
 from lydite.estimate.runtimes import RUNTIMES
@@ -128,9 +127,8 @@ def _how_played(result: StepResult) -> str:
         ranks = f"{result.played.ranks} of {result.plan.ranks} ranks, one per stage"
     else:
         tasks = len(result.played.tasks)
-        ranks = (
-            f"every rank ({tasks:,} tasks, about {format_bytes(BYTES_A_TASK * tasks)} of memory)"
-        )
+        memory = format_bytes(result.played.bytes_a_task * tasks)
+        ranks = f"every rank ({tasks:,} tasks, about {memory} of memory)"
     how = {"closed": "collectives in closed form", "links": "collectives as messages over links"}
     return f"{ranks}; {how[result.network]}"
 
