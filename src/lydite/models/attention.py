@@ -9,7 +9,15 @@ from lydite.models.blocks import (
     Attention,
 )
 from lydite.models.dimensions import Stack
-from lydite.models.tokens import Past, Tokens, gated_by_head, normed, plain_normed, split
+from lydite.models.tokens import (
+    Past,
+    Tokens,
+    gated_by_head,
+    normed,
+    plain_normed,
+    split,
+    with_sinks,
+)
 
 
 def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
@@ -30,7 +38,7 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
     if gate is not None:
         mixed = mixed * g.op("Sigmoid", gate)
     if a.sinks:
-        mixed = _with_sinks(g, mixed, a)
+        mixed = with_sinks(g, mixed, a.heads)
     if a.head_gate:
         mixed = gated_by_head(g, mixed, x, a.heads)
     if a.output_norm:
@@ -116,14 +124,3 @@ def _attended(
 def _by_head(g: Builder, x: Tensor, heads: int) -> Tensor:
     """Keys or values as a cache keeps them: [batch, heads, tokens, size]."""
     return g.transpose(g.reshape(x, [0, 0, heads, x.shape[-1] // heads]), (0, 2, 1, 3))
-
-
-def _with_sinks(g: Builder, mixed: Tensor, a: Attention) -> Tensor:
-    """Attention weakened by each head's sink.
-
-    The share of the softmax that goes to the sink is known inside the kernel only; here a factor of
-    each head stands for it, which costs the same.
-    """
-    share = g.op("Sigmoid", g.weight((a.heads, 1), "sinks"))
-    apart = g.reshape(mixed, [0, 0, a.heads, a.value_size]) * share
-    return g.reshape(apart, [0, 0, a.heads * a.value_size])

@@ -91,6 +91,19 @@ class LatentAttention:
         index_size: Width of an indexer's head.
         index_top: Number of tokens that a query attends to at most, where there is an indexer.
         head_gate: Whether one number a head, a product of the states, gates the output.
+        index_shared: Whether the tokens that an earlier layer's indexer selected are taken.
+        index_pool: Number of tokens whose keys of the indexer are one weighted mean, with weights
+            of their own (GLM-5.3); 0 for each by itself.
+        index_scaled: Whether the indexer's query is made of the normalised states, and scaled by
+            position head by head (Mistral Large 4).
+        scaled: Whether queries are scaled by position head by head, with learned numbers.
+        gated: Whether a product of the states gates the output entry by entry (Hunyuan 4).
+        query_gate: Whether query and such a gate come out of one product of the compressed query,
+            before and after its norm (A.X K2).
+        rope_norm: Whether the entries of the key with positions are normalised (dots3-note).
+        sinks: As in `Attention`.
+        window: As in `Attention`.
+        shared_from: Layer whose latents are used instead of own ones; None for own.
     """
 
     heads: int
@@ -105,6 +118,54 @@ class LatentAttention:
     index_size: int = 0
     index_top: int = 0
     head_gate: bool = False
+    index_shared: bool = False
+    index_pool: int = 0
+    index_scaled: bool = False
+    scaled: bool = False
+    gated: bool = False
+    query_gate: bool = False
+    rope_norm: bool = False
+    sinks: bool = False
+    window: int | None = None
+    shared_from: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedAttention:
+    """Attention to a window of tokens and to compressed earlier ones (DeepSeek-V4, section 2.3).
+
+    One head of keys, which are the values as well, serves all queries. Every `rate` tokens become
+    one more such key: their mean with learned weights, entry by entry.
+
+    Attributes:
+        heads: Number of query heads.
+        size: Width of a head.
+        query_rank: Width of the compressed query.
+        window: Number of tokens that a query attends to as they are, itself included.
+        rate: Number of tokens that are compressed to one; 0 for the window alone.
+        overlapped: Whether a mean is over the tokens before its own as well, with other keys.
+        groups: Number of groups of heads whose outputs are compressed by themselves.
+        output_rank: Width that each is compressed to.
+        rotary: Number of entries of a head with rotary positions.
+        rope_theta: Base of the rotary positions.
+        index_heads: Heads of the indexer that selects compressed tokens; 0 for all of them.
+        index_size: Width of an indexer's head.
+        index_top: Number of compressed tokens that a query attends to at most.
+    """
+
+    heads: int
+    size: int
+    query_rank: int
+    window: int
+    rate: int
+    overlapped: bool
+    groups: int
+    output_rank: int
+    rotary: int
+    rope_theta: float
+    index_heads: int = 0
+    index_size: int = 0
+    index_top: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +268,7 @@ class ShortConvolution:
 
 Mixer: TypeAlias = (
     Attention
+    | CompressedAttention
     | LatentAttention
     | LightningAttention
     | Mamba

@@ -47,6 +47,8 @@ class Stack:
         experts_per_token: Number of experts that a token goes through.
         windowed: Number of tokens that a query attends to; None for all.
         rope_theta: Base of rotary positions; None for none.
+        norm_gate: Width of the product of low rank by which norms before attention and experts are
+            gated (A.X K2); 0 for none.
         blocks: Layers that differ, in order; empty where all are alike as said above.
 
     Raises:
@@ -76,6 +78,7 @@ class Stack:
     experts_per_token: int = 0
     windowed: int | None = None
     rope_theta: float | None = None
+    norm_gate: int = 0
     blocks: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
@@ -159,6 +162,11 @@ class Decoder(Stack):
         updates: Number of states of a token, of which a layer computes one and predicts the others
             (AltUp in Gemma 3n); 0 for one state.
         laurel: Width of the learned augmented residual beside attention (Gemma 3n); 0 for none.
+        streams: Number of states of a token that each part reads a mean of and adds to
+            (hyper-connections); 0 for one state.
+        streams_mixed: Whether a part mixes them as well.
+        streams_head: Whether the last norm's input is a learned mean of them, not the plain one.
+        extra_rows: Rows of the token embedding beyond the vocabulary (Molmo 2).
     """
 
     vocabulary: int
@@ -176,6 +184,10 @@ class Decoder(Stack):
     per_layer_vocabulary: int = 0
     updates: int = 0
     laurel: int = 0
+    streams: int = 0
+    streams_mixed: bool = True
+    streams_head: bool = True
+    extra_rows: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -122,6 +122,18 @@ def gated_by_head(g: Builder, mixed: Tensor, x: Tensor, heads: int) -> Tensor:
     return g.reshape(apart, [0, 0, width])
 
 
+def with_sinks(g: Builder, mixed: Tensor, heads: int) -> Tensor:
+    """Attention weakened by each head's sink.
+
+    The share of the softmax that goes to the sink is known inside the kernel only; here a factor of
+    each head stands for it, which costs the same.
+    """
+    width = int(mixed.shape[-1])
+    share = g.op("Sigmoid", g.weight((heads, 1), "sinks"))
+    apart = g.reshape(mixed, [0, 0, heads, width // heads]) * share
+    return g.reshape(apart, [0, 0, width])
+
+
 def split(g: Builder, x: Tensor, widths: list[int]) -> list[Tensor]:
     """Parts of the last axis."""
     return g.ops("Split", x, g.constant(widths, "widths"), axis=-1, outputs=len(widths))

@@ -67,17 +67,29 @@ def _block(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
         other = normed(t.g, x, size) if size.parallel_norms else before
         return x + mixed(before, block, size, t) + fed(other, block, size, t.g)
     if block.mixers:
-        x = _part(x, size, order, t.g, lambda y: mixed(y, block, size, t))
+        before = _gated_norm if size.norm_gate else normed
+        x = _part(x, size, order, t.g, lambda y: mixed(y, block, size, t), before)
     if block.feed is not None:
-        x = _part(x, size, order, t.g, lambda y: fed(y, block, size, t.g))
+        gated = size.norm_gate and isinstance(block.feed, Experts)
+        before = _gated_norm if gated else normed
+        x = _part(x, size, order, t.g, lambda y: fed(y, block, size, t.g), before)
     return x
 
 
-def _part(x: Tensor, size: Stack, order: Order, g: Builder, part: Any) -> Tensor:
+def _part(
+    x: Tensor, size: Stack, order: Order, g: Builder, part: Any, before: Any = normed
+) -> Tensor:
     """One part with its norms and the addition of its input."""
-    y = part(normed(g, x, size) if order in ("before", "around") else x)
+    y = part(before(g, x, size) if order in ("before", "around") else x)
     y = normed(g, y, size) if order in ("after", "around") else y
     return normed(g, x + y, size) if order == "last" else x + y
+
+
+def _gated_norm(g: Builder, x: Tensor, size: Stack) -> Tensor:
+    """A norm whose output is gated by a product of low rank of itself (A.X K2)."""
+    y = normed(g, x, size)
+    low = g.op("Swish", g.linear(y, size.norm_gate, bias=False, name="norm_gate_down"))
+    return y * g.op("Sigmoid", g.linear(low, size.hidden, bias=False, name="norm_gate_up"))
 
 
 def mixed(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:

@@ -145,6 +145,20 @@ class Config:
         self._read.add(name)
         return Config({**self.data, name: value[layer]}, self.where)
 
+    def own_of_layer(self, index: int) -> Config:
+        """The config with the fields that `per_layer_config` has for a layer in their place."""
+        listed = self.raw("per_layer_config", default={})
+        if not isinstance(listed, dict):
+            raise self.refuse("per_layer_config", "an object")
+        own = listed.get(str(index), listed.get(f"{index:02d}"))
+        return self.changed(own) if isinstance(own, dict) else self
+
+    def changed(self, fields: Mapping[str, Any]) -> Config:
+        """The config with some fields in place of its own; what is read there counts as read."""
+        made = Config({**self.data, **fields}, self.where)
+        made._read = self._read
+        return made
+
     def inner(self, *names: str) -> Config | None:
         """A config inside this one."""
         value = self.raw(*names)

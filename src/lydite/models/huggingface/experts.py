@@ -51,6 +51,8 @@ _SHARED_INNER = (
     "shared_expert_intermediate_size",
     "moe_shared_expert_intermediate_size",
     "shared_intermediate_size",
+    "shared_experts_intermediate_size",
+    "share_expert_dim",
 )
 
 Feed = Callable[[Config, Layer], Dense | Experts | None]
@@ -78,6 +80,7 @@ def _is_dense(c: Config, layer: Layer) -> bool:
     """Whether a layer has one dense part although the model has experts."""
     listed = c.texts("mlp_layer_types", layer.count)
     if listed is not None:
+        c.skip("first_k_dense_replace", "moe_layer_freq", "num_dense_layers", "decoder_sparse_step")
         return listed[layer.index] == "dense"
     if layer.index in (c.numbers("mlp_only_layers") or ()):
         return True
@@ -111,7 +114,7 @@ def mixed(**changes: Any) -> Feed:
     return feed
 
 
-def latent(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+def latent(c: Config, layer: Layer) -> tuple[LatentAttention]:
     """Multi-head latent attention, in all layers or in those that are not linear."""
     theta, _ = c.rotary(theta=layer.family.theta)
     c.skip("head_dim", "qk_head_dim", "num_key_value_heads", "use_nope", "mla_use_nope")
@@ -121,7 +124,7 @@ def latent(c: Config, layer: Layer) -> tuple[Mixer, ...]:
             query_rank=c.size("q_lora_rank", default=0),
             kv_rank=c.size("kv_lora_rank", default=512),
             nope=c.size("qk_nope_head_dim", default=128),
-            rope=c.size("qk_rope_head_dim", default=64),
+            rope=c.size("qk_rope_head_dim", default=64, low=0),
             value=c.size("v_head_dim", default=128),
             bias=c.flag("attention_bias", default=False),
             rope_theta=theta,
@@ -303,11 +306,13 @@ FAMILIES: dict[str, Family] = {
         DENSE["qwen2"], kv=16, qkv=("qkv_bias", True), feed=mixed(shared_gate=True)
     ),
     "qwen3_moe": _QWEN_MOE,
+    "qwen3_omni_moe_text": replace(_QWEN_MOE, uneven_heads=True),
     "deepseek": replace(DENSE["llama"], feed=mixed(), dense=False),
     "deepseek_v2": replace(_DEEPSEEK, mixers=_deepseek_mixer, feed=mixed(), positions=2048),
     "axk1": replace(_DEEPSEEK, feed=mixed(sigmoid=True, norm=True), positions=32768),
     "youtu": Family(mixers=latent, tied=True, positions=131072),
     "deepseek_v3": _DEEPSEEK,
+    "mistral4": replace(_DEEPSEEK, feed=mixed(), positions=1 << 20),
     "deepseek_v32": replace(_DEEPSEEK, positions=163840),
     "kimi_k2": _DEEPSEEK,
     "glm4_moe": _GLM_MOE,

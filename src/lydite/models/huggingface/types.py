@@ -16,6 +16,7 @@ from lydite.models.huggingface.family import Family, decoder
 from lydite.models.huggingface.gemma import FAMILIES as GEMMA
 from lydite.models.huggingface.gpt import FAMILIES as GPT
 from lydite.models.huggingface.heads import classes, head_of
+from lydite.models.huggingface.sparse import FAMILIES as SPARSE
 from lydite.models.huggingface.states import FAMILIES as STATES
 
 
@@ -34,10 +35,11 @@ class ConfigType:
     options: tuple[str, ...]
 
 
-_FAMILIES = {**DENSE, **GPT, **EXPERTS, **GEMMA, **STATES}
+_FAMILIES = {**DENSE, **GPT, **EXPERTS, **GEMMA, **SPARSE, **STATES}
 
 ALIASES = {
     "cwm": "llama",
+    "granite_docling_text": "granite",
     "exaone4_5_text": "exaone4",
     "glm4v_moe_text": "glm4_moe",
     "RefinedWeb": "falcon",
@@ -49,7 +51,6 @@ ALIASES = {
     "skywork": "llama",
     "stablelm_epoch": "stablelm",
     "xverse": "llama",
-    "glm_moe_dsa": "deepseek_v32",
     "gpt-sw3": "gpt2",
     "iquestcoder": "llama",
     "kimi_k25_text": "deepseek_v3",
@@ -59,7 +60,6 @@ ALIASES = {
     "qwen2_5_omni_text": "qwen2",
     "qwen2_5_vl_text": "qwen2",
     "qwen2_vl_text": "qwen2",
-    "qwen3_omni_moe_text": "qwen3_moe",
     "qwen3_vl_moe_text": "qwen3_moe",
     "qwen3_vl_text": "qwen3",
     "solar_open": "glm4_moe",
@@ -74,6 +74,7 @@ ALIASES = {
 """Types that are built as another one."""
 
 TEXT_OF = {
+    "dots3_note": "dots3_note_text",
     "emu3": "llama",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
