@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lydite.errors import InputError, unknown_name
 from lydite.models.dimensions import PHASES
 from lydite.models.huggingface.config import Config
+from lydite.models.huggingface.defaults import MAIN, defaults_of
 from lydite.models.huggingface.parts import of_part
 from lydite.models.huggingface.quantisation import weight_format
 from lydite.models.huggingface.types import TYPES, ConfigType
@@ -73,17 +74,23 @@ def read_config(path: Path | str, *, part: str = "") -> ReadConfig:
     """
     path = Path(path)
     path = path / "config.json" if path.is_dir() else path
-    data, notes = of_part(_loaded(path), part, str(path))
-    config = Config(data, str(path))
-    row = TYPES.get(config.type)
+    loaded = _loaded(path)
+    data, notes = of_part(loaded, part, str(path))
+    kind = str(data.get("model_type"))
+    config = Config(data, str(path), defaults_of(kind, whole=data is loaded))
+    row = TYPES.get(kind)
     if row is None:
-        error = unknown_name("model_type", config.type, TYPES)
+        error = unknown_name("model_type", kind, TYPES)
         raise InputError(error.what, where=str(path), allowed=error.allowed, hint=error.hint)
     dimensions = row.read(config)
     weights, said = weight_format(config)
     if weights is not None and "phase" not in row.options:
         said = f"its {weights.label} weights are built in full precision"
     notes += [said] if said else []
+    usual = sorted(MAIN & config.taken.keys())
+    if usual:
+        listed = ", ".join(f"{name} {config.taken[name]}" for name in usual)
+        notes.append(f"sizes that the file leaves out are transformers': {listed}")
     config.skip(
         "quantization_config",
         "compression_config",
@@ -163,8 +170,9 @@ def graph_from_values(
     """
     from lydite.models.decoder import decoder
 
-    config = Config(dict(values), str(values["model_type"]))
-    size = TYPES[config.type].read(config)
+    kind = str(values["model_type"])
+    config = Config(dict(values), kind, defaults_of(kind))
+    size = TYPES[kind].read(config)
     weights, _ = weight_format(config)
     if options.get("phase") == "forward":
         weights = None

@@ -41,11 +41,19 @@ class Config:
     Args:
         data: Fields by name.
         where: File, and part of it, for messages.
+        defaults: What transformers takes where a field is absent; a field that is null has none.
+
+    Attributes:
+        taken: Fields that were absent, with the value that was taken from `defaults`.
     """
 
-    def __init__(self, data: Mapping[str, Any], where: str) -> None:
+    def __init__(
+        self, data: Mapping[str, Any], where: str, defaults: Mapping[str, Any] | None = None
+    ) -> None:
         self.data = data
         self.where = where
+        self.defaults = defaults or {}
+        self.taken: dict[str, Any] = {}
         self._read: set[str] = set()
 
     @property
@@ -54,9 +62,14 @@ class Config:
         return str(self.data.get("model_type"))
 
     def raw(self, *names: str, default: Any = None) -> Any:
-        """The first field that is there and not null, unchecked."""
+        """The first field that is there and not null, unchecked; else the usual value of one."""
         self._read |= set(names)
-        return next((v for n in names if (v := self.data.get(n)) is not None), default)
+        given = next((v for n in names if (v := self.data.get(n)) is not None), None)
+        if given is None and not any(n in self.data for n in names):
+            name = next((n for n in names if self.defaults.get(n) is not None), "")
+            given = self.defaults.get(name)
+            self.taken |= {name: given} if name else {}
+        return default if given is None else given
 
     def name_of(self, *names: str) -> str:
         """The first of these fields that is there."""
@@ -143,7 +156,7 @@ class Config:
         if len(value) < count:
             raise self.refuse(name, f"one value, or one for each of the {count} layers")
         self._read.add(name)
-        return Config({**self.data, name: value[layer]}, self.where)
+        return Config({**self.data, name: value[layer]}, self.where, self.defaults)
 
     def own_of_layer(self, index: int) -> Config:
         """The config with the fields that `per_layer_config` has for a layer in their place."""
@@ -155,8 +168,8 @@ class Config:
 
     def changed(self, fields: Mapping[str, Any]) -> Config:
         """The config with some fields in place of its own; what is read there counts as read."""
-        made = Config({**self.data, **fields}, self.where)
-        made._read = self._read
+        made = Config({**self.data, **fields}, self.where, self.defaults)
+        made._read, made.taken = self._read, self.taken
         return made
 
     def inner(self, *names: str) -> Config | None:

@@ -148,7 +148,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "hyperclovax": replace(_LLAMA, change=_clova),
     "mistral": Family(kv=8, positions=131072, window=sliding(4096, types=False)),
-    "ministral": Family(kv=8, positions=131072, window=sliding(4096)),
+    "ministral": Family(kv=8, positions=131072, types=every(0), window=sliding(4096)),
     "ministral3": Family(kv=8, head=128, positions=131072, window=sliding(None, types=False)),
     "qwen2": Family(
         kv=32,

@@ -45,7 +45,7 @@ _PER_TOKEN = (
     "moe_topk",
     "num_experts_per_topk",
 )
-_INNER = ("moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size")
+_INNER = ("moe_intermediate_size", "expert_ffn_hidden_size")
 _SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
 _SHARED_INNER = (
     "shared_expert_intermediate_size",
@@ -60,7 +60,8 @@ Feed = Callable[[Config, Layer], Dense | Experts | None]
 
 def chosen_experts(c: Config, layer: Layer, **changes: Any) -> Experts:
     """The experts of a layer, by whichever names the config has for their sizes."""
-    count, inner = c.size(*_COUNT), c.size(*_INNER)
+    count = c.size(*_COUNT)
+    inner = changes.get("inner") or c.size(*_INNER, default=None) or c.size("intermediate_size")
     per_token = c.size(*_PER_TOKEN, default=2)
     if per_token > count:
         raise c.refuse(c.name_of(*_PER_TOKEN), f"up to the {count} experts")
@@ -135,6 +136,12 @@ def latent(c: Config, layer: Layer) -> tuple[LatentAttention]:
     )
 
 
+def _minicpm3(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """A value's head is as wide as a token's share where nothing is said."""
+    share = layer.hidden // c.size(*HEADS)
+    return latent(c.changed({"v_head_dim": c.size("v_head_dim", default=share)}), layer)
+
+
 def _llama4(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Layers without positions attend to all tokens, the others to a chunk."""
     turned = _llama4_turned(c, layer.index)
@@ -174,7 +181,7 @@ def _mimo2_types(c: Config, layers: int) -> list[str]:
     listed = c.numbers("hybrid_layer_pattern")
     if listed is not None and len(listed) >= layers:
         return ["sliding_attention" if item else "full_attention" for item in listed[:layers]]
-    return ["sliding_attention" if i % 5 else "full_attention" for i in range(layers)]
+    return ["sliding_attention" if i and (i + 1) % 6 else "full_attention" for i in range(layers)]
 
 
 def _mimo2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
@@ -206,6 +213,24 @@ def _laguna(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     return (
         attention(c, layer, heads=count, head_gate=by_head, gated=bool(gating) and not by_head),
     )
+
+
+def _all_full(c: Config, layers: int) -> list[str]:
+    del c
+    return ["full_attention"] * layers
+
+
+def _flint_types(c: Config, layers: int) -> list[str]:
+    """The first two layers, every fourth and the last attend to all tokens."""
+    del c
+    full = {0, 1, layers - 1, *range(1, layers, 4)}
+    return ["full_attention" if i in full else "sliding_attention" for i in range(layers)]
+
+
+def _flint_feed(c: Config, layer: Layer) -> Dense | Experts | None:
+    dense_layers = c.numbers("mlp_only_layers")
+    c = c if dense_layers is not None else c.changed({"mlp_only_layers": [0, 1]})
+    return mixed()(c, layer)
 
 
 def _cohere2_moe_feed(c: Config, layer: Layer) -> Dense | Experts:
@@ -317,7 +342,7 @@ FAMILIES: dict[str, Family] = {
     "kimi_k2": _DEEPSEEK,
     "glm4_moe": _GLM_MOE,
     "glm4_moe_lite": replace(_DEEPSEEK, eps=1e-5, positions=202752),
-    "minicpm3": Family(mixers=latent, eps=1e-5, positions=32768),
+    "minicpm3": Family(mixers=_minicpm3, eps=1e-5, positions=32768),
     "gpt_oss": Family(
         kv=8,
         head=64,
@@ -362,7 +387,12 @@ FAMILIES: dict[str, Family] = {
         theta=5e5,
     ),
     "flint": replace(
-        _QWEN_MOE, mixers=with_sinks, feed=mixed(), window=sliding(513), positions=262144
+        _QWEN_MOE,
+        mixers=with_sinks,
+        feed=_flint_feed,
+        types=_flint_types,
+        window=sliding(513),
+        positions=262144,
     ),
     "hy_v3": replace(_QWEN_MOE, kv=8, head=128, feed=mixed(sigmoid=True), positions=131072),
     "kolibri1": replace(
@@ -373,6 +403,7 @@ FAMILIES: dict[str, Family] = {
         kv=8,
         head=128,
         mixers=_laguna,
+        types=_all_full,
         feed=mixed(correction=True, sigmoid=True),
         window=sliding(512),
         positions=131072,

@@ -165,13 +165,28 @@ def _axk2_norms(c: Config, values: dict[str, Any]) -> None:
     values["norm_gate"] = c.size("gated_norm_rank", default=16)
 
 
+_DOTS3_LOCAL = {
+    "num_attention_heads": 64,
+    "q_lora_rank": 1024,
+    "kv_lora_rank": 1024,
+    "qk_nope_head_dim": 192,
+    "v_head_dim": 128,
+}
+"""Sizes of layers of a window where the file has no others, by the name behind `swa_`."""
+
+
 def _dots3(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Layers of a window have sizes of their own and no indexer."""
-    c = c.own_of_layer(layer.index)
+    local = layer.type == "sliding_attention"
+    sizes = {n: c.size(f"swa_{n}", default=usual) for n, usual in _DOTS3_LOCAL.items()}
+    listed = c.data.get("per_layer_config") is not None
+    c = c.own_of_layer(layer.index) if listed else c.changed(sizes if local else {})
     (mixer,) = latent(c, layer)
     changes: dict[str, Any] = {"head_gate": True, "rope_norm": True}
-    if layer.type == "sliding_attention":
-        changes |= {"index_heads": 0, "window": c.size("sliding_window", default=512)}
+    if local or layer.type == "full_attention":
+        changes["index_heads"] = 0
+    if local:
+        changes["window"] = c.size("sliding_window", "sliding_window_size", default=512)
     c.skip("index_n_heads", "index_head_dim", "index_topk")
     return (replace(mixer, **changes),)
 
