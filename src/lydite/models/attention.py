@@ -80,9 +80,10 @@ def _head_normed(g: Builder, x: Tensor, heads: int, a: Attention, size: Stack) -
     """Queries or keys, normalised head by head or as a whole."""
     if a.qk_norm == "whole":
         return normed(g, x, size)
-    if a.qk_norm == "head":
+    if a.qk_norm:
+        norm = normed if a.qk_norm == "head" else plain_normed
         apart = g.reshape(x, [0, 0, heads, a.size])
-        return g.reshape(normed(g, apart, size), [0, 0, heads * a.size])
+        return g.reshape(norm(g, apart, size), [0, 0, heads * a.size])
     return x
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "silu", "xielu"]
-QkNorm = Literal["", "head", "whole"]
+QkNorm = Literal["", "head", "plain", "whole"]
 Order = Literal["before", "after", "around", "last", "parallel"]
 
 
@@ -30,8 +30,8 @@ class Attention:
         window: Number of tokens that a query attends to, itself included; None for all.
         rotary: Number of entries of each head that rotary positions turn; 0 for none.
         rope_theta: Base of the rotary positions.
-        qk_norm: Normalisation of queries and keys: "head" for each head by itself, "whole" over
-            all heads, "" for none.
+        qk_norm: Normalisation of queries and keys: "head" for each head by itself, "plain" for the
+            same without weights, "whole" over all heads, "" for none.
         gated: Whether a second half of the query projection gates the output (Qwen3-Next).
         sinks: Whether each head has a learned score that takes part in the softmax (GPT-OSS).
         softcap: Limit of the scores by a scaled tanh; 0 for none.

@@ -35,6 +35,19 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
+def _misspelt(name: str, known: str) -> bool:
+    """Whether a name is another one with a slip, and not one with another word in it."""
+    words, others = name.split("_"), known.split("_")
+    if words[0] in ("num", "n", "moe", "linear"):
+        return False
+    if len(words) != len(others):
+        return True
+    return all(
+        difflib.SequenceMatcher(None, a, b).ratio() > 0.6
+        for a, b in zip(words, others, strict=True)
+    )
+
+
 class Config:
     """The fields of one config, or of one part of it.
 
@@ -155,8 +168,7 @@ class Config:
             return self
         if len(value) < count:
             raise self.refuse(name, f"one value, or one for each of the {count} layers")
-        self._read.add(name)
-        return Config({**self.data, name: value[layer]}, self.where, self.defaults)
+        return self.changed({name: value[layer]})
 
     def own_of_layer(self, index: int) -> Config:
         """The config with the fields that `per_layer_config` has for a layer in their place."""
@@ -232,7 +244,7 @@ class Config:
         absent = sorted(self._read - set(self.data))
         for name in self.unread():
             near = difflib.get_close_matches(name, absent, 1, 0.9)
-            if near and name.split("_")[0] not in ("num", "n", "moe", "linear"):
+            if near and _misspelt(name, near[0]):
                 raise InputError(
                     f"unknown field '{name}'", where=self.where, hint=f"did you mean '{near[0]}'?"
                 )

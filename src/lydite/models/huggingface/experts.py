@@ -44,6 +44,7 @@ _PER_TOKEN = (
     "moe_k",
     "moe_topk",
     "num_experts_per_topk",
+    "moe_top_k",
 )
 _INNER = ("moe_intermediate_size", "expert_ffn_hidden_size")
 _SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
@@ -146,6 +147,7 @@ def _llama4(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Layers without positions attend to all tokens, the others to a chunk."""
     turned = _llama4_turned(c, layer.index)
     size = c.size("attention_chunk_size", default=8192)
+    c.skip("use_qk_norm", "intermediate_size_mlp", "for_llm_compressor")
     window = {"window": size} if turned else {"rotary": 0}
     return (attention(c, layer, **window),)
 
@@ -215,7 +217,8 @@ def _laguna(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     )
 
 
-def _all_full(c: Config, layers: int) -> list[str]:
+def all_full(c: Config, layers: int) -> list[str]:
+    """Every layer attends to all tokens."""
     del c
     return ["full_attention"] * layers
 
@@ -403,7 +406,7 @@ FAMILIES: dict[str, Family] = {
         kv=8,
         head=128,
         mixers=_laguna,
-        types=_all_full,
+        types=all_full,
         feed=mixed(correction=True, sigmoid=True),
         window=sliding(512),
         positions=131072,

@@ -13,6 +13,7 @@ from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
 from lydite.models.huggingface.family import Family, decoder
+from lydite.models.huggingface.gated import FAMILIES as GATED
 from lydite.models.huggingface.gemma import FAMILIES as GEMMA
 from lydite.models.huggingface.gpt import FAMILIES as GPT
 from lydite.models.huggingface.heads import classes, head_of
@@ -35,7 +36,7 @@ class ConfigType:
     options: tuple[str, ...]
 
 
-_FAMILIES = {**DENSE, **GPT, **EXPERTS, **GEMMA, **SPARSE, **STATES}
+_FAMILIES = {**DENSE, **GPT, **EXPERTS, **GATED, **GEMMA, **SPARSE, **STATES}
 
 ALIASES = {
     "cwm": "llama",
@@ -99,7 +100,9 @@ TEXT_OF = {
     "qwen3_5_moe": "qwen3_5_moe_text",
     "qwen3_vl": "qwen3_vl_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "paddleocr_vl": "paddleocr_vl_text",
     "smolvlm": "llama",
+    "step3p7": "step3p5",
     "voxtral": "llama",
 }
 """Type of the language part of a model that sees or hears, where the part does not say it."""

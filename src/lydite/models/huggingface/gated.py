@@ -1,0 +1,116 @@
+"""Families whose attention is gated or normalised without weights: one row for each type."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from lydite.models.blocks import Dense, Experts, Mixer
+from lydite.models.huggingface.config import Config
+from lydite.models.huggingface.dense import FAMILIES as DENSE
+from lydite.models.huggingface.experts import FAMILIES as EXPERTS
+from lydite.models.huggingface.experts import all_full, chosen_experts
+from lydite.models.huggingface.family import (
+    HEADS,
+    KV_HEADS,
+    Family,
+    Layer,
+    attention,
+    dense,
+    sliding,
+)
+
+
+def _step3(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Layers of a window have a number of heads of their own; each head has a gate."""
+    heads = c.size(*HEADS)
+    other = c.inner("attention_other_setting")
+    if layer.type == "sliding_attention":
+        usual = other.size("num_attention_heads", default=heads) if other is not None else heads
+        heads = c.size("num_sliding_attention_heads", default=usual)
+    c = c.own_of_layer(layer.index)
+    heads = c.size(*HEADS) if c.data.get("per_layer_config") else heads
+    for name in ("rope_theta", "partial_rotary_factors", "swiglu_limits", "swiglu_limits_shared"):
+        c = c.of_layer(name, layer.index, layer.count)
+    groups = c.size("num_attention_groups", default=None) or c.size(*KV_HEADS, default=8)
+    return (attention(c, layer, heads=heads, kv_heads=groups, head_gate=True),)
+
+
+def _step3_feed(c: Config, layer: Layer) -> Dense | Experts:
+    """Experts in the layers that are listed, or in all but the first three."""
+    kinds = c.texts("mlp_layer_types", layer.count)
+    listed = c.raw("moe_layers_enum")
+    chosen: set[int] = set(range(3, layer.count))
+    if kinds is not None:
+        chosen = {i for i, kind in enumerate(kinds) if kind == "sparse"}
+    elif listed is not None:
+        items = listed.split(",") if isinstance(listed, str) else listed
+        try:
+            chosen = {int(item) for item in items if str(item).strip()}
+        except (TypeError, ValueError) as error:
+            raise c.refuse("moe_layers_enum", 'numbers of layers such as "3,4,5"') from error
+    return chosen_experts(c, layer, sigmoid=True) if layer.index in chosen else dense(c, layer)
+
+
+def _backwards(c: Config, layers: int) -> list[str]:
+    """Every fourth layer, counted from the last, attends to all tokens."""
+    del c
+    return [
+        "sliding_attention" if (layers - 1 - i) % 4 else "full_attention" for i in range(layers)
+    ]
+
+
+def _muse(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Queries and keys are normalised without weights; layers without a base have no positions."""
+    listed = c.raw("layer_rope_theta")
+    bases = listed if isinstance(listed, list) else [(layer.count - 1 - layer.index) % 4]
+    turned = bool(bases[layer.index if len(bases) > layer.index else 0])
+    c.skip("qk_scale_factor", "output_multiplier", "post_norm_eps")
+    return (attention(c, layer, gated=True, **({} if turned else {"rotary": 0})),)
+
+
+def _molmo2(c: Config, values: dict[str, Any]) -> None:
+    values["extra_rows"] = c.size("additional_vocab_size", default=128, low=0)
+    values["order"] = "after" if c.flag("norm_after", default=False) else "before"
+    c.skip("rope_scaling_layers")
+
+
+def _molmo2_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    whole = c.raw("qk_norm_type", default="qwen3") != "qwen3"
+    return (attention(c, layer, qk_norm="whole" if whole else "head"),)
+
+
+FAMILIES: dict[str, Family] = {
+    "step3p5": replace(
+        EXPERTS["qwen3_moe"],
+        kv=8,
+        head=128,
+        eps=1e-5,
+        mixers=_step3,
+        feed=_step3_feed,
+        types=all_full,
+        window=sliding(None),
+        positions=128000,
+    ),
+    "muse_glimmer_text": Family(
+        kv=2,
+        head=128,
+        qkv=("attention_bias", False),
+        out=("attention_bias", False),
+        order="around",
+        qk_norm="plain",
+        eps=1e-5,
+        mixers=_muse,
+        types=_backwards,
+        window=sliding(2048),
+        positions=131072,
+    ),
+    "molmo2_text": replace(
+        DENSE["qwen3"], kv=8, types=None, mixers=_molmo2_mixer, change=_molmo2, positions=36864
+    ),
+    "cosmos3_edge_text": replace(
+        DENSE["llama"], kv=8, head=128, activation="relu2", gated=False, eps=1e-5
+    ),
+    "paddleocr_vl_text": replace(DENSE["ernie4_5"], kv=2, theta=5e5),
+}
+"""Rows by `model_type`."""
