@@ -12,6 +12,7 @@ from lydite.models.dimensions import Stack
 from lydite.models.tokens import (
     Past,
     Tokens,
+    convolved,
     gated_by_head,
     normed,
     plain_normed,
@@ -29,12 +30,21 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
         key, value, past = t.attended[a.shared_from]
     else:
         assert key is not None and value is not None
+        if a.kv_kernel:
+            key, value = (
+                part + convolved(part, a.kv_kernel, t, name=f"{name}_window", activation="none")
+                for part, name in ((key, "key"), (value, "value"))
+            )
         key = _turned(_head_normed(g, key, a.key_heads, a, size), a, a.key_heads, t)
         if a.value_norm:
             apart = g.reshape(value, [0, 0, a.key_heads, a.value_size])
             value = g.reshape(plain_normed(g, apart, size), [0, 0, a.key_heads * a.value_size])
         past = None
-    mixed = _attended(query, key, value, a, t, past)
+    bias = _distance_biases(x, a, t) if a.relative else None
+    mixed = _attended(query, key, value, a, t, past, bias)
+    if a.head_norm:
+        apart = g.reshape(mixed, [0, 0, a.heads, a.value_size])
+        mixed = g.reshape(plain_normed(g, apart, size), [0, 0, a.heads * a.value_size])
     if gate is not None:
         mixed = mixed * g.op("Sigmoid", gate)
     if a.sinks:
@@ -96,8 +106,29 @@ def _turned(x: Tensor, a: Attention, heads: int, t: Tokens) -> Tensor:
     return t.g.op("RotaryEmbedding", x, *angles, num_heads=heads, **part)
 
 
+def _distance_biases(x: Tensor, a: Attention, t: Tokens) -> Tensor:
+    """What is added to scores: learned profiles by distance, weighted by token and head (Inkling).
+
+    [batch, heads, tokens, keys]; a kernel reads the bias of a pair where it needs it, which is
+    broadcast here from the nearest distance.
+    """
+    g = t.g
+    weights = g.linear(x, a.heads * a.relative, bias=False, name="relative")
+    apart = g.transpose(g.reshape(weights, [0, 0, a.heads, a.relative]), (0, 2, 1, 3))
+    profiles = g.weight((a.relative, a.distances), "distance.profiles")
+    biases = g.op("MatMul", apart, profiles, name="distances")
+    bounds = (g.constant([value], "bound") for value in (0, 1, 3))
+    return g.op("Slice", biases, *bounds)
+
+
 def _attended(
-    query: Tensor, key: Tensor, value: Tensor, a: Attention, t: Tokens, past: Past | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    a: Attention,
+    t: Tokens,
+    past: Past | None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     g = t.g
     attrs: dict[str, Any] = {"q_num_heads": a.heads, "kv_num_heads": a.key_heads}
@@ -110,12 +141,12 @@ def _attended(
         past = (t.past("key", shape), t.past("value", (*shape[:3], a.value_size)))
     t.attended[t.layer] = (key, value, past)
     if past is None:
-        mixed = g.op("Attention", query, key, value, **attrs)
+        mixed = g.op("Attention", query, key, value, *([bias] if bias else []), **attrs)
         if t.cached and a.shared_from is None:
             t.keep("key", _by_head(g, key, a.key_heads))
             t.keep("value", _by_head(g, value, a.key_heads))
         return mixed
-    mixed, keys, values = g.ops("Attention", query, key, value, None, *past, outputs=3, **attrs)
+    mixed, keys, values = g.ops("Attention", query, key, value, bias, *past, outputs=3, **attrs)
     if a.shared_from is None:
         t.keep("key", keys)
         t.keep("value", values)

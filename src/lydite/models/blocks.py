@@ -40,6 +40,11 @@ class Attention:
         head_gate: Whether one number a head, a product of the states, gates the output (LFM3).
         value_norm: Whether values are normalised head by head, without weights (Gemma 3n).
         output_norm: Whether the output is normalised before its projection (BitNet).
+        head_norm: Whether the output is normalised head by head, without weights (Muse Spark).
+        relative: Width of a head's weights of learned biases by distance (Inkling); 0 for none.
+        distances: Number of distances that have a bias.
+        kv_kernel: Width of causal convolutions over keys and values, which are added to them; 0 for
+            none.
     """
 
     heads: int
@@ -62,6 +67,10 @@ class Attention:
     head_gate: bool = False
     value_norm: bool = False
     output_norm: bool = False
+    head_norm: bool = False
+    relative: int = 0
+    distances: int = 0
+    kv_kernel: int = 0
 
     @property
     def key_heads(self) -> int:
@@ -288,6 +297,7 @@ class Dense:
         gated: Whether a second product multiplies the activated one.
         bias: Whether the products have a bias.
         inner_norm: Whether what goes into the last product is normalised (BitNet).
+        scale: Whether a learned number scales the output.
         sparsity: Share of the entries before the activation that are set to zero (Gemma 3n).
     """
 
@@ -296,6 +306,7 @@ class Dense:
     gated: bool = True
     bias: bool = False
     inner_norm: bool = False
+    scale: bool = False
     sparsity: float = 0.0
 
 
@@ -319,6 +330,8 @@ class Experts:
         idle: Number of experts that do nothing, which the router chooses among as well (LongCat).
         latent: Width that tokens are projected to before the experts and back after; 0 for none.
         norm: Whether the sum of all is normalised (A.X K1).
+        latent_norms: Whether tokens in that width are normalised before and after the experts.
+        scale: Whether a learned number scales the router's weights (counted as a parameter).
     """
 
     count: int
@@ -336,6 +349,8 @@ class Experts:
     idle: int = 0
     latent: int = 0
     norm: bool = False
+    latent_norms: bool = False
+    scale: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

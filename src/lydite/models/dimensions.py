@@ -49,6 +49,10 @@ class Stack:
         rope_theta: Base of rotary positions; None for none.
         norm_gate: Width of the product of low rank by which norms before attention and experts are
             gated (A.X K2); 0 for none.
+        plain_after: Whether the norm after what mixes tokens has no weights (Muse Spark).
+        residual_gates: Whether learned shares of each entry weight a part's output and its input.
+        kernel: Width of a causal convolution over the output of each part, which is added to it
+            (Inkling); 0 for none.
         blocks: Layers that differ, in order; empty where all are alike as said above.
 
     Raises:
@@ -79,6 +83,9 @@ class Stack:
     windowed: int | None = None
     rope_theta: float | None = None
     norm_gate: int = 0
+    plain_after: bool = False
+    residual_gates: bool = False
+    kernel: int = 0
     blocks: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
@@ -152,6 +159,7 @@ class Decoder(Stack):
         embedding: Width of the token embedding; 0 for that of the layers. Another one is projected
             there, and back before the last product (OPT-350M).
         embedding_norm: Whether the embedding is normalised (BLOOM).
+        plain_embedding_norm: Whether that norm has no weights.
         last_norm: Whether the last layer's states are normalised.
         tied: Whether the token embedding is the weight of the last product as well.
         head: "scores" of the next token, "classes" of the last one, or "" for all states.
@@ -175,6 +183,7 @@ class Decoder(Stack):
     position_offset: int = 0
     embedding: int = 0
     embedding_norm: bool = False
+    plain_embedding_norm: bool = False
     last_norm: bool = True
     tied: bool = True
     head: Literal["scores", "classes", ""] = "scores"
@@ -376,6 +385,7 @@ class EncoderDecoder:
         frames: Positions of the encoder for sound.
         position_offset: Rows of the position tables before the first position (BART).
         embedding_norm: Whether embeddings are normalised (BART).
+        plain_embedding_norm: Whether that norm has no weights.
         last_norm: Whether the last states of both stacks are normalised.
         tied: Whether the token embedding is the weight of the last product as well.
     """
@@ -389,6 +399,7 @@ class EncoderDecoder:
     frames: int = 0
     position_offset: int = 0
     embedding_norm: bool = False
+    plain_embedding_norm: bool = False
     last_norm: bool = True
     tied: bool = True
 

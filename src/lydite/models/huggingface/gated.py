@@ -69,6 +69,78 @@ def _muse(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     return (attention(c, layer, gated=True, **({} if turned else {"rotary": 0})),)
 
 
+def _muse_spark(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    (mixer,) = _muse(c, layer)
+    return (replace(mixer, head_norm=True),)
+
+
+def _muse_spark_feed(c: Config, layer: Layer) -> Dense | Experts:
+    """Experts work in a width of their own."""
+    kinds = c.texts("mlp_layer_types", layer.count)
+    if kinds is not None and kinds[layer.index] == "dense":
+        return dense(c, layer)
+    latent = c.size("moe_hidden_size", default=4096)
+    return chosen_experts(c, layer, latent=latent, latent_norms=True, sigmoid=True)
+
+
+def _muse_spark_stack(c: Config, values: dict[str, Any]) -> None:
+    values |= {"plain_after": True, "residual_gates": True}
+    values |= {"embedding_norm": True, "plain_embedding_norm": True}
+    c.skip("residual_gate_temperature")
+
+
+def _inkling(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Biases by distance instead of positions; convolutions over keys, values and every part."""
+    local = layer.type == "hybrid_sliding"
+    window = c.size("sliding_window_size", default=512)
+    swa = "swa_" if local else ""
+    heads = c.size(f"{swa}num_attention_heads", default=64)
+    kv = c.size(f"{swa}num_key_value_heads", default=16 if local else 8)
+    size = c.size(f"{swa}head_dim", default=128)
+    extent = c.size("rel_extent", default=1024)
+    plain = replace(layer, type="sliding_attention" if local else "full_attention")
+    return (
+        attention(
+            c,
+            plain,
+            heads=heads,
+            kv_heads=kv,
+            size=size,
+            rotary=0,
+            window=window if local else None,
+            relative=c.size("d_rel", default=16),
+            distances=window if local else extent,
+            kv_kernel=c.size("conv_kernel_size", "sconv_kernel_size", default=4),
+        ),
+    )
+
+
+def _inkling_types(c: Config, layers: int) -> list[str]:
+    local = c.numbers("local_layer_ids")
+    chosen = {i for i in range(layers) if (i + 1) % 6} if local is None else set(local)
+    return ["hybrid_sliding" if i in chosen else "hybrid" for i in range(layers)]
+
+
+def _inkling_feed(c: Config, layer: Layer) -> Dense | Experts:
+    """The router weights the shared experts too; older files name the dense width by itself."""
+    kinds = c.texts("mlp_layer_types", layer.count)
+    first = c.size("dense_mlp_idx", default=0, low=0)
+    wide = c.size("dense_intermediate_size", default=None)
+    if kinds[layer.index] == "dense" if kinds is not None else layer.index < first:
+        return dense(c, layer, inner=wide or c.size("intermediate_size"), scale=True)
+    inner = c.size("intermediate_size") if wide else c.size("moe_intermediate_size", default=3072)
+    shared = c.size("n_shared_experts", default=2)
+    return chosen_experts(
+        c, layer, inner=inner, shared=shared * inner, idle=shared, scale=True, sigmoid=True
+    )
+
+
+def _inkling_stack(c: Config, values: dict[str, Any]) -> None:
+    values["kernel"] = c.size("conv_kernel_size", "sconv_kernel_size", default=4)
+    c.skip("route_scale", "logits_mup_width_multiplier", "rms_norm_eps_moe_gate")
+    c.skip("log_scaling_alpha", "unpadded_vocab_size", "number_of_conv_states")
+
+
 def _molmo2(c: Config, values: dict[str, Any]) -> None:
     values["extra_rows"] = c.size("additional_vocab_size", default=128, low=0)
     values["order"] = "after" if c.flag("norm_after", default=False) else "before"
@@ -103,6 +175,31 @@ FAMILIES: dict[str, Family] = {
         mixers=_muse,
         types=_backwards,
         window=sliding(2048),
+        positions=131072,
+    ),
+    "muse_spark_text": Family(
+        kv=16,
+        head=64,
+        qkv=("attention_bias", False),
+        out=("attention_bias", False),
+        order="around",
+        qk_norm="plain",
+        eps=1e-5,
+        mixers=_muse_spark,
+        feed=_muse_spark_feed,
+        types=_backwards,
+        window=sliding(2048),
+        change=_muse_spark_stack,
+        positions=1 << 20,
+    ),
+    "inkling_text": Family(
+        qk_norm="head",
+        rotary=False,
+        embedding_norm=True,
+        mixers=_inkling,
+        feed=_inkling_feed,
+        types=_inkling_types,
+        change=_inkling_stack,
         positions=131072,
     ),
     "molmo2_text": replace(

@@ -84,6 +84,7 @@ TEXT_OF = {
     "glm4v": "glm4v_text",
     "glm4v_moe": "glm4v_moe_text",
     "idefics3": "llama",
+    "inkling_mm_model": "inkling_text",
     "internvl": "qwen2",
     "internvl_chat": "internlm2",
     "kimi_vl": "deepseek_v3",
