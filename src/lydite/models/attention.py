@@ -81,6 +81,9 @@ def _query(g: Builder, x: Tensor, a: Attention) -> tuple[Tensor, Tensor | None]:
     width = a.heads * a.size
     if not a.gated:
         return g.linear(x, width, bias=a.qkv_bias, name="query"), None
+    if a.qkv_bias and not a.gate_bias:
+        gate = g.linear(x, width, bias=False, name="gate")
+        return g.linear(x, width, bias=True, name="query"), gate
     both = g.linear(x, 2 * width, bias=a.qkv_bias, name="query")
     query, gate = split(g, both, [width, width])
     return query, gate
@@ -92,8 +95,9 @@ def _head_normed(g: Builder, x: Tensor, heads: int, a: Attention, size: Stack) -
         return normed(g, x, size)
     if a.qk_norm:
         norm = normed if a.qk_norm == "head" else plain_normed
-        apart = g.reshape(x, [0, 0, heads, a.size])
-        return g.reshape(norm(g, apart, size), [0, 0, heads * a.size])
+        apart = norm(g, g.reshape(x, [0, 0, heads, a.size]), size)
+        apart = apart * g.weight((heads, a.size), "norm.scale") if a.qk_norm == "each" else apart
+        return g.reshape(apart, [0, 0, heads * a.size])
     return x
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "silu", "xielu"]
-QkNorm = Literal["", "head", "plain", "whole"]
+QkNorm = Literal["", "each", "head", "plain", "whole"]
 Order = Literal["before", "after", "around", "last", "parallel"]
 
 
@@ -30,9 +30,11 @@ class Attention:
         window: Number of tokens that a query attends to, itself included; None for all.
         rotary: Number of entries of each head that rotary positions turn; 0 for none.
         rope_theta: Base of the rotary positions.
-        qk_norm: Normalisation of queries and keys: "head" for each head by itself, "plain" for the
-            same without weights, "whole" over all heads, "" for none.
+        qk_norm: Normalisation of queries and keys: "head" for each head by itself, "each" for the
+            same with weights of its own for each, "plain" without weights, "whole" over all heads,
+            "" for none.
         gated: Whether a second half of the query projection gates the output (Qwen3-Next).
+        gate_bias: Whether that half has a bias where the first one has.
         sinks: Whether each head has a learned score that takes part in the softmax (GPT-OSS).
         softcap: Limit of the scores by a scaled tanh; 0 for none.
         key_is_value: Whether the key projection is the value as well (Gemma 4).
@@ -60,6 +62,7 @@ class Attention:
     rope_theta: float = 1e4
     qk_norm: QkNorm = ""
     gated: bool = False
+    gate_bias: bool = True
     sinks: bool = False
     softcap: float = 0.0
     key_is_value: bool = False
@@ -325,7 +328,8 @@ class Experts:
         correction: Whether a learned bias corrects the router's scores (counted as a parameter).
         shared: Inner width of the part that all tokens go through as well; 0 for none.
         shared_gate: Whether a learned gate weights that part.
-        beside: Inner width of a dense part whose norms are its own (Gemma 4); 0 for none.
+        beside: Inner width of a dense part beside the experts, where both have norms of their own
+            and the router scales of its input and of each expert (Gemma 4); 0 for none.
         sigmoid: Whether scores are sigmoids instead of a softmax.
         idle: Number of experts that do nothing, which the router chooses among as well (LongCat).
         latent: Width that tokens are projected to before the experts and back after; 0 for none.

@@ -143,7 +143,7 @@ def fed(x: Tensor, block: Block, size: Stack, g: Builder) -> Tensor:
     assert feed is not None
     if isinstance(feed, Dense):
         return dense(g, x, feed, size.hidden, size)
-    y = experts(g, x, feed, size)
+    y = experts(g, normed(g, x, size) if feed.beside else x, feed, size)
     if feed.shared:
         shared = Dense(inner=feed.shared, activation=feed.activation, gated=feed.gated)
         z = dense(g, x, shared, size.hidden)
@@ -231,7 +231,9 @@ def experts(g: Builder, x: Tensor, feed: Experts, size: Stack) -> Tensor:
     """
     tokens = g.reshape(x, [-1, x.shape[-1]])
     total = feed.count + feed.idle
-    router = g.linear(tokens, total, bias=feed.router_bias, name="router")
+    routed = tokens * g.weight((tokens.shape[-1],), "router.input") if feed.beside else tokens
+    router = g.linear(routed, total, bias=feed.router_bias, name="router")
+    router = router * g.weight((total,), "router.by_expert") if feed.beside else router
     if feed.sigmoid:
         router = g.op("Sigmoid", router)
     if feed.scale:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -91,6 +92,17 @@ SMALL = {
         "swa_head_dim": 32,
         "rel_extent": 48,
         "mlp_layer_types": ["dense"] + ["sparse"] * 5,
+    },
+    "gemma4_text": {
+        **{k: v for k, v in _BASE.items() if k != "n_routed_experts"},
+        "intermediate_size": 640,
+        "num_key_value_heads": 2,
+        "head_dim": 64,
+        "global_head_dim": 96,
+        "hidden_size_per_layer_input": 0,
+        "enable_moe_block": True,
+        "num_experts": 8,
+        "top_k_experts": 2,
     },
     "step3p5": {
         **_BASE,
@@ -202,3 +214,20 @@ def test_what_a_file_leaves_out_is_as_the_module_has_it(name, tmp_path):
     graph = graph_from_config(path, sequence=1, phase="forward")
     assert graph.parameter_count == sum(theirs.values())
     assert "dimensions" in repr(read_config(path))
+
+
+def test_a_cached_token_of_deepseek_v4_has_the_entries_of_the_config(tmp_path):
+    """A key of every layer's rate and, where some are selected, one of the indexer."""
+    path = tmp_path / "config.json"
+    fields = {**REAL["deepseek_v4"], "head_dim": 512, "index_head_dim": 128}
+    path.write_text(json.dumps(fields))
+
+    def cached(context: int) -> int:
+        graph = graph_from_config(path, phase="decode", context=context)
+        shapes = [graph.type_of(name).shape for name in graph.inputs if name.startswith("past_")]
+        return sum(math.prod(shape) for shape in shapes)
+
+    tokens, (alone, selected, compressed) = 1024, (2, 2, 1)
+    entries = selected * (512 + 128) / 4 + compressed * 512 / 128
+    assert alone + selected + compressed == fields["num_hidden_layers"]
+    assert cached(2048 + tokens) - cached(2048) == tokens * entries

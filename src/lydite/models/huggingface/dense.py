@@ -238,7 +238,7 @@ FAMILIES: dict[str, Family] = {
         dense=False,
         eps=1e-5,
         positions=8192,
-        qk_norm=("use_qk_norm", False, "head"),
+        qk_norm=("use_qk_norm", False, "each"),
     ),
     "cohere2": replace(
         _LLAMA,
@@ -273,7 +273,7 @@ FAMILIES: dict[str, Family] = {
         partial=0.25,
         eps=1e-5,
         positions=4096,
-        qk_norm=("qk_layernorm", False, "head"),
+        qk_norm=("qk_layernorm", False, "each"),
         change=_stablelm,
     ),
     "nemotron": replace(

@@ -176,7 +176,7 @@ def _phimoe(c: Config, values: dict[str, Any]) -> None:
 
 def _gated(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     rotary = {} if layer.type == "sliding_attention" else {"rotary": 0}
-    return (attention(c, layer, gated=True, **rotary),)
+    return (attention(c, layer, gated=True, gate_bias=False, **rotary),)
 
 
 def _mimo2_types(c: Config, layers: int) -> list[str]:
@@ -213,7 +213,7 @@ def _laguna(c: Config, layer: Layer) -> tuple[Mixer, ...]:
         raise c.refuse("gating", 'true, false, "per-head" or "per-element"')
     by_head = gating in (True, "per-head")
     return (
-        attention(c, layer, heads=count, head_gate=by_head, gated=bool(gating) and not by_head),
+        attention(c, layer, heads=count, head_gate=by_head, gated=not by_head, gate_bias=False),
     )
 
 
@@ -282,6 +282,11 @@ def _dbrx_feed(c: Config, layer: Layer) -> Experts:
 def _dbrx_norms(c: Config, values: dict[str, Any]) -> None:
     del c
     values["norm_bias"] = False
+
+
+def _no_bias(c: Config, values: dict[str, Any]) -> None:
+    c.only("use_bias", False)
+    del values
 
 
 def no_feed(c: Config, layer: Layer) -> None:
@@ -422,7 +427,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "granitemoeshared": _GRANITE_MOE,
     "ernie4_5_moe": replace(
-        DENSE["ernie4_5"], kv=4, head=0, theta=5e5, feed=mixed(correction=True)
+        DENSE["ernie4_5"], kv=4, head=0, theta=5e5, feed=mixed(correction=True), change=_no_bias
     ),
     "dots1": replace(_GLM_MOE, partial=1.0, kv=32, qk_norm="head", feed=mixed(sigmoid=True)),
     "hunyuan_v1_moe": replace(DENSE["hunyuan_v1_dense"], feed=_hunyuan_feed),

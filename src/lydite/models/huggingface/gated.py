@@ -66,7 +66,7 @@ def _muse(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     bases = listed if isinstance(listed, list) else [(layer.count - 1 - layer.index) % 4]
     turned = bool(bases[layer.index if len(bases) > layer.index else 0])
     c.skip("qk_scale_factor", "output_multiplier", "post_norm_eps")
-    return (attention(c, layer, gated=True, **({} if turned else {"rotary": 0})),)
+    return (attention(c, layer, gated=True, gate_bias=False, **({} if turned else {"rotary": 0})),)
 
 
 def _muse_spark(c: Config, layer: Layer) -> tuple[Mixer, ...]:

@@ -94,6 +94,8 @@ TEXT_OF = {
     "llava_onevision": "qwen2",
     "mistral3": "mistral",
     "paligemma": "gemma",
+    "qwen2_5_omni_thinker": "qwen2_5_omni_text",
+    "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
     "qwen2_5_vl": "qwen2_5_vl_text",
     "qwen2_audio": "qwen2",
     "qwen2_vl": "qwen2_vl_text",
