@@ -63,8 +63,12 @@ def _backwards(c: Config, layers: int) -> list[str]:
 def _muse(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Queries and keys are normalised without weights; layers without a base have no positions."""
     listed = c.raw("layer_rope_theta")
-    bases = listed if isinstance(listed, list) else [(layer.count - 1 - layer.index) % 4]
-    turned = bool(bases[layer.index if len(bases) > layer.index else 0])
+    if listed is None:
+        turned = bool((layer.count - 1 - layer.index) % 4)
+    elif isinstance(listed, list) and len(listed) >= layer.count:
+        turned = bool(listed[layer.index])
+    else:
+        raise c.refuse("layer_rope_theta", f"a base for each of the {layer.count} layers, or 0")
     c.skip("qk_scale_factor", "output_multiplier", "post_norm_eps")
     return (attention(c, layer, gated=True, gate_bias=False, **({} if turned else {"rotary": 0})),)
 

@@ -101,8 +101,8 @@ def _inner(data: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any] |
 
 
 def _part_type(kind: str, part: str, inner: Mapping[str, Any]) -> str:
-    own = inner.get("model_type")
+    own = str(inner.get("model_type"))
     if part == "text" and (own in TYPES or kind in TEXT_OF):
-        return str(own) if own in TYPES else TEXT_OF[kind]
+        return own if own in TYPES else TEXT_OF[kind]
     named = f"{kind}_{part}_model" if f"{kind}_{part}_model" in TYPES else f"{kind}_{part}"
-    return str(own) if own in TYPES and own != kind else named
+    return own if own in TYPES and own != kind else named
