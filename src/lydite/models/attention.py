@@ -46,6 +46,7 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
         apart = g.reshape(mixed, [0, 0, a.heads, a.value_size])
         mixed = g.reshape(plain_normed(g, apart, size), [0, 0, a.heads * a.value_size])
     if gate is not None:
+        gate = _shifted(g, gate, a) if a.gate_shift else gate
         mixed = mixed * g.op("Sigmoid", gate)
     if a.sinks:
         mixed = with_sinks(g, mixed, a.heads)
@@ -108,6 +109,12 @@ def _turned(x: Tensor, a: Attention, heads: int, t: Tokens) -> Tensor:
     part = {"rotary_embedding_dim": a.rotary} if a.rotary != a.size else {}
     angles = t.angles(a.rope_theta, a.rotary)
     return t.g.op("RotaryEmbedding", x, *angles, num_heads=heads, **part)
+
+
+def _shifted(g: Builder, gate: Tensor, a: Attention) -> Tensor:
+    """A gate of every entry with one learned number of each head added."""
+    apart = g.reshape(gate, [0, 0, a.heads, a.value_size]) + g.weight((a.heads, 1), "gate.shift")
+    return g.reshape(apart, [0, 0, a.heads * a.value_size])
 
 
 def _distance_biases(x: Tensor, a: Attention, t: Tokens) -> Tensor:

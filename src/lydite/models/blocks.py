@@ -35,6 +35,7 @@ class Attention:
             "" for none.
         gated: Whether a second half of the query projection gates the output (Qwen3-Next).
         gate_bias: Whether that half has a bias where the first one has.
+        gate_shift: Whether one learned number a head is added to the gate (Beam).
         sinks: Whether each head has a learned score that takes part in the softmax (GPT-OSS).
         softcap: Limit of the scores by a scaled tanh; 0 for none.
         key_is_value: Whether the key projection is the value as well (Gemma 4).
@@ -63,6 +64,7 @@ class Attention:
     qk_norm: QkNorm = ""
     gated: bool = False
     gate_bias: bool = True
+    gate_shift: bool = False
     sinks: bool = False
     softcap: float = 0.0
     key_is_value: bool = False

@@ -104,6 +104,15 @@ SMALL = {
         "num_experts": 8,
         "top_k_experts": 2,
     },
+    "beam": {
+        **{k: v for k, v in _BASE.items() if k != "n_routed_experts"},
+        "num_experts": 8,
+        "n_group": 1,
+        "topk_group": 1,
+        "intermediate_size": 640,
+        "num_key_value_heads": 2,
+        "head_dim": 64,
+    },
     "step3p5": {
         **_BASE,
         "intermediate_size": 640,

@@ -13,6 +13,7 @@ from lydite.models.huggingface.family import HIDDEN, LAYERS, VOCABULARY
 _DERIVED: dict[str, dict[str, Any]] = {
     "axk1": {"first_k_dense_replace": 1},
     "axk2": {"first_k_dense_replace": 1},
+    "beam": {"first_k_dense_replace": 3},
     "dots3_note_text": {"first_k_dense_replace": 1},
     "glm4_moe_lite": {"first_k_dense_replace": 1},
     "glm5_next_text": {"first_k_dense_replace": 3},

@@ -9,7 +9,7 @@ from lydite.models.blocks import Dense, Experts, Mixer
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
-from lydite.models.huggingface.experts import all_full, chosen_experts
+from lydite.models.huggingface.experts import all_full, chosen_experts, mixed
 from lydite.models.huggingface.family import (
     HEADS,
     KV_HEADS,
@@ -17,6 +17,7 @@ from lydite.models.huggingface.family import (
     Layer,
     attention,
     dense,
+    every,
     sliding,
 )
 
@@ -71,6 +72,16 @@ def _muse(c: Config, layer: Layer) -> tuple[Mixer, ...]:
         raise c.refuse("layer_rope_theta", f"a base for each of the {layer.count} layers, or 0")
     c.skip("qk_scale_factor", "output_multiplier", "post_norm_eps")
     return (attention(c, layer, gated=True, gate_bias=False, **({} if turned else {"rotary": 0})),)
+
+
+def _beam(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Layers that attend to all tokens have no positions."""
+    rotary = {} if layer.type == "sliding_attention" else {"rotary": 0}
+    return (attention(c, layer, gated=True, gate_bias=False, gate_shift=True, **rotary),)
+
+
+def _beam_types(c: Config, layers: int) -> list[str]:
+    return [*every(6)(c, layers - 1), "full_attention"]
 
 
 def _muse_spark(c: Config, layer: Layer) -> tuple[Mixer, ...]:
@@ -157,6 +168,17 @@ def _molmo2_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
 
 
 FAMILIES: dict[str, Family] = {
+    "beam": replace(
+        EXPERTS["qwen3_moe"],
+        kv=8,
+        head=128,
+        order="around",
+        mixers=_beam,
+        feed=mixed(sigmoid=True),
+        types=_beam_types,
+        window=sliding(512),
+        positions=8192,
+    ),
     "step3p5": replace(
         EXPERTS["qwen3_moe"],
         kv=8,
