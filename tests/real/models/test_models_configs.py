@@ -234,7 +234,7 @@ def test_a_cached_token_of_deepseek_v4_has_the_entries_of_the_config(tmp_path):
     def cached(context: int) -> int:
         graph = graph_from_config(path, phase="decode", context=context)
         shapes = [graph.type_of(name).shape for name in graph.inputs if name.startswith("past_")]
-        return sum(math.prod(shape) for shape in shapes)
+        return sum(math.prod(map(int, shape or ())) for shape in shapes)
 
     tokens, (alone, selected, compressed) = 1024, (2, 2, 1)
     entries = selected * (512 + 128) / 4 + compressed * 512 / 128
