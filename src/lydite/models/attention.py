@@ -9,7 +9,16 @@ from lydite.models.blocks import (
     Attention,
 )
 from lydite.models.dimensions import Stack
-from lydite.models.tokens import Past, Tokens, gated_by_head, normed, plain_normed, split
+from lydite.models.tokens import (
+    Past,
+    Tokens,
+    convolved,
+    gated_by_head,
+    normed,
+    plain_normed,
+    split,
+    with_sinks,
+)
 
 
 def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
@@ -21,16 +30,26 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
         key, value, past = t.attended[a.shared_from]
     else:
         assert key is not None and value is not None
+        if a.kv_kernel:
+            key, value = (
+                part + convolved(part, a.kv_kernel, t, name=f"{name}_window", activation="none")
+                for part, name in ((key, "key"), (value, "value"))
+            )
         key = _turned(_head_normed(g, key, a.key_heads, a, size), a, a.key_heads, t)
         if a.value_norm:
             apart = g.reshape(value, [0, 0, a.key_heads, a.value_size])
             value = g.reshape(plain_normed(g, apart, size), [0, 0, a.key_heads * a.value_size])
         past = None
-    mixed = _attended(query, key, value, a, t, past)
+    bias = _distance_biases(x, a, t) if a.relative else None
+    mixed = _attended(query, key, value, a, t, past, bias)
+    if a.head_norm:
+        apart = g.reshape(mixed, [0, 0, a.heads, a.value_size])
+        mixed = g.reshape(plain_normed(g, apart, size), [0, 0, a.heads * a.value_size])
     if gate is not None:
+        gate = _shifted(g, gate, a) if a.gate_shift else gate
         mixed = mixed * g.op("Sigmoid", gate)
     if a.sinks:
-        mixed = _with_sinks(g, mixed, a)
+        mixed = with_sinks(g, mixed, a.heads)
     if a.head_gate:
         mixed = gated_by_head(g, mixed, x, a.heads)
     if a.output_norm:
@@ -63,6 +82,9 @@ def _query(g: Builder, x: Tensor, a: Attention) -> tuple[Tensor, Tensor | None]:
     width = a.heads * a.size
     if not a.gated:
         return g.linear(x, width, bias=a.qkv_bias, name="query"), None
+    if a.qkv_bias and not a.gate_bias:
+        gate = g.linear(x, width, bias=False, name="gate")
+        return g.linear(x, width, bias=True, name="query"), gate
     both = g.linear(x, 2 * width, bias=a.qkv_bias, name="query")
     query, gate = split(g, both, [width, width])
     return query, gate
@@ -72,9 +94,11 @@ def _head_normed(g: Builder, x: Tensor, heads: int, a: Attention, size: Stack) -
     """Queries or keys, normalised head by head or as a whole."""
     if a.qk_norm == "whole":
         return normed(g, x, size)
-    if a.qk_norm == "head":
-        apart = g.reshape(x, [0, 0, heads, a.size])
-        return g.reshape(normed(g, apart, size), [0, 0, heads * a.size])
+    if a.qk_norm:
+        norm = normed if a.qk_norm == "head" else plain_normed
+        apart = norm(g, g.reshape(x, [0, 0, heads, a.size]), size)
+        apart = apart * g.weight((heads, a.size), "norm.scale") if a.qk_norm == "each" else apart
+        return g.reshape(apart, [0, 0, heads * a.size])
     return x
 
 
@@ -87,8 +111,35 @@ def _turned(x: Tensor, a: Attention, heads: int, t: Tokens) -> Tensor:
     return t.g.op("RotaryEmbedding", x, *angles, num_heads=heads, **part)
 
 
+def _shifted(g: Builder, gate: Tensor, a: Attention) -> Tensor:
+    """A gate of every entry with one learned number of each head added."""
+    apart = g.reshape(gate, [0, 0, a.heads, a.value_size]) + g.weight((a.heads, 1), "gate.shift")
+    return g.reshape(apart, [0, 0, a.heads * a.value_size])
+
+
+def _distance_biases(x: Tensor, a: Attention, t: Tokens) -> Tensor:
+    """What is added to scores: learned profiles by distance, weighted by token and head (Inkling).
+
+    [batch, heads, tokens, keys]; a kernel reads the bias of a pair where it needs it, which is
+    broadcast here from the nearest distance.
+    """
+    g = t.g
+    weights = g.linear(x, a.heads * a.relative, bias=False, name="relative")
+    apart = g.transpose(g.reshape(weights, [0, 0, a.heads, a.relative]), (0, 2, 1, 3))
+    profiles = g.weight((a.relative, a.distances), "distance.profiles")
+    biases = g.op("MatMul", apart, profiles, name="distances")
+    bounds = (g.constant([value], "bound") for value in (0, 1, 3))
+    return g.op("Slice", biases, *bounds)
+
+
 def _attended(
-    query: Tensor, key: Tensor, value: Tensor, a: Attention, t: Tokens, past: Past | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    a: Attention,
+    t: Tokens,
+    past: Past | None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     g = t.g
     attrs: dict[str, Any] = {"q_num_heads": a.heads, "kv_num_heads": a.key_heads}
@@ -101,12 +152,12 @@ def _attended(
         past = (t.past("key", shape), t.past("value", (*shape[:3], a.value_size)))
     t.attended[t.layer] = (key, value, past)
     if past is None:
-        mixed = g.op("Attention", query, key, value, **attrs)
+        mixed = g.op("Attention", query, key, value, *([bias] if bias else []), **attrs)
         if t.cached and a.shared_from is None:
             t.keep("key", _by_head(g, key, a.key_heads))
             t.keep("value", _by_head(g, value, a.key_heads))
         return mixed
-    mixed, keys, values = g.ops("Attention", query, key, value, None, *past, outputs=3, **attrs)
+    mixed, keys, values = g.ops("Attention", query, key, value, bias, *past, outputs=3, **attrs)
     if a.shared_from is None:
         t.keep("key", keys)
         t.keep("value", values)
@@ -116,14 +167,3 @@ def _attended(
 def _by_head(g: Builder, x: Tensor, heads: int) -> Tensor:
     """Keys or values as a cache keeps them: [batch, heads, tokens, size]."""
     return g.transpose(g.reshape(x, [0, 0, heads, x.shape[-1] // heads]), (0, 2, 1, 3))
-
-
-def _with_sinks(g: Builder, mixed: Tensor, a: Attention) -> Tensor:
-    """Attention weakened by each head's sink.
-
-    The share of the softmax that goes to the sink is known inside the kernel only; here a factor of
-    each head stands for it, which costs the same.
-    """
-    share = g.op("Sigmoid", g.weight((a.heads, 1), "sinks"))
-    apart = g.reshape(mixed, [0, 0, a.heads, a.value_size]) * share
-    return g.reshape(apart, [0, 0, a.heads * a.value_size])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "silu", "xielu"]
-QkNorm = Literal["", "head", "whole"]
+QkNorm = Literal["", "each", "head", "plain", "whole"]
 Order = Literal["before", "after", "around", "last", "parallel"]
 
 
@@ -30,9 +30,12 @@ class Attention:
         window: Number of tokens that a query attends to, itself included; None for all.
         rotary: Number of entries of each head that rotary positions turn; 0 for none.
         rope_theta: Base of the rotary positions.
-        qk_norm: Normalisation of queries and keys: "head" for each head by itself, "whole" over
-            all heads, "" for none.
+        qk_norm: Normalisation of queries and keys: "head" for each head by itself, "each" for the
+            same with weights of its own for each, "plain" without weights, "whole" over all heads,
+            "" for none.
         gated: Whether a second half of the query projection gates the output (Qwen3-Next).
+        gate_bias: Whether that half has a bias where the first one has.
+        gate_shift: Whether one learned number a head is added to the gate (Beam).
         sinks: Whether each head has a learned score that takes part in the softmax (GPT-OSS).
         softcap: Limit of the scores by a scaled tanh; 0 for none.
         key_is_value: Whether the key projection is the value as well (Gemma 4).
@@ -40,6 +43,11 @@ class Attention:
         head_gate: Whether one number a head, a product of the states, gates the output (LFM3).
         value_norm: Whether values are normalised head by head, without weights (Gemma 3n).
         output_norm: Whether the output is normalised before its projection (BitNet).
+        head_norm: Whether the output is normalised head by head, without weights (Muse Spark).
+        relative: Width of a head's weights of learned biases by distance (Inkling); 0 for none.
+        distances: Number of distances that have a bias.
+        kv_kernel: Width of causal convolutions over keys and values, which are added to them; 0 for
+            none.
     """
 
     heads: int
@@ -55,6 +63,8 @@ class Attention:
     rope_theta: float = 1e4
     qk_norm: QkNorm = ""
     gated: bool = False
+    gate_bias: bool = True
+    gate_shift: bool = False
     sinks: bool = False
     softcap: float = 0.0
     key_is_value: bool = False
@@ -62,6 +72,10 @@ class Attention:
     head_gate: bool = False
     value_norm: bool = False
     output_norm: bool = False
+    head_norm: bool = False
+    relative: int = 0
+    distances: int = 0
+    kv_kernel: int = 0
 
     @property
     def key_heads(self) -> int:
@@ -91,6 +105,19 @@ class LatentAttention:
         index_size: Width of an indexer's head.
         index_top: Number of tokens that a query attends to at most, where there is an indexer.
         head_gate: Whether one number a head, a product of the states, gates the output.
+        index_shared: Whether the tokens that an earlier layer's indexer selected are taken.
+        index_pool: Number of tokens whose keys of the indexer are one weighted mean, with weights
+            of their own (GLM-5.3); 0 for each by itself.
+        index_scaled: Whether the indexer's query is made of the normalised states, and scaled by
+            position head by head (Mistral Large 4).
+        scaled: Whether queries are scaled by position head by head, with learned numbers.
+        gated: Whether a product of the states gates the output entry by entry (Hunyuan 4).
+        query_gate: Whether query and such a gate come out of one product of the compressed query,
+            before and after its norm (A.X K2).
+        rope_norm: Whether the entries of the key with positions are normalised (dots3-note).
+        sinks: As in `Attention`.
+        window: As in `Attention`.
+        shared_from: Layer whose latents are used instead of own ones; None for own.
     """
 
     heads: int
@@ -105,6 +132,54 @@ class LatentAttention:
     index_size: int = 0
     index_top: int = 0
     head_gate: bool = False
+    index_shared: bool = False
+    index_pool: int = 0
+    index_scaled: bool = False
+    scaled: bool = False
+    gated: bool = False
+    query_gate: bool = False
+    rope_norm: bool = False
+    sinks: bool = False
+    window: int | None = None
+    shared_from: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressedAttention:
+    """Attention to a window of tokens and to compressed earlier ones (DeepSeek-V4, section 2.3).
+
+    One head of keys, which are the values as well, serves all queries. Every `rate` tokens become
+    one more such key: their mean with learned weights, entry by entry.
+
+    Attributes:
+        heads: Number of query heads.
+        size: Width of a head.
+        query_rank: Width of the compressed query.
+        window: Number of tokens that a query attends to as they are, itself included.
+        rate: Number of tokens that are compressed to one; 0 for the window alone.
+        overlapped: Whether a mean is over the tokens before its own as well, with other keys.
+        groups: Number of groups of heads whose outputs are compressed by themselves.
+        output_rank: Width that each is compressed to.
+        rotary: Number of entries of a head with rotary positions.
+        rope_theta: Base of the rotary positions.
+        index_heads: Heads of the indexer that selects compressed tokens; 0 for all of them.
+        index_size: Width of an indexer's head.
+        index_top: Number of compressed tokens that a query attends to at most.
+    """
+
+    heads: int
+    size: int
+    query_rank: int
+    window: int
+    rate: int
+    overlapped: bool
+    groups: int
+    output_rank: int
+    rotary: int
+    rope_theta: float
+    index_heads: int = 0
+    index_size: int = 0
+    index_top: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +282,7 @@ class ShortConvolution:
 
 Mixer: TypeAlias = (
     Attention
+    | CompressedAttention
     | LatentAttention
     | LightningAttention
     | Mamba
@@ -226,6 +302,7 @@ class Dense:
         gated: Whether a second product multiplies the activated one.
         bias: Whether the products have a bias.
         inner_norm: Whether what goes into the last product is normalised (BitNet).
+        scale: Whether a learned number scales the output.
         sparsity: Share of the entries before the activation that are set to zero (Gemma 3n).
     """
 
@@ -234,6 +311,7 @@ class Dense:
     gated: bool = True
     bias: bool = False
     inner_norm: bool = False
+    scale: bool = False
     sparsity: float = 0.0
 
 
@@ -252,11 +330,14 @@ class Experts:
         correction: Whether a learned bias corrects the router's scores (counted as a parameter).
         shared: Inner width of the part that all tokens go through as well; 0 for none.
         shared_gate: Whether a learned gate weights that part.
-        beside: Inner width of a dense part whose norms are its own (Gemma 4); 0 for none.
+        beside: Inner width of a dense part beside the experts, where both have norms of their own
+            and the router scales of its input and of each expert (Gemma 4); 0 for none.
         sigmoid: Whether scores are sigmoids instead of a softmax.
         idle: Number of experts that do nothing, which the router chooses among as well (LongCat).
         latent: Width that tokens are projected to before the experts and back after; 0 for none.
         norm: Whether the sum of all is normalised (A.X K1).
+        latent_norms: Whether tokens in that width are normalised before and after the experts.
+        scale: Whether a learned number scales the router's weights (counted as a parameter).
     """
 
     count: int
@@ -274,6 +355,8 @@ class Experts:
     idle: int = 0
     latent: int = 0
     norm: bool = False
+    latent_norms: bool = False
+    scale: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

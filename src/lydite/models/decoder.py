@@ -6,9 +6,10 @@ from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.altup import altup
 from lydite.models.dimensions import Decoder, with_repeated_heads
+from lydite.models.hyper import hyper_connected
 from lydite.models.parts import with_names
 from lydite.models.quantised import QuantisedBuilder, WeightFormat
-from lydite.models.tokens import Tokens, normed
+from lydite.models.tokens import Tokens, normed, plain_normed
 from lydite.models.transformer import opset, stack
 
 USUAL = 512
@@ -65,15 +66,15 @@ def decoder(
     ids = g.input("input_ids", (batch, sequence), "int64")
     tokens = Tokens(g, batch, sequence, context, cached=phase != "forward")
     width = size.embedding or size.hidden
-    table = g.weight((size.vocabulary, width), "token_embedding")
+    table = g.weight((size.vocabulary + size.extra_rows, width), "token_embedding")
     x = g.op("Gather", table, ids)
     if width != size.hidden:
         x = g.linear(x, size.hidden, bias=False, name="embedding_up")
     if size.embedding_norm:
-        x = normed(g, x, size)
+        x = plain_normed(g, x, size) if size.plain_embedding_norm else normed(g, x, size)
     if size.has_positions:
         x = x + _learned(g, size, tokens.positions)
-    layers = altup if size.updates else stack
+    layers = altup if size.updates else hyper_connected if size.streams else stack
     x = layers(x, size, tokens, _own_inputs(g, ids, x, size) if size.per_layer else None)
     if phase != "forward":
         last = g.constant(sequence - 1, "last")

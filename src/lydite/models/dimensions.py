@@ -47,6 +47,12 @@ class Stack:
         experts_per_token: Number of experts that a token goes through.
         windowed: Number of tokens that a query attends to; None for all.
         rope_theta: Base of rotary positions; None for none.
+        norm_gate: Width of the product of low rank by which norms before attention and experts are
+            gated (A.X K2); 0 for none.
+        plain_after: Whether the norm after what mixes tokens has no weights (Muse Spark).
+        residual_gates: Whether learned shares of each entry weight a part's output and its input.
+        kernel: Width of a causal convolution over the output of each part, which is added to it
+            (Inkling); 0 for none.
         blocks: Layers that differ, in order; empty where all are alike as said above.
 
     Raises:
@@ -76,6 +82,10 @@ class Stack:
     experts_per_token: int = 0
     windowed: int | None = None
     rope_theta: float | None = None
+    norm_gate: int = 0
+    plain_after: bool = False
+    residual_gates: bool = False
+    kernel: int = 0
     blocks: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
@@ -149,6 +159,7 @@ class Decoder(Stack):
         embedding: Width of the token embedding; 0 for that of the layers. Another one is projected
             there, and back before the last product (OPT-350M).
         embedding_norm: Whether the embedding is normalised (BLOOM).
+        plain_embedding_norm: Whether that norm has no weights.
         last_norm: Whether the last layer's states are normalised.
         tied: Whether the token embedding is the weight of the last product as well.
         head: "scores" of the next token, "classes" of the last one, or "" for all states.
@@ -159,6 +170,11 @@ class Decoder(Stack):
         updates: Number of states of a token, of which a layer computes one and predicts the others
             (AltUp in Gemma 3n); 0 for one state.
         laurel: Width of the learned augmented residual beside attention (Gemma 3n); 0 for none.
+        streams: Number of states of a token that each part reads a mean of and adds to
+            (hyper-connections); 0 for one state.
+        streams_mixed: Whether a part mixes them as well.
+        streams_head: Whether the last norm's input is a learned mean of them, not the plain one.
+        extra_rows: Rows of the token embedding beyond the vocabulary (Molmo 2).
     """
 
     vocabulary: int
@@ -167,6 +183,7 @@ class Decoder(Stack):
     position_offset: int = 0
     embedding: int = 0
     embedding_norm: bool = False
+    plain_embedding_norm: bool = False
     last_norm: bool = True
     tied: bool = True
     head: Literal["scores", "classes", ""] = "scores"
@@ -176,6 +193,10 @@ class Decoder(Stack):
     per_layer_vocabulary: int = 0
     updates: int = 0
     laurel: int = 0
+    streams: int = 0
+    streams_mixed: bool = True
+    streams_head: bool = True
+    extra_rows: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -364,6 +385,7 @@ class EncoderDecoder:
         frames: Positions of the encoder for sound.
         position_offset: Rows of the position tables before the first position (BART).
         embedding_norm: Whether embeddings are normalised (BART).
+        plain_embedding_norm: Whether that norm has no weights.
         last_norm: Whether the last states of both stacks are normalised.
         tied: Whether the token embedding is the weight of the last product as well.
     """
@@ -377,6 +399,7 @@ class EncoderDecoder:
     frames: int = 0
     position_offset: int = 0
     embedding_norm: bool = False
+    plain_embedding_norm: bool = False
     last_norm: bool = True
     tied: bool = True
 

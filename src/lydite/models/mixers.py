@@ -14,6 +14,7 @@ from lydite.models import states
 from lydite.models.attention import attention
 from lydite.models.blocks import (
     Attention,
+    CompressedAttention,
     GatedDelta,
     LatentAttention,
     LightningAttention,
@@ -22,12 +23,14 @@ from lydite.models.blocks import (
     Mixer,
     ShortConvolution,
 )
+from lydite.models.compressed import compressed
 from lydite.models.dimensions import Stack
 from lydite.models.latent import latent
 from lydite.models.tokens import Tokens
 
 _BUILDERS: dict[type, Callable[..., Tensor]] = {
     Attention: attention,
+    CompressedAttention: compressed,
     LatentAttention: latent,
     LightningAttention: states.lightning,
     Mamba: states.mamba,

@@ -20,6 +20,7 @@ class WeightFormat:
         dtype: Type of the stored weights; "uint8" where they are packed.
         experts_only: Whether only experts' weights are stored so.
         kept: Names of layers that are not.
+        experts: Format of experts' weights, where it is another one.
     """
 
     bits: int
@@ -27,6 +28,7 @@ class WeightFormat:
     dtype: str = "uint8"
     experts_only: bool = False
     kept: tuple[str, ...] = ("lm_head", "router", "classifier", "embedding")
+    experts: WeightFormat | None = None
 
     @property
     def label(self) -> str:
@@ -75,7 +77,7 @@ class QuantisedBuilder(Builder):
         **attrs: Any,
     ) -> Tensor:
         """Experts with packed weights; see `Builder.experts`."""
-        form = self.weights
+        form = self.weights.experts or self.weights
         inputs: list[Tensor | None] = [tokens, router]
         for name, shape, bias in zip(("up", "down"), shapes, biases, strict=True):
             count, rows, width = shape

@@ -16,14 +16,14 @@ from lydite.models.blocks import (
     ShortConvolution,
 )
 from lydite.models.dimensions import Stack
-from lydite.models.tokens import Tokens, normed, split
+from lydite.models.tokens import Tokens, convolved, normed, split
 
 
 def mamba(x: Tensor, m: Mamba, size: Stack, t: Tokens) -> Tensor:
     """Selective scan: each channel's state decays by its own time step (arXiv:2312.00752)."""
     g = t.g
     signal, gate = split(g, g.linear(x, 2 * m.inner, bias=m.bias, name="in"), [m.inner, m.inner])
-    signal = _convolved(signal, m.inner, m.kernel, t, bias=m.conv_bias)
+    signal = convolved(signal, m.kernel, t, bias=m.conv_bias)
     widths = [m.rank, m.state, m.state]
     parts = split(g, g.linear(signal, sum(widths), bias=False, name="x"), widths)
     step, first, last = (normed(g, part, size) for part in parts) if m.norms else parts
@@ -46,7 +46,7 @@ def mamba2(x: Tensor, m: Mamba2, size: Stack, t: Tokens) -> Tensor:
         g.linear(x, total, bias=m.bias, name="in"),
         [inner, inner + 2 * shared, m.heads],
     )
-    mixed = _convolved(mixed, inner + 2 * shared, m.kernel, t, bias=m.conv_bias)
+    mixed = convolved(mixed, m.kernel, t, bias=m.conv_bias)
     value, key, query = split(g, mixed, [inner, shared, shared])
     step = g.op("Softplus", step + g.weight((m.heads,), "dt_bias"))
     rate = g.op("Neg", g.op("Exp", g.weight((m.heads,), "A_log")))
@@ -106,34 +106,13 @@ def _repeated(g: Builder, x: Tensor, groups: int, heads: int, width: int, t: Tok
     return g.reshape(g.op("Expand", apart, shape), [0, 0, heads * width])
 
 
-def _convolved(
-    x: Tensor, channels: int, kernel: int, t: Tokens, *, bias: bool, activation: str = "silu"
-) -> Tensor:
-    """A causal convolution of each channel: [batch, tokens, channels]."""
-    g = t.g
-    past = t.past("convolution", (t.batch, channels, kernel - 1))
-    weight = g.weight((channels, 1, kernel), "conv.weight")
-    biases = g.weight((channels,), "conv.bias") if bias else None
-    mixed, state = g.ops(
-        "CausalConvWithState",
-        g.transpose(x, (0, 2, 1)),
-        weight,
-        biases,
-        past,
-        outputs=2,
-        activation=activation,
-    )
-    t.keep("convolution", state)
-    return g.transpose(mixed, (0, 2, 1))
-
-
 def gated_delta(x: Tensor, m: GatedDelta, size: Stack, t: Tokens) -> Tensor:
     """The gated delta rule: linear attention whose state decays and is corrected."""
     g, keys, values = t.g, m.key_heads * m.key, m.value_heads * m.value
     mixed = g.linear(x, 2 * keys + values, bias=False, name="qkv")
     rate, gate = _delta_gates(g, x, m, values)
     beta = g.linear(x, m.value_heads, bias=False, name="b")
-    mixed = _convolved(mixed, 2 * keys + values, m.kernel, t, bias=False)
+    mixed = convolved(mixed, m.kernel, t)
     query, key, value = split(g, mixed, [keys, keys, values])
     step = g.op("Softplus", rate + g.weight((rate.shape[-1],), "dt_bias"))
     speed = g.op("Neg", g.op("Exp", g.weight((m.value_heads, 1), "A_log")))
@@ -178,5 +157,5 @@ def short_convolution(x: Tensor, m: ShortConvolution, size: Stack, t: Tokens) ->
     """A gated convolution over few tokens."""
     g, width = t.g, size.hidden
     first, last, value = split(g, g.linear(x, 3 * width, bias=m.bias, name="in"), [width] * 3)
-    mixed = _convolved(first * value, width, m.kernel, t, bias=m.bias, activation="none")
+    mixed = convolved(first * value, m.kernel, t, bias=m.bias, activation="none")
     return g.linear(last * mixed, width, bias=m.bias, name="out")

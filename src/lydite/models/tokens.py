@@ -122,6 +122,48 @@ def gated_by_head(g: Builder, mixed: Tensor, x: Tensor, heads: int) -> Tensor:
     return g.reshape(apart, [0, 0, width])
 
 
+def convolved(
+    x: Tensor,
+    kernel: int,
+    t: Tokens,
+    *,
+    name: str = "convolution",
+    bias: bool = False,
+    activation: str = "silu",
+) -> Tensor:
+    """A causal convolution of each channel by itself: [batch, tokens, channels].
+
+    What it needs of earlier tokens is kept under its name.
+    """
+    g, channels = t.g, int(x.shape[-1])
+    past = t.past(name, (t.batch, channels, kernel - 1))
+    weight = g.weight((channels, 1, kernel), "conv.weight")
+    biases = g.weight((channels,), "conv.bias") if bias else None
+    mixed, state = g.ops(
+        "CausalConvWithState",
+        g.transpose(x, (0, 2, 1)),
+        weight,
+        biases,
+        past,
+        outputs=2,
+        activation=activation,
+    )
+    t.keep(name, state)
+    return g.transpose(mixed, (0, 2, 1))
+
+
+def with_sinks(g: Builder, mixed: Tensor, heads: int) -> Tensor:
+    """Attention weakened by each head's sink.
+
+    The share of the softmax that goes to the sink is known inside the kernel only; here a factor of
+    each head stands for it, which costs the same.
+    """
+    width = int(mixed.shape[-1])
+    share = g.op("Sigmoid", g.weight((heads, 1), "sinks"))
+    apart = g.reshape(mixed, [0, 0, heads, width // heads]) * share
+    return g.reshape(apart, [0, 0, width])
+
+
 def split(g: Builder, x: Tensor, widths: list[int]) -> list[Tensor]:
     """Parts of the last axis."""
     return g.ops("Split", x, g.constant(widths, "widths"), axis=-1, outputs=len(widths))

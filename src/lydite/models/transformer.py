@@ -6,8 +6,9 @@ experts are ONNX Runtime's `MoE`, as the standard has no operator for them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any
+from typing import Any, TypeAlias
 
 from lydite.graph import Builder, Tensor
 from lydite.models.blocks import (
@@ -25,7 +26,9 @@ from lydite.models.blocks import (
 from lydite.models.dimensions import Stack
 from lydite.models.mixers import mix
 from lydite.models.quantised import QuantisedBuilder
-from lydite.models.tokens import Tokens, normed
+from lydite.models.tokens import Tokens, convolved, normed, plain_normed
+
+Part: TypeAlias = Callable[[Tensor], Tensor]
 
 ATTENTION_OPSET = 24
 """The first with `Swish`; `Attention`, `RotaryEmbedding` and `RMSNormalization` came with 23."""
@@ -37,7 +40,8 @@ _STATES = (Mamba, Mamba2, GatedDelta, LightningAttention, ShortConvolution)
 def opset(size: Stack) -> int:
     """ONNX opset that a stack is built in."""
     mixers = (mixer for block in size.blocks for mixer in block.mixers)
-    return _STATE_OPSET if any(isinstance(m, _STATES) for m in mixers) else ATTENTION_OPSET
+    with_state = size.kernel or any(isinstance(m, _STATES) for m in mixers)
+    return _STATE_OPSET if with_state else ATTENTION_OPSET
 
 
 def stack(x: Tensor, size: Stack, tokens: Tokens, per_layer: list[Tensor] | None = None) -> Tensor:
@@ -67,17 +71,62 @@ def _block(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
         other = normed(t.g, x, size) if size.parallel_norms else before
         return x + mixed(before, block, size, t) + fed(other, block, size, t.g)
     if block.mixers:
-        x = _part(x, size, order, t.g, lambda y: mixed(y, block, size, t))
+        before = _gated_norm if size.norm_gate else normed
+        after = plain_normed if size.plain_after else normed
+        part = _convolving(lambda y: mixed(y, block, size, t), "mixed", size, t)
+        x = _part(x, size, order, t.g, part, before, after)
     if block.feed is not None:
-        x = _part(x, size, order, t.g, lambda y: fed(y, block, size, t.g))
+        gated = size.norm_gate and isinstance(block.feed, Experts)
+        before = _gated_norm if gated else normed
+        part = _convolving(lambda y: fed(y, block, size, t.g), "fed", size, t)
+        x = _part(x, size, order, t.g, part, before)
     return x
 
 
-def _part(x: Tensor, size: Stack, order: Order, g: Builder, part: Any) -> Tensor:
+def _convolving(part: Part, name: str, size: Stack, t: Tokens) -> Part:
+    """A part whose output goes through a convolution that is added to it, where there is one."""
+    if not size.kernel:
+        return part
+
+    def convolving(x: Tensor) -> Tensor:
+        y = part(x)
+        return y + convolved(y, size.kernel, t, name=f"{name}_window", activation="none")
+
+    return convolving
+
+
+def _part(
+    x: Tensor,
+    size: Stack,
+    order: Order,
+    g: Builder,
+    part: Part,
+    before: Any = normed,
+    after: Any = normed,
+) -> Tensor:
     """One part with its norms and the addition of its input."""
-    y = part(normed(g, x, size) if order in ("before", "around") else x)
-    y = normed(g, y, size) if order in ("after", "around") else y
+    y = part(before(g, x, size) if order in ("before", "around") else x)
+    y = after(g, y, size) if order in ("after", "around") else y
+    if size.residual_gates:
+        return _shared_out(g, x, y, size)
     return normed(g, x + y, size) if order == "last" else x + y
+
+
+def _shared_out(g: Builder, x: Tensor, y: Tensor, size: Stack) -> Tensor:
+    """The input times one learned share of each entry and the output times another.
+
+    Shares are a function of one weight an entry, which a runtime computes once.
+    """
+    share = g.op("Sigmoid", g.weight((size.hidden,), "residual.share"))
+    rest = g.op("Sqrt", g.constant(1.0, "one", g.dtype) + g.op("Neg", share * share))
+    return x * rest + y * share
+
+
+def _gated_norm(g: Builder, x: Tensor, size: Stack) -> Tensor:
+    """A norm whose output is gated by a product of low rank of itself (A.X K2)."""
+    y = normed(g, x, size)
+    low = g.op("Swish", g.linear(y, size.norm_gate, bias=False, name="norm_gate_down"))
+    return y * g.op("Sigmoid", g.linear(low, size.hidden, bias=False, name="norm_gate_up"))
 
 
 def mixed(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
@@ -94,7 +143,7 @@ def fed(x: Tensor, block: Block, size: Stack, g: Builder) -> Tensor:
     assert feed is not None
     if isinstance(feed, Dense):
         return dense(g, x, feed, size.hidden, size)
-    y = experts(g, x, feed)
+    y = experts(g, normed(g, x, size) if feed.beside else x, feed, size)
     if feed.shared:
         shared = Dense(inner=feed.shared, activation=feed.activation, gated=feed.gated)
         z = dense(g, x, shared, size.hidden)
@@ -156,7 +205,8 @@ def dense(g: Builder, x: Tensor, feed: Dense, hidden: int, size: Stack | None = 
     if feed.inner_norm:
         assert size is not None
         y = normed(g, y, size)
-    return g.linear(y, hidden, bias=feed.bias, name="down")
+    y = g.linear(y, hidden, bias=feed.bias, name="down")
+    return y * g.weight((1,), "scale") if feed.scale else y
 
 
 def _sparse(g: Builder, x: Tensor, share: float) -> Tensor:
@@ -173,7 +223,7 @@ _EXPERT_ACTIVATIONS = {"relu": "relu", "relu2": "relu", "silu": "silu"}
 """ONNX Runtime's name of an expert's activation; every other one is its "gelu"."""
 
 
-def experts(g: Builder, x: Tensor, feed: Experts) -> Tensor:
+def experts(g: Builder, x: Tensor, feed: Experts, size: Stack) -> Tensor:
     """Each token goes through the experts that the router scores highest, and their mean.
 
     ONNX Runtime's experts are gated with SiLU, or not gated: other functions between the products
@@ -181,9 +231,13 @@ def experts(g: Builder, x: Tensor, feed: Experts) -> Tensor:
     """
     tokens = g.reshape(x, [-1, x.shape[-1]])
     total = feed.count + feed.idle
-    router = g.linear(tokens, total, bias=feed.router_bias, name="router")
+    routed = tokens * g.weight((tokens.shape[-1],), "router.input") if feed.beside else tokens
+    router = g.linear(routed, total, bias=feed.router_bias, name="router")
+    router = router * g.weight((total,), "router.by_expert") if feed.beside else router
     if feed.sigmoid:
         router = g.op("Sigmoid", router)
+    if feed.scale:
+        router = router * g.weight((1,), "router.scale")
     if feed.correction:
         router = router + g.weight((total,), "router.correction")
     if feed.idle:
@@ -191,7 +245,9 @@ def experts(g: Builder, x: Tensor, feed: Experts) -> Tensor:
         router, _ = g.ops("Split", router, widths, axis=-1, outputs=2)
     if feed.latent:
         tokens = g.linear(tokens, feed.latent, bias=False, name="latent_down")
+    tokens = normed(g, tokens, size) if feed.latent_norms else tokens
     y = _all_experts(g, tokens, router, feed)
+    y = normed(g, y, size) if feed.latent_norms else y
     if feed.latent:
         y = g.linear(y, x.shape[-1], bias=False, name="latent_up")
     return g.reshape(y, list(x.shape))

@@ -508,3 +508,79 @@ def test_one_half_of_an_encoder_and_decoder_is_refused(config):
     fields = {"model_type": "t5", "d_model": 64, "architectures": ["T5EncoderModel"]}
     with pytest.raises(InputError, match="T5EncoderModel is not built"):
         read_config(config(fields))
+
+
+GEMMA3 = {
+    "model_type": "gemma3",
+    "text_config": {
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "model_type": "gemma3_text",
+        "num_hidden_layers": 34,
+        "sliding_window": 1024,
+    },
+    "vision_config": {"model_type": "siglip_vision_model"},
+}
+
+
+def test_a_part_may_leave_out_main_sizes_which_are_named(config):
+    read = read_config(config(GEMMA3))
+    assert any("vocab_size 262208" in note for note in read.notes)
+    assert first(read)[0].heads == 8  # Gemma3TextConfig of transformers
+
+
+@pytest.mark.parametrize(
+    ("kind", "whole", "own", "tied"),
+    [
+        ("gemma3", ..., False, True),
+        ("gemma3", False, True, False),
+        ("qwen3_vl", ..., True, False),
+        ("qwen3_vl", True, False, True),
+        ("qwen2_vl", ..., True, True),
+        ("qwen2_vl", False, ..., False),
+        ("internvl_chat", ..., True, True),
+    ],
+)
+def test_the_whole_decides_whether_the_embedding_is_the_last_weight(config, kind, whole, own, tied):
+    text = {**LLAMA, "model_type": "llama", "tie_word_embeddings": own}
+    text = {k: v for k, v in text.items() if v is not ...}
+    data = {"model_type": kind, "text_config": text, "tie_word_embeddings": whole}
+    assert read_config(config(data)).dimensions.tied is tied
+
+
+def test_a_field_with_another_word_in_it_is_no_slip(config):
+    data = {**LLAMA, "model_type": "qwen3_moe", "num_experts": 8}
+    notes = read_config(config(data, mlp_intermediate_size=8192)).notes
+    assert any("mlp_intermediate_size" in note for note in notes)
+    with pytest.raises(InputError, match="did you mean 'rms_norm_eps'"):
+        read_config(config(LLAMA, rms_norm_eps=..., rms_norm_epz=1e-5))
+
+
+def test_experts_may_have_fewer_bits_than_other_layers(config):
+    rules = {"quant_method": "fp8", "weight_block_size": [128, 128], "expert_dtype": "fp4"}
+    data = {**LLAMA, "model_type": "mixtral", "num_local_experts": 8, "quantization_config": rules}
+    weights = read_config(config(data)).weights
+    assert (weights.bits, weights.experts.bits, weights.experts.block) == (8, 4, 32)
+    named = {
+        "model.layers.0.self_attn.q_proj": {"quant_algo": "FP8"},
+        "model.layers.0.mlp.experts.0.up_proj": {"quant_algo": "NVFP4"},
+    }
+    rules = {
+        "quant_method": "modelopt",
+        "quant_algo": "MIXED_PRECISION",
+        "quantized_layers": named,
+    }
+    weights = read_config(config({**data, "quantization_config": rules})).weights
+    assert (weights.bits, weights.experts.bits, weights.experts.block) == (8, 4, 16)
+
+
+def test_a_searched_architecture_has_parts_by_layer(config):
+    """Sizes by hand: attention with 8 heads of keys, then none; inner widths of 5.25 and 2.625."""
+    wide = {"attention": {"n_heads_in_group": 8}, "ffn": {"ffn_mult": 5.25}}
+    narrow = {"attention": {"no_op": True}, "ffn": {"ffn_mult": 2.625}}
+    sizes = {"hidden_size": 8192, "num_attention_heads": 64, "num_hidden_layers": 2}
+    data = {**LLAMA, **sizes, "model_type": "nemotron-nas", "num_key_value_heads": None}
+    data |= {"block_configs": [wide, narrow], "intermediate_size": None}
+    first_block, second = read_config(config(data)).dimensions.all_blocks
+    assert (first_block.mixers[0].key_heads, first_block.feed.inner) == (8, 28672)
+    assert (second.mixers, second.feed.inner) == ((), 14336)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from lydite.errors import InputError, unknown_name
 from lydite.models.dimensions import PHASES
 from lydite.models.huggingface.config import Config
+from lydite.models.huggingface.defaults import MAIN, defaults_of
+from lydite.models.huggingface.parts import of_part
 from lydite.models.huggingface.quantisation import weight_format
-from lydite.models.huggingface.types import TEXT_OF, TYPES, ConfigType
+from lydite.models.huggingface.types import TYPES, ConfigType
 from lydite.models.info import FLOATS
 from lydite.models.quantised import WeightFormat
 
@@ -25,14 +27,6 @@ MAX_BYTES = 4 << 20
 
 LONGEST = 4096
 """Tokens that a model reads where nothing is said: as many as it takes, at most these."""
-
-_TEXT_PARTS = ("text_config", "llm_config", "language_config", "text_model_config")
-_PARTS = {
-    "text": _TEXT_PARTS,
-    "vision": ("vision_config", "vision_encoder_config", "vit_config"),
-    "audio": ("audio_config",),
-}
-_SHARED = ("tie_word_embeddings", "dtype", "torch_dtype", "projection_dim")
 
 
 @dataclass(frozen=True)
@@ -80,17 +74,23 @@ def read_config(path: Path | str, *, part: str = "") -> ReadConfig:
     """
     path = Path(path)
     path = path / "config.json" if path.is_dir() else path
-    data, notes = _of_part(_loaded(path), part, str(path))
-    config = Config(data, str(path))
-    row = TYPES.get(config.type)
+    loaded = _loaded(path)
+    data, notes = of_part(loaded, part, str(path))
+    kind = str(data.get("model_type"))
+    config = Config(data, str(path), defaults_of(kind, whole=data is loaded))
+    row = TYPES.get(kind)
     if row is None:
-        error = unknown_name("model_type", config.type, TYPES)
+        error = unknown_name("model_type", kind, TYPES)
         raise InputError(error.what, where=str(path), allowed=error.allowed, hint=error.hint)
     dimensions = row.read(config)
     weights, said = weight_format(config)
     if weights is not None and "phase" not in row.options:
         said = f"its {weights.label} weights are built in full precision"
     notes += [said] if said else []
+    usual = sorted(MAIN & config.taken.keys())
+    if usual:
+        listed = ", ".join(f"{name} {config.taken[name]}" for name in usual)
+        notes.append(f"sizes that the file leaves out are transformers': {listed}")
     config.skip(
         "quantization_config",
         "compression_config",
@@ -170,8 +170,9 @@ def graph_from_values(
     """
     from lydite.models.decoder import decoder
 
-    config = Config(dict(values), str(values["model_type"]))
-    size = TYPES[config.type].read(config)
+    kind = str(values["model_type"])
+    config = Config(dict(values), kind, defaults_of(kind))
+    size = TYPES[kind].read(config)
     weights, _ = weight_format(config)
     if options.get("phase") == "forward":
         weights = None
@@ -218,46 +219,6 @@ def _loaded(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError("is not a JSON object", where=str(path))
     return data
-
-
-def _of_part(data: dict[str, Any], part: str, where: str) -> tuple[dict[str, Any], list[str]]:
-    """The fields of one part of a model of several, with those that the whole says for all."""
-    known = {name: _inner(data, fields) for name, fields in _PARTS.items()}
-    present = [name for name, inner in known.items() if inner is not None]
-    kind = str(data.get("model_type"))
-    if part and part not in present and not (part == "text" and kind in TEXT_OF):
-        allowed = ", ".join(present) or "none; the model is one"
-        raise InputError(f"has no part '{part}'", where=where, allowed=allowed)
-    if not part and kind in TYPES:
-        alone = present and "phase" in TYPES[kind].options
-        return data, ["the language model alone"] if alone else []
-    if not part and not (present or kind in TEXT_OF):
-        return data, []
-    notes = []
-    if not part:
-        if known["text"] is None and kind not in TEXT_OF:
-            return data, []
-        part = "text"
-        others = [name for name in present if name != "text"]
-        notes = ["the language model alone"]
-        if others:
-            notes = [f"{notes[0]}; its other parts: --part {' or '.join(others)}"]
-    inner = known[part]
-    inner = {k: v for k, v in data.items() if not k.endswith("_config")} if inner is None else inner
-    common = {k: data[k] for k in (*_SHARED, "quantization_config") if data.get(k) is not None}
-    return {**common, **inner, "model_type": _part_type(kind, part, inner)}, notes
-
-
-def _inner(data: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any] | None:
-    return next((data[name] for name in fields if isinstance(data.get(name), dict)), None)
-
-
-def _part_type(kind: str, part: str, inner: Mapping[str, Any]) -> str:
-    own = inner.get("model_type")
-    if part == "text" and (own in TYPES or kind in TEXT_OF):
-        return str(own) if own in TYPES else TEXT_OF[kind]
-    named = f"{kind}_{part}_model" if f"{kind}_{part}_model" in TYPES else f"{kind}_{part}"
-    return str(own) if own in TYPES and own != kind else named
 
 
 def _name(path: Path, data: Mapping[str, Any]) -> str:

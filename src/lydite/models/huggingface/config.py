@@ -35,17 +35,38 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
+def _misspelt(name: str, known: str) -> bool:
+    """Whether a name is another one with a slip, and not one with another word in it."""
+    words, others = name.split("_"), known.split("_")
+    if words[0] in ("num", "n", "moe", "linear"):
+        return False
+    if len(words) != len(others):
+        return True
+    return all(
+        difflib.SequenceMatcher(None, a, b).ratio() > 0.6
+        for a, b in zip(words, others, strict=True)
+    )
+
+
 class Config:
     """The fields of one config, or of one part of it.
 
     Args:
         data: Fields by name.
         where: File, and part of it, for messages.
+        defaults: What transformers takes where a field is absent; a field that is null has none.
+
+    Attributes:
+        taken: Fields that were absent, with the value that was taken from `defaults`.
     """
 
-    def __init__(self, data: Mapping[str, Any], where: str) -> None:
+    def __init__(
+        self, data: Mapping[str, Any], where: str, defaults: Mapping[str, Any] | None = None
+    ) -> None:
         self.data = data
         self.where = where
+        self.defaults = defaults or {}
+        self.taken: dict[str, Any] = {}
         self._read: set[str] = set()
 
     @property
@@ -54,9 +75,14 @@ class Config:
         return str(self.data.get("model_type"))
 
     def raw(self, *names: str, default: Any = None) -> Any:
-        """The first field that is there and not null, unchecked."""
+        """The first field that is there and not null, unchecked; else the usual value of one."""
         self._read |= set(names)
-        return next((v for n in names if (v := self.data.get(n)) is not None), default)
+        given = next((v for n in names if (v := self.data.get(n)) is not None), None)
+        if given is None and not any(n in self.data for n in names):
+            name = next((n for n in names if self.defaults.get(n) is not None), "")
+            given = self.defaults.get(name)
+            self.taken |= {name: given} if name else {}
+        return default if given is None else given
 
     def name_of(self, *names: str) -> str:
         """The first of these fields that is there."""
@@ -142,8 +168,21 @@ class Config:
             return self
         if len(value) < count:
             raise self.refuse(name, f"one value, or one for each of the {count} layers")
-        self._read.add(name)
-        return Config({**self.data, name: value[layer]}, self.where)
+        return self.changed({name: value[layer]})
+
+    def own_of_layer(self, index: int) -> Config:
+        """The config with the fields that `per_layer_config` has for a layer in their place."""
+        listed = self.raw("per_layer_config", default={})
+        if not isinstance(listed, dict):
+            raise self.refuse("per_layer_config", "an object")
+        own = listed.get(str(index), listed.get(f"{index:02d}"))
+        return self.changed(own) if isinstance(own, dict) else self
+
+    def changed(self, fields: Mapping[str, Any]) -> Config:
+        """The config with some fields in place of its own; what is read there counts as read."""
+        made = Config({**self.data, **fields}, self.where, self.defaults)
+        made._read, made.taken = self._read, self.taken
+        return made
 
     def inner(self, *names: str) -> Config | None:
         """A config inside this one."""
@@ -205,7 +244,7 @@ class Config:
         absent = sorted(self._read - set(self.data))
         for name in self.unread():
             near = difflib.get_close_matches(name, absent, 1, 0.9)
-            if near and name.split("_")[0] not in ("num", "n", "moe", "linear"):
+            if near and _misspelt(name, near[0]):
                 raise InputError(
                     f"unknown field '{name}'", where=self.where, hint=f"did you mean '{near[0]}'?"
                 )

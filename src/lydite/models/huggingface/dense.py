@@ -123,6 +123,36 @@ def _bitnet_feed(c: Config, layer: Layer) -> Dense:
     return dense(c, layer, inner_norm=True)
 
 
+def _nas_block(c: Config, layer: Layer, part: str) -> Config | None:
+    """What one layer of a searched architecture has; None where the part is left out."""
+    blocks = c.raw("block_configs")
+    block = blocks[layer.index] if isinstance(blocks, list) and len(blocks) > layer.index else None
+    given = block.get(part) if isinstance(block, dict) else None
+    if not isinstance(given, dict):
+        raise c.refuse("block_configs", f"{layer.count} objects with attention and ffn")
+    if given.get("replace_with_linear"):
+        raise c.refuse("block_configs", "no replace_with_linear; it is not built")
+    return None if given.get("no_op") else Config(given, f"{c.where}: block_configs")
+
+
+def _nas(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Nemotron of a searched architecture: groups of heads by layer (Puzzle, arXiv:2411.19146)."""
+    block = _nas_block(c, layer, "attention")
+    if block is None:
+        return ()
+    heads = c.size("num_attention_heads")
+    return (attention(c, layer, kv_heads=heads // block.size("n_heads_in_group")),)
+
+
+def _nas_feed(c: Config, layer: Layer) -> Dense | None:
+    """Two thirds of a multiple of twice the width, rounded up to 256."""
+    block = _nas_block(c, layer, "ffn")
+    if block is None:
+        return None
+    inner = int(2 * block.number("ffn_mult") * layer.hidden / 3)
+    return dense(c, layer, inner=-(-inner // 256) * 256)
+
+
 def _clova(c: Config, values: dict[str, Any]) -> None:
     values["order"] = "around" if c.flag("use_post_norm", default=False) else "before"
 
@@ -138,6 +168,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "baichuan": replace(_LLAMA, mixers=_baichuan, qkv=False, out=False, positions=4096),
     "minicpm": replace(_LLAMA, tied=True),
+    "nemotron-nas": replace(_LLAMA, mixers=_nas, feed=_nas_feed, eps=1e-5, positions=131072),
     "helium": replace(_LLAMA, head=128, kv=20, eps=1e-8),
     "arcee": replace(_LLAMA, activation="relu2", gated=False, eps=1e-5),
     "bitnet": replace(
@@ -148,7 +179,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "hyperclovax": replace(_LLAMA, change=_clova),
     "mistral": Family(kv=8, positions=131072, window=sliding(4096, types=False)),
-    "ministral": Family(kv=8, positions=131072, window=sliding(4096)),
+    "ministral": Family(kv=8, positions=131072, types=every(0), window=sliding(4096)),
     "ministral3": Family(kv=8, head=128, positions=131072, window=sliding(None, types=False)),
     "qwen2": Family(
         kv=32,
@@ -207,7 +238,7 @@ FAMILIES: dict[str, Family] = {
         dense=False,
         eps=1e-5,
         positions=8192,
-        qk_norm=("use_qk_norm", False, "head"),
+        qk_norm=("use_qk_norm", False, "each"),
     ),
     "cohere2": replace(
         _LLAMA,
@@ -242,7 +273,7 @@ FAMILIES: dict[str, Family] = {
         partial=0.25,
         eps=1e-5,
         positions=4096,
-        qk_norm=("qk_layernorm", False, "head"),
+        qk_norm=("qk_layernorm", False, "each"),
         change=_stablelm,
     ),
     "nemotron": replace(

@@ -320,7 +320,7 @@ def _t5(c: Config) -> EncoderDecoder:
         "gated-gelu": "gelu_tanh",
         "gated-silu": "silu",
     }
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise c.refuse("feed_forward_proj", ", ".join(known))
     feed = Dense(inner=inner, activation=known[name], gated=gated)
     heads, size = c.size("num_heads", default=8), c.size("d_kv", default=64)

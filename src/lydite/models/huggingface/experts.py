@@ -44,13 +44,16 @@ _PER_TOKEN = (
     "moe_k",
     "moe_topk",
     "num_experts_per_topk",
+    "moe_top_k",
 )
-_INNER = ("moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size")
+_INNER = ("moe_intermediate_size", "expert_ffn_hidden_size")
 _SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
 _SHARED_INNER = (
     "shared_expert_intermediate_size",
     "moe_shared_expert_intermediate_size",
     "shared_intermediate_size",
+    "shared_experts_intermediate_size",
+    "share_expert_dim",
 )
 
 Feed = Callable[[Config, Layer], Dense | Experts | None]
@@ -58,7 +61,8 @@ Feed = Callable[[Config, Layer], Dense | Experts | None]
 
 def chosen_experts(c: Config, layer: Layer, **changes: Any) -> Experts:
     """The experts of a layer, by whichever names the config has for their sizes."""
-    count, inner = c.size(*_COUNT), c.size(*_INNER)
+    count = c.size(*_COUNT)
+    inner = changes.get("inner") or c.size(*_INNER, default=None) or c.size("intermediate_size")
     per_token = c.size(*_PER_TOKEN, default=2)
     if per_token > count:
         raise c.refuse(c.name_of(*_PER_TOKEN), f"up to the {count} experts")
@@ -78,6 +82,7 @@ def _is_dense(c: Config, layer: Layer) -> bool:
     """Whether a layer has one dense part although the model has experts."""
     listed = c.texts("mlp_layer_types", layer.count)
     if listed is not None:
+        c.skip("first_k_dense_replace", "moe_layer_freq", "num_dense_layers", "decoder_sparse_step")
         return listed[layer.index] == "dense"
     if layer.index in (c.numbers("mlp_only_layers") or ()):
         return True
@@ -111,7 +116,7 @@ def mixed(**changes: Any) -> Feed:
     return feed
 
 
-def latent(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+def latent(c: Config, layer: Layer) -> tuple[LatentAttention]:
     """Multi-head latent attention, in all layers or in those that are not linear."""
     theta, _ = c.rotary(theta=layer.family.theta)
     c.skip("head_dim", "qk_head_dim", "num_key_value_heads", "use_nope", "mla_use_nope")
@@ -121,7 +126,7 @@ def latent(c: Config, layer: Layer) -> tuple[Mixer, ...]:
             query_rank=c.size("q_lora_rank", default=0),
             kv_rank=c.size("kv_lora_rank", default=512),
             nope=c.size("qk_nope_head_dim", default=128),
-            rope=c.size("qk_rope_head_dim", default=64),
+            rope=c.size("qk_rope_head_dim", default=64, low=0),
             value=c.size("v_head_dim", default=128),
             bias=c.flag("attention_bias", default=False),
             rope_theta=theta,
@@ -132,10 +137,17 @@ def latent(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     )
 
 
+def _minicpm3(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """A value's head is as wide as a token's share where nothing is said."""
+    share = layer.hidden // c.size(*HEADS)
+    return latent(c.changed({"v_head_dim": c.size("v_head_dim", default=share)}), layer)
+
+
 def _llama4(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Layers without positions attend to all tokens, the others to a chunk."""
     turned = _llama4_turned(c, layer.index)
     size = c.size("attention_chunk_size", default=8192)
+    c.skip("use_qk_norm", "intermediate_size_mlp", "for_llm_compressor")
     window = {"window": size} if turned else {"rotary": 0}
     return (attention(c, layer, **window),)
 
@@ -164,14 +176,14 @@ def _phimoe(c: Config, values: dict[str, Any]) -> None:
 
 def _gated(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     rotary = {} if layer.type == "sliding_attention" else {"rotary": 0}
-    return (attention(c, layer, gated=True, **rotary),)
+    return (attention(c, layer, gated=True, gate_bias=False, **rotary),)
 
 
 def _mimo2_types(c: Config, layers: int) -> list[str]:
     listed = c.numbers("hybrid_layer_pattern")
     if listed is not None and len(listed) >= layers:
         return ["sliding_attention" if item else "full_attention" for item in listed[:layers]]
-    return ["sliding_attention" if i % 5 else "full_attention" for i in range(layers)]
+    return ["sliding_attention" if i and (i + 1) % 6 else "full_attention" for i in range(layers)]
 
 
 def _mimo2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
@@ -201,8 +213,27 @@ def _laguna(c: Config, layer: Layer) -> tuple[Mixer, ...]:
         raise c.refuse("gating", 'true, false, "per-head" or "per-element"')
     by_head = gating in (True, "per-head")
     return (
-        attention(c, layer, heads=count, head_gate=by_head, gated=bool(gating) and not by_head),
+        attention(c, layer, heads=count, head_gate=by_head, gated=not by_head, gate_bias=False),
     )
+
+
+def all_full(c: Config, layers: int) -> list[str]:
+    """Every layer attends to all tokens."""
+    del c
+    return ["full_attention"] * layers
+
+
+def _flint_types(c: Config, layers: int) -> list[str]:
+    """The first two layers, every fourth and the last attend to all tokens."""
+    del c
+    full = {0, 1, layers - 1, *range(1, layers, 4)}
+    return ["full_attention" if i in full else "sliding_attention" for i in range(layers)]
+
+
+def _flint_feed(c: Config, layer: Layer) -> Dense | Experts | None:
+    dense_layers = c.numbers("mlp_only_layers")
+    c = c if dense_layers is not None else c.changed({"mlp_only_layers": [0, 1]})
+    return mixed()(c, layer)
 
 
 def _cohere2_moe_feed(c: Config, layer: Layer) -> Dense | Experts:
@@ -251,6 +282,11 @@ def _dbrx_feed(c: Config, layer: Layer) -> Experts:
 def _dbrx_norms(c: Config, values: dict[str, Any]) -> None:
     del c
     values["norm_bias"] = False
+
+
+def _no_bias(c: Config, values: dict[str, Any]) -> None:
+    c.only("use_bias", False)
+    del values
 
 
 def no_feed(c: Config, layer: Layer) -> None:
@@ -303,16 +339,18 @@ FAMILIES: dict[str, Family] = {
         DENSE["qwen2"], kv=16, qkv=("qkv_bias", True), feed=mixed(shared_gate=True)
     ),
     "qwen3_moe": _QWEN_MOE,
+    "qwen3_omni_moe_text": replace(_QWEN_MOE, uneven_heads=True),
     "deepseek": replace(DENSE["llama"], feed=mixed(), dense=False),
     "deepseek_v2": replace(_DEEPSEEK, mixers=_deepseek_mixer, feed=mixed(), positions=2048),
     "axk1": replace(_DEEPSEEK, feed=mixed(sigmoid=True, norm=True), positions=32768),
     "youtu": Family(mixers=latent, tied=True, positions=131072),
     "deepseek_v3": _DEEPSEEK,
+    "mistral4": replace(_DEEPSEEK, feed=mixed(), positions=1 << 20),
     "deepseek_v32": replace(_DEEPSEEK, positions=163840),
     "kimi_k2": _DEEPSEEK,
     "glm4_moe": _GLM_MOE,
     "glm4_moe_lite": replace(_DEEPSEEK, eps=1e-5, positions=202752),
-    "minicpm3": Family(mixers=latent, eps=1e-5, positions=32768),
+    "minicpm3": Family(mixers=_minicpm3, eps=1e-5, positions=32768),
     "gpt_oss": Family(
         kv=8,
         head=64,
@@ -357,7 +395,12 @@ FAMILIES: dict[str, Family] = {
         theta=5e5,
     ),
     "flint": replace(
-        _QWEN_MOE, mixers=with_sinks, feed=mixed(), window=sliding(513), positions=262144
+        _QWEN_MOE,
+        mixers=with_sinks,
+        feed=_flint_feed,
+        types=_flint_types,
+        window=sliding(513),
+        positions=262144,
     ),
     "hy_v3": replace(_QWEN_MOE, kv=8, head=128, feed=mixed(sigmoid=True), positions=131072),
     "kolibri1": replace(
@@ -368,6 +411,7 @@ FAMILIES: dict[str, Family] = {
         kv=8,
         head=128,
         mixers=_laguna,
+        types=all_full,
         feed=mixed(correction=True, sigmoid=True),
         window=sliding(512),
         positions=131072,
@@ -383,7 +427,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "granitemoeshared": _GRANITE_MOE,
     "ernie4_5_moe": replace(
-        DENSE["ernie4_5"], kv=4, head=0, theta=5e5, feed=mixed(correction=True)
+        DENSE["ernie4_5"], kv=4, head=0, theta=5e5, feed=mixed(correction=True), change=_no_bias
     ),
     "dots1": replace(_GLM_MOE, partial=1.0, kv=32, qk_norm="head", feed=mixed(sigmoid=True)),
     "hunyuan_v1_moe": replace(DENSE["hunyuan_v1_dense"], feed=_hunyuan_feed),

@@ -140,8 +140,8 @@ def decoder(c: Config, family: Family) -> Decoder:
         InputError: a field is missing or impossible, or fields do not fit each other.
     """
     hidden = c.size(*HIDDEN)
-    listed = c.raw("layer_types", "layers_block_type")
-    layers = c.size(*LAYERS, default=len(listed) if isinstance(listed, list) else REQUIRED)
+    listed = c.raw("layer_types", "layers_block_type", "hybrid_override_pattern")
+    layers = c.size(*LAYERS, default=len(listed) if isinstance(listed, list | str) else REQUIRED)
     types = c.texts("layer_types", layers) or _types(c, layers, family)
     parts = [Layer(i, layers, types[i], hidden, family) for i in range(layers)]
     blocks = tuple(_block(c, layer) for layer in parts)

@@ -41,7 +41,18 @@ def _delta(c: Config) -> GatedDelta:
 
 
 def _olmo_hybrid(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    return (attention(c, layer) if layer.type != "linear_attention" else _delta(c),)
+    """As many heads of both kinds; a key has three quarters of its share, a value twice that."""
+    if layer.type != "linear_attention":
+        return (attention(c, layer),)
+    heads = c.size("linear_num_key_heads", default=c.size(*HEADS))
+    key = c.size("linear_key_head_dim", default=int(0.75 * layer.hidden / heads))
+    usual = {
+        "linear_num_key_heads": heads,
+        "linear_num_value_heads": c.size("linear_num_value_heads", default=c.size(*HEADS)),
+        "linear_key_head_dim": key,
+        "linear_value_head_dim": c.size("linear_value_head_dim", default=2 * key),
+    }
+    return (_delta(c.changed(usual)),)
 
 
 def _olmo_hybrid_order(c: Config, values: dict[str, Any]) -> None:
@@ -78,11 +89,9 @@ def _mamba(c: Config, layer: Layer, **changes: Any) -> Mamba:
 
 def _mamba2(c: Config, layer: Layer, **changes: Any) -> Mamba2:
     expand = c.size("mamba_expand", "expand", default=2)
-    size = (
-        c.size("mamba_head_dim", "mamba_d_head", "head_dim", default=64)
-        if not isinstance(c.raw("mamba_d_head"), str)
-        else 0
-    )
+    own = ("mamba_head_dim", "mamba_d_head")
+    size = 0 if isinstance(c.raw(*own), str) else c.size(*own, default=0)
+    size = size if size or isinstance(c.raw(*own), str) else c.size("head_dim", default=64)
     inner = c.size("mamba_d_ssm", default=expand * layer.hidden)
     heads = c.size("mamba_num_heads", "mamba_n_heads", "num_heads", default=inner // (size or 64))
     values: dict[str, Any] = {
@@ -137,6 +146,8 @@ def _hybrid_types(c: Config, layers: int) -> list[str]:
     chosen = c.numbers("attn_layer_indices")
     if chosen is not None:
         return ["full_attention" if i in chosen else "linear_attention" for i in range(layers)]
+    if c.type == "granitemoehybrid":
+        return ["linear_attention"] * layers
     period = c.size("attn_layer_period", default=8)
     offset = c.size("attn_layer_offset", default=4, low=0)
     return ["full_attention" if i % period == offset else "linear_attention" for i in range(layers)]
@@ -169,7 +180,7 @@ def _kimi_types(c: Config, layers: int) -> list[str]:
     rule = c.inner("linear_attn_config")
     full = rule.numbers("full_attn_layers") if rule is not None else None
     if full is None:
-        full = [i + 1 for i in range(layers) if not (i + 1) % 4]
+        full = [i + 1 for i in range(4, layers, 4)]
     return ["full_attention" if i + 1 in full else "linear_attention" for i in range(layers)]
 
 
@@ -299,6 +310,13 @@ def _lfm3_order(c: Config, values: dict[str, Any]) -> None:
     values["order"] = "around" if c.flag("use_sandwich_norm", default=True) else "before"
 
 
+def _lfm3_types(c: Config, layers: int) -> list[str]:
+    """Of four layers one attends to all tokens and one to a window, but for the first."""
+    del c
+    kinds = ("sliding_attention", "conv", "full_attention", "conv")
+    return ["conv", *(kinds[i % 4] for i in range(1, layers))]
+
+
 def _lfm2_types(c: Config, layers: int) -> list[str]:
     chosen = c.numbers("full_attn_idxs")
     full = range(layers) if chosen is None else chosen
@@ -413,7 +431,7 @@ FAMILIES: dict[str, Family] = {
         tied=True,
         eps=1e-5,
         mixers=_lfm3,
-        types=_lfm2_types,
+        types=_lfm3_types,
         change=_lfm3_order,
         window=sliding(256),
         positions=128000,

@@ -13,9 +13,11 @@ from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
 from lydite.models.huggingface.family import Family, decoder
+from lydite.models.huggingface.gated import FAMILIES as GATED
 from lydite.models.huggingface.gemma import FAMILIES as GEMMA
 from lydite.models.huggingface.gpt import FAMILIES as GPT
 from lydite.models.huggingface.heads import classes, head_of
+from lydite.models.huggingface.sparse import FAMILIES as SPARSE
 from lydite.models.huggingface.states import FAMILIES as STATES
 
 
@@ -34,22 +36,25 @@ class ConfigType:
     options: tuple[str, ...]
 
 
-_FAMILIES = {**DENSE, **GPT, **EXPERTS, **GEMMA, **STATES}
+_FAMILIES = {**DENSE, **GPT, **EXPERTS, **GATED, **GEMMA, **SPARSE, **STATES}
 
 ALIASES = {
     "cwm": "llama",
+    "granite_docling_text": "granite",
     "exaone4_5_text": "exaone4",
     "glm4v_moe_text": "glm4_moe",
     "RefinedWeb": "falcon",
     "RefinedWebModel": "falcon",
     "dream": "qwen2",
+    "deepseek_ocr2_text": "deepseek",
     "glm_image_text": "glm4v_text",
+    "granite4_vision_text": "granite",
+    "hunyuan_vl_text": "hunyuan_v1_dense",
     "minimax_m1": "minimax",
     "minimax_text_01": "minimax",
     "skywork": "llama",
     "stablelm_epoch": "stablelm",
     "xverse": "llama",
-    "glm_moe_dsa": "deepseek_v32",
     "gpt-sw3": "gpt2",
     "iquestcoder": "llama",
     "kimi_k25_text": "deepseek_v3",
@@ -59,7 +64,6 @@ ALIASES = {
     "qwen2_5_omni_text": "qwen2",
     "qwen2_5_vl_text": "qwen2",
     "qwen2_vl_text": "qwen2",
-    "qwen3_omni_moe_text": "qwen3_moe",
     "qwen3_vl_moe_text": "qwen3_moe",
     "qwen3_vl_text": "qwen3",
     "solar_open": "glm4_moe",
@@ -74,6 +78,7 @@ ALIASES = {
 """Types that are built as another one."""
 
 TEXT_OF = {
+    "dots3_note": "dots3_note_text",
     "emu3": "llama",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
@@ -81,7 +86,9 @@ TEXT_OF = {
     "gemma4_unified": "gemma4_unified_text",
     "glm4v": "glm4v_text",
     "glm4v_moe": "glm4v_moe_text",
+    "hunyuan_vl": "hunyuan_vl_text",
     "idefics3": "llama",
+    "inkling_mm_model": "inkling_text",
     "internvl": "qwen2",
     "internvl_chat": "internlm2",
     "kimi_vl": "deepseek_v3",
@@ -91,14 +98,18 @@ TEXT_OF = {
     "llava_onevision": "qwen2",
     "mistral3": "mistral",
     "paligemma": "gemma",
-    "qwen2_5_vl": "qwen2",
+    "qwen2_5_omni_thinker": "qwen2_5_omni_text",
+    "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
+    "qwen2_5_vl": "qwen2_5_vl_text",
     "qwen2_audio": "qwen2",
-    "qwen2_vl": "qwen2",
+    "qwen2_vl": "qwen2_vl_text",
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
-    "qwen3_vl": "qwen3",
-    "qwen3_vl_moe": "qwen3_moe",
+    "qwen3_vl": "qwen3_vl_text",
+    "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "paddleocr_vl": "paddleocr_vl_text",
     "smolvlm": "llama",
+    "step3p7": "step3p5",
     "voxtral": "llama",
 }
 """Type of the language part of a model that sees or hears, where the part does not say it."""

@@ -1,0 +1,144 @@
+"""Which language models of transformers load, with the parameters of its module.
+
+Every type of text generation, and the text part of every type that also sees, is made with its
+default config on PyTorch's meta device, and read from that config as a file.
+
+python benchmarks/configs.py [TYPE ...]   (with types: prints these alone, writes nothing)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from _figures import Figure, publish
+
+from lydite.errors import InputError
+from lydite.models.huggingface import graph_from_config, read_config
+
+_SEEING = ("embed_tokens_extend",)
+"""Parts of a language model's module that see or hear."""
+
+EQUAL, DIFFERENT, REFUSED, UNMADE = "equal", "different", "refused", "not made"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What came of one type.
+
+    Attributes:
+        type: the `model_type`.
+        state: one of `EQUAL`, `DIFFERENT`, `REFUSED` and `UNMADE`, which is transformers' failure.
+        ours, theirs: numbers of parameters; 0 where there is none.
+        reason: of a refusal or a failure.
+    """
+
+    type: str
+    state: str
+    ours: int = 0
+    theirs: int = 0
+    reason: str = ""
+
+
+def types() -> list[str]:
+    """All types of text generation, then those with images whose answer is text."""
+    from transformers.models.auto import modeling_auto as auto
+
+    causal = sorted(auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    seeing = sorted(auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+    return [*causal, *(name for name in seeing if name not in causal)]
+
+
+def of_type(name: str, folder: Path) -> Row:
+    """One type by its default config."""
+    try:
+        document, theirs = made(name)
+    except Exception as error:  # whatever transformers raises is its answer
+        return Row(name, UNMADE, reason=f"{type(error).__name__}: {str(error)[:120]}")
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(document))
+    try:
+        options: dict[str, Any] = {"sequence": 1}
+        options |= {"phase": "forward"} if "phase" in read_config(path).options else {}
+        ours = graph_from_config(path, **options).parameter_count
+    except InputError as error:
+        return Row(name, REFUSED, theirs=theirs, reason=" ".join(str(error).split())[:160])
+    return Row(name, EQUAL if ours == theirs else DIFFERENT, ours, theirs)
+
+
+def made(name: str) -> tuple[dict[str, Any], int]:
+    """The default config of a type, and the parameters of its language model."""
+    import torch
+    import transformers
+    from transformers.models.auto import modeling_auto as auto
+
+    config = transformers.AutoConfig.for_model(name)
+    causal = name in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    maker = (
+        transformers.AutoModelForCausalLM if causal else transformers.AutoModelForImageTextToText
+    )
+    with torch.device("meta"):
+        net = maker.from_config(config)
+    document = json.loads(config.to_json_string(use_diff=False))
+    document["architectures"] = [type(net).__name__]
+    return document, sum(p.numel() for p in _language_model(net))
+
+
+def _language_model(net: Any) -> list[Any]:
+    """Parameters of the module, or of its decoder and last product where it has other parts."""
+    if net.config.get_text_config() is net.config:
+        named = net.named_parameters()
+        return [p for name, p in named if not any(part in name for part in _SEEING)]
+    parts = [net.get_decoder(), net.get_output_embeddings()]
+    found = {id(p): p for part in parts if part is not None for p in part.parameters()}
+    return list(found.values())
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    chosen = sys.argv[1:]
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in chosen or types():
+            with contextlib.redirect_stderr(io.StringIO()):
+                rows.append(of_type(name, Path(folder)))
+            if chosen or rows[-1].state != EQUAL:
+                print(_line(rows[-1]), flush=True)
+    if not chosen:
+        _publish(rows)
+
+
+def _line(row: Row) -> str:
+    counts = f"{row.ours:>18,} {row.theirs:>18,}" if row.ours else f"{row.theirs:>37,}"
+    return f"{row.type:<28} {row.state:<10} {counts} {row.reason}"
+
+
+def _publish(rows: list[Row]) -> None:
+    found = Counter(row.state for row in rows)
+    names = {
+        s: " ".join(r.type for r in rows if r.state == s) for s in (DIFFERENT, REFUSED, UNMADE)
+    }
+    conditions = {"transformers": version("transformers"), "types": len(rows), **names}
+    goals = {EQUAL: ("higher", None), DIFFERENT: ("lower", 0.0), REFUSED: ("lower", None)}
+    publish(
+        "configs",
+        [
+            Figure(f"types {state}", found[state], "types", goal, better, conditions)
+            for state, (better, goal) in goals.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
