@@ -9,13 +9,13 @@ activations are held from the start of the layer's backward pass.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from lydite.cluster.program import CATEGORIES
+from lydite.cluster.program import CATEGORIES, STREAMS
 from lydite.cluster.stages import Unit
 from lydite.cluster.step_result import StepResult
 
@@ -70,37 +70,32 @@ def memory_course(result: StepResult) -> list[Course]:
     return courses
 
 
-def _tasks_by_stage(result: StepResult) -> Iterator[list[int]]:
+def _tasks_by_stage(result: StepResult) -> Iterator[np.ndarray]:
     """Numbers of the kernel tasks on the first simulated rank of each stage."""
-    places = [name.rpartition(" ")[0] for name in result.played.server_names]
-    known = list(dict.fromkeys(places))
-    shown = known[:: len(known) // result.plan.pp]
-    number = {place: at for at, place in enumerate(shown)}
-    stage_of = np.array([number.get(place, -1) for place in places])
-    tasks = result.played.tasks
-    stage = stage_of[tasks.resource]
-    kernel = np.isin(tasks.category, list(_KERNELS))
-    for at in range(len(shown)):
-        yield np.flatnonzero((stage == at) & kernel).tolist()
+    each = result.played.ranks // result.plan.pp * len(STREAMS)
+    for stage in range(result.plan.pp):
+        tasks = result.timeline.tasks_on(stage * each, stage * each + len(STREAMS))
+        yield tasks[np.isin(result.timeline.categories_of(tasks), list(_KERNELS))]
 
 
 def _events(
-    result: StepResult, tasks: Sequence[int], units: Mapping[str, Unit]
+    result: StepResult, tasks: np.ndarray, units: Mapping[str, Unit]
 ) -> list[tuple[float, float]]:
     """Times in seconds of allocations and frees, and the bytes added or removed at each."""
     timeline, names = result.timeline, result.played.tasks.names
     begins: dict[tuple[str, str], float] = {}
     ends: dict[tuple[str, str], float] = {}
     done: dict[tuple[str, str], float] = {}
-    for task in tasks:
-        match = _NAME.match(names[task])
+    times = zip(timeline.start_ps[tasks].tolist(), timeline.ends_of(tasks).tolist(), strict=True)
+    for task, (start_ps, end_ps) in zip(tasks.tolist(), times, strict=True):
+        match = _NAME.match(names[int(task)])
         if match is None or match["unit"] not in units:
             continue
-        key, end = (match["unit"], match["batch"]), float(timeline.end_ps[task]) * 1e-12
+        key, end = (match["unit"], match["batch"]), end_ps * 1e-12
         if match["kind"] == "F":
             ends[key] = max(ends.get(key, 0.0), end)
         else:
-            start = float(timeline.start_ps[task]) * 1e-12
+            start = start_ps * 1e-12
             begins[key] = min(begins.get(key, start), start)
             done[key] = max(done.get(key, 0.0), end)
     events: list[tuple[float, float]] = []

@@ -24,7 +24,7 @@ from lydite.engine import Repeated, Servers
 from lydite.engine.repeated import MOST_AWAITED
 
 Array = np.ndarray[Any, Any]
-BYTES_A_TASK = 12
+BYTES_A_TASK = 11
 """Memory of a task of a rank while all are played: its start and what it awaits."""
 _RIGHT, _MEMBER = 0, 1
 

@@ -98,8 +98,8 @@ class StepResult(OneLine):
     def critical_s(self) -> dict[str, float]:
         """Seconds by category along the critical path."""
         path = self.timeline.critical_path()
-        category = self.played.tasks.category[path]
-        seconds = np.bincount(category, self.timeline.span_ps[path] * 1e-12, len(CATEGORIES))
+        category, spans = self.timeline.categories_of(path), self.timeline.spans_of(path)
+        seconds = np.bincount(category, spans * 1e-12, len(CATEGORIES))
         by_category = {CATEGORIES[at]: float(seconds[at]) for at in np.unique(category).tolist()}
         return dict(sorted(by_category.items(), key=lambda item: -item[1]))
 

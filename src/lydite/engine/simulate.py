@@ -89,9 +89,9 @@ def simulate_ranks(
     for name in ("head", "tail", "mark", "running"):
         streams[name] = -1
     streams["rank"] = np.arange(count) // tasks.streams
-    pending = np.concatenate(
-        [tasks.row_awaited[tasks.rows(rank)] for rank in range(len(rows))] or [np.zeros(0)]
-    ).astype(np.int16, copy=False)
+    most = tasks.row_awaited.max(initial=0)
+    awaited = tasks.row_awaited.astype(np.int8 if most < 2**7 else np.int16)
+    pending = np.concatenate([awaited[tasks.rows(rank)] for rank in range(len(rows))])
     start = np.empty(n, np.int64)
     leaves = 1 << max(count - 1, 0).bit_length()
     end = kernel.play(
@@ -206,6 +206,17 @@ def _share(
 ) -> tuple[Array, Array, Array, int]:
     """As `_queue`, with flows and interference."""
     kernel = load("sharing", notify)
+    world = _world(tasks, servers, network, slow, notify)
+    late = kernel.play(world, *releases_of(tasks))
+    rows = world.tasks[: len(tasks)]
+    del world  # the rest of it is not held while times are copied
+    return rows["start"].copy(), rows["since"].copy(), rows["pending"], late
+
+
+def _world(
+    tasks: Tasks, servers: Servers, network: LinkNetwork, slow: Interference, notify: Notify
+) -> layout.World:
+    """The state before the first event."""
     n, paths = len(tasks), network.path_cap.size
     groups, categories = slow.rates.shape[:2]
     begins, successors = successors_of(tasks, notify)
@@ -230,7 +241,7 @@ def _share(
     room = int(waits.sum() + np.minimum(servers.slots, counts).sum()) + 1 + len(hubs)
     count = np.zeros(layout.COUNTERS, np.int64)
     count[layout.BOTTOM], count[layout.LATE] = n, -1
-    world = layout.World(
+    return layout.World(
         table,
         tasks.duration_ps,
         tasks.priority,
@@ -254,9 +265,6 @@ def _share(
         np.empty(in_hubs, np.int32),
         count,
     )
-    late = kernel.play(world, *releases_of(tasks))
-    rows = table[:n]
-    return rows["start"].copy(), rows["since"].copy(), rows["pending"], late
 
 
 def _circle(tasks: Tasks | Repeated, pending: Array) -> InputError:

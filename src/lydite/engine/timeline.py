@@ -63,6 +63,10 @@ class Timeline(OneLine):
         """Categories of some tasks; int16."""
         return self.tasks.category[tasks]
 
+    def servers_of(self, tasks: Array) -> Array:
+        """Servers of some tasks; int32, -1 for none."""
+        return self.tasks.resource[tasks]
+
     def busy_ps(self) -> Array:
         """Busy time of each server in picoseconds, summed over its slots; int64[servers]."""
         return _sum(self.tasks.resource, self.span_ps, len(self.servers))
@@ -150,14 +154,12 @@ class Timeline(OneLine):
         """The first of the tasks that end last."""
         return int(self.end_ps.argmax())
 
-    def _ends_of(self, tasks: Array) -> Array:
+    def ends_of(self, tasks: Array) -> Array:
+        """Time in picoseconds at which some tasks end; int64."""
         return self.end_ps[tasks]
 
     def _released_ps(self, task: int) -> int:
         return int(self.tasks.release_ps[task]) if isinstance(self.tasks, Tasks) else 0
-
-    def _server_of(self, task: int) -> int:
-        return int(self.tasks.resource[task])
 
     def _ended_on(self) -> Callable[[int], tuple[Array, Array]]:
         """A function of a server that gives its tasks in order of their ends, and the ends."""
@@ -174,25 +176,26 @@ class Timeline(OneLine):
 
     def _waited_for(self, task: int, ended_on: Callable[[int], tuple[Array, Array]]) -> int:
         start, needs = int(self.start_ps[task]), self.tasks.needs(task)
-        needed = self._ends_of(needs)
+        needed = self.ends_of(needs)
         ready = max(int(needed.max(initial=0)), self._released_ps(task))
         if ready == start:
             last = needs[needed == start]
             return int(last.min()) if last.size else -1
-        order, ends = ended_on(self._server_of(task))
+        order, ends = ended_on(int(self.servers_of(np.array([task]))[0]))
         before = order[np.searchsorted(ends, start) : np.searchsorted(ends, start, "right")]
         return int(before[self.start_ps[before] < start].min())
 
+    def tasks_on(self, begin: int, end: int) -> Array:
+        """The tasks of some adjacent servers, ascending; int64."""
+        resource = self.tasks.resource
+        return np.flatnonzero((resource >= begin) & (resource < end))
+
     def on_servers(self, begin: int, end: int) -> Timeline:
         """The tasks of some adjacent servers alone, numbered anew, without dependencies."""
-        resource = self.tasks.resource
-        return self._part(np.flatnonzero((resource >= begin) & (resource < end)))
-
-    def _part(self, chosen: Array) -> Timeline:
-        tasks = self.tasks
-        start, end = self.start_ps[chosen], self._ends_of(chosen)
-        part = Tasks.of(end - start, tasks.resource[chosen], category=tasks.category[chosen])
-        return Timeline(part, self.servers, None, start, end)
+        chosen = self.tasks_on(begin, end)
+        category, ends = self.categories_of(chosen), self.ends_of(chosen)
+        tasks = Tasks.of(self.spans_of(chosen), self.servers_of(chosen), category=category)
+        return Timeline(tasks, self.servers, None, self.start_ps[chosen], ends)
 
     def columns(self) -> dict[str, Array]:
         """The tasks and their times as columns of equal length, for tables, traces and files."""
@@ -248,19 +251,19 @@ class RepeatedTimeline(Timeline):
         """Categories of some tasks; int16."""
         return self.repeated.row_category[self.repeated.rows_of(tasks)]
 
-    def on_servers(self, begin: int, end: int) -> Timeline:
-        """The tasks of some adjacent servers alone, numbered anew, without dependencies."""
-        tasks, parts = self.repeated, list[tuple[Array, ...]]()
+    def servers_of(self, tasks: Array) -> Array:
+        """Servers of some tasks; int32."""
+        own = self.repeated.row_stream[self.repeated.rows_of(tasks)]
+        return own + self.repeated.ranks_of(tasks) * self.repeated.streams
+
+    def tasks_on(self, begin: int, end: int) -> Array:
+        """The tasks of some adjacent servers, ascending; int64."""
+        tasks, found = self.repeated, [np.zeros(0, np.int64)]
         for rank in range(begin // tasks.streams, -(-end // tasks.streams)):
-            rows, first = tasks.rows(rank), tasks.base[rank]
-            resource = tasks.row_stream[rows] + rank * tasks.streams
-            chosen = (resource >= begin) & (resource < end)
-            start = self.start_ps[first : tasks.base[rank + 1]][chosen]
-            span = tasks.rank_durations_ps(rank)[chosen]
-            parts.append((span, resource[chosen], tasks.row_category[rows][chosen], start))
-        span, resource, category, start = (np.concatenate(c) for c in zip(*parts, strict=True))
-        part = Tasks.of(span, resource, category=category)
-        return Timeline(part, self.servers, None, start, start + span)
+            server = tasks.row_stream[tasks.rows(rank)] + rank * tasks.streams
+            own = np.flatnonzero((server >= begin) & (server < end))
+            found.append(own + tasks.base[rank])
+        return np.concatenate(found)
 
     def _last(self) -> int:
         tasks = self.repeated
@@ -271,14 +274,9 @@ class RepeatedTimeline(Timeline):
                 return int(first + ends.argmax())
         return 0
 
-    def _ends_of(self, tasks: Array) -> Array:
+    def ends_of(self, tasks: Array) -> Array:
+        """Time in picoseconds at which some tasks end; int64."""
         return self.start_ps[tasks] + self.repeated.durations_ps(tasks)
-
-    def _server_of(self, task: int) -> int:
-        tasks = self.repeated
-        rank = int(tasks.ranks_of(np.array([task]))[0])
-        row = task - int(tasks.base[rank]) + tasks.rows(rank).start
-        return rank * tasks.streams + int(tasks.row_stream[row])
 
     def _ended_on(self) -> Callable[[int], tuple[Array, Array]]:
         tasks = self.repeated

@@ -208,27 +208,27 @@ def _over_time(result: StepResult, courses: Sequence[Course], shown: int) -> str
 def _critical_path(result: StepResult) -> Section:
     tasks, timeline = result.played.tasks, result.timeline
     path = timeline.critical_path()
-    path = path[timeline.span_ps[path] > 0]
-    category = tasks.category[path]
+    path = path[timeline.spans_of(path) > 0]
+    category, spans = timeline.categories_of(path), timeline.spans_of(path)
     rows, words = [], []
     for name, seconds in result.critical_s.items():
-        of_category = path[category == CATEGORIES.index(name)]
-        if not of_category.size:
+        at = np.flatnonzero(category == CATEGORIES.index(name))
+        if not at.size:
             continue
+        longest = at[np.argmax(spans[at])]
         share = format_percent(seconds / result.seconds)
-        longest = int(of_category[np.argmax(timeline.span_ps[of_category])])
         words.append(f"{share} {name}")
         rows.append(
             [
                 name,
                 format_seconds(seconds),
                 share,
-                str(of_category.size),
-                tasks.names[longest],
-                format_seconds(float(timeline.span_ps[longest]) * 1e-12),
+                str(at.size),
+                tasks.names[int(path[longest])],
+                format_seconds(float(spans[longest]) * 1e-12),
             ]
         )
-    servers = [result.played.server_names[at] for at in tasks.resource[path].tolist()]
+    servers = [result.played.server_names[at] for at in timeline.servers_of(path).tolist()]
     places = list(dict.fromkeys(name.rpartition(" ")[0] for name in servers))
     more = f" and {len(places) - 6} more" if len(places) > 6 else ""
     text = (

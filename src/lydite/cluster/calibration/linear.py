@@ -129,12 +129,16 @@ class RankSums:
         }
         blocks = sorted(set(self.block), key=len, reverse=True)
         found = np.zeros(len(self.count))
-        tasks, update = result.played.tasks, 0.0
-        for at in result.timeline.critical_path().tolist():
-            category = CATEGORIES[tasks.category[at]]
+        names, update = result.played.tasks.names, 0.0
+        path = result.timeline.critical_path()
+        categories, spans = result.timeline.categories_of(path), result.timeline.spans_of(path)
+        for at, number, span in zip(
+            path.tolist(), categories.tolist(), spans.tolist(), strict=True
+        ):
+            category = CATEGORIES[number]
             if category not in _CATEGORIES:
                 continue
-            seconds, name = float(result.timeline.span_ps[at]) * 1e-12, str(tasks.names[at])
+            seconds, name = span * 1e-12, str(names[at])
             kind = _CATEGORIES.index(category)
             block = next((b for b in blocks if name == b or name.startswith(f"{b} ")), "")
             if (block, kind) in parts:

@@ -198,7 +198,7 @@ class Ranks(NamedTuple):
         streams: Number of servers of a rank.
         servers: STREAM[ranks x streams].
         pace: float64[ranks x streams], factor of durations.
-        pending: int16[tasks], dependencies still awaited.
+        pending: int8 or int16[tasks], dependencies still awaited.
         start_ps: int64[tasks].
         ends, holders: Tree of the servers' end times (`tournament`).
         leaving, touched, nodes: int32, space for servers, and for twice as many of their leaves.
