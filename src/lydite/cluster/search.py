@@ -259,13 +259,28 @@ class _Staged:
         self.update_s = sum(unit.optimizer.seconds for unit in self.first)
         self.edge_bytes = max((unit.boundary_bytes for unit in self.first), default=0.0)
         self._activations: dict[str, float] = {}
+        self._states: dict[int, dict[str, float]] = {}
+        self._sent_s: dict[int, float] = {}
 
     def memory_bytes(self, plan: Plan, states: States) -> float:
-        """Memory of a rank of the first stage, whose activations depend on the schedule alone."""
+        """Memory of a rank of the first stage.
+
+        Its activations depend on the schedule alone, the rest on the ZeRO stage.
+        """
         if plan.schedule not in self._activations:
             self._activations[plan.schedule] = peak_activations(self.stages, plan, 0)
-        memory = states_of_rank(self.first, plan, states)
+        if plan.zero not in self._states:
+            self._states[plan.zero] = states_of_rank(self.first, plan, states)
+        memory = self._states[plan.zero]
         return sum((memory | {"activations": self._activations[plan.schedule]}).values())
+
+    def sent_s(self, plan: Plan, groups: Mapping[str, Group]) -> float:
+        """Time in seconds in which the gradients are summed; depends on the ZeRO stage alone."""
+        if plan.zero not in self._sent_s:
+            self._sent_s[plan.zero] = sum(
+                _gradients(plan, self.first, groups[name], name) for name in ("dp", "edp")
+            )
+        return self._sent_s[plan.zero]
 
 
 def _divisors(count: int) -> list[int]:
@@ -294,7 +309,7 @@ def _candidate(
 ) -> Candidate:
     batches = plan.micro_batches * plan.chunks + plan.pp - 1
     whole = batches * staged.slowest_s
-    sent = sum(_gradients(plan, staged.first, groups[name], name) for name in ("dp", "edp"))
+    sent = staged.sent_s(plan, groups)
     update = staged.update_s / (plan.replicas if plan.zero else 1)
     if plan.pp > 1:  # sends are exposed while the pipeline fills and drains
         whole += 2 * (plan.pp - 1) * groups["pp"].seconds("Send", staged.edge_bytes)
