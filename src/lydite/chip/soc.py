@@ -431,16 +431,17 @@ def _last_jobs(jobs: Jobs, layers: int, accelerators: int) -> list[list[int]]:
 def _used_by_layer(jobs: Jobs) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of accelerators that layers use, and which of these the layer of each job has."""
     width = int(jobs.accelerator.max(initial=0)) + 1
-    pairs = np.unique(jobs.layer * width + jobs.accelerator)
+    pairs = np.flatnonzero(np.bincount(jobs.layer * width + jobs.accelerator))
     each = np.bincount(pairs // width, minlength=int(jobs.layer.max(initial=0)) + 1)
-    used, which = np.unique(np.maximum(each, 1), return_inverse=True)
-    return used, which[jobs.layer]
+    each = np.maximum(each, 1)
+    is_used = np.bincount(each) > 0
+    return np.flatnonzero(is_used), (np.cumsum(is_used) - 1)[each[jobs.layer]]
 
 
 def _before(accelerator: np.ndarray) -> np.ndarray:
     """The previous job on the same accelerator for each job; -1 for the first."""
     before = np.full(len(accelerator), -1)
-    for unit in np.unique(accelerator):
+    for unit in np.flatnonzero(np.bincount(accelerator)):
         mine = np.flatnonzero(accelerator == unit)
         before[mine[1:]] = mine[:-1]
     return before

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lydite.cluster.collectives import KINDS, Calibration, Curve, curves_in
 from lydite.errors import InputError, unknown_name
@@ -18,7 +18,9 @@ from lydite.files import write_atomic
 from lydite.hardware import read_json_spec
 from lydite.hardware.cluster import Cluster
 from lydite.results import OneLine
-from lydite.store import Database
+
+if TYPE_CHECKING:
+    from lydite.store import Database
 
 
 @dataclass(frozen=True, repr=False)

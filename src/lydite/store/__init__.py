@@ -7,16 +7,21 @@ nccl-tests' logs, `IMPORTERS` names the readers of other files, and `open_shippe
 databases that come with the package. `foreign` reads folders that others publish.
 """
 
-from lydite.store.counts import CoverageCount
-from lydite.store.database import Database, Filters
-from lydite.store.exchange import export_file, import_file
-from lydite.store.foreign.load import Counts
-from lydite.store.importers import IMPORTERS, Importer, import_path, told_device
-from lydite.store.nccl import read_nccl_measurements
-from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
-from lydite.store.shipped import open_shipped, shipped_devices
-from lydite.store.trials import Trial
-from lydite.store.values import utc_now
+from typing import TYPE_CHECKING
+
+from lydite.registry import lazily
+
+if TYPE_CHECKING:
+    from lydite.store.counts import CoverageCount
+    from lydite.store.database import Database, Filters
+    from lydite.store.exchange import export_file, import_file
+    from lydite.store.foreign.load import Counts
+    from lydite.store.importers import IMPORTERS, Importer, import_path, told_device
+    from lydite.store.nccl import read_nccl_measurements
+    from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
+    from lydite.store.shipped import open_shipped, shipped_devices
+    from lydite.store.trials import Trial
+    from lydite.store.values import utc_now
 
 __all__ = [
     "IMPORTERS",
@@ -40,3 +45,18 @@ __all__ = [
     "told_device",
     "utc_now",
 ]
+
+_WHERE = {
+    **dict.fromkeys(("CoverageCount",), "counts"),
+    **dict.fromkeys(("Database", "Filters"), "database"),
+    **dict.fromkeys(("export_file", "import_file"), "exchange"),
+    **dict.fromkeys(("Counts",), "foreign.load"),
+    **dict.fromkeys(("IMPORTERS", "Importer", "import_path", "told_device"), "importers"),
+    **dict.fromkeys(("read_nccl_measurements",), "nccl"),
+    **dict.fromkeys(("Conditions", "DeviceRecord", "Measurement", "Run", "Software"), "records"),
+    **dict.fromkeys(("open_shipped", "shipped_devices"), "shipped"),
+    **dict.fromkeys(("Trial",), "trials"),
+    **dict.fromkeys(("utc_now",), "values"),
+}
+
+__getattr__ = lazily(__name__, _WHERE)

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lydite.store import Database
 from lydite.store.nccl import BACKEND, DOMAIN, read_nccl_tests
+
+if TYPE_CHECKING:
+    from lydite.store import Database
 
 
 @dataclass(frozen=True, eq=False)

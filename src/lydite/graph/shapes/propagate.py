@@ -9,6 +9,7 @@ import numpy as np
 from lydite.graph.graph import constant_value
 from lydite.graph.op import Op
 from lydite.graph.operators import operator
+from lydite.graph.shapes.folds import in_numpy
 from lydite.opkey import TensorType
 
 _LIMIT = 256
@@ -87,7 +88,8 @@ class Values:
         if out is not None and (out.numel or 0) > _LIMIT:
             return
         inputs = {name: self._known[name] for name in op.inputs if name}
-        for name, value in zip(op.outputs, _evaluated(op, inputs, self._opset), strict=False):
+        outputs = in_numpy(op, inputs) or _evaluated(op, inputs, self._opset)
+        for name, value in zip(op.outputs, outputs, strict=False):
             if isinstance(value, np.ndarray) and value.size <= _LIMIT:
                 self._known[name] = value
 

@@ -95,14 +95,15 @@ def check_reachable(cluster: Cluster) -> None:
         if layout is None
         else min(cluster.ranks, cluster.ranks // layout.hosts)
     )
-    others = np.unique(np.r_[cluster.device_node[:near], cluster.device_node[-near:]])
+    ends = np.concatenate([cluster.device_node[:near], cluster.device_node[-near:]])
+    others = np.flatnonzero(np.bincount(ends)).astype(np.int32)
     first = np.full(len(others), cluster.device_node[0])
     for origins, other in ((first, others), (others, first)):
         reached = cluster.router.reachable(origins, other)
         if not reached.all():
             bad = int(np.argmin(reached))
-            ends = [cluster.node_name(int(node)) for node in (origins[bad], other[bad])]
-            raise InputError(f"no path from {ends[0]} to {ends[1]}", where=cluster.name)
+            names = [cluster.node_name(int(node)) for node in (origins[bad], other[bad])]
+            raise InputError(f"no path from {names[0]} to {names[1]}", where=cluster.name)
 
 
 def _template(host: Host) -> tuple[Columns, list[int]]:

@@ -42,7 +42,7 @@ class ShortestPaths:
 
     def rows(self, targets: Ints) -> Ints:
         """The row of each target; new targets are searched now."""
-        fresh = np.unique(targets[self.row[targets] < 0])
+        fresh = np.flatnonzero(np.bincount(targets[self.row[targets] < 0])).astype(np.int32)
         for first in range(0, len(fresh), 128):
             part = fresh[first : first + 128]
             hops, width = self._search(part)
