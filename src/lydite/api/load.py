@@ -307,9 +307,11 @@ def _named(name: str, options: ModelOptions) -> Graph:
 
 def takes_sizes(name: Path | str) -> bool:
     """Whether a file describes a network that takes sizes like a model of the set."""
-    from lydite.graph.formats import READERS
+    from lydite.graph.formats import READERS, may_be_file
 
     path = Path(name)
+    if not may_be_file(path):
+        return False
     return any(reader.takes_sizes and reader.claims(path) for reader in map(READERS.find, READERS))
 
 

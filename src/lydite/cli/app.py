@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from lydite import __version__
 from lydite.api import COMMANDS
 
 if TYPE_CHECKING:
-    from typer._click.core import Command, Context
+    from typer._click.core import Command, Context, Parameter
     from typer._click.formatting import HelpFormatter
 
 SUMMARIES = {
@@ -105,6 +105,18 @@ class Table(TyperGroup):
         super().__init__(**settings)
         self.commands = Commands()
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Split the arguments into the group's own, and the command with its own."""
+        _leave_out(self, ctx)
+        return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        """The command of a name; None if there is none."""
+        found = super().get_command(ctx, cmd_name)
+        if found is not None:
+            _leave_out(found, ctx)
+        return found
+
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write each command's name and the beginning of its summary."""
         from typer._click.utils import make_default_short_help
@@ -146,7 +158,32 @@ def _made(name: str) -> Command:
         raise KeyError(name)
     made = typer.main.get_command(group)
     assert isinstance(made, TyperGroup)
+    _leave_out(made.commands[name])
     return made.commands[name]
+
+
+def _leave_out(command: Command, ctx: Context | None = None) -> None:
+    """Convert only what is given and no text: typer makes a pydantic adapter for each, slowly."""
+    known = command.params if ctx is None else [command.get_help_option(ctx)]
+    for parameter in filter(None, known):
+        setattr(parameter, "process_value", _given(parameter))  # noqa: B010, an instance's
+    for inner in getattr(command, "commands", {}).values() if ctx is None else ():
+        _leave_out(inner)
+
+
+def _given(parameter: Parameter) -> Callable[[Context, Any], Any]:
+    convert = parameter.process_value
+    is_text = getattr(getattr(parameter, "type_descriptor", None), "annotation", None) is str
+
+    def converted(ctx: Context, value: Any) -> Any:
+        if is_text and isinstance(value, str) and not parameter.callback:
+            return value
+        if value is not None or parameter.required:
+            return convert(ctx, value)
+        value = () if parameter.multiple or parameter.nargs == -1 else None
+        return parameter.callback(ctx, parameter, value) if parameter.callback else value
+
+    return converted
 
 
 def _version(wanted: bool) -> None:

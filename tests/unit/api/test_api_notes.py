@@ -26,6 +26,7 @@ def seeing(tmp_path):
         "num_key_value_heads": 1,
         "head_dim": 16,
         "vocab_size": 99,
+        "tie_word_embeddings": True,
         "strange_thing": 3,
     }
     vision = {"model_type": "siglip_vision_model"}

@@ -29,6 +29,7 @@ from lydite.graph.formats.readers import (
     bound,
     describe_formats,
     is_model_file,
+    may_be_file,
     read_file,
     reader_of,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "format_pbtxt",
     "graph_of_graphdef",
     "is_model_file",
+    "may_be_file",
     "parse_pbtxt",
     "read_file",
     "read_graphdef",

@@ -74,8 +74,15 @@ READERS: Registry[ModelReader] = Registry(
 def is_model_file(path: Path | str) -> bool:
     """Whether a text is the path of a model file: by its suffix, or because the path exists."""
     path = Path(path)
+    if not may_be_file(path):
+        return False
     ends = tuple(end for name in READERS for end in READERS.find(name).suffixes)
     return path.name.endswith(ends) or path.exists()
+
+
+def may_be_file(path: Path) -> bool:
+    """Whether some reader may take a path; what has no suffix and is not there needs none."""
+    return "." in path.name or path.exists()
 
 
 def reader_of(path: Path | str) -> ModelReader:
