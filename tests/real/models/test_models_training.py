@@ -32,7 +32,9 @@ def test_backward_flops_and_gradient_shapes_are_those_of_autograd(benchmark, nam
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("index", range(4))
-def test_peak_memory_of_a_step_is_what_pytorch_allocates(benchmark, index):
+@pytest.mark.parametrize(("index", "batch", "rel"), [(0, 1, 0.05), (1, 1, 0.01), (2, 1, 0.05), (3, 2, 0.01)])
+def test_peak_memory_of_a_step_is_what_pytorch_allocates(benchmark, monkeypatch, index, batch, rel):
+    """Small batches whose activations are still part of the peak."""
+    monkeypatch.setattr(benchmark, "BATCH", batch)
     ours, theirs = benchmark.memory(*benchmark.MEASURED[index])
-    assert ours == pytest.approx(theirs, rel=0.1)
+    assert ours == pytest.approx(theirs, rel=rel)

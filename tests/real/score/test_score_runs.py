@@ -96,7 +96,7 @@ def test_ctrl_c_keeps_what_is_there_and_the_same_command_goes_on(tmp_path):
     """A run that is interrupted after its first turn is partial, with exit code 130."""
     (tmp_path / "own.yaml").write_text(SET)
     command = [sys.executable, "-m", "lydite", "score", "--set", "own.yaml", "--out", "out"]
-    command += ["--minimum-time", "4", "--iterations", "4", "--if-busy", "warn", "--no-check"]
+    command += ["--minimum-time", "2", "--iterations", "4", "--if-busy", "warn", "--no-check"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
