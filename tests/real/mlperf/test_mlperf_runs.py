@@ -175,7 +175,7 @@ def test_what_a_run_needs_is_asked_for(net):
 def generate(inputs):
     """Says 2 to 4 tokens, the first of which is the sample's number.
 
-    It takes a little time, as a run that lasts a fixed time would count a million samples otherwise.
+    It takes a little time, as a run of a fixed time would count a million samples otherwise.
     """
     time.sleep(2e-4)
     first = int(inputs["x"][0])

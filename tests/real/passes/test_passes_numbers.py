@@ -19,9 +19,7 @@ from lydite.models.bert import bert
 from lydite.models.decoder import decoder
 from lydite.models.dimensions import Decoder, Encoder
 
-ENCODER = Encoder(
-    layers=4, hidden=256, heads=4, feed_forward=1024, vocabulary=2000, positions=64
-)
+ENCODER = Encoder(layers=4, hidden=256, heads=4, feed_forward=1024, vocabulary=2000, positions=64)
 NETS = {
     "resnet50": lambda: build_model("resnet50", image_size=64),
     "mobilenetv2": lambda: build_model("mobilenetv2", image_size=64),
