@@ -15,10 +15,22 @@ from lydite import models
 from lydite.api import demo
 from lydite.api.schemas import all_schemas
 from lydite.cli import main
+from lydite.graph import Graph
+from lydite.models import build_model
+from lydite.models.bert import bert
+from lydite.models.dimensions import Encoder
 
 MODELS = ("resnet50", "mobilenetv2", "bert-base")
-SMALL = {"bert-base": {"sequence": 8}}
-"""The same operators on less data; the other nets take an image of 64 pixels."""
+ENCODER = Encoder(
+    layers=4, hidden=256, heads=4, feed_forward=1024, vocabulary=2000, positions=64
+)
+
+
+def small(name: str, **_: object) -> Graph:
+    """A model with the same operators on less data."""
+    if name == "bert-base":
+        return bert(ENCODER, batch=1, sequence=8).renamed(name)
+    return build_model(name, image_size=64)
 
 
 @pytest.fixture
@@ -39,10 +51,7 @@ def lydite(monkeypatch, capsys):
 
 def test_the_demo(lydite, tmp_path, monkeypatch):
     """One run serves all."""
-    build = models.build_model
-    monkeypatch.setattr(
-        models, "build_model", lambda name, **_: build(name, **SMALL.get(name, {"image_size": 64}))
-    )
+    monkeypatch.setattr(models, "build_model", small)
     out, database = tmp_path / "out", tmp_path / "demo.db"
     ran = lydite("demo", "--out", out, "--db", database, "--budget", 0.5)
 
@@ -90,6 +99,7 @@ def test_the_demo(lydite, tmp_path, monkeypatch):
     assert [m["coverage"]["node_coverage"] for m in run["result"]["models"]] == [1.0] * 3
     assert [m["failures"] for m in run["result"]["models"]] == [0] * 3
 
+    monkeypatch.undo()
     given = ("--image-size", 64, "--db", database, "--strict", "--json")
     found = json.loads(lydite("predict", "resnet50", *given).out)
     assert found["coverage"]["nodes_by_source"] == {"measured": len(found["ops"])}

@@ -20,7 +20,7 @@ from lydite.mlperf.loadgen import DETAIL, check_memory, read_detail
 from lydite.mlperf.sut import SystemUnderTest
 
 pytest.importorskip("mlperf_loadgen", reason="LoadGen has no wheel here")
-SHORT = {"min_duration": 0.2, "min_queries": 64, "samples": 16, "latency_limit": 1000.0}
+SHORT = {"min_duration": 0.05, "min_queries": 64, "samples": 16, "latency_limit": 1000.0}
 
 
 @pytest.fixture(scope="module")
