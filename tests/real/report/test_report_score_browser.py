@@ -32,6 +32,7 @@ def scored(tmp_path_factory):
         "rounds": 3,
         "if_busy": "warn",
         "interval": 0.02,
+        "threads": 1,
     }
     own = folder / "own.yaml"
     first = ly.score(set=own, out=folder / "first", **brief)
