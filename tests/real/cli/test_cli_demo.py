@@ -21,9 +21,7 @@ from lydite.models.bert import bert
 from lydite.models.dimensions import Encoder
 
 MODELS = ("resnet50", "mobilenetv2", "bert-base")
-ENCODER = Encoder(
-    layers=4, hidden=256, heads=4, feed_forward=1024, vocabulary=2000, positions=64
-)
+ENCODER = Encoder(layers=4, hidden=256, heads=4, feed_forward=1024, vocabulary=2000, positions=64)
 
 
 def small(name: str, **_: object) -> Graph:

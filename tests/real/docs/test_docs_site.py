@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-MEASURED = r'ly.load(\"mobilenetv2\", batch=1'
+MEASURED = r"ly.load(\"mobilenetv2\", batch=1"
 
 
 def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):
