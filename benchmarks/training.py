@@ -20,9 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from lydite.graph import Graph
 from lydite.graph.training import memory_of, training_step
 from lydite.models import build_model
+from lydite.models.bert import bert as encoder
 from lydite.models.counts import multiply_adds
 from lydite.models.decoder import decoder
-from lydite.models.dimensions import Decoder
+from lydite.models.dimensions import Decoder, Encoder
 
 BATCH = 4
 
@@ -100,16 +101,30 @@ class Language(nn.Module):
         return self.out(self.layers(self.words(ids).transpose(0, 1))[0].transpose(0, 1))
 
 
-def bert() -> nn.Module:
+def bert(**sizes: int) -> nn.Module:
     """transformers' own, its attention written out."""
     from transformers import BertConfig, BertModel
 
     plain: dict[str, Any] = {
+        **sizes,
         "hidden_dropout_prob": 0,
         "attention_probs_dropout_prob": 0,
         "attn_implementation": "eager",
     }
     return BertModel(BertConfig(**plain))
+
+
+SMALL = Encoder(layers=4, hidden=256, heads=4, feed_forward=1024, vocabulary=30522, positions=512)
+
+
+def small_bert() -> nn.Module:
+    """BERT of four narrow layers."""
+    return bert(
+        num_hidden_layers=SMALL.layers,
+        hidden_size=SMALL.hidden,
+        num_attention_heads=SMALL.heads,
+        intermediate_size=SMALL.feed_forward,
+    )
 
 
 LLAMA = Decoder(
@@ -186,6 +201,13 @@ CASES = {
     "bert-base, 384 tokens": Case(
         lambda: build_model("bert-base", batch=BATCH, sequence=384),
         bert,
+        _ids(384, 30000),
+        lambda out: [out[0], out[1]],
+        "mean_square",
+    ),
+    "bert, 4 narrow layers": Case(
+        lambda: encoder(SMALL, batch=BATCH, sequence=384),
+        small_bert,
         _ids(384, 30000),
         lambda out: [out[0], out[1]],
         "mean_square",

@@ -85,14 +85,24 @@ class Database:
         return database
 
     @classmethod
-    def in_memory(cls) -> Self:
+    def in_memory(cls, image: bytes | None = None) -> Self:
         """A new database in memory, lost when it is closed.
 
         It has no write-ahead log: a writer waits until every query has been read to its end.
+
+        Args:
+            image: What `image` gave, to begin with its rows.
         """
-        database = cls(connect.memory_engine(BUSY_TIMEOUT_S), "memory")
+        engine = connect.memory_engine(BUSY_TIMEOUT_S)
+        if image is not None:
+            connect.fill(engine, image)
+        database = cls(engine, "memory")
         database._ready(read_only=False)
         return database
+
+    def image(self) -> bytes:
+        """All of a SQLite database, for `in_memory`."""
+        return connect.image(self._engine)
 
     def close(self) -> None:
         """Close the connections."""

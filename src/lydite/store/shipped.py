@@ -6,8 +6,10 @@ that a file name cannot have are percent-encoded, as in a URL.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 from lydite.store.database import Database
@@ -33,14 +35,16 @@ def open_shipped(device: str) -> Database | None:
     """
     if device not in shipped_devices():
         return None
-    database = Database.in_memory()
-    try:
-        with resources.as_file(_folder() / (quote(device, safe=" ") + _SUFFIX)) as path:
-            import_file(database, path)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    with resources.as_file(_folder() / (quote(device, safe=" ") + _SUFFIX)) as path:
+        return Database.in_memory(_image(path, path.stat().st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _image(path: Path, _changed_ns: int) -> bytes:
+    """The database of an export; reading it takes far longer than copying."""
+    with Database.in_memory() as database:
+        import_file(database, path)
+        return database.image()
 
 
 def _folder() -> Traversable:

@@ -32,7 +32,19 @@ def test_backward_flops_and_gradient_shapes_are_those_of_autograd(benchmark, nam
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("index", range(4))
-def test_peak_memory_of_a_step_is_what_pytorch_allocates(benchmark, index):
-    ours, theirs = benchmark.memory(*benchmark.MEASURED[index])
-    assert ours == pytest.approx(theirs, rel=0.1)
+@pytest.mark.parametrize(
+    ("name", "optimizer", "batch", "rel"),
+    [
+        ("resnet50", "adam", 1, 0.05),
+        ("resnet50", None, 1, 0.05),
+        ("bert, 4 narrow layers", "adam", 1, 0.02),
+        ("bert, 4 narrow layers", None, 4, 0.02),
+    ],
+)
+def test_peak_memory_of_a_step_is_what_pytorch_allocates(
+    benchmark, monkeypatch, name, optimizer, batch, rel
+):
+    """BERT's is mostly activations, or with Adam the update of its table of tokens."""
+    monkeypatch.setattr(benchmark, "BATCH", batch)
+    ours, theirs = benchmark.memory(name, optimizer)
+    assert ours == pytest.approx(theirs, rel=rel)

@@ -26,7 +26,14 @@ def scored(tmp_path_factory):
     """A result against itself as the baseline, watched by a replayed counter of 50 W."""
     folder = tmp_path_factory.mktemp("score")
     (folder / "own.yaml").write_text(SET)
-    brief = {"minimum_time": 0.2, "iterations": 4, "rounds": 3, "if_busy": "warn", "interval": 0.02}
+    brief = {
+        "minimum_time": 0.05,
+        "iterations": 4,
+        "rounds": 3,
+        "if_busy": "warn",
+        "interval": 0.02,
+        "threads": 1,
+    }
     own = folder / "own.yaml"
     first = ly.score(set=own, out=folder / "first", **brief)
     file = first.write(folder / "first")[0]

@@ -34,7 +34,8 @@ def watched(tmp_path_factory):
     trace = DeviceTrace(device, "powercap", 0.01, times, {"energy_j": joules})
     path = Trace(0.01, {"powercap:0": trace}).save(folder / "recorded.jsonl")
     (folder / "own.yaml").write_text(SET)
-    brief = {"minimum_time": 1.5, "iterations": 4, "rounds": 3, "if_busy": "warn", "interval": 0.05}
+    brief = {"minimum_time": 1.5, "iterations": 4, "rounds": 3, "if_busy": "warn", "threads": 1}
+    brief["interval"] = 0.05
     result = ly.score(
         set=folder / "own.yaml",
         out=folder / "out",
@@ -96,7 +97,8 @@ def test_ctrl_c_keeps_what_is_there_and_the_same_command_goes_on(tmp_path):
     """A run that is interrupted after its first turn is partial, with exit code 130."""
     (tmp_path / "own.yaml").write_text(SET)
     command = [sys.executable, "-m", "lydite", "score", "--set", "own.yaml", "--out", "out"]
-    command += ["--minimum-time", "4", "--iterations", "4", "--if-busy", "warn", "--no-check"]
+    command += ["--minimum-time", "2", "--iterations", "4", "--if-busy", "warn", "--no-check"]
+    command += ["--threads", "1"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
     )

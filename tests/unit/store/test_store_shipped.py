@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from store_samples import key_of, measured
 
@@ -51,3 +53,23 @@ def test_damaged(folder):
     (folder / "h100.jsonl.gz").write_bytes(b"no archive")
     with pytest.raises(InputError, match=r"h100\.jsonl\.gz"):
         open_shipped("h100")
+
+
+def test_each_opening_is_its_own_and_a_changed_file_is_read_anew(folder):
+    def write(*numbers: int) -> None:
+        with Database.in_memory() as database:
+            database.add([measured(number, device="h100") for number in numbers])
+            export_file(database, folder / "h100.jsonl.gz")
+
+    def count() -> int:
+        found = open_shipped("h100")
+        assert found is not None
+        with found:
+            found.add([measured(9, device="h100")])
+            return found.stats()["measurements"]
+
+    write(1)
+    assert [count(), count()] == [2, 2]
+    os.utime(folder / "h100.jsonl.gz", ns=(0, 0))
+    write(1, 2)
+    assert count() == 3
