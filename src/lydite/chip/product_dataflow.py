@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -232,8 +232,10 @@ class _Choice(Generic[Tile]):
         return [tile for tile, least in left if least <= best]
 
 
-_SECONDS: Known[Hashable, float] = Known(1 << 13)
-"""Seconds of a product alone by dataflow, view, problem, flushes and tile."""
+_SECONDS: Known[Hashable, dict[Any, float]] = Known(1 << 10)
+"""Seconds of a product alone by tile, for each dataflow, view, problem and flushes."""
+_MOST_TILES = 256
+"""Tiles of a product whose seconds are held."""
 
 
 class _Tiler(Generic[Problem, Tile]):
@@ -263,14 +265,15 @@ class _Tiler(Generic[Problem, Tile]):
                 tiles = self._dataflow.bounded_tiles(work.problem, self._chip, where, self._most)
                 choices[key] = _Choice(work.op, tiles, {})
         several = {key: choice for key, choice in choices.items() if len(choice.tiles) > 1}
+        held = {key: self._held(key) for key in several}
         for key, choice in several.items():
-            known = ((tile, _SECONDS.get(self._place(key, tile))) for tile, _ in choice.tiles)
-            choice.seconds |= {tile: seconds for tile, seconds in known if seconds is not None}
+            choice.seconds |= {
+                tile: held[key][tile] for tile, _ in choice.tiles if tile in held[key]
+            }
         while left := [(k, t) for k, choice in several.items() for t in self._open(choice)]:
             played = self._played([(choices[key].op, key, tile) for key, tile in left])
             for (key, tile), seconds in zip(left, played, strict=True):
-                choices[key].seconds[tile] = seconds
-                _SECONDS.put(self._place(key, tile), seconds)
+                choices[key].seconds[tile] = held[key][tile] = seconds
         self._chosen = {key: self._cheapest(key, choice) for key, choice in choices.items()}
 
     def _open(self, choice: _Choice[Tile]) -> list[Tile]:
@@ -282,8 +285,13 @@ class _Tiler(Generic[Problem, Tile]):
     def _key(self, work: _Work[Problem]) -> tuple[Problem, float]:
         return work.problem, self._flushes.cycles(work.op)
 
-    def _place(self, key: tuple[Problem, float], tile: Tile) -> Hashable:
-        return self._dataflow, self._view, key, tile
+    def _held(self, key: tuple[Problem, float]) -> dict[Tile, float]:
+        """Seconds by tile that are known of a product, also from other designs."""
+        place = self._dataflow, self._view, key
+        known = _SECONDS.get(place)
+        if known is None or len(known) > _MOST_TILES:
+            known = _SECONDS.put(place, {})
+        return known
 
     def _played(self, tried: Sequence[tuple[Op, tuple[Problem, float], Tile]]) -> list[float]:
         """Seconds of products alone in tiles, with the flushes that they wait for."""

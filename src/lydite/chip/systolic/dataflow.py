@@ -67,9 +67,8 @@ class SystolicDataflow(ProductDataflow[Matrices, Tile]):
         mapped = _mapped(array_only(chip), problem, tile)
         cost = replace(mapped.cost, name=op.name, op_type=op.op_type)
         loaded = [size for _, size in mapped.loaded_bytes]
-        return replace(
-            mapped, cost=cost, loaded_bytes=list(zip(operands_of(op), loaded, strict=True))
-        )
+        named = list(zip(operands_of(op), loaded, strict=True))
+        return MappedLayer(cost, mapped.invocations, named)
 
     def rooms(self, chip: Chip) -> tuple[float, float, float]:
         """Half of each scratchpad."""
