@@ -22,7 +22,7 @@ _PACKAGE = "lydite.engine.kernels"
 _KERNELS = {
     "queueing": ("play", 1),
     "ranks": ("play", 1),
-    "sharing": ("play", 5),
+    "sharing": ("play", 7),
     "fair": ("rates", 2),
     "tables": ("transpose", 1),
 }

@@ -148,20 +148,23 @@ def _come(w: World, task: int, now: int) -> None:
 def _happen(w: World, task: int, now: int) -> None:
     """Process a task's event, or a hub's: its current activity is over."""
     if task > len(w.wave):
-        ended = next_ended(w, task - len(w.wave) - 1, now)
-        while ended >= 0:
-            _add_ended(w, ended)
+        while True:
             ended = next_ended(w, task - len(w.wave) - 1, now)
-        return
+            if ended < 0:
+                return
+            _add_ended(w, ended)
     path = w.tasks[task].path
     if path < 0:
         bundle = _work_bundle(w, task)
         if bundle >= 0:
             leave(w, bundle, task)
         _add_ended(w, task)
-    elif w.tasks[task].stage & 1 == 0:
-        _arrive(w, task, now)
-    elif w.paths[path].is_stored:
+        return
+    if w.tasks[task].stage & 1 == 1:
+        if not w.paths[path].is_stored:
+            leave(w, path, task)
+            _add_ended(w, task)
+            return
         link = _hop_link(w, task)
         station = len(w.stations) - len(w.links) + link
         w.stations[station].free += 1
@@ -169,11 +172,8 @@ def _happen(w: World, task: int, now: int) -> None:
         w.tasks[task].stage += 1
         if w.links[link].latency > 0:
             _wait(w, task, now + w.links[link].latency)
-        else:
-            _arrive(w, task, now)
-    else:
-        leave(w, path, task)
-        _add_ended(w, task)
+            return
+    _arrive(w, task, now)
 
 
 @inlined
@@ -346,15 +346,17 @@ def play(w: World, release_ps: Array, released: Array) -> int:
     Returns:
         The task that ends beyond the limit, or -1.
     """
-    n, coming, now = len(w.wave), 0, 0
-    for task in range(n):
-        _come(w, task, now)
+    # The tasks come one after the other, then once more those that are released later.
+    n, coming, due, now = len(w.wave), 0, 0, 0
+    last = n + len(released)
     while True:
         while w.count[EVENTS] > 0 and w.times[0] == now:
             _happen(w, pop(w.times, w.events, w.tasks, w.count), now)
-        while coming < len(released) and release_ps[coming] == now:
-            _come(w, released[coming], now)
+        while coming < last and due == now:
+            _come(w, coming if coming < n else released[coming - n], now)
             coming += 1
+            if n <= coming < last:
+                due = release_ps[coming - n]
         while w.count[BOTTOM] < n:
             w.count[BOTTOM] += 1
             _end(w, w.wave[w.count[BOTTOM] - 1], now)
@@ -367,11 +369,11 @@ def play(w: World, release_ps: Array, released: Array) -> int:
         _settle(w, now)
         if w.count[LATE] >= 0:
             return w.count[LATE]
-        if w.count[EVENTS] > 0 and (coming == len(released) or w.times[0] <= release_ps[coming]):
+        if w.count[EVENTS] > 0 and (coming == last or w.times[0] <= due):
             now = w.times[0]
             if now > LIMIT:
                 return w.events[0]
-        elif coming < len(released):
-            now = release_ps[coming]
+        elif coming < last:
+            now = due
         else:
             return -1
