@@ -17,7 +17,7 @@ test: $(VENV)/.dev
 	@command -v $(CHROMIUM) >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null \
 		|| { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(CHROMIUM); } \
 		|| echo "$(CHROMIUM) cannot be installed: the tests of pages in a browser are left out"
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q $(ARGS)
+	$(BIN)/python -m pytest -n 2 -q $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -34,7 +34,7 @@ def watched(tmp_path_factory):
     trace = DeviceTrace(device, "powercap", 0.01, times, {"energy_j": joules})
     path = Trace(0.01, {"powercap:0": trace}).save(folder / "recorded.jsonl")
     (folder / "own.yaml").write_text(SET)
-    brief = {"minimum_time": 1.5, "iterations": 4, "rounds": 3, "if_busy": "warn", "threads": 1}
+    brief = {"minimum_time": 1.5, "iterations": 4, "rounds": 3, "if_busy": "warn"}
     brief["interval"] = 0.05
     result = ly.score(
         set=folder / "own.yaml",
