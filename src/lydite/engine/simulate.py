@@ -77,10 +77,15 @@ def simulate_ranks(
         notify: As for `simulate`.
 
     Raises:
-        InputError: dependencies form a cycle, or a time exceeds 2^61 ps.
+        InputError: too many tasks, dependencies form a cycle, or a time exceeds 2^61 ps.
     """
     kernel = load("ranks", notify)
     count, n = len(servers), len(tasks)
+    if n >= 2**31:
+        raise InputError(f"{n} tasks are too many", allowed="below 2^31")
+    slowest = tasks.server_pace.max(initial=1.0)
+    late = (tasks.row_duration_ps < 0) | (tasks.row_duration_ps * slowest > LIMIT_PS)
+    refuse(late, "duration_ps out of range", "row {}", f"0 to {LIMIT_PS} ps")
     rows = np.zeros(len(tasks.program), layout.RANK)
     rows["base"] = tasks.base[:-1]
     rows["size"] = np.diff(tasks.base)

@@ -200,6 +200,15 @@ def test_repeated_programs_that_end_too_late_are_refused():
         simulate_ranks(played.tasks, played.servers)
 
 
+@pytest.mark.parametrize(("duration", "pace"), [(-1, 1.0), (2**62, 1.0), (2**60, 0.1)])
+def test_repeated_durations_out_of_range_are_refused(duration, pace):
+    program = Program()
+    program.add("compute", duration, [], "forward", "odd")
+    played = every_rank([program], Plan(dp=2), np.full(2, pace))
+    with pytest.raises(InputError, match="duration_ps out of range"):
+        simulate_ranks(played.tasks, played.servers)
+
+
 def test_nothing_begins_before_what_it_waits_for():
     _, apart = one_by_one(DENSE, Plan(tp=2, pp=2, dp=2, batch=8))
     tasks, timeline = apart.tasks, play(apart.tasks, apart.servers)
