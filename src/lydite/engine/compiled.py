@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -19,13 +20,8 @@ from pathlib import Path
 from types import ModuleType
 
 _PACKAGE = "lydite.engine.kernels"
-_KERNELS = {
-    "queueing": ("play", 1),
-    "ranks": ("play", 1),
-    "sharing": ("play", 7),
-    "fair": ("rates", 2),
-    "tables": ("transpose", 1),
-}
+_SECONDS = {"queueing": 2, "ranks": 2, "sharing": 7, "fair": 2, "tables": 1}
+"""Modules of the engine's kernels, with the time that compiling them takes, about."""
 
 _COMPILING = ("compiler", "helpers", "instructions", "machine_code")
 """Modules that decide what machine code is made, and how it is called."""
@@ -65,32 +61,55 @@ _announced: set[str] = set()
 _ALL = "*"
 
 
+@dataclass(frozen=True)
+class _Expected:
+    """What is said before a module of kernels is compiled."""
+
+    what: str
+    seconds: float
+    notify: Notify
+
+
+_expected: dict[str, _Expected] = {}
+
+
 def hush() -> None:
     """Suppress the notice that kernels are being compiled."""
     _announced.add(_ALL)
 
 
 def load(name: str, notify: Notify = on_stderr) -> ModuleType:
-    """A module of the engine's kernels; `notify` is called once if the first use compiles it."""
-    function, seconds = _KERNELS[name]
-    return load_from(_PACKAGE, name, function, f"the engine: {name}", seconds, notify)
+    """A module of the engine's kernels; `notify` is called once if they have to be compiled."""
+    return load_from(_PACKAGE, name, f"the engine: {name}", _SECONDS[name], notify)
 
 
 def load_from(
-    package: str, name: str, function: str, what: str, seconds: int, notify: Notify = on_stderr
+    package: str, name: str, what: str, seconds: float, notify: Notify = on_stderr
 ) -> ModuleType:
     """A module of kernels of another package; `notify` is told once if it has to be compiled.
 
     Args:
         package: Package of kernels.
         name: Name of the module.
-        function: Function whose machine code is looked for.
         what: Name of the kernels for the notice.
-        seconds: Time that compiling takes, about.
+        seconds: Time that compiling takes, about; small inputs do not wait for it
+            (`lydite.engine.interpreted`).
         notify: What is called with the notice.
     """
-    if f"{package}.{name}" not in _announced:
-        _announced.add(f"{package}.{name}")
-        if _ALL not in _announced and not any(folder(package).glob(f"{name}.{function}-*.kernel")):
-            notify(f"compiling {what} (once, ~{seconds} s)")
-    return _module(f"{package}.{name}")
+    module = f"{package}.{name}"
+    _expected[module] = _Expected(what, seconds, notify)
+    return _module(module)
+
+
+def seconds_of(module: str) -> float:
+    """Seconds that compiling a kernel of a module takes; 0 if nobody said how long."""
+    return _expected[module].seconds if module in _expected else 0.0
+
+
+def announce(module: str) -> None:
+    """Say, once, that a module of kernels is compiled."""
+    expected = _expected.get(module)
+    if expected is None or _announced & {module, _ALL}:
+        return
+    _announced.add(module)
+    expected.notify(f"compiling {expected.what} (once, ~{expected.seconds:g} s)")

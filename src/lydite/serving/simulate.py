@@ -259,7 +259,7 @@ def simulate_serving(
     """
     traffic = traffic or Traffic()
     check(requests, replicas)
-    module = load_from(KERNELS, "play", "play", "the serving loop", 15, notify)
+    module = load_from(KERNELS, "play", "the serving loop", 15, notify)
     if traffic.router not in module.ROUTERS:
         raise unknown_name("router", traffic.router, module.ROUTERS)
     load = _load(requests, replicas)

@@ -95,30 +95,14 @@ def test_rates_are_for_fair_links():
         max_min_rates(network.build(), np.array([1]))
 
 
-def test_the_engine_is_compiled_into_one_folder_and_says_so_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiled, "folder", lambda *_: tmp_path)
-    monkeypatch.setattr(compiled, "_announced", set())
+def test_who_asked_for_quiet_is_not_told_of_compiling(monkeypatch):
     said = []
-    for _ in range(2):
+    for quiet, lines in ((False, 1), (True, 1)):
+        monkeypatch.setattr(compiled, "_announced", set())
+        options._hushed(quiet)
         compiled.load("tables", said.append)
-    assert said == ["compiling the engine: tables (once, ~1 s)"]
-    monkeypatch.setattr(compiled, "_announced", set())
-    (tmp_path / "tables.transpose-0123.kernel").touch()
-    compiled.load("tables", said.append)
-    assert len(said) == 1
-
-
-def test_who_asked_for_quiet_is_not_told_of_compiling(tmp_path, monkeypatch):
-    monkeypatch.setattr(compiled, "folder", lambda *_: tmp_path)
-    monkeypatch.setattr(compiled, "_announced", set())
-    options._hushed(False)
-    said = []
-    compiled.load("tables", said.append)
-    assert said
-    monkeypatch.setattr(compiled, "_announced", set())
-    options._hushed(True)
-    compiled.load("tables", said.append)
-    assert len(said) == 1
+        compiled.announce("lydite.engine.kernels.tables")
+        assert len(said) == lines
 
 
 def test_importing_the_engine_does_not_load_numba():

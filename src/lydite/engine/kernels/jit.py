@@ -10,10 +10,12 @@ import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from lydite.engine.compiled import folder
+from lydite.engine.compiled import announce, folder, seconds_of
 from lydite.engine.helpers import called, inlined, special
+from lydite.engine.interpreted import Patience
 from lydite.engine.machine_code import (
     Code,
     caller,
@@ -33,7 +35,9 @@ _MOST_MARKS = 256
 
 
 class Kernel:
-    """A function that runs as machine code, which is made when it is first called with some types.
+    """A function that runs as machine code, made when it is first called with some types.
+
+    Where making it takes seconds, small inputs are interpreted until that has taken as long.
 
     Attributes:
         function: The same in Python.
@@ -44,6 +48,7 @@ class Kernel:
         self.function = function
         self._callers: dict[tuple[Any, ...], Caller] = {}
         self._entries: dict[tuple[Any, ...], tuple[Caller, list[Any]]] = {}
+        self._patience: Patience | None = None
 
     def __call__(self, *arguments: Any) -> Any:
         """Run on arrays, numbers, and tuples of them."""
@@ -55,7 +60,13 @@ class Kernel:
             flat = list(flattened(arguments))
             kinds = tuple(map(kind_of, flat))
             if kinds not in self._callers:
-                self._callers[kinds] = caller(self._code(arguments, kinds))
+                path = self._path(kinds)
+                code = read(path)
+                if code is None:
+                    for value in self._interpreted(path, arguments):
+                        return value
+                    code = self._compiled(path, arguments)
+                self._callers[kinds] = caller(code)
             types = [each.dtype for each in flat if hasattr(each, "dtype")]
             if len(self._entries) >= _MOST_MARKS:
                 self._entries.clear()
@@ -67,18 +78,29 @@ class Kernel:
         self._callers.clear()
         self._entries.clear()
 
-    def _code(self, arguments: Sequence[Any], kinds: tuple[Any, ...]) -> Code:
-        module = self.function.__module__
-        package, _, name = module.rpartition(".")
+    def _path(self, kinds: tuple[Any, ...]) -> Path:
+        """File of the machine code for arguments of these kinds."""
+        package, _, name = self.function.__module__.rpartition(".")
         digest = hashlib.sha256(repr([described(kind) for kind in kinds]).encode()).hexdigest()
-        path = folder(package) / f"{name}.{self.function.__name__}-{digest[:16]}.kernel"
-        code = read(path)
-        if code is None:
-            from lydite.engine.compiler import machine_code
+        return folder(package) / f"{name}.{self.function.__name__}-{digest[:16]}.kernel"
 
-            code = machine_code(self.function, arguments)
-            with suppress(OSError):  # a full disk, or one that is read-only: it is made again
-                write(path, code)
+    def _interpreted(self, path: Path, arguments: Sequence[Any]) -> list[Any]:
+        """The value in a list, if Python finds it soon; otherwise nothing."""
+        seconds = seconds_of(self.function.__module__)
+        if not seconds:
+            return []
+        if self._patience is None or self._patience.tally.parent != path.parent:
+            tally = path.with_name(f"{path.name.partition('-')[0]}.calls")
+            self._patience = Patience(tally, seconds)
+        return self._patience.run(self.function, arguments)
+
+    def _compiled(self, path: Path, arguments: Sequence[Any]) -> Code:
+        from lydite.engine.compiler import machine_code
+
+        announce(self.function.__module__)
+        code = machine_code(self.function, arguments)
+        with suppress(OSError):  # a full disk, or one that is read-only: it is made again
+            write(path, code)
         return code
 
 

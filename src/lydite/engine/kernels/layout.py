@@ -27,7 +27,8 @@ QUEUED = np.dtype(  # a task on servers alone: half a cache line
         ("begin", np.int32),  # its successors
         ("end", np.int32),
         ("unused", np.int64),
-    ]
+    ],
+    align=True,
 )
 SERVER = np.dtype(
     [
@@ -48,14 +49,16 @@ STREAM = np.dtype(  # a server of a rank
         ("wave", np.int32),  # the last wave that queued a task
         ("running", np.int32),
         ("rank", np.int32),
-    ]
+    ],
+    align=True,
 )
 RANK = np.dtype(
     [
         ("base", np.int64),  # its first task
         ("size", np.int64),
         ("shift", np.int64),  # from a task of the rank to its row in the programs
-    ]
+    ],
+    align=True,
 )
 TASK = np.dtype(
     [
@@ -70,7 +73,8 @@ TASK = np.dtype(
         ("resource", np.int32),
         ("path", np.int32),
         ("succ", np.int32),  # index of its first successor; the next task's is the end
-    ]
+    ],
+    align=True,
 )
 STATION = np.dtype(  # the servers, then the links
     [
@@ -82,7 +86,8 @@ STATION = np.dtype(  # the servers, then the links
         ("list_touched", np.int32),
         ("by_priority", np.bool_),
         ("is_touched", np.bool_),
-    ]
+    ],
+    align=True,
 )
 LINK = np.dtype(
     [
@@ -94,7 +99,8 @@ LINK = np.dtype(
         ("load", np.int32),  # number of flows without a rate yet
         ("list_reached", np.int32),
         ("is_reached", np.bool_),
-    ]
+    ],
+    align=True,
 )
 PATH = np.dtype(
     [
@@ -111,7 +117,8 @@ PATH = np.dtype(
         ("is_reached", np.bool_),
         ("is_fixed", np.bool_),
         ("is_stored", np.bool_),
-    ]
+    ],
+    align=True,
 )
 HUB = np.dtype(
     [
@@ -133,7 +140,8 @@ HOP = np.dtype(
         ("place", np.int32),  # its position in `at_link`
         ("at_link", np.int32),  # the hop at this position
         ("times", np.int32),  # number of identical flows that cross the link together
-    ]
+    ],
+    align=True,
 )
 BUNDLE = np.dtype(  # one per path, then one per category in a group
     [
@@ -144,9 +152,10 @@ BUNDLE = np.dtype(  # one per path, then one per category in a group
         ("level", np.int32),  # `busy` at the last settling, at most 2
         ("list_changed", np.int32),
         ("is_changed", np.bool_),
-    ]
+    ],
+    align=True,
 )
-GROUP = np.dtype([("list_changed", np.int32), ("is_changed", np.bool_)])
+GROUP = np.dtype([("list_changed", np.int32), ("is_changed", np.bool_)], align=True)
 OFFER = np.dtype([("rate", np.float64), ("item", np.int32), ("list_equal", np.int32)])
 URGENT = np.dtype([("key", np.int64), ("arrived", np.int64)])
 
