@@ -98,7 +98,7 @@ def figures() -> list[Figure]:
             first, compiling, again = runs_of(command, installed)
             rows.append(Figure(f"lydite {command}", first, "s", most_first, "lower"))
             if compiling > 1.5 * statistics.median(again):
-                rows.append(Figure(f"lydite {command}, compiling", compiling, "s"))
+                rows.append(Figure(f"lydite {command}, compiling", compiling, "s", None, "lower"))
             what = f"lydite {command}, again"
             at = {"runs": len(again)}
             rows.append(Figure(what, statistics.median(again), "s", most_again, "lower", at))

@@ -135,7 +135,7 @@ def calibrate(
     observed = observed_steps(path, on)
     device = observed[0].cluster.device
     rows = _by_use(observed)
-    with session.database(optional=True) as database:
+    with session.readings() as database:
 
         def estimator_of(known: Constants) -> Estimator:
             return chain_for([database], device, Rows("torch", 1, "wall"), known.achieved)[0]

@@ -164,6 +164,6 @@ def collective(
         protocol=() if protocol is None else (f"{name}={protocol}",),
     )
     cluster = where.cluster()
-    with session.database(optional=True) as database:
+    with session.readings() as database:
         curves = with_curves(ASSUMED, database, cluster).curves
     return CollectiveResult(answer(name, size, cluster, curves, played=network == "links"), network)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
     from lydite.estimate import AchievedEfficiency, Estimate, Estimator, Rows
     from lydite.hardware import Device
-    from lydite.store import Database
+    from lydite.store import Readings
 
 THIS_MACHINE = ("cpu", "local", "here")
 """Names of the processor of this machine."""
@@ -19,8 +19,8 @@ THIS_MACHINE = ("cpu", "local", "here")
 @contextmanager
 def device_and_sources(
     session: Session, on: str | Device
-) -> Iterator[tuple[Device, list[Database]]]:
-    """A device, and the databases that may hold its measurements: the user's and the shipped one.
+) -> Iterator[tuple[Device, list[Readings]]]:
+    """A device, and what may hold its measurements: the user's database, and what is shipped.
 
     Raises:
         InputError: the device is unknown (the error suggests the nearest name).
@@ -30,14 +30,13 @@ def device_and_sources(
 
     name = on if isinstance(on, str) else on.name
     named = local_device().name if name in THIS_MACHINE else name
-    with session.database(optional=True) as database:
+    with session.readings() as own:
         shipped = open_shipped(full_name(named))
-        with shipped or nullcontext():
-            sources = [database] if shipped is None else [database, shipped]
-            yield (device_named(on, sources) if isinstance(on, str) else on), sources
+        sources = [own] if shipped is None else [own, shipped]
+        yield (device_named(on, sources) if isinstance(on, str) else on), sources
 
 
-def device_named(name: str, databases: Sequence[Database]) -> Device:
+def device_named(name: str, databases: Sequence[Readings]) -> Device:
     """A device by name: this machine's, one from the catalog, or one with rows in a database.
 
     Raises:
@@ -46,14 +45,14 @@ def device_named(name: str, databases: Sequence[Database]) -> Device:
     from lydite.hardware import Device, find_device, local_device
 
     for database in databases:
-        for record in database.devices():
-            if record.name == name and record.spec and name != local_device().name:
-                return Device.from_json(record.spec)
+        record = database.device(name)
+        if record is not None and record.spec and name != local_device().name:
+            return Device.from_json(record.spec)
     return find_device(name)
 
 
 def chain_for(
-    databases: Sequence[Database],
+    databases: Sequence[Readings],
     device: Device,
     rows: Rows,
     achieved: AchievedEfficiency | None = None,

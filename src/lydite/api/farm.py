@@ -374,7 +374,7 @@ class _Measurer:
             LyditeError: it cannot be measured.
         """
         from lydite.measure import profile_keys
-        from lydite.store.rows import parse_key
+        from lydite.store.records import parse_key
 
         rows: list[Measurement] = []
         key = parse_key(job.operator)

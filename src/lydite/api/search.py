@@ -149,7 +149,7 @@ def search(
     rows = Rows("torch", 1, "wall")
     with (
         open_pool(ray, jobs=1) as pool,
-        session.database(optional=True) as database,
+        session.readings() as database,
         session.bar("search") as progress,
     ):
         estimator, _ = chain_for([database], found_cluster.device, rows, constants.achieved)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from types import MethodType
@@ -18,7 +18,7 @@ from lydite.api.verbs import OWN_VERBS, VERBS
 
 if TYPE_CHECKING:
     from lydite.api import _verbs
-    from lydite.store import Database
+    from lydite.store import Database, Readings
 
 Progress = Callable[[int, int, str], None]
 """Called with (number done, total number, name of the next item)."""
@@ -154,34 +154,22 @@ class Session:
         return f"<Session db {self.db or 'default'}, seed {self.seed}>"
 
     @contextmanager
-    def database(
-        self, *, read_only: bool = False, existing: bool = False, optional: bool = False
-    ) -> Iterator[Database]:
+    def database(self, *, read_only: bool = False, existing: bool = False) -> Iterator[Database]:
         """The database, open within the block or until the session is closed.
 
         Args:
             read_only: Whether to refuse every change.
             existing: Whether a file that the user named has to be there.
-            optional: Whether an empty database in memory will do where the usual one cannot be
-                opened, as in a container whose home is read-only; says so once.
 
         Raises:
             InputError: with `existing`, the file is not there.
             StoreError: it cannot be opened.
         """
-        from lydite.errors import InputError, StoreError
+        from lydite.errors import InputError
         from lydite.store import Database
 
         if existing and self.db and "://" not in self.db and not Path(self.db).exists():
             raise InputError("no such database", where=self.db, hint="lydite db stats --db FILE")
-        if optional and self._kept is None and self.db is None:
-            try:
-                Database.open().close()
-            except (StoreError, OSError) as error:
-                _say_without(str(error))
-                with Database.in_memory() as database:
-                    yield database
-                return
         if self._kept is not None:
             yield self._kept
         elif self._keeps and not read_only:
@@ -190,6 +178,33 @@ class Session:
         else:
             with Database.open(self.db, read_only=read_only) as database:
                 yield database
+
+    @contextmanager
+    def readings(self) -> Iterator[Readings]:
+        """The measurements of the database, which is opened only if it may have those asked for.
+
+        Where the usual one cannot be opened, as in a container whose home is read-only, that is
+        said once, and there are none.
+
+        Raises:
+            StoreError: with the first question, a database that the user named cannot be opened.
+        """
+        from lydite.store import Unopened, usual_target
+
+        with ExitStack() as stack:
+            yield Unopened(self.db or usual_target(), lambda: self._readable(stack))
+
+    def _readable(self, stack: ExitStack) -> Readings:
+        from lydite.errors import StoreError
+        from lydite.store import Table
+
+        try:
+            return stack.enter_context(self.database())
+        except (StoreError, OSError) as error:
+            if self.db is not None:
+                raise
+            _say_without(str(error))
+            return Table()
 
     def say(self, text: str) -> None:
         """Tell people something on standard error, where progress is shown."""

@@ -305,7 +305,7 @@ def simulate(
     constants = degrees.with_arithmetic(constants, found.device)
     if chosen_runtime is not None:
         constants = replace(constants, dispatch_s=None)
-    with session.database(optional=True) as database:
+    with session.readings() as database:
         rows = Rows("torch", 1, "wall")
         estimator, _ = chain_for([database], found.device, rows, constants.achieved)
         constants = with_curves(constants, database, found)

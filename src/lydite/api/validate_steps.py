@@ -151,7 +151,7 @@ def validate_steps(
         shape = replace(net, phase=_phase(model, wanted), dtype=net.dtype or "float32")
         return resolve(model, shape).graph
 
-    with session.database(optional=True) as database, session.bar("simulate") as progress:
+    with session.readings() as database, session.bar("simulate") as progress:
         known = ASSUMED if constants is None else read_constants(Path(constants))
         rows = Rows("torch", 1, "wall")
         estimator, _ = chain_for([database], cluster.device, rows, known.achieved)
@@ -200,7 +200,7 @@ def _of_table(
     observed = [step for step in observed if not models or step.model in models]
     known = ASSUMED if constants is None else read_constants(Path(constants))
     device = max((step.cluster for step in observed), key=lambda c: c.ranks)
-    with session.database(optional=True) as database:
+    with session.readings() as database:
 
         def estimator_of(given: Constants) -> Estimator:
             return chain_for([database], device.device, Rows("torch", 1, "wall"), given.achieved)[0]

@@ -20,7 +20,7 @@ from lydite.hardware.cluster import Cluster
 from lydite.results import OneLine
 
 if TYPE_CHECKING:
-    from lydite.store import Database
+    from lydite.store import Readings
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,7 +166,7 @@ def _seen(given: object, path: Path) -> dict[str, tuple[float, float]]:
     return found
 
 
-def with_curves(constants: Constants, database: Database, cluster: Cluster) -> Constants:
+def with_curves(constants: Constants, database: Readings, cluster: Cluster) -> Constants:
     """The constants with the collectives that a database has of a cluster, else of its device."""
     curves_by_kind: dict[str, Mapping[int, Curve]] = {}
     for kind in KINDS:

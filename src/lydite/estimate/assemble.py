@@ -15,7 +15,7 @@ from lydite.estimate.roofline import AchievedEfficiency, Roofline, fit_efficienc
 from lydite.graph import OpKey
 from lydite.hardware import Device
 from lydite.opkey import CALL_KEY, DISPATCH_KEY, LARGE_NETWORK_KEY, SMALL_NETWORK_KEY
-from lydite.store import Database, Measurement
+from lydite.store import Measurement, Readings
 from lydite.units import format_seconds
 
 
@@ -29,7 +29,7 @@ class Neighbours:
 
     def __init__(
         self,
-        databases: Sequence[Database],
+        databases: Sequence[Readings],
         rows: Rows,
         dispatch_s: float,
         achieved: AchievedEfficiency,
@@ -97,7 +97,7 @@ class _Unfitted:
 
 
 def usual_chain(
-    databases: Sequence[Database],
+    databases: Sequence[Readings],
     device: Device,
     rows: Rows,
     achieved: AchievedEfficiency | None = None,
@@ -127,7 +127,7 @@ def usual_chain(
 
 def call_within_network(
     call: Estimate | None,
-    databases: Sequence[Database],
+    databases: Sequence[Readings],
     device: Device,
     rows: Rows,
     nodes: int,

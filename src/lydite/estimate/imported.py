@@ -23,7 +23,7 @@ from lydite.estimate.roofline import key_dtype, roofline_seconds
 from lydite.graph import OpKey
 from lydite.graph.work import work_of_key
 from lydite.hardware import Device
-from lydite.store import Database, Software
+from lydite.store import Readings, Software
 from lydite.store.foreign import version_order
 
 ANY = "any"
@@ -41,7 +41,7 @@ _SIZE = re.compile(r"(?<=[\[,:])\d+")
 class _Choice:
     """An imported software on a device: where its rows are, and what to call it."""
 
-    database: Database
+    database: Readings
     software: Software
     origin: str
 
@@ -67,7 +67,7 @@ class Imported:
 
     name = "imported"
 
-    def __init__(self, databases: Sequence[Database], wanted: str) -> None:
+    def __init__(self, databases: Sequence[Readings], wanted: str) -> None:
         self._databases, self._wanted = databases, wanted
         self._chosen: dict[str, _Choice | None] = {}
         self._tables: dict[tuple[str, str], Shapes | None] = {}

@@ -11,7 +11,7 @@ import numpy as np
 from lydite.estimate.base import Estimate
 from lydite.graph import OpKey
 from lydite.hardware import Device
-from lydite.store import Database, Measurement
+from lydite.store import Measurement, Readings
 
 _NEWEST = 5
 _USUAL_SPAN_BYTES = 16 << 20
@@ -127,7 +127,7 @@ class Measured:
 
     name = "measured"
 
-    def __init__(self, database: Database, rows: Rows) -> None:
+    def __init__(self, database: Readings, rows: Rows) -> None:
         self._database, self._rows = database, rows
 
     def estimate(self, keys: Sequence[OpKey], device: Device) -> list[Estimate | None]:

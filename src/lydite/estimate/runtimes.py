@@ -10,7 +10,7 @@ from lydite.errors import GraphError, unknown_name
 from lydite.estimate.base import Estimate, Estimator
 from lydite.graph import Graph, OpKey
 from lydite.hardware import Device
-from lydite.store import Database
+from lydite.store import Readings
 
 _HOST = "assumed"
 _AUTOGRAD = "measured: PyTorch 2's eager training steps, about 13 us a kernel"
@@ -93,7 +93,7 @@ _FOREIGN = {
 
 
 def foreign_software(
-    runtime: str | None, databases: Sequence[Database], device: Device, backend: str
+    runtime: str | None, databases: Sequence[Readings], device: Device, backend: str
 ) -> str | None:
     """Software whose imported rows may fill gaps of a prediction: see `Rows.software`.
 

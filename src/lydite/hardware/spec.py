@@ -117,29 +117,39 @@ def _device(file: SpecFile) -> tuple[Device, list[str]]:
 
 
 @cache
-def _catalog() -> tuple[dict[str, Device], dict[str, str]]:
-    devices: dict[str, Device] = {}
-    aliases: dict[str, str] = {}
-    for entry in sorted(
-        resources.files("lydite.hardware.catalog.devices").iterdir(), key=lambda e: e.name
-    ):
-        if entry.name.endswith(".yaml"):
-            device, names = _device(parse_spec(entry.read_text(), entry.name, "a device file"))
-            devices[device.name] = device
-            aliases |= dict.fromkeys(names, device.name)
-    return devices, aliases
+def _texts() -> dict[str, str]:
+    """Text of each file of the catalog."""
+    files = resources.files("lydite.hardware.catalog.devices").iterdir()
+    named = sorted((file.name, file) for file in files if file.name.endswith(".yaml"))
+    return {name: file.read_text() for name, file in named}
+
+
+@cache
+def _read(file: str) -> tuple[Device, list[str]]:
+    return _device(parse_spec(_texts()[file], file, "a device file"))
 
 
 def known_devices() -> dict[str, Device]:
     """All devices of the catalog by name."""
-    return dict(_catalog()[0])
+    devices = (_read(file)[0] for file in _texts())
+    return {device.name: device for device in devices}
+
+
+def _in_catalog(name: str) -> Device | None:
+    """The device of a name or alias; only files that hold the word are parsed."""
+    wanted = name.lower()
+    for file, text in _texts().items():
+        if wanted in text.lower():
+            device, aliases = _read(file)
+            if wanted in (device.name, *aliases):
+                return device
+    return None
 
 
 def full_name(name: str) -> str:
     """The catalog name that an alias stands for; any other name is returned unchanged."""
-    devices, aliases = _catalog()
-    wanted = aliases.get(name.lower(), name)
-    return wanted if wanted in devices else name
+    found = _in_catalog(name)
+    return name if found is None else found.name
 
 
 def find_device(name: str) -> Device:
@@ -150,6 +160,17 @@ def find_device(name: str) -> Device:
     Raises:
         InputError: no such device (the error suggests the nearest name), or the file is invalid.
     """
+    from lydite.hardware.local import local_device
+
+    if name.lower() in ("cpu", "local", "here"):
+        return local_device()
+    known = _in_catalog(name)
+    if known is not None:
+        return known
+    return _chip_or_file(name)
+
+
+def _chip_or_file(name: str) -> Device:
     from lydite.hardware.chip import chip_names, is_chip_file, read_chip
     from lydite.hardware.chip.device import device_of
     from lydite.hardware.local import local_device
@@ -163,14 +184,8 @@ def find_device(name: str) -> Device:
         return device_of(read_chip(name)) if "array" in file.document else _device(file)[0]
     if name.lower() in chip_names():
         return device_of(read_chip(name))
-    devices, aliases = _catalog()
-    wanted = name.lower()
-    if wanted in ("cpu", "local", "here"):
-        return local_device()
-    wanted = aliases.get(wanted, wanted)
-    if wanted in devices:
-        return devices[wanted]
     here = local_device()
-    if wanted == here.name:
+    if name.lower() == here.name:
         return here
-    raise unknown_name("device", name, [*devices, *aliases, "cpu"])
+    aliases = [alias for file in _texts() for alias in _read(file)[1]]
+    raise unknown_name("device", name, [*known_devices(), *aliases, "cpu"])

@@ -4,7 +4,8 @@
 records.
 `export_file` and `import_file` use Parquet and JSON Lines, `read_nccl_measurements` reads
 nccl-tests' logs, `IMPORTERS` names the readers of other files, and `open_shipped` finds the
-databases that come with the package. `foreign` reads folders that others publish.
+measurements that come with the package. Estimators read any of them as `Readings`. `foreign`
+reads folders that others publish.
 """
 
 from typing import TYPE_CHECKING
@@ -13,14 +14,16 @@ from lydite.registry import lazily
 
 if TYPE_CHECKING:
     from lydite.store.counts import CoverageCount
-    from lydite.store.database import Database, Filters
+    from lydite.store.database import Database
     from lydite.store.exchange import export_file, import_file
     from lydite.store.foreign.load import Counts
     from lydite.store.importers import IMPORTERS, Importer, import_path, told_device
     from lydite.store.nccl import read_nccl_measurements
+    from lydite.store.readings import Filters, Readings, Table
     from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
     from lydite.store.shipped import open_shipped, shipped_devices
     from lydite.store.trials import Trial
+    from lydite.store.unopened import Unopened, usual_target
     from lydite.store.values import utc_now
 
 __all__ = [
@@ -33,9 +36,12 @@ __all__ = [
     "Filters",
     "Importer",
     "Measurement",
+    "Readings",
     "Run",
     "Software",
+    "Table",
     "Trial",
+    "Unopened",
     "export_file",
     "import_file",
     "import_path",
@@ -43,12 +49,15 @@ __all__ = [
     "read_nccl_measurements",
     "shipped_devices",
     "told_device",
+    "usual_target",
     "utc_now",
 ]
 
 _WHERE = {
     **dict.fromkeys(("CoverageCount",), "counts"),
-    **dict.fromkeys(("Database", "Filters"), "database"),
+    **dict.fromkeys(("Database",), "database"),
+    **dict.fromkeys(("Filters", "Readings", "Table"), "readings"),
+    **dict.fromkeys(("Unopened", "usual_target"), "unopened"),
     **dict.fromkeys(("export_file", "import_file"), "exchange"),
     **dict.fromkeys(("Counts",), "foreign.load"),
     **dict.fromkeys(("IMPORTERS", "Importer", "import_path", "told_device"), "importers"),

@@ -7,20 +7,18 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from lydite.errors import MissingExtra, StoreError
-
-ENVIRONMENT_VARIABLE = "LYDITE_DB"
+from lydite.store.unopened import usual_target
 
 _WRITES = "lydite_writes"
 _POSTGRES_LOCK = 0x6C79646974650001  # "lydite" and 1: an arbitrary key for the advisory lock
@@ -75,9 +73,7 @@ def resolve(target: str | os.PathLike[str] | None) -> Target:
         StoreError: the URL is for neither SQLite nor PostgreSQL.
     """
     if target is None:
-        target = os.environ.get(ENVIRONMENT_VARIABLE) or (
-            platformdirs.user_data_path("lydite", appauthor=False) / "lydite.db"
-        )
+        target = usual_target()
     words = os.fspath(target)
     scheme, separator, _ = words.partition("://")
     if not separator:
@@ -125,26 +121,6 @@ def memory_engine(busy_timeout_s: float) -> Engine:
     """An engine for one new database in memory, which lives until the engine is disposed of."""
     uri = f"file:/lydite-{uuid.uuid4()}?vfs=memdb"
     return _sqlite_engine(lambda: _raw(uri, busy_timeout_s, "PRAGMA foreign_keys=ON"))
-
-
-def image(engine: Engine) -> bytes:
-    """The file that a SQLite database is, or would be."""
-    with closing(engine.raw_connection()) as connection:
-        return _driver(connection).serialize()
-
-
-def fill(engine: Engine, image: bytes) -> None:
-    """Replace all of a SQLite database by an image of one."""
-    with closing(sqlite3.connect(":memory:")) as source:
-        source.deserialize(image)
-        with closing(engine.raw_connection()) as connection:
-            source.backup(_driver(connection))
-
-
-def _driver(connection: PoolProxiedConnection) -> sqlite3.Connection:
-    driver = connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
-    return driver
 
 
 def _sqlite_engine(connect: Callable[[], sqlite3.Connection]) -> Engine:

@@ -17,7 +17,7 @@ from lydite.errors import InputError, StoreError
 from lydite.opkey import OpKey
 from lydite.store import connect, counts, queries, rows, schema
 from lydite.store.counts import CoverageCount
-from lydite.store.queries import Filters
+from lydite.store.readings import FOREIGN, Filters, Wanted, moment, usually
 from lydite.store.records import (
     RUN_STATUSES,
     DeviceRecord,
@@ -85,24 +85,14 @@ class Database:
         return database
 
     @classmethod
-    def in_memory(cls, image: bytes | None = None) -> Self:
+    def in_memory(cls) -> Self:
         """A new database in memory, lost when it is closed.
 
         It has no write-ahead log: a writer waits until every query has been read to its end.
-
-        Args:
-            image: What `image` gave, to begin with its rows.
         """
-        engine = connect.memory_engine(BUSY_TIMEOUT_S)
-        if image is not None:
-            connect.fill(engine, image)
-        database = cls(engine, "memory")
+        database = cls(connect.memory_engine(BUSY_TIMEOUT_S), "memory")
         database._ready(read_only=False)
         return database
-
-    def image(self) -> bytes:
-        """All of a SQLite database, for `in_memory`."""
-        return connect.image(self._engine)
 
     def close(self) -> None:
         """Close the connections."""
@@ -158,20 +148,13 @@ class Database:
         return {table.name: writer.added[table.name] for table in schema.RECORDS}
 
     def lookup(
-        self,
-        keys: Sequence[OpKey],
-        *,
-        device: str,
-        backend: str | None = None,
-        threads: int | None = None,
-        scope: str | None = "isolated",
-        cache: str | None = None,
-        status: str | None = "ok",
+        self, keys: Sequence[OpKey], **wanted: Unpack[Wanted]
     ) -> dict[str, list[Measurement]]:
         """Measurements of exactly these operators, newest first, by the digest of their key.
 
-        An argument that is None matches everything. Operators without a row are left out.
+        Operators without a row are left out.
         """
+        backend, chosen = _apart(wanted)
         known = {key.digest: key for key in keys}
         by_digest: dict[str, list[Measurement]] = {}
         with self._reading() as connection:
@@ -179,46 +162,35 @@ class Database:
             query = select(*rows.MEASUREMENT_COLUMNS).where(
                 queries.of_operators(connection, list(known)),
                 queries.by_software(softwares),
-                queries.exactly(
-                    device=device, threads=threads, scope=scope, cache=cache, status=status
-                ),
+                queries.exactly(**chosen),
             )
             decoder = rows.RowDecoder(softwares, known)
             for part in self._stream(connection, query):
                 for item in decoder.measurements(part):
                     by_digest.setdefault(item.key.digest, []).append(item)
         for several in by_digest.values():
-            several.sort(key=_moment, reverse=True)
+            several.sort(key=moment, reverse=True)
         return by_digest
 
     def rows_for(
-        self,
-        op_types: Sequence[tuple[str, str]],
-        *,
-        device: str,
-        backend: str | None = None,
-        threads: int | None = None,
-        scope: str | None = "isolated",
-        cache: str | None = None,
-        status: str | None = "ok",
+        self, op_types: Sequence[tuple[str, str]], **wanted: Unpack[Wanted]
     ) -> list[Measurement]:
         """All measurements of operators of these types, newest first, for interpolation.
 
         Args:
             op_types: Pairs of domain and type.
-            device, backend, threads, scope, cache, status: As for `lookup`.
+            wanted: As for `lookup`.
         """
+        backend, chosen = _apart(wanted)
         with self._reading() as connection:
             softwares = queries.softwares(connection, backend)
             query = queries.with_keys().where(
                 queries.of_types(op_types),
                 queries.by_software(softwares),
-                queries.exactly(
-                    device=device, threads=threads, scope=scope, cache=cache, status=status
-                ),
+                queries.exactly(**chosen),
             )
             measurements = queries.decode(self._stream(connection, query), softwares)
-            return sorted(measurements, key=_moment, reverse=True)
+            return sorted(measurements, key=moment, reverse=True)
 
     def foreign_softwares(self, device: str) -> list[tuple[Software, str]]:
         """What ran the operators that others measured on a device, and whose measurements."""
@@ -230,8 +202,8 @@ class Database:
             for digest in sorted(connection.execute(there).scalars()):
                 first = select(m.source).where(m.device == device, m.software == digest).limit(1)
                 source = connection.execute(first).scalar_one()
-                if source.startswith(rows.FOREIGN):
-                    found.append((known[digest], source.removeprefix(rows.FOREIGN)))
+                if source.startswith(FOREIGN):
+                    found.append((known[digest], source.removeprefix(FOREIGN)))
         return found
 
     def foreign_times(
@@ -345,6 +317,13 @@ class Database:
             records = connection.execute(select(schema.devices).order_by(schema.devices.c.name))
             return [rows.read_device(row.name, row.spec) for row in records]
 
+    def device(self, name: str) -> DeviceRecord | None:
+        """The device of this name; None without one."""
+        with self._reading() as connection:
+            named = select(schema.devices).where(schema.devices.c.name == name)
+            row = connection.execute(named).one_or_none()
+            return None if row is None else rows.read_device(row.name, row.spec)
+
     def add_device(self, name: str, spec: Mapping[str, Any]) -> None:
         """Store the specification of a device, replacing an older one.
 
@@ -451,5 +430,7 @@ class Database:
             yield from connection.execute(query, execution_options=options).partitions()
 
 
-def _moment(item: Measurement) -> str:
-    return item.measured_at
+def _apart(wanted: Wanted) -> tuple[str | None, dict[str, Any]]:
+    """The backend, which is another table's, and the other conditions."""
+    chosen: dict[str, Any] = {**usually(wanted)}
+    return chosen.pop("backend", None), chosen

@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 
 from lydite.errors import InputError
-from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
-from lydite.store.rows import parse_key
+from lydite.store.records import (
+    Conditions,
+    DeviceRecord,
+    Measurement,
+    Run,
+    Software,
+    parse_key,
+)
 
 FORMAT_VERSION = 1
 

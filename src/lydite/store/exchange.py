@@ -14,7 +14,7 @@ from typing import Unpack
 from lydite.errors import InputError
 from lydite.store import jsonlines, parquet
 from lydite.store.database import Database
-from lydite.store.queries import Filters
+from lydite.store.readings import Filters
 from lydite.store.records import DeviceRecord, Measurement, Run
 
 _FORMS = {".jsonl": jsonlines, ".jsonl.gz": jsonlines, ".parquet": parquet}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -27,24 +27,10 @@ from sqlalchemy import (
 )
 
 from lydite.store import counts, rows, schema
+from lydite.store.readings import Filters
 from lydite.store.records import Measurement, Software
 
 _m, _s, _o = schema.measurements.c, schema.softwares.c, schema.ops.c
-
-
-class Filters(TypedDict, total=False):
-    """Conditions of a query; one that is left out or None matches everything."""
-
-    device: str | None
-    backend: str | None
-    op_type: str | None
-    domain: str | None
-    threads: int | None
-    scope: str | None
-    cache: str | None
-    status: str | None
-    source: str | None
-    run: str | None
 
 
 def exactly(**wanted: object) -> ColumnElement[bool]:

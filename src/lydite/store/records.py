@@ -273,3 +273,25 @@ def _sound(key: OpKey) -> None:
         _ = key.digest
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"the operator key has no text: {error}") from error
+
+
+def parse_key(text: str) -> OpKey:
+    """Read an operator key that a file or a database holds.
+
+    Raises:
+        InputError: the text is not an operator key.
+    """
+    try:
+        key = OpKey.parse(text)
+        kinds = (
+            isinstance(key.op_type, str),
+            isinstance(key.domain, str),
+            type(key.version) is int,
+            isinstance(key.attrs, Mapping),
+            all(isinstance(part, str) for part in key.fused),
+        )
+        if all(kinds) and key.digest:
+            return key
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        pass
+    raise InputError(f"not an operator key: {text[:80]!r}")

@@ -14,12 +14,14 @@ from sqlalchemy import ColumnElement, Row
 from lydite.errors import InputError, StoreError
 from lydite.opkey import OpKey
 from lydite.store import schema
+from lydite.store.readings import FOREIGN
 from lydite.store.records import (
     Conditions,
     DeviceRecord,
     Measurement,
     Run,
     Software,
+    parse_key,
 )
 from lydite.store.values import canonical_json
 from lydite.store.values import digest as content_digest
@@ -45,8 +47,6 @@ MEASUREMENT_COLUMNS: tuple[ColumnElement[Any], ...] = (
 """What `Decoder.measurements` reads, in its order."""
 
 _ENVIRONMENT = 10
-FOREIGN = "imported:"
-"""What the source of rows begins with that others measured."""
 
 
 def measurement_row(item: Measurement, software_digest: str) -> dict[str, Any]:
@@ -285,28 +285,6 @@ def read_run(row: Row[Any]) -> Run:
         status=row.status,
         result=None if row.result is None else json.loads(row.result),
     )
-
-
-def parse_key(text: str) -> OpKey:
-    """Read an operator key that a file or a database holds.
-
-    Raises:
-        InputError: the text is not an operator key.
-    """
-    try:
-        key = OpKey.parse(text)
-        kinds = (
-            isinstance(key.op_type, str),
-            isinstance(key.domain, str),
-            type(key.version) is int,
-            isinstance(key.attrs, Mapping),
-            all(isinstance(part, str) for part in key.fused),
-        )
-        if all(kinds) and key.digest:
-            return key
-    except (TypeError, ValueError, AttributeError, RecursionError):
-        pass
-    raise InputError(f"not an operator key: {text[:80]!r}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Databases of well-known devices that ship with the package, by device name.
+"""Measurements of well-known devices that ship with the package, by device name.
 
 Each is one export in the folder `shipped`, named after its device: `h100-sxm.jsonl.gz`. Characters
 that a file name cannot have are percent-encoded, as in a URL.
@@ -12,8 +12,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from lydite.store.database import Database
-from lydite.store.exchange import import_file
+from lydite.store import jsonlines
+from lydite.store.readings import Table
 
 _SUFFIX = ".jsonl.gz"
 
@@ -27,8 +27,8 @@ def shipped_devices() -> list[str]:
     return sorted(unquote(name.removesuffix(_SUFFIX)) for name in names)
 
 
-def open_shipped(device: str) -> Database | None:
-    """Measurements of this device that ship with the package, in memory; None without any.
+def open_shipped(device: str) -> Table | None:
+    """Measurements of this device that ship with the package; None without any.
 
     Raises:
         InputError: the shipped file is damaged.
@@ -36,15 +36,12 @@ def open_shipped(device: str) -> Database | None:
     if device not in shipped_devices():
         return None
     with resources.as_file(_folder() / (quote(device, safe=" ") + _SUFFIX)) as path:
-        return Database.in_memory(_image(path, path.stat().st_mtime_ns))
+        return _table(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4)
-def _image(path: Path, _changed_ns: int) -> bytes:
-    """The database of an export; reading it takes far longer than copying."""
-    with Database.in_memory() as database:
-        import_file(database, path)
-        return database.image()
+def _table(path: Path, _changed_ns: int) -> Table:
+    return Table(item for _, item in jsonlines.read(path))
 
 
 def _folder() -> Traversable:

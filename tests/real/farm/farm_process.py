@@ -14,7 +14,7 @@ import numpy as np
 
 from lydite.farm import ConnectionLost, DeviceTaken, Job, Queue, Stop, work
 from lydite.store import Conditions, Database, Measurement, Software
-from lydite.store.rows import parse_key
+from lydite.store.records import parse_key
 
 ROWS = 5
 VERSIONS = {"fake": "1", "python": "3"}

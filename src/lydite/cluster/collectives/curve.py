@@ -13,7 +13,7 @@ import numpy as np
 from lydite.store.nccl import BACKEND, DOMAIN, read_nccl_tests
 
 if TYPE_CHECKING:
-    from lydite.store import Database
+    from lydite.store import Readings
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +60,11 @@ def read_nccl_log(path: Path | str) -> tuple[int | None, Curve]:
     return log.ranks, Curve.of({row.size_bytes: row.seconds for row in log.rows})
 
 
-def curves_in(database: Database, device: str, kind: str = "AllReduce") -> dict[int, Curve]:
+def curves_in(database: Readings, device: str, kind: str = "AllReduce") -> dict[int, Curve]:
     """Measured times of a collective in a database, by number of ranks.
 
     Args:
-        database: Database with measurements of collectives, such as imported nccl-tests logs.
+        database: Readings with measurements of collectives, such as imported nccl-tests logs.
         device: Name of the device that they were measured on.
         kind: Kind of the collective.
     """
