@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import util
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +64,19 @@ class DoctorResult(Result):
         return self.findings["backends"]
 
 
-def doctor(session: Session) -> DoctorResult:
-    """Inspect this machine: processor, memory, accelerators, backends, sensors, packages."""
+def doctor(session: Session, *, load: bool = False) -> DoctorResult:
+    """Inspect this machine: processor, memory, accelerators, backends, sensors, packages.
+
+    Args:
+        session: Unused; verbs belong to sessions.
+        load: Whether to load PyTorch even where no accelerator is visible, which takes seconds;
+            otherwise only its installed version is read.
+    """
     del session
-    return DoctorResult(examine())
+    return DoctorResult(examine(load=load))
 
 
-def examine() -> DoctorDocument:
+def examine(*, load: bool = True) -> DoctorDocument:
     """All findings, with units in the keys."""
     import psutil
 
@@ -85,7 +94,7 @@ def examine() -> DoctorDocument:
             {"name": a.name, "title": a.title, "memory_bytes": a.memory_bytes, "driver": a.driver}
             for a in boards
         ],
-        "backends": _backends(),
+        "backends": _backends(load=load or bool(boards)),
         "power_sensors": _power_sensors(),
         "sensors": _sensors(),
         "energy_check": _energy_check(),
@@ -97,23 +106,49 @@ def examine() -> DoctorDocument:
     }
 
 
-def _backends() -> list[dict[str, Any]]:
+_LOADS_SLOWLY = {"torch": "torch"}
+"""Backends that take seconds to load, and their packages."""
+
+
+def _backends(*, load: bool) -> list[dict[str, Any]]:
     from lydite.backends import backend_names, find_backend
     from lydite.errors import LyditeError
 
     found: list[dict[str, Any]] = []
     for name in backend_names():
+        package = _LOADS_SLOWLY.get(name, "")
+        if package and not load and package not in sys.modules and util.find_spec(package):
+            found.append(
+                {
+                    "name": name,
+                    "available": True,
+                    "is_loaded": False,
+                    "versions": {package: version(package)},
+                    "devices": [],
+                    "dtypes": [],
+                    "reason": "installed, not loaded",
+                    "hint": "lydite doctor --load",
+                }
+            )
+            continue
         try:
             capabilities = find_backend(name).capabilities()
         except LyditeError as error:
             found.append(
-                {"name": name, "available": False, "reason": error.what, "hint": error.hint}
+                {
+                    "name": name,
+                    "available": False,
+                    "is_loaded": False,
+                    "reason": error.what,
+                    "hint": error.hint,
+                }
             )
             continue
         found.append(
             {
                 "name": name,
                 "available": capabilities.available,
+                "is_loaded": True,
                 "versions": dict(capabilities.versions),
                 "devices": list(capabilities.devices),
                 "dtypes": list(capabilities.dtypes),
@@ -232,13 +267,11 @@ _EXTRAS = {
 
 
 def _packages() -> list[dict[str, Any]]:
-    from importlib.util import find_spec
-
     return [
         {
             "name": name,
-            "installed": find_spec(name) is not None,
-            "hint": "" if find_spec(name) else f"pip install 'lydite[{extra}]'",
+            "installed": util.find_spec(name) is not None,
+            "hint": "" if util.find_spec(name) else f"pip install 'lydite[{extra}]'",
         }
         for name, extra in _EXTRAS.items()
     ]

@@ -34,7 +34,7 @@ def usual_target() -> str | Path:
 
 def device_names(target: str | os.PathLike[str]) -> set[str] | None:
     """Names of the devices that a database has; None if it has to be opened to know."""
-    if "://" in os.fspath(target):
+    if "://" in os.fspath(target) or "\0" in os.fspath(target):
         return None
     path = Path(target).expanduser()
     try:

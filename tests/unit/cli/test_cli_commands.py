@@ -54,7 +54,7 @@ COMMANDS = {
     "lydite db query": "--op-type --device --scope --limit --db --json",
     "lydite db stats": "--db --json",
     "lydite demo": "--out --budget --db --seed --json --quiet/-q",
-    "lydite doctor": "--out --json --quiet/-q",
+    "lydite doctor": "--load --out --json --quiet/-q",
     "lydite farm": "",
     "lydite farm drain": "host --db --json",
     "lydite farm status": "--db --json",
@@ -506,6 +506,18 @@ def test_doctor(lydite, toy):
     assert ran.out.startswith("CPU          Toy CPU: 2 cores, 1.00 GHz\n  name       toy-cpu\n")
     assert re.search(r"^backend      onnxruntime  [\d.]+ on cpu", ran.out, re.MULTILINE)
     assert all(len(line) <= 100 for line in ran.out.splitlines() if "missing:" not in line)
+
+
+def test_doctor_does_not_wait_for_torch_unless_asked(lydite, toy, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.delitem(sys.modules, "torch")
+    out = lydite("doctor").out
+    assert re.search(
+        r"^backend      torch +\S+, installed, not loaded: lydite doctor --load$", out, re.M
+    )
+    assert "torch" not in sys.modules
+    monkeypatch.undo()
+    assert re.search(r"^backend      torch +\S+ on cpu", lydite("doctor", "--load").out, re.M)
 
 
 def test_doctor_names_the_command_for_what_is_missing(lydite, toy, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 
 from lydite.api import Session
 from lydite.api.measuring import PROCESS, this_process, was_killed
-from lydite.errors import InputError, LyditeError, shortened, unknown_name
+from lydite.errors import InputError, LyditeError, StoreError, shortened, unknown_name
 from lydite.store import Database
 
 
@@ -109,7 +109,22 @@ def test_a_home_that_cannot_be_written_does_not_stop_predictions(monkeypatch, ca
     session = Session()
     assert session.predict("lenet5", on="h100").seconds > 0
     assert session.simulate("lenet5", devices=2).seconds > 0
+    assert capsys.readouterr().err == ""  # there are no measurements to be missed
+
+
+def test_a_damaged_database_of_ones_own_does_not_stop_predictions(monkeypatch, capsys, tmp_path):
+    from lydite.api import session as module
+
+    module._say_without.cache_clear()
+    (tmp_path / "lydite.db").write_text("no database")
+    monkeypatch.delenv("LYDITE_DB", raising=False)
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_args, **_rest: tmp_path)
+    session = Session()
+    assert session.predict("lenet5", on="h100").seconds > 0
+    assert session.simulate("lenet5", devices=2).seconds > 0
     assert capsys.readouterr().err.count("goes on without the database") == 1
+    with pytest.raises(StoreError, match="is not a database"):
+        Session(db=tmp_path / "lydite.db").predict("lenet5", on="h100")
 
 
 def test_memory_needs_a_unit(refused):

@@ -82,4 +82,6 @@ def _backend_line(backend: Mapping[str, Any]) -> str:
     if not backend["available"]:
         return f"{backend['name']:<12} missing: {backend['reason']}; {backend['hint']}"
     versions = ", ".join(backend["versions"].values())
+    if not backend["is_loaded"]:
+        return f"{backend['name']:<12} {versions}, {backend['reason']}: {backend['hint']}"
     return f"{backend['name']:<12} {versions} on {', '.join(backend['devices'])}"
