@@ -7,14 +7,14 @@ import json
 import sys
 
 _YOUNG = 50_000
-"""Garbage-collection threshold: registries and graphs are long-lived objects without cycles."""
+"""Garbage is collected rarely: registries and graphs are long-lived objects without cycles."""
 
 
 def main() -> None:
     """Run the command line: exit code 0, or 2 with a one-line error."""
     import typer
 
-    gc.set_threshold(_YOUNG)
+    gc.set_threshold(_YOUNG, 20, 100)
     from lydite.cli.app import app
     from lydite.errors import LyditeError
 

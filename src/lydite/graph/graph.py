@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -174,19 +174,21 @@ class Graph(Body, OneLine):
 
     def is_constant(self, name: str) -> bool:
         """Whether a tensor is an initializer or the output of a Constant operator."""
-        return name in self.initializers or self._constant_op(name) is not None
+        return name in self.initializers or name in self._constants
 
     def constant(self, name: str) -> np.ndarray | None:
         """Value of a small constant in memory, else None."""
         initializer = self.initializers.get(name)
         if initializer is not None:
             return initializer.value
-        op = self._constant_op(name)
+        op = self._constants.get(name)
         return constant_value(op) if op is not None else None
 
-    def _constant_op(self, name: str) -> Op | None:
-        op = self.producers.get(name)
-        return op if op is not None and op.qualified_type == "Constant" else None
+    @cached_property
+    def _constants(self) -> dict[str, Op]:
+        """The Constant operators, by what they produce."""
+        found = (op for op in self.ops if op.op_type == "Constant" and not op.domain)
+        return {name: op for op in found for name in op.outputs}
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
@@ -292,9 +294,13 @@ def is_parameter(type_: TensorType) -> bool:
     return type_.dtype not in ("int32", "int64", "bool", "string") and type_.shape != ()
 
 
-def outer_names(op: Op) -> set[str]:
+def outer_names(op: Op) -> Set[str]:
     """Names that an operator's subgraphs take from enclosing graphs."""
-    return {name for body in op.subgraphs for name in body.outer}
+    bodies = op.subgraphs
+    return {name for body in bodies for name in body.outer} if bodies else _NO_NAMES
+
+
+_NO_NAMES: frozenset[str] = frozenset()
 
 
 def _sorted_ops(graph: Graph) -> tuple[Op, ...]:
@@ -311,7 +317,8 @@ def _sorted_ops(graph: Graph) -> tuple[Op, ...]:
             if name:
                 made[name] = op.name
     for op in graph.ops:
-        for name in [*op.inputs, *sorted(outer_names(op))]:
+        around = outer_names(op)
+        for name in (*op.inputs, *sorted(around)) if around else op.inputs:
             if name and name not in made and name not in ready:
                 raise GraphError(
                     f"operator '{op.name}' ({op.op_type}) reads '{name}', which nothing produces",

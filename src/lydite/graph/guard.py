@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -105,17 +105,32 @@ def all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
 
 def _safe(graph: onnx.GraphProto, opsets: Mapping[str, int], seen: set[str]) -> bool:
     known = {*seen, *(value.name for value in graph.input), *(w.name for w in graph.initializer)}
+    checked: set[Hashable] = set()
     for node in graph.node:
-        try:
-            check_node(node, opsets)
-        except (checker.ValidationError, ValueError):
-            return False
+        form = _form(node)
+        if form not in checked:
+            try:
+                check_node(node, opsets)
+            except (checker.ValidationError, ValueError):
+                return False
+            checked.add(form)
         if node.op_type in _NEEDS_TYPES or not all(name in known for name in node.input if name):
             return False
         if not all(_safe(body, opsets, known) for body in _bodies(node)):
             return False
         known.update(node.output)
     return True
+
+
+def _form(node: onnx.NodeProto) -> Hashable:
+    """What `check_node` sees of a node."""
+    return (
+        node.op_type,
+        node.domain,
+        tuple(map(bool, node.input)),
+        tuple(map(bool, node.output)),
+        tuple(attribute.SerializeToString() for attribute in node.attribute),
+    )
 
 
 def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from lydite.graph.shapes.control import typed
 from lydite.graph.shapes.functions import reads_models
 from lydite.graph.shapes.infer import SMALL
 from lydite.graph.shapes.propagate import Values
-from lydite.opkey import TensorType
+from lydite.opkey import Dim, TensorType
 
 
 def read_onnx(path: Path | str, *, dims: Mapping[str, int] | None = None) -> Graph:
@@ -225,7 +226,15 @@ def _inferred(
 
 def _types(graph: onnx.GraphProto) -> dict[str, TensorType]:
     values = itertools.chain(graph.input, graph.value_info, graph.output)
-    return {value.name: type_from_proto(value.type) for value in values}
+    known: dict[bytes, TensorType] = {}  # most tensors have a type that others have too
+    types: dict[str, TensorType] = {}
+    for value in values:
+        form = value.type.SerializeToString(deterministic=True)
+        found = known.get(form)
+        if found is None:
+            found = known[form] = type_from_proto(value.type)
+        types[value.name] = found
+    return types
 
 
 class _Reader:
@@ -260,13 +269,14 @@ class _Reader:
         visible = {**(outer or {}), **tensors}
         known = {k: i.value for k, i in initializers.items() if i.value is not None}
         values = Values(known, self.opsets.get("", 1))
+        given = _settled(tensors[value.name] for value in inputs)
         ops: list[Op] = []
         used: set[str] = set()
         for index, node in enumerate(_ordered(proto)):
             op = self._op(node, index, used, {**visible} if _has_body(node) else visible)
             types = [shapes.get(n, UNKNOWN) if n else UNKNOWN for n in op.outputs]
-            static = all(t.is_static or not n for n, t in zip(op.outputs, types, strict=True))
-            if op.subgraphs or not static:
+            settled = all(not n or given(t) for n, t in zip(op.outputs, types, strict=True))
+            if not settled or op.subgraphs:
                 op, own = typed(op, visible, values, self.opsets)
                 types = [_better(a, b) for a, b in zip(types, own, strict=True)]
             found = {n: t for n, t in zip(op.outputs, types, strict=True) if n}
@@ -391,6 +401,20 @@ def _reads(node: onnx.NodeProto) -> Iterator[str]:
             for inner in body.node:
                 yield from _reads(inner)
             yield from (value.name for value in body.output)
+
+
+def _settled(inputs: Iterable[TensorType]) -> Callable[[TensorType], bool]:
+    """Whether each size of a type is a number or one of an input's, so that none is left to infer.
+
+    Exporters name sizes that they do not know, too.
+    """
+    names = {dim for type_ in inputs for dim in type_.shape or () if isinstance(dim, str)} - {"?"}
+
+    @cache
+    def known(shape: tuple[Dim, ...]) -> bool:
+        return all(isinstance(dim, int) or dim in names for dim in shape)
+
+    return lambda type_: bool(type_.dtype) and type_.shape is not None and known(type_.shape)
 
 
 def _has_body(node: onnx.NodeProto) -> bool:

@@ -45,4 +45,6 @@ class Op:
     @property
     def subgraphs(self) -> list[Any]:
         """Bodies of control flow, each a `Graph`, in attribute order."""
+        if not self.attrs:  # a graph asks for those of each operator several times
+            return []
         return [value for value in self.attrs.values() if isinstance(value, Body)]
