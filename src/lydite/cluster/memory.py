@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
 
 from lydite.cluster.plan import Plan
 from lydite.cluster.schedules import SCHEDULES, steps_of
@@ -104,22 +107,36 @@ def peak_activations(stages: Sequence[Sequence[Unit]], plan: Plan, rank: int) ->
     the layer's backward pass, or where weight gradients are deferred, after those.
     """
     chunks = stages[rank :: plan.pp]
-    kept = [sum(unit.kept_bytes for unit in units) for units in chunks]
     again = [[unit.again_bytes for unit in units] for units in chunks]
-    waits = SCHEDULES.find(plan.schedule).splits_backward
-    held = most = 0.0
-    for pass_type, _, chunk in steps_of(
-        plan.schedule, rank, plan.pp, plan.micro_batches, plan.chunks
-    ):
+    sizes = [sum(unit.kept_bytes for unit in units) for units in chunks]
+    sizes += [sum(each) for each in again] + [max(each, default=0.0) for each in again]
+    held = _held(plan.schedule, rank, plan.pp, plan.micro_batches, plan.chunks)
+    return float((held @ sizes).max(initial=0.0))
+
+
+@cache
+def _held(schedule: str, rank: int, stages: int, batches: int, chunks: int) -> np.ndarray:
+    """What a rank holds during its steps, each state once.
+
+    Returns:
+        int64[states, 3 * chunks], per chunk: how often what a forward pass keeps, how often what
+        all its layers recompute, and whether what the largest of them does.
+    """
+    waits = SCHEDULES.find(schedule).splits_backward
+    now, states = [0] * 3 * chunks, set[tuple[int, ...]]()
+    for pass_type, _, chunk in steps_of(schedule, rank, stages, batches, chunks):
         if pass_type == "F":
-            held += kept[chunk]
-            most = max(most, held)
+            now[chunk] += 1
+            states.add(tuple(now))
         elif pass_type == "B" and waits:
-            held += sum(again[chunk])
-            most = max(most, held)
+            now[chunks + chunk] += 1
+            states.add(tuple(now))
         elif pass_type == "B":
-            most = max(most, held + max(again[chunk], default=0.0))
-            held -= kept[chunk]
+            now[2 * chunks + chunk] = 1
+            states.add(tuple(now))
+            now[2 * chunks + chunk] = 0
+            now[chunk] -= 1
         else:
-            held -= kept[chunk] + sum(again[chunk])
-    return most
+            now[chunk] -= 1
+            now[chunks + chunk] -= 1
+    return np.array(sorted(states), np.int64).reshape(len(states), 3 * chunks)

@@ -46,6 +46,8 @@ STREAMS = ("compute", "tensor", "data", "onward", "back", "host", "fetch")
 """Streams of a rank: kernels, collectives they wait for or overlap, both pipeline directions, to
 the host (and its update), from the host."""
 
+_STREAM = {name: number for number, name in enumerate(STREAMS)}
+_CATEGORY = {name: number for number, name in enumerate(CATEGORIES)}
 GROUPS = {"tp": "tensor", "cp": "context", "ep": "expert"} | dict.fromkeys(
     ("dp", "edp", "dp shard", "dp copies", "edp shard", "edp copies"), "data"
 )
@@ -107,8 +109,8 @@ class Program:
         self.wire_ps.append(wire_ps)
         self.route.append(-1 if route is None else known.setdefault(route, len(known)))
         self.duration_ps.append(duration_ps)
-        self.stream.append(STREAMS.index(stream))
-        self.category.append(CATEGORIES.index(category))
+        self.stream.append(_STREAM[stream])
+        self.category.append(_CATEGORY[category])
         for ref in after:
             if ref is not None:
                 self.whom.append(ref[0])

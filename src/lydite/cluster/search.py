@@ -165,12 +165,14 @@ class _Groups:
     def __init__(self, cluster: Cluster, constants: Constants) -> None:
         self.cluster, self.constants = cluster, constants
         self._known: dict[object, Mapping[str, Group]] = {}
+        self._groups: dict[tuple[int, int, int], Group] = {}
 
     def of(self, plan: Plan) -> Mapping[str, Group]:
         """The groups of a plan by name; see `groups_of`."""
         alike = *plan.groups.items(), plan.tp * plan.replicas, plan.pp > 1
         if alike not in self._known:
-            self._known[alike] = groups_of(self.cluster, plan, self.constants)
+            made = groups_of(self.cluster, plan, self.constants, self._groups)
+            self._known[alike] = made
         return self._known[alike]
 
 

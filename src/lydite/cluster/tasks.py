@@ -70,6 +70,7 @@ class _Writer(Exchanges):
         backward = [batch for pass_type, batch, _ in self.ranks[0].steps if pass_type == last_pass]
         self.last_batch = backward[-1] if backward else plan.micro_batches - 1
         self.arrived: dict[tuple[str, int, int], tuple[int, int]] = {}
+        self.sends: dict[int, CollectiveCall] = {}
 
     def _steps(self, rank: int) -> list[Step]:
         plan = self.plan
@@ -250,8 +251,11 @@ class _Writer(Exchanges):
         if self.plan.pp == 1:
             self.arrived[pass_type, target, batch] = number, rank.last or 0
             return
-        source = self.stages[stage] if onward else self.stages[target]
-        call = CollectiveCall.of(self.groups["pp"], "pp", "Send", source[-1].boundary_bytes)
+        source = stage if onward else target
+        call = self.sends.get(source)
+        if call is None:
+            size = self.stages[source][-1].boundary_bytes
+            call = self.sends[source] = CollectiveCall.of(self.groups["pp"], "pp", "Send", size)
         stream = "onward" if onward else "back"
         name, route = f"send {pass_type}{batch}", (stream, "Send", "direct")
         sent = rank.program.add(
