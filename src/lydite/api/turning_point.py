@@ -244,7 +244,7 @@ def turning_point(
         result = TurningPointResult(
             label, measuring.device, backend, gain, tuple(sweeps), tuple(warnings)
         )
-        run.result = result.to_dict()
+        run.keep(result)
     return result
 
 

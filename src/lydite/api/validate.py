@@ -223,6 +223,7 @@ def validate(
             run=run.id,
             rounds=9,
         ) as measuring:
+            result = ValidateResult((), measuring.device, backend, threads, notes)
             for model in made:
                 with session.bar(f"validate {model.name}") as progress:
                     device = find_device("cpu")
@@ -230,5 +231,5 @@ def validate(
                         measure_both(model.graph, measuring, device, why=why, progress=progress)
                     )
                 result = ValidateResult(tuple(done), measuring.device, backend, threads, notes)
-                run.result = result.to_dict()
-    return ValidateResult(tuple(done), measuring.device, backend, threads, notes)
+                run.keep(result)
+    return result

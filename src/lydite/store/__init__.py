@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lydite.store.records import Conditions, DeviceRecord, Measurement, Run, Software
     from lydite.store.shipped import open_shipped, shipped_devices
     from lydite.store.trials import Trial
-    from lydite.store.values import utc_now
+    from lydite.store.values import seconds_between, utc_now
 
 __all__ = [
     "IMPORTERS",
@@ -41,6 +41,7 @@ __all__ = [
     "import_path",
     "open_shipped",
     "read_nccl_measurements",
+    "seconds_between",
     "shipped_devices",
     "told_device",
     "utc_now",
@@ -56,7 +57,7 @@ _WHERE = {
     **dict.fromkeys(("Conditions", "DeviceRecord", "Measurement", "Run", "Software"), "records"),
     **dict.fromkeys(("open_shipped", "shipped_devices"), "shipped"),
     **dict.fromkeys(("Trial",), "trials"),
-    **dict.fromkeys(("utc_now",), "values"),
+    **dict.fromkeys(("seconds_between", "utc_now"), "values"),
 }
 
 __getattr__ = lazily(__name__, _WHERE)

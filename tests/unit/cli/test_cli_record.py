@@ -6,12 +6,20 @@ import json
 import re
 import shlex
 from html import unescape
+from types import SimpleNamespace
 
 import pytest
+import typer
 
 import lydite as ly
-from lydite.api import dashboard
+from lydite import results
+from lydite.api import dashboard, measuring
 from lydite.api.dashboard import Reader
+from lydite.api.record import record
+from lydite.api.runs import RunsResult, runs
+from lydite.cli.app import app
+from lydite.cli.recording import ALWAYS
+from lydite.store import Database, seconds_between
 
 SERVED = "serve llama3-8b --on h100 --rate 4 --requests 20 --compare tp1x2,tp2"
 CASES = {
@@ -23,6 +31,7 @@ CASES = {
     ),
 }
 """A command and the rows of its result, by the name of its run."""
+QUICK = ("--backend", "replay", "--budget", "0.05")
 
 
 @pytest.fixture
@@ -83,8 +92,125 @@ def test_arguments_are_what_the_user_gave(lydite, tmp_path):
     assert run["arguments"] == {"model": "lenet5", "batch": 4}
 
 
+FLAGGED = {
+    "aisim",
+    "calibrate",
+    "chip",
+    "collective",
+    "coverage",
+    "inspect",
+    "learn evaluate",
+    "learn fit",
+    "mlperf audit",
+    "mlperf calibrate",
+    "mlperf check",
+    "mlperf peak",
+    "mlperf run",
+    "mlperf tune",
+    "monitor",
+    "ops",
+    "place",
+    "predict",
+    "score",
+    "score compare",
+    "score verify",
+    "serve",
+    "simulate",
+    "smaug",
+    "tune compare",
+    "tune expect",
+    "turning-point",
+    "validate",
+}
+BY_ITSELF = {"bench", "corun", "demo", "profile", "tune model", "tune op"}
+NOT_KEPT = {
+    "db",
+    "db export",
+    "db import",
+    "db merge",
+    "db query",
+    "db stats",
+    "doctor",
+    "farm",
+    "farm drain",
+    "farm status",
+    "farm worker",
+    "learn",
+    "mlperf",
+    "mlperf build",
+    "mlperf explain",
+    "mlperf preprocess",
+    "mlperf submission",
+    "models",
+    "runs",
+    "tune",
+    "tune export",
+    "tune import",
+    "ui",
+    "ui export",
+}
+"""Commands that list, move or prepare what others answered."""
+
+
+def every_command(group, name=""):
+    for word, command in group.commands.items():
+        yield f"{name} {word}".strip(), command
+        if hasattr(command, "commands"):
+            yield from every_command(command, f"{name} {word}".strip())
+
+
+def test_a_result_of_every_command_can_be_kept():
+    has, says = set(), set()
+    for name, command in every_command(typer.main.get_command(app)):
+        if any("--record" in parameter.opts for parameter in command.params):
+            has.add(name)
+            assert any("--db" in parameter.opts for parameter in command.params), name
+        if ALWAYS in (command.help or ""):
+            says.add(name)
+    everything = {name for name, _ in every_command(typer.main.get_command(app))}
+    assert (has, says, everything - has - says) == (FLAGGED, BY_ITSELF, NOT_KEPT)
+
+
+def test_what_a_verb_recorded_is_not_recorded_again(lydite, tmp_path, net, recording):
+    target = tmp_path / "kept.db"
+    ran = lydite("validate", net, *QUICK, "--record", "--db", target)
+    assert ran.code == 0, ran.err
+    (run,) = ly.Session(db=target).runs().runs
+    assert run["command"] == "validate"
+    assert f"recorded: run {run['id'][:8]}" in ran.err
+
+
+def test_a_run_lasts_as_long_as_its_verb(monkeypatch, tmp_path):
+    times = iter([5.0, 12.5])
+    monkeypatch.setattr(results, "time", SimpleNamespace(perf_counter=lambda: next(times)))
+    session = ly.Session(db=tmp_path / "kept.db")
+    kept = record(session, session.models())
+    assert kept.run["duration_s"] == pytest.approx(7.5, abs=1e-6)
+    (row,) = runs(session).runs
+    assert row["duration_s"] == pytest.approx(7.5, abs=1e-6)
+    assert "7.50 s" in runs(session).summary()
+
+
+def test_a_result_that_no_session_made_has_no_duration(tmp_path):
+    session = ly.Session(db=tmp_path / "kept.db")
+    session.record(RunsResult(()))
+    (row,) = session.runs().runs
+    assert row["duration_s"] is None
+
+
+def test_a_clock_that_is_set_back_does_not_make_a_run_shorter(monkeypatch, tmp_path):
+    times = iter([100.0, 103.0])
+    monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=lambda: next(times)))
+    with Database.open(tmp_path / "kept.db") as database:
+        with measuring.recorded_run(database, "bench", {}):
+            later = "2020-01-01T00:00:00.000000Z"
+            monkeypatch.setattr("lydite.store.database.utc_now", lambda: later)
+        (run,) = database.runs()
+    assert seconds_between(run.started_at, run.finished_at) == pytest.approx(3.0)
+
+
 def test_db_of_a_command_that_reads_none_needs_record(refused, tmp_path):
-    for command in ("chip lenet5", "score --board mlperf-v6.0"):
+    for command in ("chip lenet5", "inspect lenet5"):
         assert "add --record" in refused(*command.split(), "--db", tmp_path / "kept.db")
 
 

@@ -154,7 +154,7 @@ def tune(
             "whole_note": note,
         }
         result = TuneResult(facts)
-        run.result = result.to_dict()
+        run.keep(result)
     return result
 
 

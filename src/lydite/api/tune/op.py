@@ -113,5 +113,5 @@ def tune_op(
             "op": tuned_row(done),
         }
         result = TuneOpResult(facts)
-        run.result = result.to_dict()
+        run.keep(result)
     return result

@@ -14,7 +14,7 @@ from lydite.web.view import Cell, Facts, Field, Form, Table, Text, View, shown
 
 STATUSES = ("running", "done", "failed", "interrupted")
 _TONES = {"done": "good", "failed": "bad", "killed": "bad", "interrupted": "bad"}
-COLUMNS = ("run", "command", "arguments", "started", "finished", "status")
+COLUMNS = ("run", "command", "arguments", "started", "took", "status")
 
 
 def runs(reader: Reader, urls: Urls, *, command="", status="", after="") -> View:
@@ -45,7 +45,7 @@ def row_of(line: RunLine, urls: Urls) -> list[Cell]:
         Cell(line.command),
         shown("arguments", arguments_text(line)),
         Cell(moment(line.started_at)),
-        Cell(moment(line.finished_at)),
+        shown("duration_s", line.duration_s),
         Cell(line.status, tone=_TONES.get(line.status, "")),
     ]
 
@@ -89,6 +89,7 @@ def _whole(reader: Reader, urls: Urls, detail: RunDetail) -> list[Any]:
         ("status", Cell(line.status, tone=_TONES.get(line.status, ""))),
         ("started", Cell(moment(line.started_at))),
         ("finished", Cell(moment(line.finished_at))),
+        ("took", shown("duration_s", line.duration_s)),
         *((name, shown(name, _text(value))) for name, value in line.arguments.items()),
     ]
     links = [
