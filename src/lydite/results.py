@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from lydite.errors import MissingExtra
+from lydite.exhibits import Exhibit
 
 REPR_WIDTH = 200
 HTML_ROWS = 50
@@ -43,12 +44,14 @@ class Result:
         verb: names the form of the document: "predict" in "lydite/predict/1".
         deprecated: keys of older releases, each with the key that replaces it; the old ones stay
             in the document for one release. "ops[].why" is a key of each of the "ops".
+        exhibits: tables and charts of the document that its page shows first.
         span: when the verb began and how long it took; None where no session ran it.
         run_id: id of the run as which the verb recorded it by itself; "" if it did not.
     """
 
     verb: ClassVar[str]
     deprecated: ClassVar[Mapping[str, str]] = {}
+    exhibits: ClassVar[Sequence[Exhibit]] = ()
     span: Span | None = None
     run_id: str = ""
 
@@ -71,6 +74,8 @@ class Result:
             _copy(document, old.split("."), new.rpartition(".")[2])
         if self.deprecated:
             document["deprecated"] = dict(self.deprecated)
+        if self.exhibits:
+            document["exhibits"] = [exhibit.document() for exhibit in self.exhibits]
         return document
 
     def to_json(self) -> str:

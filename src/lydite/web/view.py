@@ -73,6 +73,10 @@ class Table:
     level: int = 2
     kind: str = field(default="table", init=False)
 
+    def is_number(self, column: int) -> bool:
+        """Whether a column begins with a number, so that its heading stands right too."""
+        return any(row[column].is_number for row in self.rows[:1] if column < len(row))
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -192,6 +196,11 @@ def _number(name: str, value: float, href: str) -> tuple[str, str, str]:
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value), href, ""
     return f"{value:.5g}", href, repr(value)
+
+
+def has_format(name: str) -> bool:
+    """Whether the end of the name tells a unit."""
+    return _format(name) is not None
 
 
 @lru_cache(maxsize=1000)

@@ -37,6 +37,7 @@ def addresses(filled):
         ("compare", {}),
         ("compare", {"a": filled.first, "b": filled.second}),
         ("compare", {"a": filled.first, "b": filled.document}),
+        ("beside", {"command": "profile"}),
         ("roofline", {}),
         ("roofline", {"device": "nvidia-l4", "chart": "1"}),
         ("roofline", {"device": EVIL}),

@@ -27,7 +27,7 @@ def runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
 
 def _arguments(arguments: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{name}={' '.join(value) if isinstance(value, list) else value}"
+        f"{name}={' '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in arguments.items()
         if value is not None
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from lydite.web.pages.beside import beside
 from lydite.web.pages.compare import compare
 from lydite.web.pages.coverage import coverage
 from lydite.web.pages.live import live
@@ -18,6 +19,7 @@ PAGES: dict[str, Callable[..., View]] = {
     "measurement": measurement,
     "coverage": coverage,
     "compare": compare,
+    "beside": beside,
     "roofline": roofline,
     "live": live,
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from lydite.api import dashboard
-from lydite.api.dashboard import Reader, RunDetail, RunLine
-from lydite.web import document
+from lydite.api.dashboard import NoSuchRecord, Reader, RunDetail, RunLine
+from lydite.exhibits import found_in
+from lydite.web import document, exhibits
 from lydite.web.chart import FRONTS, scatter
 from lydite.web.pages.parameters import choice, needed, whole
 from lydite.web.urls import Urls
@@ -63,12 +65,26 @@ def moment(text: str | None) -> str:
 
 
 def run(
-    reader: Reader, urls: Urls, *, id="", at="", start="", chart="", x="", y="", front="", log=""
+    reader: Reader,
+    urls: Urls,
+    *,
+    id="",
+    show="",
+    at="",
+    start="",
+    chart="",
+    x="",
+    y="",
+    front="",
+    log="",
 ) -> View:
-    """One run: what it was asked, and its whole result."""
+    """One run: what it was asked, what its result declares, and its whole result."""
     detail = dashboard.run(reader, needed("id", id))
     line = detail.line
     title = f"{line.command} {line.id[:8]}"
+    if show:
+        blocks = _exhibit(urls, detail, whole("show", show), at, whole("start", start), bool(chart))
+        return View(title, blocks, line.status, "runs")
     if at:
         value = document.at(detail.result, at)
         blocks: list[Any] = [Text(f"Part {at} of the result.", [Cell("Whole run", _to(urls, id))])]
@@ -79,6 +95,19 @@ def run(
         )
         return View(title, blocks, line.status, "runs")
     return View(title, _whole(reader, urls, detail), line.status, "runs")
+
+
+def _exhibit(
+    urls: Urls, detail: RunDetail, number: int, at: str, start: int, is_drawn: bool
+) -> list[Any]:
+    """One of the tables that the result declares, on a page of its own."""
+    identity = detail.line.id
+    for found in found_in(detail.result):
+        if (found.number, found.place) == (number, at):
+            link = functools.partial(_to, urls, identity)
+            back = Text("", [Cell("Whole run", _to(urls, identity))])
+            return [back, *exhibits.page(found, link, start=start, is_drawn=is_drawn)]
+    raise NoSuchRecord(f"the result has no table {number} at '{at}'", hint="go back to the run")
 
 
 def _whole(reader: Reader, urls: Urls, detail: RunDetail) -> list[Any]:
@@ -107,11 +136,20 @@ def _whole(reader: Reader, urls: Urls, detail: RunDetail) -> list[Any]:
             Text("The result is too large to show." if large else "The run has no result (yet).")
         )
         return blocks
+    shows = list(found_in(detail.result))
+    blocks += [exhibits.table(found, functools.partial(_to, urls, line.id)) for found in shows]
+    if any(found.declared["beside"] for found in shows):
+        others = urls.to("beside", command=line.command)
+        words = f"Side by side with other runs of {line.command}"
+        blocks.append(Text("", [Cell(words, others)]))
     link = _link(urls, line.id)
-    blocks += document.blocks_of(detail.result, "", link, title="Result")
+    own = detail.result
+    if isinstance(own, dict):
+        own = {name: part for name, part in own.items() if name != "exhibits"}
+    blocks += document.blocks_of(own, "", link, title="Result")
     lists = [
         Cell(f"Chart of {pointer}", _to(urls, line.id, at=pointer, chart="1"))
-        for pointer in chartable(detail.result)
+        for pointer in chartable(own)
     ]
     if any(link.href for link in lists):
         blocks.append(Text("Any two columns of numbers can be drawn.", lists))
