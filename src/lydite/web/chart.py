@@ -180,7 +180,7 @@ def unit_of(name: str) -> str:
 
 def label_of(row: Mapping[str, Any]) -> str:
     """The row in a line."""
-    from lydite.web.view import shown
+    from lydite.report.view import shown
 
     parts = [
         f"{name} {shown(name, value).text}"

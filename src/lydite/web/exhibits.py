@@ -9,8 +9,8 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from lydite.exhibits import Found, value_at
+from lydite.report.view import Cell, Table, Text, has_format, shown
 from lydite.web.chart import FRONTS, MOST_POINTS, Chart, Mark, Series, label_of, pareto, unit_of
-from lydite.web.view import Cell, Table, Text, has_format, shown
 
 Link = Callable[..., str]
 """URL of an exhibit: from its number, its place and parameters such as `start` and `chart`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from lydite.report.view import View
 from lydite.web.pages.beside import beside
 from lydite.web.pages.compare import compare
 from lydite.web.pages.coverage import coverage
@@ -10,7 +11,6 @@ from lydite.web.pages.measurements import measurement, measurements
 from lydite.web.pages.roofline import roofline
 from lydite.web.pages.runs import run, runs
 from lydite.web.pages.timelines import timeline, timelines
-from lydite.web.view import View
 
 PAGES: dict[str, Callable[..., View]] = {
     "runs": runs,

@@ -8,11 +8,11 @@ from typing import Any
 from lydite.api import dashboard
 from lydite.api.dashboard import Reader, RunDetail
 from lydite.exhibits import Found, found_in, text_at
+from lydite.report.view import Cell, Field, Form, Table, Text, View
 from lydite.web import exhibits
 from lydite.web.pages.parameters import needed
 from lydite.web.pages.runs import moment
 from lydite.web.urls import Urls
-from lydite.web.view import Cell, Field, Form, Table, Text, View
 
 MOST_RUNS = 12
 _USUAL = 6

@@ -8,11 +8,11 @@ from typing import Any
 from lydite.api import dashboard
 from lydite.api.dashboard import NoSuchRecord, Reader, RunDetail, RunLine
 from lydite.exhibits import found_in
+from lydite.report.view import Cell, Facts, Field, Form, Table, Text, View, shown
 from lydite.web import document, exhibits
 from lydite.web.chart import FRONTS, scatter
 from lydite.web.pages.parameters import choice, needed, whole
 from lydite.web.urls import Urls
-from lydite.web.view import Cell, Facts, Field, Form, Table, Text, View, shown
 
 STATUSES = ("running", "done", "failed", "interrupted")
 _TONES = {"done": "good", "failed": "bad", "killed": "bad", "interrupted": "bad"}

@@ -1,4 +1,4 @@
-"""The components that pages are made of, without any HTML."""
+"""The components that reports and the pages of the dashboard are made of, without any HTML."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ class Table:
         empty: What to say without rows.
         live: URL that sends more rows as server-sent events; "" for none.
         level: Level of the heading, 2 to 4.
+        text: A paragraph below the heading.
     """
 
     caption: str
@@ -71,6 +72,7 @@ class Table:
     empty: str = "None."
     live: str = ""
     level: int = 2
+    text: str = ""
     kind: str = field(default="table", init=False)
 
     def is_number(self, column: int) -> bool:
