@@ -87,7 +87,8 @@ class Exhibit:
     Attributes:
         caption: What its rows are; "{name}" stands for a value beside the rows.
         rows: Place of the rows.
-        columns: Heading of each column; "a.b" is the value b within a. The first names the row.
+        columns: Heading of each column; "a.b" is the value b within a, and "*" all others that
+            hold no lists or mappings, under their own names. The first names the row.
         good: The good value of a column, such as {"verdict": "VALID"}; any other is bad.
         across: Column whose values become columns, with `value` in the cells; "" for none.
         value: Column of the cells with `across`.
@@ -239,8 +240,11 @@ def _found(
     declared: ExhibitDocument,
 ) -> Found | None:
     own = dict(declared["columns"])
+    given = _rows(value, [*own, declared["across"], declared["value"]])
+    if own.pop("*", None) is not None:
+        own |= {name: name for row in given for name in _plain(row) if name not in own}
     wanted = [*own, declared["across"], declared["value"]]
-    rows = [{n: value_at(row, n) for n in wanted if n or "" in row} for row in _rows(value, wanted)]
+    rows = [{n: value_at(row, n) for n in wanted if n or "" in row} for row in given]
     if declared["across"]:
         rows, columns = _crossed(rows, declared)
     else:
@@ -301,5 +305,5 @@ def _filled(text: str, around: Mapping[str, Any]) -> str:
     return re.sub(r"\{(\w+)\}", filled, text)
 
 
-def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {n: value for n, value in document.items() if not isinstance(value, dict | list)}
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if not isinstance(value, dict | list)}

@@ -104,12 +104,11 @@ def unit_name(path: str) -> str:
 
 def _row(found: Found, row: Mapping[str, Any]) -> list[Cell]:
     value = found.declared["value"]
-    own = dict(found.declared["columns"])
     return [
-        cell(name if name in own else value, row.get(name), found.declared["good"])
+        cell(value if value and place else name, row.get(name), found.declared["good"])
         if row.get(name) is not None
         else Cell("")
-        for name in found.columns
+        for place, name in enumerate(found.columns)
     ]
 
 
