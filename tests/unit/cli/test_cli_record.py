@@ -79,6 +79,74 @@ def test_a_recorded_result_has_its_rows_and_a_chart_in_the_browser(name, lydite,
     assert len(json.loads(unescape(data[0]))["x"]) == count
 
 
+def tables(page):
+    """Texts of the cells of each table, row by row, by its caption."""
+    found = {}
+    for section in page.split("<section>")[1:]:
+        caption = re.search(r"<h\d[^>]*>(.*?)</h", section)
+        rows = re.findall(r"<tr>(.*?)</tr>", section, re.S)
+        if caption:
+            found[unescape(caption[1])] = [
+                [unescape(re.sub("<[^>]+>", "", c)) for c in re.findall(r"<t[hd].*?</t[hd]>", row)]
+                for row in rows
+            ]
+    return found
+
+
+def test_a_verdict_is_told_rule_by_rule(lydite, browser, tmp_path):
+    target = tmp_path / "kept.db"
+    command = "mlperf run lenet5 --scenario server --service 1.2ms --target-qps 500"
+    given = "--latency-limit 4 --min-duration 10 --record --db"
+    assert lydite(*command.split(), *given.split(), target).code == 0
+    (run,) = ly.Session(db=target).runs().runs
+    told = tables(browser(target).get("/run", params={"id": run["id"]}).text)
+    assert [row[:4] for row in told["Verdicts"]] == [
+        ["scenario", "benchmark", "mode", "verdict"],
+        ["Server", "lenet5", "performance", "INVALID"],
+    ]
+    head, *rules = told["lenet5, Server, performance: INVALID"]
+    assert head == ["rule", "value", "limit", "met", "next step"]
+    by_name = {rule: rest for rule, *rest in rules}
+    assert by_name["duration"][1:] == ["at least 10.0 s", "yes", ""]
+    assert by_name["queries"][1:] == ["at least 100", "yes", ""]
+    # A queue at 60 % load waits longer than 4 ms once in some ten times.
+    late = ["at most 4.00 ms", "no", "lower the target QPS (--target-qps)"]
+    assert by_name["latency at 99 %"][1:] == late
+
+
+def test_scores_of_devices_stand_side_by_side(lydite, browser, tmp_path):
+    target, scores = tmp_path / "kept.db", {}
+    for device in ("h100", "l4"):
+        command = ["score", "--models", "mobilenetv2,resnet", "--on", device, "--json"]
+        ran = lydite(*command, "--record", "--db", target)
+        assert ran.code == 0, ran.err
+        scores[device] = json.loads(ran.out)["scores"]["equal"]["models"]["resnet"]["latency"]
+    page = browser(target).get("/beside", params={"command": "score"}).text
+    head, _, *rows = tables(page)["Scores by model: score"]
+    assert head == ["model", "NVIDIA L4", "NVIDIA H100 80GB HBM3"]
+    shown = {row[0]: row[1:] for row in rows}
+    assert shown["resnet"] == [f"{scores[name]:.5g}" for name in ("l4", "h100")]
+
+
+def test_a_knee_is_drawn_with_its_interval(lydite, browser, tmp_path):
+    sweep, target = tmp_path / "sweep.csv", tmp_path / "kept.db"
+    lines = [f"{n},{max(8 / n, 2) * wobble}" for n in (1, 2, 4, 8, 16) for wobble in (1, 1.01)]
+    sweep.write_text("threads,seconds\n" + "\n".join(lines))
+    ran = lydite("turning-point", "--sweep", sweep, "--record", "--json", "--db", target)
+    assert ran.code == 0, ran.err
+    (found,) = json.loads(ran.out)["sweeps"]
+    (run,) = ly.Session(db=target).runs().runs
+    client = browser(target)
+    page = client.get("/run", params={"id": run["id"]}).text
+    assert tables(page)["Turning points"][1][:4] == ["threads", "4", "4", "4"]
+    (link,) = re.findall(r'href="([^"]+)">Chart of Seconds per call by threads', page)
+    drawn = client.get(unescape(link)).text
+    data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', drawn, re.S)[1])
+    assert data["marks"] == [{"x": 4, "low": found["low"], "high": found["high"]}]
+    assert [series["label"] for series in data["series"]] == ["seconds", "fitted"]
+    assert "turning point 4, 90 % interval 4 to 4." in drawn
+
+
 def test_nothing_is_recorded_unless_asked(lydite, tmp_path):
     target = tmp_path / "kept.db"
     assert lydite("coverage", "lenet5", "--db", target).code == 0

@@ -11,8 +11,10 @@ from dashboard_rows import EVIL, TOKEN, text_of
 
 import lydite as ly
 from lydite.exhibits import Curve, Exhibit, found_in
+from lydite.report import Section, write_page
 from lydite.results import Result
 from lydite.store import Database, Run
+from lydite.web.render import static_files
 
 DOCUMENT = {
     "schema": "lydite/new_verb/1",
@@ -213,3 +215,12 @@ def test_what_verbs_declare_is_in_their_documents(tmp_path):
         if result.verb == "score_board":
             wanted.remove(3)  # of the other board
         assert shown == wanted, result.verb
+
+
+def test_reports_and_pages_have_one_stylesheet(visit, tmp_path):
+    served = visit("/static/lydite.css").text
+    page = write_page(tmp_path / "p.html", "T", "S", [Section("A", "", ["a"], [["1"]])]).read_text()
+    assert served.strip() in page
+    assert page.count("<style>") == 1
+    ours = [item.name for item in static_files() if item.name.endswith(".css")]
+    assert sorted(ours) == ["lydite.css", "uplot-1.6.32.min.css"]

@@ -16,6 +16,7 @@ from lydite.web.urls import Urls
 
 MOST_RUNS = 12
 _USUAL = 6
+_MOST_BYTES = 64_000_000
 
 
 def beside(reader: Reader, urls: Urls, *, command="", runs="") -> View:
@@ -25,8 +26,7 @@ def beside(reader: Reader, urls: Urls, *, command="", runs="") -> View:
     if not given:
         newest = dashboard.runs(reader, command=command, status="done", limit=_USUAL).rows
         given = [line.id for line in newest]
-    found = [dashboard.run(reader, dashboard.whole_id(reader, identity)) for identity in given]
-    kept = [one for one in found if one.line.command == command and one.result]
+    kept = [one for one in _read(reader, given) if one.line.command == command and one.result]
     form = Form(
         "Choose runs",
         urls.to("beside"),
@@ -37,7 +37,19 @@ def beside(reader: Reader, urls: Urls, *, command="", runs="") -> View:
     blocks: list[Any] = [form, *tables]
     if not tables:
         blocks.append(Text(f"No result of {command} declares what can stand side by side."))
-    return View(f"{command}, side by side", blocks, f"{len(kept)} runs", "runs")
+    lead = f"{len(kept)} of {len(given)} runs" if len(kept) < len(given) else f"{len(kept)} runs"
+    return View(f"{command}, side by side", blocks, lead, "runs")
+
+
+def _read(reader: Reader, given: Sequence[str]) -> Iterable[RunDetail]:
+    """The runs, until their results together are too large for a page."""
+    size = 0
+    for identity in given:
+        one = dashboard.run(reader, dashboard.whole_id(reader, identity))
+        size += one.result_bytes
+        if size > _MOST_BYTES:
+            return
+        yield one
 
 
 def _tables(kept: list[RunDetail], urls: Urls) -> Iterable[Table]:

@@ -28,6 +28,8 @@ def runs(reader: Reader, urls: Urls, *, command="", status="", after="") -> View
         more = [
             Cell("Older runs", urls.to("runs", command=command, status=status, after=page.after))
         ]
+    if command and page.rows:
+        more.append(Cell(f"Side by side: {command}", urls.to("beside", command=command)))
     form = Form(
         "Choose runs",
         urls.to("runs"),
