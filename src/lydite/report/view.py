@@ -197,7 +197,8 @@ def _number(name: str, value: float, href: str) -> tuple[str, str, str]:
         return form(value), href, repr(value)
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value), href, ""
-    return f"{value:.5g}", href, repr(value)
+    text = f"{value:,.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:.5g}"
+    return text, href, repr(value)
 
 
 def has_format(name: str) -> bool:
