@@ -15,6 +15,7 @@ from lydite.api.load import ModelLike, resolve
 from lydite.api.measuring import make_measuring, measured_device, recorded_run
 from lydite.api.options import ModelOptions, chosen
 from lydite.api.predict import CoverageDocument, coverage_document
+from lydite.exhibits import Curve, Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -88,6 +89,25 @@ class ValidateResult(Result):
     """
 
     verb = "validate"
+    exhibits = (
+        Exhibit(
+            "Models, predicted and measured",
+            "/models",
+            {
+                "model": "model",
+                "measured_s": "measured",
+                "predicted_s": "predicted",
+                "low_s": "low",
+                "high_s": "high",
+                "error": "error",
+                "inside_interval": "within the interval",
+            },
+            {"inside_interval": True},
+            beside="error",
+            label="/device",
+            curve=Curve("measured_s", {"predicted_s": "points"}, log="xy"),
+        ),
+    )
 
     validations: tuple[Validation, ...]
     device: str

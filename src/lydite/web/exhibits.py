@@ -17,6 +17,8 @@ Link = Callable[..., str]
 
 ROWS = 100
 ROWS_FIRST = 25
+MOST_TABLES = 20
+MOST_LINKS = 500
 
 
 def table(
@@ -34,6 +36,16 @@ def table(
     if can_draw(found) and not is_drawn:
         links.append(Cell(f"Chart of {found.caption}", _to(found, link, chart="1")))
     return Table(found.caption, list(found.columns.values()), rows, links)
+
+
+def tables(shows: Sequence[Found], link: Link) -> list[Any]:
+    """The first exhibits as tables, and links to the others, each on a page of its own."""
+    blocks: list[Any] = [table(found, link) for found in shows[:MOST_TABLES]]
+    others = shows[MOST_TABLES : MOST_TABLES + MOST_LINKS]
+    if others:
+        links = [Cell(found.caption, _to(found, link)) for found in others]
+        blocks.append(Text(f"{len(shows) - MOST_TABLES:,} more tables:", links))
+    return blocks
 
 
 def page(found: Found, link: Link, *, start: int, is_drawn: bool) -> list[Any]:

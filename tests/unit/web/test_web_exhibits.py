@@ -184,6 +184,21 @@ def test_a_long_table_is_paged(tmp_path, client_of):
     assert seen == [str(number) for number in range(250)]
 
 
+def test_many_tables_are_links_after_the_first(tmp_path, client_of):
+    exhibit = Exhibit("{name}", "/runs/*/rules", {"rule": "rule"}).document()
+    many = [{"name": f"run {n}", "rules": [{"rule": f"rule {n}"}]} for n in range(300)]
+    made = Run("new_verb", {}, status="done", result={"runs": many, "exhibits": [exhibit]})
+    with Database.open(tmp_path / "many.db") as database:
+        database.load([made])
+    browser = client_of(str(tmp_path / "many.db"))
+    browser.get("/", params={"token": TOKEN})
+    page = browser.get("/run", params={"id": made.id}).text
+    assert cells(page, "run 19")[1] == ["rule 19"]
+    assert "280 more tables:" in page
+    (link,) = re.findall(r'href="([^"]+)">run 299<', page)
+    assert cells(browser.get(unescape(link)).text, "run 299")[1] == ["rule 299"]
+
+
 class Named(Result):
     """A result whose page shows a table."""
 

@@ -139,7 +139,7 @@ def _whole(reader: Reader, urls: Urls, detail: RunDetail) -> list[Any]:
         )
         return blocks
     shows = list(found_in(detail.result))
-    blocks += [exhibits.table(found, functools.partial(_to, urls, line.id)) for found in shows]
+    blocks += exhibits.tables(shows, functools.partial(_to, urls, line.id))
     if any(found.declared["beside"] for found in shows):
         others = urls.to("beside", command=line.command)
         words = f"Side by side with other runs of {line.command}"
