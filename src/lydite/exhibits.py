@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from typing_extensions import TypedDict
 
@@ -69,15 +69,7 @@ class Curve:
 
     def document(self) -> CurveDocument:
         """All of it, as JSON."""
-        return {
-            "x": self.x,
-            "y": [list(pair) for pair in self.y.items()],
-            "log": self.log,
-            "front": self.front,
-            "mark": self.mark,
-            "low": self.low,
-            "high": self.high,
-        }
+        return cast(CurveDocument, vars(self) | {"y": _pairs(self.y)})
 
 
 @dataclass(frozen=True)
@@ -109,17 +101,9 @@ class Exhibit:
 
     def document(self) -> ExhibitDocument:
         """All of it, as JSON."""
-        return {
-            "caption": self.caption,
-            "rows": self.rows,
-            "columns": [list(pair) for pair in self.columns.items()],
-            "good": dict(self.good),
-            "across": self.across,
-            "value": self.value,
-            "beside": self.beside,
-            "label": self.label,
-            "curve": None if self.curve is None else self.curve.document(),
-        }
+        curve = None if self.curve is None else self.curve.document()
+        changed = {"columns": _pairs(self.columns), "good": dict(self.good), "curve": curve}
+        return cast(ExhibitDocument, vars(self) | changed)
 
 
 @dataclass(frozen=True)
@@ -175,6 +159,10 @@ def text_at(document: Any, place: str) -> str:
     """The text or number at a place of a document; "" where there is none."""
     value = next((value for _, value, _ in _places(document, place)), None) if place else None
     return str(value) if isinstance(value, str | int | float) else ""
+
+
+def _pairs(given: Mapping[str, str]) -> list[list[str]]:
+    return [list(pair) for pair in given.items()]
 
 
 def _is_whole(declared: Any) -> bool:
