@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import lydite as ly
 from lydite.api import COMMANDS, VERBS, Command, Help, Session
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 
@@ -30,6 +31,7 @@ class Intensity(Result):
     """
 
     verb = "intensity"
+    exhibits = (Exhibit("Intensity", "", {"model": "model", "flops_per_byte": "FLOP/B"}),)
 
     model: str
     flops_per_byte: float

@@ -10,11 +10,16 @@ import html
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, wraps
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from lydite.errors import MissingExtra
+from lydite.exhibits import Exhibit
 
 REPR_WIDTH = 200
 HTML_ROWS = 50
@@ -24,6 +29,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 """Control characters but tab and line feed, and those that reverse the direction of text."""
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When a verb began, in UTC, and how long it took by a clock that nobody sets."""
+
+    started_at: datetime
+    seconds: float
+
+
 class Result:
     """Base of all results.
 
@@ -31,10 +44,16 @@ class Result:
         verb: names the form of the document: "predict" in "lydite/predict/1".
         deprecated: keys of older releases, each with the key that replaces it; the old ones stay
             in the document for one release. "ops[].why" is a key of each of the "ops".
+        exhibits: tables and charts of the document that its page shows first.
+        span: when the verb began and how long it took; None where no session ran it.
+        run_id: id of the run as which the verb recorded it by itself; "" if it did not.
     """
 
     verb: ClassVar[str]
     deprecated: ClassVar[Mapping[str, str]] = {}
+    exhibits: ClassVar[Sequence[Exhibit]] = ()
+    span: Span | None = None
+    run_id: str = ""
 
     def document(self) -> Mapping[str, object]:
         """The whole result, units in the keys."""
@@ -55,6 +74,8 @@ class Result:
             _copy(document, old.split("."), new.rpartition(".")[2])
         if self.deprecated:
             document["deprecated"] = dict(self.deprecated)
+        if self.exhibits:
+            document["exhibits"] = [exhibit.document() for exhibit in self.exhibits]
         return document
 
     def to_json(self) -> str:
@@ -100,6 +121,27 @@ class Result:
         more = f"<p>and {len(rows) - HTML_ROWS} more</p>" if len(rows) > HTML_ROWS else ""
         table = f"<table><thead>{head}</thead><tbody>{body}</tbody></table>" if rows else ""
         return f"<p><b>{html.escape(self.headline())}</b></p>{table}{more}"
+
+
+@cache
+def clocked(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The verb, whose result knows when it began and how long it took."""
+
+    @wraps(verb)
+    def run(*args: Any, **given: Any) -> Any:
+        started_at, begin = datetime.now(UTC), time.perf_counter()
+        result = verb(*args, **given)
+        if isinstance(result, Result):
+            note(result, span=Span(started_at, time.perf_counter() - begin))
+        return result
+
+    return run
+
+
+def note(result: Result, **known: Any) -> None:
+    """Set attributes of a result that its verb does not know; results themselves are frozen."""
+    for name, value in known.items():
+        object.__setattr__(result, name, value)
 
 
 class OneLine:

@@ -8,6 +8,7 @@ from html import unescape
 
 import numpy as np
 
+from lydite.exhibits import Curve, Exhibit
 from lydite.opkey import Operand, OpKey, TensorType
 from lydite.store import Conditions, Database, Measurement, Run, Software
 
@@ -25,6 +26,7 @@ class Filled:
     second: str
     going_on: str
     document: str
+    declared: str
     evil: str
     measured: str
     failed: str
@@ -73,6 +75,46 @@ DOCUMENT = {
     ],
     EVIL: {EVIL: EVIL},
 }
+DECLARED = {
+    "schema": "lydite/another_verb/1",
+    "device": EVIL,
+    "confidence": 0.9,
+    "verdicts": [{"rule": EVIL, "met": False}, {"rule": "duration", "met": True}],
+    "sweeps": [
+        {
+            "vary": "threads",
+            "values": [1, 2, 4, 8, 16],
+            "seconds": [8.0, 4.1, 2.2, 1.9, 1.9],
+            "fitted_s": [8.0, 4.0, 2.0, 2.0, 2.0],
+            "knee": 4,
+            "low": 2,
+            "high": 8,
+        }
+    ],
+    "exhibits": [
+        Exhibit(
+            "Verdicts of {device}",
+            "/verdicts",
+            {"rule": "rule", "met": "met"},
+            {"met": True},
+            beside="met",
+            label="/device",
+        ).document(),
+        Exhibit(
+            "Seconds by {vary}",
+            "/sweeps/*",
+            {"values": "{vary}", "seconds": "seconds", "fitted_s": "fitted"},
+            curve=Curve(
+                "values",
+                {"seconds": "points", "fitted_s": "line"},
+                mark="knee",
+                low="low",
+                high="high",
+            ),
+        ).document(),
+    ],
+}
+"""A result that says which tables and charts of it to show."""
 
 
 def fill(path: str) -> Filled:
@@ -81,6 +123,7 @@ def fill(path: str) -> Filled:
         "second": Run("profile", {"model": "lenet5"}, status="done", result={"a_s": 2.0}),
         "going_on": Run("bench", {"model": "resnet50"}),
         "document": Run("search", {"gpus": 8}, status="done", result=DOCUMENT),
+        "declared": Run("another_verb", {}, status="done", result=DECLARED),
         "evil": Run(EVIL, {EVIL: EVIL}, id=f"{EVIL}/../..?#", status="failed"),
     }
     with Database.open(path) as database:

@@ -202,5 +202,5 @@ def bench(
             timing = done.timing
             database.add([model_row(graph, timing.samples_s, measuring, timing.environment)])
         result = BenchResult(made, done, measuring.device, backend, threads)
-        run.result = {k: v for k, v in result.to_dict().items() if k != "samples_s"}
+        run.keep(result, without="samples_s")
     return result

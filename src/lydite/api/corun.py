@@ -200,5 +200,5 @@ def corun(
     with session.database() as database, recorded_run(database, "corun", arguments) as run:
         done = run_together(made.graph, workers=workers, plan=plan, seed=session.seed)
         result = CorunResult(made, here.name if here else "cpu", done)
-        run.result = {k: v for k, v in result.to_dict().items() if k != "stages"}
+        run.keep(result, without="stages")
     return result

@@ -119,7 +119,7 @@ def demo(session: Session, *, out: Path | str = "lydite-demo", budget: float = 1
                 traces.append(list(profile_in_graph(graph, measuring, runs=3)[-1]))
             files = _write(Path(out), examine(), measuring, graphs, done, traces)
         accuracy = ValidateResult(tuple(done), measuring.device, "onnxruntime", 1)
-        run.result = accuracy.to_dict()
+        run.keep(accuracy)
     return DemoResult(accuracy, tuple(files), time.monotonic() - start)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from lydite.errors import BackendError, InputError, UnitError, unknown_name
+from lydite.results import Result, note
 
 if TYPE_CHECKING:
     from lydite.hardware import Device
@@ -180,17 +182,17 @@ def recorded_run(
     database: Database, command: str, arguments: Mapping[str, Any]
 ) -> Iterator[RecordedRun]:
     """Record a run in the database: done with its result, failed, or interrupted."""
-    started = {**arguments, PROCESS: this_process()}
-    run = RecordedRun(database.start_run(command, started))
+    began = time.perf_counter()
+    run = RecordedRun(database.start_run(command, {**arguments, PROCESS: this_process()}))
+    status = "failed"
     try:
         yield run
+        status = "done"
     except KeyboardInterrupt:
-        database.finish_run(run.id, "interrupted", run.result)
+        status = "interrupted"
         raise
-    except BaseException:
-        database.finish_run(run.id, "failed", run.result)
-        raise
-    database.finish_run(run.id, "done", run.result)
+    finally:
+        database.finish_run(run.id, status, run.result, seconds=time.perf_counter() - began)
 
 
 class RecordedRun:
@@ -199,3 +201,11 @@ class RecordedRun:
     def __init__(self, identity: str) -> None:
         self.id = identity
         self.result: dict[str, Any] = {}
+
+    def keep(self, result: Result, *, without: str = "") -> None:
+        """Save a result with the run, but for one key of its document.
+
+        A verb that does so need not be asked to record, and `session.record` knows it.
+        """
+        self.result = {key: part for key, part in result.to_dict().items() if key != without}
+        note(result, run_id=self.id)

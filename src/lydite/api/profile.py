@@ -156,14 +156,16 @@ def profile(
             timeout=timeout,
             memory=memory,
         ) as measuring:
+            result = ProfileResult(measuring.device, backend, ())
             for model in made:
                 with session.bar(f"profile {model.name}") as progress:
                     done = measure_all(model.graph, measuring, again=again, progress=progress)
                 if in_graph:
                     profile_in_graph(model.graph, measuring)
                 rows.append(_row(model, done))
-                run.result = ProfileResult(measuring.device, backend, tuple(rows)).to_dict()
-    return ProfileResult(measuring.device, backend, tuple(rows))
+                result = ProfileResult(measuring.device, backend, tuple(rows))
+                run.keep(result)
+    return result
 
 
 def _row(model: Model, done: Profile) -> ModelProfile:

@@ -444,7 +444,7 @@ def profile_planned(
                 },
             ),
         )
-        run.result = result.to_dict()
+        run.keep(result)
     return result
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lydite.api.runs import RunResult
+from lydite.api.runs import RunResult, row_of
 from lydite.errors import InputError
-from lydite.results import Result
+from lydite.results import Result, Span
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
@@ -19,8 +20,9 @@ def record(
 ) -> RunResult:
     """Keep a result as a finished run of the session's database, under the name of its verb.
 
-    Verbs that measure, such as `bench` and `profile`, record their runs themselves. The run's start
-    and end are the time of recording.
+    Verbs that measure, such as `bench` and `profile`, record their runs themselves
+    (`result.run_id`). The run lasts as long as the verb took in its session; a result that no
+    session made has no duration.
 
     Args:
         session: Session whose database receives the run.
@@ -36,7 +38,7 @@ def record(
         StoreError: the database cannot be written.
     """
     from lydite.api.dashboard import MOST_RESULT_BYTES
-    from lydite.store import Run, utc_now
+    from lydite.store import Run
 
     document = result.to_dict()
     size = len(json.dumps(document, separators=(",", ":")))
@@ -46,25 +48,15 @@ def record(
             allowed=f"{MOST_RESULT_BYTES / 1e6:.0f} MB",
             hint="write it to a file, with --out or to_json()",
         )
-    now = utc_now()
+    span = result.span or Span(datetime.now(UTC), 0.0)
     made = Run(
         result.verb,
         arguments or {},
-        started_at=now,
-        finished_at=now,
+        started_at=span.started_at.isoformat(),
+        finished_at=(span.started_at + timedelta(seconds=span.seconds)).isoformat(),
         status="done",
         result=document,
     )
     with session.database() as database:
         database.load([made])
-    return RunResult(
-        {
-            "id": made.id,
-            "command": made.command,
-            "arguments": dict(made.arguments),
-            "started_at": made.started_at,
-            "finished_at": made.finished_at,
-            "status": made.status,
-            "result": document,
-        }
-    )
+    return RunResult(row_of(made))

@@ -14,16 +14,21 @@ from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
+    from lydite.store import Run
 
 
 class RunRow(TypedDict):
-    """One run; `result` is its final document."""
+    """One run; `result` is its final document.
+
+    `duration_s` is null while it runs, and where the verb's clock is not known.
+    """
 
     id: str
     command: str
     arguments: dict[str, Any]
     started_at: str
     finished_at: str | None
+    duration_s: float | None
     status: str
     result: dict[str, Any] | None
 
@@ -103,19 +108,23 @@ def runs(session: Session, *, limit: int | None = 20) -> RunsResult:
     """
     with session.database(existing=True) as database:
         found = database.runs(limit)
-    rows: list[Any] = [
-        {
-            "id": run.id,
-            "command": run.command,
-            "arguments": {k: v for k, v in run.arguments.items() if k != PROCESS},
-            "started_at": run.started_at,
-            "finished_at": run.finished_at,
-            "status": _status(run.status, run.arguments),
-            "result": run.result,
-        }
-        for run in found
-    ]
-    return RunsResult(tuple(rows))
+    return RunsResult(tuple(row_of(run) for run in found))
+
+
+def row_of(run: Run) -> RunRow:
+    """A recorded run as a row."""
+    from lydite.store import seconds_between
+
+    return {
+        "id": run.id,
+        "command": run.command,
+        "arguments": {k: v for k, v in run.arguments.items() if k != PROCESS},
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "duration_s": seconds_between(run.started_at, run.finished_at),
+        "status": _status(run.status, run.arguments),
+        "result": None if run.result is None else dict(run.result),
+    }
 
 
 def _status(status: str, arguments: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter
 
 from lydite.api.verbs import OWN_VERBS, VERBS
+from lydite.exhibits import ExhibitDocument
 from lydite.files import write_atomic
 from lydite.results import Result
 
@@ -51,6 +52,17 @@ def schema_of(result_type: type[Result]) -> dict[str, Any]:
             "type": "object",
             "description": "Keys of older releases, with those that replace them.",
             "additionalProperties": {"type": "string"},
+        }
+    if result_type.exhibits:
+        exhibit = TypeAdapter(ExhibitDocument).json_schema()
+        shared = exhibit.pop("$defs")
+        schema["$defs"] = {**schema.get("$defs", {}), **shared, "ExhibitDocument": exhibit}
+        for definition in (*shared.values(), exhibit):
+            _close(definition)
+        properties["exhibits"] = {
+            "type": "array",
+            "description": "Tables and charts that the page of the result shows first.",
+            "items": {"$ref": "#/$defs/ExhibitDocument"},
         }
     return {"$schema": DIALECT, "$id": f"lydite/{result_type.verb}/1", **schema}
 

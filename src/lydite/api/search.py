@@ -21,6 +21,7 @@ from lydite.api.simulate import (
     trained_length,
 )
 from lydite.api.step_options import ClusterOptions
+from lydite.exhibits import Curve, Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -50,6 +51,31 @@ class SearchResult(Result):
     """
 
     verb = "search"
+    exhibits = (
+        Exhibit(
+            "Plans, the fastest first",
+            "/best",
+            {
+                "plan.dp": "data",
+                "plan.tp": "tensor",
+                "plan.pp": "pipeline",
+                "plan.cp": "context",
+                "plan.ep": "expert",
+                "plan.micro_batch": "micro-batch",
+                "plan.schedule": "schedule",
+                "plan.zero": "ZeRO",
+                "plan.recompute": "recompute",
+                "seconds": "step",
+                "low_s": "low",
+                "high_s": "high",
+                "samples_per_s": "samples",
+                "mfu": "MFU",
+                "peak_memory_bytes": "memory",
+                "cost_usd": "cost, USD",
+            },
+            curve=Curve("peak_memory_bytes", {"seconds": "points"}, front="min-min"),
+        ),
+    )
     deprecated: ClassVar[Mapping[str, str]] = {
         "best[].step_s": "best[].seconds",
         "best[].kind": "best[].source",

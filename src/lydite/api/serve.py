@@ -18,6 +18,7 @@ from lydite.api.serving.replay import ReplayDocument, replay_document
 from lydite.api.serving.search import FoundDocument, searched
 from lydite.api.serving.workload import workload_of
 from lydite.errors import InputError
+from lydite.exhibits import Curve, Exhibit
 from lydite.pool import open_pool
 from lydite.results import Result
 
@@ -57,6 +58,29 @@ class ServeResult(Result):
     """
 
     verb = "serve"
+    exhibits = (
+        Exhibit(
+            "Deployments",
+            "/deployments",
+            {
+                "layout": "layout",
+                "devices": "devices",
+                "figures.ttft.p50": "TTFT at 50 %, s",
+                "figures.ttft.p99": "TTFT at 99 %, s",
+                "figures.tpot.p50": "TPOT at 50 %, s",
+                "figures.tpot.p99": "TPOT at 99 %, s",
+                "tokens_s_per_device": "tokens/s a device",
+                "tokens_s_per_user": "tokens/s a user",
+                "met": "share within objectives",
+                "cost.usd_per_hour": "USD an hour",
+            },
+            curve=Curve(
+                "tokens_s_per_user",
+                {"tokens_s_per_device": "points"},
+                front="max-max",
+            ),
+        ),
+    )
 
     served: ServeDocument
     outcomes: tuple[Outcome, ...]

@@ -15,6 +15,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from lydite.api.verbs import OWN_VERBS, VERBS
+from lydite.results import clocked
 
 if TYPE_CHECKING:
     from lydite.api import _verbs
@@ -39,7 +40,7 @@ class _Verb:
     def __get__(self, session: Session | None, owner: object = None) -> Callable[..., Any]:
         del owner
         found = VERBS.find(self.name)
-        return found if session is None else MethodType(found, session)
+        return found if session is None else MethodType(clocked(found), session)
 
 
 class Session:
@@ -148,7 +149,7 @@ class Session:
             """A verb that another package adds."""
             if name.startswith("_") or name not in VERBS:
                 raise AttributeError(f"Session has no verb '{name}'")
-            return MethodType(VERBS.find(name), self)
+            return MethodType(clocked(VERBS.find(name)), self)
 
     def __repr__(self) -> str:
         return f"<Session db {self.db or 'default'}, seed {self.seed}>"

@@ -14,6 +14,7 @@ from lydite.api.keywords import DesignKeywords
 from lydite.api.load import ModelLike
 from lydite.api.options import ModelOptions
 from lydite.errors import InputError
+from lydite.exhibits import Curve, Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -44,6 +45,21 @@ class SweepResult(Result):
     """
 
     verb = "sweep"
+    exhibits = (
+        Exhibit(
+            "Designs",
+            "/designs",
+            {
+                "seconds": "time",
+                "energy_j": "energy",
+                "area_mm2": "area, mm2",
+                "utilisation": "utilisation",
+                "pareto": "Pareto-optimal",
+                "*": "",
+            },
+            curve=Curve("seconds", {"energy_j": "points"}, front="min-min"),
+        ),
+    )
 
     facts: SweepDocument
 

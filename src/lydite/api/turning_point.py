@@ -14,6 +14,7 @@ from lydite.api.load import ModelLike, resolve
 from lydite.api.measuring import device_of_backend, make_measuring, recorded_run
 from lydite.api.options import ModelOptions, chosen
 from lydite.errors import InputError, unknown_name
+from lydite.exhibits import Curve, Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -107,6 +108,35 @@ class TurningPointResult(Result):
     """
 
     verb = "turning-point"
+    exhibits = (
+        Exhibit(
+            "Turning points",
+            "/sweeps",
+            {
+                "vary": "varied",
+                "turning_point": "turning point",
+                "low": "low",
+                "high": "high",
+                "beyond": "may lie beyond",
+                "curve": "curve",
+                "reason": "reason",
+            },
+            beside="turning_point",
+            label="/model",
+        ),
+        Exhibit(
+            "Seconds per {per} by {vary}",
+            "/sweeps/*",
+            {"values": "{vary}", "seconds": "seconds", "fitted_s": "fitted"},
+            curve=Curve(
+                "values",
+                {"seconds": "points", "fitted_s": "line"},
+                mark="turning_point",
+                low="low",
+                high="high",
+            ),
+        ),
+    )
 
     model: str
     device: str
@@ -244,7 +274,7 @@ def turning_point(
         result = TurningPointResult(
             label, measuring.device, backend, gain, tuple(sweeps), tuple(warnings)
         )
-        run.result = result.to_dict()
+        run.keep(result)
     return result
 
 

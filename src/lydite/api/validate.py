@@ -15,6 +15,7 @@ from lydite.api.load import ModelLike, resolve
 from lydite.api.measuring import make_measuring, measured_device, recorded_run
 from lydite.api.options import ModelOptions, chosen
 from lydite.api.predict import CoverageDocument, coverage_document
+from lydite.exhibits import Curve, Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -88,6 +89,25 @@ class ValidateResult(Result):
     """
 
     verb = "validate"
+    exhibits = (
+        Exhibit(
+            "Models, predicted and measured",
+            "/models",
+            {
+                "model": "model",
+                "measured_s": "measured",
+                "predicted_s": "predicted",
+                "low_s": "low",
+                "high_s": "high",
+                "error": "error",
+                "inside_interval": "within the interval",
+            },
+            {"inside_interval": True},
+            beside="error",
+            label="/device",
+            curve=Curve("measured_s", {"predicted_s": "points"}, log="xy"),
+        ),
+    )
 
     validations: tuple[Validation, ...]
     device: str
@@ -223,6 +243,7 @@ def validate(
             run=run.id,
             rounds=9,
         ) as measuring:
+            result = ValidateResult((), measuring.device, backend, threads, notes)
             for model in made:
                 with session.bar(f"validate {model.name}") as progress:
                     device = find_device("cpu")
@@ -230,5 +251,5 @@ def validate(
                         measure_both(model.graph, measuring, device, why=why, progress=progress)
                     )
                 result = ValidateResult(tuple(done), measuring.device, backend, threads, notes)
-                run.result = result.to_dict()
-    return ValidateResult(tuple(done), measuring.device, backend, threads, notes)
+                run.keep(result)
+    return result

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 
+@recording.optional
 def calibrate(
     steps: Annotated[
         Path, typer.Argument(metavar="STEPS.csv", help="CSV file with one measured step per row.")

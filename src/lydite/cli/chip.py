@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from lydite.api.chip import DesignOptions
-from lydite.cli import options
+from lydite.cli import options, recording
 from lydite.errors import InputError, unknown_name
 
 _SUBVERBS = ("sweep",)
 
 
-@options.takes_options
+@recording.optional
 def chip(
     model: Annotated[
         list[str],
@@ -62,8 +62,6 @@ def chip(
         typer.Option("--trace", help="Perfetto trace to write, or a .npz for `lydite ui`."),
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
-    record: options.Record = options.NO_RECORD,
-    db: options.RecordTarget = None,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -74,7 +72,7 @@ def chip(
     name, sweeps = _named(model)
     if compat is not None and compat not in ("scalesim", "smaug"):
         raise unknown_name("compatibility", compat, ("scalesim", "smaug"))
-    here = session(record.target(db), quiet=quiet or json)
+    here = session(quiet=quiet or json)
     alone = {"--trace": trace, "--report": report, "--sensitivity": sensitivity}
     if compat == "scalesim":
         _refuse_together("--compat scalesim", {**alone, "--vary": vary, "--ray": ray})
@@ -82,7 +80,7 @@ def chip(
         if out is not None:
             for path in counted.write_reports(out):
                 say(f"written: {path}", quiet)
-        deliver(counted, json=json, out=out, keep=record.into(here))
+        deliver(counted, json=json, out=out)
         return
     if sweeps:
         _refuse_together("a sweep", alone)
@@ -99,7 +97,7 @@ def chip(
         )
         if out is not None:
             say(f"written: {swept.write_report(out / 'sweep.html')}", quiet)
-        deliver(swept, json=json, out=out, keep=record.into(here))
+        deliver(swept, json=json, out=out)
         return
     if vary:
         raise InputError("--vary is for sweeps", hint="lydite chip sweep MODEL --vary NAME=A,B,C")
@@ -124,7 +122,6 @@ def chip(
         json=json,
         out=out,
         text=result.aladdin_results if aladdin_results else result.summary,
-        keep=record.into(here),
     )
 
 

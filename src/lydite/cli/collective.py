@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 
-@options.takes_options
+@recording.optional
 def collective(
     kind: Annotated[
         str,
@@ -43,7 +43,6 @@ def collective(
         ),
     ] = "closed",
     db: options.DatabaseTarget = None,
-    record: options.Record = options.NO_RECORD,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -61,4 +60,4 @@ def collective(
         protocol=protocol,
         network=network,
     )
-    deliver(found, json=json, out=out, keep=record.into(here))
+    deliver(found, json=json, out=out)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 
-@options.takes_options
+@recording.always
 def corun(
     model: options.Model,
     workers: Annotated[

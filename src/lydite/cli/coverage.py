@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 
-@options.takes_options
+@recording.optional
 def coverage(
     model: options.Models,
     on: options.On = "cpu",
@@ -14,7 +14,6 @@ def coverage(
     shape: options.ModelOptions = options.AS_IT_IS,
     clock: options.ClockName = "wall",
     db: options.DatabaseTarget = None,
-    record: options.Record = options.NO_RECORD,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -26,6 +25,6 @@ def coverage(
     result = here.coverage(
         model, on=on, backend=backend, threads=threads, clock=clock, options=shape
     )
-    shown = deliver(result, json=json, out=out, keep=record.into(here))
+    shown = deliver(result, json=json, out=out)
     if shown and result.mean["node_coverage"] < 1:
         say("\nWhat is not measured is interpolated or modelled, never 0.", quiet)

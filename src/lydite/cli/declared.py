@@ -11,11 +11,12 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from lydite.api import Command, Help
-from lydite.cli import options
+from lydite.cli import options, recording
+from lydite.results import clocked
 
 
 def command_of(declared: Command) -> Callable[..., None]:
-    """The function with --out, --json and --quiet added; it prints the result."""
+    """The function with --out, --json, --quiet and --record added; it prints the result."""
     run = declared.run
     hints = get_type_hints(run, include_extras=True)
     _, *own = inspect.signature(run).parameters.values()
@@ -24,7 +25,7 @@ def command_of(declared: Command) -> Callable[..., None]:
     def called(*, out: Path | None, json: bool, quiet: bool, **given: Any) -> None:
         from lydite.cli.show import deliver, say, session
 
-        result = run(session(quiet=quiet or json), **given)
+        result = clocked(run)(session(quiet=quiet or json), **given)
         if deliver(result, json=json, out=out):
             for advice in result.advice():
                 say(advice, quiet)
@@ -37,10 +38,9 @@ def command_of(declared: Command) -> Callable[..., None]:
         inspect.Parameter(name, keyword, default=default, annotation=note)
         for name, (note, default) in shared.items()
     ]
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    options.with_parameters(called, parameters)
     called.__doc__ = (inspect.getdoc(run) or "").partition("\n\nArgs:")[0]
-    return options.takes_options(called)
+    return recording.optional(called)
 
 
 def _spelled(parameter: inspect.Parameter, hint: Any) -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 
+@recording.always
 def demo(
     out: options.Out = None,
     budget: options.Budget = 16.0,

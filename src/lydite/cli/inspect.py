@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 
-@options.takes_options
+@recording.optional
 def inspect(
     model: options.Model,
     shape: options.ModelOptions = options.AS_IT_IS,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 app = typer.Typer(
     help="Learned estimator: fit it on rows of others, and judge it on devices left out.",
@@ -28,6 +28,7 @@ _AIConfigurator = Annotated[
 
 
 @app.command()
+@recording.optional
 def fit(
     out: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
     neusight: _NeuSight = None,
@@ -55,6 +56,7 @@ def fit(
 
 
 @app.command()
+@recording.optional
 def evaluate(
     neusight: _NeuSight = None,
     aiconfigurator: _AIConfigurator = None,

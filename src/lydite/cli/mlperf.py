@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lydite.api.mlperf.options import RunOptions, TuneOptions
-from lydite.cli import mlperf_prepare, mlperf_words, options
+from lydite.cli import mlperf_prepare, mlperf_words, options, recording
 from lydite.cli.mlperf_words import Benchmarks
 
 app = typer.Typer(
@@ -61,7 +61,7 @@ _Replay = Annotated[
 
 
 @app.command()
-@options.takes_options
+@recording.optional
 def run(
     benchmark: mlperf_words.Benchmark = "",
     benchmarks: Benchmarks = "",
@@ -123,7 +123,7 @@ def run(
 
 
 @app.command()
-@options.takes_options
+@recording.optional
 def peak(
     benchmark: _Benchmark,
     scenario: Annotated[
@@ -159,7 +159,7 @@ def peak(
 
 
 @app.command()
-@options.takes_options
+@recording.optional
 def tune(
     benchmark: _Benchmark,
     scenario: Annotated[str, typer.Option("--scenario", help="One scenario.")] = "offline",
@@ -212,7 +212,7 @@ def explain(
 
 
 @app.command()
-@options.takes_options
+@recording.optional
 def audit(
     runs: Annotated[Path, typer.Option("--runs", help="Folder of the runs to be audited.")],
     benchmark: mlperf_words.Benchmark = "",
@@ -287,6 +287,7 @@ def submission(
 
 
 @app.command()
+@recording.optional
 def check(
     folder: Annotated[Path, typer.Argument(help="Folder that holds closed, open or network.")],
     round: Annotated[str, typer.Option("--round", help="Round of MLPerf Inference.")] = "v6.1",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lydite.api.mlperf.options import CalibrateOptions, PreprocessOptions, RunOptions
-from lydite.cli import mlperf_words, options
+from lydite.cli import mlperf_words, options, recording
 
 _AS_IT_IS = RunOptions()
 _CALIBRATION = CalibrateOptions()
@@ -50,8 +50,9 @@ _ENGINE = (
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands to `lydite mlperf`."""
-    for command in (preprocess, build, calibrate):
+    for command in (preprocess, build):
         app.command()(options.takes_options(command))
+    app.command()(recording.optional(calibrate))
 
 
 def preprocess(

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 STDERR = 2
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+@recording.optional
 def monitor(
     command: Annotated[
         list[str] | None,

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 
-@options.takes_options
+@recording.optional
 def ops(
     model: options.Model,
     top: Annotated[
@@ -28,7 +28,6 @@ def ops(
         ),
     ] = None,
     db: options.DatabaseTarget = None,
-    record: options.Record = options.NO_RECORD,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -46,7 +45,7 @@ def ops(
         clock=clock,
         options=shape,
     )
-    shown = deliver(result, json=json, out=out, keep=record.into(here))
+    shown = deliver(result, json=json, out=out)
     if spaces is not None:
         say(f"written: {result.write_spaces(spaces)}", quiet)
     if shown and any(row["configurations"] for row in result.facts["ops"]):

@@ -1,28 +1,21 @@
 """Options of the command line, derived from the groups of options in `lydite.api`.
 
 A command decorated with `takes_options` declares a parameter whose type is such a group, a frozen
-dataclass, and gets every field as an option; `Without` leaves some out. A parameter of type
-`Record` becomes --record, and holds what the user gave.
+dataclass, and gets every field as an option; `Without` leaves some out.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from lydite.api.options import Help, ModelOptions, Options, help_of
-from lydite.errors import InputError
-
-if TYPE_CHECKING:
-    from lydite.api import Session
-    from lydite.api.runs import RunResult
-    from lydite.results import Result
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, with units in its keys.")
@@ -49,14 +42,6 @@ DatabaseTarget = Annotated[
     typer.Option(
         "--db",
         help="Database: a file or a postgresql:// URL; default: LYDITE_DB, else the user's own.",
-    ),
-]
-RecordTarget = Annotated[
-    str | None,
-    typer.Option(
-        "--db",
-        help="Database of --record: a file or a postgresql:// URL; default: LYDITE_DB, else the "
-        "user's own.",
     ),
 ]
 Models = Annotated[
@@ -127,47 +112,11 @@ class Without:
     names: tuple[str, ...]
 
 
-_RECORD = Annotated[
-    bool,
-    typer.Option("--record", help="Keep the result as a run of the database, for `lydite ui`."),
-]
-_NOT_ARGUMENTS = {"ctx", "db", "json", "out", "quiet", "ray", "record"}
-"""Parameters of a command that say nothing about its result."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """Whether to keep the result as a run, and what the user gave to get it."""
-
-    wanted: bool = False
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-    def into(self, session: Session) -> Callable[[Result], RunResult] | None:
-        """Function that records a result in a session's database; None if it is not wanted."""
-        if not self.wanted:
-            return None
-        return functools.partial(session.record, arguments=self.arguments)
-
-    def target(self, db: str | None) -> str | None:
-        """The --db of a command that reads no database.
-
-        Raises:
-            InputError: it is given without --record, where it would have no effect.
-        """
-        if db is not None and not self.wanted:
-            raise InputError("--db names the database of --record", hint="add --record")
-        return db
-
-
-NO_RECORD = Record()
-
-
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command an option for each field of its parameters that are groups of options."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, tuple[type[Any], list[str]]] = {}
     parameters: list[inspect.Parameter] = []
-    recording = ""
     for parameter in inspect.signature(command).parameters.values():
         hint = hints[parameter.name]
         kind, less = _group(hint)
@@ -175,38 +124,28 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
             names = [f.name for f in fields(kind) if f.name not in less]
             groups[parameter.name] = kind, names
             parameters += _as_parameters(kind, names)
-        elif hint is Record:
-            recording = parameter.name
-            parameters.append(_keyword("record", _RECORD, False))
         else:
             keyword = inspect.Parameter.KEYWORD_ONLY
             parameters.append(parameter.replace(annotation=hint, kind=keyword))
-    defaults = {parameter.name: parameter.default for parameter in parameters}
 
     @functools.wraps(command)
     def called(**given: Any) -> None:
-        made: dict[str, Any] = {}
-        if recording:
-            chosen = {name: value for name, value in given.items() if value != defaults[name]}
-            made[recording] = Record(given.pop("record"), _as_json(chosen))
-        made |= {
+        made = {
             spot: kind(**{name: _value(kind, name, given.pop(name)) for name in names})
             for spot, (kind, names) in groups.items()
         }
         command(**given, **made)
 
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {p.name: p.annotation for p in parameters}
-    return called
+    return with_parameters(called, parameters)
 
 
-def _as_json(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as JSON values, without those that say nothing about the result."""
-    return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in given.items()
-        if name not in _NOT_ARGUMENTS
-    }
+def with_parameters(
+    command: Callable[..., None], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """The command, with these parameters for typer to read."""
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
 
 
 def _group(hint: Any) -> tuple[type[Any] | None, tuple[str, ...]]:
@@ -236,10 +175,11 @@ def _parameter(kind: type[Any], name: str, type_: Any, note: Help) -> inspect.Pa
         type_, default = list[str] | None, None
     flag = note.flag or f"--{name.replace('_', '-')}"
     option = typer.Option(flag, *note.aliases, min=note.min, max=note.max, help=note.text)
-    return _keyword(name, Annotated[type_, option], default)
+    return keyword(name, Annotated[type_, option], default)
 
 
-def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """A parameter that is given by name."""
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 
-@options.takes_options
+@recording.optional
 def place(
     model: options.Models,
     on: Annotated[
@@ -42,7 +42,6 @@ def place(
     threads: options.Threads = 1,
     shape: options.ModelOptions = options.AS_IT_IS,
     db: options.DatabaseTarget = None,
-    record: options.Record = options.NO_RECORD,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -63,4 +62,4 @@ def place(
         threads=threads,
         options=shape,
     )
-    deliver(result, json=json, out=out, keep=record.into(here))
+    deliver(result, json=json, out=out)

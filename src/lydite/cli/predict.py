@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 
-@options.takes_options
+@recording.optional
 def predict(
     model: options.Model,
     on: options.On = "cpu",
@@ -24,7 +24,6 @@ def predict(
         bool, typer.Option("--strict", help="Fail if an operator has no estimate.")
     ] = False,
     db: options.DatabaseTarget = None,
-    record: options.Record = options.NO_RECORD,
     seed: options.Seed = 0,
     out: options.Out = None,
     json: options.Json = False,
@@ -45,7 +44,7 @@ def predict(
         options=shape,
     )
     text = functools.partial(result.summary, ops=ops)
-    if not deliver(result, json=json, out=out, text=text, keep=record.into(here)):
+    if not deliver(result, json=json, out=out, text=text):
         return
     if result.device.kind != "cpu":
         if runtime is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 from lydite.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CARRY = "add --write FILE, and there type lydite profile --plan FILE"
 
 
-@options.takes_options
+@recording.always
 def profile(
     model: options.AnyModels = None,
     backend: options.BackendName = "onnxruntime",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lydite.api.score.options import ScoreOptions
-from lydite.cli import options
+from lydite.cli import options, recording
 from lydite.errors import InputError
 
 app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
@@ -19,7 +19,7 @@ _Result = Annotated[Path, typer.Argument(help="A result.json that `lydite score`
 
 
 @app.callback()
-@options.takes_options
+@recording.optional
 def score(
     ctx: typer.Context,
     wanted: ScoreOptions = _AS_IT_IS,
@@ -45,8 +45,7 @@ def score(
     restart: Annotated[
         bool, typer.Option("--restart", help="Measure anew what a run that was cut off holds.")
     ] = False,
-    record: options.Record = options.NO_RECORD,
-    db: options.RecordTarget = None,
+    db: options.DatabaseTarget = None,
     seed: options.Seed = 0,
     out: options.Out = None,
     json: options.Json = False,
@@ -59,10 +58,10 @@ def score(
 
     if ctx.invoked_subcommand is not None:
         return
-    here = session(record.target(db), seed=seed, quiet=quiet or json)
+    here = session(db, seed=seed, quiet=quiet or json)
     if board is not None:
         board_result = here.score_board(board, model=model)
-        deliver(board_result, json=json, out=out, keep=record.into(here))
+        deliver(board_result, json=json, out=out)
         return
     if model is not None:
         raise InputError("--model is for a board", hint="--models names models to measure")
@@ -78,11 +77,9 @@ def score(
     result = here.score(on=on, out=out, restart=restart, options=wanted)
     folder = out or result.folder
     written = [] if folder is None else result.write(folder)
-    keep = record.into(here)
-    if keep is not None and result.was_interrupted:
+    if result.was_interrupted and recording.is_asked():
         say("not recorded: the score was interrupted; the same command goes on with it")
-        keep = None
-    deliver(result, json=json, keep=keep)
+    deliver(result, json=json, keep=not result.was_interrupted)
     for path in written:
         say(f"written: {path}", quiet)
     if result.was_interrupted:
@@ -107,6 +104,7 @@ def _asked(wanted: ScoreOptions) -> str:
 
 
 @app.command()
+@recording.optional
 def compare(
     first: _Result, second: _Result, out: options.Out = None, json: options.Json = False
 ) -> None:
@@ -117,6 +115,7 @@ def compare(
 
 
 @app.command()
+@recording.optional
 def verify(file: _Result, json: options.Json = False) -> None:
     """Repeat every figure of a result from its raw samples; exit code 1 where one differs."""
     from lydite.cli.show import deliver, session

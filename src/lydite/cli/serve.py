@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lydite.api.serving.options import ServeOptions, WorkloadOptions
-from lydite.cli import options
+from lydite.cli import options, recording
 
 _SERVING, _WORKLOAD = ServeOptions(), WorkloadOptions()
 _OWN = options.Without(
@@ -29,7 +29,7 @@ _OWN = options.Without(
 )
 
 
-@options.takes_options
+@recording.optional
 def serve(
     model: options.Model,
     serving: ServeOptions = _SERVING,
@@ -56,7 +56,6 @@ def serve(
     ray: options.Ray = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
     db: options.DatabaseTarget = None,
-    record: options.Record = options.NO_RECORD,
     seed: options.Seed = 0,
     out: options.Out = None,
     json: options.Json = False,
@@ -77,7 +76,7 @@ def serve(
         serving=serving,
         workload=workload,
     )
-    deliver(result, json=json, keep=record.into(here))
+    deliver(result, json=json)
     for path in result.write(out) if out is not None else ():
         say(f"written: {path}", quiet)
     if report is not None:

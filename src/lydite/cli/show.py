@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lydite.api import Session
+from lydite.cli import recording
 from lydite.results import visible
 
 if TYPE_CHECKING:
-    from lydite.api.runs import RunResult
     from lydite.results import Result
 
 
@@ -33,7 +33,7 @@ def deliver(
     json: bool,
     out: Path | None = None,
     text: Callable[[], str] | None = None,
-    keep: Callable[[Result], RunResult] | None = None,
+    keep: bool = True,
 ) -> bool:
     """Print a result as JSON or text, write it into the folder `out`, and keep it as a run.
 
@@ -42,7 +42,7 @@ def deliver(
         json: Whether to print the document.
         out: Folder for VERB.json; None to write no file.
         text: Text to print otherwise; None for the result's summary.
-        keep: Function that records the result (`options.Record.into`); None to record nothing.
+        keep: Whether to keep it as a run where the user asks for that with --record.
 
     Returns:
         Whether text was printed, so that advice may follow.
@@ -52,8 +52,8 @@ def deliver(
 
         say(f"written: {write_atomic(out / f'{result.verb}.json', result.to_json() + chr(10))}")
     print(result.to_json() if json else visible((text or result.summary)()))
-    if keep is not None:
-        say(f"recorded: run {keep(result).run['id'][:8]}")
+    if run := recording.keep(result) if keep else "":
+        say(f"recorded: run {run[:8]}")
     return not json
 
 

@@ -10,11 +10,11 @@ import typer
 from lydite.api.plan_options import PlanOptions
 from lydite.api.simulate import PLAN_DECIDES
 from lydite.api.step_options import ClusterOptions, FailureOptions
-from lydite.cli import options
+from lydite.cli import options, recording
 from lydite.errors import InputError
 
 
-@options.takes_options
+@recording.optional
 def simulate(
     model: options.Model,
     host: ClusterOptions,
@@ -48,7 +48,6 @@ def simulate(
     ] = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,
     db: options.DatabaseTarget = None,
-    record: options.Record = options.NO_RECORD,
     out: options.Out = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -74,7 +73,7 @@ def simulate(
             say("plans of a training step (--train)", quiet)
         if not plan.batch:
             say(f"no --batch: {found.samples} samples per step, two per device", quiet)
-        deliver(found, json=json, out=out, keep=record.into(here))
+        deliver(found, json=json, out=out)
         return
     if ray is not None:
         raise InputError("--ray is for searches", hint="add --search")
@@ -94,7 +93,7 @@ def simulate(
         say(f"written: {result.write_trace(trace)}", quiet)
     if report is not None:
         say(f"written: {result.write_report(report)}", quiet)
-    if deliver(result, json=json, out=out, keep=record.into(here)) and not result.fits:
+    if deliver(result, json=json, out=out) and not result.fits:
         say(f"does not fit: {result.misfit}", quiet)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lydite.cli import options
+from lydite.cli import options, recording
 from lydite.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ _SOURCES = ("local", "transformers", "remoteonnx", "simple")
 
 
 @app.command(DEFAULT)
-@options.takes_options
+@recording.always
 def model(
     name: Annotated[
         str | None,
@@ -171,6 +171,7 @@ def _truth(option: str, text: str) -> bool:
 
 
 @app.command()
+@recording.always
 def op(
     operator: Operator,
     shape: Shape,
@@ -203,6 +204,7 @@ def op(
 
 
 @app.command()
+@recording.optional
 def compare(
     operator: Operator,
     shape: Shape,
@@ -245,7 +247,7 @@ def compare(
 
 
 @app.command()
-@options.takes_options
+@recording.optional
 def expect(
     model: options.Model,
     trials: Trials = 60,

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 
 
-@options.takes_options
+@recording.optional
 def turning_point(
     model: Annotated[
         str | None,
@@ -67,7 +67,10 @@ def turning_point(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Find where more threads or a larger batch stop paying, with an interval and the reason."""
+    """Find where more threads or a larger batch stop paying, with an interval and the reason.
+
+    What is measured is kept as a run in any case; --record keeps the answer to a --sweep.
+    """
     from lydite.cli.show import deliver, session
 
     result = session(db, seed=seed, quiet=quiet or json).turning_point(

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from lydite.cli import options
+from lydite.cli import options, recording
 from lydite.errors import InputError
 
 
-@options.takes_options
+@recording.optional
 def validate(
     model: Annotated[
         list[str] | None,
@@ -53,7 +53,8 @@ def validate(
 ) -> None:
     """Measure operators and whole models alternately, and compare the prediction with the whole.
 
-    With --baseline, simulate training steps on a cluster and compare them with measured ones.
+    With --baseline, simulate training steps on a cluster and compare them with measured ones;
+    --record keeps that comparison, while measurements are kept as runs in any case.
     """
     from lydite.cli.show import deliver, session
 

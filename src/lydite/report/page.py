@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lydite.files import write_atomic
+from lydite.report.view import Cell, Table
 
 if TYPE_CHECKING:
     from lydite.report.plot import Plot
+
+_LONGEST = 24
+"""Most characters of a number with its unit."""
+_QUANTITY = re.compile(r"[-+(<>~≈±]?\s*\.?\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +33,36 @@ class Section:
 
 def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section]) -> Path:
     """Write the page; all text is escaped, and nothing in the page is a script."""
-    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
+    from lydite.report.render import environment, stylesheet
     from lydite.report.svg import html_of
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = (resources.files("lydite.report") / "page.html.j2").read_text(encoding="utf-8")
-    plots = [
-        html_of(section.plot, number) if section.plot else ""
+    parts = [
+        (
+            section,
+            _table(section) if section.rows else None,
+            Markup(html_of(section.plot, number)) if section.plot else "",
+        )
         for number, section in enumerate(sections)
     ]
-    page = environment.from_string(template).render(
-        title=title, subtitle=subtitle, sections=sections, plots=plots
-    )
+    template = environment().get_template("report.html.j2")
+    page = template.render(title=title, subtitle=subtitle, parts_of=parts, stylesheet=stylesheet())
     return write_atomic(path, page)
+
+
+def _table(section: Section) -> Table:
+    """The rows as the dashboard shows them; columns of quantities stand right."""
+    _, *others = zip(*section.rows, strict=True)
+    right = [False, *map(_are_quantities, others)]
+    rows = [
+        [Cell(text, is_number=is_right) for text, is_right in zip(row, right, strict=True)]
+        for row in section.rows
+    ]
+    return Table(section.title, section.columns, rows, text=section.text)
+
+
+def _are_quantities(column: Sequence[str]) -> bool:
+    """Whether all texts of a column are short, and all but empty ones begin as a number does."""
+    known = [text for text in column if text not in ("", "-", "unknown")]
+    return bool(known) and all(len(t) <= _LONGEST and _QUANTITY.match(t) for t in known)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lydite.store.shipped import open_shipped, shipped_devices
     from lydite.store.trials import Trial
     from lydite.store.unopened import Unopened, usual_target
-    from lydite.store.values import utc_now
+    from lydite.store.values import seconds_between, utc_now
 
 __all__ = [
     "IMPORTERS",
@@ -47,6 +47,7 @@ __all__ = [
     "import_path",
     "open_shipped",
     "read_nccl_measurements",
+    "seconds_between",
     "shipped_devices",
     "told_device",
     "usual_target",
@@ -65,7 +66,7 @@ _WHERE = {
     **dict.fromkeys(("Conditions", "DeviceRecord", "Measurement", "Run", "Software"), "records"),
     **dict.fromkeys(("open_shipped", "shipped_devices"), "shipped"),
     **dict.fromkeys(("Trial",), "trials"),
-    **dict.fromkeys(("utc_now",), "values"),
+    **dict.fromkeys(("seconds_between", "utc_now"), "values"),
 }
 
 __getattr__ = lazily(__name__, _WHERE)

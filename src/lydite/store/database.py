@@ -26,7 +26,7 @@ from lydite.store.records import (
     Software,
 )
 from lydite.store.trials import Trial, read_trial
-from lydite.store.values import canonical_json, utc_now
+from lydite.store.values import canonical_json, later, utc_now
 from lydite.store.writer import Writer
 
 BUSY_TIMEOUT_S = 30.0
@@ -370,8 +370,21 @@ class Database:
             Writer(connection).put_all([run])
         return run.id
 
-    def finish_run(self, run_id: str, status: str, result: Mapping[str, Any] | None = None) -> None:
-        """Record how a run ended: "done", "failed" or "interrupted".
+    def finish_run(
+        self,
+        run_id: str,
+        status: str,
+        result: Mapping[str, Any] | None = None,
+        *,
+        seconds: float | None = None,
+    ) -> None:
+        """Record how a run ended.
+
+        Args:
+            run_id: Id of the run.
+            status: "done", "failed" or "interrupted".
+            result: Document of the result; None for none.
+            seconds: How long it took by a monotonic clock; None for what UTC says now.
 
         Raises:
             StoreError: no such run is running.
@@ -381,13 +394,15 @@ class Database:
         table = schema.runs
         values = {
             "status": status,
-            "finished_at": utc_now(),
             "result": None if result is None else canonical_json(result, "result"),
         }
         running = and_(table.c.id == run_id, table.c.status == "running")
         with self._writing() as connection:
-            if not connection.execute(table.update().where(running).values(values)).rowcount:
+            began = connection.execute(select(table.c.started_at).where(running)).scalar()
+            if began is None:
                 raise StoreError(f"no run '{run_id}' is running", where=self.where)
+            values["finished_at"] = utc_now() if seconds is None else later(began, seconds)
+            connection.execute(table.update().where(running).values(values))
 
     def runs(self, limit: int | None = None) -> list[Run]:
         """The runs, newest first."""

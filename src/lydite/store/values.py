@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,23 @@ def parse_utc(text: str) -> str:
     raise InputError(
         f"{text!r} is not a timestamp with an offset", allowed="such as 2025-11-22T04:30:00Z"
     )
+
+
+def later(text: str, seconds: float) -> str:
+    """A canonical timestamp so many seconds after another."""
+    return _utc_text(datetime.fromisoformat(text) + timedelta(seconds=seconds))
+
+
+def seconds_between(started_at: str, finished_at: str | None) -> float | None:
+    """How long a run took; None while it runs, or where only the moment of its end is known.
+
+    The end of a run is its start plus what a monotonic clock counted, so that a clock that is set
+    in between does not count.
+    """
+    if finished_at is None or finished_at == started_at:
+        return None
+    ended, began = (datetime.fromisoformat(text) for text in (finished_at, started_at))
+    return (ended - began).total_seconds()
 
 
 def canonical_json(value: object, what: str) -> str:

@@ -34,6 +34,7 @@ class Tuned(OneLine):
         best: Fastest configuration that was tried; None if all failed.
         best_s: Its time in a trial in seconds.
         decision: Row of the paired run; None if there was none.
+        tried: Configurations with their outcomes, in order; those of earlier runs first.
     """
 
     task: Task
@@ -44,6 +45,7 @@ class Tuned(OneLine):
     best: Config | None
     best_s: float | None
     decision: Trial | None
+    tried: Sequence[tuple[Config, Outcome]] = ()
 
     @property
     def accepted(self) -> bool:
@@ -122,6 +124,7 @@ def tune_task(
         None if best is None else problem.configs[best],
         None if best is None else timed[best],
         decision,
+        [(problem.configs[number], outcome) for number, outcome in outcomes.items()],
     )
 
 

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp
 from lydite.api import dashboard
 from lydite.api.dashboard import MOST_CONNECTIONS, NoSuchRecord, Reader
 from lydite.errors import InputError, LyditeError, StoreError, unknown_name
+from lydite.report.view import Cell, Text, View
 from lydite.web.events import Streams, run_events, runs_events
 from lydite.web.guard import OnlyReads, SafeHeaders, TokenCheck
 from lydite.web.pages import FOLDER_PAGES, PAGES
@@ -32,8 +33,8 @@ from lydite.web.pages.parameters import needed
 from lydite.web.pages.timelines import Shelf, bars, slice_at
 from lydite.web.render import page_of, static_version
 from lydite.web.urls import PATHS, ServerUrls
-from lydite.web.view import Cell, Text, View
 
+_STATIC: list[str | tuple[str, str]] = [("lydite.web", "static"), ("lydite.report", "static")]
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -108,7 +109,7 @@ class Site:
             Route(PATHS["run_json"], self._run_json),
             Route(PATHS["run_events"], self._run_events),
             Route(PATHS["events"], self._events),
-            Mount("/static", _ImmutableFiles(packages=[("lydite.web", "static")])),
+            Mount("/static", _ImmutableFiles(packages=_STATIC)),
         ]
 
     def _endpoint(

@@ -38,6 +38,16 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A place on the x axis with its interval, and what it is."""
+
+    x: float
+    label: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """Series over common values of x.
 
@@ -49,6 +59,7 @@ class Chart:
         x_unit, y_unit: SI units such as "s"; "" for plain numbers.
         x_log, y_log: Whether an axis is logarithmic.
         labels: What to show of the point nearest to the pointer, for each x; () for nothing.
+        marks: Places on the x axis.
     """
 
     caption: str
@@ -61,6 +72,7 @@ class Chart:
     x_log: bool = False
     y_log: bool = False
     labels: Sequence[str] = ()
+    marks: Sequence[Mark] = ()
     kind: str = field(default="chart", init=False)
 
     def data(self) -> Markup:
@@ -78,6 +90,7 @@ class Chart:
             "xLog": self.x_log,
             "yLog": self.y_log,
             "labels": list(self.labels),
+            "marks": [{"x": m.x, "low": m.low, "high": m.high} for m in self.marks],
         }
         return script_json(record)
 
@@ -167,7 +180,7 @@ def unit_of(name: str) -> str:
 
 def label_of(row: Mapping[str, Any]) -> str:
     """The row in a line."""
-    from lydite.web.view import shown
+    from lydite.report.view import shown
 
     parts = [
         f"{name} {shown(name, value).text}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lydite.api.dashboard import NoSuchRecord
-from lydite.web.view import Cell, Facts, Table, shown
+from lydite.report.view import Cell, Facts, Table, shown
 
 Link = Callable[[str, int], str]
 """URL of a place in the document, from some row on."""

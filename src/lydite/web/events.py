@@ -11,11 +11,11 @@ from starlette.responses import Response, StreamingResponse
 from lydite.api import dashboard
 from lydite.api.dashboard import Reader
 from lydite.errors import LyditeError, StoreError
+from lydite.report.view import Cell
 from lydite.web.pages.measurements import row_of as measured_row
 from lydite.web.pages.runs import row_of as run_row
 from lydite.web.render import row_html
 from lydite.web.urls import Urls
-from lydite.web.view import Cell
 
 MOST_STREAMS = 24
 PAUSE_S = 1.0

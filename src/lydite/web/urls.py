@@ -28,6 +28,7 @@ PATHS = {
     "measurement": "/measurement",
     "coverage": "/coverage",
     "compare": "/compare",
+    "beside": "/beside",
     "roofline": "/roofline",
     "timelines": "/timelines",
     "timeline": "/timeline",

@@ -34,10 +34,11 @@ SIZES = "--shape --filters --kernel --stride"
 COMMANDS = {
     "lydite": "--version",
     "lydite aisim": "config more --models/-m --skip-coverage --skip-accuracy --nccl-logs "
-    "--database --launch --compute-slowdown --exchange-slowdown --out --json --quiet/-q",
+    "--database --launch --compute-slowdown --exchange-slowdown --record --db --out --json "
+    "--quiet/-q",
     "lydite bench": f"model --backend --threads {SHAPE} "
     "--budget --rounds --clock --device --db --seed --out --json --quiet/-q",
-    "lydite calibrate": "steps --on --constants --rounds --db --json --quiet/-q",
+    "lydite calibrate": "steps --on --constants --rounds --db --record --json --quiet/-q",
     "lydite chip": "model --chip --dataflow --overlap --accelerators --interface --threads "
     f"{SHAPE} --tiling --array-only --sample-level --aladdin-results --compat --sensitivity "
     "--vary --ray --trace --report --record --db --out --json --quiet/-q",
@@ -59,40 +60,42 @@ COMMANDS = {
     "lydite farm drain": "host --db --json",
     "lydite farm status": "--db --json",
     "lydite farm worker": "--device --backend --host --idle --db --json --quiet/-q",
-    "lydite inspect": f"model {SHAPE} --ops --out --json --quiet/-q",
+    "lydite inspect": f"model {SHAPE} --ops --record --db --out --json --quiet/-q",
     "lydite learn": "",
-    "lydite learn evaluate": "--neusight --aiconfigurator --split --model --ray --out --json "
+    "lydite learn evaluate": "--neusight --aiconfigurator --split --model --ray --record --db "
+    "--out --json "
     "--quiet/-q",
-    "lydite learn fit": "--out --neusight --aiconfigurator --rows --start --ray --json --quiet/-q",
+    "lydite learn fit": "--out --neusight --aiconfigurator --rows --start --ray --record --db "
+    "--json --quiet/-q",
     "lydite mlperf": "",
     "lydite mlperf audit": "--runs benchmark --benchmarks --test --scenario/--scenarios "
-    f"{MLPERF} --legacy --on --service --db --seed --json --quiet/-q",
+    f"{MLPERF} --legacy --on --service --db --record --seed --json --quiet/-q",
     "lydite mlperf build": "benchmark --benchmarks --scenario/--scenarios --round "
     "--batch-size --workers --threads --precision --backend --data --adapter "
     "--calibration --config-ver/--config_ver --user-conf --config --system --on "
     "--force_calibration --json --quiet/-q",
     "lydite mlperf calibrate": "benchmark --benchmarks --calibration-list "
     "--calibration-samples --method --per-channel --operators --keep --gate --search "
-    "--evaluate --round --threads --data --adapter --out --json --quiet/-q",
-    "lydite mlperf check": "folder --round --official --submitter --json",
+    "--evaluate --round --threads --data --adapter --record --db --out --json --quiet/-q",
+    "lydite mlperf check": "folder --round --official --submitter --record --db --json",
     "lydite mlperf explain": f"benchmark --scenario/--scenarios {MLPERF} --json",
     "lydite mlperf peak": f"benchmark --scenario {MLPERF} --virtual --on --service "
-    "--replay --db --seed --out --json --quiet/-q",
+    "--replay --db --record --seed --out --json --quiet/-q",
     "lydite mlperf preprocess": "benchmark --data --out --map --resize --mean --std --count "
     "--jobs --json --quiet/-q",
     "lydite mlperf run": "benchmark --benchmarks --scenario/--scenarios "
     f"--mode/--test_mode {MLPERF} --force_calibration --virtual --on --service --replay "
-    "--db --seed --out --json --log_dir --log_copy_detail_to_stdout --verbose --quiet/-q",
+    "--db --record --seed --out --json --log_dir --log_copy_detail_to_stdout --verbose --quiet/-q",
     "lydite mlperf submission": "runs --out --submitter --division --system --calibration "
     "--round --force --json",
     "lydite monitor": "command --interval --duration --devices --sensors --idle --prometheus "
-    "--host --out --json --quiet/-q",
+    "--host --record --db --out --json --quiet/-q",
     "lydite mlperf tune": "benchmark --scenario --batch-sizes --thread-counts "
     "--worker-counts --batch-delays --round --target-qps --expected-qps "
     "--expected-latency --min-duration --min-queries --fast --precision --backend "
     "--device --samples --latency-limit --ttft-limit --tpot-limit --data --adapter "
     "--calibration --built-only --config-ver/--config_ver --user-conf --config --system "
-    "--virtual --on --service --replay --db --seed --out --json --quiet/-q",
+    "--virtual --on --service --replay --db --record --seed --out --json --quiet/-q",
     "lydite models": "--out --json --quiet/-q",
     "lydite place": "model --on --game --bandwidth --latency --time-limit --groups --backend "
     f"--threads {SHAPE} --db --record --out --json --quiet/-q",
@@ -107,10 +110,10 @@ COMMANDS = {
     "--few-iterations/--few_iterations --rounds --backend --device --threads --inputs "
     "--questions --baseline --price "
     "--interval/--device-monitor-interval/--device_monitor_interval --if-busy --check "
-    "--on --board --model --testmode --bmodel-precision/--bmodel_precision --restart --record "
-    "--db --seed --out --json --quiet/-q",
-    "lydite score compare": "first second --out --json",
-    "lydite score verify": "file --json",
+    "--on --board --model --testmode --bmodel-precision/--bmodel_precision --restart "
+    "--db --record --seed --out --json --quiet/-q",
+    "lydite score compare": "first second --record --db --out --json",
+    "lydite score verify": "file --record --db --json",
     "lydite serve": "model --on --runtime --tp --ep --pp --expert-load --replicas --layout "
     "--prefill --decode --kv-link --router --draft --draft-tokens --acceptance --policy "
     "--fail --cold-start --autoscale --max-num-seqs --max-num-batched-tokens --max-model-len "
@@ -131,13 +134,15 @@ COMMANDS = {
     "--mtbf --checkpoint-interval --checkpoint-write --restart --runtime "
     "--search --ray --sensitivity --unfolded --network --strict --trace --report --db --record "
     "--out --json --quiet/-q",
-    "lydite smaug": "command --explain --out --json --quiet/-q",
+    "lydite smaug": "command --explain --record --db --out --json --quiet/-q",
     "lydite ops": f"model --top --on --backend --threads {SHAPE} --clock --spaces --db --record "
     "--out --json --quiet/-q",
     "lydite tune": "",
-    "lydite tune compare": f"operator {SIZES} --tuners --seeds --table --trials --db --seed --out "
+    "lydite tune compare": f"operator {SIZES} --tuners --seeds --table --trials --db --record "
+    "--seed --out "
     "--json --quiet/-q",
-    "lydite tune expect": f"model --trials --top {SHAPE} --db --seed --out --json --quiet/-q",
+    "lydite tune expect": f"model --trials --top {SHAPE} --db --record --seed --out --json "
+    "--quiet/-q",
     "lydite tune export": "path --form --db --json",
     "lydite tune import": "path --db --json",
     "lydite tune model": f"name --ops --tuner --trials --target {SHAPE} --modelsource --modelname "
@@ -145,12 +150,13 @@ COMMANDS = {
     "lydite tune op": f"operator {SIZES} --tuner --trials --target --db --seed --out --json "
     "--quiet/-q",
     "lydite turning-point": "model --vary --thread-counts --batch-sizes --sweep --extent --gain "
-    f"--backend --threads {SHAPE} --budget --rounds --clock --device --db --seed --out --json "
+    f"--backend --threads {SHAPE} --budget --rounds --clock --device --db --record --seed --out "
+    "--json "
     "--quiet/-q",
     "lydite ui": "--db --port --allow-host --timelines",
     "lydite ui export": "--run --out --db --quiet/-q",
     "lydite validate": f"model --baseline --on --constants --backend --threads {SHAPE} "
-    "--clock --budget --why --db --seed --out --json --quiet/-q",
+    "--clock --budget --why --db --record --seed --out --json --quiet/-q",
 }
 TOTAL_S = 2 * 4e-4 + 2 * 1e-4 + 5e-5 + 1e-5 + 2e-4 + 2e-6
 QUICK = ("--backend", "replay", "--budget", "0.05")

@@ -64,7 +64,7 @@ def test_the_figures_of_a_chip(page, lenet):
     assert found["energy"][0] == format_si(used.joules, "J")
     assert found["power"][0] == format_si(used.joules / lenet.seconds, "W")
     assert found["area"][0] == f"{used.area_mm2:.3g} mm2"
-    assert "simulated" in page[: page.index("<h2>")]
+    assert "simulated" in page[: page.index("<h2")]
 
 
 def test_parts_and_layers_add_up_to_the_run(page, lenet):
@@ -130,7 +130,7 @@ def test_notes_of_an_imported_chip_are_told(lenet, tmp_path):
 def test_a_systolic_array_alone(tmp_path):
     result = run_chip(build_model("lenet5"), read_chip("systolic-128"), soc=False)
     page = write_chip_page(result, tmp_path / "p.html").read_text()
-    assert "<h2>Timeline</h2>" not in page
+    assert ">Timeline</h2>" not in page
     found = {row[0]: row[1:] for row in cells(page, "Figures (simulated)")}
     assert "accelerator alone" in found["latency"][1]
     chip = {row[0]: row[1] for row in cells(page, "Chip")}

@@ -34,12 +34,12 @@ def served(tmp_path_factory):
 def test_the_page_holds_every_deployment_with_its_figures(served, tmp_path):
     page = served.write_report(tmp_path / "page.html").read_text()
     rows = served.served["deployments"]
-    table = page[page.index("<h2>Deployments") : page.index("<h2>Time to first token")]
+    table = page[page.index(">Deployments") : page.index(">Time to first token")]
     for row in rows:
-        line = re.search(rf"<tr><td[^>]*>{re.escape(row['layout'])}</td>(.*?)</tr>", table)
+        line = re.search(rf"<tr><th[^>]*>{re.escape(row['layout'])}</th>(.*?)</tr>", table)
         assert line is not None
-        assert f"<td>{row['tokens_s_per_device']:,.0f}</td>" in line[1]
-        assert f"<td>{row['cost']['usd_per_hour']:.4g}</td>" in line[1]
+        assert f">{row['tokens_s_per_device']:,.0f}</td>" in line[1]
+        assert f">{row['cost']['usd_per_hour']:.4g}</td>" in line[1]
     assert "<b>net" not in page
     assert "&lt;b&gt;net" in page
     assert "<script" not in page

@@ -88,7 +88,7 @@ def test_memory_of_each_stage(page, small):
 def test_the_critical_path_is_the_whole_step(page):
     rows = cells(page, "Critical path")
     assert sum(float(row[2].removesuffix(" %")) for row in rows) == pytest.approx(100, abs=0.5)
-    assert "through stage " in page.partition("<h2>Critical path</h2>")[2][:400]
+    assert "through stage " in page.partition(">Critical path</h2>")[2][:400]
 
 
 def test_plan_cluster_sources_and_assumptions_are_named(page, small):
@@ -108,7 +108,7 @@ def test_plan_cluster_sources_and_assumptions_are_named(page, small):
     assert assumed["dispatch"] == ["13.0 us", "assumed"]  # eager training in float32
     assert assumed["collectives"][1] == "NCCL's model"
     assert "0.5 us to and from the NVSwitch" in assumed["dgx-a100: latency"][1]
-    assert "modelled" in page[: page.index("<h2>")]
+    assert "modelled" in page[: page.index("<h2")]
 
 
 def test_what_nobody_stated_is_unknown(small, tmp_path):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from lydite.api.dashboard import NoSuchRecord, number_pairs
 from lydite.api.dashboard.compare import ratio_interval
+from lydite.report.view import shown
 from lydite.web import document
 from lydite.web.chart import FRONTS, Chart, Series, pareto
-from lydite.web.view import shown
 
 
 @pytest.mark.parametrize(("first", "second"), [(10, 10), (15, 30), (30, 30)])

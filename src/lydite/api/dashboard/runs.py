@@ -13,7 +13,7 @@ from lydite.api.dashboard.paging import PAGE_ROWS, Page, cut, split_key
 from lydite.api.dashboard.reader import NoSuchRecord, Reader, one_value
 from lydite.api.measuring import PROCESS, was_killed
 from lydite.errors import InputError
-from lydite.store import schema
+from lydite.store import schema, seconds_between
 
 MOST_RESULT_BYTES = 32_000_000
 _r = schema.runs.c
@@ -28,6 +28,8 @@ class RunLine:
         arguments: Arguments of the command, as JSON values.
         started_at, finished_at: Times in UTC; None while it runs.
         status: "running", "done", "failed", "interrupted"; or "killed" if its process is gone.
+        duration_s: Seconds from start to end by the verb's clock; None while it runs, or where
+            nobody knows.
     """
 
     id: str
@@ -36,6 +38,7 @@ class RunLine:
     started_at: str
     finished_at: str | None
     status: str
+    duration_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +159,5 @@ def _line(row: Any) -> RunLine:
         row.started_at,
         row.finished_at,
         "killed" if killed else row.status,
+        seconds_between(row.started_at, row.finished_at),
     )

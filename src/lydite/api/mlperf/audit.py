@@ -16,6 +16,7 @@ from lydite.api.mlperf.scenario import Job
 from lydite.api.mlperf.system import token_type
 from lydite.api.options import chosen
 from lydite.errors import InputError
+from lydite.exhibits import Exhibit
 from lydite.files import write_atomic
 from lydite.mlperf import tree
 from lydite.mlperf.audit import (
@@ -71,6 +72,14 @@ class MlperfAuditResult(Result):
     """
 
     verb = "mlperf-audit"
+    exhibits = (
+        Exhibit(
+            "Audit tests",
+            "/audits",
+            {"test": "test", "scenario": "scenario", "passed": "passed", "lines": "compared"},
+            {"passed": True},
+        ),
+    )
 
     benchmark: str
     audits: tuple[tuple[str, AuditVerdict, Path], ...]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from lydite.api.mlperf.benchmark import Target
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -67,6 +68,14 @@ class MlperfCalibrateResult(Result):
     """
 
     verb = "mlperf-calibrate"
+    exhibits = (
+        Exhibit(
+            "Nodes kept in fp32",
+            "/trials",
+            {"kept": "kept", "nodes": "nodes", "score": "score", "passed": "passed"},
+            {"passed": True},
+        ),
+    )
 
     target: Target
     table: Table

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from lydite.errors import InputError
+from lydite.exhibits import Exhibit
 from lydite.mlperf.endpoints import check_endpoints, is_endpoints
 from lydite.mlperf.fault import Fault
 from lydite.mlperf.round import NEWEST, find_round
@@ -57,6 +58,13 @@ class MlperfCheckResult(Result):
     """
 
     verb = "mlperf-check"
+    exhibits = (
+        Exhibit(
+            "Faults",
+            "/faults",
+            {"path": "path", "found": "found", "expected": "asked for", "next_step": "next step"},
+        ),
+    )
 
     folder: Path
     round: str

@@ -16,6 +16,7 @@ from lydite.api.mlperf.options import RunOptions
 from lydite.api.mlperf.scenario import Job, ScenarioRun
 from lydite.api.options import chosen
 from lydite.errors import InputError
+from lydite.exhibits import Curve, Exhibit
 from lydite.mlperf.served import ServedTokens
 from lydite.mlperf.service import Service
 from lydite.mlperf.settings import Setting, Settings
@@ -70,6 +71,22 @@ class MlperfPeakResult(Result):
     """
 
     verb = "mlperf-peak"
+    exhibits = (
+        Exhibit(
+            "Rates that were tried",
+            "/curve",
+            {
+                "target_qps": "queries per second",
+                "completed_per_s": "completed",
+                "latency_s.p50": "latency at 50 %",
+                "latency_s.p99": "latency at 99 %",
+                "verdict": "verdict",
+                "source": "source",
+            },
+            {"verdict": "VALID"},
+            curve=Curve("target_qps", {"latency_s.p99": "line"}, log="y", mark="peak_qps"),
+        ),
+    )
 
     target: Target
     device: str

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from lydite.api.mlperf.accuracy import QualityDocument, document_of
 from lydite.api.mlperf.benchmark import Target
 from lydite.api.mlperf.scenario import ScenarioRun
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 
@@ -76,6 +77,40 @@ class MlperfRunResult(Result):
     """
 
     verb = "mlperf-run"
+    exhibits = (
+        Exhibit(
+            "Verdicts",
+            "/runs",
+            {
+                "scenario": "scenario",
+                "benchmark": "benchmark",
+                "mode": "mode",
+                "verdict": "verdict",
+                "value": "value",
+                "unit": "unit",
+                "metric": "metric",
+                "latency_s.p99": "latency at 99 %",
+                "queries": "queries",
+                "duration_s": "duration",
+                "accuracy": "accuracy",
+            },
+            {"verdict": "VALID"},
+            beside="value",
+            label="/device",
+        ),
+        Exhibit(
+            "{benchmark}, {scenario}, {mode}: {verdict}",
+            "/runs/*/rules",
+            {
+                "rule": "rule",
+                "value": "value",
+                "limit": "limit",
+                "passed": "met",
+                "next_step": "next step",
+            },
+            {"passed": True},
+        ),
+    )
 
     targets: tuple[Target, ...]
     device: str

@@ -17,6 +17,7 @@ from lydite.api.mlperf.peak import peak
 from lydite.api.mlperf.run import run
 from lydite.api.options import chosen
 from lydite.errors import InputError
+from lydite.exhibits import Curve, Exhibit
 from lydite.files import write_atomic
 from lydite.mlperf.tuning import BEST, Kept, Point, Trial, best, grid
 from lydite.results import Result
@@ -77,6 +78,24 @@ class MlperfTuneResult(Result):
     """
 
     verb = "mlperf-tune"
+    exhibits = (
+        Exhibit(
+            "Settings that were tried",
+            "/trials",
+            {
+                "batch_size": "batch size",
+                "threads": "threads",
+                "workers": "workers",
+                "batch_delay_us": "delay, us",
+                "verdict": "verdict",
+                "value": "value",
+                "unit": "unit",
+                "best": "best",
+            },
+            {"verdict": "VALID"},
+            curve=Curve("batch_size", {"value": "points"}, log="x"),
+        ),
+    )
 
     benchmark: str
     device: str

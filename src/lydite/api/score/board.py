@@ -10,6 +10,7 @@ import numpy as np
 from typing_extensions import TypedDict
 
 from lydite.errors import LyditeError, unknown_name
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -49,6 +50,50 @@ class Board(Result):
     """
 
     verb = "score_board"
+    exhibits = (
+        Exhibit(
+            "Cards",
+            "/cards",
+            {
+                "card": "card",
+                "device": "device",
+                "models": "models",
+                "printed_latency": "score, as printed",
+                "recomputed_latency": "score, recomputed",
+                "geometric_latency": "geometric mean",
+                "printed_energy": "energy score, as printed",
+                "recomputed_energy": "energy score, recomputed",
+            },
+        ),
+        Exhibit(
+            "Scores by model, as printed",
+            "/rows",
+            {"model": "model"},
+            across="card",
+            value="printed.latency",
+        ),
+        Exhibit(
+            "Energy scores by model, as printed",
+            "/rows",
+            {"model": "model"},
+            across="card",
+            value="printed.energy",
+        ),
+        Exhibit(
+            "Results",
+            "/rows",
+            {
+                "submitter": "submitter",
+                "system": "system",
+                "accelerator": "accelerator",
+                "model": "model",
+                "scenario": "scenario",
+                "value": "result",
+                "unit": "unit",
+                "per_accelerator": "per accelerator",
+            },
+        ),
+    )
 
     board: BoardDocument
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import TypedDict
 
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -36,6 +37,23 @@ class ScoreComparison(Result):
     """
 
     verb = "score_compare"
+    exhibits = (
+        Exhibit(
+            "Models",
+            "/models",
+            {
+                "model": "model",
+                "precision": "precision",
+                "batch": "batch",
+                "first_s": "first",
+                "second_s": "second",
+                "ratio": "times as fast",
+                "low": "low",
+                "high": "high",
+                "is_significant": "significant",
+            },
+        ),
+    )
 
     comparison: ComparisonDocument
 

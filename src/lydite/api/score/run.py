@@ -16,6 +16,7 @@ from lydite.api.options import chosen
 from lydite.api.score.combinations import combinations
 from lydite.api.score.options import INPUTS, POLICIES, ScoreKeywords, ScoreOptions
 from lydite.errors import InputError, unknown_name
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -53,6 +54,62 @@ class ScoreResult(Result):
     """
 
     verb = "score"
+    exhibits = (
+        Exhibit(
+            "Score of the device, the baseline has 1000",
+            "/scores",
+            {
+                "": "precision",
+                "device.latency.score": "score",
+                "device.latency.low": "low",
+                "device.latency.high": "high",
+                "device.latency.is_partial": "partial",
+                "device.latency.arithmetic": "arithmetic mean",
+                "device.energy.score": "energy score",
+            },
+            beside="device.latency.score",
+            label="/environment/device",
+        ),
+        Exhibit(
+            "Scores by model",
+            "/scores/equal/models",
+            {
+                "": "model",
+                "precision": "precision",
+                "latency": "score",
+                "latency_low": "low",
+                "latency_high": "high",
+                "energy": "energy score",
+                "per_watt": "per watt",
+                "per_dollar": "per dollar",
+            },
+            beside="latency",
+            label="/environment/device",
+        ),
+        Exhibit(
+            "Figures by model",
+            "/figures",
+            {
+                "model": "model",
+                "precision": "precision",
+                "batch": "batch",
+                "latency_s": "time",
+                "latency_p99_s": "99 %",
+                "throughput_per_s": "rate",
+                "energy_j": "energy",
+                "mean_power_w": "power",
+                "energy_source": "energy from",
+            },
+        ),
+        Exhibit(
+            "Baseline",
+            "/baseline",
+            {"name": "baseline", "title": "device", "set": "set", "sha256": "SHA-256"}
+            | {"source": "source"},
+            beside="title",
+            label="/environment/device",
+        ),
+    )
 
     result: ScoreDocument
     folder: Path | None = None

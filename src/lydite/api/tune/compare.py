@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from lydite.api.tune.shared import check_tuning
 from lydite.errors import InputError, unknown_name
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -55,6 +56,18 @@ class CompareResult(Result):
     """
 
     verb = "tune-compare"
+    exhibits = (
+        Exhibit(
+            "Tuners",
+            "/tuners",
+            {
+                "tuner": "tuner",
+                "trials_to_5_percent": "trials to within 5 %",
+                "trials_to_2_percent": "trials to within 2 %",
+                "best_over_table": "best over the table's",
+            },
+        ),
+    )
 
     facts: CompareDocument
 

@@ -14,6 +14,7 @@ from lydite.api.ops import operators_of
 from lydite.api.options import ModelOptions
 from lydite.api.predict import predict
 from lydite.api.tune.shared import check_tuning
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -70,6 +71,23 @@ class ExpectResult(Result):
     """
 
     verb = "tune-expect"
+    exhibits = (
+        Exhibit(
+            "Operators, the most promising first",
+            "/ops",
+            {
+                "op_type": "operator",
+                "inputs": "inputs",
+                "count": "calls",
+                "now_s": "now",
+                "expected_s": "expected",
+                "low_s": "low",
+                "high_s": "high",
+                "gain_s": "gain over all calls",
+                "source": "source",
+            },
+        ),
+    )
 
     facts: ExpectDocument
 

@@ -14,8 +14,16 @@ from lydite.api.measuring import recorded_run
 from lydite.api.ops import OpsResult, operators_of
 from lydite.api.options import ModelOptions
 from lydite.api.predict import predict
-from lydite.api.tune.shared import TunedRow, check_tuning, tuned_row
+from lydite.api.tune.shared import (
+    OPERATOR_COLUMNS,
+    SO_FAR,
+    TRIAL_COLUMNS,
+    TunedRow,
+    check_tuning,
+    tuned_row,
+)
 from lydite.errors import InputError, LyditeError
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -62,6 +70,22 @@ class TuneResult(Result):
     """
 
     verb = "tune"
+    exhibits = (
+        Exhibit("Operators", "/ops", OPERATOR_COLUMNS, {"accepted": True}),
+        Exhibit(
+            "The whole model",
+            "/whole",
+            {"before_s": "before", "after_s": "after", "ratio": "after / before"}
+            | {"ratio_low": "low", "ratio_high": "high", "tuned_operators": "tuned operators"},
+        ),
+        Exhibit(
+            "Trials of {op_type} {inputs}",
+            "/ops/*/tried",
+            TRIAL_COLUMNS,
+            {"status": "ok"},
+            curve=SO_FAR,
+        ),
+    )
 
     facts: TuneDocument
 
@@ -154,7 +178,7 @@ def tune(
             "whole_note": note,
         }
         result = TuneResult(facts)
-        run.result = result.to_dict()
+        run.keep(result)
     return result
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from lydite.api.measuring import recorded_run
-from lydite.api.tune.shared import TunedRow, check_tuning, tuned_row
+from lydite.api.tune.shared import (
+    OPERATOR_COLUMNS,
+    SO_FAR,
+    TRIAL_COLUMNS,
+    TunedRow,
+    check_tuning,
+    tuned_row,
+)
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -36,6 +44,10 @@ class TuneOpResult(Result):
     """
 
     verb = "tune-op"
+    exhibits = (
+        Exhibit("Operator", "/op", OPERATOR_COLUMNS, {"accepted": True}),
+        Exhibit("Trials", "/op/tried", TRIAL_COLUMNS, {"status": "ok"}, curve=SO_FAR),
+    )
 
     facts: TuneOpDocument
 
@@ -113,5 +125,5 @@ def tune_op(
             "op": tuned_row(done),
         }
         result = TuneOpResult(facts)
-        run.result = result.to_dict()
+        run.keep(result)
     return result

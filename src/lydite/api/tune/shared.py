@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from lydite.errors import InputError, unknown_name
+from lydite.exhibits import Curve
 
 if TYPE_CHECKING:
     from lydite.backends.tuned import Machine
@@ -14,6 +15,39 @@ if TYPE_CHECKING:
 
 MOST_TRIALS = 3000
 REFUSED_TARGETS = ("arm", "mali", "fpga", "pynq")
+
+
+OPERATOR_COLUMNS = {
+    "op_type": "operator",
+    "inputs": "inputs",
+    "count": "calls",
+    "before_s": "before",
+    "after_s": "after",
+    "ratio": "after / before",
+    "ratio_low": "low",
+    "ratio_high": "high",
+    "trials": "trials",
+    "accepted": "tuned",
+    "decision": "decision",
+}
+TRIAL_COLUMNS = {
+    "trial": "trial",
+    "config": "schedule",
+    "seconds": "time",
+    "best_s": "best so far",
+    "status": "status",
+}
+SO_FAR = Curve("trial", {"seconds": "points", "best_s": "line"}, log="y")
+
+
+class TriedRow(TypedDict):
+    """One trial, those that earlier runs had kept first; `best_s` is the least time so far."""
+
+    trial: int
+    config: str
+    seconds: float | None
+    best_s: float | None
+    status: str
 
 
 class TunedRow(TypedDict):
@@ -42,6 +76,7 @@ class TunedRow(TypedDict):
     accepted: bool
     decision: str
     digest: str
+    tried: list[TriedRow]
 
 
 def check_tuning(tuner: str, trials: int, target: str = "llvm") -> Machine:
@@ -99,7 +134,27 @@ def tuned_row(tuned: Tuned, count: int = 1) -> TunedRow:
         "accepted": tuned.accepted,
         "decision": decision_of(tuned),
         "digest": key.digest,
+        "tried": _tried(tuned),
     }
+
+
+def _tried(tuned: Tuned) -> list[TriedRow]:
+    rows: list[TriedRow] = []
+    best: float | None = None
+    for number, (config, outcome) in enumerate(tuned.tried, 1):
+        seconds = outcome.seconds
+        if seconds is not None:
+            best = seconds if best is None else min(best, seconds)
+        rows.append(
+            {
+                "trial": number,
+                "config": str(config),
+                "seconds": seconds,
+                "best_s": best,
+                "status": outcome.status,
+            }
+        )
+    return rows
 
 
 def decision_of(tuned: Tuned) -> str:

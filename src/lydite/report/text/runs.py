@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lydite.report.text import table
+from lydite.units import format_seconds
 
 
 def runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -16,16 +17,17 @@ def runs_text(runs: Sequence[Mapping[str, Any]]) -> str:
             str(run["started_at"])[:19],
             str(run["command"]),
             str(run["status"]),
+            "-" if run["duration_s"] is None else format_seconds(run["duration_s"]),
             _arguments(run["arguments"]),
         ]
         for run in runs
     ]
-    return table("", ["id", "<started (UTC)", "<command", "<status", "<arguments"], rows)
+    return table("", ["id", "<started (UTC)", "<command", "<status", "took", "<arguments"], rows)
 
 
 def _arguments(arguments: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{name}={' '.join(value) if isinstance(value, list) else value}"
+        f"{name}={' '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in arguments.items()
         if value is not None
     )

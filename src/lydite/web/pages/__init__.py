@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from lydite.report.view import View
+from lydite.web.pages.beside import beside
 from lydite.web.pages.compare import compare
 from lydite.web.pages.coverage import coverage
 from lydite.web.pages.live import live
@@ -9,7 +11,6 @@ from lydite.web.pages.measurements import measurement, measurements
 from lydite.web.pages.roofline import roofline
 from lydite.web.pages.runs import run, runs
 from lydite.web.pages.timelines import timeline, timelines
-from lydite.web.view import View
 
 PAGES: dict[str, Callable[..., View]] = {
     "runs": runs,
@@ -18,6 +19,7 @@ PAGES: dict[str, Callable[..., View]] = {
     "measurement": measurement,
     "coverage": coverage,
     "compare": compare,
+    "beside": beside,
     "roofline": roofline,
     "live": live,
 }

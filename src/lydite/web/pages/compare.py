@@ -7,11 +7,11 @@ from typing import Any
 
 from lydite.api import dashboard
 from lydite.api.dashboard import Comparison, OperatorPair, Reader, RunDetail
+from lydite.report.view import Cell, Facts, Field, Form, Table, Text, View, shown
 from lydite.units import format_percent
 from lydite.web.pages.parameters import whole
 from lydite.web.pages.runs import arguments_text, moment
 from lydite.web.urls import Urls
-from lydite.web.view import Cell, Facts, Field, Form, Table, Text, View, shown
 
 ROWS = 100
 _NUMBERS = 100

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lydite.api import dashboard
 from lydite.api.dashboard import CoverageCount, Reader
+from lydite.report.view import Cell, Table, View
 from lydite.web.urls import Urls
-from lydite.web.view import Cell, Table, View
 
 
 def coverage(reader: Reader, urls: Urls) -> View:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from lydite.api import dashboard
 from lydite.api.dashboard import Reader
+from lydite.report.view import Table, View
 from lydite.web.pages.runs import COLUMNS, row_of
 from lydite.web.urls import Urls
-from lydite.web.view import Table, View
 
 
 def live(reader: Reader, urls: Urls) -> View:

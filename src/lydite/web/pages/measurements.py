@@ -10,10 +10,10 @@ import numpy as np
 
 from lydite.api import dashboard
 from lydite.api.dashboard import MeasurementDetail, MeasurementLine, Reader, Selection
+from lydite.report.view import Cell, Facts, Table, Text, View, shown
 from lydite.web.chart import Chart, Series
 from lydite.web.pages.parameters import needed
 from lydite.web.urls import Urls
-from lydite.web.view import Cell, Facts, Table, Text, View, shown
 
 COLUMNS = (
     "measurement",

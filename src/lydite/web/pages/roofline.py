@@ -8,10 +8,10 @@ from typing import Any
 from lydite.api import dashboard
 from lydite.api.dashboard import Reader, RooflinePoint
 from lydite.errors import unknown_name
+from lydite.report.view import Cell, Field, Form, Table, Text, View, shown
 from lydite.web.chart import Chart, Series
 from lydite.web.pages.parameters import choice
 from lydite.web.urls import Urls
-from lydite.web.view import Cell, Field, Form, Table, Text, View, shown
 
 ROWS = 100
 SORTS = {"seconds": "slowest first", "flops_per_s": "most FLOP/s", "bytes_per_s": "most bytes/s"}

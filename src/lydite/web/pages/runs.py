@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from lydite.api import dashboard
-from lydite.api.dashboard import Reader, RunDetail, RunLine
-from lydite.web import document
+from lydite.api.dashboard import NoSuchRecord, Reader, RunDetail, RunLine
+from lydite.exhibits import found_in
+from lydite.report.view import Cell, Facts, Field, Form, Table, Text, View, shown
+from lydite.web import document, exhibits
 from lydite.web.chart import FRONTS, scatter
 from lydite.web.pages.parameters import choice, needed, whole
 from lydite.web.urls import Urls
-from lydite.web.view import Cell, Facts, Field, Form, Table, Text, View, shown
 
 STATUSES = ("running", "done", "failed", "interrupted")
 _TONES = {"done": "good", "failed": "bad", "killed": "bad", "interrupted": "bad"}
-COLUMNS = ("run", "command", "arguments", "started", "finished", "status")
+COLUMNS = ("run", "command", "arguments", "started", "took", "status")
 
 
 def runs(reader: Reader, urls: Urls, *, command="", status="", after="") -> View:
@@ -26,6 +28,8 @@ def runs(reader: Reader, urls: Urls, *, command="", status="", after="") -> View
         more = [
             Cell("Older runs", urls.to("runs", command=command, status=status, after=page.after))
         ]
+    if command and page.rows:
+        more.append(Cell(f"Side by side: {command}", urls.to("beside", command=command)))
     form = Form(
         "Choose runs",
         urls.to("runs"),
@@ -45,7 +49,7 @@ def row_of(line: RunLine, urls: Urls) -> list[Cell]:
         Cell(line.command),
         shown("arguments", arguments_text(line)),
         Cell(moment(line.started_at)),
-        Cell(moment(line.finished_at)),
+        shown("duration_s", line.duration_s),
         Cell(line.status, tone=_TONES.get(line.status, "")),
     ]
 
@@ -63,12 +67,26 @@ def moment(text: str | None) -> str:
 
 
 def run(
-    reader: Reader, urls: Urls, *, id="", at="", start="", chart="", x="", y="", front="", log=""
+    reader: Reader,
+    urls: Urls,
+    *,
+    id="",
+    show="",
+    at="",
+    start="",
+    chart="",
+    x="",
+    y="",
+    front="",
+    log="",
 ) -> View:
-    """One run: what it was asked, and its whole result."""
+    """One run: what it was asked, what its result declares, and its whole result."""
     detail = dashboard.run(reader, needed("id", id))
     line = detail.line
     title = f"{line.command} {line.id[:8]}"
+    if show:
+        blocks = _exhibit(urls, detail, whole("show", show), at, whole("start", start), bool(chart))
+        return View(title, blocks, line.status, "runs")
     if at:
         value = document.at(detail.result, at)
         blocks: list[Any] = [Text(f"Part {at} of the result.", [Cell("Whole run", _to(urls, id))])]
@@ -81,6 +99,19 @@ def run(
     return View(title, _whole(reader, urls, detail), line.status, "runs")
 
 
+def _exhibit(
+    urls: Urls, detail: RunDetail, number: int, at: str, start: int, is_drawn: bool
+) -> list[Any]:
+    """One of the tables that the result declares, on a page of its own."""
+    identity = detail.line.id
+    for found in found_in(detail.result):
+        if (found.number, found.place) == (number, at):
+            link = functools.partial(_to, urls, identity)
+            back = Text("", [Cell("Whole run", _to(urls, identity))])
+            return [back, *exhibits.page(found, link, start=start, is_drawn=is_drawn)]
+    raise NoSuchRecord(f"the result has no table {number} at '{at}'", hint="go back to the run")
+
+
 def _whole(reader: Reader, urls: Urls, detail: RunDetail) -> list[Any]:
     line = detail.line
     facts = [
@@ -89,6 +120,7 @@ def _whole(reader: Reader, urls: Urls, detail: RunDetail) -> list[Any]:
         ("status", Cell(line.status, tone=_TONES.get(line.status, ""))),
         ("started", Cell(moment(line.started_at))),
         ("finished", Cell(moment(line.finished_at))),
+        ("took", shown("duration_s", line.duration_s)),
         *((name, shown(name, _text(value))) for name, value in line.arguments.items()),
     ]
     links = [
@@ -106,11 +138,20 @@ def _whole(reader: Reader, urls: Urls, detail: RunDetail) -> list[Any]:
             Text("The result is too large to show." if large else "The run has no result (yet).")
         )
         return blocks
+    shows = list(found_in(detail.result))
+    blocks += exhibits.tables(shows, functools.partial(_to, urls, line.id))
+    if any(found.declared["beside"] for found in shows):
+        others = urls.to("beside", command=line.command)
+        words = f"Side by side with other runs of {line.command}"
+        blocks.append(Text("", [Cell(words, others)]))
     link = _link(urls, line.id)
-    blocks += document.blocks_of(detail.result, "", link, title="Result")
+    own = detail.result
+    if isinstance(own, dict):
+        own = {name: part for name, part in own.items() if name != "exhibits"}
+    blocks += document.blocks_of(own, "", link, title="Result")
     lists = [
         Cell(f"Chart of {pointer}", _to(urls, line.id, at=pointer, chart="1"))
-        for pointer in chartable(detail.result)
+        for pointer in chartable(own)
     ]
     if any(link.href for link in lists):
         blocks.append(Text("Any two columns of numbers can be drawn.", lists))

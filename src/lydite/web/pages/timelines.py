@@ -11,11 +11,11 @@ import numpy as np
 from lydite.api.dashboard import NoSuchRecord
 from lydite.errors import InputError
 from lydite.report import Levels, read_levels
+from lydite.report.view import Bars, Cell, Table, Text, View, shown
 from lydite.units import format_percent
 from lydite.web.chart import script_json
 from lydite.web.pages.parameters import needed, whole
 from lydite.web.urls import Urls
-from lydite.web.view import Bars, Cell, Table, Text, View, shown
 
 MOST_KEPT = 4
 MOST_ROWS = 256

@@ -76,6 +76,29 @@ function nearest(plot, chart) {
   return best;
 }
 
+// Places on the x axis: a dashed line, and a band over the interval.
+function mark(plot, marks, colour) {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = colour;
+  for (const { x, low, high } of marks) {
+    if (low !== null && high !== null) {
+      const from = plot.valToPos(low, "x", true), to = plot.valToPos(high, "x", true);
+      ctx.globalAlpha = 0.12;
+      ctx.fillRect(from, bbox.top, Math.max(to - from, 1), bbox.height);
+    }
+    const at = plot.valToPos(x, "x", true);
+    ctx.globalAlpha = 1;
+    ctx.setLineDash([6, 4]);
+    ctx.lineWidth = 2;
+    ctx.beginPath();
+    ctx.moveTo(at, bbox.top);
+    ctx.lineTo(at, bbox.top + bbox.height);
+    ctx.stroke();
+  }
+  ctx.restore();
+}
+
 function draw(figure) {
   const chart = JSON.parse(figure.querySelector("script").textContent);
   const place = figure.querySelector(".plot");
@@ -93,6 +116,7 @@ function draw(figure) {
     axes: [axis(chart.xLabel, chart.xUnit, ink, line), axis(chart.yLabel, chart.yUnit, ink, line)],
     series: [{}, ...chart.series.map((one, number) => seriesOf(one, series[number % series.length]))],
     hooks: {
+      draw: [(plot) => mark(plot, chart.marks, ink)],
       setCursor: [(plot) => {
         const at = plot.cursor.left < 0 ? -1 : nearest(plot, chart);
         if (at < 0) return;

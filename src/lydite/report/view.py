@@ -1,4 +1,4 @@
-"""The components that pages are made of, without any HTML."""
+"""The components that reports and the pages of the dashboard are made of, without any HTML."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ class Table:
         empty: What to say without rows.
         live: URL that sends more rows as server-sent events; "" for none.
         level: Level of the heading, 2 to 4.
+        text: A paragraph below the heading.
     """
 
     caption: str
@@ -71,7 +72,12 @@ class Table:
     empty: str = "None."
     live: str = ""
     level: int = 2
+    text: str = ""
     kind: str = field(default="table", init=False)
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column begins with a number, so that its heading stands right too."""
+        return any(row[column].is_number for row in self.rows[:1] if column < len(row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +197,13 @@ def _number(name: str, value: float, href: str) -> tuple[str, str, str]:
         return form(value), href, repr(value)
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value), href, ""
-    return f"{value:.5g}", href, repr(value)
+    text = f"{value:,.0f}" if 1e5 <= abs(value) < 1e15 else f"{value:.5g}"
+    return text, href, repr(value)
+
+
+def has_format(name: str) -> bool:
+    """Whether the end of the name tells a unit."""
+    return _format(name) is not None
 
 
 @lru_cache(maxsize=1000)
