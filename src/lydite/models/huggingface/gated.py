@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from lydite.models.blocks import Dense, Experts, Mixer
+from lydite.models.huggingface.chosen import all_full, chosen_experts, mixed
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
-from lydite.models.huggingface.experts import all_full, chosen_experts, mixed
 from lydite.models.huggingface.family import (
     HEADS,
     KV_HEADS,

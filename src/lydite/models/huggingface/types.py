@@ -8,7 +8,7 @@ from typing import Any
 
 from lydite.errors import InputError
 from lydite.models.dimensions import Decoder
-from lydite.models.huggingface import encoders
+from lydite.models.huggingface import encoders, sequences, sight
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
@@ -17,6 +17,8 @@ from lydite.models.huggingface.gated import FAMILIES as GATED
 from lydite.models.huggingface.gemma import FAMILIES as GEMMA
 from lydite.models.huggingface.gpt import FAMILIES as GPT
 from lydite.models.huggingface.heads import classes, head_of
+from lydite.models.huggingface.latent import FAMILIES as LATENT
+from lydite.models.huggingface.linear import FAMILIES as LINEAR
 from lydite.models.huggingface.sparse import FAMILIES as SPARSE
 from lydite.models.huggingface.states import FAMILIES as STATES
 
@@ -36,7 +38,18 @@ class ConfigType:
     options: tuple[str, ...]
 
 
-_FAMILIES = {**DENSE, **GPT, **EXPERTS, **GATED, **GEMMA, **SPARSE, **STATES}
+_FAMILIES = {
+    **DENSE,
+    **GPT,
+    **EXPERTS,
+    **LATENT,
+    **GATED,
+    **GEMMA,
+    **SPARSE,
+    **STATES,
+    **LINEAR,
+}
+_OTHERS = {**encoders.TYPES, **sequences.TYPES, **sight.TYPES}
 
 ALIASES = {
     "cwm": "llama",
@@ -144,9 +157,6 @@ def _with_head(c: Config, size: Decoder) -> Decoder:
 TYPES: dict[str, ConfigType] = {
     **{name: _language_model(family) for name, family in _FAMILIES.items()},
     **{name: _language_model(_FAMILIES[other]) for name, other in ALIASES.items()},
-    **{
-        name: ConfigType(build, read, options)
-        for name, (build, read, options) in encoders.TYPES.items()
-    },
+    **{name: ConfigType(build, read, options) for name, (build, read, options) in _OTHERS.items()},
 }
 """Rows by `model_type`."""

@@ -1,0 +1,163 @@
+"""Configs of encoders whose states a decoder attends to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lydite.errors import InputError
+from lydite.models.blocks import Activation, Attention, Block, Dense
+from lydite.models.dimensions import (
+    EncoderDecoder,
+    Stack,
+)
+from lydite.models.huggingface.config import Config
+from lydite.models.huggingface.rows import Row
+
+
+def _both(
+    c: Config, size: int, heads: int, inner: int, layers: int, feed: Dense, **norms: Any
+) -> Stack:
+    attention = Attention(heads=heads, size=size, **norms.pop("biases"))
+    blocks = (Block(mixers=(attention,), feed=feed),) * layers
+    hidden = c.size("d_model", "hidden_size")
+    return Stack(
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        head_size=size,
+        feed_forward=inner,
+        blocks=blocks,
+        **norms,
+    )
+
+
+def _whole(c: Config) -> None:
+    """Refuse a class that is one half of an encoder and decoder.
+
+    Raises:
+        InputError: `architectures` names such a class.
+    """
+    name = next(iter(c.texts("architectures") or ()), "")
+    if name.endswith(("ForCausalLM", "EncoderModel", "Decoder", "DecoderModel")):
+        raise InputError(
+            f"{name[:60]} is not built: it is one half of {c.type}",
+            where=c.where,
+            allowed="ForConditionalGeneration, or no architectures, for both halves",
+        )
+
+
+def _t5(c: Config) -> EncoderDecoder:
+    """Text-to-text: relative positions, root mean square norms, no biases (arXiv:1910.10683)."""
+    _whole(c)
+    c.skip("n_positions", "relative_attention_max_distance", "is_gated_act", "dense_act_fn")
+    layers, inner = c.size("num_layers", default=6), c.size("d_ff", default=2048)
+    name = c.raw("feed_forward_proj", default="relu")
+    gated = isinstance(name, str) and name.startswith("gated-")
+    known: dict[str, Activation] = {
+        "relu": "relu",
+        "gelu": "gelu",
+        "gated-gelu": "gelu_tanh",
+        "gated-silu": "silu",
+    }
+    if not isinstance(name, str) or name not in known:
+        raise c.refuse("feed_forward_proj", ", ".join(known))
+    feed = Dense(inner=inner, activation=known[name], gated=gated)
+    heads, size = c.size("num_heads", default=8), c.size("d_kv", default=64)
+    rest: dict[str, Any] = {
+        "norm": "rms",
+        "eps": c.number("layer_norm_epsilon", default=1e-6),
+        "biases": {"qkv_bias": False, "output_bias": False},
+    }
+    encoder = _both(c, size, heads, inner, layers, feed, **rest)
+    decoded = c.size("num_decoder_layers", default=layers)
+    return EncoderDecoder(
+        encoder=encoder,
+        decoder=_both(c, size, heads, inner, decoded, feed, **rest),
+        vocabulary=c.size("vocab_size", default=32128),
+        positions=c.size("n_positions", default=512),
+        buckets=c.size("relative_attention_num_buckets", default=32),
+        tied=c.flag("tie_word_embeddings", default=True),
+    )
+
+
+def _sequence(c: Config, **changes: Any) -> EncoderDecoder:
+    """BART's family of fields: encoder_layers, decoder_ffn_dim and so on."""
+    _whole(c)
+    hidden = c.size("d_model")
+    function = c.activation("activation_function", default="gelu")
+    stacks = {}
+    norms = changes.pop("norms", {})
+    for side in ("encoder", "decoder"):
+        heads, inner = c.size(f"{side}_attention_heads"), c.size(f"{side}_ffn_dim")
+        if hidden % heads:
+            raise c.refuse(f"{side}_attention_heads", f"a divisor of d_model {hidden}")
+        feed = Dense(inner=inner, activation=function, gated=False, bias=True)
+        biases = {"key_bias": changes.get("key_bias", True)}
+        layers = c.size(f"{side}_layers")
+        stacks[side] = _both(c, hidden // heads, heads, inner, layers, feed, biases=biases, **norms)
+    changes.pop("key_bias", None)
+    return EncoderDecoder(
+        **stacks,
+        vocabulary=c.size("vocab_size"),
+        tied=c.flag("tie_word_embeddings", default=True),
+        **changes,
+    )
+
+
+def _whisper(c: Config) -> EncoderDecoder:
+    c.skip(
+        "num_hidden_layers",
+        "median_filter_width",
+        "mask_time_prob",
+        "use_weighted_layer_sum",
+        "apply_spec_augment",
+        "classifier_proj_size",
+        "scale_embedding",
+        "mask_feature_length",
+        "mask_feature_min_masks",
+        "mask_feature_prob",
+        "mask_time_length",
+        "mask_time_min_masks",
+    )
+    return _sequence(
+        c,
+        positions=c.size("max_target_positions", default=448),
+        bins=c.size("num_mel_bins", default=80),
+        frames=c.size("max_source_positions", default=1500),
+        key_bias=False,
+    )
+
+
+def _bart(c: Config) -> EncoderDecoder:
+    c.skip(
+        "num_hidden_layers",
+        "normalize_before",
+        "normalize_embedding",
+        "add_final_layer_norm",
+        "add_bias_logits",
+        "static_position_embeddings",
+    )
+    return _sequence(
+        c,
+        positions=c.size("max_position_embeddings", default=1024),
+        position_offset=2,
+        embedding_norm=True,
+        last_norm=False,
+        norms={"order": "last"},
+    )
+
+
+_BOTH = "lydite.models.seq2seq:encoder_decoder"
+
+
+_PHASES = ("sequence", "context", "phase")
+
+
+TYPES: dict[str, Row] = {
+    "t5": (_BOTH, _t5, _PHASES),
+    "mt5": (_BOTH, _t5, _PHASES),
+    "umt5": (_BOTH, _t5, _PHASES),
+    "bart": (_BOTH, _bart, _PHASES),
+    "whisper": (_BOTH, _whisper, _PHASES),
+}
+"""Builder, reader and options by `model_type`."""
