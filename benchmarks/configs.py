@@ -34,6 +34,9 @@ _SEEING = ("embed_tokens_extend",)
 _CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
 """Fields that say how many experts a token goes through."""
 
+_FOR_PICTURES = ".vision_moe."
+"""Experts and their router that no token of text meets."""
+
 EQUAL, DIFFERENT, REFUSED, UNMADE = "equal", "different", "refused", "not made"
 
 
@@ -123,6 +126,8 @@ def active(net: Any, parameters: list[Any]) -> int:
     }
     if not chosen or not shares:
         return 0
+    idle = (p for name, p in net.named_parameters() if _FOR_PICTURES in name)
+    shares |= {id(p): Fraction(0) for p in idle}
     return int(sum(p.numel() * shares.get(id(p), Fraction(1)) for p in parameters))
 
 
@@ -172,7 +177,7 @@ def _publish(rows: list[Row]) -> None:
     unlike = " ".join(row.type for row in counted if not _same_active(row))
     with_experts = {**conditions, "types": len(counted), "different": unlike}
     same = sum(map(_same_active, counted))
-    figure = "active parameters"
+    figure, unequal = "active parameters", len(counted) - same
     publish(
         "configs",
         [
@@ -181,9 +186,7 @@ def _publish(rows: list[Row]) -> None:
                 for state, (better, goal) in goals.items()
             ),
             Figure(f"{figure} equal", same, "types", None, "higher", with_experts),
-            Figure(
-                f"{figure} {DIFFERENT}", len(counted) - same, "types", 0.0, "lower", with_experts
-            ),
+            Figure(f"{figure} {DIFFERENT}", unequal, "types", 0.0, "lower", with_experts),
         ],
     )
 

@@ -12,6 +12,7 @@ from lydite.models.dimensions import Stack
 from lydite.models.tokens import (
     Past,
     Tokens,
+    by_head,
     convolved,
     gated_by_head,
     normed,
@@ -41,6 +42,7 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
             value = g.reshape(plain_normed(g, apart, size), [0, 0, a.key_heads * a.value_size])
         past = None
     bias = _distance_biases(x, a, t) if a.relative else None
+    bias = _value_biases(value, a, t) if a.value_bias else bias
     mixed = _attended(query, key, value, a, t, past, bias)
     if a.head_norm:
         apart = g.reshape(mixed, [0, 0, a.heads, a.value_size])
@@ -71,7 +73,17 @@ def _projected(
         return query, None, None, gate
     bias = a.qkv_bias and a.key_bias
     key = g.linear(x, a.key_heads * a.size, bias=bias, name="key")
-    return query, key, key if a.key_is_value else _value(g, x, a), gate
+    value = key if a.key_is_value else _value(g, x, a)
+    if a.adapter:
+        query, key, value = (part + _adapted(g, x, part, a) for part in (query, key, value))
+    return query, key, value, gate
+
+
+def _adapted(g: Builder, x: Tensor, part: Tensor, a: Attention) -> Tensor:
+    """A product of low rank, which the layer has of its own where the others are shared."""
+    with g.sharing(None):
+        low = g.linear(x, a.adapter, bias=False, name="adapter_down")
+        return g.linear(low, int(part.shape[-1]), bias=False, name="adapter_up")
 
 
 def _value(g: Builder, x: Tensor, a: Attention) -> Tensor:
@@ -132,6 +144,24 @@ def _distance_biases(x: Tensor, a: Attention, t: Tokens) -> Tensor:
     return g.op("Slice", biases, *bounds)
 
 
+def _value_biases(value: Tensor, a: Attention, t: Tokens) -> Tensor:
+    """What is added to the scores of a key: a function of its values [batch, heads, 1, keys].
+
+    Doge-20M and its like in transformers compute it anew for all cached tokens; here it is kept.
+    """
+    g = t.g
+    step = g.op("Softplus", g.linear(value, a.key_heads, bias=a.qkv_bias, name="value_bias"))
+    new = g.transpose(g.op("Exp", step * g.weight((a.key_heads,), "A")), (0, 2, 1))
+    past = t.past("value_bias", (t.batch, a.key_heads, t.context))
+    both = new if past is None else g.concat([past, new], 2)
+    t.keep("value_bias", both)
+    apart = g.op("Unsqueeze", both, g.constant([2]))
+    if a.heads == a.key_heads:
+        return apart
+    shape = [t.batch, a.key_heads, a.heads // a.key_heads, t.context + t.count]
+    return g.reshape(g.op("Expand", apart, g.constant(shape, "shape")), [0, a.heads, 1, shape[-1]])
+
+
 def _attended(
     query: Tensor,
     key: Tensor,
@@ -154,16 +184,11 @@ def _attended(
     if past is None:
         mixed = g.op("Attention", query, key, value, *([bias] if bias else []), **attrs)
         if t.cached and a.shared_from is None:
-            t.keep("key", _by_head(g, key, a.key_heads))
-            t.keep("value", _by_head(g, value, a.key_heads))
+            t.keep("key", by_head(g, key, a.key_heads))
+            t.keep("value", by_head(g, value, a.key_heads))
         return mixed
     mixed, keys, values = g.ops("Attention", query, key, value, bias, *past, outputs=3, **attrs)
     if a.shared_from is None:
         t.keep("key", keys)
         t.keep("value", values)
     return mixed
-
-
-def _by_head(g: Builder, x: Tensor, heads: int) -> Tensor:
-    """Keys or values as a cache keeps them: [batch, heads, tokens, size]."""
-    return g.transpose(g.reshape(x, [0, 0, heads, x.shape[-1] // heads]), (0, 2, 1, 3))

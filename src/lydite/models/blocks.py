@@ -9,9 +9,48 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "silu", "xielu"]
+from lydite.models.blocks_states import (
+    Activation,
+    ChannelMix,
+    GatedDelta,
+    LightningAttention,
+    Mamba,
+    Mamba2,
+    MatrixMemory,
+    RecurrentUnit,
+    ShortConvolution,
+    StateMixer,
+    TimeMix,
+)
+
+__all__ = [
+    "Activation",
+    "Attention",
+    "Block",
+    "ChannelMix",
+    "CompressedAttention",
+    "CrossAttention",
+    "Dense",
+    "DifferentialAttention",
+    "Experts",
+    "GatedDelta",
+    "LatentAttention",
+    "LightningAttention",
+    "Mamba",
+    "Mamba2",
+    "MatrixMemory",
+    "Mixer",
+    "Order",
+    "QkNorm",
+    "RecurrentUnit",
+    "SharedPart",
+    "ShortConvolution",
+    "StateMixer",
+    "TimeMix",
+]
+
 QkNorm = Literal["", "each", "head", "plain", "whole"]
-Order = Literal["before", "after", "around", "last", "parallel"]
+Order = Literal["before", "after", "around", "last", "none", "parallel"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +87,9 @@ class Attention:
         distances: Number of distances that have a bias.
         kv_kernel: Width of causal convolutions over keys and values, which are added to them; 0 for
             none.
+        adapter: Width of products of low rank that are added to query, key and value (Zamba 2); 0
+            for none.
+        value_bias: Whether a score is added that a product of each token's values gives (Doge).
     """
 
     heads: int
@@ -76,6 +118,8 @@ class Attention:
     relative: int = 0
     distances: int = 0
     kv_kernel: int = 0
+    adapter: int = 0
+    value_bias: bool = False
 
     @property
     def key_heads(self) -> int:
@@ -183,112 +227,56 @@ class CompressedAttention:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mamba:
-    """Selective state space with a state for each channel (Mamba, arXiv:2312.00752).
+class CrossAttention:
+    """Attention to states from elsewhere, such as a picture's, whose keys and values are cached.
 
     Attributes:
-        inner: Number of channels.
-        state: Entries of a channel's state.
-        kernel: Width of the causal convolution.
-        rank: Width of the compressed time step.
-        bias: Whether the input and output projections have a bias.
-        conv_bias: Whether the convolution has one.
-        norms: Whether time step, input and output matrices are normalised with weights (Jamba).
-    """
-
-    inner: int
-    state: int
-    kernel: int
-    rank: int
-    bias: bool = False
-    conv_bias: bool = True
-    norms: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mamba2:
-    """State space duality: heads with one decay each (Mamba-2, arXiv:2405.21060).
-
-    Attributes:
-        heads: Number of heads.
+        heads: Number of query heads.
         size: Width of a head.
-        state: Entries of the state for each of them.
-        groups: Number of groups of heads that share input and output matrices.
-        kernel: Width of the causal convolution.
-        bias: Whether the input and output projections have a bias.
-        conv_bias: Whether the convolution has one.
-        norm: Whether the gated output is normalised with weights.
+        kv_heads: Number of key and value heads.
+        count: Number of those states of a sample.
+        width: Width of each.
+        bias: Whether the products have a bias.
+        normed: Whether queries and keys are normalised head by head.
+        gated: Whether a learned number scales the output (Llama 3.2 Vision).
     """
 
     heads: int
     size: int
-    state: int
-    groups: int
-    kernel: int
+    kv_heads: int
+    count: int
+    width: int
     bias: bool = False
-    conv_bias: bool = True
-    norm: bool = True
+    normed: bool = False
+    gated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatedDelta:
-    """Gated delta rule: linear attention with a decaying state (arXiv:2412.06464).
+class DifferentialAttention:
+    """Two attentions of the same scores to halves of the values, subtracted (arXiv:2410.05258).
 
     Attributes:
-        key_heads: Number of heads of queries and keys.
-        value_heads: Number of heads of values.
-        key: Width of a query's and key's head.
-        value: Width of a value's head.
-        kernel: Width of the causal convolution.
-        rank: Width that the gates are compressed to, which then decay every entry of a key by
-            itself (Kimi Linear, arXiv:2510.26692); 0 for gates of full products.
-        by_entry: Whether every entry of a key decays by itself although gates are not compressed.
-    """
-
-    key_heads: int
-    value_heads: int
-    key: int
-    value: int
-    kernel: int
-    rank: int = 0
-    by_entry: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class LightningAttention:
-    """Linear attention whose state decays at a fixed rate, gated (MiniMax-01, arXiv:2501.08313).
-
-    Attributes:
-        heads: Number of heads.
+        heads: Number of query heads.
         size: Width of a head.
+        kv_heads: Number of key and value heads, an even one.
+        bias: Whether the products have a bias.
+        rope_theta: Base of the rotary positions.
     """
 
     heads: int
     size: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShortConvolution:
-    """A gated causal convolution over few tokens (LFM2).
-
-    Attributes:
-        kernel: Width of the convolution.
-        bias: Whether convolution and projections have a bias.
-    """
-
-    kernel: int
-    bias: bool = False
+    kv_heads: int
+    bias: bool
+    rope_theta: float
 
 
 Mixer: TypeAlias = (
     Attention
     | CompressedAttention
+    | CrossAttention
+    | DifferentialAttention
     | LatentAttention
-    | LightningAttention
-    | Mamba
-    | Mamba2
-    | GatedDelta
-    | ShortConvolution
+    | StateMixer
 )
 
 
@@ -304,6 +292,8 @@ class Dense:
         inner_norm: Whether what goes into the last product is normalised (BitNet).
         scale: Whether a learned number scales the output.
         sparsity: Share of the entries before the activation that are set to zero (Gemma 3n).
+        adapter: Width of a product of low rank that is added before the activation (Zamba 2); 0 for
+            none.
     """
 
     inner: int
@@ -313,6 +303,7 @@ class Dense:
     inner_norm: bool = False
     scale: bool = False
     sparsity: float = 0.0
+    adapter: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,6 +329,8 @@ class Experts:
         norm: Whether the sum of all is normalised (A.X K1).
         latent_norms: Whether tokens in that width are normalised before and after the experts.
         scale: Whether a learned number scales the router's weights (counted as a parameter).
+        asleep: Inner width of as many experts, with a router of their own, that tokens of text
+            never go through (those of pictures in ERNIE 4.5 VL); 0 for none.
     """
 
     count: int
@@ -357,6 +350,24 @@ class Experts:
     norm: bool = False
     latent_norms: bool = False
     scale: bool = False
+    asleep: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedPart:
+    """Attention and a dense part over states and embedding, side by side (Zamba).
+
+    A product of the layer's own takes what comes out into the input of its mixer.
+
+    Attributes:
+        key: Layers of the same number have the same weights, but for adapters.
+        attention: The attention, over twice the width.
+        feed: The dense part.
+    """
+
+    key: int
+    attention: Attention
+    feed: Dense
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -367,8 +378,10 @@ class Block:
         mixers: What mixes tokens, side by side on the same input (two in Falcon-H1); may be empty.
         feed: The feed-forward part; None for none.
         order: Place of the norms, where it is not that of the other layers (OLMo Hybrid).
+        shared: What comes before the mixer and has its weights in common with other layers (Zamba).
     """
 
     mixers: tuple[Mixer, ...] = ()
     feed: Dense | Experts | None = None
     order: Order | None = None
+    shared: SharedPart | None = None

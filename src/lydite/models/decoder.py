@@ -10,7 +10,7 @@ from lydite.models.hyper import hyper_connected
 from lydite.models.parts import with_names
 from lydite.models.quantised import QuantisedBuilder, WeightFormat
 from lydite.models.tokens import Tokens, normed, plain_normed
-from lydite.models.transformer import opset, stack
+from lydite.models.transformer import activated, opset, stack
 
 USUAL = 512
 """Tokens of a prompt, and of a decoding step's cache, where nothing is said."""
@@ -93,6 +93,9 @@ def _headed(g: Builder, x: Tensor, size: Decoder, table: Tensor) -> Tensor:
     if size.head == "classes":
         x = x if len(x.shape) == 2 else g.op("Gather", x, g.constant(-1, "last"), axis=1)
         return g.linear(x, size.classes, bias=False, name="classifier")
+    if size.transform:
+        inner = g.linear(x, size.hidden, bias=size.transform_bias, name="transform")
+        x = normed(g, activated(g, inner, size.transform), size)
     if len(x.shape) == 2:
         return _scores(g, x, size, table)
     flat = _scores(g, g.reshape(x, [-1, size.hidden]), size, table)

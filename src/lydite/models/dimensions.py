@@ -51,6 +51,8 @@ class Stack:
             gated (A.X K2); 0 for none.
         plain_after: Whether the norm after what mixes tokens has no weights (Muse Spark).
         residual_gates: Whether learned shares of each entry weight a part's output and its input.
+        residual_scales: Whether learned numbers of each entry weight a part's input where its
+            output is added (Doge).
         kernel: Width of a causal convolution over the output of each part, which is added to it
             (Inkling); 0 for none.
         blocks: Layers that differ, in order; empty where all are alike as said above.
@@ -85,6 +87,7 @@ class Stack:
     norm_gate: int = 0
     plain_after: bool = False
     residual_gates: bool = False
+    residual_scales: bool = False
     kernel: int = 0
     blocks: tuple[Block, ...] = ()
 
@@ -175,6 +178,9 @@ class Decoder(Stack):
         streams_mixed: Whether a part mixes them as well.
         streams_head: Whether the last norm's input is a learned mean of them, not the plain one.
         extra_rows: Rows of the token embedding beyond the vocabulary (Molmo 2).
+        transform: Function of one more product, then normalised, before the last one (ModernBERT);
+            "" for none.
+        transform_bias: Whether that product has a bias.
     """
 
     vocabulary: int
@@ -197,6 +203,8 @@ class Decoder(Stack):
     streams_mixed: bool = True
     streams_head: bool = True
     extra_rows: int = 0
+    transform: Activation | Literal[""] = ""
+    transform_bias: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

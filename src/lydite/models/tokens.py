@@ -30,6 +30,7 @@ class Tokens:
         layer: Layer that is being built.
         kept: What comes out for the next tokens, by name.
         attended: Keys and values by layer, for layers that use those of another one.
+        first: States before the first layer, where a layer reads them.
     """
 
     g: Builder
@@ -41,6 +42,8 @@ class Tokens:
     layer: int = 0
     kept: dict[str, Tensor] = field(default_factory=dict)
     attended: dict[int, tuple[Tensor, Tensor, Past | None]] = field(default_factory=dict)
+    first: Tensor | None = None
+    _elsewhere: Tensor | None = None
     _angles: dict[tuple[float, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
     _positions: Tensor | None = None
 
@@ -54,6 +57,12 @@ class Tokens:
         """Give something back for later tokens."""
         if self.cached:
             self.kept[f"present_{name}_{self.layer}"] = tensor
+
+    def elsewhere(self, count: int, width: int) -> Tensor:
+        """States that are not the tokens' own, an input of the graph: [batch, count, width]."""
+        if self._elsewhere is None:
+            self._elsewhere = self.g.input("cross_states", (self.batch, count, width))
+        return self._elsewhere
 
     @property
     def positions(self) -> Tensor:
@@ -150,6 +159,30 @@ def convolved(
     )
     t.keep(name, state)
     return g.transpose(mixed, (0, 2, 1))
+
+
+def by_head(g: Builder, x: Tensor, heads: int) -> Tensor:
+    """Keys or values as a cache keeps them: [batch, heads, tokens, size]."""
+    return g.transpose(g.reshape(x, [0, 0, heads, x.shape[-1] // heads]), (0, 2, 1, 3))
+
+
+def shifted(x: Tensor, t: Tokens, name: str) -> Tensor:
+    """The state of the token before, which is kept under a name: [batch, tokens, width]."""
+    g, width = t.g, int(x.shape[-1])
+    past = t.past(name, (t.batch, 1, width))
+    bounds = ((0, t.count - 1), (t.count - 1, t.count))
+    early, last = (
+        g.op("Slice", x, *(g.constant([value], "bound") for value in (low, high, 1)))
+        if high > low
+        else None
+        for low, high in bounds
+    )
+    assert last is not None
+    t.keep(name, last)
+    if past is None:
+        zeros = g.constant([t.batch, 1, width], "shape")
+        past = g.op("ConstantOfShape", zeros, value=np.zeros(1, numpy_dtype(g.dtype)))
+    return past if early is None else g.concat([past, early], 1)
 
 
 def with_sinks(g: Builder, mixed: Tensor, heads: int) -> Tensor:

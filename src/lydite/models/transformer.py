@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from lydite.graph import Builder, Tensor
+from lydite.models.activations import activated
+from lydite.models.attention import attention
 from lydite.models.blocks import (
-    Activation,
     Block,
     Dense,
     Experts,
-    GatedDelta,
-    LightningAttention,
-    Mamba,
-    Mamba2,
     Order,
-    ShortConvolution,
+    SharedPart,
+    StateMixer,
 )
 from lydite.models.dimensions import Stack
 from lydite.models.mixers import mix
@@ -34,7 +32,7 @@ ATTENTION_OPSET = 24
 """The first with `Swish`; `Attention`, `RotaryEmbedding` and `RMSNormalization` came with 23."""
 _STATE_OPSET = 27
 """The first with `LinearAttention` and `CausalConvWithState`."""
-_STATES = (Mamba, Mamba2, GatedDelta, LightningAttention, ShortConvolution)
+_STATES = get_args(StateMixer)
 
 
 def opset(size: Stack) -> int:
@@ -56,6 +54,7 @@ def stack(x: Tensor, size: Stack, tokens: Tokens, per_layer: list[Tensor] | None
     Returns:
         The states [batch, tokens, hidden].
     """
+    tokens.first = x
     for layer, block in enumerate(size.all_blocks):
         tokens.layer = layer
         x = _block(x, block, size, tokens)
@@ -66,6 +65,9 @@ def stack(x: Tensor, size: Stack, tokens: Tokens, per_layer: list[Tensor] | None
 
 def _block(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
     order = block.order or size.order
+    if block.shared is not None:
+        added = _shared(x, block.shared, size, t)
+        return x + mixed(normed(t.g, x + added, size), block, size, t)
     if order == "parallel":
         before = normed(t.g, x, size)
         other = normed(t.g, x, size) if size.parallel_norms else before
@@ -81,6 +83,17 @@ def _block(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
         part = _convolving(lambda y: fed(y, block, size, t.g), "fed", size, t)
         x = _part(x, size, order, t.g, part, before)
     return x
+
+
+def _shared(x: Tensor, part: SharedPart, size: Stack, t: Tokens) -> Tensor:
+    """States and embedding through attention and a dense part that several layers share (Zamba)."""
+    g = t.g
+    assert t.first is not None
+    with g.sharing(part.key):
+        both = normed(g, g.concat([x, t.first], 2), size)
+        y = normed(g, attention(both, part.attention, size, t), size)
+        y = dense(g, y, part.feed, size.hidden)
+    return g.linear(y, size.hidden, bias=False, name="shared_output")
 
 
 def _convolving(part: Part, name: str, size: Stack, t: Tokens) -> Part:
@@ -109,6 +122,8 @@ def _part(
     y = after(g, y, size) if order in ("after", "around") else y
     if size.residual_gates:
         return _shared_out(g, x, y, size)
+    if size.residual_scales:
+        x = x * g.weight((size.hidden,), "residual.scale")
     return normed(g, x + y, size) if order == "last" else x + y
 
 
@@ -169,26 +184,6 @@ def own_input(g: Builder, x: Tensor, own: Tensor, size: Stack) -> Tensor:
     return normed(g, added, size)
 
 
-def activated(g: Builder, x: Tensor, activation: Activation) -> Tensor:
-    """An activation by name."""
-    if activation in ("relu", "relu2"):
-        y = g.relu(x)
-        return y * y if activation == "relu2" else y
-    if activation == "xielu":
-        return _xielu(g, x)
-    if activation in ("silu", "quick_gelu"):
-        return g.op("Swish", x, alpha=1.702 if activation == "quick_gelu" else None)
-    return g.op("Gelu", x, approximate="tanh" if activation == "gelu_tanh" else None)
-
-
-def _xielu(g: Builder, x: Tensor) -> Tensor:
-    """A square above 0 and an exponential below, each with a learned factor (arXiv:2411.13010)."""
-    above, below = g.weight((1,), "xielu.above"), g.weight((1,), "xielu.below")
-    low = g.op("Exp", g.op("Min", x, g.constant(0.0, "zero", g.dtype)))
-    half = x * g.constant(0.5, "half", g.dtype)
-    return g.relu(x) * x * above + low * below + half
-
-
 def dense(g: Builder, x: Tensor, feed: Dense, hidden: int, size: Stack | None = None) -> Tensor:
     """Two products with a function between them, or three where it is gated.
 
@@ -198,8 +193,10 @@ def dense(g: Builder, x: Tensor, feed: Dense, hidden: int, size: Stack | None = 
     if feed.gated:
         gate = g.linear(x, feed.inner, bias=feed.bias, name="gate")
         gate = _sparse(g, gate, feed.sparsity) if feed.sparsity else gate
-        y = activated(g, gate, feed.activation)
-        y = y * g.linear(x, feed.inner, bias=feed.bias, name=up)
+        wide = g.linear(x, feed.inner, bias=feed.bias, name=up)
+        if feed.adapter:
+            gate, wide = _adapted(g, x, gate, wide, feed.adapter)
+        y = activated(g, gate, feed.activation) * wide
     else:
         y = activated(g, g.linear(x, feed.inner, bias=feed.bias, name=up), feed.activation)
     if feed.inner_norm:
@@ -207,6 +204,17 @@ def dense(g: Builder, x: Tensor, feed: Dense, hidden: int, size: Stack | None = 
         y = normed(g, y, size)
     y = g.linear(y, hidden, bias=feed.bias, name="down")
     return y * g.weight((1,), "scale") if feed.scale else y
+
+
+def _adapted(g: Builder, x: Tensor, gate: Tensor, up: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Both with products of low rank added, which the layer has of its own where others share."""
+    with g.sharing(None):
+        low = g.linear(x, rank, bias=False, name="adapter_down")
+        added = (
+            g.linear(low, int(part.shape[-1]), bias=False, name="adapter_up") for part in (gate, up)
+        )
+        first, second = (part + extra for part, extra in zip((gate, up), added, strict=True))
+    return first, second
 
 
 def _sparse(g: Builder, x: Tensor, share: float) -> Tensor:
@@ -243,6 +251,8 @@ def experts(g: Builder, x: Tensor, feed: Experts, size: Stack) -> Tensor:
     if feed.idle:
         widths = g.constant([feed.count, feed.idle], "widths")
         router, _ = g.ops("Split", router, widths, axis=-1, outputs=2)
+    if feed.asleep:
+        _asleep(g, feed, size)
     if feed.latent:
         tokens = g.linear(tokens, feed.latent, bias=False, name="latent_down")
     tokens = normed(g, tokens, size) if feed.latent_norms else tokens
@@ -251,6 +261,16 @@ def experts(g: Builder, x: Tensor, feed: Experts, size: Stack) -> Tensor:
     if feed.latent:
         y = g.linear(y, x.shape[-1], bias=False, name="latent_up")
     return g.reshape(y, list(x.shape))
+
+
+def _asleep(g: Builder, feed: Experts, size: Stack) -> None:
+    """Weights of experts that no token goes through; they lie in memory and are read by nothing."""
+    wide = (2 if feed.gated else 1) * feed.asleep
+    g.weight((feed.count, size.hidden), "asleep.router")
+    g.weight((feed.count, wide, size.hidden), "asleep.gate_up")
+    g.weight((feed.count, size.hidden, feed.asleep), "asleep.down")
+    if feed.correction:
+        g.weight((feed.count,), "asleep.correction")
 
 
 def _all_experts(g: Builder, tokens: Tensor, router: Tensor, feed: Experts) -> Tensor:

@@ -15,6 +15,8 @@ _PARTS = {
     "audio": ("audio_config",),
 }
 _SHARED = ("tie_word_embeddings", "dtype", "torch_dtype", "projection_dim", "quantization_config")
+_CARRIED = {"mllama": ("vision_config",)}
+"""Fields of the whole that its language model reads as well, by type."""
 _THINKERS = {
     "qwen2_5_omni": "qwen2_5_omni_thinker",
     "qwen3_omni_moe": "qwen3_omni_moe_thinker",
@@ -71,6 +73,8 @@ def of_part(data: dict[str, Any], part: str, where: str) -> tuple[dict[str, Any]
         tied, said = _tied(kind, data, inner)
         inner = inner if tied is None else {**inner, "tie_word_embeddings": tied}
         notes += said
+        carried = {k: data[k] for k in _CARRIED.get(kind, ()) if isinstance(data.get(k), dict)}
+        inner = {**carried, **inner}
     common = {k: data[k] for k in _SHARED if data.get(k) is not None}
     return {**common, **inner, "model_type": _part_type(kind, part, inner)}, notes
 

@@ -19,7 +19,9 @@ from lydite.models.huggingface.gpt import FAMILIES as GPT
 from lydite.models.huggingface.heads import classes, head_of
 from lydite.models.huggingface.latent import FAMILIES as LATENT
 from lydite.models.huggingface.linear import FAMILIES as LINEAR
+from lydite.models.huggingface.recurrent import FAMILIES as RECURRENT
 from lydite.models.huggingface.sparse import FAMILIES as SPARSE
+from lydite.models.huggingface.special import FAMILIES as SPECIAL
 from lydite.models.huggingface.states import FAMILIES as STATES
 
 
@@ -48,6 +50,8 @@ _FAMILIES = {
     **SPARSE,
     **STATES,
     **LINEAR,
+    **RECURRENT,
+    **SPECIAL,
 }
 _OTHERS = {**encoders.TYPES, **sequences.TYPES, **sight.TYPES}
 
@@ -93,6 +97,7 @@ ALIASES = {
 TEXT_OF = {
     "dots3_note": "dots3_note_text",
     "emu3": "llama",
+    "ernie4_5_vl_moe": "ernie4_5_vl_moe_text",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
@@ -110,6 +115,7 @@ TEXT_OF = {
     "llava_next": "llama",
     "llava_onevision": "qwen2",
     "mistral3": "mistral",
+    "mllama": "mllama_text_model",
     "paligemma": "gemma",
     "qwen2_5_omni_thinker": "qwen2_5_omni_text",
     "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",

@@ -1,0 +1,166 @@
+"""Families each of which has a part that no other one has: one row for each `model_type`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from lydite.models.blocks import Block, CrossAttention, Dense, DifferentialAttention, Mixer
+from lydite.models.huggingface.chosen import mixed
+from lydite.models.huggingface.config import Config
+from lydite.models.huggingface.dense import FAMILIES as DENSE
+from lydite.models.huggingface.experts import FAMILIES as EXPERTS
+from lydite.models.huggingface.family import (
+    HEADS,
+    KV_HEADS,
+    Family,
+    Layer,
+    attention,
+    dense,
+    first_of,
+)
+
+_MLLAMA_VISION = {"image_size": 448, "patch_size": 14, "max_num_tiles": 4}
+
+
+def _crossed(c: Config) -> list[int]:
+    """Layers that attend to a picture in place of the text (Llama 3.2 Vision)."""
+    listed = c.numbers("cross_attention_layers")
+    return [3, 8, 13, 18, 23, 28, 33, 38] if listed is None else listed
+
+
+def _mllama(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Every fifth layer attends to one picture, whose tokens are those of all its tiles."""
+    if layer.index not in _crossed(c):
+        return (attention(c, layer),)
+    heads = c.size(*HEADS)
+    return (
+        CrossAttention(
+            heads=heads,
+            size=layer.hidden // heads,
+            kv_heads=c.size(*KV_HEADS, default=8),
+            count=_picture(c),
+            width=layer.hidden,
+            normed=True,
+            gated=True,
+        ),
+    )
+
+
+def _picture(c: Config) -> int:
+    """Tokens of a picture: the patches of every tile and a token of its own."""
+    given = c.raw("vision_config", default={})
+    tower = Config({**_MLLAMA_VISION, **given}, f"{c.where}: vision_config")
+    side, patch, tiles = (tower.size(name) for name in _MLLAMA_VISION)
+    count = tiles * ((side // patch) ** 2 + 1)
+    usual = "" if given else ", as transformers' usual tower makes them"
+    c.say(f"layers with cross-attention read {count} tokens of one picture{usual}")
+    return count
+
+
+def _mllama_feed(c: Config, layer: Layer) -> Dense:
+    return dense(c, layer, scale=layer.index in _crossed(c))
+
+
+def _mllama_rows(c: Config, values: dict[str, Any]) -> None:
+    """The embedding has eight rows more than the last product."""
+    del c
+    values["extra_rows"] = 8
+
+
+def _diffllama(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    heads = c.size(*HEADS)
+    kv = c.size(*KV_HEADS, default=heads)
+    if kv % 2 or heads % kv:
+        raise c.refuse("num_key_value_heads", f"an even divisor of the {heads} heads")
+    c.skip("lambda_std_dev")
+    theta, _ = c.rotary(theta=layer.family.theta)
+    return (
+        DifferentialAttention(
+            heads=heads,
+            size=c.size("head_dim", default=layer.hidden // heads),
+            kv_heads=kv,
+            bias=c.flag("attention_bias", default=False),
+            rope_theta=theta,
+        ),
+    )
+
+
+def _doge(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Values give a score to be added; all keys count where they are no more than a window."""
+    c.only("is_moe", False)
+    c.skip("keep_window_size", "num_experts", "num_experts_per_tok", "router_aux_loss_coef")
+    return (attention(c, layer, value_bias=True),)
+
+
+def _doge_stack(c: Config, values: dict[str, Any]) -> None:
+    del c
+    values["residual_scales"] = True
+
+
+def _modernbert_window(c: Config, layer_type: str) -> int | None:
+    size = c.size("local_attention", default=128, low=0) // 2
+    return size if size and layer_type == "sliding_attention" else None
+
+
+def _modernbert_types(c: Config, layers: int) -> list[str]:
+    period = c.size("global_attn_every_n_layers", default=3)
+    return first_of(period)(c, layers)
+
+
+def _modernbert(c: Config, values: dict[str, Any]) -> None:
+    """The first layer's attention has no norm of its own; one more product before the scores."""
+    c.skip("global_rope_theta", "local_rope_theta", "sliding_window", "initializer_cutoff_factor")
+    first, *others = values["blocks"]
+    alone = Block(mixers=first.mixers, order="none")
+    values["blocks"] = (alone, Block(feed=first.feed), *others)
+    values["layers"] += 1
+    values["norm_bias"] = c.flag("norm_bias", default=False)
+    values["transform"] = c.activation("classifier_activation", default="gelu")
+    values["transform_bias"] = c.flag("classifier_bias", default=False)
+    values["head_bias"] = c.flag("decoder_bias", default=True)
+    c.skip("cls_token_id", "sep_token_id")
+
+
+def _ernie_vl_feed(c: Config, layer: Layer) -> Any:
+    """Tokens of text go through the first kind of experts, none through those of pictures."""
+    sizes = c.numbers("moe_intermediate_size") or [1536, 512]
+    if len(sizes) != 2:
+        raise c.refuse("moe_intermediate_size", "widths of experts of text and of pictures")
+    inner, asleep = sizes
+    shared = inner * c.size("moe_num_shared_experts", default=2, low=0)
+    c = c if c.data.get("mlp_layer_types") else c.changed({"mlp_only_layers": [0]})
+    feed = mixed(correction=True, inner=inner, shared=shared, asleep=asleep)
+    return feed(c, layer)
+
+
+FAMILIES: dict[str, Family] = {
+    "mllama_text_model": Family(
+        kv=8,
+        theta=5e5,
+        eps=1e-5,
+        positions=131072,
+        mixers=_mllama,
+        feed=_mllama_feed,
+        change=_mllama_rows,
+    ),
+    "diffllama": Family(eps=1e-5, mixers=_diffllama),
+    "doge": replace(DENSE["llama"], qk_norm="head", mixers=_doge, change=_doge_stack),
+    "modernbert-decoder": Family(
+        norm="layer",
+        eps=1e-5,
+        qkv=("attention_bias", False),
+        out=("attention_bias", False),
+        dense=("mlp_bias", False),
+        activation="gelu",
+        tied=True,
+        embedding_norm=True,
+        window=_modernbert_window,
+        types=_modernbert_types,
+        theta=160000.0,
+        positions=8192,
+        change=_modernbert,
+    ),
+    "ernie4_5_vl_moe_text": replace(EXPERTS["ernie4_5_moe"], feed=_ernie_vl_feed),
+}
+"""Rows by `model_type`."""
