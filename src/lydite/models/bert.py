@@ -7,6 +7,8 @@ ran no faster (within 2 % on one core), so the newest opset was taken.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lydite.graph import Builder, Graph, Tensor
 from lydite.graph.dtypes import dtype_number
 from lydite.models.dimensions import Encoder
@@ -26,10 +28,20 @@ def bert(size: Encoder, *, batch: int, sequence: int, dtype: str = "float32") ->
     )
     penalty = _mask_penalty(g, mask)
     x = _embedding(g, size, ids, types)
+    if size.width != size.hidden:
+        x = g.linear(x, size.hidden, name="embedding_project")
     for _ in range(size.layers):
-        x = g.layer_norm(_self_attention(g, size, x, penalty) + x, eps=size.eps)
-        x = g.layer_norm(_feed_forward(g, size, x) + x, eps=size.eps)
+        x = _part(g, size, x, lambda y: _self_attention(g, size, y, penalty))
+        x = _part(g, size, x, lambda y: _feed_forward(g, size, y))
+    x = g.layer_norm(x, eps=size.eps) if size.order == "before" else x
     return g.build(*_headed(g, size, x))
+
+
+def _part(g: Builder, size: Encoder, x: Tensor, part: Callable[[Tensor], Tensor]) -> Tensor:
+    """One part of a layer with its norm and the addition of its input."""
+    if size.order == "before":
+        return x + part(g.layer_norm(x, eps=size.eps))
+    return g.layer_norm(part(x) + x, eps=size.eps)
 
 
 def _headed(g: Builder, size: Encoder, x: Tensor) -> list[Tensor]:
@@ -40,6 +52,9 @@ def _headed(g: Builder, size: Encoder, x: Tensor) -> list[Tensor]:
         return _answer(g, x)
     if size.head == "tags":
         return [g.linear(x, size.classes, name="classifier")]
+    if size.head == "replaced":
+        y = activated(g, g.linear(x, size.hidden, name="transform"), size.activation)
+        return [g.linear(y, 1, name="classifier")]
     if size.head == "scores":
         return [_scores(g, size, x)]
     first = g.op("Gather", x, g.constant(0, "first"), axis=1)
@@ -51,11 +66,18 @@ def _headed(g: Builder, size: Encoder, x: Tensor) -> list[Tensor]:
 
 
 def _scores(g: Builder, size: Encoder, x: Tensor) -> Tensor:
-    """Scores of every token of the vocabulary; the weight is the embedding."""
-    y = activated(g, g.linear(x, size.hidden, name="transform"), size.activation)
-    y = g.reshape(g.layer_norm(y, eps=size.eps), [-1, size.hidden])
-    bias = g.weight((size.vocabulary,), "decoder.bias")
-    y = g.op("Gemm", y, g.tensor("word_embedding"), bias, transB=1, name="decoder")
+    """Scores of every token of the vocabulary; the weight is the embedding, or one of its own."""
+    width = size.hidden if size.plain_scores else size.transform or size.width
+    y = x
+    if not size.plain_scores:
+        y = activated(g, g.linear(x, width, name="transform"), size.activation)
+        y = g.layer_norm(y, eps=size.eps)
+    y = g.reshape(y, [-1, width])
+    if size.tied:
+        bias = g.weight((size.vocabulary,), "decoder.bias")
+        y = g.op("Gemm", y, g.tensor("word_embedding"), bias, transB=1, name="decoder")
+    else:
+        y = g.linear(y, size.vocabulary, name="decoder")
     return g.reshape(y, [*x.shape[:2], size.vocabulary])
 
 
@@ -69,25 +91,25 @@ def _mask_penalty(g: Builder, mask: Tensor) -> Tensor:
 
 
 def _embedding(g: Builder, size: Encoder, ids: Tensor, types: list[Tensor]) -> Tensor:
-    words = g.op("Gather", g.weight((size.vocabulary, size.hidden), "word_embedding"), ids)
+    words = g.op("Gather", g.weight((size.vocabulary, size.width), "word_embedding"), ids)
     kinds = [
-        g.op("Gather", g.weight((rows, size.hidden), f"{kind}_type_embedding"), given)
+        g.op("Gather", g.weight((rows, size.width), f"{kind}_type_embedding"), given)
         for kind, rows, given in zip(
             ("token", "task"), (size.token_types, size.task_types), types, strict=False
         )
     ]
     if size.token_types and not types:  # a single type, which no input chooses
-        table = g.weight((size.token_types, size.hidden), "token_type_embedding")
+        table = g.weight((size.token_types, size.width), "token_type_embedding")
         kinds = [g.op("Gather", table, g.constant([[0]], "token_type"))]
     first = size.position_offset
     order = g.constant([range(first, first + ids.shape[1])], "position_ids")
     places = g.op(
-        "Gather", g.weight((size.positions + first, size.hidden), "position_embedding"), order
+        "Gather", g.weight((size.positions + first, size.width), "position_embedding"), order
     )
     x = words + places
     for kind in kinds:
         x = x + kind
-    return g.layer_norm(x, eps=size.eps)
+    return g.layer_norm(x, eps=size.eps) if size.embedding_norm else x
 
 
 def _self_attention(g: Builder, size: Encoder, x: Tensor, penalty: Tensor) -> Tensor:

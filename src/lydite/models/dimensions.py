@@ -252,10 +252,16 @@ class Encoder:
         task_types: Rows of an embedding of task types (ERNIE); 0 for none.
         eps, activation: As in `Stack`.
         head: "pooler" gives all states and a summary of the first, "states" all states, "answer"
-            start and end scores, "scores" those of the vocabulary, "classes" those of a text and
-            "tags" those of every token.
-        classes: Number of classes of the last two.
+            start and end scores, "scores" those of the vocabulary, "classes" those of a text,
+            "tags" those of every token and "replaced" whether a token is not the text's (ELECTRA).
+        classes: Number of classes of a text or token.
         relu_pooler: Whether ReLU ends the summary instead of tanh (DistilBERT).
+        embedding: Width of the embeddings; 0 for that of the layers (ELECTRA).
+        embedding_norm: Whether their sum is normalised (not in Megatron-BERT).
+        order: "last" normalises behind the addition, "before" ahead of each part and at the end.
+        transform: Width of the product before the scores; 0 for that of the embeddings.
+        plain_scores: Whether there is no such product (BertGeneration).
+        tied: Whether the embedding is the weight of the scores as well.
     """
 
     layers: int
@@ -270,13 +276,24 @@ class Encoder:
     task_types: int = 0
     eps: float = 1e-12
     activation: Activation = "gelu"
-    head: Literal["pooler", "answer", "states", "scores", "classes", "tags"] = "pooler"
+    head: Literal["pooler", "answer", "states", "scores", "classes", "tags", "replaced"] = "pooler"
     classes: int = 2
     relu_pooler: bool = False
+    embedding: int = 0
+    embedding_norm: bool = True
+    order: Literal["last", "before"] = "last"
+    transform: int = 0
+    plain_scores: bool = False
+    tied: bool = True
 
     def __post_init__(self) -> None:
         if self.hidden % self.heads:
             raise InputError(f"hidden {self.hidden} is not divisible by heads {self.heads}")
+
+    @property
+    def width(self) -> int:
+        """Width of the embeddings."""
+        return self.embedding or self.hidden
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -396,6 +413,9 @@ class EncoderDecoder:
         plain_embedding_norm: Whether that norm has no weights.
         last_norm: Whether the last states of both stacks are normalised.
         tied: Whether the token embedding is the weight of the last product as well.
+        waves: Whether positions are sines and cosines, which are no weights (M2M-100).
+        half: Whether it is the decoder alone, whose encoder's states are an input.
+        states: Width of those states; 0 for that of the decoder.
     """
 
     encoder: Stack
@@ -410,6 +430,9 @@ class EncoderDecoder:
     plain_embedding_norm: bool = False
     last_norm: bool = True
     tied: bool = True
+    waves: bool = False
+    half: bool = False
+    states: int = 0
 
 
 def lazily(function: str, dimensions: object) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lydite.errors import InputError
@@ -21,14 +22,16 @@ _HEADS = {
     "ForQuestionAnswering": "answer",
     "ForTokenClassification": "tags",
     "ForSequenceClassification": "classes",
+    "ForPreTraining": "replaced",
 }
 """Head of an encoder by the end of the class's name."""
 
 
 def _head(c: Config) -> str:
     named = head_of(c)
-    if named not in _HEADS:
-        allowed = ", ".join(name for name in _HEADS if name)
+    only = {"ForPreTraining"} if c.type != "electra" else set()
+    if named not in _HEADS.keys() - only:
+        allowed = ", ".join(name for name in _HEADS if name and name not in only)
         raise InputError(
             f"the head '{named}' of architectures is not built", where=c.where, allowed=allowed
         )
@@ -85,6 +88,58 @@ def _ernie(c: Config) -> Encoder:
     return _encoder(c, types=2, eps=1e-12, task_types=tasks)
 
 
+def _electra(c: Config) -> Encoder:
+    """Narrower embeddings, which are projected to the layers (ELECTRA, arXiv:2003.10555)."""
+    c.skip("summary_last_dropout", "generator_hidden_size")
+    head = _head(c)
+    return _encoder(
+        c,
+        types=2,
+        eps=1e-12,
+        embedding=c.size("embedding_size", default=128),
+        head="states" if head == "pooler" else head,
+    )
+
+
+def _rembert(c: Config) -> Encoder:
+    """Embeddings of one width going in and of another coming out (RemBERT, arXiv:2010.12821)."""
+    c = c if "type_vocab_size" in c.data else c.changed({"type_vocab_size": 2})
+    return _encoder(
+        c,
+        types=2,
+        eps=1e-12,
+        embedding=c.size("input_embedding_size", default=256),
+        transform=c.size("output_embedding_size", default=1664),
+        tied=c.flag("tie_word_embeddings", default=False),
+    )
+
+
+def _normed_before(
+    *, embedding_norm: bool, offset: int = 0, eps: float = 1e-12
+) -> Callable[[Config], Encoder]:
+    """BERT and RoBERTa with norms ahead of their parts."""
+
+    def read(c: Config) -> Encoder:
+        rest: dict[str, Any] = {"position_offset": offset, "type_inputs": not offset}
+        return _encoder(c, types=2, eps=eps, order="before", embedding_norm=embedding_norm, **rest)
+
+    return read
+
+
+def _bert_generation(c: Config) -> Encoder:
+    """BERT without token types and summary, whose scores are one product."""
+    name = next(iter(c.texts("architectures") or ()), "")
+    head = "scores" if name.endswith("Decoder") else _head(c)
+    return _encoder(
+        c,
+        types=0,
+        eps=1e-12,
+        type_inputs=False,
+        plain_scores=True,
+        head="states" if head == "pooler" else head,
+    )
+
+
 _BERT = "lydite.models.bert:bert"
 
 
@@ -95,5 +150,20 @@ TYPES: dict[str, Row] = {
     "camembert": (_BERT, _roberta, ("sequence",)),
     "distilbert": (_BERT, _distilbert, ("sequence",)),
     "ernie": (_BERT, _ernie, ("sequence",)),
+    "bert-generation": (_BERT, _bert_generation, ("sequence",)),
+    "data2vec-text": (_BERT, _roberta, ("sequence",)),
+    "electra": (_BERT, _electra, ("sequence",)),
+    "megatron-bert": (_BERT, _normed_before(embedding_norm=False), ("sequence",)),
+    "rembert": (_BERT, _rembert, ("sequence",)),
+    "roberta-prelayernorm": (
+        _BERT,
+        _normed_before(embedding_norm=True, offset=2),
+        ("sequence",),
+    ),
+    "xlm-roberta-xl": (
+        _BERT,
+        _normed_before(embedding_norm=False, offset=2, eps=1e-5),
+        ("sequence",),
+    ),
 }
 """Builder, reader and options by `model_type`."""

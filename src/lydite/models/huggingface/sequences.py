@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lydite.errors import InputError
-from lydite.models.blocks import Activation, Attention, Block, Dense
+from lydite.models.blocks import Activation, Attention, Block, Dense, Order
 from lydite.models.dimensions import (
     EncoderDecoder,
     Stack,
@@ -31,24 +32,28 @@ def _both(
     )
 
 
-def _whole(c: Config) -> None:
-    """Refuse a class that is one half of an encoder and decoder.
+def _half(c: Config) -> bool:
+    """Whether the class is the decoder alone, whose encoder's states are then an input.
 
     Raises:
-        InputError: `architectures` names such a class.
+        InputError: `architectures` names an encoder alone, or a decoder without scores.
     """
     name = next(iter(c.texts("architectures") or ()), "")
-    if name.endswith(("ForCausalLM", "EncoderModel", "Decoder", "DecoderModel")):
+    if name.endswith("ForCausalLM"):
+        c.say("the decoder alone; the states that it attends to are an input")
+        return True
+    if name.endswith(("EncoderModel", "Decoder", "DecoderModel")):
         raise InputError(
             f"{name[:60]} is not built: it is one half of {c.type}",
             where=c.where,
-            allowed="ForConditionalGeneration, or no architectures, for both halves",
+            allowed="ForConditionalGeneration, or no architectures, for both halves; ForCausalLM",
         )
+    return False
 
 
 def _t5(c: Config) -> EncoderDecoder:
     """Text-to-text: relative positions, root mean square norms, no biases (arXiv:1910.10683)."""
-    _whole(c)
+    _half(c)
     c.skip("n_positions", "relative_attention_max_distance", "is_gated_act", "dense_act_fn")
     layers, inner = c.size("num_layers", default=6), c.size("d_ff", default=2048)
     name = c.raw("feed_forward_proj", default="relu")
@@ -82,12 +87,12 @@ def _t5(c: Config) -> EncoderDecoder:
 
 def _sequence(c: Config, **changes: Any) -> EncoderDecoder:
     """BART's family of fields: encoder_layers, decoder_ffn_dim and so on."""
-    _whole(c)
     hidden = c.size("d_model")
     function = c.activation("activation_function", default="gelu")
     stacks = {}
     norms = changes.pop("norms", {})
-    for side in ("encoder", "decoder"):
+    half = _half(c)
+    for side in ("decoder",) if half else ("encoder", "decoder"):
         heads, inner = c.size(f"{side}_attention_heads"), c.size(f"{side}_ffn_dim")
         if hidden % heads:
             raise c.refuse(f"{side}_attention_heads", f"a divisor of d_model {hidden}")
@@ -96,8 +101,12 @@ def _sequence(c: Config, **changes: Any) -> EncoderDecoder:
         layers = c.size(f"{side}_layers")
         stacks[side] = _both(c, hidden // heads, heads, inner, layers, feed, biases=biases, **norms)
     changes.pop("key_bias", None)
+    if half:
+        c.skip(*(f"encoder_{name}" for name in ("layers", "ffn_dim", "attention_heads")))
+        stacks["encoder"] = stacks["decoder"]
     return EncoderDecoder(
         **stacks,
+        half=half,
         vocabulary=c.size("vocab_size"),
         tied=c.flag("tie_word_embeddings", default=True),
         **changes,
@@ -128,22 +137,76 @@ def _whisper(c: Config) -> EncoderDecoder:
     )
 
 
-def _bart(c: Config) -> EncoderDecoder:
-    c.skip(
-        "num_hidden_layers",
-        "normalize_before",
-        "normalize_embedding",
-        "add_final_layer_norm",
-        "add_bias_logits",
-        "static_position_embeddings",
-    )
-    return _sequence(
-        c,
-        positions=c.size("max_position_embeddings", default=1024),
+def _bart_like(
+    *, order: Order = "last", offset: int = 0, embedding_norm: bool = True, waves: bool = False
+) -> Callable[[Config], EncoderDecoder]:
+    """BART and its like, which differ in place of norms and positions.
+
+    Args:
+        order: "last" normalises behind the addition, "before" ahead of a part and at the end.
+        offset: Rows of the position tables before the first position.
+        embedding_norm: Whether embeddings are normalised.
+        waves: Whether positions are no weights. Tables of waves that transformers keeps as weights
+            are read as learned ones.
+    """
+
+    def read(c: Config) -> EncoderDecoder:
+        c.skip(*_UNUSED)
+        c.only("use_prompt", False)
+        c.only("share_encoder_decoder_embeddings", True)
+        c.only("decoder_vocab_size", c.size("vocab_size"))
+        return _sequence(
+            c,
+            positions=c.size("max_position_embeddings", default=1024),
+            position_offset=offset,
+            embedding_norm=embedding_norm,
+            waves=waves,
+            last_norm=order == "before",
+            norms={"order": order},
+        )
+
+    return read
+
+
+_UNUSED = (
+    "num_hidden_layers",
+    "normalize_before",
+    "normalize_embedding",
+    "add_final_layer_norm",
+    "add_bias_logits",
+    "static_position_embeddings",
+    "extra_pos_embeddings",
+    "force_bos_token_to_be_generated",
+    "prompt_length",
+    "prompt_mid_dim",
+)
+"""Fields of BART's like that transformers does not read."""
+
+
+def _trocr(c: Config) -> EncoderDecoder:
+    """A decoder alone, which attends to a picture's states (TrOCR, arXiv:2109.10282)."""
+    c.only("use_learned_position_embeddings", True)
+    c.say("the decoder alone; the states that it attends to are an input")
+    hidden, heads = c.size("d_model", default=1024), c.size("decoder_attention_heads", default=16)
+    if hidden % heads:
+        raise c.refuse("decoder_attention_heads", f"a divisor of d_model {hidden}")
+    inner = c.size("decoder_ffn_dim", default=4096)
+    function = c.activation("activation_function", default="gelu")
+    feed = Dense(inner=inner, activation=function, gated=False, bias=True)
+    layers = c.size("decoder_layers", default=12)
+    c = c if c.data.get("d_model") else c.changed({"d_model": hidden})
+    stack = _both(c, hidden // heads, heads, inner, layers, feed, biases={}, order="last")
+    return EncoderDecoder(
+        encoder=stack,
+        decoder=stack,
+        vocabulary=c.size("vocab_size", default=50265),
+        positions=c.size("max_position_embeddings", default=512),
         position_offset=2,
-        embedding_norm=True,
+        embedding_norm=c.flag("layernorm_embedding", default=True),
         last_norm=False,
-        norms={"order": "last"},
+        tied=c.flag("tie_word_embeddings", default=True),
+        half=True,
+        states=c.size("cross_attention_hidden_size", default=0),
     )
 
 
@@ -157,7 +220,16 @@ TYPES: dict[str, Row] = {
     "t5": (_BOTH, _t5, _PHASES),
     "mt5": (_BOTH, _t5, _PHASES),
     "umt5": (_BOTH, _t5, _PHASES),
-    "bart": (_BOTH, _bart, _PHASES),
+    "bart": (_BOTH, _bart_like(offset=2), _PHASES),
+    "blenderbot": (_BOTH, _bart_like(order="before", embedding_norm=False), _PHASES),
+    "blenderbot-small": (_BOTH, _bart_like(), _PHASES),
+    "m2m_100": (_BOTH, _bart_like(order="before", embedding_norm=False, waves=True), _PHASES),
+    "marian": (_BOTH, _bart_like(embedding_norm=False), _PHASES),
+    "mbart": (_BOTH, _bart_like(order="before", offset=2), _PHASES),
+    "mvp": (_BOTH, _bart_like(offset=2), _PHASES),
+    "pegasus": (_BOTH, _bart_like(order="before", embedding_norm=False), _PHASES),
+    "plbart": (_BOTH, _bart_like(offset=2), _PHASES),
+    "trocr": (_BOTH, _trocr, _PHASES),
     "whisper": (_BOTH, _whisper, _PHASES),
 }
 """Builder, reader and options by `model_type`."""
