@@ -80,7 +80,7 @@ def _xlstm(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     if key % heads or value % heads:
         raise c.refuse("num_heads", f"a divisor of {key} and {value}")
     bias = c.flag("use_bias", default=False)
-    c.skip("eps", "mode", "chunk_size", "weight_mode", "embedding_dim", "num_blocks")
+    c.skip("eps", "mode", "weight_mode", "embedding_dim", "num_blocks")
     c.skip("chunkwise_kernel", "sequence_kernel", "step_kernel", "return_last_states")
     c.skip("autocast_kernel_dtype", "inference_state_dtype", "max_inference_chunksize")
     c.skip("gate_soft_cap", "output_logit_soft_cap", "norm_reduction_force_float32")

@@ -85,24 +85,31 @@ def _t5(c: Config) -> EncoderDecoder:
     )
 
 
+_SIZES = {
+    "encoder": ("encoder_layers", "encoder_attention_heads", "encoder_ffn_dim"),
+    "decoder": ("decoder_layers", "decoder_attention_heads", "decoder_ffn_dim"),
+}
+"""Fields of BART and its like: layers, heads and inner width of both sides."""
+
+
 def _sequence(c: Config, **changes: Any) -> EncoderDecoder:
-    """BART's family of fields: encoder_layers, decoder_ffn_dim and so on."""
+    """A model whose fields are named as in BART."""
     hidden = c.size("d_model")
     function = c.activation("activation_function", default="gelu")
     stacks = {}
     norms = changes.pop("norms", {})
     half = _half(c)
     for side in ("decoder",) if half else ("encoder", "decoder"):
-        heads, inner = c.size(f"{side}_attention_heads"), c.size(f"{side}_ffn_dim")
+        names = _SIZES[side]
+        layers, heads, inner = (c.size(name) for name in names)
         if hidden % heads:
-            raise c.refuse(f"{side}_attention_heads", f"a divisor of d_model {hidden}")
+            raise c.refuse(names[1], f"a divisor of d_model {hidden}")
         feed = Dense(inner=inner, activation=function, gated=False, bias=True)
         biases = {"key_bias": changes.get("key_bias", True)}
-        layers = c.size(f"{side}_layers")
         stacks[side] = _both(c, hidden // heads, heads, inner, layers, feed, biases=biases, **norms)
     changes.pop("key_bias", None)
     if half:
-        c.skip(*(f"encoder_{name}" for name in ("layers", "ffn_dim", "attention_heads")))
+        c.skip(*_SIZES["encoder"])
         stacks["encoder"] = stacks["decoder"]
     return EncoderDecoder(
         **stacks,

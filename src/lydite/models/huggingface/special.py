@@ -89,7 +89,7 @@ def _diffllama(c: Config, layer: Layer) -> tuple[Mixer, ...]:
 def _doge(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Values give a score to be added; all keys count where they are no more than a window."""
     c.only("is_moe", False)
-    c.skip("keep_window_size", "num_experts", "num_experts_per_tok", "router_aux_loss_coef")
+    c.skip("keep_window_size", "num_experts", "num_experts_per_tok")
     return (attention(c, layer, value_bias=True),)
 
 
@@ -119,7 +119,6 @@ def _modernbert(c: Config, values: dict[str, Any]) -> None:
     values["transform"] = c.activation("classifier_activation", default="gelu")
     values["transform_bias"] = c.flag("classifier_bias", default=False)
     values["head_bias"] = c.flag("decoder_bias", default=True)
-    c.skip("cls_token_id", "sep_token_id")
 
 
 def _ernie_vl_feed(c: Config, layer: Layer) -> Any:

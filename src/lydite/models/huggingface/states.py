@@ -174,7 +174,7 @@ def _zamba(c: Config, layer: Layer) -> tuple[Mixer, ...]:
 def _zamba2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     heads = c.size("n_mamba_heads", default=8)
     inner = c.size("mamba_expand", default=2) * layer.hidden
-    c.skip("mamba_headdim", "use_mem_eff_path", "use_conv_bias", "chunk_size")
+    c.skip("mamba_headdim", "use_mem_eff_path", "use_conv_bias")
     return (
         _mamba2(
             c,

@@ -1,0 +1,346 @@
+"""Families with states, shared parts or cross-attention, against transformers' modules."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from lydite.models.counts import multiply_adds
+from lydite.models.huggingface import graph_from_config, read_config
+
+torch = pytest.importorskip("torch")
+hf = pytest.importorskip("transformers")
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+_BASE = {
+    "hidden_size": 256,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 999,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "intermediate_size": 640,
+}
+_STATES = {"hidden_size": 256, "num_hidden_layers": 4, "vocab_size": 999}
+SMALL = {
+    "diffllama": _BASE,
+    "doge": _BASE,
+    "ernie4_5_vl_moe_text": {
+        **_BASE,
+        "num_attention_heads": 2,
+        "moe_intermediate_size": [96, 48],
+        "moe_num_experts": 8,
+        "moe_k": 2,
+    },
+    "mllama_text_model": {**_BASE, "cross_attention_layers": [1, 4]},
+    "modernbert-decoder": {k: v for k, v in _BASE.items() if k != "num_key_value_heads"},
+    "recurrent_gemma": {**_BASE, "num_key_value_heads": 1, "lru_width": 320},
+    "rwkv": {**_STATES, "attention_hidden_size": 192},
+    "xlstm": {**_STATES, "num_heads": 4},
+    "zamba": {**_BASE, "num_key_value_heads": 4, "num_hidden_layers": 9},
+    "zamba2": {
+        **_BASE,
+        "num_key_value_heads": 4,
+        "n_mamba_heads": 8,
+        "mamba_d_state": 16,
+        "num_mem_blocks": 2,
+        "use_shared_attention_adapter": True,
+        "use_mem_rope": True,
+        "adapter_rank": 24,
+        "layers_block_type": ["mamba", "hybrid"] * 3,
+    },
+    "glm5_next_text": {
+        **{k: v for k, v in _BASE.items() if k != "num_key_value_heads"},
+        "num_hidden_layers": 8,
+        "num_key_value_heads": 4,
+        "moe_intermediate_size": 128,
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "q_lora_rank": 96,
+        "kv_lora_rank": 64,
+        "qk_nope_head_dim": 32,
+        "qk_rope_head_dim": 0,
+        "v_head_dim": 24,
+        "n_group": 1,
+        "topk_group": 1,
+        "index_n_heads": 4,
+        "index_head_dim": 32,
+        "index_topk": 64,
+        "linear_num_heads": 4,
+        "linear_head_dim": 32,
+    },
+}
+BATCH, TOKENS = 2, 32
+PICTURE = 4 * ((448 // 14) ** 2 + 1)
+"""Tokens of a picture of transformers' usual tower of Llama 3.2 Vision."""
+
+
+def made(model_type: str, path):
+    """A small module of a type with attention in single products, and its config as a file."""
+    from transformers.models.auto import modeling_auto as auto
+    from transformers.models.ernie4_5_vl_moe import modeling_ernie4_5_vl_moe as ernie
+    from transformers.models.mllama import modeling_mllama as mllama
+
+    config = hf.AutoConfig.for_model(model_type, **SMALL[model_type])
+    config._attn_implementation = "eager"
+    alone = {
+        "mllama_text_model": mllama.MllamaForCausalLM,
+        "ernie4_5_vl_moe_text": ernie.Ernie4_5_VLMoeTextModel,
+    }
+    causal = model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if model_type in alone:
+        net = alone[model_type](config)
+    else:
+        net = (hf.AutoModelForCausalLM if causal else hf.AutoModel).from_config(config)
+    head = "ForCausalLM" if hasattr(net, "lm_head") or hasattr(net, "head") else "TextModel"
+    document = json.loads(config.to_json_string(use_diff=False))
+    path.write_text(json.dumps({**document, "architectures": [f"One{head}"]}))
+    if hasattr(net, "set_experts_implementation"):  # the counter does not know a grouped product
+        net.set_experts_implementation("batched_mm")
+    return net.eval()
+
+
+def counted(net, **given) -> dict[str, int]:
+    """FLOPs of a forward pass by operator, as PyTorch counts them."""
+    ids = torch.ones(BATCH, TOKENS, dtype=torch.int64)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(input_ids=ids, use_cache=False, **given)
+    found = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
+    return {**found, "total": counter.get_total_flops()}
+
+
+def read_state(heads: int, key: int, value: int, layers: int) -> int:
+    """FLOPs of states [key, value] that are added to and read for every token."""
+    return layers * BATCH * TOKENS * heads * 2 * (2 * key * value)
+
+
+EXACT = ("diffllama", "doge", "ernie4_5_vl_moe_text", "mllama_text_model", "modernbert-decoder")
+
+
+@pytest.mark.parametrize("model_type", EXACT)
+def test_parts_of_their_own_do_the_work_of_the_module(model_type, tmp_path):
+    path = tmp_path / "config.json"
+    net = made(model_type, path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    picture = {"cross_attention_states": torch.zeros(BATCH, PICTURE, 256)}
+    given = picture if model_type == "mllama_text_model" else {}
+    assert 2 * multiply_adds(graph) == counted(net, **given)["total"]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "ours_alone", "theirs_alone"),
+    [
+        # elementwise in the module
+        ("recurrent_gemma", read_state(320, 1, 1, layers=4), ("aten.convolution",)),
+        ("rwkv", read_state(192, 1, 2, layers=4), ()),
+        # the module adds to its normaliser, a column of ours, without a product
+        ("xlstm", read_state(4, 32, 1, layers=4) // 2, ()),
+    ],
+)
+def test_recurrences_do_the_work_of_the_module(model_type, ours_alone, theirs_alone, tmp_path):
+    path = tmp_path / "config.json"
+    net = made(model_type, path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    theirs = counted(net)
+    theirs = theirs["total"] - sum(theirs[name] for name in theirs_alone)
+    assert 2 * multiply_adds(graph) - ours_alone == theirs
+
+
+def test_zamba_does_the_work_of_the_module(tmp_path):
+    """But for what the slow path's scan multiplies, one product of a state a token."""
+    path = tmp_path / "config.json"
+    net = made("zamba", path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    theirs = counted(net)
+    scan = 9 * BATCH * TOKENS * 2 * (512 * 16)
+    assert 2 * multiply_adds(graph) == theirs["total"] - theirs["aten.convolution"] - scan
+
+
+def test_zamba2_does_the_work_of_the_module(tmp_path):
+    """But for the scan, which the module computes in padded chunks."""
+    path = tmp_path / "config.json"
+    net = made("zamba2", path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    pairs = 3 * BATCH * 4 * TOKENS**2 * 2 * (128 + 128)
+    states = read_state(8, 16, 64, layers=6)
+    assert 2 * multiply_adds(graph) == counted(net)["aten.mm"] + pairs + states
+
+
+def test_glm5_next_differs_by_the_chunks_of_the_delta_rule_alone(tmp_path):
+    """The module's rule works on chunks of 64 tokens and pads to them; ours is token by token.
+
+    Weights of the indexer's heads are a product there and a weighted sum here.
+    """
+    path = tmp_path / "config.json"
+    net = made("glm5_next_text", path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    linear = [i for i, kind in enumerate(net.config.layer_types) if kind == "linear_attention"]
+    ids = torch.ones(BATCH, TOKENS, dtype=torch.int64)
+    with torch.no_grad(), FlopCounterMode(display=False, depth=9) as counter:
+        net(input_ids=ids, use_cache=False)
+    by_module = counter.get_flop_counts()
+    name = type(net).__name__
+    chunks = sum(
+        count
+        for i in linear
+        for op, count in by_module[f"{name}.layers.{i}.self_attn"].items()
+        if str(op) in ("aten.bmm", "aten.convolution")
+    )
+    ours = 2 * multiply_adds(graph) - read_state(4, 32, 32, layers=len(linear))
+    weights = (8 - len(linear)) * BATCH * TOKENS * 2 * 4 * (TOKENS // net.config.index_kpool)
+    assert ours == counter.get_total_flops() - chunks - weights
+
+
+@pytest.mark.parametrize(
+    ("model_type", "grows"),
+    [
+        ("recurrent_gemma", 2 * 1 * 64 * 2),
+        ("rwkv", 0),
+        ("xlstm", 0),
+        ("zamba", 2 * 4 * 128 * 2),
+        ("zamba2", 2 * 4 * 128 * 3),
+        ("mllama_text_model", 2 * 2 * 64 * 4),
+        ("doge", 2 * 2 * 64 * 6 + 2 * 6),
+        ("diffllama", 2 * 2 * 64 * 6),
+    ],
+)
+def test_only_attention_to_earlier_tokens_grows_with_them(model_type, grows, tmp_path):
+    """Entries of the cache that one more token adds; states and pictures stay as they are."""
+    path = tmp_path / "config.json"
+    made(model_type, path)
+
+    def cached(context: int) -> int:
+        graph = graph_from_config(path, phase="decode", context=context)
+        shapes = [graph.type_of(name).shape for name in graph.inputs if name.startswith("past_")]
+        return sum(math.prod(map(int, shape or ())) for shape in shapes)
+
+    assert cached(9) - cached(8) == grows
+    assert cached(8) > 8 * grows or not grows or "llama" in model_type or model_type == "doge"
+
+
+def test_a_picture_s_keys_are_made_once(tmp_path):
+    """Prefill reads the picture's states; a step takes their keys and values, and no more work."""
+    path = tmp_path / "config.json"
+    tower = {"image_size": 560, "patch_size": 14, "max_num_tiles": 4}
+    text = {**SMALL["mllama_text_model"], "model_type": "mllama_text_model"}
+    path.write_text(
+        json.dumps({"model_type": "mllama", "text_config": text, "vision_config": tower})
+    )
+    count = 4 * (40 * 40 + 1)
+    prefill = graph_from_config(path, phase="prefill", sequence=8)
+    assert prefill.type_of("cross_states").shape == (1, count, 256)
+    assert prefill.type_of("present_key_1").shape == (1, 2, count, 64)
+    step = graph_from_config(path, phase="decode", context=8)
+    assert "cross_states" not in step.inputs
+    assert step.type_of("past_value_4").shape == (1, 2, count, 64)
+    assert "present_key_1" not in step.outputs
+    assert "present_key_0" in step.outputs
+    assert any(f"{count} tokens of one picture" in note for note in read_config(path).notes)
+
+
+_SIDES = {
+    "d_model": 64,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "encoder_ffn_dim": 96,
+    "decoder_ffn_dim": 80,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "vocab_size": 99,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": 2,
+    "max_position_embeddings": 64,
+}
+SEQUENCES = [
+    *(
+        f"{name}For{head}"
+        for name in ("Bart", "Blenderbot", "BlenderbotSmall", "MBart", "Mvp", "Pegasus", "PLBart")
+        for head in ("ConditionalGeneration", "CausalLM")
+    ),
+    "M2M100ForConditionalGeneration",
+    "MarianMTModel",
+    "MarianForCausalLM",
+    "TrOCRForCausalLM",
+]
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_both_halves_and_decoders_alone_do_the_work_of_the_module(name, tmp_path):
+    stem = name.partition("For")[0].removesuffix("MTModel")
+    config = getattr(hf, f"{stem}Config")(**_SIDES)
+    config._attn_implementation = "eager"
+    net = getattr(hf, name)(config).eval()
+    path = tmp_path / "config.json"
+    document = json.loads(config.to_json_string(use_diff=False))
+    path.write_text(json.dumps({**document, "architectures": [name]}))
+    graph = graph_from_config(path, batch=BATCH, sequence=12, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    ids = torch.ones(BATCH, 12, dtype=torch.int64)
+    width = getattr(config, "cross_attention_hidden_size", None) or 64
+    states = {"encoder_hidden_states": torch.zeros(BATCH, 12, width)}
+    half = name.endswith("CausalLM")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(input_ids=ids, use_cache=False, **(states if half else {"decoder_input_ids": ids}))
+    assert 2 * multiply_adds(graph) == counter.get_total_flops()
+    assert ("encoder_states" in graph.inputs) == half
+
+
+_TEXT = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 96,
+    "vocab_size": 99,
+    "embedding_size": 32,
+    "input_embedding_size": 24,
+    "output_embedding_size": 48,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "max_position_embeddings": 66,
+}
+ENCODERS = [
+    "ElectraForMaskedLM",
+    "ElectraForPreTraining",
+    "ElectraForSequenceClassification",
+    "ElectraModel",
+    "RemBertForMaskedLM",
+    "RemBertModel",
+    "MegatronBertForMaskedLM",
+    "MegatronBertModel",
+    "RobertaPreLayerNormForMaskedLM",
+    "XLMRobertaXLForMaskedLM",
+    "Data2VecTextForMaskedLM",
+    "BertGenerationEncoder",
+    "BertGenerationDecoder",
+]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_do_the_work_of_the_module(name, tmp_path):
+    stem = name.partition("For")[0]
+    for ending in ("Model", "Encoder", "Decoder"):
+        stem = stem.removesuffix(ending)
+    config = getattr(hf, f"{stem}Config")(**_TEXT)
+    config._attn_implementation = "eager"
+    net = getattr(hf, name)(config).eval()
+    path = tmp_path / "config.json"
+    document = json.loads(config.to_json_string(use_diff=False))
+    path.write_text(json.dumps({**document, "architectures": [name]}))
+    graph = graph_from_config(path, batch=BATCH, sequence=12)
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(input_ids=torch.full((BATCH, 12), 5))
+    assert 2 * multiply_adds(graph) == counter.get_total_flops()
