@@ -26,7 +26,7 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
     """States [batch, tokens, hidden] through attention and its projections."""
     g = t.g
     query, key, value, gate = _projected(g, x, a)
-    query = _turned(_head_normed(g, query, a.heads, a, size), a, a.heads, t)
+    query = turned(_head_normed(g, query, a.heads, a, size), a, a.heads, t)
     if a.shared_from is not None:
         key, value, past = t.attended[a.shared_from]
     else:
@@ -36,14 +36,14 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
                 part + convolved(part, a.kv_kernel, t, name=f"{name}_window", activation="none")
                 for part, name in ((key, "key"), (value, "value"))
             )
-        key = _turned(_head_normed(g, key, a.key_heads, a, size), a, a.key_heads, t)
+        key = turned(_head_normed(g, key, a.key_heads, a, size), a, a.key_heads, t)
         if a.value_norm:
             apart = g.reshape(value, [0, 0, a.key_heads, a.value_size])
             value = g.reshape(plain_normed(g, apart, size), [0, 0, a.key_heads * a.value_size])
         past = None
     bias = _distance_biases(x, a, t) if a.relative else None
     bias = _value_biases(value, a, t) if a.value_bias else bias
-    mixed = _attended(query, key, value, a, t, past, bias)
+    mixed = attended(query, key, value, a, t, past, bias)
     if a.head_norm:
         apart = g.reshape(mixed, [0, 0, a.heads, a.value_size])
         mixed = g.reshape(plain_normed(g, apart, size), [0, 0, a.heads * a.value_size])
@@ -114,7 +114,7 @@ def _head_normed(g: Builder, x: Tensor, heads: int, a: Attention, size: Stack) -
     return x
 
 
-def _turned(x: Tensor, a: Attention, heads: int, t: Tokens) -> Tensor:
+def turned(x: Tensor, a: Attention, heads: int, t: Tokens) -> Tensor:
     """Queries or keys [batch, tokens, heads x size] with rotary positions."""
     if not a.rotary:
         return x
@@ -162,7 +162,7 @@ def _value_biases(value: Tensor, a: Attention, t: Tokens) -> Tensor:
     return g.reshape(g.op("Expand", apart, g.constant(shape, "shape")), [0, a.heads, 1, shape[-1]])
 
 
-def _attended(
+def attended(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -171,6 +171,7 @@ def _attended(
     past: Past | None,
     bias: Tensor | None = None,
 ) -> Tensor:
+    """Queries attend to keys, those in the cache among them, which is given back longer."""
     g = t.g
     attrs: dict[str, Any] = {"q_num_heads": a.heads, "kv_num_heads": a.key_heads}
     attrs |= {"is_causal": 1} if t.causal else {}

@@ -29,6 +29,7 @@ __all__ = [
     "Block",
     "ChannelMix",
     "CompressedAttention",
+    "ConvolvedAttention",
     "CrossAttention",
     "Dense",
     "DifferentialAttention",
@@ -270,8 +271,26 @@ class DifferentialAttention:
     rope_theta: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConvolvedAttention:
+    """Attention whose queries and keys go through two convolutions (ZAYA, arXiv:2510.04476).
+
+    Half of every token's values are those that the token before has made.
+
+    Attributes:
+        attention: Heads, positions and window; its query and key are normalised without weights.
+        channelwise: Width of the convolution of each channel by itself.
+        by_head: Width of the convolution of all channels of a head.
+    """
+
+    attention: Attention
+    channelwise: int
+    by_head: int
+
+
 Mixer: TypeAlias = (
     Attention
+    | ConvolvedAttention
     | CompressedAttention
     | CrossAttention
     | DifferentialAttention
@@ -331,6 +350,8 @@ class Experts:
         scale: Whether a learned number scales the router's weights (counted as a parameter).
         asleep: Inner width of as many experts, with a router of their own, that tokens of text
             never go through (those of pictures in ERNIE 4.5 VL); 0 for none.
+        router: Width of the router's own layers (ZAYA); 0 for one product.
+        router_joined: Whether the states of the router of the layer before are added to them.
     """
 
     count: int
@@ -351,6 +372,8 @@ class Experts:
     latent_norms: bool = False
     scale: bool = False
     asleep: int = 0
+    router: int = 0
+    router_joined: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from lydite.models.dimensions import Decoder, with_repeated_heads
 from lydite.models.hyper import hyper_connected
 from lydite.models.parts import with_names
 from lydite.models.quantised import QuantisedBuilder, WeightFormat
-from lydite.models.tokens import Tokens, normed, plain_normed
+from lydite.models.tokens import Tokens, affine, normed, plain_normed
 from lydite.models.transformer import activated, opset, stack
 
 USUAL = 512
@@ -72,6 +72,8 @@ def decoder(
         x = g.linear(x, size.hidden, bias=False, name="embedding_up")
     if size.embedding_norm:
         x = plain_normed(g, x, size) if size.plain_embedding_norm else normed(g, x, size)
+    if size.embedding_scale:
+        x = affine(g, x, "embedding")
     if size.has_positions:
         x = x + _learned(g, size, tokens.positions)
     layers = altup if size.updates else hyper_connected if size.streams else stack

@@ -51,8 +51,9 @@ class Stack:
             gated (A.X K2); 0 for none.
         plain_after: Whether the norm after what mixes tokens has no weights (Muse Spark).
         residual_gates: Whether learned shares of each entry weight a part's output and its input.
-        residual_scales: Whether learned numbers of each entry weight a part's input where its
-            output is added (Doge).
+        part_gate: Whether a learned number scales each part's output (Llama 3.2 Vision's pictures).
+        residual_scales: What learned numbers of each entry weight where a part's output is added
+            to its input: the "input" (Doge), or "both", which are shifted as well (ZAYA).
         kernel: Width of a causal convolution over the output of each part, which is added to it
             (Inkling); 0 for none.
         blocks: Layers that differ, in order; empty where all are alike as said above.
@@ -87,7 +88,8 @@ class Stack:
     norm_gate: int = 0
     plain_after: bool = False
     residual_gates: bool = False
-    residual_scales: bool = False
+    part_gate: bool = False
+    residual_scales: Literal["", "input", "both"] = ""
     kernel: int = 0
     blocks: tuple[Block, ...] = ()
 
@@ -163,6 +165,7 @@ class Decoder(Stack):
             there, and back before the last product (OPT-350M).
         embedding_norm: Whether the embedding is normalised (BLOOM).
         plain_embedding_norm: Whether that norm has no weights.
+        embedding_scale: Whether every entry of it is shifted and scaled (ZAYA).
         last_norm: Whether the last layer's states are normalised.
         tied: Whether the token embedding is the weight of the last product as well.
         head: "scores" of the next token, "classes" of the last one, or "" for all states.
@@ -190,6 +193,7 @@ class Decoder(Stack):
     embedding: int = 0
     embedding_norm: bool = False
     plain_embedding_norm: bool = False
+    embedding_scale: bool = False
     last_norm: bool = True
     tied: bool = True
     head: Literal["scores", "classes", ""] = "scores"
@@ -322,40 +326,6 @@ class VisionEncoder(Stack):
         super().__post_init__()
         if self.image_size % self.patch:
             raise InputError(f"image_size {self.image_size} is not divisible by patch {self.patch}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PatchTower(Stack):
-    """The image encoder of a language model that sees, over patches as they come (Qwen-VL).
-
-    Attributes:
-        patch: Side of a patch in pixels.
-        frames: Number of video frames that a patch spans.
-        channels: Channels of the image.
-        image_size: Height and width of the image in pixels.
-        patch_bias: Whether the embedding of patches has a bias.
-        table: Rows of the table of positions; 0 for rotary positions alone.
-        merge: Side of the square of patches that become one token of the language model.
-        output: Width of that token.
-        tapped: Layers behind which tokens are made as well, for layers of the language model.
-    """
-
-    patch: int
-    frames: int = 2
-    channels: int = 3
-    image_size: int = 448
-    patch_bias: bool = False
-    table: int = 0
-    merge: int = 2
-    output: int = 0
-    tapped: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.image_size % (self.patch * self.merge):
-            raise InputError(
-                f"image_size {self.image_size} is not divisible by {self.patch * self.merge}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from lydite.models.blocks import (
     Attention,
     ChannelMix,
     CompressedAttention,
+    ConvolvedAttention,
     CrossAttention,
     DifferentialAttention,
     GatedDelta,
@@ -30,6 +31,7 @@ from lydite.models.blocks import (
     TimeMix,
 )
 from lydite.models.compressed import compressed
+from lydite.models.convolved import convolved_attention
 from lydite.models.cross import cross, differential
 from lydite.models.dimensions import Stack
 from lydite.models.latent import latent
@@ -38,6 +40,7 @@ from lydite.models.tokens import Tokens
 _BUILDERS: dict[type, Callable[..., Tensor]] = {
     Attention: attention,
     CompressedAttention: compressed,
+    ConvolvedAttention: convolved_attention,
     CrossAttention: cross,
     DifferentialAttention: differential,
     LatentAttention: latent,

@@ -123,6 +123,12 @@ def plain_normed(g: Builder, x: Tensor, size: Stack) -> Tensor:
     return g.op(plain, x, ones, axis=-1, epsilon=size.eps)
 
 
+def affine(g: Builder, x: Tensor, name: str) -> Tensor:
+    """Every entry shifted and scaled by learned numbers."""
+    width = int(x.shape[-1])
+    return (x + g.weight((width,), f"{name}.bias")) * g.weight((width,), f"{name}.scale")
+
+
 def gated_by_head(g: Builder, mixed: Tensor, x: Tensor, heads: int) -> Tensor:
     """What attention gives [batch, tokens, heads x size], each head times a number from x."""
     width = int(mixed.shape[-1])

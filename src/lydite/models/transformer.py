@@ -24,7 +24,7 @@ from lydite.models.blocks import (
 from lydite.models.dimensions import Stack
 from lydite.models.mixers import mix
 from lydite.models.quantised import QuantisedBuilder
-from lydite.models.tokens import Tokens, convolved, normed, plain_normed
+from lydite.models.tokens import Tokens, affine, convolved, normed, plain_normed
 
 Part: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -120,8 +120,12 @@ def _part(
     """One part with its norms and the addition of its input."""
     y = part(before(g, x, size) if order in ("before", "around") else x)
     y = after(g, y, size) if order in ("after", "around") else y
+    if size.part_gate:
+        y = y * g.op("Tanh", g.weight((1,), "part.gate"))
     if size.residual_gates:
         return _shared_out(g, x, y, size)
+    if size.residual_scales == "both":
+        return affine(g, y, "added") + affine(g, x, "residual")
     if size.residual_scales:
         x = x * g.weight((size.hidden,), "residual.scale")
     return normed(g, x + y, size) if order == "last" else x + y
@@ -240,7 +244,10 @@ def experts(g: Builder, x: Tensor, feed: Experts, size: Stack) -> Tensor:
     tokens = g.reshape(x, [-1, x.shape[-1]])
     total = feed.count + feed.idle
     routed = tokens * g.weight((tokens.shape[-1],), "router.input") if feed.beside else tokens
-    router = g.linear(routed, total, bias=feed.router_bias, name="router")
+    if feed.router:
+        router = _deep_router(g, routed, feed, total, size)
+    else:
+        router = g.linear(routed, total, bias=feed.router_bias, name="router")
     router = router * g.weight((total,), "router.by_expert") if feed.beside else router
     if feed.sigmoid:
         router = g.op("Sigmoid", router)
@@ -261,6 +268,19 @@ def experts(g: Builder, x: Tensor, feed: Experts, size: Stack) -> Tensor:
     if feed.latent:
         y = g.linear(y, x.shape[-1], bias=False, name="latent_up")
     return g.reshape(y, list(x.shape))
+
+
+def _deep_router(g: Builder, x: Tensor, feed: Experts, total: int, size: Stack) -> Tensor:
+    """Scores of experts from three products more (ZAYA).
+
+    Where the states of the router before are added, its own stand for them, which costs the same.
+    """
+    y = g.linear(x, feed.router, name="router_down")
+    y = y + y * g.weight((feed.router,), "router.before") if feed.router_joined else y
+    y = normed(g, y, size)
+    for _ in range(2):
+        y = activated(g, g.linear(y, feed.router, name="router_inner"), "gelu")
+    return g.linear(y, total, bias=False, name="router")
 
 
 def _asleep(g: Builder, feed: Experts, size: Stack) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from lydite.models.blocks import Attention, Block, Dense
 from lydite.models.dimensions import (
     DualEncoder,
-    PatchTower,
     TextEncoder,
     VisionEncoder,
 )
+from lydite.models.dimensions_towers import PatchTower, TileTower
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.heads import classes, head_of
 from lydite.models.huggingface.rows import Row, checked
@@ -128,6 +128,39 @@ def _qwen3_tower(c: Config) -> PatchTower:
     )
 
 
+def _tiles(c: Config) -> TileTower:
+    """Llama 3.2 Vision: tiles with embeddings by layout, and gated layers behind the others."""
+    shapes = c.raw("supported_aspect_ratios")
+    c.skip("vision_output_dim", "max_aspect_ratio_id", "return_dict")
+    heads, hidden = c.size("attention_heads", default=16), c.size("hidden_size", default=1280)
+    if hidden % heads:
+        raise c.refuse("attention_heads", f"a divisor of {hidden}")
+    inner, layers = (
+        c.size("intermediate_size", default=5120),
+        c.size("num_hidden_layers", default=32),
+    )
+    mixer = Attention(heads=heads, size=hidden // heads, qkv_bias=False, output_bias=False)
+    function = c.activation("hidden_act", default="gelu")
+    feed = Dense(inner=inner, activation=function, gated=False, bias=True)
+    tapped = c.numbers("intermediate_layers_indices")
+    values: dict[str, Any] = {
+        "layers": layers,
+        "hidden": hidden,
+        "heads": heads,
+        "feed_forward": inner,
+        "eps": c.number("norm_eps", default=1e-5),
+        "blocks": (Block(mixers=(mixer,), feed=feed),) * layers,
+        "patch": c.size("patch_size", default=14),
+        "image_size": c.size("image_size", default=448),
+        "tiles": c.size("max_num_tiles", default=4),
+        "channels": c.size("num_channels", default=3),
+        "shapes": len(shapes) if isinstance(shapes, list) and shapes else 8,
+        "last": c.size("num_global_layers", default=8),
+        "tapped": tuple((3, 7, 15, 23, 30) if tapped is None else tapped),
+    }
+    return checked(c, TileTower, values)
+
+
 _SIGLIP = {
     "hidden_size": 768,
     "intermediate_size": 3072,
@@ -205,6 +238,7 @@ _DUAL = "lydite.models.vit:dual_encoder"
 
 
 _PATCHED = "lydite.models.patched:patch_tower"
+_TILED = "lydite.models.tiled:tile_tower"
 
 
 TYPES: dict[str, Row] = {
@@ -224,6 +258,7 @@ TYPES: dict[str, Row] = {
     ),
     "siglip_text_model": (_TEXT, _siglip_text, ("sequence",)),
     "siglip_vision_model": (_VISION, _siglip_vision, ()),
+    "mllama_vision_model": (_TILED, _tiles, ()),
     "qwen2_vl_vision": (_PATCHED, _qwen2_tower, ()),
     "qwen2_5_vl_vision": (_PATCHED, _qwen25_tower, ()),
     "qwen3_vl_vision": (_PATCHED, _qwen3_tower, ()),

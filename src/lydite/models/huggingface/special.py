@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lydite.models.blocks import Block, CrossAttention, Dense, DifferentialAttention, Mixer
-from lydite.models.huggingface.chosen import mixed
+from lydite.models.blocks import (
+    Block,
+    ConvolvedAttention,
+    CrossAttention,
+    Dense,
+    DifferentialAttention,
+    Experts,
+    Mixer,
+)
+from lydite.models.huggingface.chosen import chosen_experts, mixed
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
@@ -95,7 +103,7 @@ def _doge(c: Config, layer: Layer) -> tuple[Mixer, ...]:
 
 def _doge_stack(c: Config, values: dict[str, Any]) -> None:
     del c
-    values["residual_scales"] = True
+    values["residual_scales"] = "input"
 
 
 def _modernbert_window(c: Config, layer_type: str) -> int | None:
@@ -133,6 +141,56 @@ def _ernie_vl_feed(c: Config, layer: Layer) -> Any:
     return feed(c, layer)
 
 
+def _zaya(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Convolved attention, to all tokens or to a window."""
+    local = layer.type == "hybrid_sliding"
+    plain = replace(layer, type="sliding_attention" if local else "full_attention")
+    theta, partial = c.rotary(theta=1e4 if local else 5e6, partial=0.5, layer_type=layer.type)
+    size = c.size("head_dim", default=128)
+    mixer = attention(
+        c,
+        plain,
+        rotary=int(size * partial) // 2 * 2,
+        rope_theta=theta,
+        window=c.size("sliding_window") if local else None,
+    )
+    first, second = (c.size(f"cca_time{i}", default=2) for i in range(2))
+    return (ConvolvedAttention(attention=mixer, channelwise=first, by_head=second),)
+
+
+def _zaya_types(c: Config, layers: int) -> list[str]:
+    del c
+    return ["hybrid"] * layers
+
+
+def _zaya_feed(c: Config, layer: Layer) -> Experts:
+    """One expert of a token, or none, as a router of several layers says."""
+    c.only("num_experts_per_tok", 1)
+    width = c.size("router_hidden_size", default=256)
+    return chosen_experts(c, layer, idle=1, router=width, router_joined=layer.index > 0)
+
+
+def _zaya_stack(c: Config, values: dict[str, Any]) -> None:
+    c.skip("cca_time0", "cca_time1")
+    values |= {"residual_scales": "both", "embedding_scale": True}
+    values["head_bias"] = c.flag("lm_head_bias", default=False)
+
+
+def _prompted(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Attention to the whole prompt and to a window of what was written after it."""
+    c.skip("sliding_window")
+    c.say("layers attend to all cached tokens, as if they were the prompt's")
+    return (attention(c, replace(layer, type="full_attention")),)
+
+
+def _kosmos(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    return (attention(c, layer, output_norm=True),)
+
+
+def _kosmos_feed(c: Config, layer: Layer) -> Dense:
+    return dense(c, layer, inner_norm=True)
+
+
 FAMILIES: dict[str, Family] = {
     "mllama_text_model": Family(
         kv=8,
@@ -159,6 +217,34 @@ FAMILIES: dict[str, Family] = {
         theta=160000.0,
         positions=8192,
         change=_modernbert,
+    ),
+    "zaya": replace(
+        DENSE["llama"],
+        kv=2,
+        head=128,
+        tied=True,
+        eps=1e-5,
+        mixers=_zaya,
+        feed=_zaya_feed,
+        types=_zaya_types,
+        change=_zaya_stack,
+        positions=131072,
+    ),
+    "unlimited_ocr_text": replace(
+        EXPERTS["deepseek"], mixers=_prompted, feed=mixed(), positions=32768
+    ),
+    "kosmos_2_text_model": Family(
+        norm="layer",
+        eps=1e-5,
+        qkv=True,
+        out=True,
+        dense=True,
+        activation="gelu",
+        gated=False,
+        rotary=False,
+        tied=True,
+        mixers=_kosmos,
+        feed=_kosmos_feed,
     ),
     "ernie4_5_vl_moe_text": replace(EXPERTS["ernie4_5_moe"], feed=_ernie_vl_feed),
 }

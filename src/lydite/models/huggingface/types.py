@@ -110,6 +110,7 @@ TEXT_OF = {
     "internvl": "qwen2",
     "internvl_chat": "internlm2",
     "kimi_vl": "deepseek_v3",
+    "kosmos-2": "kosmos_2_text_model",
     "llama4": "llama4_text",
     "llava": "llama",
     "llava_next": "llama",
@@ -128,6 +129,7 @@ TEXT_OF = {
     "qwen3_vl_moe": "qwen3_vl_moe_text",
     "paddleocr_vl": "paddleocr_vl_text",
     "smolvlm": "llama",
+    "unlimited_ocr": "unlimited_ocr_text",
     "step3p7": "step3p5",
     "voxtral": "llama",
 }
