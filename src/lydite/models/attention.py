@@ -9,6 +9,7 @@ from lydite.models.blocks import (
     Attention,
 )
 from lydite.models.dimensions import Stack
+from lydite.models.indexer import chosen_by_pools
 from lydite.models.tokens import (
     Past,
     Tokens,
@@ -43,7 +44,8 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
         past = None
     bias = _distance_biases(x, a, t) if a.relative else None
     bias = _value_biases(value, a, t) if a.value_bias else bias
-    mixed = attended(query, key, value, a, t, past, bias)
+    chosen = chosen_by_pools(x, a, size, t) if a.index_heads else None
+    mixed = attended(query, key, value, a, t, past, bias, chosen)
     if a.head_norm:
         apart = g.reshape(mixed, [0, 0, a.heads, a.value_size])
         mixed = g.reshape(plain_normed(g, apart, size), [0, 0, a.heads * a.value_size])
@@ -170,14 +172,19 @@ def attended(
     t: Tokens,
     past: Past | None,
     bias: Tensor | None = None,
+    chosen: int | None = None,
 ) -> Tensor:
-    """Queries attend to keys, those in the cache among them, which is given back longer."""
+    """Queries attend to keys, those in the cache among them, which is given back longer.
+
+    As many as `chosen` of them, where an indexer has selected some; all are cached.
+    """
     g = t.g
     attrs: dict[str, Any] = {"q_num_heads": a.heads, "kv_num_heads": a.key_heads}
     attrs |= {"is_causal": 1} if t.causal else {}
     attrs |= {"softcap": a.softcap} if a.softcap else {}
     kept = t.context if a.window is None else min(t.context, a.window - 1)
     attrs |= {"window": a.window} if a.window is not None and kept + t.count > a.window else {}
+    attrs |= {"window": chosen} if chosen is not None else {}
     shape = (t.batch, a.key_heads, kept, a.size)
     if past is None and t.cached and kept and a.shared_from is None:
         past = (t.past("key", shape), t.past("value", (*shape[:3], a.value_size)))

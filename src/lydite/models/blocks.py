@@ -42,6 +42,7 @@ __all__ = [
     "MatrixMemory",
     "Mixer",
     "Order",
+    "Phrases",
     "QkNorm",
     "RecurrentUnit",
     "SharedPart",
@@ -91,6 +92,10 @@ class Attention:
         adapter: Width of products of low rank that are added to query, key and value (Zamba 2); 0
             for none.
         value_bias: Whether a score is added that a product of each token's values gives (Doge).
+        index_heads: Heads of an indexer that selects pools of tokens (Qwen 4); 0 for none.
+        index_size: Width of an indexer's head.
+        index_top: Number of tokens that a query attends to at most, where there is an indexer.
+        index_pool: Number of tokens whose keys of the indexer are one mean.
     """
 
     heads: int
@@ -121,6 +126,10 @@ class Attention:
     kv_kernel: int = 0
     adapter: int = 0
     value_bias: bool = False
+    index_heads: int = 0
+    index_size: int = 0
+    index_top: int = 0
+    index_pool: int = 1
 
     @property
     def key_heads(self) -> int:
@@ -394,6 +403,25 @@ class SharedPart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Phrases:
+    """Embeddings of the last few tokens as one, found by hashes, added to every state (Qwen 4).
+
+    Attributes:
+        rows: Rows of the table, of all hashes together.
+        hashes: Number of hashes of a token, for each length of a phrase.
+        width: Width of all embeddings of a token together.
+        kernel: Width of the convolution over what is added.
+        dilation: Distance of the tokens that it reads.
+    """
+
+    rows: int
+    hashes: int
+    width: int
+    kernel: int
+    dilation: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Block:
     """One layer.
 
@@ -402,9 +430,11 @@ class Block:
         feed: The feed-forward part; None for none.
         order: Place of the norms, where it is not that of the other layers (OLMo Hybrid).
         shared: What comes before the mixer and has its weights in common with other layers (Zamba).
+        phrases: What comes before it and reads the last tokens themselves (Qwen 4).
     """
 
     mixers: tuple[Mixer, ...] = ()
     feed: Dense | Experts | None = None
     order: Order | None = None
     shared: SharedPart | None = None
+    phrases: Phrases | None = None

@@ -6,7 +6,7 @@ from lydite.graph import Tensor
 from lydite.models.attention import attended, turned
 from lydite.models.blocks import Attention, ConvolvedAttention
 from lydite.models.dimensions import Stack
-from lydite.models.tokens import Tokens, convolved, plain_normed, shifted, split
+from lydite.models.tokens import Tokens, convolved, plain_normed, shifted, split, with_before
 
 
 def convolved_attention(x: Tensor, m: ConvolvedAttention, size: Stack, t: Tokens) -> Tensor:
@@ -43,17 +43,8 @@ def _means(query: Tensor, key: Tensor, a: Attention, t: Tokens) -> tuple[Tensor,
 
 
 def _by_head(x: Tensor, m: ConvolvedAttention, t: Tokens) -> Tensor:
-    """A causal convolution over all channels of a head, whose last inputs are kept."""
+    """A causal convolution over all channels of a head."""
     g, a, channels = t.g, m.attention, int(x.shape[-1])
-    before = m.by_head - 1
-    turned_x = g.transpose(x, (0, 2, 1))
-    past = t.past("heads", (t.batch, channels, before))
+    wide = with_before(g.transpose(x, (0, 2, 1)), m.by_head - 1, t, "heads")
     groups = a.heads + a.key_heads
-    if past is None:
-        pad = g.constant([0, 0, before, 0, 0, 0], "pads")
-        wide = g.op("Pad", turned_x, pad)
-    else:
-        wide = g.concat([past, turned_x], 2)
-    bounds = (g.constant([value], "bound") for value in (t.count, t.count + before, 2))
-    t.keep("heads", g.op("Slice", wide, *bounds))
     return g.transpose(g.conv(wide, channels, m.by_head, group=groups, name="heads"), (0, 2, 1))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.altup import altup
 from lydite.models.dimensions import Decoder, with_repeated_heads
+from lydite.models.gated_streams import gated_streams
 from lydite.models.hyper import hyper_connected
 from lydite.models.parts import with_names
 from lydite.models.quantised import QuantisedBuilder, WeightFormat
@@ -76,7 +79,7 @@ def decoder(
         x = affine(g, x, "embedding")
     if size.has_positions:
         x = x + _learned(g, size, tokens.positions)
-    layers = altup if size.updates else hyper_connected if size.streams else stack
+    layers = _layers(size)
     x = layers(x, size, tokens, _own_inputs(g, ids, x, size) if size.per_layer else None)
     if phase != "forward":
         last = g.constant(sequence - 1, "last")
@@ -86,6 +89,15 @@ def decoder(
     names = {out.name: "logits"}
     names |= {tensor.name: name for name, tensor in tokens.kept.items()}
     return with_names(g.build(out, *tokens.kept.values()), names)
+
+
+def _layers(size: Decoder) -> Callable[..., Tensor]:
+    """What runs the layers: one state of a token, or one of the ways with several."""
+    if size.updates:
+        return altup
+    if size.streams_rank:
+        return gated_streams
+    return hyper_connected if size.streams else stack
 
 
 def _headed(g: Builder, x: Tensor, size: Decoder, table: Tensor) -> Tensor:

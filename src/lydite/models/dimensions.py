@@ -179,6 +179,8 @@ class Decoder(Stack):
         streams: Number of states of a token that each part reads a mean of and adds to
             (hyper-connections); 0 for one state.
         streams_mixed: Whether a part mixes them as well.
+        streams_rank: Width of the product of low rank by which each entry of each state is gated
+            before the mean, in place of one number a state (Qwen 4); 0 for none.
         streams_head: Whether the last norm's input is a learned mean of them, not the plain one.
         extra_rows: Rows of the token embedding beyond the vocabulary (Molmo 2).
         transform: Function of one more product, then normalised, before the last one (ModernBERT);
@@ -205,6 +207,7 @@ class Decoder(Stack):
     laurel: int = 0
     streams: int = 0
     streams_mixed: bool = True
+    streams_rank: int = 0
     streams_head: bool = True
     extra_rows: int = 0
     transform: Activation | Literal[""] = ""

@@ -191,6 +191,19 @@ def shifted(x: Tensor, t: Tokens, name: str) -> Tensor:
     return past if early is None else g.concat([past, early], 1)
 
 
+def with_before(x: Tensor, before: int, t: Tokens, name: str) -> Tensor:
+    """Channels [batch, channels, tokens] behind as many earlier tokens, which are kept by name."""
+    g, channels = t.g, int(x.shape[1])
+    past = t.past(name, (t.batch, channels, before))
+    if past is None:
+        wide = g.op("Pad", x, g.constant([0, 0, before, 0, 0, 0], "pads"))
+    else:
+        wide = g.concat([past, x], 2)
+    bounds = (g.constant([value], "bound") for value in (t.count, t.count + before, 2))
+    t.keep(name, g.op("Slice", wide, *bounds))
+    return wide
+
+
 def with_sinks(g: Builder, mixed: Tensor, heads: int) -> Tensor:
     """Attention weakened by each head's sink.
 

@@ -41,6 +41,28 @@ SMALL = {
     "recurrent_gemma": {**_BASE, "num_key_value_heads": 1, "lru_width": 320},
     "rwkv": {**_STATES, "attention_hidden_size": 192},
     "xlstm": {**_STATES, "num_heads": 4},
+    "qwen4_exp_text": {
+        **{k: v for k, v in _BASE.items() if k != "intermediate_size"},
+        "head_dim": 64,
+        "moe_intermediate_size": 96,
+        "shared_expert_intermediate_size": 80,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 32,
+        "linear_value_head_dim": 32,
+        "hc_lowrank": 24,
+        "indexer_n_heads": 4,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 64,
+        "indexer_budget": 64,
+        "indexer_compress_ratio": 8,
+        "layer_types": ["linear_attention", "indexed_attention"] * 3,
+        "ple_layer_ids": [1, 3],
+        "ngram_vocab_size_base": 500,
+        "heads_per_ngram": 2,
+    },
     "zaya": {
         **_BASE,
         "head_dim": 64,
@@ -220,6 +242,39 @@ def test_glm5_next_differs_by_the_chunks_of_the_delta_rule_alone(tmp_path):
     assert ours == counter.get_total_flops() - chunks - weights
 
 
+def test_qwen4_does_the_work_of_the_module(tmp_path):
+    """But for the chunks of its delta rule, and scores of the pools that a query may not see."""
+    path = tmp_path / "config.json"
+    net = made("qwen4_exp_text", path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    assert read_config(path).notes == ()
+    ids = torch.ones(BATCH, TOKENS, dtype=torch.int64)
+    with torch.no_grad(), FlopCounterMode(display=False, depth=9) as counter:
+        net(input_ids=ids, use_cache=False)
+    by_module = counter.get_flop_counts()
+    name, theirs = f"{type(net).__name__}.model", counter.get_total_flops()
+    for layer in range(0, 6, 2):
+        rule = by_module[f"{name}.layers.{layer}.linear_attn"]
+        theirs -= sum(n for op, n in rule.items() if str(op) in ("aten.bmm", "aten.convolution"))
+    projected = 2 * BATCH * TOKENS * 256 * (4 + 1) * 64
+    for layer in range(1, 6, 2):
+        indexer = by_module[f"{name}.layers.{layer}.self_attn.indexer"]
+        theirs -= sum(indexer.values()) - projected
+    scores = 3 * 2 * BATCH * TOKENS * 4 * 64 * (TOKENS // 8)
+    ours = 2 * multiply_adds(graph) - read_state(4, 32, 32, layers=3)
+    assert ours - scores == theirs
+
+
+def test_an_indexer_of_pools_bounds_what_a_query_attends_to(tmp_path):
+    path = tmp_path / "config.json"
+    made("qwen4_exp_text", path)
+    step = graph_from_config(path, phase="decode", context=200)
+    windows = {op.attrs.get("window") for op in step.ops if op.op_type == "Attention"}
+    assert windows == {64 + 8 - 1}
+    assert step.type_of("past_key_1").shape == (1, 2, 200, 64)
+
+
 @pytest.mark.parametrize(
     ("model_type", "grows"),
     [
@@ -230,6 +285,7 @@ def test_glm5_next_differs_by_the_chunks_of_the_delta_rule_alone(tmp_path):
         ("zamba2", 2 * 4 * 128 * 3),
         ("mllama_text_model", 2 * 2 * 64 * 4),
         ("zaya", 2 * 2 * 64 * 3),
+        ("qwen4_exp_text", 3 * (2 * 2 * 64 + 64)),
         ("doge", 2 * 2 * 64 * 6 + 2 * 6),
         ("diffllama", 2 * 2 * 64 * 6),
     ],

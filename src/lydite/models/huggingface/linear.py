@@ -23,10 +23,11 @@ def _qwen_next(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Gated attention in every fourth layer, a gated delta rule in the others."""
     if layer.type != "linear_attention":
         return (attention(c, layer, gated=True),)
-    return (_delta(c),)
+    return (delta(c),)
 
 
-def _delta(c: Config) -> GatedDelta:
+def delta(c: Config) -> GatedDelta:
+    """The gated delta rule by Qwen's names of its sizes."""
     return GatedDelta(
         key_heads=c.size("linear_num_key_heads", default=16),
         value_heads=c.size("linear_num_value_heads", default=32),
@@ -48,7 +49,7 @@ def _olmo_hybrid(c: Config, layer: Layer) -> tuple[Mixer, ...]:
         "linear_key_head_dim": key,
         "linear_value_head_dim": c.size("linear_value_head_dim", default=2 * key),
     }
-    return (_delta(c.changed(usual)),)
+    return (delta(c.changed(usual)),)
 
 
 def _olmo_hybrid_order(c: Config, values: dict[str, Any]) -> None:

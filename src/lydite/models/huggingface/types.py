@@ -19,6 +19,7 @@ from lydite.models.huggingface.gpt import FAMILIES as GPT
 from lydite.models.huggingface.heads import classes, head_of
 from lydite.models.huggingface.latent import FAMILIES as LATENT
 from lydite.models.huggingface.linear import FAMILIES as LINEAR
+from lydite.models.huggingface.qwen4 import FAMILIES as QWEN4
 from lydite.models.huggingface.recurrent import FAMILIES as RECURRENT
 from lydite.models.huggingface.sparse import FAMILIES as SPARSE
 from lydite.models.huggingface.special import FAMILIES as SPECIAL
@@ -50,6 +51,7 @@ _FAMILIES = {
     **SPARSE,
     **STATES,
     **LINEAR,
+    **QWEN4,
     **RECURRENT,
     **SPECIAL,
 }
@@ -126,6 +128,7 @@ TEXT_OF = {
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
     "qwen3_vl": "qwen3_vl_text",
+    "qwen4_exp": "qwen4_exp_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
     "paddleocr_vl": "paddleocr_vl_text",
     "smolvlm": "llama",
