@@ -28,6 +28,7 @@ __all__ = [
     "Attention",
     "Block",
     "ChannelMix",
+    "ClippedAttention",
     "CompressedAttention",
     "ConvolvedAttention",
     "CrossAttention",
@@ -297,8 +298,25 @@ class ConvolvedAttention:
     by_head: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClippedAttention:
+    """Attention with clipped lengths, gates, sinks and biases by distance (Inkling 2).
+
+    Attributes:
+        attention: Heads, window, and weights of the biases by distance.
+        kernel: Width of the convolutions over keys and values, which are added to them.
+        apart: Whether queries, keys and values are made of inputs of their own, and the
+            convolutions have weights that a product of these changes token by token.
+    """
+
+    attention: Attention
+    kernel: int
+    apart: bool
+
+
 Mixer: TypeAlias = (
     Attention
+    | ClippedAttention
     | ConvolvedAttention
     | CompressedAttention
     | CrossAttention

@@ -10,6 +10,7 @@ from lydite.models.altup import altup
 from lydite.models.dimensions import Decoder, with_repeated_heads
 from lydite.models.gated_streams import gated_streams
 from lydite.models.hyper import hyper_connected
+from lydite.models.kept_states import kept_states
 from lydite.models.parts import with_names
 from lydite.models.quantised import QuantisedBuilder, WeightFormat
 from lydite.models.tokens import Tokens, affine, normed, plain_normed
@@ -97,6 +98,8 @@ def _layers(size: Decoder) -> Callable[..., Tensor]:
         return altup
     if size.streams_rank:
         return gated_streams
+    if size.kept_every:
+        return kept_states
     return hyper_connected if size.streams else stack
 
 

@@ -182,6 +182,8 @@ class Decoder(Stack):
         streams_rank: Width of the product of low rank by which each entry of each state is gated
             before the mean, in place of one number a state (Qwen 4); 0 for none.
         streams_head: Whether the last norm's input is a learned mean of them, not the plain one.
+        kept_every: Number of layers after which a token's state is kept; later parts read a mean of
+            those kept and their own (Inkling 2). 0 where parts read their own alone.
         extra_rows: Rows of the token embedding beyond the vocabulary (Molmo 2).
         transform: Function of one more product, then normalised, before the last one (ModernBERT);
             "" for none.
@@ -209,6 +211,7 @@ class Decoder(Stack):
     streams_mixed: bool = True
     streams_rank: int = 0
     streams_head: bool = True
+    kept_every: int = 0
     extra_rows: int = 0
     transform: Activation | Literal[""] = ""
     transform_bias: bool = False

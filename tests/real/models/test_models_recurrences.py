@@ -41,6 +41,21 @@ SMALL = {
     "recurrent_gemma": {**_BASE, "num_key_value_heads": 1, "lru_width": 320},
     "rwkv": {**_STATES, "attention_hidden_size": 192},
     "xlstm": {**_STATES, "num_heads": 4},
+    "inkling2_text": {
+        **{k: v for k, v in _BASE.items() if k != "intermediate_size"},
+        "num_hidden_layers": 8,
+        "head_dim": 64,
+        "moe_intermediate_size": 96,
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "swa_num_attention_heads": 4,
+        "swa_num_key_value_heads": 2,
+        "swa_head_dim": 32,
+        "sliding_window_size": 64,
+        "rel_extent": 48,
+        "n_layers_per_attn_res_block": 3,
+        "layer_types": ["hybrid_sliding", "hybrid"] * 4,
+    },
     "qwen4_exp_text": {
         **{k: v for k, v in _BASE.items() if k != "intermediate_size"},
         "head_dim": 64,
@@ -266,6 +281,23 @@ def test_qwen4_does_the_work_of_the_module(tmp_path):
     assert ours - scores == theirs
 
 
+def test_inkling2_does_the_work_of_the_module(tmp_path):
+    """But for means of kept states, a fused attention that the counter does not know on a CPU."""
+    path = tmp_path / "config.json"
+    net = made("inkling2_text", path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    assert read_config(path).notes == ()
+    kept = [1 + layer // 3 for layer in range(8)]  # states kept once a layer's attention is done
+    before = [1 + (layer - 1) // 3 for layer in range(1, 8)]
+    queries = [1 + 2 * (layer % 2) for layer in range(1, 8)]
+    read = sum((count + 1) * n for count, n in zip(before, queries, strict=True))
+    read += sum(count + 1 for count in kept) + kept[-1] + 1
+    means = read * 2 * (2 * BATCH * TOKENS * 256)
+    theirs = counted(net)
+    assert 2 * multiply_adds(graph) - means == theirs["total"] - theirs["aten.convolution"]
+
+
 def test_an_indexer_of_pools_bounds_what_a_query_attends_to(tmp_path):
     path = tmp_path / "config.json"
     made("qwen4_exp_text", path)
@@ -286,6 +318,7 @@ def test_an_indexer_of_pools_bounds_what_a_query_attends_to(tmp_path):
         ("mllama_text_model", 2 * 2 * 64 * 4),
         ("zaya", 2 * 2 * 64 * 3),
         ("qwen4_exp_text", 3 * (2 * 2 * 64 + 64)),
+        ("inkling2_text", 4 * 2 * 2 * 64),
         ("doge", 2 * 2 * 64 * 6 + 2 * 6),
         ("diffllama", 2 * 2 * 64 * 6),
     ],

@@ -131,7 +131,7 @@ def _qwen3_tower(c: Config) -> PatchTower:
 def _tiles(c: Config) -> TileTower:
     """Llama 3.2 Vision: tiles with embeddings by layout, and gated layers behind the others."""
     shapes = c.raw("supported_aspect_ratios")
-    c.skip("vision_output_dim", "max_aspect_ratio_id", "return_dict")
+    c.skip("vision_output_dim", "max_aspect_ratio_id")
     heads, hidden = c.size("attention_heads", default=16), c.size("hidden_size", default=1280)
     if hidden % heads:
         raise c.refuse("attention_heads", f"a divisor of {hidden}")

@@ -108,6 +108,7 @@ TEXT_OF = {
     "glm4v_moe": "glm4v_moe_text",
     "hunyuan_vl": "hunyuan_vl_text",
     "idefics3": "llama",
+    "inkling2": "inkling2_text",
     "inkling_mm_model": "inkling_text",
     "internvl": "qwen2",
     "internvl_chat": "internlm2",
