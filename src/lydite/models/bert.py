@@ -12,14 +12,14 @@ from collections.abc import Callable
 from lydite.graph import Builder, Graph, Tensor
 from lydite.graph.dtypes import dtype_number
 from lydite.models.dimensions import Encoder
-from lydite.models.transformer import activated
+from lydite.models.transformer import ATTENTION_OPSET, activated
 
 _MASKED = -10000.0
 
 
 def bert(size: Encoder, *, batch: int, sequence: int, dtype: str = "float32") -> Graph:
     """A BERT encoder of the given dimensions; see `Encoder` for its heads."""
-    g = Builder("bert", dtype=dtype)
+    g = Builder("bert", dtype=dtype, opset=ATTENTION_OPSET if size.rotary else 20)
     kinds = ["token_type_ids"] if size.type_inputs else []
     kinds += ["task_type_ids"] if size.task_types else []
     ids, mask, *types = (
@@ -28,10 +28,11 @@ def bert(size: Encoder, *, batch: int, sequence: int, dtype: str = "float32") ->
     )
     penalty = _mask_penalty(g, mask)
     x = _embedding(g, size, ids, types)
+    angles = _angles(g, size, batch, sequence) if size.rotary else None
     if size.width != size.hidden:
         x = g.linear(x, size.hidden, name="embedding_project")
     for _ in range(size.layers):
-        x = _part(g, size, x, lambda y: _self_attention(g, size, y, penalty))
+        x = _part(g, size, x, lambda y: _self_attention(g, size, y, penalty, angles))
         x = _part(g, size, x, lambda y: _feed_forward(g, size, y))
     x = g.layer_norm(x, eps=size.eps) if size.order == "before" else x
     return g.build(*_headed(g, size, x))
@@ -101,22 +102,46 @@ def _embedding(g: Builder, size: Encoder, ids: Tensor, types: list[Tensor]) -> T
     if size.token_types and not types:  # a single type, which no input chooses
         table = g.weight((size.token_types, size.width), "token_type_embedding")
         kinds = [g.op("Gather", table, g.constant([[0]], "token_type"))]
-    first = size.position_offset
-    order = g.constant([range(first, first + ids.shape[1])], "position_ids")
-    places = g.op(
-        "Gather", g.weight((size.positions + first, size.width), "position_embedding"), order
-    )
-    x = words + places
+    x = words if size.rotary else words + _places(g, size, ids)
     for kind in kinds:
         x = x + kind
     return g.layer_norm(x, eps=size.eps) if size.embedding_norm else x
 
 
-def _self_attention(g: Builder, size: Encoder, x: Tensor, penalty: Tensor) -> Tensor:
+def _places(g: Builder, size: Encoder, ids: Tensor) -> Tensor:
+    """Rows of the position table, which begin behind those of no position."""
+    first = size.position_offset
+    order = g.constant([range(first, first + ids.shape[1])], "position_ids")
+    table = g.weight((size.positions + first, size.width), "position_embedding")
+    return g.op("Gather", table, order)
+
+
+def _angles(g: Builder, size: Encoder, batch: int, sequence: int) -> tuple[Tensor, Tensor]:
+    """Sines and cosines of all positions, which are a table: each [batch, tokens, width / 2]."""
     width = size.hidden // size.heads
+    table = g.weight((size.positions, width), "position_waves")
+    found = g.op("Gather", table, g.constant([range(sequence)], "position_ids"))
+    found = g.op("Expand", found, g.constant([batch, sequence, width], "shape"))
+    sine, cosine = g.ops("Split", found, axis=2, num_outputs=2, outputs=2)
+    return cosine, sine
+
+
+def _self_attention(
+    g: Builder,
+    size: Encoder,
+    x: Tensor,
+    penalty: Tensor,
+    angles: tuple[Tensor, Tensor] | None,
+) -> Tensor:
+    width = size.hidden // size.heads
+    parts = {name: g.linear(x, size.hidden, name=name) for name in ("query", "key", "value")}
+    if angles is not None:
+        for name in ("query", "key"):
+            parts[name] = g.op("RotaryEmbedding", parts[name], *angles, num_heads=size.heads)
+    perms = {"query": (0, 2, 1, 3), "key": (0, 2, 3, 1), "value": (0, 2, 1, 3)}
     query, key, value = (
-        g.transpose(g.reshape(g.linear(x, size.hidden, name=part), [0, 0, size.heads, width]), perm)
-        for part, perm in (("query", (0, 2, 1, 3)), ("key", (0, 2, 3, 1)), ("value", (0, 2, 1, 3)))
+        g.transpose(g.reshape(part, [0, 0, size.heads, width]), perms[name])
+        for name, part in parts.items()
     )
     scores = g.op("MatMul", query, key)
     scores = g.op("Div", scores, g.constant(width**0.5, "scale", g.dtype)) + penalty

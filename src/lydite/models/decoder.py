@@ -7,6 +7,7 @@ from collections.abc import Callable
 from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.altup import altup
+from lydite.models.cycles import cycled
 from lydite.models.dimensions import Decoder, with_repeated_heads
 from lydite.models.gated_streams import gated_streams
 from lydite.models.hyper import hyper_connected
@@ -98,6 +99,8 @@ def _layers(size: Decoder) -> Callable[..., Tensor]:
         return altup
     if size.streams_rank:
         return gated_streams
+    if size.cycles is not None:
+        return cycled
     if size.kept_every:
         return kept_states
     return hyper_connected if size.streams else stack

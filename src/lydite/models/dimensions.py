@@ -182,6 +182,8 @@ class Decoder(Stack):
         streams_rank: Width of the product of low rank by which each entry of each state is gated
             before the mean, in place of one number a state (Qwen 4); 0 for none.
         streams_head: Whether the last norm's input is a learned mean of them, not the plain one.
+        cycles: Numbers of rounds of a slow stack of layers, and of a fast one in each of them; both
+            have as many layers, and a round has the weights of the one before (HRM-Text).
         kept_every: Number of layers after which a token's state is kept; later parts read a mean of
             those kept and their own (Inkling 2). 0 where parts read their own alone.
         extra_rows: Rows of the token embedding beyond the vocabulary (Molmo 2).
@@ -211,6 +213,7 @@ class Decoder(Stack):
     streams_mixed: bool = True
     streams_rank: int = 0
     streams_head: bool = True
+    cycles: tuple[int, int] | None = None
     kept_every: int = 0
     extra_rows: int = 0
     transform: Activation | Literal[""] = ""
@@ -267,6 +270,7 @@ class Encoder:
         classes: Number of classes of a text or token.
         relu_pooler: Whether ReLU ends the summary instead of tanh (DistilBERT).
         embedding: Width of the embeddings; 0 for that of the layers (ELECTRA).
+        rotary: Whether positions turn queries and keys, in place of a table (RoFormer).
         embedding_norm: Whether their sum is normalised (not in Megatron-BERT).
         order: "last" normalises behind the addition, "before" ahead of each part and at the end.
         transform: Width of the product before the scores; 0 for that of the embeddings.
@@ -290,6 +294,7 @@ class Encoder:
     classes: int = 2
     relu_pooler: bool = False
     embedding: int = 0
+    rotary: bool = False
     embedding_norm: bool = True
     order: Literal["last", "before"] = "last"
     transform: int = 0

@@ -42,7 +42,14 @@ def opset(size: Stack) -> int:
     return _STATE_OPSET if with_state else ATTENTION_OPSET
 
 
-def stack(x: Tensor, size: Stack, tokens: Tokens, per_layer: list[Tensor] | None = None) -> Tensor:
+def stack(
+    x: Tensor,
+    size: Stack,
+    tokens: Tokens,
+    per_layer: list[Tensor] | None = None,
+    *,
+    first: int = 0,
+) -> Tensor:
     """All layers over x [batch, tokens, hidden], without the norm after the last.
 
     Args:
@@ -50,13 +57,14 @@ def stack(x: Tensor, size: Stack, tokens: Tokens, per_layer: list[Tensor] | None
         size: Dimensions.
         tokens: What is known of the tokens; keys, values and states are kept there.
         per_layer: Input of each layer of its own [batch, tokens, width], where there are such.
+        first: Number of the first layer, by which keys, values and states are kept.
 
     Returns:
         The states [batch, tokens, hidden].
     """
     tokens.first = x
     for layer, block in enumerate(size.all_blocks):
-        tokens.layer = layer
+        tokens.layer = first + layer
         x = _block(x, block, size, tokens)
         if per_layer is not None:
             x = _with_own_input(tokens.g, x, per_layer[layer], size)

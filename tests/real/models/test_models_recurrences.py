@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 
@@ -35,6 +36,11 @@ SMALL = {
         "moe_intermediate_size": [96, 48],
         "moe_num_experts": 8,
         "moe_k": 2,
+    },
+    "hrm_text": {
+        **{k: v for k, v in _BASE.items() if k != "num_key_value_heads"},
+        "num_hidden_layers": 2,
+        "head_dim": 64,
     },
     "mllama_text_model": {**_BASE, "cross_attention_layers": [1, 4]},
     "modernbert-decoder": {k: v for k, v in _BASE.items() if k != "num_key_value_heads"},
@@ -164,7 +170,14 @@ def read_state(heads: int, key: int, value: int, layers: int) -> int:
     return layers * BATCH * TOKENS * heads * 2 * (2 * key * value)
 
 
-EXACT = ("diffllama", "doge", "ernie4_5_vl_moe_text", "mllama_text_model", "modernbert-decoder")
+EXACT = (
+    "diffllama",
+    "doge",
+    "hrm_text",
+    "ernie4_5_vl_moe_text",
+    "mllama_text_model",
+    "modernbert-decoder",
+)
 
 
 @pytest.mark.parametrize("model_type", EXACT)
@@ -317,6 +330,7 @@ def test_an_indexer_of_pools_bounds_what_a_query_attends_to(tmp_path):
         ("zamba2", 2 * 4 * 128 * 3),
         ("mllama_text_model", 2 * 2 * 64 * 4),
         ("zaya", 2 * 2 * 64 * 3),
+        ("hrm_text", 2 * 4 * 64 * 2 * 8),
         ("qwen4_exp_text", 3 * (2 * 2 * 64 + 64)),
         ("inkling2_text", 4 * 2 * 2 * 64),
         ("doge", 2 * 2 * 64 * 6 + 2 * 6),
@@ -464,6 +478,7 @@ ENCODERS = [
     "RobertaPreLayerNormForMaskedLM",
     "XLMRobertaXLForMaskedLM",
     "Data2VecTextForMaskedLM",
+    "RoFormerForMaskedLM",
     "BertGenerationEncoder",
     "BertGenerationDecoder",
 ]
@@ -471,7 +486,7 @@ ENCODERS = [
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoders_do_the_work_of_the_module(name, tmp_path):
-    stem = name.partition("For")[0]
+    stem = re.sub("For[A-Z].*", "", name)
     for ending in ("Model", "Encoder", "Decoder"):
         stem = stem.removesuffix(ending)
     config = getattr(hf, f"{stem}Config")(**_TEXT)

@@ -101,6 +101,20 @@ def _electra(c: Config) -> Encoder:
     )
 
 
+def _roformer(c: Config) -> Encoder:
+    """Positions that turn queries and keys (RoFormer, arXiv:2104.09864)."""
+    c.only("rotary_value", False)
+    head = _head(c)
+    return _encoder(
+        c,
+        types=2,
+        eps=1e-12,
+        embedding=c.size("embedding_size", default=c.size("hidden_size")),
+        rotary=True,
+        head="states" if head == "pooler" else head,
+    )
+
+
 def _rembert(c: Config) -> Encoder:
     """Embeddings of one width going in and of another coming out (RemBERT, arXiv:2010.12821)."""
     c = c if "type_vocab_size" in c.data else c.changed({"type_vocab_size": 2})
@@ -155,6 +169,7 @@ TYPES: dict[str, Row] = {
     "electra": (_BERT, _electra, ("sequence",)),
     "megatron-bert": (_BERT, _normed_before(embedding_norm=False), ("sequence",)),
     "rembert": (_BERT, _rembert, ("sequence",)),
+    "roformer": (_BERT, _roformer, ("sequence",)),
     "roberta-prelayernorm": (
         _BERT,
         _normed_before(embedding_norm=True, offset=2),

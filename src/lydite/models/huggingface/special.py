@@ -183,6 +183,20 @@ def _prompted(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     return (attention(c, replace(layer, type="full_attention")),)
 
 
+def _hrm(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    return (attention(c, layer, gated=True),)
+
+
+def _hrm_rounds(c: Config, values: dict[str, Any]) -> None:
+    """Layers of one stack are stated, or those of all rounds beside them."""
+    slow, fast = (c.size(name, default=usual) for name, usual in (("H_cycles", 2), ("L_cycles", 3)))
+    each = c.size("num_layers_per_stack", default=values["layers"])
+    c.skip("L_bp_cycles", "prefix_lm")
+    total = each * slow * (fast + 1)
+    values |= {"layers": total, "blocks": values["blocks"][:1] * total, "cycles": (slow, fast)}
+    values["last_norm"] = False
+
+
 def _kosmos(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     return (attention(c, layer, output_norm=True),)
 
@@ -232,6 +246,9 @@ FAMILIES: dict[str, Family] = {
     ),
     "unlimited_ocr_text": replace(
         EXPERTS["deepseek"], mixers=_prompted, feed=mixed(), positions=32768
+    ),
+    "hrm_text": replace(
+        DENSE["llama"], head=128, norm_scale=False, mixers=_hrm, change=_hrm_rounds
     ),
     "kosmos_2_text_model": Family(
         norm="layer",
