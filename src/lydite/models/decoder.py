@@ -77,6 +77,9 @@ def decoder(
         x = g.linear(x, size.hidden, bias=False, name="embedding_up")
     if size.embedding_norm:
         x = plain_normed(g, x, size) if size.plain_embedding_norm else normed(g, x, size)
+    if size.segments:
+        segments = g.weight((size.segments, size.hidden), "segment_embedding")
+        x = x + g.op("Gather", segments, g.constant([0], "text"))
     if size.embedding_scale:
         x = affine(g, x, "embedding")
     if size.has_positions:

@@ -165,6 +165,8 @@ class Decoder(Stack):
             there, and back before the last product (OPT-350M).
         embedding_norm: Whether the embedding is normalised (BLOOM).
         plain_embedding_norm: Whether that norm has no weights.
+        segments: Rows of a table that tells text from pictures, whose first one is added to every
+            token (Kosmos-2.5); 0 for none.
         embedding_scale: Whether every entry of it is shifted and scaled (ZAYA).
         last_norm: Whether the last layer's states are normalised.
         tied: Whether the token embedding is the weight of the last product as well.
@@ -199,6 +201,7 @@ class Decoder(Stack):
     embedding: int = 0
     embedding_norm: bool = False
     plain_embedding_norm: bool = False
+    segments: int = 0
     embedding_scale: bool = False
     last_norm: bool = True
     tied: bool = True

@@ -452,6 +452,28 @@ def test_both_halves_and_decoders_alone_do_the_work_of_the_module(name, tmp_path
     assert ("encoder_states" in graph.inputs) == half
 
 
+@pytest.mark.parametrize("decoder", ["trocr", "mbart"])
+def test_a_decoder_of_pictures_is_the_text_part_of_both(decoder, tmp_path):
+    """As in files of TrOCR and Donut, whose decoders attend to an encoder of pictures."""
+    encoder = hf.ViTConfig(
+        hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96
+    )
+    fields = {**_SIDES, "is_decoder": True, "add_cross_attention": True}
+    wide = {"cross_attention_hidden_size": 48} if decoder == "trocr" else {}
+    half = hf.AutoConfig.for_model(decoder, **fields, **wide)
+    config = hf.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, half)
+    net = hf.VisionEncoderDecoderModel(config)
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, sequence=4, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.decoder.parameters())
+    image = graph_from_config(path, part="vision")
+    classifier = image.type_of(image.outputs[0]).shape[-1] * 49
+    assert image.parameter_count - classifier == sum(
+        p.numel() for n, p in net.encoder.named_parameters() if "pooler" not in n
+    )
+
+
 _TEXT = {
     "hidden_size": 64,
     "num_hidden_layers": 2,

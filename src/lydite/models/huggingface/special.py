@@ -26,6 +26,7 @@ from lydite.models.huggingface.family import (
     attention,
     dense,
     first_of,
+    sliding,
 )
 
 _MLLAMA_VISION = {"image_size": 448, "patch_size": 14, "max_num_tiles": 4}
@@ -201,9 +202,39 @@ def _kosmos(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     return (attention(c, layer, output_norm=True),)
 
 
+def _kosmos25(c: Config, values: dict[str, Any]) -> None:
+    del c
+    values["segments"] = 2
+
+
+def _moshi(c: Config, values: dict[str, Any]) -> None:
+    """The model over time; that over the codes of one step is another (Moshi, arXiv:2410.00037)."""
+    c.skip("num_codebooks", "audio_vocab_size", "audio_encoder_config", "depth_decoder_config")
+    c.say("the model over time alone; that over the codes of a step is not built")
+    values["extra_rows"] = 1
+
+
+def _moshi_feed(c: Config, layer: Layer) -> Dense:
+    """The stated width is that of both halves together."""
+    return dense(c, layer, inner=c.size("ffn_dim", default=22528) // 2)
+
+
 def _kosmos_feed(c: Config, layer: Layer) -> Dense:
     return dense(c, layer, inner_norm=True)
 
+
+_KOSMOS = Family(
+    norm="layer",
+    eps=1e-5,
+    qkv=True,
+    out=True,
+    dense=True,
+    activation="gelu",
+    gated=False,
+    rotary=False,
+    tied=True,
+    feed=_kosmos_feed,
+)
 
 FAMILIES: dict[str, Family] = {
     "mllama_text_model": Family(
@@ -250,18 +281,14 @@ FAMILIES: dict[str, Family] = {
     "hrm_text": replace(
         DENSE["llama"], head=128, norm_scale=False, mixers=_hrm, change=_hrm_rounds
     ),
-    "kosmos_2_text_model": Family(
-        norm="layer",
-        eps=1e-5,
-        qkv=True,
-        out=True,
-        dense=True,
-        activation="gelu",
-        gated=False,
-        rotary=False,
-        tied=True,
-        mixers=_kosmos,
-        feed=_kosmos_feed,
+    "kosmos_2_text_model": replace(_KOSMOS, mixers=_kosmos),
+    "kosmos_2_5_text_model": replace(_KOSMOS, change=_kosmos25),
+    "moshi": Family(
+        eps=1e-8,
+        feed=_moshi_feed,
+        change=_moshi,
+        window=sliding(3000, types=False),
+        positions=3000,
     ),
     "ernie4_5_vl_moe_text": replace(EXPERTS["ernie4_5_moe"], feed=_ernie_vl_feed),
 }

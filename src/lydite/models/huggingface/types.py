@@ -114,6 +114,7 @@ TEXT_OF = {
     "internvl_chat": "internlm2",
     "kimi_vl": "deepseek_v3",
     "kosmos-2": "kosmos_2_text_model",
+    "kosmos-2.5": "kosmos_2_5_text_model",
     "llama4": "llama4_text",
     "llava": "llama",
     "llava_next": "llama",
