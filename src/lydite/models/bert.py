@@ -137,7 +137,8 @@ def _self_attention(
     parts = {name: g.linear(x, size.hidden, name=name) for name in ("query", "key", "value")}
     if angles is not None:
         for name in ("query", "key"):
-            parts[name] = g.op("RotaryEmbedding", parts[name], *angles, num_heads=size.heads)
+            turned = {"num_heads": size.heads, "interleaved": 1}
+            parts[name] = g.op("RotaryEmbedding", parts[name], *angles, **turned)
     perms = {"query": (0, 2, 1, 3), "key": (0, 2, 3, 1), "value": (0, 2, 1, 3)}
     query, key, value = (
         g.transpose(g.reshape(part, [0, 0, size.heads, width]), perms[name])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lydite.graph import Builder, Tensor
 from lydite.models.blocks import CrossAttention, DifferentialAttention
 from lydite.models.dimensions import Stack
@@ -40,7 +42,8 @@ def _by_head(g: Builder, x: Tensor, heads: int, a: CrossAttention, size: Stack) 
 def differential(x: Tensor, a: DifferentialAttention, size: Stack, t: Tokens) -> Tensor:
     """Two attentions with the same queries and keys, one to each half of the heads of values.
 
-    Heads of the second half are subtracted from those of the first, times a learned number.
+    Heads of the second half are subtracted from those of the first, times a learned number
+    (arXiv:2410.05258, equations 1 to 3).
     """
     g, width = t.g, a.kv_heads * a.size
     query, key, value = (
@@ -64,16 +67,18 @@ def differential(x: Tensor, a: DifferentialAttention, size: Stack, t: Tokens) ->
         [g.op("Attention", query, keys, g.concat([half, half], 1), **causal) for half in halves], 3
     )
     first, second = g.ops("Split", mixed, axis=1, num_outputs=2, outputs=2)
-    difference = first + g.op("Neg", second * _share(g, a.size))
-    y = g.transpose(plain_normed(g, difference, size), (0, 2, 1, 3))
+    start = 0.8 - 0.6 * math.exp(-0.3 * t.layer)
+    difference = first + g.op("Neg", second * _share(g, a.size, start))
+    y = plain_normed(g, difference, size) * g.constant(1 - start, "rest", g.dtype)
+    y = g.transpose(y, (0, 2, 1, 3))
     y = g.reshape(y, [0, 0, a.heads * a.size])
     return g.linear(y, size.hidden, bias=a.bias, name="attention_output")
 
 
-def _share(g: Builder, width: int) -> Tensor:
-    """Of how much the second is subtracted: exp(a b) - exp(c d) of four learned vectors."""
+def _share(g: Builder, width: int, start: float) -> Tensor:
+    """Of how much is subtracted: exp(a b) - exp(c d) + start, of four learned vectors."""
     first, second = (
         g.op("Exp", g.op("ReduceSum", g.weight((width,), "lambda") * g.weight((width,), "lambda")))
         for _ in range(2)
     )
-    return first + g.op("Neg", second)
+    return first + g.op("Neg", second) + g.constant(start, "start", g.dtype)
