@@ -400,6 +400,8 @@ class EncoderDecoder:
         waves: Whether positions are sines and cosines, which are no weights (M2M-100).
         half: Whether it is the decoder alone, whose encoder's states are an input.
         states: Width of those states; 0 for that of the decoder.
+        transform: Whether a product with its function and norm comes before the scores, which have
+            a bias then (BLIP).
     """
 
     encoder: Stack
@@ -417,6 +419,7 @@ class EncoderDecoder:
     waves: bool = False
     half: bool = False
     states: int = 0
+    transform: bool = False
 
 
 def lazily(function: str, dimensions: object) -> Callable[..., Any]:

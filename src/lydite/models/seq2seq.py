@@ -56,9 +56,14 @@ def encoder_decoder(
         x = _added(g, x, size.decoder, lambda y: _cross(y, states, size, tokens))
         x = _fed(g, x, size.decoder)
     x = normed(g, x, size.decoder) if size.last_norm else x
+    added: list[Tensor] = []
+    if size.transform:
+        x = g.op("Gelu", g.linear(x, size.decoder.hidden, name="transform"))
+        x = normed(g, x, size.decoder)
+        added = [g.weight((size.vocabulary,), "lm_head.bias")]
     flat = g.reshape(x, [-1, size.decoder.hidden])
     scores = (
-        g.op("Gemm", flat, table, transB=1, name="lm_head")
+        g.op("Gemm", flat, table, *added, transB=1, name="lm_head")
         if size.tied
         else g.linear(flat, size.vocabulary, bias=False, name="lm_head")
     )

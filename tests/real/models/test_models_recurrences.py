@@ -452,6 +452,41 @@ def test_both_halves_and_decoders_alone_do_the_work_of_the_module(name, tmp_path
     assert ("encoder_states" in graph.inputs) == half
 
 
+@pytest.mark.parametrize("name", ["blip", "pix2struct"])
+def test_decoders_of_captions_do_the_work_of_the_module(name, tmp_path):
+    from transformers.models.blip import modeling_blip_text as blip
+    from transformers.models.pix2struct import modeling_pix2struct as pix2struct
+
+    fields = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_layers": 2,
+        "num_attention_heads": 4,
+        "num_heads": 4,
+        "d_kv": 16,
+        "d_ff": 96,
+        "intermediate_size": 96,
+        "encoder_hidden_size": 48 if name == "blip" else 64,
+        "vocab_size": 99,
+    }
+    tower = {"hidden_size": fields["encoder_hidden_size"], "num_attention_heads": 4}
+    config = hf.AutoConfig.for_model(name, text_config=fields, vision_config=tower)
+    text = config.text_config
+    text._attn_implementation = "eager"
+    made_of = {"blip": blip.BlipTextLMHeadModel, "pix2struct": pix2struct.Pix2StructTextModel}
+    net = made_of[name](text).eval()
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, batch=BATCH, sequence=12, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    states = torch.zeros(BATCH, 12, fields["encoder_hidden_size"])
+    ids = torch.ones(BATCH, 12, dtype=torch.int64)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(input_ids=ids, encoder_hidden_states=states, use_cache=False)
+    assert 2 * multiply_adds(graph) == counter.get_total_flops()
+    graph_from_config(path, phase="decode", context=4)
+
+
 @pytest.mark.parametrize("decoder", ["trocr", "mbart"])
 def test_a_decoder_of_pictures_is_the_text_part_of_both(decoder, tmp_path):
     """As in files of TrOCR and Donut, whose decoders attend to an encoder of pictures."""

@@ -18,7 +18,7 @@ _HALVES = {"text": ("decoder",), "vision": ("encoder",), "audio": ()}
 """The same where a decoder attends to what an encoder made of a picture."""
 _OF_TYPE = {"vision-encoder-decoder": _HALVES}
 _SHARED = ("tie_word_embeddings", "dtype", "torch_dtype", "projection_dim", "quantization_config")
-_CARRIED = {"mllama": ("vision_config",)}
+_CARRIED = {name: ("vision_config",) for name in ("blip", "mllama")}
 """Fields of the whole that its language model reads as well, by type."""
 _THINKERS = {
     "qwen2_5_omni": "qwen2_5_omni_thinker",

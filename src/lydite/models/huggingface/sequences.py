@@ -217,6 +217,63 @@ def _trocr(c: Config) -> EncoderDecoder:
     )
 
 
+def _pix2struct(c: Config) -> EncoderDecoder:
+    """A decoder like T5's that attends to a picture's states (Pix2Struct, arXiv:2210.03347)."""
+    c.say("the decoder alone; the states that it attends to are an input")
+    c.skip("relative_attention_max_distance", "d_kv", "encoder_hidden_size")
+    hidden, heads = c.size("hidden_size", default=768), c.size("num_heads", default=12)
+    if hidden % heads:
+        raise c.refuse("num_heads", f"a divisor of hidden_size {hidden}")
+    inner, layers = c.size("d_ff", default=2048), c.size("num_layers", default=12)
+    function = c.activation("dense_act_fn", default="gelu_new")
+    feed = Dense(inner=inner, activation=function, gated=True)
+    biases = {"qkv_bias": False, "output_bias": False}
+    eps = c.number("layer_norm_epsilon", default=1e-6)
+    c = c.changed({"d_model": hidden})
+    rest: dict[str, Any] = {"norm": "rms", "eps": eps, "biases": biases}
+    stack = _both(c, hidden // heads, heads, inner, layers, feed, **rest)
+    return EncoderDecoder(
+        encoder=stack,
+        decoder=stack,
+        vocabulary=c.size("vocab_size", default=50244),
+        positions=c.size("n_positions", default=512),
+        buckets=c.size("relative_attention_num_buckets", default=32),
+        tied=c.flag("tie_word_embeddings", default=False),
+        half=True,
+    )
+
+
+def _blip(c: Config) -> EncoderDecoder:
+    """BERT's layers, each of which also attends to a picture's states (BLIP, arXiv:2201.12086)."""
+    c.say("the decoder alone; the states that it attends to are an input")
+    c.skip("projection_dim", "is_decoder", "label_smoothing", "bad_words_ids")
+    hidden, heads = c.size("hidden_size", default=768), c.size("num_attention_heads", default=8)
+    if hidden % heads:
+        raise c.refuse("num_attention_heads", f"a divisor of hidden_size {hidden}")
+    inner = c.size("intermediate_size", default=3072)
+    c.only("hidden_act", "gelu")
+    feed = Dense(inner=inner, activation="gelu", gated=False, bias=True)
+    layers = c.size("num_hidden_layers", default=12)
+    width = c.size("encoder_hidden_size", default=768)
+    tower = c.inner("vision_config") or Config({}, c.where)
+    eps = c.number("layer_norm_eps", default=1e-12)
+    c = c.changed({"d_model": hidden})
+    rest: dict[str, Any] = {"order": "last", "eps": eps, "biases": {}}
+    stack = _both(c, hidden // heads, heads, inner, layers, feed, **rest)
+    return EncoderDecoder(
+        encoder=stack,
+        decoder=stack,
+        vocabulary=c.size("vocab_size", default=30524),
+        positions=c.size("max_position_embeddings", default=512),
+        embedding_norm=True,
+        last_norm=False,
+        tied=c.flag("tie_word_embeddings", default=True),
+        half=True,
+        states=tower.size("hidden_size", default=width),
+        transform=True,
+    )
+
+
 _BOTH = "lydite.models.seq2seq:encoder_decoder"
 
 
@@ -228,6 +285,8 @@ TYPES: dict[str, Row] = {
     "mt5": (_BOTH, _t5, _PHASES),
     "umt5": (_BOTH, _t5, _PHASES),
     "bart": (_BOTH, _bart_like(offset=2), _PHASES),
+    "blip_text_model": (_BOTH, _blip, _PHASES),
+    "pix2struct_text_model": (_BOTH, _pix2struct, _PHASES),
     "blenderbot": (_BOTH, _bart_like(order="before", embedding_norm=False), _PHASES),
     "blenderbot-small": (_BOTH, _bart_like(), _PHASES),
     "m2m_100": (_BOTH, _bart_like(order="before", embedding_norm=False, waves=True), _PHASES),

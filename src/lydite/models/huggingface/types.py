@@ -97,6 +97,7 @@ ALIASES = {
 """Types that are built as another one."""
 
 TEXT_OF = {
+    "blip": "blip_text_model",
     "dots3_note": "dots3_note_text",
     "emu3": "llama",
     "ernie4_5_vl_moe": "ernie4_5_vl_moe_text",
@@ -122,6 +123,7 @@ TEXT_OF = {
     "mistral3": "mistral",
     "mllama": "mllama_text_model",
     "paligemma": "gemma",
+    "pix2struct": "pix2struct_text_model",
     "qwen2_5_omni_thinker": "qwen2_5_omni_text",
     "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
     "qwen2_5_vl": "qwen2_5_vl_text",
