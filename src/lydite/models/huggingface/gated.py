@@ -156,11 +156,17 @@ def _inkling_stack(c: Config, values: dict[str, Any]) -> None:
     c.skip("log_scaling_alpha", "unpadded_vocab_size", "number_of_conv_states")
 
 
+_WIDEST = 64
+"""Tokens of a convolution whose weights change token by token, each of which is built by itself."""
+
+
 def _inkling2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Inkling with clipped lengths; layers that attend to all tokens have inputs of their own."""
     (mixer,) = _inkling(c, layer)
     assert isinstance(mixer, Attention)
     apart = layer.type != "hybrid_sliding"
+    if mixer.kv_kernel > _WIDEST:
+        raise c.refuse("conv_kernel_size", f"up to {_WIDEST}")
     return (ClippedAttention(attention=mixer, kernel=mixer.kv_kernel, apart=apart),)
 
 

@@ -15,6 +15,8 @@ from lydite.models.huggingface.linear import delta
 
 _INDEX = ("indexer_n_heads", "indexer_head_dim", "indexer_budget", "indexer_compress_ratio")
 
+_MOST_HASHES = 1024
+
 
 def _mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """A delta rule, or gated attention to the pools of tokens that an indexer selects."""
@@ -54,6 +56,8 @@ def _phrases(c: Config, place: int, hidden: int) -> Phrases:
     """Tables of as many rows as primes behind a number, one for each hash of all layers."""
     longest = c.size("ngram_size", default=3, low=2)
     hashes = (longest - 1) * c.size("heads_per_ngram", default=8)
+    if hashes > _MOST_HASHES:
+        raise c.refuse("heads_per_ngram", f"up to {_MOST_HASHES} hashes of a token in all")
     width = c.size("ple_embed_dim", default=hidden)
     if width % hashes:
         raise c.refuse("ple_embed_dim", f"a multiple of the {hashes} hashes")

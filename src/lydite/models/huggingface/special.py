@@ -29,6 +29,7 @@ from lydite.models.huggingface.family import (
     sliding,
 )
 
+_MOST_ROUNDS = 10_000
 _MLLAMA_VISION = {"image_size": 448, "patch_size": 14, "max_num_tiles": 4}
 
 
@@ -194,6 +195,8 @@ def _hrm_rounds(c: Config, values: dict[str, Any]) -> None:
     each = c.size("num_layers_per_stack", default=values["layers"])
     c.skip("L_bp_cycles", "prefix_lm")
     total = each * slow * (fast + 1)
+    if total > _MOST_ROUNDS:
+        raise c.refuse("H_cycles", f"up to {_MOST_ROUNDS} layers of all rounds together")
     values |= {"layers": total, "blocks": values["blocks"][:1] * total, "cycles": (slow, fast)}
     values["last_norm"] = False
 

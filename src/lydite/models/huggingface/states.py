@@ -165,15 +165,23 @@ def _zamba_types(c: Config, layers: int) -> list[str]:
     return ["hybrid" if i in {2, *later} else "mamba" for i in range(layers)]
 
 
+def _mamba_heads(c: Config, layer: Layer, usual: int) -> tuple[int, int]:
+    """Channels of a state space and the heads that they are parted into."""
+    inner = layer.hidden * c.size("mamba_expand", default=2)
+    heads = c.size("n_mamba_heads", default=usual)
+    if inner % heads:
+        raise c.refuse("n_mamba_heads", f"a divisor of the {inner} channels")
+    return inner, heads
+
+
 def _zamba(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    inner, heads = layer.hidden * c.size("mamba_expand", default=2), c.size("n_mamba_heads")
+    inner, heads = _mamba_heads(c, layer, 2)
     c.only("hidden_mamba_act", "silu")
     return (_mamba(c, layer, inner=inner, heads=heads),)
 
 
 def _zamba2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    heads = c.size("n_mamba_heads", default=8)
-    inner = c.size("mamba_expand", default=2) * layer.hidden
+    inner, heads = _mamba_heads(c, layer, 8)
     c.skip("mamba_headdim", "use_mem_eff_path", "use_conv_bias")
     return (
         _mamba2(
