@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lydite.models.blocks import Dense, Experts, Mamba, Mamba2, Mixer, SharedPart
+from lydite.models.blocks import Dense, Experts, Mamba, Mamba2, Mixer
 from lydite.models.huggingface.chosen import chosen_experts, no_feed
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
-from lydite.models.huggingface.family import HEADS, Family, Layer, attention, dense
+from lydite.models.huggingface.family import Family, Layer, attention, dense
 
 
-def _mamba(c: Config, layer: Layer, **changes: Any) -> Mamba:
+def mamba(c: Config, layer: Layer, **changes: Any) -> Mamba:
+    """A selective state space by the config's sizes."""
     inner = c.size(
         "intermediate_size", "d_inner", default=layer.hidden * c.size("expand", default=2)
     )
@@ -30,7 +31,8 @@ def _mamba(c: Config, layer: Layer, **changes: Any) -> Mamba:
     return Mamba(**{**values, **changes})
 
 
-def _mamba2(c: Config, layer: Layer, **changes: Any) -> Mamba2:
+def mamba2(c: Config, layer: Layer, **changes: Any) -> Mamba2:
+    """State space duality by the config's sizes."""
     expand = c.size("mamba_expand", "expand", default=2)
     own = ("mamba_head_dim", "mamba_d_head")
     size = 0 if isinstance(c.raw(*own), str) else c.size(*own, default=0)
@@ -69,7 +71,7 @@ def _nemotron_types(c: Config, layers: int) -> list[str]:
 
 def _nemotron_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     if layer.type in ("linear_attention", "mamba"):
-        return (_mamba2(c, layer, bias=c.flag("mamba_proj_bias", "use_bias", default=False)),)
+        return (mamba2(c, layer, bias=c.flag("mamba_proj_bias", "use_bias", default=False)),)
     return (attention(c, layer),) if layer.type in ("full_attention", "attention") else ()
 
 
@@ -105,7 +107,7 @@ def _jamba_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     if layer.type == "full_attention":
         return (attention(c, layer),)
     inner = layer.hidden * c.size("mamba_expand", default=2)
-    return (_mamba(c, layer, inner=inner, norms=True),)
+    return (mamba(c, layer, inner=inner, norms=True),)
 
 
 def _jamba_feed(c: Config, layer: Layer) -> Dense | Experts:
@@ -120,7 +122,7 @@ def _bamba_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     if layer.type in ("full_attention", "attention"):
         return (attention(c, layer),)
     return (
-        _mamba2(
+        mamba2(
             c,
             layer,
             state=c.size("mamba_d_state", default=256),
@@ -134,7 +136,7 @@ def _granite_hybrid_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     if layer.type in ("full_attention", "attention"):
         return (attention(c, layer, **rotary),)
     return (
-        _mamba2(
+        mamba2(
             c,
             layer,
             state=c.size("mamba_d_state", default=256),
@@ -150,87 +152,9 @@ def _granite_hybrid_feed(c: Config, layer: Layer) -> Dense | Experts:
     return chosen_experts(c, layer, shared=shared)
 
 
-def _zamba_types(c: Config, layers: int) -> list[str]:
-    """Which layers have the shared attention before their state space."""
-    listed = c.texts("layers_block_type", layers)
-    if listed is not None:
-        c.skip("attn_layer_period", "attn_layer_offset")
-        return listed
-    if c.type == "zamba2":
-        usual = {*range(6, 43, 6), 47, 51}
-        return ["hybrid" if i in usual else "mamba" for i in range(layers)]
-    period = c.size("attn_layer_period", default=6)
-    offset = c.size("attn_layer_offset", default=4, low=0)
-    later = {i + 3 for i in range(layers - 3) if i % period == offset}
-    return ["hybrid" if i in {2, *later} else "mamba" for i in range(layers)]
-
-
-def _mamba_heads(c: Config, layer: Layer, usual: int) -> tuple[int, int]:
-    """Channels of a state space and the heads that they are parted into."""
-    inner = layer.hidden * c.size("mamba_expand", default=2)
-    heads = c.size("n_mamba_heads", default=usual)
-    if inner % heads:
-        raise c.refuse("n_mamba_heads", f"a divisor of the {inner} channels")
-    return inner, heads
-
-
-def _zamba(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    inner, heads = _mamba_heads(c, layer, 2)
-    c.only("hidden_mamba_act", "silu")
-    return (_mamba(c, layer, inner=inner, heads=heads),)
-
-
-def _zamba2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    inner, heads = _mamba_heads(c, layer, 8)
-    c.skip("mamba_headdim", "use_mem_eff_path", "use_conv_bias")
-    return (
-        _mamba2(
-            c,
-            layer,
-            heads=heads,
-            size=inner // heads,
-            state=c.size("mamba_d_state", default=64),
-            groups=c.size("mamba_ngroups", default=1),
-            bias=c.flag("add_bias_linear", default=False),
-            conv_bias=True,
-        ),
-    )
-
-
-def _with_shared(c: Config, values: dict[str, Any]) -> None:
-    """Attention over states and embedding before some layers; its weights are few layers' own."""
-    second = c.type == "zamba2"
-    hidden, kinds = values["hidden"], _zamba_types(c, values["layers"])
-    heads = c.size(*HEADS)
-    c.skip("attention_hidden_size", "kv_channels", "num_query_groups", "use_long_context")
-    c.skip("hybrid_layer_ids")
-    size = c.size("attention_head_dim", default=2 * hidden // heads)
-    rank = c.size("adapter_rank", default=128) if second else 0
-    layer = Layer(0, values["layers"], "attention", hidden, FAMILIES[c.type])
-    rope = second and c.flag("use_mem_rope", default=False)
-    part = attention(
-        c,
-        layer,
-        size=size,
-        rotary=size if rope else 0,
-        adapter=rank if c.flag("use_shared_attention_adapter", default=False) else 0,
-    )
-    bias = second and c.flag("add_bias_linear", default=False)
-    inner = c.size("intermediate_size", "ffn_hidden_size", default=4 * hidden)
-    feed = dense(c, layer, inner=inner, bias=bias, adapter=rank)
-    groups = c.size("num_mem_blocks", default=1) if second else 1
-    hybrid = [i for i, kind in enumerate(kinds) if kind == "hybrid"]
-    shared = {
-        i: SharedPart(key=n % groups, attention=part, feed=feed) for n, i in enumerate(hybrid)
-    }
-    values["blocks"] = tuple(
-        replace(block, shared=shared.get(i)) for i, block in enumerate(values["blocks"])
-    )
-
-
 def _falcon_h1(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Attention and a state side by side."""
-    state = _mamba2(
+    state = mamba2(
         c,
         layer,
         norm=c.flag("mamba_rms_norm", default=False),
@@ -241,11 +165,11 @@ def _falcon_h1(c: Config, layer: Layer) -> tuple[Mixer, ...]:
 
 
 def _state_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    return (_mamba(c, layer),)
+    return (mamba(c, layer),)
 
 
 def _state2_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    return (_mamba2(c, layer),)
+    return (mamba2(c, layer),)
 
 
 FAMILIES: dict[str, Family] = {
@@ -276,27 +200,6 @@ FAMILIES: dict[str, Family] = {
         mixers=_nemotron_mixer,
         feed=_nemotron_feed,
         types=_nemotron_types,
-        positions=4096,
-    ),
-    "zamba": Family(
-        eps=1e-5,
-        rotary=False,
-        activation="gelu",
-        tied=True,
-        mixers=_zamba,
-        feed=no_feed,
-        types=_zamba_types,
-        change=_with_shared,
-        positions=4096,
-    ),
-    "zamba2": Family(
-        eps=1e-5,
-        activation="gelu",
-        tied=True,
-        mixers=_zamba2,
-        feed=no_feed,
-        types=_zamba_types,
-        change=_with_shared,
         positions=4096,
     ),
     "jamba": Family(

@@ -24,6 +24,7 @@ from lydite.models.huggingface.recurrent import FAMILIES as RECURRENT
 from lydite.models.huggingface.sparse import FAMILIES as SPARSE
 from lydite.models.huggingface.special import FAMILIES as SPECIAL
 from lydite.models.huggingface.states import FAMILIES as STATES
+from lydite.models.huggingface.zamba import FAMILIES as ZAMBA
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ _FAMILIES = {
     **QWEN4,
     **RECURRENT,
     **SPECIAL,
+    **ZAMBA,
 }
 _OTHERS = {**encoders.TYPES, **sequences.TYPES, **sight.TYPES}
 
