@@ -1,7 +1,8 @@
 """Which language models of transformers load, with the parameters of its module.
 
 Every type of text generation, and the text part of every type that also sees, is made with its
-default config on PyTorch's meta device, and read from that config as a file.
+default config on PyTorch's meta device, and read from that config as a file. Parameters that a
+token meets are counted there as well: of a module of experts, the share that it goes through.
 
 python benchmarks/configs.py [TYPE ...]   (with types: prints these alone, writes nothing)
 """
@@ -17,6 +18,7 @@ import tempfile
 import warnings
 from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,14 @@ from _figures import Figure, publish
 from lydite.errors import InputError
 from lydite.models.huggingface import graph_from_config, read_config
 
-_SEEING = ("embed_tokens_extend",)
+_SEEING = ("embed_tokens_extend", "image_encoder", "visual_projection")
 """Parts of a language model's module that see or hear."""
+
+_CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
+"""Fields that say how many experts a token goes through."""
+
+_FOR_PICTURES = ".vision_moe."
+"""Experts and their router that no token of text meets."""
 
 EQUAL, DIFFERENT, REFUSED, UNMADE = "equal", "different", "refused", "not made"
 
@@ -40,6 +48,7 @@ class Row:
         type: the `model_type`.
         state: one of `EQUAL`, `DIFFERENT`, `REFUSED` and `UNMADE`, which is transformers' failure.
         ours, theirs: numbers of parameters; 0 where there is none.
+        ours_active, theirs_active: those that a token meets, of types with experts; 0 elsewhere.
         reason: of a refusal or a failure.
     """
 
@@ -47,6 +56,8 @@ class Row:
     state: str
     ours: int = 0
     theirs: int = 0
+    ours_active: int = 0
+    theirs_active: int = 0
     reason: str = ""
 
 
@@ -62,7 +73,7 @@ def types() -> list[str]:
 def of_type(name: str, folder: Path) -> Row:
     """One type by its default config."""
     try:
-        document, theirs = made(name)
+        document, theirs, active = made(name)
     except Exception as error:  # whatever transformers raises is its answer
         return Row(name, UNMADE, reason=f"{type(error).__name__}: {str(error)[:120]}")
     path = folder / f"{name}.json"
@@ -70,14 +81,19 @@ def of_type(name: str, folder: Path) -> Row:
     try:
         options: dict[str, Any] = {"sequence": 1}
         options |= {"phase": "forward"} if "phase" in read_config(path).options else {}
-        ours = graph_from_config(path, **options).parameter_count
+        graph = graph_from_config(path, **options)
     except InputError as error:
         return Row(name, REFUSED, theirs=theirs, reason=" ".join(str(error).split())[:160])
-    return Row(name, EQUAL if ours == theirs else DIFFERENT, ours, theirs)
+    ours = graph.parameter_count
+    actives = (graph.active_parameter_count, active) if active else (0, 0)
+    return Row(name, EQUAL if ours == theirs else DIFFERENT, ours, theirs, *actives)
 
 
-def made(name: str) -> tuple[dict[str, Any], int]:
-    """The default config of a type, and the parameters of its language model."""
+def made(name: str) -> tuple[dict[str, Any], int, int]:
+    """The default config of a type; the parameters of its language model, all and active.
+
+    Active ones are 0 where there are no experts or the config does not say how many a token takes.
+    """
     import torch
     import transformers
     from transformers.models.auto import modeling_auto as auto
@@ -91,7 +107,28 @@ def made(name: str) -> tuple[dict[str, Any], int]:
         net = maker.from_config(config)
     document = json.loads(config.to_json_string(use_diff=False))
     document["architectures"] = [type(net).__name__]
-    return document, sum(p.numel() for p in _language_model(net))
+    parameters = _language_model(net)
+    return document, sum(p.numel() for p in parameters), active(net, parameters)
+
+
+def active(net: Any, parameters: list[Any]) -> int:
+    """Those of the parameters that a token meets: of experts the share that it goes through.
+
+    Experts are modules of a class named so, whose weights have the experts as their first axis.
+    """
+    config = net.config.get_text_config()
+    chosen = next((n for name in _CHOSEN if (n := getattr(config, name, None))), 0)
+    shares = {
+        id(p): Fraction(chosen, p.shape[0])
+        for module in net.modules()
+        if type(module).__name__.endswith("Experts") and "Shared" not in type(module).__name__
+        for p in module.parameters(recurse=False)
+    }
+    if not chosen or not shares:
+        return 0
+    idle = (p for name, p in net.named_parameters() if _FOR_PICTURES in name)
+    shares |= {id(p): Fraction(0) for p in idle}
+    return int(sum(p.numel() * shares.get(id(p), Fraction(1)) for p in parameters))
 
 
 def _language_model(net: Any) -> list[Any]:
@@ -113,15 +150,20 @@ def main() -> None:
         for name in chosen or types():
             with contextlib.redirect_stderr(io.StringIO()):
                 rows.append(of_type(name, Path(folder)))
-            if chosen or rows[-1].state != EQUAL:
+            if chosen or rows[-1].state != EQUAL or not _same_active(rows[-1]):
                 print(_line(rows[-1]), flush=True)
     if not chosen:
         _publish(rows)
 
 
+def _same_active(row: Row) -> bool:
+    return row.ours_active == row.theirs_active
+
+
 def _line(row: Row) -> str:
     counts = f"{row.ours:>18,} {row.theirs:>18,}" if row.ours else f"{row.theirs:>37,}"
-    return f"{row.type:<28} {row.state:<10} {counts} {row.reason}"
+    actives = f" active {row.ours_active:,} {row.theirs_active:,}" if row.theirs_active else ""
+    return f"{row.type:<28} {row.state:<10} {counts}{actives} {row.reason}"
 
 
 def _publish(rows: list[Row]) -> None:
@@ -131,11 +173,20 @@ def _publish(rows: list[Row]) -> None:
     }
     conditions = {"transformers": version("transformers"), "types": len(rows), **names}
     goals = {EQUAL: ("higher", None), DIFFERENT: ("lower", 0.0), REFUSED: ("lower", None)}
+    counted = [row for row in rows if row.ours and row.theirs_active]
+    unlike = " ".join(row.type for row in counted if not _same_active(row))
+    with_experts = {**conditions, "types": len(counted), "different": unlike}
+    same = sum(map(_same_active, counted))
+    figure, unequal = "active parameters", len(counted) - same
     publish(
         "configs",
         [
-            Figure(f"types {state}", found[state], "types", goal, better, conditions)
-            for state, (better, goal) in goals.items()
+            *(
+                Figure(f"types {state}", found[state], "types", goal, better, conditions)
+                for state, (better, goal) in goals.items()
+            ),
+            Figure(f"{figure} equal", same, "types", None, "higher", with_experts),
+            Figure(f"{figure} {DIFFERENT}", unequal, "types", 0.0, "lower", with_experts),
         ],
     )
 

@@ -10,7 +10,8 @@ Any ONNX operator is called by its own name: `g.op("Softmax", x, axis=-1)`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ class Builder:
         self._counts: dict[str, int] = {}
         self._taken: set[str] = set()
         self._buffers: frozenset[str] = frozenset()
+        self._in_common: dict[Hashable, list[Tensor]] = {}
+        self._common: _Common | None = None
 
     @classmethod
     def on(cls, graph: Graph, name: str = "") -> Builder:
@@ -112,10 +115,29 @@ class Builder:
         self, shape: Sequence[int], name: str = "weight", dtype: str | None = None
     ) -> Tensor:
         """Declare a weight of the given shape, without allocating it."""
-        full = self._fresh(name)
         type_ = TensorType(dtype or self.dtype, tuple(shape))
+        if self._common is not None:
+            return self._common.weight(type_, lambda: self._declared(name, type_))
+        return self._declared(name, type_)
+
+    def _declared(self, name: str, type_: TensorType) -> Tensor:
+        full = self._fresh(name)
         self._tensors[full], self._initializers[full] = type_, Initializer(type_)
         return Tensor(self, full)
+
+    @contextmanager
+    def sharing(self, key: Hashable) -> Iterator[None]:
+        """Weights declared inside are those that were declared under the same key before.
+
+        They are told apart by their order. The key None gives new ones, within another key too.
+        """
+        before = self._common
+        known = self._in_common.setdefault(key, [])
+        self._common = None if key is None else _Common(known)
+        try:
+            yield
+        finally:
+            self._common = before
 
     def constant(self, value: Any, name: str = "const", dtype: str = "int64") -> Tensor:
         """Add a small constant with its value."""
@@ -320,6 +342,23 @@ class Builder:
             opsets=dict(self._opsets),
             buffers=self._buffers & self._initializers.keys(),
         )
+
+
+class _Common:
+    """Weights that are declared once, and taken again in the same order."""
+
+    def __init__(self, known: list[Tensor]) -> None:
+        self._known, self._taken = known, 0
+
+    def weight(self, type_: TensorType, declare: Callable[[], Tensor]) -> Tensor:
+        """The next one; declared if there is none yet."""
+        if self._taken == len(self._known):
+            self._known.append(declare())
+        found = self._known[self._taken]
+        if found.type != type_:
+            raise GraphError(f"a weight in common is {found.type}, not {type_}", where=found.name)
+        self._taken += 1
+        return found
 
 
 def _plain(value: Any) -> Any:

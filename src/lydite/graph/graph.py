@@ -235,8 +235,13 @@ class Graph(Body, OneLine):
         """Trained numbers that a token meets: of experts, those that are chosen for it."""
         idle = sum(self._idle_weights(op) for op in self.ops if op.op_type in ("MoE", "QMoE"))
         bodies = (body for op in self.ops for body in op.subgraphs)
+        idle += sum(self._weights_in(n) for n in self.parameters if not self._is_read(n))
         idle += sum(body.parameter_count - body.active_parameter_count for body in bodies)
         return self.parameter_count - idle
+
+    def _is_read(self, name: str) -> bool:
+        """Whether an operator reads a tensor; those with bodies may do so inside."""
+        return name in self.consumers or any(op.subgraphs for op in self.ops)
 
     def _idle_weights(self, op: Op) -> int:
         """Weights of the experts that a token does not go through."""

@@ -9,9 +9,11 @@ from lydite.models.blocks import (
     Attention,
 )
 from lydite.models.dimensions import Stack
+from lydite.models.indexer import chosen_by_pools
 from lydite.models.tokens import (
     Past,
     Tokens,
+    by_head,
     convolved,
     gated_by_head,
     normed,
@@ -25,7 +27,7 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
     """States [batch, tokens, hidden] through attention and its projections."""
     g = t.g
     query, key, value, gate = _projected(g, x, a)
-    query = _turned(_head_normed(g, query, a.heads, a, size), a, a.heads, t)
+    query = turned(_head_normed(g, query, a.heads, a, size), a, a.heads, t)
     if a.shared_from is not None:
         key, value, past = t.attended[a.shared_from]
     else:
@@ -35,13 +37,15 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
                 part + convolved(part, a.kv_kernel, t, name=f"{name}_window", activation="none")
                 for part, name in ((key, "key"), (value, "value"))
             )
-        key = _turned(_head_normed(g, key, a.key_heads, a, size), a, a.key_heads, t)
+        key = turned(_head_normed(g, key, a.key_heads, a, size), a, a.key_heads, t)
         if a.value_norm:
             apart = g.reshape(value, [0, 0, a.key_heads, a.value_size])
             value = g.reshape(plain_normed(g, apart, size), [0, 0, a.key_heads * a.value_size])
         past = None
     bias = _distance_biases(x, a, t) if a.relative else None
-    mixed = _attended(query, key, value, a, t, past, bias)
+    bias = _value_biases(value, a, t) if a.value_bias else bias
+    chosen = chosen_by_pools(x, a, size, t) if a.index_heads else None
+    mixed = attended(query, key, value, a, t, past, bias, chosen)
     if a.head_norm:
         apart = g.reshape(mixed, [0, 0, a.heads, a.value_size])
         mixed = g.reshape(plain_normed(g, apart, size), [0, 0, a.heads * a.value_size])
@@ -71,7 +75,17 @@ def _projected(
         return query, None, None, gate
     bias = a.qkv_bias and a.key_bias
     key = g.linear(x, a.key_heads * a.size, bias=bias, name="key")
-    return query, key, key if a.key_is_value else _value(g, x, a), gate
+    value = key if a.key_is_value else _value(g, x, a)
+    if a.adapter:
+        query, key, value = (part + _adapted(g, x, part, a) for part in (query, key, value))
+    return query, key, value, gate
+
+
+def _adapted(g: Builder, x: Tensor, part: Tensor, a: Attention) -> Tensor:
+    """A product of low rank, which the layer has of its own where the others are shared."""
+    with g.sharing(None):
+        low = g.linear(x, a.adapter, bias=False, name="adapter_down")
+        return g.linear(low, int(part.shape[-1]), bias=False, name="adapter_up")
 
 
 def _value(g: Builder, x: Tensor, a: Attention) -> Tensor:
@@ -102,7 +116,7 @@ def _head_normed(g: Builder, x: Tensor, heads: int, a: Attention, size: Stack) -
     return x
 
 
-def _turned(x: Tensor, a: Attention, heads: int, t: Tokens) -> Tensor:
+def turned(x: Tensor, a: Attention, heads: int, t: Tokens) -> Tensor:
     """Queries or keys [batch, tokens, heads x size] with rotary positions."""
     if not a.rotary:
         return x
@@ -132,7 +146,25 @@ def _distance_biases(x: Tensor, a: Attention, t: Tokens) -> Tensor:
     return g.op("Slice", biases, *bounds)
 
 
-def _attended(
+def _value_biases(value: Tensor, a: Attention, t: Tokens) -> Tensor:
+    """What is added to the scores of a key: a function of its values [batch, heads, 1, keys].
+
+    Doge-20M and its like in transformers compute it anew for all cached tokens; here it is kept.
+    """
+    g = t.g
+    step = g.op("Softplus", g.linear(value, a.key_heads, bias=a.qkv_bias, name="value_bias"))
+    new = g.transpose(g.op("Exp", step * g.weight((a.key_heads,), "A")), (0, 2, 1))
+    past = t.past("value_bias", (t.batch, a.key_heads, t.context))
+    both = new if past is None else g.concat([past, new], 2)
+    t.keep("value_bias", both)
+    apart = g.op("Unsqueeze", both, g.constant([2]))
+    if a.heads == a.key_heads:
+        return apart
+    shape = [t.batch, a.key_heads, a.heads // a.key_heads, t.context + t.count]
+    return g.reshape(g.op("Expand", apart, g.constant(shape, "shape")), [0, a.heads, 1, shape[-1]])
+
+
+def attended(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -140,13 +172,19 @@ def _attended(
     t: Tokens,
     past: Past | None,
     bias: Tensor | None = None,
+    chosen: int | None = None,
 ) -> Tensor:
+    """Queries attend to keys, those in the cache among them, which is given back longer.
+
+    As many as `chosen` of them, where an indexer has selected some; all are cached.
+    """
     g = t.g
     attrs: dict[str, Any] = {"q_num_heads": a.heads, "kv_num_heads": a.key_heads}
     attrs |= {"is_causal": 1} if t.causal else {}
     attrs |= {"softcap": a.softcap} if a.softcap else {}
     kept = t.context if a.window is None else min(t.context, a.window - 1)
     attrs |= {"window": a.window} if a.window is not None and kept + t.count > a.window else {}
+    attrs |= {"window": chosen} if chosen is not None else {}
     shape = (t.batch, a.key_heads, kept, a.size)
     if past is None and t.cached and kept and a.shared_from is None:
         past = (t.past("key", shape), t.past("value", (*shape[:3], a.value_size)))
@@ -154,16 +192,11 @@ def _attended(
     if past is None:
         mixed = g.op("Attention", query, key, value, *([bias] if bias else []), **attrs)
         if t.cached and a.shared_from is None:
-            t.keep("key", _by_head(g, key, a.key_heads))
-            t.keep("value", _by_head(g, value, a.key_heads))
+            t.keep("key", by_head(g, key, a.key_heads))
+            t.keep("value", by_head(g, value, a.key_heads))
         return mixed
     mixed, keys, values = g.ops("Attention", query, key, value, bias, *past, outputs=3, **attrs)
     if a.shared_from is None:
         t.keep("key", keys)
         t.keep("value", values)
     return mixed
-
-
-def _by_head(g: Builder, x: Tensor, heads: int) -> Tensor:
-    """Keys or values as a cache keeps them: [batch, heads, tokens, size]."""
-    return g.transpose(g.reshape(x, [0, 0, heads, x.shape[-1] // heads]), (0, 2, 1, 3))

@@ -9,286 +9,71 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "silu", "xielu"]
-QkNorm = Literal["", "each", "head", "plain", "whole"]
-Order = Literal["before", "after", "around", "last", "parallel"]
+from lydite.models.blocks_attention import (
+    Attention,
+    ClippedAttention,
+    CompressedAttention,
+    ConvolvedAttention,
+    CrossAttention,
+    DifferentialAttention,
+    LatentAttention,
+    QkNorm,
+)
+from lydite.models.blocks_states import (
+    Activation,
+    ChannelMix,
+    GatedDelta,
+    LightningAttention,
+    Mamba,
+    Mamba2,
+    MatrixMemory,
+    RecurrentUnit,
+    ShortConvolution,
+    StateMixer,
+    TimeMix,
+)
 
+__all__ = [
+    "Activation",
+    "Attention",
+    "Block",
+    "ChannelMix",
+    "ClippedAttention",
+    "CompressedAttention",
+    "ConvolvedAttention",
+    "CrossAttention",
+    "Dense",
+    "DifferentialAttention",
+    "Experts",
+    "GatedDelta",
+    "LatentAttention",
+    "LightningAttention",
+    "Mamba",
+    "Mamba2",
+    "MatrixMemory",
+    "Mixer",
+    "Order",
+    "Phrases",
+    "QkNorm",
+    "RecurrentUnit",
+    "SharedPart",
+    "ShortConvolution",
+    "StateMixer",
+    "TimeMix",
+]
 
-@dataclass(frozen=True, kw_only=True)
-class Attention:
-    """Softmax attention with grouped queries.
-
-    Attributes:
-        heads: Number of query heads.
-        size: Width of a head.
-        kv_heads: Number of key and value heads; 0 for as many as query heads.
-        value: Width of a value's head; 0 for that of a key's.
-        qkv_bias: Whether the query, key and value projections have a bias.
-        key_bias: Whether the key projection has one, where query and value do (not in Whisper).
-        output_bias: Whether the output projection has a bias.
-        packed: Whether query, key and value come out of one product.
-        window: Number of tokens that a query attends to, itself included; None for all.
-        rotary: Number of entries of each head that rotary positions turn; 0 for none.
-        rope_theta: Base of the rotary positions.
-        qk_norm: Normalisation of queries and keys: "head" for each head by itself, "each" for the
-            same with weights of its own for each, "plain" without weights, "whole" over all heads,
-            "" for none.
-        gated: Whether a second half of the query projection gates the output (Qwen3-Next).
-        gate_bias: Whether that half has a bias where the first one has.
-        gate_shift: Whether one learned number a head is added to the gate (Beam).
-        sinks: Whether each head has a learned score that takes part in the softmax (GPT-OSS).
-        softcap: Limit of the scores by a scaled tanh; 0 for none.
-        key_is_value: Whether the key projection is the value as well (Gemma 4).
-        shared_from: Layer whose keys and values are used instead of own ones; None for own.
-        head_gate: Whether one number a head, a product of the states, gates the output (LFM3).
-        value_norm: Whether values are normalised head by head, without weights (Gemma 3n).
-        output_norm: Whether the output is normalised before its projection (BitNet).
-        head_norm: Whether the output is normalised head by head, without weights (Muse Spark).
-        relative: Width of a head's weights of learned biases by distance (Inkling); 0 for none.
-        distances: Number of distances that have a bias.
-        kv_kernel: Width of causal convolutions over keys and values, which are added to them; 0 for
-            none.
-    """
-
-    heads: int
-    size: int
-    kv_heads: int = 0
-    value: int = 0
-    qkv_bias: bool = True
-    key_bias: bool = True
-    output_bias: bool = True
-    packed: bool = False
-    window: int | None = None
-    rotary: int = 0
-    rope_theta: float = 1e4
-    qk_norm: QkNorm = ""
-    gated: bool = False
-    gate_bias: bool = True
-    gate_shift: bool = False
-    sinks: bool = False
-    softcap: float = 0.0
-    key_is_value: bool = False
-    shared_from: int | None = None
-    head_gate: bool = False
-    value_norm: bool = False
-    output_norm: bool = False
-    head_norm: bool = False
-    relative: int = 0
-    distances: int = 0
-    kv_kernel: int = 0
-
-    @property
-    def key_heads(self) -> int:
-        """Number of key and value heads."""
-        return self.kv_heads or self.heads
-
-    @property
-    def value_size(self) -> int:
-        """Width of a value's head."""
-        return self.value or self.size
-
-
-@dataclass(frozen=True, kw_only=True)
-class LatentAttention:
-    """Multi-head latent attention (DeepSeek-V2, arXiv:2405.04434, section 2.1).
-
-    Attributes:
-        heads: Number of heads.
-        query_rank: Width of the compressed query; 0 for a direct projection.
-        kv_rank: Width of the compressed keys and values, which is what the cache holds.
-        nope: Entries of a head's query and key without positions.
-        rope: Entries with rotary positions; those of the key are shared by all heads.
-        value: Width of a head's value.
-        bias: Whether the compressing and the output projections have a bias.
-        rope_theta: Base of the rotary positions.
-        index_heads: Heads of the indexer that selects tokens (DeepSeek-V3.2); 0 for none.
-        index_size: Width of an indexer's head.
-        index_top: Number of tokens that a query attends to at most, where there is an indexer.
-        head_gate: Whether one number a head, a product of the states, gates the output.
-        index_shared: Whether the tokens that an earlier layer's indexer selected are taken.
-        index_pool: Number of tokens whose keys of the indexer are one weighted mean, with weights
-            of their own (GLM-5.3); 0 for each by itself.
-        index_scaled: Whether the indexer's query is made of the normalised states, and scaled by
-            position head by head (Mistral Large 4).
-        scaled: Whether queries are scaled by position head by head, with learned numbers.
-        gated: Whether a product of the states gates the output entry by entry (Hunyuan 4).
-        query_gate: Whether query and such a gate come out of one product of the compressed query,
-            before and after its norm (A.X K2).
-        rope_norm: Whether the entries of the key with positions are normalised (dots3-note).
-        sinks: As in `Attention`.
-        window: As in `Attention`.
-        shared_from: Layer whose latents are used instead of own ones; None for own.
-    """
-
-    heads: int
-    query_rank: int
-    kv_rank: int
-    nope: int
-    rope: int
-    value: int
-    bias: bool = False
-    rope_theta: float = 1e4
-    index_heads: int = 0
-    index_size: int = 0
-    index_top: int = 0
-    head_gate: bool = False
-    index_shared: bool = False
-    index_pool: int = 0
-    index_scaled: bool = False
-    scaled: bool = False
-    gated: bool = False
-    query_gate: bool = False
-    rope_norm: bool = False
-    sinks: bool = False
-    window: int | None = None
-    shared_from: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompressedAttention:
-    """Attention to a window of tokens and to compressed earlier ones (DeepSeek-V4, section 2.3).
-
-    One head of keys, which are the values as well, serves all queries. Every `rate` tokens become
-    one more such key: their mean with learned weights, entry by entry.
-
-    Attributes:
-        heads: Number of query heads.
-        size: Width of a head.
-        query_rank: Width of the compressed query.
-        window: Number of tokens that a query attends to as they are, itself included.
-        rate: Number of tokens that are compressed to one; 0 for the window alone.
-        overlapped: Whether a mean is over the tokens before its own as well, with other keys.
-        groups: Number of groups of heads whose outputs are compressed by themselves.
-        output_rank: Width that each is compressed to.
-        rotary: Number of entries of a head with rotary positions.
-        rope_theta: Base of the rotary positions.
-        index_heads: Heads of the indexer that selects compressed tokens; 0 for all of them.
-        index_size: Width of an indexer's head.
-        index_top: Number of compressed tokens that a query attends to at most.
-    """
-
-    heads: int
-    size: int
-    query_rank: int
-    window: int
-    rate: int
-    overlapped: bool
-    groups: int
-    output_rank: int
-    rotary: int
-    rope_theta: float
-    index_heads: int = 0
-    index_size: int = 0
-    index_top: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mamba:
-    """Selective state space with a state for each channel (Mamba, arXiv:2312.00752).
-
-    Attributes:
-        inner: Number of channels.
-        state: Entries of a channel's state.
-        kernel: Width of the causal convolution.
-        rank: Width of the compressed time step.
-        bias: Whether the input and output projections have a bias.
-        conv_bias: Whether the convolution has one.
-        norms: Whether time step, input and output matrices are normalised with weights (Jamba).
-    """
-
-    inner: int
-    state: int
-    kernel: int
-    rank: int
-    bias: bool = False
-    conv_bias: bool = True
-    norms: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mamba2:
-    """State space duality: heads with one decay each (Mamba-2, arXiv:2405.21060).
-
-    Attributes:
-        heads: Number of heads.
-        size: Width of a head.
-        state: Entries of the state for each of them.
-        groups: Number of groups of heads that share input and output matrices.
-        kernel: Width of the causal convolution.
-        bias: Whether the input and output projections have a bias.
-        conv_bias: Whether the convolution has one.
-        norm: Whether the gated output is normalised with weights.
-    """
-
-    heads: int
-    size: int
-    state: int
-    groups: int
-    kernel: int
-    bias: bool = False
-    conv_bias: bool = True
-    norm: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class GatedDelta:
-    """Gated delta rule: linear attention with a decaying state (arXiv:2412.06464).
-
-    Attributes:
-        key_heads: Number of heads of queries and keys.
-        value_heads: Number of heads of values.
-        key: Width of a query's and key's head.
-        value: Width of a value's head.
-        kernel: Width of the causal convolution.
-        rank: Width that the gates are compressed to, which then decay every entry of a key by
-            itself (Kimi Linear, arXiv:2510.26692); 0 for gates of full products.
-        by_entry: Whether every entry of a key decays by itself although gates are not compressed.
-    """
-
-    key_heads: int
-    value_heads: int
-    key: int
-    value: int
-    kernel: int
-    rank: int = 0
-    by_entry: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class LightningAttention:
-    """Linear attention whose state decays at a fixed rate, gated (MiniMax-01, arXiv:2501.08313).
-
-    Attributes:
-        heads: Number of heads.
-        size: Width of a head.
-    """
-
-    heads: int
-    size: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShortConvolution:
-    """A gated causal convolution over few tokens (LFM2).
-
-    Attributes:
-        kernel: Width of the convolution.
-        bias: Whether convolution and projections have a bias.
-    """
-
-    kernel: int
-    bias: bool = False
+Order = Literal["before", "after", "around", "last", "none", "parallel"]
 
 
 Mixer: TypeAlias = (
     Attention
+    | ClippedAttention
+    | ConvolvedAttention
     | CompressedAttention
+    | CrossAttention
+    | DifferentialAttention
     | LatentAttention
-    | LightningAttention
-    | Mamba
-    | Mamba2
-    | GatedDelta
-    | ShortConvolution
+    | StateMixer
 )
 
 
@@ -304,6 +89,8 @@ class Dense:
         inner_norm: Whether what goes into the last product is normalised (BitNet).
         scale: Whether a learned number scales the output.
         sparsity: Share of the entries before the activation that are set to zero (Gemma 3n).
+        adapter: Width of a product of low rank that is added before the activation (Zamba 2); 0 for
+            none.
     """
 
     inner: int
@@ -313,6 +100,7 @@ class Dense:
     inner_norm: bool = False
     scale: bool = False
     sparsity: float = 0.0
+    adapter: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,6 +126,10 @@ class Experts:
         norm: Whether the sum of all is normalised (A.X K1).
         latent_norms: Whether tokens in that width are normalised before and after the experts.
         scale: Whether a learned number scales the router's weights (counted as a parameter).
+        asleep: Inner width of as many experts, with a router of their own, that tokens of text
+            never go through (those of pictures in ERNIE 4.5 VL); 0 for none.
+        router: Width of the router's own layers (ZAYA); 0 for one product.
+        router_joined: Whether the states of the router of the layer before are added to them.
     """
 
     count: int
@@ -357,6 +149,45 @@ class Experts:
     norm: bool = False
     latent_norms: bool = False
     scale: bool = False
+    asleep: int = 0
+    router: int = 0
+    router_joined: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedPart:
+    """Attention and a dense part over states and embedding, side by side (Zamba).
+
+    A product of the layer's own takes what comes out into the input of its mixer.
+
+    Attributes:
+        key: Layers of the same number have the same weights, but for adapters.
+        attention: The attention, over twice the width.
+        feed: The dense part.
+    """
+
+    key: int
+    attention: Attention
+    feed: Dense
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phrases:
+    """Embeddings of the last few tokens as one, found by hashes, added to every state (Qwen 4).
+
+    Attributes:
+        rows: Rows of the table, of all hashes together.
+        hashes: Number of hashes of a token, for each length of a phrase.
+        width: Width of all embeddings of a token together.
+        kernel: Width of the convolution over what is added.
+        dilation: Distance of the tokens that it reads.
+    """
+
+    rows: int
+    hashes: int
+    width: int
+    kernel: int
+    dilation: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -367,8 +198,12 @@ class Block:
         mixers: What mixes tokens, side by side on the same input (two in Falcon-H1); may be empty.
         feed: The feed-forward part; None for none.
         order: Place of the norms, where it is not that of the other layers (OLMo Hybrid).
+        shared: What comes before the mixer and has its weights in common with other layers (Zamba).
+        phrases: What comes before it and reads the last tokens themselves (Qwen 4).
     """
 
     mixers: tuple[Mixer, ...] = ()
     feed: Dense | Experts | None = None
     order: Order | None = None
+    shared: SharedPart | None = None
+    phrases: Phrases | None = None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.altup import altup
+from lydite.models.cycles import cycled
 from lydite.models.dimensions import Decoder, with_repeated_heads
+from lydite.models.gated_streams import gated_streams
 from lydite.models.hyper import hyper_connected
+from lydite.models.kept_states import kept_states
 from lydite.models.parts import with_names
 from lydite.models.quantised import QuantisedBuilder, WeightFormat
-from lydite.models.tokens import Tokens, normed, plain_normed
-from lydite.models.transformer import opset, stack
+from lydite.models.tokens import Tokens, affine, normed, plain_normed
+from lydite.models.transformer import activated, opset, stack
 
 USUAL = 512
 """Tokens of a prompt, and of a decoding step's cache, where nothing is said."""
@@ -72,9 +77,14 @@ def decoder(
         x = g.linear(x, size.hidden, bias=False, name="embedding_up")
     if size.embedding_norm:
         x = plain_normed(g, x, size) if size.plain_embedding_norm else normed(g, x, size)
+    if size.segments:
+        segments = g.weight((size.segments, size.hidden), "segment_embedding")
+        x = x + g.op("Gather", segments, g.constant([0], "text"))
+    if size.embedding_scale:
+        x = affine(g, x, "embedding")
     if size.has_positions:
         x = x + _learned(g, size, tokens.positions)
-    layers = altup if size.updates else hyper_connected if size.streams else stack
+    layers = _layers(size)
     x = layers(x, size, tokens, _own_inputs(g, ids, x, size) if size.per_layer else None)
     if phase != "forward":
         last = g.constant(sequence - 1, "last")
@@ -86,6 +96,19 @@ def decoder(
     return with_names(g.build(out, *tokens.kept.values()), names)
 
 
+def _layers(size: Decoder) -> Callable[..., Tensor]:
+    """What runs the layers: one state of a token, or one of the ways with several."""
+    if size.updates:
+        return altup
+    if size.streams_rank:
+        return gated_streams
+    if size.cycles is not None:
+        return cycled
+    if size.kept_every:
+        return kept_states
+    return hyper_connected if size.streams else stack
+
+
 def _headed(g: Builder, x: Tensor, size: Decoder, table: Tensor) -> Tensor:
     """What the model says of its last states."""
     if not size.head:
@@ -93,6 +116,9 @@ def _headed(g: Builder, x: Tensor, size: Decoder, table: Tensor) -> Tensor:
     if size.head == "classes":
         x = x if len(x.shape) == 2 else g.op("Gather", x, g.constant(-1, "last"), axis=1)
         return g.linear(x, size.classes, bias=False, name="classifier")
+    if size.transform:
+        inner = g.linear(x, size.hidden, bias=size.transform_bias, name="transform")
+        x = normed(g, activated(g, inner, size.transform), size)
     if len(x.shape) == 2:
         return _scores(g, x, size, table)
     flat = _scores(g, g.reshape(x, [-1, size.hidden]), size, table)

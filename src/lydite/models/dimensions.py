@@ -51,6 +51,9 @@ class Stack:
             gated (A.X K2); 0 for none.
         plain_after: Whether the norm after what mixes tokens has no weights (Muse Spark).
         residual_gates: Whether learned shares of each entry weight a part's output and its input.
+        part_gate: Whether a learned number scales each part's output (Llama 3.2 Vision's pictures).
+        residual_scales: What learned numbers of each entry weight where a part's output is added
+            to its input: the "input" (Doge), or "both", which are shifted as well (ZAYA).
         kernel: Width of a causal convolution over the output of each part, which is added to it
             (Inkling); 0 for none.
         blocks: Layers that differ, in order; empty where all are alike as said above.
@@ -85,6 +88,8 @@ class Stack:
     norm_gate: int = 0
     plain_after: bool = False
     residual_gates: bool = False
+    part_gate: bool = False
+    residual_scales: Literal["", "input", "both"] = ""
     kernel: int = 0
     blocks: tuple[Block, ...] = ()
 
@@ -160,6 +165,9 @@ class Decoder(Stack):
             there, and back before the last product (OPT-350M).
         embedding_norm: Whether the embedding is normalised (BLOOM).
         plain_embedding_norm: Whether that norm has no weights.
+        segments: Rows of a table that tells text from pictures, whose first one is added to every
+            token (Kosmos-2.5); 0 for none.
+        embedding_scale: Whether every entry of it is shifted and scaled (ZAYA).
         last_norm: Whether the last layer's states are normalised.
         tied: Whether the token embedding is the weight of the last product as well.
         head: "scores" of the next token, "classes" of the last one, or "" for all states.
@@ -173,8 +181,17 @@ class Decoder(Stack):
         streams: Number of states of a token that each part reads a mean of and adds to
             (hyper-connections); 0 for one state.
         streams_mixed: Whether a part mixes them as well.
+        streams_rank: Width of the product of low rank by which each entry of each state is gated
+            before the mean, in place of one number a state (Qwen 4); 0 for none.
         streams_head: Whether the last norm's input is a learned mean of them, not the plain one.
+        cycles: Numbers of rounds of a slow stack of layers, and of a fast one in each of them; both
+            have as many layers, and a round has the weights of the one before (HRM-Text).
+        kept_every: Number of layers after which a token's state is kept; later parts read a mean of
+            those kept and their own (Inkling 2). 0 where parts read their own alone.
         extra_rows: Rows of the token embedding beyond the vocabulary (Molmo 2).
+        transform: Function of one more product, then normalised, before the last one (ModernBERT);
+            "" for none.
+        transform_bias: Whether that product has a bias.
     """
 
     vocabulary: int
@@ -184,6 +201,8 @@ class Decoder(Stack):
     embedding: int = 0
     embedding_norm: bool = False
     plain_embedding_norm: bool = False
+    segments: int = 0
+    embedding_scale: bool = False
     last_norm: bool = True
     tied: bool = True
     head: Literal["scores", "classes", ""] = "scores"
@@ -195,8 +214,13 @@ class Decoder(Stack):
     laurel: int = 0
     streams: int = 0
     streams_mixed: bool = True
+    streams_rank: int = 0
     streams_head: bool = True
+    cycles: tuple[int, int] | None = None
+    kept_every: int = 0
     extra_rows: int = 0
+    transform: Activation | Literal[""] = ""
+    transform_bias: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -244,10 +268,17 @@ class Encoder:
         task_types: Rows of an embedding of task types (ERNIE); 0 for none.
         eps, activation: As in `Stack`.
         head: "pooler" gives all states and a summary of the first, "states" all states, "answer"
-            start and end scores, "scores" those of the vocabulary, "classes" those of a text and
-            "tags" those of every token.
-        classes: Number of classes of the last two.
+            start and end scores, "scores" those of the vocabulary, "classes" those of a text,
+            "tags" those of every token and "replaced" whether a token is not the text's (ELECTRA).
+        classes: Number of classes of a text or token.
         relu_pooler: Whether ReLU ends the summary instead of tanh (DistilBERT).
+        embedding: Width of the embeddings; 0 for that of the layers (ELECTRA).
+        rotary: Whether positions turn queries and keys, in place of a table (RoFormer).
+        embedding_norm: Whether their sum is normalised (not in Megatron-BERT).
+        order: "last" normalises behind the addition, "before" ahead of each part and at the end.
+        transform: Width of the product before the scores; 0 for that of the embeddings.
+        plain_scores: Whether there is no such product (BertGeneration).
+        tied: Whether the embedding is the weight of the scores as well.
     """
 
     layers: int
@@ -262,13 +293,25 @@ class Encoder:
     task_types: int = 0
     eps: float = 1e-12
     activation: Activation = "gelu"
-    head: Literal["pooler", "answer", "states", "scores", "classes", "tags"] = "pooler"
+    head: Literal["pooler", "answer", "states", "scores", "classes", "tags", "replaced"] = "pooler"
     classes: int = 2
     relu_pooler: bool = False
+    embedding: int = 0
+    rotary: bool = False
+    embedding_norm: bool = True
+    order: Literal["last", "before"] = "last"
+    transform: int = 0
+    plain_scores: bool = False
+    tied: bool = True
 
     def __post_init__(self) -> None:
         if self.hidden % self.heads:
             raise InputError(f"hidden {self.hidden} is not divisible by heads {self.heads}")
+
+    @property
+    def width(self) -> int:
+        """Width of the embeddings."""
+        return self.embedding or self.hidden
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,40 +340,6 @@ class VisionEncoder(Stack):
         super().__post_init__()
         if self.image_size % self.patch:
             raise InputError(f"image_size {self.image_size} is not divisible by patch {self.patch}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PatchTower(Stack):
-    """The image encoder of a language model that sees, over patches as they come (Qwen-VL).
-
-    Attributes:
-        patch: Side of a patch in pixels.
-        frames: Number of video frames that a patch spans.
-        channels: Channels of the image.
-        image_size: Height and width of the image in pixels.
-        patch_bias: Whether the embedding of patches has a bias.
-        table: Rows of the table of positions; 0 for rotary positions alone.
-        merge: Side of the square of patches that become one token of the language model.
-        output: Width of that token.
-        tapped: Layers behind which tokens are made as well, for layers of the language model.
-    """
-
-    patch: int
-    frames: int = 2
-    channels: int = 3
-    image_size: int = 448
-    patch_bias: bool = False
-    table: int = 0
-    merge: int = 2
-    output: int = 0
-    tapped: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.image_size % (self.patch * self.merge):
-            raise InputError(
-                f"image_size {self.image_size} is not divisible by {self.patch * self.merge}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -388,6 +397,11 @@ class EncoderDecoder:
         plain_embedding_norm: Whether that norm has no weights.
         last_norm: Whether the last states of both stacks are normalised.
         tied: Whether the token embedding is the weight of the last product as well.
+        waves: Whether positions are sines and cosines, which are no weights (M2M-100).
+        half: Whether it is the decoder alone, whose encoder's states are an input.
+        states: Width of those states; 0 for that of the decoder.
+        transform: Whether a product with its function and norm comes before the scores, which have
+            a bias then (BLIP).
     """
 
     encoder: Stack
@@ -402,6 +416,10 @@ class EncoderDecoder:
     plain_embedding_norm: bool = False
     last_norm: bool = True
     tied: bool = True
+    waves: bool = False
+    half: bool = False
+    states: int = 0
+    transform: bool = False
 
 
 def lazily(function: str, dimensions: object) -> Callable[..., Any]:

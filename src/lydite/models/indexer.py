@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from lydite.graph import Builder, Tensor
 from lydite.graph.dtypes import dtype_number
-from lydite.models.blocks import LatentAttention
-from lydite.models.tokens import Tokens
+from lydite.models.blocks import Attention, LatentAttention
+from lydite.models.dimensions import Stack
+from lydite.models.tokens import Tokens, normed, split
 
 
 def selected(x: Tensor, compressed: Tensor | None, a: LatentAttention, t: Tokens) -> int | None:
@@ -81,6 +82,30 @@ def _of_pools(x: Tensor, query: Tensor, key: Tensor, a: LatentAttention, t: Toke
     weights = g.linear(x, a.index_heads, bias=False, name="index_weights")
     scored = scores(g, query, keys, weights)
     best = _best(g, scored, a.index_top // pool, total // pool)
+    return None if best is None else best * pool + pool - 1
+
+
+def chosen_by_pools(x: Tensor, a: Attention, size: Stack, t: Tokens) -> int | None:
+    """How many tokens a query attends to, where plain means of keys are scored; None for all.
+
+    Tokens after the last full pool are attended to as well.
+    """
+    g, pool, total = t.g, a.index_pool, t.context + t.count
+    width, each = a.index_heads * a.index_size, a.index_size
+    both = g.linear(x, width + each, bias=False, name="index_qk")
+    query, key = split(g, both, [width, each])
+    query = normed(g, g.reshape(query, [0, 0, a.index_heads, each]), size)
+    past = t.past("index", (t.batch, t.context, each))
+    keys = key if past is None else g.concat([past, key], 1)
+    t.keep("index", keys)
+    pools = max(1, total // pool)
+    rows = min(pool, total)
+    apart = g.reshape(_first(g, keys, pools * rows, 1), [0, pools, rows, each])
+    means = normed(g, g.op("ReduceMean", apart, g.constant([2], "axes"), keepdims=0), size)
+    turned = g.op("Unsqueeze", g.transpose(means, (0, 2, 1)), g.constant([1]))
+    scored = g.relu(g.op("MatMul", g.transpose(query, (0, 2, 1, 3)), turned, name="index_scores"))
+    scored = g.op("ReduceSum", scored, g.constant([1], "axes"), keepdims=0)
+    best = _best(g, scored, a.index_top // pool, pools)
     return None if best is None else best * pool + pool - 1
 
 

@@ -10,20 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lydite.graph import Tensor
-from lydite.models import states
+from lydite.models import recurrences, states
 from lydite.models.attention import attention
 from lydite.models.blocks import (
     Attention,
+    ChannelMix,
     CompressedAttention,
+    ConvolvedAttention,
+    CrossAttention,
+    DifferentialAttention,
     GatedDelta,
     LatentAttention,
     LightningAttention,
     Mamba,
     Mamba2,
+    MatrixMemory,
     Mixer,
+    RecurrentUnit,
     ShortConvolution,
+    TimeMix,
 )
 from lydite.models.compressed import compressed
+from lydite.models.convolved import convolved_attention
+from lydite.models.cross import cross, differential
 from lydite.models.dimensions import Stack
 from lydite.models.latent import latent
 from lydite.models.tokens import Tokens
@@ -31,12 +40,19 @@ from lydite.models.tokens import Tokens
 _BUILDERS: dict[type, Callable[..., Tensor]] = {
     Attention: attention,
     CompressedAttention: compressed,
+    ConvolvedAttention: convolved_attention,
+    CrossAttention: cross,
+    DifferentialAttention: differential,
     LatentAttention: latent,
     LightningAttention: states.lightning,
     Mamba: states.mamba,
     Mamba2: states.mamba2,
     GatedDelta: states.gated_delta,
     ShortConvolution: states.short_convolution,
+    RecurrentUnit: recurrences.recurrent_unit,
+    TimeMix: recurrences.time_mix,
+    ChannelMix: recurrences.channel_mix,
+    MatrixMemory: recurrences.matrix_memory,
 }
 
 

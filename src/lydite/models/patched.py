@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lydite.graph import Builder, Graph, Tensor
-from lydite.models.dimensions import PatchTower
+from lydite.models.dimensions_towers import PatchTower
 from lydite.models.tokens import Tokens, normed
 from lydite.models.transformer import opset, stack
 

@@ -37,7 +37,13 @@ def encoder_decoder(
     """
     g = Builder("encoder-decoder", dtype=dtype, opset=ATTENTION_OPSET)
     table = g.weight((size.vocabulary, size.decoder.hidden), "token_embedding")
-    states = None if phase == "decode" else _encoded(g, size, batch, sequence, table)
+    if phase == "decode":
+        states = None
+    elif size.half:
+        shape = (batch, size.frames or sequence, size.states or size.decoder.hidden)
+        states = g.input("encoder_states", shape)
+    else:
+        states = _encoded(g, size, batch, sequence, table)
     new = min(sequence, size.positions) if phase == "forward" else 1
     ids = g.input("decoder_input_ids", (batch, new), "int64")
     before = context if phase == "decode" else 0
@@ -50,9 +56,14 @@ def encoder_decoder(
         x = _added(g, x, size.decoder, lambda y: _cross(y, states, size, tokens))
         x = _fed(g, x, size.decoder)
     x = normed(g, x, size.decoder) if size.last_norm else x
+    added: list[Tensor] = []
+    if size.transform:
+        x = g.op("Gelu", g.linear(x, size.decoder.hidden, name="transform"))
+        x = normed(g, x, size.decoder)
+        added = [g.weight((size.vocabulary,), "lm_head.bias")]
     flat = g.reshape(x, [-1, size.decoder.hidden])
     scores = (
-        g.op("Gemm", flat, table, transB=1, name="lm_head")
+        g.op("Gemm", flat, table, *added, transB=1, name="lm_head")
         if size.tied
         else g.linear(flat, size.vocabulary, bias=False, name="lm_head")
     )
@@ -87,7 +98,9 @@ def _sound(g: Builder, size: EncoderDecoder, batch: int) -> Tensor:
 
 def _embedded(g: Builder, size: EncoderDecoder, ids: Tensor, table: Tensor, t: Tokens) -> Tensor:
     x = g.op("Gather", table, ids)
-    if not size.buckets:
+    if size.waves:
+        x = x + g.concat(t.angles(1e4, int(x.shape[-1])), 2)
+    elif not size.buckets:
         rows = size.positions + size.position_offset
         places = t.positions
         if size.position_offset:

@@ -24,17 +24,28 @@ def mamba(x: Tensor, m: Mamba, size: Stack, t: Tokens) -> Tensor:
     g = t.g
     signal, gate = split(g, g.linear(x, 2 * m.inner, bias=m.bias, name="in"), [m.inner, m.inner])
     signal = convolved(signal, m.kernel, t, bias=m.conv_bias)
+    if m.heads == 1:
+        mixed = _scanned(signal, "state", m, size, t)
+    else:
+        parts = split(g, signal, [m.inner // m.heads] * m.heads)
+        mixed = g.concat([_scanned(p, f"state_{i}", m, size, t) for i, p in enumerate(parts)], 2)
+    mixed = mixed * g.op("Swish", gate)
+    return g.linear(mixed, size.hidden, bias=m.bias, name="out")
+
+
+def _scanned(signal: Tensor, name: str, m: Mamba, size: Stack, t: Tokens) -> Tensor:
+    """Channels [batch, tokens, width] through the scan, whose state is kept under the name."""
+    g, inner = t.g, int(signal.shape[-1])
     widths = [m.rank, m.state, m.state]
     parts = split(g, g.linear(signal, sum(widths), bias=False, name="x"), widths)
     step, first, last = (normed(g, part, size) for part in parts) if m.norms else parts
-    step = g.op("Softplus", g.linear(step, m.inner, bias=True, name="dt"))
-    decay, skip = g.weight((m.inner, m.state), "A_log"), g.weight((m.inner,), "D")
-    past = t.past("state", (t.batch, m.inner, m.state))
+    step = g.op("Softplus", g.linear(step, inner, bias=True, name="dt"))
+    decay, skip = g.weight((inner, m.state), "A_log"), g.weight((inner,), "D")
+    past = t.past(name, (t.batch, inner, m.state))
     inputs = (signal, step, decay, first, last, skip, past)
     mixed, state = g.ops("SelectiveScan", *inputs, domain="lydite", outputs=2)
-    t.keep("state", state)
-    mixed = mixed * g.op("Swish", gate)
-    return g.linear(mixed, size.hidden, bias=m.bias, name="out")
+    t.keep(name, state)
+    return mixed
 
 
 def mamba2(x: Tensor, m: Mamba2, size: Stack, t: Tokens) -> Tensor:

@@ -30,6 +30,7 @@ class Tokens:
         layer: Layer that is being built.
         kept: What comes out for the next tokens, by name.
         attended: Keys and values by layer, for layers that use those of another one.
+        first: States before the first layer, where a layer reads them.
     """
 
     g: Builder
@@ -41,6 +42,8 @@ class Tokens:
     layer: int = 0
     kept: dict[str, Tensor] = field(default_factory=dict)
     attended: dict[int, tuple[Tensor, Tensor, Past | None]] = field(default_factory=dict)
+    first: Tensor | None = None
+    _elsewhere: Tensor | None = None
     _angles: dict[tuple[float, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
     _positions: Tensor | None = None
 
@@ -54,6 +57,12 @@ class Tokens:
         """Give something back for later tokens."""
         if self.cached:
             self.kept[f"present_{name}_{self.layer}"] = tensor
+
+    def elsewhere(self, count: int, width: int) -> Tensor:
+        """States that are not the tokens' own, an input of the graph: [batch, count, width]."""
+        if self._elsewhere is None:
+            self._elsewhere = self.g.input("cross_states", (self.batch, count, width))
+        return self._elsewhere
 
     @property
     def positions(self) -> Tensor:
@@ -114,6 +123,12 @@ def plain_normed(g: Builder, x: Tensor, size: Stack) -> Tensor:
     return g.op(plain, x, ones, axis=-1, epsilon=size.eps)
 
 
+def affine(g: Builder, x: Tensor, name: str) -> Tensor:
+    """Every entry shifted and scaled by learned numbers."""
+    width = int(x.shape[-1])
+    return (x + g.weight((width,), f"{name}.bias")) * g.weight((width,), f"{name}.scale")
+
+
 def gated_by_head(g: Builder, mixed: Tensor, x: Tensor, heads: int) -> Tensor:
     """What attention gives [batch, tokens, heads x size], each head times a number from x."""
     width = int(mixed.shape[-1])
@@ -150,6 +165,43 @@ def convolved(
     )
     t.keep(name, state)
     return g.transpose(mixed, (0, 2, 1))
+
+
+def by_head(g: Builder, x: Tensor, heads: int) -> Tensor:
+    """Keys or values as a cache keeps them: [batch, heads, tokens, size]."""
+    return g.transpose(g.reshape(x, [0, 0, heads, x.shape[-1] // heads]), (0, 2, 1, 3))
+
+
+def shifted(x: Tensor, t: Tokens, name: str) -> Tensor:
+    """The state of the token before, which is kept under a name: [batch, tokens, width]."""
+    g, width = t.g, int(x.shape[-1])
+    past = t.past(name, (t.batch, 1, width))
+    bounds = ((0, t.count - 1), (t.count - 1, t.count))
+    early, last = (
+        g.op("Slice", x, *(g.constant([value], "bound") for value in (low, high, 1)))
+        if high > low
+        else None
+        for low, high in bounds
+    )
+    assert last is not None
+    t.keep(name, last)
+    if past is None:
+        zeros = g.constant([t.batch, 1, width], "shape")
+        past = g.op("ConstantOfShape", zeros, value=np.zeros(1, numpy_dtype(g.dtype)))
+    return past if early is None else g.concat([past, early], 1)
+
+
+def with_before(x: Tensor, before: int, t: Tokens, name: str) -> Tensor:
+    """Channels [batch, channels, tokens] behind as many earlier tokens, which are kept by name."""
+    g, channels = t.g, int(x.shape[1])
+    past = t.past(name, (t.batch, channels, before))
+    if past is None:
+        wide = g.op("Pad", x, g.constant([0, 0, before, 0, 0, 0], "pads"))
+    else:
+        wide = g.concat([past, x], 2)
+    bounds = (g.constant([value], "bound") for value in (t.count, t.count + before, 2))
+    t.keep(name, g.op("Slice", wide, *bounds))
+    return wide
 
 
 def with_sinks(g: Builder, mixed: Tensor, heads: int) -> Tensor:

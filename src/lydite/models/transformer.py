@@ -8,25 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from lydite.graph import Builder, Tensor
+from lydite.models.activations import activated
+from lydite.models.attention import attention
 from lydite.models.blocks import (
-    Activation,
     Block,
     Dense,
     Experts,
-    GatedDelta,
-    LightningAttention,
-    Mamba,
-    Mamba2,
     Order,
-    ShortConvolution,
+    SharedPart,
+    StateMixer,
 )
 from lydite.models.dimensions import Stack
 from lydite.models.mixers import mix
-from lydite.models.quantised import QuantisedBuilder
-from lydite.models.tokens import Tokens, convolved, normed, plain_normed
+from lydite.models.routed import experts
+from lydite.models.tokens import Tokens, affine, convolved, normed, plain_normed
 
 Part: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -34,7 +32,7 @@ ATTENTION_OPSET = 24
 """The first with `Swish`; `Attention`, `RotaryEmbedding` and `RMSNormalization` came with 23."""
 _STATE_OPSET = 27
 """The first with `LinearAttention` and `CausalConvWithState`."""
-_STATES = (Mamba, Mamba2, GatedDelta, LightningAttention, ShortConvolution)
+_STATES = get_args(StateMixer)
 
 
 def opset(size: Stack) -> int:
@@ -44,7 +42,14 @@ def opset(size: Stack) -> int:
     return _STATE_OPSET if with_state else ATTENTION_OPSET
 
 
-def stack(x: Tensor, size: Stack, tokens: Tokens, per_layer: list[Tensor] | None = None) -> Tensor:
+def stack(
+    x: Tensor,
+    size: Stack,
+    tokens: Tokens,
+    per_layer: list[Tensor] | None = None,
+    *,
+    first: int = 0,
+) -> Tensor:
     """All layers over x [batch, tokens, hidden], without the norm after the last.
 
     Args:
@@ -52,12 +57,14 @@ def stack(x: Tensor, size: Stack, tokens: Tokens, per_layer: list[Tensor] | None
         size: Dimensions.
         tokens: What is known of the tokens; keys, values and states are kept there.
         per_layer: Input of each layer of its own [batch, tokens, width], where there are such.
+        first: Number of the first layer, by which keys, values and states are kept.
 
     Returns:
         The states [batch, tokens, hidden].
     """
+    tokens.first = x
     for layer, block in enumerate(size.all_blocks):
-        tokens.layer = layer
+        tokens.layer = first + layer
         x = _block(x, block, size, tokens)
         if per_layer is not None:
             x = _with_own_input(tokens.g, x, per_layer[layer], size)
@@ -66,6 +73,9 @@ def stack(x: Tensor, size: Stack, tokens: Tokens, per_layer: list[Tensor] | None
 
 def _block(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
     order = block.order or size.order
+    if block.shared is not None:
+        added = _shared(x, block.shared, size, t)
+        return x + mixed(normed(t.g, x + added, size), block, size, t)
     if order == "parallel":
         before = normed(t.g, x, size)
         other = normed(t.g, x, size) if size.parallel_norms else before
@@ -81,6 +91,17 @@ def _block(x: Tensor, block: Block, size: Stack, t: Tokens) -> Tensor:
         part = _convolving(lambda y: fed(y, block, size, t.g), "fed", size, t)
         x = _part(x, size, order, t.g, part, before)
     return x
+
+
+def _shared(x: Tensor, part: SharedPart, size: Stack, t: Tokens) -> Tensor:
+    """States and embedding through attention and a dense part that several layers share (Zamba)."""
+    g = t.g
+    assert t.first is not None
+    with g.sharing(part.key):
+        both = normed(g, g.concat([x, t.first], 2), size)
+        y = normed(g, attention(both, part.attention, size, t), size)
+        y = dense(g, y, part.feed, size.hidden)
+    return g.linear(y, size.hidden, bias=False, name="shared_output")
 
 
 def _convolving(part: Part, name: str, size: Stack, t: Tokens) -> Part:
@@ -107,8 +128,14 @@ def _part(
     """One part with its norms and the addition of its input."""
     y = part(before(g, x, size) if order in ("before", "around") else x)
     y = after(g, y, size) if order in ("after", "around") else y
+    if size.part_gate:
+        y = y * g.op("Tanh", g.weight((1,), "part.gate"))
     if size.residual_gates:
         return _shared_out(g, x, y, size)
+    if size.residual_scales == "both":
+        return affine(g, y, "added") + affine(g, x, "residual")
+    if size.residual_scales:
+        x = x * g.weight((size.hidden,), "residual.scale")
     return normed(g, x + y, size) if order == "last" else x + y
 
 
@@ -169,26 +196,6 @@ def own_input(g: Builder, x: Tensor, own: Tensor, size: Stack) -> Tensor:
     return normed(g, added, size)
 
 
-def activated(g: Builder, x: Tensor, activation: Activation) -> Tensor:
-    """An activation by name."""
-    if activation in ("relu", "relu2"):
-        y = g.relu(x)
-        return y * y if activation == "relu2" else y
-    if activation == "xielu":
-        return _xielu(g, x)
-    if activation in ("silu", "quick_gelu"):
-        return g.op("Swish", x, alpha=1.702 if activation == "quick_gelu" else None)
-    return g.op("Gelu", x, approximate="tanh" if activation == "gelu_tanh" else None)
-
-
-def _xielu(g: Builder, x: Tensor) -> Tensor:
-    """A square above 0 and an exponential below, each with a learned factor (arXiv:2411.13010)."""
-    above, below = g.weight((1,), "xielu.above"), g.weight((1,), "xielu.below")
-    low = g.op("Exp", g.op("Min", x, g.constant(0.0, "zero", g.dtype)))
-    half = x * g.constant(0.5, "half", g.dtype)
-    return g.relu(x) * x * above + low * below + half
-
-
 def dense(g: Builder, x: Tensor, feed: Dense, hidden: int, size: Stack | None = None) -> Tensor:
     """Two products with a function between them, or three where it is gated.
 
@@ -198,8 +205,10 @@ def dense(g: Builder, x: Tensor, feed: Dense, hidden: int, size: Stack | None = 
     if feed.gated:
         gate = g.linear(x, feed.inner, bias=feed.bias, name="gate")
         gate = _sparse(g, gate, feed.sparsity) if feed.sparsity else gate
-        y = activated(g, gate, feed.activation)
-        y = y * g.linear(x, feed.inner, bias=feed.bias, name=up)
+        wide = g.linear(x, feed.inner, bias=feed.bias, name=up)
+        if feed.adapter:
+            gate, wide = _adapted(g, x, gate, wide, feed.adapter)
+        y = activated(g, gate, feed.activation) * wide
     else:
         y = activated(g, g.linear(x, feed.inner, bias=feed.bias, name=up), feed.activation)
     if feed.inner_norm:
@@ -207,6 +216,17 @@ def dense(g: Builder, x: Tensor, feed: Dense, hidden: int, size: Stack | None = 
         y = normed(g, y, size)
     y = g.linear(y, hidden, bias=feed.bias, name="down")
     return y * g.weight((1,), "scale") if feed.scale else y
+
+
+def _adapted(g: Builder, x: Tensor, gate: Tensor, up: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Both with products of low rank added, which the layer has of its own where others share."""
+    with g.sharing(None):
+        low = g.linear(x, rank, bias=False, name="adapter_down")
+        added = (
+            g.linear(low, int(part.shape[-1]), bias=False, name="adapter_up") for part in (gate, up)
+        )
+        first, second = (part + extra for part, extra in zip((gate, up), added, strict=True))
+    return first, second
 
 
 def _sparse(g: Builder, x: Tensor, share: float) -> Tensor:
@@ -217,69 +237,3 @@ def _sparse(g: Builder, x: Tensor, share: float) -> Tensor:
     spread = g.op("Sqrt", g.op("ReduceMean", apart * apart, axes))
     factor = g.constant(NormalDist().inv_cdf(share), "spread", g.dtype)
     return g.relu(g.op("Sub", apart, spread * factor))
-
-
-_EXPERT_ACTIVATIONS = {"relu": "relu", "relu2": "relu", "silu": "silu"}
-"""ONNX Runtime's name of an expert's activation; every other one is its "gelu"."""
-
-
-def experts(g: Builder, x: Tensor, feed: Experts, size: Stack) -> Tensor:
-    """Each token goes through the experts that the router scores highest, and their mean.
-
-    ONNX Runtime's experts are gated with SiLU, or not gated: other functions between the products
-    cost about the same and are built as the nearest of its own.
-    """
-    tokens = g.reshape(x, [-1, x.shape[-1]])
-    total = feed.count + feed.idle
-    routed = tokens * g.weight((tokens.shape[-1],), "router.input") if feed.beside else tokens
-    router = g.linear(routed, total, bias=feed.router_bias, name="router")
-    router = router * g.weight((total,), "router.by_expert") if feed.beside else router
-    if feed.sigmoid:
-        router = g.op("Sigmoid", router)
-    if feed.scale:
-        router = router * g.weight((1,), "router.scale")
-    if feed.correction:
-        router = router + g.weight((total,), "router.correction")
-    if feed.idle:
-        widths = g.constant([feed.count, feed.idle], "widths")
-        router, _ = g.ops("Split", router, widths, axis=-1, outputs=2)
-    if feed.latent:
-        tokens = g.linear(tokens, feed.latent, bias=False, name="latent_down")
-    tokens = normed(g, tokens, size) if feed.latent_norms else tokens
-    y = _all_experts(g, tokens, router, feed)
-    y = normed(g, y, size) if feed.latent_norms else y
-    if feed.latent:
-        y = g.linear(y, x.shape[-1], bias=False, name="latent_up")
-    return g.reshape(y, list(x.shape))
-
-
-def _all_experts(g: Builder, tokens: Tensor, router: Tensor, feed: Experts) -> Tensor:
-    width, wide = int(tokens.shape[-1]), (2 if feed.gated else 1) * feed.inner
-    shapes = ((feed.count, wide, width), (feed.count, width, feed.inner))
-    biases = (None, None)
-    if feed.bias:
-        biases = (
-            g.weight((feed.count, wide), "experts.up_bias"),
-            g.weight((feed.count, width), "experts.down_bias"),
-        )
-    gated: dict[str, Any] = {
-        "activation_type": "swiglu",
-        "swiglu_fusion": 1,
-        "activation_alpha": 1.0,
-        "activation_beta": 0.0,
-    }
-    attrs: dict[str, Any] = {"k": feed.per_token, "normalize_routing_weights": 1}
-    attrs |= (
-        gated
-        if feed.gated
-        else {"activation_type": _EXPERT_ACTIVATIONS.get(feed.activation, "gelu")}
-    )
-    if isinstance(g, QuantisedBuilder):
-        return g.experts(tokens, router, shapes, biases, **attrs)
-    up, down = (
-        g.weight(shape, f"experts.{name}")
-        for shape, name in zip(shapes, ("gate_up", "down"), strict=True)
-    )
-    last = [biases[1]] if feed.bias else []
-    inputs = (tokens, router, up, biases[0], down, *last)
-    return g.op("MoE", *inputs, domain="com.microsoft", name="experts", **attrs)

@@ -316,6 +316,37 @@ def test_fields_that_may_matter_are_named_and_others_are_not(config):
     )
 
 
+IMPOSSIBLE = [
+    ({"model_type": "zamba2", "n_mamba_heads": 7}, "n_mamba_heads 7 is impossible"),
+    ({"model_type": "diffllama", "num_key_value_heads": 1}, "num_key_value_heads 1 is impossible"),
+    ({"model_type": "doge", "is_moe": True}, "is_moe true is impossible"),
+    ({"model_type": "rwkv", "attention_hidden_size": 0}, "attention_hidden_size 0 is impossible"),
+    ({"model_type": "recurrent_gemma", "block_types": ["state"]}, "block_types .* is impossible"),
+    ({"model_type": "hrm_text", "H_cycles": 10**6}, "H_cycles 1000000 is impossible"),
+    ({"model_type": "zaya", "num_experts_per_tok": 2}, "num_experts_per_tok 2 is impossible"),
+    (
+        {
+            "model_type": "qwen4_exp_text",
+            "layer_types": ["linear_attention"],
+            "ple_layer_ids": [1],
+            "heads_per_ngram": 10**6,
+        },
+        "heads_per_ngram 1000000 is impossible; allowed: up to 1024",
+    ),
+    (
+        {"model_type": "marian", "share_encoder_decoder_embeddings": False, "d_model": 64},
+        "share_encoder_decoder_embeddings false is impossible",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), IMPOSSIBLE)
+def test_what_one_family_alone_can_have_wrong(config, fields, message):
+    base = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 99}
+    with pytest.raises(InputError, match=message):
+        read_config(config({**base, **fields}))
+
+
 def test_infinity_is_a_number(config):
     path = config(LLAMA)
     path.write_text(

@@ -86,7 +86,7 @@ def read_config(path: Path | str, *, part: str = "") -> ReadConfig:
     weights, said = weight_format(config)
     if weights is not None and "phase" not in row.options:
         said = f"its {weights.label} weights are built in full precision"
-    notes += [said] if said else []
+    notes += [*config.said, said] if said else config.said
     usual = sorted(MAIN & config.taken.keys())
     if usual:
         listed = ", ".join(f"{name} {config.taken[name]}" for name in usual)

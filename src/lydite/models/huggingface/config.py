@@ -58,6 +58,7 @@ class Config:
 
     Attributes:
         taken: Fields that were absent, with the value that was taken from `defaults`.
+        said: What a row has to say of what it read, in sentences.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Config:
         self.where = where
         self.defaults = defaults or {}
         self.taken: dict[str, Any] = {}
+        self.said: list[str] = []
         self._read: set[str] = set()
 
     @property
@@ -181,7 +183,7 @@ class Config:
     def changed(self, fields: Mapping[str, Any]) -> Config:
         """The config with some fields in place of its own; what is read there counts as read."""
         made = Config({**self.data, **fields}, self.where, self.defaults)
-        made._read, made.taken = self._read, self.taken
+        made._read, made.taken, made.said = self._read, self.taken, self.said
         return made
 
     def inner(self, *names: str) -> Config | None:
@@ -218,6 +220,11 @@ class Config:
         if share > 1:
             raise self.refuse("partial_rotary_factor", "a number up to 1")
         return base, share
+
+    def say(self, sentence: str) -> None:
+        """Something to be said of the model, once."""
+        if sentence not in self.said:
+            self.said.append(sentence)
 
     def skip(self, *names: str) -> None:
         """Fields that this type reads over: they do not change the graph."""

@@ -22,6 +22,7 @@ _DERIVED: dict[str, dict[str, Any]] = {
     "kimi_linear": {"first_k_dense_replace": 1},
     "laguna": {"first_k_dense_replace": 1},
     "mimo_v2_flash": {"first_k_dense_replace": 1},
+    "unlimited_ocr_text": {"first_k_dense_replace": 1},
 }
 """Fields of older files that are no fields of today's class, which lists every layer instead."""
 

@@ -1,18 +1,12 @@
-"""Families of language models with experts or latent attention: one row each."""
+"""Families of language models with experts: one row for each `model_type`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from lydite.models.blocks import (
-    Block,
-    Dense,
-    Experts,
-    LatentAttention,
-    Mixer,
-)
+from lydite.models.blocks import Dense, Experts, Mixer
+from lydite.models.huggingface.chosen import all_full, chosen_experts, is_dense, mixed
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.family import (
@@ -27,120 +21,6 @@ from lydite.models.huggingface.family import (
     sliding,
     with_sinks,
 )
-
-_COUNT = (
-    "num_experts",
-    "num_local_experts",
-    "n_routed_experts",
-    "moe_num_experts",
-    "num_routed_experts",
-    "ffn_num_experts",
-)
-_PER_TOKEN = (
-    "num_experts_per_tok",
-    "num_experts_per_token",
-    "experts_per_token",
-    "top_k_experts",
-    "moe_k",
-    "moe_topk",
-    "num_experts_per_topk",
-    "moe_top_k",
-)
-_INNER = ("moe_intermediate_size", "expert_ffn_hidden_size")
-_SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
-_SHARED_INNER = (
-    "shared_expert_intermediate_size",
-    "moe_shared_expert_intermediate_size",
-    "shared_intermediate_size",
-    "shared_experts_intermediate_size",
-    "share_expert_dim",
-)
-
-Feed = Callable[[Config, Layer], Dense | Experts | None]
-
-
-def chosen_experts(c: Config, layer: Layer, **changes: Any) -> Experts:
-    """The experts of a layer, by whichever names the config has for their sizes."""
-    count = c.size(*_COUNT)
-    inner = changes.get("inner") or c.size(*_INNER, default=None) or c.size("intermediate_size")
-    per_token = c.size(*_PER_TOKEN, default=2)
-    if per_token > count:
-        raise c.refuse(c.name_of(*_PER_TOKEN), f"up to the {count} experts")
-    shared = c.size(*_SHARED_INNER, default=c.size(*_SHARED, default=0, low=0) * inner, low=0)
-    values: dict[str, Any] = {
-        "count": count,
-        "per_token": per_token,
-        "inner": inner,
-        "activation": activation(c, layer.family),
-        "gated": layer.family.gated,
-        "shared": shared,
-    }
-    return Experts(**{**values, **changes})
-
-
-def _is_dense(c: Config, layer: Layer) -> bool:
-    """Whether a layer has one dense part although the model has experts."""
-    listed = c.texts("mlp_layer_types", layer.count)
-    if listed is not None:
-        c.skip("first_k_dense_replace", "moe_layer_freq", "num_dense_layers", "decoder_sparse_step")
-        return listed[layer.index] == "dense"
-    if layer.index in (c.numbers("mlp_only_layers") or ()):
-        return True
-    first = c.size(
-        "first_k_dense_replace", "num_dense_layers", "moe_layer_start_index", default=0, low=0
-    )
-    if layer.index < first:
-        return True
-    frequency = c.raw("moe_layer_freq")
-    if isinstance(frequency, list):
-        return not frequency[layer.index] if layer.index < len(frequency) else False
-    step = c.size("decoder_sparse_step", default=1, low=0)
-    if step and (layer.index + 1) % step:
-        return True
-    interval = c.size("moe_layer_freq", "moe_layer_interval", default=1)
-    if "moe_layer_interval" in c.data:
-        last = c.raw("moe_layer_end_index", default=layer.count)
-        end = last if isinstance(last, int) and last >= 0 else layer.count
-        return bool((layer.index + 1) % interval) or layer.index > end
-    return bool(layer.index % interval)
-
-
-def mixed(**changes: Any) -> Feed:
-    """Experts, or one dense part in the layers that the config names."""
-
-    def feed(c: Config, layer: Layer) -> Dense | Experts:
-        if _is_dense(c, layer):
-            return dense(c, layer, "intermediate_size", "ffn_hidden_size")
-        return chosen_experts(c, layer, **changes)
-
-    return feed
-
-
-def latent(c: Config, layer: Layer) -> tuple[LatentAttention]:
-    """Multi-head latent attention, in all layers or in those that are not linear."""
-    theta, _ = c.rotary(theta=layer.family.theta)
-    c.skip("head_dim", "qk_head_dim", "num_key_value_heads", "use_nope", "mla_use_nope")
-    return (
-        LatentAttention(
-            heads=c.size(*HEADS),
-            query_rank=c.size("q_lora_rank", default=0),
-            kv_rank=c.size("kv_lora_rank", default=512),
-            nope=c.size("qk_nope_head_dim", default=128),
-            rope=c.size("qk_rope_head_dim", default=64, low=0),
-            value=c.size("v_head_dim", default=128),
-            bias=c.flag("attention_bias", default=False),
-            rope_theta=theta,
-            index_heads=c.size("index_n_heads", default=0),
-            index_size=c.size("index_head_dim", default=128),
-            index_top=c.size("index_topk", default=2048),
-        ),
-    )
-
-
-def _minicpm3(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    """A value's head is as wide as a token's share where nothing is said."""
-    share = layer.hidden // c.size(*HEADS)
-    return latent(c.changed({"v_head_dim": c.size("v_head_dim", default=share)}), layer)
 
 
 def _llama4(c: Config, layer: Layer) -> tuple[Mixer, ...]:
@@ -196,14 +76,6 @@ def _mimo2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     return (attention(c, layer, value=value, kv_heads=kv, sinks=True),)
 
 
-def _deepseek_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    """Latent attention, or plain attention in the small members of DeepSeek-VL2."""
-    if c.flag("use_mla", default=True) and c.data.get("kv_lora_rank", 1) is not None:
-        return latent(c, layer)
-    c.skip("kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
-    return (attention(c, layer),)
-
-
 def _laguna(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     """Each layer has a number of heads of its own, gated as a whole or entry by entry."""
     heads = c.of_layer("num_attention_heads_per_layer", layer.index, layer.count)
@@ -215,12 +87,6 @@ def _laguna(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     return (
         attention(c, layer, heads=count, head_gate=by_head, gated=not by_head, gate_bias=False),
     )
-
-
-def all_full(c: Config, layers: int) -> list[str]:
-    """Every layer attends to all tokens."""
-    del c
-    return ["full_attention"] * layers
 
 
 def _flint_types(c: Config, layers: int) -> list[str]:
@@ -238,7 +104,7 @@ def _flint_feed(c: Config, layer: Layer) -> Dense | Experts | None:
 
 def _cohere2_moe_feed(c: Config, layer: Layer) -> Dense | Experts:
     usual = c.size("intermediate_size", default=22528)
-    if _is_dense(c, layer):
+    if is_dense(c, layer):
         return dense(c, layer, inner=c.size("prefix_dense_intermediate_size", default=usual))
     return chosen_experts(c, layer)
 
@@ -259,7 +125,7 @@ def _hunyuan_feed(c: Config, layer: Layer) -> Dense | Experts:
 
 
 def _minimax_m3_feed(c: Config, layer: Layer) -> Dense | Experts:
-    if _is_dense(c, layer):
+    if is_dense(c, layer):
         return dense(c, layer, inner=c.size("dense_intermediate_size", default=12288))
     return chosen_experts(c, layer, sigmoid=True)
 
@@ -289,36 +155,9 @@ def _no_bias(c: Config, values: dict[str, Any]) -> None:
     del values
 
 
-def no_feed(c: Config, layer: Layer) -> None:
-    """Layers without a feed-forward part."""
-    del c, layer
-
-
-def _no_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
-    del c, layer
-    return ()
-
-
-def _longcat(c: Config, values: dict[str, Any]) -> None:
-    """Each layer is two of attention and a dense part; experts run beside the first.
-
-    LongCat-Flash, arXiv:2509.01322: the experts see what the first dense part sees.
-    """
-    layers, hidden = values["layers"], values["hidden"]
-    family = FAMILIES["longcat_flash"]
-    layer = Layer(0, layers, "full_attention", hidden, family)
-    inner = c.size("ffn_hidden_size", default=12288)
-    experts = chosen_experts(
-        c, layer, shared=inner, idle=c.size("zero_expert_num", default=256, low=0)
-    )
-    mixer = latent(c, layer)
-    first = Block(mixers=mixer, feed=experts)
-    second = Block(mixers=mixer, feed=dense(c, layer, inner=inner))
-    values |= {"blocks": (first, second) * layers, "layers": 2 * layers}
-
-
 _QWEN_MOE = replace(DENSE["qwen3"], kv=4, head=0, feed=mixed())
-_DEEPSEEK = Family(uneven_heads=True, mixers=latent, feed=mixed(sigmoid=True), positions=4096)
+
+
 _GLM_MOE = Family(
     uneven_heads=True,
     kv=8,
@@ -329,7 +168,10 @@ _GLM_MOE = Family(
     positions=131072,
     qk_norm=("use_qk_norm", False, "head"),
 )
+
+
 _GRANITE_MOE = replace(DENSE["llama"], feed=mixed(), dense=False)
+
 
 FAMILIES: dict[str, Family] = {
     "mixtral": Family(
@@ -341,16 +183,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3_moe": _QWEN_MOE,
     "qwen3_omni_moe_text": replace(_QWEN_MOE, uneven_heads=True),
     "deepseek": replace(DENSE["llama"], feed=mixed(), dense=False),
-    "deepseek_v2": replace(_DEEPSEEK, mixers=_deepseek_mixer, feed=mixed(), positions=2048),
-    "axk1": replace(_DEEPSEEK, feed=mixed(sigmoid=True, norm=True), positions=32768),
-    "youtu": Family(mixers=latent, tied=True, positions=131072),
-    "deepseek_v3": _DEEPSEEK,
-    "mistral4": replace(_DEEPSEEK, feed=mixed(), positions=1 << 20),
-    "deepseek_v32": replace(_DEEPSEEK, positions=163840),
-    "kimi_k2": _DEEPSEEK,
     "glm4_moe": _GLM_MOE,
-    "glm4_moe_lite": replace(_DEEPSEEK, eps=1e-5, positions=202752),
-    "minicpm3": Family(mixers=_minicpm3, eps=1e-5, positions=32768),
     "gpt_oss": Family(
         kv=8,
         head=64,
@@ -443,15 +276,6 @@ FAMILIES: dict[str, Family] = {
         types=_mimo2_types,
         window=sliding(128),
         positions=262144,
-    ),
-    "longcat_flash": replace(
-        _DEEPSEEK,
-        eps=1e-5,
-        change=_longcat,
-        theta=1e7,
-        feed=no_feed,
-        mixers=_no_mixer,
-        positions=131072,
     ),
     "afmoe": Family(
         kv=16,

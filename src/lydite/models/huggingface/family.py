@@ -11,8 +11,15 @@ from lydite.models.blocks import Attention, Block, Dense, Experts, Mixer, Order,
 from lydite.models.dimensions import Decoder
 from lydite.models.huggingface.config import REQUIRED, Bias, Config
 
-HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "model_dim")
-LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_transformer_layers")
+HIDDEN = ("hidden_size", "n_embd", "d_model", "dim", "model_dim", "embed_dim")
+LAYERS = (
+    "num_hidden_layers",
+    "n_layer",
+    "n_layers",
+    "num_layers",
+    "num_transformer_layers",
+    "layers",
+)
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads")
 KV_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_head_kv")
 INNER = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "d_ff")

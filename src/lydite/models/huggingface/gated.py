@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lydite.models.blocks import Dense, Experts, Mixer
+from lydite.models.blocks import Attention, ClippedAttention, Dense, Experts, Mixer
+from lydite.models.huggingface.chosen import all_full, chosen_experts, mixed
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
-from lydite.models.huggingface.experts import all_full, chosen_experts, mixed
 from lydite.models.huggingface.family import (
     HEADS,
     KV_HEADS,
@@ -156,6 +156,32 @@ def _inkling_stack(c: Config, values: dict[str, Any]) -> None:
     c.skip("log_scaling_alpha", "unpadded_vocab_size", "number_of_conv_states")
 
 
+_WIDEST = 64
+"""Tokens of a convolution whose weights change token by token, each of which is built by itself."""
+
+
+def _inkling2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Inkling with clipped lengths; layers that attend to all tokens have inputs of their own."""
+    (mixer,) = _inkling(c, layer)
+    assert isinstance(mixer, Attention)
+    apart = layer.type != "hybrid_sliding"
+    if mixer.kv_kernel > _WIDEST:
+        raise c.refuse("conv_kernel_size", f"up to {_WIDEST}")
+    return (ClippedAttention(attention=mixer, kernel=mixer.kv_kernel, apart=apart),)
+
+
+def _inkling2_feed(c: Config, layer: Layer) -> Experts:
+    c.only("scoring_func", "sigmoid")
+    return chosen_experts(c, layer, sigmoid=True)
+
+
+def _inkling2_stack(c: Config, values: dict[str, Any]) -> None:
+    _inkling_stack(c, values)
+    values["kept_every"] = c.size("n_layers_per_attn_res_block", default=6)
+    c.skip("mlp_gate_softcap", "mlp_up_softcap", "qk_l2_clip_threshold", "rel_l2_clip_threshold")
+    c.skip("log_scaling_n_floor")
+
+
 def _molmo2(c: Config, values: dict[str, Any]) -> None:
     values["extra_rows"] = c.size("additional_vocab_size", default=128, low=0)
     values["order"] = "after" if c.flag("norm_after", default=False) else "before"
@@ -227,6 +253,15 @@ FAMILIES: dict[str, Family] = {
         types=_inkling_types,
         change=_inkling_stack,
         positions=131072,
+    ),
+    "inkling2_text": Family(
+        rotary=False,
+        embedding_norm=True,
+        mixers=_inkling2,
+        feed=_inkling2_feed,
+        types=_inkling_types,
+        change=_inkling2_stack,
+        positions=1 << 20,
     ),
     "molmo2_text": replace(
         DENSE["qwen3"], kv=8, types=None, mixers=_molmo2_mixer, change=_molmo2, positions=36864

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from lydite.models.blocks import Dense, Experts, Mixer
+from lydite.models.huggingface.chosen import chosen_experts
 from lydite.models.huggingface.config import Config
-from lydite.models.huggingface.experts import chosen_experts
 from lydite.models.huggingface.family import (
     Family,
     Layer,

@@ -116,6 +116,12 @@ def _japanese_neox_feed(c: Config, layer: Layer) -> Dense:
     return dense(c, layer, inner=factor * layer.hidden)
 
 
+def _git(c: Config, values: dict[str, Any]) -> None:
+    """A picture's tokens come before the text's, like any others."""
+    c.skip("num_image_with_embedding", "vision_config")
+    values["last_norm"] = False
+
+
 FAMILIES: dict[str, Family] = {
     "jais2": replace(
         _LAYER_NORM,
@@ -154,6 +160,18 @@ FAMILIES: dict[str, Family] = {
         position_offset=2,
         tied=True,
         positions=1024,
+    ),
+    "git": replace(
+        _LAYER_NORM,
+        eps=1e-12,
+        activation="gelu",
+        rotary=False,
+        learned=True,
+        order="last",
+        embedding_norm=True,
+        head_bias=True,
+        positions=1024,
+        change=_git,
     ),
     "gpt_neox_japanese": replace(
         _LAYER_NORM,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from lydite.models.huggingface.config import Config
 
 
@@ -11,10 +13,10 @@ def head_of(c: Config) -> str:
     name = listed[0] if isinstance(listed, list) and listed else ""
     if not isinstance(name, str):
         return ""
-    for part in ("For", "LMHead", "TextModel", "Model"):
-        at = name.find(part, 1)
-        if at > 0:
-            return name[at:]
+    for part in ("For(?=[A-Z])", "LMHead", "TextModel", "Model"):
+        found = re.search(part, name[1:])
+        if found is not None:
+            return name[1 + found.start() :]
     return ""
 
 

@@ -14,7 +14,12 @@ _PARTS = {
     "vision": ("vision_config", "vision_encoder_config", "vit_config"),
     "audio": ("audio_config",),
 }
+_HALVES = {"text": ("decoder",), "vision": ("encoder",), "audio": ()}
+"""The same where a decoder attends to what an encoder made of a picture."""
+_OF_TYPE = {"vision-encoder-decoder": _HALVES}
 _SHARED = ("tie_word_embeddings", "dtype", "torch_dtype", "projection_dim", "quantization_config")
+_CARRIED = {name: ("vision_config",) for name in ("blip", "mllama")}
+"""Fields of the whole that its language model reads as well, by type."""
 _THINKERS = {
     "qwen2_5_omni": "qwen2_5_omni_thinker",
     "qwen3_omni_moe": "qwen3_omni_moe_thinker",
@@ -48,7 +53,8 @@ def of_part(data: dict[str, Any], part: str, where: str) -> tuple[dict[str, Any]
     if kind in _THINKERS and isinstance(thinker, dict):
         common = {k: data[k] for k in _SHARED if data.get(k) is not None}
         return of_part({**common, **thinker, "model_type": _THINKERS[kind]}, part, where)
-    known = {name: _inner(data, fields) for name, fields in _PARTS.items()}
+    fields_of = _OF_TYPE.get(kind, _PARTS)
+    known = {name: _inner(data, fields) for name, fields in fields_of.items()}
     present = [name for name, inner in known.items() if inner is not None]
     if part and part not in present and not (part == "text" and kind in TEXT_OF):
         allowed = ", ".join(present) or "none; the model is one"
@@ -71,6 +77,10 @@ def of_part(data: dict[str, Any], part: str, where: str) -> tuple[dict[str, Any]
         tied, said = _tied(kind, data, inner)
         inner = inner if tied is None else {**inner, "tie_word_embeddings": tied}
         notes += said
+        carried = {k: data[k] for k in _CARRIED.get(kind, ()) if isinstance(data.get(k), dict)}
+        inner = {**carried, **inner}
+    if kind in _OF_TYPE and part == "text":
+        inner = {**inner, "architectures": ["DecoderForCausalLM"]}
     common = {k: data[k] for k in _SHARED if data.get(k) is not None}
     return {**common, **inner, "model_type": _part_type(kind, part, inner)}, notes
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from lydite.models.blocks import CompressedAttention, Experts, GatedDelta, LatentAttention, Mixer
+from lydite.models.huggingface.chosen import chosen_experts, latent, mixed
 from lydite.models.huggingface.config import Config
-from lydite.models.huggingface.experts import FAMILIES as EXPERTS
-from lydite.models.huggingface.experts import chosen_experts, latent, mixed
 from lydite.models.huggingface.family import HEADS, Family, Layer
+from lydite.models.huggingface.latent import FAMILIES as LATENT
 
 _CSA, _HCA = "compressed_sparse_attention", "heavily_compressed_attention"
 _RATIOS = {0: "sliding_attention", 4: _CSA, 128: _HCA}
@@ -197,7 +197,7 @@ def _dots3_types(c: Config, layers: int) -> list[str]:
     return ["indexed_attention" if i in full else "sliding_attention" for i in range(layers)]
 
 
-_DSA = replace(EXPERTS["deepseek_v32"], mixers=_indexed)
+_DSA = replace(LATENT["deepseek_v32"], mixers=_indexed)
 
 FAMILIES: dict[str, Family] = {
     "glm_moe_dsa": _DSA,

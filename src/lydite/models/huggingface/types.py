@@ -8,7 +8,7 @@ from typing import Any
 
 from lydite.errors import InputError
 from lydite.models.dimensions import Decoder
-from lydite.models.huggingface import encoders
+from lydite.models.huggingface import encoders, sequences, sight
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
@@ -17,8 +17,14 @@ from lydite.models.huggingface.gated import FAMILIES as GATED
 from lydite.models.huggingface.gemma import FAMILIES as GEMMA
 from lydite.models.huggingface.gpt import FAMILIES as GPT
 from lydite.models.huggingface.heads import classes, head_of
+from lydite.models.huggingface.latent import FAMILIES as LATENT
+from lydite.models.huggingface.linear import FAMILIES as LINEAR
+from lydite.models.huggingface.qwen4 import FAMILIES as QWEN4
+from lydite.models.huggingface.recurrent import FAMILIES as RECURRENT
 from lydite.models.huggingface.sparse import FAMILIES as SPARSE
+from lydite.models.huggingface.special import FAMILIES as SPECIAL
 from lydite.models.huggingface.states import FAMILIES as STATES
+from lydite.models.huggingface.zamba import FAMILIES as ZAMBA
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,22 @@ class ConfigType:
     options: tuple[str, ...]
 
 
-_FAMILIES = {**DENSE, **GPT, **EXPERTS, **GATED, **GEMMA, **SPARSE, **STATES}
+_FAMILIES = {
+    **DENSE,
+    **GPT,
+    **EXPERTS,
+    **LATENT,
+    **GATED,
+    **GEMMA,
+    **SPARSE,
+    **STATES,
+    **LINEAR,
+    **QWEN4,
+    **RECURRENT,
+    **SPECIAL,
+    **ZAMBA,
+}
+_OTHERS = {**encoders.TYPES, **sequences.TYPES, **sight.TYPES}
 
 ALIASES = {
     "cwm": "llama",
@@ -78,8 +99,10 @@ ALIASES = {
 """Types that are built as another one."""
 
 TEXT_OF = {
+    "blip": "blip_text_model",
     "dots3_note": "dots3_note_text",
     "emu3": "llama",
+    "ernie4_5_vl_moe": "ernie4_5_vl_moe_text",
     "gemma3": "gemma3_text",
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
@@ -88,16 +111,21 @@ TEXT_OF = {
     "glm4v_moe": "glm4v_moe_text",
     "hunyuan_vl": "hunyuan_vl_text",
     "idefics3": "llama",
+    "inkling2": "inkling2_text",
     "inkling_mm_model": "inkling_text",
     "internvl": "qwen2",
     "internvl_chat": "internlm2",
     "kimi_vl": "deepseek_v3",
+    "kosmos-2": "kosmos_2_text_model",
+    "kosmos-2.5": "kosmos_2_5_text_model",
     "llama4": "llama4_text",
     "llava": "llama",
     "llava_next": "llama",
     "llava_onevision": "qwen2",
     "mistral3": "mistral",
+    "mllama": "mllama_text_model",
     "paligemma": "gemma",
+    "pix2struct": "pix2struct_text_model",
     "qwen2_5_omni_thinker": "qwen2_5_omni_text",
     "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
     "qwen2_5_vl": "qwen2_5_vl_text",
@@ -106,9 +134,11 @@ TEXT_OF = {
     "qwen3_5": "qwen3_5_text",
     "qwen3_5_moe": "qwen3_5_moe_text",
     "qwen3_vl": "qwen3_vl_text",
+    "qwen4_exp": "qwen4_exp_text",
     "qwen3_vl_moe": "qwen3_vl_moe_text",
     "paddleocr_vl": "paddleocr_vl_text",
     "smolvlm": "llama",
+    "unlimited_ocr": "unlimited_ocr_text",
     "step3p7": "step3p5",
     "voxtral": "llama",
 }
@@ -144,9 +174,6 @@ def _with_head(c: Config, size: Decoder) -> Decoder:
 TYPES: dict[str, ConfigType] = {
     **{name: _language_model(family) for name, family in _FAMILIES.items()},
     **{name: _language_model(_FAMILIES[other]) for name, other in ALIASES.items()},
-    **{
-        name: ConfigType(build, read, options)
-        for name, (build, read, options) in encoders.TYPES.items()
-    },
+    **{name: ConfigType(build, read, options) for name, (build, read, options) in _OTHERS.items()},
 }
 """Rows by `model_type`."""

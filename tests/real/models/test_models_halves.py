@@ -1,0 +1,173 @@
+"""Encoders, decoders that attend to one, and both together, against transformers' modules."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from lydite.models.counts import multiply_adds
+from lydite.models.huggingface import graph_from_config
+
+torch = pytest.importorskip("torch")
+hf = pytest.importorskip("transformers")
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+BATCH = 2
+
+_SIDES = {
+    "d_model": 64,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "encoder_ffn_dim": 96,
+    "decoder_ffn_dim": 80,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "vocab_size": 99,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": 2,
+    "max_position_embeddings": 64,
+}
+SEQUENCES = [
+    *(
+        f"{name}For{head}"
+        for name in ("Bart", "Blenderbot", "BlenderbotSmall", "MBart", "Mvp", "Pegasus", "PLBart")
+        for head in ("ConditionalGeneration", "CausalLM")
+    ),
+    "M2M100ForConditionalGeneration",
+    "MarianMTModel",
+    "MarianForCausalLM",
+    "TrOCRForCausalLM",
+]
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_both_halves_and_decoders_alone_do_the_work_of_the_module(name, tmp_path):
+    stem = name.partition("For")[0].removesuffix("MTModel")
+    config = getattr(hf, f"{stem}Config")(**_SIDES)
+    config._attn_implementation = "eager"
+    net = getattr(hf, name)(config).eval()
+    path = tmp_path / "config.json"
+    document = json.loads(config.to_json_string(use_diff=False))
+    path.write_text(json.dumps({**document, "architectures": [name]}))
+    graph = graph_from_config(path, batch=BATCH, sequence=12, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    ids = torch.ones(BATCH, 12, dtype=torch.int64)
+    width = getattr(config, "cross_attention_hidden_size", None) or 64
+    states = {"encoder_hidden_states": torch.zeros(BATCH, 12, width)}
+    half = name.endswith("CausalLM")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(input_ids=ids, use_cache=False, **(states if half else {"decoder_input_ids": ids}))
+    assert 2 * multiply_adds(graph) == counter.get_total_flops()
+    assert ("encoder_states" in graph.inputs) == half
+
+
+@pytest.mark.parametrize("name", ["blip", "pix2struct"])
+def test_decoders_of_captions_do_the_work_of_the_module(name, tmp_path):
+    from transformers.models.blip import modeling_blip_text as blip
+    from transformers.models.pix2struct import modeling_pix2struct as pix2struct
+
+    fields = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_layers": 2,
+        "num_attention_heads": 4,
+        "num_heads": 4,
+        "d_kv": 16,
+        "d_ff": 96,
+        "intermediate_size": 96,
+        "encoder_hidden_size": 48 if name == "blip" else 64,
+        "vocab_size": 99,
+    }
+    tower = {"hidden_size": fields["encoder_hidden_size"], "num_attention_heads": 4}
+    config = hf.AutoConfig.for_model(name, text_config=fields, vision_config=tower)
+    text = config.text_config
+    text._attn_implementation = "eager"
+    made_of = {"blip": blip.BlipTextLMHeadModel, "pix2struct": pix2struct.Pix2StructTextModel}
+    net = made_of[name](text).eval()
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, batch=BATCH, sequence=12, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    states = torch.zeros(BATCH, 12, fields["encoder_hidden_size"])
+    ids = torch.ones(BATCH, 12, dtype=torch.int64)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(input_ids=ids, encoder_hidden_states=states, use_cache=False)
+    assert 2 * multiply_adds(graph) == counter.get_total_flops()
+    graph_from_config(path, phase="decode", context=4)
+
+
+@pytest.mark.parametrize("decoder", ["trocr", "mbart"])
+def test_a_decoder_of_pictures_is_the_text_part_of_both(decoder, tmp_path):
+    """As in files of TrOCR and Donut, whose decoders attend to an encoder of pictures."""
+    encoder = hf.ViTConfig(
+        hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96
+    )
+    fields = {**_SIDES, "is_decoder": True, "add_cross_attention": True}
+    wide = {"cross_attention_hidden_size": 48} if decoder == "trocr" else {}
+    half = hf.AutoConfig.for_model(decoder, **fields, **wide)
+    config = hf.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, half)
+    net = hf.VisionEncoderDecoderModel(config)
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, sequence=4, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.decoder.parameters())
+    image = graph_from_config(path, part="vision")
+    classifier = image.type_of(image.outputs[0]).shape[-1] * 49
+    assert image.parameter_count - classifier == sum(
+        p.numel() for n, p in net.encoder.named_parameters() if "pooler" not in n
+    )
+
+
+_TEXT = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 96,
+    "vocab_size": 99,
+    "embedding_size": 32,
+    "input_embedding_size": 24,
+    "output_embedding_size": 48,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "max_position_embeddings": 66,
+}
+ENCODERS = [
+    "ElectraForMaskedLM",
+    "ElectraForPreTraining",
+    "ElectraForSequenceClassification",
+    "ElectraModel",
+    "RemBertForMaskedLM",
+    "RemBertModel",
+    "MegatronBertForMaskedLM",
+    "MegatronBertModel",
+    "RobertaPreLayerNormForMaskedLM",
+    "XLMRobertaXLForMaskedLM",
+    "Data2VecTextForMaskedLM",
+    "RoFormerForMaskedLM",
+    "BertGenerationEncoder",
+    "BertGenerationDecoder",
+]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_do_the_work_of_the_module(name, tmp_path):
+    stem = re.sub("For[A-Z].*", "", name)
+    for ending in ("Model", "Encoder", "Decoder"):
+        stem = stem.removesuffix(ending)
+    config = getattr(hf, f"{stem}Config")(**_TEXT)
+    config._attn_implementation = "eager"
+    net = getattr(hf, name)(config).eval()
+    path = tmp_path / "config.json"
+    document = json.loads(config.to_json_string(use_diff=False))
+    path.write_text(json.dumps({**document, "architectures": [name]}))
+    graph = graph_from_config(path, batch=BATCH, sequence=12)
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(input_ids=torch.full((BATCH, 12), 5))
+    assert 2 * multiply_adds(graph) == counter.get_total_flops()
