@@ -10,6 +10,7 @@ slowest of what all share ("DRAM", "bus", "network on chip").
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,22 +41,20 @@ def stalls_of(plan: ChipPlan, chip: Chip, soc: SocResult) -> list[dict[str, floa
     clock = chip.clock_hz * 1e-12
     timeline, category = soc.timeline, soc.timeline.tasks.category
     numbers = {name: CATEGORIES.index(name) for name in _ORDER}
+    moves = numbers["load"], numbers["store"]
     moving = _own_side(plan.jobs, chip, soc, len(plan.costs))
     begun = np.bincount(plan.jobs.layer, plan.jobs.begin_s, len(plan.costs))
     hits = np.array([cost.hit_bytes for cost in plan.costs]) / hit_bytes_per_s(chip)
     cached = np.divide(hits, begun, out=np.zeros(len(hits)), where=begun > 0)
     by_layer: list[dict[str, float]] = []
+    tasks = np.argsort(soc.layer_of_task, kind="stable")
+    ends = np.searchsorted(soc.layer_of_task[tasks], np.arange(len(plan.costs) + 1))
     for number, cost in enumerate(plan.costs):
-        mine = np.flatnonzero(soc.layer_of_task == number)
-        columns = timeline.start_ps[mine], timeline.end_ps[mine], category[mine]
-        order = _ORDER
-        moved, computed = (
-            sum(layer_parts(*columns, [numbers[name] for name in names])[:-1])
-            for names in (("load", "store"), ("compute",))
-        )
-        if moved > computed:
-            order = _MEMORY_FIRST
-        spans = clock * np.array(layer_parts(*columns, [numbers[name] for name in order]))
+        mine = tasks[ends[number] : ends[number + 1]]
+        busy = Busy.of(timeline.start_ps[mine], timeline.end_ps[mine], category[mine])
+        moved, computed = busy.of_any(*moves), busy.of_any(numbers["compute"])
+        order = _MEMORY_FIRST if moved > computed else _ORDER
+        spans = clock * np.array(busy.parts([numbers[name] for name in order]))
         parts: dict[str, float] = dict(zip((*order, "waiting"), spans.tolist(), strict=True))
         _split(parts, "compute", _shares(cost))
         own = min(1.0, float(moving[number]))
@@ -106,20 +105,33 @@ def _split(parts: dict[str, float], name: str, shares: Mapping[str, float]) -> N
         parts[part] = whole * share
 
 
-def layer_parts(
-    start: np.ndarray, end: np.ndarray, category: np.ndarray, order: Sequence[int]
-) -> list[float]:
-    """Time of each category that no earlier category in `order` covers, then the remaining time."""
-    if not len(start):
-        return [0.0] * (len(order) + 1)
-    edges = np.unique(np.concatenate([start, end]))
-    level = np.full(len(edges) - 1, len(order))
-    for rank in range(len(order) - 1, -1, -1):
-        mine = category == order[rank]
-        low, high = np.searchsorted(edges, start[mine]), np.searchsorted(edges, end[mine])
-        change = np.zeros(len(edges))
-        np.add.at(change, low, 1)
-        np.add.at(change, high, -1)
-        level[np.cumsum(change)[:-1] > 0] = rank
-    spans = np.diff(edges)
-    return [float(spans[level == rank].sum()) for rank in range(len(order) + 1)]
+class Busy(NamedTuple):
+    """Which categories of tasks run between two instants at which any begins or ends.
+
+    Attributes:
+        spans: int64[segments], durations.
+        running: bool[CATEGORIES, segments].
+    """
+
+    spans: np.ndarray
+    running: np.ndarray
+
+    @staticmethod
+    def of(start: np.ndarray, end: np.ndarray, category: np.ndarray) -> Busy:
+        """Those of tasks, one item each."""
+        edges = np.unique(np.concatenate([start, end]))
+        change = np.zeros((len(CATEGORIES), len(edges)), np.int64)
+        np.add.at(change, (category, np.searchsorted(edges, start)), 1)
+        np.add.at(change, (category, np.searchsorted(edges, end)), -1)
+        return Busy(np.diff(edges), change.cumsum(axis=1)[:, :-1] > 0)
+
+    def of_any(self, *categories: int) -> float:
+        """Time in which any of these categories runs."""
+        return float(self.spans[self.running[list(categories)].any(axis=0)].sum())
+
+    def parts(self, order: Sequence[int]) -> list[float]:
+        """Time of each category that no earlier one covers, then the remaining time."""
+        ordered = self.running[list(order)]
+        free = ~np.logical_or.accumulate(ordered, axis=0)
+        first = ordered & np.vstack([np.ones((1, ordered.shape[1]), bool), free[:-1]])
+        return [*(first @ self.spans).astype(float).tolist(), float(self.spans[free[-1]].sum())]

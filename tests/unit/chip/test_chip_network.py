@@ -13,7 +13,7 @@ from lydite.chip.operators import products_inside
 from lydite.chip.plan import CPU
 from lydite.chip.sensitivity import DOUBLED, sensitivity
 from lydite.chip.soc import CATEGORIES, Jobs, Layer, play_soc
-from lydite.chip.stalls import layer_parts
+from lydite.chip.stalls import Busy
 from lydite.chip.sweep import designed, pareto, parse_vary, value_text
 from lydite.chip.systolic import Product, run_on
 from lydite.chip.systolic.ranking import ranked_tiles
@@ -96,7 +96,7 @@ def test_what_a_layer_waits_for_adds_up_to_its_span(name, chip):
 def test_covering_by_hand():
     """[0, 10) of kind 1 and [5, 20) of kind 0, which comes first; [25, 30) of kind 1."""
     start, end = np.array([0, 5, 25]), np.array([10, 20, 30])
-    assert layer_parts(start, end, np.array([1, 0, 1]), [0, 1]) == [15, 10, 5]
+    assert Busy.of(start, end, np.array([1, 0, 1])).parts([0, 1]) == [15, 10, 5]
 
 
 def test_multiply_adds_are_those_of_the_network():
