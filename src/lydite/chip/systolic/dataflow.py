@@ -64,11 +64,7 @@ class SystolicDataflow(ProductDataflow[Matrices, Tile]):
 
     def map_product(self, op: Op, chip: Chip, problem: Matrices, tile: Tile) -> MappedLayer:
         """A product in such tiles, its results dealt out to accelerators."""
-        mapped = _mapped(array_only(chip), problem, tile)
-        cost = replace(mapped.cost, name=op.name, op_type=op.op_type)
-        loaded = [size for _, size in mapped.loaded_bytes]
-        named = list(zip(operands_of(op), loaded, strict=True))
-        return MappedLayer(cost, mapped.invocations, named)
+        return _named(array_only(chip), problem, tile, op.name, op.op_type, tuple(operands_of(op)))
 
     def rooms(self, chip: Chip) -> tuple[float, float, float]:
         """Half of each scratchpad."""
@@ -110,6 +106,17 @@ class SystolicDataflow(ProductDataflow[Matrices, Tile]):
 
 
 _PADS = ("ifmap", "filter", "ofmap")
+
+
+@lru_cache(maxsize=256)
+def _named(
+    view: View, of: Matrices, tile: Tile, name: str, op_type: str, operands: tuple[str, ...]
+) -> MappedLayer:
+    """A product of a network: designs of a sweep share most of them."""
+    mapped = _mapped(view, of, tile)
+    cost = replace(mapped.cost, name=name, op_type=op_type)
+    loaded = [size for _, size in mapped.loaded_bytes]
+    return MappedLayer(cost, mapped.invocations, tuple(zip(operands, loaded, strict=True)))
 
 
 @lru_cache(maxsize=256)
