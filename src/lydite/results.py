@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, wraps
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lydite.errors import MissingExtra
-from lydite.exhibits import Exhibit
+
+if TYPE_CHECKING:
+    from lydite.exhibits import Exhibit
 
 REPR_WIDTH = 200
 HTML_ROWS = 50

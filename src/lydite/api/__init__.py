@@ -4,17 +4,17 @@ One file per verb. Each verb is a function whose first argument is a `Session`; 
 offers the same functions with the default session. Each returns a `lydite.results.Result`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lydite.api.load import Model, ModelLike, resolve
-from lydite.api.options import Help, ModelOptions, Options, chosen
-from lydite.api.session import Session, default
-from lydite.api.verbs import COMMANDS, VERBS, Command
+from lydite.registry import lazily
 
 if TYPE_CHECKING:
     from lydite.api.chip import ChipResult, DesignOptions
     from lydite.api.keywords import DesignKeywords
+    from lydite.api.load import Model, ModelLike, resolve
+    from lydite.api.options import Help, ModelOptions, Options, chosen
+    from lydite.api.session import Session, default
+    from lydite.api.verbs import COMMANDS, VERBS, Command
 
 __all__ = [
     "COMMANDS",
@@ -34,11 +34,13 @@ __all__ = [
     "resolve",
 ]
 
-# imported on first use: most verbs need no chip
-_LATER = {"ChipResult": "chip", "DesignOptions": "chip", "DesignKeywords": "keywords"}
+_WHERE = {
+    **dict.fromkeys(("ChipResult", "DesignOptions"), "chip"),
+    **dict.fromkeys(("DesignKeywords",), "keywords"),
+    **dict.fromkeys(("Model", "ModelLike", "resolve"), "load"),
+    **dict.fromkeys(("Help", "ModelOptions", "Options", "chosen"), "options"),
+    **dict.fromkeys(("Session", "default"), "session"),
+    **dict.fromkeys(("COMMANDS", "VERBS", "Command"), "verbs"),
+}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+__getattr__ = lazily(__name__, _WHERE)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lydite.registry import Registry
-from lydite.results import Result
+
+if TYPE_CHECKING:
+    from lydite.results import Result
 
 Verb = Callable[..., Any]
 """A function of a session."""
