@@ -26,6 +26,8 @@ RUN_STATUSES = ("running", "done", "failed", "interrupted")
 
 _set = object.__setattr__
 _MAX_THREADS = 2**31 - 1
+_FEW = 100
+"""Samples that Python sorts faster than NumPy, which has to be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,8 @@ class Measurement(OneLine):
         """5th percentile, median and 95th percentile in seconds; NaN unless the status is "ok"."""
         if self.status != "ok":
             return math.nan, math.nan, math.nan
-        ranked = np.sort(self.samples_s).tolist()
+        few = self.samples_s.size <= _FEW
+        ranked = sorted(self.samples_s.tolist()) if few else np.sort(self.samples_s).tolist()
         return values.rank(ranked, 0.05), values.rank(ranked, 0.5), values.rank(ranked, 0.95)
 
     @property

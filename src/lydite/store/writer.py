@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Table, and_
@@ -14,6 +16,7 @@ from lydite.store.records import DeviceRecord, Measurement, Run, Software
 from lydite.store.trials import Trial, trial_row
 
 CHUNK = 20_000
+_NAMED = re.compile(r":(\w+)")
 _MANY = (schema.ops, schema.measurements)
 
 
@@ -130,4 +133,9 @@ class Writer:
         # These rows need no conversion, and SQLAlchemy's own takes half of an insert's time.
         statement = statement.on_conflict_do_nothing()
         words = str(statement.compile(dialect=self._connection.dialect))
-        return self._connection.exec_driver_sql(words, chunk)
+        if self._connection.dialect.name != "sqlite":
+            return self._connection.exec_driver_sql(words, chunk)
+        # SQLite binds values by place in half of the time that it takes by name.
+        in_order = itemgetter(*_NAMED.findall(words))
+        placed = list(map(in_order, chunk))
+        return self._connection.exec_driver_sql(_NAMED.sub("?", words), placed)
