@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from typing import Any
 
 from lydite.children import die_with_parent
 from lydite.errors import LyditeError
 from lydite.pool.base import MOST_TRIES, Work
+
+_SPAWN = get_context("spawn")
+"""A fork would copy the threads' locks."""
 
 
 class Processes:
@@ -23,13 +27,13 @@ class Processes:
 
     def __init__(self, work: Work, count: int) -> None:
         self._work, self._count, self._tries = work, count, 0
+        self._began = _SPAWN.Event()
         self._flying: dict[Future[Any], tuple[int, Sequence[Any]]] = {}
         self._executor = self._started()
 
     def _started(self) -> ProcessPoolExecutor:
-        spawn = get_context("spawn")  # a fork would copy the threads' locks
         return ProcessPoolExecutor(
-            self._count, mp_context=spawn, initializer=_begin, initargs=(self._work,)
+            self._count, mp_context=_SPAWN, initializer=_begin, initargs=(self._work, self._began)
         )
 
     def room(self) -> int:
@@ -55,6 +59,12 @@ class Processes:
 
     def _again(self) -> None:
         self._tries += 1
+        if not self._began.is_set():
+            raise LyditeError(
+                "processes end before they begin, as where each of them runs a script that starts "
+                "others",
+                hint="put what the script does under: if __name__ == '__main__':",
+            )
         if self._tries > MOST_TRIES:
             raise LyditeError(
                 f"processes were killed {self._tries} times, as happens when memory runs out",
@@ -78,9 +88,10 @@ def _is_lost(future: Future[Any]) -> bool:
 _WORK: list[Work] = []
 
 
-def _begin(work: Work) -> None:
+def _begin(work: Work, began: Event) -> None:
     die_with_parent()
     _WORK[:] = [work]
+    began.set()
 
 
 def _next(arguments: Sequence[Any]) -> list[Any] | LyditeError:

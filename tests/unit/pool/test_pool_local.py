@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -76,6 +77,20 @@ def test_a_call_that_always_kills_its_process_is_an_error(monkeypatch):
     monkeypatch.setattr(processes, "MOST_TRIES", 1)
     with pytest.raises(LyditeError, match="processes were killed 2 times"):
         LocalPool(2).ordered(pool_calls.always_killed, None, range(4))
+
+
+def test_a_script_without_a_guard_is_told_of_it(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import lydite as ly\n"
+        "ly.sweep('lenet5', chip='smv', vary=['pes=2,4,8,16', 'vectors=1,2,4,8', 'clock=1 GHz'])\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ran.returncode != 0
+    assert "put what the script does under: if __name__ == '__main__':" in ran.stderr
+    assert ran.stderr.count("An attempt has been made") <= 2  # once a process
 
 
 @pytest.mark.parametrize(
