@@ -83,7 +83,8 @@ def test_a_script_without_a_guard_is_told_of_it(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import lydite as ly\n"
-        "ly.sweep('lenet5', chip='smv', vary=['pes=2,4,8,16', 'vectors=1,2,4,8', 'clock=1 GHz'])\n"
+        "vary = ['pes=2,4,8,16', 'vectors=1,2,4,8,16', 'clock=1 GHz,2 GHz,3 GHz']\n"
+        "ly.sweep('lenet5', chip='smv', vary=vary)\n"
     )
     ran = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=False, timeout=120
