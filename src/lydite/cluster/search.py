@@ -23,6 +23,7 @@ from lydite.cluster.memory import States, peak_activations, states_of, states_of
 from lydite.cluster.plan import Plan
 from lydite.cluster.rank import RankStep, launching, rank_costs, rank_step
 from lydite.cluster.recompute import stages_of
+from lydite.cluster.schedules import SCHEDULES
 from lydite.cluster.simulate import played_step
 from lydite.cluster.stages import Unit, units_of
 from lydite.cluster.step_result import StepResult
@@ -253,16 +254,35 @@ class _Staged:
     def __init__(self, stages: list[list[Unit]], plan: Plan) -> None:
         self.stages = stages
         self.first = [unit for stage in stages[:: plan.pp] for unit in stage]
-        self.slowest_s = max(
-            sum(u.forward.seconds + u.recompute.seconds + u.backward_s for u in stage)
-            for stage in stages
-        )
-        self.backward_s = sum(unit.backward_s for unit in self.first)
+        self.chunks = plan.chunks
+        ranks = [[u for stage in stages[rank :: plan.pp] for u in stage] for rank in range(plan.pp)]
+        self._busy_s = [
+            sum(u.forward.seconds + u.recompute.seconds + u.backward_s for u in units)
+            for units in ranks
+        ]
+        self._weights_s = [sum(u.weights.seconds for u in units) for units in ranks]
+        self.forward_s = sum(unit.forward.seconds for unit in self.first)
+        self.backward_s = sum(unit.backward_s + unit.recompute.seconds for unit in self.first)
         self.update_s = sum(unit.optimizer.seconds for unit in self.first)
         self.edge_bytes = max((unit.boundary_bytes for unit in self.first), default=0.0)
         self._activations: dict[str, float] = {}
         self._states: dict[int, dict[str, float]] = {}
-        self._sent_s: dict[int, float] = {}
+        self._exposed_s: dict[int, float] = {}
+
+    def played_s(self, plan: Plan) -> float:
+        """Time of all micro-batches without messages.
+
+        The slowest rank works all the time but while the first micro-batch comes to it and the last
+        leaves: then each of the others passes one of its chunks forward and backward (Narayanan et
+        al. 2021, section 2.2), or with deferred weight gradients, works on those instead (Qi et al.
+        2023, section 2.1).
+        """
+        slowest = max(self._busy_s)
+        waits = sum(self._busy_s) - slowest
+        if SCHEDULES.find(plan.schedule).splits_backward:
+            at = self._busy_s.index(slowest)
+            waits = max(0.0, waits - 2 * (sum(self._weights_s) - self._weights_s[at]))
+        return plan.micro_batches * slowest + waits / self.chunks
 
     def memory_bytes(self, plan: Plan, states: States) -> float:
         """Memory of a rank of the first stage.
@@ -276,13 +296,30 @@ class _Staged:
         memory = self._states[plan.zero]
         return sum((memory | {"activations": self._activations[plan.schedule]}).values())
 
-    def sent_s(self, plan: Plan, groups: Mapping[str, Group]) -> float:
-        """Time in seconds in which the gradients are summed; depends on the ZeRO stage alone."""
-        if plan.zero not in self._sent_s:
-            self._sent_s[plan.zero] = sum(
-                _gradients(plan, self.first, groups[name], name) for name in ("dp", "edp")
+    def exposed_s(self, plan: Plan, groups: Mapping[str, Group]) -> float:
+        """Time of a step in which nothing but gradients and weights is sent.
+
+        Gradients travel during the last backward pass. With ZeRO 1 and 2, the updated weights are
+        gathered after it; with ZeRO 3, those of the next layer during each pass (Rajbhandari et al.
+        2020, section 7). It depends on the ZeRO stage alone.
+        """
+        if plan.zero not in self._exposed_s:
+            sent, gathered = (
+                sum(each)
+                for each in zip(
+                    *(_sent(plan, self.first, groups[name], name) for name in ("dp", "edp")),
+                    strict=True,
+                )
             )
-        return self._sent_s[plan.zero]
+            ahead, back = self.forward_s, self.backward_s
+            if plan.zero < 3:
+                found = max(0.0, sent - back) + gathered
+            else:
+                found = max(0.0, sent + gathered - back)
+                found += plan.micro_batches * max(0.0, gathered - ahead)
+                found += (plan.micro_batches - 1) * max(0.0, gathered - back)
+            self._exposed_s[plan.zero] = found
+        return self._exposed_s[plan.zero]
 
 
 def _divisors(count: int) -> list[int]:
@@ -309,21 +346,19 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
 def _candidate(
     plan: Plan, staged: _Staged, groups: Mapping[str, Group], states: States, costed: _RankCosts
 ) -> Candidate:
-    batches = plan.micro_batches * plan.chunks + plan.pp - 1
-    whole = batches * staged.slowest_s
-    sent = staged.sent_s(plan, groups)
+    whole = staged.played_s(plan)
     update = staged.update_s / (plan.replicas if plan.zero else 1)
     if plan.pp > 1:  # sends are exposed while the pipeline fills and drains
         whole += 2 * (plan.pp - 1) * groups["pp"].seconds("Send", staged.edge_bytes)
-    total = whole + max(0.0, sent - staged.backward_s) + update
+    total = whole + staged.exposed_s(plan, groups) + update
     return Candidate(plan, total, staged.memory_bytes(plan, states), costed)
 
 
-def _gradients(plan: Plan, units: Sequence[Unit], group: Group, name: str) -> float:
+def _sent(plan: Plan, units: Sequence[Unit], group: Group, name: str) -> tuple[float, float]:
+    """Seconds in which gradients are summed, and in which weights are gathered, once each."""
     held = [unit.held[name] for unit in units if name in unit.held]
     size = sum(weights.gradient_bytes for weights in held)
     if plan.zero == 0:
-        return group.seconds("AllReduce", size)
+        return group.seconds("AllReduce", size), 0.0
     gathered = group.seconds("AllGather", sum(weights.bytes for weights in held))
-    times = 2 * plan.micro_batches if plan.zero == 3 else 1
-    return group.seconds("ReduceScatter", size) + gathered * times
+    return group.seconds("ReduceScatter", size), gathered
