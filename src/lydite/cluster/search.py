@@ -1,13 +1,8 @@
-"""Plan search: rank all valid plans by a closed form, then simulate the best of them.
+"""Plan search: rank all valid plans by a closed form (`guess`), then simulate the best of them.
 
-The closed form of a plan is that of its schedule (see `lydite.cluster.schedules`),
-
-    (m + (p - 1) / v) (F + B) + 2 (p - 1) sends + gradient exchange that outlasts the last backward
-    pass + update
-
-with F and B of the slowest stage. The cost of a layer depends only on the tensor-, expert- and
-context-parallel degrees, the micro-batch and sequence parallelism, so thousands of plans need only
-a few dozen graphs to be costed.
+The cost of a layer depends only on the tensor-, expert- and context-parallel degrees, the
+micro-batch and sequence parallelism, so thousands of plans need only a few dozen graphs to be
+costed.
 """
 
 from __future__ import annotations
@@ -19,13 +14,13 @@ from lydite.cluster.collectives import Group
 from lydite.cluster.constants import ASSUMED, Constants
 from lydite.cluster.costs import BlockCost
 from lydite.cluster.groups import groups_of
-from lydite.cluster.memory import States, peak_activations, states_of, states_of_rank
+from lydite.cluster.guess import Staged
+from lydite.cluster.memory import states_of
 from lydite.cluster.plan import Plan
 from lydite.cluster.rank import RankStep, launching, rank_costs, rank_step
 from lydite.cluster.recompute import stages_of
-from lydite.cluster.schedules import SCHEDULES
 from lydite.cluster.simulate import played_step
-from lydite.cluster.stages import Unit, units_of
+from lydite.cluster.stages import units_of
 from lydite.cluster.step_result import StepResult
 from lydite.errors import GraphError, InputError
 from lydite.estimate.base import Estimator
@@ -240,86 +235,15 @@ def _candidates(costed: _RankCosts, shared: _Groups, batch: int) -> Iterator[Can
             continue
         base = replace(costed.plan, dp=dp, pp=pp, batch=batch)
         groups = shared.of(base)
-        staged: dict[tuple[str, int], _Staged] = {}
+        staged: dict[tuple[str, int], Staged] = {}
         for plan in _variants(base, layers):
             same = plan.recompute, plan.chunks
             if same not in staged:
-                staged[same] = _Staged(stages_of(units[plan.recompute], plan), plan)
-            yield _candidate(plan, staged[same], groups, states, costed)
-
-
-class _Staged:
-    """Units by virtual stage, and what all plans that divide them so have in common."""
-
-    def __init__(self, stages: list[list[Unit]], plan: Plan) -> None:
-        self.stages = stages
-        self.first = [unit for stage in stages[:: plan.pp] for unit in stage]
-        self.chunks = plan.chunks
-        ranks = [[u for stage in stages[rank :: plan.pp] for u in stage] for rank in range(plan.pp)]
-        self._busy_s = [
-            sum(u.forward.seconds + u.recompute.seconds + u.backward_s for u in units)
-            for units in ranks
-        ]
-        self._weights_s = [sum(u.weights.seconds for u in units) for units in ranks]
-        self.forward_s = sum(unit.forward.seconds for unit in self.first)
-        self.backward_s = sum(unit.backward_s + unit.recompute.seconds for unit in self.first)
-        self.update_s = sum(unit.optimizer.seconds for unit in self.first)
-        self.edge_bytes = max((unit.boundary_bytes for unit in self.first), default=0.0)
-        self._activations: dict[str, float] = {}
-        self._states: dict[int, dict[str, float]] = {}
-        self._exposed_s: dict[int, float] = {}
-
-    def played_s(self, plan: Plan) -> float:
-        """Time of all micro-batches without messages.
-
-        The slowest rank works all the time but while the first micro-batch comes to it and the last
-        leaves: then each of the others passes one of its chunks forward and backward (Narayanan et
-        al. 2021, section 2.2), or with deferred weight gradients, works on those instead (Qi et al.
-        2023, section 2.1).
-        """
-        slowest = max(self._busy_s)
-        waits = sum(self._busy_s) - slowest
-        if SCHEDULES.find(plan.schedule).splits_backward:
-            at = self._busy_s.index(slowest)
-            waits = max(0.0, waits - 2 * (sum(self._weights_s) - self._weights_s[at]))
-        return plan.micro_batches * slowest + waits / self.chunks
-
-    def memory_bytes(self, plan: Plan, states: States) -> float:
-        """Memory of a rank of the first stage.
-
-        Its activations depend on the schedule alone, the rest on the ZeRO stage.
-        """
-        if plan.schedule not in self._activations:
-            self._activations[plan.schedule] = peak_activations(self.stages, plan, 0)
-        if plan.zero not in self._states:
-            self._states[plan.zero] = states_of_rank(self.first, plan, states)
-        memory = self._states[plan.zero]
-        return sum((memory | {"activations": self._activations[plan.schedule]}).values())
-
-    def exposed_s(self, plan: Plan, groups: Mapping[str, Group]) -> float:
-        """Time of a step in which nothing but gradients and weights is sent.
-
-        Gradients travel during the last backward pass. With ZeRO 1 and 2, the updated weights are
-        gathered after it; with ZeRO 3, those of the next layer during each pass (Rajbhandari et al.
-        2020, section 7). It depends on the ZeRO stage alone.
-        """
-        if plan.zero not in self._exposed_s:
-            sent, gathered = (
-                sum(each)
-                for each in zip(
-                    *(_sent(plan, self.first, groups[name], name) for name in ("dp", "edp")),
-                    strict=True,
-                )
+                staged[same] = Staged(stages_of(units[plan.recompute], plan), plan)
+            found = staged[same]
+            yield Candidate(
+                plan, found.step_s(plan, groups), found.memory_bytes(plan, states), costed
             )
-            ahead, back = self.forward_s, self.backward_s
-            if plan.zero < 3:
-                found = max(0.0, sent - back) + gathered
-            else:
-                found = max(0.0, sent + gathered - back)
-                found += plan.micro_batches * max(0.0, gathered - ahead)
-                found += (plan.micro_batches - 1) * max(0.0, gathered - back)
-            self._exposed_s[plan.zero] = found
-        return self._exposed_s[plan.zero]
 
 
 def _divisors(count: int) -> list[int]:
@@ -341,24 +265,3 @@ def _variants(base: Plan, layers: int) -> Iterable[Plan]:
                     yield replace(
                         base, recompute=recompute, zero=zero, chunks=chunks, schedule=schedule
                     )
-
-
-def _candidate(
-    plan: Plan, staged: _Staged, groups: Mapping[str, Group], states: States, costed: _RankCosts
-) -> Candidate:
-    whole = staged.played_s(plan)
-    update = staged.update_s / (plan.replicas if plan.zero else 1)
-    if plan.pp > 1:  # sends are exposed while the pipeline fills and drains
-        whole += 2 * (plan.pp - 1) * groups["pp"].seconds("Send", staged.edge_bytes)
-    total = whole + staged.exposed_s(plan, groups) + update
-    return Candidate(plan, total, staged.memory_bytes(plan, states), costed)
-
-
-def _sent(plan: Plan, units: Sequence[Unit], group: Group, name: str) -> tuple[float, float]:
-    """Seconds in which gradients are summed, and in which weights are gathered, once each."""
-    held = [unit.held[name] for unit in units if name in unit.held]
-    size = sum(weights.gradient_bytes for weights in held)
-    if plan.zero == 0:
-        return group.seconds("AllReduce", size), 0.0
-    gathered = group.seconds("AllGather", sum(weights.bytes for weights in held))
-    return group.seconds("ReduceScatter", size), gathered
