@@ -29,7 +29,7 @@ class RankProgram:
     worked: list[int | None] = field(default_factory=list)
     waiting: list[Unit] = field(default_factory=list)
     sending: list[Ref] = field(default_factory=list)
-    known: dict[tuple[str, int], tuple[Passage, int]] = field(default_factory=dict)
+    known: dict[tuple[str, int], tuple[Passage, int, int]] = field(default_factory=dict)
 
     @property
     def last_ref(self) -> Ref | None:

@@ -141,16 +141,8 @@ class Passage:
         came: Ref | None,
         token: str,
     ) -> None:
-        self._columns = [
-            (column, column[start:])
-            for column in (
-                program.duration_ps,
-                program.stream,
-                program.category,
-                program.wire_ps,
-                program.route,
-            )
-        ]
+        columns = program.duration_ps, program.wire_ps, program.stream, program.category
+        self._columns = [(column, column[start:]) for column in (*columns, program.route)]
         self._program, self._whom = program, program.whom[first_dep:]
         self._steps = [end - first_dep for end in program.dep_start[start + 1 :]]
         places = program.place[first_dep:]

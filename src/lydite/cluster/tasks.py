@@ -131,10 +131,19 @@ class _Writer(Exchanges):
         needed = self._needs(number, rank)
         came = self._from(number, self.arrived[needed]) if needed is not None else None
         stage = self._virtual(number, chunk)
-        ordinary = self._ordinary(pass_type, batch)
-        if not (ordinary and self._as_before(rank, pass_type, batch, chunk, came)):
-            self._units(rank, pass_type, batch, chunk, came, self.stages[stage])
-        self._hand_on(number, rank, pass_type, stage, batch)
+        place = None
+        if self._ordinary(pass_type, batch):
+            place = self._as_before(rank, pass_type, batch, chunk, came)
+        if place is None:
+            place = self._units(rank, pass_type, batch, chunk, came, stage)
+        target = self._target(pass_type, stage)
+        if target is not None:
+            self.arrived[pass_type, target, batch] = number, place
+
+    def _target(self, pass_type: str, stage: int) -> int | None:
+        """The virtual stage that goes on with what a step makes; None after the last."""
+        target = {"F": stage + 1, "B": stage - 1, "W": -1}[pass_type]
+        return target if 0 <= target < len(self.stages) else None
 
     def _ordinary(self, pass_type: str, batch: int) -> bool:
         """Whether a step sends no gradients and gathers no weights."""
@@ -142,14 +151,15 @@ class _Writer(Exchanges):
 
     def _as_before(
         self, rank: RankProgram, pass_type: str, batch: int, chunk: int, came: Ref | None
-    ) -> bool:
-        """Repeat the tasks of an earlier micro-batch, if there are any; whether it did."""
+    ) -> int | None:
+        """Repeat the tasks of an earlier micro-batch, if there are any; see `_units`."""
         passage = rank.known.get((pass_type, chunk))
         if passage is None or rank.last is None:
-            return False
-        known, last = passage
-        rank.last = known.again(rank.last, came, f" {pass_type}{batch}") + last
-        return True
+            return None
+        known, last, place = passage
+        start = known.again(rank.last, came, f" {pass_type}{batch}")
+        rank.last = start + last
+        return start + place
 
     def _units(
         self,
@@ -158,14 +168,19 @@ class _Writer(Exchanges):
         batch: int,
         chunk: int,
         came: Ref | None,
-        units: Sequence[Unit],
-    ) -> None:
-        """Write the units of a step, and keep them to repeat for later micro-batches."""
-        program, before = rank.program, rank.last
+        stage: int,
+    ) -> int:
+        """Write the tasks of a step, and keep them to repeat for later micro-batches.
+
+        Returns:
+            Position of the task that the next stage waits for.
+        """
+        program, before, units = rank.program, rank.last, self.stages[stage]
         start, first_dep, arrived = len(program), len(program.place), came
         for unit in units if pass_type == "F" else reversed(units):
             self._unit(rank, unit, pass_type, batch, came)
             came = None
+        place = self._send(rank, pass_type, stage, batch)
         if (
             self._ordinary(pass_type, batch)
             and before is not None
@@ -174,7 +189,8 @@ class _Writer(Exchanges):
         ):
             token = f" {pass_type}{batch}"
             passage = Passage(program, start, first_dep, before, arrived, token)
-            rank.known[pass_type, chunk] = passage, rank.last - start
+            rank.known[pass_type, chunk] = passage, rank.last - start, place - start
+        return place
 
     def _from(self, number: int, sent: tuple[int, int]) -> Ref:
         """Reference from this stage to a message that another stage sent."""
@@ -241,24 +257,22 @@ class _Writer(Exchanges):
             begin = [everyone(sent.group, rank.last)]
         rank.last = self.messages(rank, "tensor", sent, begin, label)
 
-    def _hand_on(
-        self, number: int, rank: RankProgram, pass_type: str, stage: int, batch: int
-    ) -> None:
-        onward = pass_type == "F"
-        target = stage + 1 if onward else stage - 1
-        if pass_type == "W" or not 0 <= target < len(self.stages):
-            return
-        if self.plan.pp == 1:
-            self.arrived[pass_type, target, batch] = number, rank.last or 0
-            return
-        source = stage if onward else target
+    def _send(self, rank: RankProgram, pass_type: str, stage: int, batch: int) -> int:
+        """Send what a step made to another rank, if one goes on with it.
+
+        Returns:
+            Position of the task that the next stage waits for.
+        """
+        target = self._target(pass_type, stage)
+        if target is None or self.plan.pp == 1:
+            return rank.last or 0
+        source = min(stage, target)
         call = self.sends.get(source)
         if call is None:
             size = self.stages[source][-1].boundary_bytes
             call = self.sends[source] = CollectiveCall.of(self.groups["pp"], "pp", "Send", size)
-        stream = "onward" if onward else "back"
+        stream = "onward" if pass_type == "F" else "back"
         name, route = f"send {pass_type}{batch}", (stream, "Send", "direct")
-        sent = rank.program.add(
+        return rank.program.add(
             stream, call.span_ps, [rank.last_ref], "pipeline", name, call.wire_ps, route
         )
-        self.arrived[pass_type, target, batch] = number, sent

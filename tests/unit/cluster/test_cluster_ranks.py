@@ -360,5 +360,5 @@ def test_a_micro_batch_is_written_as_the_one_before(monkeypatch, degrees, rest, 
     monkeypatch.setattr(Passage, "again", lambda *a: again.append(1) or known(*a))
     quick = programs()
     assert bool(again) == (rest.get("zero") != 3)
-    monkeypatch.setattr("lydite.cluster.tasks._Writer._as_before", lambda *_: False)
+    monkeypatch.setattr("lydite.cluster.tasks._Writer._as_before", lambda *_: None)
     assert quick == programs()
