@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, MutableMapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -173,17 +174,35 @@ def _leave_out(command: Command, ctx: Context | None = None) -> None:
 
 def _given(parameter: Parameter) -> Callable[[Context, Any], Any]:
     convert = parameter.process_value
-    is_text = getattr(getattr(parameter, "type_descriptor", None), "annotation", None) is str
 
     def converted(ctx: Context, value: Any) -> Any:
-        if is_text and isinstance(value, str) and not parameter.callback:
-            return value
         if value is not None or parameter.required:
-            return convert(ctx, value)
+            found = None if parameter.callback else _plain(parameter, value)
+            return convert(ctx, value) if found is None else found
         value = () if parameter.multiple or parameter.nargs == -1 else None
         return parameter.callback(ctx, parameter, value) if parameter.callback else value
 
     return converted
+
+
+_NUMBER = {int: re.compile(r"-?[0-9]{1,15}"), float: re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")}
+
+
+def _plain(parameter: Parameter, value: Any) -> Any:
+    """The value of an option of text or numbers; None where more has to be looked at."""
+    described: Any = getattr(parameter, "type_descriptor", None)
+    kind: Any = getattr(described, "annotation", None)
+    info: Any = getattr(described, "parameter_info", None)
+    if kind in (str, bool) and type(value) is kind:
+        return value
+    if kind == list[str] and isinstance(value, tuple):
+        return list(value) if value and all(type(each) is str for each in value) else None
+    if kind not in _NUMBER or not _NUMBER[kind].fullmatch(str(value)):
+        return None
+    number = kind(value)
+    low, high = (getattr(info, name, None) for name in ("min", "max"))
+    inside = (low is None or number >= low) and (high is None or number <= high)
+    return number if inside else None
 
 
 def _version(wanted: bool) -> None:

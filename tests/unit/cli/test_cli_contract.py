@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import lydite as ly
+import lydite.cli.app as cli_app
 from lydite.api import VERBS
 from lydite.api.schemas import all_schemas, result_types
 from lydite.compat.smaug import write_smaug
@@ -646,3 +647,38 @@ def test_frames_of_packages_that_are_not_here(monkeypatch):
         ly.models().to_frame("polars")
     monkeypatch.setattr(results, "find_spec", lambda name: name == "pyarrow" and SimpleNamespace())
     assert ly.models().to_frame().num_rows == len(ly.models().models)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "found"),
+    [
+        (str, "x", "x"),
+        (int, "8", 8),
+        (int, 8, 8),
+        (int, "0", None),  # below the least, for typer to refuse
+        (int, "9", None),
+        (int, "1_0", None),
+        (int, "٣", None),
+        (float, "2.5", 2.5),
+        (float, "2", 2.0),
+        (float, "1e3", None),
+        (float, "nan", None),
+        (bool, True, True),
+        (bool, "yes", None),
+        (list[str], ("a", "b"), ["a", "b"]),
+        (list[str], (), None),
+        (int | None, "8", None),
+    ],
+)
+def test_plain_values_are_those_that_typer_would_find(kind, given, found):
+    class Info:
+        min, max = 1, 8
+
+    class Described:
+        annotation, parameter_info = kind, Info
+
+    class Parameter:
+        type_descriptor = Described
+
+    assert cli_app._plain(Parameter, given) == found
+    assert type(cli_app._plain(Parameter, given)) is type(found)
