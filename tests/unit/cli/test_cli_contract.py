@@ -238,13 +238,28 @@ def llama(tmp_path):
     return str(path)
 
 
+def _names(value):
+    """All keys of a document."""
+    if isinstance(value, dict):
+        return [*value, *(name for inner in value.values() for name in _names(inner))]
+    return [name for inner in value for name in _names(inner)] if isinstance(value, list) else []
+
+
 def test_serve(both, llama):
     few = {"rate": 50.0, "isl": 200, "osl": 20, "requests": 40}
     words = ["--rate", 50, "--isl", 200, "--osl", 20, "--requests", 40]
     told = both(["serve", llama, *words], ly.serve(llama, **few))
     row = told["deployments"][0]
-    assert row["figures"]["ttft"]["mean"] > 0
+    assert row["figures"]["ttft_s"]["mean"] > 0
     assert row["unfinished"] == 0
+    flow, load = row["throughput"], told["workload"]
+    assert flow["requests_per_s"] == flow["requests_s"] == pytest.approx(40 / flow["span_s"])
+    assert flow["output_tokens_per_s"] == pytest.approx(20 * flow["requests_per_s"])
+    assert load["rate_per_s"] == load["rate_s"] > 0
+    assert row["figures"]["ttft"] == row["figures"]["ttft_s"]
+    assert told["deprecated"]["deployments[].figures.ttft"] == "deployments[].figures.ttft_s"
+    rates = {name for name in _names(told) if re.search("(tokens|requests|rate|goodput)_s", name)}
+    assert rates <= {old.rpartition(".")[2] for old in told["deprecated"]} | {*told["deprecated"]}
     told = both(
         ["serve", llama, *words, "--compare", "tp1,tp2,pd1:1"],
         ly.serve(llama, compare="tp1,tp2,pd1:1", **few),
@@ -263,6 +278,12 @@ def test_serve(both, llama):
     )
     assert told["found"]["value"] == 1
     assert told["deployments"][0]["met"]
+    assert told["deployments"][0]["goodput_per_s"] == told["deployments"][0]["goodput_s"] > 0
+    told = both(
+        ["serve", llama, *words, "--slo", slo, "--find", "config", "--gpus", 1],
+        ly.serve(llama, slo=slo, find="config", gpus=1, **few),
+    )
+    assert [row["rate_per_s"] for row in told["found"]["tried"]] == [told["found"]["value"]]
 
 
 def test_place_a_game(both):
