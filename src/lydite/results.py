@@ -41,7 +41,8 @@ class Result:
     """Base of all results.
 
     Attributes:
-        verb: names the form of the document: "predict" in "lydite/predict/1".
+        verb: names the form of the document, with hyphens between words: "mlperf-run" in
+            "lydite/mlperf-run/1".
         deprecated: keys of older releases, each with the key that replaces it; the old ones stay
             in the document for one release. "ops[].why" is a key of each of the "ops", and
             "load.rate_s" one within "load".

@@ -135,9 +135,13 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
     return f"{scaled:.{decimals}f} {prefix}{unit}".rstrip()
 
 
+_LEAST_S = 0.5e-12
+"""Half of the engine's clock tick; what is shorter is noise of rounding."""
+
+
 def format_seconds(value: float) -> str:
-    """Print a duration: 0.00123 -> "1.23 ms"."""
-    return format_si(value, "s")
+    """Print a duration: 0.00123 -> "1.23 ms"; below half a picosecond it is "0 s"."""
+    return format_si(0.0 if abs(value) < _LEAST_S else value, "s")
 
 
 def format_duration(value: float) -> str:

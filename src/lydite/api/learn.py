@@ -42,7 +42,7 @@ class LearnFit(Result):
         fitted: The document.
     """
 
-    verb = "learn_fit"
+    verb = "learn-fit"
 
     fitted: LearnFitDocument
 
@@ -69,7 +69,7 @@ class LearnEvaluation(Result):
         evaluation: The document.
     """
 
-    verb = "learn_evaluate"
+    verb = "learn-evaluate"
 
     evaluation: LearnEvaluateDocument
 
