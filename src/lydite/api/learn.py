@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from lydite.errors import InputError
+from lydite.exhibits import Exhibit
 from lydite.pool import open_pool
 from lydite.results import Result
 
@@ -70,6 +71,31 @@ class LearnEvaluation(Result):
     """
 
     verb = "learn-evaluate"
+    exhibits = (
+        Exhibit(
+            "Mean error by family and by the device that was left out",
+            "/families",
+            {"family": "family"},
+            across="device",
+            value="mean",
+        ),
+        Exhibit(
+            "Errors beside those of simpler models",
+            "/families",
+            {
+                "family": "family",
+                "device": "left out",
+                "rows": "rows",
+                "mean": "mean",
+                "roofline": "roofline",
+                "physics": "physics alone",
+                "constant": "one constant",
+                "nearest": "nearest row",
+                "bias": "bias",
+                "inside": "within the interval",
+            },
+        ),
+    )
 
     evaluation: LearnEvaluateDocument
 

@@ -92,9 +92,10 @@ class ServeResult(Result):
                 "figures.tpot_s.p99": "TPOT at 99 %",
                 "tokens_per_s_per_device": "tokens/s a device",
                 "tokens_per_s_per_user": "tokens/s a user",
-                "met": "share within objectives",
+                "met": "objectives met",
                 "cost.usd_per_hour": "USD an hour",
             },
+            {"met": True},
             curve=Curve(
                 "tokens_per_s_per_user",
                 {"tokens_per_s_per_device": "points"},

@@ -18,9 +18,11 @@ import lydite as ly
 from lydite.api import VERBS
 from lydite.api.schemas import all_schemas, result_types
 from lydite.compat.smaug import write_smaug
+from lydite.exhibits import found_in
 from lydite.graph import Builder, Graph, keys_of, write_onnx
 from lydite.results import REPR_WIDTH, Result
 from lydite.store import Conditions, Database, Measurement, Software
+from lydite.web.document import at
 
 ROOT = Path(__file__).parents[3]
 SCHEMAS = {name.removesuffix(".json"): json.loads(text) for name, text in all_schemas().items()}
@@ -63,6 +65,14 @@ def nets(tmp_path, monkeypatch, toy) -> list[Path]:
     return [write_onnx(g, tmp_path / f"{g.name}.onnx", weights=False) for g in made]
 
 
+SELDOM = {
+    "lydite/bench/1": set(VOLATILE["bench"]),
+    "lydite/score/1": {"latency_p99_s"},
+    "lydite/serve/1": {"cost.usd_per_hour"},
+}
+"""Columns that only some results of a verb have."""
+
+
 @pytest.fixture
 def both(lydite):
     """A command and the API's answer: compared, and checked against the schema."""
@@ -79,10 +89,30 @@ def both(lydite):
                 document.pop(key)
         assert told == own
         assert next(iter(told)) == "schema"
+        shows(told)
         speaks(result)
         return told
 
     return check
+
+
+def shows(document: dict) -> None:
+    """Each column of a table that the document declares is a key of one of its rows."""
+    for found in found_in(document):
+        names = {name for name, _ in found.declared["columns"]} - {"", "*"}
+        names |= {found.declared["across"], found.declared["value"]} - {""}
+        value = at(document, found.place)
+        rows = value if isinstance(value, list) else [value, *value.values()]
+        missing = {name for name in names if not any(has(row, name) for row in rows)}
+        assert missing <= SELDOM.get(document["schema"], set()), (document["schema"], found.caption)
+
+
+def has(row: object, name: str) -> bool:
+    """Whether a row has a key, "a.b" within it; of a mapping that is None no more is known."""
+    first, _, rest = name.partition(".")
+    if not isinstance(row, dict) or first not in row:
+        return isinstance(row, dict) and name in row
+    return not rest or row[first] is None or has(row[first], rest)
 
 
 def speaks(result: Result) -> None:
