@@ -184,8 +184,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lydite-load-") as folder:
         made = loaded(given.db or str(Path(folder) / "load.db"), given)
     usual = all(getattr(given, name) == value for name, value in USUAL.items()) and not given.db
-    tried = f"dashboard-load-{given.readers}x{given.servers}-smoke"
-    publish("dashboard-load" if usual else tried, made)
+    tried = f"dashboard_load-{given.readers}x{given.servers}-smoke"
+    publish("dashboard_load" if usual else tried, made)
     return 0 if all(figure.reached is not False for figure in made) else 1
 
 
