@@ -67,7 +67,7 @@ def operators(count: int) -> list[OpKey]:
     return made
 
 
-def fill(path: Path, rows: int) -> dict[str, str]:
+def fill(path: Path | str, rows: int) -> dict[str, str]:
     """Runs of 500 measurements on 20 devices; ids of some of them."""
     rng = np.random.default_rng(0)
     keys = operators(min(50_000, max(1000, rows // 20)))
@@ -107,14 +107,14 @@ def fill(path: Path, rows: int) -> dict[str, str]:
 class Visitor:
     """One reader of a server in a process of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         words = [sys.executable, "-m", "lydite", "ui", "--db", str(path), "--port", "0"]
         start = time.perf_counter()
         self.server = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         assert self.server.stdout is not None
-        address = self.server.stdout.readline().strip()
+        self.address = address = self.server.stdout.readline().strip()
         self.start_s = time.perf_counter() - start
         self.base = address.partition("/?")[0]
         jar = urllib.request.HTTPCookieProcessor(CookieJar())
@@ -144,6 +144,11 @@ class Visitor:
     def memory(self) -> int:
         """Resident bytes of the server."""
         return psutil.Process(self.server.pid).memory_info().rss
+
+    def cpu_s(self) -> float:
+        """Seconds that the server computed so far."""
+        times = psutil.Process(self.server.pid).cpu_times()
+        return times.user + times.system
 
     def close(self) -> None:
         """End the server."""

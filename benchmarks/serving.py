@@ -114,7 +114,7 @@ def served(point: Point, session: ly.Session) -> tuple[float, float]:
         requests=max(10 * point.concurrency, 32),
     )
     figures = result.served["deployments"][0]["figures"]
-    return figures["ttft"]["mean"], figures["tpot"]["mean"]
+    return figures["ttft_s"]["mean"], figures["tpot_s"]["mean"]
 
 
 def against_points(folder: Path, count: int, seed: int) -> list[Figure]:

@@ -7,12 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from lydite.engine import compiled
 
-settings.register_profile("fixed", derandomize=True)
-settings.register_profile("search", max_examples=2000)
+# A loaded machine is slow, which is no fault of a test: no deadline, and no check of the pace.
+_AT_ANY_PACE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fixed", _AT_ANY_PACE, derandomize=True)
+settings.register_profile("search", _AT_ANY_PACE, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -99,15 +99,25 @@ def placed(error: InputError, where: str) -> InputError:
     return type(error)(error.what, where=where, allowed=error.allowed, hint=error.hint)
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> InputError:
-    """An error for a name that is not among the known ones, with the nearest match."""
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], hint: str = "", *, of: str = ""
+) -> InputError:
+    """An error for a name that is not among the known ones, with the nearest match.
+
+    Args:
+        kind: What it should be the name of, such as "model".
+        name: The name.
+        known: Names that there are.
+        hint: What to do next.
+        of: Where the known ones are, with its preposition: "of the set 'full'".
+    """
     names = sorted(known)
     spelled = {known_name.lower(): known_name for known_name in names}
     near = difflib.get_close_matches(name[:80].lower(), spelled, n=1, cutoff=0.5)
     allowed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     suggestion = f"did you mean '{spelled[near[0]]}'?" if near else ""
     return InputError(
-        f"unknown {kind} '{shortened(name, 80)}'",
+        f"unknown {kind} '{shortened(name, 80)}'" + (f" {of}" if of else ""),
         allowed=allowed or "none",
         hint="; ".join(part for part in (suggestion, hint) if part),
     )

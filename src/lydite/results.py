@@ -43,9 +43,11 @@ class Result:
     """Base of all results.
 
     Attributes:
-        verb: names the form of the document: "predict" in "lydite/predict/1".
+        verb: names the form of the document, with hyphens between words: "mlperf-run" in
+            "lydite/mlperf-run/1".
         deprecated: keys of older releases, each with the key that replaces it; the old ones stay
-            in the document for one release. "ops[].why" is a key of each of the "ops".
+            in the document for one release. "ops[].why" is a key of each of the "ops", and
+            "load.rate_s" one within "load".
         exhibits: tables and charts of the document that its page shows first.
         span: when the verb began and how long it took; None where no session ran it.
         run_id: id of the run as which the verb recorded it by itself; "" if it did not.
@@ -187,11 +189,14 @@ def finite(value: Any) -> Any:
 def _copy(document: Any, old: Sequence[str], new: str) -> None:
     """Give the value of the key `new` under the old name as well."""
     head, *rest = old
-    if rest:
-        for part in document.get(head.removesuffix("[]"), ()):
+    if not rest:
+        if new in document:
+            document[head] = document[new]
+        return
+    value = document.get(head.removesuffix("[]")) or ()
+    for part in value if head.endswith("[]") else [value]:
+        if isinstance(part, Mapping):
             _copy(part, rest, new)
-    elif new in document:
-        document[head] = document[new]
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -30,9 +30,17 @@ _DECIMAL = {
 }
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
 _PREFIX = _DECIMAL | _BINARY
-_SYNONYM = {"bps": "b/s", "FLOPS": "FLOP/s", "flops": "FLOP/s", "OPS": "OP/s", "sec": "s"}
+_SYNONYM = {
+    "bps": "b/s",
+    "FLOPS": "FLOP/s",
+    "flops": "FLOP/s",
+    "OPS": "OP/s",
+    "qps": "/s",
+    "sec": "s",
+}
 _NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S*)\s*$")
 _YEAR_S = 365.25 * 86400.0
+_BASES = ("USD/h", "USD", "g/kWh", "B/s", "FLOP/s", "OP/s", "/s", "s", "B", "Hz", "W", "J")
 _DURATIONS = {"min": 60.0, "h": 3600.0, "d": 86400.0, "year": _YEAR_S, "years": _YEAR_S}
 
 
@@ -47,32 +55,58 @@ def parse_quantity(text: str | float, unit: str, *, where: str = "") -> float:
     Raises:
         UnitError: not a finite number, negative, or in a unit that is not `unit`.
     """
+    return _read(text, unit, "", where)
+
+
+def parse_number(text: str | float, unit: str, *, where: str = "") -> float:
+    """Read a quantity as a number of a unit that may have a prefix: "2 us" in "ms" is 0.002.
+
+    Args:
+        text: a number with any unit of the kind, or a bare number of `unit`.
+        unit: the unit of the number: that of `parse_quantity`, or a rate ("/s"), a price ("USD",
+            "USD/h") or emissions ("g/kWh"), with or without a decimal prefix.
+        where: the option or field, for the error message.
+
+    Raises:
+        UnitError: not a finite number, negative, or in a unit of another kind.
+    """
+    for base in _BASES:
+        if unit.endswith(base) and unit.removesuffix(base) in _DECIMAL:
+            return _read(text, base, unit.removesuffix(base), where)
+    raise ValueError(f"no unit: {unit}")
+
+
+def _read(text: str | float, base: str, prefix: str, where: str) -> float:
+    """A quantity as a number of the base unit with the prefix, which a bare number is already."""
+    unit = prefix + base
     match = _NUMBER.match(text) if isinstance(text, str) else None
     if isinstance(text, str) and match is None:
         raise UnitError(f"'{text}' is not a quantity", where=where, allowed=f"such as '2 {unit}'")
     number, suffix = (float(match[1].replace("_", "")), match[2]) if match else (float(text), "")
-    value = number * _factor(suffix, unit, str(text), where)
+    factor = _factor(suffix, base, unit, str(text), where) / _DECIMAL[prefix] if suffix else 1.0
+    value = number * factor
     if not math.isfinite(value) or value < 0:
         raise UnitError(f"'{text}' is not a finite quantity >= 0", where=where)
     return value
 
 
-def _factor(suffix: str, unit: str, text: str, where: str) -> float:
-    if not suffix:
-        return 1.0
-    if unit == "s" and suffix in _DURATIONS:
+def _factor(suffix: str, base: str, unit: str, text: str, where: str) -> float:
+    """How many base units the suffix is; `unit` is an example for the error message."""
+    if base == "s" and suffix in _DURATIONS:
         return _DURATIONS[suffix]
+    if base == "/s" and suffix[1:] in _DURATIONS:
+        return 1.0 / _DURATIONS[suffix[1:]]
     for alias, full in _SYNONYM.items():
         if suffix.endswith(alias):
             suffix = suffix[: -len(alias)] + full
             break
-    spellings = [(unit, 1.0)]
-    if unit in ("B", "B/s"):
-        spellings.append((unit.replace("B", "b"), 1 / 8))
+    spellings = [(base, 1.0)]
+    if base in ("B", "B/s"):
+        spellings.append((base.replace("B", "b"), 1 / 8))
     for spelling, scale in spellings:
         if suffix.endswith(spelling) and suffix[: -len(spelling)] in _PREFIX:
             return _PREFIX[suffix[: -len(spelling)]] * scale
-    raise UnitError(f"'{text}' is not in {unit}", where=where, allowed=f"such as '2 {unit}'")
+    raise UnitError(f"'{text}' is not in {base}", where=where, allowed=f"such as '2 {unit}'")
 
 
 _PRINT = (
@@ -101,9 +135,13 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
     return f"{scaled:.{decimals}f} {prefix}{unit}".rstrip()
 
 
+_LEAST_S = 0.5e-12
+"""Half of the engine's clock tick; what is shorter is noise of rounding."""
+
+
 def format_seconds(value: float) -> str:
-    """Print a duration: 0.00123 -> "1.23 ms"."""
-    return format_si(value, "s")
+    """Print a duration: 0.00123 -> "1.23 ms"; below half a picosecond it is "0 s"."""
+    return format_si(0.0 if abs(value) < _LEAST_S else value, "s")
 
 
 def format_duration(value: float) -> str:

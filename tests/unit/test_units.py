@@ -77,6 +77,9 @@ def test_printing_is_read_back(value):
         (0.0, "0 s"),
         (59.0, "59.0 s"),
         (2.5e-7, "250 ns"),
+        (2e-12, "2.00 ps"),
+        (3.47e-18, "0 s"),
+        (-3.47e-18, "0 s"),
     ],
 )
 def test_format_seconds(seconds, text):

@@ -12,6 +12,7 @@ from lydite.api.keywords import ModelKeywords
 from lydite.api.load import Model, ModelLike, resolve
 from lydite.api.measuring import device_of_backend, make_measuring, recorded_run
 from lydite.api.options import ModelOptions, chosen
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -64,6 +65,26 @@ class BenchResult(Result):
 
     verb = "bench"
     deprecated: ClassVar[Mapping[str, str]] = {"latency_median_s": "seconds"}
+    exhibits = (
+        Exhibit(
+            "Latency on {device} with {backend}",
+            "",
+            {
+                "model": "model",
+                "batch": "batch",
+                "threads": "threads",
+                "seconds": "median",
+                "low_s": "low",
+                "high_s": "high",
+                "latency_p99_s": "99 %",
+                "throughput_per_s": "samples",
+                "memory_bytes": "memory",
+                "load_s": "loaded in",
+            },
+            beside="seconds",
+            label="/device",
+        ),
+    )
 
     model: Model
     bench: Bench

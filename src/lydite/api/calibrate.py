@@ -18,6 +18,7 @@ from lydite.api.plan_options import PlanOptions
 from lydite.api.simulate import rank_options
 from lydite.api.validate import AccuracyDocument, accuracy_document
 from lydite.errors import InputError, LyditeError, unknown_name
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -34,11 +35,20 @@ JUDGES = 8
 """With fewer held-out rows than this, the bounds come from all rows."""
 
 
+class ConstantRow(TypedDict):
+    """A constant; `assumed` is None where the runtime's own is the first guess."""
+
+    constant: str
+    assumed: float | None
+    fitted: float
+
+
 class CalibrateDocument(TypedDict):
     """Fitted constants, and the errors of simulations with them."""
 
     constants: dict[str, float]
     assumed: dict[str, float]
+    fitted: list[ConstantRow]
     bounds_over_step: list[float]
     rows: int
     rows_by_use: dict[str, int]
@@ -60,6 +70,28 @@ class CalibrateResult(Result):
     """
 
     verb = "calibrate"
+    exhibits = (
+        Exhibit(
+            "Errors of simulated steps, {judged_by} judge",
+            "/errors",
+            {
+                "": "rows",
+                "points": "count",
+                "mean_abs_error": "mean error",
+                "worst_abs_error": "worst",
+                "worst": "worst step",
+                "bias": "bias",
+                "inside_interval": "within the bounds",
+            },
+            beside="mean_abs_error",
+        ),
+        Exhibit(
+            "Constants",
+            "/fitted",
+            {"constant": "constant", "assumed": "assumed", "fitted": "fitted"},
+            beside="fitted",
+        ),
+    )
 
     constants: Constants
     errors: Mapping[str, Accuracy]
@@ -74,6 +106,10 @@ class CalibrateResult(Result):
         return {
             "constants": dict(self.constants.values),
             "assumed": dict(ASSUMED.values),
+            "fitted": [
+                {"constant": name, "assumed": ASSUMED.values.get(name), "fitted": value}
+                for name, value in self.constants.values.items()
+            ],
             "bounds_over_step": list(self.constants.achieved.spread),
             "rows": self.counts["assumed"],
             "rows_by_use": dict(self.counts),
@@ -98,11 +134,7 @@ class CalibrateResult(Result):
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """One row per constant."""
-        found = self.document()
-        return [
-            {"constant": name, "assumed": found["assumed"].get(name), "fitted": value}
-            for name, value in found["constants"].items()
-        ]
+        return self.document()["fitted"]
 
 
 def calibrate(

@@ -12,6 +12,7 @@ from lydite.api.keywords import ModelKeywords
 from lydite.api.load import Model, ModelLike, resolve
 from lydite.api.measuring import device_of_backend, recorded_run
 from lydite.api.options import ModelOptions, chosen
+from lydite.exhibits import Curve, Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -74,6 +75,34 @@ class CorunResult(Result):
     """
 
     verb = "corun"
+    exhibits = (
+        Exhibit(
+            "Ways to run the model, {chosen} is chosen",
+            "/ways",
+            {
+                "name": "way",
+                "seconds": "time",
+                "low_s": "low",
+                "high_s": "high",
+                "ratio": "over one thread",
+                "predicted_s": "predicted",
+            },
+            beside="seconds",
+            label="/model",
+        ),
+        Exhibit(
+            "Stages",
+            "/stages",
+            {
+                "way": "way",
+                "sequential_s": "one after another",
+                "side_s": "side by side",
+                "predicted_s": "predicted",
+                "measured_s": "measured",
+            },
+            curve=Curve("sequential_s", {"measured_s": "points", "predicted_s": "points"}, "xy"),
+        ),
+    )
 
     model: Model
     device: str

@@ -50,7 +50,7 @@ class FarmWorkerResult(Result):
         jobs: Number of operators measured.
     """
 
-    verb = "farm_worker"
+    verb = "farm-worker"
 
     host: str
     devices: tuple[str, ...]
@@ -106,7 +106,7 @@ class FarmStatusResult(Result):
         notes: Why jobs wait or failed, each with the number of jobs.
     """
 
-    verb = "farm_status"
+    verb = "farm-status"
 
     devices: tuple[FarmDevice, ...]
     jobs: Mapping[str, int]

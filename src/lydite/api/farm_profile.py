@@ -64,7 +64,7 @@ class FarmProfileResult(Result):
         models: One row per device and model.
     """
 
-    verb = "farm_profile"
+    verb = "farm-profile"
 
     run: str
     backend: str

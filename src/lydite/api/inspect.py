@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from lydite.api.keywords import ModelKeywords
 from lydite.api.load import Model, ModelLike, resolve
 from lydite.api.options import ModelOptions, chosen
+from lydite.exhibits import Curve, Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -95,6 +96,33 @@ class InspectResult(Result):
     """
 
     verb = "inspect"
+    exhibits = (
+        Exhibit(
+            "Phases of the training step",
+            "/training/phases",
+            {
+                "": "phase",
+                "operators": "operators",
+                "flops": "FLOPs",
+                "read_bytes": "read",
+                "written_bytes": "written",
+                "unknown": "of unknown work",
+            },
+        ),
+        Exhibit(
+            "Operators",
+            "/ops",
+            {
+                "name": "operator",
+                "op_type": "type",
+                "flops": "FLOPs",
+                "read_bytes": "read",
+                "written_bytes": "written",
+                "parameters": "parameters",
+            },
+            curve=Curve("read_bytes", {"flops": "points"}, log="xy"),
+        ),
+    )
 
     model: Model
     facts: InspectDocument

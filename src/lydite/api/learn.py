@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from lydite.errors import InputError
+from lydite.exhibits import Exhibit
 from lydite.pool import open_pool
 from lydite.results import Result
 
@@ -42,7 +43,7 @@ class LearnFit(Result):
         fitted: The document.
     """
 
-    verb = "learn_fit"
+    verb = "learn-fit"
 
     fitted: LearnFitDocument
 
@@ -69,7 +70,32 @@ class LearnEvaluation(Result):
         evaluation: The document.
     """
 
-    verb = "learn_evaluate"
+    verb = "learn-evaluate"
+    exhibits = (
+        Exhibit(
+            "Mean error by family and by the device that was left out",
+            "/families",
+            {"family": "family"},
+            across="device",
+            value="mean",
+        ),
+        Exhibit(
+            "Errors beside those of simpler models",
+            "/families",
+            {
+                "family": "family",
+                "device": "left out",
+                "rows": "rows",
+                "mean": "mean",
+                "roofline": "roofline",
+                "physics": "physics alone",
+                "constant": "one constant",
+                "nearest": "nearest row",
+                "bias": "bias",
+                "inside": "within the interval",
+            },
+        ),
+    )
 
     evaluation: LearnEvaluateDocument
 

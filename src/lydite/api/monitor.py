@@ -19,6 +19,7 @@ from lydite.api.monitored import (
     monitored_devices,
 )
 from lydite.errors import InputError
+from lydite.exhibits import Exhibit
 from lydite.files import write_atomic
 from lydite.results import Result
 
@@ -44,6 +45,30 @@ class MonitorResult(Result):
     """
 
     verb = "monitor"
+    exhibits = (
+        Exhibit(
+            "Devices",
+            "/devices",
+            {
+                "id": "device",
+                "energy.joules": "energy, J",
+                "energy.source": "energy from",
+                "energy.mean_w": "mean power",
+                "energy.idle_w": "at rest",
+                "energy.above_idle_j": "above rest",
+                "power_limit_w": "limit",
+                "samples": "samples",
+                "late": "late",
+                "gaps": "gaps",
+            },
+            beside="energy.mean_w",
+        ),
+        Exhibit(
+            "Readings of {id}, each in the unit of its name",
+            "/devices/*/channels",
+            {"": "channel"} | {name: name for name in ("mean", "minimum", "maximum", "samples")},
+        ),
+    )
 
     trace: Trace
     findings: MonitorDocument

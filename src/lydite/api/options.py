@@ -23,6 +23,8 @@ class Help:
         min, max: Limits of a number.
         flag: Spelling, if it is not the field's name; "--a/--no-a" for a pair.
         aliases: Other spellings.
+        unit: Unit of a number, such as "ms"; the command line then takes others too, "2 s". Empty
+            for a count or a share.
     """
 
     text: str
@@ -30,6 +32,7 @@ class Help:
     max: float | None = None
     flag: str = ""
     aliases: tuple[str, ...] = ()
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,21 @@ def check_limits(options: Options) -> None:
         value = getattr(options, name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        low, high = note.min, note.max
-        if (low is not None and value < low) or (high is not None and value > high):
-            allowed = f"{low:g} to {high:g}" if high is not None else f"{low:g} and more"
-            raise InputError(f"{name} is {value}", allowed=allowed)
+        check_number(value, name, note.min, note.max)
+
+
+def check_number(
+    value: float, name: str, low: float | None, high: float | None, unit: str = ""
+) -> None:
+    """Refuse a number that is out of its limits.
+
+    Raises:
+        InputError: it is below the minimum or above the maximum.
+    """
+    if (low is not None and value < low) or (high is not None and value > high):
+        told = f" {unit}" if unit else ""
+        limits = f"{low:g}{told} and more" if high is None else f"{low:g} to {high:g}{told}"
+        raise InputError(f"{name} is {value:g}{told}", allowed=limits)
 
 
 def help_of(options_type: type[Options]) -> dict[str, Help]:

@@ -13,6 +13,7 @@ from lydite.api.load import Model, ModelLike, resolve
 from lydite.api.options import ModelOptions, chosen
 from lydite.api.placing import Placeable, Wires, placeable
 from lydite.errors import InputError
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -99,6 +100,26 @@ class PlaceResult(Result):
     """
 
     verb = "place"
+    exhibits = (
+        Exhibit(
+            "Placements by method",
+            "/methods",
+            {"method": "method", "seconds": "time of a call", "simulated_s": "simulated"},
+            beside="seconds",
+        ),
+        Exhibit(
+            "Models that share the devices",
+            "/game/jobs",
+            {
+                "model": "model",
+                "alone_s": "alone",
+                "seconds": "at the equilibrium",
+                "simulated_s": "simulated",
+                "optimum_s": "at the optimum",
+            },
+            beside="seconds",
+        ),
+    )
 
     models: tuple[Model, ...]
     jobs: tuple[Placeable, ...]

@@ -86,7 +86,7 @@ class PlanResult(Result):
         operators: One row per operator.
     """
 
-    verb = "profile_plan"
+    verb = "profile-plan"
 
     model: str
     dtype: str

@@ -17,6 +17,36 @@ if TYPE_CHECKING:
     from lydite.store import Run
 
 
+_OLD_NAMES = {
+    "tune op": "tune-op",
+    **{
+        name.replace("-", "_"): name
+        for name in (
+            "farm-profile",
+            "farm-status",
+            "farm-worker",
+            "learn-evaluate",
+            "learn-fit",
+            "profile-plan",
+            "score-board",
+            "score-compare",
+            "score-verify",
+        )
+    },
+}
+"""Names of verbs in runs that older releases recorded."""
+
+
+def verb_of(command: str) -> str:
+    """The name by which a recorded command is shown; those of older releases are told as now."""
+    return _OLD_NAMES.get(command, command)
+
+
+def recorded_as(command: str) -> list[str]:
+    """All names under which runs of a command may be recorded."""
+    return [command, *(old for old, new in _OLD_NAMES.items() if new == command)]
+
+
 class RunRow(TypedDict):
     """One run; `result` is its final document.
 
@@ -117,7 +147,7 @@ def row_of(run: Run) -> RunRow:
 
     return {
         "id": run.id,
-        "command": run.command,
+        "command": verb_of(run.command),
         "arguments": {k: v for k, v in run.arguments.items() if k != PROCESS},
         "started_at": run.started_at,
         "finished_at": run.finished_at,

@@ -77,7 +77,11 @@ def _deprecate(root: dict[str, Any], old: Sequence[str], new: str) -> None:
     """Add a key of an older release to the object that holds the new key."""
     place = root
     for part in old[:-1]:
-        reference = place["properties"][part.removesuffix("[]")]["items"]["$ref"]
+        form = place["properties"][part.removesuffix("[]")]
+        forms = [form.get("items", form), *form.get("anyOf", ())]
+        reference = next((each["$ref"] for each in forms if "$ref" in each), None)
+        if reference is None:
+            return  # a mapping of any keys
         place = root["$defs"][reference.rpartition("/")[2]]
     place["properties"][old[-1]] = {**place["properties"][new], "deprecated": True}
 

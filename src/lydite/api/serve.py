@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from typing_extensions import TypedDict
 
@@ -30,6 +30,26 @@ if TYPE_CHECKING:
 
 MOST_GAPS = 1 << 22
 """Most gaps between tokens that are kept of a deployment (32 MiB), of the first requests."""
+
+
+_OLD_NAMES = {
+    "goodput_s": "goodput_per_s",
+    "tokens_s_per_device": "tokens_per_s_per_device",
+    "tokens_s_per_user": "tokens_per_s_per_user",
+    "throughput.requests_s": "throughput.requests_per_s",
+    "throughput.output_tokens_s": "throughput.output_tokens_per_s",
+    "throughput.prompt_tokens_s": "throughput.prompt_tokens_per_s",
+} | {
+    f"{place}.{name}": f"{place}.{name}_s"
+    for place in ("figures", "priorities[].figures")
+    for name in ("ttft", "tpot", "itl", "latency", "tpot_with_first", "queue")
+}
+_DEPRECATED = {
+    f"deployments[].{old}": f"deployments[].{new}" for old, new in _OLD_NAMES.items()
+} | {
+    "workload.rate_s": "workload.rate_per_s",
+    "found.tried[].rate_s": "found.tried[].rate_per_s",
+}
 
 
 class ServeDocument(TypedDict):
@@ -58,6 +78,7 @@ class ServeResult(Result):
     """
 
     verb = "serve"
+    deprecated: ClassVar[Mapping[str, str]] = _DEPRECATED
     exhibits = (
         Exhibit(
             "Deployments",
@@ -65,18 +86,19 @@ class ServeResult(Result):
             {
                 "layout": "layout",
                 "devices": "devices",
-                "figures.ttft.p50": "TTFT at 50 %, s",
-                "figures.ttft.p99": "TTFT at 99 %, s",
-                "figures.tpot.p50": "TPOT at 50 %, s",
-                "figures.tpot.p99": "TPOT at 99 %, s",
-                "tokens_s_per_device": "tokens/s a device",
-                "tokens_s_per_user": "tokens/s a user",
-                "met": "share within objectives",
+                "figures.ttft_s.p50": "TTFT at 50 %",
+                "figures.ttft_s.p99": "TTFT at 99 %",
+                "figures.tpot_s.p50": "TPOT at 50 %",
+                "figures.tpot_s.p99": "TPOT at 99 %",
+                "tokens_per_s_per_device": "tokens/s a device",
+                "tokens_per_s_per_user": "tokens/s a user",
+                "met": "objectives met",
                 "cost.usd_per_hour": "USD an hour",
             },
+            {"met": True},
             curve=Curve(
-                "tokens_s_per_user",
-                {"tokens_s_per_device": "points"},
+                "tokens_per_s_per_user",
+                {"tokens_per_s_per_device": "points"},
                 front="max-max",
             ),
         ),
@@ -108,7 +130,9 @@ class ServeResult(Result):
                 "layout": row["layout"],
                 "devices": row["devices"],
                 **{
-                    f"{name}_{at}_s": v for name, c in row["figures"].items() for at, v in c.items()
+                    f"{name.removesuffix('_s')}_{at}_s": value
+                    for name, cuts in row["figures"].items()
+                    for at, value in cuts.items()
                 },
                 **row["throughput"],
             }
@@ -283,7 +307,7 @@ def serve(
             "name": requests.name,
             "origin": requests.origin,
             "requests": len(requests),
-            "rate_s": requests.rate if requests.rate != float("inf") else None,
+            "rate_per_s": requests.rate if requests.rate != float("inf") else None,
             "concurrency": requests.concurrency,
             "prompt_mean": float(requests.prompt.mean()),
             "output_mean": float(requests.output.mean()),

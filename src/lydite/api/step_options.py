@@ -61,10 +61,12 @@ class ClusterOptions(Options):
         str | None,
         Help("Memory bandwidth of a host, for --offload; default: 300 GB/s, assumed."),
     ] = None
-    price: Annotated[float | None, Help("Price of a device hour in USD.", min=0)] = None
-    grid: Annotated[float | None, Help("Emissions of the power grid in kg CO2 per kWh.", min=0)] = (
+    price: Annotated[float | None, Help("Price of a device hour in USD.", min=0, unit="USD/h")] = (
         None
     )
+    grid: Annotated[
+        float | None, Help("Emissions of the power grid in kg CO2 per kWh.", min=0, unit="kg/kWh")
+    ] = None
 
     def cluster(self) -> Cluster:
         """The cluster with slow ranks and links, collectives and prices as requested.

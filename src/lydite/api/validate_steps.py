@@ -15,6 +15,7 @@ from lydite.api.keywords import ModelKeywords
 from lydite.api.load import resolve
 from lydite.api.options import ModelOptions, chosen
 from lydite.errors import InputError, unknown_name
+from lydite.exhibits import Curve, Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -70,6 +71,24 @@ class ValidateStepsResult(Result):
 
     verb = "validate-steps"
     deprecated: ClassVar[Mapping[str, str]] = {"kind": "source"}
+    exhibits = (
+        Exhibit(
+            "Steps on {cluster}, simulated and measured",
+            "/steps",
+            {
+                "model": "model",
+                "devices": "devices",
+                "baseline_s": "measured",
+                "predicted_s": "simulated",
+                "low_s": "low",
+                "high_s": "high",
+                "error": "error",
+                "inside_bounds": "within the bounds",
+            },
+            {"inside_bounds": True},
+            curve=Curve("baseline_s", {"predicted_s": "points"}, log="xy"),
+        ),
+    )
 
     comparison: Comparison
     cluster: Cluster

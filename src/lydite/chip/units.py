@@ -259,7 +259,7 @@ def operation_pj(nm: float, name: str) -> float:
     """
     found = node(nm).operations_pj
     if name not in found:
-        raise unknown_name(f"operation at {nm:g} nm", name, tuple(found))
+        raise unknown_name("operation", name, tuple(found), of=f"at {nm:g} nm")
     return found[name]
 
 

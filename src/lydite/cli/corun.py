@@ -17,7 +17,7 @@ def corun(
     ] = 2,
     shape: options.ModelOptions = options.AS_IT_IS,
     budget: Annotated[
-        float, typer.Option("--budget", min=0.01, help="Seconds to spend on the comparison.")
+        float, options.quantity("--budget", "s", "Seconds to spend on the comparison.", min=0.01)
     ] = 10.0,
     rounds: Annotated[
         int, typer.Option("--rounds", min=3, help="Largest number of samples of each way.")

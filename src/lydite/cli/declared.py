@@ -52,8 +52,7 @@ def _spelled(parameter: inspect.Parameter, hint: Any) -> Any:
     if parameter.default is inspect.Parameter.empty:
         told = typer.Argument(help=note.text, min=note.min, max=note.max)
     else:
-        flag = note.flag or f"--{parameter.name.replace('_', '-')}"
-        told = typer.Option(flag, *note.aliases, help=note.text, min=note.min, max=note.max)
+        told = options.option_of(parameter.name, note)
     return Annotated[get_args(hint)[0], told]
 
 

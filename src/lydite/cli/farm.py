@@ -28,7 +28,7 @@ def worker(
     ] = None,
     idle: Annotated[
         float | None,
-        typer.Option("--idle", min=0, help="Seconds without a job after which to stop."),
+        options.quantity("--idle", "s", "Seconds without a job after which to stop.", min=0),
     ] = None,
     db: options.DatabaseTarget = None,
     json: options.Json = False,

@@ -22,12 +22,12 @@ def monitor(
         ),
     ] = None,
     interval: Annotated[
-        float, typer.Option("--interval", help="Seconds from one sample to the next.")
+        float, options.quantity("--interval", "s", "Seconds from one sample to the next.")
     ] = 0.1,
     duration: Annotated[
         float | None,
-        typer.Option(
-            "--duration", help="Seconds to watch without a command; default: until Ctrl-C."
+        options.quantity(
+            "--duration", "s", "Seconds to watch without a command; default: until Ctrl-C."
         ),
     ] = None,
     devices: Annotated[
@@ -43,8 +43,8 @@ def monitor(
     ] = "",
     idle: Annotated[
         float,
-        typer.Option(
-            "--idle", min=0, help="Seconds to measure the resting devices before the command."
+        options.quantity(
+            "--idle", "s", "Seconds to measure the resting devices before the command.", min=0
         ),
     ] = 0.0,
     prometheus: Annotated[

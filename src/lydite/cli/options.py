@@ -15,11 +15,40 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from lydite.api.options import Help, ModelOptions, Options, help_of
+from lydite.api.options import Help, ModelOptions, Options, check_number, help_of
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, with units in its keys.")
 ]
+
+
+def quantity(
+    flag: str,
+    unit: str,
+    help: str,
+    *aliases: str,
+    min: float | None = None,
+    max: float | None = None,
+) -> Any:
+    """An option that takes a quantity: a bare number of the unit, or one with a unit of its kind.
+
+    Args:
+        flag: Spelling.
+        unit: Unit of a bare number, as `lydite.units.parse_number` takes it.
+        help: What it does, with the unit.
+        aliases: Other spellings.
+        min, max: Limits, in the unit.
+    """
+
+    def parsed(given: str | float) -> float:
+        from lydite.units import parse_number
+
+        value = parse_number(given, unit, where=flag)
+        check_number(value, flag, min, max, unit)
+        return value
+
+    metavar = f"NUMBER[{unit}]"
+    return typer.Option(flag, *aliases, parser=parsed, metavar=metavar, min=min, max=max, help=help)
 
 
 def _hushed(quiet: bool) -> bool:
@@ -70,7 +99,7 @@ BackendName = Annotated[
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Number of threads per operator.")]
 On = Annotated[str, typer.Option("--on", help="Device: cpu, a catalog name, or a .yaml file.")]
 Budget = Annotated[
-    float, typer.Option("--budget", min=0.01, help="Seconds to spend on each measurement.")
+    float, quantity("--budget", "s", "Seconds to spend on each measurement.", min=0.01)
 ]
 ClockName = Annotated[
     str, typer.Option("--clock", help="Clock: wall (latency) or process (CPU time).")
@@ -173,9 +202,15 @@ def _parameter(kind: type[Any], name: str, type_: Any, note: Help) -> inspect.Pa
     default = kind.__dataclass_fields__[name].default
     if isinstance(default, tuple):
         type_, default = list[str] | None, None
+    return keyword(name, Annotated[type_, option_of(name, note)], default)
+
+
+def option_of(name: str, note: Help) -> Any:
+    """The option of a field or a parameter."""
     flag = note.flag or f"--{name.replace('_', '-')}"
-    option = typer.Option(flag, *note.aliases, min=note.min, max=note.max, help=note.text)
-    return keyword(name, Annotated[type_, option], default)
+    if note.unit:
+        return quantity(flag, note.unit, note.text, *note.aliases, min=note.min, max=note.max)
+    return typer.Option(flag, *note.aliases, min=note.min, max=note.max, help=note.text)
 
 
 def keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

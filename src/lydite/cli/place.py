@@ -30,7 +30,7 @@ def place(
         str, typer.Option("--latency", help="Latency of a transfer between devices.")
     ] = "10 us",
     time_limit: Annotated[
-        float, typer.Option("--time-limit", min=0.01, help="Seconds for the exact search.")
+        float, options.quantity("--time-limit", "s", "Seconds for the exact search.", min=0.01)
     ] = 5.0,
     groups: Annotated[
         int,

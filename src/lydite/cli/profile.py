@@ -35,10 +35,11 @@ def profile(
     again: Annotated[bool, typer.Option("--again", help="Measure known operators again.")] = False,
     timeout: Annotated[
         float,
-        typer.Option(
+        options.quantity(
             "--timeout",
+            "s",
+            "Longest time in seconds without an answer of the measuring process.",
             min=1,
-            help="Longest time in seconds without an answer of the measuring process.",
         ),
     ] = 120.0,
     memory: Annotated[

@@ -54,7 +54,7 @@ def turning_point(
     threads: options.Threads = 1,
     shape: options.ModelOptions = options.AS_IT_IS,
     budget: Annotated[
-        float, typer.Option("--budget", min=0.01, help="Seconds to spend on each sweep.")
+        float, options.quantity("--budget", "s", "Seconds to spend on each sweep.", min=0.01)
     ] = 20.0,
     rounds: Annotated[
         int, typer.Option("--rounds", min=3, help="Largest number of samples per value.")

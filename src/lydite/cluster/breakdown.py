@@ -41,22 +41,21 @@ def breakdown_of(
     """
     by_category: dict[str, float] = {name: 0.0 for name in (*CATEGORIES, "bubble")}
     hidden, wide = 0.0, played.ranks // plan.pp
-    whole = timeline.makespan_ps * 1e-12
     for stage in range(plan.pp):
         first = stage * wide * len(STREAMS)
         on_stage = timeline.on_servers(first, first + len(STREAMS))
-        spent: dict[str, float] = {}
+        spent_ps: dict[str, int] = {}  # whole picoseconds, so that what is left over is exact
         for name in WORK:
-            spent[name] = on_stage.covered_ps(CATEGORIES.index(name)) * 1e-12
+            spent_ps[name] = on_stage.covered_ps(CATEGORIES.index(name))
         behind = [CATEGORIES.index(name) for name in WORK]
         for name in SENT:
             category = CATEGORIES.index(name)
-            spent[name] = on_stage.exposed_ps(category, behind) * 1e-12
-            hidden += (on_stage.covered_ps(category) * 1e-12 - spent[name]) / plan.pp
+            spent_ps[name] = on_stage.exposed_ps(category, behind)
+            hidden += (on_stage.covered_ps(category) - spent_ps[name]) * 1e-12 / plan.pp
             behind.append(category)
-        for name, seconds in spent.items():
-            by_category[name] += seconds / plan.pp
-        by_category["bubble"] += (whole - sum(spent.values())) / plan.pp
+        spent_ps["bubble"] = timeline.makespan_ps - sum(spent_ps.values())
+        for name, time_ps in spent_ps.items():
+            by_category[name] += time_ps * 1e-12 / plan.pp
     phases = [
         p for units in stages for u in units for p in (u.forward, u.recompute, u.data, u.weights)
     ]

@@ -74,7 +74,7 @@ def read_onnxim(path: Path, base: str = "systolic-128") -> tuple[Chip, list[str]
     notes = [f"{name} is ignored: {why}" for name, why in _IGNORED.items() if name in document]
     for name in document:
         if name not in (*_HONOURED, *_IGNORED):
-            raise unknown_name(f"field of {path}", name, (*_HONOURED, *_IGNORED))
+            raise unknown_name("field", name, (*_HONOURED, *_IGNORED), of=f"of {path}")
     cores = _cores(document, path)
     core = cores[0]
     notes += [f"{name} is ignored: {_LATENCIES}" for name in core if name.endswith("latency")]

@@ -107,8 +107,8 @@ class SpecFile:
         known = next((sections[part] for part in reversed(path) if part in sections), model)
         where, name = self.place([*path, last]), ".".join([*path, last])
         if first["type"] == "extra_forbidden":
-            description = f"field of {'.'.join(path) or what}"
-            return placed(unknown_name(description, last, known.model_fields), where)
+            of = f"of {'.'.join(path) or what}"
+            return placed(unknown_name("field", last, known.model_fields, of=of), where)
         context = first.get("ctx", {})
         expected = str(context.get("expected", context.get("expected_tags")))
         choices, value = re.findall("'([^']+)'", expected), context.get("tag", first["input"])

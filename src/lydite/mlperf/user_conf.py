@@ -120,7 +120,7 @@ def _line(content: str, where: str, number: int, models: tuple[str, ...]) -> Lin
     if scenario not in ("*", *SCENARIOS):
         raise placed(unknown_name("scenario", scenario, [*SCENARIOS, "*"]), where)
     if model not in models:
-        raise placed(unknown_name("model of this run", model, list(models)), where)
+        raise placed(unknown_name("model", model, list(models), of="of this run"), where)
     try:
         value = KEYS[key](match[6])
     except ValueError:

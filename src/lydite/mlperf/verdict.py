@@ -22,6 +22,7 @@ class Rule:
         value: What the run has.
         limit: What is asked for, as text.
         next_step: What to change; empty where the rule is met.
+        too_short: Whether it is not met only because too few queries ran.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Rule:
     value: str
     limit: str
     next_step: str = ""
+    too_short: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,6 +59,12 @@ class Verdict(OneLine):
         if self.stopped:
             return "INTERRUPTED"
         return "VALID" if all(rule.passed for rule in self.rules) else "INVALID"
+
+    @property
+    def too_short(self) -> bool:
+        """Whether the run is INVALID for its length alone, which says nothing about its rate."""
+        broken = [rule for rule in self.rules if not rule.passed]
+        return self.word == "INVALID" and all(rule.too_short for rule in broken)
 
     @property
     def next_steps(self) -> tuple[str, ...]:
@@ -105,6 +113,7 @@ def _duration(found: Evidence) -> Iterator[Rule]:
         format_seconds(found.duration_ns * 1e-9),
         f"at least {format_seconds(limit_ms * 1e-3)}",
         "" if met else step,
+        not met,
     )
 
 
@@ -117,6 +126,7 @@ def _queries(found: Evidence) -> Iterator[Rule]:
         f"{found.queries:,}",
         f"at least {least:,}",
         "" if met else f"run at least {_longer(found, least)}",
+        not met,
     )
 
 
@@ -150,6 +160,7 @@ def _early_stopping(found: Evidence) -> Iterator[Rule]:
             f"run at least {_longer(found, needed)}, or lower the target QPS (--target-qps)"
             if missing
             else "",
+            bool(missing) and not limited.over,
         )
     if found.scenario in ("SingleStream", "MultiStream"):
         least = least_queries(found.limits.percentile)
@@ -160,4 +171,5 @@ def _early_stopping(found: Evidence) -> Iterator[Rule]:
             f"{found.queries:,} queries",
             f"at least {least:,}",
             "" if met else f"run at least {_longer(found, least)}",
+            not met,
         )

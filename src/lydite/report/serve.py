@@ -52,7 +52,7 @@ def write_serve_page(
         Section("Why", pre="\n".join(_reasons(rows))),
         Section("Notes", pre="\n".join(document["notes"])) if document["notes"] else None,
     ]
-    rate = "" if work["rate_s"] is None else f", {work['rate_s']:.3g} requests/s"
+    rate = "" if work["rate_per_s"] is None else f", {work['rate_per_s']:.3g} requests/s"
     subtitle = (
         f"{work['requests']} requests of {work['prompt_mean']:.0f} + {work['output_mean']:.0f} "
         f"tokens{rate}; {document['runtime']}: {document['decides']}; simulated in virtual time"
@@ -63,7 +63,7 @@ def write_serve_page(
 
 def on_front(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
     """Whether no other deployment is better in tokens a second a device and a user."""
-    points = [(row["tokens_s_per_device"], row["tokens_s_per_user"]) for row in rows]
+    points = [(row["tokens_per_s_per_device"], row["tokens_per_s_per_user"]) for row in rows]
     return [not any(a >= x and b >= y and (a, b) != (x, y) for a, b in points) for x, y in points]
 
 
@@ -79,8 +79,8 @@ def _front(rows: Sequence[Mapping[str, Any]]) -> Plot:
             Dots(
                 name,
                 colour,
-                [row["tokens_s_per_user"] for row in some],
-                [row["tokens_s_per_device"] for row in some],
+                [row["tokens_per_s_per_user"] for row in some],
+                [row["tokens_per_s_per_device"] for row in some],
                 [_hover(row) for row in some],
                 labels=[row["layout"] for row in some],
             )
@@ -97,8 +97,8 @@ def _hover(row: Mapping[str, Any]) -> str:
     figures = row["figures"]
     parts = [f"{row['layout']}: {row['devices']} devices"]
     for name in ("ttft", "tpot"):
-        if name in figures:
-            parts.append(f"{name} p99 {format_seconds(figures[name]['p99'])}")
+        if f"{name}_s" in figures:
+            parts.append(f"{name} p99 {format_seconds(figures[f'{name}_s']['p99'])}")
     return ", ".join([*parts, f"bounds {row['bounds'][0]:.2f} to {row['bounds'][1]:.2f}"])
 
 
@@ -142,13 +142,13 @@ def _cells(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[st
     return [
         row["layout"],
         str(row["devices"]),
-        time("ttft", "p50"),
-        time("ttft", "p99"),
-        time("tpot", "p50"),
-        time("tpot", "p99"),
-        time("latency", "p99"),
-        f"{row['tokens_s_per_device']:,.0f}",
-        f"{row['tokens_s_per_user']:,.1f}",
+        time("ttft_s", "p50"),
+        time("ttft_s", "p99"),
+        time("tpot_s", "p50"),
+        time("tpot_s", "p99"),
+        time("latency_s", "p99"),
+        f"{row['tokens_per_s_per_device']:,.0f}",
+        f"{row['tokens_per_s_per_user']:,.1f}",
         format_percent(row["kv_peak_share"]),
         met,
         *costs,
@@ -159,7 +159,7 @@ def _searched(found: Mapping[str, Any] | None) -> list[Section]:
     if found is None:
         return []
     rows = [
-        [str(each["layout"]), f"{each['rate_s']:.4g}", "met" if each["met"] else "missed"]
+        [str(each["layout"]), f"{each['rate_per_s']:.4g}", "met" if each["met"] else "missed"]
         for each in found["tried"]
     ]
     ends = [

@@ -208,5 +208,9 @@ def has_format(name: str) -> bool:
 
 @lru_cache(maxsize=1000)
 def _format(name: str) -> Callable[[float], str] | None:
-    ends = [end for end in _FORMATS if name == end or (end[0] == "_" and name.endswith(end))]
-    return _FORMATS[max(ends, key=len)] if ends else None
+    """The format of a name such as "latency_s.p99": of its last part that tells a unit."""
+    for part in reversed(name.split(".")):
+        ends = [end for end in _FORMATS if part == end or (end[0] == "_" and part.endswith(end))]
+        if ends:
+            return _FORMATS[max(ends, key=len)]
+    return None

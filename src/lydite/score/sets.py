@@ -143,7 +143,7 @@ class ModelSet(_Row):
         for key, row in self.models.items():
             if plain == key.lower() or plain in (part.model.lower() for part in row.parts):
                 return key
-        raise unknown_name(f"model of the set '{self.name}'", name, self.models)
+        raise unknown_name("model", name, self.models, of=f"of the set '{self.name}'")
 
 
 def set_names() -> list[str]:

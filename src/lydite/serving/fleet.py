@@ -6,12 +6,13 @@ import math
 import re
 from dataclasses import dataclass
 
-from lydite.errors import InputError
+from lydite.errors import InputError, UnitError
+from lydite.units import parse_quantity
 
-_FAILURE = re.compile(r"\s*(\d+)@([\d.eE+-]+)(?::([\d.eE+-]+))?\s*")
+_FAILURE = re.compile(r"\s*(\d+)@([^:]+)(?::([^:]+))?\s*")
 _SCALE = re.compile(r"\s*(\d+):(\d+)\s*")
-FAILURES = "REPLICA@SECONDS or REPLICA@SECONDS:DURATION, such as 2@30:10"
-SCALES = "MIN:MAX,queue=REQUESTS,idle=SECONDS, such as 1:4,queue=8,idle=60"
+FAILURES = "REPLICA@SECONDS or REPLICA@SECONDS:DURATION, such as 2@30:10 or 2@30s:5min"
+SCALES = "MIN:MAX,queue=REQUESTS,idle=SECONDS, such as 1:4,queue=8,idle=60s"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def read_failures(text: str, replicas: int) -> tuple[Failure, ...]:
     made = []
     for part in text.split(","):
         match = _FAILURE.fullmatch(part)
-        at, lasts = (_seconds(match[2]), _seconds(match[3] or "inf")) if match else (-1.0, 0.0)
+        at = _seconds(match[2]) if match else math.nan
+        lasts = _seconds(match[3]) if match and match[3] else math.inf
         if match is None or not 0 <= at < math.inf or not lasts > 0:
             raise InputError(f"'{part.strip()}' is no failure", allowed=FAILURES)
         number = int(match[1])
@@ -102,7 +104,8 @@ def read_scale(text: str) -> tuple[Scale, int]:
 
 
 def _seconds(text: str) -> float:
+    """A duration; NaN for what is none."""
     try:
-        return float(text)
-    except ValueError:
+        return parse_quantity(text.strip(), "s")
+    except UnitError:
         return math.nan

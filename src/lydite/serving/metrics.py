@@ -73,9 +73,9 @@ def throughput(outcome: Outcome) -> dict[str, float]:
     span = max(float(np.nanmax(outcome.last_s)), 1e-12)
     requests = outcome.requests
     return {
-        "requests_s": float(over.sum() / span),
-        "output_tokens_s": float(requests.output[over].sum() / span),
-        "prompt_tokens_s": float(requests.prompt[over].sum() / span),
+        "requests_per_s": float(over.sum() / span),
+        "output_tokens_per_s": float(requests.output[over].sum() / span),
+        "prompt_tokens_per_s": float(requests.prompt[over].sum() / span),
         "span_s": span,
     }
 

@@ -54,7 +54,7 @@ class Tuned(OneLine):
 
     def headline(self) -> str:
         """Operator and decision."""
-        kept = "tuned" if self.accepted else "keeps ONNX Runtime's"
+        kept = "shown to be faster" if self.accepted else "keeps ONNX Runtime's"
         return f"{self.task.key.qualified_type}: {self.trials} trials, {kept}"
 
 

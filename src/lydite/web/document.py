@@ -72,10 +72,11 @@ def _of_mapping(
 ) -> list[Facts | Table]:
     facts: list[tuple[str, Cell]] = []
     deeper: list[Facts | Table] = []
+    within = pointer.rpartition("/")[2]
     for name, item in value.items():
         place = step(pointer, name)
         if _is_short(item):
-            facts.append((name, _short(name, item)))
+            facts.append((name, _short(f"{within}.{name}", item)))
         elif level < _DEEPEST:
             deeper += blocks_of(item, place, link, title=name, level=level + 1)
         else:

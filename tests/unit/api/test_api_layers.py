@@ -50,7 +50,10 @@ def test_files_that_go_below_the_api_are_listed_with_their_reasons():
 
 
 SOURCE = ROOT / "src" / "lydite"
-GROUND = {f"lydite.{name}" for name in ("errors", "files", "opkey", "registry", "results", "units")}
+GROUND = {
+    f"lydite.{name}"
+    for name in ("errors", "exhibits", "files", "opkey", "registry", "results", "units")
+}
 
 
 def test_compat_enters_other_rooms_by_what_their_packages_name():

@@ -161,7 +161,7 @@ products = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.one_of(shapes, products))
 def test_every_mapping_fits_and_no_array_does_more_than_it_has(shape):
     found = mappings(ARRAY, shape, EYERISS)

@@ -123,7 +123,7 @@ def windows(image: np.ndarray, kernel, stride, pads) -> np.ndarray:
     return seen[:, :: stride[0], :: stride[1]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 2), st.integers(6, 40), st.integers(6, 30), st.integers(1, 80)),
     st.integers(1, 70),
@@ -151,7 +151,7 @@ def test_convolutions_and_poolings_are_right_under_any_tiling(
     assert (found.writes == 1).all() and (found.output == wanted).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 40),
     st.integers(1, 3000),

@@ -212,7 +212,7 @@ def by_element(array, ifmap, filters, memory, compat):
     return cycle, stalls
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(DATAFLOWS),
     st.tuples(st.integers(1, 5), st.integers(1, 5)),
@@ -240,7 +240,7 @@ def test_any_convolution_as_element_by_element(
         assert run.cycles == cycles
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(DATAFLOWS),
     st.tuples(st.integers(1, 8), st.integers(1, 8)),

@@ -180,7 +180,7 @@ def halos_suffice(problem: Problem, tiling: Tiling) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(problems, scratchpads)
 def test_tiles_cover_the_output_once_with_halos_and_fit(problem, scratchpad):
     constraints = smv_constraints(scratchpad)

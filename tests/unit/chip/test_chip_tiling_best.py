@@ -86,7 +86,7 @@ def test_cheaper_where_the_fullest_is_not_the_best():
     assert fetched(found) < 0.5 * fetched(tile(problem, SMV))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(PROBLEMS[1:5]), st.integers(0, 2**31), st.sampled_from([16384, 32768]))
 def test_every_candidate_runs_and_writes_each_output_once(problem, seed, scratchpad):
     constraints, rng = smv_constraints(scratchpad), np.random.default_rng(seed)

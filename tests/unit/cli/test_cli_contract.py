@@ -19,9 +19,11 @@ import lydite.cli.app as cli_app
 from lydite.api import VERBS
 from lydite.api.schemas import all_schemas, result_types
 from lydite.compat.smaug import write_smaug
+from lydite.exhibits import found_in
 from lydite.graph import Builder, Graph, keys_of, write_onnx
 from lydite.results import REPR_WIDTH, Result
 from lydite.store import Conditions, Database, Measurement, Software
+from lydite.web.document import at
 
 ROOT = Path(__file__).parents[3]
 SCHEMAS = {name.removesuffix(".json"): json.loads(text) for name, text in all_schemas().items()}
@@ -64,6 +66,14 @@ def nets(tmp_path, monkeypatch, toy) -> list[Path]:
     return [write_onnx(g, tmp_path / f"{g.name}.onnx", weights=False) for g in made]
 
 
+SELDOM = {
+    "lydite/bench/1": set(VOLATILE["bench"]),
+    "lydite/score/1": {"latency_p99_s"},
+    "lydite/serve/1": {"cost.usd_per_hour"},
+}
+"""Columns that only some results of a verb have."""
+
+
 @pytest.fixture
 def both(lydite):
     """A command and the API's answer: compared, and checked against the schema."""
@@ -80,10 +90,30 @@ def both(lydite):
                 document.pop(key)
         assert told == own
         assert next(iter(told)) == "schema"
+        shows(told)
         speaks(result)
         return told
 
     return check
+
+
+def shows(document: dict) -> None:
+    """Each column of a table that the document declares is a key of one of its rows."""
+    for found in found_in(document):
+        names = {name for name, _ in found.declared["columns"]} - {"", "*"}
+        names |= {found.declared["across"], found.declared["value"]} - {""}
+        value = at(document, found.place)
+        rows = value if isinstance(value, list) else [value, *value.values()]
+        missing = {name for name in names if not any(has(row, name) for row in rows)}
+        assert missing <= SELDOM.get(document["schema"], set()), (document["schema"], found.caption)
+
+
+def has(row: object, name: str) -> bool:
+    """Whether a row has a key, "a.b" within it; of a mapping that is None no more is known."""
+    first, _, rest = name.partition(".")
+    if not isinstance(row, dict) or first not in row:
+        return isinstance(row, dict) and name in row
+    return not rest or row[first] is None or has(row[first], rest)
 
 
 def speaks(result: Result) -> None:
@@ -239,13 +269,28 @@ def llama(tmp_path):
     return str(path)
 
 
+def _names(value):
+    """All keys of a document."""
+    if isinstance(value, dict):
+        return [*value, *(name for inner in value.values() for name in _names(inner))]
+    return [name for inner in value for name in _names(inner)] if isinstance(value, list) else []
+
+
 def test_serve(both, llama):
     few = {"rate": 50.0, "isl": 200, "osl": 20, "requests": 40}
     words = ["--rate", 50, "--isl", 200, "--osl", 20, "--requests", 40]
     told = both(["serve", llama, *words], ly.serve(llama, **few))
     row = told["deployments"][0]
-    assert row["figures"]["ttft"]["mean"] > 0
+    assert row["figures"]["ttft_s"]["mean"] > 0
     assert row["unfinished"] == 0
+    flow, load = row["throughput"], told["workload"]
+    assert flow["requests_per_s"] == flow["requests_s"] == pytest.approx(40 / flow["span_s"])
+    assert flow["output_tokens_per_s"] == pytest.approx(20 * flow["requests_per_s"])
+    assert load["rate_per_s"] == load["rate_s"] > 0
+    assert row["figures"]["ttft"] == row["figures"]["ttft_s"]
+    assert told["deprecated"]["deployments[].figures.ttft"] == "deployments[].figures.ttft_s"
+    rates = {name for name in _names(told) if re.search("(tokens|requests|rate|goodput)_s", name)}
+    assert rates <= {old.rpartition(".")[2] for old in told["deprecated"]} | {*told["deprecated"]}
     told = both(
         ["serve", llama, *words, "--compare", "tp1,tp2,pd1:1"],
         ly.serve(llama, compare="tp1,tp2,pd1:1", **few),
@@ -264,6 +309,12 @@ def test_serve(both, llama):
     )
     assert told["found"]["value"] == 1
     assert told["deployments"][0]["met"]
+    assert told["deployments"][0]["goodput_per_s"] == told["deployments"][0]["goodput_s"] > 0
+    told = both(
+        ["serve", llama, *words, "--slo", slo, "--find", "config", "--gpus", 1],
+        ly.serve(llama, slo=slo, find="config", gpus=1, **few),
+    )
+    assert [row["rate_per_s"] for row in told["found"]["tried"]] == [told["found"]["value"]]
 
 
 def test_place_a_game(both):

@@ -126,7 +126,8 @@ def test_no_sensor_is_a_normal_result(lydite):
     [
         (["--", "/no/such/program"], "cannot start '/no/such/program': No such file"),
         (["--interval", 0, "--duration", 1], "interval: an interval of 0 s; allowed: 0.005 s"),
-        (["--duration", -1], "duration and idle: a time that is not positive"),
+        (["--duration", -1], "--duration: '-1' is not a finite quantity"),
+        (["--duration", 0], "duration and idle: a time that is not positive"),
         (["--duration", 1, "--", "true"], "duration: a command ends by itself"),
         (["--sensors", "nvidea"], "did you mean 'nvidia'?"),
         (["--devices", "cpu:9", "--sensors", "cpu"], "unknown device 'cpu:9'; allowed: cpu:0"),

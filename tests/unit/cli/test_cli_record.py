@@ -17,9 +17,10 @@ from lydite.api import dashboard, measuring
 from lydite.api.dashboard import Reader
 from lydite.api.record import record
 from lydite.api.runs import RunsResult, runs
+from lydite.api.schemas import result_types
 from lydite.cli.app import app
 from lydite.cli.recording import ALWAYS
-from lydite.store import Database, seconds_between
+from lydite.store import Database, Run, seconds_between
 
 SERVED = "serve llama3-8b --on h100 --rate 4 --requests 20 --compare tp1x2,tp2"
 CASES = {
@@ -190,6 +191,22 @@ FLAGGED = {
     "turning-point",
     "validate",
 }
+
+
+def test_names_of_verbs_have_hyphens_and_older_ones_are_told_as_now(lydite, tmp_path):
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", verb) for verb in result_types())
+    path = tmp_path / "old.db"
+    with Database.open(path) as database:
+        database.load([Run("tune op", {}, status="done"), Run("score_board", {}, status="done")])
+        database.load([Run("tune-op", {}, status="done")])
+    listed = json.loads(lydite("runs", "--db", path, "--json").out)["runs"]
+    assert sorted(row["command"] for row in listed) == ["score-board", "tune-op", "tune-op"]
+    reader = Reader(str(path))
+    for command in ("tune-op", "tune op"):
+        found = dashboard.runs(reader, command=command).rows
+        assert [line.command for line in found] == ["tune-op", "tune-op"]
+
+
 BY_ITSELF = {"bench", "corun", "demo", "profile", "tune model", "tune op"}
 NOT_KEPT = {
     "db",

@@ -33,6 +33,25 @@ def test_the_first_word_is_the_model_unless_it_is_a_subcommand(lydite, toy, tuni
     assert all(row["known"] == 2 and row["trials"] == 0 for row in again["ops"])
 
 
+def test_what_is_faster_alone_but_gains_less_than_a_call_is_not_called_tuned(
+    lydite, toy, tuning, net
+):
+    """The fixture's schedules take half of ONNX Runtime's few microseconds: less than 10 us."""
+    ran = lydite("tune", net, *FEW, "--ops", "top1", "--json")
+    assert ran.code == 0, ran.err
+    document = json.loads(ran.out)
+    (row,) = document["ops"]
+    assert (row["accepted"], row["tuned_calls"]) == (True, 0)
+    assert row["before_s"] - row["after_s"] < 10e-6
+    assert row["decision"].startswith("keeps ONNX Runtime's: faster by less than a call")
+    assert document["whole"] is None
+    assert "ONNX Runtime runs the model" in document["whole_note"]
+    again = lydite("tune", net, *FEW, "--ops", "top1", "--ifcompare", "false", "--json")
+    (row,) = json.loads(again.out)["ops"]
+    assert (row["accepted"], row["tuned_calls"]) == (True, None)
+    assert row["decision"] == "shown to be faster"
+
+
 def test_the_manuals_flags(lydite, toy, tuning, net):
     ran = lydite("tune", "--modelsource=local", "--modelname", "lenet5", "--iftune=false")
     assert ran.code == 0, ran.err

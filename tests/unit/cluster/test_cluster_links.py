@@ -78,7 +78,7 @@ def test_without_shared_links_both_take_the_same_to_the_picosecond(size, plan, e
     assert links.timeline.link_bytes().sum() > 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from([(2, 1), (4, 1), (1, 2), (2, 2), (1, 4)]),
     st.sampled_from([1, 2, 4]),

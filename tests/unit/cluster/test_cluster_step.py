@@ -219,6 +219,13 @@ def test_time_is_accounted_for():
     assert sum(result.by_source.values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("model", ["resnet50", "vgg16", "alexnet"])
+@pytest.mark.parametrize("gpus", [1, 2, 8])
+def test_a_step_without_a_pipeline_has_no_bubble(model, gpus):
+    """Not even one of rounding: times are whole picoseconds until they are added up."""
+    assert run("dgx-a100", gpus, model, batch=32).breakdown_s["bubble"] == 0
+
+
 def test_more_copies_take_as_long_and_do_more():
     one, eight = (run("dgx-a100", n, dp=n, batch=4 * n, micro_batch=4) for n in (1, 8))
     assert one.seconds < eight.seconds < 1.2 * one.seconds

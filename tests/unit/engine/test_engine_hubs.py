@@ -4,7 +4,7 @@ import importlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lydite.engine import LinkNetwork, Servers, Tasks, simulate
@@ -50,7 +50,6 @@ def stars(draw):
     return tasks, network
 
 
-@settings(deadline=None)
 @given(stars())
 def test_hubs_answer_as_filling_does(system):
     tasks, network = system

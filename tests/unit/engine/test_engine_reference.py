@@ -85,7 +85,7 @@ def busy_servers(draw):
     return tasks.build(), Servers.of(count), None, None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(busy_servers())
 def test_busy_servers(system):
     agree(system)

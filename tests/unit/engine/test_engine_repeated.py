@@ -1,7 +1,7 @@
 """Programs that ranks repeat: the same times as of all their tasks one by one."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lydite.engine import Repeated, Servers, Tasks, simulate, simulate_ranks
@@ -69,7 +69,6 @@ def one_by_one(tasks: Repeated) -> Tasks:
     )
 
 
-@settings(deadline=None)
 @given(programs())
 def test_as_one_by_one(tasks):
     servers, apart = Servers.of(tasks.program.size * tasks.streams), one_by_one(tasks)

@@ -254,7 +254,10 @@ def test_models_that_would_end_the_process(what):
 
 
 ANYTHING_BUT_OURS = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    suppress_health_check=[
+        *settings.default.suppress_health_check,
+        HealthCheck.function_scoped_fixture,
+    ]
 )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lydite.graph.op import Op
@@ -33,7 +33,6 @@ def pairs(draw):
     return [rng.integers(-9, 10, shape).astype(dtype) for shape in (size, other)]
 
 
-@settings(deadline=None)
 @given(pairs(), st.sampled_from(["Add", "Sub", "Mul"]))
 def test_arithmetic(values, op_type):
     agree(op_type, *values)
@@ -44,7 +43,6 @@ def test_powers(dtype):
     agree("Pow", np.array(10000.0, dtype), np.linspace(-1, 0, 64).astype(dtype))
 
 
-@settings(deadline=None)
 @given(st.integers(-20, 20), st.integers(-20, 20), st.sampled_from([-3, -1, 1, 2, 7]))
 def test_ranges(start, limit, step):
     agree("Range", *(np.array(value, np.int64) for value in (start, limit, step)))

@@ -161,7 +161,7 @@ ATTRS = st.dictionaries(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     inputs=st.lists(OPERANDS, max_size=5).map(tuple),
     outputs=st.lists(TYPES, max_size=2).map(tuple),

@@ -210,7 +210,7 @@ def test_retyping_changes_types_and_nothing_else():
     assert [op.name for op in wider.ops] == [op.name for op in made.ops]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     dims=st.lists(st.integers(1, 40), min_size=1, max_size=4),
     dtype=st.sampled_from(["float32", "float16", "bfloat16", "float64"]),

@@ -216,7 +216,7 @@ def test_what_a_file_lacks_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "kind", "words"),
     [
-        ({"colour": "red"}, InputError, "unknown field of a device 'colour'"),
+        ({"colour": "red"}, InputError, "unknown field 'colour' of a device"),
         ({"memory": None}, InputError, "field 'memory'"),
         ({"peak": None}, InputError, "field 'peak'"),
         ({"sources": None}, InputError, "field 'sources'"),

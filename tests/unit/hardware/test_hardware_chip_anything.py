@@ -64,7 +64,7 @@ def test_unchanged_it_is_a_chip(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.data())
 def test_a_chip_or_one_line(name, tmp_path_factory, data):
     text = FILES[name]

@@ -143,12 +143,12 @@ def test_devices_pass_messages_on_only_where_there_is_no_other_way(tmp_path):
         (
             {"colour": "red"},
             InputError,
-            "mine.yaml:1: unknown field of a cluster 'colour'; allowed: aliases, collectives",
+            "mine.yaml:1: unknown field 'colour' of a cluster; allowed: aliases, collectives",
         ),
         (
             {"device": None, "devcie": "x"},
             InputError,
-            "'devcie'; allowed: aliases, collectives, device",
+            "'devcie' of a cluster; allowed: aliases, collectives, device",
         ),
         ({"device": None, "devcie": "x"}, InputError, "did you mean 'device'?"),
         ({"device": None}, InputError, "field 'device': field required"),
@@ -158,7 +158,7 @@ def test_devices_pass_messages_on_only_where_there_is_no_other_way(tmp_path):
         (
             {"nics__speed": "1 GB/s"},
             InputError,
-            "unknown field of nics 'speed'; allowed: count, kind, latency, rate, sharing, under",
+            "unknown field 'speed' of nics; allowed: count, kind, latency, rate, sharing, under",
         ),
         (
             {"fabric__kind": "torus"},

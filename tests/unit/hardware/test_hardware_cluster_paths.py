@@ -72,7 +72,7 @@ def clusters(draw):
     return build_cluster("drawn", "Drawn", T4, hosts, host, fabric)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(clusters(), st.integers(0, 3))
 def test_paths_are_paths(cluster, channel):
     rng = np.random.default_rng(cluster.ranks)
@@ -94,7 +94,7 @@ def test_paths_are_paths(cluster, channel):
             assert len(way) == fewest
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(clusters())
 def test_links_have_twins_and_switches_have_ports(cluster):
     links = cluster.links
@@ -107,7 +107,7 @@ def test_links_have_twins_and_switches_have_ports(cluster):
     assert np.bincount(links.source, minlength=len(leaves))[leaves].max(initial=0) <= 48
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(clusters())
 def test_a_ring_visits_every_rank_once_and_fits_its_links(cluster):
     if cluster.ranks < 2:

@@ -54,7 +54,7 @@ def test_an_unknown_field_gets_line_and_nearest_name(kind):
     refused, text, field, name = kind
     told = refused(text.replace(f"{field}:", f"{field}x:", 1))
     assert told.startswith(
-        f"own.yaml:{line_of(text, field + ':')}: unknown field of a {name} '{field}x'; allowed: "
+        f"own.yaml:{line_of(text, field + ':')}: unknown field '{field}x' of a {name}; allowed: "
     )
     assert told.endswith(f"did you mean '{field}'?")
 

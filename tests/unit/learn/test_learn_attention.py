@@ -79,14 +79,14 @@ def by_the_book(tiles: int, blocks: int, units: int) -> int:
     return next(s for s, fill in enumerate(fills, 1) if fill >= 0.85 * max(fills))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 300), st.integers(1, 600), st.integers(8, 300))
 def test_keys_are_split_by_flash_attentions_rule(tiles, blocks, units):
     found = _splits(np.array([float(tiles)]), np.array([float(blocks)]), float(units))
     assert found[0] == by_the_book(tiles, blocks, units)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 40), st.integers(0, 40), st.integers(0, 50), st.booleans())
 def test_pairs_are_those_that_the_mask_leaves(queries, old, window, causal):
     keys = queries + old
@@ -129,7 +129,7 @@ def test_a_better_device_is_never_slower(name, family, sizes):
         assert tensor(family, better, *sizes) <= base * (1 + 1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(GPUS),
     st.sampled_from([1, 8, 64]),

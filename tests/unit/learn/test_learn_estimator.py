@@ -93,7 +93,7 @@ def test_every_gpu_of_the_catalog_has_what_a_sheet_needs(name):
     assert 0.1 < sheet.sustained / sheet.peak <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(GPUS), SIDES, SIDES, SIDES, st.sampled_from([0, 4, 96]))
 def test_no_product_beats_the_peak(name, m, n, k, count):
     device = find_device(name)
@@ -108,7 +108,7 @@ def test_no_product_beats_the_peak(name, m, n, k, count):
         assert found.low >= min(bound_s, found.seconds) * (1 - 1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(GPUS), st.sampled_from([64, 1000, 50_000, 1_000_000]), SIDES)
 def test_no_stream_beyond_the_caches_beats_the_memory(name, rows, width):
     device = find_device(name)

@@ -194,7 +194,7 @@ def test_bad_csv_is_refused(tmp_path, text, told):
         Trace.read(path)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["t.jsonl", "t.csv"]))
 def test_a_spoilt_file_is_read_or_refused(seed, name):
     rng = np.random.default_rng(seed)

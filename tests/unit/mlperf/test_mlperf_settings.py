@@ -15,7 +15,7 @@ NAMES = ("resnet", "resnet50")
         ("resnet50.Server.target_qps=100", r"f:1: LoadGen wants spaces round '='.* = 100"),
         ("resnet50.Server.target_qsp = 100", r"unknown setting 'target_qsp'.*target_qps"),
         ("resnet50.Servr.target_qps = 100", r"unknown scenario 'Servr'.*Server"),
-        ("bert.Server.target_qps = 100", r"unknown model of this run 'bert'"),
+        ("bert.Server.target_qps = 100", r"unknown model 'bert' of this run"),
         ("*.*.qsl_rng_seed = 5", r"LoadGen ignores 'qsl_rng_seed'"),
         ("*.*.min_query_count = many", r"'many' is not a whole number"),
         ("target_qps = 5", r"is no setting.*model\.scenario\.key = value"),

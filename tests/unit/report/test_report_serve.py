@@ -38,7 +38,7 @@ def test_the_page_holds_every_deployment_with_its_figures(served, tmp_path):
     for row in rows:
         line = re.search(rf"<tr><th[^>]*>{re.escape(row['layout'])}</th>(.*?)</tr>", table)
         assert line is not None
-        assert f">{row['tokens_s_per_device']:,.0f}</td>" in line[1]
+        assert f">{row['tokens_per_s_per_device']:,.0f}</td>" in line[1]
         assert f">{row['cost']['usd_per_hour']:.4g}</td>" in line[1]
     assert "<b>net" not in page
     assert "&lt;b&gt;net" in page
@@ -54,5 +54,5 @@ def test_carbon_follows_from_energy(served):
 
 def test_the_front_is_what_nothing_beats():
     points = [(1, 5), (2, 4), (2, 3), (3, 1), (1, 5), (0, 0)]
-    rows = [{"tokens_s_per_device": x, "tokens_s_per_user": y} for x, y in points]
+    rows = [{"tokens_per_s_per_device": x, "tokens_per_s_per_user": y} for x, y in points]
     assert on_front(rows) == [True, True, False, True, True, False]

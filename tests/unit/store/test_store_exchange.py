@@ -53,7 +53,7 @@ def test_there_and_back(database, tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=25, suppress_health_check=SLOW)
 @given(items=st.lists(measurements(), max_size=3), spec=environments)
 def test_nothing_is_lost(tmp_path, suffix, items, spec):
     path = tmp_path / f"some{suffix}"
@@ -228,7 +228,7 @@ def mutate(data: bytes, places: list[int], value: int, cut: int | None) -> bytes
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=60, suppress_health_check=SLOW)
 @given(
     places=st.lists(st.integers(0, 10**5), min_size=1, max_size=4),
     value=st.integers(0, 255),

@@ -125,7 +125,11 @@ def test_another_programs_database(tmp_path):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[
+        *settings.default.suppress_health_check,
+        HealthCheck.function_scoped_fixture,
+    ],
 )
 @example(places=[3270], value=128, cut=None)  # in a name, so that SQLite's message is not UTF-8
 @given(

@@ -227,7 +227,7 @@ def test_what_verbs_declare_is_in_their_documents(tmp_path):
     for result in results:
         shown = {found.number for found in found_in(json.loads(result.to_json()))}
         wanted = set(range(len(result.exhibits)))
-        if result.verb == "score_board":
+        if result.verb == "score-board":
             wanted.remove(3)  # of the other board
         assert shown == wanted, result.verb
 

@@ -71,6 +71,15 @@ def test_any_document_becomes_components_whose_links_lead_on(value):
         document.at(value, pointer)
 
 
+def test_a_value_has_the_unit_of_the_key_that_it_stands_within():
+    found = {"ttft_s": {"p99": 0.032}, "throughput": {"tokens_per_s": 1200.0, "requests": 4}}
+    blocks = document.blocks_of(found, "", lambda pointer, start: pointer, title="figures")
+    told = {name: cell.text for block in blocks for name, cell in block.rows}
+    assert told == {"p99": "32.0 ms", "tokens_per_s": "1.20 k/s", "requests": "4"}
+    (table,) = document.blocks_of([found], "", lambda pointer, start: pointer, title="rows")
+    assert table.rows[0][1].text == "32.0 ms"
+
+
 def test_places_as_in_rfc_6901():
     """The examples of section 5."""
     value = {"foo": ["bar", "baz"], "": 0, "a/b": 1, "c%d": 2, "m~n": 8, " ": 7}

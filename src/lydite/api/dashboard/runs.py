@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from lydite.api.dashboard.paging import PAGE_ROWS, Page, cut, split_key
 from lydite.api.dashboard.reader import NoSuchRecord, Reader, one_value
 from lydite.api.measuring import PROCESS, was_killed
+from lydite.api.runs import recorded_as, verb_of
 from lydite.errors import InputError
 from lydite.store import schema, seconds_between
 
@@ -85,9 +86,10 @@ def runs(
         behind = or_(_r.started_at < started, and_(_r.started_at == started, _r.id > identity))
         # The bound alone lets the database start in the index.
         query = query.where(_r.started_at <= started, behind)
-    for column, value in ((_r.command, command), (_r.status, status)):
-        if value:
-            query = query.where(column == value)
+    if command:
+        query = query.where(_r.command.in_(recorded_as(verb_of(command))))
+    if status:
+        query = query.where(_r.status == status)
     with reader.reading() as connection:
         found = [_line(row) for row in connection.execute(query)]
     return cut(found, limit, lambda line: f"{line.started_at}~{line.id}")
@@ -154,7 +156,7 @@ def _line(row: Any) -> RunLine:
     killed = row.status == "running" and was_killed(arguments.get(PROCESS))
     return RunLine(
         row.id,
-        row.command,
+        verb_of(row.command),
         {name: value for name, value in arguments.items() if name != PROCESS},
         row.started_at,
         row.finished_at,

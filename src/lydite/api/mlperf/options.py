@@ -46,21 +46,23 @@ class RunOptions(Options):
 
     round: Annotated[str, Help("Round of MLPerf Inference.")] = "v6.1"
     target_qps: Annotated[
-        float | None, Help("Queries per second to issue in Server.", min=1e-6)
+        float | None, Help("Queries per second to issue in Server.", min=1e-6, unit="/s")
     ] = None
     expected_qps: Annotated[
         float | None,
-        Help("Samples per second to expect in Offline; default: a pilot.", min=1e-6),
+        Help("Samples per second to expect in Offline; default: a pilot.", min=1e-6, unit="/s"),
     ] = None
     expected_latency: Annotated[
         float | None,
         Help(
             "Latency to expect in SingleStream and MultiStream, in milliseconds; default: a pilot.",
             min=1e-6,
+            unit="ms",
         ),
     ] = None
     min_duration: Annotated[
-        float | None, Help("Minimum duration in seconds; default: the round's, 600.", min=0)
+        float | None,
+        Help("Minimum duration in seconds; default: the round's, 600.", min=0, unit="s"),
     ] = None
     min_queries: Annotated[
         int | None, Help("Minimum number of queries; default: the round's.", min=1)
@@ -69,7 +71,11 @@ class RunOptions(Options):
     batch_size: Annotated[int | None, Help("Most samples in a batch; default: 1.", min=1)] = None
     batch_delay: Annotated[
         float | None,
-        Help("Microseconds that the oldest sample waits for a batch to fill; default: 0.", min=0),
+        Help(
+            "Microseconds that the oldest sample waits for a batch to fill; default: 0.",
+            min=0,
+            unit="us",
+        ),
     ] = None
     workers: Annotated[
         int | None, Help("Number of batches that run at once; default: 1.", min=1)
@@ -92,15 +98,17 @@ class RunOptions(Options):
         int | None, Help("Samples that performance runs use; default: the round's.", min=1)
     ] = None
     latency_limit: Annotated[
-        float | None, Help("Limit of the latency in Server, in milliseconds.", min=1e-6)
+        float | None, Help("Limit of the latency in Server, in milliseconds.", min=1e-6, unit="ms")
     ] = None
     ttft_limit: Annotated[
         float | None,
-        Help("Limit of the time to the first token in Server, in milliseconds.", min=1e-6),
+        Help(
+            "Limit of the time to the first token in Server, in milliseconds.", min=1e-6, unit="ms"
+        ),
     ] = None
     tpot_limit: Annotated[
         float | None,
-        Help("Limit of the time per output token in Server, in milliseconds.", min=1e-6),
+        Help("Limit of the time per output token in Server, in milliseconds.", min=1e-6, unit="ms"),
     ] = None
     data: Annotated[
         Path | None, Help("Folder of the prepared data set; default: samples are drawn.")
@@ -211,7 +219,7 @@ class TuneOptions(Options):
     thread_counts: Annotated[str, Help("Threads per worker to try; 1 by default.")] = "1"
     worker_counts: Annotated[str, Help("Numbers of workers to try; 1 by default.")] = "1"
     batch_delays: Annotated[
-        str, Help("Delays in microseconds to try, where batches fill; 0 by default.")
+        str, Help("Delays to try where batches fill, in microseconds or as 2ms; 0 by default.")
     ] = "0"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from lydite.api.mlperf.benchmark import Target, scenarios_of, settings_of, target_of, with_data
 from lydite.api.mlperf.keywords import RunKeywords
 from lydite.api.mlperf.options import RunOptions
+from lydite.api.mlperf.rates import Greatest, greatest, shares_of
 from lydite.api.mlperf.scenario import Job, ScenarioRun
 from lydite.api.options import chosen
 from lydite.errors import InputError
@@ -21,15 +22,12 @@ from lydite.mlperf.served import ServedTokens
 from lydite.mlperf.service import Service
 from lydite.mlperf.settings import Setting, Settings
 from lydite.mlperf.tokens import TokenService
+from lydite.mlperf.verdict import Verdict
 from lydite.results import Result
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
 
-_SHARES = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
-"""Rates of the curve, as shares of the greatest valid one."""
-_RESOLUTION = 0.002
-_MOST_STEPS = 40
 _MOST_REAL = 3
 _BACK_OFF = 0.95
 
@@ -64,7 +62,7 @@ class MlperfPeakResult(Result):
         target: What was run.
         device: Device.
         scenario: Server or Interactive.
-        peak_qps: Greatest valid rate; None where none is.
+        peak_qps: Greatest valid rate with none below it that fails; None where none is.
         points: Rates that were tried, with their runs, ascending.
         simulated: Whether no real run confirmed it.
         notes: What the reader should know.
@@ -149,9 +147,10 @@ def peak(
     options: RunOptions | None = None,
     **given: Unpack[RunKeywords],
 ) -> MlperfPeakResult:
-    """Find the greatest rate of Server that is valid.
+    """Find the greatest rate of Server that is valid, with no lower one that fails.
 
-    The rate is bracketed and halved in virtual time, where a run takes milliseconds; on a device
+    The rate is bracketed and halved in virtual time, where a run takes milliseconds, and rates
+    below it are played too; a valid rate above one that fails is told in a note. On a device
     that is here, at most three real runs then confirm it, each at a lower rate than the one before.
 
     Args:
@@ -182,21 +181,18 @@ def peak(
     times = service_of(session, target, settings, on=on, stated=service, replay=replay)
     tried: dict[float, ScenarioRun] = {}
 
-    def valid(rate: float) -> bool:
+    def judged(rate: float) -> Verdict:
         tried[rate] = play_with(target, at_rate(settings, rate), times)
-        return tried[rate].verdict.word == "VALID"
+        return tried[rate].verdict
 
-    most = capacity_qps(settings, times)
-    found = greatest(valid, most)
-    if found is not None:
-        for share in _SHARES:
-            valid(round(found * share, 9))
+    said = greatest(judged, capacity_qps(settings, times))
+    found = said.rate
+    kept, notes = _curve(tried, said), _notes(tried, said)
     is_virtual = virtual or service is not None or replay is not None
     real: list[tuple[float, ScenarioRun]] = []
-    notes: list[str] = []
     if found is not None and not is_virtual:
-        found, real, notes = _confirmed(session, target, name, settings, wanted, on, found, out)
-    kept = _curve(tried, found)
+        found, real, more = _confirmed(session, target, name, settings, wanted, on, found, out)
+        notes += more
     points = tuple(sorted([*kept, *real], key=lambda point: (point[0], point[1].engine)))
     return MlperfPeakResult(
         target, on, name, found, points, is_virtual or found is None, tuple(notes)
@@ -221,44 +217,27 @@ def capacity_qps(settings: Settings, times: Service | TokenService | ServedToken
     return best * settings["workers"]
 
 
-def greatest(valid: Callable[[float], bool], most: float) -> float | None:
-    """The greatest valid rate up to `most`, by halving; None where even small ones are not.
-
-    Verdicts are not strictly monotone in the rate, since each has its own schedule; what is
-    returned was itself found valid.
-    """
-    low, high = None, most * 1.02
-    rate = most
-    for _ in range(_MOST_STEPS):
-        if valid(rate):
-            low = rate
-            if high - low <= _RESOLUTION * low:
-                break
-            rate = (low + high) / 2
-        else:
-            high = rate
-            if low is None:
-                rate /= 2
-                if rate < most * 1e-6:
-                    return None
-            else:
-                if high - low <= _RESOLUTION * low:
-                    break
-                rate = (low + high) / 2
-    return low
-
-
-def _curve(
-    tried: Mapping[float, ScenarioRun], found: float | None
-) -> list[tuple[float, ScenarioRun]]:
-    """The points to show: shares of the peak, and the nearest that is not valid."""
-    if found is None:
-        lowest = min(tried)
-        return [(lowest, tried[lowest])]
-    wanted = {round(found * share, 9) for share in _SHARES}
-    beyond = [rate for rate, run in tried.items() if rate > found and run.verdict.word != "VALID"]
-    wanted |= {min(beyond)} if beyond else set()
+def _curve(tried: Mapping[float, ScenarioRun], said: Greatest) -> list[tuple[float, ScenarioRun]]:
+    """The points to show: shares of the peak, and what bounds or contradicts it."""
+    if said.rate is None:
+        wanted = {min(tried), said.short, said.failed}
+    else:
+        wanted = {*shares_of(said.rate).values(), said.failed, said.beyond}
     return [(rate, run) for rate, run in sorted(tried.items()) if rate in wanted]
+
+
+def _notes(tried: Mapping[float, ScenarioRun], said: Greatest) -> list[str]:
+    """What the reader should know of runs that contradict each other, or are too short."""
+    if said.short is not None:
+        headline = tried[said.short].verdict.headline()
+        return [f"too short to be valid at {said.short:,.6g} queries/s: {headline}"]
+    if said.beyond is None or said.failed is None:
+        return []
+    return [
+        f"{said.beyond:,.6g} queries/s was VALID, but {said.failed:,.6g} below it "
+        f"{tried[said.failed].verdict.headline()}; the greatest rate with none INVALID below it "
+        "counts, and a longer --min-duration decides more sharply"
+    ]
 
 
 def _confirmed(

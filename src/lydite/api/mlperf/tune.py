@@ -21,6 +21,7 @@ from lydite.exhibits import Curve, Exhibit
 from lydite.files import write_atomic
 from lydite.mlperf.tuning import BEST, Kept, Point, Trial, best, grid
 from lydite.results import Result
+from lydite.units import parse_number
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
@@ -199,7 +200,7 @@ def tune(
         _numbers(what.batch_sizes, "--batch-sizes"),
         _numbers(what.thread_counts, "--thread-counts"),
         _numbers(what.worker_counts, "--worker-counts"),
-        _numbers(what.batch_delays, "--batch-delays", 0),
+        _delays_us(what.batch_delays),
         widths.get(name),
     )
     shared = {"options": asdict(wanted), "on": on, "service": service, "replay": replay}
@@ -268,3 +269,8 @@ def _numbers(text: str, where: str, least: int = 1) -> list[int]:
             f"'{text}' is no list of numbers", where=where, allowed=f"{least} or more, as in 1,2,4"
         )
     return [int(word) for word in dict.fromkeys(words)]
+
+
+def _delays_us(text: str) -> list[float]:
+    given = [parse_number(word.strip(), "us", where="--batch-delays") for word in text.split(",")]
+    return list(dict.fromkeys(given))

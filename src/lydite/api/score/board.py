@@ -49,7 +49,7 @@ class Board(Result):
         board: The document: source, rows, and estimates where there are any.
     """
 
-    verb = "score_board"
+    verb = "score-board"
     exhibits = (
         Exhibit(
             "Cards",
@@ -136,7 +136,7 @@ def score_board(session: Session, board: str, *, model: str | None = None) -> Bo
     if model is not None:
         names = sorted({row["model"] for row in found["rows"]})
         if model not in names:
-            raise unknown_name("model of the board", model, names)
+            raise unknown_name("model", model, names, of=f"of the board '{board}'")
         found = {**found, "rows": [row for row in found["rows"] if row["model"] == model]}
     return Board(cast(BoardDocument, found))
 

@@ -36,7 +36,7 @@ class ScoreComparison(Result):
         comparison: The document: models with ratio, interval and significance, and warnings.
     """
 
-    verb = "score_compare"
+    verb = "score-compare"
     exhibits = (
         Exhibit(
             "Models",

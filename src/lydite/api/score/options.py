@@ -65,6 +65,7 @@ class ScoreOptions(Options):
             "Minimum seconds to measure each model; default: the set's (full 150, small 12).",
             min=0.01,
             aliases=("--minimum_time",),
+            unit="s",
         ),
     ] = None
     iterations: Annotated[
@@ -113,7 +114,8 @@ class ScoreOptions(Options):
         ),
     ] = None
     price: Annotated[
-        float | None, Help("Price of the device in US dollars, for scores per dollar.", min=0.01)
+        float | None,
+        Help("Price of the device in US dollars, for scores per dollar.", min=0.01, unit="USD"),
     ] = None
     interval: Annotated[
         float,
@@ -122,6 +124,7 @@ class ScoreOptions(Options):
             min=0.01,
             max=60,
             aliases=("--device-monitor-interval", "--device_monitor_interval"),
+            unit="s",
         ),
     ] = 0.1
     if_busy: Annotated[

@@ -34,7 +34,7 @@ class Verification(Result):
         findings: The document.
     """
 
-    verb = "score_verify"
+    verb = "score-verify"
 
     findings: VerificationDocument
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PriorityDocument(TypedDict):
-    """Requests of one priority, where there are several; times in seconds."""
+    """Requests of one priority, where there are several; `figures` hold mean and percentiles."""
 
     priority: int
     requests: int
@@ -28,7 +28,10 @@ class PriorityDocument(TypedDict):
 
 
 class DeploymentDocument(TypedDict):
-    """A deployment under the workload; times in seconds, shares between 0 and 1."""
+    """A deployment under the workload; `figures` hold mean and percentiles of each.
+
+    Shares lie between 0 and 1.
+    """
 
     layout: str
     devices: int
@@ -38,11 +41,11 @@ class DeploymentDocument(TypedDict):
     kv_token_bytes: float | None
     figures: dict[str, dict[str, float]]
     throughput: dict[str, float]
-    tokens_s_per_device: float
-    tokens_s_per_user: float
+    tokens_per_s_per_device: float
+    tokens_per_s_per_user: float
     objectives: dict[str, Any]
     met: bool | None
-    goodput_s: float | None
+    goodput_per_s: float | None
     unfinished: int
     preempted: int
     cached_share: float
@@ -86,16 +89,16 @@ def deployment_document(
         "weights_bytes": memory.weights if memory else None,
         "working_bytes": memory.working if memory else None,
         "kv_token_bytes": memory.kv_token if memory else None,
-        "figures": found,
+        "figures": _in_seconds(found),
         "throughput": flow,
-        "tokens_s_per_device": flow["output_tokens_s"] / layout.devices,
-        "tokens_s_per_user": 1 / tpot if tpot else 0.0,
+        "tokens_per_s_per_device": flow["output_tokens_per_s"] / layout.devices,
+        "tokens_per_s_per_user": 1 / tpot if tpot else 0.0,
         "objectives": {
             str(o): {"seconds": kept[str(o)][0], "limit_s": o.limit_s, "met": kept[str(o)][1]}
             for o in objectives
         },
         "met": all(ok for _, ok in kept.values()) if objectives else None,
-        "goodput_s": goodput(outcome, objectives) if objectives else None,
+        "goodput_per_s": goodput(outcome, objectives) if objectives else None,
         "unfinished": int(np.isnan(outcome.last_s).sum()),
         "preempted": int(outcome.preempted.sum()),
         "cached_share": float(np.maximum(outcome.hits, 0).sum() / computed),
@@ -115,6 +118,11 @@ def deployment_document(
     return document
 
 
+def _in_seconds(found: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The figures with the unit in their names."""
+    return {f"{name}_s": cuts for name, cuts in found.items()}
+
+
 def _priorities(outcome: Outcome) -> list[PriorityDocument]:
     """Figures of the requests of each priority; none where all have the same."""
     from lydite.serving.metrics import figures_of
@@ -129,7 +137,7 @@ def _priorities(outcome: Outcome) -> list[PriorityDocument]:
             "priority": int(priority),
             "requests": int(mine.sum()),
             "preempted": int(outcome.preempted[mine].sum()),
-            "figures": figures_of(outcome, mine),
+            "figures": _in_seconds(figures_of(outcome, mine)),
         }
         rows.append(row)
     return rows
@@ -174,7 +182,7 @@ def _cost(
         hour = deployer.options.price * layout.devices * share
         made["usd_per_hour"] = hour
         made["usd_per_million_output_tokens"] = (
-            hour / max(flow["output_tokens_s"] * 3600, 1e-12) * 1e6
+            hour / max(flow["output_tokens_per_s"] * 3600, 1e-12) * 1e6
         )
     if deployer.device.power_w:
         per = layout.devices / max(1, len(outcome.busy_s))
@@ -203,8 +211,8 @@ def reasons(document: DeploymentDocument, sequences: int) -> list[str]:
     from lydite.units import format_percent, format_seconds
 
     told = []
-    queue = document["figures"].get("queue", {}).get("mean", 0.0)
-    first = document["figures"].get("ttft", {}).get("mean", 0.0)
+    queue = document["figures"].get("queue_s", {}).get("mean", 0.0)
+    first = document["figures"].get("ttft_s", {}).get("mean", 0.0)
     waits = first > 0 and queue > 0.3 * first
     if waits and document["kv_peak_share"] > 0.97:
         told.append(

@@ -137,6 +137,7 @@ class ServeOptions(Options):
             "Seconds from the start of a replica until it takes requests, with --fail or "
             "--autoscale.",
             min=0,
+            unit="s",
         ),
     ] = 0.0
     autoscale: Annotated[
@@ -177,8 +178,12 @@ class ServeOptions(Options):
         Path | None,
         Help("Folder with times of the model's kernels on this device (LLMServingSim's layout)."),
     ] = None
-    price: Annotated[float | None, Help("Price of a device in USD per hour.", min=0)] = None
-    carbon: Annotated[float | None, Help("CO2 of the grid in grams per kWh.", min=0)] = None
+    price: Annotated[
+        float | None, Help("Price of a device in USD per hour.", min=0, unit="USD/h")
+    ] = None
+    carbon: Annotated[
+        float | None, Help("CO2 of the grid in grams per kWh.", min=0, unit="g/kWh")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -221,7 +226,7 @@ class WorkloadOptions(Options):
         Help("Number of the benchmark in a result file that holds several, from 1.", min=1),
     ] = None
     rate: Annotated[
-        float | None, Help("Requests per second; arrivals of a trace are scaled to it.")
+        float | None, Help("Requests per second; arrivals of a trace are scaled to it.", unit="/s")
     ] = None
     concurrency: Annotated[int | None, Help("Requests in flight of a closed loop.", min=1)] = None
     requests: Annotated[
@@ -242,5 +247,5 @@ class WorkloadOptions(Options):
     ] = 0.0
     turns: Annotated[int, Help("Requests of a conversation.", min=1)] = 1
     think: Annotated[
-        float, Help("Seconds between the end of a turn and the next request.", min=0)
+        float, Help("Seconds between the end of a turn and the next request.", min=0, unit="s")
     ] = 0.0

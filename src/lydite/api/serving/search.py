@@ -74,7 +74,7 @@ def searched(
 
 
 def _row(tried: Tried) -> dict[str, Any]:
-    return {"layout": str(tried.layout), "rate_s": tried.rate, "met": tried.met}
+    return {"layout": str(tried.layout), "rate_per_s": tried.rate, "met": tried.met}
 
 
 def _worst(search: Search, tried: Tried) -> str:
@@ -96,7 +96,7 @@ def _gpus(search: Search, asked: Part | None) -> tuple[FoundDocument, tuple[Layo
         tried = fewest(search, part, rate)
         if tried is None:
             last = search.play(Layout((part,)), min(rate, 1e-2))
-            rows.append({"layout": str(part), "rate_s": rate, "met": False})
+            rows.append({"layout": str(part), "rate_per_s": rate, "met": False})
             continue
         rows.append(_row(tried))
         if best is None or tried.layout.devices < best.layout.devices:
@@ -173,13 +173,13 @@ def _config(
     for layout, (found, beyond) in zip(layouts, answers, strict=True):
         worst = beyond
         rate = found.rate if found else 0.0
-        rows.append({"layout": str(layout), "rate_s": rate, "met": found is not None})
+        rows.append({"layout": str(layout), "rate_per_s": rate, "met": found is not None})
         if found is not None and (best is None or rate > best[0]):
             best = rate, found
     if best is None:
         told = _worst(search, worst) if worst else "the model does not fit"
         raise InputError(f"no layout of {gpus} devices meets the objectives; {told}")
-    rows.sort(key=lambda row: -row["rate_s"])
+    rows.sort(key=lambda row: -row["rate_per_s"])
     document: FoundDocument = {
         "goal": "config",
         "value": best[0],

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lydite.backends.tuned import Machine
     from lydite.opkey import OpKey
     from lydite.store import Database
+    from lydite.tune import Tuned
 
 ROUNDS = 21
 
@@ -145,7 +146,7 @@ def tune(
     listed = operators_of(made, "onnxruntime", 0)
     chosen, skipped = choose(listed, ops)
     arguments = {"model": made.model.label, "ops": ops, "tuner": tuner, "trials": trials}
-    rows: list[TunedRow] = []
+    done: list[tuple[Tuned, int]] = []
     with (
         session.database() as database,
         recorded_run(database, "tune", arguments) as run,
@@ -153,7 +154,7 @@ def tune(
     ):
         for key, count in chosen:
             with session.bar(f"tune {key.qualified_type}") as progress:
-                done = tune_task(
+                tuned = tune_task(
                     _task(key),
                     trier,
                     database,
@@ -162,10 +163,13 @@ def tune(
                     seed=session.seed,
                     progress=progress,
                 )
-            rows.append(tuned_row(done, count))
-        measured, note = None, "left out"
+            done.append((tuned, count))
+        measured, used, note = None, None, "left out"
         if whole:
-            measured, note = before_and_after(made.model, database, here, made.device.name, session)
+            measured, used, note = before_and_after(
+                made.model, database, here, made.device.name, session
+            )
+        rows = [tuned_row(each, count, used) for each, count in done]
         facts: TuneDocument = {
             "model": made.prediction.model,
             "device": made.device.name,
@@ -219,14 +223,18 @@ def _task(key: OpKey) -> Any:
 
 def before_and_after(
     model: Model, database: Database, here: Machine, device: str, session: Session
-) -> tuple[WholeRow | None, str]:
-    """The model with ONNX Runtime's kernels and with accepted schedules, in turns."""
+) -> tuple[WholeRow | None, Mapping[str, int] | None, str]:
+    """The model with ONNX Runtime's kernels and with accepted schedules, in turns.
+
+    Returns the figures, if anything runs tuned; the number of calls that do, by digest of the
+    operator, or None if the model cannot run tuned; and the reason if nothing does.
+    """
     import numpy as np
 
     from lydite.backends import Settings, find_backend
     from lydite.backends.tuned.backend import TunedBackend, disagreement
     from lydite.backends.tuned.choice import accepted
-    from lydite.backends.tuned.hybrid import Hybrid
+    from lydite.backends.tuned.hybrid import Hybrid, can_be_cut
     from lydite.measure import TimingPlan, measure
     from lydite.tune.tuning import interval
 
@@ -235,10 +243,13 @@ def before_and_after(
     try:
         tuned = TunedBackend().prepare_with(model.graph, settings, choices)
     except LyditeError as error:
-        return None, f"the model cannot run tuned: {error}"
+        return None, None, f"the model cannot run tuned: {error}"
     if not isinstance(tuned, Hybrid):
         tuned.close()
-        return None, "no schedule is accepted that is worth a call: ONNX Runtime runs the model"
+        if not can_be_cut(model.graph):
+            return None, None, "the model cannot be cut into calls: ONNX Runtime runs it"
+        note = "no schedule is accepted that is worth a call: ONNX Runtime runs the model"
+        return None, {}, note
     plain = find_backend("onnxruntime").prepare(model.graph, settings)
     try:
         gap = disagreement(tuned, plain, model.graph, session.seed + 1)
@@ -252,10 +263,10 @@ def before_and_after(
             "ratio": float(np.median(after / before)),
             "ratio_low": low,
             "ratio_high": high,
-            "tuned_operators": tuned.tuned,
+            "tuned_operators": tuned.tuned.total(),
             "disagreement": gap,
         }
-        return row, ""
+        return row, tuned.tuned, ""
     finally:
         plain.close()
         tuned.close()

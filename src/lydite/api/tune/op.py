@@ -103,7 +103,7 @@ def tune_op(
     device = local_device().name
     with (
         session.database() as database,
-        recorded_run(database, "tune op", arguments) as run,
+        recorded_run(database, "tune-op", arguments) as run,
         Trier(here, device, seed=session.seed, run=run.id) as trier,
         session.bar(f"tune {operator}") as progress,
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
@@ -27,7 +28,8 @@ OPERATOR_COLUMNS = {
     "ratio_low": "low",
     "ratio_high": "high",
     "trials": "trials",
-    "accepted": "tuned",
+    "accepted": "shown faster",
+    "tuned_calls": "tuned calls",
     "decision": "decision",
 }
 TRIAL_COLUMNS = {
@@ -54,7 +56,9 @@ class TunedRow(TypedDict):
     """One tuned operator.
 
     `before_s` and `after_s` are per call in a net, from the paired run; `ratio_low` and
-    `ratio_high` bound after / before at 95 %.
+    `ratio_high` bound after / before at 95 %. `accepted` says whether that run showed it to be
+    faster; `tuned_calls` how many of the model's `count` calls then run tuned, None where the model
+    was not looked at.
     """
 
     op_type: str
@@ -74,6 +78,7 @@ class TunedRow(TypedDict):
     ratio_low: float | None
     ratio_high: float | None
     accepted: bool
+    tuned_calls: int | None
     decision: str
     digest: str
     tried: list[TriedRow]
@@ -108,8 +113,15 @@ def check_tuning(tuner: str, trials: int, target: str = "llvm") -> Machine:
     return machine()
 
 
-def tuned_row(tuned: Tuned, count: int = 1) -> TunedRow:
-    """The row of a tuned operator."""
+def tuned_row(tuned: Tuned, count: int = 1, used: Mapping[str, int] | None = None) -> TunedRow:
+    """The row of a tuned operator.
+
+    Args:
+        tuned: What tuning came to.
+        count: Calls of the operator in the model.
+        used: Calls that run tuned by digest of the operator; None if the model was not looked at.
+    """
+    calls = None if used is None else used.get(tuned.task.key.digest, 0)
     key, decision = tuned.task.key, tuned.decision
     types = [(t, o.const) for t, o in zip(key.operand_types(), key.inputs, strict=True) if t]
     before = decision.reference_s if decision else None
@@ -132,7 +144,8 @@ def tuned_row(tuned: Tuned, count: int = 1) -> TunedRow:
         "ratio_low": decision.ratio_low if decision else None,
         "ratio_high": decision.ratio_high if decision else None,
         "accepted": tuned.accepted,
-        "decision": decision_of(tuned),
+        "tuned_calls": calls,
+        "decision": decision_of(tuned, count, calls),
         "digest": key.digest,
         "tried": _tried(tuned),
     }
@@ -157,10 +170,14 @@ def _tried(tuned: Tuned) -> list[TriedRow]:
     return rows
 
 
-def decision_of(tuned: Tuned) -> str:
-    """What is used from now on, and why."""
+def decision_of(tuned: Tuned, count: int = 1, calls: int | None = None) -> str:
+    """What is used from now on, and why; `calls` of `count` run tuned in the model, if known."""
+    if tuned.accepted and calls is None:
+        return "shown to be faster"
+    if tuned.accepted and calls:
+        return "tuned" if calls == count else f"tuned in {calls} of {count} calls"
     if tuned.accepted:
-        return "tuned"
+        return "keeps ONNX Runtime's: faster by less than a call"
     if tuned.best is None:
         return "keeps ONNX Runtime's: no trial succeeded"
     if tuned.decision is None or tuned.decision.status != "ok":

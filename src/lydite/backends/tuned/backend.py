@@ -60,6 +60,8 @@ class TunedBackend:
     ) -> Prepared:
         """Load a net with given schedules, by digest of the operator.
 
+        Where none of them gains what a call costs, ONNX Runtime runs all of it.
+
         Raises:
             BackendError: more than one thread, a device other than the CPU, or a net whose result
                 differs from ONNX Runtime's.
@@ -76,7 +78,10 @@ class TunedBackend:
         chosen = {name: choices[key.digest] for name, key in keys.items() if key.digest in choices}
         if not chosen or not can_be_cut(lowered):
             return self._ort.prepare(graph, settings)
-        hybrid = Hybrid(lowered, plan(lowered, chosen), settings, self._here)
+        made = plan(lowered, chosen)
+        if not made.tuned:
+            return self._ort.prepare(graph, settings)
+        hybrid = Hybrid(lowered, made, settings, self._here)
         self._check(hybrid, graph, settings)
         return hybrid
 

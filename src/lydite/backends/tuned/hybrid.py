@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -48,6 +49,11 @@ class Plan:
 
     steps: list[Step]
     root: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def tuned(self) -> list[str]:
+        """Names of the operators that run tuned."""
+        return [step.ops[0].name for step in self.steps if step.choice is not None]
 
     def memory_of(self, name: str) -> str:
         """Name of the tensor that owns the memory."""
@@ -224,9 +230,9 @@ class Hybrid(Prepared):
                 into[...] = 1
 
     @property
-    def tuned(self) -> int:
-        """Number of operators that run tuned."""
-        return sum(step.choice is not None for step in self._plan.steps)
+    def tuned(self) -> Counter[str]:
+        """Number of calls that run tuned, by digest of the operator."""
+        return Counter(self._keys[name].digest for name in self._plan.tuned)
 
     def _view(self, name: str) -> np.ndarray:
         memory = self._memory[self._plan.memory_of(name)]

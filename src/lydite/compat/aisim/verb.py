@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import TypedDict
 
 from lydite.errors import InputError
+from lydite.exhibits import Curve, Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -40,6 +41,37 @@ class AisimResult(Result):
 
     verb = "aisim"
     deprecated: ClassVar[Mapping[str, str]] = {"kind": "source"}
+    exhibits = (
+        Exhibit(
+            "Steps, simulated and measured",
+            "/steps",
+            {
+                "model": "model",
+                "environment": "environment",
+                "gpus": "GPUs",
+                "baseline_s": "measured",
+                "predicted_s": "simulated",
+                "error": "error",
+                "is_lower_bound": "lower bound",
+                "not_compared": "not compared, since",
+            },
+            curve=Curve("baseline_s", {"predicted_s": "points"}, log="xy"),
+        ),
+        *(
+            Exhibit(
+                f"Measured share of the graphs of {name}",
+                f"/coverage/{place}",
+                {
+                    "model": "model",
+                    "node_coverage": "of nodes",
+                    "op_coverage": "of types",
+                    "time_coverage": "of time",
+                    "nodes": "nodes",
+                },
+            )
+            for place, name in (("single_gpu", "one GPU"), ("multi_gpu", "several GPUs"))
+        ),
+    )
 
     report: Report
 

@@ -125,7 +125,7 @@ class _Fields:
                 raise placed(unknown_name("section", section, _HONOURED), entry.where)
             known = (*_HONOURED[section], *_IGNORED.get(section, {}))
             if entry.name and entry.name not in known:
-                error = unknown_name(f"field of [{section}]", entry.spelling, known)
+                error = unknown_name("field", entry.spelling, known, of=f"of [{section}]")
                 raise placed(error, entry.where)
             if entry.name:
                 self.found[section, entry.name] = entry

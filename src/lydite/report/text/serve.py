@@ -16,6 +16,7 @@ NAMES = {
     "tpot_with_first": "latency per output token",
     "queue": "wait for the first step",
 }
+_OF_A_PRIORITY = (("ttft_s", "p50"), ("ttft_s", "p99"), ("tpot_s", "mean"), ("latency_s", "p99"))
 _SHOWN = 12
 
 
@@ -49,12 +50,12 @@ def _load(load: Mapping[str, Any]) -> str:
 def headline(document: Mapping[str, Any]) -> str:
     """Model, device, and the answer in one line."""
     row = document["deployments"][0]
-    first = row["figures"].get("ttft", {}).get("p99", float("nan"))
-    token = row["figures"].get("tpot", {}).get("mean", float("nan"))
+    first = row["figures"].get("ttft_s", {}).get("p99", float("nan"))
+    token = row["figures"].get("tpot_s", {}).get("mean", float("nan"))
     return (
         f"{document['model']} on {row['layout']} {document['device']}: TTFT p99 "
         f"{format_seconds(first)}, TPOT {format_seconds(token)}, "
-        f"{row['throughput']['output_tokens_s']:,.0f} tokens/s (simulated)"
+        f"{row['throughput']['output_tokens_per_s']:,.0f} tokens/s (simulated)"
     )
 
 
@@ -69,16 +70,18 @@ def _one(row: Mapping[str, Any]) -> list[str]:
     lines = [f"{row['layout']} ({row['devices']} devices); {memory}", ""]
     at = ["mean", "p50", "p90", "p95", "p99"]
     body = [
-        [NAMES[name], *(format_seconds(cut[key]) for key in at)]
+        [NAMES[name.removesuffix("_s")], *(format_seconds(cut[key]) for key in at)]
         for name, cut in row["figures"].items()
     ]
     lines.append(table("", ["", *at], body))
     flow = row["throughput"]
     lines += [
         "",
-        f"throughput: {flow['requests_s']:.3g} requests/s, {flow['output_tokens_s']:,.0f} output "
-        f"tokens/s ({row['tokens_s_per_device']:,.0f} a device, {row['tokens_s_per_user']:.3g} a "
-        f"user), {flow['prompt_tokens_s']:,.0f} prompt tokens/s",
+        f"throughput: {flow['requests_per_s']:.3g} requests/s, "
+        f"{flow['output_tokens_per_s']:,.0f} output tokens/s "
+        f"({row['tokens_per_s_per_device']:,.0f} a device, "
+        f"{row['tokens_per_s_per_user']:.3g} a user), "
+        f"{flow['prompt_tokens_per_s']:,.0f} prompt tokens/s",
         f"KV cache: {format_percent(row['kv_peak_share'])} at its peak, {row['preempted']} "
         f"preemptions, {format_percent(row['cached_share'])} of prompt tokens found in it",
     ]
@@ -121,7 +124,7 @@ def _priorities(row: Mapping[str, Any]) -> list[str]:
         figures = each["figures"]
         cells = [
             format_seconds(figures[name][at]) if name in figures else ""
-            for name, at in (("ttft", "p50"), ("ttft", "p99"), ("tpot", "mean"), ("latency", "p99"))
+            for name, at in _OF_A_PRIORITY
         ]
         body.append([str(each["priority"]), str(each["requests"]), str(each["preempted"]), *cells])
     if not body:
@@ -136,8 +139,8 @@ def _objectives(row: Mapping[str, Any]) -> list[str]:
         word = "met" if kept["met"] else "NOT met"
         value, limit = format_seconds(kept["seconds"]), format_seconds(kept["limit_s"])
         lines.append(f"{name}: {value}, limit {limit}: {word}")
-    if row["goodput_s"] is not None:
-        lines.append(f"goodput: {row['goodput_s']:.3g} requests/s within all limits")
+    if row["goodput_per_s"] is not None:
+        lines.append(f"goodput: {row['goodput_per_s']:.3g} requests/s within all limits")
     return lines
 
 
@@ -167,12 +170,12 @@ def _compared(rows: list[Mapping[str, Any]]) -> str:
             [
                 row["layout"],
                 str(row["devices"]),
-                format_seconds(figures["ttft"]["p50"]),
-                format_seconds(figures["ttft"]["p99"]),
-                format_seconds(figures["tpot"]["mean"]) if "tpot" in figures else "",
-                f"{flow['output_tokens_s']:,.0f}",
-                f"{row['tokens_s_per_device']:,.0f}",
-                f"{row['tokens_s_per_user']:.1f}",
+                format_seconds(figures["ttft_s"]["p50"]),
+                format_seconds(figures["ttft_s"]["p99"]),
+                format_seconds(figures["tpot_s"]["mean"]) if "tpot_s" in figures else "",
+                f"{flow['output_tokens_per_s']:,.0f}",
+                f"{row['tokens_per_s_per_device']:,.0f}",
+                f"{row['tokens_per_s_per_user']:.1f}",
                 word,
             ]
         )
@@ -198,7 +201,7 @@ def _found(found: Mapping[str, Any]) -> list[str]:
     lines = [text, f"limit: {found['limit']}"]
     if found["goal"] == "config":
         body = [
-            [row["layout"], f"{row['rate_s']:.3g}" if row["met"] else "none"]
+            [row["layout"], f"{row['rate_per_s']:.3g}" if row["met"] else "none"]
             for row in found["tried"][:_SHOWN]
         ]
         lines.append(table("", ["layout", "requests/s"], body))

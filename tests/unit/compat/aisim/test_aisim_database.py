@@ -238,7 +238,11 @@ def mutate(data: bytes, changes: list[tuple[str, int, bytes]]) -> bytes:
 
 @pytest.mark.parametrize("flavour", ["tensorflow", "torch", "variances"])
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    suppress_health_check=[
+        *settings.default.suppress_health_check,
+        HealthCheck.function_scoped_fixture,
+    ],
 )
 @given(changes=edits)
 def test_no_mutation_gives_more_than_one_clear_error(tmp_path, flavour, changes):

@@ -355,7 +355,7 @@ REFUSED = [
         lambda: sg.nn.mat_mul(
             tensor(1, 8, layout=sg.NC), tensor(4, 8, layout=sg.NC), "elu", {"a": 1}
         ),
-        "unknown parameter of elu 'a'",
+        "unknown parameter 'a' of elu",
     ),
     (lambda: sg.nn.max_pool(tensor(1, 2, 2, 4), [3, 3], [1, 1]), "a window within the image"),
     (

@@ -106,7 +106,7 @@ def test_loops_other_than_smvs_are_refused(read):
         read(f"{text}\npipeline,relu_vec,relu_loop")
     with pytest.raises(InputError, match="no unrolling of relu_vec's relu_loop, for which SMV's"):
         read(text.replace(line, ""))
-    with pytest.raises(InputError, match=r"unknown loop of relu_vec 'relu_lop'; .* 'relu_loop'"):
+    with pytest.raises(InputError, match=r"unknown loop 'relu_lop' of relu_vec; .* 'relu_loop'"):
         read(text.replace(line, "unrolling,relu_vec,relu_lop,8"))
     with pytest.raises(InputError, match=r"unknown kernel 'rely_vec'; .* did you mean 'relu_vec'"):
         read(text.replace(line, "unrolling,rely_vec,relu_loop,8"))

@@ -127,7 +127,7 @@ def _loop(arrays: Arrays, words: list[str], where: str) -> None:
         raise placed(unknown_name("kernel", kernel, kernels), where)
     loops = {key[2] for key in modelled if key[1] == kernel}
     if loop not in loops:
-        raise placed(unknown_name(f"loop of {kernel}", loop, loops), where)
+        raise placed(unknown_name("loop", loop, loops, of=f"of {kernel}"), where)
     if modelled.get((kind, kernel, loop)) != factor:
         modelled_here = ", ".join(
             f"{k} {n or ''}".strip() for (k, *at), n in modelled.items() if at == [kernel, loop]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from lydite.compat.smaug.command.parse import CommandLine, parse_command
+from lydite.exhibits import Exhibit
 from lydite.results import Result
 
 if TYPE_CHECKING:
@@ -55,6 +56,14 @@ class SmaugResult(Result):
     """
 
     verb = "smaug"
+    exhibits = (
+        Exhibit(
+            "Flags, and how each is treated",
+            "/flags",
+            {"flag": "flag", "value": "value", "fate": "fate", "reason": "reason"},
+            {"fate": "honoured"},
+        ),
+    )
 
     line: CommandLine
     network: Network | None = None

@@ -95,5 +95,5 @@ def fused(activation: str | None, numbers: Mapping[str, float] | None) -> dict[s
     given = {**ACT_DEFAULTS.get(op, {}), **(numbers or {})}
     for name in given:
         if name not in ACT_DEFAULTS.get(op, {}):
-            raise unknown_name(f"parameter of {activation}", name, ACT_DEFAULTS.get(op, {}))
+            raise unknown_name("parameter", name, ACT_DEFAULTS.get(op, {}), of=f"of {activation}")
     return {"activation": op} | ({"act": given} if given else {})
