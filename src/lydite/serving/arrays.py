@@ -14,6 +14,7 @@ from lydite.serving.kernels.fleet import Fleet as FleetState
 from lydite.serving.kernels.state import MOST_DRAFTS, RULES, Load
 from lydite.serving.replicas import ROLES, Replica, Speculation
 from lydite.serving.requests import Requests
+from lydite.serving.tiers import KvTiers
 from lydite.serving.times import StepTimes
 
 
@@ -52,7 +53,9 @@ def rules_of(replicas: Sequence[Replica], policies: Sequence[str], load: Load) -
             kinds[id(replica.times)],
             *_group(replicas, number),
             len(replica.times.stages),
-            *_drafting(replica.speculation, kinds),
+            *_drafting(replica.speculation, kinds)[:-1],
+            *_tiers(replica.tiers, all_blocks),
+            _drafting(replica.speculation, kinds)[-1],
         )
         rows.append(row)
     return np.array(rows, RULES)
@@ -63,6 +66,18 @@ def kinds_of(replicas: Sequence[Replica]) -> list[StepTimes]:
     every = [replica.times for replica in replicas]
     every += [r.speculation.times for r in replicas if r.speculation and r.speculation.times]
     return list({id(each): each for each in every}.values())
+
+
+def _tiers(tiers: KvTiers | None, all_blocks: int) -> tuple[int, int, int, int]:
+    """Blocks of host memory and disk, and the time to copy one to and from each, in ns."""
+    if tiers is None or tiers.host_blocks == 0:
+        return 0, 0, 0, 0
+    return (
+        min(tiers.host_blocks, all_blocks),
+        min(tiers.disk_blocks, all_blocks),
+        tiers.copy_ns(tiers.host_bytes_per_s),
+        tiers.copy_ns(tiers.disk_bytes_per_s),
+    )
 
 
 def _drafting(speculation: Speculation | None, kinds: dict[int, int]) -> tuple[Any, ...]:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from lydite.errors import InputError
+from lydite.serving.fleet import Fleet
 from lydite.serving.kernels.state import MOST_DRAFTS
 from lydite.serving.replicas import Replica, Scheduler, Speculation
 from lydite.serving.requests import Requests
 
 
-def check(requests: Requests, replicas: Sequence[Replica]) -> None:
+def check(requests: Requests, replicas: Sequence[Replica], fleet: Fleet | None = None) -> None:
     """Refuse what could never end.
 
     Raises:
@@ -51,8 +52,22 @@ def check(requests: Requests, replicas: Sequence[Replica]) -> None:
             raise InputError(f"priorities are not modelled for {rules.policy}", allowed="vllm")
         if len(replica.times.stages) > 1:
             _check_stages(replica)
+        if replica.tiers is not None and replica.tiers.host_blocks:
+            _check_tiers(replica, fleet)
         if replica.speculation is not None:
             _check_speculation(replica.speculation, rules)
+
+
+def _check_tiers(replica: Replica, fleet: Fleet | None) -> None:
+    what = "tiers of the KV cache are not modelled"
+    if replica.scheduler.policy != "vllm":
+        raise InputError(f"{what} for {replica.scheduler.policy}", allowed="vllm")
+    if not replica.scheduler.prefix_caching:
+        raise InputError(f"{what} without prefix caching")
+    if len(replica.times.stages) > 1:
+        raise InputError(f"{what} with pipeline stages")
+    if fleet is not None:
+        raise InputError(f"{what} with replicas that fail, start or stop")
 
 
 def _check_stages(replica: Replica) -> None:

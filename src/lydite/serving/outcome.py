@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lydite.serving.requests import Requests
+from lydite.serving.tiers import TierUse
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class Outcome:
         retried: How often each was sent again since its replica failed: int32 [requests].
         on_s: Time that each replica ran or started, up to `end_s`.
         failures, starts, stops: How often replicas failed, were started and were stopped.
+        tiers: What went to and from tiers of the KV cache; None without.
         trace: The first steps, columns `STEP_COLUMNS`: int64.
         decisions: (step, request, tokens) of each request in these steps: int64.
     """
@@ -64,6 +66,7 @@ class Outcome:
     failures: int
     starts: int
     stops: int
+    tiers: TierUse | None
     trace: np.ndarray
     decisions: np.ndarray
 

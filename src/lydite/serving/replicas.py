@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from lydite.serving.tiers import KvTiers
 from lydite.serving.times import StepTimes
 
 Role = Literal["both", "prefill", "decode"]
@@ -86,6 +87,7 @@ class Replica:
         group: Replicas in a row with the same group, which is not None, begin and end their steps
             together: experts are spread over them.
         speculation: Tokens that are drafted ahead; None for none.
+        tiers: Where blocks of the KV cache go that leave the devices; None for nowhere.
     """
 
     scheduler: Scheduler
@@ -95,6 +97,7 @@ class Replica:
     name: str = "replica"
     group: int | None = None
     speculation: Speculation | None = None
+    tiers: KvTiers | None = None
 
     def scaled(self, scaled: Callable[[StepTimes], StepTimes]) -> Replica:
         """The same replica with other step times."""

@@ -20,9 +20,11 @@ from lydite.serving.arrays import (
 from lydite.serving.checks import check
 from lydite.serving.fleet import Fleet
 from lydite.serving.kernels.state import new_course, new_flights, new_pool, new_queues
+from lydite.serving.kernels.tiers import new_tiers
 from lydite.serving.outcome import Outcome
 from lydite.serving.replicas import Replica, Traffic
 from lydite.serving.requests import Requests
+from lydite.serving.tiers import used
 from lydite.serving.times import stacked
 
 KERNELS = "lydite.serving.kernels"
@@ -58,8 +60,8 @@ def simulate_serving(
         InputError: no replica can hold a request (says by how much), or roles lack a partner.
     """
     traffic = traffic or Traffic()
-    check(requests, replicas)
-    module = load_from(KERNELS, "play", "the serving loop", 15, notify)
+    check(requests, replicas, fleet)
+    module = load_from(KERNELS, "play", "the serving loop", 20, notify)
     if traffic.router not in module.ROUTERS:
         raise unknown_name("router", traffic.router, module.ROUTERS)
     load = load_of(requests, replicas)
@@ -87,9 +89,10 @@ def simulate_serving(
         np.zeros(len(replicas), np.int64),
         np.zeros(len(replicas), np.int64),
     )
+    tiers = new_tiers(rules, len(requests))
     scratch = module.new_scratch(rules, load, len(ruled.outages))
     end_ns = module.play(
-        times, rules, load, course, pool, queues, flights, ruled, cluster, tally, scratch
+        times, rules, load, course, pool, queues, flights, ruled, cluster, tiers, tally, scratch
     )
     middle = (np.arange(module.GAP_BINS) + 0.5) / module.GAP_STEPS
     sizes = np.array([r.scheduler.block_size for r in replicas])
@@ -118,6 +121,7 @@ def simulate_serving(
         failures=int(ruled.counts[0]),
         starts=int(ruled.counts[1]),
         stops=int(ruled.counts[2]),
+        tiers=used(tiers, replicas, float(end_ns) * 1e-9),
         trace=tally.steps[: tally.counts[4]],
         decisions=tally.decisions[: tally.taken[0]],
     )

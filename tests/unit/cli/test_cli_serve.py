@@ -95,6 +95,13 @@ RATE = ["--rate", "5", "--requests", "20"]
         (["LLAMA", *RATE, "--autoscale", "1:4,wait=3"], "is no rule of scaling"),
         (["LLAMA", *RATE, "--autoscale", "1:4", "--replicas", "2"], "both say how many replicas"),
         (["LLAMA", *RATE, "--policy", "prio"], "did you mean 'priority'?"),
+        (["LLAMA", *RATE, "--kv-disk", "1TB"], "--kv-disk has no effect here; add --kv-host"),
+        (["LLAMA", *RATE, "--kv-host", "1GB", "--kv-disk", "1TB"], "--kv-disk-link 6GB/s"),
+        (["LLAMA", *RATE, "--kv-host", "1GB", "--kv-host-link", "0GB/s"], "more than 0"),
+        (["LLAMA", *RATE, "--kv-host", "1 GHz"], "--kv-host"),
+        (["LLAMA", *RATE, "--kv-host", "1GB", "--pp", "2"], "with pipeline stages"),
+        (["LLAMA", *RATE, "--kv-host", "1GB", "--on", "rtx-4090"], "--kv-host-link 50GB/s"),
+        (["LLAMA", *RATE, "--kv-host", "1GB", "--runtime", "sglang"], "not modelled for sglang"),
         (
             ["LLAMA", *RATE, "--policy", "priority", "--runtime", "trtllm"],
             "--policy priority is not modelled for trtllm",

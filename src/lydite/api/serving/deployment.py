@@ -13,16 +13,24 @@ from lydite.api.options import ModelOptions
 from lydite.api.serving.fleet import most_replicas
 from lydite.api.serving.options import ServeOptions
 from lydite.api.serving.speculation import drafting_of
+from lydite.api.serving.tiers import read_bandwidth, tiers_of
 from lydite.errors import InputError, unknown_name
 from lydite.serving.experts import expert_bytes
 from lydite.serving.layout import Layout, Part, made_part, read_layout, read_part
-from lydite.units import parse_quantity
 
 if TYPE_CHECKING:
     from lydite.api.session import Session
     from lydite.graph import Graph
     from lydite.hardware import Device
-    from lydite.serving import Replica, Requests, Scheduler, Speculation, StepTimes, Traffic
+    from lydite.serving import (
+        KvTiers,
+        Replica,
+        Requests,
+        Scheduler,
+        Speculation,
+        StepTimes,
+        Traffic,
+    )
     from lydite.serving.deploy import Footprint, ServingRuntime
     from lydite.serving.experts import Spread
     from lydite.serving.stages import Stages
@@ -42,12 +50,14 @@ class Rank:
         memory: Memory of the rank; None where the KV cache was stated.
         kv_tokens: Tokens that the replica's KV cache holds.
         speculation: Tokens that are drafted ahead, or None.
+        tiers: Where blocks go that leave the devices, or None.
     """
 
     times: StepTimes
     memory: Footprint | None
     kv_tokens: int
     speculation: Speculation | None = None
+    tiers: KvTiers | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +179,7 @@ class Deployer:
                     name,
                     group,
                     rank.speculation,
+                    rank.tiers,
                 )
                 made += [one] * part.groups
         return made
@@ -177,11 +188,7 @@ class Deployer:
         """What connects them."""
         from lydite.serving import Traffic
 
-        text = self.options.kv_link
-        unit = "b/s" if text.strip().lower().endswith("b/s") and "B/s" not in text else "B/s"
-        bandwidth = parse_quantity(text, unit, where="--kv-link") / (8 if unit == "b/s" else 1)
-        if not bandwidth > 0:
-            raise InputError(f"--kv-link {text}", allowed="more than 0")
+        bandwidth = read_bandwidth(self.options.kv_link, "--kv-link")
         token = 0.0
         for part in layout.parts:
             memory = self.rank(part).memory
@@ -221,7 +228,11 @@ class Deployer:
         ahead = self.drafting
         if ahead is not None and drafts is not None:
             ahead = replace(ahead, times=drafts[0])
-        return Rank(times, memory, kv_tokens, ahead)
+        block = rules.block_size * part.tp * part.pp
+        tiers = tiers_of(
+            self.options, self.device, part, round(kv_token * block), self.notes.append
+        )
+        return Rank(times, memory, kv_tokens, ahead, tiers)
 
     def _stages(self, part: Part, decode: Graph) -> Stages | None:
         """How the layers lie on pipeline stages; None without.

@@ -10,10 +10,11 @@ from typing_extensions import TypedDict
 
 from lydite.api.serving.fleet import FleetDocument, fleet_document
 from lydite.api.serving.speculation import SpeculationDocument, speculation_document
+from lydite.api.serving.tiers import TiersDocument, tier_reasons, tiers_document
 
 if TYPE_CHECKING:
     from lydite.api.serving.deployment import Deployer, Rank
-    from lydite.serving import Outcome, Replica
+    from lydite.serving import KvTiers, Outcome, Replica
     from lydite.serving.layout import Layout
     from lydite.serving.metrics import Objective
 
@@ -51,6 +52,7 @@ class DeploymentDocument(TypedDict):
     steps: int
     speculation: SpeculationDocument | None
     fleet: FleetDocument | None
+    tiers: TiersDocument | None
     priorities: list[PriorityDocument]
     step: dict[str, float]
     sources: dict[str, float]
@@ -104,6 +106,7 @@ def deployment_document(
         "steps": outcome.steps,
         "speculation": speculation_document(deployer.options, deployer.drafting, outcome),
         "fleet": fleet_document(deployer.options, outcome),
+        "tiers": tiers_document(_tiers(replicas), groups, outcome),
         "priorities": _priorities(outcome) if deployer.scheduler.priorities else [],
         "step": _step(deployer.rank(layout.parts[-1]), outcome, deployer.mean_context, groups),
         "sources": dict(times.sources),
@@ -113,6 +116,11 @@ def deployment_document(
     }
     document["why"] = reasons(document, deployer.scheduler.max_num_seqs)
     return document
+
+
+def _tiers(replicas: Sequence[Replica]) -> KvTiers | None:
+    """The first tiers of some replicas; those that decode apart have none of use."""
+    return next((each.tiers for each in replicas if each.tiers is not None), None)
 
 
 def _priorities(outcome: Outcome) -> list[PriorityDocument]:
@@ -218,6 +226,8 @@ def reasons(document: DeploymentDocument, sequences: int) -> list[str]:
             f"queue: requests wait {format_seconds(queue)} of the {format_seconds(first)} to "
             "their first token"
         )
+    if document["tiers"]:
+        told += tier_reasons(document["tiers"], first)
     step = document["step"]
     parts = {name: step.get(f"{name}_s", 0.0) for name in _STEP_PARTS}
     whole = sum(parts.values()) or 1.0

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 from lydite.api.options import Help, Options
+from lydite.api.serving.tiers import TierOptions
 
 
 @dataclass(frozen=True)
-class ServeOptions(Options):
-    """The deployment.
+class DeploymentOptions(Options):
+    """Devices, runtime and replicas.
 
     Attributes:
         on: Device of every rank: a catalog name, a .yaml file, or a chip design.
@@ -179,6 +180,11 @@ class ServeOptions(Options):
     ] = None
     price: Annotated[float | None, Help("Price of a device in USD per hour.", min=0)] = None
     carbon: Annotated[float | None, Help("CO2 of the grid in grams per kWh.", min=0)] = None
+
+
+@dataclass(frozen=True)
+class ServeOptions(TierOptions, DeploymentOptions):
+    """The deployment; options of its bases, the last one's first."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ def _one(row: Mapping[str, Any]) -> list[str]:
         f"KV cache: {format_percent(row['kv_peak_share'])} at its peak, {row['preempted']} "
         f"preemptions, {format_percent(row['cached_share'])} of prompt tokens found in it",
     ]
+    lines += _tiers(row)
     lines += _speculation(row)
     lines += _priorities(row)
     if row["fleet"]:
@@ -99,6 +100,33 @@ def _one(row: Mapping[str, Any]) -> list[str]:
     low, high = row["bounds"]
     lines.append(f"step times: {shares}; 90 % between {low:.2f} and {high:.2f} times these")
     lines += _cost(row)
+    return lines
+
+
+def _tiers(row: Mapping[str, Any]) -> list[str]:
+    told = row["tiers"]
+    if told is None:
+        return []
+    found = ", ".join(
+        f"{told[f'{tier}_hit_tokens']:,} {where}"
+        for tier, where in (
+            ("device", "on the device"),
+            ("host", "in host memory"),
+            ("disk", "on disk"),
+        )
+    )
+    moved = ", ".join(
+        f"{format_bytes(size)} {way} ({format_percent(told['busy_share'][way])} of the time)"
+        for way, size in told["moved_bytes"].items()
+        if size or "host" in way
+    )
+    lines = [
+        f"KV tiers: prompt tokens found: {found}; moved: {moved}",
+        f"KV tiers: {told['loads']} loads, {format_seconds(told['load_wait_s'])} of waiting for "
+        f"them; steps waited {format_seconds(told['write_wait_s'])} for copies; {told['rule']}",
+    ]
+    if told["dropped_blocks"]:
+        lines.append(f"KV tiers: the disk was too slow for {told['dropped_blocks']:,} blocks")
     return lines
 
 

@@ -26,6 +26,7 @@ from lydite.serving.kernels.fleet import (
 )
 from lydite.serving.kernels.heap import pop, push
 from lydite.serving.kernels.state import NONE
+from lydite.serving.kernels.tiers import end_load
 
 ROUTERS = ("round-robin", "least-loaded", "prefix")
 BOTH, PREFILL, DECODE = 0, 1, 2
@@ -188,8 +189,21 @@ def change(
 
 
 @special
-def come(rules, load, course, pool, queues, flights, fleet, cluster, tally, scratch, coming, turn):
-    """The first of the heap: a request arrives, or a replica changes.
+def come(
+    rules,
+    load,
+    course,
+    pool,
+    queues,
+    flights,
+    fleet,
+    cluster,
+    tally,
+    scratch,
+    coming,
+    turn,
+):
+    """The first of the heap: a request arrives or has loaded its blocks, or a replica changes.
 
     Returns:
         Size of the heap, and the replica whose turn it is.
@@ -215,8 +229,21 @@ def come(rules, load, course, pool, queues, flights, fleet, cluster, tally, scra
             lost,
         )
         return coming, turn
+    if request >= len(load.prompt):
+        end_load(rules, load, course, pool, queues, request - len(load.prompt))
+        return coming, turn
     sent = arrive(rules, load, course, pool, queues, fleet, cluster, turn, request, now)
     return coming, turn if sent == NONE else sent + 1
+
+
+@special
+def expect_loads(course, tiers, heap, coming, requests):
+    """Put the loads that the last step began into the heap, behind the numbers of requests."""
+    while tiers.begun[0] != NONE:
+        request = tiers.begun[0]
+        coming = push(heap, coming, tiers.loaded_ns[request], requests + request)
+        tiers.begun[0] = course.waiting[request]
+    return coming
 
 
 @special

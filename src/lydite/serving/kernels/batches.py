@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lydite.engine.kernels.jit import special
+from lydite.engine.kernels.jit import inlined, special
 from lydite.serving.kernels.arrivals import PREFILL
 from lydite.serving.kernels.blocks import leave, release
 from lydite.serving.kernels.drafts import accepted
@@ -14,6 +14,7 @@ from lydite.serving.kernels.pipeline import depart, land
 from lydite.serving.kernels.sglang import schedule as schedule_sglang
 from lydite.serving.kernels.state import NONE
 from lydite.serving.kernels.steps import experts_ns, step_ns
+from lydite.serving.kernels.tiers import WRITE_NS, write_out
 from lydite.serving.kernels.trtllm import schedule as schedule_trtllm
 from lydite.serving.kernels.vllm import schedule as schedule_vllm
 
@@ -51,10 +52,10 @@ class Tally(NamedTuple):
     peak: np.ndarray
 
 
-@special
-def _schedule(rules, load, course, pool, queues, replica):
+@inlined
+def _schedule(rules, load, course, pool, queues, tiers, replica):
     if rules[replica].policy == 0:
-        return schedule_vllm(rules, load, course, pool, queues, replica)
+        return schedule_vllm(rules, load, course, pool, queues, tiers, replica)
     if rules[replica].policy == 1:
         return schedule_sglang(rules, load, course, pool, queues, replica)
     return schedule_trtllm(rules, load, course, pool, queues, replica)
@@ -71,21 +72,26 @@ def may_begin(rules, queues, flights, leader):
     return True
 
 
-@special
-def begin(times, rules, load, course, pool, queues, flights, tally, leader, now):
+@inlined
+def begin(times, rules, load, course, pool, queues, flights, tiers, tally, leader, now):
     """Schedule a step of each replica of a group and say when all are over.
 
     A replica without tokens takes part in the messages of the others. Returns whether a step has
     begun.
     """
     longest, total, most, body, head = np.int64(0), 0, 0, 0.0, 0.0
+    written = now
+    tiers.clock[0] = now
     members = rules[leader].members
     for replica in range(leader, leader + members):
         tokens = 0
         tries = 1 if flights.flying[replica] else 2  # whoever was preempted may run at once
         for _ in range(tries):
             if tokens == 0 and queues.waits[replica] + queues.runs[replica] > 0:
-                tokens = _schedule(rules, load, course, pool, queues, replica)
+                tokens = _schedule(rules, load, course, pool, queues, tiers, replica)
+                if pool.leaves[replica] > 0:
+                    until = write_out(rules, pool, tiers, replica, now)
+                    written = max(written, until)
         if tokens > 0:
             body, head = step_ns(times, rules, load, course, queues, replica)
             longest = max(longest, int(body + head), 1)
@@ -99,6 +105,9 @@ def begin(times, rules, load, course, pool, queues, flights, tally, leader, now)
         first, busy = flights.until_ns[leader, flights.first[leader]], longest // stages
     else:
         busy = longest + int(experts_ns(times, rules[leader].kind, members, total, most))
+        if written > now + busy:
+            tiers.counts[leader, WRITE_NS] += written - now - busy
+            busy = written - now
         until = first = now + busy
     for replica in range(leader, leader + members):
         queues.until_ns[replica] = first

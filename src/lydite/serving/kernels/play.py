@@ -14,6 +14,7 @@ from lydite.serving.kernels.arrivals import (
     ROUTERS,
     Cluster,
     come,
+    expect_loads,
     first_arrivals,
     follow,
     scale,
@@ -98,6 +99,7 @@ def play(
     flights,
     fleet,
     cluster: Cluster,
+    tiers,
     tally,
     scratch,
 ):
@@ -158,7 +160,9 @@ def play(
             if rules[replica].leader != replica:
                 continue
             while may_begin(rules, queues, flights, replica):
-                if not begin(
-                    times, rules, load, course, pool, queues, flights, tally, replica, now
-                ):
+                has_begun = begin(
+                    times, rules, load, course, pool, queues, flights, tiers, tally, replica, now
+                )
+                coming = expect_loads(course, tiers, heap, coming, len(load.prompt))
+                if not has_begun:
                     break
