@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lydite.engine.kernels.jit import special
-from lydite.serving.kernels.blocks import found, key_of, wait_in_order, wait_last
+from lydite.serving.kernels.blocks import found, key_of
 from lydite.serving.kernels.fleet import (
     FAILED,
     FAILURES,
@@ -25,6 +25,7 @@ from lydite.serving.kernels.fleet import (
     wanted,
 )
 from lydite.serving.kernels.heap import pop, push
+from lydite.serving.kernels.queues import wait_in_order, wait_last
 from lydite.serving.kernels.state import NONE
 from lydite.serving.kernels.tiers import end_load
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from lydite.engine.kernels.jit import inlined, special
 from lydite.serving.kernels.arrivals import PREFILL
-from lydite.serving.kernels.blocks import leave, release
+from lydite.serving.kernels.blocks import release
 from lydite.serving.kernels.drafts import accepted
 from lydite.serving.kernels.pipeline import depart, land
+from lydite.serving.kernels.queues import leave
 from lydite.serving.kernels.sglang import schedule as schedule_sglang
 from lydite.serving.kernels.state import NONE
 from lydite.serving.kernels.steps import experts_ns, step_ns

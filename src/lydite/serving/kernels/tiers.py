@@ -27,12 +27,10 @@ from lydite.serving.kernels.blocks import (
     hold_hits,
     keep,
     key_of,
-    next_waiting,
     release,
     unlink,
-    wait_behind_loaded,
-    wait_in_order,
 )
+from lydite.serving.kernels.queues import next_waiting, wait_behind_loaded, wait_in_order
 from lydite.serving.kernels.state import NONE, Pool, pool_of
 
 HOST_OUT, HOST_IN, DISK_OUT, DISK_IN = 0, 1, 2, 3

@@ -10,15 +10,8 @@ tokens are lacking tokens as others are, and the drafts of the step after have s
 from __future__ import annotations
 
 from lydite.engine.kernels.jit import inlined, special
-from lydite.serving.kernels.blocks import (
-    hold,
-    is_before,
-    lacking,
-    release,
-    start,
-    wait_first,
-    wait_in_order,
-)
+from lydite.serving.kernels.blocks import hold, lacking, release, start
+from lydite.serving.kernels.queues import is_before, wait_first, wait_in_order
 from lydite.serving.kernels.tiers import begin_load, beyond, give_back
 
 
