@@ -119,6 +119,7 @@ COMMANDS = {
     "--fail --cold-start --autoscale --max-num-seqs --max-num-batched-tokens --max-model-len "
     "--memory-share/--gpu-memory-utilization --kv-tokens --prefix-caching --chunked-prefill "
     "--profile --price --carbon --kv-host --kv-host-link --kv-disk --kv-disk-link "
+    "--weights --lora --adapters --lora-share --lora-targets "
     "--trace --replay --benchmark --rate --concurrency --requests --isl "
     "--osl --arrival --burstiness --spread --shared-prefix --turns --think --dtype/--precision "
     "--part --slo --find --gpus --compare --ray --report --db --record --seed --out --json "

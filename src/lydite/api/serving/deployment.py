@@ -14,6 +14,7 @@ from lydite.api.serving.fleet import most_replicas
 from lydite.api.serving.options import ServeOptions
 from lydite.api.serving.speculation import drafting_of
 from lydite.api.serving.tiers import read_bandwidth, tiers_of
+from lydite.api.serving.variants import FLOATS, adapters_of
 from lydite.errors import InputError, unknown_name
 from lydite.serving.experts import expert_bytes
 from lydite.serving.layout import Layout, Part, made_part, read_layout, read_part
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from lydite.serving.deploy import Footprint, ServingRuntime
     from lydite.serving.experts import Spread
+    from lydite.serving.lora import Adapters
     from lydite.serving.stages import Stages
 
 POLICIES = ("fcfs", "priority")
@@ -51,6 +53,8 @@ class Rank:
         kv_tokens: Tokens that the replica's KV cache holds.
         speculation: Tokens that are drafted ahead, or None.
         tiers: Where blocks go that leave the devices, or None.
+        lora_bytes: Bytes of the LoRA adapters.
+        lora_s: What they add to a step by its number of tokens, from 0 on.
     """
 
     times: StepTimes
@@ -58,6 +62,8 @@ class Rank:
     kv_tokens: int
     speculation: Speculation | None = None
     tiers: KvTiers | None = None
+    lora_bytes: float = 0.0
+    lora_s: np.ndarray = field(default_factory=lambda: np.zeros(1))
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class Deployer:
         largest: Most tokens of a request.
         drafting: How tokens are drafted ahead, without times; or None.
         drafter: What makes the ranks of the model that drafts, or None.
+        adapters: LoRA adapters, or None.
     """
 
     session: Session
@@ -107,6 +114,23 @@ class Deployer:
     dtype: str = ""
     drafting: Speculation | None = None
     drafter: Deployer | None = None
+    adapters: Adapters | None = None
+
+    def variant(self, word: str | None) -> Deployer:
+        """The same deployment with other weights, by a word of --compare; None for these."""
+        if word is None:
+            return self
+        if word in FLOATS:
+            shape, weights = replace(self.shape, dtype=FLOATS[word]), None
+        else:
+            shape, weights = self.shape, word
+        options = replace(self.options, weights=weights)
+        return replace(self, options=options, shape=shape, _ranks={})
+
+    @property
+    def weights(self) -> str:
+        """Format of the weights, or their data type."""
+        return self.options.weights or self.dtype
 
     @property
     def scheduler(self) -> Scheduler:
@@ -218,11 +242,14 @@ class Deployer:
         drafts = self._drafts(part, held)
         if drafts is not None:
             weights, kv_token = weights + drafts[1].weights, kv_token + drafts[1].kv_token
+        lora_bytes, lora_s = self._lora(part, decode)
+        weights += lora_bytes
         memory = None
         if self.options.kv_tokens is None:
             memory = self._footprint(decode, replace(held, weights=weights, kv_token=kv_token))
         kv_tokens = self.options.kv_tokens or (memory.kv_tokens if memory else 0)
         times = self._times(part, rules, held.vocabulary, spread)
+        times = with_adapters(times, lora_s)
         if stages is not None:
             times = stages.timed(times, rules.max_num_batched_tokens)
         ahead = self.drafting
@@ -232,7 +259,42 @@ class Deployer:
         tiers = tiers_of(
             self.options, self.device, part, round(kv_token * block), self.notes.append
         )
-        return Rank(times, memory, kv_tokens, ahead, tiers)
+        return Rank(times, memory, kv_tokens, ahead, tiers, lora_bytes, lora_s)
+
+    def _lora(self, part: Part, decode: Graph) -> tuple[float, np.ndarray]:
+        """Bytes of the adapters on a rank, and what they add to a step by its tokens.
+
+        Raises:
+            InputError: adapters are not modelled with a profile or pipeline stages.
+        """
+        from lydite.estimate import Rows
+        from lydite.estimate.runtimes import RUNTIMES, Launched
+        from lydite.serving.estimated import operator_seconds
+        from lydite.serving.lora import adapted, adapter_bytes, adapter_s
+
+        if self.adapters is None:
+            return 0.0, np.zeros(1)
+        if self.options.profile is not None:
+            raise InputError("--profile has no times of LoRA's products", hint="without --profile")
+        if part.pp > 1:
+            raise InputError("--lora is not modelled with pipeline stages", hint="--tp")
+        products = adapted(decode, self.adapters.targets)
+        if not products:
+            raise InputError("the model has no products that LoRA adapts", where=self.label)
+        grid = 2 ** np.arange(self.scheduler.max_num_batched_tokens.bit_length() + 1)
+        with device_and_sources(self.session, self.device) as (device, sources):
+            chain, _ = chain_for(sources, device, Rows(self.runtime.name, 1, "wall", spans={}))
+            launched = Launched(chain, RUNTIMES[self.runtime.name])
+            added = adapter_s(
+                products,
+                self.adapters,
+                operator_seconds(launched, device),
+                device.memory_bandwidth,
+                grid,
+            )
+        by_tokens = np.interp(np.arange(int(grid[-1]) + 1), grid, added)
+        by_tokens[0] = 0.0
+        return adapter_bytes(products, self.adapters), by_tokens
 
     def _stages(self, part: Part, decode: Graph) -> Stages | None:
         """How the layers lie on pipeline stages; None without.
@@ -365,6 +427,7 @@ class Deployer:
     def _graph(self, phase: str, part: Part, count: int, context: int) -> Graph:
         from lydite.cluster import tensor_parallel
         from lydite.estimate.runtimes import RUNTIMES, fuse_for_runtime
+        from lydite.graph.passes import with_weights
 
         decode = phase == "decode"
         sizes = {"batch": count if decode else 1, "sequence": None if decode else count}
@@ -373,7 +436,10 @@ class Deployer:
         shape = RankOptions(**said, kv_ranks=part.tp if self._repeats(part.tp) else None)
         made = resolve(self.model, shape, self.device)
         self.label, self.dtype = made.name, made.dtype
-        graph = tensor_parallel(made.graph, part.tp)
+        graph = made.graph
+        if self.options.weights is not None:
+            graph = with_weights(graph, self.options.weights)
+        graph = tensor_parallel(graph, part.tp)
         return fuse_for_runtime(graph, RUNTIMES[self.runtime.name])
 
     def _repeats(self, ranks: int) -> bool:
@@ -407,6 +473,14 @@ class Deployer:
             vocabulary=held.vocabulary,
             share=self.options.memory_share,
         )
+
+
+def with_adapters(times: StepTimes, lora_s: np.ndarray) -> StepTimes:
+    """Step times with what adapters add, by tokens."""
+    if len(lora_s) == 1:
+        return times
+    tokens = np.arange(len(times.dense_s))
+    return replace(times, dense_s=times.dense_s + np.interp(tokens, np.arange(len(lora_s)), lora_s))
 
 
 def _switch(name: str, text: str | None) -> bool | None:
@@ -458,6 +532,7 @@ def deployer(
     made = Deployer(
         session, model, options, shape, device, runtime, max(2, int(tokens.mean())), room, longest
     )
+    made.adapters = adapters_of(options, runtime.name)
     made.drafting = drafting_of(options, runtime, session.seed)
     if made.drafting is not None:
         _add_drafter(made, requests)
@@ -476,6 +551,7 @@ def _add_drafter(made: Deployer, requests: Requests) -> None:
         )
         return
     own = replace(options, draft=None, draft_tokens=None, acceptance=None, profile=None)
+    own = replace(own, weights=None, lora=None, adapters=None, lora_share=None, lora_targets=None)
     shape = ModelOptions(dtype=made.shape.dtype)
     made.drafter = deployer(made.session, options.draft, own, shape, requests)
     made.drafter.drafting = made.drafting

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from lydite.api.serving.fleet import FleetDocument, fleet_document
 from lydite.api.serving.speculation import SpeculationDocument, speculation_document
 from lydite.api.serving.tiers import TiersDocument, tier_reasons, tiers_document
+from lydite.api.serving.variants import LoraDocument
 
 if TYPE_CHECKING:
     from lydite.api.serving.deployment import Deployer, Rank
@@ -32,6 +33,7 @@ class DeploymentDocument(TypedDict):
     """A deployment under the workload; times in seconds, shares between 0 and 1."""
 
     layout: str
+    weights: str
     devices: int
     kv_tokens: list[int]
     weights_bytes: float | None
@@ -53,6 +55,7 @@ class DeploymentDocument(TypedDict):
     speculation: SpeculationDocument | None
     fleet: FleetDocument | None
     tiers: TiersDocument | None
+    lora: LoraDocument | None
     priorities: list[PriorityDocument]
     step: dict[str, float]
     sources: dict[str, float]
@@ -83,6 +86,7 @@ def deployment_document(
     tpot = found.get("tpot", {}).get("mean", 0.0)
     document: DeploymentDocument = {
         "layout": str(layout),
+        "weights": deployer.weights,
         "devices": layout.devices,
         "kv_tokens": sorted({int(each) for each in capacity}),
         "weights_bytes": memory.weights if memory else None,
@@ -107,6 +111,7 @@ def deployment_document(
         "speculation": speculation_document(deployer.options, deployer.drafting, outcome),
         "fleet": fleet_document(deployer.options, outcome),
         "tiers": tiers_document(_tiers(replicas), groups, outcome),
+        "lora": None,
         "priorities": _priorities(outcome) if deployer.scheduler.priorities else [],
         "step": _step(deployer.rank(layout.parts[-1]), outcome, deployer.mean_context, groups),
         "sources": dict(times.sources),
@@ -114,8 +119,26 @@ def deployment_document(
         "cost": _cost(deployer, layout, outcome, flow),
         "why": [],
     }
+    document["lora"] = _lora(deployer, deployer.rank(layout.parts[-1]), document["step"])
     document["why"] = reasons(document, deployer.scheduler.max_num_seqs)
     return document
+
+
+def _lora(deployer: Deployer, rank: Rank, step: dict[str, float]) -> LoraDocument | None:
+    """The LoRA adapters and what they add to the usual decoding step."""
+    own = deployer.adapters
+    if own is None:
+        return None
+    each = 1 if rank.speculation is None else 1 + rank.speculation.tokens
+    tokens = min(int(step["sequences"]) * each, len(rank.lora_s) - 1)
+    return {
+        "rank": own.rank,
+        "adapters": own.count,
+        "share": own.share,
+        "targets": own.targets,
+        "bytes_per_rank": rank.lora_bytes,
+        "step_s": float(rank.lora_s[tokens]),
+    }
 
 
 def _tiers(replicas: Sequence[Replica]) -> KvTiers | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from lydite.api.options import Help, Options
 from lydite.api.serving.tiers import TierOptions
+from lydite.api.serving.variants import VariantOptions
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ class DeploymentOptions(Options):
 
 
 @dataclass(frozen=True)
-class ServeOptions(TierOptions, DeploymentOptions):
+class ServeOptions(VariantOptions, TierOptions, DeploymentOptions):
     """The deployment; options of its bases, the last one's first."""
 
 

@@ -63,8 +63,8 @@ def _one(row: Mapping[str, Any]) -> list[str]:
     memory = f"KV cache of {kept} tokens a replica"
     if row["weights_bytes"]:
         memory += (
-            f"; a rank holds {format_bytes(row['weights_bytes'])} of weights and "
-            f"{format_bytes(row['kv_token_bytes'])} a token"
+            f"; a rank holds {format_bytes(row['weights_bytes'])} of weights ({row['weights']}) "
+            f"and {format_bytes(row['kv_token_bytes'])} a token"
         )
     lines = [f"{row['layout']} ({row['devices']} devices); {memory}", ""]
     at = ["mean", "p50", "p90", "p95", "p99"]
@@ -83,6 +83,7 @@ def _one(row: Mapping[str, Any]) -> list[str]:
         f"preemptions, {format_percent(row['cached_share'])} of prompt tokens found in it",
     ]
     lines += _tiers(row)
+    lines += _lora(row)
     lines += _speculation(row)
     lines += _priorities(row)
     if row["fleet"]:
@@ -101,6 +102,18 @@ def _one(row: Mapping[str, Any]) -> list[str]:
     lines.append(f"step times: {shares}; 90 % between {low:.2f} and {high:.2f} times these")
     lines += _cost(row)
     return lines
+
+
+def _lora(row: Mapping[str, Any]) -> list[str]:
+    told = row["lora"]
+    if told is None:
+        return []
+    return [
+        f"LoRA: {told['adapters']} adapters of rank {told['rank']} on {told['targets']} products, "
+        f"{format_percent(told['share'])} of requests use one; "
+        f"{format_bytes(told['bytes_per_rank'])} a rank, "
+        f"{format_seconds(told['step_s'])} of the usual decoding step"
+    ]
 
 
 def _tiers(row: Mapping[str, Any]) -> list[str]:
@@ -194,6 +207,7 @@ def _compared(rows: list[Mapping[str, Any]]) -> str:
         body.append(
             [
                 row["layout"],
+                row["weights"],
                 str(row["devices"]),
                 format_seconds(figures["ttft"]["p50"]),
                 format_seconds(figures["ttft"]["p99"]),
@@ -204,8 +218,9 @@ def _compared(rows: list[Mapping[str, Any]]) -> str:
                 word,
             ]
         )
-    columns = ["layout", "devices", "TTFT p50", "p99", "TPOT", "tokens/s", "a device", "a user"]
-    return table("", [*columns, "objectives"], body)
+    columns = ["layout", "weights", "devices", "TTFT p50", "p99", "TPOT"]
+    columns += ["tokens/s", "a device", "a user", "objectives"]
+    return table("", columns, body)
 
 
 def _found(found: Mapping[str, Any]) -> list[str]:
