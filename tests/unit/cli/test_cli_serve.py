@@ -95,6 +95,8 @@ RATE = ["--rate", "5", "--requests", "20"]
         (["LLAMA", *RATE, "--autoscale", "1:4,wait=3"], "is no rule of scaling"),
         (["LLAMA", *RATE, "--autoscale", "1:4", "--replicas", "2"], "both say how many replicas"),
         (["LLAMA", *RATE, "--policy", "prio"], "did you mean 'priority'?"),
+        (["LLAMA", *RATE, "--draft", "mtp"], "has no layer for multi-token prediction"),
+        (["LLAMA", *RATE, "--draft", "eagle"], "--draft needs the chance"),
         (["LLAMA", *RATE, "--compare", "tp1:fp9"], "did you mean 'fp8'?"),
         (["LLAMA", *RATE, "--weights", "int3"], "unknown format of weights 'int3'"),
         (["deepseek-v3", *RATE, "--tp", "16", "--weights", "fp8"], "few bits already"),

@@ -13,7 +13,7 @@ from lydite.api.options import ModelOptions
 from lydite.api.serving.fleet import most_replicas
 from lydite.api.serving.options import ServeOptions
 from lydite.api.serving.ranks import Rank, made_rank
-from lydite.api.serving.speculation import drafting_of
+from lydite.api.serving.speculation import MTP_ACCEPTANCE, OWN_LAYER, check_mtp, drafting_of
 from lydite.api.serving.tiers import read_bandwidth
 from lydite.api.serving.variants import FLOATS, adapters_of
 from lydite.errors import InputError, unknown_name
@@ -69,6 +69,7 @@ class Deployer:
     _ranks: dict[tuple[int, int, int], Rank] = field(default_factory=dict)
     label: str = ""
     dtype: str = ""
+    packed: str = ""
     drafting: Speculation | None = None
     drafter: Deployer | None = None
     adapters: Adapters | None = None
@@ -87,7 +88,7 @@ class Deployer:
     @property
     def weights(self) -> str:
         """Format of the weights, or their data type."""
-        return self.options.weights or self.dtype
+        return self.options.weights or self.packed or self.dtype
 
     @property
     def scheduler(self) -> Scheduler:
@@ -245,6 +246,19 @@ def _add_drafter(made: Deployer, requests: Requests) -> None:
             "--draft ngram: looking up drafts is taken to cost no time, and to find as many in "
             "each step"
         )
+        return
+    if options.draft in OWN_LAYER:
+        if options.draft == "mtp":
+            check_mtp(made.model)
+        made.notes.append(
+            f"--draft {options.draft}: a layer of the model, a product before it, and the model's "
+            "head draft"
+        )
+        if options.acceptance is None:
+            made.notes.append(
+                f"--acceptance is taken to be {MTP_ACCEPTANCE:g}, the least that DeepSeek-V3's "
+                "report (arXiv 2412.19437) states; give your own"
+            )
         return
     own = replace(options, draft=None, draft_tokens=None, acceptance=None, profile=None)
     own = replace(own, weights=None, lora=None, adapters=None, lora_share=None, lora_targets=None)

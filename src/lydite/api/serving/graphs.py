@@ -38,11 +38,21 @@ def graph_of(kept: Deployer, phase: str, part: Part, count: int, context: int) -
     shape = RankOptions(**said, kv_ranks=part.tp if _repeats(kept, part.tp) else None)
     made = resolve(kept.model, shape, kept.device)
     kept.label, kept.dtype = made.name, made.dtype
+    kept.packed = _packed(made.graph)
     graph = made.graph
     if kept.options.weights is not None:
         graph = with_weights(graph, kept.options.weights)
     graph = tensor_parallel(graph, part.tp)
     return fuse_for_runtime(graph, RUNTIMES[kept.runtime.name])
+
+
+def _packed(graph: Graph) -> str:
+    """What weights of few bits are stored as, if a model's config states them; else nothing."""
+    op = next((op for op in graph.ops if op.op_type == "MatMulNBits"), None)
+    if op is None:
+        return ""
+    dtype = graph.type_of(op.inputs[1]).dtype
+    return f"{op.attrs.get('bits', 4)} bits" if dtype == "uint8" else dtype
 
 
 def _repeats(kept: Deployer, ranks: int) -> bool:

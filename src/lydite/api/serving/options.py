@@ -31,7 +31,8 @@ class DeploymentOptions(Options):
         kv_link: Bandwidth of the link over which a prefill replica sends the KV cache.
         router: How requests find a replica: "round-robin", "least-loaded" or "prefix".
         draft: Model that drafts tokens ahead, which the model verifies: a name of the set, or a
-            config.json; "ngram" for tokens that are looked up in the text before.
+            config.json; "ngram" for tokens that are looked up in the text before; "mtp" for the
+            model's own multi-token prediction; "eagle" for a layer as EAGLE trains it.
         draft_tokens: Tokens that are drafted for each request of a step; None for as many as
             `acceptance` has.
         acceptance: Chance that a drafted token is accepted, given that all before it were, by
@@ -104,7 +105,7 @@ class DeploymentOptions(Options):
         str | None,
         Help(
             "Model that drafts tokens ahead for speculation, with --acceptance; ngram looks them "
-            "up in the text before."
+            "up in the text before, mtp and eagle draft by one layer."
         ),
     ] = None
     draft_tokens: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from lydite.api.devices import chain_for, device_and_sources
 from lydite.api.serving.graphs import graph_of
+from lydite.api.serving.speculation import OWN_LAYER
 from lydite.api.serving.tiers import tiers_of
 from lydite.errors import InputError
 from lydite.serving.experts import expert_bytes
@@ -176,6 +178,8 @@ def _drafts(kept: Deployer, part: Part, target: Held) -> tuple[StepTimes, Held] 
     Raises:
         InputError: it has another vocabulary, or cannot be divided.
     """
+    if kept.options.draft in OWN_LAYER:
+        return _layer_drafts(kept, part, target)
     if kept.drafter is None:
         return None
     context = max(2, min(kept.mean_context, kept.drafter.longest - 8))
@@ -188,6 +192,33 @@ def _drafts(kept: Deployer, part: Part, target: Held) -> tuple[StepTimes, Held] 
             hint="a draft model of the same family",
         )
     return _times(kept.drafter, part, kept.scheduler, held.vocabulary, None), held
+
+
+def _layer_drafts(kept: Deployer, part: Part, target: Held) -> tuple[StepTimes, Held]:
+    """Times of a layer of the model that drafts, and what a rank of it holds.
+
+    Raises:
+        InputError: experts are spread, or a layer cannot be told apart.
+    """
+    from lydite.estimate import Rows
+    from lydite.estimate.runtimes import RUNTIMES, Launched
+    from lydite.serving.estimated import operator_seconds
+    from lydite.serving.layer_drafts import layer_bytes, layer_of, layers_of, with_product
+
+    if part.ep > 1:
+        raise InputError(
+            f"--draft {kept.options.draft} is not modelled with experts that are spread",
+            hint="--tp",
+        )
+    context = max(2, min(kept.mean_context, kept.longest - 8))
+    part = Part(1, part.tp)
+    graph = graph_of(kept, "decode", part, 8, context)
+    held = Held(layer_bytes(graph), target.kv_token / layers_of(graph), target.vocabulary)
+    times = _times(kept, part, kept.scheduler, held.vocabulary, None, layer_of)
+    with device_and_sources(kept.session, kept.device) as (device, sources):
+        chain, _ = chain_for(sources, device, Rows(kept.runtime.name, 1, "wall", spans={}))
+        launched = Launched(chain, RUNTIMES[kept.runtime.name])
+        return with_product(times, graph, operator_seconds(launched, device)), held
 
 
 def _spread(kept: Deployer, part: Part, whole: Graph) -> Spread:
@@ -228,9 +259,14 @@ def _spread(kept: Deployer, part: Part, whole: Graph) -> Spread:
 
 
 def _times(
-    kept: Deployer, part: Part, rules: Scheduler, vocabulary: int, spread: Spread | None
+    kept: Deployer,
+    part: Part,
+    rules: Scheduler,
+    vocabulary: int,
+    spread: Spread | None,
+    only: Callable[[Graph], set[str]] | None = None,
 ) -> StepTimes:
-    if kept.options.profile is not None:
+    if kept.options.profile is not None and only is None:
         if spread is not None:
             raise InputError("--profile has no times of experts that are spread", hint="--tp")
         return _profiled(kept, part)
@@ -254,6 +290,7 @@ def _times(
         CAPTURED,
         lambda count, context: graph_of(kept, "decode", Part(), count, context),
         1 + (kept.drafting.tokens if kept.drafting else 0),
+        only,
     )
     messages = message_times(kept.device, part.tp, kept.notes.append)
     with device_and_sources(kept.session, kept.device) as (device, sources):

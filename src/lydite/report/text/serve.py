@@ -152,7 +152,7 @@ def _speculation(row: Mapping[str, Any]) -> list[str]:
     return [
         f"speculation: {told['draft']} drafts {told['tokens']} tokens a request and step; "
         f"{accepted:.2f} of them are accepted in the mean ({told['expected']:.2f} by "
-        "--acceptance)"
+        f"{'an assumed' if told['assumed'] else '--'}{' ' if told['assumed'] else ''}acceptance)"
     ]
 
 
