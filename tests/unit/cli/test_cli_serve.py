@@ -104,6 +104,10 @@ RATE = ["--rate", "5", "--requests", "20"]
         (["LLAMA", *RATE, "--lora", "8", "--lora-targets", "al"], "did you mean 'all'?"),
         (["LLAMA", *RATE, "--lora", "8", "--runtime", "sglang"], "not modelled for sglang"),
         (["LLAMA", *RATE, "--lora", "8", "--pp", "2"], "with pipeline stages"),
+        (
+            ["LLAMA", *RATE, "--kv-host", "1GB", "--fail", "1@3"],
+            "replicas that fail, start or stop",
+        ),
         (["LLAMA", *RATE, "--kv-disk", "1TB"], "--kv-disk has no effect here; add --kv-host"),
         (["LLAMA", *RATE, "--kv-host", "1GB", "--kv-disk", "1TB"], "--kv-disk-link 6GB/s"),
         (["LLAMA", *RATE, "--kv-host", "1GB", "--kv-host-link", "0GB/s"], "more than 0"),

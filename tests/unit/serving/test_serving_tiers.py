@@ -260,3 +260,26 @@ def test_requests_that_loaded_do_not_wait_for_each_other_for_ever():
     assert not np.isnan(outcome.last_s).any()
     assert outcome.hits[3:].tolist() == [160, 320]
     assert use_of(outcome).loads == 3  # the second one loads again
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_more_host_memory_never_finds_less_of_nested_prefixes(seed):
+    """One request at a time, whose prompts share beginnings of several lengths."""
+    rng = np.random.default_rng(seed)
+    keys = []
+    for _ in range(60):
+        kind, first, branch, rest = (int(rng.integers(0, most)) for most in (4, 8, 3, 8))
+        name = 100_000 * (1 + kind) + 10_000 * first + 1000 * branch
+        keys.append(np.r_[1000 * kind + 1 + np.arange(first), name + 1 + np.arange(rest)])
+    prompt = np.array([len(each) * SIZE + int(rng.integers(1, 16)) for each in keys])
+    requests = made(1.0 * np.arange(60), prompt, np.full(60, 5), keys=keys)
+    found = []
+    for host in (0, 3, 5, 8, 13, 20, 30, 50, 80, 200):
+        outcome = simulate_serving(requests, tiered(24, tiers(host=host)))
+        found.append(int(np.maximum(outcome.hits, 0).sum()))
+        if host:
+            use = use_of(outcome)
+            loaded = use.moved_bytes["from host"]
+            assert loaded == use.host_hit_tokens // SIZE * BLOCK_BYTES
+    assert found == sorted(found)
+    assert found[0] < found[-1]

@@ -161,7 +161,7 @@ class Deployer:
                     name,
                     group,
                     rank.speculation,
-                    rank.tiers,
+                    None if part.role == "decode" else rank.tiers,
                 )
                 made += [one] * part.groups
         return made

@@ -142,7 +142,7 @@ def _lora(deployer: Deployer, rank: Rank, step: dict[str, float]) -> LoraDocumen
 
 
 def _tiers(replicas: Sequence[Replica]) -> KvTiers | None:
-    """The first tiers of some replicas; those that decode apart have none of use."""
+    """The first tiers of some replicas; those that decode apart have none."""
     return next((each.tiers for each in replicas if each.tiers is not None), None)
 
 
