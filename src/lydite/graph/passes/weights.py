@@ -1,8 +1,8 @@
 """Weights of few bits in dense layers and experts, while activations keep their type.
 
 The operators are those of models whose config states quantised weights (`lydite.models.quantised`):
-com.microsoft's MatMulNBits and QMoE. The embedding, the head, routers, and weights that are used
-as other than a product's second input, stay as they are, as quantisers do.
+com.microsoft's MatMulNBits and QMoE. The embedding, the head, and what is no MatMul with a weight of
+two dimensions stay as they are, as quantisers do; routers are Gemms.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ def with_weights(graph: Graph, form: str) -> Graph:
     if any(op.op_type in ("MatMulNBits", "QMoE") for op in graph.ops):
         raise InputError("its weights have few bits already", where=graph.name)
     readers = Counter(name for op in graph.ops for name in op.inputs)
-    kept = _kept(graph)
+    head = _last_product(graph)
     changed = 0
 
     def rewrite(new: Rewriter, op: Op) -> None:
         nonlocal changed
         if op.op_type == "MoE":
             new.rename(op.outputs[0], _experts(new, op, stored))
-        elif op.name not in kept and _fits(graph, op, stored) and readers[op.inputs[1]] == 1:
+        elif op.name != head and _fits(graph, op, stored) and readers[op.inputs[1]] == 1:
             new.rename(op.outputs[0], _product(new, op, stored))
         else:
             new.keep(op)
@@ -77,11 +77,10 @@ def with_weights(graph: Graph, form: str) -> Graph:
     return made
 
 
-def _kept(graph: Graph) -> set[str]:
-    """Names of products that stay: the last one, and those that choose experts."""
-    products = [op for op in graph.ops if op.qualified_type in ("MatMul", "Gemm")]
-    named = {op.name for op in products if "router" in op.name}
-    return named | {op.name for op in products[-1:]}
+def _last_product(graph: Graph) -> str:
+    """Name of the product onto the vocabulary."""
+    products = (op.name for op in reversed(graph.ops) if op.qualified_type in ("MatMul", "Gemm"))
+    return next(products, "")
 
 
 def _fits(graph: Graph, op: Op, stored: _Stored) -> bool:
