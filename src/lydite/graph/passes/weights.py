@@ -1,8 +1,8 @@
 """Weights of few bits in dense layers and experts, while activations keep their type.
 
 The operators are those of models whose config states quantised weights (`lydite.models.quantised`):
-com.microsoft's MatMulNBits and QMoE. The embedding, the head, and what is no MatMul with a weight of
-two dimensions stay as they are, as quantisers do; routers are Gemms.
+com.microsoft's MatMulNBits and QMoE. The embedding, the head, and what is no MatMul with a weight
+of two dimensions stay as they are, as quantisers do; routers are Gemms.
 """
 
 from __future__ import annotations
