@@ -16,6 +16,7 @@ from lydite.api.serving.fleet import fleet_of
 from lydite.api.serving.options import ServeOptions, WorkloadOptions
 from lydite.api.serving.replay import ReplayDocument, replay_document
 from lydite.api.serving.search import FoundDocument, searched
+from lydite.api.serving.variants import read_variant
 from lydite.api.serving.workload import workload_of
 from lydite.errors import InputError
 from lydite.exhibits import Curve, Exhibit
@@ -85,6 +86,7 @@ class ServeResult(Result):
             "/deployments",
             {
                 "layout": "layout",
+                "weights": "weights",
                 "devices": "devices",
                 "figures.ttft_s.p50": "TTFT at 50 %",
                 "figures.ttft_s.p99": "TTFT at 99 %",
@@ -241,7 +243,8 @@ def serve(
         slo: Objectives, such as "ttft.p99=600ms,tpot.p90=16ms".
         find: "gpus" for the fewest devices that meet the objectives, "rate" for the greatest rate
             that does, "config" for the best layout of `gpus` devices.
-        compare: Layouts to compare, such as "tp2x4,tp4x2,pd2:6".
+        compare: Layouts to compare, such as "tp2x4,tp4x2,pd2:6"; with other weights as
+            "tp2:fp8,tp4:bf16".
         gpus: Number of devices of `find="config"`.
         ray: Ray cluster that plays the layouts of `compare` and `find="config"`; see
             `lydite.pool.open_pool`.
@@ -270,7 +273,7 @@ def serve(
     from lydite.api.serving.deployment import deployer as deployer_for
 
     made = deployer_for(session, model, deploy, net, requests)
-    found, layouts = None, []
+    found, layouts, makers = None, [], [made]
     with open_pool(ray, jobs=1) as pool:
         if find is not None:
             found, best = searched(made, source, objectives, find, gpus, pool)
@@ -279,26 +282,34 @@ def serve(
             from lydite.serving.layout import read_layout
 
             words = compare.split(",") if isinstance(compare, str) else compare
-            layouts = [(read_layout(each, deploy.tp), requests) for each in words]
+            wanted = [read_variant(each) for each in words]
+            layouts = [(read_layout(each, deploy.tp), requests) for each, _ in wanted]
+            variants = {word: made.variant(word) for _, word in wanted}
+            makers = [variants[word] for _, word in wanted]
         else:
             layouts = [(made.layout(), requests)]
         is_alone = find is None and not compare
-        served = [(played, made.replicas(at), made.traffic(at)) for at, played in layouts]
+        served = [
+            (played, maker.replicas(at), maker.traffic(at))
+            for maker, (at, played) in zip(makers, layouts, strict=True)
+        ]
         deployed = [
             _Deployed(*each, fleet_of(deploy, each[1], is_alone=is_alone)) for each in served
         ]
         outcomes = pool.ordered(_played, None, deployed)
     rows = [
-        deployment_document(made, layout, each.replicas, outcome, objectives)
-        for (layout, _), each, outcome in zip(layouts, deployed, outcomes, strict=True)
+        deployment_document(maker, layout, each.replicas, outcome, objectives)
+        for maker, (layout, _), each, outcome in zip(
+            makers, layouts, deployed, outcomes, strict=True
+        )
     ]
     replayed = None
     if measured is not None and outcomes:
         replayed = replay_document(measured, outcomes[0])
     rules = made.scheduler
     document: ServeDocument = {
-        "model": made.label,
-        "dtype": made.dtype,
+        "model": makers[0].label,
+        "dtype": makers[0].dtype,
         "device": made.device.name,
         "runtime": made.runtime.name,
         "decides": made.runtime.says,

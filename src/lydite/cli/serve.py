@@ -51,7 +51,10 @@ def serve(
     ] = None,
     compare: Annotated[
         str | None,
-        typer.Option("--compare", help="Layouts to compare: tp2x4,tp4x2,pd2:6."),
+        typer.Option(
+            "--compare",
+            help="Layouts to compare: tp2x4,tp4x2,pd2:6; with other weights tp2:fp8,tp2:bf16.",
+        ),
     ] = None,
     ray: options.Ray = None,
     report: Annotated[Path | None, typer.Option("--report", help="HTML page to write.")] = None,

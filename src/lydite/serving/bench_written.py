@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lydite.serving.bench_vllm import SIMULATED
-from lydite.serving.simulate import Outcome
+from lydite.serving.outcome import Outcome
 
 
 def vllm_result(outcome: Outcome, model: str, runtime: str, layout: str) -> dict[str, Any]:

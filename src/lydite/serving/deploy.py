@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lydite.errors import InputError, unknown_name
 from lydite.hardware import Device
-from lydite.serving.simulate import Scheduler
+from lydite.serving.replicas import Scheduler
 from lydite.units import format_bytes
 
 GIB = 2**30

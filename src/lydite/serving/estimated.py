@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from lydite.cluster.collectives.algorithm import KINDS
 from lydite.errors import InputError
 from lydite.estimate import Estimate, Estimator, add_up
 from lydite.estimate.prediction import ISOLATION_ERROR
-from lydite.graph import OpKey
+from lydite.graph import Graph, OpKey
 from lydite.graph.work import work_of_key
 from lydite.hardware import Device
 from lydite.opkey import Operand, TensorType
@@ -45,6 +45,7 @@ class Shape:
         captured: Numbers of tokens that steps are padded to.
         whole: The graph of a decoding step before it is cut over ranks, if experts are spread.
         verified: Tokens of each sequence that a step verifies; 1 without speculation.
+        only: Names of a graph's operators that count; None for all.
     """
 
     decode: GraphOf
@@ -57,6 +58,7 @@ class Shape:
     captured: Sequence[int] = CAPTURED
     whole: GraphOf | None = None
     verified: int = 1
+    only: Callable[[Graph], set[str]] | None = None
 
 
 @dataclass
@@ -114,6 +116,13 @@ class _Priced:
         return self.message_s(key.op_type, max(sizes) * copies)
 
 
+def operator_seconds(
+    estimator: Estimator, device: Device
+) -> Callable[[Sequence[OpKey]], np.ndarray]:
+    """Seconds of operators on a device, each estimated once."""
+    return _Priced(estimator, device, lambda _kind, _size: 0.0, {}).of_keys
+
+
 def in_float8(key: OpKey, device: Device) -> OpKey:
     """A product with weights in 8-bit floats, as runtimes run it where the device multiplies them.
 
@@ -145,8 +154,8 @@ def estimated_times(
     Raises:
         InputError: an operator has no estimate, or the graph differs in kind between sizes.
     """
-    decode = patterns(shape.decode, shape.longest, as_run=True)
-    prefill = patterns(shape.prefill, shape.longest, as_run=True)
+    decode = patterns(shape.decode, shape.longest, as_run=True, only=shape.only)
+    prefill = patterns(shape.prefill, shape.longest, as_run=True, only=shape.only)
     priced = _Priced(estimator, device, message_s, {})
     dense = [p for p in decode if not p.contextual and not p.head]
     apart: dict[str, Any] = {}

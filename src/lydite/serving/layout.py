@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from lydite.errors import InputError
-from lydite.serving.simulate import Role
+from lydite.serving.replicas import Role
 
 _PART = re.compile(r"(?:(\d+)x)?(?:tp(\d+))?(?:pp(\d+))?(?:ep(\d+))?(?:x(\d+))?", re.IGNORECASE)
 _APART = re.compile(r"pd(\d+)(?:tp(\d+))?:(\d+)(?:tp(\d+))?", re.IGNORECASE)

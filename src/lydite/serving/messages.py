@@ -63,6 +63,17 @@ def message_times(
     return seconds
 
 
+def host_link(device: Device) -> tuple[float, str] | None:
+    """Bandwidth of PCIe to a device each way in bytes per second, and the host it is of.
+
+    It is that of the catalog's first host with this device and a PCIe tree; None where none has.
+    """
+    for name, design in sorted(known_clusters().items()):
+        if design.device == device.name and design.host.pcie is not None:
+            return design.host.pcie.wire.bandwidth_bytes_per_s, name
+    return None
+
+
 def _box(device: Device, ranks: int) -> str | None:
     """The catalog's hosts of this device that have as many; None where there are none."""
     for name, design in sorted(known_clusters().items()):

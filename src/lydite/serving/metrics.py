@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lydite.errors import InputError, unknown_name
-from lydite.serving.simulate import Outcome
+from lydite.serving.outcome import Outcome
 from lydite.units import parse_quantity
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0)

@@ -120,7 +120,13 @@ def _sized(shape: tuple[_Size, ...] | None, tokens: int, context: int) -> tuple[
     return None if shape is None else tuple(size.at(tokens, context) for size in shape)
 
 
-def patterns(graph_of: GraphOf, longest: int, *, as_run: bool = False) -> list[Pattern]:
+def patterns(
+    graph_of: GraphOf,
+    longest: int,
+    *,
+    as_run: bool = False,
+    only: Callable[[Graph], set[str]] | None = None,
+) -> list[Pattern]:
     """The operators of a step, equal ones together.
 
     Args:
@@ -128,6 +134,7 @@ def patterns(graph_of: GraphOf, longest: int, *, as_run: bool = False) -> list[P
         longest: Most tokens that the model can hold.
         as_run: Whether operators that runtimes run as one kernel are one, see
             `lydite.serving.joined`.
+        only: Names of a graph's operators that count; None for all.
 
     Raises:
         InputError: the graph is not of the same operators for all sizes.
@@ -141,10 +148,12 @@ def patterns(graph_of: GraphOf, longest: int, *, as_run: bool = False) -> list[P
     graphs = [graph_of(*point) for point in points]
     keys = [keys_of(graph) for graph in graphs]
     groups = groups_of(graphs[0]) if as_run else [[op.name] for op in graphs[0].ops]
-    head = head_ops(graphs[0])
+    head, there = head_ops(graphs[0]), set(keys[0])
+    if only is not None:
+        there &= only(graphs[0])
     made: dict[tuple[object, ...], Pattern] = {}
     for group in groups:
-        names = [name for name in group if name in keys[0]]
+        names = [name for name in group if name in there]
         if not names:
             continue
         absent = [name for name in names if any(name not in each for each in keys)]

@@ -118,7 +118,9 @@ COMMANDS = {
     "--prefill --decode --kv-link --router --draft --draft-tokens --acceptance --policy "
     "--fail --cold-start --autoscale --max-num-seqs --max-num-batched-tokens --max-model-len "
     "--memory-share/--gpu-memory-utilization --kv-tokens --prefix-caching --chunked-prefill "
-    "--profile --price --carbon --trace --replay --benchmark --rate --concurrency --requests --isl "
+    "--profile --price --carbon --kv-host --kv-host-link --kv-disk --kv-disk-link "
+    "--weights --lora --adapters --lora-share --lora-targets "
+    "--trace --replay --benchmark --rate --concurrency --requests --isl "
     "--osl --arrival --burstiness --spread --shared-prefix --turns --think --dtype/--precision "
     "--part --slo --find --gpus --compare --ray --report --db --record --seed --out --json "
     "--quiet/-q",

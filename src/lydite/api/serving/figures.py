@@ -10,10 +10,12 @@ from typing_extensions import TypedDict
 
 from lydite.api.serving.fleet import FleetDocument, fleet_document
 from lydite.api.serving.speculation import SpeculationDocument, speculation_document
+from lydite.api.serving.tiers import TiersDocument, tier_reasons, tiers_document
+from lydite.api.serving.variants import LoraDocument
 
 if TYPE_CHECKING:
     from lydite.api.serving.deployment import Deployer, Rank
-    from lydite.serving import Outcome, Replica
+    from lydite.serving import KvTiers, Outcome, Replica
     from lydite.serving.layout import Layout
     from lydite.serving.metrics import Objective
 
@@ -34,6 +36,7 @@ class DeploymentDocument(TypedDict):
     """
 
     layout: str
+    weights: str
     devices: int
     kv_tokens: list[int]
     weights_bytes: float | None
@@ -54,6 +57,8 @@ class DeploymentDocument(TypedDict):
     steps: int
     speculation: SpeculationDocument | None
     fleet: FleetDocument | None
+    tiers: TiersDocument | None
+    lora: LoraDocument | None
     priorities: list[PriorityDocument]
     step: dict[str, float]
     sources: dict[str, float]
@@ -84,6 +89,7 @@ def deployment_document(
     tpot = found.get("tpot", {}).get("mean", 0.0)
     document: DeploymentDocument = {
         "layout": str(layout),
+        "weights": deployer.weights,
         "devices": layout.devices,
         "kv_tokens": sorted({int(each) for each in capacity}),
         "weights_bytes": memory.weights if memory else None,
@@ -107,6 +113,8 @@ def deployment_document(
         "steps": outcome.steps,
         "speculation": speculation_document(deployer.options, deployer.drafting, outcome),
         "fleet": fleet_document(deployer.options, outcome),
+        "tiers": tiers_document(_tiers(replicas), groups, outcome),
+        "lora": None,
         "priorities": _priorities(outcome) if deployer.scheduler.priorities else [],
         "step": _step(deployer.rank(layout.parts[-1]), outcome, deployer.mean_context, groups),
         "sources": dict(times.sources),
@@ -114,6 +122,7 @@ def deployment_document(
         "cost": _cost(deployer, layout, outcome, flow),
         "why": [],
     }
+    document["lora"] = _lora(deployer, deployer.rank(layout.parts[-1]), document["step"])
     document["why"] = reasons(document, deployer.scheduler.max_num_seqs)
     return document
 
@@ -121,6 +130,28 @@ def deployment_document(
 def _in_seconds(found: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     """The figures with the unit in their names."""
     return {f"{name}_s": cuts for name, cuts in found.items()}
+
+
+def _lora(deployer: Deployer, rank: Rank, step: dict[str, float]) -> LoraDocument | None:
+    """The LoRA adapters and what they add to the usual decoding step."""
+    own = deployer.adapters
+    if own is None:
+        return None
+    each = 1 if rank.speculation is None else 1 + rank.speculation.tokens
+    tokens = min(int(step["sequences"]) * each, len(rank.lora_s) - 1)
+    return {
+        "rank": own.rank,
+        "adapters": own.count,
+        "share": own.share,
+        "targets": own.targets,
+        "bytes_per_rank": rank.lora_bytes,
+        "step_s": float(rank.lora_s[tokens]),
+    }
+
+
+def _tiers(replicas: Sequence[Replica]) -> KvTiers | None:
+    """The first tiers of some replicas; those that decode apart have none."""
+    return next((each.tiers for each in replicas if each.tiers is not None), None)
 
 
 def _priorities(outcome: Outcome) -> list[PriorityDocument]:
@@ -226,6 +257,8 @@ def reasons(document: DeploymentDocument, sequences: int) -> list[str]:
             f"queue: requests wait {format_seconds(queue)} of the {format_seconds(first)} to "
             "their first token"
         )
+    if document["tiers"]:
+        told += tier_reasons(document["tiers"], first)
     step = document["step"]
     parts = {name: step.get(f"{name}_s", 0.0) for name in _STEP_PARTS}
     whole = sum(parts.values()) or 1.0

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 from lydite.api.options import Help, Options
+from lydite.api.serving.tiers import TierOptions
+from lydite.api.serving.variants import VariantOptions
 
 
 @dataclass(frozen=True)
-class ServeOptions(Options):
-    """The deployment.
+class DeploymentOptions(Options):
+    """Devices, runtime and replicas.
 
     Attributes:
         on: Device of every rank: a catalog name, a .yaml file, or a chip design.
@@ -29,7 +31,8 @@ class ServeOptions(Options):
         kv_link: Bandwidth of the link over which a prefill replica sends the KV cache.
         router: How requests find a replica: "round-robin", "least-loaded" or "prefix".
         draft: Model that drafts tokens ahead, which the model verifies: a name of the set, or a
-            config.json; "ngram" for tokens that are looked up in the text before.
+            config.json; "ngram" for tokens that are looked up in the text before; "mtp" for the
+            model's own multi-token prediction; "eagle" for a layer as EAGLE trains it.
         draft_tokens: Tokens that are drafted for each request of a step; None for as many as
             `acceptance` has.
         acceptance: Chance that a drafted token is accepted, given that all before it were, by
@@ -102,7 +105,7 @@ class ServeOptions(Options):
         str | None,
         Help(
             "Model that drafts tokens ahead for speculation, with --acceptance; ngram looks them "
-            "up in the text before."
+            "up in the text before, mtp and eagle draft by one layer."
         ),
     ] = None
     draft_tokens: Annotated[
@@ -184,6 +187,11 @@ class ServeOptions(Options):
     carbon: Annotated[
         float | None, Help("CO2 of the grid in grams per kWh.", min=0, unit="g/kWh")
     ] = None
+
+
+@dataclass(frozen=True)
+class ServeOptions(VariantOptions, TierOptions, DeploymentOptions):
+    """The deployment; options of its bases, the last one's first."""
 
 
 @dataclass(frozen=True)

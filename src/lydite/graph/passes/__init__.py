@@ -7,5 +7,6 @@ fused(graph)                               # as runtimes fuse, without running o
 
 from lydite.graph.passes.fuse import fused
 from lydite.graph.passes.precision import PRECISIONS, in_precision
+from lydite.graph.passes.weights import WEIGHTS, with_weights
 
-__all__ = ["PRECISIONS", "fused", "in_precision"]
+__all__ = ["PRECISIONS", "WEIGHTS", "fused", "in_precision", "with_weights"]

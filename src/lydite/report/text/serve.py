@@ -64,8 +64,8 @@ def _one(row: Mapping[str, Any]) -> list[str]:
     memory = f"KV cache of {kept} tokens a replica"
     if row["weights_bytes"]:
         memory += (
-            f"; a rank holds {format_bytes(row['weights_bytes'])} of weights and "
-            f"{format_bytes(row['kv_token_bytes'])} a token"
+            f"; a rank holds {format_bytes(row['weights_bytes'])} of weights ({row['weights']}) "
+            f"and {format_bytes(row['kv_token_bytes'])} a token"
         )
     lines = [f"{row['layout']} ({row['devices']} devices); {memory}", ""]
     at = ["mean", "p50", "p90", "p95", "p99"]
@@ -85,6 +85,8 @@ def _one(row: Mapping[str, Any]) -> list[str]:
         f"KV cache: {format_percent(row['kv_peak_share'])} at its peak, {row['preempted']} "
         f"preemptions, {format_percent(row['cached_share'])} of prompt tokens found in it",
     ]
+    lines += _tiers(row)
+    lines += _lora(row)
     lines += _speculation(row)
     lines += _priorities(row)
     if row["fleet"]:
@@ -105,6 +107,45 @@ def _one(row: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _lora(row: Mapping[str, Any]) -> list[str]:
+    told = row["lora"]
+    if told is None:
+        return []
+    return [
+        f"LoRA: {told['adapters']} adapters of rank {told['rank']} on {told['targets']} products, "
+        f"{format_percent(told['share'])} of requests use one; "
+        f"{format_bytes(told['bytes_per_rank'])} a rank, "
+        f"{format_seconds(told['step_s'])} of the usual decoding step"
+    ]
+
+
+def _tiers(row: Mapping[str, Any]) -> list[str]:
+    told = row["tiers"]
+    if told is None:
+        return []
+    found = ", ".join(
+        f"{told[f'{tier}_hit_tokens']:,} {where}"
+        for tier, where in (
+            ("device", "on the device"),
+            ("host", "in host memory"),
+            ("disk", "on disk"),
+        )
+    )
+    moved = ", ".join(
+        f"{format_bytes(size)} {way} ({format_percent(told['busy_share'][way])} of the time)"
+        for way, size in told["moved_bytes"].items()
+        if size or "host" in way
+    )
+    lines = [
+        f"KV tiers: prompt tokens found: {found}; moved: {moved}",
+        f"KV tiers: {told['loads']} loads, {format_seconds(told['load_wait_s'])} of waiting for "
+        f"them; steps waited {format_seconds(told['write_wait_s'])} for copies; {told['rule']}",
+    ]
+    if told["dropped_blocks"]:
+        lines.append(f"KV tiers: the disk was too slow for {told['dropped_blocks']:,} blocks")
+    return lines
+
+
 def _speculation(row: Mapping[str, Any]) -> list[str]:
     told = row["speculation"]
     if told is None:
@@ -114,7 +155,7 @@ def _speculation(row: Mapping[str, Any]) -> list[str]:
     return [
         f"speculation: {told['draft']} drafts {told['tokens']} tokens a request and step; "
         f"{accepted:.2f} of them are accepted in the mean ({told['expected']:.2f} by "
-        "--acceptance)"
+        f"{'an assumed' if told['assumed'] else '--'}{' ' if told['assumed'] else ''}acceptance)"
     ]
 
 
@@ -169,6 +210,7 @@ def _compared(rows: list[Mapping[str, Any]]) -> str:
         body.append(
             [
                 row["layout"],
+                row["weights"],
                 str(row["devices"]),
                 format_seconds(figures["ttft_s"]["p50"]),
                 format_seconds(figures["ttft_s"]["p99"]),
@@ -179,8 +221,9 @@ def _compared(rows: list[Mapping[str, Any]]) -> str:
                 word,
             ]
         )
-    columns = ["layout", "devices", "TTFT p50", "p99", "TPOT", "tokens/s", "a device", "a user"]
-    return table("", [*columns, "objectives"], body)
+    columns = ["layout", "weights", "devices", "TTFT p50", "p99", "TPOT"]
+    columns += ["tokens/s", "a device", "a user", "objectives"]
+    return table("", columns, body)
 
 
 def _found(found: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ Blocks of a request are freed from its end, so that the beginning of a prompt li
 from __future__ import annotations
 
 from lydite.engine.kernels.jit import special
+from lydite.serving.kernels.queues import next_waiting
 from lydite.serving.kernels.state import FREE_HEAD, FREE_TAIL, NONE, PADDING
 
 _OWN = 1 << 62
@@ -40,7 +41,8 @@ def found(pool, replica, key):
 
 
 @special
-def _keep(pool, replica, block, key):
+def keep(pool, replica, block, key):
+    """Let a block be found by its content."""
     pool.key[replica, block] = key
     pool.same[replica, block] = NONE
     slot = _slot(pool, replica, key)
@@ -55,7 +57,7 @@ def _keep(pool, replica, block, key):
 
 
 @special
-def _forget(pool, replica, block):
+def forget(pool, replica, block):
     """Take a block's content out of the table."""
     key = pool.key[replica, block]
     if key == 0:
@@ -100,11 +102,31 @@ def _ends(pool):
 
 
 @special
-def _unlink(pool, replica, block):
+def unlink(pool, replica, block):
+    """Take a block out of the list of free ones."""
     before, after = pool.before[replica, block], pool.after[replica, block]
     pool.after[replica, before] = after
     pool.before[replica, after] = before
     pool.free[replica] -= 1
+
+
+@special
+def append(pool, replica, block):
+    """Put a block at the end of the list of free ones."""
+    _, tail = _ends(pool)
+    before = pool.before[replica, tail]
+    pool.after[replica, before] = block
+    pool.before[replica, block] = before
+    pool.after[replica, block] = tail
+    pool.before[replica, tail] = block
+    pool.free[replica] += 1
+
+
+@special
+def first_free(pool, replica):
+    """The block that is taken next."""
+    head, _ = _ends(pool)
+    return pool.after[replica, head]
 
 
 @special
@@ -133,11 +155,19 @@ def hold_hits(load, course, pool, replica, request, hits):
     for number in range(hits):
         block = found(pool, replica, key_of(load, request, number))
         if pool.holders[replica, block] == 0:
-            _unlink(pool, replica, block)
+            unlink(pool, replica, block)
         pool.holders[replica, block] += 1
         course.table[start + number] = block
     course.held[request] = hits
     course.cached[request] = hits
+
+
+@special
+def _note(pool, replica, key):
+    """Note that the content of a block is given up, for tiers to write."""
+    if pool.leaves[replica] < pool.left.shape[1]:
+        pool.left[replica, pool.leaves[replica]] = key
+        pool.leaves[replica] += 1
 
 
 @special
@@ -157,8 +187,10 @@ def hold(rules, load, course, pool, replica, request, tokens, known):
     head, _ = _ends(pool)
     while held < needed:
         block = pool.after[replica, head]
-        _unlink(pool, replica, block)
-        _forget(pool, replica, block)
+        unlink(pool, replica, block)
+        if rules[replica].host > 0 and pool.key[replica, block] != 0:
+            _note(pool, replica, pool.key[replica, block])
+        forget(pool, replica, block)
         pool.holders[replica, block] = 1
         course.table[start + held] = block
         held += 1
@@ -166,7 +198,7 @@ def hold(rules, load, course, pool, replica, request, tokens, known):
     if rules[replica].caching:
         full = min(tokens, known) // size
         for number in range(course.cached[request], full):
-            _keep(pool, replica, course.table[start + number], key_of(load, request, number))
+            keep(pool, replica, course.table[start + number], key_of(load, request, number))
         course.cached[request] = max(full, course.cached[request])
 
 
@@ -174,17 +206,11 @@ def hold(rules, load, course, pool, replica, request, tokens, known):
 def release(load, course, pool, replica, request):
     """Free the blocks of a request, the last first."""
     start = load.table_start[request]
-    _, tail = _ends(pool)
     for number in range(course.held[request] - 1, -1, -1):
         block = course.table[start + number]
         pool.holders[replica, block] -= 1
         if pool.holders[replica, block] == 0:
-            before = pool.before[replica, tail]
-            pool.after[replica, before] = block
-            pool.before[replica, block] = before
-            pool.after[replica, block] = tail
-            pool.before[replica, tail] = block
-            pool.free[replica] += 1
+            append(pool, replica, block)
     course.held[request] = 0
     course.cached[request] = 0
 
@@ -193,88 +219,15 @@ def release(load, course, pool, replica, request):
 def forget_all(pool, replica, blocks):
     """Take the content of all blocks out of the table."""
     for block in range(1, blocks):
-        _forget(pool, replica, block)
-
-
-@special
-def wait_first(queues, course, replica, request):
-    """Put a request at the head of the queue."""
-    course.waiting[request] = queues.first[replica]
-    queues.first[replica] = request
-    if queues.last[replica] == NONE:
-        queues.last[replica] = request
-    queues.waits[replica] += 1
-
-
-@special
-def wait_last(queues, course, replica, request):
-    """Put a request at the end of the queue."""
-    course.waiting[request] = NONE
-    if queues.last[replica] == NONE:
-        queues.first[replica] = request
-    else:
-        course.waiting[queues.last[replica]] = request
-    queues.last[replica] = request
-    queues.waits[replica] += 1
-
-
-@special
-def is_before(load, course, request, other):
-    """Whether a request is more urgent than another: of lower priority number, then earlier."""
-    mine, its = load.priority[request], load.priority[other]
-    if mine != its:
-        return mine < its
-    mine, its = course.arrived_ns[request], course.arrived_ns[other]
-    return mine < its or (mine == its and request < other)
-
-
-@special
-def wait_in_order(load, course, queues, replica, request):
-    """Put a request into a queue behind all that are more urgent."""
-    before, after = NONE, queues.first[replica]
-    while after != NONE and is_before(load, course, after, request):
-        before, after = after, course.waiting[after]
-    course.waiting[request] = after
-    if before == NONE:
-        queues.first[replica] = request
-    else:
-        course.waiting[before] = request
-    if after == NONE:
-        queues.last[replica] = request
-    queues.waits[replica] += 1
-
-
-@special
-def leave(queues, course, replica, request):
-    """Take a request out of the queue, wherever it waits."""
-    before, at = NONE, queues.first[replica]
-    while at != request:
-        before, at = at, course.waiting[at]
-    after = course.waiting[request]
-    if before == NONE:
-        queues.first[replica] = after
-    else:
-        course.waiting[before] = after
-    if after == NONE:
-        queues.last[replica] = before
-    queues.waits[replica] -= 1
-
-
-@special
-def next_waiting(queues, course, replica):
-    """Take the request at the head of the queue."""
-    request = queues.first[replica]
-    queues.first[replica] = course.waiting[request]
-    if queues.first[replica] == NONE:
-        queues.last[replica] = NONE
-    queues.waits[replica] -= 1
-    return request
+        forget(pool, replica, block)
 
 
 @special
 def lacking(rules, load, course, pool, replica, request):
     """What a waiting request has: cached blocks, those of them that are free, computed tokens."""
     computed = course.remote[request]
+    if course.loaded[request]:
+        computed = course.computed[request]
     if computed > 0:
         return 0, 0, computed
     hits, free = hits_of(rules, load, course, pool, replica, request)
@@ -289,7 +242,10 @@ def start(rules, load, course, pool, queues, replica, hits, computed, tokens, ah
     """
     request = next_waiting(queues, course, replica)
     known = load.prompt[request] + course.generated[request]
-    hold_hits(load, course, pool, replica, request, hits)
+    if course.loaded[request]:
+        course.loaded[request] = 0
+    else:
+        hold_hits(load, course, pool, replica, request, hits)
     known = min(known, computed + tokens)
     hold(rules, load, course, pool, replica, request, computed + tokens + ahead, known)
     course.computed[request] = computed

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lydite.engine.kernels.jit import special
-from lydite.serving.kernels.blocks import forget_all, next_waiting, release
+from lydite.serving.kernels.blocks import forget_all, release
+from lydite.serving.kernels.queues import next_waiting
 from lydite.serving.kernels.state import NONE
 
 OFF, UP, STARTING, FAILED = 0, 1, 2, 3

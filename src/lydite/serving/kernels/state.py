@@ -32,6 +32,7 @@ RULES = _record(
     ("ordered", np.int64),
     ("role kind leader members stages", np.int64),
     ("drafts lookahead drafter seed", np.int64),
+    ("host disk host_ns disk_ns", np.int64),
     ("accepted", (np.float64, MOST_DRAFTS)),
 )
 """Options of the scheduler of a replica.
@@ -56,6 +57,10 @@ drafts: Tokens that are drafted for each decoding request of a step; 0 without s
 lookahead: Tokens behind those of a step that the drafts are given slots for.
 drafter: Row of the tables of times of the model that drafts, or NONE.
 seed: Seed of the draws of accepted tokens.
+host: Blocks of the prefix cache that host memory holds; 0 without tiers.
+disk: The same of a disk behind it.
+host_ns: Time to copy a block between the device and host memory, in ns.
+disk_ns: The same between host memory and the disk.
 accepted: Chance that so many drafted tokens and one more are accepted.
 """
 
@@ -99,6 +104,7 @@ class Course(NamedTuple):
         preempted: How often it was preempted: int32.
         replica: Where it runs, or ran last: int32.
         remote: Prompt tokens whose KV comes from another replica: int32.
+        loaded: Whether it waits with blocks that it loaded, or loads, from a tier: int32.
         arrived_ns, started_ns, first_ns, last_ns: When it arrived, ran first, and when its first
             and last token came: int64.
     """
@@ -114,6 +120,7 @@ class Course(NamedTuple):
     preempted: np.ndarray
     replica: np.ndarray
     remote: np.ndarray
+    loaded: np.ndarray
     arrived_ns: np.ndarray
     started_ns: np.ndarray
     first_ns: np.ndarray
@@ -133,6 +140,9 @@ class Pool(NamedTuple):
         same: The next block of the same content.
         slot_key, slot_block: The hash table [replicas, slots].
         free: Number of free blocks [replicas].
+        left: Keys of the blocks whose content was given up in the step at hand, where there are
+            tiers for it: int64 [replicas, twice the blocks, or 1].
+        leaves: Number of them [replicas].
     """
 
     holders: np.ndarray
@@ -143,6 +153,8 @@ class Pool(NamedTuple):
     slot_key: np.ndarray
     slot_block: np.ndarray
     free: np.ndarray
+    left: np.ndarray
+    leaves: np.ndarray
 
 
 class Queues(NamedTuple):
@@ -234,6 +246,7 @@ def new_course(load: Load) -> Course:
         preempted=zeros(),
         replica=zeros(),
         remote=zeros(),
+        loaded=zeros(),
         arrived_ns=never(),
         started_ns=never(),
         first_ns=never(),
@@ -242,12 +255,22 @@ def new_course(load: Load) -> Course:
 
 
 def new_pool(rules: np.ndarray) -> Pool:
-    """Blocks that are all free, in order; block 0 is never used."""
-    replicas, most = len(rules), int(rules["blocks"].max())
+    """Blocks of the devices."""
+    return pool_of(rules["blocks"], 2 * int(np.where(rules["host"], rules["blocks"], 0).max()))
+
+
+def pool_of(counts: np.ndarray, room: int = 0) -> Pool:
+    """Blocks that are all free, in order; block 0 is never used.
+
+    Args:
+        counts: Number of blocks of each replica, with the one that is never used: int64.
+        room: Blocks whose content is given up in a step at most.
+    """
+    replicas, most = len(counts), int(counts.max())
     shape = (replicas, most + PADDING)
     before, after = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     for row in range(replicas):
-        blocks = int(rules[row]["blocks"])
+        blocks = int(counts[row])
         order = np.r_[most + FREE_HEAD, 1:blocks, most + FREE_TAIL]
         after[row, order[:-1]], before[row, order[1:]] = order[1:], order[:-1]
     slots = 1 << max(4, int(2 * most - 1).bit_length())
@@ -259,7 +282,9 @@ def new_pool(rules: np.ndarray) -> Pool:
         np.full(shape, NONE, np.int32),
         np.zeros((replicas, slots), np.int64),
         np.full((replicas, slots), NONE, np.int32),
-        rules["blocks"] - 1,
+        counts - 1,
+        np.zeros((replicas, max(room, 1)), np.int64),
+        np.zeros(replicas, np.int64),
     )
 
 

@@ -9,16 +9,10 @@ tokens are lacking tokens as others are, and the drafts of the step after have s
 
 from __future__ import annotations
 
-from lydite.engine.kernels.jit import special
-from lydite.serving.kernels.blocks import (
-    hold,
-    is_before,
-    lacking,
-    release,
-    start,
-    wait_first,
-    wait_in_order,
-)
+from lydite.engine.kernels.jit import inlined, special
+from lydite.serving.kernels.blocks import hold, lacking, release, start
+from lydite.serving.kernels.queues import is_before, wait_first, wait_in_order
+from lydite.serving.kernels.tiers import begin_load, beyond, give_back
 
 
 @special
@@ -48,8 +42,8 @@ def _victim(rules, load, course, queues, replica):
     return worst
 
 
-@special
-def schedule(rules, load, course, pool, queues, replica):
+@inlined
+def schedule(rules, load, course, pool, queues, tiers, replica):
     """Choose the tokens of the next step: `queues.tokens` of each running request.
 
     Returns:
@@ -101,12 +95,20 @@ def schedule(rules, load, course, pool, queues, replica):
     for rest in range(place, queues.runs[replica]):
         queues.tokens[replica, rest] = 0
     if not preempted:
-        budget = admit(rules, load, course, pool, queues, replica, budget)
+        budget = admit(rules, load, course, pool, queues, tiers, replica, budget)
     return rules[replica].budget - budget
 
 
 @special
-def admit(rules, load, course, pool, queues, replica, budget):
+def _make_room(rules, load, course, pool, queues, replica):
+    """Free what a waiting request has loaded, where nothing runs; whether there was one."""
+    if rules[replica].host == 0 or queues.runs[replica] > 0:
+        return False
+    return give_back(load, course, pool, queues, replica)
+
+
+@inlined
+def admit(rules, load, course, pool, queues, tiers, replica, budget):
     """Let waiting requests run, in order, while there is room; what is left of the budget."""
     size = rules[replica].block
     while queues.waits[replica] > 0 and budget > 0:
@@ -115,16 +117,31 @@ def admit(rules, load, course, pool, queues, replica, budget):
         request = queues.first[replica]
         known = load.prompt[request] + course.generated[request]
         hits, free_hits, computed = lacking(rules, load, course, pool, replica, request)
+        if rules[replica].host > 0 and computed == hits * size and not course.loaded[request]:
+            count = beyond(rules, load, course, tiers, replica, request, hits)
+            reach = known if rules[replica].reserve else computed + count * size
+            lacks = (reach + size - 1) // size - hits + free_hits
+            if count > 0 and lacks <= pool.free[replica]:
+                begin_load(rules, load, course, pool, queues, tiers, replica, hits, count)
+                continue
+            if count > 0 and not _make_room(rules, load, course, pool, queues, replica):
+                break
+            if count > 0:
+                continue
         tokens = known - computed
         if not rules[replica].chunked and tokens > budget:
             break
         tokens = min(tokens, budget)
-        ahead = rules[replica].lookahead if course.remote[request] > 0 else 0
+        is_there = course.remote[request] > 0 or course.loaded[request]
+        ahead = rules[replica].lookahead if is_there else 0
         reach = computed + tokens + ahead
         if rules[replica].reserve:
             reach = max(known, reach)
-        if (reach + size - 1) // size - hits + free_hits > pool.free[replica]:
-            break
+        lacks = (reach + size - 1) // size - hits + free_hits - course.held[request]
+        if lacks > pool.free[replica]:
+            if not _make_room(rules, load, course, pool, queues, replica):
+                break
+            continue
         start(rules, load, course, pool, queues, replica, hits, computed, tokens, ahead)
         budget -= tokens
     return budget
