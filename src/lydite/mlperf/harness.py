@@ -65,7 +65,8 @@ def run(
         InputError: the child refuses the request, or LoadGen is not installed.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "lydite.mlperf.child"],
+        # -P: files of the folder that the user is in are no modules
+        [sys.executable, "-P", "-m", "lydite.mlperf.child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -97,6 +98,15 @@ def run(
     )
 
 
+def _record(line: bytes) -> dict[str, Any]:
+    """What the child says in a line; nothing in one that an adapter or a library printed."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
 class _Watch:
     """Reads what the child says, and when it last did something."""
 
@@ -125,7 +135,8 @@ class _Watch:
         data = os.read(process.stdout.fileno(), 1 << 16) if ready else b""
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            self._take(json.loads(line))
+            if record := _record(line):
+                self._take(record)
         if self.result is not None:
             return
         silent_s = time.monotonic() - self._moved

@@ -121,7 +121,7 @@ def simulate_serving(
         failures=int(ruled.counts[0]),
         starts=int(ruled.counts[1]),
         stops=int(ruled.counts[2]),
-        tiers=used(tiers, replicas, float(end_ns) * 1e-9),
+        tiers=used(tiers, [(r.tiers, r.scheduler.block_size) for r in replicas], end_ns * 1e-9),
         trace=tally.steps[: tally.counts[4]],
         decisions=tally.decisions[: tally.taken[0]],
     )

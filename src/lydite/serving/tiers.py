@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lydite.serving.kernels.tiers import Tiers
-    from lydite.serving.replicas import Replica
 
 LINKS: tuple[str, ...] = ("to host", "from host", "to disk", "from disk")
 """Directions of the links."""
@@ -72,17 +71,25 @@ class TierUse:
     write_wait_s: float
 
 
-def used(tiers: Tiers, replicas: Sequence[Replica], end_s: float) -> TierUse | None:
-    """What went to and from the tiers; None where no replica has any."""
+def used(
+    tiers: Tiers, replicas: Sequence[tuple[KvTiers | None, int]], end_s: float
+) -> TierUse | None:
+    """What went to and from the tiers; None where no replica has any.
+
+    Args:
+        tiers: What the loop counted.
+        replicas: Tiers and tokens of a block of each replica.
+        end_s: When the last request was done.
+    """
     from lydite.serving.kernels import tiers as kernel
 
     moved: dict[str, int] = dict.fromkeys(LINKS, 0)
     busy: dict[str, float] = dict.fromkeys(LINKS, 0.0)
-    there = [(n, r, r.tiers) for n, r in enumerate(replicas) if r.tiers and r.tiers.host_blocks]
+    there = [(n, own, size) for n, (own, size) in enumerate(replicas) if own and own.host_blocks]
     if not there:
         return None
     hits = [0, 0]
-    for number, replica, own in there:
+    for number, own, block_tokens in there:
         counts = tiers.counts[number]
         for way, name in enumerate(LINKS):
             link = own.host_bytes_per_s if way < kernel.DISK_OUT else own.disk_bytes_per_s
@@ -90,7 +97,7 @@ def used(tiers: Tiers, replicas: Sequence[Replica], end_s: float) -> TierUse | N
             spent_s = int(counts[way]) * own.copy_ns(link) * 1e-9
             busy[name] = max(busy[name], spent_s / max(end_s, 1e-12))
         for tier in range(2):
-            hits[tier] += int(counts[kernel.HOST_HITS + tier]) * replica.scheduler.block_size
+            hits[tier] += int(counts[kernel.HOST_HITS + tier]) * block_tokens
     total = tiers.counts.sum(axis=0)
     return TierUse(
         hits[0],

@@ -282,3 +282,17 @@ def test_other_seeds_reach_loadgen(net, tmp_path):
     assert not any("rng_seed" in line for line in verdict.lines)
     values, _ = read_detail(folder / "performance/run_1" / DETAIL)
     assert values["effective_qsl_rng_seed"] == 7975553102935885558
+
+
+def test_files_of_the_users_folder_are_no_modules_of_the_run(net, tmp_path, monkeypatch):
+    """A script there may have the name of a module of Python, and print."""
+    (tmp_path / "queue.py").write_text("print('[1, 2]'); raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    quick = {**SHORT, "expected_latency": 0.01}
+    result = ly.mlperf_run(net, scenario="singlestream", out=tmp_path / "out", **quick)
+    assert result.runs[0].verdict.word != "INTERRUPTED"
+
+
+@pytest.mark.parametrize("line", [b"loading", b"[1]", b"3", b"\xff", b""])
+def test_what_a_library_prints_is_passed_over(line):
+    assert harness._record(line) == {}

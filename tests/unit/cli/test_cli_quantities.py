@@ -11,6 +11,7 @@ from lydite.errors import InputError
 WITHOUT_A_UNIT = {
     "--gain",
     "--memory-share",
+    "--lora-share",
     "--isl",
     "--osl",
     "--burstiness",

@@ -148,7 +148,7 @@ def test_adapters_cost_memory_and_time(llama, load):
     assert row["lora"] is not None
     assert row["lora"]["bytes_per_rank"] == added > 0
     assert row["lora"]["step_s"] > 0
-    assert row["figures"]["tpot"]["mean"] > without["figures"]["tpot"]["mean"]
+    assert row["figures"]["tpot_s"]["mean"] > without["figures"]["tpot_s"]["mean"]
     assert "4 adapters of rank 16" in result.summary()
     unused = ly.serve(llama, lora=16, adapters=4, lora_share=0.0, **load)
     assert unused.served["deployments"][0]["figures"] == without["figures"]

@@ -113,7 +113,7 @@ def recording(
 def _started(request: dict[str, Any]) -> subprocess.Popen[bytes]:
     """The sampling process after its first samples."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "lydite.measure.telemetry.sampler", json.dumps(request)],
+        [sys.executable, "-P", "-m", "lydite.measure.telemetry.sampler", json.dumps(request)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
