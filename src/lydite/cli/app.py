@@ -193,6 +193,8 @@ def _plain(parameter: Parameter, value: Any) -> Any:
     described: Any = getattr(parameter, "type_descriptor", None)
     kind: Any = getattr(described, "annotation", None)
     info: Any = getattr(described, "parameter_info", None)
+    if getattr(info, "parser", None) is not None:
+        return None  # a quantity, which may have a unit
     if kind in (str, bool) and type(value) is kind:
         return value
     if kind == list[str] and isinstance(value, tuple):

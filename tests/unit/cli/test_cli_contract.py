@@ -723,7 +723,7 @@ def test_frames_of_packages_that_are_not_here(monkeypatch):
 )
 def test_plain_values_are_those_that_typer_would_find(kind, given, found):
     class Info:
-        min, max = 1, 8
+        min, max, parser = 1, 8, None
 
     class Described:
         annotation, parameter_info = kind, Info
@@ -733,3 +733,5 @@ def test_plain_values_are_those_that_typer_would_find(kind, given, found):
 
     assert cli_app._plain(Parameter, given) == found
     assert type(cli_app._plain(Parameter, given)) is type(found)
+    Info.parser = float
+    assert cli_app._plain(Parameter, given) is None
