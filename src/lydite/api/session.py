@@ -15,7 +15,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from lydite.api.verbs import OWN_VERBS, VERBS
-from lydite.results import clocked
+from lydite.results import clocked, visible
 
 if TYPE_CHECKING:
     from lydite.api import _verbs
@@ -184,14 +184,17 @@ class Session:
     def readings(self) -> Iterator[Readings]:
         """The measurements of the database, which is opened only if it may have those asked for.
 
-        Where the usual one cannot be opened, as in a container whose home is read-only, that is
-        said once, and there are none.
+        Where the usual one cannot be opened, as in a container whose home is read-only, or one that
+        the user named is not there, that is said once, and there are none.
 
         Raises:
             StoreError: with the first question, a database that the user named cannot be opened.
         """
         from lydite.store import Unopened, usual_target
+        from lydite.store.unopened import is_missing
 
+        if self.db and is_missing(self.db):
+            _say_without(f"there is no file {visible(self.db)}")
         with ExitStack() as stack:
             yield Unopened(self.db or usual_target(), lambda: self._readable(stack))
 
@@ -224,7 +227,7 @@ class Session:
 @cache
 def _say_without(reason: str) -> None:
     print(
-        f"goes on without the database of measurements ({reason}); LYDITE_DB names another",
+        f"goes on without the database of measurements ({reason}); --db or LYDITE_DB names another",
         file=sys.stderr,
     )
 

@@ -32,15 +32,27 @@ def usual_target() -> str | Path:
     return platformdirs.user_data_path("lydite", appauthor=False) / "lydite.db"
 
 
+def is_missing(target: str | os.PathLike[str]) -> bool:
+    """Whether a database is a file that is not there; not one that cannot be looked at."""
+    if "://" in os.fspath(target):
+        return False
+    try:
+        os.lstat(Path(target).expanduser())
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 def device_names(target: str | os.PathLike[str]) -> set[str] | None:
     """Names of the devices that a database has; None if it has to be opened to know."""
-    if "://" in os.fspath(target) or "\0" in os.fspath(target):
+    if is_missing(target):
+        return set()
+    if "://" in os.fspath(target):
         return None
-    path = Path(target).expanduser()
     try:
-        if not os.path.lexists(path):
-            return set()
-        uri = f"{path.absolute().as_uri()}?mode=ro"
+        uri = f"{Path(target).expanduser().absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             return {name for (name,) in connection.execute("SELECT name FROM devices")}
     except (OSError, ValueError, sqlite3.Error):

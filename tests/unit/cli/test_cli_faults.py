@@ -112,6 +112,15 @@ def test_a_home_that_cannot_be_written_does_not_stop_predictions(monkeypatch, ca
     assert capsys.readouterr().err == ""  # there are no measurements to be missed
 
 
+def test_a_named_database_that_is_not_there_is_said_once(capsys, tmp_path):
+    session = Session(db=tmp_path / "typo.db")
+    for _ in range(2):
+        assert session.predict("lenet5", on="h100").seconds > 0
+    said = capsys.readouterr().err
+    assert said.count("goes on without the database of measurements (there is no file") == 1
+    assert "typo.db" in said
+
+
 def test_a_damaged_database_of_ones_own_does_not_stop_predictions(monkeypatch, capsys, tmp_path):
     from lydite.api import session as module
 

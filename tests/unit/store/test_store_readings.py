@@ -111,6 +111,15 @@ def test_what_cannot_be_read_at_a_glance_is_opened(tmp_path):
         assert device_names(target) is None
 
 
+def test_a_file_that_may_not_be_looked_at_is_not_taken_for_missing(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    assert device_names(tmp_path / "x.db") == set()
+    monkeypatch.setattr("lydite.store.unopened.os.lstat", refuse)
+    assert device_names(tmp_path / "x.db") is None
+
+
 def test_a_prediction_without_rows_needs_no_sqlalchemy(tmp_path):
     code = (
         "import sys, lydite\n"
