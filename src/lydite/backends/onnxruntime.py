@@ -233,8 +233,12 @@ class OnnxRuntimeBackend:
 
 
 def _with_weights(graph: Graph, seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
-    """The model without its large weights, and these weights as arrays by name."""
-    model = model_to_proto(graph, with_data=False)
+    """The model without its large weights, and these weights as arrays by name.
+
+    Weights that nothing reads are left out: the runtime removes them, and then misses them.
+    """
+    read = {name: init for name, init in graph.initializers.items() if name in graph.read}
+    model = model_to_proto(replace(graph, initializers=read), with_data=False)
     arrays: dict[str, np.ndarray] = {}
     numbers = {name: number for number, name in enumerate(graph.initializers)}
     for proto in model.graph.initializer:

@@ -135,6 +135,12 @@ class Graph(Body, OneLine):
         return readers
 
     @cached_property
+    def read(self) -> frozenset[str]:
+        """Names that an operator, a subgraph or an output reads."""
+        names = {name for op in self.ops for name in (*op.inputs, *outer_names(op)) if name}
+        return frozenset({*names, *self.outputs})
+
+    @cached_property
     def _known(self) -> set[str]:
         return {*self.inputs, *self.initializers, *self.outer, *self.producers}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,17 @@ from lydite.backends import Settings, find_backend
 from lydite.backends.isolate import replicated
 from lydite.backends.lowered import lowered
 from lydite.errors import BackendError, InputError
-from lydite.graph import Builder, Graph, Op, keys_of, read_onnx, total_work, write_onnx
+from lydite.graph import (
+    Builder,
+    Graph,
+    Initializer,
+    Op,
+    TensorType,
+    keys_of,
+    read_onnx,
+    total_work,
+    write_onnx,
+)
 from lydite.models import build_model
 from lydite.models.bert import bert
 from lydite.models.dimensions import Encoder
@@ -162,6 +173,24 @@ def test_a_graph_that_is_refused(backend):
     with pytest.raises(BackendError, match=r"^odd: .*NotThere") as caught:
         backend.prepare(bad, Settings())
     assert "\n" not in str(caught.value)
+
+
+def test_a_weight_that_nothing_reads_is_left_out(backend):
+    """Exporters leave such weights behind; the runtime removes them before it is given them."""
+    graph = convolutions()
+    weight = Initializer(TensorType("float32", (64, 64)))
+    unread = replace(
+        graph,
+        initializers={**graph.initializers, "unread": weight},
+        tensors={**graph.tensors, "unread": weight.type},
+    )
+    found = []
+    for net in (unread, graph):
+        prepared = backend.prepare(net, Settings())
+        prepared.run()
+        found.extend(prepared.outputs().values())
+        prepared.close()
+    assert np.array_equal(*found)
 
 
 def test_open_sizes_are_named(backend):
