@@ -165,10 +165,12 @@ class PredictResult(Result):
         from lydite.estimate.imported import imported_note
         from lydite.estimate.learned.sheet import sheet_note
         from lydite.estimate.roofline import peak_note
+        from lydite.estimate.subnormal import subnormal_note
 
         missing = (n.key for n in self.prediction.nodes if n.estimate is None)
         others = imported_note(self.prediction.nodes, named=self.runtime is not None)
-        told = peak_note(missing, self.device), others, sheet_note(self.device)
+        slow = subnormal_note(self.prediction.nodes)
+        told = peak_note(missing, self.device), others, sheet_note(self.device), slow
         return (*self.model.notes, *filter(None, told))
 
     def document(self) -> PredictDocument:

@@ -154,7 +154,13 @@ class ValidateResult(Result):
 
     def _noted(self) -> list[tuple[Validation, tuple[str, ...]]]:
         """Each validation with the notes of its model; none where nobody gave any."""
-        return list(zip(self.validations, chain(self.notes, repeat(())), strict=False))
+        from lydite.estimate.subnormal import subnormal_note
+
+        pairs = zip(self.validations, chain(self.notes, repeat(())), strict=False)
+        return [
+            (one, (*said, note) if (note := subnormal_note(one.prediction.nodes)) else said)
+            for one, said in pairs
+        ]
 
 
 def accuracy_document(accuracy: Accuracy) -> AccuracyDocument:

@@ -33,7 +33,7 @@ def replicated(key: OpKey, copies: int, turns: int = 1) -> Graph:
         renamed = {name: f"{name}_{copy}" for name in single.initializers if name not in shared}
         for name, fresh in renamed.items():
             tensors[fresh] = single.type_of(name)
-            initializers[fresh] = Initializer(single.type_of(name))
+            initializers[fresh] = single.initializers[name]
         outputs = tuple(f"{name}_{copy}" for name in op.outputs)
         tensors |= {f: single.type_of(n) for n, f in zip(op.outputs, outputs, strict=True)}
         renamed |= {name: names[copy % len(names)] for name, names in buffers.items()}

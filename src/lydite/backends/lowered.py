@@ -11,14 +11,15 @@ from platformdirs import user_cache_path
 from lydite.backends.base import Backend, Settings
 from lydite.errors import LyditeError
 from lydite.graph import Graph, read_onnx, write_onnx
+from lydite.graph.graph import stored_subnormal
 from lydite.graph.keys import graph_digest
 
 
 def lowered(backend: Backend, graph: Graph, settings: Settings) -> Graph:
     """`backend.lower(graph, settings)`, cached on disk by graph, versions and settings."""
-    identity = json.dumps(
-        [graph_digest(graph), backend.name, dict(backend.capabilities().versions), asdict(settings)]
-    )
+    weights = [s for init in graph.initializers.values() if (s := stored_subnormal(init))]
+    versions = dict(backend.capabilities().versions)
+    identity = json.dumps([graph_digest(graph), backend.name, versions, asdict(settings), *weights])
     digest = hashlib.sha256(identity.encode()).hexdigest()[:32]
     path = user_cache_path("lydite") / "lowered" / f"{digest}.onnx"
     if path.is_file():

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from lydite.backends.isolate import calls, replicated
 from lydite.errors import BackendError, MissingExtra
 from lydite.graph import Graph, Initializer, Op, OpKey, TensorType, model_to_proto, read_onnx
 from lydite.graph.dtypes import numpy_dtype
+from lydite.graph.graph import stored_subnormal
 from lydite.graph.onnx_writer import UNALLOCATED
 
 PROVIDERS = {
@@ -67,8 +68,14 @@ class OnnxRuntimeBackend:
         )
 
     def lower(self, graph: Graph, settings: Settings) -> Graph:
-        """The optimised graph (fusions and NCHWc layout included), typed, without weight values."""
-        return self._lowered(graph, settings, _without_large_values)
+        """The optimised graph (fusions and NCHWc layout included), typed, without weight values.
+
+        Of weights that the graph stores, it is kept how many are subnormal, which processors are
+        slow with.
+        """
+        stored = any(init.load is not None for init in graph.initializers.values())
+        marked = stored and settings.device.partition(":")[0] == "cpu"
+        return self._lowered(graph, settings, partial(_without_large_values, marked=marked))
 
     def lower_with_weights(self, graph: Graph, settings: Settings) -> Graph:
         """The optimised graph with its weights in memory, in the layouts that its kernels read."""
@@ -249,12 +256,17 @@ def _with_weights(graph: Graph, seed: int) -> tuple[onnx.ModelProto, dict[str, n
     return model, arrays
 
 
-def _without_large_values(graph: Graph) -> Graph:
-    """The graph whose large weights, those of bodies included, are declared without numbers."""
+def _without_large_values(graph: Graph, marked: bool) -> Graph:
+    """The graph whose large weights, those of bodies included, are declared without numbers.
+
+    Args:
+        graph: Graph whose weights can be read.
+        marked: Whether to note which share of a weight is subnormal.
+    """
 
     def bare(value: Any) -> Any:
         if isinstance(value, Graph):
-            return _without_large_values(value)
+            return _without_large_values(value, marked)
         if isinstance(value, tuple) and any(isinstance(item, Graph) for item in value):
             return tuple(bare(item) for item in value)
         return value
@@ -268,7 +280,11 @@ def _without_large_values(graph: Graph) -> Graph:
             for op in graph.ops
         ),
         initializers={
-            name: Initializer(init.type, value=init.value)
+            name: Initializer(
+                init.type,
+                value=init.value,
+                subnormal=stored_subnormal(init) if marked else 0.0,
+            )
             for name, init in graph.initializers.items()
         },
     )

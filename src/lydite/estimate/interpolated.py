@@ -198,7 +198,7 @@ class Interpolated:
         self._rows: dict[tuple[object, ...], list[tuple[np.ndarray, float]]] = {}
         for key, seconds in rows:
             found = features(key, device, threads)
-            if found is not None:
+            if found is not None and not key.subnormal:
                 self._rows.setdefault(family(key), []).append((found, math.log(seconds)))
         self._fitted: dict[tuple[object, ...], Process | None] = {}
 
@@ -210,7 +210,7 @@ class Interpolated:
         groups: dict[tuple[object, ...], list[tuple[int, np.ndarray]]] = {}
         for index, key in enumerate(keys):
             kind = family(key)
-            if len(self._rows.get(kind, ())) < _FEWEST:
+            if key.subnormal or len(self._rows.get(kind, ())) < _FEWEST:
                 continue
             found = features(key, device, self._threads)
             if found is not None:

@@ -53,7 +53,8 @@ def _alike(op: Op, graph: Graph) -> Hashable:
         if name and graph.is_constant(name):
             value = graph.constant(name)
             if value is None or value.size > STEERING_ELEMENTS:
-                operands.append(None if value is None else (value.dtype.str, value.size))
+                about = None if value is None else (value.dtype.str, value.size)
+                operands.append((about, _subnormal(name, graph)))
             else:
                 operands.append((value.dtype.str, value.shape, value.tobytes()))
     repeated = len(set(op.inputs)) < len(op.inputs) and tuple(map(op.inputs.index, op.inputs))
@@ -107,11 +108,17 @@ def _operands(op: Op, graph: Graph) -> tuple[Operand, ...]:
                     graph.type_of(name),
                     const=graph.is_constant(name),
                     value=_steering(graph.constant(name), _setting_sizes(op, graph, index)),
+                    subnormal=_subnormal(name, graph),
                 )
             )
     while operands and operands[-1] == Operand(None):
         operands.pop()
     return tuple(operands)
+
+
+def _subnormal(name: str, graph: Graph) -> float:
+    weight = graph.initializers.get(name)
+    return weight.subnormal if weight is not None else 0.0
 
 
 def _setting_sizes(op: Op, graph: Graph, index: int) -> tuple[int, ...]:
@@ -244,7 +251,9 @@ def graph_of_key(key: OpKey, *, opsets: Mapping[str, int] | None = None) -> Grap
         names.append(name)
         tensors[name] = operand.type
         if operand.const or operand.value is not None:
-            initializers[name] = Initializer(operand.type, value=_array(operand))
+            initializers[name] = Initializer(
+                operand.type, value=_array(operand), subnormal=operand.subnormal
+            )
     outputs = tuple(f"out{i}" for i in range(len(key.outputs)))
     tensors |= dict(zip(outputs, key.outputs, strict=True))
     attrs = {name: _attr(value, key) for name, value in key.attrs.items()}

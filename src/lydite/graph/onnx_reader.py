@@ -29,7 +29,7 @@ from lydite.graph.guard import (
     is_external,
     safe_as_a_whole,
 )
-from lydite.graph.onnx_writer import UNALLOCATED
+from lydite.graph.onnx_writer import SUBNORMAL, UNALLOCATED
 from lydite.graph.shapes.control import typed
 from lydite.graph.shapes.functions import reads_models
 from lydite.graph.shapes.infer import SMALL
@@ -325,7 +325,8 @@ class _Reader:
         if not type_.dtype or any(dim < 0 for dim in proto.dims):
             raise GraphError("has no valid type", where=f"weight '{proto.name}'")
         if is_external(proto):
-            return Initializer(type_, load=self._external(proto, type_))
+            load = self._external(proto, type_)
+            return Initializer(type_, load=load, subnormal=0.0 if load else _subnormal(proto))
         if (type_.numel or 0) <= SMALL:
             return Initializer(type_, value=self._decode(proto))
         return Initializer(type_, load=lambda: self._decode(proto))
@@ -391,6 +392,18 @@ def _ordered(graph: onnx.GraphProto) -> Sequence[onnx.NodeProto]:
     with contextlib.suppress(CycleError):
         return [graph.node[i] for i in TopologicalSorter(dict(enumerate(reads))).static_order()]
     return graph.node
+
+
+def _subnormal(proto: TensorProto) -> float:
+    """Share of subnormal numbers that `write_onnx` noted for a weight without values."""
+    text = next((e.value for e in proto.external_data if e.key == SUBNORMAL), "0")
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise GraphError(f"'{text[:20]}' is no share", where=f"weight '{proto.name}'")
+    return share
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:

@@ -18,6 +18,9 @@ from lydite.opkey import TensorType
 UNALLOCATED = "lydite:unallocated"
 """Location of the external data of a weight that is declared without values."""
 
+SUBNORMAL = "lydite:subnormal"
+"""Entry of such a weight that holds its share of subnormal numbers."""
+
 INLINE_BYTES = 1 << 20
 """If weights exceed this size in total, they are stored outside the model file."""
 
@@ -59,7 +62,9 @@ def _write_data(graph: Graph, model: onnx.ModelProto, path: Path, location: str,
             model.graph.initializer.append(light)
 
 
-def _declared(name: str, type_: TensorType, location: str = UNALLOCATED) -> TensorProto:
+def _declared(
+    name: str, type_: TensorType, location: str = UNALLOCATED, subnormal: float = 0.0
+) -> TensorProto:
     proto = TensorProto(
         name=name,
         data_type=dtype_number(type_.dtype),
@@ -67,6 +72,8 @@ def _declared(name: str, type_: TensorType, location: str = UNALLOCATED) -> Tens
         data_location=TensorProto.EXTERNAL,
     )
     proto.external_data.add(key="location", value=location)
+    if subnormal:
+        proto.external_data.add(key=SUBNORMAL, value=f"{subnormal:g}")
     return proto
 
 
@@ -95,7 +102,7 @@ def graph_to_proto(graph: Graph, *, with_data: bool = True, seed: int = 0) -> on
         if with_data or init.value is not None:
             weights.append(_tensor(name, init.array(seed + number)))
         else:
-            weights.append(_declared(name, init.type))
+            weights.append(_declared(name, init.type, subnormal=init.subnormal))
     known_elsewhere = {*graph.inputs, *graph.outputs, *graph.initializers, *graph.outer}
     known = [
         _value(name, type_)
