@@ -39,6 +39,9 @@ def figures_of(row: Mapping[str, Any]) -> dict[str, Any]:
         "measured_s": sum((turn["end_ns"] - turn["begin_ns"]) * 1e-9 for turn in row["turns"]),
         **energy,
     }
+    contended = [turn.get("contended_cores") for turn in row["turns"]]
+    if any(cores is not None for cores in contended):  # accelerators and older results have none
+        known["contended_cores"] = float(np.mean([cores or 0.0 for cores in contended]))
     if every.size:
         iteration = row["units"]
         known |= {

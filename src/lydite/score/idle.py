@@ -46,6 +46,34 @@ def others_at_work(seconds: float = 1.0, share: float = 0.25) -> list[str]:
     return [text for _, text in sorted(busy, reverse=True)]
 
 
+class Contention:
+    """How many of a process's cores others took since this was made.
+
+    Args:
+        threads: Threads of this process; cores beyond them are others' to use.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._start = self._seconds()
+
+    def cores(self) -> float:
+        """Mean number of cores that others took from this process's threads."""
+        busy, own, wall = (
+            now - then for now, then in zip(self._seconds(), self._start, strict=True)
+        )
+        others = max(0.0, busy - own) / max(wall, 1e-9)
+        return max(0.0, others - max(0, (os.cpu_count() or 1) - self._threads))
+
+    @staticmethod
+    def _seconds() -> tuple[float, float, float]:
+        """Seconds that all cores worked (for other virtual machines too), own ones, wall clock."""
+        every, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        fields = ("user", "nice", "system", "irq", "softirq", "steal")
+        busy = sum(float(getattr(every, name, 0.0)) for name in fields)
+        return busy, own.user + own.system, time.perf_counter()
+
+
 def others_on_accelerator() -> list[str]:
     """Processes that compute on the first NVIDIA GPU, by its driver, but this one's.
 

@@ -7,7 +7,9 @@ Accelerators Benchmark computes it (process/data_handle_tools.py), stands beside
 says where a repeat of the run would score in 95 of 100 cases: rounds are drawn with replacement
 (Efron 1979), all models together, as they share what the machine did in a round; the distances
 from the centre are then scaled by sqrt(2) for the repeat's own noise and by sqrt(R / (R - 1)) for
-the small number R of rounds.
+the small number R of rounds. Where others took `k` of the cores from the run, it may have been
+1 + min(k, 1) times as slow as alone, and a repeat may meet none of them or as many again: both ends
+move out by that factor.
 """
 
 from __future__ import annotations
@@ -132,20 +134,23 @@ def _model_scores(
 
 
 def _interval_of_model(figure: Mapping[str, Any], latency: float) -> dict[str, float]:
-    low, high = repeat_interval([np.log(figure["round_medians_s"])], [1.0])
+    low, high = repeat_interval(
+        [np.log(figure["round_medians_s"])], [1.0], [figure.get("contended_cores", 0.0)]
+    )
     if low is None or high is None:
         return {}
     return {"latency_low": latency * math.exp(-high), "latency_high": latency * math.exp(-low)}
 
 
 def repeat_interval(
-    logs: Sequence[np.ndarray], weights: Sequence[float]
+    logs: Sequence[np.ndarray], weights: Sequence[float], contended_cores: Sequence[float]
 ) -> tuple[float | None, float | None]:
     """How far below and above its centre a weighted mean of logarithms may lie in a repeat.
 
     Args:
         logs: Logarithm of each model's median in each round.
         weights: Weight of each model.
+        contended_cores: Cores that others took from each model's run.
 
     Returns:
         The ends of the 95 % interval, as distances from the centre; None with one round.
@@ -161,7 +166,8 @@ def repeat_interval(
     tail = (100 - _CONFIDENCE) / 2
     low, high = np.percentile(total, [tail, 100 - tail])
     factor = math.sqrt(2) * math.sqrt(rounds / (rounds - 1))
-    return float(low) * factor, float(high) * factor
+    beside = float(share @ np.log1p(np.minimum(contended_cores, 1.0)))
+    return float(low) * factor - beside, float(high) * factor + beside
 
 
 def geometric_mean(values: Sequence[float], weights: Sequence[float]) -> float:
@@ -187,7 +193,8 @@ def _device(
     share = [weights[name] for name in names]
     score = geometric_mean(values, share)
     logs = [np.log(figures[taken[name]]["round_medians_s"]) for name in names]
-    low, high = repeat_interval(logs, share) if what == "latency" else (None, None)
+    beside = [figures[taken[name]].get("contended_cores", 0.0) for name in names]
+    low, high = repeat_interval(logs, share, beside) if what == "latency" else (None, None)
     times_ms = [figures[taken[name]]["latency_s"] * 1e3 for name in names]
     means = [models[name]["latency_mean" if what == "latency" else what] for name in names]
     absent = [weights[name] for name in missing]

@@ -20,6 +20,7 @@ import psutil
 from lydite.errors import InputError, LyditeError
 from lydite.measure.worker import Tell, serve_lines
 from lydite.score.fidelity import Fidelity, fidelity
+from lydite.score.idle import Contention
 from lydite.score.pipeline import Pipeline, Task
 
 SAMPLE_S = 0.005
@@ -110,6 +111,7 @@ class _Process:
         for _ in range(3 if grouped > 1 else 1):
             pipeline.iterate()
         spent: list[list[int]] = []
+        contention = Contention(pipeline.task.threads)
         begin, done = time.monotonic_ns(), 0
         while done < iterations or time.monotonic_ns() - begin < least_s * 1e9:
             sample = pipeline.iterate()
@@ -118,9 +120,11 @@ class _Process:
             spent.append(sample)
             done += grouped
             self._alive(tell)
+        on_cores = pipeline.task.device == "cpu"
         return {
             "begin_ns": begin,
             "end_ns": time.monotonic_ns(),
+            "contended_cores": contention.cores() if on_cores else None,
             "stage_ns": [list(column) for column in zip(*spent, strict=True)],
             "grouped": grouped,
         }

@@ -60,3 +60,30 @@ def test_one_waits_until_the_other_is_done(monkeypatch):
 def test_others_at_work_are_not_this_process_nor_its_children():
     for text in idle.others_at_work(seconds=0.05, share=0.0):
         assert f"process {os.getpid()}," not in text
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "busy_s", "own_s", "expected"),
+    [
+        (2, 2, 20.0, 20.0, 0.0),  # both cores, all ours
+        (2, 2, 20.0, 15.0, 0.5),
+        (2, 1, 20.0, 10.0, 0.0),  # others kept to the core that we leave
+        (8, 6, 50.0, 25.0, 0.5),  # 2.5 cores of others on 2 that are free
+        (2, 2, 9.0, 10.0, 0.0),  # clocks of different grain
+    ],
+)
+def test_cores_that_others_took(monkeypatch, cores, threads, busy_s, own_s, expected):
+    """Ten seconds in which all cores worked for `busy_s`, of that for this process `own_s`."""
+    readings = iter([(5.0, 1.0, 100.0), (5.0 + busy_s, 1.0 + own_s, 110.0)])
+    monkeypatch.setattr(idle.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(idle.Contention, "_seconds", staticmethod(lambda: next(readings)))
+    assert idle.Contention(threads).cores() == pytest.approx(expected)
+
+
+def test_the_machines_own_counters_hold_what_this_process_did():
+    busy, own, wall = idle.Contention._seconds()
+    sum(range(3_000_000))
+    later = idle.Contention._seconds()
+    assert later[1] > own
+    assert later[2] > wall
+    assert later[0] >= busy

@@ -184,7 +184,7 @@ def test_the_interval_covers_a_repeat():
     inside = 0
     for _ in range(400):
         first, second = draw.normal(0, 0.03, (2, 8))
-        low, high = repeat_interval([first], [1.0])
+        low, high = repeat_interval([first], [1.0], [0.0])
         inside += low <= np.median(second) - np.median(first) <= high
     assert 0.90 <= inside / 400 <= 0.99
 
@@ -192,11 +192,24 @@ def test_the_interval_covers_a_repeat():
 def test_noise_that_models_share_is_not_averaged_away():
     draw = np.random.default_rng(1)
     shared = draw.normal(0, 0.05, 8)
-    common = repeat_interval([shared, shared, shared, shared], [1.0] * 4)
-    apart = repeat_interval([draw.normal(0, 0.05, 8) for _ in range(4)], [1.0] * 4)
-    assert common == pytest.approx(repeat_interval([shared], [1.0]))
+    common = repeat_interval([shared, shared, shared, shared], [1.0] * 4, [0.0] * 4)
+    apart = repeat_interval([draw.normal(0, 0.05, 8) for _ in range(4)], [1.0] * 4, [0.0] * 4)
+    assert common == pytest.approx(repeat_interval([shared], [1.0], [0.0]))
     assert common[1] - common[0] > 1.3 * (apart[1] - apart[0])
-    assert repeat_interval([np.zeros(1)], [1.0]) == (None, None)
+    assert repeat_interval([np.zeros(1)], [1.0], [0.0]) == (None, None)
+
+
+def test_cores_that_others_took_widen_the_interval():
+    """Half a core: a repeat may meet nobody, or as many again, so 1.5 times to both sides."""
+    quiet = [np.log([1.0, 1.01, 0.99, 1.0])] * 2
+    alone = repeat_interval(quiet, [1.0, 3.0], [0.0, 0.0])
+    both = repeat_interval(quiet, [1.0, 3.0], [0.5, 0.5])
+    one = repeat_interval(quiet, [1.0, 3.0], [0.0, 0.5])
+    many = repeat_interval(quiet, [1.0, 3.0], [40.0, 40.0])
+    for side, sign in ((0, -1), (1, 1)):
+        assert sign * (both[side] - alone[side]) == pytest.approx(np.log(1.5))
+        assert sign * (one[side] - alone[side]) == pytest.approx(0.75 * np.log(1.5))
+        assert sign * (many[side] - alone[side]) == pytest.approx(np.log(2))
 
 
 def test_the_shipped_baselines_are_frozen():

@@ -164,6 +164,10 @@ def _partial(scored: Mapping[str, Any]) -> str:
     )
 
 
+_CONTENDED = 0.05
+"""Cores taken by others from which a result names them."""
+
+
 def notes_of(document: Mapping[str, Any]) -> list[str]:
     """What a reader of the scores has to know."""
     notes: list[str] = []
@@ -179,6 +183,13 @@ def notes_of(document: Mapping[str, Any]) -> list[str]:
         )
     if environment.get("busy"):
         notes.append(f"measured beside others: {'; '.join(environment['busy'][:3])}")
+    taken = [
+        f"{key} {cores:.2g}"
+        for row, figure in zip(document["rows"], document["figures"], strict=True)
+        if (cores := figure.get("contended_cores", 0.0)) >= _CONTENDED and (key := row["key"])
+    ]
+    if taken:
+        notes.append(f"cores that others took, which widens the intervals: {', '.join(taken)}")
     load = environment.get("state", {}).get("load_average_1min")
     if load is not None and load > 1.0:
         notes.append(f"the load average was {load:g} when the run began")
