@@ -62,9 +62,10 @@ class SmvDataflow(Dataflow):
 
 def _energy(plan: ChipPlan, power: Power, chip: Chip, seconds: float) -> Used:
     """Energy of functional units, scratchpads, cache and DRAM, from the invocations' use."""
-    parts = dict(power.by_component())
+    runs = plan.runs[plan.jobs.layer]
+    parts = dict(power.by_component(runs=runs))
     running = parts.pop("unit_leakage", 0.0) + parts.pop("memory_leakage", 0.0)
-    own = power.seconds.sum()
+    own = (power.seconds * runs).sum()
     parts["leakage"] = running / own * seconds * chip.accelerators if own else 0.0
     names = {
         "multipliers": "arrays",
@@ -75,7 +76,7 @@ def _energy(plan: ChipPlan, power: Power, chip: Chip, seconds: float) -> Used:
     }
     beyond = (each for each in (power.cache, power.dram) if each is not None)
     milliwatts = power.units_dynamic + power.memory + sum(beyond, np.zeros(1))
-    layers = np.bincount(plan.jobs.layer, milliwatts * 1e-3 * power.seconds, len(plan.costs))
+    layers = np.bincount(plan.jobs.layer, milliwatts * 1e-3 * power.seconds * runs, len(plan.costs))
     areas = {
         "arrays": float(units_cost(units_built(chip), chip)[1][0]),
         "scratchpads": scratchpads_cost(chip)[1],

@@ -161,7 +161,9 @@ class Power:
         """Area of all accelerators, each with the units that its largest invocation needs."""
         return float(self.area_um2.max(initial=0.0)) * self.accelerators
 
-    def by_component(self, rows: Columns | slice = slice(None)) -> dict[str, float]:
+    def by_component(
+        self, rows: Columns | slice = slice(None), runs: Columns | float = 1.0
+    ) -> dict[str, float]:
         """Energy of invocations in joules by component; leakage only while they run.
 
         With `compat`, the scratchpads' energy is that of the counter, which accumulates per
@@ -169,10 +171,11 @@ class Power:
 
         Args:
             rows: Selection of invocations, such as `invocations.layer == 3`.
+            runs: How often each of all invocations takes place.
         """
         parts = {name: getattr(self, name) for name in COMPONENTS}
         return {
-            name: float((power * 1e-3 * self.seconds)[rows].sum())
+            name: float((power * 1e-3 * self.seconds * runs)[rows].sum())
             for name, power in parts.items()
             if power is not None
         }
