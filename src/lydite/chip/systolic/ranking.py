@@ -14,7 +14,13 @@ from functools import lru_cache
 import numpy as np
 
 from lydite.chip.memory import ELEMENT_BYTES, miss_bytes_per_s
-from lydite.chip.pipeline import Stages, alone_s, pipelined_s, shared_bytes_per_s, unit_counts
+from lydite.chip.pipeline import (
+    Stages,
+    alone_s,
+    pipelined_and_even_s,
+    shared_bytes_per_s,
+    unit_counts,
+)
 from lydite.chip.product import Product
 from lydite.chip.shared import View, array_only, without_sizes
 from lydite.chip.systolic.closed_forms import cycles_on
@@ -79,11 +85,13 @@ class _Promise:
     """What the tiles of a grid take.
 
     Attributes:
-        order: Rows of the grid, those that promise to take least time first.
+        seconds: Seconds that each promises; float64[tiles].
+        fetched_again: Seconds that each promises if the ifmap does not stay; float64[tiles].
         least: Seconds that each takes at least; float64[tiles].
     """
 
-    order: np.ndarray
+    seconds: np.ndarray
+    fetched_again: np.ndarray
     least: np.ndarray
 
 
@@ -110,10 +118,17 @@ def bounded_tiles(
     if not fits.any():
         raise _too_small(chip, of, where)
     promise = _promise(without_sizes(chip), of, stays)
-    order = promise.order[fits[promise.order]]
-    best = _champions((grid.fills[:, order] / half).max(axis=0), grid.units[order])
-    others = np.arange(len(order) if most is None else max(0, most - len(best)))
-    rows = order[np.concatenate([best, others[: len(order)]])]
+    seconds = np.where(fits, promise.seconds, np.inf)
+    used = (grid.fills / half).max(axis=0)
+    best = _champions(seconds, used, grid.units)
+    found = [best]
+    if most is None or len(best) < most:
+        order = np.argsort(seconds, kind="stable")[: np.count_nonzero(fits)]
+        found.append(order if most is None else order[: most - len(best)])
+    if stays:  # with smaller scratchpads it may not, and others promise most
+        again = np.where(fits, promise.fetched_again, np.inf)
+        found.append(_champions(again, used, grid.units))
+    rows = np.concatenate(found)
     columns = (each[rows].tolist() for each in (grid.m, grid.k, grid.n, grid.taken, grid.units))
     tiles = [Tile(*row, stays=stays) for row in zip(*columns, strict=True)]
     return list(dict(zip(tiles, promise.least[rows].tolist(), strict=True)).items())
@@ -130,30 +145,35 @@ def _too_small(chip: Chip, of: Matrices, where: str) -> InputError:
     )
 
 
-_BUDGETS = 0.5 ** np.arange(7)
+_BUDGETS = 0.5 ** np.arange(16)
+"""Parts of the scratchpads, down to less than any tile needs: a smaller chip's are among them."""
+
 _EACH = 2
 
 
-def _champions(used: np.ndarray, units: np.ndarray) -> np.ndarray:
+def _champions(seconds: np.ndarray, used: np.ndarray, units: np.ndarray) -> np.ndarray:
     """The most promising tilings on each number of accelerators in each part of the scratchpads.
 
     A chip with more of either has all of these among its own, so that more never slows it.
 
     Args:
-        used: Share of the scratchpads of each tiling, those that promise most first.
+        seconds: What each tiling promises to take; inf if it does not fit.
+        used: Share of the scratchpads of each.
         units: Accelerators of each.
 
     Returns:
-        Places of the tilings, those that promise most first.
+        Rows of the tilings, those that promise most first.
     """
-    found: list[int] = []
-    for count in set(units.tolist()):
-        fits = (used <= _BUDGETS[:, None]) & (units == count)
+    found: set[int] = set()
+    within = used <= _BUDGETS[:, None]
+    for count in np.flatnonzero(np.bincount(units)):
+        left = np.where(within & (units == count), seconds, np.inf)
         for _ in range(_EACH):
-            places = fits.argmax(axis=1)
-            found += places[fits[_EVERY, places]].tolist()
-            fits[_EVERY, places] = False
-    return np.array(sorted(set(found)), np.int64)
+            places = left.argmin(axis=1)
+            found.update(places[left[_EVERY, places] < np.inf].tolist())
+            left[_EVERY, places] = np.inf
+    rows = np.array(sorted(found), np.int64)
+    return rows[np.argsort(seconds[rows], kind="stable")]
 
 
 _EVERY = np.arange(len(_BUDGETS))
@@ -260,8 +280,7 @@ def _promise(view: View, of: Matrices, stays: bool) -> _Promise:
         again * ifmap + filters,
         tiles / of_n,
     )
-    order = np.argsort(pipelined_s(chip, stages), kind="stable")
-    return _Promise(order, _least_s(chip, of, grid, stays))
+    return _Promise(*pipelined_and_even_s(chip, stages), _least_s(chip, of, grid, stays))
 
 
 _ROUNDED_S = 5e-12
