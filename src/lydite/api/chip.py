@@ -232,7 +232,7 @@ class ChipResult(Result):
         Raises:
             InputError: only the array was simulated.
         """
-        from lydite.chip.soc import CATEGORIES
+        from lydite.chip.soc_jobs import CATEGORIES
         from lydite.report.trace import slices_of, write_trace
 
         soc = self.network.soc
@@ -446,7 +446,7 @@ def _keyed(parts: Mapping[str, float]) -> dict[str, float]:
 def _blocks(result: ChipRun, compat: bool, level: str, program: str) -> list[tuple[str, str]]:
     """Layer and "Aladdin Results" of every invocation."""
     from lydite.chip.figures import smv_power
-    from lydite.chip.smv.energy import aladdin_results
+    from lydite.chip.smv.aladdin import aladdin_results
 
     power = smv_power(result, level=level, compat=compat)
     inv: Any = result.plan.invocations

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lydite.chip.soc import Jobs, Layer
+from lydite.chip.soc_jobs import Jobs, Layer
 from lydite.graph import Graph, Op, work_of
 from lydite.hardware.chip import Chip
 from lydite.results import OneLine

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from lydite.chip.dataflow import Dataflow, dataflow_of
 from lydite.chip.plan import ChipPlan
-from lydite.chip.soc import SocResult
+from lydite.chip.soc_jobs import SocResult
 from lydite.chip.stalls import stalls_of
 from lydite.graph.passes import OpenBody
 from lydite.hardware.chip import Chip

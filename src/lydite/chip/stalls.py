@@ -17,7 +17,7 @@ import numpy as np
 from lydite.chip.memory import hit_bytes_per_s, request_bytes
 from lydite.chip.noc import way
 from lydite.chip.plan import ChipPlan, LayerCost
-from lydite.chip.soc import CATEGORIES, Jobs, SocResult
+from lydite.chip.soc_jobs import CATEGORIES, Jobs, SocResult
 from lydite.hardware.chip import Chip
 
 _ORDER = ("compute", "load", "store", "flush", "host", "finish", "prepare", "launch")

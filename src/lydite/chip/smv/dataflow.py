@@ -8,10 +8,11 @@ from lydite.chip.dataflow import ArrayDescription, Dataflow
 from lydite.chip.energy import Used, phy_mm2, standby_w
 from lydite.chip.plan import ChipPlan
 from lydite.chip.smv.array import smv_array
-from lydite.chip.smv.counts import units_built
-from lydite.chip.smv.energy import Power, power_of, scratchpads_cost, units_cost
+from lydite.chip.smv.built import units_built
+from lydite.chip.smv.energy import power_of, scratchpads_cost, units_cost
 from lydite.chip.smv.invocations import Invocations
 from lydite.chip.smv.layers import smv_plan
+from lydite.chip.smv.power import Power
 from lydite.chip.tilings import TilingPolicy
 from lydite.chip.units import ALADDIN_NM
 from lydite.graph import Graph

@@ -20,7 +20,7 @@ from lydite.chip.smv.lower import lower
 from lydite.chip.smv.program import HostOp, SmvOp, SmvProgram
 from lydite.chip.smv.schedule import SmvSchedule, schedule_graph
 from lydite.chip.smv.timing import CONV, PRODUCT, Cycles, cycles_of, kind_of
-from lydite.chip.soc import Jobs, Layer
+from lydite.chip.soc_jobs import Jobs, Layer
 from lydite.chip.tiling.constraints import Constraints
 from lydite.chip.tiling.tiler import tile
 from lydite.chip.tilings import Price
