@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from lydite.chip import run_chip
 from lydite.chip.figures import energy_of
 from lydite.errors import GraphError, InputError
 from lydite.graph import graph_from_model
-from lydite.hardware.chip import read_chip
+from lydite.hardware.chip import SystolicArray, read_chip
 
 WIDTH = 256
 FLOAT, INT, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
@@ -320,3 +321,36 @@ def test_functions_of_a_model_run_as_their_bodies():
         [helper.make_opsetid("own", 1)],
     )
     assert run_chip(net, read_chip("systolic-128")).macs == 2 * 8 * WIDTH**2
+
+
+def product_or_functions():
+    """An If between a product and a chain of functions for the vector unit."""
+    product = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["product_y"], name="product")],
+        "product",
+        [],
+        [value("product_y", [8, WIDTH])],
+        [weight("w", WIDTH, WIDTH)],
+    )
+    names = ["x", *(f"f{at}" for at in range(12)), "functions_y"]
+    pairs = pairwise(names)
+    functions = helper.make_graph(
+        [helper.make_node("Tanh", [a], [b], name=f"tanh_{b}") for a, b in pairs],
+        "functions",
+        [],
+        [value("functions_y", [8, WIDTH])],
+    )
+    branches: dict[str, Any] = {"then_branch": product, "else_branch": functions}
+    node = helper.make_node("If", ["c"], ["y"], name="if", **branches)
+    inputs = [value("x", [8, WIDTH]), value("c", [], BOOL)]
+    return graph([node], inputs, [value("y", [8, WIDTH])])
+
+
+def test_each_chip_takes_the_branch_that_is_dearer_there():
+    wide = read_chip("systolic-128")
+    tiny = replace(wide, array=SystolicArray(2, 2, "ws", "none"))
+    shared = product_or_functions()
+    for chip, macs in ((wide, 0), (tiny, 8 * WIDTH**2), (wide, 0)):
+        found, fresh = run_chip(shared, chip), run_chip(product_or_functions(), chip)
+        assert found.macs == fresh.macs == macs
+        assert found.seconds == fresh.seconds
