@@ -23,7 +23,8 @@ from _figures import Figure, publish
 from scipy.optimize import nnls
 
 from lydite.chip.smv import KERNELS, Invocations, SmvOp, schedule, schedule_graph
-from lydite.chip.smv.counts import Iterations, Units, iterations, kinds_of
+from lydite.chip.smv.built import Units
+from lydite.chip.smv.counts import Iterations, iterations, kinds_of
 from lydite.chip.smv.energy import Costs, power_of, priced, units_cost
 from lydite.chip.smv.schedule import _known
 from lydite.chip.smv.timing import (

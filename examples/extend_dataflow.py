@@ -16,7 +16,8 @@ from typing import ClassVar
 from lydite.chip import run_chip
 from lydite.chip.dataflow import ArrayDescription
 from lydite.chip.figures import energy_of
-from lydite.chip.mapped import Invocation, MappedLayer
+from lydite.chip.invocations import Invocation
+from lydite.chip.mapped import MappedLayer
 from lydite.chip.memory import ELEMENT_BYTES
 from lydite.chip.operators import operands_of
 from lydite.chip.plan import ARRAY, LayerCost

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Unpack, cast
 
@@ -86,6 +86,7 @@ class LayerRow(TypedDict):
     host_s: float
     fallback_reason: str
     work_is_known: bool
+    runs: int
 
 
 class LayerOnProcessor(TypedDict):
@@ -96,6 +97,15 @@ class LayerOnProcessor(TypedDict):
     fallback_reason: str
     seconds: float
     flops: float | None
+
+
+class OpenControlFlow(TypedDict):
+    """Control flow of which one iteration, or the branch that is known, is counted."""
+
+    name: str
+    op_type: str
+    reason: str
+    macs: float
 
 
 class LanguageModel(TypedDict):
@@ -132,6 +142,7 @@ class ChipDocument(TypedDict):
     language_model: LanguageModel | None
     layers: list[LayerRow]
     unknown_work: list[str]
+    open_control_flow: list[OpenControlFlow]
     notes: list[str]
     invocations: list[dict[str, Any]]
     on_processor: list[LayerOnProcessor]
@@ -193,7 +204,7 @@ class ChipResult(Result):
         """Time and cycles."""
         from lydite.units import format_seconds
 
-        least = "at least " if self.network.plan.unknown else ""
+        least = "at least " if self.network.is_least else ""
         return (
             f"{self.network.model} on {self.network.chip.name}: {least}"
             f"{format_seconds(self.seconds)}, {self.cycles:,.0f} cycles"
@@ -216,12 +227,12 @@ class ChipResult(Result):
         return _blocks(self.network, self.compat == "smaug", self.sample_level, program)
 
     def write_trace(self, path: Path | str) -> Path:
-        """Write the timeline as a Perfetto trace.
+        """Write the timeline as a Perfetto trace; of iterations of a loop that are alike, one.
 
         Raises:
             InputError: only the array was simulated.
         """
-        from lydite.chip.soc import CATEGORIES
+        from lydite.chip.soc_jobs import CATEGORIES
         from lydite.report.trace import slices_of, write_trace
 
         soc = self.network.soc
@@ -351,6 +362,7 @@ def _overview(result: ChipResult) -> dict[str, Any]:
             "host_s": cost.host_s,
             "fallback_reason": cost.fallback_reason,
             "work_is_known": not cost.is_unknown,
+            "runs": cost.runs,
         }
         for cost, parts in zip(network.plan.costs, network.stalls(), strict=True)
     ]
@@ -374,7 +386,8 @@ def _overview(result: ChipResult) -> dict[str, Any]:
         "energy_scope": used.scope,
         "language_model": _language_model(result),
         "layers": layers,
-        "unknown_work": [cost.name for cost in network.plan.unknown],
+        "unknown_work": [each.name for each in (*network.plan.unknown, *network.open)],
+        "open_control_flow": [asdict(each) for each in network.open],
         "notes": list(result.model.notes),
         "on_processor": [
             {
@@ -433,7 +446,7 @@ def _keyed(parts: Mapping[str, float]) -> dict[str, float]:
 def _blocks(result: ChipRun, compat: bool, level: str, program: str) -> list[tuple[str, str]]:
     """Layer and "Aladdin Results" of every invocation."""
     from lydite.chip.figures import smv_power
-    from lydite.chip.smv.energy import aladdin_results
+    from lydite.chip.smv.aladdin import aladdin_results
 
     power = smv_power(result, level=level, compat=compat)
     inv: Any = result.plan.invocations

@@ -18,7 +18,8 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from lydite.chip.mapped import Invocation, MappedLayer, loaded_by_size, moved_bytes
+from lydite.chip.invocations import Invocation
+from lydite.chip.mapped import MappedLayer, loaded_by_size, moved_bytes
 from lydite.chip.memory import ELEMENT_BYTES, element_bytes
 from lydite.chip.pipeline import Stages, pipelined_s, unit_counts
 from lydite.chip.plan import ARRAY, LayerCost

@@ -21,7 +21,7 @@ from lydite.graph import Graph
 from lydite.hardware.chip import DATAFLOWS, ArrayParameters, Chip, Scratchpad
 
 if TYPE_CHECKING:
-    from lydite.chip.smv.energy import Power
+    from lydite.chip.smv.power import Power
 
 
 @dataclass(frozen=True)

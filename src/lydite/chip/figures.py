@@ -8,7 +8,7 @@ from lydite.chip.energy import Used
 from lydite.chip.result import ChipRun
 
 if TYPE_CHECKING:
-    from lydite.chip.smv.energy import Power
+    from lydite.chip.smv.power import Power
 
 FIGURES = ("seconds", "utilisation", "energy_j", "power_w", "area_mm2")
 """Keys of `figures_of`."""

@@ -10,12 +10,12 @@ least recently used ones are evicted first, and a tensor larger than the cache i
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from lydite.errors import InputError
-from lydite.graph import Graph
+from lydite.graph import Graph, Initializer
 from lydite.hardware.chip import Chip
 from lydite.opkey import TensorType
 
@@ -133,6 +133,14 @@ def setup_cycles(chip: Chip, size: np.ndarray) -> np.ndarray:
     return chip.dma.setup_cycles * each
 
 
+def _weights(graph: Graph) -> Iterator[Initializer]:
+    """The weights of a graph and of its bodies."""
+    yield from graph.initializers.values()
+    for op in graph.ops:
+        for body in op.subgraphs:
+            yield from _weights(body)
+
+
 def check_weights_fit(graph: Graph, chip: Chip) -> None:
     """Weights, in their own types where these are narrower than the chip's, against its DRAM.
 
@@ -141,11 +149,11 @@ def check_weights_fit(graph: Graph, chip: Chip) -> None:
     """
     known: dict[str, float] = graph.memo("bytes of weights")
     if chip.dtype not in known:
-        types = (weight.type for weight in graph.initializers.values())
+        types = (weight.type for weight in _weights(graph))
         known[chip.dtype] = sum(stored_bytes(each, chip) for each in types)
     size = known[chip.dtype]
     if size > chip.dram.bytes:
-        elements = sum(weight.type.numel or 0 for weight in graph.initializers.values())
+        elements = sum(weight.type.numel or 0 for weight in _weights(graph))
         narrower = size < elements * ELEMENT_BYTES[chip.dtype]
         raise InputError(
             f"{graph.name} has {size / 1e9:.3g} GB of weights in {chip.dtype}"

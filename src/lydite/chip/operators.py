@@ -104,11 +104,12 @@ def _found_products(op: Op, graph: Graph) -> Products | None:
     found = products_inside_of(op, graph)
     if found is None:
         types = ", ".join(str(t) for t in (*graph.input_types(op), *graph.output_types(op)))
+        known = all(t is None or t.is_static for t in (*graph.input_types(op),))
         raise GraphError(
             f"cannot derive its products from its types: {types}",
             where=f"{graph.name}: {op.name} ({op.op_type})",
-            allowed="known sizes",
-            hint="bind symbolic sizes with --dim NAME=SIZE",
+            allowed="sizes that fit the operator" if known else "known sizes",
+            hint="choose larger sizes" if known else "bind symbolic sizes with --dim NAME=SIZE",
         )
     return found
 

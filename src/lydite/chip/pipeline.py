@@ -50,6 +50,11 @@ class Stages:
 
 def pipelined_s(chip: Chip, of: Stages) -> Column:
     """Seconds of all invocations, for each way to cut the work."""
+    return pipelined_and_even_s(chip, of)[0]
+
+
+def pipelined_and_even_s(chip: Chip, of: Stages) -> tuple[Column, Column]:
+    """`pipelined_s`, and what it were if later invocations loaded as much as the first ones."""
     launch = chip.cpu.launch_cycles / chip.cpu.clock_hz
     shared = shared_bytes_per_s(chip, of.units)
 
@@ -64,12 +69,15 @@ def pipelined_s(chip: Chip, of: Stages) -> Column:
         for size in (of.first_load_bytes, of.last_store_bytes)
     )
     each = of.each - 1
-    heavy = np.minimum(each, of.heavy / of.units)
-    between = heavy * interval(of.load_bytes)
-    if of.later_load_bytes is not None:
-        between = between + (each - heavy) * interval(of.later_load_bytes)
     late = launch * np.minimum(of.units, of.count)
-    return np.asarray(late + begun + of.compute_s + ended + between)
+    once = late + begun + of.compute_s + ended
+    between = interval(of.load_bytes)
+    even = np.asarray(once + each * between)
+    if of.later_load_bytes is None:
+        return even, even
+    heavy = np.minimum(each, of.heavy / of.units)
+    between = heavy * between + (each - heavy) * interval(of.later_load_bytes)
+    return np.asarray(once + between), even
 
 
 def alone_s(chip: Chip, size: Column) -> Column:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
-from lydite.chip.soc import Jobs, Layer
+from lydite.chip.soc_jobs import Jobs, Layer
 from lydite.graph import Graph, Op, work_of
 from lydite.hardware.chip import Chip
 from lydite.results import OneLine
@@ -18,7 +19,7 @@ ARRAY, VECTOR, CPU, VIEW = "array", "vector", "cpu", "view"
 
 @dataclass(frozen=True)
 class LayerCost:
-    """Cost of one operator alone on the chip.
+    """Cost of one operator alone on the chip, of all its runs together.
 
     Attributes:
         name: Name of the operator, or of the first of fused operators.
@@ -39,6 +40,8 @@ class LayerCost:
         host_flops: FLOPs of an operator on the processor.
         is_unknown: Whether the operator's work is unknown, so that it counts as one pass over its
             operands.
+        runs: Number of runs, one after the other: of an operator in the body of a loop, the
+            iterations that it stands for.
     """
 
     name: str
@@ -58,6 +61,7 @@ class LayerCost:
     local_bytes: float = 0.0
     host_flops: float = 0.0
     is_unknown: bool = False
+    runs: int = 1
 
     @property
     def why(self) -> str:
@@ -69,6 +73,29 @@ class LayerCost:
         """Accelerator cycles of the layer."""
         return sum(self.cycles.values())
 
+    def times(self, runs: int) -> LayerCost:
+        """The cost of so many runs."""
+        if runs == 1:
+            return self
+        scaled = {name: runs * getattr(self, name) for name in _OF_A_RUN}
+        cycles = {name: runs * each for name, each in self.cycles.items()}
+        return replace(self, cycles=cycles, runs=runs * self.runs, **scaled)
+
+
+_OF_A_RUN = (
+    "invocations",
+    "macs",
+    "load_bytes",
+    "store_bytes",
+    "sram_bytes",
+    "vector_ops",
+    "host_s",
+    "hit_bytes",
+    "local_bytes",
+    "host_flops",
+)
+"""Attributes of `LayerCost` that add up over runs."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ChipPlan(OneLine):
@@ -76,7 +103,7 @@ class ChipPlan(OneLine):
 
     Attributes:
         costs: Costs of the layers, in order.
-        jobs: Invocations that the system plays.
+        jobs: Invocations that the system plays, those of one run of each layer.
         layers: Layers as the processor sees them, one per cost.
         invocations: Invocations of an SMV as `lydite.chip.smv.Invocations`, one row per job; None
             for other arrays.
@@ -88,6 +115,19 @@ class ChipPlan(OneLine):
     layers: Sequence[Layer]
     invocations: object = None
     invocation_cycles: np.ndarray | None = None
+
+    @cached_property
+    def runs(self) -> np.ndarray:
+        """Number of runs of each layer; int64[layers]."""
+        return np.array([cost.runs for cost in self.costs], np.int64)
+
+    def repeated(self, runs: Callable[[str], int]) -> ChipPlan:
+        """The plan with layers that run several times, one after the other.
+
+        Args:
+            runs: Number of runs of a layer, by its name.
+        """
+        return replace(self, costs=[cost.times(runs(cost.name)) for cost in self.costs])
 
     @property
     def cycles(self) -> float:

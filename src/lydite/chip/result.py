@@ -8,8 +8,9 @@ from functools import cached_property
 
 from lydite.chip.dataflow import Dataflow, dataflow_of
 from lydite.chip.plan import ChipPlan
-from lydite.chip.soc import SocResult
+from lydite.chip.soc_jobs import SocResult
 from lydite.chip.stalls import stalls_of
+from lydite.graph.passes import OpenBody
 from lydite.hardware.chip import Chip
 from lydite.results import OneLine
 from lydite.units import format_seconds
@@ -27,6 +28,7 @@ class ChipRun(OneLine):
         seconds: Latency of the network on the system, or on the accelerators alone.
         threads: Number of processor threads that copy tiles.
         input_shapes: Shape of each input of the network, by name.
+        open: Control flow that is counted as less than it may be.
     """
 
     model: str
@@ -36,6 +38,12 @@ class ChipRun(OneLine):
     seconds: float
     threads: int = 1
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    open: tuple[OpenBody, ...] = ()
+
+    @property
+    def is_least(self) -> bool:
+        """Whether the network takes at least `seconds`: not all of its work is known."""
+        return bool(self.open or self.plan.unknown)
 
     @property
     def batch(self) -> int | None:
@@ -75,7 +83,11 @@ class ChipRun(OneLine):
     def _stalls(self) -> Sequence[Mapping[str, float]]:
         if self.soc is None:
             return [dict(cost.cycles) for cost in self.plan.costs]
-        return stalls_of(self.plan, self.chip, self.soc)
+        found = stalls_of(self.plan, self.chip, self.soc)
+        return [
+            {name: int(runs) * cycles for name, cycles in each.items()} if runs > 1 else each
+            for each, runs in zip(found, self.plan.runs, strict=True)
+        ]
 
     def by_part(self) -> Mapping[str, float]:
         """Sum of `stalls` over all layers."""
@@ -88,5 +100,5 @@ class ChipRun(OneLine):
     def headline(self) -> str:
         """Time and cycles."""
         time = format_seconds(self.seconds)
-        time = f"at least {time}" if self.plan.unknown else time
+        time = f"at least {time}" if self.is_least else time
         return f"{self.model} on {self.chip.name}: {time}, {self.cycles:,.0f} cycles, simulated"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from lydite.chip.result import ChipRun
 from lydite.chip.soc import play_soc
 from lydite.chip.tilings import TILINGS, USUAL, TilingPolicy
 from lydite.graph import Graph
-from lydite.graph.passes import fused
+from lydite.graph.passes import InLine, fused, in_line
 from lydite.hardware.chip import Chip
 
 
@@ -62,22 +63,39 @@ def _run(
     graph: Graph, chip: Chip, threads: int, soc: bool, fuse: bool, tiling: TilingPolicy
 ) -> ChipRun:
     dataflow = dataflow_of(chip)
-    plan = dataflow.plan(_fused(graph) if fuse and dataflow.takes_fused else graph, chip, tiling)
+    line = in_line(graph, lambda body: _run(body, chip, threads, soc, fuse, tiling).seconds)
+    plan = dataflow.plan(_played(line, fuse and dataflow.takes_fused), chip, tiling)
+    if line.times:
+        plan = plan.repeated(line.runs)
     if not soc:
         seconds, played = _alone_s(plan, chip), None
     else:
         played = play_soc(chip, plan.jobs, plan.layers, threads=threads)
         seconds = played.seconds
+        if line.times:  # layers wait for the one before, so that all runs of a layer take as long
+            spans = played.layer_spans_s()
+            seconds += float(((plan.runs - 1) * (spans[:, 1] - spans[:, 0])).sum())
     shapes = {name: tuple(map(int, graph.type_of(name).shape or ())) for name in graph.inputs}
-    return ChipRun(graph.name, chip, plan, played, seconds, threads, shapes)
+    return ChipRun(graph.name, chip, plan, played, seconds, threads, shapes, line.open)
 
 
-def _fused(graph: Graph) -> Graph:
-    """The graph after fusion, the same one each time."""
-    known: dict[str, Graph] = graph.memo("fused")
-    if "" not in known:
-        known[""] = fused(graph)
-    return known[""]
+def _played(line: InLine, fuse: bool) -> Graph:
+    """The graph that is mapped, after fusion if so asked, the same one each time."""
+    graph = line.graph
+    known: dict[bool, Graph] = graph.memo("played")
+    if fuse not in known:
+        whole = graph.functions or any(op.subgraphs for op in graph.ops)  # no pass takes those
+        made = fused(graph) if fuse and not whole else graph
+        known[fuse] = _without_views(made, line.views) if line.views else made
+    return known[fuse]
+
+
+def _without_views(graph: Graph, views: Collection[str]) -> Graph:
+    """The graph without the slices of loops, which nobody makes: they lie in the whole."""
+    gone = [op for op in graph.ops if op.name in views]
+    slices = {name for op in gone for name in op.outputs}
+    kept = tuple(op for op in graph.ops if op.name not in views)
+    return replace(graph, ops=kept, outer=graph.outer | slices)
 
 
 def _alone_s(plan: ChipPlan, chip: Chip) -> float:
@@ -88,7 +106,7 @@ def _alone_s(plan: ChipPlan, chip: Chip) -> float:
         each = jobs.begin_s + jobs.load_s + jobs.compute_s + jobs.store_s
     place = jobs.layer * count + jobs.accelerator
     busy = np.bincount(place, each, len(plan.costs) * count).reshape(-1, count)
-    return float(busy.max(axis=1).sum()) if len(jobs) else 0.0
+    return float((plan.runs * busy.max(axis=1)).sum()) if len(jobs) else 0.0
 
 
 def varied(chip: Chip, **changes: object) -> Chip:

@@ -17,7 +17,7 @@ import numpy as np
 from lydite.chip.memory import hit_bytes_per_s, request_bytes
 from lydite.chip.noc import way
 from lydite.chip.plan import ChipPlan, LayerCost
-from lydite.chip.soc import CATEGORIES, Jobs, SocResult
+from lydite.chip.soc_jobs import CATEGORIES, Jobs, SocResult
 from lydite.hardware.chip import Chip
 
 _ORDER = ("compute", "load", "store", "flush", "host", "finish", "prepare", "launch")
@@ -37,14 +37,14 @@ _MEMORY = ("head", "flush", "cache", "input", "weights", "store")
 
 
 def stalls_of(plan: ChipPlan, chip: Chip, soc: SocResult) -> list[dict[str, float]]:
-    """Cycles of each layer's span by part; the sum is the span."""
+    """Cycles of the span of one run of each layer by part; the sum is the span."""
     clock = chip.clock_hz * 1e-12
     timeline, category = soc.timeline, soc.timeline.tasks.category
     numbers = {name: CATEGORIES.index(name) for name in _ORDER}
     moves = numbers["load"], numbers["store"]
     moving = _own_side(plan.jobs, chip, soc, len(plan.costs))
     begun = np.bincount(plan.jobs.layer, plan.jobs.begin_s, len(plan.costs))
-    hits = np.array([cost.hit_bytes for cost in plan.costs]) / hit_bytes_per_s(chip)
+    hits = np.array([cost.hit_bytes / cost.runs for cost in plan.costs]) / hit_bytes_per_s(chip)
     cached = np.divide(hits, begun, out=np.zeros(len(hits)), where=begun > 0)
     by_layer: list[dict[str, float]] = []
     tasks = np.argsort(soc.layer_of_task, kind="stable")

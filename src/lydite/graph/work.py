@@ -242,6 +242,10 @@ def _if_runs(op: Op, graph: Graph) -> BodyRuns:
     return BodyRuns(tuple(b for name in names if isinstance(b := op.attrs.get(name), Graph)), 1)
 
 
+_NO_LIMIT = 2**31 - 1
+"""From here on a trip count is what exporters write for a loop that its condition ends."""
+
+
 def _loop_runs(op: Op, graph: Graph) -> BodyRuns:
     """The body as often as its constant trip count says; never where a constant forbids it."""
     trips, go = (
@@ -250,7 +254,8 @@ def _loop_runs(op: Op, graph: Graph) -> BodyRuns:
     )
     if go is not None and go.size == 1 and not go.item():
         return _repeated(op, 0)
-    return _repeated(op, int(trips.item()) if trips is not None and trips.size == 1 else None)
+    limit = int(trips.item()) if trips is not None and trips.size == 1 else None
+    return _repeated(op, None if limit is not None and limit >= _NO_LIMIT else limit)
 
 
 def _scan_runs(op: Op, graph: Graph) -> BodyRuns:

@@ -74,9 +74,11 @@ def _figures(result: ChipRun, used: Used) -> Section:
     rate = moved / result.seconds if result.seconds else 0.0
     host = sum(cost.host_s for cost in plan.host)
     alone = "" if result.soc else "accelerator alone, without processor and memory"
+    least = "at least " if result.is_least else ""
+    calls = sum(cost.invocations for cost in plan.costs)
     power = used.joules / result.seconds if result.seconds else 0.0
     rows = [
-        ["latency", format_seconds(result.seconds), alone],
+        ["latency", f"{least}{format_seconds(result.seconds)}", alone],
         ["cycles", f"{result.cycles:,.0f}", f"at {format_si(chip.clock_hz, 'Hz')}"],
         ["batch", *_batch(result)],
         ["threads", str(result.threads), "of the processor that copy tiles"],
@@ -91,7 +93,11 @@ def _figures(result: ChipRun, used: Used) -> Section:
             format_bytes(moved),
             f"{format_percent(rate / reached(chip))} of what DRAM and bus can transfer",
         ],
-        ["invocations", f"{len(plan.jobs):,}", f"accelerators: {chip.accelerators}"],
+        [
+            "invocations",
+            f"{calls:,}",
+            f"accelerators: {chip.accelerators}",
+        ],
         ["on the processor", format_seconds(host), f"{len(plan.host)} operators"],
         ["energy", format_si(used.joules, "J"), "modelled; components below"],
         ["power", format_si(power, "W"), "energy over latency"],
@@ -176,6 +182,8 @@ def _timeline(result: ChipRun) -> list[Section]:
         return []
     bars = chip_bars(result)
     text = "One row per processor core, accelerator and DMA engine."
+    if any(cost.runs > 1 for cost in result.plan.costs):
+        text += " Of iterations of a loop that are alike, one is drawn."
     if bars.window_s:
         text += (
             f" There are too many tasks to draw: tasks of one category that begin within "

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lydite.chip import ChipRun
-from lydite.chip.soc import CATEGORIES
+from lydite.chip.soc_jobs import CATEGORIES
 from lydite.hardware.chip import Chip
 from lydite.report.plot import Axis, Dots, Plot, stacked
 from lydite.report.plots import roof

@@ -12,24 +12,12 @@ import pytest
 
 from lydite.chip import varied
 from lydite.chip.smv import KERNELS, Invocations, SmvOp, schedule, schedule_graph
-from lydite.chip.smv.counts import (
-    LEVELS,
-    Units,
-    accesses,
-    iterations,
-    sampled,
-    units_built,
-    units_of,
-)
-from lydite.chip.smv.energy import (
-    COMPONENTS,
-    Power,
-    aladdin_results,
-    power_of,
-    scratchpads_cost,
-    units_cost,
-    upsampled_cycles,
-)
+from lydite.chip.smv.accesses import accesses
+from lydite.chip.smv.aladdin import aladdin_results
+from lydite.chip.smv.built import Units, units_built, units_of
+from lydite.chip.smv.counts import LEVELS, iterations, sampled
+from lydite.chip.smv.energy import power_of, scratchpads_cost, units_cost, upsampled_cycles
+from lydite.chip.smv.power import COMPONENTS, Power
 from lydite.chip.smv.timing import cycles_of
 from lydite.chip.tiling import batch_norm, convolution, flat, inner_product, pooling, same_pads
 from lydite.errors import InputError

@@ -67,6 +67,38 @@ def test_twice_a_resource_never_slows(seed):
         assert run_chip(NETWORK, double(chip)).seconds <= 1.01 * before, name
 
 
+@pytest.mark.parametrize(
+    ("side", "kilobytes", "dram", "accelerators", "clock_hz", "channels", "sizes"),
+    [
+        # the ifmap stays on the larger chip, and other tiles promise most
+        (16, (384, 64, 1024), "ddr4-2400", 4, 0.5e9, 2, (128, 1024, 256)),
+        # the best tile takes a smaller part of the larger chip than was looked at
+        (8, (4096, 4096, 4096), "lpddr4-3200", 2, 1.5e9, 4, (128, 256, 1024)),
+    ],
+)
+def test_chips_that_were_slowed_by_scratchpads(
+    side, kilobytes, dram, accelerators, clock_hz, channels, sizes
+):
+    chip = read_chip("systolic-128")
+    pads = zip(chip.scratchpads, kilobytes, strict=True)
+    chip = replace(
+        chip,
+        array=SystolicArray(side, side, "os", "none"),
+        scratchpads=tuple(replace(pad, bytes=size * 1024) for pad, size in pads),
+        dram=dram_named(dram),
+        accelerators=accelerators,
+        clock_hz=clock_hz,
+        interface=replace(chip.interface, kind="dma"),
+        dma=replace(chip.dma, channels=channels),
+    )
+    m, k, n = sizes
+    g = Builder("one", dtype="float16")
+    x = g.op("Relu", g.input("x", (m, k)))
+    graph = g.build(g.linear(x, n, bias=False))
+    twice = DOUBLED["scratchpads"](chip)
+    assert run_chip(graph, twice).seconds <= 1.001 * run_chip(graph, chip).seconds
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_usual_tiling_comes_near_the_best(seed):
     chip = random_chip(100 + seed)

@@ -12,7 +12,8 @@ from lydite.chip.figures import energy_of
 from lydite.chip.operators import products_inside
 from lydite.chip.plan import CPU
 from lydite.chip.sensitivity import DOUBLED, sensitivity
-from lydite.chip.soc import CATEGORIES, Jobs, Layer, play_soc
+from lydite.chip.soc import play_soc
+from lydite.chip.soc_jobs import CATEGORIES, Jobs, Layer
 from lydite.chip.stalls import Busy
 from lydite.chip.sweep import designed, pareto, parse_vary, value_text
 from lydite.chip.systolic import Product, run_on

@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lydite.chip import product_dataflow, run_chip, shared, soc
+from lydite.chip import product_tiles, run_chip, shared, soc
 from lydite.chip.dataflow import dataflow_of
 from lydite.chip.figures import figures_of
-from lydite.chip.mapped import Flushes, flushed, jobs_of
+from lydite.chip.invocations import flushed, jobs_of
+from lydite.chip.mapped import Flushes
 from lydite.chip.operands import shares_of
 from lydite.chip.operators import product_of
 from lydite.chip.product_dataflow import ProductDataflow
 from lydite.chip.shared import Known, array_only, whole_view, without_sizes
 from lydite.chip.smv.schedule import _known as known_invocations
-from lydite.chip.soc import Jobs, Layer, play_soc, seconds_apart
+from lydite.chip.soc import play_soc, seconds_apart
+from lydite.chip.soc_jobs import Jobs, Layer
 from lydite.chip.sweep import designs, in_turn, parse_vary, sweep
 from lydite.chip.systolic import dataflow as systolic
-from lydite.chip.systolic import ranking
+from lydite.chip.systolic import grid, ranking
 from lydite.chip.tiling.tiler import tile
 from lydite.errors import LyditeError
 from lydite.graph import Builder, Graph
@@ -64,7 +66,7 @@ def images(batch: int = 1) -> Graph:
 def forget() -> None:
     """Empty all that designs share but what a graph holds."""
     for known in (
-        ranking._grid,
+        grid.grid_of,
         ranking._promise,
         systolic._mapped,
         shared._one_of,
@@ -72,7 +74,7 @@ def forget() -> None:
         tile,
     ):
         known.cache_clear()
-    for held in (product_dataflow._SECONDS, shared._OF_CHIPS):
+    for held in (product_tiles._SECONDS, shared._OF_CHIPS):
         held._held.clear()
 
 
@@ -300,7 +302,7 @@ def test_the_first_of_the_fastest_tiles_is_taken(flush_cycles):
         assert product is not None
         shares = shares_of(op, graph, product, chip, array.rooms(chip)[1])
         problem, flushes = array.problem(op, graph, product, shares), Flushes(graph, chip, [])
-        tiles = array.tiles(problem, chip, "here", product_dataflow.USUALLY_TRIED)
+        tiles = array.tiles(problem, chip, "here", product_tiles.USUALLY_TRIED)
         mapped = [array.map_product(op, chip, problem, cut) for cut in tiles]
         rows = [flushed(each.invocations, flushes.cycles(op)) for each in mapped]
         alone = [jobs_of(each, np.zeros(len(each), np.int64), chip) for each in rows]

@@ -11,7 +11,7 @@ from pages import cells
 
 from lydite.chip import run_chip, varied
 from lydite.chip.figures import energy_of
-from lydite.chip.soc import CATEGORIES
+from lydite.chip.soc_jobs import CATEGORIES
 from lydite.graph import Builder
 from lydite.hardware.chip import read_chip
 from lydite.models import build_model

@@ -8,10 +8,11 @@ from lydite.chip.dataflow import ArrayDescription, Dataflow
 from lydite.chip.energy import Used, phy_mm2, standby_w
 from lydite.chip.plan import ChipPlan
 from lydite.chip.smv.array import smv_array
-from lydite.chip.smv.counts import units_built
-from lydite.chip.smv.energy import Power, power_of, scratchpads_cost, units_cost
+from lydite.chip.smv.built import units_built
+from lydite.chip.smv.energy import power_of, scratchpads_cost, units_cost
 from lydite.chip.smv.invocations import Invocations
 from lydite.chip.smv.layers import smv_plan
+from lydite.chip.smv.power import Power
 from lydite.chip.tilings import TilingPolicy
 from lydite.chip.units import ALADDIN_NM
 from lydite.graph import Graph
@@ -62,9 +63,10 @@ class SmvDataflow(Dataflow):
 
 def _energy(plan: ChipPlan, power: Power, chip: Chip, seconds: float) -> Used:
     """Energy of functional units, scratchpads, cache and DRAM, from the invocations' use."""
-    parts = dict(power.by_component())
+    runs = plan.runs[plan.jobs.layer]
+    parts = dict(power.by_component(runs=runs))
     running = parts.pop("unit_leakage", 0.0) + parts.pop("memory_leakage", 0.0)
-    own = power.seconds.sum()
+    own = (power.seconds * runs).sum()
     parts["leakage"] = running / own * seconds * chip.accelerators if own else 0.0
     names = {
         "multipliers": "arrays",
@@ -75,7 +77,7 @@ def _energy(plan: ChipPlan, power: Power, chip: Chip, seconds: float) -> Used:
     }
     beyond = (each for each in (power.cache, power.dram) if each is not None)
     milliwatts = power.units_dynamic + power.memory + sum(beyond, np.zeros(1))
-    layers = np.bincount(plan.jobs.layer, milliwatts * 1e-3 * power.seconds, len(plan.costs))
+    layers = np.bincount(plan.jobs.layer, milliwatts * 1e-3 * power.seconds * runs, len(plan.costs))
     areas = {
         "arrays": float(units_cost(units_built(chip), chip)[1][0]),
         "scratchpads": scratchpads_cost(chip)[1],

@@ -15,19 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lydite.chip.smv.accesses import accesses
 from lydite.chip.smv.array import smv_array
-from lydite.chip.smv.counts import (
-    LEVELS,
-    Iterations,
-    Units,
-    accesses,
-    iterations,
-    kinds_of,
-    sampled,
-    units_built,
-    units_of,
-)
+from lydite.chip.smv.built import Units, units_built, units_of
+from lydite.chip.smv.counts import LEVELS, Iterations, iterations, kinds_of, sampled
 from lydite.chip.smv.invocations import Invocations
+from lydite.chip.smv.power import Power
 from lydite.chip.smv.timing import CONV, LINE, NORM, POOL, PRODUCT, cycles_of
 from lydite.chip.units import ALADDIN_NM, sram_bank, unit
 from lydite.errors import InputError
@@ -92,102 +85,6 @@ def priced(done: Iterations, kinds: Columns, costs: Mapping[str, Costs], lanes: 
     )
     rest = table["position"] * done.positions + table["row"] * done.rows + table["constant"]
     return lanes * vectors + rest
-
-
-@dataclass(frozen=True, eq=False)
-class Power:
-    """Power of each invocation over its own cycles, in mW; float64[invocations].
-
-    Attributes:
-        cycles: Cycles of each invocation.
-        clock_hz: Clock of these cycles.
-        multipliers: Dynamic power of the multipliers.
-        others: Dynamic power of the other functional units and of registers.
-        unit_leakage: Leakage of functional units and registers.
-        memory: Dynamic power of the scratchpads; with `compat` the energy of all invocations so far
-            over the cycles of this one.
-        memory_leakage: Leakage of the scratchpads.
-        cache: Power of the last-level cache for what the invocation moves; None with `compat`,
-            which does not count it. dram: Power of the DRAM for what the invocation moves; None
-            with `compat`, which does not count it. unit_area_um2: Area of the functional units of
-            one accelerator.
-        memory_area_um2: Area of the scratchpads of one accelerator.
-        units: Functional units that the area covers.
-        idle_cycles: Cycles in which no functional unit is busy.
-        upsampled_cycles: Cycles that a run sampled at this level would add for iterations left out.
-        compat: Whether power is accounted as in gem5-Aladdin.
-        accelerators: Number of accelerators of the chip.
-    """
-
-    cycles: Columns
-    clock_hz: float
-    multipliers: Columns
-    others: Columns
-    unit_leakage: Columns
-    memory: Columns
-    memory_leakage: Columns
-    cache: Columns | None
-    dram: Columns | None
-    unit_area_um2: Columns
-    memory_area_um2: Columns
-    units: Units
-    idle_cycles: Columns
-    upsampled_cycles: Columns
-    compat: bool
-    accelerators: int
-
-    @property
-    def seconds(self) -> Columns:
-        """Duration of each invocation."""
-        return self.cycles / self.clock_hz
-
-    @property
-    def units_dynamic(self) -> Columns:
-        """Dynamic power of all functional units and registers."""
-        return self.multipliers + self.others
-
-    @property
-    def average(self) -> Columns:
-        """Power of the accelerator: units and scratchpads, without cache and DRAM."""
-        return self.units_dynamic + self.unit_leakage + self.memory + self.memory_leakage
-
-    @property
-    def area_um2(self) -> Columns:
-        """Area of one accelerator with the units that each invocation needs."""
-        return self.unit_area_um2 + self.memory_area_um2
-
-    @property
-    def chip_area_um2(self) -> float:
-        """Area of all accelerators, each with the units that its largest invocation needs."""
-        return float(self.area_um2.max(initial=0.0)) * self.accelerators
-
-    def by_component(self, rows: Columns | slice = slice(None)) -> dict[str, float]:
-        """Energy of invocations in joules by component; leakage only while they run.
-
-        With `compat`, the scratchpads' energy is that of the counter, which accumulates per
-        invocation.
-
-        Args:
-            rows: Selection of invocations, such as `invocations.layer == 3`.
-        """
-        parts = {name: getattr(self, name) for name in COMPONENTS}
-        return {
-            name: float((power * 1e-3 * self.seconds)[rows].sum())
-            for name, power in parts.items()
-            if power is not None
-        }
-
-
-COMPONENTS = (
-    "multipliers",
-    "others",
-    "unit_leakage",
-    "memory",
-    "memory_leakage",
-    "cache",
-    "dram",
-)
-"""Components of `Power`; those with `leakage` consume power without work."""
 
 
 def power_of(
@@ -342,57 +239,3 @@ def _beyond_pj(invocations: Invocations, chip: Chip) -> tuple[Columns, Columns]:
     bank = sram_bank(chip.cache.bytes, line)
     loads = (moved - invocations.store_bytes) / line * bank.read_pj
     return loads + invocations.store_bytes / line * bank.write_pj, dram
-
-
-_RULE = "==============================="
-
-
-def aladdin_results(
-    power: Power, row: int, kernel: str, program: str = "./outputs/nnet_fwd"
-) -> str:
-    """The results of an invocation in the format in which SMAUG prints them.
-
-    Args:
-        power: Power of all invocations.
-        row: Index of the invocation.
-        kernel: Name of its kernel (`Invocations.kernel_names`).
-        program: Name of the program to print.
-    """
-    p, at = power, row
-    units = [round(float(column[at])) for column in p.units.columns.values()]
-    names = ("Multipliers", "Adders", "Bit-wise Operators", "Shifters", "Registers")
-    milliwatts = {
-        "Avg Power": p.average[at],
-        "Avg FU Power": (p.units_dynamic + p.unit_leakage)[at],
-        "Avg FU Dynamic Power": p.units_dynamic[at],
-        "Avg FU leakage Power": p.unit_leakage[at],
-        "Avg MEM Power": (p.memory + p.memory_leakage)[at],
-        "Avg MEM Dynamic Power": p.memory[at],
-        "Avg MEM Leakage Power": p.memory_leakage[at],
-    }
-    areas = {
-        "Total Area": p.area_um2[at],
-        "FU Area": p.unit_area_um2[at],
-        "MEM Area": p.memory_area_um2[at],
-    }
-    powers = [f"{name}: {value:.6g} mW" for name, value in milliwatts.items()]
-    idle = f"Idle FU Cycles: {round(float(p.idle_cycles[at]))} cycles"
-    return "\n".join(
-        [
-            _RULE,
-            "Aladdin Results",
-            _RULE,
-            f"Running : {program}",
-            f"Top level function: {kernel}",
-            f"Cycle : {round(float(p.cycles[at]))} cycles",
-            f"Upsampled Cycle : {round(float(p.upsampled_cycles[at]))} cycles",
-            powers[0],
-            idle,
-            *powers[1:],
-            *(f"{name}: {value:.6g} uM^2" for name, value in areas.items()),
-            *(f"Num of {name} (32-bit): {n}" for name, n in zip(names, units, strict=True)),
-            _RULE,
-            "Aladdin Results",
-            _RULE,
-        ]
-    )

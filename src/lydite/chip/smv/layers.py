@@ -20,7 +20,7 @@ from lydite.chip.smv.lower import lower
 from lydite.chip.smv.program import HostOp, SmvOp, SmvProgram
 from lydite.chip.smv.schedule import SmvSchedule, schedule_graph
 from lydite.chip.smv.timing import CONV, PRODUCT, Cycles, cycles_of, kind_of
-from lydite.chip.soc import Jobs, Layer
+from lydite.chip.soc_jobs import Jobs, Layer
 from lydite.chip.tiling.constraints import Constraints
 from lydite.chip.tiling.tiler import tile
 from lydite.chip.tilings import Price
@@ -283,7 +283,7 @@ def _on_host(step: HostOp, graph: Graph, chip: Chip) -> tuple[LayerCost, Layer]:
     op = step.op
     if op.op_type in _VIEWS:
         return LayerCost(op.name, op.op_type, "", VIEW), Layer(op.name)
-    unknown = not step.is_bias and work_of(op, graph) is None
+    work = None if step.is_bias else work_of(op, graph)
     if step.is_bias:
         size = 2.0 * float(graph.type_of(op.outputs[0]).numel or 0)
         seconds = 2 * size / chip.cpu.memory_bytes_per_s
@@ -296,6 +296,7 @@ def _on_host(step: HostOp, graph: Graph, chip: Chip) -> tuple[LayerCost, Layer]:
         CPU,
         host_s=seconds,
         fallback_reason=step.reason,
-        is_unknown=unknown,
+        host_flops=work.flops if work is not None else 0.0,
+        is_unknown=work is None and not step.is_bias,
     )
     return cost, Layer(op.name, host_s=seconds)

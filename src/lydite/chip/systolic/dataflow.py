@@ -14,7 +14,8 @@ from functools import lru_cache
 import numpy as np
 
 from lydite.chip.dataflow import ArrayDescription
-from lydite.chip.mapped import InvocationColumns, MappedLayer
+from lydite.chip.invocations import InvocationColumns
+from lydite.chip.mapped import MappedLayer
 from lydite.chip.memory import ELEMENT_BYTES
 from lydite.chip.operands import Shares
 from lydite.chip.operators import operands_of

@@ -64,7 +64,7 @@ def decided(graph: Graph) -> Graph:
                 _inline(op, body, names, tensors, weights, values, add)
                 return
         if op.subgraphs:
-            op = _renamed_inside(op, names)
+            op = renamed_inside(op, names)
         values.record(op, tensors, every=True)
         found = [values.get(name) for name in op.outputs if name]
         if found and all(value is not None for value in found) and op.outputs[0] not in outputs:
@@ -118,7 +118,7 @@ def _inline(
     names |= dict(zip(op.outputs, results, strict=False))
 
 
-def _renamed_inside(op: Op, names: Mapping[str, str]) -> Op:
+def renamed_inside(op: Op, names: Mapping[str, str]) -> Op:
     """Bodies that read tensors which have other names now."""
 
     def renamed(body: Graph) -> Graph:
@@ -128,7 +128,7 @@ def _renamed_inside(op: Op, names: Mapping[str, str]) -> Op:
         return replace(
             body,
             ops=tuple(
-                _renamed_inside(
+                renamed_inside(
                     replace(inner, inputs=tuple(moved.get(n, n) for n in inner.inputs)), moved
                 )
                 for inner in body.ops

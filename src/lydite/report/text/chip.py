@@ -18,7 +18,7 @@ _SHOWN = 40
 def chip_text(result: ChipRun, document: dict[str, Any]) -> str:
     """Time, energy, area, activity and stalls of the chip, and its layers."""
     power = "power unknown" if document["power_w"] is None else f"{document['power_w']:.3g} W"
-    least = "at least " if document["unknown_work"] else ""
+    least = "at least " if result.is_least else ""
     head = [
         f"{result.model} on {result.chip.name}: {least}{format_seconds(result.seconds)}, "
         f"{result.cycles:,.0f} cycles",
@@ -38,7 +38,7 @@ def chip_text(result: ChipRun, document: dict[str, Any]) -> str:
     shown = [layer for layer in layers if layer[0]["cycles"] > 0][:_SHOWN]
     rows = [
         [
-            layer["name"],
+            layer["name"] + (f" x{layer['runs']}" if layer["runs"] > 1 else ""),
             layer["op_type"],
             layer["on"],
             str(layer["invocations"]),
@@ -52,9 +52,14 @@ def chip_text(result: ChipRun, document: dict[str, Any]) -> str:
     lines.append(table("", columns, rows))
     if len(layers) > len(shown):
         lines.append(f"  and {len(layers) - len(shown)} more (--json has all)")
+    unknown = [cost.name for cost in result.plan.unknown]
     for title, names in (
         ("on the processor", [_on_processor(op) for op in document["on_processor"]]),
-        ("of unknown work, counted as a pass over their operands", document["unknown_work"]),
+        (
+            "of unknown work, counted as a pass over their operands",
+            unknown,
+        ),
+        ("at least", [_open(each) for each in document["open_control_flow"]]),
     ):
         if names:
             told = f"{title}: {', '.join(names[:6])}" + (", ..." if len(names) > 6 else "")
@@ -69,6 +74,11 @@ def _on_processor(op: dict[str, Any]) -> str:
     flops = "unknown work" if op["flops"] is None else format_si(op["flops"], "FLOP")
     work = f", {flops}" if op["flops"] != 0 else ""
     return f"{op['name']} ({op['fallback_reason']}{work})"
+
+
+def _open(each: dict[str, Any]) -> str:
+    """Control flow whose work is not all known, and what is counted of it."""
+    return f"{each['name']} ({each['op_type']}: {each['reason']}: {format_si(each['macs'], 'MAC')})"
 
 
 def _language_lines(found: dict[str, Any] | None) -> list[str]:
