@@ -251,6 +251,25 @@ class ConvolvedAttention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoutedAttention:
+    """Attention whose queries and output go through matrices that a router chooses (JetMoE).
+
+    Mixture of attention heads, arXiv:2210.05144: a token has as many groups of queries as matrices
+    are chosen for it, and all groups share the keys and values.
+
+    Attributes:
+        attention: Heads of all groups together, and their keys and values, which come out of one
+            product.
+        count: Number of matrices to choose among.
+        per_token: Number of them that a token goes through.
+    """
+
+    attention: Attention
+    count: int
+    per_token: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClippedAttention:
     """Attention with clipped lengths, gates, sinks and biases by distance (Inkling 2).
 

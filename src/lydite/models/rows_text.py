@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lydite.models.dimensions import (
-    PHASES,
-    Decoder,
-    Encoder,
-    TextEncoder,
-    VisionEncoder,
-    lazily,
-)
+from lydite.models.dimensions import PHASES, Decoder, lazily
+from lydite.models.dimensions_encoders import Encoder
+from lydite.models.dimensions_towers import TextEncoder, VisionEncoder
 from lydite.models.info import ModelInfo, Published
 from lydite.models.rows_configured import CONFIGURED
 

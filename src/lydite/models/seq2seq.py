@@ -6,7 +6,8 @@ from typing import Any
 
 from lydite.graph import Builder, Graph, Tensor
 from lydite.models.blocks import Attention, Dense
-from lydite.models.dimensions import EncoderDecoder, Stack
+from lydite.models.dimensions import Stack
+from lydite.models.dimensions_sequences import EncoderDecoder
 from lydite.models.parts import with_names
 from lydite.models.tokens import Tokens, counted, normed
 from lydite.models.transformer import ATTENTION_OPSET, dense

@@ -22,7 +22,17 @@ def benchmark():
 
 
 @pytest.mark.parametrize(
-    "name", ["mixtral", "qwen2_moe", "deepseek_v3", "gpt_oss", "llama4", "ernie4_5_vl_moe", "zaya"]
+    "name",
+    [
+        "mixtral",
+        "qwen2_moe",
+        "deepseek_v3",
+        "gpt_oss",
+        "llama4",
+        "ernie4_5_vl_moe",
+        "jetmoe",
+        "zaya",
+    ],
 )
 def test_of_routed_experts_a_token_meets_the_share_that_it_goes_through(name, benchmark, tmp_path):
     row = benchmark["of_type"](name, tmp_path)

@@ -152,22 +152,78 @@ ENCODERS = [
     "RoFormerForMaskedLM",
     "BertGenerationEncoder",
     "BertGenerationDecoder",
+    "BigBirdForCausalLM",
+    "BigBirdForTokenClassification",
+    "BigBirdModel",
+    "RoCBertForMaskedLM",
+    "RoCBertModel",
+    "XLMModel",
+    "XLMWithLMHeadModel",
+    "XLNetLMHeadModel",
+    "XmodForMaskedLM",
 ]
+_OF = {
+    "XLMWithLMHeadModel": {"n_langs": 3},
+    "XLNetLMHeadModel": {
+        **dict.fromkeys(("hidden_size", "num_attention_heads", "max_position_embeddings")),
+        "d_model": 64,
+        "n_head": 4,
+        "d_inner": 96,
+    },
+    "XmodForMaskedLM": {"languages": ["a", "b", "c"], "default_language": "b"},
+}
+"""What is to be said of a few of them besides, or not to be said."""
+
+
+def assert_encoder(net, config, path, tokens):
+    """The graph of a config has the parameters of the module and does its work."""
+    document = json.loads(config.to_json_string(use_diff=False))
+    path.write_text(json.dumps({**document, "architectures": [type(net).__name__]}))
+    graph = graph_from_config(path, batch=BATCH, sequence=tokens)
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    values = {"input_ids": 5, "attention_mask": 1}
+    given = {name: torch.full((BATCH, tokens), values.get(name, 0)) for name in graph.inputs}
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(**given)
+    assert 2 * multiply_adds(graph) == counter.get_total_flops()
+    return graph
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoders_do_the_work_of_the_module(name, tmp_path):
-    stem = re.sub("For[A-Z].*", "", name)
+    stem = re.sub("(For|With|LMHead)[A-Z].*", "", name)
     for ending in ("Model", "Encoder", "Decoder"):
         stem = stem.removesuffix(ending)
-    config = getattr(hf, f"{stem}Config")(**_TEXT)
+    fields = {k: v for k, v in (_TEXT | _OF.get(name, {})).items() if v is not None}
+    config = getattr(hf, f"{stem}Config")(**fields)
     config._attn_implementation = "eager"
     net = getattr(hf, name)(config).eval()
-    path = tmp_path / "config.json"
-    document = json.loads(config.to_json_string(use_diff=False))
-    path.write_text(json.dumps({**document, "architectures": [name]}))
-    graph = graph_from_config(path, batch=BATCH, sequence=12)
-    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        net(input_ids=torch.full((BATCH, 12), 5))
-    assert 2 * multiply_adds(graph) == counter.get_total_flops()
+    assert_encoder(net, config, tmp_path / "config.json", 12)
+
+
+@pytest.mark.parametrize("tokens", [36, 37, 48])
+@pytest.mark.parametrize("kind", ["block_sparse", "original_full"])
+def test_blocks_of_tokens_attend_to_some_others_in_long_texts_alone(kind, tokens, tmp_path):
+    """Of up to (5 + 2 random) blocks all attend to all; a longer text is filled up to blocks."""
+    fields = {**_TEXT, "block_size": 4, "num_random_blocks": 2, "use_bias": False}
+    config = hf.BigBirdConfig(**fields, attention_type=kind)
+    net = hf.BigBirdForMaskedLM(config).eval()
+    graph = assert_encoder(net, config, tmp_path / "config.json", tokens)
+    gathers = any(op.op_type == "Pad" for op in graph.ops)
+    assert gathers == (kind == "block_sparse" and tokens == 37)
+
+
+def test_a_text_goes_through_the_products_of_one_language(tmp_path):
+    fields = {**_TEXT, "languages": ["a", "b", "c"], "default_language": "b", "pre_norm": True}
+    layouts = (
+        {"adapter_layer_norm": True, "ln_before_adapter": False},
+        {},
+        {"adapter_reuse_layer_norm": False},
+    )
+    for layout in layouts:
+        config = hf.XmodConfig(**fields, **layout)
+        config._attn_implementation = "eager"
+        net = hf.XmodForMaskedLM(config).eval()
+        graph = assert_encoder(net, config, tmp_path / "config.json", 12)
+        one = sum(p.numel() for name, p in net.named_parameters() if ".adapter_modules.b." in name)
+        assert graph.parameter_count - graph.active_parameter_count == 2 * one

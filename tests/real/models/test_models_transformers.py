@@ -14,7 +14,7 @@ from lydite.graph import Graph, Initializer, model_to_proto
 from lydite.models import diffusion
 from lydite.models.bert import bert
 from lydite.models.counts import multiply_adds
-from lydite.models.dimensions import Encoder
+from lydite.models.dimensions_encoders import Encoder
 from lydite.models.huggingface import TYPES, graph_from_config, read_config
 
 torch = pytest.importorskip("torch")
@@ -202,17 +202,21 @@ def test_equal_weights_give_equal_outputs(model_type, tmp_path):
 
 
 SCORED = {
+    "BigBirdForMaskedLM": {"block_size": 1, "num_random_blocks": 1},
     "DiffLlamaForCausalLM": {"num_key_value_heads": 2},
     "ElectraForMaskedLM": {"embedding_size": 24},
     "MegatronBertForMaskedLM": {},
     "RemBertForMaskedLM": {"input_embedding_size": 24, "output_embedding_size": 16},
+    "RoCBertForMaskedLM": {"pronunciation_embed_dim": 24, "shape_embed_dim": 40},
     "RoFormerForMaskedLM": {"embedding_size": 24},
+    "XLMWithLMHeadModel": {"emb_dim": 32, "n_layers": 2, "n_heads": 4, "n_langs": 3},
+    "XmodForMaskedLM": {"languages": ["en"], "default_language": "en", "pad_token_id": 1},
 }
 
 
 @pytest.mark.parametrize("name", SCORED)
 def test_equal_weights_give_equal_scores(name, tmp_path):
-    stem = re.sub("For[A-Z].*", "", name)
+    stem = re.sub("(For|With|LMHead)[A-Z].*", "", name)
     config = getattr(hf, f"{stem}Config")(**{**_SMALL, "pad_token_id": 0, **SCORED[name]})
     config._attn_implementation = "eager"
     net = getattr(hf, name)(config).eval()
@@ -225,6 +229,47 @@ def test_equal_weights_give_equal_scores(name, tmp_path):
     theirs = {name: torch.tensor(array) for name, array in inputs.items()}
     parameters, result = called_parameters(lively(net), **theirs)
     assert_equal(run(with_weights(graph, parameters), inputs)[0], result.logits)
+
+
+def test_attention_by_distance_and_segment_is_that_of_xlnet(tmp_path):
+    fields = {"d_model": 32, "n_layer": 1, "n_head": 4, "d_inner": 80, "vocab_size": 99}
+    net = lively(hf.XLNetLMHeadModel(hf.XLNetConfig(**fields)).eval())
+    path = tmp_path / "config.json"
+    path.write_text(net.config.to_json_string(use_diff=False))
+    document = {**json.loads(path.read_text()), "architectures": ["XLNetLMHeadModel"]}
+    path.write_text(json.dumps(document))
+    graph = graph_from_config(path, batch=2, sequence=9)
+    inputs = inputs_of(graph)
+    inputs["token_type_ids"][:, 4:] = 1
+    theirs = {name: torch.tensor(array) for name, array in inputs.items()}
+    arrays = {name: p.detach().numpy() for name, p in net.named_parameters()}
+    part = {name.rpartition(".")[2]: a for name, a in arrays.items() if "rel_attn" in name}
+    matrices = [part[name].reshape(32, 32) for name in "qkvr"]
+    attention = [
+        *matrices,
+        part["r_w_bias"],
+        part["r_r_bias"],
+        part["seg_embed"].transpose(1, 2, 0),
+        part["r_s_bias"],
+        part["o"].reshape(32, 32).T,
+    ]
+    layer = "transformer.layer.0"
+    rest = ["rel_attn.layer_norm", "ff.layer_1", "ff.layer_2", "ff.layer_norm"]
+    given = [arrays["transformer.word_embedding.weight"], arrays["transformer.mask_emb"].ravel()]
+    given += attention
+    for name in rest:
+        weight, bias = arrays[f"{layer}.{name}.weight"], arrays[f"{layer}.{name}.bias"]
+        given += [weight.T if weight.ndim == 2 else weight, bias]
+    given.append(arrays["lm_loss.bias"])
+    values = {
+        name: Initializer(graph.type_of(name), value=array.copy())
+        for name, array in zip(graph.parameters, given, strict=True)
+    }
+    assert all(graph.type_of(name).shape == init.value.shape for name, init in values.items())
+    graph = replace(graph, initializers={**graph.initializers, **values})
+    with torch.no_grad():
+        result = net(**theirs)
+    assert_equal(run(graph, inputs)[0], result.logits)
 
 
 def test_the_question_answering_head_of_bert():

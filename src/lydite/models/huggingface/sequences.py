@@ -7,10 +7,8 @@ from typing import Any
 
 from lydite.errors import InputError
 from lydite.models.blocks import Activation, Attention, Block, Dense, Order
-from lydite.models.dimensions import (
-    EncoderDecoder,
-    Stack,
-)
+from lydite.models.dimensions import Stack
+from lydite.models.dimensions_sequences import EncoderDecoder
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.rows import Row
 

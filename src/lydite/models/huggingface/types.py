@@ -8,7 +8,7 @@ from typing import Any
 
 from lydite.errors import InputError
 from lydite.models.dimensions import Decoder
-from lydite.models.huggingface import encoders, sequences, sight
+from lydite.models.huggingface import encoders, encoders_own, sequences, sight
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
@@ -57,7 +57,7 @@ _FAMILIES = {
     **SPECIAL,
     **ZAMBA,
 }
-_OTHERS = {**encoders.TYPES, **sequences.TYPES, **sight.TYPES}
+_OTHERS = {**encoders.TYPES, **encoders_own.TYPES, **sequences.TYPES, **sight.TYPES}
 
 ALIASES = {
     "cwm": "llama",

@@ -1,0 +1,49 @@
+"""Dimensions of encoders whose states a decoder attends to; nothing here builds a graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lydite.models.dimensions import Stack
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDecoder:
+    """An encoder whose states a decoder attends to (T5, BART, Whisper).
+
+    Attributes:
+        encoder: Layers of the encoder.
+        decoder: Layers of the decoder, each of which also attends to the encoder's states.
+        vocabulary: Number of tokens.
+        positions: Length of the longest decoded sequence.
+        buckets: Rows of the table of relative positions (T5); 0 for learned positions.
+        bins: Channels of an input of sound (Whisper); 0 where tokens go in.
+        frames: Positions of the encoder for sound.
+        position_offset: Rows of the position tables before the first position (BART).
+        embedding_norm: Whether embeddings are normalised (BART).
+        plain_embedding_norm: Whether that norm has no weights.
+        last_norm: Whether the last states of both stacks are normalised.
+        tied: Whether the token embedding is the weight of the last product as well.
+        waves: Whether positions are sines and cosines, which are no weights (M2M-100).
+        half: Whether it is the decoder alone, whose encoder's states are an input.
+        states: Width of those states; 0 for that of the decoder.
+        transform: Whether a product with its function and norm comes before the scores, which have
+            a bias then (BLIP).
+    """
+
+    encoder: Stack
+    decoder: Stack
+    vocabulary: int
+    positions: int
+    buckets: int = 0
+    bins: int = 0
+    frames: int = 0
+    position_offset: int = 0
+    embedding_norm: bool = False
+    plain_embedding_norm: bool = False
+    last_norm: bool = True
+    tied: bool = True
+    waves: bool = False
+    half: bool = False
+    states: int = 0
+    transform: bool = False
