@@ -29,6 +29,10 @@ class EncoderDecoder:
         states: Width of those states; 0 for that of the decoder.
         transform: Whether a product with its function and norm comes before the scores, which have
             a bias then (BLIP).
+        segments: Rows of a table of token types, of which text has the first (BERT as a decoder).
+        block: Tokens of a block where the encoder's blocks attend to some of the others (BigBird);
+            0 for all.
+        random_blocks: Number of those that are chosen at random for each block.
     """
 
     encoder: Stack
@@ -47,3 +51,6 @@ class EncoderDecoder:
     half: bool = False
     states: int = 0
     transform: bool = False
+    segments: int = 0
+    block: int = 0
+    random_blocks: int = 0

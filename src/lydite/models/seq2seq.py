@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lydite.graph import Builder, Graph, Tensor
+from lydite.graph.dtypes import numpy_dtype
+from lydite.models.block_sparse import block_sparse, full_below
 from lydite.models.blocks import Attention, Dense
 from lydite.models.dimensions import Stack
 from lydite.models.dimensions_sequences import EncoderDecoder
 from lydite.models.parts import with_names
-from lydite.models.tokens import Tokens, counted, normed
+from lydite.models.tokens import Tokens, by_head, counted, normed
 from lydite.models.transformer import ATTENTION_OPSET, dense
 
 
@@ -81,11 +85,48 @@ def _encoded(g: Builder, size: EncoderDecoder, batch: int, sequence: int, table:
         ids = g.input("input_ids", (batch, sequence), "int64")
         x = _embedded(g, size, ids, table, tokens)
     bias = _relative(g, size, tokens.count, tokens.count) if size.buckets else None
+    hidden = None
+    if size.block and sequence > full_below(size.block, size.random_blocks):
+        x, hidden = _filled(g, x, size.block)
     for layer in range(size.encoder.layers):
         tokens.layer = layer
-        x = _added(g, x, size.encoder, lambda y: _self(y, size.encoder, tokens, bias))
+        x = _added(
+            g,
+            x,
+            size.encoder,
+            lambda y: (
+                _self(y, size.encoder, tokens, bias)
+                if hidden is None
+                else _among_blocks(g, y, size, hidden)
+            ),
+        )
         x = _fed(g, x, size.encoder)
-    return normed(g, x, size.encoder) if size.last_norm else x
+    x = normed(g, x, size.encoder) if size.last_norm else x
+    if hidden is None or x.shape[1] == sequence:
+        return x
+    return g.op("Slice", x, *(g.constant([value], "bound") for value in (0, sequence, 1)))
+
+
+def _filled(g: Builder, x: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """States up to whole blocks, and what hides those that were added: [1, 1, 1, tokens]."""
+    tokens = int(x.shape[1])
+    missing = -tokens % block
+    shape, zero = g.constant([1, 1, 1, tokens], "shape"), np.zeros(1, numpy_dtype(g.dtype))
+    hidden = g.op("ConstantOfShape", shape, value=zero)
+    if not missing:
+        return x, hidden
+    behind = g.constant([0] * 7 + [missing], "pads")
+    hidden = g.op("Pad", hidden, behind, g.constant(-10000.0, "penalty", g.dtype))
+    return g.op("Pad", x, g.constant([0, 0, 0, 0, missing, 0], "pads")), hidden
+
+
+def _among_blocks(g: Builder, x: Tensor, size: EncoderDecoder, hidden: Tensor) -> Tensor:
+    """The encoder's attention where blocks of tokens attend to some of the others."""
+    a = _attention_of(size.encoder)
+    query, key, value = (by_head(g, part, a.heads) for part in _projected(g, x, x, a))
+    mixed = block_sparse(g, query, key, value, hidden, size.block, size.random_blocks)
+    mixed = g.reshape(g.transpose(mixed, (0, 2, 1, 3)), [0, 0, a.heads * a.size])
+    return g.linear(mixed, size.encoder.hidden, bias=a.output_bias, name="attention_output")
 
 
 def _sound(g: Builder, size: EncoderDecoder, batch: int) -> Tensor:
@@ -107,6 +148,9 @@ def _embedded(g: Builder, size: EncoderDecoder, ids: Tensor, table: Tensor, t: T
         if size.position_offset:
             places = places + g.constant(size.position_offset, "offset")
         x = x + g.op("Gather", g.weight((rows, x.shape[-1]), "position_embedding"), places)
+    if size.segments:
+        segments = g.weight((size.segments, x.shape[-1]), "segment_embedding")
+        x = x + g.op("Gather", segments, g.constant([0], "text"))
     return normed(g, x, size.decoder) if size.embedding_norm else x
 
 

@@ -32,10 +32,31 @@ _SIDES = {
     "forced_eos_token_id": 2,
     "max_position_embeddings": 64,
 }
+_DECODERS = {
+    "bert": {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 96,
+        "vocab_size": 99,
+        "is_decoder": True,
+        "add_cross_attention": True,
+    }
+}
+"""Fields of decoders that are called otherwise."""
 SEQUENCES = [
     *(
         f"{name}For{head}"
-        for name in ("Bart", "Blenderbot", "BlenderbotSmall", "MBart", "Mvp", "Pegasus", "PLBart")
+        for name in (
+            "Bart",
+            "BigBirdPegasus",
+            "Blenderbot",
+            "BlenderbotSmall",
+            "MBart",
+            "Mvp",
+            "Pegasus",
+            "PLBart",
+        )
         for head in ("ConditionalGeneration", "CausalLM")
     ),
     "M2M100ForConditionalGeneration",
@@ -64,6 +85,53 @@ def test_both_halves_and_decoders_alone_do_the_work_of_the_module(name, tmp_path
         net(input_ids=ids, use_cache=False, **(states if half else {"decoder_input_ids": ids}))
     assert 2 * multiply_adds(graph) == counter.get_total_flops()
     assert ("encoder_states" in graph.inputs) == half
+
+
+@pytest.mark.parametrize(("tokens", "bias"), [(28, False), (29, True), (32, False)])
+def test_blocks_of_the_encoder_attend_to_some_others_in_long_texts_alone(tokens, bias, tmp_path):
+    blocks = {"block_size": 4, "num_random_blocks": 1, "use_bias": bias}
+    config = hf.BigBirdPegasusConfig(**{**_SIDES, **blocks})
+    config._attn_implementation = "eager"
+    net = hf.BigBirdPegasusForConditionalGeneration(config).eval()
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, batch=BATCH, sequence=tokens, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    ids = torch.ones(BATCH, tokens, dtype=torch.int64)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        net(input_ids=ids, decoder_input_ids=ids, use_cache=False)
+    assert 2 * multiply_adds(graph) == counter.get_total_flops()
+    for phase, options in (("prefill", {}), ("decode", {"context": tokens})):
+        assert graph_from_config(path, phase=phase, sequence=tokens, **options).ops
+
+
+@pytest.mark.parametrize("name", ["bert", "pp_formulanet"])
+def test_decoders_of_pictures_do_the_work_of_the_module(name, tmp_path):
+    ids, states = torch.ones(BATCH, 12, dtype=torch.int64), torch.zeros(BATCH, 12, 64)
+    if name == "bert":
+        text = hf.BertConfig(**_DECODERS[name])
+        config = hf.VisionEncoderDecoderConfig.from_encoder_decoder_configs(hf.ViTConfig(), text)
+        text._attn_implementation = "eager"
+        net = hf.BertLMHeadModel(text).eval()
+        head = []
+    else:
+        from transformers.models.pp_formulanet import modeling_pp_formulanet as formula
+
+        config = hf.AutoConfig.for_model(name, text_config=_SIDES)
+        config.text_config._attn_implementation = "eager"
+        net = formula.PPFormulaNetTextModel(config.text_config).eval()
+        head = [torch.nn.Linear(64, config.text_config.vocab_size, bias=False)]
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, batch=BATCH, sequence=12, phase="forward")
+    theirs = sum(p.numel() for part in (net, *head) for p in part.parameters())
+    assert graph.parameter_count == theirs
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        result = net(input_ids=ids, encoder_hidden_states=states, use_cache=False)
+        for product in head:
+            product(result.last_hidden_state)
+    assert 2 * multiply_adds(graph) == counter.get_total_flops()
+    assert graph_from_config(path, phase="decode", context=4).ops
 
 
 @pytest.mark.parametrize("name", ["blip", "pix2struct"])
@@ -101,13 +169,13 @@ def test_decoders_of_captions_do_the_work_of_the_module(name, tmp_path):
     graph_from_config(path, phase="decode", context=4)
 
 
-@pytest.mark.parametrize("decoder", ["trocr", "mbart"])
+@pytest.mark.parametrize("decoder", ["bert", "trocr", "mbart"])
 def test_a_decoder_of_pictures_is_the_text_part_of_both(decoder, tmp_path):
     """As in files of TrOCR and Donut, whose decoders attend to an encoder of pictures."""
     encoder = hf.ViTConfig(
         hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96
     )
-    fields = {**_SIDES, "is_decoder": True, "add_cross_attention": True}
+    fields = {**_DECODERS.get(decoder, _SIDES), "is_decoder": True, "add_cross_attention": True}
     wide = {"cross_attention_hidden_size": 48} if decoder == "trocr" else {}
     half = hf.AutoConfig.for_model(decoder, **fields, **wide)
     config = hf.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, half)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lydite.models.dimensions_encoders import Encoder
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.encoders import BERT, encoder, head_kind
-from lydite.models.huggingface.rows import Row
+from lydite.models.huggingface.rows import Row, blocks_of
 
 _UNLIMITED = 1 << 20
 """Positions of a model that has no table of them and names no longest sequence."""
@@ -13,12 +13,6 @@ _UNLIMITED = 1 << 20
 
 def _big_bird(c: Config) -> Encoder:
     """BERT whose blocks of tokens attend to some of the others (BigBird, arXiv:2007.14062)."""
-    kinds = ("block_sparse", "original_full")
-    kind = c.raw("attention_type", default=kinds[0])
-    if kind not in kinds:
-        raise c.refuse("attention_type", " or ".join(kinds))
-    block, random = c.size("block_size", default=64), c.size("num_random_blocks", default=3, low=0)
-    sparse = {"block": block, "random_blocks": random} if kind == kinds[0] else {}
     return encoder(
         c,
         types=2,
@@ -26,7 +20,7 @@ def _big_bird(c: Config) -> Encoder:
         qkv_bias=c.flag("use_bias", default=True),
         activation=c.activation("hidden_act", default="gelu_new"),
         idle_summary=head_kind(c) != "pooler",
-        **sparse,
+        **blocks_of(c),
     )
 
 

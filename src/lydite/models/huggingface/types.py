@@ -8,7 +8,7 @@ from typing import Any
 
 from lydite.errors import InputError
 from lydite.models.dimensions import Decoder
-from lydite.models.huggingface import encoders, encoders_own, sequences, sight
+from lydite.models.huggingface import encoders, encoders_own, halves, sequences, sight
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
@@ -57,7 +57,7 @@ _FAMILIES = {
     **SPECIAL,
     **ZAMBA,
 }
-_OTHERS = {**encoders.TYPES, **encoders_own.TYPES, **sequences.TYPES, **sight.TYPES}
+_OTHERS = {**encoders.TYPES, **encoders_own.TYPES, **sequences.TYPES, **halves.TYPES, **sight.TYPES}
 
 ALIASES = {
     "cwm": "llama",
@@ -126,6 +126,7 @@ TEXT_OF = {
     "mllama": "mllama_text_model",
     "paligemma": "gemma",
     "pix2struct": "pix2struct_text_model",
+    "pp_formulanet": "pp_formulanet_text",
     "qwen2_5_omni_thinker": "qwen2_5_omni_text",
     "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
     "qwen2_5_vl": "qwen2_5_vl_text",
