@@ -16,7 +16,8 @@ class EncoderDecoder:
         decoder: Layers of the decoder, each of which also attends to the encoder's states.
         vocabulary: Number of tokens.
         positions: Length of the longest decoded sequence.
-        buckets: Rows of the table of relative positions (T5); 0 for learned positions.
+        buckets: Rows of the table of relative positions (T5), or scores of distances that a
+            product of the states gives (ProphetNet); 0 for learned positions.
         bins: Channels of an input of sound (Whisper); 0 where tokens go in.
         frames: Positions of the encoder for sound.
         position_offset: Rows of the position tables before the first position (BART).
@@ -30,6 +31,8 @@ class EncoderDecoder:
         transform: Whether a product with its function and norm comes before the scores, which have
             a bias then (BLIP).
         segments: Rows of a table of token types, of which text has the first (BERT as a decoder).
+        streams: Number of tokens that the decoder guesses at once, each in a stream of its own
+            (ProphetNet); 0 for one alone.
         block: Tokens of a block where the encoder's blocks attend to some of the others (BigBird);
             0 for all.
         random_blocks: Number of those that are chosen at random for each block.
@@ -52,5 +55,11 @@ class EncoderDecoder:
     states: int = 0
     transform: bool = False
     segments: int = 0
+    streams: int = 0
     block: int = 0
     random_blocks: int = 0
+
+    @property
+    def biased(self) -> bool:
+        """Whether a table of relative positions stands for all other ones (T5)."""
+        return bool(self.buckets) and not self.streams

@@ -59,12 +59,6 @@ def _xmod(c: Config) -> Encoder:
     )
 
 
-def _renamed(c: Config, names: dict[str, str]) -> Config:
-    """The config with some of its fields called as in BERT."""
-    c.skip(*names)
-    return c.changed({new: c.data[old] for old, new in names.items() if old in c.data})
-
-
 def _xlm(c: Config) -> Encoder:
     """BERT's layers with a table of languages, and scores of one product (XLM)."""
     c.only("causal", False)
@@ -73,7 +67,7 @@ def _xlm(c: Config) -> Encoder:
     c.skip("sinusoidal_embeddings", "embed_init_std", "unk_index", "mask_index", "lang_id")
     c.skip("start_n_top", "end_n_top")
     c.skip("id2lang", "lang2id", "max_vocab", "min_count", "eos_index", "pad_index", "bos_index")
-    c = _renamed(c, {"emb_dim": "hidden_size", "n_words": "vocab_size"})
+    c = c.renamed({"emb_dim": "hidden_size", "n_words": "vocab_size"})
     languages = c.size("n_langs", default=1)
     head = head_kind(c)
     return encoder(
@@ -103,7 +97,7 @@ def _xlnet(c: Config) -> Encoder:
         "d_inner": "intermediate_size",
         "ff_activation": "hidden_act",
     }
-    c = _renamed(c, names)
+    c = c.renamed(names)
     width, heads = c.size("hidden_size"), c.size("num_attention_heads")
     if c.size("d_head", default=width // heads) * heads != width:
         raise c.refuse("d_head", "d_model / n_head")

@@ -192,6 +192,27 @@ def _big_bird(c: Config) -> EncoderDecoder:
     )
 
 
+def _prophetnet(c: Config) -> EncoderDecoder:
+    """BART's layers, whose decoder guesses several tokens at once (arXiv:2001.04063)."""
+    c.only("add_cross_attention", True)
+    c.skip("relative_max_distance", "disable_ngram_loss", "eps", *_UNUSED)
+    names = {"hidden_size": "d_model"}
+    for side in ("encoder", "decoder"):
+        names |= {f"num_{side}_layers": f"{side}_layers"}
+        names |= {f"num_{side}_attention_heads": f"{side}_attention_heads"}
+    c = c.renamed(names)
+    return sequence_of(
+        c,
+        positions=c.size("max_position_embeddings", default=512) - 1,
+        position_offset=1,
+        embedding_norm=True,
+        last_norm=False,
+        buckets=c.size("num_buckets", default=32),
+        streams=c.size("ngram", default=2),
+        norms={"order": "last"},
+    )
+
+
 _UNUSED = (
     "num_hidden_layers",
     "normalize_before",
@@ -226,6 +247,7 @@ TYPES: dict[str, Row] = {
     "mbart": (BOTH, _bart_like(order="before", offset=2), OPTIONS),
     "mvp": (BOTH, _bart_like(offset=2), OPTIONS),
     "pegasus": (BOTH, _bart_like(order="before", embedding_norm=False), OPTIONS),
+    "prophetnet": ("lydite.models.ngrams:ngram_decoder", _prophetnet, OPTIONS),
     "plbart": (BOTH, _bart_like(offset=2), OPTIONS),
     "whisper": (BOTH, _whisper, OPTIONS),
 }
