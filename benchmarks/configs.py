@@ -28,7 +28,13 @@ from _figures import Figure, publish
 from lydite.errors import InputError
 from lydite.models.huggingface import graph_from_config, read_config
 
-_SEEING = ("embed_tokens_extend", "image_encoder", "visual_projection")
+_SEEING = (
+    "embed_tokens_extend",
+    "image_encoder",
+    "perceiver_resampler",
+    "vision_model",
+    "visual_projection",
+)
 """Parts of a language model's module that see or hear."""
 
 _CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")

@@ -202,6 +202,8 @@ class CrossAttention:
         bias: Whether the products have a bias.
         normed: Whether queries and keys are normalised head by head.
         gated: Whether a learned number scales the output (Llama 3.2 Vision).
+        cached: Whether keys and values are kept; if not, every step makes them anew (IDEFICS in
+            transformers).
     """
 
     heads: int
@@ -212,6 +214,7 @@ class CrossAttention:
     bias: bool = False
     normed: bool = False
     gated: bool = False
+    cached: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

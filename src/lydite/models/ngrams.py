@@ -15,7 +15,7 @@ from lydite.graph.dtypes import numpy_dtype
 from lydite.models.dimensions_sequences import EncoderDecoder
 from lydite.models.parts import with_names
 from lydite.models.seq2seq import added, attention_of, cross_attention, encoded, encoder_states, fed
-from lydite.models.tokens import Tokens, by_head, counted, normed
+from lydite.models.tokens import Tokens, by_head, distances, normed
 from lydite.models.transformer import ATTENTION_OPSET
 
 _HIDDEN = -10000.0
@@ -93,20 +93,13 @@ class _Seen:
 
     def __init__(self, g: Builder, size: EncoderDecoder, t: Tokens) -> None:
         heads, keys = attention_of(size.decoder).heads, t.context + t.count
-        near = _distances(g, size.buckets, t.count, keys)
-        own = _distances(g, size.buckets, t.count, t.count)
+        near = distances(g, size.buckets, t.count, keys)
+        own = distances(g, size.buckets, t.count, t.count)
         shape = [t.batch, heads, t.count, keys]
         wide = [t.batch, size.streams, heads, t.count, keys + t.count]
         self.main = g.op("Expand", near, g.constant(shape, "shape"))
         self.guessing = g.op("Expand", g.concat([near, own], 1), g.constant(wide, "shape"))
         self.hidden, self.hidden_guessing = _hidden(g, size, t)
-
-
-def _distances(g: Builder, buckets: int, queries: int, keys: int) -> Tensor:
-    """Buckets of the distances of pairs, cut at the last one: int64 [queries, keys]."""
-    rows = g.op("Unsqueeze", counted(g, keys - queries, keys), g.constant([1], "axes"))
-    distance = g.op("Abs", g.op("Sub", rows, counted(g, 0, keys)))
-    return g.op("Min", distance, g.constant(buckets - 1, "last"))
 
 
 def _hidden(g: Builder, size: EncoderDecoder, t: Tokens) -> tuple[Tensor | None, Tensor | None]:

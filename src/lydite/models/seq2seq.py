@@ -13,7 +13,7 @@ from lydite.models.blocks import Attention, Dense
 from lydite.models.dimensions import Stack
 from lydite.models.dimensions_sequences import EncoderDecoder
 from lydite.models.parts import with_names
-from lydite.models.tokens import Tokens, by_head, counted, normed
+from lydite.models.tokens import Tokens, by_head, normed, relative_bias
 from lydite.models.transformer import ATTENTION_OPSET, dense
 
 
@@ -161,16 +161,8 @@ def _embedded(g: Builder, size: EncoderDecoder, ids: Tensor, table: Tensor, t: T
 
 
 def _relative(g: Builder, size: EncoderDecoder, queries: int, keys: int) -> Tensor:
-    """T5's bias of each head by distance, shared by all layers: [1, heads, queries, keys].
-
-    Distances go into buckets that grow with them (arXiv:1910.10683, section 2.1); here they are
-    cut at the last bucket, which costs the same.
-    """
-    table = g.weight((size.buckets, size.encoder.heads), "relative_positions")
-    rows = g.op("Unsqueeze", counted(g, keys - queries, keys), g.constant([1], "axes"))
-    distance = g.op("Abs", g.op("Sub", rows, counted(g, 0, keys)))
-    bucket = g.op("Min", distance, g.constant(size.buckets - 1, "last"))
-    return g.op("Unsqueeze", g.transpose(g.op("Gather", table, bucket), (2, 0, 1)), g.constant([0]))
+    """T5's bias of each head by distance, shared by all layers: [1, heads, queries, keys]."""
+    return relative_bias(g, size.buckets, attention_of(size.encoder).heads, queries, keys)
 
 
 def added(g: Builder, x: Tensor, size: Stack, part: Any) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 from lydite.errors import InputError
 from lydite.models.dimensions import Decoder
 from lydite.models.huggingface import encoders, encoders_own, halves, sequences, sight
+from lydite.models.huggingface.conditioned import FAMILIES as CONDITIONED
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
@@ -56,6 +57,7 @@ _FAMILIES = {
     **RECURRENT,
     **SPECIAL,
     **ZAMBA,
+    **CONDITIONED,
 }
 _OTHERS = {**encoders.TYPES, **encoders_own.TYPES, **sequences.TYPES, **halves.TYPES, **sight.TYPES}
 
@@ -146,6 +148,9 @@ TEXT_OF = {
 """Type of the language part of a model that sees or hears, where the part does not say it."""
 
 
+_SCORES = ("", "ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForVisionText2Text")
+"""Heads that give scores of the next token."""
+
 DECODER_OPTIONS = ("sequence", "context", "phase", "kv_ranks")
 
 
@@ -163,7 +168,7 @@ def _with_head(c: Config, size: Decoder) -> Decoder:
         return replace(size, head="classes", classes=classes(c))
     if named in ("Model", "TextModel"):
         return replace(size, head="")
-    if named in ("", "ForCausalLM", "LMHeadModel", "ForConditionalGeneration"):
+    if named in _SCORES:
         return size
     raise InputError(
         f"the head '{named}' of architectures is not built",

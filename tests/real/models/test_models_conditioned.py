@@ -1,0 +1,132 @@
+"""Models that read more than the text before a token, against transformers' modules.
+
+Each is compared in both its passes: over a text, and of one more token with what is cached.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from lydite.models.counts import multiply_adds
+from lydite.models.huggingface import graph_from_config
+
+torch = pytest.importorskip("torch")
+hf = pytest.importorskip("transformers")
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+BATCH, TOKENS = 2, 12
+IDS = torch.ones(BATCH, TOKENS, dtype=torch.int64)
+
+
+def counted(net, **given):
+    """FLOPs of a call, and what it gives."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        result = net(**given)
+    return counter.get_total_flops(), result
+
+
+def flops(path, phase: str, **options) -> int:
+    return 2 * multiply_adds(graph_from_config(path, batch=BATCH, phase=phase, **options))
+
+
+def written(config, folder):
+    path = folder / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    return path
+
+
+def test_a_prompt_is_read_before_the_text_and_cached_with_it(tmp_path):
+    config = hf.CpmAntConfig(
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        dim_head=16,
+        dim_ff=96,
+        vocab_size=99,
+        prompt_length=4,
+        prompt_types=3,
+        segment_types=5,
+        position_bias_num_buckets=16,
+    )
+    net, path = hf.CpmAntForCausalLM(config).eval(), written(config, tmp_path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="prefill")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    kept = graph.type_of("present_key_0").shape
+    assert kept == (BATCH, 4, TOKENS + 4, 16)
+    whole, _ = counted(net, input_ids=IDS, use_cache=False)
+    assert flops(path, "forward", sequence=TOKENS) == whole
+    _, before = counted(net, input_ids=IDS[:, :-1], use_cache=True)
+    step, _ = counted(net, input_ids=IDS, past_key_values=before.past_key_values, use_cache=True)
+    assert flops(path, "decode", context=TOKENS - 1) == step
+
+
+@pytest.mark.parametrize("resampled", [False, True])
+def test_every_few_layers_attend_to_a_picture(resampled, tmp_path):
+    tower = {"embed_dim": 48, "image_size": 28, "patch_size": 14, "num_hidden_layers": 1}
+    fields = {
+        "use_resampler": True,
+        "qk_layer_norms": True,
+        "cross_layer_interval": 2,
+        "additional_vocab_size": 5,
+    }
+    config = hf.IdeficsConfig(
+        hidden_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=96,
+        vocab_size=99,
+        vision_config={**tower, "num_attention_heads": 4, "intermediate_size": 64},
+        perceiver_config={"resampler_n_latents": 7, "resampler_depth": 1},
+        **(fields if resampled else {}),
+    )
+    config._attn_implementation = "eager"
+    net, path = hf.IdeficsForVisionText2Text(config).eval(), written(config, tmp_path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    seeing = ("vision_model", "perceiver_resampler")
+    text = [p for name, p in net.named_parameters() if not any(part in name for part in seeing)]
+    assert graph.parameter_count == sum(p.numel() for p in text)
+    name, count = ("perceiver_embeddings", 7) if resampled else ("image_encoder_embeddings", 5)
+    picture = {name: torch.zeros(BATCH, 1, count, 48)}
+    seen = torch.ones(BATCH, TOKENS, 1, dtype=torch.int64)
+    whole, before = counted(
+        net, input_ids=IDS, use_cache=True, image_attention_mask=seen, **picture
+    )
+    assert 2 * multiply_adds(graph) == whole
+    step, _ = counted(
+        net,
+        input_ids=IDS[:, :1],
+        past_key_values=before.past_key_values,
+        image_attention_mask=seen[:, :1],
+        **picture,
+    )
+    assert flops(path, "decode", context=TOKENS) == step
+
+
+def test_streams_guess_several_tokens_at_once(tmp_path):
+    config = hf.ProphetNetConfig(
+        hidden_size=64,
+        num_encoder_layers=2,
+        num_decoder_layers=2,
+        encoder_ffn_dim=96,
+        decoder_ffn_dim=80,
+        num_encoder_attention_heads=4,
+        num_decoder_attention_heads=4,
+        vocab_size=99,
+        max_position_embeddings=64,
+        ngram=3,
+    )
+    net, path = hf.ProphetNetForConditionalGeneration(config).eval(), written(config, tmp_path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    whole, before = counted(net, input_ids=IDS, decoder_input_ids=IDS, use_cache=True)
+    assert 2 * multiply_adds(graph) == whole
+    with torch.no_grad():
+        states = net.get_encoder()(IDS)
+    step, _ = counted(
+        net,
+        encoder_outputs=states,
+        decoder_input_ids=IDS[:, :1],
+        past_key_values=before.past_key_values,
+    )
+    assert flops(path, "decode", context=TOKENS) == step
+    assert graph_from_config(path, phase="prefill", sequence=TOKENS).parameter_count
