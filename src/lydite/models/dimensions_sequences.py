@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lydite.errors import InputError
 from lydite.models.dimensions import Stack
 
 
@@ -60,6 +61,37 @@ class EncoderDecoder:
     random_blocks: int = 0
 
     @property
+    def patches(self) -> int:
+        """Number of the encoder's states that are parts of a picture beside a text."""
+        return 0
+
+    @property
     def biased(self) -> bool:
         """Whether a table of relative positions stands for all other ones (T5)."""
         return bool(self.buckets) and not self.streams
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentReader(EncoderDecoder):
+    """T5 whose encoder also reads where words stand on a page, and the page itself (UDOP).
+
+    Attributes:
+        patch: Side of a patch of the page in pixels.
+        image_size: Side of the page in pixels.
+        channels: Channels of the page.
+        cells: Rows of the tables of places from left to right and from top to bottom.
+    """
+
+    patch: int
+    image_size: int
+    channels: int
+    cells: int
+
+    def __post_init__(self) -> None:
+        if self.image_size % self.patch:
+            raise InputError(f"image_size {self.image_size} is not divisible by patch {self.patch}")
+
+    @property
+    def patches(self) -> int:
+        """Number of patches of the page."""
+        return (self.image_size // self.patch) ** 2

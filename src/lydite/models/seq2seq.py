@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from lydite.models.parts import with_names
 from lydite.models.tokens import Tokens, by_head, normed, relative_bias
 from lydite.models.transformer import ATTENTION_OPSET, dense
 
+Encode: TypeAlias = Callable[[Builder, EncoderDecoder, int, int, Tensor], Tensor]
+"""From batch, number of tokens and the table of tokens to the encoder's states."""
+
 
 def encoder_decoder(
     size: EncoderDecoder,
@@ -25,6 +29,7 @@ def encoder_decoder(
     context: int = 0,
     phase: str = "forward",
     dtype: str = "float32",
+    encode: Encode | None = None,
 ) -> Graph:
     """An encoder and a decoder, in one of three phases.
 
@@ -39,6 +44,7 @@ def encoder_decoder(
         context: Tokens that were decoded before, in the phase "decode".
         phase: What is computed.
         dtype: Precision of weights and states.
+        encode: What makes the encoder's states, in place of `encoded`.
     """
     g = Builder("encoder-decoder", dtype=dtype, opset=ATTENTION_OPSET)
     table = g.weight((size.vocabulary, size.decoder.hidden), "token_embedding")
@@ -47,7 +53,7 @@ def encoder_decoder(
     elif size.half:
         states = encoder_states(g, size, batch, sequence)
     else:
-        states = encoded(g, size, batch, sequence, table)
+        states = (encode or encoded)(g, size, batch, sequence, table)
     new = min(sequence, size.positions) if phase == "forward" else 1
     ids = g.input("decoder_input_ids", (batch, new), "int64")
     before = context if phase == "decode" else 0
@@ -91,6 +97,14 @@ def encoded(g: Builder, size: EncoderDecoder, batch: int, sequence: int, table: 
         ids = g.input("input_ids", (batch, sequence), "int64")
         x = _embedded(g, size, ids, table, tokens)
     bias = _relative(g, size, tokens.count, tokens.count) if size.biased else None
+    return layered(g, x, size, tokens, bias)
+
+
+def layered(
+    g: Builder, x: Tensor, size: EncoderDecoder, tokens: Tokens, bias: Tensor | None
+) -> Tensor:
+    """Embedded tokens through the encoder's layers, with what is added to all their scores."""
+    sequence = tokens.count
     hidden = None
     if size.block and sequence > full_below(size.block, size.random_blocks):
         x, hidden = _filled(g, x, size.block)
@@ -212,7 +226,7 @@ def cross_attention(x: Tensor, states: Tensor | None, size: EncoderDecoder, t: T
     if states is not None:
         parts = _projected(g, x, states, a)
     else:
-        width, length = a.heads * a.size, size.frames or max(1, t.context)
+        width, length = a.heads * a.size, size.frames or max(1, t.context + size.patches)
         query = g.linear(x, width, bias=a.qkv_bias, name="query")
         kept = (
             g.input(f"encoder_{part}_{t.layer}", (t.batch, length, width))

@@ -130,3 +130,40 @@ def test_streams_guess_several_tokens_at_once(tmp_path):
     )
     assert flops(path, "decode", context=TOKENS) == step
     assert graph_from_config(path, phase="prefill", sequence=TOKENS).parameter_count
+
+
+def test_words_are_read_where_they_stand_on_a_page(tmp_path):
+    config = hf.UdopConfig(
+        d_model=64,
+        d_kv=16,
+        d_ff=96,
+        num_layers=2,
+        num_decoder_layers=3,
+        num_heads=4,
+        vocab_size=99,
+        image_size=32,
+        patch_size=8,
+        max_2d_position_embeddings=50,
+    )
+    config._attn_implementation = "eager"
+    net, path = hf.UdopForConditionalGeneration(config).eval(), written(config, tmp_path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    page = {
+        "bbox": torch.full((BATCH, TOKENS, 4), 0.4),
+        "pixel_values": torch.zeros(BATCH, 3, 32, 32),
+    }
+    whole, _ = counted(net, input_ids=IDS, decoder_input_ids=IDS, use_cache=False, **page)
+    assert 2 * multiply_adds(graph) == whole
+    with torch.no_grad():
+        states = net.encoder(input_ids=IDS, **page)
+        before = net(encoder_outputs=states, decoder_input_ids=IDS, use_cache=True)
+    step, _ = counted(
+        net,
+        encoder_outputs=states,
+        decoder_input_ids=IDS[:, :1],
+        past_key_values=before.past_key_values,
+    )
+    assert flops(path, "decode", context=TOKENS) == step
+    read = graph_from_config(path, sequence=TOKENS, phase="prefill", dtype="bfloat16")
+    assert set(page) < set(read.inputs)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from lydite.errors import InputError
 from lydite.models.blocks import Activation, Attention, Block, Dense, Order
 from lydite.models.dimensions import Stack
-from lydite.models.dimensions_sequences import EncoderDecoder
+from lydite.models.dimensions_sequences import DocumentReader, EncoderDecoder
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.rows import Row, blocks_of
 
@@ -81,6 +82,20 @@ def _t5(c: Config) -> EncoderDecoder:
         positions=c.size("n_positions", default=512),
         buckets=c.size("relative_attention_num_buckets", default=32),
         tied=c.flag("tie_word_embeddings", default=True),
+    )
+
+
+def _udop(c: Config) -> DocumentReader:
+    """T5 with words where they stand on a page, and the page (UDOP, arXiv:2212.02623)."""
+    usual = [{"type": kind} for kind in ("1d", "horizontal", "vertical")]
+    c.only("relative_bias_args", usual)
+    base = _t5(c)
+    return DocumentReader(
+        **{field.name: getattr(base, field.name) for field in fields(base)},
+        patch=c.size("patch_size", default=16),
+        image_size=c.size("image_size", default=224),
+        channels=c.size("num_channels", default=3),
+        cells=c.size("max_2d_position_embeddings", default=1024),
     )
 
 
@@ -237,6 +252,7 @@ OPTIONS = ("sequence", "context", "phase")
 TYPES: dict[str, Row] = {
     "t5": (BOTH, _t5, OPTIONS),
     "mt5": (BOTH, _t5, OPTIONS),
+    "udop": ("lydite.models.documents:document_reader", _udop, OPTIONS),
     "umt5": (BOTH, _t5, OPTIONS),
     "bart": (BOTH, _bart_like(offset=2), OPTIONS),
     "bigbird_pegasus": (BOTH, _big_bird, OPTIONS),
