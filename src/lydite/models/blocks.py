@@ -17,6 +17,7 @@ from lydite.models.blocks_attention import (
     CrossAttention,
     DifferentialAttention,
     LatentAttention,
+    MergedAttention,
     QkNorm,
     RoutedAttention,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Mamba",
     "Mamba2",
     "MatrixMemory",
+    "MergedAttention",
     "Mixer",
     "Order",
     "Phrases",
@@ -75,6 +77,7 @@ Mixer: TypeAlias = (
     | CrossAttention
     | DifferentialAttention
     | LatentAttention
+    | MergedAttention
     | RoutedAttention
     | StateMixer
 )

@@ -273,6 +273,19 @@ class RoutedAttention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MergedAttention:
+    """Attention to tokens and to an encoder's states at once (T5Gemma 2).
+
+    Attributes:
+        attention: Heads, positions and window of the tokens; queries and keys are normalised.
+        width: Width of the encoder's states.
+    """
+
+    attention: Attention
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClippedAttention:
     """Attention with clipped lengths, gates, sinks and biases by distance (Inkling 2).
 

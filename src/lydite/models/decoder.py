@@ -75,6 +75,10 @@ def decoder(
     width = size.embedding or size.hidden
     table = g.weight((size.vocabulary + size.extra_rows, width), "token_embedding")
     x = g.op("Gather", table, ids)
+    if size.marked:
+        mark = g.op("Equal", ids, g.constant(size.vocabulary - 1, "mark"))
+        own = g.weight((width,), "marked_embedding")
+        x = g.op("Where", g.op("Unsqueeze", mark, g.constant([2], "axes")), own, x)
     if width != size.hidden:
         x = g.linear(x, size.hidden, bias=False, name="embedding_up")
     if size.embedding_norm:

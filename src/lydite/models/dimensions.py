@@ -192,6 +192,8 @@ class Decoder(Stack):
         transform: Function of one more product, then normalised, before the last one (ModernBERT);
             "" for none.
         transform_bias: Whether that product has a bias.
+        marked: Whether one token has an embedding of its own beside the table (T5Gemma 2's end of a
+            picture).
         prompt: Number of learned tokens before the text, to which all attend (CPM-Ant).
         buckets: Rows of a table of biases by distance, which all layers add to their scores; tokens
             attend to later ones as well then (CPM-Ant). 0 for none.
@@ -224,6 +226,7 @@ class Decoder(Stack):
     extra_rows: int = 0
     transform: Activation | Literal[""] = ""
     transform_bias: bool = False
+    marked: bool = False
     prompt: int = 0
     buckets: int = 0
 

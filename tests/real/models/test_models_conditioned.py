@@ -167,3 +167,38 @@ def test_words_are_read_where_they_stand_on_a_page(tmp_path):
     assert flops(path, "decode", context=TOKENS) == step
     read = graph_from_config(path, sequence=TOKENS, phase="prefill", dtype="bfloat16")
     assert set(page) < set(read.inputs)
+
+
+def test_a_text_and_an_encoder_s_states_are_attended_to_at_once(tmp_path):
+    from transformers.models.t5gemma2 import modeling_t5gemma2 as t5gemma2
+
+    side = {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 7,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "vocab_size": 99,
+        "sliding_window": 64,
+    }
+    tower = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    encoder = {"text_config": side, "vision_config": tower}
+    config = hf.T5Gemma2Config(encoder=encoder, decoder=side)
+    config.decoder._attn_implementation = "eager"
+    net, path = t5gemma2.T5Gemma2Decoder(config.decoder).eval(), written(config, tmp_path)
+    graph = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="forward")
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
+    states, head = torch.zeros(BATCH, TOKENS, 64), 2 * BATCH * 64 * 99
+    whole, before = counted(net, input_ids=IDS, encoder_hidden_states=states, use_cache=True)
+    assert 2 * multiply_adds(graph) == whole + TOKENS * head
+    step, _ = counted(
+        net,
+        input_ids=IDS[:, :1],
+        encoder_hidden_states=states,
+        past_key_values=before.past_key_values,
+        use_cache=True,
+    )
+    assert flops(path, "decode", context=TOKENS) == step + head
+    read = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="prefill")
+    assert read.type_of("present_encoder_key_0").shape == (BATCH, 2, TOKENS, 16)

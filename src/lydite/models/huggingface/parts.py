@@ -16,7 +16,10 @@ _PARTS = {
 }
 _HALVES = {"text": ("decoder",), "vision": ("encoder",), "audio": ()}
 """The same where a decoder attends to what an encoder made of a picture."""
-_OF_TYPE = {"vision-encoder-decoder": _HALVES}
+_OF_TYPE = {
+    "t5gemma2": {"text": ("decoder",), "vision": (), "audio": ()},
+    "vision-encoder-decoder": _HALVES,
+}
 _DECODERS = {"bert": "bert_decoder"}
 """Types whose decoder is built by a row of its own."""
 _SHARED = ("tie_word_embeddings", "dtype", "torch_dtype", "projection_dim", "quantization_config")

@@ -143,6 +143,7 @@ TEXT_OF = {
     "smolvlm": "llama",
     "unlimited_ocr": "unlimited_ocr_text",
     "step3p7": "step3p5",
+    "t5gemma2": "t5gemma2_decoder",
     "voxtral": "llama",
 }
 """Type of the language part of a model that sees or hears, where the part does not say it."""
