@@ -24,10 +24,15 @@ def routed_attention(x: Tensor, m: RoutedAttention, size: Stack, t: Tokens) -> T
     flat = g.reshape(x, [-1, size.hidden])
     shares, chosen = _routed(g, flat, m)
     query = _product(g, flat, chosen, (m.count, size.hidden, narrow), "query")
+    query = _by_key_head(g, query, m.per_token, a.key_heads)
     query = g.reshape(query, [t.batch, t.count, wide])
     key, value = split(g, g.linear(x, 2 * narrow, bias=False, name="key_value"), [narrow, narrow])
     query, key = turned(query, a, a.heads, t), turned(key, a, a.key_heads, t)
-    mixed = g.reshape(attended(query, key, value, a, t, None), [-1, m.per_token, narrow])
+    mixed = g.reshape(
+        attended(query, key, value, a, t, None), [-1, a.key_heads, wide // a.key_heads]
+    )
+    mixed = _by_key_head(g, mixed, a.key_heads, m.per_token)
+    mixed = g.reshape(mixed, [-1, m.per_token, narrow])
     outputs = _product(g, mixed, chosen, (m.count, narrow, size.hidden), "attention_output")
     weighted = outputs * g.reshape(shares, [0, 0, 1])
     y = g.op("ReduceSum", weighted, g.constant([1], "axes"), keepdims=0)
@@ -40,6 +45,15 @@ def _routed(g: Builder, tokens: Tensor, m: RoutedAttention) -> tuple[Tensor, Ten
     scores = g.linear(tokens, m.count, bias=False, name="router")
     best, chosen = g.ops("TopK", scores, g.constant([m.per_token], "k"), axis=1, outputs=2)
     return g.softmax(best), chosen
+
+
+def _by_key_head(g: Builder, x: Tensor, outer: int, inner: int) -> Tensor:
+    """Heads of x [tokens, outer, inner x size] the other way round: [tokens, inner, outer, size].
+
+    Queries that share a key lie side by side for attention, and by group for the products.
+    """
+    apart = g.reshape(x, [0, outer, inner, int(x.shape[-1]) // inner])
+    return g.transpose(apart, (0, 2, 1, 3))
 
 
 def _product(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+import lydite as ly
 from lydite.models.counts import multiply_adds
 from lydite.models.huggingface import graph_from_config
 
@@ -202,3 +203,31 @@ def test_a_text_and_an_encoder_s_states_are_attended_to_at_once(tmp_path):
     assert flops(path, "decode", context=TOKENS) == step + head
     read = graph_from_config(path, batch=BATCH, sequence=TOKENS, phase="prefill")
     assert read.type_of("present_encoder_key_0").shape == (BATCH, 2, TOKENS, 16)
+
+
+DECODING = (
+    "jetmoe",
+    "cpmant",
+    "idefics",
+    "t5gemma2",
+    "prophetnet",
+    "bigbird_pegasus",
+    "udop",
+    "vision-encoder-decoder",
+    "pp_formulanet",
+)
+
+
+@pytest.mark.parametrize("name", DECODING)
+def test_both_phases_of_a_default_config_are_predicted(name, tmp_path):
+    path = str(written(hf.AutoConfig.for_model(name), tmp_path))
+    prompt = ly.predict(path, on="h100", phase="prefill", sequence=256)
+    step = ly.predict(path, on="h100", phase="decode", context=512)
+    assert 0 < step.seconds < prompt.seconds
+
+
+@pytest.mark.parametrize("name", ["big_bird", "roc_bert", "xlm", "xlnet", "xmod"])
+def test_a_default_encoder_is_predicted(name, tmp_path):
+    path = str(written(hf.AutoConfig.for_model(name), tmp_path))
+    short, long = (ly.predict(path, on="h100", sequence=count).seconds for count in (64, 500))
+    assert 0 < short < long
