@@ -125,6 +125,8 @@ def _scores(g: Builder, size: Encoder, x: Tensor) -> Tensor:
         y = g.op("Gemm", y, g.tensor("word_embedding"), bias, transB=1, name="decoder")
     else:
         y = g.linear(y, size.vocabulary, name="decoder")
+        if size.idle_bias:
+            g.weight((size.vocabulary,), "idle_bias")
     return g.reshape(y, [*x.shape[:2], size.vocabulary])
 
 

@@ -34,6 +34,7 @@ class Encoder:
         transform: Width of the product before the scores; 0 for that of the embeddings.
         plain_scores: Whether there is no such product (BertGeneration).
         tied: Whether the embedding is the weight of the scores as well.
+        idle_bias: Whether scores of a weight of their own have a second bias that nothing reads.
         qkv_bias: Whether the query, key and value products have a bias.
         block: Tokens of a block where blocks attend to some of the others (BigBird); 0 for all.
         random_blocks: Number of those that are chosen at random for each block.
@@ -74,6 +75,7 @@ class Encoder:
     transform: int = 0
     plain_scores: bool = False
     tied: bool = True
+    idle_bias: bool = False
     qkv_bias: bool = True
     block: int = 0
     random_blocks: int = 0

@@ -94,11 +94,12 @@ class _Seen:
     def __init__(self, g: Builder, size: EncoderDecoder, t: Tokens) -> None:
         heads, keys = attention_of(size.decoder).heads, t.context + t.count
         near = distances(g, size.buckets, t.count, keys)
+        further = g.op("Min", near + g.constant(1, "ahead"), g.constant(size.buckets - 1, "last"))
         own = distances(g, size.buckets, t.count, t.count)
         shape = [t.batch, heads, t.count, keys]
         wide = [t.batch, size.streams, heads, t.count, keys + t.count]
         self.main = g.op("Expand", near, g.constant(shape, "shape"))
-        self.guessing = g.op("Expand", g.concat([near, own], 1), g.constant(wide, "shape"))
+        self.guessing = g.op("Expand", g.concat([further, own], 1), g.constant(wide, "shape"))
         self.hidden, self.hidden_guessing = _hidden(g, size, t)
 
 
@@ -106,15 +107,23 @@ def _hidden(g: Builder, size: EncoderDecoder, t: Tokens) -> tuple[Tensor | None,
     """What hides later tokens, and from a stream those that it guesses; None for a single step."""
     if t.context:
         return None, None
-    shape, low = g.constant([t.count, t.count], "shape"), np.full(1, _HIDDEN)
-    full = g.op("ConstantOfShape", shape, value=low.astype(numpy_dtype(g.dtype)))
+    n, low = t.count, np.full(1, _HIDDEN).astype(numpy_dtype(g.dtype))
+
+    def full(columns: int, value: np.ndarray) -> Tensor:
+        return g.op("ConstantOfShape", g.constant([n, columns], "shape"), value=value)
 
     def later(first: int) -> Tensor:
-        return g.op("Trilu", full, g.constant(first, "first"), upper=1)
+        """Hidden from a token: those `first` and more behind it, but never the very first one."""
+        seen = full(1, 0 * low)
+        if n == 1:
+            return seen
+        shift = g.constant(first - 1, "first")
+        return g.concat([seen, g.op("Trilu", full(n - 1, low), shift, upper=1)], 1)
 
-    itself = full + g.op("EyeLike", full) * g.constant(-_HIDDEN, "seen", g.dtype)
+    square = full(n, low)
+    itself = square + g.op("EyeLike", square) * g.constant(-_HIDDEN, "seen", g.dtype)
     sides = [g.concat([later(1 - i), itself], 1) for i in range(size.streams)]
-    return later(1), g.concat([g.reshape(x, [1, 1, t.count, -1]) for x in sides], 0)
+    return later(1), g.concat([g.reshape(x, [1, 1, n, -1]) for x in sides], 0)
 
 
 def _self(x: Tensor, size: EncoderDecoder, t: Tokens, seen: _Seen) -> Tensor:

@@ -272,6 +272,83 @@ def test_attention_by_distance_and_segment_is_that_of_xlnet(tmp_path):
     assert_equal(run(graph, inputs)[0], result.logits)
 
 
+def test_streams_that_guess_ahead_are_those_of_prophetnet(tmp_path):
+    """But for scores of distances, which transformers mixes up between tokens, streams and heads.
+
+    (`get_predict_relative_pos_embeddings` puts the axes in one order and reads them in another.)
+    They are made equal for all of these here.
+    """
+    sides = {
+        f"num_{side}_{what}": count
+        for side in ("encoder", "decoder")
+        for what, count in (("layers", 2), ("attention_heads", 4))
+    }
+    widths = {"hidden_size": 32, "encoder_ffn_dim": 48, "decoder_ffn_dim": 80, "vocab_size": 99}
+    config = hf.ProphetNetConfig(**sides, **widths, max_position_embeddings=20, ngram=3)
+    net = lively(hf.ProphetNetForConditionalGeneration(config).eval())
+    for layer in net.prophetnet.decoder.layers:
+        scores = layer.self_attn.relative_pos_embeddings
+        scores.weight.data.zero_()
+        scores.bias.data = scores.bias.data.view(-1, 4)[:, :1].repeat(1, 4).flatten()
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, batch=2, sequence=9, phase="forward")
+    rng = np.random.default_rng(0)
+    inputs = {name: rng.integers(2, 98, (2, 9)) for name in graph.inputs}
+    theirs = {name: torch.tensor(array) for name, array in inputs.items()}
+    parameters, result = called_parameters(net, **theirs, use_cache=False)
+    kinds = net.prophetnet.decoder.ngram_embeddings.weight.detach().numpy()
+    streams = (np.roll(kinds, 1, axis=0), False)  # the last row is that of the first stream
+    assert_equal(run(with_weights(graph, [streams, *parameters]), inputs)[0], result.logits)
+
+
+def test_a_prompt_before_the_text_is_that_of_cpm_ant(tmp_path):
+    """But for which row is taken of three tables, whose rows are made equal here."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "dim_head": 16}
+    prompts = {"prompt_length": 4, "prompt_types": 3, "segment_types": 3}
+    config = hf.CpmAntConfig(**sizes, **prompts, dim_ff=80, vocab_size=99)
+    net = lively(hf.CpmAntForCausalLM(config).eval())
+    model = net.cpmant
+    words, segments = model.input_embedding.weight.data, model.segment_embedding.weight.data
+    words[99:] = words[99:103].repeat(3, 1)
+    for table in (segments, model.position_bias.relative_attention_bias.data):
+        table[:] = table[0].clone()
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, batch=2, sequence=9, phase="forward")
+    inputs = inputs_of(graph)
+    ids = torch.tensor(inputs["input_ids"])
+    parameters, result = called_parameters(net, input_ids=ids, use_cache=False)
+    assert_equal(run(with_weights(graph, parameters), inputs)[0], result.logits)
+
+
+def test_attention_to_a_text_and_an_encoder_at_once_is_that_of_t5gemma2(tmp_path):
+    """But for factors of scores and embeddings, which are none here; norms there add one."""
+    from transformers.models.t5gemma2 import modeling_t5gemma2 as t5gemma2
+
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+    side = {**_LAYERS, **heads, "vocab_size": 99, "query_pre_attn_scalar": 16}
+    encoder = {"text_config": side, "vision_config": _LAYERS}
+    config = hf.T5Gemma2Config(encoder=encoder, decoder=side)
+    config.decoder._attn_implementation = "eager"
+    net = lively(t5gemma2.T5Gemma2Decoder(config.decoder).eval())
+    words = net.embed_tokens
+    words.embed_scale.fill_(1.0)
+    words.eoi_embedding.data = words.weight.data[98].clone()
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, batch=2, sequence=9, phase="forward")
+    inputs = inputs_of(graph)
+    ids, states = (torch.tensor(inputs[name]) for name in ("input_ids", "cross_states"))
+    parameters, result = called_parameters(net, input_ids=ids, encoder_hidden_states=states)
+    parameters = [
+        (a + (a.ndim == 1 and not np.array_equal(a, words.eoi_embedding.detach())), linear)
+        for a, linear in parameters
+    ]
+    expected = (result.last_hidden_state @ words.weight.T).detach()
+    assert_equal(run(with_weights(graph, parameters), inputs)[0], expected)
+
+
 def test_the_question_answering_head_of_bert():
     net = hf.BertForQuestionAnswering(hf.BertConfig(**_SMALL)).eval()
     graph = bert(Encoder(**_ENCODER, head="answer"), batch=2, sequence=7)
@@ -421,6 +498,19 @@ def test_parameters_of_encoders_and_heads(config, module, tmp_path):
     document = json.loads(made.to_json_string(use_diff=False))
     path.write_text(json.dumps({**document, "architectures": [module]}))
     assert graph_from_config(path).parameter_count == sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", ["Bert", "DistilBert", "Electra", "RoFormer", "BigBird", "XLM"])
+def test_scores_of_a_weight_of_their_own(name, tmp_path):
+    made = getattr(hf, f"{name}Config")(tie_word_embeddings=False)
+    module = "XLMWithLMHeadModel" if name == "XLM" else f"{name}ForMaskedLM"
+    with torch.device("meta"):
+        net = getattr(hf, module)(made)
+    path = tmp_path / "config.json"
+    document = json.loads(made.to_json_string(use_diff=False))
+    path.write_text(json.dumps({**document, "architectures": [module]}))
+    graph = graph_from_config(path, sequence=4)
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
 
 
 TOWERS = {

@@ -631,3 +631,11 @@ def test_a_mixture_of_attention_heads_is_shared_by_ranks(tmp_path):
     name = "lydite:MoEMatMul"
     whole, part = (total_work(each).by_type[name].flops for each in (graph, share.graph))
     assert part == whole / 2
+
+
+@pytest.mark.parametrize(("name", "why"), [("blt", "bytes"), ("pi0", "motions")])
+def test_what_is_known_and_not_built_is_refused_with_its_reason(name, why, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": name}))
+    with pytest.raises(InputError, match=f"{name} is not built: .*{why}"):
+        read_config(path)

@@ -30,6 +30,10 @@ _OWN_HEADS = {"big_bird": _SUMMED, "xlm": _SUMMED, "xlnet": _SUMMED}
 """Heads that are other products than BERT's, by type."""
 
 
+_ONE_BIAS = {"distilbert", "electra", "rembert", "xlm", "xlnet"}
+"""Types whose scores have one bias where their weight is not the embedding; others keep two."""
+
+
 def head_kind(c: Config) -> str:
     """The head that `architectures` names, as `Encoder` has it.
 
@@ -67,6 +71,7 @@ def encoder(c: Config, *, types: int, eps: float, **changes: Any) -> Encoder:
         "classes": classes(c),
         "tied": c.flag("tie_word_embeddings", default=True),
     }
+    values["idle_bias"] = c.type not in _ONE_BIAS
     if changes.get("position_offset"):
         values["positions"] = max(1, values["positions"] - changes["position_offset"])
     return checked(c, Encoder, {**values, **changes})

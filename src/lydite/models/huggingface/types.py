@@ -152,6 +152,12 @@ TEXT_OF = {
 _SCORES = ("", "ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForVisionText2Text")
 """Heads that give scores of the next token."""
 
+NOT_BUILT = {
+    "blt": "its patches are as long as the bytes of a text make them",
+    "pi0": "it writes motions, which take several passes of another model, and no text",
+}
+"""Types of text generation in transformers that are refused, and why."""
+
 DECODER_OPTIONS = ("sequence", "context", "phase", "kv_ranks")
 
 
