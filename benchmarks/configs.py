@@ -28,7 +28,13 @@ from _figures import Figure, publish
 from lydite.errors import InputError
 from lydite.models.huggingface import graph_from_config, read_config
 
-_SEEING = ("embed_tokens_extend", "image_encoder", "visual_projection")
+_SEEING = (
+    "embed_tokens_extend",
+    "image_encoder",
+    "perceiver_resampler",
+    "vision_model",
+    "visual_projection",
+)
 """Parts of a language model's module that see or hear."""
 
 _CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts")
@@ -47,7 +53,9 @@ class Row:
     Attributes:
         type: the `model_type`.
         state: one of `EQUAL`, `DIFFERENT`, `REFUSED` and `UNMADE`, which is transformers' failure.
-        ours, theirs: numbers of parameters; 0 where there is none.
+        ours, theirs: numbers of parameters; 0 where there is none. Theirs are without those that
+            no forward pass can read.
+        unread: number of those.
         ours_active, theirs_active: those that a token meets, of types with experts; 0 elsewhere.
         reason: of a refusal or a failure.
     """
@@ -59,6 +67,7 @@ class Row:
     ours_active: int = 0
     theirs_active: int = 0
     reason: str = ""
+    unread: int = 0
 
 
 def types() -> list[str]:
@@ -73,7 +82,7 @@ def types() -> list[str]:
 def of_type(name: str, folder: Path) -> Row:
     """One type by its default config."""
     try:
-        document, theirs, active = made(name)
+        document, theirs, active, unread = made(name)
     except Exception as error:  # whatever transformers raises is its answer
         return Row(name, UNMADE, reason=f"{type(error).__name__}: {str(error)[:120]}")
     path = folder / f"{name}.json"
@@ -86,11 +95,12 @@ def of_type(name: str, folder: Path) -> Row:
         return Row(name, REFUSED, theirs=theirs, reason=" ".join(str(error).split())[:160])
     ours = graph.parameter_count
     actives = (graph.active_parameter_count, active) if active else (0, 0)
-    return Row(name, EQUAL if ours == theirs else DIFFERENT, ours, theirs, *actives)
+    state = EQUAL if ours == theirs else DIFFERENT
+    return Row(name, state, ours, theirs, *actives, unread=unread)
 
 
-def made(name: str) -> tuple[dict[str, Any], int, int]:
-    """The default config of a type; the parameters of its language model, all and active.
+def made(name: str) -> tuple[dict[str, Any], int, int, int]:
+    """The default config of a type; the parameters of its language model: all, active and unread.
 
     Active ones are 0 where there are no experts or the config does not say how many a token takes.
     """
@@ -108,22 +118,41 @@ def made(name: str) -> tuple[dict[str, Any], int, int]:
     document = json.loads(config.to_json_string(use_diff=False))
     document["architectures"] = [type(net).__name__]
     parameters = _language_model(net)
-    return document, sum(p.numel() for p in parameters), active(net, parameters)
+    idle = unread(net, parameters)
+    return document, sum(p.numel() for p in parameters) - idle, active(net, parameters), idle
+
+
+def _experts(net: Any) -> list[list[Any]]:
+    """Weights of each module of experts, whose first axis are the experts."""
+    return [
+        list(module.parameters(recurse=False))
+        for module in net.modules()
+        if type(module).__name__.endswith("Experts") and "Shared" not in type(module).__name__
+    ]
+
+
+def unread(net: Any, parameters: list[Any]) -> int:
+    """Weights of experts that lack another matrix, so that no token can go through them.
+
+    LongCat-Flash has a first matrix, but no second one, for experts that hand tokens on as they
+    are; its forward pass never indexes it.
+    """
+    known = {id(p) for p in parameters}
+    found = 0
+    for weights in _experts(net):
+        whole = min((p.shape[0] for p in weights), default=0)
+        found += sum(p[whole:].numel() for p in weights if id(p) in known)
+    return found
 
 
 def active(net: Any, parameters: list[Any]) -> int:
     """Those of the parameters that a token meets: of experts the share that it goes through.
 
-    Experts are modules of a class named so, whose weights have the experts as their first axis.
+    Experts are modules of a class named so.
     """
     config = net.config.get_text_config()
     chosen = next((n for name in _CHOSEN if (n := getattr(config, name, None))), 0)
-    shares = {
-        id(p): Fraction(chosen, p.shape[0])
-        for module in net.modules()
-        if type(module).__name__.endswith("Experts") and "Shared" not in type(module).__name__
-        for p in module.parameters(recurse=False)
-    }
+    shares = {id(p): Fraction(chosen, p.shape[0]) for weights in _experts(net) for p in weights}
     if not chosen or not shares:
         return 0
     idle = (p for name, p in net.named_parameters() if _FOR_PICTURES in name)
@@ -163,7 +192,8 @@ def _same_active(row: Row) -> bool:
 def _line(row: Row) -> str:
     counts = f"{row.ours:>18,} {row.theirs:>18,}" if row.ours else f"{row.theirs:>37,}"
     actives = f" active {row.ours_active:,} {row.theirs_active:,}" if row.theirs_active else ""
-    return f"{row.type:<28} {row.state:<10} {counts}{actives} {row.reason}"
+    idle = f" beside {row.unread:,} that nothing reads" if row.unread else ""
+    return f"{row.type:<28} {row.state:<10} {counts}{actives}{idle} {row.reason}"
 
 
 def _publish(rows: list[Row]) -> None:
@@ -171,6 +201,7 @@ def _publish(rows: list[Row]) -> None:
     names = {
         s: " ".join(r.type for r in rows if r.state == s) for s in (DIFFERENT, REFUSED, UNMADE)
     }
+    names["beside parameters that nothing reads"] = " ".join(r.type for r in rows if r.unread)
     conditions = {"transformers": version("transformers"), "types": len(rows), **names}
     goals = {EQUAL: ("higher", None), DIFFERENT: ("lower", 0.0), REFUSED: ("lower", None)}
     counted = [row for row in rows if row.ours and row.theirs_active]

@@ -23,7 +23,8 @@ from lydite.models import build_model
 from lydite.models.bert import bert as encoder
 from lydite.models.counts import multiply_adds
 from lydite.models.decoder import decoder
-from lydite.models.dimensions import Decoder, Encoder
+from lydite.models.dimensions import Decoder
+from lydite.models.dimensions_encoders import Encoder
 
 BATCH = 4
 

@@ -17,6 +17,8 @@ from lydite.opkey import TensorType
 from lydite.results import OneLine
 
 Found = TypeVar("Found")
+_EXPERTS = ("MoE", "QMoE", "MoEMatMul")
+"""Operators whose weights each token meets a part of."""
 _MEMO = "_memo_"
 """Begins the names under which a graph holds what was worked out of it."""
 
@@ -285,7 +287,7 @@ class Graph(Body, OneLine):
     @cached_property
     def active_parameter_count(self) -> int:
         """Trained numbers that a token meets: of experts, those that are chosen for it."""
-        idle = sum(self._idle_weights(op) for op in self.ops if op.op_type in ("MoE", "QMoE"))
+        idle = sum(self._idle_weights(op) for op in self.ops if op.op_type in _EXPERTS)
         bodies = (body for op in self.ops for body in op.subgraphs)
         idle += sum(self._weights_in(n) for n in self.parameters if not self._is_read(n))
         idle += sum(body.parameter_count - body.active_parameter_count for body in bodies)
@@ -299,6 +301,8 @@ class Graph(Body, OneLine):
         """Weights of the experts that a token does not go through."""
         router = self.type_of(op.inputs[1]).shape or (None,)
         count, chosen = router[-1], op.attrs.get("k", 1)
+        if op.op_type == "MoEMatMul":  # the choices themselves come in, not the router's scores
+            count, chosen = (self.type_of(op.inputs[2]).shape or (None,))[0], router[-1]
         if not isinstance(count, int) or not isinstance(chosen, int) or not count:
             return 0
         held = sum(self._weights_in(n) for n in op.inputs[2:] if n and self.is_constant(n))

@@ -42,7 +42,7 @@ def attention(x: Tensor, a: Attention, size: Stack, t: Tokens) -> Tensor:
             apart = g.reshape(value, [0, 0, a.key_heads, a.value_size])
             value = g.reshape(plain_normed(g, apart, size), [0, 0, a.key_heads * a.value_size])
         past = None
-    bias = _distance_biases(x, a, t) if a.relative else None
+    bias = _distance_biases(x, a, t) if a.relative else t.bias
     bias = _value_biases(value, a, t) if a.value_bias else bias
     chosen = chosen_by_pools(x, a, size, t) if a.index_heads else None
     mixed = attended(query, key, value, a, t, past, bias, chosen)

@@ -7,12 +7,13 @@ ran no faster (within 2 % on one core), so the newest opset was taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from lydite.graph import Builder, Graph, Tensor
 from lydite.graph.dtypes import dtype_number
-from lydite.models.dimensions import Encoder
-from lydite.models.transformer import ATTENTION_OPSET, activated
+from lydite.models.block_sparse import block_sparse, full_below, padded
+from lydite.models.dimensions_encoders import Encoder
+from lydite.models.encoder_parts import adapted, with_glyphs
+from lydite.models.relative import distances, relative_attention, segments
+from lydite.models.transformer import ATTENTION_OPSET, Part, activated
 
 _MASKED = -10000.0
 
@@ -22,31 +23,71 @@ def bert(size: Encoder, *, batch: int, sequence: int, dtype: str = "float32") ->
     g = Builder("bert", dtype=dtype, opset=ATTENTION_OPSET if size.rotary else 20)
     kinds = ["token_type_ids"] if size.type_inputs else []
     kinds += ["task_type_ids"] if size.task_types else []
+    kinds += ["langs"] if size.languages else []
     ids, mask, *types = (
         g.input(part, (batch, sequence), "int64")
         for part in ("input_ids", "attention_mask", *kinds)
     )
+    sparse = bool(size.block) and sequence > full_below(size.block, size.random_blocks)
+    if sparse:
+        ids, mask, *types = (padded(g, part, size.block) for part in (ids, mask, *types))
     penalty = _mask_penalty(g, mask)
+    counts = _counts(g, mask) if size.masked else None
     x = _embedding(g, size, ids, types)
-    angles = _angles(g, size, batch, sequence) if size.rotary else None
+    if size.relative:  # the vector of what is to be guessed, which training alone reads
+        g.weight((size.hidden,), "guessed")
+    x = x if counts is None else x * counts
+    mix = _mixing(g, size, penalty, ids, types, sparse=sparse)
     if size.width != size.hidden:
         x = g.linear(x, size.hidden, name="embedding_project")
-    for _ in range(size.layers):
-        x = _part(g, size, x, lambda y: _self_attention(g, size, y, penalty, angles))
-        x = _part(g, size, x, lambda y: _feed_forward(g, size, y))
+    for layer in range(size.layers):
+        x = _part(size, x, mix, lambda y: g.layer_norm(y, eps=size.eps))
+        x = _part(size, x, lambda y: _feed_forward(g, size, y), *_of_dense(g, size, layer))
+        x = x if counts is None else x * counts
     x = g.layer_norm(x, eps=size.eps) if size.order == "before" else x
+    if ids.shape[1] != sequence:
+        bounds = (g.constant([value], "bound") for value in (0, sequence, 1))
+        x = g.op("Slice", x, *bounds)
     return g.build(*_headed(g, size, x))
 
 
-def _part(g: Builder, size: Encoder, x: Tensor, part: Callable[[Tensor], Tensor]) -> Tensor:
+def _mixing(
+    g: Builder, size: Encoder, penalty: Tensor, ids: Tensor, types: list[Tensor], *, sparse: bool
+) -> Part:
+    """What mixes the tokens of a layer."""
+    batch, sequence = ids.shape
+    if size.relative:
+        waves, same = distances(g, batch, sequence, size.hidden), segments(g, types[0])
+        return lambda x: relative_attention(g, size, x, waves, same, penalty)
+    if sparse:
+        return lambda x: _self_attention(g, size, x, penalty, None, sparse=True)
+    angles = _angles(g, size, batch, sequence) if size.rotary else None
+    return lambda x: _self_attention(g, size, x, penalty, angles)
+
+
+def _of_dense(g: Builder, size: Encoder, layer: int) -> tuple[Part, Part | None]:
+    """The norm of a layer's dense part, and what comes behind that part."""
+
+    def norm(x: Tensor) -> Tensor:
+        with g.sharing(("norm", layer) if size.norm_shared else None):
+            return g.layer_norm(x, eps=size.eps)
+
+    return norm, (lambda x: adapted(g, size, x, norm)) if size.adapters else None
+
+
+def _part(size: Encoder, x: Tensor, part: Part, norm: Part, behind: Part | None = None) -> Tensor:
     """One part of a layer with its norm and the addition of its input."""
     if size.order == "before":
-        return x + part(g.layer_norm(x, eps=size.eps))
-    return g.layer_norm(part(x) + x, eps=size.eps)
+        y = x + part(norm(x))
+        return behind(y) if behind is not None else y
+    y = part(x) + x
+    return norm(behind(y) if behind is not None else y)
 
 
 def _headed(g: Builder, size: Encoder, x: Tensor) -> list[Tensor]:
     """What the head makes of all states [batch, sequence, hidden]."""
+    if size.idle_summary:
+        _summary(g, size, x)
     if size.head == "states":
         return [x]
     if size.head == "answer":
@@ -58,12 +99,17 @@ def _headed(g: Builder, size: Encoder, x: Tensor) -> list[Tensor]:
         return [g.linear(y, 1, name="classifier")]
     if size.head == "scores":
         return [_scores(g, size, x)]
-    first = g.op("Gather", x, g.constant(0, "first"), axis=1)
-    pooled = g.linear(first, size.hidden, name="pooler")
-    pooled = g.relu(pooled) if size.relu_pooler else g.op("Tanh", pooled)
+    pooled = _summary(g, size, x)
     if size.head == "classes":
         return [g.linear(pooled, size.classes, name="classifier")]
     return [x, pooled]
+
+
+def _summary(g: Builder, size: Encoder, x: Tensor) -> Tensor:
+    """A product of the first token's state: [batch, hidden]."""
+    first = g.op("Gather", x, g.constant(0, "first"), axis=1)
+    pooled = g.linear(first, size.hidden, name="pooler")
+    return g.relu(pooled) if size.relu_pooler else g.op("Tanh", pooled)
 
 
 def _scores(g: Builder, size: Encoder, x: Tensor) -> Tensor:
@@ -79,6 +125,8 @@ def _scores(g: Builder, size: Encoder, x: Tensor) -> Tensor:
         y = g.op("Gemm", y, g.tensor("word_embedding"), bias, transB=1, name="decoder")
     else:
         y = g.linear(y, size.vocabulary, name="decoder")
+        if size.idle_bias:
+            g.weight((size.vocabulary,), "idle_bias")
     return g.reshape(y, [*x.shape[:2], size.vocabulary])
 
 
@@ -91,13 +139,23 @@ def _mask_penalty(g: Builder, mask: Tensor) -> Tensor:
     return missing * g.constant(_MASKED, "penalty", g.dtype)
 
 
+def _counts(g: Builder, mask: Tensor) -> Tensor:
+    """1 where a token counts and 0 where it does not: [batch, sequence, 1]."""
+    counts = g.op("Cast", mask, to=dtype_number(g.dtype))
+    return g.op("Unsqueeze", counts, g.constant([2], "axes"))
+
+
 def _embedding(g: Builder, size: Encoder, ids: Tensor, types: list[Tensor]) -> Tensor:
     words = g.op("Gather", g.weight((size.vocabulary, size.width), "word_embedding"), ids)
+    if size.relative:
+        return words
+    words = with_glyphs(g, size, words) if size.glyphs else words
+    rows = {"token": size.token_types if size.type_inputs else 0, "task": size.task_types}
+    rows |= {"language": size.languages}
+    chosen = ((kind, count) for kind, count in rows.items() if count)
     kinds = [
-        g.op("Gather", g.weight((rows, size.width), f"{kind}_type_embedding"), given)
-        for kind, rows, given in zip(
-            ("token", "task"), (size.token_types, size.task_types), types, strict=False
-        )
+        g.op("Gather", g.weight((count, size.width), f"{kind}_type_embedding"), given)
+        for (kind, count), given in zip(chosen, types, strict=True)
     ]
     if size.token_types and not types:  # a single type, which no input chooses
         table = g.weight((size.token_types, size.width), "token_type_embedding")
@@ -132,21 +190,31 @@ def _self_attention(
     x: Tensor,
     penalty: Tensor,
     angles: tuple[Tensor, Tensor] | None,
+    *,
+    sparse: bool = False,
 ) -> Tensor:
     width = size.hidden // size.heads
-    parts = {name: g.linear(x, size.hidden, name=name) for name in ("query", "key", "value")}
+    parts = {
+        name: g.linear(x, size.hidden, bias=size.qkv_bias, name=name)
+        for name in ("query", "key", "value")
+    }
     if angles is not None:
         for name in ("query", "key"):
             turned = {"num_heads": size.heads, "interleaved": 1}
             parts[name] = g.op("RotaryEmbedding", parts[name], *angles, **turned)
     perms = {"query": (0, 2, 1, 3), "key": (0, 2, 3, 1), "value": (0, 2, 1, 3)}
+    perms |= {"key": (0, 2, 1, 3)} if sparse else {}
     query, key, value = (
         g.transpose(g.reshape(part, [0, 0, size.heads, width]), perms[name])
         for name, part in parts.items()
     )
-    scores = g.op("MatMul", query, key)
-    scores = g.op("Div", scores, g.constant(width**0.5, "scale", g.dtype)) + penalty
-    mixed = g.transpose(g.op("MatMul", g.softmax(scores), value), (0, 2, 1, 3))
+    if sparse:
+        mixed = block_sparse(g, query, key, value, penalty, size.block, size.random_blocks)
+    else:
+        scores = g.op("MatMul", query, key)
+        scores = g.op("Div", scores, g.constant(width**0.5, "scale", g.dtype)) + penalty
+        mixed = g.op("MatMul", g.softmax(scores), value)
+    mixed = g.transpose(mixed, (0, 2, 1, 3))
     return g.linear(g.reshape(mixed, [0, 0, size.hidden]), size.hidden, name="attention")
 
 

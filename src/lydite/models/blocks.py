@@ -17,7 +17,9 @@ from lydite.models.blocks_attention import (
     CrossAttention,
     DifferentialAttention,
     LatentAttention,
+    MergedAttention,
     QkNorm,
+    RoutedAttention,
 )
 from lydite.models.blocks_states import (
     Activation,
@@ -51,11 +53,13 @@ __all__ = [
     "Mamba",
     "Mamba2",
     "MatrixMemory",
+    "MergedAttention",
     "Mixer",
     "Order",
     "Phrases",
     "QkNorm",
     "RecurrentUnit",
+    "RoutedAttention",
     "SharedPart",
     "ShortConvolution",
     "StateMixer",
@@ -73,6 +77,8 @@ Mixer: TypeAlias = (
     | CrossAttention
     | DifferentialAttention
     | LatentAttention
+    | MergedAttention
+    | RoutedAttention
     | StateMixer
 )
 
@@ -114,6 +120,7 @@ class Experts:
         activation: Function between the products.
         gated: Whether a second product multiplies the activated one.
         bias: Whether the experts' products have a bias.
+        sum_bias: Whether the weighted sum of all has one.
         router_bias: Whether the router has one.
         correction: Whether a learned bias corrects the router's scores (counted as a parameter).
         shared: Inner width of the part that all tokens go through as well; 0 for none.
@@ -138,6 +145,7 @@ class Experts:
     activation: Activation = "silu"
     gated: bool = True
     bias: bool = False
+    sum_bias: bool = False
     router_bias: bool = False
     correction: bool = False
     shared: int = 0

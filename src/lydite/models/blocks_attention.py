@@ -202,6 +202,8 @@ class CrossAttention:
         bias: Whether the products have a bias.
         normed: Whether queries and keys are normalised head by head.
         gated: Whether a learned number scales the output (Llama 3.2 Vision).
+        cached: Whether keys and values are kept; if not, every step makes them anew (IDEFICS in
+            transformers).
     """
 
     heads: int
@@ -212,6 +214,7 @@ class CrossAttention:
     bias: bool = False
     normed: bool = False
     gated: bool = False
+    cached: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +251,38 @@ class ConvolvedAttention:
     attention: Attention
     channelwise: int
     by_head: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutedAttention:
+    """Attention whose queries and output go through matrices that a router chooses (JetMoE).
+
+    Mixture of attention heads, arXiv:2210.05144: a token has as many groups of queries as matrices
+    are chosen for it, and all groups share the keys and values.
+
+    Attributes:
+        attention: Heads of all groups together, and their keys and values, which come out of one
+            product.
+        count: Number of matrices to choose among.
+        per_token: Number of them that a token goes through.
+    """
+
+    attention: Attention
+    count: int
+    per_token: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergedAttention:
+    """Attention to tokens and to an encoder's states at once (T5Gemma 2).
+
+    Attributes:
+        attention: Heads, positions and window of the tokens; queries and keys are normalised.
+        width: Width of the encoder's states.
+    """
+
+    attention: Attention
+    width: int
 
 
 @dataclass(frozen=True, kw_only=True)

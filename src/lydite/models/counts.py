@@ -126,6 +126,11 @@ def _packed_experts(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     return tokens * _int(op, "k") * sum(matrices) * 8 // bits
 
 
+def _routed(_op: Op, ins: Sequence[CountedShape], out: int) -> int:
+    """Each token times the matrices that are chosen for it."""
+    return ins[2][1] * out
+
+
 def _experts(op: Op, ins: Sequence[CountedShape], _out: int) -> int:
     """Up, down and perhaps gate of the experts that each token goes through."""
     tokens = math.prod(ins[0][:-1])
@@ -195,6 +200,7 @@ _COUNTS: dict[str, Count] = {
     "com.microsoft:MoE": _experts,
     "com.microsoft:QMoE": _packed_experts,
     "lydite:LatentAttention": _latent_attention,
+    "lydite:MoEMatMul": _routed,
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
     # what training adds
     "com.microsoft:FusedMatMul": _fused_matmul,

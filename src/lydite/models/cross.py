@@ -14,20 +14,22 @@ def cross(x: Tensor, a: CrossAttention, size: Stack, t: Tokens) -> Tensor:
     """States [batch, tokens, hidden] attend to those from elsewhere.
 
     Their keys and values come from the input `cross_states` where nothing is cached yet, and are
-    kept; a later step takes them as they are, whatever the number of its tokens.
+    kept; a later step takes them as they are, whatever the number of its tokens. Where they are
+    not kept, every step makes them.
     """
     g = t.g
     query = _by_head(g, g.linear(x, a.heads * a.size, bias=a.bias, name="query"), a.heads, a, size)
     shape = (t.batch, a.kv_heads, a.count, a.size)
-    key, value = (t.past(part, shape) for part in ("key", "value"))
+    key, value = (t.past(part, shape) if a.cached else None for part in ("key", "value"))
     if key is None or value is None:
         states, width = t.elsewhere(a.count, a.width), a.kv_heads * a.size
         key, value = (
             g.linear(states, width, bias=a.bias, name=name) for name in ("cross_key", "cross_value")
         )
         key, value = _by_head(g, key, a.kv_heads, a, size), by_head(g, value, a.kv_heads)
-        t.keep("key", key)
-        t.keep("value", value)
+        if a.cached:
+            t.keep("key", key)
+            t.keep("value", value)
     mixed = g.transpose(g.op("Attention", query, key, value), (0, 2, 1, 3))
     mixed = g.reshape(mixed, [0, 0, a.heads * a.size])
     y = g.linear(mixed, size.hidden, bias=a.bias, name="attention_output")

@@ -14,7 +14,7 @@ from lydite.models.hyper import hyper_connected
 from lydite.models.kept_states import kept_states
 from lydite.models.parts import with_names
 from lydite.models.quantised import QuantisedBuilder, WeightFormat
-from lydite.models.tokens import Tokens, affine, normed, plain_normed
+from lydite.models.tokens import Tokens, affine, counted, normed, plain_normed, relative_bias
 from lydite.models.transformer import activated, opset, stack
 
 USUAL = 512
@@ -69,10 +69,16 @@ def decoder(
         else Builder("decoder", dtype=dtype, opset=version)
     )
     ids = g.input("input_ids", (batch, sequence), "int64")
-    tokens = Tokens(g, batch, sequence, context, cached=phase != "forward")
+    tokens = _tokens(g, size, batch, sequence, context, cached=phase != "forward")
+    if tokens.count > sequence:
+        ids = _prompted(g, ids, size)
     width = size.embedding or size.hidden
     table = g.weight((size.vocabulary + size.extra_rows, width), "token_embedding")
     x = g.op("Gather", table, ids)
+    if size.marked:
+        mark = g.op("Equal", ids, g.constant(size.vocabulary - 1, "mark"))
+        own = g.weight((width,), "marked_embedding")
+        x = g.op("Where", g.op("Unsqueeze", mark, g.constant([2], "axes")), own, x)
     if width != size.hidden:
         x = g.linear(x, size.hidden, bias=False, name="embedding_up")
     if size.embedding_norm:
@@ -87,13 +93,35 @@ def decoder(
     layers = _layers(size)
     x = layers(x, size, tokens, _own_inputs(g, ids, x, size) if size.per_layer else None)
     if phase != "forward":
-        last = g.constant(sequence - 1, "last")
+        last = g.constant(tokens.count - 1, "last")
         x = g.op("Gather", x, last, axis=1)
     x = normed(g, x, size) if size.last_norm else x
+    if len(x.shape) == 3 and tokens.count > sequence:
+        bounds = (g.constant([value], "bound") for value in (size.prompt, tokens.count, 1))
+        x = g.op("Slice", x, *bounds)
     out = _headed(g, x, size, table)
     names = {out.name: "logits"}
     names |= {tensor.name: name for name, tensor in tokens.kept.items()}
     return with_names(g.build(out, *tokens.kept.values()), names)
+
+
+def _tokens(
+    g: Builder, size: Decoder, batch: int, sequence: int, context: int, *, cached: bool
+) -> Tokens:
+    """The tokens of the text, and of the prompt before it: new ones, or cached with others."""
+    first = not context
+    count, context = sequence + first * size.prompt, context + (not first) * size.prompt
+    t = Tokens(g, batch, count, context, causal=not size.buckets, cached=cached)
+    if size.buckets:
+        t.bias = relative_bias(g, size.buckets, size.heads, count, context + count)
+    return t
+
+
+def _prompted(g: Builder, ids: Tensor, size: Decoder) -> Tensor:
+    """The rows of the prompt, which lie behind the vocabulary's, and the text's."""
+    rows = counted(g, size.vocabulary, size.vocabulary + size.prompt)
+    shape = g.constant([ids.shape[0], size.prompt], "shape")
+    return g.concat([g.op("Expand", rows, shape), ids], 1)
 
 
 def _layers(size: Decoder) -> Callable[..., Tensor]:

@@ -192,6 +192,11 @@ class Decoder(Stack):
         transform: Function of one more product, then normalised, before the last one (ModernBERT);
             "" for none.
         transform_bias: Whether that product has a bias.
+        marked: Whether one token has an embedding of its own beside the table (T5Gemma 2's end of a
+            picture).
+        prompt: Number of learned tokens before the text, to which all attend (CPM-Ant).
+        buckets: Rows of a table of biases by distance, which all layers add to their scores; tokens
+            attend to later ones as well then (CPM-Ant). 0 for none.
     """
 
     vocabulary: int
@@ -221,6 +226,9 @@ class Decoder(Stack):
     extra_rows: int = 0
     transform: Activation | Literal[""] = ""
     transform_bias: bool = False
+    marked: bool = False
+    prompt: int = 0
+    buckets: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -252,174 +260,6 @@ def with_repeated_heads(size: Decoder, ranks: int) -> Decoder:
         return size
     blocks = [replace(b, mixers=tuple(map(repeated, b.mixers))) for b in size.all_blocks]
     return replace(size, blocks=tuple(blocks))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoder:
-    """A BERT encoder: layers that normalise after they add.
-
-    Attributes:
-        layers, hidden, heads, feed_forward: As in `Stack`.
-        vocabulary: Rows of the token embedding.
-        positions: Length of the longest sequence.
-        position_offset: Rows of the position table before the first position (RoBERTa).
-        token_types: Rows of the embedding of token types; 0 for none (DistilBERT).
-        type_inputs: Whether an input chooses among them.
-        task_types: Rows of an embedding of task types (ERNIE); 0 for none.
-        eps, activation: As in `Stack`.
-        head: "pooler" gives all states and a summary of the first, "states" all states, "answer"
-            start and end scores, "scores" those of the vocabulary, "classes" those of a text,
-            "tags" those of every token and "replaced" whether a token is not the text's (ELECTRA).
-        classes: Number of classes of a text or token.
-        relu_pooler: Whether ReLU ends the summary instead of tanh (DistilBERT).
-        embedding: Width of the embeddings; 0 for that of the layers (ELECTRA).
-        rotary: Whether positions turn queries and keys, in place of a table (RoFormer).
-        embedding_norm: Whether their sum is normalised (not in Megatron-BERT).
-        order: "last" normalises behind the addition, "before" ahead of each part and at the end.
-        transform: Width of the product before the scores; 0 for that of the embeddings.
-        plain_scores: Whether there is no such product (BertGeneration).
-        tied: Whether the embedding is the weight of the scores as well.
-    """
-
-    layers: int
-    hidden: int
-    heads: int
-    feed_forward: int
-    vocabulary: int
-    positions: int
-    position_offset: int = 0
-    token_types: int = 2
-    type_inputs: bool = True
-    task_types: int = 0
-    eps: float = 1e-12
-    activation: Activation = "gelu"
-    head: Literal["pooler", "answer", "states", "scores", "classes", "tags", "replaced"] = "pooler"
-    classes: int = 2
-    relu_pooler: bool = False
-    embedding: int = 0
-    rotary: bool = False
-    embedding_norm: bool = True
-    order: Literal["last", "before"] = "last"
-    transform: int = 0
-    plain_scores: bool = False
-    tied: bool = True
-
-    def __post_init__(self) -> None:
-        if self.hidden % self.heads:
-            raise InputError(f"hidden {self.hidden} is not divisible by heads {self.heads}")
-
-    @property
-    def width(self) -> int:
-        """Width of the embeddings."""
-        return self.embedding or self.hidden
-
-
-@dataclass(frozen=True, kw_only=True)
-class VisionEncoder(Stack):
-    """A vision transformer over patches and a class token.
-
-    Attributes:
-        patch: side of a patch in pixels.
-        image_size: side of the image that the position table is made for, in pixels.
-        channels: of the image.
-        classes: outputs of the classifier, or of CLIP's projection; 0 for none.
-        clip: CLIP's form: no bias on the patches, a norm before the layers, none on the last.
-        class_token: Whether a learned token comes before the patches.
-        pooler: "" for none, "dense" for ViT's, "attention" for SigLIP's learned query.
-    """
-
-    patch: int
-    image_size: int = 224
-    channels: int = 3
-    classes: int = 0
-    clip: bool = False
-    class_token: bool = True
-    pooler: Literal["", "dense", "attention"] = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.image_size % self.patch:
-            raise InputError(f"image_size {self.image_size} is not divisible by patch {self.patch}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextEncoder(Stack):
-    """CLIP's causal text encoder.
-
-    Attributes:
-        vocabulary, positions: rows of the two embeddings.
-        projection: width of the projected last token; 0 gives all states instead.
-        causal: whether a token attends to earlier ones only (CLIP, but not SigLIP).
-        projection_bias: whether the projection has a bias.
-    """
-
-    vocabulary: int
-    positions: int
-    projection: int = 0
-    causal: bool = True
-    projection_bias: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class DualEncoder:
-    """A text and an image encoder whose projections are compared (CLIP, SigLIP).
-
-    Attributes:
-        text: The text encoder.
-        image: The image encoder.
-        bias: Whether the similarities have a learned bias beside their scale.
-    """
-
-    text: TextEncoder
-    image: VisionEncoder
-    bias: bool = False
-
-    @property
-    def positions(self) -> int:
-        """Length of the longest text."""
-        return self.text.positions
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderDecoder:
-    """An encoder whose states a decoder attends to (T5, BART, Whisper).
-
-    Attributes:
-        encoder: Layers of the encoder.
-        decoder: Layers of the decoder, each of which also attends to the encoder's states.
-        vocabulary: Number of tokens.
-        positions: Length of the longest decoded sequence.
-        buckets: Rows of the table of relative positions (T5); 0 for learned positions.
-        bins: Channels of an input of sound (Whisper); 0 where tokens go in.
-        frames: Positions of the encoder for sound.
-        position_offset: Rows of the position tables before the first position (BART).
-        embedding_norm: Whether embeddings are normalised (BART).
-        plain_embedding_norm: Whether that norm has no weights.
-        last_norm: Whether the last states of both stacks are normalised.
-        tied: Whether the token embedding is the weight of the last product as well.
-        waves: Whether positions are sines and cosines, which are no weights (M2M-100).
-        half: Whether it is the decoder alone, whose encoder's states are an input.
-        states: Width of those states; 0 for that of the decoder.
-        transform: Whether a product with its function and norm comes before the scores, which have
-            a bias then (BLIP).
-    """
-
-    encoder: Stack
-    decoder: Stack
-    vocabulary: int
-    positions: int
-    buckets: int = 0
-    bins: int = 0
-    frames: int = 0
-    position_offset: int = 0
-    embedding_norm: bool = False
-    plain_embedding_norm: bool = False
-    last_norm: bool = True
-    tied: bool = True
-    waves: bool = False
-    half: bool = False
-    states: int = 0
-    transform: bool = False
 
 
 def lazily(function: str, dimensions: object) -> Callable[..., Any]:

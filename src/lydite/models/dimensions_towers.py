@@ -1,11 +1,78 @@
-"""Dimensions of the image encoders of language models; nothing here builds a graph."""
+"""Dimensions of encoders of images, and of text beside them; nothing here builds a graph."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from lydite.errors import InputError
 from lydite.models.dimensions import Stack
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionEncoder(Stack):
+    """A vision transformer over patches and a class token.
+
+    Attributes:
+        patch: side of a patch in pixels.
+        image_size: side of the image that the position table is made for, in pixels.
+        channels: of the image.
+        classes: outputs of the classifier, or of CLIP's projection; 0 for none.
+        clip: CLIP's form: no bias on the patches, a norm before the layers, none on the last.
+        class_token: Whether a learned token comes before the patches.
+        pooler: "" for none, "dense" for ViT's, "attention" for SigLIP's learned query.
+    """
+
+    patch: int
+    image_size: int = 224
+    channels: int = 3
+    classes: int = 0
+    clip: bool = False
+    class_token: bool = True
+    pooler: Literal["", "dense", "attention"] = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size % self.patch:
+            raise InputError(f"image_size {self.image_size} is not divisible by patch {self.patch}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextEncoder(Stack):
+    """CLIP's causal text encoder.
+
+    Attributes:
+        vocabulary, positions: rows of the two embeddings.
+        projection: width of the projected last token; 0 gives all states instead.
+        causal: whether a token attends to earlier ones only (CLIP, but not SigLIP).
+        projection_bias: whether the projection has a bias.
+    """
+
+    vocabulary: int
+    positions: int
+    projection: int = 0
+    causal: bool = True
+    projection_bias: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualEncoder:
+    """A text and an image encoder whose projections are compared (CLIP, SigLIP).
+
+    Attributes:
+        text: The text encoder.
+        image: The image encoder.
+        bias: Whether the similarities have a learned bias beside their scale.
+    """
+
+    text: TextEncoder
+    image: VisionEncoder
+    bias: bool = False
+
+    @property
+    def positions(self) -> int:
+        """Length of the longest text."""
+        return self.text.positions
 
 
 @dataclass(frozen=True, kw_only=True)

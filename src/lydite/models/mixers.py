@@ -25,8 +25,10 @@ from lydite.models.blocks import (
     Mamba,
     Mamba2,
     MatrixMemory,
+    MergedAttention,
     Mixer,
     RecurrentUnit,
+    RoutedAttention,
     ShortConvolution,
     TimeMix,
 )
@@ -35,6 +37,8 @@ from lydite.models.convolved import convolved_attention
 from lydite.models.cross import cross, differential
 from lydite.models.dimensions import Stack
 from lydite.models.latent import latent
+from lydite.models.merged import merged
+from lydite.models.routed_attention import routed_attention
 from lydite.models.tokens import Tokens
 
 _BUILDERS: dict[type, Callable[..., Tensor]] = {
@@ -45,6 +49,8 @@ _BUILDERS: dict[type, Callable[..., Tensor]] = {
     DifferentialAttention: differential,
     LatentAttention: latent,
     LightningAttention: states.lightning,
+    MergedAttention: merged,
+    RoutedAttention: routed_attention,
     Mamba: states.mamba,
     Mamba2: states.mamba2,
     GatedDelta: states.gated_delta,

@@ -47,6 +47,8 @@ def experts(g: Builder, x: Tensor, feed: Experts, size: Stack) -> Tensor:
     y = normed(g, y, size) if feed.latent_norms else y
     if feed.latent:
         y = g.linear(y, x.shape[-1], bias=False, name="latent_up")
+    if feed.sum_bias:
+        y = y + g.weight((int(y.shape[-1]),), "experts.sum_bias")
     return g.reshape(y, list(x.shape))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lydite.models import rows_recurrent, rows_text, rows_vision
+from lydite.models import rows_decoders, rows_recurrent, rows_text, rows_vision
 
-_FIELDS = (rows_vision, rows_text, rows_recurrent)
+_FIELDS = (rows_vision, rows_text, rows_decoders, rows_recurrent)
 
 MODELS = {row.name: row for field in _FIELDS for row in field.ROWS}
 

@@ -31,6 +31,7 @@ class Tokens:
         kept: What comes out for the next tokens, by name.
         attended: Keys and values by layer, for layers that use those of another one.
         first: States before the first layer, where a layer reads them.
+        bias: What every layer adds to the scores of its attention; None for nothing.
     """
 
     g: Builder
@@ -43,6 +44,7 @@ class Tokens:
     kept: dict[str, Tensor] = field(default_factory=dict)
     attended: dict[int, tuple[Tensor, Tensor, Past | None]] = field(default_factory=dict)
     first: Tensor | None = None
+    bias: Tensor | None = None
     _elsewhere: Tensor | None = None
     _angles: dict[tuple[float, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
     _positions: Tensor | None = None
@@ -99,6 +101,24 @@ def counted(g: Builder, start: int, stop: int, step: int = 1) -> Tensor:
     """Whole numbers from `start` up to `stop`, as the graph computes them."""
     bounds = (g.constant(value, "bound") for value in (start, stop, step))
     return g.op("Range", *bounds)
+
+
+def distances(g: Builder, buckets: int, queries: int, keys: int) -> Tensor:
+    """Distances of the last queries from all keys, in buckets: int64 [queries, keys].
+
+    Buckets grow with distance (T5, arXiv:1910.10683, section 2.1); here distances are cut at the
+    last bucket, which costs the same.
+    """
+    rows = g.op("Unsqueeze", counted(g, keys - queries, keys), g.constant([1], "axes"))
+    distance = g.op("Abs", g.op("Sub", rows, counted(g, 0, keys)))
+    return g.op("Min", distance, g.constant(buckets - 1, "last"))
+
+
+def relative_bias(g: Builder, buckets: int, heads: int, queries: int, keys: int) -> Tensor:
+    """A learned bias of each head by distance: [1, heads, queries, keys]."""
+    table = g.weight((buckets, heads), "relative_positions")
+    found = g.op("Gather", table, distances(g, buckets, queries, keys))
+    return g.op("Unsqueeze", g.transpose(found, (2, 0, 1)), g.constant([0]))
 
 
 def normed(g: Builder, x: Tensor, size: Stack, name: str = "norm") -> Tensor:

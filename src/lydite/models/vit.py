@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lydite.errors import InputError
 from lydite.graph import Builder, Graph, Tensor
-from lydite.models.dimensions import DualEncoder, TextEncoder, VisionEncoder
+from lydite.models.dimensions_towers import DualEncoder, TextEncoder, VisionEncoder
 from lydite.models.tokens import Tokens, normed
 from lydite.models.transformer import activated, opset, stack
 

@@ -25,7 +25,7 @@ from lydite.graph import (
 )
 from lydite.models import build_model
 from lydite.models.bert import bert
-from lydite.models.dimensions import Encoder
+from lydite.models.dimensions_encoders import Encoder
 
 TWO_LAYERS = Encoder(
     layers=2, hidden=128, heads=2, feed_forward=512, vocabulary=30522, positions=512

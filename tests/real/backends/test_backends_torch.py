@@ -14,7 +14,7 @@ from lydite.graph import Builder, Op, keys_of, work_of_key  # noqa: E402
 from lydite.graph.graph import Graph  # noqa: E402
 from lydite.models import build_model  # noqa: E402
 from lydite.models.bert import bert  # noqa: E402
-from lydite.models.dimensions import Encoder  # noqa: E402
+from lydite.models.dimensions_encoders import Encoder  # noqa: E402
 
 TWO_LAYERS = Encoder(
     layers=2, hidden=128, heads=2, feed_forward=512, vocabulary=30522, positions=512

@@ -18,7 +18,7 @@ from lydite.cli import main
 from lydite.graph import Graph
 from lydite.models import build_model
 from lydite.models.bert import bert
-from lydite.models.dimensions import Encoder
+from lydite.models.dimensions_encoders import Encoder
 
 MODELS = ("resnet50", "mobilenetv2", "bert-base")
 ENCODER = Encoder(layers=4, hidden=256, heads=4, feed_forward=1024, vocabulary=2000, positions=64)

@@ -113,6 +113,16 @@ SMALL = {
         "num_key_value_heads": 2,
         "head_dim": 64,
     },
+    "jetmoe": {
+        "hidden_size": 256,
+        "num_hidden_layers": 3,
+        "num_key_value_heads": 2,
+        "kv_channels": 32,
+        "intermediate_size": 128,
+        "vocab_size": 999,
+        "num_local_experts": 5,
+        "num_experts_per_tok": 3,
+    },
     "step3p5": {
         **_BASE,
         "intermediate_size": 640,

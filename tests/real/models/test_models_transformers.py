@@ -14,7 +14,7 @@ from lydite.graph import Graph, Initializer, model_to_proto
 from lydite.models import diffusion
 from lydite.models.bert import bert
 from lydite.models.counts import multiply_adds
-from lydite.models.dimensions import Encoder
+from lydite.models.dimensions_encoders import Encoder
 from lydite.models.huggingface import TYPES, graph_from_config, read_config
 
 torch = pytest.importorskip("torch")
@@ -202,17 +202,21 @@ def test_equal_weights_give_equal_outputs(model_type, tmp_path):
 
 
 SCORED = {
+    "BigBirdForMaskedLM": {"block_size": 1, "num_random_blocks": 1},
     "DiffLlamaForCausalLM": {"num_key_value_heads": 2},
     "ElectraForMaskedLM": {"embedding_size": 24},
     "MegatronBertForMaskedLM": {},
     "RemBertForMaskedLM": {"input_embedding_size": 24, "output_embedding_size": 16},
+    "RoCBertForMaskedLM": {"pronunciation_embed_dim": 24, "shape_embed_dim": 40},
     "RoFormerForMaskedLM": {"embedding_size": 24},
+    "XLMWithLMHeadModel": {"emb_dim": 32, "n_layers": 2, "n_heads": 4, "n_langs": 3},
+    "XmodForMaskedLM": {"languages": ["en"], "default_language": "en", "pad_token_id": 1},
 }
 
 
 @pytest.mark.parametrize("name", SCORED)
 def test_equal_weights_give_equal_scores(name, tmp_path):
-    stem = re.sub("For[A-Z].*", "", name)
+    stem = re.sub("(For|With|LMHead)[A-Z].*", "", name)
     config = getattr(hf, f"{stem}Config")(**{**_SMALL, "pad_token_id": 0, **SCORED[name]})
     config._attn_implementation = "eager"
     net = getattr(hf, name)(config).eval()
@@ -225,6 +229,124 @@ def test_equal_weights_give_equal_scores(name, tmp_path):
     theirs = {name: torch.tensor(array) for name, array in inputs.items()}
     parameters, result = called_parameters(lively(net), **theirs)
     assert_equal(run(with_weights(graph, parameters), inputs)[0], result.logits)
+
+
+def test_attention_by_distance_and_segment_is_that_of_xlnet(tmp_path):
+    fields = {"d_model": 32, "n_layer": 1, "n_head": 4, "d_inner": 80, "vocab_size": 99}
+    net = lively(hf.XLNetLMHeadModel(hf.XLNetConfig(**fields)).eval())
+    path = tmp_path / "config.json"
+    path.write_text(net.config.to_json_string(use_diff=False))
+    document = {**json.loads(path.read_text()), "architectures": ["XLNetLMHeadModel"]}
+    path.write_text(json.dumps(document))
+    graph = graph_from_config(path, batch=2, sequence=9)
+    inputs = inputs_of(graph)
+    inputs["token_type_ids"][:, 4:] = 1
+    theirs = {name: torch.tensor(array) for name, array in inputs.items()}
+    arrays = {name: p.detach().numpy() for name, p in net.named_parameters()}
+    part = {name.rpartition(".")[2]: a for name, a in arrays.items() if "rel_attn" in name}
+    matrices = [part[name].reshape(32, 32) for name in "qkvr"]
+    attention = [
+        *matrices,
+        part["r_w_bias"],
+        part["r_r_bias"],
+        part["seg_embed"].transpose(1, 2, 0),
+        part["r_s_bias"],
+        part["o"].reshape(32, 32).T,
+    ]
+    layer = "transformer.layer.0"
+    rest = ["rel_attn.layer_norm", "ff.layer_1", "ff.layer_2", "ff.layer_norm"]
+    given = [arrays["transformer.word_embedding.weight"], arrays["transformer.mask_emb"].ravel()]
+    given += attention
+    for name in rest:
+        weight, bias = arrays[f"{layer}.{name}.weight"], arrays[f"{layer}.{name}.bias"]
+        given += [weight.T if weight.ndim == 2 else weight, bias]
+    given.append(arrays["lm_loss.bias"])
+    values = {
+        name: Initializer(graph.type_of(name), value=array.copy())
+        for name, array in zip(graph.parameters, given, strict=True)
+    }
+    assert all(graph.type_of(name).shape == init.value.shape for name, init in values.items())
+    graph = replace(graph, initializers={**graph.initializers, **values})
+    with torch.no_grad():
+        result = net(**theirs)
+    assert_equal(run(graph, inputs)[0], result.logits)
+
+
+def test_streams_that_guess_ahead_are_those_of_prophetnet(tmp_path):
+    """But for scores of distances, which transformers mixes up between tokens, streams and heads.
+
+    (`get_predict_relative_pos_embeddings` puts the axes in one order and reads them in another.)
+    They are made equal for all of these here.
+    """
+    sides = {
+        f"num_{side}_{what}": count
+        for side in ("encoder", "decoder")
+        for what, count in (("layers", 2), ("attention_heads", 4))
+    }
+    widths = {"hidden_size": 32, "encoder_ffn_dim": 48, "decoder_ffn_dim": 80, "vocab_size": 99}
+    config = hf.ProphetNetConfig(**sides, **widths, max_position_embeddings=20, ngram=3)
+    net = lively(hf.ProphetNetForConditionalGeneration(config).eval())
+    for layer in net.prophetnet.decoder.layers:
+        scores = layer.self_attn.relative_pos_embeddings
+        scores.weight.data.zero_()
+        scores.bias.data = scores.bias.data.view(-1, 4)[:, :1].repeat(1, 4).flatten()
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, batch=2, sequence=9, phase="forward")
+    rng = np.random.default_rng(0)
+    inputs = {name: rng.integers(2, 98, (2, 9)) for name in graph.inputs}
+    theirs = {name: torch.tensor(array) for name, array in inputs.items()}
+    parameters, result = called_parameters(net, **theirs, use_cache=False)
+    kinds = net.prophetnet.decoder.ngram_embeddings.weight.detach().numpy()
+    streams = (np.roll(kinds, 1, axis=0), False)  # the last row is that of the first stream
+    assert_equal(run(with_weights(graph, [streams, *parameters]), inputs)[0], result.logits)
+
+
+def test_a_prompt_before_the_text_is_that_of_cpm_ant(tmp_path):
+    """But for which row is taken of three tables, whose rows are made equal here."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "dim_head": 16}
+    prompts = {"prompt_length": 4, "prompt_types": 3, "segment_types": 3}
+    config = hf.CpmAntConfig(**sizes, **prompts, dim_ff=80, vocab_size=99)
+    net = lively(hf.CpmAntForCausalLM(config).eval())
+    model = net.cpmant
+    words, segments = model.input_embedding.weight.data, model.segment_embedding.weight.data
+    words[99:] = words[99:103].repeat(3, 1)
+    for table in (segments, model.position_bias.relative_attention_bias.data):
+        table[:] = table[0].clone()
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, batch=2, sequence=9, phase="forward")
+    inputs = inputs_of(graph)
+    ids = torch.tensor(inputs["input_ids"])
+    parameters, result = called_parameters(net, input_ids=ids, use_cache=False)
+    assert_equal(run(with_weights(graph, parameters), inputs)[0], result.logits)
+
+
+def test_attention_to_a_text_and_an_encoder_at_once_is_that_of_t5gemma2(tmp_path):
+    """But for factors of scores and embeddings, which are none here; norms there add one."""
+    from transformers.models.t5gemma2 import modeling_t5gemma2 as t5gemma2
+
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+    side = {**_LAYERS, **heads, "vocab_size": 99, "query_pre_attn_scalar": 16}
+    encoder = {"text_config": side, "vision_config": _LAYERS}
+    config = hf.T5Gemma2Config(encoder=encoder, decoder=side)
+    config.decoder._attn_implementation = "eager"
+    net = lively(t5gemma2.T5Gemma2Decoder(config.decoder).eval())
+    words = net.embed_tokens
+    words.embed_scale.fill_(1.0)
+    words.eoi_embedding.data = words.weight.data[98].clone()
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_string(use_diff=False))
+    graph = graph_from_config(path, batch=2, sequence=9, phase="forward")
+    inputs = inputs_of(graph)
+    ids, states = (torch.tensor(inputs[name]) for name in ("input_ids", "cross_states"))
+    parameters, result = called_parameters(net, input_ids=ids, encoder_hidden_states=states)
+    parameters = [
+        (a + (a.ndim == 1 and not np.array_equal(a, words.eoi_embedding.detach())), linear)
+        for a, linear in parameters
+    ]
+    expected = (result.last_hidden_state @ words.weight.T).detach()
+    assert_equal(run(with_weights(graph, parameters), inputs)[0], expected)
 
 
 def test_the_question_answering_head_of_bert():
@@ -276,10 +398,8 @@ def test_the_library_s_own_config_has_its_parameters_and_flops(model_type, tmp_p
     assert 2 * multiply_adds(graph) == pytest.approx(counter.get_total_flops(), rel=5e-3)
 
 
-WITHOUT_HEADS = {
-    "longcat_flash": "transformers gives experts that do nothing a first matrix",
-}
-"""Types whose module in transformers' list is not what their config describes, and why."""
+WITH_UNREAD = {"longcat_flash"}
+"""Types whose module has parameters that nothing reads; see `test_models_active`."""
 SEEING = {"emu3", "fuyu", "gemma3", "git", "got_ocr2", "moss_transcribe_diarize", "phi4_multimodal"}
 
 
@@ -287,7 +407,7 @@ def causal_types() -> list[str]:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     known = {*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES} & {*TYPES}
-    return sorted(known - WITHOUT_HEADS.keys() - SEEING)
+    return sorted(known - WITH_UNREAD - SEEING)
 
 
 @pytest.mark.parametrize("model_type", causal_types())
@@ -378,6 +498,19 @@ def test_parameters_of_encoders_and_heads(config, module, tmp_path):
     document = json.loads(made.to_json_string(use_diff=False))
     path.write_text(json.dumps({**document, "architectures": [module]}))
     assert graph_from_config(path).parameter_count == sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", ["Bert", "DistilBert", "Electra", "RoFormer", "BigBird", "XLM"])
+def test_scores_of_a_weight_of_their_own(name, tmp_path):
+    made = getattr(hf, f"{name}Config")(tie_word_embeddings=False)
+    module = "XLMWithLMHeadModel" if name == "XLM" else f"{name}ForMaskedLM"
+    with torch.device("meta"):
+        net = getattr(hf, module)(made)
+    path = tmp_path / "config.json"
+    document = json.loads(made.to_json_string(use_diff=False))
+    path.write_text(json.dumps({**document, "architectures": [module]}))
+    graph = graph_from_config(path, sequence=4)
+    assert graph.parameter_count == sum(p.numel() for p in net.parameters())
 
 
 TOWERS = {

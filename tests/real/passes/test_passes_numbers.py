@@ -17,7 +17,8 @@ from lydite.graph.passes.quantise import quantised
 from lydite.models import build_model
 from lydite.models.bert import bert
 from lydite.models.decoder import decoder
-from lydite.models.dimensions import Decoder, Encoder
+from lydite.models.dimensions import Decoder
+from lydite.models.dimensions_encoders import Encoder
 
 ENCODER = Encoder(layers=4, hidden=256, heads=4, feed_forward=1024, vocabulary=2000, positions=64)
 NETS = {

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from lydite.cluster.tensor import rank_share
 from lydite.errors import InputError
+from lydite.graph import total_work
 from lydite.models import build_model
 from lydite.models.counts import multiply_adds
 from lydite.models.huggingface import MAX_BYTES, TYPES, graph_from_config, read_config
@@ -615,3 +617,25 @@ def test_a_searched_architecture_has_parts_by_layer(config):
     first_block, second = read_config(config(data)).dimensions.all_blocks
     assert (first_block.mixers[0].key_heads, first_block.feed.inner) == (8, 28672)
     assert (second.mixers, second.feed.inner) == ((), 14336)
+
+
+def test_a_mixture_of_attention_heads_is_shared_by_ranks(tmp_path):
+    """Each rank has a part of every matrix of queries and outputs, and of the keys of all."""
+    path = tmp_path / "config.json"
+    sizes = {"hidden_size": 256, "num_hidden_layers": 2, "intermediate_size": 128}
+    heads = {"num_key_value_heads": 4, "kv_channels": 32, "vocab_size": 512}
+    path.write_text(json.dumps({"model_type": "jetmoe", **sizes, **heads}))
+    graph = graph_from_config(path, sequence=16, phase="prefill")
+    share = rank_share(graph, 2)
+    assert set(share.whole) == {"TopK"}
+    name = "lydite:MoEMatMul"
+    whole, part = (total_work(each).by_type[name].flops for each in (graph, share.graph))
+    assert part == whole / 2
+
+
+@pytest.mark.parametrize(("name", "why"), [("blt", "bytes"), ("pi0", "motions")])
+def test_what_is_known_and_not_built_is_refused_with_its_reason(name, why, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": name}))
+    with pytest.raises(InputError, match=f"{name} is not built: .*{why}"):
+        read_config(path)

@@ -1,6 +1,8 @@
-"""Operators of language models that ONNX has no name for: latent attention and selective scans."""
+"""Operators of language models that ONNX has no name for: latent attention, scans, experts."""
 
 from __future__ import annotations
+
+import math
 
 from lydite.graph.op import Op
 from lydite.graph.operators import split
@@ -104,6 +106,54 @@ def _scan_split(call: split.SplitCall) -> split.Split | None:
     return split.Split((*wanted, *state)[: len(call.op.inputs)], (axis, 1))
 
 
+def _routing(call: Call) -> tuple[int, int]:
+    """Tokens, and how many matrices each goes through."""
+    *tokens, chosen = call.shape(1)
+    return math.prod(tokens), chosen
+
+
+def _routed(call: Call) -> Cost:
+    """Each token times the matrices that are chosen for it.
+
+    Inputs are x [T, K], or one a choice [T, k, K]; the choices [T, k]; the matrices [E, K, N]. Read
+    are, as by com.microsoft:MoE, those that some token chooses.
+    """
+    tokens, chosen = _routing(call)
+    number, *sizes = call.shape(2)
+    used = 1 - (1 - min(1, chosen / max(1, number))) ** tokens
+    read = call.bytes_of(0, 1) + used * call.bytes_of(2)
+    return Cost(2 * tokens * chosen * math.prod(sizes), read)
+
+
+def _routed_types(_op: Op, inputs: InputTypes, _: Std) -> list[TensorType]:
+    """[T, k, N]."""
+    x, choices, matrices = inputs[:3]
+    if x is None or choices is None or matrices is None:
+        return [TensorType("", None)]
+    if choices.shape is None or matrices.shape is None:
+        return [TensorType(x.dtype, None)]
+    return [TensorType(x.dtype, (*choices.shape, matrices.shape[-1]))]
+
+
+def _routed_products(call: Call) -> Products:
+    """Tokens spread evenly over the matrices that are used."""
+    tokens, chosen = _routing(call)
+    number, inner, columns = call.shape(2)
+    used = max(1, min(number, tokens * chosen))
+    rows = max(1, -(-tokens * chosen // used))
+    product = MatrixProduct(rows, inner, columns, used, left=(0,), right=(2,), stored=True)
+    return Products((product,))
+
+
+def _routed_split(call: split.SplitCall) -> split.Split | None:
+    """By columns of every matrix where the tokens are whole, by rows where they are split."""
+    last = len(call.dims(0)) - 1
+    if call.cuts[0] == last:
+        wanted = (split.Want.KEEP, split.Want.REPLICATE, 1)
+        return split.Split(wanted, (split.Summed.SUM,), product=True)
+    return split.Split((split.Want.ENTER, split.Want.REPLICATE, 2), (2,), product=True)
+
+
 _family = Family(
     "language",
     {
@@ -128,5 +178,13 @@ OPERATORS: tuple[Operator, ...] = (
         array=no_array("a recurrence over tokens, which is neither a product nor a map"),
         split=_scan_split,
         special=True,
+    ),
+    _family.row(
+        "lydite:MoEMatMul",
+        _routed,
+        types=_routed_types,
+        array=_routed_products,
+        split=_routed_split,
+        gradient=no_gradient("experts of a single product are not trained yet"),
     ),
 )

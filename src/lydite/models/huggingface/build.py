@@ -15,7 +15,7 @@ from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.defaults import MAIN, defaults_of
 from lydite.models.huggingface.parts import of_part
 from lydite.models.huggingface.quantisation import weight_format
-from lydite.models.huggingface.types import TYPES, ConfigType
+from lydite.models.huggingface.types import NOT_BUILT, TYPES, ConfigType
 from lydite.models.info import FLOATS
 from lydite.models.quantised import WeightFormat
 
@@ -79,6 +79,8 @@ def read_config(path: Path | str, *, part: str = "") -> ReadConfig:
     kind = str(data.get("model_type"))
     config = Config(data, str(path), defaults_of(kind, whole=data is loaded))
     row = TYPES.get(kind)
+    if kind in NOT_BUILT:
+        raise InputError(f"{kind} is not built: {NOT_BUILT[kind]}", where=str(path))
     if row is None:
         error = unknown_name("model_type", kind, TYPES)
         raise InputError(error.what, where=str(path), allowed=error.allowed, hint=error.hint)

@@ -186,6 +186,11 @@ class Config:
         made._read, made.taken, made.said = self._read, self.taken, self.said
         return made
 
+    def renamed(self, names: Mapping[str, str]) -> Config:
+        """The config with some of its fields called as another type calls them."""
+        self.skip(*names)
+        return self.changed({new: self.data[old] for old, new in names.items() if old in self.data})
+
     def inner(self, *names: str) -> Config | None:
         """A config inside this one."""
         value = self.raw(*names)

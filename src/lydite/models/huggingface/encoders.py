@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lydite.errors import InputError
-from lydite.models.dimensions import (
-    Encoder,
-)
+from lydite.models.dimensions_encoders import Encoder
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.heads import classes, head_of
 from lydite.models.huggingface.rows import Row, checked
@@ -27,9 +25,24 @@ _HEADS = {
 """Head of an encoder by the end of the class's name."""
 
 
-def _head(c: Config) -> str:
+_SUMMED = {"ForQuestionAnswering", "ForSequenceClassification"}
+_OWN_HEADS = {"big_bird": _SUMMED, "xlm": _SUMMED, "xlnet": _SUMMED}
+"""Heads that are other products than BERT's, by type."""
+
+
+_ONE_BIAS = {"distilbert", "electra", "rembert", "xlm", "xlnet"}
+"""Types whose scores have one bias where their weight is not the embedding; others keep two."""
+
+
+def head_kind(c: Config) -> str:
+    """The head that `architectures` names, as `Encoder` has it.
+
+    Raises:
+        InputError: it is not built for this type.
+    """
     named = head_of(c)
     only = {"ForPreTraining"} if c.type != "electra" else set()
+    only |= _OWN_HEADS.get(c.type, set())
     if named not in _HEADS.keys() - only:
         allowed = ", ".join(name for name in _HEADS if name and name not in only)
         raise InputError(
@@ -38,7 +51,8 @@ def _head(c: Config) -> str:
     return _HEADS[named]
 
 
-def _encoder(c: Config, *, types: int, eps: float, **changes: Any) -> Encoder:
+def encoder(c: Config, *, types: int, eps: float, **changes: Any) -> Encoder:
+    """An encoder whose fields are named as in BERT; `types` and `eps` are usual values."""
     c.only("position_embedding_type", "absolute")
     c.only("is_decoder", False)
     c.only("add_cross_attention", False)
@@ -53,27 +67,29 @@ def _encoder(c: Config, *, types: int, eps: float, **changes: Any) -> Encoder:
         "token_types": c.size("type_vocab_size", default=types, low=0),
         "activation": c.activation("hidden_act", "activation", default="gelu"),
         "eps": c.number("layer_norm_eps", default=eps),
-        "head": _head(c),
+        "head": head_kind(c),
         "classes": classes(c),
+        "tied": c.flag("tie_word_embeddings", default=True),
     }
+    values["idle_bias"] = c.type not in _ONE_BIAS
     if changes.get("position_offset"):
         values["positions"] = max(1, values["positions"] - changes["position_offset"])
     return checked(c, Encoder, {**values, **changes})
 
 
 def _bert(c: Config) -> Encoder:
-    return _encoder(c, types=2, eps=1e-12)
+    return encoder(c, types=2, eps=1e-12)
 
 
 def _roberta(c: Config) -> Encoder:
     """Positions begin behind the padding token's; no input chooses the token type."""
-    return _encoder(c, types=2, eps=1e-12, position_offset=2, type_inputs=False)
+    return encoder(c, types=2, eps=1e-12, position_offset=2, type_inputs=False)
 
 
 def _distilbert(c: Config) -> Encoder:
     c.skip("sinusoidal_pos_embds", "tie_weights_")
-    head = _head(c)
-    return _encoder(
+    head = head_kind(c)
+    return encoder(
         c,
         types=0,
         eps=1e-12,
@@ -85,14 +101,14 @@ def _distilbert(c: Config) -> Encoder:
 
 def _ernie(c: Config) -> Encoder:
     tasks = c.size("task_type_vocab_size", default=3) if c.flag("use_task_id", default=False) else 0
-    return _encoder(c, types=2, eps=1e-12, task_types=tasks)
+    return encoder(c, types=2, eps=1e-12, task_types=tasks)
 
 
 def _electra(c: Config) -> Encoder:
     """Narrower embeddings, which are projected to the layers (ELECTRA, arXiv:2003.10555)."""
     c.skip("summary_last_dropout", "generator_hidden_size")
-    head = _head(c)
-    return _encoder(
+    head = head_kind(c)
+    return encoder(
         c,
         types=2,
         eps=1e-12,
@@ -104,8 +120,8 @@ def _electra(c: Config) -> Encoder:
 def _roformer(c: Config) -> Encoder:
     """Positions that turn queries and keys (RoFormer, arXiv:2104.09864)."""
     c.only("rotary_value", False)
-    head = _head(c)
-    return _encoder(
+    head = head_kind(c)
+    return encoder(
         c,
         types=2,
         eps=1e-12,
@@ -118,7 +134,7 @@ def _roformer(c: Config) -> Encoder:
 def _rembert(c: Config) -> Encoder:
     """Embeddings of one width going in and of another coming out (RemBERT, arXiv:2010.12821)."""
     c = c if "type_vocab_size" in c.data else c.changed({"type_vocab_size": 2})
-    return _encoder(
+    return encoder(
         c,
         types=2,
         eps=1e-12,
@@ -135,7 +151,7 @@ def _normed_before(
 
     def read(c: Config) -> Encoder:
         rest: dict[str, Any] = {"position_offset": offset, "type_inputs": not offset}
-        return _encoder(c, types=2, eps=eps, order="before", embedding_norm=embedding_norm, **rest)
+        return encoder(c, types=2, eps=eps, order="before", embedding_norm=embedding_norm, **rest)
 
     return read
 
@@ -143,8 +159,8 @@ def _normed_before(
 def _bert_generation(c: Config) -> Encoder:
     """BERT without token types and summary, whose scores are one product."""
     name = next(iter(c.texts("architectures") or ()), "")
-    head = "scores" if name.endswith("Decoder") else _head(c)
-    return _encoder(
+    head = "scores" if name.endswith("Decoder") else head_kind(c)
+    return encoder(
         c,
         types=0,
         eps=1e-12,
@@ -154,29 +170,29 @@ def _bert_generation(c: Config) -> Encoder:
     )
 
 
-_BERT = "lydite.models.bert:bert"
+BERT = "lydite.models.bert:bert"
 
 
 TYPES: dict[str, Row] = {
-    "bert": (_BERT, _bert, ("sequence",)),
-    "roberta": (_BERT, _roberta, ("sequence",)),
-    "xlm-roberta": (_BERT, _roberta, ("sequence",)),
-    "camembert": (_BERT, _roberta, ("sequence",)),
-    "distilbert": (_BERT, _distilbert, ("sequence",)),
-    "ernie": (_BERT, _ernie, ("sequence",)),
-    "bert-generation": (_BERT, _bert_generation, ("sequence",)),
-    "data2vec-text": (_BERT, _roberta, ("sequence",)),
-    "electra": (_BERT, _electra, ("sequence",)),
-    "megatron-bert": (_BERT, _normed_before(embedding_norm=False), ("sequence",)),
-    "rembert": (_BERT, _rembert, ("sequence",)),
-    "roformer": (_BERT, _roformer, ("sequence",)),
+    "bert": (BERT, _bert, ("sequence",)),
+    "roberta": (BERT, _roberta, ("sequence",)),
+    "xlm-roberta": (BERT, _roberta, ("sequence",)),
+    "camembert": (BERT, _roberta, ("sequence",)),
+    "distilbert": (BERT, _distilbert, ("sequence",)),
+    "ernie": (BERT, _ernie, ("sequence",)),
+    "bert-generation": (BERT, _bert_generation, ("sequence",)),
+    "data2vec-text": (BERT, _roberta, ("sequence",)),
+    "electra": (BERT, _electra, ("sequence",)),
+    "megatron-bert": (BERT, _normed_before(embedding_norm=False), ("sequence",)),
+    "rembert": (BERT, _rembert, ("sequence",)),
+    "roformer": (BERT, _roformer, ("sequence",)),
     "roberta-prelayernorm": (
-        _BERT,
+        BERT,
         _normed_before(embedding_norm=True, offset=2),
         ("sequence",),
     ),
     "xlm-roberta-xl": (
-        _BERT,
+        BERT,
         _normed_before(embedding_norm=False, offset=2, eps=1e-5),
         ("sequence",),
     ),

@@ -41,6 +41,7 @@ EPSILON = (
     "layernorm_epsilon",
     "norm_eps",
     "norm_epsilon",
+    "eps",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lydite.models.blocks import Dense, Experts, Mixer
+from lydite.models.blocks import Attention, Dense, Experts, MergedAttention, Mixer
 from lydite.models.huggingface.chosen import chosen_experts
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.family import (
@@ -42,6 +42,20 @@ def _gemma3_mixer(c: Config, layer: Layer) -> tuple[Mixer, ...]:
     local = layer.type == "sliding_attention"
     base = c.number("rope_local_base_freq", default=1e4)
     return (attention(c, layer, **({"rope_theta": base} if local else {})),)
+
+
+def _t5gemma2(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Tokens and an encoder's states are attended to at once."""
+    c.only("attn_logit_softcapping", None)
+    c.say("the decoder alone; the states that it attends to are an input")
+    (usual,) = _gemma3_mixer(c, layer)
+    assert isinstance(usual, Attention)
+    return (MergedAttention(attention=usual, width=layer.hidden),)
+
+
+def _t5gemma2_mark(c: Config, values: dict[str, Any]) -> None:
+    del c
+    values["marked"] = True
 
 
 def _shared_from(layer: Layer, shared: int, types: list[str]) -> int | None:
@@ -153,6 +167,7 @@ FAMILIES: dict[str, Family] = {
         window=sliding(4096),
     ),
     "gemma3_text": _GEMMA3,
+    "t5gemma2_decoder": replace(_GEMMA3, mixers=_t5gemma2, change=_t5gemma2_mark),
     "vaultgemma": replace(_GEMMA, kv=4, mixers=_gemma2_mixer, types=every(2), window=sliding(4096)),
     "gemma3n_text": replace(
         _GEMMA3,

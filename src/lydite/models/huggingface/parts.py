@@ -16,7 +16,12 @@ _PARTS = {
 }
 _HALVES = {"text": ("decoder",), "vision": ("encoder",), "audio": ()}
 """The same where a decoder attends to what an encoder made of a picture."""
-_OF_TYPE = {"vision-encoder-decoder": _HALVES}
+_OF_TYPE = {
+    "t5gemma2": {"text": ("decoder",), "vision": (), "audio": ()},
+    "vision-encoder-decoder": _HALVES,
+}
+_DECODERS = {"bert": "bert_decoder"}
+"""Types whose decoder is built by a row of its own."""
 _SHARED = ("tie_word_embeddings", "dtype", "torch_dtype", "projection_dim", "quantization_config")
 _CARRIED = {name: ("vision_config",) for name in ("blip", "mllama")}
 """Fields of the whole that its language model reads as well, by type."""
@@ -80,7 +85,9 @@ def of_part(data: dict[str, Any], part: str, where: str) -> tuple[dict[str, Any]
         carried = {k: data[k] for k in _CARRIED.get(kind, ()) if isinstance(data.get(k), dict)}
         inner = {**carried, **inner}
     if kind in _OF_TYPE and part == "text":
-        inner = {**inner, "architectures": ["DecoderForCausalLM"]}
+        own = str(inner.get("model_type"))
+        own = _DECODERS.get(own, own)
+        inner = {**inner, "architectures": ["DecoderForCausalLM"], "model_type": own}
     common = {k: data[k] for k in _SHARED if data.get(k) is not None}
     return {**common, **inner, "model_type": _part_type(kind, part, inner)}, notes
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 from lydite.errors import InputError
 from lydite.models.blocks import Activation, Attention, Block, Dense, Order
-from lydite.models.dimensions import (
-    EncoderDecoder,
-    Stack,
-)
+from lydite.models.dimensions import Stack
+from lydite.models.dimensions_sequences import DocumentReader, EncoderDecoder
 from lydite.models.huggingface.config import Config
-from lydite.models.huggingface.rows import Row
+from lydite.models.huggingface.rows import Row, blocks_of
 
 
-def _both(
+def stack_of(
     c: Config, size: int, heads: int, inner: int, layers: int, feed: Dense, **norms: Any
 ) -> Stack:
+    """Layers of one side of the model, all alike."""
     attention = Attention(heads=heads, size=size, **norms.pop("biases"))
     blocks = (Block(mixers=(attention,), feed=feed),) * layers
     hidden = c.size("d_model", "hidden_size")
@@ -73,15 +73,29 @@ def _t5(c: Config) -> EncoderDecoder:
         "eps": c.number("layer_norm_epsilon", default=1e-6),
         "biases": {"qkv_bias": False, "output_bias": False},
     }
-    encoder = _both(c, size, heads, inner, layers, feed, **rest)
+    encoder = stack_of(c, size, heads, inner, layers, feed, **rest)
     decoded = c.size("num_decoder_layers", default=layers)
     return EncoderDecoder(
         encoder=encoder,
-        decoder=_both(c, size, heads, inner, decoded, feed, **rest),
+        decoder=stack_of(c, size, heads, inner, decoded, feed, **rest),
         vocabulary=c.size("vocab_size", default=32128),
         positions=c.size("n_positions", default=512),
         buckets=c.size("relative_attention_num_buckets", default=32),
         tied=c.flag("tie_word_embeddings", default=True),
+    )
+
+
+def _udop(c: Config) -> DocumentReader:
+    """T5 with words where they stand on a page, and the page (UDOP, arXiv:2212.02623)."""
+    usual = [{"type": kind} for kind in ("1d", "horizontal", "vertical")]
+    c.only("relative_bias_args", usual)
+    base = _t5(c)
+    return DocumentReader(
+        **{field.name: getattr(base, field.name) for field in fields(base)},
+        patch=c.size("patch_size", default=16),
+        image_size=c.size("image_size", default=224),
+        channels=c.size("num_channels", default=3),
+        cells=c.size("max_2d_position_embeddings", default=1024),
     )
 
 
@@ -92,22 +106,22 @@ _SIZES = {
 """Fields of BART and its like: layers, heads and inner width of both sides."""
 
 
-def _sequence(c: Config, **changes: Any) -> EncoderDecoder:
+def sequence_of(c: Config, **changes: Any) -> EncoderDecoder:
     """A model whose fields are named as in BART."""
     hidden = c.size("d_model")
     function = c.activation("activation_function", default="gelu")
     stacks = {}
-    norms = changes.pop("norms", {})
-    half = _half(c)
+    norms, biases = changes.pop("norms", {}), changes.pop("biases", {})
+    half = changes.pop("half", False) or _half(c)
     for side in ("decoder",) if half else ("encoder", "decoder"):
         names = _SIZES[side]
         layers, heads, inner = (c.size(name) for name in names)
         if hidden % heads:
             raise c.refuse(names[1], f"a divisor of d_model {hidden}")
         feed = Dense(inner=inner, activation=function, gated=False, bias=True)
-        biases = {"key_bias": changes.get("key_bias", True)}
-        stacks[side] = _both(c, hidden // heads, heads, inner, layers, feed, biases=biases, **norms)
-    changes.pop("key_bias", None)
+        stacks[side] = stack_of(
+            c, hidden // heads, heads, inner, layers, feed, biases=biases, **norms
+        )
     if half:
         c.skip(*_SIZES["encoder"])
         stacks["encoder"] = stacks["decoder"]
@@ -135,12 +149,12 @@ def _whisper(c: Config) -> EncoderDecoder:
         "mask_time_length",
         "mask_time_min_masks",
     )
-    return _sequence(
+    return sequence_of(
         c,
         positions=c.size("max_target_positions", default=448),
         bins=c.size("num_mel_bins", default=80),
         frames=c.size("max_source_positions", default=1500),
-        key_bias=False,
+        biases={"key_bias": False},
     )
 
 
@@ -162,7 +176,7 @@ def _bart_like(
         c.only("use_prompt", False)
         c.only("share_encoder_decoder_embeddings", True)
         c.only("decoder_vocab_size", c.size("vocab_size"))
-        return _sequence(
+        return sequence_of(
             c,
             positions=c.size("max_position_embeddings", default=1024),
             position_offset=offset,
@@ -173,6 +187,45 @@ def _bart_like(
         )
 
     return read
+
+
+def _big_bird(c: Config) -> EncoderDecoder:
+    """Pegasus whose encoder's blocks of tokens attend to some of the others (BigBird).
+
+    The decoder alone has a last weight of its own in transformers, whatever the config says.
+    """
+    c.skip(*_UNUSED)
+    bias = c.flag("use_bias", default=False)
+    c = c.changed({"tie_word_embeddings": False}) if _half(c) else c
+    return sequence_of(
+        c,
+        positions=c.size("max_position_embeddings", default=4096),
+        last_norm=True,
+        norms={"order": "before"},
+        biases={"qkv_bias": bias, "output_bias": bias},
+        **blocks_of(c),
+    )
+
+
+def _prophetnet(c: Config) -> EncoderDecoder:
+    """BART's layers, whose decoder guesses several tokens at once (arXiv:2001.04063)."""
+    c.only("add_cross_attention", True)
+    c.skip("relative_max_distance", "disable_ngram_loss", "eps", *_UNUSED)
+    names = {"hidden_size": "d_model"}
+    for side in ("encoder", "decoder"):
+        names |= {f"num_{side}_layers": f"{side}_layers"}
+        names |= {f"num_{side}_attention_heads": f"{side}_attention_heads"}
+    c = c.renamed(names)
+    return sequence_of(
+        c,
+        positions=c.size("max_position_embeddings", default=512) - 1,
+        position_offset=1,
+        embedding_norm=True,
+        last_norm=False,
+        buckets=c.size("num_buckets", default=32),
+        streams=c.size("ngram", default=2),
+        norms={"order": "last"},
+    )
 
 
 _UNUSED = (
@@ -190,112 +243,28 @@ _UNUSED = (
 """Fields of BART's like that transformers does not read."""
 
 
-def _trocr(c: Config) -> EncoderDecoder:
-    """A decoder alone, which attends to a picture's states (TrOCR, arXiv:2109.10282)."""
-    c.only("use_learned_position_embeddings", True)
-    c.say("the decoder alone; the states that it attends to are an input")
-    hidden, heads = c.size("d_model", default=1024), c.size("decoder_attention_heads", default=16)
-    if hidden % heads:
-        raise c.refuse("decoder_attention_heads", f"a divisor of d_model {hidden}")
-    inner = c.size("decoder_ffn_dim", default=4096)
-    function = c.activation("activation_function", default="gelu")
-    feed = Dense(inner=inner, activation=function, gated=False, bias=True)
-    layers = c.size("decoder_layers", default=12)
-    c = c if c.data.get("d_model") else c.changed({"d_model": hidden})
-    stack = _both(c, hidden // heads, heads, inner, layers, feed, biases={}, order="last")
-    return EncoderDecoder(
-        encoder=stack,
-        decoder=stack,
-        vocabulary=c.size("vocab_size", default=50265),
-        positions=c.size("max_position_embeddings", default=512),
-        position_offset=2,
-        embedding_norm=c.flag("layernorm_embedding", default=True),
-        last_norm=False,
-        tied=c.flag("tie_word_embeddings", default=True),
-        half=True,
-        states=c.size("cross_attention_hidden_size", default=0),
-    )
+BOTH = "lydite.models.seq2seq:encoder_decoder"
+"""The builder of both sides, and of a decoder alone."""
 
-
-def _pix2struct(c: Config) -> EncoderDecoder:
-    """A decoder like T5's that attends to a picture's states (Pix2Struct, arXiv:2210.03347)."""
-    c.say("the decoder alone; the states that it attends to are an input")
-    c.skip("relative_attention_max_distance", "d_kv", "encoder_hidden_size")
-    hidden, heads = c.size("hidden_size", default=768), c.size("num_heads", default=12)
-    if hidden % heads:
-        raise c.refuse("num_heads", f"a divisor of hidden_size {hidden}")
-    inner, layers = c.size("d_ff", default=2048), c.size("num_layers", default=12)
-    function = c.activation("dense_act_fn", default="gelu_new")
-    feed = Dense(inner=inner, activation=function, gated=True)
-    biases = {"qkv_bias": False, "output_bias": False}
-    eps = c.number("layer_norm_epsilon", default=1e-6)
-    c = c.changed({"d_model": hidden})
-    rest: dict[str, Any] = {"norm": "rms", "eps": eps, "biases": biases}
-    stack = _both(c, hidden // heads, heads, inner, layers, feed, **rest)
-    return EncoderDecoder(
-        encoder=stack,
-        decoder=stack,
-        vocabulary=c.size("vocab_size", default=50244),
-        positions=c.size("n_positions", default=512),
-        buckets=c.size("relative_attention_num_buckets", default=32),
-        tied=c.flag("tie_word_embeddings", default=False),
-        half=True,
-    )
-
-
-def _blip(c: Config) -> EncoderDecoder:
-    """BERT's layers, each of which also attends to a picture's states (BLIP, arXiv:2201.12086)."""
-    c.say("the decoder alone; the states that it attends to are an input")
-    c.skip("projection_dim", "is_decoder", "label_smoothing", "bad_words_ids")
-    hidden, heads = c.size("hidden_size", default=768), c.size("num_attention_heads", default=8)
-    if hidden % heads:
-        raise c.refuse("num_attention_heads", f"a divisor of hidden_size {hidden}")
-    inner = c.size("intermediate_size", default=3072)
-    c.only("hidden_act", "gelu")
-    feed = Dense(inner=inner, activation="gelu", gated=False, bias=True)
-    layers = c.size("num_hidden_layers", default=12)
-    width = c.size("encoder_hidden_size", default=768)
-    tower = c.inner("vision_config") or Config({}, c.where)
-    eps = c.number("layer_norm_eps", default=1e-12)
-    c = c.changed({"d_model": hidden})
-    rest: dict[str, Any] = {"order": "last", "eps": eps, "biases": {}}
-    stack = _both(c, hidden // heads, heads, inner, layers, feed, **rest)
-    return EncoderDecoder(
-        encoder=stack,
-        decoder=stack,
-        vocabulary=c.size("vocab_size", default=30524),
-        positions=c.size("max_position_embeddings", default=512),
-        embedding_norm=True,
-        last_norm=False,
-        tied=c.flag("tie_word_embeddings", default=True),
-        half=True,
-        states=tower.size("hidden_size", default=width),
-        transform=True,
-    )
-
-
-_BOTH = "lydite.models.seq2seq:encoder_decoder"
-
-
-_PHASES = ("sequence", "context", "phase")
+OPTIONS = ("sequence", "context", "phase")
 
 
 TYPES: dict[str, Row] = {
-    "t5": (_BOTH, _t5, _PHASES),
-    "mt5": (_BOTH, _t5, _PHASES),
-    "umt5": (_BOTH, _t5, _PHASES),
-    "bart": (_BOTH, _bart_like(offset=2), _PHASES),
-    "blip_text_model": (_BOTH, _blip, _PHASES),
-    "pix2struct_text_model": (_BOTH, _pix2struct, _PHASES),
-    "blenderbot": (_BOTH, _bart_like(order="before", embedding_norm=False), _PHASES),
-    "blenderbot-small": (_BOTH, _bart_like(), _PHASES),
-    "m2m_100": (_BOTH, _bart_like(order="before", embedding_norm=False, waves=True), _PHASES),
-    "marian": (_BOTH, _bart_like(embedding_norm=False), _PHASES),
-    "mbart": (_BOTH, _bart_like(order="before", offset=2), _PHASES),
-    "mvp": (_BOTH, _bart_like(offset=2), _PHASES),
-    "pegasus": (_BOTH, _bart_like(order="before", embedding_norm=False), _PHASES),
-    "plbart": (_BOTH, _bart_like(offset=2), _PHASES),
-    "trocr": (_BOTH, _trocr, _PHASES),
-    "whisper": (_BOTH, _whisper, _PHASES),
+    "t5": (BOTH, _t5, OPTIONS),
+    "mt5": (BOTH, _t5, OPTIONS),
+    "udop": ("lydite.models.documents:document_reader", _udop, OPTIONS),
+    "umt5": (BOTH, _t5, OPTIONS),
+    "bart": (BOTH, _bart_like(offset=2), OPTIONS),
+    "bigbird_pegasus": (BOTH, _big_bird, OPTIONS),
+    "blenderbot": (BOTH, _bart_like(order="before", embedding_norm=False), OPTIONS),
+    "blenderbot-small": (BOTH, _bart_like(), OPTIONS),
+    "m2m_100": (BOTH, _bart_like(order="before", embedding_norm=False, waves=True), OPTIONS),
+    "marian": (BOTH, _bart_like(embedding_norm=False), OPTIONS),
+    "mbart": (BOTH, _bart_like(order="before", offset=2), OPTIONS),
+    "mvp": (BOTH, _bart_like(offset=2), OPTIONS),
+    "pegasus": (BOTH, _bart_like(order="before", embedding_norm=False), OPTIONS),
+    "prophetnet": ("lydite.models.ngrams:ngram_decoder", _prophetnet, OPTIONS),
+    "plbart": (BOTH, _bart_like(offset=2), OPTIONS),
+    "whisper": (BOTH, _whisper, OPTIONS),
 }
 """Builder, reader and options by `model_type`."""

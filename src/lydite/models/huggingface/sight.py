@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from lydite.models.blocks import Attention, Block, Dense
-from lydite.models.dimensions import (
+from lydite.models.dimensions_towers import (
     DualEncoder,
+    PatchTower,
     TextEncoder,
+    TileTower,
     VisionEncoder,
 )
-from lydite.models.dimensions_towers import PatchTower, TileTower
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.heads import classes, head_of
 from lydite.models.huggingface.rows import Row, checked

@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lydite.models.blocks import CompressedAttention, Experts, GatedDelta, LatentAttention, Mixer
+from lydite.models.blocks import (
+    CompressedAttention,
+    Experts,
+    GatedDelta,
+    LatentAttention,
+    Mixer,
+    RoutedAttention,
+)
 from lydite.models.huggingface.chosen import chosen_experts, latent, mixed
 from lydite.models.huggingface.config import Config
-from lydite.models.huggingface.family import HEADS, Family, Layer
+from lydite.models.huggingface.family import HEADS, Family, Layer, attention
 from lydite.models.huggingface.latent import FAMILIES as LATENT
 
 _CSA, _HCA = "compressed_sparse_attention", "heavily_compressed_attention"
@@ -199,7 +206,19 @@ def _dots3_types(c: Config, layers: int) -> list[str]:
 
 _DSA = replace(LATENT["deepseek_v32"], mixers=_indexed)
 
+
+def _jetmoe(c: Config, layer: Layer) -> tuple[Mixer, ...]:
+    """Groups of queries and their outputs are experts, as many a token as of the dense part."""
+    count, per_token = c.size("num_local_experts"), c.size("num_experts_per_tok", default=2)
+    kv = c.size("num_key_value_heads", default=16)
+    if c.size("num_attention_heads", default=kv * per_token) != kv * per_token:
+        raise c.refuse("num_attention_heads", f"num_key_value_heads x {per_token}")
+    inner = attention(c, layer, heads=kv * per_token, size=c.size("kv_channels", default=128))
+    return (RoutedAttention(attention=inner, count=count, per_token=per_token),)
+
+
 FAMILIES: dict[str, Family] = {
+    "jetmoe": Family(kv=16, tied=True, positions=4096, mixers=_jetmoe, feed=mixed(sum_bias=True)),
     "glm_moe_dsa": _DSA,
     "deepseek_v4": Family(
         mixers=_deepseek_v4,

@@ -8,7 +8,8 @@ from typing import Any
 
 from lydite.errors import InputError
 from lydite.models.dimensions import Decoder
-from lydite.models.huggingface import encoders, sequences, sight
+from lydite.models.huggingface import encoders, encoders_own, halves, sequences, sight
+from lydite.models.huggingface.conditioned import FAMILIES as CONDITIONED
 from lydite.models.huggingface.config import Config
 from lydite.models.huggingface.dense import FAMILIES as DENSE
 from lydite.models.huggingface.experts import FAMILIES as EXPERTS
@@ -56,8 +57,9 @@ _FAMILIES = {
     **RECURRENT,
     **SPECIAL,
     **ZAMBA,
+    **CONDITIONED,
 }
-_OTHERS = {**encoders.TYPES, **sequences.TYPES, **sight.TYPES}
+_OTHERS = {**encoders.TYPES, **encoders_own.TYPES, **sequences.TYPES, **halves.TYPES, **sight.TYPES}
 
 ALIASES = {
     "cwm": "llama",
@@ -126,6 +128,7 @@ TEXT_OF = {
     "mllama": "mllama_text_model",
     "paligemma": "gemma",
     "pix2struct": "pix2struct_text_model",
+    "pp_formulanet": "pp_formulanet_text",
     "qwen2_5_omni_thinker": "qwen2_5_omni_text",
     "qwen3_omni_moe_thinker": "qwen3_omni_moe_text",
     "qwen2_5_vl": "qwen2_5_vl_text",
@@ -140,10 +143,20 @@ TEXT_OF = {
     "smolvlm": "llama",
     "unlimited_ocr": "unlimited_ocr_text",
     "step3p7": "step3p5",
+    "t5gemma2": "t5gemma2_decoder",
     "voxtral": "llama",
 }
 """Type of the language part of a model that sees or hears, where the part does not say it."""
 
+
+_SCORES = ("", "ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForVisionText2Text")
+"""Heads that give scores of the next token."""
+
+NOT_BUILT = {
+    "blt": "its patches are as long as the bytes of a text make them",
+    "pi0": "it writes motions, which take several passes of another model, and no text",
+}
+"""Types of text generation in transformers that are refused, and why."""
 
 DECODER_OPTIONS = ("sequence", "context", "phase", "kv_ranks")
 
@@ -162,7 +175,7 @@ def _with_head(c: Config, size: Decoder) -> Decoder:
         return replace(size, head="classes", classes=classes(c))
     if named in ("Model", "TextModel"):
         return replace(size, head="")
-    if named in ("", "ForCausalLM", "LMHeadModel", "ForConditionalGeneration"):
+    if named in _SCORES:
         return size
     raise InputError(
         f"the head '{named}' of architectures is not built",
