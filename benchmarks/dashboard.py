@@ -107,8 +107,9 @@ def fill(path: Path | str, rows: int) -> dict[str, str]:
 class Visitor:
     """One reader of a server in a process of its own."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, workers: int = 1) -> None:
         words = [sys.executable, "-m", "lydite", "ui", "--db", str(path), "--port", "0"]
+        words += ["--workers", str(workers)]
         start = time.perf_counter()
         self.server = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -142,13 +143,17 @@ class Visitor:
         return sum(len(gzip.compress(part)) for part in parts)
 
     def memory(self) -> int:
-        """Resident bytes of the server."""
-        return psutil.Process(self.server.pid).memory_info().rss
+        """Resident bytes of the largest process of the server."""
+        return max(process.memory_info().rss for process in self._processes())
 
     def cpu_s(self) -> float:
         """Seconds that the server computed so far."""
-        times = psutil.Process(self.server.pid).cpu_times()
-        return times.user + times.system
+        times = [process.cpu_times() for process in self._processes()]
+        return sum(each.user + each.system for each in times)
+
+    def _processes(self) -> list[psutil.Process]:
+        parent = psutil.Process(self.server.pid)
+        return [parent, *parent.children(recursive=True)]
 
     def close(self) -> None:
         """End the server."""

@@ -1,11 +1,10 @@
 """The dashboard under load: many readers turn pages while a writer adds rows.
 
-python benchmarks/dashboard_load.py [--readers 100] [--rows 50000] [--seconds 60] [--servers 2]
+python benchmarks/dashboard_load.py [--readers 100] [--rows 50000] [--seconds 60] [--workers 2]
     [--held 100000] [--db postgresql://USER@HOST/NAME]
 
 Each reader gets a page, waits a second and gets another, of all kinds of pages in turn. The writer
-commits small batches, as `lydite profile` does, evenly over the time. `lydite ui` is one process,
-so servers are processes of it over one database, and readers are dealt to them.
+commits small batches, as `lydite profile` does, evenly over the time.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from dashboard import SAMPLES, SOFTWARE, Visitor, fill, operators, pages
 
 from lydite.store import Conditions, Database, Measurement, Run
 
-USUAL = {"readers": 100, "rows": 50_000, "seconds": 60.0, "servers": 2, "held": 100_000}
+USUAL = {"readers": 100, "rows": 50_000, "seconds": 60.0, "workers": 2, "held": 100_000}
 BATCH = 50
 THINK_S = 1.0
 PATIENCE_S = 30.0
@@ -99,43 +98,33 @@ async def read(address: str, shelf: Sequence[tuple[str, str]], seed: int, seen: 
             await asyncio.sleep(THINK_S)
 
 
-async def crowd(
-    addresses: Sequence[str], ids: dict[str, str], readers: int, seconds: float
-) -> Seen:
+async def crowd(address: str, ids: dict[str, str], readers: int, seconds: float) -> Seen:
     """What all readers saw."""
     seen, shelf = Seen(), list(pages(ids).items())
     end = time.perf_counter() + seconds
-    await asyncio.gather(
-        *(
-            read(addresses[number % len(addresses)], shelf, number, seen, end)
-            for number in range(readers)
-        )
-    )
+    await asyncio.gather(*(read(address, shelf, number, seen, end) for number in range(readers)))
     return seen
 
 
 def loaded(target: str, given: argparse.Namespace) -> list[Figure]:
     """Fill, serve, read while rows are written, and count them."""
     ids = fill(target, given.held)
-    servers = [Visitor(target) for _ in range(given.servers)]
+    server = Visitor(target, given.workers)
     try:
-        for server in servers:
-            for path in pages(ids).values():
-                server.first(path)
-        before = sum(server.cpu_s() for server in servers)
+        for path in pages(ids).values():
+            server.first(path)
+        before = server.cpu_s()
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         writer = context.Process(target=write, args=(target, given.rows, given.seconds, there))
         writer.start()
-        addresses = [server.address for server in servers]
-        seen = asyncio.run(crowd(addresses, ids, given.readers, given.seconds))
+        seen = asyncio.run(crowd(server.address, ids, given.readers, given.seconds))
         run, commits = here.recv()
         writer.join()
-        memory = max(server.memory() for server in servers)
-        busy = sum(server.cpu_s() for server in servers) - before
+        memory = server.memory()
+        busy = server.cpu_s() - before
     finally:
-        for server in servers:
-            server.close()
+        server.close()
     with Database.open(target, read_only=True) as database:
         kept = sum(row.run == run for row in database.query(device="device-written"))
     return figures(seen, commits, given.rows - kept, memory, busy, given)
@@ -184,7 +173,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lydite-load-") as folder:
         made = loaded(given.db or str(Path(folder) / "load.db"), given)
     usual = all(getattr(given, name) == value for name, value in USUAL.items()) and not given.db
-    tried = f"dashboard_load-{given.readers}x{given.servers}-smoke"
+    tried = f"dashboard_load-{given.readers}x{given.workers}-smoke"
     publish("dashboard_load" if usual else tried, made)
     return 0 if all(figure.reached is not False for figure in made) else 1
 

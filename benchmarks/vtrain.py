@@ -122,7 +122,8 @@ def main() -> None:
     fitted = calibrated(train, roofline, start=start, source="fitted to vTrain on 2 GPUs")
     found = errors(simulated(test, fitted, roofline), judge)
     aside = [observed(row) for i, row in enumerate(two) if i % EVERY]
-    spread = with_spread(fitted, aside, roofline).achieved.spread
+    least, most = with_spread(fitted, aside, roofline).achieved.spread
+    spread = (least, most)
     seen = ranges((each.cluster, each.plan) for each in train)
     bounds = [widened(spread, seen, each.cluster, each.plan) for each in test]
     low, high = np.array(bounds).T

@@ -27,6 +27,12 @@ def ui(
             "repeated. The server listens on 127.0.0.1 alone in any case.",
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", min=1, max=64, help="Number of processes that answer, for many readers."
+        ),
+    ] = 1,
     timelines: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +56,14 @@ def ui(
         print(address, flush=True)
         say("Ctrl-C ends it; the address works for whoever has it, on this machine")
 
-    serve(db, port=port, allow_hosts=allow_host or (), timelines=timelines, tell=tell)
+    serve(
+        db,
+        port=port,
+        allow_hosts=allow_host or (),
+        timelines=timelines,
+        workers=workers,
+        tell=tell,
+    )
 
 
 @app.command()

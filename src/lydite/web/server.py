@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp
 
 from lydite.api.dashboard import Reader
 from lydite.errors import InputError
@@ -24,6 +28,7 @@ def serve(
     port: int = PORT,
     allow_hosts: Sequence[str] = (),
     timelines: Path | None = None,
+    workers: int = 1,
     tell: Callable[[str], None] = print,
 ) -> None:
     """Serve the dashboard on 127.0.0.1, and tell its address with the token.
@@ -33,40 +38,69 @@ def serve(
         port: TCP port; 0 for any that is free.
         allow_hosts: More names that a browser may use for this server, as behind a proxy.
         timelines: Folder of timelines to show beside the database; None for none.
+        workers: Number of processes that answer; one that dies is replaced.
         tell: Called once with the address.
 
     Raises:
         StoreError: the database cannot be read.
         InputError: the port is taken, or a host is no name.
     """
-    import uvicorn
-
     for name in allow_hosts:
         _check_host(name)
-    reader = Reader(db)
-    try:
-        with _bound(port) as listener:
-            port = listener.getsockname()[1]
-            token = new_token()
-            app = make_app(
-                reader, token=token, port=port, allow_hosts=allow_hosts, timelines=timelines
-            )
-            config = uvicorn.Config(
-                app,
-                # The log of requests would hold the token.
-                access_log=False,
-                log_level="warning",
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=1,
-                h11_max_incomplete_event_size=_LONGEST_HEADERS,
-            )
-            tell(f"http://{HOST}:{port}/?token={token}")
-            # uvicorn raises Ctrl-C again once it has ended.
-            with suppress(KeyboardInterrupt):
-                uvicorn.Server(config).run(sockets=[listener])
-    finally:
-        reader.close()
+    with closing(Reader(db)) as reader, _bound(port) as listener:
+        port = listener.getsockname()[1]
+        token = new_token()
+        given = {
+            "token": token,
+            "port": port,
+            "allow_hosts": tuple(allow_hosts),
+            "timelines": timelines,
+        }
+        app = make_app(reader, **given)
+        tell(f"http://{HOST}:{port}/?token={token}")
+        if workers > 1:
+            _serve_by_many(db, given, workers, listener)
+        else:
+            _serve_by_one(app, listener)
+
+
+def _serve_by_one(app: ASGIApp, listener: socket.socket) -> None:
+    import uvicorn
+
+    # uvicorn raises Ctrl-C again once it has ended.
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(_config(app)).run(sockets=[listener])
+
+
+def _serve_by_many(
+    db: str | None, given: Mapping[str, Any], workers: int, listener: socket.socket
+) -> None:
+    """Processes that take connections of one socket; each opens the database for itself."""
+    from uvicorn.supervisors import Multiprocess
+
+    made = partial(_opened, db, dict(given))
+    Multiprocess(_config(made, factory=True, workers=workers), sockets=[listener]).run()
+
+
+def _opened(db: str | None, given: dict[str, Any]) -> ASGIApp:
+    """The application of one of several processes."""
+    return make_app(Reader(db), **given)
+
+
+def _config(app: Any, **more: Any) -> Any:
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        # The log of requests would hold the token.
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=_LONGEST_HEADERS,
+        **more,
+    )
 
 
 def _bound(port: int) -> socket.socket:

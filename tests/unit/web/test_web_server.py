@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from html import unescape
 from http.cookiejar import CookieJar
 
+import psutil
 import pytest
 
 from lydite.cli import main
@@ -46,6 +49,42 @@ def test_the_address_that_is_printed_opens_the_runs(filled):
         assert ui.wait(30) == 0
         ending.cancel()
         assert "token" not in ui.stderr.read().replace("address", "")
+
+
+def test_several_processes_answer_and_one_that_dies_is_replaced(filled):
+    words = [sys.executable, "-m", "lydite", "ui", "--db", filled.path, "--port", "0"]
+    words += ["--workers", "2"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ui:
+        address = ui.stdout.readline().strip()
+        ending = threading.Timer(100, ui.kill)
+        ending.start()
+        jar = urllib.request.HTTPCookieProcessor(CookieJar())
+        opener = urllib.request.build_opener(jar, urllib.request.ProxyHandler({}))
+        with opener.open(address, timeout=60) as answer:
+            assert b"profile" in answer.read()
+        first = workers_of(ui.pid)
+        assert len(first) == 2
+        first[0].kill()
+        while first[0] in (now := workers_of(ui.pid)) or len(now) < 2:
+            time.sleep(0.1)
+        base = address.partition("/?")[0]
+        for _ in range(8):  # the cookie counts for every process
+            with opener.open(f"{base}/runs", timeout=60) as answer:
+                assert answer.status == 200
+        ui.send_signal(signal.SIGINT)
+        assert ui.wait(60) == 0
+        ending.cancel()
+        _gone, alive = psutil.wait_procs(now, timeout=30)
+        assert not alive
+
+
+def workers_of(pid):
+    """Children that serve; Python's own keeper of shared resources is none."""
+    serving = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # one that has just ended
+            serving += [child] if "spawn_main" in " ".join(child.cmdline()) else []
+    return serving
 
 
 def test_a_port_that_is_taken(filled, command):
