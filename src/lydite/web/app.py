@@ -31,6 +31,7 @@ from lydite.web.guard import OnlyReads, SafeHeaders, TokenCheck
 from lydite.web.pages import FOLDER_PAGES, PAGES
 from lydite.web.pages.parameters import needed
 from lydite.web.pages.timelines import Shelf, bars, slice_at
+from lydite.web.recent import Recent
 from lydite.web.render import page_of, static_version
 from lydite.web.urls import PATHS, ServerUrls
 
@@ -45,6 +46,7 @@ def make_app(
     port: int,
     allow_hosts: Sequence[str] = (),
     timelines: Path | None = None,
+    kept_s: float = 0.0,
 ) -> ASGIApp:
     """The dashboard as an ASGI application.
 
@@ -54,11 +56,12 @@ def make_app(
         port: Port of the server, for the name of the cookie.
         allow_hosts: Names under which others than this machine's browser reach it.
         timelines: Folder of timelines; None for none.
+        kept_s: Seconds for which a page is given again to others who ask for it; 0 for never.
 
     Raises:
         InputError: there is no such folder.
     """
-    site = Site(reader, Shelf(timelines) if timelines else None)
+    site = Site(reader, Shelf(timelines) if timelines else None, Recent(kept_s))
     inner = Starlette(
         routes=site.routes(),
         middleware=[Middleware(GZipMiddleware, minimum_size=800, compresslevel=5)],
@@ -86,8 +89,9 @@ class _ImmutableFiles(StaticFiles):
 class Site:
     """Pages of one database."""
 
-    def __init__(self, reader: Reader, shelf: Shelf | None) -> None:
+    def __init__(self, reader: Reader, shelf: Shelf | None, recent: Recent) -> None:
         self.reader = reader
+        self.recent = recent
         self.shelf = shelf
         self.urls = ServerUrls(static_version(), () if shelf else FOLDER_PAGES)
         self.streams = Streams()
@@ -116,7 +120,12 @@ class Site:
         self, page: Callable[..., View], source: Reader | Shelf
     ) -> Callable[[Request], Response]:
         def endpoint(request: Request) -> Response:
-            return self._show(page(source, self.urls, **_given(request, _names(page))))
+            def made() -> str:
+                view = page(source, self.urls, **_given(request, _names(page)))
+                return page_of(view, self.urls)
+
+            address = f"{request.url.path}?{request.url.query}"
+            return HTMLResponse(self.recent.text(address, made))
 
         return endpoint
 

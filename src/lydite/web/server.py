@@ -15,6 +15,7 @@ from lydite.api.dashboard import Reader
 from lydite.errors import InputError
 from lydite.web.app import make_app
 from lydite.web.guard import new_token
+from lydite.web.recent import KEPT_S
 
 HOST = "127.0.0.1"
 PORT = 8420
@@ -55,6 +56,7 @@ def serve(
             "port": port,
             "allow_hosts": tuple(allow_hosts),
             "timelines": timelines,
+            "kept_s": KEPT_S,
         }
         app = make_app(reader, **given)
         tell(f"http://{HOST}:{port}/?token={token}")
