@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from starlette.types import ASGIApp
@@ -85,7 +89,15 @@ def _serve_by_many(
 
 
 def _opened(db: str | None, given: dict[str, Any]) -> ASGIApp:
-    """The application of one of several processes."""
+    """The application of one of several processes, which ends with the one that started it."""
+    parent = parent_process()
+    if parent is not None:  # killed, it could not end this one, which would keep the port
+
+        def follow() -> None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        Thread(target=follow, daemon=True).start()
     return make_app(Reader(db), **given)
 
 

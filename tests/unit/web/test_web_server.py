@@ -78,6 +78,20 @@ def test_several_processes_answer_and_one_that_dies_is_replaced(filled):
         assert not alive
 
 
+def test_processes_end_with_the_one_that_started_them(filled):
+    words = [sys.executable, "-m", "lydite", "ui", "--db", filled.path, "--port", "0"]
+    with subprocess.Popen([*words, "--workers", "2"], stdout=subprocess.PIPE, text=True) as ui:
+        try:
+            jar = urllib.request.HTTPCookieProcessor(CookieJar())
+            opener = urllib.request.build_opener(jar, urllib.request.ProxyHandler({}))
+            opener.open(ui.stdout.readline().strip(), timeout=60).close()
+            serving = workers_of(ui.pid)
+        finally:
+            ui.kill()
+    _gone, alive = psutil.wait_procs(serving, timeout=30)
+    assert (len(serving), alive) == (2, [])
+
+
 def workers_of(pid):
     """Children that serve; Python's own keeper of shared resources is none."""
     serving = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from lydite.backends.tuned.emit import Emit, Index, Registers, Value
@@ -100,9 +101,10 @@ def live_taps(rows: int, tap: int, start: int, stride: int, left: int, width: in
     return [i for i in range(rows) if 0 <= (start + i) * stride + tap - left < width]
 
 
+@cache
 def column_tiles(
     out_width: int, rows: int, kernel: int, stride: int, left: int, width: int
-) -> list[tuple[int, int, bool]]:
+) -> tuple[tuple[int, int, bool], ...]:
     """Runs of tiles along a row that share their code: (first column, number of tiles, at edge).
 
     Tiles that touch the padding stand alone, since their taps are clipped when they are written.
@@ -112,12 +114,11 @@ def column_tiles(
     starts = [min(i * rows, out_width - rows) for i in range(count)]
     runs: list[tuple[int, int, bool]] = []
     for start in starts:
-        whole = all(
-            len(live_taps(rows, tap, start, stride, left, width)) == rows for tap in range(kernel)
-        )
+        first = start * stride - left
+        whole = first >= 0 and first + (rows - 1) * stride + kernel - 1 < width
         last = runs[-1] if runs else None
         if whole and last and not last[2] and start == last[0] + last[1] * rows:
             runs[-1] = (last[0], last[1] + 1, False)
         else:
             runs.append((start, 1, not whole))
-    return runs
+    return tuple(runs)

@@ -103,7 +103,7 @@ def _direct_factors(task: Task, here: Machine) -> Mapping[str, list[int | str]]:
     }
 
 
-def _runs(task: Task, rows: int) -> list[tuple[int, int, bool]]:
+def _runs(task: Task, rows: int) -> tuple[tuple[int, int, bool], ...]:
     d = task.dims
     return column_tiles(d["ow"], rows, d["kw"], d["stride_w"], d["left"], d["w"])
 

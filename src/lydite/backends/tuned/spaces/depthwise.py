@@ -37,12 +37,12 @@ def _factors(task: Task, here: Machine) -> Mapping[str, list[int | str]]:
     }
 
 
-def _columns(task: Task, rows: int) -> list[tuple[int, int, bool]]:
+def _columns(task: Task, rows: int) -> tuple[tuple[int, int, bool], ...]:
     d = task.dims
     return column_tiles(d["ow"], rows, d["kw"], d["stride_w"], d["left"], d["w"])
 
 
-def _lines(task: Task, lines: int) -> list[tuple[int, int, bool]]:
+def _lines(task: Task, lines: int) -> tuple[tuple[int, int, bool], ...]:
     d = task.dims
     return column_tiles(d["oh"], lines, d["kh"], d["stride_h"], d["top"], d["h"])
 
