@@ -13,6 +13,8 @@ ALWAYS = np.int64(1 << 62)
 FREE_HEAD, FREE_TAIL = 0, 1
 """Behind the blocks of a replica: both ends of the list of its free blocks."""
 PADDING = 2
+LOADED, LOADING = 1, 2
+"""Whether a request waits with blocks from a tier, or for them; 0 for neither."""
 FIRST_RATIO = 0.7
 """Share of the tokens to come that SGLang keeps room for at first."""
 
@@ -107,7 +109,7 @@ class Course(NamedTuple):
         preempted: How often it was preempted: int32.
         replica: Where it runs, or ran last: int32.
         remote: Prompt tokens whose KV comes from another replica: int32.
-        loaded: Whether it waits with blocks that it loaded, or loads, from a tier: int32.
+        loaded: `LOADED`, `LOADING` or 0: int32.
         arrived_ns, started_ns, first_ns, last_ns: When it arrived, ran first, and when its first
             and last token came: int64.
     """
