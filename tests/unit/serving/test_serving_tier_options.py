@@ -70,7 +70,8 @@ def test_stages_copy_the_parts_of_a_block_over_links_of_their_own(llama):
     (plain,) = ly.serve(llama, **given).served["deployments"]
     (staged,) = ly.serve(llama, pp=2, **given).served["deployments"]
     assert staged["unfinished"] == 0
-    assert told_of(staged)["block_bytes"] == told_of(plain)["block_bytes"] == BLOCK_BYTES
+    assert told_of(staged)["block_bytes"] == told_of(plain)["block_bytes"]
+    assert told_of(staged)["block_bytes"] == pytest.approx(BLOCK_BYTES, rel=0.01)
     assert told_of(staged)["host_link_bytes_per_s"] == 20e9
     assert told_of(staged)["host_hit_tokens"] > 0
 
