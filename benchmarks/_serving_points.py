@@ -24,6 +24,8 @@ SIZES = {
     "meta-llama/Llama-3.1-8B-Instruct": (4096, 14336, 32, 32),
     "meta-llama/Llama-3.1-70B": (8192, 28672, 80, 64),
 }
+INFERENCEMAX = ((1024, 1024), (1024, 8192), (8192, 1024))
+"""Lengths of InferenceMAX's workloads; AIConfigurator's own points have others, or another id."""
 FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "fmt": "e4m3"}
 
 
@@ -51,6 +53,30 @@ class Point:
     concurrency: int
     ttft_s: float
     tpot_s: float
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """Workload and limits as the source's scripts state them, options of `serve`.
+
+        Both send ten requests a user. InferenceMAX draws lengths between 0.8 and 1 of those stated
+        (`--random-range-ratio 0.8`): 0.9 in the mean, with a standard deviation of 0.2 / sqrt(12).
+        AIConfigurator's have one length (`genai_perf_runner.py`), for engines whose budget of
+        tokens its generator sets to 512 + isl + 1500 (`trtllm.rule`, `vllm.rule`: 512 sequences at
+        least); that vLLM 0.12 was started with it is taken from the rule, since the template of
+        its arguments does not pass it. SGLang runs with defaults.
+        """
+        given: dict[str, Any] = {
+            "concurrency": self.concurrency,
+            "requests": 10 * self.concurrency,
+            "isl": self.isl,
+            "osl": self.osl,
+        }
+        if self.row["id"].startswith("2026_") and (self.isl, self.osl) in INFERENCEMAX:
+            shorter = {"isl": 0.9 * self.isl, "osl": 0.9 * self.osl}
+            return {**given, **shorter, "spread": 0.2 / 12**0.5 / 0.9}
+        if self.backend != "sglang":
+            given["max_num_batched_tokens"] = 512 + self.isl + 1500
+        return given
 
 
 def with_blocks(log: Path, workload: Path, out: Path) -> Path:

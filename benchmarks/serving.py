@@ -108,10 +108,7 @@ def served(point: Point, session: ly.Session) -> tuple[float, float]:
         runtime=point.backend,
         tp=point.tp,
         ep=point.ep,
-        concurrency=point.concurrency,
-        isl=point.isl,
-        osl=point.osl,
-        requests=max(10 * point.concurrency, 32),
+        **point.protocol,
     )
     figures = result.served["deployments"][0]["figures"]
     return figures["ttft_s"]["mean"], figures["tpot_s"]["mean"]

@@ -48,6 +48,7 @@ def rules_of(replicas: Sequence[Replica], policies: Sequence[str], load: Load) -
             rules.reserve_full_prompt,
             rules.chunked_prefill,
             rules.max_model_len,
+            rules.ahead,
             rules.priorities,
             ROLES.index(replica.role),
             kinds[id(replica.times)],

@@ -64,8 +64,6 @@ def _check_tiers(replica: Replica, fleet: Fleet | None) -> None:
         raise InputError(f"{what} for {replica.scheduler.policy}", allowed="vllm")
     if not replica.scheduler.prefix_caching:
         raise InputError(f"{what} without prefix caching")
-    if len(replica.times.stages) > 1:
-        raise InputError(f"{what} with pipeline stages")
     if fleet is not None:
         raise InputError(f"{what} with replicas that fail, start or stop")
 

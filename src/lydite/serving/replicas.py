@@ -29,6 +29,8 @@ class Scheduler:
         chunked_prefill: Whether prompts are split over steps.
         reserve_full_prompt: Whether vLLM admits a prompt only where all of it fits.
         max_model_len: Most tokens of a request, prompt and output.
+        ahead: Whether SGLang or TensorRT-LLM schedules a step when the one before it begins (their
+            overlap schedulers), so that a request which arrives meanwhile waits for one more.
         priorities: Whether vLLM serves and preempts requests by their priority, not as they come.
     """
 
@@ -41,6 +43,7 @@ class Scheduler:
     chunked_prefill: bool = True
     reserve_full_prompt: bool = True
     max_model_len: int = 1 << 24
+    ahead: bool = False
     priorities: bool = False
 
 

@@ -112,7 +112,6 @@ RATE = ["--rate", "5", "--requests", "20"]
         (["LLAMA", *RATE, "--kv-host", "1GB", "--kv-disk", "1TB"], "--kv-disk-link 6GB/s"),
         (["LLAMA", *RATE, "--kv-host", "1GB", "--kv-host-link", "0GB/s"], "more than 0"),
         (["LLAMA", *RATE, "--kv-host", "1 GHz"], "--kv-host"),
-        (["LLAMA", *RATE, "--kv-host", "1GB", "--pp", "2"], "with pipeline stages"),
         (["LLAMA", *RATE, "--kv-host", "1GB", "--on", "rtx-4090"], "--kv-host-link 50GB/s"),
         (["LLAMA", *RATE, "--kv-host", "1GB", "--runtime", "sglang"], "not modelled for sglang"),
         (

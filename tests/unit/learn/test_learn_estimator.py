@@ -117,6 +117,17 @@ def test_no_stream_beyond_the_caches_beats_the_memory(name, rows, width):
         assert seconds(unary(rows, width), device) >= moved / device.memory_bandwidth
 
 
+def test_boards_without_ecc_have_the_bandwidth_that_its_bits_take():
+    """NVIDIA: inline ECC takes 6.25 % of GDDR memory; GeForce boards have it off."""
+    without = find_device("rtx-4090")
+    with_it = replace(without, title="NVIDIA L40S", memory_bandwidth=without.memory_bandwidth)
+    assert sheet_of(with_it, "bfloat16").bandwidth == without.memory_bandwidth
+    key = product(1, 16384, 16384, "bfloat16")  # 512 MB of weights: a matter of bandwidth alone
+    assert seconds(key, with_it) / seconds(key, without) == pytest.approx(16 / 15, rel=0.01)
+    key = product(8192, 8192, 8192, "bfloat16")
+    assert seconds(key, with_it) == pytest.approx(seconds(key, without), rel=0.01)
+
+
 @pytest.mark.parametrize("name", GPUS)
 def test_more_work_of_one_kind_takes_longer(name):
     device = find_device(name)

@@ -54,11 +54,32 @@ def test_a_request_alone_takes_its_prefill_and_one_step_a_token(policy):
     assert outcome.tokens == 100 + 4
 
 
+@pytest.mark.parametrize("policy", ["sglang", "trtllm"])
+def test_who_schedules_ahead_sees_an_arrival_a_step_later(policy):
+    """The first runs alone; the second comes amid a step of one token: how long it waits."""
+    step_s, prompt_s = STEP_S + TOKEN_S, STEP_S + 100 * TOKEN_S
+    requests = made(np.array([0, prompt_s + 2.5 * step_s]), np.array([100, 100]), np.array([40, 5]))
+    waits = []
+    for ahead in (False, True):
+        outcome = simulate_serving(requests, one(policy=policy, ahead=ahead))
+        waits.append(outcome.started_s[1] - outcome.arrived_s[1])
+        assert outcome.tokens == 200 + 39 + 4
+    assert waits == pytest.approx([0.5 * step_s, 1.5 * step_s], rel=1e-3)
+
+
+@pytest.mark.parametrize("policy", ["sglang", "trtllm"])
+def test_who_schedules_ahead_begins_at_once_where_nothing_runs(policy):
+    requests = made(np.array([0, 1.0, 2.0]), np.array([100] * 3), np.array([5] * 3))
+    outcome = simulate_serving(requests, one(policy=policy, ahead=True))
+    assert outcome.started_s == pytest.approx(outcome.arrived_s)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("seed", range(5))
-def test_all_tokens_come_out_in_order(policy, seed):
+def test_all_tokens_come_out_in_order(policy, seed, ahead):
     requests = workload(seed, shared=64)
-    outcome = simulate_serving(requests, one(2000, policy=policy))
+    outcome = simulate_serving(requests, one(2000, policy=policy, ahead=ahead))
     assert not np.isnan(outcome.last_s).any()
     assert (outcome.arrived_s <= outcome.started_s).all()
     assert (outcome.started_s < outcome.first_s).all()

@@ -64,6 +64,18 @@ def test_blocks_are_of_all_ranks_and_each_has_a_link(llama, tp):
     assert "prompt tokens found" in result.summary()
 
 
+def test_stages_copy_the_parts_of_a_block_over_links_of_their_own(llama):
+    """Two stages of two layers each: a block is as large as without, and has two links."""
+    given = {**SHORT, "kv_host": "1GB", "kv_host_link": "10GB/s"}
+    (plain,) = ly.serve(llama, **given).served["deployments"]
+    (staged,) = ly.serve(llama, pp=2, **given).served["deployments"]
+    assert staged["unfinished"] == 0
+    assert told_of(staged)["block_bytes"] == told_of(plain)["block_bytes"]
+    assert told_of(staged)["block_bytes"] == pytest.approx(BLOCK_BYTES, rel=0.01)
+    assert told_of(staged)["host_link_bytes_per_s"] == 20e9
+    assert told_of(staged)["host_hit_tokens"] > 0
+
+
 def test_a_slow_link_is_named(llama):
     slow = ly.serve(llama, kv_host="1GiB", kv_host_link="20MB/s", **SHORT)
     why = slow.served["deployments"][0]["why"]

@@ -11,6 +11,9 @@ from lydite.serving.traces import Measured, read_log, read_trace
 from lydite.serving.workloads import drawn
 
 MINUTE_S, FEWEST, MOST = 60.0, 300, 20_000
+ROUND_TRIP_S = 2e-3
+"""From the last token of a closed loop's request to the arrival of the next at the scheduler: out
+through the front end, to the client, and back through the tokenizer; assumed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +113,6 @@ def _drawn(load: WorkloadOptions, seed: int, rate: float | None, count: int) -> 
         spread=load.spread,
         prefix=load.shared_prefix,
         turns=load.turns,
-        think_s=load.think,
+        think_s=load.think + (ROUND_TRIP_S if load.concurrency else 0.0),
         seed=seed,
     )

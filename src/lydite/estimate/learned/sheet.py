@@ -12,6 +12,11 @@ and on tensor cores, whose voltage follows the clock, so that power goes with it
 W is the board's power, W0 = 20 W what memory and leakage take. The constants of float32 were fitted
 to what five GPUs sustain (NeuSight's rows of P4, P100, V100, T4 and A100), those of tensor cores to
 A100 and L40S (AIConfigurator's rows).
+
+GDDR memory has no room of its own for the bits of ECC: where ECC is on, as it is on data-centre
+boards by default, every sixteenth byte holds them, and as much of the bandwidth (NVIDIA, "inline
+ECC", 6.25 %). All GDDR boards that were learned from are such (P4, T4, L40S). GeForce boards run
+without, so theirs is taken to be that of a sheet with a sixteenth more, less the bits.
 """
 
 from __future__ import annotations
@@ -27,6 +32,10 @@ _TENSOR_ENERGY_J, _TENSOR_PROCESS_M, _TENSOR_CLOCK_HZ = 2.34e-12, 5e-9, 2.52e9
 _TENSOR_RISE, _TENSOR_EXPONENT = 2.5, 1 / 3
 _ASYNCHRONOUS_FLOPS = 3000.0
 """FLOPs of a multiprocessor per cycle in 16 bits from which tensor cores run asynchronously."""
+_INLINE_ECC = 1 / 16
+"""Share of GDDR memory, and of its bandwidth, that the bits of ECC take."""
+_WITHOUT_ECC = "GeForce"
+"""Boards on which ECC is off, by their titles."""
 _BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "float8e4m3fn": 8}
 
 
@@ -37,7 +46,7 @@ class Sheet:
     Attributes:
         peak: FLOP/s in the type of the arithmetic.
         bits: Bits of that type.
-        bandwidth: Memory bandwidth in bytes/s.
+        bandwidth: Memory bandwidth in bytes/s, of a board whose memory has ECC on.
         units: Number of multiprocessors.
         l2_bytes: Bytes of the last cache.
         watts: Power limit of the board.
@@ -108,7 +117,7 @@ def sheet_of(device: Device, dtype: str) -> Sheet:
     return Sheet(
         float(figures[f"peak for {dtype}"] or 0),
         _BITS[dtype],
-        device.memory_bandwidth,
+        device.memory_bandwidth / (1 - _INLINE_ECC * (_WITHOUT_ECC in device.title)),
         device.units,
         l2_bytes,
         float(device.power_w or 0),

@@ -13,7 +13,7 @@ from lydite.serving.kernels.drafts import accepted
 from lydite.serving.kernels.pipeline import depart, land
 from lydite.serving.kernels.queues import leave
 from lydite.serving.kernels.sglang import schedule as schedule_sglang
-from lydite.serving.kernels.state import NONE
+from lydite.serving.kernels.state import ALWAYS, LOADING, NONE
 from lydite.serving.kernels.steps import experts_ns, step_ns
 from lydite.serving.kernels.tiers import WRITE_NS, write_out
 from lydite.serving.kernels.trtllm import schedule as schedule_trtllm
@@ -102,7 +102,10 @@ def begin(times, rules, load, course, pool, queues, flights, tiers, tally, leade
         return False
     stages = rules[leader].stages
     if stages > 1:
-        until = depart(times, rules, course, queues, flights, leader, now, body, head, total)
+        until, late = depart(
+            times, rules, course, queues, flights, leader, now, body, head, total, written
+        )
+        tiers.counts[leader, WRITE_NS] += late
         first, busy = flights.until_ns[leader, flights.first[leader]], longest // stages
     else:
         busy = longest + int(experts_ns(times, rules[leader].kind, members, total, most))
@@ -112,6 +115,7 @@ def begin(times, rules, load, course, pool, queues, flights, tiers, tally, leade
         until = first = now + busy
     for replica in range(leader, leader + members):
         queues.until_ns[replica] = first
+        queues.began_ns[replica] = now
         tally.busy_ns[replica] += busy
         _record(rules, course, pool, queues, tally, replica, now, until)
     return True
@@ -198,13 +202,16 @@ def end(rules, load, course, pool, queues, flights, tally, replica, now, done):
             release(load, course, pool, replica, request)
             done[ended] = request
             ended += 1
-            if place >= runs:
+            if place >= runs and course.loaded[request] != LOADING:
                 leave(queues, course, replica, request)
+            course.loaded[request] = 0
         elif place < runs:
             queues.running[replica, kept] = request
             kept += 1
     queues.runs[replica] = kept
     queues.until_ns[replica] = NONE
+    follows = rules[replica].ahead and kept > 0
+    queues.seen_ns[replica] = queues.began_ns[replica] if follows else ALWAYS
     if stages > 1 and flights.flying[replica] > 0:
         queues.until_ns[replica] = flights.until_ns[replica, flights.first[replica]]
     return ended

@@ -13,16 +13,18 @@ from lydite.engine.kernels.jit import special
 
 
 @special
-def depart(times, rules, course, queues, flights, replica, now, body, head, tokens):
+def depart(times, rules, course, queues, flights, replica, now, body, head, tokens, written):
     """Send the batch that is scheduled through the stages.
 
     Args:
         body: Time of all layers and the host in ns.
         head: Time of the head and sampler, which the last stage runs.
         tokens: Tokens of the batch.
+        written: When the blocks that it takes have been copied to a tier, in ns; the last stage
+            is busy until then.
 
     Returns:
-        When the batch ends, in ns.
+        When the batch ends, and how much later for copies, in ns.
     """
     kind, stages = rules[replica].kind, rules[replica].stages
     sending = int(times.send_ns[kind, min(tokens, times.send_ns.shape[1] - 1)])
@@ -34,6 +36,9 @@ def depart(times, rules, course, queues, flights, replica, now, body, head, toke
         at = max(at + (sending if stage else 0), flights.free_ns[replica, stage])
         at += max(int(spent), 1)
         flights.free_ns[replica, stage] = at
+    late = max(written - at, 0)
+    at += late
+    flights.free_ns[replica, stages - 1] = at
     place = (flights.first[replica] + flights.flying[replica]) % stages
     size = 0
     for number in range(queues.runs[replica]):
@@ -48,7 +53,7 @@ def depart(times, rules, course, queues, flights, replica, now, body, head, toke
     flights.size[replica, place] = size
     flights.until_ns[replica, place] = at
     flights.flying[replica] += 1
-    return at
+    return at, late
 
 
 @special
@@ -56,14 +61,14 @@ def land(course, flights, stages, replica):
     """Take the oldest batch out of the ring and note what its requests have computed.
 
     Returns:
-        Place of the batch, and the number of its requests that were preempted meanwhile and wait,
-        whose token still comes out: the first of the batch.
+        Place of the batch, and the number of its requests that were preempted meanwhile and wait
+        or load blocks, whose token still comes out: the first of the batch.
     """
     place, strays = flights.first[replica], 0
     for number in range(flights.size[replica, place]):
         request = flights.request[replica, place, number]
         flights.landed[request] = flights.reach[replica, place, number]
-        if course.computed[request] == 0:
+        if course.computed[request] == 0 or course.loaded[request]:
             flights.request[replica, place, strays] = request
             strays += 1
     flights.first[replica] = (place + 1) % stages

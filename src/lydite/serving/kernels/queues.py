@@ -7,6 +7,14 @@ from lydite.serving.kernels.state import NONE
 
 
 @special
+def has_seen(course, queues, replica):
+    """Whether a request waits whose arrival was known when the next step was scheduled."""
+    if queues.waits[replica] == 0:
+        return False
+    return course.arrived_ns[queues.first[replica]] <= queues.seen_ns[replica]
+
+
+@special
 def wait_first(queues, course, replica, request):
     """Put a request at the head of the queue."""
     course.waiting[request] = queues.first[replica]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from lydite.engine.kernels.jit import special
 from lydite.serving.kernels.blocks import hold, lacking, start
+from lydite.serving.kernels.queues import has_seen
 from lydite.serving.kernels.state import FIRST_RATIO, NONE
 from lydite.serving.kernels.vllm import preempt
 
@@ -50,7 +51,7 @@ def _prefill(rules, load, course, pool, queues, replica):
         if queues.chunk[replica] != NONE:
             return used
     room = pool.free[replica] * size - _reserved(load, course, queues, replica)
-    while queues.waits[replica] > 0 and queues.runs[replica] < rules[replica].sequences:
+    while queues.runs[replica] < rules[replica].sequences and has_seen(course, queues, replica):
         request = queues.first[replica]
         known = load.prompt[request] + course.generated[request]
         hits, free_hits, computed = lacking(rules, load, course, pool, replica, request)

@@ -8,9 +8,13 @@ import numpy as np
 
 NONE = -1
 """No request, no block, no limit."""
+ALWAYS = np.int64(1 << 62)
+"""After all that happens, in ns."""
 FREE_HEAD, FREE_TAIL = 0, 1
 """Behind the blocks of a replica: both ends of the list of its free blocks."""
 PADDING = 2
+LOADED, LOADING = 1, 2
+"""Whether a request waits with blocks from a tier, or for them; 0 for neither."""
 FIRST_RATIO = 0.7
 """Share of the tokens to come that SGLang keeps room for at first."""
 
@@ -26,7 +30,7 @@ def _record(*groups: tuple[str, Any]) -> np.dtype:
 
 RULES = _record(
     (
-        "policy sequences budget prompt_budget block blocks caching reserve chunked longest",
+        "policy sequences budget prompt_budget block blocks caching reserve chunked longest ahead",
         np.int64,
     ),
     ("ordered", np.int64),
@@ -47,6 +51,7 @@ caching: Whether full blocks are kept and found by their content.
 reserve: Whether a prompt is only admitted where all of it fits.
 chunked: Whether a prompt may be split over steps.
 longest: Most tokens of a request.
+ahead: Whether a step is scheduled when the one before it begins.
 ordered: Whether requests wait and are preempted by their priority.
 role: 0 runs all of a request, 1 its prefill, 2 what follows.
 kind: Row of the tables of times.
@@ -104,7 +109,7 @@ class Course(NamedTuple):
         preempted: How often it was preempted: int32.
         replica: Where it runs, or ran last: int32.
         remote: Prompt tokens whose KV comes from another replica: int32.
-        loaded: Whether it waits with blocks that it loaded, or loads, from a tier: int32.
+        loaded: `LOADED`, `LOADING` or 0: int32.
         arrived_ns, started_ns, first_ns, last_ns: When it arrived, ran first, and when its first
             and last token came: int64.
     """
@@ -167,6 +172,8 @@ class Queues(NamedTuple):
         first, last: Ends of the queue [replicas]: int32.
         waits: Number that wait [replicas].
         until_ns: When the step at hand is over; NONE where the replica is idle: int64.
+        began_ns: When the step at hand, or the last one, began: int64 [replicas].
+        seen_ns: Arrivals up to then are known to who schedules the next step: int64 [replicas].
         ratio: Share of the tokens to come that SGLang keeps room for: float64 [replicas].
         chunk: Request whose prompt SGLang has begun [replicas]: int32.
     """
@@ -178,6 +185,8 @@ class Queues(NamedTuple):
     last: np.ndarray
     waits: np.ndarray
     until_ns: np.ndarray
+    began_ns: np.ndarray
+    seen_ns: np.ndarray
     ratio: np.ndarray
     chunk: np.ndarray
 
@@ -299,6 +308,8 @@ def new_queues(rules: np.ndarray) -> Queues:
         np.full(replicas, NONE, np.int32),
         np.zeros(replicas, np.int64),
         np.full(replicas, NONE, np.int64),
+        np.full(replicas, NONE, np.int64),
+        np.full(replicas, ALWAYS),
         np.full(replicas, FIRST_RATIO),
         np.full(replicas, NONE, np.int32),
     )

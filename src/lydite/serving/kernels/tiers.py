@@ -31,7 +31,7 @@ from lydite.serving.kernels.blocks import (
     unlink,
 )
 from lydite.serving.kernels.queues import next_waiting, wait_behind_loaded, wait_in_order
-from lydite.serving.kernels.state import NONE, Pool, pool_of
+from lydite.serving.kernels.state import LOADED, LOADING, NONE, Pool, pool_of
 
 HOST_OUT, HOST_IN, DISK_OUT, DISK_IN = 0, 1, 2, 3
 """Directions of the links; blocks that went each way are counted in the same places."""
@@ -185,7 +185,7 @@ def begin_load(rules, load, course, pool, queues, tiers, replica, hits, count):
     if is_first:
         course.hits[request] = tokens
     course.computed[request] = tokens
-    course.loaded[request] = 1
+    course.loaded[request] = LOADING
     tiers.loaded_ns[request] = until
     tiers.counts[replica, LOADS] += 1
     tiers.counts[replica, LOAD_NS] += until - now
@@ -199,7 +199,13 @@ def begin_load(rules, load, course, pool, queues, tiers, replica, hits, count):
 
 @special
 def end_load(rules, load, course, pool, queues, request):
-    """Keep what a request has loaded, and let it wait ahead of those that have not."""
+    """Keep what a request has loaded, and let it wait ahead of those that have not.
+
+    One that was preempted with its last token on its way through pipeline stages is over by now.
+    """
+    if course.loaded[request] != LOADING:
+        return
+    course.loaded[request] = LOADED
     replica, tokens = course.replica[request], course.computed[request]
     hold(rules, load, course, pool, replica, request, tokens, tokens)
     if rules[replica].ordered:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from lydite.engine.kernels.jit import special
 from lydite.serving.kernels.blocks import hold, lacking, start
+from lydite.serving.kernels.queues import has_seen
 
 
 @special
@@ -27,7 +28,7 @@ def schedule(rules, load, course, pool, queues, replica):
             budget -= tokens
         whole = load.prompt[request] + load.output[request]
         promised += (whole + size - 1) // size - course.held[request]
-    while queues.waits[replica] > 0 and budget > 0:
+    while budget > 0 and has_seen(course, queues, replica):
         if queues.runs[replica] == rules[replica].sequences:
             break
         request = queues.first[replica]
