@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -19,6 +19,7 @@ from lydite.api.simulate import rank_options
 from lydite.api.validate import AccuracyDocument, accuracy_document
 from lydite.errors import InputError, LyditeError, unknown_name
 from lydite.exhibits import Exhibit
+from lydite.records import dataclass
 from lydite.results import Result
 
 if TYPE_CHECKING:

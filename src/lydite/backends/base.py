@@ -13,7 +13,7 @@ graph, binds its inputs and returns it ready to run
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -22,6 +22,7 @@ import psutil
 from lydite.errors import BackendError, InputError
 from lydite.graph import Graph, Operand, OpKey, TensorType
 from lydite.graph.dtypes import numpy_dtype
+from lydite.records import dataclass
 
 Chain: TypeAlias = Literal["same", "mixed"]
 """Tiny operators of one type, of a dozen types in turn, these with a sweep of the caches before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +13,7 @@ from lydite.chip.soc_jobs import CATEGORIES, Jobs, Layer, SocResult
 from lydite.engine import NOWHERE, LinkNetwork, Servers, Tasks
 from lydite.engine import simulate as play
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 PS = 1e12
 """Picoseconds in a second."""

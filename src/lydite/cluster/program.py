@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -20,6 +19,7 @@ import psutil
 from lydite.cluster.plan import Plan
 from lydite.engine import LinkNetwork, Repeated, Servers, Tasks
 from lydite.errors import InputError
+from lydite.records import dataclass
 from lydite.results import OneLine
 
 BYTES_A_TASK = 140

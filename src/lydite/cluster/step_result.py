@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lydite.cluster.stages import Unit
 from lydite.engine import Timeline
 from lydite.errors import InputError
 from lydite.hardware.cluster import Cluster
+from lydite.records import dataclass
 from lydite.results import OneLine
 from lydite.units import format_seconds
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +14,7 @@ from lydite.chip.shared import View
 from lydite.chip.systolic.closed_forms import cycles_on
 from lydite.chip.systolic.tiles import SUM_BYTES, Matrices, array_of, conflict_cycles, hidden_cycles
 from lydite.hardware.chip import Chip
+from lydite.records import dataclass
 
 MOST_INVOCATIONS = 2048
 """Invocations of one product, about; more products at a time are taken together beyond that."""

@@ -10,7 +10,6 @@ workspaces, allocator rounding and caching are not counted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from lydite.graph.graph import Graph, Op
 from lydite.graph.operators import operator
 from lydite.graph.training.optimizers import OPTIMIZERS
 from lydite.graph.training.step import TrainingStep
+from lydite.records import dataclass
 
 KINDS = ("weights", "gradients", "optimizer", "inputs", "activations", "temporaries")
 
