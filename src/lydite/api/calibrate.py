@@ -227,7 +227,7 @@ def observed_steps(steps: Path, on: str) -> list[Observed]:
         InputError: the file does not exist or is no CSV, a column is unknown, or a value has the
             wrong type (names its line).
     """
-    from lydite.hardware.spec_file import read_capped
+    from lydite.hardware.capped import read_capped
 
     text = read_capped(steps, "a table of measured steps", _MOST_BYTES)
     try:

@@ -330,7 +330,7 @@ def read_plan(path: Path | str) -> Plan:
         InputError: the file cannot be read, is no plan, or is of no or too many operators.
     """
     from lydite.graph import OpKey
-    from lydite.hardware.spec_file import read_capped
+    from lydite.hardware.capped import read_capped
 
     where = str(path)
     text = read_capped(path, "a plan", _MOST_BYTES)

@@ -17,7 +17,6 @@ from dataclasses import field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-import psutil
 
 from lydite.errors import BackendError, InputError
 from lydite.graph import Graph, Operand, OpKey, TensorType
@@ -156,6 +155,8 @@ def check_runnable(graph: Graph) -> None:
         InputError: a symbolic size is not bound.
         BackendError: twice the weights (the backend keeps a packed copy) do not fit in memory.
     """
+    import psutil  # slow, and often not needed
+
     if graph.open_dims:
         names = " ".join(f"--dim {name}=SIZE" for name in graph.open_dims)
         raise InputError("symbolic sizes are not bound", where=graph.name, hint=f"add {names}")

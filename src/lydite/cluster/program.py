@@ -14,7 +14,6 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
-import psutil
 
 from lydite.cluster.plan import Plan
 from lydite.engine import LinkNetwork, Repeated, Servers, Tasks
@@ -272,6 +271,8 @@ def check_memory(programs: Sequence[Program], plan: Plan, bytes_a_task: float) -
     Raises:
         InputError: it does.
     """
+    import psutil  # slow, and often not needed
+
     needed = unfolded_bytes(programs, plan, bytes_a_task)
     free = psutil.virtual_memory().available
     if needed > free:
