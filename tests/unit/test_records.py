@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import inspect
 import itertools
+import re
 import subprocess
 import sys
 import threading
@@ -190,6 +191,13 @@ def test_every_class_of_the_package_has_the_standard_signature():
             assert str(inspect.signature(kind)) == str(inspect.signature(standard)), kind
             seen += 1
     assert seen > 300
+
+
+def test_the_package_takes_the_decorator_from_here():
+    package = Path(lydite.__file__).parent
+    taken = re.compile(r"^\s*from dataclasses import .*\bdataclass\b", re.MULTILINE)
+    found = [each.name for each in package.rglob("*.py") if taken.search(each.read_text())]
+    assert found == ["records.py"]  # for type checkers
 
 
 def test_commands_compile_no_methods_that_they_do_not_use():
